@@ -1,0 +1,23 @@
+"""The CDK application: settings in, stacks out."""
+
+import sys
+
+import aws_cdk as cdk
+
+from settings import Settings, SettingsError
+from stacks.security_group_revert import SecurityGroupRevert
+
+
+def build_app(app: cdk.App, settings: Settings) -> cdk.App:
+    """Add every system's stacks to `app`."""
+    SecurityGroupRevert(app, "SecurityGroupRevert", settings=settings.security_group_revert)
+    return app
+
+
+if __name__ == "__main__":
+    app = cdk.App()
+    try:
+        settings = Settings.from_context(app.node.get_all_context())
+    except SettingsError as error:
+        sys.exit(str(error))
+    build_app(app, settings).synth()

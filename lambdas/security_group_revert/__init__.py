@@ -1,0 +1,1 @@
+"""Undo unapproved changes to guarded security groups, and tell someone."""

@@ -1,0 +1,178 @@
+"""Bring a guarded security group back to its approved rules."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .rules import Plan, Rule, plan
+
+ROUNDS = 3
+# Somebody was quicker: the rule is gone, or is back, or is not what it was a moment ago.
+OVERTAKEN = frozenset(
+    {"InvalidPermission.NotFound", "InvalidSecurityGroupRuleId.NotFound", "InvalidPermission.Duplicate"}
+)
+# Worth another try later: EC2's throttling and server errors (EC2 API reference, error codes).
+TRANSIENT = frozenset(
+    {"RequestLimitExceeded", "Throttling", "InternalError", "InternalFailure", "Unavailable", "ServiceUnavailable"}
+)
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A guarded group and its approved rules; `egress` None leaves egress rules alone."""
+
+    group_id: str
+    name: str
+    ingress: tuple[Rule, ...]
+    egress: tuple[Rule, ...] | None
+
+    @property
+    def approved(self) -> tuple[Rule, ...]:
+        return self.ingress + (self.egress or ())
+
+    def guards(self, rule: Rule) -> bool:
+        return not rule.is_egress or self.egress is not None
+
+
+@dataclass(frozen=True)
+class Action:
+    """One rule and what became of it.
+
+    verb: a key of `CALLS`; `was` is the rule as it was found, before it was edited back.
+    status: ``done``, ``reported`` (nothing was changed), ``failed`` (`error` says why, and
+    `transient` that trying again may help), or ``overtaken`` (somebody else was quicker).
+    """
+
+    verb: str
+    rule: Rule
+    was: Rule | None = None
+    status: str = "done"
+    error: str | None = None
+    transient: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found in a group and what was done about it."""
+
+    guarded: Guarded
+    found: tuple[Rule, ...]  # every rule, also of a direction that is not guarded
+    actions: tuple[Action, ...]
+
+    @property
+    def failed(self) -> tuple[Action, ...]:
+        return tuple(action for action in self.actions if action.status == "failed")
+
+
+def reconcile(ec2: Any, guarded: Guarded, *, restore: bool, change: bool = True) -> Outcome:
+    """Make the rules of `guarded` the approved ones, and say what was done.
+
+    One call to read and one for each kind of action when nothing goes wrong. When a call
+    for several rules is refused, each rule is tried alone, so that one does not keep the
+    others. When somebody else has changed a rule meanwhile, the group is read again. With
+    `change` False nothing is changed, only reported.
+
+    Raises:
+        ClientError: the rules cannot be read.
+    """
+    done: list[Action] = []
+    first: tuple[Rule, ...] | None = None
+    for round_number in range(1, ROUNDS + 1):
+        found = _rules_of(ec2, guarded.group_id)
+        first = first or found
+        todo = plan(filter(guarded.guards, found), guarded.approved, restore=restore)
+        actions = list(_actions(todo))
+        if not change:
+            return Outcome(guarded, found, tuple(replace(action, status="reported") for action in actions))
+        results = list(_perform_all(ec2, guarded.group_id, actions, alone=round_number == ROUNDS))
+        done += [action for action in results if action.status == "done"]
+        if not any(action.status == "overtaken" for action in results):
+            break
+    return Outcome(guarded, first or (), tuple(done + [action for action in results if action.status == "failed"]))
+
+
+def _rules_of(ec2: Any, group_id: str) -> tuple[Rule, ...]:
+    pages = ec2.get_paginator("describe_security_group_rules").paginate(
+        Filters=[{"Name": "group-id", "Values": [group_id]}], PaginationConfig={"PageSize": 1000}
+    )
+    return tuple(Rule.from_api(item) for page in pages for item in page["SecurityGroupRules"])
+
+
+def _actions(todo: Plan) -> Iterable[Action]:
+    yield from (Action("revoke", rule) for rule in todo.revokes)
+    yield from (Action("edit back", approved, was=actual) for actual, approved in todo.edits)
+    yield from (Action("describe", approved, was=actual) for actual, approved in todo.descriptions)
+    yield from (Action("restore", rule) for rule in todo.restores)
+
+
+def _perform_all(ec2: Any, group_id: str, actions: list[Action], *, alone: bool) -> Iterable[Action]:
+    for verb, call in CALLS.items():
+        for is_egress in (False, True):
+            batch = [a for a in actions if a.verb == verb and a.rule.is_egress == is_egress]
+
+            def perform(batch: list[Action], call: Any = call, is_egress: bool = is_egress) -> None:
+                call(ec2, group_id, is_egress, batch)
+
+            yield from _perform(perform, batch, alone=alone)
+
+
+def _perform(call: Callable[[list[Action]], None], batch: list[Action], *, alone: bool) -> list[Action]:
+    """Make one call for the batch; when it is refused, one for each rule of it.
+
+    Rules that somebody else has changed are left to the next round, or with `alone`, in the
+    last one, tried one by one as well.
+    """
+    if not batch:
+        return []
+    try:
+        call(batch)
+        return batch
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        reason = f"{code}: {error.response['Error'].get('Message', '')}"
+        if code in OVERTAKEN and not alone:
+            return [replace(action, status="overtaken") for action in batch]
+        if code in TRANSIENT:
+            return [replace(action, status="failed", error=reason, transient=True) for action in batch]
+        if len(batch) > 1:
+            return [result for action in batch for result in _perform(call, [action], alone=alone)]
+        (action,) = batch
+        if code in OVERTAKEN and action.verb != "edit back":
+            return [replace(action, status="overtaken")]  # gone, or back: as it should be
+        return [replace(action, status="failed", error=reason, transient=code in OVERTAKEN)]
+
+
+def _revoke(ec2: Any, group_id: str, is_egress: bool, batch: list[Action]) -> None:
+    call = ec2.revoke_security_group_egress if is_egress else ec2.revoke_security_group_ingress
+    call(GroupId=group_id, SecurityGroupRuleIds=[action.rule.rule_id for action in batch])
+
+
+def _edit_back(ec2: Any, group_id: str, _is_egress: bool, batch: list[Action]) -> None:
+    updates = [
+        {"SecurityGroupRuleId": action.was.rule_id, "SecurityGroupRule": action.rule.as_request()}
+        for action in batch
+        if action.was
+    ]
+    ec2.modify_security_group_rules(GroupId=group_id, SecurityGroupRules=updates)
+
+
+def _describe(ec2: Any, group_id: str, is_egress: bool, batch: list[Action]) -> None:
+    suffix = "egress" if is_egress else "ingress"
+    call = getattr(ec2, f"update_security_group_rule_descriptions_{suffix}")
+    descriptions = [
+        {"SecurityGroupRuleId": action.was.rule_id, "Description": action.rule.description}
+        for action in batch
+        if action.was
+    ]
+    call(GroupId=group_id, SecurityGroupRuleDescriptions=descriptions)
+
+
+def _restore(ec2: Any, group_id: str, is_egress: bool, batch: list[Action]) -> None:
+    call = ec2.authorize_security_group_egress if is_egress else ec2.authorize_security_group_ingress
+    call(GroupId=group_id, IpPermissions=[action.rule.as_permission() for action in batch])
+
+
+# In this order: close what is open before opening what is closed.
+CALLS = {"revoke": _revoke, "edit back": _edit_back, "describe": _describe, "restore": _restore}

@@ -1,0 +1,166 @@
+"""Security group rules as values, and what must be done to reach the approved ones.
+
+Source of the field names and of what EC2 makes of a rule (canonical CIDRs, ports of
+protocols that have none): EC2 API reference, SecurityGroupRule and SecurityGroupRuleRequest.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from typing import Any, Self
+
+SOURCES = ("CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId")
+PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
+WITH_PORTS = ("tcp", "udp", "icmp", "icmpv6")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a security group.
+
+    Two rules are equal when EC2 would call the second a duplicate of the first: the
+    description and the id do not count.
+    """
+
+    is_egress: bool
+    protocol: str
+    from_port: int
+    to_port: int
+    source_type: str
+    source: str
+    account: str | None = field(default=None, compare=False)
+    description: str | None = field(default=None, compare=False)
+    rule_id: str | None = field(default=None, compare=False)
+
+    @classmethod
+    def from_api(cls, item: dict[str, Any], *, is_egress: bool | None = None) -> Self:
+        """Read a rule in the API's names: `SecurityGroupRule` or `SecurityGroupRuleRequest`.
+
+        Raises:
+            ValueError: the item names no source.
+        """
+        reference = item.get("ReferencedGroupInfo") or {}
+        named = {**item, "ReferencedGroupId": item.get("ReferencedGroupId") or reference.get("GroupId")}
+        source_type = next((name for name in SOURCES if named.get(name)), None)
+        if source_type is None:
+            raise ValueError(f"a rule without a source: {sorted(item)}")
+        source, account = named[source_type], reference.get("UserId")
+        if source_type == "ReferencedGroupId" and "/" in source:
+            account, source = source.split("/")
+        if source_type.startswith("Cidr"):
+            source = str(ip_network(source, strict=False))
+        protocol = str(item.get("IpProtocol", "-1")).lower()
+        protocol = PROTOCOL_NAMES.get(protocol, protocol)
+        has_ports = protocol in WITH_PORTS
+        return cls(
+            is_egress=bool(item.get("IsEgress", is_egress)),
+            protocol=protocol,
+            from_port=_port(item.get("FromPort")) if has_ports else -1,
+            to_port=_port(item.get("ToPort")) if has_ports else -1,
+            source_type=source_type,
+            source=source,
+            account=account,
+            description=item.get("Description") or None,
+            rule_id=item.get("SecurityGroupRuleId"),
+        )
+
+    def as_request(self) -> dict[str, Any]:
+        """The rule as a `SecurityGroupRuleRequest`, complete: what is left out EC2 clears."""
+        return {
+            "IpProtocol": self.protocol,
+            "FromPort": self.from_port,
+            "ToPort": self.to_port,
+            self.source_type: self.source,
+            "Description": self.description or "",
+        }
+
+    def as_permission(self) -> dict[str, Any]:
+        """The rule as an `IpPermission` with one source."""
+        described = {"Description": self.description} if self.description else {}
+        sources: dict[str, tuple[str, dict[str, Any]]] = {
+            "CidrIpv4": ("IpRanges", {"CidrIp": self.source}),
+            "CidrIpv6": ("Ipv6Ranges", {"CidrIpv6": self.source}),
+            "PrefixListId": ("PrefixListIds", {"PrefixListId": self.source}),
+            "ReferencedGroupId": (
+                "UserIdGroupPairs",
+                {"GroupId": self.source} | ({"UserId": self.account} if self.account else {}),
+            ),
+        }
+        name, source = sources[self.source_type]
+        permission: dict[str, Any] = {"IpProtocol": self.protocol, name: [source | described]}
+        if self.protocol in WITH_PORTS:
+            permission |= {"FromPort": self.from_port, "ToPort": self.to_port}
+        return permission
+
+    def __str__(self) -> str:
+        direction = "outbound" if self.is_egress else "inbound"
+        preposition = "to" if self.is_egress else "from"
+        traffic = "all traffic" if self.protocol == "-1" else self.protocol.upper() + self._ports()
+        text = f"{direction} {traffic} {preposition} {self.source}"
+        return f'{text} "{self.description}"' if self.description else text
+
+    def _ports(self) -> str:
+        if self.protocol.startswith("icmp"):
+            return "" if self.from_port == -1 else f" type {self.from_port} code {self.to_port}"
+        if self.protocol not in WITH_PORTS or (self.from_port, self.to_port) == (0, 65535):
+            return " all ports"
+        return f" {self.from_port}" if self.from_port == self.to_port else f" {self.from_port}-{self.to_port}"
+
+
+def _port(value: Any) -> int:
+    return -1 if value is None else int(value)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What makes a group's rules the approved ones; pairs are (as it is, as approved)."""
+
+    revokes: tuple[Rule, ...] = ()
+    edits: tuple[tuple[Rule, Rule], ...] = ()  # the rule keeps its id
+    descriptions: tuple[tuple[Rule, Rule], ...] = ()
+    restores: tuple[Rule, ...] = ()
+
+
+def plan(actual: Iterable[Rule], approved: Iterable[Rule], *, restore: bool) -> Plan:
+    """Compare the rules of a group with the approved ones.
+
+    A rule that is not approved is revoked, unless it looks like an edited approved rule: then
+    it is edited back. Without `restore` nothing is added or edited, only revoked.
+    """
+    found = {rule: rule for rule in actual}
+    wanted = {rule: rule for rule in approved}
+    unapproved = [rule for rule in found if rule not in wanted]
+    if not restore:
+        return Plan(revokes=tuple(unapproved))
+    edits, restores = [], []
+    for missing in (rule for rule in wanted if rule not in found):
+        edited = next((rule for rule in unapproved if _is_edit_of(rule, missing)), None)
+        if edited is None:
+            restores.append(missing)
+        else:
+            unapproved.remove(edited)
+            edits.append((edited, replace(missing, description=missing.description or edited.description)))
+    descriptions = [
+        (found[rule], rule)
+        for rule in wanted
+        if rule in found and rule.description not in (None, found[rule].description)
+    ]
+    return Plan(tuple(unapproved), tuple(edits), tuple(descriptions), tuple(restores))
+
+
+def _is_edit_of(rule: Rule, approved: Rule) -> bool:
+    """An edit keeps the kind of source (EC2 insists), and its value or the ports.
+
+    Only IP ranges: editing a rule that names another group or a prefix list would need
+    permission on those as well.
+    """
+    return (
+        rule.is_egress == approved.is_egress
+        and rule.source_type == approved.source_type
+        and rule.source_type.startswith("Cidr")
+        and (rule.source == approved.source or _traffic(rule) == _traffic(approved))
+    )
+
+
+def _traffic(rule: Rule) -> tuple[str, int, int]:
+    return rule.protocol, rule.from_port, rule.to_port

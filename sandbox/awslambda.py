@@ -1,0 +1,51 @@
+"""Lambda: the credentials of a function are those of its role.
+
+MiniStack runs the functions, with the account's own credentials. Here each function gets an
+access key of its own, known to STS as a session of its role, so that what it does can be told
+from what others do. The policies of the role are not evaluated: that a role may do what it
+needs, and no more, is for the template tests.
+"""
+
+import hashlib
+import os
+import subprocess
+from types import SimpleNamespace
+from typing import Any
+
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc, sts
+from ministack.services.lambda_svc import _get_func_record_for_ref  # noqa: PLC2701
+
+
+def install() -> None:
+    """Give every function process that MiniStack starts the credentials of its role."""
+    lambda_runtime.subprocess = SimpleNamespace(  # type: ignore[attr-defined]
+        Popen=_popen, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired, run=subprocess.run
+    )
+    lambda_svc.logger.setLevel("WARNING")
+
+
+def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subprocess.Popen[str]:
+    arn = env["_LAMBDA_FUNCTION_ARN"]
+    _, config, _ = _get_func_record_for_ref(arn)
+    return subprocess.Popen(command, env=env | _credentials(config, arn.split(":")[6]), **options)
+
+
+def _credentials(config: dict[str, Any], function_name: str) -> dict[str, str]:
+    role_arn = config["Role"]
+    account, role_name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+    digest = hashlib.sha256(f"{role_arn} {function_name}".encode()).hexdigest().upper()
+    key = f"ASIA{digest[:16]}"
+    sts._sessions[key] = {
+        "Arn": f"arn:aws:sts::{account}:assumed-role/{role_name}/{function_name}",
+        "UserId": f"AROA{digest[16:33]}:{function_name}",
+        "SecretAccessKey": "sandbox",
+        "RoleArn": role_arn,
+    }
+    return {
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": "sandbox",
+        "AWS_SESSION_TOKEN": "sandbox",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": os.environ["PATH"],
+    }

@@ -1,0 +1,281 @@
+"""The rules of security groups, and the calls that read and change them, as EC2 has them."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
+
+from ministack.core.responses import get_account_id
+from ministack.services import ec2
+
+QUOTA = 60
+NAMED = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
+Rule = dict[str, Any]  # in the API's names, as DescribeSecurityGroupRules gives it
+# Which list of ranges a source is in, and its name there.
+RANGES = {
+    "CidrIpv4": ("IpRanges", "CidrIp"),
+    "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
+    "PrefixListId": ("PrefixListIds", "PrefixListId"),
+    "ReferencedGroupId": ("Groups", "GroupId"),
+}
+
+
+class ApiError(Exception):
+    """A refused call: code, message, and HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code, self.status = code, status
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The elements of a response, in the names of its XML."""
+
+    elements: dict[str, Any]
+
+
+def find_group(group_id: str | None, group_name: str | None = None) -> dict[str, Any]:
+    if group_name and not group_id:  # names are for the default VPC
+        found = [g for g in ec2._security_groups.values() if g["GroupName"] == group_name]
+        group_id = found[0]["GroupId"] if found else None
+    group: dict[str, Any] | None = ec2._security_groups.get(group_id)
+    if group is None:
+        raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id or group_name}' does not exist")
+    return group
+
+
+def stored_rules(group: dict[str, Any]) -> list[Rule]:
+    """The rules of a group, from MiniStack's permissions; those it made itself get ids here."""
+    rules = []
+    for is_egress, key in ((False, "IpPermissions"), (True, "IpPermissionsEgress")):
+        for permission in group[key]:
+            permission.setdefault("SecurityGroupRuleId", _new_rule_id())
+            named = {**permission, "Groups": permission.get("UserIdGroupPairs", [])}
+            rules += list(rules_in(named, group, is_egress, permission["SecurityGroupRuleId"]))
+    return rules
+
+
+def store_rules(group: dict[str, Any], rules: list[Rule]) -> None:
+    for is_egress, key in ((False, "IpPermissions"), (True, "IpPermissionsEgress")):
+        group[key] = [_permission(rule) for rule in rules if rule["IsEgress"] == is_egress]
+
+
+def _permission(rule: Rule) -> dict[str, Any]:
+    kind = source_type(rule)
+    ranges, name = RANGES[kind]
+    entry = {name: source_of(rule)} | ({"Description": rule["Description"]} if rule.get("Description") else {})
+    entry |= {"UserId": get_account_id()} if kind == "ReferencedGroupId" else {}
+    empty: dict[str, list[Any]] = {"IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": [], "UserIdGroupPairs": []}
+    return {
+        "IpProtocol": rule["IpProtocol"],
+        "FromPort": rule["FromPort"],
+        "ToPort": rule["ToPort"],
+        "SecurityGroupRuleId": rule["SecurityGroupRuleId"],
+        **empty,
+        ("UserIdGroupPairs" if ranges == "Groups" else ranges): [entry],
+    }
+
+
+def rules_in(permission: dict[str, Any], group: dict[str, Any], is_egress: bool, rule_id: str = "") -> Iterator[Rule]:
+    """One rule for each source that an IpPermission names."""
+    for kind, (ranges, name) in RANGES.items():
+        for entry in permission.get(ranges) or []:
+            request = {**permission, kind: entry[name], "Description": entry.get("Description", "")}
+            yield _rule(request, group, is_egress, rule_id or _new_rule_id())
+
+
+def _rule(request: dict[str, Any], group: dict[str, Any], is_egress: bool, rule_id: str) -> Rule:
+    """A rule from a SecurityGroupRuleRequest, as EC2 keeps it."""
+    protocol = NAMED.get(str(request.get("IpProtocol", "")), str(request.get("IpProtocol", "")))
+    if not protocol:
+        raise ApiError("InvalidParameterValue", "VPC security group rules must specify protocols explicitly.")
+    with_ports = protocol in NAMED.values()
+    from_port, to_port = (int(request.get(name) or (0 if request.get(name) == 0 else -1)) for name in ("FromPort", "ToPort"))
+    if protocol in ("tcp", "udp") and not 0 <= from_port <= to_port <= 65535:
+        raise ApiError("InvalidParameterValue", f"Invalid value for portRange: {from_port}-{to_port}")
+    rule: Rule = {
+        "SecurityGroupRuleId": rule_id,
+        "GroupId": group["GroupId"],
+        "GroupOwnerId": get_account_id(),
+        "IsEgress": is_egress,
+        "IpProtocol": protocol,
+        "FromPort": from_port if with_ports else -1,
+        "ToPort": to_port if with_ports else -1,
+    }
+    named = [name for name in RANGES if request.get(name)]
+    if len(named) != 1:
+        raise ApiError("InvalidParameterCombination", "Exactly one source must be specified for a rule.")
+    source = str(request[named[0]])
+    if named[0] == "ReferencedGroupId":
+        rule["ReferencedGroupInfo"] = {"GroupId": find_group(source)["GroupId"], "UserId": get_account_id()}
+    else:
+        rule[named[0]] = _checked(named[0], source)
+    return rule | ({"Description": request["Description"]} if request.get("Description") else {})
+
+
+def _checked(kind: str, source: str) -> str:
+    if kind == "PrefixListId":
+        if source not in ec2._prefix_lists and ec2._resolve_aws_pl_by_id(source) is None:
+            raise ApiError("InvalidPrefixListID.NotFound", f"The prefix list ID '{source}' does not exist")
+        return source
+    try:
+        network = ip_network(source, strict=False)
+    except ValueError:
+        network = None
+    if network is None or network.version != int(kind[-1]):
+        raise ApiError("InvalidParameterValue", f"CIDR block {source} is malformed")
+    return str(network)
+
+
+def source_type(rule: Rule) -> str:
+    return next((name for name in RANGES if name in rule), "ReferencedGroupId")
+
+
+def source_of(rule: Rule) -> str:
+    return str(rule.get(source_type(rule)) or rule["ReferencedGroupInfo"]["GroupId"])
+
+
+def identity(rule: Rule) -> tuple[Any, ...]:
+    return (*(rule[k] for k in ("IsEgress", "IpProtocol", "FromPort", "ToPort")), source_type(rule), source_of(rule))
+
+
+def _new_rule_id() -> str:
+    return f"sgr-{secrets.token_hex(9)[:17]}"
+
+
+def _authorize(request: dict[str, Any], is_egress: bool) -> Answer:
+    group = find_group(request.get("GroupId"), request.get("GroupName"))
+    stored = stored_rules(group)
+    new = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
+    if not new:
+        raise ApiError("MissingParameter", "The request must contain the parameter ipPermissions")
+    _check_no_duplicates(stored + new)
+    if sum(rule["IsEgress"] == is_egress for rule in stored + new) > QUOTA:
+        message = "The maximum number of rules per security group has been reached."
+        raise ApiError("RulesPerSecurityGroupLimitExceeded", message)
+    store_rules(group, stored + new)
+    return Answer({"return": True, "securityGroupRuleSet": new})
+
+
+def _revoke(request: dict[str, Any], is_egress: bool) -> Answer:
+    group = find_group(request.get("GroupId"), request.get("GroupName"))
+    stored = stored_rules(group)
+    ids = request.get("SecurityGroupRuleId")
+    unknown: list[Any] = []
+    if ids:
+        _check_ids(ids, stored, is_egress)
+        revoked = [rule for rule in stored if rule["SecurityGroupRuleId"] in ids]
+    else:
+        asked = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
+        wanted = {identity(rule) for rule in asked}
+        revoked = [rule for rule in stored if identity(rule) in wanted]
+        if len(revoked) < len(wanted) and group["VpcId"] != ec2._DEFAULT_VPC_ID:
+            raise ApiError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+        known = {identity(rule) for rule in revoked}
+        unknown = [{"IpProtocol": rule["IpProtocol"]} for rule in asked if identity(rule) not in known]
+    store_rules(group, [rule for rule in stored if rule not in revoked])
+    removed = [_as_revoked(rule) for rule in revoked]
+    return Answer({"return": True, "unknownIpPermissionSet": unknown, "revokedSecurityGroupRuleSet": removed})
+
+
+def _as_revoked(rule: Rule) -> dict[str, Any]:
+    kept = {k: v for k, v in rule.items() if k not in ("GroupOwnerId", "ReferencedGroupInfo")}
+    return kept | ({"ReferencedGroupId": source_of(rule)} if "ReferencedGroupInfo" in rule else {})
+
+
+def _modify(request: dict[str, Any]) -> Answer:
+    group = find_group(request.get("GroupId"))
+    stored = stored_rules(group)
+    updates = {update["SecurityGroupRuleId"]: update for update in request.get("SecurityGroupRule", [])}
+    _check_ids(list(updates), stored)
+    changed = [
+        _modified(rule, updates[rule["SecurityGroupRuleId"]], group) if rule["SecurityGroupRuleId"] in updates else rule
+        for rule in stored
+    ]
+    _check_no_duplicates(changed)
+    store_rules(group, changed)
+    return Answer({"return": True})
+
+
+def _modified(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> Rule:
+    new = _rule(update.get("SecurityGroupRule", {}), group, rule["IsEgress"], rule["SecurityGroupRuleId"])
+    if source_type(new) != source_type(rule):
+        message = f"You may not specify a {source_type(new)} for an existing {source_type(rule)} rule."
+        raise ApiError("InvalidParameterValue", message)
+    return new
+
+
+def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Answer:
+    group = find_group(request.get("GroupId"), request.get("GroupName"))
+    stored = stored_rules(group)
+    by_id = {d["SecurityGroupRuleId"]: d.get("Description", "") for d in request.get("SecurityGroupRuleDescription", [])}
+    _check_ids(list(by_id), stored, is_egress)
+    asked = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
+    by_identity = {identity(rule): rule.get("Description", "") for rule in asked}
+    if by_identity.keys() - {identity(rule) for rule in stored}:
+        raise ApiError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+    for rule in stored:
+        for key, descriptions in ((rule["SecurityGroupRuleId"], by_id), (identity(rule), by_identity)):
+            if key in descriptions:
+                rule["Description"] = descriptions[key]  # type: ignore[index]
+    store_rules(group, stored)
+    return Answer({"return": True})
+
+
+def _describe(request: dict[str, Any]) -> Answer:
+    filters = {f["Name"]: f.get("Value", []) for f in request.get("Filter", [])}
+    ids = request.get("SecurityGroupRuleId") or filters.get("security-group-rule-id")
+    rules = [rule for group in ec2._security_groups.values() for rule in stored_rules(group)]
+    if ids:
+        _check_ids(ids, rules)
+    wanted = [
+        rule
+        for rule in rules
+        if rule["GroupId"] in filters.get("group-id", [rule["GroupId"]])
+        and rule["SecurityGroupRuleId"] in (ids or [rule["SecurityGroupRuleId"]])
+    ]
+    start, size = int(request.get("NextToken", 0)), int(request.get("MaxResults", 1000))
+    more = {"nextToken": str(start + size)} if start + size < len(wanted) else {}
+    return Answer({"securityGroupRuleSet": wanted[start : start + size], **more})
+
+
+def _permissions(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """The permissions of a request, also of the flat form with one source at the top."""
+    flat = []
+    if request.get("CidrIp"):
+        flat = [{**request, "IpRanges": [{"CidrIp": request["CidrIp"]}]}]
+    elif request.get("SourceSecurityGroupName"):
+        source = find_group(None, request["SourceSecurityGroupName"])["GroupId"]
+        flat = [{"IpProtocol": "-1", **request, "Groups": [{"GroupId": source}]}]
+    return [*request.get("IpPermissions", []), *flat]
+
+
+def _check_ids(ids: list[str], rules: list[Rule], is_egress: bool | None = None) -> None:
+    known = {rule["SecurityGroupRuleId"] for rule in rules if is_egress in (None, rule["IsEgress"])}
+    for rule_id in ids:
+        if rule_id not in known:
+            message = f"The security group rule ID '{rule_id}' does not exist"
+            raise ApiError("InvalidSecurityGroupRuleId.NotFound", message)
+
+
+def _check_no_duplicates(rules: list[Rule]) -> None:
+    seen = set()
+    for rule in rules:
+        if identity(rule) in seen:
+            what = f"peer: {source_of(rule)}, {rule['IpProtocol'].upper()}, from port: {rule['FromPort']}, to port: {rule['ToPort']}, ALLOW"
+            raise ApiError("InvalidPermission.Duplicate", f'the specified rule "{what}" already exists')
+        seen.add(identity(rule))
+
+
+OPERATIONS: dict[str, Callable[[Any], Answer]] = {
+    "AuthorizeSecurityGroupIngress": lambda request: _authorize(request, False),
+    "AuthorizeSecurityGroupEgress": lambda request: _authorize(request, True),
+    "RevokeSecurityGroupIngress": lambda request: _revoke(request, False),
+    "RevokeSecurityGroupEgress": lambda request: _revoke(request, True),
+    "ModifySecurityGroupRules": _modify,
+    "UpdateSecurityGroupRuleDescriptionsIngress": lambda request: _update_descriptions(request, False),
+    "UpdateSecurityGroupRuleDescriptionsEgress": lambda request: _update_descriptions(request, True),
+    "DescribeSecurityGroupRules": _describe,
+}

@@ -1,0 +1,176 @@
+"""Start and stop the emulator as a child process, and run the CDK CLI against it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+ROOT = Path(__file__).parents[1]
+ACCOUNT = "111111111111"
+REGION = "us-east-1"
+START_SECONDS = 60
+STOP_SECONDS = 20
+
+
+class SandboxError(Exception):
+    """The sandbox cannot do what was asked, and what to do about it."""
+
+
+class Sandbox:
+    """The emulator, running while the `with` block runs.
+
+    It listens on 127.0.0.1 only, on `port`, or a free port with 0. It ends by itself when
+    this process ends, however that happens: it watches a pipe from here.
+    `speed` is how many times faster than the clock its schedules run.
+    """
+
+    def __init__(self, *, port: int = 0, speed: float = 1.0) -> None:
+        self._arguments = ["--port", str(port), "--speed", str(speed)]
+        self._directory = tempfile.TemporaryDirectory(prefix="sandbox-")
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    @property
+    def directory(self) -> Path:
+        """Where it keeps its files; gone when it stops."""
+        return Path(self._directory.name)
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "emulator.log"
+
+    def __enter__(self) -> Self:
+        with self.log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sandbox.emulator", *self._arguments],
+                cwd=ROOT,
+                env=_clean_environment() | {"TMPDIR": self._directory.name},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for us; we stop it in order
+            )
+        assert self._process.stdout
+        ready = self._process.stdout.readline()
+        try:
+            self.url = json.loads(ready)["url"]
+        except (ValueError, KeyError):
+            self._process.wait(STOP_SECONDS)
+            reason = (ready + self.log.read_text()).strip().splitlines()[-1:]
+            self._directory.cleanup()
+            raise SandboxError(f"The sandbox did not start: {' '.join(reason) or 'no reason given'}") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop the emulator and the functions it runs, and remove its files."""
+        if self._process is not None:
+            assert self._process.stdin
+            self._process.stdin.close()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        self._directory.cleanup()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables with which AWS's tools and SDKs reach the sandbox, and only it."""
+        return _clean_environment() | {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "sandbox",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "CDK_DEFAULT_ACCOUNT": ACCOUNT,
+            "CDK_DEFAULT_REGION": REGION,
+        }
+
+    def cdk(self, *arguments: str, progress: Callable[[str], None] | None = None) -> str:
+        """Run the CDK CLI against the sandbox; give its output, or each line to `progress` too.
+
+        Raises:
+            SandboxError: the CLI is missing, or failed; with its output.
+        """
+        cli = ROOT / "node_modules" / ".bin" / "cdk"
+        if not cli.exists():
+            raise SandboxError("The CDK CLI is not installed: run `make setup`.")
+        python = Path(sys.executable).parent
+        lines: list[str] = []
+        with subprocess.Popen(
+            [str(cli), *arguments, "--output", str(self.directory / "cdk.out")],
+            cwd=ROOT,
+            env=self.environment | {"PATH": f"{python}{os.pathsep}{os.environ.get('PATH', '')}"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            assert process.stdout
+            for line in process.stdout:
+                lines.append(line)
+                if progress and line.strip():
+                    progress(line.rstrip())
+        output = "".join(lines)
+        if process.returncode:
+            raise SandboxError(f"cdk {' '.join(arguments)} failed:\n{output}")
+        return output
+
+    def deploy(self, *stacks: str, progress: Callable[[str], None] | None = None) -> dict[str, dict[str, str]]:
+        """Deploy stacks with `cdk deploy`; give the outputs of each."""
+        outputs = self.directory / "outputs.json"
+        self.cdk(
+            "deploy", *stacks, "--require-approval=never", f"--outputs-file={outputs}", "--progress=events",
+            progress=progress,
+        )  # fmt: skip
+        result: dict[str, dict[str, str]] = json.loads(outputs.read_text())
+        return result
+
+    def bootstrap(self, progress: Callable[[str], None] | None = None) -> None:
+        """Run `cdk bootstrap`, as once in every real account and region."""
+        self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", progress=progress)
+
+
+def _clean_environment() -> dict[str, str]:
+    """The environment without anything that could lead to a real account."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+    return kept | {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+
+
+def missing_tools() -> list[str]:
+    """Names of what the sandbox needs and this machine lacks."""
+    return [] if shutil.which("node", path=str(Path(sys.executable).parent)) else ["node (run `make setup`)"]
+
+
+def client(sandbox: Sandbox, service: str, **options: Any) -> Any:
+    """A boto3 client of the sandbox."""
+    import boto3
+
+    return boto3.client(
+        service,
+        endpoint_url=sandbox.url,
+        region_name=REGION,
+        aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
+        aws_secret_access_key="sandbox",
+        **options,
+    )

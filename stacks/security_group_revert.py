@@ -1,0 +1,369 @@
+"""Unapproved changes to security groups are undone at once, and someone is told.
+
+    CloudTrail record of an EC2 call --> EventBridge rule --+
+                                                            +--> Lambda --> EC2: revert
+    schedule (sweep) --------------> EventBridge rule ------+          +--> SNS: notice
+
+Events that cannot be delivered or handled land in a dead-letter queue; alarms go to the
+same topic as the notices. Idea: "How to Automatically Revert and Receive Notifications
+About Changes to Your Amazon VPC Security Groups", AWS Security Blog, 2017.
+"""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import (
+    Acknowledgment,
+    ArnFormat,
+    CfnOutput,
+    CfnTag,
+    Duration,
+    RemovalPolicy,
+    Stack,
+    Validations,
+    aws_cloudtrail as cloudtrail,
+    aws_cloudwatch as cloudwatch,
+    aws_cloudwatch_actions as actions,
+    aws_ec2 as ec2,
+    aws_events as events,
+    aws_events_targets as targets,
+    aws_iam as iam,
+    aws_kms as kms,
+    aws_lambda as lambda_,
+    aws_lambda_destinations as destinations,
+    aws_logs as logs,
+    aws_s3 as s3,
+    aws_sns as sns,
+    aws_sns_subscriptions as subscriptions,
+    aws_sqs as sqs,
+)
+from constructs import Construct
+
+from settings import ALL_EGRESS, ApprovedRule, SecurityGroupRevertSettings
+
+HANDLERS = Path(__file__).parents[1] / "lambdas" / "security_group_revert"
+INGRESS_EVENTS = [
+    "AuthorizeSecurityGroupIngress",
+    "ModifySecurityGroupRules",
+    "RevokeSecurityGroupIngress",
+    "UpdateSecurityGroupRuleDescriptionsIngress",
+]
+EGRESS_EVENTS = [
+    "AuthorizeSecurityGroupEgress",
+    "RevokeSecurityGroupEgress",
+    "UpdateSecurityGroupRuleDescriptionsEgress",
+]
+WEB_SERVER = "Web Server"
+WEB_SERVER_INGRESS = (
+    ApprovedRule(
+        ip_protocol="tcp", from_port=443, to_port=443, cidr_ipv4="0.0.0.0/0", description="HTTPS from anywhere"
+    ),
+)
+
+
+class SecurityGroupRevert(Stack):
+    """The guard of the security groups given in `settings`, and the post's sample group."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: SecurityGroupRevertSettings, **kwargs: Any
+    ) -> None:
+        super().__init__(scope, construct_id, description="Reverts unapproved security group changes", **kwargs)
+        self.settings = settings
+        self.web_server = self._web_server() if settings.sample_group else None
+        if settings.create_trail:
+            self._trail()
+        topic = self._topic()
+        dead_letters = self._dead_letters()
+        function = self._function(topic, dead_letters)
+        self._rules(function, dead_letters)
+        self._alarms(function, dead_letters, topic)
+        self._outputs(topic, function, dead_letters)
+
+    def _web_server(self) -> ec2.CfnSecurityGroup:
+        """The post's group. The L1 construct, since the L2 needs a VPC, and that a lookup."""
+        group = ec2.CfnSecurityGroup(
+            self,
+            "WebServer",
+            group_description="Web Server: HTTPS only, guarded by SecurityGroupRevert",
+            vpc_id=self.settings.vpc_id,
+            security_group_ingress=[_cfn_rule(rule) for rule in WEB_SERVER_INGRESS],
+            tags=[CfnTag(key="Name", value=WEB_SERVER)],
+        )
+        _acknowledge(group, "AwsSolutions-EC23", "A web server is open to the internet on HTTPS; that is the sample.")
+        return group
+
+    def _trail(self) -> None:
+        """A trail of write calls; EventBridge gets management events only where one exists."""
+        bucket = s3.Bucket(
+            self,
+            "TrailBucket",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            versioned=True,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        _acknowledge(bucket, "AwsSolutions-S1", "The bucket holds the audit log itself; who reads it is in CloudTrail's data.")
+        key = kms.Key(
+            self, "TrailKey", enable_key_rotation=True, description="CloudTrail log files", removal_policy=RemovalPolicy.RETAIN
+        )
+        cloudtrail.Trail(
+            self,
+            "Trail",
+            bucket=bucket,
+            encryption_key=key,
+            enable_file_validation=True,
+            include_global_service_events=False,
+            is_multi_region_trail=False,
+            management_events=cloudtrail.ReadWriteType.WRITE_ONLY,
+        )
+
+    def _topic(self) -> sns.Topic:
+        key = kms.Key(
+            self,
+            "TopicKey",
+            description="Notices of SecurityGroupRevert",
+            enable_key_rotation=True,
+            pending_window=Duration.days(7),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        topic = sns.Topic(self, "Notices", display_name="Security group changes", master_key=key, enforce_ssl=True)
+        # Alarms need both said: the AWS managed key of SNS would lock them out, and so does a
+        # topic that has a policy of its own.
+        for policy, allowed, resource in (
+            (key.add_to_resource_policy, ["kms:Decrypt", "kms:GenerateDataKey*"], "*"),
+            (topic.add_to_resource_policy, ["sns:Publish"], topic.topic_arn),
+        ):
+            policy(
+                iam.PolicyStatement(
+                    principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                    actions=allowed,
+                    resources=[resource],
+                    conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+                )
+            )
+        if self.settings.email:
+            topic.add_subscription(subscriptions.EmailSubscription(self.settings.email))
+        return topic
+
+    def _dead_letters(self) -> sqs.Queue:
+        queue = sqs.Queue(
+            self,
+            "DeadLetters",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        _acknowledge(queue, "AwsSolutions-SQS3", "This queue is the dead-letter queue.")
+        return queue
+
+    def _function(self, topic: sns.Topic, dead_letters: sqs.Queue) -> lambda_.Function:
+        log_group = logs.LogGroup(
+            self, "Log", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
+        )
+        environment = {
+            "TOPIC_ARN": topic.topic_arn,
+            "MODE": self.settings.mode,
+            "RESTORE": str(self.settings.restore).lower(),
+        }
+        if self.web_server:
+            environment["WEB_SERVER_GROUP_ID"] = self.web_server.attr_group_id
+        with tempfile.TemporaryDirectory() as staging:
+            self._stage_code(Path(staging, HANDLERS.name))
+            return lambda_.Function(
+                self,
+                "Function",
+                description="Reverts unapproved security group changes",
+                runtime=lambda_.Runtime.PYTHON_3_14,
+                architecture=lambda_.Architecture.ARM_64,
+                handler=f"{HANDLERS.name}.handler.handler",
+                code=lambda_.Code.from_asset(staging),
+                role=self._role(log_group, topic),
+                memory_size=512,
+                timeout=Duration.minutes(2),
+                log_group=log_group,
+                environment=environment,
+                retry_attempts=2,
+                on_failure=destinations.SqsDestination(dead_letters),
+            )
+
+    def _stage_code(self, package: Path) -> None:
+        """The handlers and the approved rules: the environment's 4 KB would not hold these."""
+        shutil.copytree(HANDLERS, package, ignore=shutil.ignore_patterns("__pycache__"))
+        (package / "approved.json").write_text(json.dumps(self._approved(), indent=1))
+
+    def _role(self, log_group: logs.LogGroup, topic: sns.Topic) -> iam.Role:
+        """May change the guarded groups only."""
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(role)
+        topic.grant_publish(role)
+        group_ids = [group.group_id for group in self.settings.groups]
+        if self.web_server:
+            group_ids.append(self.web_server.attr_group_id)
+        groups = [self._ec2_arn("security-group", group_id) for group_id in group_ids]
+        statements = [
+            # DescribeSecurityGroupRules has no resource-level permissions.
+            iam.PolicyStatement(actions=["ec2:DescribeSecurityGroupRules"], resources=["*"])
+        ]
+        if self.settings.mode == "revert":
+            statements.append(iam.PolicyStatement(actions=self._changing_actions(), resources=groups))
+        if self.settings.mode == "revert" and self.settings.restore:
+            # EC2 asks for the rule as well as for its group, and the ids of rules to come are
+            # not known; the group, above, is what limits it.
+            statements.append(
+                iam.PolicyStatement(
+                    actions=["ec2:ModifySecurityGroupRules"], resources=[self._ec2_arn("security-group-rule", "*")]
+                )
+            )
+        for statement in statements:
+            role.add_to_policy(statement)
+        self._acknowledge_wildcards(role)
+        return role
+
+    def _changing_actions(self) -> list[str]:
+        directions = ["Ingress", "Egress"] if self.settings.egress else ["Ingress"]
+        changes = [f"ec2:RevokeSecurityGroup{direction}" for direction in directions]
+        if self.settings.restore:
+            changes.append("ec2:ModifySecurityGroupRules")
+            for direction in directions:
+                changes.append(f"ec2:AuthorizeSecurityGroup{direction}")
+                changes.append(f"ec2:UpdateSecurityGroupRuleDescriptions{direction}")
+        return changes
+
+    def _acknowledge_wildcards(self, role: iam.Role) -> None:
+        rules = "arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:security-group-rule/*"
+        reasons = {
+            "Resource::*": "ec2:DescribeSecurityGroupRules has no resource-level permissions.",
+            f"Resource::{rules}": "EC2 asks for the rule as well as its group; rule ids are not known beforehand.",
+            "Action::kms:GenerateDataKey*": "KMS names this family of calls with a suffix; the resource is one key.",
+        }
+        for finding, reason in reasons.items():
+            _acknowledge(role, f"AwsSolutions-IAM5[{finding}]", reason)
+
+    def _ec2_arn(self, resource: str, name: str) -> str:
+        return self.format_arn(
+            service="ec2", resource=resource, resource_name=name, arn_format=ArnFormat.SLASH_RESOURCE_NAME
+        )
+
+    def _rules(self, function: lambda_.Function, dead_letters: sqs.Queue) -> None:
+        target = targets.LambdaFunction(function, dead_letter_queue=dead_letters, retry_attempts=3)
+        assert function.role
+        issuer = ["userIdentity", "sessionContext", "sessionIssuer", "arn"]
+        events.Rule(
+            self,
+            "Changes",
+            description="Successful calls that changed security group rules, but for the function's own",
+            event_pattern=events.EventPattern(
+                source=["aws.ec2"],
+                detail_type=["AWS API Call via CloudTrail"],
+                detail={
+                    "eventSource": ["ec2.amazonaws.com"],
+                    "eventName": INGRESS_EVENTS + (EGRESS_EVENTS if self.settings.egress else []),
+                    "errorCode": [{"exists": False}],
+                    # Users and the root have no session issuer, and anything-but wants a value.
+                    "$or": [
+                        _nested(issuer, [{"exists": False}]),
+                        _nested(issuer, [{"anything-but": [function.role.role_arn]}]),
+                    ],
+                },
+            ),
+            targets=[target],
+        )
+        events.Rule(
+            self,
+            "Sweep",
+            description="Looks at every guarded group, for what no event told of",
+            schedule=events.Schedule.rate(Duration.minutes(self.settings.sweep_minutes)),
+            targets=[target],
+        )
+
+    def _alarms(self, function: lambda_.Function, dead_letters: sqs.Queue, topic: sns.Topic) -> None:
+        five_minutes = Duration.minutes(5)
+        not_reverted = cloudwatch.Metric(
+            namespace="SecurityGroupRevert",
+            metric_name="NotReverted",
+            statistic="Maximum",
+            period=Duration.minutes(max(5, self.settings.sweep_minutes)),
+        )
+        alarms = {
+            "Errors": (function.metric_errors(period=five_minutes), "The function failed"),
+            "Throttles": (function.metric_throttles(period=five_minutes), "The function was throttled"),
+            "DeadLetters": (
+                dead_letters.metric_approximate_number_of_messages_visible(period=five_minutes),
+                "Events could not be handled; they are kept in the dead-letter queue",
+            ),
+            "NotReverted": (not_reverted, "Unapproved rules are in place: the function's log says which"),
+        }
+        for name, (metric, description) in alarms.items():
+            alarm = cloudwatch.Alarm(
+                self,
+                f"{name}Alarm",
+                metric=metric,
+                alarm_description=f"SecurityGroupRevert: {description}.",
+                threshold=1,
+                evaluation_periods=1,
+                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            )
+            alarm.add_alarm_action(actions.SnsAction(topic))
+
+    def _outputs(self, topic: sns.Topic, function: lambda_.Function, dead_letters: sqs.Queue) -> None:
+        outputs = {
+            "TopicArn": (topic.topic_arn, "Notices and alarms"),
+            "FunctionName": (function.function_name, "The function that reverts"),
+            "DeadLetterQueueUrl": (dead_letters.queue_url, "Events that could not be handled"),
+            "ChangesRuleName": (self._rule_name("Changes"), "EventBridge rule on CloudTrail records"),
+            "SweepRuleName": (self._rule_name("Sweep"), "EventBridge rule of the scheduled sweep"),
+        }
+        if self.web_server:
+            outputs["WebServerGroupId"] = (self.web_server.attr_group_id, "The sample group")
+        for name, (value, description) in outputs.items():
+            CfnOutput(self, name, value=value, description=description)
+
+    def _rule_name(self, construct_id: str) -> str:
+        rule = self.node.find_child(construct_id)
+        assert isinstance(rule, events.Rule)
+        return rule.rule_name
+
+    def _approved(self) -> list[dict[str, Any]]:
+        groups: list[dict[str, Any]] = []
+        if self.web_server:
+            groups.append(
+                {"group_id_variable": "WEB_SERVER_GROUP_ID", "name": WEB_SERVER}
+                | self._approved_rules(WEB_SERVER_INGRESS, ALL_EGRESS)
+            )
+        for group in self.settings.groups:
+            groups.append(
+                {"group_id": group.group_id, "name": group.name} | self._approved_rules(group.ingress, group.egress)
+            )
+        return groups
+
+    def _approved_rules(self, ingress: tuple[ApprovedRule, ...], egress: tuple[ApprovedRule, ...]) -> dict[str, Any]:
+        return {
+            "ingress": [rule.as_api() for rule in ingress],
+            "egress": [rule.as_api() for rule in egress] if self.settings.egress else None,
+        }
+
+
+def _acknowledge(construct: Construct, finding: str, reason: str) -> None:
+    Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+
+
+def _cfn_rule(rule: ApprovedRule) -> ec2.CfnSecurityGroup.IngressProperty:
+    return ec2.CfnSecurityGroup.IngressProperty(
+        ip_protocol=rule.ip_protocol,
+        from_port=rule.from_port,
+        to_port=rule.to_port,
+        cidr_ip=rule.cidr_ipv4,
+        description=rule.description,
+    )
+
+
+def _nested(path: list[str], leaf: Any) -> Any:
+    """Wrap `leaf` in one object for each name of `path`."""
+    for name in reversed(path):
+        leaf = {name: leaf}
+    return leaf
