@@ -55,9 +55,7 @@ class ApprovedRule(Section):
     with that description only; without one, any description will do.
     """
 
-    ip_protocol: Annotated[
-        str, BeforeValidator(_protocol), Field(pattern=r"^(-1|tcp|udp|icmp|icmpv6|\d{1,3})$")
-    ]
+    ip_protocol: Annotated[str, BeforeValidator(_protocol), Field(pattern=r"^(-1|tcp|udp|icmp|icmpv6|\d{1,3})$")]
     from_port: Port | None = None
     to_port: Port | None = None
     cidr_ipv4: Cidr | None = None
@@ -70,10 +68,8 @@ class ApprovedRule(Section):
     def _one_source_and_right_ports(self) -> Self:
         sources = (self.cidr_ipv4, self.cidr_ipv6, self.prefix_list_id, self.referenced_group_id)
         if sum(source is not None for source in sources) != 1:
-            raise ValueError(
-                "exactly one of cidr_ipv4, cidr_ipv6, prefix_list_id and referenced_group_id"
-            )
-        if self.cidr_ipv4 and ":" in self.cidr_ipv4 or self.cidr_ipv6 and ":" not in self.cidr_ipv6:
+            raise ValueError("exactly one of cidr_ipv4, cidr_ipv6, prefix_list_id and referenced_group_id")
+        if (self.cidr_ipv4 and ":" in self.cidr_ipv4) or (self.cidr_ipv6 and ":" not in self.cidr_ipv6):
             raise ValueError("IPv4 ranges in cidr_ipv4, IPv6 ranges in cidr_ipv6")
         if self.ip_protocol in ("tcp", "udp"):
             if self.from_port is None or self.to_port is None:
@@ -120,9 +116,7 @@ class GuardedGroup(Section):
 class SecurityGroupRevertSettings(Section):
     """Settings of `SecurityGroupRevert`."""
 
-    mode: Literal["revert", "notify"] = Field(
-        "revert", description="`notify` only reports; nothing is changed."
-    )
+    mode: Literal["revert", "notify"] = Field("revert", description="`notify` only reports; nothing is changed.")
     email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = Field(
         None, description="Who gets the notices. AWS asks for a confirmation first."
     )
@@ -137,9 +131,7 @@ class SecurityGroupRevertSettings(Section):
     vpc_id: Annotated[str, Field(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$")] | None = Field(
         None, description="VPC of the sample group; without it, the default VPC."
     )
-    groups: tuple[GuardedGroup, ...] = Field(
-        (), description="Groups that exist already, each with its approved rules."
-    )
+    groups: tuple[GuardedGroup, ...] = Field((), description="Groups that exist already, each with its approved rules.")
     create_trail: bool = Field(
         False, description="Create a CloudTrail trail. Without a trail EventBridge sees no calls."
     )

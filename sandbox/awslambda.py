@@ -14,12 +14,12 @@ from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc, sts
-from ministack.services.lambda_svc import _get_func_record_for_ref  # noqa: PLC2701
+from ministack.services.lambda_svc import _get_func_record_for_ref
 
 
 def install() -> None:
     """Give every function process that MiniStack starts the credentials of its role."""
-    lambda_runtime.subprocess = SimpleNamespace(  # type: ignore[attr-defined]
+    lambda_runtime.subprocess = SimpleNamespace(
         Popen=_popen, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired, run=subprocess.run
     )
     lambda_svc.logger.setLevel("WARNING")

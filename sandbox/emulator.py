@@ -9,8 +9,10 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 from typing import Any
 
@@ -22,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
     parser.add_argument("--speed", type=float, default=1.0, help="how many times faster schedules run")
+    parser.add_argument("--directory", required=True, help="where it keeps its files; removed at the end")
     options = parser.parse_args()
+    tempfile.tempdir = options.directory  # the code of the functions goes there
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -40,7 +44,10 @@ def main() -> None:
         IOT_MTLS_ENABLED="0",
         LOG_LEVEL="WARNING",
     )
-    asyncio.run(_serve(listener, options.speed))
+    try:
+        asyncio.run(_serve(listener, options.speed))
+    finally:
+        shutil.rmtree(options.directory, ignore_errors=True)
 
 
 async def _serve(listener: socket.socket, speed: float) -> None:
@@ -65,7 +72,7 @@ async def _serve(listener: socket.socket, speed: float) -> None:
     threading.Thread(target=_watch_parent, args=(loop, stopping), daemon=True).start()
     ready = asyncio.create_task(_say_when_ready(listener.getsockname()[1]))
     try:
-        await serve(app, config, shutdown_trigger=stopping.wait)  # type: ignore[arg-type]
+        await serve(app, config, shutdown_trigger=stopping.wait)
     finally:
         ready.cancel()
         lambda_runtime.reset()  # ends the processes of the functions

@@ -20,9 +20,10 @@ def install(speed: float) -> None:
 
     def faster(expression: str) -> float | None:
         seconds = rate_seconds(expression)
-        return seconds and seconds / speed
+        return seconds / speed if seconds else None
 
     eventbridge._parse_rate_seconds = faster
+
 
 def _invoke(arn: str, payload: str) -> None:
     function, _, _ = lambda_svc._get_func_record_for_ref(arn)

@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 ROOT = Path(__file__).parents[1]
 ACCOUNT = "111111111111"
@@ -31,8 +30,8 @@ class Sandbox:
     """
 
     def __init__(self, *, port: int = 0, speed: float = 1.0) -> None:
-        self._arguments = ["--port", str(port), "--speed", str(speed)]
         self._directory = tempfile.TemporaryDirectory(prefix="sandbox-")
+        self._arguments = [f"--port={port}", f"--speed={speed}", f"--directory={self._directory.name}"]
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
@@ -50,7 +49,7 @@ class Sandbox:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sandbox.emulator", *self._arguments],
                 cwd=ROOT,
-                env=_clean_environment() | {"TMPDIR": self._directory.name},
+                env=_clean_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -155,22 +154,3 @@ def _clean_environment() -> dict[str, str]:
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }
-
-
-def missing_tools() -> list[str]:
-    """Names of what the sandbox needs and this machine lacks."""
-    return [] if shutil.which("node", path=str(Path(sys.executable).parent)) else ["node (run `make setup`)"]
-
-
-def client(sandbox: Sandbox, service: str, **options: Any) -> Any:
-    """A boto3 client of the sandbox."""
-    import boto3
-
-    return boto3.client(
-        service,
-        endpoint_url=sandbox.url,
-        region_name=REGION,
-        aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
-        aws_secret_access_key="sandbox",
-        **options,
-    )

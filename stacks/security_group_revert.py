@@ -78,9 +78,9 @@ class SecurityGroupRevert(Stack):
         topic = self._topic()
         dead_letters = self._dead_letters()
         function = self._function(topic, dead_letters)
-        self._rules(function, dead_letters)
+        changes, sweep = self._rules(function, dead_letters)
         self._alarms(function, dead_letters, topic)
-        self._outputs(topic, function, dead_letters)
+        self._outputs(topic, function, dead_letters, changes, sweep)
 
     def _web_server(self) -> ec2.CfnSecurityGroup:
         """The post's group. The L1 construct, since the L2 needs a VPC, and that a lookup."""
@@ -106,9 +106,15 @@ class SecurityGroupRevert(Stack):
             versioned=True,
             removal_policy=RemovalPolicy.RETAIN,
         )
-        _acknowledge(bucket, "AwsSolutions-S1", "The bucket holds the audit log itself; who reads it is in CloudTrail's data.")
+        _acknowledge(
+            bucket, "AwsSolutions-S1", "The bucket holds the audit log itself; who reads it is in CloudTrail's data."
+        )
         key = kms.Key(
-            self, "TrailKey", enable_key_rotation=True, description="CloudTrail log files", removal_policy=RemovalPolicy.RETAIN
+            self,
+            "TrailKey",
+            enable_key_rotation=True,
+            description="CloudTrail log files",
+            removal_policy=RemovalPolicy.RETAIN,
         )
         cloudtrail.Trail(
             self,
@@ -248,11 +254,11 @@ class SecurityGroupRevert(Stack):
             service="ec2", resource=resource, resource_name=name, arn_format=ArnFormat.SLASH_RESOURCE_NAME
         )
 
-    def _rules(self, function: lambda_.Function, dead_letters: sqs.Queue) -> None:
+    def _rules(self, function: lambda_.Function, dead_letters: sqs.Queue) -> tuple[events.Rule, events.Rule]:
         target = targets.LambdaFunction(function, dead_letter_queue=dead_letters, retry_attempts=3)
         assert function.role
         issuer = ["userIdentity", "sessionContext", "sessionIssuer", "arn"]
-        events.Rule(
+        changes = events.Rule(
             self,
             "Changes",
             description="Successful calls that changed security group rules, but for the function's own",
@@ -272,13 +278,14 @@ class SecurityGroupRevert(Stack):
             ),
             targets=[target],
         )
-        events.Rule(
+        sweep = events.Rule(
             self,
             "Sweep",
             description="Looks at every guarded group, for what no event told of",
             schedule=events.Schedule.rate(Duration.minutes(self.settings.sweep_minutes)),
             targets=[target],
         )
+        return changes, sweep
 
     def _alarms(self, function: lambda_.Function, dead_letters: sqs.Queue, topic: sns.Topic) -> None:
         five_minutes = Duration.minutes(5)
@@ -310,23 +317,25 @@ class SecurityGroupRevert(Stack):
             )
             alarm.add_alarm_action(actions.SnsAction(topic))
 
-    def _outputs(self, topic: sns.Topic, function: lambda_.Function, dead_letters: sqs.Queue) -> None:
+    def _outputs(
+        self,
+        topic: sns.Topic,
+        function: lambda_.Function,
+        dead_letters: sqs.Queue,
+        changes: events.Rule,
+        sweep: events.Rule,
+    ) -> None:
         outputs = {
             "TopicArn": (topic.topic_arn, "Notices and alarms"),
             "FunctionName": (function.function_name, "The function that reverts"),
             "DeadLetterQueueUrl": (dead_letters.queue_url, "Events that could not be handled"),
-            "ChangesRuleName": (self._rule_name("Changes"), "EventBridge rule on CloudTrail records"),
-            "SweepRuleName": (self._rule_name("Sweep"), "EventBridge rule of the scheduled sweep"),
+            "ChangesRuleName": (changes.rule_name, "EventBridge rule on CloudTrail records"),
+            "SweepRuleName": (sweep.rule_name, "EventBridge rule of the scheduled sweep"),
         }
         if self.web_server:
             outputs["WebServerGroupId"] = (self.web_server.attr_group_id, "The sample group")
         for name, (value, description) in outputs.items():
             CfnOutput(self, name, value=value, description=description)
-
-    def _rule_name(self, construct_id: str) -> str:
-        rule = self.node.find_child(construct_id)
-        assert isinstance(rule, events.Rule)
-        return rule.rule_name
 
     def _approved(self) -> list[dict[str, Any]]:
         groups: list[dict[str, Any]] = []

@@ -12,7 +12,7 @@ from .revert import Guarded, Outcome, reconcile
 from .rules import Rule
 
 
-class Unfinished(Exception):
+class UnfinishedError(Exception):
     """Something passing kept a group from being reverted; Lambda runs the event again."""
 
 
@@ -38,7 +38,7 @@ class Responder:
         event does not say which group it is about, all are looked at.
 
         Raises:
-            Unfinished: after all groups had their turn, when trying again may help.
+            UnfinishedError: after all groups had their turn, when trying again may help.
         """
         change = None
         if event.get("detail-type") != "Scheduled Event":
@@ -55,7 +55,7 @@ class Responder:
             except ClientError as error:
                 problems.append(f"{guarded.group_id}: {error}")
         if problems:
-            raise Unfinished("; ".join(problems))
+            raise UnfinishedError("; ".join(problems))
 
     def _tell(self, outcome: Outcome, change: Change | None) -> None:
         """Log the outcome, and send a notice when there is something to say.

@@ -110,7 +110,7 @@ def _change_rules(group_id: str, old: dict[str, Any], new: dict[str, Any]) -> No
 
 
 def _template_rules(properties: dict[str, Any], group: dict[str, Any]) -> dict[Any, Any]:
-    rules = {}
+    rules: dict[Any, Any] = {}
     for is_egress, name in ((False, "SecurityGroupIngress"), (True, "SecurityGroupEgress")):
         for item in properties.get(name) or []:
             permission = dict(item)

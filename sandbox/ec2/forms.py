@@ -48,7 +48,7 @@ def recorded_request(name: str, request: dict[str, Any]) -> dict[str, Any]:
     """The `requestParameters` of a call."""
     if name.startswith(("Modify", "Update")):
         return {f"{name}Request": _tagged(request)}
-    record = {_small(key): value for key, value in request.items() if isinstance(value, str)}
+    record: dict[str, Any] = {_small(key): value for key, value in request.items() if isinstance(value, str)}
     record |= {key: int(record[key]) for key in PORTS if key in record}
     permissions = [_recorded_permission(permission) for permission in request.get("IpPermissions", [])]
     record["ipPermissions"] = {"items": permissions} if permissions else {}
@@ -68,7 +68,7 @@ def recorded_response(name: str, elements: dict[str, Any]) -> dict[str, Any]:
 
 
 def _recorded_permission(permission: dict[str, Any]) -> dict[str, Any]:
-    record = {_small(key): value for key, value in permission.items() if isinstance(value, str)}
+    record: dict[str, Any] = {_small(key): value for key, value in permission.items() if isinstance(value, str)}
     record |= {key: int(record[key]) for key in PORTS if key in record}
     for name, ranges in LISTS.items():
         items = _map_keys(permission.get(ranges, []), _small)

@@ -92,7 +92,9 @@ def _rule(request: dict[str, Any], group: dict[str, Any], is_egress: bool, rule_
     if not protocol:
         raise ApiError("InvalidParameterValue", "VPC security group rules must specify protocols explicitly.")
     with_ports = protocol in NAMED.values()
-    from_port, to_port = (int(request.get(name) or (0 if request.get(name) == 0 else -1)) for name in ("FromPort", "ToPort"))
+    from_port, to_port = (
+        int(request.get(name) or (0 if request.get(name) == 0 else -1)) for name in ("FromPort", "ToPort")
+    )
     if protocol in ("tcp", "udp") and not 0 <= from_port <= to_port <= 65535:
         raise ApiError("InvalidParameterValue", f"Invalid value for portRange: {from_port}-{to_port}")
     rule: Rule = {
@@ -210,7 +212,9 @@ def _modified(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> Rule
 def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Answer:
     group = find_group(request.get("GroupId"), request.get("GroupName"))
     stored = stored_rules(group)
-    by_id = {d["SecurityGroupRuleId"]: d.get("Description", "") for d in request.get("SecurityGroupRuleDescription", [])}
+    by_id = {
+        d["SecurityGroupRuleId"]: d.get("Description", "") for d in request.get("SecurityGroupRuleDescription", [])
+    }
     _check_ids(list(by_id), stored, is_egress)
     asked = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
     by_identity = {identity(rule): rule.get("Description", "") for rule in asked}
@@ -219,7 +223,7 @@ def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Answer:
     for rule in stored:
         for key, descriptions in ((rule["SecurityGroupRuleId"], by_id), (identity(rule), by_identity)):
             if key in descriptions:
-                rule["Description"] = descriptions[key]  # type: ignore[index]
+                rule["Description"] = descriptions[key]
     store_rules(group, stored)
     return Answer({"return": True})
 
@@ -264,8 +268,9 @@ def _check_no_duplicates(rules: list[Rule]) -> None:
     seen = set()
     for rule in rules:
         if identity(rule) in seen:
-            what = f"peer: {source_of(rule)}, {rule['IpProtocol'].upper()}, from port: {rule['FromPort']}, to port: {rule['ToPort']}, ALLOW"
-            raise ApiError("InvalidPermission.Duplicate", f'the specified rule "{what}" already exists')
+            traffic = f"{rule['IpProtocol'].upper()}, from port: {rule['FromPort']}, to port: {rule['ToPort']}"
+            message = f'the specified rule "peer: {source_of(rule)}, {traffic}, ALLOW" already exists'
+            raise ApiError("InvalidPermission.Duplicate", message)
         seen.add(identity(rule))
 
 

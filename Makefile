@@ -1,0 +1,60 @@
+# Everything that is run here. `make` alone lists it.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+SYSTEMS ?=
+CDK := cdk
+
+.DEFAULT_GOAL := help
+.PHONY: help setup synth lint test demo sandbox bench deploy destroy clean
+
+help: ## list what can be run
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/done node_modules/done ## install Python packages, Node 24 and the CDK CLI, below this folder only
+
+.venv/done: requirements.txt requirements-dev.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	@echo "Setting up the Python environment in .venv (a minute or two the first time)"
+	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+node_modules/done: package.json package-lock.json .venv/done
+	@echo "Installing the CDK CLI in node_modules"
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+synth: setup ## write every stack's template to cdk.out
+	@$(CDK) synth --quiet
+	@echo "The templates are in cdk.out."
+
+lint: setup ## style, types, and the templates against CloudFormation's schemas
+	@ruff check . && ruff format --check .
+	@mypy
+
+test: setup lint ## everything: style, types, unit, template and security tests, walkthroughs in the sandbox
+	@pytest
+
+demo: setup ## deploy every stack to an emulator on this computer and play every walkthrough (SYSTEMS="...")
+	@python -m sandbox demo $(SYSTEMS)
+
+sandbox: setup ## start the emulator with every stack deployed, and leave it up
+	@python -m sandbox up
+
+bench: setup ## measure, and write docs/benchmarks.md
+	@python -m bench
+
+deploy: setup ## deploy to the real account of your AWS configuration: make deploy STACK=SecurityGroupRevert
+	@test -n "$(STACK)" || { echo "Which stack? make deploy STACK=SecurityGroupRevert"; exit 1; }
+	@$(CDK) deploy "$(STACK)" $(ARGS)
+
+destroy: setup ## remove from the real account: make destroy STACK=SecurityGroupRevert
+	@test -n "$(STACK)" || { echo "Which stack? make destroy STACK=SecurityGroupRevert"; exit 1; }
+	@$(CDK) destroy "$(STACK)" $(ARGS)
+
+clean: ## remove everything that was set up or written here
+	@rm -rf .venv node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

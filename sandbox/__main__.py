@@ -1,0 +1,155 @@
+"""AWS on this computer, for trying the systems without an account.
+
+demo   start the sandbox, deploy every stack with the CDK CLI, play every walkthrough,
+       print what was done and seen, stop the sandbox
+up     start the sandbox, deploy every stack, print the addresses, stay up until Ctrl-C
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import time
+from types import FrameType
+from typing import NoReturn
+
+import boto3
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from walkthroughs.catalog import STORIES
+from walkthroughs.story import Result, World, play
+
+from .process import REGION, Sandbox, SandboxError
+
+DEMO_SPEED = 60  # a sweep of every 5 minutes comes every 5 seconds
+PATIENCE = 60  # seconds
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Run the command that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="deploy everything and play every walkthrough")
+    demo.add_argument("systems", nargs="*", help=f"systems to show; all without: {', '.join(STORIES)}")
+    up = commands.add_parser("up", help="deploy everything and stay up")
+    for command in (demo, up):
+        command.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; without, a free one")
+    options = parser.parse_args()
+    unknown = set(getattr(options, "systems", [])) - set(STORIES)
+    if unknown:
+        parser.error(f"no such system: {', '.join(sorted(unknown))}; there is {', '.join(STORIES)}")
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return _demo(options.port, options.systems or list(STORIES)) if options.command == "demo" else _up(options.port)
+    except SandboxError as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nInterrupted; the sandbox is stopped.")
+        return 130
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(143)
+
+
+def _demo(port: int, systems: list[str]) -> int:
+    started = time.monotonic()
+    with Sandbox(port=port, speed=DEMO_SPEED) as sandbox:
+        stacks = [stack for system in systems for stack in STORIES[system].stacks]
+        _deploy(sandbox, stacks, started)
+        world = World(session(sandbox), PATIENCE, settle=0)
+        results = {}
+        for system in systems:
+            _say(started, f"Playing the walkthrough of {system}")
+            with STORIES[system](world) as story:
+                results[system] = play(story, _tell)
+        failed = [result for played in results.values() for result in played if result.error]
+        console.print()
+        console.print(_table(results), soft_wrap=False)
+        if failed:
+            console.print(f"\nThe emulator's log ends:\n{sandbox.log.read_text()[-2000:]}", markup=False)
+    _say(started, "The sandbox is stopped")
+    count = sum(map(len, results.values()))
+    console.print(f"{count - len(failed)} of {count} steps went well.", style="red" if failed else "green")
+    return 1 if failed else 0
+
+
+def _up(port: int) -> int:
+    started = time.monotonic()
+    with Sandbox(port=port) as sandbox:
+        _deploy(sandbox, ["--all"], started)
+        console.print(f"\nAWS is at {sandbox.url}. To reach it from another terminal:\n")
+        names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
+        for name in names:
+            console.print(f"  export {name}={shlex.quote(sandbox.environment[name])}", markup=False)
+        cloudformation = session(sandbox).client("cloudformation")
+        for stack in cloudformation.describe_stacks()["Stacks"]:
+            if stack["StackName"] != "CDKToolkit":
+                console.print(f"\n{stack['StackName']}", style="bold")
+                for output in stack.get("Outputs", []):
+                    console.print(f"  {output['OutputKey']:<20} {output['OutputValue']}", markup=False)
+        console.print("\nCtrl-C stops it.")
+        signal.pause()
+    return 0
+
+
+def session(sandbox: Sandbox) -> boto3.Session:
+    """A boto3 session whose clients reach the sandbox, and nothing else."""
+    os.environ["AWS_ENDPOINT_URL"] = sandbox.url
+    return boto3.Session(
+        aws_access_key_id=sandbox.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=sandbox.environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
+
+
+def _deploy(sandbox: Sandbox, stacks: list[str], started: float) -> None:
+    _say(started, f"The sandbox is up at {sandbox.url}")
+    _say(started, "cdk bootstrap")
+    with console.status("", spinner="line") as status:
+        sandbox.bootstrap(progress=lambda line: _progress(line, status))
+    _say(started, f"cdk deploy {' '.join(stacks)}")
+    with console.status("", spinner="line") as status:
+        sandbox.deploy(*stacks, progress=lambda line: _progress(line, status))
+
+
+def _progress(line: str, status: Status) -> None:
+    """Keep the CDK CLI's results; what it is doing shows on one line that changes."""
+    if line.lstrip().startswith(("✅", "❌")):
+        console.print(f"          {line.strip()}", markup=False)
+    status.update(Text(line.strip()[: console.width - 4], style="dim"))
+
+
+def _say(started: float, what: str) -> None:
+    console.print(f"[cyan]{time.monotonic() - started:6.1f} s[/]  {what}")
+
+
+def _tell(result: Result) -> None:
+    mark = "[red]FAILED[/]" if result.error else "[green]ok[/]"
+    console.print(f"          {mark} {result.title}")
+
+
+def _table(results: dict[str, list[Result]]) -> Table:
+    table = Table(title="What was done, and what was seen", title_style="bold", show_lines=True)
+    table.add_column("Done", ratio=2)
+    table.add_column("Seen", ratio=3)
+    table.add_column("Seconds", justify="right")
+    for system, played in results.items():
+        table.add_row(f"[bold]{system}[/]", "", f"[bold]{sum(result.seconds for result in played):.1f}[/]")
+        for result in played:
+            seen = f"[red]FAILED[/] {escape(result.error)}" if result.error else escape(result.seen)
+            table.add_row(escape(result.title), seen, f"{result.seconds:.1f}")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,251 @@
+"""Someone opens SSH on the web server's group; moments later it is closed again.
+
+All addresses are from ranges reserved for documentation and benchmarks, and the group guards
+nothing: this is safe to play in a real account.
+"""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+from botocore.exceptions import ClientError
+
+from .story import Story, step
+
+SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+HTTPS = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
+BURST = 100
+QUIET_SECONDS = 1.5  # in which a notice that should not come would have come, in the sandbox
+
+
+class SecurityGroupRevertStory(Story):
+    """The post's story, and what happens in a real company besides."""
+
+    stacks = ("SecurityGroupRevert",)
+
+    def __enter__(self) -> Self:
+        world, outputs = self.world, self.world.outputs("SecurityGroupRevert")
+        self.ec2, self.events, self.sns, self.sqs = map(world.client, ("ec2", "events", "sns", "sqs"))
+        self.group_id = outputs["WebServerGroupId"]
+        self.changes_rule, self.sweep_rule = outputs["ChangesRuleName"], outputs["SweepRuleName"]
+        self.caller = world.client("sts").get_caller_identity()["Arn"]
+        self.notices: list[dict[str, str]] = []
+        self._subscribe(outputs["TopicArn"])
+        self._switch(self.sweep_rule, on=False)  # so that what is seen is the work of events
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._switch(self.changes_rule, on=True)
+        self._switch(self.sweep_rule, on=True)
+        self.sns.unsubscribe(SubscriptionArn=self.subscription)
+        self.sqs.delete_queue(QueueUrl=self.queue_url)
+
+    @step
+    def only_https_is_open(self) -> str:
+        """Look at the Web Server group."""
+        (rule,) = self._ingress()
+        assert (rule["FromPort"], rule["CidrIpv4"]) == (443, "0.0.0.0/0"), f"not the approved rule: {rule}"
+        return "one rule: tcp 443 from 0.0.0.0/0"
+
+    @step
+    def ssh_is_revoked(self) -> str:
+        """Open SSH for one address."""
+        started = time.monotonic()
+        self._authorize(SSH | {"IpRanges": [{"CidrIp": "203.0.113.7/32", "Description": "just for a minute"}]})
+        self._until_as_approved()
+        seconds = time.monotonic() - started
+        notice = self._notice("203.0.113.7/32")
+        assert self.caller in notice["Message"], f"the notice does not name {self.caller}:\n{notice['Message']}"
+        return f'gone after {seconds:.1f} s; notice "{notice["Subject"]}" names {self.caller.split(":")[-1]}'
+
+    @step
+    def edit_is_restored(self) -> str:
+        """Edit the HTTPS rule to SSH, as the console's Edit does."""
+        (before,) = self._ingress()
+        request = SSH | {"CidrIpv4": "0.0.0.0/0", "Description": "edited"}
+        self._modify(before["SecurityGroupRuleId"], request)
+        self._until_as_approved()
+        (after,) = self._ingress()
+        assert after == before, f"it was {before}, it is {after}"
+        self._notice("edited back")
+        return f"tcp 443 again, still rule {after['SecurityGroupRuleId']}"
+
+    @step
+    def deletion_is_restored(self) -> str:
+        """Delete the HTTPS rule."""
+        (rule,) = self._ingress()
+        self.ec2.revoke_security_group_ingress(
+            GroupId=self.group_id, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
+        )
+        self._until_as_approved()
+        self._notice("restored")
+        return "tcp 443 from 0.0.0.0/0 is back"
+
+    @step
+    def good_rule_of_a_mixed_call_stays(self) -> str:
+        """Add an approved and a forbidden rule in one call."""
+        self._switch(self.changes_rule, on=False)  # make room: take the approved rule away unseen
+        (rule,) = self._ingress()
+        self.ec2.revoke_security_group_ingress(
+            GroupId=self.group_id, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
+        )
+        self._switch(self.changes_rule, on=True)
+        approved = HTTPS | {"IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "HTTPS from anywhere"}]}
+        forbidden = SSH | {"IpRanges": [{"CidrIp": "203.0.113.8/32"}]}
+        added = self._authorize(approved, forbidden)
+        self._until_as_approved()
+        (kept,) = self._ingress()
+        assert kept["SecurityGroupRuleId"] == added[443], "the approved rule was replaced, not kept"
+        assert "restored" not in self._notice("203.0.113.8/32")["Message"], "the approved rule was touched"
+        return f"tcp 443 stayed ({kept['SecurityGroupRuleId']}), tcp 22 went"
+
+    @step
+    def every_kind_of_source_is_revoked(self) -> str:
+        """Add rules for IPv6, a prefix list, another group, and all protocols."""
+        prefix_list = self.ec2.describe_prefix_lists()["PrefixLists"][0]["PrefixListId"]
+        self._authorize(
+            SSH | {"Ipv6Ranges": [{"CidrIpv6": "2001:db8::/32"}]},
+            SSH | {"PrefixListIds": [{"PrefixListId": prefix_list}]},
+            SSH | {"UserIdGroupPairs": [{"GroupId": self.group_id}]},
+            {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/1"}, {"CidrIp": "128.0.0.0/1"}]},
+            {"IpProtocol": "icmp", "FromPort": 8, "ToPort": -1, "IpRanges": [{"CidrIp": "203.0.113.0/24"}]},
+        )
+        self._until_as_approved()
+        message = self._notice("2001:db8::/32")["Message"]
+        for source in (prefix_list, self.group_id, "0.0.0.0/1", "128.0.0.0/1", "ICMP type 8"):
+            assert source in message, f"the notice does not name {source}:\n{message}"
+        return "six rules gone, all named in one notice"
+
+    @step
+    def failed_call_does_nothing(self) -> str:
+        """Make a call that fails, and a dry run."""
+        refusals = []
+        for cidr, dry_run in (("999.0.0.0/8", False), ("203.0.113.9/32", True)):
+            try:
+                self._authorize(SSH | {"IpRanges": [{"CidrIp": cidr}]}, DryRun=dry_run)
+            except ClientError as error:
+                refusals.append(error.response["Error"]["Code"])
+        time.sleep(max(QUIET_SECONDS, self.world.settle))
+        self._receive()
+        assert not self.notices, f"a notice came: {self.notices[0]}"
+        return f"{' and '.join(refusals)}; no notice"
+
+    @step
+    def sweep_catches_what_no_event_told(self) -> str:
+        """Switch events off, and open SSH again."""
+        self._switch(self.changes_rule, on=False)
+        self._authorize(SSH | {"IpRanges": [{"CidrIp": "203.0.113.10/32"}]})
+        time.sleep(QUIET_SECONDS)
+        assert len(self._ingress()) == 2, "it was reverted without event and without sweep"
+        self._switch(self.sweep_rule, on=True)
+        self._until_as_approved()
+        assert "sweep" in self._notice("203.0.113.10/32")["Message"], "the notice does not speak of the sweep"
+        self._switch(self.sweep_rule, on=False)
+        self._switch(self.changes_rule, on=True)
+        return "gone with the next sweep, and told of"
+
+    @step
+    def burst_leaves_nothing(self) -> str:
+        """Make 100 changes at once."""
+        addresses = [f"198.18.0.{number}/32" for number in range(BURST)]
+        started = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self._authorize_when_there_is_room, addresses))
+        self._until_as_approved()
+        seconds = time.monotonic() - started
+
+        def unnamed() -> set[str]:
+            self._receive()
+            text = "\n".join(notice["Message"] for notice in self.notices)
+            return {address for address in addresses if f"{address}" not in text}
+
+        self.world.wait_until(lambda: not unnamed(), "a notice of every one of the changes")
+        self.world.wait_until(lambda: len(self._ingress()) == 1, "one rule")
+        return f"none is left {seconds:.1f} s after the first; every one is named in a notice"
+
+    def _ingress(self) -> list[dict[str, Any]]:
+        pages = self.ec2.get_paginator("describe_security_group_rules").paginate(
+            Filters=[{"Name": "group-id", "Values": [self.group_id]}]
+        )
+        return [rule for page in pages for rule in page["SecurityGroupRules"] if not rule["IsEgress"]]
+
+    def _until_as_approved(self) -> None:
+        def as_approved() -> bool:
+            rules = [(r["IpProtocol"], r["FromPort"], r["ToPort"], r.get("CidrIpv4")) for r in self._ingress()]
+            return rules == [("tcp", 443, 443, "0.0.0.0/0")]
+
+        self.world.wait_until(as_approved, "only HTTPS open")
+
+    def _authorize(self, *permissions: dict[str, Any], DryRun: bool = False) -> dict[int, str]:
+        """Add rules; give their ids by port."""
+        response = self.ec2.authorize_security_group_ingress(
+            GroupId=self.group_id, IpPermissions=list(permissions), DryRun=DryRun
+        )
+        return {rule["FromPort"]: rule["SecurityGroupRuleId"] for rule in response["SecurityGroupRules"]}
+
+    def _authorize_when_there_is_room(self, address: str) -> None:
+        """A group holds 60 rules: wait while it is full."""
+
+        def added() -> bool:
+            try:
+                self._authorize(SSH | {"IpRanges": [{"CidrIp": address}]})
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "RulesPerSecurityGroupLimitExceeded":
+                    return False
+                raise
+            return True
+
+        self.world.wait_until(added, f"room for {address}")
+
+    def _modify(self, rule_id: str, request: dict[str, Any]) -> None:
+        self.ec2.modify_security_group_rules(
+            GroupId=self.group_id,
+            SecurityGroupRules=[{"SecurityGroupRuleId": rule_id, "SecurityGroupRule": request}],
+        )
+
+    def _switch(self, rule: str, *, on: bool) -> None:
+        (self.events.enable_rule if on else self.events.disable_rule)(Name=rule)
+        time.sleep(self.world.settle)
+
+    def _subscribe(self, topic_arn: str) -> None:
+        """Have the notices come to a queue as well."""
+        self.queue_url = self.sqs.create_queue(QueueName=f"notices-{int(time.time())}")["QueueUrl"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])
+        queue_arn = attributes["Attributes"]["QueueArn"]
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queue_arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.sqs.set_queue_attributes(QueueUrl=self.queue_url, Attributes={"Policy": policy})
+        self.subscription = self.sns.subscribe(
+            TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, ReturnSubscriptionArn=True
+        )["SubscriptionArn"]
+
+    def _receive(self) -> None:
+        while True:
+            response = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
+            messages = response.get("Messages", [])
+            for message in messages:
+                self.notices.append(json.loads(message["Body"]))
+                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+            if not messages:
+                return
+
+    def _notice(self, text: str) -> dict[str, str]:
+        """Wait for the notice that has `text`; forget all notices up to now."""
+
+        def found() -> dict[str, str] | None:
+            self._receive()
+            return next((notice for notice in self.notices if text in notice["Message"]), None)
+
+        notice = self.world.wait_until(found, f"a notice with {text!r}")
+        self.notices.clear()
+        return notice

@@ -1,0 +1,100 @@
+"""What the walkthroughs share: steps in their order, waiting, and results."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import boto3
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """Where a story plays.
+
+    patience: seconds to wait for what AWS does by itself. settle: seconds that a change of
+    configuration, such as a rule switched off, takes to be in force.
+    """
+
+    session: boto3.Session
+    patience: float
+    settle: float
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service)
+
+    def outputs(self, stack: str) -> dict[str, str]:
+        """The outputs of a deployed stack, by name."""
+        (found,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+    def wait_until(self, check: Callable[[], T | None], what: str, seconds: float | None = None) -> T:
+        """Call `check` until it gives something true, and give that.
+
+        Raises:
+            AssertionError: saying `what` did not come in `seconds` (default: the patience).
+        """
+        seconds = self.patience if seconds is None else seconds
+        deadline = time.monotonic() + seconds
+        while True:
+            result = check()
+            if result:
+                return result
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not seen within {seconds:.0f} s: {what}")
+            time.sleep(min(0.1, seconds / 10))
+
+
+class Story(AbstractContextManager["Story"]):
+    """One system's story; a subclass has its steps as methods marked with `step`.
+
+    `stacks` are the stacks that must be deployed. On entering it prepares what it needs to
+    watch, on leaving it takes everything away that it made.
+    """
+
+    stacks: tuple[str, ...]
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def steps(self) -> Iterator[Callable[[], str]]:
+        """The steps, in the order in which they are written."""
+        for name, function in type(self).__dict__.items():
+            if getattr(function, "is_step", False):
+                yield getattr(self, name)
+
+
+def step(function: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Mark a method as a step: its docstring says what is done, its result what was seen."""
+    function.is_step = True  # type: ignore[attr-defined]
+    return function
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one step went; `error` is None when it went well."""
+
+    title: str
+    seen: str
+    seconds: float
+    error: str | None = None
+
+
+def play(story: Story, tell: Callable[[Result], None]) -> list[Result]:
+    """Play all steps up to the first that fails, telling of each; the rest is not run."""
+    results: list[Result] = []
+    for perform in story.steps():
+        title = (perform.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        started = time.monotonic()
+        try:
+            seen, error = perform(), None
+        except Exception as problem:
+            seen, error = "", f"{type(problem).__name__}: {problem}"
+        results.append(Result(title, seen, time.monotonic() - started, error))
+        tell(results[-1])
+        if error:
+            break
+    return results
