@@ -210,7 +210,7 @@ def _accepted(detail: Any, message: str) -> str:
         return f"text of the form {detail['ctx']['pattern']}"
     if detail["type"] == "extra_forbidden":
         return "no field of this name"
-    return message[:1].lower() + message[1:]
+    return message[:1].lower() + message[1:] if message.startswith("Input") else message
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,6 @@ from typing import Self
 ROOT = Path(__file__).parents[1]
 ACCOUNT = "111111111111"
 REGION = "us-east-1"
-START_SECONDS = 60
 STOP_SECONDS = 20
 
 
@@ -30,24 +30,20 @@ class Sandbox:
     """
 
     def __init__(self, *, port: int = 0, speed: float = 1.0) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="sandbox-")
-        self._arguments = [f"--port={port}", f"--speed={speed}", f"--directory={self._directory.name}"]
+        self._arguments = [f"--port={port}", f"--speed={speed}"]
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
-
-    @property
-    def directory(self) -> Path:
-        """Where it keeps its files; gone when it stops."""
-        return Path(self._directory.name)
+        self.directory = Path()  # where it keeps its files; gone when it stops
 
     @property
     def log(self) -> Path:
         return self.directory / "emulator.log"
 
     def __enter__(self) -> Self:
+        self.directory = Path(tempfile.mkdtemp(prefix="sandbox-"))
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "sandbox.emulator", *self._arguments],
+                [sys.executable, "-m", "sandbox.emulator", *self._arguments, f"--directory={self.directory}"],
                 cwd=ROOT,
                 env=_clean_environment(),
                 stdin=subprocess.PIPE,
@@ -60,10 +56,9 @@ class Sandbox:
         ready = self._process.stdout.readline()
         try:
             self.url = json.loads(ready)["url"]
-        except (ValueError, KeyError):
-            self._process.wait(STOP_SECONDS)
-            reason = (ready + self.log.read_text()).strip().splitlines()[-1:]
-            self._directory.cleanup()
+        except ValueError:
+            reason = self.log.read_text().strip().splitlines()[-1:]
+            self.stop()
             raise SandboxError(f"The sandbox did not start: {' '.join(reason) or 'no reason given'}") from None
         return self
 
@@ -76,14 +71,14 @@ class Sandbox:
         """Stop the emulator and the functions it runs, and remove its files."""
         if self._process is not None:
             assert self._process.stdin
-            self._process.stdin.close()
+            self._process.stdin.close()  # which it takes as the sign to end
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait()
-            self._process = None
-        self._directory.cleanup()
+            with self._process:  # waits, and closes the pipes
+                self._process = None
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -95,16 +95,20 @@ class Rule:
     def __str__(self) -> str:
         direction = "outbound" if self.is_egress else "inbound"
         preposition = "to" if self.is_egress else "from"
-        traffic = "all traffic" if self.protocol == "-1" else self.protocol.upper() + self._ports()
-        text = f"{direction} {traffic} {preposition} {self.source}"
+        text = f"{direction} {self._traffic()} {preposition} {self.source}"
         return f'{text} "{self.description}"' if self.description else text
 
-    def _ports(self) -> str:
+    def _traffic(self) -> str:
+        if self.protocol == "-1":
+            return "all traffic"
+        if self.protocol not in WITH_PORTS:
+            return f"protocol {self.protocol}"
+        name, ports = self.protocol.upper(), (self.from_port, self.to_port)
         if self.protocol.startswith("icmp"):
-            return "" if self.from_port == -1 else f" type {self.from_port} code {self.to_port}"
-        if self.protocol not in WITH_PORTS or (self.from_port, self.to_port) == (0, 65535):
-            return " all ports"
-        return f" {self.from_port}" if self.from_port == self.to_port else f" {self.from_port}-{self.to_port}"
+            return name if ports[0] == -1 else f"{name} type {ports[0]} code {ports[1]}"
+        if ports == (0, 65535):
+            return f"{name} all ports"
+        return f"{name} {ports[0]}" if ports[0] == ports[1] else f"{name} {ports[0]}-{ports[1]}"
 
 
 def _port(value: Any) -> int:

@@ -1,0 +1,102 @@
+"""Shared by all tests: no way to a real account, and one synth for everything that reads templates."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).parents[1]
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / ".cache" / "hypothesis")
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+os.environ |= {
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+hypothesis.settings.register_profile(
+    "project", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("project")
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A synthesized application: its folder, and what cdk-nag and CDK's own validation found."""
+
+    directory: Path
+    findings: list[str]
+
+    def template(self, stack: str) -> dict[str, Any]:
+        """The template of one stack."""
+        template: dict[str, Any] = json.loads((self.directory / f"{stack}.template.json").read_text())
+        return template
+
+    @property
+    def templates(self) -> list[Path]:
+        return sorted(self.directory.glob("*.template.json"))
+
+
+def synthesize(directory: Path, context: dict[str, Any]) -> Assembly:
+    """Synthesize the application with `context`, with the cdk-nag rules of AwsSolutions."""
+    import aws_cdk as cdk
+    from cdk_nag import AwsSolutionsChecks
+
+    from app import build_app
+    from settings import Settings
+
+    flags = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = cdk.App(outdir=str(directory), context=flags)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    build_app(app, Settings.from_context(context)).synth()
+    report = json.loads((directory / "validation-report.json").read_text())
+    findings = [
+        f"{violation['ruleName']} at {construct['constructPath']}: {violation['description']}"
+        for plugin in report["pluginReports"]
+        for violation in plugin["violations"]
+        for construct in violation["violatingConstructs"]
+    ]
+    return Assembly(directory, findings)
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """The application with no settings at all."""
+    return synthesize(tmp_path_factory.mktemp("default"), {})
+
+
+# Every option that adds resources or permissions.
+EVERYTHING: dict[str, Any] = {
+    "security_group_revert:email": "ops@example.com",
+    "security_group_revert:egress": True,
+    "security_group_revert:create_trail": True,
+    "security_group_revert:vpc_id": "vpc-0123456789abcdef0",
+    "security_group_revert:groups": [
+        {
+            "group_id": "sg-0123456789abcdef0",
+            "name": "Database",
+            "ingress": [
+                {
+                    "ip_protocol": "tcp",
+                    "from_port": 5432,
+                    "to_port": 5432,
+                    "referenced_group_id": "sg-0fedcba9876543210",
+                }
+            ],
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def full_assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """The application with every option that adds something."""
+    return synthesize(tmp_path_factory.mktemp("everything"), EVERYTHING)

@@ -1,0 +1,17 @@
+"""One sandbox with every stack deployed, for all tests of this folder."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox import Sandbox
+from sandbox.__main__ import DEMO_SPEED
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Iterator[Sandbox]:
+    """The sandbox after `cdk bootstrap` and `cdk deploy --all`."""
+    with Sandbox(speed=DEMO_SPEED) as sandbox:
+        sandbox.bootstrap()
+        sandbox.deploy("--all")
+        yield sandbox

@@ -1,0 +1,170 @@
+"""Facts about the sandbox's EC2 and CloudTrail: what AWS's documentation says they do."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sandbox import Sandbox
+from sandbox.__main__ import session
+
+pytestmark = [pytest.mark.xdist_group("sandbox"), pytest.mark.enable_socket]
+SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+
+
+class Group:
+    """A security group, and the CloudTrail records of what is done to it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        clients = session(sandbox)
+        self.ec2, self.sqs, self.events = (clients.client(name) for name in ("ec2", "sqs", "events"))
+        self.id = self.ec2.create_security_group(GroupName="test", Description="of a test")["GroupId"]
+        self.queue = self.sqs.create_queue(QueueName="records")["QueueUrl"]
+        pattern = {"source": ["aws.ec2"], "detail-type": ["AWS API Call via CloudTrail"]}
+        self.events.put_rule(Name="records", EventPattern=json.dumps(pattern))
+        arn = "arn:aws:sqs:us-east-1:111111111111:records"
+        self.events.put_targets(Rule="records", Targets=[{"Id": "queue", "Arn": arn}])
+
+    def remove(self) -> None:
+        self.events.remove_targets(Rule="records", Ids=["queue"])
+        self.events.delete_rule(Name="records")
+        self.sqs.delete_queue(QueueUrl=self.queue)
+        self.ec2.delete_security_group(GroupId=self.id)
+
+    def authorize(self, *cidrs: str, **options: Any) -> list[str]:
+        permission = SSH | {"IpRanges": [{"CidrIp": cidr} for cidr in cidrs]}
+        response = self.ec2.authorize_security_group_ingress(GroupId=self.id, IpPermissions=[permission], **options)
+        return [rule["SecurityGroupRuleId"] for rule in response["SecurityGroupRules"]]
+
+    def cidrs(self) -> set[str]:
+        filters = [{"Name": "group-id", "Values": [self.id]}]
+        rules = self.ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+        return {rule["CidrIpv4"] for rule in rules if not rule["IsEgress"]}
+
+    def last_record(self) -> dict[str, Any]:
+        """The record of the last call; older ones are dropped."""
+        record: dict[str, Any] = {}
+        while True:
+            messages = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=1).get("Messages", [])
+            if not messages:
+                return record
+            self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=messages[0]["ReceiptHandle"])
+            record = json.loads(messages[0]["Body"])["detail"]
+
+
+@pytest.fixture
+def group(deployed: Sandbox) -> Iterator[Group]:
+    made = Group(deployed)
+    yield made
+    made.remove()
+
+
+def refused(error: pytest.ExceptionInfo[ClientError]) -> str:
+    code: str = error.value.response["Error"]["Code"]
+    return code
+
+
+def test_every_source_is_a_rule_with_an_id_of_its_own(group: Group) -> None:
+    ids = group.authorize("10.1.2.3/8", "192.0.2.0/24")
+    assert len(set(ids)) == 2
+    assert group.cidrs() == {"10.0.0.0/8", "192.0.2.0/24"}, "ranges are held in canonical form"
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda g: g.authorize("10.0.0.0/8", "10.1.0.0/8"), "InvalidPermission.Duplicate"),
+        (lambda g: g.authorize("10.0.0.0/33"), "InvalidParameterValue"),
+        (lambda g: g.authorize("10.0.0.0/8", DryRun=True), "DryRunOperation"),
+        (lambda g: g.authorize(*(f"10.0.{n}.0/24" for n in range(61))), "RulesPerSecurityGroupLimitExceeded"),
+        (
+            lambda g: g.ec2.revoke_security_group_ingress(GroupId=g.id, SecurityGroupRuleIds=["sgr-0"]),
+            "InvalidSecurityGroupRuleId.NotFound",
+        ),
+        (
+            lambda g: g.ec2.authorize_security_group_ingress(
+                GroupId=g.id, IpPermissions=[SSH | {"PrefixListIds": [{"PrefixListId": "pl-00000000"}]}]
+            ),
+            "InvalidPrefixListID.NotFound",
+        ),
+        (
+            lambda g: g.ec2.modify_security_group_rules(
+                GroupId=g.id,
+                SecurityGroupRules=[
+                    {
+                        "SecurityGroupRuleId": g.authorize("10.0.0.0/8")[0],
+                        "SecurityGroupRule": SSH | {"CidrIpv6": "::/0"},
+                    }
+                ],
+            ),
+            "InvalidParameterValue",
+        ),
+    ],
+)
+def test_wrong_call_is_refused_and_changes_nothing(group: Group, call: Any, code: str) -> None:
+    with pytest.raises(ClientError) as error:
+        call(group)
+    assert refused(error) == code
+    assert group.cidrs() <= {"10.0.0.0/8"}
+
+
+def test_unknown_rule_id_keeps_the_others_of_the_call(group: Group) -> None:
+    (known,) = group.authorize("10.0.0.0/8")
+    with pytest.raises(ClientError):
+        group.ec2.revoke_security_group_ingress(GroupId=group.id, SecurityGroupRuleIds=[known, "sgr-0"])
+    assert group.cidrs() == {"10.0.0.0/8"}
+
+
+def test_record_of_a_call_has_caller_request_and_the_rules_of_the_response(group: Group) -> None:
+    (rule_id,) = group.authorize("203.0.113.7/32")
+    record = group.last_record()
+    assert (record["eventName"], record["eventSource"]) == ("AuthorizeSecurityGroupIngress", "ec2.amazonaws.com")
+    assert record["userIdentity"]["arn"] == "arn:aws:iam::111111111111:user/sandbox-user"
+    (permission,) = record["requestParameters"]["ipPermissions"]["items"]
+    assert permission == {
+        "ipProtocol": "tcp",
+        "fromPort": 22,
+        "toPort": 22,
+        "groups": {},
+        "ipRanges": {"items": [{"cidrIp": "203.0.113.7/32"}]},
+        "ipv6Ranges": {},
+        "prefixListIds": {},
+    }
+    (rule,) = record["responseElements"]["securityGroupRuleSet"]["items"]
+    assert (rule["securityGroupRuleId"], rule["cidrIpv4"], rule["isEgress"]) == (rule_id, "203.0.113.7/32", False)
+    assert "errorCode" not in record
+
+
+def test_record_of_the_flat_form_is_flat(group: Group) -> None:
+    group.ec2.authorize_security_group_ingress(
+        GroupId=group.id, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="203.0.113.7/32"
+    )
+    request = group.last_record()["requestParameters"]
+    assert request == {
+        "groupId": group.id,
+        "ipProtocol": "tcp",
+        "fromPort": 22,
+        "toPort": 22,
+        "cidrIp": "203.0.113.7/32",
+        "ipPermissions": {},
+    }
+
+
+def test_record_of_modify_has_one_rule_as_object(group: Group) -> None:
+    (rule_id,) = group.authorize("203.0.113.7/32")
+    values = SSH | {"CidrIpv4": "203.0.113.8/32"}
+    group.ec2.modify_security_group_rules(
+        GroupId=group.id, SecurityGroupRules=[{"SecurityGroupRuleId": rule_id, "SecurityGroupRule": values}]
+    )
+    request = group.last_record()["requestParameters"]["ModifySecurityGroupRulesRequest"]
+    expected = {"SecurityGroupRuleId": rule_id, "tag": 1, "SecurityGroupRule": values}
+    assert request == {"GroupId": group.id, "SecurityGroupRule": expected}
+
+
+def test_record_of_a_failed_call_has_its_error_and_no_response(group: Group) -> None:
+    with pytest.raises(ClientError):
+        group.authorize("203.0.113.7/32", DryRun=True)
+    record = group.last_record()
+    assert (record["errorCode"], record["responseElements"]) == ("Client.DryRunOperation", None)

@@ -1,0 +1,130 @@
+"""Facts about the sandbox as a process: it starts and stops cleanly, and never listens elsewhere."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from sandbox import Sandbox, SandboxError
+
+from ..conftest import ROOT
+
+pytestmark = [pytest.mark.xdist_group("sandbox"), pytest.mark.enable_socket]
+
+
+def port_of(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def listening_addresses(port: int) -> set[str]:
+    """Local addresses, in the kernel's hexadecimal, on which someone listens at `port`."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            address, state = line.split()[1], line.split()[3]
+            if state == "0A" and int(address.split(":")[1], 16) == port:
+                found.add(address.split(":")[0])
+    return found
+
+
+def processes_with(text: str) -> list[str]:
+    """Command lines of running processes that contain `text`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if text in command:
+            found.append(command)
+    return found
+
+
+def test_it_answers_on_loopback_only_and_leaves_nothing_behind() -> None:
+    with Sandbox() as sandbox:
+        directory = sandbox.directory
+        port = port_of(sandbox.url)
+        urllib.request.urlopen(f"{sandbox.url}/_ministack/health", timeout=10).close()  # noqa: S310
+        if sys.platform == "linux":
+            assert listening_addresses(port) == {"0100007F"}
+    assert is_free(port)
+    assert not directory.exists()
+    assert not processes_with(str(directory))
+
+
+def test_port_in_use_is_a_clear_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SandboxError, match=f"port {port} on 127.0.0.1 cannot be used .* choose another"):
+            Sandbox(port=port).__enter__()
+
+
+def test_missing_cdk_cli_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        monkeypatch.setattr("sandbox.process.ROOT", tmp_path)
+        with pytest.raises(SandboxError, match="run `make setup`"):
+            sandbox.cdk("ls")
+
+
+def test_failing_cdk_command_is_an_error_with_its_output(deployed: Sandbox) -> None:
+    with pytest.raises(SandboxError, match="No stacks match"):
+        deployed.cdk("deploy", "Nonsense")
+
+
+def emulator_of(parent: int) -> str:
+    """The folder of the emulator that process `parent` has started."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        if f"PPid:\t{parent}\n" in status.read_text():
+            arguments = (status.parent / "cmdline").read_bytes().decode().split("\0")
+            found = [argument for argument in arguments if argument.startswith("--directory=")]
+            if found:
+                return found[0].removeprefix("--directory=")
+    raise AssertionError(f"process {parent} has no emulator")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_the_demo_is_interrupted(number: signal.Signals) -> None:
+    command = [sys.executable, "-u", "-m", "sandbox", "demo"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as demo:
+        try:
+            assert demo.stdout
+            port = port_of(demo.stdout.readline().strip())
+            directory = emulator_of(demo.pid)
+            time.sleep(1)  # into `cdk bootstrap`
+            # Ctrl-C goes to the whole group of processes, the other signals to one.
+            (os.killpg if number is signal.SIGINT else os.kill)(demo.pid, number)
+            demo.wait(30)
+        finally:
+            if demo.poll() is None:
+                os.killpg(demo.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while processes_with(directory) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_with(directory)
+    assert is_free(port), "the emulator still listens"
+    if number is signal.SIGKILL:  # nobody is left to remove what the CDK CLI still wrote
+        shutil.rmtree(directory, ignore_errors=True)
+    assert not Path(directory).exists(), "its files are still there"
+    assert demo.returncode != 0
+
+
+def test_unknown_system_is_a_clear_error() -> None:
+    command = [sys.executable, "-m", "sandbox", "demo", "nonsense"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "no such system: nonsense; there is security_group_revert" in run.stderr

@@ -1,0 +1,150 @@
+"""An EC2 client with one security group, and faults on demand.
+
+A stub, since moto differs from AWS just where it matters here: it edits only IPv4 ranges, and
+names another error for a rule id that does not exist. Parameters are checked against
+botocore's model of the API.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError
+from botocore.session import Session
+from botocore.validate import validate_parameters
+
+from lambdas.security_group_revert.rules import Rule
+
+MODEL = Session().get_service_model("ec2")
+PUBLISH = Session().get_service_model("sns").operation_model("Publish").input_shape
+SOURCES = {
+    "IpRanges": ("CidrIpv4", "CidrIp"),
+    "Ipv6Ranges": ("CidrIpv6", "CidrIpv6"),
+    "PrefixListIds": ("PrefixListId", "PrefixListId"),
+    "UserIdGroupPairs": ("ReferencedGroupId", "GroupId"),
+}
+Fault = Callable[["FakeEC2", str, dict[str, Any]], None]
+
+
+def refuse(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "as the test wants it"}}, "call")
+
+
+class FakeEC2:
+    """Rules by id. Each call first takes the next of `faults`, which may raise, or change rules."""
+
+    meta = SimpleNamespace(region_name="us-east-1")
+
+    def __init__(self, rules: list[Rule], faults: list[Fault | None] | None = None) -> None:
+        self._ids = (f"sgr-{number:017x}" for number in itertools.count())
+        self.rules: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.faults = list(faults or [])
+        for rule in rules:
+            self.add(rule)
+
+    def add(self, rule: Rule) -> str:
+        rule_id = next(self._ids)
+        reference = {"ReferencedGroupInfo": {"GroupId": rule.source, "UserId": "111111111111"}}
+        self.rules[rule_id] = {
+            "SecurityGroupRuleId": rule_id,
+            "IsEgress": rule.is_egress,
+            **{k: v for k, v in rule.as_request().items() if k != "ReferencedGroupId"},
+            **(reference if rule.source_type == "ReferencedGroupId" else {}),
+        }
+        return rule_id
+
+    def current(self, *, is_egress: bool = False) -> set[Rule]:
+        return {Rule.from_api(rule) for rule in self.rules.values() if rule["IsEgress"] == is_egress}
+
+    @property
+    def changes(self) -> list[str]:
+        return [call for call in self.calls if not call.startswith("Describe")]
+
+    def _called(self, operation: str, parameters: dict[str, Any]) -> None:
+        validate_parameters(parameters, MODEL.operation_model(operation).input_shape)
+        self.calls.append(operation)
+        fault = self.faults.pop(0) if self.faults else None
+        if fault:
+            fault(self, operation, parameters)
+
+    def get_paginator(self, name: str) -> Any:
+        assert name == "describe_security_group_rules"
+        return self
+
+    def paginate(self, *, Filters: list[Any], PaginationConfig: dict[str, int]) -> Iterator[dict[str, Any]]:
+        self._called("DescribeSecurityGroupRules", {"Filters": Filters, "MaxResults": PaginationConfig["PageSize"]})
+        rules = list(self.rules.values())
+        yield {"SecurityGroupRules": rules[:2]}  # more than one page
+        yield {"SecurityGroupRules": rules[2:]}
+
+    def _revoke(self, operation: str, parameters: dict[str, Any]) -> None:
+        self._called(operation, parameters)
+        self._check(parameters["SecurityGroupRuleIds"], is_egress=operation.endswith("Egress"))
+        for rule_id in parameters["SecurityGroupRuleIds"]:
+            del self.rules[rule_id]
+
+    def _authorize(self, operation: str, parameters: dict[str, Any]) -> None:
+        self._called(operation, parameters)
+        is_egress = operation.endswith("Egress")
+        new = [
+            Rule.from_api(
+                {**permission, source: entry[name], "Description": entry.get("Description")}, is_egress=is_egress
+            )
+            for permission in parameters["IpPermissions"]
+            for ranges, (source, name) in SOURCES.items()
+            for entry in permission.get(ranges, [])
+        ]
+        if set(new) & self.current(is_egress=is_egress):
+            raise refuse("InvalidPermission.Duplicate")
+        for rule in new:
+            self.add(rule)
+
+    def _describe(self, operation: str, parameters: dict[str, Any]) -> None:
+        self._called(operation, parameters)
+        wanted = {d["SecurityGroupRuleId"]: d["Description"] for d in parameters["SecurityGroupRuleDescriptions"]}
+        self._check(list(wanted), is_egress=operation.endswith("Egress"))
+        for rule_id, description in wanted.items():
+            self.rules[rule_id]["Description"] = description
+
+    def modify_security_group_rules(self, **parameters: Any) -> None:
+        self._called("ModifySecurityGroupRules", parameters)
+        self._check([update["SecurityGroupRuleId"] for update in parameters["SecurityGroupRules"]])
+        after = dict(self.rules)
+        for update in parameters["SecurityGroupRules"]:
+            old = self.rules[update["SecurityGroupRuleId"]]
+            new = update["SecurityGroupRule"]
+            if not any(name in old and name in new for name in ("CidrIpv4", "CidrIpv6", "PrefixListId")):
+                raise refuse("InvalidParameterValue")
+            after[old["SecurityGroupRuleId"]] = {**old, **new}
+        identities = [Rule.from_api(rule) for rule in after.values()]
+        if len(set(identities)) < len(identities):
+            raise refuse("InvalidPermission.Duplicate")
+        self.rules = after
+
+    def _check(self, ids: list[str], *, is_egress: bool | None = None) -> None:
+        for rule_id in ids:
+            if rule_id not in self.rules or is_egress not in (None, self.rules[rule_id]["IsEgress"]):
+                raise refuse("InvalidSecurityGroupRuleId.NotFound")
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        operation = "".join(word.capitalize() for word in name.split("_"))
+        for prefix, call in (("Revoke", self._revoke), ("Authorize", self._authorize), ("Update", self._describe)):
+            if operation.startswith(prefix):
+                return lambda **parameters: call(operation, parameters)
+        raise AttributeError(name)
+
+
+class FakeSNS:
+    """Keeps what is published."""
+
+    def __init__(self) -> None:
+        self.notices: list[dict[str, str]] = []
+
+    def publish(self, **parameters: str) -> None:
+        validate_parameters(parameters, PUBLISH)
+        assert len(parameters["Subject"]) <= 100
+        assert parameters["Subject"].isascii()
+        assert parameters["Subject"].isprintable()
+        self.notices.append(parameters)

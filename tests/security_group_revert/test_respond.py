@@ -1,0 +1,290 @@
+"""Facts about what an event leads to: calls, notices, log."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lambdas.security_group_revert.respond import Responder, UnfinishedError, guarded_groups
+from lambdas.security_group_revert.revert import Guarded
+from lambdas.security_group_revert.rules import Rule
+
+from . import records
+from .fake_ec2 import FakeEC2, FakeSNS, refuse
+
+HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0", description="HTTPS from anywhere")
+SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
+RDP = Rule(False, "tcp", 3389, 3389, "CidrIpv4", "203.0.113.7/32")
+OPEN_EGRESS = Rule(True, "-1", -1, -1, "CidrIpv4", "0.0.0.0/0")
+SMTP_OUT = Rule(True, "tcp", 25, 25, "CidrIpv4", "0.0.0.0/0")
+SSH_EVENT = records.event(records.authorized(records.answered("sgr-00000000000000001")))
+
+
+def guarded(*ingress: Rule, egress: tuple[Rule, ...] | None = None, group_id: str = records.GROUP) -> Guarded:
+    return Guarded(group_id, "Web Server", ingress or (HTTPS,), egress)
+
+
+def respond(
+    ec2: FakeEC2, event: dict[str, Any], *groups: Guarded, sns: FakeSNS | None = None, **choices: bool
+) -> list[dict[str, str]]:
+    """Respond to `event`; give the notices."""
+    sns = sns or FakeSNS()
+    topic = "arn:aws:sns:us-east-1:111111111111:notices"
+    responder = Responder(ec2=ec2, sns=sns, topic_arn=topic, account="111111111111", **choices)
+    responder.respond(event, list(groups) or [guarded()])
+    return sns.notices
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return record
+
+
+def test_forbidden_rule_is_gone_after_three_calls_notice_included() -> None:
+    ec2 = FakeEC2([HTTPS, SSH])
+    notices = respond(ec2, SSH_EVENT)
+    assert ec2.current() == {HTTPS}
+    assert len(ec2.calls) + len(notices) == 3, (ec2.calls, notices)
+
+
+def test_notice_says_what_which_group_who_from_where_when_and_outcome() -> None:
+    (notice,) = respond(FakeEC2([HTTPS, SSH]), SSH_EVENT)
+    assert notice["Subject"] == "Reverted: 1 change to security group Web Server"
+    assert notice["Message"].splitlines() == [
+        "Group:    Web Server (sg-0123456789abcdef0) in us-east-1, account 111111111111",
+        "Who:      arn:aws:iam::111111111111:user/alice",
+        "From:     203.0.113.50 with aws-cli/2.31.0",
+        "When:     2026-11-21T07:08:26Z",
+        "Call:     AuthorizeSecurityGroupIngress, CloudTrail event 9fd68588-ecbf-4528-a345-199fa6bb0821",
+        "",
+        "Outcome",
+        "  revoked: inbound TCP 22 from 203.0.113.7/32, sgr-00000000000000001",
+    ]
+
+
+def test_log_has_the_same_as_data_and_a_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    respond(FakeEC2([HTTPS, SSH]), SSH_EVENT)
+    record = logged(capsys)
+    assert record["change"]["who"] == "arn:aws:iam::111111111111:user/alice"
+    (action,) = record["actions"]
+    assert (action["verb"], action["status"], action["of_this_call"]) == ("revoke", "done", True)
+    (metrics,) = record["_aws"]["CloudWatchMetrics"]
+    assert metrics["Metrics"] == [{"Name": "NotReverted", "Unit": "Count"}]
+    assert record["NotReverted"] == 0
+
+
+@pytest.mark.parametrize("code", ["Client.UnauthorizedOperation", "Client.DryRunOperation"])
+def test_failed_call_leads_to_no_call_at_all(code: str) -> None:
+    ec2 = FakeEC2([HTTPS, SSH])
+    assert not respond(ec2, records.event(records.record("AuthorizeSecurityGroupIngress", {}, None, errorCode=code)))
+    assert not ec2.calls
+
+
+def test_other_groups_are_left_alone_without_a_call() -> None:
+    ec2 = FakeEC2([SSH])
+    assert not respond(ec2, SSH_EVENT, guarded(group_id="sg-99999999"))
+    assert not ec2.calls
+
+
+def test_event_that_does_not_name_its_group_makes_all_groups_looked_at() -> None:
+    ec2 = FakeEC2([HTTPS, SSH])
+    respond(
+        ec2, records.event(records.record("AuthorizeSecurityGroupIngress", {"groupName": "web"}, {"_return": True}))
+    )
+    assert ec2.current() == {HTTPS}
+
+
+def test_approved_change_is_silent() -> None:
+    ec2 = FakeEC2([HTTPS])
+    item = records.answered("sgr-1", cidrIpv4="0.0.0.0/0") | {"fromPort": 443, "toPort": 443}
+    assert not respond(ec2, records.event(records.authorized(item)))
+    assert not ec2.changes
+
+
+def test_same_event_twice_changes_nothing_further() -> None:
+    ec2 = FakeEC2([HTTPS, SSH])
+    respond(ec2, SSH_EVENT)
+    before = list(ec2.changes)
+    (notice,) = respond(ec2, SSH_EVENT)
+    assert ec2.changes == before
+    assert notice["Subject"].startswith("Already reverted")
+
+
+def test_event_whose_rule_another_event_has_reverted_still_names_its_caller() -> None:
+    (notice,) = respond(FakeEC2([HTTPS]), SSH_EVENT)
+    assert "user/alice" in notice["Message"]
+    assert "undone before this check: inbound TCP 22 from 203.0.113.7/32" in notice["Message"]
+
+
+def test_rules_of_other_calls_are_reverted_too_and_told_apart() -> None:
+    ec2 = FakeEC2([HTTPS, SSH, RDP])
+    (notice,) = respond(ec2, SSH_EVENT)
+    assert ec2.current() == {HTTPS}
+    mine, others = notice["Message"].split("Found in the same check, made by other calls")
+    assert "TCP 22" in mine
+    assert "TCP 3389" in others
+
+
+def test_modified_rule_gets_its_old_value_under_its_old_id() -> None:
+    ec2 = FakeEC2([Rule(False, "tcp", 22, 22, "CidrIpv4", "0.0.0.0/0")])
+    (rule_id,) = ec2.rules
+    (notice,) = respond(ec2, records.event(records.modified(records.update(rule_id))))
+    assert (list(ec2.rules), ec2.current()) == ([rule_id], {HTTPS})
+    assert ec2.changes == ["ModifySecurityGroupRules"]
+    assert "edited back: inbound TCP 443 from 0.0.0.0/0" in notice["Message"]
+
+
+def test_rule_of_which_nothing_is_left_is_revoked_and_the_approved_one_restored() -> None:
+    ec2 = FakeEC2([SSH])
+    (rule_id,) = ec2.rules
+    (notice,) = respond(ec2, records.event(records.modified(records.update(rule_id, cidr="203.0.113.7/32"))))
+    assert ec2.current() == {HTTPS}
+    assert "revoked: inbound TCP 22" in notice["Message"]
+    assert "restored: inbound TCP 443" in notice["Message"]
+
+
+def test_revoked_rule_comes_back_with_its_description() -> None:
+    ec2 = FakeEC2([])
+    https = records.answered("sgr-1", cidrIpv4="0.0.0.0/0") | {"fromPort": 443, "toPort": 443}
+    response = {"revokedSecurityGroupRuleSet": {"items": [https]}}
+    detail = records.record("RevokeSecurityGroupIngress", {"groupId": records.GROUP}, response)
+    (notice,) = respond(ec2, records.event(detail))
+    (rule,) = ec2.rules.values()
+    assert rule["Description"] == "HTTPS from anywhere"
+    assert "restored: inbound TCP 443" in notice["Message"].split("Outcome")[1]
+    assert "Found in the same check" not in notice["Message"]
+
+
+def test_changed_description_is_put_back_when_it_was_approved() -> None:
+    ec2 = FakeEC2([Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0", description="nothing to see")])
+    respond(ec2, records.SWEEP)
+    (rule,) = ec2.rules.values()
+    assert rule["Description"] == "HTTPS from anywhere"
+    assert ec2.changes == ["UpdateSecurityGroupRuleDescriptionsIngress"]
+
+
+def test_without_restore_a_missing_rule_stays_away() -> None:
+    ec2 = FakeEC2([SSH])
+    respond(ec2, records.SWEEP, restore=False)
+    assert (ec2.current(), ec2.changes) == (set(), ["RevokeSecurityGroupIngress"])
+
+
+def test_egress_is_left_alone_unless_it_is_guarded() -> None:
+    ec2 = FakeEC2([HTTPS, SMTP_OUT])
+    respond(ec2, records.SWEEP)
+    assert ec2.current(is_egress=True) == {SMTP_OUT}
+    respond(ec2, records.SWEEP, guarded(egress=(OPEN_EGRESS,)))
+    assert ec2.current(is_egress=True) == {OPEN_EGRESS}
+
+
+def test_change_of_unguarded_egress_is_silent() -> None:
+    ec2 = FakeEC2([HTTPS, SMTP_OUT])
+    rule_id = next(rule_id for rule_id, rule in ec2.rules.items() if rule["IsEgress"])
+    item = records.answered(rule_id, is_egress=True)
+    assert not respond(ec2, records.event(records.authorized(item, name="AuthorizeSecurityGroupEgress")))
+    assert not respond(ec2, records.event(records.modified(records.update(rule_id, port=25))))
+
+
+def test_notify_mode_reports_and_changes_nothing() -> None:
+    ec2 = FakeEC2([HTTPS, SSH])
+    (notice,) = respond(ec2, SSH_EVENT, change_rules=False)
+    assert ec2.current() == {HTTPS, SSH}
+    assert not ec2.changes
+    assert notice["Subject"] == "Unapproved: 1 change to security group Web Server"
+    assert "not approved, to revoke: inbound TCP 22" in notice["Message"]
+
+
+def test_sweep_in_notify_mode_leaves_it_to_the_alarm(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not respond(FakeEC2([HTTPS, SSH]), records.SWEEP, change_rules=False)
+    assert logged(capsys)["NotReverted"] == 1
+
+
+def test_sweep_of_an_approved_group_is_one_call_and_no_notice() -> None:
+    ec2 = FakeEC2([HTTPS])
+    assert not respond(ec2, records.SWEEP)
+    assert ec2.calls == ["DescribeSecurityGroupRules"]
+
+
+def test_one_rule_that_cannot_be_revoked_does_not_keep_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse_rdp(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
+        ids = parameters.get("SecurityGroupRuleIds", [])
+        if any(ec2.rules[rule_id]["FromPort"] == 3389 for rule_id in ids):
+            raise refuse("UnauthorizedOperation")
+
+    ec2 = FakeEC2([HTTPS, SSH, RDP], [refuse_rdp] * 9)
+    (notice,) = respond(ec2, SSH_EVENT)
+    assert ec2.current() == {HTTPS, RDP}
+    assert notice["Subject"] == "NOT REVERTED: 1 of 2 changes to security group Web Server"
+    assert "FAILED to revoke: inbound TCP 3389 from 203.0.113.7/32" in notice["Message"]
+    assert "UnauthorizedOperation" in notice["Message"]
+    assert "revoked: inbound TCP 22" in notice["Message"]
+    assert logged(capsys)["NotReverted"] == 1
+
+
+def test_rule_that_is_already_gone_is_success() -> None:
+    def somebody_revokes(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
+        ec2.rules.pop(parameters["SecurityGroupRuleIds"][0])
+
+    ec2 = FakeEC2([HTTPS, SSH, RDP], [None, somebody_revokes])
+    (notice,) = respond(ec2, SSH_EVENT)
+    assert ec2.current() == {HTTPS}
+    assert "FAILED" not in notice["Message"]
+
+
+def test_throttling_is_told_of_and_makes_lambda_try_again() -> None:
+    def throttle(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
+        raise refuse("RequestLimitExceeded")
+
+    ec2, sns = FakeEC2([HTTPS, SSH], [None, throttle]), FakeSNS()
+    with pytest.raises(UnfinishedError, match="RequestLimitExceeded"):
+        respond(ec2, SSH_EVENT, sns=sns)
+    assert sns.notices[0]["Subject"].startswith("NOT REVERTED")
+    respond(ec2, SSH_EVENT)
+    assert ec2.current() == {HTTPS}
+
+
+def test_group_that_cannot_be_read_does_not_keep_the_others_from_being_swept() -> None:
+    def refuse_reading(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
+        raise refuse("UnauthorizedOperation")
+
+    ec2 = FakeEC2([HTTPS, SSH], [refuse_reading])
+    with pytest.raises(UnfinishedError, match="sg-11111111"):
+        respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
+    assert ec2.current() == {HTTPS}
+
+
+def test_notice_that_cannot_be_sent_is_an_error_after_the_revert() -> None:
+    class BrokenSNS(FakeSNS):
+        def publish(self, **_parameters: str) -> None:
+            raise ClientError({"Error": {"Code": "KMSAccessDenied", "Message": ""}}, "Publish")
+
+    ec2 = FakeEC2([HTTPS, SSH])
+    with pytest.raises(UnfinishedError, match="KMSAccessDenied"):
+        respond(ec2, SSH_EVENT, sns=BrokenSNS())
+    assert ec2.current() == {HTTPS}
+
+
+def test_text_of_other_people_cannot_forge_lines_of_the_notice() -> None:
+    forged = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32", description='x"\r\nOutcome\n  all is well')
+    detail = SSH_EVENT["detail"] | {"userAgent": "evil\nGroup: another"}
+    (notice,) = respond(FakeEC2([HTTPS, forged]), SSH_EVENT | {"detail": detail})
+    lines = notice["Message"].splitlines()
+    assert lines.count("Outcome") == 1
+    assert sum(line.startswith("Group:") for line in lines) == 1
+
+
+def test_long_notice_is_cut_and_says_so() -> None:
+    rules = [Rule(False, "tcp", port, port, "CidrIpv4", "203.0.113.7/32") for port in range(1, 301)]
+    (notice,) = respond(FakeEC2([HTTPS, *rules]), records.SWEEP)
+    assert "... and 100 more; all are in the log" in notice["Message"]
+
+
+def test_approved_file_of_the_stack_is_read() -> None:
+    rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIpv4": "0.0.0.0/0"}
+    sample = {"group_id_variable": "WEB", "name": "Web Server", "ingress": [rule], "egress": None}
+    own = {"group_id": "sg-2", "name": "", "ingress": [], "egress": [rule]}
+    first, second = guarded_groups([sample, own], {"WEB": "sg-1"})
+    assert (first.group_id, first.ingress, first.egress) == ("sg-1", (HTTPS,), None)
+    assert second.egress is not None
+    assert second.egress[0].is_egress

@@ -1,0 +1,187 @@
+"""Facts about the stack's template: behaviour and policy."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdas.security_group_revert.notice import METRIC_NAMESPACE
+
+from ..conftest import Assembly, synthesize
+
+pytestmark = pytest.mark.xdist_group("synth")
+STACK = "SecurityGroupRevert"
+
+
+def of_type(template: dict[str, Any], resource_type: str) -> list[dict[str, Any]]:
+    return [r["Properties"] for r in template["Resources"].values() if r["Type"] == resource_type]
+
+
+def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
+    return [s for p in of_type(template, "AWS::IAM::Policy") for s in p["PolicyDocument"]["Statement"]]
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    found = statement["Action"]
+    return found if isinstance(found, list) else [found]
+
+
+@pytest.fixture(scope="session")
+def template(assembly: Assembly) -> dict[str, Any]:
+    return assembly.template(STACK)
+
+
+@pytest.fixture(scope="session")
+def full(full_assembly: Assembly) -> dict[str, Any]:
+    return full_assembly.template(STACK)
+
+
+@pytest.fixture(scope="session")
+def notify_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return synthesize(tmp_path_factory.mktemp("notify"), {"security_group_revert:mode": "notify"}).template(STACK)
+
+
+def changes_rule(template: dict[str, Any]) -> dict[str, Any]:
+    (rule,) = (r for r in of_type(template, "AWS::Events::Rule") if "EventPattern" in r)
+    return rule
+
+
+def test_sample_group_is_open_on_https_only_in_the_default_vpc(template: dict[str, Any]) -> None:
+    (group,) = of_type(template, "AWS::EC2::SecurityGroup")
+    (rule,) = group["SecurityGroupIngress"]
+    assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == ("tcp", 443, 443, "0.0.0.0/0")
+    assert "VpcId" not in group
+
+
+def test_sample_group_goes_into_the_vpc_of_the_settings(full: dict[str, Any]) -> None:
+    (group,) = of_type(full, "AWS::EC2::SecurityGroup")
+    assert group["VpcId"] == "vpc-0123456789abcdef0"
+
+
+def test_function_may_change_the_guarded_groups_only(full: dict[str, Any]) -> None:
+    changing = [s for s in statements(full) if any(re.match("ec2:(?!Describe)", a) for a in actions(s))]
+    for statement in changing:
+        resources = json.dumps(statement["Resource"])
+        if actions(statement) == ["ec2:ModifySecurityGroupRules"] and "security-group-rule/*" in resources:
+            continue  # EC2 asks for the group as well
+        assert "sg-0123456789abcdef0" in resources
+        assert "WebServer" in resources
+        assert "*" not in resources, f"a wildcard in {resources}"
+
+
+def test_function_has_no_wildcard_action_but_kms_and_no_other_star_resource(full: dict[str, Any]) -> None:
+    for statement in statements(full):
+        wild = {action for action in actions(statement) if "*" in action}
+        assert wild <= {"kms:GenerateDataKey*"}, wild
+        if statement["Resource"] == "*":
+            assert actions(statement) == ["ec2:DescribeSecurityGroupRules"]
+
+
+def test_notify_mode_has_no_permission_to_change_anything(notify_only: dict[str, Any]) -> None:
+    granted = {action for s in statements(notify_only) for action in actions(s) if action.startswith("ec2:")}
+    assert granted == {"ec2:DescribeSecurityGroupRules"}
+
+
+def test_egress_calls_are_granted_and_matched_only_when_egress_is_guarded(
+    template: dict[str, Any], full: dict[str, Any]
+) -> None:
+    for found, expected in ((template, False), (full, True)):
+        granted = {a for s in statements(found) for a in actions(s)}
+        matched = changes_rule(found)["EventPattern"]["detail"]["eventName"]
+        assert ("ec2:RevokeSecurityGroupEgress" in granted) is expected
+        assert ("AuthorizeSecurityGroupEgress" in matched) is expected
+
+
+def test_events_are_successful_calls_by_others(template: dict[str, Any]) -> None:
+    detail = changes_rule(template)["EventPattern"]["detail"]
+    assert detail["errorCode"] == [{"exists": False}]
+    assert set(detail["eventName"]) == {
+        "AuthorizeSecurityGroupIngress",
+        "ModifySecurityGroupRules",
+        "RevokeSecurityGroupIngress",
+        "UpdateSecurityGroupRuleDescriptionsIngress",
+    }
+    (function,) = of_type(template, "AWS::Lambda::Function")
+    issuers = [d["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"][0] for d in detail["$or"]]
+    assert issuers == [{"exists": False}, {"anything-but": [function["Role"]]}]
+
+
+def test_sweep_comes_every_five_minutes_by_default(template: dict[str, Any]) -> None:
+    schedules = [r["ScheduleExpression"] for r in of_type(template, "AWS::Events::Rule") if "ScheduleExpression" in r]
+    assert schedules == ["rate(5 minutes)"]
+
+
+def test_nothing_asynchronous_is_lost(template: dict[str, Any]) -> None:
+    (queue_id,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::SQS::Queue")
+    queue = {"Fn::GetAtt": [queue_id, "Arn"]}
+    (invoke,) = of_type(template, "AWS::Lambda::EventInvokeConfig")
+    assert invoke["MaximumRetryAttempts"] == 2
+    assert invoke["DestinationConfig"]["OnFailure"]["Destination"] == queue
+    for rule in of_type(template, "AWS::Events::Rule"):
+        (target,) = rule["Targets"]
+        assert target["DeadLetterConfig"]["Arn"] == queue
+        assert target["RetryPolicy"]["MaximumRetryAttempts"] == 3
+
+
+def test_alarms_on_errors_throttles_dead_letters_and_failed_reverts_go_to_the_topic(template: dict[str, Any]) -> None:
+    alarms = {alarm["MetricName"]: alarm for alarm in of_type(template, "AWS::CloudWatch::Alarm")}
+    assert set(alarms) == {"Errors", "Throttles", "ApproximateNumberOfMessagesVisible", "NotReverted"}
+    (topic_id,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::SNS::Topic")
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"] == [{"Ref": topic_id}]
+        assert (alarm["Threshold"], alarm["TreatMissingData"]) == (1, "notBreaching")
+    assert alarms["NotReverted"]["Namespace"] == METRIC_NAMESPACE
+    assert not alarms["NotReverted"].get("Dimensions")
+
+
+def test_alarms_can_use_the_encrypted_topic(template: dict[str, Any]) -> None:
+    (key,) = of_type(template, "AWS::KMS::Key")
+    (policy,) = of_type(template, "AWS::SNS::TopicPolicy")
+    for document in (key["KeyPolicy"], policy["PolicyDocument"]):
+        allowed = [s for s in document["Statement"] if s["Principal"] == {"Service": "cloudwatch.amazonaws.com"}]
+        assert allowed, f"CloudWatch is not allowed in {document}"
+        assert allowed[0]["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert key["EnableKeyRotation"] is True
+
+
+def test_email_is_subscribed_when_given(template: dict[str, Any], full: dict[str, Any]) -> None:
+    assert not of_type(template, "AWS::SNS::Subscription")
+    (subscription,) = of_type(full, "AWS::SNS::Subscription")
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+
+
+def test_trail_is_made_when_asked_for_encrypted_validated_and_private(
+    template: dict[str, Any], full: dict[str, Any]
+) -> None:
+    assert not of_type(template, "AWS::CloudTrail::Trail")
+    (trail,) = of_type(full, "AWS::CloudTrail::Trail")
+    assert trail["EnableLogFileValidation"] is True
+    assert trail["IsLogging"] is True
+    assert trail["KMSKeyId"]
+    (selectors,) = trail["EventSelectors"]
+    assert (selectors["IncludeManagementEvents"], selectors["ReadWriteType"]) == (True, "WriteOnly")
+    (bucket,) = of_type(full, "AWS::S3::Bucket")
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["BucketEncryption"]
+
+
+def test_function_package_has_its_handlers_and_the_approved_rules_only(full_assembly: Assembly) -> None:
+    (package,) = full_assembly.directory.glob("asset.*/security_group_revert")
+    assert [p.name for p in package.parent.iterdir()] == ["security_group_revert"]
+    sources = {p.name for p in Path("lambdas/security_group_revert").glob("*.py")}
+    assert {p.name for p in package.iterdir()} == sources | {"approved.json"}
+    sample, database = json.loads((package / "approved.json").read_text())
+    assert sample["group_id_variable"] == "WEB_SERVER_GROUP_ID"
+    assert database["group_id"] == "sg-0123456789abcdef0"
+    assert database["ingress"][0]["ReferencedGroupId"] == "sg-0fedcba9876543210"
+
+
+def test_approved_rules_of_the_sample_group_are_those_of_the_template(assembly: Assembly) -> None:
+    (package,) = assembly.directory.glob("asset.*/security_group_revert")
+    (approved,) = json.loads((package / "approved.json").read_text())
+    (group,) = of_type(assembly.template(STACK), "AWS::EC2::SecurityGroup")
+    (rule,) = group["SecurityGroupIngress"]
+    (wanted,) = approved["ingress"]
+    assert wanted == {("CidrIpv4" if name == "CidrIp" else name): value for name, value in rule.items()}

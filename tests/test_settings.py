@@ -1,0 +1,118 @@
+"""Facts about settings: what is accepted, and what is said of mistakes."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from settings import Settings, SettingsError
+
+SECTION = "security_group_revert"
+RULE = {"ip_protocol": "tcp", "from_port": 22, "to_port": 22, "cidr_ipv4": "10.0.0.0/8"}
+
+
+def read(**fields: Any) -> Any:
+    return Settings.from_context({f"{SECTION}:{name}": value for name, value in fields.items()}).security_group_revert
+
+
+def with_rule(**fields: Any) -> Any:
+    group = {"group_id": "sg-0123456789abcdef0", "ingress": [{**RULE, **fields}]}
+    return read(groups=[group]).groups[0].ingress[0]
+
+
+def mistakes(context: dict[str, Any]) -> str:
+    with pytest.raises(SettingsError) as error:
+        Settings.from_context(context)
+    return str(error.value)
+
+
+def test_no_settings_are_good_settings() -> None:
+    settings = read()
+    assert (settings.mode, settings.restore, settings.egress, settings.sweep_minutes) == ("revert", True, False, 5)
+    assert settings.sample_group
+    assert not settings.create_trail
+
+
+def test_values_of_the_command_line_are_text() -> None:
+    groups = json.dumps([{"group_id": "sg-0123456789abcdef0", "ingress": [RULE]}])
+    settings = read(sweep_minutes="10", restore="false", groups=groups)
+    assert (settings.sweep_minutes, settings.restore) == (10, False)
+    assert settings.groups[0].ingress[0].cidr_ipv4 == "10.0.0.0/8"
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read().mode = "notify"
+
+
+def test_keys_of_cdk_are_passed_over() -> None:
+    Settings.from_context({"@aws-cdk/core:x": True, "aws:cdk:enable-path-metadata": True, "vpc-provider:account=1": {}})
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
+    text = mistakes(
+        {
+            f"{SECTION}:mode": "undo",
+            f"{SECTION}:sweep_minutes": "often",
+            f"{SECTION}:emial": "ops@example.com",
+            "security_grup_revert:mode": "revert",
+            f"{SECTION}:groups": [{"group_id": "web", "ingress": [{**RULE, "from_port": 70000}]}],
+        }
+    )
+    for expected in (
+        f"{SECTION}:mode: given \"undo\"; accepted: input should be 'revert' or 'notify'",
+        f'{SECTION}:sweep_minutes: given "often"',
+        f"{SECTION}:emial: no such setting; there is mode, email",
+        f"security_grup_revert:mode: no such system; there is {SECTION}",
+        f'{SECTION}:groups[0].group_id: given "web"; accepted: text of the form ^sg-',
+        f"{SECTION}:groups[0].ingress[0].from_port: given 70000",
+    ):
+        assert expected in text, f"missing: {expected}\nin:\n{text}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"cidr_ipv4": "10.0.0.0/33"}, "CIDR notation"),
+        ({"cidr_ipv4": "2001:db8::/32"}, "IPv6 ranges in cidr_ipv6"),
+        ({"cidr_ipv4": None, "cidr_ipv6": "10.0.0.0/8"}, "IPv4 ranges in cidr_ipv4"),
+        ({"cidr_ipv4": None}, "exactly one of"),
+        ({"prefix_list_id": "pl-63a5400a"}, "exactly one of"),
+        ({"from_port": None}, "which tcp needs"),
+        ({"from_port": 23}, "from_port <= to_port"),
+        ({"ip_protocol": "sctp"}, "text of the form"),
+    ],
+)
+def test_wrong_rule_is_refused_with_what_is_accepted(fields: dict[str, Any], said: str) -> None:
+    rule = {name: value for name, value in {**RULE, **fields}.items() if value is not None}
+    text = mistakes({f"{SECTION}:groups": [{"group_id": "sg-0123456789abcdef0", "ingress": [rule]}]})
+    assert said in text, text
+
+
+def test_rule_is_held_as_ec2_holds_it() -> None:
+    assert with_rule(cidr_ipv4="10.1.2.3/8").cidr_ipv4 == "10.0.0.0/8"
+    assert with_rule(ip_protocol=6).ip_protocol == "tcp"
+    assert with_rule(ip_protocol="ALL").ip_protocol == "-1"
+
+
+def test_same_rule_or_group_twice_is_refused() -> None:
+    group = {"group_id": "sg-0123456789abcdef0", "ingress": [RULE, {**RULE, "description": "again"}]}
+    assert "each ingress rule once" in mistakes({f"{SECTION}:groups": [group]})
+    group = {"group_id": "sg-0123456789abcdef0"}
+    assert "each group_id once" in mistakes({f"{SECTION}:groups": [group, group]})
+
+
+def test_nothing_to_guard_is_refused() -> None:
+    assert "at least one group" in mistakes({f"{SECTION}:sample_group": "false"})
+
+
+@given(st.dictionaries(st.sampled_from(["mode", "email", "groups", "restore", "vpc_id"]), st.text() | st.integers()))
+def test_any_value_is_accepted_or_refused_with_its_key(fields: dict[str, Any]) -> None:
+    context = {f"{SECTION}:{name}": value for name, value in fields.items()}
+    message = SECTION
+    try:
+        Settings.from_context(context)
+    except SettingsError as error:
+        message = str(error)
+    assert SECTION in message

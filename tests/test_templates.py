@@ -1,0 +1,70 @@
+"""Facts that hold for the templates of all stacks."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, Assembly
+
+pytestmark = pytest.mark.xdist_group("synth")
+
+
+@pytest.fixture(params=["assembly", "full_assembly"])
+def any_assembly(request: pytest.FixtureRequest) -> Assembly:
+    found: Assembly = request.getfixturevalue(request.param)
+    return found
+
+
+def test_cdk_nag_and_cdk_find_nothing_unacknowledged(any_assembly: Assembly) -> None:
+    assert not any_assembly.findings, "\n".join(any_assembly.findings)
+
+
+def test_cfn_lint_finds_nothing(any_assembly: Assembly) -> None:
+    # W3005: CDK adds DependsOn where a GetAtt is enough.
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("cfn-lint"),
+        "--ignore-checks=W3005",
+        *any_assembly.templates,
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_parameter_is_cdks_own(any_assembly: Assembly) -> None:
+    for path in any_assembly.templates:
+        parameters = set(json.loads(path.read_text()).get("Parameters", {}))
+        assert parameters <= {"BootstrapVersion"}, f"{path.name} has parameters: {parameters}"
+
+
+def test_outputs_are_described(any_assembly: Assembly) -> None:
+    for path in any_assembly.templates:
+        for name, output in json.loads(path.read_text()).get("Outputs", {}).items():
+            assert output.get("Description"), f"{path.name}: output {name} has no description"
+
+
+def run_app(tmp_path: Path, context: dict[str, object]) -> subprocess.CompletedProcess[str]:
+    """Run app.py as the CDK CLI does, without any AWS configuration."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    environment |= {"CDK_OUTDIR": str(tmp_path), "CDK_CONTEXT_JSON": json.dumps(context)}
+    command = [sys.executable, "app.py"]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_synth_needs_no_credentials_and_warns_of_nothing(tmp_path: Path) -> None:
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    run = run_app(tmp_path, context)
+    assert run.returncode == 0, run.stderr
+    assert not run.stderr, f"synth is not quiet:\n{run.stderr}"
+    assert list(tmp_path.glob("*.template.json")), "no template was written"
+
+
+def test_wrong_settings_give_one_message_and_no_traceback(tmp_path: Path) -> None:
+    run = run_app(tmp_path, {"security_group_revert:mode": "undo", "security_group_revert:sweep_minutes": "0"})
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr, run.stderr
+    assert "security_group_revert:mode" in run.stderr
+    assert "security_group_revert:sweep_minutes" in run.stderr
