@@ -8,6 +8,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / ".cache" / "hypothesis")
@@ -100,3 +101,20 @@ EVERYTHING: dict[str, Any] = {
 def full_assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     """The application with every option that adds something."""
     return synthesize(tmp_path_factory.mktemp("everything"), EVERYTHING)
+
+
+class ByCost(LoadScopeScheduling):
+    """Tests of the sandbox share one worker, those that read templates another.
+
+    Each worker then starts one sandbox, or synthesizes once, and not both twice.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::")[0]
+        if path.startswith("tests/sandbox/"):
+            return "sandbox"
+        return "templates" if path.endswith(("test_stack.py", "test_templates.py")) else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByCost:
+    return ByCost(config, log)

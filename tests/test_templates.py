@@ -10,8 +10,6 @@ import pytest
 
 from .conftest import ROOT, Assembly
 
-pytestmark = pytest.mark.xdist_group("synth")
-
 
 @pytest.fixture(params=["assembly", "full_assembly"])
 def any_assembly(request: pytest.FixtureRequest) -> Assembly:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from sandbox import Sandbox
 from sandbox.__main__ import session
 
-pytestmark = [pytest.mark.xdist_group("sandbox"), pytest.mark.enable_socket]
+pytestmark = pytest.mark.enable_socket
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 
 

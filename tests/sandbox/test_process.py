@@ -16,7 +16,7 @@ from sandbox import Sandbox, SandboxError
 
 from ..conftest import ROOT
 
-pytestmark = [pytest.mark.xdist_group("sandbox"), pytest.mark.enable_socket]
+pytestmark = pytest.mark.enable_socket
 
 
 def port_of(url: str) -> int:

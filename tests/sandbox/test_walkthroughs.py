@@ -33,7 +33,6 @@ def begun(deployed: Sandbox) -> Iterator[Callable[[str], Story]]:
         yield story
 
 
-@pytest.mark.xdist_group("sandbox")
 @pytest.mark.enable_socket
 @pytest.mark.parametrize(("system", "step"), STEPS)
 def test_walkthrough(begun: Callable[[str], Story], system: str, step: str) -> None:

@@ -11,7 +11,6 @@ from lambdas.security_group_revert.notice import METRIC_NAMESPACE
 
 from ..conftest import Assembly, synthesize
 
-pytestmark = pytest.mark.xdist_group("synth")
 STACK = "SecurityGroupRevert"
 
 
