@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+# Node trusts the certificates of the system too, as pip does: some networks have their own.
+export NODE_USE_SYSTEM_CA := 1
 SYSTEMS ?=
 CDK := cdk
 
@@ -25,7 +27,7 @@ setup: .venv/done node_modules/done ## install Python packages, Node 24 and the 
 
 node_modules/done: package.json package-lock.json .venv/done
 	@echo "Installing the CDK CLI in node_modules"
-	@npm ci --silent --no-audit --no-fund
+	@npm ci --loglevel=error --no-audit --no-fund
 	@touch $@
 
 synth: setup ## write every stack's template to cdk.out
