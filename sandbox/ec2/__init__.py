@@ -3,9 +3,11 @@
 MiniStack has security groups; here every rule has one source and an id for life, as on AWS,
 and the calls that change rules answer and refuse as AWS does: duplicates, unknown rules and
 groups, malformed ranges, the quota of 60 rules for each direction, dry runs. A revoke of what
-is not there is an error in a VPC of one's own and none in the default VPC. Each change leaves
-a CloudTrail record. Source: EC2 API reference. Left out: tags of rules, VPC peering, what a
-prefix list counts against the quota, DescribeSecurityGroups' IPv6 and prefix list ranges.
+is not there is an error in a VPC of one's own and none in the default VPC. Every call that is
+not read-only leaves a CloudTrail record, also those that MiniStack answers.
+
+Source: EC2 API reference. Left out: tags of rules, VPC peering, what a prefix list counts
+against the quota, DescribeSecurityGroups' IPv6 and prefix list ranges.
 """
 
 from collections.abc import Callable
@@ -18,9 +20,10 @@ from ministack.services import ec2
 from ministack.services.cloudformation import provisioners
 
 from .. import cloudtrail
-from .forms import nested, recorded_request, recorded_response, xml
+from .forms import nested, parsed, recorded_other, recorded_request, recorded_response, xml
 from .rules import OPERATIONS, Answer, ApiError, identity, rules_in, store_rules, stored_rules
 
+READ_ONLY = ("Describe", "Get", "List", "Search")
 CFN_SOURCES = {
     "CidrIp": ("IpRanges", "CidrIp"),
     "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
@@ -36,10 +39,12 @@ def install() -> None:
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         values = {name: value[0] for name, value in parse_qs(body.decode(), keep_blank_values=True).items()}
         operation = OPERATIONS.get(values.get("Action", ""))
-        if operation is None:
-            return await answer_others(method, path, headers, body, query)
-        ec2._ensure_defaults_initialized()
-        return _answer(operation, values, headers)
+        if operation is not None:
+            ec2._ensure_defaults_initialized()
+            return _answer(operation, values, headers)
+        response = await answer_others(method, path, headers, body, query)
+        _record_other(values, headers, response)
+        return response
 
     ec2.handle_request = handle_request
     handlers = provisioners._RESOURCE_HANDLERS["AWS::EC2::SecurityGroup"]
@@ -69,6 +74,27 @@ def _answer(operation: Callable[[Any], Answer], values: dict[str, str], headers:
             error=(error.code, str(error)) if error else None,
         )
     return response
+
+
+def _record_other(values: dict[str, str], headers: dict[str, str], response: tuple[int, Any, bytes]) -> None:
+    """Record a call that MiniStack has answered."""
+    name = values.get("Action", "")
+    if not name or name.startswith(READ_ONLY):
+        return
+    status, _, body = response
+    elements = parsed(body)
+    error = None
+    if status >= 400:
+        problem = elements.get("errors", [{}])[0]
+        error = (problem.get("code", "InternalError"), problem.get("message", ""))
+    cloudtrail.record(
+        name,
+        access_key=extract_access_key_id(headers),
+        user_agent=headers.get("user-agent", ""),
+        request=recorded_other(nested({k: v for k, v in values.items() if k not in ("Action", "Version")})),
+        response=None if error else recorded_other(elements),
+        error=error,
+    )
 
 
 def _creating(create: Callable[..., Any]) -> Callable[..., Any]:

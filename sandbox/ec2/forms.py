@@ -7,6 +7,7 @@ as itself, several as a list, each with a running `tag`.
 
 from collections.abc import Callable
 from typing import Any
+from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 LISTS = {"ipRanges": "IpRanges", "ipv6Ranges": "Ipv6Ranges", "prefixListIds": "PrefixListIds", "groups": "Groups"}
@@ -65,6 +66,32 @@ def recorded_response(name: str, elements: dict[str, Any]) -> dict[str, Any]:
     record = _map_keys(elements, _small)
     lists = {key: {"items": value} if value else {} for key, value in record.items() if isinstance(value, list)}
     return {"_return": record.pop("return"), **record, **lists}
+
+
+def parsed(body: bytes) -> Any:
+    """Read the XML of an answer: <item>s as a list."""
+
+    def value(element: ElementTree.Element) -> Any:
+        children = list(element)
+        if not children:
+            text = element.text or ""
+            return {"true": True, "false": False}.get(text, text)
+        names = [child.tag.rpartition("}")[2] for child in children]
+        if set(names) <= {"item", "Error"}:
+            return [value(child) for child in children]
+        return {_small(name): value(child) for name, child in zip(names, children, strict=True)}
+
+    answer = value(ElementTree.fromstring(body))  # noqa: S314  our own answer
+    return answer if isinstance(answer, dict) else {}
+
+
+def recorded_other(call: Any) -> Any:
+    """The parameters or the answer of a call of the older kind, in CloudTrail's form."""
+    if isinstance(call, list):
+        return {"items": [recorded_other(item) for item in call]}
+    if not isinstance(call, dict):
+        return call
+    return {("_return" if key == "return" else _small(key)): recorded_other(item) for key, item in call.items()}
 
 
 def _recorded_permission(permission: dict[str, Any]) -> dict[str, Any]:

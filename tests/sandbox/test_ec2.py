@@ -168,3 +168,22 @@ def test_record_of_a_failed_call_has_its_error_and_no_response(group: Group) -> 
         group.authorize("203.0.113.7/32", DryRun=True)
     record = group.last_record()
     assert (record["errorCode"], record["responseElements"]) == ("Client.DryRunOperation", None)
+
+
+def test_calls_that_change_something_else_are_recorded_too(group: Group) -> None:
+    group.ec2.create_tags(Resources=[group.id], Tags=[{"Key": "team", "Value": "web"}])
+    record = group.last_record()
+    assert record["eventName"] == "CreateTags"
+    assert record["requestParameters"]["tag"] == {"items": [{"key": "team", "value": "web"}]}
+    assert record["responseElements"]["_return"] is True
+    with pytest.raises(ClientError):
+        group.ec2.delete_security_group(GroupId="sg-00000000000000000")
+    record = group.last_record()
+    assert (record["errorCode"], record["responseElements"]) == ("Client.InvalidGroup.NotFound", None)
+
+
+def test_read_only_calls_are_not_recorded(group: Group) -> None:
+    group.last_record()
+    group.ec2.describe_security_groups(GroupIds=[group.id])
+    group.ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group.id]}])
+    assert group.last_record() == {}

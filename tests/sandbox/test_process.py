@@ -64,6 +64,13 @@ def test_it_answers_on_loopback_only_and_leaves_nothing_behind() -> None:
     assert not processes_with(str(directory))
 
 
+def test_it_stops_when_what_runs_in_it_fails() -> None:
+    with pytest.raises(ZeroDivisionError), Sandbox() as sandbox:
+        raise ZeroDivisionError
+    assert is_free(port_of(sandbox.url))
+    assert not processes_with(str(sandbox.directory))
+
+
 def test_port_in_use_is_a_clear_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
