@@ -3,12 +3,12 @@
 MiniStack runs the functions, with the account's own credentials. Here each function gets an
 access key of its own, known to STS as a session of its role, so that what it does can be told
 from what others do. The policies of the role are not evaluated: that a role may do what it
-needs, and no more, is for the template tests.
+needs, and no more, is for the template tests. What layers bring is found under /opt.
 """
 
 import hashlib
-import os
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,5 +47,5 @@ def _credentials(config: dict[str, Any], function_name: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "sandbox",
         "AWS_SESSION_TOKEN": "sandbox",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(__file__).with_name("awslambda_opt")),
     }

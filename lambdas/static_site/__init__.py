@@ -1,0 +1,1 @@
+"""Give every directory of a static site its index page."""

@@ -1,0 +1,82 @@
+"""What becomes of a viewer's URI on its way to the bucket.
+
+A private bucket is reached through S3's REST endpoint, which knows keys and no directories. So
+`/docs/` becomes the key of its index page, and `/docs`, from which relative links would lead
+astray, is redirected to `/docs/`. Everything that a browser could take for another host is
+never made a redirect. Idea: "Implementing Default Directory Indexes in Amazon S3-backed Amazon
+CloudFront Origins Using Lambda@Edge", AWS Compute Blog, 2017.
+"""
+
+import re
+from dataclasses import dataclass
+
+INDEX = "index.html"
+LONGEST_LOCATION = 4096  # characters; CloudFront takes URLs of up to 8,192 bytes
+# A last segment with an extension is a file: letters first, so that v1.2 and release-1.2 are
+# not, and two at least, so that v1.x is not; but for those that are known.
+EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{1,9})\Z")
+KNOWN_EXTENSIONS = frozenset({"7z", "3gp", "3g2", "c", "h", "m", "r", "z"})
+# A path in which no reader of the header, however lenient, sees another host or another header:
+# printable ASCII of RFC 3986, no empty segment, no backslash, no encoded slash, backslash or
+# control character, no dot segments.
+SAFE_PATH = re.compile(r"(/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)+\Z")
+UNSAFE_PART = re.compile(r"%(2f|5c|0[0-9a-f]|1[0-9a-f]|7f)|%(?![0-9A-Fa-f]{2})|/(\.|%2e){1,2}(/|\Z)", re.IGNORECASE)
+SAFE_QUERY = re.compile(r"[!-~]*\Z")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The settings of a site.
+
+    without_slash: what `/docs` gets, ``redirect`` or ``rewrite``. redirect_status: 301 or 308.
+    canonical: redirect `/docs/index.html` to `/docs/`. files: URIs without an extension that
+    are files.
+    """
+
+    without_slash: str = "redirect"
+    redirect_status: int = 308
+    canonical: bool = False
+    files: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """A redirect to `location`, a path of the same site with its query string."""
+
+    location: str
+
+
+def rewrite(uri: str, query: str, choices: Choices) -> str | Redirect:
+    """Give the URI that the origin is asked for, or a redirect; never raises.
+
+    `uri` and `query` are as CloudFront gives them: the path as the viewer sent it, encoded, and
+    the query string without its question mark, which a redirect keeps byte for byte.
+    """
+    if uri.startswith("/.well-known/") or uri in choices.files:
+        return uri
+    directory, _, last = uri.rpartition("/")
+    if choices.canonical and last == INDEX:
+        return _redirect(f"{directory}/", query) or uri
+    if not last:
+        return uri + INDEX
+    if _is_file(last):
+        return uri
+    redirect = _redirect(f"{uri}/", query) if choices.without_slash == "redirect" else None
+    return redirect or f"{uri}/{INDEX}"
+
+
+def _is_file(name: str) -> bool:
+    extension = name.rpartition(".")[2].lower() if "." in name else ""
+    return bool(EXTENSION.search(name)) or extension in KNOWN_EXTENSIONS
+
+
+def _redirect(path: str, query: str) -> Redirect | None:
+    """Redirect to `path`, which ends with a slash, or None when that would not be safe."""
+    location = f"{path}?{query}" if query else path
+    safe = (
+        len(location) <= LONGEST_LOCATION
+        and (path == "/" or SAFE_PATH.match(path[:-1]))
+        and not UNSAFE_PART.search(path)
+        and SAFE_QUERY.match(query)
+    )
+    return Redirect(location) if safe else None

@@ -1,0 +1,7 @@
+"""CloudFront (in work)."""
+
+from . import templates
+
+
+def install() -> None:
+    templates.install()

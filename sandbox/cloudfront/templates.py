@@ -1,0 +1,144 @@
+"""CloudFront resources of templates, created through MiniStack's own CloudFront API.
+
+CloudFormation and the API differ in how they write the same thing: lists are
+``{"Quantity": n, "Items": [...]}`` in the API, and some names have other capitals. botocore's
+model of the API says which is which.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from botocore.model import Shape
+from botocore.serialize import create_serializer
+from botocore.session import Session
+from ministack.services import cloudfront
+from ministack.services.cloudformation import provisioners
+
+MODEL = Session().get_service_model("cloudfront")
+SERIALIZER = create_serializer("rest-xml", include_validation=False)
+Service = Callable[[bytes], tuple[int, Any, bytes]]
+
+
+def install() -> None:
+    """Let templates have distributions and what belongs to them."""
+    policies = {
+        "OriginAccessControl": lambda body: cloudfront._create_oac({}, body),
+        "CachePolicy": cloudfront._create_cache_policy,
+        "OriginRequestPolicy": lambda body: cloudfront._policy_create(
+            cloudfront._origin_request_policies, cloudfront._ORP_SPEC, body
+        ),
+        "ResponseHeadersPolicy": lambda body: cloudfront._policy_create(
+            cloudfront._response_headers_policies, cloudfront._RHP_SPEC, body
+        ),
+    }
+    for name, create in policies.items():
+        stores = {
+            "OriginAccessControl": cloudfront._oacs,
+            "CachePolicy": cloudfront._cache_policies,
+            "OriginRequestPolicy": cloudfront._origin_request_policies,
+            "ResponseHeadersPolicy": cloudfront._response_headers_policies,
+        }
+        provisioners._RESOURCE_HANDLERS[f"AWS::CloudFront::{name}"] = _policy_handlers(name, create, stores[name])
+    provisioners._RESOURCE_HANDLERS["AWS::CloudFront::Distribution"] = {
+        "create": _create_distribution,
+        "update": _update_distribution,
+        "delete": provisioners._RESOURCE_HANDLERS["AWS::CloudFront::Distribution"]["delete"],
+    }
+
+
+def _policy_handlers(name: str, create: Service, store: dict[str, Any]) -> dict[str, Any]:
+    def create_policy(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
+        config_name = f"{name}Config"
+        body = _body(f"Create{name}", {config_name: properties[config_name]})
+        policy_id = _created(create(body), store)
+        return policy_id, {"Id": policy_id}
+
+    def update_policy(policy_id: str, _old: Any, new: dict[str, Any], stack: str) -> Any:
+        old = store.pop(policy_id)
+        try:
+            new_id, _ = create_policy("", new, stack)
+        except ValueError:
+            store[policy_id] = old
+            raise
+        store[policy_id] = store.pop(new_id) | {"Id": policy_id}
+        return policy_id, {"Id": policy_id}
+
+    def delete_policy(policy_id: str, _properties: Any) -> None:
+        store.pop(policy_id, None)
+
+    return {"create": create_policy, "update": update_policy, "delete": delete_policy}
+
+
+def _created(answer: tuple[int, Any, bytes], store: dict[str, Any]) -> str:
+    status, headers, body = answer
+    if status >= 300:
+        raise ValueError(body.decode())
+    policy_id: str = headers["Location"].rpartition("/")[2]
+    assert policy_id in store
+    return policy_id
+
+
+def _create_distribution(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+    reference = f"{stack}-{logical_id}-{len(cloudfront._distributions)}"
+    body = _body("CreateDistribution", {"DistributionConfig": _config(properties, reference)})
+    distribution_id = _created(cloudfront._create_distribution({}, body), cloudfront._distributions)
+    return distribution_id, _attributes(distribution_id)
+
+
+def _update_distribution(distribution_id: str, _old: Any, new: dict[str, Any], _stack: str) -> Any:
+    distribution = cloudfront._distributions[distribution_id]
+    config = _config(new, distribution["CallerReference"])
+    body = _body("UpdateDistribution", {"Id": distribution_id, "DistributionConfig": config})
+    status, _, answer = cloudfront._update_distribution(distribution_id, {"if-match": distribution["ETag"]}, body)
+    if status >= 300:
+        raise ValueError(answer.decode())
+    return distribution_id, _attributes(distribution_id)
+
+
+def _attributes(distribution_id: str) -> dict[str, str]:
+    return {"Id": distribution_id, "DomainName": cloudfront._distributions[distribution_id]["DomainName"]}
+
+
+def _config(properties: dict[str, Any], reference: str) -> dict[str, Any]:
+    """The differences that a model of the API cannot tell."""
+    config = json.loads(json.dumps(properties["DistributionConfig"]))
+    config |= {"CallerReference": reference, "Comment": config.get("Comment", "")}
+    if "Logging" in config:
+        config["Logging"] = {"IncludeCookies": False, "Prefix": "", **config["Logging"], "Enabled": True}
+    for behavior in [config["DefaultCacheBehavior"], *config.get("CacheBehaviors", [])]:
+        methods = behavior.pop("AllowedMethods", ["GET", "HEAD"])
+        cached = behavior.pop("CachedMethods", ["GET", "HEAD"])
+        behavior["AllowedMethods"] = {"Items": methods, "Quantity": len(methods)} | {
+            "CachedMethods": {"Items": cached, "Quantity": len(cached)}
+        }
+    return config
+
+
+def _body(operation: str, parameters: dict[str, Any]) -> bytes:
+    model = MODEL.operation_model(operation)
+    converted = {name: _as_api(value, model.input_shape.members[name]) for name, value in parameters.items()}
+    body: bytes = SERIALIZER.serialize_to_request(converted, model)["body"]
+    return body
+
+
+def _as_api(value: Any, shape: Shape) -> Any:
+    """Write what a template says as the API does."""
+    if shape.type_name == "structure":
+        members = {name.lower(): name for name in shape.members}
+        members |= {"ipv6enabled": "IsIPV6Enabled"} if "isipv6enabled" in members else {}
+        if isinstance(value, list):
+            return {"Quantity": len(value), "Items": [_as_api(item, shape.members["Items"].member) for item in value]}
+        converted = {
+            members[key.lower()]: _as_api(item, shape.members[members[key.lower()]])
+            for key, item in value.items()
+            if key.lower() in members
+        }
+        if "Quantity" in shape.members and "Items" in converted:
+            converted["Quantity"] = len(converted["Items"])
+        return converted
+    if shape.type_name == "list":
+        return [_as_api(item, shape.member) for item in value]
+    if shape.type_name == "boolean":
+        return value if isinstance(value, bool) else str(value).lower() == "true"
+    return int(value) if shape.type_name in ("integer", "long") else value

@@ -1,0 +1,296 @@
+"""A static site: CloudFront before a private bucket, directory indexes at the edge.
+
+    viewer --> CloudFront (cache) --> Lambda@Edge on origin request --> S3, private
+
+The function gives `/docs/` its index page and redirects `/docs` there. The stack lives in
+us-east-1, where Lambda@Edge functions and CloudFront's certificates must be. Idea:
+"Implementing Default Directory Indexes in Amazon S3-backed Amazon CloudFront Origins Using
+Lambda@Edge", AWS Compute Blog, 2017.
+"""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import (
+    Acknowledgment,
+    CfnOutput,
+    Duration,
+    Environment,
+    RemovalPolicy,
+    Stack,
+    Validations,
+    aws_certificatemanager as acm,
+    aws_cloudfront as cloudfront,
+    aws_cloudfront_origins as origins,
+    aws_iam as iam,
+    aws_lambda as lambda_,
+    aws_route53 as route53,
+    aws_route53_targets as route53_targets,
+    aws_s3 as s3,
+    aws_s3_deployment as deployment,
+    aws_wafv2 as wafv2,
+)
+from constructs import Construct
+
+from settings import StaticSiteSettings
+
+HANDLERS = Path(__file__).parents[1] / "lambdas" / "static_site"
+WEB_RULES = ("AWSManagedRulesAmazonIpReputationList", "AWSManagedRulesCommonRuleSet")
+
+
+class StaticSite(Stack):
+    """The site of `settings`, and everything before it."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: StaticSiteSettings, **kwargs: Any) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description="Static site with directory indexes at the edge",
+            env=Environment(region="us-east-1"),
+            **kwargs,
+        )
+        self.settings = settings
+        log_bucket = self._log_bucket()
+        bucket = self._bucket(log_bucket)
+        rewriter = self._rewriter()
+        distribution = self._distribution(bucket, log_bucket, rewriter)
+        self._deploy(bucket, distribution)
+        self._outputs(bucket, distribution, rewriter)
+
+    def _log_bucket(self) -> s3.Bucket:
+        """Access logs; CloudFront's standard logging writes with an ACL."""
+        bucket = s3.Bucket(
+            self,
+            "Logs",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_PREFERRED,
+            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(90))],
+            removal_policy=RemovalPolicy.DESTROY,
+            auto_delete_objects=True,
+        )
+        _acknowledge(bucket, "AwsSolutions-S1", "This bucket holds the access logs.")
+        return bucket
+
+    def _bucket(self, log_bucket: s3.Bucket) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            "Site",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            versioned=True,
+            lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30))],
+            server_access_logs_bucket=log_bucket,
+            server_access_logs_prefix="bucket/",
+            removal_policy=RemovalPolicy.DESTROY,
+            auto_delete_objects=True,
+        )
+
+    def _rewriter(self) -> lambda_.Function:
+        """Its role may do nothing, not even log: nothing is kept of a request by default.
+
+        CloudFront's replicas of it keep it from being deleted for some hours, so it stays when
+        the stack goes.
+        """
+        role = iam.Role(
+            self,
+            "RewriterRole",
+            assumed_by=iam.CompositePrincipal(
+                iam.ServicePrincipal("lambda.amazonaws.com"), iam.ServicePrincipal("edgelambda.amazonaws.com")
+            ),
+        )
+        choices = self.settings.model_dump(
+            include={"without_slash", "redirect_status", "canonical", "files"}, mode="json"
+        )
+        with tempfile.TemporaryDirectory() as staging:
+            package = Path(staging, HANDLERS.name)
+            shutil.copytree(HANDLERS, package, ignore=shutil.ignore_patterns("__pycache__"))
+            (package / "settings.json").write_text(json.dumps(choices, indent=1))
+            function = lambda_.Function(
+                self,
+                "Rewriter",
+                description="Gives directories their index page",
+                runtime=lambda_.Runtime.PYTHON_3_13,
+                handler=f"{HANDLERS.name}.handler.handler",
+                code=lambda_.Code.from_asset(staging),
+                role=role,
+                memory_size=128,
+                timeout=Duration.seconds(5),
+                current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
+            )
+        function.apply_removal_policy(RemovalPolicy.RETAIN)
+        _acknowledge(function, "AwsSolutions-L1", "The newest runtime that Lambda@Edge's documentation names.")
+        return function
+
+    def _distribution(
+        self, bucket: s3.Bucket, log_bucket: s3.Bucket, rewriter: lambda_.Function
+    ) -> cloudfront.Distribution:
+        zone, certificate = self._names()
+        distribution = cloudfront.Distribution(
+            self,
+            "Distribution",
+            default_root_object="index.html",
+            default_behavior=cloudfront.BehaviorOptions(
+                origin=origins.S3BucketOrigin.with_origin_access_control(bucket),
+                viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
+                compress=True,
+                cache_policy=self._cache_policy(),
+                origin_request_policy=self._query_strings_to_the_rewriter(),
+                response_headers_policy=self._security_headers(),
+                edge_lambdas=[
+                    cloudfront.EdgeLambda(
+                        event_type=cloudfront.LambdaEdgeEventType.ORIGIN_REQUEST,
+                        function_version=rewriter.current_version,
+                    )
+                ],
+            ),
+            # S3 answers 403 for what is not there, since nobody may list the bucket.
+            error_responses=[
+                cloudfront.ErrorResponse(
+                    http_status=status,
+                    response_http_status=404,
+                    response_page_path="/404.html",
+                    ttl=Duration.seconds(10),
+                )
+                for status in (403, 404)
+            ],
+            http_version=cloudfront.HttpVersion.HTTP2_AND_3,
+            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
+            enable_ipv6=True,
+            enable_logging=True,
+            log_bucket=log_bucket,
+            log_file_prefix="distribution/",
+            certificate=certificate,
+            domain_names=[self.settings.domain_name] if self.settings.domain_name else None,
+            web_acl_id=self._web_acl().attr_arn if self.settings.waf else None,
+        )
+        if zone:
+            target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
+            for kind in (route53.ARecord, route53.AaaaRecord):
+                kind(self, kind.__name__, zone=zone, record_name=self.settings.domain_name, target=target)
+        else:
+            _acknowledge(distribution, "AwsSolutions-CFR4", "CloudFront's own domain has no choice of TLS version.")
+        if not self.settings.waf:
+            _acknowledge(
+                distribution, "AwsSolutions-CFR2", "A web ACL is an option: static files have little to attack."
+            )
+        _acknowledge(distribution, "AwsSolutions-CFR1", "The site is for everyone.")
+        return distribution
+
+    def _names(self) -> tuple[route53.IHostedZone | None, acm.Certificate | None]:
+        if not self.settings.domain_name:
+            return None, None
+        zone = route53.HostedZone.from_hosted_zone_attributes(
+            self, "Zone", hosted_zone_id=self.settings.hosted_zone_id, zone_name=self.settings.hosted_zone_name
+        )
+        certificate = acm.Certificate(
+            self,
+            "Certificate",
+            domain_name=self.settings.domain_name,
+            validation=acm.CertificateValidation.from_dns(zone),
+        )
+        return zone, certificate
+
+    def _cache_policy(self) -> cloudfront.ICachePolicy:
+        if not self.settings.caching:
+            return cloudfront.CachePolicy.CACHING_DISABLED
+        return cloudfront.CachePolicy(
+            self,
+            "CachePolicy",
+            comment="By path only; a day, unless the file says otherwise",
+            default_ttl=Duration.days(1),
+            enable_accept_encoding_gzip=True,
+            enable_accept_encoding_brotli=True,
+        )
+
+    def _query_strings_to_the_rewriter(self) -> cloudfront.OriginRequestPolicy:
+        """For its redirects; it takes them off what goes to the bucket."""
+        return cloudfront.OriginRequestPolicy(
+            self,
+            "QueryStrings",
+            comment="Query strings, for redirects",
+            query_string_behavior=cloudfront.OriginRequestQueryStringBehavior.all(),
+        )
+
+    def _security_headers(self) -> cloudfront.ResponseHeadersPolicy:
+        return cloudfront.ResponseHeadersPolicy(
+            self,
+            "SecurityHeaders",
+            security_headers_behavior=cloudfront.ResponseSecurityHeadersBehavior(
+                strict_transport_security=cloudfront.ResponseHeadersStrictTransportSecurity(
+                    access_control_max_age=Duration.days(365), include_subdomains=True, override=True
+                ),
+                content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
+                    content_security_policy=self.settings.content_security_policy, override=True
+                ),
+                content_type_options=cloudfront.ResponseHeadersContentTypeOptions(override=True),
+                frame_options=cloudfront.ResponseHeadersFrameOptions(
+                    frame_option=cloudfront.HeadersFrameOption.DENY, override=True
+                ),
+                referrer_policy=cloudfront.ResponseHeadersReferrerPolicy(
+                    referrer_policy=cloudfront.HeadersReferrerPolicy.STRICT_ORIGIN_WHEN_CROSS_ORIGIN, override=True
+                ),
+            ),
+        )
+
+    def _web_acl(self) -> wafv2.CfnWebACL:
+        def visible(name: str) -> wafv2.CfnWebACL.VisibilityConfigProperty:
+            return wafv2.CfnWebACL.VisibilityConfigProperty(
+                cloud_watch_metrics_enabled=True, metric_name=name, sampled_requests_enabled=True
+            )
+
+        return wafv2.CfnWebACL(
+            self,
+            "WebAcl",
+            scope="CLOUDFRONT",
+            default_action=wafv2.CfnWebACL.DefaultActionProperty(allow={}),
+            visibility_config=visible("StaticSite"),
+            rules=[
+                wafv2.CfnWebACL.RuleProperty(
+                    name=name,
+                    priority=priority,
+                    override_action=wafv2.CfnWebACL.OverrideActionProperty(none={}),
+                    statement=wafv2.CfnWebACL.StatementProperty(
+                        managed_rule_group_statement=wafv2.CfnWebACL.ManagedRuleGroupStatementProperty(
+                            name=name, vendor_name="AWS"
+                        )
+                    ),
+                    visibility_config=visible(name),
+                )
+                for priority, name in enumerate(WEB_RULES)
+            ],
+        )
+
+    def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution) -> None:
+        """Upload the site, remove what is no longer in it, and clear the cache."""
+        browsers = "public, max-age=300, s-maxage=86400" if self.settings.caching else "no-cache"
+        deployment.BucketDeployment(
+            self,
+            "Deployment",
+            sources=[deployment.Source.asset(self.settings.site)],
+            destination_bucket=bucket,
+            distribution=distribution,
+            distribution_paths=["/*"],
+            cache_control=[deployment.CacheControl.from_string(browsers)],
+            memory_limit=512,
+        )
+
+    def _outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
+        name = self.settings.domain_name or distribution.distribution_domain_name
+        outputs = {
+            "Url": (f"https://{name}/", "The site"),
+            "DistributionId": (distribution.distribution_id, "CloudFront distribution"),
+            "BucketName": (bucket.bucket_name, "Private bucket with the files of the site"),
+            "RewriterName": (rewriter.function_name, "Edge function; it stays when the stack is removed"),
+        }
+        for output, (value, description) in outputs.items():
+            CfnOutput(self, output, value=value, description=description)
+
+
+def _acknowledge(construct: Construct, finding: str, reason: str) -> None:
+    Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))

@@ -1,0 +1,139 @@
+"""The rewriter, case by case, and what holds for every URI."""
+
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from hypothesis import given, strategies as st
+
+from lambdas.static_site.rewrite import LONGEST_LOCATION, Choices, Redirect, rewrite
+
+DEFAULT = Choices()
+CASES = [
+    # what the viewer asks for, what the bucket is asked for (or, with ->, where the viewer is sent)
+    ("/", "/index.html"),
+    ("/subdirectory/", "/subdirectory/index.html"),
+    ("/a/b/c/", "/a/b/c/index.html"),
+    ("/subdirectory", "-> /subdirectory/"),
+    ("/a/b", "-> /a/b/"),
+    ("/style.css", "/style.css"),
+    ("/photo.JPEG", "/photo.JPEG"),
+    ("/backup.tar.gz", "/backup.tar.gz"),
+    ("/archive.7z", "/archive.7z"),
+    ("/clip.mp4", "/clip.mp4"),
+    ("/main.c", "/main.c"),
+    ("/.htaccess", "/.htaccess"),
+    # a dot in the name of a directory
+    ("/v1.2", "-> /v1.2/"),
+    ("/v1.2/docs", "-> /v1.2/docs/"),
+    ("/v1.2/docs/", "/v1.2/docs/index.html"),
+    ("/v1.x", "-> /v1.x/"),
+    ("/release-1.2", "-> /release-1.2/"),
+    ("/release-1.2/", "/release-1.2/index.html"),
+    ("/example.com/page", "-> /example.com/page/"),
+    ("/ends-with-dot.", "-> /ends-with-dot./"),
+    ("/subdirectory/index.html", "/subdirectory/index.html"),
+    # not ours to touch
+    ("/.well-known/acme-challenge/token", "/.well-known/acme-challenge/token"),
+    ("/.well-known/", "/.well-known/"),
+    # encoded characters stay as they are
+    ("/caf%C3%A9", "-> /caf%C3%A9/"),
+    ("/a%20b/", "/a%20b/index.html"),
+    # what a browser, a proxy or a careless reader could take for another host: no redirect
+    ("//evil.com", "//evil.com"),
+    ("//evil.com/x", "//evil.com/x/index.html"),
+    ("///evil.com/x", "///evil.com/x/index.html"),
+    ("/\\evil.com/x", "/\\evil.com/x/index.html"),
+    ("\\\\evil.com/x", "\\\\evil.com/x/index.html"),
+    ("/%5Cevil.com/x", "/%5Cevil.com/x/index.html"),
+    ("/%5cevil.com/x", "/%5cevil.com/x/index.html"),
+    ("/%2F%2Fevil.com/x", "/%2F%2Fevil.com/x/index.html"),
+    ("/a//evil.com/x", "/a//evil.com/x/index.html"),
+    ("/.//evil.com/x", "/.//evil.com/x/index.html"),
+    ("/../x", "/../x/index.html"),
+    ("/%2e%2e/x", "/%2e%2e/x/index.html"),
+    ("/\t/evil.com/x", "/\t/evil.com/x/index.html"),
+    ("/x\r\nSet-Cookie: a=b", "/x\r\nSet-Cookie: a=b/index.html"),
+    ("/x%0d%0aSet-Cookie:%20a=b", "/x%0d%0aSet-Cookie:%20a=b/index.html"),
+    ("/x%00y", "/x%00y/index.html"),
+    ("/x%zz", "/x%zz/index.html"),
+    ("/café", "/café/index.html"),
+    ("https://evil.com/x", "https://evil.com/x/index.html"),
+    ("", "index.html"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("uri", "expected"), CASES)
+def test_case(uri: str, expected: str) -> None:
+    result = rewrite(uri, "", DEFAULT)
+    assert (f"-> {result.location}" if isinstance(result, Redirect) else result) == expected
+
+
+@pytest.mark.parametrize("query", ["a=b", "a=b&a=c", "q=%2F%20+x", "?", "a=http://evil.com/", "%"])
+def test_redirect_keeps_the_query_string_byte_for_byte(query: str) -> None:
+    assert rewrite("/docs", query, DEFAULT) == Redirect(f"/docs/?{query}")
+
+
+@pytest.mark.parametrize("query", ["a=b\r\nSet-Cookie: c", "a=b c", "a=é", "\t"])
+def test_query_string_that_is_none_is_never_put_in_a_header(query: str) -> None:
+    assert rewrite("/docs", query, DEFAULT) == "/docs/index.html"
+
+
+def test_rewrite_instead_of_redirect_when_chosen() -> None:
+    assert rewrite("/docs", "a=b", Choices(without_slash="rewrite")) == "/docs/index.html"
+
+
+def test_index_page_is_redirected_to_its_directory_when_chosen() -> None:
+    canonical = Choices(canonical=True)
+    assert rewrite("/docs/index.html", "a=b", canonical) == Redirect("/docs/?a=b")
+    assert rewrite("/index.html", "", canonical) == Redirect("/")
+    assert rewrite("//evil.com/index.html", "", canonical) == "//evil.com/index.html"
+
+
+def test_listed_file_without_extension_stays() -> None:
+    assert rewrite("/LICENSE", "", Choices(files=frozenset({"/LICENSE"}))) == "/LICENSE"
+
+
+def test_very_long_uri_is_not_redirected() -> None:
+    assert isinstance(rewrite("/" + "a" * (LONGEST_LOCATION - 2), "", DEFAULT), Redirect)
+    assert rewrite("/" + "a" * LONGEST_LOCATION, "", DEFAULT) == "/" + "a" * LONGEST_LOCATION + "/index.html"
+
+
+# URIs that look like trouble, and any text at all.
+PIECES = ["/", "//", "\\", "%2f", "%5C", "%0a", "%2e", "..", ".", ":", "@", "?", "#", "\t", "\n", "\x00", "é", " "]
+PIECES += ["evil.com", "docs", "v1.2", "a.html", "index.html", "http:"]
+uris = st.lists(st.sampled_from(PIECES), max_size=8).map(lambda pieces: "/" + "".join(pieces)) | st.text()
+queries = st.text() | st.sampled_from(["", "a=b", "x=%0d%0a", "u=//evil.com"])
+choices = st.builds(
+    Choices,
+    without_slash=st.sampled_from(["redirect", "rewrite"]),
+    canonical=st.booleans(),
+    files=st.frozensets(uris, max_size=2),
+)
+
+
+@given(uris, queries, choices)
+def test_result_is_one_path_or_one_redirect_within_the_site(uri: str, query: str, chosen: Choices) -> None:
+    result = rewrite(uri, query, chosen)
+    if not isinstance(result, Redirect):
+        assert result.startswith(uri), "the path is only ever added to"
+        return
+    location = result.location
+    assert location.isascii()
+    assert location.isprintable()
+    assert " " not in location
+    for base in ("https://www.example.com/", f"https://www.example.com{location}"):
+        assert urlsplit(urljoin(base, location)).netloc == "www.example.com", location
+    assert not location.startswith(("//", "/\\"))
+    path, _, kept = location.partition("?")
+    assert kept == query, "the query string is kept byte for byte"
+    assert path.endswith("/")
+
+
+@given(uris, queries, choices)
+def test_doing_it_again_changes_nothing_more(uri: str, query: str, chosen: Choices) -> None:
+    result = rewrite(uri, query, chosen)
+    if isinstance(result, Redirect):  # where the viewer is sent there is a page, and no further redirect
+        path = result.location.partition("?")[0]
+        assert isinstance(rewrite(path, query, chosen), str)
+    elif not chosen.canonical:
+        assert rewrite(result, query, chosen) == result
