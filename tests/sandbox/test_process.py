@@ -85,8 +85,8 @@ def test_deployment_that_waits_for_a_function_ends_with_it() -> None:
         role = "arn:aws:iam::111111111111:role/any"
         function = {"FunctionName": "slow", "Runtime": "python3.13", "Role": role, "Handler": "slow.handler"}
         clients.client("lambda").create_function(**function, Code={"ZipFile": code.getvalue()}, Timeout=900)
-        token = "arn:aws:lambda:us-east-1:111111111111:function:slow"
-        template = {"Resources": {"Slow": {"Type": "Custom::Slow", "Properties": {"ServiceToken": token}}}}
+        service = "arn:aws:lambda:us-east-1:111111111111:function:slow"
+        template = {"Resources": {"Slow": {"Type": "Custom::Slow", "Properties": {"ServiceToken": service}}}}
         clients.client("cloudformation").create_stack(StackName="slow", TemplateBody=json.dumps(template))
         deadline = time.monotonic() + 10
         while not processes_with(f"{sandbox.directory}/ministack-lambda-slow") and time.monotonic() < deadline:
