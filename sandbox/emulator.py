@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -44,13 +45,10 @@ def main() -> None:
         IOT_MTLS_ENABLED="0",
         LOG_LEVEL="WARNING",
     )
-    try:
-        asyncio.run(_serve(listener, options.speed))
-    finally:
-        shutil.rmtree(options.directory, ignore_errors=True)
+    asyncio.run(_serve(listener, options))
 
 
-async def _serve(listener: socket.socket, speed: float) -> None:
+async def _serve(listener: socket.socket, options: argparse.Namespace) -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
     from ministack.app import app
@@ -61,7 +59,7 @@ async def _serve(listener: socket.socket, speed: float) -> None:
     awslambda.install()
     ec2.install()
     cloudtrail.install()
-    events.install(speed)
+    events.install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
@@ -76,6 +74,18 @@ async def _serve(listener: socket.socket, speed: float) -> None:
     finally:
         ready.cancel()
         lambda_runtime.reset()  # ends the processes of the functions
+        shutil.rmtree(options.directory, ignore_errors=True)
+        _end_everything()
+
+
+def _end_everything() -> None:
+    """End this process and all that it has started.
+
+    At once: a thread that waits for a function's answer, or a function that is started just
+    now, would outlive any orderly end. The process leads a group of its own (see `process`).
+    """
+    if os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:

@@ -1,5 +1,7 @@
 """Facts about the sandbox as a process: it starts and stops cleanly, and never listens elsewhere."""
 
+import io
+import json
 import os
 import shutil
 import signal
@@ -8,11 +10,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from sandbox import Sandbox, SandboxError
+from sandbox.__main__ import session
+from sandbox.process import STOP_SECONDS
 
 from ..conftest import ROOT
 
@@ -69,6 +74,28 @@ def test_it_stops_when_what_runs_in_it_fails() -> None:
         raise ZeroDivisionError
     assert is_free(port_of(sandbox.url))
     assert not processes_with(str(sandbox.directory))
+
+
+def test_deployment_that_waits_for_a_function_ends_with_it() -> None:
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("slow.py", "import time\ndef handler(event, context):\n    time.sleep(600)\n")
+    with Sandbox() as sandbox:
+        clients = session(sandbox)
+        role = "arn:aws:iam::111111111111:role/any"
+        function = {"FunctionName": "slow", "Runtime": "python3.13", "Role": role, "Handler": "slow.handler"}
+        clients.client("lambda").create_function(**function, Code={"ZipFile": code.getvalue()}, Timeout=900)
+        service = "arn:aws:lambda:us-east-1:111111111111:function:slow"
+        template = {"Resources": {"Slow": {"Type": "Custom::Slow", "Properties": {"ServiceToken": service}}}}
+        clients.client("cloudformation").create_stack(StackName="slow", TemplateBody=json.dumps(template))
+        deadline = time.monotonic() + 10
+        while not processes_with(f"{sandbox.directory}/ministack-lambda-slow") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert processes_with(f"{sandbox.directory}/ministack-lambda-slow"), "the function has not started"
+        started = time.monotonic()
+    assert time.monotonic() - started < STOP_SECONDS, "it had to be killed"
+    assert not processes_with(str(sandbox.directory))
+    assert not sandbox.directory.exists()
 
 
 def test_port_in_use_is_a_clear_error() -> None:
