@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from walkthroughs.catalog import STORIES
-from walkthroughs.story import Result, World, play
+from walkthroughs.story import Result, Viewers, World, play
 
 from .process import REGION, Sandbox, SandboxError
 
@@ -66,7 +66,7 @@ def _demo(port: int, systems: list[str]) -> int:
     with Sandbox(port=port, speed=DEMO_SPEED) as sandbox:
         stacks = [stack for system in systems for stack in STORIES[system].stacks]
         _deploy(sandbox, stacks, started)
-        world = World(session(sandbox), PATIENCE, settle=0)
+        world = world_of(sandbox)
         results = {}
         for system in systems:
             _say(started, f"Playing the walkthrough of {system}")
@@ -100,6 +100,12 @@ def _up(port: int) -> int:
         console.print("\nCtrl-C stops it.")
         signal.pause()
     return 0
+
+
+def world_of(sandbox: Sandbox) -> World:
+    """Where stories play in the sandbox."""
+    viewers = Viewers(sandbox.ports["http"], sandbox.ports["https"], sandbox.authority)
+    return World(session(sandbox), PATIENCE, settle=0, viewers=viewers)
 
 
 def session(sandbox: Sandbox) -> boto3.Session:

@@ -3,7 +3,8 @@
 MiniStack runs the functions, with the account's own credentials. Here each function gets an
 access key of its own, known to STS as a session of its role, so that what it does can be told
 from what others do. The policies of the role are not evaluated: that a role may do what it
-needs, and no more, is for the template tests. What layers bring is found under /opt.
+needs, and no more, is for the template tests. What layers bring is found under /opt, and Node
+functions find the AWS SDK, as on Lambda (the part of it that package.json has).
 """
 
 import hashlib
@@ -15,6 +16,8 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc, sts
 from ministack.services.lambda_svc import _get_func_record_for_ref
+
+from .process import ROOT
 
 
 def install() -> None:
@@ -47,5 +50,6 @@ def _credentials(config: dict[str, Any], function_name: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "sandbox",
         "AWS_SESSION_TOKEN": "sandbox",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "NODE_PATH": str(ROOT / "node_modules"),
         "PYTHONPATH": str(Path(__file__).with_name("awslambda_opt")),
     }

@@ -1,6 +1,7 @@
 """The child process: MiniStack with the services of this folder, on 127.0.0.1.
 
-Says ``{"url": ...}`` on standard output when it is ready, and ends when its standard input
+Says its ports on standard output when it is ready, as JSON: ``aws`` for the API, ``http`` and
+``https`` for viewers of CloudFront, and ends when its standard input
 is closed, so that it never outlives the process that started it.
 """
 
@@ -15,6 +16,7 @@ import socket
 import sys
 import tempfile
 import threading
+from pathlib import Path
 from typing import Any
 
 from .process import ACCOUNT, REGION
@@ -28,15 +30,9 @@ def main() -> None:
     parser.add_argument("--directory", required=True, help="where it keeps its files; removed at the end")
     options = parser.parse_args()
     tempfile.tempdir = options.directory  # the code of the functions goes there
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", options.port))
-    except OSError as error:
-        sys.exit(f"port {options.port} on 127.0.0.1 cannot be used ({error.strerror}); choose another with --port")
-    port = listener.getsockname()[1]
+    listeners = {"aws": _listen(options.port), "http": _listen(0), "https": _listen(0)}
     os.environ.update(
-        GATEWAY_PORT=str(port),
+        GATEWAY_PORT=str(_port(listeners["aws"])),
         MINISTACK_HOST="127.0.0.1",
         MINISTACK_ACCOUNT_ID=ACCOUNT,
         MINISTACK_REGION=REGION,
@@ -45,37 +41,63 @@ def main() -> None:
         IOT_MTLS_ENABLED="0",
         LOG_LEVEL="WARNING",
     )
-    asyncio.run(_serve(listener, options))
+    asyncio.run(_serve(listeners, options))
 
 
-async def _serve(listener: socket.socket, options: argparse.Namespace) -> None:
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        sys.exit(f"port {port} on 127.0.0.1 cannot be used ({error.strerror}); choose another with --port")
+    return listener
+
+
+def _port(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
+
+
+async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
     from hypercorn.asyncio import serve
-    from hypercorn.config import Config
     from ministack.app import app
     from ministack.core import lambda_runtime
 
-    from . import awslambda, cloudtrail, ec2, events
+    from . import awslambda, cloudfront, cloudtrail, ec2, events, s3
 
-    awslambda.install()
-    ec2.install()
-    cloudtrail.install()
+    for service in (awslambda, cloudfront, cloudtrail, ec2, s3):
+        service.install()
     events.install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)
-    config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
-    config.loglevel = "WARNING"
-    config.graceful_timeout = 1
+    aws, viewers = _server(), _server()
+    aws.bind = [f"fd://{listeners['aws'].fileno()}"]
+    viewers.bind = [f"fd://{listeners['https'].fileno()}"]
+    viewers.insecure_bind = [f"fd://{listeners['http'].fileno()}"]
+    viewers.certfile = viewers.keyfile = str(cloudfront.write_certificates(Path(options.directory)))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     threading.Thread(target=_watch_parent, args=(loop, stopping), daemon=True).start()
-    ready = asyncio.create_task(_say_when_ready(listener.getsockname()[1]))
+    ready = asyncio.create_task(_say_when_ready({name: _port(listener) for name, listener in listeners.items()}))
     try:
-        await serve(app, config, shutdown_trigger=stopping.wait)
+        await asyncio.gather(
+            serve(app, aws, shutdown_trigger=stopping.wait),
+            serve(cloudfront.viewers, viewers, shutdown_trigger=stopping.wait),
+        )
     finally:
         ready.cancel()
         lambda_runtime.reset()  # ends the processes of the functions
         shutil.rmtree(options.directory, ignore_errors=True)
         _end_everything()
+
+
+def _server() -> Any:
+    from hypercorn.config import Config
+
+    config = Config()
+    config.loglevel = "WARNING"
+    config.graceful_timeout = 1
+    return config
 
 
 def _end_everything() -> None:
@@ -93,16 +115,16 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> N
     loop.call_soon_threadsafe(stopping.set)
 
 
-async def _say_when_ready(port: int) -> None:
-    while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            break
-        except OSError:
-            await asyncio.sleep(0.05)
-    writer.close()
-    message: dict[str, Any] = {"url": f"http://127.0.0.1:{port}"}
-    print(json.dumps(message), flush=True)
+async def _say_when_ready(ports: dict[str, int]) -> None:
+    for port in ports.values():
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                break
+            except OSError:
+                await asyncio.sleep(0.05)
+        writer.close()
+    print(json.dumps(ports), flush=True)
 
 
 if __name__ == "__main__":

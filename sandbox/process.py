@@ -32,8 +32,18 @@ class Sandbox:
     def __init__(self, *, port: int = 0, speed: float = 1.0) -> None:
         self._arguments = [f"--port={port}", f"--speed={speed}"]
         self._process: subprocess.Popen[str] | None = None
-        self.url = ""
+        self.ports: dict[str, int] = {}  # aws: the API; http, https: viewers of CloudFront
         self.directory = Path()  # where it keeps its files; gone when it stops
+
+    @property
+    def url(self) -> str:
+        """The endpoint of AWS's API."""
+        return f"http://127.0.0.1:{self.ports['aws']}"
+
+    @property
+    def authority(self) -> Path:
+        """Certificate of the authority that viewers have to trust."""
+        return self.directory / "authority.pem"
 
     @property
     def log(self) -> Path:
@@ -55,7 +65,7 @@ class Sandbox:
         assert self._process.stdout
         ready = self._process.stdout.readline()
         try:
-            self.url = json.loads(ready)["url"]
+            self.ports = json.loads(ready)
         except ValueError:
             reason = self.log.read_text().strip().splitlines()[-1:]
             self.stop()

@@ -1,6 +1,10 @@
 """The walkthrough of each system."""
 
 from .security_group_revert import SecurityGroupRevertStory
+from .static_site import StaticSiteStory
 from .story import Story
 
-STORIES: dict[str, type[Story]] = {"security_group_revert": SecurityGroupRevertStory}
+STORIES: dict[str, type[Story]] = {
+    "static_site": StaticSiteStory,
+    "security_group_revert": SecurityGroupRevertStory,
+}

@@ -4,11 +4,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import boto3
+import urllib3
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Viewers:
+    """Ports on this computer that stand for every web address, and whom to trust there."""
+
+    http: int
+    https: int
+    authority: Path
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,7 @@ class World:
     session: boto3.Session
     patience: float
     settle: float
+    viewers: Viewers | None = None  # where web addresses are found; without, through DNS
 
     def client(self, service: str) -> Any:
         return self.session.client(service)
@@ -30,6 +43,21 @@ class World:
         """The outputs of a deployed stack, by name."""
         (found,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+    def get(self, url: str, method: str = "GET", **headers: str) -> urllib3.BaseHTTPResponse:
+        """Ask a web address as curl does, without following redirects."""
+        parts = urlsplit(url)
+        host, port = parts.netloc, 443 if parts.scheme == "https" else 80
+        options: dict[str, Any] = {}
+        if parts.scheme == "https":
+            options = {"server_hostname": parts.netloc, "assert_hostname": parts.netloc}
+        if self.viewers:
+            host, port = "127.0.0.1", self.viewers.https if parts.scheme == "https" else self.viewers.http
+            options |= {"ca_certs": str(self.viewers.authority)} if parts.scheme == "https" else {}
+        pool = urllib3.connectionpool.HTTPSConnectionPool if options else urllib3.connectionpool.HTTPConnectionPool
+        with pool(host, port, **options) as connection:
+            target = url[len(f"{parts.scheme}://{parts.netloc}") :] or "/"
+            return connection.request(method, target, headers={"host": parts.netloc, **headers}, redirect=False)
 
     def wait_until(self, check: Callable[[], T | None], what: str, seconds: float | None = None) -> T:
         """Call `check` until it gives something true, and give that.

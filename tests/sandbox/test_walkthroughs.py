@@ -6,9 +6,9 @@ from contextlib import ExitStack
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import PATIENCE, session
+from sandbox.__main__ import world_of
 from walkthroughs.catalog import STORIES
-from walkthroughs.story import Story, World
+from walkthroughs.story import Story
 
 STEPS = [
     pytest.param(system, name, id=f"{system}-{name}")
@@ -26,8 +26,7 @@ def begun(deployed: Sandbox) -> Iterator[Callable[[str], Story]]:
 
         def story(system: str) -> Story:
             if system not in stories:
-                world = World(session(deployed), PATIENCE, settle=0)
-                stories[system] = stack.enter_context(STORIES[system](world))
+                stories[system] = stack.enter_context(STORIES[system](world_of(deployed)))
             return stories[system]
 
         yield story

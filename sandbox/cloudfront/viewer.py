@@ -1,0 +1,318 @@
+"""What viewers see of a distribution: the way of one request, from its deployed configuration.
+
+Each step is one function, in the order in which CloudFront takes them. Source: CloudFront
+developer guide, how CloudFront processes requests, and Lambda@Edge event structure.
+"""
+
+import asyncio
+import fnmatch
+import gzip
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import unquote
+
+from botocore.parsers import create_parser
+from ministack.core.responses import request_scope
+from ministack.services import cloudfront, lambda_svc
+
+from ..process import ACCOUNT, REGION
+from . import origin
+from .templates import MODEL
+
+CONFIG_SHAPE = MODEL.operation_model("GetDistributionConfig").output_shape
+NOT_COMPRESSED_BELOW = 1000  # bytes
+TEXT = ("text/", "application/javascript", "application/json", "image/svg+xml")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A viewer's request; header names in small letters, the path as it was sent."""
+
+    scheme: str
+    host: str
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    client_ip: str = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer; header names in small letters."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def with_headers(self, **headers: str) -> "Response":
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return replace(self, headers=self.headers | named)
+
+
+@dataclass
+class Cached:
+    """An answer in the cache, and until when (seconds of the monotonic clock) it is fresh."""
+
+    response: Response
+    stored: float
+    fresh_until: float
+
+
+CACHE: dict[tuple[str, ...], Cached] = {}
+INVALIDATED: dict[str, int] = {}
+
+
+def distribution_of(host: str) -> tuple[str, dict[str, Any]] | None:
+    """The id and the configuration of the distribution that answers for `host`."""
+    with request_scope(ACCOUNT, REGION):
+        for distribution in cloudfront._distributions.values():
+            config = _config(distribution["config_xml"])
+            if host == distribution["DomainName"] or host in config.get("Aliases", {}).get("Items", []):
+                return distribution["Id"], config
+    return None
+
+
+def _config(xml: str) -> dict[str, Any]:
+    parsed = create_parser("rest-xml").parse({"body": xml.encode(), "headers": {}, "status_code": 200}, CONFIG_SHAPE)
+    config: dict[str, Any] = parsed["DistributionConfig"]
+    return config
+
+
+async def serve(request: Request) -> Response:
+    """Answer a viewer as the distribution of its host does."""
+    found = distribution_of(request.host)
+    if found is None or not found[1]["Enabled"]:
+        return _error(403, "no enabled distribution has this name")
+    distribution_id, config = found
+    behavior = _behavior(config, request.path)
+    early = _protocol(behavior, request) or _method(behavior, request)
+    if early:
+        return early
+    if request.path == "/" and config.get("DefaultRootObject"):
+        request = replace(request, path=f"/{config['DefaultRootObject']}")
+    response = await _cached(distribution_id, config, behavior, request)
+    response = await _custom_error(distribution_id, config, behavior, request, response)
+    response = _policy_headers(behavior, _compressed(behavior, request, response))
+    response = response.with_headers(via=f"2.0 {request.host} (CloudFront)", x_amz_cf_id=uuid.uuid4().hex)
+    return replace(response, body=b"") if request.method == "HEAD" else response
+
+
+def _behavior(config: dict[str, Any], path: str) -> dict[str, Any]:
+    for behavior in config.get("CacheBehaviors", {}).get("Items", []):
+        if fnmatch.fnmatchcase(path.lstrip("/"), behavior["PathPattern"].lstrip("/")):
+            return dict(behavior)
+    return dict(config["DefaultCacheBehavior"])
+
+
+def _protocol(behavior: dict[str, Any], request: Request) -> Response | None:
+    policy = behavior["ViewerProtocolPolicy"]
+    if request.scheme == "https" or policy == "allow-all":
+        return None
+    if policy == "https-only":
+        return _error(403, "HTTPS only")
+    query = f"?{request.query}" if request.query else ""
+    location = f"https://{request.host}{request.path}{query}"
+    return Response(301, {"location": location, "x-cache": "Redirect from cloudfront"})
+
+
+def _method(behavior: dict[str, Any], request: Request) -> Response | None:
+    allowed = behavior["AllowedMethods"]["Items"]
+    return None if request.method in allowed else _error(403, "This distribution does not allow this method.")
+
+
+async def _cached(distribution_id: str, config: dict[str, Any], behavior: dict[str, Any], request: Request) -> Response:
+    """From the cache, or from the origin and then into the cache."""
+    _drop_invalidated(distribution_id)
+    policy = _cache_policy(behavior)
+    key = (distribution_id, request.path, request.query if policy["keyed_by_query"] else "", request.host)
+    cached = CACHE.get(key)
+    now = time.monotonic()
+    if cached and now < cached.fresh_until and request.method in ("GET", "HEAD"):
+        return cached.response.with_headers(x_cache="Hit from cloudfront", age=str(int(now - cached.stored)))
+    response = await _from_origin(
+        distribution_id,
+        config,
+        behavior,
+        replace(request, method="GET" if request.method == "HEAD" else request.method),
+    )
+    seconds = _freshness(policy, response)
+    if seconds and request.method in ("GET", "HEAD"):
+        CACHE[key] = Cached(response, now, now + seconds)
+    generated = "LambdaGeneratedResponse from cloudfront" if "x-lambda" in response.headers else "Miss from cloudfront"
+    headers = {name: value for name, value in response.headers.items() if name != "x-lambda"}
+    return replace(response, headers=headers).with_headers(
+        x_cache=generated if response.status < 400 else "Error from cloudfront"
+    )
+
+
+def _drop_invalidated(distribution_id: str) -> None:
+    with request_scope(ACCOUNT, REGION):
+        invalidations = cloudfront._invalidations.get(distribution_id, [])
+    for invalidation in invalidations[INVALIDATED.get(distribution_id, 0) :]:
+        for pattern in invalidation["InvalidationBatch"]["Paths"]["Items"]:
+            for key in [k for k in CACHE if k[0] == distribution_id and fnmatch.fnmatchcase(k[1], pattern)]:
+                del CACHE[key]
+    INVALIDATED[distribution_id] = len(invalidations)
+
+
+def _cache_policy(behavior: dict[str, Any]) -> dict[str, Any]:
+    with request_scope(ACCOUNT, REGION):
+        policy = cloudfront._cache_policies.get(behavior.get("CachePolicyId"))
+    if policy is None:  # AWS's own CachingDisabled
+        return {"minimum": 0, "default": 0, "maximum": 0, "keyed_by_query": False, "gzip": False}
+    config = policy["Config"]
+    parameters = config.get("Parameters", {})
+    return {
+        "minimum": config["MinTTL"],
+        "default": config.get("DefaultTTL", 86400),
+        "maximum": config.get("MaxTTL", 31536000),
+        "keyed_by_query": parameters.get("QueryStringBehavior") not in (None, "none"),
+        "gzip": parameters.get("EnableAcceptEncodingGzip", False),
+    }
+
+
+def _freshness(policy: dict[str, Any], response: Response) -> float:
+    """Seconds for which an answer may be kept."""
+    if response.status >= 400:
+        return 0
+    directives = {}
+    for part in response.headers.get("cache-control", "").lower().split(","):
+        name, _, value = part.strip().partition("=")
+        directives[name] = value
+    if directives.keys() & {"no-store", "no-cache", "private"}:
+        return float(policy["minimum"])
+    asked = directives.get("s-maxage") or directives.get("max-age")
+    seconds = int(asked) if asked else policy["default"]
+    return float(min(max(seconds, policy["minimum"]), policy["maximum"]))
+
+
+async def _from_origin(
+    distribution_id: str, config: dict[str, Any], behavior: dict[str, Any], request: Request
+) -> Response:
+    (source,) = (o for o in config["Origins"]["Items"] if o["Id"] == behavior["TargetOriginId"])
+    associations = behavior.get("LambdaFunctionAssociations", {}).get("Items", [])
+    functions = [a["LambdaFunctionARN"] for a in associations if a["EventType"] == "origin-request"]
+    if functions:
+        forwarded = replace(request, query=request.query if _forwards_query(behavior) else "")
+        result = await _invoke(functions[0], _event(distribution_id, source, forwarded))
+        if isinstance(result, Response):
+            return result
+        request = replace(request, path=result["uri"], query=result["querystring"])
+    return Response(*await origin.fetch(distribution_id, source, request.method, unquote(request.path)))
+
+
+def _forwards_query(behavior: dict[str, Any]) -> bool:
+    with request_scope(ACCOUNT, REGION):
+        policy = cloudfront._origin_request_policies.get(behavior.get("OriginRequestPolicyId"))
+    return _cache_policy(behavior)["keyed_by_query"] or bool(
+        policy and policy["Config"]["QueryStringBehavior"] == "all"
+    )
+
+
+def _event(distribution_id: str, source: dict[str, Any], request: Request) -> dict[str, Any]:
+    """The origin-request event, with an S3 origin."""
+    domain = source["DomainName"]
+    headers = {
+        "host": domain,
+        "user-agent": "Amazon CloudFront",
+        "via": f"2.0 {request.host} (CloudFront)",
+        "x-forwarded-for": request.client_ip,
+    }
+    return {
+        "Records": [
+            {
+                "cf": {
+                    "config": {
+                        "distributionDomainName": request.host,
+                        "distributionId": distribution_id,
+                        "eventType": "origin-request",
+                        "requestId": uuid.uuid4().hex,
+                    },
+                    "request": {
+                        "clientIp": request.client_ip,
+                        "headers": {n: [{"key": n.title(), "value": v}] for n, v in headers.items()},
+                        "method": request.method,
+                        "origin": {
+                            "s3": {
+                                "authMethod": "none",
+                                "customHeaders": {},
+                                "domainName": domain,
+                                "path": source.get("OriginPath", ""),
+                                "region": REGION,
+                            }
+                        },
+                        "querystring": request.query,
+                        "uri": request.path,
+                    },
+                }
+            }
+        ]
+    }
+
+
+async def _invoke(arn: str, event: dict[str, Any]) -> dict[str, Any] | Response:
+    """Run the published version; its answer is a request to go on with, or a response."""
+    with request_scope(ACCOUNT, REGION):
+        function, config, _ = lambda_svc._get_func_record_for_ref(arn)
+        record = lambda_svc._execution_record_for_config(function, config)
+    answer = await asyncio.to_thread(lambda_svc._execute_function_with_config_scope, record, event)
+    result = answer.get("body")
+    if answer.get("error") or not isinstance(result, dict):
+        return _error(503, f"The Lambda function failed: {answer.get('body')}")
+    if "status" not in result:
+        return result
+    headers = {name: items[0]["value"] for name, items in result.get("headers", {}).items()}
+    body = result.get("body", "").encode()
+    return Response(int(result["status"]), headers | {"x-lambda": "generated"}, body)
+
+
+async def _custom_error(
+    distribution_id: str, config: dict[str, Any], behavior: dict[str, Any], request: Request, response: Response
+) -> Response:
+    errors = config.get("CustomErrorResponses", {}).get("Items", [])
+    rule = next((e for e in errors if e["ErrorCode"] == response.status), None)
+    if rule is None or not rule.get("ResponsePagePath"):
+        return response
+    page = replace(request, method="GET", path=rule["ResponsePagePath"], query="")
+    answer = await _cached(distribution_id, config, behavior, page)
+    if answer.status >= 400:
+        return response
+    return replace(answer, status=int(rule["ResponseCode"])).with_headers(x_cache="Error from cloudfront")
+
+
+def _compressed(behavior: dict[str, Any], request: Request, response: Response) -> Response:
+    wanted = "gzip" in request.headers.get("accept-encoding", "") and _cache_policy(behavior)["gzip"]
+    text = response.headers.get("content-type", "").startswith(TEXT)
+    if not (behavior.get("Compress") and wanted and text and len(response.body) >= NOT_COMPRESSED_BELOW):
+        return response
+    return replace(response, body=gzip.compress(response.body)).with_headers(
+        content_encoding="gzip", vary="Accept-Encoding"
+    )
+
+
+def _policy_headers(behavior: dict[str, Any], response: Response) -> Response:
+    with request_scope(ACCOUNT, REGION):
+        policy = cloudfront._response_headers_policies.get(behavior.get("ResponseHeadersPolicyId"))
+    security = (policy["Config"].get("Security") or {}) if policy else {}
+    headers = {}
+    if hsts := security.get("StrictTransportSecurity"):
+        parts = [f"max-age={hsts['AccessControlMaxAgeSec']}"]
+        parts += ["includeSubDomains"] if hsts.get("IncludeSubdomains") else []
+        parts += ["preload"] if hsts.get("Preload") else []
+        headers["strict-transport-security"] = "; ".join(parts)
+    if csp := security.get("ContentSecurityPolicy"):
+        headers["content-security-policy"] = csp["ContentSecurityPolicy"]
+    if "ContentTypeOptions" in security:
+        headers["x-content-type-options"] = "nosniff"
+    if frame := security.get("FrameOptions"):
+        headers["x-frame-options"] = frame["FrameOption"]
+    if referrer := security.get("ReferrerPolicy"):
+        headers["referrer-policy"] = referrer["ReferrerPolicy"]
+    return replace(response, headers=response.headers | headers)
+
+
+def _error(status: int, message: str) -> Response:
+    return Response(status, {"content-type": "text/plain", "x-cache": "Error from cloudfront"}, message.encode())
