@@ -3,7 +3,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
-export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 # Node trusts the certificates of the system too, as pip does: some networks have their own.
 export NODE_USE_SYSTEM_CA := 1
 SYSTEMS ?=

@@ -1,0 +1,96 @@
+"""Measure, and write docs/benchmarks.md.
+
+Figures of time come as medians, and beside something they can be compared with. Nothing
+reaches AWS. It takes a few minutes; for good figures leave the computer alone meanwhile.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sandbox.process import ROOT, SandboxError
+
+from . import security_group_revert, synth
+from .report import COLUMNS, Section, markdown
+from .timing import BenchError
+
+OUTPUT = ROOT / "docs" / "benchmarks.md"
+SECTIONS: dict[str, Callable[[Progress], Section]] = {
+    "security_group_revert": security_group_revert.measure,
+    "synth": synth.measure,
+}
+console = Console(highlight=False)
+
+
+def main() -> int:
+    """Measure the sections that the command line names; all without."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "sections",
+        nargs="*",
+        metavar="section",
+        help=f"{' or '.join(SECTIONS)}; with any named, the figures are only printed",
+    )
+    chosen = parser.parse_args().sections
+    unknown = set(chosen) - set(SECTIONS)
+    if unknown:
+        parser.error(f"no such section: {', '.join(sorted(unknown))}; there is {', '.join(SECTIONS)}")
+    try:
+        return _measure(chosen)
+    except (BenchError, SandboxError) as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nInterrupted; nothing was written.")
+        return 130
+
+
+def _measure(chosen: list[str]) -> int:
+    started = time.monotonic()
+    sections = []
+    for name in chosen or SECTIONS:
+        console.print(f"[bold]{name}[/]")
+        with _progress() as progress:
+            section = SECTIONS[name](progress)
+        console.print(_table(section))
+        sections.append(section)
+    load, cpus = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cpus:  # more than what is measured can make
+        console.print(f"[red]The computer is busy[/] (load {load:.1f}, {cpus} CPUs): measure again when it is not.")
+    if not chosen:
+        OUTPUT.write_text(markdown(sections))
+        console.print(f"Written to {OUTPUT.relative_to(ROOT)}, after {time.monotonic() - started:.0f} s.")
+    return 0
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn("line"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _table(section: Section) -> Table:
+    table = Table(show_lines=True)
+    for column in COLUMNS[:-1]:  # without the conditions, which are for the file
+        table.add_column(column)
+    for row in section.rows:
+        table.add_row(*map(escape, row.cells()[:-1]))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The cold start of a handler, beside one that only imports boto3 and one that makes the same clients."""
+
+import shutil
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from rich.progress import Progress
+
+from sandbox.process import ACCOUNT, REGION
+
+from .report import Row, milliseconds
+from .timing import Rounds, child_environment, in_turn, output_of
+
+PROCESSES = 21
+TIMED = """import time
+started = time.perf_counter()
+{statements}
+print(time.perf_counter() - started)
+"""
+CALL = """from {module} import handler
+class Context:
+    invoked_function_arn = "arn:aws:lambda:{region}:{account}:function:measured"
+handler({event!r}, Context)"""
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "sandbox"}
+NOTE = (
+    "Cold start: fresh Python processes, timed inside, without the start of Python itself. boto3 comes from "
+    "compiled modules; the function's own code is compiled at each start, since its package has only sources."
+)
+
+
+def cold_start(
+    progress: Progress, package: Path, *, module: str, event: object, clients: str, environment: dict[str, str]
+) -> tuple[Row, ...]:
+    """Import `module` from the folder of `package`, call its handler with `event`, and time both.
+
+    clients: the statements with which it makes its clients. environment: the variables of the function.
+    """
+    handler = CALL.format(module=module, region=REGION, account=ACCOUNT, event=event)
+    programs = {"handler": handler, "import": "import boto3", "clients": clients}
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        bytecode = Path(name)
+        region = {"AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
+        variables = child_environment(bytecode) | CREDENTIALS | region | environment
+        for statements in programs.values():
+            _seconds(statements, package, variables)
+        # boto3 and the standard library stay compiled; the package does not, as on Lambda.
+        shutil.rmtree(bytecode.joinpath(*package.resolve().parts[1:]))
+        variables["PYTHONDONTWRITEBYTECODE"] = "1"
+        measurements = {
+            name: partial(_seconds, statements, package, variables) for name, statements in programs.items()
+        }
+        return _rows(in_turn(progress, "Cold starts", PROCESSES, measurements))
+
+
+def _seconds(statements: str, package: Path, environment: dict[str, str]) -> float:
+    program = [sys.executable, "-c", TIMED.format(statements=statements)]
+    return float(output_of(program, cwd=package.parent, environment=environment))
+
+
+def _rows(seconds: Rounds) -> tuple[Row, ...]:
+    others = {
+        "import": "a handler that only imports boto3",
+        "clients": "a handler that imports boto3 and makes the same clients",
+    }
+    return tuple(
+        Row(
+            "Cold start: import and first call",
+            milliseconds(seconds.median("handler")),
+            compared_with=f"{what}: {milliseconds(seconds.median(name))}",
+            ratio=seconds.ratio("handler", name),
+            conditions=f"medians of {PROCESSES} processes in turn; the first call makes no AWS call",
+        )
+        for name, what in others.items()
+    )

@@ -1,0 +1,199 @@
+"""What security_group_revert costs: time to revert, AWS calls, cold start, size."""
+
+import contextlib
+import io
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any
+
+from rich.progress import Progress
+
+from lambdas.security_group_revert.respond import Responder, guarded_groups
+from sandbox.__main__ import session
+from sandbox.process import ACCOUNT, REGION, Sandbox
+from walkthroughs.story import World
+
+from . import cold_start
+from .report import Row, Section, at_most, milliseconds
+from .security_group_changes import SWEEP, Group, change_of_another_group
+from .timing import BenchError, in_turn
+
+STACK = "SecurityGroupRevert"
+CHANGES = 100
+PAUSE = 0.05  # seconds before a change, so that it finds the function idle
+POLL = 0.002  # seconds, beside what the call itself takes
+PATIENCE = 60  # seconds
+CALLS_LIMIT = 3
+UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes; Lambda quotas: deployment package, zipped, direct upload
+CLIENTS = """import boto3
+from botocore.config import Config
+config = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
+boto3.client("ec2", config=config)
+boto3.client("sns", config=config)"""
+NOTES = (
+    "From a change to the rule being gone: the clock starts before the call that adds the rule, and stops when "
+    f"DescribeSecurityGroupRules, asked again {POLL * 1000:.0f} ms after each answer, does not give it any more. "
+    "The sandbox hands CloudTrail's record to EventBridge at once. **CloudTrail's delivery time is not in the "
+    "figure, and on AWS it dominates**: it is seconds, at times minutes.",
+    "AWS calls: counted in boto3 (`before-call`) while the function's code runs here against the sandbox, with the "
+    "rules that the stack approves. The notice is one of them. Events and sweep of the deployed function are off.",
+    cold_start.NOTE,
+)
+
+
+class Deployed:
+    """The stack in the sandbox; its schedule is off, so that events do the work."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.session = session(sandbox)
+        self.outputs = World(self.session, PATIENCE, settle=0).outputs(STACK)
+        self.group = Group(self.session.client("ec2"), self.outputs["WebServerGroupId"])
+        (handler,) = (sandbox.directory / "cdk.out").glob("asset.*/security_group_revert/handler.py")
+        self.package = handler.parent  # as the stack staged it, with the approved rules
+        self.eventbridge = self.session.client("events")
+        self.eventbridge.disable_rule(Name=self.outputs["SweepRuleName"])
+
+    def switch_events(self, *, on: bool) -> None:
+        switch = self.eventbridge.enable_rule if on else self.eventbridge.disable_rule
+        switch(Name=self.outputs["ChangesRuleName"])
+        time.sleep(PAUSE)
+
+    def responder(self) -> tuple[Callable[[dict[str, Any]], None], list[str]]:
+        """The function's logic as it is deployed, and the list to which its AWS calls go."""
+        calls: list[str] = []
+        ec2, sns = self.session.client("ec2"), self.session.client("sns")
+        for client in (ec2, sns):
+            client.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
+        responder = Responder(ec2=ec2, sns=sns, topic_arn=self.outputs["TopicArn"], account=ACCOUNT)
+        approved = json.loads((self.package / "approved.json").read_text())
+        groups = guarded_groups(approved, {"WEB_SERVER_GROUP_ID": self.group.group_id})
+
+        def respond(event: dict[str, Any]) -> None:
+            with contextlib.redirect_stdout(io.StringIO()):  # the function's log
+                responder.respond(event, groups)
+            if not self.group.is_as_approved():
+                raise BenchError(f"The group is not as approved after {event}")
+
+        return respond, calls
+
+
+def measure(progress: Progress) -> Section:
+    """Deploy the stack to a sandbox of its own, and measure it there."""
+    with Sandbox() as sandbox:
+        steps: tuple[Callable[[], object], ...] = (sandbox.bootstrap, lambda: sandbox.deploy(STACK))
+        for perform in progress.track(steps, description="Bootstrap and deploy in the sandbox"):
+            perform()
+        deployed = Deployed(sandbox)
+        rows = [*_time_rows(progress, deployed), *_call_rows(progress, deployed)]
+        rows += cold_start.cold_start(
+            progress,
+            deployed.package,
+            module="security_group_revert.handler",
+            event=change_of_another_group(),
+            clients=CLIENTS,
+            environment={
+                "TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:notices",
+                "MODE": "revert",
+                "RESTORE": "true",
+                "WEB_SERVER_GROUP_ID": "sg-0fedcba9876543210",
+            },
+        )
+        rows.append(_size_row(deployed))
+    return Section("security_group_revert", tuple(rows), NOTES)
+
+
+def _time_rows(progress: Progress, deployed: Deployed) -> tuple[Row, ...]:
+    """Measure changes one by one; leaves the events of the deployed stack off."""
+    group = deployed.group
+    addresses = (f"198.18.{number // 250}.{number % 250}/32" for number in count())
+
+    def seconds(perform: Callable[[Group, str], None], *, events: bool) -> float:
+        deployed.switch_events(on=events)
+        started = time.perf_counter()
+        perform(group, next(addresses))
+        return time.perf_counter() - started
+
+    first = seconds(_until_gone, events=True)
+    by_stack = partial(seconds, _until_gone, events=True)
+    by_hand = partial(seconds, _open_and_close, events=False)
+    taken = in_turn(progress, "Single changes", CHANGES, {"stack": by_stack, "hand": by_hand})
+    deployed.switch_events(on=False)
+    median, worst, alone = taken.median("stack"), max(taken.figures["stack"]), taken.median("hand")
+    without = "sandbox, without CloudTrail's delivery time"
+    return (
+        Row(
+            "From a change to the rule being gone, median",
+            milliseconds(median),
+            compared_with=f"the calls alone (authorize, describe, revoke, describe): {milliseconds(alone)}",
+            ratio=taken.ratio("stack", "hand"),
+            conditions=f"{CHANGES} single changes, in turn; {without}",
+        ),
+        Row(
+            "The same, worst",
+            milliseconds(worst),
+            compared_with=f"the median: {milliseconds(median)}",
+            ratio=worst / median,
+            conditions=f"{CHANGES} single changes; {without}",
+        ),
+        Row(
+            "The same, first change after deployment",
+            milliseconds(first),
+            conditions=f"one change, for which the function starts; {without}",
+        ),
+    )
+
+
+def _until_gone(group: Group, address: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    group.open_ssh(address)
+    while len(group.ingress()) > 1:
+        if time.monotonic() > deadline:
+            raise BenchError(f"SSH from {address} was not revoked within {PATIENCE} s.")
+        time.sleep(POLL)
+
+
+def _open_and_close(group: Group, address: str) -> None:
+    group.open_ssh(address)
+    group.close_ssh()
+    if not group.is_as_approved():
+        raise BenchError(f"SSH from {address} was not revoked.")
+
+
+def _call_rows(progress: Progress, deployed: Deployed) -> list[Row]:
+    """Count calls; the events of the deployed stack must be off."""
+    group = deployed.group
+    ten = [f"198.18.2.{number}/32" for number in range(10)]
+    changes: dict[str, Callable[[], dict[str, Any]]] = {
+        "one forbidden rule": lambda: group.open_ssh("198.18.1.1/32"),
+        "one edited rule": group.edit,
+        "one deleted rule": group.delete,
+        "ten forbidden rules of one call": lambda: group.open_ssh(*ten),
+        "an event about another group": change_of_another_group,
+        "a sweep with nothing to do": lambda: SWEEP,
+    }
+    respond, calls = deployed.responder()
+    rows = []
+    for what, change in progress.track(list(changes.items()), description="AWS calls"):
+        event = change()
+        calls.clear()
+        respond(event)
+        goal = at_most(CALLS_LIMIT, len(calls)) if what == "one forbidden rule" else ""
+        rows.append(Row(f"AWS calls for {what}", str(len(calls)), goal, conditions=", ".join(calls) or "none"))
+    return rows
+
+
+def _size_row(deployed: Deployed) -> Row:
+    function = deployed.session.client("lambda").get_function_configuration(
+        FunctionName=deployed.outputs["FunctionName"]
+    )
+    size = function["CodeSize"]
+    return Row(
+        "Size of the function's package",
+        f"{size:,} bytes",
+        compared_with=f"Lambda's quota for a direct upload: {UPLOAD_LIMIT:,} bytes",
+        ratio=size / UPLOAD_LIMIT,
+        conditions="zip, as the CDK CLI uploads it",
+    )

@@ -1,0 +1,89 @@
+"""What it costs to synthesize the application, beside an application with one empty stack."""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from rich.progress import Progress
+
+from sandbox.process import ROOT
+
+from .report import Row, Section, at_most
+from .timing import Rounds, child_environment, in_turn, seconds_of
+
+ROUNDS = 7
+LIMIT = 2.0  # times the empty application, with all systems
+# CloudFormation refuses a stack without resources, and so does the CDK unless told why.
+EMPTY_APP = """import aws_cdk as cdk
+
+app = cdk.App()
+stack = cdk.Stack(app, "Empty")
+cdk.Validations.of(stack).acknowledge(
+    cdk.Acknowledgment(id="CloudFormation-Validate::F0001", reason="Empty, to be compared with.")
+)
+app.synth()
+"""
+START = "import aws_cdk; aws_cdk.App()"
+
+
+def measure(progress: Progress) -> Section:
+    """Time the application alone, and through the CDK CLI."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        empty = folder / "empty"
+        empty.mkdir()
+        (empty / "app.py").write_text(EMPTY_APP)
+        shutil.copy(ROOT / "cdk.json", empty)  # the same flags and settings
+        seconds = in_turn(progress, "Synthesize", ROUNDS, _programs(folder, empty))
+        return _section(seconds, folder / "app-alone")
+
+
+def _programs(folder: Path, empty: Path) -> dict[str, Callable[[], float]]:
+    environment = child_environment(folder / "bytecode")
+    context = json.dumps(json.loads((ROOT / "cdk.json").read_text()).get("context", {}))
+    cli = str(ROOT / "node_modules" / ".bin" / "cdk")
+    alone: dict[str, Callable[[], float]] = {}
+    with_cli: dict[str, Callable[[], float]] = {}
+    for app, cwd in (("app", ROOT), ("empty", empty)):
+        variables = environment | {"CDK_OUTDIR": str(folder / f"{app}-alone"), "CDK_CONTEXT_JSON": context}
+        alone[f"{app} alone"] = partial(seconds_of, [sys.executable, "app.py"], cwd=cwd, environment=variables)
+        command = [cli, "synth", "--quiet", "--output", str(folder / f"{app}-cli")]
+        with_cli[f"{app} cli"] = partial(seconds_of, command, cwd=cwd, environment=environment)
+    start = partial(seconds_of, [sys.executable, "-c", START], cwd=ROOT, environment=environment)
+    return {"start": start, **alone, **with_cli}  # what is compared stands together
+
+
+def _section(seconds: Rounds, assembly: Path) -> Section:
+    templates = [json.loads(path.read_text()) for path in assembly.glob("*.template.json")]
+    resources = sum(len(template["Resources"]) for template in templates)
+    conditions = f"stacks: {len(templates)}, resources: {resources}; medians of {ROUNDS} runs in turn"
+    rows = []
+    for kind, command in (("alone", "`python app.py`"), ("cli", "`cdk synth --quiet`")):
+        ratio = seconds.ratio(f"app {kind}", f"empty {kind}")
+        rows.append(
+            Row(
+                f"{command}, all systems",
+                f"{seconds.median(f'app {kind}'):.2f} s",
+                at_most(LIMIT, ratio),
+                f"an app with one empty stack: {seconds.median(f'empty {kind}'):.2f} s",
+                ratio,
+                conditions,
+            )
+        )
+    start = Row(
+        "Of it: start of Python, `aws_cdk` and jsii",
+        f"{seconds.median('start'):.2f} s",
+        compared_with=f"`python app.py`, all systems: {seconds.median('app alone'):.2f} s",
+        ratio=seconds.ratio("start", "app alone"),
+        conditions="`import aws_cdk; aws_cdk.App()`, in turn with the others",
+    )
+    notes = (
+        "Wall-clock time of the whole process. Python modules are compiled already and jsii's files are unpacked; "
+        "the first synth after `make setup` takes longer.",
+        "The empty app has the same `cdk.json`. The validation of templates that aws-cdk-lib does is in both.",
+    )
+    return Section("synth", (*rows, start), notes)

@@ -1,0 +1,83 @@
+"""Programs are started and timed: in turn, so that a busy moment of the computer hits all alike."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import Progress
+
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # `make setup` puts Node there
+
+
+class BenchError(Exception):
+    """A measurement could not be made, or what was measured did not work."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Figures by what was measured, one of each round."""
+
+    figures: dict[str, list[float]]
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.figures[name])
+
+    def ratio(self, name: str, other: str) -> float:
+        """The median of the rounds' ratios: what slowed one round has slowed both sides of its ratio."""
+        pairs = zip(self.figures[name], self.figures[other], strict=True)
+        return statistics.median(figure / compared for figure, compared in pairs)
+
+
+def in_turn(progress: Progress, what: str, rounds: int, measurements: Mapping[str, Callable[[], float]]) -> Rounds:
+    """Make every measurement once a round, in alternating order.
+
+    A first round that does not count fills the caches of disk and programs.
+    """
+    figures: dict[str, list[float]] = {name: [] for name in measurements}
+    names = list(measurements)
+    for number in progress.track(range(rounds + 1), description=what):
+        for name in names:
+            figure = measurements[name]()
+            if number:
+                figures[name].append(figure)
+        names.reverse()
+    return Rounds(figures)
+
+
+def seconds_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> float:
+    """Run a program to its end; give the wall-clock seconds it took."""
+    started = time.perf_counter()
+    output_of(arguments, cwd=cwd, environment=environment)
+    return time.perf_counter() - started
+
+
+def output_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> str:
+    """Run a program to its end; give its standard output.
+
+    Raises:
+        BenchError: it failed; with its standard error.
+    """
+    done = subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"{' '.join(arguments)} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def child_environment(bytecode: Path) -> dict[str, str]:
+    """The environment without settings of AWS, CDK and Python; compiled modules go to `bytecode`.
+
+    Compiling aws_cdk takes longer than everything that is timed here. So it must not depend
+    on whether this computer keeps compiled modules, and where.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_", "PYTHON"))}
+    return kept | {
+        "PATH": PATH,
+        "PYTHONPYCACHEPREFIX": str(bytecode),
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "CDK_DISABLE_VERSION_CHECK": "true",
+    }
