@@ -160,7 +160,7 @@ class StaticSite(Stack):
                 for status in (403, 404)
             ],
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
-            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
+            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if certificate else None,
             enable_ipv6=True,
             enable_logging=True,
             log_bucket=log_bucket,
@@ -279,6 +279,25 @@ class StaticSite(Stack):
             cache_control=[deployment.CacheControl.from_string(browsers)],
             memory_limit=512,
         )
+        self._acknowledge_deployment(bucket)
+
+    def _acknowledge_deployment(self, bucket: s3.Bucket) -> None:
+        """The function of aws-cdk-lib that uploads; its permissions are not ours to choose."""
+        (function,) = (c for c in self.node.children if c.node.id.startswith("Custom::CDKBucketDeployment"))
+        own_bucket = self.get_logical_id(bucket.node.default_child)
+        assets = f"cdk-hnb659fds-assets-<AWS::AccountId>-{self.region}"
+        logs_policy = "arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+        reasons = {
+            "AwsSolutions-L1": "Its runtime is aws-cdk-lib's choice.",
+            f"AwsSolutions-IAM4[Policy::{logs_policy}]": "aws-cdk-lib gives it the managed policy for logs.",
+            "AwsSolutions-IAM5[Resource::*]": "CreateInvalidation on any distribution, as aws-cdk-lib grants it.",
+            f"AwsSolutions-IAM5[Resource::arn:aws:s3:::{assets}/*]": "It reads the site from the CDK's assets.",
+            f"AwsSolutions-IAM5[Resource::<{own_bucket}.Arn>/*]": "It writes the files of the site.",
+        }
+        for action in ("GetBucket", "GetObject", "List", "Abort", "DeleteObject"):
+            reasons[f"AwsSolutions-IAM5[Action::s3:{action}*]"] = "Reads the assets and writes this one bucket."
+        for finding, reason in reasons.items():
+            _acknowledge(function, finding, reason)
 
     def _outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         name = self.settings.domain_name or distribution.distribution_domain_name

@@ -18,6 +18,7 @@ import pytest
 from sandbox import Sandbox, SandboxError
 from sandbox.__main__ import session
 from sandbox.process import STOP_SECONDS
+from walkthroughs.catalog import STORIES
 
 from ..conftest import ROOT
 
@@ -161,4 +162,4 @@ def test_unknown_system_is_a_clear_error() -> None:
     command = [sys.executable, "-m", "sandbox", "demo", "nonsense"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "no such system: nonsense; there is security_group_revert" in run.stderr
+    assert f"no such system: nonsense; there is {', '.join(STORIES)}" in run.stderr

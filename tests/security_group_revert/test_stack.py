@@ -9,13 +9,9 @@ import pytest
 
 from lambdas.security_group_revert.notice import METRIC_NAMESPACE
 
-from ..conftest import Assembly, synthesize
+from ..conftest import Assembly, of_type, synthesize
 
 STACK = "SecurityGroupRevert"
-
-
-def of_type(template: dict[str, Any], resource_type: str) -> list[dict[str, Any]]:
-    return [r["Properties"] for r in template["Resources"].values() if r["Type"] == resource_type]
 
 
 def statements(template: dict[str, Any]) -> list[dict[str, Any]]:

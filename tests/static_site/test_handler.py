@@ -1,0 +1,106 @@
+"""Facts about the edge function: events in, requests or responses out."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdas.static_site.handler import handler, read_choices
+from lambdas.static_site.rewrite import Choices
+
+VECTOR = Path(__file__).parents[3] / "shared" / "vectors" / "cloudfront-origin-request.json"
+EVENT: dict[str, Any] = {
+    "Records": [
+        {
+            "cf": {
+                "config": {
+                    "distributionDomainName": "d111111abcdef8.cloudfront.net",
+                    "distributionId": "EDFDVBD6EXAMPLE",
+                    "eventType": "origin-request",
+                    "requestId": "4TyzHTaYWb1GX1qTfsHhEqV6HUDd_BzoBZnwfnvQc_1oF26ClkoUSEQ==",
+                },
+                "request": {
+                    "clientIp": "203.0.113.178",
+                    "headers": {"host": [{"key": "Host", "value": "site.s3.us-east-1.amazonaws.com"}]},
+                    "method": "GET",
+                    "origin": {
+                        "s3": {
+                            "authMethod": "none",
+                            "customHeaders": {},
+                            "domainName": "site.s3.us-east-1.amazonaws.com",
+                            "path": "",
+                            "region": "us-east-1",
+                        }
+                    },
+                    "querystring": "a=b",
+                    "uri": "/docs/",
+                },
+            }
+        }
+    ]
+}
+
+
+def event(**request: str) -> dict[str, Any]:
+    made = copy.deepcopy(EVENT)
+    made["Records"][0]["cf"]["request"] |= request
+    return made
+
+
+def test_request_goes_on_with_the_index_page_and_is_otherwise_as_it_was() -> None:
+    before = event()["Records"][0]["cf"]["request"]
+    after = handler(event(), None)
+    assert after == before | {"uri": "/docs/index.html", "querystring": ""}
+
+
+def test_query_string_never_reaches_the_bucket() -> None:
+    for uri in ("/docs/", "/style.css", "/.well-known/x"):
+        assert handler(event(uri=uri, querystring="versionId=null"), None)["querystring"] == ""
+
+
+def test_directory_without_slash_is_redirected_and_the_answer_not_kept() -> None:
+    assert handler(event(uri="/docs", querystring="a=%2F"), None) == {
+        "status": "308",
+        "statusDescription": "Permanent Redirect",
+        "headers": {
+            "location": [{"key": "Location", "value": "/docs/?a=%2F"}],
+            "cache-control": [{"key": "Cache-Control", "value": "no-store"}],
+        },
+    }
+
+
+def test_status_of_redirects_is_that_of_the_settings() -> None:
+    answer = handler(event(uri="/docs"), None, Choices(redirect_status=301))
+    assert (answer["status"], answer["statusDescription"]) == ("301", "Moved Permanently")
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "POST", "PATCH", "DELETE"])
+def test_other_methods_pass(method: str) -> None:
+    assert handler(event(method=method, uri="/docs"), None)["uri"] == "/docs"
+
+
+def test_head_is_treated_as_get() -> None:
+    assert handler(event(method="HEAD"), None)["uri"] == "/docs/index.html"
+
+
+def test_nothing_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    handler(event(), None)
+    handler(event(uri="/docs"), None)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_settings_are_read_from_the_file_in_the_package(tmp_path: Path) -> None:
+    given = {"without_slash": "rewrite", "redirect_status": 301, "canonical": True, "files": ["/LICENSE"]}
+    (tmp_path / "settings.json").write_text(json.dumps(given))
+    expected = Choices("rewrite", 301, True, frozenset({"/LICENSE"}))
+    assert read_choices(tmp_path / "settings.json") == expected
+
+
+@pytest.mark.skipif(not VECTOR.exists(), reason="public sample events are not on this machine")
+def test_public_sample_event_is_handled() -> None:
+    sample = json.loads(VECTOR.read_text())
+    uri = sample["Records"][0]["cf"]["request"]["uri"]
+    answer = handler(sample, None)
+    assert answer.get("uri", "").startswith(uri) or answer["status"] == "308"
