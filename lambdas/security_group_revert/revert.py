@@ -58,7 +58,7 @@ class Outcome:
     """What was found in a group and what was done about it."""
 
     guarded: Guarded
-    found: tuple[Rule, ...]  # every rule, also of a direction that is not guarded
+    found: tuple[Rule, ...]  # every rule at the last look, also of a direction that is not guarded
     actions: tuple[Action, ...]
 
     @property
@@ -78,10 +78,8 @@ def reconcile(ec2: Any, guarded: Guarded, *, restore: bool, change: bool = True)
         ClientError: the rules cannot be read.
     """
     done: list[Action] = []
-    first: tuple[Rule, ...] | None = None
     for round_number in range(1, ROUNDS + 1):
         found = _rules_of(ec2, guarded.group_id)
-        first = first or found
         todo = plan(filter(guarded.guards, found), guarded.approved, restore=restore)
         actions = list(_actions(todo))
         if not change:
@@ -90,7 +88,7 @@ def reconcile(ec2: Any, guarded: Guarded, *, restore: bool, change: bool = True)
         done += [action for action in results if action.status == "done"]
         if not any(action.status == "overtaken" for action in results):
             break
-    return Outcome(guarded, first or (), tuple(done + [action for action in results if action.status == "failed"]))
+    return Outcome(guarded, found, tuple(done + [action for action in results if action.status == "failed"]))
 
 
 def _rules_of(ec2: Any, group_id: str) -> tuple[Rule, ...]:

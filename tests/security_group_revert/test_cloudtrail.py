@@ -64,6 +64,17 @@ def test_rules_are_read_from_the_request_when_the_response_has_none(request_para
     assert change.group_ids == {records.GROUP}
 
 
+def test_egress_call_is_about_egress_also_when_the_response_does_not_say() -> None:
+    change = read(records.record("AuthorizeSecurityGroupEgress", FLAT | {"cidrIp": "203.0.113.7/32"}, {}))
+    assert [found.is_egress for found in change.added] == [True]
+
+
+def test_rule_is_of_the_call_by_its_id_whatever_it_has_become() -> None:
+    change = read(records.authorized(records.answered("sgr-7")))
+    assert change.concerns(Rule(False, "udp", 53, 53, "CidrIpv4", "10.0.0.0/8", rule_id="sgr-7"))
+    assert not change.concerns(Rule(False, "udp", 53, 53, "CidrIpv4", "10.0.0.0/8", rule_id="sgr-8"))
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [

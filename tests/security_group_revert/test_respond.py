@@ -274,10 +274,53 @@ def test_text_of_other_people_cannot_forge_lines_of_the_notice() -> None:
     assert sum(line.startswith("Group:") for line in lines) == 1
 
 
+def test_subject_is_one_short_line_of_ascii_whatever_the_group_is_called() -> None:
+    name = "Web\nServer é " + "x" * 200
+    group = Guarded(records.GROUP, name, (HTTPS,), None)
+    (notice,) = respond(FakeEC2([HTTPS, SSH]), SSH_EVENT, group)  # FakeSNS checks the limits
+    assert notice["Subject"].startswith("Reverted: 1 change to security group Web?Server ? xxx")
+
+
+def test_notice_says_what_an_edited_rule_had_become() -> None:
+    ec2 = FakeEC2([Rule(False, "tcp", 22, 22, "CidrIpv4", "0.0.0.0/0")])
+    (rule_id,) = ec2.rules
+    (notice,) = respond(ec2, records.event(records.modified(records.update(rule_id))))
+    assert f"(it was: inbound TCP 22 from 0.0.0.0/0), {rule_id}" in notice["Message"]
+    assert "Found in the same check" not in notice["Message"], "the edit is of this call"
+
+
+def test_notice_of_a_failure_says_what_happens_next(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse_all(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
+        raise refuse("UnauthorizedOperation")
+
+    (notice,) = respond(FakeEC2([HTTPS, SSH], [None, refuse_all, refuse_all]), SSH_EVENT)
+    assert "It is tried again at every sweep" in notice["Message"]
+    (action,) = logged(capsys)["actions"]
+    assert action["error"].startswith("UnauthorizedOperation")
+    assert action["rule_id"] == "sgr-00000000000000001"
+
+
+def test_approved_rule_that_was_revoked_and_is_back_already_names_its_caller() -> None:
+    https = records.answered("sgr-1", cidrIpv4="0.0.0.0/0") | {"fromPort": 443, "toPort": 443}
+    response = {"revokedSecurityGroupRuleSet": {"items": [https]}}
+    detail = records.record("RevokeSecurityGroupIngress", {"groupId": records.GROUP}, response)
+    (notice,) = respond(FakeEC2([HTTPS]), records.event(detail))
+    assert "undone before this check: inbound TCP 443" in notice["Message"]
+
+
+def test_metric_is_in_the_form_that_cloudwatch_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    respond(FakeEC2([HTTPS]), records.SWEEP)
+    embedded = logged(capsys)["_aws"]
+    assert embedded["Timestamp"] > 1_700_000_000_000, "milliseconds"
+    (metrics,) = embedded["CloudWatchMetrics"]
+    assert metrics["Dimensions"] == [[]], "one set of no dimensions"
+
+
 def test_long_notice_is_cut_and_says_so() -> None:
     rules = [Rule(False, "tcp", port, port, "CidrIpv4", "203.0.113.7/32") for port in range(1, 301)]
     (notice,) = respond(FakeEC2([HTTPS, *rules]), records.SWEEP)
     assert "... and 100 more; all are in the log" in notice["Message"]
+    assert len(notice["Message"].splitlines()) < 250
 
 
 def test_approved_file_of_the_stack_is_read() -> None:

@@ -24,6 +24,7 @@ def make(**fields: Any) -> Rule:
     [
         ({"CidrIpv4": "10.1.2.3/8"}, {}),
         ({"IpProtocol": "6"}, {}),
+        ({"IpProtocol": "58"}, {"IpProtocol": "icmpv6"}),
         ({"IpProtocol": "TCP"}, {}),
         ({"Description": "a"}, {"Description": "b"}),
         ({"SecurityGroupRuleId": "sgr-1"}, {"SecurityGroupRuleId": "sgr-2"}),
@@ -118,3 +119,14 @@ def test_without_restore_nothing_is_added_or_edited() -> None:
 )
 def test_rule_reads_well(shown: Rule, text: str) -> None:
     assert str(shown) == text
+
+
+def test_restored_reference_to_another_accounts_group_names_the_account() -> None:
+    peer = make(CidrIpv4=None, ReferencedGroupId="111111111111/sg-12345678")
+    assert peer.as_permission()["UserIdGroupPairs"] == [{"GroupId": "sg-12345678", "UserId": "111111111111"}]
+
+
+def test_permission_has_ports_only_where_the_protocol_has_them() -> None:
+    everything = make(IpProtocol="-1", FromPort=None, ToPort=None)
+    assert everything.as_permission() == {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    assert make().as_permission()["FromPort"] == 22

@@ -35,7 +35,8 @@ def full(full_assembly: Assembly) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def notify_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return synthesize(tmp_path_factory.mktemp("notify"), {"security_group_revert:mode": "notify"}).template(STACK)
+    settings = {"security_group_revert:mode": "notify", "security_group_revert:restore": "false"}
+    return synthesize(tmp_path_factory.mktemp("notify"), settings).template(STACK)
 
 
 def changes_rule(template: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +78,15 @@ def test_function_has_no_wildcard_action_but_kms_and_no_other_star_resource(full
 def test_notify_mode_has_no_permission_to_change_anything(notify_only: dict[str, Any]) -> None:
     granted = {action for s in statements(notify_only) for action in actions(s) if action.startswith("ec2:")}
     assert granted == {"ec2:DescribeSecurityGroupRules"}
+
+
+def test_function_is_told_of_its_settings(template: dict[str, Any], notify_only: dict[str, Any]) -> None:
+    for found, mode, restore in ((template, "revert", "true"), (notify_only, "notify", "false")):
+        (function,) = of_type(found, "AWS::Lambda::Function")
+        variables = function["Environment"]["Variables"]
+        assert (variables["MODE"], variables["RESTORE"]) == (mode, restore)
+        assert set(variables) == {"MODE", "RESTORE", "TOPIC_ARN", "WEB_SERVER_GROUP_ID"}
+        assert function["Timeout"] == 120, "time for the retries of throttled calls"
 
 
 def test_egress_calls_are_granted_and_matched_only_when_egress_is_guarded(
@@ -127,6 +137,7 @@ def test_alarms_on_errors_throttles_dead_letters_and_failed_reverts_go_to_the_to
     for alarm in alarms.values():
         assert alarm["AlarmActions"] == [{"Ref": topic_id}]
         assert (alarm["Threshold"], alarm["TreatMissingData"]) == (1, "notBreaching")
+    assert alarms["NotReverted"]["Statistic"] == "Maximum"
     assert alarms["NotReverted"]["Namespace"] == METRIC_NAMESPACE
     assert not alarms["NotReverted"].get("Dimensions")
 
@@ -134,10 +145,13 @@ def test_alarms_on_errors_throttles_dead_letters_and_failed_reverts_go_to_the_to
 def test_alarms_can_use_the_encrypted_topic(template: dict[str, Any]) -> None:
     (key,) = of_type(template, "AWS::KMS::Key")
     (policy,) = of_type(template, "AWS::SNS::TopicPolicy")
+    granted: set[str] = set()
     for document in (key["KeyPolicy"], policy["PolicyDocument"]):
         allowed = [s for s in document["Statement"] if s["Principal"] == {"Service": "cloudwatch.amazonaws.com"}]
         assert allowed, f"CloudWatch is not allowed in {document}"
+        granted |= set(actions(allowed[0]))
         assert allowed[0]["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert granted == {"kms:Decrypt", "kms:GenerateDataKey*", "sns:Publish"}
     assert key["EnableKeyRotation"] is True
 
 
@@ -171,6 +185,8 @@ def test_function_package_has_its_handlers_and_the_approved_rules_only(full_asse
     assert sample["group_id_variable"] == "WEB_SERVER_GROUP_ID"
     assert database["group_id"] == "sg-0123456789abcdef0"
     assert database["ingress"][0]["ReferencedGroupId"] == "sg-0fedcba9876543210"
+    everything = {"IpProtocol": "-1", "CidrIpv4": "0.0.0.0/0"}
+    assert (sample["egress"], database["egress"]) == ([everything], [everything])
 
 
 def test_approved_rules_of_the_sample_group_are_those_of_the_template(assembly: Assembly) -> None:
@@ -179,4 +195,5 @@ def test_approved_rules_of_the_sample_group_are_those_of_the_template(assembly: 
     (group,) = of_type(assembly.template(STACK), "AWS::EC2::SecurityGroup")
     (rule,) = group["SecurityGroupIngress"]
     (wanted,) = approved["ingress"]
+    assert approved["egress"] is None, "egress is not guarded by default"
     assert wanted == {("CidrIpv4" if name == "CidrIp" else name): value for name, value in rule.items()}

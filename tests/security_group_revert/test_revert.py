@@ -1,0 +1,98 @@
+"""Facts about the calls that a reconciliation makes: which, in what order, and when one is refused."""
+
+from typing import Any
+
+import pytest
+
+from lambdas.security_group_revert.revert import OVERTAKEN, TRANSIENT, Guarded, Outcome, reconcile
+from lambdas.security_group_revert.rules import Rule
+
+from . import records
+from .fake_ec2 import FakeEC2, Fault, refuse
+
+HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0")
+SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
+RDP = Rule(False, "tcp", 3389, 3389, "CidrIpv4", "203.0.113.7/32")
+OPEN_SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "0.0.0.0/0")
+READ, REVOKE, MODIFY = "DescribeSecurityGroupRules", "RevokeSecurityGroupIngress", "ModifySecurityGroupRules"
+
+
+def run(ec2: FakeEC2, *approved: Rule, egress: tuple[Rule, ...] | None = None) -> Outcome:
+    return reconcile(ec2, Guarded(records.GROUP, "Web", approved or (HTTPS,), egress), restore=True)
+
+
+def raising(code: str, operation: str) -> Fault:
+    def fault(_ec2: FakeEC2, called: str, _parameters: dict[str, Any]) -> None:
+        if called == operation:
+            raise refuse(code)
+
+    return fault
+
+
+def test_what_is_open_is_closed_before_what_is_closed_is_opened() -> None:
+    pgsql = Rule(False, "tcp", 5432, 5432, "ReferencedGroupId", "sg-0fedcba9876543210")
+    ec2 = FakeEC2([RDP, OPEN_SSH])
+    run(ec2, HTTPS, pgsql)
+    assert ec2.changes == [REVOKE, MODIFY, "AuthorizeSecurityGroupIngress"]
+
+
+def test_egress_goes_through_the_calls_for_egress() -> None:
+    smtp = Rule(True, "tcp", 25, 25, "CidrIpv4", "192.0.2.0/24")
+    described = Rule(True, "-1", -1, -1, "CidrIpv4", "0.0.0.0/0", description="all")
+    missing = Rule(True, "tcp", 53, 53, "PrefixListId", "pl-63a5400a")
+    ec2 = FakeEC2([HTTPS, smtp, Rule(True, "-1", -1, -1, "CidrIpv4", "0.0.0.0/0", description="x")])
+    run(ec2, egress=(described, missing))
+    assert ec2.changes == [
+        "RevokeSecurityGroupEgress",
+        "UpdateSecurityGroupRuleDescriptionsEgress",
+        "AuthorizeSecurityGroupEgress",
+    ]
+    assert ec2.current(is_egress=True) == {described, missing}
+
+
+@pytest.mark.parametrize("code", sorted(OVERTAKEN))
+def test_overtaken_call_makes_the_group_be_read_again_and_is_no_failure(code: str) -> None:
+    ec2 = FakeEC2([HTTPS, SSH, RDP], [None, raising(code, REVOKE)])
+    outcome = run(ec2)
+    assert ec2.calls == [READ, REVOKE, READ, REVOKE], "one call for all rules, once more"
+    assert (ec2.current(), outcome.failed) == ({HTTPS}, ())
+
+
+def test_rule_that_only_seems_to_be_there_does_not_keep_the_others() -> None:
+    """EC2's reads can lag: a rule is listed, and each revoke of it says that it is gone."""
+
+    def ghost(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+        ids = parameters.get("SecurityGroupRuleIds", [])
+        if operation == REVOKE and any(ec2.rules[rule_id]["FromPort"] == 22 for rule_id in ids):
+            raise refuse("InvalidSecurityGroupRuleId.NotFound")
+
+    ec2 = FakeEC2([HTTPS, SSH, RDP], [ghost] * 20)
+    outcome = run(ec2)
+    assert RDP not in ec2.current()
+    assert not outcome.failed
+
+
+def test_edit_back_that_is_overtaken_to_the_end_is_told_and_tried_again() -> None:
+    ec2 = FakeEC2([OPEN_SSH], [raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)] * 20)
+    (failed,) = run(ec2).failed
+    assert failed.transient
+
+
+@pytest.mark.parametrize("code", sorted(TRANSIENT))
+def test_passing_error_is_not_multiplied_by_trying_each_rule(code: str) -> None:
+    ec2 = FakeEC2([HTTPS, SSH, RDP], [None, raising(code, REVOKE)])
+    outcome = run(ec2)
+    assert ec2.changes == [REVOKE]
+    assert [action.transient for action in outcome.failed] == [True, True]
+
+
+def test_what_was_done_in_an_earlier_round_is_told_too() -> None:
+    ec2 = FakeEC2([RDP, OPEN_SSH], [None, None, raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)])
+    assert {action.verb for action in run(ec2).actions} == {"revoke", "edit back"}
+
+
+def test_rules_of_this_group_only_are_asked_for() -> None:
+    asked: list[Any] = []
+    ec2 = FakeEC2([HTTPS], [lambda _ec2, _operation, parameters: asked.append(parameters["Filters"])])
+    run(ec2)
+    assert asked == [[{"Name": "group-id", "Values": [records.GROUP]}]]
