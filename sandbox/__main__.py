@@ -91,6 +91,13 @@ def _up(port: int) -> int:
         names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
         for name in names:
             console.print(f"  export {name}={shlex.quote(sandbox.environment[name])}", markup=False)
+        console.print(
+            f"\nWeb addresses of distributions are answered at {sandbox.ports['https']} (HTTPS), for example:\n"
+        )
+        console.print(
+            f"  curl --connect-to ::127.0.0.1:{sandbox.ports['https']} --cacert {sandbox.authority} -i <Url>",
+            markup=False,
+        )
         cloudformation = session(sandbox).client("cloudformation")
         for stack in cloudformation.describe_stacks()["Stacks"]:
             if stack["StackName"] != "CDKToolkit":
