@@ -9,7 +9,7 @@ SYSTEMS ?=
 CDK := cdk
 
 .DEFAULT_GOAL := help
-.PHONY: help setup synth lint test demo sandbox bench deploy destroy clean
+.PHONY: help setup synth lint test demo pictures sandbox bench deploy destroy clean
 
 help: ## list what can be run
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ test: setup lint ## everything: style, types, unit, template and security tests,
 
 demo: setup ## deploy every stack to an emulator on this computer and play every walkthrough (SYSTEMS="...")
 	@python -m sandbox demo $(SYSTEMS)
+
+pictures: setup ## take the screenshots of docs/ anew (needs chromium and chromium-driver)
+	@mkdir -p docs/pictures && python -m sandbox demo --pictures docs/pictures
 
 sandbox: setup ## start the emulator with every stack deployed, and leave it up
 	@python -m sandbox up

@@ -11,6 +11,8 @@ import shlex
 import signal
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -38,6 +40,7 @@ def main() -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="deploy everything and play every walkthrough")
+    demo.add_argument("--pictures", type=Path, help="folder for screenshots of the stories")
     demo.add_argument("systems", nargs="*", help=f"systems to show; all without: {', '.join(STORIES)}")
     up = commands.add_parser("up", help="deploy everything and stay up")
     for command in (demo, up):
@@ -48,7 +51,9 @@ def main() -> int:
         parser.error(f"no such system: {', '.join(sorted(unknown))}; there is {', '.join(STORIES)}")
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        return _demo(options.port, options.systems or list(STORIES)) if options.command == "demo" else _up(options.port)
+        if options.command == "up":
+            return _up(options.port)
+        return _demo(options.port, options.systems or list(STORIES), options.pictures)
     except SandboxError as error:
         console.print(str(error), style="red", markup=False)
         return 1
@@ -61,12 +66,12 @@ def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(143)
 
 
-def _demo(port: int, systems: list[str]) -> int:
+def _demo(port: int, systems: list[str], pictures: Path | None) -> int:
     started = time.monotonic()
     with Sandbox(port=port, speed=DEMO_SPEED) as sandbox:
         stacks = [stack for system in systems for stack in STORIES[system].stacks]
         _deploy(sandbox, stacks, started)
-        world = world_of(sandbox)
+        world = replace(world_of(sandbox), pictures=pictures)
         results = {}
         for system in systems:
             _say(started, f"Playing the walkthrough of {system}")

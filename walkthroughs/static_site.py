@@ -4,6 +4,7 @@ import re
 import time
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import boto3
 import urllib3
@@ -11,6 +12,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from .browser import browser
 from .story import Story, step
 
 HEADERS = {
@@ -131,6 +133,20 @@ class StaticSiteStory(Story):
         seen.append(self._get("subdirectory/").headers["x-cache"])
         assert [text.split()[0] for text in seen] == ["Miss", "Hit", "Miss"], seen
         return ", ".join(seen)
+
+    @step
+    def browser_follows_a_relative_link(self) -> str:
+        """Open /subdirectory in a browser, and follow a relative link."""
+        with browser(self.world) as driver:
+            driver.get(f"{self.url}subdirectory")
+            assert urlsplit(driver.current_url).path == "/subdirectory/", driver.current_url
+            width = driver.find_element("tag name", "body").value_of_css_property("max-width")
+            assert width == "672px", f"the page is not styled: its greatest width is {width}"
+            if self.world.pictures:
+                driver.save_screenshot(str(self.world.pictures / "static_site.png"))
+            driver.find_element("link text", "A relative link").click()
+            assert urlsplit(driver.current_url).path == "/subdirectory/details.html", driver.current_url
+            return f'styled; the link leads to "{driver.title}"'
 
     def _get(self, path: str) -> urllib3.BaseHTTPResponse:
         return self.world.get(f"{self.url}{path}")

@@ -14,6 +14,10 @@ import urllib3
 T = TypeVar("T")
 
 
+class SkippedError(Exception):
+    """A step that cannot be done here, and why; it is not a failure."""
+
+
 @dataclass(frozen=True)
 class Viewers:
     """Ports on this computer that stand for every web address, and whom to trust there."""
@@ -35,6 +39,7 @@ class World:
     patience: float
     settle: float
     viewers: Viewers | None = None  # where web addresses are found; without, through DNS
+    pictures: Path | None = None  # a folder for screenshots; without, none are kept
 
     def client(self, service: str) -> Any:
         return self.session.client(service)
@@ -119,6 +124,8 @@ def play(story: Story, tell: Callable[[Result], None]) -> list[Result]:
         started = time.monotonic()
         try:
             seen, error = perform(), None
+        except SkippedError as reason:
+            seen, error = f"skipped: {reason}", None
         except Exception as problem:
             seen, error = "", f"{type(problem).__name__}: {problem}"
         results.append(Result(title, seen, time.monotonic() - started, error))

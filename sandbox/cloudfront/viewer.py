@@ -70,7 +70,8 @@ def distribution_of(host: str) -> tuple[str, dict[str, Any]] | None:
     with request_scope(ACCOUNT, REGION):
         for distribution in cloudfront._distributions.values():
             config = _config(distribution["config_xml"])
-            if host == distribution["DomainName"] or host in config.get("Aliases", {}).get("Items", []):
+            names = [distribution["DomainName"], *config.get("Aliases", {}).get("Items", [])]
+            if host.lower() in (name.lower() for name in names):
                 return distribution["Id"], config
     return None
 
