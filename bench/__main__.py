@@ -17,12 +17,13 @@ from rich.table import Table
 
 from sandbox.process import ROOT, SandboxError
 
-from . import security_group_revert, synth
+from . import security_group_revert, static_site, synth
 from .report import COLUMNS, Section, markdown
 from .timing import BenchError
 
 OUTPUT = ROOT / "docs" / "benchmarks.md"
 SECTIONS: dict[str, Callable[[Progress], Section]] = {
+    "static_site": static_site.measure,
     "security_group_revert": security_group_revert.measure,
     "synth": synth.measure,
 }

@@ -1,0 +1,109 @@
+"""Facts about the sandbox's CloudFront: the way of a request, step by step."""
+
+import json
+from typing import Any
+
+import pytest
+import urllib3
+
+from sandbox import Sandbox
+from sandbox.__main__ import session, world_of
+
+pytestmark = pytest.mark.enable_socket
+
+
+class Site:
+    """The deployed distribution, and its bucket."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.world, clients = world_of(sandbox), session(sandbox)
+        outputs = self.world.outputs("StaticSite")
+        self.url, self.id, self.bucket = outputs["Url"], outputs["DistributionId"], outputs["BucketName"]
+        self.s3, self.cloudfront = clients.client("s3"), clients.client("cloudfront")
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> urllib3.BaseHTTPResponse:
+        return self.world.get(f"{self.url}{path}", method, **headers)
+
+    def put(self, key: str, body: bytes, **options: Any) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, **options)
+
+    def clear(self, path: str) -> None:
+        batch = {"Paths": {"Quantity": 1, "Items": [path]}, "CallerReference": path}
+        self.cloudfront.create_invalidation(DistributionId=self.id, InvalidationBatch=batch)
+
+
+@pytest.fixture(scope="module")
+def site(deployed: Sandbox) -> Site:
+    return Site(deployed)
+
+
+def x_cache(answer: urllib3.BaseHTTPResponse) -> str:
+    return answer.headers["x-cache"].split()[0]
+
+
+def test_unknown_host_is_refused(site: Site) -> None:
+    assert site.world.get("https://nobody.cloudfront.net/").status == 403
+
+
+def test_method_that_the_behavior_does_not_allow_is_refused(site: Site) -> None:
+    assert site.get("", "DELETE").status == 403
+
+
+def test_head_has_the_headers_and_no_body(site: Site) -> None:
+    head, get = site.get("", "HEAD"), site.get("")
+    assert (head.status, head.data) == (200, b"")
+    assert head.headers["etag"] == get.headers["etag"]
+
+
+def test_cache_is_keyed_by_the_path_alone(site: Site) -> None:
+    site.put("cached.html", b"one")
+    assert [x_cache(site.get(f"cached.html{query}")) for query in ("", "?a=b", "?c=d")] == ["Miss", "Hit", "Hit"]
+
+
+def test_cached_answer_stays_until_its_path_is_invalidated(site: Site) -> None:
+    site.put("kept.html", b"one")
+    site.get("kept.html")
+    site.put("kept.html", b"two")
+    assert site.get("kept.html").data == b"one"
+    site.clear("/kept.*")
+    assert site.get("kept.html").data == b"two"
+
+
+@pytest.mark.parametrize("header", ["no-store", "no-cache", "private", "max-age=0"])
+def test_answer_that_says_so_is_not_kept(site: Site, header: str) -> None:
+    site.put("fresh.html", b"x", CacheControl=header)
+    site.clear("/fresh.html")
+    assert [x_cache(site.get("fresh.html")) for _ in range(2)] == ["Miss", "Miss"]
+
+
+def test_redirect_of_the_function_is_not_kept(site: Site) -> None:
+    assert [site.get(f"subdirectory?n={n}").headers["location"] for n in (1, 2)] == [
+        "/subdirectory/?n=1",
+        "/subdirectory/?n=2",
+    ]
+
+
+def test_query_string_does_not_reach_the_bucket(site: Site) -> None:
+    answer = site.get("index.html?response-content-type=text/evil")
+    assert answer.headers["content-type"] == "text/html"
+
+
+def test_text_is_compressed_for_who_can_read_it(site: Site) -> None:
+    site.put("long.txt", b"x" * 5000, ContentType="text/plain")
+    plain, packed = site.get("long.txt"), site.get("long.txt", **{"accept-encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.data == plain.data
+
+
+def test_bucket_policy_is_what_lets_the_distribution_in(site: Site) -> None:
+    policy = site.s3.get_bucket_policy(Bucket=site.bucket)["Policy"]
+    site.put("guarded.html", b"x")
+    other = json.loads(policy.replace(site.id, "EOTHER00000000"))
+    try:
+        site.s3.put_bucket_policy(Bucket=site.bucket, Policy=json.dumps(other))
+        site.clear("/*")
+        assert site.get("guarded.html").status == 403, "nor can the page of the 404 be had"
+    finally:
+        site.s3.put_bucket_policy(Bucket=site.bucket, Policy=policy)
+    assert site.get("guarded.html").status == 200
