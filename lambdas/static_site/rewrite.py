@@ -8,7 +8,7 @@ CloudFront Origins Using Lambda@Edge", AWS Compute Blog, 2017.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 INDEX = "index.html"
 LONGEST_LOCATION = 4096  # characters; CloudFront takes URLs of up to 8,192 bytes
@@ -24,8 +24,7 @@ UNSAFE_PART = re.compile(r"%(2f|5c|0[0-9a-f]|1[0-9a-f]|7f)|%(?![0-9A-Fa-f]{2})|/
 SAFE_QUERY = re.compile(r"[!-~]*\Z")
 
 
-@dataclass(frozen=True)
-class Choices:
+class Choices(NamedTuple):
     """The settings of a site.
 
     without_slash: what `/docs` gets, ``redirect`` or ``rewrite``. redirect_status: 301 or 308.
@@ -39,8 +38,7 @@ class Choices:
     files: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class Redirect:
+class Redirect(NamedTuple):
     """A redirect to `location`, a path of the same site with its query string."""
 
     location: str
