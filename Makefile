@@ -5,11 +5,17 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 # Node trusts the certificates of the system too, as pip does: some networks have their own.
 export NODE_USE_SYSTEM_CA := 1
+# Caches stay below this folder; no advice to install what does not fit.
+export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.cache/jsii
+export npm_config_cache := $(CURDIR)/.cache/npm
+export npm_config_update_notifier := false
+export CDK_HOME := $(CURDIR)/.cache/cdk
+export CDK_DISABLE_VERSION_CHECK := 1
 SYSTEMS ?=
 CDK := cdk
 
 .DEFAULT_GOAL := help
-.PHONY: help setup synth lint test demo pictures sandbox bench deploy destroy clean
+.PHONY: help setup synth bootstrap lint test demo pictures sandbox bench deploy destroy clean
 
 help: ## list what can be run
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +25,7 @@ setup: .venv/done node_modules/done ## install Python packages, Node 24 and the 
 .venv/done: requirements.txt requirements-dev.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
-	@echo "Setting up the Python environment in .venv (a minute or two the first time)"
+	@echo "Setting up the Python environment in .venv (about 250 MB, a minute or two the first time)"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
@@ -32,6 +38,9 @@ node_modules/done: package.json package-lock.json .venv/done
 synth: setup ## write every stack's template to cdk.out
 	@$(CDK) synth --quiet
 	@echo "The templates are in cdk.out."
+
+bootstrap: setup ## prepare the account and region of your AWS configuration for CDK, once
+	@$(CDK) bootstrap $(ARGS)
 
 lint: setup ## style, types, and the templates against CloudFormation's schemas
 	@ruff check . && ruff format --check .
@@ -62,3 +71,4 @@ destroy: setup ## remove from the real account: make destroy STACK=SecurityGroup
 
 clean: ## remove everything that was set up or written here
 	@rm -rf .venv node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -269,6 +269,10 @@ def _mistake(detail: Any) -> str:
 def _accepted(detail: Any, message: str) -> str:
     if detail["type"] == "string_pattern_mismatch":
         return f"text of the form {detail['ctx']['pattern']}"
+    if detail["type"] == "literal_error":
+        return str(detail["ctx"]["expected"])
+    if detail["type"].startswith("bool"):
+        return "true or false"
     if detail["type"] == "extra_forbidden":
         return "no field of this name"
     return message[:1].lower() + message[1:] if message.startswith("Input") else message

@@ -44,12 +44,14 @@ def main() -> int:
     demo.add_argument("systems", nargs="*", help=f"systems to show; all without: {', '.join(STORIES)}")
     up = commands.add_parser("up", help="deploy everything and stay up")
     for command in (demo, up):
-        command.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; without, a free one")
+        command.add_argument("--port", type=_port, default=0, help="port on 127.0.0.1; without, a free one")
     options = parser.parse_args()
     unknown = set(getattr(options, "systems", [])) - set(STORIES)
     if unknown:
         parser.error(f"no such system: {', '.join(sorted(unknown))}; there is {', '.join(STORIES)}")
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started in the background
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # terminals without Unicode
     try:
         if options.command == "up":
             return _up(options.port)
@@ -60,6 +62,12 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("\nInterrupted; the sandbox is stopped.")
         return 130
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -93,7 +101,7 @@ def _up(port: int) -> int:
     with Sandbox(port=port) as sandbox:
         _deploy(sandbox, ["--all"], started)
         console.print(f"\nAWS is at {sandbox.url}. To reach it from another terminal:\n")
-        names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
+        names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
         for name in names:
             console.print(f"  export {name}={shlex.quote(sandbox.environment[name])}", markup=False)
         console.print(
@@ -110,7 +118,10 @@ def _up(port: int) -> int:
                 for output in stack.get("Outputs", []):
                     console.print(f"  {output['OutputKey']:<20} {output['OutputValue']}", markup=False)
         console.print("\nCtrl-C stops it.")
-        signal.pause()
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            console.print("\nStopped.")
     return 0
 
 
@@ -122,7 +133,8 @@ def world_of(sandbox: Sandbox) -> World:
 
 def session(sandbox: Sandbox) -> boto3.Session:
     """A boto3 session whose clients reach the sandbox, and nothing else."""
-    os.environ["AWS_ENDPOINT_URL"] = sandbox.url
+    os.environ.clear()  # of what could lead elsewhere: profiles, endpoints, proxies
+    os.environ.update(sandbox.environment)
     return boto3.Session(
         aws_access_key_id=sandbox.environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=sandbox.environment["AWS_SECRET_ACCESS_KEY"],
@@ -133,7 +145,7 @@ def session(sandbox: Sandbox) -> boto3.Session:
 def _deploy(sandbox: Sandbox, stacks: list[str], started: float) -> None:
     _say(started, f"The sandbox is up at {sandbox.url}")
     _say(started, "cdk bootstrap")
-    with console.status("", spinner="line") as status:
+    with console.status("starting the CDK CLI", spinner="line") as status:
         sandbox.bootstrap(progress=lambda line: _progress(line, status))
     _say(started, f"cdk deploy {' '.join(stacks)}")
     with console.status("", spinner="line") as status:
@@ -158,8 +170,8 @@ def _tell(result: Result) -> None:
 
 def _table(results: dict[str, list[Result]]) -> Table:
     table = Table(title="What was done, and what was seen", title_style="bold", show_lines=True)
-    table.add_column("Done", ratio=2)
-    table.add_column("Seen", ratio=3)
+    table.add_column("Done", ratio=2, overflow="fold")
+    table.add_column("Seen", ratio=3, overflow="fold")
     table.add_column("Seconds", justify="right")
     for system, played in results.items():
         table.add_row(f"[bold]{system}[/]", "", f"[bold]{sum(result.seconds for result in played):.1f}[/]")

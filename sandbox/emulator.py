@@ -70,6 +70,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
         service.install()
     events.install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("kms").setLevel(logging.ERROR)  # it misses a package for what no system uses
     aws, viewers = _server(), _server()
     aws.bind = [f"fd://{listeners['aws'].fileno()}"]
     viewers.bind = [f"fd://{listeners['https'].fileno()}"]

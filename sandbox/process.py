@@ -110,8 +110,8 @@ class Sandbox:
             SandboxError: the CLI is missing, or failed; with its output.
         """
         cli = ROOT / "node_modules" / ".bin" / "cdk"
-        if not cli.exists():
-            raise SandboxError("The CDK CLI is not installed: run `make setup`.")
+        if not cli.exists() or not (ROOT / "node_modules" / "@aws-sdk").exists():
+            raise SandboxError("The CDK CLI, or the AWS SDK for functions in Node, is not installed: run `make setup`.")
         python = Path(sys.executable).parent
         lines: list[str] = []
         with subprocess.Popen(
@@ -121,7 +121,8 @@ class Sandbox:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         ) as process:
             assert process.stdout
             for line in process.stdout:
@@ -156,6 +157,8 @@ def _clean_environment() -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "CDK_DISABLE_VERSION_CHECK": "1",  # it would advise 3.x, which cannot read today's assemblies
+        "CDK_HOME": str(ROOT / ".cache" / "cdk"),
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }

@@ -61,7 +61,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
         }
     )
     for expected in (
-        f"{SECTION}:mode: given \"undo\"; accepted: input should be 'revert' or 'notify'",
+        f"{SECTION}:mode: given \"undo\"; accepted: 'revert' or 'notify'",
         f'{SECTION}:sweep_minutes: given "often"',
         f"{SECTION}:emial: no such setting; there is mode, email",
         f"security_grup_revert:mode: no such system; there is {SECTION}",

@@ -1,9 +1,11 @@
 """Play a system's walkthrough in the AWS account that the environment names."""
 
 import argparse
+import signal
 import sys
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from .catalog import STORIES
 from .story import Result, World, play
@@ -18,11 +20,26 @@ def main() -> int:
     parser.add_argument("system", choices=sorted(STORIES))
     parser.add_argument("--profile", help="profile of the AWS configuration")
     parser.add_argument("--region", help="region where the stack is deployed")
+    parser.add_argument("--settle", type=int, default=SETTLE, help="seconds that a changed rule takes to be in force")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _play(options)
+    except (BotoCoreError, ClientError) as error:
+        print(f"{error}\nThis needs credentials, a region, and the deployed stack.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything that the story had changed is put back.", file=sys.stderr)
+    return 1
+
+
+def _play(options: argparse.Namespace) -> int:
     session = boto3.Session(profile_name=options.profile, region_name=options.region)
     identity = session.client("sts").get_caller_identity()
     print(f"Playing {options.system} in account {identity['Account']}, {session.region_name}.")
-    with STORIES[options.system](World(session, PATIENCE, SETTLE)) as story:
+    print(
+        f"Some steps wait up to {options.settle} s for AWS to take up a change; all may take ten minutes.", flush=True
+    )
+    with STORIES[options.system](World(session, PATIENCE, options.settle)) as story:
         results = play(story, _tell)
     return 1 if any(result.error for result in results) else 0
 

@@ -7,6 +7,7 @@ nothing: this is safe to play in a real account.
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +27,20 @@ class SecurityGroupRevertStory(Story):
     stacks = ("SecurityGroupRevert",)
 
     def __enter__(self) -> Self:
+        self.undo = ExitStack()  # filled as things are changed, so that an interruption undoes them too
+        try:
+            self._prepare()
+        except BaseException:
+            self.undo.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.undo.close()
+
+    def _prepare(self) -> None:
         world, outputs = self.world, self.world.outputs("SecurityGroupRevert")
         self.ec2, self.events, self.sns, self.sqs = map(world.client, ("ec2", "events", "sns", "sqs"))
         self.group_id = outputs["WebServerGroupId"]
@@ -33,16 +48,9 @@ class SecurityGroupRevertStory(Story):
         self.caller = world.client("sts").get_caller_identity()["Arn"]
         self.notices: list[dict[str, str]] = []
         self._subscribe(outputs["TopicArn"])
+        for rule in (self.changes_rule, self.sweep_rule):
+            self.undo.callback(self.events.enable_rule, Name=rule)
         self._switch(self.sweep_rule, on=False)  # so that what is seen is the work of events
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._switch(self.changes_rule, on=True)
-        self._switch(self.sweep_rule, on=True)
-        self.sns.unsubscribe(SubscriptionArn=self.subscription)
-        self.sqs.delete_queue(QueueUrl=self.queue_url)
 
     @step
     def only_https_is_open(self) -> str:
@@ -221,6 +229,7 @@ class SecurityGroupRevertStory(Story):
     def _subscribe(self, topic_arn: str) -> None:
         """Have the notices come to a queue as well."""
         self.queue_url = self.sqs.create_queue(QueueName=f"notices-{int(time.time())}")["QueueUrl"]
+        self.undo.callback(self.sqs.delete_queue, QueueUrl=self.queue_url)
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])
         queue_arn = attributes["Attributes"]["QueueArn"]
         statement = {
@@ -232,9 +241,10 @@ class SecurityGroupRevertStory(Story):
         }
         policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self.sqs.set_queue_attributes(QueueUrl=self.queue_url, Attributes={"Policy": policy})
-        self.subscription = self.sns.subscribe(
+        subscription = self.sns.subscribe(
             TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, ReturnSubscriptionArn=True
-        )["SubscriptionArn"]
+        )
+        self.undo.callback(self.sns.unsubscribe, SubscriptionArn=subscription["SubscriptionArn"])
 
     def _receive(self) -> None:
         while True:

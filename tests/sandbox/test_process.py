@@ -163,3 +163,43 @@ def test_unknown_system_is_a_clear_error() -> None:
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert f"no such system: nonsense; there is {', '.join(STORIES)}" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
+        {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+        {"AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:9"},
+        {"AWS_PROFILE": "nonexistent"},
+    ],
+    ids=lambda variable: next(iter(variable)),
+)
+def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPatch, variable: dict[str, str]) -> None:
+    for name, value in variable.items():
+        monkeypatch.setenv(name, value)
+    with Sandbox() as sandbox:
+        assert session(sandbox).client("ec2").describe_vpcs()["Vpcs"]
+
+
+def test_what_make_sandbox_prints_is_enough_for_boto3() -> None:
+    command = [sys.executable, "-u", "-m", "sandbox", "up"]
+    lines: list[str] = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as up:
+        try:
+            assert up.stdout
+            for line in up.stdout:
+                lines.append(line)
+                if "Ctrl-C stops it" in line:
+                    break
+            exports = [line.split("export ")[1].strip().split("=", 1) for line in lines if "export " in line]
+            environment = {"PATH": os.environ["PATH"], **dict(exports)}
+            program = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
+            done = subprocess.run(
+                [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.stdout.strip() == "arn:aws:iam::111111111111:user/sandbox-user", done.stderr
+        finally:
+            up.send_signal(signal.SIGINT)
+            up.wait(30)
+    assert up.returncode == 0, "Ctrl-C is how it ends"
