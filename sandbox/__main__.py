@@ -133,8 +133,9 @@ def world_of(sandbox: Sandbox) -> World:
 
 def session(sandbox: Sandbox) -> boto3.Session:
     """A boto3 session whose clients reach the sandbox, and nothing else."""
-    os.environ.clear()  # of what could lead elsewhere: profiles, endpoints, proxies
-    os.environ.update(sandbox.environment)
+    environment = sandbox.environment
+    os.environ.clear()  # of what could lead elsewhere: profiles, endpoints
+    os.environ.update(environment)
     return boto3.Session(
         aws_access_key_id=sandbox.environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=sandbox.environment["AWS_SECRET_ACCESS_KEY"],
