@@ -1,5 +1,6 @@
 """From an event to reverted groups and notices."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,10 +43,13 @@ class Responder:
         """
         change = None
         if event.get("detail-type") != "Scheduled Event":
-            change = read_change(event.get("detail") or {})
-            if change is None:
-                return
-            groups = [g for g in groups if not change.group_ids or g.group_id in change.group_ids]
+            try:
+                change = read_change(event.get("detail") or {})
+                if change is None:
+                    return
+                groups = [g for g in groups if not change.group_ids or g.group_id in change.group_ids]
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                print(json.dumps({"unreadable_event": repr(error)}))  # and look at all, as the sweep does
         problems: list[str] = []
         for guarded in groups:
             try:

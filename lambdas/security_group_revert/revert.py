@@ -95,7 +95,7 @@ def _rules_of(ec2: Any, group_id: str) -> tuple[Rule, ...]:
     pages = ec2.get_paginator("describe_security_group_rules").paginate(
         Filters=[{"Name": "group-id", "Values": [group_id]}], PaginationConfig={"PageSize": 1000}
     )
-    return tuple(Rule.from_api(item) for page in pages for item in page["SecurityGroupRules"])
+    return tuple(Rule.found(item) for page in pages for item in page["SecurityGroupRules"])
 
 
 def _actions(todo: Plan) -> Iterable[Action]:

@@ -33,6 +33,19 @@ class Rule:
     rule_id: str | None = field(default=None, compare=False)
 
     @classmethod
+    def found(cls, item: dict[str, Any]) -> Self:
+        """Read a rule of DescribeSecurityGroupRules; never refuses one.
+
+        A kind of source that is not known here cannot have been approved: its id stands for it.
+        """
+        try:
+            return cls.from_api(item)
+        except ValueError:
+            rule_id = item["SecurityGroupRuleId"]
+            protocol = str(item.get("IpProtocol", "-1"))
+            return cls(bool(item.get("IsEgress")), protocol, -1, -1, "unknown", rule_id, rule_id=rule_id)
+
+    @classmethod
     def from_api(cls, item: dict[str, Any], *, is_egress: bool | None = None) -> Self:
         """Read a rule in the API's names: `SecurityGroupRule` or `SecurityGroupRuleRequest`.
 

@@ -95,6 +95,30 @@ def test_event_that_does_not_name_its_group_makes_all_groups_looked_at() -> None
     assert ec2.current() == {HTTPS}
 
 
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "text",
+        ["a", "list"],
+        {"requestParameters": "text", "eventName": "AuthorizeSecurityGroupIngress"},
+        {"userIdentity": 7, "eventName": "AuthorizeSecurityGroupIngress"},
+        {"requestParameters": {"groupId": {"not": "hashable"}}, "eventName": "AuthorizeSecurityGroupIngress"},
+    ],
+)
+def test_event_that_cannot_be_read_makes_all_groups_looked_at(detail: Any) -> None:
+    ec2 = FakeEC2([HTTPS, SSH])
+    respond(ec2, {"detail-type": "AWS API Call via CloudTrail", "detail": detail})
+    assert ec2.current() == {HTTPS}
+
+
+def test_rule_of_a_kind_that_is_not_known_is_revoked_and_keeps_nothing_else() -> None:
+    ec2 = FakeEC2([HTTPS, SSH])
+    new = {"SecurityGroupRuleId": "sgr-new", "IsEgress": False, "IpProtocol": "tcp", "FutureSource": "x-1"}
+    ec2.rules["sgr-new"] = new
+    respond(ec2, records.SWEEP)
+    assert ec2.current() == {HTTPS}
+
+
 def test_approved_change_is_silent() -> None:
     ec2 = FakeEC2([HTTPS])
     item = records.answered("sgr-1", cidrIpv4="0.0.0.0/0") | {"fromPort": 443, "toPort": 443}
