@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from .cloudtrail import Change, read_change
 from .notice import log_record, subject, text, undone_already
 from .revert import Guarded, Outcome, reconcile
@@ -48,7 +46,7 @@ class Responder:
                 if change is None:
                     return
                 groups = [g for g in groups if not change.group_ids or g.group_id in change.group_ids]
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 print(json.dumps({"unreadable_event": repr(error)}))  # and look at all, as the sweep does
         problems: list[str] = []
         for guarded in groups:
@@ -56,7 +54,7 @@ class Responder:
                 outcome = reconcile(self.ec2, guarded, restore=self.restore, change=self.change_rules)
                 problems += [f"{a.verb} {a.rule}: {a.error}" for a in outcome.failed if a.transient]
                 self._tell(outcome, change)
-            except ClientError as error:
+            except Exception as error:  # whatever it is, the other groups have their turn
                 problems.append(f"{guarded.group_id}: {error}")
         if problems:
             raise UnfinishedError("; ".join(problems))

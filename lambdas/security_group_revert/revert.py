@@ -129,7 +129,7 @@ def _perform(call: Callable[[list[Action]], None], batch: list[Action], *, alone
         return batch
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        reason = f"{code}: {error.response['Error'].get('Message', '')}"
+        reason = f"{code}: {error.response['Error'].get('Message', '')}"[:300]  # encoded refusals are long
         if code in OVERTAKEN and not alone:
             return [replace(action, status="overtaken") for action in batch]
         if code in TRANSIENT:

@@ -40,7 +40,7 @@ class Rule:
         """
         try:
             return cls.from_api(item)
-        except ValueError:
+        except (ArithmeticError, AttributeError, TypeError, ValueError):
             rule_id = item["SecurityGroupRuleId"]
             protocol = str(item.get("IpProtocol", "-1"))
             return cls(bool(item.get("IsEgress")), protocol, -1, -1, "unknown", rule_id, rule_id=rule_id)
