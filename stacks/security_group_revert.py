@@ -10,23 +10,17 @@ About Changes to Your Amazon VPC Security Groups", AWS Security Blog, 2017.
 """
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from aws_cdk import (
-    Acknowledgment,
     ArnFormat,
     CfnOutput,
     CfnTag,
     Duration,
     RemovalPolicy,
     Stack,
-    Validations,
     aws_cloudtrail as cloudtrail,
     aws_cloudwatch as cloudwatch,
-    aws_cloudwatch_actions as actions,
     aws_ec2 as ec2,
     aws_events as events,
     aws_events_targets as targets,
@@ -37,14 +31,16 @@ from aws_cdk import (
     aws_logs as logs,
     aws_s3 as s3,
     aws_sns as sns,
-    aws_sns_subscriptions as subscriptions,
     aws_sqs as sqs,
 )
 from constructs import Construct
 
-from settings import ALL_EGRESS, ApprovedRule, SecurityGroupRevertSettings
+from sections.security_group_revert import ALL_EGRESS, ApprovedRule, SecurityGroupRevertSettings
 
-HANDLERS = Path(__file__).parents[1] / "lambdas" / "security_group_revert"
+from .acknowledgments import acknowledge
+from .code import code_of
+from .notices import alarm, notices_topic
+
 INGRESS_EVENTS = [
     "AuthorizeSecurityGroupIngress",
     "ModifySecurityGroupRules",
@@ -75,7 +71,7 @@ class SecurityGroupRevert(Stack):
         self.web_server = self._web_server() if settings.sample_group else None
         if settings.create_trail:
             self._trail()
-        topic = self._topic()
+        topic = notices_topic(self, "Security group changes", settings.email)
         dead_letters = self._dead_letters()
         function = self._function(topic, dead_letters)
         changes, sweep = self._rules(function, dead_letters)
@@ -92,7 +88,7 @@ class SecurityGroupRevert(Stack):
             security_group_ingress=[_cfn_rule(rule) for rule in WEB_SERVER_INGRESS],
             tags=[CfnTag(key="Name", value=WEB_SERVER)],
         )
-        _acknowledge(group, "AwsSolutions-EC23", "A web server is open to the internet on HTTPS; that is the sample.")
+        acknowledge(group, {"AwsSolutions-EC23": "A web server is open to the internet on HTTPS; that is the sample."})
         return group
 
     def _trail(self) -> None:
@@ -106,8 +102,8 @@ class SecurityGroupRevert(Stack):
             versioned=True,
             removal_policy=RemovalPolicy.RETAIN,
         )
-        _acknowledge(
-            bucket, "AwsSolutions-S1", "The bucket holds the audit log itself; who reads it is in CloudTrail's data."
+        acknowledge(
+            bucket, {"AwsSolutions-S1": "The bucket holds the audit log itself; who reads it is in CloudTrail's data."}
         )
         key = kms.Key(
             self,
@@ -127,34 +123,6 @@ class SecurityGroupRevert(Stack):
             management_events=cloudtrail.ReadWriteType.WRITE_ONLY,
         )
 
-    def _topic(self) -> sns.Topic:
-        key = kms.Key(
-            self,
-            "TopicKey",
-            description="Notices of SecurityGroupRevert",
-            enable_key_rotation=True,
-            pending_window=Duration.days(7),
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        topic = sns.Topic(self, "Notices", display_name="Security group changes", master_key=key, enforce_ssl=True)
-        # Alarms need both said: the AWS managed key of SNS would lock them out, and so does a
-        # topic that has a policy of its own.
-        for policy, allowed, resource in (
-            (key.add_to_resource_policy, ["kms:Decrypt", "kms:GenerateDataKey*"], "*"),
-            (topic.add_to_resource_policy, ["sns:Publish"], topic.topic_arn),
-        ):
-            policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                    actions=allowed,
-                    resources=[resource],
-                    conditions={"StringEquals": {"aws:SourceAccount": self.account}},
-                )
-            )
-        if self.settings.email:
-            topic.add_subscription(subscriptions.EmailSubscription(self.settings.email))
-        return topic
-
     def _dead_letters(self) -> sqs.Queue:
         queue = sqs.Queue(
             self,
@@ -163,7 +131,7 @@ class SecurityGroupRevert(Stack):
             enforce_ssl=True,
             retention_period=Duration.days(14),
         )
-        _acknowledge(queue, "AwsSolutions-SQS3", "This queue is the dead-letter queue.")
+        acknowledge(queue, {"AwsSolutions-SQS3": "This queue is the dead-letter queue."})
         return queue
 
     def _function(self, topic: sns.Topic, dead_letters: sqs.Queue) -> lambda_.Function:
@@ -177,16 +145,16 @@ class SecurityGroupRevert(Stack):
         }
         if self.web_server:
             environment["WEB_SERVER_GROUP_ID"] = self.web_server.attr_group_id
-        with tempfile.TemporaryDirectory() as staging:
-            self._stage_code(Path(staging, HANDLERS.name))
+        # The approved rules go into the asset: the environment's 4 KB would not hold them.
+        with code_of("security_group_revert", approved=json.dumps(self._approved(), indent=1)) as code:
             return lambda_.Function(
                 self,
                 "Function",
                 description="Reverts unapproved security group changes",
                 runtime=lambda_.Runtime.PYTHON_3_14,
                 architecture=lambda_.Architecture.ARM_64,
-                handler=f"{HANDLERS.name}.handler.handler",
-                code=lambda_.Code.from_asset(staging),
+                handler="security_group_revert.handler.handler",
+                code=code,
                 role=self._role(log_group, topic),
                 memory_size=512,
                 timeout=Duration.minutes(2),
@@ -195,11 +163,6 @@ class SecurityGroupRevert(Stack):
                 retry_attempts=2,
                 on_failure=destinations.SqsDestination(dead_letters),
             )
-
-    def _stage_code(self, package: Path) -> None:
-        """The handlers and the approved rules: the environment's 4 KB would not hold these."""
-        shutil.copytree(HANDLERS, package, ignore=shutil.ignore_patterns("__pycache__"))
-        (package / "approved.json").write_text(json.dumps(self._approved(), indent=1))
 
     def _role(self, log_group: logs.LogGroup, topic: sns.Topic) -> iam.Role:
         """May change the guarded groups only."""
@@ -246,8 +209,7 @@ class SecurityGroupRevert(Stack):
             f"Resource::{rules}": "EC2 asks for the rule as well as its group; rule ids are not known beforehand.",
             "Action::kms:GenerateDataKey*": "KMS names this family of calls with a suffix; the resource is one key.",
         }
-        for finding, reason in reasons.items():
-            _acknowledge(role, f"AwsSolutions-IAM5[{finding}]", reason)
+        acknowledge(role, {f"AwsSolutions-IAM5[{finding}]": reason for finding, reason in reasons.items()})
 
     def _ec2_arn(self, resource: str, name: str) -> str:
         return self.format_arn(
@@ -305,17 +267,7 @@ class SecurityGroupRevert(Stack):
             "NotReverted": (not_reverted, "Unapproved rules are in place: the function's log says which"),
         }
         for name, (metric, description) in alarms.items():
-            alarm = cloudwatch.Alarm(
-                self,
-                f"{name}Alarm",
-                metric=metric,
-                alarm_description=f"SecurityGroupRevert: {description}.",
-                threshold=1,
-                evaluation_periods=1,
-                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-            )
-            alarm.add_alarm_action(actions.SnsAction(topic))
+            alarm(topic, name, metric, description)
 
     def _outputs(
         self,
@@ -355,10 +307,6 @@ class SecurityGroupRevert(Stack):
             "ingress": [rule.as_api() for rule in ingress],
             "egress": [rule.as_api() for rule in egress] if self.settings.egress else None,
         }
-
-
-def _acknowledge(construct: Construct, finding: str, reason: str) -> None:
-    Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
 
 
 def _cfn_rule(rule: ApprovedRule) -> ec2.CfnSecurityGroup.IngressProperty:

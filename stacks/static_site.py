@@ -9,19 +9,14 @@ Lambda@Edge", AWS Compute Blog, 2017.
 """
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from aws_cdk import (
-    Acknowledgment,
     CfnOutput,
     Duration,
     Environment,
     RemovalPolicy,
     Stack,
-    Validations,
     aws_certificatemanager as acm,
     aws_cloudfront as cloudfront,
     aws_cloudfront_origins as origins,
@@ -35,9 +30,11 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from settings import StaticSiteSettings
+from sections.static_site import StaticSiteSettings
 
-HANDLERS = Path(__file__).parents[1] / "lambdas" / "static_site"
+from .acknowledgments import acknowledge
+from .code import code_of
+
 WEB_RULES = ("AWSManagedRulesAmazonIpReputationList", "AWSManagedRulesCommonRuleSet")
 
 
@@ -73,7 +70,7 @@ class StaticSite(Stack):
             removal_policy=RemovalPolicy.DESTROY,
             auto_delete_objects=True,
         )
-        _acknowledge(bucket, "AwsSolutions-S1", "This bucket holds the access logs.")
+        acknowledge(bucket, {"AwsSolutions-S1": "This bucket holds the access logs."})
         return bucket
 
     def _bucket(self, log_bucket: s3.Bucket) -> s3.Bucket:
@@ -107,24 +104,21 @@ class StaticSite(Stack):
         choices = self.settings.model_dump(
             include={"without_slash", "redirect_status", "canonical", "files"}, mode="json"
         )
-        with tempfile.TemporaryDirectory() as staging:
-            package = Path(staging, HANDLERS.name)
-            shutil.copytree(HANDLERS, package, ignore=shutil.ignore_patterns("__pycache__"))
-            (package / "settings.json").write_text(json.dumps(choices, indent=1))
+        with code_of("static_site", settings=json.dumps(choices, indent=1)) as code:
             function = lambda_.Function(
                 self,
                 "Rewriter",
                 description="Gives directories their index page",
                 runtime=lambda_.Runtime.PYTHON_3_13,
-                handler=f"{HANDLERS.name}.handler.handler",
-                code=lambda_.Code.from_asset(staging),
+                handler="static_site.handler.handler",
+                code=code,
                 role=role,
                 memory_size=128,
                 timeout=Duration.seconds(5),
                 current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
             )
         function.apply_removal_policy(RemovalPolicy.RETAIN)
-        _acknowledge(function, "AwsSolutions-L1", "The newest runtime that Lambda@Edge's documentation names.")
+        acknowledge(function, {"AwsSolutions-L1": "The newest runtime that Lambda@Edge's documentation names."})
         return function
 
     def _distribution(
@@ -174,12 +168,12 @@ class StaticSite(Stack):
             for kind in (route53.ARecord, route53.AaaaRecord):
                 kind(self, kind.__name__, zone=zone, record_name=self.settings.domain_name, target=target)
         else:
-            _acknowledge(distribution, "AwsSolutions-CFR4", "CloudFront's own domain has no choice of TLS version.")
+            acknowledge(distribution, {"AwsSolutions-CFR4": "CloudFront's own domain has no choice of TLS version."})
         if not self.settings.waf:
-            _acknowledge(
-                distribution, "AwsSolutions-CFR2", "A web ACL is an option: static files have little to attack."
+            acknowledge(
+                distribution, {"AwsSolutions-CFR2": "A web ACL is an option: static files have little to attack."}
             )
-        _acknowledge(distribution, "AwsSolutions-CFR1", "The site is for everyone.")
+        acknowledge(distribution, {"AwsSolutions-CFR1": "The site is for everyone."})
         return distribution
 
     def _names(self) -> tuple[route53.IHostedZone | None, acm.Certificate | None]:
@@ -296,8 +290,7 @@ class StaticSite(Stack):
         }
         for action in ("GetBucket", "GetObject", "List", "Abort", "DeleteObject"):
             reasons[f"AwsSolutions-IAM5[Action::s3:{action}*]"] = "Reads the assets and writes this one bucket."
-        for finding, reason in reasons.items():
-            _acknowledge(function, finding, reason)
+        acknowledge(function, reasons)
 
     def _outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         name = self.settings.domain_name or distribution.distribution_domain_name
@@ -309,7 +302,3 @@ class StaticSite(Stack):
         }
         for output, (value, description) in outputs.items():
             CfnOutput(self, output, value=value, description=description)
-
-
-def _acknowledge(construct: Construct, finding: str, reason: str) -> None:
-    Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
