@@ -5,12 +5,14 @@ import sys
 import aws_cdk as cdk
 
 from settings import Settings, SettingsError
+from stacks.deploy_pipeline import DeployPipeline
 from stacks.security_group_revert import SecurityGroupRevert
 from stacks.static_site import StaticSite
 
 
 def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     """Add every system's stacks to `app`."""
+    DeployPipeline(app, "DeployPipeline", settings=settings.deploy_pipeline)
     SecurityGroupRevert(app, "SecurityGroupRevert", settings=settings.security_group_revert)
     StaticSite(app, "StaticSite", settings=settings.static_site)
     return app

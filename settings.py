@@ -15,6 +15,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from sections import Section
+from sections.deploy_pipeline import DeployPipelineSettings
 from sections.security_group_revert import SecurityGroupRevertSettings
 from sections.static_site import StaticSiteSettings
 
@@ -28,6 +29,7 @@ class SettingsError(Exception):
 class Settings(Section):
     """The settings of the whole application, one section a system."""
 
+    deploy_pipeline: DeployPipelineSettings = DeployPipelineSettings()
     static_site: StaticSiteSettings = StaticSiteSettings()
     security_group_revert: SecurityGroupRevertSettings = SecurityGroupRevertSettings()
 

@@ -1,0 +1,90 @@
+"""One file out of a zip file in S3, read in pieces.
+
+Only the list of files and the wanted file are fetched, whatever the size of the whole, and
+nothing is unpacked to disk.
+"""
+
+import io
+import posixpath
+import zipfile
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .errors import InvalidArtifactError
+
+LARGEST_TEMPLATE = 1024 * 1024  # bytes; CloudFormation's limit for templates in S3
+LARGEST_DIRECTORY = 8 * 1024 * 1024  # bytes that the zip's list of files may take
+PIECE = 64 * 1024
+
+
+def read_template(s3: Any, bucket: str, key: str, path: str) -> bytes:
+    """Give the file `path` of the zip file at `key`.
+
+    Raises:
+        InvalidArtifactError: there is no such file, or it is none that may be read.
+    """
+    name = _inside(path)
+    try:
+        size = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
+        with zipfile.ZipFile(io.BufferedReader(_Pieces(s3, bucket, key, size), PIECE)) as archive:
+            return _entry(archive, name)
+    except ClientError as error:
+        reason = error.response["Error"]
+        raise InvalidArtifactError(f"The source artifact cannot be read: {reason['Code']}: {reason['Message']}") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise InvalidArtifactError(f"The source artifact is no usable zip file: {error}") from error
+
+
+def _inside(path: str) -> str:
+    normal = posixpath.normpath(path)
+    if "\\" in path or "\0" in path or normal.startswith(("/", "../")) or normal in (".", ".."):
+        raise InvalidArtifactError(f"templatePath {path!r} leads out of the source artifact.")
+    return normal
+
+
+def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        entry = archive.getinfo(name)
+    except KeyError:
+        raise InvalidArtifactError(f"templatePath {name!r} is not in the source artifact.") from None
+    with archive.open(entry) as file:
+        content = file.read(LARGEST_TEMPLATE + 1)  # what the list says of its size need not be true
+    if len(content) > LARGEST_TEMPLATE:
+        raise InvalidArtifactError(f"templatePath {name!r} has more than {LARGEST_TEMPLATE} bytes.")
+    if not content.strip():
+        raise InvalidArtifactError(f"templatePath {name!r} is empty.")
+    return content
+
+
+class _Pieces(io.RawIOBase):
+    """An object in S3 as a file that can be read from anywhere."""
+
+    def __init__(self, s3: Any, bucket: str, key: str, size: int) -> None:
+        self._get = lambda first, last: s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={first}-{last}")
+        self._size = size
+        self._position = 0
+        self._fetched = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), self._size - self._position)
+        if wanted <= 0:
+            return 0
+        self._fetched += wanted
+        if self._fetched > LARGEST_DIRECTORY + 2 * LARGEST_TEMPLATE:
+            raise InvalidArtifactError("The source artifact has too many files.")
+        data = self._get(self._position, self._position + wanted - 1)["Body"].read()
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)

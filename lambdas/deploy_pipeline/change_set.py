@@ -1,0 +1,112 @@
+"""Read a change set: whether it is there yet, and everything it would change."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from .errors import ChangeSetGoneError
+from .inspection import Policy, violation
+from .messages import fit
+from .stack import change_set_name
+
+LARGEST_CAUSE = 32_000  # characters; Step Functions takes 32,768
+LARGEST_LIST = 100_000  # characters; a state's output may have 262,144 bytes
+NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
+
+
+def creation_status(cloudformation: Any, change_set_id: str) -> dict[str, str]:
+    """Say whether a change set is ``pending``, ``ready``, ``empty`` or ``failed``, and the reason.
+
+    Raises:
+        ChangeSetGoneError
+    """
+    found = _page(cloudformation, change_set_id)
+    status, reason = found["Status"], found.get("StatusReason", "")
+    if status == "CREATE_COMPLETE" and found["ExecutionStatus"] == "AVAILABLE":
+        return {"status": "ready", "reason": ""}
+    # A complete one is unavailable while those nested in it are being made.
+    unavailable = status == "CREATE_COMPLETE" and found["ExecutionStatus"] == "UNAVAILABLE"
+    if status in ("CREATE_PENDING", "CREATE_IN_PROGRESS") or unavailable:
+        return {"status": "pending", "reason": f"The change set is still {status}."}
+    if status == "FAILED" and any(text in reason for text in NO_CHANGES):
+        return {"status": "empty", "reason": reason}
+    return {"status": "failed", "reason": f"The change set is {status}, {found['ExecutionStatus']}: {reason or 'no reason given'}"}
+
+
+def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Policy) -> dict[str, Any]:
+    """Judge every change of a change set and of those nested in it.
+
+    Gives whether it is ``safe``, the ``count`` of unsafe changes, the ``violations`` (when
+    they are too many for a state's output, the first of them), and the same as text: ``cause``.
+
+    Raises:
+        ChangeSetGoneError
+    """
+    found = [
+        unsafe
+        for path, change in changes(cloudformation, change_set_id)
+        if (unsafe := violation(path, change, policy)) is not None
+    ]
+    listed, size = [], 0
+    for unsafe in found:
+        record = {"logicalId": unsafe.logical_id, "type": unsafe.type, "action": unsafe.action, "why": unsafe.why}
+        size += len(json.dumps(record))
+        if size > LARGEST_LIST:
+            break
+        listed.append(record)
+    plural = "change" if len(found) == 1 else "changes"
+    lines = [f"{len(found)} unsafe {plural} to {stack_name}, which is left as it was:", *(f"- {unsafe}" for unsafe in found)]
+    return {
+        "safe": not found,
+        "count": len(found),
+        "violations": listed,
+        "cause": fit("\n".join(lines), LARGEST_CAUSE) if found else "",
+    }
+
+
+def changes(cloudformation: Any, change_set_id: str, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every change on every page, and those of nested change sets, with the path of their stack."""
+    token = None
+    while True:
+        page = _page(cloudformation, change_set_id, token)
+        for change in page.get("Changes", []):
+            yield path, change
+            resource = change.get("ResourceChange") or {}
+            if resource.get("ChangeSetId"):
+                yield from changes(cloudformation, resource["ChangeSetId"], f"{path}{resource['LogicalResourceId']}/")
+        token = page.get("NextToken")
+        if not token:
+            return
+
+
+def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str) -> str:
+    """Delete the change set of an execution that has ended, unless it has been executed.
+
+    Gives what was found. A change set that is being made cannot be deleted yet: that error is
+    for the caller to try again.
+    """
+    name = change_set_name(execution_name)
+    try:
+        found = cloudformation.describe_change_set(ChangeSetName=name, StackName=stack_name)
+    except ClientError as error:
+        reason = error.response["Error"]
+        if reason["Code"] == "ChangeSetNotFound" or "does not exist" in reason["Message"]:
+            return "none"
+        raise
+    if found["ExecutionStatus"] in STARTED:
+        return "executed"
+    cloudformation.delete_change_set(ChangeSetName=found["ChangeSetId"])
+    return "deleted"
+
+
+def _page(cloudformation: Any, change_set_id: str, token: str | None = None) -> dict[str, Any]:
+    try:
+        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **({"NextToken": token} if token else {}))
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ChangeSetNotFound":
+            raise ChangeSetGoneError("The change set was deleted by somebody else before it was executed.") from error
+        raise
+    return dict(page)

@@ -1,0 +1,162 @@
+"""The input of the state machine: what to deploy, under which name, and how careful to be."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import InvalidInputError
+from .inspection import Policy
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+LONGEST_STACK_NAME = 119  # of CloudFormation's 128, what leaves room for "-" and 8 characters
+CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
+RECREATE = ("never_worked", "always", "never")
+POLICY_FIELDS = ("exemptTypes", "exemptLogicalIds", "conditional", "dynamic", "recreate")
+ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # it describes the CDK's version, and is nothing in AWS
+
+
+@dataclass(frozen=True)
+class Request:
+    """One deployment, as it was asked for.
+
+    recreate: what to do with a stack in ROLLBACK_COMPLETE, one of `RECREATE`. beside: make a
+    second stack when the changes are not safe, rather than fail.
+    """
+
+    environment_name: str
+    stack_name: str  # as in CloudFormation: with the environment's name before it
+    template_path: str
+    bucket: str
+    key: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+    capabilities: tuple[str, ...]
+    policy: Policy
+    recreate: str
+    beside: bool
+
+
+def read_request(given: Any) -> Request:
+    """Check the input of an execution and give it as a `Request`.
+
+    Raises:
+        InvalidInputError: naming every field that is wrong, and what it should be.
+    """
+    if not isinstance(given, dict):
+        raise InvalidInputError("The input has to be a JSON object.")
+    reader = _Reader(given)
+    environment_name = reader.text("environmentName", NAME, "letters, digits and hyphens, a letter first")
+    stack_name = reader.text("stackName", NAME, "letters, digits and hyphens, a letter first")
+    template_path = reader.text("templatePath")
+    bucket, key = reader.text("revisionS3Bucket"), reader.text("revisionS3Key")
+    parameters = reader.optional("parameters", {}, _parameters, "an object of text, numbers, true or false, or lists")
+    tags = reader.optional("tags", {}, _tags, "an object of at most 50 texts")
+    capabilities = reader.optional("capabilities", [], _one_of_each(CAPABILITIES), f"a list of {_or(CAPABILITIES)}")
+    policy = reader.optional("policy", {}, _object, "an object")
+    on_unsafe = reader.optional("onUnsafe", "fail", _choice("fail", "blue_green"), "fail or blue_green")
+    reader.nothing_else()
+    rules = _Reader(policy or {}, "policy.")
+    names = _list_of(str)
+    types = rules.optional("exemptTypes", list(ALWAYS_SAFE_TYPES), names, "a list of resource types")
+    ids = rules.optional("exemptLogicalIds", [], names, "a list of logical ids")
+    conditional = rules.optional("conditional", "reject", _choice("reject", "allow"), "reject or allow")
+    dynamic = rules.optional("dynamic", "reject", _choice("reject", "allow"), "reject or allow")
+    recreate = rules.optional("recreate", RECREATE[0], _choice(*RECREATE), _or(RECREATE))
+    rules.nothing_else()
+    full_name = f"{environment_name}-{stack_name}"
+    mistakes = reader.mistakes + rules.mistakes
+    if not mistakes and len(full_name) > LONGEST_STACK_NAME:
+        mistakes.append(f"stackName: with environmentName before it at most {LONGEST_STACK_NAME} characters")
+    if mistakes:
+        raise InvalidInputError("The input is wrong. " + "; ".join(mistakes))
+    return Request(
+        environment_name=environment_name,
+        stack_name=full_name,
+        template_path=template_path,
+        bucket=bucket,
+        key=key,
+        parameters={name: _as_parameter(value) for name, value in parameters.items()},
+        tags=tags,
+        capabilities=tuple(capabilities),
+        policy=Policy(frozenset(types), frozenset(ids), conditional == "allow", dynamic == "allow"),
+        recreate=recreate,
+        beside=on_unsafe == "blue_green",
+    )
+
+
+class _Reader:
+    """Takes fields out of an object, and keeps what is wrong with them."""
+
+    def __init__(self, given: Mapping[str, Any], prefix: str = "") -> None:
+        self.given = given
+        self.prefix = prefix
+        self.known: set[str] = set()
+        self.mistakes: list[str] = []
+
+    def text(self, name: str, pattern: re.Pattern[str] | None = None, accepted: str = "text") -> str:
+        value = self._take(name)
+        if not isinstance(value, str) or not value or (pattern and not pattern.fullmatch(value)):
+            self._wrong(name, accepted)
+            return ""
+        return value
+
+    def optional(self, name: str, default: Any, fits: Callable[[Any], bool], accepted: str) -> Any:
+        value = self._take(name, default)
+        if not fits(value):
+            self._wrong(name, accepted)
+            return default
+        return value
+
+    def nothing_else(self) -> None:
+        for name in sorted(set(self.given) - self.known):
+            self.mistakes.append(f"{self.prefix}{name}: no such field; there is {', '.join(sorted(self.known))}")
+
+    def _take(self, name: str, default: Any = None) -> Any:
+        self.known.add(name)
+        return self.given.get(name, default)
+
+    def _wrong(self, name: str, accepted: str) -> None:
+        found = "is missing, accepted is" if name not in self.given else "accepted is"
+        self.mistakes.append(f"{self.prefix}{name}: {found} {accepted}")
+
+
+def _object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _simple(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _parameters(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _simple(item) or (isinstance(item, list) and all(map(_simple, item))) for item in value.values()
+    )
+
+
+def _tags(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) <= 50 and all(isinstance(item, str) for item in value.values())
+
+
+def _list_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+def _one_of_each(accepted: tuple[str, ...]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(item in accepted for item in value)
+
+
+def _choice(*accepted: str) -> Callable[[Any], bool]:
+    return lambda value: value in accepted
+
+
+def _or(accepted: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, (", ".join(accepted[:-1]), accepted[-1])))
+
+
+def _as_parameter(value: Any) -> str:
+    """CloudFormation takes text only: a list with commas, ``true`` and ``false``."""
+    if isinstance(value, list):
+        return ",".join(map(_as_parameter, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,61 @@
+"""Entry points of the state machine's tasks, and of what is done when it ends.
+
+`check_stack`, `change_set` and `first_failure` get the payload that the state machine's
+definition writes; `clean_up` an "Step Functions Execution Status Change" event.
+"""
+
+import json
+import os
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from .change_set import creation_status, delete_left_behind, inspect
+from .errors import InvalidInputError
+from .failure import explain
+from .inspection import Policy
+from .request import read_request
+from .stack import plan
+
+# Throttling is waited out here, with jitter, where it costs no transitions.
+RETRIES = Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=3, read_timeout=20)
+CLOUDFORMATION = boto3.client("cloudformation", config=RETRIES)
+S3 = boto3.client("s3", config=RETRIES)
+
+
+def check_stack(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """Check the input, and say what has to be done with the stack."""
+    return plan(
+        S3,
+        CLOUDFORMATION,
+        read_request(event["input"]),
+        execution_name=event["execution"],
+        bucket=os.environ["BUCKET"],
+        url=os.environ["BUCKET_URL"],
+    )
+
+
+def change_set(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """Say whether a change set is there yet or, with a `policy`, what is unsafe in it."""
+    if "policy" not in event:
+        return dict(creation_status(CLOUDFORMATION, event["changeSetId"]))
+    given = event["policy"]
+    policy = Policy(**{name: frozenset(value) if isinstance(value, list) else value for name, value in given.items()})
+    return inspect(CLOUDFORMATION, event["changeSetId"], event["stackName"], policy)
+
+
+def first_failure(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """Say why an operation on a stack failed."""
+    return {"cause": explain(CLOUDFORMATION, event["stackId"], event["stackName"], event["status"])}
+
+
+def clean_up(event: dict[str, Any], _context: Any) -> None:
+    """Delete the change set that an aborted, timed out or failed execution has left, if it has."""
+    detail = event["detail"]
+    try:
+        request = read_request(json.loads(detail["input"]))
+    except InvalidInputError:
+        return  # and so the execution has made nothing
+    found = delete_left_behind(CLOUDFORMATION, detail["name"], request.stack_name)
+    print(json.dumps({"execution": detail["name"], "ended": detail["status"], "change_set": found}))

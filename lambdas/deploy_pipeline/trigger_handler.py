@@ -1,0 +1,20 @@
+"""Entry point: a job of CodePipeline's invoke action."""
+
+import os
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from .trigger import Trigger
+
+RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
+CODEPIPELINE = boto3.client("codepipeline", config=RETRIES)
+S3 = boto3.client("s3", config=RETRIES)
+STEP_FUNCTIONS = boto3.client("stepfunctions", config=RETRIES)
+
+
+def handler(event: dict[str, Any], _context: Any) -> None:
+    """Start the state machine for the job, or see how far it is."""
+    trigger = Trigger(CODEPIPELINE, S3, STEP_FUNCTIONS, os.environ["STATE_MACHINE_ARN"])
+    trigger.work_on(event["CodePipeline.job"])

@@ -1,0 +1,118 @@
+"""Settings of `DeployPipeline`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from . import Section
+
+SAMPLE = "samples/deploy_pipeline"
+
+
+class Permission(Section):
+    """What CloudFormation may do to make the app's resources.
+
+    `resources` are ARNs; ``{partition}``, ``{region}``, ``{account}`` and ``{stack}``, the name
+    of the app's stack, are filled in.
+    """
+
+    actions: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+:[A-Za-z*]+$")], ...], Field(min_length=1)]
+    resources: Annotated[tuple[Annotated[str, Field(pattern=r"^(\*|arn:.+)$")], ...], Field(min_length=1)]
+
+
+SAMPLE_PERMISSIONS = (
+    Permission(
+        actions=(
+            "sqs:CreateQueue",
+            "sqs:DeleteQueue",
+            "sqs:GetQueueAttributes",
+            "sqs:GetQueueUrl",
+            "sqs:ListQueueTags",
+            "sqs:SetQueueAttributes",
+            "sqs:TagQueue",
+            "sqs:UntagQueue",
+        ),
+        resources=("arn:{partition}:sqs:{region}:{account}:{stack}-*",),
+    ),
+    Permission(
+        actions=(
+            "sns:CreateTopic",
+            "sns:DeleteTopic",
+            "sns:GetDataProtectionPolicy",
+            "sns:GetSubscriptionAttributes",
+            "sns:GetTopicAttributes",
+            "sns:ListSubscriptionsByTopic",
+            "sns:ListTagsForResource",
+            "sns:SetSubscriptionAttributes",
+            "sns:SetTopicAttributes",
+            "sns:Subscribe",
+            "sns:TagResource",
+            "sns:Unsubscribe",
+            "sns:UntagResource",
+        ),
+        resources=("arn:{partition}:sns:{region}:{account}:{stack}-*",),
+    ),
+)
+
+
+class DeployPipelineSettings(Section):
+    """Settings of `DeployPipeline`."""
+
+    source: Literal["codecommit", "codeconnections", "s3"] = Field(
+        "codecommit", description="Where the app comes from: a repository made here, a connected one, or an S3 object."
+    )
+    app: str = Field(f"{SAMPLE}/app", description="Folder that the CodeCommit repository begins with.")
+    branch: Annotated[str, Field(pattern=r"^[^\s~^:?*\[\\]+$")] = Field("main", description="Branch that is deployed.")
+    connection_arn: (
+        Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+$")]
+        | None
+    ) = Field(None, description="Connection to GitHub and others; with source `codeconnections`.")
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$")] | None = Field(
+        None, description="Repository at the other end of the connection, such as `owner/app`."
+    )
+    source_key: Annotated[str, Field(pattern=r"^[^/].*\.zip$")] = Field(
+        "app.zip", description="Key of the object with source `s3`, in a bucket made here."
+    )
+    input: str = Field(f"{SAMPLE}/state_machine_input.json", description="File with the state machine's input.")
+    permissions: Annotated[tuple[Permission, ...], Field(min_length=1)] = Field(
+        SAMPLE_PERMISSIONS, description="What CloudFormation may do for the app; by default what the sample needs."
+    )
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = Field(
+        None, description="Who gets the alarms. AWS asks for a confirmation first."
+    )
+
+    @property
+    def stack_name(self) -> str:
+        """Name of the stack that the input file asks for."""
+        given = json.loads(Path(self.input).read_text())
+        return f"{given['environmentName']}-{given['stackName']}"
+
+    @field_validator("app")
+    @classmethod
+    def _folder(cls, value: str) -> str:
+        if not Path(value).is_dir():
+            raise ValueError("a folder")
+        return value
+
+    @field_validator("input")
+    @classmethod
+    def _input_file(cls, value: str) -> str:
+        try:
+            given: Any = json.loads(Path(value).read_text())
+            names = [given[name] for name in ("environmentName", "stackName", "templatePath")]
+        except (OSError, ValueError, LookupError, TypeError):
+            names = [None]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("a JSON file with environmentName, stackName and templatePath")
+        return value
+
+    @model_validator(mode="after")
+    def _connection_with_its_repository(self) -> Self:
+        wanted = self.source == "codeconnections"
+        if wanted and not (self.connection_arn and self.repository):
+            raise ValueError("connection_arn and repository with source codeconnections")
+        if not wanted and (self.connection_arn or self.repository):
+            raise ValueError("connection_arn and repository only with source codeconnections")
+        return self

@@ -1,0 +1,131 @@
+"""The pipeline: a source of the settings' choice, and one Deploy action in the stage Prod."""
+
+from typing import Any
+
+from aws_cdk import (
+    Duration,
+    RemovalPolicy,
+    Stack,
+    aws_codecommit as codecommit,
+    aws_codepipeline as codepipeline,
+    aws_codepipeline_actions as actions,
+    aws_events as events,
+    aws_events_targets as targets,
+    aws_lambda as lambda_,
+    aws_s3 as s3,
+)
+from constructs import Construct
+
+from sections.deploy_pipeline import DeployPipelineSettings
+
+from ..acknowledgments import acknowledge
+
+
+class Delivery(Construct):
+    """A pipeline that hands the app's source to the function `trigger`."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: DeployPipelineSettings,
+        artifacts: s3.Bucket,
+        trigger: lambda_.Function,
+        user_parameters: dict[str, Any],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.settings = settings
+        self.outputs: dict[str, tuple[str, str]] = {}  # name: value, description
+        app = codepipeline.Artifact("App")
+        self.pipeline = codepipeline.Pipeline(
+            self,
+            "Pipeline",
+            pipeline_type=codepipeline.PipelineType.V2,
+            artifact_bucket=artifacts,
+            cross_account_keys=False,
+            stages=[
+                codepipeline.StageProps(stage_name="Source", actions=[self._source(app)]),
+                codepipeline.StageProps(
+                    stage_name="Prod",
+                    actions=[
+                        actions.LambdaInvokeAction(
+                            action_name="Deploy", inputs=[app], lambda_=trigger, user_parameters=user_parameters
+                        )
+                    ],
+                ),
+            ],
+        )
+        if settings.source == "s3":
+            self._start_on_upload()
+
+    def _source(self, app: codepipeline.Artifact) -> codepipeline.IAction:
+        settings = self.settings
+        if settings.source == "codeconnections":
+            owner, _, repository = str(settings.repository).rpartition("/")
+            return actions.CodeStarConnectionsSourceAction(
+                action_name="Source",
+                output=app,
+                connection_arn=str(settings.connection_arn),
+                owner=owner,
+                repo=repository,
+                branch=settings.branch,
+            )
+        if settings.source == "s3":
+            self.source_bucket = self._source_bucket()
+            return actions.S3SourceAction(
+                action_name="Source",
+                output=app,
+                bucket=self.source_bucket,
+                bucket_key=settings.source_key,
+                trigger=actions.S3Trigger.NONE,  # the rule below: S3's own events need no CloudTrail
+            )
+        return actions.CodeCommitSourceAction(
+            action_name="Source", output=app, repository=self._repository(), branch=settings.branch
+        )
+
+    def _repository(self) -> codecommit.Repository:
+        name = f"{Stack.of(self).stack_name}-app"
+        repository = codecommit.Repository(
+            self,
+            "Repository",
+            repository_name=name,
+            description="The app that the pipeline deploys",
+            code=codecommit.Code.from_directory(self.settings.app, self.settings.branch),
+        )
+        self.outputs["RepositoryName"] = (repository.repository_name, "CodeCommit repository with the app")
+        self.outputs["CloneUrl"] = (repository.repository_clone_url_grc, "For git, with git-remote-codecommit")
+        return repository
+
+    def _source_bucket(self) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            "Source",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            versioned=True,  # CodePipeline asks for it
+            event_bridge_enabled=True,
+            lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30))],
+            removal_policy=RemovalPolicy.DESTROY,
+            auto_delete_objects=True,
+        )
+        acknowledge(bucket, {"AwsSolutions-S1": "The pipeline's history says which version was deployed."})
+        self.outputs["SourceBucketName"] = (bucket.bucket_name, "Where the app's zip file is put")
+        return bucket
+
+    def _start_on_upload(self) -> None:
+        events.Rule(
+            self,
+            "Uploaded",
+            description="Starts the pipeline when the app's zip file is put",
+            event_pattern=events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created"],
+                detail={
+                    "bucket": {"name": [self.source_bucket.bucket_name]},
+                    "object": {"key": [self.settings.source_key]},
+                },
+            ),
+            targets=[targets.CodePipeline(self.pipeline)],
+        )
