@@ -64,11 +64,24 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     from ministack.app import app
     from ministack.core import lambda_runtime
 
-    from . import awslambda, cloudfront, cloudtrail, ec2, events, s3
+    from . import (
+        awslambda,
+        cloudformation,
+        cloudfront,
+        cloudtrail,
+        codecommit,
+        codepipeline,
+        ec2,
+        events,
+        faults,
+        s3,
+        stepfunctions,
+    )
 
-    for service in (awslambda, cloudfront, cloudtrail, ec2, s3):
+    for service in (awslambda, cloudformation, cloudfront, cloudtrail, codecommit, ec2, faults, s3):
         service.install()
-    events.install(options.speed)
+    for timed in (codepipeline, events, stepfunctions):
+        timed.install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("kms").setLevel(logging.ERROR)  # it misses a package for what no system uses
     aws, viewers = _server(), _server()

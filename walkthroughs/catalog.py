@@ -1,10 +1,12 @@
 """The walkthrough of each system."""
 
+from .deploy_pipeline import DeployPipelineStory
 from .security_group_revert import SecurityGroupRevertStory
 from .static_site import StaticSiteStory
 from .story import Story
 
 STORIES: dict[str, type[Story]] = {
+    "deploy_pipeline": DeployPipelineStory,
     "static_site": StaticSiteStory,
     "security_group_revert": SecurityGroupRevertStory,
 }

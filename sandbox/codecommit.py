@@ -1,0 +1,195 @@
+"""CodeCommit: repositories of templates, with commits made through the API.
+
+A repository begins with the zip file of its template. A commit moves its branch and puts
+"CodeCommit Repository State Change" on the event bus. Left out: git itself, merges, pull
+requests, file modes, more than a branch and its last commits.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass, field
+from typing import Any
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import eventbridge, s3
+from ministack.services.cloudformation import provisioners
+
+from .json_api import RefusedError, serve
+
+
+@dataclass
+class Repository:
+    """Files by commit, and the last commit of each branch."""
+
+    name: str
+    description: str = ""
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    branches: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:codecommit:{get_region()}:{get_account_id()}:{self.name}"
+
+    def commit(self, branch: str, files: dict[str, bytes], message: str) -> str:
+        """Make `files` all that the branch has; give the commit's id."""
+        before = self.branches.get(branch)
+        content = json.dumps([before, message, sorted((p, hashlib.sha1(f).hexdigest()) for p, f in files.items())])  # noqa: S324
+        commit_id = hashlib.sha1(content.encode()).hexdigest()  # noqa: S324  # as git does
+        self.commits[commit_id], self.messages[commit_id], self.branches[branch] = files, message, commit_id
+        self._tell(branch, before, commit_id)
+        return commit_id
+
+    def _tell(self, branch: str, before: str | None, commit_id: str) -> None:
+        detail = {
+            "event": "referenceUpdated" if before else "referenceCreated",
+            "repositoryName": self.name,
+            "repositoryId": hashlib.md5(self.name.encode()).hexdigest(),  # noqa: S324
+            "referenceType": "branch",
+            "referenceName": branch,
+            "referenceFullName": f"refs/heads/{branch}",
+            "commitId": commit_id,
+        } | ({"oldCommitId": before} if before else {})
+        entry = {
+            "Source": "aws.codecommit",
+            "DetailType": "CodeCommit Repository State Change",
+            "Resources": [self.arn],
+            "Detail": json.dumps(detail),
+        }
+        eventbridge._put_events({"Entries": [entry]})
+
+
+REPOSITORIES: dict[str, Repository] = {}
+
+
+def install() -> None:
+    """Answer CodeCommit's calls, and let templates have repositories."""
+    operations = {
+        "GetRepository": _get_repository,
+        "GetBranch": _get_branch,
+        "GetCommit": _get_commit,
+        "GetFile": _get_file,
+        "CreateCommit": _create_commit,
+    }
+    serve("codecommit", "CodeCommit_20150413.", operations)
+    provisioners._RESOURCE_HANDLERS["AWS::CodeCommit::Repository"] = {
+        "create": _create,
+        "update": _update,
+        "delete": lambda name, _properties: REPOSITORIES.pop(name.rpartition("/")[2], None),
+    }
+
+
+def source(repository: str, branch: str) -> tuple[str, str, bytes]:
+    """The last commit of a branch: its id, its message, and its files as a zip file."""
+    found = _repository({"repositoryName": repository})
+    commit_id = _commit_id(found, branch)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in found.commits[commit_id].items():
+            archive.writestr(path, content)
+    return commit_id, found.messages[commit_id], buffer.getvalue()
+
+
+def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
+    name = properties["RepositoryName"]
+    if name in REPOSITORIES:
+        raise ValueError(f"Repository named {name} already exists")
+    repository = REPOSITORIES[name] = Repository(name, properties.get("RepositoryDescription", ""))
+    code = properties.get("Code")
+    if code:
+        data = s3._get_object_data(code["S3"]["Bucket"], code["S3"]["Key"])
+        with zipfile.ZipFile(io.BytesIO(data or b"")) as archive:
+            files = {entry: archive.read(entry) for entry in archive.namelist() if not entry.endswith("/")}
+        repository.commit(code.get("BranchName", "main"), files, "Initial commit by AWS CloudFormation")
+    return name, _attributes(repository)
+
+
+def _update(name: str, _old: Any, new: dict[str, Any], _stack: str) -> Any:
+    """The code of a template counts when the repository is made, and never after."""
+    REPOSITORIES[name].description = new.get("RepositoryDescription", "")
+    return name, _attributes(REPOSITORIES[name])
+
+
+def _attributes(repository: Repository) -> dict[str, str]:
+    url = f"git-codecommit.{get_region()}.amazonaws.com/v1/repos/{repository.name}"
+    return {
+        "Arn": repository.arn,
+        "Name": repository.name,
+        "CloneUrlHttp": f"https://{url}",
+        "CloneUrlSsh": f"ssh://{url}",
+    }
+
+
+def _repository(request: dict[str, Any]) -> Repository:
+    try:
+        return REPOSITORIES[request["repositoryName"]]
+    except KeyError:
+        raise RefusedError("RepositoryDoesNotExistException", f"{request['repositoryName']} does not exist") from None
+
+
+def _commit_id(repository: Repository, specifier: str) -> str:
+    found = repository.branches.get(specifier.removeprefix("refs/heads/"), specifier)
+    if found not in repository.commits:
+        raise RefusedError("CommitDoesNotExistException", f"There is no branch or commit {specifier}")
+    return found
+
+
+def _get_repository(request: dict[str, Any]) -> Any:
+    found = _repository(request)
+    return {
+        "repositoryMetadata": {
+            "accountId": get_account_id(),
+            "repositoryName": found.name,
+            "repositoryDescription": found.description,
+            "defaultBranch": next(iter(found.branches), ""),
+            "Arn": found.arn,
+        }
+    }
+
+
+def _get_branch(request: dict[str, Any]) -> Any:
+    found, name = _repository(request), request["branchName"]
+    if name not in found.branches:
+        raise RefusedError("BranchDoesNotExistException", f"{name} does not exist")
+    return {"branch": {"branchName": name, "commitId": found.branches[name]}}
+
+
+def _get_commit(request: dict[str, Any]) -> Any:
+    found = _repository(request)
+    commit_id = _commit_id(found, request["commitId"])
+    return {"commit": {"commitId": commit_id, "message": found.messages[commit_id], "parents": []}}
+
+
+def _get_file(request: dict[str, Any]) -> Any:
+    found = _repository(request)
+    commit_id = _commit_id(found, request.get("commitSpecifier") or next(iter(found.branches)))
+    content = found.commits[commit_id].get(request["filePath"])
+    if content is None:
+        raise RefusedError("FileDoesNotExistException", f"{request['filePath']} does not exist")
+    return {
+        "commitId": commit_id,
+        "blobId": hashlib.sha1(content).hexdigest(),  # noqa: S324
+        "filePath": request["filePath"],
+        "fileMode": "NORMAL",
+        "fileSize": len(content),
+        "fileContent": base64.b64encode(content).decode(),
+    }
+
+
+def _create_commit(request: dict[str, Any]) -> Any:
+    found, branch = _repository(request), request["branchName"]
+    before = found.branches.get(branch)
+    if before and request.get("parentCommitId") != before:
+        raise RefusedError("ParentCommitIdOutdatedException", f"the last commit of {branch} is {before}")
+    files = dict(found.commits[before]) if before else {}
+    for file in request.get("putFiles", []):
+        files[file["filePath"]] = base64.b64decode(file["fileContent"])
+    for file in request.get("deleteFiles", []):
+        files.pop(file["filePath"], None)
+    if before and files == found.commits[before]:
+        raise RefusedError("NoChangeException", "the commit changes nothing")
+    commit_id = found.commit(branch, files, request.get("commitMessage", ""))
+    return {"commitId": commit_id, "treeId": commit_id, "filesAdded": [], "filesUpdated": [], "filesDeleted": []}

@@ -1,0 +1,54 @@
+"""Faults on demand, for tests: a call that fails, or before which somebody else acts.
+
+Told by a POST with ``X-Amz-Target: Sandbox.Inject`` and a list of faults, which replaces the
+one before. A fault has ``action`` (such as ``DescribeStacks``, of the CloudFormation API), and
+perhaps ``skip`` (calls that go well before it) and ``times`` (1; then it is over), and either
+``code`` and ``message`` of an error or, as ``before``, the parameters of another call of the
+same API that is made first. No story uses it: on AWS there is nothing like it.
+"""
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from ministack import app
+from ministack.services.cloudformation.helpers import _error
+
+from .json_api import serve
+
+FAULTS: list[dict[str, Any]] = []
+
+
+def install() -> None:
+    """Take orders, and put them before CloudFormation."""
+    serve("sandbox-faults", "Sandbox.", {"Inject": _inject})
+    answer = app.SERVICE_HANDLERS["cloudformation"]
+
+    async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        action = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
+        fault = _due(action)
+        if fault and "code" in fault:
+            return _error(fault["code"], fault.get("message", ""))
+        if fault:
+            other = {name: [value] for name, value in fault["before"].items()}
+            await answer("POST", "/", headers, b"", other)
+        return await answer(method, path, headers, body, query)
+
+    app.SERVICE_HANDLERS["cloudformation"] = handle_request
+
+
+def _inject(request: dict[str, Any]) -> None:
+    FAULTS[:] = request["faults"]
+
+
+def _due(action: str) -> dict[str, Any] | None:
+    for fault in FAULTS:
+        if fault["action"] != action:
+            continue
+        if fault.get("skip", 0):
+            fault["skip"] -= 1
+            continue
+        fault["times"] = fault.get("times", 1) - 1
+        if not fault["times"]:
+            FAULTS.remove(fault)
+        return fault
+    return None

@@ -1,0 +1,349 @@
+"""Someone pushes an app, then changes of all kinds; only those that keep everything are deployed.
+
+What it pushes is the sample app, in the repository of the stack. At the end the repository and
+the state machine's input are as before, and what was made beside the app is deleted.
+"""
+
+import io
+import json
+import time
+import uuid
+import zipfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from botocore.exceptions import ClientError
+
+from .story import Story, step
+
+TEMPLATE = "template.yaml"
+
+
+class DeployPipelineStory(Story):
+    """The post's three ways through the state machine, and its two exercises."""
+
+    stacks = ("DeployPipeline",)
+
+    def __enter__(self) -> Self:
+        self.undo = ExitStack()  # filled as things are changed, so that an interruption undoes them too
+        try:
+            self._prepare()
+        except BaseException:
+            self.undo.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.undo.close()
+
+    def _prepare(self) -> None:
+        outputs = self.world.outputs("DeployPipeline")
+        services = ("codepipeline", "codecommit", "cloudformation", "stepfunctions", "s3", "sqs", "lambda")
+        self.pipelines, self.commits, self.cloudformation, self.machines, self.s3, self.sqs, self.functions = map(
+            self.world.client, services
+        )
+        self.pipeline, self.repository = outputs["PipelineName"], outputs["RepositoryName"]
+        self.machine, self.trigger = outputs["StateMachineArn"], outputs["TriggerName"]
+        self.app, self.service_role = outputs["AppStackName"], outputs["ServiceRoleArn"]
+        self.input = {"Bucket": outputs["InputBucketName"], "Key": outputs["InputKey"]}
+        self.told = json.loads(self.s3.get_object(**self.input)["Body"].read())
+        self.template = Path("samples/deploy_pipeline/app", TEMPLATE).read_text()
+        self.ways: dict[str, list[str]] = {}  # name of a deployment: its states
+        self.undo.callback(self._put_back)
+
+    @step
+    def pushed_app_is_created(self) -> str:
+        """Push the sample app: there is no stack yet."""
+        *later, first = self._runs()
+        if later:
+            deployed = self._deploy("again", {"README.md": f"Pushed at {time.time()}\n"}, self.template)
+            assert deployed["status"] == "Succeeded", deployed["message"]
+            return f'it was there from before; the pipeline says "{deployed["message"]}"'
+        deployed = self._result(self._ended(first["pipelineExecutionId"]), "created")
+        assert deployed["status"] == "Succeeded", deployed["message"]
+        assert self._stack(self.app)["StackStatus"] == "CREATE_COMPLETE", "the stack was not created"
+        return f'the pipeline says "{deployed["message"]}"'
+
+    @step
+    def harmless_change_is_made_in_place(self) -> str:
+        """Push a longer visibility timeout of the queue."""
+        queue = self._resource("Waiting")
+        deployed = self._deploy("updated", template=self._changed("VisibilityTimeout: 30", "VisibilityTimeout: 45"))
+        assert deployed["status"] == "Succeeded", deployed["message"]
+        assert self._stack(self.app)["StackStatus"] == "UPDATE_COMPLETE", "success was told before the update was over"
+        assert self._resource("Waiting") == queue, "the queue was replaced"
+        timeout = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+        assert timeout["VisibilityTimeout"] == "45", f"the queue has {timeout}"
+        self._nothing_left()
+        return f'the same queue, now with 45 s; the pipeline says "{deployed["message"]}"'
+
+    @step
+    def no_change_is_a_success(self) -> str:
+        """Push a file that is not in the template."""
+        deployed = self._deploy("unchanged", {"README.md": f"Pushed at {time.time()}\n"})
+        assert deployed["status"] == "Succeeded", deployed["message"]
+        self._nothing_left()
+        return f'the pipeline says "{deployed["message"]}"; the empty change set is gone'
+
+    @step
+    def replacement_is_rejected(self) -> str:
+        """Push a queue of another name, which is another queue."""
+        renamed = self._changed("    Properties:\n      SqsManagedSseEnabled: true\n      VisibilityTimeout",
+                                "    Properties:\n      QueueName: prod-sample-app-renamed\n"
+                                "      SqsManagedSseEnabled: true\n      VisibilityTimeout")  # fmt: skip
+        return self._rejected("rejected", renamed, "Waiting (AWS::SQS::Queue), Modify: it is replaced for QueueName")
+
+    @step
+    def removal_is_rejected(self) -> str:
+        """Push a template without the subscription."""
+        start = self.template.index("  Subscription:")
+        removed = self.template[:start] + self.template[self.template.index("Outputs:") :]
+        return self._rejected("removal", removed, "Subscription (AWS::SNS::Subscription), Remove: it is deleted")
+
+    @step
+    def second_stack_is_made_beside(self) -> str:
+        """Push the same, with "onUnsafe": "blue_green" in the state machine's input."""
+        before = self._snapshot()
+        self._tell(self.told | {"onUnsafe": "blue_green"})
+        deployed = self._run("beside")
+        assert deployed["status"] == "Succeeded", deployed["message"]
+        beside = deployed["variables"]["stackName"]
+        self.undo.callback(self._delete_stack, beside)
+        assert self._snapshot() == before, f"{self.app} was touched"
+        assert self._stack(beside)["StackStatus"] == "CREATE_COMPLETE", f"there is no {beside}"
+        self._nothing_left()
+        return f'{self.app} is as it was; the pipeline says "{_first_line(deployed["message"])}"'
+
+    @step
+    def bad_input_is_told_and_the_stage_tried_again(self) -> str:
+        """Give a wrong input file, then put it right and retry the stage."""
+        self._tell(self.told | {"stackName": "sample app", "capabilities": "ALL"})
+        failed = self._deploy("bad input", template=self.template)
+        assert failed["status"] == "Failed", "wrong input was accepted"
+        for field in ("stackName", "capabilities"):
+            assert field in failed["message"], f"{field} is not named: {failed['message']}"
+        self._tell(self.told)
+        self.pipelines.retry_stage_execution(
+            pipelineName=self.pipeline, stageName="Prod", pipelineExecutionId=failed["run"], retryMode="FAILED_ACTIONS"
+        )
+        retried = self._result(self._ended(failed["run"]), "retried")
+        assert retried["status"] == "Succeeded", retried["message"]
+        return f'"{failed["message"]}"; after that: "{retried["message"]}"'
+
+    @step
+    def missing_template_is_told(self) -> str:
+        """Push without the template."""
+        failed = self._deploy("missing", delete=[TEMPLATE])
+        assert failed["status"] == "Failed", "it went well without a template"
+        assert TEMPLATE in failed["message"], f"{TEMPLATE} is not named: {failed['message']}"
+        return f'"{failed["message"]}"'
+
+    @step
+    def broken_template_is_told(self) -> str:
+        """Push a template that is none."""
+        failed = self._deploy("broken", template="Resources: [unclosed\n")
+        assert failed["status"] == "Failed", "a broken template was accepted"
+        assert "emplate" in failed["message"], failed["message"]
+        self._nothing_left()
+        return f'"{_first_line(failed["message"])}"'
+
+    @step
+    def failing_update_is_rolled_back_and_explained(self) -> str:
+        """Push a resource that cannot be made."""
+        impossible = "Resources:\n  Impossible:\n    Type: AWS::SQS::Queue\n    Properties: {QueueName: not a name}\n"
+        failed = self._deploy("rolled back", template=self._changed("Resources:\n", impossible))
+        assert failed["status"] == "Failed", "it went well"
+        assert "Impossible (AWS::SQS::Queue) failed first" in failed["message"], failed["message"]
+        assert self._stack(self.app)["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE", self._stack(self.app)["StackStatus"]
+        return f'"{failed["message"]}"'
+
+    @step
+    def job_that_comes_twice_is_one_execution(self) -> str:
+        """Call the trigger for a job, and as if it had crashed, again."""
+        self._deploy("mended", template=self.template)
+        run = self._runs()[0]["pipelineExecutionId"]
+        name = str(uuid.uuid4())
+        for _ in range(2):
+            answer = self.functions.invoke(FunctionName=self.trigger, Payload=json.dumps(self._job(name)))
+            assert "FunctionError" not in answer, answer["Payload"].read().decode()
+        executions = self.machines.list_executions(stateMachineArn=self.machine)["executions"]
+        assert [e["name"] for e in executions].count(name) == 1, "there are two executions, or none"
+        arn = self._execution_arn(name)
+        self.world.wait_until(lambda: self._status(arn) == "SUCCEEDED", "the execution's success")
+        assert self._runs()[0]["pipelineExecutionId"] == run, "another pipeline execution"
+        return f"one execution, {name}"
+
+    @step
+    def history_shows_the_ways(self) -> str:
+        """Look at the states that each deployment went through."""
+        shown = ("created", "updated", "unchanged", "rejected", "beside")
+        names: list[str] = []
+        for way in shown:
+            for state in self.ways.get(way, []):
+                if state not in names:
+                    names.append(state)
+        lines = [f"{'':<30}" + "".join(f" {way:>9}" for way in shown)]
+        for state in names:
+            counts = [self.ways.get(way, []).count(state) or "" for way in shown]
+            lines.append(f"{state:<30}" + "".join(f" {count:>9}" for count in counts))
+        totals = [len(self.ways.get(way, [])) or "" for way in shown]
+        return "\n".join([*lines, f"{'state transitions':<30}" + "".join(f" {total:>9}" for total in totals)])
+
+    def _rejected(self, way: str, template: str, violation: str) -> str:
+        before = self._snapshot()
+        failed = self._deploy(way, template=template)
+        assert failed["status"] == "Failed", "it was deployed"
+        assert violation in failed["message"], f"{violation!r} is not in the message: {failed['message']}"
+        assert self._snapshot() == before, "the stack was touched"
+        self._nothing_left()
+        return f'the stack is as it was; "{failed["message"]}"'
+
+    def _changed(self, old: str, new: str) -> str:
+        assert self.template.count(old) == 1, f"the sample's template has not one {old!r}"
+        return self.template.replace(old, new)
+
+    def _deploy(
+        self, way: str, files: dict[str, str] | None = None, template: str | None = None, delete: list[str] | None = None
+    ) -> dict[str, Any]:
+        """Push, and give how the deployment of that commit ended."""
+        files = (files or {}) | ({TEMPLATE: template} if template else {})
+        commit = self._push(way, files, delete or [])
+        if commit is None:
+            return self._run(way)
+
+        def run_of_the_commit() -> dict[str, Any] | None:
+            return next((r for r in self._runs() if commit in [s["revisionId"] for s in r["sourceRevisions"]]), None)
+
+        found = self.world.wait_until(run_of_the_commit, f"a run of the pipeline for commit {commit}")
+        return self._result(self._ended(found["pipelineExecutionId"]), way)
+
+    def _push(self, message: str, files: dict[str, str], delete: list[str]) -> str | None:
+        """Commit to main; give the commit, or None when it would change nothing."""
+        last = self.commits.get_branch(repositoryName=self.repository, branchName="main")["branch"]["commitId"]
+        try:
+            commit: str = self.commits.create_commit(
+                repositoryName=self.repository,
+                branchName="main",
+                parentCommitId=last,
+                commitMessage=message,
+                putFiles=[{"filePath": path, "fileContent": text.encode()} for path, text in files.items()],
+                deleteFiles=[{"filePath": path} for path in delete],
+            )["commitId"]
+        except self.commits.exceptions.NoChangeException:
+            return None
+        except self.commits.exceptions.SameFileContentException:
+            return None
+        return commit
+
+    def _run(self, way: str) -> dict[str, Any]:
+        """Run the pipeline on what is there, and give how it ended."""
+        started = self.pipelines.start_pipeline_execution(name=self.pipeline)
+        return self._result(self._ended(started["pipelineExecutionId"]), way)
+
+    def _runs(self) -> list[dict[str, Any]]:
+        """The newest first."""
+        answer = self.pipelines.list_pipeline_executions(pipelineName=self.pipeline)
+        return list(answer["pipelineExecutionSummaries"])
+
+    def _ended(self, run: str) -> dict[str, Any]:
+        def ended() -> dict[str, Any] | None:
+            answer = self.pipelines.get_pipeline_execution(pipelineName=self.pipeline, pipelineExecutionId=run)
+            found: dict[str, Any] = answer["pipelineExecution"]
+            return None if found["status"] in ("InProgress", "Stopping") else found
+
+        return self.world.wait_until(ended, f"the end of run {run}")
+
+    def _result(self, run: dict[str, Any], way: str) -> dict[str, Any]:
+        """Say how the newest Deploy action of a run ended, and keep its states."""
+        details = self.pipelines.list_action_executions(
+            pipelineName=self.pipeline, filter={"pipelineExecutionId": run["pipelineExecutionId"]}
+        )["actionExecutionDetails"]
+        deploy = next(action for action in details if action["actionName"] == "Deploy")
+        result = deploy["output"]["executionResult"]
+        name = result.get("externalExecutionId")
+        if name:
+            self.ways[way] = self._states(name)
+        return {
+            "run": run["pipelineExecutionId"],
+            "status": deploy["status"],
+            "message": result.get("errorDetails", {}).get("message") or result.get("externalExecutionSummary", ""),
+            "variables": deploy["output"].get("outputVariables", {}),
+        }
+
+    def _execution_arn(self, name: str) -> str:
+        return f"{self.machine.replace(':stateMachine:', ':execution:')}:{name}"
+
+    def _states(self, name: str) -> list[str]:
+        pages = self.machines.get_paginator("get_execution_history").paginate(executionArn=self._execution_arn(name))
+        events = [event for page in pages for event in page["events"]]
+        return [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
+
+    def _status(self, execution_arn: str) -> str:
+        return str(self.machines.describe_execution(executionArn=execution_arn)["status"])
+
+    def _stack(self, name: str) -> dict[str, Any]:
+        try:
+            (found,) = self.cloudformation.describe_stacks(StackName=name)["Stacks"]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return {}
+            raise
+        return dict(found)
+
+    def _resource(self, logical_id: str) -> str:
+        """Physical id of a resource of the app."""
+        answer = self.cloudformation.describe_stack_resource(StackName=self.app, LogicalResourceId=logical_id)
+        return str(answer["StackResourceDetail"]["PhysicalResourceId"])
+
+    def _snapshot(self) -> Any:
+        """What would differ if the app's stack were touched."""
+        pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.app)
+        resources = [r for page in pages for r in page["StackResourceSummaries"]]
+        found = [(r["LogicalResourceId"], r["PhysicalResourceId"], r["LastUpdatedTimestamp"]) for r in resources]
+        return self._stack(self.app)["StackStatus"], sorted(found)
+
+    def _nothing_left(self) -> None:
+        """No change set may be left that somebody could execute."""
+        left = self.cloudformation.list_change_sets(StackName=self.app)["Summaries"]
+        names = [c["ChangeSetName"] for c in left if not c["ExecutionStatus"].startswith("EXECUTE")]
+        assert not names, f"change sets are left: {names}"
+
+    def _tell(self, told: dict[str, Any]) -> None:
+        """Write the state machine's input."""
+        self.s3.put_object(**self.input, Body=json.dumps(told, indent=2).encode())
+
+    def _job(self, job_id: str) -> dict[str, Any]:
+        """The event of a job, with an artifact that is put beside the input."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(TEMPLATE, self.template)
+        artifacts = self.pipelines.get_pipeline(name=self.pipeline)["pipeline"]["artifactStore"]["location"]
+        key = f"walkthrough/{job_id}.zip"
+        self.s3.put_object(Bucket=artifacts, Key=key, Body=buffer.getvalue())
+        self.undo.callback(self.s3.delete_object, Bucket=artifacts, Key=key)
+        parameters = {"s3Bucket": self.input["Bucket"], "stateMachineFile": self.input["Key"]}
+        location = {"type": "S3", "s3Location": {"bucketName": artifacts, "objectKey": key}}
+        data = {
+            "actionConfiguration": {
+                "configuration": {"FunctionName": self.trigger, "UserParameters": json.dumps(parameters)}
+            },
+            "inputArtifacts": [{"name": "App", "revision": None, "location": location}],
+            "outputArtifacts": [],
+        }
+        return {"CodePipeline.job": {"id": job_id, "accountId": self.machine.split(":")[4], "data": data}}
+
+    def _delete_stack(self, name: str) -> None:
+        self.cloudformation.delete_stack(StackName=name, RoleARN=self.service_role)
+        self.world.wait_until(lambda: not self._stack(name), f"{name} to be gone")
+
+    def _put_back(self) -> None:
+        self._tell(self.told)
+        self._push("As it was", {TEMPLATE: self.template}, [])
+
+
+def _first_line(text: str) -> str:
+    return text.split("\n")[0]
