@@ -88,6 +88,7 @@ def _demo(port: int, systems: list[str], pictures: Path | None) -> int:
         failed = [result for played in results.values() for result in played if result.error]
         console.print()
         console.print(_table(results), soft_wrap=False)
+        _print_pictures(results)
         if failed:
             console.print(f"\nThe emulator's log ends:\n{sandbox.log.read_text()[-2000:]}", markup=False)
     _say(started, "The sandbox is stopped")
@@ -177,9 +178,18 @@ def _table(results: dict[str, list[Result]]) -> Table:
     for system, played in results.items():
         table.add_row(f"[bold]{system}[/]", "", f"[bold]{sum(result.seconds for result in played):.1f}[/]")
         for result in played:
-            seen = f"[red]FAILED[/] {escape(result.error)}" if result.error else escape(result.seen)
+            seen = f"[red]FAILED[/] {escape(result.error)}" if result.error else escape(result.seen.split("\n\n")[0])
             table.add_row(escape(result.title), seen, f"{result.seconds:.1f}")
     return table
+
+
+def _print_pictures(results: dict[str, list[Result]]) -> None:
+    """Print what steps give after an empty line: text that a column of the table is too narrow for."""
+    for played in results.values():
+        for result in played:
+            seen, _, picture = result.seen.partition("\n\n")
+            if picture:
+                console.print(f"\n{result.title}: {seen}\n\n{picture}\n", markup=False)
 
 
 if __name__ == "__main__":

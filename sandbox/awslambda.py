@@ -2,12 +2,13 @@
 
 MiniStack runs the functions, with the account's own credentials. Here each function gets an
 access key of its own, known to STS as a session of its role, so that what it does can be told
-from what others do. The policies of the role are not evaluated: that a role may do what it
+from what others do, and an exception is told by its class's name. The policies of the role are not evaluated: that a role may do what it
 needs, and no more, is for the template tests. What layers bring is found under /opt, and Node
 functions find the AWS SDK, as on Lambda (the part of it that package.json has).
 """
 
 import hashlib
+import re
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,25 @@ def install() -> None:
         Popen=_popen, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired, run=subprocess.run
     )
     lambda_svc.logger.setLevel("WARNING")
+    execute = lambda_svc._execute_function_warm
+
+    def execute_function(*arguments: Any, **named: Any) -> Any:
+        result = execute(*arguments, **named)
+        body = result.get("body")
+        if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
+            body["errorType"] = _class_name(result.get("log", ""), body["errorMessage"])
+        return result
+
+    lambda_svc._execute_function_warm = execute_function
+
+
+def _class_name(log: str, message: str) -> str:
+    """Take the name of the exception's class out of the traceback, the last line of which has it."""
+    said = f": {message}".splitlines()[0] if message else ""
+    for line in reversed(log.splitlines()):
+        if line.endswith(said) and re.fullmatch(r"[A-Za-z_][\w.]*", line.removesuffix(said)):
+            return line.removesuffix(said).rpartition(".")[2]
+    return "Runtime.HandlerError"
 
 
 def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subprocess.Popen[str]:

@@ -43,9 +43,7 @@ def install(speed: float = 1.0) -> None:
     stepfunctions._stop_execution = _stopping(stepfunctions._stop_execution)
 
 
-def _evaluate(
-    expression: str, raw_input: Any, ctx: Any = None, result: Any = None, error_output: Any = None
-) -> Any:
+def _evaluate(expression: str, raw_input: Any, ctx: Any = None, result: Any = None, error_output: Any = None) -> Any:
     states = {"input": raw_input, "context": {k: v for k, v in (ctx or {}).items() if k != "variables"}}
     states |= {name: value for name, value in (("result", result), ("errorOutput", error_output)) if value is not None}
     try:

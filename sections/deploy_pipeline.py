@@ -66,7 +66,9 @@ class DeployPipelineSettings(Section):
     app: str = Field(f"{SAMPLE}/app", description="Folder that the CodeCommit repository begins with.")
     branch: Annotated[str, Field(pattern=r"^[^\s~^:?*\[\\]+$")] = Field("main", description="Branch that is deployed.")
     connection_arn: (
-        Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+$")]
+        Annotated[
+            str, Field(pattern=r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+$")
+        ]
         | None
     ) = Field(None, description="Connection to GitHub and others; with source `codeconnections`.")
     repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$")] | None = Field(

@@ -153,11 +153,11 @@ class DeployPipelineStory(Story):
 
     @step
     def failing_update_is_rolled_back_and_explained(self) -> str:
-        """Push a resource that cannot be made."""
-        impossible = "Resources:\n  Impossible:\n    Type: AWS::SQS::Queue\n    Properties: {QueueName: not a name}\n"
+        """Push a resource that CloudFormation may not make."""
+        impossible = "Resources:\n  Baseline:\n    Type: AWS::SSM::PatchBaseline\n    Properties: {Name: none}\n\n"
         failed = self._deploy("rolled back", template=self._changed("Resources:\n", impossible))
         assert failed["status"] == "Failed", "it went well"
-        assert "Impossible (AWS::SQS::Queue) failed first" in failed["message"], failed["message"]
+        assert "Baseline (AWS::SSM::PatchBaseline) failed first" in failed["message"], failed["message"]
         assert self._stack(self.app)["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE", self._stack(self.app)["StackStatus"]
         return f'"{failed["message"]}"'
 
@@ -191,7 +191,8 @@ class DeployPipelineStory(Story):
             counts = [self.ways.get(way, []).count(state) or "" for way in shown]
             lines.append(f"{state:<30}" + "".join(f" {count:>9}" for count in counts))
         totals = [len(self.ways.get(way, [])) or "" for way in shown]
-        return "\n".join([*lines, f"{'state transitions':<30}" + "".join(f" {total:>9}" for total in totals)])
+        lines.append(f"{'state transitions':<30}" + "".join(f" {total:>9}" for total in totals))
+        return "how often each state was entered:\n\n" + "\n".join(lines)
 
     def _rejected(self, way: str, template: str, violation: str) -> str:
         before = self._snapshot()
@@ -207,7 +208,11 @@ class DeployPipelineStory(Story):
         return self.template.replace(old, new)
 
     def _deploy(
-        self, way: str, files: dict[str, str] | None = None, template: str | None = None, delete: list[str] | None = None
+        self,
+        way: str,
+        files: dict[str, str] | None = None,
+        template: str | None = None,
+        delete: list[str] | None = None,
     ) -> dict[str, Any]:
         """Push, and give how the deployment of that commit ended."""
         files = (files or {}) | ({TEMPLATE: template} if template else {})

@@ -31,7 +31,9 @@ def read_template(s3: Any, bucket: str, key: str, path: str) -> bytes:
             return _entry(archive, name)
     except ClientError as error:
         reason = error.response["Error"]
-        raise InvalidArtifactError(f"The source artifact cannot be read: {reason['Code']}: {reason['Message']}") from error
+        raise InvalidArtifactError(
+            f"The source artifact cannot be read: {reason['Code']}: {reason['Message']}"
+        ) from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise InvalidArtifactError(f"The source artifact is no usable zip file: {error}") from error
 

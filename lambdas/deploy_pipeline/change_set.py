@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from .errors import ChangeSetGoneError
-from .inspection import Policy, violation
+from .inspection import Policy, violations
 from .messages import fit
 from .stack import change_set_name
 
@@ -33,7 +33,10 @@ def creation_status(cloudformation: Any, change_set_id: str) -> dict[str, str]:
         return {"status": "pending", "reason": f"The change set is still {status}."}
     if status == "FAILED" and any(text in reason for text in NO_CHANGES):
         return {"status": "empty", "reason": reason}
-    return {"status": "failed", "reason": f"The change set is {status}, {found['ExecutionStatus']}: {reason or 'no reason given'}"}
+    return {
+        "status": "failed",
+        "reason": f"The change set is {status}, {found['ExecutionStatus']}: {reason or 'no reason given'}",
+    }
 
 
 def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Policy) -> dict[str, Any]:
@@ -47,8 +50,8 @@ def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Po
     """
     found = [
         unsafe
-        for path, change in changes(cloudformation, change_set_id)
-        if (unsafe := violation(path, change, policy)) is not None
+        for path, stack_changes in changes_by_stack(cloudformation, change_set_id)
+        for unsafe in violations(stack_changes, policy, path)
     ]
     listed, size = [], 0
     for unsafe in found:
@@ -58,7 +61,10 @@ def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Po
             break
         listed.append(record)
     plural = "change" if len(found) == 1 else "changes"
-    lines = [f"{len(found)} unsafe {plural} to {stack_name}, which is left as it was:", *(f"- {unsafe}" for unsafe in found)]
+    lines = [
+        f"{len(found)} unsafe {plural} to {stack_name}, which is left as it was:",
+        *(f"- {unsafe}" for unsafe in found),
+    ]
     return {
         "safe": not found,
         "count": len(found),
@@ -67,19 +73,24 @@ def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Po
     }
 
 
-def changes(cloudformation: Any, change_set_id: str, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every change on every page, and those of nested change sets, with the path of their stack."""
+def changes_by_stack(
+    cloudformation: Any, change_set_id: str, path: str = ""
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """All changes of the stack and of each stack nested in it, every page of them, with its path."""
+    found: list[dict[str, Any]] = []
     token = None
     while True:
         page = _page(cloudformation, change_set_id, token)
-        for change in page.get("Changes", []):
-            yield path, change
-            resource = change.get("ResourceChange") or {}
-            if resource.get("ChangeSetId"):
-                yield from changes(cloudformation, resource["ChangeSetId"], f"{path}{resource['LogicalResourceId']}/")
+        found += page.get("Changes", [])
         token = page.get("NextToken")
         if not token:
-            return
+            break
+    yield path, found
+    for change in found:
+        resource = change.get("ResourceChange") or {}
+        if resource.get("ChangeSetId"):
+            child = f"{path}{resource.get('LogicalResourceId', '?')}/"
+            yield from changes_by_stack(cloudformation, resource["ChangeSetId"], child)
 
 
 def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str) -> str:
@@ -104,7 +115,9 @@ def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str
 
 def _page(cloudformation: Any, change_set_id: str, token: str | None = None) -> dict[str, Any]:
     try:
-        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **({"NextToken": token} if token else {}))
+        page = cloudformation.describe_change_set(
+            ChangeSetName=change_set_id, **({"NextToken": token} if token else {})
+        )
     except ClientError as error:
         if error.response["Error"]["Code"] == "ChangeSetNotFound":
             raise ChangeSetGoneError("The change set was deleted by somebody else before it was executed.") from error

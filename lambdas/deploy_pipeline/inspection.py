@@ -1,11 +1,17 @@
 """Which changes of a change set may be carried out without anybody looking at them.
 
 Unsafe is whatever deletes or replaces a resource, or may: what is not known is unsafe.
+
+CloudFormation says "Conditional" of a resource that takes a create-only property from another
+resource that changes, such as a subscription whose endpoint is the ARN of a queue with a new
+timeout. As long as that other one is not replaced, its id and its ARN stay, and so does this one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+Resource = Mapping[str, Any]  # ``ResourceChange`` of CloudFormation's API
 
 KEEPING_ACTIONS = ("Add", "Modify", "Import", "SyncWithActual")
 # Of a resource: what is not a property of it never makes CloudFormation replace it.
@@ -40,23 +46,47 @@ class Violation:
         return f"{self.logical_id} ({self.type}), {self.action}: {self.why}"
 
 
-def violation(path: str, change: Mapping[str, Any], policy: Policy) -> Violation | None:
-    """Judge one ``Change`` of CloudFormation's DescribeChangeSet; None when it is safe.
+def violations(changes: Iterable[Mapping[str, Any]], policy: Policy, path: str = "") -> Iterator[Violation]:
+    """Judge all changes of one stack, each a ``Change`` of CloudFormation's DescribeChangeSet.
 
-    `path` is that of the nested stack, with a slash at its end, or empty.
+    `path` is that of a nested stack, with a slash at its end.
     """
-    resource = change.get("ResourceChange") or {}
-    logical_id = path + resource.get("LogicalResourceId", "?")
-    kind = resource.get("ResourceType", "?")
-    if kind in policy.exempt_types or logical_id in policy.exempt_logical_ids:
-        return None
-    why = f"{change.get('Type')} is no kind of change that is known"
-    if change.get("Type", "Resource") == "Resource":
-        why = _unsafe(resource, policy)
-    return Violation(logical_id, kind, resource.get("Action", "?"), why) if why else None
+    changes = list(changes)
+    kept = _kept([change.get("ResourceChange") or {} for change in changes])
+    for change in changes:
+        resource = change.get("ResourceChange") or {}
+        logical_id, kind = path + resource.get("LogicalResourceId", "?"), resource.get("ResourceType", "?")
+        if kind in policy.exempt_types or logical_id in policy.exempt_logical_ids:
+            continue
+        why = f"{change.get('Type')} is no kind of change that is known"
+        if change.get("Type", "Resource") == "Resource":
+            why = _unsafe(resource, policy, kept)
+        if why:
+            yield Violation(logical_id, kind, resource.get("Action", "?"), why)
 
 
-def _unsafe(resource: Mapping[str, Any], policy: Policy) -> str:
+def _kept(resources: list[Resource]) -> set[str]:
+    """Logical ids of the resources that are changed, and certainly not replaced."""
+    kept: set[str] = set()
+    while True:
+        more = {r.get("LogicalResourceId", "?") for r in resources if _stays(r, kept)} - kept
+        if not more:
+            return kept
+        kept |= more
+
+
+def _stays(resource: Resource, kept: set[str]) -> bool:
+    if resource.get("Action") != "Modify" or resource.get("PolicyAction", "Retain") != "Retain":
+        return False
+    details = resource.get("Details") or []
+    return resource.get("Replacement") == "False" or (
+        resource.get("Replacement") == "Conditional"
+        and bool(details)
+        and all(_never(detail) or _same_value(detail, kept) for detail in details)
+    )
+
+
+def _unsafe(resource: Resource, policy: Policy, kept: set[str]) -> str:
     """Why a change is not safe; empty when it is."""
     action = resource.get("Action", "?")
     if action == "Remove":
@@ -65,29 +95,25 @@ def _unsafe(resource: Mapping[str, Any], policy: Policy) -> str:
         return "what happens to it is known only when it happens"
     if action not in KEEPING_ACTIONS and action != "Dynamic":
         return f"{action} is no action that is known"
-    consequence = resource.get("PolicyAction") or "Retain"
-    if consequence != "Retain":
-        return f"{consequence} is what its deletion policies make of it"
     if action == "Modify" and resource.get("ResourceType") == NESTED and not resource.get("ChangeSetId"):
         return "a nested stack whose changes cannot be seen"
-    return _replaced(resource, policy)
+    why = _replaced(resource, policy, kept)
+    consequence = resource.get("PolicyAction") or "Retain"
+    if consequence != "Retain" and not why:
+        return f"{consequence} is what becomes of it"
+    return why
 
 
-def _replaced(resource: Mapping[str, Any], policy: Policy) -> str:
+def _replaced(resource: Resource, policy: Policy, kept: set[str]) -> str:
     replacement = resource.get("Replacement")
     if replacement == "False" or (replacement is None and resource.get("Action") != "Modify"):
         return ""
-    causes = _causes(resource)
-    if replacement == "True":
+    causes = _causes(resource, kept)
+    if replacement == "True" or any(map(_certain, resource.get("Details") or [])):
         return f"it is replaced{causes}"
     if replacement != "Conditional":
         return f"whether it is replaced is not known ({replacement})"
-    details = resource.get("Details") or []
-    if any(_certain(detail) for detail in details):
-        return f"it is replaced{causes}"
-    if policy.conditional or (details and all(map(_never, details))):
-        return ""
-    return f"it may be replaced{causes}"
+    return "" if policy.conditional or _stays(resource, kept) else f"it may be replaced{causes}"
 
 
 def _certain(detail: Mapping[str, Any]) -> bool:
@@ -102,8 +128,16 @@ def _never(detail: Mapping[str, Any]) -> bool:
     return recreation == "Never" or (recreation is None and target.get("Attribute") in BESIDE_PROPERTIES)
 
 
-def _causes(resource: Mapping[str, Any]) -> str:
+def _same_value(detail: Mapping[str, Any], kept: set[str]) -> bool:
+    """Whether the value is the id or the ARN of a resource that stays, and so stays itself."""
+    entity, _, attribute = str(detail.get("CausingEntity", "")).partition(".")
+    named = {"ResourceReference": "", "ResourceAttribute": "Arn"}.get(str(detail.get("ChangeSource")))
+    return detail.get("Evaluation") == "Dynamic" and attribute == named and entity in kept
+
+
+def _causes(resource: Resource, kept: set[str]) -> str:
     """Name what asks for the replacement."""
-    targets = [detail.get("Target") or {} for detail in resource.get("Details") or [] if not _never(detail)]
+    details = [d for d in resource.get("Details") or [] if not _never(d) and not _same_value(d, kept)]
+    targets = [detail.get("Target") or {} for detail in details]
     names = sorted({target.get("Name") or target.get("Attribute") or "?" for target in targets})
     return f" for {', '.join(names)}" if names else ""

@@ -29,7 +29,9 @@ def change_set_name(execution_name: str) -> str:
     return f"deploy-{re.sub('[^A-Za-z0-9]', '-', execution_name)}-{_digest(execution_name)}"
 
 
-def plan(s3: Any, cloudformation: Any, request: Request, *, execution_name: str, bucket: str, url: str) -> dict[str, Any]:
+def plan(
+    s3: Any, cloudformation: Any, request: Request, *, execution_name: str, bucket: str, url: str
+) -> dict[str, Any]:
     """Say what the state machine has to do, and put the template where CloudFormation reads it.
 
     `bucket` is for templates, and `url` its address.
@@ -45,7 +47,9 @@ def plan(s3: Any, cloudformation: Any, request: Request, *, execution_name: str,
     s3.put_object(Bucket=bucket, Key=key, Body=template)
     template_url = f"{url}/{key}"
     parameters = _parameters(cloudformation, template_url, request)
-    policy = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(request.policy).items()}
+    policy = {
+        name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(request.policy).items()
+    }
     return {
         "action": action,
         "stackName": request.stack_name,

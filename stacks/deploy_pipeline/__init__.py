@@ -95,7 +95,9 @@ class DeployPipeline(Stack):
             removal_policy=RemovalPolicy.DESTROY,
             auto_delete_objects=True,
         )
-        acknowledge(bucket, {"AwsSolutions-S1": "The history of the pipeline and of its executions says what was used."})
+        acknowledge(
+            bucket, {"AwsSolutions-S1": "The history of the pipeline and of its executions says what was used."}
+        )
         return bucket
 
     def _input(self) -> deployment.BucketDeployment:
@@ -140,7 +142,9 @@ class DeployPipeline(Stack):
                     resource = resource.replace(name, value)
                 resources.append(resource)
             role.add_to_policy(iam.PolicyStatement(actions=list(permission.actions), resources=resources))
-        acknowledge(role, {"AwsSolutions-IAM5": "The settings say what the app needs; its resources are named after its stack."})
+        acknowledge(
+            role, {"AwsSolutions-IAM5": "The settings say what the app needs; its resources are named after its stack."}
+        )
         return role
 
     def _function(
@@ -188,7 +192,9 @@ class DeployPipeline(Stack):
         self._allow(check_stack, ["s3:GetObject"], [self.artifacts.arn_for_objects("*")])
         self._allow(check_stack, ["s3:PutObject"], [self.inputs.arn_for_objects("templates/*")])
         self._allow(check_stack, ["kms:Decrypt", "kms:GenerateDataKey"], [self.key.key_arn])
-        self._allow(check_stack, ["cloudformation:DescribeStacks", "cloudformation:DescribeStackEvents"], self._stacks())
+        self._allow(
+            check_stack, ["cloudformation:DescribeStacks", "cloudformation:DescribeStackEvents"], self._stacks()
+        )
         # A template that is not yet a stack's has no ARN.
         self._allow(check_stack, ["cloudformation:GetTemplateSummary"], ["*"])
         self._allow(change_set, ["cloudformation:DescribeChangeSet"], self._stacks())
@@ -213,7 +219,14 @@ class DeployPipeline(Stack):
         )
         for name in functions.values():
             self._allow(state_machine, ["lambda:InvokeFunction"], [name.function_arn])
-        calls = ["CreateStack", "DeleteStack", "DescribeStacks", "CreateChangeSet", "ExecuteChangeSet", "DeleteChangeSet"]
+        calls = [
+            "CreateStack",
+            "DeleteStack",
+            "DescribeStacks",
+            "CreateChangeSet",
+            "ExecuteChangeSet",
+            "DeleteChangeSet",
+        ]
         self._allow(state_machine, [f"cloudformation:{call}" for call in calls], self._stacks())
         state_machine.add_to_role_policy(
             iam.PolicyStatement(
