@@ -2,9 +2,10 @@
 
 MiniStack runs the functions, with the account's own credentials. Here each function gets an
 access key of its own, known to STS as a session of its role, so that what it does can be told
-from what others do, and an exception is told by its class's name. The policies of the role are not evaluated: that a role may do what it
-needs, and no more, is for the template tests. What layers bring is found under /opt, and Node
-functions find the AWS SDK, as on Lambda (the part of it that package.json has).
+from what others do. An error has the name of its exception's class. The policies of the role
+are not evaluated: that a role may do what it needs, and no more, is for the template tests. What
+layers bring is found under /opt, and Node functions find the AWS SDK, as on Lambda (the part of
+it that package.json has).
 """
 
 import hashlib

@@ -12,6 +12,7 @@ retries, the data that logs and traces would show.
 
 import contextvars
 import json
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -187,8 +188,6 @@ def _sdk_call(others: Any) -> Any:
         service, action = resource.split(":")[-2:]
         if service != "cloudformation":
             return others(resource, data)
-        import os
-
         client = boto3.client(
             "cloudformation",
             endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
@@ -200,7 +199,7 @@ def _sdk_call(others: Any) -> Any:
         try:
             answer = client._make_api_call(action[0].upper() + action[1:], data)
         except ClientError as error:
-            raise _named(error, client) from error
+            raise named(error, client.meta.service_model) from error
         except BotoCoreError as error:
             raise stepfunctions._ExecutionError("CloudFormation.SdkClientException", str(error)) from error
         answer.pop("ResponseMetadata", None)
@@ -209,11 +208,11 @@ def _sdk_call(others: Any) -> Any:
     return call
 
 
-def _named(error: ClientError, client: Any) -> Exception:
-    """The SDK for Java has a class for each modeled error, and one for all others."""
+def named(error: ClientError, model: Any) -> Exception:
+    """Name an error as the SDK for Java does: modeled errors by their class, and all others by one."""
     reason = error.response["Error"]
     name = "CloudFormationException"
-    for shape in client.meta.service_model.error_shapes:
+    for shape in model.error_shapes:
         if reason["Code"] in (shape.metadata.get("error", {}).get("code"), shape.name):
             name = shape.name
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]

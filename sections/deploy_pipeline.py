@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from . import Section
 
 SAMPLE = "samples/deploy_pipeline"
+CONNECTION_ARN = r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+$"
 
 
 class Permission(Section):
@@ -65,12 +66,9 @@ class DeployPipelineSettings(Section):
     )
     app: str = Field(f"{SAMPLE}/app", description="Folder that the CodeCommit repository begins with.")
     branch: Annotated[str, Field(pattern=r"^[^\s~^:?*\[\\]+$")] = Field("main", description="Branch that is deployed.")
-    connection_arn: (
-        Annotated[
-            str, Field(pattern=r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+$")
-        ]
-        | None
-    ) = Field(None, description="Connection to GitHub and others; with source `codeconnections`.")
+    connection_arn: Annotated[str, Field(pattern=CONNECTION_ARN)] | None = Field(
+        None, description="Connection to GitHub and others; with source `codeconnections`."
+    )
     repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$")] | None = Field(
         None, description="Repository at the other end of the connection, such as `owner/app`."
     )

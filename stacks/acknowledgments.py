@@ -1,6 +1,6 @@
 """Answers to cdk-nag: a finding that stays, and why."""
 
-from aws_cdk import Acknowledgment, Validations
+from aws_cdk import Acknowledgment, Stack, Token, Validations, aws_s3 as s3
 from constructs import Construct
 
 
@@ -8,3 +8,33 @@ def acknowledge(construct: Construct, reasons: dict[str, str]) -> None:
     """Let findings at and below `construct` stay: rule, such as ``AwsSolutions-L1``, to reason."""
     for finding, reason in reasons.items():
         Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+
+
+def acknowledge_wildcards(construct: Construct, reasons: dict[str, str]) -> None:
+    """Let wildcards in policies at and below `construct` stay: ``Resource::...`` or ``Action::...`` to reason."""
+    acknowledge(construct, {f"AwsSolutions-IAM5[{finding}]": reason for finding, reason in reasons.items()})
+
+
+def acknowledge_bucket_deployment(stack: Stack, bucket: s3.Bucket) -> None:
+    """Let the function of aws-cdk-lib be that uploads to `bucket`; its permissions are not ours to choose."""
+    (function,) = (c for c in stack.node.children if c.node.id.startswith("Custom::CDKBucketDeployment"))
+    region, partition = (
+        ("<AWS::Region>", "<AWS::Partition>") if Token.is_unresolved(stack.region) else (stack.region, "aws")
+    )
+    own_bucket = stack.get_logical_id(bucket.node.default_child)
+    assets = f"cdk-hnb659fds-assets-<AWS::AccountId>-{region}"
+    logs_policy = "arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+    reasons = {
+        "AwsSolutions-L1": "Its runtime is aws-cdk-lib's choice.",
+        f"AwsSolutions-IAM4[Policy::{logs_policy}]": "aws-cdk-lib gives it the managed policy for logs.",
+    }
+    wildcards = {
+        f"Resource::arn:{partition}:s3:::{assets}/*": "It reads what it uploads from the CDK's assets.",
+        f"Resource::<{own_bucket}.Arn>/*": "It writes the files that are uploaded.",
+    }
+    for action in ("s3:GetBucket", "s3:GetObject", "s3:List", "s3:Abort", "s3:DeleteObject"):
+        wildcards[f"Action::{action}*"] = "Reads the assets and writes this one bucket."
+    for action in ("kms:GenerateDataKey", "kms:ReEncrypt"):
+        wildcards[f"Action::{action}*"] = "KMS names families of calls with a suffix; the resource is one key."
+    acknowledge(function, reasons)
+    acknowledge_wildcards(function, wildcards)

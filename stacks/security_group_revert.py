@@ -37,7 +37,7 @@ from constructs import Construct
 
 from sections.security_group_revert import ALL_EGRESS, ApprovedRule, SecurityGroupRevertSettings
 
-from .acknowledgments import acknowledge
+from .acknowledgments import acknowledge, acknowledge_wildcards
 from .code import code_of
 from .notices import alarm, notices_topic
 
@@ -209,7 +209,7 @@ class SecurityGroupRevert(Stack):
             f"Resource::{rules}": "EC2 asks for the rule as well as its group; rule ids are not known beforehand.",
             "Action::kms:GenerateDataKey*": "KMS names this family of calls with a suffix; the resource is one key.",
         }
-        acknowledge(role, {f"AwsSolutions-IAM5[{finding}]": reason for finding, reason in reasons.items()})
+        acknowledge_wildcards(role, reasons)
 
     def _ec2_arn(self, resource: str, name: str) -> str:
         return self.format_arn(

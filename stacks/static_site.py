@@ -32,7 +32,7 @@ from constructs import Construct
 
 from sections.static_site import StaticSiteSettings
 
-from .acknowledgments import acknowledge
+from .acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
 from .code import code_of
 
 WEB_RULES = ("AWSManagedRulesAmazonIpReputationList", "AWSManagedRulesCommonRuleSet")
@@ -273,24 +273,10 @@ class StaticSite(Stack):
             cache_control=[deployment.CacheControl.from_string(browsers)],
             memory_limit=512,
         )
-        self._acknowledge_deployment(bucket)
-
-    def _acknowledge_deployment(self, bucket: s3.Bucket) -> None:
-        """The function of aws-cdk-lib that uploads; its permissions are not ours to choose."""
+        acknowledge_bucket_deployment(self, bucket)
         (function,) = (c for c in self.node.children if c.node.id.startswith("Custom::CDKBucketDeployment"))
-        own_bucket = self.get_logical_id(bucket.node.default_child)
-        assets = f"cdk-hnb659fds-assets-<AWS::AccountId>-{self.region}"
-        logs_policy = "arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
-        reasons = {
-            "AwsSolutions-L1": "Its runtime is aws-cdk-lib's choice.",
-            f"AwsSolutions-IAM4[Policy::{logs_policy}]": "aws-cdk-lib gives it the managed policy for logs.",
-            "AwsSolutions-IAM5[Resource::*]": "CreateInvalidation on any distribution, as aws-cdk-lib grants it.",
-            f"AwsSolutions-IAM5[Resource::arn:aws:s3:::{assets}/*]": "It reads the site from the CDK's assets.",
-            f"AwsSolutions-IAM5[Resource::<{own_bucket}.Arn>/*]": "It writes the files of the site.",
-        }
-        for action in ("GetBucket", "GetObject", "List", "Abort", "DeleteObject"):
-            reasons[f"AwsSolutions-IAM5[Action::s3:{action}*]"] = "Reads the assets and writes this one bucket."
-        acknowledge(function, reasons)
+        invalidations = "CreateInvalidation on any distribution, as aws-cdk-lib grants it."
+        acknowledge_wildcards(function, {"Resource::*": invalidations})
 
     def _outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         name = self.settings.domain_name or distribution.distribution_domain_name

@@ -89,6 +89,17 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
 
 # Every option that adds resources or permissions.
 EVERYTHING: dict[str, Any] = {
+    "deploy_pipeline:source": "s3",
+    "deploy_pipeline:email": "ops@example.com",
+    "deploy_pipeline:permissions": [
+        {
+            "actions": ["dynamodb:*", "ssm:GetParameter"],
+            "resources": [
+                "arn:{partition}:dynamodb:{region}:{account}:table/{stack}-*",
+                "arn:{partition}:ssm:{region}:{account}:parameter/app",
+            ],
+        }
+    ],
     "static_site:domain_name": "www.example.com",
     "static_site:hosted_zone_id": "Z0123456789ABCDEFGHIJ",
     "static_site:hosted_zone_name": "example.com",

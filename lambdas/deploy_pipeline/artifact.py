@@ -31,9 +31,8 @@ def read_template(s3: Any, bucket: str, key: str, path: str) -> bytes:
             return _entry(archive, name)
     except ClientError as error:
         reason = error.response["Error"]
-        raise InvalidArtifactError(
-            f"The source artifact cannot be read: {reason['Code']}: {reason['Message']}"
-        ) from error
+        said = f"{reason['Code']}: {reason['Message']}"
+        raise InvalidArtifactError(f"The source artifact cannot be read: {said}") from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise InvalidArtifactError(f"The source artifact is no usable zip file: {error}") from error
 
@@ -63,7 +62,8 @@ class _Pieces(io.RawIOBase):
     """An object in S3 as a file that can be read from anywhere."""
 
     def __init__(self, s3: Any, bucket: str, key: str, size: int) -> None:
-        self._get = lambda first, last: s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={first}-{last}")
+        self._s3 = s3
+        self._object = {"Bucket": bucket, "Key": key}
         self._size = size
         self._position = 0
         self._fetched = 0
@@ -86,7 +86,8 @@ class _Pieces(io.RawIOBase):
         self._fetched += wanted
         if self._fetched > LARGEST_DIRECTORY + 2 * LARGEST_TEMPLATE:
             raise InvalidArtifactError("The source artifact has too many files.")
-        data = self._get(self._position, self._position + wanted - 1)["Body"].read()
+        piece = f"bytes={self._position}-{self._position + wanted - 1}"
+        data = self._s3.get_object(**self._object, Range=piece)["Body"].read()
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)

@@ -33,10 +33,8 @@ def creation_status(cloudformation: Any, change_set_id: str) -> dict[str, str]:
         return {"status": "pending", "reason": f"The change set is still {status}."}
     if status == "FAILED" and any(text in reason for text in NO_CHANGES):
         return {"status": "empty", "reason": reason}
-    return {
-        "status": "failed",
-        "reason": f"The change set is {status}, {found['ExecutionStatus']}: {reason or 'no reason given'}",
-    }
+    said = f"The change set is {status}, {found['ExecutionStatus']}: {reason or 'no reason given'}"
+    return {"status": "failed", "reason": said}
 
 
 def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Policy) -> dict[str, Any]:
@@ -61,15 +59,12 @@ def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Po
             break
         listed.append(record)
     plural = "change" if len(found) == 1 else "changes"
-    lines = [
-        f"{len(found)} unsafe {plural} to {stack_name}, which is left as it was:",
-        *(f"- {unsafe}" for unsafe in found),
-    ]
+    count = f"{len(found)} unsafe {plural} to {stack_name}, which is left as it was:"
     return {
         "safe": not found,
         "count": len(found),
         "violations": listed,
-        "cause": fit("\n".join(lines), LARGEST_CAUSE) if found else "",
+        "cause": fit("\n".join([count, *(f"- {unsafe}" for unsafe in found)]), LARGEST_CAUSE) if found else "",
     }
 
 
@@ -114,10 +109,9 @@ def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str
 
 
 def _page(cloudformation: Any, change_set_id: str, token: str | None = None) -> dict[str, Any]:
+    following = {"NextToken": token} if token else {}
     try:
-        page = cloudformation.describe_change_set(
-            ChangeSetName=change_set_id, **({"NextToken": token} if token else {})
-        )
+        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **following)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ChangeSetNotFound":
             raise ChangeSetGoneError("The change set was deleted by somebody else before it was executed.") from error

@@ -9,7 +9,7 @@ timeout. As long as that other one is not replaced, its id and its ARN stay, and
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 Resource = Mapping[str, Any]  # ``ResourceChange`` of CloudFormation's API
 
@@ -31,6 +31,21 @@ class Policy:
     exempt_logical_ids: frozenset[str] = frozenset()
     conditional: bool = False
     dynamic: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the policy as the state machine carries it."""
+        return {
+            "exempt_types": sorted(self.exempt_types),
+            "exempt_logical_ids": sorted(self.exempt_logical_ids),
+            "conditional": self.conditional,
+            "dynamic": self.dynamic,
+        }
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """Read what `as_json` gave."""
+        types, ids = frozenset(given["exempt_types"]), frozenset(given["exempt_logical_ids"])
+        return cls(types, ids, given["conditional"], given["dynamic"])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from dataclasses import asdict
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -47,9 +46,6 @@ def plan(
     s3.put_object(Bucket=bucket, Key=key, Body=template)
     template_url = f"{url}/{key}"
     parameters = _parameters(cloudformation, template_url, request)
-    policy = {
-        name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(request.policy).items()
-    }
     return {
         "action": action,
         "stackName": request.stack_name,
@@ -61,7 +57,7 @@ def plan(
         "parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         "tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
         "capabilities": list(request.capabilities),
-        "policy": policy,
+        "policy": request.policy.as_json(),
         "beside": request.beside,
     }
 
@@ -93,7 +89,8 @@ def _action(cloudformation: Any, stack: dict[str, Any] | None, request: Request)
             raise StackNotReadyError(f"{name} is ROLLBACK_COMPLETE and policy.recreate is never: delete it by hand.")
         if request.recreate == "never_worked" and _has_worked(cloudformation, stack):
             raise StackNotReadyError(
-                f"{name} is ROLLBACK_COMPLETE and has worked before: delete it by hand, or set policy.recreate to always."
+                f"{name} is ROLLBACK_COMPLETE and has worked before:"
+                " delete it by hand, or set policy.recreate to always."
             )
         return "recreate", "CREATE"
     if status.endswith("_IN_PROGRESS"):

@@ -40,8 +40,7 @@ def change_set(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Say whether a change set is there yet or, with a `policy`, what is unsafe in it."""
     if "policy" not in event:
         return dict(creation_status(CLOUDFORMATION, event["changeSetId"]))
-    given = event["policy"]
-    policy = Policy(**{name: frozenset(value) if isinstance(value, list) else value for name, value in given.items()})
+    policy = Policy.from_json(event["policy"])
     return inspect(CLOUDFORMATION, event["changeSetId"], event["stackName"], policy)
 
 

@@ -34,10 +34,7 @@ class Trigger:
         job_id, data = job["id"], job["data"]
         try:
             token = data.get("continuationToken")
-            if token:
-                result = self._look(token)
-            else:
-                result = {"continuationToken": self._start(job_id, data)}
+            result = self._look(token) if token else {"continuationToken": self._start(job_id, data)}
         except Exception as error:  # whatever it is
             self._fail(job_id, f"The state machine could not be asked: {_said(error)}")
             return

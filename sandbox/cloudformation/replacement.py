@@ -41,7 +41,8 @@ def differences(old: Resources, new: Resources, raw: Resources) -> dict[str, dic
 def schema(kind: str) -> dict[str, Any]:
     """The schema of a resource type; empty when there is none."""
     spec = importlib.util.find_spec("cfnlint")
-    assert spec and spec.origin
+    assert spec
+    assert spec.origin
     schemas = Path(spec.origin).parent / "data" / "schemas"
     name = json.loads((schemas / "providers" / "us-east-1.json").read_text()).get(kind)
     found: dict[str, Any] = json.loads((schemas / "resources" / f"{name}.json").read_text()) if name else {}

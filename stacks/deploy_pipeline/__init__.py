@@ -5,7 +5,8 @@
                               +--- asked again until it is over --+
 
 The pipeline knows nothing of the state machine, and anybody can start the state machine. Idea:
-"Building a Continuous Delivery Pipeline with AWS CodePipeline and AWS Step Functions", AWS DevOps Blog, 2017.
+"Building a Continuous Delivery Pipeline with AWS CodePipeline and AWS Step Functions", AWS
+DevOps Blog, 2017.
 """
 
 import json
@@ -18,13 +19,10 @@ from aws_cdk import (
     Duration,
     RemovalPolicy,
     Stack,
-    aws_events as events,
-    aws_events_targets as targets,
     aws_iam as iam,
     aws_kms as kms,
     aws_lambda as lambda_,
     aws_lambda_destinations as destinations,
-    aws_logs as logs,
     aws_s3 as s3,
     aws_s3_deployment as deployment,
     aws_sns as sns,
@@ -35,13 +33,14 @@ from constructs import Construct
 
 from sections.deploy_pipeline import DeployPipelineSettings
 
-from ..acknowledgments import acknowledge
+from ..acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
 from ..code import code_of
 from ..notices import alarm, notices_topic
-from . import machine
+from .deployer import Deployer
+from .functions import allow, make_function
 from .pipeline import Delivery
 
-INPUT_KEY = "input/state_machine_input.json"
+INPUT_KEY = "state_machine_input.json"
 
 
 class DeployPipeline(Stack):
@@ -59,35 +58,44 @@ class DeployPipeline(Stack):
             removal_policy=RemovalPolicy.DESTROY,
         )
         month = Duration.days(30)
-        self.artifacts = self._bucket("Artifacts", self.key, s3.LifecycleRule(expiration=month))
+        artifacts = self._bucket("Artifacts", s3.LifecycleRule(expiration=month))
         # Apart from the artifacts, for the pipeline has no business with what it is steered by.
-        self.inputs = self._bucket("Inputs", self.key, s3.LifecycleRule(prefix="templates/", expiration=month))
+        self.inputs = self._bucket("Inputs", s3.LifecycleRule(prefix="templates/", expiration=month))
         self.dead_letters = self._dead_letters()
-        service_role = self._service_role()
+        self.service_role = self._service_role()
         with code_of("deploy_pipeline") as code:
-            state_machine = self._state_machine(service_role, self._tasks(code))
-            trigger = self._trigger(code, state_machine)
-            self._cleaner(code, state_machine)
-        delivery = Delivery(
+            deployer = Deployer(
+                self,
+                "Deployer",
+                code=code,
+                stack_name=settings.stack_name,
+                artifacts=artifacts,
+                inputs=self.inputs,
+                key=self.key,
+                service_role=self.service_role,
+                dead_letters=self.dead_letters,
+            )
+            self.state_machine = deployer.state_machine
+            self.trigger = self._trigger(code)
+        self.delivery = Delivery(
             self,
             "Delivery",
             settings=settings,
-            artifacts=self.artifacts,
-            trigger=trigger,
+            artifacts=artifacts,
+            trigger=self.trigger,
             user_parameters={"s3Bucket": self.inputs.bucket_name, "stateMachineFile": INPUT_KEY},
         )
-        delivery.node.add_dependency(self._input())
-        topic = notices_topic(self, "Deployments", settings.email)
-        self._alarms(topic, state_machine, trigger)
-        self._outputs(topic, state_machine, trigger, service_role, delivery)
+        self.delivery.node.add_dependency(self._input())
+        acknowledge_bucket_deployment(self, self.inputs)
+        self._outputs(self._alarms().topic_arn)
 
-    def _bucket(self, name: str, key: kms.Key, *rules: s3.LifecycleRule) -> s3.Bucket:
+    def _bucket(self, name: str, *rules: s3.LifecycleRule) -> s3.Bucket:
         bucket = s3.Bucket(
             self,
             name,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.KMS,
-            encryption_key=key,
+            encryption_key=self.key,
             bucket_key_enabled=True,
             enforce_ssl=True,
             versioned=True,
@@ -95,9 +103,7 @@ class DeployPipeline(Stack):
             removal_policy=RemovalPolicy.DESTROY,
             auto_delete_objects=True,
         )
-        acknowledge(
-            bucket, {"AwsSolutions-S1": "The history of the pipeline and of its executions says what was used."}
-        )
+        acknowledge(bucket, {"AwsSolutions-S1": "The histories of pipeline and executions say what was used."})
         return bucket
 
     def _input(self) -> deployment.BucketDeployment:
@@ -122,175 +128,68 @@ class DeployPipeline(Stack):
         return queue
 
     def _service_role(self) -> iam.Role:
-        """CloudFormation makes the app under this role; nothing else may take it."""
+        """CloudFormation makes the app under this role."""
         role = iam.Role(
             self,
             "ServiceRole",
             assumed_by=iam.ServicePrincipal("cloudformation.amazonaws.com"),
             description="CloudFormation makes the app of the deployment pipeline with it",
         )
-        names = {
-            "{partition}": self.partition,
-            "{region}": self.region,
-            "{account}": self.account,
-            "{stack}": self.settings.stack_name,
-        }
+        reason = "The settings say what the app needs; CloudFormation chooses the ends of its resources' names."
         for permission in self.settings.permissions:
-            resources = []
-            for resource in permission.resources:
-                for name, value in names.items():
-                    resource = resource.replace(name, value)
-                resources.append(resource)
+            resources = [self._filled(arn, self.partition, self.region, self.account) for arn in permission.resources]
             role.add_to_policy(iam.PolicyStatement(actions=list(permission.actions), resources=resources))
-        acknowledge(
-            role, {"AwsSolutions-IAM5": "The settings say what the app needs; its resources are named after its stack."}
-        )
+            named = [
+                self._filled(arn, "<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>")
+                for arn in permission.resources
+            ]
+            acknowledge_wildcards(role, {f"Resource::{arn}": reason for arn in named if "*" in arn})
+            acknowledge_wildcards(role, {f"Action::{action}": reason for action in permission.actions if "*" in action})
         return role
 
-    def _function(
-        self, name: str, code: lambda_.AssetCode, handler: str, description: str, **options: Any
-    ) -> lambda_.Function:
-        """A function with a role and a log of its own."""
-        log_group = logs.LogGroup(
-            self, f"{name}Log", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
-        )
-        role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log_group.grant_write(role)
-        return lambda_.Function(
+    def _filled(self, arn: str, partition: str, region: str, account: str) -> str:
+        names = {"partition": partition, "region": region, "account": account, "stack": self.settings.stack_name}
+        for name, value in names.items():
+            arn = arn.replace(f"{{{name}}}", value)
+        return arn
+
+    def _trigger(self, code: lambda_.AssetCode) -> lambda_.Function:
+        trigger = make_function(
             self,
-            name,
-            description=description,
-            runtime=lambda_.Runtime.PYTHON_3_14,
-            architecture=lambda_.Architecture.ARM_64,
-            handler=f"deploy_pipeline.{handler}",
-            code=code,
-            role=role,
-            memory_size=512,
-            timeout=Duration.minutes(2),
-            log_group=log_group,
-            **options,
-        )
-
-    def _tasks(self, code: lambda_.AssetCode) -> dict[str, lambda_.Function]:
-        """The functions of the state machine, by their names in its definition. None may change a stack."""
-        check_stack = self._function(
-            "CheckStack",
-            code,
-            "task_handler.check_stack",
-            "Checks the input and the stack, and takes the template out of the artifact",
-            environment={
-                "BUCKET": self.inputs.bucket_name,
-                "BUCKET_URL": f"https://{self.inputs.bucket_regional_domain_name}",
-            },
-        )
-        change_set = self._function(
-            "ChangeSet", code, "task_handler.change_set", "Looks for changes that delete or replace something"
-        )
-        first_failure = self._function(
-            "FirstFailure", code, "task_handler.first_failure", "Finds the resource that made a stack fail"
-        )
-        self._allow(check_stack, ["s3:GetObject"], [self.artifacts.arn_for_objects("*")])
-        self._allow(check_stack, ["s3:PutObject"], [self.inputs.arn_for_objects("templates/*")])
-        self._allow(check_stack, ["kms:Decrypt", "kms:GenerateDataKey"], [self.key.key_arn])
-        self._allow(
-            check_stack, ["cloudformation:DescribeStacks", "cloudformation:DescribeStackEvents"], self._stacks()
-        )
-        # A template that is not yet a stack's has no ARN.
-        self._allow(check_stack, ["cloudformation:GetTemplateSummary"], ["*"])
-        self._allow(change_set, ["cloudformation:DescribeChangeSet"], self._stacks())
-        self._allow(first_failure, ["cloudformation:DescribeStackEvents"], self._stacks())
-        return {"CheckStack": check_stack, "ChangeSet": change_set, "FirstFailure": first_failure}
-
-    def _state_machine(self, service_role: iam.Role, functions: dict[str, lambda_.Function]) -> sfn.StateMachine:
-        """It may take the service role to CloudFormation, and no other."""
-        log_group = logs.LogGroup(
-            self, "Log", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
-        )
-        substitutions = {name: function.function_arn for name, function in functions.items()}
-        state_machine = sfn.StateMachine(
-            self,
-            "StateMachine",
-            comment="Creates a stack, or updates it when nothing is deleted or replaced",
-            definition_body=sfn.DefinitionBody.from_string(json.dumps(machine.definition())),
-            definition_substitutions=substitutions | {"ServiceRole": service_role.role_arn},
-            tracing_enabled=True,
-            # Parameters of the app may be secret, so the data of executions stays out of the log.
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
-        )
-        for name in functions.values():
-            self._allow(state_machine, ["lambda:InvokeFunction"], [name.function_arn])
-        calls = [
-            "CreateStack",
-            "DeleteStack",
-            "DescribeStacks",
-            "CreateChangeSet",
-            "ExecuteChangeSet",
-            "DeleteChangeSet",
-        ]
-        self._allow(state_machine, [f"cloudformation:{call}" for call in calls], self._stacks())
-        state_machine.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["iam:PassRole"],
-                resources=[service_role.role_arn],
-                conditions={"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
-            )
-        )
-        # CloudFormation reads the template as whoever asks for the stack.
-        self._allow(state_machine, ["s3:GetObject"], [self.inputs.arn_for_objects("templates/*")])
-        self._allow(state_machine, ["kms:Decrypt"], [self.key.key_arn])
-        return state_machine
-
-    def _trigger(self, code: lambda_.AssetCode, state_machine: sfn.StateMachine) -> lambda_.Function:
-        trigger = self._function(
             "Trigger",
             code,
-            "trigger_handler.handler",
-            "Starts the state machine for a job of the pipeline, and tells how it ended",
-            environment={"STATE_MACHINE_ARN": state_machine.state_machine_arn},
+            handler="trigger_handler.handler",
+            description="Starts the state machine for a job of the pipeline, and tells how it ended",
+            environment={"STATE_MACHINE_ARN": self.state_machine.state_machine_arn},
             retry_attempts=2,
             on_failure=destinations.SqsDestination(self.dead_letters),
         )
-        self._allow(trigger, ["states:StartExecution"], [state_machine.state_machine_arn])
-        self._allow(trigger, ["states:DescribeExecution"], [self._executions(state_machine)])
-        self._allow(trigger, ["s3:GetObject"], [self.inputs.arn_for_objects("input/*")])
-        self._allow(trigger, ["kms:Decrypt"], [self.key.key_arn])
-        # Jobs have no ARN: these two calls have no resource-level permissions.
-        self._allow(trigger, ["codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult"], ["*"])
+        executions = self.format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{self.state_machine.state_machine_name}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        machine_id = self.get_logical_id(self.state_machine.node.default_child)
+        prefix = "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution"
+        every_execution = {f"{prefix}:<{machine_id}.Name>:*": "An execution is named after its job."}
+        allow(trigger, ["states:StartExecution"], self.state_machine.state_machine_arn)
+        allow(trigger, ["states:DescribeExecution"], executions, wildcards=every_execution)
+        allow(trigger, ["s3:GetObject"], self.inputs.arn_for_objects(INPUT_KEY))
+        allow(trigger, ["kms:Decrypt"], self.key.key_arn)
+        results = ["codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult"]
+        allow(trigger, results, "*", wildcards={"*": "Jobs have no ARN: no resource-level permissions."})
         return trigger
 
-    def _cleaner(self, code: lambda_.AssetCode, state_machine: sfn.StateMachine) -> None:
-        """No change set is left of an execution that was aborted, or that took too long."""
-        cleaner = self._function(
-            "CleanUp",
-            code,
-            "task_handler.clean_up",
-            "Deletes the change set of an execution that ended before it could",
-            retry_attempts=2,
-            on_failure=destinations.SqsDestination(self.dead_letters),
-        )
-        self._allow(cleaner, ["cloudformation:DescribeChangeSet", "cloudformation:DeleteChangeSet"], self._stacks())
-        events.Rule(
-            self,
-            "Ended",
-            description="Executions that did not end well",
-            event_pattern=events.EventPattern(
-                source=["aws.states"],
-                detail_type=["Step Functions Execution Status Change"],
-                detail={
-                    "stateMachineArn": [state_machine.state_machine_arn],
-                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
-                },
-            ),
-            targets=[targets.LambdaFunction(cleaner, dead_letter_queue=self.dead_letters, retry_attempts=3)],
-        )
-
-    def _alarms(self, topic: sns.Topic, state_machine: sfn.StateMachine, trigger: lambda_.Function) -> None:
+    def _alarms(self) -> sns.Topic:
+        topic = notices_topic(self, "Deployments", self.settings.email)
         period = Duration.minutes(5)
+        machine: sfn.StateMachine = self.state_machine
         alarms = {
-            "Failed": (state_machine.metric_failed(period=period), "A deployment failed or was refused"),
-            "TimedOut": (state_machine.metric_timed_out(period=period), "A deployment took too long"),
-            "Aborted": (state_machine.metric_aborted(period=period), "A deployment was stopped by hand"),
-            "TriggerErrors": (trigger.metric_errors(period=period), "A job of the pipeline could not be handled"),
+            "Failed": (machine.metric_failed(period=period), "A deployment failed or was refused"),
+            "TimedOut": (machine.metric_timed_out(period=period), "A deployment took too long"),
+            "Aborted": (machine.metric_aborted(period=period), "A deployment was stopped by hand"),
+            "TriggerErrors": (self.trigger.metric_errors(period=period), "A job of the pipeline could not be handled"),
             "DeadLetters": (
                 self.dead_letters.metric_approximate_number_of_messages_visible(period=period),
                 "Events could not be handled; they are kept in the dead-letter queue",
@@ -298,46 +197,20 @@ class DeployPipeline(Stack):
         }
         for name, (metric, description) in alarms.items():
             alarm(topic, name, metric, description)
+        return topic
 
-    def _outputs(
-        self,
-        topic: sns.Topic,
-        state_machine: sfn.StateMachine,
-        trigger: lambda_.Function,
-        service_role: iam.Role,
-        delivery: Delivery,
-    ) -> None:
+    def _outputs(self, topic_arn: str) -> None:
         outputs = {
-            "PipelineName": (delivery.pipeline.pipeline_name, "The pipeline"),
-            "StateMachineArn": (state_machine.state_machine_arn, "The state machine, for starting it by hand"),
-            "TriggerName": (trigger.function_name, "The function that the pipeline invokes"),
+            "PipelineName": (self.delivery.pipeline.pipeline_name, "The pipeline"),
+            "StateMachineArn": (self.state_machine.state_machine_arn, "The state machine, for starting it by hand"),
+            "TriggerName": (self.trigger.function_name, "The function that the pipeline invokes"),
             "InputBucketName": (self.inputs.bucket_name, "The state machine's input, and templates"),
             "InputKey": (INPUT_KEY, "The state machine's input in that bucket"),
-            "ServiceRoleArn": (service_role.role_arn, "CloudFormation makes the app with this role"),
+            "ServiceRoleArn": (self.service_role.role_arn, "CloudFormation makes the app with this role"),
             "AppStackName": (self.settings.stack_name, "The stack that is deployed"),
-            "TopicArn": (topic.topic_arn, "Alarms"),
+            "TopicArn": (topic_arn, "Alarms"),
             "DeadLetterQueueUrl": (self.dead_letters.queue_url, "Events that could not be handled"),
-            **delivery.outputs,
+            **self.delivery.outputs,
         }
         for name, (value, description) in outputs.items():
             CfnOutput(self, name, value=value, description=description)
-
-    def _stacks(self) -> list[str]:
-        """The app's stack, those made beside it, and those nested in them."""
-        name = self.settings.stack_name
-        return [
-            self.format_arn(service="cloudformation", resource="stack", resource_name=f"{pattern}/*")
-            for pattern in (name, f"{name}-*")
-        ]
-
-    def _executions(self, state_machine: sfn.StateMachine) -> str:
-        return self.format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{state_machine.state_machine_name}:*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
-
-    @staticmethod
-    def _allow(grantee: iam.IGrantable, actions: list[str], resources: list[str]) -> None:
-        grantee.grant_principal.add_to_principal_policy(iam.PolicyStatement(actions=actions, resources=resources))

@@ -18,7 +18,7 @@ from constructs import Construct
 
 from sections.deploy_pipeline import DeployPipelineSettings
 
-from ..acknowledgments import acknowledge
+from ..acknowledgments import acknowledge, acknowledge_wildcards
 
 
 class Delivery(Construct):
@@ -35,7 +35,7 @@ class Delivery(Construct):
         user_parameters: dict[str, Any],
     ) -> None:
         super().__init__(scope, construct_id)
-        self.settings = settings
+        self.settings, self.trigger = settings, trigger
         self.outputs: dict[str, tuple[str, str]] = {}  # name: value, description
         app = codepipeline.Artifact("App")
         self.pipeline = codepipeline.Pipeline(
@@ -56,6 +56,7 @@ class Delivery(Construct):
                 ),
             ],
         )
+        self._acknowledge_grants(artifacts)
         if settings.source == "s3":
             self._start_on_upload()
 
@@ -129,3 +130,16 @@ class Delivery(Construct):
             ),
             targets=[targets.CodePipeline(self.pipeline)],
         )
+
+    def _acknowledge_grants(self, artifacts: s3.Bucket) -> None:
+        """What aws-cdk-lib grants to the roles of the pipeline and of its actions."""
+        stack = Stack.of(self)
+        reason = "aws-cdk-lib's grants to the pipeline: its artifacts, their key, its source, its function."
+        buckets = [artifacts, *([self.source_bucket] if self.settings.source == "s3" else [])]
+        wildcards = [f"Resource::<{stack.get_logical_id(bucket.node.default_child)}.Arn>/*" for bucket in buckets]
+        for action in ("s3:Abort", "s3:DeleteObject", "s3:GetBucket", "s3:GetObject", "s3:List"):
+            wildcards.append(f"Action::{action}*")
+        wildcards += ["Action::kms:GenerateDataKey*", "Action::kms:ReEncrypt*"]
+        wildcards.append(f"Resource::<{stack.get_logical_id(self.trigger.node.default_child)}.Arn>:*")
+        wildcards.append("Resource::*")  # ListFunctions
+        acknowledge_wildcards(self.pipeline, dict.fromkeys(wildcards, reason))

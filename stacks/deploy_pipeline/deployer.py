@@ -1,0 +1,163 @@
+"""What deploys: the state machine, its functions, and what tidies up after it."""
+
+import json
+from typing import Any
+
+from aws_cdk import (
+    RemovalPolicy,
+    Stack,
+    aws_events as events,
+    aws_events_targets as targets,
+    aws_iam as iam,
+    aws_kms as kms,
+    aws_lambda as lambda_,
+    aws_lambda_destinations as destinations,
+    aws_logs as logs,
+    aws_s3 as s3,
+    aws_sqs as sqs,
+    aws_stepfunctions as sfn,
+)
+from constructs import Construct
+
+from ..acknowledgments import acknowledge_wildcards
+from . import machine
+from .functions import allow, make_function
+
+TEMPLATES = "templates/*"
+
+
+class Deployer(Construct):
+    """Deploys to the stack `stack_name`, those made beside it, and those nested in them.
+
+    It reads `artifacts`, and puts templates into `inputs`, where CloudFormation reads them.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        code: lambda_.AssetCode,
+        stack_name: str,
+        artifacts: s3.Bucket,
+        inputs: s3.Bucket,
+        key: kms.Key,
+        service_role: iam.Role,
+        dead_letters: sqs.Queue,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.code, self.artifacts, self.inputs, self.key = code, artifacts, inputs, key
+        self.service_role, self.dead_letters = service_role, dead_letters
+        self.names = [f"{stack_name}/*", f"{stack_name}-*/*"]
+        self.state_machine = self._state_machine(
+            {
+                "CheckStack": self._check_stack(),
+                "ChangeSet": self._reader("ChangeSet", "change_set", "Looks for changes that delete or replace"),
+                "FirstFailure": self._reader("FirstFailure", "first_failure", "Finds what made a stack fail"),
+            }
+        )
+        self._clean_up()
+
+    def _check_stack(self) -> lambda_.Function:
+        function = make_function(
+            self,
+            "CheckStack",
+            self.code,
+            handler="task_handler.check_stack",
+            description="Checks the input and the stack, and takes the template out of the artifact",
+            environment={
+                "BUCKET": self.inputs.bucket_name,
+                "BUCKET_URL": f"https://{self.inputs.bucket_regional_domain_name}",
+            },
+        )
+        every_object = {f"<{_id(self.artifacts)}.Arn>/*": "CodePipeline chooses the names of artifacts."}
+        allow(function, ["s3:GetObject"], self.artifacts.arn_for_objects("*"), wildcards=every_object)
+        self._allow_templates(function, ["s3:GetObject", "s3:PutObject"])
+        allow(function, ["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
+        self._allow_stacks(function, ["DescribeStacks", "DescribeStackEvents"])
+        no_stack = "A template that is not yet a stack's has no ARN."
+        allow(function, ["cloudformation:GetTemplateSummary"], "*", wildcards={"*": no_stack})
+        return function
+
+    def _reader(self, name: str, handler: str, description: str) -> lambda_.Function:
+        function = make_function(self, name, self.code, handler=f"task_handler.{handler}", description=description)
+        reads = {"ChangeSet": "DescribeChangeSet", "FirstFailure": "DescribeStackEvents"}
+        self._allow_stacks(function, [reads[name]])
+        return function
+
+    def _state_machine(self, functions: dict[str, lambda_.Function]) -> sfn.StateMachine:
+        """It may take the service role to CloudFormation, and no other."""
+        log_group = logs.LogGroup(
+            self, "Log", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
+        )
+        arns = {name: function.function_arn for name, function in functions.items()}
+        state_machine = sfn.StateMachine(
+            self,
+            "StateMachine",
+            comment="Creates a stack, or updates it when nothing is deleted or replaced",
+            definition_body=sfn.DefinitionBody.from_string(json.dumps(machine.definition())),
+            definition_substitutions=arns | {"ServiceRole": self.service_role.role_arn},
+            tracing_enabled=True,
+            # Parameters of the app may be secret, so the data of executions stays out of the log.
+            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
+        )
+        allow(state_machine, ["lambda:InvokeFunction"], *arns.values())
+        calls = [f"{verb}{noun}" for noun in ("Stack", "ChangeSet") for verb in ("Create", "Delete")]
+        self._allow_stacks(state_machine, [*calls, "DescribeStacks", "ExecuteChangeSet"])
+        state_machine.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["iam:PassRole"],
+                resources=[self.service_role.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
+            )
+        )
+        # CloudFormation reads the template as whoever asks for the stack.
+        self._allow_templates(state_machine, ["s3:GetObject"])
+        allow(state_machine, ["kms:Decrypt"], self.key.key_arn)
+        no_arn = "X-Ray and the delivery of logs have no resource-level permissions."
+        acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
+        return state_machine
+
+    def _clean_up(self) -> None:
+        """No change set is left of an execution that was aborted, or that took too long."""
+        function = make_function(
+            self,
+            "CleanUp",
+            self.code,
+            handler="task_handler.clean_up",
+            description="Deletes the change set of an execution that ended before it could",
+            retry_attempts=2,
+            on_failure=destinations.SqsDestination(self.dead_letters),
+        )
+        self._allow_stacks(function, ["DescribeChangeSet", "DeleteChangeSet"])
+        events.Rule(
+            self,
+            "Ended",
+            description="Executions that did not end well",
+            event_pattern=events.EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                detail={
+                    "stateMachineArn": [self.state_machine.state_machine_arn],
+                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+                },
+            ),
+            targets=[targets.LambdaFunction(function, dead_letter_queue=self.dead_letters, retry_attempts=3)],
+        )
+
+    def _allow_stacks(self, grantee: Any, calls: list[str]) -> None:
+        stack = Stack.of(self)
+        arns = [stack.format_arn(service="cloudformation", resource="stack", resource_name=name) for name in self.names]
+        prefix = "arn:<AWS::Partition>:cloudformation:<AWS::Region>:<AWS::AccountId>:stack"
+        reason = "CloudFormation puts an id after the name of a stack; those beside it and nested in it begin with it."
+        wildcards = {f"{prefix}/{name}": reason for name in self.names}
+        allow(grantee, [f"cloudformation:{call}" for call in calls], *arns, wildcards=wildcards)
+
+    def _allow_templates(self, grantee: Any, actions: list[str]) -> None:
+        wildcards = {f"<{_id(self.inputs)}.Arn>/{TEMPLATES}": "Each execution has a template of its own."}
+        allow(grantee, actions, self.inputs.arn_for_objects(TEMPLATES), wildcards=wildcards)
+
+
+def _id(bucket: s3.Bucket) -> str:
+    logical_id: str = Stack.of(bucket).get_logical_id(bucket.node.default_child)
+    return logical_id

@@ -1,0 +1,44 @@
+"""Functions of this stack: each with a role, a log and permissions of its own."""
+
+from typing import Any
+
+from aws_cdk import Duration, RemovalPolicy, aws_iam as iam, aws_lambda as lambda_, aws_logs as logs
+from constructs import Construct
+
+from ..acknowledgments import acknowledge_wildcards
+
+
+def make_function(
+    scope: Construct, name: str, code: lambda_.AssetCode, *, handler: str, description: str, **options: Any
+) -> lambda_.Function:
+    """Make a function whose role may write its log, and nothing else yet."""
+    log_group = logs.LogGroup(
+        scope, f"{name}Log", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
+    )
+    role = iam.Role(scope, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    log_group.grant_write(role)
+    return lambda_.Function(
+        scope,
+        name,
+        description=description,
+        runtime=lambda_.Runtime.PYTHON_3_14,
+        architecture=lambda_.Architecture.ARM_64,
+        handler=f"deploy_pipeline.{handler}",
+        code=code,
+        role=role,
+        memory_size=512,
+        timeout=Duration.minutes(2),
+        log_group=log_group,
+        **options,
+    )
+
+
+def allow(grantee: Any, actions: list[str], *resources: str, wildcards: dict[str, str] | None = None) -> None:
+    """Allow actions on resources to a function or a state machine.
+
+    `wildcards` are those in the resources as cdk-nag names them, each with its reason.
+    """
+    grantee.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=list(resources)))
+    if wildcards:
+        named = {f"Resource::{resource}": reason for resource, reason in wildcards.items()}
+        acknowledge_wildcards(grantee.role, named)
