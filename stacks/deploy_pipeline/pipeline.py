@@ -106,10 +106,13 @@ class Delivery(Construct):
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
             versioned=True,  # CodePipeline asks for it
-            event_bridge_enabled=True,
             lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30))],
             removal_policy=RemovalPolicy.DESTROY,
             auto_delete_objects=True,
+        )
+        # The bucket's own property; aws-cdk-lib's `event_bridge_enabled` brings a function that sets it.
+        bucket.node.default_child.add_property_override(
+            "NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True
         )
         acknowledge(bucket, {"AwsSolutions-S1": "The pipeline's history says which version was deployed."})
         self.outputs["SourceBucketName"] = (bucket.bucket_name, "Where the app's zip file is put")
