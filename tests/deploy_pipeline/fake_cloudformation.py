@@ -1,0 +1,167 @@
+"""A CloudFormation that keeps stacks and change sets in memory, and fails when it is told to."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+ARN = "arn:aws:cloudformation:us-east-1:111111111111"
+PAGE = 2  # changes; so few that pages are needed
+FINAL = {"create": "CREATE_COMPLETE", "update": "UPDATE_COMPLETE", "delete": "DELETE_COMPLETE"}
+
+
+def error(code: str, message: str = "so it is") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "")
+
+
+THROTTLED = error("Throttling", "Rate exceeded")
+DENIED = error("AccessDenied", "User: somebody is not authorized to perform: cloudformation:SoAndSo")
+
+
+class FakeCloudFormation:
+    """As much of the API as the state machine uses.
+
+    `failing`: errors by operation, one for each call to come, None for one that goes well.
+    `before`: what somebody else does just before an operation, once. `statuses`: by verb, those
+    that a stack goes through when it is waited for. `changes`: those of the change sets to come;
+    `nested`: those of nested change sets, by their ARN. `change_set`: what descriptions of change
+    sets to come say, one after the other, the last one for good.
+    """
+
+    def __init__(self) -> None:
+        self.stacks: dict[str, dict[str, Any]] = {}
+        self.change_sets: dict[str, dict[str, Any]] = {}
+        self.events: dict[str, list[dict[str, Any]]] = {}
+        self.changes: list[dict[str, Any]] = []
+        self.nested: dict[str, list[dict[str, Any]]] = {}
+        self.change_set: list[dict[str, str]] = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE"}]
+        self.statuses: dict[str, list[str]] = {verb: [final] for verb, final in FINAL.items()}
+        self.declared: list[str] = []
+        self.failing: dict[str, list[ClientError | None]] = defaultdict(list)
+        self.before: dict[str, Callable[[], None]] = {}
+        self.calls: list[str] = []
+        self.executed: list[list[dict[str, Any]]] = []
+
+    def add_stack(self, name: str, status: str, events: tuple[str, ...] = ()) -> str:
+        arn = f"{ARN}:stack/{name}/{len(self.stacks)}"
+        self.stacks[name] = {"StackName": name, "StackId": arn, "coming": [status]}
+        self.events[arn] = [self.event(arn, name, "AWS::CloudFormation::Stack", s, arn) for s in events]
+        return arn
+
+    @staticmethod
+    def event(
+        stack_id: str, name: str, kind: str, status: str, physical_id: str = "", reason: str = ""
+    ) -> dict[str, Any]:
+        return {
+            "StackId": stack_id,
+            "LogicalResourceId": name,
+            "ResourceType": kind,
+            "PhysicalResourceId": physical_id,
+            "ResourceStatus": status,
+        } | ({"ResourceStatusReason": reason} if reason else {})
+
+    def left(self) -> list[str]:
+        """Change sets that somebody could still execute."""
+        return [name for name, found in self.change_sets.items() if not found["executed"]]
+
+    # The operations, by the names of boto3.
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        self._called("describe_stacks")
+        for stack in self.stacks.values():
+            if StackName in (stack["StackName"], stack["StackId"]):
+                status = stack["coming"].pop(0) if len(stack["coming"]) > 1 else stack["coming"][0]
+                if status == "DELETE_COMPLETE" and StackName == stack["StackName"]:
+                    break
+                return {"Stacks": [{**stack, "StackStatus": status}]}
+        raise error("ValidationError", f"Stack with id {StackName} does not exist")
+
+    def create_stack(self, StackName: str, **_: Any) -> dict[str, Any]:
+        self._called("create_stack")
+        stack_id = self.add_stack(StackName, "CREATE_IN_PROGRESS")
+        self.stacks[StackName]["coming"] = list(self.statuses["create"])
+        return {"StackId": stack_id}
+
+    def delete_stack(self, StackName: str, **_: Any) -> dict[str, Any]:
+        self._called("delete_stack")
+        for stack in self.stacks.values():
+            if StackName in (stack["StackName"], stack["StackId"]):
+                stack["coming"] = list(self.statuses["delete"])
+        return {}
+
+    def create_change_set(self, StackName: str, ChangeSetName: str, **given: Any) -> dict[str, Any]:
+        self._called("create_change_set")
+        if StackName not in self.stacks:
+            raise error("ValidationError", f"Stack [{StackName}] does not exist")
+        arn = f"{ARN}:changeSet/{ChangeSetName}/1"
+        self.change_sets[ChangeSetName] = {"arn": arn, "stack": StackName, "executed": False, **given}
+        return {"Id": arn, "StackId": self.stacks[StackName]["StackId"]}
+
+    def describe_change_set(
+        self, ChangeSetName: str, StackName: str = "", NextToken: str = "0"
+    ) -> dict[str, Any]:
+        self._called("describe_change_set")
+        if ChangeSetName in self.nested:
+            return self._page(self.nested[ChangeSetName], NextToken) | {
+                "Status": "CREATE_COMPLETE",
+                "ExecutionStatus": "AVAILABLE",
+            }
+        found = self._find(ChangeSetName)
+        state = self.change_set.pop(0) if len(self.change_set) > 1 else self.change_set[0]
+        if found["executed"]:
+            state = {"Status": "CREATE_COMPLETE", "ExecutionStatus": "EXECUTE_COMPLETE"}
+        return self._page(self.changes, NextToken) | {"ChangeSetId": found["arn"], **state}
+
+    def execute_change_set(self, ChangeSetName: str, **_: Any) -> dict[str, Any]:
+        self._called("execute_change_set")
+        found = self._find(ChangeSetName)
+        found["executed"] = True
+        self.executed.append(self.changes)
+        verb = "create" if found.get("ChangeSetType") == "CREATE" else "update"
+        self.stacks[found["stack"]]["coming"] = list(self.statuses[verb])
+        return {}
+
+    def delete_change_set(self, ChangeSetName: str, StackName: str = "") -> dict[str, Any]:
+        self._called("delete_change_set")
+        if StackName and StackName not in self.stacks:
+            raise error("ValidationError", f"Stack [{StackName}] does not exist")
+        self.change_sets = {n: c for n, c in self.change_sets.items() if ChangeSetName not in (n, c["arn"])}
+        return {}
+
+    def get_template_summary(self, TemplateURL: str) -> dict[str, Any]:
+        self._called("get_template_summary")
+        assert TemplateURL.startswith("https://")
+        return {"Parameters": [{"ParameterKey": name} for name in self.declared]}
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "describe_stack_events"
+        return self
+
+    def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:
+        """Pages of stack events, the newest first, one on each page."""
+        self._called("describe_stack_events")
+        for event in reversed(self.events[StackName]):
+            yield {"StackEvents": [event]}
+
+    def _called(self, operation: str) -> None:
+        self.calls.append(operation)
+        act = self.before.pop(operation, None)
+        if act:
+            act()
+        if self.failing[operation]:
+            failure = self.failing[operation].pop(0)
+            if failure:
+                raise failure
+
+    def _find(self, name_or_arn: str) -> dict[str, Any]:
+        for name, found in self.change_sets.items():
+            if name_or_arn in (name, found["arn"]):
+                return found
+        raise error("ChangeSetNotFound", f"ChangeSet [{name_or_arn}] does not exist")
+
+    @staticmethod
+    def _page(changes: list[dict[str, Any]], token: str) -> dict[str, Any]:
+        start = int(token)
+        more = {"NextToken": str(start + PAGE)} if start + PAGE < len(changes) else {}
+        return {"Changes": changes[start : start + PAGE], **more}

@@ -1,0 +1,155 @@
+"""Runs the state machine of the stack: its definition, its functions, and a CloudFormation in memory.
+
+The interpreter is that of the sandbox, in this process; waits take no time.
+"""
+
+import io
+import json
+import re
+import uuid
+import zipfile
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from ministack.services import stepfunctions
+
+from lambdas.deploy_pipeline import task_handler
+from sandbox import stepfunctions as sandbox_stepfunctions
+from stacks.deploy_pipeline import machine
+
+from .fake_cloudformation import FakeCloudFormation
+
+TEMPLATE = "Resources: {}\n"
+INPUT = {
+    "environmentName": "prod",
+    "stackName": "app",
+    "templatePath": "template.yaml",
+    "revisionS3Bucket": "artifacts",
+    "revisionS3Key": "App/1.zip",
+}
+APP = "prod-app"
+MODEL = boto3.client("cloudformation", region_name="us-east-1").meta.service_model
+FUNCTIONS = {
+    "${CheckStack}": task_handler.check_stack,
+    "${ChangeSet}": task_handler.change_set,
+    "${FirstFailure}": task_handler.first_failure,
+}
+
+
+@dataclass
+class FakeS3:
+    """Objects in memory, read in pieces."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+
+    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        return {"ContentLength": len(self._at(Bucket, Key))}
+
+    def get_object(self, Bucket: str, Key: str, Range: str = "") -> dict[str, Any]:
+        content = self._at(Bucket, Key)
+        if Range:
+            first, last = map(int, Range.removeprefix("bytes=").split("-"))
+            content = content[first : last + 1]
+        return {"Body": io.BytesIO(content)}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+        self.objects[f"{Bucket}/{Key}"] = Body
+
+    def _at(self, bucket: str, key: str) -> bytes:
+        try:
+            return self.objects[f"{bucket}/{key}"]
+        except KeyError:
+            response = {"Error": {"Code": "404", "Message": "Not Found"}}
+            raise ClientError(response, "HeadObject") from None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an execution ended, and the states that it went through."""
+
+    status: str
+    output: dict[str, Any]
+    error: str
+    cause: str
+    states: list[str]
+
+
+def zipped(**files: str | bytes) -> bytes:
+    """A zip file; names have a dot for the last underscore."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(".".join(name.rsplit("_", 1)), content)
+    return buffer.getvalue()
+
+
+class Machine:
+    """The state machine, with `cloudformation` and `s3` behind it.
+
+    `failing`: errors of the functions themselves, by their name in the definition.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.cloudformation = FakeCloudFormation()
+        self.s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml=TEMPLATE)})
+        self.failing: dict[str, list[str]] = {}
+        self.definition = machine.definition()
+        del self.definition["TimeoutSeconds"]  # time passes too fast here
+        sandbox_stepfunctions.install(speed=1e9)
+        patch.setattr(stepfunctions, "_invoke_resource", self._invoke)
+        patch.setattr(task_handler, "CLOUDFORMATION", self.cloudformation)
+        patch.setattr(task_handler, "S3", self.s3)
+        patch.setenv("BUCKET", "inputs")
+        patch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
+
+    def run(self, **given: Any) -> Ended:
+        """Run an execution; `given` is added to the input."""
+        name = str(uuid.uuid4())
+        arn = f"arn:aws:states:us-east-1:111111111111:execution:machine:{name}"
+        machine_arn = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
+        definition = json.dumps(self.definition)
+        described = {"definition": definition, "name": "machine", "stateMachineArn": machine_arn}
+        stepfunctions._state_machines[machine_arn] = described
+        execution = stepfunctions._executions[arn] = {
+            "executionArn": arn,
+            "stateMachineArn": machine_arn,
+            "name": name,
+            "status": "RUNNING",
+            "startDate": "2026-11-21T12:00:00.000Z",
+            "input": json.dumps(INPUT | given),
+            "output": None,
+            "events": [],
+        }
+        sandbox_stepfunctions._run(arn)
+        entered = [e["stateEnteredEventDetails"]["name"] for e in execution["events"] if "stateEnteredEventDetails" in e]
+        return Ended(
+            execution["status"],
+            json.loads(execution["output"] or "{}"),
+            execution["error"] or "",
+            execution["cause"] or "",
+            entered,
+        )
+
+    def _invoke(self, resource: str, arguments: dict[str, Any]) -> Any:
+        arguments = json.loads(json.dumps(arguments))
+        if resource == "arn:aws:states:::lambda:invoke":
+            return {"Payload": self._function(arguments["FunctionName"], arguments["Payload"])}
+        action = resource.removeprefix("arn:aws:states:::aws-sdk:cloudformation:")
+        assert action != resource, resource
+        MODEL.operation_model(action[0].upper() + action[1:])  # there is such an operation
+        try:
+            return getattr(self.cloudformation, re.sub("([A-Z])", r"_\1", action).lower())(**arguments)
+        except ClientError as error:
+            raise sandbox_stepfunctions.named(error, MODEL) from error
+
+    def _function(self, name: str, payload: dict[str, Any]) -> Any:
+        if self.failing.get(name):
+            raise stepfunctions._ExecutionError(self.failing[name].pop(0), "it is not there")
+        try:
+            return json.loads(json.dumps(FUNCTIONS[name](payload, None)))
+        except Exception as error:
+            said = json.dumps({"errorMessage": str(error), "errorType": type(error).__name__})
+            raise stepfunctions._ExecutionError(type(error).__name__, said) from error
