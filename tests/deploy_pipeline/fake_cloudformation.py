@@ -98,10 +98,9 @@ class FakeCloudFormation:
         self.change_sets[ChangeSetName] = {"arn": arn, "stack": StackName, "executed": False, **given}
         return {"Id": arn, "StackId": self.stacks[StackName]["StackId"]}
 
-    def describe_change_set(
-        self, ChangeSetName: str, StackName: str = "", NextToken: str = "0"
-    ) -> dict[str, Any]:
+    def describe_change_set(self, ChangeSetName: str, StackName: str = "", NextToken: str = "0") -> dict[str, Any]:
         self._called("describe_change_set")
+        assert StackName or ChangeSetName.startswith("arn:"), "a name alone does not say of which stack"
         if ChangeSetName in self.nested:
             return self._page(self.nested[ChangeSetName], NextToken) | {
                 "Status": "CREATE_COMPLETE",

@@ -124,7 +124,9 @@ class Machine:
             "events": [],
         }
         sandbox_stepfunctions._run(arn)
-        entered = [e["stateEnteredEventDetails"]["name"] for e in execution["events"] if "stateEnteredEventDetails" in e]
+        entered = [
+            e["stateEnteredEventDetails"]["name"] for e in execution["events"] if "stateEnteredEventDetails" in e
+        ]
         return Ended(
             execution["status"],
             json.loads(execution["output"] or "{}"),

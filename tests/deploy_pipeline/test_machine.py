@@ -5,6 +5,7 @@ memory (no moto: what counts are its errors and its timing).
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -73,7 +74,9 @@ def failed_creation_names_the_first_resource(machine: Machine) -> Ended:
         ]
 
     fake.before["describe_stack_events"] = fail
-    return failed(machine.run(), "StackFailed", f"{APP} is ROLLBACK_COMPLETE", "Queue (AWS::SQS::Queue)", "no such name")
+    return failed(
+        machine.run(), "StackFailed", f"{APP} is ROLLBACK_COMPLETE", "Queue (AWS::SQS::Queue)", "no such name"
+    )
 
 
 @scenario
@@ -448,10 +451,10 @@ def test_every_way_between_states_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
     taken: set[tuple[str, str]] = set()
     for scenario in SCENARIOS:
         states = scenario(Machine(monkeypatch)).states
-        taken |= set(zip(states, states[1:], strict=False))
+        taken |= set(pairwise(states))
     with_app(last := Machine(monkeypatch), change("Remove")).failing["delete_change_set"] = [DENIED] * MANY
     states = last.run().states
-    taken |= set(zip(states, states[1:], strict=False))
+    taken |= set(pairwise(states))
     missing = set(edges()) - taken
     assert not missing, f"never taken: {sorted(missing)}"
 

@@ -1,0 +1,154 @@
+"""What is safe, change by change: each rule and its exceptions."""
+
+from typing import Any
+
+import pytest
+
+from lambdas.deploy_pipeline.inspection import Policy, violations
+
+from .changes import change, detail
+
+DEFAULT = Policy()
+CONDITIONAL = {"Replacement": "Conditional"}
+ENDPOINT = {"logical_id": "Subscription", "kind": "AWS::SNS::Subscription", **CONDITIONAL}
+
+
+def why(*changes: Any, policy: Policy = DEFAULT, path: str = "") -> dict[str, str]:
+    """The reasons by logical id."""
+    return {found.logical_id: found.why for found in violations(changes, policy, path)}
+
+
+@pytest.mark.parametrize(
+    "safe",
+    [
+        change("Add"),
+        change("Import"),
+        change("SyncWithActual"),
+        change("Modify", Replacement="False"),
+        change("Modify", Replacement="False", Details=[detail("Never"), detail("Conditionally", "Dynamic")]),
+        change("Modify", **CONDITIONAL, Details=[detail("Never"), detail(None, attribute="Metadata")]),
+        change("Add", PolicyAction="Retain"),
+    ],
+)
+def test_what_keeps_everything_is_safe(safe: Any) -> None:
+    assert not why(safe)
+
+
+@pytest.mark.parametrize(
+    ("unsafe", "reason"),
+    [
+        (change("Remove"), "it is deleted"),
+        (change("Remove", PolicyAction="Retain"), "it is deleted"),
+        (change("Modify", Replacement="True"), "it is replaced"),
+        (change("Modify", Replacement="True", Details=[detail("Always", name="TopicName")]), "replaced for TopicName"),
+        (change("Modify", **CONDITIONAL), "it may be replaced"),
+        (change("Modify", **CONDITIONAL, Details=[detail("Conditionally")]), "it may be replaced for QueueName"),
+        (change("Modify", **CONDITIONAL, Details=[detail("Always", "Dynamic")]), "it may be replaced"),
+        (change("Modify", **CONDITIONAL, Details=[detail("Never"), detail("Always")]), "it is replaced for QueueName"),
+        (change("Modify", **CONDITIONAL, Details=[detail(None, attribute="Tags")]), "it may be replaced"),
+        (change("Modify", Replacement="Perhaps"), "not known (Perhaps)"),
+        (change("Modify", Replacement=None), "not known (None)"),
+        (change("Dynamic"), "known only when it happens"),
+        (change("Explode"), "Explode is no action"),
+        (change("Delete"), "Delete is no action"),
+        (change("Add", Replacement="True"), "it is replaced"),
+        (change("Modify", PolicyAction="Delete"), "Delete is what becomes of it"),
+        (change("Modify", PolicyAction="Snapshot"), "Snapshot is what becomes of it"),
+        (change("Modify", PolicyAction="ReplaceAndRetain"), "ReplaceAndRetain is what becomes of it"),
+        (change("Add", PolicyAction="Melt"), "Melt is what becomes of it"),
+        (change("Modify", kind="AWS::CloudFormation::Stack"), "cannot be seen"),
+        ({"Type": "Hook", "ResourceChange": {"LogicalResourceId": "Queue"}}, "Hook is no kind of change"),
+    ],
+)
+def test_what_deletes_or_replaces_or_may_is_not(unsafe: Any, reason: str) -> None:
+    found = why(unsafe)
+    assert set(found) == {"Queue"}, found
+    assert reason in found["Queue"]
+
+
+def test_change_without_a_name_is_not_safe() -> None:
+    assert why({"Type": "Resource", "ResourceChange": {}})
+    assert why({"Type": "Resource"})
+
+
+@pytest.mark.parametrize("action", ["Modify", "Remove"])
+def test_types_are_exempted_by_default_only_cdks_metadata(action: str) -> None:
+    metadata = change(action, "CDKMetadata", "AWS::CDK::Metadata", **CONDITIONAL)
+    assert not why(metadata)
+    assert why(metadata, policy=Policy(exempt_types=frozenset()))
+
+
+def test_exempted_resources_are_named_with_the_path_of_their_stack() -> None:
+    policy = Policy(exempt_logical_ids=frozenset({"Child/Queue"}))
+    assert why(change("Remove"), policy=policy) == {"Queue": "it is deleted"}
+    assert not why(change("Remove"), policy=policy, path="Child/")
+    assert why(change("Remove"), policy=policy, path="Other/Child/") == {"Other/Child/Queue": "it is deleted"}
+
+
+def test_exemption_of_one_resource_exempts_no_other() -> None:
+    policy = Policy(exempt_logical_ids=frozenset({"Queue"}))
+    assert set(why(change("Remove"), change("Remove", "Topic"), policy=policy)) == {"Topic"}
+
+
+def test_what_cloudformation_cannot_tell_can_be_accepted() -> None:
+    accepting = Policy(conditional=True, dynamic=True)
+    unknown = (change("Modify", **CONDITIONAL), change("Dynamic", "Topic"))
+    assert not why(*unknown, policy=accepting)
+    certain = (
+        change("Remove"),
+        change("Modify", "Topic", Replacement="True"),
+        change("Modify", "Table", **CONDITIONAL, Details=[detail("Always")]),
+        change("Dynamic", "Bucket", Replacement="True"),
+        change("Dynamic", "Role", PolicyAction="Delete"),
+    )
+    assert set(why(*certain, policy=accepting)) == {"Queue", "Topic", "Table", "Bucket", "Role"}
+
+
+def test_id_and_arn_of_a_resource_that_stays_are_the_same_as_before() -> None:
+    for source, entity in (("ResourceReference", "Queue"), ("ResourceAttribute", "Queue.Arn")):
+        dependent = change(**ENDPOINT, Details=[detail("Always", "Dynamic", source=source, entity=entity)])
+        assert not why(change("Modify"), dependent)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        change("Modify", Replacement="True"),
+        change("Modify", **CONDITIONAL),
+        change("Modify", PolicyAction="ReplaceAndDelete"),
+        change("Remove"),
+        change("Add"),
+        change("Dynamic"),
+        change("Modify", "AnotherQueue"),
+    ],
+)
+def test_id_and_arn_of_a_resource_that_may_not_stay_are_not(cause: Any) -> None:
+    for source, entity in (("ResourceReference", "Queue"), ("ResourceAttribute", "Queue.Arn")):
+        dependent = change(**ENDPOINT, Details=[detail("Always", "Dynamic", source=source, entity=entity)])
+        assert "may be replaced" in why(cause, dependent)["Subscription"]
+
+
+@pytest.mark.parametrize(
+    ("source", "entity"),
+    [
+        ("ResourceAttribute", "Queue.QueueName"),
+        ("ResourceAttribute", "Queue.StreamArn"),
+        ("ResourceAttribute", "Queue.Outputs.Arn"),
+        ("ResourceAttribute", "Queue"),
+        ("ResourceReference", "Queue.Arn"),
+        ("ParameterReference", "Queue"),
+        ("Automatic", "Queue.Arn"),
+    ],
+)
+def test_other_values_of_a_resource_that_stays_may_change(source: str, entity: str) -> None:
+    dependent = change(**ENDPOINT, Details=[detail("Always", "Dynamic", source=source, entity=entity)])
+    assert set(why(change("Modify"), dependent)) == {"Subscription"}
+
+
+def test_resources_that_wait_for_each_other_are_not_taken_for_safe() -> None:
+    def dependent(name: str, on: str) -> Any:
+        details = [detail("Always", "Dynamic", source="ResourceAttribute", entity=f"{on}.Arn")]
+        return change("Modify", name, **CONDITIONAL, Details=details)
+
+    assert set(why(dependent("A", "B"), dependent("B", "A"))) == {"A", "B"}
+    assert not why(change("Modify"), dependent("A", "Queue"), dependent("B", "A"), dependent("C", "B"))
