@@ -7,6 +7,7 @@ nothing is unpacked to disk.
 import io
 import posixpath
 import zipfile
+import zlib
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -16,6 +17,8 @@ from .errors import InvalidArtifactError
 LARGEST_TEMPLATE = 1024 * 1024  # bytes; CloudFormation's limit for templates in S3
 LARGEST_DIRECTORY = 8 * 1024 * 1024  # bytes that the zip's list of files may take
 PIECE = 64 * 1024
+# What the zip file module says of a file that is damaged, encrypted, or of a kind that it does not know.
+UNUSABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
 
 
 def read_template(s3: Any, bucket: str, key: str, path: str) -> bytes:
@@ -33,7 +36,7 @@ def read_template(s3: Any, bucket: str, key: str, path: str) -> bytes:
         reason = error.response["Error"]
         said = f"{reason['Code']}: {reason['Message']}"
         raise InvalidArtifactError(f"The source artifact cannot be read: {said}") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except UNUSABLE as error:
         raise InvalidArtifactError(f"The source artifact is no usable zip file: {error}") from error
 
 

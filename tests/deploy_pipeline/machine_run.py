@@ -113,7 +113,7 @@ class Machine:
         definition = json.dumps(self.definition)
         described = {"definition": definition, "name": "machine", "stateMachineArn": machine_arn}
         stepfunctions._state_machines[machine_arn] = described
-        execution = stepfunctions._executions[arn] = {
+        execution: dict[str, Any] = {
             "executionArn": arn,
             "stateMachineArn": machine_arn,
             "name": name,
@@ -123,6 +123,7 @@ class Machine:
             "output": None,
             "events": [],
         }
+        stepfunctions._executions[arn] = execution
         sandbox_stepfunctions._run(arn)
         entered = [
             e["stateEnteredEventDetails"]["name"] for e in execution["events"] if "stateEnteredEventDetails" in e

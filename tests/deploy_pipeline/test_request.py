@@ -1,0 +1,119 @@
+"""What the state machine's input may be, and what is said when it is not."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from lambdas.deploy_pipeline.errors import InvalidInputError
+from lambdas.deploy_pipeline.inspection import Policy
+from lambdas.deploy_pipeline.request import read_request
+
+from ..conftest import ROOT
+from .machine_run import INPUT
+
+
+def mistakes(**given: Any) -> str:
+    with pytest.raises(InvalidInputError) as caught:
+        read_request(INPUT | given)
+    return str(caught.value)
+
+
+def test_three_fields_are_enough() -> None:
+    request = read_request(INPUT)
+    assert request.stack_name == "prod-app", "the environment's name is before the stack's, as in the post"
+    assert (request.parameters, request.tags, request.capabilities) == ({}, {}, ())
+    assert request.policy == Policy(frozenset({"AWS::CDK::Metadata"}))
+    assert (request.beside, request.recreate) == (False, "never_worked")
+
+
+def test_every_option_is_read() -> None:
+    request = read_request(
+        INPUT
+        | {
+            "parameters": {"Size": 3, "Ratio": 0.5, "On": True, "Zones": ["a", "b"], "Name": "x"},
+            "tags": {"team": "orders"},
+            "capabilities": ["CAPABILITY_IAM"],
+            "policy": {
+                "exemptTypes": [],
+                "exemptLogicalIds": ["Child/Queue"],
+                "conditional": "allow",
+                "dynamic": "allow",
+                "recreate": "never",
+            },
+            "onUnsafe": "blue_green",
+        }
+    )
+    assert request.parameters == {"Size": "3", "Ratio": "0.5", "On": "true", "Zones": "a,b", "Name": "x"}
+    assert request.policy == Policy(frozenset(), frozenset({"Child/Queue"}), True, True)
+    assert Policy.from_json(json.loads(json.dumps(request.policy.as_json()))) == request.policy
+    assert (request.beside, request.recreate) == (True, "never")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("environmentName", ""),
+        ("environmentName", "prod env"),
+        ("stackName", "1st"),
+        ("stackName", None),
+        ("stackName", "a" * 120),
+        ("templatePath", 7),
+        ("revisionS3Bucket", None),
+        ("revisionS3Key", []),
+        ("parameters", ["Size"]),
+        ("parameters", {"Size": {"of": "it"}}),
+        ("parameters", {"Size": None}),
+        ("tags", {"team": 1}),
+        ("tags", {f"tag{number}": "" for number in range(51)}),
+        ("capabilities", "CAPABILITY_IAM"),
+        ("capabilities", ["CAPABILITY_ALL"]),
+        ("policy", "strict"),
+        ("policy.exemptTypes", "AWS::SQS::Queue"),
+        ("policy.exemptLogicalIds", [1]),
+        ("policy.conditional", True),
+        ("policy.dynamic", "maybe"),
+        ("policy.recreate", "sometimes"),
+        ("policy.replace", "allow"),
+        ("onUnsafe", "deploy"),
+        ("stakName", "app"),
+    ],
+)
+def test_mistake_names_its_field(field: str, value: Any) -> None:
+    outer, _, inner = field.partition(".")
+    assert f"{field}: " in mistakes(**{outer: {inner: value} if inner else value})
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    said = mistakes(stackName="", tags=1, policy={"dynamic": 0}, other=True)
+    for field in ("stackName", "tags", "policy.dynamic", "other"):
+        assert f"{field}: " in said
+
+
+def test_missing_fields_are_named() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        read_request({})
+    for field in INPUT:
+        assert f"{field}: is missing" in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.text() | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(INPUT)), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_any_json_is_read_or_refused(given_input: Any) -> None:
+    try:
+        read_request(given_input)
+    except InvalidInputError:
+        return
+
+
+def test_sample_input_is_right() -> None:
+    sample = json.loads((ROOT / "samples/deploy_pipeline/state_machine_input.json").read_text())
+    request = read_request(sample | {"revisionS3Bucket": "bucket", "revisionS3Key": "key"})
+    assert (ROOT / "samples/deploy_pipeline/app" / request.template_path).is_file()

@@ -1,0 +1,184 @@
+"""What the tasks give and log beyond what the state machine's tests show."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lambdas.deploy_pipeline import task_handler
+from lambdas.deploy_pipeline.change_set import LARGEST_CAUSE, LARGEST_LIST, inspect
+from lambdas.deploy_pipeline.failure import explain
+from lambdas.deploy_pipeline.inspection import Policy
+from lambdas.deploy_pipeline.messages import fit
+from lambdas.deploy_pipeline.stack import change_set_name
+
+from .changes import change
+from .fake_cloudformation import DENIED, THROTTLED, FakeCloudFormation, error
+from .machine_run import APP, INPUT, FakeS3, zipped
+
+STACK = "AWS::CloudFormation::Stack"
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
+    found = FakeCloudFormation()
+    monkeypatch.setattr(task_handler, "CLOUDFORMATION", found)
+    return found
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
+    found = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
+    monkeypatch.setattr(task_handler, "S3", found)
+    monkeypatch.setenv("BUCKET", "inputs")
+    monkeypatch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
+    return found
+
+
+def plan(**given: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        json.dumps(task_handler.check_stack({"input": INPUT | given, "execution": "run-1"}, None))
+    )
+    return found
+
+
+def test_template_goes_by_its_address(fake: FakeCloudFormation, s3: FakeS3) -> None:
+    found = plan()
+    address = found["templateUrl"].removeprefix("https://inputs.s3.us-east-1.amazonaws.com/")
+    assert s3.objects[f"inputs/{address}"] == b"Parameters: {}"
+    assert fake.calls == ["describe_stacks", "get_template_summary"]
+
+
+def test_parameters_are_those_given_and_the_environments_name(fake: FakeCloudFormation, s3: FakeS3) -> None:
+    assert plan()["parameters"] == [], "environmentName is given only to a template that asks for it"
+    fake.declared = ["environmentName", "Size"]
+    named = {"ParameterKey": "environmentName", "ParameterValue": "prod"}
+    assert plan(parameters={"Size": 3})["parameters"] == [named, {"ParameterKey": "Size", "ParameterValue": "3"}]
+    assert plan(parameters={"environmentName": "x"})["parameters"] == [named | {"ParameterValue": "x"}]
+    assert s3.objects
+
+
+def test_parameter_that_the_template_has_not_is_named(fake: FakeCloudFormation, s3: FakeS3) -> None:
+    fake.declared = ["Size"]
+    with pytest.raises(Exception, match=r"parameters\.Sise: template\.yaml has no such parameter") as caught:
+        plan(parameters={"Sise": 3})
+    assert type(caught.value).__name__ == "InvalidTemplateError"
+    assert s3.objects
+
+
+def test_names_are_those_that_cloudformation_takes() -> None:
+    for name in ("3f0b-1", "a_b.c d", "x" * 80):
+        found = change_set_name(name)
+        assert len(found) <= 128
+        assert found.replace("-", "").isalnum()
+    assert change_set_name("a_b") != change_set_name("a.b"), "two executions have one change set"
+
+
+def test_first_failure_is_the_earliest_that_is_no_consequence(fake: FakeCloudFormation) -> None:
+    arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
+    fake.events[arn] = [
+        fake.event(arn, "Old", "AWS::SQS::Queue", "UPDATE_FAILED", reason="of the operation before"),
+        fake.event(arn, APP, STACK, "UPDATE_IN_PROGRESS", arn),
+        fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_FAILED", reason="too long"),
+        fake.event(arn, "Second", "AWS::SNS::Topic", "CREATE_FAILED", reason="Resource creation cancelled"),
+        fake.event(arn, "Third", "AWS::SNS::Topic", "CREATE_FAILED", reason="also too long"),
+        fake.event(arn, APP, STACK, "UPDATE_ROLLBACK_IN_PROGRESS", arn, "[First] failed"),
+        fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_COMPLETE"),
+    ]
+    said = explain(fake, arn, APP, "UPDATE_ROLLBACK_COMPLETE")
+    assert said == f"{APP} is UPDATE_ROLLBACK_COMPLETE: First (AWS::SQS::Queue) failed first: too long"
+
+
+def test_failure_is_looked_for_in_nested_stacks(fake: FakeCloudFormation) -> None:
+    child = fake.add_stack("child", "ROLLBACK_COMPLETE")
+    fake.events[child] = [
+        fake.event(child, "child", STACK, "CREATE_IN_PROGRESS", child),
+        fake.event(child, "Queue", "AWS::SQS::Queue", "CREATE_FAILED", reason="too long"),
+    ]
+    arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
+    fake.events[arn] = [
+        fake.event(arn, APP, STACK, "CREATE_IN_PROGRESS", arn),
+        fake.event(arn, "Child", STACK, "CREATE_FAILED", child, "Embedded stack was not successfully created"),
+    ]
+    assert "Child/Queue (AWS::SQS::Queue) failed first: too long" in explain(fake, arn, APP, "ROLLBACK_COMPLETE")
+
+
+def test_operation_without_a_failed_resource_is_told_as_it_is(fake: FakeCloudFormation) -> None:
+    arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
+    fake.events[arn] = [fake.event(arn, APP, STACK, "CREATE_IN_PROGRESS", arn)]
+    assert explain(fake, arn, APP, "ROLLBACK_COMPLETE").endswith("name no resource that failed.")
+
+
+def test_thousands_of_violations_fit_and_are_counted(fake: FakeCloudFormation) -> None:
+    fake.add_stack(APP, "CREATE_COMPLETE")
+    fake.changes = [change("Remove", f"Queue{number:05}") for number in range(5000)]
+    made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
+    found = inspect(fake, made["Id"], APP, Policy())
+    assert (found["safe"], found["count"]) == (False, 5000)
+    assert len(json.dumps(found["violations"])) < LARGEST_LIST * 1.1
+    assert len(found["cause"]) <= LARGEST_CAUSE
+    assert found["cause"].startswith("5000 unsafe changes")
+    shown = found["cause"].count("\n- ")
+    assert found["cause"].endswith(f"... and {5000 - shown} more lines")
+    shortened = fit(f"UnsafeChanges: {found['cause']}", 5000)
+    assert len(shortened) <= 5000
+    assert shortened.startswith("UnsafeChanges: 5000 unsafe changes")
+
+
+@pytest.mark.parametrize("limit", [10, 11, 25, 60, 1000])
+def test_text_is_cut_at_the_end_of_a_line(limit: int) -> None:
+    text = "3 changes:\n" + "\n".join(f"- number {number}" for number in range(20))
+    cut = fit(text, limit)
+    assert len(cut) <= limit
+    assert cut.startswith("3 chang")
+    assert limit < 60 or cut == text or "more lines" in cut
+
+
+def ended(status: str = "ABORTED", **given: Any) -> dict[str, Any]:
+    return {"detail": {"name": "run-1", "status": status, "input": json.dumps(INPUT | given)}}
+
+
+def test_change_set_of_an_execution_that_was_stopped_is_deleted(
+    fake: FakeCloudFormation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.add_stack(APP, "CREATE_COMPLETE")
+    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
+    fake.create_change_set(StackName=APP, ChangeSetName="somebody-elses")
+    task_handler.clean_up(ended(), None)
+    assert fake.left() == ["somebody-elses"]
+    assert json.loads(capsys.readouterr().out)["change_set"] == "deleted"
+    task_handler.clean_up(ended(), None)  # the same event again
+
+
+def test_executed_change_set_is_kept(fake: FakeCloudFormation) -> None:
+    fake.add_stack(APP, "CREATE_COMPLETE")
+    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
+    fake.execute_change_set(ChangeSetName=change_set_name("run-1"))
+    task_handler.clean_up(ended("TIMED_OUT"), None)
+    assert fake.change_sets
+    assert "delete_change_set" not in fake.calls
+
+
+def test_nothing_is_looked_for_when_the_input_was_wrong(fake: FakeCloudFormation) -> None:
+    task_handler.clean_up(ended("FAILED", stackName="no name"), None)
+    assert not fake.calls
+
+
+@pytest.mark.parametrize("refusal", [THROTTLED, DENIED])
+def test_what_cannot_be_deleted_is_for_lambda_to_try_again(fake: FakeCloudFormation, refusal: ClientError) -> None:
+    fake.add_stack(APP, "CREATE_COMPLETE")
+    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
+    fake.failing["delete_change_set"] = [error("InvalidChangeSetStatus")]
+    with pytest.raises(Exception, match="InvalidChangeSetStatus"):
+        task_handler.clean_up(ended(), None)
+    fake.failing["describe_change_set"] = [refusal]
+    with pytest.raises(type(refusal)):
+        task_handler.clean_up(ended(), None)
+    assert fake.left()
+
+
+def test_stack_that_is_gone_has_no_change_set(fake: FakeCloudFormation) -> None:
+    fake.failing["describe_change_set"] = [error("ValidationError", f"Stack [{APP}] does not exist")]
+    task_handler.clean_up(ended(), None)
+    assert "delete_change_set" not in fake.calls

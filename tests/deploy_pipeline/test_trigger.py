@@ -1,0 +1,234 @@
+"""From CodePipeline's job to the state machine and back, whatever happens.
+
+CodePipeline, S3 and Step Functions are small fakes: what counts is what they are told, and what
+they refuse.
+"""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.session import Session
+from botocore.validate import validate_parameters
+
+from lambdas.deploy_pipeline.trigger import LARGEST_FAILURE, LARGEST_INPUT, Trigger
+
+MACHINE = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
+JOB = "11111111-aaaa-4bbb-8ccc-000000000001"
+EXECUTION = f"arn:aws:states:us-east-1:111111111111:execution:machine:{JOB}"
+SECRETS = {"accessKeyId": "ASIAIOSFODNN7EXAMPLE", "secretAccessKey": "a-secret", "sessionToken": "a-token"}
+MODEL = Session().get_service_model("codepipeline")
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "so it is"}}, "Operation")
+
+
+class Services:
+    """CodePipeline, S3 and Step Functions in one."""
+
+    def __init__(self) -> None:
+        self.file = b'{"stackName": "app"}'
+        self.execution: dict[str, Any] = {"status": "RUNNING"}
+        self.failing: dict[str, list[ClientError]] = {}
+        self.started: list[dict[str, Any]] = []
+        self.told: list[dict[str, Any]] = []
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        self._fail("get_object")
+        assert (Bucket, Key) == ("inputs", "input.json")
+        return {"Body": io.BytesIO(self.file)}
+
+    def start_execution(self, **request: Any) -> dict[str, Any]:
+        self._fail("start_execution")
+        if request["name"] in [started["name"] for started in self.started]:
+            raise refused("ExecutionAlreadyExists")
+        self.started.append(request)
+        return {"executionArn": EXECUTION}
+
+    def describe_execution(self, executionArn: str) -> dict[str, Any]:
+        self._fail("describe_execution")
+        assert executionArn == EXECUTION
+        return {"name": JOB, **self.execution}
+
+    def put_job_success_result(self, **result: Any) -> None:
+        self._tell("PutJobSuccessResult", result)
+
+    def put_job_failure_result(self, **result: Any) -> None:
+        self._tell("PutJobFailureResult", result)
+
+    def _tell(self, operation: str, result: dict[str, Any]) -> None:
+        validate_parameters(result, MODEL.operation_model(operation).input_shape)
+        self._fail(operation)
+        self.told.append(result)
+
+    def _fail(self, operation: str) -> None:
+        if self.failing.get(operation):
+            raise self.failing[operation].pop(0)
+
+
+@pytest.fixture
+def services() -> Services:
+    return Services()
+
+
+def job(token: str | None = None, **configuration: Any) -> dict[str, Any]:
+    parameters = json.dumps({"s3Bucket": "inputs", "stateMachineFile": "input.json"})
+    data: dict[str, Any] = {
+        "actionConfiguration": {"configuration": {"FunctionName": "t", "UserParameters": parameters} | configuration},
+        "inputArtifacts": [
+            {
+                "name": "App",
+                "revision": "1",
+                "location": {"type": "S3", "s3Location": {"bucketName": "artifacts", "objectKey": "App/1.zip"}},
+            }
+        ],
+        "outputArtifacts": [],
+        "artifactCredentials": SECRETS,
+    }
+    return {"id": JOB, "accountId": "111111111111", "data": data | ({"continuationToken": token} if token else {})}
+
+
+def work(services: Services, token: str | None = None, **configuration: Any) -> dict[str, Any]:
+    """Handle a job, and give what CodePipeline was told last."""
+    Trigger(services, services, services, MACHINE).work_on(job(token, **configuration))
+    return services.told[-1]
+
+
+def failure(services: Services, token: str | None = None, **configuration: Any) -> str:
+    told = work(services, token, **configuration)
+    return str(told["failureDetails"]["message"])
+
+
+def test_job_starts_an_execution_with_the_file_and_the_artifact(services: Services) -> None:
+    assert work(services) == {"jobId": JOB, "continuationToken": EXECUTION}
+    (started,) = services.started
+    assert (started["stateMachineArn"], started["name"]) == (MACHINE, JOB)
+    expected = {"stackName": "app", "revisionS3Bucket": "artifacts", "revisionS3Key": "App/1.zip"}
+    assert json.loads(started["input"]) == expected
+
+
+def test_artifact_of_the_job_counts_and_not_that_of_the_file(services: Services) -> None:
+    services.file = b'{"revisionS3Key": "another.zip"}'
+    work(services)
+    assert json.loads(services.started[0]["input"])["revisionS3Key"] == "App/1.zip"
+
+
+def test_same_job_twice_is_one_execution(services: Services) -> None:
+    first, second = work(services), work(services)
+    assert first == second
+    assert len(services.started) == 1
+
+
+def test_job_whose_first_run_crashed_is_told_by_the_second(services: Services) -> None:
+    services.failing["PutJobSuccessResult"] = [refused("InternalFailure")]
+    with pytest.raises(ClientError):
+        work(services)
+    assert work(services)["continuationToken"] == EXECUTION
+    assert len(services.started) == 1
+
+
+def test_job_that_is_over_is_not_told_again(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    services.told.append({})
+    for code in ("InvalidJobStateException", "JobNotFoundException"):
+        services.failing["PutJobSuccessResult"] = [refused(code)]
+        assert work(services) == {}
+    assert "told already" in capsys.readouterr().out
+
+
+def test_running_execution_is_waited_for(services: Services) -> None:
+    assert work(services, EXECUTION) == {"jobId": JOB, "continuationToken": EXECUTION}
+    assert not services.started
+
+
+def test_success_tells_what_was_done(services: Services) -> None:
+    output = {"outcome": "updated", "stackName": "prod-app", "summary": "prod-app is updated"}
+    services.execution = {"status": "SUCCEEDED", "output": json.dumps(output)}
+    assert work(services, EXECUTION) == {
+        "jobId": JOB,
+        "executionDetails": {"summary": "prod-app is updated", "externalExecutionId": JOB},
+        "outputVariables": {"stackName": "prod-app", "outcome": "updated"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("execution", "said"),
+    [
+        ({"status": "FAILED", "error": "UnsafeChanges", "cause": "1 unsafe change"}, "UnsafeChanges: 1 unsafe change"),
+        ({"status": "TIMED_OUT", "error": "States.Timeout"}, "States.Timeout: no cause was given"),
+        ({"status": "ABORTED", "cause": "by hand"}, "ABORTED: by hand"),
+        ({"status": "PENDING_REDRIVE"}, "PENDING_REDRIVE: no cause was given"),
+    ],
+)
+def test_any_other_end_fails_the_action_with_the_cause(
+    services: Services, execution: dict[str, str], said: str
+) -> None:
+    services.execution = execution
+    assert failure(services, EXECUTION) == said
+    assert services.told[0]["failureDetails"]["externalExecutionId"] == JOB
+
+
+def test_long_cause_is_cut_and_keeps_its_count(services: Services) -> None:
+    cause = "400 unsafe changes to prod-app:\n" + "\n".join(f"- Queue{n} (AWS::SQS::Queue), Remove" for n in range(400))
+    services.execution = {"status": "FAILED", "error": "UnsafeChanges", "cause": cause}
+    message = failure(services, EXECUTION)
+    assert len(message) <= LARGEST_FAILURE
+    assert message.startswith("UnsafeChanges: 400 unsafe changes")
+    assert "more lines" in message.splitlines()[-1]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"7", b"{" + b" " * LARGEST_INPUT + b"}"])
+def test_bad_input_file_fails_the_job_at_once(services: Services, content: bytes) -> None:
+    services.file = content
+    assert "input.json" in failure(services)
+    assert not services.started
+
+
+@pytest.mark.parametrize("parameters", ["", "{", "[]", "{}", '{"s3Bucket": "inputs"}', '{"stateMachineFile": 7}'])
+def test_bad_user_parameters_fail_the_job_at_once(services: Services, parameters: str) -> None:
+    assert "UserParameters" in failure(services, UserParameters=parameters)
+
+
+def test_job_without_user_parameters_or_artifact_fails(services: Services) -> None:
+    event = job()
+    del event["data"]["actionConfiguration"]["configuration"]["UserParameters"]
+    Trigger(services, services, services, MACHINE).work_on(event)
+    event = job()
+    event["data"]["inputArtifacts"] = []
+    Trigger(services, services, services, MACHINE).work_on(event)
+    assert len([told for told in services.told if "failureDetails" in told]) == 2
+
+
+@pytest.mark.parametrize("call", ["get_object", "start_execution"])
+@pytest.mark.parametrize("code", ["AccessDenied", "ThrottlingException", "NoSuchKey"])
+def test_refused_call_fails_the_job_at_once(services: Services, call: str, code: str) -> None:
+    services.failing[call] = [refused(code)]
+    assert code in failure(services)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ExecutionDoesNotExist"])
+def test_execution_that_cannot_be_looked_at_fails_the_job(services: Services, code: str) -> None:
+    services.failing["describe_execution"] = [refused(code)]
+    assert code in failure(services, EXECUTION)
+
+
+def test_job_that_cannot_even_be_failed_is_for_lambda_to_try_again(services: Services) -> None:
+    services.failing = {"get_object": [refused("AccessDenied")], "PutJobFailureResult": [refused("InternalFailure")]}
+    with pytest.raises(ClientError, match="InternalFailure"):
+        work(services)
+
+
+def test_credentials_are_never_logged(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    work(services)
+    services.execution = {"status": "FAILED", "error": "E", "cause": "C"}
+    work(services, EXECUTION)
+    services.failing["start_execution"] = [refused("AccessDenied")]
+    work(services, UserParameters="{")
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 3
+    for secret in SECRETS.values():
+        assert secret not in out + err
+    for line in out.splitlines():
+        assert json.loads(line)["job"] == JOB
