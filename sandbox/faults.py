@@ -7,6 +7,7 @@ perhaps ``skip`` (calls that go well before it) and ``times`` (1; then it is ove
 same API that is made first. No story uses it: on AWS there is nothing like it.
 """
 
+import asyncio
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -31,6 +32,7 @@ def install() -> None:
         if fault:
             other = {name: [value] for name, value in fault["before"].items()}
             await answer("POST", "/", headers, b"", other)
+            await asyncio.sleep(0.1)  # until it has been carried out
         return await answer(method, path, headers, body, query)
 
     app.SERVICE_HANDLERS["cloudformation"] = handle_request

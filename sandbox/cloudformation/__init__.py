@@ -37,8 +37,17 @@ def install() -> None:
     for module in (helpers, handlers, changesets):
         module._resolve_template = resolve_template
     changes.install(handlers._ACTION_HANDLERS)
+    delete_stack = handlers._ACTION_HANDLERS["DeleteStack"]
+    handlers._ACTION_HANDLERS["DeleteStack"] = lambda parameters: delete_stack(_by_name(parameters))
     stacks.now_iso = _later
     _roll_back_in_place()
+
+
+def _by_name(parameters: dict[str, Any]) -> dict[str, Any]:
+    """MiniStack deletes by name only."""
+    given = helpers._p(parameters, "StackName")
+    names = [stack["StackName"] for stack in cloudformation._stacks.values() if stack["StackId"] == given]
+    return parameters | ({"StackName": names} if names else {})
 
 
 def _later() -> str:

@@ -1,0 +1,62 @@
+"""What the settings of the pipeline may be."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from settings import Settings, SettingsError
+
+ARN = "arn:aws:codeconnections:us-east-1:111111111111:connection/1"
+
+
+def refusal(**given: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_context({f"deploy_pipeline:{name}": value for name, value in given.items()})
+    return str(caught.value)
+
+
+def test_sample_is_the_default() -> None:
+    found = Settings.from_context({}).deploy_pipeline
+    assert (found.source, found.stack_name) == ("codecommit", "prod-sample-app")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("source", "svn"),
+        ("app", "no/such/folder"),
+        ("branch", "no branch"),
+        ("input", "README.md"),
+        ("input", "no/such/file.json"),
+        ("source_key", "app.tar"),
+        ("email", "nobody"),
+        ("permissions", []),
+        ("permissions", [{"actions": [], "resources": ["*"]}]),
+        ("permissions", [{"actions": ["everything"], "resources": ["*"]}]),
+        ("permissions", [{"actions": ["sqs:*"], "resources": ["queues"]}]),
+        ("connection_arn", "arn:aws:sqs:us-east-1:111111111111:queue"),
+        ("repository", "app"),
+    ],
+)
+def test_wrong_setting_is_named(name: str, value: Any) -> None:
+    assert f"deploy_pipeline:{name}" in refusal(**{name: value})
+
+
+def test_connection_goes_with_its_repository_and_its_source() -> None:
+    for given in (
+        {"source": "codeconnections"},
+        {"source": "codeconnections", "connection_arn": ARN},
+        {"connection_arn": ARN, "repository": "owner/app"},
+    ):
+        assert "connection_arn and repository" in refusal(**given)
+
+
+def test_stack_is_named_by_the_input_file(tmp_path: Path) -> None:
+    file = tmp_path / "input.json"
+    given = {"environmentName": "test", "stackName": "shop", "templatePath": "app.json"}
+    file.write_text(json.dumps(given))
+    assert Settings.from_context({"deploy_pipeline:input": str(file)}).deploy_pipeline.stack_name == "test-shop"
+    file.write_text(json.dumps(given | {"stackName": None}))
+    assert "deploy_pipeline:input" in refusal(input=str(file))

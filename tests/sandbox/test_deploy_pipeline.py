@@ -1,0 +1,286 @@
+"""The deployed state machine, with its functions as they are, while the API fails or others act."""
+
+import io
+import json
+import time
+import uuid
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import urllib3
+
+from sandbox import Sandbox
+from sandbox.__main__ import session
+
+pytestmark = pytest.mark.enable_socket
+
+QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 30}}
+LONGER = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 60}}
+TOPIC = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "Orders"}}
+THROTTLED = {"code": "Throttling", "message": "Rate exceeded"}
+DENIED = {"code": "AccessDenied", "message": "not authorized to perform that"}
+
+
+@dataclass
+class Deployment:
+    """One stack, and executions that deploy to it."""
+
+    sandbox: Sandbox
+    machine: str
+
+    def __post_init__(self) -> None:
+        here = session(self.sandbox)
+        self.s3, self.cloudformation, self.machines = map(here.client, ("s3", "cloudformation", "stepfunctions"))
+        self.name = f"app{uuid.uuid4().hex[:8]}"
+        self.stack = f"test-{self.name}"
+        self.bucket = f"bucket-{self.name}"
+        self.s3.create_bucket(Bucket=self.bucket)
+
+    def start(self, resources: dict[str, Any], **given: Any) -> str:
+        """Start an execution that deploys a template with these resources."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("app.json", json.dumps({"Resources": resources}))
+        self.s3.put_object(Bucket=self.bucket, Key="app.zip", Body=buffer.getvalue())
+        names = {"environmentName": "test", "stackName": self.name, "templatePath": "app.json"}
+        artifact = {"revisionS3Bucket": self.bucket, "revisionS3Key": "app.zip"}
+        answer = self.machines.start_execution(stateMachineArn=self.machine, input=json.dumps(names | artifact | given))
+        return str(answer["executionArn"])
+
+    def wait(self, execution: str) -> dict[str, Any]:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            found = self.machines.describe_execution(executionArn=execution)
+            if found["status"] != "RUNNING":
+                return dict(found)
+            time.sleep(0.05)
+        raise AssertionError(f"{execution} does not end")
+
+    def deploy(self, resources: dict[str, Any], **given: Any) -> dict[str, Any]:
+        return self.wait(self.start(resources, **given))
+
+    def create(self, resources: dict[str, Any]) -> None:
+        ended = self.deploy(resources)
+        assert ended["status"] == "SUCCEEDED", ended
+
+    def inject(self, *faults: dict[str, Any]) -> None:
+        answer = urllib3.request(
+            "POST", self.sandbox.url, body=json.dumps({"faults": faults}), headers={"X-Amz-Target": "Sandbox.Inject"}
+        )
+        assert answer.status == 200, answer.data
+
+    def states(self, execution: str) -> list[str]:
+        events = self.machines.get_execution_history(executionArn=execution)["events"]
+        return [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
+
+    def until_in(self, execution: str, state: str) -> None:
+        deadline = time.monotonic() + 30
+        while state not in self.states(execution):
+            assert time.monotonic() < deadline, f"{state} is not entered: {self.states(execution)}"
+            time.sleep(0.02)
+
+    def status(self) -> str:
+        (stack,) = self.cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
+        return str(stack["StackStatus"])
+
+    def left(self) -> list[str]:
+        """Change sets that somebody could still execute."""
+        found = self.cloudformation.list_change_sets(StackName=self.stack)["Summaries"]
+        return [c["ChangeSetName"] for c in found if not c["ExecutionStatus"].startswith("EXECUTE")]
+
+
+@pytest.fixture(scope="module")
+def machine(deployed: Sandbox) -> str:
+    (stack,) = session(deployed).client("cloudformation").describe_stacks(StackName="DeployPipeline")["Stacks"]
+    return next(o["OutputValue"] for o in stack["Outputs"] if o["OutputKey"] == "StateMachineArn")
+
+
+@pytest.fixture
+def app(deployed: Sandbox, machine: str) -> Iterator[Deployment]:
+    found = Deployment(deployed, machine)
+    yield found
+    found.inject()
+    found.cloudformation.delete_stack(StackName=found.stack)
+
+
+def test_throttling_is_waited_out(app: Deployment) -> None:
+    app.inject(
+        {"action": "DescribeStacks", **THROTTLED, "times": 2},
+        {"action": "CreateStack", **THROTTLED, "times": 2},
+    )
+    ended = app.deploy({"Queue": QUEUE})
+    assert ended["status"] == "SUCCEEDED", ended
+    app.inject(
+        {"action": "CreateChangeSet", **THROTTLED, "times": 2},
+        {"action": "DescribeChangeSet", **THROTTLED, "times": 2},
+        {"action": "ExecuteChangeSet", **THROTTLED, "times": 2},
+    )
+    ended = app.deploy({"Queue": LONGER})
+    assert json.loads(ended["output"])["outcome"] == "updated", ended
+    assert app.status() == "UPDATE_COMPLETE"
+
+
+@pytest.mark.parametrize("action", ["CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet"])
+def test_denied_call_leaves_the_stack_and_no_change_set(app: Deployment, action: str) -> None:
+    app.create({"Queue": QUEUE})
+    app.inject({"action": action, **DENIED, "times": 99})
+    ended = app.deploy({"Queue": LONGER})
+    app.inject()
+    assert ended["status"] == "FAILED"
+    assert "not authorized" in ended["cause"], ended
+    assert app.status() == "CREATE_COMPLETE"
+    assert not app.left()
+
+
+def test_denied_creation_is_told(app: Deployment) -> None:
+    app.inject({"action": "CreateStack", **DENIED, "times": 99})
+    ended = app.deploy({"Queue": QUEUE})
+    assert (ended["status"], ended["error"]) == ("FAILED", "CloudFormation.CloudFormationException")
+    assert ended["cause"].startswith("Create Stack: not authorized"), ended
+
+
+def test_error_of_looking_is_not_taken_for_absence(app: Deployment) -> None:
+    app.inject({"action": "DescribeStacks", **DENIED})
+    ended = app.deploy({"Queue": QUEUE})
+    assert ended["error"] == "ClientError", ended
+    assert "Create Stack" not in app.states(ended["executionArn"])
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+def test_change_set_deleted_by_somebody_is_told(app: Deployment, skip: int) -> None:
+    app.create({"Queue": QUEUE})
+    before = {"Action": "DeleteStack", "StackName": app.stack}  # and with it its change sets
+    app.inject({"action": "DescribeChangeSet", "skip": skip, "before": before})
+    ended = app.deploy({"Queue": LONGER})
+    assert (ended["status"], ended["error"]) == ("FAILED", "ChangeSetGoneError"), ended
+    assert "deleted by somebody else" in ended["cause"]
+
+
+def test_stack_deleted_while_it_is_created_is_told(app: Deployment) -> None:
+    before = {"Action": "DeleteStack", "StackName": app.stack}
+    app.inject({"action": "DescribeStacks", "skip": 1, "before": before})
+    ended = app.deploy({"Queue": QUEUE})
+    assert (ended["status"], ended["error"]) == ("FAILED", "StackFailed"), ended
+    assert f"{app.stack} was deleted by somebody else" in ended["cause"]
+
+
+def test_stack_deleted_while_it_is_updated_is_told(app: Deployment) -> None:
+    app.create({"Queue": QUEUE})
+    before = {"Action": "DeleteStack", "StackName": app.stack}
+    app.inject({"action": "DescribeStacks", "skip": 1, "before": before})
+    ended = app.deploy({"Queue": LONGER})
+    assert (ended["status"], ended["error"]) == ("FAILED", "StackFailed"), ended
+    assert "deleted by somebody else" in ended["cause"]
+
+
+def test_stack_updated_by_somebody_meanwhile_is_left_to_them(app: Deployment) -> None:
+    app.create({"Queue": QUEUE})
+    theirs = json.dumps({"Resources": {"Queue": QUEUE, "Theirs": TOPIC}})
+    before = {"Action": "UpdateStack", "StackName": app.stack, "TemplateBody": theirs}
+    app.inject({"action": "ExecuteChangeSet", "before": before})
+    ended = app.deploy({"Queue": LONGER})
+    assert ended["status"] == "FAILED", ended
+    assert "Execute Change Set: " in ended["cause"]
+    body = app.cloudformation.get_template(StackName=app.stack)["TemplateBody"]
+    assert "Theirs" in json.dumps(body), "their update was undone"
+    assert not app.left()
+
+
+def test_stack_that_never_worked_is_created_anew(app: Deployment) -> None:
+    ended = app.deploy({"Baseline": {"Type": "AWS::SSM::PatchBaseline", "Properties": {"Name": "none"}}})
+    assert (ended["error"], app.status()) == ("StackFailed", "ROLLBACK_COMPLETE"), ended
+    assert "Baseline (AWS::SSM::PatchBaseline) failed first" in ended["cause"]
+    ended = app.deploy({"Queue": QUEUE})
+    assert ended["status"] == "SUCCEEDED", ended
+    assert "Delete Failed Stack" in app.states(ended["executionArn"])
+    assert app.status() == "CREATE_COMPLETE"
+
+
+def test_stack_in_review_is_taken_up(app: Deployment) -> None:
+    app.cloudformation.create_change_set(
+        StackName=app.stack,
+        ChangeSetName="somebody-elses",
+        ChangeSetType="CREATE",
+        TemplateBody=json.dumps({"Resources": {"Topic": TOPIC}}),
+    )
+    assert app.status() == "REVIEW_IN_PROGRESS"
+    ended = app.deploy({"Queue": QUEUE})
+    assert json.loads(ended["output"])["outcome"] == "created", ended
+    assert app.status() == "CREATE_COMPLETE"
+
+
+def test_removal_on_the_last_page_is_found(app: Deployment) -> None:
+    queues = {f"Queue{number:03}": QUEUE for number in range(120)}
+    app.create({**queues, "Zulu": TOPIC})
+    ended = app.deploy(dict.fromkeys(queues, LONGER))
+    assert ended["error"] == "UnsafeChanges", ended
+    assert ended["cause"].splitlines()[1:] == ["- Zulu (AWS::SNS::Topic), Remove: it is deleted"]
+    assert app.status() == "CREATE_COMPLETE"
+    assert not app.left()
+
+
+def test_removal_in_a_nested_stack_is_found(app: Deployment) -> None:
+    def nested(key: str, resources: dict[str, Any]) -> dict[str, Any]:
+        app.s3.put_object(Bucket=app.bucket, Key=key, Body=json.dumps({"Resources": resources}).encode())
+        url = f"https://{app.bucket}.s3.us-east-1.amazonaws.com/{key}"
+        return {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
+
+    inner = nested("inner-1", {"Queue": QUEUE, "Topic": TOPIC})
+    app.create({"Child": nested("outer-1", {"Inner": inner})})
+    ended = app.deploy({"Child": nested("outer-2", {"Inner": nested("inner-2", {"Queue": LONGER})})})
+    assert ended["error"] == "UnsafeChanges", ended
+    assert ended["cause"].splitlines()[1:] == ["- Child/Inner/Topic (AWS::SNS::Topic), Remove: it is deleted"]
+    ended = app.deploy({"Child": nested("outer-3", {"Inner": nested("inner-3", {"Queue": LONGER, "Topic": TOPIC})})})
+    assert json.loads(ended["output"])["outcome"] == "updated", ended
+    ended = app.deploy(
+        {"Child": nested("outer-4", {"Inner": nested("inner-4", {"Queue": QUEUE})})},
+        policy={"exemptLogicalIds": ["Child/Inner/Topic"]},
+    )
+    assert json.loads(ended["output"])["outcome"] == "updated", ended
+    assert not app.left()
+
+
+def held(app: Deployment) -> str:
+    """An execution that has made its change set, and cannot look at it for some seconds."""
+    app.inject({"action": "DescribeChangeSet", **THROTTLED, "times": 5})
+    execution = app.start({"Queue": LONGER})
+    app.until_in(execution, "Get Change Set Creation Status")
+    assert app.left(), "there is no change set to be left behind"
+    return execution
+
+
+def until_nothing_is_left(app: Deployment) -> None:
+    deadline = time.monotonic() + 30
+    while app.left():
+        assert time.monotonic() < deadline, f"left: {app.left()}"
+        time.sleep(0.1)
+
+
+def test_execution_that_is_stopped_leaves_no_change_set(app: Deployment) -> None:
+    app.create({"Queue": QUEUE})
+    execution = held(app)
+    app.machines.stop_execution(executionArn=execution, cause="by hand")
+    ended = app.wait(execution)
+    assert (ended["status"], ended["cause"]) == ("ABORTED", "by hand")
+    app.inject()
+    until_nothing_is_left(app)
+    assert app.status() == "CREATE_COMPLETE"
+
+
+def test_execution_that_takes_too_long_leaves_no_change_set(app: Deployment) -> None:
+    app.create({"Queue": QUEUE})
+    definition = app.machines.describe_state_machine(stateMachineArn=app.machine)["definition"]
+    hasty = json.dumps(json.loads(definition) | {"TimeoutSeconds": 60})  # one second here
+    app.machines.update_state_machine(stateMachineArn=app.machine, definition=hasty)
+    try:
+        execution = held(app)
+        ended = app.wait(execution)
+    finally:
+        app.machines.update_state_machine(stateMachineArn=app.machine, definition=definition)
+    assert (ended["status"], ended["error"]) == ("TIMED_OUT", "States.Timeout")
+    app.inject()
+    until_nothing_is_left(app)
+    assert app.status() == "CREATE_COMPLETE"
