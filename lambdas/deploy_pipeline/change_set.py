@@ -17,13 +17,13 @@ NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
 
 
-def creation_status(cloudformation: Any, change_set_id: str) -> dict[str, str]:
+def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) -> dict[str, str]:
     """Say whether a change set is ``pending``, ``ready``, ``empty`` or ``failed``, and the reason.
 
     Raises:
         ChangeSetGoneError
     """
-    found = _page(cloudformation, change_set_id)
+    found = _page(cloudformation, change_set_id, stack_name)
     status, reason = found["Status"], found.get("StatusReason", "")
     if status == "CREATE_COMPLETE" and found["ExecutionStatus"] == "AVAILABLE":
         return {"status": "ready", "reason": ""}
@@ -48,7 +48,7 @@ def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Po
     """
     found = [
         unsafe
-        for path, stack_changes in changes_by_stack(cloudformation, change_set_id)
+        for path, stack_changes in changes_by_stack(cloudformation, change_set_id, stack_name)
         for unsafe in violations(stack_changes, policy, path)
     ]
     listed, size = [], 0
@@ -69,13 +69,13 @@ def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Po
 
 
 def changes_by_stack(
-    cloudformation: Any, change_set_id: str, path: str = ""
+    cloudformation: Any, change_set_id: str, stack_name: str | None, path: str = ""
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """All changes of the stack and of each stack nested in it, every page of them, with its path."""
     found: list[dict[str, Any]] = []
     token = None
     while True:
-        page = _page(cloudformation, change_set_id, token)
+        page = _page(cloudformation, change_set_id, stack_name, token)
         found += page.get("Changes", [])
         token = page.get("NextToken")
         if not token:
@@ -85,7 +85,7 @@ def changes_by_stack(
         resource = change.get("ResourceChange") or {}
         if resource.get("ChangeSetId"):
             child = f"{path}{resource.get('LogicalResourceId', '?')}/"
-            yield from changes_by_stack(cloudformation, resource["ChangeSetId"], child)
+            yield from changes_by_stack(cloudformation, resource["ChangeSetId"], None, child)
 
 
 def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str) -> str:
@@ -104,14 +104,16 @@ def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str
         raise
     if found["ExecutionStatus"] in STARTED:
         return "executed"
-    cloudformation.delete_change_set(ChangeSetName=found["ChangeSetId"])
+    cloudformation.delete_change_set(ChangeSetName=name, StackName=stack_name)
     return "deleted"
 
 
-def _page(cloudformation: Any, change_set_id: str, token: str | None = None) -> dict[str, Any]:
-    following = {"NextToken": token} if token else {}
+def _page(cloudformation: Any, change_set_id: str, stack_name: str | None, token: str | None = None) -> dict[str, Any]:
+    """One page; the name of the stack is known for all but those that are nested."""
+    given = {"StackName": stack_name, "NextToken": token}
+    named = {name: value for name, value in given.items() if value}
     try:
-        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **following)
+        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **named)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ChangeSetNotFound":
             raise ChangeSetGoneError("The change set was deleted by somebody else before it was executed.") from error

@@ -39,7 +39,7 @@ def check_stack(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 def change_set(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Say whether a change set is there yet or, with a `policy`, what is unsafe in it."""
     if "policy" not in event:
-        return dict(creation_status(CLOUDFORMATION, event["changeSetId"]))
+        return dict(creation_status(CLOUDFORMATION, event["changeSetId"], event["stackName"]))
     policy = Policy.from_json(event["policy"])
     return inspect(CLOUDFORMATION, event["changeSetId"], event["stackName"], policy)
 

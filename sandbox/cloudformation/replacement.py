@@ -40,6 +40,8 @@ def differences(old: Resources, new: Resources, raw: Resources) -> dict[str, dic
 @cache
 def schema(kind: str) -> dict[str, Any]:
     """The schema of a resource type; empty when there is none."""
+    if kind.startswith("AWS::CDK::"):  # that one is cfn-lint's own
+        return {}
     spec = importlib.util.find_spec("cfnlint")
     assert spec
     assert spec.origin

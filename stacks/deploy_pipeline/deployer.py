@@ -104,6 +104,8 @@ class Deployer(Construct):
         allow(state_machine, ["lambda:InvokeFunction"], *arns.values())
         calls = [f"{verb}{noun}" for noun in ("Stack", "ChangeSet") for verb in ("Create", "Delete")]
         self._allow_stacks(state_machine, [*calls, "DescribeStacks", "ExecuteChangeSet"])
+        transforms = "AWS's own transforms, such as SAM's; CloudFormation carries them out as a change set."
+        self._allow_cloudformation(state_machine, ["CreateChangeSet"], ["transform/*"], transforms, account="aws")
         state_machine.add_to_role_policy(
             iam.PolicyStatement(
                 actions=["iam:PassRole"],
@@ -146,11 +148,26 @@ class Deployer(Construct):
         )
 
     def _allow_stacks(self, grantee: Any, calls: list[str]) -> None:
+        """Allow calls on the stacks, and those on change sets on ours.
+
+        What is asked for is the stack, or the change set when a call has nothing but its ARN.
+        """
+        resources = [f"stack/{name}" for name in self.names]
+        if any("ChangeSet" in call for call in calls):
+            resources.append("changeSet/deploy-*/*")
+        reason = "CloudFormation puts an id after a name; stacks beside and nested, and change sets, begin with ours."
+        self._allow_cloudformation(grantee, calls, resources, reason)
+
+    def _allow_cloudformation(
+        self, grantee: Any, calls: list[str], resources: list[str], reason: str, account: str | None = None
+    ) -> None:
         stack = Stack.of(self)
-        arns = [stack.format_arn(service="cloudformation", resource="stack", resource_name=name) for name in self.names]
-        prefix = "arn:<AWS::Partition>:cloudformation:<AWS::Region>:<AWS::AccountId>:stack"
-        reason = "CloudFormation puts an id after the name of a stack; those beside it and nested in it begin with it."
-        wildcards = {f"{prefix}/{name}": reason for name in self.names}
+        arns = []
+        for resource in resources:
+            kind, _, name = resource.partition("/")
+            arns.append(stack.format_arn(service="cloudformation", account=account, resource=kind, resource_name=name))
+        prefix = f"arn:<AWS::Partition>:cloudformation:<AWS::Region>:{account or '<AWS::AccountId>'}"
+        wildcards = {f"{prefix}:{resource}": reason for resource in resources}
         allow(grantee, [f"cloudformation:{call}" for call in calls], *arns, wildcards=wildcards)
 
     def _allow_templates(self, grantee: Any, actions: list[str]) -> None:

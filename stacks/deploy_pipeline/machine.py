@@ -156,7 +156,7 @@ def _change_set() -> dict[str, State]:
         # A function, since a change set's description can be larger than what a state may give.
         "Get Change Set Creation Status": _function(
             "ChangeSet",
-            {"changeSetId": _of("$changeSetId")},
+            {"changeSetId": _of("$changeSetId"), "stackName": _of("$stackName")},
             assign=looked | _failure("'ChangeSetFailed'", "$states.result.Payload.reason"),
             catch=[_refused(["ChangeSetGoneError"], "Delete Change Set"), _caught("Get Change Set Creation Status")],
             next="Change Set Created?",
@@ -222,7 +222,11 @@ def _update() -> dict[str, State]:
     return {
         "Execute Change Set": _call(
             "executeChangeSet",
-            {"ChangeSetName": _of("$changeSetId"), "ClientRequestToken": _token("execute")},
+            {
+                "StackName": _of("$stackName"),
+                "ChangeSetName": _of("$changeSetId"),
+                "ClientRequestToken": _token("execute"),
+            },
             {"outcome": _of("$plan.changeSetType = 'CREATE' ? 'created' : 'updated'"), "polls": 0},
             _caught("Execute Change Set"),
             "Wait Stack Update",

@@ -112,8 +112,9 @@ class FakeCloudFormation:
             state = {"Status": "CREATE_COMPLETE", "ExecutionStatus": "EXECUTE_COMPLETE"}
         return self._page(self.changes, NextToken) | {"ChangeSetId": found["arn"], **state}
 
-    def execute_change_set(self, ChangeSetName: str, **_: Any) -> dict[str, Any]:
+    def execute_change_set(self, ChangeSetName: str, StackName: str, **_: Any) -> dict[str, Any]:
         self._called("execute_change_set")
+        assert StackName in self.stacks
         found = self._find(ChangeSetName)
         found["executed"] = True
         self.executed.append(self.changes)

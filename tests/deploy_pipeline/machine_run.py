@@ -38,6 +38,8 @@ FUNCTIONS = {
     "${FirstFailure}": task_handler.first_failure,
 }
 
+sandbox_stepfunctions.install(speed=1e9)
+
 
 @dataclass
 class FakeS3:
@@ -96,17 +98,18 @@ class Machine:
         self.cloudformation = FakeCloudFormation()
         self.s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml=TEMPLATE)})
         self.failing: dict[str, list[str]] = {}
+        self.invoked: list[str] = []
         self.definition = machine.definition()
         del self.definition["TimeoutSeconds"]  # time passes too fast here
-        sandbox_stepfunctions.install(speed=1e9)
-        patch.setattr(stepfunctions, "_invoke_resource", self._invoke)
-        patch.setattr(task_handler, "CLOUDFORMATION", self.cloudformation)
-        patch.setattr(task_handler, "S3", self.s3)
-        patch.setenv("BUCKET", "inputs")
-        patch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
+        self._patch = patch
 
     def run(self, **given: Any) -> Ended:
         """Run an execution; `given` is added to the input."""
+        self._patch.setattr(stepfunctions, "_invoke_resource", self._invoke)
+        self._patch.setattr(task_handler, "CLOUDFORMATION", self.cloudformation)
+        self._patch.setattr(task_handler, "S3", self.s3)
+        self._patch.setenv("BUCKET", "inputs")
+        self._patch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
         name = str(uuid.uuid4())
         arn = f"arn:aws:states:us-east-1:111111111111:execution:machine:{name}"
         machine_arn = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
@@ -149,6 +152,7 @@ class Machine:
             raise sandbox_stepfunctions.named(error, MODEL) from error
 
     def _function(self, name: str, payload: dict[str, Any]) -> Any:
+        self.invoked.append(name)
         if self.failing.get(name):
             raise stepfunctions._ExecutionError(self.failing[name].pop(0), "it is not there")
         try:

@@ -177,7 +177,8 @@ def test_cloudformation_is_asked_about_the_apps_stacks_only(template: dict[str, 
                 continue
             for resource in listed(statement["Resource"]):
                 text = "".join(part for part in resource["Fn::Join"][1] if isinstance(part, str))
-                assert text.endswith((":stack/prod-sample-app/*", ":stack/prod-sample-app-*/*")), text
+                ours = (":stack/prod-sample-app/*", ":stack/prod-sample-app-*/*", ":changeSet/deploy-*/*")
+                assert text.endswith((*ours, ":aws:transform/*")), text
 
 
 def test_functions_may_change_no_stack(template: dict[str, Any]) -> None:

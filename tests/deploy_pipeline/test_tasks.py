@@ -154,7 +154,7 @@ def test_change_set_of_an_execution_that_was_stopped_is_deleted(
 def test_executed_change_set_is_kept(fake: FakeCloudFormation) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
-    fake.execute_change_set(ChangeSetName=change_set_name("run-1"))
+    fake.execute_change_set(ChangeSetName=change_set_name("run-1"), StackName=APP)
     task_handler.clean_up(ended("TIMED_OUT"), None)
     assert fake.change_sets
     assert "delete_change_set" not in fake.calls

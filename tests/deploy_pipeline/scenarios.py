@@ -1,0 +1,416 @@
+"""What can happen to a deployment, each as a function that lets it happen and says what was seen."""
+
+from collections.abc import Callable
+
+from stacks.deploy_pipeline import machine as definition
+
+from .changes import change
+from .fake_cloudformation import DENIED, THROTTLED, FakeCloudFormation, error
+from .machine_run import APP, Ended, Machine
+
+Scenario = Callable[[Machine], Ended]
+SCENARIOS: list[Scenario] = []
+NEVER_WORKED = ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE")
+PENDING = {"Status": "CREATE_PENDING", "ExecutionStatus": "UNAVAILABLE"}
+READY = {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE"}
+MANY = 9  # more often than any call is tried again
+
+
+def scenario(function: Scenario) -> Scenario:
+    SCENARIOS.append(function)
+    return function
+
+
+def failed(ended: Ended, name: str, *said: str) -> Ended:
+    assert (ended.status, ended.error) == ("FAILED", name), ended
+    for text in said:
+        assert text in ended.cause, f"{text!r} is not in {ended.cause!r}"
+    assert ended.states[-1] == "Deployment Failed"
+    return ended
+
+
+def succeeded(ended: Ended, outcome: str, stack: str = APP) -> Ended:
+    assert ended.status == "SUCCEEDED", ended
+    assert (ended.output["outcome"], ended.output["stackName"]) == (outcome, stack)
+    return ended
+
+
+def with_app(machine: Machine, *changes: object, status: str = "CREATE_COMPLETE") -> FakeCloudFormation:
+    machine.cloudformation.add_stack(APP, status)
+    machine.cloudformation.changes = list(changes) or [change()]  # type: ignore[arg-type]
+    return machine.cloudformation
+
+
+# Path 1: there is no stack.
+
+
+@scenario
+def stack_that_is_not_there_is_created(machine: Machine) -> Ended:
+    machine.cloudformation.statuses["create"] = ["CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
+    ended = succeeded(machine.run(), "created")
+    assert ended.states.count("Wait Stack Creation") == 3
+    assert ended.output["summary"] == f"{APP} is created"
+    return ended
+
+
+@scenario
+def failed_creation_names_the_first_resource(machine: Machine) -> Ended:
+    fake = machine.cloudformation
+    fake.statuses["create"] = ["ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"]
+
+    def fail() -> None:
+        (arn,) = fake.events
+        fake.events[arn] = [
+            fake.event(arn, APP, "AWS::CloudFormation::Stack", "CREATE_IN_PROGRESS", arn),
+            fake.event(arn, "Queue", "AWS::SQS::Queue", "CREATE_FAILED", reason="no such name"),
+            fake.event(arn, "Topic", "AWS::SNS::Topic", "CREATE_FAILED", reason="Resource creation cancelled"),
+        ]
+
+    fake.before["describe_stack_events"] = fail
+    return failed(
+        machine.run(), "StackFailed", f"{APP} is ROLLBACK_COMPLETE", "Queue (AWS::SQS::Queue)", "no such name"
+    )
+
+
+@scenario
+def creation_that_is_denied_fails(machine: Machine) -> Ended:
+    machine.cloudformation.failing["create_stack"] = [DENIED] * MANY
+    return failed(machine.run(), "CloudFormation.CloudFormationException", "Create Stack: ", "not authorized")
+
+
+@scenario
+def throttled_creation_is_tried_again(machine: Machine) -> Ended:
+    machine.cloudformation.failing["create_stack"] = [THROTTLED] * 3
+    ended = succeeded(machine.run(), "created")
+    assert machine.cloudformation.calls.count("create_stack") == 4
+    return ended
+
+
+@scenario
+def stack_deleted_while_it_is_created_is_told(machine: Machine) -> Ended:
+    machine.cloudformation.statuses["create"] = ["CREATE_IN_PROGRESS", "DELETE_COMPLETE"]
+    return failed(machine.run(), "StackFailed", f"{APP} was deleted by somebody else")
+
+
+@scenario
+def creation_that_cannot_be_watched_fails(machine: Machine) -> Ended:
+    machine.cloudformation.failing["describe_stacks"] = [None] + [DENIED] * MANY
+    return failed(machine.run(), "CloudFormation.CloudFormationException", "Get Stack Creation Status: ")
+
+
+@scenario
+def endless_creation_is_given_up(machine: Machine) -> Ended:
+    machine.cloudformation.statuses["create"] = ["CREATE_IN_PROGRESS"]
+    ended = failed(machine.run(), "StackFailed", f"{APP} is still CREATE_IN_PROGRESS")
+    assert ended.states.count("Wait Stack Creation") == definition.STACK_POLLS
+    return ended
+
+
+@scenario
+def failure_that_cannot_be_explained_is_told_all_the_same(machine: Machine) -> Ended:
+    machine.cloudformation.statuses["create"] = ["ROLLBACK_COMPLETE"]
+    machine.cloudformation.failing["describe_stack_events"] = [DENIED]
+    return failed(machine.run(), "StackFailed", f"{APP} is ROLLBACK_COMPLETE", "not authorized")
+
+
+# A stack whose creation has failed.
+
+
+@scenario
+def stack_that_never_worked_is_created_anew(machine: Machine) -> Ended:
+    fake = machine.cloudformation
+    fake.add_stack(APP, "ROLLBACK_COMPLETE", NEVER_WORKED)
+    fake.statuses["delete"] = ["DELETE_IN_PROGRESS", "DELETE_COMPLETE"]
+    ended = succeeded(machine.run(), "created")
+    assert [call for call in fake.calls if call in ("delete_stack", "create_stack")] == ["delete_stack", "create_stack"]
+    return ended
+
+
+@scenario
+def stack_that_has_worked_is_not_deleted(machine: Machine) -> Ended:
+    machine.cloudformation.add_stack(APP, "ROLLBACK_COMPLETE", ("CREATE_COMPLETE", *NEVER_WORKED))
+    ended = failed(machine.run(), "StackNotReadyError", "has worked before")
+    assert "delete_stack" not in machine.cloudformation.calls
+    return ended
+
+
+@scenario
+def deletion_can_be_asked_for_and_forbidden(machine: Machine) -> Ended:
+    machine.cloudformation.add_stack(APP, "ROLLBACK_COMPLETE", NEVER_WORKED)
+    failed(machine.run(policy={"recreate": "never"}), "StackNotReadyError", "policy.recreate is never")
+    machine.cloudformation.add_stack(APP, "ROLLBACK_COMPLETE", ("CREATE_COMPLETE", *NEVER_WORKED))
+    return succeeded(machine.run(policy={"recreate": "always"}), "created")
+
+
+@scenario
+def failed_deletion_is_explained(machine: Machine) -> Ended:
+    fake = machine.cloudformation
+    arn = fake.add_stack(APP, "ROLLBACK_COMPLETE", NEVER_WORKED)
+    fake.events[arn] += [
+        fake.event(arn, APP, "AWS::CloudFormation::Stack", "DELETE_IN_PROGRESS", arn),
+        fake.event(arn, "Bucket", "AWS::S3::Bucket", "DELETE_FAILED", reason="it is not empty"),
+    ]
+    fake.statuses["delete"] = ["DELETE_FAILED"]
+    return failed(machine.run(), "StackFailed", "DELETE_FAILED", "Bucket (AWS::S3::Bucket)", "it is not empty")
+
+
+@scenario
+def denied_deletion_fails(machine: Machine) -> Ended:
+    machine.cloudformation.add_stack(APP, "ROLLBACK_COMPLETE", NEVER_WORKED)
+    machine.cloudformation.failing["delete_stack"] = [DENIED] * MANY
+    return failed(machine.run(), "CloudFormation.CloudFormationException", "Delete Failed Stack: ")
+
+
+@scenario
+def deletion_that_cannot_be_watched_fails(machine: Machine) -> Ended:
+    machine.cloudformation.add_stack(APP, "ROLLBACK_COMPLETE", NEVER_WORKED)
+    machine.cloudformation.failing["describe_stacks"] = [None] + [DENIED] * MANY
+    return failed(machine.run(), "CloudFormation.CloudFormationException", "Get Failed Stack Deletion Status: ")
+
+
+# Path 2: the changes are safe.
+
+
+@scenario
+def safe_changes_are_made_and_waited_for(machine: Machine) -> Ended:
+    fake = with_app(machine, change(), change("Add", "Topic"), change("Modify", "Third"))
+    fake.statuses["update"] = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE"]
+    ended = succeeded(machine.run(), "updated")
+    assert ended.states.count("Wait Stack Update") == 3, "success was told before the update was over"
+    assert fake.executed == [fake.changes]
+    return ended
+
+
+@scenario
+def stack_in_review_is_taken_up(machine: Machine) -> Ended:
+    fake = with_app(machine, change("Add"), status="REVIEW_IN_PROGRESS")
+    ended = succeeded(machine.run(), "created")
+    (made,) = fake.change_sets.values()
+    assert made["ChangeSetType"] == "CREATE"
+    return ended
+
+
+@scenario
+def no_change_is_a_success(machine: Machine) -> Ended:
+    reason = "The submitted information didn't contain changes. Submit different information to create a change set."
+    with_app(machine).change_set = [{"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": reason}]
+    ended = succeeded(machine.run(), "unchanged")
+    assert not machine.cloudformation.change_sets, "the empty change set is left"
+    return ended
+
+
+@scenario
+def change_set_is_waited_for(machine: Machine) -> Ended:
+    nested = {"Status": "CREATE_COMPLETE", "ExecutionStatus": "UNAVAILABLE"}
+    with_app(machine).change_set = [PENDING, nested, READY]
+    ended = succeeded(machine.run(), "updated")
+    assert ended.states.count("Wait Change Set Creation") == 3
+    return ended
+
+
+@scenario
+def throttled_change_set_is_tried_again(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    for call in ("create_change_set", "execute_change_set"):
+        fake.failing[call] = [THROTTLED, THROTTLED]
+    return succeeded(machine.run(), "updated")
+
+
+@scenario
+def rolled_back_update_names_the_first_resource(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    fake.statuses["update"] = ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
+    arn = fake.stacks[APP]["StackId"]
+    fake.events[arn] = [
+        fake.event(arn, "Old", "AWS::SQS::Queue", "CREATE_FAILED", reason="of long ago"),
+        fake.event(arn, APP, "AWS::CloudFormation::Stack", "UPDATE_IN_PROGRESS", arn),
+        fake.event(arn, "Queue", "AWS::SQS::Queue", "UPDATE_FAILED", reason="too long"),
+        fake.event(arn, "Topic", "AWS::SNS::Topic", "UPDATE_FAILED", reason="Resource update cancelled"),
+    ]
+    return failed(machine.run(), "StackFailed", "UPDATE_ROLLBACK_COMPLETE", "Queue (AWS::SQS::Queue)", "too long")
+
+
+@scenario
+def update_that_cannot_be_watched_fails(machine: Machine) -> Ended:
+    with_app(machine).failing["describe_stacks"] = [None] + [DENIED] * MANY
+    return failed(machine.run(), "CloudFormation.CloudFormationException", "Get Stack Update Status: ")
+
+
+@scenario
+def stack_deleted_while_it_is_updated_is_told(machine: Machine) -> Ended:
+    with_app(machine).statuses["update"] = ["UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "DELETE_COMPLETE"]
+    return failed(machine.run(), "StackFailed", f"{APP} was deleted by somebody else")
+
+
+# Path 3: they are not.
+
+
+@scenario
+def unsafe_changes_are_refused(machine: Machine) -> Ended:
+    with_app(machine, change(), change("Remove", "Topic", "AWS::SNS::Topic"), change("Modify", Replacement="True"))
+    return failed(machine.run(), "UnsafeChanges", f"2 unsafe changes to {APP}", "Topic (AWS::SNS::Topic), Remove")
+
+
+@scenario
+def second_stack_is_made_beside(machine: Machine) -> Ended:
+    fake = with_app(machine, change("Remove", "Topic", "AWS::SNS::Topic"))
+    ended = machine.run(onUnsafe="blue_green")
+    beside = ended.output["stackName"]
+    assert beside.startswith(f"{APP}-"), ended
+    succeeded(ended, "created beside", beside)
+    assert ended.output["unsafe"]["violations"][0]["logicalId"] == "Topic"
+    assert f"created beside {APP}" in ended.output["summary"]
+    assert set(fake.stacks) == {APP, beside}
+    return ended
+
+
+@scenario
+def second_stack_that_fails_is_explained(machine: Machine) -> Ended:
+    with_app(machine, change("Remove")).statuses["create"] = ["ROLLBACK_COMPLETE"]
+    return failed(machine.run(onUnsafe="blue_green"), "StackFailed", f"{APP}-", "ROLLBACK_COMPLETE")
+
+
+# What goes wrong with a change set.
+
+
+@scenario
+def change_set_that_fails_gives_its_reason(machine: Machine) -> Ended:
+    with_app(machine).change_set = [
+        {"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": "Transform does not exist"}
+    ]
+    return failed(machine.run(), "ChangeSetFailed", "Transform does not exist")
+
+
+@scenario
+def endless_change_set_is_given_up(machine: Machine) -> Ended:
+    with_app(machine).change_set = [PENDING]
+    ended = failed(machine.run(), "ChangeSetFailed", "still CREATE_PENDING")
+    assert ended.states.count("Wait Change Set Creation") == definition.CHANGE_SET_POLLS
+    return ended
+
+
+@scenario
+def change_set_that_is_denied_fails(machine: Machine) -> Ended:
+    with_app(machine).failing["create_change_set"] = [DENIED] * MANY
+    return failed(machine.run(), "CloudFormation.CloudFormationException", "Create Change Set: ")
+
+
+@scenario
+def change_set_of_a_stack_that_was_just_deleted_fails(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    fake.before["create_change_set"] = fake.stacks.clear
+    return failed(machine.run(), "CloudFormation.CloudFormationException", f"Stack [{APP}] does not exist")
+
+
+@scenario
+def answer_that_was_lost_leaves_no_change_set(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    made = fake.create_change_set
+
+    def made_but_not_told(**given: str) -> None:
+        made(**given)
+        raise DENIED
+
+    fake.create_change_set = made_but_not_told  # type: ignore[assignment,method-assign]
+    return failed(machine.run(), "CloudFormation.CloudFormationException", "Create Change Set: ")
+
+
+@scenario
+def change_set_deleted_by_somebody_is_told(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    fake.before["describe_change_set"] = fake.change_sets.clear
+    return failed(machine.run(), "ChangeSetGoneError", "deleted by somebody else")
+
+
+@scenario
+def change_set_deleted_before_it_is_inspected_is_told(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    fake.failing["describe_change_set"] = [None, error("ChangeSetNotFound")]
+    return failed(machine.run(), "ChangeSetGoneError", "deleted by somebody else")
+
+
+@scenario
+def change_set_that_cannot_be_looked_at_fails(machine: Machine) -> Ended:
+    with_app(machine).failing["describe_change_set"] = [DENIED]
+    failed(machine.run(), "ClientError", "Get Change Set Creation Status: ", "not authorized")
+    machine.cloudformation.failing["describe_change_set"] = [None, DENIED]
+    return failed(machine.run(), "ClientError", "Inspect Change Set Changes: ", "not authorized")
+
+
+@scenario
+def execution_that_is_refused_fails(machine: Machine) -> Ended:
+    for refusal in (DENIED, error("InvalidChangeSetStatus", "OBSOLETE"), error("ChangeSetNotFound")):
+        fake = with_app(machine)
+        fake.failing["execute_change_set"] = [refusal] * MANY
+        ended = machine.run()
+        assert ended.status == "FAILED", ended
+        assert "Execute Change Set: " in ended.cause
+        assert not fake.left(), "a change set is left"
+        assert not fake.executed
+    return ended
+
+
+@scenario
+def busy_change_set_is_deleted_later(machine: Machine) -> Ended:
+    fake = with_app(machine, change("Remove"))
+    fake.failing["delete_change_set"] = [error("InvalidChangeSetStatus")] * 7
+    return failed(machine.run(), "UnsafeChanges")
+
+
+@scenario
+def change_set_that_is_gone_needs_no_deletion(machine: Machine) -> Ended:
+    fake = with_app(machine, change("Remove"))
+    fake.before["delete_change_set"] = fake.change_sets.clear
+    fake.failing["delete_change_set"] = [error("ChangeSetNotFound")]
+    return failed(machine.run(), "UnsafeChanges")
+
+
+# Before anything is changed.
+
+
+@scenario
+def bad_input_is_told_by_its_fields(machine: Machine) -> Ended:
+    ended = failed(machine.run(stackName="my app", tags=7), "InvalidInputError", "stackName", "tags")
+    assert ended.states == ["Check Stack Existence", "Deployment Failed"]
+    assert not machine.cloudformation.calls
+    return ended
+
+
+@scenario
+def missing_template_is_told(machine: Machine) -> Ended:
+    return failed(machine.run(templatePath="other.yaml"), "InvalidArtifactError", "other.yaml")
+
+
+@scenario
+def broken_template_is_told(machine: Machine) -> Ended:
+    refusal = error("ValidationError", "Template format error: it is none")
+    machine.cloudformation.failing["get_template_summary"] = [refusal]
+    return failed(machine.run(), "InvalidTemplateError", "template.yaml: Template format error")
+
+
+@scenario
+def error_of_looking_is_not_taken_for_absence(machine: Machine) -> Ended:
+    for refusal in (THROTTLED, DENIED, error("ValidationError", "1 validation error detected")):
+        machine.cloudformation.failing["describe_stacks"] = [refusal]
+        ended = failed(machine.run(), "ClientError", "Check Stack Existence: ")
+        assert "create_stack" not in machine.cloudformation.calls
+    return ended
+
+
+@scenario
+def stack_that_is_busy_or_broken_is_left_alone(machine: Machine) -> Ended:
+    for status, said in (
+        ("UPDATE_IN_PROGRESS", "somebody else is at work"),
+        ("UPDATE_ROLLBACK_FAILED", "continue the rollback"),
+        ("DELETE_FAILED", "delete it for good"),
+        ("CREATE_FAILED", "delete it"),
+    ):
+        with_app(machine, status=status)
+        ended = failed(machine.run(), "StackNotReadyError", status, said)
+    return ended
+
+
+@scenario
+def functions_that_are_not_there_are_called_again(machine: Machine) -> Ended:
+    machine.failing["${CheckStack}"] = ["Lambda.ServiceException", "Lambda.TooManyRequestsException", "States.Timeout"]
+    return succeeded(machine.run(), "created")
