@@ -39,6 +39,7 @@ from sections.security_group_revert import ALL_EGRESS, ApprovedRule, SecurityGro
 
 from .acknowledgments import acknowledge, acknowledge_wildcards
 from .code import code_of
+from .dead_letters import dead_letter_queue
 from .notices import alarm, notices_topic
 
 INGRESS_EVENTS = [
@@ -72,7 +73,7 @@ class SecurityGroupRevert(Stack):
         if settings.create_trail:
             self._trail()
         topic = notices_topic(self, "Security group changes", settings.email)
-        dead_letters = self._dead_letters()
+        dead_letters = dead_letter_queue(self)
         function = self._function(topic, dead_letters)
         changes, sweep = self._rules(function, dead_letters)
         self._alarms(function, dead_letters, topic)
@@ -122,17 +123,6 @@ class SecurityGroupRevert(Stack):
             is_multi_region_trail=False,
             management_events=cloudtrail.ReadWriteType.WRITE_ONLY,
         )
-
-    def _dead_letters(self) -> sqs.Queue:
-        queue = sqs.Queue(
-            self,
-            "DeadLetters",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(queue, {"AwsSolutions-SQS3": "This queue is the dead-letter queue."})
-        return queue
 
     def _function(self, topic: sns.Topic, dead_letters: sqs.Queue) -> lambda_.Function:
         log_group = logs.LogGroup(

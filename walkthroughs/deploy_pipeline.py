@@ -9,36 +9,20 @@ import json
 import time
 import uuid
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .story import Story, step
+from .story import UndoingStory, step
 
 TEMPLATE = "template.yaml"
 
 
-class DeployPipelineStory(Story):
+class DeployPipelineStory(UndoingStory):
     """The post's three ways through the state machine, and its two exercises."""
 
     stacks = ("DeployPipeline",)
-
-    def __enter__(self) -> Self:
-        self.undo = ExitStack()  # filled as things are changed, so that an interruption undoes them too
-        try:
-            self._prepare()
-        except BaseException:
-            self.undo.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.undo.close()
 
     def _prepare(self) -> None:
         outputs = self.world.outputs("DeployPipeline")

@@ -7,13 +7,11 @@ nothing: this is safe to play in a real account.
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .story import Story, step
+from .story import UndoingStory, step
 
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 HTTPS = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
@@ -21,24 +19,10 @@ BURST = 100
 QUIET_SECONDS = 1.5  # in which a notice that should not come would have come, in the sandbox
 
 
-class SecurityGroupRevertStory(Story):
+class SecurityGroupRevertStory(UndoingStory):
     """The post's story, and what happens in a real company besides."""
 
     stacks = ("SecurityGroupRevert",)
-
-    def __enter__(self) -> Self:
-        self.undo = ExitStack()  # filled as things are changed, so that an interruption undoes them too
-        try:
-            self._prepare()
-        except BaseException:
-            self.undo.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.undo.close()
 
     def _prepare(self) -> None:
         world, outputs = self.world, self.world.outputs("SecurityGroupRevert")

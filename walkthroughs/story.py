@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -98,6 +99,32 @@ class Story(AbstractContextManager["Story"]):
         for name, function in type(self).__dict__.items():
             if getattr(function, "is_step", False):
                 yield getattr(self, name)
+
+
+class UndoingStory(Story):
+    """A story that changes things, and puts them back at its end, or when it is interrupted.
+
+    A subclass fills `undo` as it goes, from `_prepare` on, which it has in place of ``__enter__``.
+    """
+
+    undo: ExitStack
+
+    def __enter__(self) -> Self:
+        self.undo = ExitStack()
+        try:
+            self._prepare()
+        except BaseException:
+            self.undo.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.undo.close()
+
+    def _prepare(self) -> None:
+        raise NotImplementedError
 
 
 def step(function: Callable[[Any], str]) -> Callable[[Any], str]:

@@ -35,6 +35,7 @@ from sections.deploy_pipeline import DeployPipelineSettings
 
 from ..acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
 from ..code import code_of
+from ..dead_letters import dead_letter_queue
 from ..notices import alarm, notices_topic
 from .deployer import Deployer
 from .functions import allow, make_function
@@ -61,7 +62,7 @@ class DeployPipeline(Stack):
         artifacts = self._bucket("Artifacts", s3.LifecycleRule(expiration=month))
         # Apart from the artifacts, for the pipeline has no business with what it is steered by.
         self.inputs = self._bucket("Inputs", s3.LifecycleRule(prefix="templates/", expiration=month))
-        self.dead_letters = self._dead_letters()
+        self.dead_letters = dead_letter_queue(self)
         self.service_role = self._service_role()
         with code_of("deploy_pipeline") as code:
             deployer = Deployer(
@@ -115,17 +116,6 @@ class DeployPipeline(Stack):
             destination_bucket=self.inputs,
             prune=False,
         )
-
-    def _dead_letters(self) -> sqs.Queue:
-        queue = sqs.Queue(
-            self,
-            "DeadLetters",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(queue, {"AwsSolutions-SQS3": "This queue is the dead-letter queue."})
-        return queue
 
     def _service_role(self) -> iam.Role:
         """CloudFormation makes the app under this role."""

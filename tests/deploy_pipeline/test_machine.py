@@ -14,7 +14,8 @@ from stacks.deploy_pipeline import machine as definition
 from .changes import change
 from .fake_cloudformation import DENIED
 from .machine_run import APP, Machine
-from .scenarios import MANY, PENDING, READY, SCENARIOS, Scenario, failed, with_app
+from .scenarios import MANY, PENDING, READY, Scenario, failed, with_app
+from .scenarios_of_failure import SCENARIOS
 
 
 @pytest.fixture

@@ -1,0 +1,155 @@
+"""What can go wrong with a change set, and before there is one: the rest of the scenarios."""
+
+from stacks.deploy_pipeline import machine as definition
+
+from .changes import change
+from .fake_cloudformation import DENIED, THROTTLED, error
+from .machine_run import APP, Ended, Machine
+from .scenarios import MANY, PENDING, SCENARIOS, failed, scenario, succeeded, with_app
+
+__all__ = ["SCENARIOS"]
+
+# What goes wrong with a change set.
+
+
+@scenario
+def change_set_that_fails_gives_its_reason(machine: Machine) -> Ended:
+    with_app(machine).change_set = [
+        {"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": "Transform does not exist"}
+    ]
+    return failed(machine.run(), "ChangeSetFailed", "Transform does not exist")
+
+
+@scenario
+def endless_change_set_is_given_up(machine: Machine) -> Ended:
+    with_app(machine).change_set = [PENDING]
+    ended = failed(machine.run(), "ChangeSetFailed", "still CREATE_PENDING")
+    assert ended.states.count("Wait Change Set Creation") == definition.CHANGE_SET_POLLS
+    return ended
+
+
+@scenario
+def change_set_that_is_denied_fails(machine: Machine) -> Ended:
+    with_app(machine).failing["create_change_set"] = [DENIED] * MANY
+    return failed(machine.run(), "CloudFormation.CloudFormationException", "Create Change Set: ")
+
+
+@scenario
+def change_set_of_a_stack_that_was_just_deleted_fails(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    fake.before["create_change_set"] = fake.stacks.clear
+    return failed(machine.run(), "CloudFormation.CloudFormationException", f"Stack [{APP}] does not exist")
+
+
+@scenario
+def answer_that_was_lost_leaves_no_change_set(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    made = fake.create_change_set
+
+    def made_but_not_told(**given: str) -> None:
+        made(**given)
+        raise DENIED
+
+    fake.create_change_set = made_but_not_told  # type: ignore[assignment,method-assign]
+    return failed(machine.run(), "CloudFormation.CloudFormationException", "Create Change Set: ")
+
+
+@scenario
+def change_set_deleted_by_somebody_is_told(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    fake.before["describe_change_set"] = fake.change_sets.clear
+    return failed(machine.run(), "ChangeSetGoneError", "deleted by somebody else")
+
+
+@scenario
+def change_set_deleted_before_it_is_inspected_is_told(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    fake.failing["describe_change_set"] = [None, error("ChangeSetNotFound")]
+    return failed(machine.run(), "ChangeSetGoneError", "deleted by somebody else")
+
+
+@scenario
+def change_set_that_cannot_be_looked_at_fails(machine: Machine) -> Ended:
+    with_app(machine).failing["describe_change_set"] = [DENIED]
+    failed(machine.run(), "ClientError", "Get Change Set Creation Status: ", "not authorized")
+    machine.cloudformation.failing["describe_change_set"] = [None, DENIED]
+    return failed(machine.run(), "ClientError", "Inspect Change Set Changes: ", "not authorized")
+
+
+@scenario
+def execution_that_is_refused_fails(machine: Machine) -> Ended:
+    for refusal in (DENIED, error("InvalidChangeSetStatus", "OBSOLETE"), error("ChangeSetNotFound")):
+        fake = with_app(machine)
+        fake.failing["execute_change_set"] = [refusal] * MANY
+        ended = machine.run()
+        assert ended.status == "FAILED", ended
+        assert "Execute Change Set: " in ended.cause
+        assert not fake.left(), "a change set is left"
+        assert not fake.executed
+    return ended
+
+
+@scenario
+def busy_change_set_is_deleted_later(machine: Machine) -> Ended:
+    fake = with_app(machine, change("Remove"))
+    fake.failing["delete_change_set"] = [error("InvalidChangeSetStatus")] * 7
+    return failed(machine.run(), "UnsafeChanges")
+
+
+@scenario
+def change_set_that_is_gone_needs_no_deletion(machine: Machine) -> Ended:
+    fake = with_app(machine, change("Remove"))
+    fake.before["delete_change_set"] = fake.change_sets.clear
+    fake.failing["delete_change_set"] = [error("ChangeSetNotFound")]
+    return failed(machine.run(), "UnsafeChanges")
+
+
+# Before anything is changed.
+
+
+@scenario
+def bad_input_is_told_by_its_fields(machine: Machine) -> Ended:
+    ended = failed(machine.run(stackName="my app", tags=7), "InvalidInputError", "stackName", "tags")
+    assert ended.states == ["Check Stack Existence", "Deployment Failed"]
+    assert not machine.cloudformation.calls
+    return ended
+
+
+@scenario
+def missing_template_is_told(machine: Machine) -> Ended:
+    return failed(machine.run(templatePath="other.yaml"), "InvalidArtifactError", "other.yaml")
+
+
+@scenario
+def broken_template_is_told(machine: Machine) -> Ended:
+    refusal = error("ValidationError", "Template format error: it is none")
+    machine.cloudformation.failing["get_template_summary"] = [refusal]
+    return failed(machine.run(), "InvalidTemplateError", "template.yaml: Template format error")
+
+
+@scenario
+def error_of_looking_is_not_taken_for_absence(machine: Machine) -> Ended:
+    for refusal in (THROTTLED, DENIED, error("ValidationError", "1 validation error detected")):
+        machine.cloudformation.failing["describe_stacks"] = [refusal]
+        ended = failed(machine.run(), "ClientError", "Check Stack Existence: ")
+        assert "create_stack" not in machine.cloudformation.calls
+    return ended
+
+
+@scenario
+def stack_that_is_busy_or_broken_is_left_alone(machine: Machine) -> Ended:
+    for status, said in (
+        ("UPDATE_IN_PROGRESS", "somebody else is at work"),
+        ("UPDATE_ROLLBACK_FAILED", "continue the rollback"),
+        ("DELETE_FAILED", "delete it for good"),
+        ("CREATE_FAILED", "delete it"),
+    ):
+        with_app(machine, status=status)
+        ended = failed(machine.run(), "StackNotReadyError", status, said)
+    return ended
+
+
+@scenario
+def functions_that_are_not_there_are_called_again(machine: Machine) -> Ended:
+    machine.failing["${CheckStack}"] = ["Lambda.ServiceException", "Lambda.TooManyRequestsException", "States.Timeout"]
+    return succeeded(machine.run(), "created")
