@@ -5,7 +5,7 @@
                               +--- asked again until it is over --+
 
 The pipeline knows nothing of the state machine, and anybody can start the state machine. Idea:
-"Building a Continuous Delivery Pipeline with AWS CodePipeline and AWS Step Functions", AWS
+"Using AWS Step Functions State Machines to Handle Workflow-Driven AWS CodePipeline Actions", AWS
 DevOps Blog, 2017.
 """
 
@@ -26,7 +26,6 @@ from aws_cdk import (
     aws_s3 as s3,
     aws_s3_deployment as deployment,
     aws_sns as sns,
-    aws_sqs as sqs,
     aws_stepfunctions as sfn,
 )
 from constructs import Construct
