@@ -31,8 +31,9 @@ class Trigger:
         Whatever goes wrong fails the job, so that no action is left hanging. Only when even
         that cannot be said an error is raised, and Lambda runs the same event again.
         """
-        job_id, data = job["id"], job["data"]
+        job_id = job["id"]
         try:
+            data = job["data"]
             token = data.get("continuationToken")
             result = self._look(token) if token else {"continuationToken": self._start(job_id, data)}
         except Exception as error:  # whatever it is

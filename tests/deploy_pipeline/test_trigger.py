@@ -198,7 +198,8 @@ def test_job_without_user_parameters_or_artifact_fails(services: Services) -> No
     event = job()
     event["data"]["inputArtifacts"] = []
     Trigger(services, services, services, MACHINE).work_on(event)
-    assert len([told for told in services.told if "failureDetails" in told]) == 2
+    Trigger(services, services, services, MACHINE).work_on({"id": JOB})
+    assert len([told for told in services.told if "failureDetails" in told]) == 3
 
 
 @pytest.mark.parametrize("call", ["get_object", "start_execution"])

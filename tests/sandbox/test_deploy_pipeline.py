@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from sandbox import Sandbox
 from sandbox.__main__ import session
@@ -85,6 +86,12 @@ class Deployment:
     def status(self) -> str:
         (stack,) = self.cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
         return str(stack["StackStatus"])
+
+    def snapshot(self) -> Any:
+        """What would differ if the stack were touched."""
+        found = self.cloudformation.list_stack_resources(StackName=self.stack)["StackResourceSummaries"]
+        names = ("LogicalResourceId", "PhysicalResourceId", "LastUpdatedTimestamp")
+        return self.status(), sorted(tuple(map(resource.get, names)) for resource in found)
 
     def left(self) -> list[str]:
         """Change sets that somebody could still execute."""
@@ -241,6 +248,51 @@ def test_removal_in_a_nested_stack_is_found(app: Deployment) -> None:
     )
     assert json.loads(ended["output"])["outcome"] == "updated", ended
     assert not app.left()
+
+
+NAMES = st.sampled_from([None, None, None, "one", "two"])
+QUEUES = st.fixed_dictionaries({"kind": st.just("Queue"), "name": NAMES, "plain": st.integers(1, 3)})
+TOPICS = st.fixed_dictionaries({"kind": st.just("Topic"), "name": NAMES, "plain": st.integers(1, 3)})
+TEMPLATES = st.dictionaries(st.sampled_from("ABCD"), QUEUES | TOPICS, min_size=1)
+
+
+def resources(made: dict[str, Any], suffix: str) -> dict[str, Any]:
+    """A template's resources, whose physical names end with `suffix`."""
+    found = {}
+    for logical_id, it in made.items():
+        plain = {"Queue": {"DelaySeconds": it["plain"]}, "Topic": {"DisplayName": str(it["plain"])}}[it["kind"]]
+        name = {f"{it['kind']}Name": f"{it['name']}-{logical_id}-{suffix}"} if it["name"] else {}
+        found[logical_id + it["kind"]] = {
+            "Type": {"Queue": "AWS::SQS::Queue", "Topic": "AWS::SNS::Topic"}[it["kind"]],
+            "Properties": plain | name,
+        }
+    return found
+
+
+@settings(max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(old=TEMPLATES, new=TEMPLATES)
+def test_nothing_is_ever_lost(deployed: Sandbox, machine: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    app = Deployment(deployed, machine)
+    before, after = resources(old, app.name), resources(new, app.name)
+    lost = {
+        name
+        for name, resource in before.items()
+        if name not in after
+        or any(resource["Properties"].get(n) != after[name]["Properties"].get(n) for n in ("QueueName", "TopicName"))
+    }
+    app.create(before)
+    state = app.snapshot()
+    ended = app.deploy(after)
+    if lost:
+        assert (ended["status"], ended["error"]) == ("FAILED", "UnsafeChanges"), ended
+        named = {line.split()[1] for line in ended["cause"].splitlines()[1:]}
+        assert named == lost
+        assert app.snapshot() == state, "the stack was touched"
+    else:
+        outcome = "unchanged" if before == after else "updated"
+        assert json.loads(ended["output"])["outcome"] == outcome, ended
+    assert not app.left()
+    app.cloudformation.delete_stack(StackName=app.stack)
 
 
 def held(app: Deployment) -> str:
