@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -28,7 +29,7 @@ from walkthroughs.story import Result, Viewers, World, play
 
 from .process import REGION, Sandbox, SandboxError
 
-DEMO_SPEED = 60  # a sweep of every 5 minutes comes every 5 seconds
+SPEED = 60  # a sweep of every 5 minutes comes every 5 seconds
 PATIENCE = 60  # seconds
 console = Console(highlight=False, soft_wrap=True)
 
@@ -76,15 +77,15 @@ def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def _demo(port: int, systems: list[str], pictures: Path | None) -> int:
     started = time.monotonic()
-    with Sandbox(port=port, speed=DEMO_SPEED) as sandbox:
+    with Sandbox(port=port, speed=SPEED) as sandbox:
         stacks = [stack for system in systems for stack in STORIES[system].stacks]
         _deploy(sandbox, stacks, started)
         world = replace(world_of(sandbox), pictures=pictures)
         results = {}
         for system in systems:
             _say(started, f"Playing the walkthrough of {system}")
-            with STORIES[system](world) as story:
-                results[system] = play(story, _tell)
+            with STORIES[system](world) as story, console.status("", spinner="line") as status:
+                results[system] = play(story, partial(_progress, status), _tell)
         failed = [result for played in results.values() for result in played if result.error]
         console.print()
         console.print(_table(results), soft_wrap=False)
@@ -98,12 +99,16 @@ def _demo(port: int, systems: list[str], pictures: Path | None) -> int:
 
 def _up(port: int) -> int:
     started = time.monotonic()
-    with Sandbox(port=port) as sandbox:
+    with Sandbox(port=port, speed=SPEED) as sandbox:
         _deploy(sandbox, ["--all"], started)
         console.print(f"\nAWS is at {sandbox.url}. To reach it from another terminal:\n")
         names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
         for name in names:
             console.print(f"  export {name}={shlex.quote(sandbox.environment[name])}", markup=False)
+        console.print(
+            f"\nThere, for example, play a story (schedules run {SPEED} times faster):\n\n"
+            "  make story SYSTEM=security_group_revert ARGS='--settle 0'"
+        )
         console.print(
             f"\nWeb addresses of distributions are answered at {sandbox.ports['https']} (HTTPS), for example:\n"
         )
@@ -147,13 +152,13 @@ def _deploy(sandbox: Sandbox, stacks: list[str], started: float) -> None:
     _say(started, f"The sandbox is up at {sandbox.url}")
     _say(started, "cdk bootstrap")
     with console.status("starting the CDK CLI", spinner="line") as status:
-        sandbox.bootstrap(progress=lambda line: _progress(line, status))
+        sandbox.bootstrap(progress=partial(_progress, status))
     _say(started, f"cdk deploy {' '.join(stacks)}")
     with console.status("", spinner="line") as status:
-        sandbox.deploy(*stacks, progress=lambda line: _progress(line, status))
+        sandbox.deploy(*stacks, progress=partial(_progress, status))
 
 
-def _progress(line: str, status: Status) -> None:
+def _progress(status: Status, line: str) -> None:
     """Keep the CDK CLI's results; what it is doing shows on one line that changes."""
     if line.lstrip().startswith(("✅", "❌")):
         console.print(f"          {line.strip()}", markup=False)

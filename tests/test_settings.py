@@ -56,6 +56,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
             f"{SECTION}:mode": "undo",
             f"{SECTION}:sweep_minutes": "often",
             f"{SECTION}:emial": "ops@example.com",
+            f"{SECTION}:email": "ops at example.com",
             "security_grup_revert:mode": "revert",
             f"{SECTION}:groups": [{"group_id": "web", "ingress": [{**RULE, "from_port": 70000}]}],
         }
@@ -63,6 +64,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
     for expected in (
         f"{SECTION}:mode: given \"undo\"; accepted: 'revert' or 'notify'",
         f'{SECTION}:sweep_minutes: given "often"',
+        f'{SECTION}:email: given "ops at example.com"; accepted: an e-mail address, such as ops@example.com',
         f"{SECTION}:emial: no such setting; there is mode, email",
         f"security_grup_revert:mode: no such system; there is {SECTION}",
         f'{SECTION}:groups[0].group_id: given "web"; accepted: text of the form ^sg-',

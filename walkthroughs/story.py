@@ -116,11 +116,15 @@ class Result:
     error: str | None = None
 
 
-def play(story: Story, tell: Callable[[Result], None]) -> list[Result]:
-    """Play all steps up to the first that fails, telling of each; the rest is not run."""
+def play(story: Story, begin: Callable[[str], None], tell: Callable[[Result], None]) -> list[Result]:
+    """Play all steps up to the first that fails; the rest is not run.
+
+    Calls `begin` with the title of each step before it, and `tell` with its result.
+    """
     results: list[Result] = []
     for perform in story.steps():
         title = (perform.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        begin(title)
         started = time.monotonic()
         try:
             seen, error = perform(), None

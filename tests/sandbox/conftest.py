@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import DEMO_SPEED
+from sandbox.__main__ import SPEED
 
 
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Sandbox]:
     """The sandbox after `cdk bootstrap` and `cdk deploy --all`."""
-    with Sandbox(speed=DEMO_SPEED) as sandbox:
+    with Sandbox(speed=SPEED) as sandbox:
         sandbox.bootstrap()
         sandbox.deploy("--all")
         yield sandbox
