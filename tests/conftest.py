@@ -128,7 +128,7 @@ class ByCost(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::")[0]
-        if path.startswith("tests/sandbox/"):
+        if path.startswith("tests/sandbox/") and path != "tests/sandbox/test_options.py":  # it has a sandbox of its own
             return "sandbox"
         return "templates" if path.endswith(("test_stack.py", "test_templates.py")) else path
 

@@ -53,7 +53,8 @@ def rewrite(uri: str, query: str, choices: Choices) -> str | Redirect:
     if uri.startswith("/.well-known/") or uri in choices.files:
         return uri
     directory, _, last = uri.rpartition("/")
-    if choices.canonical and last == INDEX:
+    # Not the root's: CloudFront makes `/` that itself, and the redirect would go round.
+    if choices.canonical and last == INDEX and directory:
         return _redirect(f"{directory}/", query) or uri
     if not last:
         return uri + INDEX
