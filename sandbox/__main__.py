@@ -92,8 +92,9 @@ def _demo(port: int, systems: list[str], pictures: Path | None) -> int:
         if failed:
             console.print(f"\nThe emulator's log ends:\n{sandbox.log.read_text()[-2000:]}", markup=False)
     _say(started, "The sandbox is stopped")
-    count = sum(map(len, results.values()))
-    console.print(f"{count - len(failed)} of {count} steps went well.", style="red" if failed else "green")
+    marks = [result.mark for played in results.values() for result in played]
+    skipped = f"; {marks.count('skipped')} skipped, see why above" if "skipped" in marks else ""
+    console.print(f"{marks.count('ok')} of {len(marks)} steps went well{skipped}.", style="red" if failed else "green")
     return 1 if failed else 0
 
 
@@ -170,8 +171,8 @@ def _say(started: float, what: str) -> None:
 
 
 def _tell(result: Result) -> None:
-    mark = "[red]FAILED[/]" if result.error else "[green]ok[/]"
-    console.print(f"          {mark} {result.title}")
+    color = {"FAILED": "red", "skipped": "yellow", "ok": "green"}[result.mark]
+    console.print(f"          [{color}]{result.mark}[/] {escape(result.title)}")
 
 
 def _table(results: dict[str, list[Result]]) -> Table:

@@ -4,7 +4,8 @@ MiniStack runs the functions, with the account's own credentials. Here each func
 access key of its own, known to STS as a session of its role, so that what it does can be told
 from what others do. The policies of the role are not evaluated: that a role may do what it
 needs, and no more, is for the template tests. What layers bring is found under /opt, and Node
-functions find the AWS SDK, as on Lambda (the part of it that package.json has).
+functions find the AWS SDK, as on Lambda (the part of it that package.json has). A version that
+a template publishes is named by its number.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc, sts
+from ministack.services.cloudformation import provisioners
 from ministack.services.lambda_svc import _get_func_record_for_ref
 
 from .process import ROOT
@@ -26,6 +28,12 @@ def install() -> None:
         Popen=_popen, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired, run=subprocess.run
     )
     lambda_svc.logger.setLevel("WARNING")
+    provisioners._RESOURCE_HANDLERS["AWS::Lambda::Version"] = {"create": _create_version}
+
+
+def _create_version(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
+    arn, attributes = provisioners._lambda_version_create(logical_id, properties, stack)
+    return f"{arn}:{attributes['Version']}", attributes
 
 
 def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subprocess.Popen[str]:

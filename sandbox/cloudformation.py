@@ -24,7 +24,7 @@ def install() -> None:
 
     def delete_unless_retained(kind: str, physical_id: str, properties: Any, stack_name: str, logical_id: str) -> None:
         stack = _stacks[stack_name]
-        resource = stack["_template"]["Resources"].get(logical_id, {})
+        resource = stack.get("_template", {}).get("Resources", {}).get(logical_id, {})
         if stack["StackStatus"] != "DELETE_IN_PROGRESS" or resource.get("DeletionPolicy") != "Retain":
             delete_resource(kind, physical_id, properties, stack_name, logical_id)
 

@@ -43,10 +43,12 @@ class StaticSiteSettings(Section):
 
     @field_validator("site")
     @classmethod
-    def _folder_with_index_page(cls, value: str) -> str:
-        if not Path(value, "index.html").is_file():
-            raise ValueError("a folder that has an index.html")
-        return value
+    def _folder_with_both_pages(cls, value: str) -> str:
+        folder = Path(value).expanduser()
+        missing = [page for page in ("index.html", "404.html") if not (folder / page).is_file()]
+        if missing:
+            raise ValueError(f"a folder that has an index.html and a 404.html; {' and '.join(missing)} not found")
+        return str(folder)
 
     @model_validator(mode="after")
     def _domain_with_its_zone(self) -> Self:

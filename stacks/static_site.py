@@ -13,6 +13,7 @@ from typing import Any
 
 from aws_cdk import (
     CfnOutput,
+    CustomResource,
     Duration,
     Environment,
     RemovalPolicy,
@@ -22,6 +23,7 @@ from aws_cdk import (
     aws_cloudfront_origins as origins,
     aws_iam as iam,
     aws_lambda as lambda_,
+    aws_logs as logs,
     aws_route53 as route53,
     aws_route53_targets as route53_targets,
     aws_s3 as s3,
@@ -54,7 +56,7 @@ class StaticSite(Stack):
         bucket = self._bucket(log_bucket)
         rewriter = self._rewriter()
         distribution = self._distribution(bucket, log_bucket, rewriter)
-        self._deploy(bucket, distribution)
+        self._deploy(bucket, distribution, rewriter)
         self._outputs(bucket, distribution, rewriter)
 
     def _log_bucket(self) -> s3.Bucket:
@@ -113,6 +115,7 @@ class StaticSite(Stack):
                 handler="static_site.handler.handler",
                 code=code,
                 role=role,
+                log_group=self._log_group("RewriterLog"),  # unused; without it CDK adds one that stays
                 memory_size=128,
                 timeout=Duration.seconds(5),
                 current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
@@ -120,6 +123,9 @@ class StaticSite(Stack):
         function.apply_removal_policy(RemovalPolicy.RETAIN)
         acknowledge(function, {"AwsSolutions-L1": "The newest runtime that Lambda@Edge's documentation names."})
         return function
+
+    def _log_group(self, name: str) -> logs.LogGroup:
+        return logs.LogGroup(self, name, retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY)
 
     def _distribution(
         self, bucket: s3.Bucket, log_bucket: s3.Bucket, rewriter: lambda_.Function
@@ -163,6 +169,8 @@ class StaticSite(Stack):
             domain_names=[self.settings.domain_name] if self.settings.domain_name else None,
             web_acl_id=self._web_acl().attr_arn if self.settings.waf else None,
         )
+        # Removed first: a bucket that is still written to cannot be emptied for good.
+        distribution.node.add_dependency(log_bucket)
         if zone:
             target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
             for kind in (route53.ARecord, route53.AaaaRecord):
@@ -197,6 +205,7 @@ class StaticSite(Stack):
             self,
             "CachePolicy",
             comment="By path only; a day, unless the file says otherwise",
+            min_ttl=Duration.seconds(0),  # or redirects would be kept, and given to others
             default_ttl=Duration.days(1),
             enable_accept_encoding_gzip=True,
             enable_accept_encoding_brotli=True,
@@ -217,7 +226,7 @@ class StaticSite(Stack):
             "SecurityHeaders",
             security_headers_behavior=cloudfront.ResponseSecurityHeadersBehavior(
                 strict_transport_security=cloudfront.ResponseHeadersStrictTransportSecurity(
-                    access_control_max_age=Duration.days(365), include_subdomains=True, override=True
+                    access_control_max_age=Duration.days(365), override=True
                 ),
                 content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
                     content_security_policy=self.settings.content_security_policy, override=True
@@ -260,10 +269,10 @@ class StaticSite(Stack):
             ],
         )
 
-    def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution) -> None:
+    def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         """Upload the site, remove what is no longer in it, and clear the cache."""
         browsers = "public, max-age=300, s-maxage=86400" if self.settings.caching else "no-cache"
-        deployment.BucketDeployment(
+        deployed = deployment.BucketDeployment(
             self,
             "Deployment",
             sources=[deployment.Source.asset(self.settings.site)],
@@ -272,7 +281,11 @@ class StaticSite(Stack):
             distribution_paths=["/*"],
             cache_control=[deployment.CacheControl.from_string(browsers)],
             memory_limit=512,
+            log_group=self._log_group("DeploymentLog"),
         )
+        # Another rewriter means other answers: they too make CloudFormation clear the cache.
+        (resource,) = (child for child in deployed.node.children if isinstance(child, CustomResource))
+        resource.node.default_child.add_property_override("Rewriter", rewriter.current_version.function_arn)
         self._acknowledge_deployment(bucket)
 
     def _acknowledge_deployment(self, bucket: s3.Bucket) -> None:

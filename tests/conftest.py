@@ -2,7 +2,6 @@
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +68,11 @@ def synthesize(directory: Path, context: dict[str, Any]) -> Assembly:
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     app = cdk.App(outdir=str(directory), context=flags)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    with suppress(RuntimeError):  # that there are findings: they are in the report
+    try:
         build_app(app, Settings.from_context(context)).synth()
+    except RuntimeError:  # that there are findings: they are in the report
+        if not (directory / "validation-report.json").exists():
+            raise
     report = json.loads((directory / "validation-report.json").read_text())
     findings = [
         f"{violation['ruleName']} at {construct['constructPath']}: {violation['description']}"

@@ -105,6 +105,38 @@ def test_same_rule_or_group_twice_is_refused() -> None:
     assert "each group_id once" in mistakes({f"{SECTION}:groups": [group, group]})
 
 
+@pytest.mark.parametrize("key", ["static-site:waf", "static_site.waf", "Static_Site:waf", "static_site:waf-rules"])
+def test_key_that_seems_to_be_ours_is_not_passed_over(key: str) -> None:
+    assert f"{key}: settings of static_site are written static_site:<name>" in mistakes({key: True})
+
+
+def test_list_whose_quotes_the_shell_has_taken_is_explained() -> None:
+    assert "a list, as JSON" in mistakes({"static_site:files": "[/LICENSE]"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"site": "tests"}, "index.html and 404.html not found"),
+        ({"site": "~/no/such/folder"}, "index.html and 404.html not found"),
+        ({"files": ["LICENSE"]}, "text of the form ^/"),
+        ({"redirect_status": "302"}, "301 or 308"),
+        ({"domain_name": "www.example.com"}, "domain_name, hosted_zone_id and hosted_zone_name together"),
+        (
+            {"domain_name": "evilexample.com", "hosted_zone_id": "Z1", "hosted_zone_name": "example.com"},
+            "a domain_name in the zone hosted_zone_name",
+        ),
+    ],
+)
+def test_wrong_site_is_refused_with_what_is_accepted(fields: dict[str, Any], said: str) -> None:
+    text = mistakes({f"static_site:{name}": value for name, value in fields.items()})
+    assert said in text, text
+
+
+def test_status_of_the_command_line_is_a_number() -> None:
+    assert Settings.from_context({"static_site:redirect_status": "301"}).static_site.redirect_status == 301
+
+
 def test_nothing_to_guard_is_refused() -> None:
     assert "at least one group" in mistakes({f"{SECTION}:sample_group": "false"})
 

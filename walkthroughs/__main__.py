@@ -49,8 +49,7 @@ def _begin(title: str) -> None:
 
 
 def _tell(result: Result) -> None:
-    mark = "FAILED" if result.error else "ok"
-    print(f"    {mark}, {result.seconds:.1f} s: {result.error or result.seen}", flush=True)
+    print(f"    {result.mark}, {result.seconds:.1f} s: {result.error or result.seen}", flush=True)
 
 
 if __name__ == "__main__":

@@ -108,12 +108,17 @@ def step(function: Callable[[Any], str]) -> Callable[[Any], str]:
 
 @dataclass(frozen=True)
 class Result:
-    """How one step went; `error` is None when it went well."""
+    """How one step went; `error` is None when it went well, or was skipped."""
 
     title: str
     seen: str
     seconds: float
     error: str | None = None
+    skipped: bool = False
+
+    @property
+    def mark(self) -> str:
+        return "FAILED" if self.error else "skipped" if self.skipped else "ok"
 
 
 def play(story: Story, begin: Callable[[str], None], tell: Callable[[Result], None]) -> list[Result]:
@@ -125,14 +130,14 @@ def play(story: Story, begin: Callable[[str], None], tell: Callable[[Result], No
     for perform in story.steps():
         title = (perform.__doc__ or "").strip().splitlines()[0].rstrip(".")
         begin(title)
-        started = time.monotonic()
+        started, skipped = time.monotonic(), False
         try:
             seen, error = perform(), None
         except SkippedError as reason:
-            seen, error = f"skipped: {reason}", None
+            seen, error, skipped = f"skipped: {reason}", None, True
         except Exception as problem:
             seen, error = "", f"{type(problem).__name__}: {problem}"
-        results.append(Result(title, seen, time.monotonic() - started, error))
+        results.append(Result(title, seen, time.monotonic() - started, error, skipped))
         tell(results[-1])
         if error:
             break

@@ -6,11 +6,13 @@ certificate authority made for this sandbox alone). From the deployed configurat
 behaviors, viewer protocol policy, allowed methods, default root object, the origin-request
 function in its published version, its generated responses, S3 as the origin with the condition
 of the bucket's policy, custom error responses, response headers policy, compression (gzip),
-caching with hits and misses (`x-cache`, `age`), invalidations.
+caching with hits and misses (`x-cache`, `age`), invalidations. A function that cannot be at
+the edge is refused.
 
 Left out: origins other than S3, the other three Lambda@Edge events, CloudFront Functions, TTLs of
-errors, stale answers, ranges, cookies, geography, signed URLs, web ACLs, access logs, edge
-locations: there is one, and a change is in force at once.
+errors, stale answers, request collapsing, ranges, cookies, geography, signed URLs, web ACLs,
+access logs (and whether their bucket takes them), KMS keys of the bucket, edge locations: there is one,
+and a change is in force at once.
 """
 
 from pathlib import Path

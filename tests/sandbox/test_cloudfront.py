@@ -37,6 +37,35 @@ def site(deployed: Sandbox) -> Site:
     return Site(deployed)
 
 
+def test_function_that_cannot_be_at_the_edge_is_refused(deployed: Sandbox) -> None:
+    clients = session(deployed)
+    name = world_of(deployed).outputs("StaticSite")["RewriterName"]
+    function = clients.client("lambda")
+    function.update_function_configuration(FunctionName=name, Timeout=60, Environment={"Variables": {"A": "b"}})
+    version = function.publish_version(FunctionName=name)["FunctionArn"]
+    behavior = {
+        "TargetOriginId": "o",
+        "ViewerProtocolPolicy": "https-only",
+        "CachePolicyId": "4135ea2d-6df8-44a3-9df3-4b5a84be39ad",
+        "LambdaFunctionAssociations": [{"EventType": "origin-request", "LambdaFunctionARN": version}],
+    }
+    origin = {"Id": "o", "DomainName": "b.s3.us-east-1.amazonaws.com", "S3OriginConfig": {}}
+    config = {"Enabled": True, "Origins": [origin], "DefaultCacheBehavior": behavior}
+    properties = {"Type": "AWS::CloudFront::Distribution", "Properties": {"DistributionConfig": config}}
+    cloudformation = clients.client("cloudformation")
+    cloudformation.create_stack(StackName="Edge", TemplateBody=json.dumps({"Resources": {"D": properties}}))
+    events = world_of(deployed).wait_until(
+        lambda: [
+            e
+            for e in cloudformation.describe_stack_events(StackName="Edge")["StackEvents"]
+            if "FAILED" in e["ResourceStatus"]
+        ],
+        "the stack fails",
+    )
+    cloudformation.delete_stack(StackName="Edge")
+    assert "InvalidLambdaFunctionAssociation" in events[-1]["ResourceStatusReason"]
+
+
 def x_cache(answer: urllib3.BaseHTTPResponse) -> str:
     return answer.headers["x-cache"].split()[0]
 
