@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from .process import ACCOUNT, REGION
+from .process import ACCOUNT, REGION, ROOT
 
 
 def main() -> None:
@@ -40,6 +40,7 @@ def main() -> None:
         SFTP_ENABLED="0",
         IOT_MTLS_ENABLED="0",
         LOG_LEVEL="WARNING",
+        STATE_DIR=str(ROOT / ".cache" / "ministack"),
     )
     asyncio.run(_serve(listeners, options))
 
