@@ -15,6 +15,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from sections import Section
+from sections.multi_region_api import MultiRegionApiSettings
 from sections.security_group_revert import SecurityGroupRevertSettings
 from sections.static_site import StaticSiteSettings
 
@@ -29,6 +30,7 @@ class SettingsError(Exception):
 class Settings(Section):
     """The settings of the whole application, one section a system."""
 
+    multi_region_api: MultiRegionApiSettings = MultiRegionApiSettings()
     static_site: StaticSiteSettings = StaticSiteSettings()
     security_group_revert: SecurityGroupRevertSettings = SecurityGroupRevertSettings()
 
