@@ -11,6 +11,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -79,7 +80,7 @@ def _demo(port: int, systems: list[str], pictures: Path | None) -> int:
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
         stacks = [stack for system in systems for stack in STORIES[system].stacks]
-        _deploy(sandbox, stacks, started)
+        _deploy(sandbox, systems, stacks, started)
         world = replace(world_of(sandbox), pictures=pictures)
         results = {}
         for system in systems:
@@ -101,7 +102,7 @@ def _demo(port: int, systems: list[str], pictures: Path | None) -> int:
 def _up(port: int) -> int:
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
-        _deploy(sandbox, ["--all"], started)
+        _deploy(sandbox, list(STORIES), ["--all"], started)
         console.print(f"\nAWS is at {sandbox.url}. To reach it from another terminal:\n")
         names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
         for name in names:
@@ -110,19 +111,14 @@ def _up(port: int) -> int:
             f"\nThere, for example, play a story (schedules run {SPEED} times faster):\n\n"
             "  make story SYSTEM=security_group_revert ARGS='--settle 0'"
         )
-        console.print(
-            f"\nWeb addresses of distributions are answered at {sandbox.ports['https']} (HTTPS), for example:\n"
-        )
+        console.print(f"\nNames are answered at port {sandbox.ports['dns']} of 127.0.0.1 (DNS), for example:\n")
+        console.print(f"  dig @127.0.0.1 -p {sandbox.ports['dns']} api.example.com", markup=False)
+        console.print(f"\nWeb addresses are answered at port {sandbox.ports['https']} (HTTPS), for example:\n")
         console.print(
             f"  curl --connect-to ::127.0.0.1:{sandbox.ports['https']} --cacert {sandbox.authority} -i <Url>",
             markup=False,
         )
-        cloudformation = session(sandbox).client("cloudformation")
-        for stack in cloudformation.describe_stacks()["Stacks"]:
-            if stack["StackName"] != "CDKToolkit":
-                console.print(f"\n{stack['StackName']}", style="bold")
-                for output in stack.get("Outputs", []):
-                    console.print(f"  {output['OutputKey']:<20} {output['OutputValue']}", markup=False)
+        _print_outputs(sandbox)
         console.print("\nCtrl-C stops it.")
         try:
             signal.pause()
@@ -131,10 +127,36 @@ def _up(port: int) -> int:
     return 0
 
 
+def _print_outputs(sandbox: Sandbox) -> None:
+    for region in regions_of(STORIES):
+        cloudformation = session(sandbox).client("cloudformation", region_name=region)
+        for stack in cloudformation.describe_stacks()["Stacks"]:
+            if stack["StackName"] != "CDKToolkit":
+                console.print(f"\n{stack['StackName']}", style="bold")
+                for output in stack.get("Outputs", []):
+                    console.print(f"  {output['OutputKey']:<20} {output['OutputValue']}", markup=False)
+
+
 def world_of(sandbox: Sandbox) -> World:
     """Where stories play in the sandbox."""
-    viewers = Viewers(sandbox.ports["http"], sandbox.ports["https"], sandbox.authority)
-    return World(session(sandbox), PATIENCE, settle=0, viewers=viewers)
+
+    def deploy(stack: str, region: str, settings: Mapping[str, str]) -> None:
+        sandbox.bootstrap(region)
+        sandbox.deploy(stack, settings=settings)
+
+    viewers = Viewers(sandbox.ports["http"], sandbox.ports["https"], sandbox.ports["dns"], sandbox.authority)
+    return World(session(sandbox), PATIENCE, settle=0, viewers=viewers, deploy=deploy)
+
+
+def regions_of(systems: Iterable[str]) -> list[str]:
+    """The regions that the stories of `systems` play in."""
+    return sorted({region for system in systems for region in STORIES[system].regions})
+
+
+def settings_for(sandbox: Sandbox, systems: Iterable[str]) -> dict[str, str]:
+    """Make what the stories of `systems` take for given; the settings to deploy their stacks with."""
+    world = world_of(sandbox)
+    return {key: value for system in systems for key, value in STORIES[system].settings(world).items()}
 
 
 def session(sandbox: Sandbox) -> boto3.Session:
@@ -149,14 +171,15 @@ def session(sandbox: Sandbox) -> boto3.Session:
     )
 
 
-def _deploy(sandbox: Sandbox, stacks: list[str], started: float) -> None:
+def _deploy(sandbox: Sandbox, systems: list[str], stacks: list[str], started: float) -> None:
     _say(started, f"The sandbox is up at {sandbox.url}")
     _say(started, "cdk bootstrap")
     with console.status("starting the CDK CLI", spinner="line") as status:
-        sandbox.bootstrap(progress=partial(_progress, status))
+        sandbox.bootstrap(*regions_of(systems), progress=partial(_progress, status))
     _say(started, f"cdk deploy {' '.join(stacks)}")
     with console.status("", spinner="line") as status:
-        sandbox.deploy(*stacks, progress=partial(_progress, status))
+        settings = settings_for(sandbox, systems)
+        sandbox.deploy(*stacks, settings=settings, progress=partial(_progress, status))
 
 
 def _progress(status: Status, line: str) -> None:

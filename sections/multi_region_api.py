@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from . import Section
+from . import Email, Section
 from .domain import InHostedZone
 
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")]
@@ -48,9 +48,7 @@ class MultiRegionApiSettings(InHostedZone):
     requests_per_second: Annotated[int, Field(ge=1, le=10000)] = Field(
         100, description="Steady requests that each region takes; twice as many at once."
     )
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = Field(
-        None, description="Who is told of alarms. AWS asks for a confirmation first."
-    )
+    email: Email | None = Field(None, description="Who is told of alarms. AWS asks for a confirmation first.")
     log_role: bool = Field(
         True, description="Give API Gateway its role for logs, of which an account has one in each region."
     )

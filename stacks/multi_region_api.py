@@ -330,7 +330,6 @@ class MultiRegionApi(Stack):
             "HealthCheckId": (check.health_check_id, "Route 53 health check of this region"),
             "HealthFunctionName": (health.function_name, "Function whose STATUS can be set for a drill"),
             "TopicArn": (topic.topic_arn, "Alarms"),
-            "Regions": (",".join(self.settings.regions), "Regions of the settings with which this was deployed"),
         }
         if self.settings.domain_name:
             outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all regions")

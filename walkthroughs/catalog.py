@@ -1,10 +1,12 @@
 """The walkthrough of each system."""
 
+from .multi_region_api import MultiRegionApiStory
 from .security_group_revert import SecurityGroupRevertStory
 from .static_site import StaticSiteStory
 from .story import Story
 
 STORIES: dict[str, type[Story]] = {
     "static_site": StaticSiteStory,
+    "multi_region_api": MultiRegionApiStory,
     "security_group_revert": SecurityGroupRevertStory,
 }

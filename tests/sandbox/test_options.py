@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import SPEED, session, world_of
+from sandbox.__main__ import SPEED, regions_of, session, world_of
+from walkthroughs.catalog import STORIES
 
 pytestmark = pytest.mark.enable_socket
 DOMAIN = "www.example.com"
@@ -38,7 +39,7 @@ def optional() -> Iterator[Any]:
             "security_group_revert:email": "ops@example.com",
             "security_group_revert:groups": json.dumps([{"group_id": group["GroupId"], "ingress": [PGSQL]}]),
         }
-        sandbox.bootstrap()
+        sandbox.bootstrap(*regions_of(STORIES))
         options = [option for key, value in context.items() for option in ("-c", f"{key}={value}")]
         sandbox.deploy("--all", *options)
         yield SimpleNamespace(sandbox=sandbox, world=world_of(sandbox), group_id=group["GroupId"], options=options)
