@@ -111,7 +111,7 @@ async def _get(config: dict[str, Any], ports: dict[str, int]) -> tuple[int, byte
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
-    return int(answer.split(b" ", 2)[1]), body
+    return int(answer.partition(b" ")[2][:3]), body
 
 
 async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
