@@ -58,13 +58,14 @@ async def serve(request: Request) -> Response | None:
 
 def _api(request: Request, name: str) -> tuple[str, str, str] | None:
     """The API, the stage and the path that a request is for."""
+    host = request.host.lower()
     first, _, rest = request.path.lstrip("/").partition("/")
-    if request.host == request.endpoint:
+    if host == request.endpoint:
         return (name, first, f"/{rest}") if name in apigateway_v1._rest_apis else None
-    domain = apigateway_v1._domain_names.get(request.host)
+    domain = apigateway_v1._domain_names.get(host)
     if not domain or domain["regionalDomainName"] != request.endpoint:
         return None
-    mappings = apigateway_v1._base_path_mappings.get(request.host, {})
+    mappings = apigateway_v1._base_path_mappings.get(host, {})
     if first in mappings:
         return mappings[first]["restApiId"], mappings[first]["stage"], f"/{rest}"
     if "(none)" in mappings:

@@ -66,10 +66,10 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     from ministack.app import app
     from ministack.core import lambda_runtime
 
-    from . import apigateway, awslambda, cloudformation, cloudfront, cloudtrail, ec2, events, route53, s3, web
+    from . import apigateway, awslambda, cloudformation, cloudfront, cloudtrail, ec2, events, route53, s3, web, xray
     from .route53 import dns
 
-    for service in (apigateway, awslambda, cloudformation, cloudfront, cloudtrail, ec2, route53, s3):
+    for service in (apigateway, awslambda, cloudformation, cloudfront, cloudtrail, ec2, route53, s3, xray):
         service.install()
     events.install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)

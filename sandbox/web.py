@@ -93,11 +93,11 @@ async def _request(scope: Any, receive: Any, endpoint_at: Callable[[str, str], s
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
-    host = headers.get("host", headers.get(":authority", "")).split(":")[0].lower()
+    host = headers.get("host", headers.get(":authority", "")).split(":")[0]
     return Request(
         scheme=scope["scheme"],
         host=host,
-        endpoint=endpoint_at(host, headers.pop(ADDRESS, "")),
+        endpoint=endpoint_at(host.lower(), headers.pop(ADDRESS, "")),
         method=scope["method"],
         path=scope.get("raw_path", scope["path"].encode()).split(b"?")[0].decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),

@@ -174,7 +174,6 @@ class MultiRegionApiStory(Story):
             self._picture(driver, "before")
             self._set_status(here, "fail")
             there = self._shown(driver, [region for region in self.outputs if region != here])
-            time.sleep(3)  # seconds with the new region, for the picture
             self._picture(driver, "after")
             switches = driver.find_element("id", "switches").text
             counted = driver.find_element("id", "counts").text
@@ -294,8 +293,12 @@ class MultiRegionApiStory(Story):
         return self.world.wait_until(shown, f"one of {sorted(wanted)} on the page")
 
     def _picture(self, driver: Any, moment: str) -> None:
-        if self.world.pictures:
-            driver.save_screenshot(str(self.world.pictures / f"{SYSTEM}_{moment}.png"))
+        """Keep what the page shows after some more calls."""
+        if not self.world.pictures:
+            return
+        calls = int(driver.find_element("id", "counts").text.split()[0])
+        self.world.wait_until(lambda: f"{calls + 12} calls" in driver.page_source, "twelve more calls on the page")
+        driver.save_screenshot(str(self.world.pictures / f"{SYSTEM}_{moment}.png"))
 
 
 def _said(answer: urllib3.BaseHTTPResponse) -> str:

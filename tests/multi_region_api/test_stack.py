@@ -222,6 +222,14 @@ def test_everything_is_logged_for_a_time_and_traced(without_name: dict[str, Any]
         assert function["TracingConfig"] == {"Mode": "Active"}
 
 
+def test_requests_of_health_checkers_are_not_traced(without_name: dict[str, Any]) -> None:
+    rule = one(without_name, "AWS::XRay::SamplingRule")["SamplingRule"]
+    assert (rule["ReservoirSize"], rule["FixedRate"]) == (0, 0)
+    assert (rule["ServiceName"], rule["URLPath"]) == (f"{WEST}/prod", "*/healthcheck")
+    assert one(without_name, "AWS::ApiGateway::RestApi")["Name"] == WEST
+    assert len(rule["RuleName"]) <= 32, "X-Ray's limit"
+
+
 def test_role_for_logs_is_the_accounts_and_can_be_left_alone(without_name: dict[str, Any], single: Assembly) -> None:
     (account,) = (r for r in without_name["Resources"].values() if r["Type"] == "AWS::ApiGateway::Account")
     assert account["DeletionPolicy"] == "Retain", "other APIs of the region log with it"
