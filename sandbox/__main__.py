@@ -140,8 +140,7 @@ def _print_outputs(sandbox: Sandbox) -> None:
 def world_of(sandbox: Sandbox) -> World:
     """Where stories play in the sandbox."""
 
-    def deploy(stack: str, region: str, settings: Mapping[str, str]) -> None:
-        sandbox.bootstrap(region)
+    def deploy(stack: str, settings: Mapping[str, str]) -> None:
         sandbox.deploy(stack, settings=settings)
 
     viewers = Viewers(sandbox.ports["http"], sandbox.ports["https"], sandbox.ports["dns"], sandbox.authority)

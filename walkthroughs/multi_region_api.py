@@ -1,13 +1,13 @@
 """One name, two regions; one says that it is sick, and everyone is led to the other."""
 
+import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ import urllib3
 from lambdas.multi_region_api.health import TOKEN
 
 from .browser import browser
+from .meanwhile import meanwhile
 from .names import addresses
 from .story import SkippedError, Story, World, step
 
@@ -46,7 +47,7 @@ class MultiRegionApiStory(Story):
     """The post's drill, and what it leaves out."""
 
     stacks = ("MultiRegionApi-*",)
-    regions = ("us-east-1", "us-west-2")
+    regions = ("us-east-1", "us-west-2", THIRD_REGION)
 
     @classmethod
     def settings(cls, world: World) -> dict[str, str]:
@@ -193,13 +194,13 @@ class MultiRegionApiStory(Story):
         regions = [*self.outputs, THIRD_REGION]
         zone = self.route53.get_hosted_zone(Id=self.zone_id)["HostedZone"]
         values = {
-            "regions": str(regions).replace("'", '"'),
+            "regions": json.dumps(regions),
             "domain_name": self.name,
             "hosted_zone_id": self.zone_id,
             "hosted_zone_name": zone["Name"].rstrip("."),
         }
         stack, self.added = f"MultiRegionApi-{THIRD_REGION}", THIRD_REGION
-        self.world.deploy(stack, THIRD_REGION, {f"{SYSTEM}:{name}": value for name, value in values.items()})
+        self.world.deploy(stack, {f"{SYSTEM}:{name}": value for name, value in values.items()})
         self.outputs[THIRD_REGION] = self.world.outputs(stack, THIRD_REGION)
         seen = {region: self._call(near=region).region for region in regions if region in CALLERS}
         assert all(near == answered for near, answered in seen.items()), f"not the nearest: {seen}"
@@ -231,27 +232,16 @@ class MultiRegionApiStory(Story):
         region = answer.json().get("region", "nobody") if answer.status == 200 else "nobody"
         return Call(time.monotonic(), region, answer.status)
 
-    @contextmanager
-    def _calls(self, near: str) -> Iterator[list[Call]]:
-        """Call the name again and again meanwhile; gives the list that fills, newest last."""
-        calls: list[Call] = []
-        stop = Event()
+    def _calls(self, near: str) -> AbstractContextManager[list[Call]]:
+        """Call the name again and again meanwhile; the newest call is the last of the list."""
 
-        def go_on() -> None:
-            while not stop.is_set():
-                try:
-                    calls.append(self._call(near))
-                except Exception as error:
-                    calls.append(Call(time.monotonic(), repr(error), 0))
-                stop.wait(PAUSE)
+        def call() -> Call:
+            try:
+                return self._call(near)
+            except Exception as error:
+                return Call(time.monotonic(), repr(error), 0)
 
-        thread = Thread(target=go_on, daemon=True)
-        thread.start()
-        try:
-            yield calls
-        finally:
-            stop.set()
-            thread.join()
+        return meanwhile(call, PAUSE)
 
     def _until_answered_by(self, region: str, calls: list[Call]) -> None:
         begun = len(calls)

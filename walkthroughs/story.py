@@ -41,8 +41,8 @@ class World:
     settle: float
     viewers: Viewers | None = None  # where web addresses are found; without, through DNS
     pictures: Path | None = None  # a folder for screenshots; without, none are kept
-    # Deploys a stack in a region, with settings (CDK context); without, that is the user's to do.
-    deploy: Callable[[str, str, Mapping[str, str]], None] | None = None
+    # Deploys a stack with settings (CDK context); without, that is the user's to do.
+    deploy: Callable[[str, Mapping[str, str]], None] | None = None
 
     def client(self, service: str, region: str | None = None) -> Any:
         return self.session.client(service, region_name=region)

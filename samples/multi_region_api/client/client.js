@@ -60,7 +60,7 @@ function remember(call) {
 
 function showSwitch(call, from) {
   const item = create("li", "");
-  item.append(create("time", time(call.at)), `${from} \u2192 ${call.region}`);
+  item.append(create("time", time(call.at)), ` ${from} \u2192 ${call.region}`);
   element("switches").prepend(item);
   element("no-switch").hidden = true;
 }
