@@ -112,7 +112,7 @@ def _up(port: int) -> int:
             "  make story SYSTEM=security_group_revert ARGS='--settle 0'"
         )
         console.print(f"\nNames are answered at port {sandbox.ports['dns']} of 127.0.0.1 (DNS), for example:\n")
-        console.print(f"  dig @127.0.0.1 -p {sandbox.ports['dns']} api.example.com", markup=False)
+        console.print(f"  dig @127.0.0.1 -p {sandbox.ports['dns']} <name>", markup=False)
         console.print(f"\nWeb addresses are answered at port {sandbox.ports['https']} (HTTPS), for example:\n")
         console.print(
             f"  curl --connect-to ::127.0.0.1:{sandbox.ports['https']} --cacert {sandbox.authority} -i <Url>",
