@@ -2,7 +2,8 @@
 
 demo   start the sandbox, deploy every stack with the CDK CLI, play every walkthrough,
        print what was done and seen, stop the sandbox
-up     start the sandbox, deploy every stack, print the addresses, stay up until Ctrl-C
+up     start the sandbox, deploy every stack, print the addresses, play the story of each
+       system whose name is typed, stay up until Ctrl-C
 """
 
 import argparse
@@ -85,8 +86,7 @@ def _demo(port: int, systems: list[str], pictures: Path | None) -> int:
         results = {}
         for system in systems:
             _say(started, f"Playing the walkthrough of {system}")
-            with STORIES[system](world) as story, console.status("", spinner="line") as status:
-                results[system] = play(story, partial(_progress, status), _tell)
+            results[system] = _play(system, world)
         failed = [result for played in results.values() for result in played if result.error]
         console.print()
         console.print(_table(results), soft_wrap=False)
@@ -107,24 +107,34 @@ def _up(port: int) -> int:
         names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
         for name in names:
             console.print(f"  export {name}={shlex.quote(sandbox.environment[name])}", markup=False)
-        console.print(
-            f"\nThere, for example, play a story (schedules run {SPEED} times faster):\n\n"
-            "  make story SYSTEM=security_group_revert ARGS='--settle 0'"
-        )
         console.print(f"\nNames are answered at port {sandbox.ports['dns']} of 127.0.0.1 (DNS), for example:\n")
         console.print(f"  dig @127.0.0.1 -p {sandbox.ports['dns']} <name>", markup=False)
-        console.print(f"\nWeb addresses are answered at port {sandbox.ports['https']} (HTTPS), for example:\n")
-        console.print(
-            f"  curl --connect-to ::127.0.0.1:{sandbox.ports['https']} --cacert {sandbox.authority} -i <Url>",
-            markup=False,
-        )
+        world = world_of(sandbox)
+        http, https, url = sandbox.ports["http"], sandbox.ports["https"], world.outputs("StaticSite")["Url"]
+        console.print(f"\nWeb addresses are answered at ports {https} (HTTPS) and {http} (HTTP), for example:\n")
+        console.print(f"  curl --connect-to ::127.0.0.1:{https} --cacert {sandbox.authority} -i {url}", markup=False)
         _print_outputs(sandbox)
-        console.print("\nCtrl-C stops it.")
+        console.print(f"\nSchedules run {SPEED} times faster. Type a system's name to play its story; Ctrl-C stops.")
         try:
-            signal.pause()
+            _play_what_is_asked(world)
         except KeyboardInterrupt:
             console.print("\nStopped.")
     return 0
+
+
+def _play_what_is_asked(world: World) -> None:
+    for line in sys.stdin:
+        system = line.strip()
+        if system in STORIES:
+            console.print(_table({system: _play(system, world)}), soft_wrap=False)
+        else:
+            console.print(f"No such system; there is {', '.join(STORIES)}.")
+    signal.pause()  # without a terminal nothing can be typed
+
+
+def _play(system: str, world: World) -> list[Result]:
+    with STORIES[system](world) as story, console.status("", spinner="line") as status:
+        return play(story, partial(_progress, status), _tell)
 
 
 def _print_outputs(sandbox: Sandbox) -> None:
