@@ -1,5 +1,6 @@
 # Everything that is run here. `make` alone lists it.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
@@ -10,24 +11,27 @@ export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.cache/jsii
 export npm_config_cache := $(CURDIR)/.cache/npm
 export npm_config_update_notifier := false
 export CDK_HOME := $(CURDIR)/.cache/cdk
+export NODE_COMPILE_CACHE := $(CURDIR)/.cache/node
 export CDK_DISABLE_VERSION_CHECK := 1
 SYSTEMS ?=
 CDK := cdk
 
 .DEFAULT_GOAL := help
-.PHONY: help setup synth bootstrap lint test demo pictures sandbox bench deploy destroy clean
+.PHONY: help setup synth bootstrap lint test demo pictures sandbox story bench deploy destroy clean
 
 help: ## list what can be run
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/done node_modules/done ## install Python packages, Node 24 and the CDK CLI, below this folder only
+	@:
 
 .venv/done: requirements.txt requirements-dev.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up the Python environment in .venv (about 250 MB, a minute or two the first time)"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@$(BIN)/python -m pip install --progress-bar=off --disable-pip-version-check -r requirements-dev.txt -c constraints.txt \
+	  | sed -un -e 's/^ *Downloading \(.* MB)\).*/  \1/p' -e 's/^ *Using cached \(.* MB)\).*/  \1/p' -e 's/^Installing .*/  installing/p'
 	@touch $@
 
 node_modules/done: package.json package-lock.json .venv/done
@@ -57,6 +61,10 @@ pictures: setup ## take the screenshots of docs/ anew (needs chromium and chromi
 
 sandbox: setup ## start the emulator with every stack deployed, and leave it up
 	@python -m sandbox up
+
+story: setup ## play one walkthrough in the account of your AWS configuration: make story SYSTEM=security_group_revert
+	@test -n "$(SYSTEM)" || { echo "Which story? make story SYSTEM=security_group_revert"; exit 1; }
+	@python -m walkthroughs $(SYSTEM) $(ARGS)
 
 bench: setup ## measure, and write docs/benchmarks.md
 	@python -m bench

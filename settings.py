@@ -16,10 +16,12 @@ from pydantic import ValidationError
 
 from sections import Section
 from sections.deploy_pipeline import DeployPipelineSettings
+from sections.multi_region_api import MultiRegionApiSettings
 from sections.security_group_revert import SecurityGroupRevertSettings
 from sections.static_site import StaticSiteSettings
 
 OUR_KEY = re.compile(r"[a-z_]+:[a-z_]+")
+LIKE_OURS = re.compile(r"([A-Za-z_-]+)[:.]\w")
 
 
 class SettingsError(Exception):
@@ -30,6 +32,7 @@ class Settings(Section):
     """The settings of the whole application, one section a system."""
 
     deploy_pipeline: DeployPipelineSettings = DeployPipelineSettings()
+    multi_region_api: MultiRegionApiSettings = MultiRegionApiSettings()
     static_site: StaticSiteSettings = StaticSiteSettings()
     security_group_revert: SecurityGroupRevertSettings = SecurityGroupRevertSettings()
 
@@ -46,6 +49,8 @@ class Settings(Section):
         mistakes = []
         for key, value in context.items():
             if not OUR_KEY.fullmatch(key):
+                system = cls._meant(key)
+                mistakes += [f"{key}: settings of {system} are written {system}:<name>"] if system else []
                 continue
             system, field = key.split(":")
             section = cls.model_fields.get(system)
@@ -62,6 +67,13 @@ class Settings(Section):
         if mistakes:
             raise SettingsError("\n".join(["Wrong settings:", *(f"  {line}" for line in mistakes)]))
         return settings
+
+    @classmethod
+    def _meant(cls, key: str) -> str | None:
+        """The system that a key not written as ours seems to be for, such as `static-site.waf`."""
+        word = LIKE_OURS.match(key)
+        system = word[1].replace("-", "_").lower() if word else ""
+        return system if system in cls.model_fields else None
 
 
 def _fields_of(section: Any) -> list[str]:
@@ -94,6 +106,8 @@ def _accepted(detail: Any, message: str) -> str:
         return str(detail["ctx"]["expected"])
     if detail["type"].startswith("bool"):
         return "true or false"
+    if detail["type"] == "tuple_type":
+        return "a list, as JSON (its quotes must reach CDK: -c 'key=[\"...\"]')"
     if detail["type"] == "extra_forbidden":
         return "no field of this name"
     return message[:1].lower() + message[1:] if message.startswith("Input") else message

@@ -17,13 +17,14 @@ from rich.table import Table
 
 from sandbox.process import ROOT, SandboxError
 
-from . import security_group_revert, static_site, synth
+from . import multi_region_api, security_group_revert, static_site, synth
 from .report import COLUMNS, Section, markdown
 from .timing import BenchError
 
 OUTPUT = ROOT / "docs" / "benchmarks.md"
 SECTIONS: dict[str, Callable[[Progress], Section]] = {
     "static_site": static_site.measure,
+    "multi_region_api": multi_region_api.measure,
     "security_group_revert": security_group_revert.measure,
     "synth": synth.measure,
 }

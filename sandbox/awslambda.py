@@ -5,7 +5,7 @@ access key of its own, known to STS as a session of its role, so that what it do
 from what others do. An error has the name of its exception's class. The policies of the role
 are not evaluated: that a role may do what it needs, and no more, is for the template tests. What
 layers bring is found under /opt, and Node functions find the AWS SDK, as on Lambda (the part of
-it that package.json has).
+it that package.json has). A version that a template publishes is named by its number.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc, sts
+from ministack.services.cloudformation import provisioners
 from ministack.services.lambda_svc import _get_func_record_for_ref
 
 from .process import ROOT
@@ -38,6 +39,7 @@ def install() -> None:
         return result
 
     lambda_svc._execute_function_warm = execute_function
+    provisioners._RESOURCE_HANDLERS["AWS::Lambda::Version"] = {"create": _create_version}
 
 
 def _class_name(log: str, message: str) -> str:
@@ -47,6 +49,11 @@ def _class_name(log: str, message: str) -> str:
         if line.endswith(said) and re.fullmatch(r"[A-Za-z_][\w.]*", line.removesuffix(said)):
             return line.removesuffix(said).rpartition(".")[2]
     return "Runtime.HandlerError"
+
+
+def _create_version(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
+    arn, attributes = provisioners._lambda_version_create(logical_id, properties, stack)
+    return f"{arn}:{attributes['Version']}", attributes
 
 
 def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subprocess.Popen[str]:

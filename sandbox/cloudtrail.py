@@ -3,7 +3,8 @@
 For every mutating EC2 call that `ec2` of this folder answers, a record goes to the default
 event bus as "AWS API Call via CloudTrail", at once (on AWS it takes seconds, at times
 minutes). Forms of the record: CloudTrail user guide, record contents and userIdentity
-element. Left out: trails as a condition, log files, read-only calls, other services.
+element. Templates can have trails, through MiniStack's own CloudTrail. Left out: trails as a
+condition, log files, read-only calls, other services.
 """
 
 import json
@@ -12,14 +13,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, sts
+from ministack.services import cloudtrail, eventbridge, sts
+from ministack.services.cloudformation import provisioners
 
 USER_KEY = "AKIAIOSFODNN7EXAMPLE"
 USER_NAME = "sandbox-user"
 
 
 def install() -> None:
-    """Make the access key that people use that of an IAM user."""
+    """Make the access key that people use that of an IAM user, and let templates have trails."""
     from .process import ACCOUNT
 
     sts._sessions[USER_KEY] = {
@@ -27,6 +29,45 @@ def install() -> None:
         "UserId": "AIDACKCEVSQ6C2EXAMPLE",
         "SecretAccessKey": "sandbox",
     }
+    provisioners._RESOURCE_HANDLERS["AWS::CloudTrail::Trail"] = {
+        "create": _create_trail,
+        "update": _update_trail,
+        "delete": lambda name, _properties: _answer(cloudtrail._delete_trail({"Name": name})),
+    }
+
+
+def _create_trail(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
+    name = properties.get("TrailName") or f"{stack}-{logical_id}"
+    trail = _answer(cloudtrail._create_trail(_as_request(properties) | {"Name": name}))
+    if selectors := properties.get("EventSelectors"):
+        _answer(cloudtrail._put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
+    _switch(name, properties)
+    return name, {"Arn": trail["TrailARN"]}
+
+
+def _update_trail(name: str, _old: Any, new: dict[str, Any], _stack: str) -> tuple[str, dict[str, Any]]:
+    trail = _answer(cloudtrail._update_trail(_as_request(new) | {"Name": name}))
+    _switch(name, new)
+    return name, {"Arn": trail["TrailARN"]}
+
+
+def _as_request(properties: dict[str, Any]) -> dict[str, Any]:
+    """CloudFormation writes true as text at times; the API has a ``KmsKeyId`` for its ``KMSKeyId``."""
+    plain = {key: value == "true" if value in ("true", "false") else value for key, value in properties.items()}
+    return plain | {"KmsKeyId": properties.get("KMSKeyId", "")}
+
+
+def _switch(name: str, properties: dict[str, Any]) -> None:
+    on = str(properties["IsLogging"]).lower() == "true"
+    _answer((cloudtrail._start_logging if on else cloudtrail._stop_logging)({"Name": name}))
+
+
+def _answer(response: tuple[int, Any, bytes]) -> dict[str, Any]:
+    status, _, body = response
+    answer: dict[str, Any] = json.loads(body)
+    if status >= 400:
+        raise ValueError(f"{answer['__type']}: {answer['message']}")
+    return answer
 
 
 def record(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from . import Section
+from . import Email, Section
 
 SAMPLE = "samples/deploy_pipeline"
 CONNECTION_ARN = r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+$"
@@ -79,9 +79,7 @@ class DeployPipelineSettings(Section):
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1)] = Field(
         SAMPLE_PERMISSIONS, description="What CloudFormation may do for the app; by default what the sample needs."
     )
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = Field(
-        None, description="Who gets the alarms. AWS asks for a confirmation first."
-    )
+    email: Email | None = Field(None, description="Who gets the alarms. AWS asks for a confirmation first.")
 
     @property
     def stack_name(self) -> str:

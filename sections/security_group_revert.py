@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from . import Section
+from . import Email, Section
 
 SECURITY_GROUP_ID = r"^sg-([0-9a-f]{8}|[0-9a-f]{17})$"
 NAMED_PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
@@ -99,9 +99,7 @@ class SecurityGroupRevertSettings(Section):
     """Settings of `SecurityGroupRevert`."""
 
     mode: Literal["revert", "notify"] = Field("revert", description="`notify` only reports; nothing is changed.")
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = Field(
-        None, description="Who gets the notices. AWS asks for a confirmation first."
-    )
+    email: Email | None = Field(None, description="Who gets the notices. AWS asks for a confirmation first.")
     restore: bool = Field(True, description="Put back approved rules that were removed or edited.")
     egress: bool = Field(False, description="Guard egress rules too.")
     sweep_minutes: Annotated[int, Field(ge=1, le=1440)] = Field(

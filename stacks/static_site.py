@@ -13,20 +13,20 @@ from typing import Any
 
 from aws_cdk import (
     CfnOutput,
+    CustomResource,
     Duration,
     Environment,
     RemovalPolicy,
     Stack,
-    aws_certificatemanager as acm,
     aws_cloudfront as cloudfront,
     aws_cloudfront_origins as origins,
     aws_iam as iam,
     aws_lambda as lambda_,
+    aws_logs as logs,
     aws_route53 as route53,
     aws_route53_targets as route53_targets,
     aws_s3 as s3,
     aws_s3_deployment as deployment,
-    aws_wafv2 as wafv2,
 )
 from constructs import Construct
 
@@ -34,8 +34,8 @@ from sections.static_site import StaticSiteSettings
 
 from .acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
 from .code import code_of
-
-WEB_RULES = ("AWSManagedRulesAmazonIpReputationList", "AWSManagedRulesCommonRuleSet")
+from .names import hosted_zone_and_certificate
+from .web_acl import web_acl
 
 
 class StaticSite(Stack):
@@ -54,7 +54,7 @@ class StaticSite(Stack):
         bucket = self._bucket(log_bucket)
         rewriter = self._rewriter()
         distribution = self._distribution(bucket, log_bucket, rewriter)
-        self._deploy(bucket, distribution)
+        self._deploy(bucket, distribution, rewriter)
         self._outputs(bucket, distribution, rewriter)
 
     def _log_bucket(self) -> s3.Bucket:
@@ -113,6 +113,7 @@ class StaticSite(Stack):
                 handler="static_site.handler.handler",
                 code=code,
                 role=role,
+                log_group=self._log_group("RewriterLog"),  # unused; without it CDK adds one that stays
                 memory_size=128,
                 timeout=Duration.seconds(5),
                 current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
@@ -121,10 +122,13 @@ class StaticSite(Stack):
         acknowledge(function, {"AwsSolutions-L1": "The newest runtime that Lambda@Edge's documentation names."})
         return function
 
+    def _log_group(self, name: str) -> logs.LogGroup:
+        return logs.LogGroup(self, name, retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY)
+
     def _distribution(
         self, bucket: s3.Bucket, log_bucket: s3.Bucket, rewriter: lambda_.Function
     ) -> cloudfront.Distribution:
-        zone, certificate = self._names()
+        zone, certificate = hosted_zone_and_certificate(self, self.settings) or (None, None)
         distribution = cloudfront.Distribution(
             self,
             "Distribution",
@@ -161,8 +165,10 @@ class StaticSite(Stack):
             log_file_prefix="distribution/",
             certificate=certificate,
             domain_names=[self.settings.domain_name] if self.settings.domain_name else None,
-            web_acl_id=self._web_acl().attr_arn if self.settings.waf else None,
+            web_acl_id=web_acl(self, "CLOUDFRONT").attr_arn if self.settings.waf else None,
         )
+        # Removed first: a bucket that is still written to cannot be emptied for good.
+        distribution.node.add_dependency(log_bucket)
         if zone:
             target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
             for kind in (route53.ARecord, route53.AaaaRecord):
@@ -176,20 +182,6 @@ class StaticSite(Stack):
         acknowledge(distribution, {"AwsSolutions-CFR1": "The site is for everyone."})
         return distribution
 
-    def _names(self) -> tuple[route53.IHostedZone | None, acm.Certificate | None]:
-        if not self.settings.domain_name:
-            return None, None
-        zone = route53.HostedZone.from_hosted_zone_attributes(
-            self, "Zone", hosted_zone_id=self.settings.hosted_zone_id, zone_name=self.settings.hosted_zone_name
-        )
-        certificate = acm.Certificate(
-            self,
-            "Certificate",
-            domain_name=self.settings.domain_name,
-            validation=acm.CertificateValidation.from_dns(zone),
-        )
-        return zone, certificate
-
     def _cache_policy(self) -> cloudfront.ICachePolicy:
         if not self.settings.caching:
             return cloudfront.CachePolicy.CACHING_DISABLED
@@ -197,6 +189,7 @@ class StaticSite(Stack):
             self,
             "CachePolicy",
             comment="By path only; a day, unless the file says otherwise",
+            min_ttl=Duration.seconds(0),  # or redirects would be kept, and given to others
             default_ttl=Duration.days(1),
             enable_accept_encoding_gzip=True,
             enable_accept_encoding_brotli=True,
@@ -217,7 +210,7 @@ class StaticSite(Stack):
             "SecurityHeaders",
             security_headers_behavior=cloudfront.ResponseSecurityHeadersBehavior(
                 strict_transport_security=cloudfront.ResponseHeadersStrictTransportSecurity(
-                    access_control_max_age=Duration.days(365), include_subdomains=True, override=True
+                    access_control_max_age=Duration.days(365), override=True
                 ),
                 content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
                     content_security_policy=self.settings.content_security_policy, override=True
@@ -232,38 +225,10 @@ class StaticSite(Stack):
             ),
         )
 
-    def _web_acl(self) -> wafv2.CfnWebACL:
-        def visible(name: str) -> wafv2.CfnWebACL.VisibilityConfigProperty:
-            return wafv2.CfnWebACL.VisibilityConfigProperty(
-                cloud_watch_metrics_enabled=True, metric_name=name, sampled_requests_enabled=True
-            )
-
-        return wafv2.CfnWebACL(
-            self,
-            "WebAcl",
-            scope="CLOUDFRONT",
-            default_action=wafv2.CfnWebACL.DefaultActionProperty(allow={}),
-            visibility_config=visible("StaticSite"),
-            rules=[
-                wafv2.CfnWebACL.RuleProperty(
-                    name=name,
-                    priority=priority,
-                    override_action=wafv2.CfnWebACL.OverrideActionProperty(none={}),
-                    statement=wafv2.CfnWebACL.StatementProperty(
-                        managed_rule_group_statement=wafv2.CfnWebACL.ManagedRuleGroupStatementProperty(
-                            name=name, vendor_name="AWS"
-                        )
-                    ),
-                    visibility_config=visible(name),
-                )
-                for priority, name in enumerate(WEB_RULES)
-            ],
-        )
-
-    def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution) -> None:
+    def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         """Upload the site, remove what is no longer in it, and clear the cache."""
         browsers = "public, max-age=300, s-maxage=86400" if self.settings.caching else "no-cache"
-        deployment.BucketDeployment(
+        deployed = deployment.BucketDeployment(
             self,
             "Deployment",
             sources=[deployment.Source.asset(self.settings.site)],
@@ -272,7 +237,11 @@ class StaticSite(Stack):
             distribution_paths=["/*"],
             cache_control=[deployment.CacheControl.from_string(browsers)],
             memory_limit=512,
+            log_group=self._log_group("DeploymentLog"),
         )
+        # Another rewriter means other answers: they too make CloudFormation clear the cache.
+        (resource,) = (child for child in deployed.node.children if isinstance(child, CustomResource))
+        resource.node.default_child.add_property_override("Rewriter", rewriter.current_version.function_arn)
         acknowledge_bucket_deployment(self, bucket)
         (function,) = (c for c in self.node.children if c.node.id.startswith("Custom::CDKBucketDeployment"))
         invalidations = "CreateInvalidation on any distribution, as aws-cdk-lib grants it."

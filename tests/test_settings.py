@@ -56,6 +56,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
             f"{SECTION}:mode": "undo",
             f"{SECTION}:sweep_minutes": "often",
             f"{SECTION}:emial": "ops@example.com",
+            f"{SECTION}:email": "ops at example.com",
             "security_grup_revert:mode": "revert",
             f"{SECTION}:groups": [{"group_id": "web", "ingress": [{**RULE, "from_port": 70000}]}],
         }
@@ -63,8 +64,9 @@ def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
     for expected in (
         f"{SECTION}:mode: given \"undo\"; accepted: 'revert' or 'notify'",
         f'{SECTION}:sweep_minutes: given "often"',
+        f'{SECTION}:email: given "ops at example.com"; accepted: an e-mail address, such as ops@example.com',
         f"{SECTION}:emial: no such setting; there is mode, email",
-        "security_grup_revert:mode: no such system; there is ",
+        f"security_grup_revert:mode: no such system; there is {', '.join(sorted(Settings.model_fields))}",
         f'{SECTION}:groups[0].group_id: given "web"; accepted: text of the form ^sg-',
         f"{SECTION}:groups[0].ingress[0].from_port: given 70000",
     ):
@@ -101,6 +103,38 @@ def test_same_rule_or_group_twice_is_refused() -> None:
     assert "each ingress rule once" in mistakes({f"{SECTION}:groups": [group]})
     group = {"group_id": "sg-0123456789abcdef0"}
     assert "each group_id once" in mistakes({f"{SECTION}:groups": [group, group]})
+
+
+@pytest.mark.parametrize("key", ["static-site:waf", "static_site.waf", "Static_Site:waf", "static_site:waf-rules"])
+def test_key_that_seems_to_be_ours_is_not_passed_over(key: str) -> None:
+    assert f"{key}: settings of static_site are written static_site:<name>" in mistakes({key: True})
+
+
+def test_list_whose_quotes_the_shell_has_taken_is_explained() -> None:
+    assert "a list, as JSON" in mistakes({"static_site:files": "[/LICENSE]"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"site": "tests"}, "index.html and 404.html not found"),
+        ({"site": "~/no/such/folder"}, "index.html and 404.html not found"),
+        ({"files": ["LICENSE"]}, "text of the form ^/"),
+        ({"redirect_status": "302"}, "301 or 308"),
+        ({"domain_name": "www.example.com"}, "domain_name, hosted_zone_id and hosted_zone_name together"),
+        (
+            {"domain_name": "evilexample.com", "hosted_zone_id": "Z1", "hosted_zone_name": "example.com"},
+            "a domain_name in the zone hosted_zone_name",
+        ),
+    ],
+)
+def test_wrong_site_is_refused_with_what_is_accepted(fields: dict[str, Any], said: str) -> None:
+    text = mistakes({f"static_site:{name}": value for name, value in fields.items()})
+    assert said in text, text
+
+
+def test_status_of_the_command_line_is_a_number() -> None:
+    assert Settings.from_context({"static_site:redirect_status": "301"}).static_site.redirect_status == 301
 
 
 def test_nothing_to_guard_is_refused() -> None:

@@ -40,13 +40,16 @@ def _play(options: argparse.Namespace) -> int:
         f"Some steps wait up to {options.settle} s for AWS to take up a change; all may take ten minutes.", flush=True
     )
     with STORIES[options.system](World(session, PATIENCE, options.settle)) as story:
-        results = play(story, _tell)
+        results = play(story, _begin, _tell)
     return 1 if any(result.error for result in results) else 0
 
 
+def _begin(title: str) -> None:
+    print(f"  {title} ...", flush=True)
+
+
 def _tell(result: Result) -> None:
-    mark = "FAILED" if result.error else "ok"
-    print(f"  {mark:<7}{result.title} ({result.seconds:.1f} s): {result.error or result.seen}", flush=True)
+    print(f"    {result.mark}, {result.seconds:.1f} s: {result.error or result.seen}", flush=True)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,9 @@ class SecurityGroupRevertStory(UndoingStory):
         assert len(self._ingress()) == 2, "it was reverted without event and without sweep"
         self._switch(self.sweep_rule, on=True)
         self._until_as_approved()
-        assert "sweep" in self._notice("203.0.113.10/32")["Message"], "the notice does not speak of the sweep"
+        assert "all guarded groups" in self._notice("203.0.113.10/32")["Message"], (
+            "the notice does not speak of a look at all groups"
+        )
         self._switch(self.sweep_rule, on=False)
         self._switch(self.changes_rule, on=True)
         return "gone with the next sweep, and told of"

@@ -59,8 +59,9 @@ class StaticSiteStory(Story):
     @step
     def function_is_the_reason(self) -> str:
         """The same with the function detached, and attached again."""
-        attached = self._attach([])
+        attached = self._attached()
         try:
+            self._attach([])
             without = self._get("subdirectory/")
         finally:
             self._attach(attached)
@@ -158,17 +159,21 @@ class StaticSiteStory(Story):
     def _said(self, answer: urllib3.BaseHTTPResponse) -> str:
         return f'{answer.status} "{self._title(answer)}"'
 
-    def _attach(self, functions: list[Any]) -> list[Any]:
-        """Have the distribution call `functions`; give those it called before."""
+    def _attached(self) -> list[Any]:
+        """The functions that the distribution calls."""
+        config = self.cloudfront.get_distribution_config(Id=self.distribution_id)["DistributionConfig"]
+        associations: list[Any] = config["DefaultCacheBehavior"].get("LambdaFunctionAssociations", {}).get("Items", [])
+        return associations
+
+    def _attach(self, functions: list[Any]) -> None:
+        """Have the distribution call `functions`, and no others."""
         answer = self.cloudfront.get_distribution_config(Id=self.distribution_id)
         config = answer["DistributionConfig"]
-        before = config["DefaultCacheBehavior"].get("LambdaFunctionAssociations", {}).get("Items", [])
         associations = {"Quantity": len(functions)} | ({"Items": functions} if functions else {})
         config["DefaultCacheBehavior"]["LambdaFunctionAssociations"] = associations
         self.cloudfront.update_distribution(Id=self.distribution_id, DistributionConfig=config, IfMatch=answer["ETag"])
         self.cloudfront.get_waiter("distribution_deployed").wait(Id=self.distribution_id)
         self._invalidate()
-        return list(before)
 
     def _invalidate(self) -> None:
         batch = {"Paths": {"Quantity": 1, "Items": ["/*"]}, "CallerReference": str(time.time_ns())}

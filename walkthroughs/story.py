@@ -1,7 +1,7 @@
 """What the walkthroughs share: steps in their order, waiting, and results."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ class Viewers:
 
     http: int
     https: int
+    dns: int  # name server of every hosted zone, over UDP
     authority: Path
 
 
@@ -41,25 +42,33 @@ class World:
     settle: float
     viewers: Viewers | None = None  # where web addresses are found; without, through DNS
     pictures: Path | None = None  # a folder for screenshots; without, none are kept
+    # Deploys a stack with settings (CDK context); without, that is the user's to do.
+    deploy: Callable[[str, Mapping[str, str]], None] | None = None
 
-    def client(self, service: str) -> Any:
-        return self.session.client(service)
+    def client(self, service: str, region: str | None = None) -> Any:
+        return self.session.client(service, region_name=region)
 
-    def outputs(self, stack: str) -> dict[str, str]:
+    def outputs(self, stack: str, region: str | None = None) -> dict[str, str]:
         """The outputs of a deployed stack, by name."""
-        (found,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        (found,) = self.client("cloudformation", region).describe_stacks(StackName=stack)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
-    def get(self, url: str, method: str = "GET", **headers: str) -> urllib3.BaseHTTPResponse:
-        """Ask a web address as curl does, without following redirects."""
+    def get(
+        self, url: str, method: str = "GET", *, address: str | None = None, **headers: str
+    ) -> urllib3.BaseHTTPResponse:
+        """Ask a web address as curl does, without following redirects.
+
+        address: IP address to connect to, as `curl --connect-to` does; without, that of the name.
+        """
         parts = urlsplit(url)
-        host, port = parts.netloc, 443 if parts.scheme == "https" else 80
+        host, port = address or parts.netloc, 443 if parts.scheme == "https" else 80
         options: dict[str, Any] = {}
         if parts.scheme == "https":
             options = {"server_hostname": parts.netloc, "assert_hostname": parts.netloc}
         if self.viewers:
             host, port = "127.0.0.1", self.viewers.https if parts.scheme == "https" else self.viewers.http
             options |= {"ca_certs": str(self.viewers.authority)} if parts.scheme == "https" else {}
+            headers |= {"x-sandbox-address": address} if address else {}
         pool = urllib3.connectionpool.HTTPSConnectionPool if options else urllib3.connectionpool.HTTPConnectionPool
         with pool(host, port, **options) as connection:
             target = url[len(f"{parts.scheme}://{parts.netloc}") :] or "/"
@@ -85,11 +94,20 @@ class World:
 class Story(AbstractContextManager["Story"]):
     """One system's story; a subclass has its steps as methods marked with `step`.
 
-    `stacks` are the stacks that must be deployed. On entering it prepares what it needs to
+    `stacks` are the stacks that must be deployed, `regions` those they are in. On entering it prepares what it needs to
     watch, on leaving it takes everything away that it made.
     """
 
     stacks: tuple[str, ...]
+    regions: tuple[str, ...] = ("us-east-1",)
+
+    @classmethod
+    def settings(cls, _world: World) -> dict[str, str]:
+        """Make what the stacks take for given, and give the settings that name it (CDK context).
+
+        Called in the sandbox before the stacks are deployed; elsewhere settings are the user's.
+        """
+        return {}
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -135,27 +153,36 @@ def step(function: Callable[[Any], str]) -> Callable[[Any], str]:
 
 @dataclass(frozen=True)
 class Result:
-    """How one step went; `error` is None when it went well."""
+    """How one step went; `error` is None when it went well, or was skipped."""
 
     title: str
     seen: str
     seconds: float
     error: str | None = None
+    skipped: bool = False
+
+    @property
+    def mark(self) -> str:
+        return "FAILED" if self.error else "skipped" if self.skipped else "ok"
 
 
-def play(story: Story, tell: Callable[[Result], None]) -> list[Result]:
-    """Play all steps up to the first that fails, telling of each; the rest is not run."""
+def play(story: Story, begin: Callable[[str], None], tell: Callable[[Result], None]) -> list[Result]:
+    """Play all steps up to the first that fails; the rest is not run.
+
+    Calls `begin` with the title of each step before it, and `tell` with its result.
+    """
     results: list[Result] = []
     for perform in story.steps():
         title = (perform.__doc__ or "").strip().splitlines()[0].rstrip(".")
-        started = time.monotonic()
+        begin(title)
+        started, skipped = time.monotonic(), False
         try:
             seen, error = perform(), None
         except SkippedError as reason:
-            seen, error = f"skipped: {reason}", None
+            seen, error, skipped = f"skipped: {reason}", None, True
         except Exception as problem:
             seen, error = "", f"{type(problem).__name__}: {problem}"
-        results.append(Result(title, seen, time.monotonic() - started, error))
+        results.append(Result(title, seen, time.monotonic() - started, error, skipped))
         tell(results[-1])
         if error:
             break

@@ -7,11 +7,14 @@ its id. The rules are read from the response where it has them, else from the re
 Source: CloudTrail user guide, record contents; EC2 API reference.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from .rules import Rule
+
+GROUP_ID = re.compile(r"sg-[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Change:
 
     event_id: str
     event_name: str
-    group_ids: frozenset[str]
+    group_ids: frozenset[str]  # empty when the record does not say, or not in a form known here
     rule_ids: frozenset[str]
     added: tuple[Rule, ...]  # rules as the call left them
     removed: tuple[Rule, ...]  # rules that the call took away
@@ -50,7 +53,7 @@ def read_change(record: dict[str, Any]) -> Change | None:
     return Change(
         event_id=str(record.get("eventID", "")),
         event_name=name,
-        group_ids=frozenset(i["GroupId"] for i in [request, *answered] if i.get("GroupId")),
+        group_ids=_group_ids([request, *answered]),
         rule_ids=frozenset(_rule_id(item) for item in answered + updated + named) - {""},
         added=() if removes else rules,
         removed=rules if removes else (),
@@ -59,6 +62,11 @@ def read_change(record: dict[str, Any]) -> Change | None:
         user_agent=str(record.get("userAgent", "unknown")),
         when=str(record.get("eventTime", "unknown")),
     )
+
+
+def _group_ids(items: list[dict[str, Any]]) -> frozenset[str]:
+    ids = frozenset(str(item["GroupId"]) for item in items if item.get("GroupId"))
+    return ids if all(map(GROUP_ID.fullmatch, ids)) else frozenset()
 
 
 def _capitalized(value: Any) -> Any:

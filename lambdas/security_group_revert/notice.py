@@ -11,7 +11,7 @@ from .rules import Rule
 
 METRIC_NAMESPACE = "SecurityGroupRevert"
 SUBJECT_LIMIT = 100  # characters, of SNS
-LINES_LIMIT = 200
+LINES_LIMIT = 100  # in a section: with two sections far below the 256 KB of SNS
 PAST = {"revoke": "revoked", "edit back": "edited back", "describe": "described again", "restore": "restored"}
 INFINITIVE = {"revoke": "revoke", "edit back": "edit back", "describe": "describe again", "restore": "restore"}
 
@@ -47,7 +47,7 @@ def text(outcome: Outcome, change: Change | None, *, region: str, account: str) 
     name = f"{guarded.name} ({guarded.group_id})" if guarded.name else guarded.group_id
     facts = [("Group", f"{name} in {region}, account {account}")]
     if change is None:
-        facts.append(("Found by", "the scheduled sweep; CloudTrail has who made the change"))
+        facts.append(("Found by", "a look at all guarded groups; CloudTrail has who made the change"))
     else:
         facts += [
             ("Who", change.who),
@@ -66,10 +66,11 @@ def text(outcome: Outcome, change: Change | None, *, region: str, account: str) 
     return "\n".join(lines) + "\n"
 
 
-def log_record(outcome: Outcome, change: Change | None, *, account: str) -> str:
-    """One JSON line with everything, which CloudWatch also reads as the metric `NotReverted`.
+def log_records(outcome: Outcome, change: Change | None, *, account: str) -> Iterable[str]:
+    """One JSON line for the check, and one for each action, so that none is too long to be kept.
 
-    Source of the form: CloudWatch user guide, embedded metric format specification.
+    CloudWatch reads the first as the metric `NotReverted`. Source of the form: CloudWatch user
+    guide, embedded metric format specification.
     """
     remaining = [action for action in outcome.actions if action.status in ("failed", "reported")]
     metrics = {"Namespace": METRIC_NAMESPACE, "Dimensions": [[]], "Metrics": [{"Name": "NotReverted", "Unit": "Count"}]}
@@ -79,10 +80,10 @@ def log_record(outcome: Outcome, change: Change | None, *, account: str) -> str:
         "group_id": outcome.guarded.group_id,
         "group_name": outcome.guarded.name,
         "account": account,
-        "actions": [_data(action, change) for action in outcome.actions],
+        "actions": len(outcome.actions),
     }
     if change is not None:
-        record["undone_already"] = [str(rule) for rule in undone_already(change, outcome)]
+        record["undone_already"] = [str(rule) for rule in undone_already(change, outcome)[:LINES_LIMIT]]
         record["change"] = {
             "event_id": change.event_id,
             "event_name": change.event_name,
@@ -91,7 +92,9 @@ def log_record(outcome: Outcome, change: Change | None, *, account: str) -> str:
             "user_agent": change.user_agent,
             "when": change.when,
         }
-    return json.dumps(record)
+    yield json.dumps(record)
+    for action in outcome.actions:
+        yield json.dumps({"group_id": outcome.guarded.group_id, **_data(action, change)})
 
 
 def _data(action: Action, change: Change | None) -> dict[str, Any]:

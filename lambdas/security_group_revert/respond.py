@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .cloudtrail import Change, read_change
-from .notice import log_record, subject, text, undone_already
+from .notice import log_records, subject, text, undone_already
 from .revert import Guarded, Outcome, reconcile
 from .rules import Rule
 
@@ -65,7 +65,7 @@ class Responder:
         Of what is only reported the sweep sends none: it would be the same with every sweep.
         The alarm on what is not reverted stands for it.
         """
-        print(log_record(outcome, change, account=self.account))
+        print(*log_records(outcome, change, account=self.account), sep="\n")
         found = outcome.actions if self.change_rules or change else ()
         if found or (change and undone_already(change, outcome)):
             self.sns.publish(

@@ -71,8 +71,9 @@ def reconcile(ec2: Any, guarded: Guarded, *, restore: bool, change: bool = True)
 
     One call to read and one for each kind of action when nothing goes wrong. When a call
     for several rules is refused, each rule is tried alone, so that one does not keep the
-    others. When somebody else has changed a rule meanwhile, the group is read again. With
-    `change` False nothing is changed, only reported.
+    others; a rule that may not be edited back is revoked, and the approved one restored. When
+    somebody else has changed a rule meanwhile, the group is read again. With `change` False
+    nothing is changed, only reported.
 
     Raises:
         ClientError: the rules cannot be read.
@@ -84,7 +85,11 @@ def reconcile(ec2: Any, guarded: Guarded, *, restore: bool, change: bool = True)
         actions = list(_actions(todo))
         if not change:
             return Outcome(guarded, found, tuple(replace(action, status="reported") for action in actions))
-        results = list(_perform_all(ec2, guarded.group_id, actions, alone=round_number == ROUNDS))
+        alone = round_number == ROUNDS
+        results = list(_perform_all(ec2, guarded.group_id, actions, alone=alone))
+        refused = [a for a in results if a.verb == "edit back" and a.status == "failed" and not a.transient]
+        results = [action for action in results if action not in refused]
+        results += _perform_all(ec2, guarded.group_id, list(_instead(refused)), alone=alone)
         done += [action for action in results if action.status == "done"]
         if not any(action.status == "overtaken" for action in results):
             break
@@ -103,6 +108,13 @@ def _actions(todo: Plan) -> Iterable[Action]:
     yield from (Action("edit back", approved, was=actual) for actual, approved in todo.edits)
     yield from (Action("describe", approved, was=actual) for actual, approved in todo.descriptions)
     yield from (Action("restore", rule) for rule in todo.restores)
+
+
+def _instead(edits: list[Action]) -> Iterable[Action]:
+    for edit in edits:
+        if edit.was:
+            yield Action("revoke", edit.was)
+        yield Action("restore", edit.rule)
 
 
 def _perform_all(ec2: Any, group_id: str, actions: list[Action], *, alone: bool) -> Iterable[Action]:

@@ -50,7 +50,7 @@ class Rule:
         """Read a rule in the API's names: `SecurityGroupRule` or `SecurityGroupRuleRequest`.
 
         Raises:
-            ValueError: the item names no source.
+            ValueError: the item names no source, or not as text.
         """
         reference = item.get("ReferencedGroupInfo") or {}
         named = {**item, "ReferencedGroupId": item.get("ReferencedGroupId") or reference.get("GroupId")}
@@ -58,6 +58,8 @@ class Rule:
         if source_type is None:
             raise ValueError(f"a rule without a source: {sorted(item)}")
         source, account = named[source_type], reference.get("UserId")
+        if not isinstance(source, str):
+            raise ValueError(f"{source_type} is no text: {source!r}")
         if source_type == "ReferencedGroupId" and "/" in source:
             account, source = source.split("/")
         if source_type.startswith("Cidr"):

@@ -11,10 +11,9 @@ import re
 from typing import NamedTuple
 
 INDEX = "index.html"
-LONGEST_LOCATION = 4096  # characters; CloudFront takes URLs of up to 8,192 bytes
 # A last segment with an extension is a file: letters first, so that v1.2 and release-1.2 are
 # not, and two at least, so that v1.x is not; but for those that are known.
-EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{1,9})\Z")
+EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{1,14})\Z")
 KNOWN_EXTENSIONS = frozenset({"7z", "3gp", "3g2", "c", "h", "m", "r", "z"})
 # A path in which no reader of the header, however lenient, sees another host or another header:
 # printable ASCII of RFC 3986, no empty segment, no backslash, no encoded slash, backslash or
@@ -48,12 +47,14 @@ def rewrite(uri: str, query: str, choices: Choices) -> str | Redirect:
     """Give the URI that the origin is asked for, or a redirect; never raises.
 
     `uri` and `query` are as CloudFront gives them: the path as the viewer sent it, encoded, and
-    the query string without its question mark, which a redirect keeps byte for byte.
+    the query string without its question mark, which a redirect keeps byte for byte. Only the
+    path decides what is done: the cache is keyed by it alone.
     """
     if uri.startswith("/.well-known/") or uri in choices.files:
         return uri
     directory, _, last = uri.rpartition("/")
-    if choices.canonical and last == INDEX:
+    # Not the root's: CloudFront makes `/` that itself, and the redirect would go round.
+    if choices.canonical and last == INDEX and directory:
         return _redirect(f"{directory}/", query) or uri
     if not last:
         return uri + INDEX
@@ -69,12 +70,10 @@ def _is_file(name: str) -> bool:
 
 
 def _redirect(path: str, query: str) -> Redirect | None:
-    """Redirect to `path`, which ends with a slash, or None when that would not be safe."""
-    location = f"{path}?{query}" if query else path
-    safe = (
-        len(location) <= LONGEST_LOCATION
-        and (path == "/" or SAFE_PATH.match(path[:-1]))
-        and not UNSAFE_PART.search(path)
-        and SAFE_QUERY.match(query)
-    )
-    return Redirect(location) if safe else None
+    """Redirect to `path`, which ends with a slash, or None when that would not be safe.
+
+    A query string that may not stand in a header is left out.
+    """
+    if not SAFE_PATH.match(path[:-1]) or UNSAFE_PART.search(path):
+        return None
+    return Redirect(f"{path}?{query}" if query and SAFE_QUERY.match(query) else path)

@@ -5,7 +5,8 @@ does: by the create-only properties of the resource schemas (those bundled with 
 detail for each property that changes, and with what references changed resources: `Ref` when the
 resource may be replaced, `GetAtt` when it changes at all. Change sets of nested stacks come with
 it, and descriptions come in pages. Templates are found at virtual-hosted S3 addresses; a rollback
-puts changed resources back, and deletes only new ones; events have an order.
+puts changed resources back, and deletes only new ones; events have an order; removal is that of
+`removal`.
 
 Left out: replacement itself (a resource is updated in place, or refuses), updates that a schema
 does not call conditional and are, stack policies, drift, imports, hooks, service roles.
@@ -18,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
 
-from . import changes
+from . import changes, removal
 
 LAST = [datetime.min.replace(tzinfo=UTC)]
 
@@ -37,17 +38,9 @@ def install() -> None:
     for module in (helpers, handlers, changesets):
         module._resolve_template = resolve_template
     changes.install(handlers._ACTION_HANDLERS)
-    delete_stack = handlers._ACTION_HANDLERS["DeleteStack"]
-    handlers._ACTION_HANDLERS["DeleteStack"] = lambda parameters: delete_stack(_by_name(parameters))
+    removal.install()
     stacks.now_iso = _later
     _roll_back_in_place()
-
-
-def _by_name(parameters: dict[str, Any]) -> dict[str, Any]:
-    """MiniStack deletes by name only."""
-    given = helpers._p(parameters, "StackName")
-    names = [stack["StackName"] for stack in cloudformation._stacks.values() if stack["StackId"] == given]
-    return parameters | ({"StackName": names} if names else {})
 
 
 def _later() -> str:

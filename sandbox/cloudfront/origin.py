@@ -19,7 +19,7 @@ async def fetch(
     bucket = source["DomainName"].split(".s3.")[0]
     key = source.get("OriginPath", "").lstrip("/") + path.removeprefix("/")
     with request_scope(ACCOUNT, REGION):
-        signed = source.get("OriginAccessControlId") in cloudfront._oacs
+        signed = _signs(source.get("OriginAccessControlId"))
         allowed = signed and _allows(bucket, key, "s3:GetObject", distribution_id)
         listable = signed and _allows(bucket, "", "s3:ListBucket", distribution_id)
         if not allowed or method not in ("GET", "HEAD", "OPTIONS"):
@@ -34,37 +34,46 @@ async def fetch(
     return status, kept | {"server": "AmazonS3"}, body if isinstance(body, bytes) else str(body).encode()
 
 
+def _signs(control_id: str | None) -> bool:
+    """Whether requests to the origin are signed; nothing else than CloudFront's own is signed here."""
+    control = cloudfront._oacs.get(control_id)
+    return bool(control) and control["SigningBehavior"] in ("always", "no-override")
+
+
 def _allows(bucket: str, key: str, action: str, distribution_id: str) -> bool:
-    """Whether the bucket's policy lets this distribution do `action`."""
+    """Whether the bucket's policy lets this distribution do `action`; a Deny wins."""
     policy = s3._bucket_policies.get(bucket)
     if not policy:
         return False
     document = json.loads(policy) if isinstance(policy, (str, bytes)) else policy
     resource = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"
     arn = f"arn:aws:cloudfront::{ACCOUNT}:distribution/{distribution_id}"
-    for statement in document["Statement"]:
-        actions, resources = _list(statement["Action"]), _list(statement["Resource"])
-        principal = statement.get("Principal")
-        if (
-            statement["Effect"] == "Allow"
-            and isinstance(principal, dict)
-            and "cloudfront.amazonaws.com" in _list(principal.get("Service", []))
-            and any(fnmatch.fnmatchcase(action, pattern) for pattern in actions)
-            and any(fnmatch.fnmatchcase(resource, pattern) for pattern in resources)
-            and _holds(statement.get("Condition", {}), arn)
-        ):
-            return True
-    return False
+    effects = {
+        statement["Effect"]
+        for statement in document["Statement"]
+        if _is_cloudfront(statement.get("Principal"))
+        and any(fnmatch.fnmatchcase(action, pattern) for pattern in _list(statement["Action"]))
+        and any(fnmatch.fnmatchcase(resource, pattern) for pattern in _list(statement["Resource"]))
+        and _holds(statement.get("Condition", {}), arn)
+    }
+    return effects == {"Allow"}
+
+
+def _is_cloudfront(principal: Any) -> bool:
+    if isinstance(principal, dict) and "Service" in principal:
+        return "cloudfront.amazonaws.com" in _list(principal["Service"])
+    return principal == "*" or (isinstance(principal, dict) and "*" in _list(principal.get("AWS", [])))
 
 
 def _holds(condition: dict[str, Any], arn: str) -> bool:
-    given = {"aws:sourcearn": arn, "aws:sourceaccount": ACCOUNT}
-    return all(
-        given.get(name.lower()) in _list(expected)
-        for operator, tests in condition.items()
-        for name, expected in tests.items()
-        if operator in ("StringEquals", "ArnEquals", "ArnLike")
-    )
+    """Whether a condition is met; an operator or a key that is not known here is an error."""
+    given = {"aws:sourcearn": arn, "aws:sourceaccount": ACCOUNT, "aws:securetransport": "true"}
+    for operator, tests in condition.items():
+        if operator not in ("StringEquals", "ArnEquals", "ArnLike", "Bool"):
+            raise ValueError(f"a bucket policy with {operator} is not understood here")
+        if any(given[name.lower()] not in _list(expected) for name, expected in tests.items()):
+            return False
+    return True
 
 
 def _list(value: Any) -> list[Any]:

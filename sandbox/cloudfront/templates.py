@@ -15,6 +15,8 @@ from botocore.session import Session
 from ministack.services import cloudfront
 from ministack.services.cloudformation import provisioners
 
+from . import edge
+
 MODEL = Session().get_service_model("cloudfront")
 SERIALIZER = create_serializer("rest-xml", include_validation=False)
 Service = Callable[[bytes], tuple[int, Any, bytes]]
@@ -80,6 +82,7 @@ def _created(answer: tuple[int, Any, bytes], store: dict[str, Any]) -> str:
 
 
 def _create_distribution(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+    edge.check(properties["DistributionConfig"])
     reference = f"{stack}-{logical_id}-{len(cloudfront._distributions)}"
     body = _body("CreateDistribution", {"DistributionConfig": _config(properties, reference)})
     distribution_id = _created(cloudfront._create_distribution({}, body), cloudfront._distributions)
@@ -87,6 +90,7 @@ def _create_distribution(logical_id: str, properties: dict[str, Any], stack: str
 
 
 def _update_distribution(distribution_id: str, _old: Any, new: dict[str, Any], _stack: str) -> Any:
+    edge.check(new["DistributionConfig"])
     distribution = cloudfront._distributions[distribution_id]
     config = _config(new, distribution["CallerReference"])
     body = _body("UpdateDistribution", {"Id": distribution_id, "DistributionConfig": config})

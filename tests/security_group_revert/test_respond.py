@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lambdas.security_group_revert.respond import Responder, UnfinishedError, guarded_groups
 from lambdas.security_group_revert.revert import Guarded
@@ -36,9 +36,9 @@ def respond(
     return sns.notices
 
 
-def logged(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return record
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What was logged: one record of each check, followed by its actions."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def test_forbidden_rule_is_gone_after_three_calls_notice_included() -> None:
@@ -65,9 +65,9 @@ def test_notice_says_what_which_group_who_from_where_when_and_outcome() -> None:
 
 def test_log_has_the_same_as_data_and_a_metric(capsys: pytest.CaptureFixture[str]) -> None:
     respond(FakeEC2([HTTPS, SSH]), SSH_EVENT)
-    record = logged(capsys)
+    record, action = logged(capsys)
     assert record["change"]["who"] == "arn:aws:iam::111111111111:user/alice"
-    (action,) = record["actions"]
+    assert record["group_id"] == action["group_id"] == records.GROUP
     assert (action["verb"], action["status"], action["of_this_call"]) == ("revoke", "done", True)
     (metrics,) = record["_aws"]["CloudWatchMetrics"]
     assert metrics["Metrics"] == [{"Name": "NotReverted", "Unit": "Count"}]
@@ -102,7 +102,8 @@ def test_event_that_does_not_name_its_group_makes_all_groups_looked_at() -> None
         ["a", "list"],
         {"requestParameters": "text", "eventName": "AuthorizeSecurityGroupIngress"},
         {"userIdentity": 7, "eventName": "AuthorizeSecurityGroupIngress"},
-        {"requestParameters": {"groupId": {"not": "hashable"}}, "eventName": "AuthorizeSecurityGroupIngress"},
+        {"requestParameters": {"groupId": {"not": "text"}}, "eventName": "AuthorizeSecurityGroupIngress"},
+        {"requestParameters": {"groupId": " SG-0123456789ABCDEF0"}, "eventName": "AuthorizeSecurityGroupIngress"},
     ],
 )
 def test_event_that_cannot_be_read_makes_all_groups_looked_at(detail: Any) -> None:
@@ -221,7 +222,7 @@ def test_notify_mode_reports_and_changes_nothing() -> None:
 
 def test_sweep_in_notify_mode_leaves_it_to_the_alarm(capsys: pytest.CaptureFixture[str]) -> None:
     assert not respond(FakeEC2([HTTPS, SSH]), records.SWEEP, change_rules=False)
-    assert logged(capsys)["NotReverted"] == 1
+    assert logged(capsys)[0]["NotReverted"] == 1
 
 
 def test_sweep_of_an_approved_group_is_one_call_and_no_notice() -> None:
@@ -243,7 +244,7 @@ def test_one_rule_that_cannot_be_revoked_does_not_keep_the_others(capsys: pytest
     assert "FAILED to revoke: inbound TCP 3389 from 203.0.113.7/32" in notice["Message"]
     assert "UnauthorizedOperation" in notice["Message"]
     assert "revoked: inbound TCP 22" in notice["Message"]
-    assert logged(capsys)["NotReverted"] == 1
+    assert logged(capsys)[0]["NotReverted"] == 1
 
 
 def test_rule_that_is_already_gone_is_success() -> None:
@@ -274,6 +275,16 @@ def test_group_that_cannot_be_read_does_not_keep_the_others_from_being_swept() -
 
     ec2 = FakeEC2([HTTPS, SSH], [refuse_reading])
     with pytest.raises(UnfinishedError, match="sg-11111111"):
+        respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
+    assert ec2.current() == {HTTPS}
+
+
+def test_no_answer_from_ec2_for_one_group_does_not_keep_the_others() -> None:
+    def no_answer(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
+        raise EndpointConnectionError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
+
+    ec2 = FakeEC2([HTTPS, SSH], [no_answer])
+    with pytest.raises(UnfinishedError, match="sg-11111111: Could not connect"):
         respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
     assert ec2.current() == {HTTPS}
 
@@ -319,7 +330,7 @@ def test_notice_of_a_failure_says_what_happens_next(capsys: pytest.CaptureFixtur
 
     (notice,) = respond(FakeEC2([HTTPS, SSH], [None, refuse_all, refuse_all]), SSH_EVENT)
     assert "It is tried again at every sweep" in notice["Message"]
-    (action,) = logged(capsys)["actions"]
+    _, action = logged(capsys)
     assert action["error"].startswith("UnauthorizedOperation")
     assert action["rule_id"] == "sgr-00000000000000001"
 
@@ -334,17 +345,25 @@ def test_approved_rule_that_was_revoked_and_is_back_already_names_its_caller() -
 
 def test_metric_is_in_the_form_that_cloudwatch_reads(capsys: pytest.CaptureFixture[str]) -> None:
     respond(FakeEC2([HTTPS]), records.SWEEP)
-    embedded = logged(capsys)["_aws"]
+    embedded = logged(capsys)[0]["_aws"]
     assert embedded["Timestamp"] > 1_700_000_000_000, "milliseconds"
     (metrics,) = embedded["CloudWatchMetrics"]
     assert metrics["Dimensions"] == [[]], "one set of no dimensions"
 
 
-def test_long_notice_is_cut_and_says_so() -> None:
-    rules = [Rule(False, "tcp", port, port, "CidrIpv4", "203.0.113.7/32") for port in range(1, 301)]
-    (notice,) = respond(FakeEC2([HTTPS, *rules]), records.SWEEP)
-    assert "... and 100 more; all are in the log" in notice["Message"]
-    assert len(notice["Message"].splitlines()) < 250
+def test_thousand_long_rules_fit_into_one_notice_and_each_into_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse_changes(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
+        if not operation.startswith("Describe"):
+            raise ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "x" * 5000}}, operation)
+
+    long = "d" * 255
+    rules = [Rule(False, "tcp", port, port, "CidrIpv4", "203.0.113.7/32", description=long) for port in range(1, 1001)]
+    (notice,) = respond(FakeEC2([HTTPS, *rules], [refuse_changes] * 1100), records.SWEEP)
+    assert "... and 900 more; all are in the log" in notice["Message"]
+    assert len(notice["Message"].encode()) < 200_000, "SNS takes 256 KB"
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 1000
+    assert max(map(len, lines)) < 10_000
 
 
 def test_approved_file_of_the_stack_is_read() -> None:

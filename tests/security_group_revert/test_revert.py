@@ -78,6 +78,14 @@ def test_edit_back_that_is_overtaken_to_the_end_is_told_and_tried_again() -> Non
     assert failed.transient
 
 
+def test_rule_that_may_not_be_edited_back_is_revoked_and_the_approved_one_restored() -> None:
+    ec2 = FakeEC2([OPEN_SSH], [raising("UnauthorizedOperation", MODIFY)] * 9)
+    outcome = run(ec2)
+    assert ec2.current() == {HTTPS}
+    assert [(action.verb, action.status) for action in outcome.actions] == [("revoke", "done"), ("restore", "done")]
+    assert not outcome.failed
+
+
 @pytest.mark.parametrize("code", sorted(TRANSIENT))
 def test_passing_error_is_not_multiplied_by_trying_each_rule(code: str) -> None:
     ec2 = FakeEC2([HTTPS, SSH, RDP], [None, raising(code, REVOKE)])

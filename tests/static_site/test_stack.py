@@ -63,6 +63,15 @@ def test_origin_is_signed_by_an_origin_access_control(template: dict[str, Any]) 
     assert origin["OriginAccessControlId"]
 
 
+def test_log_bucket_takes_the_acl_of_standard_logging_and_forgets_after_90_days(template: dict[str, Any]) -> None:
+    logs = template["Resources"][id_of(template, "Logs", "AWS::S3::Bucket")]["Properties"]
+    assert logs["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerPreferred"}]
+    assert [rule["ExpirationInDays"] for rule in logs["LifecycleConfiguration"]["Rules"]] == [90]
+    site = template["Resources"][id_of(template, "Site", "AWS::S3::Bucket")]["Properties"]
+    (rule,) = site["LifecycleConfiguration"]["Rules"]
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+
+
 def test_viewers_get_https_http2_and_3_ipv6_and_compression(template: dict[str, Any]) -> None:
     config = distribution(template)
     behavior = config["DefaultCacheBehavior"]
@@ -86,7 +95,8 @@ def test_rewriter_fits_lambda_at_edge_and_may_do_nothing(template: dict[str, Any
     assert function.get("Architectures", ["x86_64"]) == ["x86_64"]
     assert function["Timeout"] <= 30
     role_id = id_of(template, "RewriterRole", "AWS::IAM::Role")
-    assert "edgelambda.amazonaws.com" in json.dumps(_trust(template, role_id))
+    (statement,) = _trust(template, role_id)
+    assert sorted(statement["Principal"]["Service"]) == ["edgelambda.amazonaws.com", "lambda.amazonaws.com"]
     assert "ManagedPolicyArns" not in template["Resources"][role_id]["Properties"]
     assert not [p for p in of_type(template, "AWS::IAM::Policy") if {"Ref": role_id} in p["Roles"]]
 
@@ -105,6 +115,17 @@ def test_teardown_leaves_the_function_whose_replicas_would_keep_it(template: dic
         assert template["Resources"][id_of(template, bucket, "AWS::S3::Bucket")]["DeletionPolicy"] == "Delete"
 
 
+def test_teardown_leaves_no_log_group_of_ours_and_stops_logging_before_it_empties_the_bucket(
+    template: dict[str, Any],
+) -> None:
+    for group in (r for r in template["Resources"].values() if r["Type"] == "AWS::Logs::LogGroup"):
+        assert group["DeletionPolicy"] == "Delete"
+    resource = template["Resources"][id_of(template, "Distribution", "AWS::CloudFront::Distribution")]
+    emptied = {name for name in template["Resources"] if name.startswith("LogsAutoDelete")}
+    assert emptied
+    assert emptied <= set(resource["DependsOn"]), "the bucket would be emptied while it is still written to"
+
+
 def test_settings_reach_the_function_through_its_package(assembly: Assembly) -> None:
     (package,) = assembly.directory.glob("asset.*/static_site")
     assert json.loads((package / "settings.json").read_text()) == {
@@ -121,12 +142,15 @@ def test_missing_pages_are_true_404s_with_the_sites_own_page(template: dict[str,
     errors = distribution(template)["CustomErrorResponses"]
     answers = {e["ErrorCode"]: (e["ResponseCode"], e["ResponsePagePath"]) for e in errors}
     assert answers == {403: (404, "/404.html"), 404: (404, "/404.html")}
+    assert {error["ErrorCachingMinTTL"] for error in errors} == {10}
 
 
 def test_security_headers_are_set_on_every_answer(template: dict[str, Any]) -> None:
     headers = one(template, "AWS::CloudFront::ResponseHeadersPolicy")["ResponseHeadersPolicyConfig"]
     security = headers["SecurityHeadersConfig"]
     assert security["StrictTransportSecurity"]["AccessControlMaxAgeSec"] >= 31536000
+    assert not security["StrictTransportSecurity"].get("IncludeSubdomains"), "other names are not ours to bind"
+    assert all(header["Override"] for header in security.values())
     assert "default-src 'self'" in security["ContentSecurityPolicy"]["ContentSecurityPolicy"]
     assert security["ContentTypeOptions"] == {"Override": True}
     assert security["FrameOptions"]["FrameOption"] == "DENY"
@@ -137,6 +161,9 @@ def test_cache_is_keyed_by_path_and_the_query_string_goes_to_the_function(templa
     parameters = one(template, "AWS::CloudFront::CachePolicy")["CachePolicyConfig"]
     keyed = parameters["ParametersInCacheKeyAndForwardedToOrigin"]
     assert keyed["QueryStringsConfig"] == {"QueryStringBehavior": "none"}
+    assert keyed["HeadersConfig"] == {"HeaderBehavior": "none"}
+    assert (keyed["EnableAcceptEncodingGzip"], keyed["EnableAcceptEncodingBrotli"]) == (True, True)
+    assert (parameters["MinTTL"], parameters["DefaultTTL"]) == (0, 86400), "redirects say no-store: it must hold"
     forwarded = one(template, "AWS::CloudFront::OriginRequestPolicy")["OriginRequestPolicyConfig"]
     assert forwarded["QueryStringsConfig"] == {"QueryStringBehavior": "all"}
 
@@ -153,6 +180,12 @@ def test_deployment_clears_the_cache_and_removes_what_is_gone(template: dict[str
     assert deployed["DistributionPaths"] == ["/*"]
     assert deployed["DistributionId"]
     assert deployed["Prune"] is True
+    assert deployed["SystemMetadata"] == {"cache-control": "public, max-age=300, s-maxage=86400"}
+
+
+def test_another_rewriter_clears_the_cache_too(template: dict[str, Any]) -> None:
+    (association,) = distribution(template)["DefaultCacheBehavior"]["LambdaFunctionAssociations"]
+    assert one(template, "Custom::CDKBucketDeployment")["Rewriter"] == association["LambdaFunctionARN"]
 
 
 def test_domain_has_a_validated_certificate_tls_1_2_and_both_alias_records(full: dict[str, Any]) -> None:
@@ -163,12 +196,17 @@ def test_domain_has_a_validated_certificate_tls_1_2_and_both_alias_records(full:
     assert config["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
     records = of_type(full, "AWS::Route53::RecordSet")
     assert {record["Type"] for record in records} == {"A", "AAAA"}
-    assert all(record["AliasTarget"] for record in records)
+    assert all(record["AliasTarget"] and record["Name"] == "www.example.com." for record in records)
+    (validation,) = certificate["DomainValidationOptions"]
+    assert validation["HostedZoneId"] == "Z0123456789ABCDEFGHIJ"
+    assert full["Outputs"]["Url"]["Value"] == "https://www.example.com/"
 
 
 def test_web_acl_is_an_option(template: dict[str, Any], full: dict[str, Any]) -> None:
     assert not of_type(template, "AWS::WAFv2::WebACL")
-    assert one(full, "AWS::WAFv2::WebACL")["Scope"] == "CLOUDFRONT"
+    acl = one(full, "AWS::WAFv2::WebACL")
+    assert (acl["Scope"], acl["DefaultAction"]) == ("CLOUDFRONT", {"Allow": {}})
+    assert [rule["OverrideAction"] for rule in acl["Rules"]] == [{"None": {}}] * 2, "the rules block"
     assert distribution(full)["WebACLId"]
 
 
