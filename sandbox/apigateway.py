@@ -5,7 +5,8 @@ The control plane and the integrations are MiniStack's. Here are the way of a re
 (``d-...``), and the headers of the default gateway responses.
 
 Left out: throttling, access logs, caching, request validation, usage plans, TLS versions, edge and
-private endpoints; a deployment is in force at once, and so is every change of a method.
+private endpoints, the CORS headers of preflights; plain HTTP is answered as HTTPS is; a deployment is in force at
+once, and so is every change of a method.
 """
 
 import hashlib

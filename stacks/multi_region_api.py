@@ -260,7 +260,7 @@ class MultiRegionApi(Stack):
         # The L2 construct does not know it yet; without it the AAAA records would have no answer.
         domain.node.default_child.add_property_override("EndpointConfiguration.IpAddressType", "dualstack")
         for kind in ("A", "AAAA"):
-            route53.CfnRecordSet(
+            record = route53.CfnRecordSet(
                 self,
                 f"{kind}Record",
                 hosted_zone_id=zone.hosted_zone_id,
@@ -275,14 +275,16 @@ class MultiRegionApi(Stack):
                     evaluate_target_health=True,
                 ),
             )
+            # A new health check counts as healthy: nobody may be led here before all is in place.
+            record.node.add_dependency(domain, api)
 
     def _web_acl(self, api: apigateway.RestApi) -> None:
         health_path = wafv2.CfnWebACL.StatementProperty(
             byte_match_statement=wafv2.CfnWebACL.ByteMatchStatementProperty(
                 field_to_match=wafv2.CfnWebACL.FieldToMatchProperty(uri_path={}),
-                positional_constraint="ENDS_WITH",
+                positional_constraint="CONTAINS",  # /healthcheck/ leads there too, and so do encoded letters
                 search_string="/healthcheck",
-                text_transformations=[wafv2.CfnWebACL.TextTransformationProperty(priority=0, type="NONE")],
+                text_transformations=[wafv2.CfnWebACL.TextTransformationProperty(priority=0, type="URL_DECODE")],
             )
         )
         limit = wafv2.CfnWebACL.RuleProperty(

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+from urllib.request import HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHandler, HTTPSHandler
 
 import boto3
 from botocore.config import Config
@@ -14,6 +15,11 @@ from botocore.config import Config
 from .health import Check
 
 ITEM = "healthcheck"  # key of the item that is read; it need not exist
+# Without the handler of redirects: where one leads, to this function's own runtime API for one, is
+# not for a dependency to say. Made once, for certificates take long to load.
+OPENER = urllib.request.OpenerDirector()
+for each in (HTTPHandler, HTTPSHandler, HTTPErrorProcessor, HTTPDefaultErrorHandler):
+    OPENER.add_handler(each())
 
 
 def checks_of(settings: list[dict[str, Any]]) -> tuple[Check, ...]:
@@ -44,6 +50,6 @@ def read_item(dynamodb: Any, table: str, partition_key: str) -> None:
 
 
 def get(url: str, seconds: float) -> None:
-    """Get `url`; raises OSError (HTTPError is one) unless the answer is 2xx, after redirects."""
-    with urllib.request.urlopen(url, timeout=seconds):  # noqa: S310  # settings accept https only
+    """Get `url`; raises OSError (HTTPError is one) unless the answer is 2xx. A redirect is none."""
+    with OPENER.open(url, timeout=seconds):
         pass

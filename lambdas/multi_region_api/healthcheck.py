@@ -25,6 +25,5 @@ def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
     failed = judge(os.environ.get("STATUS", BY_CHECKS), CHECKS)
     if not failed:
         return answer(200, healthy_body(REGION), SETTINGS["allowed_origin"])
-    body = sick_body(REGION, failed)
-    print(json.dumps(body))
-    return answer(503, body, SETTINGS["allowed_origin"])
+    print(json.dumps({"health": "sick", "region": REGION, "failed": failed}))
+    return answer(503, sick_body(REGION, failed), SETTINGS["allowed_origin"])

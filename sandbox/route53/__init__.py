@@ -6,7 +6,9 @@ and search string (`checks`), the choice of a record by latency and health (`ans
 DNS server on 127.0.0.1 (`dns`).
 
 Left out: weighted, failover, geolocation, geoproximity, IP-based and multivalue records;
-calculated, TCP and CloudWatch health checks, inverted and disabled ones; private zones, DNSSEC.
+calculated, TCP and CloudWatch health checks, inverted and disabled ones, those of an address without
+a name; private zones, DNSSEC. What Route 53 refuses is not: records that clash, lie outside their zone, lead to an
+unknown zone or name a health check that is not there.
 """
 
 from . import checks, templates

@@ -20,6 +20,7 @@ class Page(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.send_response(int(self.path.strip("/")))
+        self.send_header("Location", "/200")
         self.end_headers()
 
     def log_message(self, *_arguments: Any) -> None:
@@ -58,8 +59,8 @@ def test_url_is_there_when_it_answers_2xx(url: str) -> None:
 
 
 @pytest.mark.enable_socket
-@pytest.mark.parametrize("status", [404, 500, 503])
-def test_url_with_an_error_is_not_there(url: str, status: int) -> None:
+@pytest.mark.parametrize("status", [301, 302, 308, 404, 500, 503])
+def test_url_with_an_error_or_a_redirect_is_not_there(url: str, status: int) -> None:
     with pytest.raises(OSError, match=str(status)):
         get(f"{url}/{status}", 1)
 

@@ -50,7 +50,10 @@ def test_values_of_the_command_line_are_text() -> None:
         ({"checks": [{"name": "both", "table": "Orders", "url": "https://example.com/"}]}, "exactly one of"),
         ({"checks": [{"name": "none"}]}, "exactly one of"),
         ({"checks": [{"name": "plain", "url": "http://example.com/"}]}, "checks[0].url"),
-        ({"checks": [{"name": "slow", "table": "Orders", "seconds": 2}]}, "checks[0].seconds: given 2"),
+        ({"checks": [{"name": "slow", "table": "Orders", "seconds": 1.6}]}, "checks[0].seconds: given 1.6"),
+        ({"checks": [{"name": "none", "table": "Orders", "seconds": 0}]}, "checks[0].seconds: given 0"),
+        ({"checks": [{"name": "odd", "url": "https://user@example.com/"}]}, "checks[0].url"),
+        ({"check_threshold": 0}, "check_threshold: given 0"),
         ({"checks": [{"name": "a", "table": "Orders"}, {"name": "a", "table": "Users"}]}, "each name once"),
     ],
 )

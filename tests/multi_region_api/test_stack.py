@@ -15,6 +15,13 @@ NAME = {
     "multi_region_api:hosted_zone_name": "example.com",
 }
 EAST, WEST = "MultiRegionApi-us-east-1", "MultiRegionApi-us-west-2"
+LED_TO = {
+    "AWS::ApiGateway::BasePathMapping",
+    "AWS::ApiGateway::DomainName",
+    "AWS::ApiGateway::Method",
+    "AWS::ApiGateway::Stage",
+    "AWS::Lambda::Permission",
+}
 THREE = ("us-east-1", "us-west-2", "eu-west-1")
 
 
@@ -147,6 +154,15 @@ def test_records_are_latency_aliases_tied_to_the_regions_own_check(named: Assemb
         }
 
 
+@pytest.mark.parametrize("region", ["us-east-1", "us-west-2"])
+def test_records_come_after_all_that_they_lead_to_and_go_before_it(named: Assembly, region: str) -> None:
+    resources = named.template(f"MultiRegionApi-{region}")["Resources"]
+    needed = {n for n, r in resources.items() if r["Type"] in LED_TO}
+    assert {resources[name]["Type"] for name in needed} == LED_TO
+    for record in (r for r in resources.values() if r["Type"] == "AWS::Route53::RecordSet"):
+        assert needed <= set(record["DependsOn"])
+
+
 def test_domain_name_is_regional_with_a_certificate_of_the_region_and_base_path_v1(named: Assembly) -> None:
     template = named.template(WEST)
     certificate = one(template, "AWS::CertificateManager::Certificate")
@@ -189,9 +205,10 @@ def test_health_path_has_a_throttle_of_its_own_far_above_the_health_checkers(sin
     settings = one(single.template("MultiRegionApi-ap-northeast-1"), "AWS::ApiGateway::Stage")["MethodSettings"]
     limits = {s["ResourcePath"]: (s["ThrottlingRateLimit"], s["ThrottlingBurstLimit"]) for s in settings}
     assert limits["/*"] == (7, 14), "the limit of the settings"
-    rate, _burst = limits["/~1healthcheck"]
+    rate, burst = limits["/~1healthcheck"]
     checkers, fastest_interval = 24, 10
     assert rate > 2 * checkers / fastest_interval
+    assert burst >= checkers, "they do not coordinate"
     for each in settings:
         assert each["MetricsEnabled"], "the alarms go by the metrics of the method"
         assert not each["DataTraceEnabled"], "requests and answers must not be in the log"
@@ -209,6 +226,7 @@ def test_cors_lets_the_origin_of_the_settings_read_answers_and_errors(single: As
     for method in options:
         (answer,) = method["Integration"]["IntegrationResponses"]
         assert answer["ResponseParameters"]["method.response.header.Access-Control-Allow-Origin"] == origin
+        assert answer["ResponseParameters"]["method.response.header.Access-Control-Allow-Methods"] == "'GET,OPTIONS'"
 
 
 def test_everything_is_logged_for_a_time_and_traced(without_name: dict[str, Any]) -> None:
@@ -218,14 +236,19 @@ def test_everything_is_logged_for_a_time_and_traced(without_name: dict[str, Any]
     stage = one(without_name, "AWS::ApiGateway::Stage")
     assert stage["TracingEnabled"]
     assert "$context.status" in stage["AccessLogSetting"]["Format"]
+    assert "$context.identity.sourceIp" in stage["AccessLogSetting"]["Format"], "who floods must be found"
+    (execution,) = (g["LogGroupName"]["Fn::Join"][1] for g in groups if "LogGroupName" in g)
+    assert (execution[0], execution[2]) == ("API-Gateway-Execution-Logs_", "/prod"), "the name that API Gateway takes"
     for function in of_type(without_name, "AWS::Lambda::Function"):
         assert function["TracingConfig"] == {"Mode": "Active"}
+        assert function["Timeout"] <= 3, "Route 53 gives up sooner"
 
 
 def test_requests_of_health_checkers_are_not_traced(without_name: dict[str, Any]) -> None:
     rule = one(without_name, "AWS::XRay::SamplingRule")["SamplingRule"]
     assert (rule["ReservoirSize"], rule["FixedRate"]) == (0, 0)
     assert (rule["ServiceName"], rule["URLPath"]) == (f"{WEST}/prod", "*/healthcheck")
+    assert (rule["ServiceType"], rule["HTTPMethod"]) == ("AWS::ApiGateway::Stage", "GET")
     assert one(without_name, "AWS::ApiGateway::RestApi")["Name"] == WEST
     assert len(rule["RuleName"]) <= 32, "X-Ray's limit"
 
@@ -279,6 +302,8 @@ def test_every_region_has_alarms_of_what_it_sees_itself(without_name: dict[str, 
         dimensions = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
         assert alarm["AlarmActions"] == [{"Ref": next(n for n in without_name["Resources"] if n.startswith("Notices"))}]
         assert dimensions.get("ApiName", WEST) == WEST, "metrics of an API go by its name"
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
+        assert (alarm["Statistic"], alarm["Period"]) == ("Sum", 60)
         seen.add((alarm["MetricName"], dimensions.get("Resource")))
     assert seen == {
         ("5XXError", "/healthcheck"),
@@ -294,7 +319,12 @@ def test_web_acl_limits_the_health_path_for_each_address(full: dict[str, Any], w
     first = next(rule for rule in acl["Rules"] if rule["Priority"] == 0)
     limit = first["Statement"]["RateBasedStatement"]
     assert first["Action"] == {"Block": {}}
-    assert limit["ScopeDownStatement"]["ByteMatchStatement"]["SearchString"] == "/healthcheck"
+    path = limit["ScopeDownStatement"]["ByteMatchStatement"]
+    assert (path["SearchString"], path["PositionalConstraint"]) == ("/healthcheck", "CONTAINS")
+    assert path["TextTransformations"] == [{"Priority": 0, "Type": "URL_DECODE"}]
+    assert limit["AggregateKeyType"] == "IP"
+    assert acl["DefaultAction"] == {"Allow": {}}
+    assert [r["OverrideAction"] for r in acl["Rules"] if r["Priority"]] == [{"None": {}}] * 2, "the rules block"
     assert limit["Limit"] / limit["EvaluationWindowSec"] > 2 / 10, "above a health checker's fastest interval"
     assert len({rule["Priority"] for rule in acl["Rules"]}) == 3
     assert one(full, "AWS::WAFv2::WebACLAssociation")["ResourceArn"]

@@ -2,7 +2,7 @@
 "use strict";
 
 const BARS = 60;
-const ROWS = 20;
+const ROWS = 20; // of the history, and of the switches
 const PATIENCE = 10000; // milliseconds until a call counts as failed
 const TALLEST = 500; // milliseconds of a bar of full height, unless one was slower
 
@@ -22,6 +22,11 @@ function create(tag, text, className) {
   return made;
 }
 
+function prepend(id, item) {
+  element(id).prepend(item);
+  while (element(id).children.length > ROWS) element(id).lastElementChild.remove();
+}
+
 function time(date) {
   return date.toLocaleTimeString([], { hour12: false });
 }
@@ -37,7 +42,8 @@ async function ask() {
   try {
     const response = await fetch(SETTINGS.url, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    call.region = String((await response.json()).region ?? "no region");
+    call.region = (await response.json()).region;
+    if (typeof call.region !== "string") throw new Error("an answer without a region");
   } catch (error) {
     call.error = error.name === "TimeoutError" ? `no answer within ${PATIENCE / 1000} s` : error.message;
   }
@@ -61,14 +67,15 @@ function remember(call) {
 function showSwitch(call, from) {
   const item = create("li", "");
   item.append(create("time", time(call.at)), ` ${from} \u2192 ${call.region}`);
-  element("switches").prepend(item);
+  prepend("switches", item);
   element("no-switch").hidden = true;
 }
 
 function showNow(call) {
   const now = element("region");
   now.parentElement.style.setProperty("--mark", colour(call));
-  now.textContent = call.error ? "no answer" : call.region;
+  const said = call.error ? "no answer" : call.region;
+  if (now.textContent !== said) now.textContent = said; // screen readers say what is set
   const last = call.error && region ? `; last answer from ${region}` : "";
   element("detail").textContent = call.error ? `${call.error}${last}` : `answered in ${call.latency} ms`;
   element("counts").textContent = `${counts.all} calls, ${counts.failed} failed`;
@@ -90,8 +97,7 @@ function showRow(call) {
   const answer = create("td", call.error ?? call.region, "marked");
   answer.style.setProperty("--mark", colour(call));
   row.append(create("td", time(call.at)), answer, create("td", `${call.latency} ms`, "number"));
-  element("history").prepend(row);
-  while (element("history").children.length > ROWS) element("history").lastElementChild.remove();
+  prepend("history", row);
 }
 
 async function run() {
