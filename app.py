@@ -5,6 +5,7 @@ import sys
 import aws_cdk as cdk
 
 from settings import Settings, SettingsError
+from stacks.analytics_host import AnalyticsHost
 from stacks.security_group_revert import SecurityGroupRevert
 from stacks.static_site import StaticSite
 
@@ -13,6 +14,7 @@ def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     """Add every system's stacks to `app`."""
     SecurityGroupRevert(app, "SecurityGroupRevert", settings=settings.security_group_revert)
     StaticSite(app, "StaticSite", settings=settings.static_site)
+    AnalyticsHost(app, "AnalyticsHost", settings=settings.analytics_host)
     return app
 
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from sections import Section
+from sections.analytics_host import AnalyticsHostSettings
 from sections.security_group_revert import SecurityGroupRevertSettings
 from sections.static_site import StaticSiteSettings
 
@@ -31,6 +32,7 @@ class Settings(Section):
 
     static_site: StaticSiteSettings = StaticSiteSettings()
     security_group_revert: SecurityGroupRevertSettings = SecurityGroupRevertSettings()
+    analytics_host: AnalyticsHostSettings = AnalyticsHostSettings()
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:
