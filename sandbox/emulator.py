@@ -65,9 +65,9 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     from ministack.app import app
     from ministack.core import lambda_runtime
 
-    from . import awslambda, cloudformation, cloudfront, cloudtrail, ec2, events, s3
+    from . import athena, awslambda, cloudformation, cloudfront, cloudtrail, ec2, events, glue, s3, signals
 
-    for service in (awslambda, cloudformation, cloudfront, cloudtrail, ec2, s3):
+    for service in (athena, awslambda, cloudformation, cloudfront, cloudtrail, ec2, glue, s3, signals):
         service.install()
     events.install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)

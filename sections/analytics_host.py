@@ -8,7 +8,6 @@ from pydantic import Field, field_validator, model_validator
 from . import Section
 
 
-
 class AnalyticsHostSettings(Section):
     """Settings of `AnalyticsHost`."""
 

@@ -176,7 +176,7 @@ class Hosts(Construct):
             "PACKAGE": self.package.s3_object_url,
             "LOG_GROUP": self.log_group.log_group_name,
             "SECRET": self.password.secret_arn,
-            "WORK_GROUP": self.songs.workgroup.name,
+            "WORK_GROUP": self.songs.workgroup.ref,
             "DATABASE": DATABASE,
             "DATA_BUCKET": self.songs.data_bucket.bucket_name,
             "USER_NAME": self.settings.user_name,

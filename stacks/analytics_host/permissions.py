@@ -34,7 +34,7 @@ def host_role(scope: Construct, hosts: Hosts, songs: Songs) -> None:
                     "StopQueryExecution",
                 )
             ],
-            [arn("athena", "workgroup", songs.workgroup.name)],
+            [arn("athena", "workgroup", songs.workgroup.ref)],
         ),
         "tables": (
             ["glue:GetDatabase", "glue:GetTable", "glue:GetTables", "glue:GetPartitions"],

@@ -20,9 +20,7 @@ from .host import Hosts
 class StopOnSchedule(Construct):
     """A schedule that stops the hosts; what it could not do brings an alarm."""
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, schedule: str, email: str | None, hosts: Hosts
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, schedule: str, email: str | None, hosts: Hosts) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
         ids = [instance.ref for instance in hosts.instances]

@@ -70,7 +70,7 @@ class Songs(Construct):
         told = {
             "DataBucketName": (self.data_bucket.bucket_name, "Bucket for the songs, and for work that is to be kept"),
             "SongsLocation": (self.location, "Where the table billboard reads the songs"),
-            "WorkGroupName": (self.workgroup.name, "Athena workgroup"),
+            "WorkGroupName": (self.workgroup.ref, "Athena workgroup"),
             "DatabaseName": (DATABASE, "Glue database"),
         }
         if self.settings.parquet:
@@ -177,6 +177,6 @@ class Songs(Construct):
                 description=comment.removeprefix("-- "),
                 database=DATABASE,
                 query_string=statement.strip(),
-                work_group=self.workgroup.name,
+                work_group=self.workgroup.ref,
             )
-            query.node.add_dependency(self.workgroup, database)
+            query.node.add_dependency(database)

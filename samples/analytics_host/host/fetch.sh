@@ -1,26 +1,30 @@
 #!/bin/bash
-# User data: what the stack knows, the package, and its boot script.
+# User data: what the stack knows, the package, and its boot script. With ROOT, files go below that folder.
 set -euo pipefail
-install -d -m 755 /etc/analytics-host /opt/analytics-host
-cat >/etc/analytics-host/settings <<'SETTINGS'
+export ROOT=${ROOT:-}
+SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
+install -d -m 755 "$ROOT/etc/analytics-host" "$ROOT/opt/analytics-host"
+cat >"$ROOT/etc/analytics-host/settings" <<'SETTINGS'
 @SETTINGS@
 SETTINGS
 set -a
 # shellcheck source=/dev/null
-. /etc/analytics-host/settings
+. "$ROOT/etc/analytics-host/settings"
 set +a
-export DEBIAN_FRONTEND=noninteractive
-apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
-apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 install -y --no-install-recommends python3-boto3
-/usr/bin/python3 - <<'PYTHON'
+if [[ -z $ROOT ]]; then
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
+  apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 install -y --no-install-recommends python3-boto3
+fi
+"$SYSTEM_PYTHON" - <<'PYTHON'
 import os
 import zipfile
 from urllib.parse import urlsplit
 
 import boto3
 
-address = urlsplit(os.environ["PACKAGE"])
-boto3.client("s3").download_file(address.netloc, address.path.lstrip("/"), "/opt/analytics-host/package.zip")
-zipfile.ZipFile("/opt/analytics-host/package.zip").extractall("/opt/analytics-host")
+address, folder = urlsplit(os.environ["PACKAGE"]), os.environ["ROOT"] + "/opt/analytics-host"
+boto3.client("s3").download_file(address.netloc, address.path.lstrip("/"), f"{folder}/package.zip")
+zipfile.ZipFile(f"{folder}/package.zip").extractall(folder)
 PYTHON
-exec bash /opt/analytics-host/host/boot.sh
+exec bash "$ROOT/opt/analytics-host/host/boot.sh"
