@@ -42,6 +42,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="deploy everything and play every walkthrough")
     demo.add_argument("--pictures", type=Path, help="folder for screenshots of the stories")
+    demo.add_argument("--songs", type=Path, help="the songs file of analytics_host's published figures: all its models")
     demo.add_argument("systems", nargs="*", help=f"systems to show; all without: {', '.join(STORIES)}")
     up = commands.add_parser("up", help="deploy everything and stay up")
     for command in (demo, up):
@@ -56,7 +57,7 @@ def main() -> int:
     try:
         if options.command == "up":
             return _up(options.port)
-        return _demo(options.port, options.systems or list(STORIES), options.pictures)
+        return _demo(options.port, options.systems or list(STORIES), options.pictures, options.songs)
     except SandboxError as error:
         console.print(str(error), style="red", markup=False)
         return 1
@@ -75,17 +76,19 @@ def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(143)
 
 
-def _demo(port: int, systems: list[str], pictures: Path | None) -> int:
+def _demo(port: int, systems: list[str], pictures: Path | None, songs: Path | None) -> int:
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
         stacks = [stack for system in systems for stack in STORIES[system].stacks]
         _deploy(sandbox, stacks, started)
-        world = replace(world_of(sandbox), pictures=pictures)
         results = {}
         for system in systems:
             _say(started, f"Playing the walkthrough of {system}")
-            with STORIES[system](world) as story, console.status("", spinner="line") as status:
-                results[system] = play(story, partial(_progress, status), _tell)
+            with console.status("", spinner="line") as status:
+                show = partial(_progress, status)
+                world = replace(world_of(sandbox), pictures=pictures, songs=songs, progress=show)
+                with STORIES[system](world) as story:
+                    results[system] = play(story, show, _tell)
         failed = [result for played in results.values() for result in played if result.error]
         console.print()
         console.print(_table(results), soft_wrap=False)
@@ -134,7 +137,8 @@ def _up(port: int) -> int:
 def world_of(sandbox: Sandbox) -> World:
     """Where stories play in the sandbox."""
     viewers = Viewers(sandbox.ports["http"], sandbox.ports["https"], sandbox.authority)
-    return World(session(sandbox), PATIENCE, settle=0, viewers=viewers)
+    instances = sandbox.directory / "instances"
+    return World(session(sandbox), PATIENCE, settle=0, viewers=viewers, instances=instances)
 
 
 def session(sandbox: Sandbox) -> boto3.Session:

@@ -1,5 +1,6 @@
 """The walkthrough of each system."""
 
+from .analytics_host import AnalyticsHostStory
 from .security_group_revert import SecurityGroupRevertStory
 from .static_site import StaticSiteStory
 from .story import Story
@@ -7,4 +8,5 @@ from .story import Story
 STORIES: dict[str, type[Story]] = {
     "static_site": StaticSiteStory,
     "security_group_revert": SecurityGroupRevertStory,
+    "analytics_host": AnalyticsHostStory,
 }
