@@ -144,7 +144,7 @@ def _fetch(table: dict[str, Any], folder: Path) -> list[Path]:
     """Copy the objects of a table into `folder`."""
     location = urlparse(table["StorageDescriptor"]["Location"])
     folder.mkdir()
-    files = []
+    files: list[Path] = []
     for key in sorted(s3._buckets.get(location.netloc, {}).get("objects", {})):
         if key.startswith(location.path.lstrip("/")) and not key.rsplit("/", 1)[-1].startswith((".", "_")):
             data = s3._get_object_data(location.netloc, key)
@@ -165,11 +165,9 @@ def _view(connection: Any, table: dict[str, Any], files: list[Path]) -> None:
         connection.read_parquet(paths).create_view(table["Name"])
     else:
         skipped = int(table["Parameters"].get("skip.header.line.count", 0))
-        connection.execute(
-            f'CREATE VIEW "{table["Name"]}" AS SELECT * FROM read_csv({paths!r}, columns={columns!r}, header=false, '
-            f"skip={skipped}, delim=',', quote='\"', escape='\"', null_padding=true, auto_detect=false, "
-            "allow_quoted_nulls=false, nullstr='\\N')"
-        )
+        options = f"columns={columns!r}, header=false, skip={skipped}, delim=',', quote='\"', escape='\"', "
+        options += "null_padding=true, auto_detect=false, allow_quoted_nulls=false, nullstr='\\N'"
+        connection.execute(f'CREATE VIEW "{table["Name"]}" AS FROM read_csv({paths!r}, {options})')
 
 
 def _scanned(connection: Any, table: dict[str, Any], files: list[Path], select: str) -> int:

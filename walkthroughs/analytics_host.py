@@ -44,7 +44,7 @@ class AnalyticsHostStory(Story):
         if self.world.songs:
             songs.verify(self.world.songs)
         self.outputs = self.world.outputs("AnalyticsHost")
-        self.file = self.world.songs or SAMPLES / "songs.csv"
+        self.file: Path | None = self.world.songs or SAMPLES / "songs.csv"
         self.athena = Athena(self.world.session, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
         return self
 
@@ -87,6 +87,7 @@ class AnalyticsHostStory(Story):
         if found:
             self.file = None
             return f"{len(found)} objects are there already, and are used"
+        assert self.file
         key = f"{prefix}songs.csv"
         self.undo.callback(s3.delete_object, Bucket=bucket, Key=key)
         s3.upload_file(str(self.file), bucket, key)

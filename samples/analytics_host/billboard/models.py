@@ -100,11 +100,11 @@ def train(
     progress: Callable[[str, float], None] = lambda _name, _done: None,
 ) -> list[Trained]:
     """Train `models` one after the other; `progress` is told each one's name and how far it is, 0 to 1."""
-    frames = [_frame(songs) for songs in (training, test)]
+    training_frame, test_frame = _frame(training), _frame(test)
     try:
-        return [_train(model, *frames, progress) for model in models]
+        return [_train(model, training_frame, test_frame, progress) for model in models]
     finally:
-        for frame in frames:
+        for frame in (training_frame, test_frame):
             h2o.remove(frame)
 
 
@@ -137,7 +137,7 @@ def _train(model: Model, training: h2o.H2OFrame, test: h2o.H2OFrame, progress: C
         seconds=seconds,
         auc=performance.auc(),
         confusion=tuple(tuple(int(count) for count in row) for row in table),  # type: ignore[arg-type]
-        roc=(performance.fprs, performance.tprs),
+        roc=([0.0, *performance.fprs], [0.0, *performance.tprs]),
         importance=_importance(trained),
         probability=probability,
     )

@@ -62,8 +62,8 @@ def write(analysis: Analysis, path: Path) -> None:
 
 def _page(title: str, parts: Iterable[str]) -> str:
     head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title>"
-    body = "\n".join(parts)
-    return f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head><body><h1>{title}</h1>\n{body}\n</body></html>\n"
+    body = "\n".join([f"<h1>{title}</h1>", *parts])
+    return f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>\n"
 
 
 def _table(rows: pd.DataFrame) -> str:
@@ -83,4 +83,5 @@ def _cell(value: object) -> str:
 def _image(figure: Figure, description: str) -> str:
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=110)
-    return f'<img alt="{html.escape(description)}" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+    text = base64.b64encode(data.getvalue()).decode()
+    return f'<img alt="{html.escape(description)}" src="data:image/png;base64,{text}">'

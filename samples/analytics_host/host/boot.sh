@@ -66,7 +66,7 @@ enable() {
 step_packages() {
   apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
   apt_install ca-certificates curl "openjdk-$JAVA_VERSION-jre-headless" python3-venv python3-boto3
-  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev nginx-light openssl
+  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev nginx openssl
 }
 
 step_user() {
@@ -78,7 +78,7 @@ step_python() {
   local pip=("$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes)
   # H2O comes as source: what builds it is checked like the rest.
   "${pip[@]}" -r "$HOST_FILES/requirements-build.txt"
-  "${pip[@]}" --no-build-isolation -r "$HOST_FILES/requirements.txt"
+  "${pip[@]}" --no-build-isolation --use-pep517 -r "$HOST_FILES/requirements.txt"
   echo "$SOFTWARE" >"$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/billboard.pth"
 }
 

@@ -26,10 +26,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import boto3
 
+T = TypeVar("T")
 METADATA = "http://169.254.169.254/latest"
 CLUSTER_SECONDS = 1500  # for all hosts to have come so far
 HEALTH_SECONDS = 300
@@ -146,7 +149,7 @@ def flatfile() -> None:
     configuration("h2o.address").write_text(f"H2O_IP={own}\n")
 
 
-def _write_heads(s3: "boto3.client", bucket: str, prefix: str, addresses: set[str]) -> None:
+def _write_heads(s3: Any, bucket: str, prefix: str, addresses: set[str]) -> None:
     """Note which host is not a worker: workers stop when it does."""
     for address in addresses:
         name = s3.get_object(Bucket=bucket, Key=f"{prefix}{address}")["Body"].read().decode()
@@ -164,9 +167,10 @@ def health() -> None:
     user, password = login()
     address = f"http://127.0.0.1:{port}/3/Cloud"
     nodes = int(os.environ["H2O_NODES"])
+    authorization = {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
     def cluster_is_whole() -> bool:
-        cloud = json.loads(_get(address, f"{user}:{password}")[1] or "{}")
+        cloud = json.loads(_get(address, headers=authorization)[1] or "{}")
         return bool(cloud.get("cloud_healthy")) and cloud.get("cloud_size") == nodes
 
     _until(cluster_is_whole, f"H2O with {nodes} nodes", HEALTH_SECONDS if nodes == 1 else CLUSTER_SECONDS)
@@ -180,6 +184,10 @@ def health() -> None:
         print(f"{name}: answers")
     workgroup = boto3.client("athena").get_work_group(WorkGroup=os.environ["WORK_GROUP"])["WorkGroup"]
     print(f"Athena: workgroup {workgroup['Name']} is {workgroup['State']}")
+
+
+def _answers(port: int) -> bool:
+    return _get(f"http://127.0.0.1:{port}/")[0] == 200  # after a redirect to the page that asks for the password
 
 
 def signal(status: str, reason: str) -> None:
@@ -201,24 +209,13 @@ def metadata(name: str) -> str:
     """What the instance's metadata say of `name`; nothing where there is no such service."""
     if os.environ.get("AWS_EC2_METADATA_DISABLED"):
         return ""
-    request = urllib.request.Request(
-        f"{METADATA}/api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-    )
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        token = answer.read().decode()
-    request = urllib.request.Request(f"{METADATA}/meta-data/{name}", headers={"X-aws-ec2-metadata-token": token})
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return str(answer.read().decode())
-    except urllib.error.HTTPError:
-        return ""
+    _, token = _get(f"{METADATA}/api/token", "PUT", {"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+    return _get(f"{METADATA}/meta-data/{name}", headers={"X-aws-ec2-metadata-token": token})[1]
 
 
-def _get(url: str, credentials: str | None = None) -> tuple[int, str]:
-    """Status and body; status 0 when nobody answers."""
-    request = urllib.request.Request(url)
-    if credentials:
-        request.add_header("Authorization", "Basic " + base64.b64encode(credentials.encode()).decode())
+def _get(url: str, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
+    """Status and body, which is empty with an error; status 0 when nobody answers."""
+    request = urllib.request.Request(url, method=method, headers=headers or {})  # noqa: S310  # all are http
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=10) as answer:
@@ -229,7 +226,7 @@ def _get(url: str, credentials: str | None = None) -> tuple[int, str]:
         return 0, ""
 
 
-def _until(check, what: str, seconds: float):  # type: ignore[no-untyped-def]
+def _until(check: Callable[[], T | None], what: str, seconds: float) -> T:
     deadline = time.monotonic() + seconds
     while True:
         result = check()
