@@ -180,7 +180,7 @@ def health() -> None:
     print(f"H2O: {nodes} nodes, healthy, 401 without the password")
     services = {"RStudio": 8787, "JupyterLab": 8888}
     for name in os.environ.get("CHECK", "" if _node().startswith("Worker") else "RStudio JupyterLab").split():
-        _until(lambda name=name: _get(f"http://127.0.0.1:{services[name]}/")[0] in (200, 302), name, HEALTH_SECONDS)
+        _until(partial(_answers, services[name]), name, HEALTH_SECONDS)
         print(f"{name}: answers")
     workgroup = boto3.client("athena").get_work_group(WorkGroup=os.environ["WORK_GROUP"])["WorkGroup"]
     print(f"Athena: workgroup {workgroup['Name']} is {workgroup['State']}")
