@@ -19,7 +19,7 @@ from sections.analytics_host import AnalyticsHostSettings
 from sections.security_group_revert import SecurityGroupRevertSettings
 from sections.static_site import StaticSiteSettings
 
-OUR_KEY = re.compile(r"[a-z_]+:[a-z_]+")
+OUR_KEY = re.compile(r"[a-z_]+:[a-z][a-z0-9_]*")
 LIKE_OURS = re.compile(r"([A-Za-z_-]+)[:.]\w")
 
 

@@ -34,7 +34,7 @@ import boto3
 
 T = TypeVar("T")
 METADATA = "http://169.254.169.254/latest"
-CLUSTER_SECONDS = 1500  # for all hosts to have come so far
+CLUSTER_SECONDS = 1500  # for all hosts to come; some take longer to boot
 HEALTH_SECONDS = 300
 LOG_BATCH = 500  # events; a call takes up to 1 MB
 
@@ -125,36 +125,32 @@ def _write_privately(path: Path, text: str, owner: str | None) -> None:
 
 
 def flatfile() -> None:
-    """Write the addresses of all hosts of the cluster, once all have come.
+    """Say the own address in the data bucket, and write those of all hosts that have come so far.
 
-    Each host says its own in the data bucket, under the generation of the deployment.
+    Of two hosts the later one knows the earlier; that is enough for H2O, and the address of a
+    host that is gone does no harm. Hosts of another deployment are of another generation.
     """
-    nodes = int(os.environ["H2O_NODES"])
-    port = os.environ.get("H2O_PORT", "54321")
-    own = "127.0.0.1" if nodes == 1 else os.environ.get("H2O_ADDRESS") or metadata("local-ipv4")
-    addresses = {own}
-    if nodes > 1:
-        s3, bucket = boto3.client("s3"), os.environ["DATA_BUCKET"]
-        prefix = f"cluster/{os.environ['GENERATION']}/"
-        s3.put_object(Bucket=bucket, Key=f"{prefix}{own}", Body=_node().encode())
-
-        def everyone() -> set[str] | None:
-            found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
-            said = {item["Key"].removeprefix(prefix) for item in found}
-            return said if len(said) >= nodes else None
-
-        addresses = _until(everyone, f"{nodes} hosts under s3://{bucket}/{prefix}", CLUSTER_SECONDS)
-        _write_heads(s3, bucket, prefix, addresses)
+    port, own = os.environ.get("H2O_PORT", "54321"), "127.0.0.1"
+    addresses = {own: _node()}
+    if int(os.environ["H2O_NODES"]) > 1:
+        own = os.environ.get("H2O_ADDRESS") or metadata("local-ipv4")
+        key = f"{_cluster_prefix()}{own}"
+        boto3.client("s3").put_object(Bucket=os.environ["DATA_BUCKET"], Key=key, Body=_node().encode())
+        addresses = _cluster()
     configuration("h2o.flatfile").write_text("".join(f"{address}:{port}\n" for address in sorted(addresses)))
     configuration("h2o.address").write_text(f"H2O_IP={own}\n")
 
 
-def _write_heads(s3: Any, bucket: str, prefix: str, addresses: set[str]) -> None:
-    """Note which host is not a worker: workers stop when it does."""
-    for address in addresses:
-        name = s3.get_object(Bucket=bucket, Key=f"{prefix}{address}")["Body"].read().decode()
-        if not name.startswith("Worker"):
-            configuration("head").write_text(f"{address}\n")
+def _cluster_prefix() -> str:
+    return f"cluster/{os.environ['GENERATION']}/"
+
+
+def _cluster() -> dict[str, str]:
+    """The name of each host of this generation, by its address."""
+    s3, bucket, prefix = boto3.client("s3"), os.environ["DATA_BUCKET"], _cluster_prefix()
+    found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+    names = (s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read().decode() for item in found)
+    return {item["Key"].removeprefix(prefix): name for item, name in zip(found, names, strict=True)}
 
 
 def health() -> None:
@@ -174,6 +170,9 @@ def health() -> None:
         return bool(cloud.get("cloud_healthy")) and cloud.get("cloud_size") == nodes
 
     _until(cluster_is_whole, f"H2O with {nodes} nodes", HEALTH_SECONDS if nodes == 1 else CLUSTER_SECONDS)
+    if _node().startswith("Worker"):
+        heads = [address for address, name in _cluster().items() if not name.startswith("Worker")]
+        configuration("heads").write_text("\n".join(heads))  # when none is left, the worker stops
     status, _ = _get(address)
     if status != 401:
         sys.exit(f"H2O answers {status} to a stranger, not 401")

@@ -18,9 +18,9 @@ ESTABLISHED = "01"  # in /proc/net/tcp
 
 def main() -> None:
     """Note the moment of the last use, and stop when it is too long ago."""
-    head = Path(os.environ["CONFIGURATION"], "head")
     if os.environ["LOGICAL_ID"].startswith("Worker"):
-        used = answers(head.read_text().strip(), CLUSTER_PORT)
+        heads = Path(os.environ["CONFIGURATION"], "heads").read_text().split()
+        used = any(answers(head, CLUSTER_PORT) for head in heads)
     else:
         used = (
             bool(connections(Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()))
