@@ -11,7 +11,7 @@ import pytest
 
 from samples.analytics_host.host import host
 
-PASSWORD = "0123456789abcdefghijklmnopqrstuv"
+CHARACTERS = "0123456789abcdefghijklmnopqrstuv"
 
 
 class FakeAws:
@@ -24,26 +24,26 @@ class FakeAws:
         self.signals: list[dict[str, str]] = []
         self.exceptions = SimpleNamespace(ResourceAlreadyExistsException=FileExistsError)
 
-    def create_log_stream(self, logGroupName: str, logStreamName: str) -> None:
+    def create_log_stream(self, *, logStreamName: str, **_request: str) -> None:
         if logStreamName in self.streams:
             raise FileExistsError
         self.streams.add(logStreamName)
 
-    def put_log_events(self, logGroupName: str, logStreamName: str, logEvents: list[dict[str, Any]]) -> None:
+    def put_log_events(self, *, logEvents: list[dict[str, Any]], **_request: str) -> None:
         assert 0 < len(logEvents) <= 10_000
         self.lines += [event["message"] for event in logEvents]
 
     def get_secret_value(self, SecretId: str) -> dict[str, str]:
         assert SecretId == "secret"
-        return {"SecretString": json.dumps({"username": "analyst", "password": PASSWORD})}
+        return {"SecretString": json.dumps({"username": "analyst", "password": CHARACTERS})}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+    def put_object(self, *, Key: str, Body: bytes, **_request: str) -> None:
         self.objects[Key] = Body
 
-    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+    def get_object(self, *, Key: str, **_request: str) -> dict[str, Any]:
         return {"Body": io.BytesIO(self.objects[Key])}
 
-    def list_objects_v2(self, Bucket: str, Prefix: str) -> dict[str, Any]:
+    def list_objects_v2(self, *, Prefix: str, **_request: str) -> dict[str, Any]:
         return {"Contents": [{"Key": key} for key in self.objects if key.startswith(Prefix)]}
 
     def get_work_group(self, WorkGroup: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class FakeAws:
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAws:
     fake = FakeAws()
-    monkeypatch.setattr(host.boto3, "client", lambda _service: fake)
+    monkeypatch.setattr(f"{host.__name__}.boto3.client", lambda _service: fake)
     settings = {
         "CONFIGURATION": str(tmp_path), "LOGICAL_ID": "Host", "LOG_GROUP": "boot", "SECRET": "secret", "STACK": "stack",
         "DATA_BUCKET": "data", "GENERATION": "new", "H2O_NODES": "1", "WORK_GROUP": "group", "CHECK": "",
@@ -86,23 +86,25 @@ def test_log_of_a_host_that_boots_again_goes_on(aws: FakeAws, tmp_path: Path) ->
     assert aws.lines == ["again"]
 
 
-def test_h2os_login_file_has_no_password_and_is_for_its_owner_only(aws: FakeAws, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("aws")
+def test_h2os_login_file_has_no_password_and_is_for_its_owner_only(tmp_path: Path) -> None:
     host.h2o_password()
     host.h2o_password()
     file = tmp_path / "h2o.realm"
-    assert file.read_text() == f"analyst: MD5:{hashlib.md5(PASSWORD.encode()).hexdigest()}\n"  # noqa: S324
+    assert file.read_text() == f"analyst: MD5:{hashlib.md5(CHARACTERS.encode()).hexdigest()}\n"  # noqa: S324
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_password_of_the_user_goes_to_chpasswd_and_not_to_a_command_line(
-    aws: FakeAws, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("aws")
+def test_password_of_the_user_goes_to_chpasswd_and_not_to_a_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr(host.subprocess, "run", lambda *arguments, **options: calls.append((arguments, options)))
+    monkeypatch.setattr(
+        f"{host.__name__}.subprocess.run", lambda *arguments, **options: calls.append((arguments, options))
+    )
     host.system_password()
     ((arguments, options),) = calls
-    assert PASSWORD not in str(arguments)
-    assert options["input"] == f"analyst:{PASSWORD}".encode()
+    assert CHARACTERS not in str(arguments)
+    assert options["input"] == f"analyst:{CHARACTERS}".encode()
     assert options["check"] is True
 
 
@@ -134,33 +136,36 @@ class FakeH2O:
     def __init__(self, size: int, stranger: int) -> None:
         self.size, self.stranger = size, stranger
 
-    def __call__(self, url: str, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
+    def __call__(self, _url: str, _method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
         if not headers:
             return self.stranger, ""
         return 200, json.dumps({"cloud_healthy": True, "cloud_size": self.size})
 
 
+@pytest.mark.usefixtures("aws")
 def test_healthy_is_a_whole_cluster_that_refuses_strangers(
-    aws: FakeAws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(host, "_get", FakeH2O(1, 401))
     host.health()
     said = capsys.readouterr().out
     assert "1 nodes, healthy, 401" in said
-    assert PASSWORD not in said
+    assert CHARACTERS not in said
 
 
-def test_h2o_that_lets_strangers_in_is_not_healthy(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("aws")
+def test_h2o_that_lets_strangers_in_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "_get", FakeH2O(1, 200))
     with pytest.raises(SystemExit, match="200 to a stranger"):
         host.health()
 
 
-def test_cluster_that_is_not_whole_is_not_healthy(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("aws")
+def test_cluster_that_is_not_whole_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("H2O_NODES", "3")
     monkeypatch.setattr(host, "_get", FakeH2O(2, 401))
     monkeypatch.setattr(host, "CLUSTER_SECONDS", 0)
-    monkeypatch.setattr(host.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(f"{host.__name__}.time.sleep", lambda _seconds: None)
     with pytest.raises(SystemExit, match="H2O with 3 nodes"):
         host.health()
 

@@ -52,7 +52,7 @@ def test_clock_that_is_set_back_does_not_stop_the_host(tmp_path: Path) -> None:
 def stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """The calls that switch the host off, of a host that was not used for two hours."""
     calls: list[Any] = []
-    monkeypatch.setattr(idle.subprocess, "run", lambda *arguments, **_options: calls.append(arguments[0]))
+    monkeypatch.setattr(f"{idle.__name__}.subprocess.run", lambda *arguments, **_options: calls.append(arguments[0]))
     monkeypatch.setattr(idle, "idle_minutes", lambda _file, used, _now, _uptime: 0 if used else 120)
     monkeypatch.setattr(idle, "logged_in", lambda: False)
     monkeypatch.setattr(idle, "connections", lambda _table: 0)

@@ -1,7 +1,6 @@
 """Facts about the songs: what is accepted, how they are split, and the made-up file."""
 
 import io
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -85,7 +84,7 @@ def test_year_without_songs_or_hits_is_refused(songs: pd.DataFrame, kept: Any, s
         split(songs[kept(songs)])
 
 
-def test_file_of_the_published_figures_is_known_by_its_checksum(tmp_path: Path) -> None:
+def test_file_of_the_published_figures_is_known_by_its_checksum() -> None:
     with pytest.raises(SongsError, match="not the file of the published figures"):
         verify(MADE_UP)
     real = ROOT.parent / "shared" / "data" / "billboard" / "songs.csv"
