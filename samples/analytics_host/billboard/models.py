@@ -109,9 +109,7 @@ def train(
 
 
 def _frame(songs: pd.DataFrame) -> h2o.H2OFrame:
-    frame = h2o.H2OFrame(songs[[*FEATURES, LABEL]])
-    frame[LABEL] = frame[LABEL].asfactor()
-    return frame
+    return h2o.H2OFrame(songs[[*FEATURES, LABEL]], column_types={LABEL: "enum"})
 
 
 def _train(model: Model, training: h2o.H2OFrame, test: h2o.H2OFrame, progress: Callable[[str, float], None]) -> Trained:
@@ -131,7 +129,7 @@ def _train(model: Model, training: h2o.H2OFrame, test: h2o.H2OFrame, progress: C
     performance = trained.model_performance(test)
     table = performance.confusion_matrix().to_list()
     predicted = trained.predict(test)
-    probability = [float(row[0]) for row in h2o.as_list(predicted["p1"], use_pandas=False, header=False)]
+    probability = [float(row[0]) for row in h2o.as_list(predicted[2], use_pandas=False, header=False)]
     result = Trained(
         model=model,
         seconds=seconds,
