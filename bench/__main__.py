@@ -17,7 +17,7 @@ from rich.table import Table
 
 from sandbox.process import ROOT, SandboxError
 
-from . import security_group_revert, static_site, synth
+from . import analytics_host, security_group_revert, static_site, synth
 from .report import COLUMNS, Section, markdown
 from .timing import BenchError
 
@@ -25,6 +25,7 @@ OUTPUT = ROOT / "docs" / "benchmarks.md"
 SECTIONS: dict[str, Callable[[Progress], Section]] = {
     "static_site": static_site.measure,
     "security_group_revert": security_group_revert.measure,
+    "analytics_host": analytics_host.measure,
     "synth": synth.measure,
 }
 console = Console(highlight=False)

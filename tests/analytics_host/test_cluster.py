@@ -41,23 +41,8 @@ def cable() -> Iterator[dict[str, str]]:
     try:
         for host in ADDRESSES:
             run("ip", "netns", "add", f"{NETWORK}-{host}")
-        run(
-            *[
-                "ip",
-                "link",
-                "add",
-                "c1",
-                "netns",
-                "h2o-first",
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "c2",
-                "netns",
-                "h2o-second",
-            ]
-        )
+        first, second = (f"{NETWORK}-{host}" for host in ADDRESSES)
+        run("ip", "link", "add", "c1", "netns", first, "type", "veth", "peer", "name", "c2", "netns", second)
         for (host, address), end in zip(ADDRESSES.items(), ("c1", "c2"), strict=True):
             inside(host, "ip", "address", "add", f"{address}/24", "dev", end)
             inside(host, "ip", "link", "set", "lo", "up")
