@@ -71,13 +71,13 @@ def _connected(port: int, outputs: dict[str, str], clients: Any) -> Iterator[Non
 
 
 def _training(progress: Progress, path: Path) -> Iterator[Row]:
-    from samples.analytics_host.billboard import models, songs
+    from samples.analytics_host.billboard import songs
 
     training, test = songs.split(songs.read(path))
     for model, peer in _pairs():
         name = type(peer).__name__
         measurements = {
-            "H2O": lambda model=model: models.train([model], training, test)[0].seconds,
+            "H2O": partial(_train, model, training, test),
             name: partial(_fit, peer, training[model.features].to_numpy(), training[songs.LABEL].to_numpy()),
         }
         rounds = in_turn(progress, f"{model.kind}, {name}", ROUNDS, measurements)
@@ -107,6 +107,13 @@ def _pairs() -> Iterator[tuple[Any, Any]]:
     yield Model("GBM", "GBM", without, boosted), GradientBoostingClassifier(n_estimators=TREES, **alike)
     yield Model("GBM", "GBM", without, boosted), HistGradientBoostingClassifier(max_iter=TREES, **alike)
     yield Model("deep learning", "deep learning", without, deep), network
+
+
+def _train(model: Any, training: Any, test: Any) -> float:
+    from samples.analytics_host.billboard import models
+
+    (trained,) = models.train([model], training, test)
+    return trained.seconds
 
 
 def _fit(peer: Any, values: Any, labels: Any) -> float:
