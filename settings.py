@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from sections import Section
 from sections.analytics_host import AnalyticsHostSettings
+from sections.multi_region_api import MultiRegionApiSettings
 from sections.security_group_revert import SecurityGroupRevertSettings
 from sections.static_site import StaticSiteSettings
 
@@ -30,6 +31,7 @@ class SettingsError(Exception):
 class Settings(Section):
     """The settings of the whole application, one section a system."""
 
+    multi_region_api: MultiRegionApiSettings = MultiRegionApiSettings()
     static_site: StaticSiteSettings = StaticSiteSettings()
     security_group_revert: SecurityGroupRevertSettings = SecurityGroupRevertSettings()
     analytics_host: AnalyticsHostSettings = AnalyticsHostSettings()

@@ -2,7 +2,8 @@
 
 demo   start the sandbox, deploy every stack with the CDK CLI, play every walkthrough,
        print what was done and seen, stop the sandbox
-up     start the sandbox, deploy every stack, print the addresses, stay up until Ctrl-C
+up     start the sandbox, deploy every stack, print the addresses, play the story of each
+       system whose name is typed, stay up until Ctrl-C
 """
 
 import argparse
@@ -11,6 +12,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -80,15 +82,12 @@ def _demo(port: int, systems: list[str], pictures: Path | None, songs: Path | No
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
         stacks = [stack for system in systems for stack in STORIES[system].stacks]
-        _deploy(sandbox, stacks, started)
+        _deploy(sandbox, systems, stacks, started)
+        world = replace(world_of(sandbox), pictures=pictures, songs=songs)
         results = {}
         for system in systems:
             _say(started, f"Playing the walkthrough of {system}")
-            with console.status("", spinner="line") as status:
-                show = partial(_progress, status)
-                world = replace(world_of(sandbox), pictures=pictures, songs=songs, progress=show)
-                with STORIES[system](world) as story:
-                    results[system] = play(story, show, _tell)
+            results[system] = _play(system, world)
         failed = [result for played in results.values() for result in played if result.error]
         console.print()
         console.print(_table(results), soft_wrap=False)
@@ -104,41 +103,74 @@ def _demo(port: int, systems: list[str], pictures: Path | None, songs: Path | No
 def _up(port: int) -> int:
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
-        _deploy(sandbox, ["--all"], started)
+        _deploy(sandbox, list(STORIES), ["--all"], started)
         console.print(f"\nAWS is at {sandbox.url}. To reach it from another terminal:\n")
         names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
         for name in names:
             console.print(f"  export {name}={shlex.quote(sandbox.environment[name])}", markup=False)
-        console.print(
-            f"\nThere, for example, play a story (schedules run {SPEED} times faster):\n\n"
-            "  make story SYSTEM=security_group_revert ARGS='--settle 0'"
-        )
-        console.print(
-            f"\nWeb addresses of distributions are answered at {sandbox.ports['https']} (HTTPS), for example:\n"
-        )
-        console.print(
-            f"  curl --connect-to ::127.0.0.1:{sandbox.ports['https']} --cacert {sandbox.authority} -i <Url>",
-            markup=False,
-        )
-        cloudformation = session(sandbox).client("cloudformation")
-        for stack in cloudformation.describe_stacks()["Stacks"]:
-            if stack["StackName"] != "CDKToolkit":
-                console.print(f"\n{stack['StackName']}", style="bold")
-                for output in stack.get("Outputs", []):
-                    console.print(f"  {output['OutputKey']:<20} {output['OutputValue']}", markup=False)
-        console.print("\nCtrl-C stops it.")
+        console.print(f"\nNames are answered at port {sandbox.ports['dns']} of 127.0.0.1 (DNS), for example:\n")
+        console.print(f"  dig @127.0.0.1 -p {sandbox.ports['dns']} <name>", markup=False)
+        world = world_of(sandbox)
+        http, https, url = sandbox.ports["http"], sandbox.ports["https"], world.outputs("StaticSite")["Url"]
+        console.print(f"\nWeb addresses are answered at ports {https} (HTTPS) and {http} (HTTP), for example:\n")
+        console.print(f"  curl --connect-to ::127.0.0.1:{https} --cacert {sandbox.authority} -i {url}", markup=False)
+        _print_outputs(sandbox)
+        console.print(f"\nSchedules run {SPEED} times faster. Type a system's name to play its story; Ctrl-C stops.")
         try:
-            signal.pause()
+            _play_what_is_asked(world)
         except KeyboardInterrupt:
             console.print("\nStopped.")
     return 0
 
 
+def _play_what_is_asked(world: World) -> None:
+    for line in sys.stdin:
+        system = line.strip()
+        if system in STORIES:
+            console.print(_table({system: _play(system, world)}), soft_wrap=False)
+        else:
+            console.print(f"No such system; there is {', '.join(STORIES)}.")
+    signal.pause()  # without a terminal nothing can be typed
+
+
+def _play(system: str, world: World) -> list[Result]:
+    with console.status("", spinner="line") as status:
+        show = partial(_progress, status)
+        with STORIES[system](replace(world, progress=show)) as story:
+            return play(story, show, _tell)
+
+
+def _print_outputs(sandbox: Sandbox) -> None:
+    for region in regions_of(STORIES):
+        cloudformation = session(sandbox).client("cloudformation", region_name=region)
+        for stack in cloudformation.describe_stacks()["Stacks"]:
+            if stack["StackName"] != "CDKToolkit":
+                console.print(f"\n{stack['StackName']}", style="bold")
+                for output in stack.get("Outputs", []):
+                    console.print(f"  {output['OutputKey']:<20} {output['OutputValue']}", markup=False)
+
+
 def world_of(sandbox: Sandbox) -> World:
     """Where stories play in the sandbox."""
-    viewers = Viewers(sandbox.ports["http"], sandbox.ports["https"], sandbox.authority)
-    instances = sandbox.directory / "instances"
-    return World(session(sandbox), PATIENCE, settle=0, viewers=viewers, instances=instances)
+
+    def deploy(stack: str, settings: Mapping[str, str]) -> None:
+        sandbox.deploy(stack, settings=settings)
+
+    viewers = Viewers(sandbox.ports["http"], sandbox.ports["https"], sandbox.ports["dns"], sandbox.authority)
+    return World(
+        session(sandbox), PATIENCE, settle=0, viewers=viewers, deploy=deploy, instances=sandbox.directory / "instances"
+    )
+
+
+def regions_of(systems: Iterable[str]) -> list[str]:
+    """The regions that the stories of `systems` play in."""
+    return sorted({region for system in systems for region in STORIES[system].regions})
+
+
+def settings_for(sandbox: Sandbox, systems: Iterable[str]) -> dict[str, str]:
+    """Make what the stories of `systems` take for given; the settings to deploy their stacks with."""
+    world = world_of(sandbox)
+    return {key: value for system in systems for key, value in STORIES[system].settings(world).items()}
 
 
 def session(sandbox: Sandbox) -> boto3.Session:
@@ -153,14 +185,15 @@ def session(sandbox: Sandbox) -> boto3.Session:
     )
 
 
-def _deploy(sandbox: Sandbox, stacks: list[str], started: float) -> None:
+def _deploy(sandbox: Sandbox, systems: list[str], stacks: list[str], started: float) -> None:
     _say(started, f"The sandbox is up at {sandbox.url}")
     _say(started, "cdk bootstrap")
     with console.status("starting the CDK CLI", spinner="line") as status:
-        sandbox.bootstrap(progress=partial(_progress, status))
+        sandbox.bootstrap(*regions_of(systems), progress=partial(_progress, status))
     _say(started, f"cdk deploy {' '.join(stacks)}")
     with console.status("", spinner="line") as status:
-        sandbox.deploy(*stacks, progress=partial(_progress, status))
+        settings = settings_for(sandbox, systems)
+        sandbox.deploy(*stacks, settings=settings, progress=partial(_progress, status))
 
 
 def _progress(status: Status, line: str) -> None:

@@ -1,8 +1,8 @@
 """The child process: MiniStack with the services of this folder, on 127.0.0.1.
 
 Says its ports on standard output when it is ready, as JSON: ``aws`` for the API, ``http`` and
-``https`` for viewers of CloudFront, and ends when its standard input
-is closed, so that it never outlives the process that started it.
+``https`` for viewers of what is deployed, ``dns`` for names (UDP), and ends when its standard
+input is closed, so that it never outlives the process that started it.
 """
 
 import argparse
@@ -31,6 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     tempfile.tempdir = options.directory  # the code of the functions goes there
     listeners = {"aws": _listen(options.port), "http": _listen(0), "https": _listen(0)}
+    listeners["dns"] = _listen(0, socket.SOCK_DGRAM)
     os.environ.update(
         GATEWAY_PORT=str(_port(listeners["aws"])),
         MINISTACK_HOST="127.0.0.1",
@@ -45,8 +46,8 @@ def main() -> None:
     asyncio.run(_serve(listeners, options))
 
 
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
+def _listen(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    listener = socket.socket(type=kind)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
@@ -65,9 +66,26 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     from ministack.app import app
     from ministack.core import lambda_runtime
 
-    from . import athena, awslambda, cloudformation, cloudfront, cloudtrail, ec2, events, glue, s3, signals
+    from . import (
+        apigateway,
+        athena,
+        awslambda,
+        cloudformation,
+        cloudfront,
+        cloudtrail,
+        ec2,
+        events,
+        glue,
+        route53,
+        s3,
+        signals,
+        web,
+        xray,
+    )
+    from .route53 import dns
 
-    for service in (athena, awslambda, cloudformation, cloudfront, cloudtrail, ec2, glue, s3, signals):
+    services = (apigateway, athena, awslambda, cloudformation, cloudfront, cloudtrail, ec2, glue, route53, s3, signals)
+    for service in (*services, xray):
         service.install()
     events.install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)
@@ -76,18 +94,25 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     aws.bind = [f"fd://{listeners['aws'].fileno()}"]
     viewers.bind = [f"fd://{listeners['https'].fileno()}"]
     viewers.insecure_bind = [f"fd://{listeners['http'].fileno()}"]
-    viewers.certfile = viewers.keyfile = str(cloudfront.write_certificates(Path(options.directory)))
+    viewers.certfile = viewers.keyfile = str(web.write_certificates(Path(options.directory)))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     threading.Thread(target=_watch_parent, args=(loop, stopping), daemon=True).start()
-    ready = asyncio.create_task(_say_when_ready({name: _port(listener) for name, listener in listeners.items()}))
+    ports = {name: _port(listener) for name, listener in listeners.items()}
+    await loop.create_datagram_endpoint(dns.Server, sock=listeners["dns"])
+    besides = [
+        asyncio.create_task(_say_when_ready(ports)),
+        asyncio.create_task(route53.checks.run(ports, options.speed)),
+    ]
+    front = web.application([apigateway.serve, cloudfront.serve], route53.endpoint_at)
     try:
         await asyncio.gather(
             serve(app, aws, shutdown_trigger=stopping.wait),
-            serve(cloudfront.viewers, viewers, shutdown_trigger=stopping.wait),
+            serve(front, viewers, shutdown_trigger=stopping.wait),
         )
     finally:
-        ready.cancel()
+        for task in besides:
+            task.cancel()
         lambda_runtime.reset()  # ends the processes of the functions
         shutil.rmtree(options.directory, ignore_errors=True)
         _end_everything()
@@ -118,7 +143,7 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> N
 
 
 async def _say_when_ready(ports: dict[str, int]) -> None:
-    for port in ports.values():
+    for port in (port for name, port in ports.items() if name != "dns"):  # over UDP nobody connects
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,7 +32,7 @@ class Sandbox:
     def __init__(self, *, port: int = 0, speed: float = 1.0) -> None:
         self._arguments = [f"--port={port}", f"--speed={speed}"]
         self._process: subprocess.Popen[str] | None = None
-        self.ports: dict[str, int] = {}  # aws: the API; http, https: viewers of CloudFront
+        self.ports: dict[str, int] = {}  # aws: the API; http, https: viewers; dns: names, over UDP
         self.directory = Path()  # where it keeps its files; gone when it stops
 
     @property
@@ -134,19 +134,25 @@ class Sandbox:
             raise SandboxError(f"cdk {' '.join(arguments)} failed:\n{output}")
         return output
 
-    def deploy(self, *stacks: str, progress: Callable[[str], None] | None = None) -> dict[str, dict[str, str]]:
-        """Deploy stacks with `cdk deploy`; give the outputs of each."""
+    def deploy(
+        self,
+        *stacks: str,
+        settings: Mapping[str, str] | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> dict[str, dict[str, str]]:
+        """Deploy stacks with `cdk deploy` and `settings` (CDK context); give the outputs of each."""
         outputs = self.directory / "outputs.json"
+        context = [f"--context={key}={value}" for key, value in (settings or {}).items()]
         self.cdk(
-            "deploy", *stacks, "--require-approval=never", f"--outputs-file={outputs}", "--progress=events",
-            progress=progress,
+            "deploy", *stacks, *context, "--require-approval=never", f"--outputs-file={outputs}", "--progress=events",
+            "--concurrency=4", progress=progress,
         )  # fmt: skip
         result: dict[str, dict[str, str]] = json.loads(outputs.read_text())
         return result
 
-    def bootstrap(self, progress: Callable[[str], None] | None = None) -> None:
-        """Run `cdk bootstrap`, as once in every real account and region."""
-        self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", progress=progress)
+    def bootstrap(self, *regions: str, progress: Callable[[str], None] | None = None) -> None:
+        """Run `cdk bootstrap` for `regions`, as once in every real account and region."""
+        self.cdk("bootstrap", *(f"aws://{ACCOUNT}/{region}" for region in regions or [REGION]), progress=progress)
 
 
 def _clean_environment() -> dict[str, str]:

@@ -1,14 +1,14 @@
 """Settings of `StaticSite`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from . import Section
+from .domain import InHostedZone
 
 
-class StaticSiteSettings(Section):
+class StaticSiteSettings(InHostedZone):
     """Settings of `StaticSite`."""
 
     site: str = Field("samples/static_site/site", description="Folder with the site to deploy.")
@@ -25,15 +25,6 @@ class StaticSiteSettings(Section):
         "default-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'",
         description="The Content-Security-Policy header of every answer.",
     )
-    domain_name: Annotated[str, Field(pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$")] | None = Field(
-        None, description="Domain name of the site; needs hosted_zone_id and hosted_zone_name."
-    )
-    hosted_zone_id: Annotated[str, Field(pattern=r"^Z[A-Z0-9]+$")] | None = Field(
-        None, description="Route 53 hosted zone of the domain name."
-    )
-    hosted_zone_name: Annotated[str, Field(pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$")] | None = Field(
-        None, description="Name of that zone, such as `example.com`."
-    )
     waf: bool = Field(False, description="Put a web ACL with AWS's managed rules before the site.")
 
     @field_validator("redirect_status", mode="before")
@@ -49,13 +40,3 @@ class StaticSiteSettings(Section):
         if missing:
             raise ValueError(f"a folder that has an index.html and a 404.html; {' and '.join(missing)} not found")
         return str(folder)
-
-    @model_validator(mode="after")
-    def _domain_with_its_zone(self) -> Self:
-        given = [self.domain_name, self.hosted_zone_id, self.hosted_zone_name]
-        if any(given) and not all(given):
-            raise ValueError("domain_name, hosted_zone_id and hosted_zone_name together, or none of them")
-        name, zone = self.domain_name, self.hosted_zone_name
-        if name and zone and name != zone and not name.endswith(f".{zone}"):
-            raise ValueError("a domain_name in the zone hosted_zone_name")
-        return self

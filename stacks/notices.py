@@ -43,8 +43,11 @@ def notices_topic(stack: Stack, display_name: str, email: str | None) -> sns.Top
     return topic
 
 
-def alarm(topic: sns.Topic, name: str, metric: cloudwatch.IMetric, description: str) -> cloudwatch.Alarm:
-    """Tell `topic` when `metric` reaches 1."""
+def alarm(
+    topic: sns.Topic, name: str, metric: cloudwatch.IMetric, description: str, *, below: bool = False
+) -> cloudwatch.Alarm:
+    """Tell `topic` when `metric` reaches 1, or with `below` when it falls under 1."""
+    operator = cloudwatch.ComparisonOperator
     stack = Stack.of(topic)
     made = cloudwatch.Alarm(
         stack,
@@ -53,7 +56,7 @@ def alarm(topic: sns.Topic, name: str, metric: cloudwatch.IMetric, description: 
         alarm_description=f"{stack.node.id}: {description}.",
         threshold=1,
         evaluation_periods=1,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        comparison_operator=operator.LESS_THAN_THRESHOLD if below else operator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
     )
     made.add_alarm_action(actions.SnsAction(topic))

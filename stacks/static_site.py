@@ -18,7 +18,6 @@ from aws_cdk import (
     Environment,
     RemovalPolicy,
     Stack,
-    aws_certificatemanager as acm,
     aws_cloudfront as cloudfront,
     aws_cloudfront_origins as origins,
     aws_iam as iam,
@@ -28,7 +27,6 @@ from aws_cdk import (
     aws_route53_targets as route53_targets,
     aws_s3 as s3,
     aws_s3_deployment as deployment,
-    aws_wafv2 as wafv2,
 )
 from constructs import Construct
 
@@ -36,8 +34,8 @@ from sections.static_site import StaticSiteSettings
 
 from .acknowledgments import acknowledge
 from .code import code_of
-
-WEB_RULES = ("AWSManagedRulesAmazonIpReputationList", "AWSManagedRulesCommonRuleSet")
+from .names import hosted_zone_and_certificate
+from .web_acl import web_acl
 
 
 class StaticSite(Stack):
@@ -130,7 +128,7 @@ class StaticSite(Stack):
     def _distribution(
         self, bucket: s3.Bucket, log_bucket: s3.Bucket, rewriter: lambda_.Function
     ) -> cloudfront.Distribution:
-        zone, certificate = self._names()
+        zone, certificate = hosted_zone_and_certificate(self, self.settings) or (None, None)
         distribution = cloudfront.Distribution(
             self,
             "Distribution",
@@ -167,7 +165,7 @@ class StaticSite(Stack):
             log_file_prefix="distribution/",
             certificate=certificate,
             domain_names=[self.settings.domain_name] if self.settings.domain_name else None,
-            web_acl_id=self._web_acl().attr_arn if self.settings.waf else None,
+            web_acl_id=web_acl(self, "CLOUDFRONT").attr_arn if self.settings.waf else None,
         )
         # Removed first: a bucket that is still written to cannot be emptied for good.
         distribution.node.add_dependency(log_bucket)
@@ -183,20 +181,6 @@ class StaticSite(Stack):
             )
         acknowledge(distribution, {"AwsSolutions-CFR1": "The site is for everyone."})
         return distribution
-
-    def _names(self) -> tuple[route53.IHostedZone | None, acm.Certificate | None]:
-        if not self.settings.domain_name:
-            return None, None
-        zone = route53.HostedZone.from_hosted_zone_attributes(
-            self, "Zone", hosted_zone_id=self.settings.hosted_zone_id, zone_name=self.settings.hosted_zone_name
-        )
-        certificate = acm.Certificate(
-            self,
-            "Certificate",
-            domain_name=self.settings.domain_name,
-            validation=acm.CertificateValidation.from_dns(zone),
-        )
-        return zone, certificate
 
     def _cache_policy(self) -> cloudfront.ICachePolicy:
         if not self.settings.caching:
@@ -239,34 +223,6 @@ class StaticSite(Stack):
                     referrer_policy=cloudfront.HeadersReferrerPolicy.STRICT_ORIGIN_WHEN_CROSS_ORIGIN, override=True
                 ),
             ),
-        )
-
-    def _web_acl(self) -> wafv2.CfnWebACL:
-        def visible(name: str) -> wafv2.CfnWebACL.VisibilityConfigProperty:
-            return wafv2.CfnWebACL.VisibilityConfigProperty(
-                cloud_watch_metrics_enabled=True, metric_name=name, sampled_requests_enabled=True
-            )
-
-        return wafv2.CfnWebACL(
-            self,
-            "WebAcl",
-            scope="CLOUDFRONT",
-            default_action=wafv2.CfnWebACL.DefaultActionProperty(allow={}),
-            visibility_config=visible("StaticSite"),
-            rules=[
-                wafv2.CfnWebACL.RuleProperty(
-                    name=name,
-                    priority=priority,
-                    override_action=wafv2.CfnWebACL.OverrideActionProperty(none={}),
-                    statement=wafv2.CfnWebACL.StatementProperty(
-                        managed_rule_group_statement=wafv2.CfnWebACL.ManagedRuleGroupStatementProperty(
-                            name=name, vendor_name="AWS"
-                        )
-                    ),
-                    visibility_config=visible(name),
-                )
-                for priority, name in enumerate(WEB_RULES)
-            ],
         )
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:

@@ -91,6 +91,16 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
 
 # Every option that adds resources or permissions.
 EVERYTHING: dict[str, Any] = {
+    "multi_region_api:regions": ["us-east-1", "us-west-2", "eu-west-1"],
+    "multi_region_api:domain_name": "api.example.com",
+    "multi_region_api:hosted_zone_id": "Z0123456789ABCDEFGHIJ",
+    "multi_region_api:hosted_zone_name": "example.com",
+    "multi_region_api:checks": [
+        {"name": "orders", "table": "Orders", "partition_key": "order"},
+        {"name": "payments", "url": "https://payments.example.com/health", "seconds": 0.5},
+    ],
+    "multi_region_api:email": "ops@example.com",
+    "multi_region_api:waf": True,
     "static_site:domain_name": "www.example.com",
     "static_site:hosted_zone_id": "Z0123456789ABCDEFGHIJ",
     "static_site:hosted_zone_name": "example.com",

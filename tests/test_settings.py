@@ -66,7 +66,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
         f'{SECTION}:sweep_minutes: given "often"',
         f'{SECTION}:email: given "ops at example.com"; accepted: an e-mail address, such as ops@example.com',
         f"{SECTION}:emial: no such setting; there is mode, email",
-        "security_grup_revert:mode: no such system; there is ",
+        f"security_grup_revert:mode: no such system; there is {', '.join(sorted(Settings.model_fields))}",
         f'{SECTION}:groups[0].group_id: given "web"; accepted: text of the form ^sg-',
         f"{SECTION}:groups[0].ingress[0].from_port: given 70000",
     ):

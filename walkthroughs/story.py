@@ -1,7 +1,7 @@
 """What the walkthroughs share: steps in their order, waiting, and results."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ class Viewers:
 
     http: int
     https: int
+    dns: int  # name server of every hosted zone, over UDP
     authority: Path
 
 
@@ -45,25 +46,33 @@ class World:
     songs: Path | None = None  # the songs file of the published figures; without, made-up songs
     reports: Path = ROOT / ".cache" / "reports"  # a folder for what a story writes
     progress: Callable[[str], None] = lambda _text: None  # told how far a long step is
+    # Deploys a stack with settings (CDK context); without, that is the user's to do.
+    deploy: Callable[[str, Mapping[str, str]], None] | None = None
 
-    def client(self, service: str) -> Any:
-        return self.session.client(service)
+    def client(self, service: str, region: str | None = None) -> Any:
+        return self.session.client(service, region_name=region)
 
-    def outputs(self, stack: str) -> dict[str, str]:
+    def outputs(self, stack: str, region: str | None = None) -> dict[str, str]:
         """The outputs of a deployed stack, by name."""
-        (found,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        (found,) = self.client("cloudformation", region).describe_stacks(StackName=stack)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
-    def get(self, url: str, method: str = "GET", **headers: str) -> urllib3.BaseHTTPResponse:
-        """Ask a web address as curl does, without following redirects."""
+    def get(
+        self, url: str, method: str = "GET", *, address: str | None = None, **headers: str
+    ) -> urllib3.BaseHTTPResponse:
+        """Ask a web address as curl does, without following redirects.
+
+        address: IP address to connect to, as `curl --connect-to` does; without, that of the name.
+        """
         parts = urlsplit(url)
-        host, port = parts.netloc, 443 if parts.scheme == "https" else 80
+        host, port = address or parts.netloc, 443 if parts.scheme == "https" else 80
         options: dict[str, Any] = {}
         if parts.scheme == "https":
             options = {"server_hostname": parts.netloc, "assert_hostname": parts.netloc}
         if self.viewers:
             host, port = "127.0.0.1", self.viewers.https if parts.scheme == "https" else self.viewers.http
             options |= {"ca_certs": str(self.viewers.authority)} if parts.scheme == "https" else {}
+            headers |= {"x-sandbox-address": address} if address else {}
         pool = urllib3.connectionpool.HTTPSConnectionPool if options else urllib3.connectionpool.HTTPConnectionPool
         with pool(host, port, **options) as connection:
             target = url[len(f"{parts.scheme}://{parts.netloc}") :] or "/"
@@ -89,11 +98,20 @@ class World:
 class Story(AbstractContextManager["Story"]):
     """One system's story; a subclass has its steps as methods marked with `step`.
 
-    `stacks` are the stacks that must be deployed. On entering it prepares what it needs to
+    `stacks` are the stacks that must be deployed, `regions` those they are in. On entering it prepares what it needs to
     watch, on leaving it takes everything away that it made.
     """
 
     stacks: tuple[str, ...]
+    regions: tuple[str, ...] = ("us-east-1",)
+
+    @classmethod
+    def settings(cls, _world: World) -> dict[str, str]:
+        """Make what the stacks take for given, and give the settings that name it (CDK context).
+
+        Called in the sandbox before the stacks are deployed; elsewhere settings are the user's.
+        """
+        return {}
 
     def __init__(self, world: World) -> None:
         self.world = world

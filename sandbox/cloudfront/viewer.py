@@ -9,7 +9,7 @@ import fnmatch
 import gzip
 import time
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,38 +18,13 @@ from ministack.core.responses import request_scope
 from ministack.services import cloudfront, lambda_svc
 
 from ..process import ACCOUNT, REGION
+from ..web import Request, Response
 from . import origin
 from .templates import MODEL
 
 CONFIG_SHAPE = MODEL.operation_model("GetDistributionConfig").output_shape
 NOT_COMPRESSED_BELOW = 1000  # bytes
 TEXT = ("text/", "application/javascript", "application/json", "image/svg+xml")
-
-
-@dataclass(frozen=True)
-class Request:
-    """A viewer's request; header names in small letters, the path as it was sent."""
-
-    scheme: str
-    host: str
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    client_ip: str = "127.0.0.1"
-
-
-@dataclass(frozen=True)
-class Response:
-    """An answer; header names in small letters."""
-
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    def with_headers(self, **headers: str) -> "Response":
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return replace(self, headers=self.headers | named)
 
 
 @dataclass

@@ -136,3 +136,55 @@ def test_bucket_policy_is_what_lets_the_distribution_in(site: Site) -> None:
     finally:
         site.s3.put_bucket_policy(Bucket=site.bucket, Policy=policy)
     assert site.get("guarded.html").status == 200
+
+
+def test_shared_lifetime_goes_before_that_of_browsers(site: Site) -> None:
+    site.put("shared.html", b"x", CacheControl="max-age=0, s-maxage=60")
+    assert [x_cache(site.get("shared.html")) for _ in range(2)] == ["Miss", "Hit"]
+
+
+def test_deny_in_the_bucket_policy_wins(site: Site) -> None:
+    policy = site.s3.get_bucket_policy(Bucket=site.bucket)["Policy"]
+    site.put("denied.html", b"x")
+    denied = json.loads(policy)
+    everyone = {"Effect": "Deny", "Principal": "*", "Action": "s3:Get*", "Resource": f"arn:aws:s3:::{site.bucket}/*"}
+    denied["Statement"].append(everyone)
+    try:
+        site.s3.put_bucket_policy(Bucket=site.bucket, Policy=json.dumps(denied))
+        assert site.get("denied.html").status >= 403
+    finally:
+        site.s3.put_bucket_policy(Bucket=site.bucket, Policy=policy)
+
+
+def test_origin_access_control_that_signs_nothing_opens_nothing(site: Site) -> None:
+    (control,) = site.cloudfront.list_origin_access_controls()["OriginAccessControlList"]["Items"]
+    site.put("unsigned.html", b"x")
+
+    def sign(behavior: str) -> None:
+        found = site.cloudfront.get_origin_access_control(Id=control["Id"])
+        config = found["OriginAccessControl"]["OriginAccessControlConfig"] | {"SigningBehavior": behavior}
+        site.cloudfront.update_origin_access_control(
+            Id=control["Id"], IfMatch=found["ETag"], OriginAccessControlConfig=config
+        )
+
+    try:
+        sign("never")
+        assert site.get("unsigned.html").status >= 403
+    finally:
+        sign("always")
+    site.clear("/*")
+    assert site.get("unsigned.html").status == 200
+
+
+def test_disabled_distribution_answers_nobody(site: Site) -> None:
+    def enable(on: bool) -> None:
+        found = site.cloudfront.get_distribution_config(Id=site.id)
+        config = found["DistributionConfig"] | {"Enabled": on}
+        site.cloudfront.update_distribution(Id=site.id, IfMatch=found["ETag"], DistributionConfig=config)
+
+    try:
+        enable(False)
+        assert site.get("").status == 403
+    finally:
+        enable(True)
+    assert site.get("").status == 200

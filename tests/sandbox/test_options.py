@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from lambdas.multi_region_api.health import TOKEN
 from sandbox import Sandbox
-from sandbox.__main__ import SPEED, session, world_of
+from sandbox.__main__ import SPEED, regions_of, session, world_of
+from walkthroughs.catalog import STORIES
 
 pytestmark = pytest.mark.enable_socket
 DOMAIN = "www.example.com"
@@ -32,13 +34,16 @@ def optional() -> Iterator[Any]:
             "static_site:redirect_status": "301",
             "static_site:files": '["/LICENSE"]',
             "static_site:caching": "false",
+            "multi_region_api:regions": '["us-east-1"]',
+            "multi_region_api:check_seconds": "10",
+            "multi_region_api:checks": '[{"name": "orders", "table": "Orders", "partition_key": "order"}]',
             "security_group_revert:create_trail": "true",
             "security_group_revert:sample_group": "false",
             "security_group_revert:egress": "true",
             "security_group_revert:email": "ops@example.com",
             "security_group_revert:groups": json.dumps([{"group_id": group["GroupId"], "ingress": [PGSQL]}]),
         }
-        sandbox.bootstrap()
+        sandbox.bootstrap(*regions_of(STORIES))
         options = [option for key, value in context.items() for option in ("-c", f"{key}={value}")]
         sandbox.deploy("--all", *options)
         yield SimpleNamespace(sandbox=sandbox, world=world_of(sandbox), group_id=group["GroupId"], options=options)
@@ -104,6 +109,22 @@ def test_listed_file_without_extension_is_a_file(optional: Any) -> None:
 def test_without_caching_every_request_goes_to_the_bucket(optional: Any) -> None:
     answers = [optional.world.get(f"https://{DOMAIN}/") for _ in range(2)]
     assert ["Miss" in answer.headers["x-cache"] for answer in answers] == [True, True]
+
+
+def test_region_is_as_healthy_as_the_table_that_it_needs(optional: Any) -> None:
+    outputs = optional.world.outputs("MultiRegionApi-us-east-1")
+    url, dynamodb = f"{outputs['RegionalUrl']}healthcheck", optional.world.client("dynamodb")
+    answer = optional.world.get(url)
+    assert answer.status == 503, answer.data
+    assert "ResourceNotFoundException" in answer.json()["failed"]["orders"]
+    dynamodb.create_table(
+        TableName="Orders",
+        KeySchema=[{"AttributeName": "order", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "order", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    answer = optional.world.get(url)
+    assert (answer.status, answer.json()["health"]) == (200, TOKEN), answer.data
 
 
 def test_removal_leaves_what_the_documentation_says(optional: Any) -> None:

@@ -182,15 +182,16 @@ def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPa
         assert session(sandbox).client("ec2").describe_vpcs()["Vpcs"]
 
 
-def test_what_make_sandbox_prints_is_enough_for_boto3() -> None:
+def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_when_asked() -> None:
     command = [sys.executable, "-u", "-m", "sandbox", "up"]
     lines: list[str] = []
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as up:
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as up:
         try:
             assert up.stdout
+            assert up.stdin
             for line in up.stdout:
                 lines.append(line)
-                if "Ctrl-C stops it" in line:
+                if "Ctrl-C stops" in line:
                     break
             exports = [line.split("export ")[1].strip().split("=", 1) for line in lines if "export " in line]
             environment = {"PATH": os.environ["PATH"], **dict(exports)}
@@ -199,6 +200,10 @@ def test_what_make_sandbox_prints_is_enough_for_boto3() -> None:
                 [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
             )
             assert done.stdout.strip() == "arn:aws:iam::111111111111:user/sandbox-user", done.stderr
+            up.stdin.write("nothing\nsecurity_group_revert\n")
+            up.stdin.flush()
+            assert "No such system" in up.stdout.readline()
+            assert "ok Look at the Web Server group" in up.stdout.readline()
         finally:
             up.send_signal(signal.SIGINT)
             up.wait(30)

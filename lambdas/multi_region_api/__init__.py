@@ -1,0 +1,1 @@
+"""Say hello from a region, and say whether the region is healthy."""

@@ -1,0 +1,59 @@
+"""Health checks and records of templates, kept in MiniStack's own Route 53."""
+
+from typing import Any
+
+from ministack.core.responses import new_uuid
+from ministack.services import route53
+from ministack.services.cloudformation import provisioners
+
+REPLACED_BY = ("Type", "RequestInterval", "MeasureLatency", "RoutingControlArn")  # they cannot be changed
+
+
+def install() -> None:
+    """Let templates have health checks, and change records."""
+    handlers = provisioners._RESOURCE_HANDLERS
+    handlers["AWS::Route53::HealthCheck"] = {
+        "create": _create_check,
+        "update": _update_check,
+        "delete": lambda check_id, _properties: route53._health_checks.pop(check_id, None),
+    }
+    records = handlers["AWS::Route53::RecordSet"]
+
+    def update_record(name: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
+        records["delete"](name, old)
+        return records["create"](name, new, stack)
+
+    handlers["AWS::Route53::RecordSet"] = {**records, "update": update_record}
+
+
+def _create_check(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
+    check_id, reference = new_uuid(), new_uuid()
+    route53._health_checks[check_id] = {
+        "id": check_id,
+        "caller_reference": reference,
+        "config": _config(properties),
+        "version": 1,
+    }
+    route53._hc_caller_refs[reference] = check_id
+    tags = {tag["Key"]: tag["Value"] for tag in properties.get("HealthCheckTags", [])}
+    route53._tags[("healthcheck", check_id)] = tags
+    return check_id, {"HealthCheckId": check_id}
+
+
+def _update_check(check_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
+    before, config = _config(old), _config(new)
+    if any(before.get(name) != config.get(name) for name in REPLACED_BY):
+        route53._health_checks.pop(check_id, None)
+        return _create_check("", new, stack)
+    check = route53._health_checks[check_id]
+    check.update(config=config, version=check["version"] + 1)
+    return check_id, {"HealthCheckId": check_id}
+
+
+def _config(properties: dict[str, Any]) -> dict[str, Any]:
+    """The configuration as Route 53's API keeps it: numbers, where a template may have text."""
+    config = dict(properties["HealthCheckConfig"])
+    for name in ("Port", "RequestInterval", "FailureThreshold"):
+        if name in config:
+            config[name] = int(config[name])
+    return config

@@ -1,0 +1,71 @@
+"""Settings of `MultiRegionApi-<region>`."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from . import Email, Section
+from .domain import InHostedZone
+
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")]
+LONGEST_CHECK = 1.5  # seconds; Route 53 waits two for the status, and the way there takes its part
+
+
+class DependencyCheck(Section):
+    """Something that the API cannot do without, and how the health check asks for it.
+
+    Either a DynamoDB `table` that has `partition_key`, of type string, for its whole key (an item
+    is read, which need not exist), or a `url` that answers 2xx.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+    table: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")] | None = None
+    partition_key: Annotated[str, Field(min_length=1, max_length=255)] = "id"
+    url: Annotated[str, Field(pattern=r"^https://[a-z0-9.-]+(:\d+)?(/[!-~]*)?$")] | None = None
+    seconds: Annotated[float, Field(gt=0, le=LONGEST_CHECK)] = 1.0
+
+    @model_validator(mode="after")
+    def _one_dependency(self) -> Self:
+        if (self.table is None) == (self.url is None):
+            raise ValueError("exactly one of table and url")
+        return self
+
+
+class MultiRegionApiSettings(InHostedZone):
+    """Settings of `MultiRegionApi-<region>`."""
+
+    regions: Annotated[tuple[Region, ...], Field(min_length=1)] = Field(
+        ("us-east-1", "us-west-2"), description="Where the API is; one stack a region."
+    )
+    check_seconds: int = Field(30, description="Time between two requests of a health checker, 30 or 10.")
+    check_threshold: Annotated[int, Field(ge=1, le=10)] = Field(
+        2, description="How many requests in a row change a health checker's mind."
+    )
+    checks: tuple[DependencyCheck, ...] = Field((), description="What a region needs besides itself to be healthy.")
+    allowed_origin: Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.-]+(:\d+)?)$")] = Field(
+        "*", description="Origin whose pages may call the API from a browser; `*` for every one."
+    )
+    requests_per_second: Annotated[int, Field(ge=1, le=10000)] = Field(
+        100, description="Steady requests that each region takes; twice as many at once."
+    )
+    email: Email | None = Field(None, description="Who is told of alarms. AWS asks for a confirmation first.")
+    log_role: bool = Field(
+        True, description="Give API Gateway its role for logs, of which an account has one in each region."
+    )
+    waf: bool = Field(False, description="Put a web ACL with AWS's managed rules before each API.")
+
+    @field_validator("check_seconds")
+    @classmethod
+    def _interval_of_route_53(cls, value: Any) -> Any:
+        if value not in (10, 30):
+            raise ValueError("10 or 30")
+        return value
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.regions)) < len(self.regions):
+            raise ValueError("each region once in regions")
+        names = [check.name for check in self.checks]
+        if len(set(names)) < len(names):
+            raise ValueError("each name once in checks")
+        return self

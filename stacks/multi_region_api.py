@@ -1,0 +1,358 @@
+"""One API in several regions behind one name; traffic leaves a region that says it is sick.
+
+    client --> DNS: Route 53, the nearest region whose health check passes
+           --> regional API Gateway endpoint --> Lambda: GET /helloworld
+    Route 53's health checkers --> the same endpoint --> Lambda: GET /healthcheck
+
+One stack a region, each complete: it refers to no other, and the records that make one name of
+all are joined only by their name. Idea: "Building a Multi-region Serverless Application with
+Amazon API Gateway and AWS Lambda", AWS Compute Blog, 2017.
+"""
+
+import json
+from typing import Any
+
+from aws_cdk import (
+    Annotations,
+    CfnOutput,
+    Duration,
+    Environment,
+    RemovalPolicy,
+    Stack,
+    Tags,
+    aws_apigateway as apigateway,
+    aws_cloudwatch as cloudwatch,
+    aws_iam as iam,
+    aws_lambda as lambda_,
+    aws_logs as logs,
+    aws_route53 as route53,
+    aws_sns as sns,
+    aws_wafv2 as wafv2,
+    aws_xray as xray,
+)
+from constructs import Construct
+
+from lambdas.multi_region_api.health import TOKEN
+from sections.multi_region_api import MultiRegionApiSettings
+
+from .acknowledgments import acknowledge
+from .code import code_of
+from .names import hosted_zone_and_certificate
+from .notices import alarm, notices_topic
+from .web_acl import visible, web_acl
+
+LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+STAGE, BASE_PATH = "prod", "v1"
+METRICS_REGION = "us-east-1"  # the only one in which Route 53 publishes metrics
+# Some twenty health checkers that do not coordinate ask every 10 s at most: this is far above,
+# and what is above this costs an attacker more than us.
+HEALTH_REQUESTS_PER_SECOND = 20
+HEALTH_REQUESTS_OF_ONE_ADDRESS = 100  # in five minutes; one health checker makes 30 at most
+
+
+class MultiRegionApi(Stack):
+    """The API in one of the regions of `settings`."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, region: str, settings: MultiRegionApiSettings, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description=f"Multi-region API with failover, the part in {region}",
+            env=Environment(region=region),
+            **kwargs,
+        )
+        self.settings = settings
+        topic = notices_topic(self, f"Multi-region API in {region}", settings.email)
+        chosen = settings.model_dump(include={"allowed_origin", "checks"}, mode="json")
+        with code_of("multi_region_api", settings=json.dumps(chosen, indent=1)) as code:
+            hello = self._function("Hello", "hello", "Says which region answers", code)
+            health = self._function("Health", "healthcheck", "Says whether the region is healthy", code)
+        health.add_environment("STATUS", "check")
+        self._may_read_tables(health)
+        api = self._api()
+        methods = self._methods(api, {"helloworld": hello, "healthcheck": health})
+        check = self._health_check(api)
+        self._name(api, check)
+        if settings.waf:
+            self._web_acl(api)
+        self._alarms(topic, methods, {"Hello": hello, "Health": health}, check)
+        self._outputs(api, check, health, topic)
+
+    def _function(self, name: str, module: str, description: str, code: lambda_.Code) -> lambda_.Function:
+        log_group = logs.LogGroup(
+            self, f"{name}Log", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
+        )
+        role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(role)
+        function = lambda_.Function(
+            self,
+            name,
+            description=description,
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            architecture=lambda_.Architecture.ARM_64,
+            handler=f"multi_region_api.{module}.handler",
+            code=code,
+            role=role,
+            memory_size=256,
+            timeout=Duration.seconds(3),
+            log_group=log_group,
+            tracing=lambda_.Tracing.ACTIVE,
+        )
+        acknowledge(role, {"AwsSolutions-IAM5[Resource::*]": "X-Ray has no resource-level permissions for traces."})
+        return function
+
+    def _may_read_tables(self, function: lambda_.Function) -> None:
+        """The tables of the dependency checks, and of each the one item that is read."""
+        for check in self.settings.checks:
+            if check.table:
+                function.add_to_role_policy(
+                    iam.PolicyStatement(
+                        actions=["dynamodb:GetItem"],
+                        resources=[self.format_arn(service="dynamodb", resource="table", resource_name=check.table)],
+                        conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["healthcheck"]}},
+                    )
+                )
+
+    def _api(self) -> apigateway.RestApi:
+        access_log = logs.LogGroup(
+            self, "AccessLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
+        )
+        rate = self.settings.requests_per_second
+        every_method: dict[str, Any] = {
+            "logging_level": apigateway.MethodLoggingLevel.ERROR,
+            "data_trace_enabled": False,
+            "metrics_enabled": True,
+        }
+        health_method = apigateway.MethodDeploymentOptions(
+            throttling_rate_limit=HEALTH_REQUESTS_PER_SECOND,
+            throttling_burst_limit=2 * HEALTH_REQUESTS_PER_SECOND,
+            **every_method,
+        )
+        api = apigateway.RestApi(
+            self,
+            "Api",
+            rest_api_name=self.node.id,  # metrics go by it
+            description="Says hello, and whether the region is healthy",
+            endpoint_configuration=apigateway.EndpointConfiguration(
+                types=[apigateway.EndpointType.REGIONAL], ip_address_type=apigateway.IpAddressType.DUAL_STACK
+            ),
+            cloud_watch_role=self.settings.log_role,
+            default_cors_preflight_options=apigateway.CorsOptions(
+                allow_origins=[self.settings.allowed_origin], allow_methods=["GET", "OPTIONS"]
+            ),
+            deploy_options=apigateway.StageOptions(
+                stage_name=STAGE,
+                throttling_rate_limit=rate,
+                throttling_burst_limit=2 * rate,
+                tracing_enabled=True,
+                access_log_destination=apigateway.LogGroupLogDestination(access_log),
+                access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
+                    caller=False, user=False, ip=True, http_method=True, protocol=True, request_time=True,
+                    resource_path=True, response_length=True, status=True,
+                ),
+                method_options={"/healthcheck/GET": health_method},
+                **every_method,
+            ),
+        )  # fmt: skip
+        for kind in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
+            # Without it a page is told of a network error, and not of what is wrong.
+            api.add_gateway_response(
+                kind.title().replace("_", ""),
+                type=getattr(apigateway.ResponseType, kind),
+                response_headers={"Access-Control-Allow-Origin": f"'{self.settings.allowed_origin}'"},
+            )
+        api.node.try_remove_child("Endpoint")  # an output without a description; ours has one
+        self._keep_execution_log(api)
+        self._trace_no_health_checks()
+        self._acknowledge_api(api)
+        return api
+
+    def _keep_execution_log(self, api: apigateway.RestApi) -> None:
+        """API Gateway makes this group by itself, without an end, unless it is there already."""
+        group = logs.LogGroup(
+            self,
+            "ExecutionLog",
+            log_group_name=f"API-Gateway-Execution-Logs_{api.rest_api_id}/{STAGE}",
+            retention=logs.RetentionDays.THREE_MONTHS,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        api.deployment_stage.node.add_dependency(group)
+
+    def _trace_no_health_checks(self) -> None:
+        """X-Ray takes the first request of each second: without this, nearly all of the health checkers'."""
+        xray.CfnSamplingRule(
+            self,
+            "NoHealthChecks",
+            sampling_rule=xray.CfnSamplingRule.SamplingRuleProperty(
+                rule_name=self.node.id,  # X-Ray makes none up
+                priority=100,
+                reservoir_size=0,
+                fixed_rate=0,
+                service_type="AWS::ApiGateway::Stage",
+                service_name=f"{self.node.id}/{STAGE}",
+                resource_arn="*",
+                host="*",
+                http_method="GET",
+                url_path="*/healthcheck",
+                version=1,
+            ),
+        )
+
+    def _acknowledge_api(self, api: apigateway.RestApi) -> None:
+        reasons = {
+            "AwsSolutions-APIG4": "The API is for everyone, as the post's.",
+            "AwsSolutions-COG4": "The API is for everyone, as the post's.",
+            f"AwsSolutions-IAM4[Policy::{LOGS_POLICY}]": "The policy that API Gateway's documentation names for logs.",
+        }
+        if not self.settings.waf:
+            reasons["AwsSolutions-APIG3"] = "A web ACL is an option; throttling is on."
+        acknowledge(api, reasons)
+
+    def _methods(self, api: apigateway.RestApi, functions: dict[str, lambda_.Function]) -> dict[str, apigateway.Method]:
+        validator = api.add_request_validator("Validator", validate_request_body=True, validate_request_parameters=True)
+        return {
+            path: api.root.add_resource(path).add_method(
+                "GET",
+                apigateway.LambdaIntegration(function, allow_test_invoke=False),
+                request_validator=validator,
+            )
+            for path, function in functions.items()
+        }
+
+    def _health_check(self, api: apigateway.RestApi) -> route53.HealthCheck:
+        """Asks the regional endpoint, and not the name, which would lead to another region."""
+        check = route53.HealthCheck(
+            self,
+            "HealthCheck",
+            type=route53.HealthCheckType.HTTPS_STR_MATCH,
+            fqdn=f"{api.rest_api_id}.execute-api.{self.region}.{self.url_suffix}",
+            port=443,
+            enable_sni=True,
+            resource_path=f"/{STAGE}/healthcheck",
+            search_string=TOKEN,
+            request_interval=Duration.seconds(self.settings.check_seconds),
+            failure_threshold=self.settings.check_threshold,
+        )
+        Tags.of(check).add("Name", self.node.id)
+        return check
+
+    def _name(self, api: apigateway.RestApi, check: route53.HealthCheck) -> None:
+        found = hosted_zone_and_certificate(self, self.settings)
+        if not found:
+            Annotations.of(self).add_info(
+                "No domain name: the regions have no common name, and nothing leads from one to another. It takes "
+                "multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
+            )
+            return
+        zone, certificate = found
+        domain = apigateway.DomainName(
+            self,
+            "DomainName",
+            domain_name=self.settings.domain_name,
+            certificate=certificate,
+            endpoint_type=apigateway.EndpointType.REGIONAL,
+            security_policy=apigateway.SecurityPolicy.TLS_1_2,
+            mapping=api,
+            base_path=BASE_PATH,
+        )
+        # The L2 construct does not know it yet; without it the AAAA records would have no answer.
+        domain.node.default_child.add_property_override("EndpointConfiguration.IpAddressType", "dualstack")
+        for kind in ("A", "AAAA"):
+            route53.CfnRecordSet(
+                self,
+                f"{kind}Record",
+                hosted_zone_id=zone.hosted_zone_id,
+                name=f"{self.settings.domain_name}.",
+                type=kind,
+                region=self.region,
+                set_identifier=self.region,
+                health_check_id=check.health_check_id,
+                alias_target=route53.CfnRecordSet.AliasTargetProperty(
+                    dns_name=domain.domain_name_alias_domain_name,
+                    hosted_zone_id=domain.domain_name_alias_hosted_zone_id,
+                    evaluate_target_health=True,
+                ),
+            )
+
+    def _web_acl(self, api: apigateway.RestApi) -> None:
+        health_path = wafv2.CfnWebACL.StatementProperty(
+            byte_match_statement=wafv2.CfnWebACL.ByteMatchStatementProperty(
+                field_to_match=wafv2.CfnWebACL.FieldToMatchProperty(uri_path={}),
+                positional_constraint="ENDS_WITH",
+                search_string="/healthcheck",
+                text_transformations=[wafv2.CfnWebACL.TextTransformationProperty(priority=0, type="NONE")],
+            )
+        )
+        limit = wafv2.CfnWebACL.RuleProperty(
+            name="HealthPath",
+            priority=0,
+            action=wafv2.CfnWebACL.RuleActionProperty(block={}),
+            statement=wafv2.CfnWebACL.StatementProperty(
+                rate_based_statement=wafv2.CfnWebACL.RateBasedStatementProperty(
+                    aggregate_key_type="IP",
+                    limit=HEALTH_REQUESTS_OF_ONE_ADDRESS,
+                    evaluation_window_sec=300,
+                    scope_down_statement=health_path,
+                )
+            ),
+            visibility_config=visible("HealthPath"),
+        )
+        acl = web_acl(self, "REGIONAL", [limit])
+        wafv2.CfnWebACLAssociation(
+            self, "WebAclAssociation", resource_arn=api.deployment_stage.stage_arn, web_acl_arn=acl.attr_arn
+        )
+
+    def _alarms(
+        self,
+        topic: sns.Topic,
+        methods: dict[str, apigateway.Method],
+        functions: dict[str, lambda_.Function],
+        check: route53.HealthCheck,
+    ) -> None:
+        minute, stage = Duration.minutes(1), methods["helloworld"].api.deployment_stage
+        health, hello = methods["healthcheck"], methods["helloworld"]
+        alarms = {
+            "Sick": (
+                health.metric_server_error(stage, period=minute, statistic="Sum"),
+                f"{self.region} has answered that it is sick; the log of the health function says why",
+            ),
+            "HealthPathRefused": (
+                health.metric_client_error(stage, period=minute, statistic="Sum"),
+                "The health path refused requests (throttled, or a wrong path); Route 53 can take that for sick",
+            ),
+            "ServerErrors": (
+                hello.metric_server_error(stage, period=minute, statistic="Sum"),
+                f"{self.region} has answered with a server error",
+            ),
+        }
+        for name, function in functions.items():
+            alarms[f"{name}Errors"] = (function.metric_errors(period=minute), f"The function {name} failed")
+        for name, (metric, description) in alarms.items():
+            alarm(topic, name, metric, description)
+        if self.region == METRICS_REGION:
+            status = cloudwatch.Metric(
+                namespace="AWS/Route53",
+                metric_name="HealthCheckStatus",
+                dimensions_map={"HealthCheckId": check.health_check_id},
+                statistic="Minimum",
+                period=minute,
+            )
+            description = f"Route 53 takes {self.region} for sick and leads everyone elsewhere"
+            alarm(topic, "HealthCheck", status, description, below=True)
+
+    def _outputs(
+        self, api: apigateway.RestApi, check: route53.HealthCheck, health: lambda_.Function, topic: sns.Topic
+    ) -> None:
+        outputs = {
+            "RegionalUrl": (api.url, "The API in this region alone"),
+            "HealthCheckId": (check.health_check_id, "Route 53 health check of this region"),
+            "HealthFunctionName": (health.function_name, "Function whose STATUS can be set for a drill"),
+            "TopicArn": (topic.topic_arn, "Alarms"),
+        }
+        if self.settings.domain_name:
+            outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all regions")
+            outputs["HostedZoneId"] = (self.settings.hosted_zone_id, "Zone of the records")
+        for name, (value, description) in outputs.items():
+            CfnOutput(self, name, value=value, description=description)

@@ -1,0 +1,80 @@
+"""Facts about the sample checks: on a stub of DynamoDB's API, and against a server on this computer."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from lambdas.multi_region_api.dependencies import checks_of, get, read_item
+
+KEY = {"order": {"S": "healthcheck"}}
+
+
+class Page(BaseHTTPRequestHandler):
+    """Answers with the status that the path is."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.strip("/")))
+        self.end_headers()
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_table_is_there_when_an_item_can_be_read_and_the_item_need_not_be() -> None:
+    client = boto3.client("dynamodb")
+    with Stubber(client) as stub:
+        stub.add_response("get_item", {}, {"TableName": "Orders", "Key": KEY})
+        read_item(client, "Orders", "order")
+        stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException", "ThrottlingException"])
+def test_table_that_cannot_be_read_is_not_there(code: str) -> None:
+    client = boto3.client("dynamodb")
+    with Stubber(client) as stub:
+        stub.add_client_error("get_item", code)
+        with pytest.raises(ClientError, match=code):
+            read_item(client, "Orders", "order")
+
+
+@pytest.mark.enable_socket
+def test_url_is_there_when_it_answers_2xx(url: str) -> None:
+    get(f"{url}/200", 1)
+    get(f"{url}/204", 1)
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("status", [404, 500, 503])
+def test_url_with_an_error_is_not_there(url: str, status: int) -> None:
+    with pytest.raises(OSError, match=str(status)):
+        get(f"{url}/{status}", 1)
+
+
+@pytest.mark.enable_socket
+def test_url_to_which_nobody_listens_is_not_there() -> None:
+    with pytest.raises(OSError, match="refused"):
+        get("http://127.0.0.1:9/", 1)
+
+
+def test_each_dependency_of_the_settings_becomes_a_check_that_asks_once_and_in_time() -> None:
+    table = {"name": "orders", "table": "Orders", "partition_key": "order", "url": None, "seconds": 0.7}
+    page = {"name": "payments", "table": None, "partition_key": "id", "url": "https://example.com/", "seconds": 0.5}
+    orders, payments = checks_of([table, page])
+    assert (orders.name, orders.seconds) == ("orders", 0.7)
+    client = orders.ask.args[0]  # type: ignore[attr-defined]
+    assert (client.meta.config.read_timeout, client.meta.config.retries["total_max_attempts"]) == (0.7, 1)
+    assert payments.ask.args == ("https://example.com/", 0.5)  # type: ignore[attr-defined]

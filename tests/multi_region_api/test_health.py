@@ -1,0 +1,128 @@
+"""Facts about health: who decides, how long it takes, and what cannot look healthy."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import example, given, strategies as st
+
+from lambdas.multi_region_api.answer import answer
+from lambdas.multi_region_api.health import (
+    LONGEST_REASON,
+    TOKEN,
+    Check,
+    failures,
+    healthy_body,
+    judge,
+    sick_body,
+)
+
+SEARCHED_BYTES = 5120  # of Route 53
+ANY_TEXT = st.text() | st.sampled_from([TOKEN, f"x{TOKEN}", TOKEN.upper(), "healthy", "=", "ok", '"', "\\u003d"])
+
+
+def fails(message: str = "gone") -> Callable[[], None]:
+    def ask() -> None:
+        raise ConnectionError(message)
+
+    return ask
+
+
+def passes() -> None:
+    pass
+
+
+@pytest.fixture
+def endless() -> Iterator[Callable[[], None]]:
+    """A dependency that never answers, until the test is over."""
+    over = threading.Event()
+    yield lambda: (over.wait(60), None)[1]
+    over.set()
+
+
+def test_region_without_dependencies_is_healthy() -> None:
+    assert judge("check", []) == {}
+
+
+def test_status_ok_is_healthy_whatever_the_dependencies_say() -> None:
+    assert judge("ok", [Check("orders", 1, fails())]) == {}
+
+
+@pytest.mark.parametrize("status", ["fail", "not ok", "okay", "lookup", "healthy", TOKEN, "0"])
+def test_every_other_status_is_sick_whatever_the_dependencies_say(status: str) -> None:
+    assert judge(status, [Check("orders", 1, passes)]) == {"STATUS": f"is {status}"}
+
+
+@pytest.mark.parametrize("status", ["check", "", " Check "])
+def test_status_check_or_none_leaves_it_to_the_dependencies(status: str) -> None:
+    checks = [Check("orders", 1, passes), Check("payments", 1, fails("refused"))]
+    assert judge(status, checks) == {"payments": "ConnectionError: refused"}
+
+
+def test_dependency_that_never_answers_fails_after_its_own_time(endless: Callable[[], None]) -> None:
+    started = time.monotonic()
+    failed = failures([Check("slow", 0.2, endless), Check("fine", 1, passes), Check("gone", 1, fails())])
+    assert time.monotonic() - started < 0.8
+    assert failed == {"slow": "no answer within 0.2 s", "gone": "ConnectionError: gone"}
+
+
+def test_dependencies_are_asked_side_by_side(endless: Callable[[], None]) -> None:
+    started = time.monotonic()
+    failed = failures([Check(str(number), 0.2, endless) for number in range(10)])
+    assert time.monotonic() - started < 1, "one after the other they take two seconds"
+    assert len(failed) == 10
+
+
+def test_answer_that_comes_too_late_does_not_count() -> None:
+    """The time of a check is its own, also while another one is waited for."""
+    checks = [Check("late", 0.05, lambda: time.sleep(0.15)), Check("other", 0.3, lambda: time.sleep(0.25))]
+    assert failures(checks) == {"late": "no answer within 0.05 s"}
+
+
+def test_long_reason_is_cut() -> None:
+    (reason,) = failures([Check("orders", 1, fails("x" * 10_000))]).values()
+    assert len(reason) == LONGEST_REASON
+
+
+def test_healthy_answer_has_the_token_where_route_53_looks() -> None:
+    body = answer(200, healthy_body("us-east-1"), "*")["body"]
+    assert TOKEN.encode() in body.encode()[:SEARCHED_BYTES]
+
+
+@given(st.text(), st.dictionaries(ANY_TEXT, ANY_TEXT))
+@example("us-east-1", {TOKEN: TOKEN})
+@example("us-east-1", {"a": TOKEN[:10], "b": TOKEN[10:]})
+def test_sick_answer_never_has_the_token(region: str, failed: dict[str, str]) -> None:
+    body = answer(503, sick_body(region.replace("=", ""), failed), "*")["body"]
+    assert TOKEN not in body
+    assert json.loads(body)["health"] == "sick"
+
+
+@given(ANY_TEXT, st.lists(st.tuples(ANY_TEXT, ANY_TEXT)))
+def test_whatever_fails_with_whatever_words_is_sick(status: str, dependencies: list[tuple[str, str]]) -> None:
+    checks = [Check(name, 1, fails(message)) for name, message in dependencies]
+    failed = judge(status, checks)
+    if status.strip().lower() == "ok":
+        assert not failed
+    elif checks or status.strip().lower() not in ("", "check"):
+        assert failed
+        assert TOKEN not in answer(503, sick_body("us-east-1", failed), "*")["body"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"message": "Internal server error"}',
+        '{"message": "Endpoint request timed out"}',
+        '{"message": "Missing Authentication Token"}',
+        '{"message": "Too Many Requests"}',
+        '{"message":"Forbidden"}',
+        '{"errorMessage": "Task timed out after 3.00 seconds"}',
+        "not ok",
+        "lookup",
+    ],
+)
+def test_bodies_of_api_gateway_and_lambda_do_not_have_the_token(body: str) -> None:
+    assert TOKEN not in body
