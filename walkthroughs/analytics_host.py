@@ -233,7 +233,8 @@ class AnalyticsHostStory(Story):
         }
         with TemporaryDirectory() as folder:  # the kernel listens on sockets in it, not on ports
             kernel = AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel")
-            NotebookClient(notebook, km=kernel, timeout=NOTEBOOK_SECONDS).execute(env=os.environ | environment)
+            client = NotebookClient(notebook, km=kernel, timeout=NOTEBOOK_SECONDS)
+            client.execute(cleanup_kc=True, env=os.environ | environment)
         outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
         pictures = sum("image/png" in output.get("data", {}) for output in outputs)
         assert pictures == 4, f"{pictures} plots, not 4"
