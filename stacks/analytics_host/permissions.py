@@ -44,6 +44,8 @@ def host_role(scope: Construct, hosts: Hosts, songs: Songs) -> None:
                 *(arn("glue", "table", f"{DATABASE}/{table}") for table in songs.tables),
             ],
         ),
+        # Athena looks for it with every query, and refuses the query if it may not.
+        "default database": (["glue:GetDatabase"], [arn("glue", "database", "default")]),
         "buckets": (["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"], buckets),
         "objects": (
             [

@@ -193,6 +193,25 @@ def test_h2o_listens_on_the_host_only_and_wants_a_password(computer: Computer) -
     assert computer.called("systemctl")[-1] == "systemctl restart h2o.service"
 
 
+def test_every_service_starts_after_what_it_reads_was_written(computer: Computer) -> None:
+    """As systemd, which starts no service whose environment file is missing."""
+    units = computer.root / "etc/systemd/system"
+    (computer.root / "run/systemd/system").mkdir(parents=True)
+    files = f"grep -h ^EnvironmentFile= {units}/$2 2>/dev/null | cut -d = -f 2"
+    computer.program(
+        "systemctl", f"[[ $1 != restart ]] || for f in $({files}); do [[ -e {computer.root}$f ]] || exit 1; done"
+    )
+    (computer.root / "etc/analytics-host/h2o.address").write_text("H2O_IP=127.0.0.1\n")
+    found = re.search(r"^HOST_STEPS=\((.*)\)$", (HOST / "boot.sh").read_text(), re.MULTILINE)
+    assert found
+    steps = [step for step in found[1].split() if step in ("h2o", "notebooks", "jupyterlab", "idle")]
+    computer.program("venv-python", f'[[ $1 == -c ]] && exec {sys.executable} "$@"; exit 0')
+    run = computer.boot(*steps, environment={"PYTHON": str(computer.programs / "venv-python")})
+    assert run.returncode == 0, f"{run.stdout}\n{computer.calls.read_text()}"
+    started = [line.split()[2] for line in computer.called("systemctl") if line.split()[1] == "restart"]
+    assert started == ["h2o.service", "jupyterlab.service", "idle.timer"]
+
+
 def test_idle_stop_can_be_switched_off(computer: Computer) -> None:
     assert computer.boot("idle", IDLE_MINUTES="0").returncode == 0
     assert not (computer.root / "etc/systemd/system").exists()

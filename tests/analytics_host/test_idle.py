@@ -80,6 +80,8 @@ def test_host_in_use_stays(stops: list[Any], monkeypatch: pytest.MonkeyPatch, si
 
 def test_worker_follows_its_head(stops: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LOGICAL_ID", "Worker1")
+    idle.main()
+    assert stops == [], "it stopped before there was a cluster"
     (tmp_path / "heads").write_text("10.0.0.1\n10.0.0.9")
     monkeypatch.setattr(idle, "answers", lambda address, _port: address == "10.0.0.1")
     idle.main()

@@ -23,7 +23,7 @@ set +a
 # shellcheck source=versions.sh
 . "$HOST_FILES/versions.sh"
 
-HOST_STEPS=(packages user python password r rstudio h2o jupyterlab notebooks tls idle health)
+HOST_STEPS=(packages user python password r rstudio h2o notebooks jupyterlab tls idle health)
 WORKER_STEPS=(packages python password h2o idle health)
 ROOT_STEPS=(password h2o notebooks health)
 
@@ -96,7 +96,7 @@ step_r() {
   apt_install r-cran-dbi r-cran-data.table r-cran-curl r-cran-jsonlite r-cran-rcurl r-cran-openssl r-cran-xml2 \
     r-cran-digest r-cran-ggplot2 r-cran-knitr r-cran-rmarkdown
   Rscript -e "options(repos = '$CRAN_SNAPSHOT', Ncpus = 2,
-      HTTPUserAgent = sprintf('R/%s R (%s)', getRversion(), paste(getRversion(), R.version\$platform, 'x86_64', 'linux')))
+      HTTPUserAgent = sprintf('R/%s R (%s)', getRversion(), paste(getRversion(), R.version\$platform, R.version\$arch, R.version\$os)))
     install.packages(c('noctua', 'paws'), quiet = TRUE); library(noctua); library(DBI)"
   download "$H2O_R" "$SOFTWARE/h2o.tar.gz" "${H2O_R_SHA256:-}"
   R CMD INSTALL "$SOFTWARE/h2o.tar.gz"
@@ -136,11 +136,6 @@ step_h2o() {
   enable h2o.service
 }
 
-step_jupyterlab() {
-  "$PYTHON" "$HOST_FILES/host.py" jupyter-password "$USER_NAME"
-  enable jupyterlab.service
-}
-
 step_notebooks() {
   {
     echo "AWS_DEFAULT_REGION=$AWS_DEFAULT_REGION"
@@ -155,6 +150,11 @@ step_notebooks() {
   # What is there is somebody's work.
   cp --recursive --no-clobber "$SOFTWARE/notebooks" "/home/$USER_NAME/"
   chown -R "$USER_NAME:" "/home/$USER_NAME/notebooks"
+}
+
+step_jupyterlab() {
+  "$PYTHON" "$HOST_FILES/host.py" jupyter-password "$USER_NAME"
+  enable jupyterlab.service
 }
 
 step_tls() {

@@ -19,8 +19,8 @@ ESTABLISHED = "01"  # in /proc/net/tcp
 def main() -> None:
     """Note the moment of the last use, and stop when it is too long ago."""
     if os.environ["LOGICAL_ID"].startswith("Worker"):
-        heads = Path(os.environ["CONFIGURATION"], "heads").read_text().split()
-        used = any(answers(head, CLUSTER_PORT) for head in heads)
+        heads = Path(os.environ["CONFIGURATION"], "heads")  # there once the cluster is whole
+        used = not heads.exists() or any(answers(head, CLUSTER_PORT) for head in heads.read_text().split())
     else:
         used = (
             bool(connections(Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()))
