@@ -17,7 +17,7 @@ SYSTEMS ?=
 CDK := cdk
 
 .DEFAULT_GOAL := help
-.PHONY: help setup synth bootstrap lint test demo pictures sandbox story bench deploy destroy clean
+.PHONY: help setup analysis synth bootstrap lint test demo pictures sandbox story bench deploy destroy clean
 
 help: ## list what can be run
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,14 @@ node_modules/done: package.json package-lock.json .venv/done
 	@npm ci --loglevel=error --no-audit --no-fund
 	@touch $@
 
+analysis: setup .venv/analysis ## install H2O, Java and what else analytics_host needs here (about 450 MB)
+
+# Apart from setup: who only deploys, or tries another system, need not wait for it.
+.venv/analysis: .venv/done requirements-analysis.txt
+	@echo "Setting up H2O, Java, pandas and Jupyter's kernel in .venv (about 450 MB, a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-analysis.txt -c constraints.txt
+	@touch $@
+
 synth: setup ## write every stack's template to cdk.out
 	@$(CDK) synth --quiet
 	@echo "The templates are in cdk.out."
@@ -49,24 +57,25 @@ bootstrap: setup ## prepare the account and region of your AWS configuration for
 lint: setup ## style, types, and the templates against CloudFormation's schemas
 	@ruff check . && ruff format --check .
 	@mypy
+	@shellcheck -x -P SCRIPTDIR samples/*/host/*.sh
 
-test: setup lint ## everything: style, types, unit, template and security tests, walkthroughs in the sandbox
+test: setup lint analysis ## everything: style, types, unit, template and security tests, walkthroughs in the sandbox
 	@pytest
 
-demo: setup ## deploy every stack to an emulator on this computer and play every walkthrough (SYSTEMS="...")
-	@python -m sandbox demo $(SYSTEMS)
+demo: setup $(if $(SYSTEMS),$(if $(filter analytics_host,$(SYSTEMS)),analysis),analysis) ## deploy every stack to an emulator on this computer and play every walkthrough (SYSTEMS="...", SONGS=...)
+	@python -m sandbox demo $(if $(SONGS),--songs "$(SONGS)") $(SYSTEMS)
 
-pictures: setup ## take the screenshots of docs/ anew (needs chromium and chromium-driver)
+pictures: setup analysis ## take the screenshots of docs/ anew (needs chromium and chromium-driver)
 	@mkdir -p docs/pictures && python -m sandbox demo --pictures docs/pictures
 
-sandbox: setup ## start the emulator with every stack deployed, and leave it up
+sandbox: setup analysis ## start the emulator with every stack deployed, and leave it up
 	@python -m sandbox up
 
-story: setup ## play one walkthrough in the account of your AWS configuration: make story SYSTEM=security_group_revert
+story: setup $(if $(filter analytics_host,$(SYSTEM)),analysis) ## play one walkthrough in the account of your AWS configuration: make story SYSTEM=security_group_revert
 	@test -n "$(SYSTEM)" || { echo "Which story? make story SYSTEM=security_group_revert"; exit 1; }
 	@python -m walkthroughs $(SYSTEM) $(ARGS)
 
-bench: setup ## measure, and write docs/benchmarks.md
+bench: setup analysis ## measure, and write docs/benchmarks.md
 	@python -m bench
 
 deploy: setup ## deploy to the real account of your AWS configuration: make deploy STACK=SecurityGroupRevert

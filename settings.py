@@ -15,12 +15,13 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from sections import Section
+from sections.analytics_host import AnalyticsHostSettings
 from sections.deploy_pipeline import DeployPipelineSettings
 from sections.multi_region_api import MultiRegionApiSettings
 from sections.security_group_revert import SecurityGroupRevertSettings
 from sections.static_site import StaticSiteSettings
 
-OUR_KEY = re.compile(r"[a-z_]+:[a-z_]+")
+OUR_KEY = re.compile(r"[a-z_]+:[a-z][a-z0-9_]*")
 LIKE_OURS = re.compile(r"([A-Za-z_-]+)[:.]\w")
 
 
@@ -35,6 +36,7 @@ class Settings(Section):
     multi_region_api: MultiRegionApiSettings = MultiRegionApiSettings()
     static_site: StaticSiteSettings = StaticSiteSettings()
     security_group_revert: SecurityGroupRevertSettings = SecurityGroupRevertSettings()
+    analytics_host: AnalyticsHostSettings = AnalyticsHostSettings()
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from sandbox.process import ROOT, SandboxError
 
-from . import multi_region_api, security_group_revert, static_site, synth
+from . import analytics_host, multi_region_api, security_group_revert, static_site, synth
 from .report import COLUMNS, Section, markdown
 from .timing import BenchError
 
@@ -26,6 +26,7 @@ SECTIONS: dict[str, Callable[[Progress], Section]] = {
     "static_site": static_site.measure,
     "multi_region_api": multi_region_api.measure,
     "security_group_revert": security_group_revert.measure,
+    "analytics_host": analytics_host.measure,
     "synth": synth.measure,
 }
 console = Console(highlight=False)

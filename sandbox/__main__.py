@@ -44,6 +44,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="deploy everything and play every walkthrough")
     demo.add_argument("--pictures", type=Path, help="folder for screenshots of the stories")
+    demo.add_argument("--songs", type=Path, help="the songs file of analytics_host's published figures: all its models")
     demo.add_argument("systems", nargs="*", help=f"systems to show; all without: {', '.join(STORIES)}")
     up = commands.add_parser("up", help="deploy everything and stay up")
     for command in (demo, up):
@@ -58,7 +59,7 @@ def main() -> int:
     try:
         if options.command == "up":
             return _up(options.port)
-        return _demo(options.port, options.systems or list(STORIES), options.pictures)
+        return _demo(options.port, options.systems or list(STORIES), options.pictures, options.songs)
     except SandboxError as error:
         console.print(str(error), style="red", markup=False)
         return 1
@@ -77,12 +78,12 @@ def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(143)
 
 
-def _demo(port: int, systems: list[str], pictures: Path | None) -> int:
+def _demo(port: int, systems: list[str], pictures: Path | None, songs: Path | None) -> int:
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
         stacks = [stack for system in systems for stack in STORIES[system].stacks]
         _deploy(sandbox, systems, stacks, started)
-        world = replace(world_of(sandbox), pictures=pictures)
+        world = replace(world_of(sandbox), pictures=pictures, songs=songs)
         results = {}
         for system in systems:
             _say(started, f"Playing the walkthrough of {system}")
@@ -134,8 +135,10 @@ def _play_what_is_asked(world: World) -> None:
 
 
 def _play(system: str, world: World) -> list[Result]:
-    with STORIES[system](world) as story, console.status("", spinner="line") as status:
-        return play(story, partial(_progress, status), _tell)
+    with console.status("", spinner="line") as status:
+        show = partial(_progress, status)
+        with STORIES[system](replace(world, progress=show)) as story:
+            return play(story, show, _tell)
 
 
 def _print_outputs(sandbox: Sandbox) -> None:
@@ -155,7 +158,9 @@ def world_of(sandbox: Sandbox) -> World:
         sandbox.deploy(stack, settings=settings)
 
     viewers = Viewers(sandbox.ports["http"], sandbox.ports["https"], sandbox.ports["dns"], sandbox.authority)
-    return World(session(sandbox), PATIENCE, settle=0, viewers=viewers, deploy=deploy)
+    return World(
+        session(sandbox), PATIENCE, settle=0, viewers=viewers, deploy=deploy, instances=sandbox.directory / "instances"
+    )
 
 
 def regions_of(systems: Iterable[str]) -> list[str]:

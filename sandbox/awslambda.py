@@ -59,25 +59,24 @@ def _create_version(logical_id: str, properties: dict[str, Any], stack: str) -> 
 def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subprocess.Popen[str]:
     arn = env["_LAMBDA_FUNCTION_ARN"]
     _, config, _ = _get_func_record_for_ref(arn)
-    return subprocess.Popen(command, env=env | _credentials(config, arn.split(":")[6]), **options)
-
-
-def _credentials(config: dict[str, Any], function_name: str) -> dict[str, str]:
-    role_arn = config["Role"]
-    account, role_name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
-    digest = hashlib.sha256(f"{role_arn} {function_name}".encode()).hexdigest().upper()
-    key = f"ASIA{digest[:16]}"
-    sts._sessions[key] = {
-        "Arn": f"arn:aws:sts::{account}:assumed-role/{role_name}/{function_name}",
-        "UserId": f"AROA{digest[16:33]}:{function_name}",
-        "SecretAccessKey": "sandbox",
-        "RoleArn": role_arn,
-    }
-    return {
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": "sandbox",
-        "AWS_SESSION_TOKEN": "sandbox",
+    environment = {
         "PYTHONDONTWRITEBYTECODE": "1",
         "NODE_PATH": str(ROOT / "node_modules"),
         "PYTHONPATH": str(Path(__file__).with_name("awslambda_opt")),
     }
+    credentials = role_credentials(config["Role"], session=arn.split(":")[6])
+    return subprocess.Popen(command, env=env | credentials | environment, **options)
+
+
+def role_credentials(role_arn: str, session: str) -> dict[str, str]:
+    """Make credentials of a role known to STS; give them as environment variables."""
+    account, role_name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+    digest = hashlib.sha256(f"{role_arn} {session}".encode()).hexdigest().upper()
+    key = f"ASIA{digest[:16]}"
+    sts._sessions[key] = {
+        "Arn": f"arn:aws:sts::{account}:assumed-role/{role_name}/{session}",
+        "UserId": f"AROA{digest[16:33]}:{session}",
+        "SecretAccessKey": "sandbox",
+        "RoleArn": role_arn,
+    }
+    return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "sandbox", "AWS_SESSION_TOKEN": "sandbox"}

@@ -68,6 +68,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
 
     from . import (
         apigateway,
+        athena,
         awslambda,
         cloudformation,
         cloudfront,
@@ -77,8 +78,10 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
         ec2,
         events,
         faults,
+        glue,
         route53,
         s3,
+        signals,
         stepfunctions,
         web,
         xray,
@@ -87,6 +90,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
 
     untimed = (
         apigateway,
+        athena,
         awslambda,
         cloudformation,
         cloudfront,
@@ -94,8 +98,10 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
         codecommit,
         ec2,
         faults,
+        glue,
         route53,
         s3,
+        signals,
         xray,
     )
     for service in untimed:

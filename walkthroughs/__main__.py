@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--profile", help="profile of the AWS configuration")
     parser.add_argument("--region", help="region where the stack is deployed")
     parser.add_argument("--settle", type=int, default=SETTLE, help="seconds that a changed rule takes to be in force")
+    parser.add_argument("--songs", type=Path, help="analytics_host: the songs file of the published figures")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -39,7 +41,8 @@ def _play(options: argparse.Namespace) -> int:
     print(
         f"Some steps wait up to {options.settle} s for AWS to take up a change; all may take ten minutes.", flush=True
     )
-    with STORIES[options.system](World(session, PATIENCE, options.settle)) as story:
+    world = World(session, PATIENCE, options.settle, songs=options.songs)
+    with STORIES[options.system](world) as story:
         results = play(story, _begin, _tell)
     return 1 if any(result.error for result in results) else 0
 

@@ -1,5 +1,6 @@
 """The walkthrough of each system."""
 
+from .analytics_host import AnalyticsHostStory
 from .deploy_pipeline import DeployPipelineStory
 from .multi_region_api import MultiRegionApiStory
 from .security_group_revert import SecurityGroupRevertStory
@@ -11,4 +12,5 @@ STORIES: dict[str, type[Story]] = {
     "static_site": StaticSiteStory,
     "multi_region_api": MultiRegionApiStory,
     "security_group_revert": SecurityGroupRevertStory,
+    "analytics_host": AnalyticsHostStory,
 }

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import boto3
 import urllib3
 
+ROOT = Path(__file__).parents[1]
 T = TypeVar("T")
 
 
@@ -42,6 +43,10 @@ class World:
     settle: float
     viewers: Viewers | None = None  # where web addresses are found; without, through DNS
     pictures: Path | None = None  # a folder for screenshots; without, none are kept
+    instances: Path | None = None  # the sandbox's instances; without, they are reached through Session Manager
+    songs: Path | None = None  # the songs file of the published figures; without, made-up songs
+    reports: Path = ROOT / ".cache" / "reports"  # a folder for what a story writes
+    progress: Callable[[str], None] = lambda _text: None  # told how far a long step is
     # Deploys a stack with settings (CDK context); without, that is the user's to do.
     deploy: Callable[[str, Mapping[str, str]], None] | None = None
 

@@ -20,6 +20,7 @@ from ministack.services import ec2
 from ministack.services.cloudformation import provisioners
 
 from .. import cloudtrail
+from . import instances
 from .forms import nested, parsed, recorded_other, recorded_request, recorded_response, xml
 from .rules import OPERATIONS, Answer, ApiError, identity, rules_in, store_rules, stored_rules
 
@@ -50,6 +51,7 @@ def install() -> None:
     handlers = provisioners._RESOURCE_HANDLERS["AWS::EC2::SecurityGroup"]
     handlers["create"] = _creating(handlers["create"])
     handlers["update"] = _updating(handlers["create"])
+    instances.install()
 
 
 def _answer(operation: Callable[[Any], Answer], values: dict[str, str], headers: dict[str, str]) -> Any:

@@ -1,0 +1,167 @@
+"""Each model's training beside scikit-learn's nearest on the same songs, and what Athena reads.
+
+H2O is started as on the host, by the same service definition, with two threads. The songs are
+those of the project, or the real ones with ``SONGS=path``.
+"""
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from sandbox import Sandbox
+from sandbox.__main__ import session
+from sandbox.process import ROOT
+
+from .report import Row, Section
+from .timing import in_turn
+
+SAMPLES = ROOT / "samples" / "analytics_host"
+ROUNDS = 3
+STACK = "AnalyticsHost"
+TREES, RATE, LAYERS, EPOCHS = 50, 0.1, (50, 50), 10
+
+
+def measure(progress: Progress) -> Section:
+    """Deploy the stack to a sandbox, train there, and ask Athena."""
+    songs = Path(os.environ.get("SONGS") or SAMPLES / "songs.csv")
+    with Sandbox() as sandbox:
+        task = progress.add_task("deploying to the sandbox", total=1)
+        sandbox.bootstrap()
+        outputs = sandbox.deploy(STACK)[STACK]
+        progress.update(task, completed=1)
+        clients = session(sandbox)
+        bucket, _, prefix = outputs["SongsLocation"].removeprefix("s3://").partition("/")
+        clients.client("s3").upload_file(str(songs), bucket, f"{prefix}songs.csv")
+        port = int((sandbox.directory / "instances" / outputs["InstanceId"] / "port-54321").read_text())
+        with _connected(port, outputs, clients):
+            rows = [*_training(progress, songs), _memory(sandbox, outputs)]
+        rows += _scanned(progress, clients, outputs)
+    notes = (
+        "Training: both sides get the songs already in memory, H2O as its frame, scikit-learn as an array; both have "
+        "two threads where they can use them. H2O's figure contains its REST calls and the wait for its job, which is "
+        "asked for every 0.2 s: that is most of it where a model takes less than a second. Parameters are as alike as "
+        "the two allow; the models are not the same.",
+        "Bytes scanned are counted by the sandbox's Athena: whole objects of a CSV table, and of a Parquet table the "
+        "compressed chunks of the columns that are named. Athena itself bills 10 MB at least for each query, so "
+        "with so few songs Parquet is no cheaper; the ratio is what carries over to more.",
+    )
+    return Section("analytics_host", tuple(rows), notes)
+
+
+@contextmanager
+def _connected(port: int, outputs: dict[str, str], clients: Any) -> Iterator[None]:
+    import h2o
+
+    from samples.analytics_host.billboard import models
+
+    with redirect_stdout(StringIO()):
+        models.connect_to_h2o(f"http://127.0.0.1:{port}", models.login(outputs["SecretArn"], clients))
+    yield
+    with redirect_stdout(StringIO()):
+        h2o.connection().close()
+
+
+def _training(progress: Progress, path: Path) -> Iterator[Row]:
+    from samples.analytics_host.billboard import songs
+
+    training, test = songs.split(songs.read(path))
+    for model, peer in _pairs():
+        name = type(peer).__name__
+        measurements = {
+            "H2O": partial(_train, model, training, test),
+            name: partial(_fit, peer, training[model.features].to_numpy(), training[songs.LABEL].to_numpy()),
+        }
+        rounds = in_turn(progress, f"{model.kind}, {name}", ROUNDS, measurements)
+        yield Row(
+            f"Training: {model.kind}",
+            f"{rounds.median('H2O'):.2f} s",
+            "",
+            f"scikit-learn's {name}: {rounds.median(name):.2f} s",
+            rounds.ratio("H2O", name),
+            f"{len(training):,} songs, {len(model.features)} features; {_parameters(model)}; {ROUNDS} rounds",
+        )
+
+
+def _pairs() -> Iterator[tuple[Any, Any]]:
+    """Models of H2O's, each with its nearest of scikit-learn's."""
+    from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+
+    from samples.analytics_host.billboard.models import LINEAR, Model
+
+    without, seed, alike = ("energy",), 1122, {"max_depth": 4, "learning_rate": RATE, "random_state": 1122}
+    boosted = {"ntrees": TREES, "max_depth": 4, "learn_rate": RATE, "seed": seed}
+    deep = {"hidden": list(LAYERS), "epochs": EPOCHS, "seed": seed}
+    network = MLPClassifier(LAYERS, max_iter=EPOCHS, n_iter_no_change=EPOCHS, random_state=seed)
+    yield LINEAR[0], LogisticRegression(max_iter=1000)
+    yield Model("GBM", "GBM", without, boosted), GradientBoostingClassifier(n_estimators=TREES, **alike)
+    yield Model("GBM", "GBM", without, boosted), HistGradientBoostingClassifier(max_iter=TREES, **alike)
+    yield Model("deep learning", "deep learning", without, deep), network
+
+
+def _train(model: Any, training: Any, test: Any) -> float:
+    from samples.analytics_host.billboard import models
+
+    (trained,) = models.train([model], training, test)
+    return trained.seconds
+
+
+def _fit(peer: Any, values: Any, labels: Any) -> float:
+    """Seconds that scikit-learn's model takes; scaling is part of it, as it is of H2O's."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    started = time.monotonic()
+    with warnings.catch_warnings(action="ignore"):  # that so few epochs do not converge
+        make_pipeline(StandardScaler(), peer).fit(values, labels)
+    return time.monotonic() - started
+
+
+def _parameters(model: Any) -> str:
+    return json.dumps({name: value for name, value in model.parameters.items() if name != "seed"}).strip("{}")
+
+
+def _memory(sandbox: Sandbox, outputs: dict[str, str]) -> Row:
+    """The most that H2O's process had, of which Java's own part is large."""
+    process_id = (sandbox.directory / "instances" / outputs["InstanceId"] / "run/h2o.service.pid").read_text()
+    lines = Path("/proc", process_id, "status").read_text().splitlines()
+    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    own = next(
+        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+    )
+    return Row(
+        "Memory of H2O's process, at most",
+        f"{kilobytes / 1024:.0f} MB",
+        "",
+        f"the process with pandas and scikit-learn: {own / 1024:.0f} MB",
+        kilobytes / own,
+        "resident, after all of the above; Linux only",
+    )
+
+
+def _scanned(progress: Progress, clients: Any, outputs: dict[str, str]) -> Iterator[Row]:
+    from samples.analytics_host.billboard.athena import PARQUET_TABLE, Athena
+
+    athena = Athena(clients, outputs["WorkGroupName"], outputs["DatabaseName"])
+    athena.convert()
+    for name in progress.track(sorted(athena.statements()), description="bytes scanned"):
+        before, after = athena.named(name).scanned_bytes, athena.named(name, PARQUET_TABLE).scanned_bytes
+        question = name.replace("_", " ")
+        yield Row(
+            f"Bytes scanned: {question}",
+            f"{after:,}",
+            "",
+            f"the same from CSV: {before:,}",
+            after / before,
+            "Parquet, gzip",
+        )

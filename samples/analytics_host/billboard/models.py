@@ -1,0 +1,154 @@
+"""The post's models, trained with H2O on the songs up to 2009 and tested with those of 2010."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import h2o
+import pandas as pd
+from h2o.estimators import (
+    H2ODeepLearningEstimator,
+    H2OEstimator,
+    H2OGeneralizedLinearEstimator,
+    H2OGradientBoostingEstimator,
+)
+
+from .songs import FEATURES, LABEL
+
+POLL_SECONDS = 0.2
+KINDS: dict[str, type[H2OEstimator]] = {
+    "GLM": H2OGeneralizedLinearEstimator,
+    "GBM": H2OGradientBoostingEstimator,
+    "deep learning": H2ODeepLearningEstimator,
+}
+Confusion = tuple[tuple[int, int], tuple[int, int]]  # rows: actual, columns: predicted; no hit first
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to train: its kind, the features it does without, H2O's parameters."""
+
+    name: str
+    kind: str
+    without: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def features(self) -> list[str]:
+        return [feature for feature in FEATURES if feature not in self.without]
+
+
+LINEAR = (
+    Model("GLM 1: all features", "GLM", (), {"family": "binomial"}),
+    Model("GLM 2: without loudness", "GLM", ("loudness",), {"family": "binomial"}),
+    Model("GLM 3: without energy", "GLM", ("energy",), {"family": "binomial"}),
+)
+BOOSTED = Model("GBM", "GBM", ("energy",), {"ntrees": 500, "max_depth": 4, "learn_rate": 0.01, "seed": 1122})
+DEEP = Model("deep learning", "deep learning", ("energy",), {"hidden": [250, 250], "epochs": 250})
+ALL = (*LINEAR, BOOSTED, DEEP)  # the post's
+SMALL = (  # the same models, in seconds
+    *LINEAR,
+    Model("GBM", "GBM", ("energy",), {"ntrees": 50, "max_depth": 4, "learn_rate": 0.1, "seed": 1122}),
+    Model(
+        "deep learning",
+        "deep learning",
+        ("energy",),
+        {"hidden": [20, 20], "epochs": 10, "seed": 1122, "reproducible": True},
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, and how it does on the songs of the test year."""
+
+    model: Model
+    seconds: float
+    auc: float
+    confusion: Confusion
+    roc: tuple[list[float], list[float]]  # false and true positive rates
+    importance: dict[str, float]  # of each feature, the largest is 1
+    probability: list[float]  # of a hit, for each song of the test year
+
+
+def login(secret_id: str | None = None, session: boto3.Session | None = None) -> tuple[str, str]:
+    """User name and password of H2O, from Secrets Manager."""
+    client = (session or boto3.Session()).client("secretsmanager")
+    found = json.loads(client.get_secret_value(SecretId=secret_id or os.environ["BILLBOARD_SECRET"])["SecretString"])
+    return found["username"], found["password"]
+
+
+def connect_to_h2o(url: str | None = None, credentials: tuple[str, str] | None = None) -> None:
+    """Connect to the H2O that runs on the host; its progress bars are shown by `train`'s caller."""
+    h2o.connect(
+        url=url or os.environ["H2O_URL"],
+        auth=credentials or login(),
+        verbose=False,
+        strict_version_check=True,
+    )
+    h2o.no_progress()
+
+
+def train(
+    models: Iterable[Model],
+    training: pd.DataFrame,
+    test: pd.DataFrame,
+    progress: Callable[[str, float], None] = lambda _name, _done: None,
+) -> list[Trained]:
+    """Train `models` one after the other; `progress` is told each one's name and how far it is, 0 to 1."""
+    training_frame, test_frame = _frame(training), _frame(test)
+    try:
+        return [_train(model, training_frame, test_frame, progress) for model in models]
+    finally:
+        for frame in (training_frame, test_frame):
+            h2o.remove(frame)
+
+
+def _frame(songs: pd.DataFrame) -> h2o.H2OFrame:
+    return h2o.H2OFrame(songs[[*FEATURES, LABEL]], column_types={LABEL: "enum"})
+
+
+def _train(model: Model, training: h2o.H2OFrame, test: h2o.H2OFrame, progress: Callable[[str, float], None]) -> Trained:
+    estimator = KINDS[model.kind](**model.parameters)
+    started = time.monotonic()
+    estimator.start(x=model.features, y=LABEL, training_frame=training)
+    key = estimator._job.job_key
+    while True:
+        job = h2o.api(f"GET /3/Jobs/{key}")["jobs"][0]
+        progress(model.name, job["progress"])
+        if job["status"] not in ("CREATED", "RUNNING"):
+            break
+        time.sleep(POLL_SECONDS)
+    estimator.join()
+    seconds = time.monotonic() - started
+    trained = h2o.get_model(job["dest"]["name"])
+    performance = trained.model_performance(test)
+    table = performance.confusion_matrix().to_list()
+    predicted = trained.predict(test)
+    probability = [float(row[0]) for row in h2o.as_list(predicted[2], use_pandas=False, header=False)]
+    result = Trained(
+        model=model,
+        seconds=seconds,
+        auc=performance.auc(),
+        confusion=tuple(tuple(int(count) for count in row) for row in table),  # type: ignore[arg-type]
+        roc=([0.0, *performance.fprs], [0.0, *performance.tprs]),
+        importance=_importance(trained),
+        probability=probability,
+    )
+    h2o.remove(predicted)
+    h2o.remove(trained)
+    return result
+
+
+def _importance(trained: Any) -> dict[str, float]:
+    return {row[0]: float(row[2]) for row in trained.varimp() or []}
+
+
+def top(trained: Trained, test: pd.DataFrame, count: int = 10) -> pd.DataFrame:
+    """The songs of the test year that are most likely hits, and whether they were."""
+    songs = test[["songtitle", "artistname"]].assign(probability=trained.probability, hit=test[LABEL] == 1)
+    return songs.sort_values("probability", ascending=False, ignore_index=True).head(count)

@@ -1,0 +1,70 @@
+"""The plots of the report and of the notebook."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .models import Trained
+from .songs import FEATURES, LABEL
+
+SHOWN = ("loudness", "energy", "tempo", "pitch", "timesignature", "key", "timbre_0_max", "timbre_1_min", "timbre_6_min")
+
+
+def correlation(songs: pd.DataFrame) -> Figure:
+    """How the features hang together; loudness and energy most."""
+    names = [name for name in SHOWN if name in FEATURES] + [LABEL]
+    values = songs[names].corr()
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(values, vmin=-1, vmax=1, cmap="RdBu_r")
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    for row in range(len(names)):
+        for column in range(len(names)):
+            value = values.iloc[row, column]
+            color = "white" if abs(value) > 0.6 else "black"
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
+    axes.set_title("Correlation of features")
+    figure.colorbar(image)
+    return figure
+
+
+def roc(results: Sequence[Trained]) -> Figure:
+    """The models' curves in one picture."""
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    axes = figure.subplots()
+    for trained in results:
+        axes.plot(*trained.roc, label=f"{trained.model.name} ({trained.auc:.3f})")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="by chance (0.5)")
+    axes.set(xlabel="False positive rate", ylabel="True positive rate", title="ROC on the songs of the test year")
+    axes.legend(title="AUC")
+    return figure
+
+
+def importance(trained: Trained, count: int = 12) -> Figure:
+    """The features that count most in a model."""
+    largest = sorted(trained.importance.items(), key=lambda item: item[1])[-count:]
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([name for name, _ in largest], [value for _, value in largest])
+    axes.set(xlabel="Relative importance", title=f"What counts in {trained.model.name}")
+    return figure
+
+
+def confusion(results: Sequence[Trained]) -> Figure:
+    """Every model's confusion matrix."""
+    figure = Figure(figsize=(2.6 * len(results), 3.2), layout="constrained")
+    for axes, trained in zip(figure.subplots(1, len(results), squeeze=False)[0], results, strict=True):
+        axes.imshow(trained.confusion, cmap="Blues")
+        largest = max(map(max, trained.confusion))
+        for row, counts in enumerate(trained.confusion):
+            for column, count in enumerate(counts):
+                color = "white" if count > largest / 2 else "black"
+                axes.text(column, row, str(count), ha="center", va="center", color=color)
+        axes.set_xticks([0, 1], ["no hit", "hit"])
+        axes.set_yticks([0, 1], ["no hit", "hit"], rotation=90, va="center")
+        axes.set_title(trained.model.name, fontsize=9)
+    figure.supxlabel("Predicted")
+    figure.supylabel("Actual")
+    return figure

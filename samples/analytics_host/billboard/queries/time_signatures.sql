@@ -1,0 +1,5 @@
+-- How many songs have which time signature
+SELECT timesignature, count(*) AS songs
+FROM billboard
+GROUP BY timesignature
+ORDER BY timesignature

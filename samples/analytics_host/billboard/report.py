@@ -1,0 +1,87 @@
+"""Figures and plots as one HTML page that needs nothing else."""
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from . import figures, plots
+from .models import Trained, top
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
+table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .8rem; text-align: left }
+tr { border-bottom: 1px solid #d0d7de } td.number { text-align: right; font-variant-numeric: tabular-nums }
+img { max-width: 100% } .note { color: #57606a } .scroll { overflow-x: auto }
+"""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that a report shows."""
+
+    source: str  # where the songs came from
+    songs: pd.DataFrame
+    test: pd.DataFrame
+    queries: dict[str, pd.DataFrame]  # question to rows
+    results: Sequence[Trained]
+    published: bool  # whether the published figures are about these songs and models
+
+
+def write(analysis: Analysis, path: Path) -> None:
+    """Write the report."""
+    results = analysis.results
+    best = max(results, key=lambda trained: trained.auc)
+    year = int(analysis.test["year"].iloc[0])
+    loudness = analysis.songs["loudness"].corr(analysis.songs["energy"])
+    parts = [
+        f"<p class=note>{html.escape(analysis.source)}: {len(analysis.songs):,} songs, "
+        f"{len(analysis.test):,} of {year} to test with.</p>",
+        "<h2>What Athena says</h2>",
+        *(f"<h3>{html.escape(question)}</h3>{_table(rows)}" for question, rows in analysis.queries.items()),
+        "<h2>How the features hang together</h2>",
+        f"<p>Loudness and energy: {loudness:.4f} over all songs. A linear model has trouble to share out between two "
+        "such features; GLM 2 and GLM 3 do without one of them.</p>",
+        _image(plots.correlation(analysis.songs), "Correlation matrix of features"),
+        "<h2>How the models do</h2>",
+        _table(figures.table(results, analysis.published)),
+        _image(plots.roc(results), "ROC curves of all models"),
+        _image(plots.confusion(results), "Confusion matrices of all models"),
+        f"<h2>What counts in {html.escape(best.model.name)}</h2>",
+        _image(plots.importance(best), f"Importance of features in {best.model.name}"),
+        f"<h2>The most likely hits of {year}, by {html.escape(best.model.name)}</h2>",
+        _table(top(best, analysis.test)),
+    ]
+    path.write_text(_page("Top 10 hits, predicted", parts), encoding="utf-8")
+
+
+def _page(title: str, parts: Iterable[str]) -> str:
+    head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title>"
+    body = "\n".join([f"<h1>{title}</h1>", *parts])
+    return f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>\n"
+
+
+def _table(rows: pd.DataFrame) -> str:
+    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in rows.columns)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows.itertuples(index=False))
+    return f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return f"<td>{'yes' if value else 'no'}</td>"
+    if isinstance(value, int | float):
+        return f"<td class=number>{value:.7g}</td>"
+    return f"<td>{html.escape(str(value))}</td>"
+
+
+def _image(figure: Figure, description: str) -> str:
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=110)
+    text = base64.b64encode(data.getvalue()).decode()
+    return f'<img alt="{html.escape(description)}" src="data:image/png;base64,{text}">'

@@ -1,0 +1,219 @@
+#!/bin/bash
+# Makes Ubuntu 24.04 the analytics host. CloudFormation hears how it went.
+#
+#   boot.sh              all steps, then the signal
+#   boot.sh STEP...      these steps only, in this order, without a signal
+#
+# /etc/analytics-host/settings says what the stack knows. With ROOT, files go below that folder, packages
+# and users are left alone, and only the steps that need neither are run.
+set -Eeuo pipefail
+
+HOST_FILES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+SOFTWARE=$(dirname "$HOST_FILES")
+ROOT=${ROOT:-}
+CONFIGURATION=$ROOT/etc/analytics-host
+LOG=$ROOT/var/log/analytics-host.log
+SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
+PYTHON=${PYTHON:-$SOFTWARE/venv/bin/python}
+export CONFIGURATION DEBIAN_FRONTEND=noninteractive
+set -a
+# shellcheck source=/dev/null
+. "$CONFIGURATION/settings"
+set +a
+# shellcheck source=versions.sh
+. "$HOST_FILES/versions.sh"
+
+HOST_STEPS=(packages user python password r rstudio h2o notebooks jupyterlab tls idle health)
+WORKER_STEPS=(packages python password h2o idle health)
+ROOT_STEPS=(password h2o notebooks health)
+
+is_worker() { [[ $LOGICAL_ID == Worker* ]]; }
+
+host_py() { "$SYSTEM_PYTHON" "$HOST_FILES/host.py" "$@"; }
+
+apt_install() {
+  apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 install -y --no-install-recommends "$@"
+}
+
+# download URL FILE SHA256: an empty sum is allowed, and said.
+download() {
+  curl --fail --silent --show-error --location --proto =https --retry 5 --output "$2" "$1"
+  local found
+  found=$(sha256sum "$2" | cut -d ' ' -f 1)
+  if [[ -z $3 ]]; then
+    echo "NOT CHECKED: $1 has no pinned SHA-256; found $found"
+  elif [[ $found != "$3" ]]; then
+    rm -f "$2"
+    echo "$1 has SHA-256 $found, expected $3" >&2
+    return 1
+  fi
+}
+
+# enable UNIT...: from this folder, and started where systemd runs.
+enable() {
+  local unit
+  install -d "$ROOT/etc/systemd/system"
+  for unit in "$@"; do
+    sed "s|@USER@|$USER_NAME|g; s|@SOFTWARE@|$SOFTWARE|g" "$HOST_FILES/$unit" >"$ROOT/etc/systemd/system/$unit"
+  done
+  if [[ -d $ROOT/run/systemd/system ]]; then
+    systemctl daemon-reload
+    systemctl enable "${@: -1}"
+    systemctl restart "${@: -1}"
+  fi
+}
+
+step_packages() {
+  apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
+  apt_install ca-certificates curl "openjdk-$JAVA_VERSION-jre-headless" python3-venv python3-boto3
+  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev nginx openssl
+}
+
+step_user() {
+  id -u "$USER_NAME" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$USER_NAME"
+}
+
+step_python() {
+  [[ -x $PYTHON ]] || "$SYSTEM_PYTHON" -m venv "$SOFTWARE/venv"
+  local pip=("$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes)
+  # H2O comes as source: what builds it is checked like the rest.
+  "${pip[@]}" -r "$HOST_FILES/requirements-build.txt"
+  "${pip[@]}" --no-build-isolation --use-pep517 -r "$HOST_FILES/requirements.txt"
+  echo "$SOFTWARE" >"$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/billboard.pth"
+}
+
+step_password() {
+  if [[ -z $ROOT ]]; then
+    id -u h2o >/dev/null 2>&1 || useradd --system --home-dir /var/lib/h2o --create-home --shell /usr/sbin/nologin h2o
+    is_worker || host_py system-password
+    host_py h2o-password h2o
+  else
+    host_py h2o-password
+  fi
+}
+
+step_r() {
+  apt_install r-cran-dbi r-cran-data.table r-cran-curl r-cran-jsonlite r-cran-rcurl r-cran-openssl r-cran-xml2 \
+    r-cran-digest r-cran-ggplot2 r-cran-knitr r-cran-rmarkdown
+  Rscript -e "options(repos = '$CRAN_SNAPSHOT', Ncpus = 2,
+      HTTPUserAgent = sprintf('R/%s R (%s)', getRversion(), paste(getRversion(), R.version\$platform, R.version\$arch, R.version\$os)))
+    install.packages(c('noctua', 'paws'), quiet = TRUE); library(noctua); library(DBI)"
+  download "$H2O_R" "$SOFTWARE/h2o.tar.gz" "${H2O_R_SHA256:-}"
+  R CMD INSTALL "$SOFTWARE/h2o.tar.gz"
+  Rscript -e "stopifnot(packageVersion('h2o') == '$H2O_VERSION')"
+  rm "$SOFTWARE/h2o.tar.gz"
+}
+
+step_rstudio() {
+  download "https://download2.rstudio.org/server/jammy/amd64/$RSTUDIO" "$SOFTWARE/$RSTUDIO" "$RSTUDIO_SHA256"
+  apt_install "$SOFTWARE/$RSTUDIO"
+  rm "$SOFTWARE/$RSTUDIO"
+  {
+    echo "www-address=127.0.0.1"
+    echo "auth-required-user-group=$USER_NAME"
+  } >/etc/rstudio/rserver.conf
+  systemctl restart rstudio-server
+}
+
+step_h2o() {
+  local memory=${H2O_MEMORY:-}
+  [[ -n $memory ]] || memory=$(awk '/MemTotal/ {print int($2 / 1024 / 2) "m"}' /proc/meminfo)
+  host_py flatfile
+  local package
+  package=$("$PYTHON" -c 'from importlib.util import find_spec; print(find_spec("h2o").submodule_search_locations[0])')
+  {
+    echo "JAVA=${JAVA:-/usr/bin/java}"
+    echo "H2O_JAR=$package/backend/bin/h2o.jar"
+    echo "H2O_MEMORY=$memory"
+    echo "H2O_THREADS=${H2O_THREADS:--1}"
+    echo "H2O_NAME=$GENERATION"
+    echo "H2O_PORT=${H2O_PORT:-54321}"
+    echo "H2O_FILES=$CONFIGURATION"
+    echo "H2O_TEMPORARY=$ROOT/var/lib/h2o"
+    cat "$CONFIGURATION/h2o.address"
+  } >"$CONFIGURATION/h2o.env"
+  install -d "$ROOT/var/lib/h2o"
+  enable h2o.service
+}
+
+step_notebooks() {
+  {
+    echo "AWS_DEFAULT_REGION=$AWS_DEFAULT_REGION"
+    echo "BILLBOARD_WORK_GROUP=$WORK_GROUP"
+    echo "BILLBOARD_DATABASE=$DATABASE"
+    echo "BILLBOARD_SECRET=$SECRET"
+    echo "H2O_URL=http://127.0.0.1:${H2O_PORT:-54321}"
+  } >"$CONFIGURATION/notebook.env"
+  [[ -z $ROOT ]] || return 0
+  ! is_worker || return 0
+  cat "$CONFIGURATION/notebook.env" >/etc/R/Renviron.site
+  # What is there is somebody's work.
+  cp --recursive --no-clobber "$SOFTWARE/notebooks" "/home/$USER_NAME/"
+  chown -R "$USER_NAME:" "/home/$USER_NAME/notebooks"
+}
+
+step_jupyterlab() {
+  "$PYTHON" "$HOST_FILES/host.py" jupyter-password "$USER_NAME"
+  enable jupyterlab.service
+}
+
+step_tls() {
+  [[ $TLS == yes ]] || return 0
+  local name
+  name=$(host_py public-name)
+  if [[ ! -e $CONFIGURATION/tls.key ]]; then
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=$name" \
+      -addext "subjectAltName=DNS:$name" -keyout "$CONFIGURATION/tls.key" -out "$CONFIGURATION/tls.pem" 2>/dev/null
+    chmod 600 "$CONFIGURATION/tls.key"
+  fi
+  openssl x509 -in "$CONFIGURATION/tls.pem" -noout -fingerprint -sha256
+  sed "s|@CONFIGURATION@|$CONFIGURATION|g" "$HOST_FILES/nginx.conf" >"$ROOT/etc/nginx/sites-available/default"
+  nginx -t
+  [[ ! -d /run/systemd/system ]] || systemctl restart nginx
+}
+
+step_idle() {
+  ((IDLE_MINUTES > 0)) || return 0
+  enable idle.service idle.timer
+}
+
+step_health() {
+  host_py health
+}
+
+run() {
+  STEP=$1
+  echo "$(date -u +%FT%TZ) == $STEP"
+  "step_$STEP"
+}
+
+everything() {
+  local step steps=("${HOST_STEPS[@]}")
+  ! is_worker || steps=("${WORKER_STEPS[@]}")
+  [[ -z $ROOT ]] || steps=("${ROOT_STEPS[@]}")
+  install -d "$(dirname "$LOG")"
+  exec > >(tee -a "$LOG") 2>&1
+  trap 'failed "$STEP"' ERR
+  for step in "${steps[@]}"; do
+    run "$step"
+    host_py log "$LOG"
+  done
+  echo "$(date -u +%FT%TZ) == healthy"
+  host_py log "$LOG"
+  host_py signal SUCCESS "healthy"
+}
+
+failed() {
+  trap - ERR
+  echo "$(date -u +%FT%TZ) == $1 failed"
+  sleep 1 # tee writes the last lines
+  host_py log "$LOG" || true
+  host_py signal FAILURE "step $1 failed; see the boot log" || true
+  exit 1
+}
+
+if (($#)); then
+  for name; do run "$name"; done
+else
+  everything
+fi

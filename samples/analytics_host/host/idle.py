@@ -1,0 +1,75 @@
+"""Stops the host when nobody has used it for IDLE_MINUTES; a worker, when its head is gone.
+
+Used is: somebody is logged in or has one of the services open, or the processors are at work.
+Run every minute. Stopping is switching off: the instance stops, and keeps its volume.
+"""
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+PORTS = (443, 8787, 8888, 54321)
+CLUSTER_PORT = 54322
+BUSY = 0.2  # of one processor, over 15 minutes: a training, or R at work
+ESTABLISHED = "01"  # in /proc/net/tcp
+
+
+def main() -> None:
+    """Note the moment of the last use, and stop when it is too long ago."""
+    if os.environ["LOGICAL_ID"].startswith("Worker"):
+        heads = Path(os.environ["CONFIGURATION"], "heads")  # there once the cluster is whole
+        used = not heads.exists() or any(answers(head, CLUSTER_PORT) for head in heads.read_text().split())
+    else:
+        used = (
+            bool(connections(Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()))
+            or logged_in()
+            or load(Path("/proc/loadavg").read_text()) > BUSY
+        )
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    if idle_minutes(Path("/run/analytics-host.used"), used, time.time(), uptime) >= int(os.environ["IDLE_MINUTES"]):
+        subprocess.run(["/usr/bin/systemctl", "poweroff"], check=True)
+
+
+def idle_minutes(file: Path, used: bool, now: float, uptime: float) -> float:
+    """Minutes since the last use; `file` holds its moment. A start of the host counts as a use."""
+    if used or not file.exists():
+        file.write_text(str(now))
+    last = max(float(file.read_text()), now - uptime)
+    return (now - last) / 60
+
+
+def connections(table: str) -> int:
+    """How many connections to the services are open, by the kernel's table of them."""
+    rows = [line.split() for line in table.splitlines()]
+    return sum(
+        1
+        for row in rows
+        if len(row) > 3 and row[3] == ESTABLISHED and int(row[1].rpartition(":")[2] or "0", 16) in PORTS
+    )
+
+
+def load(text: str) -> float:
+    """The load over the last 15 minutes."""
+    return float(text.split()[2])
+
+
+def logged_in() -> bool:
+    """Whether somebody has a shell, over Session Manager or otherwise."""
+    sessions = subprocess.run(["/usr/bin/pgrep", "-f", "ssm-session-worker"], capture_output=True, check=False)
+    users = subprocess.run(["/usr/bin/who"], capture_output=True, check=True)
+    return sessions.returncode == 0 or bool(users.stdout.strip())
+
+
+def answers(address: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        with socket.create_connection((address, port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""Athena: tables as Glue describes them, workgroups that rule, bytes scanned, INSERT INTO.
+
+MiniStack keeps workgroups, queries and their states; DuckDB runs the SQL. Here a table is read
+as its SerDe and types say (OpenCSVSerde with a header to skip, Parquet), a workgroup's own
+settings win over the client's, and its limit on scanned bytes cancels a query. Scanned are all
+objects of a CSV table; of a Parquet table, the compressed chunks of the columns that the
+statement names. Templates may have workgroups and named queries.
+
+Left out: other SerDes, partitions, DDL, and what differs between Trino's SQL and DuckDB's.
+"""
+
+import asyncio
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from ministack.core.responses import error_response_json, json_response, new_uuid
+from ministack.services import athena, glue, s3
+from ministack.services.cloudformation import provisioners
+
+INSERT = re.compile(r"\s*INSERT\s+INTO\s+(\w+)\s+(SELECT\b.*)", re.IGNORECASE | re.DOTALL)
+DUCKDB_TYPES = {"string": "VARCHAR", "int": "INTEGER", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
+PAGE_ROWS = 1000
+
+
+class _LimitError(Exception):
+    pass
+
+
+def install() -> None:
+    """Run queries here, and let templates have workgroups and named queries."""
+    athena._start_query_execution = _starting(athena._start_query_execution)
+    athena._execute_query = _execute
+    athena._get_query_results = _results
+    provisioners._RESOURCE_HANDLERS["AWS::Athena::WorkGroup"] = {
+        "create": _create_workgroup,
+        "update": lambda name, _old, new, _stack: _create_workgroup("", new, "") and (name, {}),
+        "delete": lambda name, _properties: athena._delete_workgroup({"WorkGroup": name}),
+    }
+    provisioners._RESOURCE_HANDLERS["AWS::Athena::NamedQuery"] = {
+        "create": _create_named_query,
+        "update": lambda query_id, _old, new, _stack: (
+            athena._delete_named_query({"NamedQueryId": query_id}),
+            _create_named_query("", new, ""),
+        )[1],
+        "delete": lambda query_id, _properties: athena._delete_named_query({"NamedQueryId": query_id}),
+    }
+
+
+def _create_workgroup(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
+    name = properties["Name"]
+    athena._workgroups.pop(name, None)
+    configuration = _typed(properties.get("WorkGroupConfiguration", {}))
+    athena._create_workgroup(properties | {"Configuration": configuration})
+    return name, {}
+
+
+def _typed(value: Any) -> Any:
+    """Templates may give numbers and truth values as text."""
+    if isinstance(value, dict):
+        return {key: _typed(item) for key, item in value.items()}
+    if value in ("true", "false"):
+        return value == "true"
+    return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
+def _create_named_query(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
+    query_id = new_uuid()
+    athena._named_queries[query_id] = {"NamedQueryId": query_id, **properties}
+    return query_id, {"NamedQueryId": query_id}
+
+
+def _starting(start: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def start_query_execution(data: dict[str, Any]) -> Any:
+        name = data.get("WorkGroup", "primary")
+        athena._ensure_default_workgroup()
+        workgroup = athena._workgroups.get(name)
+        if not workgroup:
+            return error_response_json("InvalidRequestException", f"WorkGroup {name} is not found.", 400)
+        if workgroup["Configuration"].get("EnforceWorkGroupConfiguration"):
+            data = {key: value for key, value in data.items() if key != "ResultConfiguration"}
+        return start(data)
+
+    return start_query_execution
+
+
+async def _execute(query_id: str, statement: str, database: str) -> None:
+    execution = athena._executions[query_id]
+    status, statistics = execution["Status"], execution["Statistics"]
+    status["State"] = "RUNNING"
+    started = time.monotonic()
+    try:
+        results = await asyncio.to_thread(_run, statement, database, execution)
+        execution["_results"], execution["_column_types"] = results, results.pop("types")
+        status["State"] = "SUCCEEDED"
+    except _LimitError as limit:
+        status |= {"State": "CANCELLED", "StateChangeReason": str(limit)}
+    except Exception as error:
+        status |= {"State": "FAILED", "StateChangeReason": str(error)[:2000]}
+    milliseconds = int((time.monotonic() - started) * 1000)
+    statistics |= {"EngineExecutionTimeInMillis": milliseconds, "TotalExecutionTimeInMillis": milliseconds}
+    status["CompletionDateTime"] = int(time.time())
+
+
+def _run(statement: str, database: str, execution: dict[str, Any]) -> dict[str, Any]:
+    import duckdb
+
+    insert = INSERT.fullmatch(statement)
+    select = insert[2] if insert else statement
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:") as connection:
+        for number, table in enumerate(_tables_of(select, database)):
+            files = _fetch(table, Path(folder, str(number)))
+            _view(connection, table, files)
+            execution["Statistics"]["DataScannedInBytes"] += _scanned(connection, table, files, select)
+        limit = athena._workgroups[execution["WorkGroup"]]["Configuration"].get("BytesScannedCutoffPerQuery")
+        if limit and execution["Statistics"]["DataScannedInBytes"] > limit:
+            raise _LimitError("Query cancelled! : Bytes scanned limit was exceeded")
+        if insert:
+            _insert(connection, glue._tables[f"{database}/{insert[1].lower()}"], select, Path(folder))
+            return {"columns": [], "rows": [], "types": []}
+        try:
+            cursor = connection.execute(select)
+            rows = [list(row) for row in cursor.fetchall()]
+        except duckdb.ConversionException as error:
+            raise ValueError(f"HIVE_BAD_DATA: {error}") from error
+        columns = [column[0] for column in cursor.description]
+        kinds = [str(column[1]).upper().split("(")[0] for column in cursor.description]
+    types = [athena._DUCKDB_TYPE_MAP.get(kind, "varchar") for kind in kinds]
+    _save(execution, columns, rows)
+    return {"columns": columns, "rows": rows, "types": types}
+
+
+def _tables_of(select: str, database: str) -> list[dict[str, Any]]:
+    names = {name.lower() for name in re.findall(r"\b(?:FROM|JOIN)\s+\"?(\w+)\"?", select, re.IGNORECASE)}
+    found = [glue._tables.get(f"{database}/{name}") for name in sorted(names)]
+    return [table for table in found if table]
+
+
+def _fetch(table: dict[str, Any], folder: Path) -> list[Path]:
+    """Copy the objects of a table into `folder`."""
+    location = urlparse(table["StorageDescriptor"]["Location"])
+    folder.mkdir()
+    files: list[Path] = []
+    for key in sorted(s3._buckets.get(location.netloc, {}).get("objects", {})):
+        if key.startswith(location.path.lstrip("/")) and not key.rsplit("/", 1)[-1].startswith((".", "_")):
+            data = s3._get_object_data(location.netloc, key)
+            if data:
+                files.append(folder / str(len(files)))
+                files[-1].write_bytes(data)
+    return files
+
+
+def _view(connection: Any, table: dict[str, Any], files: list[Path]) -> None:
+    descriptor = table["StorageDescriptor"]
+    columns = {column["Name"]: DUCKDB_TYPES[column["Type"]] for column in descriptor["Columns"]}
+    paths = [str(file) for file in files]
+    if not files:
+        fields = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
+        connection.execute(f'CREATE TABLE "{table["Name"]}" AS SELECT {fields} LIMIT 0')
+    elif "parquet" in descriptor["SerdeInfo"]["SerializationLibrary"]:
+        connection.read_parquet(paths).create_view(table["Name"])
+    else:
+        skipped = int(table["Parameters"].get("skip.header.line.count", 0))
+        options = f"columns={columns!r}, header=false, skip={skipped}, delim=',', quote='\"', escape='\"', "
+        options += "null_padding=true, auto_detect=false, allow_quoted_nulls=false, nullstr='\\N'"
+        connection.execute(f'CREATE VIEW "{table["Name"]}" AS FROM read_csv({paths!r}, {options})')
+
+
+def _scanned(connection: Any, table: dict[str, Any], files: list[Path], select: str) -> int:
+    if "parquet" not in table["StorageDescriptor"]["SerdeInfo"]["SerializationLibrary"] or not files:
+        return sum(file.stat().st_size for file in files)
+    words = {word.lower() for word in re.findall(r"\w+", select)}
+    everything = re.search(r"SELECT\s+\*", select, re.IGNORECASE)
+    chunks = connection.execute(
+        "SELECT path_in_schema, total_compressed_size FROM parquet_metadata(?)", [[str(file) for file in files]]
+    ).fetchall()
+    return sum(size for name, size in chunks if everything or name.lower() in words)
+
+
+def _insert(connection: Any, table: dict[str, Any], select: str, folder: Path) -> None:
+    file = folder / "new"
+    connection.execute(f"COPY ({select.strip().rstrip(';')}) TO '{file}' (FORMAT PARQUET, COMPRESSION GZIP)")
+    location = urlparse(table["StorageDescriptor"]["Location"])
+    s3._put_object(location.netloc, f"{location.path.lstrip('/')}{new_uuid()}", file.read_bytes(), {})
+
+
+def _save(execution: dict[str, Any], columns: list[str], rows: list[list[Any]]) -> None:
+    lines = (
+        ",".join("" if v is None else '"{}"'.format(_text(v).replace('"', '""')) for v in line)
+        for line in [columns, *rows]
+    )
+    text = "".join(f"{line}\n" for line in lines)
+    location = urlparse(execution["ResultConfiguration"]["OutputLocation"])
+    headers = {"content-type": "application/octet-stream"}
+    s3._put_object(location.netloc, location.path.lstrip("/"), text.encode(), headers)
+
+
+def _quoted(value: Any) -> str:
+    return "" if value is None else '"' + _text(value).replace('"', '""') + '"'
+
+
+def _results(data: dict[str, Any]) -> Any:
+    """One page; only the first one begins with the names of the columns."""
+    execution = athena._executions.get(data.get("QueryExecutionId"))
+    if not execution:
+        return error_response_json("InvalidRequestException", "QueryExecution was not found", 400)
+    state = execution["Status"]["State"]
+    if state != "SUCCEEDED":
+        return error_response_json("InvalidRequestException", f"Query did not finish successfully: {state}", 400)
+    found, types = execution["_results"], execution["_column_types"]
+    lines = [found["columns"], *found["rows"]] if found["columns"] else []
+    start, size = int(data.get("NextToken") or 0), int(data.get("MaxResults") or PAGE_ROWS)
+    page = {
+        "Rows": [
+            {"Data": [{} if v is None else {"VarCharValue": _text(v)} for v in line]} for line in lines[start:][:size]
+        ],
+        "ResultSetMetadata": {
+            "ColumnInfo": [_column(name, kind) for name, kind in zip(found["columns"], types, strict=True)]
+        },
+    }
+    more = {"NextToken": str(start + size)} if start + size < len(lines) else {}
+    return json_response({"ResultSet": page, "UpdateCount": 0} | more)
+
+
+def _column(name: str, kind: str) -> dict[str, Any]:
+    precision, scale = athena._type_precision_scale(kind)
+    return {"Name": name, "Label": name, "Type": kind, "Precision": precision, "Scale": scale, "Nullable": "UNKNOWN"}
+
+
+def _datum(value: Any) -> dict[str, str]:
+    return {} if value is None else {"VarCharValue": _text(value)}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

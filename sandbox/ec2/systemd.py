@@ -1,0 +1,48 @@
+"""systemd: what ``systemctl`` does on the instances of the sandbox.
+
+``restart UNIT`` starts a service's ExecStart as a process of this computer. Environment files
+are read, and a name in braces is replaced from them. Left out: everything else, such as users,
+hardening, restarts, dependencies; timers do not run.
+"""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+
+def main(command: str, *units: str) -> None:
+    """Run what the command line of ``systemctl`` names."""
+    if command in ("start", "restart"):
+        for unit in units:
+            if unit.endswith(".service"):
+                _restart(Path(os.environ["ROOT"]), unit)
+
+
+def _restart(root: Path, unit: str) -> None:
+    process_id = root / "run" / f"{unit}.pid"
+    if process_id.exists():
+        with suppress(ProcessLookupError):
+            os.kill(int(process_id.read_text()), signal.SIGTERM)
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    settings: dict[str, list[str]] = {}
+    for line in (root / "etc/systemd/system" / unit).read_text().splitlines():
+        key, separator, value = line.partition("=")
+        if separator:
+            settings.setdefault(key, []).append(value)
+    for file in settings.get("EnvironmentFile", []):
+        pairs = (line.partition("=") for line in (root / file.lstrip("/")).read_text().splitlines())
+        environment |= {name: value for name, separator, value in pairs if separator}
+    (command,) = settings["ExecStart"]
+    words = [re.sub(r"\$\{(\w+)\}", lambda name: environment[name[1]], word) for word in shlex.split(command)]
+    with (root / "var/log" / f"{unit}.log").open("w") as log:
+        process = subprocess.Popen(words, env=environment, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    process_id.write_text(str(process.pid))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,75 @@
+"""CloudFormation: resources that wait for signals, and SignalResource.
+
+MiniStack makes the resources of a stack one after the other, on its event loop. Here the types
+named in `WAITING` are made in a thread, so that they can wait for a signal that comes through
+the API. Left out: wait conditions, signals for updates of a group.
+"""
+
+import threading
+from typing import Any
+
+from ministack.services import cloudformation
+from ministack.services.cloudformation import engine, handlers, helpers, stacks
+
+WAITING = ("AWS::EC2::Instance",)
+
+
+class Signals:
+    """The signals that came for one resource."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._statuses: dict[str, str] = {}
+
+    def add(self, unique_id: str, status: str) -> None:
+        with self._changed:
+            self._statuses[unique_id] = status
+            self._changed.notify_all()
+
+    def wait(self, count: int, seconds: float) -> None:
+        """Wait for `count` signals of success.
+
+        Raises:
+            RuntimeError: a failure was signalled, or the time is over.
+        """
+        with self._changed:
+            enough = self._changed.wait_for(
+                lambda: "FAILURE" in self._statuses.values() or len(self._statuses) >= count, seconds
+            )
+            if "FAILURE" in self._statuses.values():
+                raise RuntimeError("Received 1 FAILURE signal(s)")
+            if not enough:
+                raise RuntimeError(f"Failed to receive {count} resource signal(s) within the specified duration")
+
+
+_signals: dict[tuple[str, str], Signals] = {}
+
+
+def install() -> None:
+    """Answer SignalResource, and make resources that wait in a thread."""
+    is_custom = stacks._is_custom_resource
+    stacks._is_custom_resource = lambda resource_type: resource_type in WAITING or is_custom(resource_type)
+    handlers._ACTION_HANDLERS["SignalResource"] = _signal_resource
+
+
+def signals_of(stack_name: str, logical_id: str) -> Signals:
+    """The signals for a resource that is made now; those of an earlier one do not count."""
+    return _signals.setdefault((stack_name, logical_id), Signals())
+
+
+def creation_policy(stack_name: str, logical_id: str) -> dict[str, Any]:
+    """The creation policy of a resource in its template."""
+    template = engine._parse_template(cloudformation._stacks[stack_name]["_template_body"])
+    policy: dict[str, Any] = template["Resources"][logical_id].get("CreationPolicy", {})
+    return policy
+
+
+def _signal_resource(parameters: dict[str, Any]) -> Any:
+    stack_name, logical_id, unique_id, status = (
+        helpers._p(parameters, name) for name in ("StackName", "LogicalResourceId", "UniqueId", "Status")
+    )
+    name = stack_name.split("/")[1] if stack_name.startswith("arn:") else stack_name
+    if (name, logical_id) not in _signals:
+        return helpers._error("ValidationError", f"Resource {logical_id} of stack {name} does not wait for a signal")
+    _signals[name, logical_id].add(unique_id, status)
+    return helpers._xml(200, "SignalResourceResponse", "<SignalResourceResult/>")

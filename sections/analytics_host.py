@@ -1,0 +1,81 @@
+"""Settings of `AnalyticsHost`."""
+
+import ipaddress
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from . import Section
+
+
+class AnalyticsHostSettings(Section):
+    """Settings of `AnalyticsHost`."""
+
+    instance_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9]+$")] = Field(
+        "t3.large", description="EC2 instance type, x86_64. H2O gets half of its memory."
+    )
+    volume_gb: Annotated[int, Field(ge=20, le=16384)] = Field(40, description="Size of the encrypted root volume.")
+    vpc_id: Annotated[str, Field(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$")] | None = Field(
+        None, description="An existing VPC; needs subnet_id. Without it, a small VPC is made."
+    )
+    subnet_id: Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$")] | None = Field(
+        None, description="A subnet of that VPC from which the internet can be reached."
+    )
+    user_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}$")] = Field(
+        "analyst", description="Who logs in to RStudio, JupyterLab and H2O."
+    )
+    allowed_cidr: str | None = Field(
+        None, description="Range from which RStudio is reached over TLS; without it no port is open."
+    )
+    allow_anywhere: bool = Field(False, description="Accept an allowed_cidr that is the whole internet.")
+    idle_minutes: Annotated[int, Field(ge=0, le=10080)] = Field(
+        60, description="Stop after so long without use; 0 never does."
+    )
+    stop_schedule: Annotated[str, Field(pattern=r"^(cron|rate)\(.+\)$")] | None = Field(
+        None, description="Stop by an EventBridge Scheduler expression instead, in UTC."
+    )
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = Field(
+        None, description="Who is told when the scheduled stop fails; needs stop_schedule."
+    )
+    h2o_nodes: Annotated[int, Field(ge=1, le=16)] = Field(1, description="Hosts of the H2O cluster.")
+    h2o_r_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="SHA-256 of H2O's R package, which H2O does not publish."
+    )
+    data_location: Annotated[str, Field(pattern=r"^s3://[a-z0-9.-]{3,63}/([^ ]+/)?$")] | None = Field(
+        None, description="Where the songs are, if not in the stack's own bucket."
+    )
+    results_days: Annotated[int, Field(ge=1, le=365)] = Field(7, description="How long query results are kept.")
+    scan_limit_mb: Annotated[int, Field(ge=10, le=10_000_000)] = Field(
+        100, description="Athena cancels a query that reads more."
+    )
+    parquet: bool = Field(True, description="A second table, of the songs as Parquet.")
+
+    @field_validator("allowed_cidr")
+    @classmethod
+    def _range(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            return str(ipaddress.IPv4Network(value, strict=False))
+        except ValueError:
+            raise ValueError("an IPv4 range in CIDR notation, such as 203.0.113.0/24") from None
+
+    @field_validator("volume_gb", "idle_minutes", "h2o_nodes", "results_days", "scan_limit_mb", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("a number")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        mistakes = []
+        if self.allowed_cidr and ipaddress.IPv4Network(self.allowed_cidr).prefixlen < 8 and not self.allow_anywhere:
+            mistakes.append("an allowed_cidr of at most a /8, unless allow_anywhere is true")
+        if bool(self.vpc_id) != bool(self.subnet_id):
+            mistakes.append("vpc_id and subnet_id together, or none of them")
+        if self.email and not self.stop_schedule:
+            mistakes.append("email together with stop_schedule")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return self

@@ -1,0 +1,39 @@
+"""RStudio, JupyterLab and H2O on a governed EC2 host, next to Athena.
+
+    person --> Session Manager, port forwarding --> host: RStudio, JupyterLab --> H2O
+                                                     |
+                   songs.csv --> S3 <-- Glue table <-- Athena workgroup
+
+No port is open by default, the password is in Secrets Manager only, and CloudFormation waits
+for the host's own signal that all is healthy. Idea: "Run RStudio and H2O on EC2 next to
+Athena and predict Billboard Top 10 hits", AWS Big Data Blog, 2017.
+"""
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Stack
+from constructs import Construct
+
+from sections.analytics_host import AnalyticsHostSettings
+
+from .host import Hosts
+from .network import Network
+from .permissions import host_role
+from .schedule import StopOnSchedule
+from .songs import Songs
+
+
+class AnalyticsHost(Stack):
+    """The host or hosts of `settings`, and the songs beside them."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings, **kwargs: Any) -> None:
+        super().__init__(scope, construct_id, description="RStudio, JupyterLab and H2O next to Athena", **kwargs)
+        songs = Songs(self, "Songs", settings=settings)
+        network = Network(self, "Network", settings=settings)
+        hosts = Hosts(self, "Hosts", settings=settings, network=network, songs=songs)
+        host_role(self, hosts, songs)
+        if settings.stop_schedule:
+            StopOnSchedule(self, "Stop", schedule=settings.stop_schedule, email=settings.email, hosts=hosts)
+        outputs = songs.outputs() | hosts.outputs(public_name=settings.allowed_cidr is not None)
+        for name, (value, description) in outputs.items():
+            CfnOutput(self, name, value=value, description=description)

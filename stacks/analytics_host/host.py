@@ -1,0 +1,189 @@
+"""The hosts: one with everything, or that one and workers of H2O's cluster."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from aws_cdk import (
+    CfnCreationPolicy,
+    CfnResourceSignal,
+    CfnTag,
+    Fn,
+    RemovalPolicy,
+    Stack,
+    aws_ec2 as ec2,
+    aws_iam as iam,
+    aws_logs as logs,
+    aws_s3_assets as assets,
+    aws_secretsmanager as secretsmanager,
+)
+from constructs import Construct
+
+from sections.analytics_host import AnalyticsHostSettings
+
+from ..acknowledgments import acknowledge
+from .network import Network
+from .songs import DATABASE, Songs
+
+SAMPLES = Path(__file__).parents[2] / "samples" / "analytics_host"
+IMAGE = "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
+BOOT_MINUTES = 45
+PORTS = {"RStudio": 8787, "JupyterLab": 8888, "H2O": 54321}
+
+
+class Hosts(Construct):
+    """Instances that say themselves when they are healthy, the password, and the boot log."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings, network: Network, songs: Songs
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.settings, self.network, self.songs = settings, network, songs
+        self.log_group = logs.LogGroup(
+            self, "BootLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
+        )
+        self.password = self._password()
+        self.package = assets.Asset(
+            self, "Package", path=str(SAMPLES), exclude=["**/__pycache__", "**/.ipynb_checkpoints"]
+        )
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
+        self.profile = iam.CfnInstanceProfile(self, "Profile", roles=[self.role.role_name])
+        names = ["Host", *(f"Worker{number}" for number in range(1, settings.h2o_nodes))]
+        self.instances = [self._instance(name) for name in names]
+
+    def outputs(self, *, public_name: bool) -> dict[str, tuple[str, str]]:
+        """What the stack tells of the hosts: name to value and description."""
+        host = self.instances[0]
+        told = {
+            "InstanceId": (host.ref, "The host"),
+            "LogGroupName": (self.log_group.log_group_name, "The boot log"),
+            "SecretArn": (self.password.secret_arn, "User name and password, in Secrets Manager"),
+            "PasswordCommand": (
+                f"aws secretsmanager get-secret-value --secret-id {self.password.secret_arn} "
+                "--query SecretString --output text",
+                "Shows user name and password",
+            ),
+            "StartCommand": (
+                f"aws ec2 start-instances --instance-ids {' '.join(instance.ref for instance in self.instances)}",
+                "Starts what has stopped itself",
+            ),
+        }
+        for service, port in PORTS.items():
+            told[f"{service}Command"] = (
+                f"aws ssm start-session --target {host.ref} --document-name AWS-StartPortForwardingSession "
+                f"--parameters portNumber={port},localPortNumber={port}",
+                f"Brings {service} to http://localhost:{port}",
+            )
+        if public_name:
+            told["Url"] = (f"https://{host.attr_public_dns_name}/", "RStudio, with a certificate of its own")
+        return told
+
+    def _password(self) -> secretsmanager.Secret:
+        secret = secretsmanager.Secret(
+            self,
+            "Password",
+            description="Of RStudio, JupyterLab and H2O",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template=json.dumps({"username": self.settings.user_name}),
+                generate_string_key="password",
+                password_length=32,
+                exclude_punctuation=True,
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        acknowledge(
+            secret,
+            {"AwsSolutions-SMG4": "The host reads it at boot; a new one comes with boot.sh password, on the host."},
+        )
+        return secret
+
+    def _instance(self, name: str) -> ec2.CfnInstance:
+        template = self._launch_template(name)
+        instance = ec2.CfnInstance(
+            self,
+            name,
+            launch_template=ec2.CfnInstance.LaunchTemplateSpecificationProperty(
+                launch_template_id=template.ref, version=template.attr_latest_version_number
+            ),
+            subnet_id=self.network.subnet_id,
+        )
+        instance.override_logical_id(name)  # the host says it with its signal
+        instance.cfn_options.creation_policy = CfnCreationPolicy(
+            resource_signal=CfnResourceSignal(count=1, timeout=f"PT{BOOT_MINUTES}M")
+        )
+        for needed in (*self.network.ready, self.role):
+            instance.node.add_dependency(needed)
+        reasons = {
+            "AwsSolutions-EC28": "Detailed monitoring costs more than it tells of one person's host.",
+            "AwsSolutions-EC29": "The host can be made anew at any time; what is to be kept is in the data bucket.",
+        }
+        acknowledge(instance, reasons)
+        return instance
+
+    def _launch_template(self, name: str) -> ec2.CfnLaunchTemplate:
+        """A template of its own for each instance, since each has to know its name.
+
+        The image is resolved when the instance starts, not when the stack is updated: a new
+        image of Ubuntu alone does not replace a host that someone works on.
+        """
+        return ec2.CfnLaunchTemplate(
+            self,
+            f"{name}Template",
+            launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
+                image_id=IMAGE,
+                instance_type=self.settings.instance_type,
+                iam_instance_profile=ec2.CfnLaunchTemplate.IamInstanceProfileProperty(arn=self.profile.attr_arn),
+                security_group_ids=[self.network.group.attr_group_id],
+                instance_initiated_shutdown_behavior="stop",
+                metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
+                    http_tokens="required", http_put_response_hop_limit=1
+                ),
+                block_device_mappings=[
+                    ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
+                        device_name="/dev/sda1",
+                        ebs=ec2.CfnLaunchTemplate.EbsProperty(
+                            volume_size=self.settings.volume_gb,
+                            volume_type="gp3",
+                            encrypted=True,
+                            delete_on_termination=True,
+                        ),
+                    )
+                ],
+                tag_specifications=[
+                    ec2.CfnLaunchTemplate.TagSpecificationProperty(
+                        resource_type=resource_type,
+                        tags=[CfnTag(key="Name", value=f"{Stack.of(self).stack_name} {name}")],
+                    )
+                    for resource_type in ("instance", "volume")
+                ],
+                user_data=Fn.base64(self._user_data(name)),
+            ),
+        )
+
+    def _user_data(self, name: str) -> str:
+        """Settings, and the few lines that fetch the package and start its boot script."""
+        lines = "\n".join(f"{key}={value}" for key, value in self._host_settings(name).items())
+        fetch = (SAMPLES / "host" / "fetch.sh").read_text()
+        return fetch.replace("@SETTINGS@", lines)
+
+    def _host_settings(self, name: str) -> dict[str, str]:
+        stack = Stack.of(self)
+        chosen = self.settings.model_dump_json() + self.package.asset_hash
+        return {
+            "AWS_DEFAULT_REGION": stack.region,
+            "STACK": stack.stack_id,
+            "LOGICAL_ID": name,
+            "PACKAGE": self.package.s3_object_url,
+            "LOG_GROUP": self.log_group.log_group_name,
+            "SECRET": self.password.secret_arn,
+            "WORK_GROUP": self.songs.workgroup.ref,
+            "DATABASE": DATABASE,
+            "DATA_BUCKET": self.songs.data_bucket.bucket_name,
+            "USER_NAME": self.settings.user_name,
+            "IDLE_MINUTES": str(0 if self.settings.stop_schedule else self.settings.idle_minutes),
+            "TLS": "yes" if self.settings.allowed_cidr else "no",
+            "H2O_NODES": str(self.settings.h2o_nodes),
+            "H2O_R_SHA256": self.settings.h2o_r_sha256 or "",
+            # Hosts of one deployment find each other by this, and no others.
+            "GENERATION": hashlib.sha256(chosen.encode()).hexdigest()[:16],
+        }

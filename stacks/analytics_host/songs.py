@@ -1,0 +1,182 @@
+"""The songs: a bucket for them, their table, and the workgroup that queries it."""
+
+import json
+from pathlib import Path
+
+from aws_cdk import (
+    Duration,
+    RemovalPolicy,
+    Stack,
+    aws_athena as athena,
+    aws_glue as glue,
+    aws_s3 as s3,
+)
+from constructs import Construct
+
+from sections.analytics_host import AnalyticsHostSettings
+
+from ..acknowledgments import acknowledge
+
+BILLBOARD = Path(__file__).parents[2] / "samples" / "analytics_host" / "billboard"
+DATABASE = "analytics_host"  # Glue takes lower case only, so it cannot be the stack's name
+TABLE = "billboard"
+PARQUET_TABLE = "billboard_parquet"
+HIVE = "org.apache.hadoop.hive"
+CSV_FORMAT = (
+    f"{HIVE}.ql.io.HiveIgnoreKeyTextOutputFormat",
+    "org.apache.hadoop.mapred.TextInputFormat",
+    f"{HIVE}.serde2.OpenCSVSerde",
+)
+PARQUET_FORMAT = (
+    f"{HIVE}.ql.io.parquet.MapredParquetOutputFormat",
+    f"{HIVE}.ql.io.parquet.MapredParquetInputFormat",
+    f"{HIVE}.ql.io.parquet.serde.ParquetHiveSerDe",
+)
+
+
+class Songs(Construct):
+    """Buckets, Glue database and tables, Athena workgroup and named queries."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings) -> None:
+        super().__init__(scope, construct_id)
+        self.settings = settings
+        self.data_bucket = self._bucket("Data", RemovalPolicy.RETAIN)
+        self.results_bucket = self._bucket(
+            "Results", RemovalPolicy.DESTROY, expiration=Duration.days(settings.results_days)
+        )
+        self.location = settings.data_location or f"s3://{self.data_bucket.bucket_name}/songs/"
+        self.parquet_prefix = "songs_parquet/"
+        database = glue.CfnDatabase(
+            self,
+            "Database",
+            catalog_id=Stack.of(self).account,
+            database_input=glue.CfnDatabase.DatabaseInputProperty(
+                name=DATABASE, description="Billboard songs and their audio features"
+            ),
+        )
+        self._table(database, TABLE, "csv", self.location, CSV_FORMAT)
+        if settings.parquet:
+            location = f"s3://{self.data_bucket.bucket_name}/{self.parquet_prefix}"
+            self._table(database, PARQUET_TABLE, "parquet", location, PARQUET_FORMAT)
+        self.workgroup = self._workgroup()
+        self._named_queries(database)
+
+    @property
+    def tables(self) -> list[str]:
+        return [TABLE, PARQUET_TABLE] if self.settings.parquet else [TABLE]
+
+    def outputs(self) -> dict[str, tuple[str, str]]:
+        """What the stack tells of the songs: name to value and description."""
+        told = {
+            "DataBucketName": (self.data_bucket.bucket_name, "Bucket for the songs, and for work that is to be kept"),
+            "SongsLocation": (self.location, "Where the table billboard reads the songs"),
+            "WorkGroupName": (self.workgroup.ref, "Athena workgroup"),
+            "DatabaseName": (DATABASE, "Glue database"),
+        }
+        if self.settings.parquet:
+            location = f"s3://{self.data_bucket.bucket_name}/{self.parquet_prefix}"
+            told["ParquetLocation"] = (location, "Where the table billboard_parquet reads the songs")
+        return told
+
+    def _bucket(self, name: str, removal_policy: RemovalPolicy, expiration: Duration | None = None) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            name,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            versioned=expiration is None,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    abort_incomplete_multipart_upload_after=Duration.days(1),
+                    expiration=expiration,
+                    noncurrent_version_expiration=None if expiration else Duration.days(30),
+                )
+            ],
+            removal_policy=removal_policy,
+            auto_delete_objects=True if removal_policy == RemovalPolicy.DESTROY else None,
+        )
+        acknowledge(
+            bucket,
+            {"AwsSolutions-S1": "What is read goes through Athena, whose history and CloudTrail say who asked what."},
+        )
+        return bucket
+
+    def _table(
+        self,
+        database: glue.CfnDatabase,
+        name: str,
+        classification: str,
+        location: str,
+        serialization: tuple[str, str, str],
+    ) -> None:
+        output_format, input_format, library = serialization
+        columns: dict[str, str] = json.loads((BILLBOARD / "columns.json").read_text())
+        is_csv = classification == "csv"
+        table = glue.CfnTable(
+            self,
+            "".join(word.capitalize() for word in name.split("_")),
+            catalog_id=Stack.of(self).account,
+            database_name=DATABASE,
+            table_input=glue.CfnTable.TableInputProperty(
+                name=name,
+                description=f"Billboard songs as {classification}",
+                table_type="EXTERNAL_TABLE",
+                parameters={"classification": classification, "EXTERNAL": "TRUE"}
+                | ({"skip.header.line.count": "1"} if is_csv else {}),
+                storage_descriptor=glue.CfnTable.StorageDescriptorProperty(
+                    location=location,
+                    input_format=input_format,
+                    output_format=output_format,
+                    serde_info=glue.CfnTable.SerdeInfoProperty(
+                        serialization_library=library,
+                        # A quote in a title is written twice, which is an escape by itself.
+                        parameters={"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"}
+                        if is_csv
+                        else {"serialization.format": "1"},
+                    ),
+                    columns=[
+                        glue.CfnTable.ColumnProperty(name=column, type=column_type)
+                        for column, column_type in columns.items()
+                    ],
+                ),
+            ),
+        )
+        table.node.add_dependency(database)
+
+    def _workgroup(self) -> athena.CfnWorkGroup:
+        return athena.CfnWorkGroup(
+            self,
+            "WorkGroup",
+            name=Stack.of(self).stack_name,
+            description="Queries of the analytics host",
+            recursive_delete_option=True,
+            work_group_configuration=athena.CfnWorkGroup.WorkGroupConfigurationProperty(
+                enforce_work_group_configuration=True,
+                publish_cloud_watch_metrics_enabled=True,
+                bytes_scanned_cutoff_per_query=self.settings.scan_limit_mb * 1_000_000,
+                engine_version=athena.CfnWorkGroup.EngineVersionProperty(
+                    selected_engine_version="Athena engine version 3"
+                ),
+                result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
+                    output_location=f"s3://{self.results_bucket.bucket_name}/",
+                    encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
+                        encryption_option="SSE_S3"
+                    ),
+                ),
+            ),
+        )
+
+    def _named_queries(self, database: glue.CfnDatabase) -> None:
+        for path in sorted((BILLBOARD / "queries").glob("*.sql")):
+            comment, statement = path.read_text().split("\n", 1)
+            query = athena.CfnNamedQuery(
+                self,
+                "".join(word.capitalize() for word in path.stem.split("_")),
+                name=path.stem,
+                description=comment.removeprefix("-- "),
+                database=DATABASE,
+                query_string=statement.strip(),
+                work_group=self.workgroup.ref,
+            )
+            query.node.add_dependency(database)

@@ -1,0 +1,265 @@
+"""Facts about the boot script, step by step below a folder, with what it calls standing by.
+
+Programs that a computer of a developer must not run, or has not, are stand-ins that write down
+how they were called. The steps that need neither root nor the internet really run here, and all
+up to RStudio's download in the sandbox's tests and in a Debian chroot (see docs).
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..conftest import ROOT
+
+HOST = ROOT / "samples" / "analytics_host" / "host"
+SETTINGS = {
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "STACK": "AnalyticsHost",
+    "LOGICAL_ID": "Host",
+    "LOG_GROUP": "boot",
+    "SECRET": "password",
+    "WORK_GROUP": "AnalyticsHost",
+    "DATABASE": "analytics_host",
+    "DATA_BUCKET": "data",
+    "USER_NAME": "analyst",
+    "IDLE_MINUTES": "60",
+    "TLS": "no",
+    "H2O_NODES": "1",
+    "H2O_R_SHA256": "",
+    "GENERATION": "0123456789abcdef",
+}
+Boot = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Computer:
+    """A folder in which the boot script runs, and the stand-ins that it finds first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.calls = folder / "root", folder / "calls"
+        self.programs = folder / "bin"
+        self.programs.mkdir()
+        (self.root / "etc/analytics-host").mkdir(parents=True)
+        self.calls.touch()
+        self.program("apt-get", "exit 0")
+        self.program("systemctl", "exit 0")
+        self.program("python", "exit 0")
+
+    def program(self, name: str, body: str) -> None:
+        """Let a stand-in write down how it is called, and then do `body`."""
+        path = self.programs / name
+        path.write_text(f'#!/bin/bash\necho "{name} $*" >> {self.calls}\n{body}\n')
+        path.chmod(0o755)
+
+    def boot(self, *steps: str, environment: dict[str, str] | None = None, **settings: str) -> Any:
+        lines = "".join(f"{name}={value}\n" for name, value in (SETTINGS | settings).items())
+        (self.root / "etc/analytics-host/settings").write_text(lines)
+        programs = {"SYSTEM_PYTHON": str(self.programs / "python"), "PYTHON": sys.executable}
+        variables = {"PATH": f"{self.programs}:{os.environ['PATH']}", "ROOT": str(self.root), **programs}
+        return subprocess.run(
+            ["/bin/bash", str(HOST / "boot.sh"), *steps],
+            env=variables | (environment or {}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def called(self, program: str) -> list[str]:
+        return [line for line in self.calls.read_text().splitlines() if line.split()[0] == program]
+
+    def file(self, name: str) -> str:
+        return (self.root / "etc/analytics-host" / name).read_text()
+
+
+@pytest.fixture
+def computer(tmp_path: Path) -> Computer:
+    return Computer(tmp_path)
+
+
+def test_shellcheck_finds_nothing() -> None:
+    program, files = Path(sys.executable).with_name("shellcheck"), map(str, sorted(HOST.glob("*.sh")))
+    command = [str(program), "-x", "-P", "SCRIPTDIR", *files]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_step_of_every_kind_of_host_is_there() -> None:
+    text = (HOST / "boot.sh").read_text()
+    lists = re.findall(r"^\w+_STEPS=\((.*)\)$", text, re.MULTILINE)
+    assert len(lists) == 3
+    for steps in lists:
+        for step in steps.split():
+            assert f"step_{step}() {{" in text, f"there is no step {step}"
+        assert steps.split()[-1] == "health", "a host that is not healthy would signal success"
+
+
+def test_all_went_well_is_signalled_after_the_log_was_sent(computer: Computer) -> None:
+    run = computer.boot(environment={"H2O_MEMORY": "1g"})
+    assert run.returncode == 1, "the stand-in wrote no h2o.address"
+    (computer.root / "etc/analytics-host/h2o.address").write_text("H2O_IP=127.0.0.1\n")
+    computer.calls.write_text("")
+    run = computer.boot()
+    assert run.returncode == 0, run.stdout
+    last = [line.split("host.py ")[1] for line in computer.called("python")][-2:]
+    assert last[0].startswith("log ")
+    assert last[1] == "signal SUCCESS healthy"
+
+
+@pytest.mark.parametrize("failing", ["h2o-password", "flatfile", "health"])
+def test_step_that_fails_is_named_in_the_signal_and_later_steps_do_not_run(computer: Computer, failing: str) -> None:
+    (computer.root / "etc/analytics-host/h2o.address").write_text("H2O_IP=127.0.0.1\n")
+    computer.program("python", f'[[ "$*" != *{failing}* ]] || exit 1')
+    run = computer.boot()
+    assert run.returncode == 1
+    calls = [line.split("host.py ")[1] for line in computer.called("python")]
+    step = {"h2o-password": "password", "flatfile": "h2o"}.get(failing, failing)
+    assert calls[-1] == f"signal FAILURE step {step} failed; see the boot log"
+    assert not any("SUCCESS" in call for call in calls)
+    assert calls[-2].startswith("log "), "the log that says why was not sent"
+    assert calls[calls.index(failing) + 1 :] == calls[-2:], "a later step has run"
+
+
+def download(computer: Computer, content: str, checksum: str) -> Any:
+    """Let curl bring `content` as H2O's R package, whose checksum the settings give."""
+    computer.program("curl", f"while [[ $1 != --output ]]; do shift; done; printf %s '{content}' > \"$2\"")
+    for program in ("R", "Rscript"):
+        computer.program(program, "exit 0")
+    software = computer.root.parent / "software"
+    (software / "host").mkdir(parents=True)
+    for file in HOST.glob("*.sh"):
+        (software / "host" / file.name).write_text(file.read_text())
+    lines = "".join(f"{name}={value}\n" for name, value in (SETTINGS | {"H2O_R_SHA256": checksum}).items())
+    (computer.root / "etc/analytics-host/settings").write_text(lines)
+    return subprocess.run(
+        ["/bin/bash", str(software / "host/boot.sh"), "r"],
+        env={"PATH": f"{computer.programs}:{os.environ['PATH']}", "ROOT": str(computer.root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_download_with_another_checksum_is_not_installed(computer: Computer) -> None:
+    run = download(computer, "not what was published", "0" * 64)
+    assert run.returncode == 1
+    assert "expected " + "0" * 64 in run.stderr
+    assert not computer.called("R"), "it was installed"
+    assert not list(computer.root.parent.glob("software/*.tar.gz")), "it was kept"
+
+
+def test_download_with_the_right_checksum_is_installed(computer: Computer) -> None:
+    run = download(computer, "the package", hashlib.sha256(b"the package").hexdigest())
+    assert run.returncode == 0, run.stderr
+    (installed,) = computer.called("R")
+    assert installed.startswith("R CMD INSTALL ")
+
+
+def test_download_without_a_checksum_is_said_in_the_log(computer: Computer) -> None:
+    run = download(computer, "the package", "")
+    assert run.returncode == 0
+    assert re.search(r"NOT CHECKED: https://\S+ has no pinned SHA-256", run.stdout), run.stdout
+    assert hashlib.sha256(b"the package").hexdigest() in run.stdout
+
+
+def test_only_h2os_r_package_may_come_without_a_checksum() -> None:
+    text = (HOST / "boot.sh").read_text() + (HOST / "versions.sh").read_text()
+    downloads = re.findall(r"^\s+download (.*)$", text, re.MULTILINE)
+    assert len(downloads) == 2
+    assert [":-" in line for line in downloads] == [True, False]
+    assert re.search(r"^RSTUDIO_SHA256=[0-9a-f]{64}$", text, re.MULTILINE)
+    assert "curl" not in re.sub(r"apt_install .*", "", text.split("download() {")[1].split("\n}")[1]), "a way past it"
+
+
+def test_h2o_listens_on_the_host_only_and_wants_a_password(computer: Computer) -> None:
+    (computer.root / "etc/analytics-host/h2o.address").write_text("H2O_IP=10.90.0.7\n")
+    (computer.root / "run/systemd/system").mkdir(parents=True)
+    assert computer.boot("h2o", H2O_NODES="3").returncode == 0
+    unit = (computer.root / "etc/systemd/system/h2o.service").read_text()
+    assert "-web_ip 127.0.0.1" in unit
+    assert "-hash_login -login_conf ${H2O_FILES}/h2o.realm" in unit
+    assert "User=h2o" in unit
+    settings = dict(line.split("=", 1) for line in computer.file("h2o.env").splitlines())
+    named = set(re.findall(r"\$\{(\w+)\}", unit))
+    assert named <= set(settings), f"not set: {named - set(settings)}"
+    assert (settings["H2O_IP"], settings["H2O_NAME"]) == ("10.90.0.7", SETTINGS["GENERATION"])
+    assert Path(settings["H2O_JAR"]).is_file()
+    assert computer.called("systemctl")[-1] == "systemctl restart h2o.service"
+
+
+def test_every_service_starts_after_what_it_reads_was_written(computer: Computer) -> None:
+    """As systemd, which starts no service whose environment file is missing."""
+    units = computer.root / "etc/systemd/system"
+    (computer.root / "run/systemd/system").mkdir(parents=True)
+    files = f"grep -h ^EnvironmentFile= {units}/$2 2>/dev/null | cut -d = -f 2"
+    computer.program(
+        "systemctl", f"[[ $1 != restart ]] || for f in $({files}); do [[ -e {computer.root}$f ]] || exit 1; done"
+    )
+    (computer.root / "etc/analytics-host/h2o.address").write_text("H2O_IP=127.0.0.1\n")
+    found = re.search(r"^HOST_STEPS=\((.*)\)$", (HOST / "boot.sh").read_text(), re.MULTILINE)
+    assert found
+    steps = [step for step in found[1].split() if step in ("h2o", "notebooks", "jupyterlab", "idle")]
+    computer.program("venv-python", f'[[ $1 == -c ]] && exec {sys.executable} "$@"; exit 0')
+    run = computer.boot(*steps, environment={"PYTHON": str(computer.programs / "venv-python")})
+    assert run.returncode == 0, f"{run.stdout}\n{computer.calls.read_text()}"
+    started = [line.split()[2] for line in computer.called("systemctl") if line.split()[1] == "restart"]
+    assert started == ["h2o.service", "jupyterlab.service", "idle.timer"]
+
+
+def test_idle_stop_can_be_switched_off(computer: Computer) -> None:
+    assert computer.boot("idle", IDLE_MINUTES="0").returncode == 0
+    assert not (computer.root / "etc/systemd/system").exists()
+    assert computer.boot("idle").returncode == 0
+    assert (computer.root / "etc/systemd/system/idle.timer").exists()
+
+
+def test_notebooks_are_told_where_everything_is_and_no_password(computer: Computer) -> None:
+    assert computer.boot("notebooks").returncode == 0
+    settings = dict(line.split("=", 1) for line in computer.file("notebook.env").splitlines())
+    source = "".join(path.read_text() for path in (HOST.parent / "notebooks").iterdir())
+    source += "".join(path.read_text() for path in (HOST.parent / "billboard").glob("*.py"))
+    asked = set(re.findall(r"(BILLBOARD_[A-Z_]+|H2O_URL)", source)) - {"BILLBOARD_MODELS"}
+    assert asked <= set(settings)
+    assert settings["BILLBOARD_SECRET"] == SETTINGS["SECRET"], "the secret's name, and not what is in it"
+
+
+def test_versions_of_h2o_and_of_the_python_packages_are_the_projects_own() -> None:
+    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ \n]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    own = {name.lower().replace("_", "-"): version for name, version in pins.items()}
+    text = (HOST / "requirements.txt").read_text()
+    locked = re.findall(r"^([a-z0-9.-]+)==([^ ;\\]+)", text, re.MULTILINE)
+    for name, version in locked:
+        if name in own and name != "soupsieve":
+            assert own[name] == version, f"{name}: {version} on the host, {own[name]} here"
+    asked = [line.lower() for line in (HOST / "requirements.in").read_text().splitlines() if not line.startswith("#")]
+    assert set(asked) <= {name for name, _ in locked}
+    assert len(locked) == len(
+        re.findall(
+            r"^[a-z0-9.-]+==.*\
+    --hash=sha256:",
+            text,
+            re.MULTILINE,
+        )
+    ), "no hash"
+    assert f"H2O_VERSION={own['h2o']}" in (HOST / "versions.sh").read_text()
+
+
+def test_notebook_is_kept_without_what_a_run_has_printed() -> None:
+    notebook = json.loads((HOST.parent / "notebooks/billboard.ipynb").read_text())
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(code) > 10
+    assert not [cell for cell in code if cell["outputs"] or cell["execution_count"]]
+
+
+def test_both_notebooks_ask_the_questions_that_the_workgroup_has() -> None:
+    queries = {path.stem for path in (HOST.parent / "billboard/queries").glob("*.sql")}
+    r = (HOST.parent / "notebooks/billboard.Rmd").read_text()
+    assert set(re.findall(r'statements\[\["(\w+)"\]\]', r)) == queries
+    python = (HOST.parent / "notebooks/billboard.ipynb").read_text()
+    assert set(re.findall(r'athena\.named\(\\"(\w+)\\"\)', python)) == queries - {"all_songs"}

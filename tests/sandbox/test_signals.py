@@ -1,0 +1,33 @@
+"""Facts about waiting for signals, as CloudFormation's creation policies do."""
+
+import threading
+
+import pytest
+
+from sandbox.signals import Signals
+
+
+def test_enough_signals_of_success_end_the_wait() -> None:
+    signals = Signals()
+    threading.Timer(0.05, signals.add, ("i-1", "SUCCESS")).start()
+    signals.wait(1, 5)
+
+
+def test_same_signal_twice_counts_once() -> None:
+    signals = Signals()
+    signals.add("i-1", "SUCCESS")
+    signals.add("i-1", "SUCCESS")
+    with pytest.raises(RuntimeError, match="Failed to receive 2"):
+        signals.wait(2, 0.05)
+
+
+def test_failure_ends_the_wait_at_once() -> None:
+    signals = Signals()
+    signals.add("i-1", "FAILURE")
+    with pytest.raises(RuntimeError, match="FAILURE"):
+        signals.wait(1, 60)
+
+
+def test_no_signal_in_time_is_a_failure() -> None:
+    with pytest.raises(RuntimeError, match="Failed to receive 1"):
+        Signals().wait(1, 0.05)

@@ -1,0 +1,72 @@
+"""A port of a host, brought to this computer by Session Manager."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .story import SkippedError, World
+
+
+@contextmanager
+def forwarded(world: World, instance_id: str, port: int) -> Iterator[int]:
+    """Give a port on 127.0.0.1 that leads to `port` of an instance.
+
+    In the sandbox an instance is a process of this computer: its port is noted in a file.
+
+    Raises:
+        SkippedError: the AWS CLI or its plugin is not installed.
+        AssertionError: the session did not come about.
+    """
+    if world.instances:
+        yield int((world.instances / instance_id / f"port-{port}").read_text())
+        return
+    cli = shutil.which("aws")
+    if not cli or not shutil.which("session-manager-plugin"):
+        raise SkippedError("port forwarding needs the AWS CLI and its session-manager-plugin")
+    local = _free_port()
+    parameters = f"portNumber={port},localPortNumber={local}"
+    command = [cli, "ssm", "start-session", "--target", instance_id, "--parameters", parameters]
+    command += ["--document-name", "AWS-StartPortForwardingSession"]
+    process = subprocess.Popen(
+        command, env=_environment(world), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        _wait_for(local, process)
+        yield local
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _environment(world: World) -> dict[str, str]:
+    """The CLI gets the credentials that the story has."""
+    found = world.session.get_credentials().get_frozen_credentials()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    given = {"AWS_ACCESS_KEY_ID": found.access_key, "AWS_SECRET_ACCESS_KEY": found.secret_key}
+    if found.token:
+        given["AWS_SESSION_TOKEN"] = found.token
+    return kept | given | {"AWS_DEFAULT_REGION": world.session.region_name}
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(60):
+        if process.poll() is not None:
+            assert process.stderr
+            raise AssertionError(f"the session ended: {process.stderr.read().decode().strip()}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError("the session did not come about within 30 s")
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
