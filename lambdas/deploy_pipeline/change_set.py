@@ -1,6 +1,7 @@
 """Read a change set: whether it is there yet, and everything it would change."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from .stack import change_set_name
 LARGEST_CAUSE = 32_000  # characters; Step Functions takes 32,768
 LARGEST_LIST = 100_000  # characters; a state's output may have 262,144 bytes
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+CHANGE_SET_ARN = re.compile(r"arn:[\w-]+:cloudformation:[\w-]+:\d+:changeSet/[\w/-]+")
 STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
 
 
@@ -33,8 +35,16 @@ def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) ->
         return {"status": "pending", "reason": f"The change set is still {status}."}
     if status == "FAILED" and any(text in reason for text in NO_CHANGES):
         return {"status": "empty", "reason": reason}
-    said = f"The change set is {status}, {found['ExecutionStatus']}: {reason or 'no reason given'}"
-    return {"status": "failed", "reason": said}
+    reasons = "; ".join([reason or "no reason given", *_reasons_of_nested(cloudformation, reason)])
+    return {"status": "failed", "reason": f"The change set is {status}, {found['ExecutionStatus']}: {reasons}"}
+
+
+def _reasons_of_nested(cloudformation: Any, reason: str) -> Iterator[str]:
+    """Of a nested change set that fails the outer one says only which it is."""
+    for nested in CHANGE_SET_ARN.findall(reason)[:1]:
+        inner = _page(cloudformation, nested, None).get("StatusReason", "")
+        yield inner
+        yield from _reasons_of_nested(cloudformation, inner.replace(nested, ""))
 
 
 def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Policy) -> dict[str, Any]:

@@ -17,6 +17,9 @@ KEEPING_ACTIONS = ("Add", "Modify", "Import", "SyncWithActual")
 # Of a resource: what is not a property of it never makes CloudFormation replace it.
 BESIDE_PROPERTIES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
 NESTED = "AWS::CloudFormation::Stack"
+# These can get another id without being replaced: what a custom resource's provider returns is its
+# id from then on, and a job definition's has its revision in it.
+WITHOUT_LASTING_ID = ("Custom::", "AWS::CloudFormation::CustomResource", "AWS::Batch::JobDefinition")
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def _stays(resource: Resource, kept: set[str]) -> bool:
     if resource.get("Action") != "Modify" or resource.get("PolicyAction", "Retain") != "Retain":
         return False
     details = resource.get("Details") or []
+    if str(resource.get("ResourceType")).startswith(WITHOUT_LASTING_ID) or any(map(_certain, details)):
+        return False
     return resource.get("Replacement") == "False" or (
         resource.get("Replacement") == "Conditional"
         and bool(details)
@@ -120,12 +125,11 @@ def _unsafe(resource: Resource, policy: Policy, kept: set[str]) -> str:
 
 
 def _replaced(resource: Resource, policy: Policy, kept: set[str]) -> str:
-    replacement = resource.get("Replacement")
-    if replacement == "False" or (replacement is None and resource.get("Action") != "Modify"):
-        return ""
-    causes = _causes(resource, kept)
+    replacement, causes = resource.get("Replacement"), _causes(resource, kept)
     if replacement == "True" or any(map(_certain, resource.get("Details") or [])):
         return f"it is replaced{causes}"
+    if replacement == "False" or (replacement is None and resource.get("Action") != "Modify"):
+        return ""
     if replacement != "Conditional":
         return f"whether it is replaced is not known ({replacement})"
     return "" if policy.conditional or _stays(resource, kept) else f"it may be replaced{causes}"

@@ -1,5 +1,6 @@
 """The input of the state machine: what to deploy, under which name, and how careful to be."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ LONGEST_STACK_NAME = 119  # of CloudFormation's 128, what leaves room for "-" an
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
 POLICY_FIELDS = ("exemptTypes", "exemptLogicalIds", "conditional", "dynamic", "recreate")
+# Characters. Step Functions leaves a larger input out of the event that tells of the execution's
+# end, and that event is how a change set left behind is found.
+LARGEST_INPUT = 200_000
+MOST_MISTAKES, LONGEST_FIELD = 20, 60
 ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # it describes the CDK's version, and is nothing in AWS
 
 
@@ -45,6 +50,8 @@ def read_request(given: Any) -> Request:
     """
     if not isinstance(given, dict):
         raise InvalidInputError("The input has to be a JSON object.")
+    if len(json.dumps(given)) > LARGEST_INPUT:
+        raise InvalidInputError(f"The input has more than {LARGEST_INPUT:,} characters.")
     reader = _Reader(given)
     environment_name = reader.text("environmentName", NAME, "letters, digits and hyphens, a letter first")
     stack_name = reader.text("stackName", NAME, "letters, digits and hyphens, a letter first")
@@ -69,7 +76,8 @@ def read_request(given: Any) -> Request:
     if not mistakes and len(full_name) > LONGEST_STACK_NAME:
         mistakes.append(f"stackName: with environmentName before it at most {LONGEST_STACK_NAME} characters")
     if mistakes:
-        raise InvalidInputError("The input is wrong. " + "; ".join(mistakes))
+        more = [f"and {len(mistakes) - MOST_MISTAKES} more"] if len(mistakes) > MOST_MISTAKES else []
+        raise InvalidInputError("The input is wrong. " + "; ".join(mistakes[:MOST_MISTAKES] + more))
     return Request(
         environment_name=environment_name,
         stack_name=full_name,
@@ -110,7 +118,9 @@ class _Reader:
 
     def nothing_else(self) -> None:
         for name in sorted(set(self.given) - self.known):
-            self.mistakes.append(f"{self.prefix}{name}: no such field; there is {', '.join(sorted(self.known))}")
+            self.mistakes.append(
+                f"{self.prefix}{name[:LONGEST_FIELD]}: no such field; there is {', '.join(sorted(self.known))}"
+            )
 
     def _take(self, name: str, default: Any = None) -> Any:
         self.known.add(name)

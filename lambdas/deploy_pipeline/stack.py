@@ -18,6 +18,9 @@ UPDATABLE = (
     "IMPORT_ROLLBACK_COMPLETE",
 )
 ADVICE = {
+    "UPDATE_FAILED": "roll it back (RollbackStack), or carry the update through, then deploy again",
+    "CREATE_FAILED": "delete it, then deploy again",
+    "ROLLBACK_FAILED": "delete it, then deploy again",
     "UPDATE_ROLLBACK_FAILED": "continue the rollback (ContinueUpdateRollback), then deploy again",
     "DELETE_FAILED": "delete it for good, keeping what cannot be deleted, then deploy again",
 }
@@ -95,7 +98,9 @@ def _action(cloudformation: Any, stack: dict[str, Any] | None, request: Request)
         return "recreate", "CREATE"
     if status.endswith("_IN_PROGRESS"):
         raise StackNotReadyError(f"{name} is {status}: somebody else is at work on it. Deploy again when that is over.")
-    raise StackNotReadyError(f"{name} is {status}: {ADVICE.get(status, 'delete it, then deploy again')}.")
+    raise StackNotReadyError(
+        f"{name} is {status}: {ADVICE.get(status, 'bring it to a complete state, then deploy again')}."
+    )
 
 
 def _has_worked(cloudformation: Any, stack: Any) -> bool:

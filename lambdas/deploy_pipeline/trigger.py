@@ -13,7 +13,7 @@ from .errors import InvalidInputError
 from .messages import fit
 
 LARGEST_FAILURE = 5000  # characters of a failure message, in CodePipeline
-LARGEST_INPUT = 256 * 1024  # bytes of an execution's input, in Step Functions
+LARGEST_INPUT = 200_000  # bytes; see `request`
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from aws_cdk import (
     aws_iam as iam,
     aws_kms as kms,
     aws_lambda as lambda_,
-    aws_lambda_destinations as destinations,
     aws_s3 as s3,
     aws_s3_deployment as deployment,
     aws_sns as sns,
@@ -150,8 +149,9 @@ class DeployPipeline(Stack):
             handler="trigger_handler.handler",
             description="Starts the state machine for a job of the pipeline, and tells how it ended",
             environment={"STATE_MACHINE_ARN": self.state_machine.state_machine_arn},
+            # Without a queue for what fails for good: it would hold the job's credentials, and a job that
+            # is over can be given to nobody. CodePipeline gives up on it, and the alarm tells.
             retry_attempts=2,
-            on_failure=destinations.SqsDestination(self.dead_letters),
         )
         executions = self.format_arn(
             service="states",

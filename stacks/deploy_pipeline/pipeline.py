@@ -11,6 +11,7 @@ from aws_cdk import (
     aws_codepipeline_actions as actions,
     aws_events as events,
     aws_events_targets as targets,
+    aws_iam as iam,
     aws_lambda as lambda_,
     aws_s3 as s3,
 )
@@ -56,9 +57,19 @@ class Delivery(Construct):
                 ),
             ],
         )
+        if settings.source == "codeconnections":
+            self._use_connection()
         self._acknowledge_grants(artifacts)
         if settings.source == "s3":
             self._start_on_upload()
+
+    def _use_connection(self) -> None:
+        """The construct grants the action by its old name only; IAM wants the one that the ARN has."""
+        action = self.pipeline.node.find_child("Source").node.find_child("Source")
+        service = str(self.settings.connection_arn).split(":")[2]
+        action.node.find_child("CodePipelineActionRole").add_to_principal_policy(
+            iam.PolicyStatement(actions=[f"{service}:UseConnection"], resources=[str(self.settings.connection_arn)])
+        )
 
     def _source(self, app: codepipeline.Artifact) -> codepipeline.IAction:
         settings = self.settings

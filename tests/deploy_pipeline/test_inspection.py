@@ -120,6 +120,9 @@ def test_id_and_arn_of_a_resource_that_stays_are_the_same_as_before() -> None:
         change("Add"),
         change("Dynamic"),
         change("Modify", "AnotherQueue"),
+        change("Modify", kind="Custom::Id"),
+        change("Modify", kind="AWS::CloudFormation::CustomResource"),
+        change("Modify", kind="AWS::Batch::JobDefinition"),
     ],
 )
 def test_id_and_arn_of_a_resource_that_may_not_stay_are_not(cause: Any) -> None:
@@ -143,6 +146,11 @@ def test_id_and_arn_of_a_resource_that_may_not_stay_are_not(cause: Any) -> None:
 def test_other_values_of_a_resource_that_stays_may_change(source: str, entity: str) -> None:
     dependent = change(**ENDPOINT, Details=[detail("Always", "Dynamic", source=source, entity=entity)])
     assert set(why(change("Modify"), dependent)) == {"Subscription"}
+
+
+def test_false_beside_a_detail_that_says_always_is_not_believed() -> None:
+    said = why(change("Modify", Replacement="False", Details=[detail("Always", "Static")]))
+    assert "it is replaced" in said["Queue"]
 
 
 def test_resources_that_wait_for_each_other_are_not_taken_for_safe() -> None:

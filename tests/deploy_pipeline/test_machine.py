@@ -88,3 +88,16 @@ def test_waits_end_before_the_executions_time_and_history_do() -> None:
     seconds = (stack + deletion) * definition.STACK_WAIT + definition.CHANGE_SET_POLLS * definition.CHANGE_SET_WAIT
     assert seconds < definition.definition()["TimeoutSeconds"] < 24 * definition.HOUR
     assert 9 * (stack + deletion + definition.CHANGE_SET_POLLS) < 25_000, "events of one execution"
+
+
+def test_every_call_that_changes_something_can_be_made_twice_and_uses_the_service_role() -> None:
+    states = definition.definition()["States"]
+    tokens = {"Create Stack", "Delete Failed Stack", "Execute Change Set"}
+    for name in tokens:
+        assert "ClientRequestToken" in states[name]["Arguments"], name
+    made = states["Create Change Set"]["Arguments"]
+    assert made["ClientToken"] == made["ChangeSetName"]
+    assert made["IncludeNestedStacks"] is True, "or changes of nested stacks could not be seen"
+    for name in ("Create Stack", "Create Change Set", "Delete Failed Stack"):
+        assert states[name]["Arguments"]["RoleARN"] == "${ServiceRole}", f"{name} acts with the machine's own role"
+    assert states["Delete Failed Stack"]["Arguments"]["StackName"] == "{% $stackId %}", "not a namesake made meanwhile"

@@ -91,6 +91,13 @@ def test_all_mistakes_are_told_at_once() -> None:
         assert f"{field}: " in said
 
 
+def test_message_has_a_bound_and_so_has_the_input() -> None:
+    said = mistakes(**{f"{'x' * 400}{number}": 1 for number in range(400)})
+    assert "and 380 more" in said
+    assert len(said) < 8000, "Step Functions keeps 32,768 characters of a cause"
+    assert "has more than 200,000 characters" in mistakes(other="x" * 200_000)
+
+
 def test_missing_fields_are_named() -> None:
     with pytest.raises(InvalidInputError) as caught:
         read_request({})

@@ -112,6 +112,9 @@ def test_connected_repository_needs_nothing_but_its_connection(connected: Assemb
     assert configuration["ConnectionArn"] == CONNECTION
     assert configuration["FullRepositoryId"] == "group/owner/app"
     assert configuration["BranchName"] == "release/1.x"
+    statements = [s for p in of_type(template, "AWS::IAM::Policy") for s in p["PolicyDocument"]["Statement"]]
+    (used,) = (s for s in statements if "codeconnections:UseConnection" in listed(s["Action"]))
+    assert used["Resource"] == CONNECTION, "IAM wants the service that the ARN names"
 
 
 def test_object_in_s3_starts_the_pipeline_when_it_is_put(full: dict[str, Any]) -> None:
@@ -212,9 +215,6 @@ def test_trigger_may_start_and_describe_and_tell(template: dict[str, Any]) -> No
         "logs:CreateLogStream",
         "logs:PutLogEvents",
         "s3:GetObject",
-        "sqs:GetQueueAttributes",
-        "sqs:GetQueueUrl",
-        "sqs:SendMessage",
         "states:DescribeExecution",
         "states:StartExecution",
     }
@@ -249,11 +249,12 @@ def test_state_machine_is_traced_and_logged_without_its_data(template: dict[str,
 def test_nothing_asynchronous_is_lost(template: dict[str, Any]) -> None:
     queue = {"Fn::GetAtt": [named(template, "AWS::SQS::Queue", "DeadLetters"), "Arn"]}
     configured = of_type(template, "AWS::Lambda::EventInvokeConfig")
-    functions = {config["FunctionName"]["Ref"] for config in configured}
-    assert functions == {named(template, "AWS::Lambda::Function", word) for word in ("Trigger", "CleanUp")}
-    for config in configured:
-        assert config["MaximumRetryAttempts"] == 2
-        assert config["DestinationConfig"]["OnFailure"]["Destination"] == queue
+    functions = {config["FunctionName"]["Ref"]: config for config in configured}
+    trigger, clean_up = (named(template, "AWS::Lambda::Function", word) for word in ("Trigger", "CleanUp"))
+    assert functions.keys() == {trigger, clean_up}
+    assert {config["MaximumRetryAttempts"] for config in configured} == {2}
+    assert functions[clean_up]["DestinationConfig"]["OnFailure"]["Destination"] == queue
+    assert "DestinationConfig" not in functions[trigger], "a job has credentials in it, which no queue may keep"
     (rule,) = (r for r in of_type(template, "AWS::Events::Rule") if r["EventPattern"]["source"] == ["aws.states"])
     (target,) = rule["Targets"]
     assert target["DeadLetterConfig"]["Arn"] == queue

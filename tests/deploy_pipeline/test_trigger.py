@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.session import Session
 from botocore.validate import validate_parameters
 
@@ -207,6 +207,11 @@ def test_job_without_user_parameters_or_artifact_fails(services: Services) -> No
 def test_refused_call_fails_the_job_at_once(services: Services, call: str, code: str) -> None:
     services.failing[call] = [refused(code)]
     assert code in failure(services)
+
+
+def test_error_of_any_kind_fails_the_job_at_once(services: Services) -> None:
+    services.failing["get_object"] = [EndpointConnectionError(endpoint_url="https://s3.us-east-1.amazonaws.com")]
+    assert "Could not connect" in failure(services)
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ExecutionDoesNotExist"])
