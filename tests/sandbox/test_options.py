@@ -131,7 +131,8 @@ def test_removal_leaves_what_the_documentation_says(optional: Any) -> None:
     """The last test here: nothing is deployed after it."""
     rewriter = optional.world.outputs("StaticSite")["RewriterName"]
     trails_bucket = optional.world.client("cloudtrail").describe_trails()["trailList"][0]["S3BucketName"]
-    optional.sandbox.cdk("destroy", "--all", "--force", *optional.options)
+    said = optional.sandbox.cdk("destroy", "--all", "--force", *optional.options)
+    assert "DELETE_FAILED" not in said, said
     stacks = optional.world.client("cloudformation").describe_stacks()["Stacks"]
     left = {stack["StackName"] for stack in stacks if "DELETE" not in stack["StackStatus"]}
     assert left <= {"CDKToolkit", "prod-sample-app"}, "the app that a pipeline has deployed is not the pipeline's"
