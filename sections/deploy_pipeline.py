@@ -1,13 +1,19 @@
 """Settings of `DeployPipeline`."""
 
 import json
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from lambdas.deploy_pipeline.errors import InvalidInputError
+from lambdas.deploy_pipeline.request import read_request
+
 from . import Email, Section
 
+ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.zip"}
+FILLED_IN = {"partition", "region", "account", "stack"}
 SAMPLE = "samples/deploy_pipeline"
 CONNECTION_ARN = r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+$"
 
@@ -21,6 +27,13 @@ class Permission(Section):
 
     actions: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+:[A-Za-z*]+$")], ...], Field(min_length=1)]
     resources: Annotated[tuple[Annotated[str, Field(pattern=r"^(\*|arn:.+)$")], ...], Field(min_length=1)]
+
+    @field_validator("resources")
+    @classmethod
+    def _placeholders_that_are_filled_in(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if set(re.findall(r"\{(.*?)\}", " ".join(value))) - FILLED_IN:
+            raise ValueError(f"ARNs in which only {{{'}, {'.join(sorted(FILLED_IN))}}} are filled in")
+        return value
 
 
 SAMPLE_PERMISSIONS = (
@@ -97,13 +110,13 @@ class DeployPipelineSettings(Section):
     @field_validator("input")
     @classmethod
     def _input_file(cls, value: str) -> str:
+        """The trigger adds where the artifact is; everything else is checked as it is at run time."""
         try:
-            given: Any = json.loads(Path(value).read_text())
-            names = [given[name] for name in ("environmentName", "stackName", "templatePath")]
-        except (OSError, ValueError, LookupError, TypeError):
-            names = [None]
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError("a JSON file with environmentName, stackName and templatePath")
+            read_request(json.loads(Path(value).read_text()) | ADDED_BY_THE_TRIGGER)
+        except (OSError, ValueError, TypeError):
+            raise ValueError("a JSON file with environmentName, stackName and templatePath") from None
+        except InvalidInputError as error:
+            raise ValueError(f"a file without mistakes. {error}") from None
         return value
 
     @model_validator(mode="after")

@@ -36,6 +36,7 @@ def test_sample_is_the_default() -> None:
         ("permissions", [{"actions": [], "resources": ["*"]}]),
         ("permissions", [{"actions": ["everything"], "resources": ["*"]}]),
         ("permissions", [{"actions": ["sqs:*"], "resources": ["queues"]}]),
+        ("permissions", [{"actions": ["s3:*"], "resources": ["arn:{partition}:s3:::{bucket}"]}]),
         ("connection_arn", "arn:aws:sqs:us-east-1:111111111111:queue"),
         ("repository", "app"),
     ],
@@ -51,6 +52,15 @@ def test_connection_goes_with_its_repository_and_its_source() -> None:
         {"connection_arn": ARN, "repository": "owner/app"},
     ):
         assert "connection_arn and repository" in refusal(**given)
+
+
+def test_mistakes_of_the_input_file_are_told_before_anything_is_deployed(tmp_path: Path) -> None:
+    file = tmp_path / "input.json"
+    given = {"environmentName": "prod", "stackName": "my shop!", "templatePath": "app.json", "onUnsave": "fail"}
+    file.write_text(json.dumps(given))
+    said = refusal(input=str(file))
+    assert "stackName: accepted is letters" in said
+    assert "onUnsave: no such field" in said
 
 
 def test_stack_is_named_by_the_input_file(tmp_path: Path) -> None:
