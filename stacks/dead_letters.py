@@ -1,14 +1,15 @@
 """Where events go that could not be handled."""
 
-from aws_cdk import Duration, Stack, aws_sqs as sqs
+from aws_cdk import Duration, aws_sqs as sqs
+from constructs import Construct
 
 from .acknowledgments import acknowledge
 
 
-def dead_letter_queue(stack: Stack) -> sqs.Queue:
-    """Make the dead-letter queue of a stack; it keeps events for as long as SQS can."""
+def dead_letter_queue(scope: Construct) -> sqs.Queue:
+    """Make the dead-letter queue of a stack, or of a part of it; it keeps events for as long as SQS can."""
     queue = sqs.Queue(
-        stack,
+        scope,
         "DeadLetters",
         encryption=sqs.QueueEncryption.SQS_MANAGED,
         enforce_ssl=True,

@@ -35,8 +35,9 @@ from constructs import Construct
 from lambdas.multi_region_api.health import TOKEN
 from sections.multi_region_api import MultiRegionApiSettings
 
-from .acknowledgments import acknowledge
+from .acknowledgments import acknowledge, acknowledge_wildcards
 from .code import code_of
+from .functions import make_function
 from .names import hosted_zone_and_certificate
 from .notices import alarm, notices_topic
 from .web_acl import visible, web_acl
@@ -81,26 +82,18 @@ class MultiRegionApi(Stack):
         self._outputs(api, check, health, topic)
 
     def _function(self, name: str, module: str, description: str, code: lambda_.Code) -> lambda_.Function:
-        log_group = logs.LogGroup(
-            self, f"{name}Log", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
-        )
-        role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log_group.grant_write(role)
-        function = lambda_.Function(
+        function = make_function(
             self,
             name,
-            description=description,
-            runtime=lambda_.Runtime.PYTHON_3_14,
-            architecture=lambda_.Architecture.ARM_64,
+            code,
             handler=f"multi_region_api.{module}.handler",
-            code=code,
-            role=role,
+            description=description,
+            retention=logs.RetentionDays.THREE_MONTHS,
             memory_size=256,
-            timeout=Duration.seconds(3),
-            log_group=log_group,
+            seconds=3,
             tracing=lambda_.Tracing.ACTIVE,
         )
-        acknowledge(role, {"AwsSolutions-IAM5[Resource::*]": "X-Ray has no resource-level permissions for traces."})
+        acknowledge_wildcards(function.role, {"Resource::*": "X-Ray has no resource-level permissions for traces."})
         return function
 
     def _may_read_tables(self, function: lambda_.Function) -> None:

@@ -149,6 +149,18 @@ def full_assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     return synthesize(tmp_path_factory.mktemp("everything"), EVERYTHING)
 
 
+@pytest.fixture(scope="module")
+def template(assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The template of the module's `STACK`, with no settings at all."""
+    return assembly.template(request.module.STACK)
+
+
+@pytest.fixture(scope="module")
+def full(full_assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The template of the module's `STACK`, with every option that adds something."""
+    return full_assembly.template(request.module.STACK)
+
+
 class ByCost(LoadScopeScheduling):
     """Tests of the sandbox share one worker, those that read templates another.
 

@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 
 from .errors import InvalidInputError
 from .messages import fit
+from .request import LARGEST_INPUT
 
 LARGEST_FAILURE = 5000  # characters of a failure message, in CodePipeline
-LARGEST_INPUT = 200_000  # bytes; see `request`
 
 
 @dataclass(frozen=True)

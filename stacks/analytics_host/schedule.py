@@ -8,11 +8,10 @@ from aws_cdk import (
     Stack,
     aws_iam as iam,
     aws_scheduler as scheduler,
-    aws_sqs as sqs,
 )
 from constructs import Construct
 
-from ..acknowledgments import acknowledge
+from ..dead_letters import dead_letter_queue
 from ..notices import alarm, notices_topic
 from .host import Hosts
 
@@ -24,14 +23,7 @@ class StopOnSchedule(Construct):
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
         ids = [instance.ref for instance in hosts.instances]
-        dead_letters = sqs.Queue(
-            self,
-            "DeadLetters",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(dead_letters, {"AwsSolutions-SQS3": "This queue is the dead-letter queue."})
+        dead_letters = dead_letter_queue(self)
         role = iam.Role(
             self,
             "Role",

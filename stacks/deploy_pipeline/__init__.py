@@ -34,9 +34,9 @@ from sections.deploy_pipeline import DeployPipelineSettings
 from ..acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
 from ..code import code_of
 from ..dead_letters import dead_letter_queue
+from ..functions import allow, make_function
 from ..notices import alarm, notices_topic
 from .deployer import Deployer
-from .functions import allow, make_function
 from .pipeline import Delivery
 
 INPUT_KEY = "state_machine_input.json"
@@ -146,7 +146,7 @@ class DeployPipeline(Stack):
             self,
             "Trigger",
             code,
-            handler="trigger_handler.handler",
+            handler="deploy_pipeline.trigger_handler.handler",
             description="Starts the state machine for a job of the pipeline, and tells how it ended",
             environment={"STATE_MACHINE_ARN": self.state_machine.state_machine_arn},
             # Without a queue for what fails for good: it would hold the job's credentials, and a job that

@@ -20,8 +20,8 @@ from aws_cdk import (
 from constructs import Construct
 
 from ..acknowledgments import acknowledge_wildcards
+from ..functions import allow, make_function
 from . import machine
-from .functions import allow, make_function
 
 TEMPLATES = "templates/*"
 
@@ -63,7 +63,7 @@ class Deployer(Construct):
             self,
             "CheckStack",
             self.code,
-            handler="task_handler.check_stack",
+            handler="deploy_pipeline.task_handler.check_stack",
             description="Checks the input and the stack, and takes the template out of the artifact",
             environment={
                 "BUCKET": self.inputs.bucket_name,
@@ -80,7 +80,9 @@ class Deployer(Construct):
         return function
 
     def _reader(self, name: str, handler: str, description: str) -> lambda_.Function:
-        function = make_function(self, name, self.code, handler=f"task_handler.{handler}", description=description)
+        function = make_function(
+            self, name, self.code, handler=f"deploy_pipeline.task_handler.{handler}", description=description
+        )
         reads = {"ChangeSet": "DescribeChangeSet", "FirstFailure": "DescribeStackEvents"}
         self._allow_stacks(function, [reads[name]])
         return function
@@ -126,7 +128,7 @@ class Deployer(Construct):
             self,
             "CleanUp",
             self.code,
-            handler="task_handler.clean_up",
+            handler="deploy_pipeline.task_handler.clean_up",
             description="Deletes the change set of an execution that ended before it could",
             retry_attempts=2,
             on_failure=destinations.SqsDestination(self.dead_letters),

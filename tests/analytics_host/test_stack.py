@@ -9,19 +9,9 @@ import pytest
 
 from settings import Settings, SettingsError
 
-from ..conftest import Assembly, of_type, one, synthesize
+from ..conftest import of_type, one, synthesize
 
 STACK = "AnalyticsHost"
-
-
-@pytest.fixture(scope="session")
-def template(assembly: Assembly) -> dict[str, Any]:
-    return assembly.template(STACK)
-
-
-@pytest.fixture(scope="session")
-def full(full_assembly: Assembly) -> dict[str, Any]:
-    return full_assembly.template(STACK)
 
 
 @pytest.fixture(scope="session")

@@ -16,16 +16,6 @@ CONNECTION = "arn:aws:codeconnections:us-east-1:111111111111:connection/11111111
 
 
 @pytest.fixture(scope="session")
-def template(assembly: Assembly) -> dict[str, Any]:
-    return assembly.template(STACK)
-
-
-@pytest.fixture(scope="session")
-def full(full_assembly: Assembly) -> dict[str, Any]:
-    return full_assembly.template(STACK)
-
-
-@pytest.fixture(scope="session")
 def connected(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     settings = {
         "deploy_pipeline:source": "codeconnections",

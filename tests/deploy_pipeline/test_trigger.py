@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.session import Session
 from botocore.validate import validate_parameters
 
-from lambdas.deploy_pipeline.trigger import LARGEST_FAILURE, LARGEST_INPUT, Trigger
+from lambdas.deploy_pipeline.request import LARGEST_INPUT
+from lambdas.deploy_pipeline.trigger import LARGEST_FAILURE, Trigger
 
 MACHINE = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
 JOB = "11111111-aaaa-4bbb-8ccc-000000000001"

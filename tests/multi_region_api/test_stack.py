@@ -22,6 +22,7 @@ LED_TO = {
     "AWS::ApiGateway::Stage",
     "AWS::Lambda::Permission",
 }
+STACK = EAST
 THREE = ("us-east-1", "us-west-2", "eu-west-1")
 
 
@@ -34,11 +35,6 @@ def regions_of(assembly: Assembly) -> list[str]:
 @pytest.fixture(scope="session")
 def without_name(assembly: Assembly) -> dict[str, Any]:
     return assembly.template(WEST)
-
-
-@pytest.fixture(scope="session")
-def full(full_assembly: Assembly) -> dict[str, Any]:
-    return full_assembly.template(EAST)
 
 
 @pytest.fixture(scope="session")

@@ -24,16 +24,6 @@ def actions(statement: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def template(assembly: Assembly) -> dict[str, Any]:
-    return assembly.template(STACK)
-
-
-@pytest.fixture(scope="session")
-def full(full_assembly: Assembly) -> dict[str, Any]:
-    return full_assembly.template(STACK)
-
-
-@pytest.fixture(scope="session")
 def notify_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     settings = {"security_group_revert:mode": "notify", "security_group_revert:restore": "false"}
     return synthesize(tmp_path_factory.mktemp("notify"), settings).template(STACK)

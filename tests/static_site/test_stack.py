@@ -12,16 +12,6 @@ STACK = "StaticSite"
 
 
 @pytest.fixture(scope="session")
-def template(assembly: Assembly) -> dict[str, Any]:
-    return assembly.template(STACK)
-
-
-@pytest.fixture(scope="session")
-def full(full_assembly: Assembly) -> dict[str, Any]:
-    return full_assembly.template(STACK)
-
-
-@pytest.fixture(scope="session")
 def uncached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return synthesize(tmp_path_factory.mktemp("uncached"), {"static_site:caching": "false"}).template(STACK)
 

@@ -1,20 +1,30 @@
-"""Functions of this stack: each with a role, a log and permissions of its own."""
+"""Lambda functions: each with a role, a log and permissions of its own."""
 
 from typing import Any
 
 from aws_cdk import Duration, RemovalPolicy, aws_iam as iam, aws_lambda as lambda_, aws_logs as logs
 from constructs import Construct
 
-from ..acknowledgments import acknowledge_wildcards
+from .acknowledgments import acknowledge_wildcards
 
 
 def make_function(
-    scope: Construct, name: str, code: lambda_.AssetCode, *, handler: str, description: str, **options: Any
+    scope: Construct,
+    name: str,
+    code: lambda_.Code,
+    *,
+    handler: str,
+    description: str,
+    retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
+    memory_size: int = 512,
+    seconds: int = 120,
+    **options: Any,
 ) -> lambda_.Function:
-    """Make a function whose role may write its log, and nothing else yet."""
-    log_group = logs.LogGroup(
-        scope, f"{name}Log", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
-    )
+    """Make a function whose role may write its log, and nothing else yet.
+
+    `seconds` is its timeout, `memory_size` in MiB; `options` are further ones of `lambda_.Function`.
+    """
+    log_group = logs.LogGroup(scope, f"{name}Log", retention=retention, removal_policy=RemovalPolicy.DESTROY)
     role = iam.Role(scope, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     log_group.grant_write(role)
     return lambda_.Function(
@@ -23,11 +33,11 @@ def make_function(
         description=description,
         runtime=lambda_.Runtime.PYTHON_3_14,
         architecture=lambda_.Architecture.ARM_64,
-        handler=f"deploy_pipeline.{handler}",
+        handler=handler,
         code=code,
         role=role,
-        memory_size=512,
-        timeout=Duration.minutes(2),
+        memory_size=memory_size,
+        timeout=Duration.seconds(seconds),
         log_group=log_group,
         **options,
     )
