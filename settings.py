@@ -65,7 +65,8 @@ class Settings(Section):
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
-            mistakes += [_mistake(detail) for detail in error.errors()]
+            details = error.errors()
+            mistakes += [_mistake(detail) for detail in details if not _follows_from_another(detail, details)]
         if mistakes:
             raise SettingsError("\n".join(["Wrong settings:", *(f"  {line}" for line in mistakes)]))
         return settings
@@ -101,9 +102,13 @@ def _mistake(detail: Any) -> str:
     return f"{key}{inner}:{given} accepted: {_accepted(detail, message)}"
 
 
+def _follows_from_another(detail: Any, details: list[Any]) -> bool:
+    """A list is also said to be too short when what is in it has mistakes."""
+    inside = [other for other in details if other["loc"][: len(detail["loc"])] == detail["loc"]]
+    return detail["type"] == "too_short" and len(inside) > 1
+
+
 def _accepted(detail: Any, message: str) -> str:
-    if detail["type"] == "string_pattern_mismatch":
-        return f"text of the form {detail['ctx']['pattern']}"
     if detail["type"] == "literal_error":
         return str(detail["ctx"]["expected"])
     if detail["type"].startswith("bool"):
@@ -112,7 +117,11 @@ def _accepted(detail: Any, message: str) -> str:
         return "a list, as JSON (its quotes must reach CDK: -c 'key=[\"...\"]')"
     if detail["type"] == "extra_forbidden":
         return "no field of this name"
-    return message[:1].lower() + message[1:] if message.startswith("Input") else message
+    if detail["type"] == "missing":
+        return "a value, which is missing"
+    if detail["type"] == "too_short":
+        return "at least one"
+    return message.removeprefix("Input should be ")
 
 
 def _short(value: Any) -> str:

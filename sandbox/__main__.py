@@ -8,7 +8,6 @@ up     start the sandbox, deploy every stack, print the addresses, play the stor
 
 import argparse
 import os
-import shlex
 import signal
 import sys
 import time
@@ -29,6 +28,7 @@ from rich.text import Text
 from walkthroughs.catalog import STORIES
 from walkthroughs.story import Result, Viewers, World, play
 
+from .guide import guide
 from .process import REGION, Sandbox, SandboxError
 
 SPEED = 60  # a sweep of every 5 minutes comes every 5 seconds
@@ -105,17 +105,10 @@ def _up(port: int) -> int:
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
         _deploy(sandbox, list(STORIES), ["--all"], started)
-        console.print(f"\nAWS is at {sandbox.url}. To reach it from another terminal:\n")
-        names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
-        for name in names:
-            console.print(f"  export {name}={shlex.quote(sandbox.environment[name])}", markup=False)
-        console.print(f"\nNames are answered at port {sandbox.ports['dns']} of 127.0.0.1 (DNS), for example:\n")
-        console.print(f"  dig @127.0.0.1 -p {sandbox.ports['dns']} <name>", markup=False)
         world = world_of(sandbox)
-        http, https, url = sandbox.ports["http"], sandbox.ports["https"], world.outputs("StaticSite")["Url"]
-        console.print(f"\nWeb addresses are answered at ports {https} (HTTPS) and {http} (HTTP), for example:\n")
-        console.print(f"  curl --connect-to ::127.0.0.1:{https} --cacert {sandbox.authority} -i {url}", markup=False)
         _print_outputs(sandbox)
+        for line in guide(sandbox, world):
+            console.print(line if line.startswith(" ") else f"\n{line}\n", markup=False)
         console.print(f"\nSchedules run {SPEED} times faster. Type a system's name to play its story; Ctrl-C stops.")
         try:
             _play_what_is_asked(world)

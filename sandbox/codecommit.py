@@ -73,6 +73,7 @@ def install() -> None:
         "GetCommit": _get_commit,
         "GetFile": _get_file,
         "CreateCommit": _create_commit,
+        "PutFile": _put_file,
     }
     serve("codecommit", "CodeCommit_20150413.", operations)
     provisioners._RESOURCE_HANDLERS["AWS::CodeCommit::Repository"] = {
@@ -180,16 +181,36 @@ def _get_file(request: dict[str, Any]) -> Any:
 
 
 def _create_commit(request: dict[str, Any]) -> Any:
+    """Put and delete files in one commit."""
     found, branch = _repository(request), request["branchName"]
-    before = found.branches.get(branch)
-    if before and request.get("parentCommitId") != before:
-        raise RefusedError("ParentCommitIdOutdatedException", f"the last commit of {branch} is {before}")
-    files = dict(found.commits[before]) if before else {}
+    files = _files_before(found, branch, request)
     for file in request.get("putFiles", []):
         files[file["filePath"]] = base64.b64decode(file["fileContent"])
     for file in request.get("deleteFiles", []):
         files.pop(file["filePath"], None)
-    if before and files == found.commits[before]:
+    if branch in found.branches and files == found.commits[found.branches[branch]]:
         raise RefusedError("NoChangeException", "the commit changes nothing")
     commit_id = found.commit(branch, files, request.get("commitMessage", ""))
     return {"commitId": commit_id, "treeId": commit_id, "filesAdded": [], "filesUpdated": [], "filesDeleted": []}
+
+
+def _put_file(request: dict[str, Any]) -> Any:
+    """Put one file, which is what the AWS CLI does with least words."""
+    found, branch, path = _repository(request), request["branchName"], request["filePath"]
+    files, content = _files_before(found, branch, request), base64.b64decode(request["fileContent"])
+    if files.get(path) == content:
+        raise RefusedError("SameFileContentException", f"{path} is as it was")
+    commit_id = found.commit(branch, files | {path: content}, request.get("commitMessage", ""))
+    return {"commitId": commit_id, "treeId": commit_id, "blobId": hashlib.sha1(content).hexdigest()}  # noqa: S324
+
+
+def _files_before(repository: Repository, branch: str, request: dict[str, Any]) -> dict[str, bytes]:
+    """The branch's files, if the request knows its last commit."""
+    before = repository.branches.get(branch)
+    if before is None:
+        return {}
+    if "parentCommitId" not in request:
+        raise RefusedError("ParentCommitIdRequiredException", f"the last commit of {branch} is {before}")
+    if request["parentCommitId"] != before:
+        raise RefusedError("ParentCommitIdOutdatedException", f"the last commit of {branch} is {before}")
+    return dict(repository.commits[before])

@@ -302,16 +302,16 @@ def _get_pipeline_state(request: dict[str, Any]) -> Any:
     pipeline = _pipeline(request)
     stages = []
     for stage in pipeline.declaration["Stages"]:
+        done = [(e, a) for e in pipeline.executions for a in e.actions if a.stage == stage["Name"]]
         states = []
         for declared in stage["Actions"]:
-            done = [
-                action
-                for execution in pipeline.executions
-                for action in execution.actions
-                if (action.stage, action.name) == (stage["Name"], declared["Name"])
-            ]
-            states.append({"actionName": declared["Name"]} | ({"latestExecution": _latest(done[-1])} if done else {}))
-        stages.append({"stageName": stage["Name"], "actionStates": states})
+            same = [action for _, action in done if action.name == declared["Name"]]
+            states.append({"actionName": declared["Name"]} | ({"latestExecution": _latest(same[-1])} if same else {}))
+        state = {"stageName": stage["Name"], "actionStates": states}
+        if done:
+            execution, action = done[-1]
+            state["latestExecution"] = {"pipelineExecutionId": execution.id, "status": action.status}
+        stages.append(state)
     return {"pipelineName": pipeline.name, "stageStates": stages}
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 
 class Section(BaseModel):
@@ -12,10 +12,16 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _email(value: Any) -> Any:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", str(value)):
-        raise ValueError("an e-mail address, such as ops@example.com")
-    return value
+def like(pattern: str, words: str) -> Any:
+    """Text that is all of the form `pattern`; whoever gives another is told `words`."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise ValueError(words)
+        return value
+
+    return AfterValidator(check)
 
 
-Email = Annotated[str, BeforeValidator(_email)]
+Email = Annotated[str, like(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address, such as ops@example.com")]
+VpcId = Annotated[str, like(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a VPC, such as vpc-0123456789abcdef0")]

@@ -5,24 +5,25 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from . import Section
+from . import Email, Section, VpcId, like
+
+SubnetId = Annotated[
+    str, like(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a subnet, such as subnet-0123456789abcdef0")
+]
+S3Location = Annotated[str, like(r"s3://[a-z0-9.-]{3,63}/([^ ]+/)?", "s3://<bucket>/<prefix>/, with the last slash")]
 
 
 class AnalyticsHostSettings(Section):
     """Settings of `AnalyticsHost`."""
 
-    instance_type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9]+$")] = Field(
+    instance_type: Annotated[str, like(r"[a-z][a-z0-9-]*\.[a-z0-9]+", "an instance type, such as t3.large")] = Field(
         "t3.large", description="EC2 instance type, x86_64. H2O gets half of its memory."
     )
     volume_gb: Annotated[int, Field(ge=20, le=16384)] = Field(40, description="Size of the encrypted root volume.")
-    vpc_id: Annotated[str, Field(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$")] | None = Field(
-        None, description="An existing VPC; needs subnet_id. Without it, a small VPC is made."
-    )
-    subnet_id: Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$")] | None = Field(
-        None, description="A subnet of that VPC from which the internet can be reached."
-    )
-    user_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}$")] = Field(
-        "analyst", description="Who logs in to RStudio, JupyterLab and H2O."
+    vpc_id: VpcId | None = Field(None, description="An existing VPC; needs subnet_id. Without it, a small VPC is made.")
+    subnet_id: SubnetId | None = Field(None, description="A subnet of that VPC from which the internet can be reached.")
+    user_name: Annotated[str, like(r"[a-z][a-z0-9-]{1,30}", "2 to 31 small letters, digits and -, a letter first")] = (
+        Field("analyst", description="Who logs in to RStudio, JupyterLab and H2O.")
     )
     allowed_cidr: str | None = Field(
         None, description="Range from which RStudio is reached over TLS; without it no port is open."
@@ -31,19 +32,15 @@ class AnalyticsHostSettings(Section):
     idle_minutes: Annotated[int, Field(ge=0, le=10080)] = Field(
         60, description="Stop after so long without use; 0 never does."
     )
-    stop_schedule: Annotated[str, Field(pattern=r"^(cron|rate)\(.+\)$")] | None = Field(
-        None, description="Stop by an EventBridge Scheduler expression instead, in UTC."
-    )
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = Field(
-        None, description="Who is told when the scheduled stop fails; needs stop_schedule."
-    )
+    stop_schedule: (
+        Annotated[str, like(r"(cron|rate)\(.+\)", "cron(...) or rate(...), such as cron(0 20 * * ? *)")] | None
+    ) = Field(None, description="Stop by an EventBridge Scheduler expression instead, in UTC.")
+    email: Email | None = Field(None, description="Who is told when the scheduled stop fails; needs stop_schedule.")
     h2o_nodes: Annotated[int, Field(ge=1, le=16)] = Field(1, description="Hosts of the H2O cluster.")
-    h2o_r_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+    h2o_r_sha256: Annotated[str, like(r"[0-9a-f]{64}", "64 hexadecimal digits in small letters")] | None = Field(
         None, description="SHA-256 of H2O's R package, which H2O does not publish."
     )
-    data_location: Annotated[str, Field(pattern=r"^s3://[a-z0-9.-]{3,63}/([^ ]+/)?$")] | None = Field(
-        None, description="Where the songs are, if not in the stack's own bucket."
-    )
+    data_location: S3Location | None = Field(None, description="Where the songs are, if not in the stack's own bucket.")
     results_days: Annotated[int, Field(ge=1, le=365)] = Field(7, description="How long query results are kept.")
     scan_limit_mb: Annotated[int, Field(ge=10, le=10_000_000)] = Field(
         100, description="Athena cancels a query that reads more."

@@ -10,12 +10,12 @@ from pydantic import Field, field_validator, model_validator
 from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.request import read_request
 
-from . import Email, Section
+from . import Email, Section, like
 
 ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.zip"}
 FILLED_IN = {"partition", "region", "account", "stack"}
 SAMPLE = "samples/deploy_pipeline"
-CONNECTION_ARN = r"^arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+$"
+CONNECTION_ARN = r"arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+"
 
 
 class Permission(Section):
@@ -25,8 +25,11 @@ class Permission(Section):
     of the app's stack, are filled in.
     """
 
-    actions: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+:[A-Za-z*]+$")], ...], Field(min_length=1)]
-    resources: Annotated[tuple[Annotated[str, Field(pattern=r"^(\*|arn:.+)$")], ...], Field(min_length=1)]
+    actions: Annotated[
+        tuple[Annotated[str, like(r"[a-z0-9-]+:[A-Za-z*]+", "an action of IAM, such as sqs:CreateQueue")], ...],
+        Field(min_length=1),
+    ]
+    resources: Annotated[tuple[Annotated[str, like(r"\*|arn:.+", "an ARN, or *")], ...], Field(min_length=1)]
 
     @field_validator("resources")
     @classmethod
@@ -78,14 +81,16 @@ class DeployPipelineSettings(Section):
         "codecommit", description="Where the app comes from: a repository made here, a connected one, or an S3 object."
     )
     app: str = Field(f"{SAMPLE}/app", description="Folder that the CodeCommit repository begins with.")
-    branch: Annotated[str, Field(pattern=r"^[^\s~^:?*\[\\]+$")] = Field("main", description="Branch that is deployed.")
-    connection_arn: Annotated[str, Field(pattern=CONNECTION_ARN)] | None = Field(
+    branch: Annotated[str, like(r"[^\s~^:?*\[\\]+", "the name of a branch")] = Field(
+        "main", description="Branch that is deployed."
+    )
+    connection_arn: Annotated[str, like(CONNECTION_ARN, "the ARN of a connection (CodeConnections)")] | None = Field(
         None, description="Connection to GitHub and others; with source `codeconnections`."
     )
-    repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$")] | None = Field(
+    repository: Annotated[str, like(r"[\w.-]+(/[\w.-]+)+", "owner and name, such as owner/app")] | None = Field(
         None, description="Repository at the other end of the connection, such as `owner/app`."
     )
-    source_key: Annotated[str, Field(pattern=r"^[^/].*\.zip$")] = Field(
+    source_key: Annotated[str, like(r"[^/].*\.zip", "a key that ends in .zip")] = Field(
         "app.zip", description="Key of the object with source `s3`, in a bucket made here."
     )
     input: str = Field(f"{SAMPLE}/state_machine_input.json", description="File with the state machine's input.")
@@ -126,4 +131,12 @@ class DeployPipelineSettings(Section):
             raise ValueError("connection_arn and repository with source codeconnections")
         if not wanted and (self.connection_arn or self.repository):
             raise ValueError("connection_arn and repository only with source codeconnections")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_of_another_source(self) -> Self:
+        if "app" in self.model_fields_set and self.source != "codecommit":
+            raise ValueError("app only with source codecommit")
+        if "source_key" in self.model_fields_set and self.source != "s3":
+            raise ValueError("source_key only with source s3")
         return self

@@ -4,9 +4,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from . import Section
+from . import Section, like
 
-DomainName = Annotated[str, Field(pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$")]
+DomainName = Annotated[
+    str, like(r"([a-z0-9-]+\.)+[a-z]{2,}", "a domain name in small letters, such as www.example.com")
+]
 
 
 class InHostedZone(Section):
@@ -15,9 +17,9 @@ class InHostedZone(Section):
     domain_name: DomainName | None = Field(
         None, description="Domain name of one's own; needs hosted_zone_id and hosted_zone_name."
     )
-    hosted_zone_id: Annotated[str, Field(pattern=r"^Z[A-Z0-9]+$")] | None = Field(
-        None, description="Route 53 hosted zone of the domain name."
-    )
+    hosted_zone_id: (
+        Annotated[str, like(r"Z[A-Z0-9]+", "the id of a hosted zone, such as Z0123456789ABCDEFGHIJ")] | None
+    ) = Field(None, description="Route 53 hosted zone of the domain name.")
     hosted_zone_name: DomainName | None = Field(None, description="Name of that zone, such as `example.com`.")
 
     @model_validator(mode="after")

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from . import Email, Section
+from . import Email, Section, like
 from .domain import InHostedZone
 
-Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[1-9]$")]
+Region = Annotated[str, like(r"[a-z]{2}(-[a-z]+)+-[1-9]", "a region, such as eu-west-1")]
 LONGEST_CHECK = 1.5  # seconds; Route 53 waits two for the status, and the way there takes its part
 
 
@@ -18,10 +18,12 @@ class DependencyCheck(Section):
     is read, which need not exist), or a `url` that answers 2xx.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
-    table: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")] | None = None
+    name: Annotated[str, like(r"[A-Za-z0-9_-]{1,40}", "1 to 40 letters, digits, - and _")]
+    table: Annotated[str, like(r"[A-Za-z0-9_.-]{3,255}", "the name of a DynamoDB table")] | None = None
     partition_key: Annotated[str, Field(min_length=1, max_length=255)] = "id"
-    url: Annotated[str, Field(pattern=r"^https://[a-z0-9.-]+(:\d+)?(/[!-~]*)?$")] | None = None
+    url: (
+        Annotated[str, like(r"https://[a-z0-9.-]+(:\d+)?(/[!-~]*)?", "an address that begins with https://")] | None
+    ) = None
     seconds: Annotated[float, Field(gt=0, le=LONGEST_CHECK)] = 1.0
 
     @model_validator(mode="after")
@@ -42,9 +44,9 @@ class MultiRegionApiSettings(InHostedZone):
         2, description="How many requests in a row change a health checker's mind."
     )
     checks: tuple[DependencyCheck, ...] = Field((), description="What a region needs besides itself to be healthy.")
-    allowed_origin: Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.-]+(:\d+)?)$")] = Field(
-        "*", description="Origin whose pages may call the API from a browser; `*` for every one."
-    )
+    allowed_origin: Annotated[
+        str, like(r"\*|https?://[a-z0-9.-]+(:\d+)?", "* or an origin, such as https://www.example.com")
+    ] = Field("*", description="Origin whose pages may call the API from a browser; `*` for every one.")
     requests_per_second: Annotated[int, Field(ge=1, le=10000)] = Field(
         100, description="Steady requests that each region takes; twice as many at once."
     )

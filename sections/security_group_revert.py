@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from . import Email, Section
+from . import Email, Section, VpcId, like
 
-SECURITY_GROUP_ID = r"^sg-([0-9a-f]{8}|[0-9a-f]{17})$"
 NAMED_PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
 
 
@@ -26,6 +25,14 @@ def _protocol(value: Any) -> Any:
 
 Port = Annotated[int, Field(ge=-1, le=65535)]
 Cidr = Annotated[str, BeforeValidator(_canonical_cidr)]
+Protocol = Annotated[
+    str,
+    BeforeValidator(_protocol),
+    like(r"-1|tcp|udp|icmp|icmpv6|\d{1,3}", "tcp, udp, icmp, icmpv6, a protocol's number, or -1 for all"),
+]
+GroupId = Annotated[
+    str, like(r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a security group, such as sg-0123456789abcdef0")
+]
 
 
 class ApprovedRule(Section):
@@ -37,13 +44,17 @@ class ApprovedRule(Section):
     with that description only; without one, any description will do.
     """
 
-    ip_protocol: Annotated[str, BeforeValidator(_protocol), Field(pattern=r"^(-1|tcp|udp|icmp|icmpv6|\d{1,3})$")]
+    ip_protocol: Protocol
     from_port: Port | None = None
     to_port: Port | None = None
     cidr_ipv4: Cidr | None = None
     cidr_ipv6: Cidr | None = None
-    prefix_list_id: Annotated[str, Field(pattern=r"^pl-[0-9a-f]{8,17}$")] | None = None
-    referenced_group_id: Annotated[str, Field(pattern=r"^(\d{12}/)?sg-[0-9a-f]{8,17}$")] | None = None
+    prefix_list_id: (
+        Annotated[str, like(r"pl-[0-9a-f]{8,17}", "the id of a prefix list, such as pl-63a5400a")] | None
+    ) = None
+    referenced_group_id: Annotated[str, like(r"(\d{12}/)?sg-[0-9a-f]{8,17}", "sg-..., or <account>/sg-...")] | None = (
+        None
+    )
     description: Annotated[str, Field(max_length=255)] | None = None
 
     @model_validator(mode="after")
@@ -81,7 +92,7 @@ ALL_EGRESS = (ApprovedRule(ip_protocol="-1", cidr_ipv4="0.0.0.0/0"),)
 class GuardedGroup(Section):
     """A security group that exists already, and the rules approved for it."""
 
-    group_id: Annotated[str, Field(pattern=SECURITY_GROUP_ID)]
+    group_id: GroupId
     name: Annotated[str, Field(max_length=60)] = ""
     ingress: tuple[ApprovedRule, ...] = ()
     egress: tuple[ApprovedRule, ...] = ALL_EGRESS
@@ -108,9 +119,7 @@ class SecurityGroupRevertSettings(Section):
     sample_group: bool = Field(
         True, description="Create the post's Web Server group (HTTPS from anywhere) and guard it."
     )
-    vpc_id: Annotated[str, Field(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$")] | None = Field(
-        None, description="VPC of the sample group; without it, the default VPC."
-    )
+    vpc_id: VpcId | None = Field(None, description="VPC of the sample group; without it, the default VPC.")
     groups: tuple[GuardedGroup, ...] = Field((), description="Groups that exist already, each with its approved rules.")
     create_trail: bool = Field(
         False, description="Create a CloudTrail trail. Without a trail EventBridge sees no calls."

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from . import like
 from .domain import InHostedZone
 
 
@@ -17,7 +18,7 @@ class StaticSiteSettings(InHostedZone):
     )
     redirect_status: Literal[301, 308] = Field(308, description="Status of redirects; 308 keeps the method.")
     canonical: bool = Field(False, description="Redirect `/docs/index.html` to `/docs/`.")
-    files: tuple[Annotated[str, Field(pattern=r"^/")], ...] = Field(
+    files: tuple[Annotated[str, like(r"/.*", "a path that begins with /")], ...] = Field(
         (), description="Files without an extension, such as `/LICENSE`."
     )
     caching: bool = Field(True, description="`false` is the post's TTL of 0: every request goes to the bucket.")

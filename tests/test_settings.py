@@ -67,7 +67,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
         f'{SECTION}:email: given "ops at example.com"; accepted: an e-mail address, such as ops@example.com',
         f"{SECTION}:emial: no such setting; there is mode, email",
         f"security_grup_revert:mode: no such system; there is {', '.join(sorted(Settings.model_fields))}",
-        f'{SECTION}:groups[0].group_id: given "web"; accepted: text of the form ^sg-',
+        f'{SECTION}:groups[0].group_id: given "web"; accepted: the id of a security group, such as sg-',
         f"{SECTION}:groups[0].ingress[0].from_port: given 70000",
     ):
         assert expected in text, f"missing: {expected}\nin:\n{text}"
@@ -83,7 +83,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
         ({"prefix_list_id": "pl-63a5400a"}, "exactly one of"),
         ({"from_port": None}, "which tcp needs"),
         ({"from_port": 23}, "from_port <= to_port"),
-        ({"ip_protocol": "sctp"}, "text of the form"),
+        ({"ip_protocol": "sctp"}, "tcp, udp, icmp"),
     ],
 )
 def test_wrong_rule_is_refused_with_what_is_accepted(fields: dict[str, Any], said: str) -> None:
@@ -119,7 +119,7 @@ def test_list_whose_quotes_the_shell_has_taken_is_explained() -> None:
     [
         ({"site": "tests"}, "index.html and 404.html not found"),
         ({"site": "~/no/such/folder"}, "index.html and 404.html not found"),
-        ({"files": ["LICENSE"]}, "text of the form ^/"),
+        ({"files": ["LICENSE"]}, "a path that begins with /"),
         ({"redirect_status": "302"}, "301 or 308"),
         ({"domain_name": "www.example.com"}, "domain_name, hosted_zone_id and hosted_zone_name together"),
         (

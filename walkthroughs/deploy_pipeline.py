@@ -50,7 +50,7 @@ class DeployPipelineStory(UndoingStory):
         deployed = self._result(self._ended(first["pipelineExecutionId"]), "created")
         assert deployed["status"] == "Succeeded", deployed["message"]
         assert self._stack(self.app)["StackStatus"] == "CREATE_COMPLETE", "the stack was not created"
-        return f'the pipeline says "{deployed["message"]}"'
+        return f'pushed when the repository was made; the pipeline says "{deployed["message"]}"'
 
     @step
     def harmless_change_is_made_in_place(self) -> str:
@@ -176,7 +176,7 @@ class DeployPipelineStory(UndoingStory):
             lines.append(f"{state:<30}" + "".join(f" {count:>9}" for count in counts))
         totals = [len(self.ways.get(way, [])) or "" for way in shown]
         lines.append(f"{'state transitions':<30}" + "".join(f" {total:>9}" for total in totals))
-        return "how often each state was entered:\n\n" + "\n".join(lines)
+        return "how often each deployment entered each state, below\n\n" + "\n".join(lines)
 
     def _rejected(self, way: str, template: str, violation: str) -> str:
         before = self._snapshot()

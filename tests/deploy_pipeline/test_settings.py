@@ -54,6 +54,23 @@ def test_connection_goes_with_its_repository_and_its_source() -> None:
         assert "connection_arn and repository" in refusal(**given)
 
 
+def test_setting_of_another_source_is_refused() -> None:
+    assert "app only with source codecommit" in refusal(source="s3", app="samples/deploy_pipeline/app")
+    assert "source_key only with source s3" in refusal(source_key="shop.zip")
+
+
+def test_list_with_a_mistake_is_not_called_too_short_as_well() -> None:
+    said = refusal(permissions=[{"actions": ["everything"], "resources": ["*"]}])
+    assert "permissions[0].actions[0]" in said
+    assert said.count("accepted") == 1, said
+    assert "permissions[0].resources: accepted: a value, which is missing" in refusal(
+        permissions=[{"actions": ["s3:*"]}]
+    )
+    assert "permissions[0].actions: given []; accepted: at least one" in refusal(
+        permissions=[{"actions": [], "resources": ["*"]}]
+    )
+
+
 def test_mistakes_of_the_input_file_are_told_before_anything_is_deployed(tmp_path: Path) -> None:
     file = tmp_path / "input.json"
     given = {"environmentName": "prod", "stackName": "my shop!", "templatePath": "app.json", "onUnsave": "fail"}

@@ -157,6 +157,8 @@ def test_failed_stage_is_tried_again_with_the_same_artifact(pipeline: Pipeline) 
     failed = pipeline.ended()
     assert failed["status"] == "Failed"
     assert pipeline.action(1)["errorDetails"]["message"] == "not today"
+    stage = pipeline.pipelines.get_pipeline_state(name=pipeline.name)["stageStates"][1]["latestExecution"]
+    assert (stage["pipelineExecutionId"], stage["status"]) == (failed["pipelineExecutionId"], "Failed")
     pipeline.pipelines.retry_stage_execution(
         pipelineName=pipeline.name,
         stageName="Work",

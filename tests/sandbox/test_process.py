@@ -182,6 +182,19 @@ def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPa
         assert session(sandbox).client("ec2").describe_vpcs()["Vpcs"]
 
 
+def _run_as_printed(commands: list[str], environment: dict[str, str]) -> None:
+    """Run what can be copied; of programs that this computer has."""
+    assert len(commands) >= 8, f"little to try: {commands}"
+    for command in commands:
+        if not shutil.which(command.split()[0]):
+            print(f"not tried, for the program is missing: {command}")
+            continue
+        done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)  # noqa: S602
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert not command.startswith("curl") or "HTTP/2 200" in done.stdout, f"{command}\n{done.stdout}"
+        assert done.stdout or command.startswith("sed"), f"{command} printed nothing"
+
+
 def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_when_asked() -> None:
     command = [sys.executable, "-u", "-m", "sandbox", "up"]
     lines: list[str] = []
@@ -200,6 +213,8 @@ def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_whe
                 [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
             )
             assert done.stdout.strip() == "arn:aws:iam::111111111111:user/sandbox-user", done.stderr
+            printed = [line.strip() for line in lines if line.startswith(("  curl ", "  dig ", "  aws ", "  sed "))]
+            _run_as_printed(printed, environment)
             up.stdin.write("nothing\nsecurity_group_revert\n")
             up.stdin.flush()
             assert "No such system" in up.stdout.readline()

@@ -1,0 +1,53 @@
+"""What `up` tells whoever wants to try: how to reach the sandbox, and calls ready to be copied."""
+
+import shlex
+from collections.abc import Iterator
+
+from walkthroughs.multi_region_api import CALLERS, CLIENT
+from walkthroughs.story import World
+
+from .process import Sandbox
+
+NAMES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
+TEMPLATE = "samples/deploy_pipeline/app/template.yaml"
+
+
+def guide(sandbox: Sandbox, world: World) -> Iterator[str]:
+    """The lines, headings at the margin and what is for a shell two spaces from it."""
+    yield f"AWS is at {sandbox.url}. To reach it from another terminal:"
+    for name in NAMES:
+        yield f"  export {name}={shlex.quote(sandbox.environment[name])}"
+    yield "The site, and the API by its name (any web address, at the port of this computer):"
+    name = world.outputs("MultiRegionApi-us-east-1")["Url"].removesuffix("/")
+    for url in (world.outputs("StaticSite")["Url"], f"{name}/helloworld"):
+        yield f"  curl --connect-to ::127.0.0.1:{sandbox.ports['https']} --cacert {sandbox.authority} -i {url}"
+    yield "The API's addresses, for a caller near us-west-2 (dig is in Debian's package bind9-dnsutils):"
+    host, network = name.split("/")[2], CALLERS["us-west-2"]
+    yield f"  dig @127.0.0.1 -p {sandbox.ports['dns']} +short +subnet={network}/24 {host}"
+    yield "Its page, in a Chromium of its own (needs a screen) that finds these names and trusts this computer:"
+    rules = f"MAP *:443 127.0.0.1:{sandbox.ports['https']}, MAP *:80 127.0.0.1:{sandbox.ports['http']}"
+    profile = sandbox.directory / "chromium"
+    yield (
+        f"  chromium --user-data-dir={profile} --host-resolver-rules={shlex.quote(rules)} "
+        f"--ignore-certificate-errors {CLIENT / 'index.html'}"
+    )
+    yield "A push to the pipeline, and how far it has come:"
+    yield from _push(world, str(sandbox.directory / "template.yaml"))
+    yield "A change that security_group_revert undoes, and the rules that are left:"
+    group = world.outputs("SecurityGroupRevert")["WebServerGroupId"]
+    yield (
+        f"  aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port 22 --cidr 198.51.100.7/32"
+    )
+    yield f"  aws ec2 describe-security-group-rules --filters Name=group-id,Values={group} --output table"
+
+
+def _push(world: World, changed: str) -> Iterator[str]:
+    outputs = world.outputs("DeployPipeline")
+    branch = f"--repository-name {outputs['RepositoryName']} --branch-name main"
+    yield f"  sed 's/VisibilityTimeout: 30/VisibilityTimeout: 45/' {TEMPLATE} > {changed}"
+    yield (
+        f"  aws codecommit put-file {branch} --file-path template.yaml --file-content fileb://{changed} "
+        f"--parent-commit-id $(aws codecommit get-branch {branch} --query branch.commitId --output text)"
+    )
+    query = "stageStates[].[stageName,latestExecution.status,actionStates[0].latestExecution.summary]"
+    yield (f"  aws codepipeline get-pipeline-state --name {outputs['PipelineName']} --query '{query}' --output table")
