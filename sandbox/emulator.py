@@ -83,6 +83,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
         s3,
         signals,
         stepfunctions,
+        wafv2,
         web,
         xray,
     )
@@ -102,6 +103,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
         route53,
         s3,
         signals,
+        wafv2,
         xray,
     )
     for service in untimed:

@@ -15,6 +15,7 @@ from .story import SkippedError, World
 QUIET = (
     "--headless=new",
     "--disable-gpu",
+    "--hide-scrollbars",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",

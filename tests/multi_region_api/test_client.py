@@ -145,7 +145,8 @@ def test_switch_is_shown_with_its_moment_and_stays_in_the_history(driver: Any, a
     [
         ((503, {"health": "sick"}), "HTTP 503"),
         ((200, b"<html>"), "JSON"),
-        (None, "Failed to fetch"),
+        ((200, b"null"), "an answer without a region"),
+        (None, "not reached, or this page may not call it"),
     ],
 )
 def test_error_is_shown_and_the_page_goes_on(

@@ -36,6 +36,7 @@ def optional() -> Iterator[Any]:
             "static_site:caching": "false",
             "multi_region_api:regions": '["us-east-1"]',
             "multi_region_api:check_seconds": "10",
+            "multi_region_api:waf": "true",
             "multi_region_api:checks": '[{"name": "orders", "table": "Orders", "partition_key": "order"}]',
             "security_group_revert:create_trail": "true",
             "security_group_revert:sample_group": "false",
@@ -125,6 +126,13 @@ def test_region_is_as_healthy_as_the_table_that_it_needs(optional: Any) -> None:
     )
     answer = optional.world.get(url)
     assert (answer.status, answer.json()["health"]) == (200, TOKEN), answer.data
+
+
+def test_web_acl_is_before_the_api(optional: Any) -> None:
+    api_id = optional.world.outputs("MultiRegionApi-us-east-1")["RegionalUrl"].split("//")[1].split(".")[0]
+    stage = f"arn:aws:apigateway:us-east-1::/restapis/{api_id}/stages/prod"
+    found = optional.world.client("wafv2").get_web_acl_for_resource(ResourceArn=stage)
+    assert "WebAcl" in found["WebACL"]["Name"], found
 
 
 def test_removal_leaves_what_the_documentation_says(optional: Any) -> None:

@@ -42,13 +42,20 @@ async function ask() {
   try {
     const response = await fetch(SETTINGS.url, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    call.region = (await response.json()).region;
+    call.region = (await response.json())?.region;
     if (typeof call.region !== "string") throw new Error("an answer without a region");
   } catch (error) {
-    call.error = error.name === "TimeoutError" ? `no answer within ${PATIENCE / 1000} s` : error.message;
+    call.error = reason(error);
   }
   call.latency = Math.round(performance.now() - started);
   return call;
+}
+
+// Browsers do not tell a page more of a call that failed than that it did.
+function reason(error) {
+  if (error.name === "TimeoutError") return `no answer within ${PATIENCE / 1000} s`;
+  if (error.name === "TypeError") return "not reached, or this page may not call it: see the url in settings.js";
+  return error.message;
 }
 
 function remember(call) {
