@@ -67,6 +67,7 @@ demo: setup $(if $(SYSTEMS),$(if $(filter analytics_host,$(SYSTEMS)),analysis),a
 
 pictures: setup analysis ## take the screenshots of docs/ anew (needs chromium and chromium-driver)
 	@mkdir -p docs/pictures && python -m sandbox demo --pictures docs/pictures
+	@COLUMNS=100 python -m sandbox demo --record docs/pictures/demo.svg security_group_revert
 
 sandbox: setup analysis ## start the emulator with every stack deployed, and leave it up
 	@python -m sandbox up

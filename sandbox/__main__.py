@@ -8,6 +8,7 @@ up     start the sandbox, deploy every stack, print the addresses, play the stor
 
 import argparse
 import os
+import re
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ from types import FrameType
 from typing import NoReturn
 
 import boto3
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
@@ -45,6 +47,7 @@ def main() -> int:
     demo = commands.add_parser("demo", help="deploy everything and play every walkthrough")
     demo.add_argument("--pictures", type=Path, help="folder for screenshots of the stories")
     demo.add_argument("--songs", type=Path, help="the songs file of analytics_host's published figures: all its models")
+    demo.add_argument("--record", type=Path, help="file for a picture (SVG) of what is printed")
     demo.add_argument("systems", nargs="*", help=f"systems to show; all without: {', '.join(STORIES)}")
     up = commands.add_parser("up", help="deploy everything and stay up")
     for command in (demo, up):
@@ -59,7 +62,11 @@ def main() -> int:
     try:
         if options.command == "up":
             return _up(options.port)
-        return _demo(options.port, options.systems or list(STORIES), options.pictures, options.songs)
+        console.record = options.record is not None
+        code = _demo(options.port, options.systems or list(STORIES), options.pictures, options.songs)
+        if options.record:
+            _save_picture(options.record, f"make demo SYSTEMS={' '.join(options.systems)}".removesuffix(" SYSTEMS="))
+        return code
     except SandboxError as error:
         console.print(str(error), style="red", markup=False)
         return 1
@@ -192,8 +199,9 @@ def _deploy(sandbox: Sandbox, systems: list[str], stacks: list[str], started: fl
 
 def _progress(status: Status, line: str) -> None:
     """Keep the CDK CLI's results; what it is doing shows on one line that changes."""
-    if line.lstrip().startswith(("✅", "❌")):
-        console.print(f"          {line.strip()}", markup=False)
+    for sign, mark in (("✅", "[green]ok[/]"), ("❌", "[red]FAILED[/]")):
+        if line.lstrip().startswith(sign):
+            console.print(f"          {mark} {escape(line.strip().removeprefix(sign).strip())}")
     status.update(Text(line.strip()[: console.width - 4], style="dim"))
 
 
@@ -204,6 +212,12 @@ def _say(started: float, what: str) -> None:
 def _tell(result: Result) -> None:
     color = {"FAILED": "red", "skipped": "yellow", "ok": "green"}[result.mark]
     console.print(f"          [{color}]{result.mark}[/] {escape(result.title)}")
+
+
+def _save_picture(path: Path, title: str) -> None:
+    """Save what was printed, with the fonts of whoever looks at it."""
+    without_fonts = re.sub(r"@font-face {{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    console.save_svg(str(path), title=title, code_format=without_fonts)
 
 
 def _table(results: dict[str, list[Result]]) -> Table:
