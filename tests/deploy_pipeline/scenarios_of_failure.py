@@ -129,7 +129,8 @@ def broken_template_is_told(machine: Machine) -> Ended:
 
 @scenario
 def error_of_looking_is_not_taken_for_absence(machine: Machine) -> Ended:
-    for refusal in (THROTTLED, DENIED, error("ValidationError", "1 validation error detected")):
+    no_role = error("AccessDenied", "Role prod-deployer does not exist")
+    for refusal in (THROTTLED, DENIED, no_role, error("ValidationError", "1 validation error detected")):
         machine.cloudformation.failing["describe_stacks"] = [refusal]
         ended = failed(machine.run(), "ClientError", "Check Stack Existence: ")
         assert "create_stack" not in machine.cloudformation.calls
@@ -140,9 +141,12 @@ def error_of_looking_is_not_taken_for_absence(machine: Machine) -> Ended:
 def stack_that_is_busy_or_broken_is_left_alone(machine: Machine) -> Ended:
     for status, said in (
         ("UPDATE_IN_PROGRESS", "somebody else is at work"),
+        ("UPDATE_FAILED", "roll it back (RollbackStack)"),
         ("UPDATE_ROLLBACK_FAILED", "continue the rollback"),
         ("DELETE_FAILED", "delete it for good"),
         ("CREATE_FAILED", "delete it"),
+        ("ROLLBACK_FAILED", "delete it"),
+        ("A_STATUS_TO_COME", "bring it to a complete state"),
     ):
         with_app(machine, status=status)
         ended = failed(machine.run(), "StackNotReadyError", status, said)
