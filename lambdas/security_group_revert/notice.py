@@ -121,6 +121,8 @@ def _line(action: Action) -> str:
         return f"FAILED to {INFINITIVE[action.verb]}: {what}: {action.error}"
     if action.status == "reported":
         return f"not approved, to {INFINITIVE[action.verb]}: {what}"
+    if action.status == "overtaken":
+        return f"gone when it was to be revoked: {what}"
     return f"{PAST[action.verb]}: {what}"
 
 

@@ -25,8 +25,9 @@ class FakeCloudFormation:
     `failing`: errors by operation, one for each call to come, None for one that goes well.
     `before`: what somebody else does just before an operation, once. `statuses`: by verb, those
     that a stack goes through when it is waited for. `changes`: those of the change sets to come;
-    `nested`: those of nested change sets, by their ARN, and `reasons` their status's. `change_set`: what descriptions of change
-    sets to come say, one after the other, the last one for good.
+    `nested`: those of nested change sets, by their ARN; `reasons`: the reasons of theirs.
+    `change_set`: what descriptions of change sets to come say, one after the other, the last one
+    for good.
     """
 
     def __init__(self) -> None:

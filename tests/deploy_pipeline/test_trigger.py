@@ -34,7 +34,7 @@ class Services:
         self.file = b'{"stackName": "app"}'
         self.body = io.BytesIO()
         self.execution: dict[str, Any] = {"status": "RUNNING"}
-        self.failing: dict[str, list[ClientError]] = {}
+        self.failing: dict[str, list[Exception]] = {}
         self.started: list[dict[str, Any]] = []
         self.told: list[dict[str, Any]] = []
 
@@ -236,6 +236,25 @@ def test_error_of_any_kind_fails_the_job_at_once(services: Services) -> None:
 def test_execution_that_cannot_be_looked_at_fails_the_job(services: Services, code: str) -> None:
     services.failing["describe_execution"] = [refused(code)]
     assert code in failure(services, EXECUTION)
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        refused("ThrottlingException"),
+        ClientError({"Error": {"Code": "503"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "DescribeExecution"),
+        EndpointConnectionError(endpoint_url="https://states.us-east-1.amazonaws.com"),
+    ],
+    ids=["throttled", "unavailable", "no answer"],
+)
+def test_execution_that_cannot_be_looked_at_for_now_is_asked_about_again(
+    services: Services, passing: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services.failing["describe_execution"] = [passing]
+    assert work(services, EXECUTION) == {"jobId": JOB, "continuationToken": EXECUTION}, "it goes on all the same"
+    assert "asked in vain" in capsys.readouterr().out
+    services.execution = {"status": "SUCCEEDED", "output": "{}"}
+    assert "outputVariables" in work(services, EXECUTION)
 
 
 def test_job_that_cannot_even_be_failed_is_for_lambda_to_try_again(services: Services) -> None:
