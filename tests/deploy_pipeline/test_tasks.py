@@ -223,6 +223,15 @@ def test_nothing_is_looked_for_when_the_input_was_wrong(fake: FakeCloudFormation
     assert not fake.calls
 
 
+def test_end_whose_input_is_not_told_is_not_passed_over(fake: FakeCloudFormation) -> None:
+    """An input that is too long for its event is left out of it: somebody has to look."""
+    event = ended()
+    event["detail"] |= {"input": None, "inputDetails": {"included": False}}
+    with pytest.raises(TypeError):
+        task_handler.clean_up(event, None)
+    assert not fake.calls
+
+
 @pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("AccessDenied", "Role cleaner does not exist")])
 def test_what_cannot_be_deleted_is_for_lambda_to_try_again(fake: FakeCloudFormation, refusal: ClientError) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
