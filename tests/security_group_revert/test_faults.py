@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from lambdas.security_group_revert.respond import UnfinishedError
-from lambdas.security_group_revert.rules import Rule
 
 from . import records
 from .fake_ec2 import FakeEC2, FakeSNS, Fault, refuse
@@ -106,10 +105,10 @@ def test_rule_that_is_gone_when_it_was_to_be_revoked_is_in_the_notice_of_a_sweep
     assert "gone when it was to be revoked: inbound TCP 22" in notice["Message"]
 
 
-def test_rule_with_ports_that_are_none_is_revoked() -> None:
-    """Not from the approved form of any rule, and not readable as one."""
+def test_rule_that_cannot_be_read_is_revoked() -> None:
     ec2 = FakeEC2([HTTPS])
     odd = {"SecurityGroupRuleId": "sgr-odd", "IsEgress": False, "IpProtocol": "tcp", "CidrIpv4": "not a network"}
     ec2.rules["sgr-odd"] = odd
     respond(ec2, records.SWEEP)
-    assert set(ec2.rules) == {rule_id for rule_id, rule in ec2.rules.items() if Rule.from_api(rule) == HTTPS}
+    assert "sgr-odd" not in ec2.rules
+    assert ec2.current() == {HTTPS}
