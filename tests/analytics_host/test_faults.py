@@ -1,21 +1,17 @@
-"""Facts about a host and its queries when AWS, or what runs beside them, does not answer as it should.
+"""Facts about a host when AWS, or what runs beside them, does not answer as it should.
 
 Fakes stand for AWS.
 """
 
-import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from botocore.exceptions import ClientError
 
-from samples.analytics_host.billboard.athena import PARQUET_TABLE, Answer, Athena
-from samples.analytics_host.billboard.songs import SongsError
 from samples.analytics_host.host import host
 
 from .test_boot import Computer, computer
@@ -171,60 +167,3 @@ def nonsense() -> Iterator[str]:
 @pytest.mark.parametrize("path", ["/none", "/half"])
 def test_what_is_no_answer_is_taken_for_none(nonsense: str, path: str) -> None:
     assert host._get(nonsense + path) == (0, "")
-
-
-class FakeSongs(Athena):
-    """Songs that are fit, Parquet files in memory, and a query that can fail."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        super().__init__(session=self, work_group="group", database="test")
-        self.files, self.stuck, self.failing = files, set[str](), False
-        self.objects = self
-
-    def songs(self, table: str = "billboard") -> pd.DataFrame:
-        return pd.DataFrame({"table": [table]})
-
-    def query(self, statement: str) -> Answer:
-        assert statement.startswith(f"INSERT INTO {PARQUET_TABLE} ")
-        if self.failing:
-            raise refused("TooManyRequestsException")
-        self.files["songs_parquet/new"] = b""
-        return Answer(pd.DataFrame(), 0)
-
-    # Of the session, its Glue client, and the bucket.
-
-    def client(self, _service: str) -> Any:
-        return self
-
-    resource = client
-    Bucket = client
-
-    def get_table(self, **_request: str) -> dict[str, Any]:
-        return {"Table": {"StorageDescriptor": {"Location": "s3://data/songs_parquet/"}}}
-
-    def filter(self, Prefix: str) -> Any:
-        assert Prefix == "songs_parquet/"
-        return self
-
-    def delete(self) -> list[dict[str, Any]]:
-        left = [{"Key": key, "Code": "InternalError"} for key in self.files if key in self.stuck]
-        self.files = {key: content for key, content in self.files.items() if key in self.stuck}
-        return json.loads(json.dumps([{"Deleted": []}, {"Errors": left} if left else {}]))
-
-
-def test_old_parquet_that_cannot_be_deleted_is_not_added_to() -> None:
-    songs = FakeSongs({"songs_parquet/a": b"", "songs_parquet/b": b""})
-    songs.stuck = {"songs_parquet/b"}
-    with pytest.raises(SongsError, match=r"1 files of billboard_parquet could not be deleted, such as songs_parquet/b"):
-        songs.convert()
-    assert set(songs.files) == {"songs_parquet/b"}, "every song would be there twice"
-
-
-def test_conversion_that_breaks_off_is_healed_by_the_next_one() -> None:
-    songs = FakeSongs({"songs_parquet/a": b""})
-    songs.failing = True
-    with pytest.raises(ClientError):
-        songs.convert()
-    songs.failing = False
-    songs.convert()
-    assert set(songs.files) == {"songs_parquet/new"}

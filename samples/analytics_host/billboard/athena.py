@@ -75,17 +75,13 @@ class Athena:
         """Write the songs anew as Parquet, in place of what is there.
 
         Raises:
-            SongsError: the songs are not fit for it, or what is there cannot be deleted; nothing
-                is written then.
+            SongsError: the songs are not fit for it; what is there stays.
         """
         self.songs()
         table = self.session.client("glue").get_table(DatabaseName=self.database, Name=PARQUET_TABLE)["Table"]
         location = urlsplit(table["StorageDescriptor"]["Location"])
         bucket = self.session.resource("s3").Bucket(location.netloc)
-        answers = bucket.objects.filter(Prefix=location.path.lstrip("/")).delete()
-        left = [error["Key"] for answer in answers for error in answer.get("Errors", [])]
-        if left:  # S3 deletes what it can, and says what it could not
-            raise SongsError(f"{len(left)} files of {PARQUET_TABLE} could not be deleted, such as {left[0]}; try again")
+        bucket.objects.filter(Prefix=location.path.lstrip("/")).delete()
         names = ", ".join(f'"{name}"' for name in COLUMNS)
         self.query(f"INSERT INTO {PARQUET_TABLE} SELECT {names} FROM {TABLE}")  # noqa: S608
 
