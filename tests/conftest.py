@@ -171,7 +171,7 @@ class ByCost(LoadScopeScheduling):
         path = nodeid.split("::")[0]
         if path.startswith("tests/sandbox/") and path != "tests/sandbox/test_options.py":  # it has a sandbox of its own
             return "sandbox"
-        return "templates" if path.endswith(("test_stack.py", "test_templates.py")) else path
+        return "templates" if path.endswith(("test_stack.py", "test_templates.py", "test_dead_letters.py")) else path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByCost:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from .errors import ChangeSetGoneError
 from .inspection import Policy, violations
 from .messages import fit
-from .stack import change_set_name
+from .stack import change_set_name, is_absence
 
 LARGEST_CAUSE = 32_000  # characters; Step Functions takes 32,768
 LARGEST_LIST = 100_000  # characters; a state's output may have 262,144 bytes
@@ -40,11 +40,18 @@ def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) ->
 
 
 def _reasons_of_nested(cloudformation: Any, reason: str) -> Iterator[str]:
-    """Of a nested change set that fails the outer one says only which it is."""
-    for nested in CHANGE_SET_ARN.findall(reason)[:1]:
-        inner = _page(cloudformation, nested, None).get("StatusReason", "")
-        yield inner
-        yield from _reasons_of_nested(cloudformation, inner.replace(nested, ""))
+    """Of a nested change set that fails the outer one says only which it is.
+
+    What cannot be read is left out, for it must not hide the rest.
+    """
+    asked: set[str] = set()
+    while nested := next((arn for arn in CHANGE_SET_ARN.findall(reason) if arn not in asked), None):
+        asked.add(nested)
+        try:
+            reason = _page(cloudformation, nested, None).get("StatusReason", "")
+        except (ChangeSetGoneError, ClientError):
+            return
+        yield reason
 
 
 def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Policy) -> dict[str, Any]:
@@ -108,8 +115,7 @@ def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str
     try:
         found = cloudformation.describe_change_set(ChangeSetName=name, StackName=stack_name)
     except ClientError as error:
-        reason = error.response["Error"]
-        if reason["Code"] == "ChangeSetNotFound" or "does not exist" in reason["Message"]:
+        if error.response["Error"]["Code"] == "ChangeSetNotFound" or is_absence(error):
             return "none"
         raise
     if found["ExecutionStatus"] in STARTED:

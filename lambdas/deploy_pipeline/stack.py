@@ -70,11 +70,16 @@ def find_stack(cloudformation: Any, name: str) -> dict[str, Any] | None:
     try:
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
-        reason = error.response["Error"]
-        if reason["Code"] == "ValidationError" and "does not exist" in reason["Message"]:
+        if is_absence(error):
             return None
         raise
     return dict(stack)
+
+
+def is_absence(error: ClientError) -> bool:
+    """Whether CloudFormation says that there is no such stack, for which it has no code of its own."""
+    reason = error.response["Error"]
+    return reason["Code"] == "ValidationError" and "does not exist" in reason["Message"]
 
 
 def _action(cloudformation: Any, stack: dict[str, Any] | None, request: Request) -> tuple[str, str]:

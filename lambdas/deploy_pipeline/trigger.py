@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import InvalidInputError
 from .messages import fit
@@ -28,17 +28,22 @@ class Trigger:
     def work_on(self, job: dict[str, Any]) -> None:
         """Start the state machine for a new job, or look at the execution that the job waits for.
 
-        Whatever goes wrong fails the job, so that no action is left hanging. Only when even
-        that cannot be said an error is raised, and Lambda runs the same event again.
+        Whatever goes wrong fails the job, so that no action is left hanging, but for what passes
+        while an execution is waited for: it goes on, and CodePipeline asks again. Only when
+        nothing can be said an error is raised, and Lambda runs the same event again.
         """
-        job_id = job["id"]
+        job_id, token = job["id"], None
         try:
             data = job["data"]
             token = data.get("continuationToken")
             result = self._look(token) if token else {"continuationToken": self._start(job_id, data)}
         except Exception as error:  # whatever it is
-            self._fail(job_id, f"The state machine could not be asked: {_said(error)}")
-            return
+            said = f"The state machine could not be asked: {_said(error)}"
+            if not token or not _passes(error):
+                self._fail(job_id, said)
+                return
+            _log(job_id, "asked in vain", said)
+            result = {"continuationToken": token}
         self._tell(job_id, result)
 
     def _start(self, job_id: str, data: dict[str, Any]) -> str:
@@ -116,6 +121,14 @@ def _object(text: str | bytes, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidInputError(f"{name} has to be a JSON object")
     return value
+
+
+def _passes(error: Exception) -> bool:
+    """Whether it may be gone when CodePipeline asks again: throttling, a service in trouble, no answer."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return "Throttling" in error.response["Error"]["Code"] or status >= 500
+    return isinstance(error, BotoCoreError)
 
 
 def _said(error: Exception) -> str:

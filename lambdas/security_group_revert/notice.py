@@ -62,7 +62,7 @@ def text(outcome: Outcome, change: Change | None, *, region: str, account: str) 
     lines += _section("Outcome", [*map(_line, mine), *(f"undone before this check: {rule}" for rule in already)])
     lines += _section("Found in the same check, made by other calls", map(_line, others))
     if outcome.failed:
-        lines += ["", "What is marked FAILED is still in place. It is tried again at every sweep; please look."]
+        lines += ["", "What is marked FAILED is still to be done. It is tried again at every sweep; please look."]
     return "\n".join(lines) + "\n"
 
 
@@ -121,6 +121,8 @@ def _line(action: Action) -> str:
         return f"FAILED to {INFINITIVE[action.verb]}: {what}: {action.error}"
     if action.status == "reported":
         return f"not approved, to {INFINITIVE[action.verb]}: {what}"
+    if action.status == "overtaken":
+        return f"gone when it was to be revoked: {what}"
     return f"{PAST[action.verb]}: {what}"
 
 

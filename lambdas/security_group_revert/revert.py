@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from .rules import Plan, Rule, plan
 
@@ -42,7 +42,8 @@ class Action:
 
     verb: a key of `CALLS`; `was` is the rule as it was found, before it was edited back.
     status: ``done``, ``reported`` (nothing was changed), ``failed`` (`error` says why, and
-    `transient` that trying again may help), or ``overtaken`` (somebody else was quicker).
+    `transient` that trying again may help), or ``overtaken``: somebody else was quicker, or the
+    answer to our own call was lost.
     """
 
     verb: str
@@ -79,8 +80,16 @@ def reconcile(ec2: Any, guarded: Guarded, *, restore: bool, change: bool = True)
         ClientError: the rules cannot be read.
     """
     done: list[Action] = []
+    overtaken: list[Action] = []
+    results: list[Action] = []
     for round_number in range(1, ROUNDS + 1):
-        found = _rules_of(ec2, guarded.group_id)
+        try:
+            found = _rules_of(ec2, guarded.group_id)
+        except (ClientError, BotoCoreError) as error:
+            if round_number == 1:
+                raise
+            results = [_failed(a, error, transient=True) if a.status == "overtaken" else a for a in results]
+            break
         todo = plan(filter(guarded.guards, found), guarded.approved, restore=restore)
         actions = list(_actions(todo))
         if not change:
@@ -93,7 +102,10 @@ def reconcile(ec2: Any, guarded: Guarded, *, restore: bool, change: bool = True)
         done += [action for action in results if action.status == "done"]
         if not any(action.status == "overtaken" for action in results):
             break
-    return Outcome(guarded, found, tuple(done + [action for action in results if action.status == "failed"]))
+        overtaken += [action for action in results if action.status == "overtaken"]
+    gone = [a for a in dict.fromkeys(overtaken) if a.verb == "revoke" and a.rule not in found]
+    failed = [action for action in results if action.status == "failed"]
+    return Outcome(guarded, found, tuple(done + gone + failed))
 
 
 def _rules_of(ec2: Any, group_id: str) -> tuple[Rule, ...]:
@@ -139,19 +151,27 @@ def _perform(call: Callable[[list[Action]], None], batch: list[Action], *, alone
     try:
         call(batch)
         return batch
+    except BotoCoreError as error:  # no answer: nobody knows whether the call was carried out
+        return [_failed(action, error, transient=True) for action in batch]
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        reason = f"{code}: {error.response['Error'].get('Message', '')}"[:300]  # encoded refusals are long
         if code in OVERTAKEN and not alone:
             return [replace(action, status="overtaken") for action in batch]
         if code in TRANSIENT:
-            return [replace(action, status="failed", error=reason, transient=True) for action in batch]
+            return [_failed(action, error, transient=True) for action in batch]
         if len(batch) > 1:
             return [result for action in batch for result in _perform(call, [action], alone=alone)]
         (action,) = batch
         if code in OVERTAKEN and action.verb != "edit back":
             return [replace(action, status="overtaken")]  # gone, or back: as it should be
-        return [replace(action, status="failed", error=reason, transient=code in OVERTAKEN)]
+        return [_failed(action, error, transient=code in OVERTAKEN)]
+
+
+def _failed(action: Action, error: ClientError | BotoCoreError, *, transient: bool) -> Action:
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, ClientError):
+        said = f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
+    return replace(action, status="failed", error=said[:300], transient=transient)  # encoded refusals are long
 
 
 def _revoke(ec2: Any, group_id: str, is_egress: bool, batch: list[Action]) -> None:

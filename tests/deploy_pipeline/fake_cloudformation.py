@@ -25,8 +25,9 @@ class FakeCloudFormation:
     `failing`: errors by operation, one for each call to come, None for one that goes well.
     `before`: what somebody else does just before an operation, once. `statuses`: by verb, those
     that a stack goes through when it is waited for. `changes`: those of the change sets to come;
-    `nested`: those of nested change sets, by their ARN. `change_set`: what descriptions of change
-    sets to come say, one after the other, the last one for good.
+    `nested`: those of nested change sets, by their ARN; `reasons`: the reasons of theirs.
+    `change_set`: what descriptions of change sets to come say, one after the other, the last one
+    for good.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class FakeCloudFormation:
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.changes: list[dict[str, Any]] = []
         self.nested: dict[str, list[dict[str, Any]]] = {}
+        self.reasons: dict[str, str] = {}
         self.change_set: list[dict[str, str]] = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE"}]
         self.statuses: dict[str, list[str]] = {verb: [final] for verb, final in FINAL.items()}
         self.declared: list[str] = []
@@ -105,6 +107,7 @@ class FakeCloudFormation:
             return self._page(self.nested[ChangeSetName], NextToken) | {
                 "Status": "CREATE_COMPLETE",
                 "ExecutionStatus": "AVAILABLE",
+                "StatusReason": self.reasons.get(ChangeSetName, ""),
             }
         found = self._find(ChangeSetName)
         state = self.change_set.pop(0) if len(self.change_set) > 1 else self.change_set[0]

@@ -1,5 +1,7 @@
 """What can go wrong with a change set, and before there is one: the rest of the scenarios."""
 
+from botocore.exceptions import IncompleteReadError
+
 from stacks.deploy_pipeline import machine as definition
 
 from .changes import change
@@ -129,7 +131,8 @@ def broken_template_is_told(machine: Machine) -> Ended:
 
 @scenario
 def error_of_looking_is_not_taken_for_absence(machine: Machine) -> Ended:
-    for refusal in (THROTTLED, DENIED, error("ValidationError", "1 validation error detected")):
+    no_role = error("AccessDenied", "Role prod-deployer does not exist")
+    for refusal in (THROTTLED, DENIED, no_role, error("ValidationError", "1 validation error detected")):
         machine.cloudformation.failing["describe_stacks"] = [refusal]
         ended = failed(machine.run(), "ClientError", "Check Stack Existence: ")
         assert "create_stack" not in machine.cloudformation.calls
@@ -140,12 +143,57 @@ def error_of_looking_is_not_taken_for_absence(machine: Machine) -> Ended:
 def stack_that_is_busy_or_broken_is_left_alone(machine: Machine) -> Ended:
     for status, said in (
         ("UPDATE_IN_PROGRESS", "somebody else is at work"),
+        ("UPDATE_FAILED", "roll it back (RollbackStack)"),
         ("UPDATE_ROLLBACK_FAILED", "continue the rollback"),
         ("DELETE_FAILED", "delete it for good"),
         ("CREATE_FAILED", "delete it"),
+        ("ROLLBACK_FAILED", "delete it"),
+        ("A_STATUS_TO_COME", "bring it to a complete state"),
     ):
         with_app(machine, status=status)
         ended = failed(machine.run(), "StackNotReadyError", status, said)
+    return ended
+
+
+@scenario
+def artifact_that_breaks_off_is_told(machine: Machine) -> Ended:
+    class Broken:
+        def read(self) -> bytes:
+            raise IncompleteReadError(actual_bytes=7, expected_bytes=70)
+
+    machine.s3.get_object = lambda **_: {"Body": Broken()}  # type: ignore[method-assign]
+    ended = failed(
+        machine.run(), "IncompleteReadError", "Check Stack Existence: 7 read, but total bytes expected is 70"
+    )
+    assert machine.cloudformation.calls == ["describe_stacks"]
+    return ended
+
+
+@scenario
+def function_that_takes_too_long_leaves_no_change_set(machine: Machine) -> Ended:
+    with_app(machine)
+    machine.failing["${ChangeSet}"] = ["Sandbox.Timedout"]  # as Step Functions names it
+    ended = failed(machine.run(), "Sandbox.Timedout", "Get Change Set Creation Status: ")
+    assert "delete_change_set" in machine.cloudformation.calls
+    return ended
+
+
+@scenario
+def execution_whose_answer_was_lost_is_asked_for_again(machine: Machine) -> Ended:
+    fake = with_app(machine)
+    execute, tokens = fake.execute_change_set, []
+
+    def carried_out_but_not_told(**given: str) -> object:
+        tokens.append(given["ClientRequestToken"])
+        answer = execute(**given)
+        if len(tokens) == 1:
+            raise THROTTLED
+        return answer
+
+    fake.execute_change_set = carried_out_but_not_told  # type: ignore[assignment,method-assign]
+    ended = succeeded(machine.run(), "updated")
+    assert len(tokens) == 2
+    assert len(set(tokens)) == 1, "CloudFormation would take the second call for another one"
     return ended
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import tracemalloc
 import zipfile
 
 import pytest
@@ -66,9 +67,28 @@ def test_template_larger_than_cloudformation_takes_is_refused() -> None:
 
 
 def test_bomb_is_not_unpacked() -> None:
-    bomb = zipped(template_yaml=b"\0" * 200_000_000)
+    bomb = zipped(template_yaml=b"\0" * 100_000_000)
     assert len(bomb) < 1_000_000
-    assert "more than" in refusal(bomb)
+    assert "more than" in refusal_in_little_memory(bomb)
+
+
+@pytest.mark.parametrize("declared", [10, LARGEST_TEMPLATE, 2**32 - 2])
+def test_bomb_that_lies_about_its_size_is_not_unpacked(declared: int) -> None:
+    bomb = bytearray(zipped(template_yaml=b"\0" * 100_000_000))
+    size = (100_000_000).to_bytes(4, "little")
+    assert bomb.count(size) == 2, "in the list of files, and before the file"
+    assert refusal_in_little_memory(bytes(bomb.replace(size, declared.to_bytes(4, "little"))))
+
+
+def refusal_in_little_memory(bomb: bytes) -> str:
+    tracemalloc.start()
+    try:
+        said = refusal(bomb)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 20_000_000, f"{most} bytes of memory were taken"
+    return said
 
 
 def test_artifact_with_too_many_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lambdas.deploy_pipeline import task_handler
-from lambdas.deploy_pipeline.change_set import LARGEST_CAUSE, LARGEST_LIST, inspect
+from lambdas.deploy_pipeline.change_set import LARGEST_LIST, creation_status, inspect
 from lambdas.deploy_pipeline.failure import explain
 from lambdas.deploy_pipeline.inspection import Policy
 from lambdas.deploy_pipeline.messages import fit
 from lambdas.deploy_pipeline.stack import change_set_name
 
 from .changes import change
-from .fake_cloudformation import DENIED, THROTTLED, FakeCloudFormation, error
+from .fake_cloudformation import ARN, DENIED, THROTTLED, FakeCloudFormation, error
 from .machine_run import APP, INPUT, FakeS3, zipped
 
 STACK = "AWS::CloudFormation::Stack"
@@ -80,8 +80,8 @@ def test_first_failure_is_the_earliest_that_is_no_consequence(fake: FakeCloudFor
     fake.events[arn] = [
         fake.event(arn, "Old", "AWS::SQS::Queue", "UPDATE_FAILED", reason="of the operation before"),
         fake.event(arn, APP, STACK, "UPDATE_IN_PROGRESS", arn),
-        fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_FAILED", reason="too long"),
         fake.event(arn, "Second", "AWS::SNS::Topic", "CREATE_FAILED", reason="Resource creation cancelled"),
+        fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_FAILED", reason="too long"),
         fake.event(arn, "Third", "AWS::SNS::Topic", "CREATE_FAILED", reason="also too long"),
         fake.event(arn, APP, STACK, "UPDATE_ROLLBACK_IN_PROGRESS", arn, "[First] failed"),
         fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_COMPLETE"),
@@ -117,13 +117,62 @@ def test_thousands_of_violations_fit_and_are_counted(fake: FakeCloudFormation) -
     found = inspect(fake, made["Id"], APP, Policy())
     assert (found["safe"], found["count"]) == (False, 5000)
     assert len(json.dumps(found["violations"])) < LARGEST_LIST * 1.1
-    assert len(found["cause"]) <= LARGEST_CAUSE
     assert found["cause"].startswith("5000 unsafe changes")
     shown = found["cause"].count("\n- ")
     assert found["cause"].endswith(f"... and {5000 - shown} more lines")
+    assert len(found["cause"]) <= 32_768, "the longest cause that Step Functions takes"
     shortened = fit(f"UnsafeChanges: {found['cause']}", 5000)
     assert len(shortened) <= 5000
     assert shortened.startswith("UnsafeChanges: 5000 unsafe changes")
+
+
+NESTED = f"{ARN}:changeSet/deploy-Child-1/2"
+NESTED_FAILED = {
+    "Status": "FAILED",
+    "ExecutionStatus": "UNAVAILABLE",
+    "StatusReason": f"Nested change set {NESTED} was not successfully created: Currently in FAILED.",
+}
+
+
+@pytest.mark.parametrize("action", ["Add", "Modify", "Remove", "Import", "Dynamic"])
+def test_changes_of_a_nested_stack_are_judged_whatever_becomes_of_the_stack_itself(
+    fake: FakeCloudFormation, action: str
+) -> None:
+    fake.add_stack(APP, "CREATE_COMPLETE")
+    fake.changes = [change(action, "Child", STACK, ChangeSetId=NESTED)]
+    fake.nested[NESTED] = [change("Remove", "Topic")]
+    made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
+    found = inspect(fake, made["Id"], APP, Policy(exempt_logical_ids=frozenset({"Child"})))
+    assert [violation["logicalId"] for violation in found["violations"]] == ["Child/Topic"]
+
+
+def failed_change_set(fake: FakeCloudFormation) -> str:
+    """What is said of a change set that failed for one that is nested in it."""
+    fake.add_stack(APP, "CREATE_COMPLETE")
+    made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
+    fake.change_set = [NESTED_FAILED]
+    found = creation_status(fake, made["Id"], APP)
+    assert found["status"] == "failed"
+    return found["reason"]
+
+
+def test_reason_of_a_failed_change_set_is_that_of_the_nested_one(fake: FakeCloudFormation) -> None:
+    fake.nested[NESTED], fake.reasons[NESTED] = [], "Template error: resource Queu does not exist"
+    assert failed_change_set(fake).endswith("; Template error: resource Queu does not exist")
+
+
+@pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("ChangeSetNotFound")])
+def test_nested_reason_that_cannot_be_read_does_not_hide_the_outer_one(
+    fake: FakeCloudFormation, refusal: ClientError
+) -> None:
+    fake.failing["describe_change_set"] = [None, refusal]
+    assert NESTED in failed_change_set(fake)
+
+
+def test_nested_change_sets_that_name_each_other_come_to_an_end(fake: FakeCloudFormation) -> None:
+    other = f"{ARN}:changeSet/deploy-Other-1/3"
+    fake.nested, fake.reasons = {NESTED: [], other: []}, {NESTED: f"see {other}", other: f"see {NESTED}"}
+    assert f"see {NESTED}" in failed_change_set(fake)
 
 
 @pytest.mark.parametrize("limit", [10, 11, 25, 60, 1000])
@@ -151,6 +200,15 @@ def test_change_set_of_an_execution_that_was_stopped_is_deleted(
     task_handler.clean_up(ended(), None)  # the same event again
 
 
+@pytest.mark.parametrize("status", ["EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED"])
+def test_change_set_that_has_been_begun_is_kept_as_it_is(fake: FakeCloudFormation, status: str) -> None:
+    fake.add_stack(APP, "UPDATE_IN_PROGRESS")
+    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
+    fake.change_set = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": status}]
+    task_handler.clean_up(ended(), None)
+    assert "delete_change_set" not in fake.calls, "CloudFormation refuses it for as long as it is carried out"
+
+
 def test_executed_change_set_is_kept(fake: FakeCloudFormation) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
@@ -165,7 +223,16 @@ def test_nothing_is_looked_for_when_the_input_was_wrong(fake: FakeCloudFormation
     assert not fake.calls
 
 
-@pytest.mark.parametrize("refusal", [THROTTLED, DENIED])
+def test_end_whose_input_is_not_told_is_not_passed_over(fake: FakeCloudFormation) -> None:
+    """An input that is too long for its event is left out of it: somebody has to look."""
+    event = ended()
+    event["detail"] |= {"input": None, "inputDetails": {"included": False}}
+    with pytest.raises(TypeError):
+        task_handler.clean_up(event, None)
+    assert not fake.calls
+
+
+@pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("AccessDenied", "Role cleaner does not exist")])
 def test_what_cannot_be_deleted_is_for_lambda_to_try_again(fake: FakeCloudFormation, refusal: ClientError) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))

@@ -32,15 +32,17 @@ class Services:
 
     def __init__(self) -> None:
         self.file = b'{"stackName": "app"}'
+        self.body = io.BytesIO()
         self.execution: dict[str, Any] = {"status": "RUNNING"}
-        self.failing: dict[str, list[ClientError]] = {}
+        self.failing: dict[str, list[Exception]] = {}
         self.started: list[dict[str, Any]] = []
         self.told: list[dict[str, Any]] = []
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         self._fail("get_object")
         assert (Bucket, Key) == ("inputs", "input.json")
-        return {"Body": io.BytesIO(self.file)}
+        self.body = io.BytesIO(self.file)
+        return {"Body": self.body}
 
     def start_execution(self, **request: Any) -> dict[str, Any]:
         self._fail("start_execution")
@@ -180,11 +182,26 @@ def test_long_cause_is_cut_and_keeps_its_count(services: Services) -> None:
     assert "more lines" in message.splitlines()[-1]
 
 
+def test_long_summary_is_cut_to_what_codepipeline_takes(services: Services) -> None:
+    changes = "".join(f"\n- Queue{n} (AWS::SQS::Queue), Remove: it is deleted" for n in range(400))
+    output = {"summary": f"prod-app-1 is created beside prod-app. 400 unsafe changes to prod-app:{changes}"}
+    services.execution = {"status": "SUCCEEDED", "output": json.dumps(output)}
+    summary = work(services, EXECUTION)["executionDetails"]["summary"]
+    assert len(summary) <= 2048, "CodePipeline would refuse the result"
+    assert summary.startswith("prod-app-1 is created beside prod-app. 400 unsafe changes")
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"7", b"{" + b" " * LARGEST_INPUT + b"}"])
 def test_bad_input_file_fails_the_job_at_once(services: Services, content: bytes) -> None:
     services.file = content
     assert "input.json" in failure(services)
     assert not services.started
+
+
+def test_no_more_of_the_input_file_is_fetched_than_it_may_have(services: Services) -> None:
+    services.file = b" " * (5 * LARGEST_INPUT)
+    assert "more than" in failure(services)
+    assert services.body.tell() <= LARGEST_INPUT + 1, "a file of any size would have been read into memory"
 
 
 @pytest.mark.parametrize("parameters", ["", "{", "[]", "{}", '{"s3Bucket": "inputs"}', '{"stateMachineFile": 7}'])
@@ -219,6 +236,25 @@ def test_error_of_any_kind_fails_the_job_at_once(services: Services) -> None:
 def test_execution_that_cannot_be_looked_at_fails_the_job(services: Services, code: str) -> None:
     services.failing["describe_execution"] = [refused(code)]
     assert code in failure(services, EXECUTION)
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        refused("ThrottlingException"),
+        ClientError({"Error": {"Code": "503"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "DescribeExecution"),
+        EndpointConnectionError(endpoint_url="https://states.us-east-1.amazonaws.com"),
+    ],
+    ids=["throttled", "unavailable", "no answer"],
+)
+def test_execution_that_cannot_be_looked_at_for_now_is_asked_about_again(
+    services: Services, passing: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services.failing["describe_execution"] = [passing]
+    assert work(services, EXECUTION) == {"jobId": JOB, "continuationToken": EXECUTION}, "it goes on all the same"
+    assert "asked in vain" in capsys.readouterr().out
+    services.execution = {"status": "SUCCEEDED", "output": "{}"}
+    assert "outputVariables" in work(services, EXECUTION)
 
 
 def test_job_that_cannot_even_be_failed_is_for_lambda_to_try_again(services: Services) -> None:

@@ -1,7 +1,11 @@
 """Facts about the sample checks: on a stub of DynamoDB's API, and against a server on this computer."""
 
+import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -11,6 +15,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from lambdas.multi_region_api.dependencies import checks_of, get, read_item
+from lambdas.multi_region_api.health import Check, failures
 
 KEY = {"order": {"S": "healthcheck"}}
 
@@ -63,6 +68,45 @@ def test_url_is_there_when_it_answers_2xx(url: str) -> None:
 def test_url_with_an_error_or_a_redirect_is_not_there(url: str, status: int) -> None:
     with pytest.raises(OSError, match=str(status)):
         get(f"{url}/{status}", 1)
+
+
+@pytest.mark.enable_socket
+def test_url_that_answers_nonsense_or_breaks_off_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for text in (b"nonsense\r\n\r\n", b"HTTP/1.1 2", b""):
+                caller, _ = server.accept()
+                with caller:
+                    caller.recv(1000)
+                    caller.sendall(text)
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        for _ in range(3):
+            (reason,) = failures([Check("payments", 2, partial(get, address, 1))]).values()
+            assert "no answer within" not in reason, "it was waited for"
+
+
+@pytest.mark.enable_socket
+def test_url_whose_answer_never_ends_is_not_waited_for() -> None:
+    """Each byte comes in time, and so no time-out of the socket ever ends it."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            caller, _ = server.accept()
+            with caller, suppress(OSError):
+                while not over.wait(0.02):
+                    caller.sendall(b"H")
+
+        threading.Thread(target=drip, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        started = time.monotonic()
+        failed = failures([Check("payments", 0.3, partial(get, address, 0.3))])
+        assert time.monotonic() - started < 1
+        over.set()
+    assert failed == {"payments": "no answer within 0.3 s"}
 
 
 @pytest.mark.enable_socket

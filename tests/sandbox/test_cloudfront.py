@@ -138,6 +138,28 @@ def test_bucket_policy_is_what_lets_the_distribution_in(site: Site) -> None:
     assert site.get("guarded.html").status == 200
 
 
+def test_cached_page_stays_while_the_bucket_refuses_everybody(site: Site) -> None:
+    policy = site.s3.get_bucket_policy(Bucket=site.bucket)["Policy"]
+    site.put("kept-on.html", b"x")
+    assert site.get("kept-on.html").status == 200
+    try:
+        site.s3.delete_bucket_policy(Bucket=site.bucket)
+        assert (site.get("kept-on.html").status, x_cache(site.get("kept-on.html"))) == (200, "Hit")
+    finally:
+        site.s3.put_bucket_policy(Bucket=site.bucket, Policy=policy)
+
+
+def test_page_that_somebody_deletes_is_a_404_until_it_is_there_again(site: Site) -> None:
+    site.put("deleted.html", b"x")
+    assert site.get("deleted.html").status == 200
+    site.s3.delete_object(Bucket=site.bucket, Key="deleted.html")
+    site.clear("/deleted.html")
+    missing = site.get("deleted.html")
+    assert (missing.status, missing.data) == (404, site.get("404.html").data)
+    site.put("deleted.html", b"y")
+    assert site.get("deleted.html").data == b"y", "the error was kept"
+
+
 def test_shared_lifetime_goes_before_that_of_browsers(site: Site) -> None:
     site.put("shared.html", b"x", CacheControl="max-age=0, s-maxage=60")
     assert [x_cache(site.get("shared.html")) for _ in range(2)] == ["Miss", "Hit"]

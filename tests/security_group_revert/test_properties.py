@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from botocore.exceptions import ReadTimeoutError
 from hypothesis import given, settings, strategies as st
 
 from lambdas.security_group_revert.respond import Responder, UnfinishedError
@@ -68,8 +69,12 @@ def not_found_once(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -
         raise refuse("InvalidPermission.NotFound")
 
 
+def no_answer(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
+    raise ReadTimeoutError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
+
+
 faults: st.SearchStrategy[list[Fault | None]] = st.lists(
-    st.sampled_from([None, throttle, somebody_removes, somebody_adds, not_found_once]), max_size=12
+    st.sampled_from([None, throttle, somebody_removes, somebody_adds, not_found_once, no_answer]), max_size=12
 )
 
 

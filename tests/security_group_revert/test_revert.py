@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from lambdas.security_group_revert.revert import OVERTAKEN, TRANSIENT, Guarded, Outcome, reconcile
 from lambdas.security_group_revert.rules import Rule
@@ -97,6 +98,54 @@ def test_passing_error_is_not_multiplied_by_trying_each_rule(code: str) -> None:
 def test_what_was_done_in_an_earlier_round_is_told_too() -> None:
     ec2 = FakeEC2([RDP, OPEN_SSH], [None, None, raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)])
     assert {action.verb for action in run(ec2).actions} == {"revoke", "edit back"}
+
+
+def lost_answer(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+    """The call is carried out, and nobody hears of it."""
+    assert operation == REVOKE
+    for rule_id in parameters["SecurityGroupRuleIds"]:
+        del ec2.rules[rule_id]
+    raise ReadTimeoutError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
+
+
+def no_answer(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
+    raise EndpointConnectionError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
+
+
+def test_call_without_an_answer_is_told_tried_again_and_keeps_no_other_call_from_being_made() -> None:
+    ec2 = FakeEC2([SSH], [None, lost_answer])
+    outcome = run(ec2)
+    assert ec2.current() == {HTTPS}, "the rule that was missing is restored all the same"
+    (failed,) = outcome.failed
+    assert (failed.verb, failed.transient) == ("revoke", True)
+    assert failed.error
+    assert failed.error.startswith("ReadTimeoutError: ")
+    assert [action.verb for action in outcome.actions if action.status == "done"] == ["restore"]
+    assert not run(ec2).actions, "and the second time there is nothing left to do"
+
+
+def test_rule_that_is_gone_when_a_lost_call_is_made_again_is_told() -> None:
+    """boto3 makes a call again whose answer was lost, and hears that there is no such rule."""
+
+    def carried_out_before(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
+        for rule_id in parameters["SecurityGroupRuleIds"]:
+            del ec2.rules[rule_id]
+
+    (action,) = run(FakeEC2([HTTPS, SSH], [None, carried_out_before])).actions
+    assert (action.verb, action.rule, action.status) == ("revoke", SSH, "overtaken")
+
+
+@pytest.mark.parametrize("fault", [no_answer, raising("RequestLimitExceeded", READ)])
+def test_what_was_done_is_told_when_the_group_cannot_be_read_again(fault: Fault) -> None:
+    overtaken = raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)
+    outcome = run(FakeEC2([RDP, OPEN_SSH], [None, None, overtaken, fault]))
+    assert [(a.verb, a.status) for a in outcome.actions] == [("revoke", "done"), ("edit back", "failed")]
+    assert outcome.failed[0].transient, "nobody would try again"
+
+
+def test_group_that_cannot_be_read_at_all_is_an_error() -> None:
+    with pytest.raises(EndpointConnectionError):
+        run(FakeEC2([HTTPS, SSH], [no_answer]))
 
 
 def test_rules_of_this_group_only_are_asked_for() -> None:

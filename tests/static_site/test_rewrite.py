@@ -1,5 +1,6 @@
 """The rewriter, case by case, and what holds for every URI."""
 
+import time
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -91,6 +92,16 @@ def test_query_string_that_is_none_is_left_out_of_the_redirect(query: str) -> No
 def test_very_long_uri_is_answered_like_every_other() -> None:
     path, query = "/" + "a" * 8000, "b" * 8000
     assert rewrite(path, query, DEFAULT) == Redirect(f"{path}/?{query}")
+
+
+@pytest.mark.parametrize("piece", ["/", "/a", "a", "%", "%2f", "%2e/", "/.", "\\", "é", "/a%20b", ".a", "\n"])
+def test_no_uri_takes_long(piece: str) -> None:
+    """A viewer pays nothing for a long one; a function that is busy with it answers nobody else."""
+    uri = "/" + piece * (8192 // len(piece))
+    started = time.perf_counter()
+    for odd in (uri, f"{uri}|", f"{uri}/index.html"):
+        rewrite(odd, "q" * 8192, Choices(canonical=True))
+    assert time.perf_counter() - started < 0.2
 
 
 def test_rewrite_instead_of_redirect_when_chosen() -> None:

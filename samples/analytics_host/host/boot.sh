@@ -29,7 +29,10 @@ ROOT_STEPS=(password h2o notebooks health)
 
 is_worker() { [[ $LOGICAL_ID == Worker* ]]; }
 
-host_py() { "$SYSTEM_PYTHON" "$HOST_FILES/host.py" "$@"; }
+host_py() { AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=10 "$SYSTEM_PYTHON" "$HOST_FILES/host.py" "$@"; }
+
+# A log that cannot be sent keeps no host from being healthy; the next time sends what is missing.
+send_log() { host_py log "$LOG" || echo "the log could not be sent"; }
 
 apt_install() {
   apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 install -y --no-install-recommends "$@"
@@ -196,10 +199,10 @@ everything() {
   trap 'failed "$STEP"' ERR
   for step in "${steps[@]}"; do
     run "$step"
-    host_py log "$LOG"
+    send_log
   done
   echo "$(date -u +%FT%TZ) == healthy"
-  host_py log "$LOG"
+  send_log
   host_py signal SUCCESS "healthy"
 }
 
@@ -207,7 +210,7 @@ failed() {
   trap - ERR
   echo "$(date -u +%FT%TZ) == $1 failed"
   sleep 1 # tee writes the last lines
-  host_py log "$LOG" || true
+  send_log
   host_py signal FAILURE "step $1 failed; see the boot log" || true
   exit 1
 }

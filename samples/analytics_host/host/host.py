@@ -15,6 +15,7 @@ where it is needed, and never to a command line, the log or a file that others c
 
 import base64
 import hashlib
+import http.client
 import json
 import os
 import pwd
@@ -133,7 +134,7 @@ def flatfile() -> None:
     port, own = os.environ.get("H2O_PORT", "54321"), "127.0.0.1"
     addresses = {own: _node()}
     if int(os.environ["H2O_NODES"]) > 1:
-        own = os.environ.get("H2O_ADDRESS") or metadata("local-ipv4")
+        own = os.environ.get("H2O_ADDRESS") or _until(partial(metadata, "local-ipv4"), "its address", HEALTH_SECONDS)
         key = f"{_cluster_prefix()}{own}"
         boto3.client("s3").put_object(Bucket=os.environ["DATA_BUCKET"], Key=key, Body=_node().encode())
         addresses = _cluster()
@@ -166,7 +167,10 @@ def health() -> None:
     authorization = {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
     def cluster_is_whole() -> bool:
-        cloud = json.loads(_get(address, headers=authorization)[1] or "{}")
+        try:
+            cloud = json.loads(_get(address, headers=authorization)[1])
+        except ValueError:  # none yet, or one that broke off
+            return False
         return bool(cloud.get("cloud_healthy")) and cloud.get("cloud_size") == nodes
 
     _until(cluster_is_whole, f"H2O with {nodes} nodes", HEALTH_SECONDS if nodes == 1 else CLUSTER_SECONDS)
@@ -221,7 +225,7 @@ def _get(url: str, method: str = "GET", headers: dict[str, str] | None = None) -
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, ""
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0, ""
 
 

@@ -1,0 +1,71 @@
+"""Facts about reverts by the deployed function while EC2 refuses its calls."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import urllib3
+
+from sandbox import Sandbox
+from sandbox.__main__ import session, world_of
+
+pytestmark = pytest.mark.enable_socket
+
+SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "203.0.113.11/32"}]}
+
+
+class Guarded:
+    """The guarded sample group, and faults of EC2."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.url, outputs, clients = sandbox.url, world_of(sandbox).outputs("SecurityGroupRevert"), session(sandbox)
+        self.group, self.sweep = outputs["WebServerGroupId"], outputs["SweepRuleName"]
+        self.ec2, self.events = clients.client("ec2"), clients.client("events")
+
+    def inject(self, *faults: dict[str, Any]) -> None:
+        body, target = json.dumps({"faults": faults}), {"X-Amz-Target": "Sandbox.Inject"}
+        assert urllib3.request("POST", self.url, body=body, headers=target).status == 200
+
+    def open_ssh(self) -> None:
+        self.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=[SSH])
+
+    def ports(self) -> list[int]:
+        filters = [{"Name": "group-id", "Values": [self.group]}]
+        rules = self.ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+        return sorted(rule["FromPort"] for rule in rules if not rule["IsEgress"])
+
+    def until_as_approved(self) -> None:
+        deadline = time.monotonic() + 30
+        while self.ports() != [443]:
+            assert time.monotonic() < deadline, f"open are {self.ports()}"
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def guarded(deployed: Sandbox) -> Iterator[Guarded]:
+    found = Guarded(deployed)
+    found.events.disable_rule(Name=found.sweep)
+    yield found
+    found.inject()
+    found.events.enable_rule(Name=found.sweep)
+    found.until_as_approved()
+
+
+def test_throttled_revoke_is_waited_out_without_a_sweep(guarded: Guarded) -> None:
+    guarded.inject({"action": "RevokeSecurityGroupIngress", "code": "RequestLimitExceeded", "times": 3})
+    guarded.open_ssh()
+    guarded.until_as_approved()
+
+
+def test_rule_that_may_not_be_revoked_goes_with_the_first_sweep_that_may(guarded: Guarded) -> None:
+    guarded.inject({"action": "RevokeSecurityGroupIngress", "code": "UnauthorizedOperation", "times": 99})
+    guarded.open_ssh()
+    time.sleep(1)
+    assert guarded.ports() == [22, 443]
+    guarded.inject()
+    time.sleep(1)
+    assert guarded.ports() == [22, 443], "an event whose refusal is final is not run again"
+    guarded.events.enable_rule(Name=guarded.sweep)
+    guarded.until_as_approved()

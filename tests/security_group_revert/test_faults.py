@@ -1,0 +1,114 @@
+"""Facts about what keeps a group from being reverted, or happens to it meanwhile, beyond one refused call."""
+
+import random
+from typing import Any
+
+import pytest
+
+from lambdas.security_group_revert.respond import UnfinishedError
+
+from . import records
+from .fake_ec2 import FakeEC2, FakeSNS, Fault, refuse
+from .test_respond import HTTPS, RDP, SSH, SSH_EVENT, respond
+
+
+def fault(code: str, *operations: str) -> Fault:
+    """Refuse these operations."""
+
+    def refused(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
+        if operation in operations:
+            raise refuse(code)
+
+    return refused
+
+
+def test_group_that_somebody_has_deleted_is_told() -> None:
+    """EC2 finds no rules of a group that is not there, and refuses to add one."""
+    gone = FakeEC2([], [fault("InvalidGroup.NotFound", "AuthorizeSecurityGroupIngress")] * 9)
+    (notice,) = respond(gone, records.SWEEP)
+    assert notice["Subject"].startswith("NOT REVERTED: 1 of 1 change")
+    (line,) = (line for line in notice["Message"].splitlines() if "FAILED to" in line)
+    assert line.startswith("  FAILED to restore: inbound TCP 443 from 0.0.0.0/0")
+    assert "InvalidGroup.NotFound" in line
+
+
+def test_group_that_somebody_has_deleted_is_let_be_without_restore() -> None:
+    assert not respond(FakeEC2([]), records.SWEEP, restore=False)
+
+
+def test_function_that_is_stopped_half_way_ends_it_the_next_time() -> None:
+    """Lambda gives the event again; what had been done is told as undone before."""
+
+    class StoppedError(BaseException):
+        """As nobody catches it."""
+
+    def stop(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
+        assert operation == "AuthorizeSecurityGroupIngress"
+        raise StoppedError
+
+    ec2 = FakeEC2([SSH], [None, None, stop])
+    with pytest.raises(StoppedError):
+        respond(ec2, SSH_EVENT)
+    assert ec2.current() == set(), "the rule is revoked, and the approved one not yet restored"
+    (notice,) = respond(ec2, SSH_EVENT)
+    assert ec2.current() == {HTTPS}
+    assert "restored: inbound TCP 443" in notice["Message"]
+    assert "undone before this check: inbound TCP 22" in notice["Message"]
+
+
+def test_no_right_to_revoke_is_told_without_an_error_for_another_try_would_not_help() -> None:
+    ec2 = FakeEC2([HTTPS, SSH], [fault("UnauthorizedOperation", "RevokeSecurityGroupIngress")] * 9)
+    (notice,) = respond(ec2, SSH_EVENT)
+    assert notice["Subject"].startswith("NOT REVERTED")
+    assert "UnauthorizedOperation" in notice["Message"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_events_out_of_order_late_and_twice_end_in_the_approved_rules(seed: int) -> None:
+    order = random.Random(seed)  # noqa: S311  # no secret
+    events = [records.event(records.authorized(records.answered(f"sgr-{n:017x}"))) for n in range(4)]
+    events += [SSH_EVENT, SSH_EVENT, records.SWEEP]
+    order.shuffle(events)
+    ec2 = FakeEC2([HTTPS, SSH, RDP])
+    for number, event in enumerate(events):
+        respond(ec2, event)
+        assert ec2.current() == {HTTPS}
+        if number == 2:
+            ec2.add(RDP)  # whose own event is lost
+            respond(ec2, records.SWEEP)
+    assert ec2.changes == ["RevokeSecurityGroupIngress"] * 2
+
+
+def test_notice_that_is_throttled_comes_with_the_next_try() -> None:
+    class ThrottledSNS(FakeSNS):
+        refused = False
+
+        def publish(self, **parameters: str) -> None:
+            if not self.refused:
+                self.refused = True
+                raise refuse("Throttled")
+            super().publish(**parameters)
+
+    ec2, sns = FakeEC2([HTTPS, SSH]), ThrottledSNS()
+    with pytest.raises(UnfinishedError, match="Throttled"):
+        respond(ec2, SSH_EVENT, sns=sns)
+    (notice,) = respond(ec2, SSH_EVENT, sns=sns)
+    assert notice["Subject"].startswith("Already reverted")
+    assert "user/alice" in notice["Message"]
+
+
+def test_rule_that_is_gone_when_it_was_to_be_revoked_is_in_the_notice_of_a_sweep() -> None:
+    def somebody_revokes(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
+        ec2.rules.pop(parameters["SecurityGroupRuleIds"][0])
+
+    (notice,) = respond(FakeEC2([HTTPS, SSH], [None, somebody_revokes]), records.SWEEP)
+    assert "gone when it was to be revoked: inbound TCP 22" in notice["Message"]
+
+
+def test_rule_that_cannot_be_read_is_revoked() -> None:
+    ec2 = FakeEC2([HTTPS])
+    odd = {"SecurityGroupRuleId": "sgr-odd", "IsEgress": False, "IpProtocol": "tcp", "CidrIpv4": "not a network"}
+    ec2.rules["sgr-odd"] = odd
+    respond(ec2, records.SWEEP)
+    assert "sgr-odd" not in ec2.rules
+    assert ec2.current() == {HTTPS}
