@@ -11,7 +11,6 @@ export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.cache/jsii
 export npm_config_cache := $(CURDIR)/.cache/npm
 export npm_config_update_notifier := false
 export CDK_HOME := $(CURDIR)/.cache/cdk
-export NODE_COMPILE_CACHE := $(CURDIR)/.cache/node
 export CDK_DISABLE_VERSION_CHECK := 1
 SYSTEMS ?=
 CDK := cdk
