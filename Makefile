@@ -15,6 +15,8 @@ export NODE_COMPILE_CACHE := $(CURDIR)/.cache/node
 export CDK_DISABLE_VERSION_CHECK := 1
 SYSTEMS ?=
 CDK := cdk
+# What the CDK CLI says that is no user's business; warnings and errors are not among it.
+CHATTER := /program\.js:[0-9:]*$$ Acknowledge.with..Annotation::info ^Successfully.synthesized ^Supply.a.stack.id ^$$
 
 .DEFAULT_GOAL := help
 .PHONY: help setup analysis synth bootstrap lint test demo pictures sandbox story bench deploy destroy clean
@@ -48,7 +50,7 @@ analysis: setup .venv/analysis ## install H2O, Java and what else analytics_host
 	@touch $@
 
 synth: setup ## write every stack's template to cdk.out
-	@$(CDK) synth --quiet
+	@$(CDK) synth --quiet 2>&1 | sed $(foreach line,$(CHATTER),-e '\,$(line),d')
 	@echo "The templates are in cdk.out."
 
 bootstrap: setup ## prepare the account and region of your AWS configuration for CDK, once

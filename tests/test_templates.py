@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Assembly
+from .conftest import EVERYTHING, ROOT, Assembly
 
 
 @pytest.fixture(params=["assembly", "full_assembly"])
@@ -44,6 +44,13 @@ def test_outputs_are_described(any_assembly: Assembly) -> None:
             assert output.get("Description"), f"{path.name}: output {name} has no description"
 
 
+def test_feature_flags_have_the_values_that_aws_cdk_lib_recommends(assembly: Assembly) -> None:
+    artifacts = json.loads((assembly.directory / "manifest.json").read_text())["artifacts"]
+    flags = artifacts["aws-cdk-lib/feature-flag-report"]["properties"]["flags"]
+    wrong = [name for name, flag in flags.items() if flag.get("userValue") != flag["recommendedValue"]]
+    assert not wrong, f"cdk.json has another value for, or lacks: {', '.join(wrong)} (see `cdk flags --unstable=flags`)"
+
+
 def run_app(tmp_path: Path, context: dict[str, object]) -> subprocess.CompletedProcess[str]:
     """Run app.py as the CDK CLI does, without any AWS configuration."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
@@ -52,9 +59,11 @@ def run_app(tmp_path: Path, context: dict[str, object]) -> subprocess.CompletedP
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_synth_needs_no_credentials_and_warns_of_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["no settings", "everything on"])
+def test_synth_needs_no_credentials_and_warns_of_nothing(tmp_path: Path, settings: dict[str, object]) -> None:
+    """Of no deprecated API either, which jsii tells on stderr."""
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    run = run_app(tmp_path, context)
+    run = run_app(tmp_path, context | settings)
     assert run.returncode == 0, run.stderr
     assert not run.stderr, f"synth is not quiet:\n{run.stderr}"
     assert list(tmp_path.glob("*.template.json")), "no template was written"
