@@ -41,6 +41,11 @@ class Assembly:
         template: dict[str, Any] = json.loads((self.directory / f"{stack}.template.json").read_text())
         return template
 
+    def artifact(self, name: str) -> dict[str, Any]:
+        """What the assembly says of a stack, or of another thing in it."""
+        found: dict[str, Any] = json.loads((self.directory / "manifest.json").read_text())["artifacts"][name]
+        return found["properties"]
+
     @property
     def templates(self) -> list[Path]:
         return sorted(self.directory.glob("*.template.json"))
