@@ -235,7 +235,14 @@ class StaticSite(Stack):
         resource.node.default_child.add_property_override("Rewriter", rewriter.current_version.function_arn)
         acknowledge_bucket_deployment(self, bucket)
         (function,) = (c for c in self.node.children if c.node.id.startswith("Custom::CDKBucketDeployment"))
-        invalidations = "CreateInvalidation on any distribution, as aws-cdk-lib grants it."
+        deployed.handler_role.add_to_principal_policy(
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                actions=["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"],
+                not_resources=[distribution.distribution_arn],
+            )
+        )
+        invalidations = "aws-cdk-lib allows invalidations on any distribution; a Deny beside it leaves ours."
         acknowledge_wildcards(function, {"Resource::*": invalidations})
 
     def _outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:

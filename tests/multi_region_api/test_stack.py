@@ -323,9 +323,9 @@ def test_web_acl_limits_the_health_path_for_each_address(full: dict[str, Any], w
     assert path["TextTransformations"] == [{"Priority": 0, "Type": "URL_DECODE"}]
     assert limit["AggregateKeyType"] == "IP"
     assert acl["DefaultAction"] == {"Allow": {}}
-    assert [r["OverrideAction"] for r in acl["Rules"] if r["Priority"]] == [{"None": {}}] * 2, "the rules block"
+    assert [r["OverrideAction"] for r in acl["Rules"] if r["Priority"]] == [{"None": {}}] * 3, "the rules block"
     assert limit["Limit"] / limit["EvaluationWindowSec"] > 2 / 10, "above a health checker's fastest interval"
-    assert len({rule["Priority"] for rule in acl["Rules"]}) == 3
+    assert len({rule["Priority"] for rule in acl["Rules"]}) == 4
     assert one(full, "AWS::WAFv2::WebACLAssociation")["ResourceArn"]
     assert not of_type(without_name, "AWS::WAFv2::WebACL")
 
