@@ -29,9 +29,11 @@ OF_RESOURCES = {
     f"Allow {EMPTYING}: AWSLambdaBasicExecutionRole": "aws-cdk-lib gives it the managed policy for logs.",
     "Allow logging.s3.amazonaws.com: s3:PutObject": "S3 names its log files; below one prefix, of one bucket.",
     "Allow cloudtrail.amazonaws.com: s3:PutObject": "CloudTrail names its log files; below this account's prefix.",
+    "Deny Custom::CDKBucketDeployment/ServiceRole: cloudfront:CreateInvalidation, cloudfront:GetInvalidation": (
+        "It denies: what aws-cdk-lib allows on every distribution, but on the site's own."
+    ),
     "Allow cloudfront.amazonaws.com: s3:GetObject": "The files of the site, for this one distribution.",
 }
-DOCUMENTS = ("PolicyDocument", "KeyPolicy")
 
 
 @dataclass(frozen=True, order=True)
@@ -54,32 +56,49 @@ def statements(found: Iterable[Template]) -> list[Statement]:
 def _of_template(template: Template) -> Iterator[Statement]:
     for logical_id, resource in template.resources.items():
         properties = resource.get("Properties", {})
-        for document in DOCUMENTS:
-            for statement in properties.get(document, {}).get("Statement", []):
-                if "*" in _text([statement.get("Action"), statement.get("Resource"), statement.get("NotResource")]):
-                    yield _read(template, logical_id, statement)
+        for statement in _written(properties):
+            actions, resources = _what(statement, "Action"), _what(statement, "Resource")
+            if any("*" in text for text in (*actions, *resources)):
+                yield _read(template, logical_id, statement, actions, resources)
         for arn in properties.get("ManagedPolicyArns", []):
             yield _managed(template, logical_id, _text(arn))
 
 
-def _read(template: Template, logical_id: str, statement: dict[str, Any]) -> Statement:
-    actions, resources = _list(statement["Action"]), _list(statement.get("Resource", []))
-    whom = _list(next(iter(statement["Principal"].values()))) if "Principal" in statement else []
-    key = names = ""
-    if whom:
-        names = ", ".join(_whom(template, principal) for principal in whom)
-        key = f"{statement['Effect']} {names}: {', '.join(actions)}"
-        reason = OF_RESOURCES.get(key, "")
-    else:
-        given = template.reasons(logical_id)
-        wanted = [f"Action::{action}" for action in actions if "*" in action]
-        wanted += [f"Resource::{resource}" for resource in resources if "*" in resource]
-        reasons = [given.get(f"AwsSolutions-IAM5[{name}]", "") for name in wanted]
-        reason = " ".join(dict.fromkeys(reasons)) if all(reasons) else ""
-    verb = {"Allow": "may", "Deny": "may not"}[statement["Effect"]]
-    text = f"{names} {verb} {_code(actions)} on {_code(resources)}".strip()
-    open_actions = frozenset(actions) if "*" in resources and not whom else frozenset()
-    return Statement(template.stack, template.construct(logical_id), text, reason, key, open_actions)
+def _written(value: Any) -> Iterator[dict[str, Any]]:
+    """The statements of all policies in the properties of a resource."""
+    if isinstance(value, dict):
+        if isinstance(value.get("Statement"), list):
+            yield from value["Statement"]
+        value = list(value.values())
+    for item in value if isinstance(value, list) else []:
+        yield from _written(item)
+
+
+def _what(statement: dict[str, Any], name: str) -> list[str]:
+    """The actions or resources of a statement; one that says what it is not about has a wildcard."""
+    return _list(statement.get(name, [])) + [f"* but {text}" for text in _list(statement.get(f"Not{name}", []))]
+
+
+def _read(
+    template: Template, logical_id: str, statement: dict[str, Any], actions: list[str], resources: list[str]
+) -> Statement:
+    construct, effect = template.construct(logical_id), statement["Effect"]
+    principal = statement.get("Principal", {})
+    kinds = principal.values() if isinstance(principal, dict) else [principal]
+    names = ", ".join(_whom(template, whom) for kind in kinds for whom in _list(kind))
+    key = f"{effect} {names or construct}: {', '.join(actions)}" if names or effect == "Deny" else ""
+    reason = OF_RESOURCES.get(key, "") if key else _given(template.reasons(logical_id), actions, resources)
+    text = f"{names} {'may' if effect == 'Allow' else 'may not'} {_code(actions)} on {_code(resources)}".strip()
+    open_actions = frozenset(actions) if "*" in resources and not names else frozenset()
+    return Statement(template.stack, construct, text, reason, key, open_actions)
+
+
+def _given(answers: dict[str, str], actions: list[str], resources: list[str]) -> str:
+    """The reasons given to cdk-nag, if there is one for each wildcard."""
+    wanted = [f"Action::{action}" for action in actions if "*" in action]
+    wanted += [f"Resource::{resource}" for resource in resources if "*" in resource]
+    reasons = [answers.get(f"AwsSolutions-IAM5[{name}]", "") for name in wanted]
+    return " ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
 
 def _managed(template: Template, logical_id: str, arn: str) -> Statement:
