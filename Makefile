@@ -14,9 +14,11 @@ export CDK_HOME := $(CURDIR)/.cache/cdk
 export CDK_DISABLE_VERSION_CHECK := 1
 SYSTEMS ?=
 CDK := cdk
+# What the CDK CLI says that is no user's business; warnings and errors are not among it.
+CHATTER := /program\.js:[0-9:]*$$ Acknowledge.with..Annotation::info ^Successfully.synthesized ^Supply.a.stack.id ^$$
 
 .DEFAULT_GOAL := help
-.PHONY: help setup analysis synth bootstrap lint test demo pictures sandbox story bench deploy destroy clean
+.PHONY: help setup analysis synth bootstrap lint test audit demo pictures sandbox story bench deploy destroy clean
 
 help: ## list what can be run
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,7 +49,7 @@ analysis: setup .venv/analysis ## install H2O, Java and what else analytics_host
 	@touch $@
 
 synth: setup ## write every stack's template to cdk.out
-	@$(CDK) synth --quiet
+	@$(CDK) synth --quiet 2>&1 | sed $(foreach line,$(CHATTER),-e '\,$(line),d')
 	@echo "The templates are in cdk.out."
 
 bootstrap: setup ## prepare the account and region of your AWS configuration for CDK, once
@@ -60,6 +62,16 @@ lint: setup ## style, types, and the templates against CloudFormation's schemas
 
 test: setup lint analysis ## everything: style, types, unit, template and security tests, walkthroughs in the sandbox
 	@pytest
+
+audit: setup .audit/done ## look at every template with Checkov too (about 300 MB the first time), and write the tables of docs/security.md
+	@python -m audit --checkov .audit/bin/checkov
+
+# In an environment of its own: it pins what others pin too, otherwise.
+.audit/done: requirements-audit.txt .venv/done
+	@echo "Setting up Checkov in .audit (about 300 MB, a minute or two)"
+	@$(PYTHON) -m venv .audit
+	@.audit/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-audit.txt
+	@touch $@
 
 demo: setup $(if $(SYSTEMS),$(if $(filter analytics_host,$(SYSTEMS)),analysis),analysis) ## deploy every stack to an emulator on this computer and play every walkthrough (SYSTEMS="...", SONGS=...)
 	@python -m sandbox demo $(if $(SONGS),--songs "$(SONGS)") $(SYSTEMS)
@@ -87,5 +99,5 @@ destroy: setup ## remove from the real account: make destroy STACK=SecurityGroup
 	@$(CDK) destroy "$(STACK)" $(ARGS)
 
 clean: ## remove everything that was set up or written here
-	@rm -rf .venv node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .audit node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

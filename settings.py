@@ -1,6 +1,6 @@
 """Typed settings of the five systems, read from CDK context.
 
-Each setting is one flat context key, ``<system>:<field>``, given in `cdk.json` under
+Each setting is one flat context key, ``<system>:<field>``, or ``production`` for all, given in `cdk.json` under
 ``context`` or on the command line: ``cdk deploy SecurityGroupRevert -c
 security_group_revert:email=ops@example.com``. Lists and objects given on the command
 line are JSON. This is the only module that reads CDK context; it never calls AWS. What
@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from sections import Section
 from sections.analytics_host import AnalyticsHostSettings
@@ -32,6 +32,7 @@ class SettingsError(Exception):
 class Settings(Section):
     """The settings of the whole application, one section a system."""
 
+    production: bool = Field(False, description="Keep data when a stack is removed, and keep stacks from that.")
     deploy_pipeline: DeployPipelineSettings = DeployPipelineSettings()
     multi_region_api: MultiRegionApiSettings = MultiRegionApiSettings()
     static_site: StaticSiteSettings = StaticSiteSettings()
@@ -47,17 +48,18 @@ class Settings(Section):
         Raises:
             SettingsError: naming every key that is wrong, what was given, what is accepted.
         """
-        given: dict[str, dict[str, Any]] = {}
+        given: dict[str, Any] = {key: context[key] for key in ("production",) if key in context}
         mistakes = []
+        systems = cls._systems()
         for key, value in context.items():
             if not OUR_KEY.fullmatch(key):
                 system = cls._meant(key)
                 mistakes += [f"{key}: settings of {system} are written {system}:<name>"] if system else []
                 continue
             system, field = key.split(":")
-            section = cls.model_fields.get(system)
+            section = systems.get(system)
             if section is None:
-                mistakes.append(f"{key}: no such system; there is {', '.join(sorted(cls.model_fields))}")
+                mistakes.append(f"{key}: no such system; there is {', '.join(sorted(systems))}")
             elif field not in _fields_of(section):
                 mistakes.append(f"{key}: no such setting; there is {', '.join(_fields_of(section))}")
             else:
@@ -72,11 +74,15 @@ class Settings(Section):
         return settings
 
     @classmethod
+    def _systems(cls) -> dict[str, Any]:
+        return {name: field for name, field in cls.model_fields.items() if name != "production"}
+
+    @classmethod
     def _meant(cls, key: str) -> str | None:
         """The system that a key not written as ours seems to be for, such as `static-site.waf`."""
         word = LIKE_OURS.match(key)
         system = word[1].replace("-", "_").lower() if word else ""
-        return system if system in cls.model_fields else None
+        return system if system in cls._systems() else None
 
 
 def _fields_of(section: Any) -> list[str]:
@@ -98,7 +104,8 @@ def _mistake(detail: Any) -> str:
     key = f"{system}:{path[0]}" if path else str(system)
     inner = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path[1:])
     message = detail["msg"].removeprefix("Value error, ")
-    given = "" if detail["type"] == "missing" or not path else f" given {_short(detail['input'])};"
+    whole = isinstance(detail["input"], dict) and not path  # a section, which would be too long
+    given = "" if detail["type"] == "missing" or whole else f" given {_short(detail['input'])};"
     return f"{key}{inner}:{given} accepted: {_accepted(detail, message)}"
 
 

@@ -23,11 +23,18 @@ def install() -> None:
 
     s3.handle_request = handle_request
     buckets = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
-    create = buckets["create"]
+    create, update = buckets["create"], buckets["update"]
 
     def create_bucket(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        name, attributes = create(logical_id, properties, stack)
-        s3._bucket_tags[name] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
-        return name, attributes
+        return _tagged(properties, create(logical_id, properties, stack))
 
-    provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"] = {**buckets, "create": create_bucket}
+    def update_bucket(name: str, before: dict[str, Any], properties: dict[str, Any], stack: str) -> Any:
+        return _tagged(properties, update(name, before, properties, stack))
+
+    provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"] = {**buckets, "create": create_bucket, "update": update_bucket}
+
+
+def _tagged(properties: dict[str, Any], made: Any) -> Any:
+    name, _ = made
+    s3._bucket_tags[name] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+    return made

@@ -29,7 +29,6 @@ from aws_cdk import (
     aws_lambda as lambda_,
     aws_lambda_destinations as destinations,
     aws_logs as logs,
-    aws_s3 as s3,
     aws_sns as sns,
     aws_sqs as sqs,
 )
@@ -38,6 +37,7 @@ from constructs import Construct
 from sections.security_group_revert import ALL_EGRESS, ApprovedRule, SecurityGroupRevertSettings
 
 from .acknowledgments import acknowledge, acknowledge_wildcards
+from .buckets import make_bucket
 from .code import code_of
 from .dead_letters import dead_letter_queue
 from .notices import alarm, notices_topic
@@ -94,15 +94,7 @@ class SecurityGroupRevert(Stack):
 
     def _trail(self) -> None:
         """A trail of write calls; EventBridge gets management events only where one exists."""
-        bucket = s3.Bucket(
-            self,
-            "TrailBucket",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            versioned=True,
-            removal_policy=RemovalPolicy.RETAIN,
-        )
+        bucket = make_bucket(self, "TrailBucket", keep=True, versioned=True)
         acknowledge(
             bucket, {"AwsSolutions-S1": "The bucket holds the audit log itself; who reads it is in CloudTrail's data."}
         )

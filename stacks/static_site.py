@@ -33,6 +33,7 @@ from constructs import Construct
 from sections.static_site import StaticSiteSettings
 
 from .acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
+from .buckets import make_bucket
 from .code import code_of
 from .names import hosted_zone_and_certificate
 from .web_acl import web_acl
@@ -59,33 +60,23 @@ class StaticSite(Stack):
 
     def _log_bucket(self) -> s3.Bucket:
         """Access logs; CloudFront's standard logging writes with an ACL."""
-        bucket = s3.Bucket(
+        bucket = make_bucket(
             self,
             "Logs",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_PREFERRED,
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(90))],
-            removal_policy=RemovalPolicy.DESTROY,
-            auto_delete_objects=True,
         )
         acknowledge(bucket, {"AwsSolutions-S1": "This bucket holds the access logs."})
         return bucket
 
     def _bucket(self, log_bucket: s3.Bucket) -> s3.Bucket:
-        return s3.Bucket(
+        return make_bucket(
             self,
             "Site",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
             versioned=True,
             lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30))],
             server_access_logs_bucket=log_bucket,
             server_access_logs_prefix="bucket/",
-            removal_policy=RemovalPolicy.DESTROY,
-            auto_delete_objects=True,
         )
 
     def _rewriter(self) -> lambda_.Function:
@@ -244,7 +235,14 @@ class StaticSite(Stack):
         resource.node.default_child.add_property_override("Rewriter", rewriter.current_version.function_arn)
         acknowledge_bucket_deployment(self, bucket)
         (function,) = (c for c in self.node.children if c.node.id.startswith("Custom::CDKBucketDeployment"))
-        invalidations = "CreateInvalidation on any distribution, as aws-cdk-lib grants it."
+        deployed.handler_role.add_to_principal_policy(
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                actions=["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"],
+                not_resources=[distribution.distribution_arn],
+            )
+        )
+        invalidations = "aws-cdk-lib allows invalidations on any distribution; a Deny beside it leaves ours."
         acknowledge_wildcards(function, {"Resource::*": invalidations})
 
     def _outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:

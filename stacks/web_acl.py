@@ -4,7 +4,11 @@ from collections.abc import Sequence
 
 from aws_cdk import Stack, aws_wafv2 as wafv2
 
-MANAGED_RULES = ("AWSManagedRulesAmazonIpReputationList", "AWSManagedRulesCommonRuleSet")
+MANAGED_RULES = (
+    "AWSManagedRulesAmazonIpReputationList",
+    "AWSManagedRulesCommonRuleSet",
+    "AWSManagedRulesKnownBadInputsRuleSet",
+)
 
 
 def web_acl(stack: Stack, scope: str, further_rules: Sequence[wafv2.CfnWebACL.RuleProperty] = ()) -> wafv2.CfnWebACL:

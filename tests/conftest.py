@@ -41,6 +41,11 @@ class Assembly:
         template: dict[str, Any] = json.loads((self.directory / f"{stack}.template.json").read_text())
         return template
 
+    def artifact(self, name: str) -> dict[str, Any]:
+        """What the assembly says of a stack, or of another thing in it."""
+        found: dict[str, Any] = json.loads((self.directory / "manifest.json").read_text())["artifacts"][name]
+        return found["properties"]
+
     @property
     def templates(self) -> list[Path]:
         return sorted(self.directory.glob("*.template.json"))
@@ -171,7 +176,8 @@ class ByCost(LoadScopeScheduling):
         path = nodeid.split("::")[0]
         if path.startswith("tests/sandbox/") and path != "tests/sandbox/test_options.py":  # it has a sandbox of its own
             return "sandbox"
-        return "templates" if path.endswith(("test_stack.py", "test_templates.py", "test_dead_letters.py")) else path
+        reads_templates = ("test_stack.py", "test_templates.py", "test_dead_letters.py", "test_security.py")
+        return "templates" if path.endswith(reads_templates) else path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByCost:

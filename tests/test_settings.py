@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from settings import Settings, SettingsError
+from walkthroughs.catalog import STORIES
 
 SECTION = "security_group_revert"
 RULE = {"ip_protocol": "tcp", "from_port": 22, "to_port": 22, "cidr_ipv4": "10.0.0.0/8"}
@@ -41,6 +42,12 @@ def test_values_of_the_command_line_are_text() -> None:
     assert settings.groups[0].ingress[0].cidr_ipv4 == "10.0.0.0/8"
 
 
+def test_production_is_one_setting_for_all_and_off() -> None:
+    assert not Settings().production
+    assert Settings.from_context({"production": "true"}).production
+    assert 'production: given "yes, please"; accepted: true or false' in mistakes({"production": "yes, please"})
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read().mode = "notify"
@@ -66,7 +73,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
         f'{SECTION}:sweep_minutes: given "often"',
         f'{SECTION}:email: given "ops at example.com"; accepted: an e-mail address, such as ops@example.com',
         f"{SECTION}:emial: no such setting; there is mode, email",
-        f"security_grup_revert:mode: no such system; there is {', '.join(sorted(Settings.model_fields))}",
+        f"security_grup_revert:mode: no such system; there is {', '.join(sorted(STORIES))}",
         f'{SECTION}:groups[0].group_id: given "web"; accepted: the id of a security group, such as sg-',
         f"{SECTION}:groups[0].ingress[0].from_port: given 70000",
     ):

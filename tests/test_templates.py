@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Assembly
+from app import PROJECT
+from sandbox.cloudformation.replacement import schema
+
+from .conftest import EVERYTHING, ROOT, Assembly
 
 
 @pytest.fixture(params=["assembly", "full_assembly"])
@@ -38,10 +42,33 @@ def test_every_parameter_is_cdks_own(any_assembly: Assembly) -> None:
         assert parameters <= {"BootstrapVersion"}, f"{path.name} has parameters: {parameters}"
 
 
-def test_outputs_are_described(any_assembly: Assembly) -> None:
+def test_outputs_are_named_and_described(any_assembly: Assembly) -> None:
     for path in any_assembly.templates:
         for name, output in json.loads(path.read_text()).get("Outputs", {}).items():
+            assert not re.search(r"[0-9A-F]{8}$", name), f"{path.name}: output {name} has a name made up by CDK"
             assert output.get("Description"), f"{path.name}: output {name} has no description"
+
+
+def test_stacks_and_everything_in_them_that_takes_tags_say_project_and_system(any_assembly: Assembly) -> None:
+    for path in any_assembly.templates:
+        stack = path.name.removesuffix(".template.json")
+        system = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", stack.split("-")[0]).lower()
+        tags = {"project": PROJECT, "system": system}
+        assert any_assembly.artifact(stack)["tags"] == tags
+        for name, resource in json.loads(path.read_text())["Resources"].items():
+            tagging = schema(resource["Type"]).get("tagging", {})
+            # aws-cdk-lib writes these without tags; CloudFormation gives them the stack's.
+            if not tagging.get("taggable") or name.startswith("CustomS3AutoDeleteObjectsCustomResourceProvider"):
+                continue
+            found = resource["Properties"].get(tagging["tagProperty"].removeprefix("/properties/"), {})
+            given = found if isinstance(found, dict) else {tag["Key"]: tag["Value"] for tag in found}
+            assert given.items() >= tags.items(), f"{path.name}: {name} has the tags {given}"
+
+
+def test_feature_flags_have_the_values_that_aws_cdk_lib_recommends(assembly: Assembly) -> None:
+    flags = assembly.artifact("aws-cdk-lib/feature-flag-report")["flags"]
+    wrong = [name for name, flag in flags.items() if flag.get("userValue") != flag["recommendedValue"]]
+    assert not wrong, f"cdk.json has another value for, or lacks: {', '.join(wrong)} (see `cdk flags --unstable=flags`)"
 
 
 def run_app(tmp_path: Path, context: dict[str, object]) -> subprocess.CompletedProcess[str]:
@@ -52,9 +79,11 @@ def run_app(tmp_path: Path, context: dict[str, object]) -> subprocess.CompletedP
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_synth_needs_no_credentials_and_warns_of_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["no settings", "everything on"])
+def test_synth_needs_no_credentials_and_warns_of_nothing(tmp_path: Path, settings: dict[str, object]) -> None:
+    """Of no deprecated API either, which jsii tells on stderr."""
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    run = run_app(tmp_path, context)
+    run = run_app(tmp_path, context | settings)
     assert run.returncode == 0, run.stderr
     assert not run.stderr, f"synth is not quiet:\n{run.stderr}"
     assert list(tmp_path.glob("*.template.json")), "no template was written"

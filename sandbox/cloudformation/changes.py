@@ -12,6 +12,8 @@ from .replacement import Resources, differences
 PAGE = 50  # changes
 NESTED = "AWS::CloudFormation::Stack"
 STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
+# With the element that SDKs look for.
+DELETED = helpers._xml(200, "DeleteChangeSetResponse", "<DeleteChangeSetResult></DeleteChangeSetResult>")
 DESCRIBED = ("ChangeSetId", "ChangeSetName", "StackId", "StackName", "Status", "StatusReason", "ExecutionStatus")
 
 
@@ -37,17 +39,16 @@ def install(operations: dict[str, Any]) -> None:
         return answer
 
     def delete_change_set(parameters: dict[str, Any]) -> Any:
-        _, found = changesets._find_change_set(
-            helpers._p(parameters, "ChangeSetName"), helpers._p(parameters, "StackName")
-        )
+        stack = helpers._p(parameters, "StackName")
+        _, found = changesets._find_change_set(helpers._p(parameters, "ChangeSetName"), stack)
+        if not found and stack in cloudformation._stacks:
+            return DELETED  # by its name a change set of a stack need not be there
         if found and found["ExecutionStatus"] == STARTED[0]:
             return helpers._error("InvalidChangeSetStatus", f"The change set is {STARTED[0]}")
         for nested_id in found["_nested"] if found else []:
             cloudformation._change_sets.pop(nested_id, None)
         status, headers, body = delete(parameters)
-        if status == 200:  # with the element that SDKs look for
-            return helpers._xml(200, "DeleteChangeSetResponse", "<DeleteChangeSetResult></DeleteChangeSetResult>")
-        return status, headers, body
+        return DELETED if status == 200 else (status, headers, body)
 
     operations |= {
         "CreateChangeSet": create_change_set,

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from aws_cdk import (
     Duration,
-    RemovalPolicy,
     Stack,
     aws_athena as athena,
     aws_glue as glue,
@@ -16,6 +15,7 @@ from constructs import Construct
 from sections.analytics_host import AnalyticsHostSettings
 
 from ..acknowledgments import acknowledge
+from ..buckets import make_bucket
 
 BILLBOARD = Path(__file__).parents[2] / "samples" / "analytics_host" / "billboard"
 DATABASE = "analytics_host"  # Glue takes lower case only, so it cannot be the stack's name
@@ -40,10 +40,8 @@ class Songs(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings) -> None:
         super().__init__(scope, construct_id)
         self.settings = settings
-        self.data_bucket = self._bucket("Data", RemovalPolicy.RETAIN)
-        self.results_bucket = self._bucket(
-            "Results", RemovalPolicy.DESTROY, expiration=Duration.days(settings.results_days)
-        )
+        self.data_bucket = self._bucket("Data")
+        self.results_bucket = self._bucket("Results", expiration=Duration.days(settings.results_days))
         self.location = settings.data_location or f"s3://{self.data_bucket.bucket_name}/songs/"
         self.parquet_prefix = "songs_parquet/"
         database = glue.CfnDatabase(
@@ -78,13 +76,12 @@ class Songs(Construct):
             told["ParquetLocation"] = (location, "Where the table billboard_parquet reads the songs")
         return told
 
-    def _bucket(self, name: str, removal_policy: RemovalPolicy, expiration: Duration | None = None) -> s3.Bucket:
-        bucket = s3.Bucket(
+    def _bucket(self, name: str, expiration: Duration | None = None) -> s3.Bucket:
+        """A bucket whose objects go after `expiration`; without, they and the bucket are for keeping."""
+        bucket = make_bucket(
             self,
             name,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
+            keep=expiration is None,
             versioned=expiration is None,
             lifecycle_rules=[
                 s3.LifecycleRule(
@@ -93,8 +90,6 @@ class Songs(Construct):
                     noncurrent_version_expiration=None if expiration else Duration.days(30),
                 )
             ],
-            removal_policy=removal_policy,
-            auto_delete_objects=True if removal_policy == RemovalPolicy.DESTROY else None,
         )
         acknowledge(
             bucket,

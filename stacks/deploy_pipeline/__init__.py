@@ -32,6 +32,7 @@ from constructs import Construct
 from sections.deploy_pipeline import DeployPipelineSettings
 
 from ..acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
+from ..buckets import make_bucket
 from ..code import code_of
 from ..dead_letters import dead_letter_queue
 from ..functions import allow, make_function
@@ -89,18 +90,14 @@ class DeployPipeline(Stack):
         self._outputs(self._alarms().topic_arn)
 
     def _bucket(self, name: str, *rules: s3.LifecycleRule) -> s3.Bucket:
-        bucket = s3.Bucket(
+        bucket = make_bucket(
             self,
             name,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.KMS,
             encryption_key=self.key,
             bucket_key_enabled=True,
-            enforce_ssl=True,
             versioned=True,
             lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30)), *rules],
-            removal_policy=RemovalPolicy.DESTROY,
-            auto_delete_objects=True,
         )
         acknowledge(bucket, {"AwsSolutions-S1": "The histories of pipeline and executions say what was used."})
         return bucket

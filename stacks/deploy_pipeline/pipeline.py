@@ -4,7 +4,6 @@ from typing import Any
 
 from aws_cdk import (
     Duration,
-    RemovalPolicy,
     Stack,
     aws_codecommit as codecommit,
     aws_codepipeline as codepipeline,
@@ -20,6 +19,7 @@ from constructs import Construct
 from sections.deploy_pipeline import DeployPipelineSettings
 
 from ..acknowledgments import acknowledge, acknowledge_wildcards
+from ..buckets import make_bucket
 
 
 class Delivery(Construct):
@@ -110,16 +110,11 @@ class Delivery(Construct):
         return repository
 
     def _source_bucket(self) -> s3.Bucket:
-        bucket = s3.Bucket(
+        bucket = make_bucket(
             self,
             "Source",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
             versioned=True,  # CodePipeline asks for it
             lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30))],
-            removal_policy=RemovalPolicy.DESTROY,
-            auto_delete_objects=True,
         )
         # The bucket's own property; aws-cdk-lib's `event_bridge_enabled` brings a function that sets it.
         bucket.node.default_child.add_property_override(

@@ -182,10 +182,13 @@ def test_without_a_domain_everything_but_the_names_is_there_and_an_info_says_so(
     }
     with_name = {r["Type"] for r in named.template(WEST)["Resources"].values()}
     assert {r["Type"] for r in without_name["Resources"].values()} == with_name - names
-    metadata = json.loads((assembly.directory / "manifest.json").read_text())["artifacts"][WEST]
-    entries = [entry for found in _metadata(assembly, metadata).values() for entry in found]
+    metadata = json.loads((assembly.directory / "manifest.json").read_text())["artifacts"]
+    entries = [
+        entry for stack in (EAST, WEST) for found in _metadata(assembly, metadata[stack]).values() for entry in found
+    ]
     infos = [entry["data"] for entry in entries if entry["type"] == "aws:cdk:info"]
-    assert any("multi_region_api:domain_name" in info for info in infos), f"no info: {infos}"
+    assert len(infos) == 1, f"not one info for all regions: {infos}"
+    assert "multi_region_api:domain_name" in infos[0]
     assert not [e for e in entries if e["type"] in ("aws:cdk:warning", "aws:cdk:error")]
 
 
@@ -320,9 +323,9 @@ def test_web_acl_limits_the_health_path_for_each_address(full: dict[str, Any], w
     assert path["TextTransformations"] == [{"Priority": 0, "Type": "URL_DECODE"}]
     assert limit["AggregateKeyType"] == "IP"
     assert acl["DefaultAction"] == {"Allow": {}}
-    assert [r["OverrideAction"] for r in acl["Rules"] if r["Priority"]] == [{"None": {}}] * 2, "the rules block"
+    assert [r["OverrideAction"] for r in acl["Rules"] if r["Priority"]] == [{"None": {}}] * 3, "the rules block"
     assert limit["Limit"] / limit["EvaluationWindowSec"] > 2 / 10, "above a health checker's fastest interval"
-    assert len({rule["Priority"] for rule in acl["Rules"]}) == 3
+    assert len({rule["Priority"] for rule in acl["Rules"]}) == 4
     assert one(full, "AWS::WAFv2::WebACLAssociation")["ResourceArn"]
     assert not of_type(without_name, "AWS::WAFv2::WebACL")
 

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from sandbox import Sandbox
+from sandbox.__main__ import settings_for
 from sandbox.cloudformation.replacement import differences, schema
+from walkthroughs.catalog import STORIES
 
 QUEUE = "AWS::SQS::Queue"
 TOPIC = "AWS::SNS::Topic"
@@ -107,3 +110,11 @@ def test_references_in_texts_are_seen() -> None:
 def test_types_without_a_schema_are_known_as_such() -> None:
     assert not schema("Custom::Thing")
     assert schema(QUEUE)["typeName"] == QUEUE
+
+
+@pytest.mark.enable_socket
+def test_cdk_diff_of_what_is_deployed_is_quiet(deployed: Sandbox) -> None:
+    context = [f"--context={key}={value}" for key, value in settings_for(deployed, STORIES).items()]
+    said = deployed.cdk("diff", "--fail", *context)
+    assert "Could not create a change set" not in said, said
+    assert "Number of stacks with differences: 0" in said, said

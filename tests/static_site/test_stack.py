@@ -196,10 +196,21 @@ def test_web_acl_is_an_option(template: dict[str, Any], full: dict[str, Any]) ->
     assert not of_type(template, "AWS::WAFv2::WebACL")
     acl = one(full, "AWS::WAFv2::WebACL")
     assert (acl["Scope"], acl["DefaultAction"]) == ("CLOUDFRONT", {"Allow": {}})
-    assert [rule["OverrideAction"] for rule in acl["Rules"]] == [{"None": {}}] * 2, "the rules block"
+    assert [rule["OverrideAction"] for rule in acl["Rules"]] == [{"None": {}}] * 3, "the rules block"
     assert distribution(full)["WebACLId"]
 
 
 def test_stack_is_pinned_to_us_east_1(assembly: Assembly) -> None:
     manifest = json.loads((assembly.directory / "manifest.json").read_text())
     assert manifest["artifacts"][STACK]["environment"].endswith("/us-east-1")
+
+
+def test_function_that_uploads_may_invalidate_no_other_distribution(template: dict[str, Any]) -> None:
+    (denied,) = (
+        statement
+        for policy in of_type(template, "AWS::IAM::Policy")
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny"
+    )
+    assert denied["Action"] == ["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"]
+    assert {"Ref": "Distribution830FAC52"} in denied["NotResource"]["Fn::Join"][1]

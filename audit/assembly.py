@@ -1,0 +1,72 @@
+"""What a synthesized application says of itself: templates, construct paths, answers to cdk-nag."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+ACKNOWLEDGED = "aws:cdk:acknowledged-rules"
+MADE_UP = re.compile(r"[0-9A-F]{32}(512MiB)?")  # what aws-cdk-lib puts into names of its singletons
+OF_NO_INTEREST = re.compile(r"(/DefaultPolicy)?(/(Resource|Default|Policy/Resource))?$")
+
+
+@dataclass(frozen=True)
+class Template:
+    """The template of a stack, in the folder of its assembly."""
+
+    path: Path
+
+    @property
+    def stack(self) -> str:
+        """The stack's name; the regions of one system have the same."""
+        return re.sub(r"-[a-z]{2}-[a-z]+-\d$", "", self._name)
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """Logical id to resource."""
+        found: dict[str, Any] = json.loads(self.path.read_text())["Resources"]
+        return found
+
+    def construct(self, logical_id: str) -> str:
+        """The construct that a resource belongs to, as its path below the stack, to be read by people."""
+        path = self._paths.get(logical_id, f"/{logical_id}").partition(f"/{self._name}/")[2] or logical_id
+        return OF_NO_INTEREST.sub("", MADE_UP.sub("", path))
+
+    def reasons(self, logical_id: str) -> dict[str, str]:
+        """The answers to cdk-nag at the resource and above it: rule to reason."""
+        path = self._paths.get(logical_id, "")
+        found: dict[str, str] = {}
+        for place, entries in self._metadata.items():
+            if f"{path}/".startswith(f"{place}/"):
+                for entry in entries:
+                    if entry["type"] == ACKNOWLEDGED:
+                        found |= {rule.removeprefix("Annotation::"): why for rule, why in entry["data"].items()}
+        return found
+
+    @property
+    def _name(self) -> str:
+        return self.path.name.removesuffix(".template.json")
+
+    @cached_property
+    def _metadata(self) -> dict[str, Any]:
+        file = self.path.with_name(f"{self._name}.metadata.json")
+        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        return found
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        return {
+            entry["data"]: path
+            for path, entries in self._metadata.items()
+            for entry in entries
+            if entry["type"] == "aws:cdk:logicalId"
+        }
+
+
+def templates(*assemblies: Path) -> Iterator[Template]:
+    """The templates in the folders of assemblies."""
+    for assembly in assemblies:
+        yield from (Template(path) for path in sorted(assembly.glob("*.template.json")))

@@ -1,0 +1,70 @@
+"""Facts about the security review of all templates; the second tool is run by `make audit`."""
+
+import json
+from pathlib import Path
+
+import cfnlint
+import pytest
+
+from audit.assembly import templates
+from audit.checkov import Finding, answered
+from audit.wildcards import OF_RESOURCES, Statement, statements, table
+
+from .conftest import ROOT, Assembly
+
+# Actions that could be limited to a resource, and are allowed on all.
+ON_ALL = {
+    "cloudfront:CreateInvalidation": "a Deny beside it leaves one distribution",
+    "cloudfront:GetInvalidation": "a Deny beside it leaves one distribution",
+    "cloudformation:GetTemplateSummary": "of a template in S3, which is not a stack",
+}
+
+
+@pytest.fixture(scope="module")
+def found(assembly: Assembly, full_assembly: Assembly) -> list[Statement]:
+    return statements(templates(assembly.directory, full_assembly.directory))
+
+
+def test_every_wildcard_in_a_policy_has_a_reason(found: list[Statement]) -> None:
+    without = [f"{s.stack} {s.construct} {s.text}" for s in found if not s.reason]
+    assert not without, "no reason is given in the stack, or in audit/wildcards.py:\n" + "\n".join(without)
+
+
+def test_every_reason_is_of_a_policy_that_is_there(found: list[Statement]) -> None:
+    unused = OF_RESOURCES.keys() - {statement.key for statement in found}
+    assert not unused, f"audit/wildcards.py has reasons for what no template has: {unused}"
+
+
+def test_actions_are_allowed_on_all_resources_only_where_iam_knows_no_resource(found: list[Statement]) -> None:
+    """By the service authorization reference, which is part of cfn-lint."""
+    reference = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
+    services = json.loads(reference.read_text())
+    limited = {}
+    for action in {action for statement in found for action in statement.open_actions}:
+        service, name = action.split(":")
+        known = services[service]["Actions"].get(name.lower()) or {}
+        if "Resources" in known:
+            limited[action] = known["Resources"]
+    assert limited.keys() == ON_ALL.keys(), f"can be limited to resources: {limited}"
+
+
+def test_table_of_wildcards_in_the_documentation_is_current(found: list[Statement]) -> None:
+    documented = (ROOT / "docs" / "security.md").read_text()
+    assert table(found) in documented, "docs/security.md is not current: `make audit` writes it"
+
+
+def finding(check: str, place: str, **nag: str) -> Finding:
+    return Finding(check, "title", place, nag)
+
+
+def test_finding_without_an_answer_and_answer_without_a_finding_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [{"check": "A", "why": "so", "at": ["S/One", "S/Gone"]}, {"check": "B", "nag": "S1"}]
+    monkeypatch.setattr("audit.checkov.tomllib.loads", lambda _: {"answer": answers})
+    here = [finding("A", "S/One"), finding("A", "S/New"), finding("B", "S/One"), finding("B", "S/Two", S1="because")]
+    reasons, wrong = answered(here)
+    assert reasons == {here[0]: "so", here[3]: "because"}
+    assert wrong == [
+        "no answer: A (title) at S/New",
+        "no answer: B (title) at S/One",
+        "no such finding: A at S/Gone",
+    ]
