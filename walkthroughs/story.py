@@ -117,6 +117,11 @@ class Story(AbstractContextManager["Story"]):
     def __init__(self, world: World) -> None:
         self.world = world
 
+    def __exit__(  # noqa: B027  # a story that leaves nothing behind has nothing to do
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take away what the story has made."""
+
     def steps(self) -> Iterator[Callable[[], str]]:
         """The steps, in the order in which they are written."""
         for name, function in type(self).__dict__.items():

@@ -1,0 +1,68 @@
+"""docs/another_system.md as it is written: added to a copy of the project, tested, deployed and played."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..conftest import ROOT
+
+pytestmark = pytest.mark.enable_socket
+PAGE = ROOT / "docs" / "another_system.md"
+PARTS = re.compile(r"^### `(?P<path>[^`]+)`\n(?P<text>.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
+BLOCKS = re.compile(r"^```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FOLDERS = ("lambdas", "samples", "sandbox", "sections", "stacks", "tests", "walkthroughs")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with what the page says."""
+    copy = tmp_path_factory.mktemp("project")
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("app.py", "settings.py", "cdk.json", "pyproject.toml"):
+        shutil.copy(ROOT / file, copy)
+    (copy / "node_modules").symlink_to(ROOT / "node_modules")
+    for part in PARTS.finditer(PAGE.read_text()):
+        path = copy / part["path"]
+        for kind, block in BLOCKS.findall(part["text"]):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(changed(path.read_text(), block) if kind == "diff" else block)
+    return copy
+
+
+def changed(text: str, diff: str) -> str:
+    """Apply a change of lines that stand together."""
+    before = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] != "+")
+    after = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] != "-")
+    assert text.count(before) == 1, f"these lines are not in the file, or not once:\n{before}"
+    return text.replace(before, after)
+
+
+def run(project: Path, *command: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "AWS_"))}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_its_own_test_passes(project: Path) -> None:
+    assert "1 passed" in run(project, "-m", "pytest", "-n0", "-v", "tests/greeting")
+
+
+def test_it_is_deployed_and_its_story_is_played(project: Path) -> None:
+    said = run(project, "-m", "sandbox", "demo", "greeting")
+    assert "ok Ask for a greeting" in said, said
+    assert "1 of 1 steps went well" in said, said
+
+
+def test_it_keeps_to_the_style_of_the_project(project: Path) -> None:
+    files = [str(project / part["path"]) for part in PARTS.finditer(PAGE.read_text())]
+    run(project, "-m", "ruff", "check", *files)
+    run(project, "-m", "ruff", "format", "--check", *files)
