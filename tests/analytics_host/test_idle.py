@@ -25,6 +25,25 @@ def test_listening_service_and_the_hosts_own_calls_are_none() -> None:
     assert idle.connections(HEADER + LISTENING + OUTGOING) == 0
 
 
+def test_peers_are_the_other_ends_of_open_connections_of_the_cluster() -> None:
+    # 10.91.0.2 is connected to 10.91.0.1's 54322, 10.91.0.3 to this one's; both as Java has them, in IPv6.
+    row = "   0: 0000000000000000FFFF0000{} 0000000000000000FFFF0000{} {} 0:0 0:0 0 0 0 1 1\n"
+    outgoing = row.format("02005B0A:C351", "01005B0A:D432", "01")
+    incoming = row.format("02005B0A:D432", "03005B0A:C352", "01")
+    closed = row.format("02005B0A:D432", "04005B0A:C353", "08")
+    assert idle.peers(HEADER + outgoing + incoming + closed + OUTGOING) == {"10.91.0.1", "10.91.0.3"}
+    old = "   0: 02005B0A:C351 05005B0A:D432 01 0:0 0:0 0 0 0 1 1\n"
+    assert idle.peers(HEADER + old) == {"10.91.0.5"}
+
+
+@pytest.mark.enable_socket
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
+def test_kernels_own_table_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()[:2]):
+        monkeypatch.setattr(idle, "CLUSTER_PORT", server.getsockname()[1])
+        assert idle.peers(Path("/proc/net/tcp").read_text()) == {"127.0.0.1"}
+
+
 def test_work_of_the_last_quarter_of_an_hour_is_a_use() -> None:
     assert idle.load("0.00 0.01 0.95 1/234 5678\n") > idle.BUSY
     assert idle.load("2.00 0.90 0.05 1/234 5678\n") < idle.BUSY
@@ -83,17 +102,9 @@ def test_worker_follows_its_head(stops: list[Any], monkeypatch: pytest.MonkeyPat
     idle.main()
     assert stops == [], "it stopped before there was a cluster"
     (tmp_path / "heads").write_text("10.0.0.1\n10.0.0.9")
-    monkeypatch.setattr(idle, "answers", lambda address, _port: address == "10.0.0.1")
+    monkeypatch.setattr(idle, "peers", lambda _table: {"10.0.0.1", "10.0.0.7"})
     idle.main()
     assert stops == []
-    monkeypatch.setattr(idle, "answers", lambda _address, _port: False)
+    monkeypatch.setattr(idle, "peers", lambda _table: {"10.0.0.7"})
     idle.main()
     assert stops == [POWER_OFF]
-
-
-@pytest.mark.enable_socket
-def test_answering_is_listening() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert idle.answers("127.0.0.1", port)
-    assert not idle.answers("127.0.0.1", port)
