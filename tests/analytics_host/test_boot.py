@@ -159,6 +159,9 @@ def test_download_with_the_right_checksum_is_installed(computer: Computer) -> No
     assert run.returncode == 0, run.stderr
     (installed,) = computer.called("R")
     assert installed.startswith("R CMD INSTALL ")
+    (asked,) = computer.called("curl")
+    assert "--retry-all-errors" in asked, "a download that breaks off half-way would not be tried again"
+    assert {"--fail", "--proto", "=https"} <= set(asked.split())
 
 
 def test_download_without_a_checksum_is_said_in_the_log(computer: Computer) -> None:
@@ -188,6 +191,7 @@ def test_h2o_listens_on_the_host_only_and_wants_a_password(computer: Computer) -
     settings = dict(line.split("=", 1) for line in computer.file("h2o.env").splitlines())
     named = set(re.findall(r"\$\{(\w+)\}", unit))
     assert named <= set(settings), f"not set: {named - set(settings)}"
+    assert "java-17-" in settings["JAVA"], "another Java may be the default of the machine"
     assert (settings["H2O_IP"], settings["H2O_NAME"]) == ("10.90.0.7", SETTINGS["GENERATION"])
     assert Path(settings["H2O_JAR"]).is_file()
     assert computer.called("systemctl")[-1] == "systemctl restart h2o.service"
@@ -210,6 +214,28 @@ def test_every_service_starts_after_what_it_reads_was_written(computer: Computer
     assert run.returncode == 0, f"{run.stdout}\n{computer.calls.read_text()}"
     started = [line.split()[2] for line in computer.called("systemctl") if line.split()[1] == "restart"]
     assert started == ["h2o.service", "jupyterlab.service", "idle.timer"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "installed"),
+    [({}, ("r-base-core", "")), ({"TLS": "yes"}, ("r-base-core", "nginx")), ({"LOGICAL_ID": "Worker1"}, ("", ""))],
+)
+def test_hosts_have_what_they_need_only(computer: Computer, settings: dict[str, str], installed: Any) -> None:
+    """nginx opens a port as soon as it is there."""
+    assert computer.boot("packages", **settings).returncode == 0
+    calls = " ".join(computer.called("apt-get"))
+    assert tuple(name if name in calls else "" for name in ("r-base-core", "nginx")) == installed
+    assert "openjdk-17-jre-headless" in calls
+
+
+def test_package_manager_waits_for_others_and_restarts_nothing(computer: Computer) -> None:
+    """needrestart restarts cloud-init after an installation: the boot script would be gone without a signal."""
+    computer.program("apt-get", f'echo "suspended $NEEDRESTART_SUSPEND" >> {computer.calls}')
+    assert computer.boot("packages").returncode == 0
+    assert "suspended 1" in computer.calls.read_text()
+    assert all("DPkg::Lock::Timeout=600" in line for line in computer.called("apt-get"))
+    fetch = (HOST / "fetch.sh").read_text()
+    assert fetch.index("NEEDRESTART_SUSPEND=1") < fetch.index("apt-get")
 
 
 def test_idle_stop_can_be_switched_off(computer: Computer) -> None:

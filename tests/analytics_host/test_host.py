@@ -30,7 +30,7 @@ class FakeAws:
         self.streams.add(logStreamName)
 
     def put_log_events(self, *, logEvents: list[dict[str, Any]], **_request: str) -> None:
-        assert 0 < len(logEvents) <= 10_000
+        assert sum(len(event["message"].encode()) + 26 for event in logEvents) <= 1_048_576, "more than a call takes"
         self.lines += [event["message"] for event in logEvents]
 
     def get_secret_value(self, SecretId: str) -> dict[str, str]:
@@ -77,6 +77,12 @@ def test_each_line_of_the_log_is_sent_once_and_unfinished_ones_later(aws: FakeAw
     host.log(str(log))
     host.log(str(log))
     assert aws.lines == ["one", "two", "three", "four"]
+
+
+def test_long_lines_of_anything_go_through(aws: FakeAws, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"\xff" * 30_000 + b"\n" + (b"x" * 20_000 + b"\n") * 700)
+    host.log(str(tmp_path / "log"))
+    assert len(aws.lines) == 701
 
 
 def test_log_of_a_host_that_boots_again_goes_on(aws: FakeAws, tmp_path: Path) -> None:
