@@ -85,7 +85,18 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
         ({"vpc_id": "vpc-0123456789abcdef0"}, "vpc_id and subnet_id together"),
         ({"email": "ops@example.com"}, "stop_schedule"),
         ({"user_name": "root; rm"}, "small letters, digits"),
+        ({"user_name": "root"}, "has not given yet"),
+        ({"user_name": "ubuntu"}, "has not given yet"),
+        ({"user_name": "h2o"}, "has not given yet"),
+        ({"instance_type": "t4g.large"}, "x86_64"),
+        ({"instance_type": "c7gn.large"}, "x86_64"),
+        ({"instance_type": "large"}, "such as t3.large"),
+        ({"email": "ops", "stop_schedule": "rate(1 day)"}, "e-mail address"),
         ({"data_location": "s3://bucket/songs"}, "with the last slash"),
+        ({"data_location": "s3://bucket/*/"}, "with the last slash"),
+        ({"data_location": "s3://bucket/${aws:username}/"}, "with the last slash"),
+        ({"h2o_r_sha256": "abc"}, "64 hexadecimal"),
+        ({"stop_schedule": "at 8"}, "such as cron"),
         ({"h2o_nodes": 0}, "greater than or equal to 1"),
         ({"scan_limit_mb": 1}, "greater than or equal to 10"),
         ({"idle_minutes": True}, "a number"),
@@ -94,6 +105,13 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
 def test_wrong_setting_is_refused_with_what_is_accepted(context: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         Settings.from_context({f"analytics_host:{name}": value for name, value in context.items()})
+
+
+@pytest.mark.parametrize(
+    "name", ["t3.large", "g5.xlarge", "m6i.metal", "r8i-flex.large", "u-6tb1.metal", "gr6.4xlarge"]
+)
+def test_x86_types_are_accepted(name: str) -> None:
+    assert Settings.from_context({"analytics_host:instance_type": name}).analytics_host.instance_type == name
 
 
 def test_hosts_have_imdsv2_encrypted_gp3_and_stop_when_switched_off(full: dict[str, Any]) -> None:
