@@ -76,6 +76,7 @@ def stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     monkeypatch.setattr(idle, "logged_in", lambda: False)
     monkeypatch.setattr(idle, "connections", lambda _table: 0)
     monkeypatch.setattr(idle, "load", lambda _text: 0.0)
+    monkeypatch.setattr(idle, "MADE", tmp_path)
     monkeypatch.setenv("CONFIGURATION", str(tmp_path))
     monkeypatch.setenv("LOGICAL_ID", "Host")
     monkeypatch.setenv("IDLE_MINUTES", "60")
@@ -88,6 +89,17 @@ POWER_OFF = ["/usr/bin/systemctl", "poweroff"]
 def test_host_that_nobody_uses_switches_itself_off(stops: list[Any]) -> None:
     idle.main()
     assert stops == [POWER_OFF]
+
+
+@pytest.mark.parametrize("name", ["Host", "Worker1"])
+def test_host_that_is_still_being_made_stays(
+    stops: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "heads").touch()
+    monkeypatch.setenv("LOGICAL_ID", name)
+    monkeypatch.setattr(idle, "MADE", tmp_path / "result.json")
+    idle.main()
+    assert stops == []
 
 
 @pytest.mark.parametrize(("sign", "value"), [("logged_in", True), ("connections", 1), ("load", 0.9)])

@@ -1,6 +1,7 @@
 """Stops the host when nobody has used it for IDLE_MINUTES; a worker, when its head is gone.
 
-Used is: somebody is logged in or has one of the services open, or the processors are at work.
+Used is: somebody is logged in or has one of the services open, or the processors are at work; also a
+host that cloud-init still makes, for its stack waits for the signal.
 Run every minute. Stopping is switching off: the instance stops, and keeps its volume.
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 PORTS = (443, 8787, 8888, 54321)
 CLUSTER_PORT = 54322
 BUSY = 0.2  # of one processor, over 15 minutes: a training, or R at work
+MADE = Path("/run/cloud-init/result.json")  # there once cloud-init is done, after each start
 ESTABLISHED = "01"  # in /proc/net/tcp
 
 
@@ -23,6 +25,7 @@ def main() -> None:
         used = not heads.exists() or bool(set(heads.read_text().split()) & peers(table))
     else:
         used = bool(connections(table)) or logged_in() or load(Path("/proc/loadavg").read_text()) > BUSY
+    used = used or not MADE.exists()
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     if idle_minutes(Path("/run/analytics-host.used"), used, time.time(), uptime) >= int(os.environ["IDLE_MINUTES"]):
         subprocess.run(["/usr/bin/systemctl", "poweroff"], check=True)
