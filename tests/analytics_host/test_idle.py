@@ -1,6 +1,7 @@
 """Facts about when a host counts as used, and when it stops."""
 
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ SIX = "   3: 0000000000000000FFFF00000100007F:22B8 0000000000000000FFFF000001000
 def test_open_service_is_a_use() -> None:
     assert idle.connections(HEADER + RSTUDIO) == 1
     assert idle.connections(HEADER + SIX) == 1
+    for port in ("01BB", "2253", "22B8", "D431"):  # 443, 8787, 8888, 54321
+        assert idle.connections(HEADER + RSTUDIO.replace("2253", port)) == 1
 
 
 def test_listening_service_and_the_hosts_own_calls_are_none() -> None:
@@ -42,6 +45,20 @@ def test_kernels_own_table_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()[:2]):
         monkeypatch.setattr(idle, "CLUSTER_PORT", server.getsockname()[1])
         assert idle.peers(Path("/proc/net/tcp").read_text()) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(("sessions", "users", "used"), [(0, b"", True), (1, b"analyst", True), (1, b" ", False)])
+def test_session_of_session_manager_or_a_login_is_a_use(
+    monkeypatch: pytest.MonkeyPatch, sessions: int, users: bytes, used: bool
+) -> None:
+    answers = {"/usr/bin/pgrep": (sessions, b""), "/usr/bin/who": (0, users)}
+
+    def run(command: list[str], **_options: Any) -> subprocess.CompletedProcess[bytes]:
+        status, output = answers[command[0]]
+        return subprocess.CompletedProcess(command, status, output)
+
+    monkeypatch.setattr(f"{idle.__name__}.subprocess.run", run)
+    assert idle.logged_in() is used
 
 
 def test_work_of_the_last_quarter_of_an_hour_is_a_use() -> None:

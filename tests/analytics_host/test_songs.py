@@ -95,6 +95,7 @@ def test_training_is_before_the_year_and_test_is_the_year(songs: pd.DataFrame) -
         (lambda f: f["year"] < 2010, "0 songs of 2010"),
         (lambda f: f["year"] == 2010, "0 songs before 2010"),
         (lambda f: (f["year"] < 2010) | (f["top10"] == 0), "0 of them hits"),
+        (lambda f: (f["year"] < 2010) | (f["top10"] == 1), "songs of 2010, .*: nothing to learn or to test"),
     ],
 )
 def test_year_without_songs_or_hits_is_refused(songs: pd.DataFrame, kept: Any, said: str) -> None:
