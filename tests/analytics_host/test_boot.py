@@ -126,6 +126,16 @@ def test_step_that_fails_is_named_in_the_signal_and_later_steps_do_not_run(compu
     assert calls[calls.index(failing) + 1 :] == calls[-2:], "a later step has run"
 
 
+def test_what_the_services_said_last_is_in_the_log_of_a_boot_that_failed(computer: Computer) -> None:
+    (computer.root / "etc/analytics-host/h2o.address").write_text("H2O_IP=127.0.0.1\n")
+    (computer.root / "run/systemd/system").mkdir(parents=True)
+    computer.program("journalctl", 'echo "port 54321 is taken"; exit 1')
+    computer.program("python", '[[ "$*" != *health* ]] || exit 1')
+    assert computer.boot().returncode == 1
+    assert "port 54321 is taken" in (computer.root / "var/log/analytics-host.log").read_text()
+    assert computer.called("python")[-1].endswith("signal FAILURE step health failed; see the boot log")
+
+
 def download(computer: Computer, content: str, checksum: str) -> Any:
     """Let curl bring `content` as H2O's R package, whose checksum the settings give."""
     computer.program("curl", f"while [[ $1 != --output ]]; do shift; done; printf %s '{content}' > \"$2\"")
@@ -223,7 +233,7 @@ def test_every_service_starts_after_what_it_reads_was_written(computer: Computer
     ("settings", "installed"),
     [({}, ("r-base-core", "")), ({"TLS": "yes"}, ("r-base-core", "nginx")), ({"LOGICAL_ID": "Worker1"}, ("", ""))],
 )
-def test_hosts_have_what_they_need_only(computer: Computer, settings: dict[str, str], installed: Any) -> None:
+def test_hosts_have_what_they_need_only(computer: Computer, settings: Any, installed: Any) -> None:
     """nginx opens a port as soon as it is there."""
     assert computer.boot("packages", **settings).returncode == 0
     calls = " ".join(computer.called("apt-get"))
@@ -233,9 +243,9 @@ def test_hosts_have_what_they_need_only(computer: Computer, settings: dict[str, 
 
 def test_package_manager_waits_for_others_and_restarts_nothing(computer: Computer) -> None:
     """needrestart restarts cloud-init after an installation: the boot script would be gone without a signal."""
-    computer.program("apt-get", f'echo "suspended $NEEDRESTART_SUSPEND" >> {computer.calls}')
+    computer.program("apt-get", f'echo "suspended $NEEDRESTART_SUSPEND, $HOME" >> {computer.calls}')
     assert computer.boot("packages").returncode == 0
-    assert "suspended 1" in computer.calls.read_text()
+    assert "suspended 1, /root" in computer.calls.read_text()
     assert all("DPkg::Lock::Timeout=600" in line for line in computer.called("apt-get"))
     fetch = (HOST / "fetch.sh").read_text()
     assert fetch.index("NEEDRESTART_SUSPEND=1") < fetch.index("apt-get")

@@ -15,8 +15,8 @@ CONFIGURATION=$ROOT/etc/analytics-host
 LOG=$ROOT/var/log/analytics-host.log
 SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
 PYTHON=${PYTHON:-$SOFTWARE/venv/bin/python}
-# needrestart would restart cloud-init, which runs this.
-export CONFIGURATION DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+# needrestart would restart cloud-init, which runs this, and gives it no HOME.
+export CONFIGURATION DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 HOME="${HOME:-/root}"
 set -a
 # shellcheck source=/dev/null
 . "$CONFIGURATION/settings"
@@ -211,6 +211,8 @@ everything() {
 failed() {
   trap - ERR
   echo "$(date -u +%FT%TZ) == $1 failed"
+  # The host will be gone, and its journal with it.
+  [[ ! -d $ROOT/run/systemd/system ]] || journalctl --no-pager --lines 40 -u h2o -u jupyterlab -u rstudio-server || true
   sleep 1 # tee writes the last lines
   send_log
   host_py signal FAILURE "step $1 failed; see the boot log" || true
