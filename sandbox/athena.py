@@ -199,10 +199,6 @@ def _save(execution: dict[str, Any], columns: list[str], rows: list[list[Any]]) 
     s3._put_object(location.netloc, location.path.lstrip("/"), text.encode(), headers)
 
 
-def _quoted(value: Any) -> str:
-    return "" if value is None else '"' + _text(value).replace('"', '""') + '"'
-
-
 def _results(data: dict[str, Any]) -> Any:
     """One page; only the first one begins with the names of the columns."""
     execution = athena._executions.get(data.get("QueryExecutionId"))
@@ -229,10 +225,6 @@ def _results(data: dict[str, Any]) -> Any:
 def _column(name: str, kind: str) -> dict[str, Any]:
     precision, scale = athena._type_precision_scale(kind)
     return {"Name": name, "Label": name, "Type": kind, "Precision": precision, "Scale": scale, "Nullable": "UNKNOWN"}
-
-
-def _datum(value: Any) -> dict[str, str]:
-    return {} if value is None else {"VarCharValue": _text(value)}
 
 
 def _text(value: Any) -> str:

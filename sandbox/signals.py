@@ -54,7 +54,8 @@ def install() -> None:
 
 def signals_of(stack_name: str, logical_id: str) -> Signals:
     """The signals for a resource that is made now; those of an earlier one do not count."""
-    return _signals.setdefault((stack_name, logical_id), Signals())
+    _signals[stack_name, logical_id] = signals = Signals()
+    return signals
 
 
 def creation_policy(stack_name: str, logical_id: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Settings of `AnalyticsHost`."""
 
 import ipaddress
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -10,7 +11,17 @@ from . import Email, Section, VpcId, like
 SubnetId = Annotated[
     str, like(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a subnet, such as subnet-0123456789abcdef0")
 ]
-S3Location = Annotated[str, like(r"s3://[a-z0-9.-]{3,63}/([^ ]+/)?", "s3://<bucket>/<prefix>/, with the last slash")]
+S3Location = Annotated[
+    str,
+    like(
+        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([A-Za-z0-9/!_.=@()+-]+/)?",
+        "s3://<bucket>/<prefix>/, with the last slash and no wildcards",
+    ),
+]
+# Accounts and groups that Ubuntu, Session Manager, RStudio or the boot script have; of Ubuntu's, the likely ones.
+TAKEN = {"root", "admin", "backup", "daemon", "games", "h2o", "list", "mail", "news", "nobody", "operator", "proxy"}
+TAKEN |= {"rstudio-server", "ssm-user", "staff", "sudo", "sync", "sys", "ubuntu", "users", "www-data"}
+ARM = re.compile(r"(a1|[a-z]+\d+[a-z]*g[a-z]*)[.-]")  # a g after the number
 
 
 class AnalyticsHostSettings(Section):
@@ -56,6 +67,20 @@ class AnalyticsHostSettings(Section):
             return str(ipaddress.IPv4Network(value, strict=False))
         except ValueError:
             raise ValueError("an IPv4 range in CIDR notation, such as 203.0.113.0/24") from None
+
+    @field_validator("instance_type")
+    @classmethod
+    def _x86(cls, value: str) -> str:
+        if ARM.match(value):
+            raise ValueError("an x86_64 type, such as t3.large, for RStudio's package is")
+        return value
+
+    @field_validator("user_name")
+    @classmethod
+    def _new(cls, value: str) -> str:
+        if value in TAKEN:
+            raise ValueError("a name that Ubuntu has not given yet, such as analyst")
+        return value
 
     @field_validator("volume_gb", "idle_minutes", "h2o_nodes", "results_days", "scan_limit_mb", mode="before")
     @classmethod

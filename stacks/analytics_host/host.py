@@ -75,7 +75,7 @@ class Hosts(Construct):
                 f"Brings {service} to http://localhost:{port}",
             )
         if public_name:
-            told["Url"] = (f"https://{host.attr_public_dns_name}/", "RStudio, with a certificate of its own")
+            told["Url"] = (f"https://{host.attr_public_dns_name}/", "RStudio; its name changes with each stop")
         return told
 
     def _password(self) -> secretsmanager.Secret:

@@ -126,6 +126,16 @@ def test_step_that_fails_is_named_in_the_signal_and_later_steps_do_not_run(compu
     assert calls[calls.index(failing) + 1 :] == calls[-2:], "a later step has run"
 
 
+def test_what_the_services_said_last_is_in_the_log_of_a_boot_that_failed(computer: Computer) -> None:
+    (computer.root / "etc/analytics-host/h2o.address").write_text("H2O_IP=127.0.0.1\n")
+    (computer.root / "run/systemd/system").mkdir(parents=True)
+    computer.program("journalctl", 'echo "port 54321 is taken"; exit 1')
+    computer.program("python", '[[ "$*" != *health* ]] || exit 1')
+    assert computer.boot().returncode == 1
+    assert "port 54321 is taken" in (computer.root / "var/log/analytics-host.log").read_text()
+    assert computer.called("python")[-1].endswith("signal FAILURE step health failed; see the boot log")
+
+
 def download(computer: Computer, content: str, checksum: str) -> Any:
     """Let curl bring `content` as H2O's R package, whose checksum the settings give."""
     computer.program("curl", f"while [[ $1 != --output ]]; do shift; done; printf %s '{content}' > \"$2\"")
@@ -159,6 +169,9 @@ def test_download_with_the_right_checksum_is_installed(computer: Computer) -> No
     assert run.returncode == 0, run.stderr
     (installed,) = computer.called("R")
     assert installed.startswith("R CMD INSTALL ")
+    (asked,) = computer.called("curl")
+    assert "--retry-all-errors" in asked, "a download that breaks off half-way would not be tried again"
+    assert {"--fail", "--proto", "=https"} <= set(asked.split())
 
 
 def test_download_without_a_checksum_is_said_in_the_log(computer: Computer) -> None:
@@ -184,10 +197,12 @@ def test_h2o_listens_on_the_host_only_and_wants_a_password(computer: Computer) -
     unit = (computer.root / "etc/systemd/system/h2o.service").read_text()
     assert "-web_ip 127.0.0.1" in unit
     assert "-hash_login -login_conf ${H2O_FILES}/h2o.realm" in unit
-    assert "User=h2o" in unit
     settings = dict(line.split("=", 1) for line in computer.file("h2o.env").splitlines())
     named = set(re.findall(r"\$\{(\w+)\}", unit))
     assert named <= set(settings), f"not set: {named - set(settings)}"
+    assert "java-17-" in settings["JAVA"], "another Java may be the default of the machine"
+    (kilobytes,) = re.findall(r"^MemTotal: +(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    assert settings["H2O_MEMORY"] == f"{int(kilobytes) // 2048}m", "not half of the memory"
     assert (settings["H2O_IP"], settings["H2O_NAME"]) == ("10.90.0.7", SETTINGS["GENERATION"])
     assert Path(settings["H2O_JAR"]).is_file()
     assert computer.called("systemctl")[-1] == "systemctl restart h2o.service"
@@ -208,8 +223,68 @@ def test_every_service_starts_after_what_it_reads_was_written(computer: Computer
     computer.program("venv-python", f'[[ $1 == -c ]] && exec {sys.executable} "$@"; exit 0')
     run = computer.boot(*steps, environment={"PYTHON": str(computer.programs / "venv-python")})
     assert run.returncode == 0, f"{run.stdout}\n{computer.calls.read_text()}"
-    started = [line.split()[2] for line in computer.called("systemctl") if line.split()[1] == "restart"]
-    assert started == ["h2o.service", "jupyterlab.service", "idle.timer"]
+    expected: list[str] = []
+    for unit in ("h2o.service", "jupyterlab.service", "idle.timer"):
+        expected += ["systemctl daemon-reload", f"systemctl enable {unit}", f"systemctl restart {unit}"]
+    assert computer.called("systemctl") == expected, "not started, or not after the next start of the machine"
+
+
+@pytest.mark.parametrize(
+    ("settings", "installed"),
+    [({}, ("r-base-core", "")), ({"TLS": "yes"}, ("r-base-core", "nginx")), ({"LOGICAL_ID": "Worker1"}, ("", ""))],
+)
+def test_hosts_have_what_they_need_only(computer: Computer, settings: Any, installed: Any) -> None:
+    """nginx opens a port as soon as it is there."""
+    assert computer.boot("packages", **settings).returncode == 0
+    calls = " ".join(computer.called("apt-get"))
+    assert tuple(name if name in calls else "" for name in ("r-base-core", "nginx")) == installed
+    assert "openjdk-17-jre-headless" in calls
+
+
+def test_package_manager_waits_for_others_and_restarts_nothing(computer: Computer) -> None:
+    """needrestart restarts cloud-init after an installation: the boot script would be gone without a signal."""
+    computer.program("apt-get", f'echo "suspended $NEEDRESTART_SUSPEND, $HOME" >> {computer.calls}')
+    assert computer.boot("packages").returncode == 0
+    assert "suspended 1, /root" in computer.calls.read_text()
+    assert all("DPkg::Lock::Timeout=600" in line for line in computer.called("apt-get"))
+    fetch = (HOST / "fetch.sh").read_text()
+    assert fetch.index("NEEDRESTART_SUSPEND=1") < fetch.index("apt-get")
+
+
+def test_python_packages_are_installed_with_their_checksums_only(computer: Computer) -> None:
+    computer.program("venv-python", f"[[ $1 != -c ]] || echo {computer.root}")
+    assert computer.boot("python", environment={"PYTHON": str(computer.programs / "venv-python")}).returncode == 0
+    installed = [line for line in computer.called("venv-python") if " install " in line]
+    assert len(installed) == 2
+    assert all("--require-hashes" in line for line in installed)
+    assert "--no-build-isolation" in installed[1], "what builds H2O would come without a checksum"
+
+
+def test_certificate_is_made_when_asked_for_and_its_key_is_for_root_only(computer: Computer) -> None:
+    (computer.root / "etc/nginx/sites-available").mkdir(parents=True)
+    computer.program("nginx", "exit 0")
+    computer.program("python", "echo host.example.com")
+    assert computer.boot("tls").returncode == 0
+    assert not (computer.root / "etc/analytics-host/tls.key").exists()
+    for _ in range(2):
+        run = computer.boot("tls", TLS="yes")
+        assert run.returncode == 0, run.stderr
+    assert (computer.root / "etc/analytics-host/tls.key").stat().st_mode & 0o777 == 0o600
+    assert "Fingerprint=" in run.stdout
+    site = (computer.root / "etc/nginx/sites-available/default").read_text()
+    assert f"ssl_certificate {computer.root}/etc/analytics-host/tls.pem;" in site
+
+
+def test_user_data_that_cannot_fetch_the_package_does_not_go_on(tmp_path: Path) -> None:
+    boot = tmp_path / "opt/analytics-host/host/boot.sh"
+    boot.parent.mkdir(parents=True)
+    boot.write_text("touch $ROOT/gone-on")
+    for python, goes_on in (("false", False), ("true", True)):
+        environment = {"ROOT": str(tmp_path), "SYSTEM_PYTHON": python, "PATH": os.environ["PATH"]}
+        user_data = (HOST / "fetch.sh").read_text().replace("@SETTINGS@", "STACK=stack")
+        run = subprocess.run(["/bin/bash", "-c", user_data], env=environment, capture_output=True, check=False)
+        assert (tmp_path / "gone-on").exists() is goes_on, run.stderr
+        assert (run.returncode == 0) is goes_on
 
 
 def test_idle_stop_can_be_switched_off(computer: Computer) -> None:

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import h2o
 import pytest
 
+from samples.analytics_host.host.idle import peers
 from sandbox.ec2 import systemd
 from sandbox.ec2.instances import java
 
@@ -54,17 +55,24 @@ def cable() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def cluster(cable: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """H2O on both hosts, by the service's own definition. The first one knows nobody but itself."""
+def cluster(cable: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """H2O on both hosts, by the service's own definition. The first one knows nobody but itself.
+
+    Gives the folder of each host's files.
+    """
     roots = {host: tmp_path_factory.mktemp(host) for host in cable}
     known = {"first": [ADDRESSES["first"]], "second": [*ADDRESSES.values(), GONE]}
     for host, root in roots.items():
         _prepare(root, ADDRESSES[host], known[host])
         inside(host, "env", f"ROOT={root}", sys.executable, systemd.__file__, "restart", "h2o.service")
-    yield
+    yield roots
     for root in roots.values():
-        with suppress(ProcessLookupError):
-            os.kill(int((root / "run/h2o.service.pid").read_text()), 15)
+        stop(root)
+
+
+def stop(root: Path) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(int((root / "run/h2o.service.pid").read_text()), 15)
 
 
 def _prepare(root: Path, address: str, known: list[str]) -> None:
@@ -113,3 +121,19 @@ def test_rest_port_never_leaves_its_host_and_wants_the_password() -> None:
     listening = [line.split()[3] for line in inside("first", "ss", "-ltnH").splitlines()]
     outside = [address for address in listening if "127.0.0.1" not in address]
     assert [address.rsplit(":", 1)[1] for address in outside] == ["54322"], listening
+
+
+def test_worker_sees_in_the_kernels_table_that_its_head_is_gone(cluster: dict[str, Path]) -> None:
+    def seen() -> bool:
+        return ADDRESSES["first"] in peers(inside("second", "cat", "/proc/net/tcp", "/proc/net/tcp6"))
+
+    wait_for(seen, "no connection with the head")
+    stop(cluster["first"])
+    wait_for(lambda: not seen(), "the head is gone, and its connection still there")
+
+
+def wait_for(condition: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.5)

@@ -3,6 +3,9 @@
 import hashlib
 import io
 import json
+import os
+import pwd
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +33,7 @@ class FakeAws:
         self.streams.add(logStreamName)
 
     def put_log_events(self, *, logEvents: list[dict[str, Any]], **_request: str) -> None:
-        assert 0 < len(logEvents) <= 10_000
+        assert sum(len(event["message"].encode()) + 26 for event in logEvents) <= 1_048_576, "more than a call takes"
         self.lines += [event["message"] for event in logEvents]
 
     def get_secret_value(self, SecretId: str) -> dict[str, str]:
@@ -79,6 +82,12 @@ def test_each_line_of_the_log_is_sent_once_and_unfinished_ones_later(aws: FakeAw
     assert aws.lines == ["one", "two", "three", "four"]
 
 
+def test_long_lines_of_anything_go_through(aws: FakeAws, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"\xff" * 30_000 + b"\n" + (b"x" * 20_000 + b"\n") * 700)
+    host.log(str(tmp_path / "log"))
+    assert len(aws.lines) == 701
+
+
 def test_log_of_a_host_that_boots_again_goes_on(aws: FakeAws, tmp_path: Path) -> None:
     aws.streams.add("Host")
     (tmp_path / "log").write_text("again\n")
@@ -93,6 +102,33 @@ def test_h2os_login_file_has_no_password_and_is_for_its_owner_only(tmp_path: Pat
     file = tmp_path / "h2o.realm"
     assert file.read_text() == f"analyst: MD5:{hashlib.md5(CHARACTERS.encode()).hexdigest()}\n"  # noqa: S324
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("aws")
+def test_jupyterlabs_file_has_a_hash_wants_the_password_and_is_for_its_owner_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stand_in = SimpleNamespace(passwd=lambda text: f"argon2:{hashlib.sha256(text.encode()).hexdigest()}")
+    monkeypatch.setitem(sys.modules, "jupyter_server", SimpleNamespace(auth=stand_in))
+    monkeypatch.setitem(sys.modules, "jupyter_server.auth", stand_in)
+    monkeypatch.setenv("ROOT", str(tmp_path))
+    host.jupyter_password("analyst")
+    file = tmp_path / "home/analyst/.jupyter/jupyter_server_config.json"
+    said = json.loads(file.read_text())["PasswordIdentityProvider"]
+    assert said["password_required"] is True
+    assert said["hashed_password"].startswith("argon2:")
+    assert CHARACTERS not in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.usefixtures("aws")
+def test_login_file_is_given_to_the_user_that_h2o_runs_as(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    account = pwd.getpwnam("nobody")
+    monkeypatch.delenv("ROOT", raising=False)
+    host.h2o_password("nobody")
+    found = (tmp_path / "h2o.realm").stat()
+    assert (found.st_uid, found.st_gid) == (account.pw_uid, account.pw_gid)
 
 
 @pytest.mark.usefixtures("aws")
@@ -133,13 +169,17 @@ def test_of_two_hosts_the_later_one_knows_the_earlier(
 class FakeH2O:
     """What H2O answers: a cluster of `size`, and to strangers `stranger`."""
 
-    def __init__(self, size: int, stranger: int) -> None:
-        self.size, self.stranger = size, stranger
+    def __init__(self, size: int, stranger: int, healthy: bool = True) -> None:
+        self.size, self.stranger, self.healthy = size, stranger, healthy
+        self.pages: list[str] = []
 
-    def __call__(self, _url: str, _method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
+    def __call__(self, url: str, _method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
+        if url.endswith("/"):
+            self.pages.append(url)
+            return 200, "a page that asks for the password"
         if not headers:
             return self.stranger, ""
-        return 200, json.dumps({"cloud_healthy": True, "cloud_size": self.size})
+        return 200, json.dumps({"cloud_healthy": self.healthy, "cloud_size": self.size})
 
 
 @pytest.mark.usefixtures("aws")
@@ -154,16 +194,31 @@ def test_healthy_is_a_whole_cluster_that_refuses_strangers(
 
 
 @pytest.mark.usefixtures("aws")
-def test_h2o_that_lets_strangers_in_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "_get", FakeH2O(1, 200))
-    with pytest.raises(SystemExit, match="200 to a stranger"):
+@pytest.mark.parametrize("status", [200, 0])
+def test_h2o_that_does_not_refuse_strangers_is_not_healthy(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.setattr(host, "_get", FakeH2O(1, status))
+    with pytest.raises(SystemExit, match=f"{status} to a stranger"):
         host.health()
 
 
+def test_first_host_is_healthy_when_its_pages_come_and_a_worker_has_none(
+    aws: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CHECK")
+    monkeypatch.setattr(host, "_get", h2o := FakeH2O(1, 401))
+    host.health()
+    assert h2o.pages == ["http://127.0.0.1:8787/", "http://127.0.0.1:8888/"]
+    monkeypatch.setenv("LOGICAL_ID", "Worker1")
+    aws.objects = {"cluster/new/10.0.0.1": b"Host"}
+    host.health()
+    assert len(h2o.pages) == 2
+
+
 @pytest.mark.usefixtures("aws")
-def test_cluster_that_is_not_whole_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("h2o", [FakeH2O(2, 401), FakeH2O(3, 401, healthy=False)])
+def test_cluster_that_is_not_whole_is_not_healthy(monkeypatch: pytest.MonkeyPatch, h2o: FakeH2O) -> None:
     monkeypatch.setenv("H2O_NODES", "3")
-    monkeypatch.setattr(host, "_get", FakeH2O(2, 401))
+    monkeypatch.setattr(host, "_get", h2o)
     monkeypatch.setattr(host, "CLUSTER_SECONDS", 0)
     monkeypatch.setattr(f"{host.__name__}.time.sleep", lambda _seconds: None)
     with pytest.raises(SystemExit, match="H2O with 3 nodes"):

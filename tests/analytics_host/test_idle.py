@@ -1,6 +1,7 @@
 """Facts about when a host counts as used, and when it stops."""
 
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,45 @@ SIX = "   3: 0000000000000000FFFF00000100007F:22B8 0000000000000000FFFF000001000
 def test_open_service_is_a_use() -> None:
     assert idle.connections(HEADER + RSTUDIO) == 1
     assert idle.connections(HEADER + SIX) == 1
+    for port in ("01BB", "2253", "22B8", "D431"):  # 443, 8787, 8888, 54321
+        assert idle.connections(HEADER + RSTUDIO.replace("2253", port)) == 1
 
 
 def test_listening_service_and_the_hosts_own_calls_are_none() -> None:
     assert idle.connections(HEADER + LISTENING + OUTGOING) == 0
+
+
+def test_peers_are_the_other_ends_of_open_connections_of_the_cluster() -> None:
+    # 10.91.0.2 is connected to 10.91.0.1's 54322, 10.91.0.3 to this one's; both as Java has them, in IPv6.
+    row = "   0: 0000000000000000FFFF0000{} 0000000000000000FFFF0000{} {} 0:0 0:0 0 0 0 1 1\n"
+    outgoing = row.format("02005B0A:C351", "01005B0A:D432", "01")
+    incoming = row.format("02005B0A:D432", "03005B0A:C352", "01")
+    closed = row.format("02005B0A:D432", "04005B0A:C353", "08")
+    assert idle.peers(HEADER + outgoing + incoming + closed + OUTGOING) == {"10.91.0.1", "10.91.0.3"}
+    old = "   0: 02005B0A:C351 05005B0A:D432 01 0:0 0:0 0 0 0 1 1\n"
+    assert idle.peers(HEADER + old) == {"10.91.0.5"}
+
+
+@pytest.mark.enable_socket
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
+def test_kernels_own_table_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()[:2]):
+        monkeypatch.setattr(idle, "CLUSTER_PORT", server.getsockname()[1])
+        assert idle.peers(Path("/proc/net/tcp").read_text()) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(("sessions", "users", "used"), [(0, b"", True), (1, b"analyst", True), (1, b" ", False)])
+def test_session_of_session_manager_or_a_login_is_a_use(
+    monkeypatch: pytest.MonkeyPatch, sessions: int, users: bytes, used: bool
+) -> None:
+    answers = {"/usr/bin/pgrep": (sessions, b""), "/usr/bin/who": (0, users)}
+
+    def run(command: list[str], **_options: Any) -> subprocess.CompletedProcess[bytes]:
+        status, output = answers[command[0]]
+        return subprocess.CompletedProcess(command, status, output)
+
+    monkeypatch.setattr(f"{idle.__name__}.subprocess.run", run)
+    assert idle.logged_in() is used
 
 
 def test_work_of_the_last_quarter_of_an_hour_is_a_use() -> None:
@@ -57,6 +93,7 @@ def stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     monkeypatch.setattr(idle, "logged_in", lambda: False)
     monkeypatch.setattr(idle, "connections", lambda _table: 0)
     monkeypatch.setattr(idle, "load", lambda _text: 0.0)
+    monkeypatch.setattr(idle, "MADE", tmp_path)
     monkeypatch.setenv("CONFIGURATION", str(tmp_path))
     monkeypatch.setenv("LOGICAL_ID", "Host")
     monkeypatch.setenv("IDLE_MINUTES", "60")
@@ -71,6 +108,17 @@ def test_host_that_nobody_uses_switches_itself_off(stops: list[Any]) -> None:
     assert stops == [POWER_OFF]
 
 
+@pytest.mark.parametrize("name", ["Host", "Worker1"])
+def test_host_that_is_still_being_made_stays(
+    stops: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "heads").touch()
+    monkeypatch.setenv("LOGICAL_ID", name)
+    monkeypatch.setattr(idle, "MADE", tmp_path / "result.json")
+    idle.main()
+    assert stops == []
+
+
 @pytest.mark.parametrize(("sign", "value"), [("logged_in", True), ("connections", 1), ("load", 0.9)])
 def test_host_in_use_stays(stops: list[Any], monkeypatch: pytest.MonkeyPatch, sign: str, value: Any) -> None:
     monkeypatch.setattr(idle, sign, lambda *_arguments: value)
@@ -83,17 +131,9 @@ def test_worker_follows_its_head(stops: list[Any], monkeypatch: pytest.MonkeyPat
     idle.main()
     assert stops == [], "it stopped before there was a cluster"
     (tmp_path / "heads").write_text("10.0.0.1\n10.0.0.9")
-    monkeypatch.setattr(idle, "answers", lambda address, _port: address == "10.0.0.1")
+    monkeypatch.setattr(idle, "peers", lambda _table: {"10.0.0.1", "10.0.0.7"})
     idle.main()
     assert stops == []
-    monkeypatch.setattr(idle, "answers", lambda _address, _port: False)
+    monkeypatch.setattr(idle, "peers", lambda _table: {"10.0.0.7"})
     idle.main()
     assert stops == [POWER_OFF]
-
-
-@pytest.mark.enable_socket
-def test_answering_is_listening() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert idle.answers("127.0.0.1", port)
-    assert not idle.answers("127.0.0.1", port)

@@ -1,6 +1,7 @@
 """Facts about the songs: what is accepted, how they are split, and the made-up file."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -56,12 +57,29 @@ def test_order_of_rows_and_columns_does_not_depend_on_athenas(songs: pd.DataFram
         (lambda f: f.assign(key=f["key"] + 0.5), "key: not whole numbers"),
         (lambda f: f.assign(pitch=[None, *f["pitch"][1:]]), "pitch: 1 of 1050 are empty"),
         (lambda f: f.assign(top10=f["top10"] * 2), "top10: not only 0 and 1"),
-        (lambda f: f.assign(key=["c"] * len(f), tempo=["x"] * len(f)), "tempo"),
+        (lambda f: f.assign(key=["c"] * len(f), tempo=["x"] * len(f)), "tempo: not numbers, .*; key: not whole"),
+        (lambda f: f.assign(key=f["key"].astype(float)), "key: not whole numbers, such as"),
+        (lambda f: f.assign(key=f["key"].astype(str)), "key: not whole numbers, such as"),
+        (lambda f: f.assign(energy=["0.5", "much", *f["energy"][2:]]), "energy: not numbers, such as 'much'"),
+        (lambda f: f.assign(energy=f["energy"].astype(str)), "energy: not numbers, such as '0"),
+        (lambda f: f.assign(energy=[float("inf"), *f["energy"][1:]]), "energy: not numbers, such as inf"),
+        (lambda f: pd.concat([f, f.head(2)]), "2 songs are there twice, such as .*: are there two files"),
     ],
 )
 def test_bad_songs_are_refused_with_what_is_wrong(songs: pd.DataFrame, spoil: Any, said: str) -> None:
     with pytest.raises(SongsError, match=said):
         checked(spoil(songs))
+
+
+def test_song_may_be_called_none_and_an_empty_number_is_refused(tmp_path: Path) -> None:
+    header, first, *_ = MADE_UP.read_text(encoding="utf-8").splitlines()
+    year, rest = first.split(",", 1)[0], first.split(",SO", 1)[1]
+    (tmp_path / "songs.csv").write_text(f"{header}\n{year},None,112,SO{rest}\n")
+    (song,) = read(tmp_path / "songs.csv").itertuples()
+    assert (song.songtitle, song.artistname) == ("None", "112")
+    (tmp_path / "songs.csv").write_text(f"{header}\n,None,112,SO{rest}\n")
+    with pytest.raises(SongsError, match="year: not whole numbers, such as ''"):
+        read(tmp_path / "songs.csv")
 
 
 def test_training_is_before_the_year_and_test_is_the_year(songs: pd.DataFrame) -> None:
@@ -77,6 +95,7 @@ def test_training_is_before_the_year_and_test_is_the_year(songs: pd.DataFrame) -
         (lambda f: f["year"] < 2010, "0 songs of 2010"),
         (lambda f: f["year"] == 2010, "0 songs before 2010"),
         (lambda f: (f["year"] < 2010) | (f["top10"] == 0), "0 of them hits"),
+        (lambda f: (f["year"] < 2010) | (f["top10"] == 1), "songs of 2010, .*: nothing to learn or to test"),
     ],
 )
 def test_year_without_songs_or_hits_is_refused(songs: pd.DataFrame, kept: Any, said: str) -> None:

@@ -21,6 +21,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "analytics_host:subnet_id": "subnet-0123456789abcdef0",
         "analytics_host:parquet": "false",
         "analytics_host:allowed_cidr": "203.0.113.7/24",
+        "analytics_host:h2o_r_sha256": "a" * 64,
     }
     return synthesize(tmp_path_factory.mktemp("elsewhere"), context).template(STACK)
 
@@ -63,10 +64,18 @@ def test_no_port_is_open(template: dict[str, Any]) -> None:
     assert "Url" not in template["Outputs"]
 
 
+def test_host_reaches_packages_and_aws_only(template: dict[str, Any]) -> None:
+    rules = one(template, "AWS::EC2::SecurityGroup")["SecurityGroupEgress"]
+    assert [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in rules] == [
+        ("tcp", p, p) for p in (443, 80)
+    ]
+
+
 def test_allowed_range_reaches_rstudio_behind_tls_only(elsewhere: dict[str, Any]) -> None:
     (rule,) = one(elsewhere, "AWS::EC2::SecurityGroup")["SecurityGroupIngress"]
     assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == ("tcp", 443, 443, "203.0.113.0/24")
     assert "TLS=yes" in user_data(elsewhere)[0]
+    assert f"H2O_R_SHA256={'a' * 64}\n" in user_data(elsewhere)[0], "the package would not be checked"
     assert "Url" in elsewhere["Outputs"]
 
 
@@ -85,7 +94,18 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
         ({"vpc_id": "vpc-0123456789abcdef0"}, "vpc_id and subnet_id together"),
         ({"email": "ops@example.com"}, "stop_schedule"),
         ({"user_name": "root; rm"}, "small letters, digits"),
+        ({"user_name": "root"}, "has not given yet"),
+        ({"user_name": "ubuntu"}, "has not given yet"),
+        ({"user_name": "h2o"}, "has not given yet"),
+        ({"instance_type": "t4g.large"}, "x86_64"),
+        ({"instance_type": "c7gn.large"}, "x86_64"),
+        ({"instance_type": "large"}, "such as t3.large"),
+        ({"email": "ops", "stop_schedule": "rate(1 day)"}, "e-mail address"),
         ({"data_location": "s3://bucket/songs"}, "with the last slash"),
+        ({"data_location": "s3://bucket/*/"}, "with the last slash"),
+        ({"data_location": "s3://bucket/${aws:username}/"}, "with the last slash"),
+        ({"h2o_r_sha256": "abc"}, "64 hexadecimal"),
+        ({"stop_schedule": "at 8"}, "such as cron"),
         ({"h2o_nodes": 0}, "greater than or equal to 1"),
         ({"scan_limit_mb": 1}, "greater than or equal to 10"),
         ({"idle_minutes": True}, "a number"),
@@ -96,6 +116,13 @@ def test_wrong_setting_is_refused_with_what_is_accepted(context: dict[str, Any],
         Settings.from_context({f"analytics_host:{name}": value for name, value in context.items()})
 
 
+@pytest.mark.parametrize(
+    "name", ["t3.large", "g5.xlarge", "m6i.metal", "r8i-flex.large", "u-6tb1.metal", "gr6.4xlarge"]
+)
+def test_x86_types_are_accepted(name: str) -> None:
+    assert Settings.from_context({"analytics_host:instance_type": name}).analytics_host.instance_type == name
+
+
 def test_hosts_have_imdsv2_encrypted_gp3_and_stop_when_switched_off(full: dict[str, Any]) -> None:
     launches = of_type(full, "AWS::EC2::LaunchTemplate")
     assert launches
@@ -104,8 +131,14 @@ def test_hosts_have_imdsv2_encrypted_gp3_and_stop_when_switched_off(full: dict[s
         assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
         (device,) = data["BlockDeviceMappings"]
         assert (device["Ebs"]["Encrypted"], device["Ebs"]["VolumeType"]) == (True, "gp3")
+        assert device["Ebs"]["DeleteOnTermination"] is True, "it would stay, and cost, without its host"
         assert data["InstanceInitiatedShutdownBehavior"] == "stop"
         assert "KeyName" not in data, "nobody needs SSH"
+
+
+def test_new_version_of_its_launch_template_is_a_new_host(template: dict[str, Any]) -> None:
+    version = template["Resources"]["Host"]["Properties"]["LaunchTemplate"]["Version"]
+    assert version["Fn::GetAtt"][1] == "LatestVersionNumber", "changes of the boot script would change no host"
 
 
 def test_image_is_ubuntus_own_and_found_without_a_lookup(template: dict[str, Any]) -> None:
@@ -150,6 +183,25 @@ def test_host_may_use_its_own_things_only(template: dict[str, Any]) -> None:
         assert '"*"' not in resources_of(template, action), f"{action} on everything"
 
 
+def test_host_may_do_all_that_it_has_to(template: dict[str, Any]) -> None:
+    """What Athena does for a query, the clients of both notebooks, and the boot script need."""
+    actions = {action for s in host_statements(template) for action in _list(s["Action"])}
+    assert {action for action in actions if not action.startswith("ssmmessages:")} == {
+        "athena:BatchGetNamedQuery", "athena:GetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
+        "athena:GetWorkGroup", "athena:ListNamedQueries", "athena:StartQueryExecution", "athena:StopQueryExecution",
+        "cloudformation:SignalResource", "glue:GetDatabase", "glue:GetPartitions", "glue:GetTable", "glue:GetTables",
+        "logs:CreateLogStream", "logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:DeleteObject",
+        "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket", "s3:ListBucketMultipartUploads",
+        "s3:ListMultipartUploadParts", "s3:PutObject", "secretsmanager:GetSecretValue", "ssm:UpdateInstanceInformation",
+    }  # fmt: skip
+    databases = " ".join(resources_of(template, "glue:GetDatabase"))
+    assert all(name in databases for name in (":catalog", "database/analytics_host", "database/default"))
+    assert any(":catalog" in r for r in resources_of(template, "glue:GetTable")), "Glue asks for the whole way down"
+    (package,) = (r for r in resources_of(template, "s3:GetObject") if "cdk-" in r)
+    assert ".zip" in package, "everything that CDK has uploaded"
+    assert resources_of(template, "ssm:UpdateInstanceInformation")[0].endswith(':instance/*"]]}')
+
+
 def test_everything_stands_in_one_statement_for_session_managers_channels_only(template: dict[str, Any]) -> None:
     wide = [s for s in host_statements(template) if s["Resource"] == "*"]
     assert {a for s in wide for a in _list(s["Action"])} == {
@@ -177,9 +229,15 @@ def test_buckets_are_private_encrypted_and_results_expire(template: dict[str, An
     expiring = [b for b in buckets if "ExpirationInDays" in json.dumps(b["LifecycleConfiguration"])]
     assert [b["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] for b in expiring] == [7]
     assert len(of_type(template, "AWS::S3::BucketPolicy")) == 2
+    (kept,) = (b for b in buckets if b not in expiring)
+    assert kept["VersioningConfiguration"] == {"Status": "Enabled"}, "what is written over would be lost"
+    emptied = one(template, "Custom::S3AutoDeleteObjects")
+    results = one(template, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]["ResultConfiguration"]
+    assert emptied["BucketName"]["Ref"] in json.dumps(results["OutputLocation"])
 
 
 def test_workgroup_rules_encrypts_and_limits(template: dict[str, Any]) -> None:
+    assert one(template, "AWS::Athena::WorkGroup")["RecursiveDeleteOption"] is True, "its history would keep the stack"
     rules = one(template, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
     assert rules["EnforceWorkGroupConfiguration"] is True
     assert rules["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
@@ -195,7 +253,7 @@ def test_table_has_the_posts_39_columns_and_reads_quoted_csv_without_its_header(
     assert csv["Parameters"]["skip.header.line.count"] == "1"
     serde = csv["StorageDescriptor"]["SerdeInfo"]
     assert serde["SerializationLibrary"].endswith("OpenCSVSerde")
-    assert serde["Parameters"]["quoteChar"] == '"'
+    assert serde["Parameters"] == {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"}
     assert {c["Type"] for c in columns} == {"int", "double", "string"}, "OpenCSVSerde knows these"
 
 
@@ -211,6 +269,13 @@ def test_posts_questions_are_named_queries(template: dict[str, Any]) -> None:
     assert set(queries) == files
     assert "janet jackson" in queries["top_10_of_janet_jackson"]
     assert not any(text.startswith("--") for text in queries.values())
+
+
+@pytest.mark.parametrize("kind", ["AWS::Glue::Table", "AWS::Athena::NamedQuery"])
+def test_database_is_made_before_what_names_it(template: dict[str, Any], kind: str) -> None:
+    resources = template["Resources"]
+    (database,) = (name for name, resource in resources.items() if resource["Type"] == "AWS::Glue::Database")
+    assert all(database in r["DependsOn"] for r in resources.values() if r["Type"] == kind), "it is known by name only"
 
 
 def test_existing_subnet_is_used_and_no_vpc_made(elsewhere: dict[str, Any]) -> None:
@@ -257,6 +322,14 @@ def test_scheduled_stop_has_its_own_role_retries_dead_letters_and_an_alarm(full:
         if "ec2:StopInstances" in _list(s["Action"])
     )
     assert len(stop["Resource"]) == 3, "not exactly the three hosts"
+    role = full["Resources"][target["RoleArn"]["Fn::GetAtt"][0]]["Properties"]["AssumeRolePolicyDocument"]
+    assert role["Statement"][0]["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    queue = target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]
+    policies = [
+        p for p in of_type(full, "AWS::IAM::Policy") if p["Roles"] == [{"Ref": target["RoleArn"]["Fn::GetAtt"][0]}]
+    ]
+    sends = [s for p in policies for s in p["PolicyDocument"]["Statement"] if "sqs:SendMessage" in _list(s["Action"])]
+    assert [s["Resource"]["Fn::GetAtt"][0] for s in sends] == [queue], "what failed would be lost"
     assert any("could not be stopped" in a["AlarmDescription"] for a in of_type(full, "AWS::CloudWatch::Alarm"))
     assert all("IDLE_MINUTES=0\n" in text for text in user_data(full)), "both would stop it"
 

@@ -133,7 +133,54 @@ def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], d
     assert Path(key).name == f"{started['QueryExecutionId']}.csv"
 
 
-def test_songs_that_are_not_fit_for_parquet_leave_what_is_there(ask: Ask, lines: list[str]) -> None:
-    bad = ask(lines[0] + lines[1].rsplit(",", 1)[0] + "\n")
+Parquet = tuple[Callable[[str], billboard.Athena], Any]
+
+
+@pytest.fixture
+def parquet(ask: Ask, deployed: Sandbox) -> Iterator[Parquet]:
+    """Gives the query layer on songs of a text and a Parquet table beside them, and the bucket of both."""
+    clients = session(deployed)
+    glue = clients.client("glue")
+    described = glue.get_table(DatabaseName="analytics_host", Name="billboard_parquet")["Table"]
+    descriptor = described["StorageDescriptor"] | {"Location": "s3://test-songs/parquet/"}
+    table = {"Name": "billboard_parquet", "StorageDescriptor": descriptor, "Parameters": described["Parameters"]}
+
+    def of(text: str) -> billboard.Athena:
+        athena = ask(text)
+        glue.create_table(DatabaseName="test", TableInput=table)
+        return athena
+
+    yield of, clients.resource("s3").Bucket("test-songs")
+    glue.delete_table(DatabaseName="test", Name="billboard_parquet")
+
+
+def test_conversion_can_be_run_again(parquet: Parquet, lines: list[str]) -> None:
+    of, _ = parquet
+    athena = of("".join(lines[:40]))
+    for _ in range(2):
+        athena.convert()
+    assert len(athena.songs("billboard_parquet")) == 39
+    assert athena.songs("billboard_parquet").equals(athena.songs())
+
+
+def test_what_is_there_stays_when_a_conversion_fails(
+    parquet: Parquet, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, bucket = parquet
+    athena = of("".join(lines[:40]))
+    athena.convert()
+    with monkeypatch.context() as patched:
+        patched.setattr(billboard, "TABLE", "nowhere")
+        patched.setattr(athena, "songs", lambda: None)
+        with pytest.raises(OperationalError):
+            athena.convert()
+    assert len(athena.songs("billboard_parquet")) == 39, "a query that failed"
+    bucket.put_object(Key="songs/any-name", Body=(lines[0] + lines[1].rsplit(",", 1)[0] + "\n").encode())
     with pytest.raises(SongsError, match="top10"):
-        bad.convert()
+        athena.convert()
+    assert len(athena.songs("billboard_parquet")) == 39, "songs that are not fit"
+
+
+def test_songs_that_are_there_twice_are_refused(ask: Ask, lines: list[str]) -> None:
+    with pytest.raises(SongsError, match="39 songs are there twice"):
+        ask("".join(lines[:40] + lines[1:40])).songs()

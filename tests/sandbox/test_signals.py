@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sandbox.signals import Signals
+from sandbox.signals import Signals, signals_of
 
 
 def test_enough_signals_of_success_end_the_wait() -> None:
@@ -26,6 +26,12 @@ def test_failure_ends_the_wait_at_once() -> None:
     signals.add("i-1", "FAILURE")
     with pytest.raises(RuntimeError, match="FAILURE"):
         signals.wait(1, 60)
+
+
+def test_signals_for_an_earlier_resource_of_that_name_do_not_count() -> None:
+    signals_of("stack", "Host").add("i-1", "SUCCESS")
+    with pytest.raises(RuntimeError, match="Failed to receive 1"):
+        signals_of("stack", "Host").wait(1, 0.05)
 
 
 def test_no_signal_in_time_is_a_failure() -> None:

@@ -72,18 +72,20 @@ class Athena:
         return checked(songs)
 
     def convert(self) -> None:
-        """Write the songs anew as Parquet, in place of what is there.
+        """Write the songs anew as Parquet, and delete what is there then: what fails leaves it as it is.
 
         Raises:
-            SongsError: the songs are not fit for it; what is there stays.
+            SongsError: the songs are not fit for it.
         """
         self.songs()
         table = self.session.client("glue").get_table(DatabaseName=self.database, Name=PARQUET_TABLE)["Table"]
         location = urlsplit(table["StorageDescriptor"]["Location"])
         bucket = self.session.resource("s3").Bucket(location.netloc)
-        bucket.objects.filter(Prefix=location.path.lstrip("/")).delete()
+        earlier = [{"Key": item.key} for item in bucket.objects.filter(Prefix=location.path.lstrip("/"))]
         names = ", ".join(f'"{name}"' for name in COLUMNS)
         self.query(f"INSERT INTO {PARQUET_TABLE} SELECT {names} FROM {TABLE}")  # noqa: S608
+        if earlier:
+            bucket.delete_objects(Delete={"Objects": earlier})
 
     def _connection(self) -> Any:
         return connect(

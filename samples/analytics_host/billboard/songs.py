@@ -23,7 +23,8 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         SongsError: it has not the columns and types of the songs.
     """
-    frame = pd.read_csv(path, encoding="utf-8")
+    texts = dict.fromkeys(("songtitle", "artistname", "songID", "artistID", "songid", "artistid"), str)
+    frame = pd.read_csv(path, encoding="utf-8", dtype=texts, keep_default_na=False)  # a song may be called None
     return checked(frame.rename(columns=str.lower))
 
 
@@ -42,7 +43,7 @@ def checked(frame: pd.DataFrame) -> pd.DataFrame:
     """Give the songs in a fixed order of rows and columns, for Athena promises none.
 
     Raises:
-        SongsError: columns are missing, or values are not of their type.
+        SongsError: columns are missing, values are not of their type, or songs are there twice.
     """
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
@@ -52,6 +53,10 @@ def checked(frame: pd.DataFrame) -> pd.DataFrame:
         mistakes.append(f"{LABEL}: not only 0 and 1")
     if mistakes:
         raise SongsError("; ".join(mistakes))
+    twice = frame.duplicated(list(COLUMNS))
+    if twice.any():
+        title = frame.loc[twice, "songtitle"].iloc[0]
+        raise SongsError(f"{twice.sum()} songs are there twice, such as {title!r}: are there two files of them?")
     order = ["year", "songid", *(name for name in COLUMNS if name not in ("year", "songid"))]
     return frame[list(COLUMNS)].sort_values(order, kind="stable", ignore_index=True)
 
@@ -60,18 +65,20 @@ def _mistake(values: pd.Series, kind: str) -> str:
     empty = int(values.isna().sum())
     if empty:
         return f"{values.name}: {empty} of {len(values)} are empty"
-    if len(values) == 0:
+    if len(values) == 0 or kind == "string":
         return ""
+    numbers = pd.to_numeric(values, errors="coerce")
     if kind == "int" and not pd.api.types.is_integer_dtype(values):
-        return f"{values.name}: not whole numbers, such as {_odd(values)!r}"
-    if kind == "double" and not pd.api.types.is_numeric_dtype(values):
-        return f"{values.name}: not numbers, such as {_odd(values)!r}"
+        return f"{values.name}: not whole numbers, such as {_first(values, numbers % 1 != 0)!r}"
+    odd = numbers.isna() | numbers.isin((float("inf"), float("-inf")))
+    if odd.any() or not pd.api.types.is_numeric_dtype(values):
+        return f"{values.name}: not numbers, such as {_first(values, odd)!r}"
     return ""
 
 
-def _odd(values: pd.Series) -> object:
-    numbers = pd.to_numeric(values, errors="coerce")
-    return values[numbers.isna() | (numbers % 1 != 0)].iloc[0]
+def _first(values: pd.Series, odd: pd.Series) -> object:
+    """The first odd value; where all look well, and are of a wrong type, the first one."""
+    return (values[odd] if odd.any() else values).tolist()[0]
 
 
 def split(songs: pd.DataFrame, year: int = TEST_YEAR) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -15,7 +15,8 @@ CONFIGURATION=$ROOT/etc/analytics-host
 LOG=$ROOT/var/log/analytics-host.log
 SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
 PYTHON=${PYTHON:-$SOFTWARE/venv/bin/python}
-export CONFIGURATION DEBIAN_FRONTEND=noninteractive
+# needrestart would restart cloud-init, which runs this, and gives it no HOME.
+export CONFIGURATION DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 HOME="${HOME:-/root}"
 set -a
 # shellcheck source=/dev/null
 . "$CONFIGURATION/settings"
@@ -40,7 +41,7 @@ apt_install() {
 
 # download URL FILE SHA256: an empty sum is allowed, and said.
 download() {
-  curl --fail --silent --show-error --location --proto =https --retry 5 --output "$2" "$1"
+  curl --fail --silent --show-error --location --proto =https --retry 5 --retry-all-errors --output "$2" "$1"
   local found
   found=$(sha256sum "$2" | cut -d ' ' -f 1)
   if [[ -z $3 ]]; then
@@ -69,7 +70,8 @@ enable() {
 step_packages() {
   apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
   apt_install ca-certificates curl "openjdk-$JAVA_VERSION-jre-headless" python3-venv python3-boto3
-  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev nginx openssl
+  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev
+  [[ $TLS != yes ]] || is_worker || apt_install nginx openssl
 }
 
 step_user() {
@@ -125,7 +127,7 @@ step_h2o() {
   local package
   package=$("$PYTHON" -c 'from importlib.util import find_spec; print(find_spec("h2o").submodule_search_locations[0])')
   {
-    echo "JAVA=${JAVA:-/usr/bin/java}"
+    echo "JAVA=${JAVA:-/usr/lib/jvm/java-$JAVA_VERSION-openjdk-amd64/bin/java}"
     echo "H2O_JAR=$package/backend/bin/h2o.jar"
     echo "H2O_MEMORY=$memory"
     echo "H2O_THREADS=${H2O_THREADS:--1}"
@@ -166,7 +168,7 @@ step_tls() {
   name=$(host_py public-name)
   if [[ ! -e $CONFIGURATION/tls.key ]]; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=$name" \
-      -addext "subjectAltName=DNS:$name" -keyout "$CONFIGURATION/tls.key" -out "$CONFIGURATION/tls.pem" 2>/dev/null
+      -addext "subjectAltName=DNS:$name" -keyout "$CONFIGURATION/tls.key" -out "$CONFIGURATION/tls.pem"
     chmod 600 "$CONFIGURATION/tls.key"
   fi
   openssl x509 -in "$CONFIGURATION/tls.pem" -noout -fingerprint -sha256
@@ -209,6 +211,8 @@ everything() {
 failed() {
   trap - ERR
   echo "$(date -u +%FT%TZ) == $1 failed"
+  # The host will be gone, and its journal with it.
+  [[ ! -d $ROOT/run/systemd/system ]] || journalctl --no-pager --lines 40 -u h2o -u jupyterlab -u rstudio-server || true
   sleep 1 # tee writes the last lines
   send_log
   host_py signal FAILURE "step $1 failed; see the boot log" || true

@@ -12,7 +12,7 @@ set -a
 . "$ROOT/etc/analytics-host/settings"
 set +a
 if [[ -z $ROOT ]]; then
-  export DEBIAN_FRONTEND=noninteractive
+  export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # needrestart would restart cloud-init, which runs this
   apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
   apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 install -y --no-install-recommends python3-boto3
 fi

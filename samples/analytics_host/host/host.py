@@ -37,7 +37,7 @@ T = TypeVar("T")
 METADATA = "http://169.254.169.254/latest"
 CLUSTER_SECONDS = 1500  # for all hosts to come; some take longer to boot
 HEALTH_SECONDS = 300
-LOG_BATCH = 500  # events; a call takes up to 1 MB
+LOG_BATCH, LOG_LINE = 100, 2_000  # events, bytes: a call takes 1 MB, and a byte that is no UTF-8 becomes three
 
 
 def main(command: str, *arguments: str) -> None:
@@ -74,7 +74,7 @@ def log(file: str) -> None:
     text = text[: text.rfind(b"\n") + 1]
     now = int(time.time() * 1000)
     events = [
-        {"timestamp": now, "message": line.decode(errors="replace")[:10_000]} for line in text.splitlines() if line
+        {"timestamp": now, "message": line[:LOG_LINE].decode(errors="replace")} for line in text.splitlines() if line
     ]
     for first in range(0, len(events), LOG_BATCH):
         client.put_log_events(**stream, logEvents=events[first : first + LOG_BATCH])
