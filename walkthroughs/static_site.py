@@ -2,7 +2,6 @@
 
 import re
 import time
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -35,11 +34,6 @@ class StaticSiteStory(Story):
         self.distribution_id, self.bucket = outputs["DistributionId"], outputs["BucketName"]
         self.cloudfront = self.world.client("cloudfront")
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing was made that is left."""
 
     @step
     def root_has_its_page(self) -> str:

@@ -117,7 +117,7 @@ class Story(AbstractContextManager["Story"]):
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def __exit__(  # noqa: B027  # a story that leaves nothing behind has nothing to do
+    def __exit__(  # a story that leaves nothing behind has nothing to do
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take away what the story has made."""
