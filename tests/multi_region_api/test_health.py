@@ -38,9 +38,11 @@ def passes() -> None:
 @pytest.fixture
 def endless() -> Iterator[Callable[[], None]]:
     """A dependency that never answers, until the test is over."""
-    over = threading.Event()
+    over, before = threading.Event(), set(threading.enumerate())
     yield lambda: (over.wait(60), None)[1]
     over.set()
+    for asked in set(threading.enumerate()) - before:
+        asked.join(10)
 
 
 def test_region_without_dependencies_is_healthy() -> None:
