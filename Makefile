@@ -12,6 +12,8 @@ export npm_config_cache := $(CURDIR)/.cache/npm
 export npm_config_update_notifier := false
 export CDK_HOME := $(CURDIR)/.cache/cdk
 export CDK_DISABLE_VERSION_CHECK := 1
+# Compiled modules are kept: without them each synth compiles aws-cdk-lib anew.
+unexport PYTHONDONTWRITEBYTECODE
 SYSTEMS ?=
 CDK := cdk
 # What the CDK CLI says that is no user's business; warnings and errors are not among it.
@@ -48,8 +50,8 @@ analysis: setup .venv/analysis ## install H2O, Java and what else analytics_host
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-analysis.txt -c constraints.txt
 	@touch $@
 
-synth: setup ## write every stack's template to cdk.out
-	@$(CDK) synth --quiet 2>&1 | sed $(foreach line,$(CHATTER),-e '\,$(line),d')
+synth: setup ## write every stack's template to cdk.out (STACK=... that one's)
+	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") 2>&1 | sed $(foreach line,$(CHATTER),-e '\,$(line),d')
 	@echo "The templates are in cdk.out."
 
 bootstrap: setup ## prepare the account and region of your AWS configuration for CDK, once
@@ -92,7 +94,7 @@ bench: setup analysis ## measure, and write docs/benchmarks.md
 
 deploy: setup ## deploy to the real account of your AWS configuration: make deploy STACK=SecurityGroupRevert
 	@test -n "$(STACK)" || { echo "Which stack? make deploy STACK=SecurityGroupRevert"; exit 1; }
-	@$(CDK) deploy "$(STACK)" $(ARGS)
+	@$(CDK) deploy --exclusively "$(STACK)" $(ARGS)
 
 destroy: setup ## remove from the real account: make destroy STACK=SecurityGroupRevert
 	@test -n "$(STACK)" || { echo "Which stack? make destroy STACK=SecurityGroupRevert"; exit 1; }

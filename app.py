@@ -1,7 +1,9 @@
 """The CDK application: settings in, stacks out."""
 
+import fnmatch
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
+from functools import partial
 
 import aws_cdk as cdk
 
@@ -26,7 +28,16 @@ HOLDS_DATA = [
 
 def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     """Add every system's stacks to `app`, tagged with the project and the system."""
-    for stack in _stacks(app, settings):
+    api = settings.multi_region_api
+    stacks: dict[str, partial[cdk.Stack]] = {
+        "DeployPipeline": partial(DeployPipeline, settings=settings.deploy_pipeline),
+        "SecurityGroupRevert": partial(SecurityGroupRevert, settings=settings.security_group_revert),
+        "StaticSite": partial(StaticSite, settings=settings.static_site),
+        "AnalyticsHost": partial(AnalyticsHost, settings=settings.analytics_host),
+        **{f"MultiRegionApi-{region}": partial(MultiRegionApi, region=region, settings=api) for region in api.regions},
+    }
+    for name in asked_for(app, stacks):
+        stack = stacks[name](app, name, termination_protection=settings.production)
         system = type(stack).__module__.removeprefix("stacks.")
         for key, value in {"project": PROJECT, "system": system}.items():
             cdk.Tags.of(stack).add(key, value)
@@ -36,14 +47,14 @@ def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     return app
 
 
-def _stacks(app: cdk.App, settings: Settings) -> Iterator[cdk.Stack]:
-    protected = {"termination_protection": settings.production}
-    yield DeployPipeline(app, "DeployPipeline", settings=settings.deploy_pipeline, **protected)
-    yield SecurityGroupRevert(app, "SecurityGroupRevert", settings=settings.security_group_revert, **protected)
-    yield StaticSite(app, "StaticSite", settings=settings.static_site, **protected)
-    yield AnalyticsHost(app, "AnalyticsHost", settings=settings.analytics_host, **protected)
-    for region in (api := settings.multi_region_api).regions:
-        yield MultiRegionApi(app, f"MultiRegionApi-{region}", region=region, settings=api, **protected)
+def asked_for(app: cdk.App, names: Iterable[str]) -> list[str]:
+    """The stacks that the CDK CLI names with ``--exclusively``: no stack needs another, so that no other is made.
+
+    All without ``--exclusively``, and when a name is not one of these: the CLI then says so.
+    """
+    patterns = app.node.try_get_context("aws:cdk:bundling-stacks") or ["**"]
+    found = {pattern: fnmatch.filter(names, pattern) for pattern in patterns}
+    return [name for name in names if any(name in of for of in found.values())] if all(found.values()) else [*names]
 
 
 if __name__ == "__main__":

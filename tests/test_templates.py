@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aws_cdk as cdk
 import pytest
 
-from app import PROJECT
+from app import PROJECT, asked_for
 from sandbox.cloudformation.replacement import schema
 
 from .conftest import EVERYTHING, ROOT, Assembly
@@ -87,6 +88,24 @@ def test_synth_needs_no_credentials_and_warns_of_nothing(tmp_path: Path, setting
     assert run.returncode == 0, run.stderr
     assert not run.stderr, f"synth is not quiet:\n{run.stderr}"
     assert list(tmp_path.glob("*.template.json")), "no template was written"
+
+
+@pytest.mark.parametrize(
+    ("named", "made"),
+    [
+        (["B"], ["B"]),
+        (["Region-*"], ["Region-1", "Region-2"]),
+        (["B", "Region-2"], ["B", "Region-2"]),
+        (["**"], ["A", "B", "Region-1", "Region-2"]),
+        ([], ["A", "B", "Region-1", "Region-2"]),
+        (None, ["A", "B", "Region-1", "Region-2"]),
+        (["B", "No"], ["A", "B", "Region-1", "Region-2"]),
+    ],
+    ids=str,
+)
+def test_stacks_that_the_cli_names_exclusively_are_made_and_no_other(named: list[str] | None, made: list[str]) -> None:
+    app = cdk.App(context={} if named is None else {"aws:cdk:bundling-stacks": named})
+    assert asked_for(app, ["A", "B", "Region-1", "Region-2"]) == made
 
 
 def test_wrong_settings_give_one_message_and_no_traceback(tmp_path: Path) -> None:
