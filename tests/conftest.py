@@ -167,14 +167,16 @@ def full(full_assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, A
 
 
 class ByCost(LoadScopeScheduling):
-    """Tests of the sandbox share one worker, those that read templates another.
+    """Tests of the one sandbox share a worker, those that read templates another.
 
     Each worker then starts one sandbox, or synthesizes once, and not both twice.
     """
 
+    OF_THEIR_OWN = ("test_another_system.py", "test_options.py", "test_process.py")  # sandboxes
+
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::")[0]
-        if path.startswith("tests/sandbox/") and path != "tests/sandbox/test_options.py":  # it has a sandbox of its own
+        if path.startswith("tests/sandbox/") and not path.endswith(self.OF_THEIR_OWN):
             return "sandbox"
         reads_templates = ("test_stack.py", "test_templates.py", "test_dead_letters.py", "test_security.py")
         return "templates" if path.endswith(reads_templates) else path

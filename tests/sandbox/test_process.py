@@ -115,9 +115,9 @@ def test_missing_cdk_cli_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_p
             sandbox.cdk("ls")
 
 
-def test_failing_cdk_command_is_an_error_with_its_output(deployed: Sandbox) -> None:
-    with pytest.raises(SandboxError, match="No stacks match"):
-        deployed.cdk("deploy", "Nonsense")
+def test_failing_cdk_command_is_an_error_with_its_output() -> None:
+    with Sandbox() as sandbox, pytest.raises(SandboxError, match="No stacks match"):
+        sandbox.cdk("deploy", "Nonsense")
 
 
 def emulator_of(parent: int) -> str:
