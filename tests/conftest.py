@@ -166,6 +166,11 @@ def full(full_assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, A
     return full_assembly.template(request.module.STACK)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left with it alone at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/sandbox/"))
+
+
 class ByCost(LoadScopeScheduling):
     """Tests of the one sandbox share a worker, those that read templates another.
 
