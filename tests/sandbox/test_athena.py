@@ -181,6 +181,19 @@ def test_what_is_there_stays_when_a_conversion_fails(
     assert len(athena.songs("billboard_parquet")) == 39, "songs that are not fit"
 
 
+def test_conversion_that_cannot_delete_what_was_there_says_so(parquet: Parquet, lines: list[str]) -> None:
+    of, _ = parquet
+    athena = of("".join(lines[:40]))
+    athena.convert()
+
+    def refused(parsed: dict[str, Any], **_named: Any) -> None:
+        parsed["Errors"] = [{"Key": "parquet/part-0", "Code": "AccessDenied", "Message": "no"}]
+
+    athena.session.events.register("after-call.s3.DeleteObjects", refused)
+    with pytest.raises(SongsError, match=r"twice until these are deleted: parquet/part-0 \(AccessDenied\)"):
+        athena.convert()
+
+
 def test_songs_that_are_there_twice_are_refused(ask: Ask, lines: list[str]) -> None:
     with pytest.raises(SongsError, match="39 songs are there twice"):
         ask("".join(lines[:40] + lines[1:40])).songs()

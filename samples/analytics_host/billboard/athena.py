@@ -13,6 +13,7 @@ from .songs import COLUMNS, SongsError, checked
 
 TABLE, PARQUET_TABLE = "billboard", "billboard_parquet"
 POLL_SECONDS = 0.2
+MOST_DELETIONS = 1000  # in one call of S3
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Athena:
         """Write the songs anew as Parquet, and delete what is there then: what fails leaves it as it is.
 
         Raises:
-            SongsError: the songs are not fit for it.
+            SongsError: the songs are not fit for it, or some of what was there cannot be deleted.
         """
         self.songs()
         table = self.session.client("glue").get_table(DatabaseName=self.database, Name=PARQUET_TABLE)["Table"]
@@ -84,8 +85,12 @@ class Athena:
         earlier = [{"Key": item.key} for item in bucket.objects.filter(Prefix=location.path.lstrip("/"))]
         names = ", ".join(f'"{name}"' for name in COLUMNS)
         self.query(f"INSERT INTO {PARQUET_TABLE} SELECT {names} FROM {TABLE}")  # noqa: S608
-        if earlier:
-            bucket.delete_objects(Delete={"Objects": earlier})
+        kept = []
+        for start in range(0, len(earlier), MOST_DELETIONS):
+            answer = bucket.delete_objects(Delete={"Objects": earlier[start : start + MOST_DELETIONS]})
+            kept += [f"{error['Key']} ({error['Code']})" for error in answer.get("Errors", [])]
+        if kept:
+            raise SongsError(f"songs are in {PARQUET_TABLE} twice until these are deleted: {', '.join(kept[:5])}")
 
     def _connection(self) -> Any:
         return connect(
