@@ -13,7 +13,6 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 LONGEST_STACK_NAME = 119  # of CloudFormation's 128, what leaves room for "-" and 8 characters
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
-POLICY_FIELDS = ("exemptTypes", "exemptLogicalIds", "conditional", "dynamic", "recreate")
 # Characters. Step Functions leaves a larger input out of the event that tells of the execution's
 # end, and that event is how a change set left behind is found.
 LARGEST_INPUT = 200_000
