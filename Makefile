@@ -50,8 +50,8 @@ analysis: setup .venv/analysis ## install H2O, Java and what else analytics_host
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-analysis.txt -c constraints.txt
 	@touch $@
 
-synth: setup ## write every stack's template to cdk.out (STACK=... that one's)
-	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") 2>&1 | sed $(foreach line,$(CHATTER),-e '\,$(line),d')
+synth: setup ## write every stack's template to cdk.out (STACK=... that one's, ARGS="-c ...")
+	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") $(ARGS) 2>&1 | sed $(foreach line,$(CHATTER),-e '\,$(line),d')
 	@echo "The templates are in cdk.out."
 
 bootstrap: setup ## prepare the account and region of your AWS configuration for CDK, once

@@ -10,6 +10,7 @@ each system takes is in `sections/`.
 import json
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import Field, ValidationError
@@ -53,8 +54,7 @@ class Settings(Section):
         systems = cls._systems()
         for key, value in context.items():
             if not OUR_KEY.fullmatch(key):
-                system = cls._meant(key)
-                mistakes += [f"{key}: settings of {system} are written {system}:<name>"] if system else []
+                mistakes += cls._meant(key)
                 continue
             system, field = key.split(":")
             section = systems.get(system)
@@ -78,11 +78,18 @@ class Settings(Section):
         return {name: field for name, field in cls.model_fields.items() if name != "production"}
 
     @classmethod
-    def _meant(cls, key: str) -> str | None:
-        """The system that a key not written as ours seems to be for, such as `static-site.waf`."""
+    def _meant(cls, key: str) -> list[str]:
+        """What is wrong with a key that seems to be meant for us, such as `static-site.waf` or `volume_gb`."""
         word = LIKE_OURS.match(key)
         system = word[1].replace("-", "_").lower() if word else ""
-        return system if system in cls._systems() else None
+        if system in cls._systems():
+            return [f"{key}: settings of {system} are written {system}:<name>"]
+        owners = [f"{name}:{key}" for name, section in cls._systems().items() if key in _fields_of(section)]
+        if owners:
+            return [f"{key}: settings are written with their system, {' or '.join(owners)}"]
+        if key != "production" and get_close_matches(key, ["production"]):
+            return [f"{key}: no such setting; there is production"]
+        return []
 
 
 def _fields_of(section: Any) -> list[str]:
@@ -124,6 +131,8 @@ def _accepted(detail: Any, message: str) -> str:
         return "a list, as JSON (its quotes must reach CDK: -c 'key=[\"...\"]')"
     if detail["type"] == "extra_forbidden":
         return "no field of this name"
+    if detail["type"].startswith("int"):
+        return "a whole number"
     if detail["type"] == "missing":
         return "a value, which is missing"
     if detail["type"] == "too_short":

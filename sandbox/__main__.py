@@ -46,7 +46,9 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="deploy everything and play every walkthrough")
     demo.add_argument("--pictures", type=Path, help="folder for screenshots of the stories")
-    demo.add_argument("--songs", type=Path, help="the songs file of analytics_host's published figures: all its models")
+    demo.add_argument(
+        "--songs", type=_file, help="the songs file of analytics_host's published figures: all its models"
+    )
     demo.add_argument("--record", type=Path, help="file for a picture (SVG) of what is printed")
     demo.add_argument("systems", nargs="*", help=f"systems to show; all without: {', '.join(STORIES)}")
     up = commands.add_parser("up", help="deploy everything and stay up")
@@ -79,6 +81,12 @@ def _port(text: str) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return int(text)
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return Path(text)
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:

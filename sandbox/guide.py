@@ -33,6 +33,12 @@ def guide(sandbox: Sandbox, world: World) -> Iterator[str]:
     )
     yield "A push to the pipeline, and how far it has come:"
     yield from _push(world, str(sandbox.directory / "template.yaml"))
+    yield "A query in the workgroup of analytics_host (its RStudio and JupyterLab are in an account only):"
+    songs = world.outputs("AnalyticsHost")
+    yield (
+        f"  aws athena start-query-execution --work-group {songs['WorkGroupName']} "
+        f"--query-execution-context Database={songs['DatabaseName']} --query-string 'SELECT 1 AS one'"
+    )
     yield "A change that security_group_revert undoes, and the rules that are left:"
     group = world.outputs("SecurityGroupRevert")["WebServerGroupId"]
     yield (

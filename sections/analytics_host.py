@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from . import Email, Section, VpcId, like
 
+# Minutes, hours, days of the month, months, days of the week, years: one of the days is not said.
+CRON_OR_RATE = r"rate\(\d+ (minute|hour|day)s?\)|cron\(\S+ \S+ (\? \S+ (?!\?)\S+|(?!\?)\S+ \S+ \?) \S+\)"
 SubnetId = Annotated[
     str, like(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a subnet, such as subnet-0123456789abcdef0")
 ]
@@ -44,7 +46,13 @@ class AnalyticsHostSettings(Section):
         60, description="Stop after so long without use; 0 never does."
     )
     stop_schedule: (
-        Annotated[str, like(r"(cron|rate)\(.+\)", "cron(...) or rate(...), such as cron(0 20 * * ? *)")] | None
+        Annotated[
+            str,
+            like(
+                CRON_OR_RATE, "rate(...), or cron(...) of six fields, one of days being ?, such as cron(0 20 * * ? *)"
+            ),
+        ]
+        | None
     ) = Field(None, description="Stop by an EventBridge Scheduler expression instead, in UTC.")
     email: Email | None = Field(None, description="Who is told when the scheduled stop fails; needs stop_schedule.")
     h2o_nodes: Annotated[int, Field(ge=1, le=16)] = Field(1, description="Hosts of the H2O cluster.")

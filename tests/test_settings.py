@@ -117,6 +117,14 @@ def test_key_that_seems_to_be_ours_is_not_passed_over(key: str) -> None:
     assert f"{key}: settings of static_site are written static_site:<name>" in mistakes({key: True})
 
 
+def test_key_without_its_system_is_not_passed_over() -> None:
+    assert "volume_gb: settings are written with their system, analytics_host:volume_gb" in mistakes({"volume_gb": 50})
+    said = mistakes({"email": "ops@example.com"})
+    assert "security_group_revert:email" in said
+    assert "analytics_host:email" in said
+    assert "prodction: no such setting; there is production" in mistakes({"prodction": True})
+
+
 def test_list_whose_quotes_the_shell_has_taken_is_explained() -> None:
     assert "a list, as JSON" in mistakes({"static_site:files": "[/LICENSE]"})
 

@@ -250,7 +250,11 @@ class AnalyticsHostStory(Story):
 
         questions = {name.replace("_", " ").capitalize(): answer.rows for name, answer in self.answers.items()}
         path = self._reports() / "report.html"
-        source = "The file of the published figures" if self.world.songs else "Songs, none of the published figures"
+        source = (
+            "The file of the published figures"
+            if self.world.songs
+            else "Made-up songs, so the figures are not the published ones"
+        )
         report.write(
             report.Analysis(source, self.songs, self.test, questions, self.results, bool(self.world.songs)), path
         )
