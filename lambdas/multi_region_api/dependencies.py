@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHandler, HTTPSHandler
 
 import boto3
@@ -51,5 +52,8 @@ def read_item(dynamodb: Any, table: str, partition_key: str) -> None:
 
 def get(url: str, seconds: float) -> None:
     """Get `url`; raises OSError (HTTPError is one) unless the answer is 2xx. A redirect is none."""
-    with OPENER.open(url, timeout=seconds):
-        pass
+    try:
+        OPENER.open(url, timeout=seconds).close()
+    except HTTPError as error:
+        error.close()  # it is the answer, with a connection of its own
+        raise
