@@ -2,7 +2,7 @@
 
 import fnmatch
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import partial
 
 import aws_cdk as cdk
@@ -47,14 +47,15 @@ def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     return app
 
 
-def asked_for(app: cdk.App, names: Iterable[str]) -> list[str]:
+def asked_for(app: cdk.App, names: Collection[str]) -> list[str]:
     """The stacks that the CDK CLI names with ``--exclusively``: no stack needs another, so that no other is made.
 
     All without ``--exclusively``, and when a name is not one of these: the CLI then says so.
     """
     patterns = app.node.try_get_context("aws:cdk:bundling-stacks") or ["**"]
-    found = {pattern: fnmatch.filter(names, pattern) for pattern in patterns}
-    return [name for name in names if any(name in of for of in found.values())] if all(found.values()) else [*names]
+    matches = [set(fnmatch.filter(names, pattern)) for pattern in patterns]
+    wanted = set().union(*matches) if all(matches) else names
+    return [name for name in names if name in wanted]
 
 
 if __name__ == "__main__":

@@ -122,22 +122,22 @@ def _follows_from_another(detail: Any, details: list[Any]) -> bool:
     return detail["type"] == "too_short" and len(inside) > 1
 
 
+# What is accepted, by how pydantic's name of the mistake begins.
+ACCEPTED = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "tuple_type": "a list, as JSON (its quotes must reach CDK: -c 'key=[\"...\"]')",
+    "extra_forbidden": "no field of this name",
+    "missing": "a value, which is missing",
+    "too_short": "at least one",
+}
+
+
 def _accepted(detail: Any, message: str) -> str:
     if detail["type"] == "literal_error":
         return str(detail["ctx"]["expected"])
-    if detail["type"].startswith("bool"):
-        return "true or false"
-    if detail["type"] == "tuple_type":
-        return "a list, as JSON (its quotes must reach CDK: -c 'key=[\"...\"]')"
-    if detail["type"] == "extra_forbidden":
-        return "no field of this name"
-    if detail["type"].startswith("int"):
-        return "a whole number"
-    if detail["type"] == "missing":
-        return "a value, which is missing"
-    if detail["type"] == "too_short":
-        return "at least one"
-    return message.removeprefix("Input should be ")
+    known = (words for start, words in ACCEPTED.items() if detail["type"].startswith(start))
+    return next(known, message.removeprefix("Input should be "))
 
 
 def _short(value: Any) -> str:

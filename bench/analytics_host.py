@@ -18,8 +18,10 @@ from typing import Any
 from rich.progress import Progress
 
 from sandbox import Sandbox
-from sandbox.__main__ import session
+from sandbox.__main__ import session, world_of
 from sandbox.process import ROOT
+from walkthroughs.analytics_host import H2O_PORT
+from walkthroughs.forwarding import forwarded
 
 from .report import Row, Section
 from .timing import in_turn
@@ -41,8 +43,7 @@ def measure(progress: Progress) -> Section:
         clients = session(sandbox)
         bucket, _, prefix = outputs["SongsLocation"].removeprefix("s3://").partition("/")
         clients.client("s3").upload_file(str(songs), bucket, f"{prefix}songs.csv")
-        port = int((sandbox.directory / "instances" / outputs["InstanceId"] / "port-54321").read_text())
-        with _connected(port, outputs, clients):
+        with forwarded(world_of(sandbox), outputs["InstanceId"], H2O_PORT) as port, _connected(port, outputs, clients):
             rows = [*_training(progress, songs), _memory(sandbox, outputs)]
         rows += _scanned(progress, clients, outputs)
     notes = (

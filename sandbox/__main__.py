@@ -122,7 +122,7 @@ def _up(port: int) -> int:
         _deploy(sandbox, list(STORIES), ["--all"], started)
         world = world_of(sandbox)
         _print_outputs(sandbox)
-        for line in guide(sandbox, world):
+        for line in guide(sandbox, world, viewers_of(sandbox)):
             console.print(line if line.startswith(" ") else f"\n{line}\n", markup=False)
         console.print(f"\nSchedules run {SPEED} times faster. Type a system's name to play its story; Ctrl-C stops.")
         try:
@@ -165,10 +165,20 @@ def world_of(sandbox: Sandbox) -> World:
     def deploy(stack: str, settings: Mapping[str, str]) -> None:
         sandbox.deploy(stack, settings=settings)
 
-    viewers = Viewers(sandbox.ports["http"], sandbox.ports["https"], sandbox.ports["dns"], sandbox.authority)
     return World(
-        session(sandbox), PATIENCE, settle=0, viewers=viewers, deploy=deploy, instances=sandbox.directory / "instances"
+        session(sandbox),
+        PATIENCE,
+        settle=0,
+        viewers=viewers_of(sandbox),
+        deploy=deploy,
+        instances=sandbox.directory / "instances",
     )
+
+
+def viewers_of(sandbox: Sandbox) -> Viewers:
+    """Where web addresses and names are found in the sandbox."""
+    ports = sandbox.ports
+    return Viewers(ports["http"], ports["https"], ports["dns"], sandbox.authority)
 
 
 def regions_of(systems: Iterable[str]) -> list[str]:

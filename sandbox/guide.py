@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 
 from walkthroughs.multi_region_api import CALLERS, CLIENT
-from walkthroughs.story import World
+from walkthroughs.story import Viewers, World
 
 from .process import Sandbox
 
@@ -12,7 +12,7 @@ NAMES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_
 TEMPLATE = "samples/deploy_pipeline/app/template.yaml"
 
 
-def guide(sandbox: Sandbox, world: World) -> Iterator[str]:
+def guide(sandbox: Sandbox, world: World, viewers: Viewers) -> Iterator[str]:
     """The lines, headings at the margin and what is for a shell two spaces from it."""
     yield f"AWS is at {sandbox.url}. To reach it from another terminal:"
     for name in NAMES:
@@ -20,15 +20,14 @@ def guide(sandbox: Sandbox, world: World) -> Iterator[str]:
     yield "The site, and the API by its name (any web address, at the port of this computer):"
     name = world.outputs("MultiRegionApi-us-east-1")["Url"].removesuffix("/")
     for url in (world.outputs("StaticSite")["Url"], f"{name}/helloworld"):
-        yield f"  curl --connect-to ::127.0.0.1:{sandbox.ports['https']} --cacert {sandbox.authority} -i {url}"
+        yield f"  curl --connect-to ::127.0.0.1:{viewers.https} --cacert {viewers.authority} -i {url}"
     yield "The API's addresses, for a caller near us-west-2 (dig is in Debian's package bind9-dnsutils):"
     host, network = name.split("/")[2], CALLERS["us-west-2"]
-    yield f"  dig @127.0.0.1 -p {sandbox.ports['dns']} +short +subnet={network}/24 {host}"
+    yield f"  dig @127.0.0.1 -p {viewers.dns} +short +subnet={network}/24 {host}"
     yield "Its page, in a Chromium of its own (needs a screen) that finds these names and trusts this computer:"
-    rules = f"MAP *:443 127.0.0.1:{sandbox.ports['https']}, MAP *:80 127.0.0.1:{sandbox.ports['http']}"
     profile = sandbox.directory / "chromium"
     yield (
-        f"  chromium --user-data-dir={profile} --host-resolver-rules={shlex.quote(rules)} "
+        f"  chromium --user-data-dir={profile} --host-resolver-rules={shlex.quote(viewers.resolver_rules)} "
         f"--ignore-certificate-errors {CLIENT / 'index.html'}"
     )
     yield "A push to the pipeline, and how far it has come:"

@@ -5,39 +5,32 @@ post; without, made-up songs and small models. Songs that are there already are 
 """
 
 import csv
-import json
 import os
 from collections import Counter
-from contextlib import ExitStack, redirect_stdout
+from contextlib import redirect_stdout
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import urllib3
 
 from .browser import browser
 from .forwarding import forwarded
-from .story import SkippedError, Story, World, step
+from .story import SkippedError, UndoingStory, step
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "analytics_host"
 H2O_PORT = 54321
 NOTEBOOK_SECONDS = 1800
 
 
-class AnalyticsHostStory(Story):
+class AnalyticsHostStory(UndoingStory):
     """The post's walkthrough: upload, query, train, compare, predict, report."""
 
     stacks = ("AnalyticsHost",)
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self.undo = ExitStack()
-        self.results: list[Any] = []
-        self.answers: dict[str, Any] = {}
-
-    def __enter__(self) -> Self:
+    def _prepare(self) -> None:
         from samples.analytics_host.billboard import songs
         from samples.analytics_host.billboard.athena import Athena
 
@@ -46,12 +39,8 @@ class AnalyticsHostStory(Story):
         self.outputs = self.world.outputs("AnalyticsHost")
         self.file: Path | None = self.world.songs or SAMPLES / "songs.csv"
         self.athena = Athena(self.world.session, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.undo.close()
+        self.results: list[Any] = []
+        self.answers: dict[str, Any] = {}
 
     @step
     def host_says_that_it_is_healthy(self) -> str:
@@ -76,7 +65,7 @@ class AnalyticsHostStory(Story):
         asked_for = {443} if "Url" in self.outputs else set()  # allowed_cidr
         inbound = [rule for rule in rules["SecurityGroupRules"] if not rule["IsEgress"]]
         assert {rule["FromPort"] for rule in inbound} == asked_for, f"open: {inbound}"
-        answer = urllib3.request("GET", f"http://127.0.0.1:{self._h2o_port()}/3/Cloud")
+        answer = urllib3.request("GET", f"http://127.0.0.1:{self._h2o_port}/3/Cloud")
         assert answer.status == 401, f"H2O answers {answer.status} to a stranger"
         return f"{len(inbound)} inbound rules; H2O answers 401 without the password"
 
@@ -174,7 +163,7 @@ class AnalyticsHostStory(Story):
         from samples.analytics_host.billboard import models, songs
 
         with redirect_stdout(StringIO()):  # that a newer version of H2O may exist
-            models.connect_to_h2o(f"http://127.0.0.1:{self._h2o_port()}", self._login())
+            models.connect_to_h2o(f"http://127.0.0.1:{self._h2o_port}", self._login())
         self.undo.callback(_close, h2o)
         self.songs = self.athena.songs()
         self.training, self.test = songs.split(self.songs)
@@ -229,7 +218,7 @@ class AnalyticsHostStory(Story):
             "BILLBOARD_DATABASE": self.outputs["DatabaseName"],
             "BILLBOARD_SECRET": self.outputs["SecretArn"],
             "BILLBOARD_MODELS": "small",
-            "H2O_URL": f"http://127.0.0.1:{self._h2o_port()}",
+            "H2O_URL": f"http://127.0.0.1:{self._h2o_port}",
             "PYTHONPATH": str(SAMPLES),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
@@ -277,15 +266,14 @@ class AnalyticsHostStory(Story):
                 driver.save_screenshot(str(self.world.pictures / "analytics_host.png"))
             return f'"{driver.title}", all plots show; {len(rows)} rows in its tables'
 
+    @cached_property
     def _h2o_port(self) -> int:
-        if not hasattr(self, "_port"):
-            self._port = self.undo.enter_context(forwarded(self.world, self.outputs["InstanceId"], H2O_PORT))
-        return self._port
+        return self.undo.enter_context(forwarded(self.world, self.outputs["InstanceId"], H2O_PORT))
 
     def _login(self) -> tuple[str, str]:
-        client = self.world.client("secretsmanager")
-        found = json.loads(client.get_secret_value(SecretId=self.outputs["SecretArn"])["SecretString"])
-        return found["username"], found["password"]
+        from samples.analytics_host.billboard import models
+
+        return models.login(self.outputs["SecretArn"], self.world.session)
 
     def _ask(self, name: str) -> Any:
         self.answers[name] = self.athena.named(name)

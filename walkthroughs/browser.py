@@ -46,8 +46,7 @@ def browser(world: World, width: int = 1000, height: int = 700) -> Iterator[Any]
         for argument in (*QUIET, f"--window-size={width},{height}", f"--user-data-dir={profile}"):
             options.add_argument(argument)
         if world.viewers:
-            rules = f"MAP *:443 127.0.0.1:{world.viewers.https}, MAP *:80 127.0.0.1:{world.viewers.http}"
-            options.add_argument(f"--host-resolver-rules={rules}")
+            options.add_argument(f"--host-resolver-rules={world.viewers.resolver_rules}")
             options.add_argument("--ignore-certificate-errors")
         opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
         try:

@@ -29,6 +29,11 @@ class Viewers:
     dns: int  # name server of every hosted zone, over UDP
     authority: Path
 
+    @property
+    def resolver_rules(self) -> str:
+        """What Chromium is told (``--host-resolver-rules``) so that every host name leads here."""
+        return f"MAP *:443 127.0.0.1:{self.https}, MAP *:80 127.0.0.1:{self.http}"
+
 
 @dataclass(frozen=True)
 class World:
