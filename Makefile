@@ -15,6 +15,8 @@ export CDK_DISABLE_VERSION_CHECK := 1
 # Compiled modules are kept: without them each synth compiles aws-cdk-lib anew.
 unexport PYTHONDONTWRITEBYTECODE
 SYSTEMS ?=
+# What the sandbox needs for these systems, or for all.
+NEEDED := setup $(if $(SYSTEMS),$(if $(filter analytics_host,$(SYSTEMS)),analysis),analysis)
 CDK := cdk
 # What the CDK CLI says that is no user's business; warnings and errors are not among it.
 CHATTER := /program\.js:[0-9:]*$$ Acknowledge.with..Annotation::info ^Successfully.synthesized ^Supply.a.stack.id ^$$
@@ -75,15 +77,15 @@ audit: setup .audit/done ## look at every template with Checkov too (about 300 M
 	@.audit/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-audit.txt
 	@touch $@
 
-demo: setup $(if $(SYSTEMS),$(if $(filter analytics_host,$(SYSTEMS)),analysis),analysis) ## deploy every stack to an emulator on this computer and play every walkthrough (SYSTEMS="...", SONGS=...)
+demo: $(NEEDED) ## deploy every stack to an emulator on this computer and play every walkthrough (SYSTEMS="...", SONGS=...)
 	@python -m sandbox demo $(if $(SONGS),--songs "$(SONGS)") $(SYSTEMS)
 
 pictures: setup analysis ## take the screenshots of docs/ anew (needs chromium and chromium-driver)
 	@mkdir -p docs/pictures && python -m sandbox demo --pictures docs/pictures
 	@COLUMNS=100 python -m sandbox demo --record docs/pictures/demo.svg security_group_revert
 
-sandbox: setup analysis ## start the emulator with every stack deployed, and leave it up
-	@python -m sandbox up
+sandbox: $(NEEDED) ## start the emulator with every stack deployed, and leave it up (SYSTEMS="...")
+	@python -m sandbox up $(SYSTEMS)
 
 story: setup $(if $(filter analytics_host,$(SYSTEM)),analysis) ## play one walkthrough in the account of your AWS configuration: make story SYSTEM=security_group_revert
 	@test -n "$(SYSTEM)" || { echo "Which story? make story SYSTEM=security_group_revert"; exit 1; }

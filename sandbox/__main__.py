@@ -4,6 +4,8 @@ demo   start the sandbox, deploy every stack with the CDK CLI, play every walkth
        print what was done and seen, stop the sandbox
 up     start the sandbox, deploy every stack, print the addresses, play the story of each
        system whose name is typed, stay up until Ctrl-C
+
+Both take the names of systems, to deploy no others.
 """
 
 import argparse
@@ -50,12 +52,12 @@ def main() -> int:
         "--songs", type=_file, help="the songs file of analytics_host's published figures: all its models"
     )
     demo.add_argument("--record", type=Path, help="file for a picture (SVG) of what is printed")
-    demo.add_argument("systems", nargs="*", help=f"systems to show; all without: {', '.join(STORIES)}")
     up = commands.add_parser("up", help="deploy everything and stay up")
     for command in (demo, up):
         command.add_argument("--port", type=_port, default=0, help="port on 127.0.0.1; without, a free one")
+        command.add_argument("systems", nargs="*", help=f"systems to deploy; all without: {', '.join(STORIES)}")
     options = parser.parse_args()
-    unknown = set(getattr(options, "systems", [])) - set(STORIES)
+    unknown = set(options.systems) - set(STORIES)
     if unknown:
         parser.error(f"no such system: {', '.join(sorted(unknown))}; there is {', '.join(STORIES)}")
     signal.signal(signal.SIGTERM, _terminated)
@@ -63,7 +65,7 @@ def main() -> int:
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # terminals without Unicode
     try:
         if options.command == "up":
-            return _up(options.port)
+            return _up(options.port, options.systems or list(STORIES))
         console.record = options.record is not None
         code = _demo(options.port, options.systems or list(STORIES), options.pictures, options.songs)
         if options.record:
@@ -96,8 +98,7 @@ def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
 def _demo(port: int, systems: list[str], pictures: Path | None, songs: Path | None) -> int:
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
-        stacks = [stack for system in systems for stack in STORIES[system].stacks]
-        _deploy(sandbox, systems, stacks, started)
+        _deploy(sandbox, systems, started)
         world = replace(world_of(sandbox), pictures=pictures, songs=songs)
         results = {}
         for system in systems:
@@ -116,29 +117,29 @@ def _demo(port: int, systems: list[str], pictures: Path | None, songs: Path | No
     return 1 if failed else 0
 
 
-def _up(port: int) -> int:
+def _up(port: int, systems: list[str]) -> int:
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
-        _deploy(sandbox, list(STORIES), ["--all"], started)
+        _deploy(sandbox, systems, started)
         world = world_of(sandbox)
-        _print_outputs(sandbox)
-        for line in guide(sandbox, world, viewers_of(sandbox)):
+        _print_outputs(sandbox, systems)
+        for line in guide(sandbox, world, viewers_of(sandbox), systems):
             console.print(line if line.startswith(" ") else f"\n{line}\n", markup=False)
         console.print(f"\nSchedules run {SPEED} times faster. Type a system's name to play its story; Ctrl-C stops.")
         try:
-            _play_what_is_asked(world)
+            _play_what_is_asked(world, systems)
         except KeyboardInterrupt:
             console.print("\nStopped.")
     return 0
 
 
-def _play_what_is_asked(world: World) -> None:
+def _play_what_is_asked(world: World, systems: list[str]) -> None:
     for line in sys.stdin:
         system = line.strip()
-        if system in STORIES:
+        if system in systems:
             console.print(_table({system: _play(system, world)}), soft_wrap=False)
         else:
-            console.print(f"No such system; there is {', '.join(STORIES)}.")
+            console.print(f"No such system here; there is {', '.join(systems)}.")
     signal.pause()  # without a terminal nothing can be typed
 
 
@@ -149,8 +150,8 @@ def _play(system: str, world: World) -> list[Result]:
             return play(story, show, _tell)
 
 
-def _print_outputs(sandbox: Sandbox) -> None:
-    for region in regions_of(STORIES):
+def _print_outputs(sandbox: Sandbox, systems: list[str]) -> None:
+    for region in regions_of(systems):
         cloudformation = session(sandbox).client("cloudformation", region_name=region)
         for stack in cloudformation.describe_stacks()["Stacks"]:
             if stack["StackName"] != "CDKToolkit":
@@ -204,7 +205,8 @@ def session(sandbox: Sandbox) -> boto3.Session:
     )
 
 
-def _deploy(sandbox: Sandbox, systems: list[str], stacks: list[str], started: float) -> None:
+def _deploy(sandbox: Sandbox, systems: list[str], started: float) -> None:
+    stacks = [stack for system in systems for stack in STORIES[system].stacks]
     _say(started, f"The sandbox is up at {sandbox.url}")
     _say(started, "cdk bootstrap")
     with console.status("starting the CDK CLI", spinner="line") as status:

@@ -1,7 +1,8 @@
 """What `up` tells whoever wants to try: how to reach the sandbox, and calls ready to be copied."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from walkthroughs.multi_region_api import CALLERS, CLIENT
 from walkthroughs.story import Viewers, World
@@ -12,47 +13,74 @@ NAMES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_
 TEMPLATE = "samples/deploy_pipeline/app/template.yaml"
 
 
-def guide(sandbox: Sandbox, world: World, viewers: Viewers) -> Iterator[str]:
+def guide(sandbox: Sandbox, world: World, viewers: Viewers, systems: Iterable[str]) -> Iterator[str]:
     """The lines, headings at the margin and what is for a shell two spaces from it."""
     yield f"AWS is at {sandbox.url}. To reach it from another terminal:"
     for name in NAMES:
         yield f"  export {name}={shlex.quote(sandbox.environment[name])}"
-    yield "The site, and the API by its name (any web address, at the port of this computer):"
-    name = world.outputs("MultiRegionApi-us-east-1")["Url"].removesuffix("/")
-    for url in (world.outputs("StaticSite")["Url"], f"{name}/helloworld"):
-        yield f"  curl --connect-to ::127.0.0.1:{viewers.https} --cacert {viewers.authority} -i {url}"
-    yield "The API's addresses, for a caller near us-west-2 (dig is in Debian's package bind9-dnsutils):"
-    host, network = name.split("/")[2], CALLERS["us-west-2"]
+    for system in filter(GUIDES.__contains__, systems):  # of others the outputs say enough
+        yield from GUIDES[system](world, viewers, sandbox.directory)
+
+
+def _static_site(world: World, viewers: Viewers, _folder: Path) -> Iterator[str]:
+    yield "The site (any web address, at the port of this computer):"
+    yield _curl(viewers, world.outputs("StaticSite")["Url"])
+
+
+def _multi_region_api(world: World, viewers: Viewers, folder: Path) -> Iterator[str]:
+    url = world.outputs("MultiRegionApi-us-east-1")["Url"].removesuffix("/")
+    yield "The API by its name:"
+    yield _curl(viewers, f"{url}/helloworld")
+    yield "Its addresses, for a caller near us-west-2 (dig is in Debian's package bind9-dnsutils):"
+    host, network = url.split("/")[2], CALLERS["us-west-2"]
     yield f"  dig @127.0.0.1 -p {viewers.dns} +short +subnet={network}/24 {host}"
     yield "Its page, in a Chromium of its own (needs a screen) that finds these names and trusts this computer:"
-    profile = sandbox.directory / "chromium"
     yield (
-        f"  chromium --user-data-dir={profile} --host-resolver-rules={shlex.quote(viewers.resolver_rules)} "
+        f"  chromium --user-data-dir={folder / 'chromium'} --host-resolver-rules={shlex.quote(viewers.resolver_rules)} "
         f"--ignore-certificate-errors {CLIENT / 'index.html'}"
     )
-    yield "A push to the pipeline, and how far it has come:"
-    yield from _push(world, str(sandbox.directory / "template.yaml"))
-    yield "A query in the workgroup of analytics_host (its RStudio and JupyterLab are in an account only):"
-    songs = world.outputs("AnalyticsHost")
-    yield (
-        f"  aws athena start-query-execution --work-group {songs['WorkGroupName']} "
-        f"--query-execution-context Database={songs['DatabaseName']} --query-string 'SELECT 1 AS one'"
-    )
-    yield "A change that security_group_revert undoes, and the rules that are left:"
-    group = world.outputs("SecurityGroupRevert")["WebServerGroupId"]
-    yield (
-        f"  aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port 22 --cidr 198.51.100.7/32"
-    )
-    yield f"  aws ec2 describe-security-group-rules --filters Name=group-id,Values={group} --output table"
 
 
-def _push(world: World, changed: str) -> Iterator[str]:
+def _curl(viewers: Viewers, url: str) -> str:
+    return f"  curl --connect-to ::127.0.0.1:{viewers.https} --cacert {viewers.authority} -i {url}"
+
+
+def _deploy_pipeline(world: World, _viewers: Viewers, folder: Path) -> Iterator[str]:
     outputs = world.outputs("DeployPipeline")
     branch = f"--repository-name {outputs['RepositoryName']} --branch-name main"
+    changed = folder / "template.yaml"
+    yield "A push to the pipeline, and how far it has come:"
     yield f"  sed 's/VisibilityTimeout: 30/VisibilityTimeout: 45/' {TEMPLATE} > {changed}"
     yield (
         f"  aws codecommit put-file {branch} --file-path template.yaml --file-content fileb://{changed} "
         f"--parent-commit-id $(aws codecommit get-branch {branch} --query branch.commitId --output text)"
     )
     query = "stageStates[].[stageName,latestExecution.status,actionStates[0].latestExecution.summary]"
-    yield (f"  aws codepipeline get-pipeline-state --name {outputs['PipelineName']} --query '{query}' --output table")
+    yield f"  aws codepipeline get-pipeline-state --name {outputs['PipelineName']} --query '{query}' --output table"
+
+
+def _security_group_revert(world: World, _viewers: Viewers, _folder: Path) -> Iterator[str]:
+    group = world.outputs("SecurityGroupRevert")["WebServerGroupId"]
+    yield "A change that security_group_revert undoes, and the rules that are left:"
+    yield (
+        f"  aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port 22 --cidr 198.51.100.7/32"
+    )
+    yield f"  aws ec2 describe-security-group-rules --filters Name=group-id,Values={group} --output table"
+
+
+def _analytics_host(world: World, _viewers: Viewers, _folder: Path) -> Iterator[str]:
+    songs = world.outputs("AnalyticsHost")
+    yield "A query in the workgroup of analytics_host (its RStudio and JupyterLab are in an account only):"
+    yield (
+        f"  aws athena start-query-execution --work-group {songs['WorkGroupName']} "
+        f"--query-execution-context Database={songs['DatabaseName']} --query-string 'SELECT 1 AS one'"
+    )
+
+
+GUIDES: dict[str, Callable[[World, Viewers, Path], Iterator[str]]] = {
+    "static_site": _static_site,
+    "multi_region_api": _multi_region_api,
+    "deploy_pipeline": _deploy_pipeline,
+    "security_group_revert": _security_group_revert,
+    "analytics_host": _analytics_host,
+}

@@ -21,6 +21,7 @@ os.environ |= {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
+    "JSII_DEPRECATED": "fail",  # an API of CDK that is deprecated is an error, wherever tests synthesize
 }
 
 hypothesis.settings.register_profile(
@@ -62,8 +63,8 @@ def one(template: dict[str, Any], resource_type: str) -> dict[str, Any]:
     return found
 
 
-def synthesize(directory: Path, context: dict[str, Any]) -> Assembly:
-    """Synthesize the application with `context`, with the cdk-nag rules of AwsSolutions."""
+def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assembly:
+    """Synthesize `stacks`, or all, with `context`, and look at them with the cdk-nag rules of AwsSolutions."""
     import aws_cdk as cdk
     from cdk_nag import AwsSolutionsChecks
 
@@ -71,7 +72,8 @@ def synthesize(directory: Path, context: dict[str, Any]) -> Assembly:
     from settings import Settings
 
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
-    app = cdk.App(outdir=str(directory), context=flags)
+    asked_for = {"aws:cdk:bundling-stacks": stacks} if stacks else {}  # as the CDK CLI says it
+    app = cdk.App(outdir=str(directory), context=flags | asked_for)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:
         build_app(app, Settings.from_context(context)).synth()
@@ -178,13 +180,15 @@ class ByCost(LoadScopeScheduling):
     """
 
     OF_THEIR_OWN = ("test_another_system.py", "test_options.py", "test_process.py")  # sandboxes
+    READ_TEMPLATES = tuple(
+        f"test_{facts}.py" for facts in ("stack", "templates", "dead_letters", "security", "production")
+    )
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::")[0]
         if path.startswith("tests/sandbox/") and not path.endswith(self.OF_THEIR_OWN):
             return "sandbox"
-        reads_templates = ("test_stack.py", "test_templates.py", "test_dead_letters.py", "test_security.py")
-        return "templates" if path.endswith(reads_templates) else path
+        return "templates" if path.endswith(self.READ_TEMPLATES) else path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByCost:

@@ -13,7 +13,7 @@ import pytest
 from app import PROJECT, asked_for
 from sandbox.cloudformation.replacement import schema
 
-from .conftest import EVERYTHING, ROOT, Assembly
+from .conftest import ROOT, Assembly
 
 
 @pytest.fixture(params=["assembly", "full_assembly"])
@@ -72,22 +72,13 @@ def test_feature_flags_have_the_values_that_aws_cdk_lib_recommends(assembly: Ass
     assert not wrong, f"cdk.json has another value for, or lacks: {', '.join(wrong)} (see `cdk flags --unstable=flags`)"
 
 
-def run_app(tmp_path: Path, context: dict[str, object]) -> subprocess.CompletedProcess[str]:
-    """Run app.py as the CDK CLI does, without any AWS configuration."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-    environment |= {"CDK_OUTDIR": str(tmp_path), "CDK_CONTEXT_JSON": json.dumps(context)}
-    command = [sys.executable, "app.py"]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["no settings", "everything on"])
-def test_synth_needs_no_credentials_and_warns_of_nothing(tmp_path: Path, settings: dict[str, object]) -> None:
-    """Of no deprecated API either, which jsii tells on stderr."""
-    context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    run = run_app(tmp_path, context | settings)
-    assert run.returncode == 0, run.stderr
-    assert not run.stderr, f"synth is not quiet:\n{run.stderr}"
-    assert list(tmp_path.glob("*.template.json")), "no template was written"
+def test_synth_looks_nothing_up_and_warns_of_nothing(any_assembly: Assembly) -> None:
+    """Of no deprecated API either: that is an error here."""
+    manifest = json.loads((any_assembly.directory / "manifest.json").read_text())
+    assert not manifest.get("missing"), f"looked up in an account: {manifest['missing']}"
+    for path in any_assembly.directory.glob("*.metadata.json"):
+        warnings = re.findall(r'"aws:cdk:(?:warning|error)",\s*"data": (.*)', path.read_text())
+        assert not warnings, f"{path.name}: {warnings}"
 
 
 @pytest.mark.parametrize(
@@ -108,8 +99,11 @@ def test_stacks_that_the_cli_names_exclusively_are_made_and_no_other(named: list
     assert asked_for(app, ["A", "B", "Region-1", "Region-2"]) == made
 
 
-def test_wrong_settings_give_one_message_and_no_traceback(tmp_path: Path) -> None:
-    run = run_app(tmp_path, {"security_group_revert:mode": "undo", "security_group_revert:sweep_minutes": "0"})
+def test_wrong_settings_give_one_message_and_no_traceback() -> None:
+    context = {"security_group_revert:mode": "undo", "security_group_revert:sweep_minutes": "0"}
+    environment = {**os.environ, "CDK_CONTEXT_JSON": json.dumps(context)}
+    command = [sys.executable, "app.py"]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert "Traceback" not in run.stderr, run.stderr
     assert "security_group_revert:mode" in run.stderr

@@ -116,8 +116,8 @@ def test_missing_cdk_cli_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_failing_cdk_command_is_an_error_with_its_output() -> None:
-    with Sandbox() as sandbox, pytest.raises(SandboxError, match="No stacks match"):
-        sandbox.cdk("deploy", "Nonsense")
+    with Sandbox() as sandbox, pytest.raises(SandboxError, match=r"(?s)cdk nonsense failed.*Unknown command: nonsense"):
+        sandbox.cdk("nonsense")
 
 
 def emulator_of(parent: int) -> str:
@@ -182,21 +182,8 @@ def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPa
         assert session(sandbox).client("ec2").describe_vpcs()["Vpcs"]
 
 
-def _run_as_printed(commands: list[str], environment: dict[str, str]) -> None:
-    """Run what can be copied; of programs that this computer has."""
-    assert len(commands) >= 8, f"little to try: {commands}"
-    for command in commands:
-        if not shutil.which(command.split()[0]):
-            print(f"not tried, for the program is missing: {command}")
-            continue
-        done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)  # noqa: S602
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        assert not command.startswith("curl") or "HTTP/2 200" in done.stdout, f"{command}\n{done.stdout}"
-        assert done.stdout or command.startswith("sed"), f"{command} printed nothing"
-
-
 def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_when_asked() -> None:
-    command = [sys.executable, "-u", "-m", "sandbox", "up"]
+    command = [sys.executable, "-u", "-m", "sandbox", "up", "security_group_revert"]
     lines: list[str] = []
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as up:
         try:
@@ -213,11 +200,9 @@ def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_whe
                 [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
             )
             assert done.stdout.strip() == "arn:aws:iam::111111111111:user/sandbox-user", done.stderr
-            printed = [line.strip() for line in lines if line.startswith(("  curl ", "  dig ", "  aws ", "  sed "))]
-            _run_as_printed(printed, environment)
-            up.stdin.write("nothing\nsecurity_group_revert\n")
+            up.stdin.write("static_site\nsecurity_group_revert\n")
             up.stdin.flush()
-            assert "No such system" in up.stdout.readline()
+            assert "No such system here" in up.stdout.readline(), "it plays a system that is not deployed"
             assert "ok Look at the Web Server group" in up.stdout.readline()
         finally:
             up.send_signal(signal.SIGINT)
