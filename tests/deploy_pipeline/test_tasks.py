@@ -81,13 +81,13 @@ def test_first_failure_is_the_earliest_that_is_no_consequence(fake: FakeCloudFor
         fake.event(arn, "Old", "AWS::SQS::Queue", "UPDATE_FAILED", reason="of the operation before"),
         fake.event(arn, APP, STACK, "UPDATE_IN_PROGRESS", arn),
         fake.event(arn, "Second", "AWS::SNS::Topic", "CREATE_FAILED", reason="Resource creation cancelled"),
-        fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_FAILED", reason="too long"),
+        fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_FAILED", reason="The copy was cancelled"),
         fake.event(arn, "Third", "AWS::SNS::Topic", "CREATE_FAILED", reason="also too long"),
         fake.event(arn, APP, STACK, "UPDATE_ROLLBACK_IN_PROGRESS", arn, "[First] failed"),
         fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_COMPLETE"),
     ]
     said = explain(fake, arn, APP, "UPDATE_ROLLBACK_COMPLETE")
-    assert said == f"{APP} is UPDATE_ROLLBACK_COMPLETE: First (AWS::SQS::Queue) failed first: too long"
+    assert said == f"{APP} is UPDATE_ROLLBACK_COMPLETE: First (AWS::SQS::Queue) failed first: The copy was cancelled"
 
 
 def test_failure_is_looked_for_in_nested_stacks(fake: FakeCloudFormation) -> None:
