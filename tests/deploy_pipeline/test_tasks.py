@@ -209,15 +209,6 @@ def test_change_set_that_has_been_begun_is_kept_as_it_is(fake: FakeCloudFormatio
     assert "delete_change_set" not in fake.calls, "CloudFormation refuses it for as long as it is carried out"
 
 
-def test_executed_change_set_is_kept(fake: FakeCloudFormation) -> None:
-    fake.add_stack(APP, "CREATE_COMPLETE")
-    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
-    fake.execute_change_set(ChangeSetName=change_set_name("run-1"), StackName=APP)
-    task_handler.clean_up(ended("TIMED_OUT"), None)
-    assert fake.change_sets
-    assert "delete_change_set" not in fake.calls
-
-
 def test_nothing_is_looked_for_when_the_input_was_wrong(fake: FakeCloudFormation) -> None:
     task_handler.clean_up(ended("FAILED", stackName="no name"), None)
     assert not fake.calls
