@@ -44,12 +44,12 @@ class Settings(Section):
     def from_context(cls, context: Mapping[str, Any]) -> Self:
         """Read the settings out of CDK context, as `app.node.get_all_context()` gives it.
 
-        Keys that are not of the form ``<word>:<word>`` belong to CDK and are passed over.
+        Other keys belong to CDK and are passed over, but for those that seem to be meant for us.
 
         Raises:
             SettingsError: naming every key that is wrong, what was given, what is accepted.
         """
-        given: dict[str, Any] = {key: context[key] for key in ("production",) if key in context}
+        given: dict[str, Any] = {"production": context["production"]} if "production" in context else {}
         mistakes = []
         systems = cls._systems()
         for key, value in context.items():

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from lambdas.deploy_pipeline.errors import InvalidInputError
-from lambdas.deploy_pipeline.request import read_request
+from lambdas.deploy_pipeline.request import Request, read_request
 
 from . import Email, Section, like
 
@@ -26,7 +26,7 @@ class Permission(Section):
     """
 
     actions: Annotated[
-        tuple[Annotated[str, like(r"[a-z0-9-]+:[A-Za-z*]+", "an action of IAM, such as sqs:CreateQueue")], ...],
+        tuple[Annotated[str, like(r"[a-z0-9-]+:[A-Za-z0-9*?]+", "an action of IAM, such as sqs:CreateQueue")], ...],
         Field(min_length=1),
     ]
     resources: Annotated[tuple[Annotated[str, like(r"\*|arn:.+", "an ARN, or *")], ...], Field(min_length=1)]
@@ -102,8 +102,7 @@ class DeployPipelineSettings(Section):
     @property
     def stack_name(self) -> str:
         """Name of the stack that the input file asks for."""
-        given = json.loads(Path(self.input).read_text())
-        return f"{given['environmentName']}-{given['stackName']}"
+        return _request(self.input).stack_name
 
     @field_validator("app")
     @classmethod
@@ -115,9 +114,8 @@ class DeployPipelineSettings(Section):
     @field_validator("input")
     @classmethod
     def _input_file(cls, value: str) -> str:
-        """The trigger adds where the artifact is; everything else is checked as it is at run time."""
         try:
-            read_request(json.loads(Path(value).read_text()) | ADDED_BY_THE_TRIGGER)
+            _request(value)
         except (OSError, ValueError, TypeError):
             raise ValueError("a JSON file with environmentName, stackName and templatePath") from None
         except InvalidInputError as error:
@@ -125,18 +123,23 @@ class DeployPipelineSettings(Section):
         return value
 
     @model_validator(mode="after")
-    def _connection_with_its_repository(self) -> Self:
-        wanted = self.source == "codeconnections"
-        if wanted and not (self.connection_arn and self.repository):
-            raise ValueError("connection_arn and repository with source codeconnections")
-        if not wanted and (self.connection_arn or self.repository):
-            raise ValueError("connection_arn and repository only with source codeconnections")
+    def _whole(self) -> Self:
+        mistakes = []
+        connected = self.source == "codeconnections"
+        if connected and not (self.connection_arn and self.repository):
+            mistakes.append("connection_arn and repository with source codeconnections")
+        if not connected and (self.connection_arn or self.repository):
+            mistakes.append("connection_arn and repository only with source codeconnections")
+        # `branch` is not among these: cdk.json gives it, whatever the source.
+        if "app" in self.model_fields_set and self.source != "codecommit":
+            mistakes.append("app only with source codecommit")
+        if "source_key" in self.model_fields_set and self.source != "s3":
+            mistakes.append("source_key only with source s3")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
         return self
 
-    @model_validator(mode="after")
-    def _nothing_of_another_source(self) -> Self:
-        if "app" in self.model_fields_set and self.source != "codecommit":
-            raise ValueError("app only with source codecommit")
-        if "source_key" in self.model_fields_set and self.source != "s3":
-            raise ValueError("source_key only with source s3")
-        return self
+
+def _request(file: str) -> Request:
+    """Read a file with the state machine's input as it is read at run time, when the trigger has added the artifact."""
+    return read_request(json.loads(Path(file).read_text()) | ADDED_BY_THE_TRIGGER)

@@ -6,14 +6,20 @@ from aws_cdk import RemovalPolicy, Stack, aws_s3 as s3
 from constructs import Construct
 
 
-def make_bucket(scope: Construct, name: str, *, keep: bool = False, **options: Any) -> s3.Bucket:
+def make_bucket(
+    scope: Construct,
+    name: str,
+    *,
+    keep: bool = False,
+    encryption: s3.BucketEncryption = s3.BucketEncryption.S3_MANAGED,
+    **options: Any,
+) -> s3.Bucket:
     """Make a bucket that is emptied and removed with its stack.
 
     With `keep` it stays, as every bucket of a stack does that is protected from termination. `options`
     are further ones of `s3.Bucket`.
     """
     kept = keep or Stack.of(scope).termination_protection
-    encryption = options.pop("encryption", s3.BucketEncryption.S3_MANAGED)
     return s3.Bucket(
         scope,
         name,

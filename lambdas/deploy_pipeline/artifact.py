@@ -8,9 +8,11 @@ import io
 import posixpath
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import InvalidArtifactError
 
@@ -29,13 +31,8 @@ def read_template(s3: Any, bucket: str, key: str, path: str) -> bytes:
     """
     name = _inside(path)
     try:
-        size = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
-        with zipfile.ZipFile(io.BufferedReader(_Pieces(s3, bucket, key, size), PIECE)) as archive:
+        with zipfile.ZipFile(io.BufferedReader(_Pieces(s3, bucket, key), PIECE)) as archive:
             return _entry(archive, name)
-    except ClientError as error:
-        reason = error.response["Error"]
-        said = f"{reason['Code']}: {reason['Message']}"
-        raise InvalidArtifactError(f"The source artifact cannot be read: {said}") from error
     except UNUSABLE as error:
         raise InvalidArtifactError(f"The source artifact is no usable zip file: {error}") from error
 
@@ -61,13 +58,23 @@ def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
     return content
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Say what S3 has said; zipfile would take those errors of botocore that are an OSError too for a damaged file."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise InvalidArtifactError(f"The source artifact cannot be read: {error}") from error
+
+
 class _Pieces(io.RawIOBase):
     """An object in S3 as a file that can be read from anywhere."""
 
-    def __init__(self, s3: Any, bucket: str, key: str, size: int) -> None:
+    def __init__(self, s3: Any, bucket: str, key: str) -> None:
         self._s3 = s3
         self._object = {"Bucket": bucket, "Key": key}
-        self._size = size
+        with _reading():
+            self._size = s3.head_object(**self._object)["ContentLength"]
         self._position = 0
         self._fetched = 0
 
@@ -90,7 +97,8 @@ class _Pieces(io.RawIOBase):
         if self._fetched > LARGEST_DIRECTORY + 2 * LARGEST_TEMPLATE:
             raise InvalidArtifactError("The source artifact has too many files.")
         piece = f"bytes={self._position}-{self._position + wanted - 1}"
-        data = self._s3.get_object(**self._object, Range=piece)["Body"].read()
+        with _reading():
+            data = self._s3.get_object(**self._object, Range=piece)["Body"].read()
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)

@@ -12,7 +12,7 @@ from .inspection import Policy, violations
 from .messages import fit
 from .stack import change_set_name, is_absence
 
-LARGEST_CAUSE = 32_000  # characters; Step Functions takes 32,768
+LARGEST_CAUSE = 30_000  # characters; Step Functions takes 32,768, and the machine may have something to add
 LARGEST_LIST = 100_000  # characters; a state's output may have 262,144 bytes
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 CHANGE_SET_ARN = re.compile(r"arn:[\w-]+:cloudformation:[\w-]+:\d+:changeSet/[\w/-]+")
@@ -23,7 +23,7 @@ def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) ->
     """Say whether a change set is ``pending``, ``ready``, ``empty`` or ``failed``, and the reason.
 
     Raises:
-        ChangeSetGoneError
+        ChangeSetGoneError: somebody else has deleted it.
     """
     found = _page(cloudformation, change_set_id, stack_name)
     status, reason = found["Status"], found.get("StatusReason", "")
@@ -61,11 +61,11 @@ def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Po
     they are too many for a state's output, the first of them), and the same as text: ``cause``.
 
     Raises:
-        ChangeSetGoneError
+        ChangeSetGoneError: somebody else has deleted it.
     """
     found = [
         unsafe
-        for path, stack_changes in changes_by_stack(cloudformation, change_set_id, stack_name)
+        for path, stack_changes in _changes_by_stack(cloudformation, change_set_id, stack_name)
         for unsafe in violations(stack_changes, policy, path)
     ]
     listed, size = [], 0
@@ -85,7 +85,7 @@ def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Po
     }
 
 
-def changes_by_stack(
+def _changes_by_stack(
     cloudformation: Any, change_set_id: str, stack_name: str | None, path: str = ""
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """All changes of the stack and of each stack nested in it, every page of them, with its path."""
@@ -102,7 +102,7 @@ def changes_by_stack(
         resource = change.get("ResourceChange") or {}
         if resource.get("ChangeSetId"):
             child = f"{path}{resource.get('LogicalResourceId', '?')}/"
-            yield from changes_by_stack(cloudformation, resource["ChangeSetId"], None, child)
+            yield from _changes_by_stack(cloudformation, resource["ChangeSetId"], None, child)
 
 
 def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str) -> str:

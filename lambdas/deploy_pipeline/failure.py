@@ -1,9 +1,11 @@
 """Why a stack operation failed: the first resource that did, down through nested stacks."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 STACK = "AWS::CloudFormation::Stack"
+CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # because another resource failed
 STARTS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
 
 
@@ -47,7 +49,7 @@ def _failed(event: dict[str, Any], stack_id: str) -> bool:
     return (
         event["ResourceStatus"].endswith("_FAILED")
         and event.get("PhysicalResourceId") != stack_id
-        and "cancelled" not in _reason(event)
+        and not CONSEQUENCE.match(_reason(event))
     )
 
 

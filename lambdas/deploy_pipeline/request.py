@@ -10,11 +10,12 @@ from .errors import InvalidInputError
 from .inspection import Policy
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+NAME_IN_WORDS = "letters, digits and hyphens, a letter first"
 LONGEST_STACK_NAME = 119  # of CloudFormation's 128, what leaves room for "-" and 8 characters
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
-# Characters. Step Functions leaves a larger input out of the event that tells of the execution's
-# end, and that event is how a change set left behind is found.
+# Characters, escaped as in a text within JSON. Step Functions leaves an input of more than 248 KiB out of
+# the event that tells of the execution's end, and that event is how a change set left behind is found.
 LARGEST_INPUT = 200_000
 MOST_MISTAKES, LONGEST_FIELD = 20, 60
 ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # it describes the CDK's version, and is nothing in AWS
@@ -49,23 +50,22 @@ def read_request(given: Any) -> Request:
     """
     if not isinstance(given, dict):
         raise InvalidInputError("The input has to be a JSON object.")
-    if len(json.dumps(given)) > LARGEST_INPUT:
-        raise InvalidInputError(f"The input has more than {LARGEST_INPUT:,} characters.")
+    if len(json.dumps(json.dumps(given))) > LARGEST_INPUT:
+        raise InvalidInputError(f"The input has more than {LARGEST_INPUT:,} characters, escaped.")
     reader = _Reader(given)
-    environment_name = reader.text("environmentName", NAME, "letters, digits and hyphens, a letter first")
-    stack_name = reader.text("stackName", NAME, "letters, digits and hyphens, a letter first")
+    environment_name = reader.text("environmentName", NAME, NAME_IN_WORDS)
+    stack_name = reader.text("stackName", NAME, NAME_IN_WORDS)
     template_path = reader.text("templatePath")
     bucket, key = reader.text("revisionS3Bucket"), reader.text("revisionS3Key")
     parameters = reader.optional("parameters", {}, _parameters, "an object of text, numbers, true or false, or lists")
     tags = reader.optional("tags", {}, _tags, "an object of at most 50 texts")
-    capabilities = reader.optional("capabilities", [], _one_of_each(CAPABILITIES), f"a list of {_or(CAPABILITIES)}")
+    capabilities = reader.optional("capabilities", [], _each_of(CAPABILITIES), f"a list of {_or(CAPABILITIES)}")
     policy = reader.optional("policy", {}, _object, "an object")
     on_unsafe = reader.optional("onUnsafe", "fail", _choice("fail", "blue_green"), "fail or blue_green")
     reader.nothing_else()
-    rules = _Reader(policy or {}, "policy.")
-    names = _list_of(str)
-    types = rules.optional("exemptTypes", list(ALWAYS_SAFE_TYPES), names, "a list of resource types")
-    ids = rules.optional("exemptLogicalIds", [], names, "a list of logical ids")
+    rules = _Reader(policy, "policy.")
+    types = rules.optional("exemptTypes", list(ALWAYS_SAFE_TYPES), _texts, "a list of resource types")
+    ids = rules.optional("exemptLogicalIds", [], _texts, "a list of logical ids")
     conditional = rules.optional("conditional", "reject", _choice("reject", "allow"), "reject or allow")
     dynamic = rules.optional("dynamic", "reject", _choice("reject", "allow"), "reject or allow")
     recreate = rules.optional("recreate", RECREATE[0], _choice(*RECREATE), _or(RECREATE))
@@ -148,11 +148,11 @@ def _tags(value: Any) -> bool:
     return isinstance(value, dict) and len(value) <= 50 and all(isinstance(item, str) for item in value.values())
 
 
-def _list_of(kind: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(isinstance(item, kind) for item in value)
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _one_of_each(accepted: tuple[str, ...]) -> Callable[[Any], bool]:
+def _each_of(accepted: tuple[str, ...]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(item in accepted for item in value)
 
 

@@ -39,9 +39,11 @@ def plan(
     `bucket` is for templates, and `url` its address.
 
     Raises:
-        StackNotReadyError, InvalidArtifactError, InvalidTemplateError
+        StackNotReadyError: the stack's status allows no deployment.
+        InvalidArtifactError: the artifact has no usable template.
+        InvalidTemplateError: CloudFormation refuses it, or it has no such parameter.
     """
-    stack = find_stack(cloudformation, request.stack_name)
+    stack = _find_stack(cloudformation, request.stack_name)
     action, change_set_type = _action(cloudformation, stack, request)
     name = change_set_name(execution_name)
     template = read_template(s3, request.bucket, request.key, request.template_path)
@@ -65,7 +67,7 @@ def plan(
     }
 
 
-def find_stack(cloudformation: Any, name: str) -> dict[str, Any] | None:
+def _find_stack(cloudformation: Any, name: str) -> dict[str, Any] | None:
     """Describe a stack; None when there is none. Any other error is an error."""
     try:
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]

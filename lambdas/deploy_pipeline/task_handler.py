@@ -1,7 +1,7 @@
 """Entry points of the state machine's tasks, and of what is done when it ends.
 
 `check_stack`, `change_set` and `first_failure` get the payload that the state machine's
-definition writes; `clean_up` an "Step Functions Execution Status Change" event.
+definition writes; `clean_up` a "Step Functions Execution Status Change" event.
 """
 
 import json

@@ -38,7 +38,7 @@ class Trigger:
             token = data.get("continuationToken")
             result = self._look(token) if token else {"continuationToken": self._start(job_id, data)}
         except Exception as error:  # whatever it is
-            said = f"The state machine could not be asked: {_said(error)}"
+            said = f"The state machine could not be {'asked' if token else 'started'}: {_said(error)}"
             if not token or not _passes(error):
                 self._fail(job_id, said)
                 return

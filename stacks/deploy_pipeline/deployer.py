@@ -52,8 +52,12 @@ class Deployer(Construct):
         self.state_machine = self._state_machine(
             {
                 "CheckStack": self._check_stack(),
-                "ChangeSet": self._reader("ChangeSet", "change_set", "Looks for changes that delete or replace"),
-                "FirstFailure": self._reader("FirstFailure", "first_failure", "Finds what made a stack fail"),
+                "ChangeSet": self._reader(
+                    "ChangeSet", "change_set", "DescribeChangeSet", "Looks for changes that delete or replace"
+                ),
+                "FirstFailure": self._reader(
+                    "FirstFailure", "first_failure", "DescribeStackEvents", "Finds what made a stack fail"
+                ),
             }
         )
         self._clean_up()
@@ -79,16 +83,16 @@ class Deployer(Construct):
         allow(function, ["cloudformation:GetTemplateSummary"], "*", wildcards={"*": no_stack})
         return function
 
-    def _reader(self, name: str, handler: str, description: str) -> lambda_.Function:
+    def _reader(self, name: str, handler: str, call: str, description: str) -> lambda_.Function:
+        """Make a function that needs no more than one call of CloudFormation's API."""
         function = make_function(
             self, name, self.code, handler=f"deploy_pipeline.task_handler.{handler}", description=description
         )
-        reads = {"ChangeSet": "DescribeChangeSet", "FirstFailure": "DescribeStackEvents"}
-        self._allow_stacks(function, [reads[name]])
+        self._allow_stacks(function, [call])
         return function
 
     def _state_machine(self, functions: dict[str, lambda_.Function]) -> sfn.StateMachine:
-        """It may take the service role to CloudFormation, and no other."""
+        """It may pass the service role to CloudFormation, and no other."""
         log_group = logs.LogGroup(
             self, "Log", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
         )

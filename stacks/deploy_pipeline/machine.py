@@ -7,8 +7,8 @@
                                                             +--no--> Delete Change Set --> Deployment Failed
 
 The names of the states are those of the post. What a state knows is in variables, so that one
-that fails can still say what it was about; the query language is JSONata. Whoever ends it
-after a change set was made goes through Delete Change Set.
+that fails can still say what it was about; the query language is JSONata. Every way to an end
+after a change set was made leads through its execution, or through Delete Change Set.
 """
 
 from typing import Any

@@ -1,7 +1,5 @@
 """The pipeline: a source of the settings' choice, and one Deploy action in the stage Prod."""
 
-from typing import Any
-
 from aws_cdk import (
     Duration,
     Stack,
@@ -33,7 +31,7 @@ class Delivery(Construct):
         settings: DeployPipelineSettings,
         artifacts: s3.Bucket,
         trigger: lambda_.Function,
-        user_parameters: dict[str, Any],
+        user_parameters: dict[str, str],
     ) -> None:
         super().__init__(scope, construct_id)
         self.settings, self.trigger = settings, trigger

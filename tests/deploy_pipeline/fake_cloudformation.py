@@ -111,8 +111,6 @@ class FakeCloudFormation:
             }
         found = self._find(ChangeSetName)
         state = self.change_set.pop(0) if len(self.change_set) > 1 else self.change_set[0]
-        if found["executed"]:
-            state = {"Status": "CREATE_COMPLETE", "ExecutionStatus": "EXECUTE_COMPLETE"}
         return self._page(self.changes, NextToken) | {"ChangeSetId": found["arn"], **state}
 
     def execute_change_set(self, ChangeSetName: str, StackName: str, **_: Any) -> dict[str, Any]:

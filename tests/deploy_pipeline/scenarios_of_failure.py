@@ -1,6 +1,9 @@
 """What can go wrong with a change set, and before there is one: the rest of the scenarios."""
 
-from botocore.exceptions import IncompleteReadError
+from dataclasses import dataclass
+from functools import partial
+
+from botocore.exceptions import BotoCoreError, IncompleteReadError, ReadTimeoutError
 
 from stacks.deploy_pipeline import machine as definition
 
@@ -157,15 +160,20 @@ def stack_that_is_busy_or_broken_is_left_alone(machine: Machine) -> Ended:
 
 @scenario
 def artifact_that_breaks_off_is_told(machine: Machine) -> Ended:
+    @dataclass
     class Broken:
-        def read(self) -> bytes:
-            raise IncompleteReadError(actual_bytes=7, expected_bytes=70)
+        loss: BotoCoreError
 
-    machine.s3.get_object = lambda **_: {"Body": Broken()}  # type: ignore[method-assign]
-    ended = failed(
-        machine.run(), "IncompleteReadError", "Check Stack Existence: 7 read, but total bytes expected is 70"
-    )
-    assert machine.cloudformation.calls == ["describe_stacks"]
+        def read(self) -> bytes:
+            raise self.loss
+
+    for loss, said in (
+        (IncompleteReadError(actual_bytes=7, expected_bytes=70), "7 read, but total bytes expected is 70"),
+        (ReadTimeoutError(endpoint_url="https://s3.us-east-1.amazonaws.com"), "Read timeout on endpoint URL"),
+    ):
+        machine.s3.get_object = partial(dict, Body=Broken(loss))  # type: ignore[method-assign]
+        ended = failed(machine.run(), "InvalidArtifactError", f"The source artifact cannot be read: {said}")
+    assert set(machine.cloudformation.calls) == {"describe_stacks"}
     return ended
 
 

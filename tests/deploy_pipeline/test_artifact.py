@@ -133,7 +133,7 @@ def test_empty_template_is_told() -> None:
 
 
 def test_artifact_that_is_not_there_is_told() -> None:
-    with pytest.raises(InvalidArtifactError, match="cannot be read: 404"):
+    with pytest.raises(InvalidArtifactError, match=r"cannot be read: .*\(404\)"):
         read_template(FakeS3(), "bucket", "key", "template.yaml")
 
 

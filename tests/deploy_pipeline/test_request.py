@@ -98,6 +98,14 @@ def test_message_has_a_bound_and_so_has_the_input() -> None:
     assert "has more than 200,000 characters" in mistakes(other="x" * 200_000)
 
 
+def test_quotes_count_as_much_as_they_do_in_the_event_of_the_end() -> None:
+    """Step Functions escapes the input, and leaves it out of the event when it is longer than 248 KiB then."""
+    ids = {"exemptLogicalIds": ["Q"] * 36_500}
+    assert len(json.dumps(INPUT | {"policy": ids})) < 200_000
+    assert len(json.dumps(json.dumps(INPUT | {"policy": ids}))) > 248 * 1024
+    assert "has more than 200,000 characters" in mistakes(policy=ids)
+
+
 def test_missing_fields_are_named() -> None:
     with pytest.raises(InvalidInputError) as caught:
         read_request({})

@@ -45,6 +45,12 @@ def test_wrong_setting_is_named(name: str, value: Any) -> None:
     assert f"deploy_pipeline:{name}" in refusal(**{name: value})
 
 
+@pytest.mark.parametrize("action", ["sqs:CreateQueue", "ec2:AssignIpv6Addresses", "s3:Get*", "dynamodb:*"])
+def test_action_is_written_as_iam_writes_it(action: str) -> None:
+    given = {"deploy_pipeline:permissions": [{"actions": [action], "resources": ["*"]}]}
+    assert Settings.from_context(given).deploy_pipeline.permissions[0].actions == (action,)
+
+
 def test_connection_goes_with_its_repository_and_its_source() -> None:
     for given in (
         {"source": "codeconnections"},
@@ -57,6 +63,9 @@ def test_connection_goes_with_its_repository_and_its_source() -> None:
 def test_setting_of_another_source_is_refused() -> None:
     assert "app only with source codecommit" in refusal(source="s3", app="samples/deploy_pipeline/app")
     assert "source_key only with source s3" in refusal(source_key="shop.zip")
+    said = refusal(source="codeconnections", app="samples/deploy_pipeline/app", source_key="shop.zip")
+    for mistake in ("connection_arn and repository with", "app only with", "source_key only with"):
+        assert mistake in said, "not all mistakes are told at once"
 
 
 def test_list_with_a_mistake_is_not_called_too_short_as_well() -> None:

@@ -81,13 +81,13 @@ def test_first_failure_is_the_earliest_that_is_no_consequence(fake: FakeCloudFor
         fake.event(arn, "Old", "AWS::SQS::Queue", "UPDATE_FAILED", reason="of the operation before"),
         fake.event(arn, APP, STACK, "UPDATE_IN_PROGRESS", arn),
         fake.event(arn, "Second", "AWS::SNS::Topic", "CREATE_FAILED", reason="Resource creation cancelled"),
-        fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_FAILED", reason="too long"),
+        fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_FAILED", reason="The copy was cancelled"),
         fake.event(arn, "Third", "AWS::SNS::Topic", "CREATE_FAILED", reason="also too long"),
         fake.event(arn, APP, STACK, "UPDATE_ROLLBACK_IN_PROGRESS", arn, "[First] failed"),
         fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_COMPLETE"),
     ]
     said = explain(fake, arn, APP, "UPDATE_ROLLBACK_COMPLETE")
-    assert said == f"{APP} is UPDATE_ROLLBACK_COMPLETE: First (AWS::SQS::Queue) failed first: too long"
+    assert said == f"{APP} is UPDATE_ROLLBACK_COMPLETE: First (AWS::SQS::Queue) failed first: The copy was cancelled"
 
 
 def test_failure_is_looked_for_in_nested_stacks(fake: FakeCloudFormation) -> None:
@@ -207,15 +207,6 @@ def test_change_set_that_has_been_begun_is_kept_as_it_is(fake: FakeCloudFormatio
     fake.change_set = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": status}]
     task_handler.clean_up(ended(), None)
     assert "delete_change_set" not in fake.calls, "CloudFormation refuses it for as long as it is carried out"
-
-
-def test_executed_change_set_is_kept(fake: FakeCloudFormation) -> None:
-    fake.add_stack(APP, "CREATE_COMPLETE")
-    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
-    fake.execute_change_set(ChangeSetName=change_set_name("run-1"), StackName=APP)
-    task_handler.clean_up(ended("TIMED_OUT"), None)
-    assert fake.change_sets
-    assert "delete_change_set" not in fake.calls
 
 
 def test_nothing_is_looked_for_when_the_input_was_wrong(fake: FakeCloudFormation) -> None:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import urllib3
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from sandbox import Sandbox
-from sandbox.__main__ import session
+from sandbox.__main__ import world_of
 
 pytestmark = pytest.mark.enable_socket
 
@@ -33,8 +32,8 @@ class Deployment:
     machine: str
 
     def __post_init__(self) -> None:
-        here = session(self.sandbox)
-        self.s3, self.cloudformation, self.machines = map(here.client, ("s3", "cloudformation", "stepfunctions"))
+        self.world = world_of(self.sandbox)
+        self.s3, self.cloudformation, self.machines = map(self.world.client, ("s3", "cloudformation", "stepfunctions"))
         self.name = f"app{uuid.uuid4().hex[:8]}"
         self.stack = f"test-{self.name}"
         self.bucket = f"bucket-{self.name}"
@@ -52,13 +51,11 @@ class Deployment:
         return str(answer["executionArn"])
 
     def wait(self, execution: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        def ended() -> dict[str, Any] | None:
             found = self.machines.describe_execution(executionArn=execution)
-            if found["status"] != "RUNNING":
-                return dict(found)
-            time.sleep(0.05)
-        raise AssertionError(f"{execution} does not end")
+            return None if found["status"] == "RUNNING" else dict(found)
+
+        return self.world.wait_until(ended, f"the end of {execution}", seconds=60)
 
     def deploy(self, resources: dict[str, Any], **given: Any) -> dict[str, Any]:
         return self.wait(self.start(resources, **given))
@@ -78,10 +75,7 @@ class Deployment:
         return [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
 
     def until_in(self, execution: str, state: str) -> None:
-        deadline = time.monotonic() + 30
-        while state not in self.states(execution):
-            assert time.monotonic() < deadline, f"{state} is not entered: {self.states(execution)}"
-            time.sleep(0.02)
+        self.world.wait_until(lambda: state in self.states(execution), f"{state} is entered", seconds=30)
 
     def status(self) -> str:
         (stack,) = self.cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
@@ -101,8 +95,7 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def machine(deployed: Sandbox) -> str:
-    (stack,) = session(deployed).client("cloudformation").describe_stacks(StackName="DeployPipeline")["Stacks"]
-    return next(o["OutputValue"] for o in stack["Outputs"] if o["OutputKey"] == "StateMachineArn")
+    return world_of(deployed).outputs("DeployPipeline")["StateMachineArn"]
 
 
 @pytest.fixture
@@ -305,10 +298,7 @@ def held(app: Deployment) -> str:
 
 
 def until_nothing_is_left(app: Deployment) -> None:
-    deadline = time.monotonic() + 30
-    while app.left():
-        assert time.monotonic() < deadline, f"left: {app.left()}"
-        time.sleep(0.1)
+    app.world.wait_until(lambda: not app.left(), "the change set is deleted", seconds=30)
 
 
 def test_execution_that_is_stopped_leaves_no_change_set(app: Deployment) -> None:
