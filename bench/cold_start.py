@@ -1,7 +1,6 @@
 """The cold start of a handler, beside one that only imports boto3 and one that makes the same clients."""
 
 import shutil
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -11,14 +10,9 @@ from rich.progress import Progress
 from sandbox.process import ACCOUNT, REGION
 
 from .report import Row, milliseconds
-from .timing import Rounds, child_environment, in_turn, output_of
+from .timing import Rounds, child_environment, in_turn, seconds_inside
 
 PROCESSES = 21
-TIMED = """import time
-started = time.perf_counter()
-{statements}
-print(time.perf_counter() - started)
-"""
 CALL = """from {module} import handler
 class Context:
     invoked_function_arn = "arn:aws:lambda:{region}:{account}:function:measured"
@@ -44,19 +38,15 @@ def cold_start(
         region = {"AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
         variables = child_environment(bytecode) | CREDENTIALS | region | environment
         for statements in programs.values():
-            _seconds(statements, package, variables)
+            seconds_inside(statements, cwd=package.parent, environment=variables)
         # boto3 and the standard library stay compiled; the package does not, as on Lambda.
         shutil.rmtree(bytecode.joinpath(*package.resolve().parts[1:]))
         variables["PYTHONDONTWRITEBYTECODE"] = "1"
         measurements = {
-            name: partial(_seconds, statements, package, variables) for name, statements in programs.items()
+            name: partial(seconds_inside, statements, cwd=package.parent, environment=variables)
+            for name, statements in programs.items()
         }
         return _rows(in_turn(progress, "Cold starts", PROCESSES, measurements))
-
-
-def _seconds(statements: str, package: Path, environment: dict[str, str]) -> float:
-    program = [sys.executable, "-c", TIMED.format(statements=statements)]
-    return float(output_of(program, cwd=package.parent, environment=environment))
 
 
 def _rows(seconds: Rounds) -> tuple[Row, ...]:

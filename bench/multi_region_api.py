@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,18 +18,13 @@ from walkthroughs.meanwhile import meanwhile
 from walkthroughs.story import World
 
 from .report import Row, Section
-from .timing import BenchError, Rounds, child_environment, in_turn, output_of
+from .timing import BenchError, Rounds, child_environment, in_turn, seconds_inside
 
 SYSTEM, SICK = "multi_region_api", "us-east-1"  # callers here are near that one
 SWITCHES = 10
 PAUSE = 0.005  # seconds between two calls by name
 PATIENCE = 30  # seconds
 PROCESSES = 21
-START = """import time
-started = time.perf_counter()
-from {module} import handler
-print(time.perf_counter() - started)
-"""
 EMPTY = "def handler(event, context):\n    return None\n"
 NOTES = (
     "Switch: one caller calls the name again and again, and finds its address anew each time; the health check's "
@@ -131,9 +125,7 @@ def _imports(progress: Progress) -> Rounds:
         environment = child_environment(folder / "bytecode") | {"AWS_REGION": SICK, "AWS_DEFAULT_REGION": SICK}
 
         def seconds(cwd: Path, module: str) -> float:
-            return float(
-                output_of([sys.executable, "-c", START.format(module=module)], cwd=cwd, environment=environment)
-            )
+            return seconds_inside(f"from {module} import handler", cwd=cwd, environment=environment)
 
         measurements = {"empty": partial(seconds, folder, "empty")}
         for kind, checks in modules.items():

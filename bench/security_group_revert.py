@@ -12,9 +12,8 @@ from typing import Any
 from rich.progress import Progress
 
 from lambdas.security_group_revert.respond import Responder, guarded_groups
-from sandbox.__main__ import session
+from sandbox.__main__ import session, world_of
 from sandbox.process import ACCOUNT, REGION, Sandbox
-from walkthroughs.story import World
 
 from . import cold_start
 from .report import Row, Section, at_most, milliseconds
@@ -49,7 +48,7 @@ class Deployed:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.session = session(sandbox)
-        self.outputs = World(self.session, PATIENCE, settle=0).outputs(STACK)
+        self.outputs = world_of(sandbox).outputs(STACK)
         self.group = Group(self.session.client("ec2"), self.outputs["WebServerGroupId"])
         (handler,) = (sandbox.directory / "cdk.out").glob("asset.*/security_group_revert/handler.py")
         self.package = handler.parent  # as the stack staged it, with the approved rules

@@ -14,6 +14,13 @@ from rich.progress import Progress
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # `make setup` puts Node there
 
 
+TIMED = """import time
+started = time.perf_counter()
+{statements}
+print(time.perf_counter() - started)
+"""
+
+
 class BenchError(Exception):
     """A measurement could not be made, or what was measured did not work."""
 
@@ -54,6 +61,12 @@ def seconds_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) 
     started = time.perf_counter()
     output_of(arguments, cwd=cwd, environment=environment)
     return time.perf_counter() - started
+
+
+def seconds_inside(statements: str, *, cwd: Path, environment: dict[str, str]) -> float:
+    """Run statements in a fresh Python; give the seconds they took, without the start of Python itself."""
+    program = [sys.executable, "-c", TIMED.format(statements=statements)]
+    return float(output_of(program, cwd=cwd, environment=environment))
 
 
 def output_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> str:

@@ -23,5 +23,16 @@ def like(pattern: str, words: str) -> Any:
     return AfterValidator(check)
 
 
+def one_of(*accepted: int) -> Any:
+    """A number that is one of `accepted`."""
+
+    def check(value: int) -> int:
+        if value not in accepted:
+            raise ValueError(" or ".join(map(str, accepted)))
+        return value
+
+    return AfterValidator(check)
+
+
 Email = Annotated[str, like(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address, such as ops@example.com")]
 VpcId = Annotated[str, like(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a VPC, such as vpc-0123456789abcdef0")]

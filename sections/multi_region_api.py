@@ -1,10 +1,10 @@
 """Settings of `MultiRegionApi-<region>`."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from . import Email, Section, like
+from . import Email, Section, like, one_of
 from .domain import InHostedZone
 
 Region = Annotated[str, like(r"[a-z]{2}(-[a-z]+)+-[1-9]", "a region, such as eu-west-1")]
@@ -39,7 +39,9 @@ class MultiRegionApiSettings(InHostedZone):
     regions: Annotated[tuple[Region, ...], Field(min_length=1)] = Field(
         ("us-east-1", "us-west-2"), description="Where the API is; one stack a region."
     )
-    check_seconds: int = Field(30, description="Time between two requests of a health checker, 30 or 10.")
+    check_seconds: Annotated[int, one_of(10, 30)] = Field(
+        30, description="Time between two requests of a health checker, 30 or 10."
+    )
     check_threshold: Annotated[int, Field(ge=1, le=10)] = Field(
         2, description="How many requests in a row change a health checker's mind."
     )
@@ -55,13 +57,6 @@ class MultiRegionApiSettings(InHostedZone):
         True, description="Give API Gateway its role for logs, of which an account has one in each region."
     )
     waf: bool = Field(False, description="Put a web ACL with AWS's managed rules before each API.")
-
-    @field_validator("check_seconds")
-    @classmethod
-    def _interval_of_route_53(cls, value: Any) -> Any:
-        if value not in (10, 30):
-            raise ValueError("10 or 30")
-        return value
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

@@ -1,11 +1,11 @@
 """Settings of `StaticSite`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from . import like
+from . import like, one_of
 from .domain import InHostedZone
 
 
@@ -16,7 +16,9 @@ class StaticSiteSettings(InHostedZone):
     without_slash: Literal["redirect", "rewrite"] = Field(
         "redirect", description="What `/docs` gets: a redirect to `/docs/`, or its index page at once."
     )
-    redirect_status: Literal[301, 308] = Field(308, description="Status of redirects; 308 keeps the method.")
+    redirect_status: Annotated[int, one_of(301, 308)] = Field(
+        308, description="Status of redirects; 308 keeps the method."
+    )
     canonical: bool = Field(False, description="Redirect `/docs/index.html` to `/docs/`.")
     files: tuple[Annotated[str, like(r"/.*", "a path that begins with /")], ...] = Field(
         (), description="Files without an extension, such as `/LICENSE`."
@@ -27,11 +29,6 @@ class StaticSiteSettings(InHostedZone):
         description="The Content-Security-Policy header of every answer.",
     )
     waf: bool = Field(False, description="Put a web ACL with AWS's managed rules before the site.")
-
-    @field_validator("redirect_status", mode="before")
-    @classmethod
-    def _number(cls, value: Any) -> Any:
-        return int(value) if isinstance(value, str) and value.isdigit() else value
 
     @field_validator("site")
     @classmethod

@@ -32,7 +32,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from lambdas.multi_region_api.health import TOKEN
+from lambdas.multi_region_api.health import BY_CHECKS, TOKEN
 from sections.multi_region_api import MultiRegionApiSettings
 
 from .acknowledgments import acknowledge, acknowledge_wildcards
@@ -70,7 +70,7 @@ class MultiRegionApi(Stack):
         with code_of("multi_region_api", settings=json.dumps(chosen, indent=1)) as code:
             hello = self._function("Hello", "hello", "Says which region answers", code)
             health = self._function("Health", "healthcheck", "Says whether the region is healthy", code)
-        health.add_environment("STATUS", "check")
+        health.add_environment("STATUS", BY_CHECKS)
         self._may_read_tables(health)
         api = self._api()
         methods = self._methods(api, {"helloworld": hello, "healthcheck": health})
@@ -109,6 +109,34 @@ class MultiRegionApi(Stack):
                 )
 
     def _api(self) -> apigateway.RestApi:
+        api = apigateway.RestApi(
+            self,
+            "Api",
+            rest_api_name=self.node.id,  # metrics go by it
+            description="Says hello, and whether the region is healthy",
+            endpoint_configuration=apigateway.EndpointConfiguration(
+                types=[apigateway.EndpointType.REGIONAL], ip_address_type=apigateway.IpAddressType.DUAL_STACK
+            ),
+            cloud_watch_role=self.settings.log_role,
+            default_cors_preflight_options=apigateway.CorsOptions(
+                allow_origins=[self.settings.allowed_origin], allow_methods=["GET", "OPTIONS"]
+            ),
+            deploy_options=self._stage(),
+        )
+        for kind in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
+            # Without it a page is told of a network error, and not of what is wrong.
+            api.add_gateway_response(
+                kind.title().replace("_", ""),
+                type=getattr(apigateway.ResponseType, kind),
+                response_headers={"Access-Control-Allow-Origin": f"'{self.settings.allowed_origin}'"},
+            )
+        api.node.try_remove_child("Endpoint")  # an output without a description; ours has one
+        self._keep_execution_log(api)
+        self._trace_no_health_checks()
+        self._acknowledge_api(api)
+        return api
+
+    def _stage(self) -> apigateway.StageOptions:
         access_log = logs.LogGroup(
             self, "AccessLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
         )
@@ -123,44 +151,19 @@ class MultiRegionApi(Stack):
             throttling_burst_limit=2 * HEALTH_REQUESTS_PER_SECOND,
             **every_method,
         )
-        api = apigateway.RestApi(
-            self,
-            "Api",
-            rest_api_name=self.node.id,  # metrics go by it
-            description="Says hello, and whether the region is healthy",
-            endpoint_configuration=apigateway.EndpointConfiguration(
-                types=[apigateway.EndpointType.REGIONAL], ip_address_type=apigateway.IpAddressType.DUAL_STACK
+        return apigateway.StageOptions(
+            stage_name=STAGE,
+            throttling_rate_limit=rate,
+            throttling_burst_limit=2 * rate,
+            tracing_enabled=True,
+            access_log_destination=apigateway.LogGroupLogDestination(access_log),
+            access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
+                caller=False, user=False, ip=True, http_method=True, protocol=True, request_time=True,
+                resource_path=True, response_length=True, status=True,
             ),
-            cloud_watch_role=self.settings.log_role,
-            default_cors_preflight_options=apigateway.CorsOptions(
-                allow_origins=[self.settings.allowed_origin], allow_methods=["GET", "OPTIONS"]
-            ),
-            deploy_options=apigateway.StageOptions(
-                stage_name=STAGE,
-                throttling_rate_limit=rate,
-                throttling_burst_limit=2 * rate,
-                tracing_enabled=True,
-                access_log_destination=apigateway.LogGroupLogDestination(access_log),
-                access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
-                    caller=False, user=False, ip=True, http_method=True, protocol=True, request_time=True,
-                    resource_path=True, response_length=True, status=True,
-                ),
-                method_options={"/healthcheck/GET": health_method},
-                **every_method,
-            ),
+            method_options={"/healthcheck/GET": health_method},
+            **every_method,
         )  # fmt: skip
-        for kind in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
-            # Without it a page is told of a network error, and not of what is wrong.
-            api.add_gateway_response(
-                kind.title().replace("_", ""),
-                type=getattr(apigateway.ResponseType, kind),
-                response_headers={"Access-Control-Allow-Origin": f"'{self.settings.allowed_origin}'"},
-            )
-        api.node.try_remove_child("Endpoint")  # an output without a description; ours has one
-        self._keep_execution_log(api)
-        self._trace_no_health_checks()
-        self._acknowledge_api(api)
-        return api
 
     def _keep_execution_log(self, api: apigateway.RestApi) -> None:
         """API Gateway makes this group by itself, without an end, unless it is there already."""

@@ -138,16 +138,7 @@ class StaticSite(Stack):
                     )
                 ],
             ),
-            # S3 answers 403 for what is not there, since nobody may list the bucket.
-            error_responses=[
-                cloudfront.ErrorResponse(
-                    http_status=status,
-                    response_http_status=404,
-                    response_page_path="/404.html",
-                    ttl=Duration.seconds(10),
-                )
-                for status in (403, 404)
-            ],
+            error_responses=self._not_found(),
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if certificate else None,
             enable_ipv6=True,
@@ -164,14 +155,28 @@ class StaticSite(Stack):
             target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
             for kind in (route53.ARecord, route53.AaaaRecord):
                 kind(self, kind.__name__, zone=zone, record_name=self.settings.domain_name, target=target)
-        else:
-            acknowledge(distribution, {"AwsSolutions-CFR4": "CloudFront's own domain has no choice of TLS version."})
-        if not self.settings.waf:
-            acknowledge(
-                distribution, {"AwsSolutions-CFR2": "A web ACL is an option: static files have little to attack."}
-            )
-        acknowledge(distribution, {"AwsSolutions-CFR1": "The site is for everyone."})
+        self._acknowledge_distribution(distribution)
         return distribution
+
+    def _acknowledge_distribution(self, distribution: cloudfront.Distribution) -> None:
+        reasons = {"AwsSolutions-CFR1": "The site is for everyone."}
+        if not self.settings.domain_name:
+            reasons["AwsSolutions-CFR4"] = "CloudFront's own domain has no choice of TLS version."
+        if not self.settings.waf:
+            reasons["AwsSolutions-CFR2"] = "A web ACL is an option: static files have little to attack."
+        acknowledge(distribution, reasons)
+
+    def _not_found(self) -> list[cloudfront.ErrorResponse]:
+        """S3 answers 403 for what is not there, since nobody may list the bucket."""
+        return [
+            cloudfront.ErrorResponse(
+                http_status=status,
+                response_http_status=404,
+                response_page_path="/404.html",
+                ttl=Duration.seconds(10),
+            )
+            for status in (403, 404)
+        ]
 
     def _cache_policy(self) -> cloudfront.ICachePolicy:
         if not self.settings.caching:
@@ -234,7 +239,6 @@ class StaticSite(Stack):
         (resource,) = (child for child in deployed.node.children if isinstance(child, CustomResource))
         resource.node.default_child.add_property_override("Rewriter", rewriter.current_version.function_arn)
         acknowledge_bucket_deployment(self, bucket)
-        (function,) = (c for c in self.node.children if c.node.id.startswith("Custom::CDKBucketDeployment"))
         deployed.handler_role.add_to_principal_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,
@@ -243,7 +247,7 @@ class StaticSite(Stack):
             )
         )
         invalidations = "aws-cdk-lib allows invalidations on any distribution; a Deny beside it leaves ours."
-        acknowledge_wildcards(function, {"Resource::*": invalidations})
+        acknowledge_wildcards(deployed.handler_role, {"Resource::*": invalidations})
 
     def _outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         name = self.settings.domain_name or distribution.distribution_domain_name

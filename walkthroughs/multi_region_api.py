@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
@@ -19,7 +18,7 @@ from lambdas.multi_region_api.health import TOKEN
 from .browser import browser
 from .meanwhile import meanwhile
 from .names import addresses
-from .story import SkippedError, Story, World, step
+from .story import SkippedError, UndoingStory, World, step
 
 SYSTEM, THIRD_REGION = "multi_region_api", "eu-west-1"
 CLIENT = Path(__file__).parents[1] / "samples" / SYSTEM / "client"
@@ -43,7 +42,7 @@ class Call:
     status: int
 
 
-class MultiRegionApiStory(Story):
+class MultiRegionApiStory(UndoingStory):
     """The post's drill, and what it leaves out."""
 
     stacks = ("MultiRegionApi-*",)
@@ -57,7 +56,7 @@ class MultiRegionApiStory(Story):
         values["hosted_zone_id"] = zone["Id"].rpartition("/")[2]
         return {f"{SYSTEM}:{name}": value for name, value in values.items()}
 
-    def __enter__(self) -> Self:
+    def _prepare(self) -> None:
         home = self.world.session.region_name
         outputs = self.world.outputs(f"MultiRegionApi-{home}", home)
         self.route53 = self.world.client("route53")
@@ -65,16 +64,8 @@ class MultiRegionApiStory(Story):
         self.name = urlsplit(self.url).netloc
         found = self._regions_of_the_name() if self.url else [home]
         self.outputs = {region: self.world.outputs(f"MultiRegionApi-{region}", region) for region in found}
-        self.added = ""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
         for region in self.outputs:
-            self._set_status(region, "check")
-        if self.added:
-            self.world.client("cloudformation", self.added).delete_stack(StackName=f"MultiRegionApi-{self.added}")
+            self.undo.callback(self._set_status, region, "check")
 
     @step
     def each_region_answers(self) -> str:
@@ -147,8 +138,8 @@ class MultiRegionApiStory(Story):
     @step
     def name_is_answered_although_every_region_is_sick(self) -> str:
         """Let every region say that it is sick, one after the other."""
-        first, *others = self.outputs
-        self._two()
+        first, _ = self._two()
+        others = [region for region in self.outputs if region != first]
         with self._calls(near=first) as calls:
             self._set_status(first, "fail")
             self.world.wait_until(lambda: calls and calls[-1].region != first, f"someone else than {first}")
@@ -199,7 +190,8 @@ class MultiRegionApiStory(Story):
             "hosted_zone_id": self.zone_id,
             "hosted_zone_name": zone["Name"].rstrip("."),
         }
-        stack, self.added = f"MultiRegionApi-{THIRD_REGION}", THIRD_REGION
+        stack = f"MultiRegionApi-{THIRD_REGION}"
+        self.undo.callback(self.world.client("cloudformation", THIRD_REGION).delete_stack, StackName=stack)
         self.world.deploy(stack, {f"{SYSTEM}:{name}": value for name, value in values.items()})
         self.outputs[THIRD_REGION] = self.world.outputs(stack, THIRD_REGION)
         seen = {region: self._call(near=region).region for region in regions if region in CALLERS}

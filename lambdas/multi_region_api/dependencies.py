@@ -25,8 +25,7 @@ for each in (HTTPHandler, HTTPSHandler, HTTPErrorProcessor, HTTPDefaultErrorHand
 
 def checks_of(settings: list[dict[str, Any]]) -> tuple[Check, ...]:
     """Make the checks that `settings.json` names, and the clients they need, once."""
-    clients = {each["name"]: _dynamodb(each["seconds"]) for each in settings if each["table"]}
-    return tuple(Check(each["name"], each["seconds"], _ask(each, clients)) for each in settings)
+    return tuple(Check(each["name"], each["seconds"], _ask(each)) for each in settings)
 
 
 def _dynamodb(seconds: float) -> Any:
@@ -36,9 +35,9 @@ def _dynamodb(seconds: float) -> Any:
     )
 
 
-def _ask(check: Mapping[str, Any], clients: Mapping[str, Any]) -> Callable[[], None]:
+def _ask(check: Mapping[str, Any]) -> Callable[[], None]:
     if check["table"]:
-        return partial(read_item, clients[check["name"]], check["table"], check["partition_key"])
+        return partial(read_item, _dynamodb(check["seconds"]), check["table"], check["partition_key"])
     return partial(get, check["url"], check["seconds"])
 
 
@@ -51,7 +50,12 @@ def read_item(dynamodb: Any, table: str, partition_key: str) -> None:
 
 
 def get(url: str, seconds: float) -> None:
-    """Get `url`; raises OSError (HTTPError is one) unless the answer is 2xx. A redirect is none."""
+    """Get `url`.
+
+    Raises:
+        OSError: there is no answer, or (HTTPError) none with 2xx; a redirect is not followed.
+        HTTPException: what comes is no answer of HTTP.
+    """
     try:
         OPENER.open(url, timeout=seconds).close()
     except HTTPError as error:

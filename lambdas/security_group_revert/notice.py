@@ -12,13 +12,22 @@ from .rules import Rule
 METRIC_NAMESPACE = "SecurityGroupRevert"
 SUBJECT_LIMIT = 100  # characters, of SNS
 LINES_LIMIT = 100  # in a section: with two sections far below the 256 KB of SNS
-PAST = {"revoke": "revoked", "edit back": "edited back", "describe": "described again", "restore": "restored"}
-INFINITIVE = {"revoke": "revoke", "edit back": "edit back", "describe": "describe again", "restore": "restore"}
+PAST = {
+    "revoke": "revoked",
+    "edit back": "edited back",
+    "describe again": "described again",
+    "restore": "restored",
+}
 
 
 def undone_already(change: Change, outcome: Outcome) -> list[Rule]:
-    """Rules of an unapproved change that somebody had undone before this look at the group."""
+    """Rules of an unapproved change that somebody had undone before this look at the group.
+
+    None when the record does not say which group it is about: it may well be another one.
+    """
     guarded = outcome.guarded
+    if guarded.group_id not in change.group_ids:
+        return []
     handled = {rule for action in outcome.actions for rule in (action.rule, action.was)}
     egress_ids = {rule.rule_id for rule in outcome.found if rule.is_egress}
     added = [rule for rule in change.added if rule.rule_id not in egress_ids]
@@ -118,9 +127,9 @@ def _line(action: Action) -> str:
     identity = (action.was or action.rule).rule_id
     what = f"{action.rule}{was}" + (f", {identity}" if identity else "")
     if action.status == "failed":
-        return f"FAILED to {INFINITIVE[action.verb]}: {what}: {action.error}"
+        return f"FAILED to {action.verb}: {what}: {action.error}"
     if action.status == "reported":
-        return f"not approved, to {INFINITIVE[action.verb]}: {what}"
+        return f"not approved, to {action.verb}: {what}"
     if action.status == "overtaken":
         return f"gone when it was to be revoked: {what}"
     return f"{PAST[action.verb]}: {what}"

@@ -51,7 +51,7 @@ class Responder:
         problems: list[str] = []
         for guarded in groups:
             try:
-                outcome = reconcile(self.ec2, guarded, restore=self.restore, change=self.change_rules)
+                outcome = reconcile(self.ec2, guarded, restore=self.restore, change_rules=self.change_rules)
                 problems += [f"{a.verb} {a.rule}: {a.error}" for a in outcome.failed if a.transient]
                 self._tell(outcome, change)
             except Exception as error:  # whatever it is, the other groups have their turn

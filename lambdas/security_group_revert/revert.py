@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -67,17 +68,17 @@ class Outcome:
         return tuple(action for action in self.actions if action.status == "failed")
 
 
-def reconcile(ec2: Any, guarded: Guarded, *, restore: bool, change: bool = True) -> Outcome:
+def reconcile(ec2: Any, guarded: Guarded, *, restore: bool, change_rules: bool = True) -> Outcome:
     """Make the rules of `guarded` the approved ones, and say what was done.
 
     One call to read and one for each kind of action when nothing goes wrong. When a call
     for several rules is refused, each rule is tried alone, so that one does not keep the
     others; a rule that may not be edited back is revoked, and the approved one restored. When
-    somebody else has changed a rule meanwhile, the group is read again. With `change` False
+    somebody else has changed a rule meanwhile, the group is read again. With `change_rules` False
     nothing is changed, only reported.
 
     Raises:
-        ClientError: the rules cannot be read.
+        ClientError, BotoCoreError: the rules cannot be read.
     """
     done: list[Action] = []
     overtaken: list[Action] = []
@@ -92,7 +93,7 @@ def reconcile(ec2: Any, guarded: Guarded, *, restore: bool, change: bool = True)
             break
         todo = plan(filter(guarded.guards, found), guarded.approved, restore=restore)
         actions = list(_actions(todo))
-        if not change:
+        if not change_rules:
             return Outcome(guarded, found, tuple(replace(action, status="reported") for action in actions))
         alone = round_number == ROUNDS
         results = list(_perform_all(ec2, guarded.group_id, actions, alone=alone))
@@ -118,7 +119,7 @@ def _rules_of(ec2: Any, group_id: str) -> tuple[Rule, ...]:
 def _actions(todo: Plan) -> Iterable[Action]:
     yield from (Action("revoke", rule) for rule in todo.revokes)
     yield from (Action("edit back", approved, was=actual) for actual, approved in todo.edits)
-    yield from (Action("describe", approved, was=actual) for actual, approved in todo.descriptions)
+    yield from (Action("describe again", approved, was=actual) for actual, approved in todo.descriptions)
     yield from (Action("restore", rule) for rule in todo.restores)
 
 
@@ -133,11 +134,7 @@ def _perform_all(ec2: Any, group_id: str, actions: list[Action], *, alone: bool)
     for verb, call in CALLS.items():
         for is_egress in (False, True):
             batch = [a for a in actions if a.verb == verb and a.rule.is_egress == is_egress]
-
-            def perform(batch: list[Action], call: Any = call, is_egress: bool = is_egress) -> None:
-                call(ec2, group_id, is_egress, batch)
-
-            yield from _perform(perform, batch, alone=alone)
+            yield from _perform(partial(call, ec2, group_id, is_egress), batch, alone=alone)
 
 
 def _perform(call: Callable[[list[Action]], None], batch: list[Action], *, alone: bool) -> list[Action]:
@@ -205,4 +202,4 @@ def _restore(ec2: Any, group_id: str, is_egress: bool, batch: list[Action]) -> N
 
 
 # In this order: close what is open before opening what is closed.
-CALLS = {"revoke": _revoke, "edit back": _edit_back, "describe": _describe, "restore": _restore}
+CALLS = {"revoke": _revoke, "edit back": _edit_back, "describe again": _describe, "restore": _restore}

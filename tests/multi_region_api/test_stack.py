@@ -112,7 +112,8 @@ def test_health_check_asks_the_regional_endpoint_for_the_exact_token(without_nam
     config = one(without_name, "AWS::Route53::HealthCheck")["HealthCheckConfig"]
     host = json.dumps(config.pop("FullyQualifiedDomainName"))
     assert ".execute-api.us-west-2." in host
-    assert "ApiF" in host, "the API of the same stack"
+    (api,) = (n for n, r in without_name["Resources"].items() if r["Type"] == "AWS::ApiGateway::RestApi")
+    assert f'{{"Ref": "{api}"}}' in host, "not the API of the same stack"
     assert config == {
         "Type": "HTTPS_STR_MATCH",
         "Port": 443,
@@ -182,22 +183,16 @@ def test_without_a_domain_everything_but_the_names_is_there_and_an_info_says_so(
     }
     with_name = {r["Type"] for r in named.template(WEST)["Resources"].values()}
     assert {r["Type"] for r in without_name["Resources"].values()} == with_name - names
-    metadata = json.loads((assembly.directory / "manifest.json").read_text())["artifacts"]
     entries = [
-        entry for stack in (EAST, WEST) for found in _metadata(assembly, metadata[stack]).values() for entry in found
+        entry
+        for stack in (EAST, WEST)
+        for found in json.loads((assembly.directory / f"{stack}.metadata.json").read_text()).values()
+        for entry in found
     ]
     infos = [entry["data"] for entry in entries if entry["type"] == "aws:cdk:info"]
     assert len(infos) == 1, f"not one info for all regions: {infos}"
     assert "multi_region_api:domain_name" in infos[0]
     assert not [e for e in entries if e["type"] in ("aws:cdk:warning", "aws:cdk:error")]
-
-
-def _metadata(assembly: Assembly, artifact: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of a stack, which newer assemblies keep in a file of its own."""
-    if "additionalMetadataFile" in artifact:
-        found: dict[str, Any] = json.loads((assembly.directory / artifact["additionalMetadataFile"]).read_text())
-        return found
-    return dict(artifact.get("metadata", {}))
 
 
 def test_health_path_has_a_throttle_of_its_own_far_above_the_health_checkers(single: Assembly) -> None:

@@ -20,7 +20,8 @@ class Guarded:
     """The guarded sample group, and faults of EC2."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.url, outputs, clients = sandbox.url, world_of(sandbox).outputs("SecurityGroupRevert"), session(sandbox)
+        self.url, self.world, clients = sandbox.url, world_of(sandbox), session(sandbox)
+        outputs = self.world.outputs("SecurityGroupRevert")
         self.group, self.sweep = outputs["WebServerGroupId"], outputs["SweepRuleName"]
         self.ec2, self.events = clients.client("ec2"), clients.client("events")
 
@@ -37,10 +38,7 @@ class Guarded:
         return sorted(rule["FromPort"] for rule in rules if not rule["IsEgress"])
 
     def until_as_approved(self) -> None:
-        deadline = time.monotonic() + 30
-        while self.ports() != [443]:
-            assert time.monotonic() < deadline, f"open are {self.ports()}"
-            time.sleep(0.1)
+        self.world.wait_until(lambda: self.ports() == [443], "only HTTPS open", seconds=30)
 
 
 @pytest.fixture

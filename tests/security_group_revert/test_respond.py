@@ -95,6 +95,14 @@ def test_event_that_does_not_name_its_group_makes_all_groups_looked_at() -> None
     assert ec2.current() == {HTTPS}
 
 
+def test_event_that_does_not_name_its_group_brings_no_notice_of_groups_in_which_nothing_is_wrong() -> None:
+    """Descriptions can be changed by the group's name, and the answer has no id: it may be any group."""
+    permission = records.permission(22, ipRanges=[{"cidrIp": "203.0.113.7/32", "description": "new"}])
+    request = {"groupName": "web", "ipPermissions": {"items": [permission]}}
+    detail = records.record("UpdateSecurityGroupRuleDescriptionsIngress", request, {"_return": True})
+    assert not respond(FakeEC2([HTTPS]), records.event(detail))
+
+
 @pytest.mark.parametrize(
     "detail",
     [

@@ -1,12 +1,11 @@
 """Facts about the stack's template: who reaches the bucket, and how viewers are answered."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..conftest import Assembly, of_type, one, synthesize
+from ..conftest import ROOT, Assembly, of_type, one, synthesize
 
 STACK = "StaticSite"
 
@@ -31,6 +30,8 @@ def test_bucket_is_private_encrypted_and_versioned(template: dict[str, Any]) -> 
     assert all(bucket["PublicAccessBlockConfiguration"].values())
     assert bucket["BucketEncryption"]
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}, "old versions would stay for ever"
 
 
 def test_only_this_distribution_may_read_the_bucket_and_nobody_lists_it(template: dict[str, Any]) -> None:
@@ -57,9 +58,7 @@ def test_log_bucket_takes_the_acl_of_standard_logging_and_forgets_after_90_days(
     logs = template["Resources"][id_of(template, "Logs", "AWS::S3::Bucket")]["Properties"]
     assert logs["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerPreferred"}]
     assert [rule["ExpirationInDays"] for rule in logs["LifecycleConfiguration"]["Rules"]] == [90]
-    site = template["Resources"][id_of(template, "Site", "AWS::S3::Bucket")]["Properties"]
-    (rule,) = site["LifecycleConfiguration"]["Rules"]
-    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert distribution(template)["Logging"]["Bucket"]
 
 
 def test_viewers_get_https_http2_and_3_ipv6_and_compression(template: dict[str, Any]) -> None:
@@ -69,7 +68,6 @@ def test_viewers_get_https_http2_and_3_ipv6_and_compression(template: dict[str, 
     assert behavior["Compress"] is True
     assert (config["HttpVersion"], config["IPV6Enabled"]) == ("http2and3", True)
     assert config["DefaultRootObject"] == "index.html"
-    assert config["Logging"]["Bucket"]
 
 
 def test_rewriter_is_attached_as_published_version_on_origin_request(template: dict[str, Any]) -> None:
@@ -85,16 +83,11 @@ def test_rewriter_fits_lambda_at_edge_and_may_do_nothing(template: dict[str, Any
     assert function.get("Architectures", ["x86_64"]) == ["x86_64"]
     assert function["Timeout"] <= 30
     role_id = id_of(template, "RewriterRole", "AWS::IAM::Role")
-    (statement,) = _trust(template, role_id)
+    role = template["Resources"][role_id]["Properties"]
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert sorted(statement["Principal"]["Service"]) == ["edgelambda.amazonaws.com", "lambda.amazonaws.com"]
-    assert "ManagedPolicyArns" not in template["Resources"][role_id]["Properties"]
+    assert "ManagedPolicyArns" not in role
     assert not [p for p in of_type(template, "AWS::IAM::Policy") if {"Ref": role_id} in p["Roles"]]
-
-
-def _trust(template: dict[str, Any], role_id: str) -> list[dict[str, Any]]:
-    document = template["Resources"][role_id]["Properties"]["AssumeRolePolicyDocument"]
-    statements: list[dict[str, Any]] = document["Statement"]
-    return statements
 
 
 def test_teardown_leaves_the_function_whose_replicas_would_keep_it(template: dict[str, Any]) -> None:
@@ -124,7 +117,7 @@ def test_settings_reach_the_function_through_its_package(assembly: Assembly) -> 
         "canonical": False,
         "files": [],
     }
-    sources = {path.name for path in Path("lambdas/static_site").glob("*.py")}
+    sources = {path.name for path in (ROOT / "lambdas" / "static_site").glob("*.py")}
     assert {path.name for path in package.iterdir()} == sources | {"settings.json"}
 
 
@@ -137,6 +130,9 @@ def test_missing_pages_are_true_404s_with_the_sites_own_page(template: dict[str,
 
 def test_security_headers_are_set_on_every_answer(template: dict[str, Any]) -> None:
     headers = one(template, "AWS::CloudFront::ResponseHeadersPolicy")["ResponseHeadersPolicyConfig"]
+    policy_id = id_of(template, "SecurityHeaders", "AWS::CloudFront::ResponseHeadersPolicy")
+    behavior = distribution(template)["DefaultCacheBehavior"]
+    assert behavior.get("ResponseHeadersPolicyId") == {"Ref": policy_id}, "the distribution does not use the policy"
     security = headers["SecurityHeadersConfig"]
     assert security["StrictTransportSecurity"]["AccessControlMaxAgeSec"] >= 31536000
     assert not security["StrictTransportSecurity"].get("IncludeSubdomains"), "other names are not ours to bind"
@@ -156,6 +152,11 @@ def test_cache_is_keyed_by_path_and_the_query_string_goes_to_the_function(templa
     assert (parameters["MinTTL"], parameters["DefaultTTL"]) == (0, 86400), "redirects say no-store: it must hold"
     forwarded = one(template, "AWS::CloudFront::OriginRequestPolicy")["OriginRequestPolicyConfig"]
     assert forwarded["QueryStringsConfig"] == {"QueryStringBehavior": "all"}
+    behavior = distribution(template)["DefaultCacheBehavior"]
+    cache_id = id_of(template, "CachePolicy", "AWS::CloudFront::CachePolicy")
+    forwards_id = id_of(template, "QueryStrings", "AWS::CloudFront::OriginRequestPolicy")
+    used = behavior["CachePolicyId"], behavior.get("OriginRequestPolicyId")
+    assert used == ({"Ref": cache_id}, {"Ref": forwards_id}), "the distribution does not use the policies"
 
 
 def test_caching_false_is_the_posts_ttl_of_zero(uncached: dict[str, Any]) -> None:
@@ -213,4 +214,5 @@ def test_function_that_uploads_may_invalidate_no_other_distribution(template: di
         if statement["Effect"] == "Deny"
     )
     assert denied["Action"] == ["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"]
-    assert {"Ref": "Distribution830FAC52"} in denied["NotResource"]["Fn::Join"][1]
+    distribution_id = id_of(template, "Distribution", "AWS::CloudFront::Distribution")
+    assert {"Ref": distribution_id} in denied["NotResource"]["Fn::Join"][1]
