@@ -87,9 +87,7 @@ def test_every_source_is_a_rule_with_an_id_of_its_own(group: Group) -> None:
         (
             lambda g, rule_id: g.ec2.modify_security_group_rules(
                 GroupId=g.id,
-                SecurityGroupRules=[
-                    {"SecurityGroupRuleId": rule_id, "SecurityGroupRule": SSH | {"CidrIpv6": "::/0"}}
-                ],
+                SecurityGroupRules=[{"SecurityGroupRuleId": rule_id, "SecurityGroupRule": SSH | {"CidrIpv6": "::/0"}}],
             ),
             "InvalidParameterValue",
         ),
