@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +14,18 @@ from ..conftest import ROOT, of_type, one, synthesize
 STACK = "AnalyticsHost"
 
 
+ELSEWHERE = {
+    "analytics_host:vpc_id": "vpc-0123456789abcdef0",
+    "analytics_host:subnet_id": "subnet-0123456789abcdef0",
+    "analytics_host:parquet": "false",
+    "analytics_host:allowed_cidr": "203.0.113.7/24",
+    "analytics_host:h2o_r_sha256": "a" * 64,
+}
+
+
 @pytest.fixture(scope="session")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    context = {
-        "analytics_host:vpc_id": "vpc-0123456789abcdef0",
-        "analytics_host:subnet_id": "subnet-0123456789abcdef0",
-        "analytics_host:parquet": "false",
-        "analytics_host:allowed_cidr": "203.0.113.7/24",
-        "analytics_host:h2o_r_sha256": "a" * 64,
-    }
-    return synthesize(tmp_path_factory.mktemp("elsewhere"), context).template(STACK)
+    return synthesize(tmp_path_factory.mktemp("elsewhere"), ELSEWHERE).template(STACK)
 
 
 def user_data(template: dict[str, Any]) -> list[str]:
@@ -304,9 +307,24 @@ def test_n_nodes_are_n_hosts_whose_cluster_traffic_stays_among_themselves(full: 
     assert len(generations) == 1, "hosts of one deployment would not find each other"
 
 
-def test_generation_changes_with_the_settings(template: dict[str, Any], elsewhere: dict[str, Any]) -> None:
-    first, second = (user_data(t)[0].split("GENERATION=")[1].split("\n")[0] for t in (template, elsewhere))
+def test_generation_changes_with_what_makes_new_hosts(template: dict[str, Any], tmp_path: Path) -> None:
+    """Old hosts are there until the new ones are healthy, and must not be in their cluster."""
+    larger = synthesize(tmp_path, {"analytics_host:volume_gb": "50"}).template(STACK)
+    first, second = (user_data(t)[0].split("GENERATION=")[1].split("\n")[0] for t in (template, larger))
     assert first != second
+
+
+def test_settings_of_what_is_beside_the_host_make_no_new_one(elsewhere: dict[str, Any], tmp_path: Path) -> None:
+    """With a new host everything on the old one is gone."""
+    beside = {
+        "analytics_host:allowed_cidr": "198.51.100.0/24",
+        "analytics_host:parquet": "true",
+        "analytics_host:data_location": "s3://example-songs/billboard/",
+        "analytics_host:results_days": "1",
+        "analytics_host:scan_limit_mb": "10",
+    }
+    changed = synthesize(tmp_path, ELSEWHERE | beside).template(STACK)
+    assert user_data(changed) == user_data(elsewhere)
 
 
 def test_scheduled_stop_has_its_own_role_retries_dead_letters_and_an_alarm(full: dict[str, Any]) -> None:
