@@ -9,9 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from rich.progress import Progress
 from sandbox import Sandbox
 from sandbox.__main__ import session, world_of
 from sandbox.process import ROOT
-from walkthroughs.analytics_host import H2O_PORT
+from walkthroughs.analytics_host import H2O_PORT, connected_to_h2o
 from walkthroughs.forwarding import forwarded
 
 from .report import Row, Section
@@ -34,6 +32,8 @@ TREES, RATE, LAYERS, EPOCHS = 50, 0.1, (50, 50), 10
 
 def measure(progress: Progress) -> Section:
     """Deploy the stack to a sandbox, train there, and ask Athena."""
+    from samples.analytics_host.billboard import models
+
     songs = Path(os.environ.get("SONGS") or SAMPLES / "songs.csv")
     with Sandbox() as sandbox:
         task = progress.add_task("deploying to the sandbox", total=1)
@@ -43,7 +43,8 @@ def measure(progress: Progress) -> Section:
         clients = session(sandbox)
         bucket, _, prefix = outputs["SongsLocation"].removeprefix("s3://").partition("/")
         clients.client("s3").upload_file(str(songs), bucket, f"{prefix}songs.csv")
-        with forwarded(world_of(sandbox), outputs["InstanceId"], H2O_PORT) as port, _connected(port, outputs, clients):
+        login = models.login(outputs["SecretArn"], clients)
+        with forwarded(world_of(sandbox), outputs["InstanceId"], H2O_PORT) as port, connected_to_h2o(port, login):
             rows = [*_training(progress, songs), _memory(sandbox, outputs)]
         rows += _scanned(progress, clients, outputs)
     notes = (
@@ -56,19 +57,6 @@ def measure(progress: Progress) -> Section:
         "with so few songs Parquet is no cheaper; the ratio is what carries over to more.",
     )
     return Section("analytics_host", tuple(rows), notes)
-
-
-@contextmanager
-def _connected(port: int, outputs: dict[str, str], clients: Any) -> Iterator[None]:
-    import h2o
-
-    from samples.analytics_host.billboard import models
-
-    with redirect_stdout(StringIO()):
-        models.connect_to_h2o(f"http://127.0.0.1:{port}", models.login(outputs["SecretArn"], clients))
-    yield
-    with redirect_stdout(StringIO()):
-        h2o.connection().close()
 
 
 def _training(progress: Progress, path: Path) -> Iterator[Row]:
@@ -118,7 +106,7 @@ def _train(model: Any, training: Any, test: Any) -> float:
 
 
 def _fit(peer: Any, values: Any, labels: Any) -> float:
-    """Seconds that scikit-learn's model takes; scaling is part of it, as it is of H2O's."""
+    """Seconds that scikit-learn's model takes, with the scaling that H2O does itself."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -135,11 +123,7 @@ def _parameters(model: Any) -> str:
 def _memory(sandbox: Sandbox, outputs: dict[str, str]) -> Row:
     """The most that H2O's process had, of which Java's own part is large."""
     process_id = (sandbox.directory / "instances" / outputs["InstanceId"] / "run/h2o.service.pid").read_text()
-    lines = Path("/proc", process_id, "status").read_text().splitlines()
-    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    own = next(
-        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
-    )
+    kilobytes, own = _peak_kilobytes(process_id), _peak_kilobytes("self")
     return Row(
         "Memory of H2O's process, at most",
         f"{kilobytes / 1024:.0f} MB",
@@ -148,6 +132,11 @@ def _memory(sandbox: Sandbox, outputs: dict[str, str]) -> Row:
         kilobytes / own,
         "resident, after all of the above; Linux only",
     )
+
+
+def _peak_kilobytes(process_id: str) -> int:
+    lines = Path("/proc", process_id, "status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def _scanned(progress: Progress, clients: Any, outputs: dict[str, str]) -> Iterator[Row]:

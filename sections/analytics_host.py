@@ -41,7 +41,7 @@ class AnalyticsHostSettings(Section):
     allowed_cidr: str | None = Field(
         None, description="Range from which RStudio is reached over TLS; without it no port is open."
     )
-    allow_anywhere: bool = Field(False, description="Accept an allowed_cidr that is the whole internet.")
+    allow_anywhere: bool = Field(False, description="Accept an allowed_cidr wider than a /8.")
     idle_minutes: Annotated[int, Field(ge=0, le=10080)] = Field(
         60, description="Stop after so long without use; 0 never does."
     )

@@ -7,7 +7,8 @@ post; without, made-up songs and small models. Songs that are there already are 
 import csv
 import os
 from collections import Counter
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -37,7 +38,8 @@ class AnalyticsHostStory(UndoingStory):
         if self.world.songs:
             songs.verify(self.world.songs)
         self.outputs = self.world.outputs("AnalyticsHost")
-        self.file: Path | None = self.world.songs or SAMPLES / "songs.csv"
+        self.file: Path | None = self.world.songs or SAMPLES / "songs.csv"  # None when other songs are there
+        self.kind = "the file of the published figures" if self.world.songs else "made-up songs"
         self.athena = Athena(self.world.session, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
         self.results: list[Any] = []
         self.answers: dict[str, Any] = {}
@@ -71,19 +73,19 @@ class AnalyticsHostStory(UndoingStory):
 
     @step
     def songs_are_uploaded(self) -> str:
-        """aws s3 cp songs.csv s3://."""
+        """Upload the songs, if none are there."""
         bucket, _, prefix = self.outputs["SongsLocation"].removeprefix("s3://").partition("/")
         s3 = self.world.client("s3")
         found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
         if found:
             self.file = None
+            self.kind = self.kind if self.world.songs else "songs that were there"
             return f"{len(found)} objects are there already, and are used"
         assert self.file
         key = f"{prefix}songs.csv"
         self.undo.callback(s3.delete_object, Bucket=bucket, Key=key)
         s3.upload_file(str(self.file), bucket, key)
-        kind = "the file of the published figures" if self.world.songs else "made-up songs"
-        return f"{self.file.stat().st_size:,} bytes, {kind}"
+        return f"{self.file.stat().st_size:,} bytes, {self.kind}"
 
     @step
     def janet_jackson(self) -> str:
@@ -126,15 +128,16 @@ class AnalyticsHostStory(UndoingStory):
     @step
     def workgroup_wins_over_the_client(self) -> str:
         """Ask Athena to write a result elsewhere."""
-        client = self.world.client("athena")
+        client, name = self.world.client("athena"), self.outputs["WorkGroupName"]
+        rules = client.get_work_group(WorkGroup=name)["WorkGroup"]["Configuration"]["ResultConfiguration"]
         started = client.start_query_execution(
             QueryString="SELECT 1",
-            WorkGroup=self.outputs["WorkGroupName"],
+            WorkGroup=name,
             ResultConfiguration={"OutputLocation": f"s3://{self.outputs['DataBucketName']}/elsewhere/"},
         )
         found = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
         location = found["ResultConfiguration"]["OutputLocation"]
-        assert self.outputs["DataBucketName"] not in location, f"the client had its way: {location}"
+        assert location.startswith(rules["OutputLocation"]), f"the client had its way: {location}"
         return "the result goes to the workgroup's bucket all the same"
 
     @step
@@ -158,13 +161,9 @@ class AnalyticsHostStory(UndoingStory):
     @step
     def models_are_trained(self) -> str:
         """Train GLM 1 to 3, GBM and deep learning."""
-        import h2o
-
         from samples.analytics_host.billboard import models, songs
 
-        with redirect_stdout(StringIO()):  # that a newer version of H2O may exist
-            models.connect_to_h2o(f"http://127.0.0.1:{self._h2o_port}", self._login())
-        self.undo.callback(_close, h2o)
+        self.undo.enter_context(connected_to_h2o(self._h2o_port, self._login()))
         self.songs = self.athena.songs()
         self.training, self.test = songs.split(self.songs)
         chosen = models.ALL if self.world.songs else models.SMALL
@@ -180,7 +179,7 @@ class AnalyticsHostStory(UndoingStory):
         """Compare the models, with the published figures if these are about the same songs."""
         from samples.analytics_host.billboard import figures
 
-        table = figures.table(self.results, published=bool(self.world.songs))
+        table = figures.table(self._trained(), published=bool(self.world.songs))
         if self.world.songs:
             others = table[table["as published"] == "no"]
             assert others.empty, f"not as published:\n{others.to_string()}"
@@ -194,7 +193,7 @@ class AnalyticsHostStory(UndoingStory):
         """Ask the best model for the hits of 2010."""
         from samples.analytics_host.billboard import models
 
-        best = max(self.results, key=lambda trained: trained.auc)
+        best = max(self._trained(), key=lambda trained: trained.auc)
         likely = models.top(best, self.test)
         assert likely["probability"].between(0, 1).all()
         share = likely["hit"].mean() / (self.test["top10"].mean())
@@ -237,30 +236,27 @@ class AnalyticsHostStory(UndoingStory):
         """Write figures and plots to an HTML report."""
         from samples.analytics_host.billboard import report
 
+        results = self._trained()
         questions = {name.replace("_", " ").capitalize(): answer.rows for name, answer in self.answers.items()}
         path = self._reports() / "report.html"
-        source = (
-            "The file of the published figures"
-            if self.world.songs
-            else "Made-up songs, so the figures are not the published ones"
-        )
-        report.write(
-            report.Analysis(source, self.songs, self.test, questions, self.results, bool(self.world.songs)), path
-        )
+        published = bool(self.world.songs)
+        source = self.kind.capitalize() + ("" if published else ", so the figures are not the published ones")
+        report.write(report.Analysis(source, self.songs, self.test, questions, results, published), path)
         text = path.read_text()
         assert text.count("data:image/png") == 4
-        for trained in self.results:
+        for trained in results:
             assert trained.model.name in text, f"{trained.model.name} is not in the report"
         return f"{path.stat().st_size:,} bytes: {path}"
 
     @step
     def report_is_seen(self) -> str:
         """Open the report in a browser."""
+        self._trained()  # or the report is not of this story
         with browser(self.world, width=1000, height=1400) as driver:
             driver.get((self._reports() / "report.html").as_uri())
             broken = driver.execute_script("return [...document.images].filter(image => !image.naturalWidth).length")
             assert broken == 0, f"{broken} plots do not show"
-            rows = driver.find_elements("css selector", "table:last-of-type tbody tr")
+            rows = driver.find_elements("css selector", "tbody tr")
             if self.world.pictures:
                 driver.execute_script("document.querySelectorAll('h2')[2].scrollIntoView()")
                 driver.save_screenshot(str(self.world.pictures / "analytics_host.png"))
@@ -274,6 +270,11 @@ class AnalyticsHostStory(UndoingStory):
         from samples.analytics_host.billboard import models
 
         return models.login(self.outputs["SecretArn"], self.world.session)
+
+    def _trained(self) -> list[Any]:
+        if not self.results:
+            raise SkippedError("no models were trained")
+        return self.results
 
     def _ask(self, name: str) -> Any:
         self.answers[name] = self.athena.named(name)
@@ -291,6 +292,17 @@ class AnalyticsHostStory(UndoingStory):
         return self.world.reports
 
 
-def _close(h2o: Any) -> None:
-    with redirect_stdout(StringIO()):
-        h2o.connection().close()
+@contextmanager
+def connected_to_h2o(port: int, login: tuple[str, str]) -> Iterator[None]:
+    """H2O's client is connected to `port` on 127.0.0.1."""
+    import h2o
+
+    from samples.analytics_host.billboard import models
+
+    with redirect_stdout(StringIO()):  # that a newer version of H2O may exist
+        models.connect_to_h2o(f"http://127.0.0.1:{port}", login)
+    try:
+        yield
+    finally:
+        with redirect_stdout(StringIO()):
+            h2o.connection().close()

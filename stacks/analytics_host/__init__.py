@@ -18,7 +18,7 @@ from sections.analytics_host import AnalyticsHostSettings
 
 from .host import Hosts
 from .network import Network
-from .permissions import host_role
+from .permissions import grant_permissions
 from .schedule import StopOnSchedule
 from .songs import Songs
 
@@ -31,7 +31,7 @@ class AnalyticsHost(Stack):
         songs = Songs(self, "Songs", settings=settings)
         network = Network(self, "Network", settings=settings)
         hosts = Hosts(self, "Hosts", settings=settings, network=network, songs=songs)
-        host_role(self, hosts, songs)
+        grant_permissions(hosts, songs)
         if settings.stop_schedule:
             StopOnSchedule(self, "Stop", schedule=settings.stop_schedule, email=settings.email, hosts=hosts)
         outputs = songs.outputs() | hosts.outputs(public_name=settings.allowed_cidr is not None)

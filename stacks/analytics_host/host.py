@@ -167,8 +167,14 @@ class Hosts(Construct):
         return fetch.replace("@SETTINGS@", lines)
 
     def _host_settings(self, name: str) -> dict[str, str]:
-        stack = Stack.of(self)
-        chosen = self.settings.model_dump_json() + self.package.asset_hash
+        stack, settings = Stack.of(self), self.settings
+        chosen = {
+            "USER_NAME": settings.user_name,
+            "IDLE_MINUTES": str(0 if settings.stop_schedule else settings.idle_minutes),
+            "TLS": "yes" if settings.allowed_cidr else "no",
+            "H2O_NODES": str(settings.h2o_nodes),
+            "H2O_R_SHA256": settings.h2o_r_sha256 or "",
+        }
         return {
             "AWS_DEFAULT_REGION": stack.region,
             "STACK": stack.stack_id,
@@ -179,11 +185,15 @@ class Hosts(Construct):
             "WORK_GROUP": self.songs.workgroup.ref,
             "DATABASE": DATABASE,
             "DATA_BUCKET": self.songs.data_bucket.bucket_name,
-            "USER_NAME": self.settings.user_name,
-            "IDLE_MINUTES": str(0 if self.settings.stop_schedule else self.settings.idle_minutes),
-            "TLS": "yes" if self.settings.allowed_cidr else "no",
-            "H2O_NODES": str(self.settings.h2o_nodes),
-            "H2O_R_SHA256": self.settings.h2o_r_sha256 or "",
-            # Hosts of one deployment find each other by this, and no others.
-            "GENERATION": hashlib.sha256(chosen.encode()).hexdigest()[:16],
+            **chosen,
+            "GENERATION": self._generation(chosen),
         }
+
+    def _generation(self, chosen: dict[str, str]) -> str:
+        """By this the hosts of one deployment find each other, and no others.
+
+        It changes with what makes new hosts, and with nothing else: user data with another
+        generation makes new hosts too.
+        """
+        machine = self.settings.model_dump_json(include={"instance_type", "volume_gb", "vpc_id", "subnet_id"})
+        return hashlib.sha256(f"{machine}{chosen}{self.package.asset_hash}".encode()).hexdigest()[:16]

@@ -1,6 +1,7 @@
 """The songs: a bucket for them, their table, and the workgroup that queries it."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from aws_cdk import (
@@ -21,16 +22,36 @@ BILLBOARD = Path(__file__).parents[2] / "samples" / "analytics_host" / "billboar
 DATABASE = "analytics_host"  # Glue takes lower case only, so it cannot be the stack's name
 TABLE = "billboard"
 PARQUET_TABLE = "billboard_parquet"
-HIVE = "org.apache.hadoop.hive"
-CSV_FORMAT = (
-    f"{HIVE}.ql.io.HiveIgnoreKeyTextOutputFormat",
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the files of a table are read and written: Hive's classes, and their parameters."""
+
+    classification: str
+    input_format: str
+    output_format: str
+    serialization_library: str
+    serde_parameters: dict[str, str]
+    table_parameters: dict[str, str]
+
+
+CSV = Format(
+    "csv",
     "org.apache.hadoop.mapred.TextInputFormat",
-    f"{HIVE}.serde2.OpenCSVSerde",
+    "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+    "org.apache.hadoop.hive.serde2.OpenCSVSerde",
+    # A quote in a title is written twice, which is an escape by itself.
+    serde_parameters={"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"},
+    table_parameters={"skip.header.line.count": "1"},
 )
-PARQUET_FORMAT = (
-    f"{HIVE}.ql.io.parquet.MapredParquetOutputFormat",
-    f"{HIVE}.ql.io.parquet.MapredParquetInputFormat",
-    f"{HIVE}.ql.io.parquet.serde.ParquetHiveSerDe",
+PARQUET = Format(
+    "parquet",
+    "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+    "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+    "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+    serde_parameters={"serialization.format": "1"},
+    table_parameters={},
 )
 
 
@@ -43,7 +64,7 @@ class Songs(Construct):
         self.data_bucket = self._bucket("Data")
         self.results_bucket = self._bucket("Results", expiration=Duration.days(settings.results_days))
         self.location = settings.data_location or f"s3://{self.data_bucket.bucket_name}/songs/"
-        self.parquet_prefix = "songs_parquet/"
+        self.parquet_location = f"s3://{self.data_bucket.bucket_name}/songs_parquet/"
         database = glue.CfnDatabase(
             self,
             "Database",
@@ -52,10 +73,9 @@ class Songs(Construct):
                 name=DATABASE, description="Billboard songs and their audio features"
             ),
         )
-        self._table(database, TABLE, "csv", self.location, CSV_FORMAT)
+        self._table(database, TABLE, self.location, CSV)
         if settings.parquet:
-            location = f"s3://{self.data_bucket.bucket_name}/{self.parquet_prefix}"
-            self._table(database, PARQUET_TABLE, "parquet", location, PARQUET_FORMAT)
+            self._table(database, PARQUET_TABLE, self.parquet_location, PARQUET)
         self.workgroup = self._workgroup()
         self._named_queries(database)
 
@@ -72,8 +92,7 @@ class Songs(Construct):
             "DatabaseName": (DATABASE, "Glue database"),
         }
         if self.settings.parquet:
-            location = f"s3://{self.data_bucket.bucket_name}/{self.parquet_prefix}"
-            told["ParquetLocation"] = (location, "Where the table billboard_parquet reads the songs")
+            told["ParquetLocation"] = (self.parquet_location, "Where the table billboard_parquet reads the songs")
         return told
 
     def _bucket(self, name: str, expiration: Duration | None = None) -> s3.Bucket:
@@ -97,17 +116,8 @@ class Songs(Construct):
         )
         return bucket
 
-    def _table(
-        self,
-        database: glue.CfnDatabase,
-        name: str,
-        classification: str,
-        location: str,
-        serialization: tuple[str, str, str],
-    ) -> None:
-        output_format, input_format, library = serialization
+    def _table(self, database: glue.CfnDatabase, name: str, location: str, files: Format) -> None:
         columns: dict[str, str] = json.loads((BILLBOARD / "columns.json").read_text())
-        is_csv = classification == "csv"
         table = glue.CfnTable(
             self,
             "".join(word.capitalize() for word in name.split("_")),
@@ -115,20 +125,15 @@ class Songs(Construct):
             database_name=DATABASE,
             table_input=glue.CfnTable.TableInputProperty(
                 name=name,
-                description=f"Billboard songs as {classification}",
+                description=f"Billboard songs as {files.classification}",
                 table_type="EXTERNAL_TABLE",
-                parameters={"classification": classification, "EXTERNAL": "TRUE"}
-                | ({"skip.header.line.count": "1"} if is_csv else {}),
+                parameters={"classification": files.classification, "EXTERNAL": "TRUE"} | files.table_parameters,
                 storage_descriptor=glue.CfnTable.StorageDescriptorProperty(
                     location=location,
-                    input_format=input_format,
-                    output_format=output_format,
+                    input_format=files.input_format,
+                    output_format=files.output_format,
                     serde_info=glue.CfnTable.SerdeInfoProperty(
-                        serialization_library=library,
-                        # A quote in a title is written twice, which is an escape by itself.
-                        parameters={"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"}
-                        if is_csv
-                        else {"serialization.format": "1"},
+                        serialization_library=files.serialization_library, parameters=files.serde_parameters
                     ),
                     columns=[
                         glue.CfnTable.ColumnProperty(name=column, type=column_type)

@@ -17,9 +17,9 @@ from samples.analytics_host.host.idle import peers
 from sandbox.ec2 import systemd
 from sandbox.ec2.instances import java
 
-from ..conftest import ROOT
+from .conftest import HOST
 
-UNIT = ROOT / "samples" / "analytics_host" / "host" / "h2o.service"
+UNIT = HOST / "h2o.service"
 ADDRESSES = {"first": "10.90.0.1", "second": "10.90.0.2"}
 GONE = "10.90.0.77"  # a host of an earlier deployment
 LOGIN = "analyst:characters"
@@ -104,12 +104,10 @@ def ask(host: str, url: str, *options: str) -> str:
 
 @pytest.mark.usefixtures("cluster")
 def test_hosts_find_each_other_when_only_the_later_one_knows_the_earlier() -> None:
-    deadline = time.monotonic() + 90
-    sizes = dict.fromkeys(ADDRESSES, "")
-    while any('"cloud_size":2' not in answer for answer in sizes.values()):
-        assert time.monotonic() < deadline, f"no cluster of two: {sizes}"
-        sizes = {host: ask(host, "http://127.0.0.1:54321", "--user", LOGIN) for host in ADDRESSES}
-        time.sleep(0.5)
+    def whole() -> bool:
+        return all('"cloud_size":2' in ask(host, "http://127.0.0.1:54321", "--user", LOGIN) for host in ADDRESSES)
+
+    wait_for(whole, "no cluster of two", seconds=90)
 
 
 @pytest.mark.usefixtures("cluster")
@@ -132,8 +130,8 @@ def test_worker_sees_in_the_kernels_table_that_its_head_is_gone(cluster: dict[st
     wait_for(lambda: not seen(), "the head is gone, and its connection still there")
 
 
-def wait_for(condition: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + 30
+def wait_for(condition: Callable[[], bool], otherwise: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.5)

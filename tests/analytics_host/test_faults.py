@@ -14,54 +14,43 @@ from botocore.exceptions import ClientError
 
 from samples.analytics_host.host import host
 
-from .test_boot import Computer, computer
-from .test_host import FakeAws, FakeH2O, aws
-
-__all__ = ["aws", "computer"]  # fixtures
+from .conftest import Computer, FakeAws
+from .test_host import FakeH2O
 
 
 def refused(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "so it is"}}, "Operation")
 
 
-@pytest.fixture
-def booting(computer: Computer) -> Computer:
-    """A computer on which every step goes well."""
-    (computer.root / "etc/analytics-host/h2o.address").write_text("H2O_IP=127.0.0.1\n")
-    return computer
-
-
-def asked(computer: Computer) -> list[str]:
-    """What was asked of host.py, in this order."""
-    return [line.split("host.py ")[1] for line in computer.called("python")]
-
-
-def test_log_that_cannot_be_sent_keeps_no_host_from_being_healthy(booting: Computer) -> None:
-    booting.program("python", '[[ "$*" != *" log "* ]] || exit 1')
-    run = booting.boot()
+def test_log_that_cannot_be_sent_keeps_no_host_from_being_healthy(computer: Computer) -> None:
+    computer.program("python", '[[ "$*" != *" log "* ]] || exit 1')
+    run = computer.boot()
     assert run.returncode == 0, run.stdout
-    assert asked(booting)[-1] == "signal SUCCESS healthy"
+    assert computer.asked()[-1] == "signal SUCCESS healthy"
     assert "the log could not be sent" in run.stdout
 
 
-def test_calls_of_the_boot_script_wait_throttling_out(booting: Computer) -> None:
-    booting.program("python", f'echo "attempts $AWS_RETRY_MODE $AWS_MAX_ATTEMPTS" >> {booting.calls}')
-    assert booting.boot("password").returncode == 0
-    assert "attempts standard 10" in booting.calls.read_text()
+def test_calls_of_the_boot_script_wait_throttling_out(computer: Computer) -> None:
+    computer.program("python", f'echo "attempts $AWS_RETRY_MODE $AWS_MAX_ATTEMPTS" >> {computer.calls}')
+    assert computer.boot("password").returncode == 0
+    assert "attempts standard 10" in computer.calls.read_text()
 
 
-def test_signal_that_cannot_be_given_ends_the_boot_with_an_error(booting: Computer) -> None:
+def test_signal_that_cannot_be_given_ends_the_boot_with_an_error(computer: Computer) -> None:
     """And CloudFormation, which hears nothing, gives the stack up."""
-    booting.program("python", '[[ "$*" != *" signal "* ]] || exit 1')
-    assert booting.boot().returncode == 1
-    assert [call.split()[1] for call in asked(booting) if call.startswith("signal")] == ["SUCCESS", "FAILURE"]
+    computer.program("python", '[[ "$*" != *" signal "* ]] || exit 1')
+    assert computer.boot().returncode == 1
+    assert [call for call in computer.asked() if call.startswith("signal")] == [
+        "signal SUCCESS healthy",
+        "signal FAILURE step signal failed; see the boot log",
+    ]
 
 
-def test_boot_script_can_be_run_again(booting: Computer) -> None:
+def test_boot_script_can_be_run_again(computer: Computer) -> None:
     files = []
     for _ in range(2):
-        assert booting.boot().returncode == 0
-        files.append({p: p.read_text() for p in (booting.root / "etc").rglob("*") if p.is_file()})
+        assert computer.boot().returncode == 0
+        files.append({p: p.read_text() for p in (computer.root / "etc").rglob("*") if p.is_file()})
     assert files[0] == files[1]
 
 

@@ -1,7 +1,6 @@
 """Facts about what the host asks of AWS: log, password, cluster, health, signal. Fakes stand for clients."""
 
 import hashlib
-import io
 import json
 import os
 import pwd
@@ -14,60 +13,7 @@ import pytest
 
 from samples.analytics_host.host import host
 
-CHARACTERS = "0123456789abcdefghijklmnopqrstuv"
-
-
-class FakeAws:
-    """The few calls that the host makes; what is asked for and not there is an error."""
-
-    def __init__(self) -> None:
-        self.streams: set[str] = set()
-        self.lines: list[str] = []
-        self.objects: dict[str, bytes] = {}
-        self.signals: list[dict[str, str]] = []
-        self.exceptions = SimpleNamespace(ResourceAlreadyExistsException=FileExistsError)
-
-    def create_log_stream(self, *, logStreamName: str, **_request: str) -> None:
-        if logStreamName in self.streams:
-            raise FileExistsError
-        self.streams.add(logStreamName)
-
-    def put_log_events(self, *, logEvents: list[dict[str, Any]], **_request: str) -> None:
-        assert sum(len(event["message"].encode()) + 26 for event in logEvents) <= 1_048_576, "more than a call takes"
-        self.lines += [event["message"] for event in logEvents]
-
-    def get_secret_value(self, SecretId: str) -> dict[str, str]:
-        assert SecretId == "secret"
-        return {"SecretString": json.dumps({"username": "analyst", "password": CHARACTERS})}
-
-    def put_object(self, *, Key: str, Body: bytes, **_request: str) -> None:
-        self.objects[Key] = Body
-
-    def get_object(self, *, Key: str, **_request: str) -> dict[str, Any]:
-        return {"Body": io.BytesIO(self.objects[Key])}
-
-    def list_objects_v2(self, *, Prefix: str, **_request: str) -> dict[str, Any]:
-        return {"Contents": [{"Key": key} for key in self.objects if key.startswith(Prefix)]}
-
-    def get_work_group(self, WorkGroup: str) -> dict[str, Any]:
-        return {"WorkGroup": {"Name": WorkGroup, "State": "ENABLED"}}
-
-    def signal_resource(self, **request: str) -> None:
-        self.signals.append(request)
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAws:
-    fake = FakeAws()
-    monkeypatch.setattr(f"{host.__name__}.boto3.client", lambda _service: fake)
-    settings = {
-        "CONFIGURATION": str(tmp_path), "LOGICAL_ID": "Host", "LOG_GROUP": "boot", "SECRET": "secret", "STACK": "stack",
-        "DATA_BUCKET": "data", "GENERATION": "new", "H2O_NODES": "1", "WORK_GROUP": "group", "CHECK": "",
-        "H2O_PORT": "54321",
-    }  # fmt: skip
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    return fake
+from .conftest import CHARACTERS, FakeAws
 
 
 def test_each_line_of_the_log_is_sent_once_and_unfinished_ones_later(aws: FakeAws, tmp_path: Path) -> None:
@@ -121,6 +67,21 @@ def test_jupyterlabs_file_has_a_hash_wants_the_password_and_is_for_its_owner_onl
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.usefixtures("aws")
+def test_users_folder_is_given_to_the_user_only_when_it_is_new(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is there already may be a link of the user's to what is not the user's."""
+    given: list[Any] = []
+    auth = SimpleNamespace(passwd=lambda _text: "hash")
+    monkeypatch.setitem(sys.modules, "jupyter_server.auth", auth)
+    monkeypatch.setattr(host, "_give", lambda file, _owner: given.append(file))
+    monkeypatch.setenv("ROOT", str(tmp_path))
+    for _ in range(2):
+        host.jupyter_password("analyst")
+    folder, *files = given
+    assert folder == tmp_path / "home/analyst/.jupyter"
+    assert [type(file) for file in files] == [int, int], "by its name it could be another file by now"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.usefixtures("aws")
 def test_login_file_is_given_to_the_user_that_h2o_runs_as(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -156,11 +117,11 @@ def test_of_two_hosts_the_later_one_knows_the_earlier(
 ) -> None:
     monkeypatch.setenv("H2O_NODES", "2")
     aws.objects["cluster/old/10.0.0.9"] = b"Host"
-    monkeypatch.setenv("H2O_ADDRESS", "10.0.0.1")
+    monkeypatch.setattr(host, "metadata", lambda _name: "10.0.0.1")
     host.flatfile()
     assert (tmp_path / "h2o.flatfile").read_text() == "10.0.0.1:54321\n"
     monkeypatch.setenv("LOGICAL_ID", "Worker1")
-    monkeypatch.setenv("H2O_ADDRESS", "10.0.0.2")
+    monkeypatch.setattr(host, "metadata", lambda _name: "10.0.0.2")
     host.flatfile()
     assert (tmp_path / "h2o.flatfile").read_text() == "10.0.0.1:54321\n10.0.0.2:54321\n"
     assert (tmp_path / "h2o.address").read_text() == "H2O_IP=10.0.0.2\n"

@@ -4,9 +4,7 @@ import re
 
 import pytest
 
-from ..conftest import ROOT
-
-HOST = ROOT / "samples" / "analytics_host" / "host"
+from .conftest import HOST
 
 
 def settings_of(unit: str) -> dict[str, list[str]]:

@@ -9,21 +9,23 @@ import pytest
 
 from settings import Settings, SettingsError
 
-from ..conftest import of_type, one, synthesize
+from ..conftest import ROOT, of_type, one, synthesize
 
 STACK = "AnalyticsHost"
 
 
+ELSEWHERE = {
+    "analytics_host:vpc_id": "vpc-0123456789abcdef0",
+    "analytics_host:subnet_id": "subnet-0123456789abcdef0",
+    "analytics_host:parquet": "false",
+    "analytics_host:allowed_cidr": "203.0.113.7/24",
+    "analytics_host:h2o_r_sha256": "a" * 64,
+}
+
+
 @pytest.fixture(scope="session")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    context = {
-        "analytics_host:vpc_id": "vpc-0123456789abcdef0",
-        "analytics_host:subnet_id": "subnet-0123456789abcdef0",
-        "analytics_host:parquet": "false",
-        "analytics_host:allowed_cidr": "203.0.113.7/24",
-        "analytics_host:h2o_r_sha256": "a" * 64,
-    }
-    return synthesize(tmp_path_factory.mktemp("elsewhere"), context).template(STACK)
+    return synthesize(tmp_path_factory.mktemp("elsewhere"), ELSEWHERE).template(STACK)
 
 
 def user_data(template: dict[str, Any]) -> list[str]:
@@ -51,11 +53,14 @@ def resources_of(template: dict[str, Any], action: str) -> list[str]:
     """What a host may do `action` on."""
     found: list[str] = []
     for statement in host_statements(template):
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        if action in actions:
-            resources = statement["Resource"]
-            found += [json.dumps(r) for r in (resources if isinstance(resources, list) else [resources])]
+        if action in listed(statement["Action"]):
+            found += [json.dumps(resource) for resource in listed(statement["Resource"])]
     return found
+
+
+def listed(value: Any) -> list[Any]:
+    """What a policy has as a list, or when it is one only by itself."""
+    return value if isinstance(value, list) else [value]
 
 
 def test_no_port_is_open(template: dict[str, Any]) -> None:
@@ -168,15 +173,15 @@ def test_password_is_generated_and_nowhere_but_in_secrets_manager(template: dict
 
 
 def test_host_may_use_its_own_things_only(template: dict[str, Any]) -> None:
-    services = {action.split(":")[0] for s in host_statements(template) for action in _list(s["Action"])}
+    services = {action.split(":")[0] for s in host_statements(template) for action in listed(s["Action"])}
     assert services == {
         "athena", "glue", "s3", "secretsmanager", "logs", "cloudformation", "ssm", "ssmmessages",
     }  # fmt: skip
-    assert not [a for s in host_statements(template) for a in _list(s["Action"]) if "*" in a]
+    assert not [a for s in host_statements(template) for a in listed(s["Action"]) if "*" in a]
     (workgroup,) = resources_of(template, "athena:StartQueryExecution")
     assert "workgroup/" in workgroup
     assert "Ref" in workgroup
-    assert all("AnalyticsHost" in r or "Ref" in r for r in resources_of(template, "cloudformation:SignalResource"))
+    assert resources_of(template, "cloudformation:SignalResource") == ['{"Ref": "AWS::StackId"}']
     tables = resources_of(template, "glue:GetTable")
     assert {r.split("analytics_host/")[-1].rstrip('"]}') for r in tables if "table/" in r} == {
         "billboard", "billboard_parquet",
@@ -188,7 +193,7 @@ def test_host_may_use_its_own_things_only(template: dict[str, Any]) -> None:
 
 def test_host_may_do_all_that_it_has_to(template: dict[str, Any]) -> None:
     """What Athena does for a query, the clients of both notebooks, and the boot script need."""
-    actions = {action for s in host_statements(template) for action in _list(s["Action"])}
+    actions = {action for s in host_statements(template) for action in listed(s["Action"])}
     assert {action for action in actions if not action.startswith("ssmmessages:")} == {
         "athena:BatchGetNamedQuery", "athena:GetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
         "athena:GetWorkGroup", "athena:ListNamedQueries", "athena:StartQueryExecution", "athena:StopQueryExecution",
@@ -207,13 +212,9 @@ def test_host_may_do_all_that_it_has_to(template: dict[str, Any]) -> None:
 
 def test_everything_stands_in_one_statement_for_session_managers_channels_only(template: dict[str, Any]) -> None:
     wide = [s for s in host_statements(template) if s["Resource"] == "*"]
-    assert {a for s in wide for a in _list(s["Action"])} == {
+    assert {a for s in wide for a in listed(s["Action"])} == {
         f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")
     }
-
-
-def _list(value: Any) -> list[str]:
-    return value if isinstance(value, list) else [value]
 
 
 def test_songs_elsewhere_can_be_read_there_and_not_written(full: dict[str, Any]) -> None:
@@ -268,7 +269,7 @@ def test_parquet_is_an_option(elsewhere: dict[str, Any]) -> None:
 
 def test_posts_questions_are_named_queries(template: dict[str, Any]) -> None:
     queries = {q["Name"]: q["QueryString"] for q in of_type(template, "AWS::Athena::NamedQuery")}
-    files = {path.stem for path in Path("samples/analytics_host/billboard/queries").glob("*.sql")}
+    files = {path.stem for path in (ROOT / "samples/analytics_host/billboard/queries").glob("*.sql")}
     assert set(queries) == files
     assert "janet jackson" in queries["top_10_of_janet_jackson"]
     assert not any(text.startswith("--") for text in queries.values())
@@ -306,9 +307,24 @@ def test_n_nodes_are_n_hosts_whose_cluster_traffic_stays_among_themselves(full: 
     assert len(generations) == 1, "hosts of one deployment would not find each other"
 
 
-def test_generation_changes_with_the_settings(template: dict[str, Any], elsewhere: dict[str, Any]) -> None:
-    first, second = (user_data(t)[0].split("GENERATION=")[1].split("\n")[0] for t in (template, elsewhere))
+def test_generation_changes_with_what_makes_new_hosts(template: dict[str, Any], tmp_path: Path) -> None:
+    """Old hosts are there until the new ones are healthy, and must not be in their cluster."""
+    larger = synthesize(tmp_path, {"analytics_host:volume_gb": "50"}).template(STACK)
+    first, second = (user_data(t)[0].split("GENERATION=")[1].split("\n")[0] for t in (template, larger))
     assert first != second
+
+
+def test_settings_of_what_is_beside_the_host_make_no_new_one(elsewhere: dict[str, Any], tmp_path: Path) -> None:
+    """With a new host everything on the old one is gone."""
+    beside = {
+        "analytics_host:allowed_cidr": "198.51.100.0/24",
+        "analytics_host:parquet": "true",
+        "analytics_host:data_location": "s3://example-songs/billboard/",
+        "analytics_host:results_days": "1",
+        "analytics_host:scan_limit_mb": "10",
+    }
+    changed = synthesize(tmp_path, ELSEWHERE | beside).template(STACK)
+    assert user_data(changed) == user_data(elsewhere)
 
 
 def test_scheduled_stop_has_its_own_role_retries_dead_letters_and_an_alarm(full: dict[str, Any]) -> None:
@@ -322,7 +338,7 @@ def test_scheduled_stop_has_its_own_role_retries_dead_letters_and_an_alarm(full:
         s
         for p in of_type(full, "AWS::IAM::Policy")
         for s in p["PolicyDocument"]["Statement"]
-        if "ec2:StopInstances" in _list(s["Action"])
+        if "ec2:StopInstances" in listed(s["Action"])
     )
     assert len(stop["Resource"]) == 3, "not exactly the three hosts"
     role = full["Resources"][target["RoleArn"]["Fn::GetAtt"][0]]["Properties"]["AssumeRolePolicyDocument"]
@@ -331,7 +347,7 @@ def test_scheduled_stop_has_its_own_role_retries_dead_letters_and_an_alarm(full:
     policies = [
         p for p in of_type(full, "AWS::IAM::Policy") if p["Roles"] == [{"Ref": target["RoleArn"]["Fn::GetAtt"][0]}]
     ]
-    sends = [s for p in policies for s in p["PolicyDocument"]["Statement"] if "sqs:SendMessage" in _list(s["Action"])]
+    sends = [s for p in policies for s in p["PolicyDocument"]["Statement"] if "sqs:SendMessage" in listed(s["Action"])]
     assert [s["Resource"]["Fn::GetAtt"][0] for s in sends] == [queue], "what failed would be lost"
     assert any("could not be stopped" in a["AlarmDescription"] for a in of_type(full, "AWS::CloudWatch::Alarm"))
     assert all("IDLE_MINUTES=0\n" in text for text in user_data(full)), "both would stop it"

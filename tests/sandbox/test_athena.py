@@ -1,5 +1,7 @@
 """Facts about the query layer, with songs as they should not be; and about the sandbox's Athena."""
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from pyathena.error import OperationalError
 
 from samples.analytics_host.billboard import athena as billboard
+from samples.analytics_host.billboard.__main__ import main as billboard_command
 from samples.analytics_host.billboard.songs import COLUMNS, SongsError, split
 from sandbox import Sandbox
 from sandbox.__main__ import session
@@ -123,11 +126,17 @@ def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], d
         WorkGroup=STACK,
         QueryExecutionContext={"Database": "test"},
     )
-    for _ in range(100):
+    deadline = time.monotonic() + 30
+    while True:
         execution = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
         if execution["Status"]["State"] == "SUCCEEDED":
             break
-    bucket, key = execution["ResultConfiguration"]["OutputLocation"].removeprefix("s3://").split("/", 1)
+        assert time.monotonic() < deadline, execution["Status"]
+        time.sleep(0.1)
+    rules = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]["ResultConfiguration"]
+    location = execution["ResultConfiguration"]["OutputLocation"]
+    assert location.startswith(rules["OutputLocation"])
+    bucket, key = location.removeprefix("s3://").split("/", 1)
     body = clients.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
     assert body == '"year","nothing"\n"2010",\n'
     assert Path(key).name == f"{started['QueryExecutionId']}.csv"
@@ -161,6 +170,18 @@ def test_conversion_can_be_run_again(parquet: Parquet, lines: list[str]) -> None
         athena.convert()
     assert len(athena.songs("billboard_parquet")) == 39
     assert athena.songs("billboard_parquet").equals(athena.songs())
+
+
+def test_conversion_is_a_command_of_the_hosts_terminal(
+    parquet: Parquet, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, _ = parquet
+    athena = of("".join(lines[:40]))
+    monkeypatch.setenv("BILLBOARD_WORK_GROUP", STACK)
+    monkeypatch.setenv("BILLBOARD_DATABASE", "test")
+    monkeypatch.setattr(sys, "argv", ["billboard", "convert"])
+    billboard_command()
+    assert len(athena.songs("billboard_parquet")) == 39
 
 
 def test_what_is_there_stays_when_a_conversion_fails(

@@ -10,7 +10,7 @@ import pytest
 from samples.analytics_host.billboard import figures, models, report, songs
 from sandbox import Sandbox
 from sandbox.__main__ import world_of
-from walkthroughs.analytics_host import H2O_PORT
+from walkthroughs.analytics_host import H2O_PORT, connected_to_h2o
 from walkthroughs.forwarding import forwarded
 
 from ..conftest import ROOT
@@ -26,14 +26,11 @@ BY_HAND = pytest.mark.skipif("SONGS" not in os.environ, reason="takes ten minute
 
 @pytest.fixture(scope="module", autouse=True)
 def h2o_of_the_host(deployed: Sandbox) -> Iterator[None]:
-    import h2o
-
     world = world_of(deployed)
     outputs = world.outputs("AnalyticsHost")
-    with forwarded(world, outputs["InstanceId"], H2O_PORT) as port:
-        models.connect_to_h2o(f"http://127.0.0.1:{port}", models.login(outputs["SecretArn"], world.session))
+    login = models.login(outputs["SecretArn"], world.session)
+    with forwarded(world, outputs["InstanceId"], H2O_PORT) as port, connected_to_h2o(port, login):
         yield
-        h2o.connection().close()
 
 
 @pytest.fixture(scope="module")

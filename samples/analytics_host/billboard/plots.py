@@ -6,14 +6,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .models import Trained
-from .songs import FEATURES, LABEL
+from .songs import LABEL
 
 SHOWN = ("loudness", "energy", "tempo", "pitch", "timesignature", "key", "timbre_0_max", "timbre_1_min", "timbre_6_min")
 
 
 def correlation(songs: pd.DataFrame) -> Figure:
     """How the features hang together; loudness and energy most."""
-    names = [name for name in SHOWN if name in FEATURES] + [LABEL]
+    names = [*SHOWN, LABEL]
     values = songs[names].corr()
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()

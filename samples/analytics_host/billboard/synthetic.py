@@ -7,12 +7,12 @@ the models have something to find; no figure of theirs means anything.
 """
 
 import csv
-import json
 import math
 import random
 import sys
-from pathlib import Path
 from typing import TextIO
+
+from .songs import COLUMNS
 
 SEED = 1122
 YEARS = range(1990, 2011)
@@ -25,14 +25,13 @@ TITLES = ("Song", "Tune, Slow", 'The "Quoted" One', "Título", "Air / Reprise")
 
 def write(file: TextIO, seed: int = SEED) -> None:
     """Write made-up songs to `file`."""
-    columns = json.loads(Path(__file__).with_name("columns.json").read_text())
     chance = random.Random(seed)  # noqa: S311
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(NAMES.get(name, name) for name in columns)
+    writer.writerow(NAMES.get(name, name) for name in COLUMNS)
     for year in reversed(YEARS):
         for number in range(SONGS_OF_THE_LAST if year == YEARS[-1] else SONGS_A_YEAR):
             song = _song(chance, year, number)
-            writer.writerow(song[name] for name in columns)
+            writer.writerow(song[name] for name in COLUMNS)
 
 
 def _song(chance: random.Random, year: int, number: int) -> dict[str, object]:

@@ -17,6 +17,7 @@ SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
 PYTHON=${PYTHON:-$SOFTWARE/venv/bin/python}
 # needrestart would restart cloud-init, which runs this, and gives it no HOME.
 export CONFIGURATION DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 HOME="${HOME:-/root}"
+export AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=10
 set -a
 # shellcheck source=/dev/null
 . "$CONFIGURATION/settings"
@@ -30,14 +31,14 @@ ROOT_STEPS=(password h2o notebooks health)
 
 is_worker() { [[ $LOGICAL_ID == Worker* ]]; }
 
-host_py() { AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=10 "$SYSTEM_PYTHON" "$HOST_FILES/host.py" "$@"; }
+host_py() { "$SYSTEM_PYTHON" "$HOST_FILES/host.py" "$@"; }
 
 # A log that cannot be sent keeps no host from being healthy; the next time sends what is missing.
 send_log() { host_py log "$LOG" || echo "the log could not be sent"; }
 
-apt_install() {
-  apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 install -y --no-install-recommends "$@"
-}
+apt_get() { apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 "$@"; }
+
+apt_install() { apt_get install -y --no-install-recommends "$@"; }
 
 # download URL FILE SHA256: an empty sum is allowed, and said.
 download() {
@@ -68,7 +69,7 @@ enable() {
 }
 
 step_packages() {
-  apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
+  apt_get update
   apt_install ca-certificates curl "openjdk-$JAVA_VERSION-jre-headless" python3-venv python3-boto3
   is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev
   [[ $TLS != yes ]] || is_worker || apt_install nginx openssl
@@ -150,7 +151,6 @@ step_notebooks() {
     echo "H2O_URL=http://127.0.0.1:${H2O_PORT:-54321}"
   } >"$CONFIGURATION/notebook.env"
   [[ -z $ROOT ]] || return 0
-  ! is_worker || return 0
   cat "$CONFIGURATION/notebook.env" >/etc/R/Renviron.site
   # What is there is somebody's work.
   cp --recursive --no-clobber "$SOFTWARE/notebooks" "/home/$USER_NAME/"
@@ -158,7 +158,7 @@ step_notebooks() {
 }
 
 step_jupyterlab() {
-  "$PYTHON" "$HOST_FILES/host.py" jupyter-password "$USER_NAME"
+  "$PYTHON" "$HOST_FILES/host.py" jupyter-password "$USER_NAME" # which hashes as JupyterLab does
   enable jupyterlab.service
 }
 
@@ -205,6 +205,7 @@ everything() {
   done
   echo "$(date -u +%FT%TZ) == healthy"
   send_log
+  STEP=signal
   host_py signal SUCCESS "healthy"
 }
 

@@ -61,7 +61,7 @@ def configuration(name: str) -> Path:
 
 
 def log(file: str) -> None:
-    """Send the lines that have not been sent yet; the first line not sent is kept beside the log."""
+    """Send the lines that have not been sent yet; how far that is, in bytes, is kept beside the log."""
     client = boto3.client("logs")
     stream, sent = {"logGroupName": os.environ["LOG_GROUP"], "logStreamName": _node()}, Path(f"{file}.sent")
     start = int(sent.read_text()) if sent.exists() else 0
@@ -110,19 +110,26 @@ def jupyter_password(owner: str) -> None:
 
     _, password = login()
     settings = {"PasswordIdentityProvider": {"hashed_password": passwd(password), "password_required": True}}
-    home = Path(os.environ.get("ROOT", "") + f"/home/{owner}/.jupyter")
-    home.mkdir(parents=True, exist_ok=True)
-    _write_privately(home / "jupyter_server_config.json", json.dumps(settings), owner)
+    folder = Path(os.environ.get("ROOT", "") + f"/home/{owner}/.jupyter")
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        _give(folder, owner)
+    _write_privately(folder / "jupyter_server_config.json", json.dumps(settings), owner)
 
 
 def _write_privately(path: Path, text: str, owner: str | None) -> None:
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
-    if owner and not os.environ.get("ROOT"):
+        if owner:
+            _give(file.fileno(), owner)
+
+
+def _give(file: Path | int, owner: str) -> None:
+    """Make `owner` the owner of what was just made; with ROOT, there is no such user."""
+    if not os.environ.get("ROOT"):
         account = pwd.getpwnam(owner)
-        for changed in (path, path.parent) if path.parent.name == ".jupyter" else (path,):
-            os.chown(changed, account.pw_uid, account.pw_gid)
+        os.chown(file, account.pw_uid, account.pw_gid)
 
 
 def flatfile() -> None:
@@ -131,13 +138,14 @@ def flatfile() -> None:
     Of two hosts the later one knows the earlier; that is enough for H2O, and the address of a
     host that is gone does no harm. Hosts of another deployment are of another generation.
     """
-    port, own = os.environ.get("H2O_PORT", "54321"), "127.0.0.1"
+    own = "127.0.0.1"
     addresses = {own: _node()}
     if int(os.environ["H2O_NODES"]) > 1:
-        own = os.environ.get("H2O_ADDRESS") or _until(partial(metadata, "local-ipv4"), "its address", HEALTH_SECONDS)
+        own = _until(partial(metadata, "local-ipv4"), "its address", HEALTH_SECONDS)
         key = f"{_cluster_prefix()}{own}"
         boto3.client("s3").put_object(Bucket=os.environ["DATA_BUCKET"], Key=key, Body=_node().encode())
         addresses = _cluster()
+    port = os.environ.get("H2O_PORT", "54321")
     configuration("h2o.flatfile").write_text("".join(f"{address}:{port}\n" for address in sorted(addresses)))
     configuration("h2o.address").write_text(f"H2O_IP={own}\n")
 
@@ -160,15 +168,14 @@ def health() -> None:
     Raises:
         SystemExit: saying what did not come.
     """
-    port = os.environ.get("H2O_PORT", "54321")
+    url = f"http://127.0.0.1:{os.environ.get('H2O_PORT', '54321')}/3/Cloud"
     user, password = login()
-    address = f"http://127.0.0.1:{port}/3/Cloud"
     nodes = int(os.environ["H2O_NODES"])
     authorization = {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
     def cluster_is_whole() -> bool:
         try:
-            cloud = json.loads(_get(address, headers=authorization)[1])
+            cloud = json.loads(_get(url, headers=authorization)[1])
         except ValueError:  # none yet, or one that broke off
             return False
         return bool(cloud.get("cloud_healthy")) and cloud.get("cloud_size") == nodes
@@ -177,7 +184,7 @@ def health() -> None:
     if _node().startswith("Worker"):
         heads = [address for address, name in _cluster().items() if not name.startswith("Worker")]
         configuration("heads").write_text("\n".join(heads))  # when none is left, the worker stops
-    status, _ = _get(address)
+    status, _ = _get(url)
     if status != 401:
         sys.exit(f"H2O answers {status} to a stranger, not 401")
     print(f"H2O: {nodes} nodes, healthy, 401 without the password")

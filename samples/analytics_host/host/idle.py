@@ -1,7 +1,8 @@
-"""Stops the host when nobody has used it for IDLE_MINUTES; a worker, when its head is gone.
+"""Stops the host when it has not been used for IDLE_MINUTES.
 
-Used is: somebody is logged in or has one of the services open, or the processors are at work; also a
-host that cloud-init still makes, for its stack waits for the signal.
+Used is: somebody is logged in or has one of the services open, or the processors are at work; a worker
+of H2O's cluster: it is connected with its head, the first host. A host that cloud-init still makes
+counts as used, for its stack waits for the signal.
 Run every minute. Stopping is switching off: the instance stops, and keeps its volume.
 """
 

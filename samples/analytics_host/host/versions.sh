@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2034  # boot.sh reads them
 
 # From Ubuntu's archive, whose signature apt checks. A release changes these for security only.
-: "${JAVA_VERSION:=17}"
-: "${R_VERSION:=4.3.3}"
+JAVA_VERSION=17
+: "${R_VERSION:=4.3.3}" # the Debian of a test has another
 
 # download2.rstudio.org. Posit publishes this sum on its download page.
 RSTUDIO=rstudio-server-2026.01.1-403-amd64.deb

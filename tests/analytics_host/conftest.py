@@ -1,0 +1,144 @@
+"""A computer on which the boot script runs, and AWS as its host asks it."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from samples.analytics_host.host import host
+
+from ..conftest import ROOT
+
+HOST = ROOT / "samples" / "analytics_host" / "host"
+SETTINGS = {
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "STACK": "AnalyticsHost",
+    "LOGICAL_ID": "Host",
+    "LOG_GROUP": "boot",
+    "SECRET": "password",
+    "WORK_GROUP": "AnalyticsHost",
+    "DATABASE": "analytics_host",
+    "DATA_BUCKET": "data",
+    "USER_NAME": "analyst",
+    "IDLE_MINUTES": "60",
+    "TLS": "no",
+    "H2O_NODES": "1",
+    "H2O_R_SHA256": "",
+    "GENERATION": "0123456789abcdef",
+}
+
+
+class Computer:
+    """A folder in which the boot script runs, and the stand-ins that it finds first.
+
+    Every step goes well there, for its stand-ins do.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.calls = folder / "root", folder / "calls"
+        self.programs, self.software = folder / "bin", folder / "software"
+        self.programs.mkdir()
+        (self.root / "etc/analytics-host").mkdir(parents=True)
+        (self.root / "etc/analytics-host/h2o.address").write_text("H2O_IP=127.0.0.1\n")  # host.py writes it
+        shutil.copytree(HOST, self.software / "host", ignore=shutil.ignore_patterns("__pycache__"))
+        self.calls.touch()
+        for name in ("apt-get", "systemctl", "python"):
+            self.program(name, "exit 0")
+
+    def program(self, name: str, body: str) -> None:
+        """Let a stand-in write down how it is called, and then do `body`."""
+        path = self.programs / name
+        path.write_text(f'#!/bin/bash\necho "{name} $*" >> {self.calls}\n{body}\n')
+        path.chmod(0o755)
+
+    def boot(self, *steps: str, environment: dict[str, str] | None = None, **settings: str) -> Any:
+        """Run these steps, or all that need neither root nor the internet, with other `settings`."""
+        lines = "".join(f"{name}={value}\n" for name, value in (SETTINGS | settings).items())
+        (self.root / "etc/analytics-host/settings").write_text(lines)
+        programs = {"SYSTEM_PYTHON": str(self.programs / "python"), "PYTHON": sys.executable}
+        variables = {"PATH": f"{self.programs}:{os.environ['PATH']}", "ROOT": str(self.root), **programs}
+        return subprocess.run(
+            ["/bin/bash", str(self.software / "host/boot.sh"), *steps],
+            env=variables | (environment or {}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def called(self, program: str) -> list[str]:
+        return [line for line in self.calls.read_text().splitlines() if line.split()[0] == program]
+
+    def asked(self) -> list[str]:
+        """What was asked of host.py, in this order."""
+        return [line.split("host.py ")[1] for line in self.called("python")]
+
+    def file(self, name: str) -> str:
+        return (self.root / "etc/analytics-host" / name).read_text()
+
+
+@pytest.fixture
+def computer(tmp_path: Path) -> Computer:
+    return Computer(tmp_path)
+
+
+CHARACTERS = "0123456789abcdefghijklmnopqrstuv"
+
+
+class FakeAws:
+    """The few calls that the host makes; what is asked for and not there is an error."""
+
+    def __init__(self) -> None:
+        self.streams: set[str] = set()
+        self.lines: list[str] = []
+        self.objects: dict[str, bytes] = {}
+        self.signals: list[dict[str, str]] = []
+        self.exceptions = SimpleNamespace(ResourceAlreadyExistsException=FileExistsError)
+
+    def create_log_stream(self, *, logStreamName: str, **_request: str) -> None:
+        if logStreamName in self.streams:
+            raise FileExistsError
+        self.streams.add(logStreamName)
+
+    def put_log_events(self, *, logEvents: list[dict[str, Any]], **_request: str) -> None:
+        assert sum(len(event["message"].encode()) + 26 for event in logEvents) <= 1_048_576, "more than a call takes"
+        self.lines += [event["message"] for event in logEvents]
+
+    def get_secret_value(self, SecretId: str) -> dict[str, str]:
+        assert SecretId == "secret"
+        return {"SecretString": json.dumps({"username": "analyst", "password": CHARACTERS})}
+
+    def put_object(self, *, Key: str, Body: bytes, **_request: str) -> None:
+        self.objects[Key] = Body
+
+    def get_object(self, *, Key: str, **_request: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self.objects[Key])}
+
+    def list_objects_v2(self, *, Prefix: str, **_request: str) -> dict[str, Any]:
+        return {"Contents": [{"Key": key} for key in self.objects if key.startswith(Prefix)]}
+
+    def get_work_group(self, WorkGroup: str) -> dict[str, Any]:
+        return {"WorkGroup": {"Name": WorkGroup, "State": "ENABLED"}}
+
+    def signal_resource(self, **request: str) -> None:
+        self.signals.append(request)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAws:
+    fake = FakeAws()
+    monkeypatch.setattr(f"{host.__name__}.boto3.client", lambda _service: fake)
+    settings = {
+        "CONFIGURATION": str(tmp_path), "LOGICAL_ID": "Host", "LOG_GROUP": "boot", "SECRET": "secret", "STACK": "stack",
+        "DATA_BUCKET": "data", "GENERATION": "new", "H2O_NODES": "1", "WORK_GROUP": "group", "CHECK": "",
+        "H2O_PORT": "54321",
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return fake

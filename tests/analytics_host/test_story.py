@@ -1,0 +1,19 @@
+"""Facts about the story where it can be played in parts only."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from walkthroughs.analytics_host import AnalyticsHostStory
+from walkthroughs.story import SkippedError
+
+
+@pytest.mark.parametrize("step", ["figures_are_compared", "hits_are_predicted", "report_is_written", "report_is_seen"])
+def test_what_needs_models_is_skipped_where_none_could_be_trained(step: str) -> None:
+    """As without Session Manager's plugin, without which H2O cannot be reached."""
+    world: Any = SimpleNamespace(songs=None)
+    story = AnalyticsHostStory(world)
+    story.results = []
+    with pytest.raises(SkippedError, match="no models were trained"):
+        getattr(story, step)()
