@@ -2,11 +2,11 @@
 
 import ipaddress
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from . import Email, Section, VpcId, like
+from . import Email, Section, VpcId, WholeNumber, like
 
 # Minutes, hours, days of the month, months, days of the week, years: one of the days is not said.
 CRON_OR_RATE = r"rate\(\d+ (minute|hour|day)s?\)|cron\(\S+ \S+ (\? \S+ (?!\?)\S+|(?!\?)\S+ \S+ \?) \S+\)"
@@ -32,7 +32,9 @@ class AnalyticsHostSettings(Section):
     instance_type: Annotated[str, like(r"[a-z][a-z0-9-]*\.[a-z0-9]+", "an instance type, such as t3.large")] = Field(
         "t3.large", description="EC2 instance type, x86_64. H2O gets half of its memory."
     )
-    volume_gb: Annotated[int, Field(ge=20, le=16384)] = Field(40, description="Size of the encrypted root volume.")
+    volume_gb: Annotated[WholeNumber, Field(ge=20, le=16384)] = Field(
+        40, description="Size of the encrypted root volume."
+    )
     vpc_id: VpcId | None = Field(None, description="An existing VPC; needs subnet_id. Without it, a small VPC is made.")
     subnet_id: SubnetId | None = Field(None, description="A subnet of that VPC from which the internet can be reached.")
     user_name: Annotated[str, like(r"[a-z][a-z0-9-]{1,30}", "2 to 31 small letters, digits and -, a letter first")] = (
@@ -42,7 +44,7 @@ class AnalyticsHostSettings(Section):
         None, description="Range from which RStudio is reached over TLS; without it no port is open."
     )
     allow_anywhere: bool = Field(False, description="Accept an allowed_cidr wider than a /8.")
-    idle_minutes: Annotated[int, Field(ge=0, le=10080)] = Field(
+    idle_minutes: Annotated[WholeNumber, Field(ge=0, le=10080)] = Field(
         60, description="Stop after so long without use; 0 never does."
     )
     stop_schedule: (
@@ -55,13 +57,13 @@ class AnalyticsHostSettings(Section):
         | None
     ) = Field(None, description="Stop by an EventBridge Scheduler expression instead, in UTC.")
     email: Email | None = Field(None, description="Who is told when the scheduled stop fails; needs stop_schedule.")
-    h2o_nodes: Annotated[int, Field(ge=1, le=16)] = Field(1, description="Hosts of the H2O cluster.")
+    h2o_nodes: Annotated[WholeNumber, Field(ge=1, le=16)] = Field(1, description="Hosts of the H2O cluster.")
     h2o_r_sha256: Annotated[str, like(r"[0-9a-f]{64}", "64 hexadecimal digits in small letters")] | None = Field(
         None, description="SHA-256 of H2O's R package, which H2O does not publish."
     )
     data_location: S3Location | None = Field(None, description="Where the songs are, if not in the stack's own bucket.")
-    results_days: Annotated[int, Field(ge=1, le=365)] = Field(7, description="How long query results are kept.")
-    scan_limit_mb: Annotated[int, Field(ge=10, le=10_000_000)] = Field(
+    results_days: Annotated[WholeNumber, Field(ge=1, le=365)] = Field(7, description="How long query results are kept.")
+    scan_limit_mb: Annotated[WholeNumber, Field(ge=10, le=10_000_000)] = Field(
         100, description="Athena cancels a query that reads more."
     )
     parquet: bool = Field(True, description="A second table, of the songs as Parquet.")
@@ -88,13 +90,6 @@ class AnalyticsHostSettings(Section):
     def _new(cls, value: str) -> str:
         if value in TAKEN:
             raise ValueError("a name that Ubuntu has not given yet, such as analyst")
-        return value
-
-    @field_validator("volume_gb", "idle_minutes", "h2o_nodes", "results_days", "scan_limit_mb", mode="before")
-    @classmethod
-    def _no_truth_value(cls, value: Any) -> Any:
-        if isinstance(value, bool):
-            raise ValueError("a number")
         return value
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from . import Email, Section, like, one_of
+from . import Email, Section, WholeNumber, like, one_of
 from .domain import InHostedZone
 
 Region = Annotated[str, like(r"[a-z]{2}(-[a-z]+)+-[1-9]", "a region, such as eu-west-1")]
@@ -39,17 +39,17 @@ class MultiRegionApiSettings(InHostedZone):
     regions: Annotated[tuple[Region, ...], Field(min_length=1)] = Field(
         ("us-east-1", "us-west-2"), description="Where the API is; one stack a region."
     )
-    check_seconds: Annotated[int, one_of(10, 30)] = Field(
+    check_seconds: Annotated[WholeNumber, one_of(10, 30)] = Field(
         30, description="Time between two requests of a health checker, 30 or 10."
     )
-    check_threshold: Annotated[int, Field(ge=1, le=10)] = Field(
+    check_threshold: Annotated[WholeNumber, Field(ge=1, le=10)] = Field(
         2, description="How many requests in a row change a health checker's mind."
     )
     checks: tuple[DependencyCheck, ...] = Field((), description="What a region needs besides itself to be healthy.")
     allowed_origin: Annotated[
         str, like(r"\*|https?://[a-z0-9.-]+(:\d+)?", "* or an origin, such as https://www.example.com")
     ] = Field("*", description="Origin whose pages may call the API from a browser; `*` for every one.")
-    requests_per_second: Annotated[int, Field(ge=1, le=10000)] = Field(
+    requests_per_second: Annotated[WholeNumber, Field(ge=1, le=10000)] = Field(
         100, description="Steady requests that each region takes; twice as many at once."
     )
     email: Email | None = Field(None, description="Who is told of alarms. AWS asks for a confirmation first.")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from . import Email, Section, VpcId, like
+from . import Email, Section, VpcId, WholeNumber, like
 
 NAMED_PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
 
@@ -23,12 +23,15 @@ def _protocol(value: Any) -> Any:
     return NAMED_PROTOCOLS.get(text, text)
 
 
-Port = Annotated[int, Field(ge=-1, le=65535)]
+Port = Annotated[WholeNumber, Field(ge=-1, le=65535)]
 Cidr = Annotated[str, BeforeValidator(_canonical_cidr)]
 Protocol = Annotated[
     str,
     BeforeValidator(_protocol),
-    like(r"-1|tcp|udp|icmp|icmpv6|\d{1,3}", "tcp, udp, icmp, icmpv6, a protocol's number, or -1 for all"),
+    like(
+        r"-1|tcp|udp|icmp|icmpv6|1?\d{1,2}|2[0-4]\d|25[0-5]",
+        "tcp, udp, icmp, icmpv6, a protocol's number (0 to 255), or -1 for all",
+    ),
 ]
 GroupId = Annotated[
     str, like(r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a security group, such as sg-0123456789abcdef0")
@@ -113,7 +116,7 @@ class SecurityGroupRevertSettings(Section):
     email: Email | None = Field(None, description="Who gets the notices. AWS asks for a confirmation first.")
     restore: bool = Field(True, description="Put back approved rules that were removed or edited.")
     egress: bool = Field(False, description="Guard egress rules too.")
-    sweep_minutes: Annotated[int, Field(ge=1, le=1440)] = Field(
+    sweep_minutes: Annotated[WholeNumber, Field(ge=1, le=1440)] = Field(
         5, description="How often every guarded group is checked without an event."
     )
     sample_group: bool = Field(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from . import like, one_of
+from . import WholeNumber, like, one_of
 from .domain import InHostedZone
 
 
@@ -16,7 +16,7 @@ class StaticSiteSettings(InHostedZone):
     without_slash: Literal["redirect", "rewrite"] = Field(
         "redirect", description="What `/docs` gets: a redirect to `/docs/`, or its index page at once."
     )
-    redirect_status: Annotated[int, one_of(301, 308)] = Field(
+    redirect_status: Annotated[WholeNumber, one_of(301, 308)] = Field(
         308, description="Status of redirects; 308 keeps the method."
     )
     canonical: bool = Field(False, description="Redirect `/docs/index.html` to `/docs/`.")

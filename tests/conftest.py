@@ -72,7 +72,7 @@ def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assemb
     from settings import Settings
 
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
-    asked_for = {"aws:cdk:bundling-stacks": stacks} if stacks else {}  # as the CDK CLI says it
+    asked_for = {"aws:cdk:bundling-stacks": [*stacks]} if stacks else {}  # as the CDK CLI says it
     app = cdk.App(outdir=str(directory), context=flags | asked_for)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:

@@ -26,12 +26,13 @@ def test_cdk_nag_and_cdk_find_nothing_unacknowledged(any_assembly: Assembly) -> 
     assert not any_assembly.findings, "\n".join(any_assembly.findings)
 
 
-def test_cfn_lint_finds_nothing(any_assembly: Assembly) -> None:
+def test_cfn_lint_finds_nothing(assembly: Assembly, full_assembly: Assembly) -> None:
     # W3005: CDK adds DependsOn where a GetAtt is enough.
     command: list[str | Path] = [
         Path(sys.executable).with_name("cfn-lint"),
         "--ignore-checks=W3005",
-        *any_assembly.templates,
+        *assembly.templates,
+        *full_assembly.templates,
     ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

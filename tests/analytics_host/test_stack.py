@@ -25,7 +25,7 @@ ELSEWHERE = {
 
 @pytest.fixture(scope="session")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return synthesize(tmp_path_factory.mktemp("elsewhere"), ELSEWHERE).template(STACK)
+    return synthesize(tmp_path_factory.mktemp("elsewhere"), ELSEWHERE, STACK).template(STACK)
 
 
 def user_data(template: dict[str, Any]) -> list[str]:
@@ -116,7 +116,7 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
         ({"stop_schedule": "at 8"}, "such as cron"),
         ({"h2o_nodes": 0}, "greater than or equal to 1"),
         ({"scan_limit_mb": 1}, "greater than or equal to 10"),
-        ({"idle_minutes": True}, "a number"),
+        ({"idle_minutes": True}, "a whole number"),
     ],
 )
 def test_wrong_setting_is_refused_with_what_is_accepted(context: dict[str, Any], said: str) -> None:
@@ -309,7 +309,7 @@ def test_n_nodes_are_n_hosts_whose_cluster_traffic_stays_among_themselves(full: 
 
 def test_generation_changes_with_what_makes_new_hosts(template: dict[str, Any], tmp_path: Path) -> None:
     """Old hosts are there until the new ones are healthy, and must not be in their cluster."""
-    larger = synthesize(tmp_path, {"analytics_host:volume_gb": "50"}).template(STACK)
+    larger = synthesize(tmp_path, {"analytics_host:volume_gb": "50"}, STACK).template(STACK)
     first, second = (user_data(t)[0].split("GENERATION=")[1].split("\n")[0] for t in (template, larger))
     assert first != second
 
@@ -323,7 +323,7 @@ def test_settings_of_what_is_beside_the_host_make_no_new_one(elsewhere: dict[str
         "analytics_host:results_days": "1",
         "analytics_host:scan_limit_mb": "10",
     }
-    changed = synthesize(tmp_path, ELSEWHERE | beside).template(STACK)
+    changed = synthesize(tmp_path, ELSEWHERE | beside, STACK).template(STACK)
     assert user_data(changed) == user_data(elsewhere)
 
 

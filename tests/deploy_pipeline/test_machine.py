@@ -5,6 +5,7 @@ memory (no moto: what counts are its errors and its timing).
 """
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -13,7 +14,7 @@ from stacks.deploy_pipeline import machine as definition
 
 from .changes import change
 from .fake_cloudformation import DENIED
-from .machine_run import APP, Machine
+from .machine_run import APP, Ended, Machine
 from .scenarios import MANY, PENDING, READY, Scenario, failed, with_app
 from .scenarios_of_failure import SCENARIOS
 
@@ -23,9 +24,17 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(monkeypatch)
 
 
+@cache
+def played(scenario: Scenario) -> tuple[Machine, Ended]:
+    """Each scenario is played once, for all tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        machine = Machine(patch)
+        return machine, scenario(machine)
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
-def test_state_machine(machine: Machine, scenario: Scenario) -> None:
-    scenario(machine)
+def test_state_machine(scenario: Scenario) -> None:
+    machine, _ = played(scenario)
     assert not machine.cloudformation.left(), "a change set is left that could be executed"
 
 
@@ -45,11 +54,9 @@ def edges() -> Iterator[tuple[str, str]]:
 def test_every_way_between_states_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: set[tuple[str, str]] = set()
     for scenario in SCENARIOS:
-        states = scenario(Machine(monkeypatch)).states
-        taken |= set(pairwise(states))
+        taken |= set(pairwise(played(scenario)[1].states))
     with_app(last := Machine(monkeypatch), change("Remove")).failing["delete_change_set"] = [DENIED] * MANY
-    states = last.run().states
-    taken |= set(pairwise(states))
+    taken |= set(pairwise(last.run().states))
     missing = set(edges()) - taken
     assert not missing, f"never taken: {sorted(missing)}"
 

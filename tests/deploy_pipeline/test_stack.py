@@ -23,7 +23,7 @@ def connected(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         "deploy_pipeline:repository": "group/owner/app",
         "deploy_pipeline:branch": "release/1.x",
     }
-    return synthesize(tmp_path_factory.mktemp("connected"), settings)
+    return synthesize(tmp_path_factory.mktemp("connected"), settings, STACK)
 
 
 def listed(value: Any) -> list[Any]:

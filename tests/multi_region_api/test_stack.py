@@ -39,7 +39,7 @@ def without_name(assembly: Assembly) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    return synthesize(tmp_path_factory.mktemp("named"), NAME)
+    return synthesize(tmp_path_factory.mktemp("named"), NAME, "MultiRegionApi-*")
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +54,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         "log_role": "false",
     }
     context = NAME | {f"multi_region_api:{name}": value for name, value in settings.items()}
-    return synthesize(tmp_path_factory.mktemp("single"), context)
+    return synthesize(tmp_path_factory.mktemp("single"), context, "MultiRegionApi-*")
 
 
 def environment_of(assembly: Assembly, stack: str) -> str:

@@ -25,7 +25,7 @@ def actions(statement: dict[str, Any]) -> list[str]:
 @pytest.fixture(scope="session")
 def notify_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     settings = {"security_group_revert:mode": "notify", "security_group_revert:restore": "false"}
-    return synthesize(tmp_path_factory.mktemp("notify"), settings).template(STACK)
+    return synthesize(tmp_path_factory.mktemp("notify"), settings, STACK).template(STACK)
 
 
 def changes_rule(template: dict[str, Any]) -> dict[str, Any]:

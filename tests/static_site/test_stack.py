@@ -12,7 +12,8 @@ STACK = "StaticSite"
 
 @pytest.fixture(scope="session")
 def uncached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return synthesize(tmp_path_factory.mktemp("uncached"), {"static_site:caching": "false"}).template(STACK)
+    settings = {"static_site:caching": "false"}
+    return synthesize(tmp_path_factory.mktemp("uncached"), settings, STACK).template(STACK)
 
 
 def distribution(template: dict[str, Any]) -> dict[str, Any]:
