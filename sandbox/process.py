@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -87,7 +88,7 @@ class Sandbox:
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a group of what it has started
             with self._process:  # waits, and closes the pipes
                 self._process = None
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -117,22 +118,28 @@ class Sandbox:
         if not cli.exists() or not (ROOT / "node_modules" / "@aws-sdk").exists():
             raise SandboxError("The CDK CLI, or the AWS SDK for functions in Node, is not installed: run `make setup`.")
         python = Path(sys.executable).parent
+        temporary = {"TMPDIR": str(self.directory)}  # what it leaves when it is ended goes with the sandbox
         lines: list[str] = []
         with subprocess.Popen(
             [str(cli), *arguments, "--output", str(self.directory / "cdk.out")],
             cwd=application,
-            env=self.environment | {"PATH": f"{python}{os.pathsep}{os.environ.get('PATH', '')}"} | QUICKER,
+            env=self.environment | QUICKER | {"PATH": f"{python}{os.pathsep}{os.environ.get('PATH', '')}"} | temporary,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
+            start_new_session=True,
         ) as process:
             assert process.stdout
-            for line in process.stdout:
-                lines.append(line)
-                if progress and line.strip():
-                    progress(line.rstrip())
+            try:
+                for line in process.stdout:
+                    lines.append(line)
+                    if progress and line.strip():
+                        progress(line.rstrip())
+            except BaseException:  # while it says nothing it would go on
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
         output = "".join(lines)
         if process.returncode:
             raise SandboxError(f"cdk {' '.join(arguments)} failed:\n{output}")
