@@ -61,11 +61,8 @@ def _port(listener: socket.socket) -> int:
     return port
 
 
-async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
-    from hypercorn.asyncio import serve
-    from ministack.app import app
-    from ministack.core import lambda_runtime
-
+def _install(speed: float) -> None:
+    """Put the services of this folder before MiniStack's."""
     from . import (
         apigateway,
         athena,
@@ -81,13 +78,10 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
         glue,
         route53,
         s3,
-        signals,
         stepfunctions,
         wafv2,
-        web,
         xray,
     )
-    from .route53 import dns
 
     untimed = (
         apigateway,
@@ -102,14 +96,24 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
         glue,
         route53,
         s3,
-        signals,
         wafv2,
         xray,
     )
     for service in untimed:
         service.install()
     for timed in (codepipeline, events, stepfunctions):
-        timed.install(options.speed)
+        timed.install(speed)
+
+
+async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
+    from hypercorn.asyncio import serve
+    from ministack.app import app
+    from ministack.core import lambda_runtime
+
+    from . import apigateway, cloudfront, route53, web
+    from .route53 import dns
+
+    _install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("kms").setLevel(logging.ERROR)  # it misses a package for what no system uses
     aws, viewers = _server(), _server()

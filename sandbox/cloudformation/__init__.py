@@ -5,11 +5,11 @@ does: by the create-only properties of the resource schemas (those bundled with 
 detail for each property that changes, and with what references changed resources: `Ref` when the
 resource may be replaced, `GetAtt` when it changes at all. Change sets of nested stacks come with
 it, and descriptions come in pages. Templates are found at virtual-hosted S3 addresses; a rollback
-puts changed resources back, and deletes only new ones; events have an order; removal is that of
-`removal`.
+puts changed resources back, and deletes only new ones; events have an order; what is removed, and
+what waits for a signal, is in `removal` and `signals`.
 
-Left out: replacement itself (a resource is updated in place, or refuses), updates that a schema
-does not call conditional and are, stack policies, drift, imports, hooks, service roles.
+Left out: replacement itself (a resource is updated in place, or refuses), properties that replace on some
+conditions without a word of it in the schema, stack policies, drift, imports, hooks, service roles.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
 
-from . import changes, removal
+from . import changes, removal, signals
 
 LAST = [datetime.min.replace(tzinfo=UTC)]
 
@@ -39,6 +39,7 @@ def install() -> None:
         module._resolve_template = resolve_template
     changes.install(handlers._ACTION_HANDLERS)
     removal.install()
+    signals.install()
     stacks.now_iso = _later
     _roll_back_in_place()
 

@@ -19,7 +19,7 @@ def install() -> None:
     delete_stack, delete_resource = handlers._delete_stack, stacks._delete_resource
 
     def delete_stack_at_once(parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
-        name = _name(parameters)
+        name = name_of(parameters)
         if name in _stacks and _stacks[name].get(PROTECTED) == "true":
             why = f"Stack [{name}] cannot be deleted while TerminationProtection is enabled"
             return handlers._error("ValidationError", why)
@@ -44,7 +44,7 @@ def _install_protection(operations: dict[str, Any]) -> None:
     describe = operations["DescribeStacks"]
 
     def protect(parameters: dict[str, Any]) -> Any:
-        stack = _stacks[_name(parameters)]
+        stack = _stacks[name_of(parameters)]
         stack[PROTECTED] = handlers._p(parameters, PROTECTED)
         result = f"<UpdateTerminationProtectionResult><StackId>{stack['StackId']}</StackId>"
         return handlers._xml(
@@ -61,7 +61,7 @@ def _install_protection(operations: dict[str, Any]) -> None:
     operations |= {"UpdateTerminationProtection": protect, "DescribeStacks": describe_with_protection}
 
 
-def _name(parameters: dict[str, Any]) -> str:
+def name_of(parameters: dict[str, Any]) -> str:
     """The name of the stack that is meant; the CDK CLI gives the stack's id."""
     name: str = handlers._p(parameters, "StackName").split("/")[-2:][0]
     return name

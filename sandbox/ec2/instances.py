@@ -1,14 +1,16 @@
 """EC2: instances and flow logs of templates, and what an instance does when it starts.
 
-MiniStack keeps instances and answers for them. Here an instance runs its user data, as a
-process of this computer with ROOT naming a folder that is its file system, and is there only
-when it has signalled what its creation policy asks for. ``systemctl`` is that of `systemd`.
+MiniStack keeps instances and answers for them. Here an instance whose creation policy asks for a
+signal runs its user data, as a process of this computer with ROOT naming a folder that is its file
+system, and is there only when it has signalled. ``systemctl`` is that of `systemd`.
 Credentials are those of its role; their policies are not evaluated. The image is this computer:
 `_software` says what stands for its Java and Python. No packages are installed.
 
-Left out: replacement by an update, the metadata service, user data that is not a shell script or knows no ROOT, the
-network; a port of the host is one of this computer, noted in the folder for Session Manager's
-port forwarding.
+Of the systems it knows one thing: the port, memory and threads of H2O, of which several run on one
+computer here. That port is one of this computer, noted in the folder for Session Manager's port forwarding.
+
+Left out: updates, the metadata service, the network, user data without a signal, and one that is not a
+shell script or knows no ROOT.
 """
 
 import base64
@@ -28,7 +30,7 @@ from ministack.services import ec2, iam
 from ministack.services.cloudformation import provisioners
 
 from ..awslambda import role_credentials
-from ..signals import creation_policy, signals_of
+from ..cloudformation.signals import creation_policy, signals_of
 from . import systemd
 
 H2O_PORT = 54321

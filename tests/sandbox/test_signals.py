@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sandbox.signals import Signals, signals_of
+from sandbox.cloudformation.signals import Signals, signals_of
 
 
 def test_enough_signals_of_success_end_the_wait() -> None:

@@ -1,4 +1,4 @@
-"""CloudFormation: resources that wait for signals, and SignalResource.
+"""Resources that wait for signals, and SignalResource.
 
 MiniStack makes the resources of a stack one after the other, on its event loop. Here the types
 named in `WAITING` are made in a thread, so that they can wait for a signal that comes through
@@ -10,6 +10,8 @@ from typing import Any
 
 from ministack.services import cloudformation
 from ministack.services.cloudformation import engine, handlers, helpers, stacks
+
+from .removal import name_of
 
 WAITING = ("AWS::EC2::Instance",)
 
@@ -66,10 +68,8 @@ def creation_policy(stack_name: str, logical_id: str) -> dict[str, Any]:
 
 
 def _signal_resource(parameters: dict[str, Any]) -> Any:
-    stack_name, logical_id, unique_id, status = (
-        helpers._p(parameters, name) for name in ("StackName", "LogicalResourceId", "UniqueId", "Status")
-    )
-    name = stack_name.split("/")[1] if stack_name.startswith("arn:") else stack_name
+    name = name_of(parameters)
+    logical_id, unique_id, status = (helpers._p(parameters, key) for key in ("LogicalResourceId", "UniqueId", "Status"))
     if (name, logical_id) not in _signals:
         return helpers._error("ValidationError", f"Resource {logical_id} of stack {name} does not wait for a signal")
     _signals[name, logical_id].add(unique_id, status)
