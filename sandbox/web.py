@@ -2,7 +2,7 @@
 
 A viewer's connection leads to an endpoint of AWS: the one that Route 53's records give for the
 host, or the one whose address the header `x-sandbox-address` names, as a client connects that has
-asked a DNS server itself. The first service that knows the endpoint or the host answers.
+asked a DNS server itself. The first service that knows the endpoint or the host answers; 403 when none does.
 
 Left out: connections that stay with the address they were opened to. Every request finds its
 endpoint anew, as if no client kept an answer of DNS.
@@ -74,7 +74,7 @@ def application(services: list[Service], endpoint_at: Callable[[str, str], str])
         if scope["type"] != "http":
             return
         request = await _request(scope, receive, endpoint_at)
-        response = Response(404, {"content-type": "text/plain"}, b"nobody has this name")
+        response = Response(403, {"content-type": "text/plain"}, b"nothing that is deployed has this name")
         for service in services:
             answer = await service(request)
             if answer:

@@ -17,7 +17,7 @@ async def fetch(
 ) -> tuple[int, dict[str, str], bytes]:
     """Get the object of `path`, or S3's refusal: status, headers, body."""
     bucket = source["DomainName"].split(".s3.")[0]
-    key = source.get("OriginPath", "").lstrip("/") + path.removeprefix("/")
+    key = f"{source.get('OriginPath', '')}{path}".removeprefix("/")
     with request_scope(ACCOUNT, REGION):
         signed = _signs(source.get("OriginAccessControlId"))
         allowed = signed and _allows(bucket, key, "s3:GetObject", distribution_id)

@@ -24,24 +24,18 @@ Service = Callable[[bytes], tuple[int, Any, bytes]]
 
 def install() -> None:
     """Let templates have distributions and what belongs to them."""
-    policies = {
-        "OriginAccessControl": lambda body: cloudfront._create_oac({}, body),
-        "CachePolicy": cloudfront._create_cache_policy,
-        "OriginRequestPolicy": lambda body: cloudfront._policy_create(
-            cloudfront._origin_request_policies, cloudfront._ORP_SPEC, body
-        ),
-        "ResponseHeadersPolicy": lambda body: cloudfront._policy_create(
-            cloudfront._response_headers_policies, cloudfront._RHP_SPEC, body
+    request, response = cloudfront._origin_request_policies, cloudfront._response_headers_policies
+    policies: dict[str, tuple[Service, dict[str, Any]]] = {
+        "OriginAccessControl": (lambda body: cloudfront._create_oac({}, body), cloudfront._oacs),
+        "CachePolicy": (cloudfront._create_cache_policy, cloudfront._cache_policies),
+        "OriginRequestPolicy": (lambda body: cloudfront._policy_create(request, cloudfront._ORP_SPEC, body), request),
+        "ResponseHeadersPolicy": (
+            lambda body: cloudfront._policy_create(response, cloudfront._RHP_SPEC, body),
+            response,
         ),
     }
-    for name, create in policies.items():
-        stores = {
-            "OriginAccessControl": cloudfront._oacs,
-            "CachePolicy": cloudfront._cache_policies,
-            "OriginRequestPolicy": cloudfront._origin_request_policies,
-            "ResponseHeadersPolicy": cloudfront._response_headers_policies,
-        }
-        provisioners._RESOURCE_HANDLERS[f"AWS::CloudFront::{name}"] = _policy_handlers(name, create, stores[name])
+    for name, (create, store) in policies.items():
+        provisioners._RESOURCE_HANDLERS[f"AWS::CloudFront::{name}"] = _policy_handlers(name, create, store)
     provisioners._RESOURCE_HANDLERS["AWS::CloudFront::Distribution"] = {
         "create": _create_distribution,
         "update": _update_distribution,

@@ -57,12 +57,14 @@ def _config(xml: str) -> dict[str, Any]:
     return config
 
 
-async def serve(request: Request) -> Response:
-    """Answer a viewer as the distribution of its host does."""
+async def serve(request: Request) -> Response | None:
+    """Answer a viewer as the distribution of its host does; None when the host is no distribution's."""
     found = distribution_of(request.host)
-    if found is None or not found[1]["Enabled"]:
-        return _error(403, "no enabled distribution has this name")
+    if found is None:
+        return None
     distribution_id, config = found
+    if not config["Enabled"]:
+        return _error(403, "The distribution is disabled.")
     behavior = _behavior(config, request.path)
     early = _protocol(behavior, request) or _method(behavior, request)
     if early:
