@@ -194,7 +194,10 @@ def settings_for(sandbox: Sandbox, systems: Iterable[str]) -> dict[str, str]:
 
 
 def session(sandbox: Sandbox) -> boto3.Session:
-    """A boto3 session whose clients reach the sandbox, and nothing else."""
+    """A boto3 session whose clients reach the sandbox, and nothing else.
+
+    Endpoints come from the environment alone; so this process gets the sandbox's, until the session of another.
+    """
     environment = sandbox.environment
     os.environ.clear()  # of what could lead elsewhere: profiles, endpoints
     os.environ.update(environment)

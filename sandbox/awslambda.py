@@ -2,10 +2,12 @@
 
 MiniStack runs the functions, with the account's own credentials. Here each function gets an
 access key of its own, known to STS as a session of its role, so that what it does can be told
-from what others do. An error has the name of its exception's class. The policies of the role
-are not evaluated: that a role may do what it needs, and no more, is for the template tests. What
-layers bring is found under /opt, and Node functions find the AWS SDK, as on Lambda (the part of
-it that package.json has). A version that a template publishes is named by its number.
+from what others do. An error has the name of its exception's class. What layers bring is found
+under /opt, and Node functions find the AWS SDK, as on Lambda (the part of it that package.json has). A
+version that a template publishes is named by its number.
+
+Left out: the policies of the role (that it may do what it needs, and no more, is for the template tests), the
+Python and Node of the runtime (this computer's are taken), limits of memory.
 """
 
 import hashlib

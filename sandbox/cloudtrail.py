@@ -16,14 +16,14 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudtrail, eventbridge, sts
 from ministack.services.cloudformation import provisioners
 
+from .process import ACCOUNT
+
 USER_KEY = "AKIAIOSFODNN7EXAMPLE"
 USER_NAME = "sandbox-user"
 
 
 def install() -> None:
     """Make the access key that people use that of an IAM user, and let templates have trails."""
-    from .process import ACCOUNT
-
     sts._sessions[USER_KEY] = {
         "Arn": f"arn:aws:iam::{ACCOUNT}:user/{USER_NAME}",
         "UserId": "AIDACKCEVSQ6C2EXAMPLE",
@@ -39,15 +39,13 @@ def install() -> None:
 def _create_trail(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
     name = properties.get("TrailName") or f"{stack}-{logical_id}"
     trail = _answer(cloudtrail._create_trail(_as_request(properties) | {"Name": name}))
-    if selectors := properties.get("EventSelectors"):
-        _answer(cloudtrail._put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
-    _switch(name, properties)
+    _configure(name, properties)
     return name, {"Arn": trail["TrailARN"]}
 
 
 def _update_trail(name: str, _old: Any, new: dict[str, Any], _stack: str) -> tuple[str, dict[str, Any]]:
     trail = _answer(cloudtrail._update_trail(_as_request(new) | {"Name": name}))
-    _switch(name, new)
+    _configure(name, new)
     return name, {"Arn": trail["TrailARN"]}
 
 
@@ -57,7 +55,10 @@ def _as_request(properties: dict[str, Any]) -> dict[str, Any]:
     return plain | {"KmsKeyId": properties.get("KMSKeyId", "")}
 
 
-def _switch(name: str, properties: dict[str, Any]) -> None:
+def _configure(name: str, properties: dict[str, Any]) -> None:
+    """Carry out what calls of their own are for in the API: which events, and on or off."""
+    if selectors := properties.get("EventSelectors"):
+        _answer(cloudtrail._put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
     on = str(properties["IsLogging"]).lower() == "true"
     _answer((cloudtrail._start_logging if on else cloudtrail._stop_logging)({"Name": name}))
 

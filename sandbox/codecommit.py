@@ -2,7 +2,7 @@
 
 A repository begins with the zip file of its template. A commit moves its branch and puts
 "CodeCommit Repository State Change" on the event bus. Left out: git itself, merges, pull
-requests, file modes, more than a branch and its last commits.
+requests, file modes, lists of branches and commits, the parents of a commit.
 """
 
 import base64

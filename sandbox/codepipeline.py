@@ -7,8 +7,9 @@ takes its results: success, failure, or a continuation token, with which it is i
 after a while, as a new job. A stage is entered by one execution at a time, and one that waits
 is superseded by a newer one; a failed stage can be tried again.
 
-Left out: other actions, actions side by side, transitions, approvals, triggers and variables of
-V2, rollbacks, connections, roles and keys of the artifact store, events of its own.
+Left out: other actions, actions side by side, executions in different stages at once, transitions,
+approvals, triggers and variables of V2, rollbacks, connections, roles and keys of the artifact store,
+events of its own.
 """
 
 import contextvars

@@ -6,8 +6,8 @@ that ends puts "Step Functions Execution Status Change" on the event bus; calls 
 CloudFormation API are made as any SDK makes them, with the names and errors of the SDK for Java,
 which are Step Functions'. Waiting goes `speed` times faster.
 
-Left out: the states Map and Parallel under JSONata, limits of size, MaxDelaySeconds and jitter of
-retries, the data that logs and traces would show.
+Left out: the states Map and Parallel, limits of size, MaxDelaySeconds and jitter of retries, logs and
+traces.
 """
 
 import contextvars

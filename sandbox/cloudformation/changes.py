@@ -11,7 +11,7 @@ from .replacement import Resources, differences
 
 PAGE = 50  # changes
 NESTED = "AWS::CloudFormation::Stack"
-STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
+EXECUTING = "EXECUTE_IN_PROGRESS"
 # With the element that SDKs look for.
 DELETED = helpers._xml(200, "DeleteChangeSetResponse", "<DeleteChangeSetResult></DeleteChangeSetResult>")
 DESCRIBED = ("ChangeSetId", "ChangeSetName", "StackId", "StackName", "Status", "StatusReason", "ExecutionStatus")
@@ -43,8 +43,8 @@ def install(operations: dict[str, Any]) -> None:
         _, found = changesets._find_change_set(helpers._p(parameters, "ChangeSetName"), stack)
         if not found and stack in cloudformation._stacks:
             return DELETED  # by its name a change set of a stack need not be there
-        if found and found["ExecutionStatus"] == STARTED[0]:
-            return helpers._error("InvalidChangeSetStatus", f"The change set is {STARTED[0]}")
+        if found and found["ExecutionStatus"] == EXECUTING:
+            return helpers._error("InvalidChangeSetStatus", f"The change set is {EXECUTING}")
         for nested_id in found["_nested"] if found else []:
             cloudformation._change_sets.pop(nested_id, None)
         status, headers, body = delete(parameters)

@@ -92,9 +92,8 @@ def _rule(request: dict[str, Any], group: dict[str, Any], is_egress: bool, rule_
     if not protocol:
         raise ApiError("InvalidParameterValue", "VPC security group rules must specify protocols explicitly.")
     with_ports = protocol in NAMED.values()
-    from_port, to_port = (
-        int(request.get(name) or (0 if request.get(name) == 0 else -1)) for name in ("FromPort", "ToPort")
-    )
+    ports = (request.get(name) for name in ("FromPort", "ToPort"))
+    from_port, to_port = (-1 if port in (None, "") else int(port) for port in ports)
     if protocol in ("tcp", "udp") and not 0 <= from_port <= to_port <= 65535:
         raise ApiError("InvalidParameterValue", f"Invalid value for portRange: {from_port}-{to_port}")
     rule: Rule = {
