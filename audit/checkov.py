@@ -42,7 +42,9 @@ def findings(program: Path, found: Iterable[Template]) -> list[Finding]:
         "json",
         *files,
     ]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)  # it ends with 1 when it finds something
+    if not run.stdout:
+        raise SystemExit(f"Checkov failed: {run.stderr}")
     report = json.loads(run.stdout)
     if report["summary"]["parsing_errors"]:
         raise SystemExit(f"Checkov cannot read a template: {run.stderr}")

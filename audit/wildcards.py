@@ -12,7 +12,7 @@ from typing import Any
 from .assembly import Template
 
 IN_KEY_POLICY = "In a key's policy `*` is the key itself."
-TLS_ONLY = "It denies: whatever is asked for, over plain HTTP."
+TLS_ONLY = "It denies every call over plain HTTP."
 EMPTYING = "Custom::S3AutoDeleteObjectsCustomResourceProvider/Role"
 MADE_UP = re.compile(r"\.Arn(?=>)|[0-9A-F]{8}(?=[.>])")  # what CDK adds to names
 # Effect, whom and what: why.
@@ -30,7 +30,7 @@ OF_RESOURCES = {
     "Allow logging.s3.amazonaws.com: s3:PutObject": "S3 names its log files; below one prefix, of one bucket.",
     "Allow cloudtrail.amazonaws.com: s3:PutObject": "CloudTrail names its log files; below this account's prefix.",
     "Deny Custom::CDKBucketDeployment/ServiceRole: cloudfront:CreateInvalidation, cloudfront:GetInvalidation": (
-        "It denies: what aws-cdk-lib allows on every distribution, but on the site's own."
+        "It denies what aws-cdk-lib allows on every distribution, except on the site's own."
     ),
     "Allow cloudfront.amazonaws.com: s3:GetObject": "The files of the site, for this one distribution.",
 }
@@ -76,7 +76,7 @@ def _written(value: Any) -> Iterator[dict[str, Any]]:
 
 def _what(statement: dict[str, Any], name: str) -> list[str]:
     """The actions or resources of a statement; one that says what it is not about has a wildcard."""
-    return _list(statement.get(name, [])) + [f"* but {text}" for text in _list(statement.get(f"Not{name}", []))]
+    return _list(statement.get(name, [])) + [f"* except {text}" for text in _list(statement.get(f"Not{name}", []))]
 
 
 def _read(
@@ -105,7 +105,7 @@ def _managed(template: Template, logical_id: str, arn: str) -> Statement:
     construct, policy = template.construct(logical_id), arn.rpartition("/")[2]
     reason = template.reasons(logical_id).get(f"AwsSolutions-IAM4[Policy::{arn}]", "")
     key = "" if reason else f"Allow {construct}: {policy}"
-    text = f"may what AWS's managed policy `{policy}` says"
+    text = f"has AWS's managed policy `{policy}`"
     return Statement(template.stack, construct, text, reason or OF_RESOURCES.get(key, ""), key, frozenset())
 
 
