@@ -1,4 +1,4 @@
-"""Facts about the documents: they are whole, their links lead somewhere, and they know every setting."""
+"""Facts about the documents: they are whole, their links lead somewhere, they know every setting and service."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from walkthroughs.catalog import STORIES
 
 from .conftest import ROOT
 
-PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"]
+PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md", ROOT / "samples" / "README.md"]
 SECTIONS = ["Deploy", "Settings", "Try", "Operate", "Remove", "Cost", "Differences from the post"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -25,7 +25,7 @@ def anchors(page: Path) -> set[str]:
     return {heading.replace(" ", "-") for heading in kept}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in LINK.findall(page.read_text()):
         if link.startswith("https://"):
@@ -61,3 +61,11 @@ def test_system_has_its_diagram(system: str) -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     part = text.split(f"\n## {system}\n")[1].split("\n## ")[0]
     assert "```mermaid" in part, f"there is no diagram of {system}"
+
+
+def test_page_of_the_sandbox_has_every_service_that_leaves_something_out() -> None:
+    sources = [path for path in (ROOT / "sandbox").rglob("*.py") if "Left out:" in path.read_text()]
+    services = {path.relative_to(ROOT / "sandbox").parts[0] for path in sources}
+    assert services, "no file says what it leaves out"
+    listed = set(re.findall(r"\]\(\.\./sandbox/([\w.]+)\)", (ROOT / "docs" / "sandbox.md").read_text()))
+    assert services <= listed, f"docs/sandbox.md lacks {sorted(services - listed)}"

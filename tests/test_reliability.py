@@ -14,7 +14,7 @@ from .conftest import ROOT
 MATRIX = ROOT / "docs" / "reliability.md"
 KINDS = {
     "Throttling", "Access denied", "Partial failure", "Duplicate", "Late", "Lost", "Timeout mid-way",
-    "Deleted by somebody else", "Malformed input", "Hostile input", "Of its own",
+    "Deleted by somebody else", "Malformed input", "Hostile input", "Only here",
 }  # fmt: skip
 
 
