@@ -138,9 +138,7 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
 
 def _software() -> dict[str, str]:
     """What stands for the image's Java and Python, for user data that asks for them by these names."""
-    # H2O's small models are trained sooner than Java's slower compiler would be done.
-    quick = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    return {"JAVA": java(), "JAVA_TOOL_OPTIONS": quick, "PYTHON": sys.executable, "SYSTEM_PYTHON": sys.executable}
+    return {"JAVA": java(), "PYTHON": sys.executable, "SYSTEM_PYTHON": sys.executable}
 
 
 def java() -> str:
