@@ -13,7 +13,9 @@ Python and Node of the runtime (this computer's are taken), limits of memory.
 import hashlib
 import re
 import subprocess
+import zipfile
 from pathlib import Path
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,11 +26,16 @@ from ministack.services.lambda_svc import _get_func_record_for_ref
 
 from .process import ROOT
 
+_unpacking = Lock()
+
 
 def install() -> None:
     """Give every function process that MiniStack starts the credentials of its role."""
     lambda_runtime.subprocess = SimpleNamespace(
         Popen=_popen, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired, run=subprocess.run
+    )
+    lambda_runtime.zipfile = SimpleNamespace(
+        ZipFile=_Package, BadZipFile=zipfile.BadZipFile, LargeFileError=zipfile.LargeZipFile
     )
     lambda_svc.logger.setLevel("WARNING")
     execute = lambda_svc._execute_function_warm
@@ -42,6 +49,22 @@ def install() -> None:
 
     lambda_svc._execute_function_warm = execute_function
     provisioners._RESOURCE_HANDLERS["AWS::Lambda::Version"] = {"create": _create_version}
+
+
+class _Package(zipfile.ZipFile):
+    """A function's code, or a layer, which is unpacked once, however many functions have it."""
+
+    def extractall(self, path: Any = None, *arguments: Any) -> None:
+        folder = Path(path)
+        if not folder.name.startswith("layer_"):
+            return super().extractall(path, *arguments)
+        content = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
+        unpacked = folder.parents[1] / f"layer-{content}"
+        with _unpacking:
+            if not unpacked.exists():
+                super().extractall(unpacked)
+        folder.rmdir()
+        folder.symlink_to(unpacked)
 
 
 def _class_name(log: str, message: str) -> str:

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from lambdas.multi_region_api.health import TOKEN
 from sandbox import Sandbox
@@ -46,9 +45,8 @@ def optional() -> Iterator[Any]:
             "security_group_revert:groups": json.dumps([{"group_id": group["GroupId"], "ingress": [PGSQL]}]),
         }
         sandbox.bootstrap(*regions_of(STORIES))
-        options = [option for key, value in context.items() for option in ("-c", f"{key}={value}")]
-        sandbox.deploy("--all", *options)
-        yield SimpleNamespace(sandbox=sandbox, world=world_of(sandbox), group_id=group["GroupId"], options=options)
+        sandbox.deploy("--all", settings=context)
+        yield SimpleNamespace(sandbox=sandbox, world=world_of(sandbox), group_id=group["GroupId"])
 
 
 def ingress(optional: Any) -> list[tuple[int, str]]:
@@ -139,7 +137,9 @@ def test_web_acl_is_before_the_api(optional: Any) -> None:
 def test_removal_leaves_what_the_documentation_says(optional: Any) -> None:
     rewriter = optional.world.outputs("StaticSite")["RewriterName"]
     trails_bucket = optional.world.client("cloudtrail").describe_trails()["trailList"][0]["S3BucketName"]
-    said = optional.sandbox.cdk("destroy", "--all", "--force", *optional.options)
+    said = optional.sandbox.cdk(
+        "destroy", "--all", "--force", "--concurrency=4", f"--app={optional.sandbox.directory}/cdk.out"
+    )
     assert "DELETE_FAILED" not in said, said
     stacks = optional.world.client("cloudformation").describe_stacks()["Stacks"]
     left = {stack["StackName"] for stack in stacks if "DELETE" not in stack["StackStatus"]}
@@ -150,18 +150,3 @@ def test_removal_leaves_what_the_documentation_says(optional: Any) -> None:
     assert trails_bucket in buckets, "the audit log stays"
     assert not [name for name in buckets if "staticsite" in name], "the site's buckets are emptied and gone"
     assert ingress(optional) == [(5432, "10.0.0.0/8")], "a group that was there before is left as it is"
-
-
-def test_production_keeps_stack_and_data_also_of_what_was_deployed_before(optional: Any) -> None:
-    """The last test here: the app is deployed anew, after the removal."""
-    sandbox, cloudformation, s3 = optional.sandbox, optional.world.client("cloudformation"), optional.world.client("s3")
-    sandbox.deploy("StaticSite")
-    bucket = optional.world.outputs("StaticSite")["BucketName"]
-    sandbox.deploy("StaticSite", settings={"production": "true"})
-    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"], "the change to production has emptied the bucket"
-    with pytest.raises(ClientError, match="TerminationProtection is enabled"):
-        cloudformation.delete_stack(StackName="StaticSite")
-    cloudformation.update_termination_protection(StackName="StaticSite", EnableTerminationProtection=False)
-    cloudformation.delete_stack(StackName="StaticSite")
-    cloudformation.get_waiter("stack_delete_complete").wait(StackName="StaticSite", WaiterConfig={"Delay": 1})
-    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"], "the site's files are gone"

@@ -1,4 +1,4 @@
-"""Every walkthrough plays through in the sandbox, step by step; and so does what `make sandbox` prints to be copied."""
+"""Every walkthrough plays through in the sandbox, step by step; then comes what is tried afterwards."""
 
 import shutil
 import subprocess
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from botocore.exceptions import ClientError
 
 from sandbox import Sandbox
 from sandbox.__main__ import viewers_of, world_of
@@ -62,3 +63,19 @@ def test_every_call_of_the_guide_can_be_copied(deployed: Sandbox) -> None:
         assert done.returncode == 0, f"{call}\n{done.stderr}"
         assert not call.startswith("curl") or "HTTP/2 200" in done.stdout, f"{call}\n{done.stdout}"
         assert done.stdout or call.startswith("sed"), f"{call} printed nothing"
+
+
+@pytest.mark.enable_socket
+def test_production_keeps_stack_and_data_also_of_what_was_deployed_before(deployed: Sandbox) -> None:
+    """The last test of this sandbox: the site's stack is gone after it."""
+    world = world_of(deployed)
+    cloudformation, s3 = world.client("cloudformation"), world.client("s3")
+    bucket = world.outputs("StaticSite")["BucketName"]
+    deployed.deploy("StaticSite", settings={"production": "true"})
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"], "the change to production has emptied the bucket"
+    with pytest.raises(ClientError, match="TerminationProtection is enabled"):
+        cloudformation.delete_stack(StackName="StaticSite")
+    cloudformation.update_termination_protection(StackName="StaticSite", EnableTerminationProtection=False)
+    cloudformation.delete_stack(StackName="StaticSite")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="StaticSite", WaiterConfig={"Delay": 1})
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"], "the site's files are gone"
