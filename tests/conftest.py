@@ -174,19 +174,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ByCost(LoadScopeScheduling):
-    """Tests of the one sandbox share a worker, those that read templates another.
+    """Tests of one sandbox share a worker, and so do those that read templates.
 
     Each worker then starts one sandbox, or synthesizes once, and not both twice.
     """
 
-    OF_THEIR_OWN = ("test_another_system.py", "test_options.py", "test_process.py")  # sandboxes
-    READ_TEMPLATES = tuple(
-        f"test_{facts}.py" for facts in ("stack", "templates", "dead_letters", "security", "production")
-    )
+    WITH_OPTIONS = tuple(f"sandbox/test_{of}.py" for of in ("athena", "models", "options"))  # the fixture `optional`
+    OF_THEIR_OWN = tuple(f"sandbox/test_{of}.py" for of in ("another_system", "cdk", "process"))
+    READ_TEMPLATES = tuple(f"test_{of}.py" for of in ("stack", "templates", "dead_letters", "security", "production"))
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::")[0]
-        if path.startswith("tests/sandbox/") and not path.endswith(self.OF_THEIR_OWN):
+        if path.endswith(self.OF_THEIR_OWN):
+            return path
+        if path.endswith(self.WITH_OPTIONS):
+            return "sandbox with options"
+        if path.startswith("tests/sandbox/"):
             return "sandbox"
         return "templates" if path.endswith(self.READ_TEMPLATES) else path
 

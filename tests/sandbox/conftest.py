@@ -1,12 +1,19 @@
-"""One sandbox with every stack deployed, for all tests of this folder."""
+"""Two sandboxes with every stack deployed, for all tests of this folder: without options, and with some."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import SPEED, regions_of, settings_for
+from sandbox.__main__ import SPEED, regions_of, session, settings_for, world_of
 from walkthroughs.catalog import STORIES
+from walkthroughs.story import World
+
+DOMAIN = "www.example.com"
+PGSQL = {"ip_protocol": "tcp", "from_port": 5432, "to_port": 5432, "cidr_ipv4": "10.0.0.0/8"}
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +23,53 @@ def deployed() -> Iterator[Sandbox]:
         sandbox.bootstrap(*regions_of(STORIES))
         sandbox.deploy("--all", settings=settings_for(sandbox, STORIES))
         yield sandbox
+
+
+@dataclass(frozen=True)
+class Optional:
+    """A sandbox whose stacks have options, and a security group that was there before."""
+
+    sandbox: Sandbox
+    group_id: str
+
+    @cached_property
+    def world(self) -> World:
+        return world_of(self.sandbox)
+
+
+@pytest.fixture(scope="session")
+def optional() -> Iterator[Optional]:
+    """A sandbox of its own, with a hosted zone and a group that exist before the stacks do."""
+    with Sandbox(speed=SPEED) as sandbox:
+        clients = session(sandbox)
+        zone = clients.client("route53").create_hosted_zone(Name="example.com", CallerReference="test")
+        group = clients.client("ec2").create_security_group(GroupName="database", Description="exists already")
+        settings = {
+            "static_site:domain_name": DOMAIN,
+            "static_site:hosted_zone_id": zone["HostedZone"]["Id"].rsplit("/", 1)[-1],
+            "static_site:hosted_zone_name": "example.com",
+            "static_site:waf": "true",
+            "static_site:without_slash": "rewrite",
+            "static_site:canonical": "true",
+            "static_site:redirect_status": "301",
+            "static_site:files": '["/LICENSE"]',
+            "static_site:caching": "false",
+            "multi_region_api:regions": '["us-east-1"]',
+            "multi_region_api:check_seconds": "10",
+            "multi_region_api:waf": "true",
+            "multi_region_api:checks": '[{"name": "orders", "table": "Orders", "partition_key": "order"}]',
+            "security_group_revert:create_trail": "true",
+            "security_group_revert:sample_group": "false",
+            "security_group_revert:egress": "true",
+            "security_group_revert:email": "ops@example.com",
+            "security_group_revert:groups": json.dumps([{"group_id": group["GroupId"], "ingress": [PGSQL]}]),
+        }
+        sandbox.bootstrap(*regions_of(STORIES))
+        sandbox.deploy("--all", settings=settings)
+        yield Optional(sandbox, group["GroupId"])
+
+
+@pytest.fixture(scope="session")
+def analytics(optional: Optional) -> Sandbox:
+    """A sandbox whose AnalyticsHost has no options; the other one has enough to do."""
+    return optional.sandbox

@@ -1,62 +1,22 @@
 """Facts about deployments with options that are off by default, and about what a removal leaves."""
 
-import json
-from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
 from lambdas.multi_region_api.health import TOKEN
-from sandbox import Sandbox
-from sandbox.__main__ import SPEED, regions_of, session, world_of
-from walkthroughs.catalog import STORIES
+
+from .conftest import DOMAIN, Optional
 
 pytestmark = pytest.mark.enable_socket
-DOMAIN = "www.example.com"
-PGSQL = {"ip_protocol": "tcp", "from_port": 5432, "to_port": 5432, "cidr_ipv4": "10.0.0.0/8"}
 
 
-@pytest.fixture(scope="module")
-def optional() -> Iterator[Any]:
-    """A sandbox of its own, with a hosted zone and a group that exist before the stacks do."""
-    with Sandbox(speed=SPEED) as sandbox:
-        clients = session(sandbox)
-        zone = clients.client("route53").create_hosted_zone(Name="example.com", CallerReference="test")
-        group = clients.client("ec2").create_security_group(GroupName="database", Description="exists already")
-        context: dict[str, Any] = {
-            "static_site:domain_name": DOMAIN,
-            "static_site:hosted_zone_id": zone["HostedZone"]["Id"].rsplit("/", 1)[-1],
-            "static_site:hosted_zone_name": "example.com",
-            "static_site:waf": "true",
-            "static_site:without_slash": "rewrite",
-            "static_site:canonical": "true",
-            "static_site:redirect_status": "301",
-            "static_site:files": '["/LICENSE"]',
-            "static_site:caching": "false",
-            "multi_region_api:regions": '["us-east-1"]',
-            "multi_region_api:check_seconds": "10",
-            "multi_region_api:waf": "true",
-            "multi_region_api:checks": '[{"name": "orders", "table": "Orders", "partition_key": "order"}]',
-            "security_group_revert:create_trail": "true",
-            "security_group_revert:sample_group": "false",
-            "security_group_revert:egress": "true",
-            "security_group_revert:email": "ops@example.com",
-            "security_group_revert:groups": json.dumps([{"group_id": group["GroupId"], "ingress": [PGSQL]}]),
-        }
-        sandbox.bootstrap(*regions_of(STORIES))
-        sandbox.deploy("--all", settings=context)
-        yield SimpleNamespace(sandbox=sandbox, world=world_of(sandbox), group_id=group["GroupId"])
-
-
-def ingress(optional: Any) -> list[tuple[int, str]]:
+def ingress(optional: Optional) -> list[tuple[int, str]]:
     rules = optional.world.client("ec2").describe_security_group_rules(
         Filters=[{"Name": "group-id", "Values": [optional.group_id]}]
     )["SecurityGroupRules"]
     return [(rule["FromPort"], rule["CidrIpv4"]) for rule in rules if not rule["IsEgress"]]
 
 
-def test_group_that_exists_gets_its_approved_rules_and_loses_all_others(optional: Any) -> None:
+def test_group_that_exists_gets_its_approved_rules_and_loses_all_others(optional: Optional) -> None:
     approved = [(5432, "10.0.0.0/8")]
     optional.world.wait_until(lambda: ingress(optional) == approved, "the sweep restores the approved rule")
     optional.world.client("ec2").authorize_security_group_ingress(
@@ -65,7 +25,7 @@ def test_group_that_exists_gets_its_approved_rules_and_loses_all_others(optional
     optional.world.wait_until(lambda: ingress(optional) == approved, "the forbidden rule is gone")
 
 
-def test_trail_is_made_and_logs(optional: Any) -> None:
+def test_trail_is_made_and_logs(optional: Optional) -> None:
     cloudtrail = optional.world.client("cloudtrail")
     (trail,) = cloudtrail.describe_trails()["trailList"]
     assert cloudtrail.get_trail_status(Name=trail["TrailARN"])["IsLogging"]
@@ -73,13 +33,13 @@ def test_trail_is_made_and_logs(optional: Any) -> None:
     assert trail["KmsKeyId"], "encrypted"
 
 
-def test_email_address_is_subscribed(optional: Any) -> None:
+def test_email_address_is_subscribed(optional: Optional) -> None:
     topic = optional.world.outputs("SecurityGroupRevert")["TopicArn"]
     (subscription,) = optional.world.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
 
 
-def test_site_answers_under_its_own_name(optional: Any) -> None:
+def test_site_answers_under_its_own_name(optional: Optional) -> None:
     url = optional.world.outputs("StaticSite")["Url"]
     assert url == f"https://{DOMAIN}/"
     assert b"<html" in optional.world.get(url).data
@@ -90,28 +50,28 @@ def test_site_answers_under_its_own_name(optional: Any) -> None:
     assert aliases.keys() == {"A", "AAAA"}
 
 
-def test_rewrite_gives_the_index_page_at_once(optional: Any) -> None:
+def test_rewrite_gives_the_index_page_at_once(optional: Optional) -> None:
     answer = optional.world.get(f"https://{DOMAIN}/subdirectory")
     assert (answer.status, b"<html" in answer.data) == (200, True)
 
 
-def test_canonical_redirects_the_index_page_to_its_directory(optional: Any) -> None:
+def test_canonical_redirects_the_index_page_to_its_directory(optional: Optional) -> None:
     answer = optional.world.get(f"https://{DOMAIN}/subdirectory/index.html?a=1")
     assert (answer.status, answer.headers["location"]) == (301, "/subdirectory/?a=1")
 
 
-def test_listed_file_without_extension_is_a_file(optional: Any) -> None:
+def test_listed_file_without_extension_is_a_file(optional: Optional) -> None:
     bucket = optional.world.outputs("StaticSite")["BucketName"]
     optional.world.client("s3").put_object(Bucket=bucket, Key="LICENSE", Body=b"free")
     assert optional.world.get(f"https://{DOMAIN}/LICENSE").data == b"free"
 
 
-def test_without_caching_every_request_goes_to_the_bucket(optional: Any) -> None:
+def test_without_caching_every_request_goes_to_the_bucket(optional: Optional) -> None:
     answers = [optional.world.get(f"https://{DOMAIN}/") for _ in range(2)]
     assert ["Miss" in answer.headers["x-cache"] for answer in answers] == [True, True]
 
 
-def test_region_is_as_healthy_as_the_table_that_it_needs(optional: Any) -> None:
+def test_region_is_as_healthy_as_the_table_that_it_needs(optional: Optional) -> None:
     outputs = optional.world.outputs("MultiRegionApi-us-east-1")
     url, dynamodb = f"{outputs['RegionalUrl']}healthcheck", optional.world.client("dynamodb")
     answer = optional.world.get(url)
@@ -127,14 +87,14 @@ def test_region_is_as_healthy_as_the_table_that_it_needs(optional: Any) -> None:
     assert (answer.status, answer.json()["health"]) == (200, TOKEN), answer.data
 
 
-def test_web_acl_is_before_the_api(optional: Any) -> None:
+def test_web_acl_is_before_the_api(optional: Optional) -> None:
     api_id = optional.world.outputs("MultiRegionApi-us-east-1")["RegionalUrl"].split("//")[1].split(".")[0]
     stage = f"arn:aws:apigateway:us-east-1::/restapis/{api_id}/stages/prod"
     found = optional.world.client("wafv2").get_web_acl_for_resource(ResourceArn=stage)
     assert "WebAcl" in found["WebACL"]["Name"], found
 
 
-def test_removal_leaves_what_the_documentation_says(optional: Any) -> None:
+def test_removal_leaves_what_the_documentation_says(optional: Optional) -> None:
     rewriter = optional.world.outputs("StaticSite")["RewriterName"]
     trails_bucket = optional.world.client("cloudtrail").describe_trails()["trailList"][0]["S3BucketName"]
     said = optional.sandbox.cdk(
