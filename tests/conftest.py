@@ -179,7 +179,7 @@ class ByCost(LoadScopeScheduling):
     Each worker then starts one sandbox, or synthesizes once, and not both twice.
     """
 
-    WITH_OPTIONS = tuple(f"sandbox/test_{of}.py" for of in ("athena", "models", "options"))  # the fixture `optional`
+    WITH_OPTIONS = tuple(f"sandbox/test_{of}.py" for of in ("athena", "deploy_pipeline", "models", "options"))
     OF_THEIR_OWN = tuple(f"sandbox/test_{of}.py" for of in ("another_system", "cdk", "process"))
     READ_TEMPLATES = tuple(f"test_{of}.py" for of in ("stack", "templates", "dead_letters", "security", "production"))
 

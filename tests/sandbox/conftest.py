@@ -70,6 +70,6 @@ def optional() -> Iterator[Optional]:
 
 
 @pytest.fixture(scope="session")
-def analytics(optional: Optional) -> Sandbox:
-    """A sandbox whose AnalyticsHost has no options; the other one has enough to do."""
+def without_options(optional: Optional) -> Sandbox:
+    """The same for who looks at AnalyticsHost and DeployPipeline, which have none; `deployed` has enough to do."""
     return optional.sandbox

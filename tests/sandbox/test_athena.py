@@ -32,9 +32,9 @@ Ask = Callable[..., billboard.Athena]
 
 
 @pytest.fixture
-def ask(analytics: Sandbox) -> Iterator[Ask]:
+def ask(without_options: Sandbox) -> Iterator[Ask]:
     """Gives the query layer on a table of its own, with the columns and the text that it is given."""
-    clients = session(analytics)
+    clients = session(without_options)
     s3, glue = clients.client("s3"), clients.client("glue")
     s3.create_bucket(Bucket="test-songs")
     glue.create_database(DatabaseInput={"Name": "test"})
@@ -95,9 +95,9 @@ def test_year_without_songs_is_refused(ask: Ask, lines: list[str]) -> None:
 
 
 @pytest.fixture
-def small_workgroup(analytics: Sandbox) -> Iterator[str]:
+def small_workgroup(without_options: Sandbox) -> Iterator[str]:
     """A workgroup with the smallest limit there is."""
-    client = session(analytics).client("athena")
+    client = session(without_options).client("athena")
     configuration = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]
     client.create_work_group(Name="small", Configuration=configuration | {"BytesScannedCutoffPerQuery": 10_000_000})
     yield "small"
@@ -111,14 +111,14 @@ def test_query_that_would_read_too_much_is_cancelled(ask: Ask, lines: list[str],
         limited.query("SELECT count(*) FROM billboard")
 
 
-def test_unknown_workgroup_is_refused(analytics: Sandbox) -> None:
-    client = session(analytics).client("athena")
+def test_unknown_workgroup_is_refused(without_options: Sandbox) -> None:
+    client = session(without_options).client("athena")
     with pytest.raises(client.exceptions.InvalidRequestException, match="not found"):
         client.start_query_execution(QueryString="SELECT 1", WorkGroup="nobody's")
 
 
-def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], analytics: Sandbox) -> None:
-    clients = session(analytics)
+def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], without_options: Sandbox) -> None:
+    clients = session(without_options)
     client: Any = clients.client("athena")
     ask("".join(lines[:3]))
     started = client.start_query_execution(
@@ -146,9 +146,9 @@ Parquet = tuple[Callable[[str], billboard.Athena], Any]
 
 
 @pytest.fixture
-def parquet(ask: Ask, analytics: Sandbox) -> Iterator[Parquet]:
+def parquet(ask: Ask, without_options: Sandbox) -> Iterator[Parquet]:
     """Gives the query layer on songs of a text and a Parquet table beside them, and the bucket of both."""
-    clients = session(analytics)
+    clients = session(without_options)
     glue = clients.client("glue")
     described = glue.get_table(DatabaseName="analytics_host", Name="billboard_parquet")["Table"]
     descriptor = described["StorageDescriptor"] | {"Location": "s3://test-songs/parquet/"}

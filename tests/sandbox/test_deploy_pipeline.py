@@ -94,13 +94,13 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def machine(deployed: Sandbox) -> str:
-    return world_of(deployed).outputs("DeployPipeline")["StateMachineArn"]
+def machine(without_options: Sandbox) -> str:
+    return world_of(without_options).outputs("DeployPipeline")["StateMachineArn"]
 
 
 @pytest.fixture
-def app(deployed: Sandbox, machine: str) -> Iterator[Deployment]:
-    found = Deployment(deployed, machine)
+def app(without_options: Sandbox, machine: str) -> Iterator[Deployment]:
+    found = Deployment(without_options, machine)
     yield found
     found.inject()
     found.cloudformation.delete_stack(StackName=found.stack)
@@ -264,8 +264,8 @@ def resources(made: dict[str, Any], suffix: str) -> dict[str, Any]:
 
 @settings(max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(old=TEMPLATES, new=TEMPLATES)
-def test_nothing_is_ever_lost(deployed: Sandbox, machine: str, old: dict[str, Any], new: dict[str, Any]) -> None:
-    app = Deployment(deployed, machine)
+def test_nothing_is_ever_lost(without_options: Sandbox, machine: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    app = Deployment(without_options, machine)
     before, after = resources(old, app.name), resources(new, app.name)
     lost = {
         name

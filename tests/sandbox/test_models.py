@@ -25,8 +25,8 @@ BY_HAND = pytest.mark.skipif("SONGS" not in os.environ, reason="takes ten minute
 
 
 @pytest.fixture(scope="module", autouse=True)
-def h2o_of_the_host(analytics: Sandbox) -> Iterator[None]:
-    world = world_of(analytics)
+def h2o_of_the_host(without_options: Sandbox) -> Iterator[None]:
+    world = world_of(without_options)
     outputs = world.outputs("AnalyticsHost")
     login = models.login(outputs["SecretArn"], world.session)
     with forwarded(world, outputs["InstanceId"], H2O_PORT) as port, connected_to_h2o(port, login):

@@ -109,10 +109,9 @@ def test_port_in_use_is_a_clear_error() -> None:
 
 
 def test_missing_cdk_cli_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with Sandbox() as sandbox:
-        monkeypatch.setattr("sandbox.process.ROOT", tmp_path)
-        with pytest.raises(SandboxError, match="run `make setup`"):
-            sandbox.cdk("ls")
+    monkeypatch.setattr("sandbox.process.ROOT", tmp_path)
+    with pytest.raises(SandboxError, match="run `make setup`"):
+        Sandbox().cdk("ls")
 
 
 def test_failing_cdk_command_is_an_error_with_its_output() -> None:
@@ -165,18 +164,15 @@ def test_unknown_system_is_a_clear_error() -> None:
     assert f"no such system: nonsense; there is {', '.join(STORIES)}" in run.stderr
 
 
-@pytest.mark.parametrize(
-    "variable",
-    [
-        {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
-        {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
-        {"AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:9"},
-        {"AWS_PROFILE": "nonexistent"},
-    ],
-    ids=lambda variable: next(iter(variable)),
-)
-def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPatch, variable: dict[str, str]) -> None:
-    for name, value in variable.items():
+def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    leading_elsewhere = {
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        "AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:9",
+        "AWS_PROFILE": "nonexistent",
+    }
+    for name, value in leading_elsewhere.items():
         monkeypatch.setenv(name, value)
     with Sandbox() as sandbox:
         assert session(sandbox).client("ec2").describe_vpcs()["Vpcs"]
