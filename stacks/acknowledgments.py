@@ -29,11 +29,13 @@ def acknowledge_bucket_deployment(stack: Stack, bucket: s3.Bucket) -> None:
         f"AwsSolutions-IAM4[Policy::{logs_policy}]": "aws-cdk-lib gives it the managed policy for logs.",
     }
     wildcards = {
-        f"Resource::arn:{partition}:s3:::{assets}/*": "It reads what it uploads from the CDK's assets.",
-        f"Resource::<{own_bucket}.Arn>/*": "It writes the files that are uploaded.",
+        f"Resource::arn:{partition}:s3:::{assets}/*": "It reads CDK's assets, whose names are hashes.",
+        f"Resource::<{own_bucket}.Arn>/*": "The names of the files that it uploads are not known here.",
     }
     for action in ("s3:GetBucket", "s3:GetObject", "s3:List", "s3:Abort", "s3:DeleteObject"):
-        wildcards[f"Action::{action}*"] = "Reads the assets and writes this one bucket."
+        wildcards[f"Action::{action}*"] = (
+            "aws-cdk-lib grants families of calls; on CDK's assets and this one bucket only."
+        )
     for action in ("kms:GenerateDataKey", "kms:ReEncrypt"):
         wildcards[f"Action::{action}*"] = "KMS names families of calls with a suffix; the resource is one key."
     acknowledge(function, reasons)

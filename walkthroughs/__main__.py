@@ -39,7 +39,8 @@ def _play(options: argparse.Namespace) -> int:
     identity = session.client("sts").get_caller_identity()
     print(f"Playing {options.system} in account {identity['Account']}, {session.region_name}.")
     print(
-        f"Some steps wait up to {options.settle} s for AWS to take up a change; all may take ten minutes.", flush=True
+        f"Some steps wait up to {options.settle} s for AWS to take up a change; all take ten minutes to half an hour.",
+        flush=True,
     )
     world = World(session, PATIENCE, options.settle, songs=options.songs)
     with STORIES[options.system](world) as story:

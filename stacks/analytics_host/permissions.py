@@ -87,7 +87,7 @@ def _host(stack: Stack, hosts: Hosts) -> list[Statement]:
 
 
 def _acknowledge(stack: Stack, hosts: Hosts, songs: Songs) -> None:
-    objects = "Objects of these buckets are named as they come; the bucket, or the prefix, is what limits it."
+    objects = "The names of songs and results are not known here; the bucket, or the prefix, limits it."
     reasons = {
         "Resource::*": "Session Manager's channels have no resource-level permissions.",
         "Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:instance/*": (

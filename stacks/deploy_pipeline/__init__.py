@@ -99,7 +99,7 @@ class DeployPipeline(Stack):
             versioned=True,
             lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30)), *rules],
         )
-        acknowledge(bucket, {"AwsSolutions-S1": "The histories of pipeline and executions say what was used."})
+        acknowledge(bucket, {"AwsSolutions-S1": "The histories of pipeline and executions say who used which object."})
         return bucket
 
     def _input(self) -> deployment.BucketDeployment:
