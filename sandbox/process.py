@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 ACCOUNT = "111111111111"
 REGION = "us-east-1"
 STOP_SECONDS = 20
+ELSEWHERE = re.compile("AWS_|CDK_|(HTTPS?|ALL|NO)_PROXY$", re.IGNORECASE)  # names of variables that lead there
 # The templates are those of `make synth` and of the tests, which have CDK's own validation look at them.
 QUICKER = {"CDK_VALIDATION": "false", "PYTHONDONTWRITEBYTECODE": ""}
 
@@ -171,8 +173,8 @@ class Sandbox:
 
 
 def _clean_environment() -> dict[str, str]:
-    """The environment without anything that could lead to a real account."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+    """The environment without anything that leads elsewhere: to a real account, or through a proxy."""
+    kept = {name: value for name, value in os.environ.items() if not ELSEWHERE.match(name)}
     return kept | {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -180,6 +182,4 @@ def _clean_environment() -> dict[str, str]:
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "CDK_DISABLE_VERSION_CHECK": "1",  # it would advise 3.x, which cannot read today's assemblies
         "CDK_HOME": str(ROOT / ".cache" / "cdk"),
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
     }

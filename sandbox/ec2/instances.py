@@ -124,7 +124,6 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
             "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": "127.0.0.1",
         }
         | (role_credentials(profile["Roles"][0]["Arn"], instance["InstanceId"]) if profile else {})
         | _software()

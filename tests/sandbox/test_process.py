@@ -167,7 +167,7 @@ def test_unknown_system_is_a_clear_error() -> None:
 def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     leading_elsewhere = {
         "HTTP_PROXY": "http://127.0.0.1:9",
-        "http_proxy": "http://127.0.0.1:9",
+        "https_proxy": "http://127.0.0.1:9",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
         "AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:9",
         "AWS_PROFILE": "nonexistent",
@@ -176,6 +176,8 @@ def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     with Sandbox() as sandbox:
         assert session(sandbox).client("ec2").describe_vpcs()["Vpcs"]
+        for environment in (sandbox.environment, os.environ):  # the CDK CLI's, and Chromium's
+            assert not [name for name in environment if name.lower().endswith("_proxy")]
 
 
 def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_when_asked() -> None:
