@@ -1,4 +1,4 @@
-"""Shared by all tests: no way to a real account, and one synth for everything that reads templates."""
+"""Shared by all tests: no way to a real account, or through a proxy; one synth for everything that reads templates."""
 
 import json
 import os
@@ -10,9 +10,11 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from sandbox.process import ELSEWHERE
+
 ROOT = Path(__file__).parents[1]
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / ".cache" / "hypothesis")
-for name in [name for name in os.environ if name.startswith("AWS_")]:
+for name in filter(ELSEWHERE.match, list(os.environ)):
     del os.environ[name]
 os.environ |= {
     "AWS_DEFAULT_REGION": "us-east-1",
