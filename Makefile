@@ -12,9 +12,12 @@ export npm_config_cache := $(CURDIR)/.cache/npm
 export npm_config_update_notifier := false
 export CDK_HOME := $(CURDIR)/.cache/cdk
 export CDK_DISABLE_VERSION_CHECK := 1
+export CDK_DISABLE_CLI_TELEMETRY := true
+export IPYTHONDIR := $(CURDIR)/.cache/ipython
+export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 # Compiled modules are kept: without them each synth compiles aws-cdk-lib anew.
 unexport PYTHONDONTWRITEBYTECODE
-SYSTEMS ?=
+SYSTEMS ?= $(SYSTEM)
 # What the sandbox needs for these systems, or for all.
 NEEDED := setup $(if $(SYSTEMS),$(if $(filter analytics_host,$(SYSTEMS)),analysis),analysis)
 CDK := cdk

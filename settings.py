@@ -126,6 +126,7 @@ def _follows_from_another(detail: Any, details: list[Any]) -> bool:
 ACCEPTED = {
     "bool": "true or false",
     "int": "a whole number",
+    "string_type": "text",
     "tuple_type": "a list, as JSON (its quotes must reach CDK: -c 'key=[\"...\"]')",
     "extra_forbidden": "no field of this name",
     "missing": "a value, which is missing",

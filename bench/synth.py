@@ -76,7 +76,7 @@ def _section(seconds: Rounds, assembly: Path) -> Section:
             Row(
                 what,
                 f"{seconds.median(f'{app} {kind}'):.2f} s",
-                at_most(limit, ratio) if limit else "",
+                f"ratio {at_most(limit, ratio)}" if limit else "",
                 f"an app with one empty stack: {seconds.median(f'empty {kind}'):.2f} s",
                 ratio,
                 conditions,

@@ -35,11 +35,12 @@ def one_of(*accepted: int) -> Any:
 
 
 def _no_truth_value(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("a whole number")
+    if isinstance(value, bool):  # Python takes true for 1
+        raise ValueError("a number")
     return value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_no_truth_value)]  # Python takes true for 1
+Number = Annotated[float, BeforeValidator(_no_truth_value)]
+WholeNumber = Annotated[int, BeforeValidator(_no_truth_value)]
 Email = Annotated[str, like(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address, such as ops@example.com")]
 VpcId = Annotated[str, like(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a VPC, such as vpc-0123456789abcdef0")]

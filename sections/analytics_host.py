@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from . import Email, Section, VpcId, WholeNumber, like
 
 # Minutes, hours, days of the month, months, days of the week, years: one of the days is not said.
-CRON_OR_RATE = r"rate\(\d+ (minute|hour|day)s?\)|cron\(\S+ \S+ (\? \S+ (?!\?)\S+|(?!\?)\S+ \S+ \?) \S+\)"
+CRON_OR_RATE = r"rate\([1-9]\d* (minute|hour|day)s?\)|cron\(\S+ \S+ (\? \S+ (?!\?)\S+|(?!\?)\S+ \S+ \?) \S+\)"
 SubnetId = Annotated[
     str, like(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a subnet, such as subnet-0123456789abcdef0")
 ]

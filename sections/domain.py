@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from . import Section, like
 
 DomainName = Annotated[
-    str, like(r"([a-z0-9-]+\.)+[a-z]{2,}", "a domain name in small letters, such as www.example.com")
+    str, like(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}", "a domain name in small letters, such as www.example.com")
 ]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from . import Email, Section, WholeNumber, like, one_of
+from . import Email, Number, Section, WholeNumber, like, one_of
 from .domain import InHostedZone
 
 Region = Annotated[str, like(r"[a-z]{2}(-[a-z]+)+-[1-9]", "a region, such as eu-west-1")]
@@ -24,7 +24,7 @@ class DependencyCheck(Section):
     url: (
         Annotated[str, like(r"https://[a-z0-9.-]+(:\d+)?(/[!-~]*)?", "an address that begins with https://")] | None
     ) = None
-    seconds: Annotated[float, Field(gt=0, le=LONGEST_CHECK)] = 1.0
+    seconds: Annotated[Number, Field(gt=0, le=LONGEST_CHECK)] = 1.0
 
     @model_validator(mode="after")
     def _one_dependency(self) -> Self:

@@ -24,7 +24,9 @@ class StaticSiteSettings(InHostedZone):
         (), description="Files without an extension, such as `/LICENSE`."
     )
     caching: bool = Field(True, description="`false` is the post's TTL of 0: every request goes to the bucket.")
-    content_security_policy: str = Field(
+    content_security_policy: Annotated[
+        str, like(r"\S.*", "the header's value; without the setting it is a strict one")
+    ] = Field(
         "default-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'",
         description="The Content-Security-Policy header of every answer.",
     )

@@ -96,7 +96,7 @@ class SecurityGroupRevert(Stack):
         """A trail of write calls; EventBridge gets management events only where one exists."""
         bucket = make_bucket(self, "TrailBucket", keep=True, versioned=True)
         acknowledge(
-            bucket, {"AwsSolutions-S1": "The bucket holds the audit log itself; who reads it is in CloudTrail's data."}
+            bucket, {"AwsSolutions-S1": "It is the audit log itself. Who reads it is told by a trail with data events."}
         )
         key = kms.Key(
             self,

@@ -50,7 +50,9 @@ def test_settings_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("key", ["security_group_revert:sweep_minutes", "multi_region_api:check_threshold"])
 def test_truth_value_is_no_number(key: str) -> None:
-    assert f"{key}: given true; accepted: a whole number" in mistakes({key: True})
+    assert f"{key}: given true; accepted: a number" in mistakes({key: True})
+    check = {"name": "orders", "url": "https://example.com/", "seconds": True}
+    assert "checks[0].seconds: given true; accepted: a number" in mistakes({"multi_region_api:checks": [check]})
 
 
 def test_keys_of_cdk_are_passed_over() -> None:

@@ -112,7 +112,7 @@ class Songs(Construct):
         )
         acknowledge(
             bucket,
-            {"AwsSolutions-S1": "What is read goes through Athena, whose history and CloudTrail say who asked what."},
+            {"AwsSolutions-S1": "Athena's history says who asked what; a trail with data events, who reads objects."},
         )
         return bucket
 

@@ -107,6 +107,7 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
         ({"instance_type": "large"}, "such as t3.large"),
         ({"email": "ops", "stop_schedule": "rate(1 day)"}, "e-mail address"),
         ({"data_location": "s3://bucket/songs"}, "with the last slash"),
+        ({"stop_schedule": "rate(0 minutes)"}, "one of days being"),
         ({"stop_schedule": "cron(0 20 * * * *)"}, "one of days being"),
         ({"stop_schedule": "cron(0 20 ? * ? *)"}, "one of days being"),
         ({"stop_schedule": "cron(0 20 * * ?)"}, "one of days being"),
@@ -116,7 +117,7 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
         ({"stop_schedule": "at 8"}, "such as cron"),
         ({"h2o_nodes": 0}, "greater than or equal to 1"),
         ({"scan_limit_mb": 1}, "greater than or equal to 10"),
-        ({"idle_minutes": True}, "a whole number"),
+        ({"idle_minutes": True}, "a number"),
     ],
 )
 def test_wrong_setting_is_refused_with_what_is_accepted(context: dict[str, Any], said: str) -> None:

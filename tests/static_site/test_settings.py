@@ -16,6 +16,8 @@ from ..test_settings import mistakes
         ({"site": "~/no/such/folder"}, "index.html and 404.html not found"),
         ({"files": ["LICENSE"]}, "a path that begins with /"),
         ({"redirect_status": "302"}, "301 or 308"),
+        ({"content_security_policy": ""}, "the header's value"),
+        ({"domain_name": "-www-.example.com"}, "a domain name in small letters"),
         ({"domain_name": "www.example.com"}, "domain_name, hosted_zone_id and hosted_zone_name together"),
         (
             {"domain_name": "evilexample.com", "hosted_zone_id": "Z1", "hosted_zone_name": "example.com"},
