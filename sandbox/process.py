@@ -144,7 +144,8 @@ class Sandbox:
                 raise
         output = "".join(lines)
         if process.returncode:
-            raise SandboxError(f"cdk {' '.join(arguments)} failed:\n{output}")
+            log = self.log.read_text()[-4000:] if self.log.exists() else ""
+            raise SandboxError(f"cdk {' '.join(arguments)} failed:\n{output}\nThe emulator's log ends:\n{log}")
         return output
 
     def deploy(

@@ -14,7 +14,9 @@ shell script or knows no ROOT.
 """
 
 import base64
+import logging
 import os
+import random
 import re
 import shutil
 import signal
@@ -77,8 +79,19 @@ def _create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tup
     if signal_wanted:
         signals = signals_of(stack_name, logical_id)
         _boot(instance, profile)
-        signals.wait(int(signal_wanted.get("Count", 1)), _seconds(signal_wanted.get("Timeout", "PT5M")))
+        try:
+            signals.wait(int(signal_wanted.get("Count", 1)), _seconds(signal_wanted.get("Timeout", "PT5M")))
+        except RuntimeError:
+            _tell_logs(instance_id)  # before they are removed with the instance
+            raise
     return instance_id, _attributes(instance_id)
+
+
+def _tell_logs(instance_id: str) -> None:
+    for log in Path(tempfile.gettempdir(), INSTANCES, instance_id, "var/log").glob("*.log"):
+        logging.getLogger().warning(
+            "%s of %s ends:\n%s", log.name, instance_id, log.read_text(errors="replace")[-1500:]
+        )
 
 
 def _attributes(instance_id: str) -> dict[str, str]:
@@ -153,15 +166,12 @@ def java() -> str:
 
 
 def _two_free_ports() -> int:
-    """A free port whose successor is free too."""
+    """A free port whose successor is free too; none that a connection takes before the program that is started does."""
     while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
+        port = random.randrange(20000, 32000)  # noqa: S311  # below those of outgoing connections
+        with socket.socket() as first, socket.socket() as second, suppress(OSError):
+            first.bind(("127.0.0.1", port))
+            second.bind(("127.0.0.1", port + 1))
             return port
 
 
