@@ -59,7 +59,7 @@ def asked_for(app: cdk.App, names: Collection[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    app = cdk.App(stack_traces=False)  # they would be of jsii, not of this code
+    app = cdk.App()
     try:
         settings = Settings.from_context(app.node.get_all_context())
     except SettingsError as error:

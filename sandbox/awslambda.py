@@ -61,9 +61,11 @@ class _Package(zipfile.ZipFile):
         content = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
         unpacked = folder.parents[1] / f"layer-{content}"
         with _unpacking:
-            if not unpacked.exists():
-                super().extractall(unpacked)
-        folder.rmdir()
+            if unpacked.exists():
+                folder.rmdir()
+            else:
+                super().extractall(folder)
+                folder.rename(unpacked)  # only when it is whole
         folder.symlink_to(unpacked)
 
 

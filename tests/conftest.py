@@ -59,6 +59,11 @@ def of_type(template: dict[str, Any], resource_type: str) -> list[dict[str, Any]
     return [r["Properties"] for r in template["Resources"].values() if r["Type"] == resource_type]
 
 
+def listed(value: Any) -> list[Any]:
+    """What a policy has as a list, or when it is one only by itself."""
+    return value if isinstance(value, list) else [value]
+
+
 def one(template: dict[str, Any], resource_type: str) -> dict[str, Any]:
     """The properties of the only resource of a type."""
     (found,) = of_type(template, resource_type)

@@ -162,6 +162,7 @@ class SecurityGroupRevertStory(UndoingStory):
             return {address for address in addresses if address not in text}
 
         self.world.wait_until(lambda: not unnamed(), "a notice of every one of the changes")
+        self.world.wait_until(lambda: len(self._ingress()) == 1, "one rule")
         return f"none is left {seconds:.1f} s after the first; every one is named in a notice"
 
     def _ingress(self) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 
 from settings import Settings, SettingsError
 
-from ..conftest import ROOT, of_type, one, synthesize
+from ..conftest import ROOT, listed, of_type, one, synthesize
 
 STACK = "AnalyticsHost"
 
@@ -56,11 +56,6 @@ def resources_of(template: dict[str, Any], action: str) -> list[str]:
         if action in listed(statement["Action"]):
             found += [json.dumps(resource) for resource in listed(statement["Resource"])]
     return found
-
-
-def listed(value: Any) -> list[Any]:
-    """What a policy has as a list, or when it is one only by itself."""
-    return value if isinstance(value, list) else [value]
 
 
 def test_no_port_is_open(template: dict[str, Any]) -> None:

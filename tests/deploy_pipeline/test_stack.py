@@ -9,7 +9,7 @@ import pytest
 from sections.deploy_pipeline import SAMPLE_PERMISSIONS
 from stacks.deploy_pipeline import machine
 
-from ..conftest import Assembly, of_type, one, synthesize
+from ..conftest import Assembly, listed, of_type, one, synthesize
 
 STACK = "DeployPipeline"
 CONNECTION = "arn:aws:codeconnections:us-east-1:111111111111:connection/11111111-2222-3333-4444-555555555555"
@@ -24,10 +24,6 @@ def connected(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         "deploy_pipeline:branch": "release/1.x",
     }
     return synthesize(tmp_path_factory.mktemp("connected"), settings, STACK)
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def named(template: dict[str, Any], kind: str, word: str) -> str:

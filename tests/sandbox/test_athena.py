@@ -1,7 +1,6 @@
 """Facts about the query layer, with songs as they should not be; and about the sandbox's Athena."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from samples.analytics_host.billboard import athena as billboard
 from samples.analytics_host.billboard.__main__ import main as billboard_command
 from samples.analytics_host.billboard.songs import COLUMNS, SongsError, split
 from sandbox import Sandbox
-from sandbox.__main__ import session
+from sandbox.__main__ import session, world_of
 
 from ..conftest import ROOT
 
@@ -126,13 +125,12 @@ def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], w
         WorkGroup=STACK,
         QueryExecutionContext={"Database": "test"},
     )
-    deadline = time.monotonic() + 30
-    while True:
-        execution = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
-        if execution["Status"]["State"] == "SUCCEEDED":
-            break
-        assert time.monotonic() < deadline, execution["Status"]
-        time.sleep(0.1)
+
+    def succeeded() -> Any:
+        found = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
+        return found if found["Status"]["State"] == "SUCCEEDED" else None
+
+    execution = world_of(without_options).wait_until(succeeded, "the query succeeds", seconds=30)
     rules = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]["ResultConfiguration"]
     location = execution["ResultConfiguration"]["OutputLocation"]
     assert location.startswith(rules["OutputLocation"])

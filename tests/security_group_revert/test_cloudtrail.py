@@ -1,5 +1,7 @@
 """Facts about reading CloudTrail records: every form of the same call."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from lambdas.security_group_revert.rules import Rule
 
 from . import records
 
+VECTORS = Path(__file__).parents[3] / "shared" / "vectors"
 NAME = "AuthorizeSecurityGroupIngress"
 FLAT = {"groupId": records.GROUP, "ipPermissions": {}, "ipProtocol": "tcp", "fromPort": 22, "toPort": 22}
 
@@ -145,3 +148,15 @@ def test_caller_is_named(identity: dict[str, Any], who: str) -> None:
 def test_record_with_nothing_known_in_it_is_read_all_the_same() -> None:
     change = read(records.record("AuthorizeSecurityGroupIngress", None, None))
     assert (change.group_ids, change.added) == (frozenset(), ())
+
+
+@pytest.mark.skipif(not VECTORS.exists(), reason="public sample events are not on this machine")
+def test_public_sample_events_are_read() -> None:
+    (flat,) = json.loads((VECTORS / "cloudtrail-authorize-security-group-ingress.json").read_text())
+    change = read(flat)
+    assert (change.group_ids, change.rule_ids) == ({"sg-003dc7f1f1c686164"}, {"sgr-09b3e3d2ca1edf2a2"})
+    assert change.who.endswith("user/christophe")
+    request = json.loads((VECTORS / "cloudtrail-modify-security-group-rules-request.json").read_text())
+    change = read(records.record("ModifySecurityGroupRules", request["requestParameters"]))
+    assert (change.group_ids, change.rule_ids) == ({"sg-0123456789abcdef0"}, {"sgr-0d28445c956a5d8ac"})
+    assert change.added == (rule(source="0.0.0.0/0", port=443),)

@@ -10,6 +10,7 @@ import pytest
 from lambdas.static_site.handler import handler, read_choices
 from lambdas.static_site.rewrite import Choices
 
+VECTOR = Path(__file__).parents[3] / "shared" / "vectors" / "cloudfront-origin-request.json"
 EVENT: dict[str, Any] = {
     "Records": [
         {
@@ -95,3 +96,11 @@ def test_settings_are_read_from_the_file_in_the_package(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(json.dumps(given))
     expected = Choices("rewrite", 301, True, frozenset({"/LICENSE"}))
     assert read_choices(tmp_path / "settings.json") == expected
+
+
+@pytest.mark.skipif(not VECTOR.exists(), reason="public sample events are not on this machine")
+def test_public_sample_event_is_handled() -> None:
+    sample = json.loads(VECTOR.read_text())
+    uri = sample["Records"][0]["cf"]["request"]["uri"]
+    answer = handler(sample, None)
+    assert answer.get("uri", "").startswith(uri) or answer["status"] == "308"
