@@ -9,7 +9,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .catalog import STORIES
-from .story import Result, World, play
+from .story import PreconditionError, Result, World, play
 
 PATIENCE = 900  # seconds; CloudTrail delivers most records in a few, some in minutes
 SETTLE = 60  # seconds; EventBridge: "allow a short period of time for changes to take effect"
@@ -27,6 +27,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _play(options)
+    except PreconditionError as error:
+        print(f"The walkthrough cannot run: {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
         print(f"{error}\nThis needs credentials, a region, and the deployed stack.", file=sys.stderr)
     except KeyboardInterrupt:

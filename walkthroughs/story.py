@@ -11,9 +11,18 @@ from urllib.parse import urlsplit
 
 import boto3
 import urllib3
+from botocore.exceptions import ClientError
 
 ROOT = Path(__file__).parents[1]
+USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
 T = TypeVar("T")
+
+
+class PreconditionError(Exception):
+    """The account lacks something that a walkthrough needs; the message says what, and how to get it.
+
+    Raise it before anything is changed.
+    """
 
 
 class SkippedError(Exception):
@@ -59,9 +68,23 @@ class World:
         return self.session.client(service, region_name=region)
 
     def outputs(self, stack: str, region: str | None = None) -> dict[str, str]:
-        """The outputs of a deployed stack, by name."""
-        (found,) = self.client("cloudformation", region).describe_stacks(StackName=stack)["Stacks"]
-        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+        """The outputs of a deployed stack, by name.
+
+        Raises:
+            PreconditionError: the stack is not deployed in this region, or not completely.
+        """
+        client = self.client("cloudformation", region)
+        try:
+            (description,) = client.describe_stacks(StackName=stack)["Stacks"]
+        except ClientError as error:
+            if "does not exist" not in str(error):
+                raise
+            raise PreconditionError(
+                f"stack {stack} does not exist in {client.meta.region_name}; deploy it: make deploy STACK={stack}"
+            ) from None
+        if description["StackStatus"] not in USABLE:
+            raise PreconditionError(f"stack {stack} is {description['StackStatus']}; wait for it, or repair it first")
+        return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
 
     def get(
         self, url: str, method: str = "GET", *, address: str | None = None, **headers: str
