@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aws_cdk import RemovalPolicy, Stack, aws_s3 as s3
+from aws_cdk import RemovalPolicy, Stack, aws_logs as logs, aws_s3 as s3
 from constructs import Construct
 
 
@@ -20,7 +20,7 @@ def make_bucket(
     are further ones of `s3.Bucket`.
     """
     kept = keep or Stack.of(scope).termination_protection
-    return s3.Bucket(
+    bucket = s3.Bucket(
         scope,
         name,
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
@@ -30,3 +30,18 @@ def make_bucket(
         auto_delete_objects=None if kept else True,
         **options,
     )
+    if not kept:
+        _log_emptying(Stack.of(scope))
+    return bucket
+
+
+def _log_emptying(stack: Stack) -> None:
+    """Let aws-cdk-lib's function that empties buckets write to a log group of the stack, which goes with it."""
+    if stack.node.try_find_child("EmptyingLog"):
+        return
+    log_group = logs.LogGroup(
+        stack, "EmptyingLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
+    )
+    provider = stack.node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
+    handler = provider.node.find_child("Handler")
+    handler.add_property_override("LoggingConfig.LogGroup", log_group.log_group_name)
