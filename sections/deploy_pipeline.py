@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,14 +15,33 @@ from . import Email, Section, like
 ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.zip"}
 FILLED_IN = {"partition", "region", "account", "stack"}
 SAMPLE = "samples/deploy_pipeline"
+BOUNDARY_ARN = r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+"
+# Letters, digits and these characters are what Systems Manager accepts; * and ? are IAM's wildcards.
+SSM_PARAMETER = r"[\w.*?-]+|(/[\w.*?-]+){1,15}"
+SSM_PARAMETER_IN_WORDS = "the name of an SSM parameter in this account and region, such as /shop/vpc; * is a wildcard"
 CONNECTION_ARN = r"arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+"
 
 
-class Permission(Section):
-    """What CloudFormation may do to make the app's resources.
+CONDITION_OPERATOR = (
+    r"(For(AllValues|AnyValue):)?(String(Not)?(Equals(IgnoreCase)?|Like)"
+    r"|(Numeric|Date)((Not)?Equals|(Less|Greater)Than(Equals)?)|Bool|BinaryEquals|(Not)?IpAddress"
+    r"|Arn(Not)?(Equals|Like)|Null)(IfExists)?"
+)
+ConditionValue = str | bool | int | float
+Conditions = dict[
+    Annotated[str, like(CONDITION_OPERATOR, "a condition operator of IAM, such as StringEquals")],
+    dict[
+        Annotated[str, like(r"[a-zA-Z0-9-]+:\S+", "a condition key of IAM, such as aws:RequestTag/team")],
+        ConditionValue | tuple[ConditionValue, ...],
+    ],
+]
 
-    `resources` are ARNs; ``{partition}``, ``{region}``, ``{account}`` and ``{stack}``, the name
-    of the app's stack, are filled in.
+
+class Permission(Section):
+    """What CloudFormation may do to make the app's resources: one statement of a policy.
+
+    `resources` are ARNs. In them and in the values of `conditions` ``{partition}``, ``{region}``,
+    ``{account}`` and ``{stack}``, the name of the app's stack, are filled in.
     """
 
     actions: Annotated[
@@ -30,6 +49,14 @@ class Permission(Section):
         Field(min_length=1),
     ]
     resources: Annotated[tuple[Annotated[str, like(r"\*|arn:.+", "an ARN, or *")], ...], Field(min_length=1)]
+
+    conditions: Conditions = Field(default_factory=dict)
+
+    def is_service_wide(self) -> bool:
+        """Whether it allows every action of a service on every resource, or on every one of a type."""
+        every_action = any(re.fullmatch(r"[a-z0-9-]+:[*?]*\*[*?]*", action) for action in self.actions)
+        everything = r"\*|arn(:[^:]*){4}:([a-z-]+[/:])?[*?/]*\*[*?/]*"
+        return every_action and any(re.fullmatch(everything, resource) for resource in self.resources)
 
     @field_validator("resources")
     @classmethod
@@ -97,12 +124,35 @@ class DeployPipelineSettings(Section):
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1)] = Field(
         SAMPLE_PERMISSIONS, description="What CloudFormation may do for the app; by default what the sample needs."
     )
+    permissions_boundary: Annotated[str, like(BOUNDARY_ARN, "the ARN of a managed policy of IAM")] | None = Field(
+        None, description="Managed policy that limits what `permissions` can allow, whatever they say."
+    )
+    allow_service_wide_permissions: bool = Field(
+        False, description="Accept `permissions` with every action of a service on every resource, such as s3:* on *."
+    )
+    ssm_parameters: tuple[Annotated[str, like(SSM_PARAMETER, SSM_PARAMETER_IN_WORDS)], ...] = Field(
+        ("/cdk-bootstrap/*/version",),
+        description="SSM parameters that templates may take as `AWS::SSM::Parameter::Value<...>`; CDK's by default.",
+    )
     email: Email | None = Field(None, description="Who gets the alarms. AWS asks for a confirmation first.")
+
+    @property
+    def given_input(self) -> dict[str, Any]:
+        """The state machine's input, as the file has it."""
+        given: dict[str, Any] = json.loads(Path(self.input).read_text())
+        return given
 
     @property
     def stack_name(self) -> str:
         """Name of the stack that the input file asks for."""
         return _request(self.input).stack_name
+
+    @field_validator("ssm_parameters")
+    @classmethod
+    def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not name.strip("/*?") for name in value):
+            raise ValueError("names with more than wildcards in them, or CloudFormation reads every parameter")
+        return value
 
     @field_validator("app")
     @classmethod
@@ -130,6 +180,9 @@ class DeployPipelineSettings(Section):
             mistakes.append("connection_arn and repository with source codeconnections")
         if not connected and (self.connection_arn or self.repository):
             mistakes.append("connection_arn and repository only with source codeconnections")
+        wide = [action for p in self.permissions if p.is_service_wide() for action in p.actions if "*" in action]
+        if wide and not self.allow_service_wide_permissions:
+            mistakes.append(f"{', '.join(wide)} on every resource only with allow_service_wide_permissions=true")
         # `branch` is not among these: cdk.json gives it, whatever the source.
         if "app" in self.model_fields_set and self.source != "codecommit":
             mistakes.append("app only with source codecommit")

@@ -107,6 +107,8 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
 EVERYTHING: dict[str, Any] = {
     "deploy_pipeline:source": "s3",
     "deploy_pipeline:email": "ops@example.com",
+    "deploy_pipeline:ssm_parameters": ["/aws/service/ami-amazon-linux-latest/*", "/shop/vpc"],
+    "deploy_pipeline:permissions_boundary": "arn:aws:iam::111111111111:policy/deployments",
     "deploy_pipeline:permissions": [
         {
             "actions": ["dynamodb:*", "ssm:GetParameter"],
@@ -114,7 +116,12 @@ EVERYTHING: dict[str, Any] = {
                 "arn:{partition}:dynamodb:{region}:{account}:table/{stack}-*",
                 "arn:{partition}:ssm:{region}:{account}:parameter/app",
             ],
-        }
+        },
+        {
+            "actions": ["iam:CreateRole"],
+            "resources": ["arn:{partition}:iam::{account}:role/{stack}-*"],
+            "conditions": {"ArnEquals": {"iam:PermissionsBoundary": ["arn:{partition}:iam::{account}:policy/app"]}},
+        },
     ],
     "multi_region_api:regions": ["us-east-1", "us-west-2", "eu-west-1"],
     "multi_region_api:domain_name": "api.example.com",
@@ -188,7 +195,9 @@ class ByCost(LoadScopeScheduling):
 
     WITH_OPTIONS = tuple(f"sandbox/test_{of}.py" for of in ("athena", "deploy_pipeline", "models", "options"))
     OF_THEIR_OWN = tuple(f"sandbox/test_{of}.py" for of in ("another_system", "cdk", "process"))
-    READ_TEMPLATES = tuple(f"test_{of}.py" for of in ("stack", "templates", "dead_letters", "security", "production"))
+    READ_TEMPLATES = tuple(
+        f"test_{of}.py" for of in ("stack", "templates", "dead_letters", "security", "production", "log_groups")
+    )
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::")[0]

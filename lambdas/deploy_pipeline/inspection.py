@@ -50,6 +50,15 @@ class Policy:
         types, ids = frozenset(given["exempt_types"]), frozenset(given["exempt_logical_ids"])
         return cls(types, ids, given["conditional"], given["dynamic"])
 
+    def exemptions(self) -> str:
+        """Describe what is let through; empty with the default policy."""
+        parts = [f"resources {', '.join(sorted(self.exempt_logical_ids))}"] if self.exempt_logical_ids else []
+        if types := self.exempt_types - type(self)().exempt_types:
+            parts.append(f"types {', '.join(sorted(types))}")
+        parts += ["conditional replacements"] if self.conditional else []
+        parts += ["dynamic changes"] if self.dynamic else []
+        return f"Exempt from the inspection: {'; '.join(parts)}" if parts else ""
+
 
 @dataclass(frozen=True)
 class Violation:

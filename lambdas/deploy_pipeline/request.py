@@ -1,5 +1,6 @@
 """The input of the state machine: what to deploy, under which name, and how careful to be."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -11,7 +12,9 @@ from .inspection import Policy
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 NAME_IN_WORDS = "letters, digits and hyphens, a letter first"
-LONGEST_STACK_NAME = 119  # of CloudFormation's 128, what leaves room for "-" and 8 characters
+GREEN = "-green-"  # and 8 hexadecimal digits: the end of a blue/green stack's name
+LONGEST_STACK_NAME = 128 - len(GREEN) - 8  # of CloudFormation's 128 characters
+ARTIFACT_FIELDS = ("revisionS3Bucket", "revisionS3Key")  # the trigger adds them
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
 # Characters, escaped as in a text within JSON. Step Functions leaves an input of more than 248 KiB out of
@@ -90,6 +93,27 @@ def read_request(given: Any) -> Request:
         recreate=recreate,
         beside=on_unsafe == "blue_green",
     )
+
+
+def refuse_other_stack(request: Request, configured: str) -> None:
+    """Accept the configured stack and its blue/green stacks only.
+
+    Raises:
+        InvalidInputError: the input names another stack, even one that begins with the same name.
+    """
+    if not re.fullmatch(f"{configured}({GREEN}[0-9a-f]{{8}})?", request.stack_name):
+        raise InvalidInputError(
+            f"environmentName and stackName: given {request.stack_name}; this pipeline deploys {configured} and its"
+            f" blue/green stacks ({configured}{GREEN}<8 digits>) only. Deploy the pipeline with another `input`."
+        )
+
+
+def fingerprint(given: Mapping[str, Any]) -> str:
+    """Identify an input, whatever its layout and whether the trigger has added the artifact to it."""
+    fields = {name: value for name, value in given.items() if name not in ARTIFACT_FIELDS}
+    # Step Functions may write 1.0 as 1, so all numbers are compared as floating-point numbers.
+    numbers_alike = json.loads(json.dumps(fields), parse_int=float)
+    return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()
 
 
 class _Reader:

@@ -8,8 +8,10 @@ from botocore.exceptions import ClientError
 
 from .artifact import read_template
 from .errors import InvalidTemplateError, StackNotReadyError
-from .request import Request
+from .messages import fit
+from .request import GREEN, Request
 
+LONGEST_NOTE = 1000  # characters; it goes with every result, of which CodePipeline takes 2,048
 UPDATABLE = (
     "CREATE_COMPLETE",
     "UPDATE_COMPLETE",
@@ -55,7 +57,7 @@ def plan(
         "action": action,
         "stackName": request.stack_name,
         "stackId": stack["StackId"] if stack else "",
-        "besideName": f"{request.stack_name}-{_digest(execution_name)}",
+        "besideName": f"{request.stack_name}{GREEN}{_digest(execution_name)}",
         "changeSetName": name,
         "changeSetType": change_set_type,
         "templateUrl": template_url,
@@ -63,6 +65,7 @@ def plan(
         "tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
         "capabilities": list(request.capabilities),
         "policy": request.policy.as_json(),
+        "note": fit(request.policy.exemptions(), LONGEST_NOTE),
         "beside": request.beside,
     }
 

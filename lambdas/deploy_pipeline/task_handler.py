@@ -6,6 +6,7 @@ definition writes; `clean_up` a "Step Functions Execution Status Change" event.
 
 import json
 import os
+import time
 from typing import Any
 
 import boto3
@@ -15,7 +16,7 @@ from .change_set import creation_status, delete_left_behind, inspect
 from .errors import InvalidInputError
 from .failure import explain
 from .inspection import Policy
-from .request import read_request
+from .request import fingerprint, read_request, refuse_other_stack
 from .stack import plan
 
 # Throttling is waited out here, with jitter, where it costs no transitions.
@@ -26,14 +27,25 @@ S3 = boto3.client("s3", config=RETRIES)
 
 def check_stack(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Check the input, and say what has to be done with the stack."""
+    request = read_request(event["input"])
+    refuse_other_stack(request, os.environ["STACK_NAME"])
+    if fingerprint(event["input"]) != os.environ["DEPLOYED_INPUT"]:
+        print(json.dumps(_edited_input(event["execution"])))
     return plan(
         S3,
         CLOUDFORMATION,
-        read_request(event["input"]),
+        request,
         execution_name=event["execution"],
         bucket=os.environ["BUCKET"],
         url=os.environ["BUCKET_URL"],
     )
+
+
+def _edited_input(execution: str) -> dict[str, Any]:
+    """Give the log line that CloudWatch counts as the metric `EditedInput` (embedded metric format)."""
+    metrics = {"Namespace": "DeployPipeline", "Dimensions": [[]], "Metrics": [{"Name": "EditedInput", "Unit": "Count"}]}
+    metadata = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metrics]}
+    return {"_aws": metadata, "EditedInput": 1, "execution": execution}
 
 
 def change_set(event: dict[str, Any], _context: Any) -> dict[str, Any]:

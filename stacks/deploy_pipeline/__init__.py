@@ -10,7 +10,6 @@ DevOps Blog, 2017.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from aws_cdk import (
@@ -19,9 +18,11 @@ from aws_cdk import (
     Duration,
     RemovalPolicy,
     Stack,
+    aws_cloudwatch as cloudwatch,
     aws_iam as iam,
     aws_kms as kms,
     aws_lambda as lambda_,
+    aws_logs as logs,
     aws_s3 as s3,
     aws_s3_deployment as deployment,
     aws_sns as sns,
@@ -29,7 +30,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from sections.deploy_pipeline import DeployPipelineSettings
+from sections.deploy_pipeline import DeployPipelineSettings, Permission
 
 from ..acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
 from ..buckets import make_bucket
@@ -64,18 +65,18 @@ class DeployPipeline(Stack):
         self.dead_letters = dead_letter_queue(self)
         self.service_role = self._service_role()
         with code_of("deploy_pipeline") as code:
-            deployer = Deployer(
+            self.deployer = Deployer(
                 self,
                 "Deployer",
                 code=code,
-                stack_name=settings.stack_name,
+                settings=settings,
                 artifacts=artifacts,
                 inputs=self.inputs,
                 key=self.key,
                 service_role=self.service_role,
                 dead_letters=self.dead_letters,
             )
-            self.state_machine = deployer.state_machine
+            self.state_machine = self.deployer.state_machine
             self.trigger = self._trigger(code)
         self.delivery = Delivery(
             self,
@@ -84,8 +85,8 @@ class DeployPipeline(Stack):
             artifacts=artifacts,
             trigger=self.trigger,
             user_parameters={"s3Bucket": self.inputs.bucket_name, "stateMachineFile": INPUT_KEY},
+            needed=[self.service_role, self.deployer, self.trigger, self._input()],
         )
-        self.delivery.node.add_dependency(self._input())
         acknowledge_bucket_deployment(self, self.inputs)
         self._outputs(self._alarms().topic_arn)
 
@@ -103,27 +104,36 @@ class DeployPipeline(Stack):
         return bucket
 
     def _input(self) -> deployment.BucketDeployment:
-        given = json.loads(Path(self.settings.input).read_text())
+        """Write the state machine's input: only when it has changed since the last deployment."""
+        log_group = logs.LogGroup(
+            self, "InputLog", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
+        )
         return deployment.BucketDeployment(
             self,
             "Input",
-            sources=[deployment.Source.data(INPUT_KEY, json.dumps(given, indent=2))],
+            sources=[deployment.Source.data(INPUT_KEY, json.dumps(self.settings.given_input, indent=2))],
             destination_bucket=self.inputs,
             prune=False,
+            log_group=log_group,
         )
 
     def _service_role(self) -> iam.Role:
         """CloudFormation makes the app under this role."""
+        boundary = self.settings.permissions_boundary
         role = iam.Role(
             self,
             "ServiceRole",
             assumed_by=iam.ServicePrincipal("cloudformation.amazonaws.com"),
             description="CloudFormation makes the app of the deployment pipeline with it",
+            permissions_boundary=boundary and iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary),
         )
         reason = "The settings say what the app needs; CloudFormation chooses the ends of its resources' names."
         for permission in self.settings.permissions:
             resources = [self._filled(arn, self.partition, self.region, self.account) for arn in permission.resources]
-            role.add_to_policy(iam.PolicyStatement(actions=list(permission.actions), resources=resources))
+            statement = iam.PolicyStatement(
+                actions=list(permission.actions), resources=resources, conditions=self._conditions(permission)
+            )
+            role.add_to_policy(statement)
             named = [
                 self._filled(arn, "<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>")
                 for arn in permission.resources
@@ -131,6 +141,17 @@ class DeployPipeline(Stack):
             acknowledge_wildcards(role, {f"Resource::{arn}": reason for arn in named if "*" in arn})
             acknowledge_wildcards(role, {f"Action::{action}": reason for action in permission.actions if "*" in action})
         return role
+
+    def _conditions(self, permission: Permission) -> dict[str, Any]:
+        def filled(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return [filled(item) for item in value]
+            return self._filled(value, self.partition, self.region, self.account) if isinstance(value, str) else value
+
+        return {
+            operator: {key: filled(value) for key, value in keys.items()}
+            for operator, keys in permission.conditions.items()
+        }
 
     def _filled(self, arn: str, partition: str, region: str, account: str) -> str:
         names = {"partition": partition, "region": region, "account": account, "stack": self.settings.stack_name}
@@ -171,10 +192,14 @@ class DeployPipeline(Stack):
         topic = notices_topic(self, "Deployments", self.settings.email)
         period = Duration.minutes(5)
         machine: sfn.StateMachine = self.state_machine
+        edited = cloudwatch.Metric(
+            namespace="DeployPipeline", metric_name="EditedInput", statistic="Sum", period=period
+        )
         alarms = {
             "Failed": (machine.metric_failed(period=period), "A deployment failed or was refused"),
             "TimedOut": (machine.metric_timed_out(period=period), "A deployment took too long"),
             "Aborted": (machine.metric_aborted(period=period), "A deployment was stopped by hand"),
+            "EditedInput": (edited, "An execution had another input than the one that was deployed"),
             "TriggerErrors": (self.trigger.metric_errors(period=period), "A job of the pipeline could not be handled"),
             "DeadLetters": (
                 self.dead_letters.metric_approximate_number_of_messages_visible(period=period),

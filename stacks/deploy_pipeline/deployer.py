@@ -19,15 +19,19 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from lambdas.deploy_pipeline.request import GREEN, fingerprint
+from sections.deploy_pipeline import DeployPipelineSettings
+
 from ..acknowledgments import acknowledge_wildcards
 from ..functions import allow, make_function
 from . import machine
+from .names import unique_name
 
 TEMPLATES = "templates/*"
 
 
 class Deployer(Construct):
-    """Deploys to the stack `stack_name`, those made beside it, and those nested in them.
+    """Deploys to the stack that `settings` name, its blue/green stacks, and those nested in them.
 
     It reads `artifacts`, and puts templates into `inputs`, where CloudFormation reads them.
     """
@@ -38,7 +42,7 @@ class Deployer(Construct):
         construct_id: str,
         *,
         code: lambda_.AssetCode,
-        stack_name: str,
+        settings: DeployPipelineSettings,
         artifacts: s3.Bucket,
         inputs: s3.Bucket,
         key: kms.Key,
@@ -48,7 +52,11 @@ class Deployer(Construct):
         super().__init__(scope, construct_id)
         self.code, self.artifacts, self.inputs, self.key = code, artifacts, inputs, key
         self.service_role, self.dead_letters = service_role, dead_letters
-        self.names = [f"{stack_name}/*", f"{stack_name}-*/*"]
+        self.settings = settings
+        name = settings.stack_name
+        self.stacks = [f"stack/{name}/*", f"stack/{name}{GREEN}????????/*"]
+        # CloudFormation names a nested stack after its parent, its logical id and 12 or 13 random characters.
+        self.nested_stacks = [f"stack/{name}-*-????????????*/*"]
         self.state_machine = self._state_machine(
             {
                 "CheckStack": self._check_stack(),
@@ -72,6 +80,8 @@ class Deployer(Construct):
             environment={
                 "BUCKET": self.inputs.bucket_name,
                 "BUCKET_URL": f"https://{self.inputs.bucket_regional_domain_name}",
+                "STACK_NAME": self.settings.stack_name,
+                "DEPLOYED_INPUT": fingerprint(self.settings.given_input),
             },
         )
         every_object = {f"<{_id(self.artifacts)}.Arn>/*": "CodePipeline chooses the names of artifacts."}
@@ -88,13 +98,18 @@ class Deployer(Construct):
         function = make_function(
             self, name, self.code, handler=f"deploy_pipeline.task_handler.{handler}", description=description
         )
-        self._allow_stacks(function, [call])
+        self._allow_stacks(function, [call], nested=True)
         return function
 
     def _state_machine(self, functions: dict[str, lambda_.Function]) -> sfn.StateMachine:
         """It may pass the service role to CloudFormation, and no other."""
         log_group = logs.LogGroup(
-            self, "Log", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
+            self,
+            "Log",
+            # Without this prefix each group takes room in CloudWatch Logs' resource policy, until it is full.
+            log_group_name=unique_name(self, f"/aws/vendedlogs/states/{Stack.of(self).stack_name}"),
+            retention=logs.RetentionDays.ONE_YEAR,
+            removal_policy=RemovalPolicy.DESTROY,
         )
         arns = {name: function.function_arn for name, function in functions.items()}
         state_machine = sfn.StateMachine(
@@ -108,8 +123,12 @@ class Deployer(Construct):
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
         allow(state_machine, ["lambda:InvokeFunction"], *arns.values())
-        calls = [f"{verb}{noun}" for noun in ("Stack", "ChangeSet") for verb in ("Create", "Delete")]
-        self._allow_stacks(state_machine, [*calls, "DescribeStacks", "ExecuteChangeSet"])
+        self._allow_stacks(state_machine, ["CreateStack", "DeleteStack", "DescribeStacks"])
+        # The input's tags are those of the stack and of the change set.
+        tagging = ["TagResource", "UntagResource"]
+        self._allow_stacks(
+            state_machine, ["CreateChangeSet", "DeleteChangeSet", "ExecuteChangeSet", *tagging], nested=True
+        )
         transforms = "AWS's own transforms, such as SAM's; CloudFormation carries them out as a change set."
         self._allow_cloudformation(state_machine, ["CreateChangeSet"], ["transform/*"], transforms, account="aws")
         state_machine.add_to_role_policy(
@@ -119,8 +138,9 @@ class Deployer(Construct):
                 conditions={"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
             )
         )
-        # CloudFormation reads the template as whoever asks for the stack.
+        # CloudFormation reads the template and its SSM parameters with the permissions of its caller.
         self._allow_templates(state_machine, ["s3:GetObject"])
+        self._allow_ssm_parameters(state_machine)
         allow(state_machine, ["kms:Decrypt"], self.key.key_arn)
         no_arn = "X-Ray and the delivery of logs have no resource-level permissions."
         acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
@@ -137,7 +157,7 @@ class Deployer(Construct):
             retry_attempts=2,
             on_failure=destinations.SqsDestination(self.dead_letters),
         )
-        self._allow_stacks(function, ["DescribeChangeSet", "DeleteChangeSet"])
+        self._allow_stacks(function, ["DescribeChangeSet", "DeleteChangeSet"], nested=True)
         events.Rule(
             self,
             "Ended",
@@ -153,16 +173,27 @@ class Deployer(Construct):
             targets=[targets.LambdaFunction(function, dead_letter_queue=self.dead_letters, retry_attempts=3)],
         )
 
-    def _allow_stacks(self, grantee: Any, calls: list[str]) -> None:
-        """Allow calls on the stacks, and those on change sets on ours.
+    def _allow_stacks(self, grantee: Any, calls: list[str], *, nested: bool = False) -> None:
+        """Allow calls on the stacks, with `nested` also on those nested in them, and those on their change sets.
 
-        What is asked for is the stack, or the change set when a call has nothing but its ARN.
+        CloudFormation authorizes a call that names a change set by its ARN alone on that ARN.
         """
-        resources = [f"stack/{name}" for name in self.names]
+        resources = self.stacks + (self.nested_stacks if nested else [])
         if any("ChangeSet" in call for call in calls):
-            resources.append("changeSet/deploy-*/*")
-        reason = "CloudFormation puts an id after a name; stacks beside and nested, and change sets, begin with ours."
+            resources = [*resources, "changeSet/deploy-*/*"]
+        reason = "CloudFormation adds ids to names, and names nested stacks; blue/green stacks end in 8 digits."
         self._allow_cloudformation(grantee, calls, resources, reason)
+
+    def _allow_ssm_parameters(self, grantee: Any) -> None:
+        """Allow the parameters that the settings name, in this region; AWS's public ones belong to no account."""
+        for name in self.settings.ssm_parameters:
+            account = "" if name.startswith("/aws/service/") else None
+            path = name.removeprefix("/")
+            arn = Stack.of(self).format_arn(service="ssm", account=account, resource="parameter", resource_name=path)
+            owner = "<AWS::AccountId>" if account is None else ""
+            nag = f"arn:<AWS::Partition>:ssm:<AWS::Region>:{owner}:parameter/{path}"
+            reason = "The settings say which parameters templates may take."
+            allow(grantee, ["ssm:GetParameters"], arn, wildcards={nag: reason} if "*" in name or "?" in name else None)
 
     def _allow_cloudformation(
         self, grantee: Any, calls: list[str], resources: list[str], reason: str, account: str | None = None

@@ -81,6 +81,7 @@ def _beginning() -> dict[str, State]:
                 "plan": _of("$states.result.Payload"),
                 "stackName": _of("$states.result.Payload.stackName"),
                 "stackId": _of("$states.result.Payload.stackId"),
+                "note": _of("$states.result.Payload.note"),
                 "status": "",
                 "polls": 0,
                 "outcome": "created",
@@ -88,8 +89,8 @@ def _beginning() -> dict[str, State]:
                 "failure": {"error": "", "cause": ""},
             },
             catch=[
-                _refused(OUR_ERRORS, "Deployment Failed"),
-                _caught("Check Stack Existence", "Deployment Failed"),
+                _without_note(_refused(OUR_ERRORS, "Deployment Failed")),
+                _without_note(_caught("Check Stack Existence", "Deployment Failed")),
             ],
             next="Does Stack Exist?",
         ),
@@ -260,15 +261,15 @@ def _ends() -> dict[str, State]:
                 "stackId": _of("$stackId"),
                 "unsafe": _of("$unsafe"),
                 "summary": _of(
-                    "$stackName & ' is ' & $outcome"
-                    " & ($outcome = 'created beside' ? ' ' & $plan.stackName & '. ' & $unsafe.cause : '')"
+                    "$stackName & ' is ' & $outcome & ($outcome = 'created beside' ? ' ' & $plan.stackName : '')"
+                    " & ($note = '' ? '' : '. ' & $note) & ($outcome = 'created beside' ? '. ' & $unsafe.cause : '')"
                 ),
             },
         },
         "Deployment Failed": {
             "Type": "Fail",
             "Error": _of("$failure.error"),
-            "Cause": _of("$failure.cause"),
+            "Cause": _of("($note = '' ? '' : $note & '\\n') & $failure.cause"),
         },
     }
 
@@ -304,6 +305,11 @@ def _refused(errors: list[str], next: str) -> State:
 
 def _caught(state: str, next: str = "Delete Change Set") -> State:
     return {"ErrorEquals": ["States.ALL"], "Assign": _failed_with(f"'{state}: ' & {SAID}"), "Next": next}
+
+
+def _without_note(catch: State) -> State:
+    """Before there is a plan, nothing is known of exemptions."""
+    return catch | {"Assign": catch["Assign"] | {"note": ""}}
 
 
 def _failed_with(cause: str) -> State:

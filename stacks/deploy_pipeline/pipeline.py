@@ -2,6 +2,7 @@
 
 from aws_cdk import (
     Duration,
+    RemovalPolicy,
     Stack,
     aws_codecommit as codecommit,
     aws_codepipeline as codepipeline,
@@ -12,16 +13,17 @@ from aws_cdk import (
     aws_lambda as lambda_,
     aws_s3 as s3,
 )
-from constructs import Construct
+from constructs import Construct, IDependable
 
 from sections.deploy_pipeline import DeployPipelineSettings
 
 from ..acknowledgments import acknowledge, acknowledge_wildcards
 from ..buckets import make_bucket
+from .names import unique_name
 
 
 class Delivery(Construct):
-    """A pipeline that hands the app's source to the function `trigger`."""
+    """A pipeline that hands the app's source to the function `trigger`; `needed` is what its first run needs."""
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Delivery(Construct):
         artifacts: s3.Bucket,
         trigger: lambda_.Function,
         user_parameters: dict[str, str],
+        needed: list[IDependable],
     ) -> None:
         super().__init__(scope, construct_id)
         self.settings, self.trigger = settings, trigger
@@ -57,17 +60,24 @@ class Delivery(Construct):
         )
         if settings.source == "codeconnections":
             self._use_connection()
+        # It runs as soon as it exists: by then its roles must have their policies.
+        roles = [self._action_role("Source", "Source"), self._action_role("Prod", "Deploy")]
+        self.pipeline.node.default_child.node.add_dependency(*roles, *needed)
         self._acknowledge_grants(artifacts)
         if settings.source == "s3":
             self._start_on_upload()
 
     def _use_connection(self) -> None:
         """The construct grants the action by its old name only; IAM wants the one that the ARN has."""
-        action = self.pipeline.node.find_child("Source").node.find_child("Source")
         service = str(self.settings.connection_arn).split(":")[2]
-        action.node.find_child("CodePipelineActionRole").add_to_principal_policy(
+        self._action_role("Source", "Source").add_to_principal_policy(
             iam.PolicyStatement(actions=[f"{service}:UseConnection"], resources=[str(self.settings.connection_arn)])
         )
+
+    def _action_role(self, stage: str, action: str) -> iam.Role:
+        found = self.pipeline.node.find_child(stage).node.find_child(action)
+        role: iam.Role = found.node.find_child("CodePipelineActionRole")
+        return role
 
     def _source(self, app: codepipeline.Artifact) -> codepipeline.IAction:
         settings = self.settings
@@ -95,14 +105,15 @@ class Delivery(Construct):
         )
 
     def _repository(self) -> codecommit.Repository:
-        name = f"{Stack.of(self).stack_name}-app"
+        """It stays, with its history, when the stack is removed or takes its source from elsewhere."""
         repository = codecommit.Repository(
             self,
             "Repository",
-            repository_name=name,
+            repository_name=unique_name(self, f"{Stack.of(self).stack_name}-app"),
             description="The app that the pipeline deploys",
             code=codecommit.Code.from_directory(self.settings.app, self.settings.branch),
         )
+        repository.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         self.outputs["RepositoryName"] = (repository.repository_name, "CodeCommit repository with the app")
         self.outputs["CloneUrl"] = (repository.repository_clone_url_grc, "For git, with git-remote-codecommit")
         return repository

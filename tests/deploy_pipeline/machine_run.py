@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from ministack.services import stepfunctions
 
 from lambdas.deploy_pipeline import task_handler
+from lambdas.deploy_pipeline.request import fingerprint
 from sandbox import stepfunctions as sandbox_stepfunctions
 from stacks.deploy_pipeline import machine
 
@@ -108,6 +109,8 @@ class Machine:
         self._patch.setattr(stepfunctions, "_invoke_resource", self._invoke)
         self._patch.setattr(task_handler, "CLOUDFORMATION", self.cloudformation)
         self._patch.setattr(task_handler, "S3", self.s3)
+        self._patch.setenv("STACK_NAME", APP)
+        self._patch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
         self._patch.setenv("BUCKET", "inputs")
         self._patch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
         name = str(uuid.uuid4())

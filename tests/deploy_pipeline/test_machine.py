@@ -44,6 +44,34 @@ def test_change_set_that_cannot_be_deleted_is_told(machine: Machine) -> None:
     failed(ended, "UnsafeChanges", "1 unsafe change", f"The change set {name} of {APP} could not be deleted")
 
 
+EXEMPTIONS = {
+    "exemptLogicalIds": ["Waiting", "Child/Queue"],
+    "exemptTypes": ["AWS::CDK::Metadata", "AWS::SQS::Queue"],
+    "conditional": "allow",
+    "dynamic": "allow",
+}
+IN_FORCE = (
+    "Exempt from the inspection: resources Child/Queue, Waiting; types AWS::SQS::Queue;"
+    " conditional replacements; dynamic changes"
+)
+
+
+def test_every_result_lists_the_exemptions_in_force(machine: Machine) -> None:
+    with_app(machine, change())
+    assert machine.run(policy=EXEMPTIONS).output["summary"] == f"{APP} is updated. {IN_FORCE}"
+    machine.cloudformation.changes = [change("Remove", kind="AWS::SNS::Topic")]
+    failed(machine.run(policy=EXEMPTIONS), "UnsafeChanges", f"{IN_FORCE}\n1 unsafe change")
+    beside = machine.run(policy=EXEMPTIONS, onUnsafe="blue_green").output["summary"]
+    assert f" is created beside {APP}. {IN_FORCE}. 1 unsafe change" in beside
+    machine.cloudformation.failing["create_change_set"] = [DENIED] * MANY
+    failed(machine.run(policy=EXEMPTIONS), "CloudFormation.CloudFormationException", f"{IN_FORCE}\nCreate Change Set: ")
+
+
+def test_many_exemptions_leave_room_for_the_result(machine: Machine) -> None:
+    ids = [f"Resource{number}" for number in range(2000)]
+    assert len(machine.run(policy={"exemptLogicalIds": ids}).output["summary"]) < 1100
+
+
 def edges() -> Iterator[tuple[str, str]]:
     """Every way from a state to another that the definition has."""
     for name, state in definition.definition()["States"].items():

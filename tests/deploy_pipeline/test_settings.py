@@ -37,6 +37,15 @@ def test_sample_is_the_default() -> None:
         ("permissions", [{"actions": ["everything"], "resources": ["*"]}]),
         ("permissions", [{"actions": ["sqs:*"], "resources": ["queues"]}]),
         ("permissions", [{"actions": ["s3:*"], "resources": ["arn:{partition}:s3:::{bucket}"]}]),
+        ("permissions", [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"Equals": {"aws:a": "b"}}}]),
+        ("permissions", [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"StringEquals": {"team": "b"}}}]),
+        ("permissions", [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"Bool": "true"}}]),
+        ("permissions_boundary", "arn:aws:iam::111111111111:role/boundary"),
+        ("ssm_parameters", ["*"]),
+        ("ssm_parameters", ["/*"]),
+        ("ssm_parameters", ["arn:aws:ssm:us-east-1:111111111111:parameter/vpc"]),
+        ("ssm_parameters", ["/a//b"]),
+        ("allow_service_wide_permissions", "yes, please"),
         ("connection_arn", "arn:aws:sqs:us-east-1:111111111111:queue"),
         ("repository", "app"),
     ],
@@ -47,8 +56,42 @@ def test_wrong_setting_is_named(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("action", ["sqs:CreateQueue", "ec2:AssignIpv6Addresses", "s3:Get*", "dynamodb:*"])
 def test_action_is_written_as_iam_writes_it(action: str) -> None:
-    given = {"deploy_pipeline:permissions": [{"actions": [action], "resources": ["*"]}]}
+    given = {"deploy_pipeline:permissions": [{"actions": [action], "resources": ["arn:aws:x:::{stack}-*"]}]}
     assert Settings.from_context(given).deploy_pipeline.permissions[0].actions == (action,)
+
+
+@pytest.mark.parametrize("action", ["iam:*", "s3:**", "ec2:?*"])
+@pytest.mark.parametrize(
+    "resource", ["*", "arn:aws:iam::{account}:*", "arn:aws:s3:::*", "arn:aws:iam::*:role/*"]
+)
+def test_whole_service_on_every_resource_is_refused_unless_asked_for(action: str, resource: str) -> None:
+    given = [{"actions": ["sqs:CreateQueue", action], "resources": ["arn:aws:sqs:::{stack}", resource]}]
+    said = refusal(permissions=given)
+    assert f"{action} on every resource only with allow_service_wide_permissions=true" in said
+    accepted = {"deploy_pipeline:permissions": given, "deploy_pipeline:allow_service_wide_permissions": True}
+    assert Settings.from_context(accepted).deploy_pipeline.permissions[0].is_service_wide()
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"StringEquals": {"aws:RequestTag/team": "orders"}},
+        {"ForAllValues:StringLikeIfExists": {"aws:TagKeys": ["team", "project"]}},
+        {"ArnEquals": {"iam:PermissionsBoundary": "arn:{partition}:iam::{account}:policy/app"}},
+        {"Bool": {"aws:SecureTransport": True}, "NumericLessThan": {"s3:max-keys": 10}},
+        {"Null": {"iam:PermissionsBoundary": False}},
+    ],
+    ids=str,
+)
+def test_conditions_are_written_as_iam_writes_them(conditions: dict[str, Any]) -> None:
+    given = [{"actions": ["iam:CreateRole"], "resources": ["*"], "conditions": conditions}]
+    assert Settings.from_context({"deploy_pipeline:permissions": given}).deploy_pipeline.permissions[0].conditions
+
+
+@pytest.mark.parametrize("name", ["vpc", "/shop/vpc", "/cdk-bootstrap/*/version", "/aws/service/ami-amazon-linux/*"])
+def test_ssm_parameter_is_given_by_its_name(name: str) -> None:
+    found = Settings.from_context({"deploy_pipeline:ssm_parameters": [name]}).deploy_pipeline
+    assert found.ssm_parameters == (name,)
 
 
 def test_connection_goes_with_its_repository_and_its_source() -> None:

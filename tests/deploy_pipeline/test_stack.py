@@ -1,11 +1,13 @@
 """Facts about the stack's template: behaviour and policy."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lambdas.deploy_pipeline.request import fingerprint
 from sections.deploy_pipeline import SAMPLE_PERMISSIONS
 from stacks.deploy_pipeline import machine
 
@@ -94,6 +96,43 @@ def test_repository_is_made_and_begins_with_the_sample(template: dict[str, Any],
     assert (source["BranchName"], source["PollForSourceChanges"]) == ("main", False)
 
 
+def test_repository_stays_with_a_name_that_a_new_stack_does_not_take(template: dict[str, Any]) -> None:
+    """Whatever takes it out of the stack: another source, or the stack's removal."""
+    repository = template["Resources"][named(template, "AWS::CodeCommit::Repository", "")]
+    assert repository["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert repository["UpdateReplacePolicy"] == "Retain"
+    assert {"Ref": "AWS::StackId"} in references(repository["Properties"]["RepositoryName"])
+
+
+def references(value: Any) -> list[Any]:
+    """Every object within a value."""
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [value, *(found for item in inner for found in references(item))]
+
+
+def test_first_run_waits_for_every_permission(template: dict[str, Any], full: dict[str, Any]) -> None:
+    """A pipeline runs as soon as it exists: by then each role on the way has its policy, and the input is there."""
+    for found in (template, full):
+        resources = found["Resources"]
+        (pipeline,) = (k for k, r in resources.items() if r["Type"] == "AWS::CodePipeline::Pipeline")
+        first, waiting = set[str](), [pipeline]
+        while waiting:
+            resource = resources[waiting.pop()]
+            refs = [ref.get("Ref") or ref.get("Fn::GetAtt", [""])[0] for ref in references(resource) if is_ref(ref)]
+            more = {name for name in [*refs, *listed(resource.get("DependsOn", []))] if name in resources} - first
+            first |= more
+            waiting += more
+        starting = {k for k, r in resources.items() if "EventsRole" in k}  # starts it later, by the rule
+        late = {k for k, r in resources.items() if r["Type"] == "AWS::IAM::Policy"} - first - starting
+        assert not late, f"may come after the first run: {late}"
+        assert named(found, "Custom::CDKBucketDeployment", "") in first
+        assert named(found, "AWS::Events::Rule", "Ended") in first, "a failed first run is cleaned up after"
+
+
+def is_ref(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value.keys() & {"Ref", "Fn::GetAtt"})
+
+
 def test_connected_repository_needs_nothing_but_its_connection(connected: Assembly) -> None:
     template = connected.template(STACK)
     assert not connected.findings
@@ -146,9 +185,15 @@ def test_service_role_is_cloudformations_and_may_what_the_settings_say(
     assert granted(template, role) == {action for p in SAMPLE_PERMISSIONS for action in p.actions}
     for statement in statements(template, role):
         assert "prod-sample-app-*" in json.dumps(statement["Resource"])
-    (statement,) = statements(full, role)
-    assert statement["Action"] == ["dynamodb:*", "ssm:GetParameter"]
-    assert ':table/prod-sample-app-*"' in json.dumps(statement["Resource"])
+    data, roles_of_the_app = statements(full, role)
+    assert data["Action"] == ["dynamodb:*", "ssm:GetParameter"]
+    assert ':table/prod-sample-app-*"' in json.dumps(data["Resource"])
+    boundary = {
+        "Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":iam::", {"Ref": "AWS::AccountId"}, ":policy/app"]]
+    }
+    assert roles_of_the_app["Condition"] == {"ArnEquals": {"iam:PermissionsBoundary": [boundary]}}
+    assert "PermissionsBoundary" not in roles(template)[role]
+    assert roles(full)[role]["PermissionsBoundary"] == "arn:aws:iam::111111111111:policy/deployments"
 
 
 def test_only_the_state_machine_may_pass_a_role_and_only_that_one(template: dict[str, Any]) -> None:
@@ -164,16 +209,74 @@ def test_only_the_state_machine_may_pass_a_role_and_only_that_one(template: dict
     assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}}
 
 
-def test_cloudformation_is_asked_about_the_apps_stacks_only(template: dict[str, Any]) -> None:
+def allowed(template: dict[str, Any], role: str, action: str, resource: str) -> bool:
+    """Whether a role's statements allow an action on `resource`, an ARN without what is before the type."""
+    for statement in statements(template, role):
+        assert statement["Effect"] == "Allow"
+        for arn in listed(statement["Resource"]):
+            parts = arn["Fn::Join"][1] if isinstance(arn, dict) and "Fn::Join" in arn else [arn]
+            text = "".join(part for part in parts if isinstance(part, str))
+            pattern = re.escape(text.rpartition(":")[2]).replace(r"\*", ".*").replace(r"\?", ".")
+            if action in listed(statement["Action"]) and re.fullmatch(pattern, resource):
+                return True
+    return False
+
+
+CHANGING = [
+    "cloudformation:CreateChangeSet",
+    "cloudformation:CreateStack",
+    "cloudformation:DeleteChangeSet",
+    "cloudformation:DeleteStack",
+    "cloudformation:ExecuteChangeSet",
+    "cloudformation:TagResource",
+    "cloudformation:UntagResource",
+]
+
+
+@pytest.mark.parametrize("action", CHANGING)
+def test_state_machine_changes_the_apps_stacks_and_no_namesake(template: dict[str, Any], action: str) -> None:
+    role = named(template, "AWS::IAM::Role", "StateMachine")
+    for stack in ("prod-sample-app", "prod-sample-app-green-0123abcd"):
+        assert allowed(template, role, action, f"stack/{stack}/11111111-2222-3333-4444-555555555555"), stack
+    for stack in ("prod-sample-app-payments", "prod-sample-application", "prod-sample", "prod-sample-app-v2"):
+        assert not allowed(template, role, action, f"stack/{stack}/11111111-2222-3333-4444-555555555555"), stack
+
+
+def test_no_role_reaches_a_stack_whose_name_only_begins_like_ours(template: dict[str, Any]) -> None:
     for role in roles(template):
-        for statement in statements(template, role):
-            calls = [action for action in listed(statement["Action"]) if action.startswith("cloudformation:")]
-            if not calls or calls == ["cloudformation:GetTemplateSummary"]:
-                continue
-            for resource in listed(statement["Resource"]):
-                text = "".join(part for part in resource["Fn::Join"][1] if isinstance(part, str))
-                ours = (":stack/prod-sample-app/*", ":stack/prod-sample-app-*/*", ":changeSet/deploy-*/*")
-                assert text.endswith((*ours, ":aws:transform/*")), text
+        for action in granted(template, role):
+            if action.startswith("cloudformation:") and action != "cloudformation:GetTemplateSummary":
+                assert not allowed(template, role, action, "stack/prod-sample-app-payments/1"), (role, action)
+
+
+def test_nested_stacks_can_be_inspected(template: dict[str, Any]) -> None:
+    nested = "stack/prod-sample-app-Child-1ABCDEF234567/1"
+    for word, action in (("ChangeSetRole", "DescribeChangeSet"), ("FirstFailure", "DescribeStackEvents")):
+        role = named(template, "AWS::IAM::Role", word)
+        assert allowed(template, role, f"cloudformation:{action}", nested), action
+
+
+def test_templates_may_take_the_parameters_that_the_settings_name(
+    template: dict[str, Any], full: dict[str, Any]
+) -> None:
+    """CloudFormation reads them with the permissions of the caller, which is the state machine."""
+    role = named(template, "AWS::IAM::Role", "StateMachine")
+    (reading,) = (s for s in statements(template, role) if s["Action"] == "ssm:GetParameters")
+    text = json.dumps(reading["Resource"])
+    assert ':parameter/cdk-bootstrap/*/version"' in text
+    role = named(full, "AWS::IAM::Role", "StateMachine")
+    (reading,) = (s for s in statements(full, role) if s["Action"] == "ssm:GetParameters")
+    text = json.dumps(reading["Resource"])
+    assert '"AWS::Region"}, "::parameter/aws/service/ami-amazon-linux-latest/*"' in text, "AWS's own have no account"
+    assert '{"Ref": "AWS::AccountId"}, ":parameter/shop/vpc"' in text
+
+
+def test_execution_knows_the_input_that_was_deployed(template: dict[str, Any]) -> None:
+    function = template["Resources"][named(template, "AWS::Lambda::Function", "CheckStack")]["Properties"]
+    given = json.loads(Path("samples/deploy_pipeline/state_machine_input.json").read_text())
+    variables = function["Environment"]["Variables"]
+    assert variables["STACK_NAME"] == "prod-sample-app"
+    assert variables["DEPLOYED_INPUT"] == fingerprint(given)
 
 
 def test_functions_may_change_no_stack(template: dict[str, Any]) -> None:
@@ -190,6 +293,8 @@ def test_functions_may_change_no_stack(template: dict[str, Any]) -> None:
             "DeleteStack",
             "DescribeStacks",
             "ExecuteChangeSet",
+            "TagResource",
+            "UntagResource",
         },
     }
     for word, calls in expected.items():
@@ -265,6 +370,7 @@ def test_alarms_go_to_the_topic(template: dict[str, Any]) -> None:
     metrics = {alarm["MetricName"] for alarm in alarms}
     assert metrics == {
         "ApproximateNumberOfMessagesVisible",
+        "EditedInput",
         "Errors",
         "ExecutionsAborted",
         "ExecutionsFailed",

@@ -8,9 +8,11 @@ from botocore.exceptions import ClientError
 
 from lambdas.deploy_pipeline import task_handler
 from lambdas.deploy_pipeline.change_set import LARGEST_LIST, creation_status, inspect
+from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.failure import explain
 from lambdas.deploy_pipeline.inspection import Policy
 from lambdas.deploy_pipeline.messages import fit
+from lambdas.deploy_pipeline.request import fingerprint
 from lambdas.deploy_pipeline.stack import change_set_name
 
 from .changes import change
@@ -31,6 +33,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
 def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     found = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
     monkeypatch.setattr(task_handler, "S3", found)
+    monkeypatch.setenv("STACK_NAME", APP)
+    monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
     monkeypatch.setenv("BUCKET", "inputs")
     monkeypatch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
     return found
@@ -41,6 +45,43 @@ def plan(**given: Any) -> dict[str, Any]:
         json.dumps(task_handler.check_stack({"input": INPUT | given, "execution": "run-1"}, None))
     )
     return found
+
+
+@pytest.mark.parametrize("name", ["app-payments", "app-green-payments", "app-green-0123ABCD", "application", "ap"])
+@pytest.mark.usefixtures("s3")
+def test_stack_that_the_pipeline_is_not_for_is_refused(fake: FakeCloudFormation, name: str) -> None:
+    """A caller who may start executions or write the input cannot choose a stack."""
+    with pytest.raises(InvalidInputError, match=f"given prod-{name}; this pipeline deploys {APP} and its blue/green"):
+        plan(stackName=name)
+    assert not fake.calls
+
+
+@pytest.mark.usefixtures("fake", "s3")
+def test_blue_green_stack_can_be_deployed_to() -> None:
+    name = plan()["besideName"].removeprefix("prod-")
+    assert plan(stackName=name)["stackName"] == f"prod-{name}"
+
+
+def metrics(printed: str) -> list[dict[str, Any]]:
+    return [line for line in map(json.loads, printed.splitlines()) if "_aws" in line]
+
+
+@pytest.mark.usefixtures("fake", "s3")
+def test_input_that_was_not_deployed_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    plan(revisionS3Key="App/1.zip")
+    assert not metrics(capsys.readouterr().out), "the artifact is not part of the input that was deployed"
+    plan(policy={"exemptLogicalIds": ["Queue"]})
+    (line,) = metrics(capsys.readouterr().out)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "DeployPipeline"
+    assert [line[metric["Name"]] for metric in directive["Metrics"]] == [1]
+    assert line["execution"] == "run-1"
+
+
+def test_input_is_the_same_however_it_is_written() -> None:
+    deployed = {"stackName": "app", "parameters": {"Size": 3.0, "On": True}}
+    assert fingerprint({"parameters": {"On": True, "Size": 3}, "stackName": "app"}) == fingerprint(deployed)
+    assert fingerprint({"parameters": {"On": 1, "Size": 3}, "stackName": "app"}) != fingerprint(deployed)
 
 
 def test_template_goes_by_its_address(fake: FakeCloudFormation, s3: FakeS3) -> None:
