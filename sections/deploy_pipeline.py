@@ -25,7 +25,7 @@ CONNECTION_ARN = r"arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\
 CONDITION_OPERATOR = (
     r"(For(AllValues|AnyValue):)?(String(Not)?(Equals(IgnoreCase)?|Like)"
     r"|(Numeric|Date)((Not)?Equals|(Less|Greater)Than(Equals)?)|Bool|BinaryEquals|(Not)?IpAddress"
-    r"|Arn(Not)?(Equals|Like)|Null)(IfExists)?"
+    r"|Arn(Not)?(Equals|Like))(IfExists)?|Null"
 )
 ConditionValue = str | bool | int | float
 Conditions = dict[

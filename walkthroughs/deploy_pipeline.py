@@ -1,7 +1,7 @@
 """Someone pushes an app, then changes of all kinds; only those that keep everything are deployed.
 
-What it pushes is the sample app, in the repository of the stack. At the end the repository and
-the state machine's input are as before, and what was made beside the app is deleted.
+What it pushes is the sample app, in the repository of the stack. At the end the files of the repository
+and the state machine's input are as before, and the second stack is deleted.
 """
 
 import io
@@ -14,9 +14,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .story import UndoingStory, step
+from .pipeline_runs import PipelineRuns
+from .story import USABLE, PreconditionError, UndoingStory, step
 
-TEMPLATE = "template.yaml"
+TEMPLATE, README = "template.yaml", "README.md"
+SAMPLE = Path("samples/deploy_pipeline")
 
 
 class DeployPipelineStory(UndoingStory):
@@ -30,24 +32,61 @@ class DeployPipelineStory(UndoingStory):
         self.pipelines, self.commits, self.cloudformation, self.machines, self.s3, self.sqs, self.functions = map(
             self.world.client, services
         )
+        if "RepositoryName" not in outputs:
+            raise PreconditionError(
+                "DeployPipeline has another source; deploy it with deploy_pipeline:source=codecommit"
+            )
         self.pipeline, self.repository = outputs["PipelineName"], outputs["RepositoryName"]
         self.machine, self.trigger = outputs["StateMachineArn"], outputs["TriggerName"]
         self.app, self.service_role = outputs["AppStackName"], outputs["ServiceRoleArn"]
         self.input = {"Bucket": outputs["InputBucketName"], "Key": outputs["InputKey"]}
         self.told = json.loads(self.s3.get_object(**self.input)["Body"].read())
-        self.template = Path("samples/deploy_pipeline/app", TEMPLATE).read_text()
+        self.template = (SAMPLE / "app" / TEMPLATE).read_text()
+        self._check_preconditions()
+        self.runs = PipelineRuns(self.world, self.pipelines, self.pipeline)
         self.ways: dict[str, list[str]] = {}  # name of a deployment: its states
+        self.had_readme = self._file(README) is not None
         self.undo.callback(self._put_back)
+
+    def _check_preconditions(self) -> None:
+        """Everything is the sample's, or the walkthrough would overwrite somebody's app.
+
+        Raises:
+            PreconditionError: saying what is not, and the command that makes it so.
+        """
+        if self.told != json.loads((SAMPLE / "state_machine_input.json").read_text()):
+            raise PreconditionError(
+                "the state machine's input is not the sample's; if nobody needs it, write the sample's: aws s3 cp"
+                f" {SAMPLE}/state_machine_input.json s3://{self.input['Bucket']}/{self.input['Key']}"
+            )
+        try:
+            pushed = self._file(TEMPLATE)
+        except self.commits.exceptions.CommitDoesNotExistException:
+            raise PreconditionError(f"the repository {self.repository} has no branch main") from None
+        if pushed != self.template:
+            raise PreconditionError(
+                f"{TEMPLATE} in the repository {self.repository} is not the sample's; if nobody needs it, push"
+                f" {SAMPLE}/app/{TEMPLATE} and wait for the pipeline"
+            )
+        stack = self._stack(self.app)
+        if stack and stack.get("RoleARN") != self.service_role:
+            raise PreconditionError(
+                f"stack {self.app} was not deployed by this pipeline (its role: {stack.get('RoleARN', 'none')});"
+                " delete it, or rename it in the state machine's input"
+            )
+        status = stack["StackStatus"] if stack else "CREATE_COMPLETE"
+        if status not in USABLE and not status.endswith("_IN_PROGRESS"):
+            raise PreconditionError(f"stack {self.app} is {status}; repair or delete it first")
 
     @step
     def pushed_app_is_created(self) -> str:
         """Push the sample app: there is no stack yet."""
-        *later, first = self._runs()
+        *later, first = self.runs.newest_first()
         if later:
-            deployed = self._deploy("again", {"README.md": f"Pushed at {time.time()}\n"}, self.template)
+            deployed = self._deploy("again", {README: f"Pushed at {time.time()}\n"}, self.template)
             assert deployed["status"] == "Succeeded", deployed["message"]
             return f'it was there from before; the pipeline says "{deployed["message"]}"'
-        deployed = self._result(self._ended(first["pipelineExecutionId"]), "created")
+        deployed = self._result(self.runs.ended(first["pipelineExecutionId"]), "created")
         assert deployed["status"] == "Succeeded", deployed["message"]
         assert self._stack(self.app)["StackStatus"] == "CREATE_COMPLETE", "the stack was not created"
         return f'pushed when the repository was made; the pipeline says "{deployed["message"]}"'
@@ -60,15 +99,19 @@ class DeployPipelineStory(UndoingStory):
         assert deployed["status"] == "Succeeded", deployed["message"]
         assert self._stack(self.app)["StackStatus"] == "UPDATE_COMPLETE", "success was told before the update was over"
         assert self._resource("Waiting") == queue, "the queue was replaced"
-        timeout = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
-        assert timeout["VisibilityTimeout"] == "45", f"the queue has {timeout}"
+
+        def timeout() -> bool:
+            found = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+            return bool(found["VisibilityTimeout"] == "45")
+
+        self.world.wait_until(timeout, "the queue's new visibility timeout")  # SQS takes up to a minute
         self._nothing_left()
         return f'the same queue, now with 45 s; the pipeline says "{deployed["message"]}"'
 
     @step
     def no_change_is_a_success(self) -> str:
         """Push a file that is not in the template."""
-        deployed = self._deploy("unchanged", {"README.md": f"Pushed at {time.time()}\n"})
+        deployed = self._deploy("unchanged", {README: f"Pushed at {time.time()}\n"})
         assert deployed["status"] == "Succeeded", deployed["message"]
         self._nothing_left()
         return f'the pipeline says "{deployed["message"]}"; the empty change set is gone'
@@ -114,7 +157,7 @@ class DeployPipelineStory(UndoingStory):
         self.pipelines.retry_stage_execution(
             pipelineName=self.pipeline, stageName="Prod", pipelineExecutionId=failed["run"], retryMode="FAILED_ACTIONS"
         )
-        retried = self._result(self._ended(failed["run"]), "retried")
+        retried = self._result(self.runs.ended(failed["run"], failed["attempt"]), "retried")
         assert retried["status"] == "Succeeded", retried["message"]
         return f'"{failed["message"]}"; after that: "{retried["message"]}"'
 
@@ -150,16 +193,20 @@ class DeployPipelineStory(UndoingStory):
         """Call the trigger for a job, and as if it had crashed, again."""
         mended = self._deploy("mended", template=self.template)
         assert mended["status"] == "Succeeded", mended["message"]
-        run = self._runs()[0]["pipelineExecutionId"]
+        run = self.runs.newest_first()[0]["pipelineExecutionId"]
         name = str(uuid.uuid4())
         for _ in range(2):
             answer = self.functions.invoke(FunctionName=self.trigger, Payload=json.dumps(self._job(name)))
             assert "FunctionError" not in answer, answer["Payload"].read().decode()
-        executions = self.machines.list_executions(stateMachineArn=self.machine)["executions"]
-        assert [e["name"] for e in executions].count(name) == 1, "there are two executions, or none"
+
+        def executions() -> list[str]:
+            found = self.machines.list_executions(stateMachineArn=self.machine)["executions"]
+            return [execution["name"] for execution in found if execution["name"] == name]
+
+        assert len(self.world.wait_until(executions, "the execution in the list")) == 1, "there are two executions"
         arn = self._execution_arn(name)
         self.world.wait_until(lambda: self._status(arn) == "SUCCEEDED", "the execution's success")
-        assert self._runs()[0]["pipelineExecutionId"] == run, "another pipeline execution"
+        assert self.runs.newest_first()[0]["pipelineExecutionId"] == run, "another pipeline execution"
         return f"one execution, {name}"
 
     @step
@@ -205,14 +252,13 @@ class DeployPipelineStory(UndoingStory):
         if commit is None:
             return self._run(way)
 
-        def run_of_the_commit() -> dict[str, Any] | None:
-            return next((r for r in self._runs() if commit in [s["revisionId"] for s in r["sourceRevisions"]]), None)
-
-        found = self.world.wait_until(run_of_the_commit, f"a run of the pipeline for commit {commit}")
-        return self._result(self._ended(found["pipelineExecutionId"]), way)
+        run = self.world.wait_until(lambda: self.runs.of_commit(commit), f"a run of the pipeline for commit {commit}")
+        return self._result(self.runs.ended(run), way)
 
     def _push(self, message: str, files: dict[str, str], delete: list[str]) -> str | None:
         """Commit to main; give the commit, or None when it would change nothing."""
+        if not files and not delete:
+            return None
         last = self.commits.get_branch(repositoryName=self.repository, branchName="main")["branch"]["commitId"]
         try:
             commit: str = self.commits.create_commit(
@@ -230,33 +276,17 @@ class DeployPipelineStory(UndoingStory):
     def _run(self, way: str) -> dict[str, Any]:
         """Run the pipeline on what is there, and give how it ended."""
         started = self.pipelines.start_pipeline_execution(name=self.pipeline)
-        return self._result(self._ended(started["pipelineExecutionId"]), way)
+        return self._result(self.runs.ended(started["pipelineExecutionId"]), way)
 
-    def _runs(self) -> list[dict[str, Any]]:
-        """The newest first."""
-        answer = self.pipelines.list_pipeline_executions(pipelineName=self.pipeline)
-        return list(answer["pipelineExecutionSummaries"])
-
-    def _ended(self, run: str) -> dict[str, Any]:
-        def ended() -> dict[str, Any] | None:
-            answer = self.pipelines.get_pipeline_execution(pipelineName=self.pipeline, pipelineExecutionId=run)
-            found: dict[str, Any] = answer["pipelineExecution"]
-            return None if found["status"] in ("InProgress", "Stopping") else found
-
-        return self.world.wait_until(ended, f"the end of run {run}")
-
-    def _result(self, run: dict[str, Any], way: str) -> dict[str, Any]:
-        """Say how the newest Deploy action of a run ended, and keep its states."""
-        details = self.pipelines.list_action_executions(
-            pipelineName=self.pipeline, filter={"pipelineExecutionId": run["pipelineExecutionId"]}
-        )["actionExecutionDetails"]
-        deploy = next(action for action in details if action["actionName"] == "Deploy")
+    def _result(self, deploy: dict[str, Any], way: str) -> dict[str, Any]:
+        """Say how a Deploy action ended, and keep its states."""
         result = deploy["output"]["executionResult"]
         name = result.get("externalExecutionId")
         if name:
             self.ways[way] = self._states(name)
         return {
-            "run": run["pipelineExecutionId"],
+            "run": deploy["pipelineExecutionId"],
+            "attempt": deploy["actionExecutionId"],
             "status": deploy["status"],
             "message": result.get("errorDetails", {}).get("message") or result.get("externalExecutionSummary", ""),
             "variables": deploy["output"].get("outputVariables", {}),
@@ -296,9 +326,12 @@ class DeployPipelineStory(UndoingStory):
 
     def _nothing_left(self) -> None:
         """No change set may be left that somebody could execute."""
-        left = self.cloudformation.list_change_sets(StackName=self.app)["Summaries"]
-        names = [c["ChangeSetName"] for c in left if not c["ExecutionStatus"].startswith("EXECUTE")]
-        assert not names, f"change sets are left: {names}"
+
+        def nothing_left() -> bool:
+            left = self.cloudformation.list_change_sets(StackName=self.app)["Summaries"]
+            return all(change_set["ExecutionStatus"].startswith("EXECUTE") for change_set in left)
+
+        self.world.wait_until(nothing_left, "no change set that is left")
 
     def _tell(self, told: dict[str, Any]) -> None:
         """Write the state machine's input."""
@@ -326,11 +359,26 @@ class DeployPipelineStory(UndoingStory):
 
     def _delete_stack(self, name: str) -> None:
         self.cloudformation.delete_stack(StackName=name, RoleARN=self.service_role)
-        self.world.wait_until(lambda: not self._stack(name), f"{name} to be gone")
+
+        def gone() -> bool:
+            status = self._stack(name).get("StackStatus", "")
+            assert status != "DELETE_FAILED", f"{name} could not be deleted"
+            return not status
+
+        self.world.wait_until(gone, f"{name} to be gone")
 
     def _put_back(self) -> None:
         self._tell(self.told)
-        self._push("As it was", {TEMPLATE: self.template}, [])
+        added = [] if self.had_readme or self._file(README) is None else [README]
+        self._push("As it was", {} if self._file(TEMPLATE) == self.template else {TEMPLATE: self.template}, added)
+
+    def _file(self, path: str) -> str | None:
+        """A file at the tip of main; None when there is none."""
+        try:
+            found = self.commits.get_file(repositoryName=self.repository, commitSpecifier="main", filePath=path)
+        except self.commits.exceptions.FileDoesNotExistException:
+            return None
+        return str(found["fileContent"].decode())
 
 
 def _first_line(text: str) -> str:

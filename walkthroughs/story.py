@@ -121,7 +121,8 @@ class World:
                 return result
             if time.monotonic() > deadline:
                 raise AssertionError(f"not seen within {seconds:.0f} s: {what}")
-            time.sleep(min(0.1, seconds / 10))
+            # A wait of minutes polls every two seconds at most: AWS throttles more.
+            time.sleep(min(seconds / 10, max(0.1, seconds / 450)))
 
 
 class Story(AbstractContextManager["Story"]):

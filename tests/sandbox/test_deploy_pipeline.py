@@ -34,8 +34,8 @@ class Deployment:
     def __post_init__(self) -> None:
         self.world = world_of(self.sandbox)
         self.s3, self.cloudformation, self.machines = map(self.world.client, ("s3", "cloudformation", "stepfunctions"))
-        self.name = f"app{uuid.uuid4().hex[:8]}"
-        self.stack = f"test-{self.name}"
+        self.name = f"sample-app-green-{uuid.uuid4().hex[:8]}"  # the machine deploys to no other names
+        self.stack = f"prod-{self.name}"
         self.bucket = f"bucket-{self.name}"
         self.s3.create_bucket(Bucket=self.bucket)
 
@@ -45,7 +45,7 @@ class Deployment:
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr("app.json", json.dumps({"Resources": resources}))
         self.s3.put_object(Bucket=self.bucket, Key="app.zip", Body=buffer.getvalue())
-        names = {"environmentName": "test", "stackName": self.name, "templatePath": "app.json"}
+        names = {"environmentName": "prod", "stackName": self.name, "templatePath": "app.json"}
         artifact = {"revisionS3Bucket": self.bucket, "revisionS3Key": "app.zip"}
         answer = self.machines.start_execution(stateMachineArn=self.machine, input=json.dumps(names | artifact | given))
         return str(answer["executionArn"])
