@@ -9,7 +9,7 @@ puts changed resources back, and deletes only new ones; events have an order; wh
 what waits for a signal, is in `removal` and `signals`.
 
 Left out: replacement itself (a resource is updated in place, or refuses), properties that replace on some
-conditions without a word of it in the schema, stack policies, drift, imports, hooks, service roles.
+conditions without a word of it in the schema, stack policies, drift, imports, hooks, permissions of service roles.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
 
-from . import changes, removal, signals
+from . import changes, removal, roles, signals
 
 LAST = [datetime.min.replace(tzinfo=UTC)]
 
@@ -39,6 +39,7 @@ def install() -> None:
         module._resolve_template = resolve_template
     changes.install(handlers._ACTION_HANDLERS)
     removal.install()
+    roles.install(handlers._ACTION_HANDLERS)
     signals.install()
     stacks.now_iso = _later
     _roll_back_in_place()
