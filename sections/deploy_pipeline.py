@@ -137,7 +137,7 @@ class DeployPipelineSettings(Section):
     email: Email | None = Field(None, description="Who gets the alarms. AWS asks for a confirmation first.")
 
     @property
-    def given_input(self) -> dict[str, Any]:
+    def state_machine_input(self) -> dict[str, Any]:
         """The state machine's input, as the file has it."""
         given: dict[str, Any] = json.loads(Path(self.input).read_text())
         return given

@@ -11,7 +11,7 @@ from .errors import InvalidTemplateError, StackNotReadyError
 from .messages import fit
 from .request import GREEN, Request
 
-LONGEST_NOTE = 1000  # characters; it goes with every result, of which CodePipeline takes 2,048
+MAX_NOTE_LENGTH = 1000  # characters; it goes with every result, of which CodePipeline takes 2,048
 UPDATABLE = (
     "CREATE_COMPLETE",
     "UPDATE_COMPLETE",
@@ -65,7 +65,7 @@ def plan(
         "tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
         "capabilities": list(request.capabilities),
         "policy": request.policy.as_json(),
-        "note": fit(request.policy.exemptions(), LONGEST_NOTE),
+        "note": fit(request.policy.exemptions(), MAX_NOTE_LENGTH),
         "beside": request.beside,
     }
 

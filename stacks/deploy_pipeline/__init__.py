@@ -85,7 +85,7 @@ class DeployPipeline(Stack):
             artifacts=artifacts,
             trigger=self.trigger,
             user_parameters={"s3Bucket": self.inputs.bucket_name, "stateMachineFile": INPUT_KEY},
-            needed=[self.service_role, self.deployer, self.trigger, self._input()],
+            prerequisites=[self.service_role, self.deployer, self.trigger, self._input()],
         )
         acknowledge_bucket_deployment(self, self.inputs)
         self._outputs(self._alarms().topic_arn)
@@ -111,7 +111,7 @@ class DeployPipeline(Stack):
         return deployment.BucketDeployment(
             self,
             "Input",
-            sources=[deployment.Source.data(INPUT_KEY, json.dumps(self.settings.given_input, indent=2))],
+            sources=[deployment.Source.data(INPUT_KEY, json.dumps(self.settings.state_machine_input, indent=2))],
             destination_bucket=self.inputs,
             prune=False,
             log_group=log_group,

@@ -81,7 +81,7 @@ class Deployer(Construct):
                 "BUCKET": self.inputs.bucket_name,
                 "BUCKET_URL": f"https://{self.inputs.bucket_regional_domain_name}",
                 "STACK_NAME": self.settings.stack_name,
-                "DEPLOYED_INPUT": fingerprint(self.settings.given_input),
+                "DEPLOYED_INPUT": fingerprint(self.settings.state_machine_input),
             },
         )
         every_object = {f"<{_id(self.artifacts)}.Arn>/*": "CodePipeline chooses the names of artifacts."}

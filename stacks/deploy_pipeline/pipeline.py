@@ -23,7 +23,7 @@ from .names import unique_name
 
 
 class Delivery(Construct):
-    """A pipeline that hands the app's source to the function `trigger`; `needed` is what its first run needs."""
+    """A pipeline that hands the app's source to the function `trigger`; its first run waits for `prerequisites`."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Delivery(Construct):
         artifacts: s3.Bucket,
         trigger: lambda_.Function,
         user_parameters: dict[str, str],
-        needed: list[IDependable],
+        prerequisites: list[IDependable],
     ) -> None:
         super().__init__(scope, construct_id)
         self.settings, self.trigger = settings, trigger
@@ -62,7 +62,7 @@ class Delivery(Construct):
             self._use_connection()
         # It runs as soon as it exists: by then its roles must have their policies.
         roles = [self._action_role("Source", "Source"), self._action_role("Prod", "Deploy")]
-        self.pipeline.node.default_child.node.add_dependency(*roles, *needed)
+        self.pipeline.node.default_child.node.add_dependency(*roles, *prerequisites)
         self._acknowledge_grants(artifacts)
         if settings.source == "s3":
             self._start_on_upload()

@@ -61,9 +61,7 @@ def test_action_is_written_as_iam_writes_it(action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["iam:*", "s3:**", "ec2:?*"])
-@pytest.mark.parametrize(
-    "resource", ["*", "arn:aws:iam::{account}:*", "arn:aws:s3:::*", "arn:aws:iam::*:role/*"]
-)
+@pytest.mark.parametrize("resource", ["*", "arn:aws:iam::{account}:*", "arn:aws:s3:::*", "arn:aws:iam::*:role/*"])
 def test_whole_service_on_every_resource_is_refused_unless_asked_for(action: str, resource: str) -> None:
     given = [{"actions": ["sqs:CreateQueue", action], "resources": ["arn:aws:sqs:::{stack}", resource]}]
     said = refusal(permissions=given)

@@ -376,6 +376,8 @@ def test_alarms_go_to_the_topic(template: dict[str, Any]) -> None:
         "ExecutionsFailed",
         "ExecutionsTimedOut",
     }
+    (edited,) = (alarm for alarm in alarms if alarm["MetricName"] == "EditedInput")
+    assert (edited["Namespace"], edited.get("Dimensions", [])) == ("DeployPipeline", []), "what the function writes"
     topic = named(template, "AWS::SNS::Topic", "Notices")
     assert all(alarm["AlarmActions"] == [{"Ref": topic}] for alarm in alarms)
 
