@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.request import Request, read_request
@@ -27,12 +27,23 @@ CONDITION_OPERATOR = (
     r"|(Numeric|Date)((Not)?Equals|(Less|Greater)Than(Equals)?)|Bool|BinaryEquals|(Not)?IpAddress"
     r"|Arn(Not)?(Equals|Like))(IfExists)?|Null"
 )
-ConditionValue = str | bool | int | float
+
+
+def _condition_value(value: Any) -> Any:
+    values = tuple(value) if isinstance(value, list) else (value,)
+    if not values or not all(isinstance(item, str | bool | int | float) for item in values):
+        raise ValueError("text, a number, true or false, or a list of these")
+    return values if isinstance(value, list) else value
+
+
 Conditions = dict[
     Annotated[str, like(CONDITION_OPERATOR, "a condition operator of IAM, such as StringEquals")],
-    dict[
-        Annotated[str, like(r"[a-zA-Z0-9-]+:\S+", "a condition key of IAM, such as aws:RequestTag/team")],
-        ConditionValue | tuple[ConditionValue, ...],
+    Annotated[
+        dict[
+            Annotated[str, like(r"[a-zA-Z0-9-]+:\S+", "a condition key of IAM, such as aws:RequestTag/team")],
+            Annotated[Any, AfterValidator(_condition_value)],
+        ],
+        Field(min_length=1),
     ],
 ]
 
@@ -63,6 +74,14 @@ class Permission(Section):
     def _placeholders_that_are_filled_in(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if set(re.findall(r"\{(.*?)\}", " ".join(value))) - FILLED_IN:
             raise ValueError(f"ARNs in which only {{{'}, {'.join(sorted(FILLED_IN))}}} are filled in")
+        return value
+
+    @field_validator("conditions")
+    @classmethod
+    def _placeholders_in_conditions(cls, value: Conditions) -> Conditions:
+        """Apart from IAM's policy variables, which have a dollar sign."""
+        if set(re.findall(r"(?<!\$)\{(.*?)\}", str([list(keys.values()) for keys in value.values()]))) - FILLED_IN:
+            raise ValueError(f"values in which only {{{'}, {'.join(sorted(FILLED_IN))}}} are filled in")
         return value
 
 

@@ -40,6 +40,12 @@ def test_sample_is_the_default() -> None:
         ("permissions", [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"Equals": {"aws:a": "b"}}}]),
         ("permissions", [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"StringEquals": {"team": "b"}}}]),
         ("permissions", [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"Bool": "true"}}]),
+        ("permissions", [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"StringEquals": {}}}]),
+        ("permissions", [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"StringEquals": {"aws:a": []}}}]),
+        (
+            "permissions",
+            [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"StringEquals": {"aws:a": "{bucket}"}}}],
+        ),
         ("permissions_boundary", "arn:aws:iam::111111111111:role/boundary"),
         ("ssm_parameters", ["*"]),
         ("ssm_parameters", ["/*"]),
@@ -78,6 +84,7 @@ def test_whole_service_on_every_resource_is_refused_unless_asked_for(action: str
         {"ArnEquals": {"iam:PermissionsBoundary": "arn:{partition}:iam::{account}:policy/app"}},
         {"Bool": {"aws:SecureTransport": True}, "NumericLessThan": {"s3:max-keys": 10}},
         {"Null": {"iam:PermissionsBoundary": False}},
+        {"StringEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/team}"}},
     ],
     ids=str,
 )
