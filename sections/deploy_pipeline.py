@@ -17,8 +17,9 @@ FILLED_IN = {"partition", "region", "account", "stack"}
 SAMPLE = "samples/deploy_pipeline"
 BOUNDARY_ARN = r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+"
 # Letters, digits and these characters are what Systems Manager accepts; * and ? are IAM's wildcards.
-SSM_PARAMETER = r"[\w.*?-]+|(/[\w.*?-]+){1,15}"
-SSM_PARAMETER_IN_WORDS = "the name of an SSM parameter in this account and region, such as /shop/vpc; * is a wildcard"
+SSM_PARAMETER = r"(?=.{1,200}\Z)([\w.*?-]+|(/[\w.*?-]+){1,15})"
+SSM_PARAMETER_IN_WORDS = "an SSM parameter's name of at most 200 characters, such as /shop/vpc; * is a wildcard"
+MAX_SSM_PARAMETERS = 20  # with the longest names they fit into the policy of the state machine's role
 CONNECTION_ARN = r"arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+"
 
 
@@ -169,6 +170,8 @@ class DeployPipelineSettings(Section):
     @field_validator("ssm_parameters")
     @classmethod
     def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > MAX_SSM_PARAMETERS:
+            raise ValueError(f"at most {MAX_SSM_PARAMETERS} names")
         if any(not name.strip("/*?") for name in value):
             raise ValueError("names with more than wildcards in them, or CloudFormation reads every parameter")
         return value

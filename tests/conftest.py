@@ -120,7 +120,7 @@ EVERYTHING: dict[str, Any] = {
         {
             "actions": ["iam:CreateRole"],
             "resources": ["arn:{partition}:iam::{account}:role/{stack}-*"],
-            "conditions": {"ArnEquals": {"iam:PermissionsBoundary": ["arn:{partition}:iam::{account}:policy/app"]}},
+            "conditions": {"StringEquals": {"iam:PermissionsBoundary": ["arn:{partition}:iam::{account}:policy/app"]}},
         },
     ],
     "multi_region_api:regions": ["us-east-1", "us-west-2", "eu-west-1"],

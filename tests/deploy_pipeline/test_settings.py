@@ -51,6 +51,8 @@ def test_sample_is_the_default() -> None:
         ("ssm_parameters", ["/*"]),
         ("ssm_parameters", ["arn:aws:ssm:us-east-1:111111111111:parameter/vpc"]),
         ("ssm_parameters", ["/a//b"]),
+        ("ssm_parameters", ["/" + "a" * 200]),
+        ("ssm_parameters", [f"/shop/{number}" for number in range(21)]),
         ("allow_service_wide_permissions", "yes, please"),
         ("connection_arn", "arn:aws:sqs:us-east-1:111111111111:queue"),
         ("repository", "app"),

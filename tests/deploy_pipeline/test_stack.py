@@ -191,7 +191,7 @@ def test_service_role_is_cloudformations_and_may_what_the_settings_say(
     boundary = {
         "Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":iam::", {"Ref": "AWS::AccountId"}, ":policy/app"]]
     }
-    assert roles_of_the_app["Condition"] == {"ArnEquals": {"iam:PermissionsBoundary": [boundary]}}
+    assert roles_of_the_app["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": [boundary]}}
     assert "PermissionsBoundary" not in roles(template)[role]
     assert roles(full)[role]["PermissionsBoundary"] == "arn:aws:iam::111111111111:policy/deployments"
 
