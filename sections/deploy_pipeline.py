@@ -67,7 +67,8 @@ class Permission(Section):
     def is_service_wide(self) -> bool:
         """Whether it allows every action of a service on every resource, or on every one of a type."""
         every_action = any(re.fullmatch(r"[a-z0-9-]+:[*?]*\*[*?]*", action) for action in self.actions)
-        everything = r"\*|arn(:[^:]*){4}:([a-z-]+[/:])?[*?/]*\*[*?/]*"
+        # What is before the slash is a resource type, except in S3's ARNs: a bucket.
+        everything = r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}[a-z-]+[/:][*?]*\*[*?]*"
         return every_action and any(re.fullmatch(everything, resource) for resource in self.resources)
 
     @field_validator("resources")

@@ -78,6 +78,12 @@ def test_whole_service_on_every_resource_is_refused_unless_asked_for(action: str
     assert Settings.from_context(accepted).deploy_pipeline.permissions[0].is_service_wide()
 
 
+@pytest.mark.parametrize("resource", ["arn:aws:s3:::songs/*", "arn:aws:sqs:::{stack}-*", "arn:aws:iam::*:role/app/*"])
+def test_whole_service_on_named_resources_is_accepted(resource: str) -> None:
+    given = {"deploy_pipeline:permissions": [{"actions": ["s3:*"], "resources": [resource]}]}
+    assert Settings.from_context(given).deploy_pipeline.permissions[0].resources == (resource,)
+
+
 @pytest.mark.parametrize(
     "conditions",
     [
