@@ -103,7 +103,12 @@ deploy: setup ## deploy to the real account of your AWS configuration: make depl
 
 destroy: setup ## remove from the real account: make destroy STACK=SecurityGroupRevert
 	@test -n "$(STACK)" || { echo "Which stack? make destroy STACK=SecurityGroupRevert"; exit 1; }
-	@$(CDK) destroy "$(STACK)" $(ARGS)
+	@found=$$($(CDK) list "$(STACK)" $(ARGS)) || exit 1; test -n "$$found" || \
+	  { echo "No stack of the current settings matches $(STACK): nothing was destroyed."; \
+	    echo "Name a region that is no longer in multi_region_api:regions:"; \
+	    echo "  make destroy STACK=MultiRegionApi-eu-west-1 ARGS=\"-c 'multi_region_api:regions=[\\\"eu-west-1\\\"]'\""; exit 1; }
+	@$(CDK) destroy "$(STACK)" $(ARGS) || \
+	  { echo "Not everything was destroyed. If a certificate is still in use, run the same command again after some minutes."; exit 1; }
 
 clean: ## remove everything that was set up or written here
 	@rm -rf .venv .audit node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
