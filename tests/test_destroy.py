@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MAKE = shutil.which("make")
 CLI = """#!/bin/sh
 echo "$@" >> {log}
 case "$1 $2" in
@@ -23,7 +24,7 @@ case "$1 $2" in
 esac
 """
 
-pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+pytestmark = pytest.mark.skipif(MAKE is None, reason="make is not installed")
 
 
 def destroy(folder: Path, stack: str, arguments: str = "") -> tuple[subprocess.CompletedProcess[str], list[str]]:
@@ -33,7 +34,7 @@ def destroy(folder: Path, stack: str, arguments: str = "") -> tuple[subprocess.C
     cli.chmod(0o700)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     result = subprocess.run(
-        ["make", "-o", "setup", "destroy", f"CDK={cli}", f"STACK={stack}", f"ARGS={arguments}"],
+        [str(MAKE), "-o", "setup", "destroy", f"CDK={cli}", f"STACK={stack}", f"ARGS={arguments}"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -73,7 +73,7 @@ def test_without_caching_every_request_goes_to_the_bucket(optional: Optional) ->
 
 def test_region_is_as_healthy_as_the_table_that_it_needs(optional: Optional) -> None:
     outputs = optional.world.outputs("MultiRegionApi-us-east-1")
-    url, dynamodb = f"{outputs['RegionalUrl']}healthcheck", optional.world.client("dynamodb")
+    url, dynamodb = outputs["HealthUrl"], optional.world.client("dynamodb")
     answer = optional.world.get(url)
     assert answer.status == 503, answer.data
     assert answer.json()["failed"] == ["orders"]
