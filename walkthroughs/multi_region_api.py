@@ -56,6 +56,7 @@ class MultiRegionApiStory(UndoingStory):
         zone = world.client("route53").create_hosted_zone(Name="example.com", CallerReference=SYSTEM)["HostedZone"]
         values = {"domain_name": "api.example.com", "hosted_zone_name": "example.com"}
         values["hosted_zone_id"] = zone["Id"].rpartition("/")[2]
+        values["cloudwatch_role"] = "true"  # the account is new, and has none
         return {f"{SYSTEM}:{name}": value for name, value in values.items()}
 
     def _prepare(self) -> None:
@@ -213,6 +214,7 @@ class MultiRegionApiStory(UndoingStory):
             "domain_name": self.name,
             "hosted_zone_id": self.zone_id,
             "hosted_zone_name": zone["Name"].rstrip("."),
+            "cloudwatch_role": "true",
         }
         stack = f"MultiRegionApi-{THIRD_REGION}"
         self.undo.callback(self.world.client("cloudformation", THIRD_REGION).delete_stack, StackName=stack)
