@@ -235,7 +235,7 @@ class MultiRegionApi(Stack):
             "ApiPermission",
             scope=method,
             principal=iam.ServicePrincipal("apigateway.amazonaws.com"),
-            source_arn=api.arn_for_execute_api("GET", f"/{self.health_path}", STAGE),
+            source_arn=api.arn_for_execute_api("GET", f"/{self.health_path}", api.deployment_stage.stage_name),
         )
 
     def _health_check(self, api: apigateway.RestApi) -> route53.HealthCheck:
