@@ -54,7 +54,7 @@ def clean_up(event: dict[str, Any], _context: Any) -> None:
     detail = event["detail"]
     try:
         request = read_request(json.loads(detail["input"]))
-    except InvalidInputError:
+    except (InvalidInputError, RecursionError):
         return  # and so the execution has made nothing
     found = delete_left_behind(CLOUDFORMATION, detail["name"], request.stack_name)
     print(json.dumps({"execution": detail["name"], "ended": detail["status"], "change_set": found}))
