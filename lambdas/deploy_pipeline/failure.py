@@ -20,6 +20,7 @@ Event = dict[str, Any]
 STACK = "AWS::CloudFormation::Stack"
 CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # because another resource failed
 REFUSED = re.compile(r"hook\(s\)|EarlyValidation|DescribeEvents")  # the reason itself is elsewhere
+FAILED = re.compile(r"_FAILED$|ROLLBACK")  # a status of the stack itself
 DEPLOYMENTS = ("CREATE", "UPDATE", "IMPORT")
 START = re.compile(r"(CREATE|UPDATE|IMPORT|DELETE)_IN_PROGRESS")
 
@@ -37,12 +38,25 @@ class Failure:
         return f"{self.path} ({self.type})"
 
 
-def explain(cloudformation: Any, stack_id: str, stack_name: str, status: str) -> str:
-    """Describe the failure of the last operation on a stack, with every reason that CloudFormation gives."""
+def explain(cloudformation: Any, stack_id: str, stack_name: str, status: str, status_reason: str = "") -> str:
+    """Describe the failure of the last operation on a stack, with every reason that CloudFormation gives.
+
+    `status_reason` is that of the stack's description, which is all there is if its events cannot be read.
+    """
+    state = _state(stack_name, status)
     verbs = ("DELETE",) if status == "DELETE_FAILED" else DEPLOYMENTS
-    events = _operation(cloudformation, stack_id, verbs)
+    try:
+        events = _operation(cloudformation, stack_id, verbs)
+    except ClientError as error:
+        known = f" ({status_reason})" if status_reason else ""
+        return f"{state}{known}; its events could not be read: {error}"
     causes = _failures(cloudformation, stack_id, events)
-    lines = [_beginning(stack_name, status, causes)]
+    if not causes:
+        if status == "DELETE_COMPLETE" or status.endswith("_IN_PROGRESS"):
+            return f"{state}."
+        return f"{state}; its events give no reason.{_details(cloudformation, stack_id, events)}"
+    first = causes[0]
+    lines = [f"{state}: {first.name} failed first: {first.reason}" if first.path else f"{state}: {first.reason}"]
     if len(causes) > 1:
         lines += ["Also failed:", *(f"- {cause.name}: {cause.reason}" for cause in causes[1:])]
     if later := _failures_of_rollback(cloudformation, stack_id, events):
@@ -50,18 +64,12 @@ def explain(cloudformation: Any, stack_id: str, stack_name: str, status: str) ->
     return fit("\n".join(lines), LARGEST_CAUSE)
 
 
-def _beginning(stack_name: str, status: str, causes: list[Failure]) -> str:
-    state = f"{stack_name} is {status}"
+def _state(stack_name: str, status: str) -> str:
     if status == "DELETE_COMPLETE":
-        state = f"{stack_name} was deleted by somebody else meanwhile"
-    elif status.endswith("_IN_PROGRESS"):
-        state = f"{stack_name} is still {status}; waiting for it has been given up"
-    elif not causes:
-        return f"{state}; its events give no reason."
-    if not causes:
-        return f"{state}."
-    first = causes[0]
-    return f"{state}: {first.name} failed first: {first.reason}" if first.path else f"{state}: {first.reason}"
+        return f"{stack_name} was deleted by somebody else meanwhile"
+    if status.endswith("_IN_PROGRESS"):
+        return f"{stack_name} is still {status}; waiting for it has been given up"
+    return f"{stack_name} is {status}"
 
 
 def _operation(cloudformation: Any, stack_id: str, verbs: Collection[str]) -> list[Event]:
@@ -84,13 +92,13 @@ def _failures(cloudformation: Any, stack_id: str, events: list[Event]) -> list[F
     found = [f for event in before if _failed(event, stack_id) for f in _inside(cloudformation, event)]
     own = [event for event in events if _is_stack(event, stack_id)]
     if any(REFUSED.search(failure.reason) for failure in found):
-        details = _details(cloudformation, stack_id, own)
+        details = _details(cloudformation, stack_id, events)
         return [replace(f, reason=f.reason + details) if REFUSED.search(f.reason) else f for f in found]
-    if found or not any(event["ResourceStatus"].endswith(("_FAILED", "ROLLBACK_IN_PROGRESS")) for event in own):
+    if found or not any(FAILED.search(event["ResourceStatus"]) for event in own):
         return found
     given = [event.get("ResourceStatusReason") for event in own if not START.fullmatch(event["ResourceStatus"])]
     reason = " ".join(dict.fromkeys(filter(None, given))) or "no reason given"
-    return [Failure("", STACK, reason + _details(cloudformation, stack_id, own))]
+    return [Failure("", STACK, reason + _details(cloudformation, stack_id, events))]
 
 
 def _failures_of_rollback(cloudformation: Any, stack_id: str, events: list[Event]) -> list[Failure]:
@@ -132,9 +140,9 @@ def _failed(event: Event, stack_id: str) -> bool:
     return failed and not CONSEQUENCE.match(_reason(event))
 
 
-def _details(cloudformation: Any, stack_id: str, own: list[Event]) -> str:
+def _details(cloudformation: Any, stack_id: str, events: list[Event]) -> str:
     """Lines that say which validation or hook refused what."""
-    operations = {event["OperationId"] for event in own if event.get("OperationId")}
+    operations = {event["OperationId"] for event in events if event.get("OperationId")}
     return "".join(f"\n- {line}" for line in refusals(cloudformation, operations, StackName=stack_id))
 
 

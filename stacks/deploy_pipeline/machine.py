@@ -247,7 +247,7 @@ def _ends() -> dict[str, State]:
     return {
         "Find First Failing Resource": _function(
             "FirstFailure",
-            {"stackId": _of("$stackId"), "stackName": _of("$stackName"), "status": _of("$status")},
+            {name: _of(f"${name}") for name in ("stackId", "stackName", "status", "statusReason")},
             assign=_failure("'StackFailed'", "$states.result.Payload.cause"),
             catch=[
                 {"ErrorEquals": ["States.ALL"], "Assign": _failure("'StackFailed'", cause), "Next": "Deployment Failed"}

@@ -115,6 +115,14 @@ def failure_that_cannot_be_explained_is_told_all_the_same(machine: Machine) -> E
     return failed(machine.run(), "StackFailed", said, "not authorized")
 
 
+@scenario
+def failure_whose_function_fails_gives_the_stacks_reason(machine: Machine) -> Ended:
+    machine.cloudformation.statuses["create"] = ["ROLLBACK_COMPLETE"]
+    machine.cloudformation.status_reason = "Rollback requested by user."
+    machine.failing["${FirstFailure}"] = ["Sandbox.Timedout"]
+    return failed(machine.run(), "StackFailed", f"{APP} is ROLLBACK_COMPLETE (Rollback requested by user.); why could")
+
+
 # A stack whose creation has failed.
 
 

@@ -166,6 +166,18 @@ def test_reason_of_a_creation_is_not_lost_when_the_stack_is_deleted(fake: FakeCl
     assert said == f"{APP} was deleted by somebody else meanwhile: Queue ({QUEUE}) failed first: too long"
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("DELETE_COMPLETE", "was deleted by somebody else"), ("ROLLBACK_COMPLETE", "is ROLLBACK_COMPLETE")],
+)
+def test_events_that_cannot_be_read_do_not_hide_the_state(fake: FakeCloudFormation, status: str, said: str) -> None:
+    fake.failing["describe_stack_events"] = [DENIED]
+    explained = explain(fake, Events(fake).arn, APP, status, "it was asked for")
+    assert f"{APP} {said}" in explained
+    assert "(it was asked for); its events could not be read: " in explained
+    assert "not authorized" in explained
+
+
 def test_reason_of_a_rollback_that_does_not_end_is_given(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("UPDATE_IN_PROGRESS").resource("Queue", "UPDATE_FAILED", "too long")
     said = events.itself("UPDATE_ROLLBACK_IN_PROGRESS").explained("UPDATE_ROLLBACK_IN_PROGRESS")
@@ -202,6 +214,12 @@ def test_creation_that_validation_refused_gives_what_and_why(fake: FakeCloudForm
         f"{APP} is CREATE_FAILED: {hint}",
         f"- Queue ({QUEUE}): #: required key [Size] not found [PROPERTY_VALIDATION, /Resources/Queue/Properties]",
     ]
+
+
+def test_creation_without_an_event_that_failed_gives_what_validation_refused(fake: FakeCloudFormation) -> None:
+    events = Events(fake)
+    fake.refusals[events.arn] = [refused(ValidationStatusReason="it exists", ValidationName="", ValidationPath="")]
+    assert events.explained("CREATE_FAILED").splitlines()[1:] == [f"- Queue ({QUEUE}): it exists"]
 
 
 def test_resource_that_a_hook_refused_gives_the_hooks_reason(fake: FakeCloudFormation) -> None:
