@@ -91,9 +91,10 @@ def _failures(cloudformation: Any, stack_id: str, events: list[Event]) -> list[F
     before, _ = _split_at_rollback(events, stack_id)
     found = [f for event in before if _failed(event, stack_id) for f in _inside(cloudformation, event)]
     own = [event for event in events if _is_stack(event, stack_id)]
-    if any(REFUSED.search(failure.reason) for failure in found):
-        details = _details(cloudformation, stack_id, events)
-        return [replace(f, reason=f.reason + details) if REFUSED.search(f.reason) else f for f in found]
+    for index, failure in enumerate(found):
+        if REFUSED.search(failure.reason):
+            found[index] = replace(failure, reason=failure.reason + _details(cloudformation, stack_id, events))
+            break
     if found or not any(FAILED.search(event["ResourceStatus"]) for event in own):
         return found
     given = [event.get("ResourceStatusReason") for event in own if not START.fullmatch(event["ResourceStatus"])]

@@ -15,7 +15,7 @@ from .objects import unreadable
 from .request import LARGEST_INPUT, MAX_DEPTH, read_request, too_deep
 
 LARGEST_FAILURE = 5000  # characters of a failure message, in CodePipeline
-LONGEST_TOKEN = 200  # characters of a wrong value that are shown
+MAX_SHOWN = 200  # characters of a wrong value that are shown
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Trigger:
         try:
             data = _at(job, "data")
             token = data.get("continuationToken")
-            result = self._look(job_id, data, token) if token else {"continuationToken": self._start(job_id, data)}
+            result = self._look(data, token) if token else {"continuationToken": self._start(job_id, data)}
         except Exception as error:  # whatever it is
             said = f"The state machine could not be {'asked' if token else 'started'}: {_said(error)}"
             if not token or not _passes(error):
@@ -76,19 +76,19 @@ class Trigger:
             raise InvalidInputError(f"{key} has more than {LARGEST_INPUT} bytes")
         return _object(text, key)
 
-    def _look(self, job_id: str, data: dict[str, Any], token: str) -> dict[str, Any]:
+    def _look(self, data: dict[str, Any], token: str) -> dict[str, Any]:
         """Give the result that an execution stands for: more waiting, success, or failure.
 
-        Whoever invokes this function chooses the token. Only the execution that was started for
-        this job, on this job's artifact, says how the job ends.
+        Whoever answers for a job chooses its token, so that another pipeline's job can come with the
+        ARN of any execution. Each time it asks, CodePipeline makes a new job with another id: what
+        ties a job to its execution is the artifact, whose name no two pipeline executions share.
         """
-        if token != self._execution_of(job_id):
-            raise InvalidInputError(f"the continuation token {token[:LONGEST_TOKEN]!r} is not that of this job")
+        if not token.startswith(self._execution_of("")):
+            raise InvalidInputError(f"the continuation token {token[:MAX_SHOWN]!r} is no execution of this pipeline")
         found = self.step_functions.describe_execution(executionArn=token)
         given = _object(found.get("input") or "{}", "The execution's input")
-        revision = _revision(data)
-        if any(given.get(name) != value for name, value in revision.items()):
-            raise InvalidInputError("the execution of this name was started for another artifact than this job's")
+        if not _revision(data).items() <= given.items():
+            raise InvalidInputError(f"the execution {found['name']} was started for another artifact than this job's")
         if found["status"] == "RUNNING":
             return {"continuationToken": token}
         if found["status"] == "SUCCEEDED":
@@ -139,7 +139,7 @@ def _at(value: Any, *path: str) -> dict[str, Any]:
 def _text(found: dict[str, Any], name: str, prefix: str) -> str:
     value = found.get(name)
     if not isinstance(value, str) or not value:
-        given = f"{json.dumps(value)[:LONGEST_TOKEN]} given" if name in found else "missing"
+        given = f"{json.dumps(value)[:MAX_SHOWN]} given" if name in found else "missing"
         raise InvalidInputError(f"{prefix}{name}: {given}, accepted is text")
     return value
 

@@ -100,6 +100,12 @@ def test_same_name_twice_is_refused() -> None:
     assert "is 2 times in the source artifact" in refusal(archive)
 
 
+def test_very_long_names_fit_into_the_message() -> None:
+    """Step Functions keeps 32,768 characters of an error, and cut JSON cannot be read."""
+    said = refusal(archive_of(*("./" * number + "x" * 30_000 for number in range(4))), "x" * 30_000)
+    assert len(said) <= 5000
+
+
 def test_symbolic_link_is_named() -> None:
     assert "is a symbolic link: name the file" in refusal(archive_of(link("template.yaml"), "infra/template.yaml"))
 

@@ -291,22 +291,31 @@ def test_missing_input_file_that_s3_answers_with_403_is_explained(services: Serv
     assert "s3://inputs/input.json cannot be read: there is no such object, or" in failure(services)
 
 
-OTHER = EXECUTION.replace(JOB, "22222222-aaaa-4bbb-8ccc-000000000002")
-
-
-@pytest.mark.parametrize("token", [OTHER, EXECUTION.replace(":machine:", ":other:"), EXECUTION + "x", "x" * 900])
-def test_job_does_not_succeed_by_the_execution_of_another(services: Services, token: str) -> None:
-    """An attack: whoever may invoke the function gives a job's id with the ARN of any finished execution."""
+@pytest.mark.parametrize(
+    "token", [EXECUTION.replace(":machine:", ":other:"), EXECUTION.replace("1111", "2222"), "x" * 900]
+)
+def test_job_does_not_succeed_by_the_execution_of_another_state_machine(services: Services, token: str) -> None:
     services.execution = {"status": "SUCCEEDED", "output": "{}"}
-    assert "is not that of this job" in failure(services, token)
+    assert "is no execution of this pipeline" in failure(services, token)
 
 
-@pytest.mark.parametrize("name", ["revisionS3Bucket", "revisionS3Key"])
-def test_job_does_not_succeed_by_an_execution_on_another_artifact(services: Services, name: str) -> None:
-    """An attack: an execution was started by hand under the id of the job."""
+@pytest.mark.parametrize("changes", [{"revisionS3Bucket": "another"}, {"revisionS3Key": "another"}, None])
+def test_job_does_not_succeed_by_an_execution_on_another_artifact(
+    services: Services, changes: dict[str, str] | None
+) -> None:
+    """An attack: another pipeline's job comes with the ARN of an execution that has succeeded."""
     services.execution = {"status": "SUCCEEDED", "output": "{}"}
-    services.input[name] = "another"
+    services.input = services.input | changes if changes else {}
     assert "was started for another artifact" in failure(services, EXECUTION)
+
+
+def test_job_that_asks_again_has_another_id(services: Services) -> None:
+    """CodePipeline makes a new job each time, as its API reference says of the token: "future jobs"."""
+    services.execution = {"status": "SUCCEEDED", "output": "{}"}
+    again = job(EXECUTION) | {"id": JOB.replace("1", "3")}
+    Trigger(services, services, services, MACHINE).work_on(again)
+    assert services.told[-1]["jobId"] == again["id"]
+    assert "executionDetails" in services.told[-1]
 
 
 @pytest.mark.parametrize("call", ["get_object", "start_execution"])
