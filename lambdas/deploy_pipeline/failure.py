@@ -41,7 +41,7 @@ class Failure:
 def explain(cloudformation: Any, stack_id: str, stack_name: str, status: str, status_reason: str = "") -> str:
     """Describe the failure of the last operation on a stack, with every reason that CloudFormation gives.
 
-    `status_reason` is that of the stack's description, which is all there is if its events cannot be read.
+    `status_reason` is that of the stack's description, for what its events do not give or cannot be read.
     """
     state = _state(stack_name, status)
     verbs = ("DELETE",) if status == "DELETE_FAILED" else DEPLOYMENTS
@@ -61,6 +61,8 @@ def explain(cloudformation: Any, stack_id: str, stack_name: str, status: str, st
         lines += ["Also failed:", *(f"- {cause.name}: {cause.reason}" for cause in causes[1:])]
     if later := _failures_of_rollback(cloudformation, stack_id, events):
         lines += ["Failed during the rollback:", *(f"- {failure.name}: {failure.reason}" for failure in later)]
+    elif status.endswith("ROLLBACK_FAILED") and status_reason:
+        lines.append(f"The rollback failed: {status_reason}")
     return fit("\n".join(lines), LARGEST_CAUSE)
 
 
@@ -114,8 +116,10 @@ def _inside(cloudformation: Any, event: Event, rollback: bool = False) -> Iterat
     if event["ResourceType"] != STACK or not child.startswith("arn:"):
         yield itself
         return
-    verb = event["ResourceStatus"].removesuffix("_FAILED")
-    look = _failures_of_rollback if rollback and verb != "DELETE" else _failures
+    status = event["ResourceStatus"]
+    verb = status.partition("_")[0].replace("ROLLBACK", "CREATE")  # ROLLBACK_FAILED is of a creation
+    later = "ROLLBACK" in status or (rollback and verb != "DELETE")
+    look = _failures_of_rollback if later else _failures
     try:
         inner = look(cloudformation, child, _operation(cloudformation, child, [verb]))
     except ClientError as error:  # which must not hide what is known

@@ -120,19 +120,27 @@ def test_nested_stack_that_its_parent_deleted_gives_the_inner_reason(fake: FakeC
     assert said[1:] == (rollback if last == "DELETE_FAILED" else [])
 
 
-def test_failed_rollback_gives_the_cause_and_what_failed_later(fake: FakeCloudFormation) -> None:
+@pytest.mark.parametrize("last", ["UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"])
+def test_failed_rollback_gives_the_cause_and_what_failed_later(fake: FakeCloudFormation, last: str) -> None:
     child = Events(fake, "child").itself("UPDATE_IN_PROGRESS").resource("Queue", "UPDATE_FAILED", "too long")
     child.itself("UPDATE_FAILED", "UPDATE_ROLLBACK_IN_PROGRESS").resource(
         "Role", "UPDATE_FAILED", "denied", "AWS::IAM::Role"
     )
     parent = Events(fake).itself("UPDATE_IN_PROGRESS").resource("Child", "UPDATE_FAILED", EMBEDDED, STACK, child.arn)
-    parent.itself("UPDATE_ROLLBACK_IN_PROGRESS").resource("Child", "UPDATE_FAILED", "", STACK, child.arn)
+    parent.itself("UPDATE_ROLLBACK_IN_PROGRESS").resource("Child", last, "", STACK, child.arn)
     said = parent.itself("UPDATE_ROLLBACK_FAILED").explained("UPDATE_ROLLBACK_FAILED")
     assert said.splitlines() == [
         f"{APP} is UPDATE_ROLLBACK_FAILED: Child/Queue ({QUEUE}) failed first: too long",
         "Failed during the rollback:",
         "- Child/Role (AWS::IAM::Role): denied",
     ]
+
+
+def test_rollback_that_fails_without_a_resource_gives_the_stacks_reason(fake: FakeCloudFormation) -> None:
+    events = Events(fake).itself("CREATE_IN_PROGRESS").resource("Queue", "CREATE_FAILED", "too long")
+    events.itself("ROLLBACK_IN_PROGRESS", "ROLLBACK_FAILED")
+    said = explain(fake, events.arn, APP, "ROLLBACK_FAILED", "The role cannot be assumed")
+    assert said.splitlines()[1:] == ["The rollback failed: The role cannot be assumed"]
 
 
 def test_nested_stack_gives_its_own_reason(fake: FakeCloudFormation) -> None:
