@@ -103,7 +103,7 @@ class StaticSite(Stack):
                 self,
                 "Rewriter",
                 description="Gives directories their index page",
-                runtime=lambda_.Runtime.PYTHON_3_13,
+                runtime=lambda_.Runtime.PYTHON_3_14,
                 handler="static_site.handler.handler",
                 code=code,
                 role=role,
@@ -113,7 +113,6 @@ class StaticSite(Stack):
                 current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
             )
         function.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
-        acknowledge(function, {"AwsSolutions-L1": "The newest runtime that Lambda@Edge's documentation names."})
         return function
 
     def _log_group(self, name: str) -> logs.LogGroup:

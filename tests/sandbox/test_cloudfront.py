@@ -164,6 +164,11 @@ def test_path_that_no_key_can_have_is_a_404_with_the_sites_page(site: Site, path
     assert (answer.status, answer.data) in [(404, site.get("404.html").data), (308, b"")]
 
 
+def test_page_of_the_404_is_not_kept_by_browsers(site: Site) -> None:
+    assert site.get("no-such-page.html").headers["cache-control"] == "max-age=0"
+    assert site.get("").headers["cache-control"] == "public, max-age=300, s-maxage=86400"
+
+
 def test_text_is_compressed_for_who_can_read_it(site: Site) -> None:
     site.put("long.txt", b"x" * 5000, ContentType="text/plain")
     plain, packed = site.get("long.txt"), site.get("long.txt", **{"accept-encoding": "gzip"})
