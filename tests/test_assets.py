@@ -1,11 +1,16 @@
 """Folders that become assets: what must not leave the computer is left out, or stops the synthesis."""
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stacks.assets import AssetError, staged_folder
+
+from .conftest import ROOT, synthesize
 
 
 def _write(folder: Path, *names: str) -> None:
@@ -116,3 +121,40 @@ def test_pipe_stops_synthesis(site: Path) -> None:
     os.mkfifo(site / "pipe")
     with pytest.raises(AssetError, match="pipe: neither a file nor a folder"):
         _published(site)
+
+
+@pytest.mark.parametrize(
+    ("stack", "setting", "files"),
+    [
+        ("StaticSite", "static_site:site", ["index.html", "404.html"]),
+        ("DeployPipeline", "deploy_pipeline:app", ["t.yaml"]),
+    ],
+)
+def test_stack_publishes_no_hidden_and_no_suspicious_file(
+    tmp_path: Path, stack: str, setting: str, files: list[str]
+) -> None:
+    folder = tmp_path / "folder"
+    _write(folder, *files, ".env", ".git/config")
+    assembly = synthesize(tmp_path / "out", {setting: str(folder)}, stack)
+    assets = [path for path in assembly.directory.glob("asset.*/**/*") if path.name in (files[0], ".env", "config")]
+    assert {path.name for path in assets} == {files[0]}
+    _write(folder, "dump.sql")
+    with pytest.raises(AssetError, match=rf"(?s)^{setting}: .*list .* in {allow_setting(setting)}.*dump\.sql"):
+        synthesize(tmp_path / "refused", {setting: str(folder)}, stack)
+    allowed = {setting: str(folder), allow_setting(setting): ["dump.sql"]}
+    assembly = synthesize(tmp_path / "allowed", allowed, stack)
+    assert list(assembly.directory.glob("asset.*/dump.sql"))
+
+
+def allow_setting(setting: str) -> str:
+    return f"{setting.partition(':')[0]}:allowed_files"
+
+
+def test_app_names_the_files_without_a_traceback(site: Path, tmp_path: Path) -> None:
+    _write(site, "404.html", "dump.sql")
+    context = {"static_site:site": str(site), "aws:cdk:bundling-stacks": ["StaticSite"]}
+    environment = os.environ | {"CDK_OUTDIR": str(tmp_path / "out"), "CDK_CONTEXT_JSON": json.dumps(context)}
+    run = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "dump.sql: a suspicious name" in run.stderr
+    assert "Traceback" not in run.stderr
