@@ -108,7 +108,7 @@ def test_teardown_leaves_the_function_whose_replicas_would_keep_it(template: dic
 
 
 def test_failed_creation_leaves_nothing(template: dict[str, Any], full: dict[str, Any]) -> None:
-    """As in an account that may not create distributions yet. The sandbox deletes all when a creation fails."""
+    """As in an account that may not create distributions yet."""
     for resources in (template["Resources"], full["Resources"]):
         assert [name for name, r in resources.items() if r.get("DeletionPolicy") == "Retain"] == []
 
