@@ -238,7 +238,7 @@ class StaticSite(Stack):
                 self,
                 "Deployment",
                 sources=[deployment.Source.asset(folder)],
-                exclude=[pattern for upload in special for pattern in upload.patterns] or None,
+                exclude=[pattern for upload in special for pattern in upload.patterns],
                 distribution=distribution,
                 distribution_paths=["/*"],
                 cache_control=[deployment.CacheControl.from_string(self._cache_control)],
