@@ -159,7 +159,7 @@ choices = st.builds(
 def test_result_is_one_path_or_one_redirect_within_the_site(uri: str, query: str, chosen: Choices) -> None:
     result = rewrite(uri, query, chosen)
     if not isinstance(result, Redirect):
-        assert as_s3_reads(result).startswith(as_a_browser_means(uri)), "the path is only ever added to"
+        assert result == uri or as_s3_reads(result).startswith(as_a_browser_means(uri)), "a path is only added to"
         return
     location = result.location
     assert location.isascii()
