@@ -42,8 +42,8 @@ class StaticSiteStory(Story):
         self._check_site()
         if not self._attached():  # by a walkthrough that was killed
             self._attach([self._association()])
-        self._invalidate()  # the deployment does not wait for its own
         self._check_settings()
+        self._invalidate()  # the deployment does not wait for its own
         return self
 
     @step
@@ -200,7 +200,10 @@ class StaticSiteStory(Story):
             )
 
     def _check_settings(self) -> None:
-        """Raise PreconditionError when the stack has settings with which the steps see something else."""
+        """Raise PreconditionError when the stack has settings with which the steps see something else.
+
+        What is looked at never comes from the cache: redirects and headers of the distribution.
+        """
         config = self.cloudfront.get_distribution_config(Id=self.distribution_id)["DistributionConfig"]
         redirect, page = self._get("subdirectory"), self._get("")
         checks = {

@@ -125,6 +125,7 @@ def test_setting_that_changes_the_steps_is_named(
     setattr(account, attribute, value)
     with pytest.raises(PreconditionError, match=f"default value of static_site:{setting}, which"):
         story.__enter__()
+    assert account.invalidations == 0, "nothing may be changed before"
 
 
 def test_function_that_was_left_detached_is_attached_again(story: StaticSiteStory, account: Account) -> None:
