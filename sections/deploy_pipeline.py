@@ -129,6 +129,11 @@ class DeployPipelineSettings(Section):
         "codecommit", description="Where the app comes from: a repository made here, a connected one, or an S3 object."
     )
     app: str = Field(f"{SAMPLE}/app", description="Folder that the CodeCommit repository begins with.")
+    allowed_files: tuple[
+        Annotated[str, like(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
+    ] = Field(
+        (), description="Files of `app` with suspicious names that the repository may have, such as `schema.sql`."
+    )
     branch: Annotated[str, like(r"[^\s~^:?*\[\\]+", "the name of a branch")] = Field(
         "main", description="Branch that is deployed."
     )
@@ -209,6 +214,8 @@ class DeployPipelineSettings(Section):
         # `branch` is not among these: cdk.json gives it, whatever the source.
         if "app" in self.model_fields_set and self.source != "codecommit":
             mistakes.append("app only with source codecommit")
+        if self.allowed_files and self.source != "codecommit":
+            mistakes.append("allowed_files only with source codecommit")
         if "source_key" in self.model_fields_set and self.source != "s3":
             mistakes.append("source_key only with source s3")
         if mistakes:

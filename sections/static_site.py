@@ -13,6 +13,9 @@ class StaticSiteSettings(InHostedZone):
     """Settings of `StaticSite`."""
 
     site: str = Field("samples/static_site/site", description="Folder with the site to deploy.")
+    allowed_files: tuple[
+        Annotated[str, like(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
+    ] = Field((), description="Files with suspicious names that are published, such as `downloads/*.sql`.")
     without_slash: Literal["redirect", "rewrite"] = Field(
         "redirect", description="What `/docs` gets: a redirect to `/docs/`, or its index page at once."
     )

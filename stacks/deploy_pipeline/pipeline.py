@@ -18,6 +18,7 @@ from constructs import Construct, IDependable
 from sections.deploy_pipeline import DeployPipelineSettings
 
 from ..acknowledgments import acknowledge, acknowledge_wildcards
+from ..assets import staged_folder
 from ..buckets import make_bucket
 from .names import unique_name
 
@@ -106,13 +107,20 @@ class Delivery(Construct):
 
     def _repository(self) -> codecommit.Repository:
         """It stays, with its history, when the stack is removed or takes its source from elsewhere."""
-        repository = codecommit.Repository(
-            self,
-            "Repository",
-            repository_name=unique_name(self, f"{Stack.of(self).stack_name}-app"),
-            description="The app that the pipeline deploys",
-            code=codecommit.Code.from_directory(self.settings.app, self.settings.branch),
-        )
+        settings = self.settings
+        with staged_folder(
+            settings.app,
+            setting="deploy_pipeline:app",
+            allowed=settings.allowed_files,
+            allow_with="deploy_pipeline:allowed_files",
+        ) as folder:
+            repository = codecommit.Repository(
+                self,
+                "Repository",
+                repository_name=unique_name(self, f"{Stack.of(self).stack_name}-app"),
+                description="The app that the pipeline deploys",
+                code=codecommit.Code.from_directory(folder, settings.branch),
+            )
         repository.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         self.outputs["RepositoryName"] = (repository.repository_name, "CodeCommit repository with the app")
         self.outputs["CloneUrl"] = (repository.repository_clone_url_grc, "For git, with git-remote-codecommit")

@@ -282,8 +282,8 @@ def test_execution_knows_the_input_that_was_deployed(template: dict[str, Any]) -
 def test_functions_may_change_no_stack(template: dict[str, Any]) -> None:
     expected = {
         "CheckStack": {"DescribeStackEvents", "DescribeStacks", "GetTemplateSummary"},
-        "ChangeSetRole": {"DescribeChangeSet"},
-        "FirstFailure": {"DescribeStackEvents"},
+        "ChangeSetRole": {"DescribeChangeSet", "DescribeEvents"},
+        "FirstFailure": {"DescribeEvents", "DescribeStackEvents"},
         "CleanUp": {"DeleteChangeSet", "DescribeChangeSet"},
         "TriggerRole": set(),
         "StateMachine": {
