@@ -57,7 +57,7 @@ def test_availability_zone_setting_moves_subnet_to_another_range(
     before, after = one(template, "AWS::EC2::Subnet"), one(in_zone_b, "AWS::EC2::Subnet")
     assert before["AvailabilityZone"] == {"Fn::Select": [0, {"Fn::GetAZs": ""}]}
     assert after["AvailabilityZone"] == "us-east-1b"
-    ranges = [ipaddress.ip_network(subnet["CidrBlock"]) for subnet in (before, after)]
+    ranges = [ipaddress.IPv4Network(subnet["CidrBlock"]) for subnet in (before, after)]
     assert not ranges[0].overlaps(ranges[1])
-    vpc = ipaddress.ip_network(one(in_zone_b, "AWS::EC2::VPC")["CidrBlock"])
+    vpc = ipaddress.IPv4Network(one(in_zone_b, "AWS::EC2::VPC")["CidrBlock"])
     assert all(subnet.subnet_of(vpc) for subnet in ranges)
