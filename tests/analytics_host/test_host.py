@@ -179,23 +179,15 @@ def test_worker_notes_its_head(aws: FakeAws, monkeypatch: pytest.MonkeyPatch, tm
     assert (tmp_path / "heads").read_text() == "10.0.0.1"
 
 
-def test_signal_names_resource_stack_and_outcome(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])
+def test_signal_names_resource_stack_outcome_and_the_instances_own_id(
+    aws: FakeAws, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
     monkeypatch.setattr(host, "metadata", lambda _name: "i-0123456789abcdef0")
-    host.signal("SUCCESS", "healthy")
+    host.signal(status, "step r failed")
     assert aws.signals == [
-        {"StackName": "stack", "LogicalResourceId": "Host", "UniqueId": "i-0123456789abcdef0", "Status": "SUCCESS"}
+        {"StackName": "stack", "LogicalResourceId": "Host", "UniqueId": "i-0123456789abcdef0", "Status": status}
     ]
-
-
-def test_failure_signal_has_the_reason_in_its_id(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SignalResource takes no reason; the stack's events show the id."""
-    monkeypatch.setattr(host, "metadata", lambda _name: "i-0123456789abcdef0")
-    host.signal("FAILURE", "step rstudio failed")
-    host.signal("FAILURE", "step " + "x" * 100)
-    assert aws.signals[0]["UniqueId"] == "i-0123456789abcdef0-step-rstudio-failed"
-    assert len(aws.signals[1]["UniqueId"]) == 64
-    host.signal("SUCCESS", "healthy")
-    assert aws.signals[2]["UniqueId"] == "i-0123456789abcdef0"
 
 
 def test_metadata_are_asked_for_with_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

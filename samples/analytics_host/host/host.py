@@ -19,7 +19,6 @@ import http.client
 import json
 import os
 import pwd
-import re
 import socket
 import subprocess
 import sys
@@ -38,7 +37,6 @@ T = TypeVar("T")
 METADATA = "http://169.254.169.254/latest"
 CLUSTER_SECONDS = 1500  # for all hosts to come; some take longer to boot
 HEALTH_SECONDS = 300
-MAX_ID_CHARACTERS = 64  # of a signal
 LOG_BATCH, LOG_LINE = 100, 2_000  # events, bytes: a call takes 1 MB, and a byte that is no UTF-8 becomes three
 
 
@@ -202,17 +200,14 @@ def _answers(port: int) -> bool:
 
 
 def signal(status: str, reason: str) -> None:
-    """Send the result of the boot to CloudFormation.
+    """Send the result of the boot to CloudFormation. The call takes no `reason`, which goes to the log.
 
-    The call takes no reason, but the stack's events show the id of a failure, so that one has the reason too.
+    The id must be the instance's own: signals for an instance with another id can be ignored.
     """
-    unique_id = metadata("instance-id") or socket.gethostname()
-    if status == "FAILURE":
-        unique_id = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{unique_id}-{reason}")[:MAX_ID_CHARACTERS]
     boto3.client("cloudformation").signal_resource(
         StackName=os.environ["STACK"],
         LogicalResourceId=_node(),
-        UniqueId=unique_id,
+        UniqueId=metadata("instance-id") or socket.gethostname(),
         Status=status,
     )
     print(f"{status}: {reason}")
