@@ -326,7 +326,7 @@ def preconditions(world: World, outputs: dict[str, str]) -> None:
         if error.response["Error"]["Code"] != "EntityNotFoundException":
             raise
         raise PreconditionError(
-            f"Glue has no table {database}.billboard; remove the stack and deploy it again, or create the table as it was"
+            f"Glue has no table {database}.billboard; remove the stack, and deploy it again"
         ) from None
     location = outputs["SongsLocation"]
     if not location.startswith(f"s3://{outputs['DataBucketName']}/") and not objects_at(world, location):

@@ -136,7 +136,7 @@ def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], w
         found = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
         return found if found["Status"]["State"] == "SUCCEEDED" else None
 
-    execution = world_of(without_options).wait_until(succeeded, "the query succeeds", seconds=30)
+    execution = world_of(without_options).wait_until(succeeded, "the query succeeds", seconds=120)
     rules = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]["ResultConfiguration"]
     location = execution["ResultConfiguration"]["OutputLocation"]
     assert location.startswith(rules["OutputLocation"])

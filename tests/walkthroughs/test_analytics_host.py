@@ -1,6 +1,5 @@
 """The walkthrough of analytics_host says what it lacks before it changes anything. AWS is botocore's stub."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +48,10 @@ class Account:
 
 
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account()
     monkeypatch.setattr(World, "client", lambda _world, *arguments: account.client(*arguments))
-    yield account
+    return account
 
 
 def check(**options: Any) -> None:
@@ -79,11 +78,11 @@ def test_host_that_session_manager_does_not_see_is_named(account: Account) -> No
 
 def test_missing_table_is_named(account: Account) -> None:
     account.table = False
-    with pytest.raises(PreconditionError, match="no table analytics_host.billboard"):
+    with pytest.raises(PreconditionError, match=r"no table analytics_host\.billboard"):
         check()
 
 
 def test_nothing_is_uploaded_to_a_bucket_that_is_not_the_stacks(account: Account) -> None:
     account.songs = 0
-    with pytest.raises(PreconditionError, match="no songs at s3://elsewhere/billboard/.*data_location"):
+    with pytest.raises(PreconditionError, match=r"no songs at s3://elsewhere/billboard/.*data_location"):
         check()
