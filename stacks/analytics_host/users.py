@@ -40,7 +40,7 @@ def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
     )
     reason = "The ids of sessions are not known in advance; each begins with the id of the user who has started it."
     acknowledge_wildcards(
-        policy, {f"Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:{OWN_SESSIONS}": reason}
+        policy, {"Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:session/<aws:userid>-*": reason}
     )
     return policy
 
