@@ -6,8 +6,10 @@ import io
 import pytest
 from hypothesis import given, strategies as st
 
-from samples.analytics_host.billboard.opencsv import fields
+from samples.analytics_host.billboard.opencsv import fields, read
 from sandbox.opencsv import OpenCsv
+
+from ..conftest import ROOT
 
 LINES = [
     (r"AC\DC,1,2.5", ["ACDC", "1", "2.5"]),
@@ -25,10 +27,10 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "read"), LINES)
-def test_line_is_read_as_opencsv_serde_reads_it(line: str, read: list[str]) -> None:
-    assert fields(line) == read
-    assert OpenCsv({}).row(line, len(read)) == read
+@pytest.mark.parametrize(("line", "expected"), LINES)
+def test_line_is_read_as_opencsv_serde_reads_it(line: str, expected: list[str]) -> None:
+    assert fields(line) == expected
+    assert OpenCsv({}).row(line, len(expected)) == expected
 
 
 def test_quote_in_the_middle_of_a_field_takes_the_rest_of_the_line() -> None:
@@ -37,8 +39,8 @@ def test_quote_in_the_middle_of_a_field_takes_the_rest_of_the_line() -> None:
 
 @given(st.text(st.sampled_from('a ,"\\é'), max_size=12))
 def test_project_and_sandbox_agree_on_any_line(line: str) -> None:
-    read = fields(line)
-    assert OpenCsv({}).row(line, len(read)) == (read if line else [None])
+    expected = fields(line)
+    assert OpenCsv({}).row(line, len(expected)) == (expected if line else [None])
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\\\r\n", codec="utf-8")), min_size=2))
@@ -46,6 +48,13 @@ def test_what_python_writes_without_backslashes_is_read_back(row: list[str]) -> 
     text = io.StringIO()
     csv.writer(text, lineterminator="", quoting=csv.QUOTE_ALL).writerow(row)
     assert fields(text.getvalue()) == row
+
+
+def test_made_up_songs_are_read_alike_by_athena_and_by_python() -> None:
+    path = ROOT / "samples" / "analytics_host" / "songs.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        _, *rows = csv.reader(file)
+    assert read(path)[1] == rows
 
 
 def test_missing_values_are_null_and_further_ones_ignored() -> None:
