@@ -114,13 +114,13 @@ def _list(value: Any) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """A value of a template as cdk-nag writes it: references in angle brackets."""
+    """A value of a template as cdk-nag writes it: references and policy variables in angle brackets."""
     match value:
         case {"Ref": name}:
             return f"<{name}>"
         case {"Fn::GetAtt": [name, attribute]}:
             return f"<{name}.{attribute}>"
-        case {"Fn::Sub": str(text)}:
+        case {"Fn::Sub": str(text)} | str(text):
             return re.sub(r"\$\{(.+?)\}", r"<\1>", text)
         case {"Fn::Join": [separator, parts]}:
             return str(separator).join(_text(part) for part in parts)
