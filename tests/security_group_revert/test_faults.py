@@ -25,7 +25,7 @@ def fault(code: str, *operations: str) -> Fault:
 
 @pytest.mark.parametrize("choices", [{}, {"restore": False}, {"change_rules": False}])
 def test_group_that_does_not_exist_is_reported_and_counted(
-    choices: dict[str, bool], capsys: pytest.CaptureFixture[str]
+    choices: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """EC2 answers a filter that matches nothing with an empty list, and an unknown id with an error."""
     gone = FakeEC2([], exists=False)

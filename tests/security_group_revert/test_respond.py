@@ -229,6 +229,19 @@ def test_egress_is_left_alone_unless_it_is_guarded() -> None:
     assert ec2.current(is_egress=True) == {OPEN_EGRESS}
 
 
+def test_ipv6_egress_that_ec2_adds_in_some_vpcs_is_neither_revoked_nor_restored() -> None:
+    ipv6 = Rule(True, "-1", -1, -1, "CidrIpv6", "::/0")
+    by_default = Guarded(records.GROUP, "Web Server", (HTTPS,), (OPEN_EGRESS,), tolerated=(ipv6,))
+    for present in ([OPEN_EGRESS, ipv6], [OPEN_EGRESS]):
+        ec2 = FakeEC2([HTTPS, *present])
+        assert not respond(ec2, records.SWEEP, by_default)
+        assert ec2.current(is_egress=True) == set(present)
+    approved = Guarded(records.GROUP, "Web Server", (HTTPS,), (OPEN_EGRESS,))
+    ec2 = FakeEC2([HTTPS, OPEN_EGRESS, ipv6])
+    respond(ec2, records.SWEEP, approved)
+    assert ec2.current(is_egress=True) == {OPEN_EGRESS}, "not by default, but only what the settings name"
+
+
 def test_change_of_unguarded_egress_is_silent() -> None:
     ec2 = FakeEC2([HTTPS, SMTP_OUT])
     rule_id = next(rule_id for rule_id, rule in ec2.rules.items() if rule["IsEgress"])
@@ -399,7 +412,9 @@ def test_approved_file_of_the_stack_is_read() -> None:
     rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIpv4": "0.0.0.0/0"}
     sample = {"group_id_variable": "WEB", "name": "Web Server", "ingress": [rule], "egress": None}
     own = {"group_id": "sg-2", "name": "", "ingress": [], "egress": [rule]}
+    own["tolerated_egress"] = [{"IpProtocol": "-1", "CidrIpv6": "::/0"}]
     first, second = guarded_groups([sample, own], {"WEB": "sg-1"})
+    assert [r.is_egress for r in second.tolerated] == [True]
     assert (first.group_id, first.ingress, first.egress) == ("sg-1", (HTTPS,), None)
     assert second.egress is not None
     assert second.egress[0].is_egress
