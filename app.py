@@ -16,6 +16,7 @@ from stacks.static_site import StaticSite
 
 PROJECT = "aws-reference-architectures"
 HOLDS_DATA = [
+    "AWS::DynamoDB::Table",
     "AWS::CodeCommit::Repository",
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",

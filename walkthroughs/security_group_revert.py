@@ -203,7 +203,7 @@ class SecurityGroupRevertStory(UndoingStory):
                     if error.response["Error"]["Code"] != "InvalidPermission.Duplicate":
                         raise
             self._receive()
-            return next((notice for notice in self.notices if "SUSPENDED" in notice["Subject"]), None)
+            return next((notice for notice in self.notices if "SUSPENDED" in notice.get("Subject", "")), None)
 
         seconds = self.world.patience * (self.max_reverts + 1)
         notice = self.world.wait_until(left_in_place, "a notification that reverting is suspended", seconds)
