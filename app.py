@@ -16,8 +16,8 @@ from stacks.static_site import StaticSite
 
 PROJECT = "aws-reference-architectures"
 HOLDS_DATA = [
-    "AWS::DynamoDB::Table",
     "AWS::CodeCommit::Repository",
+    "AWS::DynamoDB::Table",
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
