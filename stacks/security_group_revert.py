@@ -200,11 +200,11 @@ class SecurityGroupRevert(Stack):
                 actions=["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"], resources=["*"]
             ),
             iam.PolicyStatement(
-                actions=["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"],
-                resources=[table.table_arn],
+                actions=["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"], resources=[table.table_arn]
             ),
         ]
         if self.settings.mode == "revert":
+            statements.append(iam.PolicyStatement(actions=["dynamodb:UpdateItem"], resources=[table.table_arn]))
             statements.append(iam.PolicyStatement(actions=self._changing_actions(), resources=groups))
         if self.settings.mode == "revert" and self.settings.restore:
             # EC2 asks for the rule as well as for its group, and the ids of rules to come are

@@ -12,8 +12,10 @@ from .respond import Responder, guarded_groups
 from .state import StateTable
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
+# What is remembered must not keep a revert waiting: without an answer in seconds, the function does without.
+IMPATIENT = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=2)
 EC2 = boto3.client("ec2", config=RETRIES)
-DYNAMODB = boto3.client("dynamodb", config=RETRIES)
+DYNAMODB = boto3.client("dynamodb", config=IMPATIENT)
 SNS = boto3.client("sns", config=RETRIES)
 
 

@@ -51,7 +51,13 @@ def test_environment_decides(
 
 
 def test_clients_retry_what_is_throttled_and_do_not_hang(module: Any) -> None:
-    for client in (module.EC2, module.DYNAMODB, module.SNS):
+    for client in (module.EC2, module.SNS):
         assert client.meta.config.retries["mode"] == "standard"
         assert client.meta.config.retries["total_max_attempts"] >= 6
         assert client.meta.config.read_timeout <= 10
+
+
+def test_state_without_an_answer_keeps_no_revert_waiting_for_long(module: Any) -> None:
+    config = module.DYNAMODB.meta.config
+    longest = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
+    assert longest <= 10, f"{longest} s before the first call to EC2"

@@ -49,11 +49,11 @@ def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_forbidden_rule_is_gone_after_three_calls_notice_included() -> None:
-    ec2 = FakeEC2([HTTPS, SSH])
-    notices = respond(ec2, SSH_EVENT)
+def test_forbidden_rule_is_gone_after_five_calls_notification_included() -> None:
+    ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
+    notices = respond(ec2, SSH_EVENT, dynamodb=dynamodb)
     assert ec2.current() == {HTTPS}
-    assert len(ec2.calls) + len(notices) == 3, (ec2.calls, notices)
+    assert len(ec2.calls) + len(dynamodb.calls) + len(notices) == 5, (ec2.calls, dynamodb.calls, notices)
 
 
 def test_notice_says_what_which_group_who_from_where_when_and_outcome() -> None:
