@@ -13,9 +13,9 @@ from .state import StateTable
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
 # What is remembered must not keep a revert waiting: without an answer in seconds, the function does without.
-IMPATIENT = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=2)
+STATE_TIMEOUTS = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=2)
 EC2 = boto3.client("ec2", config=RETRIES)
-DYNAMODB = boto3.client("dynamodb", config=IMPATIENT)
+DYNAMODB = boto3.client("dynamodb", config=STATE_TIMEOUTS)
 SNS = boto3.client("sns", config=RETRIES)
 
 
