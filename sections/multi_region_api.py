@@ -53,8 +53,9 @@ class MultiRegionApiSettings(InHostedZone):
         100, description="Steady requests that each region takes; twice as many at once."
     )
     email: Email | None = Field(None, description="Who is told of alarms. AWS asks for a confirmation first.")
-    log_role: bool = Field(
-        True, description="Give API Gateway its role for logs, of which an account has one in each region."
+    cloudwatch_role: bool = Field(
+        False,
+        description="Set the role with which API Gateway writes logs, and replace the one of the account and region.",
     )
     waf: bool = Field(False, description="Put a web ACL with AWS's managed rules before each API.")
 
