@@ -23,6 +23,10 @@ OF_RESOURCES = {
     "Allow cloudwatch.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
         f"The calls that SNS's documentation names for CloudWatch, from this account only. {IN_KEY_POLICY}"
     ),
+    "Allow events.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
+        "The calls of EventBridge to an encrypted topic, for which SNS supports no condition on its source. "
+        f"{IN_KEY_POLICY}"
+    ),
     f"Allow {EMPTYING}: s3:DeleteObject*, s3:GetBucket*, s3:List*, s3:PutBucketPolicy": (
         "aws-cdk-lib's function that empties the bucket before its removal; with `production` there is none."
     ),
