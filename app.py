@@ -18,6 +18,7 @@ from stacks.static_site import StaticSite
 PROJECT = "aws-reference-architectures"
 HOLDS_DATA = [
     "AWS::CodeCommit::Repository",
+    "AWS::DynamoDB::Table",
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",

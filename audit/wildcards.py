@@ -23,6 +23,10 @@ OF_RESOURCES = {
     "Allow cloudwatch.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
         f"The calls that SNS's documentation names for CloudWatch, from this account only. {IN_KEY_POLICY}"
     ),
+    "Allow events.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
+        "The calls of EventBridge to an encrypted topic, for which SNS supports no condition on its source. "
+        f"{IN_KEY_POLICY}"
+    ),
     f"Allow {EMPTYING}: s3:DeleteObject*, s3:GetBucket*, s3:List*, s3:PutBucketPolicy": (
         "aws-cdk-lib's function that empties the bucket before its removal; with `production` there is none."
     ),
@@ -114,13 +118,13 @@ def _list(value: Any) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """A value of a template as cdk-nag writes it: references in angle brackets."""
+    """A value of a template as cdk-nag writes it: references and policy variables in angle brackets."""
     match value:
         case {"Ref": name}:
             return f"<{name}>"
         case {"Fn::GetAtt": [name, attribute]}:
             return f"<{name}.{attribute}>"
-        case {"Fn::Sub": str(text)}:
+        case {"Fn::Sub": str(text)} | str(text):
             return re.sub(r"\$\{(.+?)\}", r"<\1>", text)
         case {"Fn::Join": [separator, parts]}:
             return str(separator).join(_text(part) for part in parts)

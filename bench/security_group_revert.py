@@ -12,7 +12,8 @@ from typing import Any
 from rich.progress import Progress
 
 from lambdas.security_group_revert.respond import Responder, guarded_groups
-from sandbox.__main__ import session, world_of
+from lambdas.security_group_revert.state import StateTable
+from sandbox.__main__ import session, settings_for, world_of
 from sandbox.process import ACCOUNT, REGION, Sandbox
 
 from . import cold_start
@@ -25,12 +26,13 @@ CHANGES = 100
 PAUSE = 0.05  # seconds before a change, so that it finds the function idle
 POLL = 0.002  # seconds, beside what the call itself takes
 PATIENCE = 60  # seconds
-CALLS_LIMIT = 3
+CALLS_LIMIT = 5
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes; Lambda quotas: deployment package, zipped, direct upload
 CLIENTS = """import boto3
 from botocore.config import Config
 config = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
 boto3.client("ec2", config=config)
+boto3.client("dynamodb", config=config)
 boto3.client("sns", config=config)"""
 NOTES = (
     "From a change to the rule being gone: the clock starts before the call that adds the rule, and stops when "
@@ -63,10 +65,13 @@ class Deployed:
     def responder(self) -> tuple[Callable[[dict[str, Any]], None], list[str]]:
         """The function's logic as it is deployed, and the list to which its AWS calls go."""
         calls: list[str] = []
-        ec2, sns = self.session.client("ec2"), self.session.client("sns")
-        for client in (ec2, sns):
+        ec2, sns, dynamodb = (self.session.client(name) for name in ("ec2", "sns", "dynamodb"))
+        for client in (ec2, sns, dynamodb):
             client.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
-        responder = Responder(ec2=ec2, sns=sns, topic_arn=self.outputs["TopicArn"], account=ACCOUNT)
+        table = StateTable(dynamodb, self.outputs["StateTableName"], 24 * 3600)
+        responder = Responder(
+            ec2=ec2, sns=sns, table=table, topic_arn=self.outputs["TopicArn"], account=ACCOUNT, max_reverts=1000
+        )
         approved = json.loads((self.package / "approved.json").read_text())
         groups = guarded_groups(approved, {"WEB_SERVER_GROUP_ID": self.group.group_id})
 
@@ -82,7 +87,8 @@ class Deployed:
 def measure(progress: Progress) -> Section:
     """Deploy the stack to a sandbox of its own, and measure it there."""
     with Sandbox() as sandbox:
-        steps: tuple[Callable[[], object], ...] = (sandbox.bootstrap, lambda: sandbox.deploy(STACK))
+        settings = settings_for(sandbox, ["security_group_revert"])
+        steps: tuple[Callable[[], object], ...] = (sandbox.bootstrap, lambda: sandbox.deploy(STACK, settings=settings))
         for perform in progress.track(steps, description="Bootstrap and deploy in the sandbox"):
             perform()
         deployed = Deployed(sandbox)

@@ -1,7 +1,7 @@
 """Athena: tables as Glue describes them, workgroups that rule, bytes scanned, INSERT INTO.
 
 MiniStack keeps workgroups, queries and their states; DuckDB runs the SQL. Here a table is read
-as its SerDe and types say (OpenCSVSerde with a header to skip, Parquet), a workgroup's own
+as its SerDe and types say (OpenCSVSerDe with a header to skip, Parquet), a workgroup's own
 settings win over the client's, and its limit on scanned bytes cancels a query. Scanned are all
 objects of a CSV table; of a Parquet table, the compressed chunks of the columns that the
 statement names. Templates may have workgroups and named queries.
@@ -10,10 +10,11 @@ Left out: other SerDes, partitions, DDL, and what differs between Trino's SQL an
 """
 
 import asyncio
+import io
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -21,6 +22,8 @@ from urllib.parse import urlparse
 from ministack.core.responses import error_response_json, json_response, new_uuid
 from ministack.services import athena, glue, s3
 from ministack.services.cloudformation import provisioners
+
+from .opencsv import OpenCsv
 
 INSERT = re.compile(r"\s*INSERT\s+INTO\s+(\w+)\s+(SELECT\b.*)", re.IGNORECASE | re.DOTALL)
 DUCKDB_TYPES = {"string": "VARCHAR", "int": "INTEGER", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
@@ -112,13 +115,17 @@ def _run(statement: str, database: str, execution: dict[str, Any]) -> dict[str, 
     insert = INSERT.fullmatch(statement)
     select = insert[2] if insert else statement
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:") as connection:
-        for number, table in enumerate(_tables_of(select, database)):
-            files = _fetch(table, Path(folder, str(number)))
-            _view(connection, table, files)
+        tables = [
+            (table, _fetch(table, Path(folder, str(number))))
+            for number, table in enumerate(_tables_of(select, database))
+        ]
+        for table, files in tables:
             execution["Statistics"]["DataScannedInBytes"] += _scanned(connection, table, files, select)
         limit = athena._workgroups[execution["WorkGroup"]]["Configuration"].get("BytesScannedCutoffPerQuery")
         if limit and execution["Statistics"]["DataScannedInBytes"] > limit:
             raise _LimitError("Query cancelled! : Bytes scanned limit was exceeded")
+        for table, files in tables:
+            _view(connection, table, files)
         if insert:
             _insert(connection, glue._tables[f"{database}/{insert[1].lower()}"], select, Path(folder))
             return {"columns": [], "rows": [], "types": []}
@@ -164,10 +171,21 @@ def _view(connection: Any, table: dict[str, Any], files: list[Path]) -> None:
     elif "parquet" in descriptor["SerdeInfo"]["SerializationLibrary"]:
         connection.read_parquet(paths).create_view(table["Name"])
     else:
-        skipped = int(table["Parameters"].get("skip.header.line.count", 0))
-        options = f"columns={columns!r}, header=false, skip={skipped}, delim=',', quote='\"', escape='\"', "
-        options += "null_padding=true, auto_detect=false, allow_quoted_nulls=false, nullstr='\\N'"
+        for file in files:
+            _rewrite(file, table)
+        options = f"columns={columns!r}, header=false, delim=',', quote='\"', escape='\"', "
+        options += "auto_detect=false, allow_quoted_nulls=false, nullstr=''"
         connection.execute(f'CREATE VIEW "{table["Name"]}" AS FROM read_csv({paths!r}, {options})')
+
+
+def _rewrite(file: Path, table: dict[str, Any]) -> None:
+    """Replace a table's file by one that DuckDB reads as OpenCSVSerDe reads the original."""
+    descriptor = table["StorageDescriptor"]
+    reader = OpenCsv(descriptor["SerdeInfo"].get("Parameters", {}))
+    lines = io.StringIO(file.read_bytes().decode(errors="replace"), newline=None)
+    rows = [reader.row(line.removesuffix("\n"), len(descriptor["Columns"])) for line in lines]
+    skipped = int(table["Parameters"].get("skip.header.line.count", 0))
+    file.write_text("".join(f"{_csv(row)}\n" for row in rows[skipped:]), encoding="utf-8")
 
 
 def _scanned(connection: Any, table: dict[str, Any], files: list[Path], select: str) -> int:
@@ -189,14 +207,14 @@ def _insert(connection: Any, table: dict[str, Any], select: str, folder: Path) -
 
 
 def _save(execution: dict[str, Any], columns: list[str], rows: list[list[Any]]) -> None:
-    lines = (
-        ",".join("" if v is None else '"{}"'.format(_text(v).replace('"', '""')) for v in line)
-        for line in [columns, *rows]
-    )
-    text = "".join(f"{line}\n" for line in lines)
+    text = "".join(f"{_csv(row)}\n" for row in [columns, *rows])
     location = urlparse(execution["ResultConfiguration"]["OutputLocation"])
     headers = {"content-type": "application/octet-stream"}
     s3._put_object(location.netloc, location.path.lstrip("/"), text.encode(), headers)
+
+
+def _csv(row: Sequence[Any]) -> str:
+    return ",".join("" if v is None else '"{}"'.format(_text(v).replace('"', '""')) for v in row)
 
 
 def _results(data: dict[str, Any]) -> Any:

@@ -2,9 +2,9 @@
 
 For every mutating EC2 call that `ec2` of this folder answers, a record goes to the default
 event bus as "AWS API Call via CloudTrail", at once (on AWS it takes seconds, at times
-minutes). Forms of the record: CloudTrail user guide, record contents and userIdentity
-element. Templates can have trails, through MiniStack's own CloudTrail. Left out: trails as a
-condition, log files, read-only calls, other services.
+minutes), if a trail of the region logs, as on AWS. Forms of the record: CloudTrail user guide, record
+contents and userIdentity element. Templates can have trails, through MiniStack's own CloudTrail. Left out:
+event selectors as a condition, log files, read-only calls, other services.
 """
 
 import json
@@ -80,7 +80,9 @@ def record(
     response: dict[str, Any] | None,
     error: tuple[str, str] | None,
 ) -> None:
-    """Put the record of one EC2 call on the default event bus."""
+    """Put the record of one EC2 call on the default event bus, when a trail logs."""
+    if not any(trail.get("IsLogging") for _region, _name, trail in cloudtrail._visible_trail_items()):
+        return
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     detail: dict[str, Any] = {
         "eventVersion": "1.10",

@@ -13,6 +13,9 @@ CRON_OR_RATE = r"rate\([1-9]\d* (minute|hour|day)s?\)|cron\(\S+ \S+ (\? \S+ (?!\
 SubnetId = Annotated[
     str, like(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a subnet, such as subnet-0123456789abcdef0")
 ]
+AvailabilityZone = Annotated[
+    str, like(r"[a-z]{2}(-[a-z]+)+-\d[a-o]", "the name of an availability zone, such as us-east-1b")
+]
 S3Location = Annotated[
     str,
     like(
@@ -37,6 +40,9 @@ class AnalyticsHostSettings(Section):
     )
     vpc_id: VpcId | None = Field(None, description="An existing VPC; needs subnet_id. Without it, a small VPC is made.")
     subnet_id: SubnetId | None = Field(None, description="A subnet of that VPC from which the internet can be reached.")
+    availability_zone: AvailabilityZone | None = Field(
+        None, description="Zone of the stack's own subnet, for types that not every zone has; default: the first."
+    )
     user_name: Annotated[str, like(r"[a-z][a-z0-9-]{1,30}", "2 to 31 small letters, digits and -, a letter first")] = (
         Field("analyst", description="Who logs in to RStudio, JupyterLab and H2O.")
     )
@@ -99,6 +105,8 @@ class AnalyticsHostSettings(Section):
             mistakes.append("an allowed_cidr of at most a /8, unless allow_anywhere is true")
         if bool(self.vpc_id) != bool(self.subnet_id):
             mistakes.append("vpc_id and subnet_id together, or none of them")
+        if self.availability_zone and self.subnet_id:
+            mistakes.append("availability_zone or subnet_id, because a subnet is in one availability zone")
         if self.email and not self.stop_schedule:
             mistakes.append("email together with stop_schedule")
         if mistakes:

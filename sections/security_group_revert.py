@@ -89,7 +89,9 @@ class ApprovedRule(Section):
         return {name: value for name, value in names.items() if value is not None}
 
 
+# EC2 gives every new group the first, and the second where the VPC has an IPv6 CIDR block.
 ALL_EGRESS = (ApprovedRule(ip_protocol="-1", cidr_ipv4="0.0.0.0/0"),)
+ALL_EGRESS_IPV6 = (ApprovedRule(ip_protocol="-1", cidr_ipv6="::/0"),)
 
 
 class GuardedGroup(Section):
@@ -118,6 +120,13 @@ class SecurityGroupRevertSettings(Section):
     egress: bool = Field(False, description="Guard egress rules too.")
     sweep_minutes: Annotated[WholeNumber, Field(ge=1, le=1440)] = Field(
         5, description="How often every guarded group is checked without an event."
+    )
+    max_reverts: Annotated[WholeNumber, Field(ge=1, le=1000)] = Field(
+        10,
+        description="How often the same change is reverted within revert_window_hours; then it is left, with an alarm.",
+    )
+    revert_window_hours: Annotated[WholeNumber, Field(ge=1, le=168)] = Field(
+        24, description="How long reverts of the same change are counted, from the first one."
     )
     sample_group: bool = Field(
         True, description="Create the post's Web Server group (HTTPS from anywhere) and guard it."

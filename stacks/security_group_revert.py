@@ -2,7 +2,9 @@
 
     CloudTrail record of an EC2 call --> EventBridge rule --+
                                                             +--> Lambda --> EC2: revert
-    schedule (sweep) --------------> EventBridge rule ------+          +--> SNS: notice
+    schedule (sweep) --------------> EventBridge rule ------+          +--> SNS: notification
+                                                                       +--> DynamoDB: state
+    CloudTrail record of a call on the guard itself --> EventBridge rule --> SNS
 
 Events that cannot be delivered or handled land in a dead-letter queue; alarms go to the
 same topic as the notices. Idea: "How to Automatically Revert and Receive Notifications
@@ -21,6 +23,8 @@ from aws_cdk import (
     Stack,
     aws_cloudtrail as cloudtrail,
     aws_cloudwatch as cloudwatch,
+    aws_cloudwatch_actions as actions,
+    aws_dynamodb as dynamodb,
     aws_ec2 as ec2,
     aws_events as events,
     aws_events_targets as targets,
@@ -34,13 +38,20 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from sections.security_group_revert import ALL_EGRESS, ApprovedRule, SecurityGroupRevertSettings
+from sections.security_group_revert import (
+    ALL_EGRESS,
+    ALL_EGRESS_IPV6,
+    ApprovedRule,
+    GuardedGroup,
+    SecurityGroupRevertSettings,
+)
 
 from .acknowledgments import acknowledge, acknowledge_wildcards
 from .buckets import make_bucket
 from .code import code_of
 from .dead_letters import dead_letter_queue
 from .notices import alarm, notices_topic
+from .tampering import report_tampering
 
 INGRESS_EVENTS = [
     "AuthorizeSecurityGroupIngress",
@@ -52,6 +63,15 @@ EGRESS_EVENTS = [
     "AuthorizeSecurityGroupEgress",
     "RevokeSecurityGroupEgress",
     "UpdateSecurityGroupRuleDescriptionsEgress",
+]
+# Calls that change whom the rules apply to: entries of a prefix list, groups of an interface.
+EXPOSURE_EVENTS = [
+    "CreateNetworkInterface",
+    "ModifyInstanceAttribute",
+    "ModifyManagedPrefixList",
+    "ModifyNetworkInterfaceAttribute",
+    "RestoreManagedPrefixListVersion",
+    "RunInstances",
 ]
 WEB_SERVER = "Web Server"
 WEB_SERVER_INGRESS = (
@@ -74,10 +94,12 @@ class SecurityGroupRevert(Stack):
             self._trail()
         topic = notices_topic(self, "Security group changes", settings.email)
         dead_letters = dead_letter_queue(self)
-        function = self._function(topic, dead_letters)
+        table = self._state_table()
+        function = self._function(topic, dead_letters, table)
         changes, sweep = self._rules(function, dead_letters)
-        self._alarms(function, dead_letters, topic)
-        self._outputs(topic, function, dead_letters, changes, sweep)
+        report_tampering(topic, dead_letters, rules=[changes, sweep], function=function, table=table)
+        self._alarms(function, dead_letters, topic, sweep)
+        self._outputs(topic, function, dead_letters, table, changes, sweep)
 
     def _web_server(self) -> ec2.CfnSecurityGroup:
         """The post's group. The L1 construct, since the L2 needs a VPC, and that a lookup."""
@@ -116,7 +138,21 @@ class SecurityGroupRevert(Stack):
             management_events=cloudtrail.ReadWriteType.WRITE_ONLY,
         )
 
-    def _function(self, topic: sns.Topic, dead_letters: sqs.Queue) -> lambda_.Function:
+    def _state_table(self) -> dynamodb.Table:
+        """How often each change was reverted, and what was reported last; lost, it begins anew."""
+        table = dynamodb.Table(
+            self,
+            "State",
+            partition_key=dynamodb.Attribute(name="group_id", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="finding", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute="expires_at",
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        acknowledge(table, {"AwsSolutions-DDB3": "Its items expire after days, and the guard works without them."})
+        return table
+
+    def _function(self, topic: sns.Topic, dead_letters: sqs.Queue, table: dynamodb.Table) -> lambda_.Function:
         log_group = logs.LogGroup(
             self, "Log", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
         )
@@ -124,6 +160,9 @@ class SecurityGroupRevert(Stack):
             "TOPIC_ARN": topic.topic_arn,
             "MODE": self.settings.mode,
             "RESTORE": str(self.settings.restore).lower(),
+            "STATE_TABLE": table.table_name,
+            "MAX_REVERTS": str(self.settings.max_reverts),
+            "REVERT_WINDOW_HOURS": str(self.settings.revert_window_hours),
         }
         if self.web_server:
             environment["WEB_SERVER_GROUP_ID"] = self.web_server.attr_group_id
@@ -137,7 +176,7 @@ class SecurityGroupRevert(Stack):
                 architecture=lambda_.Architecture.ARM_64,
                 handler="security_group_revert.handler.handler",
                 code=code,
-                role=self._role(log_group, topic),
+                role=self._role(log_group, topic, table),
                 memory_size=512,
                 timeout=Duration.minutes(2),
                 log_group=log_group,
@@ -146,7 +185,7 @@ class SecurityGroupRevert(Stack):
                 on_failure=destinations.SqsDestination(dead_letters),
             )
 
-    def _role(self, log_group: logs.LogGroup, topic: sns.Topic) -> iam.Role:
+    def _role(self, log_group: logs.LogGroup, topic: sns.Topic, table: dynamodb.Table) -> iam.Role:
         """May change the guarded groups only."""
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log_group.grant_write(role)
@@ -156,10 +195,16 @@ class SecurityGroupRevert(Stack):
             group_ids.append(self.web_server.attr_group_id)
         groups = [self._ec2_arn("security-group", group_id) for group_id in group_ids]
         statements = [
-            # DescribeSecurityGroupRules has no resource-level permissions.
-            iam.PolicyStatement(actions=["ec2:DescribeSecurityGroupRules"], resources=["*"])
+            # Neither has resource-level permissions.
+            iam.PolicyStatement(
+                actions=["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"], resources=["*"]
+            ),
+            iam.PolicyStatement(
+                actions=["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"], resources=[table.table_arn]
+            ),
         ]
         if self.settings.mode == "revert":
+            statements.append(iam.PolicyStatement(actions=["dynamodb:UpdateItem"], resources=[table.table_arn]))
             statements.append(iam.PolicyStatement(actions=self._changing_actions(), resources=groups))
         if self.settings.mode == "revert" and self.settings.restore:
             # EC2 asks for the rule as well as for its group, and the ids of rules to come are
@@ -187,7 +232,7 @@ class SecurityGroupRevert(Stack):
     def _acknowledge_wildcards(self, role: iam.Role) -> None:
         rules = "arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:security-group-rule/*"
         reasons = {
-            "Resource::*": "ec2:DescribeSecurityGroupRules has no resource-level permissions.",
+            "Resource::*": "EC2's Describe calls have no resource-level permissions.",
             f"Resource::{rules}": "EC2 asks for the rule as well as its group; rule ids are not known beforehand.",
             "Action::kms:GenerateDataKey*": "KMS names this family of calls with a suffix; the resource is one key.",
         }
@@ -205,13 +250,13 @@ class SecurityGroupRevert(Stack):
         changes = events.Rule(
             self,
             "Changes",
-            description="Successful calls that changed security group rules, but for the function's own",
+            description="Calls that change security group rules or whom they apply to, except the function's own",
             event_pattern=events.EventPattern(
                 source=["aws.ec2"],
                 detail_type=["AWS API Call via CloudTrail"],
                 detail={
                     "eventSource": ["ec2.amazonaws.com"],
-                    "eventName": INGRESS_EVENTS + (EGRESS_EVENTS if self.settings.egress else []),
+                    "eventName": INGRESS_EVENTS + (EGRESS_EVENTS if self.settings.egress else []) + EXPOSURE_EVENTS,
                     "errorCode": [{"exists": False}],
                     # Users and the root have no session issuer, and anything-but wants a value.
                     "$or": [
@@ -225,19 +270,22 @@ class SecurityGroupRevert(Stack):
         sweep = events.Rule(
             self,
             "Sweep",
-            description="Looks at every guarded group, for what no event told of",
+            description="Checks every guarded group for changes without an event",
             schedule=events.Schedule.rate(Duration.minutes(self.settings.sweep_minutes)),
             targets=[target],
         )
         return changes, sweep
 
-    def _alarms(self, function: lambda_.Function, dead_letters: sqs.Queue, topic: sns.Topic) -> None:
+    def _alarms(
+        self, function: lambda_.Function, dead_letters: sqs.Queue, topic: sns.Topic, sweep: events.Rule
+    ) -> None:
         five_minutes = Duration.minutes(5)
-        not_reverted = cloudwatch.Metric(
-            namespace="SecurityGroupRevert",
-            metric_name="NotReverted",
-            statistic="Maximum",
-            period=Duration.minutes(max(5, self.settings.sweep_minutes)),
+        sweep_period = Duration.minutes(max(5, self.settings.sweep_minutes))
+        not_reverted, suspended = (
+            cloudwatch.Metric(
+                namespace="SecurityGroupRevert", metric_name=name, statistic="Maximum", period=sweep_period
+            )
+            for name in ("NotReverted", "RevertsSuspended")
         )
         alarms = {
             "Errors": (function.metric_errors(period=five_minutes), "The function failed"),
@@ -246,23 +294,53 @@ class SecurityGroupRevert(Stack):
                 dead_letters.metric_approximate_number_of_messages_visible(period=five_minutes),
                 "Events could not be handled; they are kept in the dead-letter queue",
             ),
-            "NotReverted": (not_reverted, "Unapproved rules are in place: the function's log says which"),
+            "NotReverted": (
+                not_reverted,
+                "Unapproved rules are in place, approved ones are missing, or a group does not exist: see the log",
+            ),
+            "RevertsSuspended": (
+                suspended,
+                "The same change came back after max_reverts reverts and is left in place: see the log",
+            ),
         }
         for name, (metric, description) in alarms.items():
             alarm(topic, name, metric, description)
+        self._sweep_alarm(topic, sweep, sweep_period)
+
+    def _sweep_alarm(self, topic: sns.Topic, sweep: events.Rule, period: Duration) -> None:
+        """Three periods, because the schedule and the periods do not begin together."""
+        no_sweep = cloudwatch.Alarm(
+            self,
+            "NoSweepAlarm",
+            metric=cloudwatch.Metric(
+                namespace="AWS/Events",
+                metric_name="Invocations",
+                dimensions_map={"RuleName": sweep.rule_name},
+                statistic="Sum",
+                period=period,
+            ),
+            alarm_description=f"{self.node.id}: No sweep ran: the rule is disabled, changed or deleted.",
+            threshold=1,
+            evaluation_periods=3,
+            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+        )
+        no_sweep.add_alarm_action(actions.SnsAction(topic))
 
     def _outputs(
         self,
         topic: sns.Topic,
         function: lambda_.Function,
         dead_letters: sqs.Queue,
+        table: dynamodb.Table,
         changes: events.Rule,
         sweep: events.Rule,
     ) -> None:
         outputs = {
-            "TopicArn": (topic.topic_arn, "Notices and alarms"),
+            "TopicArn": (topic.topic_arn, "Notifications and alarms"),
             "FunctionName": (function.function_name, "The function that reverts"),
             "DeadLetterQueueUrl": (dead_letters.queue_url, "Events that could not be handled"),
+            "StateTableName": (table.table_name, "How often each change was reverted"),
             "ChangesRuleName": (changes.rule_name, "EventBridge rule on CloudTrail records"),
             "SweepRuleName": (sweep.rule_name, "EventBridge rule of the scheduled sweep"),
         }
@@ -277,12 +355,20 @@ class SecurityGroupRevert(Stack):
             groups.append(
                 {"group_id_variable": "WEB_SERVER_GROUP_ID", "name": WEB_SERVER}
                 | self._approved_rules(WEB_SERVER_INGRESS, ALL_EGRESS)
+                | self._tolerated(None)
             )
         for group in self.settings.groups:
             groups.append(
-                {"group_id": group.group_id, "name": group.name} | self._approved_rules(group.ingress, group.egress)
+                {"group_id": group.group_id, "name": group.name}
+                | self._approved_rules(group.ingress, group.egress)
+                | self._tolerated(group)
             )
         return groups
+
+    def _tolerated(self, group: GuardedGroup | None) -> dict[str, Any]:
+        """Without `egress` in the settings, the rule that EC2 adds only in VPCs with IPv6 may exist or not."""
+        by_default = self.settings.egress and (group is None or "egress" not in group.model_fields_set)
+        return {"tolerated_egress": [rule.as_api() for rule in ALL_EGRESS_IPV6] if by_default else []}
 
     def _approved_rules(self, ingress: tuple[ApprovedRule, ...], egress: tuple[ApprovedRule, ...]) -> dict[str, Any]:
         return {

@@ -4,7 +4,6 @@ With the songs file of the published figures (`World.songs`) all models are trai
 post; without, made-up songs and small models. Songs that are there already are used as they are.
 """
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -16,14 +15,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import urllib3
+from botocore.exceptions import ClientError
 
 from .browser import browser
 from .forwarding import forwarded
-from .story import SkippedError, UndoingStory, step
+from .story import PreconditionError, SkippedError, UndoingStory, World, step
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "analytics_host"
 H2O_PORT = 54321
 NOTEBOOK_SECONDS = 1800
+AGENT_SECONDS = 120  # until the agent of a host that has just been started is connected
 
 
 class AnalyticsHostStory(UndoingStory):
@@ -38,6 +39,7 @@ class AnalyticsHostStory(UndoingStory):
         if self.world.songs:
             songs.verify(self.world.songs)
         self.outputs = self.world.outputs("AnalyticsHost")
+        preconditions(self.world, self.outputs)
         self.file: Path | None = self.world.songs or SAMPLES / "songs.csv"  # None when other songs are there
         self.kind = "the file of the published figures" if self.world.songs else "made-up songs"
         self.athena = Athena(self.world.session, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
@@ -50,6 +52,8 @@ class AnalyticsHostStory(UndoingStory):
         pages = self.world.client("logs").get_paginator("filter_log_events")
         found = pages.paginate(logGroupName=self.outputs["LogGroupName"])
         lines = [event["message"] for page in found for event in page["events"]]
+        if not lines:
+            raise SkippedError("the boot log has expired, after 30 days")
         assert any(line.endswith("== healthy") for line in lines), f"the boot log does not say so: {lines[-3:]}"
         _, password = self._login()
         assert not any(password in line for line in lines), "the password is in the boot log"
@@ -67,8 +71,8 @@ class AnalyticsHostStory(UndoingStory):
         asked_for = {443} if "Url" in self.outputs else set()  # allowed_cidr
         inbound = [rule for rule in rules["SecurityGroupRules"] if not rule["IsEgress"]]
         assert {rule["FromPort"] for rule in inbound} == asked_for, f"open: {inbound}"
-        answer = urllib3.request("GET", f"http://127.0.0.1:{self._h2o_port}/3/Cloud")
-        assert answer.status == 401, f"H2O answers {answer.status} to a stranger"
+        status = self.world.wait_until(self._status_for_a_stranger, "H2O answers")
+        assert status == 401, f"H2O answers {status} to a stranger"
         return f"{len(inbound)} inbound rules; H2O answers 401 without the password"
 
     @step
@@ -76,11 +80,11 @@ class AnalyticsHostStory(UndoingStory):
         """Upload the songs, if none are there."""
         bucket, _, prefix = self.outputs["SongsLocation"].removeprefix("s3://").partition("/")
         s3 = self.world.client("s3")
-        found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+        found = objects_at(self.world, self.outputs["SongsLocation"])
         if found:
             self.file = None
             self.kind = self.kind if self.world.songs else "songs that were there"
-            return f"{len(found)} objects are there already, and are used"
+            return f"{found} objects are there already, and are used"
         assert self.file
         key = f"{prefix}songs.csv"
         self.undo.callback(s3.delete_object, Bucket=bucket, Key=key)
@@ -262,6 +266,13 @@ class AnalyticsHostStory(UndoingStory):
                 driver.save_screenshot(str(self.world.pictures / "analytics_host.png"))
             return f'"{driver.title}", all plots show; {len(rows)} rows in its tables'
 
+    def _status_for_a_stranger(self) -> int | None:
+        """What H2O answers without a password; None while it starts, as after the start of its host."""
+        try:
+            return urllib3.request("GET", f"http://127.0.0.1:{self._h2o_port}/3/Cloud", retries=False).status
+        except urllib3.exceptions.HTTPError:
+            return None
+
     @cached_property
     def _h2o_port(self) -> int:
         return self.undo.enter_context(forwarded(self.world, self.outputs["InstanceId"], H2O_PORT))
@@ -281,15 +292,71 @@ class AnalyticsHostStory(UndoingStory):
         return self.answers[name].rows
 
     def _compare(self, answered: Any, expected: Any) -> None:
-        """Athena's answer against the file itself, read with nothing but csv; where the file is known."""
+        """Athena's answer against the file itself, where the file is known."""
+        from samples.analytics_host.billboard import opencsv
+
         if self.file:
-            with self.file.open(encoding="utf-8", newline="") as file:
-                songs = [{name.lower(): value for name, value in song.items()} for song in csv.DictReader(file)]
+            names, rows = opencsv.read(self.file)
+            songs = [dict(zip(names, row, strict=True)) for row in rows]
             assert answered == expected(songs), f"Athena says {answered}, the file {expected(songs)}"
 
     def _reports(self) -> Path:
         self.world.reports.mkdir(parents=True, exist_ok=True)
         return self.world.reports
+
+
+def preconditions(world: World, outputs: dict[str, str]) -> None:
+    """Check everything that the steps need, and change nothing.
+
+    Raises:
+        PreconditionError: the host does not run or is not connected, the table is gone, or there are no songs where
+            `data_location` says.
+    """
+    instance_id = outputs["InstanceId"]
+    (reservation,) = world.client("ec2").describe_instances(InstanceIds=[instance_id])["Reservations"]
+    state = reservation["Instances"][0]["State"]["Name"]
+    if state != "running":
+        raise PreconditionError(f"the host {instance_id} is {state}; start it: {outputs['StartCommand']}")
+    if not world.instances:
+        _connected_to_session_manager(world, instance_id)
+    database = outputs["DatabaseName"]
+    try:
+        world.client("glue").get_table(DatabaseName=database, Name="billboard")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "EntityNotFoundException":
+            raise
+        raise PreconditionError(
+            f"Glue has no table {database}.billboard; remove the stack, and deploy it again"
+        ) from None
+    location = outputs["SongsLocation"]
+    if not location.startswith(f"s3://{outputs['DataBucketName']}/") and not objects_at(world, location):
+        raise PreconditionError(
+            f"there are no songs at {location} (analytics_host:data_location); upload them: the walkthrough writes to "
+            "the stack's own bucket only"
+        )
+
+
+def _connected_to_session_manager(world: World, instance_id: str) -> None:
+    """Wait until the agent of a host, which may have been started just now, is connected."""
+    filters = [{"Key": "InstanceIds", "Values": [instance_id]}]
+
+    def online() -> bool:
+        found = world.client("ssm").describe_instance_information(Filters=filters)["InstanceInformationList"]
+        return any(instance["PingStatus"] == "Online" for instance in found)
+
+    try:
+        world.wait_until(online, "", seconds=min(world.patience, AGENT_SECONDS))
+    except AssertionError:
+        raise PreconditionError(
+            f"the agent of {instance_id} is not connected with Session Manager after {AGENT_SECONDS} s; "
+            "does its subnet reach the internet?"
+        ) from None
+
+
+def objects_at(world: World, location: str) -> int:
+    """The number of objects at an S3 location; 1,000 at most."""
+    bucket, _, prefix = location.removeprefix("s3://").partition("/")
+    return len(world.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []))
 
 
 @contextmanager

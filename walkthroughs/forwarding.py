@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 from .story import SkippedError, World
 
+SECONDS = 120  # until a session is there
+
 
 @contextmanager
 def forwarded(world: World, instance_id: str, port: int) -> Iterator[int]:
@@ -53,7 +55,8 @@ def _environment(world: World) -> dict[str, str]:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(60):
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
         if process.poll() is not None:
             assert process.stderr
             raise AssertionError(f"the session ended: {process.stderr.read().decode().strip()}")
@@ -62,7 +65,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             return
         except OSError:
             time.sleep(0.5)
-    raise AssertionError("the session did not come about within 30 s")
+    raise AssertionError(f"the session did not come about within {SECONDS} s")
 
 
 def _free_port() -> int:

@@ -11,7 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .story import UndoingStory, step
+from .story import PreconditionError, UndoingStory, World, step
+from .trails import require_trail
 
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 HTTPS = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
@@ -24,10 +25,19 @@ class SecurityGroupRevertStory(UndoingStory):
 
     stacks = ("SecurityGroupRevert",)
 
+    @classmethod
+    def settings(cls, _world: World) -> dict[str, str]:
+        """Deploy a trail too, without which EventBridge receives no calls."""
+        return {"security_group_revert:create_trail": "true"}
+
     def _prepare(self) -> None:
         world, outputs = self.world, self.world.outputs("SecurityGroupRevert")
+        self._check(outputs)
         self.ec2, self.events, self.sns, self.sqs = map(world.client, ("ec2", "events", "sns", "sqs"))
-        self.group_id = outputs["WebServerGroupId"]
+        self.dynamodb = world.client("dynamodb")
+        self.group_id, self.state_table = outputs["WebServerGroupId"], outputs["StateTableName"]
+        self._forget_reverts()
+        self.undo.callback(self._forget_reverts)
         self.changes_rule, self.sweep_rule = outputs["ChangesRuleName"], outputs["SweepRuleName"]
         self.caller = world.client("sts").get_caller_identity()["Arn"]
         self.notices: list[dict[str, str]] = []
@@ -35,6 +45,32 @@ class SecurityGroupRevertStory(UndoingStory):
         for rule in (self.changes_rule, self.sweep_rule):
             self.undo.callback(self.events.enable_rule, Name=rule)
         self._switch(self.sweep_rule, on=False)  # so that what is seen is the work of events
+
+    def _check(self, outputs: dict[str, str]) -> None:
+        """Raise PreconditionError when the deployed settings, or the account's trails, do not allow the steps."""
+        if "WebServerGroupId" not in outputs:
+            raise PreconditionError(
+                "the sample group is not deployed; deploy with security_group_revert:sample_group=true"
+            )
+        function = self.world.client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
+        variables = function["Environment"]["Variables"]
+        for name, needed in (("mode", "revert"), ("restore", "true")):
+            if variables[name.upper()] != needed:
+                given = f"security_group_revert:{name}={variables[name.upper()]}"
+                raise PreconditionError(f"the stack is deployed with {given}; the walkthrough needs {name}={needed}")
+        self.max_reverts = int(variables["MAX_REVERTS"])
+        require_trail(self.world.client("cloudtrail"))
+
+    def _forget_reverts(self) -> None:
+        """Delete the counts of the group, so that this walkthrough and the next begin with none."""
+        key = {":group": {"S": self.group_id}}
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.state_table, KeyConditionExpression="group_id = :group", ExpressionAttributeValues=key
+        )
+        for item in [item for page in pages for item in page["Items"]]:
+            self.dynamodb.delete_item(
+                TableName=self.state_table, Key={"group_id": item["group_id"], "finding": item["finding"]}
+            )
 
     @step
     def only_https_is_open(self) -> str:
@@ -51,7 +87,10 @@ class SecurityGroupRevertStory(UndoingStory):
         self._until_as_approved()
         seconds = time.monotonic() - started
         notice = self._notice("203.0.113.7/32")
-        assert self.caller in notice["Message"], f"the notice does not name {self.caller}:\n{notice['Message']}"
+        message = notice["Message"].replace("[.]", ".")  # links are broken up
+        role, _, session = self.caller.rpartition("/") if ":assumed-role/" in self.caller else (self.caller, "", "")
+        assert role in message, f"the notification does not name {role}:\n{message}"
+        assert session in message, f"the notification does not name the session {session}:\n{message}"
         return f'gone after {seconds:.1f} s; notice "{notice["Subject"]}" names {self.caller.split(":")[-1]}'
 
     @step
@@ -127,7 +166,10 @@ class SecurityGroupRevertStory(UndoingStory):
         assert len(refusals) == 2, f"not both calls failed: {refusals}"
         time.sleep(max(QUIET_SECONDS, self.world.settle))
         self._receive()
-        assert not self.notices, f"a notice came: {self.notices[0]}"
+        came = [
+            notice for notice in self.notices if "999.0.0.0" in notice["Message"] or "203.0.113.9" in notice["Message"]
+        ]
+        assert not came, f"a notification came: {came[0]}"
         return f"{' and '.join(refusals)}; no notice"
 
     @step
@@ -145,6 +187,34 @@ class SecurityGroupRevertStory(UndoingStory):
         self._switch(self.sweep_rule, on=False)
         self._switch(self.changes_rule, on=True)
         return "gone with the next sweep, and told of"
+
+    @step
+    def endless_duel_is_ended(self) -> str:
+        """Add the same rule again each time that it is reverted."""
+        added = 0
+
+        def left_in_place() -> dict[str, str] | None:
+            nonlocal added
+            if len(self._ingress()) == 1:
+                try:
+                    self._authorize(SSH | {"IpRanges": [{"CidrIp": "203.0.113.12/32"}]})
+                    added += 1
+                except ClientError as error:  # reads lag behind
+                    if error.response["Error"]["Code"] != "InvalidPermission.Duplicate":
+                        raise
+            self._receive()
+            return next((notice for notice in self.notices if "SUSPENDED" in notice.get("Subject", "")), None)
+
+        seconds = self.world.patience * (self.max_reverts + 1)
+        notice = self.world.wait_until(left_in_place, "a notification that reverting is suspended", seconds)
+        assert added > self.max_reverts, f"suspended after {added - 1} reverts, not {self.max_reverts}"
+        self.notices.clear()
+        ids = [rule["SecurityGroupRuleId"] for rule in self._ingress() if rule["FromPort"] == 22]
+        assert ids, "the rule was reverted once more"
+        self.ec2.revoke_security_group_ingress(GroupId=self.group_id, SecurityGroupRuleIds=ids)
+        self._notice("is resolved")
+        self._forget_reverts()
+        return f'left after {added - 1} reverts: "{notice["Subject"]}"; removed by hand, and "Resolved"'
 
     @step
     def burst_leaves_nothing(self) -> str:

@@ -7,30 +7,56 @@ its id. The rules are read from the response where it has them, else from the re
 Source: CloudTrail user guide, record contents; EC2 API reference.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from .rules import Rule
 
 GROUP_ID = re.compile(r"sg-[0-9a-f]+")
+PREFIX_LIST_ID = re.compile(r"pl-[0-9a-f]+")
+# Calls that change whom rules apply to, and no rule.
+PREFIX_LIST_EVENTS = frozenset({"ModifyManagedPrefixList", "RestoreManagedPrefixListVersion"})
+INTERFACE_EVENTS = frozenset(
+    {"CreateNetworkInterface", "ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute", "RunInstances"}
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One API call: which, and who made it. All texts are as the record has them, so not to be trusted."""
+
+    event_id: str
+    event_name: str
+    who: str
+    session_name: str  # which the caller chose; empty for a call without a role session
+    source_identity: str
+    access_key_id: str
+    source_ip: str
+    user_agent: str
+    when: str
+
+    @property
+    def timestamp(self) -> float:
+        """When the call was made, in seconds since the epoch; infinity when the record does not say."""
+        try:
+            return datetime.fromisoformat(self.when).timestamp()
+        except ValueError:
+            return float("inf")
 
 
 @dataclass(frozen=True)
 class Change:
     """One API call that changed security group rules."""
 
-    event_id: str
-    event_name: str
+    call: Call
     group_ids: frozenset[str]  # empty when the record does not say, or not in a form known here
     rule_ids: frozenset[str]
     added: tuple[Rule, ...]  # rules as the call left them
     removed: tuple[Rule, ...]  # rules that the call took away
-    who: str
-    source_ip: str
-    user_agent: str
-    when: str
 
     def concerns(self, rule: Rule) -> bool:
         return rule.rule_id in self.rule_ids or rule in self.added or rule in self.removed
@@ -51,17 +77,40 @@ def read_change(record: dict[str, Any]) -> Change | None:
     rules = tuple(_rules([*(answered or _requested(request)), *map(_flattened, updated)], is_egress))
     removes = name.startswith("Revoke")
     return Change(
-        event_id=str(record.get("eventID", "")),
-        event_name=name,
+        call=read_call(record),
         group_ids=_group_ids([request, *answered]),
         rule_ids=frozenset(_rule_id(item) for item in answered + updated + named) - {""},
         added=() if removes else rules,
         removed=rules if removes else (),
-        who=_who(record.get("userIdentity") or {}),
+    )
+
+
+def read_call(record: dict[str, Any]) -> Call:
+    """Read which call a CloudTrail record is about, and who made it."""
+    identity = record.get("userIdentity") or {}
+    who, session_name = _who(identity)
+    return Call(
+        event_id=str(record.get("eventID", "")),
+        event_name=str(record.get("eventName", "")),
+        who=who,
+        session_name=session_name,
+        source_identity=str((identity.get("sessionContext") or {}).get("sourceIdentity") or ""),
+        access_key_id=str(identity.get("accessKeyId") or ""),
         source_ip=str(record.get("sourceIPAddress", "unknown")),
         user_agent=str(record.get("userAgent", "unknown")),
         when=str(record.get("eventTime", "unknown")),
     )
+
+
+def named_ids(record: dict[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
+    """The security groups and the prefix lists that a record names anywhere, in whatever form."""
+    text = json.dumps([record.get("requestParameters"), record.get("responseElements")])
+    return frozenset(GROUP_ID.findall(text)), frozenset(PREFIX_LIST_ID.findall(text))
+
+
+def made_by_service(record: dict[str, Any]) -> bool:
+    """Whether an AWS service made the call by itself, such as Auto Scaling that starts an instance."""
+    return str((record.get("userIdentity") or {}).get("invokedBy", "")).endswith(".amazonaws.com")
 
 
 def _group_ids(items: list[dict[str, Any]]) -> frozenset[str]:
@@ -116,8 +165,11 @@ def _rules(items: list[dict[str, Any]], is_egress: bool) -> Iterator[Rule]:
             continue  # a form not known here; the group itself is compared all the same
 
 
-def _who(identity: dict[str, Any]) -> str:
+def _who(identity: dict[str, Any]) -> tuple[str, str]:
+    """The caller without the name of the session, and that name."""
     names = (identity.get(key) for key in ("arn", "userName", "principalId", "invokedBy", "type"))
-    who = str(next((name for name in names if name), "unknown"))
+    who, session_name = str(next((name for name in names if name), "unknown")), ""
+    if ":assumed-role/" in who:
+        who, _, session_name = who.rpartition("/")
     invoked_by = identity.get("invokedBy")
-    return f"{who} through {invoked_by}" if invoked_by and invoked_by != who else who
+    return (f"{who} through {invoked_by}" if invoked_by and invoked_by != who else who), session_name

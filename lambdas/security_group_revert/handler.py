@@ -9,21 +9,27 @@ import boto3
 from botocore.config import Config
 
 from .respond import Responder, guarded_groups
+from .state import StateTable
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
+# What is remembered must not keep a revert waiting: without an answer in seconds, the function does without.
+STATE_TIMEOUTS = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=2)
 EC2 = boto3.client("ec2", config=RETRIES)
+DYNAMODB = boto3.client("dynamodb", config=STATE_TIMEOUTS)
 SNS = boto3.client("sns", config=RETRIES)
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Revert what the event tells of, or with a scheduled event look at every guarded group."""
+    """Revert what the event reports, or with a scheduled event check every guarded group."""
     approved = json.loads(Path(__file__).with_name("approved.json").read_text())
     responder = Responder(
         ec2=EC2,
         sns=SNS,
+        table=StateTable(DYNAMODB, os.environ["STATE_TABLE"], int(os.environ["REVERT_WINDOW_HOURS"]) * 3600),
         topic_arn=os.environ["TOPIC_ARN"],
         account=context.invoked_function_arn.split(":")[4],
         restore=os.environ["RESTORE"] == "true",
         change_rules=os.environ["MODE"] == "revert",
+        max_reverts=int(os.environ["MAX_REVERTS"]),
     )
     responder.respond(event, guarded_groups(approved, os.environ))

@@ -107,6 +107,11 @@ class Rule:
             permission |= {"FromPort": self.from_port, "ToPort": self.to_port}
         return permission
 
+    @property
+    def identity(self) -> str:
+        """The rule without its description and id, as text: the same for rules that compare equal."""
+        return str(replace(self, description=None))
+
     def __str__(self) -> str:
         direction = "outbound" if self.is_egress else "inbound"
         preposition = "to" if self.is_egress else "from"
@@ -140,29 +145,30 @@ class Plan:
     restores: tuple[Rule, ...] = ()
 
 
-def plan(actual: Iterable[Rule], approved: Iterable[Rule], *, restore: bool) -> Plan:
+def plan(actual: Iterable[Rule], approved: Iterable[Rule], tolerated: Iterable[Rule] = (), *, restore: bool) -> Plan:
     """Compare the rules of a group with the approved ones.
 
-    A rule that is not approved is revoked, unless it looks like an edited approved rule: then
-    it is edited back. Without `restore` nothing is added or edited, only revoked.
+    A rule that is neither approved nor tolerated is revoked, unless it looks like an edited
+    approved rule: then it is edited back. Without `restore` every unapproved rule is revoked,
+    and what is missing is still in the plan, to be reported.
     """
-    found = {rule: rule for rule in actual}
+    found = list(actual)
+    present = {rule: rule for rule in found}
     wanted = {rule: rule for rule in approved}
-    unapproved = [rule for rule in found if rule not in wanted]
-    if not restore:
-        return Plan(revokes=tuple(unapproved))
+    accepted = wanted.keys() | set(tolerated)
+    unapproved = [rule for rule in found if rule not in accepted]
     edits, restores = [], []
-    for missing in (rule for rule in wanted if rule not in found):
-        edited = next((rule for rule in unapproved if _is_edit_of(rule, missing)), None)
+    for missing in (rule for rule in wanted if rule not in present):
+        edited = next((rule for rule in unapproved if restore and _is_edit_of(rule, missing)), None)
         if edited is None:
             restores.append(missing)
         else:
-            unapproved.remove(edited)
+            unapproved = [rule for rule in unapproved if rule is not edited]
             edits.append((edited, replace(missing, description=missing.description or edited.description)))
     descriptions = [
-        (found[rule], rule)
-        for rule in wanted
-        if rule in found and rule.description not in (None, found[rule].description)
+        (rule, wanted[rule])
+        for rule in found
+        if rule in wanted and wanted[rule].description not in (None, rule.description)
     ]
     return Plan(tuple(unapproved), tuple(edits), tuple(descriptions), tuple(restores))
 

@@ -38,8 +38,9 @@ class Signals:
             enough = self._changed.wait_for(
                 lambda: "FAILURE" in self._statuses.values() or len(self._statuses) >= count, seconds
             )
-            if "FAILURE" in self._statuses.values():
-                raise RuntimeError("Received 1 FAILURE signal(s)")
+            failed = [unique_id for unique_id, status in self._statuses.items() if status == "FAILURE"]
+            if failed:
+                raise RuntimeError(f"Received FAILURE signal with UniqueId {failed[0]}")
             if not enough:
                 raise RuntimeError(f"Failed to receive {count} resource signal(s) within the specified duration")
 

@@ -9,8 +9,8 @@ Credentials are those of its role; their policies are not evaluated. The image i
 Of the systems it knows one thing: the port, memory and threads of H2O, of which several run on one
 computer here. That port is one of this computer, noted in the folder for Session Manager's port forwarding.
 
-Left out: updates, the metadata service, the network, user data without a signal, and one that is not a
-shell script or knows no ROOT.
+Left out: updates, volumes, tags of launch templates, the metadata service, the network, user data without a signal,
+and one that is not a shell script or knows no ROOT.
 """
 
 import base64
@@ -69,12 +69,7 @@ def _create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tup
         iam_profile={"Arn": profile["Arn"], "Id": profile["InstanceProfileId"]} if profile else None,
     )
     instance_id: str = instance["InstanceId"]
-    ec2._tags[instance_id] = [
-        tag
-        for item in chosen.get("TagSpecifications", [])
-        if item["ResourceType"] == "instance"
-        for tag in item["Tags"]
-    ]
+    ec2._tags[instance_id] = properties.get("Tags", [])
     signal_wanted = creation_policy(stack_name, logical_id).get("ResourceSignal")
     if signal_wanted:
         signals = signals_of(stack_name, logical_id)

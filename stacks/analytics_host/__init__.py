@@ -21,6 +21,7 @@ from .network import Network
 from .permissions import grant_permissions
 from .schedule import StopOnSchedule
 from .songs import Songs
+from .users import users_policy
 
 
 class AnalyticsHost(Stack):
@@ -34,6 +35,8 @@ class AnalyticsHost(Stack):
         grant_permissions(hosts, songs)
         if settings.stop_schedule:
             StopOnSchedule(self, "Stop", schedule=settings.stop_schedule, email=settings.email, hosts=hosts)
+        users = users_policy(hosts)
         outputs = songs.outputs() | hosts.outputs(public_name=settings.allowed_cidr is not None)
+        outputs["UsersPolicyArn"] = (users.managed_policy_arn, "Policy to attach to the people who use the host")
         for name, (value, description) in outputs.items():
             CfnOutput(self, name, value=value, description=description)

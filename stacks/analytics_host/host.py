@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from aws_cdk import (
     CfnCreationPolicy,
+    CfnResource,
     CfnResourceSignal,
-    CfnTag,
     Fn,
     RemovalPolicy,
     Stack,
+    Tags,
     aws_ec2 as ec2,
     aws_iam as iam,
     aws_logs as logs,
@@ -29,6 +31,7 @@ from .songs import DATABASE, Songs
 SAMPLES = Path(__file__).parents[2] / "samples" / "analytics_host"
 IMAGE = "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 BOOT_MINUTES = 45
+BURSTABLE = re.compile(r"t\d+[a-z]*\.")
 PORTS = {"RStudio": 8787, "JupyterLab": 8888, "H2O": 54321}
 
 
@@ -40,9 +43,14 @@ class Hosts(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.settings, self.network, self.songs = settings, network, songs
+        # It stays when the creation of the stack fails, unlike everything else, because that is when it is needed;
+        # also with `production`, whose policy is RetainExceptOnCreate.
         self.log_group = logs.LogGroup(
-            self, "BootLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
+            self, "BootLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.RETAIN
         )
+        boot_log = self.log_group.node.default_child
+        assert isinstance(boot_log, CfnResource)
+        boot_log.add_override("DeletionPolicy", "Retain")
         self.password = self._password()
         with staged_folder(
             str(SAMPLES), setting="analytics_host", allowed=["billboard/queries/*.sql"], allow_with=None
@@ -108,7 +116,9 @@ class Hosts(Construct):
                 launch_template_id=template.ref, version=template.attr_latest_version_number
             ),
             subnet_id=self.network.subnet_id,
+            propagate_tags_to_volume_on_creation=True,
         )
+        Tags.of(instance).add("Name", f"{Stack.of(self).stack_name} {name}")
         instance.override_logical_id(name)  # the host says it with its signal
         instance.cfn_options.creation_policy = CfnCreationPolicy(
             resource_signal=CfnResourceSignal(count=1, timeout=f"PT{BOOT_MINUTES}M")
@@ -151,16 +161,16 @@ class Hosts(Construct):
                         ),
                     )
                 ],
-                tag_specifications=[
-                    ec2.CfnLaunchTemplate.TagSpecificationProperty(
-                        resource_type=resource_type,
-                        tags=[CfnTag(key="Name", value=f"{Stack.of(self).stack_name} {name}")],
-                    )
-                    for resource_type in ("instance", "volume")
-                ],
+                credit_specification=self._credits(),
                 user_data=Fn.base64(self._user_data(name)),
             ),
         )
+
+    def _credits(self) -> ec2.CfnLaunchTemplate.CreditSpecificationProperty | None:
+        """Unlimited, whatever the account's default is: T3 starts without credits, and the boot script needs more."""
+        if not BURSTABLE.match(self.settings.instance_type):
+            return None
+        return ec2.CfnLaunchTemplate.CreditSpecificationProperty(cpu_credits="unlimited")
 
     def _user_data(self, name: str) -> str:
         """Settings, and the few lines that fetch the package and start its boot script."""
@@ -186,7 +196,7 @@ class Hosts(Construct):
             "SECRET": self.password.secret_arn,
             "WORK_GROUP": self.songs.workgroup.ref,
             "DATABASE": DATABASE,
-            "DATA_BUCKET": self.songs.data_bucket.bucket_name,
+            "CLUSTER_BUCKET": self.songs.results_bucket.bucket_name,
             **chosen,
             "GENERATION": self._generation(chosen),
         }
@@ -197,5 +207,7 @@ class Hosts(Construct):
         It changes with what makes new hosts, and with nothing else: user data with another
         generation makes new hosts too.
         """
-        machine = self.settings.model_dump_json(include={"instance_type", "volume_gb", "vpc_id", "subnet_id"})
+        machine = self.settings.model_dump_json(
+            include={"instance_type", "volume_gb", "vpc_id", "subnet_id", "availability_zone"}
+        )
         return hashlib.sha256(f"{machine}{chosen}{self.package.asset_hash}".encode()).hexdigest()[:16]

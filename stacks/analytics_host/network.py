@@ -10,7 +10,7 @@ from sections.analytics_host import AnalyticsHostSettings
 from ..acknowledgments import acknowledge
 
 CLUSTER_PORT = 54322  # H2O's own traffic; its REST port never leaves a host
-ANYWHERE = "0.0.0.0/0"
+ANYWHERE, ANYWHERE_IPV6 = "0.0.0.0/0", "::/0"
 
 
 class Network(Construct):
@@ -22,15 +22,14 @@ class Network(Construct):
         if settings.vpc_id and settings.subnet_id:
             vpc_id, self.subnet_id = settings.vpc_id, settings.subnet_id
         else:
-            vpc_id, self.subnet_id = self._vpc()
+            vpc_id, self.subnet_id = self._vpc(settings.availability_zone)
         self.group = ec2.CfnSecurityGroup(
             self,
             "Group",
             group_description="Analytics hosts",
             vpc_id=vpc_id,
-            # Packages and AWS's own services; the archives of Ubuntu are signed and use plain HTTP.
-            security_group_egress=[_tcp(443, "HTTPS"), _tcp(80, "Ubuntu's archive")],
-            security_group_ingress=[_tcp(443, "RStudio behind TLS", settings.allowed_cidr)]
+            security_group_egress=_egress(existing=settings.vpc_id is not None),
+            security_group_ingress=[_rule("tcp", 443, "RStudio behind TLS", settings.allowed_cidr)]
             if settings.allowed_cidr
             else None,
         )
@@ -39,13 +38,18 @@ class Network(Construct):
         if settings.h2o_nodes > 1:
             self._cluster_traffic()
 
-    def _vpc(self) -> tuple[str, str]:
-        """One public subnet: a NAT gateway would cost more than the host, and nothing is open inbound."""
+    def _vpc(self, zone: str | None) -> tuple[str, str]:
+        """One public subnet: a NAT gateway would cost more than the host, and nothing is open inbound.
+
+        Each zone has its own range, so that another `zone` can be set later: CloudFormation creates the
+        new subnet before it deletes the old one.
+        """
         vpc = ec2.Vpc(
             self,
             "Vpc",
-            ip_addresses=ec2.IpAddresses.cidr("10.90.0.0/24"),
-            max_azs=1,
+            ip_addresses=ec2.IpAddresses.cidr("10.90.0.0/20"),
+            availability_zones=[zone] if zone else None,
+            max_azs=None if zone else 1,
             nat_gateways=0,
             restrict_default_security_group=False,  # a function and a role, for a group that nothing uses
             subnet_configuration=[ec2.SubnetConfiguration(name="Hosts", subnet_type=ec2.SubnetType.PUBLIC)],
@@ -56,6 +60,9 @@ class Network(Construct):
         )
         vpc.add_flow_log("Traffic", destination=ec2.FlowLogDestination.to_cloud_watch_logs(log_group))
         (subnet,) = vpc.public_subnets
+        resource = subnet.node.default_child
+        assert isinstance(resource, ec2.CfnSubnet)
+        resource.cidr_block = f"10.90.{1 + ord(zone[-1]) - ord('a') if zone else 0}.0/24"
         self.ready.append(subnet)
         return vpc.vpc_id, subnet.subnet_id
 
@@ -80,5 +87,19 @@ class Network(Construct):
         )
 
 
-def _tcp(port: int, description: str, cidr: str = ANYWHERE) -> dict[str, Any]:
-    return {"ipProtocol": "tcp", "fromPort": port, "toPort": port, "cidrIp": cidr, "description": description}
+def _egress(*, existing: bool) -> list[dict[str, Any]]:
+    """Packages and AWS's services; Ubuntu's archive is signed and uses plain HTTP.
+
+    Security groups do not filter Amazon's name server and time service. An existing VPC can have other name
+    servers, and IPv6.
+    """
+    rules = [_rule("tcp", 443, "HTTPS"), _rule("tcp", 80, "Ubuntu archive")]
+    if existing:
+        rules += [_rule(protocol, 53, "Name servers of the VPC") for protocol in ("udp", "tcp")]
+        rules += [_rule(rule["ipProtocol"], rule["fromPort"], rule["description"], ANYWHERE_IPV6) for rule in rules]
+    return rules
+
+
+def _rule(protocol: str, port: int, description: str, cidr: str = ANYWHERE) -> dict[str, Any]:
+    field = "cidrIpv6" if ":" in cidr else "cidrIp"
+    return {"ipProtocol": protocol, "fromPort": port, "toPort": port, field: cidr, "description": description}

@@ -22,6 +22,7 @@ BILLBOARD = Path(__file__).parents[2] / "samples" / "analytics_host" / "billboar
 DATABASE = "analytics_host"  # Glue takes lower case only, so it cannot be the stack's name
 TABLE = "billboard"
 PARQUET_TABLE = "billboard_parquet"
+QUERIES = "queries/"  # in the results bucket, whose other objects are the addresses of a cluster's hosts
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,11 @@ class Songs(Construct):
         return told
 
     def _bucket(self, name: str, expiration: Duration | None = None) -> s3.Bucket:
-        """A bucket whose objects go after `expiration`; without, they and the bucket are for keeping."""
+        """A bucket whose query results are deleted after `expiration`; without it, bucket and objects are kept.
+
+        No host writes to the bucket that is kept before somebody uses it: CloudFormation deletes it when the
+        creation of the stack fails, and can delete an empty bucket only.
+        """
         bucket = make_bucket(
             self,
             name,
@@ -106,6 +111,7 @@ class Songs(Construct):
                 s3.LifecycleRule(
                     abort_incomplete_multipart_upload_after=Duration.days(1),
                     expiration=expiration,
+                    prefix=QUERIES if expiration else None,
                     noncurrent_version_expiration=None if expiration else Duration.days(30),
                 )
             ],
@@ -159,7 +165,7 @@ class Songs(Construct):
                     selected_engine_version="Athena engine version 3"
                 ),
                 result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
-                    output_location=f"s3://{self.results_bucket.bucket_name}/",
+                    output_location=f"s3://{self.results_bucket.bucket_name}/{QUERIES}",
                     encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
                         encryption_option="SSE_S3"
                     ),

@@ -14,8 +14,9 @@ import pytest
 
 from samples.analytics_host.host import host
 
-from ..conftest import ROOT
+from ..conftest import ROOT, of_type, synthesize
 
+STACK = "AnalyticsHost"
 HOST = ROOT / "samples" / "analytics_host" / "host"
 SETTINGS = {
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -25,7 +26,7 @@ SETTINGS = {
     "SECRET": "password",
     "WORK_GROUP": "AnalyticsHost",
     "DATABASE": "analytics_host",
-    "DATA_BUCKET": "data",
+    "CLUSTER_BUCKET": "data",
     "USER_NAME": "analyst",
     "IDLE_MINUTES": "60",
     "TLS": "no",
@@ -136,9 +137,39 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAws:
     monkeypatch.setattr(f"{host.__name__}.boto3.client", lambda _service: fake)
     settings = {
         "CONFIGURATION": str(tmp_path), "LOGICAL_ID": "Host", "LOG_GROUP": "boot", "SECRET": "secret", "STACK": "stack",
-        "DATA_BUCKET": "data", "GENERATION": "new", "H2O_NODES": "1", "WORK_GROUP": "group", "CHECK": "",
+        "CLUSTER_BUCKET": "data", "GENERATION": "new", "H2O_NODES": "1", "WORK_GROUP": "group", "CHECK": "",
         "H2O_PORT": "54321",
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     return fake
+
+
+ELSEWHERE = {
+    "analytics_host:vpc_id": "vpc-0123456789abcdef0",
+    "analytics_host:subnet_id": "subnet-0123456789abcdef0",
+    "analytics_host:parquet": "false",
+    "analytics_host:allowed_cidr": "203.0.113.7/24",
+    "analytics_host:h2o_r_sha256": "a" * 64,
+}
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return synthesize(tmp_path_factory.mktemp("elsewhere"), ELSEWHERE, STACK).template(STACK)
+
+
+@pytest.fixture(scope="session")
+def in_zone_b(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Another zone, and a type whose credits cannot be chosen."""
+    context = {"analytics_host:availability_zone": "us-east-1b", "analytics_host:instance_type": "m6i.large"}
+    return synthesize(tmp_path_factory.mktemp("zone"), context, STACK).template(STACK)
+
+
+def user_data(template: dict[str, Any]) -> list[str]:
+    """The user data of each launch template, with what is not known yet in angle brackets."""
+    found = []
+    for launch in of_type(template, "AWS::EC2::LaunchTemplate"):
+        _, parts = launch["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Join"]
+        found.append("".join(part if isinstance(part, str) else f"<{json.dumps(part)}>" for part in parts))
+    return found

@@ -59,27 +59,12 @@ def test_jupyterlabs_file_has_a_hash_wants_the_password_and_is_for_its_owner_onl
     monkeypatch.setitem(sys.modules, "jupyter_server.auth", stand_in)
     monkeypatch.setenv("ROOT", str(tmp_path))
     host.jupyter_password("analyst")
-    file = tmp_path / "home/analyst/.jupyter/jupyter_server_config.json"
+    file = tmp_path / "jupyter_server_config.json"
     said = json.loads(file.read_text())["PasswordIdentityProvider"]
     assert said["password_required"] is True
     assert said["hashed_password"].startswith("argon2:")
     assert CHARACTERS not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.usefixtures("aws")
-def test_users_folder_is_given_to_the_user_only_when_it_is_new(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What is there already may be a link of the user's to what is not the user's."""
-    given: list[Any] = []
-    auth = SimpleNamespace(passwd=lambda _text: "hash")
-    monkeypatch.setitem(sys.modules, "jupyter_server.auth", auth)
-    monkeypatch.setattr(host, "_give", lambda file, _owner: given.append(file))
-    monkeypatch.setenv("ROOT", str(tmp_path))
-    for _ in range(2):
-        host.jupyter_password("analyst")
-    folder, *files = given
-    assert folder == tmp_path / "home/analyst/.jupyter"
-    assert [type(file) for file in files] == [int, int], "by its name it could be another file by now"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -194,11 +179,14 @@ def test_worker_notes_its_head(aws: FakeAws, monkeypatch: pytest.MonkeyPatch, tm
     assert (tmp_path / "heads").read_text() == "10.0.0.1"
 
 
-def test_signal_names_resource_stack_and_outcome(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])
+def test_signal_names_resource_stack_outcome_and_the_instances_own_id(
+    aws: FakeAws, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
     monkeypatch.setattr(host, "metadata", lambda _name: "i-0123456789abcdef0")
-    host.signal("FAILURE", "step r failed")
+    host.signal(status, "step r failed")
     assert aws.signals == [
-        {"StackName": "stack", "LogicalResourceId": "Host", "UniqueId": "i-0123456789abcdef0", "Status": "FAILURE"}
+        {"StackName": "stack", "LogicalResourceId": "Host", "UniqueId": "i-0123456789abcdef0", "Status": status}
     ]
 
 

@@ -9,19 +9,55 @@ import pytest
 
 from samples.analytics_host.host import idle
 
-# As the kernel shows them: 127.0.0.1:8787 with an open connection, 8888 listening, SSH's 22 open.
+# As the kernel shows them: 127.0.0.1:8888 with an open connection and listening, a call to another host's 443.
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-RSTUDIO = "   0: 0100007F:2253 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 1 1\n"
+JUPYTERLAB = "   0: 0100007F:22B8 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 1 1\n"
 LISTENING = "   1: 0100007F:22B8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1\n"
 OUTGOING = "   2: 0A00000A:C351 0B00000A:01BB 01 00000000:00000000 00:00000000 00000000  1000        0 1 1\n"
+UNIX = (
+    "Num       RefCount Protocol Flags    Type St Inode Path\n"
+    "0000000000000000: 00000003 00000000 00000000 0001 03 1234\n"
+    "0000000000000000: 00000002 00000000 00010000 0001 {state} 1235 /run/rstudio-server/rstudio-rsession/analyst-d\n"
+)
 SIX = "   3: 0000000000000000FFFF00000100007F:22B8 0000000000000000FFFF00000100007F:C352 01 0:0 0:0 0 0 0 1 1\n"
 
 
 def test_open_service_is_a_use() -> None:
-    assert idle.connections(HEADER + RSTUDIO) == 1
+    assert idle.connections(HEADER + JUPYTERLAB) == 1
     assert idle.connections(HEADER + SIX) == 1
-    for port in ("01BB", "2253", "22B8", "D431"):  # 443, 8787, 8888, 54321
-        assert idle.connections(HEADER + RSTUDIO.replace("2253", port)) == 1
+    assert idle.connections(HEADER + JUPYTERLAB.replace("22B8", "D431")) == 1  # 54321, H2O
+
+
+def test_stranger_at_nginx_and_at_rstudios_login_page_is_no_use() -> None:
+    """Anyone in the allowed range can connect; nginx hands what it gets on to RStudio's server."""
+    for port in ("01BB", "2253"):  # 443, 8787
+        assert idle.connections(HEADER + JUPYTERLAB.replace("22B8", port)) == 0
+
+
+def test_browser_with_r_session_is_a_use() -> None:
+    assert idle.rstudio_in_use(UNIX.format(state="03"))
+    assert not idle.rstudio_in_use(UNIX.format(state="01")), "a session that waits for its browser"
+    assert not idle.rstudio_in_use(UNIX.format(state="03").replace("rstudio-rsession", "other"))
+
+
+@pytest.mark.enable_socket
+@pytest.mark.skipif(not Path("/proc/net/unix").exists(), reason="needs Linux")
+def test_kernels_table_of_unix_sockets_is_read(tmp_path: Path) -> None:
+    """The socket that accept gives has the path of the one that listens."""
+    (tmp_path / "rstudio-rsession").mkdir()
+    path = str(tmp_path / "rstudio-rsession/analyst-d")
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as browser:
+        server.bind(path)
+        server.listen()
+        assert path in Path("/proc/net/unix").read_text()
+        assert not idle.rstudio_in_use(own_rows(path))
+        browser.connect(path)
+        with server.accept()[0]:
+            assert idle.rstudio_in_use(own_rows(path))
+
+
+def own_rows(path: str) -> str:
+    return "".join(line for line in Path("/proc/net/unix").read_text().splitlines(True) if path in line)
 
 
 def test_listening_service_and_the_hosts_own_calls_are_none() -> None:
@@ -92,6 +128,7 @@ def stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     monkeypatch.setattr(idle, "idle_minutes", lambda _file, used, _now, _uptime: 0 if used else 120)
     monkeypatch.setattr(idle, "logged_in", lambda: False)
     monkeypatch.setattr(idle, "connections", lambda _table: 0)
+    monkeypatch.setattr(idle, "rstudio_in_use", lambda _table: False)
     monkeypatch.setattr(idle, "load", lambda _text: 0.0)
     monkeypatch.setattr(idle, "MADE", tmp_path)
     monkeypatch.setenv("CONFIGURATION", str(tmp_path))
@@ -119,7 +156,9 @@ def test_host_that_is_still_being_made_stays(
     assert stops == []
 
 
-@pytest.mark.parametrize(("sign", "value"), [("logged_in", True), ("connections", 1), ("load", 0.9)])
+@pytest.mark.parametrize(
+    ("sign", "value"), [("logged_in", True), ("connections", 1), ("rstudio_in_use", True), ("load", 0.9)]
+)
 def test_host_in_use_stays(stops: list[Any], monkeypatch: pytest.MonkeyPatch, sign: str, value: Any) -> None:
     monkeypatch.setattr(idle, sign, lambda *_arguments: value)
     idle.main()

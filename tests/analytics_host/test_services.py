@@ -55,7 +55,14 @@ def test_rstudio_is_shown_over_tls_only() -> None:
     assert re.findall(r"proxy_pass (.*);", nginx) == ["http://127.0.0.1:8787"]
 
 
-def test_what_is_in_the_users_folder_is_not_written_over_and_is_the_users() -> None:
-    text = (HOST / "boot.sh").read_text()
-    assert 'cp --recursive --no-clobber "$SOFTWARE/notebooks" "/home/$USER_NAME/"' in text
-    assert 'chown -R "$USER_NAME:" "/home/$USER_NAME/notebooks"' in text
+def test_only_the_user_writes_in_the_users_home() -> None:
+    """Root would follow the user's links; test_attacks tries."""
+    found = [line for name in ("boot.sh", "host.py") for line in (HOST / name).read_text().splitlines()]
+    written = [line.strip() for line in found if "/home/" in line]
+    assert written
+    assert all(line.startswith('runuser -u "$USER_NAME" -- ') for line in written), written
+
+
+def test_jupyterlab_reads_its_password_from_roots_folder() -> None:
+    (command,) = settings_of("jupyterlab.service")["ExecStart"]
+    assert "--config=/etc/analytics-host/jupyter_server_config.json" in command.split()

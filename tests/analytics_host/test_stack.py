@@ -10,73 +10,9 @@ import pytest
 from settings import Settings, SettingsError
 
 from ..conftest import ROOT, listed, of_type, one, synthesize
+from .conftest import ELSEWHERE, user_data
 
 STACK = "AnalyticsHost"
-
-
-ELSEWHERE = {
-    "analytics_host:vpc_id": "vpc-0123456789abcdef0",
-    "analytics_host:subnet_id": "subnet-0123456789abcdef0",
-    "analytics_host:parquet": "false",
-    "analytics_host:allowed_cidr": "203.0.113.7/24",
-    "analytics_host:h2o_r_sha256": "a" * 64,
-}
-
-
-@pytest.fixture(scope="session")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return synthesize(tmp_path_factory.mktemp("elsewhere"), ELSEWHERE, STACK).template(STACK)
-
-
-def user_data(template: dict[str, Any]) -> list[str]:
-    """The user data of each launch template, with what is not known yet in angle brackets."""
-    found = []
-    for launch in of_type(template, "AWS::EC2::LaunchTemplate"):
-        _, parts = launch["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Join"]
-        found.append("".join(part if isinstance(part, str) else f"<{json.dumps(part)}>" for part in parts))
-    return found
-
-
-def host_statements(template: dict[str, Any]) -> list[dict[str, Any]]:
-    (role,) = (
-        name
-        for name, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::IAM::Role"
-        and "ec2.amazonaws.com" in json.dumps(resource["Properties"]["AssumeRolePolicyDocument"])
-    )
-    assert "ManagedPolicyArns" not in template["Resources"][role]["Properties"]
-    policies = [p for p in of_type(template, "AWS::IAM::Policy") if {"Ref": role} in p["Roles"]]
-    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
-
-
-def resources_of(template: dict[str, Any], action: str) -> list[str]:
-    """What a host may do `action` on."""
-    found: list[str] = []
-    for statement in host_statements(template):
-        if action in listed(statement["Action"]):
-            found += [json.dumps(resource) for resource in listed(statement["Resource"])]
-    return found
-
-
-def test_no_port_is_open(template: dict[str, Any]) -> None:
-    assert "SecurityGroupIngress" not in one(template, "AWS::EC2::SecurityGroup")
-    assert not of_type(template, "AWS::EC2::SecurityGroupIngress")
-    assert "Url" not in template["Outputs"]
-
-
-def test_host_reaches_packages_and_aws_only(template: dict[str, Any]) -> None:
-    rules = one(template, "AWS::EC2::SecurityGroup")["SecurityGroupEgress"]
-    assert [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in rules] == [
-        ("tcp", p, p) for p in (443, 80)
-    ]
-
-
-def test_allowed_range_reaches_rstudio_behind_tls_only(elsewhere: dict[str, Any]) -> None:
-    (rule,) = one(elsewhere, "AWS::EC2::SecurityGroup")["SecurityGroupIngress"]
-    assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == ("tcp", 443, 443, "203.0.113.0/24")
-    assert "TLS=yes" in user_data(elsewhere)[0]
-    assert f"H2O_R_SHA256={'a' * 64}\n" in user_data(elsewhere)[0], "the package would not be checked"
-    assert "Url" in elsewhere["Outputs"]
 
 
 @pytest.mark.parametrize("everyone", ["0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/2"])
@@ -108,6 +44,16 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
         ({"stop_schedule": "cron(0 20 * * ?)"}, "one of days being"),
         ({"data_location": "s3://bucket/*/"}, "with the last slash"),
         ({"data_location": "s3://bucket/${aws:username}/"}, "with the last slash"),
+        ({"availability_zone": "us-east-1"}, "such as us-east-1b"),
+        ({"availability_zone": "use1-az1"}, "such as us-east-1b"),
+        (
+            {
+                "availability_zone": "us-east-1b",
+                "vpc_id": "vpc-0123456789abcdef0",
+                "subnet_id": "subnet-0123456789abcdef0",
+            },
+            "availability_zone or subnet_id",
+        ),
         ({"h2o_r_sha256": "abc"}, "64 hexadecimal"),
         ({"stop_schedule": "at 8"}, "such as cron"),
         ({"h2o_nodes": 0}, "greater than or equal to 1"),
@@ -140,6 +86,25 @@ def test_hosts_have_imdsv2_encrypted_gp3_and_stop_when_switched_off(full: dict[s
         assert "KeyName" not in data, "nobody needs SSH"
 
 
+def test_volumes_have_the_tags_of_their_instances(full: dict[str, Any]) -> None:
+    """CloudFormation's tags reach an instance, and its volumes only with this property."""
+    instances = of_type(full, "AWS::EC2::Instance")
+    assert len(instances) == 3
+    for instance in instances:
+        assert instance["PropagateTagsToVolumeOnCreation"] is True
+        assert {tag["Key"] for tag in instance["Tags"]} == {"Name", "project", "system"}
+    assert len({tag["Value"] for i in instances for tag in i["Tags"] if tag["Key"] == "Name"}) == 3
+    for launch in of_type(full, "AWS::EC2::LaunchTemplate"):
+        assert "TagSpecifications" not in launch["LaunchTemplateData"], "two sources of a tag"
+
+
+def test_credits_are_unlimited_where_the_type_has_credits(template: dict[str, Any], in_zone_b: dict[str, Any]) -> None:
+    """An account's default can be standard, with which T3 starts at its baseline: the boot would take too long."""
+    credits = one(template, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]["CreditSpecification"]
+    assert credits == {"CpuCredits": "unlimited"}
+    assert "CreditSpecification" not in one(in_zone_b, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+
+
 def test_new_version_of_its_launch_template_is_a_new_host(template: dict[str, Any]) -> None:
     version = template["Resources"]["Host"]["Properties"]["LaunchTemplate"]["Version"]
     assert version["Fn::GetAtt"][1] == "LatestVersionNumber", "changes of the boot script would change no host"
@@ -166,58 +131,6 @@ def test_password_is_generated_and_nowhere_but_in_secrets_manager(template: dict
     assert json.loads(secret["GenerateSecretString"]["SecretStringTemplate"]) == {"username": "analyst"}
     assert "SecretString" not in secret
     assert "resolve:secretsmanager" not in json.dumps(template), "a dynamic reference would put it into a resource"
-
-
-def test_host_may_use_its_own_things_only(template: dict[str, Any]) -> None:
-    services = {action.split(":")[0] for s in host_statements(template) for action in listed(s["Action"])}
-    assert services == {
-        "athena", "glue", "s3", "secretsmanager", "logs", "cloudformation", "ssm", "ssmmessages",
-    }  # fmt: skip
-    assert not [a for s in host_statements(template) for a in listed(s["Action"]) if "*" in a]
-    (workgroup,) = resources_of(template, "athena:StartQueryExecution")
-    assert "workgroup/" in workgroup
-    assert "Ref" in workgroup
-    assert resources_of(template, "cloudformation:SignalResource") == ['{"Ref": "AWS::StackId"}']
-    tables = resources_of(template, "glue:GetTable")
-    assert {r.split("analytics_host/")[-1].rstrip('"]}') for r in tables if "table/" in r} == {
-        "billboard", "billboard_parquet",
-    }  # fmt: skip
-    assert len(resources_of(template, "secretsmanager:GetSecretValue")) == 1
-    for action in ("logs:PutLogEvents", "s3:PutObject", "secretsmanager:GetSecretValue"):
-        assert '"*"' not in resources_of(template, action), f"{action} on everything"
-
-
-def test_host_may_do_all_that_it_has_to(template: dict[str, Any]) -> None:
-    """What Athena does for a query, the clients of both notebooks, and the boot script need."""
-    actions = {action for s in host_statements(template) for action in listed(s["Action"])}
-    assert {action for action in actions if not action.startswith("ssmmessages:")} == {
-        "athena:BatchGetNamedQuery", "athena:GetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
-        "athena:GetWorkGroup", "athena:ListNamedQueries", "athena:StartQueryExecution", "athena:StopQueryExecution",
-        "cloudformation:SignalResource", "glue:GetDatabase", "glue:GetPartitions", "glue:GetTable", "glue:GetTables",
-        "logs:CreateLogStream", "logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:DeleteObject",
-        "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket", "s3:ListBucketMultipartUploads",
-        "s3:ListMultipartUploadParts", "s3:PutObject", "secretsmanager:GetSecretValue", "ssm:UpdateInstanceInformation",
-    }  # fmt: skip
-    databases = " ".join(resources_of(template, "glue:GetDatabase"))
-    assert all(name in databases for name in (":catalog", "database/analytics_host", "database/default"))
-    assert any(":catalog" in r for r in resources_of(template, "glue:GetTable")), "Glue asks for the whole way down"
-    (package,) = (r for r in resources_of(template, "s3:GetObject") if "cdk-" in r)
-    assert ".zip" in package, "everything that CDK has uploaded"
-    assert resources_of(template, "ssm:UpdateInstanceInformation")[0].endswith(':instance/*"]]}')
-
-
-def test_everything_stands_in_one_statement_for_session_managers_channels_only(template: dict[str, Any]) -> None:
-    wide = [s for s in host_statements(template) if s["Resource"] == "*"]
-    assert {a for s in wide for a in listed(s["Action"])} == {
-        f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")
-    }
-
-
-def test_songs_elsewhere_can_be_read_there_and_not_written(full: dict[str, Any]) -> None:
-    assert any("example-songs/billboard/*" in r for r in resources_of(full, "s3:GetObject"))
-    assert not any("example-songs" in r for r in resources_of(full, "s3:PutObject"))
-    locations = [t["TableInput"]["StorageDescriptor"]["Location"] for t in of_type(full, "AWS::Glue::Table")]
-    assert "s3://example-songs/billboard/" in locations
 
 
 def test_buckets_are_private_encrypted_and_results_expire(template: dict[str, Any]) -> None:
@@ -278,18 +191,6 @@ def test_database_is_made_before_what_names_it(template: dict[str, Any], kind: s
     assert all(database in r["DependsOn"] for r in resources.values() if r["Type"] == kind), "it is known by name only"
 
 
-def test_existing_subnet_is_used_and_no_vpc_made(elsewhere: dict[str, Any]) -> None:
-    assert not of_type(elsewhere, "AWS::EC2::VPC")
-    assert elsewhere["Resources"]["Host"]["Properties"]["SubnetId"] == "subnet-0123456789abcdef0"
-    assert one(elsewhere, "AWS::EC2::SecurityGroup")["VpcId"] == "vpc-0123456789abcdef0"
-
-
-def test_own_vpc_has_no_nat_gateway_and_a_flow_log(template: dict[str, Any]) -> None:
-    assert not of_type(template, "AWS::EC2::NatGateway")
-    assert one(template, "AWS::EC2::FlowLog")["TrafficType"] == "ALL"
-    assert len(of_type(template, "AWS::EC2::Subnet")) == 1
-
-
 def test_n_nodes_are_n_hosts_whose_cluster_traffic_stays_among_themselves(full: dict[str, Any]) -> None:
     hosts = [name for name, r in full["Resources"].items() if r["Type"] == "AWS::EC2::Instance"]
     assert hosts == ["Host", "Worker1", "Worker2"]
@@ -303,11 +204,16 @@ def test_n_nodes_are_n_hosts_whose_cluster_traffic_stays_among_themselves(full: 
     assert len(generations) == 1, "hosts of one deployment would not find each other"
 
 
-def test_generation_changes_with_what_makes_new_hosts(template: dict[str, Any], tmp_path: Path) -> None:
+def generation(template: dict[str, Any]) -> str:
+    return user_data(template)[0].split("GENERATION=")[1].split("\n")[0]
+
+
+def test_generation_changes_with_what_makes_new_hosts(
+    template: dict[str, Any], in_zone_b: dict[str, Any], tmp_path: Path
+) -> None:
     """Old hosts are there until the new ones are healthy, and must not be in their cluster."""
     larger = synthesize(tmp_path, {"analytics_host:volume_gb": "50"}, STACK).template(STACK)
-    first, second = (user_data(t)[0].split("GENERATION=")[1].split("\n")[0] for t in (template, larger))
-    assert first != second
+    assert len({generation(t) for t in (template, larger, in_zone_b)}) == 3
 
 
 def test_settings_of_what_is_beside_the_host_make_no_new_one(elsewhere: dict[str, Any], tmp_path: Path) -> None:
@@ -364,13 +270,3 @@ def test_commands_for_session_manager_are_outputs(template: dict[str, Any]) -> N
         command = json.dumps(template["Outputs"][f"{service}Command"]["Value"])
         assert "AWS-StartPortForwardingSession" in command
         assert f"portNumber={port}" in command
-
-
-def test_songs_of_the_user_stay_when_the_stack_goes(template: dict[str, Any]) -> None:
-    policies = {
-        name: r["DeletionPolicy"] for name, r in template["Resources"].items() if r["Type"] == "AWS::S3::Bucket"
-    }
-    assert sorted((name.startswith("SongsData"), policy) for name, policy in policies.items()) == [
-        (False, "Delete"),
-        (True, "RetainExceptOnCreate"),
-    ]

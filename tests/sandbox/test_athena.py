@@ -87,6 +87,12 @@ def test_short_lines_are_refused(ask: Ask, lines: list[str]) -> None:
         ask(lines[0] + lines[1] + lines[2].rsplit(",", 1)[0] + "\n").songs()
 
 
+def test_backslashes_are_read_as_the_serde_reads_them(ask: Ask) -> None:
+    athena = ask('name,n\nAC\\DC,1\n\\N,2\n"say \\"hi\\"",3\n', {"name": "string", "n": "int"})
+    rows = athena.query("SELECT name, n FROM billboard ORDER BY n").rows
+    assert list(rows["name"]) == ["ACDC", "N", 'say "hi"']
+
+
 def test_year_without_songs_is_refused(ask: Ask, lines: list[str]) -> None:
     songs = ask("".join(line for line in lines if not line.startswith("2010"))).songs()
     with pytest.raises(SongsError, match="0 songs of 2010"):
@@ -130,7 +136,7 @@ def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], w
         found = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
         return found if found["Status"]["State"] == "SUCCEEDED" else None
 
-    execution = world_of(without_options).wait_until(succeeded, "the query succeeds", seconds=30)
+    execution = world_of(without_options).wait_until(succeeded, "the query succeeds", seconds=120)
     rules = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]["ResultConfiguration"]
     location = execution["ResultConfiguration"]["OutputLocation"]
     assert location.startswith(rules["OutputLocation"])

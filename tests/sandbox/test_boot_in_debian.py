@@ -43,7 +43,7 @@ def settings(deployed: Sandbox) -> dict[str, str]:
     told = {
         "AWS_DEFAULT_REGION": "us-east-1", "STACK": "AnalyticsHost", "LOGICAL_ID": "Host", "GENERATION": "test",
         "LOG_GROUP": outputs["LogGroupName"], "SECRET": outputs["SecretArn"], "WORK_GROUP": outputs["WorkGroupName"],
-        "DATABASE": outputs["DatabaseName"], "DATA_BUCKET": outputs["DataBucketName"], "USER_NAME": "analyst",
+        "DATABASE": outputs["DatabaseName"], "CLUSTER_BUCKET": outputs["DataBucketName"], "USER_NAME": "analyst",
         "IDLE_MINUTES": "60", "TLS": "yes", "H2O_NODES": "1", "H2O_R_SHA256": "",
     }  # fmt: skip
     configuration = DEBIAN / "etc/analytics-host"
@@ -77,10 +77,8 @@ def test_step_runs(settings: dict[str, str], step: str) -> None:
 
 
 def test_secrets_are_for_their_owners_only(settings: dict[str, str]) -> None:
-    files = (
-        "/etc/analytics-host/h2o.realm /home/analyst/.jupyter/jupyter_server_config.json /etc/analytics-host/tls.key"
-    )
-    said = inside(settings, "/usr/bin/stat", "-c", "%U %a", *files.split()).stdout.splitlines()
+    files = [f"/etc/analytics-host/{name}" for name in ("h2o.realm", "jupyter_server_config.json", "tls.key")]
+    said = inside(settings, "/usr/bin/stat", "-c", "%U %a", *files).stdout.splitlines()
     assert said == ["h2o 600", "analyst 600", "root 600"]
 
 

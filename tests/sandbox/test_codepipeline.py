@@ -64,7 +64,7 @@ class Pipeline:
 
     def ended(self, number: int = 1) -> dict[str, Any]:
         """Wait for the newest of `number` executions to end."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             found = self.pipelines.list_pipeline_executions(pipelineName=self.name)["pipelineExecutionSummaries"]
             if len(found) == number and found[0]["status"] != "InProgress":

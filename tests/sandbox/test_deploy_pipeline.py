@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import urllib3
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from sandbox import Sandbox
 from sandbox.__main__ import world_of
+
+from .fault_injection import inject
 
 pytestmark = pytest.mark.enable_socket
 
@@ -65,10 +66,7 @@ class Deployment:
         assert ended["status"] == "SUCCEEDED", ended
 
     def inject(self, *faults: dict[str, Any]) -> None:
-        answer = urllib3.request(
-            "POST", self.sandbox.url, body=json.dumps({"faults": faults}), headers={"X-Amz-Target": "Sandbox.Inject"}
-        )
-        assert answer.status == 200, answer.data
+        inject(self.sandbox, *faults)
 
     def states(self, execution: str) -> list[str]:
         events = self.machines.get_execution_history(executionArn=execution)["events"]

@@ -61,6 +61,20 @@ def group(deployed: Sandbox) -> Iterator[Group]:
     made.remove()
 
 
+def test_call_leaves_no_record_while_no_trail_logs(group: Group, deployed: Sandbox) -> None:
+    """EventBridge user guide, AWS service events delivered via CloudTrail: a trail with logging is needed."""
+    cloudtrail = session(deployed).client("cloudtrail")
+    (trail,) = cloudtrail.describe_trails()["trailList"]
+    cloudtrail.stop_logging(Name=trail["TrailARN"])
+    try:
+        group.authorize("192.0.2.0/24")
+    finally:
+        cloudtrail.start_logging(Name=trail["TrailARN"])
+    assert not group.last_record()
+    group.authorize("198.51.100.0/24")
+    assert group.last_record()["eventName"] == "AuthorizeSecurityGroupIngress"
+
+
 def test_every_source_is_a_rule_with_an_id_of_its_own(group: Group) -> None:
     ids = group.authorize("10.1.2.3/8", "192.0.2.0/24")
     assert len(set(ids)) == 2

@@ -89,7 +89,7 @@ def test_deployment_that_waits_for_a_function_ends_with_it() -> None:
         service = "arn:aws:lambda:us-east-1:111111111111:function:slow"
         template = {"Resources": {"Slow": {"Type": "Custom::Slow", "Properties": {"ServiceToken": service}}}}
         clients.client("cloudformation").create_stack(StackName="slow", TemplateBody=json.dumps(template))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not processes_with(f"{sandbox.directory}/ministack-lambda-slow") and time.monotonic() < deadline:
             time.sleep(0.05)
         assert processes_with(f"{sandbox.directory}/ministack-lambda-slow"), "the function has not started"

@@ -1,15 +1,15 @@
 """Facts about reverts by the deployed function while EC2 refuses its calls."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import urllib3
 
 from sandbox import Sandbox
 from sandbox.__main__ import session, world_of
+
+from .fault_injection import inject
 
 pytestmark = pytest.mark.enable_socket
 
@@ -20,14 +20,13 @@ class Guarded:
     """The guarded sample group, and faults of EC2."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.url, self.world, clients = sandbox.url, world_of(sandbox), session(sandbox)
+        self.sandbox, self.world, clients = sandbox, world_of(sandbox), session(sandbox)
         outputs = self.world.outputs("SecurityGroupRevert")
         self.group, self.sweep = outputs["WebServerGroupId"], outputs["SweepRuleName"]
         self.ec2, self.events = clients.client("ec2"), clients.client("events")
 
     def inject(self, *faults: dict[str, Any]) -> None:
-        body, target = json.dumps({"faults": faults}), {"X-Amz-Target": "Sandbox.Inject"}
-        assert urllib3.request("POST", self.url, body=body, headers=target).status == 200
+        inject(self.sandbox, *faults)
 
     def open_ssh(self) -> None:
         self.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=[SSH])

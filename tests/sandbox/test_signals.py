@@ -24,7 +24,7 @@ def test_same_signal_twice_counts_once() -> None:
 def test_failure_ends_the_wait_at_once() -> None:
     signals = Signals()
     signals.add("i-1", "FAILURE")
-    with pytest.raises(RuntimeError, match="FAILURE"):
+    with pytest.raises(RuntimeError, match="Received FAILURE signal with UniqueId i-1"):
         signals.wait(1, 60)
 
 

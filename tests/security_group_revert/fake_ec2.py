@@ -1,6 +1,6 @@
-"""An EC2 client with one security group, and faults on demand.
+"""An EC2 client with one security group, a table, a topic, and faults on demand.
 
-A stub, since moto differs from AWS just where it matters here: it edits only IPv4 ranges, and
+Stubs, since moto differs from AWS just where it matters here: it edits only IPv4 ranges, and
 names another error for a rule id that does not exist. Parameters are checked against
 botocore's model of the API.
 """
@@ -17,6 +17,7 @@ from botocore.validate import validate_parameters
 from lambdas.security_group_revert.rules import Rule
 
 MODEL = Session().get_service_model("ec2")
+DYNAMODB = Session().get_service_model("dynamodb")
 PUBLISH = Session().get_service_model("sns").operation_model("Publish").input_shape
 SOURCES = {
     "IpRanges": ("CidrIpv4", "CidrIp"),
@@ -36,7 +37,8 @@ class FakeEC2:
 
     meta = SimpleNamespace(region_name="us-east-1")
 
-    def __init__(self, rules: list[Rule], faults: list[Fault | None] | None = None) -> None:
+    def __init__(self, rules: list[Rule], faults: list[Fault | None] | None = None, *, exists: bool = True) -> None:
+        self.exists = exists
         self._ids = (f"sgr-{number:017x}" for number in itertools.count())
         self.rules: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
@@ -78,6 +80,13 @@ class FakeEC2:
         rules = list(self.rules.values())
         yield {"SecurityGroupRules": rules[:2]}  # more than one page
         yield {"SecurityGroupRules": rules[2:]}
+
+    def describe_security_groups(self, **parameters: Any) -> dict[str, Any]:
+        """As EC2: a group id that does not exist is an error here, and an empty list for a filter."""
+        self._called("DescribeSecurityGroups", parameters)
+        if not self.exists:
+            raise refuse("InvalidGroup.NotFound")
+        return {"SecurityGroups": [{"GroupId": group_id} for group_id in parameters["GroupIds"]]}
 
     def _revoke(self, operation: str, parameters: dict[str, Any]) -> None:
         self._called(operation, parameters)
@@ -148,3 +157,61 @@ class FakeSNS:
         assert parameters["Subject"].isascii()
         assert parameters["Subject"].isprintable()
         self.notices.append(parameters)
+
+
+class FakeDynamoDB:
+    """The items of one table, for the requests that `StateTable` sends; parameters are checked by botocore's model."""
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.error: Exception | None = None
+
+    def _called(self, operation: str, parameters: dict[str, Any]) -> None:
+        validate_parameters(parameters, DYNAMODB.operation_model(operation).input_shape)
+        self.calls.append(operation)
+        if self.error:
+            raise self.error
+
+    def get_paginator(self, name: str) -> Any:
+        assert name == "query"
+        return self
+
+    def paginate(self, **parameters: Any) -> Iterator[dict[str, Any]]:
+        self._called("Query", parameters)
+        assert parameters["ConsistentRead"], "a run must see the counts of the run before"
+        assert parameters["KeyConditionExpression"] == "group_id = :group"
+        wanted = parameters["ExpressionAttributeValues"][":group"]["S"]
+        items = [dict(item) for (group_id, _), item in sorted(self.items.items()) if group_id == wanted]
+        yield {"Items": items[:1]}  # more than one page
+        yield {"Items": items[1:]}
+
+    def update_item(self, **parameters: Any) -> None:
+        self._called("UpdateItem", parameters)
+        names, values = parameters["ExpressionAttributeNames"], parameters["ExpressionAttributeValues"]
+        item = self.items.setdefault(self._key(parameters["Key"]), dict(parameters["Key"]))
+        setting, _, adding = parameters["UpdateExpression"].removeprefix("SET ").partition(" ADD ")
+        for assignment in setting.split(", "):
+            name, value = assignment.split(" = ")
+            item[names.get(name, name)] = values[value]
+        if adding:
+            name, value = adding.split(" ")
+            item[name] = {"N": str(int(item.get(name, {"N": "0"})["N"]) + int(values[value]["N"]))}
+
+    def put_item(self, **parameters: Any) -> None:
+        self._called("PutItem", parameters)
+        self.items[self._key(parameters["Item"])] = parameters["Item"]
+
+    def delete_item(self, **parameters: Any) -> None:
+        self._called("DeleteItem", parameters)
+        self.items.pop(self._key(parameters["Key"]), None)
+
+    def pass_time(self, seconds: int) -> None:
+        """Let everything in the table have happened `seconds` earlier."""
+        for item in self.items.values():
+            for name in ("last", "expires_at"):
+                item[name] = {"N": str(int(item[name]["N"]) - seconds)}
+
+    @staticmethod
+    def _key(item: dict[str, Any]) -> tuple[str, str]:
+        return item["group_id"]["S"], item["finding"]["S"]

@@ -18,7 +18,7 @@ def record(name: str, request: Any, response: Any = None, **more: Any) -> dict[s
     return {
         "eventVersion": "1.10",
         "userIdentity": ALICE,
-        "eventTime": "2026-11-21T07:08:26Z",
+        "eventTime": "2025-11-21T07:08:26Z",
         "eventSource": "ec2.amazonaws.com",
         "eventName": name,
         "awsRegion": "us-east-1",

@@ -142,7 +142,21 @@ ROOT_ARN = "arn:aws:iam::111111111111:root"
     ],
 )
 def test_caller_is_named(identity: dict[str, Any], who: str) -> None:
-    assert read(records.record(NAME, FLAT, userIdentity=identity)).who == who
+    assert read(records.record(NAME, FLAT, userIdentity=identity)).call.who == who
+
+
+def test_session_name_is_apart_from_the_role_because_the_caller_chose_it() -> None:
+    """Source of the elements: CloudTrail user guide, userIdentity element."""
+    session = {"sessionIssuer": {"arn": "arn:aws:iam::111111111111:role/Ops"}, "sourceIdentity": "alice"}
+    identity = {
+        "type": "AssumedRole",
+        "arn": "arn:aws:sts::111111111111:assumed-role/Ops/bob",
+        "accessKeyId": "ASIAIOSFODNN7EXAMPLE",
+        "sessionContext": session,
+    }
+    call = read(records.record(NAME, FLAT, userIdentity=identity)).call
+    assert (call.who, call.session_name) == ("arn:aws:sts::111111111111:assumed-role/Ops", "bob")
+    assert (call.source_identity, call.access_key_id) == ("alice", "ASIAIOSFODNN7EXAMPLE")
 
 
 def test_record_with_nothing_known_in_it_is_read_all_the_same() -> None:
@@ -155,7 +169,7 @@ def test_public_sample_events_are_read() -> None:
     (flat,) = json.loads((VECTORS / "cloudtrail-authorize-security-group-ingress.json").read_text())
     change = read(flat)
     assert (change.group_ids, change.rule_ids) == ({"sg-003dc7f1f1c686164"}, {"sgr-09b3e3d2ca1edf2a2"})
-    assert change.who.endswith("user/christophe")
+    assert change.call.who.endswith("user/christophe")
     request = json.loads((VECTORS / "cloudtrail-modify-security-group-rules-request.json").read_text())
     change = read(records.record("ModifySecurityGroupRules", request["requestParameters"]))
     assert (change.group_ids, change.rule_ids) == ({"sg-0123456789abcdef0"}, {"sgr-0d28445c956a5d8ac"})

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from lambdas.security_group_revert.respond import UnfinishedError
+from lambdas.security_group_revert.revert import Guarded
 
 from . import records
-from .fake_ec2 import FakeEC2, FakeSNS, Fault, refuse
-from .test_respond import HTTPS, RDP, SSH, SSH_EVENT, respond
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, refuse
+from .test_respond import HTTPS, RDP, SSH, SSH_EVENT, guarded, logged, respond
 
 
 def fault(code: str, *operations: str) -> Fault:
@@ -22,22 +23,34 @@ def fault(code: str, *operations: str) -> Fault:
     return refused
 
 
-def test_group_that_somebody_has_deleted_is_told() -> None:
-    """EC2 finds no rules of a group that is not there, and refuses to add one."""
-    gone = FakeEC2([], [fault("InvalidGroup.NotFound", "AuthorizeSecurityGroupIngress")] * 9)
-    (notice,) = respond(gone, records.SWEEP)
-    assert notice["Subject"].startswith("NOT REVERTED: 1 of 1 change")
-    (line,) = (line for line in notice["Message"].splitlines() if "FAILED to" in line)
-    assert line.startswith("  FAILED to restore: inbound TCP 443 from 0.0.0.0/0")
-    assert "InvalidGroup.NotFound" in line
+@pytest.mark.parametrize("choices", [{}, {"restore": False}, {"change_rules": False}])
+def test_group_that_does_not_exist_is_reported_and_counted(
+    choices: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """EC2 answers a filter that matches nothing with an empty list, and an unknown id with an error."""
+    gone = FakeEC2([], exists=False)
+    (notice,) = respond(gone, records.SWEEP, guarded(), **choices)
+    assert notice["Subject"] == "NOT GUARDED: security group Web Server does not exist"
+    assert "Nothing is guarded until" in notice["Message"]
+    assert (logged(capsys)[0]["NotReverted"], gone.changes) == (1, [])
 
 
-def test_group_that_somebody_has_deleted_is_let_be_without_restore() -> None:
-    assert not respond(FakeEC2([]), records.SWEEP, restore=False)
+def test_group_that_does_not_exist_is_reported_though_nothing_is_approved() -> None:
+    (notice,) = respond(FakeEC2([], exists=False), records.SWEEP, Guarded(records.GROUP, "", (), None))
+    assert notice["Subject"] == f"NOT GUARDED: security group {records.GROUP} does not exist"
+
+
+def test_group_without_rules_is_not_taken_for_a_missing_one() -> None:
+    ec2 = FakeEC2([])
+    respond(ec2, records.SWEEP)
+    assert ec2.current() == {HTTPS}
+    assert ec2.calls.count("DescribeSecurityGroups") == 1
+    respond(ec2, records.SWEEP)
+    assert ec2.calls.count("DescribeSecurityGroups") == 1, "asked for only when there is no rule"
 
 
 def test_function_that_is_stopped_half_way_ends_it_the_next_time() -> None:
-    """Lambda gives the event again; what had been done is told as undone before."""
+    """Lambda gives the event again; what had been done is in the notification as no longer in place."""
 
     class StoppedError(BaseException):
         """As nobody catches it."""
@@ -53,7 +66,7 @@ def test_function_that_is_stopped_half_way_ends_it_the_next_time() -> None:
     (notice,) = respond(ec2, SSH_EVENT)
     assert ec2.current() == {HTTPS}
     assert "restored: inbound TCP 443" in notice["Message"]
-    assert "undone before this check: inbound TCP 22" in notice["Message"]
+    assert "as approved at this check, undone by somebody or not visible yet: inbound TCP 22" in notice["Message"]
 
 
 def test_no_right_to_revoke_is_told_without_an_error_for_another_try_would_not_help() -> None:
@@ -89,10 +102,10 @@ def test_notice_that_is_throttled_comes_with_the_next_try() -> None:
                 raise refuse("Throttled")
             super().publish(**parameters)
 
-    ec2, sns = FakeEC2([HTTPS, SSH]), ThrottledSNS()
+    ec2, sns, dynamodb = FakeEC2([HTTPS, SSH]), ThrottledSNS(), FakeDynamoDB()
     with pytest.raises(UnfinishedError, match="Throttled"):
-        respond(ec2, SSH_EVENT, sns=sns)
-    (notice,) = respond(ec2, SSH_EVENT, sns=sns)
+        respond(ec2, SSH_EVENT, sns=sns, dynamodb=dynamodb)
+    (notice,) = respond(ec2, SSH_EVENT, sns=sns, dynamodb=dynamodb)
     assert notice["Subject"].startswith("Already reverted")
     assert "user/alice" in notice["Message"]
 

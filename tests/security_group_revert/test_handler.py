@@ -39,11 +39,13 @@ def test_environment_decides(
     seen: list[Any] = []
     monkeypatch.setattr(respond.Responder, "respond", lambda *arguments: seen.extend(arguments))
     environment = {"TOPIC_ARN": "arn:topic", "MODE": mode, "RESTORE": restore, "WEB_SERVER_GROUP_ID": records.GROUP}
+    environment |= {"STATE_TABLE": "state", "MAX_REVERTS": "3", "REVERT_WINDOW_HOURS": "2"}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     module.handler(records.SWEEP, CONTEXT)
     responder, event, (group,) = seen
     assert (responder.change_rules, responder.restore) == expected
+    assert (responder.max_reverts, responder.table.name, responder.table.window_seconds) == (3, "state", 7200)
     assert (responder.topic_arn, responder.account, event) == ("arn:topic", "111111111111", records.SWEEP)
     assert (group.group_id, group.name, len(group.ingress)) == (records.GROUP, "Web Server", 1)
 
@@ -53,3 +55,9 @@ def test_clients_retry_what_is_throttled_and_do_not_hang(module: Any) -> None:
         assert client.meta.config.retries["mode"] == "standard"
         assert client.meta.config.retries["total_max_attempts"] >= 6
         assert client.meta.config.read_timeout <= 10
+
+
+def test_state_without_an_answer_keeps_no_revert_waiting_for_long(module: Any) -> None:
+    config = module.DYNAMODB.meta.config
+    longest = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
+    assert longest <= 10, f"{longest} s before the first call to EC2"

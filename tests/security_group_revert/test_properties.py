@@ -8,9 +8,10 @@ from hypothesis import given, settings, strategies as st
 from lambdas.security_group_revert.respond import Responder, UnfinishedError
 from lambdas.security_group_revert.revert import Guarded
 from lambdas.security_group_revert.rules import Rule
+from lambdas.security_group_revert.state import StateTable
 
 from . import records
-from .fake_ec2 import FakeEC2, FakeSNS, Fault, refuse
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, refuse
 
 SOURCES = [
     ("CidrIpv4", "0.0.0.0/0"),
@@ -88,6 +89,14 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     return draw(st.sampled_from([records.event(added), records.event(edited), records.event(unknown), records.SWEEP]))
 
 
+def responder_of(ec2: FakeEC2, *, restore: bool = True) -> Responder:
+    table = StateTable(FakeDynamoDB(), "state", 3600)
+    topic = "arn:aws:sns:us-east-1:111111111111:n"
+    return Responder(
+        ec2=ec2, sns=FakeSNS(), table=table, topic_arn=topic, account="1" * 12, restore=restore, max_reverts=1000
+    )
+
+
 def run(responder: Responder, event: dict[str, Any], guarded: Guarded) -> None:
     """As it goes on AWS: again after an error, and the sweep comes in the end.
 
@@ -110,7 +119,7 @@ def test_ingress_equals_the_approved_ingress_whatever_came_before(
     before: list[Rule], approved: list[Rule], out: list[Rule], event: dict[str, Any], faults: list[Fault | None]
 ) -> None:
     ec2 = FakeEC2(before + out, [fault for fault in faults if not (out and fault is somebody_removes)])
-    responder = Responder(ec2=ec2, sns=FakeSNS(), topic_arn="arn:aws:sns:us-east-1:111111111111:n", account="1" * 12)
+    responder = responder_of(ec2)
     guarded = Guarded(records.GROUP, "Web", tuple(approved), None)
 
     run(responder, event, guarded)
@@ -130,9 +139,7 @@ def test_ingress_equals_the_approved_ingress_whatever_came_before(
 @given(before=sets_of_rules(), approved=sets_of_rules(), event=events())
 def test_without_restore_only_unapproved_rules_go(before: list[Rule], approved: list[Rule], event: Any) -> None:
     ec2 = FakeEC2(before)
-    responder = Responder(
-        ec2=ec2, sns=FakeSNS(), topic_arn="arn:aws:sns:us-east-1:111111111111:n", account="1" * 12, restore=False
-    )
+    responder = responder_of(ec2, restore=False)
     run(responder, event, Guarded(records.GROUP, "Web", tuple(approved), None))
     assert ec2.current() == set(before) & set(approved)
 
@@ -143,6 +150,6 @@ def test_egress_is_made_as_approved_when_it_is_guarded(
     before: list[Rule], out: list[Rule], approved: list[Rule], approved_out: list[Rule]
 ) -> None:
     ec2 = FakeEC2(before + out)
-    responder = Responder(ec2=ec2, sns=FakeSNS(), topic_arn="arn:aws:sns:us-east-1:111111111111:n", account="1" * 12)
+    responder = responder_of(ec2)
     responder.respond(records.SWEEP, [Guarded(records.GROUP, "Web", tuple(approved), tuple(approved_out))])
     assert (ec2.current(), ec2.current(is_egress=True)) == (set(approved), set(approved_out))

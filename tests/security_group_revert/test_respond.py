@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from lambdas.security_group_revert.notice import CONNECTIONS
 from lambdas.security_group_revert.respond import Responder, UnfinishedError, guarded_groups
 from lambdas.security_group_revert.revert import Guarded
 from lambdas.security_group_revert.rules import Rule
+from lambdas.security_group_revert.state import StateTable
 
 from . import records
-from .fake_ec2 import FakeEC2, FakeSNS, refuse
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, refuse
 
 HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0", description="HTTPS from anywhere")
 SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
@@ -26,12 +28,18 @@ def guarded(*ingress: Rule, egress: tuple[Rule, ...] | None = None, group_id: st
 
 
 def respond(
-    ec2: FakeEC2, event: dict[str, Any], *groups: Guarded, sns: FakeSNS | None = None, **choices: bool
+    ec2: FakeEC2,
+    event: dict[str, Any],
+    *groups: Guarded,
+    sns: FakeSNS | None = None,
+    dynamodb: FakeDynamoDB | None = None,
+    **choices: Any,
 ) -> list[dict[str, str]]:
-    """Respond to `event`; give the notices."""
+    """Respond to `event`; return the notifications."""
     sns = sns or FakeSNS()
+    table = StateTable(dynamodb or FakeDynamoDB(), "state", 24 * 3600)
     topic = "arn:aws:sns:us-east-1:111111111111:notices"
-    responder = Responder(ec2=ec2, sns=sns, topic_arn=topic, account="111111111111", **choices)
+    responder = Responder(ec2=ec2, sns=sns, table=table, topic_arn=topic, account="111111111111", **choices)
     responder.respond(event, list(groups) or [guarded()])
     return sns.notices
 
@@ -41,11 +49,11 @@ def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_forbidden_rule_is_gone_after_three_calls_notice_included() -> None:
-    ec2 = FakeEC2([HTTPS, SSH])
-    notices = respond(ec2, SSH_EVENT)
+def test_forbidden_rule_is_gone_after_five_calls_notification_included() -> None:
+    ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
+    notices = respond(ec2, SSH_EVENT, dynamodb=dynamodb)
     assert ec2.current() == {HTTPS}
-    assert len(ec2.calls) + len(notices) == 3, (ec2.calls, notices)
+    assert len(ec2.calls) + len(dynamodb.calls) + len(notices) == 5, (ec2.calls, dynamodb.calls, notices)
 
 
 def test_notice_says_what_which_group_who_from_where_when_and_outcome() -> None:
@@ -54,12 +62,14 @@ def test_notice_says_what_which_group_who_from_where_when_and_outcome() -> None:
     assert notice["Message"].splitlines() == [
         "Group:    Web Server (sg-0123456789abcdef0) in us-east-1, account 111111111111",
         "Who:      arn:aws:iam::111111111111:user/alice",
-        "From:     203.0.113.50 with aws-cli/2.31.0",
-        "When:     2026-11-21T07:08:26Z",
+        "From:     203.0.113.50 with aws-cli/2.31.0 (as the caller states)",
+        "When:     2025-11-21T07:08:26Z",
         "Call:     AuthorizeSecurityGroupIngress, CloudTrail event 9fd68588-ecbf-4528-a345-199fa6bb0821",
         "",
         "Outcome",
         "  revoked: inbound TCP 22 from 203.0.113.7/32, sgr-00000000000000001",
+        "",
+        CONNECTIONS,
     ]
 
 
@@ -68,10 +78,13 @@ def test_log_has_the_same_as_data_and_a_metric(capsys: pytest.CaptureFixture[str
     record, action = logged(capsys)
     assert record["change"]["who"] == "arn:aws:iam::111111111111:user/alice"
     assert record["group_id"] == action["group_id"] == records.GROUP
-    assert (action["verb"], action["status"], action["of_this_call"]) == ("revoke", "done", True)
+    assert (action["verb"], action["status"], action["named_by_call"]) == ("revoke", "done", True)
     (metrics,) = record["_aws"]["CloudWatchMetrics"]
-    assert metrics["Metrics"] == [{"Name": "NotReverted", "Unit": "Count"}]
-    assert record["NotReverted"] == 0
+    assert metrics["Metrics"] == [
+        {"Name": "NotReverted", "Unit": "Count"},
+        {"Name": "RevertsSuspended", "Unit": "Count"},
+    ]
+    assert (record["NotReverted"], record["RevertsSuspended"]) == (0, 0)
 
 
 @pytest.mark.parametrize("code", ["Client.UnauthorizedOperation", "Client.DryRunOperation"])
@@ -136,25 +149,27 @@ def test_approved_change_is_silent() -> None:
 
 
 def test_same_event_twice_changes_nothing_further() -> None:
-    ec2 = FakeEC2([HTTPS, SSH])
-    respond(ec2, SSH_EVENT)
+    ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
+    respond(ec2, SSH_EVENT, dynamodb=dynamodb)
     before = list(ec2.changes)
-    (notice,) = respond(ec2, SSH_EVENT)
+    (notice,) = respond(ec2, SSH_EVENT, dynamodb=dynamodb)
     assert ec2.changes == before
     assert notice["Subject"].startswith("Already reverted")
 
 
 def test_event_whose_rule_another_event_has_reverted_still_names_its_caller() -> None:
-    (notice,) = respond(FakeEC2([HTTPS]), SSH_EVENT)
+    ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
+    respond(ec2, records.SWEEP, dynamodb=dynamodb)
+    (notice,) = respond(ec2, SSH_EVENT, dynamodb=dynamodb)
     assert "user/alice" in notice["Message"]
-    assert "undone before this check: inbound TCP 22 from 203.0.113.7/32" in notice["Message"]
+    assert "reverted by an earlier check: inbound TCP 22 from 203.0.113.7/32" in notice["Message"]
 
 
-def test_rules_of_other_calls_are_reverted_too_and_told_apart() -> None:
+def test_rules_that_the_record_does_not_name_are_reverted_too_and_shown_apart() -> None:
     ec2 = FakeEC2([HTTPS, SSH, RDP])
     (notice,) = respond(ec2, SSH_EVENT)
     assert ec2.current() == {HTTPS}
-    mine, others = notice["Message"].split("Found in the same check, made by other calls")
+    mine, others = notice["Message"].split("Also found in this check")
     assert "TCP 22" in mine
     assert "TCP 3389" in others
 
@@ -186,7 +201,7 @@ def test_revoked_rule_comes_back_with_its_description() -> None:
     (rule,) = ec2.rules.values()
     assert rule["Description"] == "HTTPS from anywhere"
     assert "restored: inbound TCP 443" in notice["Message"].split("Outcome")[1]
-    assert "Found in the same check" not in notice["Message"]
+    assert "Also found in this check" not in notice["Message"]
 
 
 def test_changed_description_is_put_back_when_it_was_approved() -> None:
@@ -197,10 +212,13 @@ def test_changed_description_is_put_back_when_it_was_approved() -> None:
     assert ec2.changes == ["UpdateSecurityGroupRuleDescriptionsIngress"]
 
 
-def test_without_restore_a_missing_rule_stays_away() -> None:
+def test_without_restore_a_missing_rule_stays_away_and_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     ec2 = FakeEC2([SSH])
-    respond(ec2, records.SWEEP, restore=False)
+    (notice,) = respond(ec2, records.SWEEP, restore=False)
     assert (ec2.current(), ec2.changes) == (set(), ["RevokeSecurityGroupIngress"])
+    assert notice["Subject"] == "Unapproved: 1 of 2 changes to security group Web Server"
+    assert "not approved, to restore: inbound TCP 443" in notice["Message"]
+    assert logged(capsys)[0]["NotReverted"] == 1
 
 
 def test_egress_is_left_alone_unless_it_is_guarded() -> None:
@@ -209,6 +227,19 @@ def test_egress_is_left_alone_unless_it_is_guarded() -> None:
     assert ec2.current(is_egress=True) == {SMTP_OUT}
     respond(ec2, records.SWEEP, guarded(egress=(OPEN_EGRESS,)))
     assert ec2.current(is_egress=True) == {OPEN_EGRESS}
+
+
+def test_ipv6_egress_that_ec2_adds_in_some_vpcs_is_neither_revoked_nor_restored() -> None:
+    ipv6 = Rule(True, "-1", -1, -1, "CidrIpv6", "::/0")
+    by_default = Guarded(records.GROUP, "Web Server", (HTTPS,), (OPEN_EGRESS,), tolerated=(ipv6,))
+    for present in ([OPEN_EGRESS, ipv6], [OPEN_EGRESS]):
+        ec2 = FakeEC2([HTTPS, *present])
+        assert not respond(ec2, records.SWEEP, by_default)
+        assert ec2.current(is_egress=True) == set(present)
+    approved = Guarded(records.GROUP, "Web Server", (HTTPS,), (OPEN_EGRESS,))
+    ec2 = FakeEC2([HTTPS, OPEN_EGRESS, ipv6])
+    respond(ec2, records.SWEEP, approved)
+    assert ec2.current(is_egress=True) == {OPEN_EGRESS}, "not by default, but only what the settings name"
 
 
 def test_change_of_unguarded_egress_is_silent() -> None:
@@ -228,9 +259,12 @@ def test_notify_mode_reports_and_changes_nothing() -> None:
     assert "not approved, to revoke: inbound TCP 22" in notice["Message"]
 
 
-def test_sweep_in_notify_mode_leaves_it_to_the_alarm(capsys: pytest.CaptureFixture[str]) -> None:
-    assert not respond(FakeEC2([HTTPS, SSH]), records.SWEEP, change_rules=False)
-    assert logged(capsys)[0]["NotReverted"] == 1
+def test_sweep_in_notify_mode_reports_what_is_new_and_counts_it_each_time(capsys: pytest.CaptureFixture[str]) -> None:
+    ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
+    (notice,) = respond(ec2, records.SWEEP, change_rules=False, dynamodb=dynamodb)
+    assert notice["Subject"] == "Unapproved: 1 change to security group Web Server"
+    assert not respond(ec2, records.SWEEP, change_rules=False, dynamodb=dynamodb)
+    assert [line["NotReverted"] for line in logged(capsys) if "NotReverted" in line] == [1, 1]
 
 
 def test_sweep_of_an_approved_group_is_one_call_and_no_notice() -> None:
@@ -329,7 +363,7 @@ def test_notice_says_what_an_edited_rule_had_become() -> None:
     (rule_id,) = ec2.rules
     (notice,) = respond(ec2, records.event(records.modified(records.update(rule_id))))
     assert f"(it was: inbound TCP 22 from 0.0.0.0/0), {rule_id}" in notice["Message"]
-    assert "Found in the same check" not in notice["Message"], "the edit is of this call"
+    assert "Also found in this check" not in notice["Message"], "the edit is of this call"
 
 
 def test_notice_of_a_failure_says_what_happens_next(capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,7 +382,7 @@ def test_approved_rule_that_was_revoked_and_is_back_already_names_its_caller() -
     response = {"revokedSecurityGroupRuleSet": {"items": [https]}}
     detail = records.record("RevokeSecurityGroupIngress", {"groupId": records.GROUP}, response)
     (notice,) = respond(FakeEC2([HTTPS]), records.event(detail))
-    assert "undone before this check: inbound TCP 443" in notice["Message"]
+    assert "as approved at this check, undone by somebody or not visible yet: inbound TCP 443" in notice["Message"]
 
 
 def test_metric_is_in_the_form_that_cloudwatch_reads(capsys: pytest.CaptureFixture[str]) -> None:
@@ -378,7 +412,9 @@ def test_approved_file_of_the_stack_is_read() -> None:
     rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIpv4": "0.0.0.0/0"}
     sample = {"group_id_variable": "WEB", "name": "Web Server", "ingress": [rule], "egress": None}
     own = {"group_id": "sg-2", "name": "", "ingress": [], "egress": [rule]}
+    own["tolerated_egress"] = [{"IpProtocol": "-1", "CidrIpv6": "::/0"}]
     first, second = guarded_groups([sample, own], {"WEB": "sg-1"})
+    assert [r.is_egress for r in second.tolerated] == [True]
     assert (first.group_id, first.ingress, first.egress) == ("sg-1", (HTTPS,), None)
     assert second.egress is not None
     assert second.egress[0].is_egress

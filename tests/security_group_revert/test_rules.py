@@ -1,5 +1,6 @@
 """Facts about rules: when two are the same, and what a plan does."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,9 +99,24 @@ def test_edit_back_keeps_a_description_that_was_not_part_of_the_approval() -> No
     assert pair[1].description == "web"
 
 
-def test_without_restore_nothing_is_added_or_edited() -> None:
-    assert plan([rule(22), SSH], [HTTPS], restore=False) == Plan(revokes=(rule(22), SSH))
-    assert plan([rule(description="theirs")], [rule(description="ours")], restore=False) == Plan()
+def test_without_restore_unapproved_rules_are_not_edited_and_what_is_missing_is_in_the_plan() -> None:
+    assert plan([rule(22), SSH], [HTTPS], restore=False) == Plan(revokes=(rule(22), SSH), restores=(HTTPS,))
+    (pair,) = plan([rule(description="theirs")], [rule(description="ours")], restore=False).descriptions
+    assert (pair[0].description, pair[1].description) == ("theirs", "ours")
+
+
+def test_rules_that_compare_equal_are_all_revoked() -> None:
+    """The same group's id with and without an account, as peering shows it."""
+    peer = Rule(False, "tcp", 22, 22, "ReferencedGroupId", "sg-12345678")
+    pair = [
+        replace(peer, account=account, rule_id=rule_id) for account, rule_id in ((None, "sgr-1"), ("2" * 12, "sgr-2"))
+    ]
+    assert pair[0] == pair[1]
+    assert [r.rule_id for r in plan(pair, [HTTPS], restore=True).revokes] == ["sgr-1", "sgr-2"]
+
+
+def test_tolerated_rule_is_neither_revoked_nor_restored() -> None:
+    assert plan([HTTPS, SSH], [HTTPS], [SSH], restore=True) == plan([HTTPS], [HTTPS], [SSH], restore=True) == Plan()
 
 
 @pytest.mark.parametrize(

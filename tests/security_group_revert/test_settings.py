@@ -46,3 +46,11 @@ def test_same_rule_or_group_twice_is_refused() -> None:
 
 def test_nothing_to_guard_is_refused() -> None:
     assert "at least one group" in mistakes({f"{SECTION}:sample_group": "false"})
+
+
+@pytest.mark.parametrize(("name", "values"), [("max_reverts", (0, 1001)), ("revert_window_hours", (0, 169))])
+def test_limits_of_reverts_are_within_their_bounds(name: str, values: tuple[int, int]) -> None:
+    for value in values:
+        text = mistakes({f"{SECTION}:{name}": value})
+        assert f"{SECTION}:{name}" in text
+        assert str(value) in text

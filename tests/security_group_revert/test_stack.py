@@ -2,10 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lambdas.security_group_revert.cloudtrail import INTERFACE_EVENTS, PREFIX_LIST_EVENTS
 from lambdas.security_group_revert.notice import METRIC_NAMESPACE
 
 from ..conftest import ROOT, Assembly, of_type, synthesize
@@ -29,7 +31,14 @@ def notify_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def changes_rule(template: dict[str, Any]) -> dict[str, Any]:
-    (rule,) = (r for r in of_type(template, "AWS::Events::Rule") if "EventPattern" in r)
+    (rule,) = (r for r in of_type(template, "AWS::Events::Rule") if r.get("EventPattern", {}).get("source"))
+    return rule
+
+
+def tampering_rule(template: dict[str, Any]) -> dict[str, Any]:
+    (rule,) = (
+        r for r in of_type(template, "AWS::Events::Rule") if "EventPattern" in r and "source" not in r["EventPattern"]
+    )
     return rule
 
 
@@ -62,12 +71,12 @@ def test_function_has_no_wildcard_action_but_kms_and_no_other_star_resource(full
         wild = {action for action in actions(statement) if "*" in action}
         assert wild <= {"kms:GenerateDataKey*"}, wild
         if statement["Resource"] == "*":
-            assert actions(statement) == ["ec2:DescribeSecurityGroupRules"]
+            assert actions(statement) == ["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"]
 
 
 def test_notify_mode_has_no_permission_to_change_anything(notify_only: dict[str, Any]) -> None:
     granted = {action for s in statements(notify_only) for action in actions(s) if action.startswith("ec2:")}
-    assert granted == {"ec2:DescribeSecurityGroupRules"}
+    assert granted == {"ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"}
 
 
 def test_function_is_told_of_its_settings(template: dict[str, Any], notify_only: dict[str, Any]) -> None:
@@ -75,7 +84,9 @@ def test_function_is_told_of_its_settings(template: dict[str, Any], notify_only:
         (function,) = of_type(found, "AWS::Lambda::Function")
         variables = function["Environment"]["Variables"]
         assert (variables["MODE"], variables["RESTORE"]) == (mode, restore)
-        assert set(variables) == {"MODE", "RESTORE", "TOPIC_ARN", "WEB_SERVER_GROUP_ID"}
+        assert (variables["MAX_REVERTS"], variables["REVERT_WINDOW_HOURS"]) == ("10", "24")
+        names = {"MODE", "RESTORE", "TOPIC_ARN", "WEB_SERVER_GROUP_ID", "STATE_TABLE"}
+        assert set(variables) == names | {"MAX_REVERTS", "REVERT_WINDOW_HOURS"}
         assert function["Timeout"] == 120, "time for the retries of throttled calls"
 
 
@@ -92,12 +103,17 @@ def test_egress_calls_are_granted_and_matched_only_when_egress_is_guarded(
 def test_events_are_successful_calls_by_others(template: dict[str, Any]) -> None:
     detail = changes_rule(template)["EventPattern"]["detail"]
     assert detail["errorCode"] == [{"exists": False}]
-    assert set(detail["eventName"]) == {
-        "AuthorizeSecurityGroupIngress",
-        "ModifySecurityGroupRules",
-        "RevokeSecurityGroupIngress",
-        "UpdateSecurityGroupRuleDescriptionsIngress",
-    }
+    assert (
+        set(detail["eventName"])
+        == {
+            "AuthorizeSecurityGroupIngress",
+            "ModifySecurityGroupRules",
+            "RevokeSecurityGroupIngress",
+            "UpdateSecurityGroupRuleDescriptionsIngress",
+        }
+        | PREFIX_LIST_EVENTS
+        | INTERFACE_EVENTS
+    )
     (function,) = of_type(template, "AWS::Lambda::Function")
     issuers = [d["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"][0] for d in detail["$or"]]
     assert issuers == [{"exists": False}, {"anything-but": [function["Role"]]}]
@@ -117,19 +133,82 @@ def test_nothing_asynchronous_is_lost(template: dict[str, Any]) -> None:
     for rule in of_type(template, "AWS::Events::Rule"):
         (target,) = rule["Targets"]
         assert target["DeadLetterConfig"]["Arn"] == queue
-        assert target["RetryPolicy"]["MaximumRetryAttempts"] == 3
+        if rule != tampering_rule(template):  # EventBridge's default, 24 hours
+            assert target["RetryPolicy"]["MaximumRetryAttempts"] == 3
 
 
 def test_alarms_on_errors_throttles_dead_letters_and_failed_reverts_go_to_the_topic(template: dict[str, Any]) -> None:
     alarms = {alarm["MetricName"]: alarm for alarm in of_type(template, "AWS::CloudWatch::Alarm")}
-    assert set(alarms) == {"Errors", "Throttles", "ApproximateNumberOfMessagesVisible", "NotReverted"}
+    no_sweep = alarms.pop("Invocations")
+    standard = {"Errors", "Throttles", "ApproximateNumberOfMessagesVisible"}
+    assert set(alarms) == standard | {"NotReverted", "RevertsSuspended"}
     (topic_id,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::SNS::Topic")
     for alarm in alarms.values():
         assert alarm["AlarmActions"] == [{"Ref": topic_id}]
         assert (alarm["Threshold"], alarm["TreatMissingData"]) == (1, "notBreaching")
-    assert alarms["NotReverted"]["Statistic"] == "Maximum"
-    assert alarms["NotReverted"]["Namespace"] == METRIC_NAMESPACE
-    assert not alarms["NotReverted"].get("Dimensions")
+    for name in ("NotReverted", "RevertsSuspended"):
+        assert alarms[name]["Statistic"] == "Maximum"
+        assert alarms[name]["Namespace"] == METRIC_NAMESPACE
+        assert not alarms[name].get("Dimensions")
+    assert no_sweep["AlarmActions"] == [{"Ref": topic_id}]
+
+
+def test_missing_sweep_is_an_alarm(template: dict[str, Any], tmp_path: Path) -> None:
+    """Also with the longest interval: CloudWatch evaluates at most seven days of hours or longer periods."""
+    daily = synthesize(tmp_path, {"security_group_revert:sweep_minutes": 1440}, STACK).template(STACK)
+    for found in (template, daily):
+        (alarm,) = (a for a in of_type(found, "AWS::CloudWatch::Alarm") if a["Namespace"] == "AWS/Events")
+        (sweep_id,) = (k for k, r in found["Resources"].items() if "ScheduleExpression" in r["Properties"])
+        assert alarm["Dimensions"] == [{"Name": "RuleName", "Value": {"Ref": sweep_id}}]
+        assert (alarm["TreatMissingData"], alarm["ComparisonOperator"]) == ("breaching", "LessThanThreshold")
+        limit = 7 * 86400 if alarm["Period"] >= 3600 else 86400
+        assert alarm["Period"] * alarm["EvaluationPeriods"] <= limit
+
+
+def test_changes_to_the_guard_and_stopped_trails_are_reported_without_the_function(template: dict[str, Any]) -> None:
+    rule = tampering_rule(template)
+    detail = rule["EventPattern"]["detail"]
+    assert (detail["managementEvent"], detail["readOnly"]) == ([True], [False])
+    assert detail["sourceIPAddress"] == [{"anything-but": ["cloudformation.amazonaws.com"]}]
+    trail, *own = detail["$or"]
+    assert "StopLogging" in trail["eventName"]
+    watched = json.dumps(own)
+    for kind in (
+        "AWS::Events::Rule",
+        "AWS::Lambda::Function",
+        "AWS::SNS::Topic",
+        "AWS::DynamoDB::Table",
+        "AWS::KMS::Key",
+    ):
+        ids = [k for k, r in template["Resources"].items() if r["Type"] == kind and r["Properties"] != rule]
+        assert ids
+        assert all(f'"{logical_id}"' in watched for logical_id in ids), kind
+    (target,) = rule["Targets"]
+    assert template["Resources"][target["Arn"]["Ref"]]["Type"] == "AWS::SNS::Topic"
+    chosen_by_the_caller = {"$.detail.userAgent", "$.detail.userIdentity.arn", "$.detail.userIdentity.principalId"}
+    assert not chosen_by_the_caller & set(target["InputTransformer"]["InputPathsMap"].values())
+
+
+def test_eventbridge_can_publish_to_the_encrypted_topic(template: dict[str, Any]) -> None:
+    """Without conditions: SNS supports none between EventBridge and an encrypted topic."""
+    principal = {"Service": "events.amazonaws.com"}
+    (key,) = of_type(template, "AWS::KMS::Key")
+    (policy,) = of_type(template, "AWS::SNS::TopicPolicy")
+    for document, action in ((key["KeyPolicy"], "kms:Decrypt"), (policy["PolicyDocument"], "sns:Publish")):
+        (statement,) = (s for s in document["Statement"] if s["Principal"] == principal)
+        assert action in actions(statement)
+        assert "Condition" not in statement
+
+
+def test_state_expires_costs_nothing_idle_and_is_the_functions_only(template: dict[str, Any]) -> None:
+    (table_id,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::DynamoDB::Table")
+    table = template["Resources"][table_id]["Properties"]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    granted = [s for s in statements(template) if any(a.startswith("dynamodb:") for a in actions(s))]
+    assert all(s["Resource"] == {"Fn::GetAtt": [table_id, "Arn"]} for s in granted)
+    calls = {"dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"}
+    assert {a for s in granted for a in actions(s)} == calls
 
 
 def test_alarms_can_use_the_encrypted_topic(template: dict[str, Any]) -> None:
@@ -175,8 +254,20 @@ def test_function_package_has_its_handlers_and_the_approved_rules_only(full_asse
     assert sample["group_id_variable"] == "WEB_SERVER_GROUP_ID"
     assert database["group_id"] == "sg-0123456789abcdef0"
     assert database["ingress"][0]["ReferencedGroupId"] == "sg-0fedcba9876543210"
-    everything = {"IpProtocol": "-1", "CidrIpv4": "0.0.0.0/0"}
-    assert (sample["egress"], database["egress"]) == ([everything], [everything])
+    for group in (sample, database):
+        assert group["egress"] == [{"IpProtocol": "-1", "CidrIpv4": "0.0.0.0/0"}]
+        # EC2 adds it only in a VPC with an IPv6 CIDR block (VPC user guide, default security groups).
+        assert group["tolerated_egress"] == [{"IpProtocol": "-1", "CidrIpv6": "::/0"}]
+
+
+def test_egress_of_the_settings_tolerates_no_other_rule(tmp_path: Path) -> None:
+    rule = {"ip_protocol": "-1", "cidr_ipv4": "0.0.0.0/0"}
+    groups = [{"group_id": "sg-0123456789abcdef0", "egress": [rule]}]
+    context = {"security_group_revert:egress": True, "security_group_revert:groups": groups}
+    package = synthesize(tmp_path, context, STACK).directory
+    (path,) = package.glob("asset.*/security_group_revert/approved.json")
+    sample, explicit = json.loads(path.read_text())
+    assert (bool(sample["tolerated_egress"]), explicit["tolerated_egress"]) == (True, [])
 
 
 def test_approved_rules_of_the_sample_group_are_those_of_the_template(assembly: Assembly) -> None:

@@ -25,7 +25,7 @@ def correlation(songs: pd.DataFrame) -> Figure:
             value = values.iloc[row, column]
             color = "white" if abs(value) > 0.6 else "black"
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
-    axes.set_title("Correlation of features")
+    axes.set_title(f"Correlation of features, songs of {songs['year'].min()} to {songs['year'].max()}")
     figure.colorbar(image)
     return figure
 

@@ -38,16 +38,15 @@ def write(analysis: Analysis, path: Path) -> None:
     results = analysis.results
     best = max(results, key=lambda trained: trained.auc)
     year = int(analysis.test["year"].iloc[0])
-    loudness = analysis.songs["loudness"].corr(analysis.songs["energy"])
+    training = analysis.songs[analysis.songs["year"] < year]
     parts = [
         f"<p class=note>{html.escape(analysis.source)}: {len(analysis.songs):,} songs, "
         f"{len(analysis.test):,} of {year} to test with.</p>",
         "<h2>What Athena says</h2>",
         *(f"<h3>{html.escape(question)}</h3>{_table(rows)}" for question, rows in analysis.queries.items()),
         "<h2>How the features hang together</h2>",
-        f"<p>Loudness and energy: {loudness:.4f} over all songs. A linear model has trouble to share out between two "
-        "such features; GLM 2 and GLM 3 do without one of them.</p>",
-        _image(plots.correlation(analysis.songs), "Correlation matrix of features"),
+        f"<p>{correlation(training)}</p>",
+        _image(plots.correlation(training), "Correlation matrix of features"),
         "<h2>How the models do</h2>",
         _table(figures.table(results, analysis.published)),
         _image(plots.roc(results), "ROC curves of all models"),
@@ -58,6 +57,16 @@ def write(analysis: Analysis, path: Path) -> None:
         _table(top(best, analysis.test)),
     ]
     path.write_text(_page("Top 10 hits, predicted", parts), encoding="utf-8")
+
+
+def correlation(training: pd.DataFrame) -> str:
+    """How loudness and energy correlate in the songs that the models see: the test year has no part in it."""
+    first, last = training["year"].min(), training["year"].max()
+    return (
+        f"Correlation of loudness and energy: {training['loudness'].corr(training['energy']):.4f} over the "
+        f"{len(training):,} songs of {first} to {last}, which the models are trained with. A linear model cannot tell "
+        "the effects of two such features apart; GLM 2 and GLM 3 do without one of them."
+    )
 
 
 def _page(title: str, parts: Iterable[str]) -> str:

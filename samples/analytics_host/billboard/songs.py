@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+
+from . import opencsv
 
 COLUMNS: dict[str, str] = json.loads(Path(__file__).with_name("columns.json").read_text())
 LABEL = "top10"
@@ -23,9 +26,13 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         SongsError: it has not the columns and types of the songs.
     """
-    texts = dict.fromkeys(("songtitle", "artistname", "songID", "artistID", "songid", "artistid"), str)
-    frame = pd.read_csv(path, encoding="utf-8", dtype=texts, keep_default_na=False)  # a song may be called None
-    return checked(frame.rename(columns=str.lower))
+    names, rows = opencsv.read(path)
+    frame = pd.DataFrame(rows, columns=names, dtype=object)
+    for name, kind in COLUMNS.items():
+        if kind != "string" and name in frame:
+            with suppress(TypeError, ValueError):  # `checked` reports the value
+                frame[name] = frame[name].map(int if kind == "int" else float)
+    return checked(frame)
 
 
 def verify(path: Path) -> None:

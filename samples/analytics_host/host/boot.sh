@@ -11,6 +11,7 @@ set -Eeuo pipefail
 HOST_FILES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SOFTWARE=$(dirname "$HOST_FILES")
 ROOT=${ROOT:-}
+cd / # Python and R read files of the current folder, which may be that of a user
 CONFIGURATION=$ROOT/etc/analytics-host
 LOG=$ROOT/var/log/analytics-host.log
 SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
@@ -99,6 +100,8 @@ step_password() {
 }
 
 step_r() {
+  # The snapshot has binaries for most packages; the libraries are for those that it has as source.
+  apt_install libcurl4-openssl-dev libssl-dev libxml2-dev pkg-config
   apt_install r-cran-dbi r-cran-data.table r-cran-curl r-cran-jsonlite r-cran-rcurl r-cran-openssl r-cran-xml2 \
     r-cran-digest r-cran-ggplot2 r-cran-knitr r-cran-rmarkdown
   Rscript -e "options(repos = '$CRAN_SNAPSHOT', Ncpus = 2,
@@ -152,9 +155,9 @@ step_notebooks() {
   } >"$CONFIGURATION/notebook.env"
   [[ -z $ROOT ]] || return 0
   cat "$CONFIGURATION/notebook.env" >/etc/R/Renviron.site
-  # What is there is somebody's work.
-  cp --recursive --no-clobber "$SOFTWARE/notebooks" "/home/$USER_NAME/"
-  chown -R "$USER_NAME:" "/home/$USER_NAME/notebooks"
+  # As the user, who decides what a path in this folder leads to. Existing files are somebody's work.
+  tar --create --directory "$SOFTWARE" notebooks |
+    runuser -u "$USER_NAME" -- tar --extract --skip-old-files --no-same-permissions --directory "/home/$USER_NAME"
 }
 
 step_jupyterlab() {
@@ -216,7 +219,7 @@ failed() {
   [[ ! -d $ROOT/run/systemd/system ]] || journalctl --no-pager --lines 40 -u h2o -u jupyterlab -u rstudio-server || true
   sleep 1 # tee writes the last lines
   send_log
-  host_py signal FAILURE "step $1 failed; see the boot log" || true
+  host_py signal FAILURE "step $1 failed" || true
   exit 1
 }
 

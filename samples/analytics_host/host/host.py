@@ -105,16 +105,15 @@ def h2o_password(owner: str | None = None) -> None:
 
 
 def jupyter_password(owner: str) -> None:
-    """Write JupyterLab's configuration, with the hash of the password."""
+    """Write JupyterLab's configuration, with the hash of the password.
+
+    Root writes nothing in the user's home, where the user decides what a path leads to.
+    """
     from jupyter_server.auth import passwd
 
     _, password = login()
     settings = {"PasswordIdentityProvider": {"hashed_password": passwd(password), "password_required": True}}
-    folder = Path(os.environ.get("ROOT", "") + f"/home/{owner}/.jupyter")
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        _give(folder, owner)
-    _write_privately(folder / "jupyter_server_config.json", json.dumps(settings), owner)
+    _write_privately(configuration("jupyter_server_config.json"), json.dumps(settings), owner)
 
 
 def _write_privately(path: Path, text: str, owner: str | None) -> None:
@@ -125,15 +124,15 @@ def _write_privately(path: Path, text: str, owner: str | None) -> None:
             _give(file.fileno(), owner)
 
 
-def _give(file: Path | int, owner: str) -> None:
-    """Make `owner` the owner of what was just made; with ROOT, there is no such user."""
+def _give(file: int, owner: str) -> None:
+    """Make `owner` the owner of an open file; with ROOT, there is no such user."""
     if not os.environ.get("ROOT"):
         account = pwd.getpwnam(owner)
         os.chown(file, account.pw_uid, account.pw_gid)
 
 
 def flatfile() -> None:
-    """Say the own address in the data bucket, and write those of all hosts that have come so far.
+    """Say the own address in the cluster's bucket, and write those of all hosts that have come so far.
 
     Of two hosts the later one knows the earlier; that is enough for H2O, and the address of a
     host that is gone does no harm. Hosts of another deployment are of another generation.
@@ -143,7 +142,7 @@ def flatfile() -> None:
     if int(os.environ["H2O_NODES"]) > 1:
         own = _until(partial(metadata, "local-ipv4"), "its address", HEALTH_SECONDS)
         key = f"{_cluster_prefix()}{own}"
-        boto3.client("s3").put_object(Bucket=os.environ["DATA_BUCKET"], Key=key, Body=_node().encode())
+        boto3.client("s3").put_object(Bucket=os.environ["CLUSTER_BUCKET"], Key=key, Body=_node().encode())
         addresses = _cluster()
     port = os.environ.get("H2O_PORT", "54321")
     configuration("h2o.flatfile").write_text("".join(f"{address}:{port}\n" for address in sorted(addresses)))
@@ -156,7 +155,7 @@ def _cluster_prefix() -> str:
 
 def _cluster() -> dict[str, str]:
     """The name of each host of this generation, by its address."""
-    s3, bucket, prefix = boto3.client("s3"), os.environ["DATA_BUCKET"], _cluster_prefix()
+    s3, bucket, prefix = boto3.client("s3"), os.environ["CLUSTER_BUCKET"], _cluster_prefix()
     found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
     names = (s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read().decode() for item in found)
     return {item["Key"].removeprefix(prefix): name for item, name in zip(found, names, strict=True)}
@@ -201,7 +200,10 @@ def _answers(port: int) -> bool:
 
 
 def signal(status: str, reason: str) -> None:
-    """Tell CloudFormation how it went."""
+    """Send the result of the boot to CloudFormation. The call takes no `reason`, which goes to the log.
+
+    The id must be the instance's own: signals for an instance with another id can be ignored.
+    """
     boto3.client("cloudformation").signal_resource(
         StackName=os.environ["STACK"],
         LogicalResourceId=_node(),

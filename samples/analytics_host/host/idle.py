@@ -1,6 +1,7 @@
 """Stops the host when it has not been used for IDLE_MINUTES.
 
-Used is: somebody is logged in or has one of the services open, or the processors are at work; a worker
+Used is: somebody has a session of Session Manager, RStudio, JupyterLab or H2O open, or the processors are at
+work. A connection to nginx is none, because anyone in the allowed range can open one without logging in; a worker
 of H2O's cluster: it is connected with its head, the first host. A host that cloud-init still makes
 counts as used, for its stack waits for the signal.
 Run every minute. Stopping is switching off: the instance stops, and keeps its volume.
@@ -11,11 +12,13 @@ import subprocess
 import time
 from pathlib import Path
 
-PORTS = (443, 8787, 8888, 54321)
+PORTS = (8888, 54321)  # of JupyterLab and H2O, on the loopback address only
+RSTUDIO_SESSIONS = "/rstudio-rsession/"  # folder of the sockets of R's sessions, which only a login leads to
 CLUSTER_PORT = 54322
 BUSY = 0.2  # of one processor, over 15 minutes: a training, or R at work
 MADE = Path("/run/cloud-init/result.json")  # there once cloud-init is done, after each start
 ESTABLISHED = "01"  # in /proc/net/tcp
+CONNECTED = "03"  # in /proc/net/unix
 
 
 def main() -> None:
@@ -25,7 +28,12 @@ def main() -> None:
         heads = Path(os.environ["CONFIGURATION"], "heads")  # there once the cluster is whole
         used = not heads.exists() or bool(set(heads.read_text().split()) & peers(table))
     else:
-        used = bool(connections(table)) or logged_in() or load(Path("/proc/loadavg").read_text()) > BUSY
+        used = (
+            bool(connections(table))
+            or rstudio_in_use(Path("/proc/net/unix").read_text())
+            or logged_in()
+            or load(Path("/proc/loadavg").read_text()) > BUSY
+        )
     used = used or not MADE.exists()
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     if idle_minutes(Path("/run/analytics-host.used"), used, time.time(), uptime) >= int(os.environ["IDLE_MINUTES"]):
@@ -41,8 +49,17 @@ def idle_minutes(file: Path, used: bool, now: float, uptime: float) -> float:
 
 
 def connections(table: str) -> int:
-    """How many connections to the services are open, by the kernel's table of them."""
+    """How many connections to JupyterLab and H2O are open, by the kernel's table of them."""
     return sum(_port(local) in PORTS for local, _remote in _established(table))
+
+
+def rstudio_in_use(table: str) -> bool:
+    """Whether a browser is connected with an R session, by the kernel's table of Unix sockets.
+
+    RStudio's server asks for the login itself, and connects with an R session for requests of its user only.
+    """
+    rows = [line.split(maxsplit=7) for line in table.splitlines()]
+    return any(len(row) == 8 and row[5] == CONNECTED and RSTUDIO_SESSIONS in row[7] for row in rows)
 
 
 def peers(table: str) -> set[str]:

@@ -5,7 +5,7 @@
 JAVA_VERSION=17
 : "${R_VERSION:=4.3.3}" # the Debian of a test has another
 
-# download2.rstudio.org. Posit publishes this sum on its download page.
+# download2.rstudio.org. Two public projects pin the same sum; it has not been compared with Posit's download page.
 RSTUDIO=rstudio-server-2026.01.1-403-amd64.deb
 RSTUDIO_SHA256=293e6673cf5bdf8a66b2b00653bbf993a50ac5c006465363fcb5a5cb3152bcca
 

@@ -1,0 +1,171 @@
+"""The analyst attacks root: the boot script runs again, as for a new password, on a host whose home is full of traps.
+
+The real script runs as root in a mount namespace with folders of its own for /etc, /home and /opt; a local
+server stands in for Secrets Manager. Needs Linux, root and unshare.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from .conftest import CHARACTERS, HOST, SETTINGS
+
+NEEDED = ("unshare", "useradd", "runuser", "mount")
+NAMESPACE = ["unshare", "--mount", "bash", "-euc"]
+
+pytestmark = [
+    pytest.mark.enable_socket,
+    pytest.mark.skipif(
+        not hasattr(os, "geteuid") or os.geteuid() != 0 or not all(map(shutil.which, NEEDED)),
+        reason=f"needs root and {', '.join(NEEDED)}",
+    ),
+]
+
+SETUP = """
+mount -t tmpfs none /mnt
+cp -a /etc /mnt/etc
+mount --bind /mnt/etc /etc
+for folder in /home /opt /run; do mount -t tmpfs none $folder; done
+mkdir -p /etc/analytics-host /etc/R /opt/analytics-host /etc/trap
+cp -r "$HOST_FILES" /opt/analytics-host/host
+cp -r "$HOST_FILES/../notebooks" /opt/analytics-host/notebooks
+cp "$FOLDER/settings" /etc/analytics-host/settings
+useradd --create-home --shell /bin/bash analyst
+echo original >/etc/trap/jupyter_server_config.json
+as_analyst() { runuser -u analyst -- bash -c "cd; $1"; }
+"""
+
+
+class SecretsManager(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        secret = json.dumps({"username": "analyst", "password": CHARACTERS})
+        body = json.dumps({"Name": "password", "SecretString": secret}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), SecretsManager) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def run(folder: Path, endpoint: str, script: str) -> str:
+    """Run `script` after SETUP, in a namespace of its own."""
+    (folder / "settings").write_text("".join(f"{name}={value}\n" for name, value in SETTINGS.items()))
+    python = folder / "python"  # jupyter_server is not installed here; its hash is not what is tested
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (folder / "jupyter_server").mkdir()
+    (folder / "jupyter_server/__init__.py").touch()
+    (folder / "jupyter_server/auth.py").write_text("def passwd(text):\n    return 'a hash'\n")
+    environment = {
+        "PATH": os.environ["PATH"], "FOLDER": str(folder), "HOST_FILES": str(HOST), "PYTHON": str(python),
+        "SYSTEM_PYTHON": sys.executable, "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing", "JAVA": "/bin/true",
+    }  # fmt: skip
+    done = subprocess.run([*NAMESPACE, SETUP + script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+BOOT = "bash /opt/analytics-host/host/boot.sh"
+
+
+def test_link_for_jupyters_folder_leads_root_nowhere(tmp_path: Path, endpoint: str) -> None:
+    said = run(
+        tmp_path, endpoint,
+        f"""
+        as_analyst 'ln -s /etc/trap .jupyter'
+        {BOOT} jupyterlab
+        cat /etc/trap/jupyter_server_config.json
+        stat -c '%n %U %a' /etc/trap /etc/trap/* /etc/analytics-host/jupyter_server_config.json
+        grep -c hash /etc/analytics-host/jupyter_server_config.json
+        """,
+    )  # fmt: skip
+    assert said.splitlines()[-5:] == [
+        "original",
+        "/etc/trap root 755",
+        "/etc/trap/jupyter_server_config.json root 644",
+        "/etc/analytics-host/jupyter_server_config.json analyst 600",
+        "1",
+    ]
+
+
+SWAP = """
+import os, pwd
+account = pwd.getpwnam("analyst")
+os.chdir(account.pw_dir)
+os.setgid(account.pw_gid)
+os.setuid(account.pw_uid)
+os.mkdir("notebooks")
+os.symlink("/etc/trap", "link")
+while True:
+    try:
+        os.rename("notebooks", "aside"); os.rename("link", "notebooks")
+        os.rename("notebooks", "link"); os.rename("aside", "notebooks")
+    except OSError:
+        pass
+"""
+
+
+def test_link_swapped_for_notebooks_leads_root_nowhere(tmp_path: Path, endpoint: str) -> None:
+    (tmp_path / "swap.py").write_text(SWAP)
+    said = run(
+        tmp_path,
+        endpoint,
+        f"""
+        {sys.executable} "$FOLDER/swap.py" &
+        for try in $(seq 80); do {BOOT} notebooks || true; done >/dev/null 2>&1
+        kill $!
+        stat -c '%n %U' /etc/trap /etc/trap/*
+        """,
+    )
+    assert said.splitlines() == ["/etc/trap root", "/etc/trap/jupyter_server_config.json root"]
+
+
+def test_notebooks_are_the_users_and_their_changes_stay(tmp_path: Path, endpoint: str) -> None:
+    said = run(
+        tmp_path, endpoint,
+        f"""
+        {BOOT} notebooks
+        as_analyst 'echo mine >notebooks/billboard.Rmd'
+        {BOOT} notebooks
+        cat /home/analyst/notebooks/billboard.Rmd
+        stat -c '%U' /home/analyst/notebooks /home/analyst/notebooks/*
+        """,
+    )  # fmt: skip
+    assert said.splitlines()[-4:] == ["mine", "analyst", "analyst", "analyst"]
+
+
+def test_python_files_in_the_callers_folder_are_not_root_code(tmp_path: Path, endpoint: str) -> None:
+    """A shell of Session Manager can be in the analyst's home when root runs the script again."""
+    said = run(
+        tmp_path, endpoint,
+        f"""
+        as_analyst 'mkdir h2o; touch h2o/__init__.py; echo "open(\\"/etc/trap/taken\\", \\"w\\")" >sysconfig.py'
+        cp /home/analyst/sysconfig.py /home/analyst/importlib.py
+        cd /home/analyst
+        {BOOT} h2o
+        ls /etc/trap
+        grep H2O_JAR /etc/analytics-host/h2o.env
+        """,
+    )  # fmt: skip
+    listed, jar = said.splitlines()[-2:]
+    assert listed == "jupyter_server_config.json"
+    assert "/home/analyst" not in jar

@@ -1,0 +1,98 @@
+"""Facts about the template: what a host may do, and what its users may."""
+
+import json
+from typing import Any
+
+from ..conftest import listed, of_type, one
+
+STACK = "AnalyticsHost"
+
+
+def host_statements(template: dict[str, Any]) -> list[dict[str, Any]]:
+    (role,) = (
+        name
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::IAM::Role"
+        and "ec2.amazonaws.com" in json.dumps(resource["Properties"]["AssumeRolePolicyDocument"])
+    )
+    assert "ManagedPolicyArns" not in template["Resources"][role]["Properties"]
+    policies = [p for p in of_type(template, "AWS::IAM::Policy") if {"Ref": role} in p["Roles"]]
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def resources_of(template: dict[str, Any], action: str) -> list[str]:
+    """What a host may do `action` on."""
+    found: list[str] = []
+    for statement in host_statements(template):
+        if action in listed(statement["Action"]):
+            found += [json.dumps(resource) for resource in listed(statement["Resource"])]
+    return found
+
+
+def test_host_may_use_its_own_things_only(template: dict[str, Any]) -> None:
+    services = {action.split(":")[0] for s in host_statements(template) for action in listed(s["Action"])}
+    assert services == {
+        "athena", "glue", "s3", "secretsmanager", "logs", "cloudformation", "ssm", "ssmmessages",
+    }  # fmt: skip
+    assert not [a for s in host_statements(template) for a in listed(s["Action"]) if "*" in a]
+    (workgroup,) = resources_of(template, "athena:StartQueryExecution")
+    assert "workgroup/" in workgroup
+    assert "Ref" in workgroup
+    assert resources_of(template, "cloudformation:SignalResource") == ['{"Ref": "AWS::StackId"}']
+    tables = resources_of(template, "glue:GetTable")
+    assert {r.split("analytics_host/")[-1].rstrip('"]}') for r in tables if "table/" in r} == {
+        "billboard", "billboard_parquet",
+    }  # fmt: skip
+    assert len(resources_of(template, "secretsmanager:GetSecretValue")) == 1
+    for action in ("logs:PutLogEvents", "s3:PutObject", "secretsmanager:GetSecretValue"):
+        assert '"*"' not in resources_of(template, action), f"{action} on everything"
+
+
+def test_host_may_do_all_that_it_has_to(template: dict[str, Any]) -> None:
+    """What Athena does for a query, the clients of both notebooks, and the boot script need."""
+    actions = {action for s in host_statements(template) for action in listed(s["Action"])}
+    assert {action for action in actions if not action.startswith("ssmmessages:")} == {
+        "athena:BatchGetNamedQuery", "athena:GetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
+        "athena:GetWorkGroup", "athena:ListNamedQueries", "athena:StartQueryExecution", "athena:StopQueryExecution",
+        "cloudformation:SignalResource", "glue:GetDatabase", "glue:GetPartitions", "glue:GetTable", "glue:GetTables",
+        "logs:CreateLogStream", "logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:DeleteObject",
+        "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket", "s3:ListBucketMultipartUploads",
+        "s3:ListMultipartUploadParts", "s3:PutObject", "secretsmanager:GetSecretValue", "ssm:UpdateInstanceInformation",
+    }  # fmt: skip
+    databases = " ".join(resources_of(template, "glue:GetDatabase"))
+    assert all(name in databases for name in (":catalog", "database/analytics_host", "database/default"))
+    assert any(":catalog" in r for r in resources_of(template, "glue:GetTable")), "Glue asks for the whole way down"
+    (package,) = (r for r in resources_of(template, "s3:GetObject") if "cdk-" in r)
+    assert ".zip" in package, "everything that CDK has uploaded"
+    assert resources_of(template, "ssm:UpdateInstanceInformation")[0].endswith(':instance/*"]]}')
+
+
+def test_everything_stands_in_one_statement_for_session_managers_channels_only(template: dict[str, Any]) -> None:
+    wide = [s for s in host_statements(template) if s["Resource"] == "*"]
+    assert {a for s in wide for a in listed(s["Action"])} == {
+        f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")
+    }
+
+
+def test_songs_elsewhere_can_be_read_there_and_not_written(full: dict[str, Any]) -> None:
+    assert any("example-songs/billboard/*" in r for r in resources_of(full, "s3:GetObject"))
+    assert not any("example-songs" in r for r in resources_of(full, "s3:PutObject"))
+    locations = [t["TableInput"]["StorageDescriptor"]["Location"] for t in of_type(full, "AWS::Glue::Table")]
+    assert "s3://example-songs/billboard/" in locations
+
+
+def test_users_policy_gives_port_forwarding_and_no_shell(full: dict[str, Any]) -> None:
+    policy = one(full, "AWS::IAM::ManagedPolicy")
+    assert not {"Users", "Roles", "Groups"} & set(policy), "nobody has it until it is attached"
+    by_action = {a: s for s in policy["PolicyDocument"]["Statement"] for a in listed(s["Action"])}
+    start = by_action["ssm:StartSession"]
+    instance, document = map(json.dumps, start["Resource"])
+    assert '":instance/", {"Ref": "Host"}' in instance
+    assert document.endswith('"::document/AWS-StartPortForwardingSession"]]}')
+    assert start["Condition"] == {"BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"}}, "the default is a shell"
+    assert json.dumps(by_action["ssm:ResumeSession"]["Resource"]).endswith(':session/${aws:userid}-*"]]}')
+    assert set(by_action) == {
+        "ssm:StartSession", "ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel",
+        "secretsmanager:GetSecretValue", "ec2:StartInstances",
+    }  # fmt: skip
+    assert "UsersPolicyArn" in full["Outputs"]

@@ -1,0 +1,112 @@
+"""The walkthrough of security_group_revert checks what it needs before it changes anything. AWS is botocore's stub."""
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import ANY, Stubber
+
+from walkthroughs.security_group_revert import SecurityGroupRevertStory
+from walkthroughs.story import PreconditionError, World
+from walkthroughs.trails import require_trail
+
+ARN = "arn:aws:cloudtrail:us-east-1:111111111111:trail/organization"
+WRITES = {"EventSelectors": [{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}]}
+READS = {"EventSelectors": [{"ReadWriteType": "ReadOnly", "IncludeManagementEvents": True}]}
+NO_MANAGEMENT = {"EventSelectors": [{"ReadWriteType": "All", "IncludeManagementEvents": False}]}
+
+
+def advanced(*fields: tuple[str, str, str]) -> dict[str, Any]:
+    selectors = [{"Field": field, operator: [value]} for field, operator, value in fields]
+    return {"AdvancedEventSelectors": [{"Name": "n", "FieldSelectors": selectors}]}
+
+
+MANAGEMENT = ("eventCategory", "Equals", "Management")
+
+
+def check(selectors: dict[str, Any], *, region: str = "eu-west-1", logging: bool = True, **trail: Any) -> None:
+    client = boto3.client("cloudtrail", region_name=region)
+    described = {"TrailARN": ARN, "HomeRegion": "us-east-1", "IsMultiRegionTrail": True, **trail}
+    with Stubber(client) as stub:
+        stub.add_response("describe_trails", {"trailList": [described]})
+        stub.add_response("get_trail_status", {"IsLogging": logging}, {"Name": ARN})
+        stub.add_response("get_event_selectors", selectors, {"TrailName": ARN})
+        require_trail(client)
+
+
+@pytest.mark.parametrize(
+    "selectors",
+    [
+        WRITES,
+        advanced(MANAGEMENT),
+        advanced(MANAGEMENT, ("readOnly", "Equals", "false"), ("eventSource", "NotEquals", "kms.amazonaws.com")),
+    ],
+)
+def test_trail_of_all_regions_that_logs_writes_is_enough(selectors: dict[str, Any]) -> None:
+    check(selectors)
+
+
+@pytest.mark.parametrize(
+    "selectors",
+    [
+        READS,
+        NO_MANAGEMENT,
+        advanced(MANAGEMENT, ("readOnly", "Equals", "true")),
+        advanced(MANAGEMENT, ("eventSource", "Equals", "iam.amazonaws.com")),
+        advanced(("eventCategory", "Equals", "Data")),
+    ],
+)
+def test_trail_without_write_events_of_ec2_is_not_enough(selectors: dict[str, Any]) -> None:
+    with pytest.raises(PreconditionError, match=f"{ARN} logs no management write events"):
+        check(selectors)
+
+
+def test_trail_that_is_off_or_of_another_region_is_not_enough() -> None:
+    with pytest.raises(PreconditionError, match="does not log"):
+        check(WRITES, logging=False)
+    with pytest.raises(PreconditionError, match="is of us-east-1 only"):
+        check(WRITES, IsMultiRegionTrail=False)
+
+
+def test_no_trail_names_the_setting() -> None:
+    client = boto3.client("cloudtrail", region_name="eu-west-1")
+    with Stubber(client) as stub:
+        stub.add_response("describe_trails", {"trailList": []})
+        with pytest.raises(PreconditionError, match=r"there is no trail.*create_trail=true"):
+            require_trail(client)
+
+
+def test_organization_trail_that_a_member_may_not_look_at_is_taken_for_enough() -> None:
+    client = boto3.client("cloudtrail", region_name="eu-west-1")
+    trail = {"TrailARN": ARN, "HomeRegion": "us-east-1", "IsMultiRegionTrail": True, "IsOrganizationTrail": True}
+    with Stubber(client) as stub:
+        stub.add_response("describe_trails", {"trailList": [trail]})
+        stub.add_client_error("get_trail_status", "AccessDeniedException")
+        require_trail(client)
+
+
+def enter(monkeypatch: pytest.MonkeyPatch, outputs: dict[str, str], **variables: str) -> None:
+    client = boto3.client("lambda", region_name="eu-west-1")
+    monkeypatch.setattr(World, "outputs", lambda *_: outputs)
+    monkeypatch.setattr(World, "client", lambda *_: client)
+    variables = {"MODE": "revert", "RESTORE": "true", "MAX_REVERTS": "10", **variables}
+    with Stubber(client) as stub:
+        stub.add_response(
+            "get_function_configuration", {"Environment": {"Variables": variables}}, {"FunctionName": ANY}
+        )
+        with SecurityGroupRevertStory(World(boto3.Session(region_name="eu-west-1"), 1, 1)):
+            pass
+
+
+def test_missing_sample_group_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PreconditionError, match="sample_group=true"):
+        enter(monkeypatch, {"FunctionName": "revert"})
+
+
+@pytest.mark.parametrize(("name", "value"), [("mode", "notify"), ("restore", "false")])
+def test_settings_with_which_nothing_is_reverted_are_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    outputs = {"FunctionName": "revert", "WebServerGroupId": "sg-0123456789abcdef0"}
+    with pytest.raises(PreconditionError, match=f"security_group_revert:{name}={value}"):
+        enter(monkeypatch, outputs, **{name.upper(): value})
