@@ -19,13 +19,11 @@ from aws_cdk import (
     Duration,
     RemovalPolicy,
     Stack,
-    aws_cloudtrail as cloudtrail,
     aws_cloudwatch as cloudwatch,
     aws_ec2 as ec2,
     aws_events as events,
     aws_events_targets as targets,
     aws_iam as iam,
-    aws_kms as kms,
     aws_lambda as lambda_,
     aws_lambda_destinations as destinations,
     aws_logs as logs,
@@ -37,10 +35,10 @@ from constructs import Construct
 from sections.security_group_revert import ALL_EGRESS, ApprovedRule, SecurityGroupRevertSettings
 
 from .acknowledgments import acknowledge, acknowledge_wildcards
-from .buckets import make_bucket
 from .code import code_of
 from .dead_letters import dead_letter_queue
 from .notices import alarm, notices_topic
+from .trail import Trail
 
 INGRESS_EVENTS = [
     "AuthorizeSecurityGroupIngress",
@@ -70,14 +68,14 @@ class SecurityGroupRevert(Stack):
         super().__init__(scope, construct_id, description="Reverts unapproved security group changes", **kwargs)
         self.settings = settings
         self.web_server = self._web_server() if settings.sample_group else None
-        if settings.create_trail:
-            self._trail()
         topic = notices_topic(self, "Security group changes", settings.email)
         dead_letters = dead_letter_queue(self)
         function = self._function(topic, dead_letters)
         changes, sweep = self._rules(function, dead_letters)
         self._alarms(function, dead_letters, topic)
         self._outputs(topic, function, dead_letters, changes, sweep)
+        if settings.create_trail:  # without a trail EventBridge gets no management events
+            Trail(self, "Trail")
 
     def _web_server(self) -> ec2.CfnSecurityGroup:
         """The post's group. The L1 construct, since the L2 needs a VPC, and that a lookup."""
@@ -91,30 +89,6 @@ class SecurityGroupRevert(Stack):
         )
         acknowledge(group, {"AwsSolutions-EC23": "A web server is open to the internet on HTTPS; that is the sample."})
         return group
-
-    def _trail(self) -> None:
-        """A trail of write calls; EventBridge gets management events only where one exists."""
-        bucket = make_bucket(self, "TrailBucket", keep=True, versioned=True)
-        acknowledge(
-            bucket, {"AwsSolutions-S1": "It is the audit log itself. Who reads it is told by a trail with data events."}
-        )
-        key = kms.Key(
-            self,
-            "TrailKey",
-            enable_key_rotation=True,
-            description="CloudTrail log files",
-            removal_policy=RemovalPolicy.RETAIN,
-        )
-        cloudtrail.Trail(
-            self,
-            "Trail",
-            bucket=bucket,
-            encryption_key=key,
-            enable_file_validation=True,
-            include_global_service_events=False,
-            is_multi_region_trail=False,
-            management_events=cloudtrail.ReadWriteType.WRITE_ONLY,
-        )
 
     def _function(self, topic: sns.Topic, dead_letters: sqs.Queue) -> lambda_.Function:
         log_group = logs.LogGroup(

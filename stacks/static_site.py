@@ -107,9 +107,9 @@ class StaticSite(Stack):
                 log_group=self._log_group("RewriterLog"),  # unused; without it CDK adds one that stays
                 memory_size=128,
                 timeout=Duration.seconds(5),
-                current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
+                current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
             )
-        function.apply_removal_policy(RemovalPolicy.RETAIN)
+        function.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         acknowledge(function, {"AwsSolutions-L1": "The newest runtime that Lambda@Edge's documentation names."})
         return function
 

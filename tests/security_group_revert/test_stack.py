@@ -166,6 +166,13 @@ def test_trail_is_made_when_asked_for_encrypted_validated_and_private(
     assert bucket["BucketEncryption"]
 
 
+def test_trail_is_created_after_everything_else(full: dict[str, Any]) -> None:
+    """Its bucket has a log file from then on, and could not be deleted when something after it fails."""
+    (trail,) = (r for r in full["Resources"].values() if r["Type"] == "AWS::CloudTrail::Trail")
+    others = {name for name, r in full["Resources"].items() if r is not trail and not name.startswith("TrailKey")}
+    assert others == set(trail["DependsOn"])
+
+
 def test_function_package_has_its_handlers_and_the_approved_rules_only(full_assembly: Assembly) -> None:
     (package,) = full_assembly.directory.glob("asset.*/security_group_revert")
     assert [p.name for p in package.parent.iterdir()] == ["security_group_revert"]

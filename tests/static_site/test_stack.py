@@ -94,7 +94,7 @@ def test_rewriter_fits_lambda_at_edge_and_may_do_nothing(template: dict[str, Any
 def test_teardown_leaves_the_function_whose_replicas_would_keep_it(template: dict[str, Any]) -> None:
     for resource_type in ("AWS::Lambda::Function", "AWS::Lambda::Version"):
         found = template["Resources"][id_of(template, "Rewriter", resource_type)]
-        assert found["DeletionPolicy"] == "Retain"
+        assert found["DeletionPolicy"] == "RetainExceptOnCreate"
     for bucket in ("Site", "Logs"):
         assert template["Resources"][id_of(template, bucket, "AWS::S3::Bucket")]["DeletionPolicy"] == "Delete"
 
