@@ -51,6 +51,7 @@ EGRESS_EVENTS = [
     "RevokeSecurityGroupEgress",
     "UpdateSecurityGroupRuleDescriptionsEgress",
 ]
+GROUPS_PER_STATEMENT = 60  # with seven actions, at most 5,700 of the 6,144 characters of a managed policy
 WEB_SERVER = "Web Server"
 WEB_SERVER_INGRESS = (
     ApprovedRule(
@@ -134,15 +135,17 @@ class SecurityGroupRevert(Stack):
             iam.PolicyStatement(actions=["ec2:DescribeSecurityGroupRules"], resources=["*"])
         ]
         if self.settings.mode == "revert":
-            statements.append(iam.PolicyStatement(actions=self._changing_actions(), resources=groups))
+            # In parts, because aws-cdk-lib moves whole statements into managed policies when a role has too many.
+            for start in range(0, len(groups), GROUPS_PER_STATEMENT):
+                part = groups[start : start + GROUPS_PER_STATEMENT]
+                statements.append(iam.PolicyStatement(actions=self._changing_actions(), resources=part))
         if self.settings.mode == "revert" and self.settings.restore:
-            # EC2 asks for the rule as well as for its group, and the ids of rules to come are
-            # not known; the group, above, is what limits it.
-            statements.append(
-                iam.PolicyStatement(
-                    actions=["ec2:ModifySecurityGroupRules"], resources=[self._ec2_arn("security-group-rule", "*")]
-                )
-            )
+            # EC2 authorizes the rule and the prefix list that it refers to as well as the group, and the ids of
+            # rules to come are not known; the group, above, is what limits it.
+            resources = [self._ec2_arn("security-group-rule", "*")]
+            if any("PrefixListId" in rule for group in self._approved() for rule in _all_rules(group)):
+                resources.append(self._ec2_arn("prefix-list", "*", account="*"))
+            statements.append(iam.PolicyStatement(actions=["ec2:ModifySecurityGroupRules"], resources=resources))
         for statement in statements:
             role.add_to_policy(statement)
         self._acknowledge_wildcards(role)
@@ -160,16 +163,22 @@ class SecurityGroupRevert(Stack):
 
     def _acknowledge_wildcards(self, role: iam.Role) -> None:
         rules = "arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:security-group-rule/*"
+        prefix_lists = "arn:<AWS::Partition>:ec2:<AWS::Region>:*:prefix-list/*"
         reasons = {
             "Resource::*": "ec2:DescribeSecurityGroupRules has no resource-level permissions.",
             f"Resource::{rules}": "EC2 asks for the rule as well as its group; rule ids are not known beforehand.",
+            f"Resource::{prefix_lists}": "Prefix lists belong to AWS or to other accounts, too; the group limits it.",
             "Action::kms:GenerateDataKey*": "KMS names this family of calls with a suffix; the resource is one key.",
         }
         acknowledge_wildcards(role, reasons)
 
-    def _ec2_arn(self, resource: str, name: str) -> str:
+    def _ec2_arn(self, resource: str, name: str, account: str | None = None) -> str:
         return self.format_arn(
-            service="ec2", resource=resource, resource_name=name, arn_format=ArnFormat.SLASH_RESOURCE_NAME
+            service="ec2",
+            account=account,
+            resource=resource,
+            resource_name=name,
+            arn_format=ArnFormat.SLASH_RESOURCE_NAME,
         )
 
     def _rules(self, function: lambda_.Function, dead_letters: sqs.Queue) -> tuple[events.Rule, events.Rule]:
@@ -273,6 +282,10 @@ def _cfn_rule(rule: ApprovedRule) -> ec2.CfnSecurityGroup.IngressProperty:
         cidr_ip=rule.cidr_ipv4,
         description=rule.description,
     )
+
+
+def _all_rules(group: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*group["ingress"], *(group["egress"] or [])]
 
 
 def _nested(path: list[str], leaf: Any) -> Any:

@@ -150,7 +150,8 @@ EVERYTHING: dict[str, Any] = {
                     "from_port": 5432,
                     "to_port": 5432,
                     "referenced_group_id": "sg-0fedcba9876543210",
-                }
+                },
+                {"ip_protocol": "tcp", "from_port": 5432, "to_port": 5432, "prefix_list_id": "pl-63a5400a"},
             ],
         }
     ],

@@ -10,7 +10,7 @@ are an error.
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from sandbox.iam.policy import Decision, Request
@@ -20,17 +20,7 @@ from .deployed_template import ACCOUNT, DeployedTemplate, Resource
 ASSUME = "sts:AssumeRole"
 
 
-@dataclass(frozen=True)
-class Need:
-    """A request that a service makes, with its own principal or with a role."""
-
-    principal: str
-    action: str
-    resource: str
-    context: dict[str, str | list[str]] = field(default_factory=dict)
-
-
-Needs = Iterator[Need]
+Needs = Iterator[Request]  # those of a service, with its own principal or with a role
 
 
 class NotJudgedError(Exception):
@@ -41,8 +31,7 @@ def requests(template: DeployedTemplate) -> Iterator[tuple[str, Request]]:
     """What the services of a template request, each with the id of the resource because of which they do."""
     for resource in template.resources:
         for need in needs(template, resource):
-            context = {"aws:SecureTransport": "true", **need.context}
-            yield resource.id, Request(need.principal, need.action, need.resource, context)
+            yield resource.id, replace(need, context={"aws:SecureTransport": "true", **need.context})
 
 
 def refused(template: DeployedTemplate) -> set[str]:
@@ -79,19 +68,19 @@ def _from(source_arn: str) -> dict[str, str | list[str]]:
 def _publish(template: DeployedTemplate, principal: str, topic_arn: str, context: dict[str, Any]) -> Needs:
     """To an encrypted topic: whoever publishes needs its key, too."""
     topic = template.named("AWS::SNS::Topic", topic_arn)
-    yield Need(principal, "sns:Publish", topic.arn, context)
+    yield Request(principal, "sns:Publish", topic.arn, context)
     key = template.key_of(topic, "KmsMasterKeyId")
     if key:
-        yield from (Need(principal, action, key, context) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
+        yield from (Request(principal, action, key, context) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
 
 
 def _send(template: DeployedTemplate, principal: str, queue_arn: str, context: dict[str, Any]) -> Needs:
     """To an encrypted queue: likewise."""
     queue = template.named("AWS::SQS::Queue", queue_arn)
-    yield Need(principal, "sqs:SendMessage", queue.arn, context)
+    yield Request(principal, "sqs:SendMessage", queue.arn, context)
     key = template.key_of(queue, "KmsMasterKeyId")
     if key:
-        yield from (Need(principal, action, key, context) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
+        yield from (Request(principal, action, key, context) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
 
 
 def _alarm(template: DeployedTemplate, alarm: Resource) -> Needs:
@@ -110,13 +99,15 @@ def _trail(template: DeployedTemplate, trail: Resource) -> Needs:
     bucket = template.named("AWS::S3::Bucket", trail.properties["S3BucketName"])
     prefix = f"{trail.properties['S3KeyPrefix']}/" if "S3KeyPrefix" in trail.properties else ""
     owned = {**context, "s3:x-amz-acl": "bucket-owner-full-control"}
-    yield Need(service, "s3:GetBucketAcl", bucket.arn, context)
-    yield Need(service, "s3:PutObject", f"{bucket.arn}/{prefix}AWSLogs/{ACCOUNT}/CloudTrail/{template.region}/x", owned)
+    yield Request(service, "s3:GetBucketAcl", bucket.arn, context)
+    yield Request(
+        service, "s3:PutObject", f"{bucket.arn}/{prefix}AWSLogs/{ACCOUNT}/CloudTrail/{template.region}/x", owned
+    )
     key = template.key_of(trail, "KMSKeyId")
     if key:
         encrypted = {**context, "kms:EncryptionContext:aws:cloudtrail:arn": trail.arn}
-        yield Need(service, "kms:GenerateDataKey", key, encrypted)
-        yield Need(service, "kms:DescribeKey", key, context)
+        yield Request(service, "kms:GenerateDataKey", key, encrypted)
+        yield Request(service, "kms:DescribeKey", key, context)
 
 
 def _rule(template: DeployedTemplate, rule: Resource) -> Needs:
@@ -124,14 +115,14 @@ def _rule(template: DeployedTemplate, rule: Resource) -> Needs:
     for target in rule.properties["Targets"]:
         role = target.get("RoleArn")
         if role:
-            yield Need(service, ASSUME, role, context)
+            yield Request(service, ASSUME, role, context)
         match target["Arn"].split(":")[2]:
             case "lambda":
-                yield Need(service, "lambda:InvokeFunction", target["Arn"], context)
+                yield Request(service, "lambda:InvokeFunction", target["Arn"], context)
             case "sns":
                 yield from _publish(template, service, target["Arn"], context)
             case "codepipeline" if role:
-                yield Need(role, "codepipeline:StartPipelineExecution", target["Arn"])
+                yield Request(role, "codepipeline:StartPipelineExecution", target["Arn"])
             case _:
                 raise NotJudgedError(f"{rule.type} with the target {target['Arn']}")
         if "DeadLetterConfig" in target:
@@ -153,13 +144,13 @@ def _function(template: DeployedTemplate, function: Resource) -> Needs:
     if {"DeadLetterConfig", "FileSystemConfigs", "KmsKeyArn", "VpcConfig"} & set(properties):
         raise NotJudgedError(f"{function.type} with a queue, a file system, a key or a VPC")
     role = properties["Role"]
-    yield Need("lambda.amazonaws.com", ASSUME, role)
+    yield Request("lambda.amazonaws.com", ASSUME, role)
     if properties.get("TracingConfig", {}).get("Mode") == "Active":
-        yield from (Need(role, f"xray:{call}", "*") for call in ("PutTraceSegments", "PutTelemetryRecords"))
+        yield from (Request(role, f"xray:{call}", "*") for call in ("PutTraceSegments", "PutTelemetryRecords"))
     if not _at_the_edge(template, function):
         group = properties.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function.id}"
         stream = f"arn:aws:logs:{template.region}:{ACCOUNT}:log-group:{group}:log-stream:1"
-        yield from (Need(role, f"logs:{call}", stream) for call in ("CreateLogStream", "PutLogEvents"))
+        yield from (Request(role, f"logs:{call}", stream) for call in ("CreateLogStream", "PutLogEvents"))
 
 
 def _at_the_edge(template: DeployedTemplate, function: Resource) -> bool:
@@ -183,7 +174,7 @@ def _bucket(template: DeployedTemplate, bucket: Resource) -> Needs:
         if template.bucket_key(target):
             raise NotJudgedError(f"{bucket.type} whose log bucket has a customer managed key")
         log_file = f"{target.arn}/{logging.get('LogFilePrefix', '')}2026-11-26-00-00-00-0123456789ABCDEF"
-        yield Need("logging.s3.amazonaws.com", "s3:PutObject", log_file, _from(bucket.arn))
+        yield Request("logging.s3.amazonaws.com", "s3:PutObject", log_file, _from(bucket.arn))
 
 
 def _distribution(template: DeployedTemplate, distribution: Resource) -> Needs:
@@ -194,10 +185,10 @@ def _distribution(template: DeployedTemplate, distribution: Resource) -> Needs:
         if not origin.get("OriginAccessControlId"):
             raise NotJudgedError(f"{distribution.type} with an origin without access control")
         bucket = template.named("AWS::S3::Bucket", origin["DomainName"].split(".")[0])
-        yield Need("cloudfront.amazonaws.com", "s3:GetObject", f"{bucket.arn}/index.html", context)
+        yield Request("cloudfront.amazonaws.com", "s3:GetObject", f"{bucket.arn}/index.html", context)
         key = template.bucket_key(bucket)
         if key:
-            yield Need("cloudfront.amazonaws.com", "kms:Decrypt", key, context)
+            yield Request("cloudfront.amazonaws.com", "kms:Decrypt", key, context)
     if config.get("Logging"):
         _takes_log_files(template, config["Logging"]["Bucket"].split(".")[0])
     behaviors = [config["DefaultCacheBehavior"], *config.get("CacheBehaviors", [])]
@@ -205,7 +196,7 @@ def _distribution(template: DeployedTemplate, distribution: Resource) -> Needs:
         version = template.by_arn(association["LambdaFunctionARN"])
         assert version, association
         function = template.named("AWS::Lambda::Function", version.properties["FunctionName"])
-        yield Need("edgelambda.amazonaws.com", ASSUME, function.properties["Role"])
+        yield Request("edgelambda.amazonaws.com", ASSUME, function.properties["Role"])
 
 
 def _takes_log_files(template: DeployedTemplate, name: str) -> None:
@@ -222,36 +213,36 @@ def _flow_log(template: DeployedTemplate, flow_log: Resource) -> Needs:
         raise NotJudgedError(f"{flow_log.type} to {flow_log.properties['LogDestinationType']}")
     role = flow_log.properties["DeliverLogsPermissionArn"]
     group = template.named("AWS::Logs::LogGroup", flow_log.properties["LogGroupName"]).arn
-    yield Need("vpc-flow-logs.amazonaws.com", ASSUME, role, {"aws:SourceAccount": ACCOUNT})
+    yield Request("vpc-flow-logs.amazonaws.com", ASSUME, role, {"aws:SourceAccount": ACCOUNT})
     for call in ("CreateLogStream", "DescribeLogStreams", "PutLogEvents"):
-        yield Need(role, f"logs:{call}", group)
+        yield Request(role, f"logs:{call}", group)
 
 
 def _state_machine(_: DeployedTemplate, machine: Resource) -> Needs:
     """Step Functions developer guide, "Using CloudWatch Logs" and "Tracing with AWS X-Ray"."""
     properties, role = machine.properties, machine.properties["RoleArn"]
-    yield Need("states.amazonaws.com", ASSUME, role, _from(machine.arn))
+    yield Request("states.amazonaws.com", ASSUME, role, _from(machine.arn))
     if properties.get("LoggingConfiguration", {}).get("Level", "OFF") != "OFF":
         calls = "CreateLogDelivery GetLogDelivery UpdateLogDelivery DeleteLogDelivery ListLogDeliveries"
         calls += " PutResourcePolicy DescribeResourcePolicies DescribeLogGroups"
-        yield from (Need(role, f"logs:{call}", "*") for call in calls.split())
+        yield from (Request(role, f"logs:{call}", "*") for call in calls.split())
     if properties.get("TracingConfiguration", {}).get("Enabled"):
         for call in ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets"):
-            yield Need(role, f"xray:{call}", "*")
+            yield Request(role, f"xray:{call}", "*")
     for value in properties.get("DefinitionSubstitutions", {}).values():
         if ":lambda:" in value:
-            yield Need(role, "lambda:InvokeFunction", value)
+            yield Request(role, "lambda:InvokeFunction", value)
 
 
 def _schedule(template: DeployedTemplate, schedule: Resource) -> Needs:
     """EventBridge Scheduler acts with the role of the target, also for what it could not deliver."""
     target = schedule.properties["Target"]
     role, arn = target["RoleArn"], target["Arn"]
-    yield Need("scheduler.amazonaws.com", ASSUME, role, {"aws:SourceAccount": ACCOUNT})
+    yield Request("scheduler.amazonaws.com", ASSUME, role, {"aws:SourceAccount": ACCOUNT})
     if not arn.endswith(":aws-sdk:ec2:stopInstances"):
         raise NotJudgedError(f"{schedule.type} with the target {arn}")
     for name in json.loads(target["Input"])["InstanceIds"]:
-        yield Need(role, "ec2:StopInstances", template.named("AWS::EC2::Instance", name).arn)
+        yield Request(role, "ec2:StopInstances", template.named("AWS::EC2::Instance", name).arn)
     if "DeadLetterConfig" in target:
         yield from _send(template, role, target["DeadLetterConfig"]["Arn"], {})
 
@@ -259,21 +250,21 @@ def _schedule(template: DeployedTemplate, schedule: Resource) -> Needs:
 def _pipeline(template: DeployedTemplate, pipeline: Resource) -> Needs:
     """CodePipeline assumes its role, and with it the roles of the actions."""
     role = pipeline.properties["RoleArn"]
-    yield Need("codepipeline.amazonaws.com", ASSUME, role, _from(pipeline.arn))
+    yield Request("codepipeline.amazonaws.com", ASSUME, role, _from(pipeline.arn))
     bucket = template.named("AWS::S3::Bucket", pipeline.properties["ArtifactStore"]["Location"])
     key = template.bucket_key(bucket)
     for action in (action for stage in pipeline.properties["Stages"] for action in stage["Actions"]):
         acting = action["RoleArn"]
-        yield Need(role, ASSUME, acting)
+        yield Request(role, ASSUME, acting)
         yield from _action(template, acting, action)
         for artifacts, call, key_call in (
             ("InputArtifacts", "s3:GetObject", "kms:Decrypt"),
             ("OutputArtifacts", "s3:PutObject", "kms:GenerateDataKey"),
         ):
             if action.get(artifacts):
-                yield Need(acting, call, f"{bucket.arn}/pipeline/app/artifact.zip")
+                yield Request(acting, call, f"{bucket.arn}/pipeline/app/artifact.zip")
                 if key:
-                    yield Need(acting, key_call, key)
+                    yield Request(acting, key_call, key)
 
 
 def _action(template: DeployedTemplate, role: str, action: dict[str, Any]) -> Needs:
@@ -283,19 +274,19 @@ def _action(template: DeployedTemplate, role: str, action: dict[str, Any]) -> Ne
         case "CodeCommit":
             (repository,) = template.of_type("AWS::CodeCommit::Repository")
             calls = "GetBranch GetCommit UploadArchive GetUploadArchiveStatus CancelUploadArchive"
-            yield from (Need(role, f"codecommit:{call}", repository.arn) for call in calls.split())
+            yield from (Request(role, f"codecommit:{call}", repository.arn) for call in calls.split())
         case "S3":
             source = template.named("AWS::S3::Bucket", configuration["S3Bucket"])
-            yield Need(role, "s3:GetBucketVersioning", source.arn)
+            yield Request(role, "s3:GetBucketVersioning", source.arn)
             for call in ("GetObject", "GetObjectVersion"):
-                yield Need(role, f"s3:{call}", f"{source.arn}/{configuration['S3ObjectKey']}")
+                yield Request(role, f"s3:{call}", f"{source.arn}/{configuration['S3ObjectKey']}")
         case "CodeStarSourceConnection":
             connection = configuration["ConnectionArn"]
-            yield Need(role, f"{connection.split(':')[2]}:UseConnection", connection)
+            yield Request(role, f"{connection.split(':')[2]}:UseConnection", connection)
         case "Lambda":
             function = template.named("AWS::Lambda::Function", configuration["FunctionName"])
-            yield Need(role, "lambda:ListFunctions", "*")
-            yield Need(role, "lambda:InvokeFunction", function.arn)
+            yield Request(role, "lambda:ListFunctions", "*")
+            yield Request(role, "lambda:InvokeFunction", function.arn)
         case provider:
             raise NotJudgedError(f"CodePipeline action of {provider}")
 
@@ -303,11 +294,11 @@ def _action(template: DeployedTemplate, role: str, action: dict[str, Any]) -> Ne
 def _api_account(template: DeployedTemplate, account: Resource) -> Needs:
     """API Gateway developer guide, "Permissions for CloudWatch logging"."""
     role = account.properties["CloudWatchRoleArn"]
-    yield Need("apigateway.amazonaws.com", ASSUME, role)
+    yield Request("apigateway.amazonaws.com", ASSUME, role)
     stream = f"arn:aws:logs:{template.region}:{ACCOUNT}:log-group:API-Gateway-Execution-Logs_x/prod:log-stream:1"
     for call in ("CreateLogGroup", "CreateLogStream", "PutLogEvents"):
-        yield Need(role, f"logs:{call}", stream)
-    yield from (Need(role, f"logs:{call}", "*") for call in ("DescribeLogGroups", "DescribeLogStreams"))
+        yield Request(role, f"logs:{call}", stream)
+    yield from (Request(role, f"logs:{call}", "*") for call in ("DescribeLogGroups", "DescribeLogStreams"))
 
 
 def _method(template: DeployedTemplate, method: Resource) -> Needs:
@@ -323,7 +314,7 @@ def _method(template: DeployedTemplate, method: Resource) -> Needs:
             path = f"{method.properties['HttpMethod']}{_path(template, method.properties['ResourceId'])}"
             # The Ref of a stage is its name; here both are the logical id.
             source = f"arn:aws:execute-api:{template.region}:{ACCOUNT}:{api}/{stage.id}/{path}"
-            yield Need("apigateway.amazonaws.com", "lambda:InvokeFunction", found[1], _from(source))
+            yield Request("apigateway.amazonaws.com", "lambda:InvokeFunction", found[1], _from(source))
 
 
 def _path(template: DeployedTemplate, resource_id: str) -> str:
@@ -356,7 +347,7 @@ def _secret(_: DeployedTemplate, secret: Resource) -> Needs:
 
 def _instance_profile(template: DeployedTemplate, profile: Resource) -> Needs:
     for name in profile.properties["Roles"]:
-        yield Need("ec2.amazonaws.com", ASSUME, template.named("AWS::IAM::Role", name).arn)
+        yield Request("ec2.amazonaws.com", ASSUME, template.named("AWS::IAM::Role", name).arn)
 
 
 ACTIVE: dict[str, Callable[[DeployedTemplate, Resource], Needs]] = {

@@ -51,10 +51,22 @@ def test_function_may_change_the_guarded_groups_only(full: dict[str, Any]) -> No
     for statement in changing:
         resources = json.dumps(statement["Resource"])
         if actions(statement) == ["ec2:ModifySecurityGroupRules"] and "security-group-rule/*" in resources:
-            continue  # EC2 asks for the group as well
+            continue  # EC2 authorizes the group as well
         assert "sg-0123456789abcdef0" in resources
         assert "WebServer" in resources
         assert "*" not in resources, f"a wildcard in {resources}"
+
+
+def test_prefix_lists_are_granted_only_when_an_approved_rule_refers_to_one(
+    template: dict[str, Any], full: dict[str, Any]
+) -> None:
+    """EC2 authorizes ModifySecurityGroupRules for the prefix list of a rule, too; it may be AWS's."""
+    for found, expected in ((template, False), (full, True)):
+        granted = [s for s in statements(found) if "prefix-list" in json.dumps(s["Resource"])]
+        assert bool(granted) is expected
+        for statement in granted:
+            assert actions(statement) == ["ec2:ModifySecurityGroupRules"]
+            assert ":*:prefix-list/*" in json.dumps(statement["Resource"])
 
 
 def test_function_has_no_wildcard_action_but_kms_and_no_other_star_resource(full: dict[str, Any]) -> None:
