@@ -140,7 +140,8 @@ def test_every_document_is_below_its_quota(resources: list[tuple[str, str, dict[
 
 
 def test_policies_of_every_role_are_below_their_quotas(resources: list[tuple[str, str, dict[str, Any]]]) -> None:
-    inline, managed = defaultdict(int), defaultdict(int)
+    inline: defaultdict[str, int] = defaultdict(int)
+    managed: defaultdict[str, int] = defaultdict(int)
     for name, kind, properties in resources:
         stack = name.partition(":")[0]
         if kind == "AWS::IAM::Role":

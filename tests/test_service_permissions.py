@@ -56,6 +56,42 @@ def test_every_grant_to_a_service_is_needed(templates: list[DeployedTemplate]) -
     assert not unnoticed, "\n".join(unnoticed)
 
 
+# Types whose service uses its permissions, or checks them, when the resource is created.
+ACTS_AT_ONCE = (
+    "AWS::CloudTrail::Trail",
+    "AWS::CodePipeline::Pipeline",
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Scheduler::Schedule",
+    "AWS::StepFunctions::StateMachine",
+)
+
+
+def created_before(template: DeployedTemplate, name: str) -> set[str]:
+    """The resources that CloudFormation creates before this one: those that it refers to or depends on."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        resource = json.dumps(template.body["Resources"][waiting.pop()])
+        named = {other for other in template.body["Resources"] if f'"{other}"' in resource} - found
+        found |= named
+        waiting += named
+    return found
+
+
+def test_policies_are_created_before_the_service_needs_them(templates: list[DeployedTemplate]) -> None:
+    late = set()
+    for template in templates:
+        acting = {r.id: created_before(template, r.id) for r in template.resources if r.type in ACTS_AT_ONCE}
+        for grant in grants(template):
+            users = {line.partition(":")[0] for line in refused(grant.without)}
+            late |= {
+                f"{template.name}: {grant.resource} may come after {u}"
+                for u in users & acting.keys()
+                if grant.resource not in acting[u]
+            }
+    assert not late, "\n".join(sorted(late))
+
+
 def test_every_judged_type_is_in_a_template(templates: list[DeployedTemplate]) -> None:
     types = {resource.type for template in templates for resource in template.resources}
     assert (ACTIVE.keys() | PASSIVE) - types == {"AWS::IAM::ManagedPolicy"}, "where a role's policy is too long"
