@@ -11,6 +11,8 @@ from typing import Any, get_args, get_origin
 
 import pytest
 
+from audit.assembly import Template
+from audit.deployment_policies import WITH_MANAGED_POLICIES
 from sections.deploy_pipeline import MAX_PERMISSIONS_SIZE
 from sections.multi_region_api import MAX_CHECKS
 from sections.security_group_revert import MAX_GROUPS
@@ -168,6 +170,16 @@ def test_function_may_change_every_guarded_group(resources: list[tuple[str, str,
     named = {found for s in changing for found in re.findall(r"sg-[0-9a-f]{17}", json.dumps(s["Resource"]))}
     assert len(named) == MAX_GROUPS
     assert len({json.dumps(s["Action"]) for s in changing}) == 1
+
+
+def test_deployment_policies_cover_the_types_that_only_large_settings_add(
+    largest: Assembly, full_assembly: Assembly
+) -> None:
+    for path in largest.templates:
+        small, large = Template(full_assembly.directory / path.name), Template(path)
+        added = {r["Type"] for r in large.resources.values()} - {r["Type"] for r in small.resources.values()}
+        covered = {"AWS::IAM::ManagedPolicy"} if large.stack in WITH_MANAGED_POLICIES else set()
+        assert added == covered, path.name
 
 
 def test_user_data_is_below_its_quota(resources: list[tuple[str, str, dict[str, Any]]]) -> None:
