@@ -379,6 +379,7 @@ PASSIVE = {
     *(f"AWS::CloudFront::{name}" for name in ("CachePolicy", "OriginAccessControl", "OriginRequestPolicy")),
     "AWS::CloudFront::ResponseHeadersPolicy",
     "AWS::CodeCommit::Repository",
+    "AWS::DynamoDB::Table",
     *(f"AWS::EC2::{name}" for name in ("Instance", "InternetGateway", "LaunchTemplate", "Route", "RouteTable")),
     *(f"AWS::EC2::{name}" for name in ("SecurityGroup", "SecurityGroupEgress", "SecurityGroupIngress", "Subnet")),
     *(f"AWS::EC2::{name}" for name in ("SubnetRouteTableAssociation", "VPC", "VPCEndpoint", "VPCGatewayAttachment")),
