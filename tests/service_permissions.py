@@ -119,8 +119,8 @@ def _rule(template: DeployedTemplate, rule: Resource) -> Needs:
         match target["Arn"].split(":")[2]:
             case "lambda":
                 yield Request(service, "lambda:InvokeFunction", target["Arn"], context)
-            case "sns":
-                yield from _publish(template, service, target["Arn"], context)
+            case "sns":  # without the keys: SNS does not support them for EventBridge and encrypted topics
+                yield from _publish(template, service, target["Arn"], {})
             case "codepipeline" if role:
                 yield Request(role, "codepipeline:StartPipelineExecution", target["Arn"])
             case _:

@@ -20,6 +20,7 @@ from sections.static_site import MAX_FILES
 from settings import Settings, SettingsError
 
 from .conftest import EVERYTHING, Assembly, synthesize
+from .deployed_template import REF_IS_ARN
 
 # Characters or bytes, from the quotas pages of IAM, S3, SNS, SQS, KMS, Lambda, Step Functions and EventBridge.
 INLINE_POLICIES_OF_A_ROLE = 10_240
@@ -46,7 +47,7 @@ PACKAGE_AT_THE_EDGE = 50_000_000  # compressed; here it is measured before that
 
 LONGEST = {"AWS::Partition": "aws-us-gov", "AWS::Region": "ap-southeast-2", "AWS::AccountId": "1" * 12}
 LONGEST |= {"AWS::URLSuffix": "amazonaws.com.cn"}
-NAME = "x" * 150  # of a resource, or its ARN
+MAX_NAME, MAX_ARN = 64, 128
 
 
 def group(number: int) -> dict[str, Any]:
@@ -96,38 +97,40 @@ def largest(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
 
 @pytest.fixture(scope="module")
 def resources(largest: Assembly) -> list[tuple[str, str, dict[str, Any]]]:
-    """Name, type and properties of every resource of every template."""
+    """Name, type and properties of every resource of every template, with names as long as they can be."""
     return [
-        (f"{path.name}: {name}", resource["Type"], resource.get("Properties", {}))
+        (f"{path.name}: {name:x<{MAX_NAME}}", resource["Type"], longest(resource.get("Properties", {}), template))
         for path in largest.templates
-        for name, resource in json.loads(path.read_text())["Resources"].items()
+        for template in [json.loads(path.read_text())["Resources"]]
+        for name, resource in template.items()
     ]
 
 
-def longest(value: Any) -> Any:
-    """A value of a template with long names instead of references."""
+def longest(value: Any, template: dict[str, Any]) -> Any:
+    """A value of a template with long names and ARNs instead of references to resources of `template`."""
     match value:
+        case {"Ref": str(name)} if name in template:
+            return f"{name:x<{MAX_ARN if template[name]['Type'] in REF_IS_ARN else MAX_NAME}}"
         case {"Ref": str(name)}:
-            return LONGEST.get(name, NAME)
-        case {"Fn::GetAtt": _}:
-            return NAME
+            return LONGEST.get(name, "x" * MAX_ARN)
+        case {"Fn::GetAtt": [str(name), _]}:
+            return f"{name:x<{MAX_ARN}}"
         case {"Fn::Join": [separator, parts]}:
-            return str(separator).join(str(longest(part)) for part in parts)
+            return str(separator).join(str(longest(part, template)) for part in parts)
         case {"Fn::Sub": str(text)}:
-            return re.sub(r"\$\{.+?\}", NAME, text)
+            return re.sub(r"\$\{.+?\}", "x" * MAX_ARN, text)
         case {"Fn::Base64": text}:
-            return longest(text)
+            return longest(text, template)
         case dict():
-            return {key: longest(item) for key, item in value.items()}
+            return {key: longest(item, template) for key, item in value.items()}
         case list():
-            return [longest(item) for item in value]
+            return [longest(item, template) for item in value]
     return value
 
 
 def size(value: Any) -> int:
     """Bytes of a value without the spaces of JSON, as IAM counts."""
-    found = longest(value)
-    text = found if isinstance(found, str) else json.dumps(found, separators=(",", ":"))
+    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
     return len(text.encode())
 
 
@@ -151,8 +154,8 @@ def test_policies_of_every_role_are_below_their_quotas(resources: list[tuple[str
             inline[name] += sum(size(policy["PolicyDocument"]) for policy in policies)
             managed[name] += len(properties.get("ManagedPolicyArns", []))
         for role in properties.get("Roles", []) if kind.endswith("Policy") else []:
-            inline[f"{stack}: {role['Ref']}"] += size(properties["PolicyDocument"]) if kind == "AWS::IAM::Policy" else 0
-            managed[f"{stack}: {role['Ref']}"] += kind == "AWS::IAM::ManagedPolicy"
+            inline[f"{stack}: {role}"] += size(properties["PolicyDocument"]) if kind == "AWS::IAM::Policy" else 0
+            managed[f"{stack}: {role}"] += kind == "AWS::IAM::ManagedPolicy"
     assert max(inline.values()) > INLINE_POLICIES_OF_A_ROLE / 2, "nothing has grown"
     over = {role: total for role, total in inline.items() if total > INLINE_POLICIES_OF_A_ROLE}
     assert not over, f"characters of inline policies: {over}"
