@@ -134,7 +134,7 @@ class DeployedTemplate:
             found[role.arn] = documents
         for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
             for policy in self.of_type(kind):
-                for name in policy.properties["Roles"]:
+                for name in policy.properties.get("Roles", []):
                     found[self.named("AWS::IAM::Role", name).arn].append(policy.properties["PolicyDocument"])
         return found
 
