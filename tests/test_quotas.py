@@ -13,7 +13,7 @@ import pytest
 
 from audit.assembly import Template
 from audit.deployment_policies import WITH_MANAGED_POLICIES
-from sections.deploy_pipeline import MAX_PERMISSIONS_SIZE
+from sections.deploy_pipeline import MAX_PERMISSION_SIZE, MAX_PERMISSIONS_SIZE
 from sections.multi_region_api import MAX_CHECKS
 from sections.security_group_revert import MAX_GROUPS
 from sections.static_site import MAX_FILES
@@ -39,7 +39,6 @@ QUOTAS = {
     ("AWS::Lambda::Function", "Description"): 256,
     ("AWS::EC2::SecurityGroup", "GroupDescription"): 255,
     ("AWS::Scheduler::Schedule", "Target"): 262_144,
-    ("AWS::CloudFront::ResponseHeadersPolicy", "ResponseHeadersPolicyConfig"): 10_240,
 }
 USER_DATA = 16_384  # before Base64
 TEMPLATE, RESOURCES, OUTPUTS = 1_000_000, 500, 200  # of CloudFormation
@@ -60,19 +59,19 @@ def check(number: int) -> dict[str, Any]:
     return {"name": f"{number:040}", "table": f"{number:0255}", "partition_key": "k" * 255}
 
 
-def permissions(size: int) -> list[dict[str, Any]]:
-    """About as many as fit into `size` characters, no two alike."""
-    actions = [f"sqs:Action{number:02}" for number in range(20)]
-    arn = "arn:{partition}:sqs:{region}:{account}:{stack}"
-    return [
-        {"actions": actions, "resources": [f"{arn}-{statement}-{number:02}-*" for number in range(20)]}
-        for statement in range(size // 2000)
-    ]
+def permission(name: str, size: int) -> dict[str, Any]:
+    """One with as many resources as `size` characters have room for."""
+    stack = "arn:{partition}:sqs:{region}:{account}:{stack}"
+    resources = [f"{stack}-{name}{number:03}" for number in range(size // 71)]
+    return {"actions": ["sqs:CreateQueue"], "resources": resources}
 
 
 # Every setting that is a list, as long as it may be; and numbers and texts from which something grows.
 LARGEST: dict[str, Any] = EVERYTHING | {
-    "deploy_pipeline:permissions": permissions(MAX_PERMISSIONS_SIZE),
+    "deploy_pipeline:permissions": [
+        permission("a", MAX_PERMISSION_SIZE),
+        permission("b", MAX_PERMISSIONS_SIZE - MAX_PERMISSION_SIZE),
+    ],
     "multi_region_api:regions": ["us-east-1"],  # a stack each, so that no stack grows
     "multi_region_api:checks": [check(number) for number in range(MAX_CHECKS)],
     "static_site:files": [f"/{number:01023}" for number in range(MAX_FILES)],
@@ -83,7 +82,7 @@ LARGEST: dict[str, Any] = EVERYTHING | {
     "analytics_host:data_location": f"s3://{'b' * 63}/{'p' * 900}/",
 }
 ONE_MORE = {
-    "deploy_pipeline:permissions": permissions(MAX_PERMISSIONS_SIZE + 2000),
+    "deploy_pipeline:permissions": [permission(name, MAX_PERMISSIONS_SIZE // 2) for name in "abc"],
     "multi_region_api:checks": [check(number) for number in range(MAX_CHECKS + 1)],
     "static_site:files": [f"/{number}" for number in range(MAX_FILES + 1)],
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS + 1)],
@@ -238,6 +237,11 @@ def test_every_list_in_the_settings_is_at_its_maximum() -> None:
 def test_list_that_is_too_long_is_refused_with_its_limit(key: str) -> None:
     with pytest.raises(SettingsError, match=f"{key.split(':')[0]}.* at most [0-9]+"):
         Settings.from_context({key: ONE_MORE[key]})
+
+
+def test_permission_that_no_policy_has_room_for_is_refused() -> None:
+    with pytest.raises(SettingsError, match="at most 5500 characters each"):
+        Settings.from_context({"deploy_pipeline:permissions": [permission("a", MAX_PERMISSION_SIZE + 500)]})
 
 
 def test_rules_of_all_groups_have_a_limit() -> None:
