@@ -193,6 +193,8 @@ class DeployedTemplate:
         if name.startswith("AWS::"):
             stack = f"arn:{PARTITION}:cloudformation:{self.region}:{ACCOUNT}:stack/{self.name}/1"
             return (pseudo | {"StackId": stack, "StackName": self.name})[name.removeprefix("AWS::")]
+        if name in self.body.get("Parameters", {}):
+            return name
         kind = self.body["Resources"][name]["Type"]
         if kind in REF_IS_ARN:
             return self._arn(name)

@@ -325,11 +325,13 @@ def _path(template: DeployedTemplate, resource_id: str) -> str:
     return ""
 
 
-def _subscription(_: DeployedTemplate, subscription: Resource) -> Needs:
+def _subscription(template: DeployedTemplate, subscription: Resource) -> Needs:
     """An e-mail needs nothing but the confirmation of whoever gets it."""
-    if subscription.properties["Protocol"] != "email" or "RedrivePolicy" in subscription.properties:
-        raise NotJudgedError(f"{subscription.type} by {subscription.properties['Protocol']}")
-    return iter(())
+    properties = subscription.properties
+    if properties["Protocol"] not in ("email", "sqs") or "RedrivePolicy" in properties:
+        raise NotJudgedError(f"{subscription.type} by {properties['Protocol']}")
+    if properties["Protocol"] == "sqs":
+        yield from _send(template, "sns.amazonaws.com", properties["Endpoint"], _from(properties["TopicArn"]))
 
 
 def _log_group(_: DeployedTemplate, group: Resource) -> Needs:

@@ -7,11 +7,13 @@ import json
 from typing import Any
 
 import pytest
+from cfnlint.decode import decode as decode_yaml
 
-from .conftest import Assembly
+from .conftest import ROOT, Assembly
 from .deployed_template import DeployedTemplate, grants
 from .service_permissions import ACTIVE, PASSIVE, NotJudgedError, described, needs, refused, requests
 
+SAMPLE_APP = ROOT / "samples" / "deploy_pipeline" / "app" / "template.yaml"
 # Grants to a service that no resource of the template uses by itself.
 USED_OTHERWISE = {
     "cloudformation.amazonaws.com": "the role is passed with the app's stack, by the state machine",
@@ -20,7 +22,8 @@ USED_OTHERWISE = {
 
 @pytest.fixture(scope="module")
 def templates(every_assembly: list[Assembly]) -> list[DeployedTemplate]:
-    return [
+    app = json.loads(json.dumps(decode_yaml(SAMPLE_APP)[0]))
+    return [DeployedTemplate("app", app)] + [
         DeployedTemplate(path.name.removesuffix(".template.json"), json.loads(path.read_text()))
         for assembly in every_assembly
         for path in assembly.templates
@@ -117,7 +120,7 @@ LAMBDA = "arn:aws:lambda:us-east-1:111111111111:function:f"
         ("AWS::Logs::LogGroup", {"KmsKeyId": "k"}),
         ("AWS::S3::Bucket", {"NotificationConfiguration": {"LambdaConfigurations": []}}),
         ("AWS::S3::Bucket", {"ReplicationConfiguration": {}}),
-        ("AWS::SNS::Subscription", {"Protocol": "sqs"}),
+        ("AWS::SNS::Subscription", {"Protocol": "https"}),
         ("AWS::SNS::Subscription", {"Protocol": "email", "RedrivePolicy": {}}),
         ("AWS::Scheduler::Schedule", {"Target": {"RoleArn": "r", "Arn": LAMBDA}}),
         ("AWS::SecretsManager::Secret", {"KmsKeyId": "k"}),
