@@ -137,6 +137,8 @@ ACCEPTED = {
 def _accepted(detail: Any, message: str) -> str:
     if detail["type"] == "literal_error":
         return str(detail["ctx"]["expected"])
+    if detail["type"] == "too_long":
+        return f"at most {detail['ctx']['max_length']}"
     known = (words for start, words in ACCEPTED.items() if detail["type"].startswith(start))
     return next(known, message.removeprefix("Input should be "))
 

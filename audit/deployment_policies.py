@@ -19,6 +19,8 @@ from .assembly import Template
 MAX_CHARACTERS = 6144  # of a managed policy, white space not counted (IAM and AWS STS quotas)
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
 NO_CALLS = {"AWS::CDK::Metadata"}  # CloudFormation makes no call for it
+# Stacks of which settings can add permissions to a role: aws-cdk-lib moves those that do not fit into managed policies.
+WITH_MANAGED_POLICIES = ("DeployPipeline", "SecurityGroupRevert")
 # What AWS's documentation requires of the caller, and the schemas do not list.
 ALSO = {
     # EC2 user guide, "Use a Systems Manager parameter instead of an AMI ID".
@@ -41,6 +43,8 @@ ALSO = {
 def policies(stack: str, templates: Iterable[Template]) -> dict[str, dict[str, Any]]:
     """The policy documents of a stack by file name, as many as IAM's limit on their length requires."""
     types = {resource["Type"] for template in templates for resource in template.resources.values()}
+    if stack in WITH_MANAGED_POLICIES:
+        types.add("AWS::IAM::ManagedPolicy")
     actions = sorted(set().union(*(actions_of(name) for name in types)))
     documents = list(_documents(stack, actions))
     names = [stack] if len(documents) == 1 else [f"{stack}-{number + 1}" for number in range(len(documents))]

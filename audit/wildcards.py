@@ -32,7 +32,13 @@ OF_RESOURCES = {
     ),
     f"Allow {EMPTYING}: AWSLambdaBasicExecutionRole": "aws-cdk-lib gives it the managed policy for logs.",
     "Allow logging.s3.amazonaws.com: s3:PutObject": "S3 names its log files; below one prefix, of one bucket.",
-    "Allow cloudtrail.amazonaws.com: s3:PutObject": "CloudTrail names its log files; below this account's prefix.",
+    "Allow cloudtrail.amazonaws.com: s3:PutObject": (
+        "CloudTrail names its log files; below this account's prefix, and for one trail."
+    ),
+    "Allow cloudtrail.amazonaws.com: kms:DescribeKey": f"For one trail. {IN_KEY_POLICY}",
+    "Allow cloudtrail.amazonaws.com: kms:GenerateDataKey*": (
+        f"The calls that CloudTrail's documentation names, for one trail. {IN_KEY_POLICY}"
+    ),
     "Deny Custom::CDKBucketDeployment/ServiceRole: cloudfront:CreateInvalidation, cloudfront:GetInvalidation": (
         "It denies what aws-cdk-lib allows on every distribution, except on the site's own."
     ),

@@ -13,6 +13,9 @@ from lambdas.deploy_pipeline.request import Request, read_request
 from . import Email, Section, like
 
 ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.zip"}
+# Characters. A role's inline policies have room for 10,240; aws-cdk-lib moves a statement with many resources into a
+# managed policy, which has room for 6,144.
+MAX_PERMISSION_SIZE, MAX_PERMISSIONS_SIZE = 5500, 7500
 FILLED_IN = {"partition", "region", "account", "stack"}
 SAMPLE = "samples/deploy_pipeline"
 BOUNDARY_ARN = r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+"
@@ -218,9 +221,21 @@ class DeployPipelineSettings(Section):
             mistakes.append("allowed_files only with source codecommit")
         if "source_key" in self.model_fields_set and self.source != "s3":
             mistakes.append("source_key only with source s3")
+        sizes = [self._size(permission) for permission in self.permissions]
+        if max(sizes) > MAX_PERMISSION_SIZE or sum(sizes) > MAX_PERMISSIONS_SIZE:
+            limits = f"{MAX_PERMISSION_SIZE} characters each and {MAX_PERMISSIONS_SIZE} in all"
+            mistakes.append(f"permissions of at most {limits}, which IAM's policies have room for")
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self
+
+    def _size(self, permission: Permission) -> int:
+        """The number of characters in a policy, with the longest names of partitions and regions."""
+        text = permission.model_dump_json()
+        longest = {"partition": "aws-us-gov", "region": "ap-southeast-2", "account": "1" * 12, "stack": self.stack_name}
+        for name, value in longest.items():
+            text = text.replace(f"{{{name}}}", value)
+        return len(text)
 
 
 def _request(file: str) -> Request:

@@ -8,6 +8,7 @@ from . import Email, Number, Section, WholeNumber, like, one_of
 from .domain import InHostedZone
 
 Region = Annotated[str, like(r"[a-z]{2}(-[a-z]+)+-[1-9]", "a region, such as eu-west-1")]
+MAX_CHECKS = 20  # the function's role names each table, in one policy
 LONGEST_CHECK = 1.5  # seconds; Route 53 waits two for the status, and the way there takes its part
 
 
@@ -45,7 +46,9 @@ class MultiRegionApiSettings(InHostedZone):
     check_threshold: Annotated[WholeNumber, Field(ge=1, le=10)] = Field(
         2, description="How many requests in a row change a health checker's mind."
     )
-    checks: tuple[DependencyCheck, ...] = Field((), description="What a region needs besides itself to be healthy.")
+    checks: Annotated[tuple[DependencyCheck, ...], Field(max_length=MAX_CHECKS)] = Field(
+        (), description="What a region needs besides itself to be healthy."
+    )
     allowed_origin: Annotated[
         str, like(r"\*|https?://[a-z0-9.-]+(:\d+)?", "* or an origin, such as https://www.example.com")
     ] = Field("*", description="Origin whose pages may call the API from a browser; `*` for every one.")

@@ -7,6 +7,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from . import Email, Section, VpcId, WholeNumber, like
 
+MAX_GROUPS = 500  # the function's role names each, in at most ten policies
+MAX_RULES_IN_ALL = 20_000  # the function reads them with each event
 NAMED_PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
 
 
@@ -132,7 +134,9 @@ class SecurityGroupRevertSettings(Section):
         True, description="Create the post's Web Server group (HTTPS from anywhere) and guard it."
     )
     vpc_id: VpcId | None = Field(None, description="VPC of the sample group; without it, the default VPC.")
-    groups: tuple[GuardedGroup, ...] = Field((), description="Groups that exist already, each with its approved rules.")
+    groups: Annotated[tuple[GuardedGroup, ...], Field(max_length=MAX_GROUPS)] = Field(
+        (), description="Groups that exist already, each with its approved rules."
+    )
     create_trail: bool = Field(
         False, description="Create a CloudTrail trail. Without a trail EventBridge sees no calls."
     )
@@ -144,4 +148,6 @@ class SecurityGroupRevertSettings(Section):
             raise ValueError("each group_id once in groups")
         if not self.groups and not self.sample_group:
             raise ValueError("at least one group in groups when sample_group is false")
+        if sum(len(group.ingress) + len(group.egress) for group in self.groups) > MAX_RULES_IN_ALL:
+            raise ValueError(f"at most {MAX_RULES_IN_ALL} rules in all groups")
         return self

@@ -8,6 +8,8 @@ from pydantic import Field, field_validator
 from . import WholeNumber, like, one_of
 from .domain import InHostedZone
 
+MAX_FILES = 1000  # the function at the edge reads them when it starts
+
 
 class StaticSiteSettings(InHostedZone):
     """Settings of `StaticSite`."""
@@ -23,9 +25,9 @@ class StaticSiteSettings(InHostedZone):
         308, description="Status of redirects; 308 keeps the method."
     )
     canonical: bool = Field(False, description="Redirect `/docs/index.html` to `/docs/`.")
-    files: tuple[Annotated[str, like(r"/.*", "a path that begins with /")], ...] = Field(
-        (), description="Files without an extension, such as `/LICENSE`."
-    )
+    files: Annotated[
+        tuple[Annotated[str, like(r"/.*", "a path that begins with /")], ...], Field(max_length=MAX_FILES)
+    ] = Field((), description="Files without an extension, such as `/LICENSE`.")
     caching: bool = Field(True, description="`false` is the post's TTL of 0: every request goes to the bucket.")
     content_security_policy: Annotated[
         str, like(r"\S.*", "the header's value; without the setting it is a strict one")

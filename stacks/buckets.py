@@ -16,8 +16,8 @@ def make_bucket(
 ) -> s3.Bucket:
     """Make a bucket that is emptied and removed with its stack.
 
-    With `keep` it stays, as every bucket of a stack does that is protected from termination. `options`
-    are further ones of `s3.Bucket`.
+    With `keep` it stays, as every bucket of a stack does that is protected from termination, unless the
+    creation of the stack fails. `options` are further ones of `s3.Bucket`.
     """
     kept = keep or Stack.of(scope).termination_protection
     bucket = s3.Bucket(

@@ -21,7 +21,6 @@ from aws_cdk import (
     Duration,
     RemovalPolicy,
     Stack,
-    aws_cloudtrail as cloudtrail,
     aws_cloudwatch as cloudwatch,
     aws_cloudwatch_actions as actions,
     aws_dynamodb as dynamodb,
@@ -29,7 +28,6 @@ from aws_cdk import (
     aws_events as events,
     aws_events_targets as targets,
     aws_iam as iam,
-    aws_kms as kms,
     aws_lambda as lambda_,
     aws_lambda_destinations as destinations,
     aws_logs as logs,
@@ -47,11 +45,11 @@ from sections.security_group_revert import (
 )
 
 from .acknowledgments import acknowledge, acknowledge_wildcards
-from .buckets import make_bucket
 from .code import code_of
 from .dead_letters import dead_letter_queue
 from .notices import alarm, notices_topic
 from .tampering import report_tampering
+from .trail import Trail
 
 INGRESS_EVENTS = [
     "AuthorizeSecurityGroupIngress",
@@ -73,6 +71,7 @@ EXPOSURE_EVENTS = [
     "RestoreManagedPrefixListVersion",
     "RunInstances",
 ]
+GROUPS_PER_STATEMENT = 60  # with seven actions, at most 5,700 of the 6,144 characters of a managed policy
 WEB_SERVER = "Web Server"
 WEB_SERVER_INGRESS = (
     ApprovedRule(
@@ -90,8 +89,6 @@ class SecurityGroupRevert(Stack):
         super().__init__(scope, construct_id, description="Reverts unapproved security group changes", **kwargs)
         self.settings = settings
         self.web_server = self._web_server() if settings.sample_group else None
-        if settings.create_trail:
-            self._trail()
         topic = notices_topic(self, "Security group changes", settings.email)
         dead_letters = dead_letter_queue(self)
         table = self._state_table()
@@ -100,6 +97,8 @@ class SecurityGroupRevert(Stack):
         report_tampering(topic, dead_letters, rules=[changes, sweep], function=function, table=table)
         self._alarms(function, dead_letters, topic, sweep)
         self._outputs(topic, function, dead_letters, table, changes, sweep)
+        if settings.create_trail:  # without a trail EventBridge gets no management events
+            Trail(self, "Trail")
 
     def _web_server(self) -> ec2.CfnSecurityGroup:
         """The post's group. The L1 construct, since the L2 needs a VPC, and that a lookup."""
@@ -114,32 +113,8 @@ class SecurityGroupRevert(Stack):
         acknowledge(group, {"AwsSolutions-EC23": "A web server is open to the internet on HTTPS; that is the sample."})
         return group
 
-    def _trail(self) -> None:
-        """A trail of write calls; EventBridge gets management events only where one exists."""
-        bucket = make_bucket(self, "TrailBucket", keep=True, versioned=True)
-        acknowledge(
-            bucket, {"AwsSolutions-S1": "It is the audit log itself. Who reads it is told by a trail with data events."}
-        )
-        key = kms.Key(
-            self,
-            "TrailKey",
-            enable_key_rotation=True,
-            description="CloudTrail log files",
-            removal_policy=RemovalPolicy.RETAIN,
-        )
-        cloudtrail.Trail(
-            self,
-            "Trail",
-            bucket=bucket,
-            encryption_key=key,
-            enable_file_validation=True,
-            include_global_service_events=False,
-            is_multi_region_trail=False,
-            management_events=cloudtrail.ReadWriteType.WRITE_ONLY,
-        )
-
     def _state_table(self) -> dynamodb.Table:
-        """How often each change was reverted, and what was reported last; lost, it begins anew."""
+        """How often each change was reverted, and what was reported last; without it, counting starts again."""
         table = dynamodb.Table(
             self,
             "State",
@@ -205,15 +180,17 @@ class SecurityGroupRevert(Stack):
         ]
         if self.settings.mode == "revert":
             statements.append(iam.PolicyStatement(actions=["dynamodb:UpdateItem"], resources=[table.table_arn]))
-            statements.append(iam.PolicyStatement(actions=self._changing_actions(), resources=groups))
+            # In parts, because aws-cdk-lib moves whole statements into managed policies when a role has too many.
+            for start in range(0, len(groups), GROUPS_PER_STATEMENT):
+                part = groups[start : start + GROUPS_PER_STATEMENT]
+                statements.append(iam.PolicyStatement(actions=self._changing_actions(), resources=part))
         if self.settings.mode == "revert" and self.settings.restore:
-            # EC2 asks for the rule as well as for its group, and the ids of rules to come are
-            # not known; the group, above, is what limits it.
-            statements.append(
-                iam.PolicyStatement(
-                    actions=["ec2:ModifySecurityGroupRules"], resources=[self._ec2_arn("security-group-rule", "*")]
-                )
-            )
+            # EC2 authorizes the rule and the prefix list that it refers to as well as the group, and the ids of
+            # rules to come are not known; the group, above, is what limits it.
+            resources = [self._ec2_arn("security-group-rule", "*")]
+            if any("PrefixListId" in rule for group in self._approved() for rule in _all_rules(group)):
+                resources.append(self._ec2_arn("prefix-list", "*", account="*"))
+            statements.append(iam.PolicyStatement(actions=["ec2:ModifySecurityGroupRules"], resources=resources))
         for statement in statements:
             role.add_to_policy(statement)
         self._acknowledge_wildcards(role)
@@ -231,16 +208,22 @@ class SecurityGroupRevert(Stack):
 
     def _acknowledge_wildcards(self, role: iam.Role) -> None:
         rules = "arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:security-group-rule/*"
+        prefix_lists = "arn:<AWS::Partition>:ec2:<AWS::Region>:*:prefix-list/*"
         reasons = {
             "Resource::*": "EC2's Describe calls have no resource-level permissions.",
             f"Resource::{rules}": "EC2 asks for the rule as well as its group; rule ids are not known beforehand.",
+            f"Resource::{prefix_lists}": "Prefix lists belong to AWS or to other accounts, too; the group limits it.",
             "Action::kms:GenerateDataKey*": "KMS names this family of calls with a suffix; the resource is one key.",
         }
         acknowledge_wildcards(role, reasons)
 
-    def _ec2_arn(self, resource: str, name: str) -> str:
+    def _ec2_arn(self, resource: str, name: str, account: str | None = None) -> str:
         return self.format_arn(
-            service="ec2", resource=resource, resource_name=name, arn_format=ArnFormat.SLASH_RESOURCE_NAME
+            service="ec2",
+            account=account,
+            resource=resource,
+            resource_name=name,
+            arn_format=ArnFormat.SLASH_RESOURCE_NAME,
         )
 
     def _rules(self, function: lambda_.Function, dead_letters: sqs.Queue) -> tuple[events.Rule, events.Rule]:
@@ -385,6 +368,10 @@ def _cfn_rule(rule: ApprovedRule) -> ec2.CfnSecurityGroup.IngressProperty:
         cidr_ip=rule.cidr_ipv4,
         description=rule.description,
     )
+
+
+def _all_rules(group: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*group["ingress"], *(group["egress"] or [])]
 
 
 def _nested(path: list[str], leaf: Any) -> Any:

@@ -158,7 +158,8 @@ EVERYTHING: dict[str, Any] = {
                     "from_port": 5432,
                     "to_port": 5432,
                     "referenced_group_id": "sg-0fedcba9876543210",
-                }
+                },
+                {"ip_protocol": "tcp", "from_port": 5432, "to_port": 5432, "prefix_list_id": "pl-63a5400a"},
             ],
         }
     ],
@@ -169,6 +170,32 @@ EVERYTHING: dict[str, Any] = {
 def full_assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     """The application with every option that adds something."""
     return synthesize(tmp_path_factory.mktemp("everything"), EVERYTHING)
+
+
+@pytest.fixture(scope="session")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """The application in production, with every option, and the source that holds most."""
+    settings = EVERYTHING | {"production": True, "deploy_pipeline:source": "codecommit"}
+    return synthesize(tmp_path_factory.mktemp("production"), settings)
+
+
+@pytest.fixture(scope="session")
+def connected(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """The pipeline with a connected repository, the one source that the other assemblies do not have."""
+    settings = {
+        "deploy_pipeline:source": "codeconnections",
+        "deploy_pipeline:connection_arn": "arn:aws:codeconnections:us-east-1:111111111111:connection/1234",
+        "deploy_pipeline:repository": "example/app",
+    }
+    return synthesize(tmp_path_factory.mktemp("connected"), settings, "DeployPipeline")
+
+
+@pytest.fixture(scope="session")
+def every_assembly(
+    assembly: Assembly, full_assembly: Assembly, production: Assembly, connected: Assembly
+) -> list[Assembly]:
+    """Every set of options under which a template has something that it has under no other."""
+    return [assembly, full_assembly, production, connected]
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +224,8 @@ class ByCost(LoadScopeScheduling):
     WITH_OPTIONS = tuple(f"sandbox/test_{of}.py" for of in ("athena", "deploy_pipeline", "models", "options"))
     OF_THEIR_OWN = tuple(f"sandbox/test_{of}.py" for of in ("another_system", "cdk", "process"))
     READ_TEMPLATES = tuple(
-        f"test_{of}.py"
-        for of in ("stack", "exposure", "templates", "dead_letters", "security", "production", "log_groups")
-    )
+        f"test_{of}.py" for of in ("stack", "exposure", "templates", "dead_letters", "security", "production")
+    ) + tuple(f"test_{of}.py" for of in ("service_permissions", "quotas", "log_groups"))
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::")[0]

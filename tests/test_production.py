@@ -4,21 +4,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from app import HOLDS_DATA
 
-from .conftest import EVERYTHING, Assembly, synthesize
+from .conftest import Assembly
 
 KEPT = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 BOOT_LOG = "AnalyticsHost.template.json: HostsBootLog"  # which is needed when the creation has failed
-
-
-@pytest.fixture(scope="module")
-def production(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    """The application in production, with every option, and the source that holds most."""
-    settings = EVERYTHING | {"production": True, "deploy_pipeline:source": "codecommit"}
-    return synthesize(tmp_path_factory.mktemp("production"), settings)
 
 
 def resources(assembly: Assembly) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -60,10 +60,22 @@ def test_function_may_change_the_guarded_groups_only(full: dict[str, Any]) -> No
     for statement in changing:
         resources = json.dumps(statement["Resource"])
         if actions(statement) == ["ec2:ModifySecurityGroupRules"] and "security-group-rule/*" in resources:
-            continue  # EC2 asks for the group as well
+            continue  # EC2 authorizes the group as well
         assert "sg-0123456789abcdef0" in resources
         assert "WebServer" in resources
         assert "*" not in resources, f"a wildcard in {resources}"
+
+
+def test_prefix_lists_are_granted_only_when_an_approved_rule_refers_to_one(
+    template: dict[str, Any], full: dict[str, Any]
+) -> None:
+    """EC2 authorizes ModifySecurityGroupRules for the prefix list of a rule, too; it may be AWS's."""
+    for found, expected in ((template, False), (full, True)):
+        granted = [s for s in statements(found) if "prefix-list" in json.dumps(s["Resource"])]
+        assert bool(granted) is expected
+        for statement in granted:
+            assert actions(statement) == ["ec2:ModifySecurityGroupRules"]
+            assert ":*:prefix-list/*" in json.dumps(statement["Resource"])
 
 
 def test_function_has_no_wildcard_action_but_kms_and_no_other_star_resource(full: dict[str, Any]) -> None:
@@ -243,6 +255,13 @@ def test_trail_is_made_when_asked_for_encrypted_validated_and_private(
     (bucket,) = of_type(full, "AWS::S3::Bucket")
     assert all(bucket["PublicAccessBlockConfiguration"].values())
     assert bucket["BucketEncryption"]
+
+
+def test_trail_is_created_after_everything_else(full: dict[str, Any]) -> None:
+    """Its bucket has a log file from then on, and could not be deleted when something after it fails."""
+    (trail,) = (r for r in full["Resources"].values() if r["Type"] == "AWS::CloudTrail::Trail")
+    others = {name for name, r in full["Resources"].items() if r is not trail and not name.startswith("TrailKey")}
+    assert others == set(trail["DependsOn"])
 
 
 def test_function_package_has_its_handlers_and_the_approved_rules_only(full_assembly: Assembly) -> None:

@@ -1,0 +1,145 @@
+"""Evaluation of IAM policies within one account, as the IAM user guide describes it.
+
+Pure functions on policy documents: no service control policies, no session policies, no policy variables
+and no principals of other accounts. What is not supported raises `UnsupportedPolicyError`, so that no
+decision rests on a statement that was not understood.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+
+from .conditions import UnsupportedPolicyError, as_list, condition_holds, wildcard_matches
+
+Document = Mapping[str, Any]
+Statement = Mapping[str, Any]
+
+SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
+
+
+class Decision(Enum):
+    """The result of an evaluation."""
+
+    ALLOWED = "allowed"
+    IMPLICITLY_DENIED = "no statement allows it"
+    EXPLICITLY_DENIED = "a statement denies it"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call as IAM sees it.
+
+    principal: the ARN of a role or user, or a service such as ``sns.amazonaws.com``.
+    context: condition keys and their values; a list for a multivalued key.
+    """
+
+    principal: str
+    action: str
+    resource: str
+    context: Mapping[str, str | list[str]] = field(default_factory=dict)
+
+    @property
+    def by_service(self) -> bool:
+        return bool(SERVICE.fullmatch(self.principal))
+
+    @property
+    def account(self) -> str:
+        """The account of the principal; empty for a service."""
+        return "" if self.by_service else self.principal.split(":")[4]
+
+
+def evaluate(
+    request: Request,
+    *,
+    identity_policies: Iterable[Document] = (),
+    resource_policy: Document | None = None,
+    boundary: Document | None = None,
+) -> Decision:
+    """Decide a request: an explicit deny wins, then an allow, and everything else is denied.
+
+    A service needs the resource policy. A role or user needs either its own policies or a resource policy that
+    names it; for keys, and for assuming a role, the resource policy must name it or its account.
+    """
+    identity = [s for document in identity_policies for s in _applicable(document, request)]
+    limits = list(_applicable(boundary, request)) if boundary is not None else []
+    resource = list(_applicable(resource_policy, request)) if resource_policy is not None else []
+    addressed = [(s, match) for s in resource if (match := _principal_match(s, request))]
+    if any(s["Effect"] == "Deny" for s in [*identity, *limits, *(s for s, _ in addressed)]):
+        return Decision.EXPLICITLY_DENIED
+    by_name = any(match == "principal" for _, match in addressed)
+    by_account = any(match == "account" for _, match in addressed)
+    if request.by_service:
+        allowed = by_name
+    elif request.action.startswith("kms:") or request.action == "sts:AssumeRole":
+        allowed = by_name or (by_account and bool(identity))
+    else:
+        allowed = by_name or bool(identity)
+    within_boundary = boundary is None or bool(limits)
+    return Decision.ALLOWED if allowed and within_boundary else Decision.IMPLICITLY_DENIED
+
+
+def _applicable(document: Document | None, request: Request) -> Iterator[Statement]:
+    """The statements that are about the action and the resource, and whose conditions hold."""
+    for statement in as_list((document or {})["Statement"]):
+        if (
+            _action_matches(statement, request.action)
+            and _resource_matches(statement, request.resource)
+            and condition_holds(statement.get("Condition", {}), request.context)
+        ):
+            yield statement
+
+
+def _action_matches(statement: Statement, action: str) -> bool:
+    if "NotAction" in statement:
+        return not any(wildcard_matches(p.lower(), action.lower()) for p in as_list(statement["NotAction"]))
+    return any(wildcard_matches(p.lower(), action.lower()) for p in as_list(statement["Action"]))
+
+
+def _resource_matches(statement: Statement, resource: str) -> bool:
+    """A trust policy has no resource: it is about its role."""
+    if "NotResource" in statement:
+        return not any(resource_matches(p, resource) for p in as_list(statement["NotResource"]))
+    return any(resource_matches(p, resource) for p in as_list(statement.get("Resource", "*")))
+
+
+@lru_cache(maxsize=10_000)
+def resource_matches(pattern: str, resource: str) -> bool:
+    """Compare an ARN with a pattern, part by part: a wildcard in the region does not reach into the account."""
+    if "${" in pattern:
+        raise UnsupportedPolicyError(f"policy variable in {pattern}")
+    if pattern == "*":
+        return True
+    expected, parts = pattern.split(":", 5), resource.split(":", 5)
+    return len(expected) == len(parts) and all(map(wildcard_matches, expected, parts))
+
+
+def _principal_match(statement: Statement, request: Request) -> str:
+    """How a statement of a resource policy names the principal: ``principal``, ``account`` or not at all."""
+    if "NotPrincipal" in statement:
+        raise UnsupportedPolicyError("NotPrincipal")
+    principals = statement["Principal"]
+    if principals == "*":
+        return "principal"
+    matches = {_one_principal(kind, v, request) for kind, values in principals.items() for v in as_list(values)}
+    return next((match for match in ("principal", "account") if match in matches), "")
+
+
+def _one_principal(kind: str, value: str, request: Request) -> str:
+    match kind:
+        case "AWS" if value == "*":
+            return "principal"
+        case "AWS" if not request.by_service and value in (request.account, _root(request)):
+            # A deny that names the account is for everyone in it.
+            return "account"
+        case "AWS" | "Service" | "Federated" | "CanonicalUser":
+            return "principal" if value == request.principal else ""
+        case _:
+            raise UnsupportedPolicyError(f"principal of the kind {kind}")
+
+
+def _root(request: Request) -> str:
+    partition = request.principal.split(":")[1]
+    return f"arn:{partition}:iam::{request.account}:root"

@@ -1,0 +1,83 @@
+"""A CloudTrail trail of write calls, with its bucket and its key."""
+
+from typing import Any
+
+from aws_cdk import (
+    ArnFormat,
+    RemovalPolicy,
+    Stack,
+    aws_cloudtrail as cloudtrail,
+    aws_iam as iam,
+    aws_kms as kms,
+    aws_s3 as s3,
+)
+from constructs import Construct
+
+from .acknowledgments import acknowledge
+from .buckets import make_bucket
+
+CLOUDTRAIL = iam.ServicePrincipal("cloudtrail.amazonaws.com")
+
+
+class Trail(Construct):
+    """A trail of this region, created last of its stack; bucket and key stay when the stack is deleted.
+
+    Last, because a bucket that has a log file cannot be deleted any more when a later resource fails.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        stack = Stack.of(self)
+        others = [child for child in scope.node.children if child is not self]
+        # The key's policy names the trail, and the trail needs the key: only a given name breaks the circle.
+        name = stack.stack_name
+        arn = stack.format_arn(
+            service="cloudtrail", resource="trail", resource_name=name, arn_format=ArnFormat.SLASH_RESOURCE_NAME
+        )
+        bucket, key = self._bucket(arn), self._key(arn)
+        trail = cloudtrail.CfnTrail(
+            self,
+            "Resource",
+            trail_name=name,
+            is_logging=True,
+            s3_bucket_name=bucket.bucket_name,
+            kms_key_id=key.key_arn,
+            enable_log_file_validation=True,
+            include_global_service_events=False,
+            is_multi_region_trail=False,
+            event_selectors=[
+                cloudtrail.CfnTrail.EventSelectorProperty(include_management_events=True, read_write_type="WriteOnly")
+            ],
+        )
+        for needed in (bucket, *others):
+            trail.node.add_dependency(needed)
+
+    def _bucket(self, trail_arn: str) -> s3.Bucket:
+        bucket = make_bucket(self, "Bucket", keep=True, versioned=True)
+        log_files = bucket.arn_for_objects(f"AWSLogs/{Stack.of(self).account}/*")
+        owned = {"aws:SourceArn": trail_arn, "s3:x-amz-acl": "bucket-owner-full-control"}
+        bucket.add_to_resource_policy(_allow("s3:GetBucketAcl", bucket.bucket_arn, {"aws:SourceArn": trail_arn}))
+        bucket.add_to_resource_policy(_allow("s3:PutObject", log_files, owned))
+        acknowledge(
+            bucket, {"AwsSolutions-S1": "It is the audit log itself. Who reads it is told by a trail with data events."}
+        )
+        return bucket
+
+    def _key(self, trail_arn: str) -> kms.Key:
+        key = kms.Key(
+            self,
+            "Key",
+            enable_key_rotation=True,
+            description="CloudTrail log files",
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+        )
+        encryption = {"aws:SourceArn": trail_arn, "kms:EncryptionContext:aws:cloudtrail:arn": trail_arn}
+        key.add_to_resource_policy(_allow("kms:GenerateDataKey*", "*", encryption))
+        key.add_to_resource_policy(_allow("kms:DescribeKey", "*", {"aws:SourceArn": trail_arn}))
+        return key
+
+
+def _allow(action: str, resource: str, equals: dict[str, Any]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        principals=[CLOUDTRAIL], actions=[action], resources=[resource], conditions={"StringEquals": equals}
+    )

@@ -1,0 +1,398 @@
+"""What AWS services must be allowed by a template, so that what it configures works.
+
+A trail must be able to use its key, an alarm its topic, a rule its target. No API call of a walkthrough shows
+that a service is refused: it happens inside AWS. So each resource that acts by itself has a function here
+that lists the requests that its service makes, with the condition keys that it sends, as the documentation of
+the service has them. A type that is not known to be passive, and a property that these functions do not judge,
+are an error.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from sandbox.iam.policy import Decision, Request
+
+from .deployed_template import ACCOUNT, DeployedTemplate, Resource
+
+ASSUME = "sts:AssumeRole"
+
+
+Needs = Iterator[Request]  # those of a service, with its own principal or with a role
+
+
+class NotJudgedError(Exception):
+    """A resource acts in a way that no function here judges."""
+
+
+def requests(template: DeployedTemplate) -> Iterator[tuple[str, Request]]:
+    """What the services of a template request, each with the id of the resource because of which they do."""
+    for resource in template.resources:
+        for need in needs(template, resource):
+            yield resource.id, replace(need, context={"aws:SecureTransport": "true", **need.context})
+
+
+def refused(template: DeployedTemplate) -> set[str]:
+    """The requests of `template`'s services that its policies do not allow."""
+    found = ((name, request, template.decide(request)) for name, request in requests(template))
+    return {described(name, request) for name, request, decision in found if decision is not Decision.ALLOWED}
+
+
+def described(resource_id: str, request: Request) -> str:
+    """A request in words."""
+    return f"{resource_id}: {request.principal} may not {request.action} on {request.resource}"
+
+
+def needs(template: DeployedTemplate, resource: Resource) -> Needs:
+    """The requests that the service of a resource makes because of it."""
+    if resource.type in PASSIVE or resource.type.startswith("Custom::"):
+        return iter(())
+    if resource.type not in ACTIVE:
+        raise NotJudgedError(f"{resource.type}: neither in ACTIVE nor in PASSIVE")
+    return ACTIVE[resource.type](template, resource)
+
+
+def _only(resource: Resource, properties: dict[str, Any], *judged: str) -> None:
+    """Refuse properties that are not among those that were considered when this was written."""
+    others = set(properties) - set(judged)
+    if others:
+        raise NotJudgedError(f"{resource.type} with {', '.join(sorted(others))}")
+
+
+def _from(source_arn: str) -> dict[str, str | list[str]]:
+    return {"aws:SourceArn": source_arn, "aws:SourceAccount": ACCOUNT}
+
+
+def _publish(template: DeployedTemplate, principal: str, topic_arn: str, context: dict[str, Any]) -> Needs:
+    """To an encrypted topic: whoever publishes needs its key, too."""
+    topic = template.named("AWS::SNS::Topic", topic_arn)
+    yield Request(principal, "sns:Publish", topic.arn, context)
+    key = template.key_of(topic, "KmsMasterKeyId")
+    if key:
+        yield from (Request(principal, action, key, context) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
+
+
+def _send(template: DeployedTemplate, principal: str, queue_arn: str, context: dict[str, Any]) -> Needs:
+    """To an encrypted queue: likewise."""
+    queue = template.named("AWS::SQS::Queue", queue_arn)
+    yield Request(principal, "sqs:SendMessage", queue.arn, context)
+    key = template.key_of(queue, "KmsMasterKeyId")
+    if key:
+        yield from (Request(principal, action, key, context) for action in ("kms:Decrypt", "kms:GenerateDataKey"))
+
+
+def _alarm(template: DeployedTemplate, alarm: Resource) -> Needs:
+    for kind in ("AlarmActions", "OKActions", "InsufficientDataActions"):
+        for arn in alarm.properties.get(kind, []):
+            if ":sns:" not in arn:
+                raise NotJudgedError(f"{alarm.type} with the action {arn}")
+            yield from _publish(template, "cloudwatch.amazonaws.com", arn, _from(alarm.arn))
+
+
+def _trail(template: DeployedTemplate, trail: Resource) -> Needs:
+    """CloudTrail user guide, "Amazon S3 bucket policy for CloudTrail" and "Configure AWS KMS key policies"."""
+    if {"CloudWatchLogsLogGroupArn", "SnsTopicName"} & set(trail.properties):
+        raise NotJudgedError(f"{trail.type} that writes to a log group or a topic")
+    service, context = "cloudtrail.amazonaws.com", _from(trail.arn)
+    bucket = template.named("AWS::S3::Bucket", trail.properties["S3BucketName"])
+    prefix = f"{trail.properties['S3KeyPrefix']}/" if "S3KeyPrefix" in trail.properties else ""
+    owned = {**context, "s3:x-amz-acl": "bucket-owner-full-control"}
+    yield Request(service, "s3:GetBucketAcl", bucket.arn, context)
+    yield Request(
+        service, "s3:PutObject", f"{bucket.arn}/{prefix}AWSLogs/{ACCOUNT}/CloudTrail/{template.region}/x", owned
+    )
+    key = template.key_of(trail, "KMSKeyId")
+    if key:
+        encrypted = {**context, "kms:EncryptionContext:aws:cloudtrail:arn": trail.arn}
+        yield Request(service, "kms:GenerateDataKey", key, encrypted)
+        yield Request(service, "kms:DescribeKey", key, context)
+
+
+def _rule(template: DeployedTemplate, rule: Resource) -> Needs:
+    service, context = "events.amazonaws.com", _from(rule.arn)
+    for target in rule.properties["Targets"]:
+        role = target.get("RoleArn")
+        if role:
+            yield Request(service, ASSUME, role, context)
+        match target["Arn"].split(":")[2]:
+            case "lambda":
+                yield Request(service, "lambda:InvokeFunction", target["Arn"], context)
+            case "sns":  # without the keys: SNS does not support them for EventBridge and encrypted topics
+                yield from _publish(template, service, target["Arn"], {})
+            case "codepipeline" if role:
+                yield Request(role, "codepipeline:StartPipelineExecution", target["Arn"])
+            case _:
+                raise NotJudgedError(f"{rule.type} with the target {target['Arn']}")
+        if "DeadLetterConfig" in target:
+            yield from _send(template, service, target["DeadLetterConfig"]["Arn"], context)
+
+
+def _asynchronous(template: DeployedTemplate, config: Resource) -> Needs:
+    """Lambda delivers to destinations with the role of the function."""
+    function = template.named("AWS::Lambda::Function", config.properties["FunctionName"])
+    for result in config.properties.get("DestinationConfig", {}).values():
+        if ":sqs:" not in result["Destination"]:
+            raise NotJudgedError(f"{config.type} with the destination {result['Destination']}")
+        yield from _send(template, function.properties["Role"], result["Destination"], {})
+
+
+def _function(template: DeployedTemplate, function: Resource) -> Needs:
+    """The runtime writes logs and traces with the function's role; functions at the edge may not even log."""
+    properties = function.properties
+    if {"DeadLetterConfig", "FileSystemConfigs", "KmsKeyArn", "VpcConfig"} & set(properties):
+        raise NotJudgedError(f"{function.type} with a queue, a file system, a key or a VPC")
+    role = properties["Role"]
+    yield Request("lambda.amazonaws.com", ASSUME, role)
+    if properties.get("TracingConfig", {}).get("Mode") == "Active":
+        yield from (Request(role, f"xray:{call}", "*") for call in ("PutTraceSegments", "PutTelemetryRecords"))
+    if not _at_the_edge(template, function):
+        group = properties.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function.id}"
+        stream = f"arn:aws:logs:{template.region}:{ACCOUNT}:log-group:{group}:log-stream:1"
+        yield from (Request(role, f"logs:{call}", stream) for call in ("CreateLogStream", "PutLogEvents"))
+
+
+def _at_the_edge(template: DeployedTemplate, function: Resource) -> bool:
+    return any(
+        version.properties["FunctionName"] in (function.id, function.arn)
+        for version in template.of_type("AWS::Lambda::Version")
+        if version.arn in json.dumps([d.properties for d in template.of_type("AWS::CloudFront::Distribution")])
+    )
+
+
+def _bucket(template: DeployedTemplate, bucket: Resource) -> Needs:
+    """S3 user guide, "Permissions for log delivery"."""
+    considered = "BucketEncryption LifecycleConfiguration LoggingConfiguration NotificationConfiguration"
+    considered += " OwnershipControls PublicAccessBlockConfiguration Tags VersioningConfiguration BucketName"
+    _only(bucket, bucket.properties, *considered.split())
+    # EventBridge gets events of S3 without a grant; queues, topics and functions do not.
+    _only(bucket, bucket.properties.get("NotificationConfiguration", {}), "EventBridgeConfiguration")
+    logging = bucket.properties.get("LoggingConfiguration")
+    if logging:
+        target = template.named("AWS::S3::Bucket", logging["DestinationBucketName"])
+        if template.bucket_key(target):
+            raise NotJudgedError(f"{bucket.type} whose log bucket has a customer managed key")
+        log_file = f"{target.arn}/{logging.get('LogFilePrefix', '')}2026-11-26-00-00-00-0123456789ABCDEF"
+        yield Request("logging.s3.amazonaws.com", "s3:PutObject", log_file, _from(bucket.arn))
+
+
+def _distribution(template: DeployedTemplate, distribution: Resource) -> Needs:
+    """CloudFront developer guide, "Restrict access to an Amazon S3 origin" and "Set up IAM for Lambda@Edge"."""
+    config = distribution.properties["DistributionConfig"]
+    context = _from(distribution.arn)
+    for origin in config["Origins"]:
+        if not origin.get("OriginAccessControlId"):
+            raise NotJudgedError(f"{distribution.type} with an origin without access control")
+        bucket = template.named("AWS::S3::Bucket", origin["DomainName"].split(".")[0])
+        yield Request("cloudfront.amazonaws.com", "s3:GetObject", f"{bucket.arn}/index.html", context)
+        key = template.bucket_key(bucket)
+        if key:
+            yield Request("cloudfront.amazonaws.com", "kms:Decrypt", key, context)
+    if config.get("Logging"):
+        _takes_log_files(template, config["Logging"]["Bucket"].split(".")[0])
+    behaviors = [config["DefaultCacheBehavior"], *config.get("CacheBehaviors", [])]
+    for association in (a for b in behaviors for a in b.get("LambdaFunctionAssociations", [])):
+        version = template.by_arn(association["LambdaFunctionARN"])
+        assert version, association
+        function = template.named("AWS::Lambda::Function", version.properties["FunctionName"])
+        yield Request("edgelambda.amazonaws.com", ASSUME, function.properties["Role"])
+
+
+def _takes_log_files(template: DeployedTemplate, name: str) -> None:
+    """CloudFront's standard logging (legacy) grants itself access with an ACL, which a bucket can have switched off."""
+    bucket = template.named("AWS::S3::Bucket", name)
+    rules = bucket.properties.get("OwnershipControls", {}).get("Rules", [])
+    if {rule["ObjectOwnership"] for rule in rules} - {"BucketOwnerPreferred", "ObjectWriter"} or not rules:
+        raise NotJudgedError(f"{bucket.id} takes no ACL, so CloudFront cannot write its logs")
+
+
+def _flow_log(template: DeployedTemplate, flow_log: Resource) -> Needs:
+    """VPC user guide, "IAM role for publishing flow logs to CloudWatch Logs"."""
+    if flow_log.properties["LogDestinationType"] != "cloud-watch-logs":
+        raise NotJudgedError(f"{flow_log.type} to {flow_log.properties['LogDestinationType']}")
+    role = flow_log.properties["DeliverLogsPermissionArn"]
+    group = template.named("AWS::Logs::LogGroup", flow_log.properties["LogGroupName"]).arn
+    yield Request("vpc-flow-logs.amazonaws.com", ASSUME, role, {"aws:SourceAccount": ACCOUNT})
+    for call in ("CreateLogStream", "DescribeLogStreams", "PutLogEvents"):
+        yield Request(role, f"logs:{call}", group)
+
+
+def _state_machine(_: DeployedTemplate, machine: Resource) -> Needs:
+    """Step Functions developer guide, "Using CloudWatch Logs" and "Tracing with AWS X-Ray"."""
+    properties, role = machine.properties, machine.properties["RoleArn"]
+    yield Request("states.amazonaws.com", ASSUME, role, _from(machine.arn))
+    if properties.get("LoggingConfiguration", {}).get("Level", "OFF") != "OFF":
+        calls = "CreateLogDelivery GetLogDelivery UpdateLogDelivery DeleteLogDelivery ListLogDeliveries"
+        calls += " PutResourcePolicy DescribeResourcePolicies DescribeLogGroups"
+        yield from (Request(role, f"logs:{call}", "*") for call in calls.split())
+    if properties.get("TracingConfiguration", {}).get("Enabled"):
+        for call in ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets"):
+            yield Request(role, f"xray:{call}", "*")
+    for value in properties.get("DefinitionSubstitutions", {}).values():
+        if ":lambda:" in value:
+            yield Request(role, "lambda:InvokeFunction", value)
+
+
+def _schedule(template: DeployedTemplate, schedule: Resource) -> Needs:
+    """EventBridge Scheduler acts with the role of the target, also for what it could not deliver."""
+    target = schedule.properties["Target"]
+    role, arn = target["RoleArn"], target["Arn"]
+    yield Request("scheduler.amazonaws.com", ASSUME, role, {"aws:SourceAccount": ACCOUNT})
+    if not arn.endswith(":aws-sdk:ec2:stopInstances"):
+        raise NotJudgedError(f"{schedule.type} with the target {arn}")
+    for name in json.loads(target["Input"])["InstanceIds"]:
+        yield Request(role, "ec2:StopInstances", template.named("AWS::EC2::Instance", name).arn)
+    if "DeadLetterConfig" in target:
+        yield from _send(template, role, target["DeadLetterConfig"]["Arn"], {})
+
+
+def _pipeline(template: DeployedTemplate, pipeline: Resource) -> Needs:
+    """CodePipeline assumes its role, and with it the roles of the actions."""
+    role = pipeline.properties["RoleArn"]
+    yield Request("codepipeline.amazonaws.com", ASSUME, role, _from(pipeline.arn))
+    bucket = template.named("AWS::S3::Bucket", pipeline.properties["ArtifactStore"]["Location"])
+    key = template.bucket_key(bucket)
+    for action in (action for stage in pipeline.properties["Stages"] for action in stage["Actions"]):
+        acting = action["RoleArn"]
+        yield Request(role, ASSUME, acting)
+        yield from _action(template, acting, action)
+        for artifacts, call, key_call in (
+            ("InputArtifacts", "s3:GetObject", "kms:Decrypt"),
+            ("OutputArtifacts", "s3:PutObject", "kms:GenerateDataKey"),
+        ):
+            if action.get(artifacts):
+                yield Request(acting, call, f"{bucket.arn}/pipeline/app/artifact.zip")
+                if key:
+                    yield Request(acting, key_call, key)
+
+
+def _action(template: DeployedTemplate, role: str, action: dict[str, Any]) -> Needs:
+    """CodePipeline user guide, "Add permissions to the CodePipeline service role" and the action reference."""
+    configuration = action["Configuration"]
+    match action["ActionTypeId"]["Provider"]:
+        case "CodeCommit":
+            (repository,) = template.of_type("AWS::CodeCommit::Repository")
+            calls = "GetBranch GetCommit UploadArchive GetUploadArchiveStatus CancelUploadArchive"
+            yield from (Request(role, f"codecommit:{call}", repository.arn) for call in calls.split())
+        case "S3":
+            source = template.named("AWS::S3::Bucket", configuration["S3Bucket"])
+            yield Request(role, "s3:GetBucketVersioning", source.arn)
+            for call in ("GetObject", "GetObjectVersion"):
+                yield Request(role, f"s3:{call}", f"{source.arn}/{configuration['S3ObjectKey']}")
+        case "CodeStarSourceConnection":
+            connection = configuration["ConnectionArn"]
+            yield Request(role, f"{connection.split(':')[2]}:UseConnection", connection)
+        case "Lambda":
+            function = template.named("AWS::Lambda::Function", configuration["FunctionName"])
+            yield Request(role, "lambda:ListFunctions", "*")
+            yield Request(role, "lambda:InvokeFunction", function.arn)
+        case provider:
+            raise NotJudgedError(f"CodePipeline action of {provider}")
+
+
+def _api_account(template: DeployedTemplate, account: Resource) -> Needs:
+    """API Gateway developer guide, "Permissions for CloudWatch logging"."""
+    role = account.properties["CloudWatchRoleArn"]
+    yield Request("apigateway.amazonaws.com", ASSUME, role)
+    stream = f"arn:aws:logs:{template.region}:{ACCOUNT}:log-group:API-Gateway-Execution-Logs_x/prod:log-stream:1"
+    for call in ("CreateLogGroup", "CreateLogStream", "PutLogEvents"):
+        yield Request(role, f"logs:{call}", stream)
+    yield from (Request(role, f"logs:{call}", "*") for call in ("DescribeLogGroups", "DescribeLogStreams"))
+
+
+def _method(template: DeployedTemplate, method: Resource) -> Needs:
+    integration = method.properties["Integration"]
+    if integration["Type"] == "MOCK":
+        return
+    found = re.search(r"/functions/(arn:.+)/invocations$", integration.get("Uri", ""))
+    if not found or "Credentials" in integration:
+        raise NotJudgedError(f"{method.type} with the integration {integration}")
+    api = method.properties["RestApiId"]
+    for stage in template.of_type("AWS::ApiGateway::Stage"):
+        if stage.properties["RestApiId"] == api:
+            path = f"{method.properties['HttpMethod']}{_path(template, method.properties['ResourceId'])}"
+            # The Ref of a stage is its name; here both are the logical id.
+            source = f"arn:aws:execute-api:{template.region}:{ACCOUNT}:{api}/{stage.id}/{path}"
+            yield Request("apigateway.amazonaws.com", "lambda:InvokeFunction", found[1], _from(source))
+
+
+def _path(template: DeployedTemplate, resource_id: str) -> str:
+    """The path of an API's resource, from its parents."""
+    for resource in template.of_type("AWS::ApiGateway::Resource"):
+        if resource.id == resource_id:
+            return f"{_path(template, resource.properties['ParentId'])}/{resource.properties['PathPart']}"
+    return ""
+
+
+def _subscription(template: DeployedTemplate, subscription: Resource) -> Needs:
+    """An e-mail needs nothing but the confirmation of whoever gets it."""
+    properties = subscription.properties
+    if properties["Protocol"] not in ("email", "sqs") or "RedrivePolicy" in properties:
+        raise NotJudgedError(f"{subscription.type} by {properties['Protocol']}")
+    if properties["Protocol"] == "sqs":
+        yield from _send(template, "sns.amazonaws.com", properties["Endpoint"], _from(properties["TopicArn"]))
+
+
+def _log_group(_: DeployedTemplate, group: Resource) -> Needs:
+    if "KmsKeyId" in group.properties:
+        raise NotJudgedError(f"{group.type} with a customer managed key")
+    return iter(())
+
+
+def _secret(_: DeployedTemplate, secret: Resource) -> Needs:
+    """Those who read it need the key, which is AWS's own here; rotation is a resource of another type."""
+    if "KmsKeyId" in secret.properties:
+        raise NotJudgedError(f"{secret.type} with a customer managed key")
+    return iter(())
+
+
+def _instance_profile(template: DeployedTemplate, profile: Resource) -> Needs:
+    for name in profile.properties["Roles"]:
+        yield Request("ec2.amazonaws.com", ASSUME, template.named("AWS::IAM::Role", name).arn)
+
+
+ACTIVE: dict[str, Callable[[DeployedTemplate, Resource], Needs]] = {
+    "AWS::ApiGateway::Account": _api_account,
+    "AWS::ApiGateway::Method": _method,
+    "AWS::CloudFront::Distribution": _distribution,
+    "AWS::CloudTrail::Trail": _trail,
+    "AWS::CloudWatch::Alarm": _alarm,
+    "AWS::CodePipeline::Pipeline": _pipeline,
+    "AWS::EC2::FlowLog": _flow_log,
+    "AWS::Events::Rule": _rule,
+    "AWS::IAM::InstanceProfile": _instance_profile,
+    "AWS::Lambda::EventInvokeConfig": _asynchronous,
+    "AWS::Lambda::Function": _function,
+    "AWS::Logs::LogGroup": _log_group,
+    "AWS::S3::Bucket": _bucket,
+    "AWS::SNS::Subscription": _subscription,
+    "AWS::Scheduler::Schedule": _schedule,
+    "AWS::SecretsManager::Secret": _secret,
+    "AWS::StepFunctions::StateMachine": _state_machine,
+}
+
+# Types that are configuration, or act as whoever uses them.
+PASSIVE = {
+    *(f"AWS::ApiGateway::{name}" for name in ("BasePathMapping", "Deployment", "DomainName", "GatewayResponse")),
+    *(f"AWS::ApiGateway::{name}" for name in ("RequestValidator", "Resource", "RestApi", "Stage")),
+    *(f"AWS::Athena::{name}" for name in ("NamedQuery", "WorkGroup")),
+    "AWS::CertificateManager::Certificate",
+    *(f"AWS::CloudFront::{name}" for name in ("CachePolicy", "OriginAccessControl", "OriginRequestPolicy")),
+    "AWS::CloudFront::ResponseHeadersPolicy",
+    "AWS::CodeCommit::Repository",
+    "AWS::DynamoDB::Table",
+    *(f"AWS::EC2::{name}" for name in ("Instance", "InternetGateway", "LaunchTemplate", "Route", "RouteTable")),
+    *(f"AWS::EC2::{name}" for name in ("SecurityGroup", "SecurityGroupEgress", "SecurityGroupIngress", "Subnet")),
+    *(f"AWS::EC2::{name}" for name in ("SubnetRouteTableAssociation", "VPC", "VPCEndpoint", "VPCGatewayAttachment")),
+    *(f"AWS::Glue::{name}" for name in ("Database", "Table")),
+    *(f"AWS::IAM::{name}" for name in ("ManagedPolicy", "Policy", "Role")),
+    "AWS::KMS::Key",
+    *(f"AWS::Lambda::{name}" for name in ("LayerVersion", "Permission", "Version")),
+    *(f"AWS::Route53::{name}" for name in ("HealthCheck", "RecordSet")),
+    "AWS::S3::BucketPolicy",
+    *(f"AWS::SNS::{name}" for name in ("Topic", "TopicPolicy")),
+    *(f"AWS::SQS::{name}" for name in ("Queue", "QueuePolicy")),
+    *(f"AWS::WAFv2::{name}" for name in ("WebACL", "WebACLAssociation")),
+    "AWS::XRay::SamplingRule",
+}
