@@ -145,7 +145,8 @@ def _problems(section: type[Section], error: ValidationError, prefix: str) -> It
     details = error.errors()
     for detail in details:
         location = detail["loc"]
-        if detail["type"] == "too_short" and any(other["loc"][:-1] == location for other in details):
+        inside = (other for other in details if len(other["loc"]) > len(location))
+        if detail["type"] == "too_short" and any(other["loc"][: len(location)] == location for other in inside):
             continue  # pydantic counts only the valid items of a list
         key = prefix + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
         if detail["type"] == "extra_forbidden":

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
 MAX_TEXT = 1024  # characters; also keeps matching fast, because the length is checked first
-EMAIL_NAME = r"(?=.{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@"
+EMAIL_LETTER = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
+EMAIL_NAME = rf"(?!.*\.\.)[{EMAIL_LETTER}]([.{EMAIL_LETTER}]{{0,62}}[{EMAIL_LETTER}])?"
 DOMAIN_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 TOP_LEVEL_DOMAIN = r"([a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])"
 
@@ -130,7 +131,7 @@ Ipv6Cidr = Annotated[str, WrapValidator(partial(_network, 6))]
 Email = Annotated[
     str,
     like(
-        rf"{EMAIL_NAME}(?i:({DOMAIN_LABEL}\.)+{TOP_LEVEL_DOMAIN})",
+        rf"{EMAIL_NAME}@(?i:({DOMAIN_LABEL}\.)+{TOP_LEVEL_DOMAIN})",
         "an email address of at most 254 characters, such as ops@example.com",
         max_length=254,
     ),

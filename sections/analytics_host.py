@@ -23,13 +23,15 @@ WEEKDAY = r"([1-7]|SUN|MON|TUE|WED|THU|FRI|SAT)"
 WEEKDAYS = _cron_field(WEEKDAY, "L", rf"{WEEKDAY}L", rf"{WEEKDAY}#[1-5]")
 YEARS = _cron_field(r"(19[7-9]\d|20\d\d|21\d\d)")
 CRON = rf"cron\({MINUTES} {HOURS} ({DAYS} {MONTHS} \?|\? {MONTHS} {WEEKDAYS}) {YEARS}\)"
-RATE = r"rate\([1-9]\d{0,4} (minute|hour|day)s?\)"
+RATE = r"rate\((1 (minute|hour|day)|([2-9]|[1-9]\d{1,4}) (minutes|hours|days))\)"
 SubnetId = Annotated[
     str, like(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a subnet, such as subnet-0123456789abcdef0")
 ]
 # What S3 reserves: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 RESERVED_BUCKET = r"(xn--|sthree-|amzn-s3-demo-)|[^/]*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)/|\d+\.\d+\.\d+\.\d+/"
-BUCKET = rf"(?!{RESERVED_BUCKET})(?=[^/]{{3,63}}/)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+BUCKET = (
+    rf"(?!{RESERVED_BUCKET})(?![^/]{{0,2}}/|[^/]{{64}})[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+)
 S3Location = Annotated[
     str,
     like(
@@ -58,6 +60,7 @@ class AnalyticsHostSettings(Section):
         like(
             rf"{X86_FAMILY}\.{INSTANCE_SIZE}",
             "an x86_64 instance type (RStudio has no other package), such as t3.large",
+            max_length=32,
         ),
     ] = Field("t3.large", description="EC2 instance type, x86_64. H2O gets half of its memory.")
     volume_gb: Annotated[int, whole_number(20, 16384)] = Field(40, description="Size of the encrypted root volume.")

@@ -116,15 +116,15 @@ class DeployPipelineSettings(Section):
     repository: (
         Annotated[
             str,
-            like(r"(?=.{1,255}/[^/]*\Z)[\w.-]+(/[\w.-]+)*/[\w.-]{1,128}", "owner and name, such as owner/app"),
+            like(r"(?!.{256}.*/)[\w.-]+(/[\w.-]+)*/[\w.-]{1,128}", "owner and name, such as owner/app"),
         ]
         | None
     ) = Field(None, description="Repository of the connection, such as `owner/app`.")
     source_key: Annotated[
         str,
         like(
-            r"[^/*?$\x00-\x1f\x7f-\U0010ffff][^*?$\x00-\x1f\x7f-\U0010ffff]*\.zip",
-            "an object key in ASCII that ends in .zip, of at most 1000 characters, without *, ?, $ and a first /",
+            r"(?!/)[ -#%-)+->@-~]+\.zip",
+            "a key of at most 1000 ASCII characters that ends in .zip, without *, ?, $ and a leading /",
             max_length=1000,
         ),
     ] = Field("app.zip", description="Key of the object with source `s3`, in a bucket of the stack.")
