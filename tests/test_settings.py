@@ -170,18 +170,18 @@ def test_list_without_its_quotes_is_refused_with_an_explanation() -> None:
     assert "a list, as JSON" in mistakes({"static_site:files": "[" * 100_000})
 
 
-@pytest.mark.parametrize("part", ["a", "a.", "a-", "a/", "/"])
+@pytest.mark.parametrize("part", ["a", ".", "a.", "a-", "a/", "/"])
 @pytest.mark.parametrize("start", ["", "a@", "https://", "s3://", "arn:aws:", "cron(0 ", "\0"])
 def test_long_text_is_refused_quickly_by_every_setting(start: str, part: str) -> None:
     """The time of a regular expression must not grow with the square of a text."""
-    text = start + part * 20_000
+    text = start + part * 20_000 + " @"  # no pattern ends so: those that backtrack try every part
     keys = [f"{system}:{name}" for system in STORIES for name in fields_of(system)]
     began = time.process_time()
     for key in keys:
         for value in (text, [text], [{"name": text, "table": text, "url": text, "group_id": text}]):
             with contextlib.suppress(SettingsError):
                 Settings.from_context({key: value})
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 1
 
 
 def fields_of(system: str) -> list[str]:
