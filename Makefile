@@ -25,7 +25,7 @@ CDK := cdk
 CHATTER := /program\.js:[0-9:]*$$ Acknowledge.with..Annotation::info ^Successfully.synthesized ^Supply.a.stack.id ^$$
 
 .DEFAULT_GOAL := help
-.PHONY: help setup analysis synth bootstrap lint test audit demo pictures sandbox story bench deploy destroy clean
+.PHONY: help setup analysis lock synth bootstrap lint test audit demo pictures sandbox story bench deploy destroy clean
 
 help: ## list what can be run
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,12 +33,12 @@ help: ## list what can be run
 setup: .venv/done node_modules/done ## install Python packages, Node 24 and the CDK CLI, below this folder only
 	@:
 
-.venv/done: requirements.txt requirements-dev.txt constraints.txt
+.venv/done: locks/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up the Python environment in .venv (about 250 MB, a minute or two the first time)"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --progress-bar=off --disable-pip-version-check -r requirements-dev.txt -c constraints.txt \
+	@$(BIN)/python -m pip install --progress-bar=off --disable-pip-version-check --require-hashes -r locks/dev.txt \
 	  | sed -un -e 's/^ *Downloading \(.* MB)\).*/  \1/p' -e 's/^ *Using cached \(.* MB)\).*/  \1/p' -e 's/^Installing .*/  installing/p'
 	@touch $@
 
@@ -50,9 +50,9 @@ node_modules/done: package.json package-lock.json .venv/done
 analysis: setup .venv/analysis ## install H2O, Java and what else analytics_host needs here (about 450 MB)
 
 # Apart from setup: who only deploys, or tries another system, need not wait for it.
-.venv/analysis: .venv/done requirements-analysis.txt
+.venv/analysis: .venv/done locks/analysis.txt
 	@echo "Setting up H2O, Java, pandas and Jupyter's kernel in .venv (about 450 MB, a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-analysis.txt -c constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/analysis.txt
 	@touch $@
 
 synth: setup ## write every stack's template to cdk.out (STACK=... that one's, ARGS="-c ...")
@@ -74,10 +74,10 @@ audit: setup .audit/done ## look at every template with Checkov too (about 300 M
 	@python -m audit --checkov .audit/bin/checkov
 
 # In an environment of its own: it pins what others pin too, otherwise.
-.audit/done: requirements-audit.txt .venv/done
+.audit/done: locks/audit.txt .venv/done
 	@echo "Setting up Checkov in .audit (about 300 MB, a minute or two)"
 	@$(PYTHON) -m venv .audit
-	@.audit/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-audit.txt
+	@.audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/audit.txt
 	@touch $@
 
 demo: $(NEEDED) ## deploy every stack to an emulator on this computer and play every walkthrough (SYSTEMS="...", SONGS=...)
@@ -103,7 +103,17 @@ deploy: setup ## deploy to the real account of your AWS configuration: make depl
 
 destroy: setup ## remove from the real account: make destroy STACK=SecurityGroupRevert
 	@test -n "$(STACK)" || { echo "Which stack? make destroy STACK=SecurityGroupRevert"; exit 1; }
-	@$(CDK) destroy "$(STACK)" $(ARGS)
+	@found=$$($(CDK) list "$(STACK)" $(ARGS)) || exit 1; test -n "$$found" || \
+	  { echo "No stack of the current settings matches $(STACK): nothing was destroyed."; \
+	    echo "Name a region that is no longer in multi_region_api:regions:"; \
+	    echo "  make destroy STACK=MultiRegionApi-eu-west-1 ARGS=\"-c 'multi_region_api:regions=[\\\"eu-west-1\\\"]'\""; exit 1; }
+	@$(CDK) destroy "$(STACK)" $(ARGS) || \
+	  { echo "Not everything was destroyed. If a certificate is still in use, run the same command again after some minutes."; exit 1; }
+
+lock: .venv/done ## resolve requirements-*.txt again, into locks/, with the hashes of every package
+	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@for name in dev analysis audit; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate requirements-$$name.txt -o locks/$$name.txt; done
 
 clean: ## remove everything that was set up or written here
 	@rm -rf .venv .audit node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -180,6 +180,8 @@ ACCEPTED = {
 def _accepted(detail: Any) -> str:
     if detail["type"] == "literal_error":
         return str(detail["ctx"]["expected"])
+    if detail["type"] == "too_long":
+        return f"at most {detail['ctx']['max_length']}"
     known = (words for start, words in ACCEPTED.items() if detail["type"].startswith(start))
     return next(known, str(detail["msg"]).removeprefix("Value error, "))
 

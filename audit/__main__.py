@@ -1,4 +1,4 @@
-"""Run the second tool over every template, and write docs/security.md's tables.
+"""Run Checkov over every template; write docs/security.md's tables and docs/deployment_policies/.
 
 Exits with 1 when a finding has no answer, or an answer no finding.
 """
@@ -10,28 +10,31 @@ from pathlib import Path
 
 from tests.conftest import EVERYTHING, ROOT, synthesize
 
-from . import checkov, wildcards
+from . import checkov, deployment_policies, wildcards
 from .assembly import Template, templates
 
 DOCUMENT = ROOT / "docs" / "security.md"
+POLICIES = ROOT / "docs" / "deployment_policies"
 SAMPLE_APP = ROOT / "samples" / "deploy_pipeline" / "app" / "template.yaml"
 
 
 def main() -> int:
-    """Run, say what is wrong, write the tables."""
+    """Run, print what is wrong, write the tables and policies."""
     parser = argparse.ArgumentParser(prog="python -m audit", description=__doc__)
-    parser.add_argument("--checkov", type=Path, required=True, help="the program")
-    program: Path = parser.parse_args().checkov.absolute()
+    parser.add_argument("--checkov", type=Path, help="the program; without it, only what needs no Checkov is written")
+    program: Path | None = parser.parse_args().checkov
     with tempfile.TemporaryDirectory(prefix="audit-") as name:
         folders = [Path(name, kind) for kind in ("default", "everything")]
         for folder, settings in zip(folders, ({}, EVERYTHING), strict=True):
             synthesize(folder, settings)
         found = list(templates(*folders))
-        tables = {"wildcards": wildcards.table(wildcards.statements(found))}
-        findings = checkov.findings(program, [*found, Template(SAMPLE_APP)])
+        _write({"wildcards": wildcards.table(wildcards.statements(found))})
+        deployment_policies.write(POLICIES, deployment_policies.all_policies(found))
+        if program is None:
+            return 0
+        findings = checkov.findings(program.absolute(), [*found, Template(SAMPLE_APP)])
     reasons, wrong = checkov.answered(findings)
-    tables["checkov"] = checkov.table(reasons)
-    _write(tables)
+    _write({"checkov": checkov.table(reasons)})
     print(
         "\n".join([*wrong, f"{len(findings)} findings, {len(wrong)} without an answer or answers without a finding."])
     )

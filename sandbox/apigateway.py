@@ -2,7 +2,8 @@
 
 The control plane and the integrations are MiniStack's. Here are the way of a request to an API
 (endpoint of the region, custom domain name, base path mapping, stage), regional names as on AWS
-(``d-...``), and the headers of the default gateway responses.
+(``d-...``), and the headers of the default gateway responses. Templates are refused where AWS refuses them: logs
+without the account's role for them, an enhanced security policy without an endpoint access mode.
 
 Left out: throttling, access logs, caching, request validation, usage plans, TLS versions, edge and
 private endpoints, the CORS headers of preflights; plain HTTP is answered as HTTPS is; a deployment is in force at
@@ -12,11 +13,13 @@ once, and so is every change of a method.
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from ministack.core.responses import get_region, request_scope
 from ministack.services import apigateway_v1
+from ministack.services.cloudformation import provisioners
 
 from .process import ACCOUNT
 from .web import Request, Response
@@ -25,7 +28,7 @@ ENDPOINT = re.compile(r"([a-z0-9-]+)\.execute-api\.([a-z0-9-]+)\.amazonaws\.com"
 
 
 def install() -> None:
-    """Give custom domain names a regional name as AWS does."""
+    """Give custom domain names a regional name as AWS does, and refuse templates that AWS refuses."""
     create = apigateway_v1._create_domain_name
 
     def create_domain_name(data: dict[str, Any]) -> Any:
@@ -38,6 +41,39 @@ def install() -> None:
         return status, headers, json.dumps(domain).encode()
 
     apigateway_v1._create_domain_name = create_domain_name
+    handlers = provisioners._RESOURCE_HANDLERS
+    _check_first("AWS::ApiGateway::Stage", check_logs)
+    for kind in ("RestApi", "DomainName"):
+        _check_first(f"AWS::ApiGateway::{kind}", check_security_policy)
+    # The account keeps its role for logs when the resource that has set it is deleted.
+    handlers["AWS::ApiGateway::Account"] = {
+        **handlers["AWS::ApiGateway::Account"],
+        "delete": lambda _physical_id, _properties: None,
+    }
+
+
+def _check_first(resource_type: str, check: Callable[[dict[str, Any]], None]) -> None:
+    handler = provisioners._RESOURCE_HANDLERS[resource_type]
+
+    def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        check(properties)
+        return handler["create"](logical_id, properties, stack)
+
+    provisioners._RESOURCE_HANDLERS[resource_type] = {**handler, "create": create}
+
+
+def check_logs(stage: dict[str, Any]) -> None:
+    """Refuse a stage with logs while the account has no role for them in the region."""
+    levels = {each.get("LoggingLevel", "OFF") for each in stage.get("MethodSettings", [])}
+    logs = "AccessLogSetting" in stage or levels - {"OFF"}
+    if logs and not apigateway_v1._account_settings.get("settings", {}).get("cloudwatchRoleArn"):
+        raise ValueError("CloudWatch Logs role ARN must be set in account settings to enable logging")
+
+
+def check_security_policy(endpoint: dict[str, Any]) -> None:
+    """Refuse an enhanced security policy without an endpoint access mode."""
+    if endpoint.get("SecurityPolicy", "").startswith("SecurityPolicy_") and "EndpointAccessMode" not in endpoint:
+        raise ValueError("Endpoint access mode is required for the specified security policy")
 
 
 async def serve(request: Request) -> Response | None:

@@ -24,6 +24,7 @@ from ministack.services import lambda_svc, sts
 from ministack.services.cloudformation import provisioners
 from ministack.services.lambda_svc import _get_func_record_for_ref
 
+from .authentication import secret_of
 from .process import ROOT
 
 _unpacking = Lock()
@@ -100,10 +101,11 @@ def role_credentials(role_arn: str, session: str) -> dict[str, str]:
     account, role_name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     digest = hashlib.sha256(f"{role_arn} {session}".encode()).hexdigest().upper()
     key = f"ASIA{digest[:16]}"
+    secret = secret_of(key)
     sts._sessions[key] = {
         "Arn": f"arn:aws:sts::{account}:assumed-role/{role_name}/{session}",
         "UserId": f"AROA{digest[16:33]}:{session}",
-        "SecretAccessKey": "sandbox",
+        "SecretAccessKey": secret,
         "RoleArn": role_arn,
     }
-    return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "sandbox", "AWS_SESSION_TOKEN": "sandbox"}
+    return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": "sandbox"}

@@ -8,6 +8,7 @@ condition, log files, read-only calls, other services.
 """
 
 import json
+import os
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -18,16 +19,15 @@ from ministack.services.cloudformation import provisioners
 
 from .process import ACCOUNT
 
-USER_KEY = "AKIAIOSFODNN7EXAMPLE"
 USER_NAME = "sandbox-user"
 
 
 def install() -> None:
     """Make the access key that people use that of an IAM user, and let templates have trails."""
-    sts._sessions[USER_KEY] = {
+    sts._sessions[os.environ["AWS_ACCESS_KEY_ID"]] = {
         "Arn": f"arn:aws:iam::{ACCOUNT}:user/{USER_NAME}",
         "UserId": "AIDACKCEVSQ6C2EXAMPLE",
-        "SecretAccessKey": "sandbox",
+        "SecretAccessKey": os.environ["AWS_SECRET_ACCESS_KEY"],
     }
     provisioners._RESOURCE_HANDLERS["AWS::CloudTrail::Trail"] = {
         "create": _create_trail,

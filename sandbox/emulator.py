@@ -111,6 +111,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     from ministack.core import lambda_runtime
 
     from . import apigateway, cloudfront, route53, web
+    from .authentication import require_signature
     from .route53 import dns
 
     _install(options.speed)
@@ -133,7 +134,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     front = web.application([apigateway.serve, cloudfront.serve], route53.endpoint_at)
     try:
         await asyncio.gather(
-            serve(app, aws, shutdown_trigger=stopping.wait),
+            serve(require_signature(app, ports["aws"]), aws, shutdown_trigger=stopping.wait),
             serve(front, viewers, shutdown_trigger=stopping.wait),
         )
     finally:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,11 @@ class Sandbox:
         self._process: subprocess.Popen[str] | None = None
         self.ports: dict[str, int] = {}  # aws: the API; http, https: viewers; dns: names, over UDP
         self.directory = Path()  # where it keeps its files; gone when it stops
+        # Of the one user. Unguessable, as is everything that is derived from it: see `authentication`.
+        self._credentials = {
+            "AWS_ACCESS_KEY_ID": f"AKIA{secrets.token_hex(8).upper()}",
+            "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20),
+        }
 
     @property
     def url(self) -> str:
@@ -60,7 +66,7 @@ class Sandbox:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sandbox.emulator", *self._arguments, f"--directory={self.directory}"],
                 cwd=ROOT,
-                env=_clean_environment(),
+                env=_clean_environment() | self._credentials,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -98,15 +104,17 @@ class Sandbox:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables with which AWS's tools and SDKs reach the sandbox, and only it."""
-        return _clean_environment() | {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "sandbox",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "CDK_DEFAULT_ACCOUNT": ACCOUNT,
-            "CDK_DEFAULT_REGION": REGION,
-        }
+        return (
+            _clean_environment()
+            | self._credentials
+            | {
+                "AWS_ENDPOINT_URL": self.url,
+                "AWS_REGION": REGION,
+                "AWS_DEFAULT_REGION": REGION,
+                "CDK_DEFAULT_ACCOUNT": ACCOUNT,
+                "CDK_DEFAULT_REGION": REGION,
+            }
+        )
 
     def cdk(self, *arguments: str, progress: Callable[[str], None] | None = None, application: Path = ROOT) -> str:
         """Run the CDK CLI against the sandbox; give its output, or each line to `progress` too.

@@ -23,8 +23,12 @@ import jsonata
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from ministack.core.responses import get_region, now_iso
-from ministack.services import eventbridge, stepfunctions
+from ministack.services import eventbridge, stepfunctions, sts
 
+from .authentication import secret_of
+from .process import ACCOUNT
+
+STATE_MACHINE_KEY = "ASIASTATEMACHINE0001"
 TASK_TIMEOUT: contextvars.ContextVar[float | None] = contextvars.ContextVar("TASK_TIMEOUT", default=None)
 TASK_THREADS = ThreadPoolExecutor(64, thread_name_prefix="task")
 STEPS = {
@@ -36,6 +40,11 @@ STEPS = {
 
 def install(speed: float = 1.0) -> None:
     """Run executions here, with real JSONata."""
+    sts._sessions[STATE_MACHINE_KEY] = {
+        "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/state-machine/execution",
+        "UserId": "AROASTATEMACHINE00001:execution",
+        "SecretAccessKey": secret_of(STATE_MACHINE_KEY),
+    }
     stepfunctions._SFN_WAIT_SCALE = 1 / speed
     stepfunctions._evaluate_jsonata = _evaluate
     stepfunctions._run_execution = _run
@@ -192,8 +201,8 @@ def _sdk_call(others: Any) -> Any:
             "cloudformation",
             endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
             region_name=get_region(),
-            aws_access_key_id="ASIASTATEMACHINE0001",
-            aws_secret_access_key="sandbox",  # noqa: S106
+            aws_access_key_id=STATE_MACHINE_KEY,
+            aws_secret_access_key=secret_of(STATE_MACHINE_KEY),
             config=Config(retries={"total_max_attempts": 1}),
         )
         try:

@@ -86,8 +86,9 @@ class MultiRegionApiSettings(InHostedZone):
         100, description="Steady-state rate limit of each region; bursts may be twice as large."
     )
     email: Email | None = Field(None, description="Recipient of the alarms; AWS sends a confirmation request first.")
-    log_role: bool = Field(
-        True, description="Set the account-wide role with which API Gateway writes logs, one in each region."
+    cloudwatch_role: bool = Field(
+        False,
+        description="Set the role with which API Gateway writes logs, and replace the one of the account and region.",
     )
     waf: bool = Field(False, description="Protect each API with a web ACL of AWS managed rules.")
 

@@ -2,7 +2,7 @@
 
     client --> DNS: Route 53, the nearest region whose health check passes
            --> regional API Gateway endpoint --> Lambda: GET /helloworld
-    Route 53's health checkers --> the same endpoint --> Lambda: GET /healthcheck
+    Route 53's health checkers --> the same endpoint --> Lambda: GET /healthcheck-<id>, which only they know
 
 One stack a region, each complete: it refers to no other, and the records that make one name of
 all are joined only by their name. Idea: "Building a Multi-region Serverless Application with
@@ -17,6 +17,7 @@ from aws_cdk import (
     CfnOutput,
     Duration,
     Environment,
+    Fn,
     RemovalPolicy,
     Stack,
     Tags,
@@ -45,10 +46,10 @@ from .web_acl import visible, web_acl
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 STAGE, BASE_PATH = "prod", "v1"
 METRICS_REGION = "us-east-1"  # the only one in which Route 53 publishes metrics
-# Some twenty health checkers that do not coordinate ask every 10 s at most: this is far above,
-# and what is above this costs an attacker more than us.
+# Some twenty health checkers that do not coordinate send a request every 10 s at most: this is far above.
 HEALTH_REQUESTS_PER_SECOND = 20
-HEALTH_REQUESTS_OF_ONE_ADDRESS = 100  # in five minutes; one health checker makes 30 at most
+# Health checkers have TLS 1.2, so TLS 1.3 alone would make every region unhealthy.
+SECURITY_POLICY = apigateway.SecurityPolicy.TLS13_1_2_PFS_PQ_2025_09
 
 
 class MultiRegionApi(Stack):
@@ -65,6 +66,9 @@ class MultiRegionApi(Stack):
             **kwargs,
         )
         self.settings = settings
+        # Strangers who know the path could exhaust its throttle, and with it the region's health. The stack's id has a
+        # GUID that nothing public shows; Route 53 can send no credentials, but a path.
+        self.health_path = f"healthcheck-{Fn.select(2, Fn.split('/', self.stack_id))}"
         topic = notices_topic(self, f"Multi-region API in {region}", settings.email)
         chosen = settings.model_dump(include={"allowed_origin", "checks"}, mode="json")
         with code_of("multi_region_api", settings=json.dumps(chosen, indent=1)) as code:
@@ -73,12 +77,14 @@ class MultiRegionApi(Stack):
         health.add_environment("STATUS", BY_CHECKS)
         self._may_read_tables(health)
         api = self._api()
-        methods = self._methods(api, {"helloworld": hello, "healthcheck": health})
+        self._methods(api, hello, health)
         check = self._health_check(api)
-        self._name(api, check)
+        # Created earlier, it would find the region unhealthy and raise the alarms. What needs it comes later still.
+        check.node.add_dependency(api, self._trace_no_health_checks())
         if settings.waf:
-            self._web_acl(api)
-        self._alarms(topic, methods, {"Hello": hello, "Health": health}, check)
+            check.node.add_dependency(self._web_acl(api))
+        self._name(api, check)
+        self._alarms(topic, {"Hello": hello, "Health": health}, check)
         self._outputs(api, check, health, topic)
 
     def _function(self, name: str, module: str, description: str, code: lambda_.Code) -> lambda_.Function:
@@ -117,12 +123,15 @@ class MultiRegionApi(Stack):
             endpoint_configuration=apigateway.EndpointConfiguration(
                 types=[apigateway.EndpointType.REGIONAL], ip_address_type=apigateway.IpAddressType.DUAL_STACK
             ),
-            cloud_watch_role=self.settings.log_role,
-            default_cors_preflight_options=apigateway.CorsOptions(
-                allow_origins=[self.settings.allowed_origin], allow_methods=["GET", "OPTIONS"]
-            ),
+            cloud_watch_role=self.settings.cloudwatch_role,
+            # Also after a failed creation: the account goes on using the role when the stack is gone.
+            cloud_watch_role_removal_policy=RemovalPolicy.RETAIN if self.settings.cloudwatch_role else None,
             deploy_options=self._stage(),
         )
+        resource: apigateway.CfnRestApi = api.node.default_child
+        # The L2 construct has neither. The default is TLS 1.0, also for the custom name that leads here.
+        resource.security_policy = f"SecurityPolicy_{SECURITY_POLICY.name}"
+        resource.endpoint_access_mode = apigateway.EndpointAccessMode.STRICT.value
         for kind in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
             # Without it a page is told of a network error, and not of what is wrong.
             api.add_gateway_response(
@@ -132,7 +141,6 @@ class MultiRegionApi(Stack):
             )
         api.node.try_remove_child("Endpoint")  # an output without a description; ours has one
         self._keep_execution_log(api)
-        self._trace_no_health_checks()
         self._acknowledge_api(api)
         return api
 
@@ -141,16 +149,13 @@ class MultiRegionApi(Stack):
             self, "AccessLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
         )
         rate = self.settings.requests_per_second
+        preflights = max(1, rate // 10)  # browsers keep their answer, and strangers could send as many as requests
         every_method: dict[str, Any] = {
             "logging_level": apigateway.MethodLoggingLevel.ERROR,
             "data_trace_enabled": False,
             "metrics_enabled": True,
         }
-        health_method = apigateway.MethodDeploymentOptions(
-            throttling_rate_limit=HEALTH_REQUESTS_PER_SECOND,
-            throttling_burst_limit=2 * HEALTH_REQUESTS_PER_SECOND,
-            **every_method,
-        )
+        limits = {f"/{self.health_path}/GET": HEALTH_REQUESTS_PER_SECOND, "/helloworld/OPTIONS": preflights}
         return apigateway.StageOptions(
             stage_name=STAGE,
             throttling_rate_limit=rate,
@@ -161,7 +166,12 @@ class MultiRegionApi(Stack):
                 caller=False, user=False, ip=True, http_method=True, protocol=True, request_time=True,
                 resource_path=True, response_length=True, status=True,
             ),
-            method_options={"/healthcheck/GET": health_method},
+            method_options={
+                method: apigateway.MethodDeploymentOptions(
+                    throttling_rate_limit=limit, throttling_burst_limit=2 * limit, **every_method
+                )
+                for method, limit in limits.items()
+            },
             **every_method,
         )  # fmt: skip
 
@@ -176,9 +186,9 @@ class MultiRegionApi(Stack):
         )
         api.deployment_stage.node.add_dependency(group)
 
-    def _trace_no_health_checks(self) -> None:
+    def _trace_no_health_checks(self) -> xray.CfnSamplingRule:
         """X-Ray takes the first request of each second: without this, nearly all of the health checkers'."""
-        xray.CfnSamplingRule(
+        return xray.CfnSamplingRule(
             self,
             "NoHealthChecks",
             sampling_rule=xray.CfnSamplingRule.SamplingRuleProperty(
@@ -191,7 +201,7 @@ class MultiRegionApi(Stack):
                 resource_arn="*",
                 host="*",
                 http_method="GET",
-                url_path="*/healthcheck",
+                url_path="*/healthcheck-*",
                 version=1,
             ),
         )
@@ -206,16 +216,27 @@ class MultiRegionApi(Stack):
             reasons["AwsSolutions-APIG3"] = "A web ACL is an option; throttling is on."
         acknowledge(api, reasons)
 
-    def _methods(self, api: apigateway.RestApi, functions: dict[str, lambda_.Function]) -> dict[str, apigateway.Method]:
+    def _methods(self, api: apigateway.RestApi, hello: lambda_.Function, health: lambda_.Function) -> None:
         validator = api.add_request_validator("Validator", validate_request_body=True, validate_request_parameters=True)
-        return {
-            path: api.root.add_resource(path).add_method(
-                "GET",
-                apigateway.LambdaIntegration(function, allow_test_invoke=False),
-                request_validator=validator,
-            )
-            for path, function in functions.items()
-        }
+        hello_path = api.root.add_resource("helloworld")
+        hello_path.add_method(
+            "GET", apigateway.LambdaIntegration(hello, allow_test_invoke=False), request_validator=validator
+        )
+        # Not at the root and the health path, where no page has to read anything.
+        hello_path.add_cors_preflight(allow_origins=[self.settings.allowed_origin], allow_methods=["GET", "OPTIONS"])
+        # The L2 construct refuses a path that is known at deployment only, and so does the permission that it gives.
+        health_path = api.root.add_resource("healthcheck")
+        health_path.node.default_child.path_part = self.health_path
+        invocation = f"2015-03-31/functions/{health.function_arn}/invocations"
+        method = health_path.add_method(
+            "GET", apigateway.AwsIntegration(service="lambda", proxy=True, path=invocation), request_validator=validator
+        )
+        health.add_permission(
+            "ApiPermission",
+            scope=method,
+            principal=iam.ServicePrincipal("apigateway.amazonaws.com"),
+            source_arn=api.arn_for_execute_api("GET", f"/{self.health_path}", api.deployment_stage.stage_name),
+        )
 
     def _health_check(self, api: apigateway.RestApi) -> route53.HealthCheck:
         """Asks the regional endpoint, and not the name, which would lead to another region."""
@@ -226,7 +247,7 @@ class MultiRegionApi(Stack):
             fqdn=f"{api.rest_api_id}.execute-api.{self.region}.{self.url_suffix}",
             port=443,
             enable_sni=True,
-            resource_path=f"/{STAGE}/healthcheck",
+            resource_path=f"/{STAGE}/{self.health_path}",
             search_string=TOKEN,
             request_interval=Duration.seconds(self.settings.check_seconds),
             failure_threshold=self.settings.check_threshold,
@@ -250,7 +271,8 @@ class MultiRegionApi(Stack):
             domain_name=self.settings.domain_name,
             certificate=certificate,
             endpoint_type=apigateway.EndpointType.REGIONAL,
-            security_policy=apigateway.SecurityPolicy.TLS_1_2,
+            security_policy=SECURITY_POLICY,
+            endpoint_access_mode=apigateway.EndpointAccessMode.STRICT,
             mapping=api,
             base_path=BASE_PATH,
         )
@@ -275,54 +297,39 @@ class MultiRegionApi(Stack):
             # A new health check counts as healthy: nobody may be led here before all is in place.
             record.node.add_dependency(domain, api)
 
-    def _web_acl(self, api: apigateway.RestApi) -> None:
-        health_path = wafv2.CfnWebACL.StatementProperty(
-            byte_match_statement=wafv2.CfnWebACL.ByteMatchStatementProperty(
-                field_to_match=wafv2.CfnWebACL.FieldToMatchProperty(uri_path={}),
-                positional_constraint="CONTAINS",  # /healthcheck/ leads there too, and so do encoded letters
-                search_string="/healthcheck",
-                text_transformations=[wafv2.CfnWebACL.TextTransformationProperty(priority=0, type="URL_DECODE")],
-            )
+    def _web_acl(self, api: apigateway.RestApi) -> wafv2.CfnWebACLAssociation:
+        """Put a web ACL before the stage; Route 53's health checkers pass it, whatever its rules find."""
+        health_path = wafv2.CfnWebACL.ByteMatchStatementProperty(
+            field_to_match=wafv2.CfnWebACL.FieldToMatchProperty(uri_path={}),
+            positional_constraint="EXACTLY",
+            search_string=f"/{STAGE}/{self.health_path}",
+            text_transformations=[wafv2.CfnWebACL.TextTransformationProperty(priority=0, type="NONE")],
         )
-        limit = wafv2.CfnWebACL.RuleProperty(
+        allowed = wafv2.CfnWebACL.RuleProperty(
             name="HealthPath",
             priority=0,
-            action=wafv2.CfnWebACL.RuleActionProperty(block={}),
-            statement=wafv2.CfnWebACL.StatementProperty(
-                rate_based_statement=wafv2.CfnWebACL.RateBasedStatementProperty(
-                    aggregate_key_type="IP",
-                    limit=HEALTH_REQUESTS_OF_ONE_ADDRESS,
-                    evaluation_window_sec=300,
-                    scope_down_statement=health_path,
-                )
-            ),
+            action=wafv2.CfnWebACL.RuleActionProperty(allow={}),
+            statement=wafv2.CfnWebACL.StatementProperty(byte_match_statement=health_path),
             visibility_config=visible("HealthPath"),
         )
-        acl = web_acl(self, "REGIONAL", [limit])
-        wafv2.CfnWebACLAssociation(
+        acl = web_acl(self, "REGIONAL", [allowed])
+        return wafv2.CfnWebACLAssociation(
             self, "WebAclAssociation", resource_arn=api.deployment_stage.stage_arn, web_acl_arn=acl.attr_arn
         )
 
-    def _alarms(
-        self,
-        topic: sns.Topic,
-        methods: dict[str, apigateway.Method],
-        functions: dict[str, lambda_.Function],
-        check: route53.HealthCheck,
-    ) -> None:
-        minute, stage = Duration.minutes(1), methods["helloworld"].api.deployment_stage
-        health, hello = methods["healthcheck"], methods["helloworld"]
+    def _alarms(self, topic: sns.Topic, functions: dict[str, lambda_.Function], check: route53.HealthCheck) -> None:
+        minute = Duration.minutes(1)
         alarms = {
             "Sick": (
-                health.metric_server_error(stage, period=minute, statistic="Sum"),
+                self._metric("5XXError", self.health_path),
                 f"{self.region} has answered that it is sick; the log of the health function says why",
             ),
-            "HealthPathRefused": (
-                health.metric_client_error(stage, period=minute, statistic="Sum"),
-                "The health path refused requests (throttled, or a wrong path); Route 53 can take that for sick",
+            "HealthPathThrottled": (
+                self._metric("4XXError", self.health_path),
+                "API Gateway has throttled the health path; Route 53 can take that for sick",
             ),
             "ServerErrors": (
-                hello.metric_server_error(stage, period=minute, statistic="Sum"),
+                self._metric("5XXError", "helloworld"),
                 f"{self.region} has answered with a server error",
             ),
         }
@@ -341,11 +348,22 @@ class MultiRegionApi(Stack):
             description = f"Route 53 takes {self.region} for sick and leads everyone elsewhere"
             alarm(topic, "HealthCheck", status, description, below=True)
 
+    def _metric(self, name: str, path: str) -> cloudwatch.Metric:
+        dimensions = {"ApiName": self.node.id, "Stage": STAGE, "Resource": f"/{path}", "Method": "GET"}
+        return cloudwatch.Metric(
+            namespace="AWS/ApiGateway",
+            metric_name=name,
+            dimensions_map=dimensions,
+            statistic="Sum",
+            period=Duration.minutes(1),
+        )
+
     def _outputs(
         self, api: apigateway.RestApi, check: route53.HealthCheck, health: lambda_.Function, topic: sns.Topic
     ) -> None:
         outputs = {
             "RegionalUrl": (api.url, "The API in this region alone"),
+            "HealthUrl": (f"{api.url}{self.health_path}", "What Route 53 asks; strangers should not know it"),
             "HealthCheckId": (check.health_check_id, "Route 53 health check of this region"),
             "HealthFunctionName": (health.function_name, "Function whose STATUS can be set for a drill"),
             "TopicArn": (topic.topic_arn, "Alarms"),

@@ -60,4 +60,5 @@ def alarm(
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
     )
     made.add_alarm_action(actions.SnsAction(topic))
+    made.node.add_dependency(topic)  # with its policy and subscriptions: an alarm that goes off at once would be lost
     return made

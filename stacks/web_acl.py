@@ -1,4 +1,4 @@
-"""A web ACL with AWS's managed rules, before a distribution or an API."""
+"""A web ACL before a distribution or an API: a limit for each address, and AWS's managed rules."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,8 @@ MANAGED_RULES = (
     "AWSManagedRulesCommonRuleSet",
     "AWSManagedRulesKnownBadInputsRuleSet",
 )
+# Of one address in five minutes; many people can share one. A page of a site takes dozens of requests.
+ADDRESS_LIMITS = {"CLOUDFRONT": 10_000, "REGIONAL": 2_000}
 
 
 def web_acl(stack: Stack, scope: str, further_rules: Sequence[wafv2.CfnWebACL.RuleProperty] = ()) -> wafv2.CfnWebACL:
@@ -16,6 +18,16 @@ def web_acl(stack: Stack, scope: str, further_rules: Sequence[wafv2.CfnWebACL.Ru
 
     further_rules: they come first, with priorities from 0 on.
     """
+    limit = wafv2.CfnWebACL.RateBasedStatementProperty(
+        aggregate_key_type="IP", limit=ADDRESS_LIMITS[scope], evaluation_window_sec=300
+    )
+    each_address = wafv2.CfnWebACL.RuleProperty(
+        name="AddressLimit",
+        priority=len(further_rules),
+        action=wafv2.CfnWebACL.RuleActionProperty(block={}),
+        statement=wafv2.CfnWebACL.StatementProperty(rate_based_statement=limit),
+        visibility_config=visible("AddressLimit"),
+    )
     managed = [
         wafv2.CfnWebACL.RuleProperty(
             name=name,
@@ -28,7 +40,7 @@ def web_acl(stack: Stack, scope: str, further_rules: Sequence[wafv2.CfnWebACL.Ru
             ),
             visibility_config=visible(name),
         )
-        for priority, name in enumerate(MANAGED_RULES, start=len(further_rules))
+        for priority, name in enumerate(MANAGED_RULES, start=len(further_rules) + 1)
     ]
     return wafv2.CfnWebACL(
         stack,
@@ -36,7 +48,7 @@ def web_acl(stack: Stack, scope: str, further_rules: Sequence[wafv2.CfnWebACL.Ru
         scope=scope,
         default_action=wafv2.CfnWebACL.DefaultActionProperty(allow={}),
         visibility_config=visible(stack.node.id),
-        rules=[*further_rules, *managed],
+        rules=[*further_rules, each_address, *managed],
     )
 
 

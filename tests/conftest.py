@@ -126,6 +126,7 @@ EVERYTHING: dict[str, Any] = {
     ],
     "multi_region_api:email": "ops@example.com",
     "multi_region_api:waf": True,
+    "multi_region_api:cloudwatch_role": True,
     "static_site:domain_name": "www.example.com",
     "static_site:hosted_zone_id": "Z0123456789ABCDEFGHIJ",
     "static_site:hosted_zone_name": "example.com",
@@ -188,7 +189,9 @@ class ByCost(LoadScopeScheduling):
 
     WITH_OPTIONS = tuple(f"sandbox/test_{of}.py" for of in ("athena", "deploy_pipeline", "models", "options"))
     OF_THEIR_OWN = tuple(f"sandbox/test_{of}.py" for of in ("another_system", "cdk", "process"))
-    READ_TEMPLATES = tuple(f"test_{of}.py" for of in ("stack", "templates", "dead_letters", "security", "production"))
+    READ_TEMPLATES = tuple(
+        f"test_{of}.py" for of in ("stack", "exposure", "templates", "dead_letters", "security", "production")
+    )
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::")[0]

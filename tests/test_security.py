@@ -1,13 +1,16 @@
 """Facts about the security review of all templates; the second tool is run by `make audit`."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import cfnlint
 import pytest
 
 from audit.assembly import templates
 from audit.checkov import Finding, answered
+from audit.deployment_policies import all_policies
 from audit.wildcards import OF_RESOURCES, Statement, statements, table
 
 from .conftest import ROOT, Assembly
@@ -51,6 +54,42 @@ def test_actions_are_allowed_on_all_resources_only_where_iam_knows_no_resource(f
 def test_table_of_wildcards_in_the_documentation_is_current(found: list[Statement]) -> None:
     documented = (ROOT / "docs" / "security.md").read_text()
     assert table(found) in documented, "docs/security.md is not current: `make audit` writes it"
+
+
+@pytest.fixture(scope="module")
+def deployment_policies(assembly: Assembly, full_assembly: Assembly) -> dict[str, Any]:
+    return all_policies(templates(assembly.directory, full_assembly.directory))
+
+
+def test_deployment_policies_in_the_documentation_are_current(deployment_policies: dict[str, Any]) -> None:
+    files = {file.name: json.loads(file.read_text()) for file in (ROOT / "docs" / "deployment_policies").iterdir()}
+    assert files == deployment_policies, "docs/deployment_policies is not current: `python -m audit` writes it"
+
+
+def test_deployment_policies_are_within_the_quota_of_a_managed_policy(deployment_policies: dict[str, Any]) -> None:
+    lengths = {name: len(re.sub(r"\s", "", json.dumps(policy))) for name, policy in deployment_policies.items()}
+    assert {name: length for name, length in lengths.items() if length > 6144} == {}
+
+
+def test_deployment_policies_limit_iam_to_the_names_of_the_stack(deployment_policies: dict[str, Any]) -> None:
+    for name, policy in deployment_policies.items():
+        open_actions = [s["Action"] for s in policy["Statement"] if s["Resource"] == "*"]
+        assert {a for actions in open_actions for a in actions if a.startswith("iam:")} <= {
+            "iam:CreateServiceLinkedRole"
+        }, name
+
+
+def test_deployment_policies_cover_each_resource_that_a_stack_creates(deployment_policies: dict[str, Any]) -> None:
+    """One action of each service whose resources a stack has: a type without a schema is an error while it is made."""
+    allowed = {a for policy in deployment_policies.values() for s in policy["Statement"] for a in s["Action"]}
+    created = {
+        "cloudtrail:CreateTrail",
+        "ec2:RunInstances",
+        "kms:CreateKey",
+        "lambda:CreateFunction",
+        "sns:CreateTopic",
+    }
+    assert created <= allowed
 
 
 def finding(check: str, place: str, **nag: str) -> Finding:

@@ -193,7 +193,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "multi_region_api:allowed_origin": (printable_ascii, without_quote),
     "multi_region_api:requests_per_second": (cfn("AWS::ApiGateway::Stage", "ThrottlingRateLimit", "MethodSetting"),),
     "multi_region_api:email": EMAIL,
-    "multi_region_api:log_role": CHOICE,
+    "multi_region_api:cloudwatch_role": CHOICE,
     "multi_region_api:waf": CHOICE,
     **{f"static_site:{name}": row for name, row in ZONE.items()},
     "static_site:site": LOCAL,

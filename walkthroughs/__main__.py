@@ -12,6 +12,7 @@ from .catalog import STORIES
 from .story import PreconditionError, Result, World, play
 
 PATIENCE = 900  # seconds; CloudTrail delivers most records in a few, some in minutes
+PAUSE = 2  # seconds; Route 53 takes five requests a second of an account
 SETTLE = 60  # seconds; EventBridge: "allow a short period of time for changes to take effect"
 
 
@@ -44,7 +45,7 @@ def _play(options: argparse.Namespace) -> int:
         f"Some steps wait up to {options.settle} s for AWS to take up a change; all take ten minutes to half an hour.",
         flush=True,
     )
-    world = World(session, PATIENCE, options.settle, songs=options.songs)
+    world = World(session, PATIENCE, options.settle, PAUSE, songs=options.songs)
     with STORIES[options.system](world) as story:
         results = play(story, _begin, _tell)
     return 1 if any(result.error for result in results) else 0

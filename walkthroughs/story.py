@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 
 import boto3
 import urllib3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 ROOT = Path(__file__).parents[1]
 USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
+RETRIES = Config(retries={"mode": "standard", "max_attempts": 10})  # accounts are throttled while others use them
 T = TypeVar("T")
 
 
@@ -49,12 +51,14 @@ class World:
     """Where a story plays.
 
     patience: seconds to wait for what AWS does by itself. settle: seconds that a change of
-    configuration, such as a rule switched off, takes to be in force.
+    configuration, such as a rule switched off, takes to be in force. pause: seconds between two looks at
+    something that is waited for.
     """
 
     session: boto3.Session
     patience: float
     settle: float
+    pause: float = 0.1
     viewers: Viewers | None = None  # where web addresses are found; without, through DNS
     pictures: Path | None = None  # a folder for screenshots; without, none are kept
     instances: Path | None = None  # the sandbox's instances; without, they are reached through Session Manager
@@ -65,7 +69,7 @@ class World:
     deploy: Callable[[str, Mapping[str, str]], None] | None = None
 
     def client(self, service: str, region: str | None = None) -> Any:
-        return self.session.client(service, region_name=region)
+        return self.session.client(service, region_name=region, config=RETRIES)
 
     def outputs(self, stack: str, region: str | None = None) -> dict[str, str]:
         """The outputs of a deployed stack, by name.
@@ -121,7 +125,7 @@ class World:
                 return result
             if time.monotonic() > deadline:
                 raise AssertionError(f"not seen within {seconds:.0f} s: {what}")
-            time.sleep(min(0.1, seconds / 10))
+            time.sleep(min(self.pause, seconds / 10))
 
 
 class Story(AbstractContextManager["Story"]):

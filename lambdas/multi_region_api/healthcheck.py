@@ -1,4 +1,4 @@
-"""Entry point of `GET /healthcheck`, which Route 53's health checkers call.
+"""Entry point of `GET /healthcheck-<id>`, which only Route 53's health checkers call.
 
 `STATUS` is the function's only environment variable of its own, so that a drill is one command
 that sets the whole environment: ``--environment 'Variables={STATUS=fail}'``.

@@ -223,7 +223,8 @@ def test_notebooks_are_told_where_everything_is_and_no_password(computer: Comput
 
 
 def test_versions_of_h2o_and_of_the_python_packages_are_the_projects_own() -> None:
-    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ \n]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    lock = (ROOT / "locks" / "analysis.txt").read_text()
+    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ \n]+)", lock, re.MULTILINE))
     own = {name.lower().replace("_", "-"): version for name, version in pins.items()}
     text = (HOST / "requirements.txt").read_text()
     locked = re.findall(r"^([a-z0-9.-]+)==([^ ;\\]+)", text, re.MULTILINE)

@@ -1,6 +1,7 @@
 """Facts about the templates: what each region has, and that none needs another."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -21,6 +22,15 @@ LED_TO = {
     "AWS::ApiGateway::Method",
     "AWS::ApiGateway::Stage",
     "AWS::Lambda::Permission",
+}
+ANSWERS_HEALTH_CHECKS = {
+    "AWS::ApiGateway::Deployment",
+    "AWS::ApiGateway::Method",
+    "AWS::ApiGateway::Stage",
+    "AWS::IAM::Policy",
+    "AWS::Lambda::Permission",
+    "AWS::WAFv2::WebACLAssociation",
+    "AWS::XRay::SamplingRule",  # later, nearly every request of a health checker would be traced
 }
 STACK = EAST
 THREE = ("us-east-1", "us-west-2", "eu-west-1")
@@ -51,7 +61,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         "check_threshold": "5",
         "allowed_origin": "https://www.example.com",
         "requests_per_second": "7",
-        "log_role": "false",
+        "cloudwatch_role": "true",
     }
     context = NAME | {f"multi_region_api:{name}": value for name, value in settings.items()}
     return synthesize(tmp_path_factory.mktemp("single"), context, "MultiRegionApi-*")
@@ -103,14 +113,21 @@ def test_both_methods_call_their_functions_validated(without_name: dict[str, Any
     methods = [m for m in of_type(without_name, "AWS::ApiGateway::Method") if m["HttpMethod"] == "GET"]
     assert {m["Integration"]["Type"] for m in methods} == {"AWS_PROXY"}
     assert all(m["RequestValidatorId"] for m in methods)
-    paths = {r["PathPart"] for r in of_type(without_name, "AWS::ApiGateway::Resource")}
-    assert paths == {"helloworld", "healthcheck"}
-    assert len(methods) == 2
+    called = [json.dumps(m["Integration"]["Uri"]) for m in methods]
+    assert sorted("Hello" in uri for uri in called) == [False, True]
+    assert sorted("Health" in uri for uri in called) == [False, True]
+    permissions = of_type(without_name, "AWS::Lambda::Permission")
+    granted = {json.dumps(permission["SourceArn"]) for permission in permissions}
+    assert not [arn for arn in granted if "*" in arn], "a permission is for one method of one stage"
+    assert (
+        {"GET/helloworld" in arn for arn in granted} == {"GET/healthcheck-" in arn for arn in granted} == {True, False}
+    )
 
 
 def test_health_check_asks_the_regional_endpoint_for_the_exact_token(without_name: dict[str, Any]) -> None:
     config = one(without_name, "AWS::Route53::HealthCheck")["HealthCheckConfig"]
     host = json.dumps(config.pop("FullyQualifiedDomainName"))
+    assert "/prod/healthcheck-" in json.dumps(config.pop("ResourcePath"))
     assert ".execute-api.us-west-2." in host
     (api,) = (n for n, r in without_name["Resources"].items() if r["Type"] == "AWS::ApiGateway::RestApi")
     assert f'{{"Ref": "{api}"}}' in host, "not the API of the same stack"
@@ -118,7 +135,6 @@ def test_health_check_asks_the_regional_endpoint_for_the_exact_token(without_nam
         "Type": "HTTPS_STR_MATCH",
         "Port": 443,
         "EnableSNI": True,
-        "ResourcePath": "/prod/healthcheck",
         "SearchString": TOKEN,
         "RequestInterval": 30,
         "FailureThreshold": 2,
@@ -167,7 +183,7 @@ def test_domain_name_is_regional_with_a_certificate_of_the_region_and_base_path_
     assert certificate["DomainValidationOptions"][0]["HostedZoneId"] == "Z0123456789ABCDEFGHIJ"
     domain = one(template, "AWS::ApiGateway::DomainName")
     assert domain["EndpointConfiguration"] == {"Types": ["REGIONAL"], "IpAddressType": "dualstack"}
-    assert domain["SecurityPolicy"] == "TLS_1_2"
+    assert domain["SecurityPolicy"] == one(template, "AWS::ApiGateway::RestApi")["SecurityPolicy"]
     assert "Ref" in domain["RegionalCertificateArn"]
     assert one(template, "AWS::ApiGateway::BasePathMapping")["BasePath"] == "v1"
 
@@ -195,20 +211,6 @@ def test_without_a_domain_everything_but_the_names_is_there_and_an_info_says_so(
     assert not [e for e in entries if e["type"] in ("aws:cdk:warning", "aws:cdk:error")]
 
 
-def test_health_path_has_a_throttle_of_its_own_far_above_the_health_checkers(single: Assembly) -> None:
-    settings = one(single.template("MultiRegionApi-ap-northeast-1"), "AWS::ApiGateway::Stage")["MethodSettings"]
-    limits = {s["ResourcePath"]: (s["ThrottlingRateLimit"], s["ThrottlingBurstLimit"]) for s in settings}
-    assert limits["/*"] == (7, 14), "the limit of the settings"
-    rate, burst = limits["/~1healthcheck"]
-    checkers, fastest_interval = 24, 10
-    assert rate > 2 * checkers / fastest_interval
-    assert burst >= checkers, "they do not coordinate"
-    for each in settings:
-        assert each["MetricsEnabled"], "the alarms go by the metrics of the method"
-        assert not each["DataTraceEnabled"], "requests and answers must not be in the log"
-        assert each["LoggingLevel"] == "ERROR"
-
-
 def test_cors_lets_the_origin_of_the_settings_read_answers_and_errors(single: Assembly) -> None:
     template, origin = single.template("MultiRegionApi-ap-northeast-1"), "'https://www.example.com'"
     errors = of_type(template, "AWS::ApiGateway::GatewayResponse")
@@ -216,11 +218,9 @@ def test_cors_lets_the_origin_of_the_settings_read_answers_and_errors(single: As
     for error in errors:
         assert error["ResponseParameters"] == {"gatewayresponse.header.Access-Control-Allow-Origin": origin}
     options = [m for m in of_type(template, "AWS::ApiGateway::Method") if m["HttpMethod"] == "OPTIONS"]
-    assert len(options) == 3, "of the root and both paths"
-    for method in options:
-        (answer,) = method["Integration"]["IntegrationResponses"]
-        assert answer["ResponseParameters"]["method.response.header.Access-Control-Allow-Origin"] == origin
-        assert answer["ResponseParameters"]["method.response.header.Access-Control-Allow-Methods"] == "'GET,OPTIONS'"
+    (answer,) = options[0]["Integration"]["IntegrationResponses"]
+    assert answer["ResponseParameters"]["method.response.header.Access-Control-Allow-Origin"] == origin
+    assert answer["ResponseParameters"]["method.response.header.Access-Control-Allow-Methods"] == "'GET,OPTIONS'"
 
 
 def test_everything_is_logged_for_a_time_and_traced(without_name: dict[str, Any]) -> None:
@@ -241,16 +241,10 @@ def test_everything_is_logged_for_a_time_and_traced(without_name: dict[str, Any]
 def test_requests_of_health_checkers_are_not_traced(without_name: dict[str, Any]) -> None:
     rule = one(without_name, "AWS::XRay::SamplingRule")["SamplingRule"]
     assert (rule["ReservoirSize"], rule["FixedRate"]) == (0, 0)
-    assert (rule["ServiceName"], rule["URLPath"]) == (f"{WEST}/prod", "*/healthcheck")
+    assert (rule["ServiceName"], rule["URLPath"]) == (f"{WEST}/prod", "*/healthcheck-*")
     assert (rule["ServiceType"], rule["HTTPMethod"]) == ("AWS::ApiGateway::Stage", "GET")
     assert one(without_name, "AWS::ApiGateway::RestApi")["Name"] == WEST
     assert len(rule["RuleName"]) <= 32, "X-Ray's limit"
-
-
-def test_role_for_logs_is_the_accounts_and_can_be_left_alone(without_name: dict[str, Any], single: Assembly) -> None:
-    (account,) = (r for r in without_name["Resources"].values() if r["Type"] == "AWS::ApiGateway::Account")
-    assert account["DeletionPolicy"] == "Retain", "other APIs of the region log with it"
-    assert not of_type(single.template("MultiRegionApi-ap-northeast-1"), "AWS::ApiGateway::Account")
 
 
 def test_functions_may_log_and_trace_and_nothing_else(without_name: dict[str, Any]) -> None:
@@ -294,38 +288,83 @@ def test_every_region_has_alarms_of_what_it_sees_itself(without_name: dict[str, 
     seen = set()
     for alarm in alarms:
         dimensions = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
+        path = dimensions.get("Resource")
         assert alarm["AlarmActions"] == [{"Ref": next(n for n in without_name["Resources"] if n.startswith("Notices"))}]
         assert dimensions.get("ApiName", WEST) == WEST, "metrics of an API go by its name"
         assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
         assert (alarm["Statistic"], alarm["Period"]) == ("Sum", 60)
-        seen.add((alarm["MetricName"], dimensions.get("Resource")))
+        seen.add((alarm["MetricName"], "healthcheck" if "healthcheck-" in str(path) else path))
     assert seen == {
-        ("5XXError", "/healthcheck"),
-        ("4XXError", "/healthcheck"),
+        ("5XXError", "healthcheck"),
+        ("4XXError", "healthcheck"),
         ("5XXError", "/helloworld"),
         ("Errors", None),
     }
-
-
-def test_web_acl_limits_the_health_path_for_each_address(full: dict[str, Any], without_name: dict[str, Any]) -> None:
-    acl = one(full, "AWS::WAFv2::WebACL")
-    assert acl["Scope"] == "REGIONAL"
-    first = next(rule for rule in acl["Rules"] if rule["Priority"] == 0)
-    limit = first["Statement"]["RateBasedStatement"]
-    assert first["Action"] == {"Block": {}}
-    path = limit["ScopeDownStatement"]["ByteMatchStatement"]
-    assert (path["SearchString"], path["PositionalConstraint"]) == ("/healthcheck", "CONTAINS")
-    assert path["TextTransformations"] == [{"Priority": 0, "Type": "URL_DECODE"}]
-    assert limit["AggregateKeyType"] == "IP"
-    assert acl["DefaultAction"] == {"Allow": {}}
-    assert [r["OverrideAction"] for r in acl["Rules"] if r["Priority"]] == [{"None": {}}] * 3, "the rules block"
-    assert limit["Limit"] / limit["EvaluationWindowSec"] > 2 / 10, "above a health checker's fastest interval"
-    assert len({rule["Priority"] for rule in acl["Rules"]}) == 4
-    assert one(full, "AWS::WAFv2::WebACLAssociation")["ResourceArn"]
-    assert not of_type(without_name, "AWS::WAFv2::WebACL")
 
 
 def test_email_of_the_settings_is_told_of_alarms_in_every_region(full_assembly: Assembly) -> None:
     for region in THREE:
         subscription = one(full_assembly.template(f"MultiRegionApi-{region}"), "AWS::SNS::Subscription")
         assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+
+
+def test_every_method_has_metrics_and_none_has_bodies_in_the_log(single: Assembly) -> None:
+    settings = one(single.template("MultiRegionApi-ap-northeast-1"), "AWS::ApiGateway::Stage")["MethodSettings"]
+    (default,) = (s for s in settings if s["ResourcePath"] == "/*")
+    assert (default["ThrottlingRateLimit"], default["ThrottlingBurstLimit"]) == (7, 14), "the limit of the settings"
+    for each in settings:
+        assert each["MetricsEnabled"], "the alarms go by the metrics of the method"
+        assert not each["DataTraceEnabled"], "requests and answers must not be in the log"
+        assert each["LoggingLevel"] == "ERROR"
+
+
+def needed_by(template: dict[str, Any], logical_id: str) -> set[str]:
+    """All that CloudFormation creates before a resource, by what the template says."""
+    resources, needed, left = template["Resources"], set[str](), [logical_id]
+    while left:
+        text = json.dumps({k: v for k, v in resources[left.pop()].items() if k in ("Properties", "DependsOn")})
+        names = set(re.findall(r'"([A-Za-z0-9]+)"', text)) | set(re.findall(r"\$\{([A-Za-z0-9]+)[.}]", text))
+        new = (names & set(resources)) - needed
+        needed |= new
+        left += new
+    return needed
+
+
+def types_needed_by(template: dict[str, Any], logical_id: str) -> set[str]:
+    return {template["Resources"][name]["Type"] for name in needed_by(template, logical_id)}
+
+
+def test_health_check_is_created_after_all_that_answers_it(full: dict[str, Any]) -> None:
+    (check,) = (n for n, r in full["Resources"].items() if r["Type"] == "AWS::Route53::HealthCheck")
+    answering = {n for n, r in full["Resources"].items() if r["Type"] in ANSWERS_HEALTH_CHECKS}
+    assert {full["Resources"][name]["Type"] for name in answering} == ANSWERS_HEALTH_CHECKS
+    missing = answering - needed_by(full, check)
+    assert not missing, f"a new health check counts as unhealthy after two failures, and alarms: {missing}"
+
+
+def test_name_leads_nowhere_before_the_web_acl_protects_it(full: dict[str, Any]) -> None:
+    for name, resource in full["Resources"].items():
+        if resource["Type"] == "AWS::Route53::RecordSet":
+            assert "AWS::WAFv2::WebACLAssociation" in types_needed_by(full, name)
+
+
+def test_alarms_are_created_after_the_topic_lets_them_publish(full: dict[str, Any]) -> None:
+    alarms = [n for n, r in full["Resources"].items() if r["Type"] == "AWS::CloudWatch::Alarm"]
+    assert alarms
+    for name in alarms:
+        needed = types_needed_by(full, name)
+        assert {"AWS::SNS::TopicPolicy", "AWS::SNS::Subscription"} <= needed, f"what {name} says first is lost"
+
+
+def test_account_role_for_logs_is_left_alone_unless_the_settings_name_it(
+    without_name: dict[str, Any], single: Assembly
+) -> None:
+    """It is one for all APIs of an account and region; CloudFormation would replace what others have set."""
+    assert not of_type(without_name, "AWS::ApiGateway::Account")
+    resources = single.template("MultiRegionApi-ap-northeast-1")["Resources"]
+    (account,) = (n for n, r in resources.items() if r["Type"] == "AWS::ApiGateway::Account")
+    (role,) = resources[account]["Properties"]["CloudWatchRoleArn"]["Fn::GetAtt"][:1]
+    # AWS::ApiGateway::Account, developer reference: the account keeps the role's name when the resource is gone.
+    assert [resources[name]["DeletionPolicy"] for name in (account, role)] == ["Retain"] * 2
+    (stage,) = (n for n, r in resources.items() if r["Type"] == "AWS::ApiGateway::Stage")
+    assert account in resources[stage]["DependsOn"], "API Gateway refuses logs without it"

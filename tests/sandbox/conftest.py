@@ -56,6 +56,7 @@ def optional() -> Iterator[Optional]:
             "static_site:caching": "false",
             "multi_region_api:regions": '["us-east-1"]',
             "multi_region_api:check_seconds": "10",
+            "multi_region_api:cloudwatch_role": "true",
             "multi_region_api:waf": "true",
             "multi_region_api:checks": '[{"name": "orders", "table": "Orders", "partition_key": "order"}]',
             "security_group_revert:create_trail": "true",

@@ -1,5 +1,7 @@
 """Facts about deployments with options that are off by default, and about what a removal leaves."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from lambdas.multi_region_api.health import TOKEN
@@ -73,7 +75,7 @@ def test_without_caching_every_request_goes_to_the_bucket(optional: Optional) ->
 
 def test_region_is_as_healthy_as_the_table_that_it_needs(optional: Optional) -> None:
     outputs = optional.world.outputs("MultiRegionApi-us-east-1")
-    url, dynamodb = f"{outputs['RegionalUrl']}healthcheck", optional.world.client("dynamodb")
+    url, dynamodb = outputs["HealthUrl"], optional.world.client("dynamodb")
     answer = optional.world.get(url)
     assert answer.status == 503, answer.data
     assert answer.json()["failed"] == ["orders"]
@@ -88,10 +90,13 @@ def test_region_is_as_healthy_as_the_table_that_it_needs(optional: Optional) -> 
 
 
 def test_web_acl_is_before_the_api(optional: Optional) -> None:
-    api_id = optional.world.outputs("MultiRegionApi-us-east-1")["RegionalUrl"].split("//")[1].split(".")[0]
+    url = urlsplit(optional.world.outputs("MultiRegionApi-us-east-1")["HealthUrl"])
+    api_id = url.netloc.split(".")[0]
     stage = f"arn:aws:apigateway:us-east-1::/restapis/{api_id}/stages/prod"
     found = optional.world.client("wafv2").get_web_acl_for_resource(ResourceArn=stage)
     assert "WebAcl" in found["WebACL"]["Name"], found
+    health_path = found["WebACL"]["Rules"][0]["Statement"]["ByteMatchStatement"]
+    assert health_path["SearchString"] == url.path.encode(), "health checkers pass"
 
 
 def test_removal_leaves_what_the_documentation_says(optional: Optional) -> None:

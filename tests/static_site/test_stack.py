@@ -198,7 +198,10 @@ def test_web_acl_is_an_option(template: dict[str, Any], full: dict[str, Any]) ->
     assert not of_type(template, "AWS::WAFv2::WebACL")
     acl = one(full, "AWS::WAFv2::WebACL")
     assert (acl["Scope"], acl["DefaultAction"]) == ("CLOUDFRONT", {"Allow": {}})
-    assert [rule["OverrideAction"] for rule in acl["Rules"]] == [{"None": {}}] * 3, "the rules block"
+    address, *managed = acl["Rules"]
+    limit = {"AggregateKeyType": "IP", "EvaluationWindowSec": 300, "Limit": 10_000}
+    assert (address["Action"], address["Statement"]) == ({"Block": {}}, {"RateBasedStatement": limit})
+    assert [rule["OverrideAction"] for rule in managed] == [{"None": {}}] * 3, "the rules block"
     assert distribution(full)["WebACLId"]
 
 

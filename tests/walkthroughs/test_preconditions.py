@@ -26,7 +26,7 @@ def _describe(stub: Stubber, status: str) -> None:
 def test_missing_stack_is_named_with_region_and_command(world_and_stub: tuple[World, Stubber]) -> None:
     world, stub = world_and_stub
     stub.add_client_error("describe_stacks", "ValidationError", "Stack with id StaticSite does not exist")
-    with pytest.raises(PreconditionError, match=r"StaticSite does not exist in eu-west-1.*make deploy STACK=StaticSite"):
+    with pytest.raises(PreconditionError, match=r"does not exist in eu-west-1.*make deploy STACK=StaticSite"):
         world.outputs("StaticSite")
 
 

@@ -1,0 +1,166 @@
+"""Which requests the API port answers: those that are signed, as AWS requires, and come from no web page.
+
+The emulator runs functions as processes of this computer, so a request that it accepts can run code. Any web page can
+send requests to 127.0.0.1: across origins without a preflight, or under a host name whose owner points it at 127.0.0.1.
+Therefore a request is refused if it has a foreign `Origin` or `Sec-Fetch-Site`, a host name other than this computer's,
+or no Signature Version 4 by a key that this sandbox issued. Responses let no other origin read them.
+
+Left out: the 15 minutes that a signature is valid on AWS. Signatures of presigned URLs are checked by MiniStack's S3.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from ministack.services import sts
+
+Application = Callable[..., Awaitable[None]]
+HEADER = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,]+)/\d{8}/(?P<region>[^/,]+)/(?P<service>[^/,]+)/aws4_request, ?"
+    r"SignedHeaders=(?P<signed>[^,]+), ?Signature=(?P<signature>[0-9a-f]{64})"
+)
+UNHASHED = ("UNSIGNED-PAYLOAD", "STREAMING-")  # what x-amz-content-sha256 says when it is no hash
+# A custom resource answers here without a signature; the path ends in a random token, as a presigned URL does.
+CUSTOM_RESOURCE = ("PUT", re.compile(r"/_ministack/cfn-response/[\w-]{20,}"))
+
+
+class RefusedRequestError(Exception):
+    """A request that is not answered: AWS's error code, and why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def secret_of(access_key: str) -> str:
+    """The secret access key that belongs to an access key of this sandbox's own making."""
+    return hmac.new(os.environ["AWS_SECRET_ACCESS_KEY"].encode(), access_key.encode(), hashlib.sha256).hexdigest()
+
+
+def require_signature(application: Application, port: int) -> Application:
+    """Wrap MiniStack's ASGI application, which listens on `port`."""
+    hosts = {f"{host}:{port}" for host in ("127.0.0.1", "localhost")}
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await application(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            body = await _read(receive)
+            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+            try:
+                _refuse_web_pages(headers, hosts)
+                _authenticate(scope, headers, body)
+            except RefusedRequestError as error:
+                await _send_error(send, headers, error)
+            else:
+                await application(scope, _replay(body, receive), _without_cors(send))
+
+    return serve
+
+
+def _refuse_web_pages(headers: dict[str, str], hosts: set[str]) -> None:
+    host, origin = headers.get("host", ""), headers.get("origin")
+    if host not in hosts:
+        raise RefusedRequestError("AccessDenied", f"the sandbox is reached as {' or '.join(sorted(hosts))}, not {host}")
+    if origin is not None and origin != f"http://{host}":
+        raise RefusedRequestError("AccessDenied", f"the web page {origin} may not call the sandbox")
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        raise RefusedRequestError("AccessDenied", "a web page of another origin may not call the sandbox")
+
+
+def _authenticate(scope: Any, headers: dict[str, str], body: bytes) -> None:
+    method, path = CUSTOM_RESOURCE
+    if scope["method"] == method and path.fullmatch(scope["path"]):
+        return
+    query = parse_qs(scope["query_string"].decode("latin-1"))
+    if "X-Amz-Signature" in query:
+        _secret_of_session(query.get("X-Amz-Credential", [""])[0].split("/")[0])
+        return
+    authorization = HEADER.fullmatch(headers.get("authorization", ""))
+    if authorization is None:
+        raise RefusedRequestError("AccessDenied", "Access Denied: the request is not signed")
+    payload_hash = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
+    if not payload_hash.startswith(UNHASHED) and payload_hash != hashlib.sha256(body).hexdigest():
+        raise RefusedRequestError("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the body's hash")
+    if not hmac.compare_digest(_signature(scope, headers, body, authorization), authorization["signature"]):
+        message = "The request signature we calculated does not match the signature you provided."
+        raise RefusedRequestError("SignatureDoesNotMatch", message)
+
+
+def _secret_of_session(access_key: str) -> str:
+    session = sts._sessions.get(access_key)
+    if session is None:
+        message = f"The security token included in the request is invalid: {access_key} is no key of this sandbox."
+        raise RefusedRequestError("InvalidClientTokenId", message)
+    secret: str = session["SecretAccessKey"]
+    return secret
+
+
+def _signature(scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str]) -> str:
+    """Sign the request again, as its sender has signed it."""
+    url = f"http://{headers['host']}{scope['raw_path'].split(b'?')[0].decode('latin-1')}"
+    if scope["query_string"]:
+        url += f"?{scope['query_string'].decode('latin-1')}"
+    signed = {name: headers.get(name, "") for name in authorization["signed"].split(";")}
+    request = AWSRequest(scope["method"], url, headers=signed, data=body)
+    request.context["timestamp"] = headers.get("x-amz-date", "")
+    signer = S3SigV4Auth if authorization["service"] == "s3" else SigV4Auth
+    credentials = Credentials(authorization["key"], _secret_of_session(authorization["key"]))
+    auth = signer(credentials, authorization["service"], authorization["region"])
+    signature: str = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+    return signature
+
+
+async def _read(receive: Any) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+def _replay(body: bytes, receive: Any) -> Any:
+    """Hand out the body that is read already, then what else comes."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def _without_cors(send: Any) -> Any:
+    """MiniStack lets every origin read its responses."""
+
+    async def send_without_cors(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            headers = [header for header in message["headers"] if not header[0].lower().startswith(b"access-control-")]
+            message = message | {"headers": headers}
+        await send(message)
+
+    return send_without_cors
+
+
+async def _send_error(send: Any, headers: dict[str, str], error: RefusedRequestError) -> None:
+    if "x-amz-target" in headers or "json" in headers.get("content-type", ""):
+        kind, body = "application/json", json.dumps({"__type": error.code, "message": str(error)})
+    else:
+        code, message = escape(error.code), escape(str(error))
+        kind = "application/xml"
+        body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    named = [(b"content-type", kind.encode()), (b"content-length", str(len(body.encode())).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": named})
+    await send({"type": "http.response.body", "body": body.encode()})

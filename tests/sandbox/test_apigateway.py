@@ -1,0 +1,37 @@
+"""Facts about the sandbox's API Gateway: what of a template it refuses as AWS does."""
+
+from typing import Any
+
+import pytest
+from ministack.core.responses import request_scope
+from ministack.services import apigateway_v1
+
+from sandbox.apigateway import check_logs, check_security_policy
+
+ACCOUNT, REGION = "111111111111", "eu-west-1"
+ACCESS_LOG = {"AccessLogSetting": {"DestinationArn": "arn"}}
+
+
+@pytest.mark.parametrize("stage", [ACCESS_LOG, {"MethodSettings": [{"LoggingLevel": "ERROR"}]}])
+def test_stage_with_logs_is_refused_until_the_account_has_a_role_for_them(stage: dict[str, Any]) -> None:
+    with request_scope(ACCOUNT, REGION):
+        with pytest.raises(ValueError, match="CloudWatch Logs role ARN must be set in account settings"):
+            check_logs(stage)
+        apigateway_v1._account_settings["settings"] = {"cloudwatchRoleArn": "arn:aws:iam::111111111111:role/logs"}
+        try:
+            check_logs(stage)
+        finally:
+            del apigateway_v1._account_settings["settings"]
+
+
+def test_stage_without_logs_needs_no_role() -> None:
+    with request_scope(ACCOUNT, REGION):
+        check_logs({"MethodSettings": [{"LoggingLevel": "OFF"}]})
+
+
+def test_enhanced_security_policy_needs_an_endpoint_access_mode() -> None:
+    check_security_policy({"SecurityPolicy": "TLS_1_2"})
+    enhanced = {"SecurityPolicy": "SecurityPolicy_TLS13_1_3_2025_09"}
+    check_security_policy({**enhanced, "EndpointAccessMode": "BASIC"})
+    with pytest.raises(ValueError, match="Endpoint access mode is required"):
+        check_security_policy(enhanced)

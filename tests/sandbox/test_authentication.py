@@ -1,0 +1,202 @@
+"""Attacks on the API port: by web pages, by names that resolve to this computer, without this sandbox's key."""
+
+import base64
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from urllib.parse import urlencode
+
+import boto3
+import pytest
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+from selenium.webdriver.support.wait import WebDriverWait
+
+from sandbox import Sandbox
+from walkthroughs.browser import browser
+from walkthroughs.story import World
+
+pytestmark = pytest.mark.enable_socket
+GUESS = "guess"
+CREATE_QUEUE = urlencode({"Action": "CreateQueue", "QueueName": "attack", "Version": "2012-11-05"})
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def client(sandbox: Sandbox, service: str, **changes: str) -> boto3.client:
+    environment = sandbox.environment
+    options = {
+        "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
+    }
+    version = "s3v4" if service == "s3" else None
+    config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, signature_version=version)
+    return boto3.client(
+        service, endpoint_url=sandbox.url, region_name="us-east-1", config=config, **(options | changes)
+    )
+
+
+def signed_headers(sandbox: Sandbox, body: str, **headers: str) -> dict[str, str]:
+    """The headers of a CreateQueue call that is signed with the sandbox's key, and `headers`, which are not."""
+    request = AWSRequest("POST", f"{sandbox.url}/", data=body, headers=FORM)
+    environment = sandbox.environment
+    credentials = Credentials(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
+    SigV4Auth(credentials, "sqs", "us-east-1").add_auth(request)
+    return dict(request.headers.items()) | headers
+
+
+def send(
+    sandbox: Sandbox, headers: dict[str, str], body: str = CREATE_QUEUE, path: str = "/", method: str = "POST"
+) -> int:
+    response = urllib3.request(method, sandbox.url + path, headers=headers, body=body, retries=False)
+    assert "access-control-allow-origin" not in response.headers
+    return response.status
+
+
+def queues(sandbox: Sandbox) -> list[str]:
+    urls: list[str] = client(sandbox, "sqs").list_queues().get("QueueUrls", [])
+    return urls
+
+
+def test_signed_request_is_answered_without_cors_headers(sandbox: Sandbox) -> None:
+    body = CREATE_QUEUE.replace("attack", "mine")
+    assert send(sandbox, signed_headers(sandbox, body), body) == 200
+    assert [url.rsplit("/", 1)[-1] for url in queues(sandbox)] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example"},
+    ],
+)
+def test_signed_request_of_a_web_page_is_refused(sandbox: Sandbox, headers: dict[str, str]) -> None:
+    assert send(sandbox, signed_headers(sandbox, CREATE_QUEUE, **headers)) == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/"),
+        ("OPTIONS", "/"),
+        ("GET", "/?Action=ListQueues&Version=2012-11-05"),
+        ("PUT", "/bucket"),
+        ("POST", "/_ministack/reset"),
+        ("POST", "/_ministack/config"),
+        ("GET", "/_ministack/lambda-code/function"),
+        ("PUT", "/_ministack/cfn-response/guess"),
+        ("POST", "/2015-03-31/functions"),
+        ("GET", "/health"),
+    ],
+)
+def test_unsigned_request_is_refused(sandbox: Sandbox, method: str, path: str) -> None:
+    assert send(sandbox, FORM, path=path, method=method) == 403
+
+
+def test_changed_body_is_refused(sandbox: Sandbox) -> None:
+    assert send(sandbox, signed_headers(sandbox, CREATE_QUEUE), CREATE_QUEUE.replace("attack", "attack2")) == 403
+
+
+def test_changed_body_with_signed_hash_is_refused(sandbox: Sandbox) -> None:
+    client(sandbox, "s3").create_bucket(Bucket="bucket")
+    s3 = client(sandbox, "s3")
+    s3.meta.events.register("before-send.s3.PutObject", lambda request, **_: setattr(request, "body", b"changed"))
+    with pytest.raises(ClientError, match="XAmzContentSHA256Mismatch"):
+        s3.put_object(Bucket="bucket", Key="key", Body=b"content")
+
+
+@pytest.mark.parametrize("service", ["sqs", "s3", "lambda", "ec2"])
+def test_wrong_secret_and_foreign_key_are_refused_in_each_protocol(sandbox: Sandbox, service: str) -> None:
+    operation = {"sqs": "list_queues", "s3": "list_buckets", "lambda": "list_functions", "ec2": "describe_vpcs"}[
+        service
+    ]
+    getattr(client(sandbox, service), operation)()
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        getattr(client(sandbox, service, aws_secret_access_key=GUESS), operation)()
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        getattr(client(sandbox, service, aws_access_key_id="AKIAIOSFODNN7EXAMPLE"), operation)()
+
+
+def test_presigned_url_of_a_foreign_key_is_refused(sandbox: Sandbox) -> None:
+    client(sandbox, "s3").create_bucket(Bucket="presigned")
+    client(sandbox, "s3").put_object(Bucket="presigned", Key="a b+c", Body=b"content")
+
+    def status(**changes: str) -> int:
+        url = client(sandbox, "s3", **changes).generate_presigned_url(
+            "get_object", Params={"Bucket": "presigned", "Key": "a b+c"}
+        )
+        return urllib3.request("GET", url, retries=False).status
+
+    assert status() == 200
+    assert status(aws_access_key_id="AKIAIOSFODNN7EXAMPLE") == 403
+    assert status(aws_secret_access_key=GUESS) == 403
+
+
+def test_keys_of_two_sandboxes_differ(sandbox: Sandbox) -> None:
+    other = Sandbox()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        other.ports = {"aws": 1}
+        assert other.environment[name] != sandbox.environment[name]
+
+
+@pytest.mark.skipif(not shutil.which("chromedriver"), reason="needs Chromium and chromedriver")
+def test_page_in_chromium_cannot_create_a_function(sandbox: Sandbox) -> None:
+    code = base64.b64encode(zip_of("attack.py", "def handler(event, context): pass")).decode()
+    function = {
+        "FunctionName": "attack",
+        "Runtime": "python3.14",
+        "Handler": "attack.handler",
+        "Role": "arn:aws:iam::111111111111:role/attack",
+        "Code": {"ZipFile": code},
+    }
+    request = {"method": "POST", "mode": "no-cors", "body": json.dumps(function)}  # sent as text/plain
+    script = (
+        f"fetch('{sandbox.url}/2015-03-31/functions', {json.dumps(request)}).finally(() => document.title = 'sent')"
+    )
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(f"<script>{script}</script>".encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with browser(World(boto3.Session(), 1, 1)) as driver:
+            driver.get(f"http://127.0.0.1:{server.server_port}/")
+            WebDriverWait(driver, 30).until(lambda page: page.title == "sent")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert client(sandbox, "lambda").list_functions()["Functions"] == []
+
+
+def zip_of(name: str, text: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as package:
+        package.writestr(name, text)
+    return file.getvalue()
