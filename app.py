@@ -9,6 +9,7 @@ import aws_cdk as cdk
 
 from settings import Settings, SettingsError
 from stacks.analytics_host import AnalyticsHost
+from stacks.assets import AssetError
 from stacks.deploy_pipeline import DeployPipeline
 from stacks.multi_region_api import MultiRegionApi
 from stacks.security_group_revert import SecurityGroupRevert
@@ -61,7 +62,6 @@ def asked_for(app: cdk.App, names: Collection[str]) -> list[str]:
 if __name__ == "__main__":
     app = cdk.App()
     try:
-        settings = Settings.from_context(app.node.get_all_context())
-    except SettingsError as error:
+        build_app(app, Settings.from_context(app.node.get_all_context())).synth()
+    except (SettingsError, AssetError) as error:
         sys.exit(str(error))
-    build_app(app, settings).synth()

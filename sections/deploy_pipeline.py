@@ -107,6 +107,11 @@ class DeployPipelineSettings(Section):
         "codecommit", description="Source of the app: a new CodeCommit repository, a connected one, or an S3 object."
     )
     app: str = Field(f"{SAMPLE}/app", description="Folder with the initial content of the CodeCommit repository.")
+    allowed_files: tuple[
+        Annotated[str, like(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
+    ] = Field(
+        (), description="Files of `app` with suspicious names that the repository may have, such as `schema.sql`."
+    )
     branch: Annotated[str, accepts("the name of a git branch of at most 256 characters", _is_branch)] = Field(
         "main", description="Branch to deploy."
     )
@@ -169,6 +174,7 @@ class DeployPipelineSettings(Section):
                     yield Conflict("source", f"needs {{{name}}}")
         sources = {
             "app": ["codecommit"],
+            "allowed_files": ["codecommit"],
             "branch": ["codecommit", "codeconnections"],
             "connection_arn": ["codeconnections"],
             "repository": ["codeconnections"],

@@ -16,6 +16,9 @@ class StaticSiteSettings(InHostedZone):
     """Settings of `StaticSite`."""
 
     site: str = Field("samples/static_site/site", description="Folder with the site to deploy.")
+    allowed_files: tuple[
+        Annotated[str, like(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
+    ] = Field((), description="Files with suspicious names that are published, such as `downloads/*.sql`.")
     without_slash: Literal["redirect", "rewrite"] = Field(
         "redirect", description="Response to `/docs`: a redirect to `/docs/`, or its index page."
     )
@@ -23,9 +26,9 @@ class StaticSiteSettings(InHostedZone):
         308, description="Status of redirects; 308 keeps the method."
     )
     canonical: bool = Field(False, description="Redirect `/docs/index.html` to `/docs/`.")
-    files: tuple[
-        Annotated[str, like(r"/[!\"$->@-~]*", "a path that begins with /, percent-encoded, without ? and #")], ...
-    ] = Field((), description="Files without an extension, such as `/LICENSE`.")
+    files: tuple[Annotated[str, like(r"/[^\x00-\x1f\x7f]*", "a path that begins with /")], ...] = Field(
+        (), description="Files without an extension, such as `/LICENSE`."
+    )
     caching: bool = Field(
         True, description="`false` is the original post's TTL of 0: every request goes to the bucket."
     )

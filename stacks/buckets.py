@@ -26,7 +26,7 @@ def make_bucket(
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
         encryption=encryption,
         enforce_ssl=True,
-        removal_policy=RemovalPolicy.RETAIN if kept else RemovalPolicy.DESTROY,
+        removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if kept else RemovalPolicy.DESTROY,
         auto_delete_objects=None if kept else True,
         **options,
     )

@@ -20,7 +20,7 @@ def code_of(system: str, **files: str) -> Iterator[lambda_.AssetCode]:
     """
     with tempfile.TemporaryDirectory() as staging:
         package = Path(staging, system)
-        shutil.copytree(HANDLERS / system, package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(HANDLERS / system, package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         for name, text in files.items():
             (package / f"{name}.json").write_text(text)
         yield lambda_.Code.from_asset(staging)

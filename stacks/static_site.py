@@ -9,6 +9,7 @@ Lambda@Edge", AWS Compute Blog, 2017.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 from aws_cdk import (
@@ -33,9 +34,11 @@ from constructs import Construct
 from sections.static_site import StaticSiteSettings
 
 from .acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
+from .assets import staged_folder
 from .buckets import make_bucket
 from .code import code_of
 from .names import hosted_zone_and_certificate
+from .special_uploads import NOT_FOUND, SpecialUpload, special_uploads
 from .web_acl import web_acl
 
 
@@ -83,7 +86,7 @@ class StaticSite(Stack):
         """Its role may do nothing, not even log: nothing is kept of a request by default.
 
         CloudFront's replicas of it keep it from being deleted for some hours, so it stays when
-        the stack goes.
+        the stack goes. When the creation fails it goes: without a distribution it has no replicas.
         """
         role = iam.Role(
             self,
@@ -100,17 +103,16 @@ class StaticSite(Stack):
                 self,
                 "Rewriter",
                 description="Gives directories their index page",
-                runtime=lambda_.Runtime.PYTHON_3_13,
+                runtime=lambda_.Runtime.PYTHON_3_14,
                 handler="static_site.handler.handler",
                 code=code,
                 role=role,
                 log_group=self._log_group("RewriterLog"),  # unused; without it CDK adds one that stays
                 memory_size=128,
                 timeout=Duration.seconds(5),
-                current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
+                current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
             )
-        function.apply_removal_policy(RemovalPolicy.RETAIN)
-        acknowledge(function, {"AwsSolutions-L1": "The newest runtime that Lambda@Edge's documentation names."})
+        function.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         return function
 
     def _log_group(self, name: str) -> logs.LogGroup:
@@ -167,15 +169,15 @@ class StaticSite(Stack):
         acknowledge(distribution, reasons)
 
     def _not_found(self) -> list[cloudfront.ErrorResponse]:
-        """S3 answers 403 for what is not there, since nobody may list the bucket."""
+        """S3 answers 403 for a missing object, since nobody may list the bucket, and 400 for an impossible key."""
         return [
             cloudfront.ErrorResponse(
                 http_status=status,
                 response_http_status=404,
-                response_page_path="/404.html",
+                response_page_path=f"/{NOT_FOUND}",
                 ttl=Duration.seconds(10),
             )
-            for status in (403, 404)
+            for status in (400, 403, 404)
         ]
 
     def _cache_policy(self) -> cloudfront.ICachePolicy:
@@ -223,21 +225,58 @@ class StaticSite(Stack):
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         """Upload the site, remove what is no longer in it, and clear the cache."""
-        browsers = "public, max-age=300, s-maxage=86400" if self.settings.caching else "no-cache"
-        deployed = deployment.BucketDeployment(
-            self,
-            "Deployment",
-            sources=[deployment.Source.asset(self.settings.site)],
-            destination_bucket=bucket,
-            distribution=distribution,
-            distribution_paths=["/*"],
-            cache_control=[deployment.CacheControl.from_string(browsers)],
-            memory_limit=512,
-            log_group=self._log_group("DeploymentLog"),
-        )
-        # Another rewriter means other answers: they too make CloudFormation clear the cache.
+        options = {"destination_bucket": bucket, "memory_limit": 512, "log_group": self._log_group("DeploymentLog")}
+        with staged_folder(
+            self.settings.site,
+            setting="static_site:site",
+            allowed=self.settings.allowed_files,
+            allow_with="static_site:allowed_files",
+        ) as folder:
+            special = special_uploads(Path(folder))
+            before = [self._special_deployment(upload, folder, options) for upload in special]
+            deployed = deployment.BucketDeployment(
+                self,
+                "Deployment",
+                sources=[deployment.Source.asset(folder)],
+                exclude=[pattern for upload in special for pattern in upload.patterns],
+                distribution=distribution,
+                distribution_paths=["/*"],
+                cache_control=[deployment.CacheControl.from_string(self._cache_control)],
+                **options,
+            )
+        deployed.node.add_dependency(*before)  # it clears the cache, when everything is uploaded
         (resource,) = (child for child in deployed.node.children if isinstance(child, CustomResource))
-        resource.node.default_child.add_property_override("Rewriter", rewriter.current_version.function_arn)
+        properties = resource.node.default_child
+        # Another rewriter means other answers: they too make CloudFormation clear the cache.
+        properties.add_property_override("Rewriter", rewriter.current_version.function_arn)
+        # An invalidation of more than 13 minutes would fail the deployment. CloudFormation passes `false` as
+        # text, which the function takes for true; only an empty text makes it not wait.
+        properties.add_property_override("WaitForDistributionInvalidation", "")
+        self._limit_invalidations(bucket, deployed, distribution)
+
+    @property
+    def _cache_control(self) -> str:
+        return "public, max-age=300, s-maxage=86400" if self.settings.caching else "no-cache"
+
+    def _special_deployment(
+        self, upload: SpecialUpload, folder: str, options: dict[str, Any]
+    ) -> deployment.BucketDeployment:
+        """Upload some files of the site with headers that the others do not have."""
+        return deployment.BucketDeployment(
+            self,
+            f"{upload.name}Deployment",
+            sources=[deployment.Source.asset(folder)],
+            exclude=["*"],
+            include=upload.patterns,
+            prune=False,
+            content_type=upload.content_type,
+            cache_control=[deployment.CacheControl.from_string(upload.cache_control or self._cache_control)],
+            **options,
+        )
+
+    def _limit_invalidations(
+        self, bucket: s3.Bucket, deployed: deployment.BucketDeployment, distribution: cloudfront.Distribution
+    ) -> None:
         acknowledge_bucket_deployment(self, bucket)
         deployed.handler_role.add_to_principal_policy(
             iam.PolicyStatement(

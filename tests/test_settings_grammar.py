@@ -23,6 +23,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from hypothesis import given, settings as run_settings, strategies as st
 from pydantic import TypeAdapter, ValidationError, WrapValidator
 
+from lambdas.static_site.rewrite import key_path
 from sections import Pattern, Range, Section, section_of
 from sections.multi_region_api import partitions
 from settings import Settings
@@ -162,6 +163,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "production": CHOICE,
     "deploy_pipeline:source": CHOICE,
     "deploy_pipeline:app": LOCAL,
+    "deploy_pipeline:allowed_files": LOCAL,
     "deploy_pipeline:branch": (
         api("codecommit", "BranchName"),
         api("codepipeline", "ActionConfigurationValue"),
@@ -197,10 +199,11 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "multi_region_api:waf": CHOICE,
     **{f"static_site:{name}": row for name, row in ZONE.items()},
     "static_site:site": LOCAL,
+    "static_site:allowed_files": LOCAL,
     "static_site:without_slash": "a setting of the function",
     "static_site:redirect_status": (lambda status: status in (301, 308),),
     "static_site:canonical": "a setting of the function",
-    "static_site:files": (lambda path: printable_ascii(path) and not set(path) & set(" ?#") and path[0] == "/",),
+    "static_site:files": (lambda path: bool(re.fullmatch(r"/[A-Za-z0-9/%._~!$&'()*+,;=:@-]*", key_path(path))),),
     "static_site:caching": CHOICE,
     "static_site:content_security_policy": (printable_ascii, at_most(1783)),
     "static_site:waf": CHOICE,

@@ -1,7 +1,9 @@
 """The post's curl session, request for request, and what makes it true."""
 
+import hashlib
 import re
 import time
+from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -12,8 +14,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from .browser import browser
-from .story import Story, step
+from .story import ROOT, PreconditionError, Story, step
 
+REGION = "us-east-1"  # where the stack is, whatever the session's region
+SAMPLE = ROOT / "samples" / "static_site" / "site"
+CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # AWS's managed cache policy
+STALE_SECONDS = 120  # in which another edge host may give an answer from before a change
 HEADERS = {
     "strict-transport-security": "max-age=",
     "content-security-policy": "default-src 'self'",
@@ -29,10 +35,15 @@ class StaticSiteStory(Story):
     stacks = ("StaticSite",)
 
     def __enter__(self) -> Self:
-        outputs = self.world.outputs("StaticSite")
+        outputs = self.world.outputs("StaticSite", REGION)
         self.url = outputs["Url"]
         self.distribution_id, self.bucket = outputs["DistributionId"], outputs["BucketName"]
-        self.cloudfront = self.world.client("cloudfront")
+        self.cloudfront = self.world.client("cloudfront", REGION)
+        self._check_site()
+        if not self._attached():  # by a walkthrough that was killed
+            self._attach([self._association()])
+        self._check_settings()
+        self._invalidate()  # the deployment does not wait for its own
         return self
 
     @step
@@ -53,15 +64,13 @@ class StaticSiteStory(Story):
     @step
     def function_is_the_reason(self) -> str:
         """The same with the function detached, and attached again."""
-        attached = self._attached()
+        attached, title = self._attached(), "The index page of a subdirectory"
         try:
             self._attach([])
-            without = self._get("subdirectory/")
+            without = self._wait_for("subdirectory/", lambda answer: self._title(answer) != title)
         finally:
             self._attach(attached)
-        assert self._title(without) != "The index page of a subdirectory", "it works without the function"
-        answer = self._get("subdirectory/")
-        assert self._title(answer) == "The index page of a subdirectory", self._said(answer)
+        answer = self._wait_for("subdirectory/", lambda answer: self._title(answer) == title)
         return f"detached: {self._said(without)}; attached: {self._said(answer)}"
 
     @step
@@ -78,6 +87,15 @@ class StaticSiteStory(Story):
         page = self._get(answer.headers["location"].lstrip("/"))
         assert (page.status, self._title(page)) == (200, "A directory with a dot in its name"), self._said(page)
         return f"{answer.status} to {answer.headers['location']}; {self._said(page)}"
+
+    @step
+    def plus_in_a_name_is_no_space(self) -> str:
+        """curl -i /c++/ and /c%2B%2B/."""
+        for path in ("c++/", "c%2B%2B/"):
+            answer = self._get(path)
+            seen = answer.status, self._title(answer)
+            assert seen == (200, "A directory with a plus in its name"), f"/{path}: {self._said(answer)}"
+        return self._said(answer)
 
     @step
     def missing_page_is_a_true_404(self) -> str:
@@ -121,12 +139,21 @@ class StaticSiteStory(Story):
 
     @step
     def cache_hits_until_it_is_cleared(self) -> str:
-        """Ask twice, invalidate, ask again."""
+        """Request a page until it comes from the cache, clear the cache, request it again."""
+        seen: list[str] = []
+
+        def comes_from_the_cache() -> bool:  # on AWS several hosts answer, each with a cache
+            seen.append(self._get("subdirectory/").headers["x-cache"].split()[0])
+            return seen[-1] == "Hit"
+
+        self.world.wait_until(comes_from_the_cache, "an answer from the cache", STALE_SECONDS)
+        cleared = time.monotonic()
         self._invalidate()
-        seen = [self._get("subdirectory/").headers["x-cache"] for _ in range(2)]
-        self._invalidate()
-        seen.append(self._get("subdirectory/").headers["x-cache"])
-        assert [text.split()[0] for text in seen] == ["Miss", "Hit", "Miss"], seen
+        answer = self._get("subdirectory/")
+        seen.append(answer.headers["x-cache"].split()[0])
+        # `Age` leaves out fractions of seconds.
+        fetched_since = int(answer.headers.get("age", 0)) + 1 <= time.monotonic() - cleared
+        assert seen[-1] != "Hit" or fetched_since, f"an answer from before the invalidation: {seen}"
         return ", ".join(seen)
 
     @step
@@ -146,6 +173,51 @@ class StaticSiteStory(Story):
     def _get(self, path: str) -> urllib3.BaseHTTPResponse:
         return self.world.get(f"{self.url}{path}")
 
+    def _wait_for(self, path: str, wanted: Callable[[urllib3.BaseHTTPResponse], bool]) -> urllib3.BaseHTTPResponse:
+        """Request `path` until the answer is as `wanted`; hosts at the edge take up a change one by one."""
+
+        def answer() -> urllib3.BaseHTTPResponse | None:
+            got = self._get(path)
+            return got if wanted(got) else None
+
+        return self.world.wait_until(answer, f"another answer to /{path}", STALE_SECONDS)
+
+    def _check_site(self) -> None:
+        """Raise PreconditionError unless the bucket has the sample site."""
+        s3 = self.world.client("s3", REGION)
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        deployed = {found["Key"]: found["ETag"].strip('"') for page in pages for found in page.get("Contents", [])}
+        names = {path.relative_to(SAMPLE).as_posix(): path for path in SAMPLE.rglob("[!.]*") if path.is_file()}
+        sample = {
+            name: hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() for name, path in names.items()
+        }
+        other = sorted(name for name, digest in sample.items() if deployed.get(name) != digest)
+        if other:
+            raise PreconditionError(
+                f"the deployed site is not the sample site (different or missing: {', '.join(other)}). The walkthrough "
+                "detaches the function, so it is not for a site that people use; deploy the sample site, without "
+                "static_site:site"
+            )
+
+    def _check_settings(self) -> None:
+        """Raise PreconditionError when the stack has settings with which the steps see something else.
+
+        What is looked at never comes from the cache: redirects and headers of the distribution.
+        """
+        config = self.cloudfront.get_distribution_config(Id=self.distribution_id)["DistributionConfig"]
+        redirect, page = self._get("subdirectory"), self._get("")
+        checks = {
+            "without_slash": redirect.headers.get("location") == "/subdirectory/",
+            "redirect_status": redirect.status in (200, 308),  # 200: no redirect, see above
+            "caching": config["DefaultCacheBehavior"].get("CachePolicyId") != CACHING_DISABLED,
+            "content_security_policy": page.headers.get("content-security-policy", "").startswith(
+                HEADERS["content-security-policy"]
+            ),
+        }
+        changed = [f"static_site:{name}" for name, default in checks.items() if not default]
+        if changed:
+            raise PreconditionError(f"deploy with the default value of {', '.join(changed)}, which the steps rely on")
+
     def _title(self, answer: urllib3.BaseHTTPResponse) -> str:
         found = re.search(r"<title>(.*?)</title>", answer.data.decode())
         return found[1] if found else ""
@@ -158,6 +230,14 @@ class StaticSiteStory(Story):
         config = self.cloudfront.get_distribution_config(Id=self.distribution_id)["DistributionConfig"]
         associations: list[Any] = config["DefaultCacheBehavior"].get("LambdaFunctionAssociations", {}).get("Items", [])
         return associations
+
+    def _association(self) -> dict[str, Any]:
+        """The association of the stack's function, as the template has it."""
+        cloudformation = self.world.client("cloudformation", REGION)
+        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName="StaticSite")
+        found = [resource for page in pages for resource in page["StackResourceSummaries"]]
+        (version,) = (r["PhysicalResourceId"] for r in found if r["ResourceType"] == "AWS::Lambda::Version")
+        return {"EventType": "origin-request", "LambdaFunctionARN": version, "IncludeBody": False}
 
     def _attach(self, functions: list[Any]) -> None:
         """Have the distribution call `functions`, and no others."""
@@ -173,4 +253,6 @@ class StaticSiteStory(Story):
         batch = {"Paths": {"Quantity": 1, "Items": ["/*"]}, "CallerReference": str(time.time_ns())}
         made = self.cloudfront.create_invalidation(DistributionId=self.distribution_id, InvalidationBatch=batch)
         waiter = self.cloudfront.get_waiter("invalidation_completed")
-        waiter.wait(DistributionId=self.distribution_id, Id=made["Invalidation"]["Id"])
+        # Most take a minute or two, some more than the ten minutes that the waiter waits by default.
+        patience = {"Delay": 20, "MaxAttempts": 90}
+        waiter.wait(DistributionId=self.distribution_id, Id=made["Invalidation"]["Id"], WaiterConfig=patience)

@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError
 
 from .errors import ChangeSetGoneError
 from .inspection import Policy, violations
-from .messages import fit
+from .messages import LARGEST_CAUSE, fit
+from .operation_events import refusals
 from .stack import change_set_name, is_absence
 
-LARGEST_CAUSE = 30_000  # characters; Step Functions takes 32,768, and the machine may have something to add
 LARGEST_LIST = 100_000  # characters; a state's output may have 262,144 bytes
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 CHANGE_SET_ARN = re.compile(r"arn:[\w-]+:cloudformation:[\w-]+:\d+:changeSet/[\w/-]+")
@@ -32,26 +32,38 @@ def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) ->
     # A complete one is unavailable while those nested in it are being made.
     unavailable = status == "CREATE_COMPLETE" and found["ExecutionStatus"] == "UNAVAILABLE"
     if status in ("CREATE_PENDING", "CREATE_IN_PROGRESS") or unavailable:
-        return {"status": "pending", "reason": f"The change set is still {status}."}
+        return {"status": "pending", "reason": f"The change set is still {status}. {reason}".strip()}
     if status == "FAILED" and any(text in reason for text in NO_CHANGES):
         return {"status": "empty", "reason": reason}
-    reasons = "; ".join([reason or "no reason given", *_reasons_of_nested(cloudformation, reason)])
-    return {"status": "failed", "reason": f"The change set is {status}, {found['ExecutionStatus']}: {reasons}"}
+    beginning = f"The change set is {status}, {found['ExecutionStatus']}: {reason or 'no reason given'}"
+    lines = [beginning, *_details(cloudformation, change_set_id, stack_name, reason)]
+    return {"status": "failed", "reason": fit("\n".join(lines), LARGEST_CAUSE)}
 
 
-def _reasons_of_nested(cloudformation: Any, reason: str) -> Iterator[str]:
-    """Of a nested change set that fails the outer one says only which it is.
+def _details(cloudformation: Any, change_set_id: str, stack_name: str, reason: str) -> Iterator[str]:
+    """What CloudFormation refused, here and in nested change sets, of which `reason` gives only the ARNs.
 
-    What cannot be read is left out, for it must not hide the rest.
+    They have to be read before the change set is deleted. What cannot be read does not hide the rest.
     """
-    asked: set[str] = set()
-    while nested := next((arn for arn in CHANGE_SET_ARN.findall(reason) if arn not in asked), None):
-        asked.add(nested)
+    yield from _refused(cloudformation, ChangeSetName=change_set_id, StackName=stack_name)
+    seen, waiting = {change_set_id}, CHANGE_SET_ARN.findall(reason)
+    while waiting:
+        nested = waiting.pop(0)
+        if nested in seen:
+            continue
+        seen.add(nested)
         try:
-            reason = _page(cloudformation, nested, None).get("StatusReason", "")
-        except (ChangeSetGoneError, ClientError):
-            return
-        yield reason
+            reason = _page(cloudformation, nested, None).get("StatusReason") or "no reason given"
+        except (ChangeSetGoneError, ClientError) as error:
+            yield f"{nested} could not be read: {error}"
+            continue
+        yield f"{nested}: {reason}"
+        yield from _refused(cloudformation, ChangeSetName=nested)
+        waiting += CHANGE_SET_ARN.findall(reason)
+
+
+def _refused(cloudformation: Any, **change_set: str) -> Iterator[str]:
+    return (f"- {line}" for line in refusals(cloudformation, **change_set))
 
 
 def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Policy) -> dict[str, Any]:

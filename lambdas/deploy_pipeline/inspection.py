@@ -17,6 +17,17 @@ KEEPING_ACTIONS = ("Add", "Modify", "Import", "SyncWithActual")
 # Of a resource: what is not a property of it never makes CloudFormation replace it.
 BESIDE_PROPERTIES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
 NESTED = "AWS::CloudFormation::Stack"
+# What becomes of a resource, by ``PolicyAction``: retained ones stay in AWS, and the stack forgets them.
+REMOVALS = {
+    "Delete": "it is deleted",
+    "Retain": "it is retained, but no longer part of the stack",
+    "Snapshot": "it is deleted after a snapshot",
+}
+REPLACEMENTS = {
+    "ReplaceAndDelete": "",
+    "ReplaceAndRetain": "; the old one is retained, but no longer part of the stack",
+    "ReplaceAndSnapshot": "; the old one is deleted after a snapshot",
+}
 # These can get another id without being replaced: what a custom resource's provider returns is its
 # id from then on, and a job definition's has its revision in it.
 WITHOUT_LASTING_ID = ("Custom::", "AWS::CloudFormation::CustomResource", "AWS::Batch::JobDefinition")
@@ -84,33 +95,53 @@ def violations(changes: Iterable[Mapping[str, Any]], policy: Policy, path: str =
 
 
 def _kept(resources: list[Resource]) -> set[str]:
-    """Logical ids of the resources that are changed, and certainly not replaced."""
+    """Logical ids of the resources that are changed, and certainly not replaced.
+
+    Each detail is looked at once, however many resources depend on each other: one that is kept
+    is counted off in those that wait for it.
+    """
+    waiting: list[set[str]] = []
+    dependents: dict[str, list[int]] = {}
+    ready: list[str] = []
+    for index, resource in enumerate(resources):
+        needed = _needed(resource)
+        waiting.append(needed or set())
+        if needed is not None and not needed:
+            ready.append(resource.get("LogicalResourceId", "?"))
+        for name in needed or ():
+            dependents.setdefault(name, []).append(index)
     kept: set[str] = set()
-    while True:
-        more = {r.get("LogicalResourceId", "?") for r in resources if _stays(r, kept)} - kept
-        if not more:
-            return kept
-        kept |= more
+    while ready:
+        name = ready.pop()
+        kept.add(name)
+        for index in dependents.pop(name, ()):
+            waiting[index].discard(name)
+            if not waiting[index]:
+                ready.append(resources[index].get("LogicalResourceId", "?"))
+    return kept
 
 
-def _stays(resource: Resource, kept: set[str]) -> bool:
+def _needed(resource: Resource) -> set[str] | None:
+    """The resources that have to be kept for this one to be kept; None if it may be replaced anyway."""
     if resource.get("Action") != "Modify" or resource.get("PolicyAction", "Retain") != "Retain":
-        return False
+        return None
     details = resource.get("Details") or []
     if str(resource.get("ResourceType")).startswith(WITHOUT_LASTING_ID) or any(map(_certain, details)):
-        return False
-    return resource.get("Replacement") == "False" or (
-        resource.get("Replacement") == "Conditional"
-        and bool(details)
-        and all(_never(detail) or _same_value(detail, kept) for detail in details)
-    )
+        return None
+    if resource.get("Replacement") == "False":
+        return set()
+    if resource.get("Replacement") != "Conditional" or not details:
+        return None
+    sources = [_source(detail) for detail in details if not _never(detail)]
+    return {source for source in sources if source} if all(sources) else None
 
 
 def _unsafe(resource: Resource, policy: Policy, kept: set[str]) -> str:
     """Why a change is not safe; empty when it is."""
     action = resource.get("Action", "?")
+    consequence = resource.get("PolicyAction") or ("Delete" if action == "Remove" else "Retain")
     if action == "Remove":
-        return "it is deleted"
+        return REMOVALS.get(consequence, f"it is removed, with the unknown policy action {consequence}")
     if action == "Dynamic" and not policy.dynamic:
         return "what happens to it is known only when it happens"
     if action not in KEEPING_ACTIONS and action != "Dynamic":
@@ -118,10 +149,11 @@ def _unsafe(resource: Resource, policy: Policy, kept: set[str]) -> str:
     if action == "Modify" and resource.get("ResourceType") == NESTED and not resource.get("ChangeSetId"):
         return "a nested stack whose changes cannot be seen"
     why = _replaced(resource, policy, kept)
-    consequence = resource.get("PolicyAction") or "Retain"
-    if consequence != "Retain" and not why:
-        return f"{consequence} is what becomes of it"
-    return why
+    if consequence in REPLACEMENTS:
+        return f"{why or 'it is replaced'}{REPLACEMENTS[consequence]}"
+    if consequence == "Retain" or why:
+        return why
+    return REMOVALS.get(consequence, f"{consequence} is no policy action that is known")
 
 
 def _replaced(resource: Resource, policy: Policy, kept: set[str]) -> str:
@@ -132,7 +164,9 @@ def _replaced(resource: Resource, policy: Policy, kept: set[str]) -> str:
         return ""
     if replacement != "Conditional":
         return f"whether it is replaced is not known ({replacement})"
-    return "" if policy.conditional or _stays(resource, kept) else f"it may be replaced{causes}"
+    needed = _needed(resource)
+    stays = needed is not None and needed <= kept
+    return "" if policy.conditional or stays else f"it may be replaced{causes}"
 
 
 def _certain(detail: Mapping[str, Any]) -> bool:
@@ -147,16 +181,16 @@ def _never(detail: Mapping[str, Any]) -> bool:
     return recreation == "Never" or (recreation is None and target.get("Attribute") in BESIDE_PROPERTIES)
 
 
-def _same_value(detail: Mapping[str, Any], kept: set[str]) -> bool:
-    """Whether the value is the id or the ARN of a resource that stays, and so stays itself."""
+def _source(detail: Mapping[str, Any]) -> str:
+    """The resource whose id or ARN the value is, which stays the same if that one is kept; else empty."""
     entity, _, attribute = str(detail.get("CausingEntity", "")).partition(".")
     named = {"ResourceReference": "", "ResourceAttribute": "Arn"}.get(str(detail.get("ChangeSource")))
-    return detail.get("Evaluation") == "Dynamic" and attribute == named and entity in kept
+    return entity if detail.get("Evaluation") == "Dynamic" and attribute == named else ""
 
 
 def _causes(resource: Resource, kept: set[str]) -> str:
     """Name what asks for the replacement."""
-    details = [d for d in resource.get("Details") or [] if not _never(d) and not _same_value(d, kept)]
+    details = [d for d in resource.get("Details") or [] if not _never(d) and _source(d) not in kept]
     targets = [detail.get("Target") or {} for detail in details]
     names = sorted({target.get("Name") or target.get("Attribute") or "?" for target in targets})
     return f" for {', '.join(names)}" if names else ""

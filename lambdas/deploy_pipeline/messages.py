@@ -1,5 +1,7 @@
 """Texts that have to fit."""
 
+LARGEST_CAUSE = 30_000  # characters; Step Functions takes 32,768, and the machine may have something to add
+
 
 def fit(text: str, limit: int) -> str:
     """Cut `text` to at most `limit` characters, at the end of a line, saying how much is left out.

@@ -1,6 +1,7 @@
 """The input of the state machine: what to deploy, under which name, and how careful to be."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ RECREATE = ("never_worked", "always", "never")
 # Characters, escaped as in a text within JSON. Step Functions leaves an input of more than 248 KiB out of
 # the event that tells of the execution's end, and that event is how a change set left behind is found.
 LARGEST_INPUT = 200_000
+MAX_PATH = 1024  # characters
+MAX_DEPTH = 32  # levels; three are enough, and some thousands are more than Python's recursion takes
+PATH = re.compile(rf".{{1,{MAX_PATH}}}", re.DOTALL)
 MOST_MISTAKES, LONGEST_FIELD = 20, 60
 ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # it describes the CDK's version, and is nothing in AWS
 
@@ -25,7 +29,7 @@ ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # it describes the CDK's version, a
 class Request:
     """One deployment, as it was asked for.
 
-    recreate: what to do with a stack in ROLLBACK_COMPLETE, one of `RECREATE`. beside: make a
+    recreate: what to do with a stack whose creation failed, one of `RECREATE`. beside: make a
     second stack when the changes are not safe, rather than fail.
     """
 
@@ -50,14 +54,16 @@ def read_request(given: Any) -> Request:
     """
     if not isinstance(given, dict):
         raise InvalidInputError("The input has to be a JSON object.")
+    if too_deep(given):
+        raise InvalidInputError(f"The input is nested more than {MAX_DEPTH} deep.")
     if len(json.dumps(json.dumps(given))) > LARGEST_INPUT:
         raise InvalidInputError(f"The input has more than {LARGEST_INPUT:,} characters, escaped.")
     reader = _Reader(given)
     environment_name = reader.text("environmentName", NAME, NAME_IN_WORDS)
     stack_name = reader.text("stackName", NAME, NAME_IN_WORDS)
-    template_path = reader.text("templatePath")
+    template_path = reader.text("templatePath", PATH, f"text of at most {MAX_PATH} characters")
     bucket, key = reader.text("revisionS3Bucket"), reader.text("revisionS3Key")
-    parameters = reader.optional("parameters", {}, _parameters, "an object of text, numbers, true or false, or lists")
+    parameters = reader.each("parameters", _parameter, "text, finite numbers, true or false, or lists of these")
     tags = reader.optional("tags", {}, _tags, "an object of at most 50 texts")
     capabilities = reader.optional("capabilities", [], _each_of(CAPABILITIES), f"a list of {_or(CAPABILITIES)}")
     policy = reader.optional("policy", {}, _object, "an object")
@@ -92,6 +98,15 @@ def read_request(given: Any) -> Request:
     )
 
 
+def too_deep(value: Any) -> bool:
+    """Whether objects and lists are nested more than `MAX_DEPTH` deep, found without recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        nested = [item for item in level if isinstance(item, dict | list)]
+        level = [inner for item in nested for inner in (item.values() if isinstance(item, dict) else item)]
+    return any(isinstance(item, dict | list) for item in level)
+
+
 class _Reader:
     """Takes fields out of an object, and keeps what is wrong with them."""
 
@@ -115,6 +130,14 @@ class _Reader:
             return default
         return value
 
+    def each(self, name: str, fits: Callable[[Any], bool], accepted: str) -> dict[str, Any]:
+        """Read an object, each value of which is checked by itself."""
+        value = self.optional(name, {}, _object, f"an object of {accepted}")
+        for item in sorted(item for item in value if not fits(value[item])):
+            given = _shortened(value[item])
+            self.mistakes.append(f"{self.prefix}{name}.{item[:LONGEST_FIELD]}: {given} given, accepted is {accepted}")
+        return dict(value)
+
     def nothing_else(self) -> None:
         for name in sorted(set(self.given) - self.known):
             self.mistakes.append(
@@ -135,13 +158,16 @@ def _object(value: Any) -> bool:
 
 
 def _simple(value: Any) -> bool:
-    return isinstance(value, str | int | float)
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _parameters(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        _simple(item) or (isinstance(item, list) and all(map(_simple, item))) for item in value.values()
-    )
+def _parameter(value: Any) -> bool:
+    return _simple(value) or (isinstance(value, list) and all(map(_simple, value)))
+
+
+def _shortened(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= LONGEST_FIELD else f"{text[:LONGEST_FIELD]}..."
 
 
 def _tags(value: Any) -> bool:

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from .artifact import read_template
 from .errors import InvalidTemplateError, StackNotReadyError
-from .request import Request
+from .request import LONGEST_FIELD, MOST_MISTAKES, Request
 
 UPDATABLE = (
     "CREATE_COMPLETE",
@@ -17,10 +17,10 @@ UPDATABLE = (
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
 )
+# The creation failed, so the stack cannot be updated as it is: it is deleted and created again.
+CREATION_FAILED = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 ADVICE = {
     "UPDATE_FAILED": "roll it back (RollbackStack), or carry the update through, then deploy again",
-    "CREATE_FAILED": "delete it, then deploy again",
-    "ROLLBACK_FAILED": "delete it, then deploy again",
     "UPDATE_ROLLBACK_FAILED": "continue the rollback (ContinueUpdateRollback), then deploy again",
     "DELETE_FAILED": "delete it for good, keeping what cannot be deleted, then deploy again",
 }
@@ -94,13 +94,12 @@ def _action(cloudformation: Any, stack: dict[str, Any] | None, request: Request)
     if status == "REVIEW_IN_PROGRESS":  # a stack of which there is nothing yet but a change set of somebody's
         return "update", "CREATE"
     name = request.stack_name
-    if status == "ROLLBACK_COMPLETE":
+    if status in CREATION_FAILED:
         if request.recreate == "never":
-            raise StackNotReadyError(f"{name} is ROLLBACK_COMPLETE and policy.recreate is never: delete it by hand.")
+            raise StackNotReadyError(f"{name} is {status} and policy.recreate is never: delete it by hand.")
         if request.recreate == "never_worked" and _has_worked(cloudformation, stack):
             raise StackNotReadyError(
-                f"{name} is ROLLBACK_COMPLETE and has worked before:"
-                " delete it by hand, or set policy.recreate to always."
+                f"{name} is {status} and has worked before: delete it by hand, or set policy.recreate to always."
             )
         return "recreate", "CREATE"
     if status.endswith("_IN_PROGRESS"):
@@ -133,8 +132,9 @@ def _parameters(cloudformation: Any, template_url: str, request: Request) -> dic
     declared = {parameter["ParameterKey"] for parameter in summary.get("Parameters", [])}
     unknown = sorted(set(request.parameters) - declared)
     if unknown:
-        fields = ", ".join(f"parameters.{name}" for name in unknown)
-        raise InvalidTemplateError(f"{fields}: {request.template_path} has no such parameter.")
+        fields = ", ".join(f"parameters.{name[:LONGEST_FIELD]}" for name in unknown[:MOST_MISTAKES])
+        more = f" and {len(unknown) - MOST_MISTAKES} more" if len(unknown) > MOST_MISTAKES else ""
+        raise InvalidTemplateError(f"{fields}{more}: {request.template_path} has no such parameter.")
     if "environmentName" in declared:
         return {"environmentName": request.environment_name, **request.parameters}
     return dict(request.parameters)

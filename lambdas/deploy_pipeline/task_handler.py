@@ -46,7 +46,8 @@ def change_set(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 
 def first_failure(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Say why an operation on a stack failed."""
-    return {"cause": explain(CLOUDFORMATION, event["stackId"], event["stackName"], event["status"])}
+    names = ("stackId", "stackName", "status", "statusReason")
+    return {"cause": explain(CLOUDFORMATION, *(event[name] for name in names))}
 
 
 def clean_up(event: dict[str, Any], _context: Any) -> None:
@@ -54,7 +55,7 @@ def clean_up(event: dict[str, Any], _context: Any) -> None:
     detail = event["detail"]
     try:
         request = read_request(json.loads(detail["input"]))
-    except InvalidInputError:
+    except (InvalidInputError, RecursionError):
         return  # and so the execution has made nothing
     found = delete_left_behind(CLOUDFORMATION, detail["name"], request.stack_name)
     print(json.dumps({"execution": detail["name"], "ended": detail["status"], "change_set": found}))

@@ -11,9 +11,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import InvalidInputError
 from .messages import fit
-from .request import LARGEST_INPUT
+from .objects import unreadable
+from .request import LARGEST_INPUT, MAX_DEPTH, read_request, too_deep
 
 LARGEST_FAILURE = 5000  # characters of a failure message, in CodePipeline
+MAX_SHOWN = 200  # characters of a wrong value that are shown
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class Trigger:
         """
         job_id, token = job["id"], None
         try:
-            data = job["data"]
+            data = _at(job, "data")
             token = data.get("continuationToken")
-            result = self._look(token) if token else {"continuationToken": self._start(job_id, data)}
+            result = self._look(data, token) if token else {"continuationToken": self._start(job_id, data)}
         except Exception as error:  # whatever it is
             said = f"The state machine could not be {'asked' if token else 'started'}: {_said(error)}"
             if not token or not _passes(error):
@@ -48,35 +50,47 @@ class Trigger:
 
     def _start(self, job_id: str, data: dict[str, Any]) -> str:
         """Start the execution of a job, or find the one that an earlier run has started."""
-        parameters = _object(data["actionConfiguration"]["configuration"].get("UserParameters", ""), "UserParameters")
-        missing = [name for name in ("s3Bucket", "stateMachineFile") if not isinstance(parameters.get(name), str)]
-        if missing:
-            raise InvalidInputError(f"UserParameters: {' and '.join(missing)} missing")
-        given = self._read(parameters["s3Bucket"], parameters["stateMachineFile"])
-        location = data["inputArtifacts"][0]["location"]["s3Location"]
-        given |= {"revisionS3Bucket": location["bucketName"], "revisionS3Key": location["objectKey"]}
+        text = _at(data, "actionConfiguration", "configuration").get("UserParameters", "")
+        parameters = _object(text, "UserParameters")
+        bucket, key = (_text(parameters, name, "UserParameters.") for name in ("s3Bucket", "stateMachineFile"))
+        given = self._read(bucket, key) | _revision(data)
         try:
-            started = self.step_functions.start_execution(
-                stateMachineArn=self.state_machine_arn, name=job_id, input=json.dumps(given)
+            self.step_functions.start_execution(
+                stateMachineArn=self.state_machine_arn, name=job_id, input=_as_input(given)
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
                 raise
-            return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{job_id}"
-        return str(started["executionArn"])
+        return self._execution_of(job_id)
+
+    def _execution_of(self, job_id: str) -> str:
+        return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{job_id}"
 
     def _read(self, bucket: str, key: str) -> dict[str, Any]:
-        found = self.s3.get_object(Bucket=bucket, Key=key)
-        text = found["Body"].read(LARGEST_INPUT + 1)
+        try:
+            found = self.s3.get_object(Bucket=bucket, Key=key)
+            text = found["Body"].read(LARGEST_INPUT + 1)
+        except (BotoCoreError, ClientError) as error:
+            raise InvalidInputError(f"The input file {unreadable(error, bucket, key)}") from error
         if len(text) > LARGEST_INPUT:
             raise InvalidInputError(f"{key} has more than {LARGEST_INPUT} bytes")
         return _object(text, key)
 
-    def _look(self, execution_arn: str) -> dict[str, Any]:
-        """Give the result that an execution stands for: more waiting, success, or failure."""
-        found = self.step_functions.describe_execution(executionArn=execution_arn)
+    def _look(self, data: dict[str, Any], token: str) -> dict[str, Any]:
+        """Give the result that an execution stands for: more waiting, success, or failure.
+
+        Whoever answers for a job chooses its token, so that another pipeline's job can come with the
+        ARN of any execution. Each time it asks, CodePipeline makes a new job with another id: what
+        ties a job to its execution is the artifact, whose name no two pipeline executions share.
+        """
+        if not token.startswith(self._execution_of("")):
+            raise InvalidInputError(f"the continuation token {token[:MAX_SHOWN]!r} is no execution of this pipeline")
+        found = self.step_functions.describe_execution(executionArn=token)
+        given = _object(found.get("input") or "{}", "The execution's input")
+        if not _revision(data).items() <= given.items():
+            raise InvalidInputError(f"the execution {found['name']} was started for another artifact than this job's")
         if found["status"] == "RUNNING":
-            return {"continuationToken": execution_arn}
+            return {"continuationToken": token}
         if found["status"] == "SUCCEEDED":
             output = json.loads(found.get("output") or "{}")
             return {
@@ -113,11 +127,56 @@ class Trigger:
             _log(arguments["jobId"], "told already", _said(error))
 
 
+def _at(value: Any, *path: str) -> dict[str, Any]:
+    """The object at `path` of a job."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"the job has no {'.'.join(path)}")
+    return value
+
+
+def _text(found: dict[str, Any], name: str, prefix: str) -> str:
+    value = found.get(name)
+    if not isinstance(value, str) or not value:
+        given = f"{json.dumps(value)[:MAX_SHOWN]} given" if name in found else "missing"
+        raise InvalidInputError(f"{prefix}{name}: {given}, accepted is text")
+    return value
+
+
+def _revision(data: dict[str, Any]) -> dict[str, str]:
+    """Where the job's input artifact is, as the state machine's input names it."""
+    artifacts = data.get("inputArtifacts")
+    if not isinstance(artifacts, list) or len(artifacts) != 1:
+        count = len(artifacts) if isinstance(artifacts, list) else "no"
+        raise InvalidInputError(f"the job has {count} input artifacts; the action needs exactly one")
+    place = _at(artifacts[0], "location", "s3Location")
+    prefix = "inputArtifacts[0].location.s3Location."
+    return {
+        "revisionS3Bucket": _text(place, "bucketName", prefix),
+        "revisionS3Key": _text(place, "objectKey", prefix),
+    }
+
+
+def _as_input(given: dict[str, Any]) -> str:
+    """The input of the execution. JSON has no NaN and no infinity, and Step Functions takes neither."""
+    try:
+        return json.dumps(given, allow_nan=False)
+    except ValueError:
+        read_request(given)  # names the field
+        raise
+
+
 def _object(text: str | bytes, name: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+        deep = too_deep(value)
+    except RecursionError:
+        deep = True
+    except (TypeError, ValueError) as error:
         raise InvalidInputError(f"{name} is not JSON: {error}") from error
+    if deep:
+        raise InvalidInputError(f"{name} is nested more than {MAX_DEPTH} deep")
     if not isinstance(value, dict):
         raise InvalidInputError(f"{name} has to be a JSON object")
     return value

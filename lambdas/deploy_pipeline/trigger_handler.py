@@ -6,6 +6,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from .errors import InvalidInputError
 from .trigger import Trigger
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
@@ -16,5 +17,7 @@ STEP_FUNCTIONS = boto3.client("stepfunctions", config=RETRIES)
 
 def handler(event: dict[str, Any], _context: Any) -> None:
     """Start the state machine for the job, or see how far it is."""
-    trigger = Trigger(CODEPIPELINE, S3, STEP_FUNCTIONS, os.environ["STATE_MACHINE_ARN"])
-    trigger.work_on(event["CodePipeline.job"])
+    job = event.get("CodePipeline.job")
+    if not isinstance(job, dict) or not job.get("id"):
+        raise InvalidInputError("The event has no CodePipeline.job with an id: CodePipeline invokes this function.")
+    Trigger(CODEPIPELINE, S3, STEP_FUNCTIONS, os.environ["STATE_MACHINE_ARN"]).work_on(job)

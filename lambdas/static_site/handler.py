@@ -9,13 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .rewrite import Choices, Redirect, rewrite
+from .rewrite import Choices, Redirect, key_path, rewrite
 
 
 def read_choices(path: Path) -> Choices:
     """Read the settings file."""
     given = json.loads(path.read_text())
-    return Choices(**{**given, "files": frozenset(given["files"])})
+    return Choices(**{**given, "files": frozenset(map(key_path, given["files"]))})
 
 
 PHRASES = {301: "Moved Permanently", 308: "Permanent Redirect"}

@@ -9,7 +9,8 @@ puts changed resources back, and deletes only new ones; events have an order; wh
 what waits for a signal, is in `removal` and `signals`.
 
 Left out: replacement itself (a resource is updated in place, or refuses), properties that replace on some
-conditions without a word of it in the schema, stack policies, drift, imports, hooks, service roles.
+conditions without a word of it in the schema, stack policies, drift, imports, validation before a deployment,
+hooks, service roles.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -54,6 +54,7 @@ def install(operations: dict[str, Any]) -> None:
         "CreateChangeSet": create_change_set,
         "DescribeChangeSet": _describe,
         "DeleteChangeSet": delete_change_set,
+        "DescribeEvents": _describe_events,
     }
 
 
@@ -148,6 +149,16 @@ def _describe(parameters: dict[str, Any]) -> Any:
         answer["NextToken"] = str(start + PAGE)
     inner = "".join(_xml(key, value) for key, value in answer.items())
     return helpers._xml(200, "DescribeChangeSetResponse", f"<DescribeChangeSetResult>{inner}</DescribeChangeSetResult>")
+
+
+def _describe_events(parameters: dict[str, Any]) -> Any:
+    """Failed events: there are none here, since nothing is validated before it is deployed, and no hook runs."""
+    name, stack = helpers._p(parameters, "ChangeSetName"), helpers._p(parameters, "StackName")
+    _, found = changesets._find_change_set(name, stack)
+    if name and not found:
+        return helpers._error("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
+    empty = "<DescribeEventsResult><OperationEvents></OperationEvents></DescribeEventsResult>"
+    return helpers._xml(200, "DescribeEventsResponse", empty)
 
 
 def _xml(name: str, value: Any) -> str:

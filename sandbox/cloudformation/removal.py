@@ -1,8 +1,8 @@
 """CloudFormation: what MiniStack's own leaves out of the removal of a stack.
 
 A stack can be named by its id, is DELETE_IN_PROGRESS as soon as its deletion is asked for, and resources with the
-deletion policy ``Retain`` or ``RetainExceptOnCreate`` stay. A stack that is protected from termination is not deleted.
-Left out: that policy for resources that an update removes, and for those of a stack whose creation failed.
+deletion policy ``Retain`` or ``RetainExceptOnCreate`` stay. When a creation fails, only those with ``Retain`` do. A
+stack that is protected from termination is not deleted. Left out: that policy for resources that an update removes.
 """
 
 import re
@@ -10,7 +10,11 @@ from typing import Any
 
 from ministack.services.cloudformation import _stacks, handlers, stacks
 
-KEPT = ("Retain", "RetainExceptOnCreate")
+KEPT = {
+    "DELETE_IN_PROGRESS": ("Retain", "RetainExceptOnCreate"),
+    "ROLLBACK_IN_PROGRESS": ("Retain",),
+    "UPDATE_ROLLBACK_IN_PROGRESS": ("Retain",),
+}
 PROTECTED = "EnableTerminationProtection"
 
 
@@ -31,8 +35,10 @@ def install() -> None:
 
     def delete_unless_retained(kind: str, physical_id: str, properties: Any, stack_name: str, logical_id: str) -> None:
         stack = _stacks[stack_name]
-        resource = stack.get("_template", {}).get("Resources", {}).get(logical_id, {})
-        if stack["StackStatus"] != "DELETE_IN_PROGRESS" or resource.get("DeletionPolicy") not in KEPT:
+        # The template of an operation that has not succeeded is there as text only.
+        resources = handlers._parse_template(stack["_template_body"])["Resources"]
+        policy = resources.get(logical_id, {}).get("DeletionPolicy", "Delete")
+        if policy not in KEPT.get(stack["StackStatus"], ()):
             delete_resource(kind, physical_id, properties, stack_name, logical_id)
 
     handlers._ACTION_HANDLERS["DeleteStack"] = delete_stack_at_once

@@ -2,22 +2,29 @@
 
 import fnmatch
 import json
+import re
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from ministack.core.responses import request_scope
 from ministack.services import cloudfront, s3
 
 from ..process import ACCOUNT, REGION
 
+MAX_KEY_BYTES = 1024
 KEPT = ("content-type", "content-length", "etag", "last-modified", "cache-control")
 
 
 async def fetch(
     distribution_id: str, source: dict[str, Any], method: str, path: str
 ) -> tuple[int, dict[str, str], bytes]:
-    """Get the object of `path`, or S3's refusal: status, headers, body."""
+    """Get the object of `path`, encoded as it was sent, or S3's refusal: status, headers, body."""
     bucket = source["DomainName"].split(".s3.")[0]
-    key = f"{source.get('OriginPath', '')}{path}".removeprefix("/")
+    key = _key(f"{source.get('OriginPath', '')}{path}")
+    if key is None:
+        return 400, {"content-type": "application/xml"}, b"<Error><Code>InvalidURI</Code></Error>"
+    if len(key.encode()) > MAX_KEY_BYTES:
+        return 400, {"content-type": "application/xml"}, b"<Error><Code>KeyTooLongError</Code></Error>"
     with request_scope(ACCOUNT, REGION):
         signed = _signs(source.get("OriginAccessControlId"))
         allowed = signed and _allows(bucket, key, "s3:GetObject", distribution_id)
@@ -32,6 +39,16 @@ async def fetch(
     named = {name.lower(): str(value) for name, value in headers.items()}
     kept = {name: named[name] for name in KEPT if name in named}
     return status, kept | {"server": "AmazonS3"}, body if isinstance(body, bytes) else str(body).encode()
+
+
+def _key(path: str) -> str | None:
+    """The key that S3's REST endpoint reads in a path, where `+` is a space; None when it reads none."""
+    if re.search(r"%(?![0-9A-Fa-f]{2})", path):
+        return None
+    try:
+        return unquote_to_bytes(path.replace("+", " ")).decode().removeprefix("/")
+    except UnicodeDecodeError:
+        return None
 
 
 def _signs(control_id: str | None) -> bool:

@@ -11,7 +11,6 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import unquote
 
 from botocore.parsers import create_parser
 from ministack.core.responses import request_scope
@@ -179,7 +178,7 @@ async def _from_origin(
         if isinstance(result, Response):
             return result
         request = replace(request, path=result["uri"], query=result["querystring"])
-    return Response(*await origin.fetch(distribution_id, source, request.method, unquote(request.path)))
+    return Response(*await origin.fetch(distribution_id, source, request.method, request.path))
 
 
 def _forwards_query(behavior: dict[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from constructs import Construct
 from sections.analytics_host import AnalyticsHostSettings
 
 from ..acknowledgments import acknowledge
+from ..assets import staged_folder
 from .network import Network
 from .songs import DATABASE, Songs
 
@@ -43,9 +44,10 @@ class Hosts(Construct):
             self, "BootLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
         )
         self.password = self._password()
-        self.package = assets.Asset(
-            self, "Package", path=str(SAMPLES), exclude=["**/__pycache__", "**/.ipynb_checkpoints"]
-        )
+        with staged_folder(
+            str(SAMPLES), setting="analytics_host", allowed=["billboard/queries/*.sql"], allow_with=None
+        ) as folder:
+            self.package = assets.Asset(self, "Package", path=folder)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         self.profile = iam.CfnInstanceProfile(self, "Profile", roles=[self.role.role_name])
         names = ["Host", *(f"Worker{number}" for number in range(1, settings.h2o_nodes))]

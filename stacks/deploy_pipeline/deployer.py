@@ -53,10 +53,16 @@ class Deployer(Construct):
             {
                 "CheckStack": self._check_stack(),
                 "ChangeSet": self._reader(
-                    "ChangeSet", "change_set", "DescribeChangeSet", "Looks for changes that delete or replace"
+                    "ChangeSet",
+                    "change_set",
+                    ["DescribeChangeSet", "DescribeEvents"],
+                    "Looks for changes that delete or replace",
                 ),
                 "FirstFailure": self._reader(
-                    "FirstFailure", "first_failure", "DescribeStackEvents", "Finds what made a stack fail"
+                    "FirstFailure",
+                    "first_failure",
+                    ["DescribeStackEvents", "DescribeEvents"],
+                    "Finds what made a stack fail",
                 ),
             }
         )
@@ -83,12 +89,12 @@ class Deployer(Construct):
         allow(function, ["cloudformation:GetTemplateSummary"], "*", wildcards={"*": no_stack})
         return function
 
-    def _reader(self, name: str, handler: str, call: str, description: str) -> lambda_.Function:
-        """Make a function that needs no more than one call of CloudFormation's API."""
+    def _reader(self, name: str, handler: str, calls: list[str], description: str) -> lambda_.Function:
+        """Make a function that needs no more than some calls of CloudFormation's API."""
         function = make_function(
             self, name, self.code, handler=f"deploy_pipeline.task_handler.{handler}", description=description
         )
-        self._allow_stacks(function, [call])
+        self._allow_stacks(function, calls)
         return function
 
     def _state_machine(self, functions: dict[str, lambda_.Function]) -> sfn.StateMachine:

@@ -82,6 +82,7 @@ def _beginning() -> dict[str, State]:
                 "stackName": _of("$states.result.Payload.stackName"),
                 "stackId": _of("$states.result.Payload.stackId"),
                 "status": "",
+                "statusReason": "",
                 "polls": 0,
                 "outcome": "created",
                 "unsafe": {"count": 0, "violations": []},
@@ -241,11 +242,12 @@ def _update() -> dict[str, State]:
 
 
 def _ends() -> dict[str, State]:
-    cause = "$stackName & ' is ' & $status & '; why could not be read: ' & " + SAID
+    reason = "($statusReason = '' ? '' : ' (' & $statusReason & ')')"
+    cause = f"$stackName & ' is ' & $status & {reason} & '; why could not be read: ' & {SAID}"
     return {
         "Find First Failing Resource": _function(
             "FirstFailure",
-            {"stackId": _of("$stackId"), "stackName": _of("$stackName"), "status": _of("$status")},
+            {name: _of(f"${name}") for name in ("stackId", "stackName", "status", "statusReason")},
             assign=_failure("'StackFailed'", "$states.result.Payload.cause"),
             catch=[
                 {"ErrorEquals": ["States.ALL"], "Assign": _failure("'StackFailed'", cause), "Next": "Deployment Failed"}
@@ -360,12 +362,17 @@ def _choice(choices: list[State], *, default: str, assign: State | None = None) 
 def _wait_for(what: str, question: str, *, done: str, then: str, polls: int = STACK_POLLS) -> dict[str, State]:
     """Wait until the stack is in the state `done`, or in one in which it stays."""
     look = f"Get {what} Status"
+    reason = "$states.result.Stacks[0].StackStatusReason"
     return {
         f"Wait {what}": _wait(STACK_WAIT, look),
         look: _call(
             "describeStacks",
             {"StackName": _of("$stackId")},
-            {"status": _of("$states.result.Stacks[0].StackStatus"), "polls": _of("$polls + 1")},
+            {
+                "status": _of("$states.result.Stacks[0].StackStatus"),
+                "statusReason": _of(f"$exists({reason}) ? {reason} : ''"),
+                "polls": _of("$polls + 1"),
+            },
             _caught(look, "Deployment Failed"),
             question,
         ),

@@ -17,6 +17,7 @@ from constructs import Construct
 from sections.deploy_pipeline import DeployPipelineSettings
 
 from ..acknowledgments import acknowledge, acknowledge_wildcards
+from ..assets import staged_folder
 from ..buckets import make_bucket
 
 
@@ -96,13 +97,20 @@ class Delivery(Construct):
 
     def _repository(self) -> codecommit.Repository:
         name = f"{Stack.of(self).stack_name}-app"
-        repository = codecommit.Repository(
-            self,
-            "Repository",
-            repository_name=name,
-            description="The app that the pipeline deploys",
-            code=codecommit.Code.from_directory(self.settings.app, self.settings.branch),
-        )
+        settings = self.settings
+        with staged_folder(
+            settings.app,
+            setting="deploy_pipeline:app",
+            allowed=settings.allowed_files,
+            allow_with="deploy_pipeline:allowed_files",
+        ) as folder:
+            repository = codecommit.Repository(
+                self,
+                "Repository",
+                repository_name=name,
+                description="The app that the pipeline deploys",
+                code=codecommit.Code.from_directory(folder, settings.branch),
+            )
         self.outputs["RepositoryName"] = (repository.repository_name, "CodeCommit repository with the app")
         self.outputs["CloneUrl"] = (repository.repository_clone_url_grc, "For git, with git-remote-codecommit")
         return repository

@@ -420,5 +420,5 @@ def test_songs_of_the_user_stay_when_the_stack_goes(template: dict[str, Any]) ->
     }
     assert sorted((name.startswith("SongsData"), policy) for name, policy in policies.items()) == [
         (False, "Delete"),
-        (True, "Retain"),
+        (True, "RetainExceptOnCreate"),
     ]

@@ -26,8 +26,9 @@ class FakeCloudFormation:
     `before`: what somebody else does just before an operation, once. `statuses`: by verb, those
     that a stack goes through when it is waited for. `changes`: those of the change sets to come;
     `nested`: those of nested change sets, by their ARN; `reasons`: the reasons of theirs.
+    `refusals`: events of DescribeEvents, by the ARN of a change set or a stack.
     `change_set`: what descriptions of change sets to come say, one after the other, the last one
-    for good.
+    for good. `status_reason`: that of every stack.
     """
 
     def __init__(self) -> None:
@@ -37,8 +38,10 @@ class FakeCloudFormation:
         self.changes: list[dict[str, Any]] = []
         self.nested: dict[str, list[dict[str, Any]]] = {}
         self.reasons: dict[str, str] = {}
+        self.refusals: dict[str, list[dict[str, Any]]] = {}
         self.change_set: list[dict[str, str]] = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE"}]
         self.statuses: dict[str, list[str]] = {verb: [final] for verb, final in FINAL.items()}
+        self.status_reason = ""
         self.declared: list[str] = []
         self.failing: dict[str, list[ClientError | None]] = defaultdict(list)
         self.before: dict[str, Callable[[], None]] = {}
@@ -76,7 +79,8 @@ class FakeCloudFormation:
                 status = stack["coming"].pop(0) if len(stack["coming"]) > 1 else stack["coming"][0]
                 if status == "DELETE_COMPLETE" and StackName == stack["StackName"]:
                     break
-                return {"Stacks": [{**stack, "StackStatus": status}]}
+                reason = {"StackStatusReason": self.status_reason} if self.status_reason else {}
+                return {"Stacks": [{**stack, "StackStatus": status, **reason}]}
         raise error("ValidationError", f"Stack with id {StackName} does not exist")
 
     def create_stack(self, StackName: str, **_: Any) -> dict[str, Any]:
@@ -134,6 +138,17 @@ class FakeCloudFormation:
         self._called("get_template_summary")
         assert TemplateURL.startswith("https://")
         return {"Parameters": [{"ParameterKey": name} for name in self.declared]}
+
+    def describe_events(self, Filters: dict[str, bool], NextToken: str = "0", **target: str) -> dict[str, Any]:
+        """The failed events of a change set or a stack, one on each page."""
+        self._called("describe_events")
+        assert Filters == {"FailedEvents": True}
+        arn = target.get("ChangeSetName") or target["StackName"]
+        assert arn.startswith("arn:"), "a change set's name alone is refused"
+        assert arn in self.nested or "changeSet" not in arn or self._find(arn), "it has to be asked for in time"
+        found, number = self.refusals.get(arn, []), int(NextToken)
+        more = {"NextToken": str(number + 1)} if number + 1 < len(found) else {}
+        return {"OperationEvents": found[number : number + 1], **more}
 
     def get_paginator(self, operation: str) -> Any:
         assert operation == "describe_stack_events"

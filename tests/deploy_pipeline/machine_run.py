@@ -43,12 +43,16 @@ sandbox_stepfunctions.install(speed=1e9)
 
 @dataclass
 class FakeS3:
-    """Objects in memory, read in pieces."""
+    """Objects in memory, read in pieces.
+
+    As S3 does for a caller without ``s3:ListBucket``, it answers 403 for what is missing, and gives
+    no more than the number with the answer to HeadObject.
+    """
 
     objects: dict[str, bytes] = field(default_factory=dict)
 
     def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        return {"ContentLength": len(self._at(Bucket, Key))}
+        return {"ContentLength": len(self._at(Bucket, Key, "HeadObject", "403", "Forbidden"))}
 
     def get_object(self, Bucket: str, Key: str, Range: str = "") -> dict[str, Any]:
         content = self._at(Bucket, Key)
@@ -60,12 +64,18 @@ class FakeS3:
     def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
         self.objects[f"{Bucket}/{Key}"] = Body
 
-    def _at(self, bucket: str, key: str) -> bytes:
+    def _at(
+        self,
+        bucket: str,
+        key: str,
+        operation: str = "GetObject",
+        code: str = "AccessDenied",
+        message: str = "User: somebody is not authorized to perform: s3:ListBucket",
+    ) -> bytes:
         try:
             return self.objects[f"{bucket}/{key}"]
         except KeyError:
-            response = {"Error": {"Code": "404", "Message": "Not Found"}}
-            raise ClientError(response, "HeadObject") from None
+            raise ClientError({"Error": {"Code": code, "Message": message}}, operation) from None
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,17 @@ def endless_creation_is_given_up(machine: Machine) -> Ended:
 def failure_that_cannot_be_explained_is_told_all_the_same(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["ROLLBACK_COMPLETE"]
     machine.cloudformation.failing["describe_stack_events"] = [DENIED]
-    return failed(machine.run(), "StackFailed", f"{APP} is ROLLBACK_COMPLETE", "not authorized")
+    machine.cloudformation.status_reason = "Rollback requested by user."
+    said = f"{APP} is ROLLBACK_COMPLETE (Rollback requested by user.)"
+    return failed(machine.run(), "StackFailed", said, "not authorized")
+
+
+@scenario
+def failure_whose_function_fails_gives_the_stacks_reason(machine: Machine) -> Ended:
+    machine.cloudformation.statuses["create"] = ["ROLLBACK_COMPLETE"]
+    machine.cloudformation.status_reason = "Rollback requested by user."
+    machine.failing["${FirstFailure}"] = ["Sandbox.Timedout"]
+    return failed(machine.run(), "StackFailed", f"{APP} is ROLLBACK_COMPLETE (Rollback requested by user.); why could")
 
 
 # A stack whose creation has failed.
@@ -123,6 +133,24 @@ def stack_that_never_worked_is_created_anew(machine: Machine) -> Ended:
     fake.statuses["delete"] = ["DELETE_IN_PROGRESS", "DELETE_COMPLETE"]
     ended = succeeded(machine.run(), "created")
     assert [call for call in fake.calls if call in ("delete_stack", "create_stack")] == ["delete_stack", "create_stack"]
+    return ended
+
+
+@scenario
+def creation_that_failed_in_any_way_is_repeated(machine: Machine) -> Ended:
+    """The stack of a creation without rollback, or with one that failed: it can be deleted."""
+    for status in ("CREATE_FAILED", "ROLLBACK_FAILED"):
+        fake = machine.cloudformation
+        fake.add_stack(APP, status, ("CREATE_IN_PROGRESS", status))
+        ended = succeeded(machine.run(), "created")
+        assert fake.calls[-3:] == ["describe_stacks", "create_stack", "describe_stacks"]
+        assert "delete_stack" in fake.calls
+        fake.calls.clear()
+        fake.add_stack(APP, status, ("CREATE_COMPLETE", "CREATE_IN_PROGRESS", status))
+        failed(machine.run(), "StackNotReadyError", f"{APP} is {status} and has worked before")
+        failed(machine.run(policy={"recreate": "never"}), "StackNotReadyError", f"{APP} is {status} and policy")
+        assert "delete_stack" not in fake.calls
+        fake.calls.clear()
     return ended
 
 

@@ -149,8 +149,6 @@ def stack_that_is_busy_or_broken_is_left_alone(machine: Machine) -> Ended:
         ("UPDATE_FAILED", "roll it back (RollbackStack)"),
         ("UPDATE_ROLLBACK_FAILED", "continue the rollback"),
         ("DELETE_FAILED", "delete it for good"),
-        ("CREATE_FAILED", "delete it"),
-        ("ROLLBACK_FAILED", "delete it"),
         ("A_STATUS_TO_COME", "bring it to a complete state"),
     ):
         with_app(machine, status=status)
@@ -172,7 +170,11 @@ def artifact_that_breaks_off_is_told(machine: Machine) -> Ended:
         (ReadTimeoutError(endpoint_url="https://s3.us-east-1.amazonaws.com"), "Read timeout on endpoint URL"),
     ):
         machine.s3.get_object = partial(dict, Body=Broken(loss))  # type: ignore[method-assign]
-        ended = failed(machine.run(), "InvalidArtifactError", f"The source artifact cannot be read: {said}")
+        ended = failed(
+            machine.run(),
+            "InvalidArtifactError",
+            "The source artifact s3://artifacts/App/1.zip cannot be read: " + said,
+        )
     assert set(machine.cloudformation.calls) == {"describe_stacks"}
     return ended
 

@@ -2,10 +2,15 @@
 
 import io
 import os
+import struct
 import tracemalloc
 import zipfile
+from typing import Any
 
+import boto3
 import pytest
+from botocore import xform_name
+from botocore.stub import Stubber
 from hypothesis import given, strategies as st
 
 from lambdas.deploy_pipeline import artifact
@@ -45,7 +50,7 @@ def test_template_in_a_folder_is_read() -> None:
     assert read(zipped(**{"infra/template_json": "{}"}), "infra/template.json") == b"{}"
 
 
-@pytest.mark.parametrize("path", ["../template.yaml", "/etc/passwd", "a/../../b", "..", ".", "a\\b", "a\0b"])
+@pytest.mark.parametrize("path", ["../template.yaml", "/etc/passwd", "a/../../b", "..", ".", "a\0b"])
 def test_path_that_leads_out_is_refused(path: str) -> None:
     assert "leads out" in refusal(zipped(template_yaml="x"), path)
 
@@ -91,6 +96,58 @@ def refusal_in_little_memory(bomb: bytes) -> str:
     return said
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "LZMA"])
+def test_bomb_of_another_method_is_refused_before_it_is_unpacked(method: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("template.yaml", b"\0" * 50_000_000)
+    assert "; accepted: stored, deflated" in refusal_in_little_memory(buffer.getvalue())
+
+
+class SparseS3(FakeS3):
+    """An object of 3 GiB that is empty except for its end."""
+
+    size = 3 * 2**30
+
+    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        assert f"{Bucket}/{Key}" in self.objects
+        return {"ContentLength": self.size}
+
+    def get_object(self, Bucket: str, Key: str, Range: str = "") -> dict[str, io.BytesIO]:
+        end = self._at(Bucket, Key)
+        first, last = map(int, Range.removeprefix("bytes=").split("-"))
+        start = self.size - len(end)
+        return {"Body": io.BytesIO(bytes(max(0, min(last + 1, start) - first)) + end[max(0, first - start) :])}
+
+
+@pytest.mark.parametrize("claimed", [9 * 2**20, 2**31])
+def test_list_of_files_that_claims_to_be_huge_takes_no_memory(claimed: int) -> None:
+    """zipfile takes memory for as much as the end record says, before it reads."""
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, claimed, 0, 0)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidArtifactError, match="too many files"):
+            read_template(SparseS3({"bucket/key": end}), "bucket", "key", "template.yaml")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 5_000_000, f"{most} bytes of memory were taken"
+
+
+def test_list_of_very_many_files_takes_bounded_memory() -> None:
+    """An eighth of the longest list, so that counting the memory does not take long; the function has 512 MB."""
+    header = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, *[0] * 15)
+    many = artifact.LARGEST_DIRECTORY // len(header) // 8
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, many % 65536, many % 65536, many * len(header), 0, 0)
+    tracemalloc.start()
+    try:
+        assert "not in the source artifact" in refusal(header * many + end)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 300_000_000 / 8, f"{most} bytes of memory were taken"
+
+
 def test_artifact_with_too_many_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifact, "LARGEST_DIRECTORY", 1000)
     monkeypatch.setattr(artifact, "LARGEST_TEMPLATE", 1000)
@@ -132,9 +189,26 @@ def test_empty_template_is_told() -> None:
     assert "is empty" in refusal(zipped(template_yaml=" \n"))
 
 
-def test_artifact_that_is_not_there_is_told() -> None:
-    with pytest.raises(InvalidArtifactError, match=r"cannot be read: .*\(404\)"):
+def test_missing_artifact_that_s3_answers_with_403_is_explained() -> None:
+    with pytest.raises(InvalidArtifactError, match="s3://bucket/key cannot be read: there is no such object, or"):
         read_template(FakeS3(), "bucket", "key", "template.yaml")
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "message", "said"),
+    [
+        ("HeadObject", "404", "Not Found", r"s3://bucket/key cannot be read: there is no such object\. "),
+        ("GetObject", "AccessDenied", "not authorized to perform: kms:Decrypt", "kms:Decrypt"),
+    ],
+)
+def test_other_refusals_of_s3_are_given_in_its_words(operation: str, code: str, message: str, said: str) -> None:
+    s3 = boto3.client("s3", region_name="us-east-1")
+    with Stubber(s3) as stubber:
+        if operation == "GetObject":
+            stubber.add_response("head_object", {"ContentLength": 100})
+        stubber.add_client_error(xform_name(operation), code, message)
+        with pytest.raises(InvalidArtifactError, match=said):
+            read_template(s3, "bucket", "key", "template.yaml")
 
 
 def test_folder_is_no_template() -> None:

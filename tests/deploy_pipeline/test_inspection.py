@@ -38,7 +38,10 @@ def test_what_keeps_everything_is_safe(safe: Any) -> None:
     ("unsafe", "reason"),
     [
         (change("Remove"), "it is deleted"),
-        (change("Remove", PolicyAction="Retain"), "it is deleted"),
+        (change("Remove", PolicyAction="Delete"), "it is deleted"),
+        (change("Remove", PolicyAction="Retain"), "it is retained, but no longer part of the stack"),
+        (change("Remove", PolicyAction="Snapshot"), "it is deleted after a snapshot"),
+        (change("Remove", PolicyAction="Melt"), "it is removed, with the unknown policy action Melt"),
         (change("Modify", Replacement="True"), "it is replaced"),
         (change("Modify", Replacement="True", Details=[detail("Always", name="TopicName")]), "replaced for TopicName"),
         (change("Modify", **CONDITIONAL), "it may be replaced"),
@@ -52,10 +55,13 @@ def test_what_keeps_everything_is_safe(safe: Any) -> None:
         (change("Explode"), "Explode is no action"),
         (change("Delete"), "Delete is no action"),
         (change("Add", Replacement="True"), "it is replaced"),
-        (change("Modify", PolicyAction="Delete"), "Delete is what becomes of it"),
-        (change("Modify", PolicyAction="Snapshot"), "Snapshot is what becomes of it"),
-        (change("Modify", PolicyAction="ReplaceAndRetain"), "ReplaceAndRetain is what becomes of it"),
-        (change("Add", PolicyAction="Melt"), "Melt is what becomes of it"),
+        (change("Modify", PolicyAction="Delete"), "it is deleted"),
+        (change("Modify", PolicyAction="Snapshot"), "it is deleted after a snapshot"),
+        (change("Modify", PolicyAction="ReplaceAndDelete"), "it is replaced"),
+        (change("Modify", PolicyAction="ReplaceAndRetain"), "it is replaced; the old one is retained"),
+        (change("Modify", PolicyAction="ReplaceAndSnapshot"), "it is replaced; the old one is deleted after a snap"),
+        (change("Modify", Replacement="True", PolicyAction="ReplaceAndRetain"), "it is replaced; the old one is ret"),
+        (change("Add", PolicyAction="Melt"), "Melt is no policy action"),
         (change("Modify", kind="AWS::CloudFormation::Stack"), "cannot be seen"),
         ({"Type": "Hook", "ResourceChange": {"LogicalResourceId": "Queue"}}, "Hook is no kind of change"),
     ],
@@ -64,6 +70,12 @@ def test_what_deletes_or_replaces_or_may_is_not(unsafe: Any, reason: str) -> Non
     found = why(unsafe)
     assert set(found) == {"Queue"}, found
     assert reason in found["Queue"]
+
+
+def test_retained_removal_is_not_said_to_be_deleted() -> None:
+    assert "deleted" not in why(change("Remove", PolicyAction="Retain"))["Queue"]
+    replaced = change("Modify", Replacement="True", PolicyAction="ReplaceAndRetain")
+    assert "deleted" not in why(replaced)["Queue"]
 
 
 def test_change_without_a_name_is_not_safe() -> None:
@@ -160,3 +172,29 @@ def test_resources_that_wait_for_each_other_are_not_taken_for_safe() -> None:
 
     assert set(why(dependent("A", "B"), dependent("B", "A"))) == {"A", "B"}
     assert not why(change("Modify"), dependent("A", "Queue"), dependent("B", "A"), dependent("C", "B"))
+
+
+class CountedDetail(dict[str, Any]):
+    """A detail that counts how often it is looked at."""
+
+    looks = 0
+
+    def get(self, *arguments: Any) -> Any:
+        CountedDetail.looks += 1
+        return super().get(*arguments)
+
+
+def looks_at_a_chain(length: int) -> int:
+    """Inspect queues of which each takes the ARN of the next, the last of which only is certainly kept."""
+    changes = [change("Modify", f"Q{length}")]
+    for number in range(length):
+        source = detail("Always", "Dynamic", source="ResourceAttribute", entity=f"Q{number + 1}.Arn")
+        changes.insert(number, change("Modify", f"Q{number}", **CONDITIONAL, Details=[CountedDetail(source)] * 20))
+    CountedDetail.looks = 0
+    assert not why(*changes)
+    return CountedDetail.looks
+
+
+def test_inspection_of_a_chain_grows_no_faster_than_the_chain() -> None:
+    short, long = looks_at_a_chain(20), looks_at_a_chain(200)
+    assert long <= 11 * short, f"{short} looks at 20 resources, {long} at 200"

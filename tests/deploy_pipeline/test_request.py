@@ -63,8 +63,13 @@ def test_every_option_is_read() -> None:
         ("revisionS3Bucket", None),
         ("revisionS3Key", []),
         ("parameters", ["Size"]),
-        ("parameters", {"Size": {"of": "it"}}),
-        ("parameters", {"Size": None}),
+        ("parameters.Size", {"of": "it"}),
+        ("parameters.Size", None),
+        ("parameters.Size", float("nan")),
+        ("parameters.Size", float("-inf")),
+        ("parameters.Size", json.loads("1e999")),
+        ("parameters.Sizes", [1, float("inf")]),
+        ("templatePath", "x" * 1025),
         ("tags", {"team": 1}),
         ("tags", {f"tag{number}": "" for number in range(51)}),
         ("capabilities", "CAPABILITY_IAM"),
@@ -104,6 +109,22 @@ def test_quotes_count_as_much_as_they_do_in_the_event_of_the_end() -> None:
     assert len(json.dumps(INPUT | {"policy": ids})) < 200_000
     assert len(json.dumps(json.dumps(INPUT | {"policy": ids}))) > 248 * 1024
     assert "has more than 200,000 characters" in mistakes(policy=ids)
+
+
+def test_wrong_parameter_is_shown_with_what_is_accepted() -> None:
+    assert mistakes(parameters={"Size": 1, "Ratio": float("nan"), "Deep": {"a": "x" * 900}}) == (
+        f'The input is wrong. parameters.Deep: {{"a": "{"x" * 53}... given, accepted is text, finite numbers,'
+        " true or false, or lists of these; parameters.Ratio: NaN given, accepted is text, finite numbers,"
+        " true or false, or lists of these"
+    )
+
+
+@pytest.mark.parametrize("field", ["parameters", "policy", "other"])
+def test_deeply_nested_input_is_refused(field: str) -> None:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    assert mistakes(**{field: deep}) == "The input is nested more than 32 deep."
 
 
 def test_missing_fields_are_named() -> None:

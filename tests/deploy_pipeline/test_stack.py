@@ -179,8 +179,8 @@ def test_cloudformation_is_asked_about_the_apps_stacks_only(template: dict[str, 
 def test_functions_may_change_no_stack(template: dict[str, Any]) -> None:
     expected = {
         "CheckStack": {"DescribeStackEvents", "DescribeStacks", "GetTemplateSummary"},
-        "ChangeSetRole": {"DescribeChangeSet"},
-        "FirstFailure": {"DescribeStackEvents"},
+        "ChangeSetRole": {"DescribeChangeSet", "DescribeEvents"},
+        "FirstFailure": {"DescribeEvents", "DescribeStackEvents"},
         "CleanUp": {"DeleteChangeSet", "DescribeChangeSet"},
         "TriggerRole": set(),
         "StateMachine": {

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.deploy_pipeline import task_handler
 from lambdas.deploy_pipeline.change_set import LARGEST_LIST, creation_status, inspect
-from lambdas.deploy_pipeline.failure import explain
+from lambdas.deploy_pipeline.errors import InvalidTemplateError
 from lambdas.deploy_pipeline.inspection import Policy
 from lambdas.deploy_pipeline.messages import fit
 from lambdas.deploy_pipeline.stack import change_set_name
@@ -67,47 +67,20 @@ def test_parameter_that_the_template_has_not_is_named(fake: FakeCloudFormation, 
     assert s3.objects
 
 
+def test_very_many_unknown_parameters_are_named_in_bounds(fake: FakeCloudFormation, s3: FakeS3) -> None:
+    with pytest.raises(InvalidTemplateError, match=r"and 980 more: template\.yaml has no such parameter") as caught:
+        plan(parameters={f"{'x' * 100}{number}": 1 for number in range(1000)})
+    assert len(str(caught.value)) < 8000, "Step Functions keeps 32,768 characters of a cause"
+    assert s3.objects
+    assert fake.calls
+
+
 def test_names_are_those_that_cloudformation_takes() -> None:
     for name in ("3f0b-1", "a_b.c d", "x" * 80):
         found = change_set_name(name)
         assert len(found) <= 128
         assert found.replace("-", "").isalnum()
     assert change_set_name("a_b") != change_set_name("a.b"), "two executions have one change set"
-
-
-def test_first_failure_is_the_earliest_that_is_no_consequence(fake: FakeCloudFormation) -> None:
-    arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
-    fake.events[arn] = [
-        fake.event(arn, "Old", "AWS::SQS::Queue", "UPDATE_FAILED", reason="of the operation before"),
-        fake.event(arn, APP, STACK, "UPDATE_IN_PROGRESS", arn),
-        fake.event(arn, "Second", "AWS::SNS::Topic", "CREATE_FAILED", reason="Resource creation cancelled"),
-        fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_FAILED", reason="The copy was cancelled"),
-        fake.event(arn, "Third", "AWS::SNS::Topic", "CREATE_FAILED", reason="also too long"),
-        fake.event(arn, APP, STACK, "UPDATE_ROLLBACK_IN_PROGRESS", arn, "[First] failed"),
-        fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_COMPLETE"),
-    ]
-    said = explain(fake, arn, APP, "UPDATE_ROLLBACK_COMPLETE")
-    assert said == f"{APP} is UPDATE_ROLLBACK_COMPLETE: First (AWS::SQS::Queue) failed first: The copy was cancelled"
-
-
-def test_failure_is_looked_for_in_nested_stacks(fake: FakeCloudFormation) -> None:
-    child = fake.add_stack("child", "ROLLBACK_COMPLETE")
-    fake.events[child] = [
-        fake.event(child, "child", STACK, "CREATE_IN_PROGRESS", child),
-        fake.event(child, "Queue", "AWS::SQS::Queue", "CREATE_FAILED", reason="too long"),
-    ]
-    arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
-    fake.events[arn] = [
-        fake.event(arn, APP, STACK, "CREATE_IN_PROGRESS", arn),
-        fake.event(arn, "Child", STACK, "CREATE_FAILED", child, "Embedded stack was not successfully created"),
-    ]
-    assert "Child/Queue (AWS::SQS::Queue) failed first: too long" in explain(fake, arn, APP, "ROLLBACK_COMPLETE")
-
-
-def test_operation_without_a_failed_resource_is_told_as_it_is(fake: FakeCloudFormation) -> None:
-    arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
-    fake.events[arn] = [fake.event(arn, APP, STACK, "CREATE_IN_PROGRESS", arn)]
-    assert explain(fake, arn, APP, "ROLLBACK_COMPLETE").endswith("name no resource that failed.")
 
 
 def test_thousands_of_violations_fit_and_are_counted(fake: FakeCloudFormation) -> None:
@@ -146,11 +119,11 @@ def test_changes_of_a_nested_stack_are_judged_whatever_becomes_of_the_stack_itse
     assert [violation["logicalId"] for violation in found["violations"]] == ["Child/Topic"]
 
 
-def failed_change_set(fake: FakeCloudFormation) -> str:
+def failed_change_set(fake: FakeCloudFormation, reason: str = NESTED_FAILED["StatusReason"]) -> str:
     """What is said of a change set that failed for one that is nested in it."""
     fake.add_stack(APP, "CREATE_COMPLETE")
     made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
-    fake.change_set = [NESTED_FAILED]
+    fake.change_set = [NESTED_FAILED | {"StatusReason": reason}]
     found = creation_status(fake, made["Id"], APP)
     assert found["status"] == "failed"
     return found["reason"]
@@ -158,7 +131,35 @@ def failed_change_set(fake: FakeCloudFormation) -> str:
 
 def test_reason_of_a_failed_change_set_is_that_of_the_nested_one(fake: FakeCloudFormation) -> None:
     fake.nested[NESTED], fake.reasons[NESTED] = [], "Template error: resource Queu does not exist"
-    assert failed_change_set(fake).endswith("; Template error: resource Queu does not exist")
+    assert failed_change_set(fake).endswith(f"\n{NESTED}: Template error: resource Queu does not exist")
+
+
+def test_failed_change_set_gives_every_refusal_of_validation_here_and_in_nested_ones(fake: FakeCloudFormation) -> None:
+    def refused(name: str, reason: str, mode: str = "FAIL") -> dict[str, str]:
+        return {
+            "EventType": "VALIDATION_ERROR",
+            "LogicalResourceId": name,
+            "ResourceType": "AWS::SQS::Queue",
+            "ValidationStatusReason": reason,
+            "ValidationFailureMode": mode,
+        }
+
+    other = f"{ARN}:changeSet/deploy-Other-1/3"
+    fake.nested = {NESTED: [], other: []}
+    fake.reasons[NESTED] = "The following hook(s)/validation failed"
+    fake.refusals = {
+        f"{ARN}:changeSet/deploy/1": [refused("A", "it exists"), refused("B", "a warning", "WARN"), refused("C", "no")],
+        NESTED: [refused("D", "too long")],
+    }
+    fake.failing["describe_events"] = [None] * 4 + [DENIED]
+    said = failed_change_set(fake, NESTED_FAILED["StatusReason"] + f" {other}").splitlines()
+    assert said[1:4] == [
+        "- A (AWS::SQS::Queue): it exists",
+        "- C (AWS::SQS::Queue): no",
+        f"{NESTED}: {fake.reasons[NESTED]}",
+    ]
+    assert said[4:6] == ["- D (AWS::SQS::Queue): too long", f"{other}: no reason given"]
+    assert "could not be read" in said[6]
 
 
 @pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("ChangeSetNotFound")])
@@ -166,7 +167,9 @@ def test_nested_reason_that_cannot_be_read_does_not_hide_the_outer_one(
     fake: FakeCloudFormation, refusal: ClientError
 ) -> None:
     fake.failing["describe_change_set"] = [None, refusal]
-    assert NESTED in failed_change_set(fake)
+    said = failed_change_set(fake)
+    assert NESTED_FAILED["StatusReason"] in said
+    assert f"{NESTED} could not be read: " in said
 
 
 def test_nested_change_sets_that_name_each_other_come_to_an_end(fake: FakeCloudFormation) -> None:
@@ -211,6 +214,13 @@ def test_change_set_that_has_been_begun_is_kept_as_it_is(fake: FakeCloudFormatio
 
 def test_nothing_is_looked_for_when_the_input_was_wrong(fake: FakeCloudFormation) -> None:
     task_handler.clean_up(ended("FAILED", stackName="no name"), None)
+    assert not fake.calls
+
+
+def test_nothing_is_looked_for_when_the_input_was_nested_too_deeply(fake: FakeCloudFormation) -> None:
+    event = ended("FAILED")
+    event["detail"]["input"] = '{"policy": ' + "[" * 5000 + "]" * 5000 + "}"
+    task_handler.clean_up(event, None)
     assert not fake.calls
 
 

@@ -13,6 +13,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.session import Session
 from botocore.validate import validate_parameters
 
+from lambdas.deploy_pipeline import trigger_handler
+from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.request import LARGEST_INPUT
 from lambdas.deploy_pipeline.trigger import LARGEST_FAILURE, Trigger
 
@@ -34,6 +36,7 @@ class Services:
         self.file = b'{"stackName": "app"}'
         self.body = io.BytesIO()
         self.execution: dict[str, Any] = {"status": "RUNNING"}
+        self.input: dict[str, Any] = {"stackName": "app", "revisionS3Bucket": "artifacts", "revisionS3Key": "App/1.zip"}
         self.failing: dict[str, list[Exception]] = {}
         self.started: list[dict[str, Any]] = []
         self.told: list[dict[str, Any]] = []
@@ -53,8 +56,8 @@ class Services:
 
     def describe_execution(self, executionArn: str) -> dict[str, Any]:
         self._fail("describe_execution")
-        assert executionArn == EXECUTION
-        return {"name": JOB, **self.execution}
+        assert executionArn.startswith("arn:")
+        return {"name": JOB, "stateMachineArn": MACHINE, "input": json.dumps(self.input), **self.execution}
 
     def put_job_success_result(self, **result: Any) -> None:
         self._tell("PutJobSuccessResult", result)
@@ -209,15 +212,110 @@ def test_bad_user_parameters_fail_the_job_at_once(services: Services, parameters
     assert "UserParameters" in failure(services, UserParameters=parameters)
 
 
-def test_job_without_user_parameters_or_artifact_fails(services: Services) -> None:
-    event = job()
-    del event["data"]["actionConfiguration"]["configuration"]["UserParameters"]
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("data",), None, "the job has no data"),
+        (("data",), [], "the job has no data"),
+        (("data", "actionConfiguration"), None, "the job has no actionConfiguration.configuration"),
+        (("data", "actionConfiguration", "configuration"), "x", "the job has no actionConfiguration.configuration"),
+        (("data", "actionConfiguration", "configuration", "UserParameters"), None, "UserParameters is not JSON"),
+        (("data", "inputArtifacts"), None, "the job has no input artifacts; the action needs exactly one"),
+        (("data", "inputArtifacts"), [], "the job has 0 input artifacts; the action needs exactly one"),
+        (("data", "inputArtifacts"), [{}, {}], "the job has 2 input artifacts; the action needs exactly one"),
+        (("data", "inputArtifacts"), [{"location": {}}], "the job has no location.s3Location"),
+        (
+            ("data", "inputArtifacts"),
+            [{"location": {"s3Location": {"bucketName": "b", "objectKey": 7}}}],
+            "inputArtifacts[0].location.s3Location.objectKey: 7 given, accepted is text",
+        ),
+    ],
+)
+def test_malformed_job_fails_and_names_what_is_wrong(
+    services: Services, path: tuple[str, ...], value: Any, said: str
+) -> None:
+    event = place = job()
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
     Trigger(services, services, services, MACHINE).work_on(event)
-    event = job()
-    event["data"]["inputArtifacts"] = []
-    Trigger(services, services, services, MACHINE).work_on(event)
-    Trigger(services, services, services, MACHINE).work_on({"id": JOB})
-    assert len([told for told in services.told if "failureDetails" in told]) == 3
+    assert said in services.told[-1]["failureDetails"]["message"]
+    assert not services.started
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"s3Bucket": "inputs"}, "UserParameters.stateMachineFile: missing, accepted is text"),
+        ({"s3Bucket": "inputs", "stateMachineFile": 7}, "UserParameters.stateMachineFile: 7 given, accepted is text"),
+        ({"s3Bucket": "", "stateMachineFile": "x"}, 'UserParameters.s3Bucket: "" given, accepted is text'),
+    ],
+)
+def test_user_parameter_that_is_wrong_is_named(services: Services, parameters: dict[str, Any], said: str) -> None:
+    assert said in failure(services, UserParameters=json.dumps(parameters))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('"parameters": {"Size": NaN}', "parameters.Size: NaN given, accepted is text, finite numbers"),
+        ('"parameters": {"Size": [1, -Infinity]}', "parameters.Size: [1, -Infinity] given"),
+        ('"parameters": {"Size": 1e999}', "parameters.Size: Infinity given"),
+        ('"tags": {"team": NaN}', "tags: accepted is an object of at most 50 texts"),
+    ],
+)
+def test_number_that_json_has_not_fails_the_job_and_is_named(services: Services, content: str, said: str) -> None:
+    services.file = f'{{"environmentName": "prod", "stackName": "a", "templatePath": "t", {content}}}'.encode()
+    assert said in failure(services)
+    assert not services.started
+
+
+@pytest.mark.parametrize("levels", [32, 5000, 90_000])
+def test_deeply_nested_json_fails_the_job(services: Services, levels: int) -> None:
+    deep = '{"policy": ' + "[" * levels + "]" * levels + "}"
+    services.file = deep.encode()
+    assert "input.json is nested more than 32 deep" in failure(services)
+    assert "UserParameters is nested more than 32 deep" in failure(services, UserParameters=deep)
+    assert not services.started
+
+
+def test_event_of_somebody_else_is_explained() -> None:
+    events: list[dict[str, Any]] = [{}, {"CodePipeline.job": None}, {"CodePipeline.job": {}}]
+    for event in events:
+        with pytest.raises(InvalidInputError, match="CodePipeline invokes this function"):
+            trigger_handler.handler(event, None)
+
+
+def test_missing_input_file_that_s3_answers_with_403_is_explained(services: Services) -> None:
+    services.failing["get_object"] = [refused("AccessDenied")]
+    assert "s3://inputs/input.json cannot be read: there is no such object, or" in failure(services)
+
+
+@pytest.mark.parametrize(
+    "token", [EXECUTION.replace(":machine:", ":other:"), EXECUTION.replace("1111", "2222"), "x" * 900]
+)
+def test_job_does_not_succeed_by_the_execution_of_another_state_machine(services: Services, token: str) -> None:
+    services.execution = {"status": "SUCCEEDED", "output": "{}"}
+    assert "is no execution of this pipeline" in failure(services, token)
+
+
+@pytest.mark.parametrize("changes", [{"revisionS3Bucket": "another"}, {"revisionS3Key": "another"}, None])
+def test_job_does_not_succeed_by_an_execution_on_another_artifact(
+    services: Services, changes: dict[str, str] | None
+) -> None:
+    """An attack: another pipeline's job comes with the ARN of an execution that has succeeded."""
+    services.execution = {"status": "SUCCEEDED", "output": "{}"}
+    services.input = services.input | changes if changes else {}
+    assert "was started for another artifact" in failure(services, EXECUTION)
+
+
+def test_job_that_asks_again_has_another_id(services: Services) -> None:
+    """CodePipeline makes a new job each time, as its API reference says of the token: "future jobs"."""
+    services.execution = {"status": "SUCCEEDED", "output": "{}"}
+    again = job(EXECUTION) | {"id": JOB.replace("1", "3")}
+    Trigger(services, services, services, MACHINE).work_on(again)
+    assert services.told[-1]["jobId"] == again["id"]
+    assert "executionDetails" in services.told[-1]
 
 
 @pytest.mark.parametrize("call", ["get_object", "start_execution"])

@@ -1,11 +1,12 @@
 """The sandbox's change sets say what CloudFormation's say."""
 
+import json
 from typing import Any
 
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import settings_for
+from sandbox.__main__ import session, settings_for, world_of
 from sandbox.cloudformation.replacement import differences, schema
 from walkthroughs.catalog import STORIES
 
@@ -118,3 +119,26 @@ def test_cdk_diff_of_what_is_deployed_is_quiet(deployed: Sandbox) -> None:
     said = deployed.cdk("diff", "--fail", *context)
     assert "Could not create a change set" not in said, said
     assert "Number of stacks with differences: 0" in said, said
+
+
+@pytest.mark.enable_socket
+def test_failed_creation_leaves_only_what_is_always_retained(deployed: Sandbox) -> None:
+    names = ("Retain", "RetainExceptOnCreate", "Delete")
+    queues = {n: resource(QUEUE, QueueName=f"failed-{n}") | {"DeletionPolicy": n} for n in names}
+    function = "arn:aws:lambda:us-east-1:000000000000:function:missing"  # no numbered version
+    association = {"EventType": "origin-request", "LambdaFunctionARN": function}
+    config = {"DefaultCacheBehavior": {"LambdaFunctionAssociations": [association]}}
+    failing = resource("AWS::CloudFront::Distribution", DistributionConfig=config) | {"DependsOn": [*names]}
+    clients = session(deployed)
+    cloudformation, sqs = clients.client("cloudformation"), clients.client("sqs")
+    template = json.dumps({"Resources": queues | {"Distribution": failing}})
+    cloudformation.create_stack(StackName="Failed", TemplateBody=template)
+    world_of(deployed).wait_until(
+        lambda: cloudformation.describe_stacks(StackName="Failed")["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE",
+        "the creation is rolled back",
+    )
+    left = sqs.list_queues(QueueNamePrefix="failed-").get("QueueUrls", [])
+    cloudformation.delete_stack(StackName="Failed")
+    for url in left:
+        sqs.delete_queue(QueueUrl=url)
+    assert [url.rpartition("/")[2] for url in left] == ["failed-Retain"]

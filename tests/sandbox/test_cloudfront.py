@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import urllib3
 
 from sandbox import Sandbox
 from sandbox.__main__ import session, world_of
+from sandbox.cloudfront import origin
 
 pytestmark = pytest.mark.enable_socket
 
@@ -139,6 +141,32 @@ def test_redirect_of_the_function_is_not_kept(site: Site) -> None:
 def test_query_string_does_not_reach_the_bucket(site: Site) -> None:
     answer = site.get("index.html?response-content-type=text/evil")
     assert answer.headers["content-type"] == "text/html"
+
+
+def test_origin_reads_a_plus_as_a_space() -> None:
+    """The origin by itself: the rewriter lets no plus through. As S3's REST endpoint does."""
+    assert [origin._key(path) for path in ("/a+b", "/a%2Bb", "/a%20b", "/a%252Bb")] == ["a b", "a+b", "a b", "a%2Bb"]
+    assert [origin._key(path) for path in ("/100%", "/%zz", "/%FF")] == [None, None, None], "InvalidURI"
+
+
+@pytest.mark.parametrize("name", ["1+1", "100%", "a b", "é", "[x]", "a;b=c&d", "q?", "x|y"])
+def test_object_is_found_by_the_path_that_a_browser_writes(site: Site, name: str) -> None:
+    site.put(f"odd/{name}.txt", name.encode())
+    as_browsers_write = quote(name.replace("%", "%25"), safe="%+;=&[]|!$'()*,:@")
+    for path in {as_browsers_write, quote(name)}:
+        answer = site.get(f"odd/{path}.txt")
+        assert (answer.status, answer.data.decode()) == (200, name), path
+
+
+@pytest.mark.parametrize("path", ["100%", "%FF.txt", "a" * 1025 + ".txt", "%00.txt", "..%2F..%2Fx.txt"])
+def test_path_that_no_key_can_have_is_a_404_with_the_sites_page(site: Site, path: str) -> None:
+    answer = site.get(path)
+    assert (answer.status, answer.data) in [(404, site.get("404.html").data), (308, b"")]
+
+
+def test_page_of_the_404_is_not_kept_by_browsers(site: Site) -> None:
+    assert site.get("no-such-page.html").headers["cache-control"] == "max-age=0"
+    assert site.get("").headers["cache-control"] == "public, max-age=300, s-maxage=86400"
 
 
 def test_text_is_compressed_for_who_can_read_it(site: Site) -> None:

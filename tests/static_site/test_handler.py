@@ -92,9 +92,9 @@ def test_nothing_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_settings_are_read_from_the_file_in_the_package(tmp_path: Path) -> None:
-    given = {"without_slash": "rewrite", "redirect_status": 301, "canonical": True, "files": ["/LICENSE"]}
+    given = {"without_slash": "rewrite", "redirect_status": 301, "canonical": True, "files": ["/LICENSE", "/C++"]}
     (tmp_path / "settings.json").write_text(json.dumps(given))
-    expected = Choices("rewrite", 301, True, frozenset({"/LICENSE"}))
+    expected = Choices("rewrite", 301, True, frozenset({"/LICENSE", "/C%2B%2B"}))
     assert read_choices(tmp_path / "settings.json") == expected
 
 

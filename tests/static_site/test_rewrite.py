@@ -1,12 +1,13 @@
 """The rewriter, case by case, and what holds for every URI."""
 
+import re
 import time
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 import pytest
 from hypothesis import given, strategies as st
 
-from lambdas.static_site.rewrite import Choices, Redirect, rewrite
+from lambdas.static_site.rewrite import Choices, Redirect, key_path, rewrite
 
 DEFAULT = Choices()
 CASES = [
@@ -41,35 +42,48 @@ CASES = [
     ("/.well-known/acme-challenge/token", "/.well-known/acme-challenge/token"),
     ("/.well-known/", "/.well-known/"),
     ("/.well-knownX", "-> /.well-knownX/"),
-    # encoded characters stay as they are
+    # S3 reads what the browser meant: reserved characters are encoded, escapes are kept
     ("/caf%C3%A9", "-> /caf%C3%A9/"),
     ("/a%20b/", "/a%20b/index.html"),
+    ("/notes/1+1/", "/notes/1%2B1/index.html"),
+    ("/notes/1%2b1/", "/notes/1%2B1/index.html"),
+    ("/1+1=2.txt", "/1%2B1%3D2.txt"),
+    ("/notes/1+1", "-> /notes/1+1/"),
+    ("/100%/", "/100%25/index.html"),
+    ("/100%25/", "/100%25/index.html"),
+    ("/a;b,c=d&e@f:g!$'()*.txt", "/a%3Bb%2Cc%3Dd%26e%40f%3Ag%21%24%27%28%29%2A.txt"),
+    ("/[slug]/page~1.html", "/%5Bslug%5D/page~1.html"),
+    ("/what%3F.txt", "/what%3F.txt"),
+    ("/a%2fb/", "/a%2Fb/index.html"),
+    ("/%61%2D%7a.txt", "/a-z.txt"),
+    ("/e%CC%81.txt", "/e%CC%81.txt"),
+    ("/%E9.txt", "/%E9.txt"),
     # what a browser, a proxy or a careless reader could take for another host: no redirect
     ("//evil.com", "//evil.com"),
     ("//evil.com/x", "//evil.com/x/index.html"),
     ("///evil.com/x", "///evil.com/x/index.html"),
-    ("/\\evil.com/x", "/\\evil.com/x/index.html"),
-    ("\\\\evil.com/x", "\\\\evil.com/x/index.html"),
+    ("/\\evil.com/x", "/%5Cevil.com/x/index.html"),
+    ("\\\\evil.com/x", "\\\\evil.com/x"),
     ("/%5Cevil.com/x", "/%5Cevil.com/x/index.html"),
-    ("/%5cevil.com/x", "/%5cevil.com/x/index.html"),
+    ("/%5cevil.com/x", "/%5Cevil.com/x/index.html"),
     ("/%2F%2Fevil.com/x", "/%2F%2Fevil.com/x/index.html"),
     ("/a//evil.com/x", "/a//evil.com/x/index.html"),
     ("/.//evil.com/x", "/.//evil.com/x/index.html"),
     ("/../x", "/../x/index.html"),
     ("/./x", "/./x/index.html"),
-    ("/a|b", "/a|b/index.html"),
+    ("/a|b", "/a%7Cb/index.html"),
     ("/x%7Fy", "/x%7Fy/index.html"),
     ("/x%1Fy", "/x%1Fy/index.html"),
-    ("/x\n", "/x\n/index.html"),
-    ("/%2e%2e/x", "/%2e%2e/x/index.html"),
-    ("/\t/evil.com/x", "/\t/evil.com/x/index.html"),
-    ("/x\r\nSet-Cookie: a=b", "/x\r\nSet-Cookie: a=b/index.html"),
-    ("/x%0d%0aSet-Cookie:%20a=b", "/x%0d%0aSet-Cookie:%20a=b/index.html"),
+    ("/x\n", "/x%0A/index.html"),
+    ("/%2e%2e/x", "/%2E%2E/x/index.html"),
+    ("/\t/evil.com/x", "/%09/evil.com/x/index.html"),
+    ("/x\r\nSet-Cookie: a=b", "/x%0D%0ASet-Cookie%3A%20a%3Db/index.html"),
+    ("/x%0d%0aSet-Cookie:%20a=b", "/x%0D%0ASet-Cookie%3A%20a%3Db/index.html"),
     ("/x%00y", "/x%00y/index.html"),
-    ("/x%zz", "/x%zz/index.html"),
-    ("/café", "/café/index.html"),
-    ("https://evil.com/x", "https://evil.com/x/index.html"),
-    ("", "index.html"),
+    ("/x%zz", "/x%25zz/index.html"),
+    ("/café", "/caf%C3%A9/index.html"),
+    ("https://evil.com/x", "https://evil.com/x"),
+    ("", ""),
 ]  # fmt: skip
 
 
@@ -89,12 +103,15 @@ def test_query_string_that_is_none_is_left_out_of_the_redirect(query: str) -> No
     assert rewrite("/docs", query, DEFAULT) == Redirect("/docs/")
 
 
-def test_very_long_uri_is_answered_like_every_other() -> None:
-    path, query = "/" + "a" * 8000, "b" * 8000
-    assert rewrite(path, query, DEFAULT) == Redirect(f"{path}/?{query}")
+@pytest.mark.parametrize(("character", "size"), [("a", 1), ("+", 1), ("%2B", 1), ("é", 2)])
+def test_path_longer_than_a_key_passes_unchanged(character: str, size: int) -> None:
+    """S3 refuses it; encoded, it could be longer than CloudFront takes from a function."""
+    longest = "/" + character * (1024 // size)
+    assert rewrite(longest, "", Choices(without_slash="rewrite")) == f"{key_path(longest)}/index.html"
+    assert rewrite(longest + character, "", DEFAULT) == longest + character
 
 
-@pytest.mark.parametrize("piece", ["/", "/a", "a", "%", "%2f", "%2e/", "/.", "\\", "é", "/a%20b", ".a", "\n"])
+@pytest.mark.parametrize("piece", ["/", "/a", "a", "+", "%", "%2f", "%2e/", "/.", "\\", "é", "/a%20b", ".a", "\n"])
 def test_no_uri_takes_long(piece: str) -> None:
     """A viewer pays nothing for a long one; a function that is busy with it answers nobody else."""
     uri = "/" + piece * (8192 // len(piece))
@@ -119,8 +136,14 @@ def test_listed_file_without_extension_stays() -> None:
     assert rewrite("/LICENSE", "", Choices(files=frozenset({"/LICENSE"}))) == "/LICENSE"
 
 
+@pytest.mark.parametrize("uri", ["/C++", "/C%2B%2B", "/C%2b+", "/%43++"])
+def test_listed_file_is_found_however_it_is_encoded(uri: str) -> None:
+    assert rewrite(uri, "", Choices(files=frozenset({"/C%2B%2B"}))) == "/C%2B%2B"
+
+
 # URIs that look like trouble, and any text at all.
 PIECES = ["/", "//", "\\", "%2f", "%5C", "%0a", "%2e", "..", ".", ":", "@", "?", "#", "\t", "\n", "\x00", "é", " "]
+PIECES += ["+", "%2B", "%2b", "%", "%%", "%zz", "%FF", "%41", ";", "=", "&", "~", "[", "|", "e\u0301"]
 PIECES += ["evil.com", "docs", "v1.2", "a.html", "index.html", "http:"]
 uris = st.lists(st.sampled_from(PIECES), max_size=8).map(lambda pieces: "/" + "".join(pieces)) | st.text()
 queries = st.text() | st.sampled_from(["", "a=b", "x=%0d%0a", "u=//evil.com"])
@@ -136,7 +159,7 @@ choices = st.builds(
 def test_result_is_one_path_or_one_redirect_within_the_site(uri: str, query: str, chosen: Choices) -> None:
     result = rewrite(uri, query, chosen)
     if not isinstance(result, Redirect):
-        assert result.startswith(uri), "the path is only ever added to"
+        assert result == uri or as_s3_reads(result).startswith(as_a_browser_means(uri)), "a path is only added to"
         return
     location = result.location
     assert location.isascii()
@@ -149,6 +172,31 @@ def test_result_is_one_path_or_one_redirect_within_the_site(uri: str, query: str
     assert kept in (query, ""), "the query string is kept byte for byte, or left out"
     assert kept == query or not (query.isascii() and query.isprintable() and " " not in query)
     assert path.endswith("/")
+
+
+def as_s3_reads(path: str) -> bytes:
+    """The key that S3's REST endpoint reads: escapes decoded, a plus as a space."""
+    return unquote_to_bytes(path.replace("+", " "))
+
+
+def as_a_browser_means(path: str) -> bytes:
+    """What a path stands for (RFC 3986): only escapes are decoded."""
+    return unquote_to_bytes(path)
+
+
+@given(uris, choices)
+def test_s3_reads_what_the_browser_meant(uri: str, chosen: Choices) -> None:
+    result = rewrite(uri, "", chosen)
+    if not isinstance(result, Redirect) and uri.startswith("/"):
+        meant = as_a_browser_means(uri)
+        assert as_s3_reads(result) in (meant, meant + b"index.html", meant + b"/index.html")
+        assert re.fullmatch(r"/([A-Za-z0-9\-._~/]|%[0-9A-F]{2})*", result), "what no reader takes in two ways"
+
+
+@given(st.text(max_size=20))
+def test_every_key_is_reached_by_its_encoded_path(name: str) -> None:
+    assert as_s3_reads(key_path(quote(f"/{name}"))) == f"/{name}".encode()
+    assert key_path(key_path(f"/{name}")) == key_path(f"/{name}")
 
 
 @given(uris, queries, choices)

@@ -1,9 +1,11 @@
 """Facts about the stack's template: who reaches the bucket, and how viewers are answered."""
 
+import importlib.util
 import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import WaiterError
 
 from ..conftest import ROOT, Assembly, of_type, one, synthesize
 
@@ -24,6 +26,12 @@ def distribution(template: dict[str, Any]) -> dict[str, Any]:
 def id_of(template: dict[str, Any], start: str, resource_type: str) -> str:
     found = template["Resources"].items()
     return next(name for name, r in found if r["Type"] == resource_type and name.startswith(start))
+
+
+def deployment(template: dict[str, Any]) -> dict[str, Any]:
+    """The deployment of most files, which clears the cache."""
+    (found,) = (d for d in of_type(template, "Custom::CDKBucketDeployment") if "DistributionId" in d)
+    return found
 
 
 def test_bucket_is_private_encrypted_and_versioned(template: dict[str, Any]) -> None:
@@ -94,9 +102,15 @@ def test_rewriter_fits_lambda_at_edge_and_may_do_nothing(template: dict[str, Any
 def test_teardown_leaves_the_function_whose_replicas_would_keep_it(template: dict[str, Any]) -> None:
     for resource_type in ("AWS::Lambda::Function", "AWS::Lambda::Version"):
         found = template["Resources"][id_of(template, "Rewriter", resource_type)]
-        assert found["DeletionPolicy"] == "Retain"
+        assert (found["DeletionPolicy"], found["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     for bucket in ("Site", "Logs"):
         assert template["Resources"][id_of(template, bucket, "AWS::S3::Bucket")]["DeletionPolicy"] == "Delete"
+
+
+def test_failed_creation_leaves_nothing(template: dict[str, Any], full: dict[str, Any]) -> None:
+    """As in an account that may not create distributions yet."""
+    for resources in (template["Resources"], full["Resources"]):
+        assert [name for name, r in resources.items() if r.get("DeletionPolicy") == "Retain"] == []
 
 
 def test_teardown_leaves_no_log_group_of_ours_and_stops_logging_before_it_empties_the_bucket(
@@ -125,7 +139,8 @@ def test_settings_reach_the_function_through_its_package(assembly: Assembly) -> 
 def test_missing_pages_are_true_404s_with_the_sites_own_page(template: dict[str, Any]) -> None:
     errors = distribution(template)["CustomErrorResponses"]
     answers = {e["ErrorCode"]: (e["ResponseCode"], e["ResponsePagePath"]) for e in errors}
-    assert answers == {403: (404, "/404.html"), 404: (404, "/404.html")}
+    page = (404, "/404.html")
+    assert answers == {400: page, 403: page, 404: page}, "400 is S3's answer to a path that no key can have"
     assert {error["ErrorCachingMinTTL"] for error in errors} == {10}
 
 
@@ -164,20 +179,77 @@ def test_caching_false_is_the_posts_ttl_of_zero(uncached: dict[str, Any]) -> Non
     assert not of_type(uncached, "AWS::CloudFront::CachePolicy")
     disabled = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # AWS's CachingDisabled
     assert distribution(uncached)["DefaultCacheBehavior"]["CachePolicyId"] == disabled
-    assert one(uncached, "Custom::CDKBucketDeployment")["SystemMetadata"] == {"cache-control": "no-cache"}
+    assert deployment(uncached)["SystemMetadata"] == {"cache-control": "no-cache"}
 
 
 def test_deployment_clears_the_cache_and_removes_what_is_gone(template: dict[str, Any]) -> None:
-    deployed = one(template, "Custom::CDKBucketDeployment")
+    deployed = deployment(template)
     assert deployed["DistributionPaths"] == ["/*"]
     assert deployed["DistributionId"]
     assert deployed["Prune"] is True
     assert deployed["SystemMetadata"] == {"cache-control": "public, max-age=300, s-maxage=86400"}
 
 
+def test_slow_invalidation_does_not_fail_the_deployment(
+    assembly: Assembly, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function of aws-cdk-lib itself, called as CloudFormation does; CloudFront is a stub, whose waiter fails."""
+    (source,) = (
+        path for path in assembly.directory.glob("asset.*/index.py") if "cloudfront_invalidate" in path.read_text()
+    )
+    spec = importlib.util.spec_from_file_location("bucket_deployment", source)
+    assert spec
+    assert spec.loader
+    function = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(function)
+    calls: list[str] = []
+
+    class CloudFront:
+        def create_invalidation(self, **_: Any) -> dict[str, Any]:
+            calls.append("create_invalidation")
+            return {"Invalidation": {"Id": "I1"}}
+
+        def get_waiter(self, name: str) -> Any:
+            raise WaiterError(name, "Max attempts exceeded", {})
+
+    monkeypatch.setattr(function, "cloudfront", CloudFront())
+    monkeypatch.setattr(function, "s3_deploy", lambda *_: calls.append("upload"))
+    monkeypatch.setattr(function, "cfn_send", lambda _event, _context, status, **_: calls.append(status))
+    event = {
+        "RequestType": "Create",
+        "ResourceProperties": as_cloudformation_passes(deployment(template))
+        | {"DestinationBucketName": "site", "DistributionId": "E1"},
+    }
+    function.handler(event, None)
+    assert calls == ["upload", "create_invalidation", "SUCCESS"]
+
+
+def as_cloudformation_passes(value: Any) -> Any:
+    """Properties of a custom resource as its function gets them: every number and truth value is text."""
+    if isinstance(value, dict):
+        return {name: as_cloudformation_passes(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [as_cloudformation_passes(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_page_of_the_404_is_not_kept_by_browsers(template: dict[str, Any], uncached: dict[str, Any]) -> None:
+    for found in (template, uncached):
+        (upload,) = (d for d in of_type(found, "Custom::CDKBucketDeployment") if d.get("Include") == ["404.html"])
+        assert upload["SystemMetadata"] == {"cache-control": "max-age=0"}
+        assert (upload["Exclude"], upload["Prune"]) == (["*"], False), "it must touch no other file"
+        assert deployment(found)["Exclude"] == ["404.html"], "the others would be uploaded over it"
+
+
+def test_cache_is_cleared_when_everything_is_uploaded(template: dict[str, Any]) -> None:
+    deployments = {n: r for n, r in template["Resources"].items() if r["Type"] == "Custom::CDKBucketDeployment"}
+    (last,) = (r for r in deployments.values() if "DistributionId" in r["Properties"])
+    assert {name for name, r in deployments.items() if r is not last} <= set(last["DependsOn"])
+
+
 def test_another_rewriter_clears_the_cache_too(template: dict[str, Any]) -> None:
     (association,) = distribution(template)["DefaultCacheBehavior"]["LambdaFunctionAssociations"]
-    assert one(template, "Custom::CDKBucketDeployment")["Rewriter"] == association["LambdaFunctionARN"]
+    assert deployment(template)["Rewriter"] == association["LambdaFunctionARN"]
 
 
 def test_domain_has_a_validated_certificate_tls_1_2_and_both_alias_records(full: dict[str, Any]) -> None:

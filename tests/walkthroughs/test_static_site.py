@@ -1,0 +1,150 @@
+"""The walkthrough of static_site where AWS differs from the sandbox: several hosts answer, the stack is another one.
+
+AWS is a stub of the calls that are made; what the site answers is written down.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from walkthroughs.static_site import CACHING_DISABLED, SAMPLE, StaticSiteStory
+from walkthroughs.story import PreconditionError, World
+
+ATTACHED = {"EventType": "origin-request", "LambdaFunctionARN": "arn:aws:lambda:us-east-1:111111111111:function:f:1"}
+
+
+class Answer:
+    def __init__(self, status: int = 200, **headers: str) -> None:
+        self.status, self.headers, self.data = status, {k.replace("_", "-"): v for k, v in headers.items()}, b""
+
+
+class Account:
+    """A client of every service, and the site."""
+
+    def __init__(self) -> None:
+        self.regions: set[str | None] = set()
+        self.files = {p.relative_to(SAMPLE).as_posix(): p.read_bytes() for p in SAMPLE.rglob("*") if p.is_file()}
+        self.behavior: dict[str, Any] = {"LambdaFunctionAssociations": {"Items": [ATTACHED]}}
+        self.redirect = Answer(308, location="/subdirectory/")
+        self.page = Answer(content_security_policy="default-src 'self'")
+        self.pages: Iterator[Answer] = iter(())
+        self.invalidations = 0
+
+    def client(self, _service: str, region: str | None = None) -> Any:
+        self.regions.add(region)
+        return self
+
+    def get(self, url: str) -> Answer:
+        path = url.removeprefix("https://site.example.com/")
+        return self.redirect if path == "subdirectory" else self.page if not path else next(self.pages)
+
+    def describe_stacks(self, **_: Any) -> dict[str, Any]:
+        values = {"Url": "https://site.example.com/", "DistributionId": "E1", "BucketName": "site"}
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in values.items()]
+        return {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Outputs": outputs}]}
+
+    def get_paginator(self, operation: str) -> Any:
+        self.operation = operation
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        if self.operation == "list_stack_resources":
+            version = {"ResourceType": "AWS::Lambda::Version", "PhysicalResourceId": ATTACHED["LambdaFunctionARN"]}
+            return [{"StackResourceSummaries": [version]}]
+        digests = {name: hashlib.md5(body, usedforsecurity=False).hexdigest() for name, body in self.files.items()}
+        return [{"Contents": [{"Key": name, "ETag": f'"{digest}"'} for name, digest in digests.items()]}]
+
+    def get_distribution_config(self, **_: Any) -> dict[str, Any]:
+        return {"ETag": "1", "DistributionConfig": {"DefaultCacheBehavior": self.behavior}}
+
+    def update_distribution(self, DistributionConfig: dict[str, Any], **_: Any) -> None:
+        self.behavior = DistributionConfig["DefaultCacheBehavior"]
+
+    def create_invalidation(self, **_: Any) -> dict[str, Any]:
+        self.invalidations += 1
+        return {"Invalidation": {"Id": "I1"}}
+
+    def get_waiter(self, _name: str) -> Any:
+        return self
+
+    def wait(self, **_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Account:
+    account = Account()
+    monkeypatch.setattr(World, "client", lambda _world, service, region=None: account.client(service, region))
+    monkeypatch.setattr(World, "get", lambda _world, url: account.get(url))
+    return account
+
+
+@pytest.fixture
+def story(account: Account) -> StaticSiteStory:
+    assert account
+    return StaticSiteStory(World(boto3.Session(region_name="eu-west-1"), 1, 1))
+
+
+def test_stack_is_looked_for_in_us_east_1_only(story: StaticSiteStory, account: Account) -> None:
+    story.__enter__()
+    story._association()
+    assert account.regions == {"us-east-1"}, "the session is in eu-west-1"
+
+
+def test_cache_is_cleared_first(story: StaticSiteStory, account: Account) -> None:
+    story.__enter__()
+    assert account.invalidations == 1, "the deployment does not wait for its invalidation"
+
+
+@pytest.mark.parametrize("change", ["replaced", "missing"])
+def test_site_other_than_the_sample_is_refused(story: StaticSiteStory, account: Account, change: str) -> None:
+    if change == "replaced":
+        account.files["index.html"] = b"my own"
+    else:
+        del account.files["index.html"]
+    with pytest.raises(PreconditionError, match=r"not the sample site \(different or missing: index.html\)"):
+        story.__enter__()
+    assert account.invalidations == 0, "nothing may be changed before"
+
+
+@pytest.mark.parametrize(
+    ("setting", "attribute", "value"),
+    [
+        ("without_slash", "redirect", Answer(200)),
+        ("redirect_status", "redirect", Answer(301, location="/subdirectory/")),
+        ("caching", "behavior", {"LambdaFunctionAssociations": {"Items": [1]}, "CachePolicyId": CACHING_DISABLED}),
+        ("content_security_policy", "page", Answer(content_security_policy="default-src *")),
+    ],
+)
+def test_setting_that_changes_the_steps_is_named(
+    story: StaticSiteStory, account: Account, setting: str, attribute: str, value: Any
+) -> None:
+    setattr(account, attribute, value)
+    with pytest.raises(PreconditionError, match=f"default value of static_site:{setting}, which"):
+        story.__enter__()
+    assert account.invalidations == 0, "nothing may be changed before"
+
+
+def test_function_that_was_left_detached_is_attached_again(story: StaticSiteStory, account: Account) -> None:
+    """As after a kill, or when credentials expire in the middle."""
+    account.behavior["LambdaFunctionAssociations"] = {"Quantity": 0}
+    story.__enter__()
+    associations = account.behavior["LambdaFunctionAssociations"]
+    assert (associations["Quantity"], associations["Items"][0] | ATTACHED) == (1, associations["Items"][0])
+
+
+def test_cache_step_copes_with_several_hosts(story: StaticSiteStory, account: Account) -> None:
+    story.__enter__()
+    seen = ["Miss", "Miss", "Hit", "Miss"]
+    account.pages = iter([Answer(x_cache=f"{word} from cloudfront", age="90") for word in seen])
+    assert story.cache_hits_until_it_is_cleared() == "Miss, Miss, Hit, Miss"
+
+
+def test_answer_from_before_the_invalidation_fails_the_cache_step(story: StaticSiteStory, account: Account) -> None:
+    story.__enter__()
+    account.pages = iter([Answer(x_cache="Hit from cloudfront", age="0")] * 2)
+    with pytest.raises(AssertionError, match="an answer from before the invalidation"):
+        story.cache_hits_until_it_is_cleared()
