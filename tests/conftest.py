@@ -217,9 +217,7 @@ class ByCost(LoadScopeScheduling):
     WITH_OPTIONS = tuple(f"sandbox/test_{of}.py" for of in ("athena", "deploy_pipeline", "models", "options"))
     OF_THEIR_OWN = tuple(f"sandbox/test_{of}.py" for of in ("another_system", "cdk", "process"))
     READ_TEMPLATES = tuple(
-        f"test_{of}.py"
-        for of in ("stack", "exposure", "templates", "dead_letters", "security", "production")
-        + ("service_permissions", "quotas")
+        f"test_{of}.py" for of in ("stack", "exposure", "templates", "dead_letters", "security", "production", "quotas")
     )
 
     def _split_scope(self, nodeid: str) -> str:
