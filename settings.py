@@ -1,29 +1,37 @@
 """Typed settings of the five systems, read from CDK context.
 
-Each setting is one flat context key, ``<system>:<field>``, or ``production`` for all, given in `cdk.json` under
-``context`` or on the command line: ``cdk deploy SecurityGroupRevert -c
-security_group_revert:email=ops@example.com``. Lists and objects given on the command
-line are JSON. This is the only module that reads CDK context; it never calls AWS. What
-each system takes is in `sections/`.
+Each setting is one flat context key, ``<system>:<field>``, or ``production`` for all systems, in
+`cdk.json` under ``context`` or on the command line: ``cdk deploy SecurityGroupRevert -c
+security_group_revert:email=ops@example.com``. Lists and objects on the command line are JSON.
+This is the only module that reads CDK context; it never calls AWS. The settings of each system
+are in `sections/`.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError
 
-from sections import Section
+from sections import Conflict, Section, section_of
 from sections.analytics_host import AnalyticsHostSettings
 from sections.deploy_pipeline import DeployPipelineSettings
 from sections.multi_region_api import MultiRegionApiSettings
 from sections.security_group_revert import SecurityGroupRevertSettings
 from sections.static_site import StaticSiteSettings
 
-OUR_KEY = re.compile(r"[a-z_]+:[a-z][a-z0-9_]*")
-LIKE_OURS = re.compile(r"([A-Za-z_-]+)[:.]\w")
+# Context that is not ours: feature flags and options of packages, what the CDK CLI passes on, its
+# cached lookups (ContextProvider of the cloud assembly schema), and what it writes to cdk.json.
+CDK_KEY = re.compile(
+    r"@[\w.-]+/.+|aws:.+|aws-cdk:.+"
+    r"|(ami|availability-zones|hosted-zone|ssm|vpc-provider|endpoint-service-availability-zones|load-balancer"
+    r"|load-balancer-listener|security-group|key-provider|cc-api-provider|plugin):.+"
+    r"|acknowledged-issue-numbers|cli-telemetry|cdk-migrate|assets-ecr-repository-name"
+)
+MAX_SHOWN = 80  # characters of a value in a message
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class SettingsError(Exception):
@@ -31,9 +39,9 @@ class SettingsError(Exception):
 
 
 class Settings(Section):
-    """The settings of the whole application, one section a system."""
+    """The settings of the whole application, one section per system."""
 
-    production: bool = Field(False, description="Keep data when a stack is removed, and keep stacks from that.")
+    production: bool = Field(False, description="Retain data and protect stacks from termination.")
     deploy_pipeline: DeployPipelineSettings = DeployPipelineSettings()
     multi_region_api: MultiRegionApiSettings = MultiRegionApiSettings()
     static_site: StaticSiteSettings = StaticSiteSettings()
@@ -42,107 +50,142 @@ class Settings(Section):
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:
-        """Read the settings out of CDK context, as `app.node.get_all_context()` gives it.
+        """Read the settings from CDK context, as returned by `app.node.get_all_context()`.
 
-        Other keys belong to CDK and are passed over, but for those that seem to be meant for us.
+        Keys that belong to CDK are ignored; any other key that is not a setting is an error.
 
         Raises:
-            SettingsError: naming every key that is wrong, what was given, what is accepted.
+            SettingsError: naming every invalid key, the value given and the accepted values.
         """
-        given: dict[str, Any] = {"production": context["production"]} if "production" in context else {}
-        mistakes = []
+        given = {key: _parsed(value) for key, value in context.items() if not CDK_KEY.fullmatch(key)}
         systems = cls._systems()
-        for key, value in context.items():
-            if not OUR_KEY.fullmatch(key):
-                mistakes += cls._meant(key)
-                continue
-            system, field = key.split(":")
-            section = systems.get(system)
-            if section is None:
-                mistakes.append(f"{key}: no such system; there is {', '.join(sorted(systems))}")
-            elif field not in _fields_of(section):
-                mistakes.append(f"{key}: no such setting; there is {', '.join(_fields_of(section))}")
-            else:
-                given.setdefault(system, {})[field] = _parsed(value)
-        try:
-            settings = cls.model_validate(given)
-        except ValidationError as error:
-            details = error.errors()
-            mistakes += [_mistake(detail) for detail in details if not _follows_from_another(detail, details)]
-        if mistakes:
-            raise SettingsError("\n".join(["Wrong settings:", *(f"  {line}" for line in mistakes)]))
+        fields = {"": ["production"], **{f"{name}:": list(section.model_fields) for name, section in systems.items()}}
+        settings, problems = _checked(cls, _taken(given, "", fields[""]), "")
+        for name, section in systems.items():
+            prefix = f"{name}:"
+            checked, found = _checked(section, _taken(given, prefix, fields[prefix]), prefix)
+            settings = settings.model_copy(update={name: checked})
+            problems += found
+        problems = [_unknown(key, fields) for key in given] + problems
+        if problems:
+            raise SettingsError("\n".join(["Invalid settings:", *(f"  {line}" for line in problems)]))
         return settings
 
     @classmethod
-    def _systems(cls) -> dict[str, Any]:
-        return {name: field for name, field in cls.model_fields.items() if name != "production"}
-
-    @classmethod
-    def _meant(cls, key: str) -> list[str]:
-        """What is wrong with a key that seems to be meant for us, such as `static-site.waf` or `volume_gb`."""
-        word = LIKE_OURS.match(key)
-        system = word[1].replace("-", "_").lower() if word else ""
-        if system in cls._systems():
-            return [f"{key}: settings of {system} are written {system}:<name>"]
-        owners = [f"{name}:{key}" for name, section in cls._systems().items() if key in _fields_of(section)]
-        if owners:
-            return [f"{key}: settings are written with their system, {' or '.join(owners)}"]
-        if key != "production" and get_close_matches(key, ["production"]):
-            return [f"{key}: no such setting; there is production"]
-        return []
+    def _systems(cls) -> dict[str, type[Section]]:
+        sections = {name: section_of(field.annotation) for name, field in cls.model_fields.items()}
+        return {name: section for name, section in sections.items() if section}
 
 
-def _fields_of(section: Any) -> list[str]:
-    return list(section.annotation.model_fields)
+def _taken(given: dict[str, Any], prefix: str, fields: list[str]) -> dict[str, Any]:
+    """Take the settings of one section out of those given."""
+    return {field: given.pop(prefix + field) for field in fields if prefix + field in given}
 
 
 def _parsed(value: Any) -> Any:
-    """`-c` gives every value as text; an object or a list is JSON there."""
+    """Parse a list or object, which on the command line is JSON; every value there is text."""
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
 
-def _mistake(detail: Any) -> str:
-    system, *path = detail["loc"]
-    key = f"{system}:{path[0]}" if path else str(system)
-    inner = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path[1:])
-    message = detail["msg"].removeprefix("Value error, ")
-    whole = isinstance(detail["input"], dict) and not path  # a section, which would be too long
-    given = "" if detail["type"] == "missing" or whole else f" given {_short(detail['input'])};"
-    return f"{key}{inner}:{given} accepted: {_accepted(detail, message)}"
+def _unknown(key: str, fields: Mapping[str, list[str]]) -> str:
+    """Explain a key that is no setting, with the settings that it resembles."""
+    system, _, name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip()).replace(".", ":").rpartition(":")
+    system, name = (re.sub(r"\W", "_", part).lower() for part in (system, name))
+    prefixes = get_close_matches(f"{system}:", fields, n=1) if system else list(fields)
+    similar = [prefix + field for prefix in prefixes for field in _resembling(name, prefix, fields[prefix])]
+    if similar:
+        return f"{key}: unknown setting; did you mean {' or '.join(similar)}?"
+    systems = [f"{prefix}<setting>" for prefix in fields if prefix]
+    valid = fields[prefixes[0]] if len(prefixes) == 1 else ["production", *systems]
+    return f"{key}: unknown setting (valid: {', '.join(valid)})"
 
 
-def _follows_from_another(detail: Any, details: list[Any]) -> bool:
-    """A list is also said to be too short when what is in it has mistakes."""
-    inside = [other for other in details if other["loc"][: len(detail["loc"])] == detail["loc"]]
-    return detail["type"] == "too_short" and len(inside) > 1
+def _resembling(name: str, prefix: str, fields: list[str]) -> list[str]:
+    """Find the field that `name` may stand for: misspelled, abbreviated, or with the wrong separator."""
+    names = [*fields, *(prefix.replace(":", "_") + field for field in fields)]
+    found = get_close_matches(name, names, n=1, cutoff=0.8)
+    found = found or [field for field in fields if len(name) > 3 and field.startswith(name)]
+    return [field.removeprefix(prefix.replace(":", "_")) for field in found[:1]]
 
 
-# What is accepted, by how pydantic's name of the mistake begins.
+def _checked(section: type[AnySection], values: dict[str, Any], prefix: str) -> tuple[AnySection, list[str]]:
+    """Validate the settings of one section, and describe what is wrong with them.
+
+    When some are invalid, the others are validated without them: that shows how those contradict each other.
+    """
+    invalid, problems = set(), []
+    try:
+        model = section.model_validate(values)
+    except ValidationError as error:
+        invalid = {str(detail["loc"][0]) for detail in error.errors()}
+        problems = list(_problems(section, error, prefix))
+        model = section.model_validate({name: value for name, value in values.items() if name not in invalid})
+    for conflict in model.conflicts():
+        if not invalid & {conflict.field, *re.findall(r"{(\w+)}", conflict.text)}:
+            problems.append(_conflict(model, conflict, prefix))
+    return model, problems
+
+
+def _conflict(model: Section, conflict: Conflict, prefix: str) -> str:
+    def named(match: re.Match[str]) -> str:
+        value = getattr(model, match[1])
+        return f"{prefix}{match[1]}" + ("" if value is None else f"={_short(value)}")
+
+    text = re.sub(r"{(\w+)}", named, conflict.text)
+    return f"{prefix}{conflict.field}: given {_short(getattr(model, conflict.field))}; {text}"
+
+
+def _problems(section: type[Section], error: ValidationError, prefix: str) -> Iterator[str]:
+    """Describe each error of pydantic's in one line."""
+    details = error.errors()
+    for detail in details:
+        location = detail["loc"]
+        inside = (other for other in details if len(other["loc"]) > len(location))
+        if detail["type"] == "too_short" and any(other["loc"][: len(location)] == location for other in inside):
+            continue  # pydantic counts only the valid items of a list
+        key = prefix + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
+        if detail["type"] == "extra_forbidden":
+            yield f"{key}: unknown field (valid: {', '.join(_section_at(section, location[:-1]).model_fields)})"
+        elif detail["type"] == "missing":
+            yield f"{key}: required, but not given"
+        elif detail["type"] == "contradiction":
+            yield f"{key}: {detail['msg']}"
+        else:
+            yield f"{key}: given {_short(detail['input'])}; accepted: {_accepted(detail)}"
+
+
+def _section_at(section: type[Section], location: tuple[int | str, ...]) -> type[Section]:
+    """Follow the location of an error to the section that it is in."""
+    for step in location:
+        if isinstance(step, str):
+            section = section_of(section.model_fields[step].annotation) or section
+    return section
+
+
+# What is accepted, by how the type of pydantic's error begins.
 ACCEPTED = {
     "bool": "true or false",
-    "int": "a whole number",
     "string_type": "text",
     "tuple_type": "a list, as JSON (its quotes must reach CDK: -c 'key=[\"...\"]')",
-    "extra_forbidden": "no field of this name",
-    "missing": "a value, which is missing",
+    "model_type": "an object, as JSON",
     "too_short": "at least one",
 }
 
 
-def _accepted(detail: Any, message: str) -> str:
+def _accepted(detail: Any) -> str:
     if detail["type"] == "literal_error":
         return str(detail["ctx"]["expected"])
     if detail["type"] == "too_long":
         return f"at most {detail['ctx']['max_length']}"
     known = (words for start, words in ACCEPTED.items() if detail["type"].startswith(start))
-    return next(known, message.removeprefix("Input should be "))
+    return next(known, str(detail["msg"]).removeprefix("Value error, "))
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."
+    text = json.dumps(value, default=lambda section: section.model_dump(exclude_unset=True))
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."

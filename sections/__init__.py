@@ -1,46 +1,139 @@
-"""The settings of each system: one section a system, and what sections share."""
+"""The settings of each system, one module a system, and the types that they share.
 
+A type holds its value to the grammar of the AWS parameter that it becomes, and describes that
+grammar in the words that a person reads when a value is refused.
+"""
+
+import ipaddress
 import re
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, NamedTuple, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
+from pydantic_core import PydanticCustomError
+
+MAX_TEXT = 1024  # characters; also keeps matching fast, because the length is checked first
+EMAIL_LETTER = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
+EMAIL_NAME = rf"(?!.*\.\.)[{EMAIL_LETTER}]([.{EMAIL_LETTER}]{{0,62}}[{EMAIL_LETTER}])?"
+DOMAIN_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+TOP_LEVEL_DOMAIN = r"([a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])"
+
+
+class Conflict(NamedTuple):
+    """Settings of a system that are valid alone, but not together.
+
+    field: the setting to change. text: what is wrong with it; ``{name}`` stands for another
+    setting of the system, with its value.
+    """
+
+    field: str
+    text: str
 
 
 class Section(BaseModel):
-    """What all sections share: they cannot be changed and accept no unknown field."""
+    """Base of all settings: they are immutable and accept no unknown field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-
-def like(pattern: str, words: str) -> Any:
-    """Text that is all of the form `pattern`; whoever gives another is told `words`."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value, re.ASCII):
-            raise ValueError(words)
-        return value
-
-    return AfterValidator(check)
+    def conflicts(self) -> Iterable[Conflict]:
+        """Find the settings that contradict each other or have no effect together."""
+        return ()
 
 
-def one_of(*accepted: int) -> Any:
-    """A number that is one of `accepted`."""
-
-    def check(value: int) -> int:
-        if value not in accepted:
-            raise ValueError(" or ".join(map(str, accepted)))
-        return value
-
-    return AfterValidator(check)
+def contradiction(text: str) -> PydanticCustomError:
+    """Report fields of a nested section that are valid alone, but not together; `text` names them."""
+    return PydanticCustomError("contradiction", "{text}", {"text": text})
 
 
-def _no_truth_value(value: Any) -> Any:
-    if isinstance(value, bool):  # Python takes true for 1
-        raise ValueError("a number")
-    return value
+def section_of(annotation: Any) -> type[Section] | None:
+    """Return the nested section in a field's annotation, such as that of ``tuple[Rule, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(section_of, get_args(annotation))), None)
 
 
-Number = Annotated[float, BeforeValidator(_no_truth_value)]
-WholeNumber = Annotated[int, BeforeValidator(_no_truth_value)]
-Email = Annotated[str, like(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address, such as ops@example.com")]
-VpcId = Annotated[str, like(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a VPC, such as vpc-0123456789abcdef0")]
+@dataclass(frozen=True)
+class Pattern:
+    """The grammar of a text: a regular expression for all of it, and its maximum length."""
+
+    expression: re.Pattern[str]
+    max_length: int
+
+    def __call__(self, value: str) -> bool:
+        """Match `value`; the length comes first, so that no expression sees a long text."""
+        return len(value) <= self.max_length and bool(self.expression.fullmatch(value))
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `minimum` to `maximum`, both included."""
+
+    minimum: float
+    maximum: float
+
+    def __call__(self, value: float) -> bool:
+        """Compare; false for NaN."""
+        return self.minimum <= value <= self.maximum
+
+
+def accepts(words: str, check: Callable[[Any], bool]) -> WrapValidator:
+    """Accept values of the annotated type for which `check` is true; `words` describe them."""
+    return WrapValidator(partial(_validate, words, check))
+
+
+def _validate(words: str, check: Callable[[Any], bool], value: Any, convert: Callable[[Any], Any]) -> Any:
+    try:
+        result = convert(value)
+    except ValidationError:
+        raise ValueError(words) from None
+    if isinstance(value, bool) or not check(result):  # Python takes true for 1
+        raise ValueError(words)
+    return result
+
+
+def like(pattern: str, words: str, max_length: int = MAX_TEXT) -> WrapValidator:
+    """Accept text that matches all of `pattern`; `words` describe it."""
+    return accepts(words, Pattern(re.compile(pattern, re.ASCII), max_length))
+
+
+def one_of(*values: int) -> WrapValidator:
+    """Accept one of `values`."""
+    return accepts(" or ".join(map(str, values)), values.__contains__)
+
+
+def whole_number(minimum: int, maximum: int) -> WrapValidator:
+    """Accept a whole number from `minimum` to `maximum`."""
+    return accepts(f"a whole number from {minimum} to {maximum}", Range(minimum, maximum))
+
+
+def number(minimum: float, maximum: float) -> WrapValidator:
+    """Accept a number from `minimum` to `maximum`."""
+    return accepts(f"a number from {minimum} to {maximum}", Range(minimum, maximum))
+
+
+def _network(version: int, value: Any, convert: Callable[[Any], str]) -> str:
+    """Return a CIDR block as EC2 stores it: ``10.1.2.3/8`` becomes ``10.0.0.0/8``."""
+    try:
+        network = ipaddress.ip_network(convert(value), strict=False)
+    except ValueError:  # ValidationError is one, too
+        network = None
+    if network is None or network.version != version or not re.search(r"/\d{1,3}\Z", value):
+        example = "203.0.113.0/24" if version == 4 else "2001:db8::/32"
+        raise ValueError(f"an IPv{version} range in CIDR notation, such as {example}")
+    return str(network)
+
+
+Ipv4Cidr = Annotated[str, WrapValidator(partial(_network, 4))]
+Ipv6Cidr = Annotated[str, WrapValidator(partial(_network, 6))]
+# SNS publishes no grammar; this is RFC 5321's, without quoted names.
+Email = Annotated[
+    str,
+    like(
+        rf"{EMAIL_NAME}@(?i:({DOMAIN_LABEL}\.)+{TOP_LEVEL_DOMAIN})",
+        "an email address of at most 254 characters, such as ops@example.com",
+        max_length=254,
+    ),
+]
+VpcId = Annotated[str, like(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a VPC, such as vpc-0123456789abcdef0")]

@@ -1,114 +1,132 @@
 """Settings of `AnalyticsHost`."""
 
 import ipaddress
-import re
-from typing import Annotated, Self
+from collections.abc import Iterator
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
-from . import Email, Section, VpcId, WholeNumber, like
+from . import Conflict, Email, Ipv4Cidr, Section, VpcId, like, whole_number
+from .regions import AvailabilityZone
 
-# Minutes, hours, days of the month, months, days of the week, years: one of the days is not said.
-CRON_OR_RATE = r"rate\([1-9]\d* (minute|hour|day)s?\)|cron\(\S+ \S+ (\? \S+ (?!\?)\S+|(?!\?)\S+ \S+ \?) \S+\)"
+
+def _cron_field(value: str, *others: str) -> str:
+    """Match ``*``, values, ranges and steps of `value`, or one of `others`."""
+    item = rf"(\*|{value}(-{value})?)(/\d{{1,2}})?"
+    return f"({'|'.join([f'{item}(,{item})*', *others])})"
+
+
+MINUTES, HOURS = _cron_field(r"[0-5]?\d"), _cron_field(r"(1\d|2[0-3]|0?\d)")
+DAY = r"(0?[1-9]|[12]\d|3[01])"
+DAYS = _cron_field(DAY, "L", "LW", rf"L-{DAY}", rf"{DAY}W")
+MONTHS = _cron_field(r"(0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)")
+WEEKDAY = r"([1-7]|SUN|MON|TUE|WED|THU|FRI|SAT)"
+WEEKDAYS = _cron_field(WEEKDAY, "L", rf"{WEEKDAY}L", rf"{WEEKDAY}#[1-5]")
+YEARS = _cron_field(r"(19[7-9]\d|20\d\d|21\d\d)")
+CRON = rf"cron\({MINUTES} {HOURS} ({DAYS} {MONTHS} \?|\? {MONTHS} {WEEKDAYS}) {YEARS}\)"
+RATE = r"rate\((1 (minute|hour|day)|([2-9]|[1-9]\d{1,4}) (minutes|hours|days))\)"
 SubnetId = Annotated[
-    str, like(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a subnet, such as subnet-0123456789abcdef0")
+    str, like(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a subnet, such as subnet-0123456789abcdef0")
 ]
-AvailabilityZone = Annotated[
-    str, like(r"[a-z]{2}(-[a-z]+)+-\d[a-o]", "the name of an availability zone, such as us-east-1b")
-]
+# What S3 reserves: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+RESERVED_BUCKET = r"(xn--|sthree-|amzn-s3-demo-)|[^/]*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)/|\d+\.\d+\.\d+\.\d+/"
+BUCKET = (
+    rf"(?!{RESERVED_BUCKET})(?![^/]{{0,2}}/|[^/]{{64}})[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+)
 S3Location = Annotated[
     str,
     like(
-        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([A-Za-z0-9/!_.=@()+-]+/)?",
-        "s3://<bucket>/<prefix>/, with the last slash and no wildcards",
+        rf"s3://{BUCKET}/([A-Za-z0-9/!_.=@()+-]+/)?",
+        "s3://<bucket>/<prefix>/, with a trailing slash and no wildcards",
     ),
 ]
-# Accounts and groups that Ubuntu, Session Manager, RStudio or the boot script have; of Ubuntu's, the likely ones.
-TAKEN = {"root", "admin", "backup", "daemon", "games", "h2o", "list", "mail", "news", "nobody", "operator", "proxy"}
-TAKEN |= {"rstudio-server", "ssm-user", "staff", "sudo", "sync", "sys", "ubuntu", "users", "www-data"}
-ARM = re.compile(r"(a1|[a-z]+\d+[a-z]*g[a-z]*)[.-]")  # a g after the number
+# Users and groups of Ubuntu's server image, Session Manager, RStudio and the boot script.
+EXISTING_NAMES = (
+    "adm|admin|audio|backup|bin|cdrom|crontab|daemon|dhcpcd|dialout|dip|disk|ec2-instance-connect|fax|floppy"
+    "|fwupd-refresh|games|h2o|input|irc|kmem|kvm|landscape|list|lp|lxd|mail|man|messagebus|netdev|news|nobody|nogroup"
+    "|operator|plugdev|polkitd|pollinate|proxy|rdma|render|root|rstudio-server|sasl|sgx|shadow|src|ssh|ssh-keys|sshd"
+    "|ssl-cert|ssm-user|staff|sudo|sync|sys|syslog|systemd-.*|tape|tcpdump|tss|tty|ubuntu|users|usbmux|utmp|uucp"
+    "|uuidd|video|voice|www-data"
+)
+# Without Arm, which has a g after the number or is older, and without macOS.
+X86_FAMILY = r"(?!mac|a1\.|[a-z]+\d+[a-z]*g|[a-z0-9]+-gb\d)[a-z]+-?\d+[a-z0-9]*(-[a-z0-9]+)?"
+INSTANCE_SIZE = r"(nano|micro|small|medium|large|\d{0,3}xlarge|metal(-\d{1,3}xl)?)"
 
 
 class AnalyticsHostSettings(Section):
     """Settings of `AnalyticsHost`."""
 
-    instance_type: Annotated[str, like(r"[a-z][a-z0-9-]*\.[a-z0-9]+", "an instance type, such as t3.large")] = Field(
-        "t3.large", description="EC2 instance type, x86_64. H2O gets half of its memory."
+    instance_type: Annotated[
+        str,
+        like(
+            rf"{X86_FAMILY}\.{INSTANCE_SIZE}",
+            "an x86_64 instance type (RStudio has no other package), such as t3.large",
+            max_length=32,
+        ),
+    ] = Field("t3.large", description="EC2 instance type, x86_64. H2O gets half of its memory.")
+    volume_gb: Annotated[int, whole_number(20, 16384)] = Field(40, description="Size of the encrypted root volume.")
+    vpc_id: VpcId | None = Field(
+        None, description="An existing VPC; needs subnet_id. Default: a small VPC of the stack."
     )
-    volume_gb: Annotated[WholeNumber, Field(ge=20, le=16384)] = Field(
-        40, description="Size of the encrypted root volume."
-    )
-    vpc_id: VpcId | None = Field(None, description="An existing VPC; needs subnet_id. Without it, a small VPC is made.")
-    subnet_id: SubnetId | None = Field(None, description="A subnet of that VPC from which the internet can be reached.")
+    subnet_id: SubnetId | None = Field(None, description="A subnet of that VPC with a route to the internet.")
     availability_zone: AvailabilityZone | None = Field(
-        None, description="Zone of the stack's own subnet, for types that not every zone has; default: the first."
+        None, description="Zone of the stack's subnet, for types that not every zone has; default: the first."
     )
-    user_name: Annotated[str, like(r"[a-z][a-z0-9-]{1,30}", "2 to 31 small letters, digits and -, a letter first")] = (
-        Field("analyst", description="Who logs in to RStudio, JupyterLab and H2O.")
-    )
-    allowed_cidr: str | None = Field(
-        None, description="Range from which RStudio is reached over TLS; without it no port is open."
+    user_name: Annotated[
+        str,
+        like(
+            rf"(?!({EXISTING_NAMES})\Z)[a-z][a-z0-9-]{{1,30}}",
+            "2 to 31 lowercase letters, digits and hyphens, a letter first, and not a user or group of Ubuntu's",
+        ),
+    ] = Field("analyst", description="User of RStudio, JupyterLab and H2O.")
+    allowed_cidr: Ipv4Cidr | None = Field(
+        None, description="IPv4 range that can reach RStudio over TLS; by default no port is open."
     )
     allow_anywhere: bool = Field(False, description="Accept an allowed_cidr wider than a /8.")
-    idle_minutes: Annotated[WholeNumber, Field(ge=0, le=10080)] = Field(
-        60, description="Stop after so long without use; 0 never does."
+    idle_minutes: Annotated[int, whole_number(0, 10080)] = Field(
+        60, description="Minutes without use after which the host stops; 0 for never."
     )
     stop_schedule: (
         Annotated[
             str,
             like(
-                CRON_OR_RATE, "rate(...), or cron(...) of six fields, one of days being ?, such as cron(0 20 * * ? *)"
+                f"{CRON}|{RATE}",
+                "rate(...), or cron(...) of six fields, of which day of month or day of week is ?, "
+                "such as cron(0 20 * * ? *)",
+                max_length=256,
             ),
         ]
         | None
-    ) = Field(None, description="Stop by an EventBridge Scheduler expression instead, in UTC.")
-    email: Email | None = Field(None, description="Who is told when the scheduled stop fails; needs stop_schedule.")
-    h2o_nodes: Annotated[WholeNumber, Field(ge=1, le=16)] = Field(1, description="Hosts of the H2O cluster.")
-    h2o_r_sha256: Annotated[str, like(r"[0-9a-f]{64}", "64 hexadecimal digits in small letters")] | None = Field(
+    ) = Field(None, description="EventBridge Scheduler expression in UTC that stops the host, instead of idle_minutes.")
+    email: Email | None = Field(None, description="Recipient of alarms of the scheduled stop; needs stop_schedule.")
+    h2o_nodes: Annotated[int, whole_number(1, 16)] = Field(1, description="Hosts of the H2O cluster.")
+    h2o_r_sha256: Annotated[str, like(r"[0-9a-f]{64}", "64 hexadecimal digits in lowercase")] | None = Field(
         None, description="SHA-256 of H2O's R package, which H2O does not publish."
     )
-    data_location: S3Location | None = Field(None, description="Where the songs are, if not in the stack's own bucket.")
-    results_days: Annotated[WholeNumber, Field(ge=1, le=365)] = Field(7, description="How long query results are kept.")
-    scan_limit_mb: Annotated[WholeNumber, Field(ge=10, le=10_000_000)] = Field(
-        100, description="Athena cancels a query that reads more."
+    data_location: S3Location | None = Field(
+        None, description="S3 location of existing songs; by default the stack's bucket."
     )
-    parquet: bool = Field(True, description="A second table, of the songs as Parquet.")
+    results_days: Annotated[int, whole_number(1, 365)] = Field(
+        7, description="Days after which query results are deleted."
+    )
+    scan_limit_mb: Annotated[int, whole_number(10, 10_000_000)] = Field(
+        100, description="Megabytes that a query may scan before Athena cancels it."
+    )
+    parquet: bool = Field(True, description="Create a second table with the songs as Parquet.")
 
-    @field_validator("allowed_cidr")
-    @classmethod
-    def _range(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            return str(ipaddress.IPv4Network(value, strict=False))
-        except ValueError:
-            raise ValueError("an IPv4 range in CIDR notation, such as 203.0.113.0/24") from None
-
-    @field_validator("instance_type")
-    @classmethod
-    def _x86(cls, value: str) -> str:
-        if ARM.match(value):
-            raise ValueError("an x86_64 type, such as t3.large, for RStudio's package is")
-        return value
-
-    @field_validator("user_name")
-    @classmethod
-    def _new(cls, value: str) -> str:
-        if value in TAKEN:
-            raise ValueError("a name that Ubuntu has not given yet, such as analyst")
-        return value
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        mistakes = []
+    def conflicts(self) -> Iterator[Conflict]:
+        """Find settings that need or exclude another one."""
+        if self.vpc_id and not self.subnet_id:
+            yield Conflict("vpc_id", "needs {subnet_id}")
+        if self.subnet_id and not self.vpc_id:
+            yield Conflict("subnet_id", "needs {vpc_id}")
         if self.allowed_cidr and ipaddress.IPv4Network(self.allowed_cidr).prefixlen < 8 and not self.allow_anywhere:
-            mistakes.append("an allowed_cidr of at most a /8, unless allow_anywhere is true")
-        if bool(self.vpc_id) != bool(self.subnet_id):
-            mistakes.append("vpc_id and subnet_id together, or none of them")
+            yield Conflict("allowed_cidr", "is wider than a /8; needs analytics_host:allow_anywhere=true")
+        if self.allow_anywhere and not self.allowed_cidr:
+            yield Conflict("allow_anywhere", "needs {allowed_cidr}")
         if self.availability_zone and self.subnet_id:
-            mistakes.append("availability_zone or subnet_id, because a subnet is in one availability zone")
+            yield Conflict("availability_zone", "has no effect with {subnet_id}")
         if self.email and not self.stop_schedule:
-            mistakes.append("email together with stop_schedule")
-        if mistakes:
-            raise ValueError("; ".join(mistakes))
-        return self
+            yield Conflict("email", "needs {stop_schedule}")
+        if self.stop_schedule and "idle_minutes" in self.model_fields_set:
+            yield Conflict("idle_minutes", "has no effect with {stop_schedule}")

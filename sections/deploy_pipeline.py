@@ -2,15 +2,16 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.request import Request, read_request
 
-from . import Email, Section, like
+from . import Conflict, Email, Section, accepts, like
 
 ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.zip"}
 # Characters. A role's inline policies have room for 10,240; aws-cdk-lib moves a statement with many resources into a
@@ -18,14 +19,15 @@ ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.z
 MAX_PERMISSION_SIZE, MAX_PERMISSIONS_SIZE = 5500, 7500
 FILLED_IN = {"partition", "region", "account", "stack"}
 SAMPLE = "samples/deploy_pipeline"
-BOUNDARY_ARN = r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+"
+CONNECTION_ARN = r"arn:aws(-[a-z]+)*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[A-Za-z0-9/-]+"
+RESOURCE_ARN = r"arn:(aws(-[a-z]+)*|\{partition\}):[a-z0-9-]+:[a-z0-9{}*-]*:(\d{12}|aws|\*|\{account\})?:[!-~]+"
+# What git refuses in the name of a branch.
+NOT_IN_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|(\.|\.lock)(/|$)|^[-/]|/$|^@$")
+BOUNDARY_ARN = r"arn:aws(-[a-z]+)*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+"
 # Letters, digits and these characters are what Systems Manager accepts; * and ? are IAM's wildcards.
-SSM_PARAMETER = r"(?=.{1,200}\Z)([\w.*?-]+|(/[\w.*?-]+){1,15})"
+SSM_PARAMETER = r"[\w.*?-]+|(/[\w.*?-]+){1,15}"
 SSM_PARAMETER_IN_WORDS = "an SSM parameter's name of at most 200 characters, such as /shop/vpc; * is a wildcard"
 MAX_SSM_PARAMETERS = 20  # with the longest names they fit into the policy of the state machine's role
-CONNECTION_ARN = r"arn:aws[a-z-]*:(codeconnections|codestar-connections):[^:]+:\d{12}:connection/.+"
-
-
 CONDITION_OPERATOR = (
     r"(For(AllValues|AnyValue):)?(String(Not)?(Equals(IgnoreCase)?|Like)"
     r"|(Numeric|Date)((Not)?Equals|(Less|Greater)Than(Equals)?)|Bool|BinaryEquals|(Not)?IpAddress"
@@ -52,19 +54,47 @@ Conditions = dict[
 ]
 
 
-class Permission(Section):
-    """What CloudFormation may do to make the app's resources: one statement of a policy.
+def _is_branch(value: str) -> bool:
+    return 0 < len(value) <= 256 and value.isprintable() and not NOT_IN_BRANCH.search(value)
 
-    `resources` are ARNs. In them and in the values of `conditions` ``{partition}``, ``{region}``,
-    ``{account}`` and ``{stack}``, the name of the app's stack, are filled in.
+
+def _only_known_placeholders(value: str) -> str:
+    rest = value
+    for name in FILLED_IN:
+        rest = rest.replace(f"{{{name}}}", "")
+    if "{" in rest or "}" in rest:
+        raise ValueError(f"an ARN with no placeholder other than {{{'}, {'.join(sorted(FILLED_IN))}}}")
+    return value
+
+
+class Permission(Section):
+    """Actions that CloudFormation may take to create and update the app's resources: one statement of a policy.
+
+    `resources` are ARNs. In them and in the values of `conditions` the placeholders ``{partition}``, ``{region}``,
+    ``{account}`` and ``{stack}``, the name of the app's stack, are replaced.
     """
 
     actions: Annotated[
-        tuple[Annotated[str, like(r"[a-z0-9-]+:[A-Za-z0-9*?]+", "an action of IAM, such as sqs:CreateQueue")], ...],
+        tuple[
+            Annotated[
+                str,
+                like(r"[a-z0-9-]+:[A-Za-z0-9*?]+", "an IAM action, such as sqs:CreateQueue", max_length=128),
+            ],
+            ...,
+        ],
         Field(min_length=1),
     ]
-    resources: Annotated[tuple[Annotated[str, like(r"\*|arn:.+", "an ARN, or *")], ...], Field(min_length=1)]
-
+    resources: Annotated[
+        tuple[
+            Annotated[
+                str,
+                like(rf"\*|{RESOURCE_ARN}", "* or an ARN, such as arn:{partition}:sqs:{region}:{account}:{stack}-*"),
+                AfterValidator(_only_known_placeholders),
+            ],
+            ...,
+        ],
+        Field(min_length=1),
+    ]
     conditions: Conditions = Field(default_factory=dict)
 
     def is_service_wide(self) -> bool:
@@ -73,13 +103,6 @@ class Permission(Section):
         # What is before the slash is a resource type, except in S3's ARNs: a bucket.
         everything = r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}[a-z-]+[/:][*?]*\*[*?]*"
         return every_action and any(re.fullmatch(everything, resource) for resource in self.resources)
-
-    @field_validator("resources")
-    @classmethod
-    def _placeholders_that_are_filled_in(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if set(re.findall(r"\{(.*?)\}", " ".join(value))) - FILLED_IN:
-            raise ValueError(f"ARNs in which only {{{'}, {'.join(sorted(FILLED_IN))}}} are filled in")
-        return value
 
     @field_validator("conditions")
     @classmethod
@@ -129,29 +152,38 @@ class DeployPipelineSettings(Section):
     """Settings of `DeployPipeline`."""
 
     source: Literal["codecommit", "codeconnections", "s3"] = Field(
-        "codecommit", description="Where the app comes from: a repository made here, a connected one, or an S3 object."
+        "codecommit", description="Source of the app: a new CodeCommit repository, a connected one, or an S3 object."
     )
-    app: str = Field(f"{SAMPLE}/app", description="Folder that the CodeCommit repository begins with.")
+    app: str = Field(f"{SAMPLE}/app", description="Folder with the initial content of the CodeCommit repository.")
     allowed_files: tuple[
         Annotated[str, like(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
     ] = Field(
         (), description="Files of `app` with suspicious names that the repository may have, such as `schema.sql`."
     )
-    branch: Annotated[str, like(r"[^\s~^:?*\[\\]+", "the name of a branch")] = Field(
-        "main", description="Branch that is deployed."
+    branch: Annotated[str, accepts("the name of a git branch of at most 256 characters", _is_branch)] = Field(
+        "main", description="Branch to deploy."
     )
-    connection_arn: Annotated[str, like(CONNECTION_ARN, "the ARN of a connection (CodeConnections)")] | None = Field(
-        None, description="Connection to GitHub and others; with source `codeconnections`."
-    )
-    repository: Annotated[str, like(r"[\w.-]+(/[\w.-]+)+", "owner and name, such as owner/app")] | None = Field(
-        None, description="Repository at the other end of the connection, such as `owner/app`."
-    )
-    source_key: Annotated[str, like(r"[^/].*\.zip", "a key that ends in .zip")] = Field(
-        "app.zip", description="Key of the object with source `s3`, in a bucket made here."
-    )
+    connection_arn: (
+        Annotated[str, like(CONNECTION_ARN, "the ARN of a connection of CodeConnections", max_length=256)] | None
+    ) = Field(None, description="Connection to GitHub and others; with source `codeconnections`.")
+    repository: (
+        Annotated[
+            str,
+            like(r"(?!.{256}.*/)[\w.-]+(/[\w.-]+)*/[\w.-]{1,128}", "owner and name, such as owner/app"),
+        ]
+        | None
+    ) = Field(None, description="Repository of the connection, such as `owner/app`.")
+    source_key: Annotated[
+        str,
+        like(
+            r"(?!/)[ -#%-)+->@-~]+\.zip",
+            "a key of at most 1000 ASCII characters that ends in .zip, without *, ?, $ and a leading /",
+            max_length=1000,
+        ),
+    ] = Field("app.zip", description="Key of the object with source `s3`, in a bucket of the stack.")
     input: str = Field(f"{SAMPLE}/state_machine_input.json", description="File with the state machine's input.")
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1)] = Field(
-        SAMPLE_PERMISSIONS, description="What CloudFormation may do for the app; by default what the sample needs."
+        SAMPLE_PERMISSIONS, description="Permissions of CloudFormation for the app; by default those of the sample."
     )
     permissions_boundary: Annotated[str, like(BOUNDARY_ARN, "the ARN of a managed policy of IAM")] | None = Field(
         None, description="Managed policy that limits what `permissions` can allow, whatever they say."
@@ -159,11 +191,11 @@ class DeployPipelineSettings(Section):
     allow_service_wide_permissions: bool = Field(
         False, description="Accept `permissions` with every action of a service on every resource, such as s3:* on *."
     )
-    ssm_parameters: tuple[Annotated[str, like(SSM_PARAMETER, SSM_PARAMETER_IN_WORDS)], ...] = Field(
+    ssm_parameters: tuple[Annotated[str, like(SSM_PARAMETER, SSM_PARAMETER_IN_WORDS, max_length=200)], ...] = Field(
         ("/cdk-bootstrap/*/version",),
         description="SSM parameters that templates may take as `AWS::SSM::Parameter::Value<...>`; CDK's by default.",
     )
-    email: Email | None = Field(None, description="Who gets the alarms. AWS asks for a confirmation first.")
+    email: Email | None = Field(None, description="Recipient of the alarms; AWS sends a confirmation request first.")
 
     @property
     def state_machine_input(self) -> dict[str, Any]:
@@ -173,7 +205,7 @@ class DeployPipelineSettings(Section):
 
     @property
     def stack_name(self) -> str:
-        """Name of the stack that the input file asks for."""
+        """Name of the stack in the input file."""
         return _request(self.input).stack_name
 
     @field_validator("ssm_parameters")
@@ -188,8 +220,12 @@ class DeployPipelineSettings(Section):
     @field_validator("app")
     @classmethod
     def _folder(cls, value: str) -> str:
-        if not Path(value).is_dir():
-            raise ValueError("a folder")
+        try:
+            exists = Path(value).is_dir()
+        except OSError:  # a name that is too long
+            exists = False
+        if not exists:
+            raise ValueError("an existing folder")
         return value
 
     @field_validator("input")
@@ -200,34 +236,34 @@ class DeployPipelineSettings(Section):
         except (OSError, ValueError, TypeError):
             raise ValueError("a JSON file with environmentName, stackName and templatePath") from None
         except InvalidInputError as error:
-            raise ValueError(f"a file without mistakes. {error}") from None
+            raise ValueError(f"a valid file; {error}") from None
         return value
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        mistakes = []
-        connected = self.source == "codeconnections"
-        if connected and not (self.connection_arn and self.repository):
-            mistakes.append("connection_arn and repository with source codeconnections")
-        if not connected and (self.connection_arn or self.repository):
-            mistakes.append("connection_arn and repository only with source codeconnections")
+    def conflicts(self) -> Iterator[Conflict]:
+        """Find settings that the source needs or another source has, and permissions that are too long."""
+        if self.source == "codeconnections":
+            for name in ("connection_arn", "repository"):
+                if getattr(self, name) is None:
+                    yield Conflict("source", f"needs {{{name}}}")
+        sources = {
+            "app": ["codecommit"],
+            "allowed_files": ["codecommit"],
+            "branch": ["codecommit", "codeconnections"],
+            "connection_arn": ["codeconnections"],
+            "repository": ["codeconnections"],
+            "source_key": ["s3"],
+        }
+        for name, possible in sources.items():
+            if name in self.model_fields_set and getattr(self, name) is not None and self.source not in possible:
+                yield Conflict(name, f"needs {' or '.join(possible)} as source, not {{source}}")
         wide = [action for p in self.permissions if p.is_service_wide() for action in p.actions if "*" in action]
         if wide and not self.allow_service_wide_permissions:
-            mistakes.append(f"{', '.join(wide)} on every resource only with allow_service_wide_permissions=true")
-        # `branch` is not among these: cdk.json gives it, whatever the source.
-        if "app" in self.model_fields_set and self.source != "codecommit":
-            mistakes.append("app only with source codecommit")
-        if self.allowed_files and self.source != "codecommit":
-            mistakes.append("allowed_files only with source codecommit")
-        if "source_key" in self.model_fields_set and self.source != "s3":
-            mistakes.append("source_key only with source s3")
+            needed = "deploy_pipeline:allow_service_wide_permissions=true"
+            yield Conflict("permissions", f"{', '.join(wide)} on every resource needs {needed}")
         sizes = [self._size(permission) for permission in self.permissions]
         if max(sizes) > MAX_PERMISSION_SIZE or sum(sizes) > MAX_PERMISSIONS_SIZE:
             limits = f"{MAX_PERMISSION_SIZE} characters each and {MAX_PERMISSIONS_SIZE} in all"
-            mistakes.append(f"permissions of at most {limits}, which IAM's policies have room for")
-        if mistakes:
-            raise ValueError("; ".join(mistakes))
-        return self
+            yield Conflict("permissions", f"need room for {max(sizes)} and {sum(sizes)} characters; IAM has {limits}")
 
     def _size(self, permission: Permission) -> int:
         """The number of characters in a policy, with the longest names of partitions and regions."""
@@ -239,5 +275,5 @@ class DeployPipelineSettings(Section):
 
 
 def _request(file: str) -> Request:
-    """Read a file with the state machine's input as it is read at run time, when the trigger has added the artifact."""
+    """Read a file with the state machine's input as at run time, after the trigger has added the artifact."""
     return read_request(json.loads(Path(file).read_text()) | ADDED_BY_THE_TRIGGER)

@@ -1,83 +1,120 @@
 """Settings of `SecurityGroupRevert`, and the words for approved rules."""
 
-import ipaddress
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from . import Email, Section, VpcId, WholeNumber, like
+from . import Conflict, Email, Ipv4Cidr, Ipv6Cidr, Section, VpcId, contradiction, like, whole_number
 
 MAX_GROUPS = 500  # the function's role names each, in at most ten policies
 MAX_RULES_IN_ALL = 20_000  # the function reads them with each event
 NAMED_PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
-
-
-def _canonical_cidr(value: Any) -> Any:
-    """EC2 stores ``10.1.2.3/8`` as ``10.0.0.0/8``; an approved rule is held the same way."""
-    try:
-        return str(ipaddress.ip_network(value, strict=False))
-    except ValueError:
-        raise ValueError("an IP range in CIDR notation, such as 203.0.113.0/24 or 2001:db8::/32") from None
+ICMP_FAMILY = {"icmp": "cidr_ipv4", "icmpv6": "cidr_ipv6"}
+MAX_ICMP = 255  # of a type or code
+MAX_RULES = 1000  # the highest quota of rules in a group, IPv4 and IPv6 each, that AWS grants
 
 
 def _protocol(value: Any) -> Any:
+    """Name a protocol as EC2 returns it; a number may be given as text or as a number."""
     text = str(value).lower()
-    return NAMED_PROTOCOLS.get(text, text)
+    return value if isinstance(value, bool) else NAMED_PROTOCOLS.get(text, text)
 
 
-Port = Annotated[WholeNumber, Field(ge=-1, le=65535)]
-Cidr = Annotated[str, BeforeValidator(_canonical_cidr)]
+Port = Annotated[int, whole_number(-1, 65535)]
 Protocol = Annotated[
     str,
-    BeforeValidator(_protocol),
     like(
-        r"-1|tcp|udp|icmp|icmpv6|1?\d{1,2}|2[0-4]\d|25[0-5]",
-        "tcp, udp, icmp, icmpv6, a protocol's number (0 to 255), or -1 for all",
+        r"-1|tcp|udp|icmp|icmpv6|\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5]",
+        "tcp, udp, icmp, icmpv6, a protocol number from 0 to 255, or -1 for all",
     ),
+    BeforeValidator(_protocol),
 ]
 GroupId = Annotated[
-    str, like(r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a security group, such as sg-0123456789abcdef0")
+    str, like(r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a security group, such as sg-0123456789abcdef0")
 ]
+SOURCES = ("cidr_ipv4", "cidr_ipv6", "prefix_list_id", "referenced_group_id")
 
 
 class ApprovedRule(Section):
-    """One approved rule of a security group, in the words of EC2's ``SecurityGroupRule``.
+    """One approved rule of a security group, with the field names of EC2's ``SecurityGroupRule``.
 
-    Exactly one of ``cidr_ipv4``, ``cidr_ipv6``, ``prefix_list_id`` and
-    ``referenced_group_id`` says where traffic comes from (ingress) or goes to (egress). For
-    ICMP the ports are type and code, -1 for all. A rule with a ``description`` is approved
-    with that description only; without one, any description will do.
+    Exactly one of ``cidr_ipv4``, ``cidr_ipv6``, ``prefix_list_id`` and ``referenced_group_id``
+    is the source (ingress) or destination (egress) of the traffic. For ICMP the ports are type
+    and code, -1 for all. A rule with a ``description`` is approved with that description only;
+    without one, any description is accepted.
     """
 
     ip_protocol: Protocol
     from_port: Port | None = None
     to_port: Port | None = None
-    cidr_ipv4: Cidr | None = None
-    cidr_ipv6: Cidr | None = None
+    cidr_ipv4: Ipv4Cidr | None = None
+    cidr_ipv6: Ipv6Cidr | None = None
     prefix_list_id: (
-        Annotated[str, like(r"pl-[0-9a-f]{8,17}", "the id of a prefix list, such as pl-63a5400a")] | None
+        Annotated[str, like(r"pl-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a prefix list, such as pl-63a5400a")] | None
     ) = None
-    referenced_group_id: Annotated[str, like(r"(\d{12}/)?sg-[0-9a-f]{8,17}", "sg-..., or <account>/sg-...")] | None = (
-        None
-    )
-    description: Annotated[str, Field(max_length=255)] | None = None
+    referenced_group_id: (
+        Annotated[
+            str,
+            like(r"(\d{12}/)?sg-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a security group, or <account>/<group ID>"),
+        ]
+        | None
+    ) = None
+    description: (
+        Annotated[
+            str,
+            like(
+                r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]+",
+                "1 to 255 letters, digits, spaces and ._-:/()#,@[]+=&;{}!$*, as EC2 accepts",
+                max_length=255,
+            ),
+        ]
+        | None
+    ) = None
 
     @model_validator(mode="after")
-    def _one_source_and_right_ports(self) -> Self:
-        sources = (self.cidr_ipv4, self.cidr_ipv6, self.prefix_list_id, self.referenced_group_id)
-        if sum(source is not None for source in sources) != 1:
-            raise ValueError("exactly one of cidr_ipv4, cidr_ipv6, prefix_list_id and referenced_group_id")
-        if (self.cidr_ipv4 and ":" in self.cidr_ipv4) or (self.cidr_ipv6 and ":" not in self.cidr_ipv6):
-            raise ValueError("IPv4 ranges in cidr_ipv4, IPv6 ranges in cidr_ipv6")
-        if self.ip_protocol in ("tcp", "udp"):
-            if self.from_port is None or self.to_port is None:
-                raise ValueError(f"from_port and to_port, which {self.ip_protocol} needs")
-            if not 0 <= self.from_port <= self.to_port:
-                raise ValueError("ports with 0 <= from_port <= to_port <= 65535")
+    def _as_ec2_accepts(self) -> Self:
+        problems = [*self._source_problems(), *self._port_problems()]
+        if problems:
+            raise contradiction("; ".join(problems))
         return self
 
+    def _source_problems(self) -> Iterator[str]:
+        sources = [name for name in SOURCES if getattr(self, name) is not None]
+        if len(sources) != 1:
+            yield f"needs exactly one of {', '.join(SOURCES)}; given {', '.join(sources) or 'none'}"
+        family = ICMP_FAMILY.get(self.ip_protocol)
+        other = {"cidr_ipv4", "cidr_ipv6"} - {family}
+        if family and other & set(sources):
+            yield f"ip_protocol={self.ip_protocol} needs {family}, not {other.pop()}"
+
+    def _port_problems(self) -> Iterator[str]:
+        given = f"ip_protocol={self.ip_protocol} with from_port={self.from_port} and to_port={self.to_port}"
+        first, last = self._ports()
+        if self.ip_protocol in ("tcp", "udp"):
+            if not 0 <= first <= last:
+                yield f"{given}: needs 0 <= from_port <= to_port <= 65535"
+        elif self.ip_protocol in ICMP_FAMILY:
+            if max(first, last) > MAX_ICMP:
+                yield f"{given}: an ICMP type or code is from 0 to {MAX_ICMP}, or -1 for all"
+            if first == -1 and last != -1:
+                yield f"{given}: from_port=-1 (all ICMP types) needs to_port=-1 (all codes)"
+        elif (first, last) != (-1, -1):
+            yield f"{given}: EC2 allows all ports of this protocol; leave out from_port and to_port"
+
+    def _ports(self) -> tuple[int, int]:
+        return (-1 if self.from_port is None else self.from_port, -1 if self.to_port is None else self.to_port)
+
+    def same_as(self) -> tuple[Any, ...]:
+        """Return what EC2 compares to find a duplicate rule: everything except the description."""
+        return (self.ip_protocol, *self._ports(), *(getattr(self, name) for name in SOURCES))
+
+    def counts_for(self, family: str) -> bool:
+        """Whether the rule counts towards EC2's quota for ``cidr_ipv4`` or ``cidr_ipv6``; others count for both."""
+        return getattr(self, family) is not None or not (self.cidr_ipv4 or self.cidr_ipv6)
+
     def as_api(self) -> dict[str, Any]:
-        """Give the rule as EC2's API names it (``SecurityGroupRuleRequest``)."""
+        """Return the rule with the field names of EC2's API (``SecurityGroupRuleRequest``)."""
         names = {
             "IpProtocol": self.ip_protocol,
             "FromPort": self.from_port,
@@ -97,19 +134,23 @@ ALL_EGRESS_IPV6 = (ApprovedRule(ip_protocol="-1", cidr_ipv6="::/0"),)
 
 
 class GuardedGroup(Section):
-    """A security group that exists already, and the rules approved for it."""
+    """An existing security group, and the rules approved for it."""
 
     group_id: GroupId
-    name: Annotated[str, Field(max_length=60)] = ""
+    name: Annotated[str, like(r"[^\x00-\x1f\x7f]*", "up to 60 characters in one line", max_length=60)] = ""
     ingress: tuple[ApprovedRule, ...] = ()
     egress: tuple[ApprovedRule, ...] = ALL_EGRESS
 
     @model_validator(mode="after")
-    def _no_rule_twice(self) -> Self:
+    def _each_rule_once(self) -> Self:
         for direction in ("ingress", "egress"):
-            rules = [rule.model_copy(update={"description": None}) for rule in getattr(self, direction)]
-            if len(set(rules)) < len(rules):
-                raise ValueError(f"each {direction} rule once (a description does not make it another)")
+            rules = [rule.same_as() for rule in getattr(self, direction)]
+            repeated = [position for position, rule in enumerate(rules) if rule in rules[:position]]
+            if repeated:
+                raise contradiction(
+                    f"{direction}[{repeated[0]}] repeats {direction}[{rules.index(rules[repeated[0]])}]; "
+                    "a description does not make another rule"
+                )
         return self
 
 
@@ -117,37 +158,58 @@ class SecurityGroupRevertSettings(Section):
     """Settings of `SecurityGroupRevert`."""
 
     mode: Literal["revert", "notify"] = Field("revert", description="`notify` only reports; nothing is changed.")
-    email: Email | None = Field(None, description="Who gets the notices. AWS asks for a confirmation first.")
-    restore: bool = Field(True, description="Put back approved rules that were removed or edited.")
-    egress: bool = Field(False, description="Guard egress rules too.")
-    sweep_minutes: Annotated[WholeNumber, Field(ge=1, le=1440)] = Field(
-        5, description="How often every guarded group is checked without an event."
+    email: Email | None = Field(
+        None, description="Recipient of the notifications; AWS sends a confirmation request first."
     )
-    max_reverts: Annotated[WholeNumber, Field(ge=1, le=1000)] = Field(
+    restore: bool = Field(True, description="Restore approved rules that were removed or modified.")
+    egress: bool = Field(False, description="Guard egress rules too.")
+    sweep_minutes: Annotated[int, whole_number(1, 1440)] = Field(
+        5, description="Minutes between two checks of every guarded group, independent of events."
+    )
+    max_reverts: Annotated[int, whole_number(1, 1000)] = Field(
         10,
         description="How often the same change is reverted within revert_window_hours; then it is left, with an alarm.",
     )
-    revert_window_hours: Annotated[WholeNumber, Field(ge=1, le=168)] = Field(
+    revert_window_hours: Annotated[int, whole_number(1, 168)] = Field(
         24, description="How long reverts of the same change are counted, from the first one."
     )
     sample_group: bool = Field(
-        True, description="Create the post's Web Server group (HTTPS from anywhere) and guard it."
+        True, description="Create the original post's Web Server group (HTTPS from anywhere) and guard it."
     )
-    vpc_id: VpcId | None = Field(None, description="VPC of the sample group; without it, the default VPC.")
+    vpc_id: VpcId | None = Field(None, description="VPC of the sample group; default: the default VPC.")
     groups: Annotated[tuple[GuardedGroup, ...], Field(max_length=MAX_GROUPS)] = Field(
-        (), description="Groups that exist already, each with its approved rules."
+        (), description="Existing groups to guard, with their approved rules."
+    )
+    rules_per_group: Annotated[int, whole_number(1, MAX_RULES)] = Field(
+        60, description="The account's quota of inbound or outbound rules in a security group."
     )
     create_trail: bool = Field(
-        False, description="Create a CloudTrail trail. Without a trail EventBridge sees no calls."
+        False, description="Create a CloudTrail trail. EventBridge receives API calls only through a trail."
     )
 
-    @model_validator(mode="after")
-    def _something_to_guard(self) -> Self:
+    def conflicts(self) -> Iterator[Conflict]:
+        """Find groups that cannot be guarded as given."""
         ids = [group.group_id for group in self.groups]
-        if len(set(ids)) < len(ids):
-            raise ValueError("each group_id once in groups")
+        repeated = sorted({group_id for group_id in ids if ids.count(group_id) > 1})
+        if repeated:
+            yield Conflict("groups", f"has {', '.join(repeated)} more than once")
         if not self.groups and not self.sample_group:
-            raise ValueError("at least one group in groups when sample_group is false")
+            yield Conflict("sample_group", "needs at least one group in {groups}")
+        if self.vpc_id and not self.sample_group:
+            yield Conflict("vpc_id", "has no effect with {sample_group}")
         if sum(len(group.ingress) + len(group.egress) for group in self.groups) > MAX_RULES_IN_ALL:
-            raise ValueError(f"at most {MAX_RULES_IN_ALL} rules in all groups")
-        return self
+            yield Conflict("groups", f"have more than {MAX_RULES_IN_ALL} rules in all")
+        for group in self.groups:
+            if "egress" in group.model_fields_set and not self.egress:
+                yield Conflict("groups", f"has egress rules for {group.group_id}, which have no effect with {{egress}}")
+            for direction in ("ingress", "egress"):
+                yield from self._over_quota(group, direction)
+
+    def _over_quota(self, group: GuardedGroup, direction: str) -> Iterator[Conflict]:
+        for family in ("cidr_ipv4", "cidr_ipv6"):
+            count = sum(rule.counts_for(family) for rule in getattr(group, direction))
+            if count > self.rules_per_group:
+                text = (
+                    f"has {count} {direction} rules for {family} in {group.group_id}; EC2 accepts {{rules_per_group}}"
+                )
+                yield Conflict("groups", text)

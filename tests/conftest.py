@@ -224,8 +224,9 @@ class ByCost(LoadScopeScheduling):
     WITH_OPTIONS = tuple(f"sandbox/test_{of}.py" for of in ("athena", "deploy_pipeline", "models", "options"))
     OF_THEIR_OWN = tuple(f"sandbox/test_{of}.py" for of in ("another_system", "cdk", "process"))
     READ_TEMPLATES = tuple(
-        f"test_{of}.py" for of in ("stack", "exposure", "templates", "dead_letters", "security", "production")
-    ) + tuple(f"test_{of}.py" for of in ("service_permissions", "quotas", "log_groups"))
+        f"test_{of}.py"
+        for of in ("stack", "exposure", "templates", "dead_letters", "security", "production", "quotas", "log_groups")
+    )
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::")[0]

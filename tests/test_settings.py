@@ -1,6 +1,12 @@
-"""Facts about settings: what is accepted, and what is said of mistakes."""
+"""Settings: which context keys and values are accepted, and how invalid ones are reported."""
 
+import contextlib
 import json
+import os
+import re
+import subprocess
+import sys
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +15,10 @@ from hypothesis import given, strategies as st
 from settings import Settings, SettingsError
 from walkthroughs.catalog import STORIES
 
+from .conftest import ROOT
+
 SECTION = "security_group_revert"
+CDK_CLI = ROOT / "node_modules" / "aws-cdk" / "lib" / "index.js"
 RULE = {"ip_protocol": "tcp", "from_port": 22, "to_port": 22, "cidr_ipv4": "10.0.0.0/8"}
 
 
@@ -23,80 +32,162 @@ def mistakes(context: dict[str, Any]) -> str:
     return str(error.value)
 
 
-def test_no_settings_are_good_settings() -> None:
+def test_settings_without_context_are_valid() -> None:
     settings = read()
     assert (settings.mode, settings.restore, settings.egress, settings.sweep_minutes) == ("revert", True, False, 5)
     assert settings.sample_group
     assert not settings.create_trail
 
 
-def test_values_of_the_command_line_are_text() -> None:
+def test_text_of_the_command_line_is_converted() -> None:
     groups = json.dumps([{"group_id": "sg-0123456789abcdef0", "ingress": [RULE]}])
     settings = read(sweep_minutes="10", restore="false", groups=groups)
     assert (settings.sweep_minutes, settings.restore) == (10, False)
     assert settings.groups[0].ingress[0].cidr_ipv4 == "10.0.0.0/8"
 
 
-def test_production_is_one_setting_for_all_and_off() -> None:
+def test_production_defaults_to_false() -> None:
     assert not Settings().production
     assert Settings.from_context({"production": "true"}).production
     assert 'production: given "yes, please"; accepted: true or false' in mistakes({"production": "yes, please"})
 
 
-def test_settings_cannot_be_changed() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read().mode = "notify"
 
 
 @pytest.mark.parametrize("key", ["security_group_revert:sweep_minutes", "multi_region_api:check_threshold"])
-def test_truth_value_is_no_number(key: str) -> None:
-    assert f"{key}: given true; accepted: a number" in mistakes({key: True})
+def test_boolean_is_not_a_number(key: str) -> None:
+    assert f"{key}: given true; accepted: a whole number from 1 to" in mistakes({key: True})
     check = {"name": "orders", "url": "https://example.com/", "seconds": True}
-    assert "checks[0].seconds: given true; accepted: a number" in mistakes({"multi_region_api:checks": [check]})
+    assert "checks[0].seconds: given true; accepted: a number from 0.1 to 1.5" in mistakes(
+        {"multi_region_api:checks": [check]}
+    )
 
 
-def test_keys_of_cdk_are_passed_over() -> None:
-    Settings.from_context({"@aws-cdk/core:x": True, "aws:cdk:enable-path-metadata": True, "vpc-provider:account=1": {}})
+# What the CDK CLI and library put into context, and may read from cdk.json, cdk.context.json and ~/.cdk.json.
+CDK_KEYS = [
+    "@aws-cdk/core:newStyleStackSynthesis",
+    "@aws-cdk/core.TreeMetadata:maxNodes",
+    "@aws-cdk/aws-iam.arnSizeEstimate",
+    "@aws-cdk-containers/ecs-service-extensions:enableDefaultLogDriver",
+    "aws:cdk:enable-path-metadata",
+    "aws:cdk:bundling-stacks",
+    "aws-cdk:enableDiffNoFail",
+    "acknowledged-issue-numbers",
+    "cli-telemetry",
+    "cdk-migrate",
+    "assets-ecr-repository-name",
+]
 
 
-def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
+@pytest.mark.parametrize("key", CDK_KEYS)
+def test_key_of_cdk_is_ignored(key: str) -> None:
+    assert Settings.from_context({key: True}) == Settings()
+
+
+def test_every_context_key_of_cdk_json_is_ours_or_cdks() -> None:
+    Settings.from_context(json.loads((ROOT / "cdk.json").read_text())["context"])
+
+
+@pytest.mark.skipif(not CDK_CLI.exists(), reason="the CDK CLI is not installed")
+def test_every_flag_and_cached_lookup_of_the_cdk_cli_is_ignored() -> None:
+    """The source of the CLI names them; the Python package has no list."""
+    source = CDK_CLI.read_text()
+    flags = set(re.findall(r'exports2\.[A-Z0-9_]+ = "(@aws-cdk/[^"]+|aws:cdk:[a-z:-]+)"', source))
+    providers = set(re.findall(r'ContextProvider\d*\["[A-Z_]+"\] = "([a-z-]+)"', source))
+    assert {"@aws-cdk/core:enablePartitionLiterals", "aws:cdk:bundling-stacks"} <= flags
+    assert {"ami", "vpc-provider", "plugin"} <= providers
+    lookups = {f"{provider}:account=111111111111:region=us-east-1" for provider in providers}
+    Settings.from_context(dict.fromkeys(flags | lookups, True))
+
+
+def test_all_errors_are_reported_together_with_their_keys() -> None:
     text = mistakes(
         {
             f"{SECTION}:mode": "undo",
             f"{SECTION}:sweep_minutes": "often",
             f"{SECTION}:emial": "ops@example.com",
             f"{SECTION}:email": "ops at example.com",
-            "security_grup_revert:mode": "revert",
-            f"{SECTION}:groups": [{"group_id": "web", "ingress": [{**RULE, "from_port": 70000}]}],
+            f"{SECTION}:groups": [{"group_id": "web", "ingress": [{**RULE, "from_port": 70000, "cidr": "::/0"}]}],
+            f"{SECTION}:sample_group": False,
+            f"{SECTION}:vpc_id": "vpc-01234567",
+            "analytics_host:email": "ops@example.com",
         }
     )
     for expected in (
+        "Invalid settings:\n",
         f"{SECTION}:mode: given \"undo\"; accepted: 'revert' or 'notify'",
-        f'{SECTION}:sweep_minutes: given "often"',
-        f'{SECTION}:email: given "ops at example.com"; accepted: an e-mail address, such as ops@example.com',
-        f"{SECTION}:emial: no such setting; there is mode, email",
-        f"security_grup_revert:mode: no such system; there is {', '.join(sorted(STORIES))}",
-        f'{SECTION}:groups[0].group_id: given "web"; accepted: the id of a security group, such as sg-',
-        f"{SECTION}:groups[0].ingress[0].from_port: given 70000",
+        f'{SECTION}:sweep_minutes: given "often"; accepted: a whole number from 1 to 1440',
+        f'{SECTION}:email: given "ops at example.com"; accepted: an email address of at most 254 characters',
+        f"{SECTION}:emial: unknown setting; did you mean {SECTION}:email?",
+        f'{SECTION}:groups[0].group_id: given "web"; accepted: the ID of a security group, such as sg-',
+        f"{SECTION}:groups[0].ingress[0].from_port: given 70000; accepted: a whole number from -1 to 65535",
+        f"{SECTION}:groups[0].ingress[0].cidr: unknown field (valid: ip_protocol, from_port, to_port, cidr_ipv4, ",
+        f'{SECTION}:vpc_id: given "vpc-01234567"; has no effect with {SECTION}:sample_group=false',
+        'analytics_host:email: given "ops@example.com"; needs analytics_host:stop_schedule',
     ):
         assert expected in text, f"missing: {expected}\nin:\n{text}"
 
 
-@pytest.mark.parametrize("key", ["static-site:waf", "static_site.waf", "Static_Site:waf", "static_site:waf-rules"])
-def test_key_that_seems_to_be_ours_is_not_passed_over(key: str) -> None:
-    assert f"{key}: settings of static_site are written static_site:<name>" in mistakes({key: True})
+def test_conflict_with_an_invalid_setting_is_not_reported() -> None:
+    """It may not be one when that setting is corrected: here a group would be guarded."""
+    text = mistakes({f"{SECTION}:sample_group": False, f"{SECTION}:groups": [{"group_id": "web"}]})
+    assert "needs at least one group" not in text, text
 
 
-def test_key_without_its_system_is_not_passed_over() -> None:
-    assert "volume_gb: settings are written with their system, analytics_host:volume_gb" in mistakes({"volume_gb": 50})
-    said = mistakes({"email": "ops@example.com"})
-    assert "security_group_revert:email" in said
-    assert "analytics_host:email" in said
-    assert "prodction: no such setting; there is production" in mistakes({"prodction": True})
+@pytest.mark.parametrize(
+    ("key", "suggestion"),
+    [
+        ("SecurityGroupRevert:email", "security_group_revert:email"),
+        ("StaticSite:waf", "static_site:waf"),
+        ("static-site:waf", "static_site:waf"),
+        ("static_site.waf", "static_site:waf"),
+        ("static_site-waf", "static_site:waf"),
+        ("Static_Site:WAF", "static_site:waf"),
+        ("static_site:domainName", "static_site:domain_name"),
+        ("security_grup_revert:mode", "security_group_revert:mode"),
+        ("MultiRegionApi-us-east-1:waf", "multi_region_api:waf"),
+        ("volume_gb", "analytics_host:volume_gb"),
+        ("waf", "multi_region_api:waf or static_site:waf"),
+        ("prod", "production"),
+        ("prodction", "production"),
+        ("PRODUCTION", "production"),
+    ],
+)
+def test_unknown_key_is_refused_with_a_suggestion(key: str, suggestion: str) -> None:
+    assert mistakes({key: "true"}) == f"Invalid settings:\n  {key}: unknown setting; did you mean {suggestion}?"
 
 
-def test_list_whose_quotes_the_shell_has_taken_is_explained() -> None:
+def test_unknown_key_that_resembles_none_is_refused_with_the_valid_ones() -> None:
+    assert "static_site:colour: unknown setting (valid: domain_name, " in mistakes({"static_site:colour": "red"})
+    assert "owner: unknown setting (valid: production, deploy_pipeline:<setting>, " in mistakes({"owner": "team"})
+
+
+def test_list_without_its_quotes_is_refused_with_an_explanation() -> None:
     assert "a list, as JSON" in mistakes({"static_site:files": "[/LICENSE]"})
+    assert "a list, as JSON" in mistakes({"static_site:files": "[" * 100_000})
+
+
+@pytest.mark.parametrize("part", ["a", ".", "a.", "a-", "a/", "/"])
+@pytest.mark.parametrize("start", ["", "a@", "https://", "s3://", "arn:aws:", "cron(0 ", "\0"])
+def test_long_text_is_refused_quickly_by_every_setting(start: str, part: str) -> None:
+    """The time of a regular expression must not grow with the square of a text."""
+    text = start + part * 20_000 + " @"  # no pattern ends so: those that backtrack try every part
+    keys = [f"{system}:{name}" for system in STORIES for name in fields_of(system)]
+    began = time.process_time()
+    for key in keys:
+        for value in (text, [text], [{"name": text, "table": text, "url": text, "group_id": text}]):
+            with contextlib.suppress(SettingsError):
+                Settings.from_context({key: value})
+    assert time.process_time() - began < 1
+
+
+def fields_of(system: str) -> list[str]:
+    section = Settings.model_fields[system].annotation
+    assert section
+    return list(section.model_fields)
 
 
 @given(st.dictionaries(st.sampled_from(["mode", "email", "groups", "restore", "vpc_id"]), st.text() | st.integers()))
@@ -108,4 +199,14 @@ def test_any_value_is_accepted_or_refused_with_its_key(fields: dict[str, Any]) -
         head, *mistaken = str(error).splitlines()
         assert mistaken, head
         for line in mistaken:
-            assert line.strip().startswith(tuple(context)), f"names no key that was given: {line}"
+            assert line.strip().startswith(tuple(context)), f"names no given key: {line}"
+
+
+def test_invalid_setting_ends_the_app_with_its_message_alone() -> None:
+    environment = dict(os.environ) | {"CDK_CONTEXT_JSON": json.dumps({"StaticSite:waf": "true"})}
+    run = subprocess.run(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr == "Invalid settings:\n  StaticSite:waf: unknown setting; did you mean static_site:waf?\n"
+    assert not run.stdout

@@ -27,23 +27,40 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
     ("context", "said"),
     [
         ({"allowed_cidr": "203.0.113.0/33"}, "CIDR notation"),
-        ({"vpc_id": "vpc-0123456789abcdef0"}, "vpc_id and subnet_id together"),
-        ({"email": "ops@example.com"}, "stop_schedule"),
-        ({"user_name": "root; rm"}, "small letters, digits"),
-        ({"user_name": "root"}, "has not given yet"),
-        ({"user_name": "ubuntu"}, "has not given yet"),
-        ({"user_name": "h2o"}, "has not given yet"),
+        ({"vpc_id": "vpc-0123456789abcdef0"}, "needs analytics_host:subnet_id"),
+        ({"email": "ops@example.com"}, "needs analytics_host:stop_schedule"),
+        ({"subnet_id": "subnet-01234567"}, "needs analytics_host:vpc_id"),
+        ({"allow_anywhere": "true"}, "needs analytics_host:allowed_cidr"),
+        (
+            {"idle_minutes": 30, "stop_schedule": "rate(1 day)"},
+            'idle_minutes: given 30; has no effect with analytics_host:stop_schedule="rate',
+        ),
+        ({"user_name": "root; rm"}, "lowercase letters, digits"),
+        ({"user_name": "root"}, "not a user or group of Ubuntu's"),
+        ({"user_name": "ubuntu"}, "not a user or group of Ubuntu's"),
+        ({"user_name": "systemd-resolve"}, "not a user or group of Ubuntu's"),
+        ({"user_name": "h2o"}, "not a user or group of Ubuntu's"),
         ({"instance_type": "t4g.large"}, "x86_64"),
         ({"instance_type": "c7gn.large"}, "x86_64"),
+        ({"instance_type": "m9gd.large"}, "x86_64"),
+        ({"instance_type": "p6e-gb200.36xlarge"}, "x86_64"),
+        ({"instance_type": "mac2.metal"}, "x86_64"),
+        ({"instance_type": "t3.huge"}, "x86_64"),
         ({"instance_type": "large"}, "such as t3.large"),
-        ({"email": "ops", "stop_schedule": "rate(1 day)"}, "e-mail address"),
-        ({"data_location": "s3://bucket/songs"}, "with the last slash"),
-        ({"stop_schedule": "rate(0 minutes)"}, "one of days being"),
-        ({"stop_schedule": "cron(0 20 * * * *)"}, "one of days being"),
-        ({"stop_schedule": "cron(0 20 ? * ? *)"}, "one of days being"),
-        ({"stop_schedule": "cron(0 20 * * ?)"}, "one of days being"),
-        ({"data_location": "s3://bucket/*/"}, "with the last slash"),
-        ({"data_location": "s3://bucket/${aws:username}/"}, "with the last slash"),
+        ({"email": "ops", "stop_schedule": "rate(1 day)"}, "email address"),
+        ({"data_location": "s3://bucket/songs"}, "with a trailing slash"),
+        ({"stop_schedule": "rate(0 minutes)"}, "day of month or day of week is"),
+        ({"stop_schedule": "cron(0 20 * * * *)"}, "day of month or day of week is"),
+        ({"stop_schedule": "cron(0 20 ? * ? *)"}, "day of month or day of week is"),
+        ({"stop_schedule": "cron(0 20 * * ?)"}, "day of month or day of week is"),
+        ({"stop_schedule": "cron(0 24 * * ? *)"}, "day of month"),
+        ({"stop_schedule": "cron(60 8 * * ? *)"}, "day of month"),
+        ({"stop_schedule": "cron(0 8 ? * FUN *)"}, "day of month"),
+        ({"data_location": "s3://a..b/songs/"}, "s3://<bucket>"),
+        ({"data_location": "s3://192.0.2.1/songs/"}, "s3://<bucket>"),
+        ({"data_location": "s3://xn--bucket/songs/"}, "s3://<bucket>"),
+        ({"data_location": "s3://bucket/*/"}, "with a trailing slash"),
+        ({"data_location": "s3://bucket/${aws:username}/"}, "with a trailing slash"),
         ({"availability_zone": "us-east-1"}, "such as us-east-1b"),
         ({"availability_zone": "use1-az1"}, "such as us-east-1b"),
         (
@@ -52,13 +69,13 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
                 "vpc_id": "vpc-0123456789abcdef0",
                 "subnet_id": "subnet-0123456789abcdef0",
             },
-            "availability_zone or subnet_id",
+            "has no effect with analytics_host:subnet_id",
         ),
         ({"h2o_r_sha256": "abc"}, "64 hexadecimal"),
         ({"stop_schedule": "at 8"}, "such as cron"),
-        ({"h2o_nodes": 0}, "greater than or equal to 1"),
-        ({"scan_limit_mb": 1}, "greater than or equal to 10"),
-        ({"idle_minutes": True}, "a number"),
+        ({"h2o_nodes": 0}, "a whole number from 1 to 16"),
+        ({"scan_limit_mb": 1}, "a whole number from 10 to 10000000"),
+        ({"idle_minutes": True}, "a whole number from 0 to 10080"),
     ],
 )
 def test_wrong_setting_is_refused_with_what_is_accepted(context: dict[str, Any], said: str) -> None:
@@ -67,10 +84,41 @@ def test_wrong_setting_is_refused_with_what_is_accepted(context: dict[str, Any],
 
 
 @pytest.mark.parametrize(
-    "name", ["t3.large", "g5.xlarge", "m6i.metal", "r8i-flex.large", "u-6tb1.metal", "gr6.4xlarge"]
+    "name",
+    [
+        "t3.large",
+        "u7i-12tb.224xlarge",
+        "p5.48xlarge",
+        "t8i.nano",
+        "g5.xlarge",
+        "m6i.metal",
+        "r8i-flex.large",
+        "u-6tb1.metal",
+        "gr6.4xlarge",
+    ],
 )
 def test_x86_types_are_accepted(name: str) -> None:
     assert Settings.from_context({"analytics_host:instance_type": name}).analytics_host.instance_type == name
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "cron(0 20 * * ? *)",
+        "cron(0/15 8-18 ? JAN-MAR,6 MON-FRI 2027-2030)",
+        "cron(30 2 L * ? *)",
+        "cron(30 2 LW * ? *)",
+        "cron(30 2 15W * ? *)",
+        "cron(30 2 ? * 6L *)",
+        "cron(30 2 ? * SUN#1 *)",
+        "cron(*/5 * 1,15 */2 ? *)",
+        "rate(1 day)",
+        "rate(12 hours)",
+    ],
+)
+def test_schedule_expression_of_eventbridge_scheduler_is_accepted(expression: str) -> None:
+    found = Settings.from_context({"analytics_host:stop_schedule": expression}).analytics_host
+    assert found.stop_schedule == expression
 
 
 def test_hosts_have_imdsv2_encrypted_gp3_and_stop_when_switched_off(full: dict[str, Any]) -> None:

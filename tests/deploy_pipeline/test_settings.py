@@ -1,4 +1,4 @@
-"""What the settings of the pipeline may be."""
+"""Settings of deploy_pipeline: accepted values and error messages."""
 
 import json
 from pathlib import Path
@@ -28,14 +28,24 @@ def test_sample_is_the_default() -> None:
         ("source", "svn"),
         ("app", "no/such/folder"),
         ("branch", "no branch"),
+        ("branch", "a..b"),
+        ("branch", "feature.lock"),
+        ("branch", "/main"),
+        ("branch", "x" * 257),
         ("input", "README.md"),
         ("input", "no/such/file.json"),
         ("source_key", "app.tar"),
+        ("source_key", "*.zip"),
+        ("source_key", "x" * 1000 + ".zip"),
         ("email", "nobody"),
         ("permissions", []),
         ("permissions", [{"actions": [], "resources": ["*"]}]),
         ("permissions", [{"actions": ["everything"], "resources": ["*"]}]),
         ("permissions", [{"actions": ["sqs:*"], "resources": ["queues"]}]),
+        ("permissions", [{"actions": ["sqs:*"], "resources": ["arn:queues"]}]),
+        ("permissions", [{"actions": ["sqs:*"], "resources": ["arn:aws:*:us-east-1:111111111111:queue"]}]),
+        ("permissions", [{"actions": ["sqs:*"], "resources": ["arn:aws:sqs:us-east-1:1111:queue"]}]),
+        ("permissions", [{"actions": ["s3:*"], "resources": ["arn:aws:s3:::bucket/${aws:username}"]}]),
         ("permissions", [{"actions": ["s3:*"], "resources": ["arn:{partition}:s3:::{bucket}"]}]),
         ("permissions", [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"Equals": {"aws:a": "b"}}}]),
         ("permissions", [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"StringEquals": {"team": "b"}}}]),
@@ -55,7 +65,9 @@ def test_sample_is_the_default() -> None:
         ("ssm_parameters", [f"/shop/{number}" for number in range(21)]),
         ("allow_service_wide_permissions", "yes, please"),
         ("connection_arn", "arn:aws:sqs:us-east-1:111111111111:queue"),
+        ("connection_arn", f"{ARN}{'0' * 256}"),
         ("repository", "app"),
+        ("repository", f"{'a' * 256}/app"),
     ],
 )
 def test_wrong_setting_is_named(name: str, value: Any) -> None:
@@ -73,7 +85,7 @@ def test_action_is_written_as_iam_writes_it(action: str) -> None:
 def test_whole_service_on_every_resource_is_refused_unless_asked_for(action: str, resource: str) -> None:
     given = [{"actions": ["sqs:CreateQueue", action], "resources": ["arn:aws:sqs:::{stack}", resource]}]
     said = refusal(permissions=given)
-    assert f"{action} on every resource only with allow_service_wide_permissions=true" in said
+    assert f"{action} on every resource needs deploy_pipeline:allow_service_wide_permissions" in said
     accepted = {"deploy_pipeline:permissions": given, "deploy_pipeline:allow_service_wide_permissions": True}
     assert Settings.from_context(accepted).deploy_pipeline.permissions[0].is_service_wide()
 
@@ -107,30 +119,49 @@ def test_ssm_parameter_is_given_by_its_name(name: str) -> None:
     assert found.ssm_parameters == (name,)
 
 
-def test_connection_goes_with_its_repository_and_its_source() -> None:
-    for given in (
-        {"source": "codeconnections"},
-        {"source": "codeconnections", "connection_arn": ARN},
-        {"connection_arn": ARN, "repository": "owner/app"},
-    ):
-        assert "connection_arn and repository" in refusal(**given)
+@pytest.mark.parametrize("branch", ["main", "release/1.x", "feature/a-b_c", "v1.0", "münchen"])
+def test_branch_that_git_accepts_is_accepted(branch: str) -> None:
+    assert Settings.from_context({"deploy_pipeline:branch": branch}).deploy_pipeline.branch == branch
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:{partition}:sqs:{region}:{account}:{stack}-*",
+        "arn:aws:s3:::bucket/*",
+        "arn:aws-cn:iam::aws:policy/ReadOnlyAccess",
+        "arn:aws:dynamodb:*:*:table/{stack}-*",
+    ],
+)
+def test_arn_with_known_placeholders_is_accepted(arn: str) -> None:
+    given = {"deploy_pipeline:permissions": [{"actions": ["sqs:*"], "resources": [arn]}]}
+    assert Settings.from_context(given).deploy_pipeline.permissions[0].resources == (arn,)
+
+
+def test_source_codeconnections_needs_its_connection_and_repository() -> None:
+    said = refusal(source="codeconnections")
+    assert 'source: given "codeconnections"; needs deploy_pipeline:connection_arn' in said
+    assert 'source: given "codeconnections"; needs deploy_pipeline:repository' in said
+    assert "needs deploy_pipeline:repository" in refusal(source="codeconnections", connection_arn=ARN)
 
 
 def test_setting_of_another_source_is_refused() -> None:
-    assert "app only with source codecommit" in refusal(source="s3", app="samples/deploy_pipeline/app")
-    assert "source_key only with source s3" in refusal(source_key="shop.zip")
-    said = refusal(source="codeconnections", app="samples/deploy_pipeline/app", source_key="shop.zip")
-    for mistake in ("connection_arn and repository with", "app only with", "source_key only with"):
-        assert mistake in said, "not all mistakes are told at once"
+    for name, value in (("app", "samples/deploy_pipeline/app"), ("branch", "main")):
+        said = refusal(**{"source": "s3", name: value})
+        assert f'deploy_pipeline:{name}: given "{value}"; needs codecommit' in said
+        assert 'not deploy_pipeline:source="s3"' in said
+    assert 'given "shop.zip"; needs s3 as source, not deploy_pipeline:source="codecommit"' in refusal(
+        source_key="shop.zip"
+    )
+    said = refusal(connection_arn=ARN, repository="owner/app", source_key="shop.zip")
+    assert said.count('not deploy_pipeline:source="codecommit"') == 3, said
 
 
-def test_list_with_a_mistake_is_not_called_too_short_as_well() -> None:
+def test_list_with_an_invalid_item_is_not_reported_as_too_short() -> None:
     said = refusal(permissions=[{"actions": ["everything"], "resources": ["*"]}])
     assert "permissions[0].actions[0]" in said
     assert said.count("accepted") == 1, said
-    assert "permissions[0].resources: accepted: a value, which is missing" in refusal(
-        permissions=[{"actions": ["s3:*"]}]
-    )
+    assert "permissions[0].resources: required, but not given" in refusal(permissions=[{"actions": ["s3:*"]}])
     assert "permissions[0].actions: given []; accepted: at least one" in refusal(
         permissions=[{"actions": [], "resources": ["*"]}]
     )

@@ -1,51 +1,172 @@
-"""Facts about the settings of security_group_revert."""
+"""Settings of security_group_revert: accepted values and error messages."""
 
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
+
+from sections.security_group_revert import ApprovedRule
+from settings import SettingsError
 
 from ..test_settings import RULE, SECTION, mistakes, read
 
+GROUP = "sg-0123456789abcdef0"
+
 
 def with_rule(**fields: Any) -> Any:
-    group = {"group_id": "sg-0123456789abcdef0", "ingress": [{**RULE, **fields}]}
-    return read(groups=[group]).groups[0].ingress[0]
+    rule = {name: value for name, value in {**RULE, **fields}.items() if value is not None}
+    return read(groups=[{"group_id": GROUP, "ingress": [rule]}]).groups[0].ingress[0]
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"cidr_ipv4": "10.0.0.0/33"}, "CIDR notation"),
-        ({"cidr_ipv4": "2001:db8::/32"}, "IPv6 ranges in cidr_ipv6"),
-        ({"cidr_ipv4": None, "cidr_ipv6": "10.0.0.0/8"}, "IPv4 ranges in cidr_ipv4"),
-        ({"cidr_ipv4": None}, "exactly one of"),
-        ({"prefix_list_id": "pl-63a5400a"}, "exactly one of"),
-        ({"from_port": None}, "which tcp needs"),
-        ({"from_port": 23}, "from_port <= to_port"),
+        ({"cidr_ipv4": "10.0.0.0/33"}, "an IPv4 range in CIDR notation"),
+        ({"cidr_ipv4": "10.0.0.0"}, "an IPv4 range in CIDR notation"),
+        ({"cidr_ipv4": 167772160}, "an IPv4 range in CIDR notation"),
+        ({"cidr_ipv4": "10.0.0.0/255.0.0.0"}, "an IPv4 range in CIDR notation"),
+        ({"cidr_ipv4": "2001:db8::/32"}, 'cidr_ipv4: given "2001:db8::/32"; accepted: an IPv4 range'),
+        ({"cidr_ipv4": None, "cidr_ipv6": "10.0.0.0/8"}, 'cidr_ipv6: given "10.0.0.0/8"; accepted: an IPv6 range'),
+        (
+            {"cidr_ipv4": None},
+            "needs exactly one of cidr_ipv4, cidr_ipv6, prefix_list_id, referenced_group_id; given none",
+        ),
+        ({"prefix_list_id": "pl-63a5400a"}, "given cidr_ipv4, prefix_list_id"),
+        ({"cidr_ipv4": None, "prefix_list_id": "pl-63a5400ab"}, "the ID of a prefix list"),
+        ({"from_port": None}, "with from_port=None and to_port=22: needs 0 <= from_port"),
+        ({"from_port": 23}, "with from_port=23 and to_port=22: needs 0 <= from_port <= to_port <= 65535"),
+        ({"from_port": -1, "to_port": -1}, "needs 0 <= from_port"),
+        ({"from_port": 65536}, "from_port: given 65536; accepted: a whole number from -1 to 65535"),
         ({"ip_protocol": "sctp"}, "tcp, udp, icmp"),
+        ({"ip_protocol": "256"}, "tcp, udp, icmp"),
+        ({"ip_protocol": "06"}, "tcp, udp, icmp"),
+        ({"ip_protocol": True}, "tcp, udp, icmp"),
+        ({"ip_protocol": "-1"}, "ip_protocol=-1 with from_port=22 and to_port=22: EC2 allows all ports"),
+        ({"ip_protocol": "47"}, "ip_protocol=47 with from_port=22 and to_port=22: EC2 allows all ports"),
+        ({"ip_protocol": "icmp", "from_port": -1, "to_port": 0}, "needs to_port=-1 (all codes)"),
+        ({"ip_protocol": "icmp", "from_port": None, "to_port": 0}, "needs to_port=-1 (all codes)"),
+        ({"ip_protocol": "icmp", "from_port": 256, "to_port": 0}, "an ICMP type or code is from 0 to 255"),
+        ({"ip_protocol": "icmp", "from_port": 8, "to_port": 256}, "an ICMP type or code is from 0 to 255"),
+        (
+            {"ip_protocol": "icmpv6", "from_port": -1, "to_port": -1},
+            "ip_protocol=icmpv6 needs cidr_ipv6, not cidr_ipv4",
+        ),
+        (
+            {"ip_protocol": 1, "from_port": -1, "to_port": -1, "cidr_ipv4": None, "cidr_ipv6": "::/0"},
+            "ip_protocol=icmp needs cidr_ipv4, not cidr_ipv6",
+        ),
+        ({"description": "VPN of the ops' team"}, "description: given"),
+        ({"description": "Büro"}, "as EC2 accepts"),
+        ({"description": "app -> db"}, "as EC2 accepts"),
+        ({"description": "50%"}, "as EC2 accepts"),
+        ({"description": ""}, "as EC2 accepts"),
+        ({"description": "a" * 256}, "1 to 255"),
+        ({"cidr": "10.0.0.0/8"}, "ingress[0].cidr: unknown field (valid: ip_protocol, from_port, to_port, cidr_ipv4"),
     ],
 )
-def test_wrong_rule_is_refused_with_what_is_accepted(fields: dict[str, Any], said: str) -> None:
-    rule = {name: value for name, value in {**RULE, **fields}.items() if value is not None}
-    text = mistakes({f"{SECTION}:groups": [{"group_id": "sg-0123456789abcdef0", "ingress": [rule]}]})
-    assert said in text, text
+def test_rule_that_ec2_refuses_is_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        with_rule(**fields)
+    assert said in str(error.value), error.value
 
 
-def test_rule_is_held_as_ec2_holds_it() -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"description": "a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"},
+        {"description": "a" * 255},
+        {"ip_protocol": "icmp", "from_port": 8, "to_port": -1},
+        {"ip_protocol": "icmp", "from_port": -1, "to_port": -1},
+        {"ip_protocol": "icmp", "from_port": None, "to_port": None},
+        {"ip_protocol": "icmpv6", "from_port": 128, "to_port": 0, "cidr_ipv4": None, "cidr_ipv6": "::/0"},
+        {"ip_protocol": "-1", "from_port": -1, "to_port": -1},
+        {"ip_protocol": "50", "from_port": None, "to_port": None},
+        {"from_port": 0, "to_port": 65535},
+        {"cidr_ipv4": None, "referenced_group_id": f"111111111111/{GROUP}"},
+        {"ip_protocol": "icmp", "from_port": 8, "to_port": 0, "cidr_ipv4": None, "prefix_list_id": "pl-63a5400a"},
+    ],
+)
+def test_rule_that_ec2_accepts_is_accepted(fields: dict[str, Any]) -> None:
+    assert with_rule(**fields)
+
+
+NUMBERS = st.none() | st.sampled_from([-2, -1, 0, 1, 8, 22, 255, 256, 65535, 65536])
+RULES = st.fixed_dictionaries(
+    {
+        "ip_protocol": st.sampled_from(["tcp", "udp", "icmp", "icmpv6", "-1", "47", "1", "58", "6", 17]),
+        "from_port": NUMBERS,
+        "to_port": NUMBERS,
+    },
+    optional={
+        "cidr_ipv4": st.sampled_from(["10.1.2.3/8", "0.0.0.0/0"]),
+        "cidr_ipv6": st.sampled_from(["::/0", "2001:DB8::1/32"]),
+        "prefix_list_id": st.just("pl-63a5400a"),
+    },
+)
+
+
+@given(RULES)
+def test_accepted_rule_is_what_the_ec2_api_describes(fields: dict[str, Any]) -> None:
+    """What API_SecurityGroupRuleRequest and API_IpPermission demand of a rule, in their order."""
+    try:
+        request = ApprovedRule(**fields).as_api()
+    except ValueError:
+        return
+    assert len(request.keys() & {"CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId"}) == 1
+    first, last = request.get("FromPort", -1), request.get("ToPort", -1)
+    match request["IpProtocol"]:
+        case "tcp" | "udp":
+            assert 0 <= first <= last <= 65535
+        case "icmp" | "icmpv6":
+            assert -1 <= first <= 255
+            assert -1 <= last <= 255
+            assert first != -1 or last == -1
+            assert ("CidrIpv6" if request["IpProtocol"] == "icmp" else "CidrIpv4") not in request
+        case _:
+            assert (first, last) == (-1, -1)
+
+
+def test_rule_is_normalized_as_in_ec2() -> None:
     assert with_rule(cidr_ipv4="10.1.2.3/8").cidr_ipv4 == "10.0.0.0/8"
+    assert with_rule(cidr_ipv4=None, cidr_ipv6="2001:DB8:0::1/32").cidr_ipv6 == "2001:db8::/32"
     assert with_rule(ip_protocol=6).ip_protocol == "tcp"
-    assert with_rule(ip_protocol="ALL").ip_protocol == "-1"
+    assert with_rule(ip_protocol="ALL", from_port=None, to_port=None).ip_protocol == "-1"
 
 
-def test_same_rule_or_group_twice_is_refused() -> None:
-    group = {"group_id": "sg-0123456789abcdef0", "ingress": [RULE, {**RULE, "description": "again"}]}
-    assert "each ingress rule once" in mistakes({f"{SECTION}:groups": [group]})
-    group = {"group_id": "sg-0123456789abcdef0"}
-    assert "each group_id once" in mistakes({f"{SECTION}:groups": [group, group]})
+def test_repeated_rule_or_group_is_refused() -> None:
+    group = {"group_id": GROUP, "ingress": [RULE, {**RULE, "description": "again"}]}
+    assert "groups[0]: ingress[1] repeats ingress[0]" in mistakes({f"{SECTION}:groups": [group]})
+    ping = {"ip_protocol": "icmp", "cidr_ipv4": "10.0.0.0/8"}
+    group = {"group_id": GROUP, "ingress": [ping, {**ping, "from_port": -1, "to_port": -1}]}
+    assert "groups[0]: ingress[1] repeats ingress[0]" in mistakes({f"{SECTION}:groups": [group]})
+    group = {"group_id": GROUP}
+    assert f"has {GROUP} more than once" in mistakes({f"{SECTION}:groups": [group, group]})
+
+
+def rules(count: int, **source: str) -> list[dict[str, Any]]:
+    return [{"ip_protocol": "tcp", "from_port": port, "to_port": port, **source} for port in range(count)]
+
+
+def test_rules_over_the_quota_of_ec2_are_refused() -> None:
+    """IPv4 and IPv6 have the quota each; a rule with another source counts for both."""
+    within = [*rules(50, cidr_ipv4="10.0.0.0/8"), *rules(50, cidr_ipv6="::/0"), *rules(10, referenced_group_id=GROUP)]
+    assert read(groups=[{"group_id": GROUP, "ingress": within}])
+    over = [{"group_id": GROUP, "ingress": [*within, {**RULE, "cidr_ipv4": "192.0.2.0/24"}]}]
+    said = mistakes({f"{SECTION}:groups": over})
+    assert f"has 61 ingress rules for cidr_ipv4 in {GROUP}; EC2 accepts {SECTION}:rules_per_group=60" in said
+    assert "cidr_ipv6" not in said
+    assert read(groups=over, rules_per_group=100)
+
+
+def test_egress_rules_without_egress_are_refused() -> None:
+    group = {"group_id": GROUP, "egress": [RULE]}
+    said = mistakes({f"{SECTION}:groups": [group]})
+    assert f"has egress rules for {GROUP}, which have no effect with {SECTION}:egress=false" in said
+    assert read(groups=[group], egress="true")
 
 
 def test_nothing_to_guard_is_refused() -> None:
-    assert "at least one group" in mistakes({f"{SECTION}:sample_group": "false"})
+    assert "sample_group: given false; needs at least one group" in mistakes({f"{SECTION}:sample_group": "false"})
 
 
 @pytest.mark.parametrize(("name", "values"), [("max_reverts", (0, 1001)), ("revert_window_hours", (0, 169))])

@@ -1,4 +1,4 @@
-"""Facts about the settings of static_site."""
+"""Settings of static_site: accepted values and error messages."""
 
 from typing import Any
 
@@ -14,14 +14,25 @@ from ..test_settings import mistakes
     [
         ({"site": "tests"}, "index.html and 404.html not found"),
         ({"site": "~/no/such/folder"}, "index.html and 404.html not found"),
+        ({"site": "~no-such-user/site"}, "the path of a folder"),
+        ({"site": "x" * 5000}, "the path of a folder"),
         ({"files": ["LICENSE"]}, "a path that begins with /"),
+        ({"files": ["/a\nb"]}, "a path that begins with /"),
         ({"redirect_status": "302"}, "301 or 308"),
-        ({"content_security_policy": ""}, "the header's value"),
-        ({"domain_name": "-www-.example.com"}, "a domain name in small letters"),
-        ({"domain_name": "www.example.com"}, "domain_name, hosted_zone_id and hosted_zone_name together"),
+        ({"redirect_status": "301", "without_slash": "rewrite"}, "has no effect with static_site:without_slash="),
+        ({"content_security_policy": ""}, "a header value"),
+        ({"content_security_policy": "default-src 'self'\nX: y"}, "a header value"),
+        ({"content_security_policy": "x" * 1784}, "at most 1783"),
+        ({"domain_name": "-www-.example.com"}, "a domain name of at most 64 lowercase characters"),
+        ({"domain_name": "*.example.com"}, "without *"),
+        ({"domain_name": f"{'a' * 53}.example.com"}, "at most 64"),
+        ({"domain_name": "www.example.com."}, "a trailing dot"),
+        ({"domain_name": "www.example.xn--"}, "a domain name"),
+        ({"hosted_zone_id": "/hostedzone/Z1"}, "the ID of a hosted zone"),
+        ({"domain_name": "www.example.com"}, "needs static_site:hosted_zone_id and static_site:hosted_zone_name"),
         (
             {"domain_name": "evilexample.com", "hosted_zone_id": "Z1", "hosted_zone_name": "example.com"},
-            "a domain_name in the zone hosted_zone_name",
+            'given "evilexample.com"; is not in the zone static_site:hosted_zone_name="example.com"',
         ),
     ],
 )
@@ -32,3 +43,10 @@ def test_wrong_site_is_refused_with_what_is_accepted(fields: dict[str, Any], sai
 
 def test_status_of_the_command_line_is_a_number() -> None:
     assert Settings.from_context({"static_site:redirect_status": "301"}).static_site.redirect_status == 301
+
+
+@pytest.mark.parametrize("name", ["www.example.xn--p1ai", "xn--bcher-kva.example.xn--fiqs8s", "a.b-c.museum"])
+def test_international_domain_name_is_accepted(name: str) -> None:
+    given = {"domain_name": name, "hosted_zone_id": "Z0123456789ABCDEFGHIJ", "hosted_zone_name": name.partition(".")[2]}
+    found = Settings.from_context({f"static_site:{field}": value for field, value in given.items()}).static_site
+    assert found.domain_name == name

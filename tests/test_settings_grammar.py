@@ -1,0 +1,368 @@
+"""What a setting accepts, AWS accepts: every field against the grammar of the AWS parameter that it becomes.
+
+The grammars are AWS's own: botocore's models, CloudFormation's schemas and the IAM policy schema
+as cfn-lint brings them. Where these have no pattern, the row quotes AWS's documentation as a function.
+A field without a row fails; a field that never reaches AWS as a value has its reason instead.
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import boto3
+import botocore.session
+import cfnlint
+import pytest
+from botocore.endpoint_provider import RuleSetStandardLibrary
+from cfnlint.rules.resources.events.RuleScheduleExpression import RuleScheduleExpression
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+from hypothesis import given, settings as run_settings, strategies as st
+from pydantic import TypeAdapter, ValidationError, WrapValidator
+
+from lambdas.static_site.rewrite import key_path
+from sections import Pattern, Range, Section, section_of
+from sections.regions import partitions
+from settings import Settings
+
+Grammar = Callable[[Any], bool]
+IAM_POLICY = json.loads((Path(cfnlint.__file__).parent / "data/schemas/other/iam/policy.json").read_text())
+
+
+@cache
+def api(service: str, shape: str, convert: Callable[[Any], Any] = lambda value: value) -> Grammar:
+    """The constraints of a shape in botocore's model of a service."""
+    found = botocore.session.get_session().get_service_model(service).shape_for(shape)
+    constraints = dict(found.metadata)
+    assert constraints, f"{service} {shape} has no constraint to check"
+    return lambda value: _satisfies(convert(value), constraints)
+
+
+def _satisfies(value: Any, constraints: dict[str, Any]) -> bool:
+    size = len(value) if isinstance(value, str) else value
+    return (
+        constraints.get("min", size) <= size <= constraints.get("max", size)
+        and ("pattern" not in constraints or bool(re.fullmatch(constraints["pattern"], value)))
+        and ("enum" not in constraints or value in constraints["enum"])
+    )
+
+
+@cache
+def cfn(resource_type: str, name: str, definition: str | None = None) -> Grammar:
+    """The constraints of a property in CloudFormation's schema."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource_type).schema
+    found = (schema["definitions"][definition] if definition else schema)["properties"][name]
+    names = {"minLength": "min", "minimum": "min", "maxLength": "max", "maximum": "max"}
+    constraints = {names.get(key, key): value for key, value in found.items()}
+    assert constraints.keys() & {"min", "max", "pattern", "enum"}, f"{resource_type} {name} has no constraint"
+    return lambda value: _satisfies(value, constraints)
+
+
+@cache
+def lint_format(name: str) -> Grammar:
+    """The pattern of a format of CloudFormation's schemas."""
+    pattern = getattr(import_module(f"cfnlint.rules.formats.{name}"), name)().pattern
+    return lambda value: bool(re.search(pattern, value))
+
+
+def iam_arn(value: str) -> bool:
+    """The ARN of a policy's resource, after the placeholders are replaced."""
+    for name, text in {"partition": "aws", "account": "111111111111", "region": "eu-west-1", "stack": "prod"}.items():
+        value = value.replace(f"{{{name}}}", text)
+    pattern = IAM_POLICY["definitions"]["AwsArn"]["pattern"]
+    vendor = value.split(":")[2] if value != "*" else "s3"
+    # "Resource vendor must be fully qualified and cannot contain regexes" (IAM)
+    return bool(re.search(pattern, value)) and "*" not in vendor and printable_ascii(value)
+
+
+def iam_action(value: str) -> bool:
+    """ "The value must consist of a vendor and an action name, separated by a colon": IAM's grammar of policies."""
+    return bool(re.fullmatch(r"[a-zA-Z0-9-]+:[a-zA-Z0-9*?]+", value)) and api("iam", "policyDocumentType")(value)
+
+
+def printable_ascii(value: str) -> bool:
+    return bool(re.fullmatch(r"[ -~]+", value))
+
+
+def canonical(version: int) -> Grammar:
+    """EC2 stores ranges without host bits; what a setting holds must already be so."""
+    return lambda value: str(ipaddress.ip_network(value, strict=True)) == value and _version(value) == version
+
+
+def _version(value: str) -> int:
+    return ipaddress.ip_network(value).version
+
+
+def schedule(value: str) -> bool:
+    return not list(RuleScheduleExpression().validate(_TypeChecker(), None, value, {}))
+
+
+class _TypeChecker:
+    def is_type(self, value: Any, _name: str) -> bool:
+        return isinstance(value, str)
+
+
+def s3_bucket(value: str) -> bool:
+    bucket = value.removeprefix("s3://").partition("/")[0]
+    hostable = RuleSetStandardLibrary(None).aws_is_virtual_hostable_s3_bucket(bucket, allow_subdomains=True)
+    return hostable and lint_format("S3BucketName")(bucket) and len(value) <= 1024
+
+
+def git_branch(value: str) -> bool:
+    """The rules of ``git check-ref-format --branch``, one by one."""
+    parts = value.split("/")
+    return (
+        all(part and part[0] != "." and not part.endswith((".lock", ".")) for part in parts)
+        and not any(text in value for text in ("..", "@{", "\\", " ", "~", "^", ":", "?", "*", "["))
+        and not any(ord(character) < 32 or ord(character) == 127 for character in value)
+        and value != "@"
+        and value[0] != "-"
+    )
+
+
+def at_most(length: int) -> Grammar:
+    return lambda value: len(value) <= length
+
+
+def without_quote(value: str) -> bool:
+    return "'" not in value  # it is quoted in the mapping of a gateway response
+
+
+def new_unix_user(value: str) -> bool:
+    """useradd(8): up to 32 characters, a letter or underscore first; base-passwd has these names already."""
+    existing = {"root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "irc"}
+    existing |= {"www-data", "backup", "list", "nobody", "adm", "tty", "disk", "kmem", "fax", "voice", "audio", "sudo"}
+    return bool(re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value)) and value not in existing
+
+
+EMAIL = (api("notificationscontacts", "EmailContactAddress"), at_most(254), printable_ascii)  # SNS publishes none
+ZONE = {
+    # "the length of the domain name (technically, the Common Name) that you provide cannot exceed 64" (ACM)
+    "domain_name": (api("acm", "DomainNameString"), api("route53", "DNSName"), at_most(64)),
+    "hosted_zone_id": (api("route53", "ResourceId"),),
+    "hosted_zone_name": (api("acm", "DomainNameString"), api("route53", "DNSName")),
+}
+RULE: dict[str, Any] = {
+    # Together: tests/security_group_revert/test_settings.py
+    "ip_protocol": (lambda value: value in ("tcp", "udp", "icmp", "icmpv6") or -1 <= int(value) <= 255,),
+    "from_port": (cfn("AWS::EC2::SecurityGroupIngress", "FromPort"), lambda port: port <= 65535),
+    "to_port": (cfn("AWS::EC2::SecurityGroupIngress", "ToPort"), lambda port: port <= 65535),
+    "cidr_ipv4": (canonical(4),),
+    "cidr_ipv6": (canonical(6),),
+    "prefix_list_id": (partial(re.fullmatch, r"pl-([0-9a-f]{8}|[0-9a-f]{17})"),),
+    "referenced_group_id": (lambda value: lint_format("SecurityGroupId")(value.rpartition("/")[2]),),
+    # EC2 documents the same characters for the names and descriptions of groups and rules.
+    "description": (cfn("AWS::EC2::SecurityGroup", "GroupDescription"), lint_format("SecurityGroupName")),
+}
+CHOICE = "chooses what the stack contains"
+LOCAL = "a path on the developer's machine"
+EC2_REGIONS = {
+    region
+    for partition in boto3.Session().get_available_partitions()
+    for region in boto3.Session().get_available_regions("ec2", partition)
+}
+TABLE: dict[str, tuple[Grammar, ...] | str] = {
+    "production": CHOICE,
+    "deploy_pipeline:source": CHOICE,
+    "deploy_pipeline:app": LOCAL,
+    "deploy_pipeline:allowed_files": LOCAL,
+    "deploy_pipeline:branch": (
+        api("codecommit", "BranchName"),
+        api("codepipeline", "ActionConfigurationValue"),
+        git_branch,
+    ),
+    "deploy_pipeline:connection_arn": (api("codeconnections", "ConnectionArn"), iam_arn),
+    "deploy_pipeline:repository": (
+        api("codeconnections", "OwnerId", lambda value: value.rpartition("/")[0]),
+        api("codeconnections", "RepositoryName", lambda value: value.rpartition("/")[2]),
+        api("codepipeline", "ActionConfigurationValue"),
+    ),
+    "deploy_pipeline:source_key": (
+        api("codepipeline", "ActionConfigurationValue"),
+        lambda key: iam_arn(f"arn:aws:s3:::bucket/{key}") and not set(key) & set("*?$"),
+    ),
+    "deploy_pipeline:input": LOCAL,
+    "deploy_pipeline:permissions.actions": (iam_action,),
+    "deploy_pipeline:permissions.resources": (iam_arn,),
+    "deploy_pipeline:permissions.conditions": "operators, keys and values: tests/deploy_pipeline/test_settings.py",
+    "deploy_pipeline:permissions_boundary": (api("iam", "arnType"), iam_arn),
+    "deploy_pipeline:allow_service_wide_permissions": CHOICE,
+    "deploy_pipeline:ssm_parameters": (
+        api("ssm", "PSParameterName"),
+        lambda name: iam_arn(f"arn:aws:ssm:us-east-1:111111111111:parameter/{name.removeprefix('/')}"),
+    ),
+    "deploy_pipeline:email": EMAIL,
+    **{f"multi_region_api:{name}": row for name, row in ZONE.items()},
+    "multi_region_api:regions": (api("route53", "ResourceRecordSetRegion"),),
+    "multi_region_api:check_seconds": (api("route53", "RequestInterval"), lambda seconds: seconds in (10, 30)),
+    "multi_region_api:check_threshold": (api("route53", "FailureThreshold"),),
+    "multi_region_api:checks.name": "stays in the function's package and its response",
+    "multi_region_api:checks.table": (api("dynamodb", "TableName"),),
+    "multi_region_api:checks.partition_key": (api("dynamodb", "KeySchemaAttributeName"),),
+    "multi_region_api:checks.url": "is requested by the function, not by AWS",
+    "multi_region_api:checks.seconds": "a timeout of the function's client",
+    "multi_region_api:allowed_origin": (printable_ascii, without_quote),
+    "multi_region_api:requests_per_second": (cfn("AWS::ApiGateway::Stage", "ThrottlingRateLimit", "MethodSetting"),),
+    "multi_region_api:email": EMAIL,
+    "multi_region_api:cloudwatch_role": CHOICE,
+    "multi_region_api:waf": CHOICE,
+    **{f"static_site:{name}": row for name, row in ZONE.items()},
+    "static_site:site": LOCAL,
+    "static_site:allowed_files": LOCAL,
+    "static_site:without_slash": "a setting of the function",
+    "static_site:redirect_status": (lambda status: status in (301, 308),),
+    "static_site:canonical": "a setting of the function",
+    "static_site:files": (lambda path: bool(re.fullmatch(r"/[A-Za-z0-9/%._~!$&'()*+,;=:@-]*", key_path(path))),),
+    "static_site:caching": CHOICE,
+    "static_site:content_security_policy": (printable_ascii, at_most(1783)),
+    "static_site:waf": CHOICE,
+    "security_group_revert:mode": CHOICE,
+    "security_group_revert:email": EMAIL,
+    "security_group_revert:restore": "a setting of the function",
+    "security_group_revert:max_reverts": "a setting of the function",
+    "security_group_revert:revert_window_hours": "a setting of the function",
+    "security_group_revert:egress": CHOICE,
+    "security_group_revert:sweep_minutes": (
+        api("events", "ScheduleExpression", lambda minutes: f"rate({minutes} minutes)"),
+        lambda minutes: schedule(f"rate({minutes} minute{'s' if minutes > 1 else ''})"),
+    ),
+    "security_group_revert:sample_group": CHOICE,
+    "security_group_revert:vpc_id": (lint_format("VpcId"),),
+    "security_group_revert:groups.group_id": (lint_format("SecurityGroupId"),),
+    "security_group_revert:groups.name": "text of a notification",
+    **{
+        f"security_group_revert:groups.{way}.{name}": row for way in ("ingress", "egress") for name, row in RULE.items()
+    },
+    # "This quota multiplied by the quota for security groups per network interface cannot exceed 1,000" (VPC)
+    "security_group_revert:rules_per_group": (lambda rules: 1 <= rules <= 1000,),
+    "security_group_revert:create_trail": CHOICE,
+    "analytics_host:instance_type": (lambda name: bool(re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", name)), at_most(64)),
+    "analytics_host:volume_gb": (lambda size: 8 <= size <= 65536,),  # the image needs 8, gp3 has 65,536 at most
+    "analytics_host:availability_zone": (lambda zone: zone[:-1] in EC2_REGIONS,),
+    "analytics_host:vpc_id": (lint_format("VpcId"),),
+    "analytics_host:subnet_id": (lint_format("SubnetId"),),
+    "analytics_host:user_name": (new_unix_user,),
+    "analytics_host:allowed_cidr": (canonical(4),),
+    "analytics_host:allow_anywhere": CHOICE,
+    "analytics_host:idle_minutes": "a setting of the host",
+    "analytics_host:stop_schedule": (
+        api("scheduler", "ScheduleExpression"),
+        cfn("AWS::Scheduler::Schedule", "ScheduleExpression"),
+        schedule,
+    ),
+    "analytics_host:email": EMAIL,
+    "analytics_host:h2o_nodes": CHOICE,
+    "analytics_host:h2o_r_sha256": "a setting of the host",
+    "analytics_host:data_location": (s3_bucket, lambda value: iam_arn(f"arn:aws:s3:::{value[5:]}*")),
+    "analytics_host:results_days": (lambda days: 1 <= days <= 2**31 - 1,),
+    "analytics_host:scan_limit_mb": (api("athena", "BytesScannedCutoffValue", lambda mb: mb * 1_000_000),),
+    "analytics_host:parquet": CHOICE,
+}
+
+
+def leaves(section: type[Section], prefix: str = "", separator: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field that holds a value, by its key; the fields of nested sections after a dot."""
+    for name, field in section.model_fields.items():
+        path = f"{prefix}{separator}{name}"
+        nested = section_of(field.annotation)
+        if nested:
+            yield from leaves(nested, path, "." if prefix else ":")
+        else:
+            yield path, Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+
+
+LEAVES = dict(leaves(Settings))
+
+
+def validators(annotation: Any) -> Iterator[WrapValidator]:
+    for part in (*getattr(annotation, "__metadata__", ()), *get_args(annotation)):
+        if isinstance(part, WrapValidator):
+            yield part
+        else:
+            yield from validators(part)
+
+
+# Candidates for the fields whose type is checked by a function.
+CANDIDATES: dict[str, st.SearchStrategy[Any]] = {
+    "deploy_pipeline:branch": st.from_regex(r"[a-z/.@{*-]{1,9}|main|release/[a-z.]{1,9}", fullmatch=True),
+    "analytics_host:availability_zone": st.sampled_from(
+        ["us-east-1a", "eu-west-3c", "us-east-9a", "eu-west-1", "use1-az1"]
+    ),
+    "multi_region_api:regions": st.sampled_from([*partitions(), "us-east-9", "aws-global", "us-iso-east-1"]),
+}
+
+
+def values_for(key: str) -> st.SearchStrategy[Any]:
+    """Values near what a setting accepts: its pattern, stretched to its limits and past them, and its bounds."""
+    strategies = [CANDIDATES[key]] if key in CANDIDATES else []
+    for check in (argument for found in validators(LEAVES[key]) for argument in getattr(found.func, "args", ())):
+        if isinstance(check, Pattern):
+            matching = st.from_regex(check.expression, fullmatch=True)
+            strategies += [
+                matching,
+                st.builds(_stretched, matching, st.integers(0, 40), st.integers(1, 3), _lengths(check.max_length)),
+            ]
+        elif isinstance(check, Range):
+            ends = [check.minimum - 1, check.minimum, check.maximum, check.maximum + 1]
+            strategies += [st.sampled_from(ends), st.integers(int(check.minimum), int(check.maximum))]
+        elif check in (4, 6):
+            strategies.append(st.builds(lambda ip, size: f"{ip}/{size}", st.ip_addresses(v=check), st.integers(0, 33)))
+        elif isinstance(getattr(check, "__self__", None), tuple):
+            strategies.append(st.sampled_from([*check.__self__, 0, 20, 302]))
+    return st.one_of(*strategies)
+
+
+def _lengths(maximum: int) -> st.SearchStrategy[int]:
+    return st.sampled_from([2, 63, 64, 65, maximum - 1, maximum, maximum + 1, maximum + 2])
+
+
+def _stretched(text: str, position: int, width: int, length: int) -> str:
+    """Repeat a few characters of `text`, such as `a.` of a domain name, until it has about `length` characters."""
+    part = text[position : position + width]
+    return text[:position] + part * (max(0, length - len(text)) // (len(part) or 1)) + text[position:]
+
+
+@cache
+def adapter(key: str) -> TypeAdapter[Any]:
+    return TypeAdapter(LEAVES[key])
+
+
+def accepted(key: str, value: Any) -> list[Any]:
+    """What the setting becomes when `value` is given, as a list; nothing when it is refused."""
+    for given_value in (value, [value]):  # the item of a list
+        try:
+            found = adapter(key).validate_python(given_value)
+        except ValidationError:
+            continue
+        return list(found) if isinstance(found, tuple) else [found]
+    return []
+
+
+def test_every_setting_has_its_aws_parameter_or_a_reason() -> None:
+    assert LEAVES.keys() == TABLE.keys(), f"differ: {LEAVES.keys() ^ TABLE.keys()}"
+
+
+# One key for each type and row: an email address is checked once.
+CHECKED = {(LEAVES.get(key), row): key for key, row in TABLE.items() if not isinstance(row, str)}
+
+
+@pytest.mark.parametrize("key", CHECKED.values())
+def test_value_that_a_setting_accepts_is_accepted_by_aws(key: str) -> None:
+    row, seen = TABLE[key], 0
+
+    @run_settings(max_examples=120)
+    @given(values_for(key))
+    def check(value: Any) -> None:
+        nonlocal seen
+        for found in accepted(key, value):
+            seen += 1
+            for number, grammar in enumerate(row):
+                assert callable(grammar)
+                assert grammar(found), f"{key} accepts {found!r}, and grammar {number} of its row does not"
+
+    check()
+    assert seen > 1, f"only {seen} of the generated values were accepted: nothing was checked"
