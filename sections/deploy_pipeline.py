@@ -262,8 +262,8 @@ class DeployPipelineSettings(Section):
             yield Conflict("permissions", f"{', '.join(wide)} on every resource needs {needed}")
         sizes = [self._size(permission) for permission in self.permissions]
         if max(sizes) > MAX_PERMISSION_SIZE or sum(sizes) > MAX_PERMISSIONS_SIZE:
-            limits = f"{MAX_PERMISSION_SIZE} characters each and {MAX_PERMISSIONS_SIZE} in all"
-            yield Conflict("permissions", f"need room for {max(sizes)} and {sum(sizes)} characters; IAM has {limits}")
+            limits = f"at most {MAX_PERMISSION_SIZE} characters each and {MAX_PERMISSIONS_SIZE} in all"
+            yield Conflict("permissions", f"has up to {max(sizes)} characters each and {sum(sizes)} in all; {limits}")
 
     def _size(self, permission: Permission) -> int:
         """The number of characters in a policy, with the longest names of partitions and regions."""

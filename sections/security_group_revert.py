@@ -197,8 +197,9 @@ class SecurityGroupRevertSettings(Section):
             yield Conflict("sample_group", "needs at least one group in {groups}")
         if self.vpc_id and not self.sample_group:
             yield Conflict("vpc_id", "has no effect with {sample_group}")
-        if sum(len(group.ingress) + len(group.egress) for group in self.groups) > MAX_RULES_IN_ALL:
-            yield Conflict("groups", f"have more than {MAX_RULES_IN_ALL} rules in all")
+        rules = sum(len(group.ingress) + len(group.egress) for group in self.groups)
+        if rules > MAX_RULES_IN_ALL:
+            yield Conflict("groups", f"has {rules} rules; accepted: at most {MAX_RULES_IN_ALL} rules in all groups")
         for group in self.groups:
             if "egress" in group.model_fields_set and not self.egress:
                 yield Conflict("groups", f"has egress rules for {group.group_id}, which have no effect with {{egress}}")
