@@ -1,4 +1,4 @@
-# Everything that is run here. `make` alone lists it.
+# All commands of the project. `make` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
@@ -21,14 +21,17 @@ SYSTEMS ?= $(SYSTEM)
 # What the sandbox needs for these systems, or for all.
 NEEDED := setup $(if $(SYSTEMS),$(if $(filter analytics_host,$(SYSTEMS)),analysis),analysis)
 CDK := cdk
-# What the CDK CLI says that is no user's business; warnings and errors are not among it.
-CHATTER := /program\.js:[0-9:]*$$ Acknowledge.with..Annotation::info ^Successfully.synthesized ^Supply.a.stack.id ^$$
+# pytest with a worker per core, at most two: each takes up to 1.5 GB. The order is that of tests/conftest.py.
+WORKERS ?= 2
+PYTEST := pytest -n $(WORKERS)
+# A lane's tests; with SYSTEM, those with its name in their path or name.
+OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup analysis lock synth bootstrap lint test audit demo pictures sandbox story bench deploy destroy clean
+.PHONY: help setup analysis lock synth bootstrap lint unit templates e2e test audit docs demo pictures sandbox walkthrough bench deploy destroy clean
 
-help: ## list what can be run
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+help: ## list the commands
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 setup: .venv/done node_modules/done ## install Python packages, Node 24 and the CDK CLI, below this folder only
 	@:
@@ -56,19 +59,32 @@ analysis: setup .venv/analysis ## install H2O, Java and what else analytics_host
 	@touch $@
 
 synth: setup ## write every stack's template to cdk.out (STACK=... that one's, ARGS="-c ...")
-	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") $(ARGS) 2>&1 | sed $(foreach line,$(CHATTER),-e '\,$(line),d')
+	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") $(ARGS) 2>&1 | sed -e '/^Successfully synthesized/d' -e '/^Supply a stack id/d'
 	@echo "The templates are in cdk.out."
 
 bootstrap: setup ## prepare the account and region of your AWS configuration for CDK, once
 	@$(CDK) bootstrap $(ARGS)
 
 lint: setup ## style, types, and the templates against CloudFormation's schemas
-	@ruff check . && ruff format --check .
-	@mypy
-	@shellcheck -x -P SCRIPTDIR assets/*/host/*.sh
+	@echo "Style: ruff" && ruff check . && ruff format --check .
+	@echo "Types: mypy (a minute the first time)" && mypy
+	@echo "Shell scripts: shellcheck" && shellcheck -x -P SCRIPTDIR assets/*/host/*.sh
 
-test: setup lint analysis ## everything: style, types, unit, template and security tests, walkthroughs in the sandbox
-	@pytest
+unit: setup ## test handlers, settings and tools; no synth, no emulator (SYSTEM=static_site: that system's)
+	@$(PYTEST) -m unit $(OF_SYSTEM)
+
+templates: setup ## synthesize, then test the templates with cdk-nag, cfn-lint and our rules (SYSTEM=...)
+	@$(PYTEST) -m templates $(OF_SYSTEM)
+
+e2e: $(NEEDED) ## deploy to the emulator and test there, walkthroughs included (SYSTEM=...: deploys and tests that system)
+	@ONLY="$(SYSTEM)" $(PYTEST) -m e2e $(OF_SYSTEM)
+
+test: $(NEEDED) $(if $(SYSTEM),,lint) ## run everything: lint, unit, templates, e2e (SYSTEM=...: all tests of that system)
+	@ONLY="$(SYSTEM)" $(PYTEST) $(OF_SYSTEM)
+
+docs: setup ## write the parts of docs/ that are generated from code and tests
+	@python -m tests.reliability
+	@python -m audit
 
 audit: setup .audit/done ## look at every template with Checkov too (about 300 MB the first time), and write the tables of docs/security.md
 	@python -m audit --checkov .audit/bin/checkov
@@ -90,8 +106,8 @@ pictures: setup analysis ## take the screenshots of docs/ anew (needs chromium a
 sandbox: $(NEEDED) ## start the emulator with every stack deployed, and leave it up (SYSTEMS="...")
 	@python -m sandbox up $(SYSTEMS)
 
-story: setup $(if $(filter analytics_host,$(SYSTEM)),analysis) ## play one walkthrough in the account of your AWS configuration: make story SYSTEM=security_group_revert
-	@test -n "$(SYSTEM)" || { echo "Which story? make story SYSTEM=security_group_revert"; exit 1; }
+walkthrough: setup $(if $(filter analytics_host,$(SYSTEM)),analysis) ## play a system's walkthrough in your AWS account: make walkthrough SYSTEM=security_group_revert
+	@test -n "$(SYSTEM)" || { echo "Name a system: make walkthrough SYSTEM=security_group_revert"; exit 1; }
 	@python -m walkthroughs $(SYSTEM) $(ARGS)
 
 bench: setup analysis ## measure, and write docs/benchmarks.md

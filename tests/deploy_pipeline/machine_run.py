@@ -9,18 +9,19 @@ import re
 import uuid
 import zipfile
 from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from ministack.services import stepfunctions
 
 from lambdas.deploy_pipeline import task_handler
 from lambdas.deploy_pipeline.request import fingerprint
-from sandbox import stepfunctions as sandbox_stepfunctions
 from stacks.deploy_pipeline import machine
 
+from ..conftest import need
 from .fake_cloudformation import FakeCloudFormation
 
 TEMPLATE = "Resources: {}\n"
@@ -38,8 +39,6 @@ FUNCTIONS = {
     "${ChangeSet}": task_handler.change_set,
     "${FirstFailure}": task_handler.first_failure,
 }
-
-sandbox_stepfunctions.install(speed=1e9)
 
 
 @dataclass
@@ -99,6 +98,18 @@ def zipped(**files: str | bytes) -> bytes:
     return buffer.getvalue()
 
 
+@cache
+def _emulator() -> tuple[ModuleType, ModuleType]:
+    """The sandbox's and MiniStack's Step Functions; imported here because this module's users do not all need them."""
+    need("ministack")
+    from ministack.services import stepfunctions
+
+    from sandbox import stepfunctions as sandbox_stepfunctions
+
+    sandbox_stepfunctions.install(speed=1e9)
+    return sandbox_stepfunctions, stepfunctions
+
+
 class Machine:
     """The state machine, with `cloudformation` and `s3` behind it.
 
@@ -106,6 +117,7 @@ class Machine:
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._sandbox, self._stepfunctions = _emulator()
         self.cloudformation = FakeCloudFormation()
         self.s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml=TEMPLATE)})
         self.failing: dict[str, list[str]] = {}
@@ -116,7 +128,7 @@ class Machine:
 
     def run(self, **given: Any) -> Ended:
         """Run an execution; `given` is added to the input."""
-        self._patch.setattr(stepfunctions, "_invoke_resource", self._invoke)
+        self._patch.setattr(self._stepfunctions, "_invoke_resource", self._invoke)
         self._patch.setattr(task_handler, "CLOUDFORMATION", self.cloudformation)
         self._patch.setattr(task_handler, "S3", self.s3)
         self._patch.setenv("STACK_NAME", APP)
@@ -128,7 +140,7 @@ class Machine:
         machine_arn = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
         definition = json.dumps(self.definition)
         described = {"definition": definition, "name": "machine", "stateMachineArn": machine_arn}
-        stepfunctions._state_machines[machine_arn] = described
+        self._stepfunctions._state_machines[machine_arn] = described
         execution: dict[str, Any] = {
             "executionArn": arn,
             "stateMachineArn": machine_arn,
@@ -139,8 +151,8 @@ class Machine:
             "output": None,
             "events": [],
         }
-        stepfunctions._executions[arn] = execution
-        sandbox_stepfunctions._run(arn)
+        self._stepfunctions._executions[arn] = execution
+        self._sandbox._run(arn)
         entered = [
             e["stateEnteredEventDetails"]["name"] for e in execution["events"] if "stateEnteredEventDetails" in e
         ]
@@ -162,14 +174,14 @@ class Machine:
         try:
             return getattr(self.cloudformation, re.sub("([A-Z])", r"_\1", action).lower())(**arguments)
         except ClientError as error:
-            raise sandbox_stepfunctions.named(error, MODEL) from error
+            raise self._sandbox.named(error, MODEL) from error
 
     def _function(self, name: str, payload: dict[str, Any]) -> Any:
         self.invoked.append(name)
         if self.failing.get(name):
-            raise stepfunctions._ExecutionError(self.failing[name].pop(0), "it is not there")
+            raise self._stepfunctions._ExecutionError(self.failing[name].pop(0), "it is not there")
         try:
             return json.loads(json.dumps(FUNCTIONS[name](payload, None)))
         except Exception as error:
             said = json.dumps({"errorMessage": str(error), "errorType": type(error).__name__})
-            raise stepfunctions._ExecutionError(type(error).__name__, said) from error
+            raise self._stepfunctions._ExecutionError(type(error).__name__, said) from error

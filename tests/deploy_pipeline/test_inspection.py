@@ -128,6 +128,8 @@ def test_id_and_arn_of_a_resource_that_stays_are_the_same_as_before() -> None:
         change("Modify", Replacement="True"),
         change("Modify", **CONDITIONAL),
         change("Modify", PolicyAction="ReplaceAndDelete"),
+        change("Modify", Replacement="False", Details=[detail("Always", "Static")]),
+        change("Modify", **CONDITIONAL, Details=[detail("Always", "Static"), detail("Never")]),
         change("Remove"),
         change("Add"),
         change("Dynamic"),

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.deploy_pipeline import task_handler
 from lambdas.deploy_pipeline.change_set import LARGEST_LIST, creation_status, inspect
-from lambdas.deploy_pipeline.errors import InvalidInputError, InvalidTemplateError
+from lambdas.deploy_pipeline.errors import InvalidInputError, InvalidTemplateError, StackNotReadyError
 from lambdas.deploy_pipeline.inspection import Policy
 from lambdas.deploy_pipeline.messages import fit
 from lambdas.deploy_pipeline.request import fingerprint
@@ -59,6 +59,26 @@ def test_stack_that_the_pipeline_is_not_for_is_refused(fake: FakeCloudFormation,
 def test_blue_green_stack_can_be_deployed_to() -> None:
     name = plan()["besideName"].removeprefix("prod-")
     assert plan(stackName=name)["stackName"] == f"prod-{name}"
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize(
+    "status",
+    ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"],
+)
+def test_plan_stack_in_updatable_status_is_updated(fake: FakeCloudFormation, status: str) -> None:
+    """CloudFormation's update needs one of these: see UpdateStack in its API reference."""
+    fake.add_stack(APP, status)
+    found = plan()
+    assert (found["action"], found["changeSetType"]) == ("update", "UPDATE")
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("status", ["UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_IN_PROGRESS"])
+def test_plan_stack_in_other_status_is_refused(fake: FakeCloudFormation, status: str) -> None:
+    fake.add_stack(APP, status)
+    with pytest.raises(StackNotReadyError, match=f"is {status}"):
+        plan()
 
 
 def metrics(printed: str) -> list[dict[str, Any]]:

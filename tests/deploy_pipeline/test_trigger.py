@@ -340,10 +340,13 @@ def test_execution_that_cannot_be_looked_at_fails_the_job(services: Services, co
     "passing",
     [
         refused("ThrottlingException"),
-        ClientError({"Error": {"Code": "503"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "DescribeExecution"),
+        *(
+            ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": int(code)}}, "DescribeExecution")
+            for code in ("500", "502", "503")
+        ),
         EndpointConnectionError(endpoint_url="https://states.us-east-1.amazonaws.com"),
     ],
-    ids=["throttled", "unavailable", "no answer"],
+    ids=["throttled", "500", "502", "503", "no answer"],
 )
 def test_execution_that_cannot_be_looked_at_for_now_is_asked_about_again(
     services: Services, passing: Exception, capsys: pytest.CaptureFixture[str]

@@ -1,27 +1,53 @@
 """Two sandboxes with every stack deployed, for all tests of this folder: without options, and with some."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import SPEED, regions_of, session, settings_for, world_of
-from walkthroughs.catalog import STORIES
 from walkthroughs.story import World
+
+from ..conftest import ROOT, need
 
 DOMAIN = "www.example.com"
 PGSQL = {"ip_protocol": "tcp", "from_port": 5432, "to_port": 5432, "cidr_ipv4": "10.0.0.0/8"}
 
 
+def deployable() -> list[str]:
+    """The systems that can run here: analytics_host only with H2O and Java; none without the CDK CLI."""
+    for package in ("ministack", "rich"):
+        need(package)
+    if not (ROOT / "node_modules" / ".bin" / "cdk").exists():
+        pytest.skip("needs the CDK CLI: npm ci")
+    from sandbox.ec2.instances import java
+    from walkthroughs.catalog import STORIES
+
+    try:
+        java()
+    except RuntimeError:
+        has_h2o = False
+    else:
+        has_h2o = bool(find_spec("h2o"))
+    only = os.environ.get("ONLY")  # set by `make e2e SYSTEM=...`
+    return [name for name in STORIES if only in (None, "", name) and (has_h2o or name != "analytics_host")]
+
+
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Sandbox]:
-    """The sandbox after `cdk bootstrap` and `cdk deploy --all`."""
+    """The sandbox after `cdk bootstrap` and the deployment of every stack that can run here."""
+    systems = deployable()
+    from sandbox.__main__ import SPEED, regions_of, settings_for
+    from walkthroughs.catalog import STORIES
+
     with Sandbox(speed=SPEED) as sandbox:
-        sandbox.bootstrap(*regions_of(STORIES))
-        sandbox.deploy("--all", settings=settings_for(sandbox, STORIES))
+        sandbox.bootstrap(*regions_of(systems))
+        stacks = [stack for system in systems for stack in STORIES[system].stacks]
+        sandbox.deploy(*stacks, settings=settings_for(sandbox, systems))
         yield sandbox
 
 
@@ -34,12 +60,18 @@ class Optional:
 
     @cached_property
     def world(self) -> World:
+        from sandbox.__main__ import world_of
+
         return world_of(self.sandbox)
 
 
 @pytest.fixture(scope="session")
 def optional() -> Iterator[Optional]:
     """A sandbox of its own, with a hosted zone and a group that exist before the stacks do."""
+    systems = deployable()
+    from sandbox.__main__ import SPEED, regions_of, session
+    from walkthroughs.catalog import STORIES
+
     with Sandbox(speed=SPEED) as sandbox:
         clients = session(sandbox)
         zone = clients.client("route53").create_hosted_zone(Name="example.com", CallerReference="test")
@@ -65,8 +97,9 @@ def optional() -> Iterator[Optional]:
             "security_group_revert:email": "ops@example.com",
             "security_group_revert:groups": json.dumps([{"group_id": group["GroupId"], "ingress": [PGSQL]}]),
         }
-        sandbox.bootstrap(*regions_of(STORIES))
-        sandbox.deploy("--all", settings=settings)
+        sandbox.bootstrap(*regions_of(systems))
+        stacks = [stack for system in systems for stack in STORIES[system].stacks]
+        sandbox.deploy(*stacks, settings=settings)
         yield Optional(sandbox, group["GroupId"])
 
 

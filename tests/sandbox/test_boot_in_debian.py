@@ -21,7 +21,7 @@ import pytest
 from sandbox import Sandbox
 from sandbox.__main__ import world_of
 
-from ..conftest import ROOT
+from ..conftest import ROOT, need
 
 DEBIAN = Path(os.environ.get("DEBIAN", "/nonexistent"))
 SOFTWARE = "/opt/analytics-host"
@@ -36,6 +36,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def settings(deployed: Sandbox) -> dict[str, str]:
+    need("h2o")  # without it the stack is not deployed
     outputs = world_of(deployed).outputs("AnalyticsHost")
     for folder in ("host", "billboard", "notebooks"):
         source = ROOT / "assets" / "analytics_host" / folder

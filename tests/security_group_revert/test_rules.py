@@ -99,6 +99,13 @@ def test_edit_back_keeps_a_description_that_was_not_part_of_the_approval() -> No
     assert pair[1].description == "web"
 
 
+def test_plan_unapproved_egress_rule_is_not_edited_into_missing_ingress_rule() -> None:
+    """ModifySecurityGroupRules cannot change a rule's direction."""
+    outgoing = rule(is_egress=True)
+    assert plan([outgoing], [HTTPS], restore=True) == Plan(revokes=(outgoing,), restores=(HTTPS,))
+    assert plan([HTTPS], [outgoing], restore=True) == Plan(revokes=(HTTPS,), restores=(outgoing,))
+
+
 def test_without_restore_unapproved_rules_are_not_edited_and_what_is_missing_is_in_the_plan() -> None:
     assert plan([rule(22), SSH], [HTTPS], restore=False) == Plan(revokes=(rule(22), SSH), restores=(HTTPS,))
     (pair,) = plan([rule(description="theirs")], [rule(description="ours")], restore=False).descriptions
