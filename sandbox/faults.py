@@ -1,7 +1,7 @@
 """Faults on demand, for tests: a call that fails, or before which somebody else acts.
 
-Told by a POST with ``X-Amz-Target: Sandbox.Inject`` and a list of faults, which replaces the
-one before. A fault has ``action`` (such as ``DescribeStacks``, of CloudFormation's or EC2's API), and
+A POST with ``X-Amz-Target: Sandbox.Inject`` and a list of faults replaces the one before, and
+returns that with the `times` that are left. A fault has ``action`` (such as ``DescribeStacks``, of CloudFormation's or EC2's API), and
 perhaps ``skip`` (calls that go well before it) and ``times`` (1; then it is over), and either
 ``code`` and ``message`` of an error or, as ``before``, the parameters of another call of the
 same API that is made first. No story uses it: on AWS there is nothing like it.
@@ -45,8 +45,10 @@ def _before(service: str, refusal: Callable[[str, str], Any]) -> None:
     app.SERVICE_HANDLERS[service] = handle_request
 
 
-def _inject(request: dict[str, Any]) -> None:
+def _inject(request: dict[str, Any]) -> dict[str, Any]:
+    replaced = list(FAULTS)
     FAULTS[:] = request["faults"]
+    return {"replaced": replaced}
 
 
 def _due(action: str) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Typed settings of the five systems, read from CDK context.
 
-Each setting is one flat context key, ``<system>:<field>``, or ``production`` for all systems, in
+Each setting is one flat context key: ``<system>:<field>``, or ``<field>`` for all systems, in
 `cdk.json` under ``context`` or on the command line: ``cdk deploy SecurityGroupRevert -c
 security_group_revert:email=ops@example.com``. Lists and objects on the command line are JSON.
 This is the only module that reads CDK context; it never calls AWS. The settings of each system
@@ -59,7 +59,8 @@ class Settings(Section):
         """
         given = {key: _parsed(value) for key, value in context.items() if not CDK_KEY.fullmatch(key)}
         systems = cls._systems()
-        fields = {"": ["production"], **{f"{name}:": list(section.model_fields) for name, section in systems.items()}}
+        shared = [name for name in cls.model_fields if name not in systems]
+        fields = {"": shared, **{f"{name}:": list(section.model_fields) for name, section in systems.items()}}
         settings, problems = _checked(cls, _taken(given, "", fields[""]), "")
         for name, section in systems.items():
             prefix = f"{name}:"
@@ -101,7 +102,7 @@ def _unknown(key: str, fields: Mapping[str, list[str]]) -> str:
     if similar:
         return f"{key}: unknown setting; did you mean {' or '.join(similar)}?"
     systems = [f"{prefix}<setting>" for prefix in fields if prefix]
-    valid = fields[prefixes[0]] if len(prefixes) == 1 else ["production", *systems]
+    valid = fields[prefixes[0]] if len(prefixes) == 1 else [*fields[""], *systems]
     return f"{key}: unknown setting (valid: {', '.join(valid)})"
 
 

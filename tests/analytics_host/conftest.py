@@ -14,7 +14,7 @@ import pytest
 
 from assets.analytics_host.host import host
 
-from ..conftest import ROOT, of_type, synthesize
+from ..conftest import ROOT, need, of_type, synthesize
 
 STACK = "AnalyticsHost"
 HOST = ROOT / "assets" / "analytics_host" / "host"
@@ -61,6 +61,8 @@ class Computer:
 
     def boot(self, *steps: str, environment: dict[str, str] | None = None, **settings: str) -> Any:
         """Run these steps, or all that need neither root nor the internet, with other `settings`."""
+        if not steps or "h2o" in steps:
+            need("h2o")  # the step looks for its jar
         lines = "".join(f"{name}={value}\n" for name, value in (SETTINGS | settings).items())
         (self.root / "etc/analytics-host/settings").write_text(lines)
         programs = {"SYSTEM_PYTHON": str(self.programs / "python"), "PYTHON": sys.executable}

@@ -153,6 +153,7 @@ def test_notebooks_are_the_users_and_their_changes_stay(tmp_path: Path, endpoint
     assert said.splitlines()[-4:] == ["mine", "analyst", "analyst", "analyst"]
 
 
+@pytest.mark.needs("h2o")
 def test_python_files_in_the_callers_folder_are_not_root_code(tmp_path: Path, endpoint: str) -> None:
     """A shell of Session Manager can be in the analyst's home when root runs the script again."""
     said = run(

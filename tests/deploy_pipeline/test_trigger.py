@@ -341,7 +341,9 @@ def test_execution_that_cannot_be_looked_at_fails_the_job(services: Services, co
     [
         refused("ThrottlingException"),
         *(
-            ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": int(code)}}, "DescribeExecution")
+            ClientError(
+                {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": int(code)}}, "DescribeExecution"
+            )
             for code in ("500", "502", "503")
         ),
         EndpointConnectionError(endpoint_url="https://states.us-east-1.amazonaws.com"),

@@ -19,9 +19,9 @@ from walkthroughs.story import SkippedError, World
 
 from ..conftest import ROOT
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.needs("selenium")]
 CLIENT = ROOT / "assets" / "multi_region_api" / "client"
-SECONDS = 10
+SECONDS = 60
 
 
 @dataclass

@@ -66,21 +66,21 @@ def test_status_check_or_none_leaves_it_to_the_dependencies(status: str) -> None
 
 def test_dependency_that_never_answers_fails_after_its_own_time(endless: Callable[[], None]) -> None:
     started = time.monotonic()
-    failed = failures([Check("slow", 0.2, endless), Check("fine", 1, passes), Check("gone", 1, fails())])
-    assert time.monotonic() - started < 0.8
+    failed = failures([Check("slow", 0.2, endless), Check("fine", 60, passes), Check("gone", 60, fails())])
+    assert time.monotonic() - started < 30
     assert failed == {"slow": "no answer within 0.2 s", "gone": "ConnectionError: gone"}
 
 
 def test_dependencies_are_asked_side_by_side(endless: Callable[[], None]) -> None:
     started = time.monotonic()
-    failed = failures([Check(str(number), 0.2, endless) for number in range(10)])
-    assert time.monotonic() - started < 1, "one after the other they take two seconds"
+    failed = failures([Check(str(number), 0.5, endless) for number in range(10)])
+    assert time.monotonic() - started < 4, "one after the other they take five seconds"
     assert len(failed) == 10
 
 
 def test_answer_that_comes_too_late_does_not_count() -> None:
     """The time of a check is its own, also while another one is waited for."""
-    checks = [Check("late", 0.05, lambda: time.sleep(0.15)), Check("other", 0.3, lambda: time.sleep(0.25))]
+    checks = [Check("late", 0.05, lambda: time.sleep(0.3)), Check("other", 30, lambda: time.sleep(0.6))]
     assert failures(checks) == {"late": "no answer within 0.05 s"}
 
 

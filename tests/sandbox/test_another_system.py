@@ -11,7 +11,7 @@ import pytest
 
 from ..conftest import ROOT
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.needs("ministack", "rich", "ruff")]
 PAGE = ROOT / "docs" / "another_system.md"
 PARTS = re.compile(r"^### `(?P<path>[^`]+)`\n(?P<text>.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
 BLOCKS = re.compile(r"^```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -53,7 +53,7 @@ def run(project: Path, *command: str) -> str:
 
 
 def test_its_own_test_passes(project: Path) -> None:
-    assert "1 passed" in run(project, "-m", "pytest", "-n0", "-v", "tests/greeting")
+    assert "1 passed" in run(project, "-m", "pytest", "-v", "tests/greeting")
 
 
 def test_it_is_deployed_and_its_story_is_played(project: Path) -> None:

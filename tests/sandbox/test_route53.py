@@ -141,7 +141,7 @@ def world(deployed: Sandbox) -> World:
 
 
 def rcode(deployed: Sandbox, name: str) -> str:
-    answer = dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.1", port=deployed.ports["dns"], timeout=5)
+    answer = dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.1", port=deployed.ports["dns"], timeout=60)
     return dns.rcode.to_text(answer.rcode())
 
 

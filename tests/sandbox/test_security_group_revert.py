@@ -25,8 +25,8 @@ class Guarded:
         self.group, self.sweep = outputs["WebServerGroupId"], outputs["SweepRuleName"]
         self.ec2, self.events = clients.client("ec2"), clients.client("events")
 
-    def inject(self, *faults: dict[str, Any]) -> None:
-        inject(self.sandbox, *faults)
+    def inject(self, *faults: dict[str, Any]) -> list[dict[str, Any]]:
+        return inject(self.sandbox, *faults)
 
     def open_ssh(self) -> None:
         self.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=[SSH])
@@ -37,7 +37,7 @@ class Guarded:
         return sorted(rule["FromPort"] for rule in rules if not rule["IsEgress"])
 
     def until_as_approved(self) -> None:
-        self.world.wait_until(lambda: self.ports() == [443], "only HTTPS open", seconds=30)
+        self.world.wait_until(lambda: self.ports() == [443], "only HTTPS open", seconds=120)
 
 
 @pytest.fixture
@@ -57,9 +57,10 @@ def test_throttled_revoke_is_waited_out_without_a_sweep(guarded: Guarded) -> Non
 
 
 def test_rule_that_may_not_be_revoked_goes_with_the_first_sweep_that_may(guarded: Guarded) -> None:
-    guarded.inject({"action": "RevokeSecurityGroupIngress", "code": "UnauthorizedOperation", "times": 99})
+    refusal = {"action": "RevokeSecurityGroupIngress", "code": "UnauthorizedOperation", "times": 99}
+    guarded.inject(refusal)
     guarded.open_ssh()
-    time.sleep(1)
+    guarded.world.wait_until(lambda: guarded.inject(refusal)[0]["times"] < 99, "the revoke is refused")
     assert guarded.ports() == [22, 443]
     guarded.inject()
     time.sleep(1)
