@@ -9,6 +9,7 @@ from walkthroughs.analytics_host import AnalyticsHostStory
 from walkthroughs.story import SkippedError
 
 
+@pytest.mark.needs("h2o", "pandas")
 @pytest.mark.parametrize("step", ["figures_are_compared", "hits_are_predicted", "report_is_written", "report_is_seen"])
 def test_what_needs_models_is_skipped_where_none_could_be_trained(step: str) -> None:
     """As without Session Manager's plugin, without which H2O cannot be reached."""
