@@ -2,6 +2,7 @@
 
 from aws_cdk import (
     Stack,
+    aws_cloudwatch as cloudwatch,
     aws_dynamodb as dynamodb,
     aws_events as events,
     aws_events_targets as targets,
@@ -21,6 +22,7 @@ def report_tampering(
     rules: list[events.Rule],
     function: lambda_.Function,
     table: dynamodb.Table,
+    alarms: list[cloudwatch.Alarm],
 ) -> None:
     """Report to `topic` every call that stops a trail, or changes one of these resources or the topic itself.
 
@@ -29,10 +31,14 @@ def report_tampering(
     """
     assert topic.master_key
     rule_names = [rule.rule_name for rule in rules]
+    alarm_names = [alarm.alarm_name for alarm in alarms]
     own = {
         "name": rule_names,
         "rule": rule_names,
-        "functionName": [function.function_name, function.function_arn],
+        # The record has the name as the caller wrote it: Lambda accepts whole and partial ARNs, also with a version.
+        "functionName": [{"wildcard": f"*{function.function_name}*"}],
+        "alarmName": alarm_names,
+        "alarmNames": alarm_names,
         "keyId": [topic.master_key.key_id, topic.master_key.key_arn],
         "subscriptionArn": [{"prefix": topic.topic_arn}],
         "tableName": [table.table_name, table.table_arn],
@@ -41,7 +47,7 @@ def report_tampering(
     rule = events.Rule(
         Stack.of(topic),
         "Tampering",
-        description="Calls that stop a trail, or change the rules, the function, the topic or the table",
+        description="Calls that stop a trail, or change the rules, the function, the topic, the table or the alarms",
         event_pattern=events.EventPattern(
             detail_type=["AWS API Call via CloudTrail"],
             detail={
