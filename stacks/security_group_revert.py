@@ -94,8 +94,8 @@ class SecurityGroupRevert(Stack):
         table = self._state_table()
         function = self._function(topic, dead_letters, table)
         changes, sweep = self._rules(function, dead_letters)
-        alarms = self._alarms(function, dead_letters, topic, sweep)
-        report_tampering(topic, dead_letters, rules=[changes, sweep], function=function, table=table, alarms=alarms)
+        report_tampering(topic, dead_letters, rules=[changes, sweep], function=function, table=table)
+        self._alarms(function, dead_letters, topic, sweep)
         self._outputs(topic, function, dead_letters, table, changes, sweep)
         if settings.create_trail:  # without a trail EventBridge gets no management events
             Trail(self, "Trail")
@@ -261,7 +261,7 @@ class SecurityGroupRevert(Stack):
 
     def _alarms(
         self, function: lambda_.Function, dead_letters: sqs.Queue, topic: sns.Topic, sweep: events.Rule
-    ) -> list[cloudwatch.Alarm]:
+    ) -> None:
         five_minutes = Duration.minutes(5)
         sweep_period = Duration.minutes(max(5, self.settings.sweep_minutes))
         not_reverted, suspended = (
@@ -286,10 +286,11 @@ class SecurityGroupRevert(Stack):
                 "The same change came back after max_reverts reverts and is left in place: see the log",
             ),
         }
-        created = [alarm(topic, name, metric, description) for name, (metric, description) in alarms.items()]
-        return [*created, self._sweep_alarm(topic, sweep, sweep_period)]
+        for name, (metric, description) in alarms.items():
+            alarm(topic, name, metric, description)
+        self._sweep_alarm(topic, sweep, sweep_period)
 
-    def _sweep_alarm(self, topic: sns.Topic, sweep: events.Rule, period: Duration) -> cloudwatch.Alarm:
+    def _sweep_alarm(self, topic: sns.Topic, sweep: events.Rule, period: Duration) -> None:
         """Three periods, because the schedule and the periods do not begin together."""
         no_sweep = cloudwatch.Alarm(
             self,
@@ -308,7 +309,6 @@ class SecurityGroupRevert(Stack):
             treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
         )
         no_sweep.add_alarm_action(actions.SnsAction(topic))
-        return no_sweep
 
     def _outputs(
         self,

@@ -232,8 +232,8 @@ def resolved(value: Any) -> Any:
         ("AWS::SNS::Topic", "", "subscriptionArn", "{}:0a1b2c3d"),
         ("AWS::DynamoDB::Table", "State", "tableName", "{}"),
         ("AWS::DynamoDB::Table", "State", "tableName", "arn:{}"),
-        ("AWS::CloudWatch::Alarm", "NoSweep", "alarmNames", ["other", "{}"]),
-        ("AWS::CloudWatch::Alarm", "NotReverted", "alarmName", "{}"),
+        ("AWS::CloudWatch::Alarm", "NoSweep", "alarmNames", ["other", f"{STACK}-{{}}-0A1B2C3D4E5F"]),
+        ("AWS::CloudWatch::Alarm", "NotReverted", "alarmName", f"{STACK}-{{}}-0A1B2C3D4E5F"),
     ],
 )
 def test_call_on_the_guard_is_reported_however_it_names_the_resource(
