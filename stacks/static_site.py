@@ -37,6 +37,7 @@ from .acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowl
 from .assets import staged_folder
 from .buckets import make_bucket
 from .code import code_of
+from .functions import deny_log_groups
 from .names import hosted_zone_and_certificate
 from .special_uploads import NOT_FOUND, SpecialUpload, special_uploads
 from .web_acl import web_acl
@@ -278,6 +279,7 @@ class StaticSite(Stack):
         self, bucket: s3.Bucket, deployed: deployment.BucketDeployment, distribution: cloudfront.Distribution
     ) -> None:
         acknowledge_bucket_deployment(self, bucket)
+        deny_log_groups(deployed.handler_role.node.default_child)
         deployed.handler_role.add_to_principal_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,

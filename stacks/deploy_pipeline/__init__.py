@@ -36,7 +36,7 @@ from ..acknowledgments import acknowledge, acknowledge_bucket_deployment, acknow
 from ..buckets import make_bucket
 from ..code import code_of
 from ..dead_letters import dead_letter_queue
-from ..functions import allow, make_function
+from ..functions import allow, deny_log_groups, make_function
 from ..notices import alarm, notices_topic
 from .deployer import Deployer
 from .pipeline import Delivery
@@ -108,7 +108,7 @@ class DeployPipeline(Stack):
         log_group = logs.LogGroup(
             self, "InputLog", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
         )
-        return deployment.BucketDeployment(
+        written = deployment.BucketDeployment(
             self,
             "Input",
             sources=[deployment.Source.data(INPUT_KEY, json.dumps(self.settings.state_machine_input, indent=2))],
@@ -116,6 +116,8 @@ class DeployPipeline(Stack):
             prune=False,
             log_group=log_group,
         )
+        deny_log_groups(written.handler_role.node.default_child)
+        return written
 
     def _service_role(self) -> iam.Role:
         """CloudFormation makes the app under this role."""
