@@ -18,7 +18,7 @@ from .pipeline_runs import PipelineRuns
 from .story import USABLE, PreconditionError, UndoingStory, step
 
 TEMPLATE, README = "template.yaml", "README.md"
-SAMPLE = Path("samples/deploy_pipeline")
+SAMPLE = Path("assets/deploy_pipeline")
 
 
 class DeployPipelineStory(UndoingStory):

@@ -21,14 +21,14 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from sections.analytics_host import AnalyticsHostSettings
+from settings.analytics_host import AnalyticsHostSettings
 
-from ..acknowledgments import acknowledge
-from ..assets import staged_folder
+from ..constructs.acknowledgments import acknowledge
+from ..constructs.assets import staged_folder
 from .network import Network
 from .songs import DATABASE, Songs
 
-SAMPLES = Path(__file__).parents[2] / "samples" / "analytics_host"
+SAMPLES = Path(__file__).parents[2] / "assets" / "analytics_host"
 IMAGE = "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 BOOT_MINUTES = 45
 BURSTABLE = re.compile(r"t\d+[a-z]*\.")

@@ -3,7 +3,7 @@
 from aws_cdk import ArnFormat, Stack, aws_iam as iam
 from constructs import Construct
 
-from ..acknowledgments import acknowledge_wildcards
+from ..constructs.acknowledgments import acknowledge_wildcards
 from .host import Hosts
 
 PORT_FORWARDING = "AWS-StartPortForwardingSession"

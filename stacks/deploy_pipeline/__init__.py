@@ -30,14 +30,14 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from sections.deploy_pipeline import DeployPipelineSettings, Permission
+from settings.deploy_pipeline import DeployPipelineSettings, Permission
 
-from ..acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
-from ..buckets import make_bucket
-from ..code import code_of
-from ..dead_letters import dead_letter_queue
-from ..functions import allow, deny_log_groups, make_function
-from ..notices import alarm, notices_topic
+from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
+from ..constructs.buckets import make_bucket
+from ..constructs.dead_letters import dead_letter_queue
+from ..constructs.functions import allow, deny_log_groups, make_function
+from ..constructs.lambda_code import code_of
+from ..constructs.notices import alarm, notices_topic
 from .deployer import Deployer
 from .pipeline import Delivery
 

@@ -20,10 +20,10 @@ from aws_cdk import (
 from constructs import Construct
 
 from lambdas.deploy_pipeline.request import GREEN, fingerprint
-from sections.deploy_pipeline import DeployPipelineSettings
+from settings.deploy_pipeline import DeployPipelineSettings
 
-from ..acknowledgments import acknowledge_wildcards
-from ..functions import allow, make_function
+from ..constructs.acknowledgments import acknowledge_wildcards
+from ..constructs.functions import allow, make_function
 from . import machine
 from .names import unique_name
 

@@ -229,7 +229,7 @@ def test_parquet_is_an_option(elsewhere: dict[str, Any]) -> None:
 
 def test_posts_questions_are_named_queries(template: dict[str, Any]) -> None:
     queries = {q["Name"]: q["QueryString"] for q in of_type(template, "AWS::Athena::NamedQuery")}
-    files = {path.stem for path in (ROOT / "samples/analytics_host/billboard/queries").glob("*.sql")}
+    files = {path.stem for path in (ROOT / "assets/analytics_host/billboard/queries").glob("*.sql")}
     assert set(queries) == files
     assert "janet jackson" in queries["top_10_of_janet_jackson"]
     assert not any(text.startswith("--") for text in queries.values())

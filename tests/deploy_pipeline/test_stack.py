@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lambdas.deploy_pipeline.request import fingerprint
-from sections.deploy_pipeline import SAMPLE_PERMISSIONS
+from settings.deploy_pipeline import SAMPLE_PERMISSIONS
 from stacks.deploy_pipeline import machine
 
 from ..conftest import Assembly, listed, of_type, one, synthesize
@@ -273,7 +273,7 @@ def test_templates_may_take_the_parameters_that_the_settings_name(
 
 def test_execution_knows_the_input_that_was_deployed(template: dict[str, Any]) -> None:
     function = template["Resources"][named(template, "AWS::Lambda::Function", "CheckStack")]["Properties"]
-    given = json.loads(Path("samples/deploy_pipeline/state_machine_input.json").read_text())
+    given = json.loads(Path("assets/deploy_pipeline/state_machine_input.json").read_text())
     variables = function["Environment"]["Variables"]
     assert variables["STACK_NAME"] == "prod-sample-app"
     assert variables["DEPLOYED_INPUT"] == fingerprint(given)
