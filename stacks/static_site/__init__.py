@@ -37,6 +37,7 @@ from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deploym
 from ..constructs.assets import staged_folder
 from ..constructs.buckets import make_bucket
 from ..constructs.custom_domain import hosted_zone_and_certificate
+from ..constructs.functions import deny_log_groups
 from ..constructs.lambda_code import code_of
 from ..constructs.web_acl import web_acl
 from .special_uploads import NOT_FOUND, SpecialUpload, special_uploads
@@ -278,6 +279,7 @@ class StaticSite(Stack):
         self, bucket: s3.Bucket, deployed: deployment.BucketDeployment, distribution: cloudfront.Distribution
     ) -> None:
         acknowledge_bucket_deployment(self, bucket)
+        deny_log_groups(deployed.handler_role.node.default_child)
         deployed.handler_role.add_to_principal_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,
