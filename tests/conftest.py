@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -259,7 +259,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Iterator[None]:
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Skip a module that imports an optional package which is not installed, instead of failing it."""
     report = yield
     found = re.search(r"No module named '(\w+)", str(report.longrepr)) if report.failed else None

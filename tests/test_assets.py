@@ -33,6 +33,13 @@ def site(tmp_path: Path) -> Path:
     return tmp_path / "site"
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Malformed input",
+    fault="a folder with keys, dumps, hidden files or links out of it",
+    expected="hidden files are left out; the rest stops the synthesis",
+    observed="each file is named",
+)
 def test_hidden_files_are_left_out_except_well_known(site: Path) -> None:
     _write(site, ".env", ".npmrc", ".git/config", "docs/.env", "docs/.git/HEAD", "docs/.well-known/x")
     _write(site, ".well-known/security.txt", ".well-known/.env", "__pycache__/a.pyc")
@@ -47,6 +54,11 @@ def test_hidden_files_are_left_out_except_well_known(site: Path) -> None:
         *("dump.sql", "dump.sql.gz", "data/app.sqlite3", "Users.db", "index.html.bak", "page.old", "a.orig", "b~"),
         *("terraform.tfstate", "terraform.tfstate.backup", "prod.tfvars", "debug.log", "node_modules/left/pad.js"),
     ],
+)
+@pytest.mark.reliability(
+    "static_site",
+    "Malformed input",
+    fault="a folder with keys, dumps, hidden files or links out of it",
 )
 def test_suspicious_name_stops_synthesis(site: Path, name: str) -> None:
     _write(site, name)
@@ -80,6 +92,11 @@ def test_allowed_folder_hides_no_suspicious_name_in_it(site: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../outside.txt", "../outside", "/", ".."])
+@pytest.mark.reliability(
+    "static_site",
+    "Malformed input",
+    fault="a folder with keys, dumps, hidden files or links out of it",
+)
 def test_link_out_of_the_folder_stops_synthesis(site: Path, target: str) -> None:
     _write(site.parent, "outside.txt", "outside/secret.txt")
     (site / "docs" / "link").symlink_to(target if target.startswith("/") else f"../{target}")

@@ -32,6 +32,12 @@ def may_send(statement: dict[str, Any], queue: Any) -> bool:
     return "sqs:SendMessage" in actions and statement["Resource"] == queue
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Lost",
+    fault="the event of an execution's end cannot be delivered or handled",
+)
+@pytest.mark.reliability("security_group_revert", "Lost", fault="an event that cannot be delivered or handled")
 def test_eventbridge_may_put_away_what_it_cannot_deliver(templates: list[Template]) -> None:
     seen = 0
     for template in templates:
@@ -52,6 +58,12 @@ def test_eventbridge_may_put_away_what_it_cannot_deliver(templates: list[Templat
     assert seen >= 3, "not even the rules that there are today"
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Lost",
+    fault="the event of an execution's end cannot be delivered or handled",
+)
+@pytest.mark.reliability("security_group_revert", "Lost", fault="an event that cannot be delivered or handled")
 def test_functions_may_put_away_what_they_could_not_handle(templates: list[Template]) -> None:
     seen = 0
     for template in templates:
@@ -67,6 +79,7 @@ def test_functions_may_put_away_what_they_could_not_handle(templates: list[Templ
     assert seen >= 2, "not even the functions that there are today"
 
 
+@pytest.mark.reliability("analytics_host", "Lost", fault="the scheduled stop cannot be done")
 def test_scheduler_may_put_away_what_it_could_not_do(templates: list[Template]) -> None:
     seen = 0
     for template in templates:

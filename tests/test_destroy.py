@@ -44,6 +44,13 @@ def destroy(folder: Path, stack: str, arguments: str = "") -> tuple[subprocess.C
     return result, log.read_text().splitlines() if log.exists() else []
 
 
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Partial failure",
+    fault="a region has left the settings, or its certificate is still in use when its stack is destroyed",
+    expected="`make destroy` fails and says what to run",
+    observed="with a stand-in for the CDK CLI",
+)
 def test_destroy_of_a_stack_that_settings_do_not_have_fails_and_says_how_to_name_its_region(tmp_path: Path) -> None:
     result, calls = destroy(tmp_path, "MultiRegionApi-eu-west-1")
     assert result.returncode != 0
@@ -65,6 +72,11 @@ def test_destroy_with_invalid_settings_destroys_nothing(tmp_path: Path) -> None:
     assert "nothing was destroyed" not in result.stdout, "the CLI has said what is wrong"
 
 
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Partial failure",
+    fault="a region has left the settings, or its certificate is still in use when its stack is destroyed",
+)
 def test_destroy_that_fails_says_that_it_can_be_repeated(tmp_path: Path) -> None:
     result, calls = destroy(tmp_path, "InUse")
     assert result.returncode != 0

@@ -145,6 +145,13 @@ def test_every_document_is_below_its_quota(resources: list[tuple[str, str, dict[
     assert seen == set(QUOTAS), f"nothing of {set(QUOTAS) - seen} was measured"
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Only here",
+    fault="more groups than a policy has room for",
+    expected="the role's permissions are divided among several policies; more than 500 groups are refused",
+    observed="500 groups: each document is below its quota",
+)
 def test_policies_of_every_role_are_below_their_quotas(resources: list[tuple[str, str, dict[str, Any]]]) -> None:
     inline: defaultdict[str, int] = defaultdict(int)
     managed: defaultdict[str, int] = defaultdict(int)
@@ -164,6 +171,7 @@ def test_policies_of_every_role_are_below_their_quotas(resources: list[tuple[str
     assert not many, f"managed policies: {many}"
 
 
+@pytest.mark.reliability("security_group_revert", "Only here", fault="more groups than a policy has room for")
 def test_function_may_change_every_guarded_group(resources: list[tuple[str, str, dict[str, Any]]]) -> None:
     """However its policy is divided."""
     documents = [
@@ -236,6 +244,7 @@ def test_every_list_in_the_settings_is_at_its_maximum() -> None:
 
 
 @pytest.mark.parametrize("key", ONE_MORE)
+@pytest.mark.reliability("security_group_revert", "Only here", fault="more groups than a policy has room for")
 def test_list_that_is_too_long_is_refused_with_its_limit(key: str) -> None:
     with pytest.raises(SettingsError, match=f"{key.split(':')[0]}.* at most [0-9]+"):
         Settings.from_context({key: ONE_MORE[key]})

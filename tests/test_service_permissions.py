@@ -35,11 +35,26 @@ def only(kind: str, **properties: Any) -> DeployedTemplate:
     return DeployedTemplate("Test", {"Resources": {"One": {"Type": kind, "Properties": properties}}})
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Access denied",
+    fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
+    expected="every request of every service is allowed by the template",
+    observed=(
+        "judged by the policies of every template, with every set of options; each request is "
+        "refused once its grant is taken away"
+    ),
+)
 def test_every_service_may_do_what_the_template_configures(templates: list[DeployedTemplate]) -> None:
     found = [f"{template.name}: {line}" for template in templates for line in refused(template)]
     assert not found, "\n".join(found)
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Access denied",
+    fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
+)
 def test_every_request_of_a_service_is_refused_without_its_grant(templates: list[DeployedTemplate]) -> None:
     for template in templates:
         expected = {described(*request) for request in requests(template)}
@@ -47,6 +62,11 @@ def test_every_request_of_a_service_is_refused_without_its_grant(templates: list
         assert expected == without_grant, f"{template.name}: granted otherwise: {expected - without_grant}"
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Access denied",
+    fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
+)
 def test_every_grant_to_a_service_is_needed(templates: list[DeployedTemplate]) -> None:
     """Taking it away must be noticed; and what no service needs should not be granted."""
     unnoticed = [

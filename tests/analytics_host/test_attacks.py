@@ -87,6 +87,13 @@ def run(folder: Path, endpoint: str, script: str) -> str:
 BOOT = "bash /opt/analytics-host/host/boot.sh"
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Hostile input",
+    fault="the analyst plants or swaps links, or Python files, before root runs the boot script",
+    expected="root follows no link and runs no such file",
+    observed="the trap's files as before",
+)
 def test_link_for_jupyters_folder_leads_root_nowhere(tmp_path: Path, endpoint: str) -> None:
     said = run(
         tmp_path, endpoint,
@@ -124,6 +131,11 @@ while True:
 """
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Hostile input",
+    fault="the analyst plants or swaps links, or Python files, before root runs the boot script",
+)
 def test_link_swapped_for_notebooks_leads_root_nowhere(tmp_path: Path, endpoint: str) -> None:
     (tmp_path / "swap.py").write_text(SWAP)
     said = run(
@@ -154,6 +166,11 @@ def test_notebooks_are_the_users_and_their_changes_stay(tmp_path: Path, endpoint
 
 
 @pytest.mark.needs("h2o")
+@pytest.mark.reliability(
+    "analytics_host",
+    "Hostile input",
+    fault="the analyst plants or swaps links, or Python files, before root runs the boot script",
+)
 def test_python_files_in_the_callers_folder_are_not_root_code(tmp_path: Path, endpoint: str) -> None:
     """A shell of Session Manager can be in the analyst's home when root runs the script again."""
     said = run(

@@ -47,6 +47,27 @@ def test_all_went_well_is_signalled_after_the_log_was_sent(computer: Computer) -
 
 
 @pytest.mark.parametrize("failing", ["h2o-password", "flatfile", "health"])
+@pytest.mark.reliability(
+    "analytics_host",
+    "Access denied",
+    fault="the password cannot be read",
+    expected="the step fails, and is named; an older password stays in place",
+    observed="signal `FAILURE`, the file is unchanged",
+)
+@pytest.mark.reliability(
+    "analytics_host",
+    "Partial failure",
+    fault="a step of the boot script fails",
+    expected="later steps do not run; the log names it; CloudFormation rolls back",
+    observed="signal `FAILURE`, after the log",
+)
+@pytest.mark.reliability(
+    "analytics_host",
+    "Timeout mid-way",
+    fault="a service does not come up",
+    expected="not healthy after its time; the step is named",
+    observed='signal `FAILURE` of "health"',
+)
 def test_step_that_fails_is_named_in_the_signal_and_later_steps_do_not_run(computer: Computer, failing: str) -> None:
     computer.program("python", f'[[ "$*" != *{failing}* ]] || exit 1')
     run = computer.boot()
@@ -84,6 +105,13 @@ def test_libraries_of_r_packages_are_there_before_source_is_built(computer: Comp
         assert calls.index(library) < calls.index("install.packages"), library
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Hostile input",
+    fault="a download that is not what was published",
+    expected="not installed, not kept",
+    observed="both checksums in the log",
+)
 def test_download_with_another_checksum_is_not_installed(computer: Computer) -> None:
     run = download(computer, "not what was published", "0" * 64)
     assert run.returncode == 1
@@ -109,6 +137,7 @@ def test_download_without_a_checksum_is_said_in_the_log(computer: Computer) -> N
     assert hashlib.sha256(b"the package").hexdigest() in run.stdout
 
 
+@pytest.mark.reliability("analytics_host", "Hostile input", fault="a download that is not what was published")
 def test_only_h2os_r_package_may_come_without_a_checksum() -> None:
     text = (HOST / "boot.sh").read_text() + (HOST / "versions.sh").read_text()
     downloads = re.findall(r"^\s+download (.*)$", text, re.MULTILINE)

@@ -106,6 +106,7 @@ def ask(host: str, url: str, *options: str) -> str:
 
 
 @pytest.mark.usefixtures("cluster")
+@pytest.mark.reliability("analytics_host", "Late", fault="one host of a cluster boots later than the others")
 def test_hosts_find_each_other_when_only_the_later_one_knows_the_earlier() -> None:
     def whole() -> bool:
         return all('"cloud_size":2' in ask(host, "http://127.0.0.1:54321", "--user", LOGIN) for host in ADDRESSES)
@@ -114,6 +115,7 @@ def test_hosts_find_each_other_when_only_the_later_one_knows_the_earlier() -> No
 
 
 @pytest.mark.usefixtures("cluster")
+@pytest.mark.reliability("analytics_host", "Hostile input", fault="a stranger asks H2O")
 def test_rest_port_never_leaves_its_host_and_wants_the_password() -> None:
     code = ("--output", "/dev/null", "--write-out", "%{http_code}")
     assert ask("first", "http://127.0.0.1:54321", *code) == "401"

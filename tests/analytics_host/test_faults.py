@@ -22,6 +22,13 @@ def refused(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "so it is"}}, "Operation")
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Access denied",
+    fault="the boot log cannot be sent",
+    expected="the host becomes healthy all the same",
+    observed="signal `SUCCESS`; said in the log on the host",
+)
 def test_log_that_cannot_be_sent_keeps_no_host_from_being_healthy(computer: Computer) -> None:
     computer.program("python", '[[ "$*" != *" log "* ]] || exit 1')
     run = computer.boot()
@@ -30,12 +37,26 @@ def test_log_that_cannot_be_sent_keeps_no_host_from_being_healthy(computer: Comp
     assert "the log could not be sent" in run.stdout
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Throttling",
+    fault="AWS refuses calls of the boot script",
+    expected="ten tries with backoff",
+    observed="the SDK's variables for that are set for each call",
+)
 def test_calls_of_the_boot_script_wait_throttling_out(computer: Computer) -> None:
     computer.program("python", f'echo "attempts $AWS_RETRY_MODE $AWS_MAX_ATTEMPTS" >> {computer.calls}')
     assert computer.boot("password").returncode == 0
     assert "attempts standard 10" in computer.calls.read_text()
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Lost",
+    fault="the signal",
+    expected="CloudFormation gives the stack up after 45 minutes",
+    observed='an error on the host, then "Failed to receive 1"',
+)
 def test_signal_that_cannot_be_given_ends_the_boot_with_an_error(computer: Computer) -> None:
     """And CloudFormation, which hears nothing, gives the stack up."""
     computer.program("python", '[[ "$*" != *" signal "* ]] || exit 1')
@@ -46,6 +67,13 @@ def test_signal_that_cannot_be_given_ends_the_boot_with_an_error(computer: Compu
     ]
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Duplicate",
+    fault="the boot script runs again",
+    expected="the same files, the same signal",
+    observed="the same both times",
+)
 def test_boot_script_can_be_run_again(computer: Computer) -> None:
     files = []
     for _ in range(2):
@@ -54,6 +82,13 @@ def test_boot_script_can_be_run_again(computer: Computer) -> None:
     assert files[0] == files[1]
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Partial failure",
+    fault="a call for the log fails half-way",
+    expected="lines come twice rather than not at all",
+    observed="three lines become five",
+)
 def test_log_call_that_fails_half_way_loses_no_line(
     aws: FakeAws,
     tmp_path: Path,
@@ -77,6 +112,20 @@ def test_log_call_that_fails_half_way_loses_no_line(
 
 
 @pytest.mark.parametrize("code", ["InvalidRequestException", "AccessDeniedException"])
+@pytest.mark.reliability(
+    "analytics_host",
+    "Access denied",
+    fault="the workgroup refuses the host",
+    expected="the host is not healthy",
+    observed="the code in the log",
+)
+@pytest.mark.reliability(
+    "analytics_host",
+    "Deleted by somebody else",
+    fault="the workgroup, or the secret",
+    expected="the host is not healthy; services that run keep their password",
+    observed="the code in the log",
+)
 def test_host_whose_workgroup_is_gone_or_forbidden_is_not_healthy(
     aws: FakeAws,
     monkeypatch: pytest.MonkeyPatch,
@@ -93,6 +142,8 @@ def test_host_whose_workgroup_is_gone_or_forbidden_is_not_healthy(
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException", "DecryptionFailure"])
+@pytest.mark.reliability("analytics_host", "Access denied", fault="the password cannot be read")
+@pytest.mark.reliability("analytics_host", "Deleted by somebody else", fault="the workgroup, or the secret")
 def test_password_that_cannot_be_had_leaves_the_old_one_in_place(aws: FakeAws, tmp_path: Path, code: str) -> None:
     host.h2o_password()
     before = (tmp_path / "h2o.realm").read_text()
@@ -109,6 +160,13 @@ def test_password_that_cannot_be_had_leaves_the_old_one_in_place(aws: FakeAws, t
 
 @pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize("said", ["", "<html>", '{"cloud_healthy": true, "cloud_si'])
+@pytest.mark.reliability(
+    "analytics_host",
+    "Malformed input",
+    fault="H2O answers nonsense, or breaks off",
+    expected="asked again",
+    observed="healthy after a good answer",
+)
 def test_answer_of_h2o_that_is_none_is_waited_past(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     answers, whole = [said, said], FakeH2O(1, 401)
 
@@ -121,6 +179,13 @@ def test_answer_of_h2o_that_is_none_is_waited_past(monkeypatch: pytest.MonkeyPat
     assert not answers
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Late",
+    fault="the instance's metadata come late",
+    expected="waited for; H2O never gets an empty address",
+    observed="the address, after two empty answers",
+)
 def test_address_is_waited_for_and_never_empty(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = ["", "", "10.0.0.1"]
     monkeypatch.setenv("H2O_NODES", "2")
@@ -154,5 +219,6 @@ def nonsense() -> Iterator[str]:
 
 @pytest.mark.enable_socket
 @pytest.mark.parametrize("path", ["/none", "/half"])
+@pytest.mark.reliability("analytics_host", "Malformed input", fault="H2O answers nonsense, or breaks off")
 def test_what_is_no_answer_is_taken_for_none(nonsense: str, path: str) -> None:
     assert host._get(nonsense + path) == (0, "")

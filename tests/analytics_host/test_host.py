@@ -34,6 +34,7 @@ def test_long_lines_of_anything_go_through(aws: FakeAws, tmp_path: Path) -> None
     assert len(aws.lines) == 701
 
 
+@pytest.mark.reliability("analytics_host", "Duplicate", fault="the boot script runs again")
 def test_log_of_a_host_that_boots_again_goes_on(aws: FakeAws, tmp_path: Path) -> None:
     aws.streams.add("Host")
     (tmp_path / "log").write_text("again\n")
@@ -97,6 +98,13 @@ def test_one_host_is_a_cluster_of_its_own(aws: FakeAws, tmp_path: Path) -> None:
     assert not aws.objects
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Late",
+    fault="one host of a cluster boots later than the others",
+    expected="they find each other",
+    observed="the later one finds the earlier",
+)
 def test_of_two_hosts_the_later_one_knows_the_earlier(
     aws: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +149,13 @@ def test_healthy_is_a_whole_cluster_that_refuses_strangers(
 
 @pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize("status", [200, 0])
+@pytest.mark.reliability(
+    "analytics_host",
+    "Hostile input",
+    fault="a stranger asks H2O",
+    expected="401, or the host is not healthy",
+    observed="401; no answer at all to another host",
+)
 def test_h2o_that_does_not_refuse_strangers_is_not_healthy(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     monkeypatch.setattr(host, "_get", FakeH2O(1, status))
     with pytest.raises(SystemExit, match=f"{status} to a stranger"):
@@ -162,6 +177,14 @@ def test_first_host_is_healthy_when_its_pages_come_and_a_worker_has_none(
 
 @pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize("h2o", [FakeH2O(2, 401), FakeH2O(3, 401, healthy=False)])
+@pytest.mark.reliability(
+    "analytics_host",
+    "Partial failure",
+    fault="some hosts of a cluster do not come",
+    expected="none is healthy",
+    observed='"not seen: H2O with 3 nodes"',
+)
+@pytest.mark.reliability("analytics_host", "Timeout mid-way", fault="a service does not come up")
 def test_cluster_that_is_not_whole_is_not_healthy(monkeypatch: pytest.MonkeyPatch, h2o: FakeH2O) -> None:
     monkeypatch.setenv("H2O_NODES", "3")
     monkeypatch.setattr(host, "_get", h2o)

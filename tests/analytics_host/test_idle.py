@@ -28,6 +28,13 @@ def test_open_service_is_a_use() -> None:
     assert idle.connections(HEADER + JUPYTERLAB.replace("22B8", "D431")) == 1  # 54321, H2O
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Hostile input",
+    fault="scanners connect to port 443",
+    expected="the host stops when nobody uses it",
+    observed="no use, until R has a session with a browser",
+)
 def test_stranger_at_nginx_and_at_rstudios_login_page_is_no_use() -> None:
     """Anyone in the allowed range can connect; nginx hands what it gets on to RStudio's server."""
     for port in ("01BB", "2253"):  # 443, 8787
@@ -110,11 +117,23 @@ def test_minutes_count_from_the_last_use(tmp_path: Path) -> None:
     assert idle.idle_minutes(file, used=False, now=1760.0, uptime=up) == 1
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Only here",
+    fault="the clock is set back; the host starts after a long stop",
+)
 def test_start_of_the_host_counts_as_a_use(tmp_path: Path) -> None:
     (tmp_path / "used").write_text("1000")
     assert idle.idle_minutes(tmp_path / "used", used=False, now=100_000.0, uptime=120.0) == 2
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Only here",
+    fault="the clock is set back; the host starts after a long stop",
+    expected="neither stops it at once",
+    observed="minutes count from the start",
+)
 def test_clock_that_is_set_back_does_not_stop_the_host(tmp_path: Path) -> None:
     (tmp_path / "used").write_text("2000")
     assert idle.idle_minutes(tmp_path / "used", used=False, now=1000.0, uptime=500.0) < 0
@@ -140,6 +159,13 @@ def stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
 POWER_OFF = ["/usr/bin/systemctl", "poweroff"]
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Timeout mid-way",
+    fault="nobody has used the host for an hour",
+    expected="it stops, but not in the middle of work",
+    observed="an open connection, a session or load keeps it up",
+)
 def test_host_that_nobody_uses_switches_itself_off(stops: list[Any]) -> None:
     idle.main()
     assert stops == [POWER_OFF]
@@ -159,12 +185,20 @@ def test_host_that_is_still_being_made_stays(
 @pytest.mark.parametrize(
     ("sign", "value"), [("logged_in", True), ("connections", 1), ("rstudio_in_use", True), ("load", 0.9)]
 )
+@pytest.mark.reliability("analytics_host", "Timeout mid-way", fault="nobody has used the host for an hour")
 def test_host_in_use_stays(stops: list[Any], monkeypatch: pytest.MonkeyPatch, sign: str, value: Any) -> None:
     monkeypatch.setattr(idle, sign, lambda *_arguments: value)
     idle.main()
     assert stops == []
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Deleted by somebody else",
+    fault="the first host of a cluster",
+    expected="its workers stop too",
+    observed="they switch off",
+)
 def test_worker_follows_its_head(stops: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LOGICAL_ID", "Worker1")
     idle.main()

@@ -28,6 +28,13 @@ LINES = [
 
 
 @pytest.mark.parametrize(("line", "expected"), LINES)
+@pytest.mark.reliability(
+    "analytics_host",
+    "Malformed input",
+    fault="backslashes in the songs file",
+    expected="read as OpenCSVSerDe reads them, by Athena and by the project",
+    observed="`AC\\DC` is `ACDC`",
+)
 def test_line_is_read_as_opencsv_serde_reads_it(line: str, expected: list[str]) -> None:
     assert fields(line) == expected
     assert OpenCsv({}).row(line, len(expected)) == expected
@@ -38,6 +45,7 @@ def test_quote_in_the_middle_of_a_field_takes_the_rest_of_the_line() -> None:
 
 
 @given(st.text(st.sampled_from('a ,"\\é'), max_size=12))
+@pytest.mark.reliability("analytics_host", "Malformed input", fault="backslashes in the songs file")
 def test_project_and_sandbox_agree_on_any_line(line: str) -> None:
     expected = fields(line)
     assert OpenCsv({}).row(line, len(expected)) == (expected if line else [None])

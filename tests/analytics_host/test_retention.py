@@ -17,6 +17,13 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["template", "production"])
+@pytest.mark.reliability(
+    "analytics_host",
+    "Partial failure",
+    fault="the creation of the stack fails",
+    expected="the boot log stays; no bucket is left behind",
+    observed="`Retain` on the log group alone; hosts write to the bucket that is emptied",
+)
 def test_boot_log_outlives_failed_creation_and_expires(name: str, request: pytest.FixtureRequest) -> None:
     """RetainExceptOnCreate would delete it in the one case in which it is needed."""
     resources = request.getfixturevalue(name)["Resources"]
@@ -26,6 +33,7 @@ def test_boot_log_outlives_failed_creation_and_expires(name: str, request: pytes
     assert "LogGroupName" not in boot_log["Properties"], "the next deployment would fail on the one that is left"
 
 
+@pytest.mark.reliability("analytics_host", "Partial failure", fault="the creation of the stack fails")
 def test_hosts_write_nothing_to_bucket_that_failed_creation_deletes(full: dict[str, Any]) -> None:
     """CloudFormation cannot delete a bucket with objects; the results bucket is emptied first."""
     (cluster,) = {text.split("CLUSTER_BUCKET=")[1].split("\n")[0] for text in user_data(full)}
@@ -35,6 +43,7 @@ def test_hosts_write_nothing_to_bucket_that_failed_creation_deletes(full: dict[s
     assert [rule["Prefix"] for rule in rules] == ["queries/"], "addresses that expire leave a cluster that cannot start"
 
 
+@pytest.mark.reliability("analytics_host", "Deleted by somebody else", fault="the songs file")
 def test_songs_of_the_user_stay_when_the_stack_goes(template: dict[str, Any]) -> None:
     policies = {
         name: r["DeletionPolicy"] for name, r in template["Resources"].items() if r["Type"] == "AWS::S3::Bucket"

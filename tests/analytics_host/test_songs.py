@@ -66,6 +66,13 @@ def test_order_of_rows_and_columns_does_not_depend_on_athenas(songs: pd.DataFram
         (lambda f: pd.concat([f, f.head(2)]), "2 songs are there twice, such as .*: are there two files"),
     ],
 )
+@pytest.mark.reliability(
+    "analytics_host",
+    "Malformed input",
+    fault="a songs file with wrong columns or types, short lines, or no hits",
+    expected="refused with what is wrong",
+    observed="every mistake is named",
+)
 def test_bad_songs_are_refused_with_what_is_wrong(songs: pd.DataFrame, spoil: Any, said: str) -> None:
     with pytest.raises(SongsError, match=said):
         checked(spoil(songs))
@@ -97,6 +104,11 @@ def test_training_is_before_the_year_and_test_is_the_year(songs: pd.DataFrame) -
         (lambda f: (f["year"] < 2010) | (f["top10"] == 0), "0 of them hits"),
         (lambda f: (f["year"] < 2010) | (f["top10"] == 1), "songs of 2010, .*: nothing to learn or to test"),
     ],
+)
+@pytest.mark.reliability(
+    "analytics_host",
+    "Malformed input",
+    fault="a songs file with wrong columns or types, short lines, or no hits",
 )
 def test_year_without_songs_or_hits_is_refused(songs: pd.DataFrame, kept: Any, said: str) -> None:
     with pytest.raises(SongsError, match=said):

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from stacks.deploy_pipeline import machine as definition
 
 from .changes import change
@@ -79,6 +81,7 @@ def creation_that_is_denied_fails(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation refuses calls for a while")
 def throttled_creation_is_tried_again(machine: Machine) -> Ended:
     machine.cloudformation.failing["create_stack"] = [THROTTLED] * 3
     ended = succeeded(machine.run(), "created")
@@ -99,6 +102,13 @@ def creation_that_cannot_be_watched_fails(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Timeout mid-way",
+    fault="a stack or a change set never comes to an end",
+    expected="fails before the execution reaches its own limits of time and of history",
+    observed='"is still CREATE_IN_PROGRESS"',
+)
 def endless_creation_is_given_up(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["CREATE_IN_PROGRESS"]
     ended = failed(machine.run(), "StackFailed", f"{APP} is still CREATE_IN_PROGRESS")
@@ -107,6 +117,13 @@ def endless_creation_is_given_up(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the reason of a failure may not be read",
+    expected="the failure is reported all the same",
+    observed="its status and the refusal; of nested change sets the outer reason",
+)
 def failure_that_cannot_be_explained_is_told_all_the_same(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["ROLLBACK_COMPLETE"]
     machine.cloudformation.failing["describe_stack_events"] = [DENIED]
@@ -116,6 +133,11 @@ def failure_that_cannot_be_explained_is_told_all_the_same(machine: Machine) -> E
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the events of a stack, of a nested stack, or of a validation may not be read",
+)
 def failure_whose_function_fails_gives_the_stacks_reason(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["ROLLBACK_COMPLETE"]
     machine.cloudformation.status_reason = "Rollback requested by user."
@@ -137,6 +159,7 @@ def stack_that_never_worked_is_created_anew(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="the creation of a stack fails half-way")
 def creation_that_failed_in_any_way_is_repeated(machine: Machine) -> Ended:
     """The stack of a creation without rollback, or with one that failed: it can be deleted."""
     for status in ("CREATE_FAILED", "ROLLBACK_FAILED"):
@@ -155,6 +178,7 @@ def creation_that_failed_in_any_way_is_repeated(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="the creation of a stack fails half-way")
 def stack_that_has_worked_is_not_deleted(machine: Machine) -> Ended:
     machine.cloudformation.add_stack(APP, "ROLLBACK_COMPLETE", ("CREATE_COMPLETE", *NEVER_WORKED))
     ended = failed(machine.run(), "StackNotReadyError", "has worked before")
@@ -237,6 +261,7 @@ def change_set_is_waited_for(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation refuses calls for a while")
 def throttled_change_set_is_tried_again(machine: Machine) -> Ended:
     fake = with_app(machine)
     for call in ("create_change_set", "execute_change_set"):

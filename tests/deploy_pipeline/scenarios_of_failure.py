@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
+import pytest
 from botocore.exceptions import BotoCoreError, IncompleteReadError, ReadTimeoutError
 
 from stacks.deploy_pipeline import machine as definition
@@ -26,6 +27,7 @@ def change_set_that_fails_gives_its_reason(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability("deploy_pipeline", "Timeout mid-way", fault="a stack or a change set never comes to an end")
 def endless_change_set_is_given_up(machine: Machine) -> Ended:
     with_app(machine).change_set = [PENDING]
     ended = failed(machine.run(), "ChangeSetFailed", "still CREATE_PENDING")
@@ -47,6 +49,7 @@ def change_set_of_a_stack_that_was_just_deleted_fails(machine: Machine) -> Ended
 
 
 @scenario
+@pytest.mark.reliability("deploy_pipeline", "Lost", fault="the answer to a call that was carried out")
 def answer_that_was_lost_leaves_no_change_set(machine: Machine) -> Ended:
     fake = with_app(machine)
     made = fake.create_change_set
@@ -67,6 +70,11 @@ def change_set_deleted_by_somebody_is_told(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Deleted by somebody else",
+    fault="the change set, before or after it is inspected",
+)
 def change_set_deleted_before_it_is_inspected_is_told(machine: Machine) -> Ended:
     fake = with_app(machine)
     fake.failing["describe_change_set"] = [None, error("ChangeSetNotFound")]
@@ -133,6 +141,7 @@ def broken_template_is_told(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="whether there is a stack may not be asked")
 def error_of_looking_is_not_taken_for_absence(machine: Machine) -> Ended:
     no_role = error("AccessDenied", "Role prod-deployer does not exist")
     for refusal in (THROTTLED, DENIED, no_role, error("ValidationError", "1 validation error detected")):
@@ -143,6 +152,13 @@ def error_of_looking_is_not_taken_for_absence(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Late",
+    fault="somebody else is still at work on the stack",
+    expected="fails at once, and says what to do",
+    observed="each state has its advice",
+)
 def stack_that_is_busy_or_broken_is_left_alone(machine: Machine) -> Ended:
     for status, said in (
         ("UPDATE_IN_PROGRESS", "somebody else is at work"),
@@ -157,6 +173,13 @@ def stack_that_is_busy_or_broken_is_left_alone(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Timeout mid-way",
+    fault="S3 breaks off in the middle of the artifact",
+    expected="fails, and no call that changes anything was made",
+    observed="`7 read, but total bytes expected is 70`, `Read timeout on endpoint URL`",
+)
 def artifact_that_breaks_off_is_told(machine: Machine) -> Ended:
     @dataclass
     class Broken:
@@ -180,6 +203,13 @@ def artifact_that_breaks_off_is_told(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Timeout mid-way",
+    fault="a function runs out of time",
+    expected="fails, and its change set is deleted",
+    observed="`Sandbox.Timedout`, nothing left",
+)
 def function_that_takes_too_long_leaves_no_change_set(machine: Machine) -> Ended:
     with_app(machine)
     machine.failing["${ChangeSet}"] = ["Sandbox.Timedout"]  # as Step Functions names it
@@ -189,6 +219,13 @@ def function_that_takes_too_long_leaves_no_change_set(machine: Machine) -> Ended
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Lost",
+    fault="the answer to a call that was carried out",
+    expected="the call is made again with the same token, or undone",
+    observed="one update; no change set left",
+)
 def execution_whose_answer_was_lost_is_asked_for_again(machine: Machine) -> Ended:
     fake = with_app(machine)
     execute, tokens = fake.execute_change_set, []
@@ -208,6 +245,13 @@ def execution_whose_answer_was_lost_is_asked_for_again(machine: Machine) -> Ende
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Throttling",
+    fault="Lambda refuses to run a function of the state machine",
+    expected="tried again",
+    observed="the stack is created after three refusals",
+)
 def functions_that_are_not_there_are_called_again(machine: Machine) -> Ended:
     machine.failing["${CheckStack}"] = ["Lambda.ServiceException", "Lambda.TooManyRequestsException", "States.Timeout"]
     return succeeded(machine.run(), "created")

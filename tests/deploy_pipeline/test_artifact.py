@@ -51,6 +51,13 @@ def test_template_in_a_folder_is_read() -> None:
 
 
 @pytest.mark.parametrize("path", ["../template.yaml", "/etc/passwd", "a/../../b", "..", ".", "a\0b"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a path that leads out of the artifact; a great many files",
+    expected="refused",
+    observed='"leads out", "too many files"',
+)
 def test_path_that_leads_out_is_refused(path: str) -> None:
     assert "leads out" in refusal(zipped(template_yaml="x"), path)
 
@@ -71,6 +78,13 @@ def test_template_larger_than_cloudformation_takes_is_refused() -> None:
     assert "more than" in refusal(zipped(template_yaml=b"x" * (LARGEST_TEMPLATE + 1)))
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a zip bomb, also one that lies about its size, in bzip2 or LZMA, or in its list of files",
+    expected="refused in little memory",
+    observed="less than 20 MB for 100 MB unpacked, less than 5 MB for a list of 2 GB",
+)
 def test_bomb_is_not_unpacked() -> None:
     bomb = zipped(template_yaml=b"\0" * 100_000_000)
     assert len(bomb) < 1_000_000
@@ -78,6 +92,11 @@ def test_bomb_is_not_unpacked() -> None:
 
 
 @pytest.mark.parametrize("declared", [10, LARGEST_TEMPLATE, 2**32 - 2])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a zip bomb, also one that lies about its size, in bzip2 or LZMA, or in its list of files",
+)
 def test_bomb_that_lies_about_its_size_is_not_unpacked(declared: int) -> None:
     bomb = bytearray(zipped(template_yaml=b"\0" * 100_000_000))
     size = (100_000_000).to_bytes(4, "little")
@@ -97,6 +116,11 @@ def refusal_in_little_memory(bomb: bytes) -> str:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "LZMA"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a zip bomb, also one that lies about its size, in bzip2 or LZMA, or in its list of files",
+)
 def test_bomb_of_another_method_is_refused_before_it_is_unpacked(method: int) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
@@ -121,6 +145,11 @@ class SparseS3(FakeS3):
 
 
 @pytest.mark.parametrize("claimed", [9 * 2**20, 2**31])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a zip bomb, also one that lies about its size, in bzip2 or LZMA, or in its list of files",
+)
 def test_list_of_files_that_claims_to_be_huge_takes_no_memory(claimed: int) -> None:
     """zipfile takes memory for as much as the end record says, before it reads."""
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, claimed, 0, 0)
@@ -134,6 +163,11 @@ def test_list_of_files_that_claims_to_be_huge_takes_no_memory(claimed: int) -> N
     assert most < 5_000_000, f"{most} bytes of memory were taken"
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a zip bomb, also one that lies about its size, in bzip2 or LZMA, or in its list of files",
+)
 def test_list_of_very_many_files_takes_bounded_memory() -> None:
     """An eighth of the longest list, so that counting the memory does not take long; the function has 512 MB."""
     header = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, *[0] * 15)
@@ -148,6 +182,11 @@ def test_list_of_very_many_files_takes_bounded_memory() -> None:
     assert most < 300_000_000 / 8, f"{most} bytes of memory were taken"
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a path that leads out of the artifact; a great many files",
+)
 def test_artifact_with_too_many_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifact, "LARGEST_DIRECTORY", 1000)
     monkeypatch.setattr(artifact, "LARGEST_TEMPLATE", 1000)
@@ -167,6 +206,13 @@ def test_damaged_file_is_told() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 300))
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="the artifact is damaged or encrypted",
+    expected="fails, and says so",
+    observed="any damage is reported or harmless",
+)
 def test_any_damage_is_told_or_harmless(damage: list[tuple[int, int]], cut: int) -> None:
     content = bytearray(zipped(template_yaml="Resources: {}" * 20, other_txt="x"))
     for position, value in damage:
@@ -177,6 +223,7 @@ def test_any_damage_is_told_or_harmless(damage: list[tuple[int, int]], cut: int)
         return
 
 
+@pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="the artifact is damaged or encrypted")
 def test_encrypted_file_is_told() -> None:
     content = bytearray(zipped(template_yaml="Resources: {}"))
     directory = content.index(b"PK\x01\x02")
@@ -185,10 +232,18 @@ def test_encrypted_file_is_told() -> None:
     assert "no usable zip file" in refusal(bytes(content))
 
 
+@pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="the template is missing, broken or empty")
 def test_empty_template_is_told() -> None:
     assert "is empty" in refusal(zipped(template_yaml=" \n"))
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Deleted by somebody else",
+    fault="the artifact, or the input file",
+    expected="fails, and names it; S3 answers 403, since the functions may not list the bucket",
+    observed="`s3://... cannot be read: there is no such object, or reading it is not permitted`",
+)
 def test_missing_artifact_that_s3_answers_with_403_is_explained() -> None:
     with pytest.raises(InvalidArtifactError, match="s3://bucket/key cannot be read: there is no such object, or"):
         read_template(FakeS3(), "bucket", "key", "template.yaml")
@@ -201,6 +256,7 @@ def test_missing_artifact_that_s3_answers_with_403_is_explained() -> None:
         ("GetObject", "AccessDenied", "not authorized to perform: kms:Decrypt", "kms:Decrypt"),
     ],
 )
+@pytest.mark.reliability("deploy_pipeline", "Deleted by somebody else", fault="the artifact, or the input file")
 def test_other_refusals_of_s3_are_given_in_its_words(operation: str, code: str, message: str, said: str) -> None:
     s3 = boto3.client("s3", region_name="us-east-1")
     with Stubber(s3) as stubber:

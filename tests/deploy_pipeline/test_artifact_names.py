@@ -57,12 +57,24 @@ def link(name: str) -> zipfile.ZipInfo:
         "infra/./template.yaml",
     ],
 )
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="the zip file spells its paths as Windows, macOS or .NET do",
+    expected="the template is found, or it is said why not",
+    observed="found in each form; a link and two names for one path are refused",
+)
 def test_template_is_found_however_its_path_is_written(written: str) -> None:
     assert read(archive_of("other.txt", written), "infra/template.yaml") == TEMPLATE
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("path_form", ["NFC", "NFD"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="the zip file spells its paths as Windows, macOS or .NET do",
+)
 def test_template_is_found_with_composed_and_decomposed_accents(form: str, path_form: str) -> None:
     name = "größe/été.yaml"
     archive = archive_of(unicodedata.normalize(form, name))  # type: ignore[arg-type]
@@ -70,10 +82,20 @@ def test_template_is_found_with_composed_and_decomposed_accents(form: str, path_
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp437"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="the zip file spells its paths as Windows, macOS or .NET do",
+)
 def test_template_is_found_whose_name_has_no_flag_of_utf_8(encoding: str) -> None:
     assert read(with_raw_name("größe.yaml".encode(encoding)), "größe.yaml") == TEMPLATE
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="the zip file spells its paths as Windows, macOS or .NET do",
+)
 def test_name_in_another_encoding_is_explained() -> None:
     said = refusal(with_raw_name("größe.yaml".encode("cp1252")), "größe.yaml")
     assert "'größe.yaml' is not in the source artifact" in said
@@ -88,6 +110,11 @@ def test_name_in_another_encoding_is_explained() -> None:
         ("infra/template.yaml", "infra\\template.yaml"),
         (unicodedata.normalize("NFC", "é.yaml"), unicodedata.normalize("NFD", "é.yaml")),
     ],
+)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="the zip file spells its paths as Windows, macOS or .NET do",
 )
 def test_names_that_mean_the_same_file_are_refused(names: tuple[str, ...]) -> None:
     said = refusal(archive_of(*names), names[0])
@@ -106,6 +133,11 @@ def test_very_long_names_fit_into_the_message() -> None:
     assert len(said) <= 5000
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="the zip file spells its paths as Windows, macOS or .NET do",
+)
 def test_symbolic_link_is_named() -> None:
     assert "is a symbolic link: name the file" in refusal(archive_of(link("template.yaml"), "infra/template.yaml"))
 

@@ -45,6 +45,7 @@ class Events:
         return explain(self.fake, self.arn, self.name, status)
 
 
+@pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="a resource of an update fails")
 def test_first_failure_is_the_earliest_that_is_no_consequence(fake: FakeCloudFormation) -> None:
     arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
     fake.events[arn] = [
@@ -64,6 +65,7 @@ def test_first_failure_is_the_earliest_that_is_no_consequence(fake: FakeCloudFor
     ]
 
 
+@pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="a resource of an update fails")
 def test_failure_is_looked_for_in_nested_stacks(fake: FakeCloudFormation) -> None:
     child = fake.add_stack("child", "ROLLBACK_COMPLETE")
     fake.events[child] = [
@@ -97,6 +99,13 @@ def test_operation_without_a_failed_resource_is_told_as_it_is(fake: FakeCloudFor
         ("IMPORT_IN_PROGRESS", "IMPORT_ROLLBACK_COMPLETE", "the identifier is not that of a queue"),
     ],
 )
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="a stack fails although no resource did: a transform, an export in use, a cancelled update",
+    expected="fails with the stack's own reason",
+    observed="CloudFormation's words",
+)
 def test_operation_without_a_failed_resource_gives_the_stacks_own_reason(
     fake: FakeCloudFormation, start: str, status: str, reason: str
 ) -> None:
@@ -107,6 +116,13 @@ def test_operation_without_a_failed_resource_gives_the_stacks_own_reason(
 
 
 @pytest.mark.parametrize("last", ["DELETE_COMPLETE", "DELETE_FAILED"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="a nested stack fails and the rollback deletes it, or fails to",
+    expected="fails with the inner reason; what the rollback failed at is named as that",
+    observed="`Child/Queue ... failed first`, then `Failed during the rollback`",
+)
 def test_nested_stack_that_its_parent_deleted_gives_the_inner_reason(fake: FakeCloudFormation, last: str) -> None:
     child = Events(fake, "child").itself("CREATE_IN_PROGRESS").resource("Queue", "CREATE_FAILED", "too long")
     child.itself("CREATE_FAILED", "DELETE_IN_PROGRESS")
@@ -121,6 +137,11 @@ def test_nested_stack_that_its_parent_deleted_gives_the_inner_reason(fake: FakeC
 
 
 @pytest.mark.parametrize("last", ["UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="a nested stack fails and the rollback deletes it, or fails to",
+)
 def test_failed_rollback_gives_the_cause_and_what_failed_later(fake: FakeCloudFormation, last: str) -> None:
     child = Events(fake, "child").itself("UPDATE_IN_PROGRESS").resource("Queue", "UPDATE_FAILED", "too long")
     child.itself("UPDATE_FAILED", "UPDATE_ROLLBACK_IN_PROGRESS").resource(
@@ -143,6 +164,11 @@ def test_rollback_that_fails_without_a_resource_gives_the_stacks_reason(fake: Fa
     assert said.splitlines()[1:] == ["The rollback failed: The role cannot be assumed"]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="a stack fails although no resource did: a transform, an export in use, a cancelled update",
+)
 def test_nested_stack_gives_its_own_reason(fake: FakeCloudFormation) -> None:
     child = Events(fake, "child").itself("CREATE_IN_PROGRESS").itself("CREATE_FAILED", reason="no such transform")
     parent = (
@@ -154,6 +180,11 @@ def test_nested_stack_gives_its_own_reason(fake: FakeCloudFormation) -> None:
 
 
 @pytest.mark.parametrize("refusal", [DENIED, error("ValidationError", "Stack [child] does not exist")])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the events of a stack, of a nested stack, or of a validation may not be read",
+)
 def test_nested_stack_that_cannot_be_read_does_not_hide_the_rest(
     fake: FakeCloudFormation, refusal: ClientError
 ) -> None:
@@ -167,6 +198,13 @@ def test_nested_stack_that_cannot_be_read_does_not_hide_the_rest(
     assert said.endswith(f"- Queue ({QUEUE}): too long")
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Deleted by somebody else",
+    fault="the stack, after its creation failed",
+    expected="the reason is not lost",
+    observed="both in the cause",
+)
 def test_reason_of_a_creation_is_not_lost_when_the_stack_is_deleted(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS").resource("Queue", "CREATE_FAILED", "too long")
     events.itself("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS", "DELETE_COMPLETE")
@@ -177,6 +215,13 @@ def test_reason_of_a_creation_is_not_lost_when_the_stack_is_deleted(fake: FakeCl
 @pytest.mark.parametrize(
     ("status", "said"),
     [("DELETE_COMPLETE", "was deleted by somebody else"), ("ROLLBACK_COMPLETE", "is ROLLBACK_COMPLETE")],
+)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the events of a stack, of a nested stack, or of a validation may not be read",
+    expected="does not hide the reasons that are known",
+    observed="the stack's state and reason, and the refusal",
 )
 def test_events_that_cannot_be_read_do_not_hide_the_state(fake: FakeCloudFormation, status: str, said: str) -> None:
     fake.failing["describe_stack_events"] = [DENIED]
@@ -207,6 +252,11 @@ def refused(operation: str = "now", **more: Any) -> dict[str, Any]:
     } | more
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="CloudFormation's validation or a hook refuses a change set or a stack",
+)
 def test_creation_that_validation_refused_gives_what_and_why(fake: FakeCloudFormation) -> None:
     hint = "The following hook(s)/validation failed: [AWS::EarlyValidation::PropertyValidation]."
     events = Events(fake).itself("CREATE_IN_PROGRESS", operation="now")
@@ -230,6 +280,11 @@ def test_creation_without_an_event_that_failed_gives_what_validation_refused(fak
     assert events.explained("CREATE_FAILED").splitlines()[1:] == [f"- Queue ({QUEUE}): it exists"]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="CloudFormation's validation or a hook refuses a change set or a stack",
+)
 def test_resource_that_a_hook_refused_gives_the_hooks_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS")
     events.resource("Queue", "CREATE_FAILED", "The following hook(s) failed: [Own::Rules::Hook]")
@@ -240,6 +295,11 @@ def test_resource_that_a_hook_refused_gives_the_hooks_reason(fake: FakeCloudForm
     assert f"- Queue ({QUEUE}): not encrypted [Own::Rules::Hook]" in events.explained("ROLLBACK_COMPLETE").splitlines()
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the events of a stack, of a nested stack, or of a validation may not be read",
+)
 def test_details_that_cannot_be_read_do_not_hide_the_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS").itself("CREATE_FAILED", reason="validation failed")
     fake.failing["describe_events"] = [DENIED]
@@ -249,6 +309,11 @@ def test_details_that_cannot_be_read_do_not_hide_the_reason(fake: FakeCloudForma
     assert "not authorized" in said[1]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the events of a stack, of a nested stack, or of a validation may not be read",
+)
 def test_details_are_left_out_by_an_sdk_that_is_too_old(
     fake: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +323,11 @@ def test_details_are_left_out_by_an_sdk_that_is_too_old(
     assert events.explained("CREATE_FAILED").startswith(f"{APP} is CREATE_FAILED: validation failed\n- The details")
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="thousands of unsafe changes, failures or unknown parameters",
+)
 def test_very_many_failures_fit_into_a_cause(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS")
     for number in range(500):

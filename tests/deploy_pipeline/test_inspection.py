@@ -197,6 +197,13 @@ def looks_at_a_chain(length: int) -> int:
     return CountedDetail.looks
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="hundreds of changes that depend on each other",
+    expected="inspected in linear time",
+    observed="ten times as many changes, eleven times as many looks at most",
+)
 def test_inspection_of_a_chain_grows_no_faster_than_the_chain() -> None:
     short, long = looks_at_a_chain(20), looks_at_a_chain(200)
     assert long <= 11 * short, f"{short} looks at 20 resources, {long} at 200"

@@ -91,6 +91,13 @@ LOSSY = [
 
 
 @pytest.mark.parametrize(("kind", "before", "after", "reason"), LOSSY)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="an update in place loses data, weakens a `DeletionPolicy`, or drops a `Deny` statement",
+    expected="refused with the numbers, and no other values; exempted like a replacement",
+    observed="each row of the table, in one direction only",
+)
 def test_update_that_loses_data_is_refused(kind: str, before: Any, after: Any, reason: str) -> None:
     assert reason in reasons(update(kind, before, after))
 
@@ -109,6 +116,11 @@ def test_update_that_loses_data_is_refused(kind: str, before: Any, after: Any, r
         ("AWS::SQS::Queue", {"VisibilityTimeout": 60}, {"VisibilityTimeout": 30}),
     ],
 )  # fmt: skip
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="an update in place loses data, weakens a `DeletionPolicy`, or drops a `Deny` statement",
+)
 def test_update_that_loses_nothing_is_safe(kind: str, before: Any, after: Any) -> None:
     assert not reasons(update(kind, before, after))
 
@@ -124,6 +136,11 @@ def test_update_that_loses_nothing_is_safe(kind: str, before: Any, after: Any) -
         ("AWS::SQS::Queue", ("Retain", "RetainExceptOnCreate"), ""),
         ("AWS::RDS::DBInstance", ("Snapshot", None), ""),
     ],
+)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="an update in place loses data, weakens a `DeletionPolicy`, or drops a `Deny` statement",
 )
 def test_deletion_policy_that_keeps_less_is_refused(kind: str, policies: Any, reason: str) -> None:
     found = reasons(update(kind, {}, {}, DeletionPolicy=policies))
@@ -165,6 +182,13 @@ def test_replacement_and_loss_of_one_resource_are_both_reported() -> None:
         },
     ],
 )
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="a property in the table changes, and CloudFormation leaves its values out, cuts them off or masks them",
+    expected="refused",
+    observed='"values that cannot be seen"',
+)
 def test_value_that_cannot_be_seen_is_unsafe_if_it_changes(contexts: dict[str, str]) -> None:
     """Left out, cut off, masked (NoEcho), or known only after the update."""
     changed = change("Modify", Details=[detail("Never", name="MessageRetentionPeriod")], **contexts)
@@ -200,6 +224,11 @@ LISTED = st.sampled_from([("AWS::S3::Bucket", "LifecycleConfiguration"), ("AWS::
 
 
 @given(LISTED, JSON, JSON)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="a property in the table changes, and CloudFormation leaves its values out, cuts them off or masks them",
+)
 def test_values_of_any_form_are_judged(listed: tuple[str, str], before: Any, after: Any) -> None:
     kind, name = listed
     contexts = {"BeforeContext": before, "AfterContext": after}
@@ -212,6 +241,13 @@ POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"]), ("AWS::SNS::
 
 
 @pytest.mark.parametrize(("kind", "name", "target"), POLICIES)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="a policy is attached to a resource outside the stack",
+    expected="refused",
+    observed='"names what is not in the stack"',
+)
 def test_policy_of_a_resource_outside_the_stack_is_refused(kind: str, name: str, target: Any) -> None:
     added = change("Add", "Policy", kind, AfterContext=json.dumps({"Properties": {name: target}}))
     outside = Lookups(physical_ids=lambda: frozenset({"another"}))
@@ -249,6 +285,13 @@ def test_policy_that_the_stack_has_already_may_be_updated() -> None:
         ("{{resolve:ssm:/app/name", False),
     ],
 )
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="the value of a dynamic reference without a version changes",
+    expected="refused if the property is create-only, or may be",
+    observed="nothing that depends on the resource is taken for retained",
+)
 def test_create_only_property_needs_the_version_of_a_dynamic_reference(reference: str, safe: bool) -> None:
     lookups = Lookups(create_only={"AWS::SQS::Queue": ("/properties/QueueName",)}.get)
     name = {"QueueName": reference}
@@ -262,11 +305,21 @@ def test_create_only_property_needs_the_version_of_a_dynamic_reference(reference
     assert not reasons(update("AWS::SQS::Queue", elsewhere, elsewhere | {"DelaySeconds": 1}), lookups=lookups)
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="the value of a dynamic reference without a version changes",
+)
 def test_dynamic_reference_without_a_version_in_an_unknown_type_is_unsafe() -> None:
     name = {"Name": [{"Key": "{{resolve:ssm:/app/name}}"}]}
     assert "replaced for Name" in reasons(update("Their::Own::Type", name, name))
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="the value of a dynamic reference without a version changes",
+)
 def test_resource_with_an_unversioned_reference_does_not_retain_its_dependents() -> None:
     name = {"QueueName": "{{resolve:ssm:/app/name}}"}
     source = detail("Always", "Dynamic", source="ResourceAttribute", entity="Queue.Arn")
@@ -289,6 +342,13 @@ def test_inspection_reads_values_on_every_page_and_in_nested_stacks() -> None:
     assert [found["logicalId"] for found in inspected(fake)["violations"]] == ["Queue", "Child/Queue"]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="CloudFormation lists other changes when it gives property values",
+    expected="they decide nothing about replacements",
+    observed="two descriptions of each change set",
+)
 def test_replacement_only_listed_with_values_is_not_believed() -> None:
     """AWS answers so: with property values an unchanged reference is a replacement, or a change is left out."""
 
@@ -320,6 +380,11 @@ def test_lookups_are_made_only_when_needed_and_once() -> None:
     assert [fake.calls.count(call) for call in ("describe_type", "list_stack_resources")] == [1, 1]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault="an update in place loses data, weakens a `DeletionPolicy`, or drops a `Deny` statement",
+)
 def test_state_machine_refuses_a_loss_and_accepts_its_exemption(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
     fake = machine.cloudformation
@@ -333,6 +398,7 @@ def test_state_machine_refuses_a_loss_and_accepts_its_exemption(monkeypatch: pyt
     assert fake.executed
 
 
+@pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="hundreds of changes that depend on each other")
 def test_large_change_set_is_inspected_within_a_second() -> None:
     """500 resources with 100 details each, their values, and everything that makes work."""
     statements = bucket_policy(*deny(*map(str, range(100))))

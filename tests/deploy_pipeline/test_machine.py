@@ -32,12 +32,21 @@ def played(scenario: Scenario) -> tuple[Machine, Ended]:
         return machine, scenario(machine)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(s, id=s.__name__, marks=getattr(s, "pytestmark", [])) for s in SCENARIOS]
+)
 def test_state_machine(scenario: Scenario) -> None:
     machine, _ = played(scenario)
     assert not machine.cloudformation.left(), "a change set is left that could be executed"
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the change set may not be deleted",
+    expected="fails, and names what is left",
+    observed="its name and the stack's in the cause",
+)
 def test_change_set_that_cannot_be_deleted_is_told(machine: Machine) -> None:
     with_app(machine, change("Remove")).failing["delete_change_set"] = [DENIED] * MANY
     (ended, name) = machine.run(), next(iter(machine.cloudformation.change_sets))
@@ -56,6 +65,11 @@ IN_FORCE = (
 )
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="the input is edited in the bucket, or an execution is started by hand with another",
+)
 def test_every_result_lists_the_exemptions_in_force(machine: Machine) -> None:
     with_app(machine, change())
     assert machine.run(policy=EXEMPTIONS).output["summary"] == f"{APP} is updated. {IN_FORCE}"
@@ -118,6 +132,7 @@ def test_every_task_is_tried_again_caught_and_timed() -> None:
         assert any("States.Timeout" in retry["ErrorEquals"] for retry in state["Retry"]), f"{name}: no retry"
 
 
+@pytest.mark.reliability("deploy_pipeline", "Timeout mid-way", fault="a stack or a change set never comes to an end")
 def test_waits_end_before_the_executions_time_and_history_do() -> None:
     stack, deletion = definition.STACK_POLLS, definition.DELETION_POLLS
     seconds = (stack + deletion) * definition.STACK_WAIT + definition.CHANGE_SET_POLLS * definition.CHANGE_SET_WAIT

@@ -169,6 +169,14 @@ def machines() -> Iterator[Any]:
 
 @settings(max_examples=300)
 @given(nested_worlds(), st.data())
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault=(
+        "a change deletes or replaces a resource, or may do so: on the last page of the change set, "
+        "or in a nested stack"
+    ),
+)
 def test_state_machine_never_loses_anything_that_is_not_exempted(
     machines: Any, made: tuple[World, dict[str, list[dict[str, Any]]]], data: st.DataObject
 ) -> None:

@@ -90,6 +90,7 @@ def test_mistake_names_its_field(field: str, value: Any) -> None:
     assert f"{field}: " in mistakes(**{outer: {inner: value} if inner else value})
 
 
+@pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="input file or user parameters")
 def test_all_mistakes_are_told_at_once() -> None:
     said = mistakes(stackName="", tags=1, policy={"dynamic": 0}, other=True)
     for field in ("stackName", "tags", "policy.dynamic", "other"):
@@ -120,6 +121,7 @@ def test_wrong_parameter_is_shown_with_what_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("field", ["parameters", "policy", "other"])
+@pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="JSON nested thousands deep")
 def test_deeply_nested_input_is_refused(field: str) -> None:
     deep: list[Any] = []
     for _ in range(5000):
@@ -142,6 +144,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
+@pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="input file or user parameters")
 def test_any_json_is_read_or_refused(given_input: Any) -> None:
     try:
         read_request(given_input)

@@ -110,6 +110,13 @@ def references(value: Any) -> list[Any]:
     return [value, *(found for item in inner for found in references(item))]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the pipeline runs as soon as it exists, before a policy of its roles does",
+    expected="the pipeline is created after every policy that its first run needs",
+    observed="each policy, and the input, is among what it waits for",
+)
 def test_first_run_waits_for_every_permission(template: dict[str, Any], full: dict[str, Any]) -> None:
     """A pipeline runs as soon as it exists: by then each role on the way has its policy, and the input is there."""
     for found in (template, full):
@@ -176,6 +183,7 @@ def test_buckets_are_private_encrypted_and_refuse_plain_http(full: dict[str, Any
     assert all(key["EnableKeyRotation"] for key in of_type(full, "AWS::KMS::Key"))
 
 
+@pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="a template asks for more than the app may have")
 def test_service_role_is_cloudformations_and_may_what_the_settings_say(
     template: dict[str, Any], full: dict[str, Any]
 ) -> None:
@@ -196,6 +204,13 @@ def test_service_role_is_cloudformations_and_may_what_the_settings_say(
     assert roles(full)[role]["PermissionsBoundary"] == "arn:aws:iam::111111111111:policy/deployments"
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a template asks for more than the app may have",
+    expected="CloudFormation works with the service role only",
+    observed="no other role may be passed",
+)
 def test_only_the_state_machine_may_pass_a_role_and_only_that_one(template: dict[str, Any]) -> None:
     passing = [
         (policy["Roles"], statement)
@@ -234,6 +249,11 @@ CHANGING = [
 
 
 @pytest.mark.parametrize("action", CHANGING)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="the input names another stack, even one that begins with the same name",
+)
 def test_state_machine_changes_the_apps_stacks_and_no_namesake(template: dict[str, Any], action: str) -> None:
     role = named(template, "AWS::IAM::Role", "StateMachine")
     for stack in ("prod-sample-app", "prod-sample-app-green-0123abcd"):
@@ -246,6 +266,11 @@ def test_state_machine_changes_the_apps_stacks_and_no_namesake(template: dict[st
 WITHOUT_STACK = ("cloudformation:DescribeType", "cloudformation:GetTemplateSummary")
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="the input names another stack, even one that begins with the same name",
+)
 def test_no_role_reaches_a_stack_whose_name_only_begins_like_ours(template: dict[str, Any]) -> None:
     for role in roles(template):
         for action in granted(template, role):
@@ -260,6 +285,13 @@ def test_nested_stacks_can_be_inspected(template: dict[str, Any]) -> None:
         assert allowed(template, role, f"cloudformation:{action}", nested), action
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="a template takes an SSM parameter",
+    expected="CloudFormation reads those that the settings name, CDK's by default",
+    observed="one narrow permission of the state machine",
+)
 def test_templates_may_take_the_parameters_that_the_settings_name(
     template: dict[str, Any], full: dict[str, Any]
 ) -> None:
@@ -347,6 +379,13 @@ def test_state_machine_is_traced_and_logged_without_its_data(template: dict[str,
     assert logging["Destinations"]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Lost",
+    fault="the event of an execution's end cannot be delivered or handled",
+    expected="kept in the dead-letter queue, whose alarm tells",
+    observed="EventBridge and the function may write into it",
+)
 def test_nothing_asynchronous_is_lost(template: dict[str, Any]) -> None:
     queue = {"Fn::GetAtt": [named(template, "AWS::SQS::Queue", "DeadLetters"), "Arn"]}
     configured = of_type(template, "AWS::Lambda::EventInvokeConfig")
@@ -369,6 +408,7 @@ def test_executions_that_end_early_are_tidied_up_after(template: dict[str, Any])
     assert rule["EventPattern"]["detail-type"] == ["Step Functions Execution Status Change"]
 
 
+@pytest.mark.reliability("deploy_pipeline", "Lost", fault="CodePipeline cannot be told the result")
 def test_alarms_go_to_the_topic(template: dict[str, Any]) -> None:
     alarms = of_type(template, "AWS::CloudWatch::Alarm")
     metrics = {alarm["MetricName"] for alarm in alarms}

@@ -48,6 +48,13 @@ def plan(**given: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["app-payments", "app-green-payments", "app-green-0123ABCD", "application", "ap"])
 @pytest.mark.usefixtures("s3")
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="the input names another stack, even one that begins with the same name",
+    expected="refused, and no role may change it",
+    observed='"this pipeline deploys prod-app and its blue/green stacks"',
+)
 def test_stack_that_the_pipeline_is_not_for_is_refused(fake: FakeCloudFormation, name: str) -> None:
     """A caller who may start executions or write the input cannot choose a stack."""
     with pytest.raises(InvalidInputError, match=f"given prod-{name}; this pipeline deploys {APP} and its blue/green"):
@@ -86,6 +93,13 @@ def metrics(printed: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("fake", "s3")
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="the input is edited in the bucket, or an execution is started by hand with another",
+    expected="an alarm; exemptions are listed in every result",
+    observed="the metric `EditedInput` is 1; the sentence is in each result",
+)
 def test_input_that_was_not_deployed_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     plan(revisionS3Key="App/1.zip")
     assert not metrics(capsys.readouterr().out), "the artifact is not part of the input that was deployed"
@@ -127,6 +141,11 @@ def test_parameter_that_the_template_has_not_is_named(fake: FakeCloudFormation, 
     assert s3.objects
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="thousands of unsafe changes, failures or unknown parameters",
+)
 def test_very_many_unknown_parameters_are_named_in_bounds(fake: FakeCloudFormation, s3: FakeS3) -> None:
     with pytest.raises(InvalidTemplateError, match=r"and 980 more: template\.yaml has no such parameter") as caught:
         plan(parameters={f"{'x' * 100}{number}": 1 for number in range(1000)})
@@ -143,6 +162,13 @@ def test_names_are_those_that_cloudformation_takes() -> None:
     assert change_set_name("a_b") != change_set_name("a.b"), "two executions have one change set"
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="thousands of unsafe changes, failures or unknown parameters",
+    expected="all are counted, and each message is cut to its service's limit",
+    observed="5,000 counted, within each limit",
+)
 def test_thousands_of_violations_fit_and_are_counted(fake: FakeCloudFormation) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.changes = [change("Remove", f"Queue{number:05}") for number in range(5000)]
@@ -168,6 +194,14 @@ NESTED_FAILED = {
 
 
 @pytest.mark.parametrize("action", ["Add", "Modify", "Remove", "Import", "Dynamic"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault=(
+        "a change deletes or replaces a resource, or may do so: on the last page of the change set, "
+        "or in a nested stack"
+    ),
+)
 def test_changes_of_a_nested_stack_are_judged_whatever_becomes_of_the_stack_itself(
     fake: FakeCloudFormation, action: str
 ) -> None:
@@ -189,11 +223,25 @@ def failed_change_set(fake: FakeCloudFormation, reason: str = NESTED_FAILED["Sta
     return found["reason"]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="a nested change set fails",
+    expected="fails with its reason, not only its name",
+    observed="both reasons in the cause",
+)
 def test_reason_of_a_failed_change_set_is_that_of_the_nested_one(fake: FakeCloudFormation) -> None:
     fake.nested[NESTED], fake.reasons[NESTED] = [], "Template error: resource Queu does not exist"
     assert failed_change_set(fake).endswith(f"\n{NESTED}: Template error: resource Queu does not exist")
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="CloudFormation's validation or a hook refuses a change set or a stack",
+    expected="fails with what was refused and why, read before the change set is deleted",
+    observed="resource, reason, validation and path",
+)
 def test_failed_change_set_gives_every_refusal_of_validation_here_and_in_nested_ones(fake: FakeCloudFormation) -> None:
     def refused(name: str, reason: str, mode: str = "FAIL") -> dict[str, str]:
         return {
@@ -223,6 +271,7 @@ def test_failed_change_set_gives_every_refusal_of_validation_here_and_in_nested_
 
 
 @pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("ChangeSetNotFound")])
+@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="the reason of a failure may not be read")
 def test_nested_reason_that_cannot_be_read_does_not_hide_the_outer_one(
     fake: FakeCloudFormation, refusal: ClientError
 ) -> None:
@@ -251,6 +300,13 @@ def ended(status: str = "ABORTED", **given: Any) -> dict[str, Any]:
     return {"detail": {"name": "run-1", "status": status, "input": json.dumps(INPUT | given)}}
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Duplicate",
+    fault="the event of an execution's end comes twice",
+    expected="the second finds nothing to do",
+    observed="no error, other people's change sets untouched",
+)
 def test_change_set_of_an_execution_that_was_stopped_is_deleted(
     fake: FakeCloudFormation, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,6 +320,13 @@ def test_change_set_of_an_execution_that_was_stopped_is_deleted(
 
 
 @pytest.mark.parametrize("status", ["EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Late",
+    fault="the tidying up comes while the change set is executed, or after",
+    expected="the change set is kept",
+    observed="not deleted in any state of execution",
+)
 def test_change_set_that_has_been_begun_is_kept_as_it_is(fake: FakeCloudFormation, status: str) -> None:
     fake.add_stack(APP, "UPDATE_IN_PROGRESS")
     fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
@@ -277,6 +340,7 @@ def test_nothing_is_looked_for_when_the_input_was_wrong(fake: FakeCloudFormation
     assert not fake.calls
 
 
+@pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="JSON nested thousands deep")
 def test_nothing_is_looked_for_when_the_input_was_nested_too_deeply(fake: FakeCloudFormation) -> None:
     event = ended("FAILED")
     event["detail"]["input"] = '{"policy": ' + "[" * 5000 + "]" * 5000 + "}"
@@ -284,6 +348,13 @@ def test_nothing_is_looked_for_when_the_input_was_nested_too_deeply(fake: FakeCl
     assert not fake.calls
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Lost",
+    fault="the event of an execution's end comes without the execution's input",
+    expected="not ignored: it goes to the dead-letter queue",
+    observed="an error, and no call",
+)
 def test_end_whose_input_is_not_told_is_not_passed_over(fake: FakeCloudFormation) -> None:
     """An input that is too long for its event is left out of it: somebody has to look."""
     event = ended()
@@ -294,6 +365,13 @@ def test_end_whose_input_is_not_told_is_not_passed_over(fake: FakeCloudFormation
 
 
 @pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("AccessDenied", "Role cleaner does not exist")])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Throttling",
+    fault="the change set that an execution left cannot be deleted for a while",
+    expected="Lambda runs the event twice more, then it goes to the dead-letter queue",
+    observed="the error is raised, the change set is still there",
+)
 def test_what_cannot_be_deleted_is_for_lambda_to_try_again(fake: FakeCloudFormation, refusal: ClientError) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))

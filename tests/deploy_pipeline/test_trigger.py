@@ -122,12 +122,20 @@ def test_artifact_of_the_job_counts_and_not_that_of_the_file(services: Services)
     assert json.loads(services.started[0]["input"])["revisionS3Key"] == "App/1.zip"
 
 
+@pytest.mark.reliability("deploy_pipeline", "Duplicate", fault="the same job comes twice")
 def test_same_job_twice_is_one_execution(services: Services) -> None:
     first, second = work(services), work(services)
     assert first == second
     assert len(services.started) == 1
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="the trigger dies after it has started the execution, before it has answered the job",
+    expected="its second run finds that execution",
+    observed="one execution, the job is answered",
+)
 def test_job_whose_first_run_crashed_is_told_by_the_second(services: Services) -> None:
     services.failing["PutJobSuccessResult"] = [refused("InternalFailure")]
     with pytest.raises(ClientError):
@@ -136,6 +144,13 @@ def test_job_whose_first_run_crashed_is_told_by_the_second(services: Services) -
     assert len(services.started) == 1
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Late",
+    fault="the job is over before its result is reported",
+    expected="CodePipeline's refusal is no error",
+    observed='logged as "told already"',
+)
 def test_job_that_is_over_is_not_told_again(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
     services.told.append({})
     for code in ("InvalidJobStateException", "JobNotFoundException"):
@@ -176,6 +191,11 @@ def test_any_other_end_fails_the_action_with_the_cause(
     assert services.told[0]["failureDetails"]["externalExecutionId"] == JOB
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="thousands of unsafe changes, failures or unknown parameters",
+)
 def test_long_cause_is_cut_and_keeps_its_count(services: Services) -> None:
     cause = "400 unsafe changes to prod-app:\n" + "\n".join(f"- Queue{n} (AWS::SQS::Queue), Remove" for n in range(400))
     services.execution = {"status": "FAILED", "error": "UnsafeChanges", "cause": cause}
@@ -185,6 +205,11 @@ def test_long_cause_is_cut_and_keeps_its_count(services: Services) -> None:
     assert "more lines" in message.splitlines()[-1]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="thousands of unsafe changes, failures or unknown parameters",
+)
 def test_long_summary_is_cut_to_what_codepipeline_takes(services: Services) -> None:
     changes = "".join(f"\n- Queue{n} (AWS::SQS::Queue), Remove: it is deleted" for n in range(400))
     output = {"summary": f"prod-app-1 is created beside prod-app. 400 unsafe changes to prod-app:{changes}"}
@@ -195,12 +220,20 @@ def test_long_summary_is_cut_to_what_codepipeline_takes(services: Services) -> N
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"7", b"{" + b" " * LARGEST_INPUT + b"}"])
+@pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="input file or user parameters")
 def test_bad_input_file_fails_the_job_at_once(services: Services, content: bytes) -> None:
     services.file = content
     assert "input.json" in failure(services)
     assert not services.started
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="an input file that is far too long",
+    expected="the job fails; no more is read than the limit and one byte",
+    observed="200,001 bytes of a million",
+)
 def test_no_more_of_the_input_file_is_fetched_than_it_may_have(services: Services) -> None:
     services.file = b" " * (5 * LARGEST_INPUT)
     assert "more than" in failure(services)
@@ -231,6 +264,13 @@ def test_bad_user_parameters_fail_the_job_at_once(services: Services, parameters
         ),
     ],
 )
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="a job without an input artifact, or of another shape; `NaN` in the input file",
+    expected="the job fails at once, and the field is named",
+    observed="`parameters.Size: NaN given, accepted is ...`",
+)
 def test_malformed_job_fails_and_names_what_is_wrong(
     services: Services, path: tuple[str, ...], value: Any, said: str
 ) -> None:
@@ -251,6 +291,11 @@ def test_malformed_job_fails_and_names_what_is_wrong(
         ({"s3Bucket": "", "stateMachineFile": "x"}, 'UserParameters.s3Bucket: "" given, accepted is text'),
     ],
 )
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="a job without an input artifact, or of another shape; `NaN` in the input file",
+)
 def test_user_parameter_that_is_wrong_is_named(services: Services, parameters: dict[str, Any], said: str) -> None:
     assert said in failure(services, UserParameters=json.dumps(parameters))
 
@@ -264,6 +309,11 @@ def test_user_parameter_that_is_wrong_is_named(services: Services, parameters: d
         ('"tags": {"team": NaN}', "tags: accepted is an object of at most 50 texts"),
     ],
 )
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="a job without an input artifact, or of another shape; `NaN` in the input file",
+)
 def test_number_that_json_has_not_fails_the_job_and_is_named(services: Services, content: str, said: str) -> None:
     services.file = f'{{"environmentName": "prod", "stackName": "a", "templatePath": "t", {content}}}'.encode()
     assert said in failure(services)
@@ -271,6 +321,13 @@ def test_number_that_json_has_not_fails_the_job_and_is_named(services: Services,
 
 
 @pytest.mark.parametrize("levels", [32, 5000, 90_000])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="JSON nested thousands deep",
+    expected="fails, and says so",
+    observed='"nested more than 32 deep"',
+)
 def test_deeply_nested_json_fails_the_job(services: Services, levels: int) -> None:
     deep = '{"policy": ' + "[" * levels + "]" * levels + "}"
     services.file = deep.encode()
@@ -279,6 +336,11 @@ def test_deeply_nested_json_fails_the_job(services: Services, levels: int) -> No
     assert not services.started
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Malformed input",
+    fault="a job without an input artifact, or of another shape; `NaN` in the input file",
+)
 def test_event_of_somebody_else_is_explained() -> None:
     events: list[dict[str, Any]] = [{}, {"CodePipeline.job": None}, {"CodePipeline.job": {}}]
     for event in events:
@@ -286,6 +348,7 @@ def test_event_of_somebody_else_is_explained() -> None:
             trigger_handler.handler(event, None)
 
 
+@pytest.mark.reliability("deploy_pipeline", "Deleted by somebody else", fault="the artifact, or the input file")
 def test_missing_input_file_that_s3_answers_with_403_is_explained(services: Services) -> None:
     services.failing["get_object"] = [refused("AccessDenied")]
     assert "s3://inputs/input.json cannot be read: there is no such object, or" in failure(services)
@@ -294,12 +357,24 @@ def test_missing_input_file_that_s3_answers_with_403_is_explained(services: Serv
 @pytest.mark.parametrize(
     "token", [EXECUTION.replace(":machine:", ":other:"), EXECUTION.replace("1111", "2222"), "x" * 900]
 )
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="another pipeline's job comes with the ARN of an execution that has succeeded",
+    expected="the job fails",
+    observed="never `PutJobSuccessResult`",
+)
 def test_job_does_not_succeed_by_the_execution_of_another_state_machine(services: Services, token: str) -> None:
     services.execution = {"status": "SUCCEEDED", "output": "{}"}
     assert "is no execution of this pipeline" in failure(services, token)
 
 
 @pytest.mark.parametrize("changes", [{"revisionS3Bucket": "another"}, {"revisionS3Key": "another"}, None])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="another pipeline's job comes with the ARN of an execution that has succeeded",
+)
 def test_job_does_not_succeed_by_an_execution_on_another_artifact(
     services: Services, changes: dict[str, str] | None
 ) -> None:
@@ -320,6 +395,13 @@ def test_job_that_asks_again_has_another_id(services: Services) -> None:
 
 @pytest.mark.parametrize("call", ["get_object", "start_execution"])
 @pytest.mark.parametrize("code", ["AccessDenied", "ThrottlingException", "NoSuchKey"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the trigger may not read its input file, or start or describe the execution",
+    expected="the job fails at once, with the error's code",
+    observed="`AccessDenied` in the action's failure",
+)
 def test_refused_call_fails_the_job_at_once(services: Services, call: str, code: str) -> None:
     services.failing[call] = [refused(code)]
     assert code in failure(services)
@@ -331,6 +413,11 @@ def test_error_of_any_kind_fails_the_job_at_once(services: Services) -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ExecutionDoesNotExist"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the trigger may not read its input file, or start or describe the execution",
+)
 def test_execution_that_cannot_be_looked_at_fails_the_job(services: Services, code: str) -> None:
     services.failing["describe_execution"] = [refused(code)]
     assert code in failure(services, EXECUTION)
@@ -350,6 +437,13 @@ def test_execution_that_cannot_be_looked_at_fails_the_job(services: Services, co
     ],
     ids=["throttled", "500", "502", "503", "no answer"],
 )
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Throttling",
+    fault="the running execution cannot be described for a while",
+    expected="the action goes on waiting; the execution is not affected",
+    observed="the same continuation token again, then success",
+)
 def test_execution_that_cannot_be_looked_at_for_now_is_asked_about_again(
     services: Services, passing: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -360,12 +454,26 @@ def test_execution_that_cannot_be_looked_at_for_now_is_asked_about_again(
     assert "outputVariables" in work(services, EXECUTION)
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Lost",
+    fault="CodePipeline cannot be told the result",
+    expected="Lambda runs the job again; an alarm goes off",
+    observed="the error is raised",
+)
 def test_job_that_cannot_even_be_failed_is_for_lambda_to_try_again(services: Services) -> None:
     services.failing = {"get_object": [refused("AccessDenied")], "PutJobFailureResult": [refused("InternalFailure")]}
     with pytest.raises(ClientError, match="InternalFailure"):
         work(services)
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="something goes wrong with the job's credentials at hand",
+    expected="they are never logged",
+    observed="in no line of the log",
+)
 def test_credentials_are_never_logged(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
     work(services)
     services.execution = {"status": "FAILED", "error": "E", "cause": "C"}

@@ -149,6 +149,13 @@ def test_switch_is_shown_with_its_moment_and_stays_in_the_history(driver: Any, a
         (None, "not reached, or this page may not call it"),
     ],
 )
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Lost",
+    fault="a call of the browser client",
+    expected="shown, and the page goes on",
+    observed='"no answer", then the region again',
+)
 def test_error_is_shown_and_the_page_goes_on(
     driver: Any, api: Api, page: Path, answer: tuple[int, Any] | None, said: str
 ) -> None:
@@ -163,6 +170,13 @@ def test_error_is_shown_and_the_page_goes_on(
     assert " 0 failed" not in text(driver, "counts")
 
 
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Hostile input",
+    fault="a region's name with markup",
+    expected="shown as text",
+    observed="`<img` is shown, not run",
+)
 def test_region_is_shown_as_text_whatever_it_says(driver: Any, api: Api, page: Path) -> None:
     api.answers = [hello("<img src=x onerror=alert(1)>")]
     driver.get(page.as_uri())

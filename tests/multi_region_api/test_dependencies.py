@@ -49,6 +49,21 @@ def test_table_is_there_when_an_item_can_be_read_and_the_item_need_not_be() -> N
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException", "ThrottlingException"])
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Throttling",
+    fault="a dependency is throttled",
+    expected="it counts as gone: sick",
+    observed="`ThrottlingException` in the log",
+)
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Access denied",
+    fault="the health function may not read a table",
+    expected="sick; the answer says what failed, not why",
+    observed="the name of the check; the reason is in the log",
+)
+@pytest.mark.reliability("multi_region_api", "Deleted by somebody else", fault="a table that the region needs")
 def test_table_that_cannot_be_read_is_not_there(code: str) -> None:
     client = boto3.client("dynamodb")
     with Stubber(client) as stub:
@@ -65,12 +80,26 @@ def test_url_is_there_when_it_answers_2xx(url: str) -> None:
 
 @pytest.mark.enable_socket
 @pytest.mark.parametrize("status", [301, 302, 308, 404, 500, 503])
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Hostile input",
+    fault="a dependency that redirects, for example to the function's own runtime",
+    expected="not followed; sick",
+    observed="each 3xx",
+)
 def test_url_with_an_error_or_a_redirect_is_not_there(url: str, status: int) -> None:
     with pytest.raises(OSError, match=str(status)):
         get(f"{url}/{status}", 1)
 
 
 @pytest.mark.enable_socket
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Malformed input",
+    fault="a dependency answers nonsense, or breaks off",
+    expected="sick",
+    observed="at once",
+)
 def test_url_that_answers_nonsense_or_breaks_off_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -89,6 +118,11 @@ def test_url_that_answers_nonsense_or_breaks_off_is_not_there() -> None:
 
 
 @pytest.mark.enable_socket
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Timeout mid-way",
+    fault="a dependency never answers, or never ends its answer",
+)
 def test_url_whose_answer_never_ends_is_not_waited_for() -> None:
     """Each byte comes in time, and so no time-out of the socket ever ends it."""
     over = threading.Event()
@@ -110,6 +144,13 @@ def test_url_whose_answer_never_ends_is_not_waited_for() -> None:
 
 
 @pytest.mark.enable_socket
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Lost",
+    fault="nobody listens at a dependency's address, or at the region's",
+    expected="sick",
+    observed="connection refused",
+)
 def test_url_to_which_nobody_listens_is_not_there() -> None:
     with pytest.raises(OSError, match="refused"):
         get("http://127.0.0.1:9/", 1)

@@ -34,6 +34,16 @@ def test_every_endpoint_refuses_tls_below_1_2_and_accepts_1_2(full: dict[str, An
         assert endpoint["EndpointAccessMode"] == "STRICT", "API Gateway refuses an enhanced policy without a mode"
 
 
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Hostile input",
+    fault="a flood on the API",
+    expected=(
+        "the health path has a throttle separate and is known to Route 53 only; with the web ACL, "
+        "each address has a limit and health checkers pass"
+    ),
+    observed="read from the template",
+)
 def test_health_path_is_known_to_route_53_only(template: dict[str, Any]) -> None:
     paths = [resource["PathPart"] for resource in of_type(template, "AWS::ApiGateway::Resource")]
     assert sorted(paths, key=str) == ["helloworld", HEALTH_PATH]
@@ -41,6 +51,13 @@ def test_health_path_is_known_to_route_53_only(template: dict[str, Any]) -> None
     assert config["ResourcePath"] == {"Fn::Join": ["", ["/prod/healthcheck-", GUID]]}
 
 
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Throttling",
+    fault="requests on the health path are throttled",
+    expected="the limit is far above what the health checkers ask; an alarm goes off",
+    observed="read from the template: a limit separate, an alarm on 4xx",
+)
 def test_health_path_has_a_throttle_of_its_own_above_what_health_checkers_send(template: dict[str, Any]) -> None:
     (health,) = (limit for path, limit in limits(template).items() if "healthcheck-" in path)
     assert health[0] > 2 * CHECKERS / FASTEST_INTERVAL
@@ -54,6 +71,7 @@ def test_preflights_exist_for_the_public_path_only_and_cost_little(template: dic
     assert limits(template)['OPTIONS "/~1helloworld"'] == (10, 20), "a tenth of the requests' 100"
 
 
+@pytest.mark.reliability("multi_region_api", "Hostile input", fault="a flood on the API")
 def test_web_acl_lets_health_checkers_through_and_limits_every_other_address(full: dict[str, Any]) -> None:
     acl = one(full, "AWS::WAFv2::WebACL")
     health, address, *managed = sorted(acl["Rules"], key=lambda rule: int(rule["Priority"]))

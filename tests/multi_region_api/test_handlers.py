@@ -47,6 +47,13 @@ def test_hello_names_its_region(imported: Callable[..., ModuleType]) -> None:
 
 
 @pytest.mark.parametrize("module", ["hello", "healthcheck"])
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Only here",
+    fault="an answer is kept by a cache, and the region is gone",
+    expected="no cache may keep one",
+    observed="`no-store` on every answer",
+)
 def test_answer_may_be_read_by_the_origin_of_the_settings_and_kept_by_nobody(
     imported: Callable[..., ModuleType], module: str
 ) -> None:

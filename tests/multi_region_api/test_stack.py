@@ -168,6 +168,13 @@ def test_records_are_latency_aliases_tied_to_the_regions_own_check(named: Assemb
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "us-west-2"])
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Partial failure",
+    fault="a region's stack is half made, or half gone",
+    expected="no name leads there",
+    observed="read from the template: records are made last and removed first",
+)
 def test_records_come_after_all_that_they_lead_to_and_go_before_it(named: Assembly, region: str) -> None:
     resources = named.template(f"MultiRegionApi-{region}")["Resources"]
     needed = {n for n, r in resources.items() if r["Type"] in LED_TO}
@@ -271,6 +278,7 @@ def test_route_53s_metric_has_an_alarm_where_route_53_publishes_it(named: Assemb
     assert not found[WEST], "an alarm there would never have data"
 
 
+@pytest.mark.reliability("multi_region_api", "Throttling", fault="requests on the health path are throttled")
 def test_every_region_has_alarms_of_what_it_sees_itself(without_name: dict[str, Any]) -> None:
     alarms = of_type(without_name, "AWS::CloudWatch::Alarm")
     seen = set()
@@ -322,6 +330,15 @@ def types_needed_by(template: dict[str, Any], logical_id: str) -> set[str]:
     return {template["Resources"][name]["Type"] for name in needed_by(template, logical_id)}
 
 
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Partial failure",
+    fault="a first deployment",
+    expected=(
+        "no alarm: the health check is created after all that answers it, alarms after the topic lets them publish"
+    ),
+    observed="read from the template",
+)
 def test_health_check_is_created_after_all_that_answers_it(full: dict[str, Any]) -> None:
     (check,) = (n for n, r in full["Resources"].items() if r["Type"] == "AWS::Route53::HealthCheck")
     answering = {n for n, r in full["Resources"].items() if r["Type"] in ANSWERS_HEALTH_CHECKS}
@@ -336,6 +353,7 @@ def test_name_leads_nowhere_before_the_web_acl_protects_it(full: dict[str, Any])
             assert "AWS::WAFv2::WebACLAssociation" in types_needed_by(full, name)
 
 
+@pytest.mark.reliability("multi_region_api", "Partial failure", fault="a first deployment")
 def test_alarms_are_created_after_the_topic_lets_them_publish(full: dict[str, Any]) -> None:
     alarms = [n for n, r in full["Resources"].items() if r["Type"] == "AWS::CloudWatch::Alarm"]
     assert alarms

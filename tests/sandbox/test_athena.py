@@ -65,6 +65,13 @@ def test_songs_come_back_as_they_are_in_the_file(ask: Ask, lines: list[str]) -> 
     assert songs["energy"].sum() == pytest.approx(expected["energy"].sum(), abs=1e-9)
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Deleted by somebody else",
+    fault="the songs file",
+    expected="the analysis stops, and says why; the stack's removal leaves the user's file",
+    observed='"has the songs file been uploaded?"',
+)
 def test_table_with_no_file_is_refused(ask: Ask) -> None:
     with pytest.raises(SongsError, match="has the songs file been uploaded"):
         ask("").songs()
@@ -82,6 +89,11 @@ def test_wrong_types_are_refused_by_athena_itself(ask: Ask, lines: list[str]) ->
         ask(lines[0] + lines[1] + lines[2].replace("20", "twenty", 1)).songs()
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Malformed input",
+    fault="a songs file with wrong columns or types, short lines, or no hits",
+)
 def test_short_lines_are_refused(ask: Ask, lines: list[str]) -> None:
     with pytest.raises(SongsError, match="top10: 1 of 2 are empty"):
         ask(lines[0] + lines[1] + lines[2].rsplit(",", 1)[0] + "\n").songs()
@@ -109,6 +121,13 @@ def small_workgroup(without_options: Sandbox) -> Iterator[str]:
     client.delete_work_group(WorkGroup="small")
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Hostile input",
+    fault="a query that reads too much",
+    expected="cancelled by the workgroup, whatever the client asks for",
+    observed='"Bytes scanned limit"',
+)
 def test_query_that_would_read_too_much_is_cancelled(ask: Ask, lines: list[str], small_workgroup: str) -> None:
     limited = ask(lines[0] + "".join(lines[1:]) * 31)
     limited.work_group = small_workgroup
@@ -167,6 +186,11 @@ def parquet(ask: Ask, without_options: Sandbox) -> Iterator[Parquet]:
     glue.delete_table(DatabaseName="test", Name="billboard_parquet")
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Partial failure",
+    fault="the conversion to Parquet fails, or is done twice",
+)
 def test_conversion_can_be_run_again(parquet: Parquet, lines: list[str]) -> None:
     of, _ = parquet
     athena = of("".join(lines[:40]))
@@ -188,6 +212,13 @@ def test_conversion_is_a_command_of_the_hosts_terminal(
     assert len(athena.songs("billboard_parquet")) == 39
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Partial failure",
+    fault="the conversion to Parquet fails, or is done twice",
+    expected="what was there stays until the new is written",
+    observed="the table as before; the same after a second time",
+)
 def test_what_is_there_stays_when_a_conversion_fails(
     parquet: Parquet, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +237,13 @@ def test_what_is_there_stays_when_a_conversion_fails(
     assert len(athena.songs("billboard_parquet")) == 39, "songs that are not fit"
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Partial failure",
+    fault="what was there cannot be deleted",
+    expected="the error names the objects; songs that are there twice are refused",
+    observed="`songs are in billboard_parquet twice until these are deleted`",
+)
 def test_conversion_that_cannot_delete_what_was_there_says_so(parquet: Parquet, lines: list[str]) -> None:
     of, _ = parquet
     athena = of("".join(lines[:40]))
@@ -219,6 +257,7 @@ def test_conversion_that_cannot_delete_what_was_there_says_so(parquet: Parquet, 
         athena.convert()
 
 
+@pytest.mark.reliability("analytics_host", "Partial failure", fault="what was there cannot be deleted")
 def test_songs_that_are_there_twice_are_refused(ask: Ask, lines: list[str]) -> None:
     with pytest.raises(SongsError, match="39 songs are there twice"):
         ask("".join(lines[:40] + lines[1:40])).songs()

@@ -147,6 +147,11 @@ def test_cdk_diff_of_what_is_deployed_is_quiet(deployed: Sandbox) -> None:
 
 
 @pytest.mark.enable_socket
+@pytest.mark.reliability(
+    "static_site",
+    "Partial failure",
+    fault="the creation fails, because the account may not create distributions yet",
+)
 def test_failed_creation_leaves_only_what_is_always_retained(deployed: Sandbox) -> None:
     names = ("Retain", "RetainExceptOnCreate", "Delete")
     queues = {n: resource(QUEUE, QueueName=f"failed-{n}") | {"DeletionPolicy": n} for n in names}

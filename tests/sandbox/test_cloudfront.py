@@ -59,6 +59,13 @@ def site(deployed: Sandbox) -> Site:
     return Site(deployed)
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Only here",
+    fault="a function that CloudFront does not take",
+    expected="the deployment fails, so that no viewer meets it",
+    observed="`InvalidLambdaFunctionAssociation`",
+)
 def test_function_that_cannot_be_at_the_edge_is_refused(deployed: Sandbox) -> None:
     clients = session(deployed)
     name = world_of(deployed).outputs("StaticSite")["RewriterName"]
@@ -110,11 +117,25 @@ def test_head_has_the_headers_and_no_body(site: Site) -> None:
     assert head.headers["etag"] == get.headers["etag"]
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Throttling",
+    fault="more requests than the function or the bucket takes",
+    expected="what is in the cache needs neither; a web ACL is an option",
+    observed="a hit, whatever the query string",
+)
 def test_cache_is_keyed_by_the_path_alone(site: Site) -> None:
     site.put("cached.html", b"one")
     assert [x_cache(site.get(f"cached.html{query}")) for query in ("", "?a=b", "?c=d")] == ["Miss", "Hit", "Hit"]
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Late",
+    fault="a cached answer is older than the page",
+    expected="it stays until it is cleared, a day at most",
+    observed="old, then new after the invalidation",
+)
 def test_cached_answer_stays_until_its_path_is_invalidated(site: Site) -> None:
     site.put("kept.html", b"one")
     site.get("kept.html")
@@ -131,6 +152,7 @@ def test_answer_that_says_so_is_not_kept(site: Site, header: str) -> None:
     assert [x_cache(site.get("fresh.html")) for _ in range(2)] == ["Miss", "Miss"]
 
 
+@pytest.mark.reliability("static_site", "Lost", fault="the invalidation after a deployment")
 def test_redirect_of_the_function_is_not_kept(site: Site) -> None:
     assert [site.get(f"subdirectory?n={n}").headers["location"] for n in (1, 2)] == [
         "/subdirectory/?n=1",
@@ -138,6 +160,13 @@ def test_redirect_of_the_function_is_not_kept(site: Site) -> None:
     ]
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Hostile input",
+    fault="S3's own parameters in the query string",
+    expected="they never reach the bucket",
+    observed="`response-content-type` changes nothing",
+)
 def test_query_string_does_not_reach_the_bucket(site: Site) -> None:
     answer = site.get("index.html?response-content-type=text/evil")
     assert answer.headers["content-type"] == "text/html"
@@ -150,6 +179,11 @@ def test_origin_reads_a_plus_as_a_space() -> None:
 
 
 @pytest.mark.parametrize("name", ["1+1", "100%", "a b", "é", "[x]", "a;b=c&d", "q?", "x|y"])
+@pytest.mark.reliability(
+    "static_site",
+    "Malformed input",
+    fault="a path that S3 reads differently from a browser (`+`, a lone `%`), or that no key can have",
+)
 def test_object_is_found_by_the_path_that_a_browser_writes(site: Site, name: str) -> None:
     site.put(f"odd/{name}.txt", name.encode())
     as_browsers_write = quote(name.replace("%", "%25"), safe="%+;=&[]|!$'()*,:@")
@@ -159,6 +193,11 @@ def test_object_is_found_by_the_path_that_a_browser_writes(site: Site, name: str
 
 
 @pytest.mark.parametrize("path", ["100%", "%FF.txt", "a" * 1025 + ".txt", "%00.txt", "..%2F..%2Fx.txt"])
+@pytest.mark.reliability(
+    "static_site",
+    "Malformed input",
+    fault="a path that S3 reads differently from a browser (`+`, a lone `%`), or that no key can have",
+)
 def test_path_that_no_key_can_have_is_a_404_with_the_sites_page(site: Site, path: str) -> None:
     answer = site.get(path)
     assert (answer.status, answer.data) in [(404, site.get("404.html").data), (308, b"")]
@@ -177,6 +216,7 @@ def test_text_is_compressed_for_who_can_read_it(site: Site) -> None:
     assert packed.data == plain.data
 
 
+@pytest.mark.reliability("static_site", "Access denied", fault="the bucket refuses the distribution")
 def test_bucket_policy_is_what_lets_the_distribution_in(site: Site) -> None:
     site.put("guarded.html", b"x")
     of_another = json.loads(json.dumps(site.policy()).replace(site.id, "EOTHER00000000"))
@@ -186,6 +226,13 @@ def test_bucket_policy_is_what_lets_the_distribution_in(site: Site) -> None:
     assert site.get("guarded.html").status == 200
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Access denied",
+    fault="the bucket refuses the distribution",
+    expected="what is in the cache stays; the rest is an error, never a list of the bucket",
+    observed="200 from the cache; 403 otherwise",
+)
 def test_cached_page_stays_while_the_bucket_refuses_everybody(site: Site) -> None:
     site.put("kept-on.html", b"x")
     assert site.get("kept-on.html").status == 200
@@ -193,6 +240,13 @@ def test_cached_page_stays_while_the_bucket_refuses_everybody(site: Site) -> Non
         assert (site.get("kept-on.html").status, x_cache(site.get("kept-on.html"))) == (200, "Hit")
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Deleted by somebody else",
+    fault="a page",
+    expected="a true 404 with the site's page; not kept once the page is back",
+    observed="404, then 200",
+)
 def test_page_that_somebody_deletes_is_a_404_until_it_is_there_again(site: Site) -> None:
     site.put("deleted.html", b"x")
     assert site.get("deleted.html").status == 200
@@ -204,11 +258,13 @@ def test_page_that_somebody_deletes_is_a_404_until_it_is_there_again(site: Site)
     assert site.get("deleted.html").data == b"y", "the error was kept"
 
 
+@pytest.mark.reliability("static_site", "Lost", fault="the invalidation after a deployment")
 def test_shared_lifetime_goes_before_that_of_browsers(site: Site) -> None:
     site.put("shared.html", b"x", CacheControl="max-age=0, s-maxage=60")
     assert [x_cache(site.get("shared.html")) for _ in range(2)] == ["Miss", "Hit"]
 
 
+@pytest.mark.reliability("static_site", "Access denied", fault="the bucket refuses the distribution")
 def test_deny_in_the_bucket_policy_wins(site: Site) -> None:
     site.put("denied.html", b"x")
     policy = site.policy()

@@ -104,6 +104,13 @@ def app(without_options: Sandbox, machine: str) -> Iterator[Deployment]:
     found.cloudformation.delete_stack(StackName=found.stack)
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Throttling",
+    fault="CloudFormation refuses calls for a while",
+    expected="tried again with backoff; a call that changes something carries a token, so that it counts once",
+    observed="created, and updated, after two refusals of each call",
+)
 def test_throttling_is_waited_out(app: Deployment) -> None:
     app.inject(
         {"action": "DescribeStacks", **THROTTLED, "times": 2},
@@ -122,6 +129,13 @@ def test_throttling_is_waited_out(app: Deployment) -> None:
 
 
 @pytest.mark.parametrize("action", ["CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the change set may not be made, read or executed",
+    expected="fails with CloudFormation's words; the stack is as it was, no change set is left",
+    observed='"not authorized to perform that" in the cause',
+)
 def test_denied_call_leaves_the_stack_and_no_change_set(app: Deployment, action: str) -> None:
     app.create({"Queue": QUEUE})
     app.inject({"action": action, **DENIED, "times": 99})
@@ -133,6 +147,13 @@ def test_denied_call_leaves_the_stack_and_no_change_set(app: Deployment, action:
     assert not app.left()
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the stack may not be created",
+    expected="fails with CloudFormation's words",
+    observed="`Create Stack: not authorized ...`",
+)
 def test_denied_creation_is_told(app: Deployment) -> None:
     app.inject({"action": "CreateStack", **DENIED, "times": 99})
     ended = app.deploy({"Queue": QUEUE})
@@ -140,6 +161,13 @@ def test_denied_creation_is_told(app: Deployment) -> None:
     assert ended["cause"].startswith("Create Stack: not authorized"), ended
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="whether there is a stack may not be asked",
+    expected='*not* taken for "there is none"',
+    observed='fails; Create Stack is never entered, also when the refusal says that a role "does not exist"',
+)
 def test_error_of_looking_is_not_taken_for_absence(app: Deployment) -> None:
     app.inject({"action": "DescribeStacks", **DENIED})
     ended = app.deploy({"Queue": QUEUE})
@@ -148,6 +176,13 @@ def test_error_of_looking_is_not_taken_for_absence(app: Deployment) -> None:
 
 
 @pytest.mark.parametrize("skip", [0, 1])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Deleted by somebody else",
+    fault="the change set, before or after it is inspected",
+    expected="fails, and says so",
+    observed="`ChangeSetGoneError`",
+)
 def test_change_set_deleted_by_somebody_is_told(app: Deployment, skip: int) -> None:
     app.create({"Queue": QUEUE})
     before = {"Action": "DeleteStack", "StackName": app.stack}  # and with it its change sets
@@ -157,6 +192,13 @@ def test_change_set_deleted_by_somebody_is_told(app: Deployment, skip: int) -> N
     assert "deleted by somebody else" in ended["cause"]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Deleted by somebody else",
+    fault="the stack, while it is created or updated",
+    expected="fails, and says so",
+    observed='"was deleted by somebody else"',
+)
 def test_stack_deleted_while_it_is_created_is_told(app: Deployment) -> None:
     before = {"Action": "DeleteStack", "StackName": app.stack}
     app.inject({"action": "DescribeStacks", "skip": 1, "before": before})
@@ -165,6 +207,11 @@ def test_stack_deleted_while_it_is_created_is_told(app: Deployment) -> None:
     assert f"{app.stack} was deleted by somebody else" in ended["cause"]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Deleted by somebody else",
+    fault="the stack, while it is created or updated",
+)
 def test_stack_deleted_while_it_is_updated_is_told(app: Deployment) -> None:
     app.create({"Queue": QUEUE})
     before = {"Action": "DeleteStack", "StackName": app.stack}
@@ -174,6 +221,13 @@ def test_stack_deleted_while_it_is_updated_is_told(app: Deployment) -> None:
     assert "deleted by somebody else" in ended["cause"]
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Late",
+    fault="somebody updates the stack after the inspection",
+    expected="their update stays; this one fails",
+    observed="their resource is in the stack, no change set is left",
+)
 def test_stack_updated_by_somebody_meanwhile_is_left_to_them(app: Deployment) -> None:
     app.create({"Queue": QUEUE})
     theirs = json.dumps({"Resources": {"Queue": QUEUE, "Theirs": TOPIC}})
@@ -187,6 +241,13 @@ def test_stack_updated_by_somebody_meanwhile_is_left_to_them(app: Deployment) ->
     assert not app.left()
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="the creation of a stack fails half-way",
+    expected="the next deployment deletes a stack that has never worked, and creates it again",
+    observed="deleted and created; a stack that has worked is left alone",
+)
 def test_stack_that_never_worked_is_created_anew(app: Deployment) -> None:
     ended = app.deploy({"Baseline": {"Type": "AWS::SSM::PatchBaseline", "Properties": {"Name": "none"}}})
     assert (ended["error"], app.status()) == ("StackFailed", "ROLLBACK_COMPLETE"), ended
@@ -210,6 +271,14 @@ def test_stack_in_review_is_taken_up(app: Deployment) -> None:
     assert app.status() == "CREATE_COMPLETE"
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault=(
+        "a change deletes or replaces a resource, or may do so: on the last page of the change set, "
+        "or in a nested stack"
+    ),
+)
 def test_removal_on_the_last_page_is_found(app: Deployment) -> None:
     queues = {f"Queue{number:03}": QUEUE for number in range(120)}
     app.create({**queues, "Zulu": TOPIC})
@@ -220,6 +289,14 @@ def test_removal_on_the_last_page_is_found(app: Deployment) -> None:
     assert not app.left()
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault=(
+        "a change deletes or replaces a resource, or may do so: on the last page of the change set, "
+        "or in a nested stack"
+    ),
+)
 def test_removal_in_a_nested_stack_is_found(app: Deployment) -> None:
     def nested(key: str, resources: dict[str, Any]) -> dict[str, Any]:
         app.s3.put_object(Bucket=app.bucket, Key=key, Body=json.dumps({"Resources": resources}).encode())
@@ -262,6 +339,16 @@ def resources(made: dict[str, Any], suffix: str) -> dict[str, Any]:
 
 @settings(max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(old=TEMPLATES, new=TEMPLATES)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Only here",
+    fault=(
+        "a change deletes or replaces a resource, or may do so: on the last page of the change set, "
+        "or in a nested stack"
+    ),
+    expected="refused, and the stack is as it was",
+    observed="nothing is lost, with any templates that the test makes up",
+)
 def test_nothing_is_ever_lost(without_options: Sandbox, machine: str, old: dict[str, Any], new: dict[str, Any]) -> None:
     app = Deployment(without_options, machine)
     before, after = resources(old, app.name), resources(new, app.name)
@@ -299,6 +386,13 @@ def until_nothing_is_left(app: Deployment) -> None:
     app.world.wait_until(lambda: not app.left(), "the change set is deleted", seconds=30)
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Timeout mid-way",
+    fault="the execution is stopped, or runs out of time",
+    expected="no change set is left, the stack is as it was",
+    observed="gone within moments",
+)
 def test_execution_that_is_stopped_leaves_no_change_set(app: Deployment) -> None:
     app.create({"Queue": QUEUE})
     execution = held(app)
@@ -310,6 +404,7 @@ def test_execution_that_is_stopped_leaves_no_change_set(app: Deployment) -> None
     assert app.status() == "CREATE_COMPLETE"
 
 
+@pytest.mark.reliability("deploy_pipeline", "Timeout mid-way", fault="the execution is stopped, or runs out of time")
 def test_execution_that_takes_too_long_leaves_no_change_set(app: Deployment) -> None:
     app.create({"Queue": QUEUE})
     definition = app.machines.describe_state_machine(stateMachineArn=app.machine)["definition"]

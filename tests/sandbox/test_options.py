@@ -73,6 +73,14 @@ def test_without_caching_every_request_goes_to_the_bucket(optional: Optional) ->
     assert ["Miss" in answer.headers["x-cache"] for answer in answers] == [True, True]
 
 
+@pytest.mark.reliability("multi_region_api", "Partial failure", fault="one dependency of several fails")
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Deleted by somebody else",
+    fault="a table that the region needs",
+    expected="sick until it is there",
+    observed="503, then 200",
+)
 def test_region_is_as_healthy_as_the_table_that_it_needs(optional: Optional) -> None:
     outputs = optional.world.outputs("MultiRegionApi-us-east-1")
     url, dynamodb = outputs["HealthUrl"], optional.world.client("dynamodb")
@@ -99,6 +107,11 @@ def test_web_acl_is_before_the_api(optional: Optional) -> None:
     assert health_path["SearchString"] == url.path.encode(), "health checkers pass"
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Deleted by somebody else",
+    fault="the function, while replicas of it are at the edge",
+)
 def test_removal_leaves_what_the_documentation_says(optional: Optional) -> None:
     rewriter = optional.world.outputs("StaticSite")["RewriterName"]
     trails_bucket = optional.world.client("cloudtrail").describe_trails()["trailList"][0]["S3BucketName"]

@@ -63,6 +63,11 @@ def test_without_a_search_string_the_status_decides() -> None:
     assert probed(OK, Type="HTTP")[0]
 
 
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Lost",
+    fault="nobody listens at a dependency's address, or at the region's",
+)
 def test_endpoint_to_which_nobody_listens_fails() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -71,6 +76,13 @@ def test_endpoint_to_which_nobody_listens_fails() -> None:
     assert report.startswith("Failure: "), report
 
 
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Late",
+    fault="one bad result between good ones",
+    expected="only the threshold's number in a row counts",
+    observed="with a threshold of two, healthy until the second in a row",
+)
 def test_threshold_counts_results_in_a_row_in_both_directions() -> None:
     state = checks.State()
     seen = []
@@ -104,6 +116,7 @@ def sick(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ("us-west-1", ("us-east-1", "us-west-2", "eu-west-1"), "us-west-2"),
     ],
 )
+@pytest.mark.reliability("multi_region_api", "Only here", fault="every region is sick")
 def test_nearest_healthy_region_is_chosen_and_the_nearest_when_none_is(
     sick: Callable[..., None], caller: str, unhealthy: tuple[str, ...], chosen: str
 ) -> None:
@@ -181,6 +194,13 @@ def test_api_answers_at_its_own_region_and_stage_only(world: World) -> None:
     assert world.get(f"{url.replace('/prod/', '/other/')}helloworld").status == 404
 
 
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Malformed input",
+    fault="a path or a host that does not exist",
+    expected="refused, with an answer that a page's script can read",
+    observed="403 with CORS headers",
+)
 def test_custom_domain_answers_below_its_base_path_only_and_errors_can_be_read_by_pages(world: World) -> None:
     name = urlsplit(world.outputs("MultiRegionApi-us-east-1")["Url"]).netloc
     assert world.get(f"https://{name}/v1/helloworld").status == 200
@@ -189,5 +209,6 @@ def test_custom_domain_answers_below_its_base_path_only_and_errors_can_be_read_b
     assert (missing.status, missing.headers["access-control-allow-origin"]) == (403, "*")
 
 
+@pytest.mark.reliability("multi_region_api", "Malformed input", fault="a path or a host that does not exist")
 def test_host_that_nobody_has_is_refused(world: World) -> None:
     assert world.get("https://nobody.example.com/").status == 403

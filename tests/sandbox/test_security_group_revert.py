@@ -50,12 +50,26 @@ def guarded(deployed: Sandbox) -> Iterator[Guarded]:
     found.until_as_approved()
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Throttling",
+    fault="EC2 refuses calls for a while",
+    expected="waited out; if it takes too long, the notice says so and Lambda runs the event again",
+    observed='gone after three refusals; "NOT REVERTED", then reverted',
+)
 def test_throttled_revoke_is_waited_out_without_a_sweep(guarded: Guarded) -> None:
     guarded.inject({"action": "RevokeSecurityGroupIngress", "code": "RequestLimitExceeded", "times": 3})
     guarded.open_ssh()
     guarded.until_as_approved()
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Access denied",
+    fault="a rule may not be revoked",
+    expected="the notice has EC2's reason; an alarm goes off while the rule is in place; tried at every sweep",
+    observed='"NOT REVERTED", metric 1; gone with the first sweep that may',
+)
 def test_rule_that_may_not_be_revoked_goes_with_the_first_sweep_that_may(guarded: Guarded) -> None:
     refusal = {"action": "RevokeSecurityGroupIngress", "code": "UnauthorizedOperation", "times": 99}
     guarded.inject(refusal)

@@ -18,6 +18,13 @@ FROM_PEER = Rule(False, "tcp", 5432, 5432, "ReferencedGroupId", PEER)
 LINK = re.compile(r"://|\w\.[a-zA-Z]")
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="links in user agents, names of sessions and descriptions",
+    expected="none can be clicked",
+    observed="`[.]` and `[:]//`",
+)
 def test_user_agent_session_name_and_descriptions_become_no_links() -> None:
     session = {"sessionIssuer": {"arn": "arn:aws:iam::111111111111:role/Ops"}, "sourceIdentity": "www.evil.example"}
     identity = {
@@ -36,6 +43,11 @@ def test_user_agent_session_name_and_descriptions_become_no_links() -> None:
     assert "203.0.113.50" in notice["Message"], "addresses stay as they are"
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="links in user agents, names of sessions and descriptions",
+)
 def test_unicode_dots_become_no_links_either() -> None:
     detail = SSH_EVENT["detail"] | {"userAgent": "www\u3002evil\uff0eexample"}
     (notice,) = respond(FakeEC2([HTTPS, SSH]), records.event(detail))
@@ -60,6 +72,13 @@ def swapping(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         ec2.add(rule)
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="a rule is swapped between each read and revoke",
+    expected="few calls, and the next check has the rest",
+    observed="fewer than 20 calls for 60 rules",
+)
 def test_rule_that_is_swapped_before_each_revoke_costs_few_calls() -> None:
     ec2 = FakeEC2([HTTPS, *rules(60)], [swapping] * 999)
     respond(ec2, records.SWEEP)
@@ -69,6 +88,11 @@ def test_rule_that_is_swapped_before_each_revoke_costs_few_calls() -> None:
     assert ec2.current() == {HTTPS}
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="a rule is swapped between each read and revoke",
+)
 def test_refusal_of_every_rule_costs_a_bounded_number_of_calls() -> None:
     def refuse_all(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
         if operation.startswith("Revoke"):
@@ -89,6 +113,11 @@ def refusing(port: int) -> Fault:
     return fault
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="a rule is swapped between each read and revoke",
+)
 def test_one_refused_rule_of_a_thousand_keeps_no_other() -> None:
     ec2 = FakeEC2([HTTPS, *rules(1000)], [refusing(700)] * 9999)
     respond(ec2, records.SWEEP)
@@ -123,6 +152,13 @@ TWO_GROUPS = {"items": [{"groupId": records.GROUP}, {"groupId": "sg-0aaaaaaaaaaa
         ("RunInstances", {"launchTemplate": {}}, {"instancesSet": {"items": [{"groupSet": TWO_GROUPS}]}}),
     ],
 )  # fmt: skip
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="prefix lists, members and interfaces are changed instead of rules",
+    expected="reported",
+    observed='"may open security group"',
+)
 def test_calls_that_change_whom_approved_rules_apply_to_are_reported(
     name: str, request_parameters: dict[str, Any], response: Any
 ) -> None:
@@ -145,6 +181,11 @@ def test_calls_that_change_whom_approved_rules_apply_to_are_reported(
         exposure("ModifyManagedPrefixList", ENTRIES, errorCode="Client.UnauthorizedOperation"),
         exposure("RunInstances", ONE_INTERFACE, userIdentity={"invokedBy": "autoscaling.amazonaws.com"}),
     ],
+)
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="prefix lists, members and interfaces are changed instead of rules",
 )
 def test_calls_that_open_nothing_are_not_reported(event: dict[str, Any]) -> None:
     assert not respond(FakeEC2([HTTPS]), event, *GROUPS)

@@ -159,6 +159,11 @@ def test_session_name_is_apart_from_the_role_because_the_caller_chose_it() -> No
     assert (call.source_identity, call.access_key_id) == ("alice", "ASIAIOSFODNN7EXAMPLE")
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Malformed input",
+    fault="an event that cannot be read, or names no group",
+)
 def test_record_with_nothing_known_in_it_is_read_all_the_same() -> None:
     change = read(records.record("AuthorizeSecurityGroupIngress", None, None))
     assert (change.group_ids, change.added) == (frozenset(), ())

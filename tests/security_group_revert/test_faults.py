@@ -24,6 +24,13 @@ def fault(code: str, *operations: str) -> Fault:
 
 
 @pytest.mark.parametrize("choices", [{}, {"restore": False}, {"change_rules": False}])
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Deleted by somebody else",
+    fault="the group, or its id is wrong",
+    expected="reported as not guarded, also without `restore` and in `notify` mode; an alarm goes off",
+    observed='"NOT GUARDED", metric 1; one call more, and only when no rule is found',
+)
 def test_group_that_does_not_exist_is_reported_and_counted(
     choices: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -40,6 +47,7 @@ def test_group_that_does_not_exist_is_reported_though_nothing_is_approved() -> N
     assert notice["Subject"] == f"NOT GUARDED: security group {records.GROUP} does not exist"
 
 
+@pytest.mark.reliability("security_group_revert", "Deleted by somebody else", fault="the group, or its id is wrong")
 def test_group_without_rules_is_not_taken_for_a_missing_one() -> None:
     ec2 = FakeEC2([])
     respond(ec2, records.SWEEP)
@@ -49,6 +57,13 @@ def test_group_without_rules_is_not_taken_for_a_missing_one() -> None:
     assert ec2.calls.count("DescribeSecurityGroups") == 1, "asked for only when there is no rule"
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Timeout mid-way",
+    fault="the function is stopped between two calls",
+    expected="the next run does the rest, and its notification has both",
+    observed='"restored", and "as approved at this check"',
+)
 def test_function_that_is_stopped_half_way_ends_it_the_next_time() -> None:
     """Lambda gives the event again; what had been done is in the notification as no longer in place."""
 
@@ -69,6 +84,7 @@ def test_function_that_is_stopped_half_way_ends_it_the_next_time() -> None:
     assert "as approved at this check, undone by somebody or not visible yet: inbound TCP 22" in notice["Message"]
 
 
+@pytest.mark.reliability("security_group_revert", "Access denied", fault="a rule may not be revoked")
 def test_no_right_to_revoke_is_told_without_an_error_for_another_try_would_not_help() -> None:
     ec2 = FakeEC2([HTTPS, SSH], [fault("UnauthorizedOperation", "RevokeSecurityGroupIngress")] * 9)
     (notice,) = respond(ec2, SSH_EVENT)
@@ -77,6 +93,13 @@ def test_no_right_to_revoke_is_told_without_an_error_for_another_try_would_not_h
 
 
 @pytest.mark.parametrize("seed", range(5))
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Late",
+    fault="events come late, or out of order",
+    expected="the group ends with the approved rules, whatever the event says",
+    observed="so it does, after each event",
+)
 def test_events_out_of_order_late_and_twice_end_in_the_approved_rules(seed: int) -> None:
     order = random.Random(seed)  # noqa: S311  # no secret
     events = [records.event(records.authorized(records.answered(f"sgr-{n:017x}"))) for n in range(4)]
@@ -92,6 +115,13 @@ def test_events_out_of_order_late_and_twice_end_in_the_approved_rules(seed: int)
     assert ec2.changes == ["RevokeSecurityGroupIngress"] * 2
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Throttling",
+    fault="SNS refuses the notice",
+    expected="reverted all the same; the notice comes with the next run",
+    observed='"Already reverted", with the caller\'s name',
+)
 def test_notice_that_is_throttled_comes_with_the_next_try() -> None:
     class ThrottledSNS(FakeSNS):
         refused = False
@@ -110,6 +140,7 @@ def test_notice_that_is_throttled_comes_with_the_next_try() -> None:
     assert "user/alice" in notice["Message"]
 
 
+@pytest.mark.reliability("security_group_revert", "Lost", fault="the answer to a revoke that was carried out")
 def test_rule_that_is_gone_when_it_was_to_be_revoked_is_in_the_notice_of_a_sweep() -> None:
     def somebody_revokes(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         ec2.rules.pop(parameters["SecurityGroupRuleIds"][0])
@@ -118,6 +149,11 @@ def test_rule_that_is_gone_when_it_was_to_be_revoked_is_in_the_notice_of_a_sweep
     assert "gone when it was to be revoked: inbound TCP 22" in notice["Message"]
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Malformed input",
+    fault="a rule of a kind that is not known, or that cannot be read",
+)
 def test_rule_that_cannot_be_read_is_revoked() -> None:
     ec2 = FakeEC2([HTTPS])
     odd = {"SecurityGroupRuleId": "sgr-odd", "IsEgress": False, "IpProtocol": "tcp", "CidrIpv4": "not a network"}

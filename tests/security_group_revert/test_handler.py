@@ -50,6 +50,7 @@ def test_environment_decides(
     assert (group.group_id, group.name, len(group.ingress)) == (records.GROUP, "Web Server", 1)
 
 
+@pytest.mark.reliability("security_group_revert", "Throttling", fault="EC2 refuses calls for a while")
 def test_clients_retry_what_is_throttled_and_do_not_hang(module: Any) -> None:
     for client in (module.EC2, module.SNS):
         assert client.meta.config.retries["mode"] == "standard"

@@ -100,6 +100,11 @@ def test_other_groups_are_left_alone_without_a_call() -> None:
     assert not ec2.calls
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Malformed input",
+    fault="an event that cannot be read, or names no group",
+)
 def test_event_that_does_not_name_its_group_makes_all_groups_looked_at() -> None:
     ec2 = FakeEC2([HTTPS, SSH])
     respond(
@@ -127,12 +132,26 @@ def test_event_that_does_not_name_its_group_brings_no_notice_of_groups_in_which_
         {"requestParameters": {"groupId": " SG-0123456789ABCDEF0"}, "eventName": "AuthorizeSecurityGroupIngress"},
     ],
 )
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Malformed input",
+    fault="an event that cannot be read, or names no group",
+    expected="all groups are checked",
+    observed="reverted",
+)
 def test_event_that_cannot_be_read_makes_all_groups_looked_at(detail: Any) -> None:
     ec2 = FakeEC2([HTTPS, SSH])
     respond(ec2, {"detail-type": "AWS API Call via CloudTrail", "detail": detail})
     assert ec2.current() == {HTTPS}
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Malformed input",
+    fault="a rule of a kind that is not known, or that cannot be read",
+    expected="not approved, so revoked",
+    observed="it is gone, the others stay",
+)
 def test_rule_of_a_kind_that_is_not_known_is_revoked_and_keeps_nothing_else() -> None:
     ec2 = FakeEC2([HTTPS, SSH])
     new = {"SecurityGroupRuleId": "sgr-new", "IsEgress": False, "IpProtocol": "tcp", "FutureSource": "x-1"}
@@ -148,6 +167,13 @@ def test_approved_change_is_silent() -> None:
     assert not ec2.changes
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Duplicate",
+    fault="the same event twice, and many at once",
+    expected="nothing further is changed",
+    observed='"Already reverted"',
+)
 def test_same_event_twice_changes_nothing_further() -> None:
     ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
     respond(ec2, SSH_EVENT, dynamodb=dynamodb)
@@ -157,6 +183,7 @@ def test_same_event_twice_changes_nothing_further() -> None:
     assert notice["Subject"].startswith("Already reverted")
 
 
+@pytest.mark.reliability("security_group_revert", "Late", fault="events come late, or out of order")
 def test_event_whose_rule_another_event_has_reverted_still_names_its_caller() -> None:
     ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
     respond(ec2, records.SWEEP, dynamodb=dynamodb)
@@ -192,6 +219,7 @@ def test_rule_of_which_nothing_is_left_is_revoked_and_the_approved_one_restored(
     assert "restored: inbound TCP 443" in notice["Message"]
 
 
+@pytest.mark.reliability("security_group_revert", "Deleted by somebody else", fault="an approved rule")
 def test_revoked_rule_comes_back_with_its_description() -> None:
     ec2 = FakeEC2([])
     https = records.answered("sgr-1", cidrIpv4="0.0.0.0/0") | {"fromPort": 443, "toPort": 443}
@@ -212,6 +240,13 @@ def test_changed_description_is_put_back_when_it_was_approved() -> None:
     assert ec2.changes == ["UpdateSecurityGroupRuleDescriptionsIngress"]
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Deleted by somebody else",
+    fault="an approved rule, with `restore=false`",
+    expected="reported and counted, not restored",
+    observed='"Unapproved", metric 1',
+)
 def test_without_restore_a_missing_rule_stays_away_and_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     ec2 = FakeEC2([SSH])
     (notice,) = respond(ec2, records.SWEEP, restore=False)
@@ -273,6 +308,14 @@ def test_sweep_of_an_approved_group_is_one_call_and_no_notice() -> None:
     assert ec2.calls == ["DescribeSecurityGroupRules"]
 
 
+@pytest.mark.reliability("security_group_revert", "Access denied", fault="a rule may not be revoked")
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Partial failure",
+    fault="one rule of several, one group of several",
+    expected="the others are reverted",
+    observed="each alone after the call for all was refused",
+)
 def test_one_rule_that_cannot_be_revoked_does_not_keep_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     def refuse_rdp(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", [])
@@ -289,6 +332,13 @@ def test_one_rule_that_cannot_be_revoked_does_not_keep_the_others(capsys: pytest
     assert logged(capsys)[0]["NotReverted"] == 1
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Deleted by somebody else",
+    fault="a rule, just before it is revoked",
+    expected="that is as it should be: no failure",
+    observed="no failure in the notice",
+)
 def test_rule_that_is_already_gone_is_success() -> None:
     def somebody_revokes(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         ec2.rules.pop(parameters["SecurityGroupRuleIds"][0])
@@ -299,6 +349,7 @@ def test_rule_that_is_already_gone_is_success() -> None:
     assert "FAILED" not in notice["Message"]
 
 
+@pytest.mark.reliability("security_group_revert", "Throttling", fault="EC2 refuses calls for a while")
 def test_throttling_is_told_of_and_makes_lambda_try_again() -> None:
     def throttle(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
         raise refuse("RequestLimitExceeded")
@@ -311,6 +362,13 @@ def test_throttling_is_told_of_and_makes_lambda_try_again() -> None:
     assert ec2.current() == {HTTPS}
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Access denied",
+    fault="the rules may not be read",
+    expected="the other groups are checked all the same; then an error",
+    observed="the second group is reverted",
+)
 def test_group_that_cannot_be_read_does_not_keep_the_others_from_being_swept() -> None:
     def refuse_reading(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
         raise refuse("UnauthorizedOperation")
@@ -321,6 +379,7 @@ def test_group_that_cannot_be_read_does_not_keep_the_others_from_being_swept() -
     assert ec2.current() == {HTTPS}
 
 
+@pytest.mark.reliability("security_group_revert", "Partial failure", fault="one rule of several, one group of several")
 def test_no_answer_from_ec2_for_one_group_does_not_keep_the_others() -> None:
     def no_answer(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
         raise EndpointConnectionError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
@@ -331,6 +390,13 @@ def test_no_answer_from_ec2_for_one_group_does_not_keep_the_others() -> None:
     assert ec2.current() == {HTTPS}
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Access denied",
+    fault="the notice may not be sent",
+    expected="an error, after the revert",
+    observed="`KMSAccessDenied`, and the rule is gone",
+)
 def test_notice_that_cannot_be_sent_is_an_error_after_the_revert() -> None:
     class BrokenSNS(FakeSNS):
         def publish(self, **_parameters: str) -> None:
@@ -342,6 +408,13 @@ def test_notice_that_cannot_be_sent_is_an_error_after_the_revert() -> None:
     assert ec2.current() == {HTTPS}
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="text that others control, such as a description, in the notice",
+    expected="it cannot look like a line of the notice",
+    observed='one "Outcome", one "Group:"',
+)
 def test_text_of_other_people_cannot_forge_lines_of_the_notice() -> None:
     forged = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32", description='x"\r\nOutcome\n  all is well')
     detail = SSH_EVENT["detail"] | {"userAgent": "evil\nGroup: another"}
@@ -351,6 +424,11 @@ def test_text_of_other_people_cannot_forge_lines_of_the_notice() -> None:
     assert sum(line.startswith("Group:") for line in lines) == 1
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="text that others control, such as a description, in the notice",
+)
 def test_subject_is_one_short_line_of_ascii_whatever_the_group_is_called() -> None:
     name = "Web\nServer é " + "x" * 200
     group = Guarded(records.GROUP, name, (HTTPS,), None)
@@ -393,6 +471,13 @@ def test_metric_is_in_the_form_that_cloudwatch_reads(capsys: pytest.CaptureFixtu
     assert metrics["Dimensions"] == [[]], "one set of no dimensions"
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="a thousand rules at once",
+    expected="all are reported; the notice and each log line are cut to their limits",
+    observed='"... and 900 more"; all are in the log',
+)
 def test_thousand_long_rules_fit_into_one_notice_and_each_into_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
     def refuse_changes(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
         if not operation.startswith("Describe"):

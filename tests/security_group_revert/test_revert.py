@@ -52,6 +52,11 @@ def test_egress_goes_through_the_calls_for_egress() -> None:
 
 
 @pytest.mark.parametrize("code", sorted(OVERTAKEN))
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Deleted by somebody else",
+    fault="a rule, just before it is revoked",
+)
 def test_overtaken_call_makes_the_group_be_read_again_and_is_no_failure(code: str) -> None:
     ec2 = FakeEC2([HTTPS, SSH, RDP], [None, raising(code, REVOKE)])
     outcome = run(ec2)
@@ -59,6 +64,7 @@ def test_overtaken_call_makes_the_group_be_read_again_and_is_no_failure(code: st
     assert (ec2.current(), outcome.failed) == ({HTTPS}, ())
 
 
+@pytest.mark.reliability("security_group_revert", "Partial failure", fault="one rule of several, one group of several")
 def test_rule_that_only_seems_to_be_there_does_not_keep_the_others() -> None:
     """EC2's reads can lag: a rule is listed, and each revoke of it says that it is gone."""
 
@@ -79,6 +85,13 @@ def test_edit_back_that_is_overtaken_to_the_end_is_told_and_tried_again() -> Non
     assert failed.transient
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Access denied",
+    fault="a rule may not be edited back",
+    expected="revoked, and the approved one restored",
+    observed="the approved rules",
+)
 def test_rule_that_may_not_be_edited_back_is_revoked_and_the_approved_one_restored() -> None:
     ec2 = FakeEC2([OPEN_SSH], [raising("UnauthorizedOperation", MODIFY)] * 9)
     outcome = run(ec2)
@@ -88,6 +101,7 @@ def test_rule_that_may_not_be_edited_back_is_revoked_and_the_approved_one_restor
 
 
 @pytest.mark.parametrize("code", sorted(TRANSIENT))
+@pytest.mark.reliability("security_group_revert", "Throttling", fault="EC2 refuses calls for a while")
 def test_passing_error_is_not_multiplied_by_trying_each_rule(code: str) -> None:
     ec2 = FakeEC2([HTTPS, SSH, RDP], [None, raising(code, REVOKE)])
     outcome = run(ec2)
@@ -112,6 +126,13 @@ def no_answer(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> No
     raise EndpointConnectionError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Lost",
+    fault="the answer to a revoke that was carried out",
+    expected="the notice says so, the group is read again, other calls are still made",
+    observed='"gone when it was to be revoked", or tried again',
+)
 def test_call_without_an_answer_is_told_tried_again_and_keeps_no_other_call_from_being_made() -> None:
     ec2 = FakeEC2([SSH], [None, lost_answer])
     outcome = run(ec2)
@@ -124,6 +145,7 @@ def test_call_without_an_answer_is_told_tried_again_and_keeps_no_other_call_from
     assert not run(ec2).actions, "and the second time there is nothing left to do"
 
 
+@pytest.mark.reliability("security_group_revert", "Lost", fault="the answer to a revoke that was carried out")
 def test_rule_that_is_gone_when_a_lost_call_is_made_again_is_told() -> None:
     """boto3 makes a call again whose answer was lost, and hears that there is no such rule."""
 
@@ -136,6 +158,13 @@ def test_rule_that_is_gone_when_a_lost_call_is_made_again_is_told() -> None:
 
 
 @pytest.mark.parametrize("fault", [no_answer, raising("RequestLimitExceeded", READ)])
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Partial failure",
+    fault="the group cannot be read again after some calls",
+    expected="the notice has what was done; the rest is tried again",
+    observed='"revoked", and "FAILED to edit back"',
+)
 def test_what_was_done_is_told_when_the_group_cannot_be_read_again(fault: Fault) -> None:
     overtaken = raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)
     outcome = run(FakeEC2([RDP, OPEN_SSH], [None, None, overtaken, fault]))

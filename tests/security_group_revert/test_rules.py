@@ -66,6 +66,13 @@ def test_unapproved_rule_is_revoked_and_missing_one_restored() -> None:
     assert plan([SSH], [HTTPS], restore=True) == Plan(revokes=(SSH,), restores=(HTTPS,))
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="the approved range, narrower or in two halves",
+    expected="not approved",
+    observed="revoked",
+)
 def test_narrower_and_split_ranges_are_not_approved() -> None:
     halves = [rule(443, "0.0.0.0/1"), rule(443, "128.0.0.0/1")]
     assert plan([HTTPS, *halves], [HTTPS], restore=True) == Plan(revokes=tuple(halves))

@@ -113,6 +113,13 @@ def test_egress_calls_are_granted_and_matched_only_when_egress_is_guarded(
         assert ("AuthorizeSecurityGroupEgress" in matched) is expected
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Only here",
+    fault="the function's own calls come back as events",
+    expected="they start nothing",
+    observed="EventBridge's rule leaves out the function's role",
+)
 def test_events_are_successful_calls_by_others(template: dict[str, Any]) -> None:
     detail = changes_rule(template)["EventPattern"]["detail"]
     assert detail["errorCode"] == [{"exists": False}]
@@ -132,11 +139,19 @@ def test_events_are_successful_calls_by_others(template: dict[str, Any]) -> None
     assert issuers == [{"exists": False}, {"anything-but": [function["Role"]]}]
 
 
+@pytest.mark.reliability("security_group_revert", "Lost", fault="the event of a change")
 def test_sweep_comes_every_five_minutes_by_default(template: dict[str, Any]) -> None:
     schedules = [r["ScheduleExpression"] for r in of_type(template, "AWS::Events::Rule") if "ScheduleExpression" in r]
     assert schedules == ["rate(5 minutes)"]
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Lost",
+    fault="an event that cannot be delivered or handled",
+    expected="kept in the dead-letter queue, whose alarm tells",
+    observed="EventBridge and the function may write into it",
+)
 def test_nothing_asynchronous_is_lost(template: dict[str, Any]) -> None:
     (queue_id,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::SQS::Queue")
     queue = {"Fn::GetAtt": [queue_id, "Arn"]}
@@ -150,6 +165,13 @@ def test_nothing_asynchronous_is_lost(template: dict[str, Any]) -> None:
             assert target["RetryPolicy"]["MaximumRetryAttempts"] == 3
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Throttling",
+    fault="Lambda refuses to run the function",
+    expected="events wait; an alarm goes off",
+    observed="read from the template: an alarm on throttles",
+)
 def test_alarms_on_errors_throttles_dead_letters_and_failed_reverts_go_to_the_topic(template: dict[str, Any]) -> None:
     alarms = {alarm["MetricName"]: alarm for alarm in of_type(template, "AWS::CloudWatch::Alarm")}
     no_sweep = alarms.pop("Invocations")
@@ -166,6 +188,13 @@ def test_alarms_on_errors_throttles_dead_letters_and_failed_reverts_go_to_the_to
     assert no_sweep["AlarmActions"] == [{"Ref": topic_id}]
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Lost",
+    fault="the sweep, because its rule is disabled or deleted",
+    expected="an alarm after three intervals",
+    observed="read from the template: missing data is breaching",
+)
 def test_missing_sweep_is_an_alarm(template: dict[str, Any], tmp_path: Path) -> None:
     """Also with the longest interval: CloudWatch evaluates at most seven days of hours or longer periods."""
     daily = synthesize(tmp_path, {"security_group_revert:sweep_minutes": 1440}, STACK).template(STACK)
@@ -178,6 +207,13 @@ def test_missing_sweep_is_an_alarm(template: dict[str, Any], tmp_path: Path) -> 
         assert alarm["Period"] * alarm["EvaluationPeriods"] <= limit
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="the guard or a trail is changed or switched off",
+    expected="reported without the function",
+    observed="read from the template",
+)
 def test_changes_to_the_guard_and_stopped_trails_are_reported_without_the_function(template: dict[str, Any]) -> None:
     rule = tampering_rule(template)
     detail = rule["EventPattern"]["detail"]
@@ -256,6 +292,11 @@ def test_call_on_the_guard_is_reported_however_it_names_the_resource(
     assert not matches(given, sourceIPAddress="cloudformation.amazonaws.com")
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="the guard or a trail is changed or switched off",
+)
 def test_eventbridge_can_publish_to_the_encrypted_topic(template: dict[str, Any]) -> None:
     """Without conditions: SNS supports none between EventBridge and an encrypted topic."""
     principal = {"Service": "events.amazonaws.com"}
@@ -312,6 +353,11 @@ def test_trail_is_made_when_asked_for_encrypted_validated_and_private(
     assert bucket["BucketEncryption"]
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Partial failure",
+    fault="the creation of a stack fails (any of the systems)",
+)
 def test_trail_is_created_after_everything_else(full: dict[str, Any]) -> None:
     """Its bucket has a log file from then on, and could not be deleted when something after it fails."""
     (trail,) = (r for r in full["Resources"].values() if r["Type"] == "AWS::CloudTrail::Trail")

@@ -43,6 +43,13 @@ def refuse_revokes(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -
         raise refuse("UnauthorizedOperation")
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Only here",
+    fault="something cannot be reverted for days",
+    expected="reported at once, when it changes, daily, and at its end",
+    observed="2 notifications in 289 sweeps",
+)
 def test_rule_that_cannot_be_reverted_is_reported_once_and_then_daily() -> None:
     account = Account(SSH, faults=[refuse_revokes] * 9999)
     assert account.sweep() == ["NOT REVERTED"]
@@ -59,6 +66,7 @@ def test_another_rule_that_cannot_be_reverted_is_reported_at_once() -> None:
     assert account.add_and_sweep(RDP) == ["NOT REVERTED"]
 
 
+@pytest.mark.reliability("security_group_revert", "Only here", fault="something cannot be reverted for days")
 def test_end_of_what_was_reported_is_reported() -> None:
     account = Account(SSH, change_rules=False)
     assert account.sweep() == ["Unapproved"]
@@ -68,6 +76,13 @@ def test_end_of_what_was_reported_is_reported() -> None:
     assert account.add_and_sweep(SSH) == ["Unapproved"], "it is new again"
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Only here",
+    fault="a controller adds its rule again after each revert",
+    expected="left after `max_reverts`, with an alarm; others are still reverted; resumed after the window",
+    observed='"REVERTING SUSPENDED", then "Resolved"',
+)
 def test_rule_that_comes_back_is_reverted_up_to_the_limit_and_then_left(capsys: pytest.CaptureFixture[str]) -> None:
     account = Account(max_reverts=3)
     subjects = [account.add_and_sweep(SSH) for _ in range(4)]
@@ -80,6 +95,11 @@ def test_rule_that_comes_back_is_reverted_up_to_the_limit_and_then_left(capsys: 
     assert account.sweep() == [], "and that is reported once"
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Only here",
+    fault="a controller adds its rule again after each revert",
+)
 def test_other_rules_are_reverted_while_one_is_suspended() -> None:
     account = Account(max_reverts=1)
     account.add_and_sweep(SSH)
@@ -88,6 +108,11 @@ def test_other_rules_are_reverted_while_one_is_suspended() -> None:
     assert account.ec2.current() == {HTTPS, SSH}
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Only here",
+    fault="a controller adds its rule again after each revert",
+)
 def test_suspension_ends_with_its_window(capsys: pytest.CaptureFixture[str]) -> None:
     account = Account(max_reverts=1)
     account.add_and_sweep(SSH)
@@ -140,6 +165,13 @@ def test_failing_reverts_are_not_counted() -> None:
     assert account.ec2.current() == {HTTPS}
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Only here",
+    fault="runs overlap, and count at once",
+    expected="each is counted",
+    observed="3 of 3",
+)
 def test_overlapping_runs_each_count() -> None:
     dynamodb = FakeDynamoDB()
     table = StateTable(dynamodb, "state", HOUR)
@@ -162,6 +194,13 @@ def test_count_whose_item_expired_just_before_begins_again() -> None:
     assert table.read("sg-1").reverts == {}
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Access denied",
+    fault="the table cannot be read or written",
+    expected="reverted and reported all the same; then an error",
+    observed="the rule is gone",
+)
 def test_state_that_cannot_be_read_or_written_keeps_nothing_from_being_reverted() -> None:
     account = Account(SSH)
     account.dynamodb.error = refuse("AccessDeniedException")
@@ -176,6 +215,13 @@ def test_check_of_an_approved_group_is_one_call_to_ec2_and_one_to_dynamodb() -> 
     assert (account.ec2.calls, account.dynamodb.calls) == (["DescribeSecurityGroupRules"], ["Query"])
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Late",
+    fault="EC2 does not show the change yet that the event reports",
+    expected="read again twice; then it is not said to be reverted",
+    observed='reverted by the same run, or "As approved again"',
+)
 def test_change_that_is_not_visible_yet_is_reverted_by_the_same_run(pauses: list[float]) -> None:
     """EC2 is eventually consistent: the first read does not have the rule that the event is about."""
     account = Account()
@@ -199,6 +245,11 @@ def test_removal_that_is_not_visible_yet_is_reverted_by_the_same_run() -> None:
     assert account.ec2.current() == {HTTPS}
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Late",
+    fault="EC2 does not show the change yet that the event reports",
+)
 def test_change_that_stays_invisible_is_not_said_to_be_reverted(pauses: list[float]) -> None:
     account = Account()
     assert account.react(SSH_EVENT) == ["As approved again"]
@@ -206,6 +257,11 @@ def test_change_that_stays_invisible_is_not_said_to_be_reverted(pauses: list[flo
     assert pauses == [2, 4], "bounded"
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Late",
+    fault="EC2 does not show the change yet that the event reports",
+)
 def test_change_that_an_earlier_check_reverted_is_not_waited_for(pauses: list[float]) -> None:
     account = Account(SSH)
     account.sweep()
@@ -220,6 +276,7 @@ def test_revert_from_before_the_call_proves_nothing() -> None:
     assert account.react(records.event(later)) == ["As approved again"]
 
 
+@pytest.mark.reliability("security_group_revert", "Access denied", fault="the table cannot be read or written")
 def test_no_answer_from_dynamodb_is_an_error_after_the_revert() -> None:
     account = Account(SSH)
     account.dynamodb.error = EndpointConnectionError(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")

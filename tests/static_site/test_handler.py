@@ -55,6 +55,7 @@ def test_request_goes_on_with_the_index_page_and_is_otherwise_as_it_was() -> Non
     assert after == before | {"uri": "/docs/index.html", "querystring": ""}
 
 
+@pytest.mark.reliability("static_site", "Hostile input", fault="S3's own parameters in the query string")
 def test_query_string_never_reaches_the_bucket() -> None:
     for uri in ("/docs/", "/style.css", "/.well-known/x"):
         assert handler(event(uri=uri, querystring="versionId=null"), None)["querystring"] == ""

@@ -88,6 +88,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("uri", "expected"), CASES)
+@pytest.mark.reliability(
+    "static_site",
+    "Hostile input",
+    fault="a URI that a browser takes for another host, or for a header",
+    expected="no redirect",
+    observed="for each known trick",
+)
 def test_case(uri: str, expected: str) -> None:
     result = rewrite(uri, "", DEFAULT)
     assert (f"-> {result.location}" if isinstance(result, Redirect) else result) == expected
@@ -99,11 +106,17 @@ def test_redirect_keeps_the_query_string_byte_for_byte(query: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["a=b\r\nSet-Cookie: c", "a=b c", "a=é", "\t", "a=b\n", "\x7f"])
+@pytest.mark.reliability("static_site", "Malformed input", fault="text that is no valid URI or query string")
 def test_query_string_that_is_none_is_left_out_of_the_redirect(query: str) -> None:
     assert rewrite("/docs", query, DEFAULT) == Redirect("/docs/")
 
 
 @pytest.mark.parametrize(("character", "size"), [("a", 1), ("+", 1), ("%2B", 1), ("é", 2)])
+@pytest.mark.reliability(
+    "static_site",
+    "Malformed input",
+    fault="a path that S3 reads differently from a browser (`+`, a lone `%`), or that no key can have",
+)
 def test_path_longer_than_a_key_passes_unchanged(character: str, size: int) -> None:
     """S3 refuses it; encoded, it could be longer than CloudFront takes from a function."""
     longest = "/" + character * (1024 // size)
@@ -112,6 +125,13 @@ def test_path_longer_than_a_key_passes_unchanged(character: str, size: int) -> N
 
 
 @pytest.mark.parametrize("piece", ["/", "/a", "a", "+", "%", "%2f", "%2e/", "/.", "\\", "é", "/a%20b", ".a", "\n"])
+@pytest.mark.reliability(
+    "static_site",
+    "Timeout mid-way",
+    fault="a URI made to keep the function busy",
+    expected="none can: the time grows with the length only",
+    observed="8 KB in far less than a second",
+)
 def test_no_uri_takes_long(piece: str) -> None:
     """A viewer pays nothing for a long one; a function that is busy with it answers nobody else."""
     uri = "/" + piece * (8192 // len(piece))
@@ -156,6 +176,18 @@ choices = st.builds(
 
 
 @given(uris, queries, choices)
+@pytest.mark.reliability(
+    "static_site",
+    "Malformed input",
+    fault="text that is no valid URI or query string",
+    expected="one path or one redirect within the site, never an error",
+    observed="with any text",
+)
+@pytest.mark.reliability(
+    "static_site",
+    "Hostile input",
+    fault="a URI that a browser takes for another host, or for a header",
+)
 def test_result_is_one_path_or_one_redirect_within_the_site(uri: str, query: str, chosen: Choices) -> None:
     result = rewrite(uri, query, chosen)
     if not isinstance(result, Redirect):
@@ -185,6 +217,13 @@ def as_a_browser_means(path: str) -> bytes:
 
 
 @given(uris, choices)
+@pytest.mark.reliability(
+    "static_site",
+    "Malformed input",
+    fault="a path that S3 reads differently from a browser (`+`, a lone `%`), or that no key can have",
+    expected="S3 gets the key that the browser meant; a true 404 otherwise",
+    observed="with any text",
+)
 def test_s3_reads_what_the_browser_meant(uri: str, chosen: Choices) -> None:
     result = rewrite(uri, "", chosen)
     if not isinstance(result, Redirect) and uri.startswith("/"):
@@ -200,6 +239,13 @@ def test_every_key_is_reached_by_its_encoded_path(name: str) -> None:
 
 
 @given(uris, queries, choices)
+@pytest.mark.reliability(
+    "static_site",
+    "Hostile input",
+    fault="a query string meant to poison the cache",
+    expected="only the path decides",
+    observed="the same page for everybody",
+)
 def test_only_the_path_decides_what_is_done(uri: str, query: str, chosen: Choices) -> None:
     """The cache is keyed by the path alone: nobody's query string may change another's answer."""
     with_query, without = rewrite(uri, query, chosen), rewrite(uri, "", chosen)
@@ -211,6 +257,13 @@ def test_only_the_path_decides_what_is_done(uri: str, query: str, chosen: Choice
 
 
 @given(uris, queries, choices)
+@pytest.mark.reliability(
+    "static_site",
+    "Duplicate",
+    fault="a URI that is rewritten already is rewritten again",
+    expected="it stays as it is, and no redirect leads to another",
+    observed="with any URI",
+)
 def test_doing_it_again_changes_nothing_more(uri: str, query: str, chosen: Choices) -> None:
     result = rewrite(uri, query, chosen)
     if isinstance(result, Redirect):  # where the viewer is sent there is a page, and no further redirect

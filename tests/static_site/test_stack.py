@@ -43,6 +43,7 @@ def test_bucket_is_private_encrypted_and_versioned(template: dict[str, Any]) -> 
     assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}, "old versions would stay for ever"
 
 
+@pytest.mark.reliability("static_site", "Access denied", fault="somebody asks the bucket directly")
 def test_only_this_distribution_may_read_the_bucket_and_nobody_lists_it(template: dict[str, Any]) -> None:
     bucket_id = id_of(template, "Site", "AWS::S3::Bucket")
     (policy,) = (p for p in of_type(template, "AWS::S3::BucketPolicy") if p["Bucket"] == {"Ref": bucket_id})
@@ -86,6 +87,7 @@ def test_rewriter_is_attached_as_published_version_on_origin_request(template: d
     assert template["Resources"][version]["Type"] == "AWS::Lambda::Version"
 
 
+@pytest.mark.reliability("static_site", "Only here", fault="a function that CloudFront does not take")
 def test_rewriter_fits_lambda_at_edge_and_may_do_nothing(template: dict[str, Any]) -> None:
     function = template["Resources"][id_of(template, "Rewriter", "AWS::Lambda::Function")]["Properties"]
     assert "Environment" not in function, "Lambda@Edge has no environment variables"
@@ -99,6 +101,13 @@ def test_rewriter_fits_lambda_at_edge_and_may_do_nothing(template: dict[str, Any
     assert not [p for p in of_type(template, "AWS::IAM::Policy") if {"Ref": role_id} in p["Roles"]]
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Deleted by somebody else",
+    fault="the function, while replicas of it are at the edge",
+    expected="Lambda refuses; so the stack leaves it",
+    observed="it stays, alone",
+)
 def test_teardown_leaves_the_function_whose_replicas_would_keep_it(template: dict[str, Any]) -> None:
     for resource_type in ("AWS::Lambda::Function", "AWS::Lambda::Version"):
         found = template["Resources"][id_of(template, "Rewriter", resource_type)]
@@ -107,12 +116,26 @@ def test_teardown_leaves_the_function_whose_replicas_would_keep_it(template: dic
         assert template["Resources"][id_of(template, bucket, "AWS::S3::Bucket")]["DeletionPolicy"] == "Delete"
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Partial failure",
+    fault="the creation fails, because the account may not create distributions yet",
+    expected="nothing stays",
+    observed="read from the template: everything that is retained is retained except on creation",
+)
 def test_failed_creation_leaves_nothing(template: dict[str, Any], full: dict[str, Any]) -> None:
     """As in an account that may not create distributions yet."""
     for resources in (template["Resources"], full["Resources"]):
         assert [name for name, r in resources.items() if r.get("DeletionPolicy") == "Retain"] == []
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Late",
+    fault="at the removal an access log comes after its bucket was emptied",
+    expected="logging ends before the bucket is emptied",
+    observed="read from the template: the distribution goes first",
+)
 def test_teardown_leaves_no_log_group_of_ours_and_stops_logging_before_it_empties_the_bucket(
     template: dict[str, Any],
 ) -> None:
@@ -159,6 +182,13 @@ def test_security_headers_are_set_on_every_answer(template: dict[str, Any]) -> N
     assert security["ReferrerPolicy"]["ReferrerPolicy"] == "strict-origin-when-cross-origin"
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Lost",
+    fault="the invalidation after a deployment",
+    expected="the cache forgets by itself; redirects are never in it",
+    observed="after a day; browsers forget after five minutes",
+)
 def test_cache_is_keyed_by_path_and_the_query_string_goes_to_the_function(template: dict[str, Any]) -> None:
     parameters = one(template, "AWS::CloudFront::CachePolicy")["CachePolicyConfig"]
     keyed = parameters["ParametersInCacheKeyAndForwardedToOrigin"]
@@ -182,6 +212,13 @@ def test_caching_false_is_the_posts_ttl_of_zero(uncached: dict[str, Any]) -> Non
     assert deployment(uncached)["SystemMetadata"] == {"cache-control": "no-cache"}
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Partial failure",
+    fault="an upload breaks off between two versions of the site",
+    expected="the next deployment uploads all, removes what is gone, clears the whole cache",
+    observed="read from the template: `Prune`, and `/*` for the cache",
+)
 def test_deployment_clears_the_cache_and_removes_what_is_gone(template: dict[str, Any]) -> None:
     deployed = deployment(template)
     assert deployed["DistributionPaths"] == ["/*"]
@@ -190,6 +227,13 @@ def test_deployment_clears_the_cache_and_removes_what_is_gone(template: dict[str
     assert deployed["SystemMetadata"] == {"cache-control": "public, max-age=300, s-maxage=86400"}
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Timeout mid-way",
+    fault="an invalidation takes more than 13 minutes",
+    expected="the deployment does not wait for it",
+    observed="aws-cdk-lib's function reports success",
+)
 def test_slow_invalidation_does_not_fail_the_deployment(
     assembly: Assembly, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +291,13 @@ def test_cache_is_cleared_when_everything_is_uploaded(template: dict[str, Any]) 
     assert {name for name, r in deployments.items() if r is not last} <= set(last["DependsOn"])
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Partial failure",
+    fault="the function changes, and the site does not",
+    expected="the cache is cleared too",
+    observed="read from the template: the upload has the function's version",
+)
 def test_another_rewriter_clears_the_cache_too(template: dict[str, Any]) -> None:
     (association,) = distribution(template)["DefaultCacheBehavior"]["LambdaFunctionAssociations"]
     assert deployment(template)["Rewriter"] == association["LambdaFunctionARN"]
@@ -266,6 +317,7 @@ def test_domain_has_a_validated_certificate_tls_1_2_and_both_alias_records(full:
     assert full["Outputs"]["Url"]["Value"] == "https://www.example.com/"
 
 
+@pytest.mark.reliability("static_site", "Throttling", fault="more requests than the function or the bucket takes")
 def test_web_acl_is_an_option(template: dict[str, Any], full: dict[str, Any]) -> None:
     assert not of_type(template, "AWS::WAFv2::WebACL")
     acl = one(full, "AWS::WAFv2::WebACL")
