@@ -19,7 +19,7 @@ ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.z
 MAX_PERMISSION_SIZE, MAX_PERMISSIONS_SIZE = 5500, 7500
 FILLED_IN = {"partition", "region", "account", "stack"}
 SAMPLE = "assets/deploy_pipeline"
-CONNECTION_ARN = r"arn:aws(-[a-z]+)*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[A-Za-z0-9/-]+"
+CONNECTION_ARN = r"arn:aws(-[a-z]+)*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[A-Za-z0-9_-]+"
 RESOURCE_ARN = r"arn:(aws(-[a-z]+)*|\{partition\}):[a-z0-9-]+:[a-z0-9{}*-]*:(\d{12}|aws|\*|\{account\})?:[!-~]+"
 # What git refuses in the name of a branch.
 NOT_IN_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|(\.|\.lock)(/|$)|^[-/]|/$|^@$")

@@ -66,7 +66,7 @@ def _marked(module: ast.Module) -> Iterator[tuple[str, list[str], dict[str, str]
             yield from ((name, *found) for found in map(_arguments, statement.decorator_list) if found)
         elif isinstance(statement, ast.Dict):  # the steps of walkthroughs
             for key, value in zip(statement.keys, statement.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(value, ast.List):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str) and isinstance(value, ast.List):
                     yield from (
                         (f"test_walkthrough[{key.value}]", *found) for found in map(_arguments, value.elts) if found
                     )
@@ -83,10 +83,10 @@ def _arguments(node: ast.expr) -> tuple[list[str], dict[str, str]] | None:
 
 def table(system: str, found: tuple[Mark, ...]) -> str:
     """The rows of one system, by kind, then in the order of the tests."""
-    rows: dict[tuple[str, str, str], list[Mark]] = {}
+    rows: dict[tuple[str, str], list[Mark]] = {}
     for mark in sorted((m for m in found if m.system == system), key=lambda mark: KINDS.index(mark.kind)):
-        rows.setdefault(mark.row, []).append(mark)
-    return HEADER + "".join(_row(*row, group) for (_, *row), group in rows.items())
+        rows.setdefault((mark.kind, mark.fault), []).append(mark)
+    return HEADER + "".join(_row(kind, fault, group) for (kind, fault), group in rows.items())
 
 
 def _row(kind: str, fault: str, group: list[Mark]) -> str:
@@ -98,15 +98,13 @@ def _row(kind: str, fault: str, group: list[Mark]) -> str:
 def document() -> str:
     """docs/reliability.md with its tables as the markers have them."""
     found, parts = marks(), re.split(r"^(?=## )", DOCUMENT.read_text(), flags=re.MULTILINE)
-    return "".join(
-        re.sub(
-            r"(?:^\|.*\n)+",
-            lambda _, part=part: table(part[3:].partition("\n")[0], found),  # type: ignore[misc]
-            part,
-            flags=re.MULTILINE,
-        )
-        for part in parts
-    )
+    return "".join(_updated(part, found) for part in parts)
+
+
+def _updated(section: str, found: tuple[Mark, ...]) -> str:
+    """A section with its table replaced; its heading is the system."""
+    written = table(section[3:].partition("\n")[0], found)
+    return re.sub(r"(?:^\|.*\n)+", lambda _: written, section, flags=re.MULTILINE)
 
 
 if __name__ == "__main__":

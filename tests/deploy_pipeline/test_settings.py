@@ -64,6 +64,7 @@ def test_sample_is_the_default() -> None:
         ("ssm_parameters", ["/" + "a" * 200]),
         ("ssm_parameters", [f"/shop/{number}" for number in range(21)]),
         ("allow_service_wide_permissions", "yes, please"),
+        ("connection_arn", f"{ARN}/1"),
         ("connection_arn", "arn:aws:sqs:us-east-1:111111111111:queue"),
         ("connection_arn", f"{ARN}{'0' * 256}"),
         ("repository", "app"),

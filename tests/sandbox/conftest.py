@@ -37,17 +37,21 @@ def deployable() -> list[str]:
     return [name for name in STORIES if only in (None, "", name) and (has_h2o or name != "analytics_host")]
 
 
+def stacks_of(systems: list[str]) -> list[str]:
+    from walkthroughs.catalog import STORIES
+
+    return [stack for system in systems for stack in STORIES[system].stacks]
+
+
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Sandbox]:
     """The sandbox after `cdk bootstrap` and the deployment of every stack that can run here."""
     systems = deployable()
     from sandbox.__main__ import SPEED, regions_of, settings_for
-    from walkthroughs.catalog import STORIES
 
     with Sandbox(speed=SPEED) as sandbox:
         sandbox.bootstrap(*regions_of(systems))
-        stacks = [stack for system in systems for stack in STORIES[system].stacks]
-        sandbox.deploy(*stacks, settings=settings_for(sandbox, systems))
+        sandbox.deploy(*stacks_of(systems), settings=settings_for(sandbox, systems))
         yield sandbox
 
 
@@ -70,7 +74,6 @@ def optional() -> Iterator[Optional]:
     """A sandbox of its own, with a hosted zone and a group that exist before the stacks do."""
     systems = deployable()
     from sandbox.__main__ import SPEED, regions_of, session
-    from walkthroughs.catalog import STORIES
 
     with Sandbox(speed=SPEED) as sandbox:
         clients = session(sandbox)
@@ -98,8 +101,7 @@ def optional() -> Iterator[Optional]:
             "security_group_revert:groups": json.dumps([{"group_id": group["GroupId"], "ingress": [PGSQL]}]),
         }
         sandbox.bootstrap(*regions_of(systems))
-        stacks = [stack for system in systems for stack in STORIES[system].stacks]
-        sandbox.deploy(*stacks, settings=settings)
+        sandbox.deploy(*stacks_of(systems), settings=settings)
         yield Optional(sandbox, group["GroupId"])
 
 

@@ -9,7 +9,8 @@ from sandbox import Sandbox
 from sandbox.__main__ import session, settings_for, world_of
 from sandbox.cloudformation.property_values import add_values
 from sandbox.cloudformation.replacement import differences, schema
-from walkthroughs.catalog import STORIES
+
+from .conftest import deployable, stacks_of
 
 QUEUE = "AWS::SQS::Queue"
 TOPIC = "AWS::SNS::Topic"
@@ -140,8 +141,8 @@ def test_types_without_a_schema_are_known_as_such() -> None:
 
 @pytest.mark.enable_socket
 def test_cdk_diff_of_what_is_deployed_is_quiet(deployed: Sandbox) -> None:
-    context = [f"--context={key}={value}" for key, value in settings_for(deployed, STORIES).items()]
-    said = deployed.cdk("diff", "--fail", *context)
+    context = [f"--context={key}={value}" for key, value in settings_for(deployed, deployable()).items()]
+    said = deployed.cdk("diff", "--fail", *stacks_of(deployable()), *context)
     assert "Could not create a change set" not in said, said
     assert "Number of stacks with differences: 0" in said, said
 
