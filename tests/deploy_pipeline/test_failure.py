@@ -240,6 +240,26 @@ def test_resource_that_a_hook_refused_gives_the_hooks_reason(fake: FakeCloudForm
     assert f"- Queue ({QUEUE}): not encrypted [Own::Rules::Hook]" in events.explained("ROLLBACK_COMPLETE").splitlines()
 
 
+def test_refusals_that_only_their_operation_has_are_read_from_it(fake: FakeCloudFormation) -> None:
+    """After a rollback, DescribeEvents of the stack may give the rollback's events only (awslabs/mcp#4275)."""
+    events = Events(fake).itself("UPDATE_IN_PROGRESS", operation="update")
+    hint = "Validation failed with 1 error(s). Call DescribeEvents to retrieve the full list of issues."
+    events.itself("UPDATE_ROLLBACK_IN_PROGRESS", reason=hint, operation="update")
+    events.itself("UPDATE_ROLLBACK_COMPLETE", operation="rollback")
+    fake.refusals["update"] = [refused("update", ValidationName="", ValidationPath="")]
+    assert events.explained("UPDATE_ROLLBACK_COMPLETE").splitlines() == [
+        f"{APP} is UPDATE_ROLLBACK_COMPLETE: {hint}",
+        f"- Queue ({QUEUE}): #: required key [Size] not found",
+    ]
+
+
+def test_operations_are_not_read_when_nothing_says_that_they_have_refusals(fake: FakeCloudFormation) -> None:
+    events = Events(fake).itself("CREATE_IN_PROGRESS", operation="now")
+    events.itself("CREATE_FAILED", reason="No export named Vpc found", operation="now")
+    events.explained("CREATE_FAILED")
+    assert fake.calls.count("describe_events") == 1
+
+
 def test_details_that_cannot_be_read_do_not_hide_the_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS").itself("CREATE_FAILED", reason="validation failed")
     fake.failing["describe_events"] = [DENIED]
