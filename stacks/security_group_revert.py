@@ -309,6 +309,7 @@ class SecurityGroupRevert(Stack):
             treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
         )
         no_sweep.add_alarm_action(actions.SnsAction(topic))
+        no_sweep.node.add_dependency(topic)  # with its policy: missing data is an alarm from the beginning
 
     def _outputs(
         self,

@@ -177,6 +177,17 @@ def test_missing_sweep_is_an_alarm(template: dict[str, Any], tmp_path: Path) -> 
         assert alarm["Period"] * alarm["EvaluationPeriods"] <= limit
 
 
+def test_every_alarm_is_created_after_the_policy_of_its_topic(full: dict[str, Any]) -> None:
+    """An alarm that goes off at once, as the one about missing sweeps does, would not reach anybody."""
+    needed = {
+        k for k, r in full["Resources"].items() if r["Type"] in ("AWS::SNS::TopicPolicy", "AWS::SNS::Subscription")
+    }
+    assert len(needed) == 2
+    for name, resource in full["Resources"].items():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            assert needed <= set(resource.get("DependsOn", [])), name
+
+
 def test_changes_to_the_guard_and_stopped_trails_are_reported_without_the_function(template: dict[str, Any]) -> None:
     rule = tampering_rule(template)
     detail = rule["EventPattern"]["detail"]
