@@ -54,7 +54,8 @@ def explain(cloudformation: Any, stack_id: str, stack_name: str, status: str, st
     if not causes:
         if status == "DELETE_COMPLETE" or status.endswith("_IN_PROGRESS"):
             return f"{state}."
-        return f"{state}; its events give no reason.{_details(cloudformation, stack_id, events)}"
+        known = f": {status_reason}" if status_reason else "; its events give no reason."
+        return f"{state}{known}{_details(cloudformation, stack_id, events, status_reason)}"
     first = causes[0]
     lines = [f"{state}: {first.name} failed first: {first.reason}" if first.path else f"{state}: {first.reason}"]
     if len(causes) > 1:
@@ -146,7 +147,7 @@ def _failed(event: Event, stack_id: str) -> bool:
     return failed and not CONSEQUENCE.match(_reason(event))
 
 
-def _details(cloudformation: Any, stack_id: str, events: list[Event], reason: str = "") -> str:
+def _details(cloudformation: Any, stack_id: str, events: list[Event], reason: str) -> str:
     """Lines that say which validation or hook refused what.
 
     If `reason` says that there are such refusals and the stack has none, its operations are read one by one: after a

@@ -230,6 +230,15 @@ def test_creation_without_an_event_that_failed_gives_what_validation_refused(fak
     assert events.explained("CREATE_FAILED").splitlines()[1:] == [f"- Queue ({QUEUE}): it exists"]
 
 
+def test_reason_that_only_the_description_has_is_given(fake: FakeCloudFormation) -> None:
+    events, reason = Events(fake).itself("CREATE_IN_PROGRESS", operation="now"), "Call DescribeEvents for the issues."
+    fake.refusals["now"] = [refused(ValidationName="", ValidationPath="")]
+    assert explain(fake, events.arn, APP, "CREATE_FAILED", reason).splitlines() == [
+        f"{APP} is CREATE_FAILED: {reason}",
+        f"- Queue ({QUEUE}): #: required key [Size] not found",
+    ]
+
+
 def test_resource_that_a_hook_refused_gives_the_hooks_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS")
     events.resource("Queue", "CREATE_FAILED", "The following hook(s) failed: [Own::Rules::Hook]")
