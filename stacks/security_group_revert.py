@@ -153,7 +153,7 @@ class SecurityGroupRevert(Stack):
                 code=code,
                 role=self._role(log_group, topic, table),
                 memory_size=512,
-                timeout=Duration.minutes(2),
+                timeout=Duration.minutes(5),  # for a sweep of as many groups as the settings accept
                 log_group=log_group,
                 environment=environment,
                 retry_attempts=2,

@@ -56,8 +56,8 @@ def report_tampering(
         ),
     )
     message = events.RuleTargetInput.from_text(_text())
-    # The target allows EventBridge the topic and its key, without conditions: SNS supports neither aws:SourceAccount nor
-    # aws:SourceArn here, between EventBridge and an encrypted topic (SNS developer guide, key management).
+    # The target allows EventBridge the topic and its key, without conditions: SNS supports neither
+    # aws:SourceAccount nor aws:SourceArn here (SNS developer guide, key management).
     rule.add_target(targets.SnsTopic(topic, message=message, dead_letter_queue=dead_letters))
 
 
