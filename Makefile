@@ -65,7 +65,7 @@ bootstrap: setup ## prepare the account and region of your AWS configuration for
 lint: setup ## style, types, and the templates against CloudFormation's schemas
 	@ruff check . && ruff format --check .
 	@mypy
-	@shellcheck -x -P SCRIPTDIR samples/*/host/*.sh
+	@shellcheck -x -P SCRIPTDIR assets/*/host/*.sh
 
 test: setup lint analysis ## everything: style, types, unit, template and security tests, walkthroughs in the sandbox
 	@pytest

@@ -9,7 +9,7 @@ import aws_cdk as cdk
 
 from settings import Settings, SettingsError
 from stacks.analytics_host import AnalyticsHost
-from stacks.assets import AssetError
+from stacks.constructs.assets import AssetError
 from stacks.deploy_pipeline import DeployPipeline
 from stacks.multi_region_api import MultiRegionApi
 from stacks.security_group_revert import SecurityGroupRevert

@@ -15,7 +15,7 @@ from .assembly import Template, templates
 
 DOCUMENT = ROOT / "docs" / "security.md"
 POLICIES = ROOT / "docs" / "deployment_policies"
-SAMPLE_APP = ROOT / "samples" / "deploy_pipeline" / "app" / "template.yaml"
+SAMPLE_APP = ROOT / "assets" / "deploy_pipeline" / "app" / "template.yaml"
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from .assembly import Template
 
 IN_KEY_POLICY = "In a key's policy `*` is the key itself."
 TLS_ONLY = "It denies every call over plain HTTP."
+NO_LOG_GROUPS = "Lambda would create the log group again that the stack's removal has deleted."
 EMPTYING = "Custom::S3AutoDeleteObjectsCustomResourceProvider/Role"
 MADE_UP = re.compile(r"\.Arn(?=>)|[0-9A-F]{8}(?=[.>])")  # what CDK adds to names
 # Effect, whom and what: why.
@@ -42,6 +43,8 @@ OF_RESOURCES = {
     "Deny Custom::CDKBucketDeployment/ServiceRole: cloudfront:CreateInvalidation, cloudfront:GetInvalidation": (
         "It denies what aws-cdk-lib allows on every distribution, except on the site's own."
     ),
+    f"Deny {EMPTYING}: logs:CreateLogGroup": NO_LOG_GROUPS,
+    "Deny Custom::CDKBucketDeployment/ServiceRole: logs:CreateLogGroup": NO_LOG_GROUPS,
     "Allow cloudfront.amazonaws.com: s3:GetObject": "The files of the site, for this one distribution.",
 }
 
@@ -99,7 +102,7 @@ def _read(
     key = f"{effect} {names or construct}: {', '.join(actions)}" if names or effect == "Deny" else ""
     reason = OF_RESOURCES.get(key, "") if key else _given(template.reasons(logical_id), actions, resources)
     text = f"{names} {'may' if effect == 'Allow' else 'may not'} {_code(actions)} on {_code(resources)}".strip()
-    open_actions = frozenset(actions) if "*" in resources and not names else frozenset()
+    open_actions = frozenset(actions) if "*" in resources and not names and effect == "Allow" else frozenset()
     return Statement(template.stack, construct, text, reason, key, open_actions)
 
 

@@ -38,7 +38,7 @@ def main() -> int:
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "sections",
+        "settings",
         nargs="*",
         metavar="section",
         help=f"{' or '.join(SECTIONS)}; with any named, the figures are only printed",

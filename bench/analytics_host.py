@@ -24,7 +24,7 @@ from walkthroughs.forwarding import forwarded
 from .report import Row, Section
 from .timing import in_turn
 
-SAMPLES = ROOT / "samples" / "analytics_host"
+SAMPLES = ROOT / "assets" / "analytics_host"
 ROUNDS = 3
 STACK = "AnalyticsHost"
 TREES, RATE, LAYERS, EPOCHS = 50, 0.1, (50, 50), 10
@@ -32,7 +32,7 @@ TREES, RATE, LAYERS, EPOCHS = 50, 0.1, (50, 50), 10
 
 def measure(progress: Progress) -> Section:
     """Deploy the stack to a sandbox, train there, and ask Athena."""
-    from samples.analytics_host.billboard import models
+    from assets.analytics_host.billboard import models
 
     songs = Path(os.environ.get("SONGS") or SAMPLES / "songs.csv")
     with Sandbox() as sandbox:
@@ -60,7 +60,7 @@ def measure(progress: Progress) -> Section:
 
 
 def _training(progress: Progress, path: Path) -> Iterator[Row]:
-    from samples.analytics_host.billboard import songs
+    from assets.analytics_host.billboard import songs
 
     training, test = songs.split(songs.read(path))
     for model, peer in _pairs():
@@ -86,7 +86,7 @@ def _pairs() -> Iterator[tuple[Any, Any]]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
 
-    from samples.analytics_host.billboard.models import LINEAR, Model
+    from assets.analytics_host.billboard.models import LINEAR, Model
 
     without, seed, alike = ("energy",), 1122, {"max_depth": 4, "learning_rate": RATE, "random_state": 1122}
     boosted = {"ntrees": TREES, "max_depth": 4, "learn_rate": RATE, "seed": seed}
@@ -99,7 +99,7 @@ def _pairs() -> Iterator[tuple[Any, Any]]:
 
 
 def _train(model: Any, training: Any, test: Any) -> float:
-    from samples.analytics_host.billboard import models
+    from assets.analytics_host.billboard import models
 
     (trained,) = models.train([model], training, test)
     return trained.seconds
@@ -140,7 +140,7 @@ def _peak_kilobytes(process_id: str) -> int:
 
 
 def _scanned(progress: Progress, clients: Any, outputs: dict[str, str]) -> Iterator[Row]:
-    from samples.analytics_host.billboard.athena import PARQUET_TABLE, Athena
+    from assets.analytics_host.billboard.athena import PARQUET_TABLE, Athena
 
     athena = Athena(clients, outputs["WorkGroupName"], outputs["DatabaseName"])
     athena.convert()

@@ -10,7 +10,7 @@ from walkthroughs.story import Viewers, World
 from .process import Sandbox
 
 NAMES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
-TEMPLATE = "samples/deploy_pipeline/app/template.yaml"
+TEMPLATE = "assets/deploy_pipeline/app/template.yaml"
 
 
 def guide(sandbox: Sandbox, world: World, viewers: Viewers, systems: Iterable[str]) -> Iterator[str]:

@@ -34,14 +34,14 @@ from aws_cdk import (
 from constructs import Construct
 
 from lambdas.multi_region_api.health import BY_CHECKS, TOKEN
-from sections.multi_region_api import MultiRegionApiSettings
+from settings.multi_region_api import MultiRegionApiSettings
 
-from .acknowledgments import acknowledge, acknowledge_wildcards
-from .code import code_of
-from .functions import make_function
-from .names import hosted_zone_and_certificate
-from .notices import alarm, notices_topic
-from .web_acl import visible, web_acl
+from .constructs.acknowledgments import acknowledge, acknowledge_wildcards
+from .constructs.custom_domain import hosted_zone_and_certificate
+from .constructs.functions import make_function
+from .constructs.lambda_code import code_of
+from .constructs.notices import alarm, notices_topic
+from .constructs.web_acl import visible, web_acl
 
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 STAGE, BASE_PATH = "prod", "v1"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.assets import AssetError, staged_folder
+from stacks.constructs.assets import AssetError, staged_folder
 
 from .conftest import ROOT, synthesize
 

@@ -13,11 +13,11 @@ import pytest
 
 from audit.assembly import Template
 from audit.deployment_policies import WITH_MANAGED_POLICIES
-from sections.deploy_pipeline import MAX_PERMISSION_SIZE, MAX_PERMISSIONS_SIZE, MAX_SSM_PARAMETERS
-from sections.multi_region_api import MAX_CHECKS
-from sections.security_group_revert import MAX_GROUPS
-from sections.static_site import MAX_FILES
 from settings import Settings, SettingsError
+from settings.deploy_pipeline import MAX_PERMISSION_SIZE, MAX_PERMISSIONS_SIZE, MAX_SSM_PARAMETERS
+from settings.multi_region_api import MAX_CHECKS
+from settings.security_group_revert import MAX_GROUPS
+from settings.static_site import MAX_FILES
 
 from .conftest import EVERYTHING, Assembly, synthesize
 from .deployed_template import REF_IS_ARN

@@ -13,7 +13,7 @@ from .conftest import ROOT, Assembly
 from .deployed_template import DeployedTemplate, grants
 from .service_permissions import ACTIVE, PASSIVE, NotJudgedError, described, needs, refused, requests
 
-SAMPLE_APP = ROOT / "samples" / "deploy_pipeline" / "app" / "template.yaml"
+SAMPLE_APP = ROOT / "assets" / "deploy_pipeline" / "app" / "template.yaml"
 # Grants to a service that no resource of the template uses by itself.
 USED_OTHERWISE = {
     "cloudformation.amazonaws.com": "the role is passed with the app's stack, by the state machine",

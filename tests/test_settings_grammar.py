@@ -25,9 +25,9 @@ from hypothesis import given, settings as run_settings, strategies as st
 from pydantic import TypeAdapter, ValidationError, WrapValidator
 
 from lambdas.static_site.rewrite import key_path
-from sections import Pattern, Range, Section, section_of
-from sections.regions import partitions
 from settings import Settings
+from settings.regions import partitions
+from settings.types import Pattern, Range, Section, section_of
 
 Grammar = Callable[[Any], bool]
 IAM_POLICY = json.loads((Path(cfnlint.__file__).parent / "data/schemas/other/iam/policy.json").read_text())

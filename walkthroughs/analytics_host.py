@@ -21,7 +21,7 @@ from .browser import browser
 from .forwarding import forwarded
 from .story import PreconditionError, SkippedError, UndoingStory, World, step
 
-SAMPLES = Path(__file__).parents[1] / "samples" / "analytics_host"
+SAMPLES = Path(__file__).parents[1] / "assets" / "analytics_host"
 H2O_PORT = 54321
 NOTEBOOK_SECONDS = 1800
 AGENT_SECONDS = 120  # until the agent of a host that has just been started is connected
@@ -33,8 +33,8 @@ class AnalyticsHostStory(UndoingStory):
     stacks = ("AnalyticsHost",)
 
     def _prepare(self) -> None:
-        from samples.analytics_host.billboard import songs
-        from samples.analytics_host.billboard.athena import Athena
+        from assets.analytics_host.billboard import songs
+        from assets.analytics_host.billboard.athena import Athena
 
         if self.world.songs:
             songs.verify(self.world.songs)
@@ -165,7 +165,7 @@ class AnalyticsHostStory(UndoingStory):
     @step
     def models_are_trained(self) -> str:
         """Train GLM 1 to 3, GBM and deep learning."""
-        from samples.analytics_host.billboard import models, songs
+        from assets.analytics_host.billboard import models, songs
 
         self.undo.enter_context(connected_to_h2o(self._h2o_port, self._login()))
         self.songs = self.athena.songs()
@@ -181,7 +181,7 @@ class AnalyticsHostStory(UndoingStory):
     @step
     def figures_are_compared(self) -> str:
         """Compare the models, with the published figures if these are about the same songs."""
-        from samples.analytics_host.billboard import figures
+        from assets.analytics_host.billboard import figures
 
         table = figures.table(self._trained(), published=bool(self.world.songs))
         if self.world.songs:
@@ -195,7 +195,7 @@ class AnalyticsHostStory(UndoingStory):
     @step
     def hits_are_predicted(self) -> str:
         """Ask the best model for the hits of 2010."""
-        from samples.analytics_host.billboard import models
+        from assets.analytics_host.billboard import models
 
         best = max(self._trained(), key=lambda trained: trained.auc)
         likely = models.top(best, self.test)
@@ -238,7 +238,7 @@ class AnalyticsHostStory(UndoingStory):
     @step
     def report_is_written(self) -> str:
         """Write figures and plots to an HTML report."""
-        from samples.analytics_host.billboard import report
+        from assets.analytics_host.billboard import report
 
         results = self._trained()
         questions = {name.replace("_", " ").capitalize(): answer.rows for name, answer in self.answers.items()}
@@ -278,7 +278,7 @@ class AnalyticsHostStory(UndoingStory):
         return self.undo.enter_context(forwarded(self.world, self.outputs["InstanceId"], H2O_PORT))
 
     def _login(self) -> tuple[str, str]:
-        from samples.analytics_host.billboard import models
+        from assets.analytics_host.billboard import models
 
         return models.login(self.outputs["SecretArn"], self.world.session)
 
@@ -293,7 +293,7 @@ class AnalyticsHostStory(UndoingStory):
 
     def _compare(self, answered: Any, expected: Any) -> None:
         """Athena's answer against the file itself, where the file is known."""
-        from samples.analytics_host.billboard import opencsv
+        from assets.analytics_host.billboard import opencsv
 
         if self.file:
             names, rows = opencsv.read(self.file)
@@ -364,7 +364,7 @@ def connected_to_h2o(port: int, login: tuple[str, str]) -> Iterator[None]:
     """H2O's client is connected to `port` on 127.0.0.1."""
     import h2o
 
-    from samples.analytics_host.billboard import models
+    from assets.analytics_host.billboard import models
 
     with redirect_stdout(StringIO()):  # that a newer version of H2O may exist
         models.connect_to_h2o(f"http://127.0.0.1:{port}", login)

@@ -18,7 +18,7 @@ from .pipeline_runs import PipelineRuns
 from .story import USABLE, PreconditionError, UndoingStory, step
 
 TEMPLATE, README = "template.yaml", "README.md"
-SAMPLE = Path("samples/deploy_pipeline")
+SAMPLE = Path("assets/deploy_pipeline")
 
 
 class DeployPipelineStory(UndoingStory):
@@ -115,6 +115,20 @@ class DeployPipelineStory(UndoingStory):
         assert deployed["status"] == "Succeeded", deployed["message"]
         self._nothing_left()
         return f'the pipeline says "{deployed["message"]}"; the empty change set is gone'
+
+    @step
+    def shorter_retention_is_rejected_unless_exempted(self) -> str:
+        """Push a retention period that deletes messages, exempt the queue, and push the old period again."""
+        shorter = self._changed("MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 60")
+        loss = "MessageRetentionPeriod 1209600 -> 60 seconds: messages older than that are deleted"
+        refused = self._rejected("lossy", shorter, f"Failed (AWS::SQS::Queue), Modify: {loss}")
+        self._tell(self.told | {"policy": {"exemptLogicalIds": ["Failed"]}})
+        exempted = self._run("exempted")
+        self._tell(self.told)
+        assert exempted["status"] == "Succeeded", exempted["message"]
+        longer = self._deploy("longer", template=self.template)
+        assert longer["status"] == "Succeeded", longer["message"]
+        return f'{refused}; with the exemption: "{exempted["message"]}"; longer again: "{longer["message"]}"'
 
     @step
     def replacement_is_rejected(self) -> str:

@@ -22,7 +22,7 @@ from .names import addresses
 from .story import PreconditionError, SkippedError, UndoingStory, World, step
 
 SYSTEM, THIRD_REGION = "multi_region_api", "eu-west-1"
-CLIENT = Path(__file__).parents[1] / "samples" / SYSTEM / "client"
+CLIENT = Path(__file__).parents[1] / "assets" / SYSTEM / "client"
 PAUSE = 0.1  # seconds between two calls by name
 STEADY = 20  # calls in a row; Route 53's servers do not all change their answer at the same moment
 # Addresses that AWS publishes as those of a region (ip-ranges.json): who has one is near it.

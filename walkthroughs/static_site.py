@@ -17,7 +17,7 @@ from .browser import browser
 from .story import ROOT, PreconditionError, Story, step
 
 REGION = "us-east-1"  # where the stack is, whatever the session's region
-SAMPLE = ROOT / "samples" / "static_site" / "site"
+SAMPLE = ROOT / "assets" / "static_site" / "site"
 CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # AWS's managed cache policy
 STALE_SECONDS = 120  # in which another edge host may give an answer from before a change
 HEADERS = {
@@ -236,7 +236,12 @@ class StaticSiteStory(Story):
         cloudformation = self.world.client("cloudformation", REGION)
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName="StaticSite")
         found = [resource for page in pages for resource in page["StackResourceSummaries"]]
-        (version,) = (r["PhysicalResourceId"] for r in found if r["ResourceType"] == "AWS::Lambda::Version")
+        (version,) = (
+            resource["PhysicalResourceId"]
+            for resource in found
+            if resource["ResourceType"] == "AWS::Lambda::Version"
+            and not resource["ResourceStatus"].startswith("DELETE_")  # earlier versions, which updates retain
+        )
         return {"EventType": "origin-request", "LambdaFunctionARN": version, "IncludeBody": False}
 
     def _attach(self, functions: list[Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
-from sections.analytics_host import AnalyticsHostSettings
+from settings.analytics_host import AnalyticsHostSettings
 
 from .host import Hosts
 from .network import Network

@@ -21,14 +21,14 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from sections.analytics_host import AnalyticsHostSettings
+from settings.analytics_host import AnalyticsHostSettings
 
-from ..acknowledgments import acknowledge
-from ..assets import staged_folder
+from ..constructs.acknowledgments import acknowledge
+from ..constructs.assets import staged_folder
 from .network import Network
 from .songs import DATABASE, Songs
 
-SAMPLES = Path(__file__).parents[2] / "samples" / "analytics_host"
+SAMPLES = Path(__file__).parents[2] / "assets" / "analytics_host"
 IMAGE = "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 BOOT_MINUTES = 45
 BURSTABLE = re.compile(r"t\d+[a-z]*\.")
@@ -116,7 +116,8 @@ class Hosts(Construct):
                 launch_template_id=template.ref, version=template.attr_latest_version_number
             ),
             subnet_id=self.network.subnet_id,
-            propagate_tags_to_volume_on_creation=True,
+            block_device_mappings=[self._volume()],
+            propagate_tags_to_volume_on_creation=True,  # to those mapped here, not in the launch template
         )
         Tags.of(instance).add("Name", f"{Stack.of(self).stack_name} {name}")
         instance.override_logical_id(name)  # the host says it with its signal
@@ -131,6 +132,14 @@ class Hosts(Construct):
         }
         acknowledge(instance, reasons)
         return instance
+
+    def _volume(self) -> ec2.CfnInstance.BlockDeviceMappingProperty:
+        return ec2.CfnInstance.BlockDeviceMappingProperty(
+            device_name="/dev/sda1",
+            ebs=ec2.CfnInstance.EbsProperty(
+                volume_size=self.settings.volume_gb, volume_type="gp3", encrypted=True, delete_on_termination=True
+            ),
+        )
 
     def _launch_template(self, name: str) -> ec2.CfnLaunchTemplate:
         """A template of its own for each instance, since each has to know its name.
@@ -150,17 +159,6 @@ class Hosts(Construct):
                 metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
                     http_tokens="required", http_put_response_hop_limit=1
                 ),
-                block_device_mappings=[
-                    ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
-                        device_name="/dev/sda1",
-                        ebs=ec2.CfnLaunchTemplate.EbsProperty(
-                            volume_size=self.settings.volume_gb,
-                            volume_type="gp3",
-                            encrypted=True,
-                            delete_on_termination=True,
-                        ),
-                    )
-                ],
                 credit_specification=self._credits(),
                 user_data=Fn.base64(self._user_data(name)),
             ),

@@ -5,9 +5,9 @@ from typing import Any
 from aws_cdk import RemovalPolicy, aws_ec2 as ec2, aws_logs as logs
 from constructs import Construct
 
-from sections.analytics_host import AnalyticsHostSettings
+from settings.analytics_host import AnalyticsHostSettings
 
-from ..acknowledgments import acknowledge
+from ..constructs.acknowledgments import acknowledge
 
 CLUSTER_PORT = 54322  # H2O's own traffic; its REST port never leaves a host
 ANYWHERE, ANYWHERE_IPV6 = "0.0.0.0/0", "::/0"

@@ -2,7 +2,7 @@
 
 from aws_cdk import ArnFormat, CfnElement, Fn, Stack, aws_iam as iam
 
-from ..acknowledgments import acknowledge_wildcards
+from ..constructs.acknowledgments import acknowledge_wildcards
 from .host import Hosts
 from .songs import DATABASE, Songs
 

@@ -11,8 +11,8 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from ..dead_letters import dead_letter_queue
-from ..notices import alarm, notices_topic
+from ..constructs.dead_letters import dead_letter_queue
+from ..constructs.notices import alarm, notices_topic
 from .host import Hosts
 
 

@@ -13,12 +13,12 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from sections.analytics_host import AnalyticsHostSettings
+from settings.analytics_host import AnalyticsHostSettings
 
-from ..acknowledgments import acknowledge
-from ..buckets import make_bucket
+from ..constructs.acknowledgments import acknowledge
+from ..constructs.buckets import make_bucket
 
-BILLBOARD = Path(__file__).parents[2] / "samples" / "analytics_host" / "billboard"
+BILLBOARD = Path(__file__).parents[2] / "assets" / "analytics_host" / "billboard"
 DATABASE = "analytics_host"  # Glue takes lower case only, so it cannot be the stack's name
 TABLE = "billboard"
 PARQUET_TABLE = "billboard_parquet"

@@ -3,11 +3,13 @@
 from aws_cdk import ArnFormat, Stack, aws_iam as iam
 from constructs import Construct
 
-from ..acknowledgments import acknowledge_wildcards
+from ..constructs.acknowledgments import acknowledge_wildcards
 from .host import Hosts
 
 PORT_FORWARDING = "AWS-StartPortForwardingSession"
-OWN_SESSIONS = "session/${aws:userid}-*"  # IAM replaces the variable: sessions that the caller has started
+# IAM replaces the variables. A session's ID begins with the name of an IAM user or the session name of a role.
+USER_VARIABLES = ("userid", "username")
+OWN_SESSION_TAG = "ssm:resourceTag/aws:ssmmessages:session-id"
 
 
 def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
@@ -15,11 +17,13 @@ def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
 
     A plain StartSession is a shell of a user with sudo. The condition makes Session Manager check the
     permission for its default document too, which is not given.
+
+    The variables of users have a statement each, because one that has no value can make its statement invalid;
+    statements with an ID are not merged. Session Manager tags each session with the `aws:userid` of its user.
     """
     stack = Stack.of(hosts)
     instances = [_arn(stack, "ec2", f"instance/{instance.ref}") for instance in hosts.instances]
     document = _arn(stack, "ssm", f"document/{PORT_FORWARDING}", account="")  # AWS owns it
-    sessions = _arn(stack, "ssm", OWN_SESSIONS)
     policy = iam.ManagedPolicy(
         hosts,
         "Users",
@@ -30,18 +34,27 @@ def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
                 resources=[instances[0], document],
                 conditions={"BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"}},
             ),
+            *(
+                iam.PolicyStatement(
+                    sid=f"SessionsOf{variable.capitalize()}",
+                    actions=["ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel"],
+                    resources=[_arn(stack, "ssm", f"session/${{aws:{variable}}}-*")],
+                )
+                for variable in USER_VARIABLES
+            ),
             iam.PolicyStatement(
-                actions=["ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel"],
-                resources=[sessions],
+                actions=["ssm:ResumeSession", "ssm:TerminateSession"],
+                resources=[_arn(stack, "ssm", "session/*")],
+                conditions={"StringEquals": {OWN_SESSION_TAG: "${aws:userid}"}},
             ),
             iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[hosts.password.secret_arn]),
             iam.PolicyStatement(actions=["ec2:StartInstances"], resources=instances),
         ],
     )
-    reason = "The ids of sessions are not known in advance; each begins with the id of the user who has started it."
-    acknowledge_wildcards(
-        policy, {"Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:session/<aws:userid>-*": reason}
-    )
+    reason = "The IDs of sessions are not known in advance; the user's name or the tag limits it."
+    own = [f"session/<aws:{variable}>-*" for variable in USER_VARIABLES]
+    prefix = "Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>"
+    acknowledge_wildcards(policy, {f"{prefix}:{name}": reason for name in (*own, "session/*")})
     return policy
 
 

@@ -30,14 +30,14 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from sections.deploy_pipeline import DeployPipelineSettings, Permission
+from settings.deploy_pipeline import DeployPipelineSettings, Permission
 
-from ..acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
-from ..buckets import make_bucket
-from ..code import code_of
-from ..dead_letters import dead_letter_queue
-from ..functions import allow, make_function
-from ..notices import alarm, notices_topic
+from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
+from ..constructs.buckets import make_bucket
+from ..constructs.dead_letters import dead_letter_queue
+from ..constructs.functions import allow, deny_log_groups, make_function
+from ..constructs.lambda_code import code_of
+from ..constructs.notices import alarm, notices_topic
 from .deployer import Deployer
 from .pipeline import Delivery
 
@@ -108,7 +108,7 @@ class DeployPipeline(Stack):
         log_group = logs.LogGroup(
             self, "InputLog", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
         )
-        return deployment.BucketDeployment(
+        written = deployment.BucketDeployment(
             self,
             "Input",
             sources=[deployment.Source.data(INPUT_KEY, json.dumps(self.settings.state_machine_input, indent=2))],
@@ -116,6 +116,8 @@ class DeployPipeline(Stack):
             prune=False,
             log_group=log_group,
         )
+        deny_log_groups(written.handler_role.node.default_child)
+        return written
 
     def _service_role(self) -> iam.Role:
         """CloudFormation makes the app under this role."""

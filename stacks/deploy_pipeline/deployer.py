@@ -20,10 +20,10 @@ from aws_cdk import (
 from constructs import Construct
 
 from lambdas.deploy_pipeline.request import GREEN, fingerprint
-from sections.deploy_pipeline import DeployPipelineSettings
+from settings.deploy_pipeline import DeployPipelineSettings
 
-from ..acknowledgments import acknowledge_wildcards
-from ..functions import allow, make_function
+from ..constructs.acknowledgments import acknowledge_wildcards
+from ..constructs.functions import allow, make_function
 from . import machine
 from .names import unique_name
 
@@ -60,12 +60,7 @@ class Deployer(Construct):
         self.state_machine = self._state_machine(
             {
                 "CheckStack": self._check_stack(),
-                "ChangeSet": self._reader(
-                    "ChangeSet",
-                    "change_set",
-                    ["DescribeChangeSet", "DescribeEvents"],
-                    "Looks for changes that delete or replace",
-                ),
+                "ChangeSet": self._inspector(),
                 "FirstFailure": self._reader(
                     "FirstFailure",
                     "first_failure",
@@ -97,6 +92,13 @@ class Deployer(Construct):
         self._allow_stacks(function, ["DescribeStacks", "DescribeStackEvents"])
         no_stack = "A template that is not yet a stack's has no ARN."
         allow(function, ["cloudformation:GetTemplateSummary"], "*", wildcards={"*": no_stack})
+        return function
+
+    def _inspector(self) -> lambda_.Function:
+        calls = ["DescribeChangeSet", "DescribeEvents", "ListStackResources"]
+        function = self._reader("ChangeSet", "change_set", calls, "Looks for changes that delete, replace or lose data")
+        no_arn = "DescribeType, which gives the schema of a resource type, has no resource-level permissions."
+        allow(function, ["cloudformation:DescribeType"], "*", wildcards={"*": no_arn})
         return function
 
     def _reader(self, name: str, handler: str, calls: list[str], description: str) -> lambda_.Function:

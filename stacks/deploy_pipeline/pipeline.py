@@ -15,11 +15,11 @@ from aws_cdk import (
 )
 from constructs import Construct, IDependable
 
-from sections.deploy_pipeline import DeployPipelineSettings
+from settings.deploy_pipeline import DeployPipelineSettings
 
-from ..acknowledgments import acknowledge, acknowledge_wildcards
-from ..assets import staged_folder
-from ..buckets import make_bucket
+from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
+from ..constructs.assets import staged_folder
+from ..constructs.buckets import make_bucket
 from .names import unique_name
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from samples.analytics_host.host import host
+from assets.analytics_host.host import host
 
 from ..conftest import ROOT, of_type, synthesize
 
 STACK = "AnalyticsHost"
-HOST = ROOT / "samples" / "analytics_host" / "host"
+HOST = ROOT / "assets" / "analytics_host" / "host"
 SETTINGS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "STACK": "AnalyticsHost",

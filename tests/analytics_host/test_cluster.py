@@ -13,7 +13,7 @@ from pathlib import Path
 import h2o
 import pytest
 
-from samples.analytics_host.host.idle import peers
+from assets.analytics_host.host.idle import peers
 from sandbox.ec2 import systemd
 from sandbox.ec2.instances import java
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from samples.analytics_host.host import host
+from assets.analytics_host.host import host
 
 from .conftest import Computer, FakeAws
 from .test_host import FakeH2O

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from samples.analytics_host.host import host
+from assets.analytics_host.host import host
 
 from .conftest import CHARACTERS, FakeAws
 

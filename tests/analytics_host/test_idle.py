@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from samples.analytics_host.host import idle
+from assets.analytics_host.host import idle
 
 # As the kernel shows them: 127.0.0.1:8888 with an open connection and listening, a call to another host's 443.
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

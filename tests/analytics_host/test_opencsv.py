@@ -6,7 +6,7 @@ import io
 import pytest
 from hypothesis import given, strategies as st
 
-from samples.analytics_host.billboard.opencsv import fields, read
+from assets.analytics_host.billboard.opencsv import fields, read
 from sandbox.opencsv import OpenCsv
 
 from ..conftest import ROOT
@@ -51,7 +51,7 @@ def test_what_python_writes_without_backslashes_is_read_back(row: list[str]) -> 
 
 
 def test_made_up_songs_are_read_alike_by_athena_and_by_python() -> None:
-    path = ROOT / "samples" / "analytics_host" / "songs.csv"
+    path = ROOT / "assets" / "analytics_host" / "songs.csv"
     with path.open(encoding="utf-8", newline="") as file:
         _, *rows = csv.reader(file)
     assert read(path)[1] == rows

@@ -1,11 +1,11 @@
 """Facts about the report's claims, which need no trained models."""
 
-from samples.analytics_host.billboard import plots, report
-from samples.analytics_host.billboard.songs import read, split
+from assets.analytics_host.billboard import plots, report
+from assets.analytics_host.billboard.songs import read, split
 
 from ..conftest import ROOT
 
-MADE_UP = ROOT / "samples" / "analytics_host" / "songs.csv"
+MADE_UP = ROOT / "assets" / "analytics_host" / "songs.csv"
 
 
 def test_correlation_is_of_the_training_years_and_names_them() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from samples.analytics_host.billboard import synthetic
-from samples.analytics_host.billboard.songs import COLUMNS, FEATURES, SongsError, checked, read, split, verify
+from assets.analytics_host.billboard import synthetic
+from assets.analytics_host.billboard.songs import COLUMNS, FEATURES, SongsError, checked, read, split, verify
 
 from ..conftest import ROOT
 
-MADE_UP = ROOT / "samples" / "analytics_host" / "songs.csv"
+MADE_UP = ROOT / "assets" / "analytics_host" / "songs.csv"
 
 
 @pytest.fixture(scope="module")

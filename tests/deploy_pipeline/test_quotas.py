@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from lambdas.deploy_pipeline.request import LONGEST_STACK_NAME
-from sections.deploy_pipeline import MAX_SSM_PARAMETERS
+from settings.deploy_pipeline import MAX_SSM_PARAMETERS
 
 from ..conftest import synthesize
 from .test_stack import STACK, named, statements

@@ -150,6 +150,6 @@ def test_any_json_is_read_or_refused(given_input: Any) -> None:
 
 
 def test_sample_input_is_right() -> None:
-    sample = json.loads((ROOT / "samples/deploy_pipeline/state_machine_input.json").read_text())
+    sample = json.loads((ROOT / "assets/deploy_pipeline/state_machine_input.json").read_text())
     request = read_request(sample | {"revisionS3Bucket": "bucket", "revisionS3Key": "key"})
-    assert (ROOT / "samples/deploy_pipeline/app" / request.template_path).is_file()
+    assert (ROOT / "assets/deploy_pipeline/app" / request.template_path).is_file()

@@ -146,7 +146,7 @@ def test_source_codeconnections_needs_its_connection_and_repository() -> None:
 
 
 def test_setting_of_another_source_is_refused() -> None:
-    for name, value in (("app", "samples/deploy_pipeline/app"), ("branch", "main")):
+    for name, value in (("app", "assets/deploy_pipeline/app"), ("branch", "main")):
         said = refusal(**{"source": "s3", name: value})
         assert f'deploy_pipeline:{name}: given "{value}"; needs codecommit' in said
         assert 'not deploy_pipeline:source="s3"' in said

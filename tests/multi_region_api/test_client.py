@@ -20,7 +20,7 @@ from walkthroughs.story import SkippedError, World
 from ..conftest import ROOT
 
 pytestmark = pytest.mark.enable_socket
-CLIENT = ROOT / "samples" / "multi_region_api" / "client"
+CLIENT = ROOT / "assets" / "multi_region_api" / "client"
 SECONDS = 10
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sections.regions import partitions
 from settings import Settings, SettingsError
+from settings.regions import partitions
 
 SECTION = "multi_region_api"
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.enable_socket
 PAGE = ROOT / "docs" / "another_system.md"
 PARTS = re.compile(r"^### `(?P<path>[^`]+)`\n(?P<text>.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
 BLOCKS = re.compile(r"^```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FOLDERS = ("lambdas", "samples", "sandbox", "sections", "stacks", "tests", "walkthroughs")
+FOLDERS = ("lambdas", "assets", "sandbox", "settings", "stacks", "tests", "walkthroughs")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("project")
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("app.py", "settings.py", "cdk.json", "pyproject.toml"):
+    for file in ("app.py", "cdk.json", "pyproject.toml"):
         shutil.copy(ROOT / file, copy)
     (copy / "node_modules").symlink_to(ROOT / "node_modules")
     for part in PARTS.finditer(PAGE.read_text()):

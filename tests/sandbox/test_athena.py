@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 from pyathena.error import OperationalError
 
-from samples.analytics_host.billboard import athena as billboard
-from samples.analytics_host.billboard.__main__ import main as billboard_command
-from samples.analytics_host.billboard.songs import COLUMNS, SongsError, split
+from assets.analytics_host.billboard import athena as billboard
+from assets.analytics_host.billboard.__main__ import main as billboard_command
+from assets.analytics_host.billboard.songs import COLUMNS, SongsError, split
 from sandbox import Sandbox
 from sandbox.__main__ import session, world_of
 
 from ..conftest import ROOT
 
 pytestmark = pytest.mark.enable_socket
-MADE_UP = ROOT / "samples" / "analytics_host" / "songs.csv"
+MADE_UP = ROOT / "assets" / "analytics_host" / "songs.csv"
 STACK = "AnalyticsHost"
 
 

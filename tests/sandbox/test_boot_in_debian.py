@@ -38,7 +38,7 @@ pytestmark = [
 def settings(deployed: Sandbox) -> dict[str, str]:
     outputs = world_of(deployed).outputs("AnalyticsHost")
     for folder in ("host", "billboard", "notebooks"):
-        source = ROOT / "samples" / "analytics_host" / folder
+        source = ROOT / "assets" / "analytics_host" / folder
         shutil.copytree(source, DEBIAN / SOFTWARE.lstrip("/") / folder, dirs_exist_ok=True)
     told = {
         "AWS_DEFAULT_REGION": "us-east-1", "STACK": "AnalyticsHost", "LOGICAL_ID": "Host", "GENERATION": "test",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from samples.analytics_host.billboard import figures, models, report, songs
+from assets.analytics_host.billboard import figures, models, report, songs
 from sandbox import Sandbox
 from sandbox.__main__ import world_of
 from walkthroughs.analytics_host import H2O_PORT, connected_to_h2o
@@ -16,7 +16,7 @@ from walkthroughs.forwarding import forwarded
 from ..conftest import ROOT
 
 pytestmark = pytest.mark.enable_socket
-MADE_UP = ROOT / "samples" / "analytics_host" / "songs.csv"
+MADE_UP = ROOT / "assets" / "analytics_host" / "songs.csv"
 REAL = Path(os.environ.get("SONGS") or ROOT.parent / "shared" / "data" / "billboard" / "songs.csv")
 WITH_REAL = pytest.mark.skipif(
     not REAL.is_file(), reason="no songs file: SONGS=path, or ../shared/data/billboard/songs.csv"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from sections.security_group_revert import ApprovedRule
 from settings import SettingsError
+from settings.security_group_revert import ApprovedRule
 
 from ..test_settings import RULE, SECTION, mistakes, read
 

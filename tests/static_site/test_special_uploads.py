@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.special_uploads import SpecialUpload, special_uploads
+from stacks.static_site.special_uploads import SpecialUpload, special_uploads
 
 NOT_FOUND = SpecialUpload("NotFound", ["404.html"], cache_control="max-age=0")
 

@@ -17,7 +17,7 @@ from walkthroughs.deploy_pipeline import DeployPipelineStory
 from walkthroughs.pipeline_runs import PipelineRuns
 from walkthroughs.story import PreconditionError, World
 
-SAMPLE = Path("samples/deploy_pipeline")
+SAMPLE = Path("assets/deploy_pipeline")
 ROLE = "arn:aws:iam::111111111111:role/service"
 OUTPUTS = {
     "PipelineName": "pipeline",

@@ -36,7 +36,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from sections.security_group_revert import (
+from settings.security_group_revert import (
     ALL_EGRESS,
     ALL_EGRESS_IPV6,
     ApprovedRule,
@@ -44,10 +44,10 @@ from sections.security_group_revert import (
     SecurityGroupRevertSettings,
 )
 
-from .acknowledgments import acknowledge, acknowledge_wildcards
-from .code import code_of
-from .dead_letters import dead_letter_queue
-from .notices import alarm, notices_topic
+from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
+from ..constructs.dead_letters import dead_letter_queue
+from ..constructs.lambda_code import code_of
+from ..constructs.notices import alarm, notices_topic
 from .tampering import report_tampering
 from .trail import Trail
 

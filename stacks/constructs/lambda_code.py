@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aws_cdk import aws_lambda as lambda_
 
-HANDLERS = Path(__file__).parents[1] / "lambdas"
+HANDLERS = Path(__file__).parents[2] / "lambdas"
 
 
 @contextmanager

@@ -4,9 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from . import DOMAIN_LABEL, Email, Section, contradiction, like, number, one_of, whole_number
 from .domain import InHostedZone
 from .regions import Region, partitions
+from .types import DOMAIN_LABEL, Email, Section, contradiction, like, number, one_of, whole_number
 
 MAX_CHECKS = 20  # the function's role names each table, in one policy
 MAX_CHECK_SECONDS = 1.5  # Route 53 waits two for the status, and the way there takes its part

@@ -4,7 +4,7 @@ Each setting is one flat context key, ``<system>:<field>``, or ``production`` fo
 `cdk.json` under ``context`` or on the command line: ``cdk deploy SecurityGroupRevert -c
 security_group_revert:email=ops@example.com``. Lists and objects on the command line are JSON.
 This is the only module that reads CDK context; it never calls AWS. The settings of each system
-are in `sections/`.
+are in `settings/`.
 """
 
 import json
@@ -15,12 +15,12 @@ from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError
 
-from sections import Conflict, Section, section_of
-from sections.analytics_host import AnalyticsHostSettings
-from sections.deploy_pipeline import DeployPipelineSettings
-from sections.multi_region_api import MultiRegionApiSettings
-from sections.security_group_revert import SecurityGroupRevertSettings
-from sections.static_site import StaticSiteSettings
+from .analytics_host import AnalyticsHostSettings
+from .deploy_pipeline import DeployPipelineSettings
+from .multi_region_api import MultiRegionApiSettings
+from .security_group_revert import SecurityGroupRevertSettings
+from .static_site import StaticSiteSettings
+from .types import Conflict, Section, section_of
 
 # Context that is not ours: feature flags and options of packages, what the CDK CLI passes on, its
 # cached lookups (ContextProvider of the cloud assembly schema), and what it writes to cdk.json.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from . import DOMAIN_LABEL, TOP_LEVEL_DOMAIN, Conflict, Section, like
+from .types import DOMAIN_LABEL, TOP_LEVEL_DOMAIN, Conflict, Section, like
 
 DOMAIN = rf"({DOMAIN_LABEL}\.)+{TOP_LEVEL_DOMAIN}"
 MAX_COMMON_NAME = 64  # characters; ACM holds the first name of a certificate to RFC 5280

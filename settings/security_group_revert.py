@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from . import Conflict, Email, Ipv4Cidr, Ipv6Cidr, Section, VpcId, contradiction, like, whole_number
+from .types import Conflict, Email, Ipv4Cidr, Ipv6Cidr, Section, VpcId, contradiction, like, whole_number
 
 MAX_GROUPS = 500  # the function's role names each, in at most ten policies
 MAX_RULES_IN_ALL = 20_000  # the function reads them with each event

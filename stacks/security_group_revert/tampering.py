@@ -28,10 +28,15 @@ def report_tampering(
     """
     assert topic.master_key
     rule_names = [rule.rule_name for rule in rules]
+    # As CloudFormation chooses them. All six names would exceed the quota of a pattern's size.
+    alarm_names = [{"prefix": f"{Stack.of(topic).stack_name}-"}]
     own = {
         "name": rule_names,
         "rule": rule_names,
-        "functionName": [function.function_name, function.function_arn],
+        # The record has the name as the caller wrote it: Lambda accepts whole and partial ARNs, also with a version.
+        "functionName": [{"wildcard": f"*{function.function_name}*"}],
+        "alarmName": alarm_names,
+        "alarmNames": alarm_names,
         "keyId": [topic.master_key.key_id, topic.master_key.key_arn],
         "subscriptionArn": [{"prefix": topic.topic_arn}],
         "tableName": [table.table_name, table.table_arn],
@@ -40,7 +45,7 @@ def report_tampering(
     rule = events.Rule(
         Stack.of(topic),
         "Tampering",
-        description="Calls that stop a trail, or change the rules, the function, the topic or the table",
+        description="Calls that stop a trail, or change the rules, the function, the topic, the table or the alarms",
         event_pattern=events.EventPattern(
             detail_type=["AWS API Call via CloudTrail"],
             detail={

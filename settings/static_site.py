@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from . import Conflict, like, one_of
 from .domain import InHostedZone
+from .types import Conflict, like, one_of
 
 MAX_FILES = 1000  # the function at the edge reads them when it starts
 MAX_HEADER_VALUE = 1783  # characters; CloudFront's quota
@@ -17,7 +17,7 @@ UrlPath = Annotated[str, like(r"/[^\x00-\x1f\x7f]*", "a path that begins with /"
 class StaticSiteSettings(InHostedZone):
     """Settings of `StaticSite`."""
 
-    site: str = Field("samples/static_site/site", description="Folder with the site to deploy.")
+    site: str = Field("assets/static_site/site", description="Folder with the site to deploy.")
     allowed_files: tuple[
         Annotated[str, like(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
     ] = Field((), description="Files with suspicious names that are published, such as `downloads/*.sql`.")

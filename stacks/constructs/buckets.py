@@ -5,6 +5,8 @@ from typing import Any
 from aws_cdk import RemovalPolicy, Stack, aws_logs as logs, aws_s3 as s3
 from constructs import Construct
 
+from .functions import deny_log_groups
+
 
 def make_bucket(
     scope: Construct,
@@ -45,3 +47,4 @@ def _log_emptying(stack: Stack) -> None:
     provider = stack.node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
     handler = provider.node.find_child("Handler")
     handler.add_property_override("LoggingConfig.LogGroup", log_group.log_group_name)
+    deny_log_groups(provider.node.find_child("Role"))

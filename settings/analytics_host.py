@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from . import Conflict, Email, Ipv4Cidr, Section, VpcId, like, whole_number
 from .regions import AvailabilityZone
+from .types import Conflict, Email, Ipv4Cidr, Section, VpcId, like, whole_number
 
 
 def _cron_field(value: str, *others: str) -> str:

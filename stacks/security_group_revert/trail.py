@@ -13,8 +13,8 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from .acknowledgments import acknowledge
-from .buckets import make_bucket
+from ..constructs.acknowledgments import acknowledge
+from ..constructs.buckets import make_bucket
 
 CLOUDTRAIL = iam.ServicePrincipal("cloudtrail.amazonaws.com")
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aws_cdk import Duration, RemovalPolicy, aws_iam as iam, aws_lambda as lambda_, aws_logs as logs
+from aws_cdk import CfnResource, Duration, RemovalPolicy, aws_iam as iam, aws_lambda as lambda_, aws_logs as logs
 from constructs import Construct
 
 from .acknowledgments import acknowledge_wildcards
@@ -52,3 +52,14 @@ def allow(grantee: Any, actions: list[str], *resources: str, wildcards: dict[str
     if wildcards:
         named = {f"Resource::{resource}": reason for resource, reason in wildcards.items()}
         acknowledge_wildcards(grantee.role, named)
+
+
+def deny_log_groups(role: CfnResource) -> None:
+    """Deny the creation of log groups to a role that aws-cdk-lib gives `AWSLambdaBasicExecutionRole`.
+
+    Lambda writes its last lines after CloudFormation has deleted the log group, and would create it anew, without
+    an expiration. The denial is part of the role: CloudFormation deletes a policy of its own earlier.
+    """
+    statement = {"Effect": "Deny", "Action": "logs:CreateLogGroup", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    role.add_property_override("Policies", [{"PolicyName": "NoLogGroups", "PolicyDocument": document}])

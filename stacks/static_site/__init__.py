@@ -31,15 +31,16 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from sections.static_site import StaticSiteSettings
+from settings.static_site import StaticSiteSettings
 
-from .acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
-from .assets import staged_folder
-from .buckets import make_bucket
-from .code import code_of
-from .names import hosted_zone_and_certificate
+from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
+from ..constructs.assets import staged_folder
+from ..constructs.buckets import make_bucket
+from ..constructs.custom_domain import hosted_zone_and_certificate
+from ..constructs.functions import deny_log_groups
+from ..constructs.lambda_code import code_of
+from ..constructs.web_acl import web_acl
 from .special_uploads import NOT_FOUND, SpecialUpload, special_uploads
-from .web_acl import web_acl
 
 
 class StaticSite(Stack):
@@ -278,6 +279,7 @@ class StaticSite(Stack):
         self, bucket: s3.Bucket, deployed: deployment.BucketDeployment, distribution: cloudfront.Distribution
     ) -> None:
         acknowledge_bucket_deployment(self, bucket)
+        deny_log_groups(deployed.handler_role.node.default_child)
         deployed.handler_role.add_to_principal_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,

@@ -2,7 +2,7 @@
 
 from aws_cdk import Stack, aws_certificatemanager as acm, aws_route53 as route53
 
-from sections.domain import InHostedZone
+from settings.domain import InHostedZone
 
 
 def hosted_zone_and_certificate(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from botocore.loaders import Loader
 
-from . import accepts
+from .types import accepts
 
 
 @cache

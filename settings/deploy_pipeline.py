@@ -11,14 +11,14 @@ from pydantic import AfterValidator, Field, field_validator
 from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.request import Request, read_request
 
-from . import Conflict, Email, Section, accepts, like
+from .types import Conflict, Email, Section, accepts, like
 
 ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.zip"}
 # Characters. A role's inline policies have room for 10,240; aws-cdk-lib moves a statement with many resources into a
 # managed policy, which has room for 6,144.
 MAX_PERMISSION_SIZE, MAX_PERMISSIONS_SIZE = 5500, 7500
 FILLED_IN = {"partition", "region", "account", "stack"}
-SAMPLE = "samples/deploy_pipeline"
+SAMPLE = "assets/deploy_pipeline"
 CONNECTION_ARN = r"arn:aws(-[a-z]+)*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[A-Za-z0-9/-]+"
 RESOURCE_ARN = r"arn:(aws(-[a-z]+)*|\{partition\}):[a-z0-9-]+:[a-z0-9{}*-]*:(\d{12}|aws|\*|\{account\})?:[!-~]+"
 # What git refuses in the name of a branch.
