@@ -10,7 +10,7 @@ from ministack.services import eventbridge
 
 from lambdas.security_group_revert.cloudtrail import INTERFACE_EVENTS, PREFIX_LIST_EVENTS
 from lambdas.security_group_revert.notice import METRIC_NAMESPACE
-from sections.security_group_revert import MAX_GROUPS
+from settings.security_group_revert import MAX_GROUPS
 
 from ..conftest import ROOT, Assembly, of_type, synthesize
 
