@@ -260,8 +260,8 @@ class MultiRegionApi(Stack):
         if not found:
             if self.region == self.settings.regions[0]:  # once is enough
                 Annotations.of(self).add_info(
-                    "No domain name: the regions have no common name, and nothing leads from one to another. It takes "
-                    "multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
+                    "No domain name: each region has only its own URL, without failover. For one name "
+                    "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
                 )
             return
         zone, certificate = found
