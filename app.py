@@ -1,6 +1,7 @@
 """The CDK application: settings in, stacks out."""
 
 import fnmatch
+import re
 import sys
 from collections.abc import Collection
 from functools import partial
@@ -28,6 +29,10 @@ HOLDS_DATA = [
 ]
 
 
+class UnknownStackError(Exception):
+    """The command line names a stack that the current settings do not have."""
+
+
 def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     """Add every system's stacks to `app`, tagged with the project and the system."""
     api = settings.multi_region_api
@@ -52,17 +57,23 @@ def build_app(app: cdk.App, settings: Settings) -> cdk.App:
 def asked_for(app: cdk.App, names: Collection[str]) -> list[str]:
     """The stacks that the CDK CLI names with ``--exclusively``: no stack needs another, so that no other is made.
 
-    All without ``--exclusively``, and when a name is not one of these: the CLI then says so.
+    All without ``--exclusively``, and when a pattern matches none: the CLI then says so.
+
+    Raises:
+        UnknownStackError: a name without wildcards is not one of these.
     """
     patterns = app.node.try_get_context("aws:cdk:bundling-stacks") or ["**"]
     matches = [set(fnmatch.filter(names, pattern)) for pattern in patterns]
+    for pattern in patterns:
+        if pattern not in names and re.fullmatch(r"[\w-]+", pattern):
+            raise UnknownStackError(f"{pattern}: unknown stack (valid: {', '.join(names)})")
     wanted = set().union(*matches) if all(matches) else names
     return [name for name in names if name in wanted]
 
 
 if __name__ == "__main__":
-    app = cdk.App()
+    app = cdk.App(context={"aws:cdk:disable-stack-trace": True})  # they lead into jsii's temporary folder
     try:
         build_app(app, Settings.from_context(app.node.get_all_context())).synth()
-    except (SettingsError, AssetError) as error:
+    except (SettingsError, UnknownStackError, AssetError) as error:
         sys.exit(str(error))

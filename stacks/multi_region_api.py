@@ -13,6 +13,7 @@ import json
 from typing import Any
 
 from aws_cdk import (
+    Annotations,
     CfnOutput,
     Duration,
     Environment,
@@ -257,7 +258,12 @@ class MultiRegionApi(Stack):
     def _name(self, api: apigateway.RestApi, check: route53.HealthCheck) -> None:
         found = hosted_zone_and_certificate(self, self.settings)
         if not found:
-            return  # each region has its own address only
+            if self.region == self.settings.regions[0]:  # once is enough
+                Annotations.of(self).add_info(
+                    "No domain name: each region has only its own URL, without failover. For one name "
+                    "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
+                )
+            return
         zone, certificate = found
         domain = apigateway.DomainName(
             self,

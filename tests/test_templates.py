@@ -5,11 +5,12 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import aws_cdk as cdk
 import pytest
 
-from app import PROJECT, asked_for
+from app import PROJECT, UnknownStackError, asked_for
 
 from .conftest import ROOT, Assembly, need
 
@@ -74,12 +75,12 @@ def test_feature_flags_have_the_values_that_aws_cdk_lib_recommends(assembly: Ass
     assert not wrong, f"cdk.json has another value for, or lacks: {', '.join(wrong)} (see `cdk flags --unstable=flags`)"
 
 
-def test_synth_looks_nothing_up_and_prints_nothing(any_assembly: Assembly) -> None:
+def test_synth_looks_nothing_up_and_warns_of_nothing(any_assembly: Assembly) -> None:
     """Of no deprecated API either: that is an error here."""
     manifest = json.loads((any_assembly.directory / "manifest.json").read_text())
     assert not manifest.get("missing"), f"looked up in an account: {manifest['missing']}"
     for path in any_assembly.directory.glob("*.metadata.json"):
-        warnings = re.findall(r'"aws:cdk:(?:info|warning|error)",\s*"data": (.*)', path.read_text())
+        warnings = re.findall(r'"aws:cdk:(?:warning|error)",\s*"data": (.*)', path.read_text())
         assert not warnings, f"{path.name}: {warnings}"
 
 
@@ -118,13 +119,29 @@ def test_retained_resources_go_when_their_creation_fails(every_assembly: list[As
         (["**"], ["A", "B", "Region-1", "Region-2"]),
         ([], ["A", "B", "Region-1", "Region-2"]),
         (None, ["A", "B", "Region-1", "Region-2"]),
-        (["B", "No"], ["A", "B", "Region-1", "Region-2"]),
+        (["B", "No-*"], ["A", "B", "Region-1", "Region-2"]),
     ],
     ids=str,
 )
 def test_stacks_that_the_cli_names_exclusively_are_made_and_no_other(named: list[str] | None, made: list[str]) -> None:
     app = cdk.App(context={} if named is None else {"aws:cdk:bundling-stacks": named})
     assert asked_for(app, ["A", "B", "Region-1", "Region-2"]) == made
+
+
+def test_unknown_stack_is_refused_with_the_valid_ones() -> None:
+    app = cdk.App(context={"aws:cdk:bundling-stacks": ["static_site"]})
+    with pytest.raises(UnknownStackError, match=r"^static_site: unknown stack \(valid: A, B\)$"):
+        asked_for(app, ["A", "B"])
+
+
+def test_app_annotations_name_no_temporary_file(tmp_path: Path) -> None:
+    """The CLI prints where an annotation was added; from Python that is a file of jsii's in a temporary folder."""
+    context = {"aws:cdk:bundling-stacks": ["MultiRegionApi-us-east-1"]}
+    environment = {**os.environ, "CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    annotations = (tmp_path / "MultiRegionApi-us-east-1.metadata.json").read_text()
+    assert "No domain name" in annotations
+    assert "program.js" not in annotations
 
 
 def test_wrong_settings_give_one_message_and_no_traceback() -> None:

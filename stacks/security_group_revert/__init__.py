@@ -153,7 +153,7 @@ class SecurityGroupRevert(Stack):
                 code=code,
                 role=self._role(log_group, topic, table),
                 memory_size=512,
-                timeout=Duration.minutes(2),
+                timeout=Duration.minutes(5),  # for a sweep of as many groups as the settings accept
                 log_group=log_group,
                 environment=environment,
                 retry_attempts=2,
@@ -309,6 +309,7 @@ class SecurityGroupRevert(Stack):
             treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
         )
         no_sweep.add_alarm_action(actions.SnsAction(topic))
+        no_sweep.node.add_dependency(topic)  # with its policy: missing data is an alarm from the beginning
 
     def _outputs(
         self,

@@ -195,7 +195,9 @@ def test_domain_name_is_regional_with_a_certificate_of_the_region_and_base_path_
     assert one(template, "AWS::ApiGateway::BasePathMapping")["BasePath"] == "v1"
 
 
-def test_without_a_domain_everything_but_the_names_is_there(without_name: dict[str, Any], named: Assembly) -> None:
+def test_without_a_domain_everything_but_the_names_is_there_and_an_info_says_so(
+    assembly: Assembly, without_name: dict[str, Any], named: Assembly
+) -> None:
     names = {
         "AWS::Route53::RecordSet",
         "AWS::ApiGateway::DomainName",
@@ -204,6 +206,16 @@ def test_without_a_domain_everything_but_the_names_is_there(without_name: dict[s
     }
     with_name = {r["Type"] for r in named.template(WEST)["Resources"].values()}
     assert {r["Type"] for r in without_name["Resources"].values()} == with_name - names
+    entries = [
+        entry
+        for stack in (EAST, WEST)
+        for found in json.loads((assembly.directory / f"{stack}.metadata.json").read_text()).values()
+        for entry in found
+    ]
+    infos = [entry["data"] for entry in entries if entry["type"] == "aws:cdk:info"]
+    assert len(infos) == 1, f"not one info for all regions: {infos}"
+    assert "multi_region_api:domain_name" in infos[0]
+    assert not [e for e in entries if e["type"] in ("aws:cdk:warning", "aws:cdk:error")]
 
 
 def test_cors_lets_the_origin_of_the_settings_read_answers_and_errors(single: Assembly) -> None:
