@@ -65,7 +65,7 @@ synth: setup ## write every stack's template to cdk.out (STACK=... that one's, A
 bootstrap: setup ## prepare the account and region of your AWS configuration for CDK, once
 	@$(CDK) bootstrap $(ARGS)
 
-lint: setup ## style, types, and the templates against CloudFormation's schemas
+lint: setup ## check style, types and shell scripts
 	@echo "Style: ruff" && ruff check . && ruff format --check .
 	@echo "Types: mypy (a minute the first time)" && mypy
 	@echo "Shell scripts: shellcheck" && shellcheck -x -P SCRIPTDIR assets/*/host/*.sh

@@ -12,6 +12,8 @@ from stacks.constructs.assets import AssetError, staged_folder
 
 from .conftest import ROOT, synthesize
 
+pytestmark = pytest.mark.xdist_group("templates")
+
 
 def _write(folder: Path, *names: str) -> None:
     for name in names:

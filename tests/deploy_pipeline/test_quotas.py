@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from lambdas.deploy_pipeline.request import LONGEST_STACK_NAME
 from settings.deploy_pipeline import MAX_SSM_PARAMETERS
 
 from ..conftest import synthesize
 from .test_stack import STACK, named, statements
 
+pytestmark = pytest.mark.xdist_group("templates")
 INLINE_POLICIES = 10_240  # characters of a role, without white space: IAM and AWS STS quotas
 LONGEST_REFERENCE = "x" * 64  # more than an ARN's partition, region, account or a name made up by CloudFormation
 
