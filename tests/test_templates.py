@@ -10,7 +10,7 @@ from pathlib import Path
 import aws_cdk as cdk
 import pytest
 
-from app import PROJECT, asked_for
+from app import PROJECT, selected_stacks
 from sandbox.cloudformation.replacement import schema
 
 from .conftest import ROOT, Assembly
@@ -116,7 +116,7 @@ def test_retained_resources_go_when_their_creation_fails(every_assembly: list[As
 )
 def test_stacks_that_the_cli_names_exclusively_are_made_and_no_other(named: list[str] | None, made: list[str]) -> None:
     app = cdk.App(context={} if named is None else {"aws:cdk:bundling-stacks": named})
-    assert asked_for(app, ["A", "B", "Region-1", "Region-2"]) == made
+    assert selected_stacks(app, ["A", "B", "Region-1", "Region-2"]) == made
 
 
 def test_wrong_settings_give_one_message_and_no_traceback() -> None:

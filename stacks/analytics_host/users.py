@@ -1,20 +1,20 @@
-"""What people need to use the hosts: a managed policy to attach, which gives no shell."""
+"""A managed policy for the users of the hosts, without shell access."""
 
 from aws_cdk import ArnFormat, Stack, aws_iam as iam
 from constructs import Construct
 
-from ..constructs.acknowledgments import acknowledge_wildcards
+from ..constructs.grants import grant
 from .host import Hosts
 
 PORT_FORWARDING = "AWS-StartPortForwardingSession"
-OWN_SESSIONS = "session/${aws:userid}-*"  # IAM replaces the variable: sessions that the caller has started
+OWN_SESSIONS = "session/${aws:userid}-*"  # IAM replaces the variable: sessions of the caller
 
 
 def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
     """Create the policy for the users of `hosts`: port forwarding to the first host, the password, starting.
 
-    A plain StartSession is a shell of a user with sudo. The condition makes Session Manager check the
-    permission for its default document too, which is not given.
+    StartSession without a document opens a shell with sudo. The condition makes Session Manager require
+    the permission for its default document too, which is not granted.
     """
     stack = Stack.of(hosts)
     instances = [_arn(stack, "ec2", f"instance/{instance.ref}") for instance in hosts.instances]
@@ -24,24 +24,22 @@ def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
         hosts,
         "Users",
         description="Use of the analytics host: port forwarding without a shell, the password, starting it",
-        statements=[
-            iam.PolicyStatement(
-                actions=["ssm:StartSession"],
-                resources=[instances[0], document],
-                conditions={"BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"}},
-            ),
-            iam.PolicyStatement(
-                actions=["ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel"],
-                resources=[sessions],
-            ),
-            iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[hosts.password.secret_arn]),
-            iam.PolicyStatement(actions=["ec2:StartInstances"], resources=instances),
-        ],
     )
-    reason = "The ids of sessions are not known in advance; each begins with the id of the user who has started it."
-    acknowledge_wildcards(
-        policy, {"Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:session/<aws:userid>-*": reason}
+    grant(
+        policy,
+        ["ssm:StartSession"],
+        instances[0],
+        document,
+        conditions={"BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"}},
     )
+    grant(
+        policy,
+        ["ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel"],
+        sessions,
+        wildcard_reason="Session ids are not known in advance; each begins with the id of the user who started it.",
+    )
+    grant(policy, ["secretsmanager:GetSecretValue"], hosts.password.secret_arn)
+    grant(policy, ["ec2:StartInstances"], *instances)
     return policy
 
 

@@ -1,4 +1,4 @@
-"""Changes to a stack that watches others: reported directly, because its function may be what was changed."""
+"""Reports changes to the guard itself directly, because its function may be what was changed."""
 
 from aws_cdk import (
     Stack,
@@ -6,34 +6,34 @@ from aws_cdk import (
     aws_events as events,
     aws_events_targets as targets,
     aws_iam as iam,
-    aws_lambda as lambda_,
-    aws_sns as sns,
-    aws_sqs as sqs,
 )
+
+from ..constructs.alarm_topic import AlarmTopic
+from ..constructs.dead_letter_queue import DeadLetterQueue
+from ..constructs.standard_function import StandardFunction
 
 TRAIL_EVENTS = ["DeleteTrail", "PutEventSelectors", "StopLogging", "UpdateTrail"]
 
 
 def report_tampering(
-    topic: sns.Topic,
-    dead_letters: sqs.Queue,
+    topic: AlarmTopic,
+    dead_letters: DeadLetterQueue,
     *,
     rules: list[events.Rule],
-    function: lambda_.Function,
+    function: StandardFunction,
     table: dynamodb.Table,
 ) -> None:
     """Report to `topic` every call that stops a trail, or changes one of these resources or the topic itself.
 
-    CloudFormation's own calls, which are deployments, are left out. The rule cannot report that it was
+    CloudFormation's calls, which are deployments, are left out. The rule cannot report that it was
     disabled itself.
     """
-    assert topic.master_key
     rule_names = [rule.rule_name for rule in rules]
-    own = {
+    guard_resources = {
         "name": rule_names,
         "rule": rule_names,
         "functionName": [function.function_name, function.function_arn],
-        "keyId": [topic.master_key.key_id, topic.master_key.key_arn],
+        "keyId": [topic.key.key_id, topic.key.key_arn],
         "subscriptionArn": [{"prefix": topic.topic_arn}],
         "tableName": [table.table_name, table.table_arn],
         "topicArn": [topic.topic_arn],
@@ -46,12 +46,12 @@ def report_tampering(
             detail_type=["AWS API Call via CloudTrail"],
             detail={
                 "errorCode": [{"exists": False}],
-                "managementEvent": [True],  # without the guard's own writes, which trails of data events have
+                "managementEvent": [True],  # not the guard's writes to its table, which trails with data events have
                 "readOnly": [False],
                 "sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}],
                 "$or": [
                     {"eventSource": ["cloudtrail.amazonaws.com"], "eventName": TRAIL_EVENTS},
-                    *({"requestParameters": {parameter: values}} for parameter, values in own.items()),
+                    *({"requestParameters": {parameter: values}} for parameter, values in guard_resources.items()),
                 ],
             },
         ),
@@ -60,7 +60,7 @@ def report_tampering(
     rule.add_target(targets.SnsTopic(topic, message=message, dead_letter_queue=dead_letters))
     # No condition: SNS supports neither aws:SourceAccount nor aws:SourceArn here, between EventBridge and an
     # encrypted topic (SNS developer guide, key management).
-    topic.master_key.add_to_resource_policy(
+    topic.key.add_to_resource_policy(
         iam.PolicyStatement(
             principals=[iam.ServicePrincipal("events.amazonaws.com")],
             actions=["kms:Decrypt", "kms:GenerateDataKey*"],
@@ -70,7 +70,7 @@ def report_tampering(
 
 
 def _text() -> str:
-    """Only what the caller cannot choose: names of sessions and user agents can carry links."""
+    """Use only what the caller cannot choose: names of sessions and user agents can contain links."""
     field = events.EventField.from_path
     identity = "$.detail.userIdentity"
     return (

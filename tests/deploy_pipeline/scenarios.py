@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from stacks.deploy_pipeline import machine as definition
+from stacks.deploy_pipeline import definition
 
 from .changes import change
 from .fake_cloudformation import DENIED, THROTTLED, FakeCloudFormation

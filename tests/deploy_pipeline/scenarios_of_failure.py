@@ -5,7 +5,7 @@ from functools import partial
 
 from botocore.exceptions import BotoCoreError, IncompleteReadError, ReadTimeoutError
 
-from stacks.deploy_pipeline import machine as definition
+from stacks.deploy_pipeline import definition
 
 from .changes import change
 from .fake_cloudformation import DENIED, THROTTLED, error
