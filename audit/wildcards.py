@@ -15,6 +15,7 @@ from .assembly import Template
 
 IN_KEY_POLICY = "In a key policy `*` is the key itself."
 TLS_ONLY = "It denies every request over plain HTTP."
+NO_LOG_GROUPS = "Lambda would create the log group again after the stack's deletion."
 AUTO_DELETE_ROLE = "Custom::S3AutoDeleteObjectsCustomResourceProvider/Role"
 GENERATED_SUFFIX = re.compile(r"\.Arn(?=>)|[0-9A-F]{8}(?=[.>])")  # that CDK adds to names
 # Effect, principal and actions: reason.
@@ -46,6 +47,8 @@ RESOURCE_POLICY_REASONS = {
     "Deny Custom::CDKBucketDeployment/ServiceRole: cloudfront:CreateInvalidation, cloudfront:GetInvalidation": (
         "It denies what aws-cdk-lib allows on every distribution except the site's."
     ),
+    f"Deny {AUTO_DELETE_ROLE}: logs:CreateLogGroup": NO_LOG_GROUPS,
+    "Deny Custom::CDKBucketDeployment/ServiceRole: logs:CreateLogGroup": NO_LOG_GROUPS,
     "Allow cloudfront.amazonaws.com: s3:GetObject": "The files of the site, for this one distribution.",
 }
 
@@ -106,7 +109,7 @@ def _statement(
     else:
         reason = _acknowledged_reason(template.reasons(logical_id), actions, resources)
     text = f"{names} {'may' if effect == 'Allow' else 'may not'} {_code(actions)} on {_code(resources)}".strip()
-    open_actions = frozenset(actions) if "*" in resources and not names else frozenset()
+    open_actions = frozenset(actions) if "*" in resources and not names and effect == "Allow" else frozenset()
     return Statement(template.stack, construct, text, reason, key, open_actions)
 
 

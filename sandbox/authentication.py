@@ -5,7 +5,7 @@ send requests to 127.0.0.1: across origins without a preflight, or under a host 
 Therefore a request is refused if it has a foreign `Origin` or `Sec-Fetch-Site`, a host name other than this computer's,
 or no Signature Version 4 by a key that this sandbox issued. Responses let no other origin read them.
 
-Left out: the 15 minutes that a signature is valid on AWS. Signatures of presigned URLs are checked by MiniStack's S3.
+Left out: the 15 minutes that a signature is valid on AWS; presigned requests of services other than S3.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from ministack.services import sts
@@ -84,17 +84,20 @@ def _authenticate(scope: Any, headers: dict[str, str], body: bytes) -> None:
     method, path = CUSTOM_RESOURCE
     if scope["method"] == method and path.fullmatch(scope["path"]):
         return
-    query = parse_qs(scope["query_string"].decode("latin-1"))
-    if "X-Amz-Signature" in query:
-        _secret_of_session(query.get("X-Amz-Credential", [""])[0].split("/")[0])
-        return
-    authorization = HEADER.fullmatch(headers.get("authorization", ""))
+    query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+    presigned = "X-Amz-Signature" in query
+    header = _as_header(query) if presigned else headers.get("authorization", "")
+    authorization = HEADER.fullmatch(header)
     if authorization is None:
         raise RefusedRequestError("AccessDenied", "Access Denied: the request is not signed")
     payload_hash = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
     if not payload_hash.startswith(UNHASHED) and payload_hash != hashlib.sha256(body).hexdigest():
         raise RefusedRequestError("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the body's hash")
-    if not hmac.compare_digest(_signature(scope, headers, body, authorization), authorization["signature"]):
+    if presigned:
+        expected = _presigned_signature(scope, headers, query, authorization)
+    else:
+        expected = _signature(scope, headers, body, authorization)
+    if not hmac.compare_digest(expected, authorization["signature"]):
         message = "The request signature we calculated does not match the signature you provided."
         raise RefusedRequestError("SignatureDoesNotMatch", message)
 
@@ -108,15 +111,41 @@ def _secret_of_session(access_key: str) -> str:
     return secret
 
 
+def _as_header(query: dict[str, str]) -> str:
+    """Write the signature of a presigned request as a header has it."""
+    parts = (f"{name}={query.get(f'X-Amz-{name}', '')}" for name in ("Credential", "SignedHeaders", "Signature"))
+    return f"AWS4-HMAC-SHA256 {', '.join(parts)}"
+
+
 def _signature(scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str]) -> str:
     """Sign the request again, as its sender has signed it."""
-    url = f"http://{headers['host']}{scope['raw_path'].split(b'?')[0].decode('latin-1')}"
-    if scope["query_string"]:
-        url += f"?{scope['query_string'].decode('latin-1')}"
-    signed = {name: headers.get(name, "") for name in authorization["signed"].split(";")}
-    request = AWSRequest(scope["method"], url, headers=signed, data=body)
-    request.context["timestamp"] = headers.get("x-amz-date", "")
     signer = S3SigV4Auth if authorization["service"] == "s3" else SigV4Auth
+    request = _request(scope, headers, body, authorization, scope["query_string"].decode("latin-1"))
+    return _sign(signer, request, headers.get("x-amz-date", ""), authorization)
+
+
+def _presigned_signature(
+    scope: Any, headers: dict[str, str], query: dict[str, str], authorization: re.Match[str]
+) -> str:
+    """Sign a presigned request again; its body is not signed, and its time limit is checked by MiniStack's S3."""
+    parameters = scope["query_string"].decode("latin-1").split("&")
+    unsigned = "&".join(parameter for parameter in parameters if not parameter.startswith("X-Amz-Signature="))
+    request = _request(scope, headers, b"", authorization, unsigned)
+    return _sign(S3SigV4QueryAuth, request, query.get("X-Amz-Date", ""), authorization)
+
+
+def _request(
+    scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str], query_string: str
+) -> AWSRequest:
+    url = f"http://{headers['host']}{scope['raw_path'].split(b'?')[0].decode('latin-1')}"
+    if query_string:
+        url += f"?{query_string}"
+    signed = {name: headers.get(name, "") for name in authorization["signed"].split(";")}
+    return AWSRequest(scope["method"], url, headers=signed, data=body)
+
+
+def _sign(signer: type[SigV4Auth], request: AWSRequest, timestamp: str, authorization: re.Match[str]) -> str:
+    request.context["timestamp"] = timestamp
     credentials = Credentials(authorization["key"], _secret_of_session(authorization["key"]))
     auth = signer(credentials, authorization["service"], authorization["region"])
     signature: str = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)

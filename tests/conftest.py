@@ -225,7 +225,17 @@ class ByCost(LoadScopeScheduling):
     OF_THEIR_OWN = tuple(f"sandbox/test_{of}.py" for of in ("another_system", "cdk", "process"))
     READ_TEMPLATES = tuple(
         f"test_{of}.py"
-        for of in ("stack", "exposure", "templates", "dead_letters", "security", "production", "quotas", "log_groups")
+        for of in (
+            "stack",
+            "exposure",
+            "templates",
+            "dead_letters",
+            "security",
+            "production",
+            "quotas",
+            "log_groups",
+            "threat_model",
+        )
     )
 
     def _split_scope(self, nodeid: str) -> str:

@@ -10,7 +10,7 @@ from walkthroughs.catalog import STORIES
 
 from .conftest import ROOT
 
-PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md", ROOT / "assets" / "README.md"]
+PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "assets" / "README.md"]
 SECTIONS = ["Deploy", "Settings", "Try", "Operate", "Remove", "Cost", "Differences from the post"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Assembly
+from .conftest import Assembly, listed
 
 
 @pytest.fixture(params=["assembly", "full_assembly"])
@@ -31,6 +31,25 @@ def test_every_function_logs_to_a_log_group_of_its_stack(templates: list[tuple[s
         group = function.get("LoggingConfig", {}).get("LogGroup", {}).get("Ref")
         assert group in resources, f"{where} logs to a group that Lambda creates"
         assert resources[group]["Type"] == "AWS::Logs::LogGroup", where
+
+
+def test_no_function_may_create_a_log_group(templates: list[tuple[str, dict[str, Any]]]) -> None:
+    """Lambda writes its last lines after the stack's removal has deleted the group, and would create it anew.
+
+    The denial is in the role itself, because a policy of its own is deleted before the role.
+    """
+    for where, function, resources in of_type(templates, "AWS::Lambda::Function"):
+        role = resources[function["Role"]["Fn::GetAtt"][0]]["Properties"]
+        denied = [
+            statement
+            for policy in role.get("Policies", [])
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement["Effect"] == "Deny" and statement["Resource"] == "*"
+        ]
+        if "AWSLambdaBasicExecutionRole" in json.dumps(role.get("ManagedPolicyArns", [])):
+            assert any("logs:CreateLogGroup" in listed(statement["Action"]) for statement in denied), where
+    for where, policy, _ in of_type(templates, "AWS::IAM::Policy"):
+        assert "logs:CreateLogGroup" not in json.dumps(policy), where
 
 
 def test_no_log_group_has_a_name_that_lambda_may_take_first(templates: list[tuple[str, dict[str, Any]]]) -> None:

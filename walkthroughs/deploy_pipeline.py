@@ -117,6 +117,20 @@ class DeployPipelineStory(UndoingStory):
         return f'the pipeline says "{deployed["message"]}"; the empty change set is gone'
 
     @step
+    def shorter_retention_is_rejected_unless_exempted(self) -> str:
+        """Push a retention period that deletes messages, exempt the queue, and push the old period again."""
+        shorter = self._changed("MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 60")
+        loss = "MessageRetentionPeriod 1209600 -> 60 seconds: messages older than that are deleted"
+        refused = self._rejected("lossy", shorter, f"Failed (AWS::SQS::Queue), Modify: {loss}")
+        self._tell(self.told | {"policy": {"exemptLogicalIds": ["Failed"]}})
+        exempted = self._run("exempted")
+        self._tell(self.told)
+        assert exempted["status"] == "Succeeded", exempted["message"]
+        longer = self._deploy("longer", template=self.template)
+        assert longer["status"] == "Succeeded", longer["message"]
+        return f'{refused}; with the exemption: "{exempted["message"]}"; longer again: "{longer["message"]}"'
+
+    @step
     def replacement_is_rejected(self) -> str:
         """Push a queue of another name, which is another queue."""
         renamed = self._changed("    Properties:\n      SqsManagedSseEnabled: true\n      VisibilityTimeout",

@@ -236,7 +236,12 @@ class StaticSiteStory(Story):
         cloudformation = self.world.client("cloudformation", REGION)
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName="StaticSite")
         found = [resource for page in pages for resource in page["StackResourceSummaries"]]
-        (version,) = (r["PhysicalResourceId"] for r in found if r["ResourceType"] == "AWS::Lambda::Version")
+        (version,) = (
+            resource["PhysicalResourceId"]
+            for resource in found
+            if resource["ResourceType"] == "AWS::Lambda::Version"
+            and not resource["ResourceStatus"].startswith("DELETE_")  # earlier versions, which updates retain
+        )
         return {"EventType": "origin-request", "LambdaFunctionARN": version, "IncludeBody": False}
 
     def _attach(self, functions: list[Any]) -> None:

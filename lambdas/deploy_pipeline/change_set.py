@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from .errors import ChangeSetGoneError
 from .inspection import Policy, violations
+from .lookups import lookups
 from .messages import LARGEST_CAUSE, fit
 from .operation_events import refusals
 from .stack import change_set_name, is_absence
@@ -16,6 +17,7 @@ from .stack import change_set_name, is_absence
 LARGEST_LIST = 100_000  # characters; a state's output may have 262,144 bytes
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 CHANGE_SET_ARN = re.compile(r"arn:[\w-]+:cloudformation:[\w-]+:\d+:changeSet/[\w/-]+")
+CONTEXTS = ("BeforeContext", "AfterContext")
 STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
 
 
@@ -75,10 +77,11 @@ def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Po
     Raises:
         ChangeSetGoneError: somebody else has deleted it.
     """
+    known = lookups(cloudformation, stack_name)
     found = [
         unsafe
         for path, stack_changes in _changes_by_stack(cloudformation, change_set_id, stack_name)
-        for unsafe in violations(stack_changes, policy, path)
+        for unsafe in violations(stack_changes, policy, path, known)
     ]
     listed, size = [], 0
     for unsafe in found:
@@ -101,20 +104,39 @@ def _changes_by_stack(
     cloudformation: Any, change_set_id: str, stack_name: str | None, path: str = ""
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """All changes of the stack and of each stack nested in it, every page of them, with its path."""
-    found: list[dict[str, Any]] = []
-    token = None
-    while True:
-        page = _page(cloudformation, change_set_id, stack_name, token)
-        found += page.get("Changes", [])
-        token = page.get("NextToken")
-        if not token:
-            break
+    found = _changes(cloudformation, change_set_id, stack_name)
+    _add_values(found, _changes(cloudformation, change_set_id, stack_name, IncludePropertyValues=True))
     yield path, found
     for change in found:
         resource = change.get("ResourceChange") or {}
         if resource.get("ChangeSetId"):
             child = f"{path}{resource.get('LogicalResourceId', '?')}/"
             yield from _changes_by_stack(cloudformation, resource["ChangeSetId"], None, child)
+
+
+def _changes(cloudformation: Any, change_set_id: str, stack_name: str | None, **options: bool) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    token = None
+    while True:
+        page = _page(cloudformation, change_set_id, stack_name, token, **options)
+        found += page.get("Changes", [])
+        token = page.get("NextToken")
+        if not token:
+            return found
+
+
+def _add_values(changes: list[dict[str, Any]], with_values: list[dict[str, Any]]) -> None:
+    """Add the values before and after to the resources, and nothing else.
+
+    A change set that is described with values lacks some resources, and lists replacements that do
+    not happen, so it does not decide what is replaced.
+    """
+    described = [change.get("ResourceChange") or {} for change in with_values]
+    values = {resource.get("LogicalResourceId"): resource for resource in described}
+    for change in changes:
+        resource = change.get("ResourceChange") or {}
+        shown = values.get(resource.get("LogicalResourceId"), {})
+        resource |= {name: shown[name] for name in CONTEXTS if name in shown}
 
 
 def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str) -> str:
@@ -136,12 +158,14 @@ def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str
     return "deleted"
 
 
-def _page(cloudformation: Any, change_set_id: str, stack_name: str | None, token: str | None = None) -> dict[str, Any]:
+def _page(
+    cloudformation: Any, change_set_id: str, stack_name: str | None, token: str | None = None, **options: bool
+) -> dict[str, Any]:
     """One page; the name of the stack is known for all but those that are nested."""
     given = {"StackName": stack_name, "NextToken": token}
     named = {name: value for name, value in given.items() if value}
     try:
-        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **named)
+        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **named, **options)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ChangeSetNotFound":
             raise ChangeSetGoneError("The change set was deleted by somebody else before it was executed.") from error

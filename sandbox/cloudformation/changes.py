@@ -7,6 +7,7 @@ from ministack.core.responses import get_account_id, get_region, new_uuid, now_i
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, engine, helpers
 
+from .property_values import VALUES, add_values, describe_type
 from .replacement import Resources, differences
 
 PAGE = 50  # changes
@@ -55,6 +56,7 @@ def install(operations: dict[str, Any]) -> None:
         "DescribeChangeSet": _describe,
         "DeleteChangeSet": delete_change_set,
         "DescribeEvents": _describe_events,
+        "DescribeType": describe_type,
     }
 
 
@@ -64,12 +66,15 @@ def _fill(change_set: dict[str, Any], template: Any, values: Any, nested: bool) 
     old = _resources(template, values, name, stack_id)
     new = _resources(change_set["_template"], change_set["_resolved_params"], name, stack_id)
     found = differences(old, new, change_set["_template"].get("Resources", {}))
+    existing = cloudformation._stacks[name].get("_resources", {})
+    physical_ids = {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
+    for logical_id, change in found.items():
+        add_values(change, old.get(logical_id), new.get(logical_id), physical_ids)
     change_set["_nested"] = []
     if nested:
         for logical_id, resource in new.items():
             if resource.get("Type") == NESTED and logical_id in old:
                 _fill_nested(change_set, logical_id, resource, found)
-    existing = cloudformation._stacks[name].get("_resources", {})
     for logical_id, change in found.items():
         if logical_id in existing:
             change["PhysicalResourceId"] = existing[logical_id]["PhysicalResourceId"]
@@ -138,6 +143,8 @@ def _describe(parameters: dict[str, Any]) -> Any:
         return helpers._error("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
     start = int(helpers._p(parameters, "NextToken") or 0)
     page = found["Changes"][start : start + PAGE]
+    if helpers._p(parameters, "IncludePropertyValues") != "true":
+        page = [change | {"ResourceChange": _without_values(change["ResourceChange"])} for change in page]
     answer = {key: found[key] for key in DESCRIBED} | {
         "CreationTime": found["CreationTime"],
         "Parameters": found.get("Parameters", []),
@@ -149,6 +156,16 @@ def _describe(parameters: dict[str, Any]) -> Any:
         answer["NextToken"] = str(start + PAGE)
     inner = "".join(_xml(key, value) for key, value in answer.items())
     return helpers._xml(200, "DescribeChangeSetResponse", f"<DescribeChangeSetResult>{inner}</DescribeChangeSetResult>")
+
+
+def _without_values(item: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in item.items() if name not in VALUES}
+    if "Details" in kept:
+        kept["Details"] = [
+            detail | {"Target": {name: value for name, value in detail["Target"].items() if name not in VALUES}}
+            for detail in kept["Details"]
+        ]
+    return kept
 
 
 def _describe_events(parameters: dict[str, Any]) -> Any:

@@ -120,7 +120,8 @@ class Hosts(Construct):
                 launch_template_id=template.ref, version=template.attr_latest_version_number
             ),
             subnet_id=self.network.subnet_id,
-            propagate_tags_to_volume_on_creation=True,
+            block_device_mappings=[self._volume()],
+            propagate_tags_to_volume_on_creation=True,  # to those mapped here, not in the launch template
         )
         Tags.of(instance).add("Name", f"{Stack.of(self).stack_name} {name}")
         instance.override_logical_id(name)  # the host's signal names it
@@ -135,6 +136,14 @@ class Hosts(Construct):
         }
         acknowledge(instance, reasons)
         return instance
+
+    def _volume(self) -> ec2.CfnInstance.BlockDeviceMappingProperty:
+        return ec2.CfnInstance.BlockDeviceMappingProperty(
+            device_name="/dev/sda1",
+            ebs=ec2.CfnInstance.EbsProperty(
+                volume_size=self.settings.volume_gb, volume_type="gp3", encrypted=True, delete_on_termination=True
+            ),
+        )
 
     def _launch_template(self, name: str) -> ec2.CfnLaunchTemplate:
         """Create a separate template for each instance, whose user data has its name.
@@ -154,17 +163,6 @@ class Hosts(Construct):
                 metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
                     http_tokens="required", http_put_response_hop_limit=1
                 ),
-                block_device_mappings=[
-                    ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
-                        device_name="/dev/sda1",
-                        ebs=ec2.CfnLaunchTemplate.EbsProperty(
-                            volume_size=self.settings.volume_gb,
-                            volume_type="gp3",
-                            encrypted=True,
-                            delete_on_termination=True,
-                        ),
-                    )
-                ],
                 credit_specification=self._credits(),
                 user_data=Fn.base64(self._user_data(name)),
             ),

@@ -7,7 +7,11 @@ from ..constructs.grants import grant
 from .host import Hosts
 
 PORT_FORWARDING = "AWS-StartPortForwardingSession"
-OWN_SESSIONS = "session/${aws:userid}-*"  # IAM replaces the variable: sessions of the caller
+# IAM replaces the variables. A session's id starts with the name of an IAM user or the session name of a role.
+USER_VARIABLES = ("userid", "username")
+OWN_SESSION_TAG = "ssm:resourceTag/aws:ssmmessages:session-id"
+
+SESSION_IDS = "Session ids are not known in advance; the user's name, or the tag, limits them."
 
 
 def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
@@ -15,11 +19,13 @@ def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
 
     StartSession without a document opens a shell with sudo. The condition makes Session Manager require
     the permission for its default document too, which is not granted.
+
+    Each variable has a separate statement, because a variable without a value can make its statement invalid;
+    statements with a `sid` are not merged. Session Manager tags each session with the `aws:userid` of its user.
     """
     stack = Stack.of(hosts)
     instances = [_arn(stack, "ec2", f"instance/{instance.ref}") for instance in hosts.instances]
     document = _arn(stack, "ssm", f"document/{PORT_FORWARDING}", account="")  # AWS owns it
-    sessions = _arn(stack, "ssm", OWN_SESSIONS)
     policy = iam.ManagedPolicy(
         hosts,
         "Users",
@@ -32,11 +38,20 @@ def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
         document,
         conditions={"BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"}},
     )
+    for variable in USER_VARIABLES:
+        grant(
+            policy,
+            ["ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel"],
+            _arn(stack, "ssm", f"session/${{aws:{variable}}}-*"),
+            sid=f"SessionsOf{variable.capitalize()}",
+            wildcard_reason=SESSION_IDS,
+        )
     grant(
         policy,
-        ["ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel"],
-        sessions,
-        wildcard_reason="Session ids are not known in advance; each begins with the id of the user who started it.",
+        ["ssm:ResumeSession", "ssm:TerminateSession"],
+        _arn(stack, "ssm", "session/*"),
+        conditions={"StringEquals": {OWN_SESSION_TAG: "${aws:userid}"}},
+        wildcard_reason=SESSION_IDS,
     )
     grant(policy, ["secretsmanager:GetSecretValue"], hosts.password.secret_arn)
     grant(policy, ["ec2:StartInstances"], *instances)

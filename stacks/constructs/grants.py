@@ -16,10 +16,13 @@ def grant(
     grantee: iam.IGrantable,
     actions: Sequence[str],
     *resources: str,
+    sid: str | None = None,
     conditions: dict[str, Any] | None = None,
     wildcard_reason: str | None = None,
 ) -> None:
     """Allow `actions` on `resources` to a function, a state machine, a role or a managed policy.
+
+    CDK merges statements that differ only in their resources, unless they have a `sid`.
 
     `wildcard_reason` acknowledges cdk-nag's findings for every wildcard of this grant; the table of
     wildcards in docs/security.md is generated from it.
@@ -29,7 +32,7 @@ def grant(
     """
     principal = grantee.grant_principal
     principal.add_to_principal_policy(
-        iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
+        iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources), conditions=conditions)
     )
     policy_holder = principal if isinstance(principal, Construct) else grantee  # a managed policy
     wildcards = [f"Action::{action}" for action in actions if WILDCARD.search(action)]

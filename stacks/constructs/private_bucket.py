@@ -5,6 +5,8 @@ from typing import Any
 from aws_cdk import RemovalPolicy, Stack, aws_logs as logs, aws_s3 as s3
 from constructs import Construct
 
+from .log_groups import deny_create_log_group
+
 
 class PrivateBucket(s3.Bucket):
     """A bucket that is emptied and deleted with its stack.
@@ -48,3 +50,4 @@ def _add_auto_delete_log(stack: Stack) -> None:
     provider = stack.node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
     handler = provider.node.find_child("Handler")
     handler.add_property_override("LoggingConfig.LogGroup", log_group.log_group_name)
+    deny_create_log_group(provider.node.find_child("Role"))

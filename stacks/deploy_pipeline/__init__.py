@@ -35,6 +35,7 @@ from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
 from ..constructs.lambda_code import lambda_asset
+from ..constructs.log_groups import deny_create_log_group
 from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.standard_function import StandardFunction
@@ -111,7 +112,7 @@ class DeployPipeline(Stack):
         log_group = logs.LogGroup(
             self, "InputLog", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
         )
-        return deployment.BucketDeployment(
+        upload = deployment.BucketDeployment(
             self,
             "Input",
             sources=[deployment.Source.data(INPUT_KEY, json.dumps(self.settings.state_machine_input, indent=2))],
@@ -119,6 +120,8 @@ class DeployPipeline(Stack):
             prune=False,
             log_group=log_group,
         )
+        deny_create_log_group(upload.handler_role.node.default_child)
+        return upload
 
     def _service_role(self) -> iam.Role:
         """Create the role with which CloudFormation creates the app."""

@@ -61,12 +61,7 @@ class DeploymentStateMachine(Construct):
         self.state_machine = self._state_machine(
             {
                 "CheckStack": self._check_stack(),
-                "ChangeSet": self._reader(
-                    "ChangeSet",
-                    "change_set",
-                    ["DescribeChangeSet", "DescribeEvents"],
-                    "Finds changes that delete or replace resources",
-                ),
+                "ChangeSet": self._inspector(),
                 "FirstFailure": self._reader(
                     "FirstFailure",
                     "first_failure",
@@ -105,6 +100,17 @@ class DeploymentStateMachine(Construct):
             ["cloudformation:GetTemplateSummary"],
             "*",
             wildcard_reason="A template in S3 that no stack has yet has no ARN.",
+        )
+        return function
+
+    def _inspector(self) -> StandardFunction:
+        calls = ["DescribeChangeSet", "DescribeEvents", "ListStackResources"]
+        function = self._reader("ChangeSet", "change_set", calls, "Finds changes that delete, replace or lose data")
+        grant(
+            function,
+            ["cloudformation:DescribeType"],
+            "*",
+            wildcard_reason="DescribeType has no resource-level permissions.",
         )
         return function
 

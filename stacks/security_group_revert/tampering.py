@@ -29,10 +29,15 @@ def report_tampering(
     disabled itself.
     """
     rule_names = [rule.rule_name for rule in rules]
+    # The names start with the stack's. Listing all six would exceed the quota of a pattern's size.
+    alarm_names = [{"prefix": f"{Stack.of(topic).stack_name}-"}]
     guard_resources = {
         "name": rule_names,
         "rule": rule_names,
-        "functionName": [function.function_name, function.function_arn],
+        # The record has the name as the caller wrote it: Lambda accepts full and partial ARNs, also with a version.
+        "functionName": [{"wildcard": f"*{function.function_name}*"}],
+        "alarmName": alarm_names,
+        "alarmNames": alarm_names,
         "keyId": [topic.key.key_id, topic.key.key_arn],
         "subscriptionArn": [{"prefix": topic.topic_arn}],
         "tableName": [table.table_name, table.table_arn],
@@ -41,7 +46,7 @@ def report_tampering(
     rule = events.Rule(
         Stack.of(topic),
         "Tampering",
-        description="Calls that stop a trail, or change the rules, the function, the topic or the table",
+        description="Calls that stop a trail, or change the rules, the function, the topic, the table or the alarms",
         event_pattern=events.EventPattern(
             detail_type=["AWS API Call via CloudTrail"],
             detail={

@@ -36,6 +36,7 @@ from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deploym
 from ..constructs.assets import staged_folder
 from ..constructs.custom_domain import CustomDomain
 from ..constructs.lambda_code import lambda_asset
+from ..constructs.log_groups import deny_create_log_group
 from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
@@ -287,6 +288,7 @@ class StaticSite(Stack):
         self, bucket: s3.Bucket, deployed: deployment.BucketDeployment, distribution: cloudfront.Distribution
     ) -> None:
         acknowledge_bucket_deployment(self, bucket)
+        deny_create_log_group(deployed.handler_role.node.default_child)
         deployed.handler_role.add_to_principal_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from ..conftest import listed, of_type, one
 
 STACK = "AnalyticsHost"
@@ -90,9 +92,28 @@ def test_users_policy_gives_port_forwarding_and_no_shell(full: dict[str, Any]) -
     assert '":instance/", {"Ref": "Host"}' in instance
     assert document.endswith('"::document/AWS-StartPortForwardingSession"]]}')
     assert start["Condition"] == {"BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"}}, "the default is a shell"
-    assert json.dumps(by_action["ssm:ResumeSession"]["Resource"]).endswith(':session/${aws:userid}-*"]]}')
     assert set(by_action) == {
         "ssm:StartSession", "ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel",
         "secretsmanager:GetSecretValue", "ec2:StartInstances",
     }  # fmt: skip
     assert "UsersPolicyArn" in full["Outputs"]
+
+
+@pytest.mark.parametrize("variable", ["userid", "username"])
+def test_users_policy_allows_sessions_whose_id_begins_with_the_user(full: dict[str, Any], variable: str) -> None:
+    """AWS's samples have both. Roles have no `aws:username`, and a variable without a value can spoil its statement."""
+    (statement,) = (s for s in users_statements(full) if f"${{aws:{variable}}}-*" in json.dumps(s["Resource"]))
+    assert len(listed(statement["Resource"])) == 1, "one variable in each statement"
+    assert set(statement["Action"]) == {"ssmmessages:OpenDataChannel", "ssm:ResumeSession", "ssm:TerminateSession"}
+
+
+def test_users_policy_allows_roles_to_end_sessions_that_are_tagged_with_them(full: dict[str, Any]) -> None:
+    """`aws:userid` of a role is ``<role ID>:<session name>``; its session IDs begin with the session name alone."""
+    (statement,) = (s for s in users_statements(full) if "ssm:resourceTag" in json.dumps(s))
+    assert set(statement["Action"]) == {"ssm:ResumeSession", "ssm:TerminateSession"}
+    assert statement["Condition"] == {"StringEquals": {"ssm:resourceTag/aws:ssmmessages:session-id": "${aws:userid}"}}
+
+
+def users_statements(template: dict[str, Any]) -> list[dict[str, Any]]:
+    statements: list[dict[str, Any]] = one(template, "AWS::IAM::ManagedPolicy")["PolicyDocument"]["Statement"]
+    return statements

@@ -127,22 +127,25 @@ def test_hosts_have_imdsv2_encrypted_gp3_and_stop_when_switched_off(full: dict[s
     for launch in launches:
         data = launch["LaunchTemplateData"]
         assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
-        (device,) = data["BlockDeviceMappings"]
-        assert (device["Ebs"]["Encrypted"], device["Ebs"]["VolumeType"]) == (True, "gp3")
-        assert device["Ebs"]["DeleteOnTermination"] is True, "it would stay, and cost, without its host"
         assert data["InstanceInitiatedShutdownBehavior"] == "stop"
         assert "KeyName" not in data, "nobody needs SSH"
+    for instance in of_type(full, "AWS::EC2::Instance"):
+        (device,) = instance["BlockDeviceMappings"]
+        assert (device["Ebs"]["Encrypted"], device["Ebs"]["VolumeType"]) == (True, "gp3")
+        assert device["Ebs"]["DeleteOnTermination"] is True, "it would stay, and cost, without its host"
 
 
 def test_volumes_have_the_tags_of_their_instances(full: dict[str, Any]) -> None:
-    """CloudFormation's tags reach an instance, and its volumes only with this property."""
+    """CloudFormation's tags reach an instance, and with this property the volumes that the instance itself maps."""
     instances = of_type(full, "AWS::EC2::Instance")
     assert len(instances) == 3
     for instance in instances:
         assert instance["PropagateTagsToVolumeOnCreation"] is True
+        assert instance["BlockDeviceMappings"], "those of the launch template are not promised to have the tags"
         assert {tag["Key"] for tag in instance["Tags"]} == {"Name", "project", "system"}
     assert len({tag["Value"] for i in instances for tag in i["Tags"] if tag["Key"] == "Name"}) == 3
     for launch in of_type(full, "AWS::EC2::LaunchTemplate"):
+        assert "BlockDeviceMappings" not in launch["LaunchTemplateData"], "two sources of a volume"
         assert "TagSpecifications" not in launch["LaunchTemplateData"], "two sources of a tag"
 
 

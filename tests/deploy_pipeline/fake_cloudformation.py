@@ -1,5 +1,6 @@
 """A CloudFormation that keeps stacks and change sets in memory, and fails when it is told to."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,6 +28,7 @@ class FakeCloudFormation:
     that a stack goes through when it is waited for. `changes`: those of the change sets to come;
     `nested`: those of nested change sets, by their ARN; `reasons`: the reasons of theirs.
     `refusals`: events of DescribeEvents, by the ARN of a change set or a stack.
+    `resources`: physical ids in every stack. `schemas`: of resource types, by their names.
     `change_set`: what descriptions of change sets to come say, one after the other, the last one
     for good. `status_reason`: that of every stack.
     """
@@ -39,6 +41,8 @@ class FakeCloudFormation:
         self.nested: dict[str, list[dict[str, Any]]] = {}
         self.reasons: dict[str, str] = {}
         self.refusals: dict[str, list[dict[str, Any]]] = {}
+        self.resources: list[str] = []
+        self.schemas: dict[str, dict[str, Any]] = {}
         self.change_set: list[dict[str, str]] = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE"}]
         self.statuses: dict[str, list[str]] = {verb: [final] for verb, final in FINAL.items()}
         self.status_reason = ""
@@ -104,7 +108,15 @@ class FakeCloudFormation:
         self.change_sets[ChangeSetName] = {"arn": arn, "stack": StackName, "executed": False, **given}
         return {"Id": arn, "StackId": self.stacks[StackName]["StackId"]}
 
-    def describe_change_set(self, ChangeSetName: str, StackName: str = "", NextToken: str = "0") -> dict[str, Any]:
+    def describe_change_set(
+        self, ChangeSetName: str, StackName: str = "", NextToken: str = "0", *, IncludePropertyValues: bool = False
+    ) -> dict[str, Any]:
+        answer = self._describe_change_set(ChangeSetName, StackName, NextToken)
+        if IncludePropertyValues:
+            return answer
+        return answer | {"Changes": [_without_values(change) for change in answer["Changes"]]}
+
+    def _describe_change_set(self, ChangeSetName: str, StackName: str, NextToken: str) -> dict[str, Any]:
         self._called("describe_change_set")
         assert StackName or ChangeSetName.startswith("arn:"), "a name alone does not say of which stack"
         if ChangeSetName in self.nested:
@@ -151,8 +163,15 @@ class FakeCloudFormation:
         return {"OperationEvents": found[number : number + 1], **more}
 
     def get_paginator(self, operation: str) -> Any:
-        assert operation == "describe_stack_events"
-        return self
+        assert operation in ("describe_stack_events", "list_stack_resources")
+        return self if operation == "describe_stack_events" else _Resources(self)
+
+    def describe_type(self, Type: str, TypeName: str) -> dict[str, Any]:
+        self._called("describe_type")
+        assert Type == "RESOURCE"
+        if TypeName not in self.schemas:
+            raise error("TypeNotFoundException", f"The type '{TypeName}' cannot be found.")
+        return {"Schema": json.dumps(self.schemas[TypeName])}
 
     def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:
         """Pages of stack events, the newest first, one on each page."""
@@ -181,3 +200,24 @@ class FakeCloudFormation:
         start = int(token)
         more = {"NextToken": str(start + PAGE)} if start + PAGE < len(changes) else {}
         return {"Changes": changes[start : start + PAGE], **more}
+
+
+class _Resources:
+    """Pages of ListStackResources, one resource on each."""
+
+    def __init__(self, fake: FakeCloudFormation) -> None:
+        self.fake = fake
+
+    def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:
+        self.fake._called("list_stack_resources")
+        assert StackName
+        for physical_id in self.fake.resources:
+            yield {"StackResourceSummaries": [{"ResourceType": "AWS::SQS::Queue", "PhysicalResourceId": physical_id}]}
+
+
+def _without_values(change: dict[str, Any]) -> dict[str, Any]:
+    values = ("BeforeContext", "AfterContext")
+    resource = change.get("ResourceChange")
+    if resource is None:
+        return change
+    return change | {"ResourceChange": {name: item for name, item in resource.items() if name not in values}}

@@ -151,6 +151,32 @@ def test_presigned_url_of_a_foreign_key_is_refused(sandbox: Sandbox) -> None:
     assert status(aws_secret_access_key=GUESS) == 403
 
 
+@pytest.mark.parametrize("service", ["s3", "lambda"])
+def test_forged_presigned_request_is_refused_by_every_service(sandbox: Sandbox, service: str) -> None:
+    """Access key ids are in presigned URLs and in logs, so knowing one must not be enough."""
+    scope = f"{sandbox.environment['AWS_ACCESS_KEY_ID']}/20300101/us-east-1/{service}/aws4_request"
+    query = {
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": scope, "X-Amz-Date": "20300101T000000Z",
+        "X-Amz-Expires": "3600", "X-Amz-SignedHeaders": "host", "X-Amz-Signature": "0" * 64,
+    }  # fmt: skip
+    assert send(sandbox, FORM, path=f"/?{urlencode(query)}") == 403
+    assert send(sandbox, {}, path=f"/2015-03-31/functions?{urlencode(query)}", method="GET") == 403
+
+
+def test_presigned_url_is_valid_for_its_method_path_and_query_only(sandbox: Sandbox) -> None:
+    client(sandbox, "s3").create_bucket(Bucket="signed")
+    client(sandbox, "s3").put_object(Bucket="signed", Key="key", Body=b"content")
+    url = client(sandbox, "s3").generate_presigned_url("get_object", Params={"Bucket": "signed", "Key": "key"})
+
+    def status(url: str, method: str = "GET") -> int:
+        return urllib3.request(method, url, retries=False).status
+
+    assert status(url) == 200
+    assert status(url, "DELETE") == 403
+    assert status(url.replace("/signed/key", "/2015-03-31/functions")) == 403
+    assert status(f"{url}&Action=ListQueues") == 403
+
+
 def test_keys_of_two_sandboxes_differ(sandbox: Sandbox) -> None:
     other = Sandbox()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -7,6 +7,7 @@ import pytest
 
 from sandbox import Sandbox
 from sandbox.__main__ import session, settings_for, world_of
+from sandbox.cloudformation.property_values import add_values
 from sandbox.cloudformation.replacement import differences, schema
 from walkthroughs.catalog import STORIES
 
@@ -106,6 +107,30 @@ def test_references_in_texts_are_seen() -> None:
         }
 
     assert found(named(1), named(2)) == {"Queue": ("Modify", "False"), "Topic": ("Modify", "False")}
+
+
+def test_values_before_and_after_are_text() -> None:
+    old, new = subscribed(DelaySeconds=1), subscribed(DelaySeconds=2, SqsManagedSseEnabled=True)
+    changes = differences(old, new, new)
+    for name, change in changes.items():
+        add_values(change, old[name], new[name], {"Queue": "https://queue"})
+    before, after = (json.loads(changes["Queue"][f"{when}Context"]) for when in ("Before", "After"))
+    assert before == {"Properties": {"DelaySeconds": "1"}}
+    assert after == {"Properties": {"DelaySeconds": "2", "SqsManagedSseEnabled": "true"}}
+    targets = {detail["Target"]["Name"]: detail["Target"] for detail in changes["Queue"]["Details"]}
+    delay, encrypted = targets["DelaySeconds"], targets["SqsManagedSseEnabled"]
+    assert (delay["Path"], delay["AttributeChangeType"]) == ("/Properties/DelaySeconds", "Modify")
+    assert (delay["BeforeValue"], delay["AfterValue"]) == ("1", "2")
+    assert ("BeforeValue" in encrypted, encrypted["AttributeChangeType"]) == (False, "Add")
+    subscription = json.loads(changes["Subscription"]["AfterContext"])["Properties"]
+    assert subscription["Endpoint"] == "{{changeSet:KNOWN_AFTER_APPLY}}"
+
+
+def test_reference_to_an_existing_resource_is_its_id() -> None:
+    change, policy = {"Action": "Add"}, subscribed()["Policy"]
+    add_values(change, None, policy, {"Queue": "https://queue"})
+    assert json.loads(change["AfterContext"]) == {"Properties": {"Queues": ["https://queue"]}}
+    assert "BeforeContext" not in change
 
 
 def test_types_without_a_schema_are_known_as_such() -> None:

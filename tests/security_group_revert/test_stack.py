@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ministack.services import eventbridge
 
 from lambdas.security_group_revert.cloudtrail import INTERFACE_EVENTS, PREFIX_LIST_EVENTS
 from lambdas.security_group_revert.notice import METRIC_NAMESPACE
@@ -199,6 +200,60 @@ def test_changes_to_the_guard_and_stopped_trails_are_reported_without_the_functi
     assert template["Resources"][target["Arn"]["Ref"]]["Type"] == "AWS::SNS::Topic"
     chosen_by_the_caller = {"$.detail.userAgent", "$.detail.userIdentity.arn", "$.detail.userIdentity.principalId"}
     assert not chosen_by_the_caller & set(target["InputTransformer"]["InputPathsMap"].values())
+
+
+def resolved(value: Any) -> Any:
+    """The value of a template as after a deployment; a resource's physical name is its logical id."""
+    if isinstance(value, list):
+        return [resolved(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "Ref" in value:
+        return value["Ref"]
+    if "Fn::GetAtt" in value:
+        return f"arn:{value['Fn::GetAtt'][0]}"
+    if "Fn::Join" in value:
+        return value["Fn::Join"][0].join(map(resolved, value["Fn::Join"][1]))
+    return {name: resolved(item) for name, item in value.items()}
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "prefix", "parameter", "form"),
+    [
+        ("AWS::Events::Rule", "Sweep", "name", "{}"),
+        ("AWS::Events::Rule", "Changes", "rule", "{}"),
+        ("AWS::Lambda::Function", "Function", "functionName", "{}"),
+        ("AWS::Lambda::Function", "Function", "functionName", "arn:aws:lambda:us-east-1:111111111111:function:{}"),
+        ("AWS::Lambda::Function", "Function", "functionName", "111111111111:function:{}"),
+        ("AWS::Lambda::Function", "Function", "functionName", "function:{}:$LATEST"),
+        ("AWS::KMS::Key", "TopicKey", "keyId", "{}"),
+        ("AWS::KMS::Key", "TopicKey", "keyId", "arn:{}"),
+        ("AWS::SNS::Topic", "", "topicArn", "{}"),
+        ("AWS::SNS::Topic", "", "subscriptionArn", "{}:0a1b2c3d"),
+        ("AWS::DynamoDB::Table", "State", "tableName", "{}"),
+        ("AWS::DynamoDB::Table", "State", "tableName", "arn:{}"),
+        ("AWS::CloudWatch::Alarm", "NoSweep", "alarmNames", ["other", f"{STACK}-{{}}-0A1B2C3D4E5F"]),
+        ("AWS::CloudWatch::Alarm", "NotReverted", "alarmName", f"{STACK}-{{}}-0A1B2C3D4E5F"),
+    ],
+)
+def test_call_on_the_guard_is_reported_however_it_names_the_resource(
+    template: dict[str, Any], resource_type: str, prefix: str, parameter: str, form: str | list[str]
+) -> None:
+    """The record of a call has the name as the caller wrote it; Lambda accepts partial ARNs."""
+    found = {k: r for k, r in template["Resources"].items() if r["Type"] == resource_type and k.startswith(prefix)}
+    (name,) = found
+    given = form.format(name) if isinstance(form, str) else [part.format(name) for part in form]
+    pattern = json.dumps(resolved(tampering_rule(template)["EventPattern"]))
+
+    def matches(value: Any, **more: Any) -> bool:
+        detail = {"managementEvent": True, "readOnly": False, "sourceIPAddress": "203.0.113.7"} | more
+        detail["requestParameters"] = {parameter: value}
+        event = {"Source": "aws.any", "DetailType": "AWS API Call via CloudTrail", "Detail": json.dumps(detail)}
+        return bool(eventbridge._matches_pattern(pattern, event))
+
+    assert matches(given)
+    assert not matches("another")
+    assert not matches(given, sourceIPAddress="cloudformation.amazonaws.com")
 
 
 def test_eventbridge_can_publish_to_the_encrypted_topic(template: dict[str, Any]) -> None:

@@ -52,8 +52,12 @@ class Account:
 
     def paginate(self, **_: Any) -> list[dict[str, Any]]:
         if self.operation == "list_stack_resources":
-            version = {"ResourceType": "AWS::Lambda::Version", "PhysicalResourceId": ATTACHED["LambdaFunctionARN"]}
-            return [{"StackResourceSummaries": [version]}]
+            kind, function = "AWS::Lambda::Version", ATTACHED["LambdaFunctionARN"]
+            versions = [(f"{function}0", "DELETE_SKIPPED"), (function, "UPDATE_COMPLETE")]
+            found = [
+                {"ResourceType": kind, "PhysicalResourceId": arn, "ResourceStatus": status} for arn, status in versions
+            ]
+            return [{"StackResourceSummaries": found}]
         digests = {name: hashlib.md5(body, usedforsecurity=False).hexdigest() for name, body in self.files.items()}
         return [{"Contents": [{"Key": name, "ETag": f'"{digest}"'} for name, digest in digests.items()]}]
 

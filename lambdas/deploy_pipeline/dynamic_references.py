@@ -1,0 +1,45 @@
+"""Dynamic references without a version, whose values change without a change of the template.
+
+CloudFormation compares the text of a reference, and takes the value of the day when it updates the
+resource for another reason. In a create-only property another value is another resource.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+START = "{{resolve:"
+
+
+def unversioned(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of texts that have such a reference; elements of a list have that of the list."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from unversioned(item, (*path, name))
+    elif isinstance(value, list):
+        for item in value:
+            yield from unversioned(item, path)
+    elif isinstance(value, str) and not all(map(_has_version, value.split(START)[1:])):
+        yield path
+
+
+def _has_version(text: str) -> bool:
+    """``ssm:name:version`` of a parameter, ``secretsmanager:id:SecretString:key:stage:version`` of a secret."""
+    service, _, parameter = text.partition("}}")[0].partition(":")
+    if service == "secretsmanager":
+        _, _, rest = parameter.partition(":SecretString")
+        fields = rest.split(":")  # "", key, stage, version
+        return len(fields) > 3 and bool(fields[3])
+    return bool(re.search(r":\d+$", parameter))
+
+
+def in_create_only(paths: Iterable[tuple[str, ...]], create_only: Iterable[str] | None) -> list[str]:
+    """Names of the properties that can replace the resource, by its schema's JSON pointers; all without a schema."""
+    if create_only is None:
+        return sorted({path[0] for path in paths})
+    pointers = [tuple(step for step in pointer.split("/")[2:] if step != "*") for pointer in create_only]
+    return sorted({path[0] for path in paths if any(_overlap(path, pointer) for pointer in pointers)})
+
+
+def _overlap(path: tuple[str, ...], pointer: tuple[str, ...]) -> bool:
+    return all(step == other for step, other in zip(path, pointer, strict=False))

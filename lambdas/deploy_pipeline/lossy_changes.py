@@ -1,0 +1,206 @@
+"""Updates in place that lose data, or take away what protects it: one table, `LOSSY_CHANGES`.
+
+A row is judged by the values before and after the update, which CloudFormation gives as
+``BeforeContext`` and ``AfterContext``. If a property of the table is changed and its values
+cannot be seen, the change is unsafe. Messages show numbers and names of policies only, because
+other values may be secret.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .lossy_conditions import (
+    DENY,
+    EXPIRY,
+    LIFECYCLE,
+    LOWERED,
+    REMOVED,
+    SET,
+    SHORTENED,
+    TURNED_OFF,
+    UNLIMITED,
+    WEAKENED,
+    Condition,
+    HiddenValueError,
+)
+
+ANY_TYPE = "any type"
+MASK = "****"  # CloudFormation shows it in place of the value of a NoEcho parameter
+HIDDEN = object()
+POLICY_ATTRIBUTES = ("DeletionPolicy", "UpdateReplacePolicy")
+SNAPSHOT_BY_DEFAULT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")  # upon deletion
+GUIDES = "https://docs.aws.amazon.com/"
+REFERENCE = f"{GUIDES}AWSCloudFormation/latest/TemplateReference/"
+# Reasons of several rows.
+NO_BACKUPS = "automated backups older than that are deleted"
+NO_SNAPSHOTS = "automatic snapshots older than that are deleted"
+NO_RESTORE = "earlier states can no longer be restored"
+UNPROTECTED = "a deletion is no longer refused"
+UNDENIED = "what it denied may be allowed"
+EXPIRED_ITEMS = "items whose time is over are deleted"
+TTL = "amazondynamodb/latest/developerguide/TTL.html"
+EXPIRY_IN_S3 = "AmazonS3/latest/userguide/lifecycle-expire-general-considerations.html"
+PITR = "PointInTimeRecoverySpecification"
+
+
+@dataclass(frozen=True)
+class LossyChange:
+    """A change of a property that loses data.
+
+    default: the value of a property that a template leaves out; None if there is no telling.
+    guide: the page of AWS's documentation, unless it is that of the resource type.
+    """
+
+    type: str
+    path: str
+    condition: Condition
+    reason: str
+    default: Any = None
+    unit: str = ""
+    guide: str = ""
+
+    @property
+    def steps(self) -> list[str]:
+        """Where the value is in a ``BeforeContext``."""
+        return [self.path] if self.path in POLICY_ATTRIBUTES else ["Properties", *self.path.split(".")]
+
+    @property
+    def documentation(self) -> str:
+        page = self.type.removeprefix("AWS::").replace("::", "-").lower()
+        return f"{GUIDES}{self.guide}" if self.guide else f"{REFERENCE}aws-resource-{page}.html"
+
+
+RETAIN = "AWSCloudFormation/latest/TemplateReference/aws-attribute-{}.html"
+LOSSY_CHANGES = (
+    LossyChange(ANY_TYPE, "DeletionPolicy", WEAKENED, "a later removal deletes it", "Delete",
+                guide=RETAIN.format("deletionpolicy")),
+    LossyChange(ANY_TYPE, "UpdateReplacePolicy", WEAKENED, "a later replacement deletes it", "Delete",
+                guide=RETAIN.format("updatereplacepolicy")),
+    LossyChange("AWS::Backup::BackupVault", "AccessPolicy", DENY, UNDENIED),
+    LossyChange("AWS::Backup::BackupVault", "LockConfiguration", REMOVED, "recovery points can be deleted earlier"),
+    LossyChange("AWS::Backup::BackupVault", "LockConfiguration.MinRetentionDays", LOWERED,
+                "recovery points can be deleted earlier", 0, "days"),
+    LossyChange("AWS::Cassandra::Table", "PointInTimeRecoveryEnabled", TURNED_OFF, NO_RESTORE, "false"),
+    LossyChange("AWS::CloudTrail::EventDataStore", "RetentionPeriod", LOWERED,
+                "events older than that are deleted", None, "days"),
+    LossyChange("AWS::CloudTrail::Trail", "EnableLogFileValidation", TURNED_OFF,
+                "changed log files go unnoticed", "false"),
+    LossyChange("AWS::CloudTrail::Trail", "IsLogging", TURNED_OFF, "API calls are no longer recorded", "false"),
+    LossyChange("AWS::DocDB::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::DocDB::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::DynamoDB::GlobalTable", "TimeToLiveSpecification", EXPIRY, EXPIRED_ITEMS, guide=TTL),
+    LossyChange("AWS::DynamoDB::Table", "DeletionProtectionEnabled", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::DynamoDB::Table", f"{PITR}.PointInTimeRecoveryEnabled", TURNED_OFF, NO_RESTORE, "false"),
+    LossyChange("AWS::DynamoDB::Table", f"{PITR}.RecoveryPeriodInDays", LOWERED,
+                "states older than that can no longer be restored", 35, "days"),
+    LossyChange("AWS::DynamoDB::Table", "TimeToLiveSpecification", EXPIRY, EXPIRED_ITEMS, guide=TTL),
+    LossyChange("AWS::ECR::Repository", "LifecyclePolicy.LifecyclePolicyText", SET,
+                "the images that it selects are deleted", guide="AmazonECR/latest/userguide/LifecyclePolicies.html"),
+    LossyChange("AWS::ECR::Repository", "RepositoryPolicyText", DENY, UNDENIED),
+    LossyChange("AWS::EFS::FileSystem", "BackupPolicy.Status", TURNED_OFF,
+                "there are no more automatic backups", "DISABLED"),
+    LossyChange("AWS::ElastiCache::CacheCluster", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
+    LossyChange("AWS::ElastiCache::ReplicationGroup", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
+    LossyChange("AWS::Events::Archive", "RetentionDays", SHORTENED, "events older than that are deleted", 0, "days"),
+    LossyChange("AWS::KMS::Key", "Enabled", TURNED_OFF, "what it encrypts cannot be read", "true"),
+    LossyChange("AWS::KMS::Key", "KeyPolicy", DENY, UNDENIED),
+    LossyChange("AWS::Kinesis::Stream", "RetentionPeriodHours", LOWERED,
+                "records older than that are deleted", 24, "hours"),
+    LossyChange("AWS::Logs::LogGroup", "RetentionInDays", LOWERED,
+                "log events older than that are deleted", UNLIMITED, "days"),
+    LossyChange("AWS::MemoryDB::Cluster", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
+    LossyChange("AWS::Neptune::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::Neptune::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::RDS::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::RDS::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::RDS::DBInstance", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
+    LossyChange("AWS::RDS::DBInstance", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
+    LossyChange("AWS::Redshift::Cluster", "AutomatedSnapshotRetentionPeriod", LOWERED, NO_SNAPSHOTS, 1, "days"),
+    LossyChange("AWS::S3::Bucket", "LifecycleConfiguration.Rules", LIFECYCLE,
+                "objects, or versions of them, are deleted", guide=EXPIRY_IN_S3),
+    LossyChange("AWS::S3::Bucket", "VersioningConfiguration.Status", TURNED_OFF,
+                "what is overwritten or deleted cannot be restored", "Suspended"),
+    LossyChange("AWS::S3::BucketPolicy", "PolicyDocument", DENY, UNDENIED),
+    LossyChange("AWS::SecretsManager::ResourcePolicy", "ResourcePolicy", DENY, UNDENIED),
+    LossyChange("AWS::SNS::TopicInlinePolicy", "PolicyDocument", DENY, UNDENIED),
+    LossyChange("AWS::SNS::TopicPolicy", "PolicyDocument", DENY, UNDENIED),
+    LossyChange("AWS::SQS::Queue", "MessageRetentionPeriod", LOWERED,
+                "messages older than that are deleted", 345600, "seconds"),
+    LossyChange("AWS::SQS::QueueInlinePolicy", "PolicyDocument", DENY, UNDENIED),
+    LossyChange("AWS::SQS::QueuePolicy", "PolicyDocument", DENY, UNDENIED),
+    LossyChange("AWS::Timestream::Table", "RetentionProperties.MagneticStoreRetentionPeriodInDays", LOWERED,
+                "records older than that are deleted", None, "days"),
+)  # fmt: skip
+
+
+def losses(resource: Mapping[str, Any]) -> Iterator[str]:
+    """What an update in place loses, of a resource `with_values`: a reason for each row of the table."""
+    before, after = resource["Before"], resource["After"]
+    changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
+    for row in LOSSY_CHANGES:
+        if row.type in (ANY_TYPE, resource.get("ResourceType")):
+            default = row.default
+            if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
+                default = "Snapshot"
+            values = _value(before, row.steps, default), _value(after, row.steps, default)
+            yield from _judged(row, *values, listed=row.path.split(".")[0] in changed)
+
+
+def with_values(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to a ``ResourceChange`` the resource ``Before`` and ``After`` the update, each None if it is not shown."""
+    return {**resource, "Before": _parsed(resource, "BeforeContext"), "After": _parsed(resource, "AfterContext")}
+
+
+def _parsed(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    try:
+        shown = json.loads(resource.get(name) or "")
+    except ValueError:  # left out, or cut off
+        return None
+    return shown if isinstance(shown, dict) else None
+
+
+def _names(target: Mapping[str, Any]) -> Iterator[str]:
+    yield str(target.get("Attribute"))
+    yield str(target.get("Name"))
+
+
+def _value(shown: Any, steps: list[str], default: Any) -> Any:
+    for step in steps:
+        if not isinstance(shown, dict):
+            return HIDDEN
+        if step not in shown:
+            return default
+        shown = shown[step]
+    return shown
+
+
+def _judged(row: LossyChange, before: Any, after: Any, *, listed: bool) -> Iterator[str]:
+    """The reason, if there is one. `listed`: the change set has a detail for the property."""
+    hidden = HIDDEN in (before, after)
+    if before == after and not (listed and (hidden or MASK in json.dumps(before))):
+        return
+    try:
+        if hidden or MASK in json.dumps([before, after]):
+            raise HiddenValueError
+        lossy = row.condition.holds(before, after)
+    except HiddenValueError:
+        yield f"{row.path} is changed, with values that cannot be seen"
+        return
+    if lossy:
+        values = f" {_shown(before)} -> {_shown(after)} {row.unit}".rstrip() if row.condition.shown else ""
+        yield f"{row.path}{values or ' ' + row.condition.text}: {row.reason}"
+
+
+def _shown(value: Any) -> str:
+    return "unlimited" if value == UNLIMITED else str(value)
+
+
+def markdown_table() -> str:
+    """The table as in the documentation."""
+    rows = ["| resource type | property | unsafe if it | because |", "|---|---|---|---|"]
+    for row in LOSSY_CHANGES:
+        kind = row.type if row.type == ANY_TYPE else f"`{row.type}`"
+        rows.append(f"| {kind} | [`{row.path}`]({row.documentation}) | {row.condition.text} | {row.reason} |")
+    return "\n".join(rows)

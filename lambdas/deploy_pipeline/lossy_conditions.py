@@ -1,0 +1,144 @@
+"""Conditions under which the change of a property loses data.
+
+CloudFormation gives values as JSON with numbers and switches as text. A value that is masked,
+or known only after the update, decides nothing: `HiddenValueError`.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
+UNLIMITED = math.inf
+ON = ("true", "enabled", "active")
+OFF = ("false", "disabled", "inactive", "suspended")
+# Of an S3 lifecycle rule: which objects it is for.
+SCOPE = ("Prefix", "TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan")
+
+
+class HiddenValueError(ValueError):
+    """A value that would decide is not to be seen."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What makes a change lossy, from the values before and after. `shown`: they are no secrets."""
+
+    text: str
+    holds: Callable[[Any, Any], bool]
+    shown: bool = False
+
+
+def _number(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise HiddenValueError from None
+    if math.isnan(number):
+        raise HiddenValueError
+    return number
+
+
+def _days(value: Any) -> float:
+    """A number of days, of which 0 means that there is no limit."""
+    return _number(value) or UNLIMITED
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value or {}, dict):
+        raise HiddenValueError
+    return value or {}
+
+
+def _is_on(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in ON + OFF:
+        raise HiddenValueError
+    return text in ON
+
+
+def _expires_by_time(before: Any, after: Any) -> bool:
+    """Whether items of a table begin to expire, or expire by another attribute."""
+    before, after = _object(before), _object(after)
+    unchanged = _is_on(before.get("Enabled", "false")) and before.get("AttributeName") == after.get("AttributeName")
+    return _is_on(after.get("Enabled", "false")) and not unchanged
+
+
+def _expires_more_objects(before: Any, after: Any) -> bool:
+    """Whether a lifecycle rule expires objects that no rule for the same objects expired as early."""
+    limits = _expirations(before)
+    return any(days < limits.get(key, UNLIMITED) for key, days in _expirations(after).items())
+
+
+def _expirations(rules: Any) -> dict[tuple[str, str], float]:
+    """The least days, or versions kept, of every kind of expiration, by what it applies to."""
+    found: dict[tuple[str, str], float] = {}
+    if not isinstance(rules or [], list):
+        raise HiddenValueError
+    for rule in map(_object, rules or []):
+        if not _is_on(rule.get("Status")):
+            continue
+        scope = json.dumps([rule.get(name) for name in SCOPE], sort_keys=True)
+        for kind, number in _limits(rule):
+            found[scope, kind] = min(number, found.get((scope, kind), UNLIMITED))
+    return found
+
+
+def _limits(rule: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    if "ExpirationInDays" in rule:
+        yield "days", _number(rule["ExpirationInDays"])
+    if "ExpirationDate" in rule:
+        yield f"date {rule['ExpirationDate']}", 0
+    noncurrent = _object(rule.get("NoncurrentVersionExpiration"))
+    if "NoncurrentVersionExpirationInDays" in rule:
+        noncurrent = {"NoncurrentDays": rule["NoncurrentVersionExpirationInDays"]}
+    if noncurrent:
+        yield "noncurrent days", _number(noncurrent.get("NoncurrentDays", 0))
+        yield "noncurrent versions", _number(noncurrent.get("NewerNoncurrentVersions", 0))
+
+
+def _drops_deny(before: Any, after: Any) -> bool:
+    """Whether a statement that denies is gone or another. What is known only later matches in the same order."""
+    kept = [json.dumps(statement, sort_keys=True) for statement in _denials(after)]
+    exact, later = set(kept), [json.loads(text) for text in kept if KNOWN_AFTER_APPLY in text]
+    missing = [statement for statement in _denials(before) if json.dumps(statement, sort_keys=True) not in exact]
+    return len(missing) > len(later) or not all(map(_alike, missing, later))
+
+
+def _denials(policy: Any) -> list[dict[str, Any]]:
+    if isinstance(policy, str):
+        try:
+            policy = json.loads(policy)
+        except ValueError:
+            raise HiddenValueError from None
+    statements = _object(policy).get("Statement") or []
+    statements = statements if isinstance(statements, list) else [statements]
+    return [statement for statement in map(_object, statements) if statement.get("Effect") == "Deny"]
+
+
+def _alike(before: Any, after: Any) -> bool:
+    if isinstance(before, dict) and isinstance(after, dict):
+        return before.keys() == after.keys() and all(_alike(before[key], after[key]) for key in before)
+    if isinstance(before, list) and isinstance(after, list):
+        return len(before) == len(after) and all(map(_alike, before, after))
+    return bool(before == after) or (isinstance(after, str) and KNOWN_AFTER_APPLY in after)
+
+
+def _retains_less(before: Any, after: Any) -> bool:
+    strength = {"Retain": 2, "RetainExceptOnCreate": 2, "Snapshot": 1, "Delete": 0}
+    if before not in strength or after not in strength:
+        raise HiddenValueError
+    return strength[after] < strength[before]
+
+
+LOWERED = Condition("is lowered", lambda before, after: _number(after) < _number(before), shown=True)
+SHORTENED = Condition("is lowered (0: unlimited)", lambda before, after: _days(after) < _days(before), shown=True)
+TURNED_OFF = Condition("is turned off", lambda before, after: _is_on(before) and not _is_on(after))
+WEAKENED = Condition("retains or snapshots less", _retains_less, shown=True)
+REMOVED = Condition("is removed", lambda before, after: bool(before) and not after)
+SET = Condition("is set or changed", lambda _, after: bool(after))
+EXPIRY = Condition("is enabled, or has another attribute", _expires_by_time)
+LIFECYCLE = Condition("has a new or earlier expiration", _expires_more_objects)
+DENY = Condition("loses or changes a `Deny` statement", _drops_deny)

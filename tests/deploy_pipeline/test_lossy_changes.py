@@ -1,0 +1,349 @@
+"""Updates in place that lose data are refused, the opposite direction is not."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from lambdas.deploy_pipeline.change_set import inspect
+from lambdas.deploy_pipeline.inspection import Lookups, Policy, violations
+
+from .changes import change, detail, update
+from .fake_cloudformation import FakeCloudFormation
+from .machine_run import APP, Machine
+
+MARKER = "{{changeSet:KNOWN_AFTER_APPLY}}"
+
+
+def reasons(*changes: Any, policy: Policy | None = None, lookups: Lookups | None = None) -> str:
+    return "\n".join(found.why for found in violations(changes, policy or Policy(), "", lookups))
+
+
+def rules(*given_rules: dict[str, Any]) -> dict[str, Any]:
+    return {"LifecycleConfiguration": {"Rules": [{"Status": "Enabled", **rule} for rule in given_rules]}}
+
+
+def deny(*resources: str) -> list[dict[str, Any]]:
+    return [{"Effect": "Deny", "Action": "s3:*", "Principal": "*", "Resource": name} for name in resources]
+
+
+def bucket_policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Bucket": "orders", "PolicyDocument": {"Version": "2012-10-17", "Statement": list(statements)}}
+
+
+ALLOW = {"Effect": "Allow", "Action": "s3:GetObject", "Principal": "*", "Resource": "arn:aws:s3:::orders/*"}
+TTL = {"TimeToLiveSpecification": {"AttributeName": "expires", "Enabled": True}}
+PITR = "PointInTimeRecoverySpecification"
+LOSSY = [
+    (
+        "AWS::SQS::Queue",
+        {"MessageRetentionPeriod": 1209600},
+        {"MessageRetentionPeriod": 60},
+        "MessageRetentionPeriod 1209600 -> 60 seconds: messages older than that are deleted",
+    ),
+    ("AWS::SQS::Queue", {}, {"MessageRetentionPeriod": 60}, "MessageRetentionPeriod 345600 -> 60 seconds"),
+    ("AWS::Logs::LogGroup", {}, {"RetentionInDays": 1}, "RetentionInDays unlimited -> 1 days: log events"),
+    ("AWS::Logs::LogGroup", {"RetentionInDays": 30}, {"RetentionInDays": 7}, "RetentionInDays 30 -> 7 days"),
+    ("AWS::S3::Bucket", {}, rules({"ExpirationInDays": 1}), "LifecycleConfiguration.Rules has a new or earlier"),
+    ("AWS::S3::Bucket", rules({"ExpirationInDays": 9}), rules({"ExpirationInDays": 1}), "LifecycleConfiguration.Rules"),
+    ("AWS::S3::Bucket", {}, rules({"NoncurrentVersionExpiration": {"NoncurrentDays": 1}}), "objects, or versions"),
+    ("AWS::S3::Bucket", {}, rules({"ExpirationDate": "2020-01-01"}), "LifecycleConfiguration.Rules"),
+    (
+        "AWS::S3::Bucket",
+        rules({"ExpirationInDays": 9, "Prefix": "logs/"}),
+        rules({"ExpirationInDays": 9}),
+        "LifecycleConfiguration.Rules",
+    ),
+    (
+        "AWS::S3::Bucket",
+        {"VersioningConfiguration": {"Status": "Enabled"}},
+        {"VersioningConfiguration": {"Status": "Suspended"}},
+        "VersioningConfiguration.Status is turned off",
+    ),
+    ("AWS::S3::Bucket", {"VersioningConfiguration": {"Status": "Enabled"}}, {}, "VersioningConfiguration.Status"),
+    ("AWS::DynamoDB::Table", {}, TTL, "TimeToLiveSpecification is enabled"),
+    (
+        "AWS::DynamoDB::GlobalTable",
+        TTL,
+        {"TimeToLiveSpecification": {"AttributeName": "created", "Enabled": True}},
+        "has another attribute",
+    ),
+    (
+        "AWS::DynamoDB::Table",
+        {PITR: {"PointInTimeRecoveryEnabled": True}},
+        {PITR: {"PointInTimeRecoveryEnabled": False}},
+        "earlier states can no longer be restored",
+    ),
+    ("AWS::KMS::Key", {}, {"Enabled": False}, "Enabled is turned off: what it encrypts cannot be read"),
+    ("AWS::RDS::DBInstance", {"BackupRetentionPeriod": 7}, {"BackupRetentionPeriod": 0}, "7 -> 0 days"),
+    ("AWS::RDS::DBCluster", {"BackupRetentionPeriod": 7}, {}, "BackupRetentionPeriod 7 -> 1 days"),
+    ("AWS::RDS::DBInstance", {"DeletionProtection": True}, {}, "a deletion is no longer refused"),
+    ("AWS::Kinesis::Stream", {"RetentionPeriodHours": 48}, {}, "RetentionPeriodHours 48 -> 24 hours"),
+    ("AWS::CloudTrail::Trail", {"IsLogging": True}, {"IsLogging": False}, "API calls are no longer recorded"),
+    ("AWS::Events::Archive", {}, {"RetentionDays": 1}, "RetentionDays 0 -> 1 days"),
+    ("AWS::ECR::Repository", {}, {"LifecyclePolicy": {"LifecyclePolicyText": "{}"}}, "images that it selects"),
+    ("AWS::S3::BucketPolicy", bucket_policy(ALLOW, *deny("a")), bucket_policy(ALLOW), "loses or changes a `Deny`"),
+    ("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny("a", "c")), "what it denied"),
+    ("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny(MARKER)), "what it denied"),
+]
+
+
+@pytest.mark.parametrize(("kind", "before", "after", "reason"), LOSSY)
+def test_update_that_loses_data_is_refused(kind: str, before: Any, after: Any, reason: str) -> None:
+    assert reason in reasons(update(kind, before, after))
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        *((kind, after, before) for kind, before, after, _ in LOSSY if kind not in ("AWS::S3::BucketPolicy",)
+          and "Prefix" not in str(before) and "created" not in str(after)),
+        ("AWS::S3::BucketPolicy", bucket_policy(), bucket_policy(*deny("a"))),
+        ("AWS::S3::BucketPolicy", bucket_policy(*deny("a"), ALLOW), bucket_policy(*deny("a"))),
+        ("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny("b", MARKER))),
+        ("AWS::S3::Bucket", {}, rules({"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}})),
+        ("AWS::S3::Bucket", {}, rules({"ExpirationInDays": 1, "Status": "Disabled"})),
+        ("AWS::KMS::Key", {}, {"PendingWindowInDays": 7, "EnableKeyRotation": False}),
+        ("AWS::SQS::Queue", {"VisibilityTimeout": 60}, {"VisibilityTimeout": 30}),
+    ],
+)  # fmt: skip
+def test_update_that_loses_nothing_is_safe(kind: str, before: Any, after: Any) -> None:
+    assert not reasons(update(kind, before, after))
+
+
+@pytest.mark.parametrize(
+    ("kind", "policies", "reason"),
+    [
+        ("AWS::SQS::Queue", ("Retain", "Delete"), "DeletionPolicy Retain -> Delete: a later removal deletes it"),
+        ("AWS::SQS::Queue", ("Retain", None), "DeletionPolicy Retain -> Delete"),
+        ("AWS::EC2::Volume", ("Snapshot", "Delete"), "DeletionPolicy Snapshot -> Delete"),
+        ("AWS::RDS::DBInstance", (None, "Delete"), "DeletionPolicy Snapshot -> Delete"),
+        ("AWS::SQS::Queue", ("Delete", "Retain"), ""),
+        ("AWS::SQS::Queue", ("Retain", "RetainExceptOnCreate"), ""),
+        ("AWS::RDS::DBInstance", ("Snapshot", None), ""),
+    ],
+)
+def test_deletion_policy_that_keeps_less_is_refused(kind: str, policies: Any, reason: str) -> None:
+    found = reasons(update(kind, {}, {}, DeletionPolicy=policies))
+    assert reason in found
+    assert bool(found) is bool(reason)
+
+
+def test_update_replace_policy_that_keeps_less_is_refused() -> None:
+    assert "a later replacement deletes it" in reasons(update("A::B::C", {}, {}, UpdateReplacePolicy=("Retain", None)))
+
+
+def test_exempted_resource_or_type_may_lose_data() -> None:
+    lossy = update("AWS::SQS::Queue", {}, {"MessageRetentionPeriod": 60})
+    assert not reasons(lossy, policy=Policy(exempt_logical_ids=frozenset({"Queue"})))
+    assert not reasons(lossy, policy=Policy(exempt_types=frozenset({"AWS::SQS::Queue"})))
+    assert reasons(lossy, policy=Policy(conditional=True, dynamic=True))
+
+
+def test_replacement_and_loss_of_one_resource_are_both_reported() -> None:
+    lossy = update("AWS::SQS::Queue", {}, {"MessageRetentionPeriod": 60})
+    lossy["ResourceChange"]["Replacement"] = "True"
+    assert "it is replaced" in reasons(lossy)
+    assert "MessageRetentionPeriod 345600 -> 60" in reasons(lossy)
+
+
+@pytest.mark.parametrize(
+    "contexts",
+    [
+        {},
+        {"BeforeContext": '{"Properties": {}}', "AfterContext": '{"Properties": {"MessageRet'},
+        {"BeforeContext": '{"Properties": {}}'},
+        {
+            name: json.dumps({"Properties": {"MessageRetentionPeriod": "****"}})
+            for name in ("BeforeContext", "AfterContext")
+        },
+        {
+            "BeforeContext": '{"Properties": {"MessageRetentionPeriod": "60"}}',
+            "AfterContext": json.dumps({"Properties": {"MessageRetentionPeriod": MARKER}}),
+        },
+    ],
+)
+def test_value_that_cannot_be_seen_is_unsafe_if_it_changes(contexts: dict[str, str]) -> None:
+    """Left out, cut off, masked (NoEcho), or known only after the update."""
+    changed = change("Modify", Details=[detail("Never", name="MessageRetentionPeriod")], **contexts)
+    assert "MessageRetentionPeriod is changed, with values that cannot be seen" in reasons(changed)
+    assert "60" not in reasons(changed)
+    assert not reasons(change("Modify", Details=[detail("Never", name="DelaySeconds")]))
+
+
+def test_reasons_show_no_values_that_may_be_secret() -> None:
+    secret = {"TimeToLiveSpecification": {"AttributeName": "SECRET", "Enabled": True}}
+    assert "SECRET" not in reasons(update("AWS::DynamoDB::Table", {}, secret))
+    odd = update("AWS::SQS::Queue", {"MessageRetentionPeriod": 60}, {"MessageRetentionPeriod": "SECRET"})
+    assert reasons(odd)
+    assert "SECRET" not in reasons(odd)
+    target = change("Add", "P", "AWS::SQS::QueuePolicy", AfterContext='{"Properties": {"Queues": ["SECRET"]}}')
+    assert reasons(target)
+    assert "SECRET" not in reasons(target)
+
+
+@given(st.integers(60, 1_209_600), st.integers(60, 1_209_600))
+def test_retention_is_refused_exactly_if_it_is_lowered(before: int, after: int) -> None:
+    lossy = update("AWS::SQS::Queue", {"MessageRetentionPeriod": before}, {"MessageRetentionPeriod": after})
+    assert bool(reasons(lossy)) is (after < before)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.just(MARKER),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["Rules", "Status", "Statement", "Effect"]), inner),
+    max_leaves=8,
+)
+LISTED = st.sampled_from([("AWS::S3::Bucket", "LifecycleConfiguration"), ("AWS::KMS::Key", "KeyPolicy"),
+                          ("AWS::DynamoDB::Table", "TimeToLiveSpecification")])  # fmt: skip
+
+
+@given(LISTED, JSON, JSON)
+def test_values_of_any_form_are_judged(listed: tuple[str, str], before: Any, after: Any) -> None:
+    kind, name = listed
+    contexts = {"BeforeContext": before, "AfterContext": after}
+    contexts = {when: json.dumps({"Properties": {name: value}}) for when, value in contexts.items()}
+    reasons(change("Modify", kind=kind, Details=[detail("Never", name=name)], **contexts))
+
+
+POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"]), ("AWS::SNS::TopicPolicy", "Topics", ["arn:t"]),
+            ("AWS::S3::BucketPolicy", "Bucket", "bucket")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "target"), POLICIES)
+def test_policy_of_a_resource_outside_the_stack_is_refused(kind: str, name: str, target: Any) -> None:
+    added = change("Add", "Policy", kind, AfterContext=json.dumps({"Properties": {name: target}}))
+    outside = Lookups(physical_ids=lambda: frozenset({"another"}))
+    inside = Lookups(physical_ids=lambda: frozenset([target] if isinstance(target, str) else target))
+    assert f"{name} names what is not in the stack" in reasons(added, lookups=outside)
+    assert not reasons(added, lookups=inside)
+    known_later = [MARKER] if isinstance(target, list) else MARKER
+    added["ResourceChange"]["AfterContext"] = json.dumps({"Properties": {name: known_later}})
+    assert not reasons(added, lookups=outside)
+    del added["ResourceChange"]["AfterContext"]
+    assert "cannot be seen" in reasons(added, lookups=inside)
+
+
+def test_policy_that_the_stack_has_already_may_be_updated() -> None:
+    queues = {"Queues": ["https://sqs/theirs"]}
+    document = {"PolicyDocument": {"Statement": [ALLOW]}}
+    assert not reasons(update("AWS::SQS::QueuePolicy", queues, queues | document))
+    more = {"Queues": ["https://sqs/theirs", "https://sqs/another"]}
+    assert "not in the stack" in reasons(update("AWS::SQS::QueuePolicy", queues, more))
+
+
+@pytest.mark.parametrize(
+    ("reference", "safe"),
+    [
+        ("{{resolve:ssm:/app/name}}", False),
+        ("{{resolve:ssm:/app/name:3}}", True),
+        ("{{resolve:ssm:arn:aws:ssm:us-east-1:111111111111:parameter/name}}", False),
+        ("{{resolve:ssm-secure:/app/name}}", False),
+        ("{{resolve:secretsmanager:app}}", False),
+        ("{{resolve:secretsmanager:app:SecretString:name}}", False),
+        ("{{resolve:secretsmanager:app:SecretString:name:AWSCURRENT}}", False),
+        ("{{resolve:secretsmanager:app:SecretString:name::11111111-2222-3333-4444-555555555555}}", True),
+        (f"{{{{resolve:secretsmanager:{MARKER}:SecretString:name}}}}", False),
+        ("a-{{resolve:ssm:/a:1}}-{{resolve:ssm:/b}}", False),
+        ("{{resolve:ssm:/app/name", False),
+    ],
+)
+def test_create_only_property_needs_the_version_of_a_dynamic_reference(reference: str, safe: bool) -> None:
+    lookups = Lookups(create_only={"AWS::SQS::Queue": ("/properties/QueueName",)}.get)
+    name = {"QueueName": reference}
+    changed = update("AWS::SQS::Queue", name, name | {"VisibilityTimeout": 45})
+    found = reasons(changed, lookups=lookups)
+    assert bool(found) is not safe
+    assert safe or "it may be replaced for QueueName: dynamic references without a version" in found
+    assert "resolve" not in found
+    assert not reasons(changed, lookups=lookups, policy=Policy(conditional=True))
+    elsewhere = {"KmsMasterKeyId": reference}
+    assert not reasons(update("AWS::SQS::Queue", elsewhere, elsewhere | {"DelaySeconds": 1}), lookups=lookups)
+
+
+def test_dynamic_reference_without_a_version_in_an_unknown_type_is_unsafe() -> None:
+    name = {"Name": [{"Key": "{{resolve:ssm:/app/name}}"}]}
+    assert "replaced for Name" in reasons(update("Their::Own::Type", name, name))
+
+
+def test_resource_with_an_unversioned_reference_does_not_retain_its_dependents() -> None:
+    name = {"QueueName": "{{resolve:ssm:/app/name}}"}
+    source = detail("Always", "Dynamic", source="ResourceAttribute", entity="Queue.Arn")
+    dependent = change("Modify", "Sub", "AWS::SNS::Subscription", Replacement="Conditional", Details=[source])
+    assert reasons(update("AWS::SQS::Queue", name, name), dependent).count("may be replaced") == 2
+
+
+def inspected(fake: FakeCloudFormation) -> dict[str, Any]:
+    fake.add_stack(APP, "UPDATE_COMPLETE")
+    return inspect(fake, fake.create_change_set(StackName=APP, ChangeSetName="deploy")["Id"], APP, Policy())
+
+
+def test_inspection_reads_values_on_every_page_and_in_nested_stacks() -> None:
+    fake = FakeCloudFormation()
+    arn = "arn:aws:cloudformation:us-east-1:111111111111:changeSet/nested/1"
+    lossy = update("AWS::SQS::Queue", {}, {"MessageRetentionPeriod": 60})
+    fake.changes = [change("Add", f"Q{number}") for number in range(4)]
+    fake.changes += [lossy, change("Modify", "Child", "AWS::CloudFormation::Stack", ChangeSetId=arn)]
+    fake.nested = {arn: [lossy]}
+    assert [found["logicalId"] for found in inspected(fake)["violations"]] == ["Queue", "Child/Queue"]
+
+
+def test_replacement_only_listed_with_values_is_not_believed() -> None:
+    """AWS answers so: with property values an unchanged reference is a replacement, or a change is left out."""
+
+    class WithValues(FakeCloudFormation):
+        def describe_change_set(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+            answer = super().describe_change_set(*arguments, **options)
+            if options.get("IncludePropertyValues"):
+                answer["Changes"] = [change("Add", "Added", Replacement="True"), change("Modify", Replacement="True")]
+            return answer
+
+    fake = WithValues()
+    fake.changes = [change("Add", "Added"), change("Modify"), change("Modify", "Left")]
+    assert inspected(fake)["safe"]
+    fake.changes += [change("Modify", "Out", Details=[detail("Never", name="MessageRetentionPeriod")])]
+    assert [found["logicalId"] for found in inspected(fake)["violations"]] == ["Out"]
+
+
+def test_lookups_are_made_only_when_needed_and_once() -> None:
+    fake = FakeCloudFormation()
+    fake.changes = [update("AWS::SQS::Queue", {}, {"DelaySeconds": 1})]
+    assert inspected(fake)["safe"]
+    assert not {"describe_type", "list_stack_resources"} & set(fake.calls)
+    fake.resources, fake.schemas = ["https://sqs/q"], {"AWS::SQS::Queue": {"createOnlyProperties": []}}
+    name = {"QueueName": "{{resolve:ssm:/app/name}}"}
+    policy = json.dumps({"Properties": {"Queues": ["https://sqs/q"]}})
+    fake.changes = [update("AWS::SQS::Queue", name, name, f"Q{number}") for number in range(5)]
+    fake.changes += [change("Add", f"P{n}", "AWS::SQS::QueuePolicy", AfterContext=policy) for n in range(5)]
+    assert inspected(fake)["safe"]
+    assert [fake.calls.count(call) for call in ("describe_type", "list_stack_resources")] == [1, 1]
+
+
+def test_state_machine_refuses_a_loss_and_accepts_its_exemption(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    fake = machine.cloudformation
+    fake.add_stack(APP, "UPDATE_COMPLETE")
+    fake.changes = [update("AWS::SQS::Queue", {}, {"MessageRetentionPeriod": 60})]
+    refused = machine.run()
+    assert refused.status == "FAILED"
+    assert "- Queue (AWS::SQS::Queue), Modify: MessageRetentionPeriod 345600 -> 60 seconds" in refused.cause
+    assert not fake.executed
+    assert machine.run(policy={"exemptLogicalIds": ["Queue"]}).status == "SUCCEEDED"
+    assert fake.executed
+
+
+def test_large_change_set_is_inspected_within_a_second() -> None:
+    """500 resources with 100 details each, their values, and everything that makes work."""
+    statements = bucket_policy(*deny(*map(str, range(100))))
+    details = [
+        detail("Always", "Dynamic", source="ResourceAttribute", entity=f"R{number}.Arn") for number in range(100)
+    ]
+    changes = []
+    for number in range(500):
+        lossy = update("AWS::S3::BucketPolicy", statements, bucket_policy(*deny(*[MARKER] * 100)), f"R{number}")
+        lossy["ResourceChange"] |= {"Replacement": "Conditional", "Details": details}
+        changes.append(lossy)
+    started = time.process_time()
+    assert len(list(violations(changes, Policy()))) == 500
+    assert time.process_time() - started < 3, "one second on a computer with nothing else to do"
