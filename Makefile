@@ -103,12 +103,13 @@ deploy: setup ## deploy to the real account of your AWS configuration: make depl
 
 destroy: setup ## remove from the real account: make destroy STACK=SecurityGroupRevert
 	@test -n "$(STACK)" || { echo "Which stack? make destroy STACK=SecurityGroupRevert"; exit 1; }
-	@found=$$($(CDK) list "$(STACK)" $(ARGS)) || exit 1; test -n "$$found" || \
+	@found=$$($(CDK) list "$(STACK)" $(filter-out --force -f,$(ARGS))) || exit 1; test -n "$$found" || \
 	  { echo "No stack of the current settings matches $(STACK): nothing was destroyed."; \
-	    echo "Name a region that is no longer in multi_region_api:regions:"; \
+	    echo "Stacks:" $$($(CDK) list $(filter-out --force -f,$(ARGS))); \
+	    echo "To name a region that is no longer in multi_region_api:regions:"; \
 	    echo "  make destroy STACK=MultiRegionApi-eu-west-1 ARGS=\"-c 'multi_region_api:regions=[\\\"eu-west-1\\\"]'\""; exit 1; }
 	@$(CDK) destroy "$(STACK)" $(ARGS) || \
-	  { echo "Not everything was destroyed. If a certificate is still in use, run the same command again after some minutes."; exit 1; }
+	  { echo "cdk destroy failed; its message is above. If a certificate is still in use, run the same command again after some minutes."; exit 1; }
 
 lock: .venv/done ## resolve requirements-*.txt again, into locks/, with the hashes of every package
 	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9

@@ -1,6 +1,7 @@
 """The CDK application: settings in, stacks out."""
 
 import fnmatch
+import re
 import sys
 from collections.abc import Collection
 from functools import partial
@@ -29,6 +30,10 @@ STATEFUL_RESOURCE_TYPES = [
     "AWS::SecretsManager::Secret",
     "AWS::SQS::Queue",
 ]
+
+
+class UnknownStackError(Exception):
+    """The command line names a stack that the current settings do not have."""
 
 
 def build_app(app: cdk.App, settings: Settings) -> cdk.App:
@@ -62,10 +67,16 @@ def build_app(app: cdk.App, settings: Settings) -> cdk.App:
 def selected_stacks(app: cdk.App, stack_ids: Collection[str]) -> list[str]:
     """Return the stacks that the CDK CLI selects with ``--exclusively``, or all.
 
-    No stack references another, so the others need not be synthesized. A pattern that matches no stack
-    selects all, so that the CLI reports the unknown name.
+    No stack references another, so the others need not be synthesized. A pattern with wildcards that matches no
+    stack selects all, so that the CLI reports it.
+
+    Raises:
+        UnknownStackError: a name without wildcards is not in `stack_ids`.
     """
     patterns = app.node.try_get_context(SELECTED_STACKS_KEY) or ["**"]
+    for pattern in patterns:
+        if pattern not in stack_ids and re.fullmatch(r"[\w-]+", pattern):
+            raise UnknownStackError(f"{pattern}: unknown stack (valid: {', '.join(stack_ids)})")
     matches = [set(fnmatch.filter(stack_ids, pattern)) for pattern in patterns]
     selected = set().union(*matches) if all(matches) else stack_ids
     return [stack_id for stack_id in stack_ids if stack_id in selected]
@@ -75,5 +86,5 @@ if __name__ == "__main__":
     app = cdk.App()
     try:
         build_app(app, Settings.from_context(app.node.get_all_context())).synth()
-    except (SettingsError, AssetError) as error:
+    except (SettingsError, UnknownStackError, AssetError) as error:
         sys.exit(str(error))

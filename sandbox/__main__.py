@@ -37,6 +37,7 @@ from .process import REGION, Sandbox, SandboxError
 
 SPEED = 60  # a sweep of every 5 minutes comes every 5 seconds
 PATIENCE = 60  # seconds
+HINT = "Type a system's name to play its story; Ctrl-C stops."
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -59,7 +60,7 @@ def main() -> int:
     options = parser.parse_args()
     unknown = set(options.systems) - set(STORIES)
     if unknown:
-        parser.error(f"no such system: {', '.join(sorted(unknown))}; there is {', '.join(STORIES)}")
+        parser.error(f"unknown system: {', '.join(sorted(unknown))} (valid: {', '.join(STORIES)})")
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started in the background
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # terminals without Unicode
@@ -125,21 +126,22 @@ def _up(port: int, systems: list[str]) -> int:
         _print_outputs(sandbox, systems)
         for line in guide(sandbox, world, viewers_of(sandbox), systems):
             console.print(line if line.startswith(" ") else f"\n{line}\n", markup=False)
-        console.print(f"\nSchedules run {SPEED} times faster. Type a system's name to play its story; Ctrl-C stops.")
+        console.print(f"\nSchedules run {SPEED} times faster. {HINT}")
         try:
             _play_what_is_asked(world, systems)
         except KeyboardInterrupt:
-            console.print("\nStopped.")
+            console.print("\nStopping the sandbox; this takes some seconds.")
+    console.print("The sandbox is stopped.")
     return 0
 
 
 def _play_what_is_asked(world: World, systems: list[str]) -> None:
-    for line in sys.stdin:
-        system = line.strip()
+    for system in filter(None, map(str.strip, sys.stdin)):
         if system in systems:
             console.print(_table({system: _play(system, world)}), soft_wrap=False)
+            console.print(f"\n{HINT}")
         else:
-            console.print(f"No such system here; there is {', '.join(systems)}.")
+            console.print(f"{system}: unknown system, or not deployed (valid: {', '.join(systems)})", markup=False)
     signal.pause()  # without a terminal nothing can be typed
 
 

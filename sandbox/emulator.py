@@ -150,6 +150,7 @@ def _server() -> Any:
 
     config = Config()
     config.loglevel = "WARNING"
+    config.include_server_header = False  # AWS's services send their own
     config.graceful_timeout = 1
     return config
 

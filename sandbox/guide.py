@@ -50,7 +50,8 @@ def _deploy_pipeline(world: World, _viewers: Viewers, folder: Path) -> Iterator[
     branch = f"--repository-name {outputs['RepositoryName']} --branch-name main"
     changed = folder / "template.yaml"
     yield "A push to the pipeline, and how far it has come:"
-    yield f"  sed 's/VisibilityTimeout: 30/VisibilityTimeout: 45/' {TEMPLATE} > {changed}"
+    template = shlex.quote(str(Path(TEMPLATE).resolve()))
+    yield f"  sed 's/VisibilityTimeout: 30/VisibilityTimeout: 45/' {template} > {changed}"
     yield (
         f"  aws codecommit put-file {branch} --file-path template.yaml --file-content fileb://{changed} "
         f"--parent-commit-id $(aws codecommit get-branch {branch} --query branch.commitId --output text)"
@@ -72,8 +73,9 @@ def _analytics_host(world: World, _viewers: Viewers, _folder: Path) -> Iterator[
     songs = world.outputs("AnalyticsHost")
     yield "A query in the workgroup of analytics_host (its RStudio and JupyterLab are in an account only):"
     yield (
-        f"  aws athena start-query-execution --work-group {songs['WorkGroupName']} "
-        f"--query-execution-context Database={songs['DatabaseName']} --query-string 'SELECT 1 AS one'"
+        f"  aws athena get-query-results --query-execution-id $(aws athena start-query-execution "
+        f"--work-group {songs['WorkGroupName']} --query-execution-context Database={songs['DatabaseName']} "
+        "--query-string 'SELECT 1 AS one' --query QueryExecutionId --output text)"
     )
 
 

@@ -96,6 +96,9 @@ def _unknown(key: str, fields: Mapping[str, list[str]]) -> str:
     """Explain a key that is no setting, with the settings that it resembles."""
     system, _, name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip()).replace(".", ":").rpartition(":")
     system, name = (re.sub(r"\W", "_", part).lower() for part in (system, name))
+    if not system and f"{name}:" in fields:
+        valid = [f"{name}:{field}" for field in fields[f"{name}:"]]
+        return f"{key}: names a system, not a setting (valid: {', '.join(valid)})"
     prefixes = get_close_matches(f"{system}:", fields, n=1) if system else list(fields)
     similar = [prefix + field for prefix in prefixes for field in _resembling(name, prefix, fields[prefix])]
     if similar:
@@ -156,7 +159,7 @@ def _problems(section: type[Section], error: ValidationError, prefix: str) -> It
         elif detail["type"] == "contradiction":
             yield f"{key}: {detail['msg']}"
         else:
-            yield f"{key}: given {_short(detail['input'])}; accepted: {_accepted(detail)}"
+            yield f"{key}: given {_short(detail['input'])}; accepted: {_accepted(detail, key)}"
 
 
 def _section_at(section: type[Section], location: tuple[int | str, ...]) -> type[Section]:
@@ -171,13 +174,15 @@ def _section_at(section: type[Section], location: tuple[int | str, ...]) -> type
 ACCEPTED = {
     "bool": "true or false",
     "string_type": "text",
-    "tuple_type": "a list, as JSON (its quotes must reach CDK: -c 'key=[\"...\"]')",
+    "tuple_type": "a list",
     "model_type": "an object, as JSON",
     "too_short": "at least one",
 }
 
 
-def _accepted(detail: Any) -> str:
+def _accepted(detail: Any, key: str) -> str:
+    if detail["type"] == "tuple_type" and len(detail["loc"]) == 1 and isinstance(detail["input"], str):
+        return f"a list, as JSON (its quotes must reach CDK: -c '{key}=[\"...\"]')"
     if detail["type"] == "literal_error":
         return str(detail["ctx"]["expected"])
     if detail["type"] == "too_long":

@@ -233,6 +233,8 @@ class DeployPipelineSettings(Section):
     def _input_file(cls, value: str) -> str:
         try:
             _request(value)
+        except FileNotFoundError:
+            raise ValueError("a JSON file with environmentName, stackName and templatePath; file not found") from None
         except (OSError, ValueError, TypeError):
             raise ValueError("a JSON file with environmentName, stackName and templatePath") from None
         except InvalidInputError as error:

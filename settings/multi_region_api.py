@@ -11,6 +11,7 @@ from .types import DOMAIN_LABEL, Email, Section, contradiction, like, number, on
 MAX_CHECKS = 20  # the function's role names each table, in one policy
 MAX_CHECK_SECONDS = 1.5  # Route 53 waits two for the status, and the way there takes its part
 PORT = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+TABLE_IN_WORDS = "the name of a DynamoDB table: 3 to 255 letters, digits, underscores, hyphens and periods"
 HOST = rf"({DOMAIN_LABEL}\.)*{DOMAIN_LABEL}(:{PORT})?"
 
 
@@ -30,7 +31,7 @@ class DependencyCheck(Section):
     """
 
     name: Annotated[str, like(r"[A-Za-z0-9_-]{1,40}", "1 to 40 letters, digits, hyphens and underscores")]
-    table: Annotated[str, like(r"[A-Za-z0-9_.-]{3,255}", "the name of a DynamoDB table")] | None = None
+    table: Annotated[str, like(r"[A-Za-z0-9_.-]{3,255}", TABLE_IN_WORDS)] | None = None
     partition_key: Annotated[str, like(r"(?s:.{1,255})", "1 to 255 characters")] = "id"
     url: (
         Annotated[
@@ -43,7 +44,7 @@ class DependencyCheck(Section):
     @model_validator(mode="after")
     def _one_dependency(self) -> Self:
         if (self.table is None) == (self.url is None):
-            raise contradiction(f"needs either table or url; given table={self.table} and url={self.url}")
+            raise contradiction(f"needs either table or url; given {'both' if self.table else 'neither'}")
         if self.url and "partition_key" in self.model_fields_set:
             raise contradiction(f"partition_key={self.partition_key} has no effect with url={self.url}")
         return self

@@ -57,7 +57,8 @@ class StaticSiteSettings(InHostedZone):
         except (OSError, RuntimeError, ValueError):  # too long, no such user, a null character
             raise ValueError("the path of a folder") from None
         if missing:
-            raise ValueError(f"a folder with an index.html and a 404.html; {' and '.join(missing)} not found")
+            lacking = " and ".join(missing) if folder.is_dir() else "folder"
+            raise ValueError(f"a folder with an index.html and a 404.html; {lacking} not found")
         return str(folder)
 
     def conflicts(self) -> Iterator[Conflict]:

@@ -87,8 +87,8 @@ class MultiRegionApi(Stack):
             self._domain_name(api, check)
         elif region == settings.regions[0]:  # once is enough
             Annotations.of(self).add_info(
-                "No domain name: the regions have no common name, and there is no failover between them. Set "
-                "multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
+                "No domain name: each region has only its own URL, without failover. For one name "
+                "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
             )
         self._alarms(topic, {"Hello": hello, "Health": health}, check)
         self._outputs(api, check, health, topic)

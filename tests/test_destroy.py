@@ -19,6 +19,7 @@ case "$1 $2" in
   "list Known-*") echo Known-us-east-1;;
   "list Broken") exit 1;;
   "list InUse") echo InUse;;
+  "list ") echo Known-us-east-1; echo InUse;;
   "list "*) echo;;
   "destroy InUse") exit 1;;
 esac
@@ -47,8 +48,9 @@ def destroy(folder: Path, stack: str, arguments: str = "") -> tuple[subprocess.C
 def test_destroy_of_a_stack_that_settings_do_not_have_fails_and_says_how_to_name_its_region(tmp_path: Path) -> None:
     result, calls = destroy(tmp_path, "MultiRegionApi-eu-west-1")
     assert result.returncode != 0
-    assert calls == ["list MultiRegionApi-eu-west-1"]
+    assert calls == ["list MultiRegionApi-eu-west-1", "list"]
     assert "nothing was destroyed" in result.stdout
+    assert "Stacks: Known-us-east-1 InUse\n" in result.stdout
     assert "multi_region_api:regions" in result.stdout
 
 
@@ -56,6 +58,13 @@ def test_destroy_hands_pattern_and_arguments_to_the_cli(tmp_path: Path) -> None:
     result, calls = destroy(tmp_path, "Known-*", "-c 'a:b=[\"c\"]'")
     assert result.returncode == 0, result.stdout + result.stderr
     assert calls == ['list Known-* -c a:b=["c"]', 'destroy Known-* -c a:b=["c"]']
+
+
+def test_force_goes_to_destroy_only(tmp_path: Path) -> None:
+    """`cdk list` would warn that it ignores the option."""
+    result, calls = destroy(tmp_path, "Known-*", "--force -c a=b")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert calls == ["list Known-* -c a=b", "destroy Known-* --force -c a=b"]
 
 
 def test_destroy_with_invalid_settings_destroys_nothing(tmp_path: Path) -> None:

@@ -165,9 +165,25 @@ def test_unknown_key_that_resembles_none_is_refused_with_the_valid_ones() -> Non
     assert "owner: unknown setting (valid: production, deploy_pipeline:<setting>, " in mistakes({"owner": "team"})
 
 
+@pytest.mark.parametrize("key", ["static_site", "StaticSite", "static-site"])
+def test_name_of_a_system_is_refused_with_its_settings(key: str) -> None:
+    """It resembles `static_site_waf`, but nothing says that this is meant."""
+    expected = f"{key}: names a system, not a setting (valid: static_site:domain_name, static_site:hosted_zone_id, "
+    assert expected in mistakes({key: "true"})
+
+
 def test_list_without_its_quotes_is_refused_with_an_explanation() -> None:
-    assert "a list, as JSON" in mistakes({"static_site:files": "[/LICENSE]"})
+    expected = "accepted: a list, as JSON (its quotes must reach CDK: -c 'static_site:files=[\"...\"]')"
+    assert expected in mistakes({"static_site:files": "[/LICENSE]"})
     assert "a list, as JSON" in mistakes({"static_site:files": "[" * 100_000})
+
+
+def test_value_in_json_is_refused_without_advice_on_quotes() -> None:
+    permissions = '[{"actions": "s3:GetObject", "resources": ["*"]}]'
+    assert mistakes({"deploy_pipeline:permissions": permissions}).endswith(
+        'deploy_pipeline:permissions[0].actions: given "s3:GetObject"; accepted: a list'
+    )
+    assert mistakes({"static_site:files": "{}"}).endswith("given {}; accepted: a list")
 
 
 @pytest.mark.parametrize("part", ["a", ".", "a.", "a-", "a/", "/"])

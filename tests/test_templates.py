@@ -10,7 +10,7 @@ from pathlib import Path
 import aws_cdk as cdk
 import pytest
 
-from app import PROJECT, selected_stacks
+from app import PROJECT, UnknownStackError, selected_stacks
 from sandbox.cloudformation.replacement import schema
 
 from .conftest import ROOT, Assembly
@@ -110,13 +110,19 @@ def test_retained_resources_go_when_their_creation_fails(every_assembly: list[As
         (["**"], ["A", "B", "Region-1", "Region-2"]),
         ([], ["A", "B", "Region-1", "Region-2"]),
         (None, ["A", "B", "Region-1", "Region-2"]),
-        (["B", "No"], ["A", "B", "Region-1", "Region-2"]),
+        (["B", "No-*"], ["A", "B", "Region-1", "Region-2"]),
     ],
     ids=str,
 )
 def test_stacks_that_the_cli_names_exclusively_are_made_and_no_other(named: list[str] | None, made: list[str]) -> None:
     app = cdk.App(context={} if named is None else {"aws:cdk:bundling-stacks": named})
     assert selected_stacks(app, ["A", "B", "Region-1", "Region-2"]) == made
+
+
+def test_unknown_stack_is_refused_with_the_valid_ones() -> None:
+    app = cdk.App(context={"aws:cdk:bundling-stacks": ["static_site"]})
+    with pytest.raises(UnknownStackError, match=r"^static_site: unknown stack \(valid: A, B\)$"):
+        selected_stacks(app, ["A", "B"])
 
 
 def test_wrong_settings_give_one_message_and_no_traceback() -> None:

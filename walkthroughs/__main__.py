@@ -1,6 +1,7 @@
 """Play a system's walkthrough in the AWS account that the environment names."""
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def main() -> int:
 
 
 def _play(options: argparse.Namespace) -> int:
-    session = boto3.Session(profile_name=options.profile, region_name=options.region)
+    session = session_for(options.profile, options.region)
     identity = session.client("sts").get_caller_identity()
     print(f"Playing {options.system} in account {identity['Account']}, {session.region_name}.")
     print(
@@ -49,6 +50,11 @@ def _play(options: argparse.Namespace) -> int:
     with STORIES[options.system](world) as story:
         results = play(story, _begin, _tell)
     return 1 if any(result.error for result in results) else 0
+
+
+def session_for(profile: str | None, region: str | None) -> boto3.Session:
+    """Return a session in the region that the CDK CLI deploys to; boto3 does not read AWS_REGION."""
+    return boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None)
 
 
 def _begin(title: str) -> None:

@@ -17,6 +17,8 @@ from .trails import require_trail
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 HTTPS = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
 BURST = 100
+MAX_SWEEP_MINUTES = 10  # an account is given 15 minutes to do what a step waits for
+MINUTES = {"minute": 1, "hour": 60, "day": 1440}  # units of EventBridge's rate expressions
 QUIET_SECONDS = 1.5  # in which a notice that should not come would have come, in the sandbox
 
 
@@ -59,6 +61,14 @@ class SecurityGroupRevertStory(UndoingStory):
                 given = f"security_group_revert:{name}={variables[name.upper()]}"
                 raise PreconditionError(f"the stack is deployed with {given}; the walkthrough needs {name}={needed}")
         self.max_reverts = int(variables["MAX_REVERTS"])
+        rule = self.world.client("events").describe_rule(Name=outputs["SweepRuleName"])
+        value, unit = rule["ScheduleExpression"].removeprefix("rate(").removesuffix(")").split()
+        minutes = int(value) * MINUTES[unit.removesuffix("s")]
+        if minutes > MAX_SWEEP_MINUTES:
+            raise PreconditionError(
+                f"the stack is deployed with security_group_revert:sweep_minutes={minutes}; the walkthrough waits for"
+                f" a sweep and needs at most {MAX_SWEEP_MINUTES}"
+            )
         require_trail(self.world.client("cloudtrail"))
 
     def _forget_reverts(self) -> None:

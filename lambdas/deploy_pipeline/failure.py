@@ -54,7 +54,8 @@ def explain(cloudformation: Any, stack_id: str, stack_name: str, status: str, st
     if not causes:
         if status == "DELETE_COMPLETE" or status.endswith("_IN_PROGRESS"):
             return f"{state}."
-        return f"{state}; its events give no reason.{_details(cloudformation, stack_id, events)}"
+        known = f": {status_reason}" if status_reason else "; its events give no reason."
+        return f"{state}{known}{_details(cloudformation, stack_id, events, status_reason)}"
     first = causes[0]
     lines = [f"{state}: {first.name} failed first: {first.reason}" if first.path else f"{state}: {first.reason}"]
     if len(causes) > 1:
@@ -95,13 +96,14 @@ def _failures(cloudformation: Any, stack_id: str, events: list[Event]) -> list[F
     own = [event for event in events if _is_stack(event, stack_id)]
     for index, failure in enumerate(found):
         if REFUSED.search(failure.reason):
-            found[index] = replace(failure, reason=failure.reason + _details(cloudformation, stack_id, events))
+            details = _details(cloudformation, stack_id, events, failure.reason)
+            found[index] = replace(failure, reason=failure.reason + details)
             break
     if found or not any(FAILED.search(event["ResourceStatus"]) for event in own):
         return found
     given = [event.get("ResourceStatusReason") for event in own if not START.fullmatch(event["ResourceStatus"])]
     reason = " ".join(dict.fromkeys(filter(None, given))) or "no reason given"
-    return [Failure("", STACK, reason + _details(cloudformation, stack_id, events))]
+    return [Failure("", STACK, reason + _details(cloudformation, stack_id, events, reason))]
 
 
 def _failures_of_rollback(cloudformation: Any, stack_id: str, events: list[Event]) -> list[Failure]:
@@ -145,10 +147,17 @@ def _failed(event: Event, stack_id: str) -> bool:
     return failed and not CONSEQUENCE.match(_reason(event))
 
 
-def _details(cloudformation: Any, stack_id: str, events: list[Event]) -> str:
-    """Lines that say which validation or hook refused what."""
-    operations = {event["OperationId"] for event in events if event.get("OperationId")}
-    return "".join(f"\n- {line}" for line in refusals(cloudformation, operations, StackName=stack_id))
+def _details(cloudformation: Any, stack_id: str, events: list[Event], reason: str) -> str:
+    """Lines that say which validation or hook refused what.
+
+    If `reason` says that there are such refusals and the stack has none, its operations are read one by one: after a
+    rollback, which is an operation of its own, CloudFormation may give the stack's latest operation only.
+    """
+    operations = list(dict.fromkeys(event["OperationId"] for event in events if event.get("OperationId")))
+    lines = list(refusals(cloudformation, operations, StackName=stack_id))
+    if not lines and REFUSED.search(reason):
+        lines = [line for operation in operations for line in refusals(cloudformation, OperationId=operation)]
+    return "".join(f"\n- {line}" for line in lines)
 
 
 def _is_stack(event: Event, stack_id: str) -> bool:

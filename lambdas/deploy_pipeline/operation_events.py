@@ -15,7 +15,7 @@ ERRORS = ("VALIDATION_ERROR", "HOOK_INVOCATION_ERROR", "PROVISIONING_ERROR")
 def refusals(cloudformation: Any, operation_ids: Collection[str] = (), **target: str) -> Iterator[str]:
     """Give a line for each refusal, and one more if they cannot all be read.
 
-    `target` has the arguments of DescribeEvents that name a change set or a stack. With
+    `target` has the arguments of DescribeEvents that name a change set, an operation or a stack. With
     `operation_ids`, events of other operations on the stack are left out.
     """
     if not hasattr(cloudformation, "describe_events"):  # the call is newer than some runtimes' SDK

@@ -144,6 +144,7 @@ class SecurityGroupRevert(Stack):
             description="Reverts unapproved security group changes",
             handler="security_group_revert.handler.handler",
             code=lambda_asset("security_group_revert", approved=json.dumps(self._approved(), indent=1)),
+            timeout_seconds=300,  # for a sweep of as many groups as the settings accept
             environment=environment,
             retry_attempts=2,
             on_failure=destinations.SqsDestination(dead_letters),

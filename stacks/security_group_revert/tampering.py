@@ -5,7 +5,6 @@ from aws_cdk import (
     aws_dynamodb as dynamodb,
     aws_events as events,
     aws_events_targets as targets,
-    aws_iam as iam,
 )
 
 from ..constructs.alarm_topic import AlarmTopic
@@ -62,16 +61,9 @@ def report_tampering(
         ),
     )
     message = events.RuleTargetInput.from_text(_text())
+    # The target allows EventBridge the topic and its key, without conditions: SNS supports neither
+    # aws:SourceAccount nor aws:SourceArn here (SNS developer guide, key management).
     rule.add_target(targets.SnsTopic(topic, message=message, dead_letter_queue=dead_letters))
-    # No condition: SNS supports neither aws:SourceAccount nor aws:SourceArn here, between EventBridge and an
-    # encrypted topic (SNS developer guide, key management).
-    topic.key.add_to_resource_policy(
-        iam.PolicyStatement(
-            principals=[iam.ServicePrincipal("events.amazonaws.com")],
-            actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-            resources=["*"],
-        )
-    )
 
 
 def _text() -> str:

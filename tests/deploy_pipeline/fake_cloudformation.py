@@ -27,7 +27,7 @@ class FakeCloudFormation:
     `before`: what somebody else does just before an operation, once. `statuses`: by verb, those
     that a stack goes through when it is waited for. `changes`: those of the change sets to come;
     `nested`: those of nested change sets, by their ARN; `reasons`: the reasons of theirs.
-    `refusals`: events of DescribeEvents, by the ARN of a change set or a stack.
+    `refusals`: events of DescribeEvents, by the ARN of a change set or a stack, or by operation.
     `resources`: physical ids in every stack. `schemas`: of resource types, by their names.
     `change_set`: what descriptions of change sets to come say, one after the other, the last one
     for good. `status_reason`: that of every stack.
@@ -152,13 +152,17 @@ class FakeCloudFormation:
         return {"Parameters": [{"ParameterKey": name} for name in self.declared]}
 
     def describe_events(self, Filters: dict[str, bool], NextToken: str = "0", **target: str) -> dict[str, Any]:
-        """The failed events of a change set or a stack, one on each page."""
+        """The failed events of a change set, an operation or a stack, one on each page."""
         self._called("describe_events")
         assert Filters == {"FailedEvents": True}
-        arn = target.get("ChangeSetName") or target["StackName"]
-        assert arn.startswith("arn:"), "a change set's name alone is refused"
-        assert arn in self.nested or "changeSet" not in arn or self._find(arn), "it has to be asked for in time"
-        found, number = self.refusals.get(arn, []), int(NextToken)
+        number = int(NextToken)
+        if "OperationId" in target:
+            found = self.refusals.get(target["OperationId"], [])
+        else:
+            arn = target.get("ChangeSetName") or target["StackName"]
+            assert arn.startswith("arn:"), "a change set's name alone is refused"
+            assert arn in self.nested or "changeSet" not in arn or self._find(arn), "it has to be asked for in time"
+            found = self.refusals.get(arn, [])
         more = {"NextToken": str(number + 1)} if number + 1 < len(found) else {}
         return {"OperationEvents": found[number : number + 1], **more}
 

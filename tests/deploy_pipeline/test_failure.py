@@ -230,6 +230,15 @@ def test_creation_without_an_event_that_failed_gives_what_validation_refused(fak
     assert events.explained("CREATE_FAILED").splitlines()[1:] == [f"- Queue ({QUEUE}): it exists"]
 
 
+def test_reason_that_only_the_description_has_is_given(fake: FakeCloudFormation) -> None:
+    events, reason = Events(fake).itself("CREATE_IN_PROGRESS", operation="now"), "Call DescribeEvents for the issues."
+    fake.refusals["now"] = [refused(ValidationName="", ValidationPath="")]
+    assert explain(fake, events.arn, APP, "CREATE_FAILED", reason).splitlines() == [
+        f"{APP} is CREATE_FAILED: {reason}",
+        f"- Queue ({QUEUE}): #: required key [Size] not found",
+    ]
+
+
 def test_resource_that_a_hook_refused_gives_the_hooks_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS")
     events.resource("Queue", "CREATE_FAILED", "The following hook(s) failed: [Own::Rules::Hook]")
@@ -238,6 +247,26 @@ def test_resource_that_a_hook_refused_gives_the_hooks_reason(fake: FakeCloudForm
         hook | {"LogicalResourceId": "Queue", "ResourceType": QUEUE, "HookFailureMode": "FAIL"}
     ]
     assert f"- Queue ({QUEUE}): not encrypted [Own::Rules::Hook]" in events.explained("ROLLBACK_COMPLETE").splitlines()
+
+
+def test_refusals_that_only_their_operation_has_are_read_from_it(fake: FakeCloudFormation) -> None:
+    """After a rollback, DescribeEvents of the stack may give the rollback's events only (awslabs/mcp#4275)."""
+    events = Events(fake).itself("UPDATE_IN_PROGRESS", operation="update")
+    hint = "Validation failed with 1 error(s). Call DescribeEvents to retrieve the full list of issues."
+    events.itself("UPDATE_ROLLBACK_IN_PROGRESS", reason=hint, operation="update")
+    events.itself("UPDATE_ROLLBACK_COMPLETE", operation="rollback")
+    fake.refusals["update"] = [refused("update", ValidationName="", ValidationPath="")]
+    assert events.explained("UPDATE_ROLLBACK_COMPLETE").splitlines() == [
+        f"{APP} is UPDATE_ROLLBACK_COMPLETE: {hint}",
+        f"- Queue ({QUEUE}): #: required key [Size] not found",
+    ]
+
+
+def test_operations_are_not_read_when_nothing_says_that_they_have_refusals(fake: FakeCloudFormation) -> None:
+    events = Events(fake).itself("CREATE_IN_PROGRESS", operation="now")
+    events.itself("CREATE_FAILED", reason="No export named Vpc found", operation="now")
+    events.explained("CREATE_FAILED")
+    assert fake.calls.count("describe_events") == 1
 
 
 def test_details_that_cannot_be_read_do_not_hide_the_reason(fake: FakeCloudFormation) -> None:

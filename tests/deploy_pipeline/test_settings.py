@@ -33,7 +33,6 @@ def test_sample_is_the_default() -> None:
         ("branch", "/main"),
         ("branch", "x" * 257),
         ("input", "README.md"),
-        ("input", "no/such/file.json"),
         ("source_key", "app.tar"),
         ("source_key", "*.zip"),
         ("source_key", "x" * 1000 + ".zip"),
@@ -72,6 +71,11 @@ def test_sample_is_the_default() -> None:
 )
 def test_wrong_setting_is_named(name: str, value: Any) -> None:
     assert f"deploy_pipeline:{name}" in refusal(**{name: value})
+
+
+def test_missing_input_file_is_reported_as_not_found() -> None:
+    assert 'deploy_pipeline:input: given "no/such/file.json"; ' in (text := refusal(input="no/such/file.json"))
+    assert text.endswith("; file not found"), text
 
 
 @pytest.mark.parametrize("action", ["sqs:CreateQueue", "ec2:AssignIpv6Addresses", "s3:Get*", "dynamodb:*"])

@@ -54,8 +54,8 @@ def test_values_of_the_command_line_are_text() -> None:
         ),
         ({"allowed_origin": "https://www.example.com/"}, "allowed_origin"),
         ({"allowed_origin": "*'; x"}, "allowed_origin"),
-        ({"checks": [{"name": "both", "table": "Orders", "url": "https://example.com/"}]}, "needs either table or url"),
-        ({"checks": [{"name": "none"}]}, "needs either table or url"),
+        ({"checks": [{"name": "both", "table": "Orders", "url": "https://example.com/"}]}, "table or url; given both"),
+        ({"checks": [{"name": "none"}]}, "needs either table or url; given neither"),
         ({"checks": [{"name": "plain", "url": "http://example.com/"}]}, "checks[0].url"),
         (
             {"checks": [{"name": "slow", "table": "Orders", "seconds": 1.6}]},

@@ -160,7 +160,7 @@ def test_unknown_system_is_a_clear_error() -> None:
     command = [sys.executable, "-m", "sandbox", "demo", "nonsense"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert f"no such system: nonsense; there is {', '.join(STORIES)}" in run.stderr
+    assert f"unknown system: nonsense (valid: {', '.join(STORIES)})" in run.stderr
 
 
 def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,10 +197,12 @@ def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_whe
                 [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
             )
             assert done.stdout.strip() == "arn:aws:iam::111111111111:user/sandbox-user", done.stderr
-            up.stdin.write("static_site\nsecurity_group_revert\n")
+            up.stdin.write("\nstatic_site\nsecurity_group_revert\n")
             up.stdin.flush()
-            assert "No such system here" in up.stdout.readline(), "it plays a system that is not deployed"
+            line = up.stdout.readline()
+            assert line == "static_site: unknown system, or not deployed (valid: security_group_revert)\n"
             assert "ok Look at the Web Server group" in up.stdout.readline()
+            assert any("Ctrl-C stops" in line for line in up.stdout), "what can be typed next is not said"
         finally:
             up.send_signal(signal.SIGINT)
             up.wait(30)

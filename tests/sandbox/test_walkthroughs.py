@@ -62,6 +62,7 @@ def test_every_call_of_the_guide_can_be_copied(deployed: Sandbox) -> None:
         )
         assert done.returncode == 0, f"{call}\n{done.stderr}"
         assert not call.startswith("curl") or "HTTP/2 200" in done.stdout, f"{call}\n{done.stdout}"
+        assert "hypercorn" not in done.stdout, "a header that AWS does not send"
         assert done.stdout or call.startswith("sed"), f"{call} printed nothing"
 
 

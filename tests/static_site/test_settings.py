@@ -13,7 +13,7 @@ from ..test_settings import mistakes
     ("fields", "said"),
     [
         ({"site": "tests"}, "index.html and 404.html not found"),
-        ({"site": "~/no/such/folder"}, "index.html and 404.html not found"),
+        ({"site": "~/no/such/folder"}, "a folder with an index.html and a 404.html; folder not found"),
         ({"site": "~no-such-user/site"}, "the path of a folder"),
         ({"site": "x" * 5000}, "the path of a folder"),
         ({"files": ["LICENSE"]}, "a path that begins with /"),

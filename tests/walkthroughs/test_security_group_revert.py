@@ -85,15 +85,18 @@ def test_organization_trail_that_a_member_may_not_look_at_is_taken_for_enough() 
         require_trail(client)
 
 
-def enter(monkeypatch: pytest.MonkeyPatch, outputs: dict[str, str], **variables: str) -> None:
-    client = boto3.client("lambda", region_name="eu-west-1")
+def enter(
+    monkeypatch: pytest.MonkeyPatch, outputs: dict[str, str], schedule: str = "rate(5 minutes)", **variables: str
+) -> None:
+    clients = {name: boto3.client(name, region_name="eu-west-1") for name in ("lambda", "events")}
     monkeypatch.setattr(World, "outputs", lambda *_: outputs)
-    monkeypatch.setattr(World, "client", lambda *_: client)
+    monkeypatch.setattr(World, "client", lambda _, name: clients[name])
     variables = {"MODE": "revert", "RESTORE": "true", "MAX_REVERTS": "10", **variables}
-    with Stubber(client) as stub:
-        stub.add_response(
+    with Stubber(clients["lambda"]) as functions, Stubber(clients["events"]) as rules:
+        functions.add_response(
             "get_function_configuration", {"Environment": {"Variables": variables}}, {"FunctionName": ANY}
         )
+        rules.add_response("describe_rule", {"ScheduleExpression": schedule}, {"Name": "sweep"})
         with SecurityGroupRevertStory(World(boto3.Session(region_name="eu-west-1"), 1, 1)):
             pass
 
@@ -110,3 +113,10 @@ def test_settings_with_which_nothing_is_reverted_are_named(
     outputs = {"FunctionName": "revert", "WebServerGroupId": "sg-0123456789abcdef0"}
     with pytest.raises(PreconditionError, match=f"security_group_revert:{name}={value}"):
         enter(monkeypatch, outputs, **{name.upper(): value})
+
+
+@pytest.mark.parametrize("schedule", ["rate(11 minutes)", "rate(1 hour)", "rate(1 day)"])
+def test_sweep_that_comes_too_late_for_the_walkthrough_is_named(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+    outputs = {"FunctionName": "revert", "WebServerGroupId": "sg-0123456789abcdef0", "SweepRuleName": "sweep"}
+    with pytest.raises(PreconditionError, match=r"sweep_minutes=(11|60|1440); .* at most 10"):
+        enter(monkeypatch, outputs, schedule)
