@@ -22,6 +22,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from assets.analytics_host.host.idle import PORTS
 from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
@@ -34,7 +35,6 @@ ASSETS = Path(__file__).parents[2] / "assets" / "analytics_host"
 IMAGE = "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 BOOT_MINUTES = 45
 BURSTABLE = re.compile(r"t\d+[a-z]*\.")
-PORTS = {"RStudio": 8787, "JupyterLab": 8888, "H2O": 54321}
 
 
 class Hosts(Construct):

@@ -5,11 +5,11 @@ from typing import Any, cast
 from aws_cdk import RemovalPolicy, aws_ec2 as ec2, aws_logs as logs
 from constructs import Construct
 
+from assets.analytics_host.host.idle import CLUSTER_PORT
 from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
 
-CLUSTER_PORT = 54322  # H2O's own traffic; its REST port never leaves a host
 ANYWHERE, ANYWHERE_IPV6 = "0.0.0.0/0", "::/0"
 
 
@@ -66,6 +66,7 @@ class Network(Construct):
         return vpc.vpc_id, subnet.subnet_id
 
     def _cluster_traffic(self) -> None:
+        """Allow H2O's cluster port between the hosts; its REST port is on the loopback address only."""
         port: dict[str, Any] = {"ip_protocol": "tcp", "from_port": CLUSTER_PORT, "to_port": CLUSTER_PORT}
         group_id, description = self.group.attr_group_id, "H2O between the hosts"
         ec2.CfnSecurityGroupIngress(

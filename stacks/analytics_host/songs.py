@@ -13,6 +13,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from assets.analytics_host.billboard import PARQUET_TABLE, TABLE
 from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
@@ -21,8 +22,6 @@ from ..constructs.private_bucket import PrivateBucket
 
 BILLBOARD = Path(__file__).parents[2] / "assets" / "analytics_host" / "billboard"
 DATABASE = "analytics_host"  # Glue takes lower case only, so it cannot be the stack's name
-TABLE = "billboard"
-PARQUET_TABLE = "billboard_parquet"
 QUERIES = "queries/"  # in the results bucket; its other objects are the addresses of a cluster's hosts
 
 
