@@ -47,10 +47,10 @@ class Hosts(Construct):
         self.settings, self.network, self.songs = settings, network, songs
         self.log_group = self._boot_log()
         self.password = self._password()
-        with staged_folder(
+        folder = staged_folder(
             str(ASSETS), setting="analytics_host", allowed=["billboard/queries/*.sql"], allow_with=None
-        ) as folder:
-            self.package = assets.Asset(self, "Package", path=folder)
+        )
+        self.package = assets.Asset(self, "Package", path=folder)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         self.profile = iam.CfnInstanceProfile(self, "Profile", roles=[self.role.role_name])
         names = ["Host", *(f"Worker{number}" for number in range(1, settings.h2o_nodes))]

@@ -1,11 +1,11 @@
 """The code of a system's functions, as an asset."""
 
-import atexit
 import shutil
-import tempfile
 from pathlib import Path
 
 from aws_cdk import aws_lambda as lambda_
+
+from .assets import staging_folder
 
 LAMBDAS = Path(__file__).parents[2] / "lambdas"
 
@@ -15,9 +15,7 @@ def lambda_asset(system: str, **files: str) -> lambda_.AssetCode:
 
     Handlers are named with the folder: ``static_site.handler.handler``.
     """
-    # CDK copies the code when the first function that uses it is created, so the copy must exist until then.
-    staging = Path(tempfile.mkdtemp(prefix="lambda-"))
-    atexit.register(shutil.rmtree, staging, ignore_errors=True)
+    staging = staging_folder()
     package = staging / system
     shutil.copytree(LAMBDAS / system, package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for name, text in files.items():

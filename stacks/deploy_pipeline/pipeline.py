@@ -108,19 +108,19 @@ class Pipeline(Construct):
     def _repository(self) -> codecommit.Repository:
         """Create the repository; it is retained when the stack is deleted or its source is changed."""
         settings = self.settings
-        with staged_folder(
+        folder = staged_folder(
             settings.app,
             setting="deploy_pipeline:app",
             allowed=settings.allowed_files,
             allow_with="deploy_pipeline:allowed_files",
-        ) as folder:
-            repository = codecommit.Repository(
-                self,
-                "Repository",
-                repository_name=unique_name(self, f"{Stack.of(self).stack_name}-app"),
-                description="The app that the pipeline deploys",
-                code=codecommit.Code.from_directory(folder, settings.branch),
-            )
+        )
+        repository = codecommit.Repository(
+            self,
+            "Repository",
+            repository_name=unique_name(self, f"{Stack.of(self).stack_name}-app"),
+            description="The app that the pipeline deploys",
+            code=codecommit.Code.from_directory(folder, settings.branch),
+        )
         repository.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         self.outputs["RepositoryName"] = (repository.repository_name, "CodeCommit repository with the app")
         self.outputs["CloneUrl"] = (repository.repository_clone_url_grc, "For git, with git-remote-codecommit")

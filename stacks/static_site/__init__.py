@@ -236,24 +236,24 @@ class StaticSite(Stack):
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         """Upload the site, delete files that are no longer in it, and invalidate the cache."""
         options = {"destination_bucket": bucket, "memory_limit": 512, "log_group": self._log_group("DeploymentLog")}
-        with staged_folder(
+        folder = staged_folder(
             self.settings.site,
             setting="static_site:site",
             allowed=self.settings.allowed_files,
             allow_with="static_site:allowed_files",
-        ) as folder:
-            special = special_uploads(Path(folder))
-            before = [self._special_deployment(upload, folder, options) for upload in special]
-            deployed = deployment.BucketDeployment(
-                self,
-                "Deployment",
-                sources=[deployment.Source.asset(folder)],
-                exclude=[pattern for upload in special for pattern in upload.patterns],
-                distribution=distribution,
-                distribution_paths=["/*"],
-                cache_control=[deployment.CacheControl.from_string(self._cache_control)],
-                **options,
-            )
+        )
+        special = special_uploads(Path(folder))
+        before = [self._special_deployment(upload, folder, options) for upload in special]
+        deployed = deployment.BucketDeployment(
+            self,
+            "Deployment",
+            sources=[deployment.Source.asset(folder)],
+            exclude=[pattern for upload in special for pattern in upload.patterns],
+            distribution=distribution,
+            distribution_paths=["/*"],
+            cache_control=[deployment.CacheControl.from_string(self._cache_control)],
+            **options,
+        )
         deployed.node.add_dependency(*before)  # it invalidates the cache, when everything is uploaded
         (resource,) = (child for child in deployed.node.children if isinstance(child, CustomResource))
         properties = resource.node.default_child
