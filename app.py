@@ -17,13 +17,16 @@ from stacks.security_group_revert import SecurityGroupRevert
 from stacks.static_site import StaticSite
 
 PROJECT = "aws-reference-architectures"
-HOLDS_DATA = [
+# The context key in which the CDK CLI passes the selected stacks with --exclusively (BUNDLING_STACKS in cx-api; CDK
+# itself skips the bundling of other stacks by it). Without the key, every stack is synthesized: slower, but correct.
+SELECTED_STACKS_KEY = "aws:cdk:bundling-stacks"
+STATEFUL_RESOURCE_TYPES = [
     "AWS::CodeCommit::Repository",
     "AWS::DynamoDB::Table",
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
-    "AWS::S3::BucketPolicy",  # a bucket that stays still refuses plain HTTP
+    "AWS::S3::BucketPolicy",  # a retained bucket still rejects plain HTTP
     "AWS::SecretsManager::Secret",
     "AWS::SQS::Queue",
 ]
@@ -35,40 +38,48 @@ class UnknownStackError(Exception):
 
 def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     """Add every system's stacks to `app`, tagged with the project and the system."""
-    api = settings.multi_region_api
-    stacks: dict[str, partial[cdk.Stack]] = {
-        "DeployPipeline": partial(DeployPipeline, settings=settings.deploy_pipeline),
-        "SecurityGroupRevert": partial(SecurityGroupRevert, settings=settings.security_group_revert),
-        "StaticSite": partial(StaticSite, settings=settings.static_site),
-        "AnalyticsHost": partial(AnalyticsHost, settings=settings.analytics_host),
-        **{f"MultiRegionApi-{region}": partial(MultiRegionApi, region=region, settings=api) for region in api.regions},
+    # Stack id: system, and the stack's class with its settings.
+    stacks: dict[str, tuple[str, partial[cdk.Stack]]] = {
+        "DeployPipeline": ("deploy_pipeline", partial(DeployPipeline, settings=settings.deploy_pipeline)),
+        "SecurityGroupRevert": (
+            "security_group_revert",
+            partial(SecurityGroupRevert, settings=settings.security_group_revert),
+        ),
+        "StaticSite": ("static_site", partial(StaticSite, settings=settings.static_site)),
+        "AnalyticsHost": ("analytics_host", partial(AnalyticsHost, settings=settings.analytics_host)),
     }
-    for name in asked_for(app, stacks):
-        stack = stacks[name](app, name, termination_protection=settings.production)
-        system = type(stack).__module__.removeprefix("stacks.")
+    for region in settings.multi_region_api.regions:
+        stacks[f"MultiRegionApi-{region}"] = (
+            "multi_region_api",
+            partial(MultiRegionApi, region=region, settings=settings.multi_region_api),
+        )
+    for stack_id in selected_stacks(app, stacks):
+        system, stack_class = stacks[stack_id]
+        stack = stack_class(app, stack_id, termination_protection=settings.production)
         for key, value in {"project": PROJECT, "system": system}.items():
             cdk.Tags.of(stack).add(key, value)
-            stack.tags.set_tag(key, value)  # the stack's own, which CloudFormation hands on
+            stack.tags.set_tag(key, value)  # of the stack itself, which CloudFormation passes on to its resources
     if settings.production:
-        cdk.RemovalPolicies.of(app).retain_on_update_or_delete(apply_to_resource_types=HOLDS_DATA)
+        cdk.RemovalPolicies.of(app).retain_on_update_or_delete(apply_to_resource_types=STATEFUL_RESOURCE_TYPES)
     return app
 
 
-def asked_for(app: cdk.App, names: Collection[str]) -> list[str]:
-    """The stacks that the CDK CLI names with ``--exclusively``: no stack needs another, so that no other is made.
+def selected_stacks(app: cdk.App, stack_ids: Collection[str]) -> list[str]:
+    """Return the stacks that the CDK CLI selects with ``--exclusively``, or all.
 
-    All without ``--exclusively``, and when a pattern matches none: the CLI then says so.
+    No stack references another, so the others need not be synthesized. A pattern with wildcards that matches no
+    stack selects all, so that the CLI reports it.
 
     Raises:
-        UnknownStackError: a name without wildcards is not one of these.
+        UnknownStackError: a name without wildcards is not in `stack_ids`.
     """
-    patterns = app.node.try_get_context("aws:cdk:bundling-stacks") or ["**"]
-    matches = [set(fnmatch.filter(names, pattern)) for pattern in patterns]
+    patterns = app.node.try_get_context(SELECTED_STACKS_KEY) or ["**"]
     for pattern in patterns:
-        if pattern not in names and re.fullmatch(r"[\w-]+", pattern):
-            raise UnknownStackError(f"{pattern}: unknown stack (valid: {', '.join(names)})")
-    wanted = set().union(*matches) if all(matches) else names
-    return [name for name in names if name in wanted]
+        if pattern not in stack_ids and re.fullmatch(r"[\w-]+", pattern):
+            raise UnknownStackError(f"{pattern}: unknown stack (valid: {', '.join(stack_ids)})")
+    matches = [set(fnmatch.filter(stack_ids, pattern)) for pattern in patterns]
+    selected = set().union(*matches) if all(matches) else stack_ids
+    return [stack_id for stack_id in stack_ids if stack_id in selected]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""What is looked at for security beside cdk-nag, and what was answered.
+"""The security review of the templates in addition to cdk-nag; ``python -m audit`` writes its results to docs/.
 
-`wildcards` lists every statement of a policy with a wildcard, and why it is there. `checkov` runs that
-tool, whose findings `answers.toml` answers. `python -m audit` does both, and writes docs/security.md.
+`wildcards` lists every policy statement with a wildcard and its reason, `deployment_policies` the permissions
+that deploying a stack needs, and `checkov` the findings of Checkov, which `suppressions.toml` acknowledges.
 """

@@ -1,6 +1,6 @@
 """Run Checkov over every template; write docs/security.md's tables and docs/deployment_policies/.
 
-Exits with 1 when a finding has no answer, or an answer no finding.
+Exits with 1 if a finding is not acknowledged, or a suppression matches no finding.
 """
 
 import argparse
@@ -19,26 +19,24 @@ SAMPLE_APP = ROOT / "assets" / "deploy_pipeline" / "app" / "template.yaml"
 
 
 def main() -> int:
-    """Run, print what is wrong, write the tables and policies."""
+    """Write the tables and policies, and print what has to be corrected."""
     parser = argparse.ArgumentParser(prog="python -m audit", description=__doc__)
-    parser.add_argument("--checkov", type=Path, help="the program; without it, only what needs no Checkov is written")
+    parser.add_argument("--checkov", type=Path, help="path of Checkov; without it, its table is not written")
     program: Path | None = parser.parse_args().checkov
     with tempfile.TemporaryDirectory(prefix="audit-") as name:
         folders = [Path(name, kind) for kind in ("default", "everything")]
         for folder, settings in zip(folders, ({}, EVERYTHING), strict=True):
             synthesize(folder, settings)
-        found = list(templates(*folders))
-        _write({"wildcards": wildcards.table(wildcards.statements(found))})
-        deployment_policies.write(POLICIES, deployment_policies.all_policies(found))
+        all_templates = list(templates(*folders))
+        _write({"wildcards": wildcards.table(wildcards.statements(all_templates))})
+        deployment_policies.write(POLICIES, deployment_policies.all_policies(all_templates))
         if program is None:
             return 0
-        findings = checkov.findings(program.absolute(), [*found, Template(SAMPLE_APP)])
-    reasons, wrong = checkov.answered(findings)
+        findings = checkov.findings(program.absolute(), [*all_templates, Template(SAMPLE_APP)])
+    reasons, errors = checkov.match_suppressions(findings)
     _write({"checkov": checkov.table(reasons)})
-    print(
-        "\n".join([*wrong, f"{len(findings)} findings, {len(wrong)} without an answer or answers without a finding."])
-    )
-    return 1 if wrong else 0
+    print("\n".join([*errors, f"{len(findings)} findings, {len(errors)} errors."]))
+    return 1 if errors else 0
 
 
 def _write(tables: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What a synthesized application says of itself: templates, construct paths, answers to cdk-nag."""
+"""A synthesized application: templates, construct paths, and acknowledgments of cdk-nag's findings."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 ACKNOWLEDGED = "aws:cdk:acknowledged-rules"
-MADE_UP = re.compile(r"[0-9A-F]{32}(512MiB)?")  # what aws-cdk-lib puts into names of its singletons
-OF_NO_INTEREST = re.compile(r"(/DefaultPolicy)?(/(Resource|Default|Policy/Resource))?$")
+GENERATED_SUFFIX = re.compile(r"[0-9A-F]{32}(512MiB)?")  # in the names of aws-cdk-lib's singletons
+IGNORED_PATH_SUFFIX = re.compile(r"(/DefaultPolicy)?(/(Resource|Default|Policy/Resource))?$")
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class Template:
         return found
 
     def construct(self, logical_id: str) -> str:
-        """The construct that a resource belongs to, as its path below the stack, to be read by people."""
+        """Return the readable path, below the stack, of the construct that a resource belongs to."""
         path = self._paths.get(logical_id, f"/{logical_id}").partition(f"/{self._name}/")[2] or logical_id
-        return OF_NO_INTEREST.sub("", MADE_UP.sub("", path))
+        return IGNORED_PATH_SUFFIX.sub("", GENERATED_SUFFIX.sub("", path))
 
     def reasons(self, logical_id: str) -> dict[str, str]:
-        """The answers to cdk-nag at the resource and above it: rule to reason."""
+        """Return the acknowledgments of cdk-nag's findings at the resource and above it: rule to reason."""
         path = self._paths.get(logical_id, "")
         found: dict[str, str] = {}
         for place, entries in self._metadata.items():
             if f"{path}/".startswith(f"{place}/"):
                 for entry in entries:
                     if entry["type"] == ACKNOWLEDGED:
-                        found |= {rule.removeprefix("Annotation::"): why for rule, why in entry["data"].items()}
+                        found |= {rule.removeprefix("Annotation::"): reason for rule, reason in entry["data"].items()}
         return found
 
     @property

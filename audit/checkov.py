@@ -1,7 +1,7 @@
-"""Checkov over templates: each finding has an answer, and each answer a finding.
+"""Checkov's findings in the templates: each is acknowledged in `suppressions.toml`, and each suppression is used.
 
-`answers.toml` has the answers: a check, where it was found, and why it stays. An answer can also
-name the rule of cdk-nag that was answered in the stack, at the same construct, for the same reason.
+A suppression names a check and the resources, with a reason. It can also name a rule of cdk-nag instead: the
+reason is then the one with which the stack acknowledges that rule at the same construct.
 """
 
 import json
@@ -14,22 +14,22 @@ from typing import Any
 
 from .assembly import Template
 
-ANSWERS = Path(__file__).with_name("answers.toml")
+SUPPRESSIONS = Path(__file__).with_name("suppressions.toml")
 
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """What Checkov says of one construct."""
+    """A finding of Checkov at one construct."""
 
     check: str
     title: str
-    place: str
-    nag: dict[str, str] = field(compare=False)  # the answers to cdk-nag there: rule to reason
+    resource: str
+    cdk_nag: dict[str, str] = field(compare=False)  # the acknowledgments there: rule to reason
 
 
-def findings(program: Path, found: Iterable[Template]) -> list[Finding]:
-    """Run the Checkov `program`; give what it finds in the templates, each place once."""
-    by_path = {str(template.path): template for template in found}
+def findings(program: Path, templates: Iterable[Template]) -> list[Finding]:
+    """Run the Checkov `program`, and return its findings in the templates, each resource once."""
+    by_path = {str(template.path): template for template in templates}
     files = [argument for path in by_path for argument in ("--file", path)]
     command: list[str | Path] = [
         program,
@@ -42,7 +42,7 @@ def findings(program: Path, found: Iterable[Template]) -> list[Finding]:
         "json",
         *files,
     ]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)  # it ends with 1 when it finds something
+    run = subprocess.run(command, capture_output=True, text=True, check=False)  # it exits with 1 when it has findings
     if not run.stdout:
         raise SystemExit(f"Checkov failed: {run.stderr}")
     report = json.loads(run.stdout)
@@ -53,36 +53,39 @@ def findings(program: Path, found: Iterable[Template]) -> list[Finding]:
 
 def _finding(template: Template, item: dict[str, Any]) -> Finding:
     logical_id = item["resource"].rpartition(".")[2]
-    place = f"{template.stack}/{template.construct(logical_id)}"
-    return Finding(item["check_id"], item["check_name"], place, template.reasons(logical_id))
+    resource = f"{template.stack}/{template.construct(logical_id)}"
+    return Finding(item["check_id"], item["check_name"], resource, template.reasons(logical_id))
 
 
-def answered(found: list[Finding]) -> tuple[dict[Finding, str], list[str]]:
-    """Give the reason for each finding that has one; and what is wrong: too few answers, or too many."""
-    given = [
-        (answer, at)
-        for answer in tomllib.loads(ANSWERS.read_text())["answer"]
-        for at in answer.get("at", [None])  # none: wherever cdk-nag has the answer
+def match_suppressions(findings: list[Finding]) -> tuple[dict[Finding, str], list[str]]:
+    """Return the reason for each acknowledged finding, and an error for each other finding and unused suppression."""
+    suppressions = [
+        (suppression, resource)
+        for suppression in tomllib.loads(SUPPRESSIONS.read_text())["suppression"]
+        for resource in suppression.get("resources", [None])  # None: wherever cdk-nag's rule is acknowledged
     ]
     reasons: dict[Finding, str] = {}
     used = set()
-    for finding in found:
-        for number, (answer, at) in enumerate(given):
-            reason = answer.get("why") or finding.nag.get(answer["nag"])
-            if answer["check"] == finding.check and at in (None, finding.place) and reason:
+    for finding in findings:
+        for number, (suppression, resource) in enumerate(suppressions):
+            reason = suppression.get("reason") or finding.cdk_nag.get(suppression["cdk_nag_rule"])
+            if suppression["check"] == finding.check and resource in (None, finding.resource) and reason:
                 reasons[finding] = reason
                 used.add(number)
-    wrong = [f"no answer: {f.check} ({f.title}) at {f.place}" for f in found if f not in reasons]
-    unused = [given[number] for number in range(len(given)) if number not in used]
-    return reasons, wrong + [f"no such finding: {answer['check']} at {at or answer['nag']}" for answer, at in unused]
+    errors = [f"not acknowledged: {f.check} ({f.title}) at {f.resource}" for f in findings if f not in reasons]
+    unused = [suppressions[number] for number in range(len(suppressions)) if number not in used]
+    return reasons, errors + [
+        f"no such finding: {suppression['check']} at {resource or suppression['cdk_nag_rule']}"
+        for suppression, resource in unused
+    ]
 
 
 def table(reasons: dict[Finding, str]) -> str:
-    """Give the findings and answers as Markdown."""
-    lines = ["| check | found at | why it stays |", "|---|---|---|"]
-    together: dict[tuple[str, str, str], list[str]] = {}
+    """Return the acknowledged findings as a Markdown table."""
+    lines = ["| check | resources | reason |", "|---|---|---|"]
+    resources_of: dict[tuple[str, str, str], list[str]] = {}
     for finding, reason in reasons.items():
-        together.setdefault((finding.check, finding.title, reason), []).append(finding.place)
-    for (check, title, reason), places in sorted(together.items()):
-        lines.append(f"| {check}: {title} | {', '.join(places)} | {reason} |")
+        resources_of.setdefault((finding.check, finding.title, reason), []).append(finding.resource)
+    for (check, title, reason), resources in sorted(resources_of.items()):
+        lines.append(f"| {check}: {title} | {', '.join(resources)} | {reason} |")
     return "\n".join([*lines, ""])

@@ -15,10 +15,11 @@ from typing import Any
 
 from rich.progress import Progress
 
+from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
 from sandbox.__main__ import session, world_of
 from sandbox.process import ROOT
-from walkthroughs.analytics_host import H2O_PORT, connected_to_h2o
+from walkthroughs.analytics_host import connected_to_h2o
 from walkthroughs.forwarding import forwarded
 
 from .report import Row, Section
@@ -44,7 +45,7 @@ def measure(progress: Progress) -> Section:
         bucket, _, prefix = outputs["SongsLocation"].removeprefix("s3://").partition("/")
         clients.client("s3").upload_file(str(songs), bucket, f"{prefix}songs.csv")
         login = models.login(outputs["SecretArn"], clients)
-        with forwarded(world_of(sandbox), outputs["InstanceId"], H2O_PORT) as port, connected_to_h2o(port, login):
+        with forwarded(world_of(sandbox), outputs["InstanceId"], PORTS["H2O"]) as port, connected_to_h2o(port, login):
             rows = [*_training(progress, songs), _memory(sandbox, outputs)]
         rows += _scanned(progress, clients, outputs)
     notes = (
@@ -140,7 +141,8 @@ def _peak_kilobytes(process_id: str) -> int:
 
 
 def _scanned(progress: Progress, clients: Any, outputs: dict[str, str]) -> Iterator[Row]:
-    from assets.analytics_host.billboard.athena import PARQUET_TABLE, Athena
+    from assets.analytics_host.billboard import PARQUET_TABLE
+    from assets.analytics_host.billboard.athena import Athena
 
     athena = Athena(clients, outputs["WorkGroupName"], outputs["DatabaseName"])
     athena.convert()

@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from lambdas.security_group_revert.rules import PROTOCOL_NAMES
+
 from .types import Conflict, Email, Ipv4Cidr, Ipv6Cidr, Section, VpcId, contradiction, like, whole_number
 
 MAX_GROUPS = 500  # the function's role names each, in at most ten policies
 MAX_RULES_IN_ALL = 20_000  # the function reads them with each event
-NAMED_PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
+NAMED_PROTOCOLS = PROTOCOL_NAMES | {"all": "-1"}
 ICMP_FAMILY = {"icmp": "cidr_ipv4", "icmpv6": "cidr_ipv6"}
 MAX_ICMP = 255  # of a type or code
 MAX_RULES = 1000  # the highest quota of rules in a group, IPv4 and IPv6 each, that AWS grants

@@ -1,11 +1,11 @@
-"""One API in several regions behind one name; traffic leaves a region that says it is sick.
+"""One API in several regions behind one name; Route 53 routes clients away from an unhealthy region.
 
     client --> DNS: Route 53, the nearest region whose health check passes
            --> regional API Gateway endpoint --> Lambda: GET /helloworld
-    Route 53's health checkers --> the same endpoint --> Lambda: GET /healthcheck-<id>, which only they know
+    Route 53's health checkers --> the same endpoint --> Lambda: GET /healthcheck-<id>, a secret path
 
-One stack a region, each complete: it refers to no other, and the records that make one name of
-all are joined only by their name. Idea: "Building a Multi-region Serverless Application with
+Each region has a separate, complete stack. The stacks do not reference each other; they share only
+the name of their records. Based on "Building a Multi-region Serverless Application with
 Amazon API Gateway and AWS Lambda", AWS Compute Blog, 2017.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 
 from aws_cdk import (
     Annotations,
-    CfnOutput,
     Duration,
     Environment,
     Fn,
@@ -27,7 +26,6 @@ from aws_cdk import (
     aws_lambda as lambda_,
     aws_logs as logs,
     aws_route53 as route53,
-    aws_sns as sns,
     aws_wafv2 as wafv2,
     aws_xray as xray,
 )
@@ -37,18 +35,20 @@ from lambdas.multi_region_api.health import BY_CHECKS, TOKEN
 from settings.multi_region_api import MultiRegionApiSettings
 
 from .constructs.acknowledgments import acknowledge, acknowledge_wildcards
-from .constructs.custom_domain import hosted_zone_and_certificate
-from .constructs.functions import make_function
-from .constructs.lambda_code import code_of
-from .constructs.notices import alarm, notices_topic
-from .constructs.web_acl import visible, web_acl
+from .constructs.alarm_topic import AlarmTopic
+from .constructs.custom_domain import CustomDomain
+from .constructs.grants import grant
+from .constructs.lambda_code import lambda_asset
+from .constructs.outputs import add_outputs
+from .constructs.standard_function import StandardFunction
+from .constructs.web_acl import ManagedRulesWebAcl, visibility
 
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 STAGE, BASE_PATH = "prod", "v1"
-METRICS_REGION = "us-east-1"  # the only one in which Route 53 publishes metrics
-# Some twenty health checkers that do not coordinate send a request every 10 s at most: this is far above.
+METRICS_REGION = "us-east-1"  # the only region in which Route 53 publishes metrics
+# About twenty health checkers each send at most one request every 10 s, so this limit is never reached by them.
 HEALTH_REQUESTS_PER_SECOND = 20
-# Health checkers have TLS 1.2, so TLS 1.3 alone would make every region unhealthy.
+# Health checkers use TLS 1.2: with TLS 1.3 only, every region would be unhealthy.
 SECURITY_POLICY = apigateway.SecurityPolicy.TLS13_1_2_PFS_PQ_2025_09
 
 
@@ -61,86 +61,91 @@ class MultiRegionApi(Stack):
         super().__init__(
             scope,
             construct_id,
-            description=f"Multi-region API with failover, the part in {region}",
+            description=f"Multi-region API with failover: {region}",
             env=Environment(region=region),
             **kwargs,
         )
         self.settings = settings
-        # Strangers who know the path could exhaust its throttle, and with it the region's health. The stack's id has a
-        # GUID that nothing public shows; Route 53 can send no credentials, but a path.
+        # Anyone who knows the path can exhaust its throttling limit, so that the health check fails. Route 53 cannot
+        # send credentials, so the path is secret: it has the GUID of the stack's id, which is not public.
         self.health_path = f"healthcheck-{Fn.select(2, Fn.split('/', self.stack_id))}"
-        topic = notices_topic(self, f"Multi-region API in {region}", settings.email)
-        chosen = settings.model_dump(include={"allowed_origin", "checks"}, mode="json")
-        with code_of("multi_region_api", settings=json.dumps(chosen, indent=1)) as code:
-            hello = self._function("Hello", "hello", "Says which region answers", code)
-            health = self._function("Health", "healthcheck", "Says whether the region is healthy", code)
+        topic = AlarmTopic(self, "Topic", display_name=f"Multi-region API in {region}", email=settings.email)
+        handler_settings = settings.model_dump(include={"allowed_origin", "checks"}, mode="json")
+        code = lambda_asset("multi_region_api", settings=json.dumps(handler_settings, indent=1))
+        hello = self._function("Hello", "hello", "Returns the region", code)
+        health = self._function("Health", "healthcheck", "Returns whether the region is healthy", code)
         health.add_environment("STATUS", BY_CHECKS)
-        self._may_read_tables(health)
+        self._grant_read_tables(health)
         api = self._api()
         self._methods(api, hello, health)
         check = self._health_check(api)
-        # Created earlier, it would find the region unhealthy and raise the alarms. What needs it comes later still.
+        # A health check that is created first finds the region unhealthy and raises the alarms.
         check.node.add_dependency(api, self._trace_no_health_checks())
         if settings.waf:
             check.node.add_dependency(self._web_acl(api))
-        self._name(api, check)
+        if settings.domain_name:
+            self._domain_name(api, check)
+        elif region == settings.regions[0]:  # once is enough
+            Annotations.of(self).add_info(
+                "No domain name: each region has only its own URL, without failover. For one name "
+                "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
+            )
         self._alarms(topic, {"Hello": hello, "Health": health}, check)
         self._outputs(api, check, health, topic)
 
-    def _function(self, name: str, module: str, description: str, code: lambda_.Code) -> lambda_.Function:
-        function = make_function(
+    def _function(self, name: str, module: str, description: str, code: lambda_.Code) -> StandardFunction:
+        function = StandardFunction(
             self,
             name,
-            code,
+            code=code,
             handler=f"multi_region_api.{module}.handler",
             description=description,
             retention=logs.RetentionDays.THREE_MONTHS,
             memory_size=256,
-            seconds=3,
+            timeout_seconds=3,
             tracing=lambda_.Tracing.ACTIVE,
         )
         acknowledge_wildcards(function.role, {"Resource::*": "X-Ray has no resource-level permissions for traces."})
         return function
 
-    def _may_read_tables(self, function: lambda_.Function) -> None:
-        """The tables of the dependency checks, and of each the one item that is read."""
+    def _grant_read_tables(self, function: StandardFunction) -> None:
+        """Allow reading one item of each table that is a dependency."""
         for check in self.settings.checks:
             if check.table:
-                function.add_to_role_policy(
-                    iam.PolicyStatement(
-                        actions=["dynamodb:GetItem"],
-                        resources=[self.format_arn(service="dynamodb", resource="table", resource_name=check.table)],
-                        conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["healthcheck"]}},
-                    )
+                grant(
+                    function,
+                    ["dynamodb:GetItem"],
+                    self.format_arn(service="dynamodb", resource="table", resource_name=check.table),
+                    conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["healthcheck"]}},
                 )
 
     def _api(self) -> apigateway.RestApi:
         api = apigateway.RestApi(
             self,
             "Api",
-            rest_api_name=self.node.id,  # metrics go by it
-            description="Says hello, and whether the region is healthy",
+            rest_api_name=self.node.id,  # the dimension of its metrics
+            description="Returns the region, and whether it is healthy",
             endpoint_configuration=apigateway.EndpointConfiguration(
                 types=[apigateway.EndpointType.REGIONAL], ip_address_type=apigateway.IpAddressType.DUAL_STACK
             ),
             cloud_watch_role=self.settings.cloudwatch_role,
-            # Also after a failed creation: the account goes on using the role when the stack is gone.
+            # Also after a failed creation: the role is a setting of the account, which outlives the stack.
             cloud_watch_role_removal_policy=RemovalPolicy.RETAIN if self.settings.cloudwatch_role else None,
             deploy_options=self._stage(),
         )
         resource: apigateway.CfnRestApi = api.node.default_child
-        # The L2 construct has neither. The default is TLS 1.0, also for the custom name that leads here.
+        # The L2 construct has neither property. The default is TLS 1.0, also for the custom domain name.
         resource.security_policy = f"SecurityPolicy_{SECURITY_POLICY.name}"
         resource.endpoint_access_mode = apigateway.EndpointAccessMode.STRICT.value
-        for kind in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
-            # Without it a page is told of a network error, and not of what is wrong.
+        for name in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
+            # Without this header, browsers report a network error to the page instead of the status.
             api.add_gateway_response(
-                kind.title().replace("_", ""),
-                type=getattr(apigateway.ResponseType, kind),
+                name.title().replace("_", ""),
+                type=getattr(apigateway.ResponseType, name),
                 response_headers={"Access-Control-Allow-Origin": f"'{self.settings.allowed_origin}'"},
             )
-        api.node.try_remove_child("Endpoint")  # an output without a description; ours has one
-        self._keep_execution_log(api)
+        api.node.try_remove_child("Endpoint")  # an output without a description
+        self._add_execution_log(api)
         self._acknowledge_api(api)
         return api
 
@@ -149,13 +154,13 @@ class MultiRegionApi(Stack):
             self, "AccessLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
         )
         rate = self.settings.requests_per_second
-        preflights = max(1, rate // 10)  # browsers keep their answer, and strangers could send as many as requests
+        preflight_rate = max(1, rate // 10)  # browsers cache the response, so there are fewer preflights than requests
         every_method: dict[str, Any] = {
             "logging_level": apigateway.MethodLoggingLevel.ERROR,
             "data_trace_enabled": False,
             "metrics_enabled": True,
         }
-        limits = {f"/{self.health_path}/GET": HEALTH_REQUESTS_PER_SECOND, "/helloworld/OPTIONS": preflights}
+        limits = {f"/{self.health_path}/GET": HEALTH_REQUESTS_PER_SECOND, "/helloworld/OPTIONS": preflight_rate}
         return apigateway.StageOptions(
             stage_name=STAGE,
             throttling_rate_limit=rate,
@@ -175,8 +180,8 @@ class MultiRegionApi(Stack):
             **every_method,
         )  # fmt: skip
 
-    def _keep_execution_log(self, api: apigateway.RestApi) -> None:
-        """API Gateway makes this group by itself, without an end, unless it is there already."""
+    def _add_execution_log(self, api: apigateway.RestApi) -> None:
+        """Create the log group before API Gateway does, which would set no retention."""
         group = logs.LogGroup(
             self,
             "ExecutionLog",
@@ -187,12 +192,12 @@ class MultiRegionApi(Stack):
         api.deployment_stage.node.add_dependency(group)
 
     def _trace_no_health_checks(self) -> xray.CfnSamplingRule:
-        """X-Ray takes the first request of each second: without this, nearly all of the health checkers'."""
+        """Exclude health checks from sampling: by default X-Ray samples one request each second, so nearly all."""
         return xray.CfnSamplingRule(
             self,
             "NoHealthChecks",
             sampling_rule=xray.CfnSamplingRule.SamplingRuleProperty(
-                rule_name=self.node.id,  # X-Ray makes none up
+                rule_name=self.node.id,  # CloudFormation does not generate one
                 priority=100,
                 reservoir_size=0,
                 fixed_rate=0,
@@ -208,23 +213,23 @@ class MultiRegionApi(Stack):
 
     def _acknowledge_api(self, api: apigateway.RestApi) -> None:
         reasons = {
-            "AwsSolutions-APIG4": "The API is for everyone, as the post's.",
-            "AwsSolutions-COG4": "The API is for everyone, as the post's.",
+            "AwsSolutions-APIG4": "The API is public, as in the original post.",
+            "AwsSolutions-COG4": "The API is public, as in the original post.",
             f"AwsSolutions-IAM4[Policy::{LOGS_POLICY}]": "The policy that API Gateway's documentation names for logs.",
         }
         if not self.settings.waf:
             reasons["AwsSolutions-APIG3"] = "A web ACL is an option; throttling is on."
         acknowledge(api, reasons)
 
-    def _methods(self, api: apigateway.RestApi, hello: lambda_.Function, health: lambda_.Function) -> None:
+    def _methods(self, api: apigateway.RestApi, hello: StandardFunction, health: StandardFunction) -> None:
         validator = api.add_request_validator("Validator", validate_request_body=True, validate_request_parameters=True)
         hello_path = api.root.add_resource("helloworld")
         hello_path.add_method(
             "GET", apigateway.LambdaIntegration(hello, allow_test_invoke=False), request_validator=validator
         )
-        # Not at the root and the health path, where no page has to read anything.
+        # Only here: no page reads the root or the health path.
         hello_path.add_cors_preflight(allow_origins=[self.settings.allowed_origin], allow_methods=["GET", "OPTIONS"])
-        # The L2 construct refuses a path that is known at deployment only, and so does the permission that it gives.
+        # The L2 construct and its Lambda permission do not accept a path that is only known at deployment.
         health_path = api.root.add_resource("healthcheck")
         health_path.node.default_child.path_part = self.health_path
         invocation = f"2015-03-31/functions/{health.function_arn}/invocations"
@@ -239,7 +244,7 @@ class MultiRegionApi(Stack):
         )
 
     def _health_check(self, api: apigateway.RestApi) -> route53.HealthCheck:
-        """Asks the regional endpoint, and not the name, which would lead to another region."""
+        """Check the regional endpoint, because the domain name can lead to another region."""
         check = route53.HealthCheck(
             self,
             "HealthCheck",
@@ -255,36 +260,28 @@ class MultiRegionApi(Stack):
         Tags.of(check).add("Name", self.node.id)
         return check
 
-    def _name(self, api: apigateway.RestApi, check: route53.HealthCheck) -> None:
-        found = hosted_zone_and_certificate(self, self.settings)
-        if not found:
-            if self.region == self.settings.regions[0]:  # once is enough
-                Annotations.of(self).add_info(
-                    "No domain name: each region has only its own URL, without failover. For one name "
-                    "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
-                )
-            return
-        zone, certificate = found
+    def _domain_name(self, api: apigateway.RestApi, check: route53.HealthCheck) -> None:
+        custom_domain = CustomDomain(self, "CustomDomain", settings=self.settings)
         domain = apigateway.DomainName(
             self,
             "DomainName",
             domain_name=self.settings.domain_name,
-            certificate=certificate,
+            certificate=custom_domain.certificate,
             endpoint_type=apigateway.EndpointType.REGIONAL,
             security_policy=SECURITY_POLICY,
             endpoint_access_mode=apigateway.EndpointAccessMode.STRICT,
             mapping=api,
             base_path=BASE_PATH,
         )
-        # The L2 construct does not know it yet; without it the AAAA records would have no answer.
+        # The L2 construct lacks the property; without it the AAAA records would resolve to nothing.
         domain.node.default_child.add_property_override("EndpointConfiguration.IpAddressType", "dualstack")
-        for kind in ("A", "AAAA"):
+        for record_type in ("A", "AAAA"):
             record = route53.CfnRecordSet(
                 self,
-                f"{kind}Record",
-                hosted_zone_id=zone.hosted_zone_id,
+                f"{record_type}Record",
+                hosted_zone_id=custom_domain.zone.hosted_zone_id,
                 name=f"{self.settings.domain_name}.",
-                type=kind,
+                type=record_type,
                 region=self.region,
                 set_identifier=self.region,
                 health_check_id=check.health_check_id,
@@ -294,49 +291,49 @@ class MultiRegionApi(Stack):
                     evaluate_target_health=True,
                 ),
             )
-            # A new health check counts as healthy: nobody may be led here before all is in place.
+            # A new health check is healthy at first: no client may be routed here before the API is complete.
             record.node.add_dependency(domain, api)
 
     def _web_acl(self, api: apigateway.RestApi) -> wafv2.CfnWebACLAssociation:
-        """Put a web ACL before the stage; Route 53's health checkers pass it, whatever its rules find."""
+        """Protect the stage with a web ACL that always allows Route 53's health checkers."""
         health_path = wafv2.CfnWebACL.ByteMatchStatementProperty(
             field_to_match=wafv2.CfnWebACL.FieldToMatchProperty(uri_path={}),
             positional_constraint="EXACTLY",
             search_string=f"/{STAGE}/{self.health_path}",
             text_transformations=[wafv2.CfnWebACL.TextTransformationProperty(priority=0, type="NONE")],
         )
-        allowed = wafv2.CfnWebACL.RuleProperty(
+        allow_health_path = wafv2.CfnWebACL.RuleProperty(
             name="HealthPath",
             priority=0,
             action=wafv2.CfnWebACL.RuleActionProperty(allow={}),
             statement=wafv2.CfnWebACL.StatementProperty(byte_match_statement=health_path),
-            visibility_config=visible("HealthPath"),
+            visibility_config=visibility("HealthPath"),
         )
-        acl = web_acl(self, "REGIONAL", [allowed])
+        acl = ManagedRulesWebAcl(self, "WebAcl", waf_scope="REGIONAL", first_rules=[allow_health_path])
         return wafv2.CfnWebACLAssociation(
             self, "WebAclAssociation", resource_arn=api.deployment_stage.stage_arn, web_acl_arn=acl.attr_arn
         )
 
-    def _alarms(self, topic: sns.Topic, functions: dict[str, lambda_.Function], check: route53.HealthCheck) -> None:
+    def _alarms(self, topic: AlarmTopic, functions: dict[str, StandardFunction], check: route53.HealthCheck) -> None:
         minute = Duration.minutes(1)
         alarms = {
-            "Sick": (
+            "Unhealthy": (
                 self._metric("5XXError", self.health_path),
-                f"{self.region} has answered that it is sick; the log of the health function says why",
+                f"{self.region} has reported that it is unhealthy; the health function's log has the reason",
             ),
             "HealthPathThrottled": (
                 self._metric("4XXError", self.health_path),
-                "API Gateway has throttled the health path; Route 53 can take that for sick",
+                "API Gateway has throttled the health path; Route 53 can treat that as unhealthy",
             ),
             "ServerErrors": (
                 self._metric("5XXError", "helloworld"),
-                f"{self.region} has answered with a server error",
+                f"{self.region} has returned a server error",
             ),
         }
         for name, function in functions.items():
             alarms[f"{name}Errors"] = (function.metric_errors(period=minute), f"The function {name} failed")
         for name, (metric, description) in alarms.items():
-            alarm(topic, name, metric, description)
+            topic.add_alarm(name, metric, description)
         if self.region == METRICS_REGION:
             status = cloudwatch.Metric(
                 namespace="AWS/Route53",
@@ -345,8 +342,8 @@ class MultiRegionApi(Stack):
                 statistic="Minimum",
                 period=minute,
             )
-            description = f"Route 53 takes {self.region} for sick and leads everyone elsewhere"
-            alarm(topic, "HealthCheck", status, description, below=True)
+            description = f"Route 53 treats {self.region} as unhealthy and routes clients to other regions"
+            topic.add_alarm("HealthCheck", status, description, below=True)
 
     def _metric(self, name: str, path: str) -> cloudwatch.Metric:
         dimensions = {"ApiName": self.node.id, "Stage": STAGE, "Resource": f"/{path}", "Method": "GET"}
@@ -359,17 +356,16 @@ class MultiRegionApi(Stack):
         )
 
     def _outputs(
-        self, api: apigateway.RestApi, check: route53.HealthCheck, health: lambda_.Function, topic: sns.Topic
+        self, api: apigateway.RestApi, check: route53.HealthCheck, health: StandardFunction, topic: AlarmTopic
     ) -> None:
         outputs = {
             "RegionalUrl": (api.url, "The API in this region alone"),
-            "HealthUrl": (f"{api.url}{self.health_path}", "What Route 53 asks; strangers should not know it"),
+            "HealthUrl": (f"{api.url}{self.health_path}", "URL of the health check; keep it secret"),
             "HealthCheckId": (check.health_check_id, "Route 53 health check of this region"),
-            "HealthFunctionName": (health.function_name, "Function whose STATUS can be set for a drill"),
+            "HealthFunctionName": (health.function_name, "Function whose STATUS can be set for a failover test"),
             "TopicArn": (topic.topic_arn, "Alarms"),
         }
         if self.settings.domain_name:
             outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all regions")
             outputs["HostedZoneId"] = (self.settings.hosted_zone_id, "Zone of the records")
-        for name, (value, description) in outputs.items():
-            CfnOutput(self, name, value=value, description=description)
+        add_outputs(self, outputs)

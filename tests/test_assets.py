@@ -23,10 +23,10 @@ def _write(folder: Path, *names: str) -> None:
 
 
 def _published(folder: Path, *allowed: str) -> list[str]:
-    with staged_folder(str(folder), setting="x:site", allowed=allowed, allow_with="x:allowed_files") as staged:
-        paths = sorted(path for path in Path(staged).rglob("*") if path.is_file())
-        assert not any(path.is_symlink() for path in paths)
-        return [path.relative_to(staged).as_posix() for path in paths]
+    staged = staged_folder(str(folder), setting="x:site", allowed=allowed, allow_with="x:allowed_files")
+    paths = sorted(path for path in Path(staged).rglob("*") if path.is_file())
+    assert not any(path.is_symlink() for path in paths)
+    return [path.relative_to(staged).as_posix() for path in paths]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from app import HOLDS_DATA
+from app import STATEFUL_RESOURCE_TYPES
 
 from .conftest import Assembly
 
@@ -28,12 +28,12 @@ def test_every_stack_is_protected_from_termination(production: Assembly, assembl
 def test_everything_that_holds_data_stays_when_it_is_removed_or_replaced(production: Assembly) -> None:
     types = set()
     for name, resource in resources(production):
-        if resource["Type"] in HOLDS_DATA:
+        if resource["Type"] in STATEFUL_RESOURCE_TYPES:
             types.add(resource["Type"])
             policies = {key: resource.get(key) for key in KEPT}
             expected = KEPT | ({"DeletionPolicy": "Retain"} if BOOT_LOG in name else {})
             assert policies == expected, f"{name} has {policies}"
-    assert types == set(HOLDS_DATA), "types that no stack has"
+    assert types == set(STATEFUL_RESOURCE_TYPES), "types that no stack has"
 
 
 def test_nothing_else_is_said_to_go_and_nothing_empties_a_bucket(production: Assembly) -> None:

@@ -9,9 +9,9 @@ import cfnlint
 import pytest
 
 from audit.assembly import templates
-from audit.checkov import Finding, answered
+from audit.checkov import Finding, match_suppressions
 from audit.deployment_policies import all_policies
-from audit.wildcards import OF_RESOURCES, Statement, statements, table
+from audit.wildcards import RESOURCE_POLICY_REASONS, Statement, statements, table
 
 from .conftest import ROOT, Assembly
 
@@ -34,7 +34,7 @@ def test_every_wildcard_in_a_policy_has_a_reason(found: list[Statement]) -> None
 
 
 def test_every_reason_is_of_a_policy_that_is_there(found: list[Statement]) -> None:
-    unused = OF_RESOURCES.keys() - {statement.key for statement in found}
+    unused = RESOURCE_POLICY_REASONS.keys() - {statement.key for statement in found}
     assert not unused, f"audit/wildcards.py has reasons for what no template has: {unused}"
 
 
@@ -92,18 +92,21 @@ def test_deployment_policies_cover_each_resource_that_a_stack_creates(deployment
     assert created <= allowed
 
 
-def finding(check: str, place: str, **nag: str) -> Finding:
-    return Finding(check, "title", place, nag)
+def finding(check: str, resource: str, **cdk_nag: str) -> Finding:
+    return Finding(check, "title", resource, cdk_nag)
 
 
-def test_finding_without_an_answer_and_answer_without_a_finding_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [{"check": "A", "why": "so", "at": ["S/One", "S/Gone"]}, {"check": "B", "nag": "S1"}]
-    monkeypatch.setattr("audit.checkov.tomllib.loads", lambda _: {"answer": answers})
+def test_unmatched_findings_and_suppressions_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    suppressions = [
+        {"check": "A", "reason": "so", "resources": ["S/One", "S/Gone"]},
+        {"check": "B", "cdk_nag_rule": "S1"},
+    ]
+    monkeypatch.setattr("audit.checkov.tomllib.loads", lambda _: {"suppression": suppressions})
     here = [finding("A", "S/One"), finding("A", "S/New"), finding("B", "S/One"), finding("B", "S/Two", S1="because")]
-    reasons, wrong = answered(here)
+    reasons, errors = match_suppressions(here)
     assert reasons == {here[0]: "so", here[3]: "because"}
-    assert wrong == [
-        "no answer: A (title) at S/New",
-        "no answer: B (title) at S/One",
+    assert errors == [
+        "not acknowledged: A (title) at S/New",
+        "not acknowledged: B (title) at S/One",
         "no such finding: A at S/Gone",
     ]

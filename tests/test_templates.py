@@ -10,7 +10,7 @@ from pathlib import Path
 import aws_cdk as cdk
 import pytest
 
-from app import PROJECT, UnknownStackError, asked_for
+from app import PROJECT, UnknownStackError, selected_stacks
 
 from .conftest import ROOT, Assembly, need
 
@@ -125,13 +125,13 @@ def test_retained_resources_go_when_their_creation_fails(every_assembly: list[As
 )
 def test_stacks_that_the_cli_names_exclusively_are_made_and_no_other(named: list[str] | None, made: list[str]) -> None:
     app = cdk.App(context={} if named is None else {"aws:cdk:bundling-stacks": named})
-    assert asked_for(app, ["A", "B", "Region-1", "Region-2"]) == made
+    assert selected_stacks(app, ["A", "B", "Region-1", "Region-2"]) == made
 
 
 def test_unknown_stack_is_refused_with_the_valid_ones() -> None:
     app = cdk.App(context={"aws:cdk:bundling-stacks": ["static_site"]})
     with pytest.raises(UnknownStackError, match=r"^static_site: unknown stack \(valid: A, B\)$"):
-        asked_for(app, ["A", "B"])
+        selected_stacks(app, ["A", "B"])
 
 
 def test_app_annotations_name_no_temporary_file(tmp_path: Path) -> None:

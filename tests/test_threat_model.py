@@ -114,8 +114,8 @@ def test_only_the_trigger_may_start_executions(every_assembly: list[Assembly]) -
 @pytest.mark.parametrize(
     ("bucket", "writers"),
     [
-        ("Inputs", ("CustomCDKBucketDeployment", "DeployerCheckStack")),  # CheckStack: templates only
-        ("Artifacts", ("DeliveryPipelineRole", "DeliveryPipelineSource")),
+        ("Inputs", ("CustomCDKBucketDeployment", "DeploymentCheckStack")),  # CheckStack: templates only
+        ("Artifacts", ("PipelineRole", "PipelineSource")),
     ],
 )
 def test_nobody_else_writes_inputs_or_artifacts(assembly: Assembly, bucket: str, writers: tuple[str, str]) -> None:
@@ -150,7 +150,7 @@ def test_every_test_and_output_on_the_page_exists(assembly: Assembly) -> None:
 def test_limits_on_the_page_are_those_of_the_templates(assembly: Assembly, full_assembly: Assembly) -> None:
     text = PAGE.read_text()
     (acl,) = of_type(full_assembly.template("StaticSite"), "AWS::WAFv2::WebACL")
-    (limit,) = (r["Statement"]["RateBasedStatement"]["Limit"] for r in acl["Rules"] if r["Name"] == "AddressLimit")
+    (limit,) = (r["Statement"]["RateBasedStatement"]["Limit"] for r in acl["Rules"] if r["Name"] == "RateLimit")
     assert f"{limit:,} requests in five minutes" in text
     days = {
         rule["ExpirationInDays"]

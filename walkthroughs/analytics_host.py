@@ -17,12 +17,13 @@ from typing import Any
 import urllib3
 from botocore.exceptions import ClientError
 
+from assets.analytics_host.host.idle import PORTS
+
 from .browser import browser
 from .forwarding import forwarded
 from .story import PreconditionError, SkippedError, UndoingStory, World, step
 
 SAMPLES = Path(__file__).parents[1] / "assets" / "analytics_host"
-H2O_PORT = 54321
 NOTEBOOK_SECONDS = 1800
 AGENT_SECONDS = 120  # until the agent of a host that has just been started is connected
 
@@ -275,7 +276,7 @@ class AnalyticsHostStory(UndoingStory):
 
     @cached_property
     def _h2o_port(self) -> int:
-        return self.undo.enter_context(forwarded(self.world, self.outputs["InstanceId"], H2O_PORT))
+        return self.undo.enter_context(forwarded(self.world, self.outputs["InstanceId"], PORTS["H2O"]))
 
     def _login(self) -> tuple[str, str]:
         from assets.analytics_host.billboard import models

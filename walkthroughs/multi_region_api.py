@@ -17,6 +17,7 @@ import urllib3
 from lambdas.multi_region_api.health import TOKEN
 
 from .browser import browser
+from .client_networks import CLIENT_NETWORKS
 from .meanwhile import meanwhile
 from .names import addresses
 from .story import PreconditionError, SkippedError, UndoingStory, World, step
@@ -25,13 +26,8 @@ SYSTEM, THIRD_REGION = "multi_region_api", "eu-west-1"
 CLIENT = Path(__file__).parents[1] / "assets" / SYSTEM / "client"
 PAUSE = 0.1  # seconds between two calls by name
 STEADY = 20  # calls in a row; Route 53's servers do not all change their answer at the same moment
-# Addresses that AWS publishes as those of a region (ip-ranges.json): who has one is near it.
-CALLERS = {
-    "us-east-1": "3.80.0.0",
-    "us-west-2": "35.160.0.0",
-    "eu-west-1": "34.240.0.0",
-    "ap-northeast-1": "13.112.0.0",
-}
+# The address of a client near each region.
+CALLERS = {region: network.partition("/")[0] for region, network in CLIENT_NETWORKS.items()}
 NO_NAME = "the regions have no common name: deploy with multi_region_api:domain_name"
 
 

@@ -6,7 +6,6 @@ definition writes; `clean_up` a "Step Functions Execution Status Change" event.
 
 import json
 import os
-import time
 from typing import Any
 
 import boto3
@@ -16,6 +15,7 @@ from .change_set import creation_status, delete_left_behind, inspect
 from .errors import InvalidInputError
 from .failure import explain
 from .inspection import Policy
+from .metrics import edited_input_record
 from .request import fingerprint, read_request, refuse_other_stack
 from .stack import plan
 
@@ -30,7 +30,7 @@ def check_stack(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     request = read_request(event["input"])
     refuse_other_stack(request, os.environ["STACK_NAME"])
     if fingerprint(event["input"]) != os.environ["DEPLOYED_INPUT"]:
-        print(json.dumps(_edited_input(event["execution"])))
+        print(json.dumps(edited_input_record(event["execution"])))
     return plan(
         S3,
         CLOUDFORMATION,
@@ -39,13 +39,6 @@ def check_stack(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         bucket=os.environ["BUCKET"],
         url=os.environ["BUCKET_URL"],
     )
-
-
-def _edited_input(execution: str) -> dict[str, Any]:
-    """Give the log line that CloudWatch counts as the metric `EditedInput` (embedded metric format)."""
-    metrics = {"Namespace": "DeployPipeline", "Dimensions": [[]], "Metrics": [{"Name": "EditedInput", "Unit": "Count"}]}
-    metadata = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metrics]}
-    return {"_aws": metadata, "EditedInput": 1, "execution": execution}
 
 
 def change_set(event: dict[str, Any], _context: Any) -> dict[str, Any]:

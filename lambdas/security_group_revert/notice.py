@@ -12,6 +12,7 @@ from .revert import Action, Guarded, Outcome
 from .rules import Rule
 
 METRIC_NAMESPACE = "SecurityGroupRevert"
+NOT_REVERTED, REVERTS_SUSPENDED = "NotReverted", "RevertsSuspended"  # names of metrics
 SUBJECT_LIMIT = 100  # characters, of SNS
 LINES_LIMIT = 100  # in a section: with two sections far below the 256 KB of SNS
 PAST = {
@@ -137,12 +138,12 @@ def log_records(report: Report, *, account: str) -> Iterable[str]:
     CloudWatch user guide, embedded metric format specification.
     """
     outcome, change = report.outcome, report.change
-    names = [{"Name": name, "Unit": "Count"} for name in ("NotReverted", "RevertsSuspended")]
+    names = [{"Name": name, "Unit": "Count"} for name in (NOT_REVERTED, REVERTS_SUSPENDED)]
     metrics = {"Namespace": METRIC_NAMESPACE, "Dimensions": [[]], "Metrics": names}
     record: dict[str, Any] = {
         "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metrics]},
-        "NotReverted": outcome.not_reverted,
-        "RevertsSuspended": len(outcome.suspended),
+        NOT_REVERTED: outcome.not_reverted,
+        REVERTS_SUSPENDED: len(outcome.suspended),
         "group_id": outcome.guarded.group_id,
         "group_name": outcome.guarded.name,
         "group_exists": outcome.group_exists,

@@ -31,11 +31,13 @@ from typing import Any
 from ministack.services import ec2, iam
 from ministack.services.cloudformation import provisioners
 
+from assets.analytics_host.host.idle import PORTS
+
 from ..awslambda import role_credentials
 from ..cloudformation.signals import creation_policy, signals_of
 from . import systemd
 
-H2O_PORT = 54321
+H2O_PORT = PORTS["H2O"]
 INSTANCES = "instances"  # the folder of their file systems, below that of the sandbox
 
 

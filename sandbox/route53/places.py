@@ -8,6 +8,8 @@ region's own (ip-ranges.json); everyone else is near `HERE`.
 from ipaddress import ip_address, ip_network
 from math import asin, cos, radians, sin, sqrt
 
+from walkthroughs.client_networks import CLIENT_NETWORKS
+
 from ..process import REGION
 
 HERE = REGION
@@ -34,12 +36,7 @@ TOWNS = {
     "ap-northeast-2": (37, 127),
     "ap-east-1": (22, 114),
 }
-CALLERS = {
-    ip_network("3.80.0.0/12"): "us-east-1",
-    ip_network("35.160.0.0/13"): "us-west-2",
-    ip_network("34.240.0.0/13"): "eu-west-1",
-    ip_network("13.112.0.0/14"): "ap-northeast-1",
-}
+CALLERS = {ip_network(network): region for region, network in CLIENT_NETWORKS.items()}
 
 
 def region_of(address: str) -> str:

@@ -5,17 +5,18 @@
                    songs.csv --> S3 <-- Glue table <-- Athena workgroup
 
 No port is open by default, the password is in Secrets Manager only, and CloudFormation waits
-for the host's own signal that all is healthy. Idea: "Run RStudio and H2O on EC2 next to
+until the host signals that all services are healthy. Based on "Run RStudio and H2O on EC2 next to
 Athena and predict Billboard Top 10 hits", AWS Big Data Blog, 2017.
 """
 
 from typing import Any
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import Stack
 from constructs import Construct
 
 from settings.analytics_host import AnalyticsHostSettings
 
+from ..constructs.outputs import add_outputs
 from .host import Hosts
 from .network import Network
 from .permissions import grant_permissions
@@ -25,7 +26,7 @@ from .users import users_policy
 
 
 class AnalyticsHost(Stack):
-    """The host or hosts of `settings`, and the songs beside them."""
+    """The host or hosts of `settings`, and the songs that they query."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, description="RStudio, JupyterLab and H2O next to Athena", **kwargs)
@@ -37,6 +38,5 @@ class AnalyticsHost(Stack):
             StopOnSchedule(self, "Stop", schedule=settings.stop_schedule, email=settings.email, hosts=hosts)
         users = users_policy(hosts)
         outputs = songs.outputs() | hosts.outputs(public_name=settings.allowed_cidr is not None)
-        outputs["UsersPolicyArn"] = (users.managed_policy_arn, "Policy to attach to the people who use the host")
-        for name, (value, description) in outputs.items():
-            CfnOutput(self, name, value=value, description=description)
+        outputs["UsersPolicyArn"] = (users.managed_policy_arn, "Policy to attach to the users of the host")
+        add_outputs(self, outputs)

@@ -1,9 +1,10 @@
-"""The hosts: one with everything, or that one and workers of H2O's cluster."""
+"""The hosts: one with all services, and with `h2o_nodes` workers of H2O's cluster."""
 
 import hashlib
 import json
 import re
 from pathlib import Path
+from typing import cast
 
 from aws_cdk import (
     CfnCreationPolicy,
@@ -21,50 +22,44 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from assets.analytics_host.host.idle import PORTS
 from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
 from ..constructs.assets import staged_folder
+from ..constructs.outputs import Outputs
 from .network import Network
 from .songs import DATABASE, Songs
 
-SAMPLES = Path(__file__).parents[2] / "assets" / "analytics_host"
+ASSETS = Path(__file__).parents[2] / "assets" / "analytics_host"
 IMAGE = "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
 BOOT_MINUTES = 45
 BURSTABLE = re.compile(r"t\d+[a-z]*\.")
-PORTS = {"RStudio": 8787, "JupyterLab": 8888, "H2O": 54321}
 
 
 class Hosts(Construct):
-    """Instances that say themselves when they are healthy, the password, and the boot log."""
+    """Instances that signal when they are healthy, the password, and the boot log."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings, network: Network, songs: Songs
     ) -> None:
         super().__init__(scope, construct_id)
         self.settings, self.network, self.songs = settings, network, songs
-        # It stays when the creation of the stack fails, unlike everything else, because that is when it is needed;
-        # also with `production`, whose policy is RetainExceptOnCreate.
-        self.log_group = logs.LogGroup(
-            self, "BootLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.RETAIN
-        )
-        boot_log = self.log_group.node.default_child
-        assert isinstance(boot_log, CfnResource)
-        boot_log.add_override("DeletionPolicy", "Retain")
+        self.log_group = self._boot_log()
         self.password = self._password()
-        with staged_folder(
-            str(SAMPLES), setting="analytics_host", allowed=["billboard/queries/*.sql"], allow_with=None
-        ) as folder:
-            self.package = assets.Asset(self, "Package", path=folder)
+        folder = staged_folder(
+            str(ASSETS), setting="analytics_host", allowed=["billboard/queries/*.sql"], allow_with=None
+        )
+        self.package = assets.Asset(self, "Package", path=folder)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         self.profile = iam.CfnInstanceProfile(self, "Profile", roles=[self.role.role_name])
         names = ["Host", *(f"Worker{number}" for number in range(1, settings.h2o_nodes))]
         self.instances = [self._instance(name) for name in names]
 
-    def outputs(self, *, public_name: bool) -> dict[str, tuple[str, str]]:
-        """What the stack tells of the hosts: name to value and description."""
+    def outputs(self, *, public_name: bool) -> Outputs:
+        """Return the stack's outputs about the hosts."""
         host = self.instances[0]
-        told = {
+        outputs = {
             "InstanceId": (host.ref, "The host"),
             "LogGroupName": (self.log_group.log_group_name, "The boot log"),
             "SecretArn": (self.password.secret_arn, "User name and password, in Secrets Manager"),
@@ -75,24 +70,33 @@ class Hosts(Construct):
             ),
             "StartCommand": (
                 f"aws ec2 start-instances --instance-ids {' '.join(instance.ref for instance in self.instances)}",
-                "Starts what has stopped itself",
+                "Starts hosts that have stopped",
             ),
         }
         for service, port in PORTS.items():
-            told[f"{service}Command"] = (
+            outputs[f"{service}Command"] = (
                 f"aws ssm start-session --target {host.ref} --document-name AWS-StartPortForwardingSession "
                 f"--parameters portNumber={port},localPortNumber={port}",
                 f"Brings {service} to http://localhost:{port}",
             )
         if public_name:
-            told["Url"] = (f"https://{host.attr_public_dns_name}/", "RStudio; its name changes with each stop")
-        return told
+            outputs["Url"] = (f"https://{host.attr_public_dns_name}/", "RStudio; the name changes with each stop")
+        return outputs
+
+    def _boot_log(self) -> logs.LogGroup:
+        """Create the log group; it is retained also when the creation of the stack fails, because that needs it."""
+        log_group = logs.LogGroup(
+            self, "BootLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.RETAIN
+        )
+        # An override, because with `production` every log group gets RetainExceptOnCreate.
+        cast(CfnResource, log_group.node.default_child).add_override("DeletionPolicy", "Retain")
+        return log_group
 
     def _password(self) -> secretsmanager.Secret:
         secret = secretsmanager.Secret(
             self,
             "Password",
-            description="Of RStudio, JupyterLab and H2O",
+            description="User name and password of RStudio, JupyterLab and H2O",
             generate_secret_string=secretsmanager.SecretStringGenerator(
                 secret_string_template=json.dumps({"username": self.settings.user_name}),
                 generate_string_key="password",
@@ -103,7 +107,7 @@ class Hosts(Construct):
         )
         acknowledge(
             secret,
-            {"AwsSolutions-SMG4": "The host reads it at boot; a new one comes with boot.sh password, on the host."},
+            {"AwsSolutions-SMG4": "The host reads it at boot; `boot.sh password` on the host sets a new one."},
         )
         return secret
 
@@ -120,15 +124,15 @@ class Hosts(Construct):
             propagate_tags_to_volume_on_creation=True,  # to those mapped here, not in the launch template
         )
         Tags.of(instance).add("Name", f"{Stack.of(self).stack_name} {name}")
-        instance.override_logical_id(name)  # the host says it with its signal
+        instance.override_logical_id(name)  # the host's signal names it
         instance.cfn_options.creation_policy = CfnCreationPolicy(
             resource_signal=CfnResourceSignal(count=1, timeout=f"PT{BOOT_MINUTES}M")
         )
         for needed in (*self.network.ready, self.role):
             instance.node.add_dependency(needed)
         reasons = {
-            "AwsSolutions-EC28": "Detailed monitoring costs more than it tells of one person's host.",
-            "AwsSolutions-EC29": "The host can be made anew at any time; what is to be kept is in the data bucket.",
+            "AwsSolutions-EC28": "Detailed monitoring is not worth its cost for one person's host.",
+            "AwsSolutions-EC29": "The host can be recreated at any time; work to be kept is in the data bucket.",
         }
         acknowledge(instance, reasons)
         return instance
@@ -142,10 +146,10 @@ class Hosts(Construct):
         )
 
     def _launch_template(self, name: str) -> ec2.CfnLaunchTemplate:
-        """A template of its own for each instance, since each has to know its name.
+        """Create a separate template for each instance, whose user data has its name.
 
         The image is resolved when the instance starts, not when the stack is updated: a new
-        image of Ubuntu alone does not replace a host that someone works on.
+        Ubuntu image alone does not replace a host in use.
         """
         return ec2.CfnLaunchTemplate(
             self,
@@ -165,20 +169,20 @@ class Hosts(Construct):
         )
 
     def _credits(self) -> ec2.CfnLaunchTemplate.CreditSpecificationProperty | None:
-        """Unlimited, whatever the account's default is: T3 starts without credits, and the boot script needs more."""
+        """Set unlimited credits, whatever the account's default: T3 starts without any, and booting needs many."""
         if not BURSTABLE.match(self.settings.instance_type):
             return None
         return ec2.CfnLaunchTemplate.CreditSpecificationProperty(cpu_credits="unlimited")
 
     def _user_data(self, name: str) -> str:
-        """Settings, and the few lines that fetch the package and start its boot script."""
+        """Return the settings, and the lines that fetch the package and start its boot script."""
         lines = "\n".join(f"{key}={value}" for key, value in self._host_settings(name).items())
-        fetch = (SAMPLES / "host" / "fetch.sh").read_text()
+        fetch = (ASSETS / "host" / "fetch.sh").read_text()
         return fetch.replace("@SETTINGS@", lines)
 
     def _host_settings(self, name: str) -> dict[str, str]:
         stack, settings = Stack.of(self), self.settings
-        chosen = {
+        options = {
             "USER_NAME": settings.user_name,
             "IDLE_MINUTES": str(0 if settings.stop_schedule else settings.idle_minutes),
             "TLS": "yes" if settings.allowed_cidr else "no",
@@ -195,17 +199,16 @@ class Hosts(Construct):
             "WORK_GROUP": self.songs.workgroup.ref,
             "DATABASE": DATABASE,
             "CLUSTER_BUCKET": self.songs.results_bucket.bucket_name,
-            **chosen,
-            "GENERATION": self._generation(chosen),
+            **options,
+            "GENERATION": self._generation(options),
         }
 
-    def _generation(self, chosen: dict[str, str]) -> str:
-        """By this the hosts of one deployment find each other, and no others.
+    def _generation(self, options: dict[str, str]) -> str:
+        """Identify the hosts of one deployment, which form a cluster.
 
-        It changes with what makes new hosts, and with nothing else: user data with another
-        generation makes new hosts too.
+        The value changes only with what replaces the hosts, because a new value in the user data replaces them.
         """
         machine = self.settings.model_dump_json(
             include={"instance_type", "volume_gb", "vpc_id", "subnet_id", "availability_zone"}
         )
-        return hashlib.sha256(f"{machine}{chosen}{self.package.asset_hash}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{machine}{options}{self.package.asset_hash}".encode()).hexdigest()[:16]

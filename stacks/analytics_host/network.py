@@ -1,15 +1,15 @@
-"""Where the hosts are: a small VPC of their own, or a subnet that exists; and who reaches them."""
+"""The network of the hosts: a small VPC or an existing subnet, and their security group."""
 
-from typing import Any
+from typing import Any, cast
 
 from aws_cdk import RemovalPolicy, aws_ec2 as ec2, aws_logs as logs
 from constructs import Construct
 
+from assets.analytics_host.host.idle import CLUSTER_PORT
 from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
 
-CLUSTER_PORT = 54322  # H2O's own traffic; its REST port never leaves a host
 ANYWHERE, ANYWHERE_IPV6 = "0.0.0.0/0", "::/0"
 
 
@@ -18,7 +18,7 @@ class Network(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings) -> None:
         super().__init__(scope, construct_id)
-        self.ready: list[Construct] = []  # what must be there before a host can reach the internet
+        self.ready: list[Construct] = []  # what a host needs to reach the internet
         if settings.vpc_id and settings.subnet_id:
             vpc_id, self.subnet_id = settings.vpc_id, settings.subnet_id
         else:
@@ -34,14 +34,14 @@ class Network(Construct):
             else None,
         )
         if settings.allow_anywhere:
-            acknowledge(self.group, {"AwsSolutions-EC23": "Asked for with allow_anywhere."})
+            acknowledge(self.group, {"AwsSolutions-EC23": "The setting allow_anywhere allows it."})
         if settings.h2o_nodes > 1:
             self._cluster_traffic()
 
     def _vpc(self, zone: str | None) -> tuple[str, str]:
-        """One public subnet: a NAT gateway would cost more than the host, and nothing is open inbound.
+        """Create one public subnet: a NAT gateway would cost more than the host, and no port is open inbound.
 
-        Each zone has its own range, so that another `zone` can be set later: CloudFormation creates the
+        Each zone has a separate range, so that `zone` can be changed later: CloudFormation creates the
         new subnet before it deletes the old one.
         """
         vpc = ec2.Vpc(
@@ -51,7 +51,7 @@ class Network(Construct):
             availability_zones=[zone] if zone else None,
             max_azs=None if zone else 1,
             nat_gateways=0,
-            restrict_default_security_group=False,  # a function and a role, for a group that nothing uses
+            restrict_default_security_group=False,  # it would add a function and a role, for an unused group
             subnet_configuration=[ec2.SubnetConfiguration(name="Hosts", subnet_type=ec2.SubnetType.PUBLIC)],
             gateway_endpoints={"S3": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.S3)},
         )
@@ -60,15 +60,15 @@ class Network(Construct):
         )
         vpc.add_flow_log("Traffic", destination=ec2.FlowLogDestination.to_cloud_watch_logs(log_group))
         (subnet,) = vpc.public_subnets
-        resource = subnet.node.default_child
-        assert isinstance(resource, ec2.CfnSubnet)
+        resource = cast(ec2.CfnSubnet, subnet.node.default_child)
         resource.cidr_block = f"10.90.{1 + ord(zone[-1]) - ord('a') if zone else 0}.0/24"
         self.ready.append(subnet)
         return vpc.vpc_id, subnet.subnet_id
 
     def _cluster_traffic(self) -> None:
+        """Allow H2O's cluster port between the hosts; its REST port is on the loopback address only."""
         port: dict[str, Any] = {"ip_protocol": "tcp", "from_port": CLUSTER_PORT, "to_port": CLUSTER_PORT}
-        group_id, description = self.group.attr_group_id, "H2O among the hosts"
+        group_id, description = self.group.attr_group_id, "H2O between the hosts"
         ec2.CfnSecurityGroupIngress(
             self,
             "FromHosts",
@@ -88,7 +88,7 @@ class Network(Construct):
 
 
 def _egress(*, existing: bool) -> list[dict[str, Any]]:
-    """Packages and AWS's services; Ubuntu's archive is signed and uses plain HTTP.
+    """Allow packages and AWS's services; Ubuntu's archive is signed and uses plain HTTP.
 
     Security groups do not filter Amazon's name server and time service. An existing VPC can have other name
     servers, and IPv6.

@@ -1,27 +1,23 @@
-"""What a host may do: its workgroup, buckets, tables, secret, log and signal; nothing else."""
+"""Permissions of a host: its workgroup, buckets, tables, secret, log group and signal."""
 
-from aws_cdk import ArnFormat, CfnElement, Fn, Stack, aws_iam as iam
+from aws_cdk import ArnFormat, Fn, Stack
 
-from ..constructs.acknowledgments import acknowledge_wildcards
+from ..constructs.grants import grant
 from .host import Hosts
 from .songs import DATABASE, Songs
 
-Statement = tuple[list[str], list[str]]  # actions and resources
+OBJECT_NAMES = "The names of songs and results are not known here; the bucket, or the prefix, limits them."
 
 
 def grant_permissions(hosts: Hosts, songs: Songs) -> None:
-    """Give the role of `hosts` its permissions."""
+    """Grant the role of `hosts` its permissions."""
+    _grant_queries(hosts, songs)
+    _grant_objects(hosts, songs)
+    _grant_host(hosts)
+
+
+def _grant_queries(hosts: Hosts, songs: Songs) -> None:
     stack = Stack.of(hosts)
-    elsewhere = songs.settings.data_location
-    statements = [*_queries(stack, songs), *_objects(hosts, songs), *_host(stack, hosts)]
-    if elsewhere:
-        statements += _objects_elsewhere(stack, elsewhere)
-    for actions, resources in statements:
-        hosts.role.add_to_policy(iam.PolicyStatement(actions=actions, resources=resources))
-    _acknowledge(stack, hosts, songs)
-
-
-def _queries(stack: Stack, songs: Songs) -> list[Statement]:
     actions = [
         "athena:BatchGetNamedQuery",
         "athena:GetNamedQuery",
@@ -32,20 +28,19 @@ def _queries(stack: Stack, songs: Songs) -> list[Statement]:
         "athena:StartQueryExecution",
         "athena:StopQueryExecution",
     ]
-    way_down = [
+    grant(hosts.role, actions, _arn(stack, "athena", "workgroup", songs.workgroup.ref))
+    grant(  # Glue authorizes a call on the catalog, the database and the table
+        hosts.role,
+        ["glue:GetDatabase", "glue:GetTable", "glue:GetTables", "glue:GetPartitions"],
         stack.format_arn(service="glue", resource="catalog", arn_format=ArnFormat.NO_RESOURCE_NAME),
         _arn(stack, "glue", "database", DATABASE),
         *(_arn(stack, "glue", "table", f"{DATABASE}/{table}") for table in songs.tables),
-    ]
-    return [
-        (actions, [_arn(stack, "athena", "workgroup", songs.workgroup.ref)]),
-        (["glue:GetDatabase", "glue:GetTable", "glue:GetTables", "glue:GetPartitions"], way_down),
-        # Athena looks for it with every query, and refuses the query if it may not.
-        (["glue:GetDatabase"], [_arn(stack, "glue", "database", "default")]),
-    ]
+    )
+    # Athena reads this database with every query, and rejects the query if it is not allowed to.
+    grant(hosts.role, ["glue:GetDatabase"], _arn(stack, "glue", "database", "default"))
 
 
-def _objects(hosts: Hosts, songs: Songs) -> list[Statement]:
+def _grant_objects(hosts: Hosts, songs: Songs) -> None:
     buckets = [songs.data_bucket.bucket_arn, songs.results_bucket.bucket_arn]
     actions = [
         "s3:GetObject",
@@ -54,54 +49,40 @@ def _objects(hosts: Hosts, songs: Songs) -> list[Statement]:
         "s3:AbortMultipartUpload",
         "s3:ListMultipartUploadParts",
     ]
-    return [
-        (["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"], buckets),
-        (actions, [f"{bucket}/*" for bucket in buckets]),
-        (["s3:GetObject"], [f"{hosts.package.bucket.bucket_arn}/{hosts.package.s3_object_key}"]),
-    ]
+    grant(hosts.role, ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"], *buckets)
+    grant(hosts.role, actions, *(f"{bucket}/*" for bucket in buckets), wildcard_reason=OBJECT_NAMES)
+    grant(hosts.role, ["s3:GetObject"], f"{hosts.package.bucket.bucket_arn}/{hosts.package.s3_object_key}")
+    if songs.settings.data_location:
+        bucket, _, prefix = songs.settings.data_location.removeprefix("s3://").partition("/")
+        stack = Stack.of(hosts)
+        grant(hosts.role, ["s3:GetBucketLocation", "s3:ListBucket"], _s3_arn(stack, bucket))
+        grant(hosts.role, ["s3:GetObject"], _s3_arn(stack, f"{bucket}/{prefix}*"), wildcard_reason=OBJECT_NAMES)
 
 
-def _objects_elsewhere(stack: Stack, location: str) -> list[Statement]:
-    bucket, _, prefix = location.removeprefix("s3://").partition("/")
-    return [
-        (["s3:GetBucketLocation", "s3:ListBucket"], [_s3_arn(stack, bucket)]),
-        (["s3:GetObject"], [_s3_arn(stack, f"{bucket}/{prefix}*")]),
-    ]
-
-
-def _host(stack: Stack, hosts: Hosts) -> list[Statement]:
-    """Password, boot log, signal, and Session Manager."""
+def _grant_host(hosts: Hosts) -> None:
+    """Grant the password, the boot log, the signal, and Session Manager."""
+    stack = Stack.of(hosts)
     channels = [
         "ssmmessages:CreateControlChannel",
         "ssmmessages:CreateDataChannel",
         "ssmmessages:OpenControlChannel",
         "ssmmessages:OpenDataChannel",
     ]
-    return [
-        (["secretsmanager:GetSecretValue"], [hosts.password.secret_arn]),
-        (["logs:CreateLogStream", "logs:PutLogEvents"], [hosts.log_group.log_group_arn]),
-        (["cloudformation:SignalResource"], [stack.stack_id]),
-        (channels, ["*"]),
-        (["ssm:UpdateInstanceInformation"], [_arn(stack, "ec2", "instance", "*")]),
-    ]
-
-
-def _acknowledge(stack: Stack, hosts: Hosts, songs: Songs) -> None:
-    objects = "The names of songs and results are not known here; the bucket, or the prefix, limits it."
-    reasons = {
-        "Resource::*": "Session Manager's channels have no resource-level permissions.",
-        "Resource::arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:instance/*": (
-            "The id of an instance is not known before it has its role."
-        ),
-    }
-    for bucket in (songs.data_bucket, songs.results_bucket):
-        resource = bucket.node.default_child
-        assert isinstance(resource, CfnElement)
-        reasons[f"Resource::<{stack.get_logical_id(resource)}.Arn>/*"] = objects
-    if songs.settings.data_location:
-        location = songs.settings.data_location.removeprefix("s3://")
-        reasons[f"Resource::arn:<AWS::Partition>:s3:::{location}*"] = objects
-    acknowledge_wildcards(hosts.role, reasons)
+    grant(hosts.role, ["secretsmanager:GetSecretValue"], hosts.password.secret_arn)
+    grant(hosts.role, ["logs:CreateLogStream", "logs:PutLogEvents"], hosts.log_group.log_group_arn)
+    grant(hosts.role, ["cloudformation:SignalResource"], stack.stack_id)
+    grant(
+        hosts.role,
+        channels,
+        "*",
+        wildcard_reason="Session Manager's channels have no resource-level permissions.",
+    )
+    grant(
+        hosts.role,
+        ["ssm:UpdateInstanceInformation"],
+        _arn(stack, "ec2", "instance", "*"),
+        wildcard_reason="The id of an instance is not known before it has its role.",
+    )
 
 
 def _arn(stack: Stack, service: str, resource: str, name: str) -> str:

@@ -1,29 +1,29 @@
-"""The hosts stop at set times: EventBridge Scheduler calls EC2 itself, without a function."""
+"""Stops the hosts on a schedule: EventBridge Scheduler calls EC2, without a function."""
 
 import json
 
 from aws_cdk import (
     ArnFormat,
-    Duration,
     Stack,
     aws_iam as iam,
     aws_scheduler as scheduler,
 )
 from constructs import Construct
 
-from ..constructs.dead_letters import dead_letter_queue
-from ..constructs.notices import alarm, notices_topic
+from ..constructs.alarm_topic import AlarmTopic
+from ..constructs.dead_letter_queue import DeadLetterQueue
+from ..constructs.grants import grant
 from .host import Hosts
 
 
 class StopOnSchedule(Construct):
-    """A schedule that stops the hosts; what it could not do brings an alarm."""
+    """A schedule that stops the hosts, with an alarm if it cannot."""
 
     def __init__(self, scope: Construct, construct_id: str, *, schedule: str, email: str | None, hosts: Hosts) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
         ids = [instance.ref for instance in hosts.instances]
-        dead_letters = dead_letter_queue(self)
+        dead_letters = DeadLetterQueue(self, "DeadLetters")
         role = iam.Role(
             self,
             "Role",
@@ -40,9 +40,9 @@ class StopOnSchedule(Construct):
             )
             for instance_id in ids
         ]
-        role.add_to_policy(iam.PolicyStatement(actions=["ec2:StopInstances"], resources=instances))
+        grant(role, ["ec2:StopInstances"], *instances)
         dead_letters.grant_send_messages(role)
-        made = scheduler.CfnSchedule(
+        schedule_resource = scheduler.CfnSchedule(
             self,
             "Schedule",
             description="Stops the analytics hosts",
@@ -58,11 +58,6 @@ class StopOnSchedule(Construct):
                 ),
             ),
         )
-        made.node.add_dependency(role)
-        topic = notices_topic(stack, "Analytics hosts", email)
-        alarm(
-            topic,
-            "DeadLetters",
-            dead_letters.metric_approximate_number_of_messages_visible(period=Duration.minutes(5)),
-            "The hosts could not be stopped",
-        )
+        schedule_resource.node.add_dependency(role)
+        topic = AlarmTopic(stack, "Topic", display_name="Analytics hosts", email=email)
+        topic.add_alarm("DeadLetters", dead_letters.metric_messages(), "The hosts could not be stopped")

@@ -1,4 +1,4 @@
-"""The songs: a bucket for them, their table, and the workgroup that queries it."""
+"""The songs: their bucket, their table, and the workgroup that queries it."""
 
 import json
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from assets.analytics_host.billboard import PARQUET_TABLE, TABLE
 from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
-from ..constructs.buckets import make_bucket
+from ..constructs.outputs import Outputs
+from ..constructs.private_bucket import PrivateBucket
 
 BILLBOARD = Path(__file__).parents[2] / "assets" / "analytics_host" / "billboard"
 DATABASE = "analytics_host"  # Glue takes lower case only, so it cannot be the stack's name
-TABLE = "billboard"
-PARQUET_TABLE = "billboard_parquet"
-QUERIES = "queries/"  # in the results bucket, whose other objects are the addresses of a cluster's hosts
+QUERIES = "queries/"  # in the results bucket; its other objects are the addresses of a cluster's hosts
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ CSV = Format(
     "org.apache.hadoop.mapred.TextInputFormat",
     "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
     "org.apache.hadoop.hive.serde2.OpenCSVSerde",
-    # A quote in a title is written twice, which is an escape by itself.
+    # A quote in a title is doubled, which OpenCSVSerde reads with any escape character.
     serde_parameters={"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"},
     table_parameters={"skip.header.line.count": "1"},
 )
@@ -84,28 +84,28 @@ class Songs(Construct):
     def tables(self) -> list[str]:
         return [TABLE, PARQUET_TABLE] if self.settings.parquet else [TABLE]
 
-    def outputs(self) -> dict[str, tuple[str, str]]:
-        """What the stack tells of the songs: name to value and description."""
-        told = {
-            "DataBucketName": (self.data_bucket.bucket_name, "Bucket for the songs, and for work that is to be kept"),
-            "SongsLocation": (self.location, "Where the table billboard reads the songs"),
+    def outputs(self) -> Outputs:
+        """Return the stack's outputs about the songs."""
+        outputs = {
+            "DataBucketName": (self.data_bucket.bucket_name, "Bucket for the songs, and for work to be kept"),
+            "SongsLocation": (self.location, f"Where the table {TABLE} reads the songs"),
             "WorkGroupName": (self.workgroup.ref, "Athena workgroup"),
             "DatabaseName": (DATABASE, "Glue database"),
         }
         if self.settings.parquet:
-            told["ParquetLocation"] = (self.parquet_location, "Where the table billboard_parquet reads the songs")
-        return told
+            outputs["ParquetLocation"] = (self.parquet_location, f"Where the table {PARQUET_TABLE} reads the songs")
+        return outputs
 
     def _bucket(self, name: str, expiration: Duration | None = None) -> s3.Bucket:
-        """A bucket whose query results are deleted after `expiration`; without it, bucket and objects are kept.
+        """Create a bucket whose query results are deleted after `expiration`; without it, bucket and objects are kept.
 
-        No host writes to the bucket that is kept before somebody uses it: CloudFormation deletes it when the
-        creation of the stack fails, and can delete an empty bucket only.
+        A host must not write to the retained bucket at boot: CloudFormation deletes it when the creation of the
+        stack fails, and can only delete an empty bucket.
         """
-        bucket = make_bucket(
+        bucket = PrivateBucket(
             self,
             name,
-            keep=expiration is None,
+            retain=expiration is None,
             versioned=expiration is None,
             lifecycle_rules=[
                 s3.LifecycleRule(
@@ -118,7 +118,7 @@ class Songs(Construct):
         )
         acknowledge(
             bucket,
-            {"AwsSolutions-S1": "Athena's history says who asked what; a trail with data events, who reads objects."},
+            {"AwsSolutions-S1": "Athena's history records the queries; a trail with data events, who reads objects."},
         )
         return bucket
 

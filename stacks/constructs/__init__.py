@@ -1,1 +1,1 @@
-"""What several stacks share."""
+"""Constructs and functions that several stacks share."""

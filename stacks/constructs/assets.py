@@ -1,14 +1,14 @@
-"""Folders of the user that become assets, and which of their files may leave the computer.
+"""Folders that become assets, and which of their files may leave the computer.
 
 Names that begin with a dot are left out, except `.well-known` (RFC 8615) at the top. Symbolic
 links that lead out of the folder, and names that suggest a private key, a database or a backup,
 stop the synthesis: an asset is easily published, and hard to take back.
 """
 
+import atexit
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -28,13 +28,18 @@ class AssetError(Exception):
     """A folder that must not become an asset as it is; the message names every file, and what to do."""
 
 
-@contextmanager
-def staged_folder(folder: str, *, setting: str, allowed: Collection[str], allow_with: str | None) -> Iterator[str]:
-    """Copy the files of `folder` that may be published, and give the copy's path.
+def staging_folder() -> Path:
+    """Create a temporary folder, deleted when the program ends: CDK copies it when an asset is created from it."""
+    folder = tempfile.mkdtemp(prefix="asset-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
-    Create the asset inside the ``with`` block, where the copy exists. `setting` names the folder in
-    errors. `allowed` are paths or patterns, relative to the folder, of suspicious names that may be
-    published; `allow_with` is the setting that has them, if there is one.
+
+def staged_folder(folder: str, *, setting: str, allowed: Collection[str], allow_with: str | None) -> str:
+    """Copy the files of `folder` that may be published to a temporary folder, and return its path.
+
+    `setting` names the folder in errors. `allowed` are paths or patterns, relative to the folder, of suspicious
+    names that may be published; `allow_with` is the setting that has them, if there is one.
 
     Raises:
         AssetError: a link leads out of the folder, or a name is suspicious and not allowed.
@@ -45,16 +50,16 @@ def staged_folder(folder: str, *, setting: str, allowed: Collection[str], allow_
         hint = f", or list what is meant to be published in {allow_with}, as JSON" if allow_with else ""
         lines = [f"{setting}: {folder} has files that must not be published. Move them out of it{hint}:", *problems]
         raise AssetError("\n  ".join(lines))
-    with tempfile.TemporaryDirectory() as staging:
-        for relative in files:
-            copy = Path(staging, relative)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(root / relative, copy)
-        yield staging
+    staging = staging_folder()
+    for relative in files:
+        copy = staging / relative
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / relative, copy)
+    return str(staging)
 
 
 class _Search:
-    """The files of a folder, relative to it, and a line for everything that must not be published."""
+    """Finds the files of a folder, relative to it, and a problem for each file that must not be published."""
 
     def __init__(self, root: Path, allowed: Collection[str]) -> None:
         self.root, self.allowed = root, allowed
@@ -80,7 +85,7 @@ class _Search:
                 self.files.append(relative)
 
     def _problem(self, relative: Path, target: Path, ancestors: frozenset[Path]) -> str | None:
-        """Why this file or folder must not be published."""
+        """Return why this file or folder must not be published, if so."""
         if not target.exists():
             return "a symbolic link that leads nowhere"
         if not target.is_relative_to(self.root):
@@ -103,7 +108,7 @@ class _Search:
 def _target(path: Path) -> Path:
     try:
         return path.resolve()
-    except (OSError, RuntimeError):  # links that lead to each other; which of the two depends on Python's version
+    except (OSError, RuntimeError):  # links to each other; the error depends on Python's version
         return path
 
 

@@ -1,23 +1,22 @@
-"""A system's own name: the hosted zone, which exists, and a certificate in the stack's region."""
+"""A custom domain name: its hosted zone, which exists, and a certificate in the stack's region."""
 
-from aws_cdk import Stack, aws_certificatemanager as acm, aws_route53 as route53
+from aws_cdk import aws_certificatemanager as acm, aws_route53 as route53
+from constructs import Construct
 
 from settings.domain import InHostedZone
 
 
-def hosted_zone_and_certificate(
-    stack: Stack, settings: InHostedZone
-) -> tuple[route53.IHostedZone, acm.Certificate] | None:
-    """Refer to the zone of `settings` and make a certificate, validated by DNS; None without a name."""
-    if not settings.domain_name:
-        return None
-    zone = route53.HostedZone.from_hosted_zone_attributes(
-        stack, "Zone", hosted_zone_id=settings.hosted_zone_id, zone_name=settings.hosted_zone_name
-    )
-    certificate = acm.Certificate(
-        stack,
-        "Certificate",
-        domain_name=settings.domain_name,
-        validation=acm.CertificateValidation.from_dns(zone),
-    )
-    return zone, certificate
+class CustomDomain(Construct):
+    """The hosted zone of `settings`, and a certificate for the domain name, validated by DNS."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: InHostedZone) -> None:
+        super().__init__(scope, construct_id)
+        self.zone = route53.HostedZone.from_hosted_zone_attributes(
+            self, "Zone", hosted_zone_id=settings.hosted_zone_id, zone_name=settings.hosted_zone_name
+        )
+        self.certificate = acm.Certificate(
+            self,
+            "Certificate",
+            domain_name=settings.domain_name,
+            validation=acm.CertificateValidation.from_dns(self.zone),
+        )

@@ -1,10 +1,10 @@
 """A pipeline whose Deploy action is a state machine that creates or safely updates a stack.
 
     Source --> artifact --> Deploy: trigger Lambda --starts--> state machine --> CloudFormation
-                              ^                                   |  (service role of its own)
-                              +--- asked again until it is over --+
+                              ^                                   |   (separate service role)
+                              +------ polled until it ends -------+
 
-The pipeline knows nothing of the state machine, and anybody can start the state machine. Idea:
+The pipeline does not depend on the state machine, which can also be started without it. Based on
 "Using AWS Step Functions State Machines to Handle Workflow-Driven AWS CodePipeline Actions", AWS
 DevOps Blog, 2017.
 """
@@ -14,7 +14,6 @@ from typing import Any
 
 from aws_cdk import (
     ArnFormat,
-    CfnOutput,
     Duration,
     RemovalPolicy,
     Stack,
@@ -25,27 +24,29 @@ from aws_cdk import (
     aws_logs as logs,
     aws_s3 as s3,
     aws_s3_deployment as deployment,
-    aws_sns as sns,
-    aws_stepfunctions as sfn,
 )
 from constructs import Construct
 
+from lambdas.deploy_pipeline import metrics
 from settings.deploy_pipeline import DeployPipelineSettings, Permission
 
-from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
-from ..constructs.buckets import make_bucket
-from ..constructs.dead_letters import dead_letter_queue
-from ..constructs.functions import allow, deny_log_groups, make_function
-from ..constructs.lambda_code import code_of
-from ..constructs.notices import alarm, notices_topic
-from .deployer import Deployer
-from .pipeline import Delivery
+from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment
+from ..constructs.alarm_topic import AlarmTopic
+from ..constructs.dead_letter_queue import DeadLetterQueue
+from ..constructs.grants import grant
+from ..constructs.lambda_code import lambda_asset
+from ..constructs.log_groups import deny_create_log_group
+from ..constructs.outputs import add_outputs
+from ..constructs.private_bucket import PrivateBucket
+from ..constructs.standard_function import StandardFunction
+from .pipeline import Pipeline
+from .state_machine import DeploymentStateMachine
 
 INPUT_KEY = "state_machine_input.json"
 
 
 class DeployPipeline(Stack):
-    """The pipeline of `settings`, its state machine, and the role under which the app is made."""
+    """The pipeline of `settings`, its state machine, and the service role that creates the app."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: DeployPipelineSettings, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, description="Pipeline that deploys stacks safely", **kwargs)
@@ -60,38 +61,38 @@ class DeployPipeline(Stack):
         )
         month = Duration.days(30)
         artifacts = self._bucket("Artifacts", s3.LifecycleRule(expiration=month))
-        # Apart from the artifacts, for the pipeline has no business with what it is steered by.
+        # Separate from the artifacts: the pipeline cannot change the input of the state machine.
         self.inputs = self._bucket("Inputs", s3.LifecycleRule(prefix="templates/", expiration=month))
-        self.dead_letters = dead_letter_queue(self)
+        self.dead_letters = DeadLetterQueue(self, "DeadLetters")
         self.service_role = self._service_role()
-        with code_of("deploy_pipeline") as code:
-            self.deployer = Deployer(
-                self,
-                "Deployer",
-                code=code,
-                settings=settings,
-                artifacts=artifacts,
-                inputs=self.inputs,
-                key=self.key,
-                service_role=self.service_role,
-                dead_letters=self.dead_letters,
-            )
-            self.state_machine = self.deployer.state_machine
-            self.trigger = self._trigger(code)
-        self.delivery = Delivery(
+        code = lambda_asset("deploy_pipeline")
+        deployment_state_machine = DeploymentStateMachine(
             self,
-            "Delivery",
+            "Deployment",
+            code=code,
+            settings=settings,
+            artifacts=artifacts,
+            inputs=self.inputs,
+            key=self.key,
+            service_role=self.service_role,
+            dead_letters=self.dead_letters,
+        )
+        self.state_machine = deployment_state_machine.state_machine
+        self.trigger = self._trigger(code)
+        self.pipeline = Pipeline(
+            self,
+            "Pipeline",
             settings=settings,
             artifacts=artifacts,
             trigger=self.trigger,
             user_parameters={"s3Bucket": self.inputs.bucket_name, "stateMachineFile": INPUT_KEY},
-            prerequisites=[self.service_role, self.deployer, self.trigger, self._input()],
+            prerequisites=[self.service_role, deployment_state_machine, self.trigger, self._input()],
         )
         acknowledge_bucket_deployment(self, self.inputs)
         self._outputs(self._alarms().topic_arn)
 
     def _bucket(self, name: str, *rules: s3.LifecycleRule) -> s3.Bucket:
-        bucket = make_bucket(
+        bucket = PrivateBucket(
             self,
             name,
             encryption=s3.BucketEncryption.KMS,
@@ -100,15 +101,18 @@ class DeployPipeline(Stack):
             versioned=True,
             lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30)), *rules],
         )
-        acknowledge(bucket, {"AwsSolutions-S1": "The histories of pipeline and executions say who used which object."})
+        acknowledge(
+            bucket,
+            {"AwsSolutions-S1": "The histories of the pipeline and the executions record which objects were used."},
+        )
         return bucket
 
     def _input(self) -> deployment.BucketDeployment:
-        """Write the state machine's input: only when it has changed since the last deployment."""
+        """Upload the state machine's input, if it has changed since the last deployment."""
         log_group = logs.LogGroup(
             self, "InputLog", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
         )
-        written = deployment.BucketDeployment(
+        upload = deployment.BucketDeployment(
             self,
             "Input",
             sources=[deployment.Source.data(INPUT_KEY, json.dumps(self.settings.state_machine_input, indent=2))],
@@ -116,61 +120,62 @@ class DeployPipeline(Stack):
             prune=False,
             log_group=log_group,
         )
-        deny_log_groups(written.handler_role.node.default_child)
-        return written
+        deny_create_log_group(upload.handler_role.node.default_child)
+        return upload
 
     def _service_role(self) -> iam.Role:
-        """CloudFormation makes the app under this role."""
+        """Create the role with which CloudFormation creates the app."""
         boundary = self.settings.permissions_boundary
         role = iam.Role(
             self,
             "ServiceRole",
             assumed_by=iam.ServicePrincipal("cloudformation.amazonaws.com"),
-            description="CloudFormation makes the app of the deployment pipeline with it",
+            description="Role with which CloudFormation creates the app of the deployment pipeline",
             permissions_boundary=boundary and iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary),
         )
-        reason = "The settings say what the app needs; CloudFormation chooses the ends of its resources' names."
         for permission in self.settings.permissions:
-            resources = [self._filled(arn, self.partition, self.region, self.account) for arn in permission.resources]
-            statement = iam.PolicyStatement(
-                actions=list(permission.actions), resources=resources, conditions=self._conditions(permission)
+            grant(
+                role,
+                permission.actions,
+                *(self._substitute(arn) for arn in permission.resources),
+                conditions=self._conditions(permission),
+                wildcard_reason="The settings define what the app needs; CloudFormation generates the names.",
             )
-            role.add_to_policy(statement)
-            named = [
-                self._filled(arn, "<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>")
-                for arn in permission.resources
-            ]
-            acknowledge_wildcards(role, {f"Resource::{arn}": reason for arn in named if "*" in arn})
-            acknowledge_wildcards(role, {f"Action::{action}": reason for action in permission.actions if "*" in action})
         return role
 
     def _conditions(self, permission: Permission) -> dict[str, Any]:
-        def filled(value: Any) -> Any:
+        def substitute(value: Any) -> Any:
             if isinstance(value, tuple):
-                return [filled(item) for item in value]
-            return self._filled(value, self.partition, self.region, self.account) if isinstance(value, str) else value
+                return [substitute(item) for item in value]
+            return self._substitute(value) if isinstance(value, str) else value
 
         return {
-            operator: {key: filled(value) for key, value in keys.items()}
+            operator: {key: substitute(value) for key, value in keys.items()}
             for operator, keys in permission.conditions.items()
         }
 
-    def _filled(self, arn: str, partition: str, region: str, account: str) -> str:
-        names = {"partition": partition, "region": region, "account": account, "stack": self.settings.stack_name}
-        for name, value in names.items():
-            arn = arn.replace(f"{{{name}}}", value)
-        return arn
+    def _substitute(self, text: str) -> str:
+        """Replace the placeholders of `permissions` in the settings."""
+        values = {
+            "partition": self.partition,
+            "region": self.region,
+            "account": self.account,
+            "stack": self.settings.stack_name,
+        }
+        for name, value in values.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text
 
-    def _trigger(self, code: lambda_.AssetCode) -> lambda_.Function:
-        trigger = make_function(
+    def _trigger(self, code: lambda_.AssetCode) -> StandardFunction:
+        trigger = StandardFunction(
             self,
             "Trigger",
-            code,
+            code=code,
             handler="deploy_pipeline.trigger_handler.handler",
-            description="Starts the state machine for a job of the pipeline, and tells how it ended",
+            description="Starts the state machine for a job of the pipeline, and reports how it ended",
             environment={"STATE_MACHINE_ARN": self.state_machine.state_machine_arn},
-            # Without a queue for what fails for good: it would hold the job's credentials, and a job that
-            # is over can be given to nobody. CodePipeline gives up on it, and the alarm tells.
+            # No dead-letter queue: it would hold the job's credentials, and a job that has ended cannot be
+            # handled again. CodePipeline times out, and the alarm reports the error.
             retry_attempts=2,
         )
         executions = self.format_arn(
@@ -179,51 +184,59 @@ class DeployPipeline(Stack):
             resource_name=f"{self.state_machine.state_machine_name}:*",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
-        machine_id = self.get_logical_id(self.state_machine.node.default_child)
-        prefix = "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution"
-        every_execution = {f"{prefix}:<{machine_id}.Name>:*": "An execution is named after its job."}
-        allow(trigger, ["states:StartExecution"], self.state_machine.state_machine_arn)
-        allow(trigger, ["states:DescribeExecution"], executions, wildcards=every_execution)
-        allow(trigger, ["s3:GetObject"], self.inputs.arn_for_objects(INPUT_KEY))
-        allow(trigger, ["kms:Decrypt"], self.key.key_arn)
-        results = ["codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult"]
-        allow(trigger, results, "*", wildcards={"*": "Jobs have no ARN: no resource-level permissions."})
+        grant(trigger, ["states:StartExecution"], self.state_machine.state_machine_arn)
+        grant(
+            trigger,
+            ["states:DescribeExecution"],
+            executions,
+            wildcard_reason="An execution is named after its job.",
+        )
+        grant(trigger, ["s3:GetObject"], self.inputs.arn_for_objects(INPUT_KEY))
+        grant(trigger, ["kms:Decrypt"], self.key.key_arn)
+        grant(
+            trigger,
+            ["codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult"],
+            "*",
+            wildcard_reason="Jobs have no ARN, so there are no resource-level permissions.",
+        )
         return trigger
 
-    def _alarms(self) -> sns.Topic:
-        topic = notices_topic(self, "Deployments", self.settings.email)
+    def _alarms(self) -> AlarmTopic:
+        topic = AlarmTopic(self, "Topic", display_name="Deployments", email=self.settings.email)
         period = Duration.minutes(5)
-        machine: sfn.StateMachine = self.state_machine
-        edited = cloudwatch.Metric(
-            namespace="DeployPipeline", metric_name="EditedInput", statistic="Sum", period=period
+        machine = self.state_machine
+        edited_input = cloudwatch.Metric(
+            namespace=metrics.NAMESPACE, metric_name=metrics.EDITED_INPUT, statistic="Sum", period=period
         )
         alarms = {
-            "Failed": (machine.metric_failed(period=period), "A deployment failed or was refused"),
+            "Failed": (machine.metric_failed(period=period), "A deployment failed or was rejected"),
             "TimedOut": (machine.metric_timed_out(period=period), "A deployment took too long"),
             "Aborted": (machine.metric_aborted(period=period), "A deployment was stopped by hand"),
-            "EditedInput": (edited, "An execution had another input than the one that was deployed"),
+            "EditedInput": (edited_input, "The input of an execution was not the deployed one"),
             "TriggerErrors": (self.trigger.metric_errors(period=period), "A job of the pipeline could not be handled"),
             "DeadLetters": (
-                self.dead_letters.metric_approximate_number_of_messages_visible(period=period),
-                "Events could not be handled; they are kept in the dead-letter queue",
+                self.dead_letters.metric_messages(),
+                "Events could not be handled; they are in the dead-letter queue",
             ),
         }
         for name, (metric, description) in alarms.items():
-            alarm(topic, name, metric, description)
+            topic.add_alarm(name, metric, description)
         return topic
 
     def _outputs(self, topic_arn: str) -> None:
         outputs = {
-            "PipelineName": (self.delivery.pipeline.pipeline_name, "The pipeline"),
-            "StateMachineArn": (self.state_machine.state_machine_arn, "The state machine, for starting it by hand"),
+            "PipelineName": (self.pipeline.pipeline.pipeline_name, "The pipeline"),
+            "StateMachineArn": (
+                self.state_machine.state_machine_arn,
+                "The state machine, to start it without the pipeline",
+            ),
             "TriggerName": (self.trigger.function_name, "The function that the pipeline invokes"),
             "InputBucketName": (self.inputs.bucket_name, "The state machine's input, and templates"),
             "InputKey": (INPUT_KEY, "The state machine's input in that bucket"),
-            "ServiceRoleArn": (self.service_role.role_arn, "CloudFormation makes the app with this role"),
+            "ServiceRoleArn": (self.service_role.role_arn, "Role with which CloudFormation creates the app"),
             "AppStackName": (self.settings.stack_name, "The stack that is deployed"),
             "TopicArn": (topic_arn, "Alarms"),
             "DeadLetterQueueUrl": (self.dead_letters.queue_url, "Events that could not be handled"),
-            **self.delivery.outputs,
+            **self.pipeline.outputs,
         }
-        for name, (value, description) in outputs.items():
-            CfnOutput(self, name, value=value, description=description)
+        add_outputs(self, outputs)

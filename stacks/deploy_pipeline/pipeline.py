@@ -1,4 +1,4 @@
-"""The pipeline: a source of the settings' choice, and one Deploy action in the stage Prod."""
+"""The pipeline: the source in the settings, and one Deploy action in the stage Prod."""
 
 from aws_cdk import (
     Duration,
@@ -10,7 +10,6 @@ from aws_cdk import (
     aws_events as events,
     aws_events_targets as targets,
     aws_iam as iam,
-    aws_lambda as lambda_,
     aws_s3 as s3,
 )
 from constructs import Construct, IDependable
@@ -19,12 +18,15 @@ from settings.deploy_pipeline import DeployPipelineSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
 from ..constructs.assets import staged_folder
-from ..constructs.buckets import make_bucket
-from .names import unique_name
+from ..constructs.grants import grant
+from ..constructs.outputs import Outputs
+from ..constructs.private_bucket import PrivateBucket
+from ..constructs.standard_function import StandardFunction
+from .unique_name import unique_name
 
 
-class Delivery(Construct):
-    """A pipeline that hands the app's source to the function `trigger`; its first run waits for `prerequisites`."""
+class Pipeline(Construct):
+    """A pipeline that passes the app's source to the function `trigger`; it is created after `prerequisites`."""
 
     def __init__(
         self,
@@ -33,13 +35,13 @@ class Delivery(Construct):
         *,
         settings: DeployPipelineSettings,
         artifacts: s3.Bucket,
-        trigger: lambda_.Function,
+        trigger: StandardFunction,
         user_parameters: dict[str, str],
         prerequisites: list[IDependable],
     ) -> None:
         super().__init__(scope, construct_id)
         self.settings, self.trigger = settings, trigger
-        self.outputs: dict[str, tuple[str, str]] = {}  # name: value, description
+        self.outputs: Outputs = {}
         app = codepipeline.Artifact("App")
         self.pipeline = codepipeline.Pipeline(
             self,
@@ -61,7 +63,7 @@ class Delivery(Construct):
         )
         if settings.source == "codeconnections":
             self._use_connection()
-        # It runs as soon as it exists: by then its roles must have their policies.
+        # It runs as soon as it exists, so its roles must have their policies before.
         roles = [self._action_role("Source", "Source"), self._action_role("Prod", "Deploy")]
         self.pipeline.node.default_child.node.add_dependency(*roles, *prerequisites)
         self._acknowledge_grants(artifacts)
@@ -69,15 +71,13 @@ class Delivery(Construct):
             self._start_on_upload()
 
     def _use_connection(self) -> None:
-        """The construct grants the action by its old name only; IAM wants the one that the ARN has."""
+        """Allow the action by the name that the ARN has; the construct only grants its old name."""
         service = str(self.settings.connection_arn).split(":")[2]
-        self._action_role("Source", "Source").add_to_principal_policy(
-            iam.PolicyStatement(actions=[f"{service}:UseConnection"], resources=[str(self.settings.connection_arn)])
-        )
+        grant(self._action_role("Source", "Source"), [f"{service}:UseConnection"], str(self.settings.connection_arn))
 
     def _action_role(self, stage: str, action: str) -> iam.Role:
-        found = self.pipeline.node.find_child(stage).node.find_child(action)
-        role: iam.Role = found.node.find_child("CodePipelineActionRole")
+        action_construct = self.pipeline.node.find_child(stage).node.find_child(action)
+        role: iam.Role = action_construct.node.find_child("CodePipelineActionRole")
         return role
 
     def _source(self, app: codepipeline.Artifact) -> codepipeline.IAction:
@@ -99,53 +99,53 @@ class Delivery(Construct):
                 output=app,
                 bucket=self.source_bucket,
                 bucket_key=settings.source_key,
-                trigger=actions.S3Trigger.NONE,  # the rule below: S3's own events need no CloudTrail
+                trigger=actions.S3Trigger.NONE,  # a rule instead: S3's events need no CloudTrail
             )
         return actions.CodeCommitSourceAction(
             action_name="Source", output=app, repository=self._repository(), branch=settings.branch
         )
 
     def _repository(self) -> codecommit.Repository:
-        """It stays, with its history, when the stack is removed or takes its source from elsewhere."""
+        """Create the repository; it is retained when the stack is deleted or its source is changed."""
         settings = self.settings
-        with staged_folder(
+        folder = staged_folder(
             settings.app,
             setting="deploy_pipeline:app",
             allowed=settings.allowed_files,
             allow_with="deploy_pipeline:allowed_files",
-        ) as folder:
-            repository = codecommit.Repository(
-                self,
-                "Repository",
-                repository_name=unique_name(self, f"{Stack.of(self).stack_name}-app"),
-                description="The app that the pipeline deploys",
-                code=codecommit.Code.from_directory(folder, settings.branch),
-            )
+        )
+        repository = codecommit.Repository(
+            self,
+            "Repository",
+            repository_name=unique_name(self, f"{Stack.of(self).stack_name}-app"),
+            description="The app that the pipeline deploys",
+            code=codecommit.Code.from_directory(folder, settings.branch),
+        )
         repository.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         self.outputs["RepositoryName"] = (repository.repository_name, "CodeCommit repository with the app")
         self.outputs["CloneUrl"] = (repository.repository_clone_url_grc, "For git, with git-remote-codecommit")
         return repository
 
     def _source_bucket(self) -> s3.Bucket:
-        bucket = make_bucket(
+        bucket = PrivateBucket(
             self,
             "Source",
-            versioned=True,  # CodePipeline asks for it
+            versioned=True,  # CodePipeline requires it
             lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30))],
         )
-        # The bucket's own property; aws-cdk-lib's `event_bridge_enabled` brings a function that sets it.
+        # The property of the bucket, because aws-cdk-lib's `event_bridge_enabled` adds a function that sets it.
         bucket.node.default_child.add_property_override(
             "NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True
         )
-        acknowledge(bucket, {"AwsSolutions-S1": "The pipeline's history says which version was deployed."})
-        self.outputs["SourceBucketName"] = (bucket.bucket_name, "Where the app's zip file is put")
+        acknowledge(bucket, {"AwsSolutions-S1": "The pipeline's history records which version was deployed."})
+        self.outputs["SourceBucketName"] = (bucket.bucket_name, "Bucket for the app's zip file")
         return bucket
 
     def _start_on_upload(self) -> None:
         events.Rule(
             self,
             "Uploaded",
-            description="Starts the pipeline when the app's zip file is put",
+            description="Starts the pipeline when the app's zip file is uploaded",
             event_pattern=events.EventPattern(
                 source=["aws.s3"],
                 detail_type=["Object Created"],
@@ -158,7 +158,7 @@ class Delivery(Construct):
         )
 
     def _acknowledge_grants(self, artifacts: s3.Bucket) -> None:
-        """What aws-cdk-lib grants to the roles of the pipeline and of its actions."""
+        """Acknowledge what aws-cdk-lib grants to the roles of the pipeline and of its actions."""
         stack = Stack.of(self)
         reason = "aws-cdk-lib's grants to the pipeline: its artifacts, their key, its source, its function."
         buckets = [artifacts, *([self.source_bucket] if self.settings.source == "s3" else [])]

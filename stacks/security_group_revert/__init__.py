@@ -1,4 +1,4 @@
-"""Unapproved changes to security groups are undone at once, and someone is told.
+"""Unapproved changes to security groups are reverted at once, with a notification.
 
     CloudTrail record of an EC2 call --> EventBridge rule --+
                                                             +--> Lambda --> EC2: revert
@@ -6,8 +6,8 @@
                                                                        +--> DynamoDB: state
     CloudTrail record of a call on the guard itself --> EventBridge rule --> SNS
 
-Events that cannot be delivered or handled land in a dead-letter queue; alarms go to the
-same topic as the notices. Idea: "How to Automatically Revert and Receive Notifications
+Events that cannot be delivered or handled go to a dead-letter queue; alarms go to the
+same topic as the notifications. Based on "How to Automatically Revert and Receive Notifications
 About Changes to Your Amazon VPC Security Groups", AWS Security Blog, 2017.
 """
 
@@ -16,26 +16,20 @@ from typing import Any
 
 from aws_cdk import (
     ArnFormat,
-    CfnOutput,
     CfnTag,
     Duration,
     RemovalPolicy,
     Stack,
     aws_cloudwatch as cloudwatch,
-    aws_cloudwatch_actions as actions,
     aws_dynamodb as dynamodb,
     aws_ec2 as ec2,
     aws_events as events,
     aws_events_targets as targets,
-    aws_iam as iam,
-    aws_lambda as lambda_,
     aws_lambda_destinations as destinations,
-    aws_logs as logs,
-    aws_sns as sns,
-    aws_sqs as sqs,
 )
 from constructs import Construct
 
+from lambdas.security_group_revert.notice import METRIC_NAMESPACE, NOT_REVERTED, REVERTS_SUSPENDED
 from settings.security_group_revert import (
     ALL_EGRESS,
     ALL_EGRESS_IPV6,
@@ -45,9 +39,12 @@ from settings.security_group_revert import (
 )
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
-from ..constructs.dead_letters import dead_letter_queue
-from ..constructs.lambda_code import code_of
-from ..constructs.notices import alarm, notices_topic
+from ..constructs.alarm_topic import AlarmTopic
+from ..constructs.dead_letter_queue import DeadLetterQueue
+from ..constructs.grants import grant
+from ..constructs.lambda_code import lambda_asset
+from ..constructs.outputs import add_outputs
+from ..constructs.standard_function import StandardFunction
 from .tampering import report_tampering
 from .trail import Trail
 
@@ -62,7 +59,7 @@ EGRESS_EVENTS = [
     "RevokeSecurityGroupEgress",
     "UpdateSecurityGroupRuleDescriptionsEgress",
 ]
-# Calls that change whom the rules apply to: entries of a prefix list, groups of an interface.
+# Calls that change what the rules apply to: entries of a prefix list, groups of an interface.
 EXPOSURE_EVENTS = [
     "CreateNetworkInterface",
     "ModifyInstanceAttribute",
@@ -81,7 +78,7 @@ WEB_SERVER_INGRESS = (
 
 
 class SecurityGroupRevert(Stack):
-    """The guard of the security groups given in `settings`, and the post's sample group."""
+    """The guard of the security groups in `settings`, and the original post's sample group."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: SecurityGroupRevertSettings, **kwargs: Any
@@ -89,10 +86,12 @@ class SecurityGroupRevert(Stack):
         super().__init__(scope, construct_id, description="Reverts unapproved security group changes", **kwargs)
         self.settings = settings
         self.web_server = self._web_server() if settings.sample_group else None
-        topic = notices_topic(self, "Security group changes", settings.email)
-        dead_letters = dead_letter_queue(self)
+        topic = AlarmTopic(self, "Topic", display_name="Security group changes", email=settings.email)
+        dead_letters = DeadLetterQueue(self, "DeadLetters")
         table = self._state_table()
         function = self._function(topic, dead_letters, table)
+        self._grant_table(function, table)
+        self._grant_groups(function)
         changes, sweep = self._rules(function, dead_letters)
         report_tampering(topic, dead_letters, rules=[changes, sweep], function=function, table=table)
         self._alarms(function, dead_letters, topic, sweep)
@@ -101,7 +100,7 @@ class SecurityGroupRevert(Stack):
             Trail(self, "Trail")
 
     def _web_server(self) -> ec2.CfnSecurityGroup:
-        """The post's group. The L1 construct, since the L2 needs a VPC, and that a lookup."""
+        """Create the post's group, with the L1 construct: the L2 needs a VPC, which needs a lookup."""
         group = ec2.CfnSecurityGroup(
             self,
             "WebServer",
@@ -114,7 +113,7 @@ class SecurityGroupRevert(Stack):
         return group
 
     def _state_table(self) -> dynamodb.Table:
-        """How often each change was reverted, and what was reported last; without it, counting starts again."""
+        """Create the table of how often each change was reverted, and what was reported last."""
         table = dynamodb.Table(
             self,
             "State",
@@ -127,10 +126,7 @@ class SecurityGroupRevert(Stack):
         acknowledge(table, {"AwsSolutions-DDB3": "Its items expire after days, and the guard works without them."})
         return table
 
-    def _function(self, topic: sns.Topic, dead_letters: sqs.Queue, table: dynamodb.Table) -> lambda_.Function:
-        log_group = logs.LogGroup(
-            self, "Log", retention=logs.RetentionDays.ONE_YEAR, removal_policy=RemovalPolicy.DESTROY
-        )
+    def _function(self, topic: AlarmTopic, dead_letters: DeadLetterQueue, table: dynamodb.Table) -> StandardFunction:
         environment = {
             "TOPIC_ARN": topic.topic_arn,
             "MODE": self.settings.mode,
@@ -141,60 +137,65 @@ class SecurityGroupRevert(Stack):
         }
         if self.web_server:
             environment["WEB_SERVER_GROUP_ID"] = self.web_server.attr_group_id
-        # The approved rules go into the asset: the environment's 4 KB would not hold them.
-        with code_of("security_group_revert", approved=json.dumps(self._approved(), indent=1)) as code:
-            return lambda_.Function(
-                self,
-                "Function",
-                description="Reverts unapproved security group changes",
-                runtime=lambda_.Runtime.PYTHON_3_14,
-                architecture=lambda_.Architecture.ARM_64,
-                handler="security_group_revert.handler.handler",
-                code=code,
-                role=self._role(log_group, topic, table),
-                memory_size=512,
-                timeout=Duration.minutes(5),  # for a sweep of as many groups as the settings accept
-                log_group=log_group,
-                environment=environment,
-                retry_attempts=2,
-                on_failure=destinations.SqsDestination(dead_letters),
-            )
+        # The approved rules are in the asset, because they can exceed the environment's 4 KB.
+        function = StandardFunction(
+            self,
+            "Function",
+            description="Reverts unapproved security group changes",
+            handler="security_group_revert.handler.handler",
+            code=lambda_asset("security_group_revert", approved=json.dumps(self._approved(), indent=1)),
+            timeout_seconds=300,  # for a sweep of as many groups as the settings accept
+            environment=environment,
+            retry_attempts=2,
+            on_failure=destinations.SqsDestination(dead_letters),
+        )
+        topic.grant_publish(function)
+        one_key = "KMS names this family of actions with a suffix; the resource is one key."
+        acknowledge_wildcards(function.role, {"Action::kms:GenerateDataKey*": one_key})
+        return function
 
-    def _role(self, log_group: logs.LogGroup, topic: sns.Topic, table: dynamodb.Table) -> iam.Role:
-        """May change the guarded groups only."""
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log_group.grant_write(role)
-        topic.grant_publish(role)
+    def _grant_table(self, function: StandardFunction, table: dynamodb.Table) -> None:
+        actions = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"]
+        if self.settings.mode == "revert":
+            actions.append("dynamodb:UpdateItem")
+        grant(function, actions, table.table_arn)
+
+    def _grant_groups(self, function: StandardFunction) -> None:
+        """Allow reading all groups, and changing only the guarded ones."""
+        grant(
+            function,
+            ["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"],
+            "*",
+            wildcard_reason="EC2's Describe actions have no resource-level permissions.",
+        )
+        if self.settings.mode != "revert":
+            return
         group_ids = [group.group_id for group in self.settings.groups]
         if self.web_server:
             group_ids.append(self.web_server.attr_group_id)
         groups = [self._ec2_arn("security-group", group_id) for group_id in group_ids]
-        statements = [
-            # Neither has resource-level permissions.
-            iam.PolicyStatement(
-                actions=["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"], resources=["*"]
-            ),
-            iam.PolicyStatement(
-                actions=["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"], resources=[table.table_arn]
-            ),
-        ]
-        if self.settings.mode == "revert":
-            statements.append(iam.PolicyStatement(actions=["dynamodb:UpdateItem"], resources=[table.table_arn]))
-            # In parts, because aws-cdk-lib moves whole statements into managed policies when a role has too many.
-            for start in range(0, len(groups), GROUPS_PER_STATEMENT):
-                part = groups[start : start + GROUPS_PER_STATEMENT]
-                statements.append(iam.PolicyStatement(actions=self._changing_actions(), resources=part))
-        if self.settings.mode == "revert" and self.settings.restore:
-            # EC2 authorizes the rule and the prefix list that it refers to as well as the group, and the ids of
-            # rules to come are not known; the group, above, is what limits it.
-            resources = [self._ec2_arn("security-group-rule", "*")]
-            if any("PrefixListId" in rule for group in self._approved() for rule in _all_rules(group)):
-                resources.append(self._ec2_arn("prefix-list", "*", account="*"))
-            statements.append(iam.PolicyStatement(actions=["ec2:ModifySecurityGroupRules"], resources=resources))
-        for statement in statements:
-            role.add_to_policy(statement)
-        self._acknowledge_wildcards(role)
-        return role
+        # In parts, because aws-cdk-lib moves whole statements into managed policies when a role has too many.
+        for start in range(0, len(groups), GROUPS_PER_STATEMENT):
+            grant(function, self._changing_actions(), *groups[start : start + GROUPS_PER_STATEMENT])
+        if self.settings.restore:
+            self._grant_restored_rules(function)
+
+    def _grant_restored_rules(self, function: StandardFunction) -> None:
+        """Allow the rules and prefix lists that EC2 authorizes in addition to the group, which limits the action."""
+        action = "ec2:ModifySecurityGroupRules"
+        grant(
+            function,
+            [action],
+            self._ec2_arn("security-group-rule", "*"),
+            wildcard_reason="EC2 authorizes the rule as well as its group; rule ids are not known in advance.",
+        )
+        if any("PrefixListId" in rule for group in self._approved() for rule in _all_rules(group)):
+            grant(
+                function,
+                [action],
+                self._ec2_arn("prefix-list", "*", account="*"),
+                wildcard_reason="Prefix lists can belong to AWS or to other accounts; the group limits the action.",
+            )
 
     def _changing_actions(self) -> list[str]:
         directions = ["Ingress", "Egress"] if self.settings.egress else ["Ingress"]
@@ -206,17 +207,6 @@ class SecurityGroupRevert(Stack):
                 changes.append(f"ec2:UpdateSecurityGroupRuleDescriptions{direction}")
         return changes
 
-    def _acknowledge_wildcards(self, role: iam.Role) -> None:
-        rules = "arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:security-group-rule/*"
-        prefix_lists = "arn:<AWS::Partition>:ec2:<AWS::Region>:*:prefix-list/*"
-        reasons = {
-            "Resource::*": "EC2's Describe calls have no resource-level permissions.",
-            f"Resource::{rules}": "EC2 asks for the rule as well as its group; rule ids are not known beforehand.",
-            f"Resource::{prefix_lists}": "Prefix lists belong to AWS or to other accounts, too; the group limits it.",
-            "Action::kms:GenerateDataKey*": "KMS names this family of calls with a suffix; the resource is one key.",
-        }
-        acknowledge_wildcards(role, reasons)
-
     def _ec2_arn(self, resource: str, name: str, account: str | None = None) -> str:
         return self.format_arn(
             service="ec2",
@@ -226,14 +216,13 @@ class SecurityGroupRevert(Stack):
             arn_format=ArnFormat.SLASH_RESOURCE_NAME,
         )
 
-    def _rules(self, function: lambda_.Function, dead_letters: sqs.Queue) -> tuple[events.Rule, events.Rule]:
+    def _rules(self, function: StandardFunction, dead_letters: DeadLetterQueue) -> tuple[events.Rule, events.Rule]:
         target = targets.LambdaFunction(function, dead_letter_queue=dead_letters, retry_attempts=3)
-        assert function.role
         issuer = ["userIdentity", "sessionContext", "sessionIssuer", "arn"]
         changes = events.Rule(
             self,
             "Changes",
-            description="Calls that change security group rules or whom they apply to, except the function's own",
+            description="Calls that change security group rules or what they apply to, except the function's",
             event_pattern=events.EventPattern(
                 source=["aws.ec2"],
                 detail_type=["AWS API Call via CloudTrail"],
@@ -241,7 +230,7 @@ class SecurityGroupRevert(Stack):
                     "eventSource": ["ec2.amazonaws.com"],
                     "eventName": INGRESS_EVENTS + (EGRESS_EVENTS if self.settings.egress else []) + EXPOSURE_EVENTS,
                     "errorCode": [{"exists": False}],
-                    # Users and the root have no session issuer, and anything-but wants a value.
+                    # Users and the root user have no session issuer, and anything-but matches only existing fields.
                     "$or": [
                         _nested(issuer, [{"exists": False}]),
                         _nested(issuer, [{"anything-but": [function.role.role_arn]}]),
@@ -260,22 +249,20 @@ class SecurityGroupRevert(Stack):
         return changes, sweep
 
     def _alarms(
-        self, function: lambda_.Function, dead_letters: sqs.Queue, topic: sns.Topic, sweep: events.Rule
+        self, function: StandardFunction, dead_letters: DeadLetterQueue, topic: AlarmTopic, sweep: events.Rule
     ) -> None:
         five_minutes = Duration.minutes(5)
         sweep_period = Duration.minutes(max(5, self.settings.sweep_minutes))
         not_reverted, suspended = (
-            cloudwatch.Metric(
-                namespace="SecurityGroupRevert", metric_name=name, statistic="Maximum", period=sweep_period
-            )
-            for name in ("NotReverted", "RevertsSuspended")
+            cloudwatch.Metric(namespace=METRIC_NAMESPACE, metric_name=name, statistic="Maximum", period=sweep_period)
+            for name in (NOT_REVERTED, REVERTS_SUSPENDED)
         )
         alarms = {
             "Errors": (function.metric_errors(period=five_minutes), "The function failed"),
             "Throttles": (function.metric_throttles(period=five_minutes), "The function was throttled"),
             "DeadLetters": (
-                dead_letters.metric_approximate_number_of_messages_visible(period=five_minutes),
-                "Events could not be handled; they are kept in the dead-letter queue",
+                dead_letters.metric_messages(),
+                "Events could not be handled; they are in the dead-letter queue",
             ),
             "NotReverted": (
                 not_reverted,
@@ -283,39 +270,36 @@ class SecurityGroupRevert(Stack):
             ),
             "RevertsSuspended": (
                 suspended,
-                "The same change came back after max_reverts reverts and is left in place: see the log",
+                "The same change was made again after max_reverts reverts and is left in place: see the log",
             ),
         }
         for name, (metric, description) in alarms.items():
-            alarm(topic, name, metric, description)
+            topic.add_alarm(name, metric, description)
         self._sweep_alarm(topic, sweep, sweep_period)
 
-    def _sweep_alarm(self, topic: sns.Topic, sweep: events.Rule, period: Duration) -> None:
-        """Three periods, because the schedule and the periods do not begin together."""
-        no_sweep = cloudwatch.Alarm(
-            self,
-            "NoSweepAlarm",
-            metric=cloudwatch.Metric(
-                namespace="AWS/Events",
-                metric_name="Invocations",
-                dimensions_map={"RuleName": sweep.rule_name},
-                statistic="Sum",
-                period=period,
-            ),
-            alarm_description=f"{self.node.id}: No sweep ran: the rule is disabled, changed or deleted.",
-            threshold=1,
+    def _sweep_alarm(self, topic: AlarmTopic, sweep: events.Rule, period: Duration) -> None:
+        """Add an alarm for a missing sweep, after three periods because the schedule and the periods start apart."""
+        invocations = cloudwatch.Metric(
+            namespace="AWS/Events",
+            metric_name="Invocations",
+            dimensions_map={"RuleName": sweep.rule_name},
+            statistic="Sum",
+            period=period,
+        )
+        topic.add_alarm(
+            "NoSweep",
+            invocations,
+            "No sweep ran: the rule is disabled, changed or deleted",
+            below=True,
             evaluation_periods=3,
-            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
         )
-        no_sweep.add_alarm_action(actions.SnsAction(topic))
-        no_sweep.node.add_dependency(topic)  # with its policy: missing data is an alarm from the beginning
 
     def _outputs(
         self,
-        topic: sns.Topic,
-        function: lambda_.Function,
-        dead_letters: sqs.Queue,
+        topic: AlarmTopic,
+        function: StandardFunction,
+        dead_letters: DeadLetterQueue,
         table: dynamodb.Table,
         changes: events.Rule,
         sweep: events.Rule,
@@ -330,8 +314,7 @@ class SecurityGroupRevert(Stack):
         }
         if self.web_server:
             outputs["WebServerGroupId"] = (self.web_server.attr_group_id, "The sample group")
-        for name, (value, description) in outputs.items():
-            CfnOutput(self, name, value=value, description=description)
+        add_outputs(self, outputs)
 
     def _approved(self) -> list[dict[str, Any]]:
         groups: list[dict[str, Any]] = []
@@ -350,9 +333,9 @@ class SecurityGroupRevert(Stack):
         return groups
 
     def _tolerated(self, group: GuardedGroup | None) -> dict[str, Any]:
-        """Without `egress` in the settings, the rule that EC2 adds only in VPCs with IPv6 may exist or not."""
-        by_default = self.settings.egress and (group is None or "egress" not in group.model_fields_set)
-        return {"tolerated_egress": [rule.as_api() for rule in ALL_EGRESS_IPV6] if by_default else []}
+        """Without `egress` in the settings, tolerate the rule that EC2 adds only in VPCs with IPv6."""
+        default_egress = self.settings.egress and (group is None or "egress" not in group.model_fields_set)
+        return {"tolerated_egress": [rule.as_api() for rule in ALL_EGRESS_IPV6] if default_egress else []}
 
     def _approved_rules(self, ingress: tuple[ApprovedRule, ...], egress: tuple[ApprovedRule, ...]) -> dict[str, Any]:
         return {

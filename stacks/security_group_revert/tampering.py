@@ -1,43 +1,43 @@
-"""Changes to a stack that watches others: reported directly, because its function may be what was changed."""
+"""Reports changes to the guard itself directly, because its function may be what was changed."""
 
 from aws_cdk import (
     Stack,
     aws_dynamodb as dynamodb,
     aws_events as events,
     aws_events_targets as targets,
-    aws_lambda as lambda_,
-    aws_sns as sns,
-    aws_sqs as sqs,
 )
+
+from ..constructs.alarm_topic import AlarmTopic
+from ..constructs.dead_letter_queue import DeadLetterQueue
+from ..constructs.standard_function import StandardFunction
 
 TRAIL_EVENTS = ["DeleteTrail", "PutEventSelectors", "StopLogging", "UpdateTrail"]
 
 
 def report_tampering(
-    topic: sns.Topic,
-    dead_letters: sqs.Queue,
+    topic: AlarmTopic,
+    dead_letters: DeadLetterQueue,
     *,
     rules: list[events.Rule],
-    function: lambda_.Function,
+    function: StandardFunction,
     table: dynamodb.Table,
 ) -> None:
     """Report to `topic` every call that stops a trail, or changes one of these resources or the topic itself.
 
-    CloudFormation's own calls, which are deployments, are left out. The rule cannot report that it was
+    CloudFormation's calls, which are deployments, are left out. The rule cannot report that it was
     disabled itself.
     """
-    assert topic.master_key
     rule_names = [rule.rule_name for rule in rules]
-    # As CloudFormation chooses them. All six names would exceed the quota of a pattern's size.
+    # The names start with the stack's. Listing all six would exceed the quota of a pattern's size.
     alarm_names = [{"prefix": f"{Stack.of(topic).stack_name}-"}]
-    own = {
+    guard_resources = {
         "name": rule_names,
         "rule": rule_names,
-        # The record has the name as the caller wrote it: Lambda accepts whole and partial ARNs, also with a version.
+        # The record has the name as the caller wrote it: Lambda accepts full and partial ARNs, also with a version.
         "functionName": [{"wildcard": f"*{function.function_name}*"}],
         "alarmName": alarm_names,
         "alarmNames": alarm_names,
-        "keyId": [topic.master_key.key_id, topic.master_key.key_arn],
+        "keyId": [topic.key.key_id, topic.key.key_arn],
         "subscriptionArn": [{"prefix": topic.topic_arn}],
         "tableName": [table.table_name, table.table_arn],
         "topicArn": [topic.topic_arn],
@@ -50,12 +50,12 @@ def report_tampering(
             detail_type=["AWS API Call via CloudTrail"],
             detail={
                 "errorCode": [{"exists": False}],
-                "managementEvent": [True],  # without the guard's own writes, which trails of data events have
+                "managementEvent": [True],  # not the guard's writes to its table, which trails with data events have
                 "readOnly": [False],
                 "sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}],
                 "$or": [
                     {"eventSource": ["cloudtrail.amazonaws.com"], "eventName": TRAIL_EVENTS},
-                    *({"requestParameters": {parameter: values}} for parameter, values in own.items()),
+                    *({"requestParameters": {parameter: values}} for parameter, values in guard_resources.items()),
                 ],
             },
         ),
@@ -67,7 +67,7 @@ def report_tampering(
 
 
 def _text() -> str:
-    """Only what the caller cannot choose: names of sessions and user agents can carry links."""
+    """Use only what the caller cannot choose: names of sessions and user agents can contain links."""
     field = events.EventField.from_path
     identity = "$.detail.userIdentity"
     return (

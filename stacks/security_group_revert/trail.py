@@ -1,4 +1,4 @@
-"""A CloudTrail trail of write calls, with its bucket and its key."""
+"""A CloudTrail trail of write events, with its bucket and its key."""
 
 from typing import Any
 
@@ -14,22 +14,22 @@ from aws_cdk import (
 from constructs import Construct
 
 from ..constructs.acknowledgments import acknowledge
-from ..constructs.buckets import make_bucket
+from ..constructs.private_bucket import PrivateBucket
 
 CLOUDTRAIL = iam.ServicePrincipal("cloudtrail.amazonaws.com")
 
 
 class Trail(Construct):
-    """A trail of this region, created last of its stack; bucket and key stay when the stack is deleted.
+    """A trail of this region; its bucket and key are retained when the stack is deleted.
 
-    Last, because a bucket that has a log file cannot be deleted any more when a later resource fails.
+    It is created last, because its bucket cannot be deleted with a log file when a later resource fails.
     """
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
         others = [child for child in scope.node.children if child is not self]
-        # The key's policy names the trail, and the trail needs the key: only a given name breaks the circle.
+        # A name, because the key's policy needs the trail's ARN, and the trail needs the key.
         name = stack.stack_name
         arn = stack.format_arn(
             service="cloudtrail", resource="trail", resource_name=name, arn_format=ArnFormat.SLASH_RESOURCE_NAME
@@ -53,13 +53,13 @@ class Trail(Construct):
             trail.node.add_dependency(needed)
 
     def _bucket(self, trail_arn: str) -> s3.Bucket:
-        bucket = make_bucket(self, "Bucket", keep=True, versioned=True)
+        bucket = PrivateBucket(self, "Bucket", retain=True, versioned=True)
         log_files = bucket.arn_for_objects(f"AWSLogs/{Stack.of(self).account}/*")
-        owned = {"aws:SourceArn": trail_arn, "s3:x-amz-acl": "bucket-owner-full-control"}
+        owner_condition = {"aws:SourceArn": trail_arn, "s3:x-amz-acl": "bucket-owner-full-control"}
         bucket.add_to_resource_policy(_allow("s3:GetBucketAcl", bucket.bucket_arn, {"aws:SourceArn": trail_arn}))
-        bucket.add_to_resource_policy(_allow("s3:PutObject", log_files, owned))
+        bucket.add_to_resource_policy(_allow("s3:PutObject", log_files, owner_condition))
         acknowledge(
-            bucket, {"AwsSolutions-S1": "It is the audit log itself. Who reads it is told by a trail with data events."}
+            bucket, {"AwsSolutions-S1": "It is the audit log itself; a trail with data events records who reads it."}
         )
         return bucket
 

@@ -1,9 +1,9 @@
-"""A static site: CloudFront before a private bucket, directory indexes at the edge.
+"""A static site: CloudFront in front of a private bucket, with directory indexes at the edge.
 
     viewer --> CloudFront (cache) --> Lambda@Edge on origin request --> S3, private
 
-The function gives `/docs/` its index page and redirects `/docs` there. The stack lives in
-us-east-1, where Lambda@Edge functions and CloudFront's certificates must be. Idea:
+The function returns the index page for `/docs/` and redirects `/docs` to it. The stack is in
+us-east-1, where Lambda@Edge functions and CloudFront's certificates must be. Based on
 "Implementing Default Directory Indexes in Amazon S3-backed Amazon CloudFront Origins Using
 Lambda@Edge", AWS Compute Blog, 2017.
 """
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from aws_cdk import (
-    CfnOutput,
     CustomResource,
     Duration,
     Environment,
@@ -35,16 +34,17 @@ from settings.static_site import StaticSiteSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
 from ..constructs.assets import staged_folder
-from ..constructs.buckets import make_bucket
-from ..constructs.custom_domain import hosted_zone_and_certificate
-from ..constructs.functions import deny_log_groups
-from ..constructs.lambda_code import code_of
-from ..constructs.web_acl import web_acl
+from ..constructs.custom_domain import CustomDomain
+from ..constructs.lambda_code import lambda_asset
+from ..constructs.log_groups import deny_create_log_group
+from ..constructs.outputs import add_outputs
+from ..constructs.private_bucket import PrivateBucket
+from ..constructs.web_acl import ManagedRulesWebAcl
 from .special_uploads import NOT_FOUND, SpecialUpload, special_uploads
 
 
 class StaticSite(Stack):
-    """The site of `settings`, and everything before it."""
+    """The site of `settings`, its distribution and its edge function."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: StaticSiteSettings, **kwargs: Any) -> None:
         super().__init__(
@@ -63,8 +63,8 @@ class StaticSite(Stack):
         self._outputs(bucket, distribution, rewriter)
 
     def _log_bucket(self) -> s3.Bucket:
-        """Access logs; CloudFront's standard logging writes with an ACL."""
-        bucket = make_bucket(
+        """Create the bucket for access logs; CloudFront's standard logging writes with an ACL."""
+        bucket = PrivateBucket(
             self,
             "Logs",
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_PREFERRED,
@@ -74,7 +74,7 @@ class StaticSite(Stack):
         return bucket
 
     def _bucket(self, log_bucket: s3.Bucket) -> s3.Bucket:
-        return make_bucket(
+        return PrivateBucket(
             self,
             "Site",
             versioned=True,
@@ -84,35 +84,40 @@ class StaticSite(Stack):
         )
 
     def _rewriter(self) -> lambda_.Function:
-        """Its role may do nothing, not even log: nothing is kept of a request by default.
+        """Create the edge function.
 
-        CloudFront's replicas of it keep it from being deleted for some hours, so it stays when
-        the stack goes. When the creation fails it goes: without a distribution it has no replicas.
+        It is not a `StandardFunction`: Lambda@Edge supports neither arm64 nor a log group of the function's
+        choice, needs a second principal, and this role has no permission to write logs. The function is retained
+        when the stack is deleted, because its replicas block the deletion for some hours; if the creation of the
+        stack fails, it has no replicas and is deleted.
         """
         role = iam.Role(
             self,
             "RewriterRole",
+            description="Has no permissions: the edge function calls nothing and, by default, logs no request",
             assumed_by=iam.CompositePrincipal(
                 iam.ServicePrincipal("lambda.amazonaws.com"), iam.ServicePrincipal("edgelambda.amazonaws.com")
             ),
         )
-        choices = self.settings.model_dump(
+        options = self.settings.model_dump(
             include={"without_slash", "redirect_status", "canonical", "files"}, mode="json"
         )
-        with code_of("static_site", settings=json.dumps(choices, indent=1)) as code:
-            function = lambda_.Function(
-                self,
-                "Rewriter",
-                description="Gives directories their index page",
-                runtime=lambda_.Runtime.PYTHON_3_14,
-                handler="static_site.handler.handler",
-                code=code,
-                role=role,
-                log_group=self._log_group("RewriterLog"),  # unused; without it CDK adds one that stays
-                memory_size=128,
-                timeout=Duration.seconds(5),
-                current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
-            )
+        function = lambda_.Function(
+            self,
+            "Rewriter",
+            description=(
+                "Returns index pages of directories. Retained when the stack is deleted, because replicas at the edge "
+                "block its deletion. Its log group here stays empty."
+            ),
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            handler="static_site.handler.handler",
+            code=lambda_asset("static_site", settings=json.dumps(options, indent=1)),
+            role=role,
+            log_group=self._log_group("RewriterLog"),  # unused: without it CDK adds a log group that is retained
+            memory_size=128,
+            timeout=Duration.seconds(5),
+            current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
+        )
         function.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         return function
 
@@ -122,7 +127,8 @@ class StaticSite(Stack):
     def _distribution(
         self, bucket: s3.Bucket, log_bucket: s3.Bucket, rewriter: lambda_.Function
     ) -> cloudfront.Distribution:
-        zone, certificate = hosted_zone_and_certificate(self, self.settings) or (None, None)
+        name = self.settings.domain_name
+        domain = CustomDomain(self, "CustomDomain", settings=self.settings) if name else None
         distribution = cloudfront.Distribution(
             self,
             "Distribution",
@@ -143,34 +149,37 @@ class StaticSite(Stack):
             ),
             error_responses=self._not_found(),
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
-            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if certificate else None,
+            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if domain else None,
             enable_ipv6=True,
             enable_logging=True,
             log_bucket=log_bucket,
             log_file_prefix="distribution/",
-            certificate=certificate,
-            domain_names=[self.settings.domain_name] if self.settings.domain_name else None,
-            web_acl_id=web_acl(self, "CLOUDFRONT").attr_arn if self.settings.waf else None,
+            certificate=domain.certificate if domain else None,
+            domain_names=[name] if name else None,
+            web_acl_id=self._web_acl_arn(),
         )
-        # Removed first: a bucket that is still written to cannot be emptied for good.
+        # So that it is deleted first: a bucket to which it still writes cannot be emptied.
         distribution.node.add_dependency(log_bucket)
-        if zone:
+        if domain:
             target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
-            for kind in (route53.ARecord, route53.AaaaRecord):
-                kind(self, kind.__name__, zone=zone, record_name=self.settings.domain_name, target=target)
+            for record_type in (route53.ARecord, route53.AaaaRecord):
+                record_type(self, record_type.__name__, zone=domain.zone, record_name=name, target=target)
         self._acknowledge_distribution(distribution)
         return distribution
 
+    def _web_acl_arn(self) -> str | None:
+        return ManagedRulesWebAcl(self, "WebAcl", waf_scope="CLOUDFRONT").attr_arn if self.settings.waf else None
+
     def _acknowledge_distribution(self, distribution: cloudfront.Distribution) -> None:
-        reasons = {"AwsSolutions-CFR1": "The site is for everyone."}
+        reasons = {"AwsSolutions-CFR1": "The site is public."}
         if not self.settings.domain_name:
-            reasons["AwsSolutions-CFR4"] = "CloudFront's own domain has no choice of TLS version."
+            reasons["AwsSolutions-CFR4"] = "The TLS version of CloudFront's default domain cannot be chosen."
         if not self.settings.waf:
             reasons["AwsSolutions-CFR2"] = "A web ACL is an option: static files have little to attack."
         acknowledge(distribution, reasons)
 
     def _not_found(self) -> list[cloudfront.ErrorResponse]:
-        """S3 answers 403 for a missing object, since nobody may list the bucket, and 400 for an impossible key."""
+        """S3 returns 403 for a missing object, since CloudFront cannot list the bucket, and 400 for an invalid key."""
         return [
             cloudfront.ErrorResponse(
                 http_status=status,
@@ -187,15 +196,15 @@ class StaticSite(Stack):
         return cloudfront.CachePolicy(
             self,
             "CachePolicy",
-            comment="By path only; a day, unless the file says otherwise",
-            min_ttl=Duration.seconds(0),  # or redirects would be kept, and given to others
+            comment="Caches by path only, for a day unless the file has Cache-Control",
+            min_ttl=Duration.seconds(0),  # a higher minimum would cache redirects for other viewers
             default_ttl=Duration.days(1),
             enable_accept_encoding_gzip=True,
             enable_accept_encoding_brotli=True,
         )
 
     def _query_strings_to_the_rewriter(self) -> cloudfront.OriginRequestPolicy:
-        """For its redirects; it takes them off what goes to the bucket."""
+        """Forward query strings, which the rewriter keeps in redirects and removes from requests to the bucket."""
         return cloudfront.OriginRequestPolicy(
             self,
             "QueryStrings",
@@ -225,33 +234,33 @@ class StaticSite(Stack):
         )
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
-        """Upload the site, remove what is no longer in it, and clear the cache."""
+        """Upload the site, delete files that are no longer in it, and invalidate the cache."""
         options = {"destination_bucket": bucket, "memory_limit": 512, "log_group": self._log_group("DeploymentLog")}
-        with staged_folder(
+        folder = staged_folder(
             self.settings.site,
             setting="static_site:site",
             allowed=self.settings.allowed_files,
             allow_with="static_site:allowed_files",
-        ) as folder:
-            special = special_uploads(Path(folder))
-            before = [self._special_deployment(upload, folder, options) for upload in special]
-            deployed = deployment.BucketDeployment(
-                self,
-                "Deployment",
-                sources=[deployment.Source.asset(folder)],
-                exclude=[pattern for upload in special for pattern in upload.patterns],
-                distribution=distribution,
-                distribution_paths=["/*"],
-                cache_control=[deployment.CacheControl.from_string(self._cache_control)],
-                **options,
-            )
-        deployed.node.add_dependency(*before)  # it clears the cache, when everything is uploaded
+        )
+        special = special_uploads(Path(folder))
+        before = [self._special_deployment(upload, folder, options) for upload in special]
+        deployed = deployment.BucketDeployment(
+            self,
+            "Deployment",
+            sources=[deployment.Source.asset(folder)],
+            exclude=[pattern for upload in special for pattern in upload.patterns],
+            distribution=distribution,
+            distribution_paths=["/*"],
+            cache_control=[deployment.CacheControl.from_string(self._cache_control)],
+            **options,
+        )
+        deployed.node.add_dependency(*before)  # it invalidates the cache, when everything is uploaded
         (resource,) = (child for child in deployed.node.children if isinstance(child, CustomResource))
         properties = resource.node.default_child
-        # Another rewriter means other answers: they too make CloudFormation clear the cache.
+        # A new version of the rewriter changes responses, so it must also invalidate the cache.
         properties.add_property_override("Rewriter", rewriter.current_version.function_arn)
         # An invalidation of more than 13 minutes would fail the deployment. CloudFormation passes `false` as
-        # text, which the function takes for true; only an empty text makes it not wait.
+        # text, which the function treats as true; only an empty string makes it not wait.
         properties.add_property_override("WaitForDistributionInvalidation", "")
         self._limit_invalidations(bucket, deployed, distribution)
 
@@ -262,7 +271,7 @@ class StaticSite(Stack):
     def _special_deployment(
         self, upload: SpecialUpload, folder: str, options: dict[str, Any]
     ) -> deployment.BucketDeployment:
-        """Upload some files of the site with headers that the others do not have."""
+        """Upload some files of the site with separate headers."""
         return deployment.BucketDeployment(
             self,
             f"{upload.name}Deployment",
@@ -279,7 +288,7 @@ class StaticSite(Stack):
         self, bucket: s3.Bucket, deployed: deployment.BucketDeployment, distribution: cloudfront.Distribution
     ) -> None:
         acknowledge_bucket_deployment(self, bucket)
-        deny_log_groups(deployed.handler_role.node.default_child)
+        deny_create_log_group(deployed.handler_role.node.default_child)
         deployed.handler_role.add_to_principal_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,
@@ -287,7 +296,7 @@ class StaticSite(Stack):
                 not_resources=[distribution.distribution_arn],
             )
         )
-        invalidations = "aws-cdk-lib allows invalidations on any distribution; a Deny beside it leaves ours."
+        invalidations = "aws-cdk-lib allows invalidations on any distribution; a Deny limits them to this one."
         acknowledge_wildcards(deployed.handler_role, {"Resource::*": invalidations})
 
     def _outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
@@ -296,7 +305,6 @@ class StaticSite(Stack):
             "Url": (f"https://{name}/", "The site"),
             "DistributionId": (distribution.distribution_id, "CloudFront distribution"),
             "BucketName": (bucket.bucket_name, "Private bucket with the files of the site"),
-            "RewriterName": (rewriter.function_name, "Edge function; it stays when the stack is removed"),
+            "RewriterName": (rewriter.function_name, "Edge function; it is retained when the stack is deleted"),
         }
-        for output, (value, description) in outputs.items():
-            CfnOutput(self, output, value=value, description=description)
+        add_outputs(self, outputs)

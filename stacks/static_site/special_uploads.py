@@ -1,4 +1,4 @@
-"""Files of a site that need headers of their own when they are uploaded."""
+"""Files of a site that are uploaded with separate headers."""
 
 import json
 from collections import defaultdict
@@ -12,7 +12,7 @@ NAMES = {TEXT: "Text", JSON: "Json", SCRIPT: "Script"}
 
 
 class SpecialUpload(NamedTuple):
-    """Files with the same headers: patterns of the AWS CLI, and what differs from the other files."""
+    """Files with the same headers: patterns of the AWS CLI, and the headers that differ from other files."""
 
     name: str
     patterns: list[str]
@@ -21,14 +21,14 @@ class SpecialUpload(NamedTuple):
 
 
 def special_uploads(folder: Path) -> list[SpecialUpload]:
-    """Group the files of `folder` that need headers of their own."""
+    """Group the files of `folder` that need separate headers."""
     by_type = defaultdict(list)
     for path in sorted(folder.rglob("*")):
         content_type = _content_type(path) if path.is_file() else None
         if content_type:
             by_type[content_type].append(escape(path.relative_to(folder).as_posix()))
     typed = [SpecialUpload(NAMES[kind], patterns, content_type=kind) for kind, patterns in sorted(by_type.items())]
-    # Browsers would keep showing it where there is a page by now.
+    # A browser that cached it would keep showing it after the page exists.
     return [SpecialUpload("NotFound", [NOT_FOUND], cache_control="max-age=0"), *typed]
 
 

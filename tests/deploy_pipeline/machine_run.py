@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.deploy_pipeline import task_handler
 from lambdas.deploy_pipeline.request import fingerprint
-from stacks.deploy_pipeline import machine
+from stacks.deploy_pipeline import definition
 
 from ..conftest import need
 from .fake_cloudformation import FakeCloudFormation
@@ -122,7 +122,7 @@ class Machine:
         self.s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml=TEMPLATE)})
         self.failing: dict[str, list[str]] = {}
         self.invoked: list[str] = []
-        self.definition = machine.definition()
+        self.definition = definition.definition()
         del self.definition["TimeoutSeconds"]  # time passes too fast here
         self._patch = patch
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stacks.deploy_pipeline import machine as definition
+from stacks.deploy_pipeline import definition
 
 from .changes import change
 from .fake_cloudformation import DENIED, THROTTLED, FakeCloudFormation

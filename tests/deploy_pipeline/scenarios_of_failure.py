@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from botocore.exceptions import BotoCoreError, IncompleteReadError, ReadTimeoutError
 
-from stacks.deploy_pipeline import machine as definition
+from stacks.deploy_pipeline import definition
 
 from .changes import change
 from .fake_cloudformation import DENIED, THROTTLED, error

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from stacks.deploy_pipeline import machine as definition
+from stacks.deploy_pipeline import definition
 
 from .changes import change
 from .fake_cloudformation import DENIED

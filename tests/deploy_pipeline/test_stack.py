@@ -9,7 +9,7 @@ import pytest
 
 from lambdas.deploy_pipeline.request import fingerprint
 from settings.deploy_pipeline import SAMPLE_PERMISSIONS
-from stacks.deploy_pipeline import machine
+from stacks.deploy_pipeline import definition
 
 from ..conftest import Assembly, listed, of_type, one, synthesize
 
@@ -79,7 +79,7 @@ def test_pipeline_knows_nothing_of_the_state_machine(template: dict[str, Any]) -
     machine_id = named(template, "AWS::StepFunctions::StateMachine", "")
     assert machine_id not in json.dumps(one(template, "AWS::CodePipeline::Pipeline"))
     for role in roles(template):
-        if "Delivery" in role:
+        if "Pipeline" in role:
             text = json.dumps(statements(template, role))
             assert "states:" not in text
             assert named(template, "AWS::S3::Bucket", "Inputs") not in text, f"{role} reaches the inputs"
@@ -362,7 +362,7 @@ def test_each_function_has_a_role_of_its_own(template: dict[str, Any]) -> None:
 
 def test_state_machine_is_the_one_that_is_tested(template: dict[str, Any]) -> None:
     deployed = one(template, "AWS::StepFunctions::StateMachine")
-    assert json.loads(deployed["DefinitionString"]) == machine.definition()
+    assert json.loads(deployed["DefinitionString"]) == definition.definition()
     substitutions = deployed["DefinitionSubstitutions"]
     for name in ("CheckStack", "ChangeSet", "FirstFailure"):
         function = named(template, "AWS::Lambda::Function", name)
@@ -422,7 +422,7 @@ def test_alarms_go_to_the_topic(template: dict[str, Any]) -> None:
     }
     (edited,) = (alarm for alarm in alarms if alarm["MetricName"] == "EditedInput")
     assert (edited["Namespace"], edited.get("Dimensions", [])) == ("DeployPipeline", []), "what the function writes"
-    topic = named(template, "AWS::SNS::Topic", "Notices")
+    topic = named(template, "AWS::SNS::Topic", "Topic")
     assert all(alarm["AlarmActions"] == [{"Ref": topic}] for alarm in alarms)
 
 

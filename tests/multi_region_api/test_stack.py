@@ -293,11 +293,12 @@ def test_route_53s_metric_has_an_alarm_where_route_53_publishes_it(named: Assemb
 @pytest.mark.reliability("multi_region_api", "Throttling", fault="requests on the health path are throttled")
 def test_every_region_has_alarms_of_what_it_sees_itself(without_name: dict[str, Any]) -> None:
     alarms = of_type(without_name, "AWS::CloudWatch::Alarm")
+    (topic,) = (name for name, r in without_name["Resources"].items() if r["Type"] == "AWS::SNS::Topic")
     seen = set()
     for alarm in alarms:
         dimensions = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
         path = dimensions.get("Resource")
-        assert alarm["AlarmActions"] == [{"Ref": next(n for n in without_name["Resources"] if n.startswith("Notices"))}]
+        assert alarm["AlarmActions"] == [{"Ref": topic}]
         assert dimensions.get("ApiName", WEST) == WEST, "metrics of an API go by its name"
         assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", 1)
         assert (alarm["Statistic"], alarm["Period"]) == ("Sum", 60)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from assets.analytics_host.billboard import figures, models, report, songs
+from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
 from sandbox.__main__ import world_of
-from walkthroughs.analytics_host import H2O_PORT, connected_to_h2o
+from walkthroughs.analytics_host import connected_to_h2o
 from walkthroughs.forwarding import forwarded
 
 from ..conftest import ROOT
@@ -29,7 +30,7 @@ def h2o_of_the_host(without_options: Sandbox) -> Iterator[None]:
     world = world_of(without_options)
     outputs = world.outputs("AnalyticsHost")
     login = models.login(outputs["SecretArn"], world.session)
-    with forwarded(world, outputs["InstanceId"], H2O_PORT) as port, connected_to_h2o(port, login):
+    with forwarded(world, outputs["InstanceId"], PORTS["H2O"]) as port, connected_to_h2o(port, login):
         yield
 
 

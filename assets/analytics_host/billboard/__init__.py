@@ -5,3 +5,5 @@
 The notebooks, the walkthrough and the tests run this. Idea and published figures: "Run RStudio
 and H2O on EC2 next to Athena and predict Billboard Top 10 hits", AWS Big Data Blog, 2017.
 """
+
+TABLE, PARQUET_TABLE = "billboard", "billboard_parquet"  # Glue tables, which the stack creates

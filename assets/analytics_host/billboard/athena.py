@@ -9,9 +9,9 @@ import boto3
 import pandas as pd
 from pyathena import connect
 
+from . import PARQUET_TABLE, TABLE
 from .songs import COLUMNS, SongsError, checked
 
-TABLE, PARQUET_TABLE = "billboard", "billboard_parquet"
 POLL_SECONDS = 0.2
 MOST_DELETIONS = 1000  # in one call of S3
 

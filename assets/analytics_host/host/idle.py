@@ -12,9 +12,10 @@ import subprocess
 import time
 from pathlib import Path
 
-PORTS = (8888, 54321)  # of JupyterLab and H2O, on the loopback address only
+# On the loopback address only; H2O's cluster uses the next port.
+PORTS = {"RStudio": 8787, "JupyterLab": 8888, "H2O": 54321}
 RSTUDIO_SESSIONS = "/rstudio-rsession/"  # folder of the sockets of R's sessions, which only a login leads to
-CLUSTER_PORT = 54322
+CLUSTER_PORT = PORTS["H2O"] + 1
 BUSY = 0.2  # of one processor, over 15 minutes: a training, or R at work
 MADE = Path("/run/cloud-init/result.json")  # there once cloud-init is done, after each start
 ESTABLISHED = "01"  # in /proc/net/tcp
@@ -50,7 +51,8 @@ def idle_minutes(file: Path, used: bool, now: float, uptime: float) -> float:
 
 def connections(table: str) -> int:
     """How many connections to JupyterLab and H2O are open, by the kernel's table of them."""
-    return sum(_port(local) in PORTS for local, _remote in _established(table))
+    ports = (PORTS["JupyterLab"], PORTS["H2O"])
+    return sum(_port(local) in ports for local, _remote in _established(table))
 
 
 def rstudio_in_use(table: str) -> bool:

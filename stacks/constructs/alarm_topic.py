@@ -1,0 +1,75 @@
+"""An encrypted topic for notifications and alarms."""
+
+from aws_cdk import (
+    Duration,
+    RemovalPolicy,
+    Stack,
+    aws_cloudwatch as cloudwatch,
+    aws_cloudwatch_actions as actions,
+    aws_iam as iam,
+    aws_kms as kms,
+    aws_sns as sns,
+    aws_sns_subscriptions as subscriptions,
+)
+from constructs import Construct
+
+NOT_BREACHING = cloudwatch.TreatMissingData.NOT_BREACHING
+
+
+class AlarmTopic(sns.Topic):
+    """A topic with a customer managed key, to which CloudWatch alarms can publish; `email` is subscribed to it."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, display_name: str, email: str | None) -> None:
+        stack = Stack.of(scope)
+        self.key = kms.Key(
+            scope,
+            f"{construct_id}Key",
+            description=f"Notifications of {stack.node.id}",
+            enable_key_rotation=True,
+            pending_window=Duration.days(7),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        super().__init__(scope, construct_id, display_name=display_name, master_key=self.key, enforce_ssl=True)
+        # Alarms need both statements: neither the AWS managed key of SNS nor a topic policy without the second
+        # one lets them publish.
+        self.key.add_to_resource_policy(_for_alarms(stack, ["kms:Decrypt", "kms:GenerateDataKey*"], "*"))
+        self.add_to_resource_policy(_for_alarms(stack, ["sns:Publish"], self.topic_arn))
+        if email:
+            self.add_subscription(subscriptions.EmailSubscription(email))
+
+    def add_alarm(
+        self,
+        name: str,
+        metric: cloudwatch.IMetric,
+        description: str,
+        *,
+        below: bool = False,
+        evaluation_periods: int = 1,
+        treat_missing_data: cloudwatch.TreatMissingData = NOT_BREACHING,
+    ) -> cloudwatch.Alarm:
+        """Notify the topic when `metric` is 1 or more, or with `below` when it is less than 1."""
+        operator = cloudwatch.ComparisonOperator
+        stack = Stack.of(self)
+        alarm = cloudwatch.Alarm(
+            stack,
+            f"{name}Alarm",
+            metric=metric,
+            alarm_description=f"{stack.node.id}: {description}.",
+            threshold=1,
+            evaluation_periods=evaluation_periods,
+            comparison_operator=operator.LESS_THAN_THRESHOLD if below else operator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=treat_missing_data,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self))
+        # Including its policy and subscription: the notification of an alarm that is raised at once would be lost.
+        alarm.node.add_dependency(self)
+        return alarm
+
+
+def _for_alarms(stack: Stack, allowed_actions: list[str], resource: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+        actions=allowed_actions,
+        resources=[resource],
+        conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
+    )

@@ -1,0 +1,62 @@
+"""IAM permissions, each wildcard with its reason."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from aws_cdk import Stack, aws_iam as iam
+from constructs import Construct
+
+from .acknowledgments import acknowledge_wildcards
+
+WILDCARD = re.compile(r"[*?]")
+
+
+def grant(
+    grantee: iam.IGrantable,
+    actions: Sequence[str],
+    *resources: str,
+    sid: str | None = None,
+    conditions: dict[str, Any] | None = None,
+    wildcard_reason: str | None = None,
+) -> None:
+    """Allow `actions` on `resources` to a function, a state machine, a role or a managed policy.
+
+    CDK merges statements that differ only in their resources, unless they have a `sid`.
+
+    `wildcard_reason` acknowledges cdk-nag's findings for every wildcard of this grant; the table of
+    wildcards in docs/security.md is generated from it.
+
+    Raises:
+        ValueError: there is a wildcard, and no reason for it.
+    """
+    principal = grantee.grant_principal
+    principal.add_to_principal_policy(
+        iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources), conditions=conditions)
+    )
+    policy_holder = principal if isinstance(principal, Construct) else grantee  # a managed policy
+    wildcards = [f"Action::{action}" for action in actions if WILDCARD.search(action)]
+    names = [cdk_nag_name(Stack.of(policy_holder).resolve(resource)) for resource in resources]
+    wildcards += [f"Resource::{name}" for name in names if WILDCARD.search(name)]
+    if not wildcards:
+        return
+    if not wildcard_reason:
+        raise ValueError(f"grant: wildcard_reason is required for {', '.join(wildcards)}")
+    acknowledge_wildcards(policy_holder, dict.fromkeys(wildcards, wildcard_reason))
+
+
+def cdk_nag_name(value: Any) -> str:
+    """Write a value of a template as cdk-nag does: references and policy variables in angle brackets."""
+    match value:
+        case {"Ref": name}:
+            return f"<{name}>"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"<{name}.{attribute}>"
+        case {"Fn::Sub": str(text)} | str(text):
+            return re.sub(r"\$\{(.+?)\}", r"<\1>", text)
+        case {"Fn::Join": [separator, parts]}:
+            return str(separator).join(cdk_nag_name(part) for part in parts)
+        case list():
+            return " ".join(cdk_nag_name(item) for item in value)
+        case _:
+            return str(value)

@@ -1,0 +1,39 @@
+"""A Lambda function with its own role and log group."""
+
+from typing import Any
+
+from aws_cdk import Duration, RemovalPolicy, aws_iam as iam, aws_lambda as lambda_, aws_logs as logs
+from constructs import Construct
+
+
+class StandardFunction(lambda_.Function):
+    """A Python function on arm64 with JSON logs, whose role can write to its log group and nothing else."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
+        memory_size: int = 512,
+        timeout_seconds: int = 120,
+        **options: Any,
+    ) -> None:
+        """Take `memory_size` in MiB; `options` are those of `lambda_.Function`."""
+        log_group = logs.LogGroup(
+            scope, f"{construct_id}Log", retention=retention, removal_policy=RemovalPolicy.DESTROY
+        )
+        role = iam.Role(scope, f"{construct_id}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(role)
+        super().__init__(
+            scope,
+            construct_id,
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            architecture=lambda_.Architecture.ARM_64,
+            role=role,
+            memory_size=memory_size,
+            timeout=Duration.seconds(timeout_seconds),
+            log_group=log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            **options,
+        )

@@ -1,0 +1,325 @@
+"""The definition of the state machine that inspects changes before it executes them, in Amazon States Language.
+
+    Check Stack Existence --> Does Stack Exist? --no---> Create Stack, wait --> Deployment Succeeded
+                                    |
+                                    +--yes--> Create Change Set, wait --> Inspect Change Set Changes
+                                                     Safe to Update Infra? --yes--> Execute, wait --> ...
+                                                            +--no--> Delete Change Set --> Deployment Failed
+
+The names of the states are those of the original post. The query language is JSONata, and results are kept in
+variables, so that a state that fails can still report the stack. Once a change set exists, every path either
+executes or deletes it.
+"""
+
+from .states_language import (
+    BUSY_RETRY,
+    ERROR_MESSAGE,
+    State,
+    assign_failure,
+    catch_all,
+    catch_known,
+    choice,
+    jsonata,
+    lambda_task,
+    rule,
+    sdk_task,
+    wait,
+)
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+# Seconds and number of polls. Each poll takes 9 of the 25,000 events that an execution can have.
+STACK_WAIT, STACK_POLLS = 15, 1440  # 6 hours
+DELETION_POLLS = 480  # 2 hours
+CHANGE_SET_WAIT, CHANGE_SET_POLLS = 5, 120  # 10 minutes
+TIMEOUT = 12 * HOUR  # more than all waits together, and less than CodePipeline's 24 hours
+KNOWN_ERRORS = ["InvalidInputError", "InvalidArtifactError", "InvalidTemplateError", "StackNotReadyError"]
+
+
+def definition() -> State:
+    """Return the definition, whose substitutions are ``${CheckStack}``, ``${ChangeSet}``, ``${FirstFailure}`` and
+    ``${ServiceRole}``."""
+    return {
+        "Comment": "Creates a stack, or updates it if nothing is deleted or replaced",
+        "QueryLanguage": "JSONata",
+        "StartAt": "Check Stack Existence",
+        "TimeoutSeconds": TIMEOUT,
+        "States": _beginning() | _recreation() | _creation() | _change_set() | _decision() | _update() | _ends(),
+    }
+
+
+def _beginning() -> dict[str, State]:
+    return {
+        "Check Stack Existence": lambda_task(
+            "CheckStack",
+            {
+                "input": jsonata("$states.context.Execution.Input"),
+                "execution": jsonata("$states.context.Execution.Name"),
+            },
+            assign={
+                "plan": jsonata("$states.result.Payload"),
+                "stackName": jsonata("$states.result.Payload.stackName"),
+                "stackId": jsonata("$states.result.Payload.stackId"),
+                "note": jsonata("$states.result.Payload.note"),
+                "status": "",
+                "statusReason": "",
+                "polls": 0,
+                "outcome": "created",
+                "unsafe": {"count": 0, "violations": []},
+                "failure": {"error": "", "cause": ""},
+            },
+            catch=[
+                without_note(catch_known(KNOWN_ERRORS, "Deployment Failed")),
+                without_note(catch_all("Check Stack Existence", "Deployment Failed")),
+            ],
+            next="Does Stack Exist?",
+        ),
+        "Does Stack Exist?": choice(
+            [
+                rule("$plan.action = 'update'", "Create Change Set"),
+                rule("$plan.action = 'recreate'", "Delete Failed Stack"),
+            ],
+            default="Create Stack",
+        ),
+    }
+
+
+def _recreation() -> dict[str, State]:
+    """A stack whose creation failed cannot be updated, only deleted."""
+    deletion = {
+        "StackName": jsonata("$stackId"),
+        "RoleARN": "${ServiceRole}",
+        "ClientRequestToken": client_token("delete"),
+    }
+    return {
+        "Delete Failed Stack": sdk_task(
+            "deleteStack",
+            deletion,
+            {"polls": 0},
+            catch_all("Delete Failed Stack", "Deployment Failed"),
+            "Wait Failed Stack Deletion",
+        ),
+        **wait_for_stack(
+            "Failed Stack Deletion",
+            "Failed Stack Deleted?",
+            done="'DELETE_COMPLETE'",
+            then="Create Stack",
+            polls=DELETION_POLLS,
+        ),
+    }
+
+
+def _creation() -> dict[str, State]:
+    arguments = {
+        "StackName": jsonata("$stackName"),
+        "ClientRequestToken": client_token("create"),
+        **template_arguments(),
+    }
+    return {
+        "Create Stack": sdk_task(
+            "createStack",
+            arguments,
+            {"stackId": jsonata("$states.result.StackId"), "polls": 0},
+            catch_all("Create Stack", "Deployment Failed"),
+            "Wait Stack Creation",
+        ),
+        **wait_for_stack("Stack Creation", "Stack Created?", done="'CREATE_COMPLETE'", then="Deployment Succeeded"),
+    }
+
+
+def _change_set() -> dict[str, State]:
+    arguments = {
+        "StackName": jsonata("$stackName"),
+        "ChangeSetName": jsonata("$plan.changeSetName"),
+        "ChangeSetType": jsonata("$plan.changeSetType"),
+        "ClientToken": jsonata("$plan.changeSetName"),
+        "IncludeNestedStacks": True,
+        **template_arguments(),
+    }
+    poll = {"status": jsonata("$states.result.Payload.status"), "polls": jsonata("$polls + 1")}
+    return {
+        "Create Change Set": sdk_task(
+            "createChangeSet",
+            arguments,
+            {"changeSetId": jsonata("$states.result.Id"), "stackId": jsonata("$states.result.StackId"), "polls": 0},
+            catch_all("Create Change Set"),
+            "Wait Change Set Creation",
+        ),
+        "Wait Change Set Creation": wait(CHANGE_SET_WAIT, "Get Change Set Creation Status"),
+        # A function, because the description of a change set can exceed the maximum size of a state's output.
+        "Get Change Set Creation Status": lambda_task(
+            "ChangeSet",
+            {"changeSetId": jsonata("$changeSetId"), "stackName": jsonata("$stackName")},
+            assign=poll | assign_failure("'ChangeSetFailed'", "$states.result.Payload.reason"),
+            catch=[
+                catch_known(["ChangeSetGoneError"], "Delete Change Set"),
+                catch_all("Get Change Set Creation Status"),
+            ],
+            next="Change Set Created?",
+        ),
+        "Change Set Created?": choice(
+            [
+                rule("$status = 'ready'", "Inspect Change Set Changes"),
+                rule("$status = 'empty'", "Delete Change Set", {"outcome": "unchanged"}),
+                rule(f"$status = 'pending' and $polls < {CHANGE_SET_POLLS}", "Wait Change Set Creation"),
+            ],
+            default="Delete Change Set",
+            assign={"outcome": "failed"},
+        ),
+    }
+
+
+def _decision() -> dict[str, State]:
+    return {
+        "Inspect Change Set Changes": lambda_task(
+            "ChangeSet",
+            {
+                "changeSetId": jsonata("$changeSetId"),
+                "stackName": jsonata("$stackName"),
+                "policy": jsonata("$plan.policy"),
+            },
+            assign={"unsafe": jsonata("$states.result.Payload")},
+            catch=[catch_known(["ChangeSetGoneError"], "Delete Change Set"), catch_all("Inspect Change Set Changes")],
+            next="Safe to Update Infra?",
+        ),
+        "Safe to Update Infra?": choice(
+            [
+                rule("$unsafe.safe = true", "Execute Change Set"),
+                rule("$plan.beside = true", "Delete Change Set", {"outcome": "created beside"}),
+            ],
+            default="Delete Change Set",
+            assign={"outcome": "failed"} | assign_failure("'UnsafeChanges'", "$unsafe.cause"),
+        ),
+        "Delete Change Set": sdk_task(
+            "deleteChangeSet",
+            {"StackName": jsonata("$stackName"), "ChangeSetName": jsonata("$plan.changeSetName")},
+            {},
+            {
+                "ErrorEquals": ["States.ALL"],
+                "Assign": assign_failure(
+                    "$failure.error",
+                    "$failure.cause & ' The change set ' & $plan.changeSetName & ' of ' & $stackName"
+                    " & ' could not be deleted: ' & $states.errorOutput.Cause",
+                ),
+                "Next": "Deployment Failed",
+            },
+            "Change Set Deleted",
+            first_retry=BUSY_RETRY,
+            first_catch={"ErrorEquals": ["CloudFormation.ChangeSetNotFoundException"], "Next": "Change Set Deleted"},
+        ),
+        "Change Set Deleted": choice(
+            [
+                rule("$outcome = 'unchanged'", "Deployment Succeeded"),
+                # The first stack is kept; the second one is created by the states that create any stack.
+                rule("$outcome = 'created beside'", "Create Stack", {"stackName": jsonata("$plan.besideName")}),
+            ],
+            default="Deployment Failed",
+        ),
+    }
+
+
+def _update() -> dict[str, State]:
+    return {
+        "Execute Change Set": sdk_task(
+            "executeChangeSet",
+            {
+                "StackName": jsonata("$stackName"),
+                "ChangeSetName": jsonata("$changeSetId"),
+                "ClientRequestToken": client_token("execute"),
+            },
+            {"outcome": jsonata("$plan.changeSetType = 'CREATE' ? 'created' : 'updated'"), "polls": 0},
+            catch_all("Execute Change Set"),
+            "Wait Stack Update",
+        ),
+        **wait_for_stack(
+            "Stack Update",
+            "Stack Updated?",
+            done="$plan.changeSetType = 'CREATE' ? 'CREATE_COMPLETE' : 'UPDATE_COMPLETE'",
+            then="Deployment Succeeded",
+        ),
+    }
+
+
+def _ends() -> dict[str, State]:
+    reason = "($statusReason = '' ? '' : ' (' & $statusReason & ')')"
+    cause = f"$stackName & ' is ' & $status & {reason} & '; why could not be read: ' & {ERROR_MESSAGE}"
+    return {
+        "Find First Failing Resource": lambda_task(
+            "FirstFailure",
+            {name: jsonata(f"${name}") for name in ("stackId", "stackName", "status", "statusReason")},
+            assign=assign_failure("'StackFailed'", "$states.result.Payload.cause"),
+            catch=[
+                {
+                    "ErrorEquals": ["States.ALL"],
+                    "Assign": assign_failure("'StackFailed'", cause),
+                    "Next": "Deployment Failed",
+                }
+            ],
+            next="Deployment Failed",
+        ),
+        "Deployment Succeeded": {
+            "Type": "Succeed",
+            "Output": {
+                "outcome": jsonata("$outcome"),
+                "stackName": jsonata("$stackName"),
+                "stackId": jsonata("$stackId"),
+                "unsafe": jsonata("$unsafe"),
+                "summary": jsonata(
+                    "$stackName & ' is ' & $outcome & ($outcome = 'created beside' ? ' ' & $plan.stackName : '')"
+                    " & ($note = '' ? '' : '. ' & $note) & ($outcome = 'created beside' ? '. ' & $unsafe.cause : '')"
+                ),
+            },
+        },
+        "Deployment Failed": {
+            "Type": "Fail",
+            "Error": jsonata("$failure.error"),
+            "Cause": jsonata("($note = '' ? '' : $note & '\\n') & $failure.cause"),
+        },
+    }
+
+
+def client_token(what: str) -> str:
+    """Return a token that is the same in retries, and different in each execution."""
+    return jsonata(f"$plan.changeSetName & '-{what}'")
+
+
+def template_arguments() -> State:
+    return {
+        "TemplateURL": jsonata("$plan.templateUrl"),
+        "Parameters": jsonata("$plan.parameters"),
+        "Tags": jsonata("$plan.tags"),
+        "Capabilities": jsonata("$plan.capabilities"),
+        "RoleARN": "${ServiceRole}",
+    }
+
+
+def without_note(catch: State) -> State:
+    """Assign an empty note, which the plan would have assigned."""
+    return catch | {"Assign": catch["Assign"] | {"note": ""}}
+
+
+def wait_for_stack(what: str, question: str, *, done: str, then: str, polls: int = STACK_POLLS) -> dict[str, State]:
+    """Poll until the stack has the status `done`, or another final one."""
+    look = f"Get {what} Status"
+    reason = "$states.result.Stacks[0].StackStatusReason"
+    return {
+        f"Wait {what}": wait(STACK_WAIT, look),
+        look: sdk_task(
+            "describeStacks",
+            {"StackName": jsonata("$stackId")},
+            {
+                "status": jsonata("$states.result.Stacks[0].StackStatus"),
+                "statusReason": jsonata(f"$exists({reason}) ? {reason} : ''"),
+                "polls": jsonata("$polls + 1"),
+            },
+            catch_all(look, "Deployment Failed"),
+            question,
+        ),
+        question: choice(
+            [
+                rule(f"$status = ({done})", then),
+                rule(f"$contains($status, /_IN_PROGRESS$/) and $polls < {polls}", f"Wait {what}"),
+            ],
+            default="Find First Failing Resource",
+        ),
+    }

@@ -1,0 +1,239 @@
+"""The state machine that deploys, its functions, and the clean-up after it."""
+
+import json
+from collections.abc import Sequence
+
+from aws_cdk import (
+    RemovalPolicy,
+    Stack,
+    aws_events as events,
+    aws_events_targets as targets,
+    aws_iam as iam,
+    aws_kms as kms,
+    aws_lambda as lambda_,
+    aws_lambda_destinations as destinations,
+    aws_logs as logs,
+    aws_s3 as s3,
+    aws_stepfunctions as sfn,
+)
+from constructs import Construct
+
+from lambdas.deploy_pipeline.request import GREEN, fingerprint
+from settings.deploy_pipeline import DeployPipelineSettings
+
+from ..constructs.acknowledgments import acknowledge_wildcards
+from ..constructs.dead_letter_queue import DeadLetterQueue
+from ..constructs.grants import grant
+from ..constructs.standard_function import StandardFunction
+from .definition import definition
+from .unique_name import unique_name
+
+TEMPLATES = "templates/*"
+
+
+class DeploymentStateMachine(Construct):
+    """A state machine that deploys the stack of `settings`, its blue/green stacks, and their nested stacks.
+
+    It reads `artifacts`, and puts templates into `inputs`, where CloudFormation reads them.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        code: lambda_.AssetCode,
+        settings: DeployPipelineSettings,
+        artifacts: s3.Bucket,
+        inputs: s3.Bucket,
+        key: kms.Key,
+        service_role: iam.Role,
+        dead_letters: DeadLetterQueue,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.code, self.artifacts, self.inputs, self.key = code, artifacts, inputs, key
+        self.service_role, self.dead_letters = service_role, dead_letters
+        self.settings = settings
+        name = settings.stack_name
+        self.stacks = [f"stack/{name}/*", f"stack/{name}{GREEN}????????/*"]
+        # CloudFormation names a nested stack after its parent and its logical id, with 12 or 13 random characters.
+        self.nested_stacks = [f"stack/{name}-*-????????????*/*"]
+        self.state_machine = self._state_machine(
+            {
+                "CheckStack": self._check_stack(),
+                "ChangeSet": self._inspector(),
+                "FirstFailure": self._reader(
+                    "FirstFailure",
+                    "first_failure",
+                    ["DescribeStackEvents", "DescribeEvents"],
+                    "Finds the first failure of a stack operation",
+                ),
+            }
+        )
+        self._clean_up()
+
+    def _check_stack(self) -> StandardFunction:
+        function = StandardFunction(
+            self,
+            "CheckStack",
+            code=self.code,
+            handler="deploy_pipeline.task_handler.check_stack",
+            description="Checks the input and the stack, and extracts the template from the artifact",
+            environment={
+                "BUCKET": self.inputs.bucket_name,
+                "BUCKET_URL": f"https://{self.inputs.bucket_regional_domain_name}",
+                "STACK_NAME": self.settings.stack_name,
+                "DEPLOYED_INPUT": fingerprint(self.settings.state_machine_input),
+            },
+        )
+        grant(
+            function,
+            ["s3:GetObject"],
+            self.artifacts.arn_for_objects("*"),
+            wildcard_reason="CodePipeline chooses the names of artifacts.",
+        )
+        self._grant_templates(function, ["s3:GetObject", "s3:PutObject"])
+        grant(function, ["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
+        self._grant_stacks(function, ["DescribeStacks", "DescribeStackEvents"])
+        grant(
+            function,
+            ["cloudformation:GetTemplateSummary"],
+            "*",
+            wildcard_reason="A template in S3 that no stack has yet has no ARN.",
+        )
+        return function
+
+    def _inspector(self) -> StandardFunction:
+        calls = ["DescribeChangeSet", "DescribeEvents", "ListStackResources"]
+        function = self._reader("ChangeSet", "change_set", calls, "Finds changes that delete, replace or lose data")
+        grant(
+            function,
+            ["cloudformation:DescribeType"],
+            "*",
+            wildcard_reason="DescribeType has no resource-level permissions.",
+        )
+        return function
+
+    def _reader(self, name: str, handler: str, calls: list[str], description: str) -> StandardFunction:
+        """Create a function that only needs some calls of CloudFormation's API."""
+        function = StandardFunction(
+            self, name, code=self.code, handler=f"deploy_pipeline.task_handler.{handler}", description=description
+        )
+        self._grant_stacks(function, calls, nested=True)
+        return function
+
+    def _state_machine(self, functions: dict[str, StandardFunction]) -> sfn.StateMachine:
+        """Create the state machine, which can pass the service role to CloudFormation, and no other role."""
+        log_group = logs.LogGroup(
+            self,
+            "Log",
+            # Without this prefix each log group takes space in CloudWatch Logs' resource policy, until it is full.
+            log_group_name=unique_name(self, f"/aws/vendedlogs/states/{Stack.of(self).stack_name}"),
+            retention=logs.RetentionDays.ONE_YEAR,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        arns = {name: function.function_arn for name, function in functions.items()}
+        state_machine = sfn.StateMachine(
+            self,
+            "StateMachine",
+            comment="Creates a stack, or updates it if nothing is deleted or replaced",
+            definition_body=sfn.DefinitionBody.from_string(json.dumps(definition())),
+            definition_substitutions=arns | {"ServiceRole": self.service_role.role_arn},
+            tracing_enabled=True,
+            # Parameters of the app can be secret, so the data of executions is not logged.
+            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
+        )
+        grant(state_machine, ["lambda:InvokeFunction"], *arns.values())
+        self._grant_stacks(state_machine, ["CreateStack", "DeleteStack", "DescribeStacks"])
+        # The tags of the input are put on the stack and on the change set.
+        tagging = ["TagResource", "UntagResource"]
+        self._grant_stacks(
+            state_machine, ["CreateChangeSet", "DeleteChangeSet", "ExecuteChangeSet", *tagging], nested=True
+        )
+        transforms = "AWS's transforms, such as SAM's, which CloudFormation runs as a change set."
+        self._grant_cloudformation(state_machine, ["CreateChangeSet"], ["transform/*"], transforms, account="aws")
+        grant(
+            state_machine,
+            ["iam:PassRole"],
+            self.service_role.role_arn,
+            conditions={"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
+        )
+        # CloudFormation reads the template and its SSM parameters with the permissions of its caller.
+        self._grant_templates(state_machine, ["s3:GetObject"])
+        self._grant_ssm_parameters(state_machine)
+        grant(state_machine, ["kms:Decrypt"], self.key.key_arn)
+        no_arn = "X-Ray and the delivery of logs have no resource-level permissions."
+        acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
+        return state_machine
+
+    def _clean_up(self) -> None:
+        """Delete the change set of an execution that was aborted or timed out."""
+        function = StandardFunction(
+            self,
+            "CleanUp",
+            code=self.code,
+            handler="deploy_pipeline.task_handler.clean_up",
+            description="Deletes the change set of an execution that ended before deleting it",
+            retry_attempts=2,
+            on_failure=destinations.SqsDestination(self.dead_letters),
+        )
+        self._grant_stacks(function, ["DescribeChangeSet", "DeleteChangeSet"], nested=True)
+        events.Rule(
+            self,
+            "Ended",
+            description="Executions that failed, timed out or were aborted",
+            event_pattern=events.EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                detail={
+                    "stateMachineArn": [self.state_machine.state_machine_arn],
+                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+                },
+            ),
+            targets=[targets.LambdaFunction(function, dead_letter_queue=self.dead_letters, retry_attempts=3)],
+        )
+
+    def _grant_stacks(self, grantee: iam.IGrantable, calls: list[str], *, nested: bool = False) -> None:
+        """Allow calls on the stacks and their change sets; with `nested` also on their nested stacks.
+
+        CloudFormation authorizes a call that names a change set only by its ARN on that ARN.
+        """
+        resources = self.stacks + (self.nested_stacks if nested else [])
+        if any("ChangeSet" in call for call in calls):
+            resources = [*resources, "changeSet/deploy-*/*"]
+        reason = "CloudFormation adds ids to names, and names nested stacks; blue/green stacks end in 8 digits."
+        self._grant_cloudformation(grantee, calls, resources, reason)
+
+    def _grant_ssm_parameters(self, grantee: iam.IGrantable) -> None:
+        """Allow the SSM parameters of the settings, in this region; AWS's public ones belong to no account."""
+        for name in self.settings.ssm_parameters:
+            arn = Stack.of(self).format_arn(
+                service="ssm",
+                account="" if name.startswith("/aws/service/") else None,
+                resource="parameter",
+                resource_name=name.removeprefix("/"),
+            )
+            reason = "The settings define which parameters templates can use."
+            grant(grantee, ["ssm:GetParameters"], arn, wildcard_reason=reason)
+
+    def _grant_cloudformation(
+        self,
+        grantee: iam.IGrantable,
+        calls: Sequence[str],
+        resources: Sequence[str],
+        wildcard_reason: str,
+        account: str | None = None,
+    ) -> None:
+        arns = []
+        for resource in resources:
+            resource_type, _, name = resource.partition("/")
+            arn = Stack.of(self).format_arn(
+                service="cloudformation", account=account, resource=resource_type, resource_name=name
+            )
+            arns.append(arn)
+        actions = [f"cloudformation:{call}" for call in calls]
+        grant(grantee, actions, *arns, wildcard_reason=wildcard_reason)
+
+    def _grant_templates(self, grantee: iam.IGrantable, actions: list[str]) -> None:
+        templates = self.inputs.arn_for_objects(TEMPLATES)
+        grant(grantee, actions, templates, wildcard_reason="Each execution has a separate template.")

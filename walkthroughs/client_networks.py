@@ -1,0 +1,8 @@
+"""Networks that AWS publishes as a region's (ip-ranges.json): a client in one is near that region."""
+
+CLIENT_NETWORKS = {
+    "us-east-1": "3.80.0.0/12",
+    "us-west-2": "35.160.0.0/13",
+    "eu-west-1": "34.240.0.0/13",
+    "ap-northeast-1": "13.112.0.0/14",
+}
