@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
-from sandbox.__main__ import session, world_of
+from sandbox.__main__ import session, target_of
 from sandbox.process import ROOT
 from walkthroughs.analytics_host import connected_to_h2o
 from walkthroughs.forwarding import forwarded
@@ -45,7 +45,7 @@ def measure(progress: Progress) -> Section:
         bucket, _, prefix = outputs["SongsLocation"].removeprefix("s3://").partition("/")
         clients.client("s3").upload_file(str(songs), bucket, f"{prefix}songs.csv")
         login = models.login(outputs["SecretArn"], clients)
-        with forwarded(world_of(sandbox), outputs["InstanceId"], PORTS["H2O"]) as port, connected_to_h2o(port, login):
+        with forwarded(target_of(sandbox), outputs["InstanceId"], PORTS["H2O"]) as port, connected_to_h2o(port, login):
             rows = [*_training(progress, songs), _memory(sandbox, outputs)]
         rows += _scanned(progress, clients, outputs)
     notes = (

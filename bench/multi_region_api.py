@@ -12,10 +12,10 @@ from typing import Any
 
 from rich.progress import Progress
 
-from sandbox.__main__ import SPEED, regions_of, settings_for, world_of
+from sandbox.__main__ import SPEED, regions_of, settings_for, target_of
 from sandbox.process import ROOT, Sandbox
-from walkthroughs.meanwhile import meanwhile
-from walkthroughs.story import World
+from walkthroughs.polling import poll_in_background
+from walkthroughs.walkthrough import Target
 
 from .report import Row, Section
 from .timing import BenchError, Rounds, child_environment, in_turn, seconds_inside
@@ -23,7 +23,7 @@ from .timing import BenchError, Rounds, child_environment, in_turn, seconds_insi
 SYSTEM, SICK = "multi_region_api", "us-east-1"  # callers here are near that one
 SWITCHES = 10
 PAUSE = 0.005  # seconds between two calls by name
-PATIENCE = 30  # seconds
+TIMEOUT_SECONDS = 30  # seconds
 PROCESSES = 21
 EMPTY = "def handler(event, context):\n    return None\n"
 NOTES = (
@@ -46,7 +46,7 @@ def measure(progress: Progress) -> Section:
         task = progress.add_task("Deploying", total=SWITCHES)
         sandbox.bootstrap(*regions_of([SYSTEM]))
         sandbox.deploy("MultiRegionApi-*", settings=settings_for(sandbox, [SYSTEM]))
-        drill = Drill(world_of(sandbox))
+        drill = Drill(target_of(sandbox))
         progress.update(task, description="Switches")
         seconds = []
         for _ in range(SWITCHES):
@@ -76,26 +76,26 @@ def _switch_rows(seconds: list[tuple[float, float]], least: float, conditions: s
 class Drill:
     """The deployed regions, of which one is made sick."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        outputs = world.outputs(f"MultiRegionApi-{SICK}", SICK)
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        outputs = target.outputs(f"MultiRegionApi-{SICK}", SICK)
         self.url, self.check_id = f"{outputs['Url']}helloworld", outputs["HealthCheckId"]
         self.function = outputs["HealthFunctionName"]
-        self.route53, self.lambda_ = world.client("route53"), world.client("lambda", SICK)
+        self.route53, self.lambda_ = target.client("route53"), target.client("lambda", SICK)
         config = self.route53.get_health_check(HealthCheckId=self.check_id)["HealthCheck"]["HealthCheckConfig"]
         self.interval, self.threshold = config["RequestInterval"], config["FailureThreshold"]
 
     def switch(self) -> tuple[float, float]:
         """Seconds until the sick region answered last: since the first failed check, since STATUS was set."""
-        with meanwhile(self._call, PAUSE) as calls:
-            self.world.wait_until(lambda: calls and calls[-1][1] == SICK, f"an answer of {SICK}", PATIENCE)
+        with poll_in_background(self._call, PAUSE) as calls:
+            self.target.wait_until(lambda: calls and calls[-1][1] == SICK, f"an answer of {SICK}", TIMEOUT_SECONDS)
             started = time.time()
             self._set("fail")
-            first_failed = self.world.wait_until(self._failed_at, "a failed check", PATIENCE)
-            self.world.wait_until(lambda: calls[-1][1] != SICK, "an answer of another region", PATIENCE)
+            first_failed = self.target.wait_until(self._failed_at, "a failed check", TIMEOUT_SECONDS)
+            self.target.wait_until(lambda: calls[-1][1] != SICK, "an answer of another region", TIMEOUT_SECONDS)
             last = max(at for at, region in calls if region == SICK)
             self._set("check")
-            self.world.wait_until(lambda: calls[-1][1] == SICK, f"an answer of {SICK} again", PATIENCE)
+            self.target.wait_until(lambda: calls[-1][1] == SICK, f"an answer of {SICK} again", TIMEOUT_SECONDS)
         if any(region == "nobody" for _, region in calls):
             raise BenchError("a call failed")
         return last - first_failed, last - started
@@ -112,7 +112,7 @@ class Drill:
 
     def _call(self) -> tuple[float, str]:
         """When an answer came, and from which region."""
-        answer: Any = self.world.get(self.url)
+        answer: Any = self.target.get(self.url)
         return time.time(), answer.json()["region"] if answer.status == 200 else "nobody"
 
 

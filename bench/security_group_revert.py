@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from lambdas.security_group_revert.respond import Responder, guarded_groups
 from lambdas.security_group_revert.state import StateTable
-from sandbox.__main__ import session, settings_for, world_of
+from sandbox.__main__ import session, settings_for, target_of
 from sandbox.process import ACCOUNT, REGION, Sandbox
 
 from . import cold_start
@@ -25,7 +25,7 @@ STACK = "SecurityGroupRevert"
 CHANGES = 100
 PAUSE = 0.05  # seconds before a change, so that it finds the function idle
 POLL = 0.002  # seconds, beside what the call itself takes
-PATIENCE = 60  # seconds
+TIMEOUT_SECONDS = 60  # seconds
 CALLS_LIMIT = 5
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes; Lambda quotas: deployment package, zipped, direct upload
 CLIENTS = """import boto3
@@ -50,7 +50,7 @@ class Deployed:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.session = session(sandbox)
-        self.outputs = world_of(sandbox).outputs(STACK)
+        self.outputs = target_of(sandbox).outputs(STACK)
         self.group = Group(self.session.client("ec2"), self.outputs["WebServerGroupId"])
         (handler,) = (sandbox.directory / "cdk.out").glob("asset.*/security_group_revert/handler.py")
         self.package = handler.parent  # as the stack staged it, with the approved rules
@@ -152,11 +152,11 @@ def _time_rows(progress: Progress, deployed: Deployed) -> tuple[Row, ...]:
 
 
 def _until_gone(group: Group, address: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     group.open_ssh(address)
     while len(group.ingress()) > 1:
         if time.monotonic() > deadline:
-            raise BenchError(f"SSH from {address} was not revoked within {PATIENCE} s.")
+            raise BenchError(f"SSH from {address} was not revoked within {TIMEOUT_SECONDS} s.")
         time.sleep(POLL)
 
 

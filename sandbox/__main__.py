@@ -2,7 +2,7 @@
 
 demo   start the sandbox, deploy every stack with the CDK CLI, play every walkthrough,
        print what was done and seen, stop the sandbox
-up     start the sandbox, deploy every stack, print the addresses, play the story of each
+up     start the sandbox, deploy every stack, print the addresses, play the walkthrough of each
        system whose name is typed, stay up until Ctrl-C
 
 Both take the names of systems, to deploy no others.
@@ -29,15 +29,15 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from walkthroughs.catalog import STORIES
-from walkthroughs.story import Result, Viewers, World, play
+from walkthroughs.catalog import WALKTHROUGHS
+from walkthroughs.walkthrough import LocalEndpoints, Result, Target, play
 
 from .guide import guide
 from .process import REGION, Sandbox, SandboxError
 
 SPEED = 60  # a sweep of every 5 minutes comes every 5 seconds
-PATIENCE = 60  # seconds
-HINT = "Type a system's name to play its story; Ctrl-C stops."
+TIMEOUT_SECONDS = 60  # seconds
+HINT = "Type a system's name to play its walkthrough; Ctrl-C stops."
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -48,7 +48,7 @@ def main() -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="deploy everything and play every walkthrough")
-    demo.add_argument("--pictures", type=Path, help="folder for screenshots of the stories")
+    demo.add_argument("--pictures", type=Path, help="folder for screenshots of the walkthroughs")
     demo.add_argument(
         "--songs", type=_file, help="the songs file of analytics_host's published figures: all its models"
     )
@@ -56,19 +56,19 @@ def main() -> int:
     up = commands.add_parser("up", help="deploy everything and stay up")
     for command in (demo, up):
         command.add_argument("--port", type=_port, default=0, help="port on 127.0.0.1; without, a free one")
-        command.add_argument("systems", nargs="*", help=f"systems to deploy; all without: {', '.join(STORIES)}")
+        command.add_argument("systems", nargs="*", help=f"systems to deploy; all without: {', '.join(WALKTHROUGHS)}")
     options = parser.parse_args()
-    unknown = set(options.systems) - set(STORIES)
+    unknown = set(options.systems) - set(WALKTHROUGHS)
     if unknown:
-        parser.error(f"unknown system: {', '.join(sorted(unknown))} (valid: {', '.join(STORIES)})")
+        parser.error(f"unknown system: {', '.join(sorted(unknown))} (valid: {', '.join(WALKTHROUGHS)})")
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started in the background
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # terminals without Unicode
     try:
         if options.command == "up":
-            return _up(options.port, options.systems or list(STORIES))
+            return _up(options.port, options.systems or list(WALKTHROUGHS))
         console.record = options.record is not None
-        code = _demo(options.port, options.systems or list(STORIES), options.pictures, options.songs)
+        code = _demo(options.port, options.systems or list(WALKTHROUGHS), options.pictures, options.songs)
         if options.record:
             _save_picture(options.record, f"make demo SYSTEMS={' '.join(options.systems)}".removesuffix(" SYSTEMS="))
         return code
@@ -100,11 +100,11 @@ def _demo(port: int, systems: list[str], pictures: Path | None, songs: Path | No
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
         _deploy(sandbox, systems, started)
-        world = replace(world_of(sandbox), pictures=pictures, songs=songs)
+        target = replace(target_of(sandbox), pictures=pictures, songs=songs)
         results = {}
         for system in systems:
             _say(started, f"Playing the walkthrough of {system}")
-            results[system] = _play(system, world)
+            results[system] = _play(system, target)
         failed = [result for played in results.values() for result in played if result.error]
         console.print()
         console.print(_table(results), soft_wrap=False)
@@ -122,34 +122,34 @@ def _up(port: int, systems: list[str]) -> int:
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
         _deploy(sandbox, systems, started)
-        world = world_of(sandbox)
+        target = target_of(sandbox)
         _print_outputs(sandbox, systems)
-        for line in guide(sandbox, world, viewers_of(sandbox), systems):
+        for line in guide(sandbox, target, endpoints_of(sandbox), systems):
             console.print(line if line.startswith(" ") else f"\n{line}\n", markup=False)
         console.print(f"\nSchedules run {SPEED} times faster. {HINT}")
         try:
-            _play_what_is_asked(world, systems)
+            _play_what_is_asked(target, systems)
         except KeyboardInterrupt:
             console.print("\nStopping the sandbox; this takes some seconds.")
     console.print("The sandbox is stopped.")
     return 0
 
 
-def _play_what_is_asked(world: World, systems: list[str]) -> None:
+def _play_what_is_asked(target: Target, systems: list[str]) -> None:
     for system in filter(None, map(str.strip, sys.stdin)):
         if system in systems:
-            console.print(_table({system: _play(system, world)}), soft_wrap=False)
+            console.print(_table({system: _play(system, target)}), soft_wrap=False)
             console.print(f"\n{HINT}")
         else:
             console.print(f"{system}: unknown system, or not deployed (valid: {', '.join(systems)})", markup=False)
     signal.pause()  # without a terminal nothing can be typed
 
 
-def _play(system: str, world: World) -> list[Result]:
+def _play(system: str, target: Target) -> list[Result]:
     with console.status("", spinner="line") as status:
         show = partial(_progress, status)
-        with STORIES[system](replace(world, progress=show)) as story:
-            return play(story, show, _tell)
+        with WALKTHROUGHS[system](replace(target, progress=show)) as walkthrough:
+            return play(walkthrough, show, _tell)
 
 
 def _print_outputs(sandbox: Sandbox, systems: list[str]) -> None:
@@ -162,37 +162,37 @@ def _print_outputs(sandbox: Sandbox, systems: list[str]) -> None:
                     console.print(f"  {output['OutputKey']:<20} {output['OutputValue']}", markup=False)
 
 
-def world_of(sandbox: Sandbox) -> World:
-    """Where stories play in the sandbox."""
+def target_of(sandbox: Sandbox) -> Target:
+    """Where walkthroughs play in the sandbox."""
 
     def deploy(stack: str, settings: Mapping[str, str]) -> None:
         sandbox.deploy(stack, settings=settings)
 
-    return World(
+    return Target(
         session(sandbox),
-        PATIENCE,
-        settle=0,
-        viewers=viewers_of(sandbox),
+        TIMEOUT_SECONDS,
+        propagation_seconds=0,
+        endpoints=endpoints_of(sandbox),
         deploy=deploy,
         instances=sandbox.directory / "instances",
     )
 
 
-def viewers_of(sandbox: Sandbox) -> Viewers:
+def endpoints_of(sandbox: Sandbox) -> LocalEndpoints:
     """Where web addresses and names are found in the sandbox."""
     ports = sandbox.ports
-    return Viewers(ports["http"], ports["https"], ports["dns"], sandbox.authority)
+    return LocalEndpoints(ports["http"], ports["https"], ports["dns"], sandbox.authority)
 
 
 def regions_of(systems: Iterable[str]) -> list[str]:
-    """The regions that the stories of `systems` play in."""
-    return sorted({region for system in systems for region in STORIES[system].regions})
+    """The regions that the walkthroughs of `systems` play in."""
+    return sorted({region for system in systems for region in WALKTHROUGHS[system].regions})
 
 
 def settings_for(sandbox: Sandbox, systems: Iterable[str]) -> dict[str, str]:
-    """Make what the stories of `systems` take for given; the settings to deploy their stacks with."""
-    world = world_of(sandbox)
-    return {key: value for system in systems for key, value in STORIES[system].settings(world).items()}
+    """Make what the walkthroughs of `systems` take for given; the settings to deploy their stacks with."""
+    target = target_of(sandbox)
+    return {key: value for system in systems for key, value in WALKTHROUGHS[system].settings(target).items()}
 
 
 def session(sandbox: Sandbox) -> boto3.Session:
@@ -211,7 +211,7 @@ def session(sandbox: Sandbox) -> boto3.Session:
 
 
 def _deploy(sandbox: Sandbox, systems: list[str], started: float) -> None:
-    stacks = [stack for system in systems for stack in STORIES[system].stacks]
+    stacks = [stack for system in systems for stack in WALKTHROUGHS[system].stacks]
     _say(started, f"The sandbox is up at {sandbox.url}")
     _say(started, "cdk bootstrap")
     with console.status("starting the CDK CLI", spinner="line") as status:

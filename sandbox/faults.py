@@ -4,7 +4,7 @@ A POST with ``X-Amz-Target: Sandbox.Inject`` and a list of faults replaces the o
 returns that with the `times` that are left. A fault has ``action`` (such as ``DescribeStacks``, of
 CloudFormation's or EC2's API), and perhaps ``skip`` (calls that go well before it) and ``times``
 (1; then it is over), and either ``code`` and ``message`` of an error or, as ``before``, the
-parameters of another call of the same API that is made first. No story uses it: on AWS there is nothing like it.
+parameters of another call of the same API that is made first. No walkthrough uses it: on AWS there is nothing like it.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from walkthroughs.multi_region_api import CALLERS, CLIENT
-from walkthroughs.story import Viewers, World
+from walkthroughs.walkthrough import LocalEndpoints, Target
 
 from .process import Sandbox
 
@@ -13,40 +13,40 @@ NAMES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_
 TEMPLATE = "assets/deploy_pipeline/app/template.yaml"
 
 
-def guide(sandbox: Sandbox, world: World, viewers: Viewers, systems: Iterable[str]) -> Iterator[str]:
+def guide(sandbox: Sandbox, target: Target, endpoints: LocalEndpoints, systems: Iterable[str]) -> Iterator[str]:
     """The lines, headings at the margin and what is for a shell two spaces from it."""
     yield f"AWS is at {sandbox.url}. To reach it from another terminal:"
     for name in NAMES:
         yield f"  export {name}={shlex.quote(sandbox.environment[name])}"
     for system in filter(GUIDES.__contains__, systems):  # of others the outputs say enough
-        yield from GUIDES[system](world, viewers, sandbox.directory)
+        yield from GUIDES[system](target, endpoints, sandbox.directory)
 
 
-def _static_site(world: World, viewers: Viewers, _folder: Path) -> Iterator[str]:
+def _static_site(target: Target, endpoints: LocalEndpoints, _folder: Path) -> Iterator[str]:
     yield "The site (any web address, at the port of this computer):"
-    yield _curl(viewers, world.outputs("StaticSite")["Url"])
+    yield _curl(endpoints, target.outputs("StaticSite")["Url"])
 
 
-def _multi_region_api(world: World, viewers: Viewers, folder: Path) -> Iterator[str]:
-    url = world.outputs("MultiRegionApi-us-east-1")["Url"].removesuffix("/")
+def _multi_region_api(target: Target, endpoints: LocalEndpoints, folder: Path) -> Iterator[str]:
+    url = target.outputs("MultiRegionApi-us-east-1")["Url"].removesuffix("/")
     yield "The API by its name:"
-    yield _curl(viewers, f"{url}/helloworld")
+    yield _curl(endpoints, f"{url}/helloworld")
     yield "Its addresses, for a caller near us-west-2 (dig is in Debian's package bind9-dnsutils):"
     host, network = url.split("/")[2], CALLERS["us-west-2"]
-    yield f"  dig @127.0.0.1 -p {viewers.dns} +short +subnet={network}/24 {host}"
+    yield f"  dig @127.0.0.1 -p {endpoints.dns} +short +subnet={network}/24 {host}"
     yield "Its page, in a Chromium of its own (needs a screen) that finds these names and trusts this computer:"
     yield (
-        f"  chromium --user-data-dir={folder / 'chromium'} --host-resolver-rules={shlex.quote(viewers.resolver_rules)} "
-        f"--ignore-certificate-errors {CLIENT / 'index.html'}"
+        f"  chromium --user-data-dir={folder / 'chromium'} "
+        f"--host-resolver-rules={shlex.quote(endpoints.resolver_rules)} --ignore-certificate-errors {CLIENT / 'index.html'}"
     )
 
 
-def _curl(viewers: Viewers, url: str) -> str:
-    return f"  curl --connect-to ::127.0.0.1:{viewers.https} --cacert {viewers.authority} -i {url}"
+def _curl(endpoints: LocalEndpoints, url: str) -> str:
+    return f"  curl --connect-to ::127.0.0.1:{endpoints.https} --cacert {endpoints.authority} -i {url}"
 
 
-def _deploy_pipeline(world: World, _viewers: Viewers, folder: Path) -> Iterator[str]:
-    outputs = world.outputs("DeployPipeline")
+def _deploy_pipeline(target: Target, _viewers: LocalEndpoints, folder: Path) -> Iterator[str]:
+    outputs = target.outputs("DeployPipeline")
     branch = f"--repository-name {outputs['RepositoryName']} --branch-name main"
     changed = folder / "template.yaml"
     yield "A push to the pipeline, and how far it has come:"
@@ -60,8 +60,8 @@ def _deploy_pipeline(world: World, _viewers: Viewers, folder: Path) -> Iterator[
     yield f"  aws codepipeline get-pipeline-state --name {outputs['PipelineName']} --query '{query}' --output table"
 
 
-def _security_group_revert(world: World, _viewers: Viewers, _folder: Path) -> Iterator[str]:
-    group = world.outputs("SecurityGroupRevert")["WebServerGroupId"]
+def _security_group_revert(target: Target, _viewers: LocalEndpoints, _folder: Path) -> Iterator[str]:
+    group = target.outputs("SecurityGroupRevert")["WebServerGroupId"]
     yield "A change that security_group_revert undoes, and the rules that are left:"
     yield (
         f"  aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port 22 --cidr 198.51.100.7/32"
@@ -69,8 +69,8 @@ def _security_group_revert(world: World, _viewers: Viewers, _folder: Path) -> It
     yield f"  aws ec2 describe-security-group-rules --filters Name=group-id,Values={group} --output table"
 
 
-def _analytics_host(world: World, _viewers: Viewers, _folder: Path) -> Iterator[str]:
-    songs = world.outputs("AnalyticsHost")
+def _analytics_host(target: Target, _viewers: LocalEndpoints, _folder: Path) -> Iterator[str]:
+    songs = target.outputs("AnalyticsHost")
     yield "A query in the workgroup of analytics_host (its RStudio and JupyterLab are in an account only):"
     yield (
         f"  aws athena get-query-results --query-execution-id $(aws athena start-query-execution "
@@ -79,7 +79,7 @@ def _analytics_host(world: World, _viewers: Viewers, _folder: Path) -> Iterator[
     )
 
 
-GUIDES: dict[str, Callable[[World, Viewers, Path], Iterator[str]]] = {
+GUIDES: dict[str, Callable[[Target, LocalEndpoints, Path], Iterator[str]]] = {
     "static_site": _static_site,
     "multi_region_api": _multi_region_api,
     "deploy_pipeline": _deploy_pipeline,

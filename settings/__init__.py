@@ -20,7 +20,7 @@ from .deploy_pipeline import DeployPipelineSettings
 from .multi_region_api import MultiRegionApiSettings
 from .security_group_revert import SecurityGroupRevertSettings
 from .static_site import StaticSiteSettings
-from .types import Conflict, Section, section_of
+from .types import Conflict, SettingsModel, section_of
 
 # Context that is not ours: feature flags and options of packages, what the CDK CLI passes on, its
 # cached lookups (ContextProvider of the cloud assembly schema), and what it writes to cdk.json.
@@ -31,14 +31,14 @@ CDK_KEY = re.compile(
     r"|acknowledged-issue-numbers|cli-telemetry|cdk-migrate|assets-ecr-repository-name"
 )
 MAX_SHOWN = 80  # characters of a value in a message
-AnySection = TypeVar("AnySection", bound=Section)
+AnySection = TypeVar("AnySection", bound=SettingsModel)
 
 
 class SettingsError(Exception):
     """Everything that is wrong with the settings, as one text for a person to read."""
 
 
-class Settings(Section):
+class Settings(SettingsModel):
     """The settings of the whole application, one section per system."""
 
     production: bool = Field(False, description="Retain data and protect stacks from termination.")
@@ -73,7 +73,7 @@ class Settings(Section):
         return settings
 
     @classmethod
-    def _systems(cls) -> dict[str, type[Section]]:
+    def _systems(cls) -> dict[str, type[SettingsModel]]:
         sections = {name: section_of(field.annotation) for name, field in cls.model_fields.items()}
         return {name: section for name, section in sections.items() if section}
 
@@ -135,7 +135,7 @@ def _checked(section: type[AnySection], values: dict[str, Any], prefix: str) -> 
     return model, problems
 
 
-def _conflict(model: Section, conflict: Conflict, prefix: str) -> str:
+def _conflict(model: SettingsModel, conflict: Conflict, prefix: str) -> str:
     def named(match: re.Match[str]) -> str:
         value = getattr(model, match[1])
         return f"{prefix}{match[1]}" + ("" if value is None else f"={_short(value)}")
@@ -144,7 +144,7 @@ def _conflict(model: Section, conflict: Conflict, prefix: str) -> str:
     return f"{prefix}{conflict.field}: given {_short(getattr(model, conflict.field))}; {text}"
 
 
-def _problems(section: type[Section], error: ValidationError, prefix: str) -> Iterator[str]:
+def _problems(section: type[SettingsModel], error: ValidationError, prefix: str) -> Iterator[str]:
     """Describe each error of pydantic's in one line."""
     details = error.errors()
     for detail in details:
@@ -163,7 +163,7 @@ def _problems(section: type[Section], error: ValidationError, prefix: str) -> It
             yield f"{key}: given {_short(detail['input'])}; accepted: {_accepted(detail, key)}"
 
 
-def _section_at(section: type[Section], location: tuple[int | str, ...]) -> type[Section]:
+def _section_at(section: type[SettingsModel], location: tuple[int | str, ...]) -> type[SettingsModel]:
     """Follow the location of an error to the section that it is in."""
     for step in location:
         if isinstance(step, str):

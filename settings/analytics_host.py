@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from .regions import AvailabilityZone
-from .types import Conflict, Email, Ipv4Cidr, Section, VpcId, like, whole_number
+from .types import Conflict, Email, Ipv4Cidr, SettingsModel, VpcId, matches, whole_number
 
 
 def _cron_field(value: str, *others: str) -> str:
@@ -26,7 +26,7 @@ YEARS = _cron_field(r"(19[7-9]\d|20\d\d|21\d\d)")
 CRON = rf"cron\({MINUTES} {HOURS} ({DAYS} {MONTHS} \?|\? {MONTHS} {WEEKDAYS}) {YEARS}\)"
 RATE = r"rate\((1 (minute|hour|day)|([2-9]|[1-9]\d{1,4}) (minutes|hours|days))\)"
 SubnetId = Annotated[
-    str, like(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a subnet, such as subnet-0123456789abcdef0")
+    str, matches(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a subnet, such as subnet-0123456789abcdef0")
 ]
 # What S3 reserves: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 RESERVED_BUCKET = r"(xn--|sthree-|amzn-s3-demo-)|[^/]*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)/|\d+\.\d+\.\d+\.\d+/"
@@ -35,7 +35,7 @@ BUCKET = (
 )
 S3Location = Annotated[
     str,
-    like(
+    matches(
         rf"s3://{BUCKET}/([A-Za-z0-9/!_.=@()+-]+/)?",
         "s3://<bucket>/<prefix>/, with a trailing slash and no wildcards",
     ),
@@ -53,12 +53,12 @@ X86_FAMILY = r"(?!mac|a1\.|[a-z]+\d+[a-z]*g|[a-z0-9]+-gb\d)[a-z]+-?\d+[a-z0-9]*(
 INSTANCE_SIZE = r"(nano|micro|small|medium|large|\d{0,3}xlarge|metal(-\d{1,3}xl)?)"
 
 
-class AnalyticsHostSettings(Section):
+class AnalyticsHostSettings(SettingsModel):
     """Settings of `AnalyticsHost`."""
 
     instance_type: Annotated[
         str,
-        like(
+        matches(
             rf"{X86_FAMILY}\.{INSTANCE_SIZE}",
             "an x86_64 instance type (RStudio has no other package), such as t3.large",
             max_length=32,
@@ -74,7 +74,7 @@ class AnalyticsHostSettings(Section):
     )
     user_name: Annotated[
         str,
-        like(
+        matches(
             rf"(?!({EXISTING_NAMES})\Z)[a-z][a-z0-9-]{{1,30}}",
             "2 to 31 lowercase letters, digits and hyphens, a letter first, and not a user or group of Ubuntu's",
         ),
@@ -89,7 +89,7 @@ class AnalyticsHostSettings(Section):
     stop_schedule: (
         Annotated[
             str,
-            like(
+            matches(
                 f"{CRON}|{RATE}",
                 "rate(...), or cron(...) of six fields, of which day of month or day of week is ?, "
                 "such as cron(0 20 * * ? *)",
@@ -100,7 +100,7 @@ class AnalyticsHostSettings(Section):
     ) = Field(None, description="EventBridge Scheduler expression in UTC that stops the host, instead of idle_minutes.")
     email: Email | None = Field(None, description="Recipient of alarms of the scheduled stop; needs stop_schedule.")
     h2o_nodes: Annotated[int, whole_number(1, 16)] = Field(1, description="Hosts of the H2O cluster.")
-    h2o_r_sha256: Annotated[str, like(r"[0-9a-f]{64}", "64 hexadecimal digits in lowercase")] | None = Field(
+    h2o_r_sha256: Annotated[str, matches(r"[0-9a-f]{64}", "64 hexadecimal digits in lowercase")] | None = Field(
         None, description="SHA-256 of H2O's R package, which H2O does not publish."
     )
     data_location: S3Location | None = Field(

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator
 from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.request import Request, read_request
 
-from .types import Conflict, Email, Section, accepts, like
+from .types import Conflict, Email, SettingsModel, accepts, matches
 
 ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.zip"}
 # Characters. A role's inline policies have room for 10,240; aws-cdk-lib moves a statement with many resources into a
@@ -43,10 +43,10 @@ def _condition_value(value: Any) -> Any:
 
 
 Conditions = dict[
-    Annotated[str, like(CONDITION_OPERATOR, "a condition operator of IAM, such as StringEquals")],
+    Annotated[str, matches(CONDITION_OPERATOR, "a condition operator of IAM, such as StringEquals")],
     Annotated[
         dict[
-            Annotated[str, like(r"[a-zA-Z0-9-]+:\S+", "a condition key of IAM, such as aws:RequestTag/team")],
+            Annotated[str, matches(r"[a-zA-Z0-9-]+:\S+", "a condition key of IAM, such as aws:RequestTag/team")],
             Annotated[Any, AfterValidator(_condition_value)],
         ],
         Field(min_length=1),
@@ -67,7 +67,7 @@ def _only_known_placeholders(value: str) -> str:
     return value
 
 
-class Permission(Section):
+class Permission(SettingsModel):
     """Actions that CloudFormation may take to create and update the app's resources: one statement of a policy.
 
     `resources` are ARNs. In them and in the values of `conditions` the placeholders ``{partition}``, ``{region}``,
@@ -78,7 +78,7 @@ class Permission(Section):
         tuple[
             Annotated[
                 str,
-                like(r"[a-z0-9-]+:[A-Za-z0-9*?]+", "an IAM action, such as sqs:CreateQueue", max_length=128),
+                matches(r"[a-z0-9-]+:[A-Za-z0-9*?]+", "an IAM action, such as sqs:CreateQueue", max_length=128),
             ],
             ...,
         ],
@@ -88,7 +88,7 @@ class Permission(Section):
         tuple[
             Annotated[
                 str,
-                like(rf"\*|{RESOURCE_ARN}", "* or an ARN, such as arn:{partition}:sqs:{region}:{account}:{stack}-*"),
+                matches(rf"\*|{RESOURCE_ARN}", "* or an ARN, such as arn:{partition}:sqs:{region}:{account}:{stack}-*"),
                 AfterValidator(_only_known_placeholders),
             ],
             ...,
@@ -148,7 +148,7 @@ SAMPLE_PERMISSIONS = (
 )
 
 
-class DeployPipelineSettings(Section):
+class DeployPipelineSettings(SettingsModel):
     """Settings of `DeployPipeline`."""
 
     source: Literal["codecommit", "codeconnections", "s3"] = Field(
@@ -156,7 +156,7 @@ class DeployPipelineSettings(Section):
     )
     app: str = Field(f"{SAMPLE}/app", description="Folder with the initial content of the CodeCommit repository.")
     allowed_files: tuple[
-        Annotated[str, like(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
+        Annotated[str, matches(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
     ] = Field(
         (), description="Files of `app` with suspicious names that the repository may have, such as `schema.sql`."
     )
@@ -164,18 +164,18 @@ class DeployPipelineSettings(Section):
         "main", description="Branch to deploy."
     )
     connection_arn: (
-        Annotated[str, like(CONNECTION_ARN, "the ARN of a connection of CodeConnections", max_length=256)] | None
+        Annotated[str, matches(CONNECTION_ARN, "the ARN of a connection of CodeConnections", max_length=256)] | None
     ) = Field(None, description="Connection to GitHub and others; with source `codeconnections`.")
     repository: (
         Annotated[
             str,
-            like(r"(?!.{256}.*/)[\w.-]+(/[\w.-]+)*/[\w.-]{1,128}", "owner and name, such as owner/app"),
+            matches(r"(?!.{256}.*/)[\w.-]+(/[\w.-]+)*/[\w.-]{1,128}", "owner and name, such as owner/app"),
         ]
         | None
     ) = Field(None, description="Repository of the connection, such as `owner/app`.")
     source_key: Annotated[
         str,
-        like(
+        matches(
             r"(?!/)[ -#%-)+->@-~]+\.zip",
             "a key of at most 1000 ASCII characters that ends in .zip, without *, ?, $ and a leading /",
             max_length=1000,
@@ -185,13 +185,13 @@ class DeployPipelineSettings(Section):
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1)] = Field(
         SAMPLE_PERMISSIONS, description="Permissions of CloudFormation for the app; by default those of the sample."
     )
-    permissions_boundary: Annotated[str, like(BOUNDARY_ARN, "the ARN of a managed policy of IAM")] | None = Field(
+    permissions_boundary: Annotated[str, matches(BOUNDARY_ARN, "the ARN of a managed policy of IAM")] | None = Field(
         None, description="Managed policy that limits what `permissions` can allow, whatever they say."
     )
     allow_service_wide_permissions: bool = Field(
         False, description="Accept `permissions` with every action of a service on every resource, such as s3:* on *."
     )
-    ssm_parameters: tuple[Annotated[str, like(SSM_PARAMETER, SSM_PARAMETER_IN_WORDS, max_length=200)], ...] = Field(
+    ssm_parameters: tuple[Annotated[str, matches(SSM_PARAMETER, SSM_PARAMETER_IN_WORDS, max_length=200)], ...] = Field(
         ("/cdk-bootstrap/*/version",),
         description="SSM parameters that templates may take as `AWS::SSM::Parameter::Value<...>`; CDK's by default.",
     )

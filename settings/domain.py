@@ -5,20 +5,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .types import DOMAIN_LABEL, TOP_LEVEL_DOMAIN, Conflict, Section, like
+from .types import DOMAIN_LABEL, TOP_LEVEL_DOMAIN, Conflict, SettingsModel, matches
 
 DOMAIN = rf"({DOMAIN_LABEL}\.)+{TOP_LEVEL_DOMAIN}"
 MAX_COMMON_NAME = 64  # characters; ACM holds the first name of a certificate to RFC 5280
 MAX_DOMAIN = 253  # characters
 
 
-class InHostedZone(Section):
+class CustomDomainSettings(SettingsModel):
     """Settings of a system that can have a custom domain name; the zone is not looked up."""
 
     domain_name: (
         Annotated[
             str,
-            like(
+            matches(
                 DOMAIN,
                 "a domain name of at most 64 lowercase characters, without * and a trailing dot, "
                 "such as www.example.com",
@@ -28,12 +28,12 @@ class InHostedZone(Section):
         | None
     ) = Field(None, description="Custom domain name; needs hosted_zone_id and hosted_zone_name.")
     hosted_zone_id: (
-        Annotated[str, like(r"Z[A-Z0-9]{1,31}", "the ID of a hosted zone, such as Z0123456789ABCDEFGHIJ")] | None
+        Annotated[str, matches(r"Z[A-Z0-9]{1,31}", "the ID of a hosted zone, such as Z0123456789ABCDEFGHIJ")] | None
     ) = Field(None, description="Route 53 hosted zone of the domain name.")
     hosted_zone_name: (
         Annotated[
             str,
-            like(
+            matches(
                 DOMAIN, "a domain name in lowercase without a trailing dot, such as example.com", max_length=MAX_DOMAIN
             ),
         ]

@@ -4,9 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from .domain import InHostedZone
+from .domain import CustomDomainSettings
 from .regions import Region, partitions
-from .types import DOMAIN_LABEL, Email, Section, contradiction, like, number, one_of, whole_number
+from .types import DOMAIN_LABEL, Email, SettingsModel, contradiction, matches, number, one_of, whole_number
 
 MAX_CHECKS = 20  # the function's role names each table, in one policy
 MAX_CHECK_SECONDS = 1.5  # Route 53 waits two for the status, and the way there takes its part
@@ -23,19 +23,19 @@ def _in_one_partition(regions: tuple[str, ...]) -> tuple[str, ...]:
     return regions
 
 
-class DependencyCheck(Section):
+class DependencyCheck(SettingsModel):
     """A dependency of the API, and how the health check tests it.
 
     Either a DynamoDB `table` whose whole primary key is `partition_key`, of type string (an item is
     read, which need not exist), or a `url` that returns a 2xx status within `seconds`.
     """
 
-    name: Annotated[str, like(r"[A-Za-z0-9_-]{1,40}", "1 to 40 letters, digits, hyphens and underscores")]
-    table: Annotated[str, like(r"[A-Za-z0-9_.-]{3,255}", TABLE_IN_WORDS)] | None = None
-    partition_key: Annotated[str, like(r"(?s:.{1,255})", "1 to 255 characters")] = "id"
+    name: Annotated[str, matches(r"[A-Za-z0-9_-]{1,40}", "1 to 40 letters, digits, hyphens and underscores")]
+    table: Annotated[str, matches(r"[A-Za-z0-9_.-]{3,255}", TABLE_IN_WORDS)] | None = None
+    partition_key: Annotated[str, matches(r"(?s:.{1,255})", "1 to 255 characters")] = "id"
     url: (
         Annotated[
-            str, like(rf"https://{HOST}(/[!-~]*)?", "a URL that begins with https://, with its host in lowercase")
+            str, matches(rf"https://{HOST}(/[!-~]*)?", "a URL that begins with https://, with its host in lowercase")
         ]
         | None
     ) = None
@@ -50,7 +50,7 @@ class DependencyCheck(Section):
         return self
 
 
-class MultiRegionApiSettings(InHostedZone):
+class MultiRegionApiSettings(CustomDomainSettings):
     """Settings of `MultiRegionApi-<region>`."""
 
     regions: Annotated[tuple[Region, ...], Field(min_length=1), AfterValidator(_in_one_partition)] = Field(
@@ -65,9 +65,9 @@ class MultiRegionApiSettings(InHostedZone):
     checks: Annotated[tuple[DependencyCheck, ...], Field(max_length=MAX_CHECKS)] = Field(
         (), description="Dependencies that a region needs to be healthy."
     )
-    allowed_origin: Annotated[str, like(rf"\*|https?://{HOST}", "* or an origin, such as https://www.example.com")] = (
-        Field("*", description="Origin whose pages may call the API from a browser; `*` for any.")
-    )
+    allowed_origin: Annotated[
+        str, matches(rf"\*|https?://{HOST}", "* or an origin, such as https://www.example.com")
+    ] = Field("*", description="Origin whose pages may call the API from a browser; `*` for any.")
     requests_per_second: Annotated[int, whole_number(1, 10_000)] = Field(
         100, description="Steady-state rate limit of each region; bursts may be twice as large."
     )

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from lambdas.security_group_revert.rules import PROTOCOL_NAMES
 
-from .types import Conflict, Email, Ipv4Cidr, Ipv6Cidr, Section, VpcId, contradiction, like, whole_number
+from .types import Conflict, Email, Ipv4Cidr, Ipv6Cidr, SettingsModel, VpcId, contradiction, matches, whole_number
 
 MAX_GROUPS = 500  # the function's role names each, in at most ten policies
 MAX_RULES_IN_ALL = 20_000  # the function reads them with each event
@@ -26,19 +26,19 @@ def _protocol(value: Any) -> Any:
 Port = Annotated[int, whole_number(-1, 65535)]
 Protocol = Annotated[
     str,
-    like(
+    matches(
         r"-1|tcp|udp|icmp|icmpv6|\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5]",
         "tcp, udp, icmp, icmpv6, a protocol number from 0 to 255, or -1 for all",
     ),
     BeforeValidator(_protocol),
 ]
 GroupId = Annotated[
-    str, like(r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a security group, such as sg-0123456789abcdef0")
+    str, matches(r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a security group, such as sg-0123456789abcdef0")
 ]
 SOURCES = ("cidr_ipv4", "cidr_ipv6", "prefix_list_id", "referenced_group_id")
 
 
-class ApprovedRule(Section):
+class ApprovedRule(SettingsModel):
     """One approved rule of a security group, with the field names of EC2's ``SecurityGroupRule``.
 
     Exactly one of ``cidr_ipv4``, ``cidr_ipv6``, ``prefix_list_id`` and ``referenced_group_id``
@@ -53,19 +53,19 @@ class ApprovedRule(Section):
     cidr_ipv4: Ipv4Cidr | None = None
     cidr_ipv6: Ipv6Cidr | None = None
     prefix_list_id: (
-        Annotated[str, like(r"pl-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a prefix list, such as pl-63a5400a")] | None
+        Annotated[str, matches(r"pl-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a prefix list, such as pl-63a5400a")] | None
     ) = None
     referenced_group_id: (
         Annotated[
             str,
-            like(r"(\d{12}/)?sg-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a security group, or <account>/<group ID>"),
+            matches(r"(\d{12}/)?sg-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a security group, or <account>/<group ID>"),
         ]
         | None
     ) = None
     description: (
         Annotated[
             str,
-            like(
+            matches(
                 r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]+",
                 "1 to 255 letters, digits, spaces and ._-:/()#,@[]+=&;{}!$*, as EC2 accepts",
                 max_length=255,
@@ -135,11 +135,11 @@ ALL_EGRESS = (ApprovedRule(ip_protocol="-1", cidr_ipv4="0.0.0.0/0"),)
 ALL_EGRESS_IPV6 = (ApprovedRule(ip_protocol="-1", cidr_ipv6="::/0"),)
 
 
-class GuardedGroup(Section):
+class GuardedGroup(SettingsModel):
     """An existing security group, and the rules approved for it."""
 
     group_id: GroupId
-    name: Annotated[str, like(r"[^\x00-\x1f\x7f]*", "up to 60 characters in one line", max_length=60)] = ""
+    name: Annotated[str, matches(r"[^\x00-\x1f\x7f]*", "up to 60 characters in one line", max_length=60)] = ""
     ingress: tuple[ApprovedRule, ...] = ()
     egress: tuple[ApprovedRule, ...] = ALL_EGRESS
 
@@ -156,7 +156,7 @@ class GuardedGroup(Section):
         return self
 
 
-class SecurityGroupRevertSettings(Section):
+class SecurityGroupRevertSettings(SettingsModel):
     """Settings of `SecurityGroupRevert`."""
 
     mode: Literal["revert", "notify"] = Field("revert", description="`notify` only reports; nothing is changed.")

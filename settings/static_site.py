@@ -6,20 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from .domain import InHostedZone
-from .types import Conflict, like, one_of
+from .domain import CustomDomainSettings
+from .types import Conflict, matches, one_of
 
 MAX_FILES = 1000  # the function at the edge reads them when it starts
 MAX_HEADER_VALUE = 1783  # characters; CloudFront's quota
-UrlPath = Annotated[str, like(r"/[^\x00-\x1f\x7f]*", "a path that begins with /")]
+UrlPath = Annotated[str, matches(r"/[^\x00-\x1f\x7f]*", "a path that begins with /")]
 
 
-class StaticSiteSettings(InHostedZone):
+class StaticSiteSettings(CustomDomainSettings):
     """Settings of `StaticSite`."""
 
     site: str = Field("assets/static_site/site", description="Folder with the site to deploy.")
     allowed_files: tuple[
-        Annotated[str, like(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
+        Annotated[str, matches(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
     ] = Field((), description="Files with suspicious names that are published, such as `downloads/*.sql`.")
     without_slash: Literal["redirect", "rewrite"] = Field(
         "redirect", description="Response to `/docs`: a redirect to `/docs/`, or its index page."
@@ -29,7 +29,7 @@ class StaticSiteSettings(InHostedZone):
     )
     canonical: bool = Field(False, description="Redirect `/docs/index.html` to `/docs/`.")
     files: Annotated[
-        tuple[Annotated[str, like(r"/[^\x00-\x1f\x7f]*", "a path that begins with /")], ...],
+        tuple[Annotated[str, matches(r"/[^\x00-\x1f\x7f]*", "a path that begins with /")], ...],
         Field(max_length=MAX_FILES),
     ] = Field((), description="Files without an extension, such as `/LICENSE`.")
     caching: bool = Field(
@@ -37,7 +37,7 @@ class StaticSiteSettings(InHostedZone):
     )
     content_security_policy: Annotated[
         str,
-        like(
+        matches(
             r"[!-~]([ -~]*[!-~])?",
             f"a header value of at most {MAX_HEADER_VALUE} printable ASCII characters",
             max_length=MAX_HEADER_VALUE,

@@ -32,7 +32,7 @@ class Conflict(NamedTuple):
     text: str
 
 
-class Section(BaseModel):
+class SettingsModel(BaseModel):
     """Base of all settings: they are immutable and accept no unknown field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,9 +47,9 @@ def contradiction(text: str) -> PydanticCustomError:
     return PydanticCustomError("contradiction", "{text}", {"text": text})
 
 
-def section_of(annotation: Any) -> type[Section] | None:
+def section_of(annotation: Any) -> type[SettingsModel] | None:
     """Return the nested section in a field's annotation, such as that of ``tuple[Rule, ...]``."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+    if isinstance(annotation, type) and issubclass(annotation, SettingsModel):
         return annotation
     return next(filter(None, map(section_of, get_args(annotation))), None)
 
@@ -93,7 +93,7 @@ def _validate(words: str, check: Callable[[Any], bool], value: Any, convert: Cal
     return result
 
 
-def like(pattern: str, words: str, max_length: int = MAX_TEXT) -> WrapValidator:
+def matches(pattern: str, words: str, max_length: int = MAX_TEXT) -> WrapValidator:
     """Accept text that matches all of `pattern`; `words` describe it."""
     return accepts(words, Pattern(re.compile(pattern, re.ASCII), max_length))
 
@@ -130,10 +130,10 @@ Ipv6Cidr = Annotated[str, WrapValidator(partial(_network, 6))]
 # SNS publishes no grammar; this is RFC 5321's, without quoted names.
 Email = Annotated[
     str,
-    like(
+    matches(
         rf"{EMAIL_NAME}@(?i:({DOMAIN_LABEL}\.)+{TOP_LEVEL_DOMAIN})",
         "an email address of at most 254 characters, such as ops@example.com",
         max_length=254,
     ),
 ]
-VpcId = Annotated[str, like(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a VPC, such as vpc-0123456789abcdef0")]
+VpcId = Annotated[str, matches(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a VPC, such as vpc-0123456789abcdef0")]

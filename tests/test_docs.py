@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from settings import Settings
-from walkthroughs.catalog import STORIES
+from walkthroughs.catalog import WALKTHROUGHS
 
 from .conftest import ROOT
 
@@ -36,7 +36,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{page.name} leads to {link}, and there is no such heading"
 
 
-@pytest.mark.parametrize("system", STORIES)
+@pytest.mark.parametrize("system", WALKTHROUGHS)
 def test_page_of_a_system_is_whole(system: str) -> None:
     page = ROOT / "docs" / f"{system}.md"
     missing = [section for section in SECTIONS if section not in headings(page)]
@@ -45,7 +45,7 @@ def test_page_of_a_system_is_whole(system: str) -> None:
     assert f"docs/{system}.md" in (ROOT / "README.md").read_text(), f"README.md does not lead to {page.name}"
 
 
-@pytest.mark.parametrize("system", STORIES)
+@pytest.mark.parametrize("system", WALKTHROUGHS)
 def test_page_of_a_system_has_every_setting_and_no_other(system: str) -> None:
     text = (ROOT / "docs" / f"{system}.md").read_text()
     table = text.split("\n## Settings\n")[1].split("\n## ")[0].split("\n### ")[0]
@@ -56,7 +56,7 @@ def test_page_of_a_system_has_every_setting_and_no_other(system: str) -> None:
     assert documented == set(section.model_fields), f"differ: {documented ^ set(section.model_fields)}"
 
 
-@pytest.mark.parametrize("system", STORIES)
+@pytest.mark.parametrize("system", WALKTHROUGHS)
 def test_system_has_its_diagram(system: str) -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     part = text.split(f"\n## {system}\n")[1].split("\n## ")[0]

@@ -120,7 +120,7 @@ def test_every_flag_and_cached_lookup_of_the_cdk_cli_is_ignored() -> None:
 def test_all_errors_are_reported_together_with_their_keys() -> None:
     text = mistakes(
         {
-            f"{SECTION}:mode": "undo",
+            f"{SECTION}:mode": "cleanup",
             f"{SECTION}:sweep_minutes": "often",
             f"{SECTION}:emial": "ops@example.com",
             f"{SECTION}:email": "ops at example.com",
@@ -132,7 +132,7 @@ def test_all_errors_are_reported_together_with_their_keys() -> None:
     )
     for expected in (
         "Invalid settings:\n",
-        f"{SECTION}:mode: given \"undo\"; accepted: 'revert' or 'notify'",
+        f"{SECTION}:mode: given \"cleanup\"; accepted: 'revert' or 'notify'",
         f'{SECTION}:sweep_minutes: given "often"; accepted: a whole number from 1 to 1440',
         f'{SECTION}:email: given "ops at example.com"; accepted: an email address of at most 254 characters',
         f"{SECTION}:emial: unknown setting; did you mean {SECTION}:email?",

@@ -145,7 +145,7 @@ def test_app_annotations_name_no_temporary_file(tmp_path: Path) -> None:
 
 
 def test_wrong_settings_give_one_message_and_no_traceback() -> None:
-    context = {"security_group_revert:mode": "undo", "security_group_revert:sweep_minutes": "0"}
+    context = {"security_group_revert:mode": "cleanup", "security_group_revert:sweep_minutes": "0"}
     environment = {**os.environ, "CDK_CONTEXT_JSON": json.dumps(context)}
     command = [sys.executable, "app.py"]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

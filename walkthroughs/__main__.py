@@ -9,21 +9,26 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .catalog import STORIES
-from .story import PreconditionError, Result, World, play
+from .catalog import WALKTHROUGHS
+from .walkthrough import PreconditionError, Result, Target, play
 
-PATIENCE = 900  # seconds; CloudTrail delivers most records in a few, some in minutes
+TIMEOUT_SECONDS = 900  # seconds; CloudTrail delivers most records in a few, some in minutes
 PAUSE = 2  # seconds; Route 53 takes five requests a second of an account
-SETTLE = 60  # seconds; EventBridge: "allow a short period of time for changes to take effect"
+PROPAGATION_SECONDS = 60  # seconds; EventBridge: "allow a short period of time for changes to take effect"
 
 
 def main() -> int:
     """Play the walkthrough that the command line names; 1 when a step failed."""
     parser = argparse.ArgumentParser(prog="python -m walkthroughs", description=__doc__)
-    parser.add_argument("system", choices=sorted(STORIES))
+    parser.add_argument("system", choices=sorted(WALKTHROUGHS))
     parser.add_argument("--profile", help="profile of the AWS configuration")
     parser.add_argument("--region", help="region where the stack is deployed")
-    parser.add_argument("--settle", type=int, default=SETTLE, help="seconds that a changed rule takes to be in force")
+    parser.add_argument(
+        "--propagation-seconds",
+        type=int,
+        default=PROPAGATION_SECONDS,
+        help="seconds until a changed rule takes effect",
+    )
     parser.add_argument("--songs", type=Path, help="analytics_host: the songs file of the published figures")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -34,7 +39,7 @@ def main() -> int:
     except (BotoCoreError, ClientError) as error:
         print(f"{error}\nThis needs credentials, a region, and the deployed stack.", file=sys.stderr)
     except KeyboardInterrupt:
-        print("\nInterrupted; everything that the story had changed is put back.", file=sys.stderr)
+        print("\nInterrupted; everything that the walkthrough had changed is put back.", file=sys.stderr)
     return 1
 
 
@@ -43,12 +48,12 @@ def _play(options: argparse.Namespace) -> int:
     identity = session.client("sts").get_caller_identity()
     print(f"Playing {options.system} in account {identity['Account']}, {session.region_name}.")
     print(
-        f"Some steps wait up to {options.settle} s for AWS to take up a change; all take ten minutes to half an hour.",
+        f"Some steps wait up to {options.propagation_seconds} s for AWS to apply a change. It takes 10 to 30 minutes.",
         flush=True,
     )
-    world = World(session, PATIENCE, options.settle, PAUSE, songs=options.songs)
-    with STORIES[options.system](world) as story:
-        results = play(story, _begin, _tell)
+    target = Target(session, TIMEOUT_SECONDS, options.propagation_seconds, PAUSE, songs=options.songs)
+    with WALKTHROUGHS[options.system](target) as walkthrough:
+        results = play(walkthrough, _begin, _tell)
     return 1 if any(result.error for result in results) else 0
 
 

@@ -1,6 +1,6 @@
 """Songs go up, Athena answers the post's questions, H2O predicts the Top 10 hits.
 
-With the songs file of the published figures (`World.songs`) all models are trained as in the
+With the songs file of the published figures (`Target.songs`) all models are trained as in the
 post; without, made-up songs and small models. Songs that are there already are used as they are.
 """
 
@@ -21,14 +21,14 @@ from assets.analytics_host.host.idle import PORTS
 
 from .browser import browser
 from .forwarding import forwarded
-from .story import PreconditionError, SkippedError, UndoingStory, World, step
+from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Target, step
 
 SAMPLES = Path(__file__).parents[1] / "assets" / "analytics_host"
 NOTEBOOK_SECONDS = 1800
 AGENT_SECONDS = 120  # until the agent of a host that has just been started is connected
 
 
-class AnalyticsHostStory(UndoingStory):
+class AnalyticsHostWalkthrough(RestoringWalkthrough):
     """The post's walkthrough: upload, query, train, compare, predict, report."""
 
     stacks = ("AnalyticsHost",)
@@ -37,24 +37,24 @@ class AnalyticsHostStory(UndoingStory):
         from assets.analytics_host.billboard import songs
         from assets.analytics_host.billboard.athena import Athena
 
-        if self.world.songs:
-            songs.verify(self.world.songs)
-        self.outputs = self.world.outputs("AnalyticsHost")
-        preconditions(self.world, self.outputs)
-        self.file: Path | None = self.world.songs or SAMPLES / "songs.csv"  # None when other songs are there
-        self.kind = "the file of the published figures" if self.world.songs else "made-up songs"
-        self.athena = Athena(self.world.session, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
+        if self.target.songs:
+            songs.verify(self.target.songs)
+        self.outputs = self.target.outputs("AnalyticsHost")
+        preconditions(self.target, self.outputs)
+        self.file: Path | None = self.target.songs or SAMPLES / "songs.csv"  # None when other songs are there
+        self.kind = "the file of the published figures" if self.target.songs else "made-up songs"
+        self.athena = Athena(self.target.session, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
         self.results: list[Any] = []
         self.answers: dict[str, Any] = {}
 
     @step
     def host_says_that_it_is_healthy(self) -> str:
         """Look at the boot log in CloudWatch Logs."""
-        pages = self.world.client("logs").get_paginator("filter_log_events")
+        pages = self.target.client("logs").get_paginator("filter_log_events")
         found = pages.paginate(logGroupName=self.outputs["LogGroupName"])
         lines = [event["message"] for page in found for event in page["events"]]
         if not lines:
-            raise SkippedError("the boot log has expired, after 30 days")
+            raise SkipStep("the boot log has expired, after 30 days")
         assert any(line.endswith("== healthy") for line in lines), f"the boot log does not say so: {lines[-3:]}"
         _, password = self._login()
         assert not any(password in line for line in lines), "the password is in the boot log"
@@ -64,7 +64,7 @@ class AnalyticsHostStory(UndoingStory):
     @step
     def nothing_is_open(self) -> str:
         """Look for open ports, and ask H2O without the password."""
-        ec2 = self.world.client("ec2")
+        ec2 = self.target.client("ec2")
         reservations = ec2.describe_instances(InstanceIds=[self.outputs["InstanceId"]])["Reservations"]
         (instance,) = (found for reservation in reservations for found in reservation["Instances"])
         groups = [group["GroupId"] for group in instance["SecurityGroups"]]
@@ -72,7 +72,7 @@ class AnalyticsHostStory(UndoingStory):
         asked_for = {443} if "Url" in self.outputs else set()  # allowed_cidr
         inbound = [rule for rule in rules["SecurityGroupRules"] if not rule["IsEgress"]]
         assert {rule["FromPort"] for rule in inbound} == asked_for, f"open: {inbound}"
-        status = self.world.wait_until(self._status_for_a_stranger, "H2O answers")
+        status = self.target.wait_until(self._status_for_a_stranger, "H2O answers")
         assert status == 401, f"H2O answers {status} to a stranger"
         return f"{len(inbound)} inbound rules; H2O answers 401 without the password"
 
@@ -80,15 +80,15 @@ class AnalyticsHostStory(UndoingStory):
     def songs_are_uploaded(self) -> str:
         """Upload the songs, if none are there."""
         bucket, _, prefix = self.outputs["SongsLocation"].removeprefix("s3://").partition("/")
-        s3 = self.world.client("s3")
-        found = objects_at(self.world, self.outputs["SongsLocation"])
+        s3 = self.target.client("s3")
+        found = objects_at(self.target, self.outputs["SongsLocation"])
         if found:
             self.file = None
-            self.kind = self.kind if self.world.songs else "songs that were there"
+            self.kind = self.kind if self.target.songs else "songs that were there"
             return f"{found} objects are there already, and are used"
         assert self.file
         key = f"{prefix}songs.csv"
-        self.undo.callback(s3.delete_object, Bucket=bucket, Key=key)
+        self.cleanup.callback(s3.delete_object, Bucket=bucket, Key=key)
         s3.upload_file(str(self.file), bucket, key)
         return f"{self.file.stat().st_size:,} bytes, {self.kind}"
 
@@ -133,7 +133,7 @@ class AnalyticsHostStory(UndoingStory):
     @step
     def workgroup_wins_over_the_client(self) -> str:
         """Ask Athena to write a result elsewhere."""
-        client, name = self.world.client("athena"), self.outputs["WorkGroupName"]
+        client, name = self.target.client("athena"), self.outputs["WorkGroupName"]
         rules = client.get_work_group(WorkGroup=name)["WorkGroup"]["Configuration"]["ResultConfiguration"]
         started = client.start_query_execution(
             QueryString="SELECT 1",
@@ -149,11 +149,11 @@ class AnalyticsHostStory(UndoingStory):
     def parquet_reads_less(self) -> str:
         """Convert the songs to Parquet, and ask the same again."""
         if "ParquetLocation" not in self.outputs:
-            raise SkippedError("analytics_host:parquet is false")
+            raise SkipStep("analytics_host:parquet is false")
         bucket, _, prefix = self.outputs["ParquetLocation"].removeprefix("s3://").partition("/")
-        objects = self.world.session.resource("s3").Bucket(bucket).objects.filter(Prefix=prefix)
+        objects = self.target.session.resource("s3").Bucket(bucket).objects.filter(Prefix=prefix)
         if not list(objects.limit(1)):
-            self.undo.callback(objects.delete)
+            self.cleanup.callback(objects.delete)
         self.athena.convert()
         before, after = 0, 0
         for name, answer in self.answers.items():
@@ -168,14 +168,14 @@ class AnalyticsHostStory(UndoingStory):
         """Train GLM 1 to 3, GBM and deep learning."""
         from assets.analytics_host.billboard import models, songs
 
-        self.undo.enter_context(connected_to_h2o(self._h2o_port, self._login()))
+        self.cleanup.enter_context(connected_to_h2o(self._h2o_port, self._login()))
         self.songs = self.athena.songs()
         self.training, self.test = songs.split(self.songs)
-        chosen = models.ALL if self.world.songs else models.SMALL
+        chosen = models.ALL if self.target.songs else models.SMALL
         self.results = models.train(
-            chosen, self.training, self.test, lambda name, done: self.world.progress(f"{name}: {done:.0%}")
+            chosen, self.training, self.test, lambda name, done: self.target.progress(f"{name}: {done:.0%}")
         )
-        self.world.progress("")
+        self.target.progress("")
         seconds = ", ".join(f"{trained.model.name.split(':')[0]} {trained.seconds:.1f} s" for trained in self.results)
         return f"{len(self.training):,} songs to train with, {len(self.test)} to test; {seconds}"
 
@@ -184,12 +184,12 @@ class AnalyticsHostStory(UndoingStory):
         """Compare the models, with the published figures if these are about the same songs."""
         from assets.analytics_host.billboard import figures
 
-        table = figures.table(self._trained(), published=bool(self.world.songs))
-        if self.world.songs:
+        table = figures.table(self._trained(), published=bool(self.target.songs))
+        if self.target.songs:
             others = table[table["as published"] == "no"]
             assert others.empty, f"not as published:\n{others.to_string()}"
         assert (table["AUC"] > 0.5).all(), f"no better than chance:\n{table.to_string()}"
-        as_published = "; all as published" if self.world.songs else ""
+        as_published = "; all as published" if self.target.songs else ""
         figures_of = (f"{name.split(':')[0]} {auc:.7f}" for name, auc in zip(table["model"], table["AUC"], strict=True))
         return f"AUC: {', '.join(figures_of)}{as_published}"
 
@@ -244,7 +244,7 @@ class AnalyticsHostStory(UndoingStory):
         results = self._trained()
         questions = {name.replace("_", " ").capitalize(): answer.rows for name, answer in self.answers.items()}
         path = self._reports() / "report.html"
-        published = bool(self.world.songs)
+        published = bool(self.target.songs)
         source = self.kind.capitalize() + ("" if published else ", so the figures are not the published ones")
         report.write(report.Analysis(source, self.songs, self.test, questions, results, published), path)
         text = path.read_text()
@@ -256,15 +256,15 @@ class AnalyticsHostStory(UndoingStory):
     @step
     def report_is_seen(self) -> str:
         """Open the report in a browser."""
-        self._trained()  # or the report is not of this story
-        with browser(self.world, width=1000, height=1400) as driver:
+        self._trained()  # or the report is not of this walkthrough
+        with browser(self.target, width=1000, height=1400) as driver:
             driver.get((self._reports() / "report.html").as_uri())
             broken = driver.execute_script("return [...document.images].filter(image => !image.naturalWidth).length")
             assert broken == 0, f"{broken} plots do not show"
             rows = driver.find_elements("css selector", "tbody tr")
-            if self.world.pictures:
+            if self.target.pictures:
                 driver.execute_script("document.querySelectorAll('h2')[2].scrollIntoView()")
-                driver.save_screenshot(str(self.world.pictures / "analytics_host.png"))
+                driver.save_screenshot(str(self.target.pictures / "analytics_host.png"))
             return f'"{driver.title}", all plots show; {len(rows)} rows in its tables'
 
     def _status_for_a_stranger(self) -> int | None:
@@ -276,16 +276,16 @@ class AnalyticsHostStory(UndoingStory):
 
     @cached_property
     def _h2o_port(self) -> int:
-        return self.undo.enter_context(forwarded(self.world, self.outputs["InstanceId"], PORTS["H2O"]))
+        return self.cleanup.enter_context(forwarded(self.target, self.outputs["InstanceId"], PORTS["H2O"]))
 
     def _login(self) -> tuple[str, str]:
         from assets.analytics_host.billboard import models
 
-        return models.login(self.outputs["SecretArn"], self.world.session)
+        return models.login(self.outputs["SecretArn"], self.target.session)
 
     def _trained(self) -> list[Any]:
         if not self.results:
-            raise SkippedError("no models were trained")
+            raise SkipStep("no models were trained")
         return self.results
 
     def _ask(self, name: str) -> Any:
@@ -302,11 +302,11 @@ class AnalyticsHostStory(UndoingStory):
             assert answered == expected(songs), f"Athena says {answered}, the file {expected(songs)}"
 
     def _reports(self) -> Path:
-        self.world.reports.mkdir(parents=True, exist_ok=True)
-        return self.world.reports
+        self.target.reports.mkdir(parents=True, exist_ok=True)
+        return self.target.reports
 
 
-def preconditions(world: World, outputs: dict[str, str]) -> None:
+def preconditions(target: Target, outputs: dict[str, str]) -> None:
     """Check everything that the steps need, and change nothing.
 
     Raises:
@@ -314,15 +314,15 @@ def preconditions(world: World, outputs: dict[str, str]) -> None:
             `data_location` says.
     """
     instance_id = outputs["InstanceId"]
-    (reservation,) = world.client("ec2").describe_instances(InstanceIds=[instance_id])["Reservations"]
+    (reservation,) = target.client("ec2").describe_instances(InstanceIds=[instance_id])["Reservations"]
     state = reservation["Instances"][0]["State"]["Name"]
     if state != "running":
         raise PreconditionError(f"the host {instance_id} is {state}; start it: {outputs['StartCommand']}")
-    if not world.instances:
-        _connected_to_session_manager(world, instance_id)
+    if not target.instances:
+        _connected_to_session_manager(target, instance_id)
     database = outputs["DatabaseName"]
     try:
-        world.client("glue").get_table(DatabaseName=database, Name="billboard")
+        target.client("glue").get_table(DatabaseName=database, Name="billboard")
     except ClientError as error:
         if error.response["Error"]["Code"] != "EntityNotFoundException":
             raise
@@ -330,23 +330,23 @@ def preconditions(world: World, outputs: dict[str, str]) -> None:
             f"Glue has no table {database}.billboard; remove the stack, and deploy it again"
         ) from None
     location = outputs["SongsLocation"]
-    if not location.startswith(f"s3://{outputs['DataBucketName']}/") and not objects_at(world, location):
+    if not location.startswith(f"s3://{outputs['DataBucketName']}/") and not objects_at(target, location):
         raise PreconditionError(
             f"there are no songs at {location} (analytics_host:data_location); upload them: the walkthrough writes to "
             "the stack's own bucket only"
         )
 
 
-def _connected_to_session_manager(world: World, instance_id: str) -> None:
+def _connected_to_session_manager(target: Target, instance_id: str) -> None:
     """Wait until the agent of a host, which may have been started just now, is connected."""
     filters = [{"Key": "InstanceIds", "Values": [instance_id]}]
 
     def online() -> bool:
-        found = world.client("ssm").describe_instance_information(Filters=filters)["InstanceInformationList"]
+        found = target.client("ssm").describe_instance_information(Filters=filters)["InstanceInformationList"]
         return any(instance["PingStatus"] == "Online" for instance in found)
 
     try:
-        world.wait_until(online, "", seconds=min(world.patience, AGENT_SECONDS))
+        target.wait_until(online, "", seconds=min(target.timeout_seconds, AGENT_SECONDS))
     except AssertionError:
         raise PreconditionError(
             f"the agent of {instance_id} is not connected with Session Manager after {AGENT_SECONDS} s; "
@@ -354,10 +354,10 @@ def _connected_to_session_manager(world: World, instance_id: str) -> None:
         ) from None
 
 
-def objects_at(world: World, location: str) -> int:
+def objects_at(target: Target, location: str) -> int:
     """The number of objects at an S3 location; 1,000 at most."""
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
-    return len(world.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []))
+    return len(target.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []))
 
 
 @contextmanager

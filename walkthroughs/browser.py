@@ -1,4 +1,4 @@
-"""A real browser for the stories: headless Chromium, where there is one.
+"""A real browser for the walkthroughs: headless Chromium, where there is one.
 
 On Debian and Ubuntu: ``apt-get install chromium chromium-driver``.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .story import SkippedError, World
+from .walkthrough import SkipStep, Target
 
 # Chromium looks for updates and the like at every start; a walkthrough needs none of it.
 QUIET = (
@@ -26,18 +26,18 @@ QUIET = (
 
 
 @contextmanager
-def browser(world: World, width: int = 1000, height: int = 700) -> Iterator[Any]:
+def browser(target: Target, width: int = 1000, height: int = 700) -> Iterator[Any]:
     """Open Chromium; give the Selenium driver.
 
-    In the sandbox every host name leads to its ports for viewers, whose certificates nobody
+    In the sandbox every host name leads to its ports for endpoints, whose certificates nobody
     else trusts.
 
     Raises:
-        SkippedError: Chromium or its driver is not installed.
+        SkipStep: Chromium or its driver is not installed.
     """
     chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
     if not chromium or not driver:
-        raise SkippedError("no browser here: apt-get install chromium chromium-driver")
+        raise SkipStep("no browser here: apt-get install chromium chromium-driver")
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -45,8 +45,8 @@ def browser(world: World, width: int = 1000, height: int = 700) -> Iterator[Any]
     with tempfile.TemporaryDirectory() as profile:
         for argument in (*QUIET, f"--window-size={width},{height}", f"--user-data-dir={profile}"):
             options.add_argument(argument)
-        if world.viewers:
-            options.add_argument(f"--host-resolver-rules={world.viewers.resolver_rules}")
+        if target.endpoints:
+            options.add_argument(f"--host-resolver-rules={target.endpoints.resolver_rules}")
             options.add_argument("--ignore-certificate-errors")
         opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
         try:

@@ -1,16 +1,16 @@
 """The walkthrough of each system."""
 
-from .analytics_host import AnalyticsHostStory
-from .deploy_pipeline import DeployPipelineStory
-from .multi_region_api import MultiRegionApiStory
-from .security_group_revert import SecurityGroupRevertStory
-from .static_site import StaticSiteStory
-from .story import Story
+from .analytics_host import AnalyticsHostWalkthrough
+from .deploy_pipeline import DeployPipelineWalkthrough
+from .multi_region_api import MultiRegionApiWalkthrough
+from .security_group_revert import SecurityGroupRevertWalkthrough
+from .static_site import StaticSiteWalkthrough
+from .walkthrough import Walkthrough
 
-STORIES: dict[str, type[Story]] = {
-    "deploy_pipeline": DeployPipelineStory,
-    "static_site": StaticSiteStory,
-    "multi_region_api": MultiRegionApiStory,
-    "security_group_revert": SecurityGroupRevertStory,
-    "analytics_host": AnalyticsHostStory,
+WALKTHROUGHS: dict[str, type[Walkthrough]] = {
+    "deploy_pipeline": DeployPipelineWalkthrough,
+    "static_site": StaticSiteWalkthrough,
+    "multi_region_api": MultiRegionApiWalkthrough,
+    "security_group_revert": SecurityGroupRevertWalkthrough,
+    "analytics_host": AnalyticsHostWalkthrough,
 }

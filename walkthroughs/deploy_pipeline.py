@@ -15,22 +15,22 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from .pipeline_runs import PipelineRuns
-from .story import USABLE, PreconditionError, UndoingStory, step
+from .walkthrough import USABLE, PreconditionError, RestoringWalkthrough, step
 
 TEMPLATE, README = "template.yaml", "README.md"
 SAMPLE = Path("assets/deploy_pipeline")
 
 
-class DeployPipelineStory(UndoingStory):
+class DeployPipelineWalkthrough(RestoringWalkthrough):
     """The post's three ways through the state machine, and its two exercises."""
 
     stacks = ("DeployPipeline",)
 
     def _prepare(self) -> None:
-        outputs = self.world.outputs("DeployPipeline")
+        outputs = self.target.outputs("DeployPipeline")
         services = ("codepipeline", "codecommit", "cloudformation", "stepfunctions", "s3", "sqs", "lambda")
         self.pipelines, self.commits, self.cloudformation, self.machines, self.s3, self.sqs, self.functions = map(
-            self.world.client, services
+            self.target.client, services
         )
         if "RepositoryName" not in outputs:
             raise PreconditionError(
@@ -43,10 +43,10 @@ class DeployPipelineStory(UndoingStory):
         self.told = json.loads(self.s3.get_object(**self.input)["Body"].read())
         self.template = (SAMPLE / "app" / TEMPLATE).read_text()
         self._check_preconditions()
-        self.runs = PipelineRuns(self.world, self.pipelines, self.pipeline)
+        self.runs = PipelineRuns(self.target, self.pipelines, self.pipeline)
         self.ways: dict[str, list[str]] = {}  # name of a deployment: its states
         self.had_readme = self._file(README) is not None
-        self.undo.callback(self._put_back)
+        self.cleanup.callback(self._put_back)
 
     def _check_preconditions(self) -> None:
         """Everything is the sample's, or the walkthrough would overwrite somebody's app.
@@ -104,7 +104,7 @@ class DeployPipelineStory(UndoingStory):
             found = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
             return bool(found["VisibilityTimeout"] == "45")
 
-        self.world.wait_until(timeout, "the queue's new visibility timeout")  # SQS takes up to a minute
+        self.target.wait_until(timeout, "the queue's new visibility timeout")  # SQS takes up to a minute
         self._nothing_left()
         return f'the same queue, now with 45 s; the pipeline says "{deployed["message"]}"'
 
@@ -153,7 +153,7 @@ class DeployPipelineStory(UndoingStory):
         deployed = self._run("beside")
         assert deployed["status"] == "Succeeded", deployed["message"]
         beside = deployed["variables"]["stackName"]
-        self.undo.callback(self._delete_stack, beside)
+        self.cleanup.callback(self._delete_stack, beside)
         assert self._snapshot() == before, f"{self.app} was touched"
         assert self._stack(beside)["StackStatus"] == "CREATE_COMPLETE", f"there is no {beside}"
         self._nothing_left()
@@ -217,9 +217,9 @@ class DeployPipelineStory(UndoingStory):
             found = self.machines.list_executions(stateMachineArn=self.machine)["executions"]
             return [execution["name"] for execution in found if execution["name"] == name]
 
-        assert len(self.world.wait_until(executions, "the execution in the list")) == 1, "there are two executions"
+        assert len(self.target.wait_until(executions, "the execution in the list")) == 1, "there are two executions"
         arn = self._execution_arn(name)
-        self.world.wait_until(lambda: self._status(arn) == "SUCCEEDED", "the execution's success")
+        self.target.wait_until(lambda: self._status(arn) == "SUCCEEDED", "the execution's success")
         assert self.runs.newest_first()[0]["pipelineExecutionId"] == run, "another pipeline execution"
         return f"one execution, {name}"
 
@@ -266,7 +266,7 @@ class DeployPipelineStory(UndoingStory):
         if commit is None:
             return self._run(way)
 
-        run = self.world.wait_until(lambda: self.runs.of_commit(commit), f"a run of the pipeline for commit {commit}")
+        run = self.target.wait_until(lambda: self.runs.of_commit(commit), f"a run of the pipeline for commit {commit}")
         return self._result(self.runs.ended(run), way)
 
     def _push(self, message: str, files: dict[str, str], delete: list[str]) -> str | None:
@@ -345,7 +345,7 @@ class DeployPipelineStory(UndoingStory):
             left = self.cloudformation.list_change_sets(StackName=self.app)["Summaries"]
             return all(change_set["ExecutionStatus"].startswith("EXECUTE") for change_set in left)
 
-        self.world.wait_until(nothing_left, "no change set that is left")
+        self.target.wait_until(nothing_left, "no change set that is left")
 
     def _tell(self, told: dict[str, Any]) -> None:
         """Write the state machine's input."""
@@ -359,7 +359,7 @@ class DeployPipelineStory(UndoingStory):
         artifacts = self.pipelines.get_pipeline(name=self.pipeline)["pipeline"]["artifactStore"]["location"]
         key = f"walkthrough/{job_id}.zip"
         self.s3.put_object(Bucket=artifacts, Key=key, Body=buffer.getvalue())
-        self.undo.callback(self.s3.delete_object, Bucket=artifacts, Key=key)
+        self.cleanup.callback(self.s3.delete_object, Bucket=artifacts, Key=key)
         parameters = {"s3Bucket": self.input["Bucket"], "stateMachineFile": self.input["Key"]}
         location = {"type": "S3", "s3Location": {"bucketName": artifacts, "objectKey": key}}
         data = {
@@ -379,7 +379,7 @@ class DeployPipelineStory(UndoingStory):
             assert status != "DELETE_FAILED", f"{name} could not be deleted"
             return not status
 
-        self.world.wait_until(gone, f"{name} to be gone")
+        self.target.wait_until(gone, f"{name} to be gone")
 
     def _put_back(self) -> None:
         self._tell(self.told)

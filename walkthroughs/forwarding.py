@@ -8,33 +8,33 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .story import SkippedError, World
+from .walkthrough import SkipStep, Target
 
 SECONDS = 120  # until a session is there
 
 
 @contextmanager
-def forwarded(world: World, instance_id: str, port: int) -> Iterator[int]:
+def forwarded(target: Target, instance_id: str, port: int) -> Iterator[int]:
     """Give a port on 127.0.0.1 that leads to `port` of an instance.
 
     In the sandbox an instance is a process of this computer: its port is noted in a file.
 
     Raises:
-        SkippedError: the AWS CLI or its plugin is not installed.
+        SkipStep: the AWS CLI or its plugin is not installed.
         AssertionError: the session did not come about.
     """
-    if world.instances:
-        yield int((world.instances / instance_id / f"port-{port}").read_text())
+    if target.instances:
+        yield int((target.instances / instance_id / f"port-{port}").read_text())
         return
     cli = shutil.which("aws")
     if not cli or not shutil.which("session-manager-plugin"):
-        raise SkippedError("port forwarding needs the AWS CLI and its session-manager-plugin")
+        raise SkipStep("port forwarding needs the AWS CLI and its session-manager-plugin")
     local = _free_port()
     parameters = f"portNumber={port},localPortNumber={local}"
     command = [cli, "ssm", "start-session", "--target", instance_id, "--parameters", parameters]
     command += ["--document-name", "AWS-StartPortForwardingSession"]
     process = subprocess.Popen(
-        command, env=_environment(world), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command, env=_environment(target), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
         _wait_for(local, process)
@@ -44,14 +44,14 @@ def forwarded(world: World, instance_id: str, port: int) -> Iterator[int]:
         process.wait()
 
 
-def _environment(world: World) -> dict[str, str]:
-    """The CLI gets the credentials that the story has."""
-    found = world.session.get_credentials().get_frozen_credentials()
+def _environment(target: Target) -> dict[str, str]:
+    """The CLI gets the credentials that the walkthrough has."""
+    found = target.session.get_credentials().get_frozen_credentials()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     given = {"AWS_ACCESS_KEY_ID": found.access_key, "AWS_SECRET_ACCESS_KEY": found.secret_key}
     if found.token:
         given["AWS_SESSION_TOKEN"] = found.token
-    return kept | given | {"AWS_DEFAULT_REGION": world.session.region_name}
+    return kept | given | {"AWS_DEFAULT_REGION": target.session.region_name}
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

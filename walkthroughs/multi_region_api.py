@@ -18,9 +18,9 @@ from lambdas.multi_region_api.health import TOKEN
 
 from .browser import browser
 from .client_networks import CLIENT_NETWORKS
-from .meanwhile import meanwhile
-from .names import addresses
-from .story import PreconditionError, SkippedError, UndoingStory, World, step
+from .dns_lookup import resolve
+from .polling import poll_in_background
+from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Target, step
 
 SYSTEM, THIRD_REGION = "multi_region_api", "eu-west-1"
 CLIENT = Path(__file__).parents[1] / "assets" / SYSTEM / "client"
@@ -40,38 +40,38 @@ class Call:
     status: int
 
 
-class MultiRegionApiStory(UndoingStory):
+class MultiRegionApiWalkthrough(RestoringWalkthrough):
     """The post's drill, and what it leaves out."""
 
     stacks = ("MultiRegionApi-*",)
     regions = ("us-east-1", "us-west-2", THIRD_REGION)
 
     @classmethod
-    def settings(cls, world: World) -> dict[str, str]:
+    def settings(cls, target: Target) -> dict[str, str]:
         """Make the hosted zone that the name is in."""
-        zone = world.client("route53").create_hosted_zone(Name="example.com", CallerReference=SYSTEM)["HostedZone"]
+        zone = target.client("route53").create_hosted_zone(Name="example.com", CallerReference=SYSTEM)["HostedZone"]
         values = {"domain_name": "api.example.com", "hosted_zone_name": "example.com"}
         values["hosted_zone_id"] = zone["Id"].rpartition("/")[2]
         values["cloudwatch_role"] = "true"  # the account is new, and has none
         return {f"{SYSTEM}:{name}": value for name, value in values.items()}
 
     def _prepare(self) -> None:
-        home = self.world.session.region_name
-        outputs = self.world.outputs(f"MultiRegionApi-{home}", home)
-        self.route53 = self.world.client("route53")
+        home = self.target.session.region_name
+        outputs = self.target.outputs(f"MultiRegionApi-{home}", home)
+        self.route53 = self.target.client("route53")
         self.url, self.zone_id = outputs.get("Url", ""), outputs.get("HostedZoneId", "")
         self.name = urlsplit(self.url).netloc
         found = self._regions_of_the_name() if self.url else [home]
-        self.outputs = {region: self.world.outputs(f"MultiRegionApi-{region}", region) for region in found}
+        self.outputs = {region: self.target.outputs(f"MultiRegionApi-{region}", region) for region in found}
         self._check_name_servers(home)
         for region in self.outputs:
-            self.undo.callback(self._set_variables, region, self._variables(region))
+            self.cleanup.callback(self._set_variables, region, self._variables(region))
 
     def _check_name_servers(self, region: str) -> None:
         if not self.url:
             return
         try:
-            addresses(self.world, self.zone_id, self.name, "A", CALLERS.get(region, CALLERS["us-east-1"]))
+            resolve(self.target, self.zone_id, self.name, "A", CALLERS.get(region, CALLERS["us-east-1"]))
         except (OSError, dns.exception.Timeout) as error:
             raise PreconditionError(
                 f"no answer from the name servers of zone {self.zone_id} over UDP port 53 ({error or 'timeout'}); "
@@ -81,7 +81,7 @@ class MultiRegionApiStory(UndoingStory):
     def _variables(self, region: str) -> dict[str, str]:
         """The variables of the health function, which must leave the decision to the dependencies."""
         name = self.outputs[region]["HealthFunctionName"]
-        configuration = self.world.client("lambda", region).get_function_configuration(FunctionName=name)
+        configuration = self.target.client("lambda", region).get_function_configuration(FunctionName=name)
         variables: dict[str, str] = configuration.get("Environment", {}).get("Variables", {})
         if variables.get("STATUS") != "check":
             raise PreconditionError(
@@ -95,7 +95,7 @@ class MultiRegionApiStory(UndoingStory):
     def each_region_answers(self) -> str:
         """Call each region by its own address."""
         for region, outputs in self.outputs.items():
-            answer = self.world.get(f"{outputs['RegionalUrl']}helloworld")
+            answer = self.target.get(f"{outputs['RegionalUrl']}helloworld")
             assert (answer.status, answer.json()["message"]) == (200, f"Hello from {region}"), _said(answer)
             assert answer.headers["access-control-allow-origin"] == "*", "a page in a browser could not read it"
             health = self._health(region)
@@ -107,7 +107,7 @@ class MultiRegionApiStory(UndoingStory):
         """Call the name from both sides of a continent."""
         seen = []
         for region in self._two():
-            assert addresses(self.world, self.zone_id, self.name, "AAAA", CALLERS[region]), "no IPv6 address"
+            assert resolve(self.target, self.zone_id, self.name, "AAAA", CALLERS[region]), "no IPv6 address"
             call = self._call(near=region)
             assert (call.region, call.status) == (region, 200), f"near {region}, {call.region} answered {call.status}"
             seen.append(f"near {region}: {call.region}")
@@ -141,7 +141,7 @@ class MultiRegionApiStory(UndoingStory):
     def broken_health_function_is_sick(self) -> str:
         """Break the health function itself."""
         sick, other = self._two()
-        client, name = self.world.client("lambda", sick), self.outputs[sick]["HealthFunctionName"]
+        client, name = self.target.client("lambda", sick), self.outputs[sick]["HealthFunctionName"]
         handler = client.get_function_configuration(FunctionName=name)["Handler"]
         with self._calls(near=sick) as calls:
             client.update_function_configuration(FunctionName=name, Handler="multi_region_api.nothing.handler")
@@ -162,7 +162,7 @@ class MultiRegionApiStory(UndoingStory):
         others = [region for region in self.outputs if region != first]
         with self._calls(near=first) as calls:
             self._set_status(first, "fail")
-            self.world.wait_until(lambda: calls and calls[-1].region != first, f"someone else than {first}")
+            self.target.wait_until(lambda: calls and calls[-1].region != first, f"someone else than {first}")
             for region in others:
                 self._set_status(region, "fail")
             self._until_answered_by(first, calls)  # when none is healthy, Route 53 takes all for healthy
@@ -177,9 +177,9 @@ class MultiRegionApiStory(UndoingStory):
     def page_shows_the_switch(self) -> str:
         """Open the page in a browser, and do the drill again."""
         self._two()
-        if not self.world.viewers:
-            raise SkippedError(f"a browser can keep its connection to a region for long; open {CLIENT.name}/ yourself")
-        with tempfile.TemporaryDirectory() as name, browser(self.world, height=820) as driver:
+        if not self.target.endpoints:
+            raise SkipStep(f"a browser can keep its connection to a region for long; open {CLIENT.name}/ yourself")
+        with tempfile.TemporaryDirectory() as name, browser(self.target, height=820) as driver:
             page = Path(shutil.copytree(CLIENT, name, dirs_exist_ok=True))
             (page / "settings.js").write_text(f'const SETTINGS = {{ url: "{self.url}helloworld", every: 250 }};\n')
             driver.get((page / "index.html").as_uri())
@@ -200,9 +200,9 @@ class MultiRegionApiStory(UndoingStory):
         """Add a region to the settings, and deploy it."""
         self._two()
         if THIRD_REGION in self.outputs:
-            raise SkippedError(f"{THIRD_REGION} is deployed already")
-        if not self.world.deploy:
-            raise SkippedError("it would deploy to your account; add a region to multi_region_api:regions yourself")
+            raise SkipStep(f"{THIRD_REGION} is deployed already")
+        if not self.target.deploy:
+            raise SkipStep("it would deploy to your account; add a region to multi_region_api:regions yourself")
         regions = [*self.outputs, THIRD_REGION]
         zone = self.route53.get_hosted_zone(Id=self.zone_id)["HostedZone"]
         values = {
@@ -213,9 +213,9 @@ class MultiRegionApiStory(UndoingStory):
             "cloudwatch_role": "true",
         }
         stack = f"MultiRegionApi-{THIRD_REGION}"
-        self.undo.callback(self.world.client("cloudformation", THIRD_REGION).delete_stack, StackName=stack)
-        self.world.deploy(stack, {f"{SYSTEM}:{name}": value for name, value in values.items()})
-        self.outputs[THIRD_REGION] = self.world.outputs(stack, THIRD_REGION)
+        self.cleanup.callback(self.target.client("cloudformation", THIRD_REGION).delete_stack, StackName=stack)
+        self.target.deploy(stack, {f"{SYSTEM}:{name}": value for name, value in values.items()})
+        self.outputs[THIRD_REGION] = self.target.outputs(stack, THIRD_REGION)
         seen = {region: self._call(near=region).region for region in regions if region in CALLERS}
         assert all(near == answered for near, answered in seen.items()), f"not the nearest: {seen}"
         return f"the name leads to {', '.join(seen)}, each for who is near it"
@@ -225,24 +225,24 @@ class MultiRegionApiStory(UndoingStory):
         pages = self.route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=self.zone_id)
         records = [record for page in pages for record in page["ResourceRecordSets"]]
         regions = {record["Region"] for record in records if record["Name"] == f"{self.name}." and "Region" in record}
-        return sorted(regions, key=lambda region: (region != self.world.session.region_name, region))
+        return sorted(regions, key=lambda region: (region != self.target.session.region_name, region))
 
     def _two(self) -> tuple[str, str]:
         """Two regions near which callers are known."""
         known = [region for region in self.outputs if region in CALLERS]
         if not self.url:
-            raise SkippedError(NO_NAME)
+            raise SkipStep(NO_NAME)
         if len(known) < 2:
-            raise SkippedError(f"it takes two of the regions {', '.join(CALLERS)}")
+            raise SkipStep(f"it takes two of the regions {', '.join(CALLERS)}")
         return known[0], known[1]
 
     def _health(self, region: str) -> urllib3.BaseHTTPResponse:
-        return self.world.get(self.outputs[region]["HealthUrl"])
+        return self.target.get(self.outputs[region]["HealthUrl"])
 
     def _call(self, near: str) -> Call:
         """Find the name's address as a caller near a region does, and call it there."""
-        (address, *_) = addresses(self.world, self.zone_id, self.name, "A", CALLERS[near])
-        answer = self.world.get(f"{self.url}helloworld", address=address)
+        (address, *_) = resolve(self.target, self.zone_id, self.name, "A", CALLERS[near])
+        answer = self.target.get(f"{self.url}helloworld", address=address)
         region = answer.json().get("region", "nobody") if answer.status == 200 else "nobody"
         return Call(time.monotonic(), region, answer.status)
 
@@ -255,7 +255,7 @@ class MultiRegionApiStory(UndoingStory):
             except Exception as error:
                 return Call(time.monotonic(), repr(error), 0)
 
-        return meanwhile(call, PAUSE)
+        return poll_in_background(call, PAUSE)
 
     def _until_answered_by(self, region: str, calls: list[Call]) -> float:
         """Wait until `region` has answered steadily; give when it began to (seconds of the monotonic clock)."""
@@ -264,7 +264,7 @@ class MultiRegionApiStory(UndoingStory):
         def steady() -> bool:
             return len(calls) >= begun + STEADY and all(call.region == region for call in calls[-STEADY:])
 
-        self.world.wait_until(steady, f"{STEADY} answers in a row from {region}")
+        self.target.wait_until(steady, f"{STEADY} answers in a row from {region}")
         others = (i for i in range(len(calls) - 1, -1, -1) if calls[i].region != region)
         return calls[next(others, -1) + 1].at
 
@@ -281,14 +281,14 @@ class MultiRegionApiStory(UndoingStory):
             reports = [observation["StatusReport"]["Status"] for observation in found]
             return bool(reports) and all(text.startswith(report) for text in reports)
 
-        self.world.wait_until(seen, f"{report!r} in the reports on {region}")
+        self.target.wait_until(seen, f"{report!r} in the reports on {region}")
 
     def _set_status(self, region: str, status: str) -> None:
         """The drill: one variable of the health function."""
         self._set_variables(region, {"STATUS": status})
 
     def _set_variables(self, region: str, variables: dict[str, str]) -> None:
-        client, name = self.world.client("lambda", region), self.outputs[region]["HealthFunctionName"]
+        client, name = self.target.client("lambda", region), self.outputs[region]["HealthFunctionName"]
         updated = client.get_waiter("function_updated_v2")
         updated.wait(FunctionName=name)  # an interruption can come while Lambda takes up the previous change
         client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
@@ -302,15 +302,15 @@ class MultiRegionApiStory(UndoingStory):
             text = str(driver.find_element("id", "region").text)
             return text if text in wanted else None
 
-        return self.world.wait_until(shown, f"one of {sorted(wanted)} on the page")
+        return self.target.wait_until(shown, f"one of {sorted(wanted)} on the page")
 
     def _picture(self, driver: Any, moment: str) -> None:
         """Keep what the page shows after some more calls."""
-        if not self.world.pictures:
+        if not self.target.pictures:
             return
         calls = int(driver.find_element("id", "counts").text.split()[0])
-        self.world.wait_until(lambda: f"{calls + 12} calls" in driver.page_source, "twelve more calls on the page")
-        driver.save_screenshot(str(self.world.pictures / f"{SYSTEM}_{moment}.png"))
+        self.target.wait_until(lambda: f"{calls + 12} calls" in driver.page_source, "twelve more calls on the page")
+        driver.save_screenshot(str(self.target.pictures / f"{SYSTEM}_{moment}.png"))
 
 
 def _said(answer: urllib3.BaseHTTPResponse) -> str:

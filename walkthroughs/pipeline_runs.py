@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .story import World
+from .walkthrough import Target
 
 
 @dataclass(frozen=True)
 class PipelineRuns:
     """The executions of the pipeline `name`, through a client of CodePipeline."""
 
-    world: World
+    target: Target
     client: Any
     name: str
 
@@ -50,4 +50,4 @@ class PipelineRuns:
             assert status not in ("Superseded", "Stopped", "Cancelled"), f"run {run} is {status}: somebody else's push?"
             return None
 
-        return self.world.wait_until(deployed, f"the end of run {run}")
+        return self.target.wait_until(deployed, f"the end of run {run}")

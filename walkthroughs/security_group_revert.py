@@ -11,8 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .story import PreconditionError, UndoingStory, World, step
 from .trails import require_trail
+from .walkthrough import PreconditionError, RestoringWalkthrough, Target, step
 
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 HTTPS = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
@@ -22,30 +22,30 @@ MINUTES = {"minute": 1, "hour": 60, "day": 1440}  # units of EventBridge's rate 
 QUIET_SECONDS = 1.5  # in which a notice that should not come would have come, in the sandbox
 
 
-class SecurityGroupRevertStory(UndoingStory):
-    """The post's story, and what happens in a real company besides."""
+class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
+    """The post's walkthrough, and what happens in a real company besides."""
 
     stacks = ("SecurityGroupRevert",)
 
     @classmethod
-    def settings(cls, _world: World) -> dict[str, str]:
+    def settings(cls, _world: Target) -> dict[str, str]:
         """Deploy a trail too, without which EventBridge receives no calls."""
         return {"security_group_revert:create_trail": "true"}
 
     def _prepare(self) -> None:
-        world, outputs = self.world, self.world.outputs("SecurityGroupRevert")
+        target, outputs = self.target, self.target.outputs("SecurityGroupRevert")
         self._check(outputs)
-        self.ec2, self.events, self.sns, self.sqs = map(world.client, ("ec2", "events", "sns", "sqs"))
-        self.dynamodb = world.client("dynamodb")
+        self.ec2, self.events, self.sns, self.sqs = map(target.client, ("ec2", "events", "sns", "sqs"))
+        self.dynamodb = target.client("dynamodb")
         self.group_id, self.state_table = outputs["WebServerGroupId"], outputs["StateTableName"]
         self._forget_reverts()
-        self.undo.callback(self._forget_reverts)
+        self.cleanup.callback(self._forget_reverts)
         self.changes_rule, self.sweep_rule = outputs["ChangesRuleName"], outputs["SweepRuleName"]
-        self.caller = world.client("sts").get_caller_identity()["Arn"]
+        self.caller = target.client("sts").get_caller_identity()["Arn"]
         self.notices: list[dict[str, str]] = []
         self._subscribe(outputs["TopicArn"])
         for rule in (self.changes_rule, self.sweep_rule):
-            self.undo.callback(self.events.enable_rule, Name=rule)
+            self.cleanup.callback(self.events.enable_rule, Name=rule)
         self._switch(self.sweep_rule, on=False)  # so that what is seen is the work of events
 
     def _check(self, outputs: dict[str, str]) -> None:
@@ -54,14 +54,14 @@ class SecurityGroupRevertStory(UndoingStory):
             raise PreconditionError(
                 "the sample group is not deployed; deploy with security_group_revert:sample_group=true"
             )
-        function = self.world.client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
+        function = self.target.client("lambda").get_function_configuration(FunctionName=outputs["FunctionName"])
         variables = function["Environment"]["Variables"]
         for name, needed in (("mode", "revert"), ("restore", "true")):
             if variables[name.upper()] != needed:
                 given = f"security_group_revert:{name}={variables[name.upper()]}"
                 raise PreconditionError(f"the stack is deployed with {given}; the walkthrough needs {name}={needed}")
         self.max_reverts = int(variables["MAX_REVERTS"])
-        rule = self.world.client("events").describe_rule(Name=outputs["SweepRuleName"])
+        rule = self.target.client("events").describe_rule(Name=outputs["SweepRuleName"])
         value, unit = rule["ScheduleExpression"].removeprefix("rate(").removesuffix(")").split()
         minutes = int(value) * MINUTES[unit.removesuffix("s")]
         if minutes > MAX_SWEEP_MINUTES:
@@ -69,7 +69,7 @@ class SecurityGroupRevertStory(UndoingStory):
                 f"the stack is deployed with security_group_revert:sweep_minutes={minutes}; the walkthrough waits for"
                 f" a sweep and needs at most {MAX_SWEEP_MINUTES}"
             )
-        require_trail(self.world.client("cloudtrail"))
+        require_trail(self.target.client("cloudtrail"))
 
     def _forget_reverts(self) -> None:
         """Delete the counts of the group, so that this walkthrough and the next begin with none."""
@@ -139,7 +139,7 @@ class SecurityGroupRevertStory(UndoingStory):
                     raise
             return None
 
-        added = self.world.wait_until(added_before_it_was_restored, "a call that is quicker than the function")
+        added = self.target.wait_until(added_before_it_was_restored, "a call that is quicker than the function")
         self._until_as_approved()
         (kept,) = self._ingress()
         assert kept["SecurityGroupRuleId"] == added[443], "the approved rule was replaced, not kept"
@@ -174,7 +174,7 @@ class SecurityGroupRevertStory(UndoingStory):
             except ClientError as error:
                 refusals.append(error.response["Error"]["Code"])
         assert len(refusals) == 2, f"not both calls failed: {refusals}"
-        time.sleep(max(QUIET_SECONDS, self.world.settle))
+        time.sleep(max(QUIET_SECONDS, self.target.propagation_seconds))
         self._receive()
         came = [
             notice for notice in self.notices if "999.0.0.0" in notice["Message"] or "203.0.113.9" in notice["Message"]
@@ -215,8 +215,8 @@ class SecurityGroupRevertStory(UndoingStory):
             self._receive()
             return next((notice for notice in self.notices if "SUSPENDED" in notice.get("Subject", "")), None)
 
-        seconds = self.world.patience * (self.max_reverts + 1)
-        notice = self.world.wait_until(left_in_place, "a notification that reverting is suspended", seconds)
+        seconds = self.target.timeout_seconds * (self.max_reverts + 1)
+        notice = self.target.wait_until(left_in_place, "a notification that reverting is suspended", seconds)
         assert added > self.max_reverts, f"suspended after {added - 1} reverts, not {self.max_reverts}"
         self.notices.clear()
         ids = [rule["SecurityGroupRuleId"] for rule in self._ingress() if rule["FromPort"] == 22]
@@ -241,8 +241,8 @@ class SecurityGroupRevertStory(UndoingStory):
             text = "\n".join(notice["Message"] for notice in self.notices)
             return {address for address in addresses if address not in text}
 
-        self.world.wait_until(lambda: not unnamed(), "a notice of every one of the changes")
-        self.world.wait_until(lambda: len(self._ingress()) == 1, "one rule")
+        self.target.wait_until(lambda: not unnamed(), "a notice of every one of the changes")
+        self.target.wait_until(lambda: len(self._ingress()) == 1, "one rule")
         return f"none is left {seconds:.1f} s after the first; every one is named in a notice"
 
     def _ingress(self) -> list[dict[str, Any]]:
@@ -256,7 +256,7 @@ class SecurityGroupRevertStory(UndoingStory):
             rules = [(r["IpProtocol"], r["FromPort"], r["ToPort"], r.get("CidrIpv4")) for r in self._ingress()]
             return rules == [("tcp", 443, 443, "0.0.0.0/0")]
 
-        self.world.wait_until(as_approved, "only HTTPS open")
+        self.target.wait_until(as_approved, "only HTTPS open")
 
     def _authorize(self, *permissions: dict[str, Any], DryRun: bool = False) -> dict[int, str]:
         """Add rules; give their ids by port."""
@@ -277,7 +277,7 @@ class SecurityGroupRevertStory(UndoingStory):
                 raise
             return True
 
-        self.world.wait_until(added, f"room for {address}")
+        self.target.wait_until(added, f"room for {address}")
 
     def _revoke_https(self) -> None:
         ids = [rule["SecurityGroupRuleId"] for rule in self._ingress() if rule["FromPort"] == 443]
@@ -291,12 +291,12 @@ class SecurityGroupRevertStory(UndoingStory):
 
     def _switch(self, rule: str, *, on: bool) -> None:
         (self.events.enable_rule if on else self.events.disable_rule)(Name=rule)
-        time.sleep(self.world.settle)
+        time.sleep(self.target.propagation_seconds)
 
     def _subscribe(self, topic_arn: str) -> None:
         """Have the notices come to a queue as well."""
         self.queue_url = self.sqs.create_queue(QueueName=f"notices-{int(time.time())}")["QueueUrl"]
-        self.undo.callback(self.sqs.delete_queue, QueueUrl=self.queue_url)
+        self.cleanup.callback(self.sqs.delete_queue, QueueUrl=self.queue_url)
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])
         queue_arn = attributes["Attributes"]["QueueArn"]
         statement = {
@@ -311,7 +311,7 @@ class SecurityGroupRevertStory(UndoingStory):
         subscription = self.sns.subscribe(
             TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, ReturnSubscriptionArn=True
         )
-        self.undo.callback(self.sns.unsubscribe, SubscriptionArn=subscription["SubscriptionArn"])
+        self.cleanup.callback(self.sns.unsubscribe, SubscriptionArn=subscription["SubscriptionArn"])
 
     def _receive(self) -> None:
         while True:
@@ -330,6 +330,6 @@ class SecurityGroupRevertStory(UndoingStory):
             self._receive()
             return next((notice for notice in self.notices if text in notice["Message"]), None)
 
-        notice = self.world.wait_until(found, f"a notice with {text!r}")
+        notice = self.target.wait_until(found, f"a notice with {text!r}")
         self.notices.clear()
         return notice

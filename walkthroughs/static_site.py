@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from .browser import browser
-from .story import ROOT, PreconditionError, Story, step
+from .walkthrough import ROOT, PreconditionError, Walkthrough, step
 
 REGION = "us-east-1"  # where the stack is, whatever the session's region
 SAMPLE = ROOT / "assets" / "static_site" / "site"
@@ -29,16 +29,16 @@ HEADERS = {
 }
 
 
-class StaticSiteStory(Story):
+class StaticSiteWalkthrough(Walkthrough):
     """A directory's address shows its index page, and the function at the edge is the reason."""
 
     stacks = ("StaticSite",)
 
     def __enter__(self) -> Self:
-        outputs = self.world.outputs("StaticSite", REGION)
+        outputs = self.target.outputs("StaticSite", REGION)
         self.url = outputs["Url"]
         self.distribution_id, self.bucket = outputs["DistributionId"], outputs["BucketName"]
-        self.cloudfront = self.world.client("cloudfront", REGION)
+        self.cloudfront = self.target.client("cloudfront", REGION)
         self._check_site()
         if not self._attached():  # by a walkthrough that was killed
             self._attach([self._association()])
@@ -123,7 +123,7 @@ class StaticSiteStory(Story):
     @step
     def http_becomes_https(self) -> str:
         """curl -i http://..."""
-        answer = self.world.get(self.url.replace("https:", "http:") + "subdirectory/")
+        answer = self.target.get(self.url.replace("https:", "http:") + "subdirectory/")
         assert answer.status == 301, self._said(answer)
         assert answer.headers["location"] == f"{self.url}subdirectory/", answer.headers["location"]
         return f"{answer.status} to https"
@@ -146,7 +146,7 @@ class StaticSiteStory(Story):
             seen.append(self._get("subdirectory/").headers["x-cache"].split()[0])
             return seen[-1] == "Hit"
 
-        self.world.wait_until(comes_from_the_cache, "an answer from the cache", STALE_SECONDS)
+        self.target.wait_until(comes_from_the_cache, "an answer from the cache", STALE_SECONDS)
         cleared = time.monotonic()
         self._invalidate()
         answer = self._get("subdirectory/")
@@ -159,19 +159,19 @@ class StaticSiteStory(Story):
     @step
     def browser_follows_a_relative_link(self) -> str:
         """Open /subdirectory in a browser, and follow a relative link."""
-        with browser(self.world) as driver:
+        with browser(self.target) as driver:
             driver.get(f"{self.url}subdirectory")
             assert urlsplit(driver.current_url).path == "/subdirectory/", driver.current_url
             width = driver.find_element("tag name", "body").value_of_css_property("max-width")
             assert width == "672px", f"the page is not styled: its greatest width is {width}"
-            if self.world.pictures:
-                driver.save_screenshot(str(self.world.pictures / "static_site.png"))
+            if self.target.pictures:
+                driver.save_screenshot(str(self.target.pictures / "static_site.png"))
             driver.find_element("link text", "A relative link").click()
             assert urlsplit(driver.current_url).path == "/subdirectory/details.html", driver.current_url
             return f'styled; the link leads to "{driver.title}"'
 
     def _get(self, path: str) -> urllib3.BaseHTTPResponse:
-        return self.world.get(f"{self.url}{path}")
+        return self.target.get(f"{self.url}{path}")
 
     def _wait_for(self, path: str, wanted: Callable[[urllib3.BaseHTTPResponse], bool]) -> urllib3.BaseHTTPResponse:
         """Request `path` until the answer is as `wanted`; hosts at the edge take up a change one by one."""
@@ -180,11 +180,11 @@ class StaticSiteStory(Story):
             got = self._get(path)
             return got if wanted(got) else None
 
-        return self.world.wait_until(answer, f"another answer to /{path}", STALE_SECONDS)
+        return self.target.wait_until(answer, f"another answer to /{path}", STALE_SECONDS)
 
     def _check_site(self) -> None:
         """Raise PreconditionError unless the bucket has the sample site."""
-        s3 = self.world.client("s3", REGION)
+        s3 = self.target.client("s3", REGION)
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         deployed = {found["Key"]: found["ETag"].strip('"') for page in pages for found in page.get("Contents", [])}
         names = {path.relative_to(SAMPLE).as_posix(): path for path in SAMPLE.rglob("[!.]*") if path.is_file()}
@@ -233,7 +233,7 @@ class StaticSiteStory(Story):
 
     def _association(self) -> dict[str, Any]:
         """The association of the stack's function, as the template has it."""
-        cloudformation = self.world.client("cloudformation", REGION)
+        cloudformation = self.target.client("cloudformation", REGION)
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName="StaticSite")
         found = [resource for page in pages for resource in page["StackResourceSummaries"]]
         (version,) = (
@@ -259,5 +259,5 @@ class StaticSiteStory(Story):
         made = self.cloudfront.create_invalidation(DistributionId=self.distribution_id, InvalidationBatch=batch)
         waiter = self.cloudfront.get_waiter("invalidation_completed")
         # Most take a minute or two, some more than the ten minutes that the waiter waits by default.
-        patience = {"Delay": 20, "MaxAttempts": 90}
-        waiter.wait(DistributionId=self.distribution_id, Id=made["Invalidation"]["Id"], WaiterConfig=patience)
+        timeout_seconds = {"Delay": 20, "MaxAttempts": 90}
+        waiter.wait(DistributionId=self.distribution_id, Id=made["Invalidation"]["Id"], WaiterConfig=timeout_seconds)

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .story import PreconditionError
+from .walkthrough import PreconditionError
 
 
 def require_trail(cloudtrail: Any) -> None:

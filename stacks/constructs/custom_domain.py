@@ -3,13 +3,13 @@
 from aws_cdk import aws_certificatemanager as acm, aws_route53 as route53
 from constructs import Construct
 
-from settings.domain import InHostedZone
+from settings.domain import CustomDomainSettings
 
 
 class CustomDomain(Construct):
     """The hosted zone of `settings`, and a certificate for the domain name, validated by DNS."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: InHostedZone) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: CustomDomainSettings) -> None:
         super().__init__(scope, construct_id)
         self.zone = route53.HostedZone.from_hosted_zone_attributes(
             self, "Zone", hosted_zone_id=settings.hosted_zone_id, zone_name=settings.hosted_zone_name

@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from walkthroughs.browser import browser
-from walkthroughs.story import SkippedError, World
+from walkthroughs.walkthrough import SkipStep, Target
 
 from ..conftest import ROOT
 
@@ -61,9 +61,11 @@ class Files(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def driver() -> Iterator[Any]:
     try:
-        with browser(World(boto3.Session(), patience=SECONDS, settle=0), width=390, height=844) as opened:
+        with browser(
+            Target(boto3.Session(), timeout_seconds=SECONDS, propagation_seconds=0), width=390, height=844
+        ) as opened:
             yield opened
-    except SkippedError as reason:
+    except SkipStep as reason:
         pytest.skip(str(reason))
 
 

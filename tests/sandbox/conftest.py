@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 
 from sandbox import Sandbox
-from walkthroughs.story import World
+from walkthroughs.walkthrough import Target
 
 from ..conftest import ROOT, need
 
@@ -25,7 +25,7 @@ def deployable() -> list[str]:
     if not (ROOT / "node_modules" / ".bin" / "cdk").exists():
         pytest.skip("needs the CDK CLI: npm ci")
     from sandbox.ec2.instances import java
-    from walkthroughs.catalog import STORIES
+    from walkthroughs.catalog import WALKTHROUGHS
 
     try:
         java()
@@ -34,13 +34,13 @@ def deployable() -> list[str]:
     else:
         has_h2o = bool(find_spec("h2o"))
     only = os.environ.get("ONLY")  # set by `make e2e SYSTEM=...`
-    return [name for name in STORIES if only in (None, "", name) and (has_h2o or name != "analytics_host")]
+    return [name for name in WALKTHROUGHS if only in (None, "", name) and (has_h2o or name != "analytics_host")]
 
 
 def stacks_of(systems: list[str]) -> list[str]:
-    from walkthroughs.catalog import STORIES
+    from walkthroughs.catalog import WALKTHROUGHS
 
-    return [stack for system in systems for stack in STORIES[system].stacks]
+    return [stack for system in systems for stack in WALKTHROUGHS[system].stacks]
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +63,10 @@ class Optional:
     group_id: str
 
     @cached_property
-    def world(self) -> World:
-        from sandbox.__main__ import world_of
+    def target(self) -> Target:
+        from sandbox.__main__ import target_of
 
-        return world_of(self.sandbox)
+        return target_of(self.sandbox)
 
 
 @pytest.fixture(scope="session")

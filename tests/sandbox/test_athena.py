@@ -13,7 +13,7 @@ from assets.analytics_host.billboard import athena as billboard
 from assets.analytics_host.billboard.__main__ import main as billboard_command
 from assets.analytics_host.billboard.songs import COLUMNS, SongsError, split
 from sandbox import Sandbox
-from sandbox.__main__ import session, world_of
+from sandbox.__main__ import session, target_of
 
 from ..conftest import ROOT
 
@@ -155,7 +155,7 @@ def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], w
         found = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
         return found if found["Status"]["State"] == "SUCCEEDED" else None
 
-    execution = world_of(without_options).wait_until(succeeded, "the query succeeds", seconds=120)
+    execution = target_of(without_options).wait_until(succeeded, "the query succeeds", seconds=120)
     rules = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]["ResultConfiguration"]
     location = execution["ResultConfiguration"]["OutputLocation"]
     assert location.startswith(rules["OutputLocation"])

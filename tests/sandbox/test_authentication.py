@@ -22,7 +22,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from sandbox import Sandbox
 from walkthroughs.browser import browser
-from walkthroughs.story import World
+from walkthroughs.walkthrough import Target
 
 pytestmark = pytest.mark.enable_socket
 GUESS = "guess"
@@ -212,7 +212,7 @@ def test_page_in_chromium_cannot_create_a_function(sandbox: Sandbox) -> None:
     server = HTTPServer(("127.0.0.1", 0), Page)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with browser(World(boto3.Session(), 1, 1)) as driver:
+        with browser(Target(boto3.Session(), 1, 1)) as driver:
             driver.get(f"http://127.0.0.1:{server.server_port}/")
             WebDriverWait(driver, 30).until(lambda page: page.title == "sent")
     finally:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import world_of
+from sandbox.__main__ import target_of
 
 from ..conftest import ROOT, need
 
@@ -37,7 +37,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def settings(deployed: Sandbox) -> dict[str, str]:
     need("h2o")  # without it the stack is not deployed
-    outputs = world_of(deployed).outputs("AnalyticsHost")
+    outputs = target_of(deployed).outputs("AnalyticsHost")
     for folder in ("host", "billboard", "notebooks"):
         source = ROOT / "assets" / "analytics_host" / folder
         shutil.copytree(source, DEBIAN / SOFTWARE.lstrip("/") / folder, dirs_exist_ok=True)

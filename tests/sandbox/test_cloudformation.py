@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import session, settings_for, world_of
+from sandbox.__main__ import session, settings_for, target_of
 from sandbox.cloudformation.property_values import add_values
 from sandbox.cloudformation.replacement import differences, schema
 
@@ -164,7 +164,7 @@ def test_failed_creation_leaves_only_what_is_always_retained(deployed: Sandbox) 
     cloudformation, sqs = clients.client("cloudformation"), clients.client("sqs")
     template = json.dumps({"Resources": queues | {"Distribution": failing}})
     cloudformation.create_stack(StackName="Failed", TemplateBody=template)
-    world_of(deployed).wait_until(
+    target_of(deployed).wait_until(
         lambda: cloudformation.describe_stacks(StackName="Failed")["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE",
         "the creation is rolled back",
     )

@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from sandbox import Sandbox
-from sandbox.__main__ import session, world_of
+from sandbox.__main__ import session, target_of
 from sandbox.cloudfront import origin
 
 pytestmark = pytest.mark.enable_socket
@@ -21,13 +21,13 @@ class Site:
     """The deployed distribution, and its bucket."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.world, clients = world_of(sandbox), session(sandbox)
-        outputs = self.world.outputs("StaticSite")
+        self.target, clients = target_of(sandbox), session(sandbox)
+        outputs = self.target.outputs("StaticSite")
         self.url, self.id, self.bucket = outputs["Url"], outputs["DistributionId"], outputs["BucketName"]
         self.s3, self.cloudfront = clients.client("s3"), clients.client("cloudfront")
 
     def get(self, path: str, method: str = "GET", **headers: str) -> urllib3.BaseHTTPResponse:
-        return self.world.get(f"{self.url}{path}", method, **headers)
+        return self.target.get(f"{self.url}{path}", method, **headers)
 
     def put(self, key: str, body: bytes, **options: Any) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, **options)
@@ -68,7 +68,7 @@ def site(deployed: Sandbox) -> Site:
 )
 def test_function_that_cannot_be_at_the_edge_is_refused(deployed: Sandbox) -> None:
     clients = session(deployed)
-    name = world_of(deployed).outputs("StaticSite")["RewriterName"]
+    name = target_of(deployed).outputs("StaticSite")["RewriterName"]
     lambda_ = clients.client("lambda")
     timeout = lambda_.get_function_configuration(FunctionName=name)["Timeout"]
     try:
@@ -87,7 +87,7 @@ def test_function_that_cannot_be_at_the_edge_is_refused(deployed: Sandbox) -> No
     properties = {"Type": "AWS::CloudFront::Distribution", "Properties": {"DistributionConfig": config}}
     cloudformation = clients.client("cloudformation")
     cloudformation.create_stack(StackName="Edge", TemplateBody=json.dumps({"Resources": {"D": properties}}))
-    events = world_of(deployed).wait_until(
+    events = target_of(deployed).wait_until(
         lambda: [
             e
             for e in cloudformation.describe_stack_events(StackName="Edge")["StackEvents"]
@@ -104,7 +104,7 @@ def x_cache(answer: urllib3.BaseHTTPResponse) -> str:
 
 
 def test_unknown_host_is_refused(site: Site) -> None:
-    assert site.world.get("https://nobody.cloudfront.net/").status == 403
+    assert site.target.get("https://nobody.cloudfront.net/").status == 403
 
 
 def test_method_that_the_behavior_does_not_allow_is_refused(site: Site) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from sandbox import Sandbox
-from sandbox.__main__ import world_of
+from sandbox.__main__ import target_of
 
 from .fault_injection import inject
 
@@ -33,8 +33,8 @@ class Deployment:
     machine: str
 
     def __post_init__(self) -> None:
-        self.world = world_of(self.sandbox)
-        self.s3, self.cloudformation, self.machines = map(self.world.client, ("s3", "cloudformation", "stepfunctions"))
+        self.target = target_of(self.sandbox)
+        self.s3, self.cloudformation, self.machines = map(self.target.client, ("s3", "cloudformation", "stepfunctions"))
         self.name = f"sample-app-green-{uuid.uuid4().hex[:8]}"  # the machine deploys to no other names
         self.stack = f"prod-{self.name}"
         self.bucket = f"bucket-{self.name}"
@@ -56,7 +56,7 @@ class Deployment:
             found = self.machines.describe_execution(executionArn=execution)
             return None if found["status"] == "RUNNING" else dict(found)
 
-        return self.world.wait_until(ended, f"the end of {execution}", seconds=60)
+        return self.target.wait_until(ended, f"the end of {execution}", seconds=60)
 
     def deploy(self, resources: dict[str, Any], **given: Any) -> dict[str, Any]:
         return self.wait(self.start(resources, **given))
@@ -73,7 +73,7 @@ class Deployment:
         return [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
 
     def until_in(self, execution: str, state: str) -> None:
-        self.world.wait_until(lambda: state in self.states(execution), f"{state} is entered", seconds=30)
+        self.target.wait_until(lambda: state in self.states(execution), f"{state} is entered", seconds=30)
 
     def status(self) -> str:
         (stack,) = self.cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
@@ -93,7 +93,7 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def machine(without_options: Sandbox) -> str:
-    return world_of(without_options).outputs("DeployPipeline")["StateMachineArn"]
+    return target_of(without_options).outputs("DeployPipeline")["StateMachineArn"]
 
 
 @pytest.fixture
@@ -383,7 +383,7 @@ def held(app: Deployment) -> str:
 
 
 def until_nothing_is_left(app: Deployment) -> None:
-    app.world.wait_until(lambda: not app.left(), "the change set is deleted", seconds=30)
+    app.target.wait_until(lambda: not app.left(), "the change set is deleted", seconds=30)
 
 
 @pytest.mark.reliability(

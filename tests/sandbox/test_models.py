@@ -10,7 +10,7 @@ import pytest
 from assets.analytics_host.billboard import figures, models, report, songs
 from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
-from sandbox.__main__ import world_of
+from sandbox.__main__ import target_of
 from walkthroughs.analytics_host import connected_to_h2o
 from walkthroughs.forwarding import forwarded
 
@@ -27,10 +27,10 @@ BY_HAND = pytest.mark.skipif("SONGS" not in os.environ, reason="takes ten minute
 
 @pytest.fixture(scope="module", autouse=True)
 def h2o_of_the_host(without_options: Sandbox) -> Iterator[None]:
-    world = world_of(without_options)
-    outputs = world.outputs("AnalyticsHost")
-    login = models.login(outputs["SecretArn"], world.session)
-    with forwarded(world, outputs["InstanceId"], PORTS["H2O"]) as port, connected_to_h2o(port, login):
+    target = target_of(without_options)
+    outputs = target.outputs("AnalyticsHost")
+    login = models.login(outputs["SecretArn"], target.session)
+    with forwarded(target, outputs["InstanceId"], PORTS["H2O"]) as port, connected_to_h2o(port, login):
         yield
 
 

@@ -17,16 +17,16 @@ import pytest
 
 from sandbox import Sandbox, SandboxError
 from sandbox.__main__ import session
-from walkthroughs.catalog import STORIES
+from walkthroughs.catalog import WALKTHROUGHS
 
 from ..conftest import ROOT
 
 pytestmark = pytest.mark.enable_socket
-PATIENCE = 120  # seconds, for a busy computer; what must not be waited for takes 600
+TIMEOUT_SECONDS = 120  # seconds, for a busy computer; what must not be waited for takes 600
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain: {what}"
         time.sleep(0.05)
@@ -85,7 +85,7 @@ def test_it_stops_when_what_runs_in_it_fails() -> None:
 
 
 def test_deployment_that_waits_for_a_function_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.process.STOP_SECONDS", PATIENCE)
+    monkeypatch.setattr("sandbox.process.STOP_SECONDS", TIMEOUT_SECONDS)
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("slow.py", "import time\ndef handler(event, context):\n    time.sleep(600)\n")
@@ -99,7 +99,7 @@ def test_deployment_that_waits_for_a_function_ends_with_it(monkeypatch: pytest.M
         clients.client("cloudformation").create_stack(StackName="slow", TemplateBody=json.dumps(template))
         wait_until(lambda: processes_with(f"{sandbox.directory}/ministack-lambda-slow"), "the function starts")
         started = time.monotonic()
-    assert time.monotonic() - started < PATIENCE, "it had to be killed"
+    assert time.monotonic() - started < TIMEOUT_SECONDS, "it had to be killed"
     assert not processes_with(str(sandbox.directory))
     assert not sandbox.directory.exists()
 
@@ -147,7 +147,7 @@ def test_nothing_is_left_when_the_demo_is_interrupted(number: signal.Signals) ->
             wait_until(lambda: processes_with(f"{directory}/cdk.out"), "`cdk bootstrap` starts")
             # Ctrl-C goes to the whole group of processes, the other signals to one.
             (os.killpg if number is signal.SIGINT else os.kill)(demo.pid, number)
-            demo.wait(PATIENCE)
+            demo.wait(TIMEOUT_SECONDS)
         finally:
             if demo.poll() is None:
                 os.killpg(demo.pid, signal.SIGKILL)
@@ -164,7 +164,7 @@ def test_unknown_system_is_a_clear_error() -> None:
     command = [sys.executable, "-m", "sandbox", "demo", "nonsense"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert f"unknown system: nonsense (valid: {', '.join(STORIES)})" in run.stderr
+    assert f"unknown system: nonsense (valid: {', '.join(WALKTHROUGHS)})" in run.stderr
 
 
 def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,5 +209,5 @@ def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_whe
             assert any("Ctrl-C stops" in line for line in up.stdout), "what can be typed next is not said"
         finally:
             up.send_signal(signal.SIGINT)
-            up.wait(PATIENCE)
+            up.wait(TIMEOUT_SECONDS)
     assert up.returncode == 0, "Ctrl-C is how it ends"

@@ -13,10 +13,10 @@ import pytest
 from ministack.services import route53
 
 from sandbox import Sandbox
-from sandbox.__main__ import session, world_of
+from sandbox.__main__ import session, target_of
 from sandbox.route53 import answers, checks, places
-from walkthroughs.names import addresses
-from walkthroughs.story import World
+from walkthroughs.dns_lookup import resolve
+from walkthroughs.walkthrough import Target
 
 pytestmark = pytest.mark.enable_socket
 TOKEN = "the token"  # noqa: S105  # no secret
@@ -149,8 +149,8 @@ def test_caller_is_placed_by_its_address() -> None:
 
 
 @pytest.fixture(scope="module")
-def world(deployed: Sandbox) -> World:
-    return world_of(deployed)
+def target(deployed: Sandbox) -> Target:
+    return target_of(deployed)
 
 
 def rcode(deployed: Sandbox, name: str) -> str:
@@ -170,7 +170,7 @@ def test_name_server_goes_on_after_nonsense(deployed: Sandbox) -> None:
     assert rcode(deployed, "api.example.com") == "NOERROR"
 
 
-def test_records_with_values_are_answered_with_them(deployed: Sandbox, world: World) -> None:
+def test_records_with_values_are_answered_with_them(deployed: Sandbox, target: Target) -> None:
     client = session(deployed).client("route53")
     zone = client.create_hosted_zone(Name="values.example.com", CallerReference="values")["HostedZone"]["Id"]
     change = {
@@ -183,15 +183,15 @@ def test_records_with_values_are_answered_with_them(deployed: Sandbox, world: Wo
         },
     }
     client.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": [change]})
-    assert addresses(world, zone, "a.values.example.com", "A", "203.0.113.1") == ["192.0.2.201"]
-    assert addresses(world, zone, "a.values.example.com", "AAAA", "203.0.113.1") == []
+    assert resolve(target, zone, "a.values.example.com", "A", "203.0.113.1") == ["192.0.2.201"]
+    assert resolve(target, zone, "a.values.example.com", "AAAA", "203.0.113.1") == []
 
 
-def test_api_answers_at_its_own_region_and_stage_only(world: World) -> None:
-    url = world.outputs("MultiRegionApi-us-east-1")["RegionalUrl"]
-    assert world.get(f"{url}helloworld").status == 200
-    assert world.get(f"{url.replace('us-east-1', 'us-west-2')}helloworld").status == 403
-    assert world.get(f"{url.replace('/prod/', '/other/')}helloworld").status == 404
+def test_api_answers_at_its_own_region_and_stage_only(target: Target) -> None:
+    url = target.outputs("MultiRegionApi-us-east-1")["RegionalUrl"]
+    assert target.get(f"{url}helloworld").status == 200
+    assert target.get(f"{url.replace('us-east-1', 'us-west-2')}helloworld").status == 403
+    assert target.get(f"{url.replace('/prod/', '/other/')}helloworld").status == 404
 
 
 @pytest.mark.reliability(
@@ -201,14 +201,14 @@ def test_api_answers_at_its_own_region_and_stage_only(world: World) -> None:
     expected="refused, with an answer that a page's script can read",
     observed="403 with CORS headers",
 )
-def test_custom_domain_answers_below_its_base_path_only_and_errors_can_be_read_by_pages(world: World) -> None:
-    name = urlsplit(world.outputs("MultiRegionApi-us-east-1")["Url"]).netloc
-    assert world.get(f"https://{name}/v1/helloworld").status == 200
-    assert world.get(f"https://{name}/helloworld").status == 403
-    missing = world.get(f"https://{name}/v1/nothing")
+def test_custom_domain_answers_below_its_base_path_only_and_errors_can_be_read_by_pages(target: Target) -> None:
+    name = urlsplit(target.outputs("MultiRegionApi-us-east-1")["Url"]).netloc
+    assert target.get(f"https://{name}/v1/helloworld").status == 200
+    assert target.get(f"https://{name}/helloworld").status == 403
+    missing = target.get(f"https://{name}/v1/nothing")
     assert (missing.status, missing.headers["access-control-allow-origin"]) == (403, "*")
 
 
 @pytest.mark.reliability("multi_region_api", "Malformed input", fault="a path or a host that does not exist")
-def test_host_that_nobody_has_is_refused(world: World) -> None:
-    assert world.get("https://nobody.example.com/").status == 403
+def test_host_that_nobody_has_is_refused(target: Target) -> None:
+    assert target.get("https://nobody.example.com/").status == 403

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import session, world_of
+from sandbox.__main__ import session, target_of
 
 from .fault_injection import inject
 
@@ -20,8 +20,8 @@ class Guarded:
     """The guarded sample group, and faults of EC2."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox, self.world, clients = sandbox, world_of(sandbox), session(sandbox)
-        outputs = self.world.outputs("SecurityGroupRevert")
+        self.sandbox, self.target, clients = sandbox, target_of(sandbox), session(sandbox)
+        outputs = self.target.outputs("SecurityGroupRevert")
         self.group, self.sweep = outputs["WebServerGroupId"], outputs["SweepRuleName"]
         self.ec2, self.events = clients.client("ec2"), clients.client("events")
 
@@ -37,7 +37,7 @@ class Guarded:
         return sorted(rule["FromPort"] for rule in rules if not rule["IsEgress"])
 
     def until_as_approved(self) -> None:
-        self.world.wait_until(lambda: self.ports() == [443], "only HTTPS open", seconds=120)
+        self.target.wait_until(lambda: self.ports() == [443], "only HTTPS open", seconds=120)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_rule_that_may_not_be_revoked_goes_with_the_first_sweep_that_may(guarded
     refusal = {"action": "RevokeSecurityGroupIngress", "code": "UnauthorizedOperation", "times": 99}
     guarded.inject(refusal)
     guarded.open_ssh()
-    guarded.world.wait_until(lambda: guarded.inject(refusal)[0]["times"] < 99, "the revoke is refused")
+    guarded.target.wait_until(lambda: guarded.inject(refusal)[0]["times"] < 99, "the revoke is refused")
     assert guarded.ports() == [22, 443]
     guarded.inject()
     time.sleep(1)

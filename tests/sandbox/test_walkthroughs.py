@@ -9,10 +9,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import Sandbox
-from sandbox.__main__ import viewers_of, world_of
+from sandbox.__main__ import endpoints_of, target_of
 from sandbox.guide import guide
-from walkthroughs.catalog import STORIES
-from walkthroughs.story import SkippedError, Story
+from walkthroughs.catalog import WALKTHROUGHS
+from walkthroughs.walkthrough import SkipStep, Walkthrough
 
 from ..conftest import ROOT, missing
 from .conftest import deployable
@@ -20,24 +20,24 @@ from .walkthrough_faults import FAULTS
 
 STEPS = [
     pytest.param(system, name, id=f"{system}-{name}", marks=FAULTS.get(f"{system}-{name}", []))
-    for system, story in STORIES.items()
-    for name, function in vars(story).items()
+    for system, walkthrough in WALKTHROUGHS.items()
+    for name, function in vars(walkthrough).items()
     if getattr(function, "is_step", False)
 ]
 
 
 @pytest.fixture(scope="module")
-def begun(deployed: Sandbox) -> Iterator[Callable[[str], Story]]:
-    """Gives the story of a system, which begins when it is first asked for."""
-    stories: dict[str, Story] = {}
+def begun(deployed: Sandbox) -> Iterator[Callable[[str], Walkthrough]]:
+    """Gives the walkthrough of a system, which begins when it is first asked for."""
+    walkthroughs: dict[str, Walkthrough] = {}
     with ExitStack() as stack:
 
-        def story(system: str) -> Story:
-            if system not in stories:
-                stories[system] = stack.enter_context(STORIES[system](world_of(deployed)))
-            return stories[system]
+        def walkthrough(system: str) -> Walkthrough:
+            if system not in walkthroughs:
+                walkthroughs[system] = stack.enter_context(WALKTHROUGHS[system](target_of(deployed)))
+            return walkthroughs[system]
 
-        yield story
+        yield walkthrough
 
 
 def test_walkthrough_faults_name_existing_steps() -> None:
@@ -46,19 +46,19 @@ def test_walkthrough_faults_name_existing_steps() -> None:
 
 @pytest.mark.enable_socket
 @pytest.mark.parametrize(("system", "step"), STEPS)
-def test_walkthrough(begun: Callable[[str], Story], system: str, step: str) -> None:
+def test_walkthrough(begun: Callable[[str], Walkthrough], system: str, step: str) -> None:
     if system not in deployable():
         pytest.skip(missing("h2o"))
     try:
         seen = getattr(begun(system), step)()
-    except SkippedError as reason:
+    except SkipStep as reason:
         pytest.skip(str(reason))
     assert seen, "a step says what was seen"
 
 
 @pytest.mark.enable_socket
 def test_every_call_of_the_guide_can_be_copied(deployed: Sandbox) -> None:
-    lines = [line.strip() for line in guide(deployed, world_of(deployed), viewers_of(deployed), deployable())]
+    lines = [line.strip() for line in guide(deployed, target_of(deployed), endpoints_of(deployed), deployable())]
     calls = [line for line in lines if line.startswith(("curl ", "dig ", "aws ", "sed "))]  # Chromium needs a screen
     assert len(calls) >= 8, f"little to try: {calls}"
     for call in calls:
@@ -77,9 +77,9 @@ def test_every_call_of_the_guide_can_be_copied(deployed: Sandbox) -> None:
 @pytest.mark.enable_socket
 def test_production_keeps_stack_and_data_also_of_what_was_deployed_before(deployed: Sandbox) -> None:
     """The last test of this sandbox: the site's stack is gone after it."""
-    world = world_of(deployed)
-    cloudformation, s3 = world.client("cloudformation"), world.client("s3")
-    bucket = world.outputs("StaticSite")["BucketName"]
+    target = target_of(deployed)
+    cloudformation, s3 = target.client("cloudformation"), target.client("s3")
+    bucket = target.outputs("StaticSite")["BucketName"]
     deployed.deploy("StaticSite", settings={"production": "true"})
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"], "the change to production has emptied the bucket"
     with pytest.raises(ClientError, match="TerminationProtection is enabled"):

@@ -1,4 +1,4 @@
-"""Facts about the stack's template: who reaches the bucket, and how viewers are answered."""
+"""Facts about the stack's template: who reaches the bucket, and how endpoints are answered."""
 
 import importlib.util
 import json

@@ -8,7 +8,7 @@ import pytest
 from botocore.stub import Stubber
 
 from walkthroughs.analytics_host import preconditions
-from walkthroughs.story import PreconditionError, World
+from walkthroughs.walkthrough import PreconditionError, Target
 
 OUTPUTS = {
     "InstanceId": "i-0123456789abcdef0",
@@ -50,12 +50,12 @@ class Account:
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account()
-    monkeypatch.setattr(World, "client", lambda _world, *arguments: account.client(*arguments))
+    monkeypatch.setattr(Target, "client", lambda _world, *arguments: account.client(*arguments))
     return account
 
 
 def check(**options: Any) -> None:
-    preconditions(World(boto3.Session(), 0.1, 0.1, **options), OUTPUTS)
+    preconditions(Target(boto3.Session(), 0.1, 0.1, **options), OUTPUTS)
 
 
 def test_account_that_has_everything_is_accepted(account: Account) -> None:

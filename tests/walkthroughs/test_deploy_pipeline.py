@@ -13,9 +13,9 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from walkthroughs.deploy_pipeline import DeployPipelineStory
+from walkthroughs.deploy_pipeline import DeployPipelineWalkthrough
 from walkthroughs.pipeline_runs import PipelineRuns
-from walkthroughs.story import PreconditionError, World
+from walkthroughs.walkthrough import PreconditionError, Target
 
 SAMPLE = Path("assets/deploy_pipeline")
 ROLE = "arn:aws:iam::111111111111:role/service"
@@ -66,8 +66,8 @@ class Account:
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account()
-    monkeypatch.setattr(World, "client", lambda _, *names: account.client(*names))
-    monkeypatch.setattr(World, "outputs", lambda *_: account.outputs)
+    monkeypatch.setattr(Target, "client", lambda _, *names: account.client(*names))
+    monkeypatch.setattr(Target, "outputs", lambda *_: account.outputs)
     return account
 
 
@@ -96,9 +96,9 @@ def test_account_with_the_sample_is_accepted() -> None:
 
 
 def prepare() -> None:
-    story = DeployPipelineStory(World(boto3.Session(region_name="us-east-1"), 1, 1))
-    story.undo = ExitStack()  # never closed: nothing is changed before the first step
-    story._prepare()
+    walkthrough = DeployPipelineWalkthrough(Target(boto3.Session(region_name="us-east-1"), 1, 1))
+    walkthrough.cleanup = ExitStack()  # never closed: nothing is changed before the first step
+    walkthrough._prepare()
 
 
 def deploy(identifier: str, status: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def test_retried_action_is_waited_for_while_the_list_still_has_the_old_one() -> 
         stub.add_response("get_pipeline_execution", state)
     stub.add_response("list_action_executions", {"actionExecutionDetails": [deploy("2", "Succeeded"), old]})
     stub.activate()
-    runs = PipelineRuns(World(boto3.Session(region_name="us-east-1"), 1, 1), client, "pipeline")
+    runs = PipelineRuns(Target(boto3.Session(region_name="us-east-1"), 1, 1), client, "pipeline")
     assert runs.ended("run", "1")["status"] == "Succeeded"
 
 
@@ -125,6 +125,6 @@ def test_superseded_run_is_an_error_and_no_endless_wait() -> None:
     stub.add_response("list_action_executions", {"actionExecutionDetails": []})
     stub.add_response("get_pipeline_execution", {"pipelineExecution": {"status": "Superseded"}})
     stub.activate()
-    runs = PipelineRuns(World(boto3.Session(region_name="us-east-1"), 60, 1), client, "pipeline")
+    runs = PipelineRuns(Target(boto3.Session(region_name="us-east-1"), 60, 1), client, "pipeline")
     with pytest.raises(AssertionError, match="run run is Superseded"):
         runs.ended("run")

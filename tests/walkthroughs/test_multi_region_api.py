@@ -6,27 +6,27 @@ import pytest
 from botocore.stub import Stubber
 
 from walkthroughs import multi_region_api
-from walkthroughs.multi_region_api import STEADY, Call, MultiRegionApiStory
-from walkthroughs.story import PreconditionError, World
+from walkthroughs.multi_region_api import STEADY, Call, MultiRegionApiWalkthrough
+from walkthroughs.walkthrough import PreconditionError, Target
 
 
 @pytest.fixture
-def story() -> MultiRegionApiStory:
-    story = MultiRegionApiStory(World(boto3.Session(region_name="eu-west-1"), 1, 1, pause=0))
-    story.outputs = {"eu-west-1": {"HealthFunctionName": "Health"}}
-    return story
+def walkthrough() -> MultiRegionApiWalkthrough:
+    walkthrough = MultiRegionApiWalkthrough(Target(boto3.Session(region_name="eu-west-1"), 1, 1, pause=0))
+    walkthrough.outputs = {"eu-west-1": {"HealthFunctionName": "Health"}}
+    return walkthrough
 
 
 @pytest.mark.parametrize("variables", [{"STATUS": "fail"}, {}])
 def test_status_that_is_not_check_is_a_missing_precondition(
-    story: MultiRegionApiStory, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+    walkthrough: MultiRegionApiWalkthrough, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
-    client = story.world.client("lambda")
-    monkeypatch.setattr(World, "client", lambda *_: client)
+    client = walkthrough.target.client("lambda")
+    monkeypatch.setattr(Target, "client", lambda *_: client)
     with Stubber(client) as stub:
         stub.add_response("get_function_configuration", {"Environment": {"Variables": variables}})
         with pytest.raises(PreconditionError, match=r"STATUS of function Health in eu-west-1.*update-function"):
-            story._variables("eu-west-1")
+            walkthrough._variables("eu-west-1")
 
 
 @pytest.mark.parametrize(
@@ -37,15 +37,19 @@ def test_status_that_is_not_check_is_a_missing_precondition(
     ],
 )
 def test_blocked_name_servers_are_a_missing_precondition(
-    story: MultiRegionApiStory, monkeypatch: pytest.MonkeyPatch, error: Exception
+    walkthrough: MultiRegionApiWalkthrough, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def blocked(*_: object) -> list[str]:
         raise error
 
-    monkeypatch.setattr(multi_region_api, "addresses", blocked)
-    story.url, story.zone_id, story.name = "https://api.example.com/v1/", "Z0123456789ABCDEFGHIJ", "api.example.com"
+    monkeypatch.setattr(multi_region_api, "resolve", blocked)
+    walkthrough.url, walkthrough.zone_id, walkthrough.name = (
+        "https://api.example.com/v1/",
+        "Z0123456789ABCDEFGHIJ",
+        "api.example.com",
+    )
     with pytest.raises(PreconditionError, match="UDP port 53"):
-        story._check_name_servers("eu-west-1")
+        walkthrough._check_name_servers("eu-west-1")
 
 
 class Arriving(list[Call]):
@@ -59,6 +63,6 @@ class Arriving(list[Call]):
         return super().__len__()
 
 
-def test_answer_that_changes_back_once_is_not_a_switch(story: MultiRegionApiStory) -> None:
+def test_answer_that_changes_back_once_is_not_a_switch(walkthrough: MultiRegionApiWalkthrough) -> None:
     calls = Arriving(["a", "b", "a"] + ["b"] * STEADY)
-    assert story._until_answered_by("b", calls) == 3.0, "from the first of the answers in a row"
+    assert walkthrough._until_answered_by("b", calls) == 3.0, "from the first of the answers in a row"

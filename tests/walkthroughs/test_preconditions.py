@@ -4,17 +4,17 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from walkthroughs.story import PreconditionError, World
+from walkthroughs.walkthrough import PreconditionError, Target
 
 
 @pytest.fixture
-def world_and_stub(monkeypatch: pytest.MonkeyPatch) -> tuple[World, Stubber]:
-    world = World(boto3.Session(region_name="eu-west-1"), 1, 1)
-    client = world.client("cloudformation")
-    monkeypatch.setattr(World, "client", lambda *_: client)
+def world_and_stub(monkeypatch: pytest.MonkeyPatch) -> tuple[Target, Stubber]:
+    target = Target(boto3.Session(region_name="eu-west-1"), 1, 1)
+    client = target.client("cloudformation")
+    monkeypatch.setattr(Target, "client", lambda *_: client)
     stub = Stubber(client)
     stub.activate()
-    return world, stub
+    return target, stub
 
 
 def _describe(stub: Stubber, status: str) -> None:
@@ -23,22 +23,22 @@ def _describe(stub: Stubber, status: str) -> None:
     stub.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": "StaticSite"})
 
 
-def test_missing_stack_is_named_with_region_and_command(world_and_stub: tuple[World, Stubber]) -> None:
-    world, stub = world_and_stub
+def test_missing_stack_is_named_with_region_and_command(world_and_stub: tuple[Target, Stubber]) -> None:
+    target, stub = world_and_stub
     stub.add_client_error("describe_stacks", "ValidationError", "Stack with id StaticSite does not exist")
     with pytest.raises(PreconditionError, match=r"does not exist in eu-west-1.*make deploy STACK=StaticSite"):
-        world.outputs("StaticSite")
+        target.outputs("StaticSite")
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "CREATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"])
-def test_unusable_stack_is_refused(world_and_stub: tuple[World, Stubber], status: str) -> None:
-    world, stub = world_and_stub
+def test_unusable_stack_is_refused(world_and_stub: tuple[Target, Stubber], status: str) -> None:
+    target, stub = world_and_stub
     _describe(stub, status)
     with pytest.raises(PreconditionError, match=status):
-        world.outputs("StaticSite")
+        target.outputs("StaticSite")
 
 
-def test_complete_stack_gives_outputs(world_and_stub: tuple[World, Stubber]) -> None:
-    world, stub = world_and_stub
+def test_complete_stack_gives_outputs(world_and_stub: tuple[Target, Stubber]) -> None:
+    target, stub = world_and_stub
     _describe(stub, "UPDATE_ROLLBACK_COMPLETE")
-    assert world.outputs("StaticSite") == {"Url": "https://www.example.com/"}
+    assert target.outputs("StaticSite") == {"Url": "https://www.example.com/"}

@@ -6,9 +6,9 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from walkthroughs.security_group_revert import SecurityGroupRevertStory
-from walkthroughs.story import PreconditionError, World
+from walkthroughs.security_group_revert import SecurityGroupRevertWalkthrough
 from walkthroughs.trails import require_trail
+from walkthroughs.walkthrough import PreconditionError, Target
 
 ARN = "arn:aws:cloudtrail:us-east-1:111111111111:trail/organization"
 WRITES = {"EventSelectors": [{"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}]}
@@ -89,15 +89,15 @@ def enter(
     monkeypatch: pytest.MonkeyPatch, outputs: dict[str, str], schedule: str = "rate(5 minutes)", **variables: str
 ) -> None:
     clients = {name: boto3.client(name, region_name="eu-west-1") for name in ("lambda", "events")}
-    monkeypatch.setattr(World, "outputs", lambda *_: outputs)
-    monkeypatch.setattr(World, "client", lambda _, name: clients[name])
+    monkeypatch.setattr(Target, "outputs", lambda *_: outputs)
+    monkeypatch.setattr(Target, "client", lambda _, name: clients[name])
     variables = {"MODE": "revert", "RESTORE": "true", "MAX_REVERTS": "10", **variables}
     with Stubber(clients["lambda"]) as functions, Stubber(clients["events"]) as rules:
         functions.add_response(
             "get_function_configuration", {"Environment": {"Variables": variables}}, {"FunctionName": ANY}
         )
         rules.add_response("describe_rule", {"ScheduleExpression": schedule}, {"Name": "sweep"})
-        with SecurityGroupRevertStory(World(boto3.Session(region_name="eu-west-1"), 1, 1)):
+        with SecurityGroupRevertWalkthrough(Target(boto3.Session(region_name="eu-west-1"), 1, 1)):
             pass
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import boto3
 import pytest
 
-from walkthroughs.static_site import CACHING_DISABLED, SAMPLE, StaticSiteStory
-from walkthroughs.story import PreconditionError, World
+from walkthroughs.static_site import CACHING_DISABLED, SAMPLE, StaticSiteWalkthrough
+from walkthroughs.walkthrough import PreconditionError, Target
 
 ATTACHED = {"EventType": "origin-request", "LambdaFunctionARN": "arn:aws:lambda:us-east-1:111111111111:function:f:1"}
 
@@ -81,36 +81,38 @@ class Account:
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account()
-    monkeypatch.setattr(World, "client", lambda _world, service, region=None: account.client(service, region))
-    monkeypatch.setattr(World, "get", lambda _world, url: account.get(url))
+    monkeypatch.setattr(Target, "client", lambda _world, service, region=None: account.client(service, region))
+    monkeypatch.setattr(Target, "get", lambda _world, url: account.get(url))
     return account
 
 
 @pytest.fixture
-def story(account: Account) -> StaticSiteStory:
+def walkthrough(account: Account) -> StaticSiteWalkthrough:
     assert account
-    return StaticSiteStory(World(boto3.Session(region_name="eu-west-1"), 1, 1))
+    return StaticSiteWalkthrough(Target(boto3.Session(region_name="eu-west-1"), 1, 1))
 
 
-def test_stack_is_looked_for_in_us_east_1_only(story: StaticSiteStory, account: Account) -> None:
-    story.__enter__()
-    story._association()
+def test_stack_is_looked_for_in_us_east_1_only(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
+    walkthrough.__enter__()
+    walkthrough._association()
     assert account.regions == {"us-east-1"}, "the session is in eu-west-1"
 
 
-def test_cache_is_cleared_first(story: StaticSiteStory, account: Account) -> None:
-    story.__enter__()
+def test_cache_is_cleared_first(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
+    walkthrough.__enter__()
     assert account.invalidations == 1, "the deployment does not wait for its invalidation"
 
 
 @pytest.mark.parametrize("change", ["replaced", "missing"])
-def test_site_other_than_the_sample_is_refused(story: StaticSiteStory, account: Account, change: str) -> None:
+def test_site_other_than_the_sample_is_refused(
+    walkthrough: StaticSiteWalkthrough, account: Account, change: str
+) -> None:
     if change == "replaced":
         account.files["index.html"] = b"my own"
     else:
         del account.files["index.html"]
     with pytest.raises(PreconditionError, match=r"not the sample site \(different or missing: index.html\)"):
-        story.__enter__()
+        walkthrough.__enter__()
     assert account.invalidations == 0, "nothing may be changed before"
 
 
@@ -124,31 +126,35 @@ def test_site_other_than_the_sample_is_refused(story: StaticSiteStory, account: 
     ],
 )
 def test_setting_that_changes_the_steps_is_named(
-    story: StaticSiteStory, account: Account, setting: str, attribute: str, value: Any
+    walkthrough: StaticSiteWalkthrough, account: Account, setting: str, attribute: str, value: Any
 ) -> None:
     setattr(account, attribute, value)
     with pytest.raises(PreconditionError, match=f"default value of static_site:{setting}, which"):
-        story.__enter__()
+        walkthrough.__enter__()
     assert account.invalidations == 0, "nothing may be changed before"
 
 
-def test_function_that_was_left_detached_is_attached_again(story: StaticSiteStory, account: Account) -> None:
+def test_function_that_was_left_detached_is_attached_again(
+    walkthrough: StaticSiteWalkthrough, account: Account
+) -> None:
     """As after a kill, or when credentials expire in the middle."""
     account.behavior["LambdaFunctionAssociations"] = {"Quantity": 0}
-    story.__enter__()
+    walkthrough.__enter__()
     associations = account.behavior["LambdaFunctionAssociations"]
     assert (associations["Quantity"], associations["Items"][0] | ATTACHED) == (1, associations["Items"][0])
 
 
-def test_cache_step_copes_with_several_hosts(story: StaticSiteStory, account: Account) -> None:
-    story.__enter__()
+def test_cache_step_copes_with_several_hosts(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
+    walkthrough.__enter__()
     seen = ["Miss", "Miss", "Hit", "Miss"]
     account.pages = iter([Answer(x_cache=f"{word} from cloudfront", age="90") for word in seen])
-    assert story.cache_hits_until_it_is_cleared() == "Miss, Miss, Hit, Miss"
+    assert walkthrough.cache_hits_until_it_is_cleared() == "Miss, Miss, Hit, Miss"
 
 
-def test_answer_from_before_the_invalidation_fails_the_cache_step(story: StaticSiteStory, account: Account) -> None:
-    story.__enter__()
+def test_answer_from_before_the_invalidation_fails_the_cache_step(
+    walkthrough: StaticSiteWalkthrough, account: Account
+) -> None:
+    walkthrough.__enter__()
     account.pages = iter([Answer(x_cache="Hit from cloudfront", age="0")] * 2)
     with pytest.raises(AssertionError, match="an answer from before the invalidation"):
-        story.cache_hits_until_it_is_cleared()
+        walkthrough.cache_hits_until_it_is_cleared()

@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 
-from walkthroughs.story import World
+from walkthroughs.walkthrough import Target
 
 THROTTLED = b"<Response><Errors><Error><Code>RequestLimitExceeded</Code></Error></Errors></Response>"
 ANSWERED = b"<DescribeRegionsResponse><regionInfo/></DescribeRegionsResponse>"
@@ -22,7 +22,7 @@ class Body:
 
 def test_call_that_is_throttled_six_times_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
-    client, calls = World(boto3.Session(region_name="eu-west-1"), 1, 1).client("ec2"), []
+    client, calls = Target(boto3.Session(region_name="eu-west-1"), 1, 1).client("ec2"), []
 
     def answer(request: Any, **_: Any) -> AWSResponse:
         calls.append(request.url)
@@ -38,5 +38,5 @@ def test_wait_looks_again_after_the_pause(monkeypatch: pytest.MonkeyPatch) -> No
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
     looks = iter([False, False, True])
-    World(boto3.Session(region_name="eu-west-1"), 900, 1, pause=2).wait_until(lambda: next(looks), "the third look")
+    Target(boto3.Session(region_name="eu-west-1"), 900, 1, pause=2).wait_until(lambda: next(looks), "the third look")
     assert slept == [2, 2]

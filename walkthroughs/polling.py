@@ -1,4 +1,4 @@
-"""Something that is done again and again, while a story does something else."""
+"""Something that is done again and again, while a walkthrough does something else."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def meanwhile(act: Callable[[], T], pause: float) -> Iterator[list[T]]:
+def poll_in_background(act: Callable[[], T], pause: float) -> Iterator[list[T]]:
     """Call `act`, which does not raise, with `pause` seconds between; gives the list that its results go to."""
     results: list[T] = []
     stop = Event()

@@ -27,12 +27,12 @@ class PreconditionError(Exception):
     """
 
 
-class SkippedError(Exception):
+class SkipStep(Exception):  # noqa: N818  (it is not an error)
     """A step that cannot be done here, and why; it is not a failure."""
 
 
 @dataclass(frozen=True)
-class Viewers:
+class LocalEndpoints:
     """Ports on this computer that stand for every web address, and whom to trust there."""
 
     http: int
@@ -47,23 +47,23 @@ class Viewers:
 
 
 @dataclass(frozen=True)
-class World:
-    """Where a story plays.
+class Target:
+    """Where a walkthrough plays.
 
-    patience: seconds to wait for what AWS does by itself. settle: seconds that a change of
+    timeout_seconds: seconds to wait for what AWS does by itself. propagation_seconds: seconds that a change of
     configuration, such as a rule switched off, takes to be in force. pause: seconds between two looks at
     something that is waited for.
     """
 
     session: boto3.Session
-    patience: float
-    settle: float
+    timeout_seconds: float
+    propagation_seconds: float
     pause: float = 0.1
-    viewers: Viewers | None = None  # where web addresses are found; without, through DNS
+    endpoints: LocalEndpoints | None = None  # where web addresses are found; without, through DNS
     pictures: Path | None = None  # a folder for screenshots; without, none are kept
     instances: Path | None = None  # the sandbox's instances; without, they are reached through Session Manager
     songs: Path | None = None  # the songs file of the published figures; without, made-up songs
-    reports: Path = ROOT / ".cache" / "reports"  # a folder for what a story writes
+    reports: Path = ROOT / ".cache" / "reports"  # a folder for what a walkthrough writes
     progress: Callable[[str], None] = lambda _text: None  # told how far a long step is
     # Deploys a stack with settings (CDK context); without, that is the user's to do.
     deploy: Callable[[str, Mapping[str, str]], None] | None = None
@@ -102,9 +102,9 @@ class World:
         options: dict[str, Any] = {}
         if parts.scheme == "https":
             options = {"server_hostname": parts.netloc, "assert_hostname": parts.netloc}
-        if self.viewers:
-            host, port = "127.0.0.1", self.viewers.https if parts.scheme == "https" else self.viewers.http
-            options |= {"ca_certs": str(self.viewers.authority)} if parts.scheme == "https" else {}
+        if self.endpoints:
+            host, port = "127.0.0.1", self.endpoints.https if parts.scheme == "https" else self.endpoints.http
+            options |= {"ca_certs": str(self.endpoints.authority)} if parts.scheme == "https" else {}
             headers |= {"x-sandbox-address": address} if address else {}
         pool = urllib3.connectionpool.HTTPSConnectionPool if options else urllib3.connectionpool.HTTPConnectionPool
         with pool(host, port, **options) as connection:
@@ -115,9 +115,9 @@ class World:
         """Call `check` until it gives something true, and give that.
 
         Raises:
-            AssertionError: saying `what` did not come in `seconds` (default: the patience).
+            AssertionError: saying `what` did not come in `seconds` (default: the timeout_seconds).
         """
-        seconds = self.patience if seconds is None else seconds
+        seconds = self.timeout_seconds if seconds is None else seconds
         deadline = time.monotonic() + seconds
         while True:
             result = check()
@@ -128,8 +128,8 @@ class World:
             time.sleep(min(self.pause, seconds / 10))
 
 
-class Story(AbstractContextManager["Story"]):
-    """One system's story; a subclass has its steps as methods marked with `step`.
+class Walkthrough(AbstractContextManager["Walkthrough"]):
+    """One system's walkthrough; a subclass has its steps as methods marked with `step`.
 
     `stacks` are the stacks that must be deployed, `regions` those they are in. On entering it prepares what it needs to
     watch, on leaving it takes everything away that it made.
@@ -139,20 +139,20 @@ class Story(AbstractContextManager["Story"]):
     regions: tuple[str, ...] = ("us-east-1",)
 
     @classmethod
-    def settings(cls, _world: World) -> dict[str, str]:
+    def settings(cls, _world: Target) -> dict[str, str]:
         """Make what the stacks take for given, and give the settings that name it (CDK context).
 
         Called in the sandbox before the stacks are deployed; elsewhere settings are the user's.
         """
         return {}
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, target: Target) -> None:
+        self.target = target
 
-    def __exit__(  # a story that leaves nothing behind has nothing to do
+    def __exit__(  # a walkthrough that leaves nothing behind has nothing to do
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take away what the story has made."""
+        """Take away what the walkthrough has made."""
 
     def steps(self) -> Iterator[Callable[[], str]]:
         """The steps, in the order in which they are written."""
@@ -161,27 +161,27 @@ class Story(AbstractContextManager["Story"]):
                 yield getattr(self, name)
 
 
-class UndoingStory(Story):
-    """A story that changes things, and puts them back at its end, or when it is interrupted.
+class RestoringWalkthrough(Walkthrough):
+    """A walkthrough that changes things, and puts them back at its end, or when it is interrupted.
 
-    A subclass fills `undo` as it goes, from `_prepare` on, which it has in place of ``__enter__``.
+    A subclass fills `cleanup` as it goes, from `_prepare` on, which it has in place of ``__enter__``.
     """
 
-    undo: ExitStack
+    cleanup: ExitStack
 
     def __enter__(self) -> Self:
-        self.undo = ExitStack()
+        self.cleanup = ExitStack()
         try:
             self._prepare()
         except BaseException:
-            self.undo.close()
+            self.cleanup.close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.undo.close()
+        self.cleanup.close()
 
     def _prepare(self) -> None:
         raise NotImplementedError
@@ -208,19 +208,19 @@ class Result:
         return "FAILED" if self.error else "skipped" if self.skipped else "ok"
 
 
-def play(story: Story, begin: Callable[[str], None], tell: Callable[[Result], None]) -> list[Result]:
+def play(walkthrough: Walkthrough, begin: Callable[[str], None], tell: Callable[[Result], None]) -> list[Result]:
     """Play all steps up to the first that fails; the rest is not run.
 
     Calls `begin` with the title of each step before it, and `tell` with its result.
     """
     results: list[Result] = []
-    for perform in story.steps():
+    for perform in walkthrough.steps():
         title = (perform.__doc__ or "").strip().splitlines()[0].rstrip(".")
         begin(title)
         started, skipped = time.monotonic(), False
         try:
             seen, error = perform(), None
-        except SkippedError as reason:
+        except SkipStep as reason:
             seen, error, skipped = f"skipped: {reason}", None, True
         except Exception as problem:
             seen, error = "", f"{type(problem).__name__}: {problem}"
