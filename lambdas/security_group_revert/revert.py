@@ -163,7 +163,7 @@ def _group_exists(ec2: Any, group_id: str) -> bool:
     try:
         ec2.describe_security_groups(GroupIds=[group_id])
     except ClientError as error:
-        if error.response["Error"]["Code"] in GROUP_NOT_FOUND_CODES:
+        if _code(error) in GROUP_NOT_FOUND_CODES:
             return False
         raise
     return True
@@ -215,30 +215,29 @@ def _apply_batch(call: Callable[[list[Action]], None], actions: list[Action], *,
     """
     results: list[Action] = []
     batches = [actions] if actions else []
-    code = ""
-    error: ClientError | BotoCoreError | None = None
+    refusal: ClientError | None = None  # why the batches that remain after MAX_CALLS were split
     for _ in range(MAX_CALLS):
         if not batches:
             return results
         batch = batches.pop(0)
         error = _attempt(call, batch)
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-        is_conflict = code in CONFLICT_CODES
         if error is None:
             results += batch
-        elif is_conflict and not last:
+        elif not isinstance(error, ClientError) or _code(error) in TRANSIENT_CODES:
+            results += [_failed(action, error, transient=True) for action in batch]  # it may have succeeded
+        elif _is_conflict(error) and not last:
             results += [replace(action, status="conflict") for action in batch]
-        elif not code or code in TRANSIENT_CODES:  # without a response the call may have succeeded
-            results += [_failed(action, error, transient=True) for action in batch]
         elif len(batch) > 1:
+            refusal = error
             middle = len(batch) // 2
             batches += [batch[:middle], batch[middle:]]
-        elif is_conflict and batch[0].verb != "modify":
+        elif _is_conflict(error) and batch[0].verb != "modify":
             results += [replace(batch[0], status="conflict")]  # already as approved
         else:
-            results += [_failed(batch[0], error, transient=is_conflict)]
-    remaining = [action for batch in batches for action in batch]
-    return results + [_failed(action, error, transient=code in CONFLICT_CODES) for action in remaining]
+            results += [_failed(batch[0], error, transient=_is_conflict(error))]
+    for action in (action for batch in batches for action in batch):
+        results.append(_failed(action, refusal, transient=_is_conflict(refusal)))
+    return results
 
 
 def _attempt(call: Callable[[list[Action]], None], batch: list[Action]) -> ClientError | BotoCoreError | None:
@@ -249,10 +248,19 @@ def _attempt(call: Callable[[list[Action]], None], batch: list[Action]) -> Clien
     return None
 
 
+def _code(error: ClientError) -> str:
+    code: str = error.response["Error"]["Code"]
+    return code
+
+
+def _is_conflict(error: ClientError | None) -> bool:
+    return error is not None and _code(error) in CONFLICT_CODES
+
+
 def _failed(action: Action, error: ClientError | BotoCoreError | None, *, transient: bool) -> Action:
     reason = f"{type(error).__name__}: {error}"
     if isinstance(error, ClientError):
-        reason = f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
+        reason = f"{_code(error)}: {error.response['Error'].get('Message', '')}"
     # Shortened, because messages can contain a long encoded authorization failure.
     return replace(action, status="failed", reason=reason[:300], transient=transient)
 

@@ -203,3 +203,15 @@ def test_rules_not_in_the_record_are_attributed_to_no_caller() -> None:
         (notification,) = respond(ec2, records.event(detail))
         assert "other call" not in notification["Message"]
         assert "rules that the CloudTrail event does not name" in notification["Message"]
+
+
+def test_rules_left_after_max_calls_have_the_reason_of_the_refusal() -> None:
+    def refuse_batches(_ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+        if operation.startswith("Revoke") and len(parameters["SecurityGroupRuleIds"]) > 1:
+            raise refuse("UnauthorizedOperation")
+
+    ec2 = FakeEC2([HTTPS, *rules(16)], [refuse_batches] * 99)
+    (notification,) = respond(ec2, records.SWEEP)
+    assert len(ec2.changes) == MAX_CALLS
+    assert notification["Subject"].startswith("NOT REVERTED: 1 of 16")
+    assert "UnauthorizedOperation" in notification["Message"]

@@ -126,3 +126,12 @@ def test_thousand_rules_fit_notification_and_log_lines(caplog: pytest.LogCapture
     assert len(notification["Message"].encode()) < 200_000, "SNS accepts 256 KB"
     assert len(caplog.records) == 1000
     assert max(len(json.dumps(vars(record), default=str)) for record in caplog.records) < 10_000
+
+
+def test_metrics_are_printed_at_any_log_level(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("ERROR", "lambdas.security_group_revert")
+    respond(FakeEC2([HTTPS, SSH]), SSH_EVENT)
+    assert not caplog.records
+    assert [record["NotReverted"] for record in metrics(capsys)] == [0]
