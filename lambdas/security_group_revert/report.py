@@ -40,7 +40,7 @@ def already_as_approved(change: Change, outcome: Outcome) -> list[Rule]:
     egress_ids = {rule.rule_id for rule in outcome.rules if rule.is_egress}
     added = [rule for rule in change.added if rule.rule_id not in egress_ids]
     unapproved = [rule for rule in added if group.covers(rule) and not group.accepts(rule)]
-    removed = [rule for rule in change.removed if rule in group.approved]
-    gone = [rule for rule in unapproved if rule not in outcome.rules]
-    back = [rule for rule in removed if rule in outcome.rules]
-    return [rule for rule in gone + back if rule not in handled]
+    approved = [rule for rule in change.removed if rule in group.approved]
+    revoked = [rule for rule in unapproved if rule not in outcome.rules]
+    restored = [rule for rule in approved if rule in outcome.rules]
+    return [rule for rule in revoked + restored if rule not in handled]

@@ -146,9 +146,9 @@ def reconcile(
         if not new_conflicts:
             break
         conflicts += new_conflicts
-    gone = [a for a in dict.fromkeys(conflicts) if a.verb == "revoke" and a.rule not in rules]
+    already_gone = [a for a in dict.fromkeys(conflicts) if a.verb == "revoke" and a.rule not in rules]
     failed = [action for action in results if action.status == "failed"]
-    return Outcome(group, rules, tuple(done + gone + failed + not_tried))
+    return Outcome(group, rules, tuple(done + already_gone + failed + not_tried))
 
 
 def _read_rules(ec2: Any, group_id: str) -> tuple[Rule, ...]:

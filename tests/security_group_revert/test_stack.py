@@ -21,8 +21,8 @@ def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
-    found = statement["Action"]
-    return found if isinstance(found, list) else [found]
+    value = statement["Action"]
+    return value if isinstance(value, list) else [value]
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +69,8 @@ def test_function_role_can_change_only_guarded_groups(full: dict[str, Any]) -> N
 
 def test_prefix_lists_are_granted_only_if_a_rule_uses_one(template: dict[str, Any], full: dict[str, Any]) -> None:
     """EC2 also authorizes ModifySecurityGroupRules for the prefix list of a rule, which AWS can own."""
-    for found, expected in ((template, False), (full, True)):
-        granted = [s for s in statements(found) if "prefix-list" in json.dumps(s["Resource"])]
+    for variant, expected in ((template, False), (full, True)):
+        granted = [s for s in statements(variant) if "prefix-list" in json.dumps(s["Resource"])]
         assert bool(granted) is expected
         for statement in granted:
             assert actions(statement) == ["ec2:ModifySecurityGroupRules"]
@@ -91,8 +91,8 @@ def test_notify_mode_grants_only_read_access_to_ec2(notify_only: dict[str, Any])
 
 
 def test_function_environment_contains_settings(template: dict[str, Any], notify_only: dict[str, Any]) -> None:
-    for found, mode, restore in ((template, "revert", "true"), (notify_only, "notify", "false")):
-        (function,) = of_type(found, "AWS::Lambda::Function")
+    for variant, mode, restore in ((template, "revert", "true"), (notify_only, "notify", "false")):
+        (function,) = of_type(variant, "AWS::Lambda::Function")
         variables = function["Environment"]["Variables"]
         assert (variables["MODE"], variables["RESTORE"]) == (mode, restore)
         assert (variables["MAX_REVERTS"], variables["REVERT_WINDOW_HOURS"]) == ("10", "24")
@@ -111,9 +111,9 @@ def test_function_log_config_keeps_metric_lines(template: dict[str, Any]) -> Non
 
 
 def test_egress_calls_are_granted_and_matched_only_with_egress(template: dict[str, Any], full: dict[str, Any]) -> None:
-    for found, expected in ((template, False), (full, True)):
-        granted = {a for s in statements(found) for a in actions(s)}
-        matched = changes_rule(found)["EventPattern"]["detail"]["eventName"]
+    for variant, expected in ((template, False), (full, True)):
+        granted = {a for s in statements(variant) for a in actions(s)}
+        matched = changes_rule(variant)["EventPattern"]["detail"]["eventName"]
         assert ("ec2:RevokeSecurityGroupEgress" in granted) is expected
         assert ("AuthorizeSecurityGroupEgress" in matched) is expected
 
@@ -203,9 +203,9 @@ def test_alarms_notify_the_topic(template: dict[str, Any]) -> None:
 def test_missing_sweep_raises_alarm(template: dict[str, Any], tmp_path: Path) -> None:
     """Also with the longest interval: CloudWatch evaluates at most seven days with periods of an hour or more."""
     daily = synthesize(tmp_path, {"security_group_revert:sweep_minutes": 1440}, STACK).template(STACK)
-    for found in (template, daily):
-        (alarm,) = (a for a in of_type(found, "AWS::CloudWatch::Alarm") if a["Namespace"] == "AWS/Events")
-        (sweep_id,) = (k for k, r in found["Resources"].items() if "ScheduleExpression" in r["Properties"])
+    for variant in (template, daily):
+        (alarm,) = (a for a in of_type(variant, "AWS::CloudWatch::Alarm") if a["Namespace"] == "AWS/Events")
+        (sweep_id,) = (k for k, r in variant["Resources"].items() if "ScheduleExpression" in r["Properties"])
         assert alarm["Dimensions"] == [{"Name": "RuleName", "Value": {"Ref": sweep_id}}]
         assert (alarm["TreatMissingData"], alarm["ComparisonOperator"]) == ("breaching", "LessThanThreshold")
         limit = 7 * 86400 if alarm["Period"] >= 3600 else 86400

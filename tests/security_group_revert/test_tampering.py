@@ -79,8 +79,8 @@ def test_tampering_rule_matches_every_form_of_resource_name(
     template: dict[str, Any], resource_type: str, prefix: str, parameter: str, form: str | list[str]
 ) -> None:
     """A record contains the name as the caller wrote it; Lambda accepts partial ARNs."""
-    found = {k: r for k, r in template["Resources"].items() if r["Type"] == resource_type and k.startswith(prefix)}
-    (name,) = found
+    resources = {k: r for k, r in template["Resources"].items() if r["Type"] == resource_type and k.startswith(prefix)}
+    (name,) = resources
     value = form.format(name) if isinstance(form, str) else [part.format(name) for part in form]
     pattern = json.dumps(resolved(tampering_rule(template)["EventPattern"]))
 
