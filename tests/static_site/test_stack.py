@@ -196,7 +196,7 @@ def test_distribution_adds_security_headers(template: dict[str, Any]) -> None:
     "Lost",
     fault="the invalidation after a deployment",
     expected="cached pages expire; redirects are never cached",
-    observed="template: a day in CloudFront, five minutes in browsers",
+    observed="after a day in CloudFront, after five minutes in browsers",
 )
 def test_cache_key_is_the_path_and_query_string_is_forwarded(template: dict[str, Any]) -> None:
     parameters = one(template, "AWS::CloudFront::CachePolicy")["CachePolicyConfig"]
