@@ -8,7 +8,7 @@ def deny_create_log_group(role: CfnResource) -> None:
 
     Lambda writes the last log lines after CloudFormation has deleted the log group, and would create the group again
     without a retention period. The Deny is an inline policy of the role, because CloudFormation would delete a
-    separate policy before the log group.
+    separate policy too early.
     """
     statement = {"Effect": "Deny", "Action": "logs:CreateLogGroup", "Resource": "*"}
     document = {"Version": "2012-10-17", "Statement": [statement]}
