@@ -1,4 +1,4 @@
-"""Folders that become assets: what must not leave the computer is left out, or stops the synthesis."""
+"""Staged folders: files that must not be published are skipped or stop the synthesis."""
 
 import json
 import os
@@ -38,11 +38,11 @@ def site(tmp_path: Path) -> Path:
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="a folder with keys, dumps, hidden files or links out of it",
-    expected="hidden files are left out; the rest stops the synthesis",
-    observed="each file is named",
+    fault="a folder with keys, database dumps, hidden files or links to files outside it",
+    expected="hidden files are skipped; the others stop the synthesis",
+    observed="the error lists each file",
 )
-def test_hidden_files_are_left_out_except_well_known(site: Path) -> None:
+def test_hidden_files_are_skipped_except_well_known(site: Path) -> None:
     _write(site, ".env", ".npmrc", ".git/config", "docs/.env", "docs/.git/HEAD", "docs/.well-known/x")
     _write(site, ".well-known/security.txt", ".well-known/.env", "__pycache__/a.pyc")
     assert _published(site) == [".well-known/security.txt", "docs/index.html", "index.html"]
@@ -61,16 +61,16 @@ def test_hidden_files_are_left_out_except_well_known(site: Path) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="a folder with keys, dumps, hidden files or links out of it",
+    fault="a folder with keys, database dumps, hidden files or links to files outside it",
 )
 def test_suspicious_name_stops_synthesis(site: Path, name: str) -> None:
     _write(site, name)
     with pytest.raises(AssetError) as error:
         _published(site)
-    top = name if not name.startswith("node_modules") else "node_modules"
-    assert f"{top}: a suspicious name" in str(error.value)
-    assert "x:site" in str(error.value), "names the setting that has the folder"
-    assert "x:allowed_files" in str(error.value), "names the setting that allows them"
+    reported = name if not name.startswith("node_modules") else "node_modules"
+    assert f"{reported}: a suspicious name" in str(error.value)
+    assert "x:site" in str(error.value), "the error names the setting of the folder"
+    assert "x:allowed_files" in str(error.value), "the error names the setting that allows the file"
 
 
 def test_suspicious_names_are_reported_together(site: Path) -> None:
@@ -88,7 +88,7 @@ def test_allowed_name_is_published(site: Path, allowed: str) -> None:
         _published(site, allowed)
 
 
-def test_allowed_folder_hides_no_suspicious_name_in_it(site: Path) -> None:
+def test_allowed_folder_does_not_allow_files_in_it(site: Path) -> None:
     _write(site, "node_modules/a.js", "node_modules/b.pem")
     with pytest.raises(AssetError, match=r"node_modules/b\.pem: a suspicious name"):
         _published(site, "node_modules")
@@ -98,16 +98,16 @@ def test_allowed_folder_hides_no_suspicious_name_in_it(site: Path) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="a folder with keys, dumps, hidden files or links out of it",
+    fault="a folder with keys, database dumps, hidden files or links to files outside it",
 )
-def test_link_out_of_the_folder_stops_synthesis(site: Path, target: str) -> None:
+def test_link_outside_the_folder_stops_synthesis(site: Path, target: str) -> None:
     _write(site.parent, "outside.txt", "outside/secret.txt")
     (site / "docs" / "link").symlink_to(target if target.startswith("/") else f"../{target}")
-    with pytest.raises(AssetError, match=r"docs/link: a symbolic link that leads out of the folder"):
+    with pytest.raises(AssetError, match=r"docs/link: a symbolic link to .*, outside the folder"):
         _published(site, "*")
 
 
-def test_link_out_of_the_folder_through_another_stops_synthesis(site: Path) -> None:
+def test_indirect_link_outside_the_folder_stops_synthesis(site: Path) -> None:
     _write(site.parent, "outside.txt")
     (site / "first").symlink_to("second")
     (site / "second").symlink_to("../outside.txt")
@@ -115,7 +115,7 @@ def test_link_out_of_the_folder_through_another_stops_synthesis(site: Path) -> N
         _published(site)
 
 
-def test_link_to_what_is_not_published_stops_synthesis(site: Path) -> None:
+def test_link_to_unpublished_file_stops_synthesis(site: Path) -> None:
     _write(site, ".env", "keys/server.pem")
     (site / "settings.txt").symlink_to(".env")
     (site / "certificate.txt").symlink_to("keys/server.pem")
@@ -123,14 +123,14 @@ def test_link_to_what_is_not_published_stops_synthesis(site: Path) -> None:
         _published(site, "keys/server.pem")
 
 
-def test_link_within_the_folder_becomes_a_copy(site: Path) -> None:
+def test_link_within_the_folder_is_copied(site: Path) -> None:
     (site / "home.html").symlink_to("index.html")
     (site / "manual").symlink_to("docs")
     assert _published(site) == ["docs/index.html", "home.html", "index.html", "manual/index.html"]
 
 
 @pytest.mark.parametrize("target", [".", "docs", "missing", "loop"])
-def test_link_that_leads_round_or_nowhere_stops_synthesis(site: Path, target: str) -> None:
+def test_cyclic_or_broken_link_stops_synthesis(site: Path, target: str) -> None:
     name = "docs/loop" if target == "docs" else "loop"
     (site / name).symlink_to(site / target)
     with pytest.raises(AssetError, match=rf"{name}: a symbolic link"):
@@ -150,7 +150,7 @@ def test_pipe_stops_synthesis(site: Path) -> None:
         ("DeployPipeline", "deploy_pipeline:app", ["t.yaml"]),
     ],
 )
-def test_stack_publishes_no_hidden_and_no_suspicious_file(
+def test_stack_publishes_no_hidden_or_suspicious_files(
     tmp_path: Path, stack: str, setting: str, files: list[str]
 ) -> None:
     folder = tmp_path / "folder"
@@ -159,8 +159,10 @@ def test_stack_publishes_no_hidden_and_no_suspicious_file(
     assets = [path for path in assembly.directory.glob("asset.*/**/*") if path.name in (files[0], ".env", "config")]
     assert {path.name for path in assets} == {files[0]}
     _write(folder, "dump.sql")
-    with pytest.raises(AssetError, match=rf"(?s)^{setting}: .*list .* in {allow_setting(setting)}.*dump\.sql"):
-        synthesize(tmp_path / "refused", {setting: str(folder)}, stack)
+    with pytest.raises(
+        AssetError, match=rf"(?s)^{setting}: .*list files to publish in {allow_setting(setting)}.*dump\.sql"
+    ):
+        synthesize(tmp_path / "failed", {setting: str(folder)}, stack)
     allowed = {setting: str(folder), allow_setting(setting): ["dump.sql"]}
     assembly = synthesize(tmp_path / "allowed", allowed, stack)
     assert list(assembly.directory.glob("asset.*/dump.sql"))
@@ -170,7 +172,7 @@ def allow_setting(setting: str) -> str:
     return f"{setting.partition(':')[0]}:allowed_files"
 
 
-def test_app_names_the_files_without_a_traceback(site: Path, tmp_path: Path) -> None:
+def test_app_reports_files_without_traceback(site: Path, tmp_path: Path) -> None:
     _write(site, "404.html", "dump.sql")
     context = {"static_site:site": str(site), "aws:cdk:bundling-stacks": ["StaticSite"]}
     environment = os.environ | {"CDK_OUTDIR": str(tmp_path / "out"), "CDK_CONTEXT_JSON": json.dumps(context)}

@@ -1,4 +1,4 @@
-"""`grant`: the statement, and the acknowledgment of its wildcards."""
+"""`grant` adds a statement and acknowledges its wildcards."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def acknowledged(construct: Any) -> dict[str, str]:
     return {rule.removeprefix("Annotation::"): reason for entry in entries for rule, reason in entry.items()}
 
 
-def test_grant_with_wildcards_acknowledges_each_by_its_cdk_nag_name(stack: cdk.Stack, role: iam.Role) -> None:
+def test_grant_acknowledges_each_wildcard_by_cdk_nag_name(stack: cdk.Stack, role: iam.Role) -> None:
     bucket = s3.Bucket(stack, "Bucket")
     logs = stack.format_arn(service="logs", resource="log-group", resource_name="app-*")
     resources = [bucket.arn_for_objects("*"), bucket.bucket_arn, logs]
@@ -39,7 +39,7 @@ def test_grant_with_wildcards_acknowledges_each_by_its_cdk_nag_name(stack: cdk.S
     assert acknowledged(role) == {f"AwsSolutions-IAM5[{wildcard}]": REASON for wildcard in wildcards}
 
 
-def test_grant_with_wildcard_and_without_reason_is_an_error(role: iam.Role) -> None:
+def test_grant_with_wildcard_without_reason_raises(role: iam.Role) -> None:
     with pytest.raises(ValueError, match=r"wildcard_reason is required for Resource::\*"):
         grant(role, ["s3:ListAllMyBuckets"], "*")
 
@@ -49,7 +49,7 @@ def test_grant_without_wildcards_acknowledges_nothing(role: iam.Role) -> None:
     assert acknowledged(role) == {}
 
 
-def test_grant_to_managed_policy_is_acknowledged_at_the_policy(stack: cdk.Stack) -> None:
+def test_grant_to_managed_policy_acknowledges_on_the_policy(stack: cdk.Stack) -> None:
     policy = iam.ManagedPolicy(stack, "Policy")
     arn = "arn:aws:ssm:us-east-1:111111111111:session"
     conditions = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}

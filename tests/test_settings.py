@@ -187,9 +187,9 @@ def test_name_of_a_system_is_refused_with_its_settings(key: str) -> None:
 
 
 def test_list_without_its_quotes_is_refused_with_an_explanation() -> None:
-    expected = "accepted: a list, as JSON (its quotes must reach CDK: -c 'static_site:files=[\"...\"]')"
-    assert expected in mistakes({"static_site:files": "[/LICENSE]"})
-    assert "a list, as JSON" in mistakes({"static_site:files": "[" * 100_000})
+    expected = "accepted: a list, as JSON (its quotes must reach CDK: -c 'static_site:extensionless_files=[\"...\"]')"
+    assert expected in mistakes({"static_site:extensionless_files": "[/LICENSE]"})
+    assert "a list, as JSON" in mistakes({"static_site:extensionless_files": "[" * 100_000})
 
 
 def test_value_in_json_is_refused_without_advice_on_quotes() -> None:
@@ -197,7 +197,7 @@ def test_value_in_json_is_refused_without_advice_on_quotes() -> None:
     assert mistakes({"deploy_pipeline:permissions": permissions}).endswith(
         'deploy_pipeline:permissions[0].actions: given "s3:GetObject"; accepted: a list'
     )
-    assert mistakes({"static_site:files": "{}"}).endswith("given {}; accepted: a list")
+    assert mistakes({"static_site:extensionless_files": "{}"}).endswith("given {}; accepted: a list")
 
 
 @pytest.mark.parametrize("part", ["a", ".", "a.", "a-", "a/", "/"])

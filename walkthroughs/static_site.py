@@ -1,4 +1,4 @@
-"""The post's curl session, request for request, and what makes it true."""
+"""Run the original post's curl session against the deployed site, and check how the site produces each response."""
 
 import hashlib
 import re
@@ -16,10 +16,10 @@ from botocore.exceptions import ClientError
 from .browser import browser
 from .walkthrough import ROOT, PreconditionError, Walkthrough, step
 
-REGION = "us-east-1"  # where the stack is, whatever the session's region
-SAMPLE = ROOT / "assets" / "static_site" / "site"
+REGION = "us-east-1"  # of the stack; the session can have another
+SAMPLE_SITE = ROOT / "assets" / "static_site" / "site"
 CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # AWS's managed cache policy
-STALE_SECONDS = 120  # in which another edge host may give an answer from before a change
+STALE_SECONDS = 120  # after a change, while other edge hosts can still return old responses
 HEADERS = {
     "strict-transport-security": "max-age=",
     "content-security-policy": "default-src 'self'",
@@ -30,7 +30,7 @@ HEADERS = {
 
 
 class StaticSiteWalkthrough(Walkthrough):
-    """A directory's address shows its index page, and the function at the edge is the reason."""
+    """Directories return their index pages because of the edge function."""
 
     stacks = ("StaticSite",)
 
@@ -40,73 +40,75 @@ class StaticSiteWalkthrough(Walkthrough):
         self.distribution_id, self.bucket = outputs["DistributionId"], outputs["BucketName"]
         self.cloudfront = self.target.client("cloudfront", REGION)
         self._check_site()
-        if not self._attached():  # by a walkthrough that was killed
-            self._attach([self._association()])
+        if not self._associations():  # an earlier run was killed after it detached the function
+            self._associate([self._association_of_stack()])
         self._check_settings()
-        self._invalidate()  # the deployment does not wait for its own
+        self._invalidate()  # because the deployment does not wait for its own invalidation
         return self
 
     @step
-    def root_has_its_page(self) -> str:
-        """curl -i /."""
-        answer = self._get("")
-        assert (answer.status, self._title(answer)) == (200, "The root page"), self._said(answer)
-        return self._said(answer)
+    def root_returns_its_page(self) -> str:
+        """curl -i / returns the root page."""
+        response = self._get("")
+        assert (response.status, self._title(response)) == (200, "The root page"), self._summary(response)
+        return self._summary(response)
 
     @step
-    def subdirectory_has_its_own_page(self) -> str:
-        """curl -i /subdirectory/."""
-        answer = self._get("subdirectory/")
-        assert answer.status == 200, self._said(answer)
-        assert self._title(answer) == "The index page of a subdirectory", self._said(answer)
-        return self._said(answer)
+    def subdirectory_returns_its_index_page(self) -> str:
+        """curl -i /subdirectory/ returns its index page."""
+        response = self._get("subdirectory/")
+        assert response.status == 200, self._summary(response)
+        assert self._title(response) == "The index page of a subdirectory", self._summary(response)
+        return self._summary(response)
 
     @step
-    def function_is_the_reason(self) -> str:
-        """The same with the function detached, and attached again."""
-        attached, title = self._attached(), "The index page of a subdirectory"
+    def index_page_needs_the_function(self) -> str:
+        """Detach the function, request /subdirectory/, and attach the function again."""
+        associations, title = self._associations(), "The index page of a subdirectory"
         try:
-            self._attach([])
-            without = self._wait_for("subdirectory/", lambda answer: self._title(answer) != title)
+            self._associate([])
+            detached = self._wait_for("subdirectory/", lambda response: self._title(response) != title)
         finally:
-            self._attach(attached)
-        answer = self._wait_for("subdirectory/", lambda answer: self._title(answer) == title)
-        return f"detached: {self._said(without)}; attached: {self._said(answer)}"
+            self._associate(associations)
+        attached = self._wait_for("subdirectory/", lambda response: self._title(response) == title)
+        return f"detached: {self._summary(detached)}; attached: {self._summary(attached)}"
 
     @step
-    def without_slash_is_redirected(self) -> str:
-        """curl -i '/subdirectory?a=b&c=%2F'."""
-        answer = self._get("subdirectory?a=b&c=%2F")
-        assert (answer.status, answer.headers["location"]) == (308, "/subdirectory/?a=b&c=%2F"), self._said(answer)
-        return f"{answer.status} to {answer.headers['location']}"
+    def missing_slash_is_redirected(self) -> str:
+        """curl -i '/subdirectory?a=b&c=%2F' redirects to /subdirectory/."""
+        response = self._get("subdirectory?a=b&c=%2F")
+        location = response.headers["location"]
+        assert (response.status, location) == (308, "/subdirectory/?a=b&c=%2F"), self._summary(response)
+        return f"{response.status} to {location}"
 
     @step
-    def dot_in_a_directory_is_no_extension(self) -> str:
-        """curl -iL /release-1.2."""
-        answer = self._get("release-1.2")
-        page = self._get(answer.headers["location"].lstrip("/"))
-        assert (page.status, self._title(page)) == (200, "A directory with a dot in its name"), self._said(page)
-        return f"{answer.status} to {answer.headers['location']}; {self._said(page)}"
+    def directory_with_dot_is_redirected(self) -> str:
+        """curl -iL /release-1.2 returns the index page of a directory with a dot."""
+        response = self._get("release-1.2")
+        page = self._get(response.headers["location"].lstrip("/"))
+        assert (page.status, self._title(page)) == (200, "A directory with a dot in its name"), self._summary(page)
+        return f"{response.status} to {response.headers['location']}; {self._summary(page)}"
 
     @step
-    def plus_in_a_name_is_no_space(self) -> str:
-        """curl -i /c++/ and /c%2B%2B/."""
+    def directory_with_plus_is_found(self) -> str:
+        """curl -i /c++/ and curl -i /c%2B%2B/ return the same page."""
         for path in ("c++/", "c%2B%2B/"):
-            answer = self._get(path)
-            seen = answer.status, self._title(answer)
-            assert seen == (200, "A directory with a plus in its name"), f"/{path}: {self._said(answer)}"
-        return self._said(answer)
+            response = self._get(path)
+            status_and_title = response.status, self._title(response)
+            expected = 200, "A directory with a plus in its name"
+            assert status_and_title == expected, f"/{path}: {self._summary(response)}"
+        return self._summary(response)
 
     @step
-    def missing_page_is_a_true_404(self) -> str:
-        """curl -i /no/such/page.html."""
-        answer = self._get("no/such/page.html")
-        assert (answer.status, self._title(answer)) == (404, "There is no such page"), self._said(answer)
-        return self._said(answer)
+    def missing_page_returns_404(self) -> str:
+        """curl -i /no/such/page.html returns status 404 and the site's error page."""
+        response = self._get("no/such/page.html")
+        assert (response.status, self._title(response)) == (404, "Page not found"), self._summary(response)
+        return self._summary(response)
 
     @step
-    def bucket_refuses_everyone_else(self) -> str:
-        """Ask the bucket itself, for a page and for its list."""
+    def bucket_denies_direct_access(self) -> str:
+        """Request a page and a list of objects directly from the bucket."""
         s3 = boto3.client("s3", region_name="us-east-1", config=Config(signature_version=UNSIGNED))
         codes = []
         for call in (
@@ -117,147 +119,150 @@ class StaticSiteWalkthrough(Walkthrough):
                 call()  # type: ignore[no-untyped-call]
             except ClientError as error:
                 codes.append(error.response["Error"]["Code"])
-        assert codes == ["AccessDenied", "AccessDenied"], f"the bucket answered: {codes}"
+        assert codes == ["AccessDenied", "AccessDenied"], f"the bucket returned {codes}"
         return "AccessDenied to both"
 
     @step
-    def http_becomes_https(self) -> str:
-        """curl -i http://..."""
-        answer = self.target.get(self.url.replace("https:", "http:") + "subdirectory/")
-        assert answer.status == 301, self._said(answer)
-        assert answer.headers["location"] == f"{self.url}subdirectory/", answer.headers["location"]
-        return f"{answer.status} to https"
+    def http_redirects_to_https(self) -> str:
+        """curl -i http://.../subdirectory/ redirects to HTTPS."""
+        response = self.target.get(self.url.replace("https:", "http:") + "subdirectory/")
+        assert response.status == 301, self._summary(response)
+        assert response.headers["location"] == f"{self.url}subdirectory/", response.headers["location"]
+        return f"{response.status} to https"
 
     @step
-    def security_headers_are_there(self) -> str:
-        """Look at the headers of a page, of a redirect and of a 404."""
+    def responses_have_security_headers(self) -> str:
+        """Check the headers of a page, a redirect and a 404."""
         for path in ("", "subdirectory", "no/such/page.html"):
-            answer = self._get(path)
+            response = self._get(path)
             for name, start in HEADERS.items():
-                assert answer.headers.get(name, "").startswith(start), f"/{path}: {name} is missing"
+                assert response.headers.get(name, "").startswith(start), f"/{path}: {name} is missing"
         return ", ".join(HEADERS)
 
     @step
-    def cache_hits_until_it_is_cleared(self) -> str:
-        """Request a page until it comes from the cache, clear the cache, request it again."""
-        seen: list[str] = []
+    def page_is_cached_until_invalidation(self) -> str:
+        """Request a page until it is a cache hit, invalidate the cache, and request it again."""
+        results: list[str] = []
 
-        def comes_from_the_cache() -> bool:  # on AWS several hosts answer, each with a cache
-            seen.append(self._get("subdirectory/").headers["x-cache"].split()[0])
-            return seen[-1] == "Hit"
+        def is_hit() -> bool:  # on AWS, several edge hosts respond, each with its own cache
+            results.append(self._get("subdirectory/").headers["x-cache"].split()[0])
+            return results[-1] == "Hit"
 
-        self.target.wait_until(comes_from_the_cache, "an answer from the cache", STALE_SECONDS)
-        cleared = time.monotonic()
+        self.target.wait_until(is_hit, "a response from the cache", STALE_SECONDS)
+        invalidated = time.monotonic()
         self._invalidate()
-        answer = self._get("subdirectory/")
-        seen.append(answer.headers["x-cache"].split()[0])
-        # `Age` leaves out fractions of seconds.
-        fetched_since = int(answer.headers.get("age", 0)) + 1 <= time.monotonic() - cleared
-        assert seen[-1] != "Hit" or fetched_since, f"an answer from before the invalidation: {seen}"
-        return ", ".join(seen)
+        response = self._get("subdirectory/")
+        results.append(response.headers["x-cache"].split()[0])
+        # `Age` is rounded down to whole seconds.
+        is_newer = int(response.headers.get("age", 0)) + 1 <= time.monotonic() - invalidated
+        assert results[-1] != "Hit" or is_newer, f"a cached response from before the invalidation: {results}"
+        return ", ".join(results)
 
     @step
-    def browser_follows_a_relative_link(self) -> str:
-        """Open /subdirectory in a browser, and follow a relative link."""
+    def browser_follows_relative_link(self) -> str:
+        """Open /subdirectory in a browser and follow a relative link."""
         with browser(self.target) as driver:
             driver.get(f"{self.url}subdirectory")
             assert urlsplit(driver.current_url).path == "/subdirectory/", driver.current_url
             width = driver.find_element("tag name", "body").value_of_css_property("max-width")
-            assert width == "672px", f"the page is not styled: its greatest width is {width}"
+            assert width == "672px", f"the page is not styled: its max-width is {width}"
             if self.target.pictures:
                 driver.save_screenshot(str(self.target.pictures / "static_site.png"))
             driver.find_element("link text", "A relative link").click()
             assert urlsplit(driver.current_url).path == "/subdirectory/details.html", driver.current_url
-            return f'styled; the link leads to "{driver.title}"'
+            return f'styled; the link opens "{driver.title}"'
 
     def _get(self, path: str) -> urllib3.BaseHTTPResponse:
         return self.target.get(f"{self.url}{path}")
 
-    def _wait_for(self, path: str, wanted: Callable[[urllib3.BaseHTTPResponse], bool]) -> urllib3.BaseHTTPResponse:
-        """Request `path` until the answer is as `wanted`; hosts at the edge take up a change one by one."""
+    def _wait_for(self, path: str, is_expected: Callable[[urllib3.BaseHTTPResponse], bool]) -> urllib3.BaseHTTPResponse:
+        """Request `path` until the response is expected, because edge hosts apply a change one after another."""
 
-        def answer() -> urllib3.BaseHTTPResponse | None:
-            got = self._get(path)
-            return got if wanted(got) else None
+        def expected_response() -> urllib3.BaseHTTPResponse | None:
+            response = self._get(path)
+            return response if is_expected(response) else None
 
-        return self.target.wait_until(answer, f"another answer to /{path}", STALE_SECONDS)
+        return self.target.wait_until(expected_response, f"a changed response to /{path}", STALE_SECONDS)
 
     def _check_site(self) -> None:
-        """Raise PreconditionError unless the bucket has the sample site."""
+        """Raise PreconditionError unless the bucket contains the sample site."""
         s3 = self.target.client("s3", REGION)
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
-        deployed = {found["Key"]: found["ETag"].strip('"') for page in pages for found in page.get("Contents", [])}
-        names = {path.relative_to(SAMPLE).as_posix(): path for path in SAMPLE.rglob("[!.]*") if path.is_file()}
+        objects = [summary for page in pages for summary in page.get("Contents", [])]
+        deployed = {summary["Key"]: summary["ETag"].strip('"') for summary in objects}
         sample = {
-            name: hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() for name, path in names.items()
+            path.relative_to(SAMPLE_SITE).as_posix(): hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+            for path in SAMPLE_SITE.rglob("[!.]*")
+            if path.is_file()
         }
-        other = sorted(name for name, digest in sample.items() if deployed.get(name) != digest)
-        if other:
+        differing = sorted(name for name, digest in sample.items() if deployed.get(name) != digest)
+        if differing:
             raise PreconditionError(
-                f"the deployed site is not the sample site (different or missing: {', '.join(other)}). The walkthrough "
-                "detaches the function, so it is not for a site that people use; deploy the sample site, without "
+                f"the deployed site is not the sample site (different or missing: {', '.join(differing)}). The "
+                "walkthrough detaches the function, so do not run it on a site in use; deploy the sample site, without "
                 "static_site:site"
             )
 
     def _check_settings(self) -> None:
-        """Raise PreconditionError when the stack has settings with which the steps see something else.
+        """Raise PreconditionError if the stack has settings that change what the steps observe.
 
-        What is looked at never comes from the cache: redirects and headers of the distribution.
+        The checks use redirects and headers that the distribution adds, because neither comes from the cache.
         """
         config = self.cloudfront.get_distribution_config(Id=self.distribution_id)["DistributionConfig"]
         redirect, page = self._get("subdirectory"), self._get("")
         checks = {
-            "without_slash": redirect.headers.get("location") == "/subdirectory/",
-            "redirect_status": redirect.status in (200, 308),  # 200: no redirect, see above
+            "trailing_slash": redirect.headers.get("location") == "/subdirectory/",
+            "redirect_status": redirect.status in (200, 308),  # 200: no redirect, reported above
             "caching": config["DefaultCacheBehavior"].get("CachePolicyId") != CACHING_DISABLED,
             "content_security_policy": page.headers.get("content-security-policy", "").startswith(
                 HEADERS["content-security-policy"]
             ),
         }
-        changed = [f"static_site:{name}" for name, default in checks.items() if not default]
+        changed = [f"static_site:{name}" for name, is_default in checks.items() if not is_default]
         if changed:
-            raise PreconditionError(f"deploy with the default value of {', '.join(changed)}, which the steps rely on")
+            raise PreconditionError(f"deploy with the default value of {', '.join(changed)}; the steps rely on it")
 
-    def _title(self, answer: urllib3.BaseHTTPResponse) -> str:
-        found = re.search(r"<title>(.*?)</title>", answer.data.decode())
-        return found[1] if found else ""
+    def _title(self, response: urllib3.BaseHTTPResponse) -> str:
+        match = re.search(r"<title>(.*?)</title>", response.data.decode())
+        return match[1] if match else ""
 
-    def _said(self, answer: urllib3.BaseHTTPResponse) -> str:
-        return f'{answer.status} "{self._title(answer)}"'
+    def _summary(self, response: urllib3.BaseHTTPResponse) -> str:
+        return f'{response.status} "{self._title(response)}"'
 
-    def _attached(self) -> list[Any]:
-        """The functions that the distribution calls."""
+    def _associations(self) -> list[Any]:
+        """Return the distribution's function associations."""
         config = self.cloudfront.get_distribution_config(Id=self.distribution_id)["DistributionConfig"]
         associations: list[Any] = config["DefaultCacheBehavior"].get("LambdaFunctionAssociations", {}).get("Items", [])
         return associations
 
-    def _association(self) -> dict[str, Any]:
-        """The association of the stack's function, as the template has it."""
+    def _association_of_stack(self) -> dict[str, Any]:
+        """Return the function association of the template."""
         cloudformation = self.target.client("cloudformation", REGION)
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName="StaticSite")
-        found = [resource for page in pages for resource in page["StackResourceSummaries"]]
+        resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
         (version,) = (
             resource["PhysicalResourceId"]
-            for resource in found
+            for resource in resources
             if resource["ResourceType"] == "AWS::Lambda::Version"
-            and not resource["ResourceStatus"].startswith("DELETE_")  # earlier versions, which updates retain
+            and not resource["ResourceStatus"].startswith("DELETE_")  # versions that updates retain
         )
         return {"EventType": "origin-request", "LambdaFunctionARN": version, "IncludeBody": False}
 
-    def _attach(self, functions: list[Any]) -> None:
-        """Have the distribution call `functions`, and no others."""
-        answer = self.cloudfront.get_distribution_config(Id=self.distribution_id)
-        config = answer["DistributionConfig"]
-        associations = {"Quantity": len(functions)} | ({"Items": functions} if functions else {})
-        config["DefaultCacheBehavior"]["LambdaFunctionAssociations"] = associations
-        self.cloudfront.update_distribution(Id=self.distribution_id, DistributionConfig=config, IfMatch=answer["ETag"])
+    def _associate(self, associations: list[Any]) -> None:
+        """Replace the distribution's function associations."""
+        current = self.cloudfront.get_distribution_config(Id=self.distribution_id)
+        config = current["DistributionConfig"]
+        config["DefaultCacheBehavior"]["LambdaFunctionAssociations"] = {"Quantity": len(associations)} | (
+            {"Items": associations} if associations else {}
+        )
+        self.cloudfront.update_distribution(Id=self.distribution_id, DistributionConfig=config, IfMatch=current["ETag"])
         self.cloudfront.get_waiter("distribution_deployed").wait(Id=self.distribution_id)
         self._invalidate()
 
     def _invalidate(self) -> None:
         batch = {"Paths": {"Quantity": 1, "Items": ["/*"]}, "CallerReference": str(time.time_ns())}
-        made = self.cloudfront.create_invalidation(DistributionId=self.distribution_id, InvalidationBatch=batch)
+        response = self.cloudfront.create_invalidation(DistributionId=self.distribution_id, InvalidationBatch=batch)
         waiter = self.cloudfront.get_waiter("invalidation_completed")
-        # Most take a minute or two, some more than the ten minutes that the waiter waits by default.
-        timeout_seconds = {"Delay": 20, "MaxAttempts": 90}
-        waiter.wait(DistributionId=self.distribution_id, Id=made["Invalidation"]["Id"], WaiterConfig=timeout_seconds)
+        # Most invalidations take a minute or two, but some take longer than the waiter's default of ten minutes.
+        waiter_config = {"Delay": 20, "MaxAttempts": 90}
+        waiter.wait(DistributionId=self.distribution_id, Id=response["Invalidation"]["Id"], WaiterConfig=waiter_config)

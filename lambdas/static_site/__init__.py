@@ -1,1 +1,1 @@
-"""Give every directory of a static site its index page."""
+"""Serve an index page for every directory of a static site."""

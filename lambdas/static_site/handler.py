@@ -1,8 +1,8 @@
-"""Entry point: an origin-request event of CloudFront.
+"""Lambda@Edge handler for CloudFront's origin-request event.
 
-Lambda@Edge has no environment variables; the settings are in `settings.json` beside this
-module, which the stack writes. Nothing is logged, and nothing is imported that is not needed
-(dataclasses and http would double it): a cold start is a viewer's wait.
+Lambda@Edge has no environment variables, so the stack writes the settings to `settings.json` next to this module.
+The handler logs nothing. It imports only what it needs, because every import adds to the cold start that a viewer
+waits for (`dataclasses` and `http` would double it).
 """
 
 import json
@@ -14,19 +14,19 @@ from .rewrite import Choices, Redirect, key_path, rewrite
 
 def read_choices(path: Path) -> Choices:
     """Read the settings file."""
-    given = json.loads(path.read_text())
-    return Choices(**{**given, "files": frozenset(map(key_path, given["files"]))})
+    settings = json.loads(path.read_text())
+    return Choices(**{**settings, "files": frozenset(map(key_path, settings["files"]))})
 
 
-PHRASES = {301: "Moved Permanently", 308: "Permanent Redirect"}
+STATUS_DESCRIPTIONS = {301: "Moved Permanently", 308: "Permanent Redirect"}
 SETTINGS = Path(__file__).with_name("settings.json")
 CHOICES = read_choices(SETTINGS) if SETTINGS.exists() else Choices()
 
 
 def handler(event: dict[str, Any], _context: Any, choices: Choices = CHOICES) -> dict[str, Any]:
-    """Give the request as it goes on to the bucket, or the response that redirects the viewer.
+    """Return the request to forward to the bucket, or a redirect response.
 
-    Source of the shapes: CloudFront developer guide, Lambda@Edge event structure.
+    The event and response formats are those of the CloudFront Developer Guide, "Lambda@Edge event structure".
     """
     request: dict[str, Any] = event["Records"][0]["cf"]["request"]
     if request["method"] in ("GET", "HEAD"):
@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], _context: Any, choices: Choices = CHOICES) ->
         if isinstance(result, Redirect):
             return _response(result, choices.redirect_status)
         request["uri"] = result
-    # S3 takes some parameters for commands (versionId, response-content-type, ...).
+    # S3 interprets some query parameters, such as versionId and response-content-type.
     request["querystring"] = ""
     return request
 
@@ -42,11 +42,11 @@ def handler(event: dict[str, Any], _context: Any, choices: Choices = CHOICES) ->
 def _response(redirect: Redirect, status: int) -> dict[str, Any]:
     headers = {
         "Location": redirect.location,
-        # The query string is not part of the cache's key, so the cache must not keep this.
+        # The query string is not part of the cache key, so CloudFront must not cache this redirect.
         "Cache-Control": "no-store",
     }
     return {
         "status": str(status),
-        "statusDescription": PHRASES[status],
+        "statusDescription": STATUS_DESCRIPTIONS[status],
         "headers": {name.lower(): [{"key": name, "value": value}] for name, value in headers.items()},
     }

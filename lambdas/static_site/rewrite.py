@@ -1,28 +1,28 @@
-"""What becomes of a viewer's URI on its way to the bucket.
+"""Rewrite a viewer's URI to the S3 key of a page, or redirect it.
 
-A private bucket is reached through S3's REST endpoint, which knows keys and no directories. So
-`/docs/` becomes the key of its index page, and `/docs`, from which relative links would lead
-astray, is redirected to `/docs/`. Everything that a browser could take for another host is
-never made a redirect. What goes to S3 is written as SDKs write an object key, because S3 reads
-some characters differently from a browser, `+` as a space. Idea: "Implementing Default Directory
-Indexes in Amazon S3-backed Amazon CloudFront Origins Using Lambda@Edge", AWS Compute Blog, 2017.
+CloudFront reaches a private bucket through S3's REST endpoint, which has keys and no directories. `/docs/` is
+rewritten to the key of its index page. `/docs` is redirected to `/docs/`, because relative links on a page at
+`/docs` would be wrong. A path that a browser could treat as another host is never redirected. Paths are sent to
+S3 encoded as SDKs encode object keys, because S3 reads some characters differently from browsers (`+` as a space).
+
+Based on "Implementing Default Directory Indexes in Amazon S3-backed Amazon CloudFront Origins Using Lambda@Edge",
+AWS Compute Blog, 2017.
 """
 
 import re
 from typing import NamedTuple
 
 INDEX = "index.html"
-# A last segment with an extension is a file: letters first, so that v1.2 and release-1.2 are
-# not, and two at least, so that v1.x is not; but for those that are known.
+# A last path segment with an extension is a file. An extension starts with a letter, so that release-1.2 is a
+# directory, and has at least two characters, so that v1.x is one too. Shorter known extensions are listed.
 EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{1,14})\Z")
 KNOWN_EXTENSIONS = frozenset({"7z", "3gp", "3g2", "c", "h", "m", "r", "z"})
-# A path in which no reader of the header, however lenient, sees another host or another header:
-# printable ASCII of RFC 3986, no empty segment, no backslash, no encoded slash, backslash or
-# control character, no dot segments.
+# A path that no client, however lenient, reads as another host or another header: printable ASCII of RFC 3986,
+# without empty segments, backslashes, dot segments, or encoded slashes, backslashes and control characters.
 SAFE_PATH = re.compile(r"(/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)+\Z")
 UNSAFE_PART = re.compile(r"%(2f|5c|0[0-9a-f]|1[0-9a-f]|7f)|%(?![0-9A-Fa-f]{2})|/(\.|%2e){1,2}(/|\Z)", re.IGNORECASE)
 SAFE_QUERY = re.compile(r"[!-~]*\Z")
-# Everything that is not written as it is in the path of an S3 request (S3 API reference, canonical URI).
+# Escapes, and characters that must be escaped in the path of an S3 request (S3 API Reference, canonical URI).
 ESCAPE_OR_RESERVED = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9\-._~/]")
 UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~")
 MAX_KEY_BYTES = 1024
@@ -31,9 +31,9 @@ MAX_KEY_BYTES = 1024
 class Choices(NamedTuple):
     """The settings of a site.
 
-    without_slash: what `/docs` gets, ``redirect`` or ``rewrite``. redirect_status: 301 or 308.
-    canonical: redirect `/docs/index.html` to `/docs/`. files: paths without an extension that
-    are files, as `key_path` writes them.
+    without_slash: how to respond to `/docs`, ``redirect`` or ``rewrite``. redirect_status: 301 or 308.
+    canonical: redirect `/docs/index.html` to `/docs/`. files: paths of files without an extension, as
+    `key_path` encodes them.
     """
 
     without_slash: str = "redirect"
@@ -43,25 +43,25 @@ class Choices(NamedTuple):
 
 
 class Redirect(NamedTuple):
-    """A redirect to `location`, a path of the same site with its query string."""
+    """A redirect to `location`, a path on the same site with its query string."""
 
     location: str
 
 
 def rewrite(uri: str, query: str, choices: Choices) -> str | Redirect:
-    """Return the URI that the origin is asked for, or a redirect; never raises.
+    """Return the URI to request from the origin, or a redirect. Never raises.
 
-    `uri` and `query` are as CloudFront gives them: the path as the viewer sent it, encoded, and
-    the query string without its question mark, which a redirect keeps byte for byte. Only the
-    path decides what is done: the cache is keyed by it alone.
+    `uri` and `query` are in CloudFront's format: the path encoded as the viewer sent it, and the query string
+    without its question mark. A redirect keeps the query string byte for byte. The result depends on the path
+    alone, because the path alone is the cache key.
     """
     path = key_path(uri)
     if not uri.startswith("/") or _key_bytes(path) > MAX_KEY_BYTES:
-        return uri  # no object can have this name, and CloudFront limits what it takes from a function
+        return uri  # not a valid key, and rewriting could exceed CloudFront's limit for a function's result
     if path.startswith("/.well-known/") or path in choices.files:
         return path
     directory, _, last = path.rpartition("/")
-    # Not the root's: CloudFront makes `/` that itself, and the redirect would go round.
+    # `/index.html` is not redirected: CloudFront itself requests it for `/`, so the redirect would loop.
     if choices.canonical and last == INDEX and directory:
         return _redirect(f"{uri.rpartition('/')[0]}/", query) or path
     if not last:
@@ -75,8 +75,8 @@ def rewrite(uri: str, query: str, choices: Choices) -> str | Redirect:
 def key_path(path: str) -> str:
     """Return `path` with every character encoded that S3 could read differently from a browser.
 
-    A percent sign that begins no escape is encoded too. Needless escapes are decoded, except those
-    of dots, which could form a dot segment.
+    A percent sign that does not start an escape is encoded too. Unnecessary escapes are decoded, except escaped
+    dots, which could form a dot segment.
     """
     return ESCAPE_OR_RESERVED.sub(_encode, path)
 
@@ -90,7 +90,7 @@ def _encode(match: re.Match[str]) -> str:
 
 
 def _key_bytes(path: str) -> int:
-    """Length of the key that S3 reads in a path that `key_path` has written."""
+    """Return the length of the key that S3 reads from a path encoded by `key_path`."""
     return len(path) - 2 * path.count("%") - len("/")
 
 
@@ -100,9 +100,9 @@ def _is_file(name: str) -> bool:
 
 
 def _redirect(path: str, query: str) -> Redirect | None:
-    """Redirect to `path`, which ends with a slash, or None when that would not be safe.
+    """Return a redirect to `path`, which ends with a slash, or None if the redirect would be unsafe.
 
-    A query string that may not stand in a header is left out.
+    A query string that is not valid in a header is dropped.
     """
     if not SAFE_PATH.match(path[:-1]) or UNSAFE_PART.search(path):
         return None

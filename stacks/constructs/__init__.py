@@ -1,1 +1,1 @@
-"""Constructs and functions that several stacks share."""
+"""Constructs and functions shared by several stacks."""

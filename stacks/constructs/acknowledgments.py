@@ -1,25 +1,26 @@
-"""Acknowledgments of cdk-nag findings, each with its reason."""
+"""Acknowledge cdk-nag findings, each with a reason."""
 
 from aws_cdk import Acknowledgment, Stack, Token, Validations, aws_s3 as s3
 from constructs import Construct
 
 
 def acknowledge(construct: Construct, reasons: dict[str, str]) -> None:
-    """Acknowledge findings at and below `construct`: rule, such as ``AwsSolutions-L1``, to reason."""
+    """Acknowledge findings on `construct` and its children. `reasons` maps a rule (``AwsSolutions-L1``) to a reason."""
     for finding, reason in reasons.items():
         Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
 
 
 def acknowledge_wildcards(construct: Construct, reasons: dict[str, str]) -> None:
-    """Acknowledge wildcards in policies that aws-cdk-lib writes: ``Resource::...`` or ``Action::...`` to reason.
+    """Acknowledge wildcards in policies that aws-cdk-lib creates.
 
-    For the policies of this project, `grant` does it.
+    `reasons` maps a wildcard (``Resource::...`` or ``Action::...``) to a reason. For this project's own policies,
+    `grant` acknowledges them.
     """
     acknowledge(construct, {f"AwsSolutions-IAM5[{finding}]": reason for finding, reason in reasons.items()})
 
 
 def acknowledge_bucket_deployment(stack: Stack, bucket: s3.Bucket) -> None:
-    """Acknowledge the findings at aws-cdk-lib's function that uploads to `bucket`; it chooses the permissions."""
+    """Acknowledge findings on aws-cdk-lib's upload function for `bucket`, whose permissions aws-cdk-lib chooses."""
     (function,) = (c for c in stack.node.children if c.node.id.startswith("Custom::CDKBucketDeployment"))
     region, partition = (
         ("<AWS::Region>", "<AWS::Partition>") if Token.is_unresolved(stack.region) else (stack.region, "aws")
@@ -32,14 +33,14 @@ def acknowledge_bucket_deployment(stack: Stack, bucket: s3.Bucket) -> None:
         f"AwsSolutions-IAM4[Policy::{logs_policy}]": "aws-cdk-lib attaches the managed policy for logs.",
     }
     wildcards = {
-        f"Resource::arn:{partition}:s3:::{assets}/*": "It reads CDK's assets, whose names are hashes.",
-        f"Resource::<{bucket_id}.Arn>/*": "The names of the files that it uploads are not known here.",
+        f"Resource::arn:{partition}:s3:::{assets}/*": "The function reads CDK assets, whose names are hashes.",
+        f"Resource::<{bucket_id}.Arn>/*": "The names of the uploaded files are not known in advance.",
     }
     for action in ("s3:GetBucket", "s3:GetObject", "s3:List", "s3:Abort", "s3:DeleteObject"):
         wildcards[f"Action::{action}*"] = (
-            "aws-cdk-lib grants families of actions, on CDK's assets and this one bucket only."
+            "aws-cdk-lib grants groups of actions, restricted to CDK's assets and this bucket."
         )
     for action in ("kms:GenerateDataKey", "kms:ReEncrypt"):
-        wildcards[f"Action::{action}*"] = "KMS names families of actions with a suffix; the resource is one key."
+        wildcards[f"Action::{action}*"] = "The wildcard covers variants of one KMS action; the resource is one key."
     acknowledge(function, reasons)
     acknowledge_wildcards(function, wildcards)

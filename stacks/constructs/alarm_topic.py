@@ -17,7 +17,7 @@ NOT_BREACHING = cloudwatch.TreatMissingData.NOT_BREACHING
 
 
 class AlarmTopic(sns.Topic):
-    """A topic with a customer managed key, to which CloudWatch alarms can publish; `email` is subscribed to it."""
+    """A topic encrypted with a customer managed key, to which alarms can publish. `email` is subscribed to it."""
 
     def __init__(self, scope: Construct, construct_id: str, *, display_name: str, email: str | None) -> None:
         stack = Stack.of(scope)
@@ -30,10 +30,10 @@ class AlarmTopic(sns.Topic):
             removal_policy=RemovalPolicy.DESTROY,
         )
         super().__init__(scope, construct_id, display_name=display_name, master_key=self.key, enforce_ssl=True)
-        # Alarms need both statements: neither the AWS managed key of SNS nor a topic policy without the second
-        # one lets them publish.
-        self.key.add_to_resource_policy(_for_alarms(stack, ["kms:Decrypt", "kms:GenerateDataKey*"], "*"))
-        self.add_to_resource_policy(_for_alarms(stack, ["sns:Publish"], self.topic_arn))
+        # Alarms need both statements. They cannot use the AWS managed key for SNS, and a custom topic policy must
+        # allow them to publish.
+        self.key.add_to_resource_policy(_allow_alarms(stack, ["kms:Decrypt", "kms:GenerateDataKey*"], "*"))
+        self.add_to_resource_policy(_allow_alarms(stack, ["sns:Publish"], self.topic_arn))
         if email:
             self.add_subscription(subscriptions.EmailSubscription(email))
 
@@ -47,7 +47,7 @@ class AlarmTopic(sns.Topic):
         evaluation_periods: int = 1,
         treat_missing_data: cloudwatch.TreatMissingData = NOT_BREACHING,
     ) -> cloudwatch.Alarm:
-        """Notify the topic when `metric` is 1 or more, or with `below` when it is less than 1."""
+        """Create an alarm that notifies the topic when `metric` is at least 1 or, with `below`, less than 1."""
         operator = cloudwatch.ComparisonOperator
         stack = Stack.of(self)
         alarm = cloudwatch.Alarm(
@@ -61,12 +61,12 @@ class AlarmTopic(sns.Topic):
             treat_missing_data=treat_missing_data,
         )
         alarm.add_alarm_action(actions.SnsAction(self))
-        # Including its policy and subscription: the notification of an alarm that is raised at once would be lost.
+        # Includes the topic's policy and subscription: without them, the notification of an early alarm would be lost.
         alarm.node.add_dependency(self)
         return alarm
 
 
-def _for_alarms(stack: Stack, allowed_actions: list[str], resource: str) -> iam.PolicyStatement:
+def _allow_alarms(stack: Stack, allowed_actions: list[str], resource: str) -> iam.PolicyStatement:
     return iam.PolicyStatement(
         principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
         actions=allowed_actions,

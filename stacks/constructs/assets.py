@@ -1,8 +1,8 @@
-"""Folders that become assets, and which of their files may leave the computer.
+"""Stage folders as assets, without files that must not be published.
 
-Names that begin with a dot are left out, except `.well-known` (RFC 8615) at the top. Symbolic
-links that lead out of the folder, and names that suggest a private key, a database or a backup,
-stop the synthesis: an asset is easily published, and hard to take back.
+Files and folders whose names begin with a dot are skipped, except `.well-known` (RFC 8615) at the top level. Symbolic
+links that point outside the folder, and names that suggest a private key, a database or a backup, stop the
+synthesis, because a published file cannot be recalled.
 """
 
 import atexit
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-# In lower case, matched against the name of each file and folder.
+# Lowercase patterns, matched against the name of each file and folder.
 SUSPICIOUS = (
     *("*.pem", "*.key", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.ppk", "*.kdbx", "*.ovpn"),
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*kubeconfig*", "*htpasswd*"),
@@ -26,30 +26,30 @@ SUSPICIOUS = (
 
 
 class AssetError(Exception):
-    """A folder that must not become an asset as it is; the message names every file, and what to do."""
+    """A folder contains files that must not be published. The message lists each file and the remedy."""
 
 
 def staging_folder() -> Path:
-    """Create a temporary folder, deleted when the program ends: CDK copies it when an asset is created from it."""
+    """Create a temporary folder that is deleted at exit; CDK copies it when it creates an asset."""
     folder = tempfile.mkdtemp(prefix="asset-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
 
 def staged_folder(folder: str, *, setting: str, allowed: Collection[str], allow_with: str | None) -> str:
-    """Copy the files of `folder` that may be published to a temporary folder, and return its path.
+    """Copy the publishable files of `folder` to a temporary folder, and return its path.
 
-    `setting` names the folder in errors. `allowed` are paths or patterns, relative to the folder, of suspicious
-    names that may be published; `allow_with` is the setting that has them, if there is one.
+    `setting` names the folder in errors. `allowed` lists suspicious files to publish, as paths or patterns relative
+    to the folder; `allow_with` is the setting that contains them, if any.
 
     Raises:
-        AssetError: a link leads out of the folder, or a name is suspicious and not allowed.
+        AssetError: a link points outside the folder, or a name is suspicious and not allowed.
     """
     root = Path(folder).expanduser().resolve()
     files, problems = _Search(root, allowed).result()
     if problems:
-        hint = f", or list what is meant to be published in {allow_with}, as JSON" if allow_with else ""
-        lines = [f"{setting}: {folder} has files that must not be published. Move them out of it{hint}:", *problems]
+        hint = f", or list files to publish in {allow_with}, as JSON" if allow_with else ""
+        lines = [f"{setting}: {folder} has files that must not be published. Move them elsewhere{hint}:", *problems]
         raise AssetError("\n  ".join(lines))
     staging = staging_folder()
     for relative in files:
@@ -60,7 +60,7 @@ def staged_folder(folder: str, *, setting: str, allowed: Collection[str], allow_
 
 
 class _Search:
-    """Finds the files of a folder, relative to it, and a problem for each file that must not be published."""
+    """Find the files of a folder, as relative paths, and a problem for each file that must not be published."""
 
     def __init__(self, root: Path, allowed: Collection[str]) -> None:
         self.root, self.allowed = root, allowed
@@ -74,7 +74,7 @@ class _Search:
     def _folder(self, folder: Path, ancestors: frozenset[Path]) -> None:
         for path in sorted(folder.iterdir()):
             relative = path.relative_to(self.root)
-            if _is_left_out(relative):
+            if _is_skipped(relative):
                 continue
             target = _target(path)
             problem = self._problem(relative, target, ancestors)
@@ -86,12 +86,12 @@ class _Search:
                 self.files.append(relative)
 
     def _problem(self, relative: Path, target: Path, ancestors: frozenset[Path]) -> str | None:
-        """Return why this file or folder must not be published, if so."""
+        """Return why this file or folder must not be published, or None."""
         if not target.exists():
-            return "a symbolic link that leads nowhere"
+            return "a symbolic link to a missing file"
         if not target.is_relative_to(self.root):
-            return f"a symbolic link that leads out of the folder, to {target}"
-        if _is_left_out(target.relative_to(self.root)):
+            return f"a symbolic link to {target}, outside the folder"
+        if _is_skipped(target.relative_to(self.root)):
             return f"a symbolic link to {target.relative_to(self.root).as_posix()}, which is not published"
         if target in ancestors:
             return "a symbolic link to a folder that contains it"
@@ -109,10 +109,10 @@ class _Search:
 def _target(path: Path) -> Path:
     try:
         return path.resolve()
-    except (OSError, RuntimeError):  # links to each other; the error depends on Python's version
+    except (OSError, RuntimeError):  # a cycle of links; the error depends on Python's version
         return path
 
 
-def _is_left_out(relative: Path) -> bool:
+def _is_skipped(relative: Path) -> bool:
     parts = relative.parts[1:] if relative.parts[:1] == (".well-known",) else relative.parts
     return any(name.startswith(".") or name == "__pycache__" for name in parts)

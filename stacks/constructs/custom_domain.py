@@ -1,4 +1,4 @@
-"""A custom domain name: its hosted zone, which exists, and a certificate in the stack's region."""
+"""A custom domain name: its existing hosted zone, and a certificate in the stack's Region."""
 
 from aws_cdk import aws_certificatemanager as acm, aws_route53 as route53
 from constructs import Construct
@@ -7,7 +7,7 @@ from settings.domain import CustomDomainSettings
 
 
 class CustomDomain(Construct):
-    """The hosted zone of `settings`, and a certificate for the domain name, validated by DNS."""
+    """The hosted zone of `settings`, and a certificate for the domain name that is validated through DNS."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: CustomDomainSettings) -> None:
         super().__init__(scope, construct_id)

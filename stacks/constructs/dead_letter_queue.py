@@ -1,15 +1,15 @@
-"""The queue for events that could not be handled."""
+"""A queue for events that could not be processed."""
 
 from aws_cdk import Duration, aws_cloudwatch as cloudwatch, aws_sqs as sqs
 from constructs import Construct
 
 from .acknowledgments import acknowledge
 
-MAX_RETENTION_DAYS = 14  # SQS's limit
+MAX_RETENTION_DAYS = 14  # SQS quota
 
 
 class DeadLetterQueue(sqs.Queue):
-    """An encrypted queue that keeps its messages for as long as SQS allows."""
+    """An encrypted queue with the longest message retention that SQS supports."""
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""IAM permissions, each wildcard with its reason."""
+"""Grant IAM permissions, with a reason for each wildcard."""
 
 import re
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ def grant(
     conditions: dict[str, Any] | None = None,
     wildcard_reason: str | None = None,
 ) -> None:
-    """Allow `actions` on `resources` to a function, a state machine, a role or a managed policy.
+    """Allow a function, a state machine, a role or a managed policy to perform `actions` on `resources`.
 
     CDK merges statements that differ only in their resources, unless they have a `sid`.
 
-    `wildcard_reason` acknowledges cdk-nag's findings for every wildcard of this grant; the table of
-    wildcards in docs/security.md is generated from it.
+    `wildcard_reason` acknowledges cdk-nag's findings for every wildcard in this grant. The wildcard table in
+    docs/security.md is generated from it.
 
     Raises:
-        ValueError: there is a wildcard, and no reason for it.
+        ValueError: the grant has a wildcard but no reason.
     """
     principal = grantee.grant_principal
     principal.add_to_principal_policy(
@@ -46,7 +46,7 @@ def grant(
 
 
 def cdk_nag_name(value: Any) -> str:
-    """Write a value of a template as cdk-nag does: references and policy variables in angle brackets."""
+    """Format a template value as cdk-nag does, with references and policy variables in angle brackets."""
     match value:
         case {"Ref": name}:
             return f"<{name}>"

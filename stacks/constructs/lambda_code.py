@@ -1,4 +1,4 @@
-"""The code of a system's functions, as an asset."""
+"""Package a system's Lambda functions as an asset."""
 
 import shutil
 from pathlib import Path
@@ -11,9 +11,9 @@ LAMBDAS = Path(__file__).parents[2] / "lambdas"
 
 
 def lambda_asset(system: str, **files: str) -> lambda_.AssetCode:
-    """Return the folder `system` of `lambdas/` as code, with `files` (name without ``.json``, text) added to it.
+    """Package the folder `lambdas/<system>` and add `files` to it, a mapping of names without ``.json`` to text.
 
-    Handlers are named with the folder: ``static_site.handler.handler``.
+    Handler names include the folder: ``static_site.handler.handler``.
     """
     staging = staging_folder()
     package = staging / system

@@ -1,4 +1,4 @@
-"""Outputs of a stack, each with a description."""
+"""Stack outputs with descriptions."""
 
 from aws_cdk import CfnOutput, Stack
 

@@ -1,4 +1,4 @@
-"""A private, encrypted bucket that accepts requests over TLS only."""
+"""A private, encrypted bucket that requires TLS."""
 
 from typing import Any
 
@@ -11,8 +11,7 @@ from .log_groups import deny_create_log_group
 class PrivateBucket(s3.Bucket):
     """A bucket that is emptied and deleted with its stack.
 
-    With `retain`, and in every stack with termination protection, the bucket is kept, unless the
-    creation of the stack fails.
+    With `retain`, or in a stack with termination protection, the bucket is retained unless stack creation fails.
     """
 
     def __init__(
@@ -24,7 +23,7 @@ class PrivateBucket(s3.Bucket):
         encryption: s3.BucketEncryption = s3.BucketEncryption.S3_MANAGED,
         **options: Any,
     ) -> None:
-        """`options` are those of `s3.Bucket`."""
+        """Pass `options` to `s3.Bucket`."""
         retain = retain or Stack.of(scope).termination_protection
         super().__init__(
             scope,

@@ -1,4 +1,4 @@
-"""A Lambda function with its own role and log group."""
+"""A Lambda function with a dedicated role and log group."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from constructs import Construct
 
 
 class StandardFunction(lambda_.Function):
-    """A Python function on arm64 with JSON logs, whose role can write to its log group and nothing else."""
+    """A Python function on arm64 with JSON logs. Its role can only write to its log group."""
 
     def __init__(
         self,
@@ -19,7 +19,7 @@ class StandardFunction(lambda_.Function):
         timeout_seconds: int = 120,
         **options: Any,
     ) -> None:
-        """Take `memory_size` in MiB; `options` are those of `lambda_.Function`."""
+        """Set `memory_size` in MiB, and pass `options` to `lambda_.Function`."""
         log_group = logs.LogGroup(
             scope, f"{construct_id}Log", retention=retention, removal_policy=RemovalPolicy.DESTROY
         )

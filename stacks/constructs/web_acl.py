@@ -1,4 +1,4 @@
-"""A web ACL for a distribution or an API: a rate limit for each IP address, and AWS's managed rules."""
+"""A web ACL for a distribution or an API, with a rate limit per IP address and AWS managed rules."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ MANAGED_RULES = (
     "AWSManagedRulesCommonRuleSet",
     "AWSManagedRulesKnownBadInputsRuleSet",
 )
-# Requests of one address in five minutes; many people can share one, and a page of a site takes dozens of requests.
+# Requests per IP address in five minutes. Many users can share an address, and a web page needs dozens of requests.
 RATE_LIMITS = {"CLOUDFRONT": 10_000, "REGIONAL": 2_000}
 
 
 class ManagedRulesWebAcl(wafv2.CfnWebACL):
-    """A web ACL that first applies `first_rules` (priorities from 0), then the rate limit, then the managed rules."""
+    """A web ACL that evaluates `first_rules` (priorities from 0), then the rate limit, then the managed rules."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class ManagedRulesWebAcl(wafv2.CfnWebACL):
         waf_scope: str,
         first_rules: Sequence[wafv2.CfnWebACL.RuleProperty] = (),
     ) -> None:
-        """`waf_scope` is ``CLOUDFRONT`` or ``REGIONAL``."""
+        """Set `waf_scope` to ``CLOUDFRONT`` or ``REGIONAL``."""
         names = enumerate(MANAGED_RULES, start=len(first_rules) + 1)
         super().__init__(
             scope,
@@ -66,7 +66,7 @@ def _managed_rule(name: str, priority: int) -> wafv2.CfnWebACL.RuleProperty:
 
 
 def visibility(name: str) -> wafv2.CfnWebACL.VisibilityConfigProperty:
-    """Publish metrics and samples of a rule or a web ACL under `name`."""
+    """Return a configuration that publishes metrics and sampled requests as `name`."""
     return wafv2.CfnWebACL.VisibilityConfigProperty(
         cloud_watch_metrics_enabled=True, metric_name=name, sampled_requests_enabled=True
     )

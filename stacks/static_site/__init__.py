@@ -1,11 +1,10 @@
 """A static site: CloudFront in front of a private bucket, with directory indexes at the edge.
 
-    viewer --> CloudFront (cache) --> Lambda@Edge on origin request --> S3, private
+    viewer --> CloudFront (cache) --> Lambda@Edge (origin request) --> private S3 bucket
 
-The function returns the index page for `/docs/` and redirects `/docs` to it. The stack is in
-us-east-1, where Lambda@Edge functions and CloudFront's certificates must be. Based on
-"Implementing Default Directory Indexes in Amazon S3-backed Amazon CloudFront Origins Using
-Lambda@Edge", AWS Compute Blog, 2017.
+The function rewrites `/docs/` to its index page and redirects `/docs` to `/docs/`. The stack is in us-east-1, where
+Lambda@Edge functions and CloudFront's certificates must be. Based on "Implementing Default Directory Indexes in
+Amazon S3-backed Amazon CloudFront Origins Using Lambda@Edge", AWS Compute Blog, 2017.
 """
 
 import json
@@ -44,7 +43,7 @@ from .special_uploads import NOT_FOUND, SpecialUpload, special_uploads
 
 
 class StaticSite(Stack):
-    """The site of `settings`, its distribution and its edge function."""
+    """The bucket, the distribution and the edge function of a site."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: StaticSiteSettings, **kwargs: Any) -> None:
         super().__init__(
@@ -63,14 +62,14 @@ class StaticSite(Stack):
         self._outputs(bucket, distribution, rewriter)
 
     def _log_bucket(self) -> s3.Bucket:
-        """Create the bucket for access logs; CloudFront's standard logging writes with an ACL."""
+        """Create the bucket for access logs. CloudFront's standard logging requires ACLs."""
         bucket = PrivateBucket(
             self,
             "Logs",
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_PREFERRED,
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(90))],
         )
-        acknowledge(bucket, {"AwsSolutions-S1": "This bucket holds the access logs."})
+        acknowledge(bucket, {"AwsSolutions-S1": "This bucket stores the access logs."})
         return bucket
 
     def _bucket(self, log_bucket: s3.Bucket) -> s3.Bucket:
@@ -86,34 +85,38 @@ class StaticSite(Stack):
     def _rewriter(self) -> lambda_.Function:
         """Create the edge function.
 
-        It is not a `StandardFunction`: Lambda@Edge supports neither arm64 nor a log group of the function's
-        choice, needs a second principal, and this role has no permission to write logs. The function is retained
-        when the stack is deleted, because its replicas block the deletion for some hours; if the creation of the
-        stack fails, it has no replicas and is deleted.
+        It is not a `StandardFunction`, because Lambda@Edge does not support arm64 and needs a second service
+        principal, and because this role must not be able to write logs: they would appear, under the name of the
+        function's log group, in every Region where it runs. Replicas of the function block its deletion for some
+        hours, so deleting the stack retains it. If stack creation fails, the function is deleted.
         """
         role = iam.Role(
             self,
             "RewriterRole",
-            description="Has no permissions: the edge function calls nothing and, by default, logs no request",
+            description="No permissions: the edge function calls no AWS API and must not log requests",
             assumed_by=iam.CompositePrincipal(
                 iam.ServicePrincipal("lambda.amazonaws.com"), iam.ServicePrincipal("edgelambda.amazonaws.com")
             ),
         )
-        options = self.settings.model_dump(
-            include={"without_slash", "redirect_status", "canonical", "files"}, mode="json"
-        )
+        settings = {
+            "without_slash": self.settings.trailing_slash,
+            "redirect_status": self.settings.redirect_status,
+            "canonical": self.settings.redirect_index_html,
+            "files": self.settings.extensionless_files,
+        }
         function = lambda_.Function(
             self,
             "Rewriter",
             description=(
-                "Returns index pages of directories. Retained when the stack is deleted, because replicas at the edge "
-                "block its deletion. Its log group here stays empty."
+                "Rewrites directory URIs to index pages. Retained when the stack is deleted, because replicas at the "
+                "edge block its deletion. Its log group stays empty."
             ),
             runtime=lambda_.Runtime.PYTHON_3_14,
             handler="static_site.handler.handler",
-            code=lambda_asset("static_site", settings=json.dumps(options, indent=1)),
+            code=lambda_asset("static_site", settings=json.dumps(settings, indent=1)),
             role=role,
-            log_group=self._log_group("RewriterLog"),  # unused: without it CDK adds a log group that is retained
+            # Stays empty, but without it CDK would add a log group that is retained.
+            log_group=self._log_group("RewriterLog"),
             memory_size=128,
             timeout=Duration.seconds(5),
             current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
@@ -138,8 +141,8 @@ class StaticSite(Stack):
                 viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
                 compress=True,
                 cache_policy=self._cache_policy(),
-                origin_request_policy=self._query_strings_to_the_rewriter(),
-                response_headers_policy=self._security_headers(),
+                origin_request_policy=self._origin_request_policy(),
+                response_headers_policy=self._response_headers_policy(),
                 edge_lambdas=[
                     cloudfront.EdgeLambda(
                         event_type=cloudfront.LambdaEdgeEventType.ORIGIN_REQUEST,
@@ -147,7 +150,7 @@ class StaticSite(Stack):
                     )
                 ],
             ),
-            error_responses=self._not_found(),
+            error_responses=self._error_responses(),
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if domain else None,
             enable_ipv6=True,
@@ -158,7 +161,7 @@ class StaticSite(Stack):
             domain_names=[name] if name else None,
             web_acl_id=self._web_acl_arn(),
         )
-        # So that it is deleted first: a bucket to which it still writes cannot be emptied.
+        # Deletes the distribution first, because CloudFront would write logs to a bucket that was just emptied.
         distribution.node.add_dependency(log_bucket)
         if domain:
             target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
@@ -173,13 +176,13 @@ class StaticSite(Stack):
     def _acknowledge_distribution(self, distribution: cloudfront.Distribution) -> None:
         reasons = {"AwsSolutions-CFR1": "The site is public."}
         if not self.settings.domain_name:
-            reasons["AwsSolutions-CFR4"] = "The TLS version of CloudFront's default domain cannot be chosen."
+            reasons["AwsSolutions-CFR4"] = "CloudFront determines the TLS version of its default domain name."
         if not self.settings.waf:
-            reasons["AwsSolutions-CFR2"] = "A web ACL is an option: static files have little to attack."
+            reasons["AwsSolutions-CFR2"] = "The web ACL is optional, because static files offer little to attack."
         acknowledge(distribution, reasons)
 
-    def _not_found(self) -> list[cloudfront.ErrorResponse]:
-        """S3 returns 403 for a missing object, since CloudFront cannot list the bucket, and 400 for an invalid key."""
+    def _error_responses(self) -> list[cloudfront.ErrorResponse]:
+        """Return 404 for S3's 403 (missing object, because CloudFront cannot list the bucket) and 400 (invalid key)."""
         return [
             cloudfront.ErrorResponse(
                 http_status=status,
@@ -196,23 +199,23 @@ class StaticSite(Stack):
         return cloudfront.CachePolicy(
             self,
             "CachePolicy",
-            comment="Caches by path only, for a day unless the file has Cache-Control",
-            min_ttl=Duration.seconds(0),  # a higher minimum would cache redirects for other viewers
+            comment="Cache key is the path only; default TTL is one day",
+            min_ttl=Duration.seconds(0),  # a higher minimum would override the no-store of redirects
             default_ttl=Duration.days(1),
             enable_accept_encoding_gzip=True,
             enable_accept_encoding_brotli=True,
         )
 
-    def _query_strings_to_the_rewriter(self) -> cloudfront.OriginRequestPolicy:
-        """Forward query strings, which the rewriter keeps in redirects and removes from requests to the bucket."""
+    def _origin_request_policy(self) -> cloudfront.OriginRequestPolicy:
+        """Forward query strings to the edge function, which uses them in redirects and removes them otherwise."""
         return cloudfront.OriginRequestPolicy(
             self,
             "QueryStrings",
-            comment="Query strings, for redirects",
+            comment="Forwards query strings to the edge function",
             query_string_behavior=cloudfront.OriginRequestQueryStringBehavior.all(),
         )
 
-    def _security_headers(self) -> cloudfront.ResponseHeadersPolicy:
+    def _response_headers_policy(self) -> cloudfront.ResponseHeadersPolicy:
         return cloudfront.ResponseHeadersPolicy(
             self,
             "SecurityHeaders",
@@ -234,7 +237,7 @@ class StaticSite(Stack):
         )
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
-        """Upload the site, delete files that are no longer in it, and invalidate the cache."""
+        """Upload the site, delete files that were removed from it, and invalidate the cache."""
         options = {"destination_bucket": bucket, "memory_limit": 512, "log_group": self._log_group("DeploymentLog")}
         folder = staged_folder(
             self.settings.site,
@@ -243,8 +246,8 @@ class StaticSite(Stack):
             allow_with="static_site:allowed_files",
         )
         special = special_uploads(Path(folder))
-        before = [self._special_deployment(upload, folder, options) for upload in special]
-        deployed = deployment.BucketDeployment(
+        special_deployments = [self._special_deployment(upload, folder, options) for upload in special]
+        site_deployment = deployment.BucketDeployment(
             self,
             "Deployment",
             sources=[deployment.Source.asset(folder)],
@@ -254,15 +257,15 @@ class StaticSite(Stack):
             cache_control=[deployment.CacheControl.from_string(self._cache_control)],
             **options,
         )
-        deployed.node.add_dependency(*before)  # it invalidates the cache, when everything is uploaded
-        (resource,) = (child for child in deployed.node.children if isinstance(child, CustomResource))
+        site_deployment.node.add_dependency(*special_deployments)  # so it invalidates the cache after all uploads
+        (resource,) = (child for child in site_deployment.node.children if isinstance(child, CustomResource))
         properties = resource.node.default_child
-        # A new version of the rewriter changes responses, so it must also invalidate the cache.
+        # A new version of the function changes responses, so it must also invalidate the cache.
         properties.add_property_override("Rewriter", rewriter.current_version.function_arn)
-        # An invalidation of more than 13 minutes would fail the deployment. CloudFormation passes `false` as
-        # text, which the function treats as true; only an empty string makes it not wait.
+        # Waiting for an invalidation of more than 13 minutes would fail the deployment. CloudFormation passes
+        # `false` as text, which aws-cdk-lib's function treats as true, so only an empty string disables waiting.
         properties.add_property_override("WaitForDistributionInvalidation", "")
-        self._limit_invalidations(bucket, deployed, distribution)
+        self._restrict_deployment_role(bucket, site_deployment, distribution)
 
     @property
     def _cache_control(self) -> str:
@@ -271,7 +274,7 @@ class StaticSite(Stack):
     def _special_deployment(
         self, upload: SpecialUpload, folder: str, options: dict[str, Any]
     ) -> deployment.BucketDeployment:
-        """Upload some files of the site with separate headers."""
+        """Upload the files of `upload` with their own headers."""
         return deployment.BucketDeployment(
             self,
             f"{upload.name}Deployment",
@@ -284,27 +287,27 @@ class StaticSite(Stack):
             **options,
         )
 
-    def _limit_invalidations(
-        self, bucket: s3.Bucket, deployed: deployment.BucketDeployment, distribution: cloudfront.Distribution
+    def _restrict_deployment_role(
+        self, bucket: s3.Bucket, site_deployment: deployment.BucketDeployment, distribution: cloudfront.Distribution
     ) -> None:
         acknowledge_bucket_deployment(self, bucket)
-        deny_create_log_group(deployed.handler_role.node.default_child)
-        deployed.handler_role.add_to_principal_policy(
+        deny_create_log_group(site_deployment.handler_role.node.default_child)
+        site_deployment.handler_role.add_to_principal_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,
                 actions=["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"],
                 not_resources=[distribution.distribution_arn],
             )
         )
-        invalidations = "aws-cdk-lib allows invalidations on any distribution; a Deny limits them to this one."
-        acknowledge_wildcards(deployed.handler_role, {"Resource::*": invalidations})
+        reason = "aws-cdk-lib allows invalidations on all distributions; a Deny restricts them to this one."
+        acknowledge_wildcards(site_deployment.handler_role, {"Resource::*": reason})
 
     def _outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         name = self.settings.domain_name or distribution.distribution_domain_name
         outputs = {
-            "Url": (f"https://{name}/", "The site"),
-            "DistributionId": (distribution.distribution_id, "CloudFront distribution"),
-            "BucketName": (bucket.bucket_name, "Private bucket with the files of the site"),
-            "RewriterName": (rewriter.function_name, "Edge function; it is retained when the stack is deleted"),
+            "Url": (f"https://{name}/", "URL of the site"),
+            "DistributionId": (distribution.distribution_id, "ID of the CloudFront distribution"),
+            "BucketName": (bucket.bucket_name, "Private bucket that stores the site"),
+            "RewriterName": (rewriter.function_name, "Edge function, retained when the stack is deleted"),
         }
         add_outputs(self, outputs)

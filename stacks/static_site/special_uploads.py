@@ -1,4 +1,4 @@
-"""Files of a site that are uploaded with separate headers."""
+"""Files of a site that need other headers than the AWS CLI would set."""
 
 import json
 from collections import defaultdict
@@ -12,7 +12,7 @@ NAMES = {TEXT: "Text", JSON: "Json", SCRIPT: "Script"}
 
 
 class SpecialUpload(NamedTuple):
-    """Files with the same headers: patterns of the AWS CLI, and the headers that differ from other files."""
+    """A group of files, as AWS CLI patterns, and the headers that they need."""
 
     name: str
     patterns: list[str]
@@ -21,19 +21,19 @@ class SpecialUpload(NamedTuple):
 
 
 def special_uploads(folder: Path) -> list[SpecialUpload]:
-    """Group the files of `folder` that need separate headers."""
+    """Group the files of `folder` that need other headers by those headers."""
     by_type = defaultdict(list)
     for path in sorted(folder.rglob("*")):
         content_type = _content_type(path) if path.is_file() else None
         if content_type:
             by_type[content_type].append(escape(path.relative_to(folder).as_posix()))
     typed = [SpecialUpload(NAMES[kind], patterns, content_type=kind) for kind, patterns in sorted(by_type.items())]
-    # A browser that cached it would keep showing it after the page exists.
+    # A browser that caches the 404 page would still show it after the missing page is published.
     return [SpecialUpload("NotFound", [NOT_FOUND], cache_control="max-age=0"), *typed]
 
 
 def _content_type(path: Path) -> str | None:
-    """The type of a file that the AWS CLI, which uploads the site, does not know by its name."""
+    """Return the content type of a file if the AWS CLI, which uploads the site, cannot guess it from the name."""
     if path.suffix.lower() == ".cjs":
         return SCRIPT
     if path.suffix:

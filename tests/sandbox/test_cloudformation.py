@@ -151,7 +151,7 @@ def test_cdk_diff_of_what_is_deployed_is_quiet(deployed: Sandbox) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Partial failure",
-    fault="the creation fails, because the account may not create distributions yet",
+    fault="stack creation fails because the account cannot create distributions yet",
 )
 def test_failed_creation_leaves_only_what_is_always_retained(deployed: Sandbox) -> None:
     names = ("Retain", "RetainExceptOnCreate", "Delete")

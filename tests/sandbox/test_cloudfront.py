@@ -1,4 +1,4 @@
-"""Facts about the sandbox's CloudFront: the way of a request, step by step."""
+"""The sandbox's CloudFront: requests, caching and access to the origin."""
 
 import json
 import time
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.enable_socket
 
 
 class Site:
-    """The deployed distribution, and its bucket."""
+    """The deployed distribution and its bucket."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.target, clients = target_of(sandbox), session(sandbox)
@@ -32,7 +32,7 @@ class Site:
     def put(self, key: str, body: bytes, **options: Any) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, **options)
 
-    def clear(self, path: str) -> None:
+    def invalidate(self, path: str) -> None:
         batch = {"Paths": {"Quantity": 1, "Items": [path]}, "CallerReference": str(time.time_ns())}
         self.cloudfront.create_invalidation(DistributionId=self.id, InvalidationBatch=batch)
 
@@ -42,7 +42,7 @@ class Site:
 
     @contextmanager
     def with_policy(self, policy: dict[str, Any] | None) -> Iterator[None]:
-        """The bucket with another policy, or with none."""
+        """Replace the bucket's policy, or delete it, within the context."""
         before = self.policy()
         try:
             if policy is None:
@@ -62,11 +62,11 @@ def site(deployed: Sandbox) -> Site:
 @pytest.mark.reliability(
     "static_site",
     "Only here",
-    fault="a function that CloudFront does not take",
-    expected="the deployment fails, so that no viewer meets it",
+    fault="a function that CloudFront does not accept",
+    expected="the deployment fails, so viewers never reach it",
     observed="`InvalidLambdaFunctionAssociation`",
 )
-def test_function_that_cannot_be_at_the_edge_is_refused(deployed: Sandbox) -> None:
+def test_distribution_with_invalid_edge_function_fails(deployed: Sandbox) -> None:
     clients = session(deployed)
     name = target_of(deployed).outputs("StaticSite")["RewriterName"]
     lambda_ = clients.client("lambda")
@@ -99,19 +99,19 @@ def test_function_that_cannot_be_at_the_edge_is_refused(deployed: Sandbox) -> No
     assert "InvalidLambdaFunctionAssociation" in events[-1]["ResourceStatusReason"]
 
 
-def x_cache(answer: urllib3.BaseHTTPResponse) -> str:
-    return answer.headers["x-cache"].split()[0]
+def x_cache(response: urllib3.BaseHTTPResponse) -> str:
+    return response.headers["x-cache"].split()[0]
 
 
-def test_unknown_host_is_refused(site: Site) -> None:
-    assert site.target.get("https://nobody.cloudfront.net/").status == 403
+def test_unknown_host_returns_403(site: Site) -> None:
+    assert site.target.get("https://unknown.cloudfront.net/").status == 403
 
 
-def test_method_that_the_behavior_does_not_allow_is_refused(site: Site) -> None:
+def test_method_not_allowed_returns_403(site: Site) -> None:
     assert site.get("", "DELETE").status == 403
 
 
-def test_head_has_the_headers_and_no_body(site: Site) -> None:
+def test_head_returns_headers_without_body(site: Site) -> None:
     head, get = site.get("", "HEAD"), site.get("")
     assert (head.status, head.data) == (200, b"")
     assert head.headers["etag"] == get.headers["etag"]
@@ -120,11 +120,11 @@ def test_head_has_the_headers_and_no_body(site: Site) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Throttling",
-    fault="more requests than the function or the bucket takes",
-    expected="what is in the cache needs neither; a web ACL is an option",
-    observed="a hit, whatever the query string",
+    fault="more requests than the function or the bucket can serve",
+    expected="cached pages need neither; a web ACL is optional",
+    observed="a cache hit with any query string",
 )
-def test_cache_is_keyed_by_the_path_alone(site: Site) -> None:
+def test_cache_key_is_the_path(site: Site) -> None:
     site.put("cached.html", b"one")
     assert [x_cache(site.get(f"cached.html{query}")) for query in ("", "?a=b", "?c=d")] == ["Miss", "Hit", "Hit"]
 
@@ -132,28 +132,28 @@ def test_cache_is_keyed_by_the_path_alone(site: Site) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Late",
-    fault="a cached answer is older than the page",
-    expected="it stays until it is cleared, a day at most",
-    observed="old, then new after the invalidation",
+    fault="a cached page is older than the published one",
+    expected="it is served until it is invalidated, for at most a day",
+    observed="the old page, then the new page after the invalidation",
 )
-def test_cached_answer_stays_until_its_path_is_invalidated(site: Site) -> None:
-    site.put("kept.html", b"one")
-    site.get("kept.html")
-    site.put("kept.html", b"two")
-    assert site.get("kept.html").data == b"one"
-    site.clear("/kept.*")
-    assert site.get("kept.html").data == b"two"
+def test_response_is_cached_until_its_path_is_invalidated(site: Site) -> None:
+    site.put("updated.html", b"one")
+    site.get("updated.html")
+    site.put("updated.html", b"two")
+    assert site.get("updated.html").data == b"one"
+    site.invalidate("/updated.*")
+    assert site.get("updated.html").data == b"two"
 
 
 @pytest.mark.parametrize("header", ["no-store", "no-cache", "private", "max-age=0"])
-def test_answer_that_says_so_is_not_kept(site: Site, header: str) -> None:
+def test_uncacheable_response_is_not_cached(site: Site, header: str) -> None:
     site.put("fresh.html", b"x", CacheControl=header)
-    site.clear("/fresh.html")
+    site.invalidate("/fresh.html")
     assert [x_cache(site.get("fresh.html")) for _ in range(2)] == ["Miss", "Miss"]
 
 
 @pytest.mark.reliability("static_site", "Lost", fault="the invalidation after a deployment")
-def test_redirect_of_the_function_is_not_kept(site: Site) -> None:
+def test_redirect_of_the_function_is_not_cached(site: Site) -> None:
     assert [site.get(f"subdirectory?n={n}").headers["location"] for n in (1, 2)] == [
         "/subdirectory/?n=1",
         "/subdirectory/?n=2",
@@ -163,17 +163,17 @@ def test_redirect_of_the_function_is_not_kept(site: Site) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Hostile input",
-    fault="S3's own parameters in the query string",
-    expected="they never reach the bucket",
-    observed="`response-content-type` changes nothing",
+    fault="S3 query parameters",
+    expected="they are not sent to the bucket",
+    observed="`response-content-type` has no effect",
 )
-def test_query_string_does_not_reach_the_bucket(site: Site) -> None:
-    answer = site.get("index.html?response-content-type=text/evil")
-    assert answer.headers["content-type"] == "text/html"
+def test_query_string_is_not_sent_to_the_bucket(site: Site) -> None:
+    response = site.get("index.html?response-content-type=text/evil")
+    assert response.headers["content-type"] == "text/html"
 
 
-def test_origin_reads_a_plus_as_a_space() -> None:
-    """The origin by itself: the rewriter lets no plus through. As S3's REST endpoint does."""
+def test_origin_decodes_plus_as_space() -> None:
+    """Like S3's REST endpoint. Called directly, because the edge function encodes every plus."""
     assert [origin._key(path) for path in ("/a+b", "/a%2Bb", "/a%20b", "/a%252Bb")] == ["a b", "a+b", "a b", "a%2Bb"]
     assert [origin._key(path) for path in ("/100%", "/%zz", "/%FF")] == [None, None, None], "InvalidURI"
 
@@ -182,128 +182,128 @@ def test_origin_reads_a_plus_as_a_space() -> None:
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="a path that S3 reads differently from a browser (`+`, a lone `%`), or that no key can have",
+    fault="a path that S3 and browsers decode differently (`+`, a lone `%`), or that is not a valid key",
 )
-def test_object_is_found_by_the_path_that_a_browser_writes(site: Site, name: str) -> None:
+def test_object_is_found_by_browser_and_sdk_encoding(site: Site, name: str) -> None:
     site.put(f"odd/{name}.txt", name.encode())
-    as_browsers_write = quote(name.replace("%", "%25"), safe="%+;=&[]|!$'()*,:@")
-    for path in {as_browsers_write, quote(name)}:
-        answer = site.get(f"odd/{path}.txt")
-        assert (answer.status, answer.data.decode()) == (200, name), path
+    browser_path = quote(name.replace("%", "%25"), safe="%+;=&[]|!$'()*,:@")
+    for path in {browser_path, quote(name)}:
+        response = site.get(f"odd/{path}.txt")
+        assert (response.status, response.data.decode()) == (200, name), path
 
 
 @pytest.mark.parametrize("path", ["100%", "%FF.txt", "a" * 1025 + ".txt", "%00.txt", "..%2F..%2Fx.txt"])
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="a path that S3 reads differently from a browser (`+`, a lone `%`), or that no key can have",
+    fault="a path that S3 and browsers decode differently (`+`, a lone `%`), or that is not a valid key",
 )
-def test_path_that_no_key_can_have_is_a_404_with_the_sites_page(site: Site, path: str) -> None:
-    answer = site.get(path)
-    assert (answer.status, answer.data) in [(404, site.get("404.html").data), (308, b"")]
+def test_invalid_key_returns_404_with_the_sites_page(site: Site, path: str) -> None:
+    response = site.get(path)
+    assert (response.status, response.data) in [(404, site.get("404.html").data), (308, b"")]
 
 
-def test_page_of_the_404_is_not_kept_by_browsers(site: Site) -> None:
+def test_404_page_is_sent_with_max_age_0(site: Site) -> None:
     assert site.get("no-such-page.html").headers["cache-control"] == "max-age=0"
     assert site.get("").headers["cache-control"] == "public, max-age=300, s-maxage=86400"
 
 
-def test_text_is_compressed_for_who_can_read_it(site: Site) -> None:
+def test_text_is_compressed_if_client_accepts_gzip(site: Site) -> None:
     site.put("long.txt", b"x" * 5000, ContentType="text/plain")
-    plain, packed = site.get("long.txt"), site.get("long.txt", **{"accept-encoding": "gzip"})
+    plain, compressed = site.get("long.txt"), site.get("long.txt", **{"accept-encoding": "gzip"})
     assert "content-encoding" not in plain.headers
-    assert packed.headers["content-encoding"] == "gzip"
-    assert packed.data == plain.data
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert compressed.data == plain.data
 
 
-@pytest.mark.reliability("static_site", "Access denied", fault="the bucket refuses the distribution")
-def test_bucket_policy_is_what_lets_the_distribution_in(site: Site) -> None:
-    site.put("guarded.html", b"x")
-    of_another = json.loads(json.dumps(site.policy()).replace(site.id, "EOTHER00000000"))
-    with site.with_policy(of_another):
-        site.clear("/*")
-        assert site.get("guarded.html").status == 403, "nor can the page of the 404 be had"
-    assert site.get("guarded.html").status == 200
+@pytest.mark.reliability("static_site", "Access denied", fault="the bucket denies access to the distribution")
+def test_bucket_policy_of_another_distribution_returns_403(site: Site) -> None:
+    site.put("private.html", b"x")
+    policy_of_another = json.loads(json.dumps(site.policy()).replace(site.id, "EOTHER00000000"))
+    with site.with_policy(policy_of_another):
+        site.invalidate("/*")
+        assert site.get("private.html").status == 403, "the 404 page cannot be read either"
+    assert site.get("private.html").status == 200
 
 
 @pytest.mark.reliability(
     "static_site",
     "Access denied",
-    fault="the bucket refuses the distribution",
-    expected="what is in the cache stays; the rest is an error, never a list of the bucket",
+    fault="the bucket denies access to the distribution",
+    expected="cached pages are served; other requests fail and never list the bucket",
     observed="200 from the cache; 403 otherwise",
 )
-def test_cached_page_stays_while_the_bucket_refuses_everybody(site: Site) -> None:
-    site.put("kept-on.html", b"x")
-    assert site.get("kept-on.html").status == 200
+def test_cached_page_is_served_without_a_bucket_policy(site: Site) -> None:
+    site.put("still-cached.html", b"x")
+    assert site.get("still-cached.html").status == 200
     with site.with_policy(None):
-        assert (site.get("kept-on.html").status, x_cache(site.get("kept-on.html"))) == (200, "Hit")
+        assert (site.get("still-cached.html").status, x_cache(site.get("still-cached.html"))) == (200, "Hit")
 
 
 @pytest.mark.reliability(
     "static_site",
     "Deleted by somebody else",
     fault="a page",
-    expected="a true 404 with the site's page; not kept once the page is back",
+    expected="status 404 and the site's error page, until the page is uploaded again",
     observed="404, then 200",
 )
-def test_page_that_somebody_deletes_is_a_404_until_it_is_there_again(site: Site) -> None:
+def test_deleted_page_returns_404_until_uploaded_again(site: Site) -> None:
     site.put("deleted.html", b"x")
     assert site.get("deleted.html").status == 200
     site.s3.delete_object(Bucket=site.bucket, Key="deleted.html")
-    site.clear("/deleted.html")
+    site.invalidate("/deleted.html")
     missing = site.get("deleted.html")
     assert (missing.status, missing.data) == (404, site.get("404.html").data)
     site.put("deleted.html", b"y")
-    assert site.get("deleted.html").data == b"y", "the error was kept"
+    assert site.get("deleted.html").data == b"y", "the error must not be cached longer"
 
 
 @pytest.mark.reliability("static_site", "Lost", fault="the invalidation after a deployment")
-def test_shared_lifetime_goes_before_that_of_browsers(site: Site) -> None:
+def test_s_maxage_overrides_max_age(site: Site) -> None:
     site.put("shared.html", b"x", CacheControl="max-age=0, s-maxage=60")
     assert [x_cache(site.get("shared.html")) for _ in range(2)] == ["Miss", "Hit"]
 
 
-@pytest.mark.reliability("static_site", "Access denied", fault="the bucket refuses the distribution")
-def test_deny_in_the_bucket_policy_wins(site: Site) -> None:
+@pytest.mark.reliability("static_site", "Access denied", fault="the bucket denies access to the distribution")
+def test_deny_in_the_bucket_policy_returns_403(site: Site) -> None:
     site.put("denied.html", b"x")
     policy = site.policy()
-    everyone = {"Effect": "Deny", "Principal": "*", "Action": "s3:Get*", "Resource": f"arn:aws:s3:::{site.bucket}/*"}
-    policy["Statement"].append(everyone)
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:Get*", "Resource": f"arn:aws:s3:::{site.bucket}/*"}
+    policy["Statement"].append(deny)
     with site.with_policy(policy):
-        site.clear("/*")
+        site.invalidate("/*")
         assert site.get("denied.html").status == 403
 
 
-def test_origin_access_control_that_signs_nothing_opens_nothing(site: Site) -> None:
+def test_unsigned_origin_requests_return_403(site: Site) -> None:
     (control,) = site.cloudfront.list_origin_access_controls()["OriginAccessControlList"]["Items"]
     site.put("unsigned.html", b"x")
 
     def sign(behavior: str) -> None:
-        found = site.cloudfront.get_origin_access_control(Id=control["Id"])
-        config = found["OriginAccessControl"]["OriginAccessControlConfig"] | {"SigningBehavior": behavior}
+        current = site.cloudfront.get_origin_access_control(Id=control["Id"])
+        config = current["OriginAccessControl"]["OriginAccessControlConfig"] | {"SigningBehavior": behavior}
         site.cloudfront.update_origin_access_control(
-            Id=control["Id"], IfMatch=found["ETag"], OriginAccessControlConfig=config
+            Id=control["Id"], IfMatch=current["ETag"], OriginAccessControlConfig=config
         )
 
     try:
         sign("never")
-        site.clear("/*")
+        site.invalidate("/*")
         assert site.get("unsigned.html").status == 403
     finally:
         sign("always")
     assert site.get("unsigned.html").status == 200
 
 
-def test_disabled_distribution_answers_nobody(site: Site) -> None:
-    def enable(on: bool) -> None:
-        found = site.cloudfront.get_distribution_config(Id=site.id)
-        config = found["DistributionConfig"] | {"Enabled": on}
-        site.cloudfront.update_distribution(Id=site.id, IfMatch=found["ETag"], DistributionConfig=config)
+def test_disabled_distribution_returns_403(site: Site) -> None:
+    def set_enabled(enabled: bool) -> None:
+        current = site.cloudfront.get_distribution_config(Id=site.id)
+        config = current["DistributionConfig"] | {"Enabled": enabled}
+        site.cloudfront.update_distribution(Id=site.id, IfMatch=current["ETag"], DistributionConfig=config)
 
     try:
-        enable(False)
+        set_enabled(False)
         assert site.get("").status == 403
     finally:
-        enable(True)
+        set_enabled(True)
     assert site.get("").status == 200

@@ -110,7 +110,7 @@ def test_web_acl_is_before_the_api(optional: Optional) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Deleted by somebody else",
-    fault="the function, while replicas of it are at the edge",
+    fault="the function, while its replicas exist at the edge",
 )
 def test_removal_leaves_what_the_documentation_says(optional: Optional) -> None:
     rewriter = optional.target.outputs("StaticSite")["RewriterName"]

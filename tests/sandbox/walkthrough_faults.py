@@ -63,19 +63,19 @@ FAULTS = {
             fault="an update in place loses data, weakens a `DeletionPolicy`, or drops a `Deny` statement",
         ),
     ],
-    "static_site-bucket_refuses_everyone_else": [
+    "static_site-bucket_denies_direct_access": [
         pytest.mark.reliability(
             "static_site",
             "Access denied",
-            fault="somebody asks the bucket directly",
-            expected="refused",
+            fault="a direct request to the bucket",
+            expected="access denied",
             observed="403",
         ),
     ],
-    "static_site-cache_hits_until_it_is_cleared": [
-        pytest.mark.reliability("static_site", "Late", fault="a cached answer is older than the page"),
+    "static_site-page_is_cached_until_invalidation": [
+        pytest.mark.reliability("static_site", "Late", fault="a cached page is older than the published one"),
     ],
-    "static_site-missing_page_is_a_true_404": [
+    "static_site-missing_page_returns_404": [
         pytest.mark.reliability("static_site", "Deleted by somebody else", fault="a page"),
     ],
     "security_group_revert-burst_is_reverted": [

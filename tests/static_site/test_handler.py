@@ -1,4 +1,4 @@
-"""Facts about the edge function: events in, requests or responses out."""
+"""The edge function: event in, request or response out."""
 
 import copy
 import json
@@ -44,24 +44,24 @@ EVENT: dict[str, Any] = {
 
 
 def event(**request: str) -> dict[str, Any]:
-    made = copy.deepcopy(EVENT)
-    made["Records"][0]["cf"]["request"] |= request
-    return made
+    event = copy.deepcopy(EVENT)
+    event["Records"][0]["cf"]["request"] |= request
+    return event
 
 
-def test_request_goes_on_with_the_index_page_and_is_otherwise_as_it_was() -> None:
+def test_directory_uri_changes_nothing_but_uri_and_query() -> None:
     before = event()["Records"][0]["cf"]["request"]
     after = handler(event(), None)
     assert after == before | {"uri": "/docs/index.html", "querystring": ""}
 
 
-@pytest.mark.reliability("static_site", "Hostile input", fault="S3's own parameters in the query string")
-def test_query_string_never_reaches_the_bucket() -> None:
+@pytest.mark.reliability("static_site", "Hostile input", fault="S3 query parameters")
+def test_query_string_is_removed_before_the_bucket() -> None:
     for uri in ("/docs/", "/style.css", "/.well-known/x"):
         assert handler(event(uri=uri, querystring="versionId=null"), None)["querystring"] == ""
 
 
-def test_directory_without_slash_is_redirected_and_the_answer_not_kept() -> None:
+def test_missing_slash_returns_uncacheable_redirect() -> None:
     assert handler(event(uri="/docs", querystring="a=%2F"), None) == {
         "status": "308",
         "statusDescription": "Permanent Redirect",
@@ -72,17 +72,17 @@ def test_directory_without_slash_is_redirected_and_the_answer_not_kept() -> None
     }
 
 
-def test_status_of_redirects_is_that_of_the_settings() -> None:
-    answer = handler(event(uri="/docs"), None, Choices(redirect_status=301))
-    assert (answer["status"], answer["statusDescription"]) == ("301", "Moved Permanently")
+def test_redirect_status_follows_the_setting() -> None:
+    response = handler(event(uri="/docs"), None, Choices(redirect_status=301))
+    assert (response["status"], response["statusDescription"]) == ("301", "Moved Permanently")
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "PUT", "POST", "PATCH", "DELETE"])
-def test_other_methods_pass(method: str) -> None:
+def test_other_methods_pass_unchanged(method: str) -> None:
     assert handler(event(method=method, uri="/docs"), None)["uri"] == "/docs"
 
 
-def test_head_is_treated_as_get() -> None:
+def test_head_is_rewritten_like_get() -> None:
     assert handler(event(method="HEAD"), None)["uri"] == "/docs/index.html"
 
 
@@ -92,16 +92,16 @@ def test_nothing_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_settings_are_read_from_the_file_in_the_package(tmp_path: Path) -> None:
-    given = {"without_slash": "rewrite", "redirect_status": 301, "canonical": True, "files": ["/LICENSE", "/C++"]}
-    (tmp_path / "settings.json").write_text(json.dumps(given))
+def test_choices_are_read_from_the_settings_file(tmp_path: Path) -> None:
+    settings = {"without_slash": "rewrite", "redirect_status": 301, "canonical": True, "files": ["/LICENSE", "/C++"]}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
     expected = Choices("rewrite", 301, True, frozenset({"/LICENSE", "/C%2B%2B"}))
     assert read_choices(tmp_path / "settings.json") == expected
 
 
-@pytest.mark.skipif(not VECTOR.exists(), reason="public sample events are not on this machine")
+@pytest.mark.skipif(not VECTOR.exists(), reason="the public sample events are not available")
 def test_public_sample_event_is_handled() -> None:
     sample = json.loads(VECTOR.read_text())
     uri = sample["Records"][0]["cf"]["request"]["uri"]
-    answer = handler(sample, None)
-    assert answer.get("uri", "").startswith(uri) or answer["status"] == "308"
+    result = handler(sample, None)
+    assert result.get("uri", "").startswith(uri) or result["status"] == "308"

@@ -1,4 +1,4 @@
-"""The rewriter, case by case, and what holds for every URI."""
+"""The rewrite function: individual cases, and properties of every URI."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from lambdas.static_site.rewrite import Choices, Redirect, key_path, rewrite
 
 DEFAULT = Choices()
 CASES = [
-    # what the viewer asks for, what the bucket is asked for (or, with ->, where the viewer is sent)
+    # the viewer's URI, and the URI requested from the bucket (or, after ->, the location of a redirect)
     ("/", "/index.html"),
     ("/subdirectory/", "/subdirectory/index.html"),
     ("/a/b/c/", "/a/b/c/index.html"),
@@ -28,7 +28,7 @@ CASES = [
     ("/site.webmanifest", "/site.webmanifest"),
     ("/profile.mobileconfig", "/profile.mobileconfig"),
     ("/.htaccess", "/.htaccess"),
-    # a dot in the name of a directory
+    # directory names with a dot
     ("/v1.2", "-> /v1.2/"),
     ("/v1.2/docs", "-> /v1.2/docs/"),
     ("/v1.2/docs/", "/v1.2/docs/index.html"),
@@ -38,11 +38,11 @@ CASES = [
     ("/example.com/page", "-> /example.com/page/"),
     ("/ends-with-dot.", "-> /ends-with-dot./"),
     ("/subdirectory/index.html", "/subdirectory/index.html"),
-    # not ours to touch
+    # never rewritten
     ("/.well-known/acme-challenge/token", "/.well-known/acme-challenge/token"),
     ("/.well-known/", "/.well-known/"),
     ("/.well-knownX", "-> /.well-knownX/"),
-    # S3 reads what the browser meant: reserved characters are encoded, escapes are kept
+    # S3 decodes the path to the requested key: reserved characters are encoded, escapes are kept
     ("/caf%C3%A9", "-> /caf%C3%A9/"),
     ("/a%20b/", "/a%20b/index.html"),
     ("/notes/1+1/", "/notes/1%2B1/index.html"),
@@ -58,7 +58,7 @@ CASES = [
     ("/%61%2D%7a.txt", "/a-z.txt"),
     ("/e%CC%81.txt", "/e%CC%81.txt"),
     ("/%E9.txt", "/%E9.txt"),
-    # what a browser, a proxy or a careless reader could take for another host: no redirect
+    # no redirect, because a client could read the path as another host or another header
     ("//evil.com", "//evil.com"),
     ("//evil.com/x", "//evil.com/x/index.html"),
     ("///evil.com/x", "///evil.com/x/index.html"),
@@ -91,23 +91,23 @@ CASES = [
 @pytest.mark.reliability(
     "static_site",
     "Hostile input",
-    fault="a URI that a browser takes for another host, or for a header",
+    fault="a URI that a browser reads as another host or as a header",
     expected="no redirect",
-    observed="for each known trick",
+    observed="for each known attack",
 )
-def test_case(uri: str, expected: str) -> None:
+def test_rewrite_of_uri_returns_expected_result(uri: str, expected: str) -> None:
     result = rewrite(uri, "", DEFAULT)
     assert (f"-> {result.location}" if isinstance(result, Redirect) else result) == expected
 
 
 @pytest.mark.parametrize("query", ["a=b", "a=b&a=c", "q=%2F%20+x", "?", "a=http://evil.com/", "%"])
-def test_redirect_keeps_the_query_string_byte_for_byte(query: str) -> None:
+def test_redirect_keeps_query_string_unchanged(query: str) -> None:
     assert rewrite("/docs", query, DEFAULT) == Redirect(f"/docs/?{query}")
 
 
 @pytest.mark.parametrize("query", ["a=b\r\nSet-Cookie: c", "a=b c", "a=é", "\t", "a=b\n", "\x7f"])
-@pytest.mark.reliability("static_site", "Malformed input", fault="text that is no valid URI or query string")
-def test_query_string_that_is_none_is_left_out_of_the_redirect(query: str) -> None:
+@pytest.mark.reliability("static_site", "Malformed input", fault="an invalid URI or query string")
+def test_redirect_drops_invalid_query_string(query: str) -> None:
     assert rewrite("/docs", query, DEFAULT) == Redirect("/docs/")
 
 
@@ -115,53 +115,53 @@ def test_query_string_that_is_none_is_left_out_of_the_redirect(query: str) -> No
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="a path that S3 reads differently from a browser (`+`, a lone `%`), or that no key can have",
+    fault="a path that S3 and browsers decode differently (`+`, a lone `%`), or that is not a valid key",
 )
 def test_path_longer_than_a_key_passes_unchanged(character: str, size: int) -> None:
-    """S3 refuses it; encoded, it could be longer than CloudFront takes from a function."""
-    longest = "/" + character * (1024 // size)
-    assert rewrite(longest, "", Choices(without_slash="rewrite")) == f"{key_path(longest)}/index.html"
-    assert rewrite(longest + character, "", DEFAULT) == longest + character
+    """S3 rejects it, and its encoded form could exceed CloudFront's limit for a function's result."""
+    longest_path = "/" + character * (1024 // size)
+    assert rewrite(longest_path, "", Choices(without_slash="rewrite")) == f"{key_path(longest_path)}/index.html"
+    assert rewrite(longest_path + character, "", DEFAULT) == longest_path + character
 
 
 @pytest.mark.parametrize("piece", ["/", "/a", "a", "+", "%", "%2f", "%2e/", "/.", "\\", "é", "/a%20b", ".a", "\n"])
 @pytest.mark.reliability(
     "static_site",
     "Timeout mid-way",
-    fault="a URI made to keep the function busy",
-    expected="none can: the time grows with the length only",
-    observed="8 KB in far less than a second",
+    fault="a URI crafted to keep the function busy",
+    expected="run time depends only on the length",
+    observed="8 KB takes well under a second",
 )
-def test_no_uri_takes_long(piece: str) -> None:
-    """A viewer pays nothing for a long one; a function that is busy with it answers nobody else."""
+def test_rewrite_of_long_uri_is_fast(piece: str) -> None:
+    """A slow rewrite would let viewers exhaust the function's concurrency with long URIs."""
     uri = "/" + piece * (8192 // len(piece))
     started = time.process_time()
-    for odd in (uri, f"{uri}|", f"{uri}/index.html"):
-        rewrite(odd, "q" * 8192, Choices(canonical=True))
+    for variant in (uri, f"{uri}|", f"{uri}/index.html"):
+        rewrite(variant, "q" * 8192, Choices(canonical=True))
     assert time.process_time() - started < 1
 
 
-def test_rewrite_instead_of_redirect_when_chosen() -> None:
+def test_without_slash_rewrite_returns_index_page() -> None:
     assert rewrite("/docs", "a=b", Choices(without_slash="rewrite")) == "/docs/index.html"
 
 
-def test_index_page_is_redirected_to_its_directory_when_chosen() -> None:
+def test_canonical_redirects_index_page_to_directory() -> None:
     canonical = Choices(canonical=True)
     assert rewrite("/docs/index.html", "a=b", canonical) == Redirect("/docs/?a=b")
-    assert rewrite("/index.html", "", canonical) == "/index.html", "CloudFront asks for it when the viewer asks for /"
+    assert rewrite("/index.html", "", canonical) == "/index.html", "CloudFront requests it for /"
     assert rewrite("//evil.com/index.html", "", canonical) == "//evil.com/index.html"
 
 
-def test_listed_file_without_extension_stays() -> None:
+def test_listed_file_without_extension_is_not_rewritten() -> None:
     assert rewrite("/LICENSE", "", Choices(files=frozenset({"/LICENSE"}))) == "/LICENSE"
 
 
 @pytest.mark.parametrize("uri", ["/C++", "/C%2B%2B", "/C%2b+", "/%43++"])
-def test_listed_file_is_found_however_it_is_encoded(uri: str) -> None:
+def test_listed_file_matches_every_encoding(uri: str) -> None:
     assert rewrite(uri, "", Choices(files=frozenset({"/C%2B%2B"}))) == "/C%2B%2B"
 
 
-# URIs that look like trouble, and any text at all.
+# URIs built from problematic parts, and arbitrary text.
 PIECES = ["/", "//", "\\", "%2f", "%5C", "%0a", "%2e", "..", ".", ":", "@", "?", "#", "\t", "\n", "\x00", "é", " "]
 PIECES += ["+", "%2B", "%2b", "%", "%%", "%zz", "%FF", "%41", ";", "=", "&", "~", "[", "|", "e\u0301"]
 PIECES += ["evil.com", "docs", "v1.2", "a.html", "index.html", "http:"]
@@ -179,19 +179,19 @@ choices = st.builds(
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="text that is no valid URI or query string",
-    expected="one path or one redirect within the site, never an error",
+    fault="an invalid URI or query string",
+    expected="a path or a redirect within the site, never an exception",
     observed="with any text",
 )
 @pytest.mark.reliability(
     "static_site",
     "Hostile input",
-    fault="a URI that a browser takes for another host, or for a header",
+    fault="a URI that a browser reads as another host or as a header",
 )
-def test_result_is_one_path_or_one_redirect_within_the_site(uri: str, query: str, chosen: Choices) -> None:
-    result = rewrite(uri, query, chosen)
+def test_any_uri_returns_path_or_redirect_within_site(uri: str, query: str, options: Choices) -> None:
+    result = rewrite(uri, query, options)
     if not isinstance(result, Redirect):
-        assert result == uri or as_s3_reads(result).startswith(as_a_browser_means(uri)), "a path is only added to"
+        assert result == uri or decode_as_s3(result).startswith(decode_as_browser(uri)), "rewriting only appends"
         return
     location = result.location
     assert location.isascii()
@@ -200,19 +200,19 @@ def test_result_is_one_path_or_one_redirect_within_the_site(uri: str, query: str
     for base in ("https://www.example.com/", f"https://www.example.com{location}"):
         assert urlsplit(urljoin(base, location)).netloc == "www.example.com", location
     assert not location.startswith(("//", "/\\"))
-    path, _, kept = location.partition("?")
-    assert kept in (query, ""), "the query string is kept byte for byte, or left out"
-    assert kept == query or not (query.isascii() and query.isprintable() and " " not in query)
+    path, _, location_query = location.partition("?")
+    assert location_query in (query, ""), "the query string is kept unchanged or dropped"
+    assert location_query == query or not (query.isascii() and query.isprintable() and " " not in query)
     assert path.endswith("/")
 
 
-def as_s3_reads(path: str) -> bytes:
-    """The key that S3's REST endpoint reads: escapes decoded, a plus as a space."""
+def decode_as_s3(path: str) -> bytes:
+    """Return the key that S3's REST endpoint reads: it decodes escapes and reads a plus as a space."""
     return unquote_to_bytes(path.replace("+", " "))
 
 
-def as_a_browser_means(path: str) -> bytes:
-    """What a path stands for (RFC 3986): only escapes are decoded."""
+def decode_as_browser(path: str) -> bytes:
+    """Return the path that a browser means (RFC 3986): it decodes escapes only."""
     return unquote_to_bytes(path)
 
 
@@ -220,21 +220,21 @@ def as_a_browser_means(path: str) -> bytes:
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="a path that S3 reads differently from a browser (`+`, a lone `%`), or that no key can have",
-    expected="S3 gets the key that the browser meant; a true 404 otherwise",
+    fault="a path that S3 and browsers decode differently (`+`, a lone `%`), or that is not a valid key",
+    expected="S3 receives the key that the browser requested; otherwise status 404",
     observed="with any text",
 )
-def test_s3_reads_what_the_browser_meant(uri: str, chosen: Choices) -> None:
-    result = rewrite(uri, "", chosen)
+def test_any_path_gives_s3_the_key_the_browser_requested(uri: str, options: Choices) -> None:
+    result = rewrite(uri, "", options)
     if not isinstance(result, Redirect) and uri.startswith("/"):
-        meant = as_a_browser_means(uri)
-        assert as_s3_reads(result) in (meant, meant + b"index.html", meant + b"/index.html")
-        assert re.fullmatch(r"/([A-Za-z0-9\-._~/]|%[0-9A-F]{2})*", result), "what no reader takes in two ways"
+        requested = decode_as_browser(uri)
+        assert decode_as_s3(result) in (requested, requested + b"index.html", requested + b"/index.html")
+        assert re.fullmatch(r"/([A-Za-z0-9\-._~/]|%[0-9A-F]{2})*", result), "every client decodes it in the same way"
 
 
 @given(st.text(max_size=20))
-def test_every_key_is_reached_by_its_encoded_path(name: str) -> None:
-    assert as_s3_reads(key_path(quote(f"/{name}"))) == f"/{name}".encode()
+def test_key_path_of_any_key_decodes_to_that_key(name: str) -> None:
+    assert decode_as_s3(key_path(quote(f"/{name}"))) == f"/{name}".encode()
     assert key_path(key_path(f"/{name}")) == key_path(f"/{name}")
 
 
@@ -242,32 +242,32 @@ def test_every_key_is_reached_by_its_encoded_path(name: str) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Hostile input",
-    fault="a query string meant to poison the cache",
-    expected="only the path decides",
-    observed="the same page for everybody",
+    fault="a query string crafted to poison the cache",
+    expected="the result depends on the path only",
+    observed="the same page with any query string",
 )
-def test_only_the_path_decides_what_is_done(uri: str, query: str, chosen: Choices) -> None:
-    """The cache is keyed by the path alone: nobody's query string may change another's answer."""
-    with_query, without = rewrite(uri, query, chosen), rewrite(uri, "", chosen)
-    if isinstance(without, Redirect):
+def test_query_string_never_changes_the_result(uri: str, query: str, options: Choices) -> None:
+    """The path alone is the cache key, so one viewer's query string must not change another viewer's response."""
+    with_query, without_query = rewrite(uri, query, options), rewrite(uri, "", options)
+    if isinstance(without_query, Redirect):
         assert isinstance(with_query, Redirect)
-        assert with_query.location.partition("?")[0] == without.location
+        assert with_query.location.partition("?")[0] == without_query.location
     else:
-        assert with_query == without
+        assert with_query == without_query
 
 
 @given(uris, queries, choices)
 @pytest.mark.reliability(
     "static_site",
     "Duplicate",
-    fault="a URI that is rewritten already is rewritten again",
-    expected="it stays as it is, and no redirect leads to another",
+    fault="a rewritten URI is rewritten again",
+    expected="it does not change, and no redirect leads to another redirect",
     observed="with any URI",
 )
-def test_doing_it_again_changes_nothing_more(uri: str, query: str, chosen: Choices) -> None:
-    result = rewrite(uri, query, chosen)
-    if isinstance(result, Redirect):  # where the viewer is sent there is a page, and no further redirect
+def test_rewrite_of_result_changes_nothing(uri: str, query: str, options: Choices) -> None:
+    result = rewrite(uri, query, options)
+    if isinstance(result, Redirect):  # its location must not redirect again
         path = result.location.partition("?")[0]
-        assert isinstance(rewrite(path, query, chosen), str)
-    elif not chosen.canonical:
-        assert rewrite(result, query, chosen) == result
+        assert isinstance(rewrite(path, query, options), str)
+    elif not options.canonical:
+        assert rewrite(result, query, options) == result

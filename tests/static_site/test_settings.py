@@ -10,16 +10,16 @@ from ..test_settings import mistakes
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"site": "tests"}, "index.html and 404.html not found"),
         ({"site": "~/no/such/folder"}, "a folder with an index.html and a 404.html; folder not found"),
         ({"site": "~no-such-user/site"}, "the path of a folder"),
         ({"site": "x" * 5000}, "the path of a folder"),
-        ({"files": ["LICENSE"]}, "a path that begins with /"),
-        ({"files": ["/a\nb"]}, "a path that begins with /"),
+        ({"extensionless_files": ["LICENSE"]}, "a path that begins with /"),
+        ({"extensionless_files": ["/a\nb"]}, "a path that begins with /"),
         ({"redirect_status": "302"}, "301 or 308"),
-        ({"redirect_status": "301", "without_slash": "rewrite"}, "has no effect with static_site:without_slash="),
+        ({"redirect_status": "301", "trailing_slash": "rewrite"}, "has no effect with static_site:trailing_slash="),
         ({"content_security_policy": ""}, "a header value"),
         ({"content_security_policy": "default-src 'self'\nX: y"}, "a header value"),
         ({"content_security_policy": "x" * 1784}, "at most 1783"),
@@ -36,17 +36,21 @@ from ..test_settings import mistakes
         ),
     ],
 )
-def test_wrong_site_is_refused_with_what_is_accepted(fields: dict[str, Any], said: str) -> None:
+def test_invalid_setting_error_names_accepted_values(fields: dict[str, Any], message: str) -> None:
     text = mistakes({f"static_site:{name}": value for name, value in fields.items()})
-    assert said in text, text
+    assert message in text, text
 
 
-def test_status_of_the_command_line_is_a_number() -> None:
+def test_redirect_status_from_command_line_is_converted() -> None:
     assert Settings.from_context({"static_site:redirect_status": "301"}).static_site.redirect_status == 301
 
 
 @pytest.mark.parametrize("name", ["www.example.xn--p1ai", "xn--bcher-kva.example.xn--fiqs8s", "a.b-c.museum"])
 def test_international_domain_name_is_accepted(name: str) -> None:
-    given = {"domain_name": name, "hosted_zone_id": "Z0123456789ABCDEFGHIJ", "hosted_zone_name": name.partition(".")[2]}
-    found = Settings.from_context({f"static_site:{field}": value for field, value in given.items()}).static_site
-    assert found.domain_name == name
+    fields = {
+        "domain_name": name,
+        "hosted_zone_id": "Z0123456789ABCDEFGHIJ",
+        "hosted_zone_name": name.partition(".")[2],
+    }
+    settings = Settings.from_context({f"static_site:{field}": value for field, value in fields.items()})
+    assert settings.static_site.domain_name == name

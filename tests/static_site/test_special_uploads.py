@@ -1,4 +1,4 @@
-"""Files that browsers refuse, or keep too long, with the headers that the AWS CLI gives them."""
+"""Files that need other headers than the AWS CLI would set."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ NOT_FOUND = SpecialUpload("NotFound", ["404.html"], cache_control="max-age=0")
         ("module.CJS", b"// script", "Script", "text/javascript"),
     ],
 )
-def test_file_whose_type_its_name_does_not_say_gets_one(
+def test_file_of_unknown_type_gets_content_type(
     tmp_path: Path, name: str, content: bytes, name_of_upload: str, content_type: str
 ) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -29,11 +29,11 @@ def test_file_whose_type_its_name_does_not_say_gets_one(
 
 
 @pytest.mark.parametrize(("name", "content"), [("page.html", b"x"), ("photo", b"\xff\xd8\xff"), ("a.json", b"{}")])
-def test_other_file_is_left_to_the_aws_cli(tmp_path: Path, name: str, content: bytes) -> None:
+def test_other_files_need_no_special_upload(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     assert special_uploads(tmp_path) == [NOT_FOUND]
 
 
-def test_name_with_pattern_characters_matches_itself_only(tmp_path: Path) -> None:
+def test_pattern_characters_in_name_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "a[b]*").write_text("x")
     assert special_uploads(tmp_path)[1].patterns == ["a[[]b][*]"]

@@ -1,7 +1,8 @@
-"""Facts about the stack's template: who reaches the bucket, and how endpoints are answered."""
+"""The template of StaticSite: access to the bucket, caching, responses and deployment."""
 
 import importlib.util
 import json
+import re
 from typing import Any
 
 import pytest
@@ -24,14 +25,14 @@ def distribution(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def id_of(template: dict[str, Any], start: str, resource_type: str) -> str:
-    found = template["Resources"].items()
-    return next(name for name, r in found if r["Type"] == resource_type and name.startswith(start))
+    resources = template["Resources"].items()
+    return next(name for name, r in resources if r["Type"] == resource_type and name.startswith(start))
 
 
 def deployment(template: dict[str, Any]) -> dict[str, Any]:
-    """The deployment of most files, which clears the cache."""
-    (found,) = (d for d in of_type(template, "Custom::CDKBucketDeployment") if "DistributionId" in d)
-    return found
+    """Return the deployment that uploads most files and invalidates the cache."""
+    (properties,) = (d for d in of_type(template, "Custom::CDKBucketDeployment") if "DistributionId" in d)
+    return properties
 
 
 def test_bucket_is_private_encrypted_and_versioned(template: dict[str, Any]) -> None:
@@ -40,11 +41,11 @@ def test_bucket_is_private_encrypted_and_versioned(template: dict[str, Any]) -> 
     assert bucket["BucketEncryption"]
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     (rule,) = bucket["LifecycleConfiguration"]["Rules"]
-    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}, "old versions would stay for ever"
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}, "old versions would never expire"
 
 
-@pytest.mark.reliability("static_site", "Access denied", fault="somebody asks the bucket directly")
-def test_only_this_distribution_may_read_the_bucket_and_nobody_lists_it(template: dict[str, Any]) -> None:
+@pytest.mark.reliability("static_site", "Access denied", fault="a direct request to the bucket")
+def test_bucket_policy_allows_only_the_distribution_to_read(template: dict[str, Any]) -> None:
     bucket_id = id_of(template, "Site", "AWS::S3::Bucket")
     (policy,) = (p for p in of_type(template, "AWS::S3::BucketPolicy") if p["Bucket"] == {"Ref": bucket_id})
     readers = [s for s in policy["PolicyDocument"]["Statement"] if s["Action"] == "s3:GetObject"]
@@ -54,24 +55,24 @@ def test_only_this_distribution_may_read_the_bucket_and_nobody_lists_it(template
     assert id_of(template, "Distribution", "AWS::CloudFront::Distribution") in source
     for statement in policy["PolicyDocument"]["Statement"]:
         if statement["Effect"] == "Allow" and "s3:List" in json.dumps(statement["Action"]):
-            assert "AWS" in statement["Principal"], "someone besides the stack's own clean-up may list"
+            assert "AWS" in statement["Principal"], "only the role that empties the bucket may list it"
 
 
-def test_origin_is_signed_by_an_origin_access_control(template: dict[str, Any]) -> None:
+def test_origin_access_control_signs_requests(template: dict[str, Any]) -> None:
     control = one(template, "AWS::CloudFront::OriginAccessControl")["OriginAccessControlConfig"]
     assert (control["SigningBehavior"], control["SigningProtocol"]) == ("always", "sigv4")
     (origin,) = distribution(template)["Origins"]
     assert origin["OriginAccessControlId"]
 
 
-def test_log_bucket_takes_the_acl_of_standard_logging_and_forgets_after_90_days(template: dict[str, Any]) -> None:
+def test_log_bucket_allows_acls_and_expires_logs_in_90_days(template: dict[str, Any]) -> None:
     logs = template["Resources"][id_of(template, "Logs", "AWS::S3::Bucket")]["Properties"]
     assert logs["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerPreferred"}]
     assert [rule["ExpirationInDays"] for rule in logs["LifecycleConfiguration"]["Rules"]] == [90]
     assert distribution(template)["Logging"]["Bucket"]
 
 
-def test_viewers_get_https_http2_and_3_ipv6_and_compression(template: dict[str, Any]) -> None:
+def test_distribution_has_https_http3_ipv6_and_compression(template: dict[str, Any]) -> None:
     config = distribution(template)
     behavior = config["DefaultCacheBehavior"]
     assert behavior["ViewerProtocolPolicy"] == "redirect-to-https"
@@ -80,17 +81,17 @@ def test_viewers_get_https_http2_and_3_ipv6_and_compression(template: dict[str, 
     assert config["DefaultRootObject"] == "index.html"
 
 
-def test_rewriter_is_attached_as_published_version_on_origin_request(template: dict[str, Any]) -> None:
+def test_rewriter_version_is_attached_to_origin_request(template: dict[str, Any]) -> None:
     (association,) = distribution(template)["DefaultCacheBehavior"]["LambdaFunctionAssociations"]
     assert association["EventType"] == "origin-request"
     version = association["LambdaFunctionARN"]["Ref"]
     assert template["Resources"][version]["Type"] == "AWS::Lambda::Version"
 
 
-@pytest.mark.reliability("static_site", "Only here", fault="a function that CloudFront does not take")
-def test_rewriter_fits_lambda_at_edge_and_may_do_nothing(template: dict[str, Any]) -> None:
+@pytest.mark.reliability("static_site", "Only here", fault="a function that CloudFront does not accept")
+def test_rewriter_meets_edge_limits_and_has_no_permissions(template: dict[str, Any]) -> None:
     function = template["Resources"][id_of(template, "Rewriter", "AWS::Lambda::Function")]["Properties"]
-    assert "Environment" not in function, "Lambda@Edge has no environment variables"
+    assert "Environment" not in function, "Lambda@Edge does not support environment variables"
     assert function.get("Architectures", ["x86_64"]) == ["x86_64"]
     assert function["Timeout"] <= 30
     role_id = id_of(template, "RewriterRole", "AWS::IAM::Role")
@@ -104,27 +105,35 @@ def test_rewriter_fits_lambda_at_edge_and_may_do_nothing(template: dict[str, Any
 @pytest.mark.reliability(
     "static_site",
     "Deleted by somebody else",
-    fault="the function, while replicas of it are at the edge",
-    expected="Lambda refuses; so the stack leaves it",
-    observed="it stays, alone",
+    fault="the function, while its replicas exist at the edge",
+    expected="Lambda refuses, so the stack retains the function",
+    observed="only the function is left",
 )
-def test_teardown_leaves_the_function_whose_replicas_would_keep_it(template: dict[str, Any]) -> None:
+def test_deletion_retains_the_rewriter_but_no_bucket(template: dict[str, Any]) -> None:
     for resource_type in ("AWS::Lambda::Function", "AWS::Lambda::Version"):
-        found = template["Resources"][id_of(template, "Rewriter", resource_type)]
-        assert (found["DeletionPolicy"], found["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+        resource = template["Resources"][id_of(template, "Rewriter", resource_type)]
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     for bucket in ("Site", "Logs"):
         assert template["Resources"][id_of(template, bucket, "AWS::S3::Bucket")]["DeletionPolicy"] == "Delete"
+
+
+def test_removal_command_in_docs_selects_the_rewriter(template: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "static_site.md").read_text()
+    match = re.search(r"starts_with\(FunctionName, '(.+?)'\)", page)
+    assert match
+    functions = {name for name, r in template["Resources"].items() if r["Type"] == "AWS::Lambda::Function"}
+    selected = {name for name in functions if f"{STACK}-{name}-SUFFIX".startswith(match[1])}  # CloudFormation's names
+    assert selected == {id_of(template, "Rewriter", "AWS::Lambda::Function")}
 
 
 @pytest.mark.reliability(
     "static_site",
     "Partial failure",
-    fault="the creation fails, because the account may not create distributions yet",
-    expected="nothing stays",
-    observed="read from the template: everything that is retained is retained except on creation",
+    fault="stack creation fails because the account cannot create distributions yet",
+    expected="no resource is left",
+    observed="template: retained resources use `RetainExceptOnCreate`",
 )
-def test_failed_creation_leaves_nothing(template: dict[str, Any], full: dict[str, Any]) -> None:
-    """As in an account that may not create distributions yet."""
+def test_failed_creation_retains_nothing(template: dict[str, Any], full: dict[str, Any]) -> None:
     for resources in (template["Resources"], full["Resources"]):
         assert [name for name, r in resources.items() if r.get("DeletionPolicy") == "Retain"] == []
 
@@ -132,22 +141,22 @@ def test_failed_creation_leaves_nothing(template: dict[str, Any], full: dict[str
 @pytest.mark.reliability(
     "static_site",
     "Late",
-    fault="at the removal an access log comes after its bucket was emptied",
-    expected="logging ends before the bucket is emptied",
-    observed="read from the template: the distribution goes first",
+    fault="during stack deletion, an access log arrives after its bucket was emptied",
+    expected="logging stops before the bucket is emptied",
+    observed="template: the distribution is deleted first",
 )
-def test_teardown_leaves_no_log_group_of_ours_and_stops_logging_before_it_empties_the_bucket(
+def test_deletion_removes_log_groups_and_stops_logging_first(
     template: dict[str, Any],
 ) -> None:
     for group in (r for r in template["Resources"].values() if r["Type"] == "AWS::Logs::LogGroup"):
         assert group["DeletionPolicy"] == "Delete"
     resource = template["Resources"][id_of(template, "Distribution", "AWS::CloudFront::Distribution")]
-    emptied = {name for name in template["Resources"] if name.startswith("LogsAutoDelete")}
-    assert emptied
-    assert emptied <= set(resource["DependsOn"]), "the bucket would be emptied while it is still written to"
+    auto_delete = {name for name in template["Resources"] if name.startswith("LogsAutoDelete")}
+    assert auto_delete
+    assert auto_delete <= set(resource["DependsOn"]), "CloudFront would write logs to the emptied bucket"
 
 
-def test_settings_reach_the_function_through_its_package(assembly: Assembly) -> None:
+def test_settings_are_written_into_the_function_package(assembly: Assembly) -> None:
     (package,) = assembly.directory.glob("asset.*/static_site")
     assert json.loads((package / "settings.json").read_text()) == {
         "without_slash": "redirect",
@@ -159,22 +168,22 @@ def test_settings_reach_the_function_through_its_package(assembly: Assembly) -> 
     assert {path.name for path in package.iterdir()} == sources | {"settings.json"}
 
 
-def test_missing_pages_are_true_404s_with_the_sites_own_page(template: dict[str, Any]) -> None:
+def test_s3_errors_become_404_with_the_sites_page(template: dict[str, Any]) -> None:
     errors = distribution(template)["CustomErrorResponses"]
-    answers = {e["ErrorCode"]: (e["ResponseCode"], e["ResponsePagePath"]) for e in errors}
+    responses = {e["ErrorCode"]: (e["ResponseCode"], e["ResponsePagePath"]) for e in errors}
     page = (404, "/404.html")
-    assert answers == {400: page, 403: page, 404: page}, "400 is S3's answer to a path that no key can have"
+    assert responses == {400: page, 403: page, 404: page}, "S3 returns 400 for an invalid key"
     assert {error["ErrorCachingMinTTL"] for error in errors} == {10}
 
 
-def test_security_headers_are_set_on_every_answer(template: dict[str, Any]) -> None:
+def test_distribution_adds_security_headers(template: dict[str, Any]) -> None:
     headers = one(template, "AWS::CloudFront::ResponseHeadersPolicy")["ResponseHeadersPolicyConfig"]
     policy_id = id_of(template, "SecurityHeaders", "AWS::CloudFront::ResponseHeadersPolicy")
     behavior = distribution(template)["DefaultCacheBehavior"]
-    assert behavior.get("ResponseHeadersPolicyId") == {"Ref": policy_id}, "the distribution does not use the policy"
+    assert behavior.get("ResponseHeadersPolicyId") == {"Ref": policy_id}, "the distribution must use the policy"
     security = headers["SecurityHeadersConfig"]
     assert security["StrictTransportSecurity"]["AccessControlMaxAgeSec"] >= 31536000
-    assert not security["StrictTransportSecurity"].get("IncludeSubdomains"), "other names are not ours to bind"
+    assert not security["StrictTransportSecurity"].get("IncludeSubdomains"), "HSTS must not apply to other host names"
     assert all(header["Override"] for header in security.values())
     assert "default-src 'self'" in security["ContentSecurityPolicy"]["ContentSecurityPolicy"]
     assert security["ContentTypeOptions"] == {"Override": True}
@@ -186,26 +195,28 @@ def test_security_headers_are_set_on_every_answer(template: dict[str, Any]) -> N
     "static_site",
     "Lost",
     fault="the invalidation after a deployment",
-    expected="the cache forgets by itself; redirects are never in it",
-    observed="after a day; browsers forget after five minutes",
+    expected="cached pages expire; redirects are never cached",
+    observed="after a day in CloudFront, after five minutes in browsers",
 )
-def test_cache_is_keyed_by_path_and_the_query_string_goes_to_the_function(template: dict[str, Any]) -> None:
+def test_cache_key_is_the_path_and_query_string_is_forwarded(template: dict[str, Any]) -> None:
     parameters = one(template, "AWS::CloudFront::CachePolicy")["CachePolicyConfig"]
-    keyed = parameters["ParametersInCacheKeyAndForwardedToOrigin"]
-    assert keyed["QueryStringsConfig"] == {"QueryStringBehavior": "none"}
-    assert keyed["HeadersConfig"] == {"HeaderBehavior": "none"}
-    assert (keyed["EnableAcceptEncodingGzip"], keyed["EnableAcceptEncodingBrotli"]) == (True, True)
-    assert (parameters["MinTTL"], parameters["DefaultTTL"]) == (0, 86400), "redirects say no-store: it must hold"
+    cache_key = parameters["ParametersInCacheKeyAndForwardedToOrigin"]
+    assert cache_key["QueryStringsConfig"] == {"QueryStringBehavior": "none"}
+    assert cache_key["HeadersConfig"] == {"HeaderBehavior": "none"}
+    assert (cache_key["EnableAcceptEncodingGzip"], cache_key["EnableAcceptEncodingBrotli"]) == (True, True)
+    assert (parameters["MinTTL"], parameters["DefaultTTL"]) == (0, 86400), (
+        "a minimum TTL would override the no-store of redirects"
+    )
     forwarded = one(template, "AWS::CloudFront::OriginRequestPolicy")["OriginRequestPolicyConfig"]
     assert forwarded["QueryStringsConfig"] == {"QueryStringBehavior": "all"}
     behavior = distribution(template)["DefaultCacheBehavior"]
     cache_id = id_of(template, "CachePolicy", "AWS::CloudFront::CachePolicy")
     forwards_id = id_of(template, "QueryStrings", "AWS::CloudFront::OriginRequestPolicy")
-    used = behavior["CachePolicyId"], behavior.get("OriginRequestPolicyId")
-    assert used == ({"Ref": cache_id}, {"Ref": forwards_id}), "the distribution does not use the policies"
+    policies = behavior["CachePolicyId"], behavior.get("OriginRequestPolicyId")
+    assert policies == ({"Ref": cache_id}, {"Ref": forwards_id}), "the distribution must use the policies"
 
 
-def test_caching_false_is_the_posts_ttl_of_zero(uncached: dict[str, Any]) -> None:
+def test_caching_false_disables_caching(uncached: dict[str, Any]) -> None:
     assert not of_type(uncached, "AWS::CloudFront::CachePolicy")
     disabled = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # AWS's CachingDisabled
     assert distribution(uncached)["DefaultCacheBehavior"]["CachePolicyId"] == disabled
@@ -215,16 +226,16 @@ def test_caching_false_is_the_posts_ttl_of_zero(uncached: dict[str, Any]) -> Non
 @pytest.mark.reliability(
     "static_site",
     "Partial failure",
-    fault="an upload breaks off between two versions of the site",
-    expected="the next deployment uploads all, removes what is gone, clears the whole cache",
-    observed="read from the template: `Prune`, and `/*` for the cache",
+    fault="an upload stops halfway",
+    expected="the next deployment uploads all files, deletes removed files and invalidates the whole cache",
+    observed="template: `Prune` and the path `/*`",
 )
-def test_deployment_clears_the_cache_and_removes_what_is_gone(template: dict[str, Any]) -> None:
-    deployed = deployment(template)
-    assert deployed["DistributionPaths"] == ["/*"]
-    assert deployed["DistributionId"]
-    assert deployed["Prune"] is True
-    assert deployed["SystemMetadata"] == {"cache-control": "public, max-age=300, s-maxage=86400"}
+def test_deployment_prunes_files_and_invalidates_cache(template: dict[str, Any]) -> None:
+    properties = deployment(template)
+    assert properties["DistributionPaths"] == ["/*"]
+    assert properties["DistributionId"]
+    assert properties["Prune"] is True
+    assert properties["SystemMetadata"] == {"cache-control": "public, max-age=300, s-maxage=86400"}
 
 
 @pytest.mark.reliability(
@@ -237,7 +248,7 @@ def test_deployment_clears_the_cache_and_removes_what_is_gone(template: dict[str
 def test_slow_invalidation_does_not_fail_the_deployment(
     assembly: Assembly, template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The function of aws-cdk-lib itself, called as CloudFormation does; CloudFront is a stub, whose waiter fails."""
+    """Calls aws-cdk-lib's function as CloudFormation does, with a CloudFront stub whose waiter fails."""
     (source,) = (
         path for path in assembly.directory.glob("asset.*/index.py") if "cloudfront_invalidate" in path.read_text()
     )
@@ -261,31 +272,31 @@ def test_slow_invalidation_does_not_fail_the_deployment(
     monkeypatch.setattr(function, "cfn_send", lambda _event, _context, status, **_: calls.append(status))
     event = {
         "RequestType": "Create",
-        "ResourceProperties": as_cloudformation_passes(deployment(template))
+        "ResourceProperties": as_custom_resource_properties(deployment(template))
         | {"DestinationBucketName": "site", "DistributionId": "E1"},
     }
     function.handler(event, None)
     assert calls == ["upload", "create_invalidation", "SUCCESS"]
 
 
-def as_cloudformation_passes(value: Any) -> Any:
-    """Properties of a custom resource as its function gets them: every number and truth value is text."""
+def as_custom_resource_properties(value: Any) -> Any:
+    """Convert every number and boolean to text, as CloudFormation does for custom resources."""
     if isinstance(value, dict):
-        return {name: as_cloudformation_passes(item) for name, item in value.items()}
+        return {name: as_custom_resource_properties(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [as_cloudformation_passes(item) for item in value]
+        return [as_custom_resource_properties(item) for item in value]
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def test_page_of_the_404_is_not_kept_by_browsers(template: dict[str, Any], uncached: dict[str, Any]) -> None:
-    for found in (template, uncached):
-        (upload,) = (d for d in of_type(found, "Custom::CDKBucketDeployment") if d.get("Include") == ["404.html"])
+def test_404_page_is_not_cached_by_browsers(template: dict[str, Any], uncached: dict[str, Any]) -> None:
+    for variant in (template, uncached):
+        (upload,) = (d for d in of_type(variant, "Custom::CDKBucketDeployment") if d.get("Include") == ["404.html"])
         assert upload["SystemMetadata"] == {"cache-control": "max-age=0"}
-        assert (upload["Exclude"], upload["Prune"]) == (["*"], False), "it must touch no other file"
-        assert deployment(found)["Exclude"] == ["404.html"], "the others would be uploaded over it"
+        assert (upload["Exclude"], upload["Prune"]) == (["*"], False), "it must not change other files"
+        assert deployment(variant)["Exclude"] == ["404.html"], "the site deployment must not overwrite it"
 
 
-def test_cache_is_cleared_when_everything_is_uploaded(template: dict[str, Any]) -> None:
+def test_cache_is_invalidated_after_all_uploads(template: dict[str, Any]) -> None:
     deployments = {n: r for n, r in template["Resources"].items() if r["Type"] == "Custom::CDKBucketDeployment"}
     (last,) = (r for r in deployments.values() if "DistributionId" in r["Properties"])
     assert {name for name, r in deployments.items() if r is not last} <= set(last["DependsOn"])
@@ -294,16 +305,16 @@ def test_cache_is_cleared_when_everything_is_uploaded(template: dict[str, Any]) 
 @pytest.mark.reliability(
     "static_site",
     "Partial failure",
-    fault="the function changes, and the site does not",
-    expected="the cache is cleared too",
-    observed="read from the template: the upload has the function's version",
+    fault="the function changes but the site does not",
+    expected="the cache is invalidated",
+    observed="template: the deployment depends on the function's version",
 )
-def test_another_rewriter_clears_the_cache_too(template: dict[str, Any]) -> None:
+def test_new_rewriter_version_invalidates_cache(template: dict[str, Any]) -> None:
     (association,) = distribution(template)["DefaultCacheBehavior"]["LambdaFunctionAssociations"]
     assert deployment(template)["Rewriter"] == association["LambdaFunctionARN"]
 
 
-def test_domain_has_a_validated_certificate_tls_1_2_and_both_alias_records(full: dict[str, Any]) -> None:
+def test_custom_domain_has_certificate_tls_1_2_and_records(full: dict[str, Any]) -> None:
     certificate = one(full, "AWS::CertificateManager::Certificate")
     assert (certificate["DomainName"], certificate["ValidationMethod"]) == ("www.example.com", "DNS")
     config = distribution(full)
@@ -317,8 +328,8 @@ def test_domain_has_a_validated_certificate_tls_1_2_and_both_alias_records(full:
     assert full["Outputs"]["Url"]["Value"] == "https://www.example.com/"
 
 
-@pytest.mark.reliability("static_site", "Throttling", fault="more requests than the function or the bucket takes")
-def test_web_acl_is_an_option(template: dict[str, Any], full: dict[str, Any]) -> None:
+@pytest.mark.reliability("static_site", "Throttling", fault="more requests than the function or the bucket can serve")
+def test_web_acl_is_optional(template: dict[str, Any], full: dict[str, Any]) -> None:
     assert not of_type(template, "AWS::WAFv2::WebACL")
     acl = one(full, "AWS::WAFv2::WebACL")
     assert (acl["Scope"], acl["DefaultAction"]) == ("CLOUDFRONT", {"Allow": {}})
@@ -334,13 +345,13 @@ def test_stack_is_pinned_to_us_east_1(assembly: Assembly) -> None:
     assert manifest["artifacts"][STACK]["environment"].endswith("/us-east-1")
 
 
-def test_function_that_uploads_may_invalidate_no_other_distribution(template: dict[str, Any]) -> None:
-    (denied,) = (
+def test_upload_role_can_invalidate_only_this_distribution(template: dict[str, Any]) -> None:
+    (deny,) = (
         statement
         for policy in of_type(template, "AWS::IAM::Policy")
         for statement in policy["PolicyDocument"]["Statement"]
         if statement["Effect"] == "Deny"
     )
-    assert denied["Action"] == ["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"]
+    assert deny["Action"] == ["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"]
     distribution_id = id_of(template, "Distribution", "AWS::CloudFront::Distribution")
-    assert {"Ref": distribution_id} in denied["NotResource"]["Fn::Join"][1]
+    assert {"Ref": distribution_id} in deny["NotResource"]["Fn::Join"][1]

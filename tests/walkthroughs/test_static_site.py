@@ -1,6 +1,6 @@
-"""The walkthrough of static_site where AWS differs from the sandbox: several hosts answer, the stack is another one.
+"""The walkthrough of static_site in cases that the sandbox cannot show: several edge hosts, and another stack.
 
-AWS is a stub of the calls that are made; what the site answers is written down.
+A stub replaces AWS's APIs and the site.
 """
 
 import hashlib
@@ -10,34 +10,36 @@ from typing import Any
 import boto3
 import pytest
 
-from walkthroughs.static_site import CACHING_DISABLED, SAMPLE, StaticSiteWalkthrough
+from walkthroughs.static_site import CACHING_DISABLED, SAMPLE_SITE, StaticSiteWalkthrough
 from walkthroughs.walkthrough import PreconditionError, Target
 
 ATTACHED = {"EventType": "origin-request", "LambdaFunctionARN": "arn:aws:lambda:us-east-1:111111111111:function:f:1"}
 
 
-class Answer:
+class Response:
     def __init__(self, status: int = 200, **headers: str) -> None:
         self.status, self.headers, self.data = status, {k.replace("_", "-"): v for k, v in headers.items()}, b""
 
 
 class Account:
-    """A client of every service, and the site."""
+    """A stub of every service's client and of the site."""
 
     def __init__(self) -> None:
         self.regions: set[str | None] = set()
-        self.files = {p.relative_to(SAMPLE).as_posix(): p.read_bytes() for p in SAMPLE.rglob("*") if p.is_file()}
+        self.files = {
+            p.relative_to(SAMPLE_SITE).as_posix(): p.read_bytes() for p in SAMPLE_SITE.rglob("*") if p.is_file()
+        }
         self.behavior: dict[str, Any] = {"LambdaFunctionAssociations": {"Items": [ATTACHED]}}
-        self.redirect = Answer(308, location="/subdirectory/")
-        self.page = Answer(content_security_policy="default-src 'self'")
-        self.pages: Iterator[Answer] = iter(())
+        self.redirect = Response(308, location="/subdirectory/")
+        self.page = Response(content_security_policy="default-src 'self'")
+        self.pages: Iterator[Response] = iter(())
         self.invalidations = 0
 
     def client(self, _service: str, region: str | None = None) -> Any:
         self.regions.add(region)
         return self
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str) -> Response:
         path = url.removeprefix("https://site.example.com/")
         return self.redirect if path == "subdirectory" else self.page if not path else next(self.pages)
 
@@ -54,10 +56,10 @@ class Account:
         if self.operation == "list_stack_resources":
             kind, function = "AWS::Lambda::Version", ATTACHED["LambdaFunctionARN"]
             versions = [(f"{function}0", "DELETE_SKIPPED"), (function, "UPDATE_COMPLETE")]
-            found = [
+            resources = [
                 {"ResourceType": kind, "PhysicalResourceId": arn, "ResourceStatus": status} for arn, status in versions
             ]
-            return [{"StackResourceSummaries": found}]
+            return [{"StackResourceSummaries": resources}]
         digests = {name: hashlib.md5(body, usedforsecurity=False).hexdigest() for name, body in self.files.items()}
         return [{"Contents": [{"Key": name, "ETag": f'"{digest}"'} for name, digest in digests.items()]}]
 
@@ -81,8 +83,8 @@ class Account:
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account()
-    monkeypatch.setattr(Target, "client", lambda _world, service, region=None: account.client(service, region))
-    monkeypatch.setattr(Target, "get", lambda _world, url: account.get(url))
+    monkeypatch.setattr(Target, "client", lambda _target, service, region=None: account.client(service, region))
+    monkeypatch.setattr(Target, "get", lambda _target, url: account.get(url))
     return account
 
 
@@ -92,69 +94,63 @@ def walkthrough(account: Account) -> StaticSiteWalkthrough:
     return StaticSiteWalkthrough(Target(boto3.Session(region_name="eu-west-1"), 1, 1))
 
 
-def test_stack_is_looked_for_in_us_east_1_only(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
+def test_walkthrough_uses_us_east_1_only(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
     walkthrough.__enter__()
-    walkthrough._association()
+    walkthrough._association_of_stack()
     assert account.regions == {"us-east-1"}, "the session is in eu-west-1"
 
 
-def test_cache_is_cleared_first(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
+def test_walkthrough_invalidates_cache_first(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
     walkthrough.__enter__()
     assert account.invalidations == 1, "the deployment does not wait for its invalidation"
 
 
 @pytest.mark.parametrize("change", ["replaced", "missing"])
-def test_site_other_than_the_sample_is_refused(
-    walkthrough: StaticSiteWalkthrough, account: Account, change: str
-) -> None:
+def test_walkthrough_refuses_other_sites(walkthrough: StaticSiteWalkthrough, account: Account, change: str) -> None:
     if change == "replaced":
-        account.files["index.html"] = b"my own"
+        account.files["index.html"] = b"another site"
     else:
         del account.files["index.html"]
     with pytest.raises(PreconditionError, match=r"not the sample site \(different or missing: index.html\)"):
         walkthrough.__enter__()
-    assert account.invalidations == 0, "nothing may be changed before"
+    assert account.invalidations == 0, "the check must come before any change"
 
 
 @pytest.mark.parametrize(
     ("setting", "attribute", "value"),
     [
-        ("without_slash", "redirect", Answer(200)),
-        ("redirect_status", "redirect", Answer(301, location="/subdirectory/")),
+        ("trailing_slash", "redirect", Response(200)),
+        ("redirect_status", "redirect", Response(301, location="/subdirectory/")),
         ("caching", "behavior", {"LambdaFunctionAssociations": {"Items": [1]}, "CachePolicyId": CACHING_DISABLED}),
-        ("content_security_policy", "page", Answer(content_security_policy="default-src *")),
+        ("content_security_policy", "page", Response(content_security_policy="default-src *")),
     ],
 )
-def test_setting_that_changes_the_steps_is_named(
+def test_walkthrough_refuses_changed_settings(
     walkthrough: StaticSiteWalkthrough, account: Account, setting: str, attribute: str, value: Any
 ) -> None:
     setattr(account, attribute, value)
-    with pytest.raises(PreconditionError, match=f"default value of static_site:{setting}, which"):
+    with pytest.raises(PreconditionError, match=f"default value of static_site:{setting};"):
         walkthrough.__enter__()
-    assert account.invalidations == 0, "nothing may be changed before"
+    assert account.invalidations == 0, "the check must come before any change"
 
 
-def test_function_that_was_left_detached_is_attached_again(
-    walkthrough: StaticSiteWalkthrough, account: Account
-) -> None:
-    """As after a kill, or when credentials expire in the middle."""
+def test_walkthrough_attaches_a_detached_function(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
+    """An earlier run was killed, or its credentials expired."""
     account.behavior["LambdaFunctionAssociations"] = {"Quantity": 0}
     walkthrough.__enter__()
     associations = account.behavior["LambdaFunctionAssociations"]
     assert (associations["Quantity"], associations["Items"][0] | ATTACHED) == (1, associations["Items"][0])
 
 
-def test_cache_step_copes_with_several_hosts(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
+def test_cache_step_tolerates_several_edge_hosts(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
     walkthrough.__enter__()
-    seen = ["Miss", "Miss", "Hit", "Miss"]
-    account.pages = iter([Answer(x_cache=f"{word} from cloudfront", age="90") for word in seen])
-    assert walkthrough.cache_hits_until_it_is_cleared() == "Miss, Miss, Hit, Miss"
+    results = ["Miss", "Miss", "Hit", "Miss"]
+    account.pages = iter([Response(x_cache=f"{word} from cloudfront", age="90") for word in results])
+    assert walkthrough.page_is_cached_until_invalidation() == "Miss, Miss, Hit, Miss"
 
 
-def test_answer_from_before_the_invalidation_fails_the_cache_step(
-    walkthrough: StaticSiteWalkthrough, account: Account
-) -> None:
+def test_cache_step_fails_on_stale_response(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
     walkthrough.__enter__()
-    account.pages = iter([Answer(x_cache="Hit from cloudfront", age="0")] * 2)
-    with pytest.raises(AssertionError, match="an answer from before the invalidation"):
-        walkthrough.cache_hits_until_it_is_cleared()
+    account.pages = iter([Response(x_cache="Hit from cloudfront", age="0")] * 2)
+    with pytest.raises(AssertionError, match="a cached response from before the invalidation"):
+        walkthrough.page_is_cached_until_invalidation()
