@@ -118,7 +118,7 @@ class FailoverTest:
 
 
 def _imports(progress: Progress) -> Rounds:
-    table = {"name": "orders", "table": "Orders", "partition_key": "id", "url": None, "timeout_seconds": 1}
+    table = {"name": "orders", "table": "Orders", "partition_key": "id", "timeout_seconds": 1}
     modules = {"hello": [], "healthcheck": [], "with a table": [table]}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)

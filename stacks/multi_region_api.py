@@ -70,7 +70,9 @@ class MultiRegionApi(Stack):
         # send credentials, so the path is secret: it has the GUID of the stack's ID, which is not public.
         self.health_path = f"healthcheck-{Fn.select(2, Fn.split('/', self.stack_id))}"
         topic = AlarmTopic(self, "Topic", display_name=f"Multi-region API in {region}", email=settings.email)
-        handler_settings = settings.model_dump(include={"allowed_origin", "dependencies"}, mode="json")
+        handler_settings = settings.model_dump(
+            include={"allowed_origin", "dependencies"}, mode="json", exclude_none=True
+        )
         code = lambda_asset("multi_region_api", settings=json.dumps(handler_settings, indent=1))
         hello = self._function("Hello", "hello", "Returns the Region", code)
         health = self._function("Health", "healthcheck", "Returns whether the Region is healthy", code)

@@ -4,7 +4,7 @@ Imported only if the settings name a dependency, because health checkers wait fo
 """
 
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.error import HTTPError
@@ -13,6 +13,7 @@ from urllib.request import HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHand
 import boto3
 from botocore.config import Config
 
+from .handler_settings import DependencySettings
 from .health import Dependency
 
 ITEM = "healthcheck"  # key of the item that is read; it need not exist
@@ -23,14 +24,14 @@ for handler_class in (HTTPHandler, HTTPSHandler, HTTPErrorProcessor, HTTPDefault
     OPENER.add_handler(handler_class())
 
 
-def load_dependencies(settings: list[dict[str, Any]]) -> tuple[Dependency, ...]:
+def load_dependencies(settings: list[DependencySettings]) -> tuple[Dependency, ...]:
     """Create the checks in `settings.json` and the clients they need."""
     return tuple(Dependency(item["name"], item["timeout_seconds"], _check(item)) for item in settings)
 
 
-def _check(dependency: Mapping[str, Any]) -> Callable[[], None]:
+def _check(dependency: DependencySettings) -> Callable[[], None]:
     timeout = dependency["timeout_seconds"]
-    if dependency["table"]:
+    if "table" in dependency:
         return partial(read_item, _dynamodb(timeout), dependency["table"], dependency["partition_key"])
     return partial(get_url, dependency["url"], timeout)
 

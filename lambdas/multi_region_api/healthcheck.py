@@ -8,8 +8,9 @@ import logging
 import os
 from typing import Any
 
+from .handler_settings import read_settings
 from .health import FROM_DEPENDENCIES, UNHEALTHY, Dependency, evaluate, healthy_body, unhealthy_body
-from .responses import json_response, read_settings
+from .responses import json_response
 
 REGION = os.environ["AWS_REGION"]
 SETTINGS = read_settings()

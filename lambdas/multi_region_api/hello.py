@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-from .responses import json_response, read_settings
+from .handler_settings import read_settings
+from .responses import json_response
 
 REGION = os.environ["AWS_REGION"]
 ALLOWED_ORIGIN = read_settings()["allowed_origin"]

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from lambdas.multi_region_api.dependencies import get_url, load_dependencies, read_item
+from lambdas.multi_region_api.handler_settings import DependencySettings
 from lambdas.multi_region_api.health import Dependency, check_dependencies
 
 KEY = {"order": {"S": "healthcheck"}}
@@ -157,12 +158,16 @@ def test_url_with_refused_connection_raises() -> None:
 
 
 def test_load_dependencies_sets_timeouts_and_one_attempt() -> None:
-    table = {"name": "orders", "table": "Orders", "partition_key": "order", "url": None, "timeout_seconds": 0.7}
-    page = {
+    table: DependencySettings = {
+        "name": "orders",
+        "table": "Orders",
+        "partition_key": "order",
+        "timeout_seconds": 0.7,
+    }
+    page: DependencySettings = {
         "name": "payments",
-        "table": None,
-        "partition_key": "id",
         "url": "https://example.com/",
+        "partition_key": "id",
         "timeout_seconds": 0.5,
     }
     orders, payments = load_dependencies([table, page])

@@ -15,7 +15,7 @@ from lambdas.multi_region_api.health import TOKEN
 
 from ..conftest import ROOT
 
-TABLE = {"name": "orders", "table": "Orders", "partition_key": "id", "url": None, "timeout_seconds": 0.2}
+TABLE = {"name": "orders", "table": "Orders", "partition_key": "id", "timeout_seconds": 0.2}
 
 
 @pytest.fixture
