@@ -1,11 +1,11 @@
 """Templates of the regional stacks."""
 
 import json
-import re
 from typing import Any
 
 import pytest
 
+from lambdas.multi_region_api.handler_settings import read_settings
 from lambdas.multi_region_api.health import TOKEN
 
 from ..conftest import Assembly, of_type, one, synthesize
@@ -22,15 +22,6 @@ RECORD_DEPENDENCIES = {
     "AWS::ApiGateway::Method",
     "AWS::ApiGateway::Stage",
     "AWS::Lambda::Permission",
-}
-HEALTH_CHECK_DEPENDENCIES = {
-    "AWS::ApiGateway::Deployment",
-    "AWS::ApiGateway::Method",
-    "AWS::ApiGateway::Stage",
-    "AWS::IAM::Policy",
-    "AWS::Lambda::Permission",
-    "AWS::WAFv2::WebACLAssociation",
-    "AWS::XRay::SamplingRule",  # without it, nearly every health check would be traced
 }
 STACK = EAST
 THREE_REGIONS = ("us-east-1", "us-west-2", "eu-west-1")
@@ -281,6 +272,21 @@ def test_health_function_can_read_one_item_of_its_tables(full: dict[str, Any]) -
     assert read["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["healthcheck"]}}
 
 
+def test_package_contains_the_settings_of_the_handlers(full_assembly: Assembly) -> None:
+    (package,) = full_assembly.directory.glob("asset.*/multi_region_api")
+    settings = read_settings(package / "settings.json")
+    assert settings["allowed_origin"] == "*"
+    assert settings["dependencies"] == [
+        {"name": "orders", "table": "Orders", "partition_key": "order", "timeout_seconds": 1.0},
+        {
+            "name": "payments",
+            "url": "https://payments.example.com/health",
+            "partition_key": "id",
+            "timeout_seconds": 0.5,
+        },
+    ]
+
+
 def test_health_function_has_only_the_status_variable(template_without_domain: dict[str, Any]) -> None:
     functions = {f["Handler"].split(".")[1]: f for f in of_type(template_without_domain, "AWS::Lambda::Function")}
     assert functions["healthcheck"]["Environment"] == {"Variables": {"STATUS": "check"}}
@@ -337,54 +343,6 @@ def test_methods_have_metrics_and_log_no_bodies(single_region: Assembly) -> None
         assert method["MetricsEnabled"], "the alarms use the metrics of the method"
         assert not method["DataTraceEnabled"], "bodies must not be in the log"
         assert method["LoggingLevel"] == "ERROR"
-
-
-def dependencies_of(template: dict[str, Any], logical_id: str) -> set[str]:
-    """Return all resources that CloudFormation creates before the given one."""
-    resources, needed, pending = template["Resources"], set[str](), [logical_id]
-    while pending:
-        text = json.dumps({k: v for k, v in resources[pending.pop()].items() if k in ("Properties", "DependsOn")})
-        names = set(re.findall(r'"([A-Za-z0-9]+)"', text)) | set(re.findall(r"\$\{([A-Za-z0-9]+)[.}]", text))
-        new = (names & set(resources)) - needed
-        needed |= new
-        pending += new
-    return needed
-
-
-def dependency_types_of(template: dict[str, Any], logical_id: str) -> set[str]:
-    return {template["Resources"][name]["Type"] for name in dependencies_of(template, logical_id)}
-
-
-@pytest.mark.reliability(
-    "multi_region_api",
-    "Partial failure",
-    fault="a first deployment",
-    expected="no alarm: the health check is created after the API, and alarms after the topic's policy",
-    observed="read from the template",
-)
-def test_health_check_is_created_after_the_api(full: dict[str, Any]) -> None:
-    (check,) = (n for n, r in full["Resources"].items() if r["Type"] == "AWS::Route53::HealthCheck")
-    required = {n for n, r in full["Resources"].items() if r["Type"] in HEALTH_CHECK_DEPENDENCIES}
-    assert {full["Resources"][name]["Type"] for name in required} == HEALTH_CHECK_DEPENDENCIES
-    missing = required - dependencies_of(full, check)
-    assert not missing, f"a health check that fails at first raises an alarm: {missing}"
-
-
-def test_records_are_created_after_web_acl_association(full: dict[str, Any]) -> None:
-    for name, resource in full["Resources"].items():
-        if resource["Type"] == "AWS::Route53::RecordSet":
-            assert "AWS::WAFv2::WebACLAssociation" in dependency_types_of(full, name)
-
-
-@pytest.mark.reliability("multi_region_api", "Partial failure", fault="a first deployment")
-def test_alarms_are_created_after_topic_policy(full: dict[str, Any]) -> None:
-    alarms = [n for n, r in full["Resources"].items() if r["Type"] == "AWS::CloudWatch::Alarm"]
-    assert alarms
-    for name in alarms:
-        needed = dependency_types_of(full, name)
-        assert {"AWS::SNS::TopicPolicy", "AWS::SNS::Subscription"} <= needed, (
-            f"the first notification of {name} would be lost"
-        )
 
 
 def test_account_role_for_logs_is_set_only_by_setting(
