@@ -1,4 +1,4 @@
-"""How long a sick region is still asked, beside what the settings allow; cold imports of both handlers."""
+"""Measure how long clients are still routed to an unhealthy Region, and cold imports of both handlers."""
 
 import json
 import shutil
@@ -20,83 +20,84 @@ from walkthroughs.walkthrough import Target
 from .report import Row, Section
 from .timing import BenchError, Rounds, child_environment, in_turn, seconds_inside
 
-SYSTEM, SICK = "multi_region_api", "us-east-1"  # callers here are near that one
+SYSTEM, REGION = "multi_region_api", "us-east-1"  # local clients are near this Region
 SWITCHES = 10
-PAUSE = 0.005  # seconds between two calls by name
-TIMEOUT_SECONDS = 30  # seconds
+CALL_INTERVAL = 0.005  # seconds
+TIMEOUT_SECONDS = 30
 PROCESSES = 21
 EMPTY = "def handler(event, context):\n    return None\n"
 NOTES = (
-    "Switch: one caller calls the name again and again, and finds its address anew each time; the health check's "
-    "own report says when the first request failed. A checker's mind changes with the request that fills the "
-    "threshold, so from the first failed request on it takes one interval less than interval x threshold, and what "
-    f"the requests take. The sandbox runs intervals {SPEED} times faster; the figures are told in the time of the "
-    "settings.",
-    "**On AWS comes what is not in the figure**: some twenty checkers, of which more than 82% must have changed their "
-    "mind, and clients that keep the name's address for its TTL of 60 s, or their connection for longer.",
-    "Cold import: fresh Python processes, timed inside, without the start of Python itself; modules are compiled "
-    "beforehand. The empty handler imports nothing; json and pathlib are most of what ours take. With a DynamoDB table "
-    "to check, the health function imports boto3 as well.",
+    "Switch: one client calls the name repeatedly and resolves it each time; the status of the health check has the "
+    "time of the first failed request. The status changes with the request that reaches the threshold, so the time "
+    "since the first failed request is one interval less than interval x threshold, plus the duration of the "
+    f"requests. The sandbox runs intervals {SPEED} times faster; the table has them at normal speed.",
+    "**On AWS it takes longer**: at least 82% of about twenty health checkers must report the endpoint as unhealthy, "
+    "and clients keep the address for its TTL of 60 s, or their connection for longer.",
+    "Cold import: new Python processes, measured inside, without the start of Python; modules are already compiled. "
+    "The empty handler imports nothing; most of the time is for json, logging and pathlib. With a DynamoDB table as a "
+    "dependency, the health function also imports boto3.",
 )
 
 
 def measure(progress: Progress) -> Section:
-    """Make a region sick and healthy again, several times; then import the handlers."""
+    """Fail over to another Region and back, several times; then import the handlers."""
     with Sandbox(speed=SPEED) as sandbox:
         task = progress.add_task("Deploying", total=SWITCHES)
         sandbox.bootstrap(*regions_of([SYSTEM]))
         sandbox.deploy("MultiRegionApi-*", settings=settings_for(sandbox, [SYSTEM]))
-        drill = Drill(target_of(sandbox))
+        test = FailoverTest(target_of(sandbox))
         progress.update(task, description="Switches")
         seconds = []
         for _ in range(SWITCHES):
-            seconds.append(drill.switch())
+            seconds.append(test.switch())
             progress.advance(task)
-        least = drill.interval * drill.threshold
-        conditions = f"{SWITCHES} switches; every {drill.interval} s, threshold {drill.threshold}; sandbox"
-    return Section(SYSTEM, (*_switch_rows(seconds, least, conditions), *_import_rows(_imports(progress))), NOTES)
+        minimum = test.interval * test.threshold
+        conditions = f"{SWITCHES} switches; every {test.interval} s, threshold {test.threshold}; sandbox"
+    return Section(SYSTEM, (*_switch_rows(seconds, minimum, conditions), *_import_rows(_imports(progress))), NOTES)
 
 
-def _switch_rows(seconds: list[tuple[float, float]], least: float, conditions: str) -> Iterator[Row]:
+def _switch_rows(seconds: list[tuple[float, float]], minimum: float, conditions: str) -> Iterator[Row]:
     titles = (
-        "From the first failed check to the last answer of the sick region",
-        "From STATUS being set to the last answer of the sick region",
+        "From the first failed health check to the last response of the unhealthy Region",
+        "From setting STATUS to the last response of the unhealthy Region",
     )
-    for title, figures in zip(titles, zip(*seconds, strict=True), strict=True):
-        for kind, figure in (("median", sorted(figures)[len(figures) // 2]), ("worst", max(figures))):
+    for title, values in zip(titles, zip(*seconds, strict=True), strict=True):
+        for statistic, value in (("median", sorted(values)[len(values) // 2]), ("maximum", max(values))):
             yield Row(
-                f"{title}, {kind}",
-                f"{figure * SPEED:.0f} s",
-                compared_with=f"interval x threshold: {least} s",
-                ratio=figure * SPEED / least,
+                f"{title}, {statistic}",
+                f"{value * SPEED:.0f} s",
+                compared_with=f"interval x threshold: {minimum} s",
+                ratio=value * SPEED / minimum,
                 conditions=conditions,
             )
 
 
-class Drill:
-    """The deployed regions, of which one is made sick."""
+class FailoverTest:
+    """The deployed Regions, one of which becomes unhealthy."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        outputs = target.outputs(f"MultiRegionApi-{SICK}", SICK)
+        outputs = target.outputs(f"MultiRegionApi-{REGION}", REGION)
         self.url, self.check_id = f"{outputs['Url']}helloworld", outputs["HealthCheckId"]
         self.function = outputs["HealthFunctionName"]
-        self.route53, self.lambda_ = target.client("route53"), target.client("lambda", SICK)
+        self.route53, self.lambda_ = target.client("route53"), target.client("lambda", REGION)
         config = self.route53.get_health_check(HealthCheckId=self.check_id)["HealthCheck"]["HealthCheckConfig"]
         self.interval, self.threshold = config["RequestInterval"], config["FailureThreshold"]
 
     def switch(self) -> tuple[float, float]:
-        """Seconds until the sick region answered last: since the first failed check, since STATUS was set."""
-        with poll_in_background(self._call, PAUSE) as calls:
-            self.target.wait_until(lambda: calls and calls[-1][1] == SICK, f"an answer of {SICK}", TIMEOUT_SECONDS)
+        """Return the seconds to the last response of the Region, from the first failed check and from STATUS."""
+        with poll_in_background(self._call, CALL_INTERVAL) as calls:
+            self.target.wait_until(
+                lambda: calls and calls[-1][1] == REGION, f"a response from {REGION}", TIMEOUT_SECONDS
+            )
             started = time.time()
             self._set("fail")
-            first_failed = self.target.wait_until(self._failed_at, "a failed check", TIMEOUT_SECONDS)
-            self.target.wait_until(lambda: calls[-1][1] != SICK, "an answer of another region", TIMEOUT_SECONDS)
-            last = max(at for at, region in calls if region == SICK)
+            first_failed = self.target.wait_until(self._failed_at, "a failed health check", TIMEOUT_SECONDS)
+            self.target.wait_until(lambda: calls[-1][1] != REGION, "a response from another Region", TIMEOUT_SECONDS)
+            last = max(at for at, region in calls if region == REGION)
             self._set("check")
-            self.target.wait_until(lambda: calls[-1][1] == SICK, f"an answer of {SICK} again", TIMEOUT_SECONDS)
-        if any(region == "nobody" for _, region in calls):
+            self.target.wait_until(lambda: calls[-1][1] == REGION, f"a response from {REGION} again", TIMEOUT_SECONDS)
+        if any(region == "none" for _, region in calls):
             raise BenchError("a call failed")
         return last - first_failed, last - started
 
@@ -105,33 +106,34 @@ class Drill:
         self.lambda_.update_function_configuration(FunctionName=self.function, Environment=variables)
 
     def _failed_at(self) -> float | None:
-        (seen,) = self.route53.get_health_check_status(HealthCheckId=self.check_id)["HealthCheckObservations"]
-        report = seen["StatusReport"]
+        (observation,) = self.route53.get_health_check_status(HealthCheckId=self.check_id)["HealthCheckObservations"]
+        report = observation["StatusReport"]
         at: datetime = report["CheckedTime"]
         return at.astimezone(UTC).timestamp() if report["Status"].startswith("Failure") else None
 
     def _call(self) -> tuple[float, str]:
-        """When an answer came, and from which region."""
-        answer: Any = self.target.get(self.url)
-        return time.time(), answer.json()["region"] if answer.status == 200 else "nobody"
+        """Return when a response arrived, and from which Region."""
+        response: Any = self.target.get(self.url)
+        return time.time(), response.json()["region"] if response.status == 200 else "none"
 
 
 def _imports(progress: Progress) -> Rounds:
-    table = {"name": "orders", "table": "Orders", "partition_key": "id", "url": None, "seconds": 1}
+    table = {"name": "orders", "table": "Orders", "partition_key": "id", "timeout_seconds": 1}
     modules = {"hello": [], "healthcheck": [], "with a table": [table]}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         (folder / "empty.py").write_text(EMPTY)
-        environment = child_environment(folder / "bytecode") | {"AWS_REGION": SICK, "AWS_DEFAULT_REGION": SICK}
+        environment = child_environment(folder / "bytecode") | {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
 
         def seconds(cwd: Path, module: str) -> float:
             return seconds_inside(f"from {module} import handler", cwd=cwd, environment=environment)
 
         measurements = {"empty": partial(seconds, folder, "empty")}
-        for kind, checks in modules.items():
+        for kind, dependencies in modules.items():
             package = folder / kind.replace(" ", "_") / SYSTEM
             shutil.copytree(ROOT / "lambdas" / SYSTEM, package, ignore=shutil.ignore_patterns("__pycache__"))
-            (package / "settings.json").write_text(json.dumps({"allowed_origin": "*", "checks": checks}))
+            settings = {"allowed_origin": "*", "dependencies": dependencies}
+            (package / "settings.json").write_text(json.dumps(settings))
             handler = "hello" if kind == "hello" else "healthcheck"
             measurements[kind] = partial(seconds, package.parent, f"{SYSTEM}.{handler}")
         return in_turn(progress, "Cold imports", PROCESSES, measurements)
@@ -141,7 +143,7 @@ def _import_rows(seconds: Rounds) -> Iterator[Row]:
     titles = {
         "hello": "Cold import of GET /helloworld",
         "healthcheck": "Cold import of GET /healthcheck",
-        "with a table": "The same, with a DynamoDB table to check",
+        "with a table": "The same, with a DynamoDB table as a dependency",
     }
     for kind, title in titles.items():
         yield Row(

@@ -1,13 +1,13 @@
-"""API Gateway: REST APIs as clients reach them, by their regional endpoint or a custom domain name.
+"""API Gateway: REST APIs at regional endpoints and custom domain names.
 
-The control plane and the integrations are MiniStack's. Here are the way of a request to an API
-(endpoint of the region, custom domain name, base path mapping, stage), regional names as on AWS
-(``d-...``), and the headers of the default gateway responses. Templates are refused where AWS refuses them: logs
-without the account's role for them, an enhanced security policy without an endpoint access mode.
+The control plane and the integrations are MiniStack's. This module routes requests to an API
+(regional endpoint, custom domain name, base path mapping, stage), creates regional domain names as AWS
+does (``d-...``), and adds the headers of the default gateway responses. It refuses templates that AWS
+refuses: logs without the account's role for them, an enhanced security policy without an endpoint access mode.
 
-Left out: throttling, access logs, caching, request validation, usage plans, TLS versions, edge and
-private endpoints, the CORS headers of preflights; plain HTTP is answered as HTTPS is; a deployment is in force at
-once, and so is every change of a method.
+Left out: throttling, access logs, caching, request validation, usage plans, TLS versions, edge-optimized and
+private endpoints, the CORS headers of preflights. Plain HTTP requests get the same response as HTTPS requests.
+Deployments, and changes of methods, take effect at once.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ ENDPOINT = re.compile(r"([a-z0-9-]+)\.execute-api\.([a-z0-9-]+)\.amazonaws\.com"
 
 
 def install() -> None:
-    """Give custom domain names a regional name as AWS does, and refuse templates that AWS refuses."""
+    """Create regional domain names as AWS does, and refuse templates that AWS refuses."""
     create = apigateway_v1._create_domain_name
 
     def create_domain_name(data: dict[str, Any]) -> Any:
@@ -42,17 +42,17 @@ def install() -> None:
 
     apigateway_v1._create_domain_name = create_domain_name
     handlers = provisioners._RESOURCE_HANDLERS
-    _check_first("AWS::ApiGateway::Stage", check_logs)
+    _check_before_create("AWS::ApiGateway::Stage", check_logs)
     for kind in ("RestApi", "DomainName"):
-        _check_first(f"AWS::ApiGateway::{kind}", check_security_policy)
-    # The account keeps its role for logs when the resource that has set it is deleted.
+        _check_before_create(f"AWS::ApiGateway::{kind}", check_security_policy)
+    # Deleting the resource does not change the account's role for logs.
     handlers["AWS::ApiGateway::Account"] = {
         **handlers["AWS::ApiGateway::Account"],
         "delete": lambda _physical_id, _properties: None,
     }
 
 
-def _check_first(resource_type: str, check: Callable[[dict[str, Any]], None]) -> None:
+def _check_before_create(resource_type: str, check: Callable[[dict[str, Any]], None]) -> None:
     handler = provisioners._RESOURCE_HANDLERS[resource_type]
 
     def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
@@ -63,10 +63,10 @@ def _check_first(resource_type: str, check: Callable[[dict[str, Any]], None]) ->
 
 
 def check_logs(stage: dict[str, Any]) -> None:
-    """Refuse a stage with logs while the account has no role for them in the region."""
-    levels = {each.get("LoggingLevel", "OFF") for each in stage.get("MethodSettings", [])}
-    logs = "AccessLogSetting" in stage or levels - {"OFF"}
-    if logs and not apigateway_v1._account_settings.get("settings", {}).get("cloudwatchRoleArn"):
+    """Refuse a stage with logs if the account has no role for them in the Region."""
+    levels = {settings.get("LoggingLevel", "OFF") for settings in stage.get("MethodSettings", [])}
+    has_logs = "AccessLogSetting" in stage or levels - {"OFF"}
+    if has_logs and not apigateway_v1._account_settings.get("settings", {}).get("cloudwatchRoleArn"):
         raise ValueError("CloudWatch Logs role ARN must be set in account settings to enable logging")
 
 
@@ -77,28 +77,28 @@ def check_security_policy(endpoint: dict[str, Any]) -> None:
 
 
 async def serve(request: Request) -> Response | None:
-    """Answer a client of an endpoint; None when the endpoint is no API's."""
+    """Return the response to a client; None if the endpoint belongs to no API."""
     endpoint = ENDPOINT.fullmatch(request.endpoint)
     if not endpoint:
         return None
     with request_scope(ACCOUNT, endpoint[2]):
-        found = _api(request, endpoint[1])
-        if not found:
+        route = _route(request, endpoint[1])
+        if not route:
             return _forbidden()
-        api_id, stage, path = found
+        api_id, stage, path = route
         status, headers, body = await apigateway_v1.handle_execute(
             api_id, stage, request.method, unquote(path), request.headers, request.body, parse_qs(request.query)
         )
-        named = _error_headers(api_id, status) | {name.lower(): str(value) for name, value in headers.items()}
-    return Response(status, named, body if isinstance(body, bytes) else str(body).encode())
+        all_headers = _error_headers(api_id, status) | {name.lower(): str(value) for name, value in headers.items()}
+    return Response(status, all_headers, body if isinstance(body, bytes) else str(body).encode())
 
 
-def _api(request: Request, name: str) -> tuple[str, str, str] | None:
-    """The API, the stage and the path that a request is for."""
+def _route(request: Request, api_id: str) -> tuple[str, str, str] | None:
+    """Return the API ID, the stage and the path of a request; None if there is no such API."""
     host = request.host.lower()
     first, _, rest = request.path.lstrip("/").partition("/")
     if host == request.endpoint:
-        return (name, first, f"/{rest}") if name in apigateway_v1._rest_apis else None
+        return (api_id, first, f"/{rest}") if api_id in apigateway_v1._rest_apis else None
     domain = apigateway_v1._domain_names.get(host)
     if not domain or domain["regionalDomainName"] != request.endpoint:
         return None
@@ -111,9 +111,9 @@ def _api(request: Request, name: str) -> tuple[str, str, str] | None:
 
 
 def _error_headers(api_id: str, status: int) -> dict[str, str]:
-    """Headers of the default gateway response, which an answer of the integration overrides."""
-    kind = {4: "DEFAULT_4XX", 5: "DEFAULT_5XX"}.get(status // 100)
-    response = apigateway_v1._gateway_responses.get(api_id, {}).get(kind, {})
+    """Return the headers of the default gateway response; the integration's headers override them."""
+    response_type = {4: "DEFAULT_4XX", 5: "DEFAULT_5XX"}.get(status // 100)
+    response = apigateway_v1._gateway_responses.get(api_id, {}).get(response_type, {})
     prefix = "gatewayresponse.header."
     parameters = response.get("responseParameters") or {}
     return {

@@ -129,7 +129,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     await loop.create_datagram_endpoint(dns.Server, sock=listeners["dns"])
     besides = [
         asyncio.create_task(_say_when_ready(ports)),
-        asyncio.create_task(route53.checks.run(ports, options.speed)),
+        asyncio.create_task(route53.health_checks.run(ports, options.speed)),
     ]
     front = web.application([apigateway.serve, cloudfront.serve], route53.endpoint_at)
     try:

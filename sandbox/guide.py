@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from walkthroughs.multi_region_api import CALLERS, CLIENT
+from walkthroughs.multi_region_api import CLIENT, CLIENT_ADDRESSES
 from walkthroughs.walkthrough import LocalEndpoints, Target
 
 from .process import Sandbox
@@ -32,7 +32,7 @@ def _multi_region_api(target: Target, endpoints: LocalEndpoints, folder: Path) -
     yield "The API by its name:"
     yield _curl(endpoints, f"{url}/helloworld")
     yield "Its addresses, for a caller near us-west-2 (dig is in Debian's package bind9-dnsutils):"
-    host, network = url.split("/")[2], CALLERS["us-west-2"]
+    host, network = url.split("/")[2], CLIENT_ADDRESSES["us-west-2"]
     yield f"  dig @127.0.0.1 -p {endpoints.dns} +short +subnet={network}/24 {host}"
     yield "Its page, in a Chromium of its own (needs a screen) that finds these names and trusts this computer:"
     yield (

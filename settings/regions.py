@@ -1,4 +1,4 @@
-"""Names of regions and availability zones, by botocore's own data."""
+"""Names of Regions and Availability Zones, from botocore's data."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,7 +11,7 @@ from .types import accepts
 
 @cache
 def partitions() -> Mapping[str, str]:
-    """Map each region of Route 53's latency routing to its partition."""
+    """Map each Region that supports latency routing in Route 53 to its partition."""
     loader = Loader()
     regions = loader.load_service_model("route53", "service-2")["shapes"]["ResourceRecordSetRegion"]["enum"]
     known = {
@@ -22,11 +22,11 @@ def partitions() -> Mapping[str, str]:
     return {region: known[region] for region in regions if region in known}
 
 
-Region = Annotated[str, accepts("an AWS region, such as eu-west-1", lambda region: region in partitions())]
+Region = Annotated[str, accepts("an AWS Region, such as eu-west-1", lambda region: region in partitions())]
 AvailabilityZone = Annotated[
     str,
     accepts(
-        "the name of an availability zone, such as us-east-1b",
+        "the name of an Availability Zone, such as us-east-1b",
         lambda zone: zone[:-1] in partitions() and zone[-1:] in "abcdefghijklmno",
     ),
 ]

@@ -1,10 +1,10 @@
-"""One API in several regions behind one name; Route 53 routes clients away from an unhealthy region.
+"""One API in several Regions behind one name; Route 53 routes clients away from unhealthy Regions.
 
-    client --> DNS: Route 53, the nearest region whose health check passes
+    client --> DNS: Route 53, the nearest Region whose health check passes
            --> regional API Gateway endpoint --> Lambda: GET /helloworld
     Route 53's health checkers --> the same endpoint --> Lambda: GET /healthcheck-<id>, a secret path
 
-Each region has a separate, complete stack. The stacks do not reference each other; they share only
+Each Region has a separate, complete stack. The stacks do not reference each other; they share only
 the name of their records. Based on "Building a Multi-region Serverless Application with
 Amazon API Gateway and AWS Lambda", AWS Compute Blog, 2017.
 """
@@ -31,7 +31,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from lambdas.multi_region_api.health import BY_CHECKS, TOKEN
+from lambdas.multi_region_api.health import FROM_DEPENDENCIES, TOKEN
 from settings.multi_region_api import MultiRegionApiSettings
 
 from .constructs.acknowledgments import acknowledge, acknowledge_wildcards
@@ -45,15 +45,15 @@ from .constructs.web_acl import ManagedRulesWebAcl, visibility
 
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 STAGE, BASE_PATH = "prod", "v1"
-METRICS_REGION = "us-east-1"  # the only region in which Route 53 publishes metrics
+METRICS_REGION = "us-east-1"  # the only Region in which Route 53 publishes metrics
 # About twenty health checkers each send at most one request every 10 s, so this limit is never reached by them.
-HEALTH_REQUESTS_PER_SECOND = 20
-# Health checkers use TLS 1.2: with TLS 1.3 only, every region would be unhealthy.
+HEALTH_RATE_LIMIT = 20
+# Health checkers use TLS 1.2: with TLS 1.3 only, every Region would be unhealthy.
 SECURITY_POLICY = apigateway.SecurityPolicy.TLS13_1_2_PFS_PQ_2025_09
 
 
 class MultiRegionApi(Stack):
-    """The API in one of the regions of `settings`."""
+    """The API in one of the Regions of `settings`."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, region: str, settings: MultiRegionApiSettings, **kwargs: Any
@@ -67,19 +67,21 @@ class MultiRegionApi(Stack):
         )
         self.settings = settings
         # Anyone who knows the path can exhaust its throttling limit, so that the health check fails. Route 53 cannot
-        # send credentials, so the path is secret: it has the GUID of the stack's id, which is not public.
+        # send credentials, so the path is secret: it has the GUID of the stack's ID, which is not public.
         self.health_path = f"healthcheck-{Fn.select(2, Fn.split('/', self.stack_id))}"
         topic = AlarmTopic(self, "Topic", display_name=f"Multi-region API in {region}", email=settings.email)
-        handler_settings = settings.model_dump(include={"allowed_origin", "checks"}, mode="json")
+        handler_settings = settings.model_dump(
+            include={"allowed_origin", "dependencies"}, mode="json", exclude_none=True
+        )
         code = lambda_asset("multi_region_api", settings=json.dumps(handler_settings, indent=1))
-        hello = self._function("Hello", "hello", "Returns the region", code)
-        health = self._function("Health", "healthcheck", "Returns whether the region is healthy", code)
-        health.add_environment("STATUS", BY_CHECKS)
+        hello = self._function("Hello", "hello", "Returns the Region", code)
+        health = self._function("Health", "healthcheck", "Returns whether the Region is healthy", code)
+        health.add_environment("STATUS", FROM_DEPENDENCIES)
         self._grant_read_tables(health)
         api = self._api()
         self._methods(api, hello, health)
         check = self._health_check(api)
-        # A health check that is created first finds the region unhealthy and raises the alarms.
+        # A health check that is created first finds the Region unhealthy and raises the alarms.
         check.node.add_dependency(api, self._trace_no_health_checks())
         if settings.waf:
             check.node.add_dependency(self._web_acl(api))
@@ -87,7 +89,7 @@ class MultiRegionApi(Stack):
             self._domain_name(api, check)
         elif region == settings.regions[0]:  # once is enough
             Annotations.of(self).add_info(
-                "No domain name: each region has only its own URL, without failover. For one name "
+                "No domain name: each Region has only its own URL, without failover. For one name "
                 "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
             )
         self._alarms(topic, {"Hello": hello, "Health": health}, check)
@@ -110,12 +112,12 @@ class MultiRegionApi(Stack):
 
     def _grant_read_tables(self, function: StandardFunction) -> None:
         """Allow reading one item of each table that is a dependency."""
-        for check in self.settings.checks:
-            if check.table:
+        for dependency in self.settings.dependencies:
+            if dependency.table:
                 grant(
                     function,
                     ["dynamodb:GetItem"],
-                    self.format_arn(service="dynamodb", resource="table", resource_name=check.table),
+                    self.format_arn(service="dynamodb", resource="table", resource_name=dependency.table),
                     conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["healthcheck"]}},
                 )
 
@@ -124,7 +126,7 @@ class MultiRegionApi(Stack):
             self,
             "Api",
             rest_api_name=self.node.id,  # the dimension of its metrics
-            description="Returns the region, and whether it is healthy",
+            description="Returns the Region, and whether it is healthy",
             endpoint_configuration=apigateway.EndpointConfiguration(
                 types=[apigateway.EndpointType.REGIONAL], ip_address_type=apigateway.IpAddressType.DUAL_STACK
             ),
@@ -153,14 +155,14 @@ class MultiRegionApi(Stack):
         access_log = logs.LogGroup(
             self, "AccessLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
         )
-        rate = self.settings.requests_per_second
+        rate = self.settings.throttling_rate_limit
         preflight_rate = max(1, rate // 10)  # browsers cache the response, so there are fewer preflights than requests
         every_method: dict[str, Any] = {
             "logging_level": apigateway.MethodLoggingLevel.ERROR,
             "data_trace_enabled": False,
             "metrics_enabled": True,
         }
-        limits = {f"/{self.health_path}/GET": HEALTH_REQUESTS_PER_SECOND, "/helloworld/OPTIONS": preflight_rate}
+        limits = {f"/{self.health_path}/GET": HEALTH_RATE_LIMIT, "/helloworld/OPTIONS": preflight_rate}
         return apigateway.StageOptions(
             stage_name=STAGE,
             throttling_rate_limit=rate,
@@ -244,7 +246,7 @@ class MultiRegionApi(Stack):
         )
 
     def _health_check(self, api: apigateway.RestApi) -> route53.HealthCheck:
-        """Check the regional endpoint, because the domain name can lead to another region."""
+        """Check the regional endpoint, because the domain name can resolve to another Region."""
         check = route53.HealthCheck(
             self,
             "HealthCheck",
@@ -254,8 +256,8 @@ class MultiRegionApi(Stack):
             enable_sni=True,
             resource_path=f"/{STAGE}/{self.health_path}",
             search_string=TOKEN,
-            request_interval=Duration.seconds(self.settings.check_seconds),
-            failure_threshold=self.settings.check_threshold,
+            request_interval=Duration.seconds(self.settings.request_interval),
+            failure_threshold=self.settings.failure_threshold,
         )
         Tags.of(check).add("Name", self.node.id)
         return check
@@ -319,7 +321,7 @@ class MultiRegionApi(Stack):
         alarms = {
             "Unhealthy": (
                 self._metric("5XXError", self.health_path),
-                f"{self.region} has reported that it is unhealthy; the health function's log has the reason",
+                f"{self.region} has reported that it is unhealthy; the log of the health function contains the reason",
             ),
             "HealthPathThrottled": (
                 self._metric("4XXError", self.health_path),
@@ -342,7 +344,7 @@ class MultiRegionApi(Stack):
                 statistic="Minimum",
                 period=minute,
             )
-            description = f"Route 53 treats {self.region} as unhealthy and routes clients to other regions"
+            description = f"Route 53 treats {self.region} as unhealthy and routes clients to other Regions"
             topic.add_alarm("HealthCheck", status, description, below=True)
 
     def _metric(self, name: str, path: str) -> cloudwatch.Metric:
@@ -359,13 +361,13 @@ class MultiRegionApi(Stack):
         self, api: apigateway.RestApi, check: route53.HealthCheck, health: StandardFunction, topic: AlarmTopic
     ) -> None:
         outputs = {
-            "RegionalUrl": (api.url, "The API in this region alone"),
+            "RegionalUrl": (api.url, "The API in this Region alone"),
             "HealthUrl": (f"{api.url}{self.health_path}", "URL of the health check; keep it secret"),
-            "HealthCheckId": (check.health_check_id, "Route 53 health check of this region"),
-            "HealthFunctionName": (health.function_name, "Function whose STATUS can be set for a failover test"),
-            "TopicArn": (topic.topic_arn, "Alarms"),
+            "HealthCheckId": (check.health_check_id, "Route 53 health check of this Region"),
+            "HealthFunctionName": (health.function_name, "Health function; set its STATUS for a failover test"),
+            "TopicArn": (topic.topic_arn, "SNS topic of the alarms"),
         }
         if self.settings.domain_name:
-            outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all regions")
-            outputs["HostedZoneId"] = (self.settings.hosted_zone_id, "Zone of the records")
+            outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all Regions")
+            outputs["HostedZoneId"] = (self.settings.hosted_zone_id, "Hosted zone of the records")
         add_outputs(self, outputs)

@@ -142,9 +142,9 @@ EVERYTHING: dict[str, Any] = {
     "multi_region_api:domain_name": "api.example.com",
     "multi_region_api:hosted_zone_id": "Z0123456789ABCDEFGHIJ",
     "multi_region_api:hosted_zone_name": "example.com",
-    "multi_region_api:checks": [
+    "multi_region_api:dependencies": [
         {"name": "orders", "table": "Orders", "partition_key": "order"},
-        {"name": "payments", "url": "https://payments.example.com/health", "seconds": 0.5},
+        {"name": "payments", "url": "https://payments.example.com/health", "timeout_seconds": 0.5},
     ],
     "multi_region_api:email": "ops@example.com",
     "multi_region_api:waf": True,

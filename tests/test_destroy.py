@@ -1,7 +1,7 @@
-"""Facts about `make destroy`, with a stand-in for the CDK CLI.
+"""`make destroy`, with a stub of the CDK CLI.
 
-The stand-in does as the CLI: `list` prints the stacks that a pattern matches, or an empty line, and exits with 0;
-`destroy` exits with 0 as well when nothing matches, so that its exit code says nothing.
+Like the CLI, `list` prints the stacks that match a pattern, or an empty line, and exits with 0. `destroy` also exits
+with 0 when no stack matches.
 """
 
 import os
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(MAKE is None, reason="make is not installed")
 
 
 def destroy(folder: Path, stack: str, arguments: str = "") -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run `make destroy` without its set-up; gives its result and the calls of the CLI."""
+    """Run `make destroy` without its setup; return its result and the calls of the CLI."""
     cli, log = folder / "cdk", folder / "calls"
     cli.write_text(CLI.format(log=log))
     cli.chmod(0o700)
@@ -48,11 +48,11 @@ def destroy(folder: Path, stack: str, arguments: str = "") -> tuple[subprocess.C
 @pytest.mark.reliability(
     "multi_region_api",
     "Partial failure",
-    fault="a region has left the settings, or its certificate is still in use when its stack is destroyed",
-    expected="`make destroy` fails and says what to run",
-    observed="with a stand-in for the CDK CLI",
+    fault="a Region is no longer in the settings, or its certificate is in use when its stack is destroyed",
+    expected="`make destroy` fails and prints the command to run",
+    observed="with a stub of the CDK CLI",
 )
-def test_destroy_of_a_stack_that_settings_do_not_have_fails_and_says_how_to_name_its_region(tmp_path: Path) -> None:
+def test_destroy_of_unknown_stack_fails_with_instructions(tmp_path: Path) -> None:
     result, calls = destroy(tmp_path, "MultiRegionApi-eu-west-1")
     assert result.returncode != 0
     assert calls == ["list MultiRegionApi-eu-west-1", "list"]
@@ -61,13 +61,13 @@ def test_destroy_of_a_stack_that_settings_do_not_have_fails_and_says_how_to_name
     assert "multi_region_api:regions" in result.stdout
 
 
-def test_destroy_hands_pattern_and_arguments_to_the_cli(tmp_path: Path) -> None:
+def test_destroy_passes_pattern_and_arguments_to_the_cli(tmp_path: Path) -> None:
     result, calls = destroy(tmp_path, "Known-*", "-c 'a:b=[\"c\"]'")
     assert result.returncode == 0, result.stdout + result.stderr
     assert calls == ['list Known-* -c a:b=["c"]', 'destroy Known-* -c a:b=["c"]']
 
 
-def test_force_goes_to_destroy_only(tmp_path: Path) -> None:
+def test_force_is_passed_only_to_destroy(tmp_path: Path) -> None:
     """`cdk list` would warn that it ignores the option."""
     result, calls = destroy(tmp_path, "Known-*", "--force -c a=b")
     assert result.returncode == 0, result.stdout + result.stderr
@@ -78,15 +78,15 @@ def test_destroy_with_invalid_settings_destroys_nothing(tmp_path: Path) -> None:
     result, calls = destroy(tmp_path, "Broken")
     assert result.returncode != 0
     assert calls == ["list Broken"]
-    assert "nothing was destroyed" not in result.stdout, "the CLI has said what is wrong"
+    assert "nothing was destroyed" not in result.stdout, "the CLI reports the error"
 
 
 @pytest.mark.reliability(
     "multi_region_api",
     "Partial failure",
-    fault="a region has left the settings, or its certificate is still in use when its stack is destroyed",
+    fault="a Region is no longer in the settings, or its certificate is in use when its stack is destroyed",
 )
-def test_destroy_that_fails_says_that_it_can_be_repeated(tmp_path: Path) -> None:
+def test_failed_destroy_recommends_running_it_again(tmp_path: Path) -> None:
     result, calls = destroy(tmp_path, "InUse")
     assert result.returncode != 0
     assert calls == ["list InUse", "destroy InUse"]

@@ -15,7 +15,7 @@ from audit.assembly import Template
 from audit.deployment_policies import WITH_MANAGED_POLICIES
 from settings import Settings, SettingsError
 from settings.deploy_pipeline import MAX_PERMISSION_SIZE, MAX_PERMISSIONS_SIZE, MAX_SSM_PARAMETERS
-from settings.multi_region_api import MAX_CHECKS
+from settings.multi_region_api import MAX_DEPENDENCIES
 from settings.security_group_revert import MAX_GROUPS
 from settings.static_site import MAX_EXTENSIONLESS_FILES
 
@@ -55,7 +55,7 @@ def group(number: int) -> dict[str, Any]:
     return {"group_id": f"sg-{number:017x}", "name": "n" * 60, "ingress": rules}
 
 
-def check(number: int) -> dict[str, Any]:
+def dependency(number: int) -> dict[str, Any]:
     return {"name": f"{number:040}", "table": f"{number:0255}", "partition_key": "k" * 255}
 
 
@@ -74,7 +74,7 @@ LARGEST: dict[str, Any] = EVERYTHING | {
     ],
     "deploy_pipeline:ssm_parameters": [f"/{number:0>199}" for number in range(MAX_SSM_PARAMETERS)],
     "multi_region_api:regions": ["us-east-1"],  # a stack each, so that no stack grows
-    "multi_region_api:checks": [check(number) for number in range(MAX_CHECKS)],
+    "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES)],
     "static_site:extensionless_files": [f"/{number:01023}" for number in range(MAX_EXTENSIONLESS_FILES)],
     "static_site:content_security_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
@@ -85,7 +85,7 @@ LARGEST: dict[str, Any] = EVERYTHING | {
 ONE_MORE = {
     "deploy_pipeline:permissions": [permission(name, MAX_PERMISSIONS_SIZE // 2) for name in "abc"],
     "deploy_pipeline:ssm_parameters": [f"/{number}" for number in range(MAX_SSM_PARAMETERS + 1)],
-    "multi_region_api:checks": [check(number) for number in range(MAX_CHECKS + 1)],
+    "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES + 1)],
     "static_site:extensionless_files": [f"/{number}" for number in range(MAX_EXTENSIONLESS_FILES + 1)],
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS + 1)],
 }

@@ -71,12 +71,12 @@ def test_settings_are_immutable() -> None:
         read().mode = "notify"
 
 
-@pytest.mark.parametrize("key", ["security_group_revert:sweep_minutes", "multi_region_api:check_threshold"])
+@pytest.mark.parametrize("key", ["security_group_revert:sweep_minutes", "multi_region_api:failure_threshold"])
 def test_boolean_is_not_a_number(key: str) -> None:
     assert f"{key}: given true; accepted: a whole number from 1 to" in mistakes({key: True})
-    check = {"name": "orders", "url": "https://example.com/", "seconds": True}
-    assert "checks[0].seconds: given true; accepted: a number from 0.1 to 1.5" in mistakes(
-        {"multi_region_api:checks": [check]}
+    check = {"name": "orders", "url": "https://example.com/", "timeout_seconds": True}
+    assert "dependencies[0].timeout_seconds: given true; accepted: a number from 0.1 to 1.5" in mistakes(
+        {"multi_region_api:dependencies": [check]}
     )
 
 

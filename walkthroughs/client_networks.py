@@ -1,4 +1,4 @@
-"""Networks that AWS publishes as a region's (ip-ranges.json): a client in one is near that region."""
+"""Networks that AWS publishes as a Region's (ip-ranges.json); their clients are near that Region."""
 
 CLIENT_NETWORKS = {
     "us-east-1": "3.80.0.0/12",

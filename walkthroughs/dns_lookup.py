@@ -1,4 +1,4 @@
-"""Ask the name servers of a hosted zone, as a caller at some address would be answered."""
+"""Query the name servers of a hosted zone on behalf of a client elsewhere."""
 
 import socket
 
@@ -10,26 +10,26 @@ import dns.rdatatype
 
 from .walkthrough import Target
 
-SECONDS = 5
+TIMEOUT_SECONDS = 5
 
 
-def resolve(target: Target, zone_id: str, name: str, record_type: str, caller: str) -> list[str]:
-    """Give the addresses that a caller at `caller` (an IPv4 address) is told.
+def resolve(target: Target, zone_id: str, name: str, record_type: str, client_address: str) -> list[str]:
+    """Return the addresses of `name` for a client at `client_address` (IPv4).
 
-    The zone's own servers are asked, so that nobody's cache answers; the caller's network goes
-    with the query (EDNS client subnet), which is what Route 53 goes by.
+    The query goes to the zone's name servers, so that no cache responds. It contains the client's
+    network (EDNS client subnet), by which Route 53 selects a record.
     """
-    subnet = dns.edns.ECSOption(caller, 24)
+    subnet = dns.edns.ECSOption(client_address, 24)
     query = dns.message.make_query(name, record_type, use_edns=True, options=[subnet])
     query.flags &= ~dns.flags.RD
-    server, port = _server(target, zone_id)
-    response = dns.query.udp(query, server, timeout=SECONDS, port=port)
+    server, port = _name_server(target, zone_id)
+    response = dns.query.udp(query, server, timeout=TIMEOUT_SECONDS, port=port)
     assert response.rcode() == dns.rcode.NOERROR, f"{name}: {dns.rcode.to_text(response.rcode())}"
-    kind = dns.rdatatype.from_text(record_type)
-    return [record.to_text() for answer in response.answer if answer.rdtype == kind for record in answer]
+    rdtype = dns.rdatatype.from_text(record_type)
+    return [record.to_text() for rrset in response.answer if rrset.rdtype == rdtype for record in rrset]
 
 
-def _server(target: Target, zone_id: str) -> tuple[str, int]:
+def _name_server(target: Target, zone_id: str) -> tuple[str, int]:
     if target.endpoints:
         return "127.0.0.1", target.endpoints.dns
     zone = target.client("route53").get_hosted_zone(Id=zone_id)

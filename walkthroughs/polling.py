@@ -1,4 +1,4 @@
-"""Something that is done again and again, while a walkthrough does something else."""
+"""Poll a function in the background."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,16 +9,16 @@ T = TypeVar("T")
 
 
 @contextmanager
-def poll_in_background(act: Callable[[], T], pause: float) -> Iterator[list[T]]:
-    """Call `act`, which does not raise, with `pause` seconds between; gives the list that its results go to."""
+def poll_in_background(function: Callable[[], T], interval: float) -> Iterator[list[T]]:
+    """Call `function`, which must not raise, every `interval` seconds; yield the growing list of its results."""
     results: list[T] = []
     stop = Event()
 
-    def go_on() -> None:
-        while not stop.wait(pause):
-            results.append(act())
+    def poll() -> None:
+        while not stop.wait(interval):
+            results.append(function())
 
-    thread = Thread(target=go_on, daemon=True)
+    thread = Thread(target=poll, daemon=True)
     thread.start()
     try:
         yield results

@@ -1,1 +1,1 @@
-"""Say hello from a region, and say whether the region is healthy."""
+"""Return the Region that handles a request, and whether it is healthy."""

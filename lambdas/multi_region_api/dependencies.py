@@ -1,10 +1,10 @@
-"""How dependencies are asked whether they are there: a DynamoDB table, a URL.
+"""Checks of dependencies: a DynamoDB table or a URL.
 
-Imported only when the settings name one, for a cold start is a health checker's wait.
+Imported only if the settings name a dependency, because health checkers wait for a cold start.
 """
 
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.error import HTTPError
@@ -13,51 +13,53 @@ from urllib.request import HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHand
 import boto3
 from botocore.config import Config
 
-from .health import Check
+from .handler_settings import DependencySettings
+from .health import Dependency
 
 ITEM = "healthcheck"  # key of the item that is read; it need not exist
-# Without the handler of redirects: where one leads, to this function's own runtime API for one, is
-# not for a dependency to say. Made once, for certificates take long to load.
+# No redirect handler: a dependency must not redirect requests, for example to the Lambda runtime API.
+# Created once, because loading certificates is slow.
 OPENER = urllib.request.OpenerDirector()
-for each in (HTTPHandler, HTTPSHandler, HTTPErrorProcessor, HTTPDefaultErrorHandler):
-    OPENER.add_handler(each())
+for handler_class in (HTTPHandler, HTTPSHandler, HTTPErrorProcessor, HTTPDefaultErrorHandler):
+    OPENER.add_handler(handler_class())
 
 
-def checks_of(settings: list[dict[str, Any]]) -> tuple[Check, ...]:
-    """Make the checks that `settings.json` names, and the clients they need, once."""
-    return tuple(Check(each["name"], each["seconds"], _ask(each)) for each in settings)
+def load_dependencies(settings: list[DependencySettings]) -> tuple[Dependency, ...]:
+    """Create the checks in `settings.json` and the clients they need."""
+    return tuple(Dependency(item["name"], item["timeout_seconds"], _check(item)) for item in settings)
 
 
-def _dynamodb(seconds: float) -> Any:
-    """A client that gives up in time: a second try would find nobody waiting."""
+def _check(dependency: DependencySettings) -> Callable[[], None]:
+    timeout = dependency["timeout_seconds"]
+    if "table" in dependency:
+        return partial(read_item, _dynamodb(timeout), dependency["table"], dependency["partition_key"])
+    return partial(get_url, dependency["url"], timeout)
+
+
+def _dynamodb(timeout: float) -> Any:
+    """Create a client without retries, because a health checker would not wait for a second attempt."""
     return boto3.client(
-        "dynamodb", config=Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
+        "dynamodb", config=Config(connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1})
     )
 
 
-def _ask(check: Mapping[str, Any]) -> Callable[[], None]:
-    if check["table"]:
-        return partial(read_item, _dynamodb(check["seconds"]), check["table"], check["partition_key"])
-    return partial(get, check["url"], check["seconds"])
-
-
 def read_item(dynamodb: Any, table: str, partition_key: str) -> None:
-    """Read an item of `table`; raises ClientError or BotoCoreError when that cannot be done.
+    """Read an item of `table`; raises ClientError or BotoCoreError if that fails.
 
-    Reading is what the API would do with it; that the table exists (DescribeTable) says less.
+    The API would read the table too, so this proves more than DescribeTable does.
     """
     dynamodb.get_item(TableName=table, Key={partition_key: {"S": ITEM}})
 
 
-def get(url: str, seconds: float) -> None:
-    """Get `url`.
+def get_url(url: str, timeout: float) -> None:
+    """Send a GET request to `url`, with `timeout` in seconds.
 
     Raises:
-        OSError: there is no answer, or (HTTPError) none with 2xx; a redirect is not followed.
-        HTTPException: what comes is no answer of HTTP.
+        OSError: there is no response, or its status is not 2xx (HTTPError). Redirects are not followed.
+        HTTPException: the response is not valid HTTP.
     """
     try:
-        OPENER.open(url, timeout=seconds).close()
+        OPENER.open(url, timeout=timeout).close()
     except HTTPError as error:
-        error.close()  # it is the answer, with a connection of its own
+        error.close()  # it is the response, and holds a connection
         raise

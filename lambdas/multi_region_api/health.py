@@ -1,9 +1,9 @@
-"""Whether a region is healthy: what its dependencies say, unless someone has said it.
+"""Whether a Region is healthy: decided by its dependencies, unless STATUS overrides them.
 
-Route 53 takes a region for healthy when the body of a 2xx or 3xx answer contains `TOKEN`, and
-so nothing else may contain it. It has a character that no body of a sick region has: such a body
-has the names of what failed and nothing of the reasons, which are for the log, not for the world.
-Idea: "Building a Multi-region Serverless Application with Amazon API Gateway and AWS Lambda", AWS
+Route 53 treats a Region as healthy when a 2xx or 3xx response contains `TOKEN`, so no other response
+may contain it. The token includes `TOKEN_MARKER`, which is removed from the body of an unhealthy
+Region. That body has the names of the failed dependencies; the reasons are only in the log.
+Based on "Building a Multi-region Serverless Application with Amazon API Gateway and AWS Lambda", AWS
 Compute Blog, 2017.
 """
 
@@ -12,70 +12,72 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import Thread, active_count
 from typing import Any, NamedTuple
 
-# Route 53 compares it byte for byte. The number goes up when the meaning of healthy changes.
+# Route 53 compares it byte for byte. Increase the number when the meaning of healthy changes.
 TOKEN = "healthy=multi_region_api/1"  # noqa: S105  # no secret
-MARK = "="
-HEALTHY, BY_CHECKS = "ok", "check"  # values of STATUS; every other one is sick
-LONGEST_REASON = 200  # characters
-MOST_THREADS = 100  # Lambda has 1,024
+TOKEN_MARKER = "="  # noqa: S105  # no secret
+UNHEALTHY = "unhealthy"
+HEALTHY, FROM_DEPENDENCIES = "ok", "check"  # values of STATUS; any other means unhealthy
+MAX_REASON_CHARACTERS = 200
+MAX_THREADS = 100  # a Lambda function can have 1,024
 
 
-class Check(NamedTuple):
-    """A dependency: `ask` raises when it is not there, `seconds` is how long it may take."""
+class Dependency(NamedTuple):
+    """A dependency of the API; `check` raises an exception when it is unavailable."""
 
     name: str
-    seconds: float
-    ask: Callable[[], None]
+    timeout_seconds: float
+    check: Callable[[], None]
 
 
-def judge(status: str, checks: Sequence[Check]) -> dict[str, str]:
-    """Give what is wrong with the region, by name; nothing when it is healthy.
+def evaluate(status: str, dependencies: Sequence[Dependency]) -> dict[str, str]:
+    """Return the reason for each failure, by name; empty when the Region is healthy.
 
-    status: the drill's switch. ``check`` asks the dependencies, ``ok`` and everything else
-    decide without them.
+    status: the value of STATUS. ``check`` or an empty value checks the dependencies, ``ok`` means
+    healthy, any other value unhealthy.
     """
-    status = status.strip().lower() or BY_CHECKS
+    status = status.strip().lower() or FROM_DEPENDENCIES
     if status == HEALTHY:
         return {}
-    if status != BY_CHECKS:
-        return {"STATUS": f"is {status}"[:LONGEST_REASON]}
-    return failures(checks)
+    if status != FROM_DEPENDENCIES:
+        return {"STATUS": f"is {status}"[:MAX_REASON_CHARACTERS]}
+    return check_dependencies(dependencies)
 
 
-def failures(checks: Sequence[Check]) -> dict[str, str]:
-    """Ask all dependencies side by side; give those that failed, with the reason.
+def check_dependencies(dependencies: Sequence[Dependency]) -> dict[str, str]:
+    """Check all dependencies in parallel and return the reason for each failure, by name.
 
-    It takes as long as the longest time-out at most, also when a dependency never answers. Those that
-    never end are not added to for ever.
+    Returns within the longest timeout, even if a check never ends. A limit on threads keeps such
+    checks from piling up.
     """
-    if active_count() + len(checks) > MOST_THREADS:
-        return {check.name: "earlier checks have not ended" for check in checks}
-    reasons: dict[str, str] = {check.name: f"no answer within {check.seconds:g} s" for check in checks}
+    if active_count() + len(dependencies) > MAX_THREADS:
+        return {dependency.name: "earlier checks have not ended" for dependency in dependencies}
+    # Each check is a failure until its thread removes or replaces the reason.
+    reasons = {dependency.name: f"no response within {dependency.timeout_seconds:g} s" for dependency in dependencies}
     started = time.monotonic()
-    threads = [Thread(target=_ask, args=(check, reasons), daemon=True) for check in checks]
+    threads = [Thread(target=_run_check, args=(dependency, reasons), daemon=True) for dependency in dependencies]
     for thread in threads:
         thread.start()
-    for check, thread in zip(checks, threads, strict=True):
-        thread.join(max(0.0, started + check.seconds - time.monotonic()))
+    for dependency, thread in zip(dependencies, threads, strict=True):
+        thread.join(max(0.0, started + dependency.timeout_seconds - time.monotonic()))
     return dict(reasons)
 
 
-def _ask(check: Check, reasons: dict[str, str]) -> None:
+def _run_check(dependency: Dependency, reasons: dict[str, str]) -> None:
     started = time.monotonic()
     try:
-        check.ask()
+        dependency.check()
     except Exception as error:
-        reasons[check.name] = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
+        reasons[dependency.name] = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
     else:
-        if time.monotonic() - started <= check.seconds:
-            reasons.pop(check.name, None)
+        if time.monotonic() - started <= dependency.timeout_seconds:
+            reasons.pop(dependency.name, None)
 
 
 def healthy_body(region: str) -> dict[str, Any]:
-    """Give the body of a healthy region, which has the token."""
+    """Return the body of a healthy Region, which contains the token."""
     return {"health": TOKEN, "region": region}
 
 
-def sick_body(region: str, failed: Iterable[str]) -> dict[str, Any]:
-    """Give the body of a sick region, which cannot have the token, whatever it is that failed."""
-    return {"health": "sick", "region": region, "failed": [name.replace(MARK, " ") for name in failed]}
+def unhealthy_body(region: str, failed: Iterable[str]) -> dict[str, Any]:
+    """Return the body of an unhealthy Region, which cannot contain the token, whatever failed."""
+    return {"health": UNHEALTHY, "region": region, "failed": [name.replace(TOKEN_MARKER, " ") for name in failed]}

@@ -1,29 +1,31 @@
-"""Entry point of `GET /healthcheck-<id>`, which only Route 53's health checkers call.
+"""Handler of `GET /healthcheck-<id>`, which only Route 53's health checkers call.
 
-`STATUS` is the function's only environment variable of its own, so that a drill is one command
-that sets the whole environment: ``--environment 'Variables={STATUS=fail}'``.
+`STATUS` is the only environment variable that the stack sets, so that a failover test is one
+command that replaces the environment: ``--environment 'Variables={STATUS=fail}'``.
 """
 
-import json
+import logging
 import os
 from typing import Any
 
-from .answer import answer, read_settings
-from .health import BY_CHECKS, Check, healthy_body, judge, sick_body
+from .handler_settings import read_settings
+from .health import FROM_DEPENDENCIES, UNHEALTHY, Dependency, evaluate, healthy_body, unhealthy_body
+from .responses import json_response
 
 REGION = os.environ["AWS_REGION"]
 SETTINGS = read_settings()
-CHECKS: tuple[Check, ...] = ()
-if SETTINGS["checks"]:
-    from .dependencies import checks_of
+LOGGER = logging.getLogger(__name__)
+DEPENDENCIES: tuple[Dependency, ...] = ()
+if SETTINGS["dependencies"]:
+    from .dependencies import load_dependencies
 
-    CHECKS = checks_of(SETTINGS["checks"])
+    DEPENDENCIES = load_dependencies(SETTINGS["dependencies"])
 
 
 def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Answer 200 with the token, or 503 with what failed."""
-    failed = judge(os.environ.get("STATUS", BY_CHECKS), CHECKS)
+    """Return 200 with the token, or 503 with the names of the failed dependencies."""
+    failed = evaluate(os.environ.get("STATUS", FROM_DEPENDENCIES), DEPENDENCIES)
     if not failed:
-        return answer(200, healthy_body(REGION), SETTINGS["allowed_origin"])
-    print(json.dumps({"health": "sick", "region": REGION, "failed": failed}))
-    return answer(503, sick_body(REGION, failed), SETTINGS["allowed_origin"])
+        return json_response(200, healthy_body(REGION), SETTINGS["allowed_origin"])
+    LOGGER.warning("Region is unhealthy", extra={"status": UNHEALTHY, "region": REGION, "reason": failed})
+    return json_response(503, unhealthy_body(REGION, failed), SETTINGS["allowed_origin"])

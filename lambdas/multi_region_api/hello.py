@@ -1,14 +1,15 @@
-"""Entry point of `GET /helloworld`: says which region answers."""
+"""Handler of `GET /helloworld`: returns the Region that handles the request."""
 
 import os
 from typing import Any
 
-from .answer import answer, read_settings
+from .handler_settings import read_settings
+from .responses import json_response
 
 REGION = os.environ["AWS_REGION"]
 ALLOWED_ORIGIN = read_settings()["allowed_origin"]
 
 
 def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Say hello."""
-    return answer(200, {"message": f"Hello from {REGION}", "region": REGION}, ALLOWED_ORIGIN)
+    """Return a greeting from this Region."""
+    return json_response(200, {"message": f"Hello from {REGION}", "region": REGION}, ALLOWED_ORIGIN)

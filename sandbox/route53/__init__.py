@@ -1,23 +1,23 @@
-"""Route 53: health checks that are made, and names that are answered.
+"""Route 53: health checks that send requests, and a DNS server.
 
-The control plane is MiniStack's. Here are health checks and changed records in templates
-(`templates`), health checks made over HTTP and HTTPS at their interval, with their threshold
-and search string (`checks`), the choice of a record by latency and health (`answers`), and a
-DNS server on 127.0.0.1 (`dns`).
+The control plane is MiniStack's. This package adds health checks and record updates in templates
+(`resource_handlers`), health checks over HTTP and HTTPS with their interval, threshold and search
+string (`health_checks`), latency routing with health checks (`routing`, `latency`), and a DNS server
+on 127.0.0.1 (`dns`).
 
 Left out: weighted, failover, geolocation, geoproximity, IP-based and multivalue records;
-calculated, TCP and CloudWatch health checks, inverted and disabled ones, those of an address without
-a name; private zones, DNSSEC. What Route 53 refuses is not: records that clash, lie outside their zone, lead to an
-unknown zone or name a health check that is not there.
+calculated, TCP and CloudWatch health checks, inverted and disabled ones, and those with an IP
+address only; private zones, DNSSEC. Invalid changes are not refused: records that conflict, are outside
+their zone, or refer to an unknown zone or health check.
 """
 
-from . import checks, templates
-from .answers import endpoint_at
+from . import health_checks, resource_handlers
+from .routing import endpoint_at
 
-__all__ = ["checks", "endpoint_at", "install"]
+__all__ = ["endpoint_at", "health_checks", "install"]
 
 
 def install() -> None:
-    """Let templates have health checks, and the API tell their status."""
-    templates.install()
-    checks.install()
+    """Add health checks to CloudFormation, and their status to the API."""
+    resource_handlers.install()
+    health_checks.install()

@@ -1,7 +1,7 @@
-"""A DNS server on 127.0.0.1, over UDP, that answers from the hosted zones.
+"""A DNS server for the hosted zones, over UDP on 127.0.0.1.
 
-Who asks is told by the client subnet of the query (EDNS, RFC 7871), as Route 53 takes it: its
-address decides what is near. A query without one comes from here.
+As in Route 53, the client subnet of a query (EDNS, RFC 7871) decides which Region is nearest. Without
+one, the client is near the default Region.
 """
 
 import asyncio
@@ -15,12 +15,11 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from . import places
-from .answers import answer
+from . import latency, routing
 
 
 def respond(wire: bytes) -> bytes | None:
-    """Answer a query; None to what is none."""
+    """Return the response to a query; None if `wire` is not one."""
     try:
         query = dns.message.from_wire(wire)
     except dns.exception.DNSException:
@@ -30,24 +29,25 @@ def respond(wire: bytes) -> bytes | None:
     response = dns.message.make_response(query)
     question = query.question[0]
     subnet = next((option for option in query.options if isinstance(option, dns.edns.ECSOption)), None)
-    name, kind = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
-    found = answer(name, kind, places.region_of(subnet.address if subnet else ""))
-    if found is None:
-        response.set_rcode(dns.rcode.REFUSED)  # no zone of ours
+    name, record_type = question.name.to_text(omit_final_dot=True).lower(), dns.rdatatype.to_text(question.rdtype)
+    resolution = routing.resolve(name, record_type, latency.region_near(subnet.address if subnet else ""))
+    if resolution is None:
+        response.set_rcode(dns.rcode.REFUSED)  # the name is in no hosted zone
         return response.to_wire()
     response.flags |= dns.flags.AA
-    if not found.exists:
+    if not resolution.exists:
         response.set_rcode(dns.rcode.NXDOMAIN)
-    if found.values:
-        response.answer.append(dns.rrset.from_text_list(question.name, found.ttl, "IN", kind, found.values))
-    if subnet:  # the answer holds for the whole subnet that was told
-        told = dns.edns.ECSOption(subnet.address, subnet.srclen, subnet.srclen)
-        response.use_edns(options=[told])
+    if resolution.values:
+        records = dns.rrset.from_text_list(question.name, resolution.ttl, "IN", record_type, resolution.values)
+        response.answer.append(records)
+    if subnet:  # the response is valid for the whole subnet
+        scope = dns.edns.ECSOption(subnet.address, subnet.srclen, subnet.srclen)
+        response.use_edns(options=[scope])
     return response.to_wire()
 
 
 class Server(asyncio.DatagramProtocol):
-    """The server's side of the socket."""
+    """The protocol of the server's socket."""
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport

@@ -1,4 +1,4 @@
-"""Facts about the browser client, in Chromium against an API on this computer that does as it is told."""
+"""The browser client, in Chromium and against a local API with given responses."""
 
 import json
 import threading
@@ -26,13 +26,13 @@ SECONDS = 60
 
 @dataclass
 class Api:
-    """What the API answers, one after the other, the last one again and again; None closes the connection."""
+    """The API's responses in order, of which the last one repeats; None closes the connection."""
 
-    answers: list[tuple[int, Any] | None] = field(default_factory=list)
+    responses: list[tuple[int, Any] | None] = field(default_factory=list)
     url: str = ""
 
     def next(self) -> tuple[int, Any] | None:
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -41,13 +41,13 @@ class Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        answer = self.api.next()
-        if answer is None:
+        response = self.api.next()
+        if response is None:
             return
-        self.send_response(answer[0])
+        self.send_response(response[0])
         self.send_header("Access-Control-Allow-Origin", "*")
         self.end_headers()
-        self.wfile.write(answer[1] if isinstance(answer[1], bytes) else json.dumps(answer[1]).encode())
+        self.wfile.write(response[1] if isinstance(response[1], bytes) else json.dumps(response[1]).encode())
 
     def log_message(self, *_arguments: Any) -> None:
         pass
@@ -69,7 +69,7 @@ def driver() -> Iterator[Any]:
         pytest.skip(str(reason))
 
 
-def serving(handler: Callable[..., Any]) -> ThreadingHTTPServer:
+def start_server(handler: Callable[..., Any]) -> ThreadingHTTPServer:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     return server
@@ -77,10 +77,10 @@ def serving(handler: Callable[..., Any]) -> ThreadingHTTPServer:
 
 @pytest.fixture
 def api() -> Iterator[Api]:
-    told = Api()
-    server = serving(partial(Handler, told))
-    told.url = f"http://127.0.0.1:{server.server_port}/v1/helloworld"
-    yield told
+    api = Api()
+    server = start_server(partial(Handler, api))
+    api.url = f"http://127.0.0.1:{server.server_port}/v1/helloworld"
+    yield api
     server.shutdown()
     server.server_close()
 
@@ -88,7 +88,7 @@ def api() -> Iterator[Api]:
 @pytest.fixture
 def page(api: Api, tmp_path: Path) -> Path:
     folder = copytree(CLIENT, tmp_path / "client")
-    (folder / "settings.js").write_text(f'const SETTINGS = {{ url: "{api.url}", every: 20 }};\n')
+    (folder / "settings.js").write_text(f'const SETTINGS = {{ url: "{api.url}", intervalMs: 20 }};\n')
     return folder / "index.html"
 
 
@@ -108,8 +108,8 @@ def wait_for(driver: Any, element: str, wanted: str) -> str:
     return text(driver, element)
 
 
-def test_page_from_the_file_system_shows_region_and_latency(driver: Any, api: Api, page: Path) -> None:
-    api.answers = [hello("us-east-1")]
+def test_page_from_file_system_shows_region_and_latency(driver: Any, api: Api, page: Path) -> None:
+    api.responses = [hello("us-east-1")]
     driver.get(page.as_uri())
     wait_for(driver, "region", "us-east-1")
     assert text(driver, "detail").endswith(" ms")
@@ -117,9 +117,9 @@ def test_page_from_the_file_system_shows_region_and_latency(driver: Any, api: Ap
     assert text(driver, "no-switch") == "None yet."
 
 
-def test_page_from_a_web_server_does_the_same(driver: Any, api: Api, page: Path) -> None:
-    api.answers = [hello("us-east-1")]
-    server = serving(partial(Files, directory=str(page.parent)))
+def test_page_from_web_server_shows_region(driver: Any, api: Api, page: Path) -> None:
+    api.responses = [hello("us-east-1")]
+    server = start_server(partial(Files, directory=str(page.parent)))
     try:
         driver.get(f"http://127.0.0.1:{server.server_port}/")
         wait_for(driver, "region", "us-east-1")
@@ -128,8 +128,8 @@ def test_page_from_a_web_server_does_the_same(driver: Any, api: Api, page: Path)
         server.server_close()
 
 
-def test_switch_is_shown_with_its_moment_and_stays_in_the_history(driver: Any, api: Api, page: Path) -> None:
-    api.answers = [hello("us-east-1"), hello("us-east-1"), hello("us-west-2"), hello("us-west-2"), hello("us-east-1")]
+def test_switch_is_shown_with_time_and_kept_in_history(driver: Any, api: Api, page: Path) -> None:
+    api.responses = [hello("us-east-1"), hello("us-east-1"), hello("us-west-2"), hello("us-west-2"), hello("us-east-1")]
     driver.get(page.as_uri())
     wait_for(driver, "switches", "us-west-2 \u2192 us-east-1")
     newest, first = text(driver, "switches").splitlines()
@@ -139,54 +139,54 @@ def test_switch_is_shown_with_its_moment_and_stays_in_the_history(driver: Any, a
     rows = [row.split()[1] for row in text(driver, "history").splitlines()]
     assert rows[-5:] == ["us-east-1", "us-west-2", "us-west-2", "us-east-1", "us-east-1"]
     script = "return Array.from(document.querySelectorAll('.bars li'), bar => getComputedStyle(bar).backgroundColor)"
-    assert len(set(driver.execute_script(script))) == 2, "each region has a colour of its own"
+    assert len(set(driver.execute_script(script))) == 2, "each Region has its own color"
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("response", "message"),
     [
-        ((503, {"health": "sick"}), "HTTP 503"),
+        ((503, {"health": "unhealthy"}), "HTTP 503"),
         ((200, b"<html>"), "JSON"),
-        ((200, b"null"), "an answer without a region"),
-        (None, "not reached, or this page may not call it"),
+        ((200, b"null"), "response without a Region"),
+        (None, "unreachable, or this page's origin is not allowed"),
     ],
 )
 @pytest.mark.reliability(
     "multi_region_api",
     "Lost",
-    fault="a call of the browser client",
-    expected="shown, and the page goes on",
-    observed='"no answer", then the region again',
+    fault="a request of the browser client",
+    expected="the page shows the error and continues",
+    observed='"no response", then the Region again',
 )
-def test_error_is_shown_and_the_page_goes_on(
-    driver: Any, api: Api, page: Path, answer: tuple[int, Any] | None, said: str
+def test_failed_call_is_shown_and_page_continues(
+    driver: Any, api: Api, page: Path, response: tuple[int, Any] | None, message: str
 ) -> None:
-    api.answers = [hello("us-east-1"), answer]
+    api.responses = [hello("us-east-1"), response]
     driver.get(page.as_uri())
-    wait_for(driver, "region", "no answer")
-    assert said in text(driver, "detail"), text(driver, "detail")
-    assert "last answer from us-east-1" in text(driver, "detail")
-    api.answers = [hello("us-east-1")]
+    wait_for(driver, "region", "no response")
+    assert message in text(driver, "detail"), text(driver, "detail")
+    assert "last response from us-east-1" in text(driver, "detail")
+    api.responses = [hello("us-east-1")]
     wait_for(driver, "region", "us-east-1")
-    assert text(driver, "switches") == "", "an error between is no switch"
+    assert text(driver, "switches") == "", "an error is not a switch"
     assert " 0 failed" not in text(driver, "counts")
 
 
 @pytest.mark.reliability(
     "multi_region_api",
     "Hostile input",
-    fault="a region's name with markup",
-    expected="shown as text",
-    observed="`<img` is shown, not run",
+    fault="a Region name with HTML markup",
+    expected="the page shows it as text",
+    observed="`<img` is shown and not run",
 )
-def test_region_is_shown_as_text_whatever_it_says(driver: Any, api: Api, page: Path) -> None:
-    api.answers = [hello("<img src=x onerror=alert(1)>")]
+def test_region_with_markup_is_shown_as_text(driver: Any, api: Api, page: Path) -> None:
+    api.responses = [hello("<img src=x onerror=alert(1)>")]
     driver.get(page.as_uri())
     assert wait_for(driver, "region", "<img") == "<img src=x onerror=alert(1)>"
 
 
-def test_history_has_an_end(driver: Any, api: Api, page: Path) -> None:
-    api.answers = [hello("us-east-1")]
+def test_history_and_bars_are_limited(driver: Any, api: Api, page: Path) -> None:
+    api.responses = [hello("us-east-1")]
     driver.get(page.as_uri())
     deadline = time.monotonic() + SECONDS
     while int(text(driver, "counts").partition(" ")[0] or "0") < 70:
@@ -196,15 +196,17 @@ def test_history_has_an_end(driver: Any, api: Api, page: Path) -> None:
     assert len(driver.find_elements("css selector", ".bars li")) == 60
 
 
-def test_page_fits_a_phone_and_follows_light_and_dark(driver: Any, api: Api, page: Path) -> None:
-    api.answers = [hello("us-east-1")]
+def test_page_fits_phone_and_follows_color_scheme(driver: Any, api: Api, page: Path) -> None:
+    api.responses = [hello("us-east-1")]
     driver.get(page.as_uri())
     wait_for(driver, "region", "us-east-1")
-    wide = driver.execute_script("return document.documentElement.scrollWidth > document.documentElement.clientWidth")
-    assert not wide, "the page is wider than the window"
-    grounds = []
+    too_wide = driver.execute_script(
+        "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    )
+    assert not too_wide, "the page is wider than the window"
+    backgrounds = []
     for scheme in ("light", "dark"):
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        grounds.append(driver.find_element("tag name", "body").value_of_css_property("background-color"))
-    assert grounds[0] != grounds[1]
+        backgrounds.append(driver.find_element("tag name", "body").value_of_css_property("background-color"))
+    assert backgrounds[0] != backgrounds[1]

@@ -1,4 +1,4 @@
-"""Facts about the sample checks: on a stub of DynamoDB's API, and against a server on this computer."""
+"""Dependency checks, with a stub of DynamoDB's API and a local web server."""
 
 import socket
 import threading
@@ -14,14 +14,15 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from lambdas.multi_region_api.dependencies import checks_of, get, read_item
-from lambdas.multi_region_api.health import Check, failures
+from lambdas.multi_region_api.dependencies import get_url, load_dependencies, read_item
+from lambdas.multi_region_api.handler_settings import DependencySettings
+from lambdas.multi_region_api.health import Dependency, check_dependencies
 
 KEY = {"order": {"S": "healthcheck"}}
 
 
 class Page(BaseHTTPRequestHandler):
-    """Answers with the status that the path is."""
+    """Responds with the status in the path."""
 
     def do_GET(self) -> None:
         self.send_response(int(self.path.strip("/")))
@@ -40,7 +41,7 @@ def url() -> Iterator[str]:
         server.shutdown()
 
 
-def test_table_is_there_when_an_item_can_be_read_and_the_item_need_not_be() -> None:
+def test_table_with_missing_item_is_available() -> None:
     client = boto3.client("dynamodb")
     with Stubber(client) as stub:
         stub.add_response("get_item", {}, {"TableName": "Orders", "Key": KEY})
@@ -53,18 +54,18 @@ def test_table_is_there_when_an_item_can_be_read_and_the_item_need_not_be() -> N
     "multi_region_api",
     "Throttling",
     fault="a dependency is throttled",
-    expected="it counts as gone: sick",
+    expected="it counts as failed: unhealthy",
     observed="`ThrottlingException` in the log",
 )
 @pytest.mark.reliability(
     "multi_region_api",
     "Access denied",
-    fault="the health function may not read a table",
-    expected="sick; the answer says what failed, not why",
-    observed="the name of the check; the reason is in the log",
+    fault="the health function is not allowed to read a table",
+    expected="unhealthy; the response names the dependency, not the reason",
+    observed="the name; the reason is in the log",
 )
-@pytest.mark.reliability("multi_region_api", "Deleted by somebody else", fault="a table that the region needs")
-def test_table_that_cannot_be_read_is_not_there(code: str) -> None:
+@pytest.mark.reliability("multi_region_api", "Deleted by somebody else", fault="a table that the Region needs")
+def test_unreadable_table_raises(code: str) -> None:
     client = boto3.client("dynamodb")
     with Stubber(client) as stub:
         stub.add_client_error("get_item", code)
@@ -73,9 +74,9 @@ def test_table_that_cannot_be_read_is_not_there(code: str) -> None:
 
 
 @pytest.mark.enable_socket
-def test_url_is_there_when_it_answers_2xx(url: str) -> None:
-    get(f"{url}/200", 1)
-    get(f"{url}/204", 1)
+def test_url_with_2xx_status_is_available(url: str) -> None:
+    get_url(f"{url}/200", 1)
+    get_url(f"{url}/204", 1)
 
 
 @pytest.mark.enable_socket
@@ -83,84 +84,94 @@ def test_url_is_there_when_it_answers_2xx(url: str) -> None:
 @pytest.mark.reliability(
     "multi_region_api",
     "Hostile input",
-    fault="a dependency that redirects, for example to the function's own runtime",
-    expected="not followed; sick",
-    observed="each 3xx",
+    fault="a dependency that redirects, for example to the Lambda runtime API",
+    expected="not followed; unhealthy",
+    observed="tested with 301, 302 and 308",
 )
-def test_url_with_an_error_or_a_redirect_is_not_there(url: str, status: int) -> None:
+def test_url_with_error_or_redirect_raises(url: str, status: int) -> None:
     with pytest.raises(OSError, match=str(status)):
-        get(f"{url}/{status}", 1)
+        get_url(f"{url}/{status}", 1)
 
 
 @pytest.mark.enable_socket
 @pytest.mark.reliability(
     "multi_region_api",
     "Malformed input",
-    fault="a dependency answers nonsense, or breaks off",
-    expected="sick",
+    fault="a dependency sends an invalid response, or closes the connection",
+    expected="unhealthy",
     observed="at once",
 )
-def test_url_that_answers_nonsense_or_breaks_off_is_not_there() -> None:
+def test_url_with_invalid_response_fails_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def answer() -> None:
+        def respond() -> None:
             for text in (b"nonsense\r\n\r\n", b"HTTP/1.1 2", b""):
-                caller, _ = server.accept()
-                with caller:
-                    caller.recv(1000)
-                    caller.sendall(text)
+                client, _ = server.accept()
+                with client:
+                    client.recv(1000)
+                    client.sendall(text)
 
-        threading.Thread(target=answer, daemon=True).start()
+        threading.Thread(target=respond, daemon=True).start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}/"
         for _ in range(3):
-            (reason,) = failures([Check("payments", 2, partial(get, address, 1))]).values()
-            assert "no answer within" not in reason, "it was waited for"
+            (reason,) = check_dependencies([Dependency("payments", 2, partial(get_url, address, 1))]).values()
+            assert "no response within" not in reason, "the check waited for the timeout"
 
 
 @pytest.mark.enable_socket
 @pytest.mark.reliability(
     "multi_region_api",
     "Timeout mid-way",
-    fault="a dependency never answers, or never ends its answer",
+    fault="a dependency never responds, or never ends its response",
 )
-def test_url_whose_answer_never_ends_is_not_waited_for() -> None:
-    """Each byte comes in time, and so no time-out of the socket ever ends it."""
-    over = threading.Event()
+def test_url_with_endless_response_fails_after_timeout() -> None:
+    """Each byte arrives in time, so the timeout of the socket does not apply."""
+    stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def drip() -> None:
-            caller, _ = server.accept()
-            with caller, suppress(OSError):
-                while not over.wait(0.02):
-                    caller.sendall(b"H")
+            client, _ = server.accept()
+            with client, suppress(OSError):
+                while not stop.wait(0.02):
+                    client.sendall(b"H")
 
         threading.Thread(target=drip, daemon=True).start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}/"
         started = time.monotonic()
-        failed = failures([Check("payments", 0.3, partial(get, address, 0.3))])
-        assert time.monotonic() - started < 30, "it never ends"
-        over.set()
-    assert failed == {"payments": "no answer within 0.3 s"}
+        failed = check_dependencies([Dependency("payments", 0.3, partial(get_url, address, 0.3))])
+        assert time.monotonic() - started < 30, "the check did not end"
+        stop.set()
+    assert failed == {"payments": "no response within 0.3 s"}
 
 
 @pytest.mark.enable_socket
 @pytest.mark.reliability(
     "multi_region_api",
     "Lost",
-    fault="nobody listens at a dependency's address, or at the region's",
-    expected="sick",
+    fault="the address of a dependency or of a Region's endpoint refuses connections",
+    expected="unhealthy",
     observed="connection refused",
 )
-def test_url_to_which_nobody_listens_is_not_there() -> None:
+def test_url_with_refused_connection_raises() -> None:
     with pytest.raises(OSError, match="refused"):
-        get("http://127.0.0.1:9/", 1)
+        get_url("http://127.0.0.1:9/", 1)
 
 
-def test_each_dependency_of_the_settings_becomes_a_check_that_asks_once_and_in_time() -> None:
-    table = {"name": "orders", "table": "Orders", "partition_key": "order", "url": None, "seconds": 0.7}
-    page = {"name": "payments", "table": None, "partition_key": "id", "url": "https://example.com/", "seconds": 0.5}
-    orders, payments = checks_of([table, page])
-    assert (orders.name, orders.seconds) == ("orders", 0.7)
-    client = orders.ask.args[0]  # type: ignore[attr-defined]
+def test_load_dependencies_sets_timeouts_and_one_attempt() -> None:
+    table: DependencySettings = {
+        "name": "orders",
+        "table": "Orders",
+        "partition_key": "order",
+        "timeout_seconds": 0.7,
+    }
+    page: DependencySettings = {
+        "name": "payments",
+        "url": "https://example.com/",
+        "partition_key": "id",
+        "timeout_seconds": 0.5,
+    }
+    orders, payments = load_dependencies([table, page])
+    assert (orders.name, orders.timeout_seconds) == ("orders", 0.7)
+    client = orders.check.args[0]  # type: ignore[attr-defined]
     assert (client.meta.config.read_timeout, client.meta.config.retries["total_max_attempts"]) == (0.7, 1)
-    assert payments.ask.args == ("https://example.com/", 0.5)  # type: ignore[attr-defined]
+    assert payments.check.args == ("https://example.com/", 0.5)  # type: ignore[attr-defined]

@@ -77,11 +77,11 @@ def test_without_caching_every_request_goes_to_the_bucket(optional: Optional) ->
 @pytest.mark.reliability(
     "multi_region_api",
     "Deleted by somebody else",
-    fault="a table that the region needs",
-    expected="sick until it is there",
+    fault="a table that the Region needs",
+    expected="unhealthy until it exists",
     observed="503, then 200",
 )
-def test_region_is_as_healthy_as_the_table_that_it_needs(optional: Optional) -> None:
+def test_health_path_returns_503_until_the_table_exists(optional: Optional) -> None:
     outputs = optional.target.outputs("MultiRegionApi-us-east-1")
     url, dynamodb = outputs["HealthUrl"], optional.target.client("dynamodb")
     answer = optional.target.get(url)

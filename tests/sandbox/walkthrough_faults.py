@@ -106,39 +106,39 @@ FAULTS = {
             fault="a controller adds its rule again after each revert",
         ),
     ],
-    "multi_region_api-traffic_leaves_the_sick_region": [
+    "multi_region_api-traffic_leaves_the_unhealthy_region": [
         pytest.mark.reliability(
             "multi_region_api",
             "Partial failure",
-            fault="one region of several is sick",
-            expected="its traffic goes to another, and comes back",
+            fault="one Region of several is unhealthy",
+            expected="its traffic moves to another Region and back",
             observed="no call failed",
         ),
     ],
     "multi_region_api-traffic_returns": [
-        pytest.mark.reliability("multi_region_api", "Partial failure", fault="one region of several is sick"),
+        pytest.mark.reliability("multi_region_api", "Partial failure", fault="one Region of several is unhealthy"),
     ],
-    "multi_region_api-broken_health_function_is_sick": [
+    "multi_region_api-broken_health_function_is_unhealthy": [
         pytest.mark.reliability(
             "multi_region_api",
             "Timeout mid-way",
-            fault="the health function itself runs out of time or fails",
+            fault="the health function times out or fails",
         ),
         pytest.mark.reliability(
             "multi_region_api",
             "Deleted by somebody else",
             fault="the code of the health function",
-            expected="sick",
-            observed="another region takes over until it works",
+            expected="unhealthy",
+            observed="another Region takes over until it works again",
         ),
     ],
-    "multi_region_api-name_is_answered_although_every_region_is_sick": [
+    "multi_region_api-name_resolves_when_every_region_is_unhealthy": [
         pytest.mark.reliability(
             "multi_region_api",
             "Only here",
-            fault="every region is sick",
-            expected="Route 53 takes all for healthy: the name is still answered",
-            observed="the nearest region answers, no call failed",
+            fault="every Region is unhealthy",
+            expected="Route 53 treats all as healthy, so the name still resolves",
+            observed="the nearest Region responds; no call failed",
         ),
     ],
     "analytics_host-workgroup_wins_over_the_client": [

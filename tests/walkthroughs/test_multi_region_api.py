@@ -1,4 +1,4 @@
-"""What the walkthrough of multi_region_api needs, and how it waits. Lambda is botocore's stub."""
+"""Preconditions and waiting of the walkthrough of multi_region_api, with botocore's stub of Lambda."""
 
 import boto3
 import dns.exception
@@ -6,7 +6,7 @@ import pytest
 from botocore.stub import Stubber
 
 from walkthroughs import multi_region_api
-from walkthroughs.multi_region_api import STEADY, Call, MultiRegionApiWalkthrough
+from walkthroughs.multi_region_api import STEADY_CALLS, Call, MultiRegionApiWalkthrough
 from walkthroughs.walkthrough import PreconditionError, Target
 
 
@@ -18,7 +18,7 @@ def walkthrough() -> MultiRegionApiWalkthrough:
 
 
 @pytest.mark.parametrize("variables", [{"STATUS": "fail"}, {}])
-def test_status_that_is_not_check_is_a_missing_precondition(
+def test_status_other_than_check_is_a_missing_precondition(
     walkthrough: MultiRegionApiWalkthrough, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     client = walkthrough.target.client("lambda")
@@ -39,10 +39,10 @@ def test_status_that_is_not_check_is_a_missing_precondition(
 def test_blocked_name_servers_are_a_missing_precondition(
     walkthrough: MultiRegionApiWalkthrough, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def blocked(*_: object) -> list[str]:
+    def fail(*_: object) -> list[str]:
         raise error
 
-    monkeypatch.setattr(multi_region_api, "resolve", blocked)
+    monkeypatch.setattr(multi_region_api, "resolve", fail)
     walkthrough.url, walkthrough.zone_id, walkthrough.name = (
         "https://api.example.com/v1/",
         "Z0123456789ABCDEFGHIJ",
@@ -52,17 +52,17 @@ def test_blocked_name_servers_are_a_missing_precondition(
         walkthrough._check_name_servers("eu-west-1")
 
 
-class Arriving(list[Call]):
-    """Calls of which one more has ended whenever somebody looks."""
+class GrowingCalls(list[Call]):
+    """A list that gets one more call whenever its length is read."""
 
     def __init__(self, regions: list[str]) -> None:
-        self.arriving = iter([Call(float(at), region, 200) for at, region in enumerate(regions)])
+        self.pending = iter([Call(float(at), region, 200) for at, region in enumerate(regions)])
 
     def __len__(self) -> int:
-        self.extend(call for call in [next(self.arriving, None)] if call)
+        self.extend(call for call in [next(self.pending, None)] if call)
         return super().__len__()
 
 
-def test_answer_that_changes_back_once_is_not_a_switch(walkthrough: MultiRegionApiWalkthrough) -> None:
-    calls = Arriving(["a", "b", "a"] + ["b"] * STEADY)
-    assert walkthrough._until_answered_by("b", calls) == 3.0, "from the first of the answers in a row"
+def test_alternating_responses_are_not_a_switch(walkthrough: MultiRegionApiWalkthrough) -> None:
+    calls = GrowingCalls(["a", "b", "a"] + ["b"] * STEADY_CALLS)
+    assert walkthrough._wait_for_responses_from("b", calls) == 3.0, "the first of the responses in a row"

@@ -1,99 +1,99 @@
-// Calls the API again and again, and shows which region answers and when that changes.
+// Calls the API repeatedly, and shows which Region responds and when that changes.
 "use strict";
 
-const BARS = 60;
-const ROWS = 20; // of the history, and of the switches
-const PATIENCE = 10000; // milliseconds until a call counts as failed
-const TALLEST = 500; // milliseconds of a bar of full height, unless one was slower
+const MAX_BARS = 60;
+const MAX_ROWS = 20; // of the history, and of the switches
+const TIMEOUT_MS = 10000;
+const MIN_SCALE_MS = 500; // a bar of full height, unless a call was slower
 
-const regions = []; // in the order in which they were seen; the place decides on the colour
-const calls = []; // the last ones, newest last
+const regions = []; // in the order in which they first responded; the position decides on the color
+const calls = []; // the latest ones, newest last
 const counts = { all: 0, failed: 0 };
-let region = null; // that answered last
+let lastRegion = null;
 
 function element(id) {
   return document.getElementById(id);
 }
 
 function create(tag, text, className) {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (className) made.className = className;
-  return made;
+  const created = document.createElement(tag);
+  created.textContent = text;
+  if (className) created.className = className;
+  return created;
 }
 
 function prepend(id, item) {
   element(id).prepend(item);
-  while (element(id).children.length > ROWS) element(id).lastElementChild.remove();
+  while (element(id).children.length > MAX_ROWS) element(id).lastElementChild.remove();
 }
 
-function time(date) {
+function formatTime(date) {
   return date.toLocaleTimeString([], { hour12: false });
 }
 
-function colour(call) {
+function color(call) {
   if (call.error) return "var(--failed)";
   return `var(--region-${regions.indexOf(call.region) % 4})`;
 }
 
-async function ask() {
+async function callApi() {
   const call = { at: new Date(), region: null, error: null, switched: false };
   const started = performance.now();
   try {
-    const response = await fetch(SETTINGS.url, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    const response = await fetch(SETTINGS.url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
     call.region = (await response.json())?.region;
-    if (typeof call.region !== "string") throw new Error("an answer without a region");
+    if (typeof call.region !== "string") throw new Error("response without a Region");
   } catch (error) {
-    call.error = reason(error);
+    call.error = describeError(error);
   }
   call.latency = Math.round(performance.now() - started);
   return call;
 }
 
-// Browsers do not tell a page more of a call that failed than that it did.
-function reason(error) {
-  if (error.name === "TimeoutError") return `no answer within ${PATIENCE / 1000} s`;
-  if (error.name === "TypeError") return "not reached, or this page may not call it: see the url in settings.js";
+// Browsers hide from a page why a request failed.
+function describeError(error) {
+  if (error.name === "TimeoutError") return `no response within ${TIMEOUT_MS / 1000} s`;
+  if (error.name === "TypeError") return "unreachable, or this page's origin is not allowed: check the url in settings.js";
   return error.message;
 }
 
-function remember(call) {
+function record(call) {
   counts.all += 1;
   if (call.error) counts.failed += 1;
   else {
     if (!regions.includes(call.region)) regions.push(call.region);
-    call.switched = region !== null && region !== call.region;
-    if (call.switched) showSwitch(call, region);
-    region = call.region;
+    call.switched = lastRegion !== null && lastRegion !== call.region;
+    if (call.switched) showSwitch(call, lastRegion);
+    lastRegion = call.region;
   }
   calls.push(call);
-  if (calls.length > BARS) calls.shift();
+  if (calls.length > MAX_BARS) calls.shift();
 }
 
-function showSwitch(call, from) {
+function showSwitch(call, previousRegion) {
   const item = create("li", "");
-  item.append(create("time", time(call.at)), ` ${from} \u2192 ${call.region}`);
+  item.append(create("time", formatTime(call.at)), ` ${previousRegion} \u2192 ${call.region}`);
   prepend("switches", item);
   element("no-switch").hidden = true;
 }
 
-function showNow(call) {
-  const now = element("region");
-  now.parentElement.style.setProperty("--mark", colour(call));
-  const said = call.error ? "no answer" : call.region;
-  if (now.textContent !== said) now.textContent = said; // screen readers say what is set
-  const last = call.error && region ? `; last answer from ${region}` : "";
-  element("detail").textContent = call.error ? `${call.error}${last}` : `answered in ${call.latency} ms`;
+function showCurrent(call) {
+  const current = element("region");
+  current.parentElement.style.setProperty("--mark", color(call));
+  const text = call.error ? "no response" : call.region;
+  if (current.textContent !== text) current.textContent = text; // screen readers announce every assignment
+  const last = call.error && lastRegion ? `; last response from ${lastRegion}` : "";
+  element("detail").textContent = call.error ? `${call.error}${last}` : `responded in ${call.latency} ms`;
   element("counts").textContent = `${counts.all} calls, ${counts.failed} failed`;
 }
 
 function showBars() {
-  const tallest = Math.max(TALLEST, ...calls.map((call) => call.latency));
+  const scale = Math.max(MIN_SCALE_MS, ...calls.map((call) => call.latency));
   const bars = calls.map((call) => {
     const bar = create("li", "", call.switched ? "switched" : "");
-    bar.style.setProperty("--mark", colour(call));
-    bar.style.height = `${Math.max(4, (100 * call.latency) / tallest)}%`;
+    bar.style.setProperty("--mark", color(call));
+    bar.style.height = `${Math.max(4, (100 * call.latency) / scale)}%`;
     return bar;
   });
   element("bars").replaceChildren(...bars);
@@ -101,21 +101,21 @@ function showBars() {
 
 function showRow(call) {
   const row = create("tr", "");
-  const answer = create("td", call.error ?? call.region, "marked");
-  answer.style.setProperty("--mark", colour(call));
-  row.append(create("td", time(call.at)), answer, create("td", `${call.latency} ms`, "number"));
+  const result = create("td", call.error ?? call.region, "marked");
+  result.style.setProperty("--mark", color(call));
+  row.append(create("td", formatTime(call.at)), result, create("td", `${call.latency} ms`, "number"));
   prepend("history", row);
 }
 
 async function run() {
   element("url").textContent = SETTINGS.url;
   for (;;) {
-    const call = await ask();
-    remember(call);
-    showNow(call);
+    const call = await callApi();
+    record(call);
+    showCurrent(call);
     showBars();
     showRow(call);
-    await new Promise((resolve) => setTimeout(resolve, SETTINGS.every));
+    await new Promise((resolve) => setTimeout(resolve, SETTINGS.intervalMs));
   }
 }
 

@@ -1,6 +1,6 @@
-// The only file to change: where the API is (the Url of the stack's outputs, and `helloworld`), and
-// the milliseconds between two calls.
+// The URL of the API (the Url output of the stack, followed by `helloworld`), and the milliseconds
+// between calls.
 const SETTINGS = {
   url: "https://api.example.com/v1/helloworld",
-  every: 2000,
+  intervalMs: 2000,
 };

@@ -1,10 +1,10 @@
-"""Health checks, made over HTTP and HTTPS as Route 53's health checkers do it.
+"""Health checks over HTTP and HTTPS, as Route 53's health checkers send them.
 
-One checker stands for all of them: its view is the health check's (on AWS an endpoint is healthy
-when more than 18% of some twenty checkers say so). Intervals run faster by the sandbox's speed; the
-limits of an answer do not: four seconds to connect, two more for the status, two more for the body,
-in whose first 5,120 bytes the search string must be. Source: Route 53 developer guide, how Amazon
-Route 53 determines whether a health check is healthy.
+There is one health checker, whose result is the status of the health check (on AWS an endpoint is healthy if
+more than 18% of about twenty checkers report it as healthy). The sandbox's speed shortens the intervals, but not
+the time limits: 4 s to connect, 2 s for the status, and 2 s for the body, whose first 5,120 bytes must contain the
+search string. Source: Route 53 developer guide, how Amazon Route 53 determines whether a health
+check is healthy.
 """
 
 import asyncio
@@ -20,44 +20,44 @@ from ministack.services import route53
 
 CONNECT_SECONDS, STATUS_SECONDS, BODY_SECONDS = 4, 2, 2
 SEARCHED_BYTES = 5120
-CHECKER = ("15.177.2.1", "us-east-1")  # an address of Route 53's health checkers, and where it is
+CHECKER = ("15.177.2.1", "us-east-1")  # an address of Route 53's health checkers, and its Region
 UNVERIFIED = ssl.create_default_context()  # HTTPS health checks do not validate certificates
 UNVERIFIED.check_hostname, UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 
 
 @dataclass
 class State:
-    """What the checker thinks of an endpoint.
+    """The status of an endpoint.
 
-    streak: how many of the last answers, in a row, speak against what it thinks.
+    consecutive: the number of latest results in a row that contradict `healthy`.
     """
 
     healthy: bool = True  # until there is enough data
-    streak: int = 0
+    consecutive: int = 0
     report: str = ""
     failure: str = ""
     checked: str = ""
 
-    def take(self, passed: bool, report: str, threshold: int) -> None:
-        """Take up the result of one request."""
+    def record_result(self, passed: bool, report: str, threshold: int) -> None:
+        """Update the status with the result of one request."""
         self.report, self.checked = report, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         if not passed:
             self.failure = report
-        self.streak = 0 if passed == self.healthy else self.streak + 1
-        if self.streak >= threshold:
-            self.healthy, self.streak = passed, 0
+        self.consecutive = 0 if passed == self.healthy else self.consecutive + 1
+        if self.consecutive >= threshold:
+            self.healthy, self.consecutive = passed, 0
 
 
 STATES: dict[str, State] = {}
 
 
 def is_healthy(health_check_id: str) -> bool:
-    """Whether a health check is healthy; one that is not there, or not yet made, is."""
+    """Return whether a health check is healthy; unknown and new health checks are."""
     return STATES[health_check_id].healthy if health_check_id in STATES else True
 
 
 async def run(ports: dict[str, int], speed: float) -> None:
-    """Make all health checks there are, and those that come, until cancelled."""
+    """Run all health checks, including those created later, until cancelled."""
     tasks: dict[str, asyncio.Task[None]] = {}
     while True:
         for check_id in list(route53._health_checks):
@@ -70,30 +70,30 @@ async def run(ports: dict[str, int], speed: float) -> None:
 
 
 async def _repeat(check_id: str, ports: dict[str, int], speed: float) -> None:
-    """Ask an endpoint again and again, each time the interval after the last answer."""
+    """Send requests, each one interval after the previous response, until the health check is deleted."""
     while check := route53._health_checks.get(check_id):
         config = check["config"]
         if config["Type"].startswith("HTTP"):
             passed, report = await probe(config, ports)
-            STATES[check_id].take(passed, report, int(config.get("FailureThreshold", 3)))
+            STATES[check_id].record_result(passed, report, int(config.get("FailureThreshold", 3)))
         await asyncio.sleep(int(config.get("RequestInterval", 30)) / speed)
     STATES.pop(check_id, None)
 
 
 async def probe(config: dict[str, Any], ports: dict[str, int]) -> tuple[bool, str]:
-    """Make one request; give whether it passed, and what a status report says of it."""
+    """Send one request; return whether it passed, and its status report."""
     try:
         status, body = await _get(config, ports)
     except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
-        return False, f"Failure: {type(error).__name__}: {error or 'the endpoint did not answer in time'}"
+        return False, f"Failure: {type(error).__name__}: {error or 'the endpoint did not respond in time'}"
     phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
-    said = f"HTTP Status Code {status}, {phrase}"
+    status_text = f"HTTP Status Code {status}, {phrase}"
     if not 200 <= status < 400:
-        return False, f"Failure: {said}"
+        return False, f"Failure: {status_text}"
     wanted = config.get("SearchString", "").encode()
     if config["Type"].endswith("_STR_MATCH") and wanted not in body:
-        return False, f"Failure: {said}. The search string was not found in the first {SEARCHED_BYTES} bytes"
-    return True, f"Success: {said}"
+        return False, f"Failure: {status_text}. The search string was not found in the first {SEARCHED_BYTES} bytes"
+    return True, f"Success: {status_text}"
 
 
 async def _get(config: dict[str, Any], ports: dict[str, int]) -> tuple[int, bytes]:
@@ -103,15 +103,15 @@ async def _get(config: dict[str, Any], ports: dict[str, int]) -> tuple[int, byte
     reader, writer = await asyncio.wait_for(connection, CONNECT_SECONDS)
     try:
         agent = "Amazon-Route53-Health-Check-Service (sandbox)"
-        head = f"GET {config.get('ResourcePath', '/')} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n"
-        writer.write(f"{head}Connection: close\r\n\r\n".encode())
-        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), STATUS_SECONDS)
+        request = f"GET {config.get('ResourcePath', '/')} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n"
+        writer.write(f"{request}Connection: close\r\n\r\n".encode())
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), STATUS_SECONDS)
         body = await asyncio.wait_for(_first_bytes(reader), BODY_SECONDS)
     finally:
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
-    return int(answer.partition(b" ")[2][:3]), body
+    return int(head.partition(b" ")[2][:3]), body
 
 
 async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
@@ -122,15 +122,17 @@ async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
 
 
 def install() -> None:
-    """Answer GetHealthCheckStatus and GetHealthCheckLastFailureReason."""
-    answer = route53.handle_request
+    """Add GetHealthCheckStatus and GetHealthCheckLastFailureReason to the API."""
+    handle_other_request = route53.handle_request
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        check_id, _, what = path.partition("/healthcheck/")[2].partition("/")
-        operation = {"status": "GetHealthCheckStatus", "lastfailurereason": "GetHealthCheckLastFailureReason"}.get(what)
+        check_id, _, suffix = path.partition("/healthcheck/")[2].partition("/")
+        operation = {"status": "GetHealthCheckStatus", "lastfailurereason": "GetHealthCheckLastFailureReason"}.get(
+            suffix
+        )
         if method == "GET" and operation and check_id in route53._health_checks:
             return 200, {"Content-Type": "text/xml"}, _observations(operation, STATES.get(check_id, State()))
-        return await answer(method, path, headers, body, query)
+        return await handle_other_request(method, path, headers, body, query)
 
     route53.handle_request = handle_request
 

@@ -1,4 +1,4 @@
-"""Health checks and records of templates, kept in MiniStack's own Route 53."""
+"""CloudFormation resource handlers for health checks and records; MiniStack's Route 53 stores them."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from ministack.core.responses import new_uuid
 from ministack.services import route53
 from ministack.services.cloudformation import provisioners
 
-REPLACED_BY = ("Type", "RequestInterval", "MeasureLatency", "RoutingControlArn")  # they cannot be changed
+IMMUTABLE_PROPERTIES = ("Type", "RequestInterval", "MeasureLatency", "RoutingControlArn")
 
 
 def install() -> None:
-    """Let templates have health checks, and change records."""
+    """Add health checks, and updates of records."""
     handlers = provisioners._RESOURCE_HANDLERS
     handlers["AWS::Route53::HealthCheck"] = {
-        "create": _create_check,
-        "update": _update_check,
+        "create": _create_health_check,
+        "update": _update_health_check,
         "delete": lambda check_id, _properties: route53._health_checks.pop(check_id, None),
     }
     records = handlers["AWS::Route53::RecordSet"]
@@ -26,7 +26,7 @@ def install() -> None:
     handlers["AWS::Route53::RecordSet"] = {**records, "update": update_record}
 
 
-def _create_check(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
+def _create_health_check(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
     check_id, reference = new_uuid(), new_uuid()
     route53._health_checks[check_id] = {
         "id": check_id,
@@ -40,18 +40,18 @@ def _create_check(_logical_id: str, properties: dict[str, Any], _stack: str) -> 
     return check_id, {"HealthCheckId": check_id}
 
 
-def _update_check(check_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
-    before, config = _config(old), _config(new)
-    if any(before.get(name) != config.get(name) for name in REPLACED_BY):
+def _update_health_check(check_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
+    old_config, config = _config(old), _config(new)
+    if any(old_config.get(name) != config.get(name) for name in IMMUTABLE_PROPERTIES):
         route53._health_checks.pop(check_id, None)
-        return _create_check("", new, stack)
+        return _create_health_check("", new, stack)
     check = route53._health_checks[check_id]
     check.update(config=config, version=check["version"] + 1)
     return check_id, {"HealthCheckId": check_id}
 
 
 def _config(properties: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as Route 53's API keeps it: numbers, where a template may have text."""
+    """Return the configuration as Route 53's API does, with numbers where a template can have strings."""
     config = dict(properties["HealthCheckConfig"])
     for name in ("Port", "RequestInterval", "FailureThreshold"):
         if name in config:

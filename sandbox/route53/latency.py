@@ -1,0 +1,62 @@
+"""Latency between clients and AWS Regions, replaced by distance.
+
+Route 53 measures the latency between networks and Regions. Here it is the distance between a
+record's Region and the Region near the client. A client's address decides that Region if it is in a
+network that AWS publishes as a Region's (ip-ranges.json); other clients are near `DEFAULT_REGION`.
+"""
+
+from ipaddress import ip_address, ip_network
+from math import asin, cos, radians, sin, sqrt
+
+from walkthroughs import client_networks
+
+from ..process import REGION
+
+DEFAULT_REGION = REGION
+UNKNOWN_DISTANCE = 4.0  # more than half the circumference of the Earth, as an angle
+# Latitude and longitude, rounded to degrees.
+REGION_COORDINATES = {
+    "us-east-1": (39, -77),
+    "us-east-2": (40, -83),
+    "us-west-1": (37, -122),
+    "us-west-2": (46, -120),
+    "ca-central-1": (46, -74),
+    "sa-east-1": (-24, -47),
+    "eu-west-1": (53, -6),
+    "eu-west-2": (52, 0),
+    "eu-west-3": (49, 2),
+    "eu-central-1": (50, 9),
+    "eu-north-1": (59, 18),
+    "eu-south-1": (45, 9),
+    "af-south-1": (-34, 18),
+    "me-south-1": (26, 51),
+    "ap-south-1": (19, 73),
+    "ap-southeast-1": (1, 104),
+    "ap-southeast-2": (-34, 151),
+    "ap-northeast-1": (36, 140),
+    "ap-northeast-2": (37, 127),
+    "ap-east-1": (22, 114),
+}
+CLIENT_NETWORKS = {ip_network(network): region for region, network in client_networks.CLIENT_NETWORKS.items()}
+
+
+def region_near(address: str) -> str:
+    """Return the Region that is nearest to the client at `address`."""
+    try:
+        client = ip_address(address)
+    except ValueError:
+        return DEFAULT_REGION
+    return next((region for network, region in CLIENT_NETWORKS.items() if client in network), DEFAULT_REGION)
+
+
+def distance(origin: str, destination: str) -> float:
+    """Return the distance between two Regions, as an angle in radians."""
+    if origin == destination:
+        return 0.0
+    if origin not in REGION_COORDINATES or destination not in REGION_COORDINATES:
+        return UNKNOWN_DISTANCE
+    latitude, longitude = map(radians, REGION_COORDINATES[origin])
+    to_latitude, to_longitude = map(radians, REGION_COORDINATES[destination])
+    across = sin((to_latitude - latitude) / 2) ** 2
+    along = cos(latitude) * cos(to_latitude) * sin((to_longitude - longitude) / 2) ** 2
+    return 2 * asin(sqrt(across + along))
