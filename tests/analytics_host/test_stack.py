@@ -36,10 +36,10 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
             'idle_minutes: given 30; has no effect with analytics_host:stop_schedule="rate',
         ),
         ({"user_name": "root; rm"}, "lowercase letters, digits"),
-        ({"user_name": "root"}, "not a user or group of Ubuntu's"),
-        ({"user_name": "ubuntu"}, "not a user or group of Ubuntu's"),
-        ({"user_name": "systemd-resolve"}, "not a user or group of Ubuntu's"),
-        ({"user_name": "h2o"}, "not a user or group of Ubuntu's"),
+        ({"user_name": "root"}, "not an existing user or group of Ubuntu"),
+        ({"user_name": "ubuntu"}, "not an existing user or group of Ubuntu"),
+        ({"user_name": "systemd-resolve"}, "not an existing user or group of Ubuntu"),
+        ({"user_name": "h2o"}, "not an existing user or group of Ubuntu"),
         ({"instance_type": "t4g.large"}, "x86_64"),
         ({"instance_type": "c7gn.large"}, "x86_64"),
         ({"instance_type": "m9gd.large"}, "x86_64"),
@@ -71,10 +71,10 @@ def test_whole_internet_is_refused_unless_a_second_setting_says_so(everyone: str
             },
             "has no effect with analytics_host:subnet_id",
         ),
-        ({"h2o_r_sha256": "abc"}, "64 hexadecimal"),
+        ({"h2o_r_sha256": "abc"}, "64 lowercase hexadecimal"),
         ({"stop_schedule": "at 8"}, "such as cron"),
         ({"h2o_nodes": 0}, "a whole number from 1 to 16"),
-        ({"scan_limit_mb": 1}, "a whole number from 10 to 10000000"),
+        ({"bytes_scanned_cutoff_mb": 1}, "a whole number from 10 to 10000000"),
         ({"idle_minutes": True}, "a whole number from 0 to 10080"),
     ],
 )
@@ -273,8 +273,8 @@ def test_settings_of_what_is_beside_the_host_make_no_new_one(elsewhere: dict[str
         "analytics_host:allowed_cidr": "198.51.100.0/24",
         "analytics_host:parquet": "true",
         "analytics_host:data_location": "s3://example-songs/billboard/",
-        "analytics_host:results_days": "1",
-        "analytics_host:scan_limit_mb": "10",
+        "analytics_host:results_retention_days": "1",
+        "analytics_host:bytes_scanned_cutoff_mb": "10",
     }
     changed = synthesize(tmp_path, ELSEWHERE | beside, STACK).template(STACK)
     assert user_data(changed) == user_data(elsewhere)
