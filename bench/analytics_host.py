@@ -19,8 +19,8 @@ from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
 from sandbox.__main__ import session, target_of
 from sandbox.process import ROOT
-from walkthroughs.analytics_host import connected_to_h2o
-from walkthroughs.forwarding import forwarded
+from walkthroughs.analytics_host import h2o_connection
+from walkthroughs.forwarding import forwarded_port
 
 from .report import Row, Section
 from .timing import in_turn
@@ -45,7 +45,10 @@ def measure(progress: Progress) -> Section:
         bucket, _, prefix = outputs["SongsLocation"].removeprefix("s3://").partition("/")
         clients.client("s3").upload_file(str(songs), bucket, f"{prefix}songs.csv")
         login = models.login(outputs["SecretArn"], clients)
-        with forwarded(target_of(sandbox), outputs["InstanceId"], PORTS["H2O"]) as port, connected_to_h2o(port, login):
+        with (
+            forwarded_port(target_of(sandbox), outputs["InstanceId"], PORTS["H2O"]) as port,
+            h2o_connection(port, login),
+        ):
             rows = [*_training(progress, songs), _memory(sandbox, outputs)]
         rows += _scanned(progress, clients, outputs)
     notes = (

@@ -168,7 +168,7 @@ def _create_view(connection: Any, table: dict[str, Any], files: list[Path]) -> N
         fields = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
         connection.execute(f'CREATE TABLE "{table["Name"]}" AS SELECT {fields} LIMIT 0')
     elif "parquet" in descriptor["SerdeInfo"]["SerializationLibrary"]:
-        connection.read_parquet(paths).create_create_view(table["Name"])
+        connection.read_parquet(paths).create_view(table["Name"])
     else:
         for file in files:
             _rewrite_csv(file, table)

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from assets.analytics_host.host.idle import PORTS
 
 from .browser import browser
-from .forwarding import forwarded
+from .forwarding import forwarded_port
 from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Target, step
 
 ASSETS = Path(__file__).parents[1] / "assets" / "analytics_host"
@@ -168,7 +168,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         """Train GLM 1 to 3, GBM and deep learning."""
         from assets.analytics_host.billboard import models, songs
 
-        self.cleanup.enter_context(connected_to_h2o(self._h2o_port, self._login()))
+        self.cleanup.enter_context(h2o_connection(self._h2o_port, self._login()))
         self.songs = self.athena.songs()
         self.training, self.test = songs.split(self.songs)
         selected = models.ALL if self.target.songs else models.SMALL
@@ -276,7 +276,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
 
     @cached_property
     def _h2o_port(self) -> int:
-        return self.cleanup.enter_context(forwarded(self.target, self.outputs["InstanceId"], PORTS["H2O"]))
+        return self.cleanup.enter_context(forwarded_port(self.target, self.outputs["InstanceId"], PORTS["H2O"]))
 
     def _login(self) -> tuple[str, str]:
         from assets.analytics_host.billboard import models
@@ -376,7 +376,7 @@ def count_objects(target: Target, location: str) -> int:
 
 
 @contextmanager
-def connected_to_h2o(port: int, login: tuple[str, str]) -> Iterator[None]:
+def h2o_connection(port: int, login: tuple[str, str]) -> Iterator[None]:
     """Connect H2O's client to `port` on 127.0.0.1 until the context ends."""
     import h2o
 

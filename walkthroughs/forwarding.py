@@ -14,7 +14,7 @@ SESSION_SECONDS = 120
 
 
 @contextmanager
-def forwarded(target: Target, instance_id: str, port: int) -> Iterator[int]:
+def forwarded_port(target: Target, instance_id: str, port: int) -> Iterator[int]:
     """Yield a port on 127.0.0.1 that is forwarded to `port` of an instance.
 
     In the sandbox an instance is a process on this computer, and a file has its port.

@@ -11,8 +11,8 @@ from assets.analytics_host.billboard import figures, models, report, songs
 from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
 from sandbox.__main__ import target_of
-from walkthroughs.analytics_host import connected_to_h2o
-from walkthroughs.forwarding import forwarded
+from walkthroughs.analytics_host import h2o_connection
+from walkthroughs.forwarding import forwarded_port
 
 from ..conftest import ROOT
 
@@ -30,7 +30,7 @@ def h2o_of_the_host(without_options: Sandbox) -> Iterator[None]:
     target = target_of(without_options)
     outputs = target.outputs("AnalyticsHost")
     login = models.login(outputs["SecretArn"], target.session)
-    with forwarded(target, outputs["InstanceId"], PORTS["H2O"]) as port, connected_to_h2o(port, login):
+    with forwarded_port(target, outputs["InstanceId"], PORTS["H2O"]) as port, h2o_connection(port, login):
         yield
 
 
