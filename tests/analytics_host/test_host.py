@@ -66,6 +66,23 @@ def test_jupyterlab_file_has_hash_and_private_mode(monkeypatch: pytest.MonkeyPat
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    ("username", "password", "message"),
+    [("root", PASSWORD, "username is 'root', expected analyst"), ("analyst", "one\nroot:two", "one line of printable")],
+)
+def test_secret_of_other_user_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, username: str, password: str, message: str
+) -> None:
+    """Otherwise write access to the secret could set root's password, and the analyst could use `su`."""
+    secret = {"SecretString": json.dumps({"username": username, "password": password})}
+    monkeypatch.setattr(FakeAws, "get_secret_value", lambda *_, **__: secret)
+    monkeypatch.setattr(f"{host.__name__}.subprocess.run", lambda *_, **__: pytest.fail("the password was set"))
+    for step in (host.system_password, host.h2o_password):
+        with pytest.raises(SystemExit, match=message):
+            step()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.usefixtures("aws")
 def test_h2o_login_file_belongs_to_h2o_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

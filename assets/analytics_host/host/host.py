@@ -87,9 +87,17 @@ def log(file: str) -> None:
 
 
 def login() -> tuple[str, str]:
-    """Return user name and password."""
+    """Return user name and password from the secret.
+
+    Raises:
+        SystemExit: they would set the password of another user, such as root, or add a login to H2O's file.
+    """
     value = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["SECRET"])["SecretString"]
     secret = json.loads(value)
+    if secret["username"] != os.environ["USER_NAME"]:
+        sys.exit(f"the secret's username is {secret['username']!r}, expected {os.environ['USER_NAME']}")
+    if not secret["password"].isprintable():
+        sys.exit("the secret's password must be one line of printable characters")
     return secret["username"], secret["password"]
 
 
