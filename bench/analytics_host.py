@@ -1,7 +1,7 @@
-"""Each model's training beside scikit-learn's nearest on the same songs, and what Athena reads.
+"""Compare H2O's training with the closest scikit-learn models, and the bytes that Athena scans.
 
-H2O is started as on the host, by the same service definition, with two threads. The songs are
-those of the project, or the real ones with ``SONGS=path``.
+H2O runs with two threads, started from the host's unit file. Uses the synthetic songs, or the original file with
+``SONGS=path``.
 """
 
 import json
@@ -19,23 +19,23 @@ from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
 from sandbox.__main__ import session, target_of
 from sandbox.process import ROOT
-from walkthroughs.analytics_host import connected_to_h2o
-from walkthroughs.forwarding import forwarded
+from walkthroughs.analytics_host import h2o_connection
+from walkthroughs.forwarding import forwarded_port
 
 from .report import Row, Section
 from .timing import in_turn
 
-SAMPLES = ROOT / "assets" / "analytics_host"
+ASSETS = ROOT / "assets" / "analytics_host"
 ROUNDS = 3
 STACK = "AnalyticsHost"
 TREES, RATE, LAYERS, EPOCHS = 50, 0.1, (50, 50), 10
 
 
 def measure(progress: Progress) -> Section:
-    """Deploy the stack to a sandbox, train there, and ask Athena."""
+    """Deploy the stack to a sandbox, train models and run queries."""
     from assets.analytics_host.billboard import models
 
-    songs = Path(os.environ.get("SONGS") or SAMPLES / "songs.csv")
+    songs = Path(os.environ.get("SONGS") or ASSETS / "songs.csv")
     with Sandbox() as sandbox:
         task = progress.add_task("deploying to the sandbox", total=1)
         sandbox.bootstrap()
@@ -45,17 +45,19 @@ def measure(progress: Progress) -> Section:
         bucket, _, prefix = outputs["SongsLocation"].removeprefix("s3://").partition("/")
         clients.client("s3").upload_file(str(songs), bucket, f"{prefix}songs.csv")
         login = models.login(outputs["SecretArn"], clients)
-        with forwarded(target_of(sandbox), outputs["InstanceId"], PORTS["H2O"]) as port, connected_to_h2o(port, login):
+        with (
+            forwarded_port(target_of(sandbox), outputs["InstanceId"], PORTS["H2O"]) as port,
+            h2o_connection(port, login),
+        ):
             rows = [*_training(progress, songs), _memory(sandbox, outputs)]
         rows += _scanned(progress, clients, outputs)
     notes = (
-        "Training: both sides get the songs already in memory, H2O as its frame, scikit-learn as an array; both have "
-        "two threads where they can use them. H2O's figure contains its REST calls and the wait for its job, which is "
-        "asked for every 0.2 s: that is most of it where a model takes less than a second. Parameters are as alike as "
-        "the two allow; the models are not the same.",
-        "Bytes scanned are counted by the sandbox's Athena: whole objects of a CSV table, and of a Parquet table the "
-        "compressed chunks of the columns that are named. Athena itself bills 10 MB at least for each query, so "
-        "with so few songs Parquet is no cheaper; the ratio is what carries over to more.",
+        "Training: the songs are in memory, as a frame in H2O and as an array in scikit-learn. Both can use two "
+        "threads. H2O's time includes REST calls and polling its job every 0.2 s, which is most of the time for models "
+        "that train in less than a second. Parameters are as similar as possible; the models are not identical.",
+        "Bytes scanned are counted by the sandbox's Athena: whole objects of a CSV table, and the compressed chunks of "
+        "the queried columns of a Parquet table. Athena bills at least 10 MB per query, so Parquet is not cheaper with "
+        "this few songs; the ratio applies to larger tables.",
     )
     return Section("analytics_host", tuple(rows), notes)
 
@@ -82,21 +84,21 @@ def _training(progress: Progress, path: Path) -> Iterator[Row]:
 
 
 def _pairs() -> Iterator[tuple[Any, Any]]:
-    """Models of H2O's, each with its nearest of scikit-learn's."""
+    """Yield H2O models with the closest scikit-learn model."""
     from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
 
     from assets.analytics_host.billboard.models import LINEAR, Model
 
-    without, seed, alike = ("energy",), 1122, {"max_depth": 4, "learning_rate": RATE, "random_state": 1122}
+    excluded, seed, options = ("energy",), 1122, {"max_depth": 4, "learning_rate": RATE, "random_state": 1122}
     boosted = {"ntrees": TREES, "max_depth": 4, "learn_rate": RATE, "seed": seed}
     deep = {"hidden": list(LAYERS), "epochs": EPOCHS, "seed": seed}
     network = MLPClassifier(LAYERS, max_iter=EPOCHS, n_iter_no_change=EPOCHS, random_state=seed)
     yield LINEAR[0], LogisticRegression(max_iter=1000)
-    yield Model("GBM", "GBM", without, boosted), GradientBoostingClassifier(n_estimators=TREES, **alike)
-    yield Model("GBM", "GBM", without, boosted), HistGradientBoostingClassifier(max_iter=TREES, **alike)
-    yield Model("deep learning", "deep learning", without, deep), network
+    yield Model("GBM", "GBM", excluded, boosted), GradientBoostingClassifier(n_estimators=TREES, **options)
+    yield Model("GBM", "GBM", excluded, boosted), HistGradientBoostingClassifier(max_iter=TREES, **options)
+    yield Model("deep learning", "deep learning", excluded, deep), network
 
 
 def _train(model: Any, training: Any, test: Any) -> float:
@@ -107,12 +109,12 @@ def _train(model: Any, training: Any, test: Any) -> float:
 
 
 def _fit(peer: Any, values: Any, labels: Any) -> float:
-    """Seconds that scikit-learn's model takes, with the scaling that H2O does itself."""
+    """Return the seconds to fit scikit-learn's model, including the scaling that H2O does itself."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     started = time.monotonic()
-    with warnings.catch_warnings(action="ignore"):  # that so few epochs do not converge
+    with warnings.catch_warnings(action="ignore"):  # hides warnings that so few epochs do not converge
         make_pipeline(StandardScaler(), peer).fit(values, labels)
     return time.monotonic() - started
 
@@ -122,16 +124,16 @@ def _parameters(model: Any) -> str:
 
 
 def _memory(sandbox: Sandbox, outputs: dict[str, str]) -> Row:
-    """The most that H2O's process had, of which Java's own part is large."""
+    """Measure the peak memory of H2O's process, which includes the JVM."""
     process_id = (sandbox.directory / "instances" / outputs["InstanceId"] / "run/h2o.service.pid").read_text()
     kilobytes, own = _peak_kilobytes(process_id), _peak_kilobytes("self")
     return Row(
-        "Memory of H2O's process, at most",
+        "Peak memory of H2O's process",
         f"{kilobytes / 1024:.0f} MB",
         "",
         f"the process with pandas and scikit-learn: {own / 1024:.0f} MB",
         kilobytes / own,
-        "resident, after all of the above; Linux only",
+        "resident, after all trainings; Linux only",
     )
 
 
@@ -148,12 +150,12 @@ def _scanned(progress: Progress, clients: Any, outputs: dict[str, str]) -> Itera
     athena.convert()
     for name in progress.track(sorted(athena.statements()), description="bytes scanned"):
         before, after = athena.named(name).scanned_bytes, athena.named(name, PARQUET_TABLE).scanned_bytes
-        question = name.replace("_", " ")
+        query = name.replace("_", " ")
         yield Row(
-            f"Bytes scanned: {question}",
+            f"Bytes scanned: {query}",
             f"{after:,}",
             "",
-            f"the same from CSV: {before:,}",
+            f"same query on CSV: {before:,}",
             after / before,
             "Parquet, gzip",
         )

@@ -1,12 +1,11 @@
-"""Athena: tables as Glue describes them, workgroups that rule, bytes scanned, INSERT INTO.
+"""Athena: tables from Glue, enforced workgroup settings, bytes scanned, INSERT INTO.
 
-MiniStack keeps workgroups, queries and their states; DuckDB runs the SQL. Here a table is read
-as its SerDe and types say (OpenCSVSerDe with a header to skip, Parquet), a workgroup's own
-settings win over the client's, and its limit on scanned bytes cancels a query. Scanned are all
-objects of a CSV table; of a Parquet table, the compressed chunks of the columns that the
-statement names. Templates may have workgroups and named queries.
+MiniStack stores workgroups, queries and their states; DuckDB runs the SQL. This module reads tables according to
+their SerDe and types (OpenCSVSerDe with a skipped header, Parquet), lets workgroup settings override client
+settings, and cancels queries over the limit on scanned bytes. A query scans all objects of a CSV table, and the
+compressed chunks of the named columns of a Parquet table. CloudFormation can create workgroups and named queries.
 
-Left out: other SerDes, partitions, DDL, and what differs between Trino's SQL and DuckDB's.
+Left out: other SerDes, partitions, DDL, and differences between Trino's SQL and DuckDB's.
 """
 
 import asyncio
@@ -35,8 +34,8 @@ class _LimitError(Exception):
 
 
 def install() -> None:
-    """Run queries here, and let templates have workgroups and named queries."""
-    athena._start_query_execution = _starting(athena._start_query_execution)
+    """Install the query engine, and resource handlers for workgroups and named queries."""
+    athena._start_query_execution = _enforce_workgroup(athena._start_query_execution)
     athena._execute_query = _execute
     athena._get_query_results = _results
     provisioners._RESOURCE_HANDLERS["AWS::Athena::WorkGroup"] = {
@@ -57,15 +56,15 @@ def install() -> None:
 def _create_workgroup(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
     name = properties["Name"]
     athena._workgroups.pop(name, None)
-    configuration = _typed(properties.get("WorkGroupConfiguration", {}))
+    configuration = _convert(properties.get("WorkGroupConfiguration", {}))
     athena._create_workgroup(properties | {"Configuration": configuration})
     return name, {}
 
 
-def _typed(value: Any) -> Any:
-    """Templates may give numbers and truth values as text."""
+def _convert(value: Any) -> Any:
+    """Convert numbers and booleans that a template has as text."""
     if isinstance(value, dict):
-        return {key: _typed(item) for key, item in value.items()}
+        return {key: _convert(item) for key, item in value.items()}
     if value in ("true", "false"):
         return value == "true"
     return int(value) if isinstance(value, str) and value.isdigit() else value
@@ -77,7 +76,7 @@ def _create_named_query(_logical_id: str, properties: dict[str, Any], _stack: st
     return query_id, {"NamedQueryId": query_id}
 
 
-def _starting(start: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _enforce_workgroup(start: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def start_query_execution(data: dict[str, Any]) -> Any:
         name = data.get("WorkGroup", "primary")
         athena._ensure_default_workgroup()
@@ -125,7 +124,7 @@ def _run(statement: str, database: str, execution: dict[str, Any]) -> dict[str, 
         if limit and execution["Statistics"]["DataScannedInBytes"] > limit:
             raise _LimitError("Query cancelled! : Bytes scanned limit was exceeded")
         for table, files in tables:
-            _view(connection, table, files)
+            _create_view(connection, table, files)
         if insert:
             _insert(connection, glue._tables[f"{database}/{insert[1].lower()}"], select, Path(folder))
             return {"columns": [], "rows": [], "types": []}
@@ -143,12 +142,12 @@ def _run(statement: str, database: str, execution: dict[str, Any]) -> dict[str, 
 
 def _tables_of(select: str, database: str) -> list[dict[str, Any]]:
     names = {name.lower() for name in re.findall(r"\b(?:FROM|JOIN)\s+\"?(\w+)\"?", select, re.IGNORECASE)}
-    found = [glue._tables.get(f"{database}/{name}") for name in sorted(names)]
-    return [table for table in found if table]
+    tables = [glue._tables.get(f"{database}/{name}") for name in sorted(names)]
+    return [table for table in tables if table]
 
 
 def _fetch(table: dict[str, Any], folder: Path) -> list[Path]:
-    """Copy the objects of a table into `folder`."""
+    """Copy the objects of a table to `folder`."""
     location = urlparse(table["StorageDescriptor"]["Location"])
     folder.mkdir()
     files: list[Path] = []
@@ -161,7 +160,7 @@ def _fetch(table: dict[str, Any], folder: Path) -> list[Path]:
     return files
 
 
-def _view(connection: Any, table: dict[str, Any], files: list[Path]) -> None:
+def _create_view(connection: Any, table: dict[str, Any], files: list[Path]) -> None:
     descriptor = table["StorageDescriptor"]
     columns = {column["Name"]: DUCKDB_TYPES[column["Type"]] for column in descriptor["Columns"]}
     paths = [str(file) for file in files]
@@ -172,14 +171,14 @@ def _view(connection: Any, table: dict[str, Any], files: list[Path]) -> None:
         connection.read_parquet(paths).create_view(table["Name"])
     else:
         for file in files:
-            _rewrite(file, table)
+            _rewrite_csv(file, table)
         options = f"columns={columns!r}, header=false, delim=',', quote='\"', escape='\"', "
         options += "auto_detect=false, allow_quoted_nulls=false, nullstr=''"
         connection.execute(f'CREATE VIEW "{table["Name"]}" AS FROM read_csv({paths!r}, {options})')
 
 
-def _rewrite(file: Path, table: dict[str, Any]) -> None:
-    """Replace a table's file by one that DuckDB reads as OpenCSVSerDe reads the original."""
+def _rewrite_csv(file: Path, table: dict[str, Any]) -> None:
+    """Rewrite a CSV file so that DuckDB reads it like OpenCSVSerDe reads the original."""
     descriptor = table["StorageDescriptor"]
     reader = OpenCsv(descriptor["SerdeInfo"].get("Parameters", {}))
     lines = io.StringIO(file.read_bytes().decode(errors="replace"), newline=None)
@@ -192,11 +191,11 @@ def _scanned(connection: Any, table: dict[str, Any], files: list[Path], select: 
     if "parquet" not in table["StorageDescriptor"]["SerdeInfo"]["SerializationLibrary"] or not files:
         return sum(file.stat().st_size for file in files)
     words = {word.lower() for word in re.findall(r"\w+", select)}
-    everything = re.search(r"SELECT\s+\*", select, re.IGNORECASE)
+    all_columns = re.search(r"SELECT\s+\*", select, re.IGNORECASE)
     chunks = connection.execute(
         "SELECT path_in_schema, total_compressed_size FROM parquet_metadata(?)", [[str(file) for file in files]]
     ).fetchall()
-    return sum(size for name, size in chunks if everything or name.lower() in words)
+    return sum(size for name, size in chunks if all_columns or name.lower() in words)
 
 
 def _insert(connection: Any, table: dict[str, Any], select: str, folder: Path) -> None:
@@ -218,22 +217,22 @@ def _csv(row: Sequence[Any]) -> str:
 
 
 def _results(data: dict[str, Any]) -> Any:
-    """One page; only the first one begins with the names of the columns."""
+    """Return a page of results; only the first page starts with the column names."""
     execution = athena._executions.get(data.get("QueryExecutionId"))
     if not execution:
         return error_response_json("InvalidRequestException", "QueryExecution was not found", 400)
     state = execution["Status"]["State"]
     if state != "SUCCEEDED":
         return error_response_json("InvalidRequestException", f"Query did not finish successfully: {state}", 400)
-    found, types = execution["_results"], execution["_column_types"]
-    lines = [found["columns"], *found["rows"]] if found["columns"] else []
+    results, types = execution["_results"], execution["_column_types"]
+    lines = [results["columns"], *results["rows"]] if results["columns"] else []
     start, size = int(data.get("NextToken") or 0), int(data.get("MaxResults") or PAGE_ROWS)
     page = {
         "Rows": [
             {"Data": [{} if v is None else {"VarCharValue": _text(v)} for v in line]} for line in lines[start:][:size]
         ],
         "ResultSetMetadata": {
-            "ColumnInfo": [_column(name, kind) for name, kind in zip(found["columns"], types, strict=True)]
+            "ColumnInfo": [_column(name, kind) for name, kind in zip(results["columns"], types, strict=True)]
         },
     }
     more = {"NextToken": str(start + size)} if start + size < len(lines) else {}

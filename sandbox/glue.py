@@ -1,6 +1,6 @@
-"""Glue: databases and tables of templates.
+"""Glue: CloudFormation resource handlers for databases and tables.
 
-MiniStack keeps them and answers Glue's API; here CloudFormation's handlers go to it.
+MiniStack implements Glue's API; the handlers call it.
 """
 
 import json
@@ -12,7 +12,7 @@ from ministack.services.cloudformation import provisioners
 
 
 def install() -> None:
-    """Let templates have Glue databases and tables."""
+    """Install resource handlers for Glue databases and tables."""
     provisioners._RESOURCE_HANDLERS["AWS::Glue::Database"] = {
         "create": _create_database,
         "update": lambda name, _old, new, _stack: _call(glue._update_database, {"Name": name} | new, name),

@@ -1,6 +1,6 @@
-"""OpenCSVSerDe: how Hive and Athena read a line of CSV, with what they do to text that no writer would produce.
+"""OpenCSVSerDe: read a line of CSV like Hive and Athena, including malformed lines.
 
-Source: Athena user guide, "Open CSV SerDe"; Trino's deserializer, which keeps the behaviour of opencsv 2.3. Left out:
+Sources: Athena user guide, "Open CSV SerDe"; Trino's deserializer, which behaves like opencsv 2.3. Left out:
 characters that are disabled with NUL.
 """
 
@@ -10,18 +10,18 @@ DEFAULTS = {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"}
 
 
 class OpenCsv:
-    """Reads lines with the characters that a table's SerDe parameters set."""
+    """Reads lines with the separator, quote and escape characters of a table's SerDe parameters."""
 
     def __init__(self, parameters: dict[str, str]) -> None:
-        chosen = DEFAULTS | parameters
-        self.separator, self.quote = chosen["separatorChar"], chosen["quoteChar"]
-        same = chosen["escapeChar"] == self.quote  # is what Hive has as its default, and reads as a backslash
-        self.escape = DEFAULTS["escapeChar"] if same else chosen["escapeChar"]
+        characters = DEFAULTS | parameters
+        self.separator, self.quote, self.escape = (characters[name] for name in DEFAULTS)
+        if self.escape == self.quote:  # Hive's default, which it treats as a backslash
+            self.escape = DEFAULTS["escapeChar"]
 
     def row(self, line: str, columns: int) -> list[str | None]:
-        """One value for each column: what is missing is NULL, what is more is ignored."""
-        found = list(self._fields(line)) if line else []
-        return [*found[:columns], *[None] * (columns - len(found))]
+        """Return one value per column: None for missing values, without extra values."""
+        fields = list(self._fields(line)) if line else []
+        return [*fields[:columns], *[None] * (columns - len(fields))]
 
     def _fields(self, line: str) -> Iterator[str]:
         text, in_quotes, in_field, position = "", False, False, 0
@@ -47,11 +47,11 @@ class OpenCsv:
                 text += character
                 in_field = True
             position += 1
-        if not in_quotes:  # a field whose quote is never closed is lost
+        if not in_quotes:  # a field with an unclosed quote is dropped
             yield text
 
     def _with_quote(self, text: str, line: str, position: int) -> str:
-        """A quote in the middle of a field is text, from the fourth character of the line on; after blanks, none is."""
+        """Add a quote inside a field to its text: only from the line's fourth character, and not after blanks."""
         before, after = line[position - 1 : position], line[position + 1 : position + 2]
         if position < 3 or not after or self.separator in (before, after):
             return text

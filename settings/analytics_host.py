@@ -28,7 +28,7 @@ RATE = r"rate\((1 (minute|hour|day)|([2-9]|[1-9]\d{1,4}) (minutes|hours|days))\)
 SubnetId = Annotated[
     str, matches(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a subnet, such as subnet-0123456789abcdef0")
 ]
-# What S3 reserves: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+# Reserved by S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 RESERVED_BUCKET = r"(xn--|sthree-|amzn-s3-demo-)|[^/]*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)/|\d+\.\d+\.\d+\.\d+/"
 BUCKET = (
     rf"(?!{RESERVED_BUCKET})(?![^/]{{0,2}}/|[^/]{{64}})[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
@@ -40,15 +40,15 @@ S3Location = Annotated[
         "s3://<bucket>/<prefix>/, with a trailing slash and no wildcards",
     ),
 ]
-# Users and groups of Ubuntu's server image, Session Manager, RStudio and the boot script.
-EXISTING_NAMES = (
+# Users and groups that Ubuntu's server image, Session Manager, RStudio or the boot script creates.
+RESERVED_USER_NAMES = (
     "adm|admin|audio|backup|bin|cdrom|crontab|daemon|dhcpcd|dialout|dip|disk|ec2-instance-connect|fax|floppy"
     "|fwupd-refresh|games|h2o|input|irc|kmem|kvm|landscape|list|lp|lxd|mail|man|messagebus|netdev|news|nobody|nogroup"
     "|operator|plugdev|polkitd|pollinate|proxy|rdma|render|root|rstudio-server|sasl|sgx|shadow|src|ssh|ssh-keys|sshd"
     "|ssl-cert|ssm-user|staff|sudo|sync|sys|syslog|systemd-.*|tape|tcpdump|tss|tty|ubuntu|users|usbmux|utmp|uucp"
     "|uuidd|video|voice|www-data"
 )
-# Without Arm, which has a g after the number or is older, and without macOS.
+# Excludes Arm families (a1, or a g after the generation number) and macOS.
 X86_FAMILY = r"(?!mac|a1\.|[a-z]+\d+[a-z]*g|[a-z0-9]+-gb\d)[a-z]+-?\d+[a-z0-9]*(-[a-z0-9]+)?"
 INSTANCE_SIZE = r"(nano|micro|small|medium|large|\d{0,3}xlarge|metal(-\d{1,3}xl)?)"
 
@@ -60,62 +60,64 @@ class AnalyticsHostSettings(SettingsModel):
         str,
         matches(
             rf"{X86_FAMILY}\.{INSTANCE_SIZE}",
-            "an x86_64 instance type (RStudio has no other package), such as t3.large",
+            "an x86_64 instance type (the only architecture that RStudio supports), such as t3.large",
             max_length=32,
         ),
-    ] = Field("t3.large", description="EC2 instance type, x86_64. H2O gets half of its memory.")
+    ] = Field("t3.large", description="x86_64 instance type. H2O uses half of its memory.")
     volume_gb: Annotated[int, whole_number(20, 16384)] = Field(40, description="Size of the encrypted root volume.")
     vpc_id: VpcId | None = Field(
-        None, description="An existing VPC; needs subnet_id. Default: a small VPC of the stack."
+        None, description="Existing VPC; requires subnet_id. Default: the stack creates a VPC."
     )
-    subnet_id: SubnetId | None = Field(None, description="A subnet of that VPC with a route to the internet.")
+    subnet_id: SubnetId | None = Field(None, description="Subnet of that VPC with a route to the internet.")
     availability_zone: AvailabilityZone | None = Field(
-        None, description="Zone of the stack's subnet, for types that not every zone has; default: the first."
+        None, description="Zone of the subnet that the stack creates. Default: the Region's first."
     )
     user_name: Annotated[
         str,
         matches(
-            rf"(?!({EXISTING_NAMES})\Z)[a-z][a-z0-9-]{{1,30}}",
-            "2 to 31 lowercase letters, digits and hyphens, a letter first, and not a user or group of Ubuntu's",
+            rf"(?!({RESERVED_USER_NAMES})\Z)[a-z][a-z0-9-]{{1,30}}",
+            "2 to 31 lowercase letters, digits and hyphens, a letter first; not an existing user or group of Ubuntu",
         ),
-    ] = Field("analyst", description="User of RStudio, JupyterLab and H2O.")
+    ] = Field("analyst", description="User name for RStudio, JupyterLab and H2O.")
     allowed_cidr: Ipv4Cidr | None = Field(
-        None, description="IPv4 range that can reach RStudio over TLS; by default no port is open."
+        None, description="IPv4 range that can reach RStudio over TLS. Default: no port is open."
     )
     allow_anywhere: bool = Field(False, description="Accept an allowed_cidr wider than a /8.")
     idle_minutes: Annotated[int, whole_number(0, 10080)] = Field(
-        60, description="Minutes without use after which the host stops; 0 for never."
+        60, description="Minutes without use after which the host stops; 0 disables this."
     )
     stop_schedule: (
         Annotated[
             str,
             matches(
                 f"{CRON}|{RATE}",
-                "rate(...), or cron(...) of six fields, of which day of month or day of week is ?, "
+                "rate(...), or cron(...) with six fields, where day of month or day of week is ?, "
                 "such as cron(0 20 * * ? *)",
                 max_length=256,
             ),
         ]
         | None
-    ) = Field(None, description="EventBridge Scheduler expression in UTC that stops the host, instead of idle_minutes.")
-    email: Email | None = Field(None, description="Recipient of alarms of the scheduled stop; needs stop_schedule.")
-    h2o_nodes: Annotated[int, whole_number(1, 16)] = Field(1, description="Hosts of the H2O cluster.")
-    h2o_r_sha256: Annotated[str, matches(r"[0-9a-f]{64}", "64 hexadecimal digits in lowercase")] | None = Field(
-        None, description="SHA-256 of H2O's R package, which H2O does not publish."
+    ) = Field(None, description="EventBridge Scheduler expression (UTC) that stops the hosts; replaces idle_minutes.")
+    email: Email | None = Field(
+        None, description="Recipient of the alarm when a scheduled stop fails; requires stop_schedule."
+    )
+    h2o_nodes: Annotated[int, whole_number(1, 16)] = Field(1, description="Number of hosts in the H2O cluster.")
+    h2o_r_sha256: Annotated[str, matches(r"[0-9a-f]{64}", "64 lowercase hexadecimal digits")] | None = Field(
+        None, description="Expected SHA-256 of the H2O R package."
     )
     data_location: S3Location | None = Field(
-        None, description="S3 location of existing songs; by default the stack's bucket."
+        None, description="S3 location of existing songs. Default: the stack's data bucket."
     )
-    results_days: Annotated[int, whole_number(1, 365)] = Field(
+    results_retention_days: Annotated[int, whole_number(1, 365)] = Field(
         7, description="Days after which query results are deleted."
     )
-    scan_limit_mb: Annotated[int, whole_number(10, 10_000_000)] = Field(
-        100, description="Megabytes that a query may scan before Athena cancels it."
+    bytes_scanned_cutoff_mb: Annotated[int, whole_number(10, 10_000_000)] = Field(
+        100, description="Megabytes that a query can scan before Athena cancels it."
     )
-    parquet: bool = Field(True, description="Create a second table with the songs as Parquet.")
+    parquet: bool = Field(True, description="Create a second table for the songs as Parquet.")
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Find settings that need or exclude another one."""
+        """Yield settings that require or exclude another setting."""
         if self.vpc_id and not self.subnet_id:
             yield Conflict("vpc_id", "needs {subnet_id}")
         if self.subnet_id and not self.vpc_id:

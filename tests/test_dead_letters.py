@@ -79,7 +79,7 @@ def test_functions_may_put_away_what_they_could_not_handle(templates: list[Templ
     assert seen >= 2, "not even the functions that there are today"
 
 
-@pytest.mark.reliability("analytics_host", "Lost", fault="the scheduled stop cannot be done")
+@pytest.mark.reliability("analytics_host", "Lost", fault="the scheduled stop fails")
 def test_scheduler_may_put_away_what_it_could_not_do(templates: list[Template]) -> None:
     seen = 0
     for template in templates:

@@ -261,8 +261,8 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "analytics_host:h2o_nodes": CHOICE,
     "analytics_host:h2o_r_sha256": "a setting of the host",
     "analytics_host:data_location": (s3_bucket, lambda value: iam_arn(f"arn:aws:s3:::{value[5:]}*")),
-    "analytics_host:results_days": (lambda days: 1 <= days <= 2**31 - 1,),
-    "analytics_host:scan_limit_mb": (api("athena", "BytesScannedCutoffValue", lambda mb: mb * 1_000_000),),
+    "analytics_host:results_retention_days": (lambda days: 1 <= days <= 2**31 - 1,),
+    "analytics_host:bytes_scanned_cutoff_mb": (api("athena", "BytesScannedCutoffValue", lambda mb: mb * 1_000_000),),
     "analytics_host:parquet": CHOICE,
 }
 

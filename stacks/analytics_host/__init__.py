@@ -1,10 +1,10 @@
 """RStudio, JupyterLab and H2O on a governed EC2 host, next to Athena.
 
-    person --> Session Manager, port forwarding --> host: RStudio, JupyterLab --> H2O
+    analyst --> Session Manager, port forwarding --> host: RStudio, JupyterLab --> H2O
                                                      |
                    songs.csv --> S3 <-- Glue table <-- Athena workgroup
 
-No port is open by default, the password is in Secrets Manager only, and CloudFormation waits
+No port is open by default. The password is stored in Secrets Manager only. CloudFormation waits
 until the host signals that all services are healthy. Based on "Run RStudio and H2O on EC2 next to
 Athena and predict Billboard Top 10 hits", AWS Big Data Blog, 2017.
 """
@@ -26,7 +26,7 @@ from .users import users_policy
 
 
 class AnalyticsHost(Stack):
-    """The host or hosts of `settings`, and the songs that they query."""
+    """One or more hosts, and the songs that they query."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, description="RStudio, JupyterLab and H2O next to Athena", **kwargs)
@@ -38,5 +38,5 @@ class AnalyticsHost(Stack):
             StopOnSchedule(self, "Stop", schedule=settings.stop_schedule, email=settings.email, hosts=hosts)
         users = users_policy(hosts)
         outputs = songs.outputs() | hosts.outputs(public_name=settings.allowed_cidr is not None)
-        outputs["UsersPolicyArn"] = (users.managed_policy_arn, "Policy to attach to the users of the host")
+        outputs["UsersPolicyArn"] = (users.managed_policy_arn, "Managed policy for the users of the host")
         add_outputs(self, outputs)

@@ -1,4 +1,4 @@
-"""The hosts: one with all services, and with `h2o_nodes` workers of H2O's cluster."""
+"""The hosts: one with every service and, if `h2o_nodes` is above 1, workers of the H2O cluster."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ BURSTABLE = re.compile(r"t\d+[a-z]*\.")
 
 
 class Hosts(Construct):
-    """Instances that signal when they are healthy, the password, and the boot log."""
+    """Instances that signal when they are healthy, their password and their boot log."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings, network: Network, songs: Songs
@@ -60,35 +60,38 @@ class Hosts(Construct):
         """Return the stack's outputs about the hosts."""
         host = self.instances[0]
         outputs = {
-            "InstanceId": (host.ref, "The host"),
-            "LogGroupName": (self.log_group.log_group_name, "The boot log"),
-            "SecretArn": (self.password.secret_arn, "User name and password, in Secrets Manager"),
+            "InstanceId": (host.ref, "Instance ID of the host"),
+            "LogGroupName": (self.log_group.log_group_name, "Log group of the boot log"),
+            "SecretArn": (self.password.secret_arn, "Secret with the user name and password"),
             "PasswordCommand": (
                 f"aws secretsmanager get-secret-value --secret-id {self.password.secret_arn} "
                 "--query SecretString --output text",
-                "Shows user name and password",
+                "Command that prints the user name and password",
             ),
             "StartCommand": (
                 f"aws ec2 start-instances --instance-ids {' '.join(instance.ref for instance in self.instances)}",
-                "Starts hosts that have stopped",
+                "Command that starts stopped hosts",
             ),
         }
         for service, port in PORTS.items():
             outputs[f"{service}Command"] = (
                 f"aws ssm start-session --target {host.ref} --document-name AWS-StartPortForwardingSession "
                 f"--parameters portNumber={port},localPortNumber={port}",
-                f"Brings {service} to http://localhost:{port}",
+                f"Command that forwards {service} to http://localhost:{port}",
             )
         if public_name:
-            outputs["Url"] = (f"https://{host.attr_public_dns_name}/", "RStudio; the name changes with each stop")
+            outputs["Url"] = (
+                f"https://{host.attr_public_dns_name}/",
+                "RStudio; the DNS name changes when the host stops",
+            )
         return outputs
 
     def _boot_log(self) -> logs.LogGroup:
-        """Create the log group; it is retained also when the creation of the stack fails, because that needs it."""
+        """Create the boot log. It is retained even when stack creation fails, because that is when it is needed."""
         log_group = logs.LogGroup(
             self, "BootLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.RETAIN
         )
-        # An override, because with `production` every log group gets RetainExceptOnCreate.
+        # An override, because `production` sets RetainExceptOnCreate on every log group.
         cast(CfnResource, log_group.node.default_child).add_override("DeletionPolicy", "Retain")
         return log_group
 
@@ -107,7 +110,7 @@ class Hosts(Construct):
         )
         acknowledge(
             secret,
-            {"AwsSolutions-SMG4": "The host reads it at boot; `boot.sh password` on the host sets a new one."},
+            {"AwsSolutions-SMG4": "The host reads it at boot; to change it, run `boot.sh password` on the host."},
         )
         return secret
 
@@ -121,7 +124,7 @@ class Hosts(Construct):
             ),
             subnet_id=self.network.subnet_id,
             block_device_mappings=[self._volume()],
-            propagate_tags_to_volume_on_creation=True,  # to those mapped here, not in the launch template
+            propagate_tags_to_volume_on_creation=True,  # only to the volumes mapped here, not in the launch template
         )
         Tags.of(instance).add("Name", f"{Stack.of(self).stack_name} {name}")
         instance.override_logical_id(name)  # the host's signal names it
@@ -146,9 +149,9 @@ class Hosts(Construct):
         )
 
     def _launch_template(self, name: str) -> ec2.CfnLaunchTemplate:
-        """Create a separate template for each instance, whose user data has its name.
+        """Create a launch template for one instance; its user data contains the logical ID.
 
-        The image is resolved when the instance starts, not when the stack is updated: a new
+        The image is resolved when the instance starts, not when the stack is updated, so a new
         Ubuntu image alone does not replace a host in use.
         """
         return ec2.CfnLaunchTemplate(
@@ -169,13 +172,13 @@ class Hosts(Construct):
         )
 
     def _credits(self) -> ec2.CfnLaunchTemplate.CreditSpecificationProperty | None:
-        """Set unlimited credits, whatever the account's default: T3 starts without any, and booting needs many."""
+        """Set unlimited credits, because a new T3 instance can have none and booting uses many."""
         if not BURSTABLE.match(self.settings.instance_type):
             return None
         return ec2.CfnLaunchTemplate.CreditSpecificationProperty(cpu_credits="unlimited")
 
     def _user_data(self, name: str) -> str:
-        """Return the settings, and the lines that fetch the package and start its boot script."""
+        """Return a script with the host's settings that downloads the package and starts its boot script."""
         lines = "\n".join(f"{key}={value}" for key, value in self._host_settings(name).items())
         fetch = (ASSETS / "host" / "fetch.sh").read_text()
         return fetch.replace("@SETTINGS@", lines)
@@ -204,9 +207,9 @@ class Hosts(Construct):
         }
 
     def _generation(self, options: dict[str, str]) -> str:
-        """Identify the hosts of one deployment, which form a cluster.
+        """Return an identifier for the hosts of one deployment, which form a cluster.
 
-        The value changes only with what replaces the hosts, because a new value in the user data replaces them.
+        It depends only on settings that replace the hosts, because a new value in the user data replaces them.
         """
         machine = self.settings.model_dump_json(
             include={"instance_type", "volume_gb", "vpc_id", "subnet_id", "availability_zone"}

@@ -14,11 +14,11 @@ ANYWHERE, ANYWHERE_IPV6 = "0.0.0.0/0", "::/0"
 
 
 class Network(Construct):
-    """A subnet, and the security group of the hosts."""
+    """The subnet and the security group of the hosts."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings) -> None:
         super().__init__(scope, construct_id)
-        self.ready: list[Construct] = []  # what a host needs to reach the internet
+        self.ready: list[Construct] = []  # resources that a host needs to reach the internet
         if settings.vpc_id and settings.subnet_id:
             vpc_id, self.subnet_id = settings.vpc_id, settings.subnet_id
         else:
@@ -34,15 +34,15 @@ class Network(Construct):
             else None,
         )
         if settings.allow_anywhere:
-            acknowledge(self.group, {"AwsSolutions-EC23": "The setting allow_anywhere allows it."})
+            acknowledge(self.group, {"AwsSolutions-EC23": "Requested with the setting allow_anywhere."})
         if settings.h2o_nodes > 1:
             self._cluster_traffic()
 
     def _vpc(self, zone: str | None) -> tuple[str, str]:
-        """Create one public subnet: a NAT gateway would cost more than the host, and no port is open inbound.
+        """Create a VPC with one public subnet.
 
-        Each zone has a separate range, so that `zone` can be changed later: CloudFormation creates the
-        new subnet before it deletes the old one.
+        A NAT gateway would cost more than the host, and no inbound port is open. Each zone has a separate
+        range, because CloudFormation creates the new subnet before it deletes the old one when `zone` changes.
         """
         vpc = ec2.Vpc(
             self,
@@ -51,7 +51,7 @@ class Network(Construct):
             availability_zones=[zone] if zone else None,
             max_azs=None if zone else 1,
             nat_gateways=0,
-            restrict_default_security_group=False,  # it would add a function and a role, for an unused group
+            restrict_default_security_group=False,  # avoids a function and a role for a group that is not used
             subnet_configuration=[ec2.SubnetConfiguration(name="Hosts", subnet_type=ec2.SubnetType.PUBLIC)],
             gateway_endpoints={"S3": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.S3)},
         )
@@ -66,7 +66,7 @@ class Network(Construct):
         return vpc.vpc_id, subnet.subnet_id
 
     def _cluster_traffic(self) -> None:
-        """Allow H2O's cluster port between the hosts; its REST port is on the loopback address only."""
+        """Allow H2O's cluster port between the hosts. H2O's REST port listens on the loopback address only."""
         port: dict[str, Any] = {"ip_protocol": "tcp", "from_port": CLUSTER_PORT, "to_port": CLUSTER_PORT}
         group_id, description = self.group.attr_group_id, "H2O between the hosts"
         ec2.CfnSecurityGroupIngress(
@@ -88,10 +88,10 @@ class Network(Construct):
 
 
 def _egress(*, existing: bool) -> list[dict[str, Any]]:
-    """Allow packages and AWS's services; Ubuntu's archive is signed and uses plain HTTP.
+    """Allow HTTPS, and HTTP for Ubuntu's archive, which is signed.
 
-    Security groups do not filter Amazon's name server and time service. An existing VPC can have other name
-    servers, and IPv6.
+    Security groups do not filter the Amazon DNS server and time service. An existing VPC can use other name
+    servers and IPv6.
     """
     rules = [_rule("tcp", 443, "HTTPS"), _rule("tcp", 80, "Ubuntu archive")]
     if existing:

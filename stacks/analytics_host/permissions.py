@@ -1,4 +1,4 @@
-"""Permissions of a host: its workgroup, buckets, tables, secret, log group and signal."""
+"""Permissions of the hosts: workgroup, buckets, tables, secret, log group and signal."""
 
 from aws_cdk import ArnFormat, Fn, Stack
 
@@ -6,7 +6,7 @@ from ..constructs.grants import grant
 from .host import Hosts
 from .songs import DATABASE, Songs
 
-OBJECT_NAMES = "The names of songs and results are not known here; the bucket, or the prefix, limits them."
+OBJECT_NAMES = "Object names are not known in advance; the bucket or prefix limits the grant."
 
 
 def grant_permissions(hosts: Hosts, songs: Songs) -> None:
@@ -36,7 +36,7 @@ def _grant_queries(hosts: Hosts, songs: Songs) -> None:
         _arn(stack, "glue", "database", DATABASE),
         *(_arn(stack, "glue", "table", f"{DATABASE}/{table}") for table in songs.tables),
     )
-    # Athena reads this database with every query, and rejects the query if it is not allowed to.
+    # Athena reads this database for every query, and rejects the query without this permission.
     grant(hosts.role, ["glue:GetDatabase"], _arn(stack, "glue", "database", "default"))
 
 
@@ -60,7 +60,7 @@ def _grant_objects(hosts: Hosts, songs: Songs) -> None:
 
 
 def _grant_host(hosts: Hosts) -> None:
-    """Grant the password, the boot log, the signal, and Session Manager."""
+    """Grant access to the password, the boot log, CloudFormation signals and Session Manager."""
     stack = Stack.of(hosts)
     channels = [
         "ssmmessages:CreateControlChannel",
@@ -75,13 +75,13 @@ def _grant_host(hosts: Hosts) -> None:
         hosts.role,
         channels,
         "*",
-        wildcard_reason="Session Manager's channels have no resource-level permissions.",
+        wildcard_reason="Session Manager channels do not support resource-level permissions.",
     )
     grant(
         hosts.role,
         ["ssm:UpdateInstanceInformation"],
         _arn(stack, "ec2", "instance", "*"),
-        wildcard_reason="The id of an instance is not known before it has its role.",
+        wildcard_reason="The instance ID is not known before the instance has its role.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Stops the hosts on a schedule: EventBridge Scheduler calls EC2, without a function."""
+"""Stops the hosts on a schedule: EventBridge Scheduler calls EC2 directly."""
 
 import json
 
@@ -17,7 +17,7 @@ from .host import Hosts
 
 
 class StopOnSchedule(Construct):
-    """A schedule that stops the hosts, with an alarm if it cannot."""
+    """A schedule that stops the hosts, and an alarm for failed stops."""
 
     def __init__(self, scope: Construct, construct_id: str, *, schedule: str, email: str | None, hosts: Hosts) -> None:
         super().__init__(scope, construct_id)

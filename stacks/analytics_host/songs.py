@@ -1,4 +1,4 @@
-"""The songs: their bucket, their table, and the workgroup that queries it."""
+"""The songs: their bucket, their tables and the Athena workgroup that queries them."""
 
 import json
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from ..constructs.outputs import Outputs
 from ..constructs.private_bucket import PrivateBucket
 
 BILLBOARD = Path(__file__).parents[2] / "assets" / "analytics_host" / "billboard"
-DATABASE = "analytics_host"  # Glue takes lower case only, so it cannot be the stack's name
-QUERIES = "queries/"  # in the results bucket; its other objects are the addresses of a cluster's hosts
+DATABASE = "analytics_host"  # lowercase, as Glue requires, so not the stack name
+QUERIES = "queries/"  # prefix in the results bucket, which also holds the addresses of a cluster's hosts
 
 
 @dataclass(frozen=True)
 class Format:
-    """How the files of a table are read and written: Hive's classes, and their parameters."""
+    """A table's file format: Hive classes and their parameters."""
 
     classification: str
     input_format: str
@@ -42,7 +42,7 @@ CSV = Format(
     "org.apache.hadoop.mapred.TextInputFormat",
     "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
     "org.apache.hadoop.hive.serde2.OpenCSVSerde",
-    # A quote in a title is doubled, which OpenCSVSerde reads with any escape character.
+    # Quotes in titles are doubled, which OpenCSVSerde reads with any escape character.
     serde_parameters={"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"},
     table_parameters={"skip.header.line.count": "1"},
 )
@@ -57,13 +57,13 @@ PARQUET = Format(
 
 
 class Songs(Construct):
-    """Buckets, Glue database and tables, Athena workgroup and named queries."""
+    """The buckets, Glue database and tables, Athena workgroup and named queries."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings) -> None:
         super().__init__(scope, construct_id)
         self.settings = settings
         self.data_bucket = self._bucket("Data")
-        self.results_bucket = self._bucket("Results", expiration=Duration.days(settings.results_days))
+        self.results_bucket = self._bucket("Results", expiration=Duration.days(settings.results_retention_days))
         self.location = settings.data_location or f"s3://{self.data_bucket.bucket_name}/songs/"
         self.parquet_location = f"s3://{self.data_bucket.bucket_name}/songs_parquet/"
         database = glue.CfnDatabase(
@@ -87,20 +87,20 @@ class Songs(Construct):
     def outputs(self) -> Outputs:
         """Return the stack's outputs about the songs."""
         outputs = {
-            "DataBucketName": (self.data_bucket.bucket_name, "Bucket for the songs, and for work to be kept"),
-            "SongsLocation": (self.location, f"Where the table {TABLE} reads the songs"),
+            "DataBucketName": (self.data_bucket.bucket_name, "Bucket for the songs and for work that you want to keep"),
+            "SongsLocation": (self.location, f"S3 location of the table {TABLE}"),
             "WorkGroupName": (self.workgroup.ref, "Athena workgroup"),
             "DatabaseName": (DATABASE, "Glue database"),
         }
         if self.settings.parquet:
-            outputs["ParquetLocation"] = (self.parquet_location, f"Where the table {PARQUET_TABLE} reads the songs")
+            outputs["ParquetLocation"] = (self.parquet_location, f"S3 location of the table {PARQUET_TABLE}")
         return outputs
 
     def _bucket(self, name: str, expiration: Duration | None = None) -> s3.Bucket:
-        """Create a bucket whose query results are deleted after `expiration`; without it, bucket and objects are kept.
+        """Create a bucket whose query results expire, or without `expiration` a retained, versioned bucket.
 
-        A host must not write to the retained bucket at boot: CloudFormation deletes it when the creation of the
-        stack fails, and can only delete an empty bucket.
+        A host must not write to the retained bucket at boot: CloudFormation deletes it when stack creation
+        fails, and can only delete an empty bucket.
         """
         bucket = PrivateBucket(
             self,
@@ -118,7 +118,7 @@ class Songs(Construct):
         )
         acknowledge(
             bucket,
-            {"AwsSolutions-S1": "Athena's history records the queries; a trail with data events, who reads objects."},
+            {"AwsSolutions-S1": "Athena's history records queries; CloudTrail data events record object access."},
         )
         return bucket
 
@@ -160,7 +160,7 @@ class Songs(Construct):
             work_group_configuration=athena.CfnWorkGroup.WorkGroupConfigurationProperty(
                 enforce_work_group_configuration=True,
                 publish_cloud_watch_metrics_enabled=True,
-                bytes_scanned_cutoff_per_query=self.settings.scan_limit_mb * 1_000_000,
+                bytes_scanned_cutoff_per_query=self.settings.bytes_scanned_cutoff_mb * 1_000_000,
                 engine_version=athena.CfnWorkGroup.EngineVersionProperty(
                     selected_engine_version="Athena engine version 3"
                 ),

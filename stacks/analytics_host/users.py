@@ -1,4 +1,4 @@
-"""A managed policy for the users of the hosts, without shell access."""
+"""A managed policy for users of the hosts, without shell access."""
 
 from aws_cdk import ArnFormat, Stack, aws_iam as iam
 from constructs import Construct
@@ -7,21 +7,22 @@ from ..constructs.grants import grant
 from .host import Hosts
 
 PORT_FORWARDING = "AWS-StartPortForwardingSession"
-# IAM replaces the variables. A session's id starts with the name of an IAM user or the session name of a role.
+# IAM policy variables. A session ID starts with the IAM user name or the role session name.
 USER_VARIABLES = ("userid", "username")
 OWN_SESSION_TAG = "ssm:resourceTag/aws:ssmmessages:session-id"
 
-SESSION_IDS = "Session ids are not known in advance; the user's name, or the tag, limits them."
+SESSION_IDS = "Session IDs are not known in advance; the user name or the tag limits the grant."
 
 
 def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
-    """Create the policy for the users of `hosts`: port forwarding to the first host, the password, starting.
+    """Create a policy that allows port forwarding to the first host, reading the password and starting the hosts.
 
-    StartSession without a document opens a shell with sudo. The condition makes Session Manager require
-    the permission for its default document too, which is not granted.
+    StartSession without a document opens a shell with sudo. The condition makes Session Manager also require
+    permission for its default document, which is not granted.
 
-    Each variable has a separate statement, because a variable without a value can make its statement invalid;
-    statements with a `sid` are not merged. Session Manager tags each session with the `aws:userid` of its user.
+    Each variable has a separate statement, because a variable without a value can make its statement invalid.
+    The CDK does not merge statements that have a `sid`. Session Manager tags each session with the `aws:userid`
+    of its user.
     """
     stack = Stack.of(hosts)
     instances = [_arn(stack, "ec2", f"instance/{instance.ref}") for instance in hosts.instances]
@@ -29,7 +30,7 @@ def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
     policy = iam.ManagedPolicy(
         hosts,
         "Users",
-        description="Use of the analytics host: port forwarding without a shell, the password, starting it",
+        description="Analytics host: port forwarding without a shell, reading the password, starting hosts",
     )
     grant(
         policy,

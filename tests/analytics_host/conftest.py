@@ -1,4 +1,4 @@
-"""A computer on which the boot script runs, and AWS as its host asks it."""
+"""Fixtures: a folder in which the boot script runs, a fake of AWS for the host, and templates."""
 
 import io
 import json
@@ -37,9 +37,9 @@ SETTINGS = {
 
 
 class Computer:
-    """A folder in which the boot script runs, and the stand-ins that it finds first.
+    """A folder in which the boot script runs, with fake programs first in its PATH.
 
-    Every step goes well there, for its stand-ins do.
+    By default every fake program succeeds.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,15 +54,15 @@ class Computer:
             self.program(name, "exit 0")
 
     def program(self, name: str, body: str) -> None:
-        """Let a stand-in write down how it is called, and then do `body`."""
+        """Install a fake program that records its arguments and then runs `body`."""
         path = self.programs / name
         path.write_text(f'#!/bin/bash\necho "{name} $*" >> {self.calls}\n{body}\n')
         path.chmod(0o755)
 
     def boot(self, *steps: str, environment: dict[str, str] | None = None, **settings: str) -> Any:
-        """Run these steps, or all that need neither root nor the internet, with other `settings`."""
+        """Run these steps, or all that need neither root nor the internet; `settings` override the defaults."""
         if not steps or "h2o" in steps:
-            need("h2o")  # the step looks for its jar
+            need("h2o")  # the step needs its JAR file
         lines = "".join(f"{name}={value}\n" for name, value in (SETTINGS | settings).items())
         (self.root / "etc/analytics-host/settings").write_text(lines)
         programs = {"SYSTEM_PYTHON": str(self.programs / "python"), "PYTHON": sys.executable}
@@ -75,12 +75,12 @@ class Computer:
             check=False,
         )
 
-    def called(self, program: str) -> list[str]:
+    def calls_of(self, program: str) -> list[str]:
         return [line for line in self.calls.read_text().splitlines() if line.split()[0] == program]
 
-    def asked(self) -> list[str]:
-        """What was asked of host.py, in this order."""
-        return [line.split("host.py ")[1] for line in self.called("python")]
+    def host_commands(self) -> list[str]:
+        """Return the arguments of each call of host.py, in order."""
+        return [line.split("host.py ")[1] for line in self.calls_of("python")]
 
     def file(self, name: str) -> str:
         return (self.root / "etc/analytics-host" / name).read_text()
@@ -91,11 +91,11 @@ def computer(tmp_path: Path) -> Computer:
     return Computer(tmp_path)
 
 
-CHARACTERS = "0123456789abcdefghijklmnopqrstuv"
+PASSWORD = "0123456789abcdefghijklmnopqrstuv"  # noqa: S105
 
 
 class FakeAws:
-    """The few calls that the host makes; what is asked for and not there is an error."""
+    """The API calls that the host makes; a missing object or log stream is an error."""
 
     def __init__(self) -> None:
         self.streams: set[str] = set()
@@ -110,12 +110,14 @@ class FakeAws:
         self.streams.add(logStreamName)
 
     def put_log_events(self, *, logEvents: list[dict[str, Any]], **_request: str) -> None:
-        assert sum(len(event["message"].encode()) + 26 for event in logEvents) <= 1_048_576, "more than a call takes"
+        assert sum(len(event["message"].encode()) + 26 for event in logEvents) <= 1_048_576, (
+            "the batch exceeds the limit of the API"
+        )
         self.lines += [event["message"] for event in logEvents]
 
     def get_secret_value(self, SecretId: str) -> dict[str, str]:
         assert SecretId == "secret"
-        return {"SecretString": json.dumps({"username": "analyst", "password": CHARACTERS})}
+        return {"SecretString": json.dumps({"username": "analyst", "password": PASSWORD})}
 
     def put_object(self, *, Key: str, Body: bytes, **_request: str) -> None:
         self.objects[Key] = Body
@@ -147,7 +149,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAws:
     return fake
 
 
-ELSEWHERE = {
+EXISTING_VPC = {
     "analytics_host:vpc_id": "vpc-0123456789abcdef0",
     "analytics_host:subnet_id": "subnet-0123456789abcdef0",
     "analytics_host:parquet": "false",
@@ -157,21 +159,21 @@ ELSEWHERE = {
 
 
 @pytest.fixture(scope="session")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return synthesize(tmp_path_factory.mktemp("elsewhere"), ELSEWHERE, STACK).template(STACK)
+def existing_vpc(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return synthesize(tmp_path_factory.mktemp("existing_vpc"), EXISTING_VPC, STACK).template(STACK)
 
 
 @pytest.fixture(scope="session")
-def in_zone_b(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Another zone, and a type whose credits cannot be chosen."""
+def zone_b(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Another zone, and an instance type without CPU credits."""
     context = {"analytics_host:availability_zone": "us-east-1b", "analytics_host:instance_type": "m6i.large"}
     return synthesize(tmp_path_factory.mktemp("zone"), context, STACK).template(STACK)
 
 
 def user_data(template: dict[str, Any]) -> list[str]:
-    """The user data of each launch template, with what is not known yet in angle brackets."""
-    found = []
+    """Return the user data of each launch template, with unresolved values in angle brackets."""
+    scripts = []
     for launch in of_type(template, "AWS::EC2::LaunchTemplate"):
         _, parts = launch["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Join"]
-        found.append("".join(part if isinstance(part, str) else f"<{json.dumps(part)}>" for part in parts))
-    return found
+        scripts.append("".join(part if isinstance(part, str) else f"<{json.dumps(part)}>" for part in parts))
+    return scripts

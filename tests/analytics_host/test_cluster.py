@@ -1,4 +1,4 @@
-"""Two hosts of one H2O cluster, each in a network of its own, joined by a cable; needs root and iproute2."""
+"""Tests of an H2O cluster of two hosts in separate network namespaces. Requires root and iproute2."""
 
 import hashlib
 import os
@@ -21,9 +21,9 @@ from .conftest import HOST
 
 UNIT = HOST / "h2o.service"
 ADDRESSES = {"first": "10.90.0.1", "second": "10.90.0.2"}
-GONE = "10.90.0.77"  # a host of an earlier deployment
+DELETED_HOST = "10.90.0.77"  # a host of an earlier deployment
 LOGIN = "analyst:characters"
-SECONDS = 300  # until what must come is missed: enough for two JVMs on a computer that is busy with other things
+TIMEOUT_SECONDS = 300  # enough for two JVMs on a busy computer
 CONNECTION_REFUSED = 7  # exit status of curl
 NETWORK = f"h2o-{os.getpid()}"
 
@@ -37,10 +37,10 @@ def inside(host: str, *command: str, check: bool = True) -> str:
 
 
 @pytest.fixture(scope="module")
-def cable() -> Iterator[dict[str, str]]:
-    """Two networks that reach each other and nothing else."""
+def namespaces() -> Iterator[dict[str, str]]:
+    """Two network namespaces that reach each other and nothing else."""
     if os.geteuid() != 0 or not shutil.which("ip"):
-        pytest.skip("networks of one's own need root and iproute2")
+        pytest.skip("network namespaces require root and iproute2")
     try:
         for host in ADDRESSES:
             run("ip", "netns", "add", f"{NETWORK}-{host}")
@@ -57,13 +57,13 @@ def cable() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def cluster(cable: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """H2O on both hosts, by the service's own definition. The first one knows nobody but itself.
+def cluster(namespaces: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Start H2O on both hosts with the host's unit file. The first host knows only itself.
 
-    Gives the folder of each host's files.
+    Yields the folder of each host's files.
     """
-    roots = {host: tmp_path_factory.mktemp(host) for host in cable}
-    known = {"first": [ADDRESSES["first"]], "second": [*ADDRESSES.values(), GONE]}
+    roots = {host: tmp_path_factory.mktemp(host) for host in namespaces}
+    known = {"first": [ADDRESSES["first"]], "second": [*ADDRESSES.values(), DELETED_HOST]}
     for host, root in roots.items():
         _prepare(root, ADDRESSES[host], known[host])
         inside(host, "env", f"ROOT={root}", sys.executable, systemd.__file__, "restart", "h2o.service")
@@ -100,49 +100,49 @@ def _prepare(root: Path, address: str, known: list[str]) -> None:
     (files / "h2o.env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
 
-def ask(host: str, url: str, *options: str) -> str:
-    """The answer of H2O; one that takes long, on a computer with other work, is an answer too."""
-    return inside(host, "curl", "--silent", "--max-time", str(SECONDS), *options, f"{url}/3/Cloud", check=False)
+def get_cloud(host: str, url: str, *options: str) -> str:
+    """Return H2O's response; the timeout is long because the computer can be busy."""
+    return inside(host, "curl", "--silent", "--max-time", str(TIMEOUT_SECONDS), *options, f"{url}/3/Cloud", check=False)
 
 
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.reliability("analytics_host", "Late", fault="one host of a cluster boots later than the others")
-def test_hosts_find_each_other_when_only_the_later_one_knows_the_earlier() -> None:
-    def whole() -> bool:
-        return all('"cloud_size":2' in ask(host, "http://127.0.0.1:54321", "--user", LOGIN) for host in ADDRESSES)
+def test_hosts_join_when_only_the_later_one_knows_the_other() -> None:
+    def complete() -> bool:
+        return all('"cloud_size":2' in get_cloud(host, "http://127.0.0.1:54321", "--user", LOGIN) for host in ADDRESSES)
 
-    wait_for(whole, "no cluster of two")
+    wait_for(complete, "no cluster of two")
 
 
 @pytest.mark.usefixtures("cluster")
-@pytest.mark.reliability("analytics_host", "Hostile input", fault="a stranger asks H2O")
-def test_rest_port_never_leaves_its_host_and_wants_the_password() -> None:
+@pytest.mark.reliability("analytics_host", "Hostile input", fault="a request to H2O without the password")
+def test_rest_port_is_local_and_requires_password() -> None:
     code = ("--output", "/dev/null", "--write-out", "%{http_code}")
-    assert ask("first", "http://127.0.0.1:54321", *code) == "401"
-    assert ask("first", "http://127.0.0.1:54321", "--user", LOGIN, *code) == "200"
+    assert get_cloud("first", "http://127.0.0.1:54321", *code) == "401"
+    assert get_cloud("first", "http://127.0.0.1:54321", "--user", LOGIN, *code) == "200"
     assert refused("second", f"http://{ADDRESSES['first']}:54321")
     listening = [line.split()[3] for line in inside("first", "ss", "-ltnH").splitlines()]
     outside = [address for address in listening if "127.0.0.1" not in address]
     assert [address.rsplit(":", 1)[1] for address in outside] == ["54322"], listening
 
 
-def test_worker_sees_in_the_kernels_table_that_its_head_is_gone(cluster: dict[str, Path]) -> None:
-    def seen() -> bool:
+def test_worker_detects_lost_head_in_kernel_table(cluster: dict[str, Path]) -> None:
+    def connected() -> bool:
         return ADDRESSES["first"] in peers(inside("second", "cat", "/proc/net/tcp", "/proc/net/tcp6"))
 
-    wait_for(seen, "no connection with the head")
+    wait_for(connected, "no connection to the head")
     stop(cluster["first"])
-    wait_for(lambda: not seen(), "the head is gone, and its connection still there")
+    wait_for(lambda: not connected(), "the connection to the stopped head is still open")
 
 
 def refused(host: str, url: str) -> bool:
-    """Whether nobody listens there; an answer that does not come in time, which curl also calls 000, is not that."""
-    status = inside(host, "sh", "-c", f"curl --silent --max-time {SECONDS} {url}/3/Cloud >/dev/null; echo $?")
+    """Return whether the connection is refused, which differs from a timeout."""
+    status = inside(host, "sh", "-c", f"curl --silent --max-time {TIMEOUT_SECONDS} {url}/3/Cloud >/dev/null; echo $?")
     return int(status) == CONNECTION_REFUSED
 
 
-def wait_for(condition: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + SECONDS
+def wait_for(condition: Callable[[], bool], message: str) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, otherwise
+        assert time.monotonic() < deadline, message
         time.sleep(0.5)

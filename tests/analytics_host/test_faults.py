@@ -1,7 +1,4 @@
-"""Facts about a host when AWS, or what runs beside them, does not answer as it should.
-
-Fakes stand for AWS.
-"""
+"""Tests of a host when calls to AWS or to its services fail, with fakes for AWS."""
 
 import threading
 from collections.abc import Iterator
@@ -18,33 +15,33 @@ from .conftest import Computer, FakeAws
 from .test_host import FakeH2O
 
 
-def refused(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "so it is"}}, "Operation")
+def client_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "test"}}, "Operation")
 
 
 @pytest.mark.reliability(
     "analytics_host",
     "Access denied",
     fault="the boot log cannot be sent",
-    expected="the host becomes healthy all the same",
-    observed="signal `SUCCESS`; said in the log on the host",
+    expected="the host becomes healthy",
+    observed="signal `SUCCESS`; the log on the host has a message",
 )
-def test_log_that_cannot_be_sent_keeps_no_host_from_being_healthy(computer: Computer) -> None:
+def test_failed_log_call_does_not_fail_the_boot(computer: Computer) -> None:
     computer.program("python", '[[ "$*" != *" log "* ]] || exit 1')
     run = computer.boot()
     assert run.returncode == 0, run.stdout
-    assert computer.asked()[-1] == "signal SUCCESS healthy"
-    assert "the log could not be sent" in run.stdout
+    assert computer.host_commands()[-1] == "signal SUCCESS healthy"
+    assert "could not send the log" in run.stdout
 
 
 @pytest.mark.reliability(
     "analytics_host",
     "Throttling",
-    fault="AWS refuses calls of the boot script",
-    expected="ten tries with backoff",
-    observed="the SDK's variables for that are set for each call",
+    fault="AWS throttles calls of the boot script",
+    expected="up to ten attempts with backoff",
+    observed="the SDK's retry variables are set",
 )
-def test_calls_of_the_boot_script_wait_throttling_out(computer: Computer) -> None:
+def test_boot_script_sets_sdk_retries(computer: Computer) -> None:
     computer.program("python", f'echo "attempts $AWS_RETRY_MODE $AWS_MAX_ATTEMPTS" >> {computer.calls}')
     assert computer.boot("password").returncode == 0
     assert "attempts standard 10" in computer.calls.read_text()
@@ -53,15 +50,15 @@ def test_calls_of_the_boot_script_wait_throttling_out(computer: Computer) -> Non
 @pytest.mark.reliability(
     "analytics_host",
     "Lost",
-    fault="the signal",
-    expected="CloudFormation gives the stack up after 45 minutes",
-    observed='an error on the host, then "Failed to receive 1"',
+    fault="the signal is not sent",
+    expected="stack creation fails after 45 minutes",
+    observed="an error on the host; `Failed to receive 1`",
 )
-def test_signal_that_cannot_be_given_ends_the_boot_with_an_error(computer: Computer) -> None:
-    """And CloudFormation, which hears nothing, gives the stack up."""
+def test_failed_signal_ends_the_boot_with_an_error(computer: Computer) -> None:
+    """Without a signal, CloudFormation fails the stack after its timeout."""
     computer.program("python", '[[ "$*" != *" signal "* ]] || exit 1')
     assert computer.boot().returncode == 1
-    assert [call for call in computer.asked() if call.startswith("signal")] == [
+    assert [call for call in computer.host_commands() if call.startswith("signal")] == [
         "signal SUCCESS healthy",
         "signal FAILURE step signal failed",
     ]
@@ -71,10 +68,10 @@ def test_signal_that_cannot_be_given_ends_the_boot_with_an_error(computer: Compu
     "analytics_host",
     "Duplicate",
     fault="the boot script runs again",
-    expected="the same files, the same signal",
-    observed="the same both times",
+    expected="the same files and the same signal",
+    observed="identical",
 )
-def test_boot_script_can_be_run_again(computer: Computer) -> None:
+def test_boot_script_is_idempotent(computer: Computer) -> None:
     files = []
     for _ in range(2):
         assert computer.boot().returncode == 0
@@ -85,57 +82,57 @@ def test_boot_script_can_be_run_again(computer: Computer) -> None:
 @pytest.mark.reliability(
     "analytics_host",
     "Partial failure",
-    fault="a call for the log fails half-way",
-    expected="lines come twice rather than not at all",
-    observed="three lines become five",
+    fault="a call to send the log fails after some lines",
+    expected="no line is lost; lines can be repeated",
+    observed="two of three lines are repeated",
 )
-def test_log_call_that_fails_half_way_loses_no_line(
+def test_log_with_failed_batch_is_sent_again(
     aws: FakeAws,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(host, "LOG_BATCH", 2)
+    monkeypatch.setattr(host, "MAX_BATCH_EVENTS", 2)
     (tmp_path / "log").write_text("one\ntwo\nthree\n")
     put = aws.put_log_events
 
-    def refuse_the_second(**request: Any) -> None:
+    def fail_on_second_call(**request: Any) -> None:
         if aws.lines:
-            raise refused("ThrottlingException")
+            raise client_error("ThrottlingException")
         put(**request)
 
-    aws.put_log_events = refuse_the_second  # type: ignore[method-assign]
+    aws.put_log_events = fail_on_second_call  # type: ignore[method-assign]
     with pytest.raises(ClientError):
         host.log(str(tmp_path / "log"))
     aws.put_log_events = put  # type: ignore[method-assign]
     host.log(str(tmp_path / "log"))
-    assert aws.lines == ["one", "two", "one", "two", "three"], "twice rather than not at all"
+    assert aws.lines == ["one", "two", "one", "two", "three"], "lines are lost, or not repeated as expected"
 
 
 @pytest.mark.parametrize("code", ["InvalidRequestException", "AccessDeniedException"])
 @pytest.mark.reliability(
     "analytics_host",
     "Access denied",
-    fault="the workgroup refuses the host",
-    expected="the host is not healthy",
-    observed="the code in the log",
+    fault="the workgroup denies access to the host",
+    expected="the host is unhealthy",
+    observed="the error code is in the log",
 )
 @pytest.mark.reliability(
     "analytics_host",
     "Deleted by somebody else",
-    fault="the workgroup, or the secret",
-    expected="the host is not healthy; services that run keep their password",
-    observed="the code in the log",
+    fault="the workgroup or the secret",
+    expected="the host is unhealthy; running services keep their password",
+    observed="the error code is in the log",
 )
-def test_host_whose_workgroup_is_gone_or_forbidden_is_not_healthy(
+def test_health_with_unavailable_workgroup_fails(
     aws: FakeAws,
     monkeypatch: pytest.MonkeyPatch,
     code: str,
 ) -> None:
-    def refuse(WorkGroup: str) -> dict[str, Any]:
+    def deny(WorkGroup: str) -> dict[str, Any]:
         assert WorkGroup == "group"
-        raise refused(code)
+        raise client_error(code)
 
-    aws.get_work_group = refuse  # type: ignore[method-assign]
+    aws.get_work_group = deny  # type: ignore[method-assign]
     monkeypatch.setattr(host, "_get", FakeH2O(1, 401))
     with pytest.raises(ClientError, match=code):
         host.health()
@@ -143,60 +140,60 @@ def test_host_whose_workgroup_is_gone_or_forbidden_is_not_healthy(
 
 @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException", "DecryptionFailure"])
 @pytest.mark.reliability("analytics_host", "Access denied", fault="the password cannot be read")
-@pytest.mark.reliability("analytics_host", "Deleted by somebody else", fault="the workgroup, or the secret")
-def test_password_that_cannot_be_had_leaves_the_old_one_in_place(aws: FakeAws, tmp_path: Path, code: str) -> None:
+@pytest.mark.reliability("analytics_host", "Deleted by somebody else", fault="the workgroup or the secret")
+def test_unreadable_secret_keeps_the_old_password(aws: FakeAws, tmp_path: Path, code: str) -> None:
     host.h2o_password()
     before = (tmp_path / "h2o.realm").read_text()
 
-    def refuse(SecretId: str) -> dict[str, str]:
+    def deny(SecretId: str) -> dict[str, str]:
         assert SecretId == "secret"
-        raise refused(code)
+        raise client_error(code)
 
-    aws.get_secret_value = refuse  # type: ignore[method-assign]
+    aws.get_secret_value = deny  # type: ignore[method-assign]
     with pytest.raises(ClientError, match=code):
         host.h2o_password()
     assert (tmp_path / "h2o.realm").read_text() == before
 
 
 @pytest.mark.usefixtures("aws")
-@pytest.mark.parametrize("said", ["", "<html>", '{"cloud_healthy": true, "cloud_si'])
+@pytest.mark.parametrize("invalid", ["", "<html>", '{"cloud_healthy": true, "cloud_si'])
 @pytest.mark.reliability(
     "analytics_host",
     "Malformed input",
-    fault="H2O answers nonsense, or breaks off",
-    expected="asked again",
-    observed="healthy after a good answer",
+    fault="H2O returns an invalid or incomplete response",
+    expected="the request is repeated",
+    observed="healthy after a valid response",
 )
-def test_answer_of_h2o_that_is_none_is_waited_past(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    answers, whole = [said, said], FakeH2O(1, 401)
+def test_health_retries_invalid_h2o_response(monkeypatch: pytest.MonkeyPatch, invalid: str) -> None:
+    responses, healthy = [invalid, invalid], FakeH2O(1, 401)
 
     def get(url: str, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
-        return (200, answers.pop()) if answers else whole(url, method, headers)
+        return (200, responses.pop()) if responses else healthy(url, method, headers)
 
     monkeypatch.setattr(host, "_get", get)
     monkeypatch.setattr(f"{host.__name__}.time.sleep", lambda _seconds: None)
     host.health()
-    assert not answers
+    assert not responses
 
 
 @pytest.mark.reliability(
     "analytics_host",
     "Late",
-    fault="the instance's metadata come late",
-    expected="waited for; H2O never gets an empty address",
-    observed="the address, after two empty answers",
+    fault="the instance metadata are not available yet",
+    expected="the boot waits; H2O never gets an empty address",
+    observed="the address after two empty responses",
 )
-def test_address_is_waited_for_and_never_empty(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = ["", "", "10.0.0.1"]
+def test_flatfile_waits_for_address(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    responses = ["", "", "10.0.0.1"]
     monkeypatch.setenv("H2O_NODES", "2")
-    monkeypatch.setattr(host, "metadata", lambda _name: answers.pop(0))
+    monkeypatch.setattr(host, "metadata", lambda _name: responses.pop(0))
     monkeypatch.setattr(f"{host.__name__}.time.sleep", lambda _seconds: None)
     host.flatfile()
     assert list(aws.objects) == ["cluster/new/10.0.0.1"]
 
 
-class Nonsense(BaseHTTPRequestHandler):
-    """Answers with what is no HTTP, or with less than it promises."""
+class InvalidHttp(BaseHTTPRequestHandler):
+    """Returns an invalid or incomplete HTTP response."""
 
     def do_GET(self) -> None:
         if self.path == "/half":
@@ -210,8 +207,8 @@ class Nonsense(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def nonsense() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Nonsense) as server:
+def invalid_http() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), InvalidHttp) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -219,6 +216,6 @@ def nonsense() -> Iterator[str]:
 
 @pytest.mark.enable_socket
 @pytest.mark.parametrize("path", ["/none", "/half"])
-@pytest.mark.reliability("analytics_host", "Malformed input", fault="H2O answers nonsense, or breaks off")
-def test_what_is_no_answer_is_taken_for_none(nonsense: str, path: str) -> None:
-    assert host._get(nonsense + path) == (0, "")
+@pytest.mark.reliability("analytics_host", "Malformed input", fault="H2O returns an invalid or incomplete response")
+def test_invalid_http_response_has_status_0(invalid_http: str, path: str) -> None:
+    assert host._get(invalid_http + path) == (0, "")

@@ -1,4 +1,4 @@
-"""Facts about CSV as Athena reads it: what the project reads, the sandbox's Athena, and that both agree."""
+"""Tests of CSV as Athena reads it, in the project and in the sandbox."""
 
 import csv
 import io
@@ -32,45 +32,45 @@ LINES = [
     "analytics_host",
     "Malformed input",
     fault="backslashes in the songs file",
-    expected="read as OpenCSVSerDe reads them, by Athena and by the project",
-    observed="`AC\\DC` is `ACDC`",
+    expected="Athena and the project read them like OpenCSVSerDe",
+    observed="`AC\\DC` becomes `ACDC`",
 )
-def test_line_is_read_as_opencsv_serde_reads_it(line: str, expected: list[str]) -> None:
+def test_fields_of_line_match_opencsv_serde(line: str, expected: list[str]) -> None:
     assert fields(line) == expected
     assert OpenCsv({}).row(line, len(expected)) == expected
 
 
-def test_quote_in_the_middle_of_a_field_takes_the_rest_of_the_line() -> None:
+def test_unclosed_quote_in_field_drops_rest_of_line() -> None:
     assert fields('one,12" mix,3') == OpenCsv({}).row('one,12" mix,3', 1) == ["one"]
 
 
 @given(st.text(st.sampled_from('a ,"\\é'), max_size=12))
 @pytest.mark.reliability("analytics_host", "Malformed input", fault="backslashes in the songs file")
-def test_project_and_sandbox_agree_on_any_line(line: str) -> None:
+def test_fields_of_any_line_match_sandbox(line: str) -> None:
     expected = fields(line)
     assert OpenCsv({}).row(line, len(expected)) == (expected if line else [None])
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\\\r\n", codec="utf-8")), min_size=2))
-def test_what_python_writes_without_backslashes_is_read_back(row: list[str]) -> None:
+def test_fields_read_rows_written_by_python(row: list[str]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="", quoting=csv.QUOTE_ALL).writerow(row)
     assert fields(text.getvalue()) == row
 
 
-def test_made_up_songs_are_read_alike_by_athena_and_by_python() -> None:
+def test_synthetic_songs_read_the_same_with_csv_module() -> None:
     path = ROOT / "assets" / "analytics_host" / "songs.csv"
     with path.open(encoding="utf-8", newline="") as file:
         _, *rows = csv.reader(file)
     assert read(path)[1] == rows
 
 
-def test_missing_values_are_null_and_further_ones_ignored() -> None:
+def test_row_pads_missing_and_drops_extra_values() -> None:
     assert OpenCsv({}).row("a", 3) == ["a", None, None]
     assert OpenCsv({}).row("a,b,c", 2) == ["a", "b"]
     assert OpenCsv({}).row("", 2) == [None, None]
 
 
-def test_characters_are_those_of_the_table() -> None:
+def test_row_uses_serde_characters() -> None:
     assert OpenCsv({"separatorChar": "|", "quoteChar": "'", "escapeChar": "^"}).row("'a|^'b'|c", 2) == ["a|'b", "c"]
-    assert OpenCsv({"escapeChar": '"'}).row(r"AC\DC", 1) == ["ACDC"], "Hive's default is read as a backslash"
+    assert OpenCsv({"escapeChar": '"'}).row(r"AC\DC", 1) == ["ACDC"], "Hive's default means a backslash"

@@ -1,4 +1,4 @@
-"""Facts about the template: what a host may do, and what its users may."""
+"""Tests of the permissions of hosts and their users."""
 
 import json
 from typing import Any
@@ -23,15 +23,15 @@ def host_statements(template: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def resources_of(template: dict[str, Any], action: str) -> list[str]:
-    """What a host may do `action` on."""
-    found: list[str] = []
+    """Return the resources on which a host is allowed `action`."""
+    resources: list[str] = []
     for statement in host_statements(template):
         if action in listed(statement["Action"]):
-            found += [json.dumps(resource) for resource in listed(statement["Resource"])]
-    return found
+            resources += [json.dumps(resource) for resource in listed(statement["Resource"])]
+    return resources
 
 
-def test_host_may_use_its_own_things_only(template: dict[str, Any]) -> None:
+def test_host_permissions_are_limited_to_its_resources(template: dict[str, Any]) -> None:
     services = {action.split(":")[0] for s in host_statements(template) for action in listed(s["Action"])}
     assert services == {
         "athena", "glue", "s3", "secretsmanager", "logs", "cloudformation", "ssm", "ssmmessages",
@@ -47,11 +47,11 @@ def test_host_may_use_its_own_things_only(template: dict[str, Any]) -> None:
     }  # fmt: skip
     assert len(resources_of(template, "secretsmanager:GetSecretValue")) == 1
     for action in ("logs:PutLogEvents", "s3:PutObject", "secretsmanager:GetSecretValue"):
-        assert '"*"' not in resources_of(template, action), f"{action} on everything"
+        assert '"*"' not in resources_of(template, action), f"{action} on every resource"
 
 
-def test_host_may_do_all_that_it_has_to(template: dict[str, Any]) -> None:
-    """What Athena does for a query, the clients of both notebooks, and the boot script need."""
+def test_host_has_every_action_it_needs(template: dict[str, Any]) -> None:
+    """The actions that queries, the clients of both notebooks, and the boot script need."""
     actions = {action for s in host_statements(template) for action in listed(s["Action"])}
     assert {action for action in actions if not action.startswith("ssmmessages:")} == {
         "athena:BatchGetNamedQuery", "athena:GetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
@@ -63,35 +63,39 @@ def test_host_may_do_all_that_it_has_to(template: dict[str, Any]) -> None:
     }  # fmt: skip
     databases = " ".join(resources_of(template, "glue:GetDatabase"))
     assert all(name in databases for name in (":catalog", "database/analytics_host", "database/default"))
-    assert any(":catalog" in r for r in resources_of(template, "glue:GetTable")), "Glue asks for the whole way down"
+    assert any(":catalog" in r for r in resources_of(template, "glue:GetTable")), (
+        "Glue authorizes the catalog, the database and the table"
+    )
     (package,) = (r for r in resources_of(template, "s3:GetObject") if "cdk-" in r)
-    assert ".zip" in package, "everything that CDK has uploaded"
+    assert ".zip" in package, "access to every asset in the bootstrap bucket"
     assert resources_of(template, "ssm:UpdateInstanceInformation")[0].endswith(':instance/*"]]}')
 
 
-def test_everything_stands_in_one_statement_for_session_managers_channels_only(template: dict[str, Any]) -> None:
+def test_only_session_manager_channels_use_any_resource(template: dict[str, Any]) -> None:
     wide = [s for s in host_statements(template) if s["Resource"] == "*"]
     assert {a for s in wide for a in listed(s["Action"])} == {
         f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")
     }
 
 
-def test_songs_elsewhere_can_be_read_there_and_not_written(full: dict[str, Any]) -> None:
+def test_data_location_is_read_only(full: dict[str, Any]) -> None:
     assert any("example-songs/billboard/*" in r for r in resources_of(full, "s3:GetObject"))
     assert not any("example-songs" in r for r in resources_of(full, "s3:PutObject"))
     locations = [t["TableInput"]["StorageDescriptor"]["Location"] for t in of_type(full, "AWS::Glue::Table")]
     assert "s3://example-songs/billboard/" in locations
 
 
-def test_users_policy_gives_port_forwarding_and_no_shell(full: dict[str, Any]) -> None:
+def test_users_policy_allows_port_forwarding_without_shell(full: dict[str, Any]) -> None:
     policy = one(full, "AWS::IAM::ManagedPolicy")
-    assert not {"Users", "Roles", "Groups"} & set(policy), "nobody has it until it is attached"
+    assert not {"Users", "Roles", "Groups"} & set(policy), "the policy must not be attached to anyone"
     by_action = {a: s for s in policy["PolicyDocument"]["Statement"] for a in listed(s["Action"])}
     start = by_action["ssm:StartSession"]
     instance, document = map(json.dumps, start["Resource"])
     assert '":instance/", {"Ref": "Host"}' in instance
     assert document.endswith('"::document/AWS-StartPortForwardingSession"]]}')
-    assert start["Condition"] == {"BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"}}, "the default is a shell"
+    assert start["Condition"] == {"BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"}}, (
+        "the default document opens a shell"
+    )
     assert set(by_action) == {
         "ssm:StartSession", "ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel",
         "secretsmanager:GetSecretValue", "ec2:StartInstances",
@@ -100,14 +104,14 @@ def test_users_policy_gives_port_forwarding_and_no_shell(full: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("variable", ["userid", "username"])
-def test_users_policy_allows_sessions_whose_id_begins_with_the_user(full: dict[str, Any], variable: str) -> None:
-    """AWS's samples have both. Roles have no `aws:username`, and a variable without a value can spoil its statement."""
+def test_users_policy_allows_sessions_named_after_user(full: dict[str, Any], variable: str) -> None:
+    """Roles have no `aws:username`, and a variable without a value can make its statement invalid."""
     (statement,) = (s for s in users_statements(full) if f"${{aws:{variable}}}-*" in json.dumps(s["Resource"]))
     assert len(listed(statement["Resource"])) == 1, "one variable in each statement"
     assert set(statement["Action"]) == {"ssmmessages:OpenDataChannel", "ssm:ResumeSession", "ssm:TerminateSession"}
 
 
-def test_users_policy_allows_roles_to_end_sessions_that_are_tagged_with_them(full: dict[str, Any]) -> None:
+def test_users_policy_allows_sessions_tagged_with_user(full: dict[str, Any]) -> None:
     """`aws:userid` of a role is ``<role ID>:<session name>``; its session IDs begin with the session name alone."""
     (statement,) = (s for s in users_statements(full) if "ssm:resourceTag" in json.dumps(s))
     assert set(statement["Action"]) == {"ssm:ResumeSession", "ssm:TerminateSession"}

@@ -1,17 +1,17 @@
-"""Facts about the report's claims, which need no trained models."""
+"""Tests of the report that need no trained models."""
 
 from assets.analytics_host.billboard import plots, report
 from assets.analytics_host.billboard.songs import read, split
 
 from ..conftest import ROOT
 
-MADE_UP = ROOT / "assets" / "analytics_host" / "songs.csv"
+SYNTHETIC = ROOT / "assets" / "analytics_host" / "songs.csv"
 
 
-def test_correlation_is_of_the_training_years_and_names_them() -> None:
-    songs = read(MADE_UP)
+def test_report_correlation_uses_training_years() -> None:
+    songs = read(SYNTHETIC)
     training, _ = split(songs)
-    said = report.correlation(training)
-    assert f"{training['loudness'].corr(training['energy']):.4f} over the 900 songs of 1990 to 2009" in said
-    assert f"{songs['loudness'].corr(songs['energy']):.4f}" not in said, "the test year would make no difference here"
+    text = report.correlation(training)
+    assert f"{training['loudness'].corr(training['energy']):.4f} over the 900 songs of 1990 to 2009" in text
+    assert f"{songs['loudness'].corr(songs['energy']):.4f}" not in text, "the test year is included"
     assert plots.correlation(training).axes[0].get_title() == "Correlation of features, songs of 1990 to 2009"

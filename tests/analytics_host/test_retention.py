@@ -1,4 +1,4 @@
-"""Facts about the template: what stays after a failed creation and after a removal, and what does not."""
+"""Tests of what is retained after a failed stack creation and after stack deletion."""
 
 import json
 from typing import Any
@@ -20,31 +20,31 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.reliability(
     "analytics_host",
     "Partial failure",
-    fault="the creation of the stack fails",
-    expected="the boot log stays; no bucket is left behind",
-    observed="`Retain` on the log group alone; hosts write to the bucket that is emptied",
+    fault="stack creation fails",
+    expected="the boot log is retained; no bucket is left",
+    observed="template: `Retain` on the log group only; hosts write to the auto-emptied bucket",
 )
-def test_boot_log_outlives_failed_creation_and_expires(name: str, request: pytest.FixtureRequest) -> None:
-    """RetainExceptOnCreate would delete it in the one case in which it is needed."""
+def test_boot_log_is_retained_after_failed_creation(name: str, request: pytest.FixtureRequest) -> None:
+    """RetainExceptOnCreate would delete the log when it is needed."""
     resources = request.getfixturevalue(name)["Resources"]
     (boot_log,) = (r for key, r in resources.items() if key.startswith("HostsBootLog"))
     assert boot_log["DeletionPolicy"] == "Retain"
     assert boot_log["Properties"]["RetentionInDays"] == 30
-    assert "LogGroupName" not in boot_log["Properties"], "the next deployment would fail on the one that is left"
+    assert "LogGroupName" not in boot_log["Properties"], "the next deployment would fail if the name exists"
 
 
-@pytest.mark.reliability("analytics_host", "Partial failure", fault="the creation of the stack fails")
-def test_hosts_write_nothing_to_bucket_that_failed_creation_deletes(full: dict[str, Any]) -> None:
-    """CloudFormation cannot delete a bucket with objects; the results bucket is emptied first."""
+@pytest.mark.reliability("analytics_host", "Partial failure", fault="stack creation fails")
+def test_cluster_addresses_go_to_auto_emptied_bucket(full: dict[str, Any]) -> None:
+    """CloudFormation can only delete empty buckets; a custom resource empties the results bucket."""
     (cluster,) = {text.split("CLUSTER_BUCKET=")[1].split("\n")[0] for text in user_data(full)}
     emptied = one(full, "Custom::S3AutoDeleteObjects")["BucketName"]
     assert json.loads(cluster.strip("<>")) == emptied
     rules = full["Resources"][emptied["Ref"]]["Properties"]["LifecycleConfiguration"]["Rules"]
-    assert [rule["Prefix"] for rule in rules] == ["queries/"], "addresses that expire leave a cluster that cannot start"
+    assert [rule["Prefix"] for rule in rules] == ["queries/"], "if addresses expire, the cluster cannot start again"
 
 
 @pytest.mark.reliability("analytics_host", "Deleted by somebody else", fault="the songs file")
-def test_songs_of_the_user_stay_when_the_stack_goes(template: dict[str, Any]) -> None:
+def test_data_bucket_is_retained_and_results_deleted(template: dict[str, Any]) -> None:
     policies = {
         name: r["DeletionPolicy"] for name, r in template["Resources"].items() if r["Type"] == "AWS::S3::Bucket"
     }

@@ -1,4 +1,4 @@
-"""Facts about the walkthrough where it can be played in parts only."""
+"""Tests of walkthrough steps that are skipped."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +10,11 @@ from walkthroughs.walkthrough import SkipStep
 
 
 @pytest.mark.needs("h2o", "pandas")
-@pytest.mark.parametrize("step", ["figures_are_compared", "hits_are_predicted", "report_is_written", "report_is_seen"])
-def test_what_needs_models_is_skipped_where_none_could_be_trained(step: str) -> None:
-    """As without Session Manager's plugin, without which H2O cannot be reached."""
+@pytest.mark.parametrize(
+    "step", ["figures_are_compared", "hits_are_predicted", "report_is_written", "report_opens_in_browser"]
+)
+def test_step_without_trained_models_is_skipped(step: str) -> None:
+    """Training needs the Session Manager plugin to reach H2O."""
     target: Any = SimpleNamespace(songs=None)
     walkthrough = AnalyticsHostWalkthrough(target)
     walkthrough.results = []

@@ -1,4 +1,4 @@
-"""Facts about the query layer, with songs as they should not be; and about the sandbox's Athena."""
+"""Tests of the query layer with valid and invalid songs, and of the sandbox's Athena."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -18,21 +18,21 @@ from sandbox.__main__ import session, target_of
 from ..conftest import ROOT
 
 pytestmark = pytest.mark.enable_socket
-MADE_UP = ROOT / "assets" / "analytics_host" / "songs.csv"
+SYNTHETIC = ROOT / "assets" / "analytics_host" / "songs.csv"
 STACK = "AnalyticsHost"
 
 
 @pytest.fixture(scope="module")
 def lines() -> list[str]:
-    return MADE_UP.read_text(encoding="utf-8").splitlines(keepends=True)
+    return SYNTHETIC.read_text(encoding="utf-8").splitlines(keepends=True)
 
 
-Ask = Callable[..., billboard.Athena]
+CreateTable = Callable[..., billboard.Athena]
 
 
 @pytest.fixture
-def ask(without_options: Sandbox) -> Iterator[Ask]:
-    """Gives the query layer on a table of its own, with the columns and the text that it is given."""
+def create_table(without_options: Sandbox) -> Iterator[CreateTable]:
+    """Create a table with the given text and columns, and return the query layer for it."""
     clients = session(without_options)
     s3, glue = clients.client("s3"), clients.client("glue")
     s3.create_bucket(Bucket="test-songs")
@@ -57,11 +57,11 @@ def ask(without_options: Sandbox) -> Iterator[Ask]:
     s3.delete_bucket(Bucket="test-songs")
 
 
-def test_songs_come_back_as_they_are_in_the_file(ask: Ask, lines: list[str]) -> None:
-    songs = ask("".join(lines)).songs()
-    expected = pd.read_csv(MADE_UP)
-    assert len(songs) == len(expected) > 1000, "more than a page of Athena's results"
-    assert set(songs["songtitle"]) == set(expected["songtitle"]), "commas and quotes in titles did not survive"
+def test_songs_match_the_file(create_table: CreateTable, lines: list[str]) -> None:
+    songs = create_table("".join(lines)).songs()
+    expected = pd.read_csv(SYNTHETIC)
+    assert len(songs) == len(expected) > 1000, "the songs must not fit on one page of results"
+    assert set(songs["songtitle"]) == set(expected["songtitle"]), "titles with commas or quotes differ"
     assert songs["energy"].sum() == pytest.approx(expected["energy"].sum(), abs=1e-9)
 
 
@@ -69,24 +69,24 @@ def test_songs_come_back_as_they_are_in_the_file(ask: Ask, lines: list[str]) -> 
     "analytics_host",
     "Deleted by somebody else",
     fault="the songs file",
-    expected="the analysis stops, and says why; the stack's removal leaves the user's file",
-    observed='"has the songs file been uploaded?"',
+    expected="the analysis stops with a clear error; stack deletion retains the file",
+    observed="`upload the songs file`",
 )
-def test_table_with_no_file_is_refused(ask: Ask) -> None:
-    with pytest.raises(SongsError, match="has the songs file been uploaded"):
-        ask("").songs()
+def test_songs_of_empty_table_are_rejected(create_table: CreateTable) -> None:
+    with pytest.raises(SongsError, match="is empty; upload the songs file"):
+        create_table("").songs()
 
 
-def test_missing_columns_are_refused(ask: Ask, lines: list[str]) -> None:
+def test_songs_with_missing_columns_are_rejected(create_table: CreateTable, lines: list[str]) -> None:
     columns = {name: kind for name, kind in COLUMNS.items() if name not in ("energy", "top10")}
     cut = "".join(",".join(line.split(",")[:10]) + "\n" for line in lines[:1])
     with pytest.raises(SongsError, match="missing columns: energy, top10"):
-        ask(cut + "2010,a,b,c,d,4,1,1.0,1.0,1.0\n", columns).songs()
+        create_table(cut + "2010,a,b,c,d,4,1,1.0,1.0,1.0\n", columns).songs()
 
 
-def test_wrong_types_are_refused_by_athena_itself(ask: Ask, lines: list[str]) -> None:
+def test_songs_with_wrong_types_are_rejected_by_athena(create_table: CreateTable, lines: list[str]) -> None:
     with pytest.raises(OperationalError, match="HIVE_BAD_DATA"):
-        ask(lines[0] + lines[1] + lines[2].replace("20", "twenty", 1)).songs()
+        create_table(lines[0] + lines[1] + lines[2].replace("20", "twenty", 1)).songs()
 
 
 @pytest.mark.reliability(
@@ -94,26 +94,26 @@ def test_wrong_types_are_refused_by_athena_itself(ask: Ask, lines: list[str]) ->
     "Malformed input",
     fault="a songs file with wrong columns or types, short lines, or no hits",
 )
-def test_short_lines_are_refused(ask: Ask, lines: list[str]) -> None:
-    with pytest.raises(SongsError, match="top10: 1 of 2 are empty"):
-        ask(lines[0] + lines[1] + lines[2].rsplit(",", 1)[0] + "\n").songs()
+def test_songs_with_short_lines_are_rejected(create_table: CreateTable, lines: list[str]) -> None:
+    with pytest.raises(SongsError, match="top10: 1 of 2 values are empty"):
+        create_table(lines[0] + lines[1] + lines[2].rsplit(",", 1)[0] + "\n").songs()
 
 
-def test_backslashes_are_read_as_the_serde_reads_them(ask: Ask) -> None:
-    athena = ask('name,n\nAC\\DC,1\n\\N,2\n"say \\"hi\\"",3\n', {"name": "string", "n": "int"})
+def test_query_reads_backslashes_like_opencsv_serde(create_table: CreateTable) -> None:
+    athena = create_table('name,n\nAC\\DC,1\n\\N,2\n"say \\"hi\\"",3\n', {"name": "string", "n": "int"})
     rows = athena.query("SELECT name, n FROM billboard ORDER BY n").rows
     assert list(rows["name"]) == ["ACDC", "N", 'say "hi"']
 
 
-def test_year_without_songs_is_refused(ask: Ask, lines: list[str]) -> None:
-    songs = ask("".join(line for line in lines if not line.startswith("2010"))).songs()
+def test_split_of_songs_without_test_year_is_rejected(create_table: CreateTable, lines: list[str]) -> None:
+    songs = create_table("".join(line for line in lines if not line.startswith("2010"))).songs()
     with pytest.raises(SongsError, match="0 songs of 2010"):
         split(songs)
 
 
 @pytest.fixture
 def small_workgroup(without_options: Sandbox) -> Iterator[str]:
-    """A workgroup with the smallest limit there is."""
+    """A workgroup with the lowest possible limit on scanned bytes."""
     client = session(without_options).client("athena")
     configuration = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]
     client.create_work_group(Name="small", Configuration=configuration | {"BytesScannedCutoffPerQuery": 10_000_000})
@@ -124,27 +124,29 @@ def small_workgroup(without_options: Sandbox) -> Iterator[str]:
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="a query that reads too much",
-    expected="cancelled by the workgroup, whatever the client asks for",
-    observed='"Bytes scanned limit"',
+    fault="a query over the limit on scanned bytes",
+    expected="cancelled by the workgroup, regardless of client settings",
+    observed="`Bytes scanned limit was exceeded`",
 )
-def test_query_that_would_read_too_much_is_cancelled(ask: Ask, lines: list[str], small_workgroup: str) -> None:
-    limited = ask(lines[0] + "".join(lines[1:]) * 31)
+def test_query_over_scan_limit_is_cancelled(create_table: CreateTable, lines: list[str], small_workgroup: str) -> None:
+    limited = create_table(lines[0] + "".join(lines[1:]) * 31)
     limited.work_group = small_workgroup
     with pytest.raises(OperationalError, match="Bytes scanned limit"):
         limited.query("SELECT count(*) FROM billboard")
 
 
-def test_unknown_workgroup_is_refused(without_options: Sandbox) -> None:
+def test_unknown_workgroup_is_rejected(without_options: Sandbox) -> None:
     client = session(without_options).client("athena")
     with pytest.raises(client.exceptions.InvalidRequestException, match="not found"):
-        client.start_query_execution(QueryString="SELECT 1", WorkGroup="nobody's")
+        client.start_query_execution(QueryString="SELECT 1", WorkGroup="unknown")
 
 
-def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], without_options: Sandbox) -> None:
+def test_query_result_is_stored_in_workgroup_bucket(
+    create_table: CreateTable, lines: list[str], without_options: Sandbox
+) -> None:
     clients = session(without_options)
     client: Any = clients.client("athena")
-    ask("".join(lines[:3]))
+    create_table("".join(lines[:3]))
     started = client.start_query_execution(
         QueryString="SELECT year, NULL AS nothing FROM billboard LIMIT 1",
         WorkGroup=STACK,
@@ -152,13 +154,13 @@ def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], w
     )
 
     def succeeded() -> Any:
-        found = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
-        return found if found["Status"]["State"] == "SUCCEEDED" else None
+        execution = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
+        return execution if execution["Status"]["State"] == "SUCCEEDED" else None
 
     execution = target_of(without_options).wait_until(succeeded, "the query succeeds", seconds=120)
-    rules = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]["ResultConfiguration"]
+    settings = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]["ResultConfiguration"]
     location = execution["ResultConfiguration"]["OutputLocation"]
-    assert location.startswith(rules["OutputLocation"])
+    assert location.startswith(settings["OutputLocation"])
     bucket, key = location.removeprefix("s3://").split("/", 1)
     body = clients.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
     assert body == '"year","nothing"\n"2010",\n'
@@ -169,42 +171,40 @@ Parquet = tuple[Callable[[str], billboard.Athena], Any]
 
 
 @pytest.fixture
-def parquet(ask: Ask, without_options: Sandbox) -> Iterator[Parquet]:
-    """Gives the query layer on songs of a text and a Parquet table beside them, and the bucket of both."""
+def parquet(create_table: CreateTable, without_options: Sandbox) -> Iterator[Parquet]:
+    """Yield a function that creates a CSV and a Parquet table from a text, and the bucket of both tables."""
     clients = session(without_options)
     glue = clients.client("glue")
     described = glue.get_table(DatabaseName="analytics_host", Name="billboard_parquet")["Table"]
     descriptor = described["StorageDescriptor"] | {"Location": "s3://test-songs/parquet/"}
     table = {"Name": "billboard_parquet", "StorageDescriptor": descriptor, "Parameters": described["Parameters"]}
 
-    def of(text: str) -> billboard.Athena:
-        athena = ask(text)
+    def create_tables(text: str) -> billboard.Athena:
+        athena = create_table(text)
         glue.create_table(DatabaseName="test", TableInput=table)
         return athena
 
-    yield of, clients.resource("s3").Bucket("test-songs")
+    yield create_tables, clients.resource("s3").Bucket("test-songs")
     glue.delete_table(DatabaseName="test", Name="billboard_parquet")
 
 
 @pytest.mark.reliability(
     "analytics_host",
     "Partial failure",
-    fault="the conversion to Parquet fails, or is done twice",
+    fault="the conversion to Parquet fails or is repeated",
 )
-def test_conversion_can_be_run_again(parquet: Parquet, lines: list[str]) -> None:
-    of, _ = parquet
-    athena = of("".join(lines[:40]))
+def test_convert_twice_replaces_parquet_files(parquet: Parquet, lines: list[str]) -> None:
+    create_tables, _ = parquet
+    athena = create_tables("".join(lines[:40]))
     for _ in range(2):
         athena.convert()
     assert len(athena.songs("billboard_parquet")) == 39
     assert athena.songs("billboard_parquet").equals(athena.songs())
 
 
-def test_conversion_is_a_command_of_the_hosts_terminal(
-    parquet: Parquet, lines: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    of, _ = parquet
-    athena = of("".join(lines[:40]))
+def test_convert_command_writes_parquet(parquet: Parquet, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    create_tables, _ = parquet
+    athena = create_tables("".join(lines[:40]))
     monkeypatch.setenv("BILLBOARD_WORK_GROUP", STACK)
     monkeypatch.setenv("BILLBOARD_DATABASE", "test")
     monkeypatch.setattr(sys, "argv", ["billboard", "convert"])
@@ -215,49 +215,49 @@ def test_conversion_is_a_command_of_the_hosts_terminal(
 @pytest.mark.reliability(
     "analytics_host",
     "Partial failure",
-    fault="the conversion to Parquet fails, or is done twice",
-    expected="what was there stays until the new is written",
-    observed="the table as before; the same after a second time",
+    fault="the conversion to Parquet fails or is repeated",
+    expected="previous files are kept until the new ones are written",
+    observed="the table is unchanged; no duplicates after a second conversion",
 )
-def test_what_is_there_stays_when_a_conversion_fails(
+def test_failed_convert_keeps_parquet_files(
     parquet: Parquet, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of, bucket = parquet
-    athena = of("".join(lines[:40]))
+    create_tables, bucket = parquet
+    athena = create_tables("".join(lines[:40]))
     athena.convert()
     with monkeypatch.context() as patched:
-        patched.setattr(billboard, "TABLE", "nowhere")
+        patched.setattr(billboard, "TABLE", "missing")
         patched.setattr(athena, "songs", lambda: None)
         with pytest.raises(OperationalError):
             athena.convert()
-    assert len(athena.songs("billboard_parquet")) == 39, "a query that failed"
+    assert len(athena.songs("billboard_parquet")) == 39, "after a failed query"
     bucket.put_object(Key="songs/any-name", Body=(lines[0] + lines[1].rsplit(",", 1)[0] + "\n").encode())
     with pytest.raises(SongsError, match="top10"):
         athena.convert()
-    assert len(athena.songs("billboard_parquet")) == 39, "songs that are not fit"
+    assert len(athena.songs("billboard_parquet")) == 39, "after invalid songs"
 
 
 @pytest.mark.reliability(
     "analytics_host",
     "Partial failure",
-    fault="what was there cannot be deleted",
-    expected="the error names the objects; songs that are there twice are refused",
-    observed="`songs are in billboard_parquet twice until these are deleted`",
+    fault="previous Parquet files cannot be deleted",
+    expected="the error names the objects; duplicate songs are rejected",
+    observed="`billboard_parquet has duplicate songs until you delete`",
 )
-def test_conversion_that_cannot_delete_what_was_there_says_so(parquet: Parquet, lines: list[str]) -> None:
-    of, _ = parquet
-    athena = of("".join(lines[:40]))
+def test_convert_reports_files_it_cannot_delete(parquet: Parquet, lines: list[str]) -> None:
+    create_tables, _ = parquet
+    athena = create_tables("".join(lines[:40]))
     athena.convert()
 
-    def refused(parsed: dict[str, Any], **_named: Any) -> None:
+    def deny(parsed: dict[str, Any], **_named: Any) -> None:
         parsed["Errors"] = [{"Key": "parquet/part-0", "Code": "AccessDenied", "Message": "no"}]
 
-    athena.session.events.register("after-call.s3.DeleteObjects", refused)
-    with pytest.raises(SongsError, match=r"twice until these are deleted: parquet/part-0 \(AccessDenied\)"):
+    athena.session.events.register("after-call.s3.DeleteObjects", deny)
+    with pytest.raises(SongsError, match=r"duplicate songs until you delete: parquet/part-0 \(AccessDenied\)"):
         athena.convert()
 
 
-@pytest.mark.reliability("analytics_host", "Partial failure", fault="what was there cannot be deleted")
-def test_songs_that_are_there_twice_are_refused(ask: Ask, lines: list[str]) -> None:
-    with pytest.raises(SongsError, match="39 songs are there twice"):
-        ask("".join(lines[:40] + lines[1:40])).songs()
+@pytest.mark.reliability("analytics_host", "Partial failure", fault="previous Parquet files cannot be deleted")
+def test_duplicate_songs_are_rejected(create_table: CreateTable, lines: list[str]) -> None:
+    with pytest.raises(SongsError, match="39 duplicate songs"):
+        create_table("".join(lines[:40] + lines[1:40])).songs()

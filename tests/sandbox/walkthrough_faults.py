@@ -141,7 +141,7 @@ FAULTS = {
             observed="the nearest Region responds; no call failed",
         ),
     ],
-    "analytics_host-workgroup_wins_over_the_client": [
-        pytest.mark.reliability("analytics_host", "Hostile input", fault="a query that reads too much"),
+    "analytics_host-workgroup_overrides_client_settings": [
+        pytest.mark.reliability("analytics_host", "Hostile input", fault="a query over the limit on scanned bytes"),
     ],
 }

@@ -1,4 +1,4 @@
-"""The walkthrough of analytics_host says what it lacks before it changes anything. AWS is botocore's stub."""
+"""Tests of the analytics_host walkthrough's preconditions, with botocore's stubs for AWS."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ OUTPUTS = {
     "InstanceId": "i-0123456789abcdef0",
     "StartCommand": "aws ec2 start-instances --instance-ids i-0123456789abcdef0",
     "DatabaseName": "analytics_host",
-    "DataBucketName": "own",
-    "SongsLocation": "s3://elsewhere/billboard/",
+    "DataBucketName": "data",
+    "SongsLocation": "s3://example-songs/billboard/",
 }
 
 
 class Account:
-    """An account in which everything is as it should be, until a test says otherwise."""
+    """An account that meets every precondition, unless a test changes it."""
 
     def __init__(self) -> None:
         self.state, self.table, self.songs, self.ping = "running", True, 1, "Online"
@@ -29,7 +29,9 @@ class Account:
     def client(self, service: str, _region: str | None = None) -> Any:
         client = boto3.client(service, region_name="us-east-1")
         stub = self.stubs[service] = Stubber(client)
-        if service == "ec2":
+        if service == "ec2" and self.state == "deleted":
+            stub.add_client_error("describe_instances", "InvalidInstanceID.NotFound")
+        elif service == "ec2":
             instances = [{"Instances": [{"State": {"Name": self.state}}]}]
             stub.add_response(
                 "describe_instances", {"Reservations": instances}, {"InstanceIds": [OUTPUTS["InstanceId"]]}
@@ -41,7 +43,7 @@ class Account:
         elif service == "ssm":
             stub.add_response("describe_instance_information", {"InstanceInformationList": [{"PingStatus": self.ping}]})
         else:
-            expected = {"Bucket": "elsewhere", "Prefix": "billboard/"}
+            expected = {"Bucket": "example-songs", "Prefix": "billboard/"}
             stub.add_response("list_objects_v2", {"Contents": [{"Key": "songs"}] * self.songs}, expected)
         stub.activate()
         return client
@@ -50,7 +52,7 @@ class Account:
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account()
-    monkeypatch.setattr(Target, "client", lambda _world, *arguments: account.client(*arguments))
+    monkeypatch.setattr(Target, "client", lambda _target, *arguments: account.client(*arguments))
     return account
 
 
@@ -58,31 +60,39 @@ def check(**options: Any) -> None:
     preconditions(Target(boto3.Session(), 0.1, 0.1, **options), OUTPUTS)
 
 
-def test_account_that_has_everything_is_accepted(account: Account) -> None:
+def test_preconditions_of_ready_account_pass(account: Account) -> None:
     check()
     assert set(account.stubs) == {"ec2", "ssm", "glue", "s3"}
 
 
-def test_stopped_host_is_named_with_the_command_that_starts_it(account: Account) -> None:
+def test_preconditions_report_stopped_host(account: Account) -> None:
     account.state = "stopped"
     with pytest.raises(PreconditionError, match="i-0123456789abcdef0 is stopped; start it: aws ec2 start-instances"):
         check()
 
 
-def test_host_that_session_manager_does_not_see_is_named(account: Account) -> None:
+@pytest.mark.parametrize("state", ["shutting-down", "terminated", "deleted"])
+def test_preconditions_report_terminated_host(account: Account, state: str) -> None:
+    """EC2 describes a terminated instance for about an hour, and then returns InvalidInstanceID.NotFound."""
+    account.state = state
+    with pytest.raises(PreconditionError, match=r"i-0123456789abcdef0 is (shutting-down|terminated); delete the stack"):
+        check()
+
+
+def test_preconditions_report_disconnected_host(account: Account) -> None:
     account.ping = "ConnectionLost"
-    with pytest.raises(PreconditionError, match="i-0123456789abcdef0 is not connected with Session Manager"):
+    with pytest.raises(PreconditionError, match="i-0123456789abcdef0 is not connected to Session Manager"):
         check()
     check(instances=Path("sandbox"))
 
 
-def test_missing_table_is_named(account: Account) -> None:
+def test_preconditions_report_missing_table(account: Account) -> None:
     account.table = False
     with pytest.raises(PreconditionError, match=r"no table analytics_host\.billboard"):
         check()
 
 
-def test_nothing_is_uploaded_to_a_bucket_that_is_not_the_stacks(account: Account) -> None:
+def test_preconditions_report_empty_data_location(account: Account) -> None:
     account.songs = 0
-    with pytest.raises(PreconditionError, match=r"no songs at s3://elsewhere/billboard/.*data_location"):
+    with pytest.raises(PreconditionError, match=r"no songs at s3://example-songs/billboard/.*data_location"):
         check()

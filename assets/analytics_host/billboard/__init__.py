@@ -1,9 +1,9 @@
-"""The Billboard songs: queried with Athena, and their Top 10 hits predicted with H2O.
+"""Query the Billboard songs with Athena, and predict Top 10 hits with H2O.
 
-    Athena --> songs: checks, split --> models: GLM 1-3, GBM, deep learning --> figures, plots, report
+    Athena --> songs: validate, split --> models: GLM 1-3, GBM, deep learning --> figures, plots, report
 
-The notebooks, the walkthrough and the tests run this. Idea and published figures: "Run RStudio
-and H2O on EC2 next to Athena and predict Billboard Top 10 hits", AWS Big Data Blog, 2017.
+Used by the Python notebook, the walkthrough and the tests. Based on "Predict Billboard Top 10 Hits Using
+RStudio, H2O and Amazon Athena", AWS Big Data Blog, 2017, which has the published figures.
 """
 
-TABLE, PARQUET_TABLE = "billboard", "billboard_parquet"  # Glue tables, which the stack creates
+TABLE, PARQUET_TABLE = "billboard", "billboard_parquet"  # Glue tables that the stack creates

@@ -1,4 +1,4 @@
-"""Writes the songs as Parquet, from a terminal of the host: python -m billboard convert."""
+"""Convert the songs to Parquet: python -m billboard convert."""
 
 import argparse
 
@@ -6,7 +6,7 @@ from .athena import Athena
 
 
 def main() -> None:
-    """Do what the command line names."""
+    """Run the command given on the command line."""
     parser = argparse.ArgumentParser(prog="python -m billboard", description=__doc__)
     parser.add_argument("command", choices=["convert"])
     parser.parse_args()

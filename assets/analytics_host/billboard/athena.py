@@ -1,4 +1,4 @@
-"""The songs through Athena: the workgroup's named queries, and the step to Parquet."""
+"""Query the songs with Athena, and convert them to Parquet."""
 
 import os
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ import pandas as pd
 from pyathena import connect
 
 from . import PARQUET_TABLE, TABLE
-from .songs import COLUMNS, SongsError, checked
+from .songs import COLUMNS, SongsError, validate
 
 POLL_SECONDS = 0.2
-MOST_DELETIONS = 1000  # in one call of S3
+MAX_OBJECTS_PER_DELETION = 1000
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The rows of a query, and how much Athena read for them."""
+class QueryResult:
+    """The rows of a query, and the bytes that Athena scanned."""
 
     rows: pd.DataFrame
     scanned_bytes: int
 
 
 class Athena:
-    """Queries of one workgroup and database; without names, those of the host."""
+    """Queries in a workgroup and database. Default: those of the host, from the environment."""
 
     def __init__(
         self, session: boto3.Session | None = None, work_group: str | None = None, database: str | None = None
@@ -36,7 +36,7 @@ class Athena:
         self._statements: dict[str, str] = {}
 
     def statements(self) -> dict[str, str]:
-        """The SQL of the workgroup's named queries, by name."""
+        """Return the SQL of the workgroup's named queries, by name."""
         if not self._statements:
             client = self.session.client("athena")
             ids = [
@@ -45,52 +45,52 @@ class Athena:
                 for query_id in page["NamedQueryIds"]
             ]
             for start in range(0, len(ids), 50):
-                found = client.batch_get_named_query(NamedQueryIds=ids[start : start + 50])["NamedQueries"]
-                self._statements |= {query["Name"]: query["QueryString"] for query in found}
+                queries = client.batch_get_named_query(NamedQueryIds=ids[start : start + 50])["NamedQueries"]
+                self._statements |= {query["Name"]: query["QueryString"] for query in queries}
         return self._statements
 
-    def named(self, name: str, table: str = TABLE) -> Answer:
-        """Run a named query, on another table of the same columns if `table` says so."""
+    def named(self, name: str, table: str = TABLE) -> QueryResult:
+        """Run a named query on `table`, which must have the same columns as the default."""
         return self.query(self.statements()[name].replace(f"FROM {TABLE}", f"FROM {table}"))
 
-    def query(self, statement: str) -> Answer:
-        """Run a statement, and give its rows with the types that Athena gives them."""
+    def query(self, statement: str) -> QueryResult:
+        """Run a statement, and return its rows with Athena's types."""
         with self._connection() as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             names = [column[0] for column in cursor.description or []]
             rows = pd.DataFrame(cursor.fetchall() if names else [], columns=names)
-            return Answer(rows, cursor.data_scanned_in_bytes or 0)
+            return QueryResult(rows, cursor.data_scanned_in_bytes or 0)
 
     def songs(self, table: str = TABLE) -> pd.DataFrame:
-        """All songs, checked.
+        """Return all songs of `table`, validated.
 
         Raises:
-            SongsError: the table is empty, or is not one of songs.
+            SongsError: the table is empty, or its columns or values are invalid.
         """
         songs = self.named("all_songs", table).rows
         if songs.empty:
-            raise SongsError(f"the table {table} is empty: has the songs file been uploaded?")
-        return checked(songs)
+            raise SongsError(f"the table {table} is empty; upload the songs file")
+        return validate(songs)
 
     def convert(self) -> None:
-        """Write the songs anew as Parquet, and delete what is there then: what fails leaves it as it is.
+        """Write the songs as Parquet, then delete the previous Parquet files. If writing fails, they are kept.
 
         Raises:
-            SongsError: the songs are not fit for it, or some of what was there cannot be deleted.
+            SongsError: the songs are invalid, or previous files cannot be deleted.
         """
         self.songs()
         table = self.session.client("glue").get_table(DatabaseName=self.database, Name=PARQUET_TABLE)["Table"]
         location = urlsplit(table["StorageDescriptor"]["Location"])
         bucket = self.session.resource("s3").Bucket(location.netloc)
-        earlier = [{"Key": item.key} for item in bucket.objects.filter(Prefix=location.path.lstrip("/"))]
+        previous = [{"Key": item.key} for item in bucket.objects.filter(Prefix=location.path.lstrip("/"))]
         names = ", ".join(f'"{name}"' for name in COLUMNS)
         self.query(f"INSERT INTO {PARQUET_TABLE} SELECT {names} FROM {TABLE}")  # noqa: S608
-        kept = []
-        for start in range(0, len(earlier), MOST_DELETIONS):
-            answer = bucket.delete_objects(Delete={"Objects": earlier[start : start + MOST_DELETIONS]})
-            kept += [f"{error['Key']} ({error['Code']})" for error in answer.get("Errors", [])]
-        if kept:
-            raise SongsError(f"songs are in {PARQUET_TABLE} twice until these are deleted: {', '.join(kept[:5])}")
+        failed = []
+        for start in range(0, len(previous), MAX_OBJECTS_PER_DELETION):
+            response = bucket.delete_objects(Delete={"Objects": previous[start : start + MAX_OBJECTS_PER_DELETION]})
+            failed += [f"{error['Key']} ({error['Code']})" for error in response.get("Errors", [])]
+        if failed:
+            raise SongsError(f"{PARQUET_TABLE} has duplicate songs until you delete: {', '.join(failed[:5])}")
 
     def _connection(self) -> Any:
         return connect(

@@ -1,4 +1,4 @@
-"""The post's models, trained with H2O on the songs up to 2009 and tested with those of 2010."""
+"""The post's models, trained with H2O on songs up to 2009 and tested on songs of 2010."""
 
 import json
 import os
@@ -30,16 +30,16 @@ Confusion = tuple[tuple[int, int], tuple[int, int]]  # rows: actual, columns: pr
 
 @dataclass(frozen=True)
 class Model:
-    """A model to train: its kind, the features it does without, H2O's parameters."""
+    """A model to train: its kind, the features it excludes, and H2O's parameters."""
 
     name: str
     kind: str
-    without: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def features(self) -> list[str]:
-        return [feature for feature in FEATURES if feature not in self.without]
+        return [feature for feature in FEATURES if feature not in self.excluded]
 
 
 LINEAR = (
@@ -49,8 +49,8 @@ LINEAR = (
 )
 BOOSTED = Model("GBM", "GBM", ("energy",), {"ntrees": 500, "max_depth": 4, "learn_rate": 0.01, "seed": 1122})
 DEEP = Model("deep learning", "deep learning", ("energy",), {"hidden": [250, 250], "epochs": 250})
-ALL = (*LINEAR, BOOSTED, DEEP)  # the post's
-SMALL = (  # the same models, in seconds
+ALL = (*LINEAR, BOOSTED, DEEP)  # as in the post
+SMALL = (  # the same models with less work, trained in seconds
     *LINEAR,
     Model("GBM", "GBM", ("energy",), {"ntrees": 50, "max_depth": 4, "learn_rate": 0.1, "seed": 1122}),
     Model(
@@ -63,27 +63,27 @@ SMALL = (  # the same models, in seconds
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained model, and how it does on the songs of the test year."""
+class TrainedModel:
+    """A trained model, and its results on the songs of the test year."""
 
     model: Model
     seconds: float
     auc: float
     confusion: Confusion
     roc: tuple[list[float], list[float]]  # false and true positive rates
-    importance: dict[str, float]  # of each feature, the largest is 1
-    probability: list[float]  # of a hit, for each song of the test year
+    importance: dict[str, float]  # by feature, relative to the largest
+    probability: list[float]  # of being a hit, for each song of the test year
 
 
 def login(secret_id: str | None = None, session: boto3.Session | None = None) -> tuple[str, str]:
-    """User name and password of H2O, from Secrets Manager."""
+    """Return H2O's user name and password from Secrets Manager."""
     client = (session or boto3.Session()).client("secretsmanager")
-    found = json.loads(client.get_secret_value(SecretId=secret_id or os.environ["BILLBOARD_SECRET"])["SecretString"])
-    return found["username"], found["password"]
+    secret = json.loads(client.get_secret_value(SecretId=secret_id or os.environ["BILLBOARD_SECRET"])["SecretString"])
+    return secret["username"], secret["password"]
 
 
 def connect_to_h2o(url: str | None = None, credentials: tuple[str, str] | None = None) -> None:
-    """Connect to the H2O that runs on the host; its progress bars are shown by `train`'s caller."""
+    """Connect to H2O on the host. H2O's progress bars are disabled; `train` reports progress."""
     h2o.connect(
         url=url or os.environ["H2O_URL"],
         auth=credentials or login(),
@@ -98,8 +98,8 @@ def train(
     training: pd.DataFrame,
     test: pd.DataFrame,
     progress: Callable[[str, float], None] = lambda _name, _done: None,
-) -> list[Trained]:
-    """Train `models` one after the other; `progress` is told each one's name and how far it is, 0 to 1."""
+) -> list[TrainedModel]:
+    """Train `models` in turn; `progress` is called with a model's name and its progress from 0 to 1."""
     training_frame, test_frame = _frame(training), _frame(test)
     try:
         return [_train(model, training_frame, test_frame, progress) for model in models]
@@ -112,7 +112,9 @@ def _frame(songs: pd.DataFrame) -> h2o.H2OFrame:
     return h2o.H2OFrame(songs[[*FEATURES, LABEL]], column_types={LABEL: "enum"})
 
 
-def _train(model: Model, training: h2o.H2OFrame, test: h2o.H2OFrame, progress: Callable[[str, float], None]) -> Trained:
+def _train(
+    model: Model, training: h2o.H2OFrame, test: h2o.H2OFrame, progress: Callable[[str, float], None]
+) -> TrainedModel:
     estimator = KINDS[model.kind](**model.parameters)
     started = time.monotonic()
     estimator.start(x=model.features, y=LABEL, training_frame=training)
@@ -130,7 +132,7 @@ def _train(model: Model, training: h2o.H2OFrame, test: h2o.H2OFrame, progress: C
     table = performance.confusion_matrix().to_list()
     predicted = trained.predict(test)
     probability = [float(row[0]) for row in h2o.as_list(predicted[2], use_pandas=False, header=False)]
-    result = Trained(
+    result = TrainedModel(
         model=model,
         seconds=seconds,
         auc=performance.auc(),
@@ -148,7 +150,7 @@ def _importance(trained: Any) -> dict[str, float]:
     return {row[0]: float(row[2]) for row in trained.varimp() or []}
 
 
-def top(trained: Trained, test: pd.DataFrame, count: int = 10) -> pd.DataFrame:
-    """The songs of the test year that are most likely hits, and whether they were."""
+def most_likely_hits(trained: TrainedModel, test: pd.DataFrame, count: int = 10) -> pd.DataFrame:
+    """Return the songs of the test year with the highest probability, and whether they were hits."""
     songs = test[["songtitle", "artistname"]].assign(probability=trained.probability, hit=test[LABEL] == 1)
     return songs.sort_values("probability", ascending=False, ignore_index=True).head(count)

@@ -1,7 +1,7 @@
-"""CSV as Athena's OpenCSVSerDe reads it, which is not as Python's csv module does.
+"""Read CSV as Athena's OpenCSVSerDe does, which differs from Python's csv module.
 
-A backslash escapes only a quote or a backslash inside a field, and disappears before anything else: `AC\\DC` is `ACDC`,
-`\\N` is `N`. A line break always ends the row. The table in the stack sets the same characters.
+A backslash escapes a quote or a backslash inside a field, and is dropped before any other character: `AC\\DC` becomes
+`ACDC`, `\\N` becomes `N`. A line break always ends the row. The stack's table sets the same characters.
 """
 
 from pathlib import Path
@@ -10,15 +10,15 @@ SEPARATOR, QUOTE, ESCAPE = ",", '"', "\\"
 
 
 def read(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The names in the first line of a file, in lower case as Athena has them, and the rows."""
+    """Return the column names in the first line, in lowercase as in Athena, and the rows."""
     with path.open(encoding="utf-8") as file:
         names, *rows = (fields(line.removesuffix("\n")) for line in file)
     return [name.lower() for name in names], [row[: len(names)] for row in rows]
 
 
 def fields(line: str) -> list[str]:
-    """The fields of one line; the last one is left out when its quote is never closed."""
-    found, text, quoted, started = [], "", False, False
+    """Return the fields of one line, without the last one if its quote is never closed."""
+    result, text, quoted, started = [], "", False, False
     characters = enumerate(line)
     for position, character in characters:
         following = line[position + 1 : position + 2]
@@ -32,15 +32,15 @@ def fields(line: str) -> list[str]:
                 text = "" if text.isspace() else text + QUOTE
             quoted, started = not quoted, not started
         elif character == SEPARATOR and not quoted:
-            found.append(text)
+            result.append(text)
             text, started = "", False
         elif character != ESCAPE:
             text += character
             started = True
-    return found if quoted else [*found, text]
+    return result if quoted else [*result, text]
 
 
 def _is_text(line: str, position: int) -> bool:
-    """Whether a quote is kept as text, because it neither begins nor ends a field."""
+    """Return whether a quote is text because it neither starts nor ends a field."""
     inside = SEPARATOR not in (line[position - 1 : position], line[position + 1 : position + 2])
     return position > 2 and position + 1 < len(line) and inside

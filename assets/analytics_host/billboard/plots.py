@@ -1,19 +1,29 @@
-"""The plots of the report and of the notebook."""
+"""Plots for the report and the notebook."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .models import Trained
+from .models import TrainedModel
 from .songs import LABEL
 
-SHOWN = ("loudness", "energy", "tempo", "pitch", "timesignature", "key", "timbre_0_max", "timbre_1_min", "timbre_6_min")
+PLOTTED_FEATURES = (
+    "loudness",
+    "energy",
+    "tempo",
+    "pitch",
+    "timesignature",
+    "key",
+    "timbre_0_max",
+    "timbre_1_min",
+    "timbre_6_min",
+)
 
 
 def correlation(songs: pd.DataFrame) -> Figure:
-    """How the features hang together; loudness and energy most."""
-    names = [*SHOWN, LABEL]
+    """Plot the correlation matrix of selected features and the label."""
+    names = [*PLOTTED_FEATURES, LABEL]
     values = songs[names].corr()
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
@@ -30,30 +40,30 @@ def correlation(songs: pd.DataFrame) -> Figure:
     return figure
 
 
-def roc(results: Sequence[Trained]) -> Figure:
-    """The models' curves in one picture."""
+def roc(results: Sequence[TrainedModel]) -> Figure:
+    """Plot the ROC curve of every model."""
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
     for trained in results:
         axes.plot(*trained.roc, label=f"{trained.model.name} ({trained.auc:.3f})")
-    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="by chance (0.5)")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="random guess (0.5)")
     axes.set(xlabel="False positive rate", ylabel="True positive rate", title="ROC on the songs of the test year")
     axes.legend(title="AUC")
     return figure
 
 
-def importance(trained: Trained, count: int = 12) -> Figure:
-    """The features that count most in a model."""
+def importance(trained: TrainedModel, count: int = 12) -> Figure:
+    """Plot the most important features of a model."""
     largest = sorted(trained.importance.items(), key=lambda item: item[1])[-count:]
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.barh([name for name, _ in largest], [value for _, value in largest])
-    axes.set(xlabel="Relative importance", title=f"What counts in {trained.model.name}")
+    axes.set(xlabel="Relative importance", title=f"Feature importance in {trained.model.name}")
     return figure
 
 
-def confusion(results: Sequence[Trained]) -> Figure:
-    """Every model's confusion matrix."""
+def confusion(results: Sequence[TrainedModel]) -> Figure:
+    """Plot the confusion matrix of every model."""
     figure = Figure(figsize=(2.6 * len(results), 3.2), layout="constrained")
     for axes, trained in zip(figure.subplots(1, len(results), squeeze=False)[0], results, strict=True):
         axes.imshow(trained.confusion, cmap="Blues")

@@ -1,4 +1,4 @@
-"""Figures and plots as one HTML page that needs nothing else."""
+"""Write the results and plots to a self-contained HTML page."""
 
 import base64
 import html
@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from . import figures, plots
-from .models import Trained, top
+from .models import TrainedModel, most_likely_hits
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
@@ -23,14 +23,14 @@ img { max-width: 100% } .note { color: #57606a } .scroll { overflow-x: auto }
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that a report shows."""
+    """The contents of a report."""
 
-    source: str  # where the songs came from
+    source: str  # where the songs come from
     songs: pd.DataFrame
     test: pd.DataFrame
-    queries: dict[str, pd.DataFrame]  # question to rows
-    results: Sequence[Trained]
-    published: bool  # whether the published figures are about these songs and models
+    queries: dict[str, pd.DataFrame]  # rows by question
+    results: Sequence[TrainedModel]
+    published: bool  # whether the published figures apply to these songs and models
 
 
 def write(analysis: Analysis, path: Path) -> None:
@@ -41,31 +41,31 @@ def write(analysis: Analysis, path: Path) -> None:
     training = analysis.songs[analysis.songs["year"] < year]
     parts = [
         f"<p class=note>{html.escape(analysis.source)}: {len(analysis.songs):,} songs, "
-        f"{len(analysis.test):,} of {year} to test with.</p>",
-        "<h2>What Athena says</h2>",
+        f"of which {len(analysis.test):,} from {year} are the test set.</p>",
+        "<h2>Athena queries</h2>",
         *(f"<h3>{html.escape(question)}</h3>{_table(rows)}" for question, rows in analysis.queries.items()),
-        "<h2>How the features hang together</h2>",
+        "<h2>Correlation of features</h2>",
         f"<p>{correlation(training)}</p>",
         _image(plots.correlation(training), "Correlation matrix of features"),
-        "<h2>How the models do</h2>",
+        "<h2>Model comparison</h2>",
         _table(figures.table(results, analysis.published)),
         _image(plots.roc(results), "ROC curves of all models"),
         _image(plots.confusion(results), "Confusion matrices of all models"),
-        f"<h2>What counts in {html.escape(best.model.name)}</h2>",
-        _image(plots.importance(best), f"Importance of features in {best.model.name}"),
-        f"<h2>The most likely hits of {year}, by {html.escape(best.model.name)}</h2>",
-        _table(top(best, analysis.test)),
+        f"<h2>Feature importance in {html.escape(best.model.name)}</h2>",
+        _image(plots.importance(best), f"Feature importance in {best.model.name}"),
+        f"<h2>Most likely hits of {year} according to {html.escape(best.model.name)}</h2>",
+        _table(most_likely_hits(best, analysis.test)),
     ]
-    path.write_text(_page("Top 10 hits, predicted", parts), encoding="utf-8")
+    path.write_text(_page("Predicted Top 10 hits", parts), encoding="utf-8")
 
 
 def correlation(training: pd.DataFrame) -> str:
-    """How loudness and energy correlate in the songs that the models see: the test year has no part in it."""
+    """Describe the correlation of loudness and energy in the training set, without the test year."""
     first, last = training["year"].min(), training["year"].max()
     return (
         f"Correlation of loudness and energy: {training['loudness'].corr(training['energy']):.4f} over the "
-        f"{len(training):,} songs of {first} to {last}, which the models are trained with. A linear model cannot tell "
-        "the effects of two such features apart; GLM 2 and GLM 3 do without one of them."
+        f"{len(training):,} songs of {first} to {last} in the training set. A linear model cannot separate the effects "
+        "of two correlated features, so GLM 2 and GLM 3 each exclude one of them."
     )
 
 

@@ -1,9 +1,9 @@
-"""Makes up songs: the columns and types of the real file, and nothing of its contents.
+"""Generate synthetic songs with the columns and types of the original file, and none of its contents.
 
     python -m billboard.synthetic > songs.csv
 
-With the same seed the same file, byte for byte. Loud songs are more often hits here too, so that
-the models have something to find; no figure of theirs means anything.
+The same seed generates the same file, byte for byte. Loud songs are hits more often, so that the models have
+something to learn, but their results have no meaning.
 """
 
 import csv
@@ -16,20 +16,20 @@ from .songs import COLUMNS
 
 SEED = 1122
 YEARS = range(1990, 2011)
-SONGS_A_YEAR, SONGS_OF_THE_LAST = 45, 150
-NAMES = {"songid": "songID", "artistid": "artistID", "top10": "Top10"}  # as the real file writes them
-# Janet Jackson is who the post asks for. The titles are not hers, nor anybody's.
+SONGS_PER_YEAR, SONGS_IN_LAST_YEAR = 45, 150
+NAMES = {"songid": "songID", "artistid": "artistID", "top10": "Top10"}  # spelling in the original file
+# A named query looks for Janet Jackson. All titles are invented.
 ARTISTS = ("Janet Jackson", "The Invented", "Nobody & Co.", "Motör Häuser", "DJ Placeholder Feat. Lorem")
 TITLES = ("Song", "Tune, Slow", 'The "Quoted" One', "Título", "Air / Reprise")
 
 
 def write(file: TextIO, seed: int = SEED) -> None:
-    """Write made-up songs to `file`."""
+    """Write synthetic songs to `file`."""
     chance = random.Random(seed)  # noqa: S311
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(NAMES.get(name, name) for name in COLUMNS)
     for year in reversed(YEARS):
-        for number in range(SONGS_OF_THE_LAST if year == YEARS[-1] else SONGS_A_YEAR):
+        for number in range(SONGS_IN_LAST_YEAR if year == YEARS[-1] else SONGS_PER_YEAR):
             song = _song(chance, year, number)
             writer.writerow(song[name] for name in COLUMNS)
 

@@ -1,22 +1,22 @@
 #!/bin/bash
-# Makes Ubuntu 24.04 the analytics host. CloudFormation hears how it went.
+# Sets up the analytics host on Ubuntu 24.04, and signals the result to CloudFormation.
 #
-#   boot.sh              all steps, then the signal
-#   boot.sh STEP...      these steps only, in this order, without a signal
+#   boot.sh              run all steps, then signal
+#   boot.sh STEP...      run these steps in this order, without a signal
 #
-# /etc/analytics-host/settings says what the stack knows. With ROOT, files go below that folder, packages
-# and users are left alone, and only the steps that need neither are run.
+# /etc/analytics-host/settings has the values from the stack. If ROOT is set, files are written below that
+# folder, and only the steps that need no packages or users are run.
 set -Eeuo pipefail
 
 HOST_FILES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SOFTWARE=$(dirname "$HOST_FILES")
 ROOT=${ROOT:-}
-cd / # Python and R read files of the current folder, which may be that of a user
+cd / # Python and R load files from the current folder, which could belong to a user
 CONFIGURATION=$ROOT/etc/analytics-host
 LOG=$ROOT/var/log/analytics-host.log
 SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
 PYTHON=${PYTHON:-$SOFTWARE/venv/bin/python}
-# needrestart would restart cloud-init, which runs this, and gives it no HOME.
+# needrestart would restart cloud-init, which runs this script. cloud-init does not set HOME.
 export CONFIGURATION DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 HOME="${HOME:-/root}"
 export AWS_RETRY_MODE=standard AWS_MAX_ATTEMPTS=10
 set -a
@@ -34,28 +34,28 @@ is_worker() { [[ $LOGICAL_ID == Worker* ]]; }
 
 host_py() { "$SYSTEM_PYTHON" "$HOST_FILES/host.py" "$@"; }
 
-# A log that cannot be sent keeps no host from being healthy; the next time sends what is missing.
-send_log() { host_py log "$LOG" || echo "the log could not be sent"; }
+# A failure to send the log does not fail the boot; the next call sends the missing lines.
+send_log() { host_py log "$LOG" || echo "could not send the log"; }
 
 apt_get() { apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 "$@"; }
 
 apt_install() { apt_get install -y --no-install-recommends "$@"; }
 
-# download URL FILE SHA256: an empty sum is allowed, and said.
+# download URL FILE SHA256: an empty SHA256 skips the check and logs that.
 download() {
   curl --fail --silent --show-error --location --proto =https --retry 5 --retry-all-errors --output "$2" "$1"
-  local found
-  found=$(sha256sum "$2" | cut -d ' ' -f 1)
+  local actual
+  actual=$(sha256sum "$2" | cut -d ' ' -f 1)
   if [[ -z $3 ]]; then
-    echo "NOT CHECKED: $1 has no pinned SHA-256; found $found"
-  elif [[ $found != "$3" ]]; then
+    echo "NOT CHECKED: $1 has no pinned SHA-256; actual $actual"
+  elif [[ $actual != "$3" ]]; then
     rm -f "$2"
-    echo "$1 has SHA-256 $found, expected $3" >&2
+    echo "$1 has SHA-256 $actual, expected $3" >&2
     return 1
   fi
 }
 
-# enable UNIT...: from this folder, and started where systemd runs.
+# enable UNIT...: installs the units from this folder; if systemd runs, enables and starts the last one.
 enable() {
   local unit
   install -d "$ROOT/etc/systemd/system"
@@ -83,7 +83,7 @@ step_user() {
 step_python() {
   [[ -x $PYTHON ]] || "$SYSTEM_PYTHON" -m venv "$SOFTWARE/venv"
   local pip=("$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes)
-  # H2O comes as source: what builds it is checked like the rest.
+  # H2O is built from source, so its build requirements are pinned too.
   "${pip[@]}" -r "$HOST_FILES/requirements-build.txt"
   "${pip[@]}" --no-build-isolation --use-pep517 -r "$HOST_FILES/requirements.txt"
   echo "$SOFTWARE" >"$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/billboard.pth"
@@ -100,7 +100,7 @@ step_password() {
 }
 
 step_r() {
-  # The snapshot has binaries for most packages; the libraries are for those that it has as source.
+  # The libraries are for packages that have no binary in the snapshot.
   apt_install libcurl4-openssl-dev libssl-dev libxml2-dev pkg-config
   apt_install r-cran-dbi r-cran-data.table r-cran-curl r-cran-jsonlite r-cran-rcurl r-cran-openssl r-cran-xml2 \
     r-cran-digest r-cran-ggplot2 r-cran-knitr r-cran-rmarkdown
@@ -155,13 +155,13 @@ step_notebooks() {
   } >"$CONFIGURATION/notebook.env"
   [[ -z $ROOT ]] || return 0
   cat "$CONFIGURATION/notebook.env" >/etc/R/Renviron.site
-  # As the user, who decides what a path in this folder leads to. Existing files are somebody's work.
+  # Run as the user, because the user controls links in the home directory. Existing files are kept.
   tar --create --directory "$SOFTWARE" notebooks |
     runuser -u "$USER_NAME" -- tar --extract --skip-old-files --no-same-permissions --directory "/home/$USER_NAME"
 }
 
 step_jupyterlab() {
-  "$PYTHON" "$HOST_FILES/host.py" jupyter-password "$USER_NAME" # which hashes as JupyterLab does
+  "$PYTHON" "$HOST_FILES/host.py" jupyter-password "$USER_NAME" # needs jupyter_server
   enable jupyterlab.service
 }
 
@@ -195,13 +195,13 @@ run() {
   "step_$STEP"
 }
 
-everything() {
+run_all() {
   local step steps=("${HOST_STEPS[@]}")
   ! is_worker || steps=("${WORKER_STEPS[@]}")
   [[ -z $ROOT ]] || steps=("${ROOT_STEPS[@]}")
   install -d "$(dirname "$LOG")"
   exec > >(tee -a "$LOG") 2>&1
-  trap 'failed "$STEP"' ERR
+  trap 'on_failure "$STEP"' ERR
   for step in "${steps[@]}"; do
     run "$step"
     send_log
@@ -212,12 +212,12 @@ everything() {
   host_py signal SUCCESS "healthy"
 }
 
-failed() {
+on_failure() {
   trap - ERR
   echo "$(date -u +%FT%TZ) == $1 failed"
-  # The host will be gone, and its journal with it.
+  # CloudFormation deletes the host, and the journal with it.
   [[ ! -d $ROOT/run/systemd/system ]] || journalctl --no-pager --lines 40 -u h2o -u jupyterlab -u rstudio-server || true
-  sleep 1 # tee writes the last lines
+  sleep 1 # until tee has written the last lines
   send_log
   host_py signal FAILURE "step $1 failed" || true
   exit 1
@@ -226,5 +226,5 @@ failed() {
 if (($#)); then
   for name; do run "$name"; done
 else
-  everything
+  run_all
 fi

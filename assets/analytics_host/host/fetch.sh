@@ -1,5 +1,6 @@
 #!/bin/bash
-# User data: what the stack knows, the package, and its boot script. With ROOT, files go below that folder.
+# User data: writes the settings, downloads the package and runs its boot script. If ROOT is set, files are
+# written below that folder.
 set -euo pipefail
 export ROOT=${ROOT:-}
 SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
@@ -12,7 +13,7 @@ set -a
 . "$ROOT/etc/analytics-host/settings"
 set +a
 if [[ -z $ROOT ]]; then
-  export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # needrestart would restart cloud-init, which runs this
+  export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 # needrestart would restart cloud-init, which runs this script
   apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
   apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 install -y --no-install-recommends python3-boto3
 fi

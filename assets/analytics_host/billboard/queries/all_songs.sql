@@ -1,3 +1,3 @@
--- Every song with every column: what the models are trained and tested with
+-- All songs with all columns, for training and testing
 SELECT *
 FROM billboard

@@ -1,4 +1,4 @@
--- How many songs of 2010 there are, by whether they were in the Top 10
+-- Number of songs of 2010, in the Top 10 and not
 SELECT top10, count(*) AS songs
 FROM billboard
 WHERE year = 2010

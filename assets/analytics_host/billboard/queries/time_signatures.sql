@@ -1,4 +1,4 @@
--- How many songs have which time signature
+-- Number of songs by time signature
 SELECT timesignature, count(*) AS songs
 FROM billboard
 GROUP BY timesignature
