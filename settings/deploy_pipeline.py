@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from lambdas.deploy_pipeline.errors import InvalidInputError
-from lambdas.deploy_pipeline.request import Request, read_request
+from lambdas.deploy_pipeline.request import DeploymentRequest, parse_request
 
 from .types import Conflict, Email, SettingsModel, accepts, matches
 
 ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.zip"}
 # Characters. A role's inline policies have room for 10,240; aws-cdk-lib moves a statement with many resources into a
 # managed policy, which has room for 6,144.
-MAX_PERMISSION_SIZE, MAX_PERMISSIONS_SIZE = 5500, 7500
+MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS = 5500, 7500
 FILLED_IN = {"partition", "region", "account", "stack"}
 SAMPLE = "assets/deploy_pipeline"
 CONNECTION_ARN = r"arn:aws(-[a-z]+)*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[A-Za-z0-9_-]+"
@@ -24,10 +24,10 @@ RESOURCE_ARN = r"arn:(aws(-[a-z]+)*|\{partition\}):[a-z0-9-]+:[a-z0-9{}*-]*:(\d{
 # What git refuses in the name of a branch.
 NOT_IN_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|(\.|\.lock)(/|$)|^[-/]|/$|^@$")
 BOUNDARY_ARN = r"arn:aws(-[a-z]+)*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+"
-# Letters, digits and these characters are what Systems Manager accepts; * and ? are IAM's wildcards.
+# The characters that Systems Manager accepts, and the wildcards * and ? of IAM.
 SSM_PARAMETER = r"[\w.*?-]+|(/[\w.*?-]+){1,15}"
-SSM_PARAMETER_IN_WORDS = "an SSM parameter's name of at most 200 characters, such as /shop/vpc; * is a wildcard"
-MAX_SSM_PARAMETERS = 20  # with the longest names they fit into the policy of the state machine's role
+SSM_PARAMETER_DESCRIPTION = "an SSM parameter's name of at most 200 characters, such as /shop/vpc; * is a wildcard"
+MAX_SSM_PARAMETERS = 20  # with the longest names within the maximum size of a role's policy
 CONDITION_OPERATOR = (
     r"(For(AllValues|AnyValue):)?(String(Not)?(Equals(IgnoreCase)?|Like)"
     r"|(Numeric|Date)((Not)?Equals|(Less|Greater)Than(Equals)?)|Bool|BinaryEquals|(Not)?IpAddress"
@@ -98,16 +98,16 @@ class Permission(SettingsModel):
     conditions: Conditions = Field(default_factory=dict)
 
     def is_service_wide(self) -> bool:
-        """Whether it allows every action of a service on every resource, or on every one of a type."""
+        """Return whether it allows every action of a service on every resource, or on every resource of a type."""
         every_action = any(re.fullmatch(r"[a-z0-9-]+:[*?]*\*[*?]*", action) for action in self.actions)
-        # What is before the slash is a resource type, except in S3's ARNs: a bucket.
+        # The part before the slash is a resource type, except in ARNs of S3, where it is a bucket.
         everything = r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}[a-z-]+[/:][*?]*\*[*?]*"
         return every_action and any(re.fullmatch(everything, resource) for resource in self.resources)
 
     @field_validator("conditions")
     @classmethod
-    def _placeholders_in_conditions(cls, value: Conditions) -> Conditions:
-        """Apart from IAM's policy variables, which have a dollar sign."""
+    def _check_placeholders_in_conditions(cls, value: Conditions) -> Conditions:
+        """Reject unknown placeholders, except policy variables of IAM, which start with a dollar sign."""
         if set(re.findall(r"(?<!\$)\{(.*?)\}", str([list(keys.values()) for keys in value.values()]))) - FILLED_IN:
             raise ValueError(f"values in which only {{{'}, {'.join(sorted(FILLED_IN))}}} are filled in")
         return value
@@ -157,15 +157,13 @@ class DeployPipelineSettings(SettingsModel):
     app: str = Field(f"{SAMPLE}/app", description="Folder with the initial content of the CodeCommit repository.")
     allowed_files: tuple[
         Annotated[str, matches(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
-    ] = Field(
-        (), description="Files of `app` with suspicious names that the repository may have, such as `schema.sql`."
-    )
+    ] = Field((), description="Files of `app` with suspicious names to accept in the repository, such as `schema.sql`.")
     branch: Annotated[str, accepts("the name of a git branch of at most 256 characters", _is_branch)] = Field(
         "main", description="Branch to deploy."
     )
     connection_arn: (
         Annotated[str, matches(CONNECTION_ARN, "the ARN of a connection of CodeConnections", max_length=256)] | None
-    ) = Field(None, description="Connection to GitHub and others; with source `codeconnections`.")
+    ) = Field(None, description="Connection to GitHub or another provider; with source `codeconnections`.")
     repository: (
         Annotated[
             str,
@@ -186,40 +184,42 @@ class DeployPipelineSettings(SettingsModel):
         SAMPLE_PERMISSIONS, description="Permissions of CloudFormation for the app; by default those of the sample."
     )
     permissions_boundary: Annotated[str, matches(BOUNDARY_ARN, "the ARN of a managed policy of IAM")] | None = Field(
-        None, description="Managed policy that limits what `permissions` can allow, whatever they say."
+        None, description="Managed policy that limits `permissions`."
     )
     allow_service_wide_permissions: bool = Field(
         False, description="Accept `permissions` with every action of a service on every resource, such as s3:* on *."
     )
-    ssm_parameters: tuple[Annotated[str, matches(SSM_PARAMETER, SSM_PARAMETER_IN_WORDS, max_length=200)], ...] = Field(
-        ("/cdk-bootstrap/*/version",),
-        description="SSM parameters that templates may take as `AWS::SSM::Parameter::Value<...>`; CDK's by default.",
+    ssm_parameters: tuple[Annotated[str, matches(SSM_PARAMETER, SSM_PARAMETER_DESCRIPTION, max_length=200)], ...] = (
+        Field(
+            ("/cdk-bootstrap/*/version",),
+            description="SSM parameters that templates can use as `AWS::SSM::Parameter::Value<...>`; CDK's by default.",
+        )
     )
     email: Email | None = Field(None, description="Recipient of the alarms; AWS sends a confirmation request first.")
 
     @property
     def state_machine_input(self) -> dict[str, Any]:
-        """The state machine's input, as the file has it."""
-        given: dict[str, Any] = json.loads(Path(self.input).read_text())
-        return given
+        """The content of the input file."""
+        content: dict[str, Any] = json.loads(Path(self.input).read_text())
+        return content
 
     @property
     def stack_name(self) -> str:
-        """Name of the stack in the input file."""
+        """The name of the stack in the input file."""
         return _request(self.input).stack_name
 
     @field_validator("ssm_parameters")
     @classmethod
-    def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_ssm_parameters(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(value) > MAX_SSM_PARAMETERS:
             raise ValueError(f"at most {MAX_SSM_PARAMETERS} names")
         if any(not name.strip("/*?") for name in value):
-            raise ValueError("names with more than wildcards in them, or CloudFormation reads every parameter")
+            raise ValueError("names that contain more than wildcards, because wildcards alone allow every parameter")
         return value
 
     @field_validator("app")
     @classmethod
-    def _folder(cls, value: str) -> str:
+    def _check_folder(cls, value: str) -> str:
         try:
             exists = Path(value).is_dir()
         except OSError:  # a name that is too long
@@ -230,7 +230,7 @@ class DeployPipelineSettings(SettingsModel):
 
     @field_validator("input")
     @classmethod
-    def _input_file(cls, value: str) -> str:
+    def _check_input_file(cls, value: str) -> str:
         try:
             _request(value)
         except FileNotFoundError:
@@ -242,7 +242,7 @@ class DeployPipelineSettings(SettingsModel):
         return value
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Find settings that the source needs or another source has, and permissions that are too long."""
+        """Return missing settings of the source, settings of other sources, and permissions that are too long."""
         if self.source == "codeconnections":
             for name in ("connection_arn", "repository"):
                 if getattr(self, name) is None:
@@ -263,12 +263,12 @@ class DeployPipelineSettings(SettingsModel):
             needed = "deploy_pipeline:allow_service_wide_permissions=true"
             yield Conflict("permissions", f"{', '.join(wide)} on every resource needs {needed}")
         sizes = [self._size(permission) for permission in self.permissions]
-        if max(sizes) > MAX_PERMISSION_SIZE or sum(sizes) > MAX_PERMISSIONS_SIZE:
-            limits = f"at most {MAX_PERMISSION_SIZE} characters each and {MAX_PERMISSIONS_SIZE} in all"
+        if max(sizes) > MAX_PERMISSION_CHARACTERS or sum(sizes) > MAX_PERMISSIONS_CHARACTERS:
+            limits = f"at most {MAX_PERMISSION_CHARACTERS} characters each and {MAX_PERMISSIONS_CHARACTERS} in all"
             yield Conflict("permissions", f"has up to {max(sizes)} characters each and {sum(sizes)} in all; {limits}")
 
     def _size(self, permission: Permission) -> int:
-        """The number of characters in a policy, with the longest names of partitions and regions."""
+        """Return the number of characters in a policy, with the longest names of partitions and Regions."""
         text = permission.model_dump_json()
         longest = {"partition": "aws-us-gov", "region": "ap-southeast-2", "account": "1" * 12, "stack": self.stack_name}
         for name, value in longest.items():
@@ -276,6 +276,6 @@ class DeployPipelineSettings(SettingsModel):
         return len(text)
 
 
-def _request(file: str) -> Request:
-    """Read a file with the state machine's input as at run time, after the trigger has added the artifact."""
-    return read_request(json.loads(Path(file).read_text()) | ADDED_BY_THE_TRIGGER)
+def _request(file: str) -> DeploymentRequest:
+    """Validate a file with the state machine's input as at run time, when the trigger has added the artifact."""
+    return parse_request(json.loads(Path(file).read_text()) | ADDED_BY_THE_TRIGGER)

@@ -35,7 +35,7 @@ def may_send(statement: dict[str, Any], queue: Any) -> bool:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Lost",
-    fault="the event of an execution's end cannot be delivered or handled",
+    fault="the event about an execution's end cannot be delivered or processed",
 )
 @pytest.mark.reliability("security_group_revert", "Lost", fault="an event cannot be delivered or processed")
 def test_eventbridge_may_put_away_what_it_cannot_deliver(templates: list[Template]) -> None:
@@ -61,7 +61,7 @@ def test_eventbridge_may_put_away_what_it_cannot_deliver(templates: list[Templat
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Lost",
-    fault="the event of an execution's end cannot be delivered or handled",
+    fault="the event about an execution's end cannot be delivered or processed",
 )
 @pytest.mark.reliability("security_group_revert", "Lost", fault="an event cannot be delivered or processed")
 def test_functions_may_put_away_what_they_could_not_handle(templates: list[Template]) -> None:

@@ -92,7 +92,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         return f'pushed when the repository was made; the pipeline says "{deployed["message"]}"'
 
     @step
-    def harmless_change_is_made_in_place(self) -> str:
+    def harmless_change_updates_in_place(self) -> str:
         """Push a longer visibility timeout of the queue."""
         queue = self._resource("Waiting")
         deployed = self._deploy("updated", template=self._changed("VisibilityTimeout: 30", "VisibilityTimeout: 45"))
@@ -109,7 +109,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         return f'the same queue, now with 45 s; the pipeline says "{deployed["message"]}"'
 
     @step
-    def no_change_is_a_success(self) -> str:
+    def no_change_succeeds(self) -> str:
         """Push a file that is not in the template."""
         deployed = self._deploy("unchanged", {README: f"Pushed at {time.time()}\n"})
         assert deployed["status"] == "Succeeded", deployed["message"]
@@ -136,7 +136,8 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         renamed = self._changed("    Properties:\n      SqsManagedSseEnabled: true\n      VisibilityTimeout",
                                 "    Properties:\n      QueueName: prod-sample-app-renamed\n"
                                 "      SqsManagedSseEnabled: true\n      VisibilityTimeout")  # fmt: skip
-        return self._rejected("rejected", renamed, "Waiting (AWS::SQS::Queue), Modify: it is replaced for QueueName")
+        reason = "it is replaced because of QueueName"
+        return self._rejected("rejected", renamed, f"Waiting (AWS::SQS::Queue), Modify: {reason}")
 
     @step
     def removal_is_rejected(self) -> str:
@@ -146,7 +147,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         return self._rejected("removal", removed, "Subscription (AWS::SNS::Subscription), Remove: it is deleted")
 
     @step
-    def second_stack_is_made_beside(self) -> str:
+    def blue_green_stack_is_created(self) -> str:
         """Push the same, with "onUnsafe": "blue_green" in the state machine's input."""
         before = self._snapshot()
         self._tell(self.told | {"onUnsafe": "blue_green"})
@@ -160,7 +161,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         return f'{self.app} is as it was; the pipeline says "{_first_line(deployed["message"])}"'
 
     @step
-    def bad_input_is_told_and_the_stage_tried_again(self) -> str:
+    def invalid_input_is_reported_and_stage_retried(self) -> str:
         """Give a wrong input file, then put it right and retry the stage."""
         self._tell(self.told | {"stackName": "sample app", "capabilities": "ALL"})
         failed = self._deploy("bad input", template=self.template)
@@ -176,7 +177,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         return f'"{failed["message"]}"; after that: "{retried["message"]}"'
 
     @step
-    def missing_template_is_told(self) -> str:
+    def missing_template_is_reported(self) -> str:
         """Push without the template."""
         failed = self._deploy("missing", delete=[TEMPLATE])
         assert failed["status"] == "Failed", "it went well without a template"
@@ -184,7 +185,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         return f'"{failed["message"]}"'
 
     @step
-    def broken_template_is_told(self) -> str:
+    def broken_template_is_reported(self) -> str:
         """Push a template that is none."""
         failed = self._deploy("broken", template="Resources: [unclosed\n")
         assert failed["status"] == "Failed", "a broken template was accepted"
@@ -203,7 +204,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         return f'"{failed["message"]}"'
 
     @step
-    def job_that_comes_twice_is_one_execution(self) -> str:
+    def duplicate_job_starts_one_execution(self) -> str:
         """Call the trigger for a job, and as if it had crashed, again."""
         mended = self._deploy("mended", template=self.template)
         assert mended["status"] == "Succeeded", mended["message"]
@@ -224,7 +225,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         return f"one execution, {name}"
 
     @step
-    def history_shows_the_ways(self) -> str:
+    def history_shows_each_path(self) -> str:
         """Look at the states that each deployment went through."""
         shown = ("created", "updated", "unchanged", "rejected", "beside")
         names: list[str] = []

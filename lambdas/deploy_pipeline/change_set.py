@@ -1,4 +1,4 @@
-"""Read a change set: whether it is there yet, and everything it would change."""
+"""Read a change set: the status of its creation, and all its changes."""
 
 import json
 import re
@@ -7,107 +7,120 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .errors import ChangeSetGoneError
-from .inspection import Policy, violations
+from .errors import ChangeSetDeletedError
+from .inspection import Policy, Violation, violations
 from .lookups import lookups
-from .messages import LARGEST_CAUSE, fit
+from .messages import MAX_CAUSE_CHARACTERS, truncate
 from .operation_events import refusals
-from .stack import change_set_name, is_absence
+from .stack import change_set_name, is_stack_missing
 
-LARGEST_LIST = 100_000  # characters; a state's output may have 262,144 bytes
+MAX_VIOLATIONS_CHARACTERS = 100_000  # the output of a state is limited to 262,144 bytes
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 CHANGE_SET_ARN = re.compile(r"arn:[\w-]+:cloudformation:[\w-]+:\d+:changeSet/[\w/-]+")
-CONTEXTS = ("BeforeContext", "AfterContext")
+VALUE_FIELDS = ("BeforeContext", "AfterContext")
 STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
 
 
 def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) -> dict[str, str]:
-    """Say whether a change set is ``pending``, ``ready``, ``empty`` or ``failed``, and the reason.
+    """Return whether a change set is ``pending``, ``ready``, ``empty`` or ``failed``, and the reason.
 
     Raises:
-        ChangeSetGoneError: somebody else has deleted it.
+        ChangeSetDeletedError: somebody else deleted the change set.
     """
-    found = _page(cloudformation, change_set_id, stack_name)
-    status, reason = found["Status"], found.get("StatusReason", "")
-    if status == "CREATE_COMPLETE" and found["ExecutionStatus"] == "AVAILABLE":
+    description = _describe(cloudformation, change_set_id, stack_name)
+    status, reason = description["Status"], description.get("StatusReason", "")
+    execution_status = description["ExecutionStatus"]
+    if status == "CREATE_COMPLETE" and execution_status == "AVAILABLE":
         return {"status": "ready", "reason": ""}
-    # A complete one is unavailable while those nested in it are being made.
-    unavailable = status == "CREATE_COMPLETE" and found["ExecutionStatus"] == "UNAVAILABLE"
-    if status in ("CREATE_PENDING", "CREATE_IN_PROGRESS") or unavailable:
+    # A complete change set is unavailable while its nested change sets are being created.
+    waits_for_nested = status == "CREATE_COMPLETE" and execution_status == "UNAVAILABLE"
+    if status in ("CREATE_PENDING", "CREATE_IN_PROGRESS") or waits_for_nested:
         return {"status": "pending", "reason": f"The change set is still {status}. {reason}".strip()}
     if status == "FAILED" and any(text in reason for text in NO_CHANGES):
         return {"status": "empty", "reason": reason}
-    beginning = f"The change set is {status}, {found['ExecutionStatus']}: {reason or 'no reason given'}"
-    lines = [beginning, *_details(cloudformation, change_set_id, stack_name, reason)]
-    return {"status": "failed", "reason": fit("\n".join(lines), LARGEST_CAUSE)}
+    summary = f"The change set is {status}, {execution_status}: {reason or 'no reason given'}"
+    lines = [summary, *_failure_details(cloudformation, change_set_id, stack_name, reason)]
+    return {"status": "failed", "reason": truncate("\n".join(lines), MAX_CAUSE_CHARACTERS)}
 
 
-def _details(cloudformation: Any, change_set_id: str, stack_name: str, reason: str) -> Iterator[str]:
-    """What CloudFormation refused, here and in nested change sets, of which `reason` gives only the ARNs.
+def _failure_details(cloudformation: Any, change_set_id: str, stack_name: str, reason: str) -> Iterator[str]:
+    """List the failed validations and hooks of a change set, and the reasons of its nested change sets.
 
-    They have to be read before the change set is deleted. What cannot be read does not hide the rest.
+    `reason` contains only the ARNs of nested change sets. Details have to be read before the change set is
+    deleted. A detail that cannot be read does not hide the others.
     """
-    yield from _refused(cloudformation, ChangeSetName=change_set_id, StackName=stack_name)
-    seen, waiting = {change_set_id}, CHANGE_SET_ARN.findall(reason)
-    while waiting:
-        nested = waiting.pop(0)
-        if nested in seen:
+    yield from _refusal_lines(cloudformation, ChangeSetName=change_set_id, StackName=stack_name)
+    visited, queue = {change_set_id}, CHANGE_SET_ARN.findall(reason)
+    while queue:
+        nested = queue.pop(0)
+        if nested in visited:
             continue
-        seen.add(nested)
+        visited.add(nested)
         try:
-            reason = _page(cloudformation, nested, None).get("StatusReason") or "no reason given"
-        except (ChangeSetGoneError, ClientError) as error:
+            reason = _describe(cloudformation, nested, None).get("StatusReason") or "no reason given"
+        except (ChangeSetDeletedError, ClientError) as error:
             yield f"{nested} could not be read: {error}"
             continue
         yield f"{nested}: {reason}"
-        yield from _refused(cloudformation, ChangeSetName=nested)
-        waiting += CHANGE_SET_ARN.findall(reason)
+        yield from _refusal_lines(cloudformation, ChangeSetName=nested)
+        queue += CHANGE_SET_ARN.findall(reason)
 
 
-def _refused(cloudformation: Any, **change_set: str) -> Iterator[str]:
+def _refusal_lines(cloudformation: Any, **change_set: str) -> Iterator[str]:
     return (f"- {line}" for line in refusals(cloudformation, **change_set))
 
 
 def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Policy) -> dict[str, Any]:
-    """Judge every change of a change set and of those nested in it.
+    """Check every change of a change set and of its nested change sets.
 
-    Gives whether it is ``safe``, the ``count`` of unsafe changes, the ``violations`` (when
-    they are too many for a state's output, the first of them), and the same as text: ``cause``.
+    Returns whether it is ``safe``, the ``count`` of unsafe changes, the ``violations`` (only the first ones, if
+    they exceed the maximum size of a state's output), and the same as text: ``cause``.
 
     Raises:
-        ChangeSetGoneError: somebody else has deleted it.
+        ChangeSetDeletedError: somebody else deleted the change set.
     """
-    known = lookups(cloudformation, stack_name)
-    found = [
-        unsafe
-        for path, stack_changes in _changes_by_stack(cloudformation, change_set_id, stack_name)
-        for unsafe in violations(stack_changes, policy, path, known)
+    stack_lookups = lookups(cloudformation, stack_name)
+    unsafe = [
+        violation
+        for path, changes in _changes_by_stack(cloudformation, change_set_id, stack_name)
+        for violation in violations(changes, policy, path, stack_lookups)
     ]
-    listed, size = [], 0
-    for unsafe in found:
-        record = {"logicalId": unsafe.logical_id, "type": unsafe.type, "action": unsafe.action, "why": unsafe.why}
-        size += len(json.dumps(record))
-        if size > LARGEST_LIST:
-            break
-        listed.append(record)
-    plural = "change" if len(found) == 1 else "changes"
-    count = f"{len(found)} unsafe {plural} to {stack_name}, which is left as it was:"
+    noun = "change" if len(unsafe) == 1 else "changes"
+    heading = f"{len(unsafe)} unsafe {noun} to {stack_name}, which was not changed:"
+    cause = "\n".join([heading, *(f"- {violation}" for violation in unsafe)]) if unsafe else ""
     return {
-        "safe": not found,
-        "count": len(found),
-        "violations": listed,
-        "cause": fit("\n".join([count, *(f"- {unsafe}" for unsafe in found)]), LARGEST_CAUSE) if found else "",
+        "safe": not unsafe,
+        "count": len(unsafe),
+        "violations": _records(unsafe),
+        "cause": truncate(cause, MAX_CAUSE_CHARACTERS),
     }
+
+
+def _records(unsafe: list[Violation]) -> list[dict[str, str]]:
+    """Return as many violations as an output has room for."""
+    records, size = [], 0
+    for violation in unsafe:
+        record = {
+            "logicalId": violation.logical_id,
+            "type": violation.type,
+            "action": violation.action,
+            "reason": violation.why,
+        }
+        size += len(json.dumps(record))
+        if size > MAX_VIOLATIONS_CHARACTERS:
+            break
+        records.append(record)
+    return records
 
 
 def _changes_by_stack(
     cloudformation: Any, change_set_id: str, stack_name: str | None, path: str = ""
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """All changes of the stack and of each stack nested in it, every page of them, with its path."""
-    found = _changes(cloudformation, change_set_id, stack_name)
-    _add_values(found, _changes(cloudformation, change_set_id, stack_name, IncludePropertyValues=True))
-    yield path, found
-    for change in found:
+    """Return all pages of changes to the stack and to each of its nested stacks, with the path of the stack."""
+    changes = _changes(cloudformation, change_set_id, stack_name)
+    _add_values(changes, _changes(cloudformation, change_set_id, stack_name, IncludePropertyValues=True))
+    yield path, changes
+    for change in changes:
         resource = change.get("ResourceChange") or {}
         if resource.get("ChangeSetId"):
             child = f"{path}{resource.get('LogicalResourceId', '?')}/"
@@ -115,59 +128,59 @@ def _changes_by_stack(
 
 
 def _changes(cloudformation: Any, change_set_id: str, stack_name: str | None, **options: bool) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = []
     token = None
     while True:
-        page = _page(cloudformation, change_set_id, stack_name, token, **options)
-        found += page.get("Changes", [])
+        page = _describe(cloudformation, change_set_id, stack_name, token, **options)
+        changes += page.get("Changes", [])
         token = page.get("NextToken")
         if not token:
-            return found
+            return changes
 
 
 def _add_values(changes: list[dict[str, Any]], with_values: list[dict[str, Any]]) -> None:
-    """Add the values before and after to the resources, and nothing else.
+    """Add only the values before and after the update to the resources.
 
-    A change set that is described with values lacks some resources, and lists replacements that do
-    not happen, so it does not decide what is replaced.
+    A description with values omits some resources and lists replacements that do not happen, so it
+    does not decide what is replaced.
     """
     described = [change.get("ResourceChange") or {} for change in with_values]
-    values = {resource.get("LogicalResourceId"): resource for resource in described}
+    resources = {resource.get("LogicalResourceId"): resource for resource in described}
     for change in changes:
         resource = change.get("ResourceChange") or {}
-        shown = values.get(resource.get("LogicalResourceId"), {})
-        resource |= {name: shown[name] for name in CONTEXTS if name in shown}
+        values = resources.get(resource.get("LogicalResourceId"), {})
+        resource |= {name: values[name] for name in VALUE_FIELDS if name in values}
 
 
-def delete_left_behind(cloudformation: Any, execution_name: str, stack_name: str) -> str:
-    """Delete the change set of an execution that has ended, unless it has been executed.
+def delete_leftover(cloudformation: Any, execution_name: str, stack_name: str) -> str:
+    """Delete the change set of an execution that has ended, unless it was executed.
 
-    Gives what was found. A change set that is being made cannot be deleted yet: that error is
-    for the caller to try again.
+    Returns ``none``, ``executed`` or ``deleted``. CloudFormation refuses to delete a change set while it is
+    created; the caller has to retry after that error.
     """
     name = change_set_name(execution_name)
     try:
-        found = cloudformation.describe_change_set(ChangeSetName=name, StackName=stack_name)
+        description = cloudformation.describe_change_set(ChangeSetName=name, StackName=stack_name)
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ChangeSetNotFound" or is_absence(error):
+        if error.response["Error"]["Code"] == "ChangeSetNotFound" or is_stack_missing(error):
             return "none"
         raise
-    if found["ExecutionStatus"] in STARTED:
+    if description["ExecutionStatus"] in STARTED:
         return "executed"
     cloudformation.delete_change_set(ChangeSetName=name, StackName=stack_name)
     return "deleted"
 
 
-def _page(
+def _describe(
     cloudformation: Any, change_set_id: str, stack_name: str | None, token: str | None = None, **options: bool
 ) -> dict[str, Any]:
-    """One page; the name of the stack is known for all but those that are nested."""
-    given = {"StackName": stack_name, "NextToken": token}
-    named = {name: value for name, value in given.items() if value}
+    """Return one page of a description; `stack_name` is None for nested change sets."""
+    optional = {"StackName": stack_name, "NextToken": token}
+    arguments = {name: value for name, value in optional.items() if value}
     try:
-        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **named, **options)
+        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **arguments, **options)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ChangeSetNotFound":
-            raise ChangeSetGoneError("The change set was deleted by somebody else before it was executed.") from error
+            raise ChangeSetDeletedError("Somebody else deleted the change set before it was executed.") from error
         raise
     return dict(page)

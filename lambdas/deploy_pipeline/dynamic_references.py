@@ -1,7 +1,7 @@
-"""Dynamic references without a version, whose values change without a change of the template.
+"""Dynamic references without a version, whose values can change although the template does not.
 
-CloudFormation compares the text of a reference, and takes the value of the day when it updates the
-resource for another reason. In a create-only property another value is another resource.
+CloudFormation compares only the text of a reference, but uses its current value when it updates the
+resource for another reason. A new value of a create-only property replaces the resource.
 """
 
 import re
@@ -12,7 +12,7 @@ START = "{{resolve:"
 
 
 def unversioned(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The paths of texts that have such a reference; elements of a list have that of the list."""
+    """Return the paths of texts with such a reference; elements of a list have the path of the list."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from unversioned(item, (*path, name))
@@ -24,7 +24,7 @@ def unversioned(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, .
 
 
 def _has_version(text: str) -> bool:
-    """``ssm:name:version`` of a parameter, ``secretsmanager:id:SecretString:key:stage:version`` of a secret."""
+    """Parse ``ssm:name:version`` or ``secretsmanager:id:SecretString:key:stage:version``."""
     service, _, parameter = text.partition("}}")[0].partition(":")
     if service == "secretsmanager":
         _, _, rest = parameter.partition(":SecretString")
@@ -34,7 +34,7 @@ def _has_version(text: str) -> bool:
 
 
 def in_create_only(paths: Iterable[tuple[str, ...]], create_only: Iterable[str] | None) -> list[str]:
-    """Names of the properties that can replace the resource, by its schema's JSON pointers; all without a schema."""
+    """Return the top-level properties that contain a create-only path; without a schema, all of them."""
     if create_only is None:
         return sorted({path[0] for path in paths})
     pointers = [tuple(step for step in pointer.split("/")[2:] if step != "*") for pointer in create_only]

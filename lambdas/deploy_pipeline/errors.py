@@ -1,37 +1,37 @@
-"""What can be wrong, by the name under which the state machine catches it.
+"""Errors that the state machine catches by their class name.
 
-Step Functions gives the class's name as the error and the message as its reason, which ends up
-in front of whoever pushed. Both come as JSON, which Step Functions cuts when it is longer than 32,768
-characters, and then nothing of it could be read.
+Step Functions uses the class name as the error and the message as its cause, which is shown in
+the pipeline's Deploy action. Lambda returns both as JSON, which Step Functions cuts at 32,768
+characters; JSON that is cut off cannot be parsed, so messages are limited.
 """
 
-from .messages import fit
+from .messages import truncate
 
-MAX_MESSAGE = 5000  # characters; CodePipeline shows no more
+MAX_MESSAGE_CHARACTERS = 5000  # CodePipeline shows no more
 
 
 class DeploymentError(Exception):
-    """An error whose message fits, whatever the names in it."""
+    """An error whose message is truncated to what CodePipeline shows."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(fit(message, MAX_MESSAGE))
+        super().__init__(truncate(message, MAX_MESSAGE_CHARACTERS))
 
 
 class InvalidInputError(DeploymentError):
-    """The state machine's input, or its file, is wrong; the message names every field."""
+    """The state machine's input, or its file, is invalid; the message names every invalid field."""
 
 
 class InvalidArtifactError(DeploymentError):
-    """The source artifact has no usable template."""
+    """The source artifact does not contain a valid template."""
 
 
 class InvalidTemplateError(DeploymentError):
-    """CloudFormation refuses the template, or it does not fit what it is given."""
+    """CloudFormation rejects the template, or the template does not declare a given parameter."""
 
 
 class StackNotReadyError(DeploymentError):
-    """The stack is in a state that allows no deployment; the message says what to do."""
+    """The stack's status does not allow a deployment; the message describes what to do."""
 
 
-class ChangeSetGoneError(DeploymentError):
-    """The change set is not there any more: somebody else has deleted it."""
+class ChangeSetDeletedError(DeploymentError):
+    """Somebody else deleted the change set."""

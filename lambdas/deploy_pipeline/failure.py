@@ -1,9 +1,9 @@
-"""Why a stack operation failed: every resource that failed by itself, down through nested stacks.
+"""Explain why a stack operation failed: the resources that caused it, including those of nested stacks.
 
-A stack's events hold many operations. A nested stack that fails is deleted or rolled back by its
-parent, so its last operation is not the one that failed: the parent's event says which one is.
-What fails after a rollback has begun is not the cause, and is reported separately. If no resource
-failed, the stack's own events have the reason, such as a failed transform or an export in use.
+The events of a stack contain several operations. The parent of a nested stack that fails deletes it or rolls it
+back, so the last operation of the nested stack is not the one that failed; the event of the parent names the one
+that did. Failures after the start of a rollback are not the cause and are reported separately. If no resource
+failed, the reason is in the events of the stack itself, such as a failed transform or an export in use.
 """
 
 import re
@@ -13,21 +13,21 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .messages import LARGEST_CAUSE, fit
+from .messages import MAX_CAUSE_CHARACTERS, truncate
 from .operation_events import refusals
 
 Event = dict[str, Any]
 STACK = "AWS::CloudFormation::Stack"
-CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # because another resource failed
-REFUSED = re.compile(r"hook\(s\)|EarlyValidation|DescribeEvents")  # the reason itself is elsewhere
-FAILED = re.compile(r"_FAILED$|ROLLBACK")  # a status of the stack itself
+CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # because of the failure of another resource
+REFUSED = re.compile(r"hook\(s\)|EarlyValidation|DescribeEvents")  # the message does not contain the actual reason
+FAILED = re.compile(r"_FAILED$|ROLLBACK")  # status of the stack itself
 DEPLOYMENTS = ("CREATE", "UPDATE", "IMPORT")
 START = re.compile(r"(CREATE|UPDATE|IMPORT|DELETE)_IN_PROGRESS")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What failed, and why. `path` leads through nested stacks; it is empty for the stack itself."""
+    """A failed resource and the reason. `path` includes nested stacks; it is empty for the stack itself."""
 
     path: str
     type: str
@@ -39,9 +39,9 @@ class Failure:
 
 
 def explain(cloudformation: Any, stack_id: str, stack_name: str, status: str, status_reason: str = "") -> str:
-    """Describe the failure of the last operation on a stack, with every reason that CloudFormation gives.
+    """Describe the failure of the last operation on a stack, with every reason that CloudFormation returns.
 
-    `status_reason` is that of the stack's description, for what its events do not give or cannot be read.
+    `status_reason`, from the stack's description, is used if the events have no reason or cannot be read.
     """
     state = _state(stack_name, status)
     verbs = ("DELETE",) if status == "DELETE_FAILED" else DEPLOYMENTS
@@ -64,19 +64,19 @@ def explain(cloudformation: Any, stack_id: str, stack_name: str, status: str, st
         lines += ["Failed during the rollback:", *(f"- {failure.name}: {failure.reason}" for failure in later)]
     elif status.endswith("ROLLBACK_FAILED") and status_reason:
         lines.append(f"The rollback failed: {status_reason}")
-    return fit("\n".join(lines), LARGEST_CAUSE)
+    return truncate("\n".join(lines), MAX_CAUSE_CHARACTERS)
 
 
 def _state(stack_name: str, status: str) -> str:
     if status == "DELETE_COMPLETE":
-        return f"{stack_name} was deleted by somebody else meanwhile"
+        return f"{stack_name} was deleted by somebody else during the deployment"
     if status.endswith("_IN_PROGRESS"):
-        return f"{stack_name} is still {status}; waiting for it has been given up"
+        return f"{stack_name} is still {status}; the deployment no longer waits for it"
     return f"{stack_name} is {status}"
 
 
 def _operation(cloudformation: Any, stack_id: str, verbs: Collection[str]) -> list[Event]:
-    """The events of the last operation that is one of `verbs`, oldest first."""
+    """Return the events of the last operation that is one of `verbs`, oldest first."""
     events: list[Event] = []
     for page in cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id):
         for event in page["StackEvents"]:  # newest first
@@ -84,15 +84,15 @@ def _operation(cloudformation: Any, stack_id: str, verbs: Collection[str]) -> li
             start = START.fullmatch(event["ResourceStatus"]) if _is_stack(event, stack_id) else None
             if start and start[1] in verbs:
                 return events[::-1]
-            if start:  # of a later operation, to which all of these belong
+            if start:  # these events belong to a later operation
                 events.clear()
     return events[::-1]
 
 
 def _failures(cloudformation: Any, stack_id: str, events: list[Event]) -> list[Failure]:
-    """What failed before the rollback or, if no resource did, the stack's own reason."""
+    """Return the failures before the rollback or, if no resource failed, the reason of the stack itself."""
     before, _ = _split_at_rollback(events, stack_id)
-    found = [f for event in before if _failed(event, stack_id) for f in _inside(cloudformation, event)]
+    found = [f for event in before if _failed(event, stack_id) for f in _resolve_nested(cloudformation, event)]
     own = [event for event in events if _is_stack(event, stack_id)]
     for index, failure in enumerate(found):
         if REFUSED.search(failure.reason):
@@ -108,23 +108,25 @@ def _failures(cloudformation: Any, stack_id: str, events: list[Event]) -> list[F
 
 def _failures_of_rollback(cloudformation: Any, stack_id: str, events: list[Event]) -> list[Failure]:
     _, after = _split_at_rollback(events, stack_id)
-    return [f for event in after if _failed(event, stack_id) for f in _inside(cloudformation, event, rollback=True)]
+    return [
+        f for event in after if _failed(event, stack_id) for f in _resolve_nested(cloudformation, event, rollback=True)
+    ]
 
 
-def _inside(cloudformation: Any, event: Event, rollback: bool = False) -> Iterator[Failure]:
-    """The failures behind an event: those in a nested stack, or the resource's own."""
+def _resolve_nested(cloudformation: Any, event: Event, rollback: bool = False) -> Iterator[Failure]:
+    """Return the failures inside a nested stack, or the failure of the resource itself."""
     name, child = event["LogicalResourceId"], event.get("PhysicalResourceId", "")
     itself = Failure(name, event["ResourceType"], _reason(event))
     if event["ResourceType"] != STACK or not child.startswith("arn:"):
         yield itself
         return
     status = event["ResourceStatus"]
-    verb = status.partition("_")[0].replace("ROLLBACK", "CREATE")  # ROLLBACK_FAILED is of a creation
+    verb = status.partition("_")[0].replace("ROLLBACK", "CREATE")  # ROLLBACK_FAILED belongs to a creation
     later = "ROLLBACK" in status or (rollback and verb != "DELETE")
-    look = _failures_of_rollback if later else _failures
+    find_failures = _failures_of_rollback if later else _failures
     try:
-        inner = look(cloudformation, child, _operation(cloudformation, child, [verb]))
-    except ClientError as error:  # which must not hide what is known
+        inner = find_failures(cloudformation, child, _operation(cloudformation, child, [verb]))
+    except ClientError as error:  # must not hide the known reason
         yield replace(itself, reason=f"{itself.reason} (its events could not be read: {error})")
         return
     for failure in inner:
@@ -142,16 +144,16 @@ def _split_at_rollback(events: list[Event], stack_id: str) -> tuple[list[Event],
 
 
 def _failed(event: Event, stack_id: str) -> bool:
-    """Whether the event is of a resource that failed by itself, not because another one did."""
+    """Return whether a resource failed, and not because of the failure of another one."""
     failed = event["ResourceStatus"].endswith("_FAILED") and not _is_stack(event, stack_id)
     return failed and not CONSEQUENCE.match(_reason(event))
 
 
 def _details(cloudformation: Any, stack_id: str, events: list[Event], reason: str) -> str:
-    """Lines that say which validation or hook refused what.
+    """List the failed validations and hooks, one per line.
 
-    If `reason` says that there are such refusals and the stack has none, its operations are read one by one: after a
-    rollback, which is an operation of its own, CloudFormation may give the stack's latest operation only.
+    If `reason` mentions them and the stack's events do not contain them, the events of each operation are read:
+    a rollback is a separate operation, and CloudFormation may return only the latest operation of a stack.
     """
     operations = list(dict.fromkeys(event["OperationId"] for event in events if event.get("OperationId")))
     lines = list(refusals(cloudformation, operations, StackName=stack_id))

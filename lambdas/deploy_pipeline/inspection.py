@@ -1,11 +1,11 @@
-"""Which changes of a change set may be carried out without anybody looking at them.
+"""Find the unsafe changes of a change set.
 
-Unsafe is what deletes or replaces a resource, loses data of it (`lossy_changes`), attaches a policy
-to a resource of somebody else, or may do so: what is not known is unsafe.
+A change is unsafe if it deletes or replaces a resource, loses its data (`lossy_changes`), attaches a policy
+to a resource outside the stack, or may do so. Unknown values are unsafe.
 
-CloudFormation says "Conditional" of a resource that takes a create-only property from another
-resource that changes, such as a subscription whose endpoint is the ARN of a queue with a new
-timeout. As long as that other one is not replaced, its id and its ARN stay, and so does this one.
+CloudFormation reports the replacement "Conditional" for a resource with a create-only property that refers to
+another resource that changes, such as a subscription whose endpoint is the ARN of a queue with a new timeout.
+If the other resource is not replaced, its id and its ARN stay the same, and this resource is not replaced.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,10 +20,10 @@ Resource = Mapping[str, Any]  # ``ResourceChange`` of CloudFormation's API, `wit
 
 SAFE_ACTIONS = ("Add", "Modify", "Import", "SyncWithActual")
 UPDATES = ("Modify", "Dynamic")
-# Attributes of a resource that are no properties, and never make CloudFormation replace it.
+# Attributes of a resource that are not properties; changing them never replaces it.
 NON_PROPERTY_ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
 NESTED = "AWS::CloudFormation::Stack"
-# What becomes of a resource, by ``PolicyAction``: retained ones stay in AWS, and the stack forgets them.
+# By ``PolicyAction``. A retained resource still exists, but the stack no longer manages it.
 REMOVALS = {
     "Delete": "it is deleted",
     "Retain": "it is retained, but no longer part of the stack",
@@ -34,12 +34,12 @@ REPLACEMENTS = {
     "ReplaceAndRetain": "; the old one is retained, but no longer part of the stack",
     "ReplaceAndSnapshot": "; the old one is deleted after a snapshot",
 }
-# These can get another id without being replaced: what a custom resource's provider returns is its
-# id from then on, and a job definition's has its revision in it.
+# The ids of these types can change without a replacement: a custom resource's provider can return a new id,
+# and the id of a job definition contains its revision.
 CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
 UNSTABLE_ID_TYPES = (*CUSTOM, "AWS::Batch::JobDefinition")
-# The property that names the resource to which a policy is attached, in place of the policy that it had, and
-# that resource's type: the id of another type, such as a parameter's name, can be chosen to equal its id.
+# The property that names the resource whose policy is set, or overwritten, and the type of that resource: the id
+# of another type, such as a parameter's name, can be chosen to equal its id.
 POLICY_TARGETS = {
     "AWS::S3::BucketPolicy": ("Bucket", "AWS::S3::Bucket"),
     "AWS::SNS::TopicInlinePolicy": ("TopicArn", "AWS::SNS::Topic"),
@@ -52,10 +52,10 @@ POLICY_TARGETS = {
 
 @dataclass(frozen=True)
 class Lookups:
-    """Questions that a change set does not answer.
+    """Facts that a change set does not contain.
 
-    physical_ids: type and id of all resources of the stack, and of those nested in it.
-    create_only: JSON pointers to the properties that replace a resource of a type; None if unknown.
+    physical_ids: type and id of all resources of the stack and its nested stacks.
+    create_only: JSON pointers to the create-only properties of a type; None if unknown.
     """
 
     physical_ids: Callable[[], frozenset[tuple[str, str]]] = frozenset
@@ -64,10 +64,10 @@ class Lookups:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is let through although it looks unsafe.
+    """Exemptions from the inspection.
 
-    exempt_logical_ids: resources of nested stacks by their path, ``Child/Queue``.
-    conditional, dynamic: accept what CloudFormation itself cannot tell beforehand.
+    exempt_logical_ids: resources of nested stacks have a path, such as ``Child/Queue``.
+    conditional, dynamic: accept changes whose effect CloudFormation cannot predict.
     """
 
     exempt_types: frozenset[str] = frozenset({"AWS::CDK::Metadata"})
@@ -76,7 +76,7 @@ class Policy:
     dynamic: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Give the policy as the state machine carries it."""
+        """Return the policy in the form in which the state machine passes it."""
         return {
             "exempt_types": sorted(self.exempt_types),
             "exempt_logical_ids": sorted(self.exempt_logical_ids),
@@ -85,24 +85,24 @@ class Policy:
         }
 
     @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> Self:
-        """Read what `as_json` gave."""
-        types, ids = frozenset(given["exempt_types"]), frozenset(given["exempt_logical_ids"])
-        return cls(types, ids, given["conditional"], given["dynamic"])
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Parse the result of `as_json`."""
+        types, ids = frozenset(value["exempt_types"]), frozenset(value["exempt_logical_ids"])
+        return cls(types, ids, value["conditional"], value["dynamic"])
 
-    def exemptions(self) -> str:
-        """Describe what is let through; empty with the default policy."""
+    def exemptions(self) -> list[str]:
+        """Describe each exemption; empty with the default policy."""
         parts = [f"resources {', '.join(sorted(self.exempt_logical_ids))}"] if self.exempt_logical_ids else []
         if types := self.exempt_types - type(self)().exempt_types:
             parts.append(f"types {', '.join(sorted(types))}")
         parts += ["conditional replacements"] if self.conditional else []
         parts += ["dynamic changes"] if self.dynamic else []
-        return f"Exempt from the inspection: {'; '.join(parts)}" if parts else ""
+        return parts
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A change that is not safe, and why. `logical_id` has the path through nested stacks."""
+    """An unsafe change and its reason. `logical_id` starts with the path of the nested stack."""
 
     logical_id: str
     type: str
@@ -116,9 +116,9 @@ class Violation:
 def violations(
     changes: Iterable[Mapping[str, Any]], policy: Policy, path: str = "", lookups: Lookups | None = None
 ) -> Iterator[Violation]:
-    """Judge all changes of one stack, each a ``Change`` of CloudFormation's DescribeChangeSet.
+    """Return the unsafe ones of all changes to one stack, each a ``Change`` of DescribeChangeSet.
 
-    `path` is that of a nested stack, with a slash at its end.
+    `path` is the path of a nested stack, which ends with a slash.
     """
     inspected = [_Inspected.of(change, lookups or Lookups()) for change in changes]
     retained = _retained_ids(inspected)
@@ -132,11 +132,12 @@ def violations(
 
 @dataclass(frozen=True)
 class _Inspected:
-    """A change, and what decides about it.
+    """A change, and the facts that decide whether it is safe.
 
-    required: the resources that have to be retained for this one to be; None if it may be replaced anyway.
-    unversioned: create-only properties with dynamic references that may have another value now.
-    outside_target: why a policy is attached to a resource that may not be the stack's; else empty.
+    required: logical ids of resources; if none of them is replaced, this one is not replaced either. None if it
+        may be replaced in any case.
+    unversioned: create-only properties with dynamic references whose values may have changed.
+    outside_target: the reason why a policy may be attached to a resource outside the stack; otherwise empty.
     """
 
     type: str | None
@@ -158,24 +159,25 @@ class _Inspected:
 
 
 def _reasons(item: _Inspected, policy: Policy, retained: set[str]) -> Iterator[str]:
-    """Why a change is not safe; nothing, or empty texts, when it is."""
+    """Return the reasons why a change is unsafe; no reasons, or empty ones, if it is safe."""
     if item.type != "Resource":
-        yield f"{item.type} is no kind of change that is known"
+        yield f"unknown type of change {item.type}"
         return
     is_retained = item.required is not None and item.required <= retained
     yield _removed_or_replaced(item.resource, policy, retained, is_retained=is_retained)
     if item.unversioned and not policy.conditional:
-        yield f"it may be replaced for {', '.join(item.unversioned)}: dynamic references without a version"
+        yield f"it may be replaced because of {', '.join(item.unversioned)}: dynamic references without a version"
     if item.resource.get("Action") in UPDATES:
         yield from losses(item.resource)
     yield item.outside_target
 
 
 def _retained_ids(inspected: list[_Inspected]) -> set[str]:
-    """Logical ids of the resources that are changed, and certainly not replaced.
+    """Return the logical ids of the resources that are updated and certainly not replaced.
 
-    Each detail is looked at once, however many resources depend on each other: one that is retained
-    is crossed off in those that require it.
+    A resource is retained once all resources that it requires are retained. Each retained resource is removed
+    from the requirements of its dependents, so the time is linear, and resources that require each other are
+    never retained.
     """
     waiting = [set(item.required or ()) for item in inspected]
     dependents: dict[str, list[int]] = {}
@@ -195,7 +197,7 @@ def _retained_ids(inspected: list[_Inspected]) -> set[str]:
 
 
 def _required(resource: Resource) -> frozenset[str] | None:
-    """The resources that have to be retained for this one to be; None if it may be replaced anyway."""
+    """Return the resources on which it depends whether this one is retained; None if it may be replaced in any case."""
     if resource.get("Action") != "Modify" or resource.get("PolicyAction", "Retain") != "Retain":
         return None
     details = resource.get("Details") or []
@@ -210,7 +212,7 @@ def _required(resource: Resource) -> frozenset[str] | None:
 
 
 def _unversioned_references(resource: Resource, lookups: Lookups) -> list[str]:
-    """Create-only properties whose value may have changed although their text has not."""
+    """Return create-only properties whose value may have changed although their text has not."""
     kind = str(resource.get("ResourceType"))
     if resource.get("Action") not in UPDATES or kind.startswith(CUSTOM):
         return []
@@ -219,19 +221,19 @@ def _unversioned_references(resource: Resource, lookups: Lookups) -> list[str]:
 
 
 def _outside_target(resource: Resource, lookups: Lookups) -> str:
-    """Whether a policy is newly attached to a resource that is not the stack's, in place of its policy."""
+    """Return a reason if a policy may overwrite the policy of a resource outside the stack; otherwise an empty text."""
     name, kind = POLICY_TARGETS.get(str(resource.get("ResourceType")), ("", ""))
     if not name or resource.get("Action") not in ("Add", *UPDATES):
         return ""
     before, after = (_texts(resource[when], name) for when in ("Before", "After"))
     if after is None:
-        unseen = resource.get("Action") == "Add" or any(
+        hidden = resource.get("Action") == "Add" or any(
             (detail.get("Target") or {}).get("Name") == name for detail in resource.get("Details") or []
         )
-        return f"{name} cannot be seen, so the policy may be attached to a resource of somebody else" if unseen else ""
-    named = [text for text in after if text not in (before or ()) and text != KNOWN_AFTER_APPLY]
-    outside = [text for text in named if (kind, text) not in lookups.physical_ids()]
-    return f"{name} names what is not in the stack, and its policy is overwritten" if outside else ""
+        return f"{name} is not visible, so the policy may be attached to a resource outside the stack" if hidden else ""
+    new = [text for text in after if text not in (before or ()) and text != KNOWN_AFTER_APPLY]
+    outside = [text for text in new if (kind, text) not in lookups.physical_ids()]
+    return f"{name} names a resource outside the stack, whose policy is overwritten" if outside else ""
 
 
 def _texts(shown: Mapping[str, Any] | None, name: str) -> list[str] | None:
@@ -242,23 +244,23 @@ def _texts(shown: Mapping[str, Any] | None, name: str) -> list[str] | None:
 
 
 def _removed_or_replaced(resource: Resource, policy: Policy, retained: set[str], *, is_retained: bool) -> str:
-    """Why a resource does not stay, or may not; empty when it does."""
+    """Return why a resource is, or may be, removed or replaced; otherwise an empty text."""
     action = resource.get("Action", "?")
     consequence = resource.get("PolicyAction") or ("Delete" if action == "Remove" else "Retain")
     if action == "Remove":
-        return REMOVALS.get(consequence, f"it is removed, with the unknown policy action {consequence}")
+        return REMOVALS.get(consequence, f"it is removed with the unknown policy action {consequence}")
     if action == "Dynamic" and not policy.dynamic:
-        return "what happens to it is known only when it happens"
+        return "its change is known only during the update"
     if action not in SAFE_ACTIONS and action != "Dynamic":
-        return f"{action} is no action that is known"
+        return f"unknown action {action}"
     if action == "Modify" and resource.get("ResourceType") == NESTED and not resource.get("ChangeSetId"):
-        return "a nested stack whose changes cannot be seen"
+        return "the changes of this nested stack are not visible"
     why = _replaced(resource, _causes(resource, retained), accept_conditional=policy.conditional or is_retained)
     if consequence in REPLACEMENTS:
         return f"{why or 'it is replaced'}{REPLACEMENTS[consequence]}"
     if consequence == "Retain" or why:
         return why
-    return REMOVALS.get(consequence, f"{consequence} is no policy action that is known")
+    return REMOVALS.get(consequence, f"unknown policy action {consequence}")
 
 
 def _replaced(resource: Resource, causes: str, *, accept_conditional: bool) -> str:
@@ -268,12 +270,12 @@ def _replaced(resource: Resource, causes: str, *, accept_conditional: bool) -> s
     if replacement == "False" or (replacement is None and resource.get("Action") != "Modify"):
         return ""
     if replacement != "Conditional":
-        return f"whether it is replaced is not known ({replacement})"
+        return f"it is unknown whether it is replaced ({replacement})"
     return "" if accept_conditional else f"it may be replaced{causes}"
 
 
 def _always_replaces(detail: Mapping[str, Any]) -> bool:
-    """Always, and known before: this replaces the resource, whatever else is said of it."""
+    """Return whether this detail alone is certain to replace the resource."""
     target = detail.get("Target") or {}
     return target.get("RequiresRecreation") == "Always" and detail.get("Evaluation") == "Static"
 
@@ -285,17 +287,17 @@ def _never_replaces(detail: Mapping[str, Any]) -> bool:
 
 
 def _identity_source(detail: Mapping[str, Any]) -> str:
-    """The resource whose id or ARN the value is, which stays the same if that one is retained; else empty."""
+    """Return the resource whose id or ARN is the value; empty if the value is something else."""
     entity, _, attribute = str(detail.get("CausingEntity", "")).partition(".")
     named = {"ResourceReference": "", "ResourceAttribute": "Arn"}.get(str(detail.get("ChangeSource")))
     return entity if detail.get("Evaluation") == "Dynamic" and attribute == named else ""
 
 
 def _causes(resource: Resource, retained: set[str]) -> str:
-    """Name what asks for the replacement."""
+    """Name the properties that cause the replacement."""
     details = [
         d for d in resource.get("Details") or [] if not _never_replaces(d) and _identity_source(d) not in retained
     ]
     targets = [detail.get("Target") or {} for detail in details]
     names = sorted({target.get("Name") or target.get("Attribute") or "?" for target in targets})
-    return f" for {', '.join(names)}" if names else ""
+    return f" because of {', '.join(names)}" if names else ""

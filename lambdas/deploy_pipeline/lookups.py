@@ -1,4 +1,4 @@
-"""What the inspection has to know of resources beyond the change set; each question is asked once."""
+"""Look up facts about resources that a change set does not contain; each is looked up once, when it is needed."""
 
 import json
 from functools import cache
@@ -10,7 +10,7 @@ from .inspection import NESTED, Lookups
 
 
 def lookups(cloudformation: Any, stack_name: str) -> Lookups:
-    """Answer the questions about the resources of a stack and those nested in it."""
+    """Create the lookups for a stack and its nested stacks."""
 
     @cache
     def physical_ids() -> frozenset[tuple[str, str]]:
@@ -24,20 +24,20 @@ def lookups(cloudformation: Any, stack_name: str) -> Lookups:
 
 
 def _physical_ids(cloudformation: Any, stack_name: str) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
-    waiting = [stack_name]
-    while waiting:
-        for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=waiting.pop()):
+    physical_ids: set[tuple[str, str]] = set()
+    stacks = [stack_name]
+    while stacks:
+        for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stacks.pop()):
             for resource in page["StackResourceSummaries"]:
                 kind, physical_id = resource["ResourceType"], resource.get("PhysicalResourceId", "")
-                if kind == NESTED and physical_id and (kind, physical_id) not in found:
-                    waiting.append(physical_id)
-                found.add((kind, physical_id))
-    return {(kind, physical_id) for kind, physical_id in found if physical_id}
+                if kind == NESTED and physical_id and (kind, physical_id) not in physical_ids:
+                    stacks.append(physical_id)
+                physical_ids.add((kind, physical_id))
+    return {(kind, physical_id) for kind, physical_id in physical_ids if physical_id}
 
 
 def _create_only(cloudformation: Any, resource_type: str) -> tuple[str, ...] | None:
-    """JSON pointers to the properties that can replace a resource; None if the type has no schema."""
+    """Return JSON pointers to the create-only properties of a type; None if it has no schema."""
     try:
         described = cloudformation.describe_type(Type="RESOURCE", TypeName=resource_type)
     except ClientError as error:

@@ -1,9 +1,8 @@
-"""Updates in place that lose data, or take away what protects it: one table, `LOSSY_CHANGES`.
+"""Updates in place that lose data or remove a protection: the table `LOSSY_CHANGES`.
 
-A row is judged by the values before and after the update, which CloudFormation gives as
-``BeforeContext`` and ``AfterContext``. If a property of the table is changed and its values
-cannot be seen, the change is unsafe. Messages show numbers and names of policies only, because
-other values may be secret.
+Each row compares the values before and after the update, which CloudFormation returns as ``BeforeContext`` and
+``AfterContext``. If a property of the table changes and its values are not visible, the change is unsafe.
+Messages contain only numbers and names of policies, because other values can be secret.
 """
 
 import json
@@ -27,7 +26,7 @@ from .lossy_conditions import (
 )
 
 ANY_TYPE = "any type"
-MASK = "****"  # CloudFormation shows it in place of the value of a NoEcho parameter
+MASK = "****"  # CloudFormation's replacement for the value of a NoEcho parameter
 HIDDEN = object()
 POLICY_ATTRIBUTES = ("DeletionPolicy", "UpdateReplacePolicy")
 SNAPSHOT_BY_DEFAULT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")  # upon deletion
@@ -37,9 +36,9 @@ REFERENCE = f"{GUIDES}AWSCloudFormation/latest/TemplateReference/"
 NO_BACKUPS = "automated backups older than that are deleted"
 NO_SNAPSHOTS = "automatic snapshots older than that are deleted"
 NO_RESTORE = "earlier states can no longer be restored"
-UNPROTECTED = "a deletion is no longer refused"
-UNDENIED = "what it denied may be allowed"
-EXPIRED_ITEMS = "items whose time is over are deleted"
+UNPROTECTED = "it is no longer protected against deletion"
+UNDENIED = "requests that it denied may be allowed"
+EXPIRED_ITEMS = "expired items are deleted"
 TTL = "amazondynamodb/latest/developerguide/TTL.html"
 EXPIRY_IN_S3 = "AmazonS3/latest/userguide/lifecycle-expire-general-considerations.html"
 PITR = "PointInTimeRecoverySpecification"
@@ -49,8 +48,8 @@ PITR = "PointInTimeRecoverySpecification"
 class LossyChange:
     """A change of a property that loses data.
 
-    default: the value of a property that a template leaves out; None if there is no telling.
-    guide: the page of AWS's documentation, unless it is that of the resource type.
+    default: AWS's default for a property that is not in the template; None if it is unknown.
+    guide: the page of AWS's documentation, if it is not the reference of the resource type.
     """
 
     type: str
@@ -63,7 +62,7 @@ class LossyChange:
 
     @property
     def steps(self) -> list[str]:
-        """Where the value is in a ``BeforeContext``."""
+        """Return the path of the value in a ``BeforeContext``."""
         return [self.path] if self.path in POLICY_ATTRIBUTES else ["Properties", *self.path.split(".")]
 
     @property
@@ -86,7 +85,7 @@ LOSSY_CHANGES = (
     LossyChange("AWS::CloudTrail::EventDataStore", "RetentionPeriod", LOWERED,
                 "events older than that are deleted", None, "days"),
     LossyChange("AWS::CloudTrail::Trail", "EnableLogFileValidation", TURNED_OFF,
-                "changed log files go unnoticed", "false"),
+                "modified log files are no longer detected", "false"),
     LossyChange("AWS::CloudTrail::Trail", "IsLogging", TURNED_OFF, "API calls are no longer recorded", "false"),
     LossyChange("AWS::DocDB::DBCluster", "BackupRetentionPeriod", LOWERED, NO_BACKUPS, 1, "days"),
     LossyChange("AWS::DocDB::DBCluster", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
@@ -100,11 +99,11 @@ LOSSY_CHANGES = (
                 "the images that it selects are deleted", guide="AmazonECR/latest/userguide/LifecyclePolicies.html"),
     LossyChange("AWS::ECR::Repository", "RepositoryPolicyText", DENY, UNDENIED),
     LossyChange("AWS::EFS::FileSystem", "BackupPolicy.Status", TURNED_OFF,
-                "there are no more automatic backups", "DISABLED"),
+                "automatic backups stop", "DISABLED"),
     LossyChange("AWS::ElastiCache::CacheCluster", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
     LossyChange("AWS::ElastiCache::ReplicationGroup", "SnapshotRetentionLimit", LOWERED, NO_SNAPSHOTS, 0, "days"),
     LossyChange("AWS::Events::Archive", "RetentionDays", SHORTENED, "events older than that are deleted", 0, "days"),
-    LossyChange("AWS::KMS::Key", "Enabled", TURNED_OFF, "what it encrypts cannot be read", "true"),
+    LossyChange("AWS::KMS::Key", "Enabled", TURNED_OFF, "data encrypted with it cannot be read", "true"),
     LossyChange("AWS::KMS::Key", "KeyPolicy", DENY, UNDENIED),
     LossyChange("AWS::Kinesis::Stream", "RetentionPeriodHours", LOWERED,
                 "records older than that are deleted", 24, "hours"),
@@ -119,9 +118,9 @@ LOSSY_CHANGES = (
     LossyChange("AWS::RDS::DBInstance", "DeletionProtection", TURNED_OFF, UNPROTECTED, "false"),
     LossyChange("AWS::Redshift::Cluster", "AutomatedSnapshotRetentionPeriod", LOWERED, NO_SNAPSHOTS, 1, "days"),
     LossyChange("AWS::S3::Bucket", "LifecycleConfiguration.Rules", LIFECYCLE,
-                "objects, or versions of them, are deleted", guide=EXPIRY_IN_S3),
+                "objects or object versions are deleted", guide=EXPIRY_IN_S3),
     LossyChange("AWS::S3::Bucket", "VersioningConfiguration.Status", TURNED_OFF,
-                "what is overwritten or deleted cannot be restored", "Suspended"),
+                "overwritten or deleted objects cannot be restored", "Suspended"),
     LossyChange("AWS::S3::BucketPolicy", "PolicyDocument", DENY, UNDENIED),
     LossyChange("AWS::SecretsManager::ResourcePolicy", "ResourcePolicy", DENY, UNDENIED),
     LossyChange("AWS::SNS::TopicInlinePolicy", "PolicyDocument", DENY, UNDENIED),
@@ -136,7 +135,7 @@ LOSSY_CHANGES = (
 
 
 def losses(resource: Mapping[str, Any]) -> Iterator[str]:
-    """What an update in place loses, of a resource `with_values`: a reason for each row of the table."""
+    """Return a reason for each row of the table that an update in place matches. The resource is one `with_values`."""
     before, after = resource["Before"], resource["After"]
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
     for row in LOSSY_CHANGES:
@@ -145,18 +144,18 @@ def losses(resource: Mapping[str, Any]) -> Iterator[str]:
             if row.path == "DeletionPolicy" and resource.get("ResourceType") in SNAPSHOT_BY_DEFAULT:
                 default = "Snapshot"
             values = _value(before, row.steps, default), _value(after, row.steps, default)
-            yield from _judged(row, *values, listed=row.path.split(".")[0] in changed)
+            yield from _evaluate(row, *values, listed=row.path.split(".")[0] in changed)
 
 
 def with_values(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to a ``ResourceChange`` the resource ``Before`` and ``After`` the update, each None if it is not shown."""
+    """Add the resource ``Before`` and ``After`` the update to a ``ResourceChange``; None if it is not visible."""
     return {**resource, "Before": _parsed(resource, "BeforeContext"), "After": _parsed(resource, "AfterContext")}
 
 
 def _parsed(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     try:
         shown = json.loads(resource.get(name) or "")
-    except ValueError:  # left out, or cut off
+    except ValueError:  # missing or truncated
         return None
     return shown if isinstance(shown, dict) else None
 
@@ -176,8 +175,8 @@ def _value(shown: Any, steps: list[str], default: Any) -> Any:
     return shown
 
 
-def _judged(row: LossyChange, before: Any, after: Any, *, listed: bool) -> Iterator[str]:
-    """The reason, if there is one. `listed`: the change set has a detail for the property."""
+def _evaluate(row: LossyChange, before: Any, after: Any, *, listed: bool) -> Iterator[str]:
+    """Return the reason, if the change is unsafe. `listed`: the change set has a detail for the property."""
     hidden = HIDDEN in (before, after)
     if before == after and not (listed and (hidden or MASK in json.dumps(before))):
         return
@@ -186,7 +185,7 @@ def _judged(row: LossyChange, before: Any, after: Any, *, listed: bool) -> Itera
             raise HiddenValueError
         lossy = row.condition.holds(before, after)
     except HiddenValueError:
-        yield f"{row.path} is changed, with values that cannot be seen"
+        yield f"{row.path} changes, but its values are not visible"
         return
     if lossy:
         values = f" {_shown(before)} -> {_shown(after)} {row.unit}".rstrip() if row.condition.shown else ""
@@ -198,8 +197,8 @@ def _shown(value: Any) -> str:
 
 
 def markdown_table() -> str:
-    """The table as in the documentation."""
-    rows = ["| resource type | property | unsafe if it | because |", "|---|---|---|---|"]
+    """Return the table of the documentation."""
+    rows = ["| resource type | property | unsafe if it | reason |", "|---|---|---|---|"]
     for row in LOSSY_CHANGES:
         kind = row.type if row.type == ANY_TYPE else f"`{row.type}`"
         rows.append(f"| {kind} | [`{row.path}`]({row.documentation}) | {row.condition.text} | {row.reason} |")

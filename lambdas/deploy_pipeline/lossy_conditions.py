@@ -1,7 +1,7 @@
 """Conditions under which the change of a property loses data.
 
-CloudFormation gives values as JSON with numbers and switches as text. A value that is masked,
-or known only after the update, decides nothing: `HiddenValueError`.
+CloudFormation returns values as JSON, with numbers and booleans as text. If the value that decides is masked
+or known only after the update, a condition raises `HiddenValueError`.
 """
 
 import json
@@ -14,17 +14,17 @@ KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 UNLIMITED = math.inf
 ON = ("true", "enabled", "active")
 OFF = ("false", "disabled", "inactive", "suspended")
-# Of an S3 lifecycle rule: which objects it is for.
+# The filter of an S3 lifecycle rule.
 SCOPE = ("Prefix", "TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan")
 
 
 class HiddenValueError(ValueError):
-    """A value that would decide is not to be seen."""
+    """The value that decides is not visible."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What makes a change lossy, from the values before and after. `shown`: they are no secrets."""
+    """A condition on the values before and after an update. `shown`: the values are not secret."""
 
     text: str
     holds: Callable[[Any, Any], bool]
@@ -42,7 +42,7 @@ def _number(value: Any) -> float:
 
 
 def _days(value: Any) -> float:
-    """A number of days, of which 0 means that there is no limit."""
+    """Return a number of days; 0 means unlimited."""
     return _number(value) or UNLIMITED
 
 
@@ -60,20 +60,20 @@ def _is_on(value: Any) -> bool:
 
 
 def _expires_by_time(before: Any, after: Any) -> bool:
-    """Whether items of a table begin to expire, or expire by another attribute."""
+    """Return whether items of a table start to expire, or expire by another attribute."""
     before, after = _object(before), _object(after)
     unchanged = _is_on(before.get("Enabled", "false")) and before.get("AttributeName") == after.get("AttributeName")
     return _is_on(after.get("Enabled", "false")) and not unchanged
 
 
 def _expires_more_objects(before: Any, after: Any) -> bool:
-    """Whether a lifecycle rule expires objects that no rule for the same objects expired as early."""
+    """Return whether a lifecycle rule expires objects earlier than any previous rule with the same filter."""
     limits = _expirations(before)
     return any(days < limits.get(key, UNLIMITED) for key, days in _expirations(after).items())
 
 
 def _expirations(rules: Any) -> dict[tuple[str, str], float]:
-    """The least days, or versions kept, of every kind of expiration, by what it applies to."""
+    """Return the lowest limit of days or versions, by filter and kind of expiration."""
     found: dict[tuple[str, str], float] = {}
     if not isinstance(rules or [], list):
         raise HiddenValueError
@@ -100,7 +100,10 @@ def _limits(rule: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _drops_deny(before: Any, after: Any) -> bool:
-    """Whether a statement that denies is gone or another. What is known only later matches in the same order."""
+    """Return whether a Deny statement is removed or changed.
+
+    Statements with values that are known only after the update are compared in order.
+    """
     kept = [json.dumps(statement, sort_keys=True) for statement in _denials(after)]
     exact, later = set(kept), [json.loads(text) for text in kept if KNOWN_AFTER_APPLY in text]
     missing = [statement for statement in _denials(before) if json.dumps(statement, sort_keys=True) not in exact]
@@ -134,11 +137,11 @@ def _retains_less(before: Any, after: Any) -> bool:
 
 
 LOWERED = Condition("is lowered", lambda before, after: _number(after) < _number(before), shown=True)
-SHORTENED = Condition("is lowered (0: unlimited)", lambda before, after: _days(after) < _days(before), shown=True)
+SHORTENED = Condition("is lowered (0 means unlimited)", lambda before, after: _days(after) < _days(before), shown=True)
 TURNED_OFF = Condition("is turned off", lambda before, after: _is_on(before) and not _is_on(after))
 WEAKENED = Condition("retains or snapshots less", _retains_less, shown=True)
 REMOVED = Condition("is removed", lambda before, after: bool(before) and not after)
 SET = Condition("is set or changed", lambda _, after: bool(after))
-EXPIRY = Condition("is enabled, or has another attribute", _expires_by_time)
+EXPIRY = Condition("is enabled, or uses another attribute", _expires_by_time)
 LIFECYCLE = Condition("has a new or earlier expiration", _expires_more_objects)
 DENY = Condition("loses or changes a `Deny` statement", _drops_deny)

@@ -1,12 +1,12 @@
-"""Texts that have to fit."""
+"""Text within the limits of AWS services."""
 
-LARGEST_CAUSE = 30_000  # characters; Step Functions takes 32,768, and the machine may have something to add
+MAX_CAUSE_CHARACTERS = 30_000  # Step Functions accepts 32,768, and the state machine may add text
 
 
-def fit(text: str, limit: int) -> str:
-    """Cut `text` to at most `limit` characters, at the end of a line, saying how much is left out.
+def truncate(text: str, limit: int) -> str:
+    """Truncate `text` to at most `limit` characters, at the end of a line, and state how many lines are omitted.
 
-    What the first line says, such as a count, is kept whatever comes after.
+    The first line, which may contain a count, is always kept as far as it fits.
     """
     if len(text) <= limit:
         return text

@@ -1,4 +1,4 @@
-"""The metric that the functions of the state machine publish, with a log line in the embedded metric format."""
+"""The metric that the functions publish with a log line in the CloudWatch embedded metric format."""
 
 import time
 from typing import Any

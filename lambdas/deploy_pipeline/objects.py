@@ -1,21 +1,21 @@
-"""Why an object in S3 cannot be read, in words that help."""
+"""Explain why an object in S3 cannot be read."""
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-REFUSED = ("403", "AccessDenied")
+DENIED = ("403", "AccessDenied")
 MISSING = ("404", "NoSuchKey", "NotFound")
 
 
-def unreadable(error: BotoCoreError | ClientError, bucket: str, key: str) -> str:
+def explain_read_error(error: BotoCoreError | ClientError, bucket: str, key: str) -> str:
     """Explain an error of S3.
 
-    S3 answers 403 for a missing object to a caller without ``s3:ListBucket``, which our functions
-    do not have, and gives no reason with the answer to HeadObject.
+    The functions do not have ``s3:ListBucket``, so S3 returns 403 for a missing object, and HeadObject
+    returns no reason.
     """
     code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-    said = f"s3://{bucket}/{key} cannot be read: "
-    if code in REFUSED:
-        said += "there is no such object, or reading it is not permitted (S3 answers 403 in both cases). "
+    text = f"s3://{bucket}/{key} cannot be read: "
+    if code in DENIED:
+        text += "the object does not exist, or access is denied (S3 returns 403 in both cases). "
     elif code in MISSING:
-        said += "there is no such object. "
-    return f"{said}{error}"
+        text += "the object does not exist. "
+    return f"{text}{error}"

@@ -1,7 +1,7 @@
-"""Refusals that only CloudFormation's DescribeEvents explains: failed validations and hooks.
+"""Read failed validations and hooks, whose details only CloudFormation's DescribeEvents returns.
 
-CloudFormation validates a template before it deploys it, when a change set or a stack is created.
-The status of either names the validation that failed, but neither the resource nor the reason.
+CloudFormation validates a template when it creates a change set or a stack. The status reason of either names
+the validation that failed, but neither the resource nor the reason.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -13,13 +13,13 @@ ERRORS = ("VALIDATION_ERROR", "HOOK_INVOCATION_ERROR", "PROVISIONING_ERROR")
 
 
 def refusals(cloudformation: Any, operation_ids: Collection[str] = (), **target: str) -> Iterator[str]:
-    """Give a line for each refusal, and one more if they cannot all be read.
+    """Return a line for each failed validation or hook, and another one if not all of them can be read.
 
-    `target` has the arguments of DescribeEvents that name a change set, an operation or a stack. With
-    `operation_ids`, events of other operations on the stack are left out.
+    `target` are the arguments of DescribeEvents that name a change set, an operation or a stack. With
+    `operation_ids`, events of other operations on the stack are omitted.
     """
-    if not hasattr(cloudformation, "describe_events"):  # the call is newer than some runtimes' SDK
-        yield "The details could not be read: this version of boto3 has no DescribeEvents."
+    if not hasattr(cloudformation, "describe_events"):  # the SDK of the Lambda runtime can be older
+        yield "The details could not be read: this version of boto3 does not have DescribeEvents."
         return
     arguments: dict[str, Any] = {**target, "Filters": {"FailedEvents": True}}
     try:
@@ -36,7 +36,7 @@ def refusals(cloudformation: Any, operation_ids: Collection[str] = (), **target:
 
 
 def _refuses(event: Mapping[str, Any]) -> bool:
-    """Whether the event stopped the operation: a validation or a hook may also only warn."""
+    """Return whether the event stopped the operation; validations and hooks can also only warn."""
     modes = (event.get("ValidationFailureMode"), event.get("HookFailureMode"))
     return event.get("EventType") in ERRORS and "WARN" not in modes and event.get("ValidationStatus") != "SKIPPED"
 

@@ -1,4 +1,4 @@
-"""The input of the state machine: what to deploy, under which name, and how careful to be."""
+"""The input of the state machine: the stack, its template and parameters, and the inspection policy."""
 
 import hashlib
 import json
@@ -12,32 +12,33 @@ from .errors import InvalidInputError
 from .inspection import Policy
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
-NAME_IN_WORDS = "letters, digits and hyphens, a letter first"
-GREEN = "-green-"  # and 8 hexadecimal digits: the end of a blue/green stack's name
-LONGEST_STACK_NAME = 128 - len(GREEN) - 8  # of CloudFormation's 128 characters
-ARTIFACT_FIELDS = ("revisionS3Bucket", "revisionS3Key")  # the trigger adds them
+NAME_DESCRIPTION = "letters, digits and hyphens, starting with a letter"
+GREEN = "-green-"  # followed by 8 hexadecimal digits: the suffix of a blue/green stack
+MAX_STACK_NAME_CHARACTERS = 128 - len(GREEN) - 8  # CloudFormation's limit is 128
+ARTIFACT_FIELDS = ("revisionS3Bucket", "revisionS3Key")  # added by the trigger
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
-# Characters, escaped as in a text within JSON. Step Functions leaves an input of more than 248 KiB out of
-# the event that tells of the execution's end, and that event is how a change set left behind is found.
-LARGEST_INPUT = 200_000
-MAX_PATH = 1024  # characters
-MAX_DEPTH = 32  # levels; three are enough, and some thousands are more than Python's recursion takes
-PATH = re.compile(rf".{{1,{MAX_PATH}}}", re.DOTALL)
-MOST_MISTAKES, LONGEST_FIELD = 20, 60
-ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # it describes the CDK's version, and is nothing in AWS
+# As a string within JSON. Step Functions omits an input of more than 248 KiB from the event about the
+# execution's end, and the clean-up function needs the input.
+MAX_INPUT_CHARACTERS = 200_000
+MAX_PATH_CHARACTERS = 1024
+MAX_NESTING_LEVELS = 32  # three are enough; some thousands exceed Python's recursion limit
+PATH = re.compile(rf".{{1,{MAX_PATH_CHARACTERS}}}", re.DOTALL)
+MAX_SHOWN_ERRORS, MAX_SHOWN_CHARACTERS = 20, 60
+ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # describes the version of CDK; it is not an AWS resource
 
 
 @dataclass(frozen=True)
-class Request:
-    """One deployment, as it was asked for.
+class DeploymentRequest:
+    """The validated input of an execution.
 
-    recreate: what to do with a stack whose creation failed, one of `RECREATE`. beside: make a
-    second stack when the changes are not safe, rather than fail.
+    stack_name: the complete name, which starts with the environment's name.
+    recreate: what to do with a stack whose creation failed, one of `RECREATE`.
+    blue_green: create a second stack instead of failing if a change is unsafe.
     """
 
     environment_name: str
-    stack_name: str  # as in CloudFormation: with the environment's name before it
+    stack_name: str
     template_path: str
     bucket: str
     key: str
@@ -46,176 +47,197 @@ class Request:
     capabilities: tuple[str, ...]
     policy: Policy
     recreate: str
-    beside: bool
+    blue_green: bool
+
+    def exemptions(self) -> str:
+        """Describe the exemptions in force; empty with the default policy."""
+        exemptions = self.policy.exemptions()
+        if self.recreate == "always":
+            exemptions.append("recreation of a stack that has worked")
+        return f"Exemptions in force: {'; '.join(exemptions)}" if exemptions else ""
 
 
-def read_request(given: Any) -> Request:
-    """Check the input of an execution and give it as a `Request`.
+def parse_request(value: Any) -> DeploymentRequest:
+    """Validate the input of an execution.
 
     Raises:
-        InvalidInputError: naming every field that is wrong, and what it should be.
+        InvalidInputError: names every invalid field and the accepted values.
     """
-    if not isinstance(given, dict):
-        raise InvalidInputError("The input has to be a JSON object.")
-    if too_deep(given):
-        raise InvalidInputError(f"The input is nested more than {MAX_DEPTH} deep.")
-    if len(json.dumps(json.dumps(given))) > LARGEST_INPUT:
-        raise InvalidInputError(f"The input has more than {LARGEST_INPUT:,} characters, escaped.")
-    reader = _Reader(given)
-    environment_name = reader.text("environmentName", NAME, NAME_IN_WORDS)
-    stack_name = reader.text("stackName", NAME, NAME_IN_WORDS)
-    template_path = reader.text("templatePath", PATH, f"text of at most {MAX_PATH} characters")
-    bucket, key = reader.text("revisionS3Bucket"), reader.text("revisionS3Key")
-    parameters = reader.each("parameters", _parameter, "text, finite numbers, true or false, or lists of these")
-    tags = reader.optional("tags", {}, _tags, "an object of at most 50 texts")
-    capabilities = reader.optional("capabilities", [], _each_of(CAPABILITIES), f"a list of {_or(CAPABILITIES)}")
-    policy = reader.optional("policy", {}, _object, "an object")
-    on_unsafe = reader.optional("onUnsafe", "fail", _choice("fail", "blue_green"), "fail or blue_green")
-    reader.nothing_else()
-    rules = _Reader(policy, "policy.")
-    types = rules.optional("exemptTypes", list(ALWAYS_SAFE_TYPES), _texts, "a list of resource types")
-    ids = rules.optional("exemptLogicalIds", [], _texts, "a list of logical ids")
-    conditional = rules.optional("conditional", "reject", _choice("reject", "allow"), "reject or allow")
-    dynamic = rules.optional("dynamic", "reject", _choice("reject", "allow"), "reject or allow")
-    recreate = rules.optional("recreate", RECREATE[0], _choice(*RECREATE), _or(RECREATE))
-    rules.nothing_else()
+    _check_form(value)
+    fields = _FieldReader(value)
+    environment_name = fields.text("environmentName", NAME, NAME_DESCRIPTION)
+    stack_name = fields.text("stackName", NAME, NAME_DESCRIPTION)
+    template_path = fields.text("templatePath", PATH, f"text of at most {MAX_PATH_CHARACTERS} characters")
+    bucket, key = fields.text("revisionS3Bucket"), fields.text("revisionS3Key")
+    parameters = fields.mapping("parameters", _is_parameter, "text, finite numbers, true or false, or lists of these")
+    tags = fields.optional("tags", {}, _is_tags, "an object of at most 50 texts")
+    capabilities = fields.optional("capabilities", [], _is_list_of(CAPABILITIES), f"a list of {_join_or(CAPABILITIES)}")
+    policy = fields.optional("policy", {}, _is_object, "an object")
+    on_unsafe = fields.choice("onUnsafe", ("fail", "blue_green"))
+    fields.reject_unknown_fields()
+    policy_fields = _FieldReader(policy, "policy.")
+    inspection_policy, recreate = _parse_policy(policy_fields)
     full_name = f"{environment_name}-{stack_name}"
-    mistakes = reader.mistakes + rules.mistakes
-    if not mistakes and len(full_name) > LONGEST_STACK_NAME:
-        mistakes.append(f"stackName: with environmentName before it at most {LONGEST_STACK_NAME} characters")
-    if mistakes:
-        more = [f"and {len(mistakes) - MOST_MISTAKES} more"] if len(mistakes) > MOST_MISTAKES else []
-        raise InvalidInputError("The input is wrong. " + "; ".join(mistakes[:MOST_MISTAKES] + more))
-    return Request(
+    errors = fields.errors + policy_fields.errors
+    if not errors and len(full_name) > MAX_STACK_NAME_CHARACTERS:
+        errors.append(f"stackName: together with environmentName at most {MAX_STACK_NAME_CHARACTERS} characters")
+    _raise_errors(errors)
+    return DeploymentRequest(
         environment_name=environment_name,
         stack_name=full_name,
         template_path=template_path,
         bucket=bucket,
         key=key,
-        parameters={name: _as_parameter(value) for name, value in parameters.items()},
+        parameters={name: _to_parameter(item) for name, item in parameters.items()},
         tags=tags,
         capabilities=tuple(capabilities),
-        policy=Policy(frozenset(types), frozenset(ids), conditional == "allow", dynamic == "allow"),
+        policy=inspection_policy,
         recreate=recreate,
-        beside=on_unsafe == "blue_green",
+        blue_green=on_unsafe == "blue_green",
     )
 
 
-def refuse_other_stack(request: Request, configured: str) -> None:
-    """Accept the configured stack and its blue/green stacks only.
+def _check_form(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise InvalidInputError("The input must be a JSON object.")
+    if is_too_deeply_nested(value):
+        raise InvalidInputError(f"The input has more than {MAX_NESTING_LEVELS} levels of nesting.")
+    if len(json.dumps(json.dumps(value))) > MAX_INPUT_CHARACTERS:
+        raise InvalidInputError(f"The input has more than {MAX_INPUT_CHARACTERS:,} characters as an escaped string.")
+
+
+def _parse_policy(fields: "_FieldReader") -> tuple[Policy, str]:
+    types = fields.optional("exemptTypes", list(ALWAYS_SAFE_TYPES), _is_texts, "a list of resource types")
+    ids = fields.optional("exemptLogicalIds", [], _is_texts, "a list of logical ids")
+    conditional = fields.choice("conditional", ("reject", "allow"))
+    dynamic = fields.choice("dynamic", ("reject", "allow"))
+    recreate = fields.choice("recreate", RECREATE)
+    fields.reject_unknown_fields()
+    return Policy(frozenset(types), frozenset(ids), conditional == "allow", dynamic == "allow"), recreate
+
+
+def _raise_errors(errors: list[str]) -> None:
+    if errors:
+        hidden = len(errors) - MAX_SHOWN_ERRORS
+        more = [f"and {hidden} more"] if hidden > 0 else []
+        raise InvalidInputError("Invalid input: " + "; ".join(errors[:MAX_SHOWN_ERRORS] + more))
+
+
+def refuse_other_stack(request: DeploymentRequest, configured: str) -> None:
+    """Accept only the configured stack and its blue/green stacks.
 
     Raises:
-        InvalidInputError: the input names another stack, even one that begins with the same name.
+        InvalidInputError: the input names another stack, even one whose name has the same prefix.
     """
     if not re.fullmatch(f"{configured}({GREEN}[0-9a-f]{{8}})?", request.stack_name):
         raise InvalidInputError(
-            f"environmentName and stackName: given {request.stack_name}; this pipeline deploys {configured} and its"
-            f" blue/green stacks ({configured}{GREEN}<8 digits>) only. Deploy the pipeline with another `input`."
+            f"environmentName and stackName: given {request.stack_name}; this pipeline deploys only {configured} and"
+            f" its blue/green stacks ({configured}{GREEN}<8 digits>). To change this, deploy the pipeline with"
+            " another `input`."
         )
 
 
-def fingerprint(given: Mapping[str, Any]) -> str:
-    """Identify an input, whatever its layout and whether the trigger has added the artifact to it."""
-    fields = {name: value for name, value in given.items() if name not in ARTIFACT_FIELDS}
-    # Step Functions may write 1.0 as 1, so all numbers are compared as floating-point numbers.
-    numbers_alike = json.loads(json.dumps(fields), parse_int=float)
-    return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()
+def fingerprint(value: Mapping[str, Any]) -> str:
+    """Return a hash of an input that is independent of its layout and of the artifact that the trigger adds."""
+    fields = {name: item for name, item in value.items() if name not in ARTIFACT_FIELDS}
+    # Step Functions can write 1.0 as 1, so all numbers are compared as floating-point numbers.
+    normalized = json.loads(json.dumps(fields), parse_int=float)
+    return hashlib.sha256(json.dumps(normalized, sort_keys=True).encode()).hexdigest()
 
 
-def too_deep(value: Any) -> bool:
-    """Whether objects and lists are nested more than `MAX_DEPTH` deep, found without recursion."""
+def is_too_deeply_nested(value: Any) -> bool:
+    """Return whether objects and lists have more than `MAX_NESTING_LEVELS` levels, without recursion."""
     level = [value]
-    for _ in range(MAX_DEPTH):
-        nested = [item for item in level if isinstance(item, dict | list)]
-        level = [inner for item in nested for inner in (item.values() if isinstance(item, dict) else item)]
+    for _ in range(MAX_NESTING_LEVELS):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
     return any(isinstance(item, dict | list) for item in level)
 
 
-class _Reader:
-    """Takes fields out of an object, and keeps what is wrong with them."""
+class _FieldReader:
+    """Reads the fields of an object and collects the errors."""
 
-    def __init__(self, given: Mapping[str, Any], prefix: str = "") -> None:
-        self.given = given
+    def __init__(self, fields: Mapping[str, Any], prefix: str = "") -> None:
+        self.fields = fields
         self.prefix = prefix
         self.known: set[str] = set()
-        self.mistakes: list[str] = []
+        self.errors: list[str] = []
 
     def text(self, name: str, pattern: re.Pattern[str] | None = None, accepted: str = "text") -> str:
-        value = self._take(name)
+        value = self._read(name)
         if not isinstance(value, str) or not value or (pattern and not pattern.fullmatch(value)):
-            self._wrong(name, accepted)
+            self._add_error(name, accepted)
             return ""
         return value
 
-    def optional(self, name: str, default: Any, fits: Callable[[Any], bool], accepted: str) -> Any:
-        value = self._take(name, default)
-        if not fits(value):
-            self._wrong(name, accepted)
+    def optional(self, name: str, default: Any, is_valid: Callable[[Any], bool], accepted: str) -> Any:
+        value = self._read(name, default)
+        if not is_valid(value):
+            self._add_error(name, accepted)
             return default
         return value
 
-    def each(self, name: str, fits: Callable[[Any], bool], accepted: str) -> dict[str, Any]:
-        """Read an object, each value of which is checked by itself."""
-        value = self.optional(name, {}, _object, f"an object of {accepted}")
-        for item in sorted(item for item in value if not fits(value[item])):
-            given = _shortened(value[item])
-            self.mistakes.append(f"{self.prefix}{name}.{item[:LONGEST_FIELD]}: {given} given, accepted is {accepted}")
+    def choice(self, name: str, accepted: tuple[str, ...]) -> str:
+        """Read one of the accepted values; the first one is the default."""
+        return str(self.optional(name, accepted[0], lambda value: value in accepted, _join_or(accepted)))
+
+    def mapping(self, name: str, is_valid: Callable[[Any], bool], accepted: str) -> dict[str, Any]:
+        """Read an object and check each of its values separately."""
+        value = self.optional(name, {}, _is_object, f"an object of {accepted}")
+        for item in sorted(item for item in value if not is_valid(value[item])):
+            shown = item[:MAX_SHOWN_CHARACTERS]
+            self.errors.append(f"{self.prefix}{name}.{shown}: given {_shorten(value[item])}; accepted: {accepted}")
         return dict(value)
 
-    def nothing_else(self) -> None:
-        for name in sorted(set(self.given) - self.known):
-            self.mistakes.append(
-                f"{self.prefix}{name[:LONGEST_FIELD]}: no such field; there is {', '.join(sorted(self.known))}"
-            )
+    def reject_unknown_fields(self) -> None:
+        for name in sorted(set(self.fields) - self.known):
+            shown, valid = name[:MAX_SHOWN_CHARACTERS], ", ".join(sorted(self.known))
+            self.errors.append(f"{self.prefix}{shown}: unknown field (valid: {valid})")
 
-    def _take(self, name: str, default: Any = None) -> Any:
+    def _read(self, name: str, default: Any = None) -> Any:
         self.known.add(name)
-        return self.given.get(name, default)
+        return self.fields.get(name, default)
 
-    def _wrong(self, name: str, accepted: str) -> None:
-        found = "is missing, accepted is" if name not in self.given else "accepted is"
-        self.mistakes.append(f"{self.prefix}{name}: {found} {accepted}")
+    def _add_error(self, name: str, accepted: str) -> None:
+        problem = f"given {_shorten(self.fields[name])}" if name in self.fields else "missing"
+        self.errors.append(f"{self.prefix}{name}: {problem}; accepted: {accepted}")
 
 
-def _object(value: Any) -> bool:
+def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _simple(value: Any) -> bool:
+def _is_simple(value: Any) -> bool:
     return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _parameter(value: Any) -> bool:
-    return _simple(value) or (isinstance(value, list) and all(map(_simple, value)))
+def _is_parameter(value: Any) -> bool:
+    return _is_simple(value) or (isinstance(value, list) and all(map(_is_simple, value)))
 
 
-def _shortened(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= LONGEST_FIELD else f"{text[:LONGEST_FIELD]}..."
-
-
-def _tags(value: Any) -> bool:
+def _is_tags(value: Any) -> bool:
     return isinstance(value, dict) and len(value) <= 50 and all(isinstance(item, str) for item in value.values())
 
 
-def _texts(value: Any) -> bool:
+def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _each_of(accepted: tuple[str, ...]) -> Callable[[Any], bool]:
+def _is_list_of(accepted: tuple[str, ...]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(item in accepted for item in value)
 
 
-def _choice(*accepted: str) -> Callable[[Any], bool]:
-    return lambda value: value in accepted
+def _shorten(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
-def _or(accepted: tuple[str, ...]) -> str:
+def _join_or(accepted: tuple[str, ...]) -> str:
     return " or ".join(filter(None, (", ".join(accepted[:-1]), accepted[-1])))
 
 
-def _as_parameter(value: Any) -> str:
-    """CloudFormation takes text only: a list with commas, ``true`` and ``false``."""
+def _to_parameter(value: Any) -> str:
+    """Convert a value to text, as CloudFormation requires: a list with commas, ``true`` and ``false``."""
     if isinstance(value, list):
-        return ",".join(map(_as_parameter, value))
+        return ",".join(map(_to_parameter, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

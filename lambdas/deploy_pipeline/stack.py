@@ -1,4 +1,4 @@
-"""What a deployment has to do with its stack: create it, create it anew, or update it."""
+"""Plan a deployment: create the stack, recreate it, or update it."""
 
 import hashlib
 import re
@@ -8,10 +8,10 @@ from botocore.exceptions import ClientError
 
 from .artifact import read_template
 from .errors import InvalidTemplateError, StackNotReadyError
-from .messages import fit
-from .request import GREEN, LONGEST_FIELD, MOST_MISTAKES, Request
+from .messages import truncate
+from .request import GREEN, MAX_SHOWN_CHARACTERS, MAX_SHOWN_ERRORS, DeploymentRequest
 
-MAX_NOTE_LENGTH = 1000  # characters; it goes with every result, of which CodePipeline takes 2,048
+MAX_NOTE_CHARACTERS = 1000  # part of every result, which CodePipeline limits to 2,048 characters
 UPDATABLE = (
     "CREATE_COMPLETE",
     "UPDATE_COMPLETE",
@@ -19,37 +19,37 @@ UPDATABLE = (
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
 )
-# The creation failed, so the stack cannot be updated as it is: it is deleted and created again.
+# A stack whose creation failed cannot be updated; it has to be deleted and created again.
 CREATION_FAILED = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 ADVICE = {
-    "UPDATE_FAILED": "roll it back (RollbackStack), or carry the update through, then deploy again",
+    "UPDATE_FAILED": "roll it back (RollbackStack) or complete the update, then deploy again",
     "UPDATE_ROLLBACK_FAILED": "continue the rollback (ContinueUpdateRollback), then deploy again",
-    "DELETE_FAILED": "delete it for good, keeping what cannot be deleted, then deploy again",
+    "DELETE_FAILED": "delete it, retaining the resources that cannot be deleted, then deploy again",
 }
 
 
 def change_set_name(execution_name: str) -> str:
-    """Name the change set of an execution, so that it is found by whoever knows the execution."""
+    """Derive the name of a change set from its execution, so that it can be found later."""
     return f"deploy-{re.sub('[^A-Za-z0-9]', '-', execution_name)}-{_digest(execution_name)}"
 
 
 def plan(
-    s3: Any, cloudformation: Any, request: Request, *, execution_name: str, bucket: str, url: str
+    s3: Any, cloudformation: Any, request: DeploymentRequest, *, execution_name: str, bucket: str, url: str
 ) -> dict[str, Any]:
-    """Say what the state machine has to do, and put the template where CloudFormation reads it.
+    """Return what the state machine has to do, and upload the template for CloudFormation.
 
-    `bucket` is for templates, and `url` its address.
+    The template is uploaded to `bucket`, whose address is `url`.
 
     Raises:
-        StackNotReadyError: the stack's status allows no deployment.
-        InvalidArtifactError: the artifact has no usable template.
-        InvalidTemplateError: CloudFormation refuses it, or it has no such parameter.
+        StackNotReadyError: the stack's status does not allow a deployment.
+        InvalidArtifactError: the artifact does not contain a valid template.
+        InvalidTemplateError: CloudFormation rejects the template, or it does not declare a given parameter.
     """
     stack = _find_stack(cloudformation, request.stack_name)
     action, change_set_type = _action(cloudformation, stack, request)
     name = change_set_name(execution_name)
     template = read_template(s3, request.bucket, request.key, request.template_path)
-    key = f"templates/{name}.template"  # of its own for each execution, for others may run at the same time
+    key = f"templates/{name}.template"  # one for each execution, because several can run at the same time
     s3.put_object(Bucket=bucket, Key=key, Body=template)
     template_url = f"{url}/{key}"
     parameters = _parameters(cloudformation, template_url, request)
@@ -57,7 +57,7 @@ def plan(
         "action": action,
         "stackName": request.stack_name,
         "stackId": stack["StackId"] if stack else "",
-        "besideName": f"{request.stack_name}{GREEN}{_digest(execution_name)}",
+        "blueGreenName": f"{request.stack_name}{GREEN}{_digest(execution_name)}",
         "changeSetName": name,
         "changeSetType": change_set_type,
         "templateUrl": template_url,
@@ -65,55 +65,57 @@ def plan(
         "tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
         "capabilities": list(request.capabilities),
         "policy": request.policy.as_json(),
-        "note": fit(request.policy.exemptions(), MAX_NOTE_LENGTH),
-        "beside": request.beside,
+        "note": truncate(request.exemptions(), MAX_NOTE_CHARACTERS),
+        "blueGreen": request.blue_green,
     }
 
 
 def _find_stack(cloudformation: Any, name: str) -> dict[str, Any] | None:
-    """Describe a stack; None when there is none. Any other error is an error."""
+    """Describe a stack; None only if CloudFormation reports that it does not exist."""
     try:
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
-        if is_absence(error):
+        if is_stack_missing(error):
             return None
         raise
     return dict(stack)
 
 
-def is_absence(error: ClientError) -> bool:
-    """Whether CloudFormation says that there is no such stack, for which it has no code of its own."""
+def is_stack_missing(error: ClientError) -> bool:
+    """Return whether CloudFormation reports a missing stack, for which it has no separate error code."""
     reason = error.response["Error"]
     return reason["Code"] == "ValidationError" and "does not exist" in reason["Message"]
 
 
-def _action(cloudformation: Any, stack: dict[str, Any] | None, request: Request) -> tuple[str, str]:
-    """Give the action, and the type of the change set if it needs one."""
+def _action(cloudformation: Any, stack: dict[str, Any] | None, request: DeploymentRequest) -> tuple[str, str]:
+    """Return the action and the type of the change set."""
     status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
     if status == "DELETE_COMPLETE":
         return "create", "CREATE"
     if status in UPDATABLE:
         return "update", "UPDATE"
-    if status == "REVIEW_IN_PROGRESS":  # a stack of which there is nothing yet but a change set of somebody's
+    if status == "REVIEW_IN_PROGRESS":  # an empty stack that was created with a change set
         return "update", "CREATE"
     name = request.stack_name
     if status in CREATION_FAILED:
         if request.recreate == "never":
-            raise StackNotReadyError(f"{name} is {status} and policy.recreate is never: delete it by hand.")
+            raise StackNotReadyError(f"{name} is {status} and policy.recreate is never: delete it manually.")
         if request.recreate == "never_worked" and _has_worked(cloudformation, stack):
             raise StackNotReadyError(
-                f"{name} is {status} and has worked before: delete it by hand, or set policy.recreate to always."
+                f"{name} is {status} and has worked before: delete it manually, or set policy.recreate to always."
             )
         return "recreate", "CREATE"
     if status.endswith("_IN_PROGRESS"):
-        raise StackNotReadyError(f"{name} is {status}: somebody else is at work on it. Deploy again when that is over.")
+        raise StackNotReadyError(
+            f"{name} is {status}: another operation is in progress. Deploy again when it has ended."
+        )
     raise StackNotReadyError(
-        f"{name} is {status}: {ADVICE.get(status, 'bring it to a complete state, then deploy again')}."
+        f"{name} is {status}: {ADVICE.get(status, 'bring it to a *_COMPLETE status, then deploy again')}."
     )
 
 
 def _has_worked(cloudformation: Any, stack: Any) -> bool:
-    """Whether the stack has ever reached a state in which somebody could use it."""
+    """Return whether the stack has ever been in a status in which it could be used."""
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"])
     return any(
         event["ResourceStatus"] in UPDATABLE
@@ -123,8 +125,8 @@ def _has_worked(cloudformation: Any, stack: Any) -> bool:
     )
 
 
-def _parameters(cloudformation: Any, template_url: str, request: Request) -> dict[str, str]:
-    """The parameters given, and ``environmentName`` when the template has one of that name."""
+def _parameters(cloudformation: Any, template_url: str, request: DeploymentRequest) -> dict[str, str]:
+    """Return the parameters of the input, and ``environmentName`` if the template declares it."""
     try:
         summary = cloudformation.get_template_summary(TemplateURL=template_url)
     except ClientError as error:
@@ -135,9 +137,9 @@ def _parameters(cloudformation: Any, template_url: str, request: Request) -> dic
     declared = {parameter["ParameterKey"] for parameter in summary.get("Parameters", [])}
     unknown = sorted(set(request.parameters) - declared)
     if unknown:
-        fields = ", ".join(f"parameters.{name[:LONGEST_FIELD]}" for name in unknown[:MOST_MISTAKES])
-        more = f" and {len(unknown) - MOST_MISTAKES} more" if len(unknown) > MOST_MISTAKES else ""
-        raise InvalidTemplateError(f"{fields}{more}: {request.template_path} has no such parameter.")
+        fields = ", ".join(f"parameters.{name[:MAX_SHOWN_CHARACTERS]}" for name in unknown[:MAX_SHOWN_ERRORS])
+        more = f" and {len(unknown) - MAX_SHOWN_ERRORS} more" if len(unknown) > MAX_SHOWN_ERRORS else ""
+        raise InvalidTemplateError(f"{fields}{more}: {request.template_path} does not declare this parameter.")
     if "environmentName" in declared:
         return {"environmentName": request.environment_name, **request.parameters}
     return dict(request.parameters)

@@ -1,6 +1,7 @@
-"""From a job of CodePipeline to an execution of the state machine, and back.
+"""Start an execution of the state machine for a job of CodePipeline, and report its result.
 
-CodePipeline calls again with the token that it got, until it gets a result without one.
+CodePipeline invokes the function again, with the continuation token that it returned, until it returns a
+result without one.
 """
 
 import json
@@ -10,12 +11,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import InvalidInputError
-from .messages import fit
-from .objects import unreadable
-from .request import LARGEST_INPUT, MAX_DEPTH, read_request, too_deep
+from .messages import truncate
+from .objects import explain_read_error
+from .request import MAX_INPUT_CHARACTERS, MAX_NESTING_LEVELS, is_too_deeply_nested, parse_request
 
-LARGEST_FAILURE = 5000  # characters of a failure message, in CodePipeline
-MAX_SHOWN = 200  # characters of a wrong value that are shown
+MAX_FAILURE_CHARACTERS = 5000  # CodePipeline's limit for a failure message
+MAX_SUMMARY_CHARACTERS = 2048  # CodePipeline's limit for a summary
+MAX_SHOWN_CHARACTERS = 200  # of an invalid value
 
 
 @dataclass(frozen=True)
@@ -27,108 +29,112 @@ class Trigger:
     step_functions: Any
     state_machine_arn: str
 
-    def work_on(self, job: dict[str, Any]) -> None:
-        """Start the state machine for a new job, or look at the execution that the job waits for.
+    def handle_job(self, job: dict[str, Any]) -> None:
+        """Start the state machine for a new job, or check the execution that the job waits for.
 
-        Whatever goes wrong fails the job, so that no action is left hanging, but for what passes
-        while an execution is waited for: it goes on, and CodePipeline asks again. Only when
-        nothing can be said an error is raised, and Lambda runs the same event again.
+        Any error fails the job, so that no action is left waiting. The exception is a transient error while an
+        execution runs: the job continues to wait. If no result can be sent to CodePipeline, the error is raised
+        and Lambda retries the event.
         """
         job_id, token = job["id"], None
         try:
-            data = _at(job, "data")
+            data = _object_at(job, "data")
             token = data.get("continuationToken")
-            result = self._look(data, token) if token else {"continuationToken": self._start(job_id, data)}
-        except Exception as error:  # whatever it is
-            said = f"The state machine could not be {'asked' if token else 'started'}: {_said(error)}"
-            if not token or not _passes(error):
-                self._fail(job_id, said)
+            result = self._poll(data, token) if token else {"continuationToken": self._start(job_id, data)}
+        except Exception as error:  # an action must not be left waiting, whatever the error
+            message = f"The execution could not be {'checked' if token else 'started'}: {_format_error(error)}"
+            if not token or not _is_transient(error):
+                self._fail(job_id, message)
                 return
-            _log(job_id, "asked in vain", said)
+            _log(job_id, "retrying", message)
             result = {"continuationToken": token}
-        self._tell(job_id, result)
+        self._report(job_id, result)
 
     def _start(self, job_id: str, data: dict[str, Any]) -> str:
-        """Start the execution of a job, or find the one that an earlier run has started."""
-        text = _at(data, "actionConfiguration", "configuration").get("UserParameters", "")
-        parameters = _object(text, "UserParameters")
-        bucket, key = (_text(parameters, name, "UserParameters.") for name in ("s3Bucket", "stateMachineFile"))
-        given = self._read(bucket, key) | _revision(data)
+        """Start the execution of a job, unless an earlier invocation started it, and return its ARN."""
+        text = _object_at(data, "actionConfiguration", "configuration").get("UserParameters", "")
+        parameters = _parse_object(text, "UserParameters")
+        bucket, key = (_text_field(parameters, name, "UserParameters.") for name in ("s3Bucket", "stateMachineFile"))
+        execution_input = self._read_input_file(bucket, key) | _artifact_location(data)
         try:
             self.step_functions.start_execution(
-                stateMachineArn=self.state_machine_arn, name=job_id, input=_as_input(given)
+                stateMachineArn=self.state_machine_arn, name=job_id, input=_to_json(execution_input)
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
                 raise
-        return self._execution_of(job_id)
+        return self._execution_arn(job_id)
 
-    def _execution_of(self, job_id: str) -> str:
+    def _execution_arn(self, job_id: str) -> str:
         return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{job_id}"
 
-    def _read(self, bucket: str, key: str) -> dict[str, Any]:
+    def _read_input_file(self, bucket: str, key: str) -> dict[str, Any]:
         try:
-            found = self.s3.get_object(Bucket=bucket, Key=key)
-            text = found["Body"].read(LARGEST_INPUT + 1)
+            response = self.s3.get_object(Bucket=bucket, Key=key)
+            text = response["Body"].read(MAX_INPUT_CHARACTERS + 1)
         except (BotoCoreError, ClientError) as error:
-            raise InvalidInputError(f"The input file {unreadable(error, bucket, key)}") from error
-        if len(text) > LARGEST_INPUT:
-            raise InvalidInputError(f"{key} has more than {LARGEST_INPUT} bytes")
-        return _object(text, key)
+            raise InvalidInputError(f"The input file {explain_read_error(error, bucket, key)}") from error
+        if len(text) > MAX_INPUT_CHARACTERS:
+            raise InvalidInputError(f"{key} has more than {MAX_INPUT_CHARACTERS} bytes")
+        return _parse_object(text, key)
 
-    def _look(self, data: dict[str, Any], token: str) -> dict[str, Any]:
-        """Give the result that an execution stands for: more waiting, success, or failure.
+    def _poll(self, data: dict[str, Any], token: str) -> dict[str, Any]:
+        """Return the result of an execution: another token while it runs, success or failure.
 
-        Whoever answers for a job chooses its token, so that another pipeline's job can come with the
-        ARN of any execution. Each time it asks, CodePipeline makes a new job with another id: what
-        ties a job to its execution is the artifact, whose name no two pipeline executions share.
+        The token is not trusted, because a job of another pipeline can contain the ARN of any execution.
+        CodePipeline creates a job with a new id for each poll, so the artifact connects a job to its execution:
+        no two pipeline executions have the same artifact.
         """
-        if not token.startswith(self._execution_of("")):
-            raise InvalidInputError(f"the continuation token {token[:MAX_SHOWN]!r} is no execution of this pipeline")
-        found = self.step_functions.describe_execution(executionArn=token)
-        given = _object(found.get("input") or "{}", "The execution's input")
-        if not _revision(data).items() <= given.items():
-            raise InvalidInputError(f"the execution {found['name']} was started for another artifact than this job's")
-        if found["status"] == "RUNNING":
+        if not token.startswith(self._execution_arn("")):
+            shown = token[:MAX_SHOWN_CHARACTERS]
+            raise InvalidInputError(f"the continuation token {shown!r} is not an execution of this pipeline")
+        execution = self.step_functions.describe_execution(executionArn=token)
+        execution_input = _parse_object(execution.get("input") or "{}", "The execution's input")
+        if not _artifact_location(data).items() <= execution_input.items():
+            raise InvalidInputError(f"the execution {execution['name']} was started for another artifact than this job")
+        if execution["status"] == "RUNNING":
             return {"continuationToken": token}
-        if found["status"] == "SUCCEEDED":
-            output = json.loads(found.get("output") or "{}")
+        if execution["status"] == "SUCCEEDED":
+            output = json.loads(execution.get("output") or "{}")
             return {
                 "executionDetails": {
-                    "summary": fit(output.get("summary") or "deployed", 2048),
-                    "externalExecutionId": found["name"],
+                    "summary": truncate(output.get("summary") or "deployed", MAX_SUMMARY_CHARACTERS),
+                    "externalExecutionId": execution["name"],
                 },
                 "outputVariables": {name: str(output.get(name, "")) for name in ("stackName", "outcome")},
             }
-        reason = found.get("cause") or "no cause was given"
-        return {"failure": f"{found.get('error') or found['status']}: {reason}", "execution": found["name"]}
+        cause = execution.get("cause") or "no cause given"
+        return {
+            "failure": f"{execution.get('error') or execution['status']}: {cause}",
+            "execution": execution["name"],
+        }
 
-    def _tell(self, job_id: str, result: dict[str, Any]) -> None:
+    def _report(self, job_id: str, result: dict[str, Any]) -> None:
         if "failure" in result:
             self._fail(job_id, result["failure"], result["execution"])
             return
         _log(job_id, "waiting" if "continuationToken" in result else "succeeded")
-        self._put(self.codepipeline.put_job_success_result, jobId=job_id, **result)
+        self._send(self.codepipeline.put_job_success_result, jobId=job_id, **result)
 
     def _fail(self, job_id: str, message: str, execution: str | None = None) -> None:
         _log(job_id, "failed", message)
-        details = {"type": "JobFailed", "message": fit(message, LARGEST_FAILURE)}
+        details = {"type": "JobFailed", "message": truncate(message, MAX_FAILURE_CHARACTERS)}
         if execution:
             details["externalExecutionId"] = execution
-        self._put(self.codepipeline.put_job_failure_result, jobId=job_id, failureDetails=details)
+        self._send(self.codepipeline.put_job_failure_result, jobId=job_id, failureDetails=details)
 
-    def _put(self, call: Any, **arguments: Any) -> None:
-        """Tell CodePipeline, which no longer listens when an earlier run has told it already."""
+    def _send(self, call: Any, **arguments: Any) -> None:
+        """Send a result to CodePipeline, which rejects it if an earlier invocation already sent one."""
         try:
             call(**arguments)
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("InvalidJobStateException", "JobNotFoundException"):
                 raise
-            _log(arguments["jobId"], "told already", _said(error))
+            _log(arguments["jobId"], "already reported", _format_error(error))
 
 
-def _at(value: Any, *path: str) -> dict[str, Any]:
-    """The object at `path` of a job."""
+def _object_at(value: Any, *path: str) -> dict[str, Any]:
+    """Return the object at `path` of a job."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     if not isinstance(value, dict):
@@ -136,64 +142,64 @@ def _at(value: Any, *path: str) -> dict[str, Any]:
     return value
 
 
-def _text(found: dict[str, Any], name: str, prefix: str) -> str:
-    value = found.get(name)
+def _text_field(fields: dict[str, Any], name: str, prefix: str) -> str:
+    value = fields.get(name)
     if not isinstance(value, str) or not value:
-        given = f"{json.dumps(value)[:MAX_SHOWN]} given" if name in found else "missing"
-        raise InvalidInputError(f"{prefix}{name}: {given}, accepted is text")
+        problem = f"given {json.dumps(value)[:MAX_SHOWN_CHARACTERS]}" if name in fields else "missing"
+        raise InvalidInputError(f"{prefix}{name}: {problem}; accepted: text")
     return value
 
 
-def _revision(data: dict[str, Any]) -> dict[str, str]:
-    """Where the job's input artifact is, as the state machine's input names it."""
+def _artifact_location(data: dict[str, Any]) -> dict[str, str]:
+    """Return the location of the job's input artifact, with the field names of the state machine's input."""
     artifacts = data.get("inputArtifacts")
     if not isinstance(artifacts, list) or len(artifacts) != 1:
         count = len(artifacts) if isinstance(artifacts, list) else "no"
         raise InvalidInputError(f"the job has {count} input artifacts; the action needs exactly one")
-    place = _at(artifacts[0], "location", "s3Location")
+    location = _object_at(artifacts[0], "location", "s3Location")
     prefix = "inputArtifacts[0].location.s3Location."
     return {
-        "revisionS3Bucket": _text(place, "bucketName", prefix),
-        "revisionS3Key": _text(place, "objectKey", prefix),
+        "revisionS3Bucket": _text_field(location, "bucketName", prefix),
+        "revisionS3Key": _text_field(location, "objectKey", prefix),
     }
 
 
-def _as_input(given: dict[str, Any]) -> str:
-    """The input of the execution. JSON has no NaN and no infinity, and Step Functions takes neither."""
+def _to_json(execution_input: dict[str, Any]) -> str:
+    """Serialize the input of the execution; Step Functions rejects NaN and infinity, which JSON does not have."""
     try:
-        return json.dumps(given, allow_nan=False)
+        return json.dumps(execution_input, allow_nan=False)
     except ValueError:
-        read_request(given)  # names the field
+        parse_request(execution_input)  # raises an error that names the field
         raise
 
 
-def _object(text: str | bytes, name: str) -> dict[str, Any]:
+def _parse_object(text: str | bytes, name: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-        deep = too_deep(value)
+        too_deep = is_too_deeply_nested(value)
     except RecursionError:
-        deep = True
+        too_deep = True
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"{name} is not JSON: {error}") from error
-    if deep:
-        raise InvalidInputError(f"{name} is nested more than {MAX_DEPTH} deep")
+    if too_deep:
+        raise InvalidInputError(f"{name} has more than {MAX_NESTING_LEVELS} levels of nesting")
     if not isinstance(value, dict):
-        raise InvalidInputError(f"{name} has to be a JSON object")
+        raise InvalidInputError(f"{name} must be a JSON object")
     return value
 
 
-def _passes(error: Exception) -> bool:
-    """Whether it may be gone when CodePipeline asks again: throttling, a service in trouble, no answer."""
+def _is_transient(error: Exception) -> bool:
+    """Return whether a later poll can succeed: after throttling, a server error, or no response."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return "Throttling" in error.response["Error"]["Code"] or status >= 500
     return isinstance(error, BotoCoreError)
 
 
-def _said(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _log(job_id: str, what: str, why: str = "") -> None:
-    """One line of JSON. Never the event: it carries credentials."""
-    print(json.dumps({"job": job_id, "is": what} | ({"why": why} if why else {})))
+def _log(job_id: str, status: str, reason: str = "") -> None:
+    """Log one line of JSON. The event is never logged, because it contains credentials."""
+    print(json.dumps({"job": job_id, "status": status} | ({"reason": reason} if reason else {})))

@@ -16,8 +16,10 @@ STEP_FUNCTIONS = boto3.client("stepfunctions", config=RETRIES)
 
 
 def handler(event: dict[str, Any], _context: Any) -> None:
-    """Start the state machine for the job, or see how far it is."""
+    """Start the state machine for the job, or report the status of its execution."""
     job = event.get("CodePipeline.job")
     if not isinstance(job, dict) or not job.get("id"):
-        raise InvalidInputError("The event has no CodePipeline.job with an id: CodePipeline invokes this function.")
-    Trigger(CODEPIPELINE, S3, STEP_FUNCTIONS, os.environ["STATE_MACHINE_ARN"]).work_on(job)
+        raise InvalidInputError(
+            "The event has no CodePipeline.job with an id: only CodePipeline invokes this function."
+        )
+    Trigger(CODEPIPELINE, S3, STEP_FUNCTIONS, os.environ["STATE_MACHINE_ARN"]).handle_job(job)

@@ -2,9 +2,9 @@
 
     Source --> artifact --> Deploy: trigger Lambda --starts--> state machine --> CloudFormation
                               ^                                   |   (separate service role)
-                              +------ polled until it ends -------+
+                              +------- polls until it ends -------+
 
-The pipeline does not depend on the state machine, which can also be started without it. Based on
+The state machine can also be started without the pipeline. Based on
 "Using AWS Step Functions State Machines to Handle Workflow-Driven AWS CodePipeline Actions", AWS
 DevOps Blog, 2017.
 """
@@ -174,8 +174,8 @@ class DeployPipeline(Stack):
             handler="deploy_pipeline.trigger_handler.handler",
             description="Starts the state machine for a job of the pipeline, and reports how it ended",
             environment={"STATE_MACHINE_ARN": self.state_machine.state_machine_arn},
-            # No dead-letter queue: it would hold the job's credentials, and a job that has ended cannot be
-            # handled again. CodePipeline times out, and the alarm reports the error.
+            # No dead-letter queue: it would contain the job's credentials, and a job that has ended cannot be
+            # processed again. CodePipeline times out, and an alarm reports the error.
             retry_attempts=2,
         )
         executions = self.format_arn(
@@ -210,13 +210,16 @@ class DeployPipeline(Stack):
         )
         alarms = {
             "Failed": (machine.metric_failed(period=period), "A deployment failed or was rejected"),
-            "TimedOut": (machine.metric_timed_out(period=period), "A deployment took too long"),
-            "Aborted": (machine.metric_aborted(period=period), "A deployment was stopped by hand"),
-            "EditedInput": (edited_input, "The input of an execution was not the deployed one"),
-            "TriggerErrors": (self.trigger.metric_errors(period=period), "A job of the pipeline could not be handled"),
+            "TimedOut": (machine.metric_timed_out(period=period), "A deployment timed out"),
+            "Aborted": (machine.metric_aborted(period=period), "An execution was stopped manually"),
+            "EditedInput": (edited_input, "An execution did not use the deployed input"),
+            "TriggerErrors": (
+                self.trigger.metric_errors(period=period),
+                "The result of a job could not be reported to CodePipeline",
+            ),
             "DeadLetters": (
                 self.dead_letters.metric_messages(),
-                "Events could not be handled; they are in the dead-letter queue",
+                "Clean-up events could not be processed; they are in the dead-letter queue",
             ),
         }
         for name, (metric, description) in alarms.items():
@@ -234,9 +237,9 @@ class DeployPipeline(Stack):
             "InputBucketName": (self.inputs.bucket_name, "The state machine's input, and templates"),
             "InputKey": (INPUT_KEY, "The state machine's input in that bucket"),
             "ServiceRoleArn": (self.service_role.role_arn, "Role with which CloudFormation creates the app"),
-            "AppStackName": (self.settings.stack_name, "The stack that is deployed"),
-            "TopicArn": (topic_arn, "Alarms"),
-            "DeadLetterQueueUrl": (self.dead_letters.queue_url, "Events that could not be handled"),
+            "AppStackName": (self.settings.stack_name, "The app's stack"),
+            "TopicArn": (topic_arn, "Topic of the alarms"),
+            "DeadLetterQueueUrl": (self.dead_letters.queue_url, "Clean-up events that could not be processed"),
             **self.pipeline.outputs,
         }
         add_outputs(self, outputs)

@@ -37,8 +37,7 @@ KNOWN_ERRORS = ["InvalidInputError", "InvalidArtifactError", "InvalidTemplateErr
 
 
 def definition() -> State:
-    """Return the definition, whose substitutions are ``${CheckStack}``, ``${ChangeSet}``, ``${FirstFailure}`` and
-    ``${ServiceRole}``."""
+    """Return the definition; it has substitutions for three functions and ``${ServiceRole}``."""
     return {
         "Comment": "Creates a stack, or updates it if nothing is deleted or replaced",
         "QueryLanguage": "JSONata",
@@ -85,7 +84,7 @@ def _beginning() -> dict[str, State]:
 
 
 def _recreation() -> dict[str, State]:
-    """A stack whose creation failed cannot be updated, only deleted."""
+    """Return the states that delete a stack whose creation failed, because it cannot be updated."""
     deletion = {
         "StackName": jsonata("$stackId"),
         "RoleARN": "${ServiceRole}",
@@ -152,7 +151,7 @@ def _change_set() -> dict[str, State]:
             {"changeSetId": jsonata("$changeSetId"), "stackName": jsonata("$stackName")},
             assign=poll | assign_failure("'ChangeSetFailed'", "$states.result.Payload.reason"),
             catch=[
-                catch_known(["ChangeSetGoneError"], "Delete Change Set"),
+                catch_known(["ChangeSetDeletedError"], "Delete Change Set"),
                 catch_all("Get Change Set Creation Status"),
             ],
             next="Change Set Created?",
@@ -179,13 +178,16 @@ def _decision() -> dict[str, State]:
                 "policy": jsonata("$plan.policy"),
             },
             assign={"unsafe": jsonata("$states.result.Payload")},
-            catch=[catch_known(["ChangeSetGoneError"], "Delete Change Set"), catch_all("Inspect Change Set Changes")],
+            catch=[
+                catch_known(["ChangeSetDeletedError"], "Delete Change Set"),
+                catch_all("Inspect Change Set Changes"),
+            ],
             next="Safe to Update Infra?",
         ),
         "Safe to Update Infra?": choice(
             [
                 rule("$unsafe.safe = true", "Execute Change Set"),
-                rule("$plan.beside = true", "Delete Change Set", {"outcome": "created beside"}),
+                rule("$plan.blueGreen = true", "Delete Change Set", {"outcome": "blue_green"}),
             ],
             default="Delete Change Set",
             assign={"outcome": "failed"} | assign_failure("'UnsafeChanges'", "$unsafe.cause"),
@@ -210,8 +212,8 @@ def _decision() -> dict[str, State]:
         "Change Set Deleted": choice(
             [
                 rule("$outcome = 'unchanged'", "Deployment Succeeded"),
-                # The first stack is kept; the second one is created by the states that create any stack.
-                rule("$outcome = 'created beside'", "Create Stack", {"stackName": jsonata("$plan.besideName")}),
+                # The first stack is not changed; the second one is created by the same states as any other stack.
+                rule("$outcome = 'blue_green'", "Create Stack", {"stackName": jsonata("$plan.blueGreenName")}),
             ],
             default="Deployment Failed",
         ),
@@ -242,7 +244,7 @@ def _update() -> dict[str, State]:
 
 def _ends() -> dict[str, State]:
     reason = "($statusReason = '' ? '' : ' (' & $statusReason & ')')"
-    cause = f"$stackName & ' is ' & $status & {reason} & '; why could not be read: ' & {ERROR_MESSAGE}"
+    cause = f"$stackName & ' is ' & $status & {reason} & '; the cause could not be read: ' & {ERROR_MESSAGE}"
     return {
         "Find First Failing Resource": lambda_task(
             "FirstFailure",
@@ -265,8 +267,9 @@ def _ends() -> dict[str, State]:
                 "stackId": jsonata("$stackId"),
                 "unsafe": jsonata("$unsafe"),
                 "summary": jsonata(
-                    "$stackName & ' is ' & $outcome & ($outcome = 'created beside' ? ' ' & $plan.stackName : '')"
-                    " & ($note = '' ? '' : '. ' & $note) & ($outcome = 'created beside' ? '. ' & $unsafe.cause : '')"
+                    "$stackName & ' is ' & ($outcome = 'blue_green'"
+                    " ? 'created as a blue/green stack of ' & $plan.stackName : $outcome)"
+                    " & ($note = '' ? '' : '. ' & $note) & ($outcome = 'blue_green' ? '. ' & $unsafe.cause : '')"
                 ),
             },
         },
@@ -278,9 +281,9 @@ def _ends() -> dict[str, State]:
     }
 
 
-def client_token(what: str) -> str:
+def client_token(operation: str) -> str:
     """Return a token that is the same in retries, and different in each execution."""
-    return jsonata(f"$plan.changeSetName & '-{what}'")
+    return jsonata(f"$plan.changeSetName & '-{operation}'")
 
 
 def template_arguments() -> State:
@@ -294,17 +297,19 @@ def template_arguments() -> State:
 
 
 def without_note(catch: State) -> State:
-    """Assign an empty note, which the plan would have assigned."""
+    """Assign an empty note, because there is no plan yet."""
     return catch | {"Assign": catch["Assign"] | {"note": ""}}
 
 
-def wait_for_stack(what: str, question: str, *, done: str, then: str, polls: int = STACK_POLLS) -> dict[str, State]:
+def wait_for_stack(
+    operation: str, choice_name: str, *, done: str, then: str, polls: int = STACK_POLLS
+) -> dict[str, State]:
     """Poll until the stack has the status `done`, or another final one."""
-    look = f"Get {what} Status"
+    poll = f"Get {operation} Status"
     reason = "$states.result.Stacks[0].StackStatusReason"
     return {
-        f"Wait {what}": wait(STACK_WAIT, look),
-        look: sdk_task(
+        f"Wait {operation}": wait(STACK_WAIT, poll),
+        poll: sdk_task(
             "describeStacks",
             {"StackName": jsonata("$stackId")},
             {
@@ -312,13 +317,13 @@ def wait_for_stack(what: str, question: str, *, done: str, then: str, polls: int
                 "statusReason": jsonata(f"$exists({reason}) ? {reason} : ''"),
                 "polls": jsonata("$polls + 1"),
             },
-            catch_all(look, "Deployment Failed"),
-            question,
+            catch_all(poll, "Deployment Failed"),
+            choice_name,
         ),
-        question: choice(
+        choice_name: choice(
             [
                 rule(f"$status = ({done})", then),
-                rule(f"$contains($status, /_IN_PROGRESS$/) and $polls < {polls}", f"Wait {what}"),
+                rule(f"$contains($status, /_IN_PROGRESS$/) and $polls < {polls}", f"Wait {operation}"),
             ],
             default="Find First Failing Resource",
         ),

@@ -63,7 +63,7 @@ class Pipeline(Construct):
         )
         if settings.source == "codeconnections":
             self._use_connection()
-        # It runs as soon as it exists, so its roles must have their policies before.
+        # The pipeline runs as soon as it exists, so the policies of its roles must be created first.
         roles = [self._action_role("Source", "Source"), self._action_role("Prod", "Deploy")]
         self.pipeline.node.default_child.node.add_dependency(*roles, *prerequisites)
         self._acknowledge_grants(artifacts)
@@ -71,7 +71,7 @@ class Pipeline(Construct):
             self._start_on_upload()
 
     def _use_connection(self) -> None:
-        """Allow the action by the name that the ARN has; the construct only grants its old name."""
+        """Grant the action with the service prefix of the ARN; the construct only grants the old prefix."""
         service = str(self.settings.connection_arn).split(":")[2]
         grant(self._action_role("Source", "Source"), [f"{service}:UseConnection"], str(self.settings.connection_arn))
 

@@ -47,7 +47,7 @@ def with_app(machine: Machine, *changes: object, status: str = "CREATE_COMPLETE"
 
 
 @scenario
-def stack_that_is_not_there_is_created(machine: Machine) -> Ended:
+def missing_stack_is_created(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["CREATE_IN_PROGRESS", "CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
     ended = succeeded(machine.run(), "created")
     assert ended.states.count("Wait Stack Creation") == 3
@@ -56,7 +56,7 @@ def stack_that_is_not_there_is_created(machine: Machine) -> Ended:
 
 
 @scenario
-def failed_creation_names_the_first_resource(machine: Machine) -> Ended:
+def failed_creation_names_first_resource(machine: Machine) -> Ended:
     fake = machine.cloudformation
     fake.statuses["create"] = ["ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"]
 
@@ -75,14 +75,14 @@ def failed_creation_names_the_first_resource(machine: Machine) -> Ended:
 
 
 @scenario
-def creation_that_is_denied_fails(machine: Machine) -> Ended:
+def denied_creation_fails(machine: Machine) -> Ended:
     machine.cloudformation.failing["create_stack"] = [DENIED] * MANY
     return failed(machine.run(), "CloudFormation.CloudFormationException", "Create Stack: ", "not authorized")
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation refuses calls for a while")
-def throttled_creation_is_tried_again(machine: Machine) -> Ended:
+@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation throttles calls temporarily")
+def throttled_creation_is_retried(machine: Machine) -> Ended:
     machine.cloudformation.failing["create_stack"] = [THROTTLED] * 3
     ended = succeeded(machine.run(), "created")
     assert machine.cloudformation.calls.count("create_stack") == 4
@@ -90,13 +90,13 @@ def throttled_creation_is_tried_again(machine: Machine) -> Ended:
 
 
 @scenario
-def stack_deleted_while_it_is_created_is_told(machine: Machine) -> Ended:
+def stack_deleted_during_creation_is_reported(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["CREATE_IN_PROGRESS", "DELETE_COMPLETE"]
     return failed(machine.run(), "StackFailed", f"{APP} was deleted by somebody else")
 
 
 @scenario
-def creation_that_cannot_be_watched_fails(machine: Machine) -> Ended:
+def unreadable_creation_fails(machine: Machine) -> Ended:
     machine.cloudformation.failing["describe_stacks"] = [None] + [DENIED] * MANY
     return failed(machine.run(), "CloudFormation.CloudFormationException", "Get Stack Creation Status: ")
 
@@ -105,11 +105,11 @@ def creation_that_cannot_be_watched_fails(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Timeout mid-way",
-    fault="a stack or a change set never comes to an end",
-    expected="fails before the execution reaches its own limits of time and of history",
+    fault="the operation on a stack or a change set never ends",
+    expected="fails before the execution reaches its limits of time and history",
     observed='"is still CREATE_IN_PROGRESS"',
 )
-def endless_creation_is_given_up(machine: Machine) -> Ended:
+def endless_creation_fails(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["CREATE_IN_PROGRESS"]
     ended = failed(machine.run(), "StackFailed", f"{APP} is still CREATE_IN_PROGRESS")
     assert ended.states.count("Wait Stack Creation") == definition.STACK_POLLS
@@ -120,11 +120,11 @@ def endless_creation_is_given_up(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the reason of a failure may not be read",
-    expected="the failure is reported all the same",
-    observed="its status and the refusal; of nested change sets the outer reason",
+    fault="access to the reason of a failure is denied",
+    expected="the failure is still reported",
+    observed="its status and the error; for nested change sets, the reason of the parent",
 )
-def failure_that_cannot_be_explained_is_told_all_the_same(machine: Machine) -> Ended:
+def unexplained_failure_is_reported(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["ROLLBACK_COMPLETE"]
     machine.cloudformation.failing["describe_stack_events"] = [DENIED]
     machine.cloudformation.status_reason = "Rollback requested by user."
@@ -136,20 +136,22 @@ def failure_that_cannot_be_explained_is_told_all_the_same(machine: Machine) -> E
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the events of a stack, of a nested stack, or of a validation may not be read",
+    fault="access to the events of a stack, a nested stack or a validation is denied",
 )
-def failure_whose_function_fails_gives_the_stacks_reason(machine: Machine) -> Ended:
+def failed_explanation_gives_stack_reason(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["ROLLBACK_COMPLETE"]
     machine.cloudformation.status_reason = "Rollback requested by user."
     machine.failing["${FirstFailure}"] = ["Sandbox.Timedout"]
-    return failed(machine.run(), "StackFailed", f"{APP} is ROLLBACK_COMPLETE (Rollback requested by user.); why could")
+    return failed(
+        machine.run(), "StackFailed", f"{APP} is ROLLBACK_COMPLETE (Rollback requested by user.); the cause could"
+    )
 
 
 # A stack whose creation has failed.
 
 
 @scenario
-def stack_that_never_worked_is_created_anew(machine: Machine) -> Ended:
+def stack_that_never_worked_is_recreated(machine: Machine) -> Ended:
     fake = machine.cloudformation
     fake.add_stack(APP, "ROLLBACK_COMPLETE", NEVER_WORKED)
     fake.statuses["delete"] = ["DELETE_IN_PROGRESS", "DELETE_COMPLETE"]
@@ -159,8 +161,8 @@ def stack_that_never_worked_is_created_anew(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="the creation of a stack fails half-way")
-def creation_that_failed_in_any_way_is_repeated(machine: Machine) -> Ended:
+@pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="the creation of a stack fails")
+def failed_creation_is_repeated(machine: Machine) -> Ended:
     """The stack of a creation without rollback, or with one that failed: it can be deleted."""
     for status in ("CREATE_FAILED", "ROLLBACK_FAILED"):
         fake = machine.cloudformation
@@ -178,8 +180,8 @@ def creation_that_failed_in_any_way_is_repeated(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="the creation of a stack fails half-way")
-def stack_that_has_worked_is_not_deleted(machine: Machine) -> Ended:
+@pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="the creation of a stack fails")
+def stack_that_worked_is_not_deleted(machine: Machine) -> Ended:
     machine.cloudformation.add_stack(APP, "ROLLBACK_COMPLETE", ("CREATE_COMPLETE", *NEVER_WORKED))
     ended = failed(machine.run(), "StackNotReadyError", "has worked before")
     assert "delete_stack" not in machine.cloudformation.calls
@@ -187,7 +189,7 @@ def stack_that_has_worked_is_not_deleted(machine: Machine) -> Ended:
 
 
 @scenario
-def deletion_can_be_asked_for_and_forbidden(machine: Machine) -> Ended:
+def recreate_policy_is_applied(machine: Machine) -> Ended:
     machine.cloudformation.add_stack(APP, "ROLLBACK_COMPLETE", NEVER_WORKED)
     failed(machine.run(policy={"recreate": "never"}), "StackNotReadyError", "policy.recreate is never")
     machine.cloudformation.add_stack(APP, "ROLLBACK_COMPLETE", ("CREATE_COMPLETE", *NEVER_WORKED))
@@ -214,7 +216,7 @@ def denied_deletion_fails(machine: Machine) -> Ended:
 
 
 @scenario
-def deletion_that_cannot_be_watched_fails(machine: Machine) -> Ended:
+def unreadable_deletion_fails(machine: Machine) -> Ended:
     machine.cloudformation.add_stack(APP, "ROLLBACK_COMPLETE", NEVER_WORKED)
     machine.cloudformation.failing["describe_stacks"] = [None] + [DENIED] * MANY
     return failed(machine.run(), "CloudFormation.CloudFormationException", "Get Failed Stack Deletion Status: ")
@@ -224,7 +226,7 @@ def deletion_that_cannot_be_watched_fails(machine: Machine) -> Ended:
 
 
 @scenario
-def safe_changes_are_made_and_waited_for(machine: Machine) -> Ended:
+def safe_changes_are_executed(machine: Machine) -> Ended:
     fake = with_app(machine, change(), change("Add", "Topic"), change("Modify", "Third"))
     fake.statuses["update"] = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE"]
     ended = succeeded(machine.run(), "updated")
@@ -234,7 +236,7 @@ def safe_changes_are_made_and_waited_for(machine: Machine) -> Ended:
 
 
 @scenario
-def stack_in_review_is_taken_up(machine: Machine) -> Ended:
+def stack_in_review_is_created(machine: Machine) -> Ended:
     fake = with_app(machine, change("Add"), status="REVIEW_IN_PROGRESS")
     ended = succeeded(machine.run(), "created")
     (made,) = fake.change_sets.values()
@@ -243,7 +245,7 @@ def stack_in_review_is_taken_up(machine: Machine) -> Ended:
 
 
 @scenario
-def no_change_is_a_success(machine: Machine) -> Ended:
+def no_change_succeeds(machine: Machine) -> Ended:
     reason = "The submitted information didn't contain changes. Submit different information to create a change set."
     with_app(machine).change_set = [{"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": reason}]
     ended = succeeded(machine.run(), "unchanged")
@@ -252,7 +254,7 @@ def no_change_is_a_success(machine: Machine) -> Ended:
 
 
 @scenario
-def change_set_is_waited_for(machine: Machine) -> Ended:
+def pending_change_set_is_polled(machine: Machine) -> Ended:
     nested = {"Status": "CREATE_COMPLETE", "ExecutionStatus": "UNAVAILABLE"}
     with_app(machine).change_set = [PENDING, nested, READY]
     ended = succeeded(machine.run(), "updated")
@@ -261,8 +263,8 @@ def change_set_is_waited_for(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation refuses calls for a while")
-def throttled_change_set_is_tried_again(machine: Machine) -> Ended:
+@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation throttles calls temporarily")
+def throttled_change_set_is_retried(machine: Machine) -> Ended:
     fake = with_app(machine)
     for call in ("create_change_set", "execute_change_set"):
         fake.failing[call] = [THROTTLED, THROTTLED]
@@ -270,7 +272,7 @@ def throttled_change_set_is_tried_again(machine: Machine) -> Ended:
 
 
 @scenario
-def rolled_back_update_names_the_first_resource(machine: Machine) -> Ended:
+def rolled_back_update_names_first_resource(machine: Machine) -> Ended:
     fake = with_app(machine)
     fake.statuses["update"] = ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
     arn = fake.stacks[APP]["StackId"]
@@ -284,13 +286,13 @@ def rolled_back_update_names_the_first_resource(machine: Machine) -> Ended:
 
 
 @scenario
-def update_that_cannot_be_watched_fails(machine: Machine) -> Ended:
+def unreadable_update_fails(machine: Machine) -> Ended:
     with_app(machine).failing["describe_stacks"] = [None] + [DENIED] * MANY
     return failed(machine.run(), "CloudFormation.CloudFormationException", "Get Stack Update Status: ")
 
 
 @scenario
-def stack_deleted_while_it_is_updated_is_told(machine: Machine) -> Ended:
+def stack_deleted_during_update_is_reported(machine: Machine) -> Ended:
     with_app(machine).statuses["update"] = ["UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "DELETE_COMPLETE"]
     return failed(machine.run(), "StackFailed", f"{APP} was deleted by somebody else")
 
@@ -299,25 +301,25 @@ def stack_deleted_while_it_is_updated_is_told(machine: Machine) -> Ended:
 
 
 @scenario
-def unsafe_changes_are_refused(machine: Machine) -> Ended:
+def unsafe_changes_are_rejected(machine: Machine) -> Ended:
     with_app(machine, change(), change("Remove", "Topic", "AWS::SNS::Topic"), change("Modify", Replacement="True"))
     return failed(machine.run(), "UnsafeChanges", f"2 unsafe changes to {APP}", "Topic (AWS::SNS::Topic), Remove")
 
 
 @scenario
-def second_stack_is_made_beside(machine: Machine) -> Ended:
+def blue_green_stack_is_created(machine: Machine) -> Ended:
     fake = with_app(machine, change("Remove", "Topic", "AWS::SNS::Topic"))
     ended = machine.run(onUnsafe="blue_green")
     beside = ended.output["stackName"]
     assert beside.startswith(f"{APP}-"), ended
-    succeeded(ended, "created beside", beside)
+    succeeded(ended, "blue_green", beside)
     assert ended.output["unsafe"]["violations"][0]["logicalId"] == "Topic"
-    assert f"created beside {APP}" in ended.output["summary"]
+    assert f"created as a blue/green stack of {APP}" in ended.output["summary"]
     assert set(fake.stacks) == {APP, beside}
     return ended
 
 
 @scenario
-def second_stack_that_fails_is_explained(machine: Machine) -> Ended:
+def failed_blue_green_stack_is_explained(machine: Machine) -> Ended:
     with_app(machine, change("Remove")).statuses["create"] = ["ROLLBACK_COMPLETE"]
     return failed(machine.run(onUnsafe="blue_green"), "StackFailed", f"{APP}-", "ROLLBACK_COMPLETE")

@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 from hypothesis import given, strategies as st
 
 from lambdas.deploy_pipeline import artifact
-from lambdas.deploy_pipeline.artifact import LARGEST_TEMPLATE, read_template
+from lambdas.deploy_pipeline.artifact import MAX_TEMPLATE_BYTES, read_template
 from lambdas.deploy_pipeline.errors import InvalidArtifactError
 
 from .machine_run import FakeS3, zipped
@@ -43,11 +43,11 @@ def refusal(content: bytes, path: str = "template.yaml") -> str:
 
 
 @pytest.mark.parametrize("path", ["template.yaml", "./template.yaml", "infra/../template.yaml"])
-def test_template_is_read(path: str) -> None:
+def test_read_template_normalizes_path(path: str) -> None:
     assert read(zipped(template_yaml="Resources: {}", other_txt="x"), path) == b"Resources: {}"
 
 
-def test_template_in_a_folder_is_read() -> None:
+def test_read_template_in_folder_is_read() -> None:
     assert read(zipped(**{"infra/template_json": "{}"}), "infra/template.json") == b"{}"
 
 
@@ -55,50 +55,50 @@ def test_template_in_a_folder_is_read() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a path that leads out of the artifact; a great many files",
-    expected="refused",
-    observed='"leads out", "too many files"',
+    fault="a path outside the artifact; very many files",
+    expected="rejected",
+    observed='"is outside", "too many files"',
 )
-def test_path_that_leads_out_is_refused(path: str) -> None:
-    assert "leads out" in refusal(zipped(template_yaml="x"), path)
+def test_template_path_outside_artifact_is_rejected(path: str) -> None:
+    assert "is outside the source artifact" in refusal(zipped(template_yaml="x"), path)
 
 
-def test_missing_template_is_named() -> None:
+def test_missing_template_error_names_path() -> None:
     assert "'other.yaml' is not in the source artifact" in refusal(zipped(template_yaml="x"), "other.yaml")
 
 
-def test_large_artifact_is_read_in_pieces() -> None:
+def test_large_artifact_is_not_downloaded_completely() -> None:
     ballast = os.urandom(20_000_000)
     s3 = CountingS3({"bucket/key": zipped(ballast_bin=ballast, template_yaml="Resources: {}")})
     assert read_template(s3, "bucket", "key", "template.yaml") == b"Resources: {}"
     assert s3.fetched < 1_000_000, f"{s3.fetched} bytes were fetched"
 
 
-def test_template_larger_than_cloudformation_takes_is_refused() -> None:
-    assert read(zipped(template_yaml=b"x" * LARGEST_TEMPLATE), "template.yaml")
-    assert "more than" in refusal(zipped(template_yaml=b"x" * (LARGEST_TEMPLATE + 1)))
+def test_template_above_size_limit_is_rejected() -> None:
+    assert read(zipped(template_yaml=b"x" * MAX_TEMPLATE_BYTES), "template.yaml")
+    assert "more than" in refusal(zipped(template_yaml=b"x" * (MAX_TEMPLATE_BYTES + 1)))
 
 
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a zip bomb, also one that lies about its size, in bzip2 or LZMA, or in its list of files",
-    expected="refused in little memory",
-    observed="less than 20 MB for 100 MB unpacked, less than 5 MB for a list of 2 GB",
+    fault="a zip bomb, also with a false size, bzip2 or LZMA, or a huge central directory",
+    expected="rejected with little memory",
+    observed="less than 20 MB for 100 MB decompressed, less than 5 MB for a directory of 2 GB",
 )
-def test_bomb_is_not_unpacked() -> None:
+def test_zip_bomb_is_not_decompressed() -> None:
     bomb = zipped(template_yaml=b"\0" * 100_000_000)
     assert len(bomb) < 1_000_000
     assert "more than" in refusal_in_little_memory(bomb)
 
 
-@pytest.mark.parametrize("declared", [10, LARGEST_TEMPLATE, 2**32 - 2])
+@pytest.mark.parametrize("declared", [10, MAX_TEMPLATE_BYTES, 2**32 - 2])
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a zip bomb, also one that lies about its size, in bzip2 or LZMA, or in its list of files",
+    fault="a zip bomb, also with a false size, bzip2 or LZMA, or a huge central directory",
 )
-def test_bomb_that_lies_about_its_size_is_not_unpacked(declared: int) -> None:
+def test_zip_bomb_with_false_size_is_not_decompressed(declared: int) -> None:
     bomb = bytearray(zipped(template_yaml=b"\0" * 100_000_000))
     size = (100_000_000).to_bytes(4, "little")
     assert bomb.count(size) == 2, "in the list of files, and before the file"
@@ -120,9 +120,9 @@ def refusal_in_little_memory(bomb: bytes) -> str:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a zip bomb, also one that lies about its size, in bzip2 or LZMA, or in its list of files",
+    fault="a zip bomb, also with a false size, bzip2 or LZMA, or a huge central directory",
 )
-def test_bomb_of_another_method_is_refused_before_it_is_unpacked(method: int) -> None:
+def test_zip_bomb_with_other_method_is_not_decompressed(method: int) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         archive.writestr("template.yaml", b"\0" * 50_000_000)
@@ -149,9 +149,9 @@ class SparseS3(FakeS3):
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a zip bomb, also one that lies about its size, in bzip2 or LZMA, or in its list of files",
+    fault="a zip bomb, also with a false size, bzip2 or LZMA, or a huge central directory",
 )
-def test_list_of_files_that_claims_to_be_huge_takes_no_memory(claimed: int) -> None:
+def test_central_directory_with_false_size_uses_no_memory(claimed: int) -> None:
     """zipfile takes memory for as much as the end record says, before it reads."""
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, claimed, 0, 0)
     tracemalloc.start()
@@ -167,12 +167,12 @@ def test_list_of_files_that_claims_to_be_huge_takes_no_memory(claimed: int) -> N
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a zip bomb, also one that lies about its size, in bzip2 or LZMA, or in its list of files",
+    fault="a zip bomb, also with a false size, bzip2 or LZMA, or a huge central directory",
 )
-def test_list_of_very_many_files_takes_bounded_memory() -> None:
+def test_large_central_directory_uses_bounded_memory() -> None:
     """An eighth of the longest list, so that counting the memory does not take long; the function has 512 MB."""
     header = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, *[0] * 15)
-    many = artifact.LARGEST_DIRECTORY // len(header) // 8
+    many = artifact.MAX_DIRECTORY_BYTES // len(header) // 8
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, many % 65536, many % 65536, many * len(header), 0, 0)
     tracemalloc.start()
     try:
@@ -186,11 +186,11 @@ def test_list_of_very_many_files_takes_bounded_memory() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a path that leads out of the artifact; a great many files",
+    fault="a path outside the artifact; very many files",
 )
-def test_artifact_with_too_many_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifact, "LARGEST_DIRECTORY", 1000)
-    monkeypatch.setattr(artifact, "LARGEST_TEMPLATE", 1000)
+def test_artifact_with_too_many_files_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifact, "MAX_DIRECTORY_BYTES", 1000)
+    monkeypatch.setattr(artifact, "MAX_TEMPLATE_BYTES", 1000)
     many = zipped(**{f"file{number}_txt": "" for number in range(1000)})
     assert "too many files" in refusal(many)
 
@@ -214,14 +214,14 @@ def test_names_of_many_accents_take_no_time() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip file", zipped(template_yaml="Resources: {}")[:-30]])
-def test_what_is_no_zip_file_is_told(content: bytes) -> None:
-    assert "no usable zip file" in refusal(content)
+def test_invalid_zip_file_is_reported(content: bytes) -> None:
+    assert "not a valid zip file" in refusal(content)
 
 
-def test_damaged_file_is_told() -> None:
+def test_damaged_member_is_reported() -> None:
     content = bytearray(zipped(template_yaml="Resources: {}" * 1000))
     content[60] ^= 0xFF
-    assert "no usable zip file" in refusal(bytes(content))
+    assert "not a valid zip file" in refusal(bytes(content))
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 300))
@@ -229,10 +229,10 @@ def test_damaged_file_is_told() -> None:
     "deploy_pipeline",
     "Malformed input",
     fault="the artifact is damaged or encrypted",
-    expected="fails, and says so",
+    expected="fails with that reason",
     observed="any damage is reported or harmless",
 )
-def test_any_damage_is_told_or_harmless(damage: list[tuple[int, int]], cut: int) -> None:
+def test_any_damage_is_reported_or_harmless(damage: list[tuple[int, int]], cut: int) -> None:
     content = bytearray(zipped(template_yaml="Resources: {}" * 20, other_txt="x"))
     for position, value in damage:
         content[position % len(content)] = value
@@ -243,16 +243,16 @@ def test_any_damage_is_told_or_harmless(damage: list[tuple[int, int]], cut: int)
 
 
 @pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="the artifact is damaged or encrypted")
-def test_encrypted_file_is_told() -> None:
+def test_encrypted_member_is_reported() -> None:
     content = bytearray(zipped(template_yaml="Resources: {}"))
     directory = content.index(b"PK\x01\x02")
     content[6] |= 1
     content[directory + 8] |= 1
-    assert "no usable zip file" in refusal(bytes(content))
+    assert "not a valid zip file" in refusal(bytes(content))
 
 
 @pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="the template is missing, broken or empty")
-def test_empty_template_is_told() -> None:
+def test_empty_template_is_reported() -> None:
     assert "is empty" in refusal(zipped(template_yaml=" \n"))
 
 
@@ -260,23 +260,23 @@ def test_empty_template_is_told() -> None:
     "deploy_pipeline",
     "Deleted by somebody else",
     fault="the artifact, or the input file",
-    expected="fails, and names it; S3 answers 403, since the functions may not list the bucket",
-    observed="`s3://... cannot be read: there is no such object, or reading it is not permitted`",
+    expected="fails, and names the object; S3 returns 403 because the functions cannot list the bucket",
+    observed="`s3://... cannot be read: the object does not exist, or access is denied`",
 )
-def test_missing_artifact_that_s3_answers_with_403_is_explained() -> None:
-    with pytest.raises(InvalidArtifactError, match="s3://bucket/key cannot be read: there is no such object, or"):
+def test_missing_artifact_with_403_is_explained() -> None:
+    with pytest.raises(InvalidArtifactError, match="s3://bucket/key cannot be read: the object does not exist, or"):
         read_template(FakeS3(), "bucket", "key", "template.yaml")
 
 
 @pytest.mark.parametrize(
     ("operation", "code", "message", "said"),
     [
-        ("HeadObject", "404", "Not Found", r"s3://bucket/key cannot be read: there is no such object\. "),
+        ("HeadObject", "404", "Not Found", r"s3://bucket/key cannot be read: the object does not exist\. "),
         ("GetObject", "AccessDenied", "not authorized to perform: kms:Decrypt", "kms:Decrypt"),
     ],
 )
 @pytest.mark.reliability("deploy_pipeline", "Deleted by somebody else", fault="the artifact, or the input file")
-def test_other_refusals_of_s3_are_given_in_its_words(operation: str, code: str, message: str, said: str) -> None:
+def test_other_s3_error_is_reported_verbatim(operation: str, code: str, message: str, said: str) -> None:
     s3 = boto3.client("s3", region_name="us-east-1")
     with Stubber(s3) as stubber:
         if operation == "GetObject":
@@ -286,7 +286,7 @@ def test_other_refusals_of_s3_are_given_in_its_words(operation: str, code: str, 
             read_template(s3, "bucket", "key", "template.yaml")
 
 
-def test_folder_is_no_template() -> None:
+def test_folder_as_template_is_rejected() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.mkdir("template.yaml")

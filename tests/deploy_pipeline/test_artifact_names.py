@@ -60,11 +60,11 @@ def link(name: str) -> zipfile.ZipInfo:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the zip file spells its paths as Windows, macOS or .NET do",
-    expected="the template is found, or it is said why not",
-    observed="found in each form; a link and two names for one path are refused",
+    fault="the paths in the zip file have the form of Windows, macOS or .NET",
+    expected="the template is found, or the reason is reported",
+    observed="found in each form; symbolic links and ambiguous names are rejected",
 )
-def test_template_is_found_however_its_path_is_written(written: str) -> None:
+def test_template_with_other_path_form_is_found(written: str) -> None:
     assert read(archive_of("other.txt", written), "infra/template.yaml") == TEMPLATE
 
 
@@ -73,9 +73,9 @@ def test_template_is_found_however_its_path_is_written(written: str) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the zip file spells its paths as Windows, macOS or .NET do",
+    fault="the paths in the zip file have the form of Windows, macOS or .NET",
 )
-def test_template_is_found_with_composed_and_decomposed_accents(form: str, path_form: str) -> None:
+def test_template_with_other_unicode_form_is_found(form: str, path_form: str) -> None:
     name = "größe/été.yaml"
     archive = archive_of(unicodedata.normalize(form, name))  # type: ignore[arg-type]
     assert read(archive, unicodedata.normalize(path_form, name)) == TEMPLATE  # type: ignore[arg-type]
@@ -85,21 +85,21 @@ def test_template_is_found_with_composed_and_decomposed_accents(form: str, path_
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the zip file spells its paths as Windows, macOS or .NET do",
+    fault="the paths in the zip file have the form of Windows, macOS or .NET",
 )
-def test_template_is_found_whose_name_has_no_flag_of_utf_8(encoding: str) -> None:
+def test_template_without_utf8_flag_is_found(encoding: str) -> None:
     assert read(with_raw_name("größe.yaml".encode(encoding)), "größe.yaml") == TEMPLATE
 
 
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the zip file spells its paths as Windows, macOS or .NET do",
+    fault="the paths in the zip file have the form of Windows, macOS or .NET",
 )
-def test_name_in_another_encoding_is_explained() -> None:
+def test_name_in_other_encoding_is_explained() -> None:
     said = refusal(with_raw_name("größe.yaml".encode("cp1252")), "größe.yaml")
     assert "'größe.yaml' is not in the source artifact" in said
-    assert "names that are not in UTF-8" in said
+    assert "names that are not UTF-8" in said
 
 
 @pytest.mark.parametrize(
@@ -114,20 +114,20 @@ def test_name_in_another_encoding_is_explained() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the zip file spells its paths as Windows, macOS or .NET do",
+    fault="the paths in the zip file have the form of Windows, macOS or .NET",
 )
-def test_names_that_mean_the_same_file_are_refused(names: tuple[str, ...]) -> None:
+def test_ambiguous_names_are_rejected(names: tuple[str, ...]) -> None:
     said = refusal(archive_of(*names), names[0])
-    assert f"is {len(names)} times in the source artifact: {', '.join(map(repr, names))}" in said
+    assert f"matches {len(names)} files in the source artifact: {', '.join(map(repr, names))}" in said
 
 
-def test_same_name_twice_is_refused() -> None:
+def test_duplicate_name_is_rejected() -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         archive = archive_of("template.yaml", "template.yaml")
-    assert "is 2 times in the source artifact" in refusal(archive)
+    assert "matches 2 files in the source artifact" in refusal(archive)
 
 
-def test_very_long_names_fit_into_the_message() -> None:
+def test_long_names_are_truncated_in_message() -> None:
     """Step Functions keeps 32,768 characters of an error, and cut JSON cannot be read."""
     said = refusal(archive_of(*("./" * number + "x" * 30_000 for number in range(4))), "x" * 30_000)
     assert len(said) <= 5000
@@ -136,27 +136,27 @@ def test_very_long_names_fit_into_the_message() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the zip file spells its paths as Windows, macOS or .NET do",
+    fault="the paths in the zip file have the form of Windows, macOS or .NET",
 )
-def test_symbolic_link_is_named() -> None:
-    assert "is a symbolic link: name the file" in refusal(archive_of(link("template.yaml"), "infra/template.yaml"))
+def test_symbolic_link_error_names_link() -> None:
+    assert "is a symbolic link; use the path" in refusal(archive_of(link("template.yaml"), "infra/template.yaml"))
 
 
-def test_folder_that_is_a_symbolic_link_is_named() -> None:
+def test_symbolic_link_folder_error_names_link() -> None:
     said = refusal(archive_of(link("./infra"), "deploy/template.yaml"), "infra/template.yaml")
     assert "'./infra' is a symbolic link" in said
 
 
 @pytest.mark.parametrize("written", ["template.yaml/", "template.yaml\\"])
-def test_folder_of_the_templates_name_is_named(written: str) -> None:
+def test_folder_with_name_of_template_is_rejected(written: str) -> None:
     assert "is a folder" in refusal(archive_of(written, content=b""))
 
 
-def test_backslash_in_the_path_is_explained() -> None:
+def test_backslash_in_template_path_is_explained() -> None:
     said = refusal(archive_of("infra/template.yaml"), "infra\\template.yaml")
-    assert "has a backslash: separate folders by a slash" in said
+    assert "contains a backslash; separate folders with slashes" in said
 
 
-def test_template_in_another_place_is_pointed_out() -> None:
+def test_missing_template_error_suggests_other_path() -> None:
     said = refusal(archive_of("My-App/Template.YAML", "b/template.yaml", "other.txt"))
-    assert said.endswith("is not in the source artifact. It has 'My-App/Template.YAML', 'b/template.yaml'.")
+    assert said.endswith("is not in the source artifact. It contains 'My-App/Template.YAML', 'b/template.yaml'.")

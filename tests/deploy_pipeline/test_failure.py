@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lambdas.deploy_pipeline.failure import explain
-from lambdas.deploy_pipeline.messages import LARGEST_CAUSE
+from lambdas.deploy_pipeline.messages import MAX_CAUSE_CHARACTERS
 
 from .fake_cloudformation import DENIED, FakeCloudFormation, error
 from .machine_run import APP
@@ -46,7 +46,7 @@ class Events:
 
 
 @pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="a resource of an update fails")
-def test_first_failure_is_the_earliest_that_is_no_consequence(fake: FakeCloudFormation) -> None:
+def test_explain_cancelled_resource_is_not_first_failure(fake: FakeCloudFormation) -> None:
     arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
     fake.events[arn] = [
         fake.event(arn, "Old", "AWS::SQS::Queue", "UPDATE_FAILED", reason="of the operation before"),
@@ -66,7 +66,7 @@ def test_first_failure_is_the_earliest_that_is_no_consequence(fake: FakeCloudFor
 
 
 @pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="a resource of an update fails")
-def test_failure_is_looked_for_in_nested_stacks(fake: FakeCloudFormation) -> None:
+def test_explain_nested_stack_names_inner_resource(fake: FakeCloudFormation) -> None:
     child = fake.add_stack("child", "ROLLBACK_COMPLETE")
     fake.events[child] = [
         fake.event(child, "child", STACK, "CREATE_IN_PROGRESS", child),
@@ -80,7 +80,7 @@ def test_failure_is_looked_for_in_nested_stacks(fake: FakeCloudFormation) -> Non
     assert "Child/Queue (AWS::SQS::Queue) failed first: too long" in explain(fake, arn, APP, "ROLLBACK_COMPLETE")
 
 
-def test_operation_without_a_failed_resource_is_told_as_it_is(fake: FakeCloudFormation) -> None:
+def test_explain_events_without_reason_says_so(fake: FakeCloudFormation) -> None:
     arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
     fake.events[arn] = [fake.event(arn, APP, STACK, "CREATE_IN_PROGRESS", arn)]
     assert explain(fake, arn, APP, "ROLLBACK_COMPLETE").endswith("its events give no reason.")
@@ -102,11 +102,11 @@ def test_operation_without_a_failed_resource_is_told_as_it_is(fake: FakeCloudFor
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="a stack fails although no resource did: a transform, an export in use, a cancelled update",
-    expected="fails with the stack's own reason",
-    observed="CloudFormation's words",
+    fault="a stack fails without a failed resource: a transform, an export in use, a canceled update",
+    expected="fails with the reason of the stack",
+    observed="CloudFormation's message",
 )
-def test_operation_without_a_failed_resource_gives_the_stacks_own_reason(
+def test_explain_without_failed_resource_gives_stack_reason(
     fake: FakeCloudFormation, start: str, status: str, reason: str
 ) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", reason="of the operation before")
@@ -119,11 +119,11 @@ def test_operation_without_a_failed_resource_gives_the_stacks_own_reason(
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="a nested stack fails and the rollback deletes it, or fails to",
-    expected="fails with the inner reason; what the rollback failed at is named as that",
+    fault="a nested stack fails and the rollback deletes it, or fails to delete it",
+    expected="fails with the reason of the nested resource; failures of the rollback are listed separately",
     observed="`Child/Queue ... failed first`, then `Failed during the rollback`",
 )
-def test_nested_stack_that_its_parent_deleted_gives_the_inner_reason(fake: FakeCloudFormation, last: str) -> None:
+def test_explain_deleted_nested_stack_gives_inner_reason(fake: FakeCloudFormation, last: str) -> None:
     child = Events(fake, "child").itself("CREATE_IN_PROGRESS").resource("Queue", "CREATE_FAILED", "too long")
     child.itself("CREATE_FAILED", "DELETE_IN_PROGRESS")
     child.resource("Bucket", "DELETE_FAILED", "it is not empty", "AWS::S3::Bucket").itself(last)
@@ -140,9 +140,9 @@ def test_nested_stack_that_its_parent_deleted_gives_the_inner_reason(fake: FakeC
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="a nested stack fails and the rollback deletes it, or fails to",
+    fault="a nested stack fails and the rollback deletes it, or fails to delete it",
 )
-def test_failed_rollback_gives_the_cause_and_what_failed_later(fake: FakeCloudFormation, last: str) -> None:
+def test_explain_failed_rollback_separates_its_failures(fake: FakeCloudFormation, last: str) -> None:
     child = Events(fake, "child").itself("UPDATE_IN_PROGRESS").resource("Queue", "UPDATE_FAILED", "too long")
     child.itself("UPDATE_FAILED", "UPDATE_ROLLBACK_IN_PROGRESS").resource(
         "Role", "UPDATE_FAILED", "denied", "AWS::IAM::Role"
@@ -157,7 +157,7 @@ def test_failed_rollback_gives_the_cause_and_what_failed_later(fake: FakeCloudFo
     ]
 
 
-def test_rollback_that_fails_without_a_resource_gives_the_stacks_reason(fake: FakeCloudFormation) -> None:
+def test_explain_failed_rollback_gives_stack_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS").resource("Queue", "CREATE_FAILED", "too long")
     events.itself("ROLLBACK_IN_PROGRESS", "ROLLBACK_FAILED")
     said = explain(fake, events.arn, APP, "ROLLBACK_FAILED", "The role cannot be assumed")
@@ -167,9 +167,9 @@ def test_rollback_that_fails_without_a_resource_gives_the_stacks_reason(fake: Fa
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="a stack fails although no resource did: a transform, an export in use, a cancelled update",
+    fault="a stack fails without a failed resource: a transform, an export in use, a canceled update",
 )
-def test_nested_stack_gives_its_own_reason(fake: FakeCloudFormation) -> None:
+def test_explain_nested_stack_without_resource_gives_reason(fake: FakeCloudFormation) -> None:
     child = Events(fake, "child").itself("CREATE_IN_PROGRESS").itself("CREATE_FAILED", reason="no such transform")
     parent = (
         Events(fake).itself("CREATE_IN_PROGRESS").resource("Child", "CREATE_FAILED", "It failed.", STACK, child.arn)
@@ -183,11 +183,9 @@ def test_nested_stack_gives_its_own_reason(fake: FakeCloudFormation) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the events of a stack, of a nested stack, or of a validation may not be read",
+    fault="access to the events of a stack, a nested stack or a validation is denied",
 )
-def test_nested_stack_that_cannot_be_read_does_not_hide_the_rest(
-    fake: FakeCloudFormation, refusal: ClientError
-) -> None:
+def test_explain_unreadable_nested_stack_keeps_other_reasons(fake: FakeCloudFormation, refusal: ClientError) -> None:
     child = Events(fake, "child")
     parent = Events(fake).itself("CREATE_IN_PROGRESS").resource("Child", "CREATE_FAILED", EMBEDDED, STACK, child.arn)
     parent.resource("Queue", "CREATE_FAILED", "too long")
@@ -205,11 +203,11 @@ def test_nested_stack_that_cannot_be_read_does_not_hide_the_rest(
     expected="the reason is not lost",
     observed="both in the cause",
 )
-def test_reason_of_a_creation_is_not_lost_when_the_stack_is_deleted(fake: FakeCloudFormation) -> None:
+def test_explain_deleted_stack_keeps_creation_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS").resource("Queue", "CREATE_FAILED", "too long")
     events.itself("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS", "DELETE_COMPLETE")
     said = events.explained("DELETE_COMPLETE")
-    assert said == f"{APP} was deleted by somebody else meanwhile: Queue ({QUEUE}) failed first: too long"
+    assert said == f"{APP} was deleted by somebody else during the deployment: Queue ({QUEUE}) failed first: too long"
 
 
 @pytest.mark.parametrize(
@@ -219,11 +217,11 @@ def test_reason_of_a_creation_is_not_lost_when_the_stack_is_deleted(fake: FakeCl
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the events of a stack, of a nested stack, or of a validation may not be read",
-    expected="does not hide the reasons that are known",
-    observed="the stack's state and reason, and the refusal",
+    fault="access to the events of a stack, a nested stack or a validation is denied",
+    expected="known reasons are still reported",
+    observed="the stack's status and reason, and the error",
 )
-def test_events_that_cannot_be_read_do_not_hide_the_state(fake: FakeCloudFormation, status: str, said: str) -> None:
+def test_explain_unreadable_events_keeps_stack_status(fake: FakeCloudFormation, status: str, said: str) -> None:
     fake.failing["describe_stack_events"] = [DENIED]
     explained = explain(fake, Events(fake).arn, APP, status, "it was asked for")
     assert f"{APP} {said}" in explained
@@ -231,10 +229,10 @@ def test_events_that_cannot_be_read_do_not_hide_the_state(fake: FakeCloudFormati
     assert "not authorized" in explained
 
 
-def test_reason_of_a_rollback_that_does_not_end_is_given(fake: FakeCloudFormation) -> None:
+def test_explain_endless_rollback_gives_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("UPDATE_IN_PROGRESS").resource("Queue", "UPDATE_FAILED", "too long")
     said = events.itself("UPDATE_ROLLBACK_IN_PROGRESS").explained("UPDATE_ROLLBACK_IN_PROGRESS")
-    assert said.endswith(f"waiting for it has been given up: Queue ({QUEUE}) failed first: too long")
+    assert said.endswith(f"the deployment no longer waits for it: Queue ({QUEUE}) failed first: too long")
 
 
 def refused(operation: str = "now", **more: Any) -> dict[str, Any]:
@@ -255,9 +253,9 @@ def refused(operation: str = "now", **more: Any) -> dict[str, Any]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="CloudFormation's validation or a hook refuses a change set or a stack",
+    fault="CloudFormation's validation or a hook rejects a change set or a stack",
 )
-def test_creation_that_validation_refused_gives_what_and_why(fake: FakeCloudFormation) -> None:
+def test_explain_failed_validation_names_resource_and_reason(fake: FakeCloudFormation) -> None:
     hint = "The following hook(s)/validation failed: [AWS::EarlyValidation::PropertyValidation]."
     events = Events(fake).itself("CREATE_IN_PROGRESS", operation="now")
     events.itself("CREATE_FAILED", reason=hint, operation="now")
@@ -274,7 +272,7 @@ def test_creation_that_validation_refused_gives_what_and_why(fake: FakeCloudForm
     ]
 
 
-def test_creation_without_an_event_that_failed_gives_what_validation_refused(fake: FakeCloudFormation) -> None:
+def test_explain_validation_without_failed_event_is_read(fake: FakeCloudFormation) -> None:
     events = Events(fake)
     fake.refusals[events.arn] = [refused(ValidationStatusReason="it exists", ValidationName="", ValidationPath="")]
     assert events.explained("CREATE_FAILED").splitlines()[1:] == [f"- Queue ({QUEUE}): it exists"]
@@ -283,9 +281,9 @@ def test_creation_without_an_event_that_failed_gives_what_validation_refused(fak
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="CloudFormation's validation or a hook refuses a change set or a stack",
+    fault="CloudFormation's validation or a hook rejects a change set or a stack",
 )
-def test_reason_that_only_the_description_has_is_given(fake: FakeCloudFormation) -> None:
+def test_explain_uses_reason_of_stack_description(fake: FakeCloudFormation) -> None:
     events, reason = Events(fake).itself("CREATE_IN_PROGRESS", operation="now"), "Call DescribeEvents for the issues."
     fake.refusals["now"] = [refused(ValidationName="", ValidationPath="")]
     assert explain(fake, events.arn, APP, "CREATE_FAILED", reason).splitlines() == [
@@ -297,9 +295,9 @@ def test_reason_that_only_the_description_has_is_given(fake: FakeCloudFormation)
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="CloudFormation's validation or a hook refuses a change set or a stack",
+    fault="CloudFormation's validation or a hook rejects a change set or a stack",
 )
-def test_resource_that_a_hook_refused_gives_the_hooks_reason(fake: FakeCloudFormation) -> None:
+def test_explain_failed_hook_gives_its_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS")
     events.resource("Queue", "CREATE_FAILED", "The following hook(s) failed: [Own::Rules::Hook]")
     hook = {"EventType": "HOOK_INVOCATION_ERROR", "HookType": "Own::Rules::Hook", "HookStatusReason": "not encrypted"}
@@ -312,9 +310,9 @@ def test_resource_that_a_hook_refused_gives_the_hooks_reason(fake: FakeCloudForm
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="CloudFormation's validation or a hook refuses a change set or a stack",
+    fault="CloudFormation's validation or a hook rejects a change set or a stack",
 )
-def test_refusals_that_only_their_operation_has_are_read_from_it(fake: FakeCloudFormation) -> None:
+def test_explain_validation_is_read_by_operation_id(fake: FakeCloudFormation) -> None:
     """After a rollback, DescribeEvents of the stack may give the rollback's events only (awslabs/mcp#4275)."""
     events = Events(fake).itself("UPDATE_IN_PROGRESS", operation="update")
     hint = "Validation failed with 1 error(s). Call DescribeEvents to retrieve the full list of issues."
@@ -327,7 +325,7 @@ def test_refusals_that_only_their_operation_has_are_read_from_it(fake: FakeCloud
     ]
 
 
-def test_operations_are_not_read_when_nothing_says_that_they_have_refusals(fake: FakeCloudFormation) -> None:
+def test_explain_without_hint_does_not_read_operations(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS", operation="now")
     events.itself("CREATE_FAILED", reason="No export named Vpc found", operation="now")
     events.explained("CREATE_FAILED")
@@ -337,9 +335,9 @@ def test_operations_are_not_read_when_nothing_says_that_they_have_refusals(fake:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the events of a stack, of a nested stack, or of a validation may not be read",
+    fault="access to the events of a stack, a nested stack or a validation is denied",
 )
-def test_details_that_cannot_be_read_do_not_hide_the_reason(fake: FakeCloudFormation) -> None:
+def test_explain_unreadable_validation_keeps_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS").itself("CREATE_FAILED", reason="validation failed")
     fake.failing["describe_events"] = [DENIED]
     said = events.explained("CREATE_FAILED").splitlines()
@@ -351,11 +349,9 @@ def test_details_that_cannot_be_read_do_not_hide_the_reason(fake: FakeCloudForma
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the events of a stack, of a nested stack, or of a validation may not be read",
+    fault="access to the events of a stack, a nested stack or a validation is denied",
 )
-def test_details_are_left_out_by_an_sdk_that_is_too_old(
-    fake: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_explain_old_sdk_omits_validation_details(fake: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lambda's runtimes bring an SDK of their own choice; DescribeEvents is of November 2025."""
     monkeypatch.delattr(FakeCloudFormation, "describe_events")
     events = Events(fake).itself("CREATE_IN_PROGRESS").itself("CREATE_FAILED", reason="validation failed")
@@ -367,10 +363,10 @@ def test_details_are_left_out_by_an_sdk_that_is_too_old(
     "Hostile input",
     fault="thousands of unsafe changes, failures or unknown parameters",
 )
-def test_very_many_failures_fit_into_a_cause(fake: FakeCloudFormation) -> None:
+def test_explain_many_failures_fit_into_cause(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS")
     for number in range(500):
         events.resource(f"Queue{number}", "CREATE_FAILED", "x" * 200)
     said = events.explained("ROLLBACK_COMPLETE")
-    assert len(said) <= LARGEST_CAUSE
+    assert len(said) <= MAX_CAUSE_CHARACTERS
     assert said.startswith(f"{APP} is ROLLBACK_COMPLETE: Queue0 ({QUEUE}) failed first: ")

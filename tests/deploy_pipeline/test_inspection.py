@@ -30,7 +30,7 @@ def why(*changes: Any, policy: Policy = DEFAULT, path: str = "") -> dict[str, st
         change("Add", PolicyAction="Retain"),
     ],
 )
-def test_what_keeps_everything_is_safe(safe: Any) -> None:
+def test_harmless_change_is_safe(safe: Any) -> None:
     assert not why(safe)
 
 
@@ -41,19 +41,25 @@ def test_what_keeps_everything_is_safe(safe: Any) -> None:
         (change("Remove", PolicyAction="Delete"), "it is deleted"),
         (change("Remove", PolicyAction="Retain"), "it is retained, but no longer part of the stack"),
         (change("Remove", PolicyAction="Snapshot"), "it is deleted after a snapshot"),
-        (change("Remove", PolicyAction="Melt"), "it is removed, with the unknown policy action Melt"),
+        (change("Remove", PolicyAction="Melt"), "it is removed with the unknown policy action Melt"),
         (change("Modify", Replacement="True"), "it is replaced"),
-        (change("Modify", Replacement="True", Details=[detail("Always", name="TopicName")]), "replaced for TopicName"),
+        (
+            change("Modify", Replacement="True", Details=[detail("Always", name="TopicName")]),
+            "replaced because of TopicName",
+        ),
         (change("Modify", **CONDITIONAL), "it may be replaced"),
-        (change("Modify", **CONDITIONAL, Details=[detail("Conditionally")]), "it may be replaced for QueueName"),
+        (change("Modify", **CONDITIONAL, Details=[detail("Conditionally")]), "it may be replaced because of QueueName"),
         (change("Modify", **CONDITIONAL, Details=[detail("Always", "Dynamic")]), "it may be replaced"),
-        (change("Modify", **CONDITIONAL, Details=[detail("Never"), detail("Always")]), "it is replaced for QueueName"),
+        (
+            change("Modify", **CONDITIONAL, Details=[detail("Never"), detail("Always")]),
+            "it is replaced because of QueueName",
+        ),
         (change("Modify", **CONDITIONAL, Details=[detail(None, attribute="Tags")]), "it may be replaced"),
-        (change("Modify", Replacement="Perhaps"), "not known (Perhaps)"),
-        (change("Modify", Replacement=None), "not known (None)"),
-        (change("Dynamic"), "known only when it happens"),
-        (change("Explode"), "Explode is no action"),
-        (change("Delete"), "Delete is no action"),
+        (change("Modify", Replacement="Perhaps"), "unknown whether it is replaced (Perhaps)"),
+        (change("Modify", Replacement=None), "unknown whether it is replaced (None)"),
+        (change("Dynamic"), "known only during the update"),
+        (change("Explode"), "unknown action Explode"),
+        (change("Delete"), "unknown action Delete"),
         (change("Add", Replacement="True"), "it is replaced"),
         (change("Modify", PolicyAction="Delete"), "it is deleted"),
         (change("Modify", PolicyAction="Snapshot"), "it is deleted after a snapshot"),
@@ -61,48 +67,48 @@ def test_what_keeps_everything_is_safe(safe: Any) -> None:
         (change("Modify", PolicyAction="ReplaceAndRetain"), "it is replaced; the old one is retained"),
         (change("Modify", PolicyAction="ReplaceAndSnapshot"), "it is replaced; the old one is deleted after a snap"),
         (change("Modify", Replacement="True", PolicyAction="ReplaceAndRetain"), "it is replaced; the old one is ret"),
-        (change("Add", PolicyAction="Melt"), "Melt is no policy action"),
-        (change("Modify", kind="AWS::CloudFormation::Stack"), "cannot be seen"),
-        ({"Type": "Hook", "ResourceChange": {"LogicalResourceId": "Queue"}}, "Hook is no kind of change"),
+        (change("Add", PolicyAction="Melt"), "unknown policy action Melt"),
+        (change("Modify", kind="AWS::CloudFormation::Stack"), "are not visible"),
+        ({"Type": "Hook", "ResourceChange": {"LogicalResourceId": "Queue"}}, "unknown type of change Hook"),
     ],
 )
-def test_what_deletes_or_replaces_or_may_is_not(unsafe: Any, reason: str) -> None:
+def test_deletion_or_replacement_is_unsafe(unsafe: Any, reason: str) -> None:
     found = why(unsafe)
     assert set(found) == {"Queue"}, found
     assert reason in found["Queue"]
 
 
-def test_retained_removal_is_not_said_to_be_deleted() -> None:
+def test_retained_resource_is_not_reported_as_deleted() -> None:
     assert "deleted" not in why(change("Remove", PolicyAction="Retain"))["Queue"]
     replaced = change("Modify", Replacement="True", PolicyAction="ReplaceAndRetain")
     assert "deleted" not in why(replaced)["Queue"]
 
 
-def test_change_without_a_name_is_not_safe() -> None:
+def test_change_without_logical_id_is_unsafe() -> None:
     assert why({"Type": "Resource", "ResourceChange": {}})
     assert why({"Type": "Resource"})
 
 
 @pytest.mark.parametrize("action", ["Modify", "Remove"])
-def test_types_are_exempted_by_default_only_cdks_metadata(action: str) -> None:
+def test_cdk_metadata_is_only_default_exemption(action: str) -> None:
     metadata = change(action, "CDKMetadata", "AWS::CDK::Metadata", **CONDITIONAL)
     assert not why(metadata)
     assert why(metadata, policy=Policy(exempt_types=frozenset()))
 
 
-def test_exempted_resources_are_named_with_the_path_of_their_stack() -> None:
+def test_nested_resource_is_exempted_by_path() -> None:
     policy = Policy(exempt_logical_ids=frozenset({"Child/Queue"}))
     assert why(change("Remove"), policy=policy) == {"Queue": "it is deleted"}
     assert not why(change("Remove"), policy=policy, path="Child/")
     assert why(change("Remove"), policy=policy, path="Other/Child/") == {"Other/Child/Queue": "it is deleted"}
 
 
-def test_exemption_of_one_resource_exempts_no_other() -> None:
+def test_exemption_of_resource_does_not_apply_to_others() -> None:
     policy = Policy(exempt_logical_ids=frozenset({"Queue"}))
     assert set(why(change("Remove"), change("Remove", "Topic"), policy=policy)) == {"Topic"}
 
 
-def test_what_cloudformation_cannot_tell_can_be_accepted() -> None:
+def test_conditional_and_dynamic_changes_can_be_allowed() -> None:
     accepting = Policy(conditional=True, dynamic=True)
     unknown = (change("Modify", **CONDITIONAL), change("Dynamic", "Topic"))
     assert not why(*unknown, policy=accepting)
@@ -116,7 +122,7 @@ def test_what_cloudformation_cannot_tell_can_be_accepted() -> None:
     assert set(why(*certain, policy=accepting)) == {"Queue", "Topic", "Table", "Bucket", "Role"}
 
 
-def test_id_and_arn_of_a_resource_that_stays_are_the_same_as_before() -> None:
+def test_reference_to_retained_resource_is_safe() -> None:
     for source, entity in (("ResourceReference", "Queue"), ("ResourceAttribute", "Queue.Arn")):
         dependent = change(**ENDPOINT, Details=[detail("Always", "Dynamic", source=source, entity=entity)])
         assert not why(change("Modify"), dependent)
@@ -139,7 +145,7 @@ def test_id_and_arn_of_a_resource_that_stays_are_the_same_as_before() -> None:
         change("Modify", kind="AWS::Batch::JobDefinition"),
     ],
 )
-def test_id_and_arn_of_a_resource_that_may_not_stay_are_not(cause: Any) -> None:
+def test_reference_to_replaced_resource_is_unsafe(cause: Any) -> None:
     for source, entity in (("ResourceReference", "Queue"), ("ResourceAttribute", "Queue.Arn")):
         dependent = change(**ENDPOINT, Details=[detail("Always", "Dynamic", source=source, entity=entity)])
         assert "may be replaced" in why(cause, dependent)["Subscription"]
@@ -157,17 +163,17 @@ def test_id_and_arn_of_a_resource_that_may_not_stay_are_not(cause: Any) -> None:
         ("Automatic", "Queue.Arn"),
     ],
 )
-def test_other_values_of_a_resource_that_stays_may_change(source: str, entity: str) -> None:
+def test_other_attribute_of_retained_resource_is_unsafe(source: str, entity: str) -> None:
     dependent = change(**ENDPOINT, Details=[detail("Always", "Dynamic", source=source, entity=entity)])
     assert set(why(change("Modify"), dependent)) == {"Subscription"}
 
 
-def test_false_beside_a_detail_that_says_always_is_not_believed() -> None:
+def test_replacement_false_with_always_detail_is_unsafe() -> None:
     said = why(change("Modify", Replacement="False", Details=[detail("Always", "Static")]))
     assert "it is replaced" in said["Queue"]
 
 
-def test_resources_that_wait_for_each_other_are_not_taken_for_safe() -> None:
+def test_circular_references_are_unsafe() -> None:
     def dependent(name: str, on: str) -> Any:
         details = [detail("Always", "Dynamic", source="ResourceAttribute", entity=f"{on}.Arn")]
         return change("Modify", name, **CONDITIONAL, Details=details)
@@ -202,8 +208,8 @@ def looks_at_a_chain(length: int) -> int:
     "Hostile input",
     fault="hundreds of changes that depend on each other",
     expected="inspected in linear time",
-    observed="ten times as many changes, eleven times as many looks at most",
+    observed="ten times as many changes take at most eleven times as many reads",
 )
-def test_inspection_of_a_chain_grows_no_faster_than_the_chain() -> None:
+def test_inspection_of_chain_is_linear() -> None:
     short, long = looks_at_a_chain(20), looks_at_a_chain(200)
     assert long <= 11 * short, f"{short} looks at 20 resources, {long} at 200"

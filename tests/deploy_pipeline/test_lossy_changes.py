@@ -49,7 +49,12 @@ LOSSY = [
     ("AWS::Logs::LogGroup", {"RetentionInDays": 30}, {"RetentionInDays": 7}, "RetentionInDays 30 -> 7 days"),
     ("AWS::S3::Bucket", {}, rules({"ExpirationInDays": 1}), "LifecycleConfiguration.Rules has a new or earlier"),
     ("AWS::S3::Bucket", rules({"ExpirationInDays": 9}), rules({"ExpirationInDays": 1}), "LifecycleConfiguration.Rules"),
-    ("AWS::S3::Bucket", {}, rules({"NoncurrentVersionExpiration": {"NoncurrentDays": 1}}), "objects, or versions"),
+    (
+        "AWS::S3::Bucket",
+        {},
+        rules({"NoncurrentVersionExpiration": {"NoncurrentDays": 1}}),
+        "objects or object versions",
+    ),
     ("AWS::S3::Bucket", {}, rules({"ExpirationDate": "2020-01-01"}), "LifecycleConfiguration.Rules"),
     (
         "AWS::S3::Bucket",
@@ -69,7 +74,7 @@ LOSSY = [
         "AWS::DynamoDB::GlobalTable",
         TTL,
         {"TimeToLiveSpecification": {"AttributeName": "created", "Enabled": True}},
-        "has another attribute",
+        "uses another attribute",
     ),
     (
         "AWS::DynamoDB::Table",
@@ -77,17 +82,22 @@ LOSSY = [
         {PITR: {"PointInTimeRecoveryEnabled": False}},
         "earlier states can no longer be restored",
     ),
-    ("AWS::KMS::Key", {}, {"Enabled": False}, "Enabled is turned off: what it encrypts cannot be read"),
+    ("AWS::KMS::Key", {}, {"Enabled": False}, "Enabled is turned off: data encrypted with it cannot be read"),
     ("AWS::RDS::DBInstance", {"BackupRetentionPeriod": 7}, {"BackupRetentionPeriod": 0}, "7 -> 0 days"),
     ("AWS::RDS::DBCluster", {"BackupRetentionPeriod": 7}, {}, "BackupRetentionPeriod 7 -> 1 days"),
-    ("AWS::RDS::DBInstance", {"DeletionProtection": True}, {}, "a deletion is no longer refused"),
+    ("AWS::RDS::DBInstance", {"DeletionProtection": True}, {}, "no longer protected against deletion"),
     ("AWS::Kinesis::Stream", {"RetentionPeriodHours": 48}, {}, "RetentionPeriodHours 48 -> 24 hours"),
     ("AWS::CloudTrail::Trail", {"IsLogging": True}, {"IsLogging": False}, "API calls are no longer recorded"),
     ("AWS::Events::Archive", {}, {"RetentionDays": 1}, "RetentionDays 0 -> 1 days"),
     ("AWS::ECR::Repository", {}, {"LifecyclePolicy": {"LifecyclePolicyText": "{}"}}, "images that it selects"),
     ("AWS::S3::BucketPolicy", bucket_policy(ALLOW, *deny("a")), bucket_policy(ALLOW), "loses or changes a `Deny`"),
-    ("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny("a", "c")), "what it denied"),
-    ("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny(MARKER)), "what it denied"),
+    (
+        "AWS::S3::BucketPolicy",
+        bucket_policy(*deny("a", "b")),
+        bucket_policy(*deny("a", "c")),
+        "requests that it denied",
+    ),
+    ("AWS::S3::BucketPolicy", bucket_policy(*deny("a", "b")), bucket_policy(*deny(MARKER)), "requests that it denied"),
 ]
 
 
@@ -95,11 +105,11 @@ LOSSY = [
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Only here",
-    fault="an update in place loses data, weakens a `DeletionPolicy`, or drops a `Deny` statement",
-    expected="refused with the numbers, and no other values; exempted like a replacement",
+    fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
+    expected="rejected; the message contains no secret values; can be exempted like a replacement",
     observed="each row of the table, in one direction only",
 )
-def test_update_that_loses_data_is_refused(kind: str, before: Any, after: Any, reason: str) -> None:
+def test_update_that_loses_data_is_unsafe(kind: str, before: Any, after: Any, reason: str) -> None:
     assert reason in reasons(update(kind, before, after))
 
 
@@ -120,7 +130,7 @@ def test_update_that_loses_data_is_refused(kind: str, before: Any, after: Any, r
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Only here",
-    fault="an update in place loses data, weakens a `DeletionPolicy`, or drops a `Deny` statement",
+    fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
 )
 def test_update_that_loses_nothing_is_safe(kind: str, before: Any, after: Any) -> None:
     assert not reasons(update(kind, before, after))
@@ -141,26 +151,26 @@ def test_update_that_loses_nothing_is_safe(kind: str, before: Any, after: Any) -
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Only here",
-    fault="an update in place loses data, weakens a `DeletionPolicy`, or drops a `Deny` statement",
+    fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
 )
-def test_deletion_policy_that_keeps_less_is_refused(kind: str, policies: Any, reason: str) -> None:
+def test_weaker_deletion_policy_is_unsafe(kind: str, policies: Any, reason: str) -> None:
     found = reasons(update(kind, {}, {}, DeletionPolicy=policies))
     assert reason in found
     assert bool(found) is bool(reason)
 
 
-def test_update_replace_policy_that_keeps_less_is_refused() -> None:
+def test_weaker_update_replace_policy_is_unsafe() -> None:
     assert "a later replacement deletes it" in reasons(update("A::B::C", {}, {}, UpdateReplacePolicy=("Retain", None)))
 
 
-def test_exempted_resource_or_type_may_lose_data() -> None:
+def test_exempted_loss_is_safe() -> None:
     lossy = update("AWS::SQS::Queue", {}, {"MessageRetentionPeriod": 60})
     assert not reasons(lossy, policy=Policy(exempt_logical_ids=frozenset({"Queue"})))
     assert not reasons(lossy, policy=Policy(exempt_types=frozenset({"AWS::SQS::Queue"})))
     assert reasons(lossy, policy=Policy(conditional=True, dynamic=True))
 
 
-def test_replacement_and_loss_of_one_resource_are_both_reported() -> None:
+def test_replacement_and_loss_are_both_reported() -> None:
     lossy = update("AWS::SQS::Queue", {}, {"MessageRetentionPeriod": 60})
     lossy["ResourceChange"]["Replacement"] = "True"
     assert "it is replaced" in reasons(lossy)
@@ -186,19 +196,19 @@ def test_replacement_and_loss_of_one_resource_are_both_reported() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Only here",
-    fault="a property in the table changes, and CloudFormation leaves its values out, cuts them off or masks them",
-    expected="refused",
-    observed='"values that cannot be seen"',
+    fault="a property of the table changes, and CloudFormation omits, truncates or masks its values",
+    expected="rejected",
+    observed='"its values are not visible"',
 )
-def test_value_that_cannot_be_seen_is_unsafe_if_it_changes(contexts: dict[str, str]) -> None:
+def test_change_of_hidden_value_is_unsafe(contexts: dict[str, str]) -> None:
     """Left out, cut off, masked (NoEcho), or known only after the update."""
     changed = change("Modify", Details=[detail("Never", name="MessageRetentionPeriod")], **contexts)
-    assert "MessageRetentionPeriod is changed, with values that cannot be seen" in reasons(changed)
+    assert "MessageRetentionPeriod changes, but its values are not visible" in reasons(changed)
     assert "60" not in reasons(changed)
     assert not reasons(change("Modify", Details=[detail("Never", name="DelaySeconds")]))
 
 
-def test_reasons_show_no_values_that_may_be_secret() -> None:
+def test_reasons_do_not_show_secret_values() -> None:
     secret = {"TimeToLiveSpecification": {"AttributeName": "SECRET", "Enabled": True}}
     assert "SECRET" not in reasons(update("AWS::DynamoDB::Table", {}, secret))
     odd = update("AWS::SQS::Queue", {"MessageRetentionPeriod": 60}, {"MessageRetentionPeriod": "SECRET"})
@@ -210,7 +220,7 @@ def test_reasons_show_no_values_that_may_be_secret() -> None:
 
 
 @given(st.integers(60, 1_209_600), st.integers(60, 1_209_600))
-def test_retention_is_refused_exactly_if_it_is_lowered(before: int, after: int) -> None:
+def test_retention_change_is_unsafe_only_if_lowered(before: int, after: int) -> None:
     lossy = update("AWS::SQS::Queue", {"MessageRetentionPeriod": before}, {"MessageRetentionPeriod": after})
     assert bool(reasons(lossy)) is (after < before)
 
@@ -228,9 +238,9 @@ LISTED = st.sampled_from([("AWS::S3::Bucket", "LifecycleConfiguration"), ("AWS::
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Only here",
-    fault="a property in the table changes, and CloudFormation leaves its values out, cuts them off or masks them",
+    fault="a property of the table changes, and CloudFormation omits, truncates or masks its values",
 )
-def test_values_of_any_form_are_judged(listed: tuple[str, str], before: Any, after: Any) -> None:
+def test_values_of_any_type_are_evaluated(listed: tuple[str, str], before: Any, after: Any) -> None:
     kind, name = listed
     contexts = {"BeforeContext": before, "AfterContext": after}
     contexts = {when: json.dumps({"Properties": {name: value}}) for when, value in contexts.items()}
@@ -247,37 +257,37 @@ POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"], "AWS::SQS::Qu
     "deploy_pipeline",
     "Only here",
     fault="a policy is attached to a resource outside the stack",
-    expected="refused",
-    observed='"names what is not in the stack"',
+    expected="rejected",
+    observed='"names a resource outside the stack"',
 )
-def test_policy_of_a_resource_outside_the_stack_is_refused(kind: str, name: str, target: Any, target_type: str) -> None:
+def test_policy_of_resource_outside_stack_is_unsafe(kind: str, name: str, target: Any, target_type: str) -> None:
     added = change("Add", "Policy", kind, AfterContext=json.dumps({"Properties": {name: target}}))
     targets = [target] if isinstance(target, str) else target
     outside = Lookups(physical_ids=lambda: frozenset({(target_type, "another")}))
     inside = Lookups(physical_ids=lambda: frozenset((target_type, text) for text in targets))
-    assert f"{name} names what is not in the stack" in reasons(added, lookups=outside)
+    assert f"{name} names a resource outside the stack" in reasons(added, lookups=outside)
     assert not reasons(added, lookups=inside)
     known_later = [MARKER] if isinstance(target, list) else MARKER
     added["ResourceChange"]["AfterContext"] = json.dumps({"Properties": {name: known_later}})
     assert not reasons(added, lookups=outside)
     del added["ResourceChange"]["AfterContext"]
-    assert "cannot be seen" in reasons(added, lookups=inside)
+    assert "is not visible" in reasons(added, lookups=inside)
 
 
-def test_resource_of_another_type_with_the_id_of_a_bucket_does_not_bring_it_into_the_stack() -> None:
+def test_policy_target_with_id_of_another_type_is_unsafe() -> None:
     """The name of a parameter or the id that a custom resource returns can be that of somebody else's bucket."""
     added = change("Add", "P", "AWS::S3::BucketPolicy", AfterContext='{"Properties": {"Bucket": "theirs"}}')
     for kind in ("AWS::SSM::Parameter", "Custom::Bucket", "AWS::DynamoDB::Table"):
         named = frozenset({(kind, "theirs")})
-        assert "not in the stack" in reasons(added, lookups=Lookups(physical_ids=partial(frozenset, named)))
+        assert "outside the stack" in reasons(added, lookups=Lookups(physical_ids=partial(frozenset, named)))
 
 
-def test_policy_that_the_stack_has_already_may_be_updated() -> None:
+def test_existing_policy_can_be_updated() -> None:
     queues = {"Queues": ["https://sqs/theirs"]}
     document = {"PolicyDocument": {"Statement": [ALLOW]}}
     assert not reasons(update("AWS::SQS::QueuePolicy", queues, queues | document))
     more = {"Queues": ["https://sqs/theirs", "https://sqs/another"]}
-    assert "not in the stack" in reasons(update("AWS::SQS::QueuePolicy", queues, more))
+    assert "outside the stack" in reasons(update("AWS::SQS::QueuePolicy", queues, more))
 
 
 @pytest.mark.parametrize(
@@ -300,16 +310,16 @@ def test_policy_that_the_stack_has_already_may_be_updated() -> None:
     "deploy_pipeline",
     "Only here",
     fault="the value of a dynamic reference without a version changes",
-    expected="refused if the property is create-only, or may be",
-    observed="nothing that depends on the resource is taken for retained",
+    expected="rejected if the property is create-only, or may be",
+    observed="resources that depend on it are not treated as retained",
 )
-def test_create_only_property_needs_the_version_of_a_dynamic_reference(reference: str, safe: bool) -> None:
+def test_unversioned_reference_in_create_only_is_unsafe(reference: str, safe: bool) -> None:
     lookups = Lookups(create_only={"AWS::SQS::Queue": ("/properties/QueueName",)}.get)
     name = {"QueueName": reference}
     changed = update("AWS::SQS::Queue", name, name | {"VisibilityTimeout": 45})
     found = reasons(changed, lookups=lookups)
     assert bool(found) is not safe
-    assert safe or "it may be replaced for QueueName: dynamic references without a version" in found
+    assert safe or "it may be replaced because of QueueName: dynamic references without a version" in found
     assert "resolve" not in found
     assert not reasons(changed, lookups=lookups, policy=Policy(conditional=True))
     elsewhere = {"KmsMasterKeyId": reference}
@@ -321,9 +331,9 @@ def test_create_only_property_needs_the_version_of_a_dynamic_reference(reference
     "Only here",
     fault="the value of a dynamic reference without a version changes",
 )
-def test_dynamic_reference_without_a_version_in_an_unknown_type_is_unsafe() -> None:
+def test_unversioned_reference_in_unknown_type_is_unsafe() -> None:
     name = {"Name": [{"Key": "{{resolve:ssm:/app/name}}"}]}
-    assert "replaced for Name" in reasons(update("Their::Own::Type", name, name))
+    assert "replaced because of Name" in reasons(update("Their::Own::Type", name, name))
 
 
 @pytest.mark.reliability(
@@ -331,7 +341,7 @@ def test_dynamic_reference_without_a_version_in_an_unknown_type_is_unsafe() -> N
     "Only here",
     fault="the value of a dynamic reference without a version changes",
 )
-def test_resource_with_an_unversioned_reference_does_not_retain_its_dependents() -> None:
+def test_unversioned_reference_does_not_retain_dependents() -> None:
     name = {"QueueName": "{{resolve:ssm:/app/name}}"}
     source = detail("Always", "Dynamic", source="ResourceAttribute", entity="Queue.Arn")
     dependent = change("Modify", "Sub", "AWS::SNS::Subscription", Replacement="Conditional", Details=[source])
@@ -343,7 +353,7 @@ def inspected(fake: FakeCloudFormation) -> dict[str, Any]:
     return inspect(fake, fake.create_change_set(StackName=APP, ChangeSetName="deploy")["Id"], APP, Policy())
 
 
-def test_inspection_reads_values_on_every_page_and_in_nested_stacks() -> None:
+def test_values_are_read_on_every_page_and_in_nested_stacks() -> None:
     fake = FakeCloudFormation()
     arn = "arn:aws:cloudformation:us-east-1:111111111111:changeSet/nested/1"
     lossy = update("AWS::SQS::Queue", {}, {"MessageRetentionPeriod": 60})
@@ -356,11 +366,11 @@ def test_inspection_reads_values_on_every_page_and_in_nested_stacks() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Only here",
-    fault="CloudFormation lists other changes when it gives property values",
-    expected="they decide nothing about replacements",
-    observed="two descriptions of each change set",
+    fault="CloudFormation lists other changes in a description with property values",
+    expected="they do not decide about replacements",
+    observed="each change set is described twice",
 )
-def test_replacement_only_listed_with_values_is_not_believed() -> None:
+def test_replacement_only_listed_with_values_is_ignored() -> None:
     """AWS answers so: with property values an unchanged reference is a replacement, or a change is left out."""
 
     class WithValues(FakeCloudFormation):
@@ -377,7 +387,7 @@ def test_replacement_only_listed_with_values_is_not_believed() -> None:
     assert [found["logicalId"] for found in inspected(fake)["violations"]] == ["Out"]
 
 
-def test_lookups_are_made_only_when_needed_and_once() -> None:
+def test_lookups_run_once_and_only_when_needed() -> None:
     fake = FakeCloudFormation()
     fake.changes = [update("AWS::SQS::Queue", {}, {"DelaySeconds": 1})]
     assert inspected(fake)["safe"]
@@ -394,9 +404,9 @@ def test_lookups_are_made_only_when_needed_and_once() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Only here",
-    fault="an update in place loses data, weakens a `DeletionPolicy`, or drops a `Deny` statement",
+    fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
 )
-def test_state_machine_refuses_a_loss_and_accepts_its_exemption(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_machine_rejects_loss_unless_exempted(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
     fake = machine.cloudformation
     fake.add_stack(APP, "UPDATE_COMPLETE")

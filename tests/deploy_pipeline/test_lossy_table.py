@@ -32,22 +32,22 @@ def described(kind: str, path: str) -> Any:
 
 
 @pytest.mark.parametrize("row", LOSSY_CHANGES, ids=lambda row: f"{row.type}-{row.path}")
-def test_row_names_a_property_of_the_type(row: LossyChange) -> None:
+def test_row_names_existing_property(row: LossyChange) -> None:
     if row.type != ANY_TYPE:
         found = described(row.type, row.path)
         if "default" in found and row.default is not None:
             assert str(found["default"]).lower() == str(row.default).lower()
 
 
-def test_policies_name_their_target_by_a_property() -> None:
+def test_policy_target_is_existing_property() -> None:
     for kind, (name, _) in POLICY_TARGETS.items():
         assert described(kind, name)
 
 
-def test_table_has_no_row_twice() -> None:
+def test_table_rows_are_unique() -> None:
     keys = [(row.type, row.path) for row in LOSSY_CHANGES]
     assert len(set(keys)) == len(keys)
 
 
-def test_documentation_has_the_table() -> None:
+def test_documentation_contains_table() -> None:
     assert markdown_table() in PAGE.read_text(), "write what markdown_table() returns into the page"

@@ -13,10 +13,10 @@ import pytest
 from stacks.deploy_pipeline import definition
 
 from .changes import change
+from .failure_scenarios import SCENARIOS
 from .fake_cloudformation import DENIED
 from .machine_run import APP, Ended, Machine
 from .scenarios import MANY, PENDING, READY, Scenario, failed, with_app
-from .scenarios_of_failure import SCENARIOS
 
 
 @pytest.fixture
@@ -43,11 +43,11 @@ def test_state_machine(scenario: Scenario) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the change set may not be deleted",
-    expected="fails, and names what is left",
-    observed="its name and the stack's in the cause",
+    fault="the change set cannot be deleted",
+    expected="fails, and names the change set",
+    observed="its name and the name of the stack in the cause",
 )
-def test_change_set_that_cannot_be_deleted_is_told(machine: Machine) -> None:
+def test_undeletable_change_set_is_reported(machine: Machine) -> None:
     with_app(machine, change("Remove")).failing["delete_change_set"] = [DENIED] * MANY
     (ended, name) = machine.run(), next(iter(machine.cloudformation.change_sets))
     failed(ended, "UnsafeChanges", "1 unsafe change", f"The change set {name} of {APP} could not be deleted")
@@ -58,30 +58,31 @@ EXEMPTIONS = {
     "exemptTypes": ["AWS::CDK::Metadata", "AWS::SQS::Queue"],
     "conditional": "allow",
     "dynamic": "allow",
+    "recreate": "always",
 }
 IN_FORCE = (
-    "Exempt from the inspection: resources Child/Queue, Waiting; types AWS::SQS::Queue;"
-    " conditional replacements; dynamic changes"
+    "Exemptions in force: resources Child/Queue, Waiting; types AWS::SQS::Queue;"
+    " conditional replacements; dynamic changes; recreation of a stack that has worked"
 )
 
 
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input is edited in the bucket, or an execution is started by hand with another",
+    fault="the input is edited in the bucket, or an execution is started with another input",
 )
-def test_every_result_lists_the_exemptions_in_force(machine: Machine) -> None:
+def test_every_result_lists_exemptions_in_force(machine: Machine) -> None:
     with_app(machine, change())
     assert machine.run(policy=EXEMPTIONS).output["summary"] == f"{APP} is updated. {IN_FORCE}"
     machine.cloudformation.changes = [change("Remove", kind="AWS::SNS::Topic")]
     failed(machine.run(policy=EXEMPTIONS), "UnsafeChanges", f"{IN_FORCE}\n1 unsafe change")
     beside = machine.run(policy=EXEMPTIONS, onUnsafe="blue_green").output["summary"]
-    assert f" is created beside {APP}. {IN_FORCE}. 1 unsafe change" in beside
+    assert f" is created as a blue/green stack of {APP}. {IN_FORCE}. 1 unsafe change" in beside
     machine.cloudformation.failing["create_change_set"] = [DENIED] * MANY
     failed(machine.run(policy=EXEMPTIONS), "CloudFormation.CloudFormationException", f"{IN_FORCE}\nCreate Change Set: ")
 
 
-def test_many_exemptions_leave_room_for_the_result(machine: Machine) -> None:
+def test_many_exemptions_are_truncated(machine: Machine) -> None:
     ids = [f"Resource{number}" for number in range(2000)]
     assert len(machine.run(policy={"exemptLogicalIds": ids}).output["summary"]) < 1100
 
@@ -93,7 +94,7 @@ def edges() -> Iterator[tuple[str, str]]:
         yield from {(name, way["Next"]) for way in ways if way.get("Next")}
 
 
-def test_every_way_between_states_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_transition_is_covered(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: set[tuple[str, str]] = set()
     for scenario in SCENARIOS:
         taken |= set(pairwise(played(scenario)[1].states))
@@ -104,7 +105,7 @@ def test_every_way_between_states_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("polls", [1, 2, 7])
-def test_paths_cost_what_is_written_in_the_decisions(monkeypatch: pytest.MonkeyPatch, polls: int) -> None:
+def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.MonkeyPatch, polls: int) -> None:
     waiting = [*["CREATE_IN_PROGRESS"] * (polls - 1), "CREATE_COMPLETE"]
     creating, updating, refusing = (Machine(monkeypatch) for _ in range(3))
     creating.cloudformation.statuses["create"] = list(waiting)
@@ -120,7 +121,7 @@ def test_paths_cost_what_is_written_in_the_decisions(monkeypatch: pytest.MonkeyP
         assert (len(machine.run().states), len(machine.invoked)) == (transitions, functions)
 
 
-def test_every_task_is_tried_again_caught_and_timed() -> None:
+def test_every_task_has_retry_catch_and_timeout() -> None:
     for name, state in definition.definition()["States"].items():
         if state["Type"] != "Task":
             continue
@@ -132,15 +133,17 @@ def test_every_task_is_tried_again_caught_and_timed() -> None:
         assert any("States.Timeout" in retry["ErrorEquals"] for retry in state["Retry"]), f"{name}: no retry"
 
 
-@pytest.mark.reliability("deploy_pipeline", "Timeout mid-way", fault="a stack or a change set never comes to an end")
-def test_waits_end_before_the_executions_time_and_history_do() -> None:
+@pytest.mark.reliability(
+    "deploy_pipeline", "Timeout mid-way", fault="the operation on a stack or a change set never ends"
+)
+def test_polling_ends_before_execution_limits() -> None:
     stack, deletion = definition.STACK_POLLS, definition.DELETION_POLLS
     seconds = (stack + deletion) * definition.STACK_WAIT + definition.CHANGE_SET_POLLS * definition.CHANGE_SET_WAIT
     assert seconds < definition.definition()["TimeoutSeconds"] < 24 * definition.HOUR
     assert 9 * (stack + deletion + definition.CHANGE_SET_POLLS) < 25_000, "events of one execution"
 
 
-def test_every_call_that_changes_something_can_be_made_twice_and_uses_the_service_role() -> None:
+def test_changing_calls_are_idempotent_with_service_role() -> None:
     states = definition.definition()["States"]
     tokens = {"Create Stack", "Delete Failed Stack", "Execute Change Set"}
     for name in tokens:

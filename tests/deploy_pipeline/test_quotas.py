@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdas.deploy_pipeline.request import LONGEST_STACK_NAME
+from lambdas.deploy_pipeline.request import MAX_STACK_NAME_CHARACTERS
 from settings.deploy_pipeline import MAX_SSM_PARAMETERS
 
 from ..conftest import synthesize
@@ -13,11 +13,11 @@ from .test_stack import STACK, named, statements
 
 pytestmark = pytest.mark.xdist_group("templates")
 INLINE_POLICIES = 10_240  # characters of a role, without white space: IAM and AWS STS quotas
-LONGEST_REFERENCE = "x" * 64  # more than an ARN's partition, region, account or a name made up by CloudFormation
+LONG_REFERENCE = "x" * 64  # more than an ARN's partition, region, account or a name made up by CloudFormation
 
 
-def test_role_of_the_state_machine_has_room_for_the_most_ssm_parameters(tmp_path: Path) -> None:
-    given = {"environmentName": "prod", "stackName": "a" * (LONGEST_STACK_NAME - 5), "templatePath": "app.json"}
+def test_state_machine_role_with_max_ssm_parameters_fits(tmp_path: Path) -> None:
+    given = {"environmentName": "prod", "stackName": "a" * (MAX_STACK_NAME_CHARACTERS - 5), "templatePath": "app.json"}
     (tmp_path / "input.json").write_text(json.dumps(given))
     names = [f"/{number:0>199}" for number in range(MAX_SSM_PARAMETERS)]
     settings = {"deploy_pipeline:input": str(tmp_path / "input.json"), "deploy_pipeline:ssm_parameters": names}
@@ -38,7 +38,7 @@ def resolved_length(value: object) -> int:
             case {"Ref": "AWS::AccountId" | "AWS::Partition" | "AWS::Region"}:
                 return "x" * 14
             case {"Ref": _} | {"Fn::GetAtt": _}:
-                return f"arn:aws:iam::111111111111:role/{LONGEST_REFERENCE}"
+                return f"arn:aws:iam::111111111111:role/{LONG_REFERENCE}"
             case dict():
                 return {name: resolve(inner) for name, inner in item.items()}
             case list():

@@ -8,28 +8,28 @@ from hypothesis import given, strategies as st
 
 from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.inspection import Policy
-from lambdas.deploy_pipeline.request import read_request
+from lambdas.deploy_pipeline.request import parse_request
 
 from ..conftest import ROOT
 from .machine_run import INPUT
 
 
-def mistakes(**given: Any) -> str:
+def errors(**given: Any) -> str:
     with pytest.raises(InvalidInputError) as caught:
-        read_request(INPUT | given)
+        parse_request(INPUT | given)
     return str(caught.value)
 
 
-def test_three_fields_are_enough() -> None:
-    request = read_request(INPUT)
+def test_parse_request_minimal_input_uses_defaults() -> None:
+    request = parse_request(INPUT)
     assert request.stack_name == "prod-app", "the environment's name is before the stack's, as in the post"
     assert (request.parameters, request.tags, request.capabilities) == ({}, {}, ())
     assert request.policy == Policy(frozenset({"AWS::CDK::Metadata"}))
-    assert (request.beside, request.recreate) == (False, "never_worked")
+    assert (request.blue_green, request.recreate) == (False, "never_worked")
 
 
-def test_every_option_is_read() -> None:
-    request = read_request(
+def test_parse_request_reads_every_option() -> None:
+    request = parse_request(
         INPUT
         | {
             "parameters": {"Size": 3, "Ratio": 0.5, "On": True, "Zones": ["a", "b"], "Name": "x"},
@@ -48,7 +48,7 @@ def test_every_option_is_read() -> None:
     assert request.parameters == {"Size": "3", "Ratio": "0.5", "On": "true", "Zones": "a,b", "Name": "x"}
     assert request.policy == Policy(frozenset(), frozenset({"Child/Queue"}), True, True)
     assert Policy.from_json(json.loads(json.dumps(request.policy.as_json()))) == request.policy
-    assert (request.beside, request.recreate) == (True, "never")
+    assert (request.blue_green, request.recreate) == (True, "never")
 
 
 @pytest.mark.parametrize(
@@ -85,55 +85,55 @@ def test_every_option_is_read() -> None:
         ("stakName", "app"),
     ],
 )
-def test_mistake_names_its_field(field: str, value: Any) -> None:
+def test_parse_request_error_names_field(field: str, value: Any) -> None:
     outer, _, inner = field.partition(".")
-    assert f"{field}: " in mistakes(**{outer: {inner: value} if inner else value})
+    assert f"{field}: " in errors(**{outer: {inner: value} if inner else value})
 
 
 @pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="input file or user parameters")
-def test_all_mistakes_are_told_at_once() -> None:
-    said = mistakes(stackName="", tags=1, policy={"dynamic": 0}, other=True)
+def test_parse_request_reports_all_errors() -> None:
+    said = errors(stackName="", tags=1, policy={"dynamic": 0}, other=True)
     for field in ("stackName", "tags", "policy.dynamic", "other"):
         assert f"{field}: " in said
 
 
-def test_message_has_a_bound_and_so_has_the_input() -> None:
-    said = mistakes(**{f"{'x' * 400}{number}": 1 for number in range(400)})
+def test_parse_request_limits_message_and_input() -> None:
+    said = errors(**{f"{'x' * 400}{number}": 1 for number in range(400)})
     assert "and 380 more" in said
     assert len(said) < 8000, "Step Functions keeps 32,768 characters of a cause"
-    assert "has more than 200,000 characters" in mistakes(other="x" * 200_000)
+    assert "has more than 200,000 characters" in errors(other="x" * 200_000)
 
 
-def test_quotes_count_as_much_as_they_do_in_the_event_of_the_end() -> None:
+def test_input_size_counts_escaped_characters() -> None:
     """Step Functions escapes the input, and leaves it out of the event when it is longer than 248 KiB then."""
     ids = {"exemptLogicalIds": ["Q"] * 36_500}
     assert len(json.dumps(INPUT | {"policy": ids})) < 200_000
     assert len(json.dumps(json.dumps(INPUT | {"policy": ids}))) > 248 * 1024
-    assert "has more than 200,000 characters" in mistakes(policy=ids)
+    assert "has more than 200,000 characters" in errors(policy=ids)
 
 
-def test_wrong_parameter_is_shown_with_what_is_accepted() -> None:
-    assert mistakes(parameters={"Size": 1, "Ratio": float("nan"), "Deep": {"a": "x" * 900}}) == (
-        f'The input is wrong. parameters.Deep: {{"a": "{"x" * 53}... given, accepted is text, finite numbers,'
-        " true or false, or lists of these; parameters.Ratio: NaN given, accepted is text, finite numbers,"
+def test_invalid_parameter_is_shown_with_accepted_values() -> None:
+    assert errors(parameters={"Size": 1, "Ratio": float("nan"), "Deep": {"a": "x" * 900}}) == (
+        f'Invalid input: parameters.Deep: given {{"a": "{"x" * 53}...; accepted: text, finite numbers,'
+        " true or false, or lists of these; parameters.Ratio: given NaN; accepted: text, finite numbers,"
         " true or false, or lists of these"
     )
 
 
 @pytest.mark.parametrize("field", ["parameters", "policy", "other"])
 @pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="JSON nested thousands deep")
-def test_deeply_nested_input_is_refused(field: str) -> None:
+def test_deeply_nested_input_is_rejected(field: str) -> None:
     deep: list[Any] = []
     for _ in range(5000):
         deep = [deep]
-    assert mistakes(**{field: deep}) == "The input is nested more than 32 deep."
+    assert errors(**{field: deep}) == "The input has more than 32 levels of nesting."
 
 
 def test_missing_fields_are_named() -> None:
     with pytest.raises(InvalidInputError) as caught:
-        read_request({})
+        parse_request({})
     for field in INPUT:
-        assert f"{field}: is missing" in str(caught.value)
+        assert f"{field}: missing" in str(caught.value)
 
 
 JSON = st.recursive(
@@ -145,14 +145,14 @@ JSON = st.recursive(
 
 @given(JSON)
 @pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="input file or user parameters")
-def test_any_json_is_read_or_refused(given_input: Any) -> None:
+def test_any_json_is_parsed_or_rejected(given_input: Any) -> None:
     try:
-        read_request(given_input)
+        parse_request(given_input)
     except InvalidInputError:
         return
 
 
-def test_sample_input_is_right() -> None:
+def test_sample_input_is_valid() -> None:
     sample = json.loads((ROOT / "assets/deploy_pipeline/state_machine_input.json").read_text())
-    request = read_request(sample | {"revisionS3Bucket": "bucket", "revisionS3Key": "key"})
+    request = parse_request(sample | {"revisionS3Bucket": "bucket", "revisionS3Key": "key"})
     assert (ROOT / "assets/deploy_pipeline/app" / request.template_path).is_file()

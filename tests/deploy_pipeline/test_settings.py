@@ -17,7 +17,7 @@ def refusal(**given: Any) -> str:
     return str(caught.value)
 
 
-def test_sample_is_the_default() -> None:
+def test_defaults_deploy_sample() -> None:
     found = Settings.from_context({}).deploy_pipeline
     assert (found.source, found.stack_name) == ("codecommit", "prod-sample-app")
 
@@ -70,7 +70,7 @@ def test_sample_is_the_default() -> None:
         ("repository", f"{'a' * 256}/app"),
     ],
 )
-def test_wrong_setting_is_named(name: str, value: Any) -> None:
+def test_invalid_setting_is_named(name: str, value: Any) -> None:
     assert f"deploy_pipeline:{name}" in refusal(**{name: value})
 
 
@@ -80,14 +80,14 @@ def test_missing_input_file_is_reported_as_not_found() -> None:
 
 
 @pytest.mark.parametrize("action", ["sqs:CreateQueue", "ec2:AssignIpv6Addresses", "s3:Get*", "dynamodb:*"])
-def test_action_is_written_as_iam_writes_it(action: str) -> None:
+def test_iam_action_is_accepted(action: str) -> None:
     given = {"deploy_pipeline:permissions": [{"actions": [action], "resources": ["arn:aws:x:::{stack}-*"]}]}
     assert Settings.from_context(given).deploy_pipeline.permissions[0].actions == (action,)
 
 
 @pytest.mark.parametrize("action", ["iam:*", "s3:**", "ec2:?*"])
 @pytest.mark.parametrize("resource", ["*", "arn:aws:iam::{account}:*", "arn:aws:s3:::*", "arn:aws:iam::*:role/*"])
-def test_whole_service_on_every_resource_is_refused_unless_asked_for(action: str, resource: str) -> None:
+def test_service_wide_permission_needs_opt_in(action: str, resource: str) -> None:
     given = [{"actions": ["sqs:CreateQueue", action], "resources": ["arn:aws:sqs:::{stack}", resource]}]
     said = refusal(permissions=given)
     assert f"{action} on every resource needs deploy_pipeline:allow_service_wide_permissions" in said
@@ -96,7 +96,7 @@ def test_whole_service_on_every_resource_is_refused_unless_asked_for(action: str
 
 
 @pytest.mark.parametrize("resource", ["arn:aws:s3:::songs/*", "arn:aws:sqs:::{stack}-*", "arn:aws:iam::*:role/app/*"])
-def test_whole_service_on_named_resources_is_accepted(resource: str) -> None:
+def test_service_wide_action_on_named_resource_is_accepted(resource: str) -> None:
     given = {"deploy_pipeline:permissions": [{"actions": ["s3:*"], "resources": [resource]}]}
     assert Settings.from_context(given).deploy_pipeline.permissions[0].resources == (resource,)
 
@@ -113,19 +113,19 @@ def test_whole_service_on_named_resources_is_accepted(resource: str) -> None:
     ],
     ids=str,
 )
-def test_conditions_are_written_as_iam_writes_them(conditions: dict[str, Any]) -> None:
+def test_iam_conditions_are_accepted(conditions: dict[str, Any]) -> None:
     given = [{"actions": ["iam:CreateRole"], "resources": ["*"], "conditions": conditions}]
     assert Settings.from_context({"deploy_pipeline:permissions": given}).deploy_pipeline.permissions[0].conditions
 
 
 @pytest.mark.parametrize("name", ["vpc", "/shop/vpc", "/cdk-bootstrap/*/version", "/aws/service/ami-amazon-linux/*"])
-def test_ssm_parameter_is_given_by_its_name(name: str) -> None:
+def test_ssm_parameter_name_is_accepted(name: str) -> None:
     found = Settings.from_context({"deploy_pipeline:ssm_parameters": [name]}).deploy_pipeline
     assert found.ssm_parameters == (name,)
 
 
 @pytest.mark.parametrize("branch", ["main", "release/1.x", "feature/a-b_c", "v1.0", "münchen"])
-def test_branch_that_git_accepts_is_accepted(branch: str) -> None:
+def test_valid_branch_is_accepted(branch: str) -> None:
     assert Settings.from_context({"deploy_pipeline:branch": branch}).deploy_pipeline.branch == branch
 
 
@@ -150,7 +150,7 @@ def test_source_codeconnections_needs_its_connection_and_repository() -> None:
     assert "needs deploy_pipeline:repository" in refusal(source="codeconnections", connection_arn=ARN)
 
 
-def test_setting_of_another_source_is_refused() -> None:
+def test_setting_of_other_source_is_rejected() -> None:
     for name, value in (("app", "assets/deploy_pipeline/app"), ("branch", "main")):
         said = refusal(**{"source": "s3", name: value})
         assert f'deploy_pipeline:{name}: given "{value}"; needs codecommit' in said
@@ -172,16 +172,16 @@ def test_list_with_an_invalid_item_is_not_reported_as_too_short() -> None:
     )
 
 
-def test_mistakes_of_the_input_file_are_told_before_anything_is_deployed(tmp_path: Path) -> None:
+def test_input_file_errors_are_reported_at_synthesis(tmp_path: Path) -> None:
     file = tmp_path / "input.json"
     given = {"environmentName": "prod", "stackName": "my shop!", "templatePath": "app.json", "onUnsave": "fail"}
     file.write_text(json.dumps(given))
     said = refusal(input=str(file))
-    assert "stackName: accepted is letters" in said
-    assert "onUnsave: no such field" in said
+    assert 'stackName: given "my shop!"; accepted: letters' in said
+    assert "onUnsave: unknown field" in said
 
 
-def test_stack_is_named_by_the_input_file(tmp_path: Path) -> None:
+def test_stack_name_is_read_from_input_file(tmp_path: Path) -> None:
     file = tmp_path / "input.json"
     given = {"environmentName": "test", "stackName": "shop", "templatePath": "app.json"}
     file.write_text(json.dumps(given))

@@ -63,7 +63,7 @@ def actions(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {f"{stage['Name']}/{action['Name']}": action for stage in stages for action in stage["Actions"]}
 
 
-def test_pipeline_is_a_source_and_one_invoke_action(template: dict[str, Any]) -> None:
+def test_pipeline_has_source_and_one_invoke_action(template: dict[str, Any]) -> None:
     assert one(template, "AWS::CodePipeline::Pipeline")["PipelineType"] == "V2"
     assert list(actions(template)) == ["Source/Source", "Prod/Deploy"]
     deploy = actions(template)["Prod/Deploy"]
@@ -75,7 +75,7 @@ def test_pipeline_is_a_source_and_one_invoke_action(template: dict[str, Any]) ->
     assert json.loads(text) == {"s3Bucket": "BUCKET", "stateMachineFile": "state_machine_input.json"}
 
 
-def test_pipeline_knows_nothing_of_the_state_machine(template: dict[str, Any]) -> None:
+def test_pipeline_does_not_reference_state_machine(template: dict[str, Any]) -> None:
     machine_id = named(template, "AWS::StepFunctions::StateMachine", "")
     assert machine_id not in json.dumps(one(template, "AWS::CodePipeline::Pipeline"))
     for role in roles(template):
@@ -85,7 +85,7 @@ def test_pipeline_knows_nothing_of_the_state_machine(template: dict[str, Any]) -
             assert named(template, "AWS::S3::Bucket", "Inputs") not in text, f"{role} reaches the inputs"
 
 
-def test_repository_is_made_and_begins_with_the_sample(template: dict[str, Any], assembly: Assembly) -> None:
+def test_repository_starts_with_sample(template: dict[str, Any], assembly: Assembly) -> None:
     repository = one(template, "AWS::CodeCommit::Repository")
     assert repository["Code"]["BranchName"] == "main"
     key = repository["Code"]["S3"]["Key"].removesuffix(".zip")
@@ -96,7 +96,7 @@ def test_repository_is_made_and_begins_with_the_sample(template: dict[str, Any],
     assert (source["BranchName"], source["PollForSourceChanges"]) == ("main", False)
 
 
-def test_repository_stays_with_a_name_that_a_new_stack_does_not_take(template: dict[str, Any]) -> None:
+def test_repository_is_retained_with_unique_name(template: dict[str, Any]) -> None:
     """Whatever takes it out of the stack: another source, or the stack's removal."""
     repository = template["Resources"][named(template, "AWS::CodeCommit::Repository", "")]
     assert repository["DeletionPolicy"] == "RetainExceptOnCreate"
@@ -113,11 +113,11 @@ def references(value: Any) -> list[Any]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the pipeline runs as soon as it exists, before a policy of its roles does",
+    fault="the pipeline runs as soon as it exists, before the policies of its roles exist",
     expected="the pipeline is created after every policy that its first run needs",
-    observed="each policy, and the input, is among what it waits for",
+    observed="it depends on each policy and on the input",
 )
-def test_first_run_waits_for_every_permission(template: dict[str, Any], full: dict[str, Any]) -> None:
+def test_pipeline_is_created_after_all_permissions(template: dict[str, Any], full: dict[str, Any]) -> None:
     """A pipeline runs as soon as it exists: by then each role on the way has its policy, and the input is there."""
     for found in (template, full):
         resources = found["Resources"]
@@ -140,7 +140,7 @@ def is_ref(value: Any) -> bool:
     return isinstance(value, dict) and bool(value.keys() & {"Ref", "Fn::GetAtt"})
 
 
-def test_connected_repository_needs_nothing_but_its_connection(connected: Assembly) -> None:
+def test_connected_source_grants_only_its_connection(connected: Assembly) -> None:
     template = connected.template(STACK)
     assert not connected.findings
     assert not of_type(template, "AWS::CodeCommit::Repository")
@@ -155,7 +155,7 @@ def test_connected_repository_needs_nothing_but_its_connection(connected: Assemb
     assert used["Resource"] == CONNECTION, "IAM wants the service that the ARN names"
 
 
-def test_object_in_s3_starts_the_pipeline_when_it_is_put(full: dict[str, Any]) -> None:
+def test_s3_upload_starts_pipeline(full: dict[str, Any]) -> None:
     bucket_id = named(full, "AWS::S3::Bucket", "Source")
     bucket = full["Resources"][bucket_id]["Properties"]
     assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
@@ -167,7 +167,7 @@ def test_object_in_s3_starts_the_pipeline_when_it_is_put(full: dict[str, Any]) -
     assert not of_type(full, "AWS::CodeCommit::Repository")
 
 
-def test_buckets_are_private_encrypted_and_refuse_plain_http(full: dict[str, Any]) -> None:
+def test_buckets_are_private_encrypted_and_require_tls(full: dict[str, Any]) -> None:
     for bucket in of_type(full, "AWS::S3::Bucket"):
         assert all(bucket["PublicAccessBlockConfiguration"].values())
         assert bucket["BucketEncryption"]
@@ -183,10 +183,10 @@ def test_buckets_are_private_encrypted_and_refuse_plain_http(full: dict[str, Any
     assert all(key["EnableKeyRotation"] for key in of_type(full, "AWS::KMS::Key"))
 
 
-@pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="a template asks for more than the app may have")
-def test_service_role_is_cloudformations_and_may_what_the_settings_say(
-    template: dict[str, Any], full: dict[str, Any]
-) -> None:
+@pytest.mark.reliability(
+    "deploy_pipeline", "Hostile input", fault="a template needs more than the permissions of the app"
+)
+def test_service_role_has_only_configured_permissions(template: dict[str, Any], full: dict[str, Any]) -> None:
     role = service_role(template)
     (trust,) = roles(template)[role]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "cloudformation.amazonaws.com"}
@@ -207,11 +207,11 @@ def test_service_role_is_cloudformations_and_may_what_the_settings_say(
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a template asks for more than the app may have",
-    expected="CloudFormation works with the service role only",
-    observed="no other role may be passed",
+    fault="a template needs more than the permissions of the app",
+    expected="CloudFormation uses only the service role",
+    observed="no other role can be passed",
 )
-def test_only_the_state_machine_may_pass_a_role_and_only_that_one(template: dict[str, Any]) -> None:
+def test_only_state_machine_can_pass_service_role(template: dict[str, Any]) -> None:
     passing = [
         (policy["Roles"], statement)
         for policy in of_type(template, "AWS::IAM::Policy")
@@ -252,9 +252,9 @@ CHANGING = [
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input names another stack, even one that begins with the same name",
+    fault="the input names another stack, even one with the same prefix",
 )
-def test_state_machine_changes_the_apps_stacks_and_no_namesake(template: dict[str, Any], action: str) -> None:
+def test_state_machine_changes_only_stacks_of_app(template: dict[str, Any], action: str) -> None:
     role = named(template, "AWS::IAM::Role", "StateMachine")
     for stack in ("prod-sample-app", "prod-sample-app-green-0123abcd"):
         assert allowed(template, role, action, f"stack/{stack}/11111111-2222-3333-4444-555555555555"), stack
@@ -269,9 +269,9 @@ WITHOUT_STACK = ("cloudformation:DescribeType", "cloudformation:GetTemplateSumma
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input names another stack, even one that begins with the same name",
+    fault="the input names another stack, even one with the same prefix",
 )
-def test_no_role_reaches_a_stack_whose_name_only_begins_like_ours(template: dict[str, Any]) -> None:
+def test_no_role_reaches_stack_with_same_prefix(template: dict[str, Any]) -> None:
     for role in roles(template):
         for action in granted(template, role):
             if action.startswith("cloudformation:") and action not in WITHOUT_STACK:
@@ -288,13 +288,11 @@ def test_nested_stacks_can_be_inspected(template: dict[str, Any]) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="a template takes an SSM parameter",
-    expected="CloudFormation reads those that the settings name, CDK's by default",
-    observed="one narrow permission of the state machine",
+    fault="a template uses an SSM parameter",
+    expected="CloudFormation reads those in the settings, by default CDK's",
+    observed="a permission of the state machine for these names",
 )
-def test_templates_may_take_the_parameters_that_the_settings_name(
-    template: dict[str, Any], full: dict[str, Any]
-) -> None:
+def test_state_machine_reads_configured_ssm_parameters(template: dict[str, Any], full: dict[str, Any]) -> None:
     """CloudFormation reads them with the permissions of the caller, which is the state machine."""
     role = named(template, "AWS::IAM::Role", "StateMachine")
     (reading,) = (s for s in statements(template, role) if s["Action"] == "ssm:GetParameters")
@@ -307,7 +305,7 @@ def test_templates_may_take_the_parameters_that_the_settings_name(
     assert '{"Ref": "AWS::AccountId"}, ":parameter/shop/vpc"' in text
 
 
-def test_execution_knows_the_input_that_was_deployed(template: dict[str, Any]) -> None:
+def test_check_stack_gets_hash_of_deployed_input(template: dict[str, Any]) -> None:
     function = template["Resources"][named(template, "AWS::Lambda::Function", "CheckStack")]["Properties"]
     given = json.loads(Path("assets/deploy_pipeline/state_machine_input.json").read_text())
     variables = function["Environment"]["Variables"]
@@ -315,7 +313,7 @@ def test_execution_knows_the_input_that_was_deployed(template: dict[str, Any]) -
     assert variables["DEPLOYED_INPUT"] == fingerprint(given)
 
 
-def test_functions_may_change_no_stack(template: dict[str, Any]) -> None:
+def test_functions_cannot_change_stacks(template: dict[str, Any]) -> None:
     expected = {
         "CheckStack": {"DescribeStackEvents", "DescribeStacks", "GetTemplateSummary"},
         "ChangeSetRole": {"DescribeChangeSet", "DescribeEvents", "DescribeType", "ListStackResources"},
@@ -339,7 +337,7 @@ def test_functions_may_change_no_stack(template: dict[str, Any]) -> None:
         assert {a.removeprefix(prefix) for a in granted(template, role) if a.startswith(prefix)} == calls, word
 
 
-def test_trigger_may_start_and_describe_and_tell(template: dict[str, Any]) -> None:
+def test_trigger_has_only_needed_permissions(template: dict[str, Any]) -> None:
     role = named(template, "AWS::IAM::Role", "TriggerRole")
     assert granted(template, role) == {
         "codepipeline:PutJobFailureResult",
@@ -355,12 +353,12 @@ def test_trigger_may_start_and_describe_and_tell(template: dict[str, Any]) -> No
     assert json.dumps(reads["Resource"]).endswith('"/state_machine_input.json"]]}')
 
 
-def test_each_function_has_a_role_of_its_own(template: dict[str, Any]) -> None:
+def test_each_function_has_separate_role(template: dict[str, Any]) -> None:
     used = [json.dumps(function["Role"]) for function in of_type(template, "AWS::Lambda::Function")]
     assert len(set(used)) == len(used)
 
 
-def test_state_machine_is_the_one_that_is_tested(template: dict[str, Any]) -> None:
+def test_deployed_definition_is_tested_definition(template: dict[str, Any]) -> None:
     deployed = one(template, "AWS::StepFunctions::StateMachine")
     assert json.loads(deployed["DefinitionString"]) == definition.definition()
     substitutions = deployed["DefinitionSubstitutions"]
@@ -371,7 +369,7 @@ def test_state_machine_is_the_one_that_is_tested(template: dict[str, Any]) -> No
     assert substitutions["ServiceRole"] == {"Fn::GetAtt": [role, "Arn"]}
 
 
-def test_state_machine_is_traced_and_logged_without_its_data(template: dict[str, Any]) -> None:
+def test_state_machine_is_traced_and_logged_without_data(template: dict[str, Any]) -> None:
     deployed = one(template, "AWS::StepFunctions::StateMachine")
     assert deployed["TracingConfiguration"] == {"Enabled": True}
     logging = deployed["LoggingConfiguration"]
@@ -382,11 +380,11 @@ def test_state_machine_is_traced_and_logged_without_its_data(template: dict[str,
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Lost",
-    fault="the event of an execution's end cannot be delivered or handled",
-    expected="kept in the dead-letter queue, whose alarm tells",
-    observed="EventBridge and the function may write into it",
+    fault="the event about an execution's end cannot be delivered or processed",
+    expected="stored in the dead-letter queue, and an alarm is raised",
+    observed="EventBridge and the function can send to it",
 )
-def test_nothing_asynchronous_is_lost(template: dict[str, Any]) -> None:
+def test_asynchronous_failures_go_to_dead_letter_queue(template: dict[str, Any]) -> None:
     queue = {"Fn::GetAtt": [named(template, "AWS::SQS::Queue", "DeadLetters"), "Arn"]}
     configured = of_type(template, "AWS::Lambda::EventInvokeConfig")
     functions = {config["FunctionName"]["Ref"]: config for config in configured}
@@ -400,7 +398,7 @@ def test_nothing_asynchronous_is_lost(template: dict[str, Any]) -> None:
     assert target["DeadLetterConfig"]["Arn"] == queue
 
 
-def test_executions_that_end_early_are_tidied_up_after(template: dict[str, Any]) -> None:
+def test_rule_matches_executions_that_end_early(template: dict[str, Any]) -> None:
     (rule,) = (r for r in of_type(template, "AWS::Events::Rule") if r["EventPattern"]["source"] == ["aws.states"])
     detail = rule["EventPattern"]["detail"]
     assert detail["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
@@ -408,8 +406,8 @@ def test_executions_that_end_early_are_tidied_up_after(template: dict[str, Any])
     assert rule["EventPattern"]["detail-type"] == ["Step Functions Execution Status Change"]
 
 
-@pytest.mark.reliability("deploy_pipeline", "Lost", fault="CodePipeline cannot be told the result")
-def test_alarms_go_to_the_topic(template: dict[str, Any]) -> None:
+@pytest.mark.reliability("deploy_pipeline", "Lost", fault="the result cannot be reported to CodePipeline")
+def test_alarms_notify_topic(template: dict[str, Any]) -> None:
     alarms = of_type(template, "AWS::CloudWatch::Alarm")
     metrics = {alarm["MetricName"] for alarm in alarms}
     assert metrics == {
@@ -426,12 +424,12 @@ def test_alarms_go_to_the_topic(template: dict[str, Any]) -> None:
     assert all(alarm["AlarmActions"] == [{"Ref": topic}] for alarm in alarms)
 
 
-def test_email_is_subscribed_when_given(template: dict[str, Any], full: dict[str, Any]) -> None:
+def test_email_is_subscribed_if_configured(template: dict[str, Any], full: dict[str, Any]) -> None:
     assert not of_type(template, "AWS::SNS::Subscription")
     assert one(full, "AWS::SNS::Subscription")["Endpoint"] == "ops@example.com"
 
 
-def test_function_packages_have_their_own_code_only(assembly: Assembly) -> None:
+def test_function_package_contains_only_its_code(assembly: Assembly) -> None:
     (package,) = assembly.directory.glob("asset.*/deploy_pipeline")
     assert [p.name for p in package.parent.iterdir()] == ["deploy_pipeline"]
     assert {p.name for p in package.iterdir()} == {p.name for p in Path("lambdas/deploy_pipeline").glob("*.py")}

@@ -7,10 +7,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lambdas.deploy_pipeline import task_handler
-from lambdas.deploy_pipeline.change_set import LARGEST_LIST, creation_status, inspect
+from lambdas.deploy_pipeline.change_set import MAX_VIOLATIONS_CHARACTERS, creation_status, inspect
 from lambdas.deploy_pipeline.errors import InvalidInputError, InvalidTemplateError, StackNotReadyError
 from lambdas.deploy_pipeline.inspection import Policy
-from lambdas.deploy_pipeline.messages import fit
+from lambdas.deploy_pipeline.messages import truncate
 from lambdas.deploy_pipeline.request import fingerprint
 from lambdas.deploy_pipeline.stack import change_set_name
 
@@ -51,20 +51,20 @@ def plan(**given: Any) -> dict[str, Any]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input names another stack, even one that begins with the same name",
-    expected="refused, and no role may change it",
-    observed='"this pipeline deploys prod-app and its blue/green stacks"',
+    fault="the input names another stack, even one with the same prefix",
+    expected="rejected, and no role can change it",
+    observed='"this pipeline deploys only prod-app and its blue/green stacks"',
 )
-def test_stack_that_the_pipeline_is_not_for_is_refused(fake: FakeCloudFormation, name: str) -> None:
+def test_check_stack_rejects_other_stack(fake: FakeCloudFormation, name: str) -> None:
     """A caller who may start executions or write the input cannot choose a stack."""
-    with pytest.raises(InvalidInputError, match=f"given prod-{name}; this pipeline deploys {APP} and its blue/green"):
+    with pytest.raises(InvalidInputError, match=f"given prod-{name}; this pipeline deploys only {APP} and its"):
         plan(stackName=name)
     assert not fake.calls
 
 
 @pytest.mark.usefixtures("fake", "s3")
-def test_blue_green_stack_can_be_deployed_to() -> None:
-    name = plan()["besideName"].removeprefix("prod-")
+def test_check_stack_accepts_blue_green_stack() -> None:
+    name = plan()["blueGreenName"].removeprefix("prod-")
     assert plan(stackName=name)["stackName"] == f"prod-{name}"
 
 
@@ -82,7 +82,7 @@ def test_plan_stack_in_updatable_status_is_updated(fake: FakeCloudFormation, sta
 
 @pytest.mark.usefixtures("s3")
 @pytest.mark.parametrize("status", ["UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_IN_PROGRESS"])
-def test_plan_stack_in_other_status_is_refused(fake: FakeCloudFormation, status: str) -> None:
+def test_plan_stack_in_other_status_is_rejected(fake: FakeCloudFormation, status: str) -> None:
     fake.add_stack(APP, status)
     with pytest.raises(StackNotReadyError, match=f"is {status}"):
         plan()
@@ -96,11 +96,11 @@ def metrics(printed: str) -> list[dict[str, Any]]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input is edited in the bucket, or an execution is started by hand with another",
+    fault="the input is edited in the bucket, or an execution is started with another input",
     expected="an alarm; exemptions are listed in every result",
-    observed="the metric `EditedInput` is 1; the sentence is in each result",
+    observed="the metric `EditedInput` is 1; each result contains the list",
 )
-def test_input_that_was_not_deployed_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_edited_input_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     plan(revisionS3Key="App/1.zip")
     assert not metrics(capsys.readouterr().out), "the artifact is not part of the input that was deployed"
     plan(policy={"exemptLogicalIds": ["Queue"]})
@@ -111,20 +111,20 @@ def test_input_that_was_not_deployed_is_counted(capsys: pytest.CaptureFixture[st
     assert line["execution"] == "run-1"
 
 
-def test_input_is_the_same_however_it_is_written() -> None:
+def test_fingerprint_ignores_layout() -> None:
     deployed = {"stackName": "app", "parameters": {"Size": 3.0, "On": True}}
     assert fingerprint({"parameters": {"On": True, "Size": 3}, "stackName": "app"}) == fingerprint(deployed)
     assert fingerprint({"parameters": {"On": 1, "Size": 3}, "stackName": "app"}) != fingerprint(deployed)
 
 
-def test_template_goes_by_its_address(fake: FakeCloudFormation, s3: FakeS3) -> None:
+def test_plan_passes_template_url(fake: FakeCloudFormation, s3: FakeS3) -> None:
     found = plan()
     address = found["templateUrl"].removeprefix("https://inputs.s3.us-east-1.amazonaws.com/")
     assert s3.objects[f"inputs/{address}"] == b"Parameters: {}"
     assert fake.calls == ["describe_stacks", "get_template_summary"]
 
 
-def test_parameters_are_those_given_and_the_environments_name(fake: FakeCloudFormation, s3: FakeS3) -> None:
+def test_plan_adds_environment_name_if_declared(fake: FakeCloudFormation, s3: FakeS3) -> None:
     assert plan()["parameters"] == [], "environmentName is given only to a template that asks for it"
     fake.declared = ["environmentName", "Size"]
     named = {"ParameterKey": "environmentName", "ParameterValue": "prod"}
@@ -133,9 +133,9 @@ def test_parameters_are_those_given_and_the_environments_name(fake: FakeCloudFor
     assert s3.objects
 
 
-def test_parameter_that_the_template_has_not_is_named(fake: FakeCloudFormation, s3: FakeS3) -> None:
+def test_plan_names_undeclared_parameter(fake: FakeCloudFormation, s3: FakeS3) -> None:
     fake.declared = ["Size"]
-    with pytest.raises(Exception, match=r"parameters\.Sise: template\.yaml has no such parameter") as caught:
+    with pytest.raises(Exception, match=r"parameters\.Sise: template\.yaml does not declare this parameter") as caught:
         plan(parameters={"Sise": 3})
     assert type(caught.value).__name__ == "InvalidTemplateError"
     assert s3.objects
@@ -146,15 +146,17 @@ def test_parameter_that_the_template_has_not_is_named(fake: FakeCloudFormation, 
     "Hostile input",
     fault="thousands of unsafe changes, failures or unknown parameters",
 )
-def test_very_many_unknown_parameters_are_named_in_bounds(fake: FakeCloudFormation, s3: FakeS3) -> None:
-    with pytest.raises(InvalidTemplateError, match=r"and 980 more: template\.yaml has no such parameter") as caught:
+def test_plan_limits_message_about_unknown_parameters(fake: FakeCloudFormation, s3: FakeS3) -> None:
+    with pytest.raises(
+        InvalidTemplateError, match=r"and 980 more: template\.yaml does not declare this parameter"
+    ) as caught:
         plan(parameters={f"{'x' * 100}{number}": 1 for number in range(1000)})
     assert len(str(caught.value)) < 8000, "Step Functions keeps 32,768 characters of a cause"
     assert s3.objects
     assert fake.calls
 
 
-def test_names_are_those_that_cloudformation_takes() -> None:
+def test_change_set_name_is_valid_and_unique() -> None:
     for name in ("3f0b-1", "a_b.c d", "x" * 80):
         found = change_set_name(name)
         assert len(found) <= 128
@@ -166,21 +168,21 @@ def test_names_are_those_that_cloudformation_takes() -> None:
     "deploy_pipeline",
     "Hostile input",
     fault="thousands of unsafe changes, failures or unknown parameters",
-    expected="all are counted, and each message is cut to its service's limit",
+    expected="all are counted, and each message is truncated to its service's limit",
     observed="5,000 counted, within each limit",
 )
-def test_thousands_of_violations_fit_and_are_counted(fake: FakeCloudFormation) -> None:
+def test_inspect_counts_and_truncates_many_violations(fake: FakeCloudFormation) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.changes = [change("Remove", f"Queue{number:05}") for number in range(5000)]
     made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
     found = inspect(fake, made["Id"], APP, Policy())
     assert (found["safe"], found["count"]) == (False, 5000)
-    assert len(json.dumps(found["violations"])) < LARGEST_LIST * 1.1
+    assert len(json.dumps(found["violations"])) < MAX_VIOLATIONS_CHARACTERS * 1.1
     assert found["cause"].startswith("5000 unsafe changes")
     shown = found["cause"].count("\n- ")
     assert found["cause"].endswith(f"... and {5000 - shown} more lines")
     assert len(found["cause"]) <= 32_768, "the longest cause that Step Functions takes"
-    shortened = fit(f"UnsafeChanges: {found['cause']}", 5000)
+    shortened = truncate(f"UnsafeChanges: {found['cause']}", 5000)
     assert len(shortened) <= 5000
     assert shortened.startswith("UnsafeChanges: 5000 unsafe changes")
 
@@ -198,13 +200,11 @@ NESTED_FAILED = {
     "deploy_pipeline",
     "Only here",
     fault=(
-        "a change deletes or replaces a resource, or may do so: on the last page of the change set, "
+        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
         "or in a nested stack"
     ),
 )
-def test_changes_of_a_nested_stack_are_judged_whatever_becomes_of_the_stack_itself(
-    fake: FakeCloudFormation, action: str
-) -> None:
+def test_inspect_checks_nested_stack_for_any_action(fake: FakeCloudFormation, action: str) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.changes = [change(action, "Child", STACK, ChangeSetId=NESTED)]
     fake.nested[NESTED] = [change("Remove", "Topic")]
@@ -227,10 +227,10 @@ def failed_change_set(fake: FakeCloudFormation, reason: str = NESTED_FAILED["Sta
     "deploy_pipeline",
     "Partial failure",
     fault="a nested change set fails",
-    expected="fails with its reason, not only its name",
+    expected="fails with its reason, not only its ARN",
     observed="both reasons in the cause",
 )
-def test_reason_of_a_failed_change_set_is_that_of_the_nested_one(fake: FakeCloudFormation) -> None:
+def test_creation_status_gives_reason_of_nested_change_set(fake: FakeCloudFormation) -> None:
     fake.nested[NESTED], fake.reasons[NESTED] = [], "Template error: resource Queu does not exist"
     assert failed_change_set(fake).endswith(f"\n{NESTED}: Template error: resource Queu does not exist")
 
@@ -238,11 +238,11 @@ def test_reason_of_a_failed_change_set_is_that_of_the_nested_one(fake: FakeCloud
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="CloudFormation's validation or a hook refuses a change set or a stack",
-    expected="fails with what was refused and why, read before the change set is deleted",
+    fault="CloudFormation's validation or a hook rejects a change set or a stack",
+    expected="fails with the resources and reasons, which are read before the change set is deleted",
     observed="resource, reason, validation and path",
 )
-def test_failed_change_set_gives_every_refusal_of_validation_here_and_in_nested_ones(fake: FakeCloudFormation) -> None:
+def test_creation_status_lists_validations_of_all_stacks(fake: FakeCloudFormation) -> None:
     def refused(name: str, reason: str, mode: str = "FAIL") -> dict[str, str]:
         return {
             "EventType": "VALIDATION_ERROR",
@@ -271,26 +271,24 @@ def test_failed_change_set_gives_every_refusal_of_validation_here_and_in_nested_
 
 
 @pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("ChangeSetNotFound")])
-@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="the reason of a failure may not be read")
-def test_nested_reason_that_cannot_be_read_does_not_hide_the_outer_one(
-    fake: FakeCloudFormation, refusal: ClientError
-) -> None:
+@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="access to the reason of a failure is denied")
+def test_creation_status_unreadable_nested_keeps_outer(fake: FakeCloudFormation, refusal: ClientError) -> None:
     fake.failing["describe_change_set"] = [None, refusal]
     said = failed_change_set(fake)
     assert NESTED_FAILED["StatusReason"] in said
     assert f"{NESTED} could not be read: " in said
 
 
-def test_nested_change_sets_that_name_each_other_come_to_an_end(fake: FakeCloudFormation) -> None:
+def test_creation_status_circular_change_sets_end(fake: FakeCloudFormation) -> None:
     other = f"{ARN}:changeSet/deploy-Other-1/3"
     fake.nested, fake.reasons = {NESTED: [], other: []}, {NESTED: f"see {other}", other: f"see {NESTED}"}
     assert f"see {NESTED}" in failed_change_set(fake)
 
 
 @pytest.mark.parametrize("limit", [10, 11, 25, 60, 1000])
-def test_text_is_cut_at_the_end_of_a_line(limit: int) -> None:
+def test_truncate_ends_at_line(limit: int) -> None:
     text = "3 changes:\n" + "\n".join(f"- number {number}" for number in range(20))
-    cut = fit(text, limit)
+    cut = truncate(text, limit)
     assert len(cut) <= limit
     assert cut.startswith("3 chang")
     assert limit < 60 or cut == text or "more lines" in cut
@@ -303,13 +301,11 @@ def ended(status: str = "ABORTED", **given: Any) -> dict[str, Any]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Duplicate",
-    fault="the event of an execution's end comes twice",
-    expected="the second finds nothing to do",
-    observed="no error, other people's change sets untouched",
+    fault="the event about an execution's end is delivered twice",
+    expected="the second one does nothing",
+    observed="no error; other change sets are not deleted",
 )
-def test_change_set_of_an_execution_that_was_stopped_is_deleted(
-    fake: FakeCloudFormation, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_clean_up_deletes_change_set_of_execution(fake: FakeCloudFormation, capsys: pytest.CaptureFixture[str]) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
     fake.create_change_set(StackName=APP, ChangeSetName="somebody-elses")
@@ -323,11 +319,11 @@ def test_change_set_of_an_execution_that_was_stopped_is_deleted(
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Late",
-    fault="the tidying up comes while the change set is executed, or after",
+    fault="the clean-up runs while the change set is executed, or later",
     expected="the change set is kept",
-    observed="not deleted in any state of execution",
+    observed="not deleted in any execution status",
 )
-def test_change_set_that_has_been_begun_is_kept_as_it_is(fake: FakeCloudFormation, status: str) -> None:
+def test_clean_up_keeps_started_change_set(fake: FakeCloudFormation, status: str) -> None:
     fake.add_stack(APP, "UPDATE_IN_PROGRESS")
     fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
     fake.change_set = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": status}]
@@ -335,13 +331,13 @@ def test_change_set_that_has_been_begun_is_kept_as_it_is(fake: FakeCloudFormatio
     assert "delete_change_set" not in fake.calls, "CloudFormation refuses it for as long as it is carried out"
 
 
-def test_nothing_is_looked_for_when_the_input_was_wrong(fake: FakeCloudFormation) -> None:
+def test_clean_up_ignores_invalid_input(fake: FakeCloudFormation) -> None:
     task_handler.clean_up(ended("FAILED", stackName="no name"), None)
     assert not fake.calls
 
 
 @pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="JSON nested thousands deep")
-def test_nothing_is_looked_for_when_the_input_was_nested_too_deeply(fake: FakeCloudFormation) -> None:
+def test_clean_up_ignores_deeply_nested_input(fake: FakeCloudFormation) -> None:
     event = ended("FAILED")
     event["detail"]["input"] = '{"policy": ' + "[" * 5000 + "]" * 5000 + "}"
     task_handler.clean_up(event, None)
@@ -351,11 +347,11 @@ def test_nothing_is_looked_for_when_the_input_was_nested_too_deeply(fake: FakeCl
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Lost",
-    fault="the event of an execution's end comes without the execution's input",
-    expected="not ignored: it goes to the dead-letter queue",
+    fault="the event about an execution's end does not contain its input",
+    expected="goes to the dead-letter queue",
     observed="an error, and no call",
 )
-def test_end_whose_input_is_not_told_is_not_passed_over(fake: FakeCloudFormation) -> None:
+def test_clean_up_without_input_fails(fake: FakeCloudFormation) -> None:
     """An input that is too long for its event is left out of it: somebody has to look."""
     event = ended()
     event["detail"] |= {"input": None, "inputDetails": {"included": False}}
@@ -368,11 +364,11 @@ def test_end_whose_input_is_not_told_is_not_passed_over(fake: FakeCloudFormation
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="the change set that an execution left cannot be deleted for a while",
-    expected="Lambda runs the event twice more, then it goes to the dead-letter queue",
-    observed="the error is raised, the change set is still there",
+    fault="the change set that an execution left behind cannot be deleted temporarily",
+    expected="Lambda retries the event twice; then it goes to the dead-letter queue",
+    observed="the error is raised, and the change set still exists",
 )
-def test_what_cannot_be_deleted_is_for_lambda_to_try_again(fake: FakeCloudFormation, refusal: ClientError) -> None:
+def test_clean_up_raises_error_for_lambda_retry(fake: FakeCloudFormation, refusal: ClientError) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
     fake.failing["delete_change_set"] = [error("InvalidChangeSetStatus")]
@@ -384,7 +380,7 @@ def test_what_cannot_be_deleted_is_for_lambda_to_try_again(fake: FakeCloudFormat
     assert fake.left()
 
 
-def test_stack_that_is_gone_has_no_change_set(fake: FakeCloudFormation) -> None:
+def test_clean_up_ignores_deleted_stack(fake: FakeCloudFormation) -> None:
     fake.failing["describe_change_set"] = [error("ValidationError", f"Stack [{APP}] does not exist")]
     task_handler.clean_up(ended(), None)
     assert "delete_change_set" not in fake.calls

@@ -15,8 +15,8 @@ from botocore.validate import validate_parameters
 
 from lambdas.deploy_pipeline import trigger_handler
 from lambdas.deploy_pipeline.errors import InvalidInputError
-from lambdas.deploy_pipeline.request import LARGEST_INPUT
-from lambdas.deploy_pipeline.trigger import LARGEST_FAILURE, Trigger
+from lambdas.deploy_pipeline.request import MAX_INPUT_CHARACTERS
+from lambdas.deploy_pipeline.trigger import MAX_FAILURE_CHARACTERS, Trigger
 
 MACHINE = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
 JOB = "11111111-aaaa-4bbb-8ccc-000000000001"
@@ -99,7 +99,7 @@ def job(token: str | None = None, **configuration: Any) -> dict[str, Any]:
 
 def work(services: Services, token: str | None = None, **configuration: Any) -> dict[str, Any]:
     """Handle a job, and give what CodePipeline was told last."""
-    Trigger(services, services, services, MACHINE).work_on(job(token, **configuration))
+    Trigger(services, services, services, MACHINE).handle_job(job(token, **configuration))
     return services.told[-1]
 
 
@@ -108,7 +108,7 @@ def failure(services: Services, token: str | None = None, **configuration: Any) 
     return str(told["failureDetails"]["message"])
 
 
-def test_job_starts_an_execution_with_the_file_and_the_artifact(services: Services) -> None:
+def test_new_job_starts_execution_with_file_and_artifact(services: Services) -> None:
     assert work(services) == {"jobId": JOB, "continuationToken": EXECUTION}
     (started,) = services.started
     assert (started["stateMachineArn"], started["name"]) == (MACHINE, JOB)
@@ -116,14 +116,14 @@ def test_job_starts_an_execution_with_the_file_and_the_artifact(services: Servic
     assert json.loads(started["input"]) == expected
 
 
-def test_artifact_of_the_job_counts_and_not_that_of_the_file(services: Services) -> None:
+def test_artifact_of_job_overrides_input_file(services: Services) -> None:
     services.file = b'{"revisionS3Key": "another.zip"}'
     work(services)
     assert json.loads(services.started[0]["input"])["revisionS3Key"] == "App/1.zip"
 
 
-@pytest.mark.reliability("deploy_pipeline", "Duplicate", fault="the same job comes twice")
-def test_same_job_twice_is_one_execution(services: Services) -> None:
+@pytest.mark.reliability("deploy_pipeline", "Duplicate", fault="the same job is delivered twice")
+def test_duplicate_job_starts_one_execution(services: Services) -> None:
     first, second = work(services), work(services)
     assert first == second
     assert len(services.started) == 1
@@ -132,11 +132,11 @@ def test_same_job_twice_is_one_execution(services: Services) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="the trigger dies after it has started the execution, before it has answered the job",
-    expected="its second run finds that execution",
-    observed="one execution, the job is answered",
+    fault="the trigger crashes after it has started the execution, before it has reported to CodePipeline",
+    expected="the retry finds that execution",
+    observed="one execution, and its ARN is reported",
 )
-def test_job_whose_first_run_crashed_is_told_by_the_second(services: Services) -> None:
+def test_retry_after_crash_reports_existing_execution(services: Services) -> None:
     services.failing["PutJobSuccessResult"] = [refused("InternalFailure")]
     with pytest.raises(ClientError):
         work(services)
@@ -147,24 +147,24 @@ def test_job_whose_first_run_crashed_is_told_by_the_second(services: Services) -
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Late",
-    fault="the job is over before its result is reported",
-    expected="CodePipeline's refusal is no error",
-    observed='logged as "told already"',
+    fault="the job has ended before its result is reported",
+    expected="CodePipeline's error is ignored",
+    observed='logged as "already reported"',
 )
-def test_job_that_is_over_is_not_told_again(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+def test_result_of_ended_job_is_ignored(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
     services.told.append({})
     for code in ("InvalidJobStateException", "JobNotFoundException"):
         services.failing["PutJobSuccessResult"] = [refused(code)]
         assert work(services) == {}
-    assert "told already" in capsys.readouterr().out
+    assert "already reported" in capsys.readouterr().out
 
 
-def test_running_execution_is_waited_for(services: Services) -> None:
+def test_running_execution_continues_job(services: Services) -> None:
     assert work(services, EXECUTION) == {"jobId": JOB, "continuationToken": EXECUTION}
     assert not services.started
 
 
-def test_success_tells_what_was_done(services: Services) -> None:
+def test_success_reports_summary_and_variables(services: Services) -> None:
     output = {"outcome": "updated", "stackName": "prod-app", "summary": "prod-app is updated"}
     services.execution = {"status": "SUCCEEDED", "output": json.dumps(output)}
     assert work(services, EXECUTION) == {
@@ -178,14 +178,12 @@ def test_success_tells_what_was_done(services: Services) -> None:
     ("execution", "said"),
     [
         ({"status": "FAILED", "error": "UnsafeChanges", "cause": "1 unsafe change"}, "UnsafeChanges: 1 unsafe change"),
-        ({"status": "TIMED_OUT", "error": "States.Timeout"}, "States.Timeout: no cause was given"),
+        ({"status": "TIMED_OUT", "error": "States.Timeout"}, "States.Timeout: no cause given"),
         ({"status": "ABORTED", "cause": "by hand"}, "ABORTED: by hand"),
-        ({"status": "PENDING_REDRIVE"}, "PENDING_REDRIVE: no cause was given"),
+        ({"status": "PENDING_REDRIVE"}, "PENDING_REDRIVE: no cause given"),
     ],
 )
-def test_any_other_end_fails_the_action_with_the_cause(
-    services: Services, execution: dict[str, str], said: str
-) -> None:
+def test_failed_execution_fails_job_with_cause(services: Services, execution: dict[str, str], said: str) -> None:
     services.execution = execution
     assert failure(services, EXECUTION) == said
     assert services.told[0]["failureDetails"]["externalExecutionId"] == JOB
@@ -196,11 +194,11 @@ def test_any_other_end_fails_the_action_with_the_cause(
     "Hostile input",
     fault="thousands of unsafe changes, failures or unknown parameters",
 )
-def test_long_cause_is_cut_and_keeps_its_count(services: Services) -> None:
+def test_long_cause_is_truncated_and_keeps_count(services: Services) -> None:
     cause = "400 unsafe changes to prod-app:\n" + "\n".join(f"- Queue{n} (AWS::SQS::Queue), Remove" for n in range(400))
     services.execution = {"status": "FAILED", "error": "UnsafeChanges", "cause": cause}
     message = failure(services, EXECUTION)
-    assert len(message) <= LARGEST_FAILURE
+    assert len(message) <= MAX_FAILURE_CHARACTERS
     assert message.startswith("UnsafeChanges: 400 unsafe changes")
     assert "more lines" in message.splitlines()[-1]
 
@@ -210,18 +208,20 @@ def test_long_cause_is_cut_and_keeps_its_count(services: Services) -> None:
     "Hostile input",
     fault="thousands of unsafe changes, failures or unknown parameters",
 )
-def test_long_summary_is_cut_to_what_codepipeline_takes(services: Services) -> None:
+def test_long_summary_is_truncated(services: Services) -> None:
     changes = "".join(f"\n- Queue{n} (AWS::SQS::Queue), Remove: it is deleted" for n in range(400))
-    output = {"summary": f"prod-app-1 is created beside prod-app. 400 unsafe changes to prod-app:{changes}"}
+    output = {
+        "summary": f"prod-app-1 is created as a blue/green stack of prod-app. 400 unsafe changes to prod-app:{changes}"
+    }
     services.execution = {"status": "SUCCEEDED", "output": json.dumps(output)}
     summary = work(services, EXECUTION)["executionDetails"]["summary"]
     assert len(summary) <= 2048, "CodePipeline would refuse the result"
-    assert summary.startswith("prod-app-1 is created beside prod-app. 400 unsafe changes")
+    assert summary.startswith("prod-app-1 is created as a blue/green stack of prod-app. 400 unsafe changes")
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"7", b"{" + b" " * LARGEST_INPUT + b"}"])
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"7", b"{" + b" " * MAX_INPUT_CHARACTERS + b"}"])
 @pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="input file or user parameters")
-def test_bad_input_file_fails_the_job_at_once(services: Services, content: bytes) -> None:
+def test_invalid_input_file_fails_job(services: Services, content: bytes) -> None:
     services.file = content
     assert "input.json" in failure(services)
     assert not services.started
@@ -230,18 +230,18 @@ def test_bad_input_file_fails_the_job_at_once(services: Services, content: bytes
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="an input file that is far too long",
-    expected="the job fails; no more is read than the limit and one byte",
-    observed="200,001 bytes of a million",
+    fault="an input file that is much too long",
+    expected="the job fails; at most one byte more than the limit is read",
+    observed="200,001 of a million bytes",
 )
-def test_no_more_of_the_input_file_is_fetched_than_it_may_have(services: Services) -> None:
-    services.file = b" " * (5 * LARGEST_INPUT)
+def test_large_input_file_is_not_read_completely(services: Services) -> None:
+    services.file = b" " * (5 * MAX_INPUT_CHARACTERS)
     assert "more than" in failure(services)
-    assert services.body.tell() <= LARGEST_INPUT + 1, "a file of any size would have been read into memory"
+    assert services.body.tell() <= MAX_INPUT_CHARACTERS + 1, "a file of any size would have been read into memory"
 
 
 @pytest.mark.parametrize("parameters", ["", "{", "[]", "{}", '{"s3Bucket": "inputs"}', '{"stateMachineFile": 7}'])
-def test_bad_user_parameters_fail_the_job_at_once(services: Services, parameters: str) -> None:
+def test_invalid_user_parameters_fail_job(services: Services, parameters: str) -> None:
     assert "UserParameters" in failure(services, UserParameters=parameters)
 
 
@@ -260,25 +260,23 @@ def test_bad_user_parameters_fail_the_job_at_once(services: Services, parameters
         (
             ("data", "inputArtifacts"),
             [{"location": {"s3Location": {"bucketName": "b", "objectKey": 7}}}],
-            "inputArtifacts[0].location.s3Location.objectKey: 7 given, accepted is text",
+            "inputArtifacts[0].location.s3Location.objectKey: given 7; accepted: text",
         ),
     ],
 )
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="a job without an input artifact, or of another shape; `NaN` in the input file",
-    expected="the job fails at once, and the field is named",
-    observed="`parameters.Size: NaN given, accepted is ...`",
+    fault="a job without an input artifact or with invalid fields; `NaN` in the input file",
+    expected="the job fails immediately, and the field is named",
+    observed="`parameters.Size: given NaN; accepted: ...`",
 )
-def test_malformed_job_fails_and_names_what_is_wrong(
-    services: Services, path: tuple[str, ...], value: Any, said: str
-) -> None:
+def test_malformed_job_fails_and_names_field(services: Services, path: tuple[str, ...], value: Any, said: str) -> None:
     event = place = job()
     for name in path[:-1]:
         place = place[name]
     place[path[-1]] = value
-    Trigger(services, services, services, MACHINE).work_on(event)
+    Trigger(services, services, services, MACHINE).handle_job(event)
     assert said in services.told[-1]["failureDetails"]["message"]
     assert not services.started
 
@@ -286,35 +284,35 @@ def test_malformed_job_fails_and_names_what_is_wrong(
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"s3Bucket": "inputs"}, "UserParameters.stateMachineFile: missing, accepted is text"),
-        ({"s3Bucket": "inputs", "stateMachineFile": 7}, "UserParameters.stateMachineFile: 7 given, accepted is text"),
-        ({"s3Bucket": "", "stateMachineFile": "x"}, 'UserParameters.s3Bucket: "" given, accepted is text'),
+        ({"s3Bucket": "inputs"}, "UserParameters.stateMachineFile: missing; accepted: text"),
+        ({"s3Bucket": "inputs", "stateMachineFile": 7}, "UserParameters.stateMachineFile: given 7; accepted: text"),
+        ({"s3Bucket": "", "stateMachineFile": "x"}, 'UserParameters.s3Bucket: given ""; accepted: text'),
     ],
 )
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="a job without an input artifact, or of another shape; `NaN` in the input file",
+    fault="a job without an input artifact or with invalid fields; `NaN` in the input file",
 )
-def test_user_parameter_that_is_wrong_is_named(services: Services, parameters: dict[str, Any], said: str) -> None:
+def test_invalid_user_parameter_is_named(services: Services, parameters: dict[str, Any], said: str) -> None:
     assert said in failure(services, UserParameters=json.dumps(parameters))
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('"parameters": {"Size": NaN}', "parameters.Size: NaN given, accepted is text, finite numbers"),
-        ('"parameters": {"Size": [1, -Infinity]}', "parameters.Size: [1, -Infinity] given"),
-        ('"parameters": {"Size": 1e999}', "parameters.Size: Infinity given"),
-        ('"tags": {"team": NaN}', "tags: accepted is an object of at most 50 texts"),
+        ('"parameters": {"Size": NaN}', "parameters.Size: given NaN; accepted: text, finite numbers"),
+        ('"parameters": {"Size": [1, -Infinity]}', "parameters.Size: given [1, -Infinity]"),
+        ('"parameters": {"Size": 1e999}', "parameters.Size: given Infinity"),
+        ('"tags": {"team": NaN}', 'tags: given {"team": NaN}; accepted: an object of at most 50 texts'),
     ],
 )
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="a job without an input artifact, or of another shape; `NaN` in the input file",
+    fault="a job without an input artifact or with invalid fields; `NaN` in the input file",
 )
-def test_number_that_json_has_not_fails_the_job_and_is_named(services: Services, content: str, said: str) -> None:
+def test_non_finite_number_fails_job_and_is_named(services: Services, content: str, said: str) -> None:
     services.file = f'{{"environmentName": "prod", "stackName": "a", "templatePath": "t", {content}}}'.encode()
     assert said in failure(services)
     assert not services.started
@@ -325,23 +323,23 @@ def test_number_that_json_has_not_fails_the_job_and_is_named(services: Services,
     "deploy_pipeline",
     "Hostile input",
     fault="JSON nested thousands deep",
-    expected="fails, and says so",
-    observed='"nested more than 32 deep"',
+    expected="fails with that reason",
+    observed='"more than 32 levels of nesting"',
 )
-def test_deeply_nested_json_fails_the_job(services: Services, levels: int) -> None:
+def test_deeply_nested_json_fails_job(services: Services, levels: int) -> None:
     deep = '{"policy": ' + "[" * levels + "]" * levels + "}"
     services.file = deep.encode()
-    assert "input.json is nested more than 32 deep" in failure(services)
-    assert "UserParameters is nested more than 32 deep" in failure(services, UserParameters=deep)
+    assert "input.json has more than 32 levels of nesting" in failure(services)
+    assert "UserParameters has more than 32 levels of nesting" in failure(services, UserParameters=deep)
     assert not services.started
 
 
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="a job without an input artifact, or of another shape; `NaN` in the input file",
+    fault="a job without an input artifact or with invalid fields; `NaN` in the input file",
 )
-def test_event_of_somebody_else_is_explained() -> None:
+def test_event_without_job_is_explained() -> None:
     events: list[dict[str, Any]] = [{}, {"CodePipeline.job": None}, {"CodePipeline.job": {}}]
     for event in events:
         with pytest.raises(InvalidInputError, match="CodePipeline invokes this function"):
@@ -349,9 +347,9 @@ def test_event_of_somebody_else_is_explained() -> None:
 
 
 @pytest.mark.reliability("deploy_pipeline", "Deleted by somebody else", fault="the artifact, or the input file")
-def test_missing_input_file_that_s3_answers_with_403_is_explained(services: Services) -> None:
+def test_missing_input_file_with_403_is_explained(services: Services) -> None:
     services.failing["get_object"] = [refused("AccessDenied")]
-    assert "s3://inputs/input.json cannot be read: there is no such object, or" in failure(services)
+    assert "s3://inputs/input.json cannot be read: the object does not exist, or" in failure(services)
 
 
 @pytest.mark.parametrize(
@@ -360,35 +358,33 @@ def test_missing_input_file_that_s3_answers_with_403_is_explained(services: Serv
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="another pipeline's job comes with the ARN of an execution that has succeeded",
+    fault="a job of another pipeline contains the ARN of a successful execution",
     expected="the job fails",
     observed="never `PutJobSuccessResult`",
 )
-def test_job_does_not_succeed_by_the_execution_of_another_state_machine(services: Services, token: str) -> None:
+def test_token_of_other_state_machine_fails_job(services: Services, token: str) -> None:
     services.execution = {"status": "SUCCEEDED", "output": "{}"}
-    assert "is no execution of this pipeline" in failure(services, token)
+    assert "is not an execution of this pipeline" in failure(services, token)
 
 
 @pytest.mark.parametrize("changes", [{"revisionS3Bucket": "another"}, {"revisionS3Key": "another"}, None])
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="another pipeline's job comes with the ARN of an execution that has succeeded",
+    fault="a job of another pipeline contains the ARN of a successful execution",
 )
-def test_job_does_not_succeed_by_an_execution_on_another_artifact(
-    services: Services, changes: dict[str, str] | None
-) -> None:
-    """An attack: another pipeline's job comes with the ARN of an execution that has succeeded."""
+def test_token_of_execution_with_other_artifact_fails_job(services: Services, changes: dict[str, str] | None) -> None:
+    """An attack: a job of another pipeline contains the ARN of a successful execution."""
     services.execution = {"status": "SUCCEEDED", "output": "{}"}
     services.input = services.input | changes if changes else {}
     assert "was started for another artifact" in failure(services, EXECUTION)
 
 
-def test_job_that_asks_again_has_another_id(services: Services) -> None:
+def test_poll_with_new_job_id_reports_result(services: Services) -> None:
     """CodePipeline makes a new job each time, as its API reference says of the token: "future jobs"."""
     services.execution = {"status": "SUCCEEDED", "output": "{}"}
     again = job(EXECUTION) | {"id": JOB.replace("1", "3")}
-    Trigger(services, services, services, MACHINE).work_on(again)
+    Trigger(services, services, services, MACHINE).handle_job(again)
     assert services.told[-1]["jobId"] == again["id"]
     assert "executionDetails" in services.told[-1]
 
@@ -398,16 +394,16 @@ def test_job_that_asks_again_has_another_id(services: Services) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the trigger may not read its input file, or start or describe the execution",
-    expected="the job fails at once, with the error's code",
-    observed="`AccessDenied` in the action's failure",
+    fault="the trigger cannot read its input file, or start or describe the execution",
+    expected="the job fails immediately, with the error code",
+    observed="`AccessDenied` in the failure of the action",
 )
-def test_refused_call_fails_the_job_at_once(services: Services, call: str, code: str) -> None:
+def test_rejected_call_fails_job(services: Services, call: str, code: str) -> None:
     services.failing[call] = [refused(code)]
     assert code in failure(services)
 
 
-def test_error_of_any_kind_fails_the_job_at_once(services: Services) -> None:
+def test_connection_error_fails_new_job(services: Services) -> None:
     services.failing["get_object"] = [EndpointConnectionError(endpoint_url="https://s3.us-east-1.amazonaws.com")]
     assert "Could not connect" in failure(services)
 
@@ -416,9 +412,9 @@ def test_error_of_any_kind_fails_the_job_at_once(services: Services) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the trigger may not read its input file, or start or describe the execution",
+    fault="the trigger cannot read its input file, or start or describe the execution",
 )
-def test_execution_that_cannot_be_looked_at_fails_the_job(services: Services, code: str) -> None:
+def test_unreadable_execution_fails_job(services: Services, code: str) -> None:
     services.failing["describe_execution"] = [refused(code)]
     assert code in failure(services, EXECUTION)
 
@@ -440,16 +436,16 @@ def test_execution_that_cannot_be_looked_at_fails_the_job(services: Services, co
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="the running execution cannot be described for a while",
-    expected="the action goes on waiting; the execution is not affected",
+    fault="the running execution cannot be described temporarily",
+    expected="the action continues to wait; the execution is not affected",
     observed="the same continuation token again, then success",
 )
-def test_execution_that_cannot_be_looked_at_for_now_is_asked_about_again(
+def test_transient_error_while_polling_continues_job(
     services: Services, passing: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     services.failing["describe_execution"] = [passing]
     assert work(services, EXECUTION) == {"jobId": JOB, "continuationToken": EXECUTION}, "it goes on all the same"
-    assert "asked in vain" in capsys.readouterr().out
+    assert "retrying" in capsys.readouterr().out
     services.execution = {"status": "SUCCEEDED", "output": "{}"}
     assert "outputVariables" in work(services, EXECUTION)
 
@@ -457,11 +453,11 @@ def test_execution_that_cannot_be_looked_at_for_now_is_asked_about_again(
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Lost",
-    fault="CodePipeline cannot be told the result",
-    expected="Lambda runs the job again; an alarm goes off",
+    fault="the result cannot be reported to CodePipeline",
+    expected="Lambda retries the event; an alarm is raised",
     observed="the error is raised",
 )
-def test_job_that_cannot_even_be_failed_is_for_lambda_to_try_again(services: Services) -> None:
+def test_unreportable_failure_raises_for_lambda_retry(services: Services) -> None:
     services.failing = {"get_object": [refused("AccessDenied")], "PutJobFailureResult": [refused("InternalFailure")]}
     with pytest.raises(ClientError, match="InternalFailure"):
         work(services)
@@ -470,9 +466,9 @@ def test_job_that_cannot_even_be_failed_is_for_lambda_to_try_again(services: Ser
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="something goes wrong with the job's credentials at hand",
+    fault="an error while the job's credentials are in memory",
     expected="they are never logged",
-    observed="in no line of the log",
+    observed="not in any log line",
 )
 def test_credentials_are_never_logged(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
     work(services)

@@ -107,11 +107,11 @@ def app(without_options: Sandbox, machine: str) -> Iterator[Deployment]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="CloudFormation refuses calls for a while",
-    expected="tried again with backoff; a call that changes something carries a token, so that it counts once",
-    observed="created, and updated, after two refusals of each call",
+    fault="CloudFormation throttles calls temporarily",
+    expected="retried with backoff; calls that change something have a token, so they take effect once",
+    observed="created and updated after two throttled calls of each kind",
 )
-def test_throttling_is_waited_out(app: Deployment) -> None:
+def test_throttled_calls_are_retried(app: Deployment) -> None:
     app.inject(
         {"action": "DescribeStacks", **THROTTLED, "times": 2},
         {"action": "CreateStack", **THROTTLED, "times": 2},
@@ -132,11 +132,11 @@ def test_throttling_is_waited_out(app: Deployment) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the change set may not be made, read or executed",
-    expected="fails with CloudFormation's words; the stack is as it was, no change set is left",
+    fault="the change set cannot be created, read or executed",
+    expected="fails with CloudFormation's message; the stack is not changed, no change set is left",
     observed='"not authorized to perform that" in the cause',
 )
-def test_denied_call_leaves_the_stack_and_no_change_set(app: Deployment, action: str) -> None:
+def test_denied_call_leaves_stack_and_no_change_set(app: Deployment, action: str) -> None:
     app.create({"Queue": QUEUE})
     app.inject({"action": action, **DENIED, "times": 99})
     ended = app.deploy({"Queue": LONGER})
@@ -150,11 +150,11 @@ def test_denied_call_leaves_the_stack_and_no_change_set(app: Deployment, action:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the stack may not be created",
-    expected="fails with CloudFormation's words",
+    fault="the stack cannot be created",
+    expected="fails with CloudFormation's message",
     observed="`Create Stack: not authorized ...`",
 )
-def test_denied_creation_is_told(app: Deployment) -> None:
+def test_denied_creation_is_reported(app: Deployment) -> None:
     app.inject({"action": "CreateStack", **DENIED, "times": 99})
     ended = app.deploy({"Queue": QUEUE})
     assert (ended["status"], ended["error"]) == ("FAILED", "CloudFormation.CloudFormationException")
@@ -164,11 +164,11 @@ def test_denied_creation_is_told(app: Deployment) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="whether there is a stack may not be asked",
-    expected='*not* taken for "there is none"',
-    observed='fails; Create Stack is never entered, also when the refusal says that a role "does not exist"',
+    fault="the stack cannot be described",
+    expected="not treated as a missing stack",
+    observed='fails; Create Stack is never entered, even if the message says that a role "does not exist"',
 )
-def test_error_of_looking_is_not_taken_for_absence(app: Deployment) -> None:
+def test_error_is_not_treated_as_missing_stack(app: Deployment) -> None:
     app.inject({"action": "DescribeStacks", **DENIED})
     ended = app.deploy({"Queue": QUEUE})
     assert ended["error"] == "ClientError", ended
@@ -180,15 +180,15 @@ def test_error_of_looking_is_not_taken_for_absence(app: Deployment) -> None:
     "deploy_pipeline",
     "Deleted by somebody else",
     fault="the change set, before or after it is inspected",
-    expected="fails, and says so",
-    observed="`ChangeSetGoneError`",
+    expected="fails with that reason",
+    observed="`ChangeSetDeletedError`",
 )
-def test_change_set_deleted_by_somebody_is_told(app: Deployment, skip: int) -> None:
+def test_deleted_change_set_is_reported(app: Deployment, skip: int) -> None:
     app.create({"Queue": QUEUE})
     before = {"Action": "DeleteStack", "StackName": app.stack}  # and with it its change sets
     app.inject({"action": "DescribeChangeSet", "skip": skip, "before": before})
     ended = app.deploy({"Queue": LONGER})
-    assert (ended["status"], ended["error"]) == ("FAILED", "ChangeSetGoneError"), ended
+    assert (ended["status"], ended["error"]) == ("FAILED", "ChangeSetDeletedError"), ended
     assert "deleted by somebody else" in ended["cause"]
 
 
@@ -196,10 +196,10 @@ def test_change_set_deleted_by_somebody_is_told(app: Deployment, skip: int) -> N
     "deploy_pipeline",
     "Deleted by somebody else",
     fault="the stack, while it is created or updated",
-    expected="fails, and says so",
+    expected="fails with that reason",
     observed='"was deleted by somebody else"',
 )
-def test_stack_deleted_while_it_is_created_is_told(app: Deployment) -> None:
+def test_stack_deleted_during_creation_is_reported(app: Deployment) -> None:
     before = {"Action": "DeleteStack", "StackName": app.stack}
     app.inject({"action": "DescribeStacks", "skip": 1, "before": before})
     ended = app.deploy({"Queue": QUEUE})
@@ -212,7 +212,7 @@ def test_stack_deleted_while_it_is_created_is_told(app: Deployment) -> None:
     "Deleted by somebody else",
     fault="the stack, while it is created or updated",
 )
-def test_stack_deleted_while_it_is_updated_is_told(app: Deployment) -> None:
+def test_stack_deleted_during_update_is_reported(app: Deployment) -> None:
     app.create({"Queue": QUEUE})
     before = {"Action": "DeleteStack", "StackName": app.stack}
     app.inject({"action": "DescribeStacks", "skip": 1, "before": before})
@@ -224,11 +224,11 @@ def test_stack_deleted_while_it_is_updated_is_told(app: Deployment) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Late",
-    fault="somebody updates the stack after the inspection",
-    expected="their update stays; this one fails",
+    fault="somebody else updates the stack after the inspection",
+    expected="their update is kept; this one fails",
     observed="their resource is in the stack, no change set is left",
 )
-def test_stack_updated_by_somebody_meanwhile_is_left_to_them(app: Deployment) -> None:
+def test_concurrent_update_is_kept(app: Deployment) -> None:
     app.create({"Queue": QUEUE})
     theirs = json.dumps({"Resources": {"Queue": QUEUE, "Theirs": TOPIC}})
     before = {"Action": "UpdateStack", "StackName": app.stack, "TemplateBody": theirs}
@@ -244,11 +244,11 @@ def test_stack_updated_by_somebody_meanwhile_is_left_to_them(app: Deployment) ->
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="the creation of a stack fails half-way",
-    expected="the next deployment deletes a stack that has never worked, and creates it again",
-    observed="deleted and created; a stack that has worked is left alone",
+    fault="the creation of a stack fails",
+    expected="the next deployment deletes a stack that never worked, and creates it again",
+    observed="deleted and created; a stack that worked is not deleted",
 )
-def test_stack_that_never_worked_is_created_anew(app: Deployment) -> None:
+def test_stack_that_never_worked_is_recreated(app: Deployment) -> None:
     ended = app.deploy({"Baseline": {"Type": "AWS::SSM::PatchBaseline", "Properties": {"Name": "none"}}})
     assert (ended["error"], app.status()) == ("StackFailed", "ROLLBACK_COMPLETE"), ended
     assert "Baseline (AWS::SSM::PatchBaseline) failed first" in ended["cause"]
@@ -258,7 +258,7 @@ def test_stack_that_never_worked_is_created_anew(app: Deployment) -> None:
     assert app.status() == "CREATE_COMPLETE"
 
 
-def test_stack_in_review_is_taken_up(app: Deployment) -> None:
+def test_stack_in_review_is_created(app: Deployment) -> None:
     app.cloudformation.create_change_set(
         StackName=app.stack,
         ChangeSetName="somebody-elses",
@@ -275,11 +275,11 @@ def test_stack_in_review_is_taken_up(app: Deployment) -> None:
     "deploy_pipeline",
     "Only here",
     fault=(
-        "a change deletes or replaces a resource, or may do so: on the last page of the change set, "
+        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
         "or in a nested stack"
     ),
 )
-def test_removal_on_the_last_page_is_found(app: Deployment) -> None:
+def test_removal_on_last_page_is_found(app: Deployment) -> None:
     queues = {f"Queue{number:03}": QUEUE for number in range(120)}
     app.create({**queues, "Zulu": TOPIC})
     ended = app.deploy(dict.fromkeys(queues, LONGER))
@@ -293,11 +293,11 @@ def test_removal_on_the_last_page_is_found(app: Deployment) -> None:
     "deploy_pipeline",
     "Only here",
     fault=(
-        "a change deletes or replaces a resource, or may do so: on the last page of the change set, "
+        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
         "or in a nested stack"
     ),
 )
-def test_removal_in_a_nested_stack_is_found(app: Deployment) -> None:
+def test_removal_in_nested_stack_is_found(app: Deployment) -> None:
     def nested(key: str, resources: dict[str, Any]) -> dict[str, Any]:
         app.s3.put_object(Bucket=app.bucket, Key=key, Body=json.dumps({"Resources": resources}).encode())
         url = f"https://{app.bucket}.s3.us-east-1.amazonaws.com/{key}"
@@ -343,13 +343,15 @@ def resources(made: dict[str, Any], suffix: str) -> dict[str, Any]:
     "deploy_pipeline",
     "Only here",
     fault=(
-        "a change deletes or replaces a resource, or may do so: on the last page of the change set, "
+        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
         "or in a nested stack"
     ),
-    expected="refused, and the stack is as it was",
-    observed="nothing is lost, with any templates that the test makes up",
+    expected="rejected, and the stack is not changed",
+    observed="no resource is lost with any generated template",
 )
-def test_nothing_is_ever_lost(without_options: Sandbox, machine: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+def test_any_update_loses_no_resource(
+    without_options: Sandbox, machine: str, old: dict[str, Any], new: dict[str, Any]
+) -> None:
     app = Deployment(without_options, machine)
     before, after = resources(old, app.name), resources(new, app.name)
     lost = {
@@ -373,7 +375,7 @@ def test_nothing_is_ever_lost(without_options: Sandbox, machine: str, old: dict[
     app.cloudformation.delete_stack(StackName=app.stack)
 
 
-def held(app: Deployment) -> str:
+def start_waiting_execution(app: Deployment) -> str:
     """An execution that has made its change set, and cannot look at it for some seconds."""
     app.inject({"action": "DescribeChangeSet", **THROTTLED, "times": 5})
     execution = app.start({"Queue": LONGER})
@@ -382,40 +384,40 @@ def held(app: Deployment) -> str:
     return execution
 
 
-def until_nothing_is_left(app: Deployment) -> None:
+def wait_until_nothing_is_left(app: Deployment) -> None:
     app.target.wait_until(lambda: not app.left(), "the change set is deleted", seconds=30)
 
 
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Timeout mid-way",
-    fault="the execution is stopped, or runs out of time",
-    expected="no change set is left, the stack is as it was",
-    observed="gone within moments",
+    fault="the execution is stopped or times out",
+    expected="no change set is left, the stack is not changed",
+    observed="deleted within seconds",
 )
-def test_execution_that_is_stopped_leaves_no_change_set(app: Deployment) -> None:
+def test_stopped_execution_leaves_no_change_set(app: Deployment) -> None:
     app.create({"Queue": QUEUE})
-    execution = held(app)
+    execution = start_waiting_execution(app)
     app.machines.stop_execution(executionArn=execution, cause="by hand")
     ended = app.wait(execution)
     assert (ended["status"], ended["cause"]) == ("ABORTED", "by hand")
     app.inject()
-    until_nothing_is_left(app)
+    wait_until_nothing_is_left(app)
     assert app.status() == "CREATE_COMPLETE"
 
 
-@pytest.mark.reliability("deploy_pipeline", "Timeout mid-way", fault="the execution is stopped, or runs out of time")
-def test_execution_that_takes_too_long_leaves_no_change_set(app: Deployment) -> None:
+@pytest.mark.reliability("deploy_pipeline", "Timeout mid-way", fault="the execution is stopped or times out")
+def test_timed_out_execution_leaves_no_change_set(app: Deployment) -> None:
     app.create({"Queue": QUEUE})
     definition = app.machines.describe_state_machine(stateMachineArn=app.machine)["definition"]
     hasty = json.dumps(json.loads(definition) | {"TimeoutSeconds": 60})  # one second here
     app.machines.update_state_machine(stateMachineArn=app.machine, definition=hasty)
     try:
-        execution = held(app)
+        execution = start_waiting_execution(app)
         ended = app.wait(execution)
     finally:
         app.machines.update_state_machine(stateMachineArn=app.machine, definition=definition)
     assert (ended["status"], ended["error"]) == ("TIMED_OUT", "States.Timeout")
     app.inject()
-    until_nothing_is_left(app)
+    wait_until_nothing_is_left(app)
     assert app.status() == "CREATE_COMPLETE"

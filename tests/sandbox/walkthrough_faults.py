@@ -10,19 +10,19 @@ FAULTS = {
             "Partial failure",
             fault="a resource of an update fails",
             expected="CloudFormation rolls back; fails with the first resource that failed",
-            observed="its name, type and reason, not the resources that were cancelled because of it",
+            observed="its name, type and reason, not the resources that were canceled because of it",
         ),
     ],
-    "deploy_pipeline-job_that_comes_twice_is_one_execution": [
+    "deploy_pipeline-duplicate_job_starts_one_execution": [
         pytest.mark.reliability(
             "deploy_pipeline",
             "Duplicate",
-            fault="the same job comes twice",
+            fault="the same job is delivered twice",
             expected="one execution",
-            observed="one in the state machine's list",
+            observed="one execution in the list of the state machine",
         ),
     ],
-    "deploy_pipeline-no_change_is_a_success": [
+    "deploy_pipeline-no_change_succeeds": [
         pytest.mark.reliability(
             "deploy_pipeline",
             "Duplicate",
@@ -31,25 +31,25 @@ FAULTS = {
             observed='"unchanged"',
         ),
     ],
-    "deploy_pipeline-bad_input_is_told_and_the_stage_tried_again": [
+    "deploy_pipeline-invalid_input_is_reported_and_stage_retried": [
         pytest.mark.reliability(
             "deploy_pipeline",
             "Malformed input",
             fault="input file or user parameters",
-            expected="the job fails at once, with every field that is wrong",
-            observed="all mistakes in one message",
+            expected="the job fails immediately and names every invalid field",
+            observed="all errors in one message",
         ),
     ],
-    "deploy_pipeline-missing_template_is_told": [
+    "deploy_pipeline-missing_template_is_reported": [
         pytest.mark.reliability(
             "deploy_pipeline",
             "Malformed input",
             fault="the template is missing, broken or empty",
-            expected="fails before there is a change set",
-            observed="CloudFormation's words",
+            expected="fails before a change set is created",
+            observed="CloudFormation's message",
         ),
     ],
-    "deploy_pipeline-broken_template_is_told": [
+    "deploy_pipeline-broken_template_is_reported": [
         pytest.mark.reliability(
             "deploy_pipeline",
             "Malformed input",
@@ -60,7 +60,7 @@ FAULTS = {
         pytest.mark.reliability(
             "deploy_pipeline",
             "Only here",
-            fault="an update in place loses data, weakens a `DeletionPolicy`, or drops a `Deny` statement",
+            fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
         ),
     ],
     "static_site-bucket_denies_direct_access": [

@@ -84,14 +84,14 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_account_without_a_precondition_is_left_alone(account: Account, change: dict[str, Any], message: str) -> None:
+def test_missing_precondition_stops_before_changes(account: Account, change: dict[str, Any], message: str) -> None:
     vars(account).update(change)
     with pytest.raises(PreconditionError, match=message):
         prepare()
 
 
 @pytest.mark.usefixtures("account")
-def test_account_with_the_sample_is_accepted() -> None:
+def test_account_with_sample_is_accepted() -> None:
     prepare()
 
 
@@ -105,7 +105,7 @@ def deploy(identifier: str, status: str) -> dict[str, Any]:
     return {"actionExecutionId": identifier, "actionName": "Deploy", "status": status, "pipelineExecutionId": "run"}
 
 
-def test_retried_action_is_waited_for_while_the_list_still_has_the_old_one() -> None:
+def test_wait_ignores_action_before_retry() -> None:
     client = boto3.client("codepipeline", region_name="us-east-1")
     stub = Stubber(client)
     state = {"pipelineExecution": {"status": "Failed"}}  # of before the retry
@@ -119,7 +119,7 @@ def test_retried_action_is_waited_for_while_the_list_still_has_the_old_one() -> 
     assert runs.ended("run", "1")["status"] == "Succeeded"
 
 
-def test_superseded_run_is_an_error_and_no_endless_wait() -> None:
+def test_superseded_run_is_an_error() -> None:
     client = boto3.client("codepipeline", region_name="us-east-1")
     stub = Stubber(client)
     stub.add_response("list_action_executions", {"actionExecutionDetails": []})

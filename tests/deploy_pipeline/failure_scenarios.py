@@ -19,7 +19,7 @@ __all__ = ["SCENARIOS"]
 
 
 @scenario
-def change_set_that_fails_gives_its_reason(machine: Machine) -> Ended:
+def failed_change_set_gives_reason(machine: Machine) -> Ended:
     with_app(machine).change_set = [
         {"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": "Transform does not exist"}
     ]
@@ -27,8 +27,10 @@ def change_set_that_fails_gives_its_reason(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Timeout mid-way", fault="a stack or a change set never comes to an end")
-def endless_change_set_is_given_up(machine: Machine) -> Ended:
+@pytest.mark.reliability(
+    "deploy_pipeline", "Timeout mid-way", fault="the operation on a stack or a change set never ends"
+)
+def endless_change_set_fails(machine: Machine) -> Ended:
     with_app(machine).change_set = [PENDING]
     ended = failed(machine.run(), "ChangeSetFailed", "still CREATE_PENDING")
     assert ended.states.count("Wait Change Set Creation") == definition.CHANGE_SET_POLLS
@@ -36,21 +38,21 @@ def endless_change_set_is_given_up(machine: Machine) -> Ended:
 
 
 @scenario
-def change_set_that_is_denied_fails(machine: Machine) -> Ended:
+def denied_change_set_fails(machine: Machine) -> Ended:
     with_app(machine).failing["create_change_set"] = [DENIED] * MANY
     return failed(machine.run(), "CloudFormation.CloudFormationException", "Create Change Set: ")
 
 
 @scenario
-def change_set_of_a_stack_that_was_just_deleted_fails(machine: Machine) -> Ended:
+def change_set_of_deleted_stack_fails(machine: Machine) -> Ended:
     fake = with_app(machine)
     fake.before["create_change_set"] = fake.stacks.clear
     return failed(machine.run(), "CloudFormation.CloudFormationException", f"Stack [{APP}] does not exist")
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Lost", fault="the answer to a call that was carried out")
-def answer_that_was_lost_leaves_no_change_set(machine: Machine) -> Ended:
+@pytest.mark.reliability("deploy_pipeline", "Lost", fault="the response to a call that succeeded")
+def lost_response_leaves_no_change_set(machine: Machine) -> Ended:
     fake = with_app(machine)
     made = fake.create_change_set
 
@@ -63,10 +65,10 @@ def answer_that_was_lost_leaves_no_change_set(machine: Machine) -> Ended:
 
 
 @scenario
-def change_set_deleted_by_somebody_is_told(machine: Machine) -> Ended:
+def deleted_change_set_is_reported(machine: Machine) -> Ended:
     fake = with_app(machine)
     fake.before["describe_change_set"] = fake.change_sets.clear
-    return failed(machine.run(), "ChangeSetGoneError", "deleted by somebody else")
+    return failed(machine.run(), "ChangeSetDeletedError", "Somebody else deleted the change set")
 
 
 @scenario
@@ -75,14 +77,14 @@ def change_set_deleted_by_somebody_is_told(machine: Machine) -> Ended:
     "Deleted by somebody else",
     fault="the change set, before or after it is inspected",
 )
-def change_set_deleted_before_it_is_inspected_is_told(machine: Machine) -> Ended:
+def change_set_deleted_before_inspection_is_reported(machine: Machine) -> Ended:
     fake = with_app(machine)
     fake.failing["describe_change_set"] = [None, error("ChangeSetNotFound")]
-    return failed(machine.run(), "ChangeSetGoneError", "deleted by somebody else")
+    return failed(machine.run(), "ChangeSetDeletedError", "Somebody else deleted the change set")
 
 
 @scenario
-def change_set_that_cannot_be_looked_at_fails(machine: Machine) -> Ended:
+def unreadable_change_set_fails(machine: Machine) -> Ended:
     with_app(machine).failing["describe_change_set"] = [DENIED]
     failed(machine.run(), "ClientError", "Get Change Set Creation Status: ", "not authorized")
     machine.cloudformation.failing["describe_change_set"] = [None, DENIED]
@@ -90,7 +92,7 @@ def change_set_that_cannot_be_looked_at_fails(machine: Machine) -> Ended:
 
 
 @scenario
-def execution_that_is_refused_fails(machine: Machine) -> Ended:
+def rejected_execution_of_change_set_fails(machine: Machine) -> Ended:
     for refusal in (DENIED, error("InvalidChangeSetStatus", "OBSOLETE"), error("ChangeSetNotFound")):
         fake = with_app(machine)
         fake.failing["execute_change_set"] = [refusal] * MANY
@@ -110,7 +112,7 @@ def busy_change_set_is_deleted_later(machine: Machine) -> Ended:
 
 
 @scenario
-def change_set_that_is_gone_needs_no_deletion(machine: Machine) -> Ended:
+def missing_change_set_is_not_an_error(machine: Machine) -> Ended:
     fake = with_app(machine, change("Remove"))
     fake.before["delete_change_set"] = fake.change_sets.clear
     fake.failing["delete_change_set"] = [error("ChangeSetNotFound")]
@@ -121,7 +123,7 @@ def change_set_that_is_gone_needs_no_deletion(machine: Machine) -> Ended:
 
 
 @scenario
-def bad_input_is_told_by_its_fields(machine: Machine) -> Ended:
+def invalid_input_names_fields(machine: Machine) -> Ended:
     ended = failed(machine.run(stackName="my app", tags=7), "InvalidInputError", "stackName", "tags")
     assert ended.states == ["Check Stack Existence", "Deployment Failed"]
     assert not machine.cloudformation.calls
@@ -129,20 +131,20 @@ def bad_input_is_told_by_its_fields(machine: Machine) -> Ended:
 
 
 @scenario
-def missing_template_is_told(machine: Machine) -> Ended:
+def missing_template_is_reported(machine: Machine) -> Ended:
     return failed(machine.run(templatePath="other.yaml"), "InvalidArtifactError", "other.yaml")
 
 
 @scenario
-def broken_template_is_told(machine: Machine) -> Ended:
+def broken_template_is_reported(machine: Machine) -> Ended:
     refusal = error("ValidationError", "Template format error: it is none")
     machine.cloudformation.failing["get_template_summary"] = [refusal]
     return failed(machine.run(), "InvalidTemplateError", "template.yaml: Template format error")
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="whether there is a stack may not be asked")
-def error_of_looking_is_not_taken_for_absence(machine: Machine) -> Ended:
+@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="the stack cannot be described")
+def error_is_not_treated_as_missing_stack(machine: Machine) -> Ended:
     no_role = error("AccessDenied", "Role prod-deployer does not exist")
     for refusal in (THROTTLED, DENIED, no_role, error("ValidationError", "1 validation error detected")):
         machine.cloudformation.failing["describe_stacks"] = [refusal]
@@ -155,17 +157,17 @@ def error_of_looking_is_not_taken_for_absence(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Late",
-    fault="somebody else is still at work on the stack",
-    expected="fails at once, and says what to do",
-    observed="each state has its advice",
+    fault="another operation on the stack is in progress",
+    expected="fails immediately and describes what to do",
+    observed="advice for each status",
 )
-def stack_that_is_busy_or_broken_is_left_alone(machine: Machine) -> Ended:
+def busy_or_broken_stack_is_not_changed(machine: Machine) -> Ended:
     for status, said in (
-        ("UPDATE_IN_PROGRESS", "somebody else is at work"),
+        ("UPDATE_IN_PROGRESS", "another operation is in progress"),
         ("UPDATE_FAILED", "roll it back (RollbackStack)"),
         ("UPDATE_ROLLBACK_FAILED", "continue the rollback"),
-        ("DELETE_FAILED", "delete it for good"),
-        ("A_STATUS_TO_COME", "bring it to a complete state"),
+        ("DELETE_FAILED", "retaining the resources"),
+        ("A_STATUS_TO_COME", "bring it to a *_COMPLETE status"),
     ):
         with_app(machine, status=status)
         ended = failed(machine.run(), "StackNotReadyError", status, said)
@@ -176,11 +178,11 @@ def stack_that_is_busy_or_broken_is_left_alone(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Timeout mid-way",
-    fault="S3 breaks off in the middle of the artifact",
-    expected="fails, and no call that changes anything was made",
+    fault="the connection to S3 is lost while the artifact is read",
+    expected="fails without any call that changes something",
     observed="`7 read, but total bytes expected is 70`, `Read timeout on endpoint URL`",
 )
-def artifact_that_breaks_off_is_told(machine: Machine) -> Ended:
+def interrupted_artifact_read_is_reported(machine: Machine) -> Ended:
     @dataclass
     class Broken:
         loss: BotoCoreError
@@ -206,11 +208,11 @@ def artifact_that_breaks_off_is_told(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Timeout mid-way",
-    fault="a function runs out of time",
-    expected="fails, and its change set is deleted",
-    observed="`Sandbox.Timedout`, nothing left",
+    fault="a function times out",
+    expected="fails, and the change set is deleted",
+    observed="`Sandbox.Timedout`, no change set left",
 )
-def function_that_takes_too_long_leaves_no_change_set(machine: Machine) -> Ended:
+def function_timeout_leaves_no_change_set(machine: Machine) -> Ended:
     with_app(machine)
     machine.failing["${ChangeSet}"] = ["Sandbox.Timedout"]  # as Step Functions names it
     ended = failed(machine.run(), "Sandbox.Timedout", "Get Change Set Creation Status: ")
@@ -222,11 +224,11 @@ def function_that_takes_too_long_leaves_no_change_set(machine: Machine) -> Ended
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Lost",
-    fault="the answer to a call that was carried out",
-    expected="the call is made again with the same token, or undone",
+    fault="the response to a call that succeeded",
+    expected="the call is retried with the same token, or its change set is deleted",
     observed="one update; no change set left",
 )
-def execution_whose_answer_was_lost_is_asked_for_again(machine: Machine) -> Ended:
+def lost_response_is_retried_with_same_token(machine: Machine) -> Ended:
     fake = with_app(machine)
     execute, tokens = fake.execute_change_set, []
 
@@ -248,10 +250,10 @@ def execution_whose_answer_was_lost_is_asked_for_again(machine: Machine) -> Ende
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="Lambda refuses to run a function of the state machine",
-    expected="tried again",
-    observed="the stack is created after three refusals",
+    fault="Lambda throttles or cannot run a function of the state machine",
+    expected="retried",
+    observed="the stack is created after three errors",
 )
-def functions_that_are_not_there_are_called_again(machine: Machine) -> Ended:
+def unavailable_function_is_retried(machine: Machine) -> Ended:
     machine.failing["${CheckStack}"] = ["Lambda.ServiceException", "Lambda.TooManyRequestsException", "States.Timeout"]
     return succeeded(machine.run(), "created")
