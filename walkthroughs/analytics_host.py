@@ -4,7 +4,6 @@ With the songs file of the published figures (`Target.songs`) all models are tra
 post; without, made-up songs and small models. Songs that are there already are used as they are.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -229,7 +228,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         with TemporaryDirectory() as folder:  # the kernel listens on sockets in it, not on ports
             kernel = AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel")
             client = NotebookClient(notebook, km=kernel, timeout=NOTEBOOK_SECONDS)
-            client.execute(cleanup_kc=True, env=os.environ | environment)
+            client.execute(cleanup_kc=True, env=dict(self.target.environment) | environment)
         outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
         pictures = sum("image/png" in output.get("data", {}) for output in outputs)
         assert pictures == 4, f"{pictures} plots, not 4"

@@ -13,7 +13,7 @@ from assets.analytics_host.billboard import athena as billboard
 from assets.analytics_host.billboard.__main__ import main as billboard_command
 from assets.analytics_host.billboard.songs import COLUMNS, SongsError, split
 from sandbox import Sandbox
-from sandbox.__main__ import session, target_of
+from sandbox.target import session, target_of
 
 from ..conftest import ROOT
 
@@ -31,9 +31,9 @@ Ask = Callable[..., billboard.Athena]
 
 
 @pytest.fixture
-def ask(without_options: Sandbox) -> Iterator[Ask]:
+def ask(sandbox_with_options: Sandbox) -> Iterator[Ask]:
     """Gives the query layer on a table of its own, with the columns and the text that it is given."""
-    clients = session(without_options)
+    clients = session(sandbox_with_options)
     s3, glue = clients.client("s3"), clients.client("glue")
     s3.create_bucket(Bucket="test-songs")
     glue.create_database(DatabaseInput={"Name": "test"})
@@ -112,9 +112,9 @@ def test_year_without_songs_is_refused(ask: Ask, lines: list[str]) -> None:
 
 
 @pytest.fixture
-def small_workgroup(without_options: Sandbox) -> Iterator[str]:
+def small_workgroup(sandbox_with_options: Sandbox) -> Iterator[str]:
     """A workgroup with the smallest limit there is."""
-    client = session(without_options).client("athena")
+    client = session(sandbox_with_options).client("athena")
     configuration = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]
     client.create_work_group(Name="small", Configuration=configuration | {"BytesScannedCutoffPerQuery": 10_000_000})
     yield "small"
@@ -135,14 +135,14 @@ def test_query_that_would_read_too_much_is_cancelled(ask: Ask, lines: list[str],
         limited.query("SELECT count(*) FROM billboard")
 
 
-def test_unknown_workgroup_is_refused(without_options: Sandbox) -> None:
-    client = session(without_options).client("athena")
+def test_unknown_workgroup_is_refused(sandbox_with_options: Sandbox) -> None:
+    client = session(sandbox_with_options).client("athena")
     with pytest.raises(client.exceptions.InvalidRequestException, match="not found"):
         client.start_query_execution(QueryString="SELECT 1", WorkGroup="nobody's")
 
 
-def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], without_options: Sandbox) -> None:
-    clients = session(without_options)
+def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], sandbox_with_options: Sandbox) -> None:
+    clients = session(sandbox_with_options)
     client: Any = clients.client("athena")
     ask("".join(lines[:3]))
     started = client.start_query_execution(
@@ -155,7 +155,7 @@ def test_result_is_a_file_in_the_workgroups_bucket(ask: Ask, lines: list[str], w
         found = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
         return found if found["Status"]["State"] == "SUCCEEDED" else None
 
-    execution = target_of(without_options).wait_until(succeeded, "the query succeeds", seconds=120)
+    execution = target_of(sandbox_with_options).wait_until(succeeded, "the query succeeds", seconds=120)
     rules = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]["ResultConfiguration"]
     location = execution["ResultConfiguration"]["OutputLocation"]
     assert location.startswith(rules["OutputLocation"])
@@ -169,9 +169,9 @@ Parquet = tuple[Callable[[str], billboard.Athena], Any]
 
 
 @pytest.fixture
-def parquet(ask: Ask, without_options: Sandbox) -> Iterator[Parquet]:
+def parquet(ask: Ask, sandbox_with_options: Sandbox) -> Iterator[Parquet]:
     """Gives the query layer on songs of a text and a Parquet table beside them, and the bucket of both."""
-    clients = session(without_options)
+    clients = session(sandbox_with_options)
     glue = clients.client("glue")
     described = glue.get_table(DatabaseName="analytics_host", Name="billboard_parquet")["Table"]
     descriptor = described["StorageDescriptor"] | {"Location": "s3://test-songs/parquet/"}

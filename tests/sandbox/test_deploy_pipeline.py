@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from sandbox import Sandbox
-from sandbox.__main__ import target_of
+from sandbox.target import target_of
 
 from .fault_injection import inject
 
@@ -92,13 +92,13 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def machine(without_options: Sandbox) -> str:
-    return target_of(without_options).outputs("DeployPipeline")["StateMachineArn"]
+def machine(sandbox_with_options: Sandbox) -> str:
+    return target_of(sandbox_with_options).outputs("DeployPipeline")["StateMachineArn"]
 
 
 @pytest.fixture
-def app(without_options: Sandbox, machine: str) -> Iterator[Deployment]:
-    found = Deployment(without_options, machine)
+def app(sandbox_with_options: Sandbox, machine: str) -> Iterator[Deployment]:
+    found = Deployment(sandbox_with_options, machine)
     yield found
     found.inject()
     found.cloudformation.delete_stack(StackName=found.stack)
@@ -349,8 +349,10 @@ def resources(made: dict[str, Any], suffix: str) -> dict[str, Any]:
     expected="refused, and the stack is as it was",
     observed="nothing is lost, with any templates that the test makes up",
 )
-def test_nothing_is_ever_lost(without_options: Sandbox, machine: str, old: dict[str, Any], new: dict[str, Any]) -> None:
-    app = Deployment(without_options, machine)
+def test_nothing_is_ever_lost(
+    sandbox_with_options: Sandbox, machine: str, old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    app = Deployment(sandbox_with_options, machine)
     before, after = resources(old, app.name), resources(new, app.name)
     lost = {
         name
