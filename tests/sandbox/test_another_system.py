@@ -1,4 +1,4 @@
-"""docs/another_system.md: its code is added to a copy of the project, tested, deployed and run."""
+"""docs/another_system.md: its files are added to a copy of the project, tested, deployed and run."""
 
 import os
 import re
@@ -20,7 +20,7 @@ FOLDERS = ("lambdas", "assets", "sandbox", "settings", "stacks", "tests", "walkt
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with the changes on the page."""
+    """A copy of the project with the files and changes of the page."""
     copy = tmp_path_factory.mktemp("project")
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -36,10 +36,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def apply_diff(text: str, diff: str) -> str:
-    """Apply a diff of adjacent lines."""
+    """Apply a diff of consecutive lines."""
     before = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] != "+")
     after = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] != "-")
-    assert text.count(before) == 1, f"these lines must occur exactly once in the file:\n{before}"
+    assert text.count(before) == 1, f"these lines must be in the file exactly once:\n{before}"
     return text.replace(before, after)
 
 
@@ -52,17 +52,17 @@ def run(project: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_documented_test_passes(project: Path) -> None:
+def test_new_system_test_passes(project: Path) -> None:
     assert "1 passed" in run(project, "-m", "pytest", "-v", "tests/greeting")
 
 
-def test_documented_system_is_deployed_and_run(project: Path) -> None:
+def test_new_system_demo_runs_its_walkthrough(project: Path) -> None:
     output = run(project, "-m", "sandbox", "demo", "greeting")
-    assert "ok Ask for a greeting" in output, output
-    assert "1 of 1 steps passed" in output, output
+    assert "ok Invoke the function" in output, output
+    assert "1 of 1 steps" in output, output
 
 
-def test_documented_code_passes_ruff(project: Path) -> None:
+def test_new_system_passes_ruff(project: Path) -> None:
     files = [str(project / part["path"]) for part in PARTS.finditer(PAGE.read_text())]
     run(project, "-m", "ruff", "check", *files)
     run(project, "-m", "ruff", "format", "--check", *files)

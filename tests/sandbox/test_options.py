@@ -78,10 +78,10 @@ def test_disabled_caching_misses_on_every_request(options_sandbox: OptionsSandbo
     "multi_region_api",
     "Deleted by somebody else",
     fault="a table that the region needs",
-    expected="unhealthy until the table exists",
+    expected="sick until it is there",
     observed="503, then 200",
 )
-def test_region_without_required_table_is_unhealthy(options_sandbox: OptionsSandbox) -> None:
+def test_health_path_returns_503_until_the_table_exists(options_sandbox: OptionsSandbox) -> None:
     outputs = options_sandbox.target.outputs("MultiRegionApi-us-east-1")
     url, dynamodb = outputs["HealthUrl"], options_sandbox.target.client("dynamodb")
     answer = options_sandbox.target.get(url)
