@@ -35,7 +35,7 @@ class Repository:
         return f"arn:aws:codecommit:{get_region()}:{get_account_id()}:{self.name}"
 
     def commit(self, branch: str, files: dict[str, bytes], message: str) -> str:
-        """Create a commit with `files` as the whole content of the branch, and return its id."""
+        """Create a commit with `files` as the complete content of the branch, and return its id."""
         before = self.branches.get(branch)
         content = json.dumps([before, message, sorted((p, hashlib.sha1(f).hexdigest()) for p, f in files.items())])  # noqa: S324
         commit_id = hashlib.sha1(content.encode()).hexdigest()  # noqa: S324  # as git does

@@ -53,13 +53,13 @@ def test_site_with_custom_domain_is_served(options_sandbox: OptionsSandbox) -> N
 
 
 def test_path_without_trailing_slash_is_rewritten(options_sandbox: OptionsSandbox) -> None:
-    answer = options_sandbox.target.get(f"https://{DOMAIN}/subdirectory")
-    assert (answer.status, b"<html" in answer.data) == (200, True)
+    response = options_sandbox.target.get(f"https://{DOMAIN}/subdirectory")
+    assert (response.status, b"<html" in response.data) == (200, True)
 
 
 def test_index_page_is_redirected_to_directory(options_sandbox: OptionsSandbox) -> None:
-    answer = options_sandbox.target.get(f"https://{DOMAIN}/subdirectory/index.html?a=1")
-    assert (answer.status, answer.headers["location"]) == (301, "/subdirectory/?a=1")
+    response = options_sandbox.target.get(f"https://{DOMAIN}/subdirectory/index.html?a=1")
+    assert (response.status, response.headers["location"]) == (301, "/subdirectory/?a=1")
 
 
 def test_configured_extensionless_file_is_served(options_sandbox: OptionsSandbox) -> None:
@@ -69,8 +69,8 @@ def test_configured_extensionless_file_is_served(options_sandbox: OptionsSandbox
 
 
 def test_disabled_caching_misses_on_every_request(options_sandbox: OptionsSandbox) -> None:
-    answers = [options_sandbox.target.get(f"https://{DOMAIN}/") for _ in range(2)]
-    assert ["Miss" in answer.headers["x-cache"] for answer in answers] == [True, True]
+    responses = [options_sandbox.target.get(f"https://{DOMAIN}/") for _ in range(2)]
+    assert ["Miss" in response.headers["x-cache"] for response in responses] == [True, True]
 
 
 @pytest.mark.reliability("multi_region_api", "Partial failure", fault="one dependency of several fails")
@@ -84,17 +84,17 @@ def test_disabled_caching_misses_on_every_request(options_sandbox: OptionsSandbo
 def test_health_path_returns_503_until_the_table_exists(options_sandbox: OptionsSandbox) -> None:
     outputs = options_sandbox.target.outputs("MultiRegionApi-us-east-1")
     url, dynamodb = outputs["HealthUrl"], options_sandbox.target.client("dynamodb")
-    answer = options_sandbox.target.get(url)
-    assert answer.status == 503, answer.data
-    assert answer.json()["failed"] == ["orders"]
+    response = options_sandbox.target.get(url)
+    assert response.status == 503, response.data
+    assert response.json()["failed"] == ["orders"]
     dynamodb.create_table(
         TableName="Orders",
         KeySchema=[{"AttributeName": "order", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "order", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    answer = options_sandbox.target.get(url)
-    assert (answer.status, answer.json()["health"]) == (200, TOKEN), answer.data
+    response = options_sandbox.target.get(url)
+    assert (response.status, response.json()["health"]) == (200, TOKEN), response.data
 
 
 def test_web_acl_protects_api_except_health_checks(options_sandbox: OptionsSandbox) -> None:
