@@ -1,4 +1,4 @@
-"""The sandbox's API Gateway: invalid templates are rejected as on AWS."""
+"""Facts about the sandbox's API Gateway: what of a template it refuses as AWS does."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ ACCESS_LOG = {"AccessLogSetting": {"DestinationArn": "arn"}}
 
 
 @pytest.mark.parametrize("stage", [ACCESS_LOG, {"MethodSettings": [{"LoggingLevel": "ERROR"}]}])
-def test_stage_with_logs_requires_cloudwatch_role(stage: dict[str, Any]) -> None:
+def test_stage_with_logs_is_refused_until_the_account_has_a_role_for_them(stage: dict[str, Any]) -> None:
     with request_scope(ACCOUNT, REGION):
         with pytest.raises(ValueError, match="CloudWatch Logs role ARN must be set in account settings"):
             check_logs(stage)
@@ -24,12 +24,12 @@ def test_stage_with_logs_requires_cloudwatch_role(stage: dict[str, Any]) -> None
             del apigateway_v1._account_settings["settings"]
 
 
-def test_stage_without_logs_requires_no_role() -> None:
+def test_stage_without_logs_needs_no_role() -> None:
     with request_scope(ACCOUNT, REGION):
         check_logs({"MethodSettings": [{"LoggingLevel": "OFF"}]})
 
 
-def test_enhanced_security_policy_requires_access_mode() -> None:
+def test_enhanced_security_policy_needs_an_endpoint_access_mode() -> None:
     check_security_policy({"SecurityPolicy": "TLS_1_2"})
     enhanced = {"SecurityPolicy": "SecurityPolicy_TLS13_1_3_2025_09"}
     check_security_policy({**enhanced, "EndpointAccessMode": "BASIC"})
