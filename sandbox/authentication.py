@@ -57,10 +57,10 @@ def require_signature(application: Application, port: int) -> Application:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         else:
-            body = await _read(receive)
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
             try:
                 _reject_web_pages(headers, hosts)
+                body = await _read(receive)
                 _authenticate(scope, headers, body)
             except RejectedRequestError as error:
                 await _send_error(send, headers, error)
@@ -90,6 +90,9 @@ def _authenticate(scope: Any, headers: dict[str, str], body: bytes) -> None:
     authorization = HEADER.fullmatch(header)
     if authorization is None:
         raise RejectedRequestError("AccessDenied", "Access Denied: the request is not signed")
+    if presigned and (authorization["service"] != "s3" or _selects_service(headers)):
+        message = "presigned URLs are valid for S3 only, without headers that select another service"
+        raise RejectedRequestError("AccessDenied", message)
     payload_hash = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
     if not payload_hash.startswith(NO_PAYLOAD_HASH) and payload_hash != hashlib.sha256(body).hexdigest():
         raise RejectedRequestError("XAmzContentSHA256Mismatch", "x-amz-content-sha256 does not match the body")
@@ -100,6 +103,12 @@ def _authenticate(scope: Any, headers: dict[str, str], body: bytes) -> None:
     if not hmac.compare_digest(expected, authorization["signature"]):
         message = "The request signature we calculated does not match the signature you provided."
         raise RejectedRequestError("SignatureDoesNotMatch", message)
+
+
+def _selects_service(headers: dict[str, str]) -> bool:
+    """Return whether MiniStack would select the service by headers, which a presigned URL does not sign."""
+    is_form = "x-www-form-urlencoded" in headers.get("content-type", "").lower()
+    return is_form or "authorization" in headers or "x-amz-target" in headers
 
 
 def _secret_of_session(access_key: str) -> str:
