@@ -40,7 +40,7 @@ NOTES = (
     "The sandbox hands CloudTrail's record to EventBridge at once. **CloudTrail's delivery time is not in the "
     "figure, and on AWS it dominates**: it is seconds, at times minutes.",
     "AWS calls: counted in boto3 (`before-call`) while the function's code runs here against the sandbox, with the "
-    "rules that the stack approves. The notice is one of them. Events and sweep of the deployed function are off.",
+    "rules that the stack approves. The notification is one. Events and sweep of the deployed function are off.",
     cold_start.NOTE,
 )
 
@@ -100,10 +100,14 @@ def measure(progress: Progress) -> Section:
             event=change_of_another_group(),
             clients=CLIENTS,
             environment={
-                "TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:notices",
+                "TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:notifications",
                 "MODE": "revert",
                 "RESTORE": "true",
                 "WEB_SERVER_GROUP_ID": "sg-0fedcba9876543210",
+                "STATE_TABLE": "state",
+                "MAX_REVERTS": "10",
+                "REVERT_WINDOW_HOURS": "24",
+                "LOG_LEVEL": "INFO",
             },
         )
         rows.append(_size_row(deployed))

@@ -1,4 +1,4 @@
-"""Settings of `SecurityGroupRevert`, and the words for approved rules."""
+"""Settings of `SecurityGroupRevert`, and models of guarded groups and approved rules."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
@@ -9,16 +9,16 @@ from lambdas.security_group_revert.rules import PROTOCOL_NAMES
 
 from .types import Conflict, Email, Ipv4Cidr, Ipv6Cidr, SettingsModel, VpcId, contradiction, matches, whole_number
 
-MAX_GROUPS = 500  # the function's role names each, in at most ten policies
-MAX_RULES_IN_ALL = 20_000  # the function reads them with each event
+MAX_GROUPS = 500  # the function's role lists each of them, in at most ten policies
+MAX_TOTAL_RULES = 20_000  # the function reads them for each event
 NAMED_PROTOCOLS = PROTOCOL_NAMES | {"all": "-1"}
 ICMP_FAMILY = {"icmp": "cidr_ipv4", "icmpv6": "cidr_ipv6"}
-MAX_ICMP = 255  # of a type or code
-MAX_RULES = 1000  # the highest quota of rules in a group, IPv4 and IPv6 each, that AWS grants
+MAX_ICMP_VALUE = 255  # of a type or code
+MAX_RULES_QUOTA = 1000  # rules per group and IP version; Amazon VPC quotas
 
 
 def _protocol(value: Any) -> Any:
-    """Name a protocol as EC2 returns it; a number may be given as text or as a number."""
+    """Convert a protocol name or number to the form that EC2 returns."""
     text = str(value).lower()
     return value if isinstance(value, bool) else NAMED_PROTOCOLS.get(text, text)
 
@@ -42,9 +42,8 @@ class ApprovedRule(SettingsModel):
     """One approved rule of a security group, with the field names of EC2's ``SecurityGroupRule``.
 
     Exactly one of ``cidr_ipv4``, ``cidr_ipv6``, ``prefix_list_id`` and ``referenced_group_id``
-    is the source (ingress) or destination (egress) of the traffic. For ICMP the ports are type
-    and code, -1 for all. A rule with a ``description`` is approved with that description only;
-    without one, any description is accepted.
+    is the source (ingress) or destination (egress). For ICMP the ports are type and code, -1 for all.
+    A ``description`` is part of the approved rule; without one, any description is accepted.
     """
 
     ip_protocol: Protocol
@@ -75,7 +74,7 @@ class ApprovedRule(SettingsModel):
     ) = None
 
     @model_validator(mode="after")
-    def _as_ec2_accepts(self) -> Self:
+    def _check_source_and_ports(self) -> Self:
         problems = [*self._source_problems(), *self._port_problems()]
         if problems:
             raise contradiction("; ".join(problems))
@@ -91,28 +90,28 @@ class ApprovedRule(SettingsModel):
             yield f"ip_protocol={self.ip_protocol} needs {family}, not {other.pop()}"
 
     def _port_problems(self) -> Iterator[str]:
-        given = f"ip_protocol={self.ip_protocol} with from_port={self.from_port} and to_port={self.to_port}"
+        values = f"ip_protocol={self.ip_protocol} with from_port={self.from_port} and to_port={self.to_port}"
         first, last = self._ports()
         if self.ip_protocol in ("tcp", "udp"):
             if not 0 <= first <= last:
-                yield f"{given}: needs 0 <= from_port <= to_port <= 65535"
+                yield f"{values}: needs 0 <= from_port <= to_port <= 65535"
         elif self.ip_protocol in ICMP_FAMILY:
-            if max(first, last) > MAX_ICMP:
-                yield f"{given}: an ICMP type or code is from 0 to {MAX_ICMP}, or -1 for all"
+            if max(first, last) > MAX_ICMP_VALUE:
+                yield f"{values}: an ICMP type or code is from 0 to {MAX_ICMP_VALUE}, or -1 for all"
             if first == -1 and last != -1:
-                yield f"{given}: from_port=-1 (all ICMP types) needs to_port=-1 (all codes)"
+                yield f"{values}: from_port=-1 (all ICMP types) needs to_port=-1 (all codes)"
         elif (first, last) != (-1, -1):
-            yield f"{given}: EC2 allows all ports of this protocol; leave out from_port and to_port"
+            yield f"{values}: EC2 allows all ports of this protocol; leave out from_port and to_port"
 
     def _ports(self) -> tuple[int, int]:
         return (-1 if self.from_port is None else self.from_port, -1 if self.to_port is None else self.to_port)
 
-    def same_as(self) -> tuple[Any, ...]:
-        """Return what EC2 compares to find a duplicate rule: everything except the description."""
+    def identity(self) -> tuple[Any, ...]:
+        """Return the fields that EC2 compares to detect duplicate rules: all except the description."""
         return (self.ip_protocol, *self._ports(), *(getattr(self, name) for name in SOURCES))
 
     def counts_for(self, family: str) -> bool:
-        """Whether the rule counts towards EC2's quota for ``cidr_ipv4`` or ``cidr_ipv6``; others count for both."""
+        """Whether the rule counts towards the quota for `cidr_ipv4` or `cidr_ipv6`; other sources count for both."""
         return getattr(self, family) is not None or not (self.cidr_ipv4 or self.cidr_ipv6)
 
     def as_api(self) -> dict[str, Any]:
@@ -130,28 +129,28 @@ class ApprovedRule(SettingsModel):
         return {name: value for name, value in names.items() if value is not None}
 
 
-# EC2 gives every new group the first, and the second where the VPC has an IPv6 CIDR block.
+# EC2 adds the first to every new group, and the second if the VPC has an IPv6 CIDR block.
 ALL_EGRESS = (ApprovedRule(ip_protocol="-1", cidr_ipv4="0.0.0.0/0"),)
 ALL_EGRESS_IPV6 = (ApprovedRule(ip_protocol="-1", cidr_ipv6="::/0"),)
 
 
 class GuardedGroup(SettingsModel):
-    """An existing security group, and the rules approved for it."""
+    """An existing security group and its approved rules."""
 
     group_id: GroupId
-    name: Annotated[str, matches(r"[^\x00-\x1f\x7f]*", "up to 60 characters in one line", max_length=60)] = ""
+    name: Annotated[str, matches(r"[^\x00-\x1f\x7f]*", "one line of up to 60 characters", max_length=60)] = ""
     ingress: tuple[ApprovedRule, ...] = ()
     egress: tuple[ApprovedRule, ...] = ALL_EGRESS
 
     @model_validator(mode="after")
-    def _each_rule_once(self) -> Self:
+    def _check_duplicate_rules(self) -> Self:
         for direction in ("ingress", "egress"):
-            rules = [rule.same_as() for rule in getattr(self, direction)]
+            rules = [rule.identity() for rule in getattr(self, direction)]
             repeated = [position for position, rule in enumerate(rules) if rule in rules[:position]]
             if repeated:
                 raise contradiction(
                     f"{direction}[{repeated[0]}] repeats {direction}[{rules.index(rules[repeated[0]])}]; "
-                    "a description does not make another rule"
+                    "EC2 ignores the description"
                 )
         return self
 
@@ -159,21 +158,19 @@ class GuardedGroup(SettingsModel):
 class SecurityGroupRevertSettings(SettingsModel):
     """Settings of `SecurityGroupRevert`."""
 
-    mode: Literal["revert", "notify"] = Field("revert", description="`notify` only reports; nothing is changed.")
-    email: Email | None = Field(
-        None, description="Recipient of the notifications; AWS sends a confirmation request first."
-    )
+    mode: Literal["revert", "notify"] = Field("revert", description="`notify` only reports changes.")
+    email: Email | None = Field(None, description="Recipient of the notifications, who must confirm the subscription.")
     restore: bool = Field(True, description="Restore approved rules that were removed or modified.")
     egress: bool = Field(False, description="Guard egress rules too.")
     sweep_minutes: Annotated[int, whole_number(1, 1440)] = Field(
-        5, description="Minutes between two checks of every guarded group, independent of events."
+        5, description="Minutes between scheduled checks of all guarded groups."
     )
     max_reverts: Annotated[int, whole_number(1, 1000)] = Field(
         10,
-        description="How often the same change is reverted within revert_window_hours; then it is left, with an alarm.",
+        description="Reverts of the same change within `revert_window_hours`; then it is left in place, with an alarm.",
     )
     revert_window_hours: Annotated[int, whole_number(1, 168)] = Field(
-        24, description="How long reverts of the same change are counted, from the first one."
+        24, description="Hours for which reverts of a change are counted, from the first one."
     )
     sample_group: bool = Field(
         True, description="Create the original post's Web Server group (HTTPS from anywhere) and guard it."
@@ -182,15 +179,18 @@ class SecurityGroupRevertSettings(SettingsModel):
     groups: Annotated[tuple[GuardedGroup, ...], Field(max_length=MAX_GROUPS)] = Field(
         (), description="Existing groups to guard, with their approved rules."
     )
-    rules_per_group: Annotated[int, whole_number(1, MAX_RULES)] = Field(
-        60, description="The account's quota of inbound or outbound rules in a security group."
+    rules_per_group: Annotated[int, whole_number(1, MAX_RULES_QUOTA)] = Field(
+        60, description="Your quota of inbound or outbound rules per security group."
     )
     create_trail: bool = Field(
         False, description="Create a CloudTrail trail. EventBridge receives API calls only through a trail."
     )
+    log_level: Literal["INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Lowest level of the function's log messages. Metrics do not depend on it."
+    )
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Find groups that cannot be guarded as given."""
+        """Return conflicts between groups, rules and the other settings."""
         ids = [group.group_id for group in self.groups]
         repeated = sorted({group_id for group_id in ids if ids.count(group_id) > 1})
         if repeated:
@@ -200,8 +200,8 @@ class SecurityGroupRevertSettings(SettingsModel):
         if self.vpc_id and not self.sample_group:
             yield Conflict("vpc_id", "has no effect with {sample_group}")
         rules = sum(len(group.ingress) + len(group.egress) for group in self.groups)
-        if rules > MAX_RULES_IN_ALL:
-            yield Conflict("groups", f"has {rules} rules; accepted: at most {MAX_RULES_IN_ALL} rules in all groups")
+        if rules > MAX_TOTAL_RULES:
+            yield Conflict("groups", f"has {rules} rules; accepted: at most {MAX_TOTAL_RULES} rules in all groups")
         for group in self.groups:
             if "egress" in group.model_fields_set and not self.egress:
                 yield Conflict("groups", f"has egress rules for {group.group_id}, which have no effect with {{egress}}")

@@ -37,7 +37,7 @@ def may_send(statement: dict[str, Any], queue: Any) -> bool:
     "Lost",
     fault="the event of an execution's end cannot be delivered or handled",
 )
-@pytest.mark.reliability("security_group_revert", "Lost", fault="an event that cannot be delivered or handled")
+@pytest.mark.reliability("security_group_revert", "Lost", fault="an event cannot be delivered or processed")
 def test_eventbridge_may_put_away_what_it_cannot_deliver(templates: list[Template]) -> None:
     seen = 0
     for template in templates:
@@ -63,7 +63,7 @@ def test_eventbridge_may_put_away_what_it_cannot_deliver(templates: list[Templat
     "Lost",
     fault="the event of an execution's end cannot be delivered or handled",
 )
-@pytest.mark.reliability("security_group_revert", "Lost", fault="an event that cannot be delivered or handled")
+@pytest.mark.reliability("security_group_revert", "Lost", fault="an event cannot be delivered or processed")
 def test_functions_may_put_away_what_they_could_not_handle(templates: list[Template]) -> None:
     seen = 0
     for template in templates:

@@ -240,6 +240,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     # "This quota multiplied by the quota for security groups per network interface cannot exceed 1,000" (VPC)
     "security_group_revert:rules_per_group": (lambda rules: 1 <= rules <= 1000,),
     "security_group_revert:create_trail": CHOICE,
+    "security_group_revert:log_level": "a setting of the function",
     "analytics_host:instance_type": (lambda name: bool(re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", name)), at_most(64)),
     "analytics_host:volume_gb": (lambda size: 8 <= size <= 65536,),  # the image needs 8, gp3 has 65,536 at most
     "analytics_host:availability_zone": (lambda zone: zone[:-1] in EC2_REGIONS,),

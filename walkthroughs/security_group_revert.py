@@ -1,7 +1,7 @@
-"""Someone opens SSH on the web server's group; moments later it is closed again.
+"""Changes to the sample security group, which the stack reverts.
 
-All addresses are from ranges reserved for documentation and benchmarks, and the group guards
-nothing: this is safe to play in a real account.
+It is safe to run in a real account: all addresses are from ranges reserved for documentation and
+benchmarks, and no instance uses the group.
 """
 
 import json
@@ -17,19 +17,19 @@ from .walkthrough import PreconditionError, RestoringWalkthrough, Target, step
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 HTTPS = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
 BURST = 100
-MAX_SWEEP_MINUTES = 10  # an account is given 15 minutes to do what a step waits for
-MINUTES = {"minute": 1, "hour": 60, "day": 1440}  # units of EventBridge's rate expressions
-QUIET_SECONDS = 1.5  # in which a notice that should not come would have come, in the sandbox
+MAX_SWEEP_MINUTES = 10  # in an account, steps wait up to 15 minutes
+MINUTES = {"minute": 1, "hour": 60, "day": 1440}  # units of EventBridge rate expressions
+QUIET_SECONDS = 1.5  # enough for an unwanted notification to arrive in the sandbox
 
 
 class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
-    """The post's walkthrough, and what happens in a real company besides."""
+    """The walkthrough of the original post, and further changes, faults and load."""
 
     stacks = ("SecurityGroupRevert",)
 
     @classmethod
     def settings(cls, _world: Target) -> dict[str, str]:
-        """Deploy a trail too, without which EventBridge receives no calls."""
+        """Also create a trail, without which EventBridge receives no API calls."""
         return {"security_group_revert:create_trail": "true"}
 
     def _prepare(self) -> None:
@@ -38,18 +38,18 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self.ec2, self.events, self.sns, self.sqs = map(target.client, ("ec2", "events", "sns", "sqs"))
         self.dynamodb = target.client("dynamodb")
         self.group_id, self.state_table = outputs["WebServerGroupId"], outputs["StateTableName"]
-        self._forget_reverts()
-        self.cleanup.callback(self._forget_reverts)
+        self._delete_state()
+        self.cleanup.callback(self._delete_state)
         self.changes_rule, self.sweep_rule = outputs["ChangesRuleName"], outputs["SweepRuleName"]
         self.caller = target.client("sts").get_caller_identity()["Arn"]
-        self.notices: list[dict[str, str]] = []
+        self.notifications: list[dict[str, str]] = []
         self._subscribe(outputs["TopicArn"])
         for rule in (self.changes_rule, self.sweep_rule):
             self.cleanup.callback(self.events.enable_rule, Name=rule)
-        self._switch(self.sweep_rule, on=False)  # so that what is seen is the work of events
+        self._set_enabled(self.sweep_rule, enabled=False)  # so that only events cause reverts
 
     def _check(self, outputs: dict[str, str]) -> None:
-        """Raise PreconditionError when the deployed settings, or the account's trails, do not allow the steps."""
+        """Raise PreconditionError if the deployed settings or the trails of the account do not allow the steps."""
         if "WebServerGroupId" not in outputs:
             raise PreconditionError(
                 "the sample group is not deployed; deploy with security_group_revert:sample_group=true"
@@ -58,8 +58,8 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         variables = function["Environment"]["Variables"]
         for name, needed in (("mode", "revert"), ("restore", "true")):
             if variables[name.upper()] != needed:
-                given = f"security_group_revert:{name}={variables[name.upper()]}"
-                raise PreconditionError(f"the stack is deployed with {given}; the walkthrough needs {name}={needed}")
+                setting = f"security_group_revert:{name}={variables[name.upper()]}"
+                raise PreconditionError(f"the stack is deployed with {setting}; the walkthrough needs {name}={needed}")
         self.max_reverts = int(variables["MAX_REVERTS"])
         rule = self.target.client("events").describe_rule(Name=outputs["SweepRuleName"])
         value, unit = rule["ScheduleExpression"].removeprefix("rate(").removesuffix(")").split()
@@ -71,8 +71,8 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             )
         require_trail(self.target.client("cloudtrail"))
 
-    def _forget_reverts(self) -> None:
-        """Delete the counts of the group, so that this walkthrough and the next begin with none."""
+    def _delete_state(self) -> None:
+        """Delete the revert counts of the group, so that each walkthrough starts at zero."""
         key = {":group": {"S": self.group_id}}
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.state_table, KeyConditionExpression="group_id = :group", ExpressionAttributeValues=key
@@ -83,72 +83,72 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             )
 
     @step
-    def only_https_is_open(self) -> str:
-        """Look at the Web Server group."""
+    def sample_group_allows_only_https(self) -> str:
+        """Read the rules of the Web Server group."""
         (rule,) = self._ingress()
         assert (rule["FromPort"], rule["CidrIpv4"]) == (443, "0.0.0.0/0"), f"not the approved rule: {rule}"
         return "one rule: tcp 443 from 0.0.0.0/0"
 
     @step
-    def ssh_is_revoked(self) -> str:
-        """Open SSH for one address."""
+    def added_rule_is_revoked(self) -> str:
+        """Allow SSH from one address."""
         started = time.monotonic()
         self._authorize(SSH | {"IpRanges": [{"CidrIp": "203.0.113.7/32", "Description": "just for a minute"}]})
         self._until_as_approved()
         seconds = time.monotonic() - started
-        notice = self._notice("203.0.113.7/32")
-        message = notice["Message"].replace("[.]", ".")  # links are broken up
+        notification = self._notification("203.0.113.7/32")
+        message = notification["Message"].replace("[.]", ".")  # undo what prevents links
         role, _, session = self.caller.rpartition("/") if ":assumed-role/" in self.caller else (self.caller, "", "")
         assert role in message, f"the notification does not name {role}:\n{message}"
         assert session in message, f"the notification does not name the session {session}:\n{message}"
-        return f'gone after {seconds:.1f} s; notice "{notice["Subject"]}" names {self.caller.split(":")[-1]}'
+        return f'revoked after {seconds:.1f} s; "{notification["Subject"]}" names {self.caller.split(":")[-1]}'
 
     @step
-    def edit_is_restored(self) -> str:
-        """Edit the HTTPS rule to SSH, as the console's Edit does."""
+    def modified_rule_is_restored(self) -> str:
+        """Modify the HTTPS rule to SSH, as the console does."""
         (before,) = self._ingress()
         request = SSH | {"CidrIpv4": "0.0.0.0/0", "Description": "edited"}
         self._modify(before["SecurityGroupRuleId"], request)
         self._until_as_approved()
         (after,) = self._ingress()
-        assert after == before, f"it was {before}, it is {after}"
-        self._notice("edited back")
-        return f"tcp 443 again, still rule {after['SecurityGroupRuleId']}"
+        assert after == before, f"before: {before}, after: {after}"
+        self._notification("modified: ")
+        return f"tcp 443 restored with the same ID, {after['SecurityGroupRuleId']}"
 
     @step
-    def deletion_is_restored(self) -> str:
+    def deleted_rule_is_restored(self) -> str:
         """Delete the HTTPS rule."""
         self._revoke_https()
         self._until_as_approved()
-        self._notice("restored")
-        return "tcp 443 from 0.0.0.0/0 is back"
+        self._notification("restored")
+        return "tcp 443 from 0.0.0.0/0 restored"
 
     @step
-    def good_rule_of_a_mixed_call_stays(self) -> str:
-        """Add an approved and a forbidden rule in one call."""
+    def approved_rule_of_mixed_call_remains(self) -> str:
+        """Add an approved and an unapproved rule in one call."""
         approved = HTTPS | {"IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "HTTPS from anywhere"}]}
-        forbidden = SSH | {"IpRanges": [{"CidrIp": "203.0.113.8/32"}]}
+        unapproved = SSH | {"IpRanges": [{"CidrIp": "203.0.113.8/32"}]}
 
-        def added_before_it_was_restored() -> dict[int, str] | None:
-            """Make room for the approved rule, and be quicker than the function."""
+        def add_before_restore() -> dict[int, str] | None:
+            """Revoke the approved rule and add it again before the function restores it."""
             self._revoke_https()
             try:
-                return self._authorize(approved, forbidden)
+                return self._authorize(approved, unapproved)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "InvalidPermission.Duplicate":
                     raise
             return None
 
-        added = self.target.wait_until(added_before_it_was_restored, "a call that is quicker than the function")
+        added = self.target.wait_until(add_before_restore, "a call that is faster than the function")
         self._until_as_approved()
-        (kept,) = self._ingress()
-        assert kept["SecurityGroupRuleId"] == added[443], "the approved rule was replaced, not kept"
-        assert "restored" not in self._notice("203.0.113.8/32")["Message"], "the approved rule was touched"
-        return f"tcp 443 stayed ({kept['SecurityGroupRuleId']}), tcp 22 went"
+        (remaining,) = self._ingress()
+        assert remaining["SecurityGroupRuleId"] == added[443], "the approved rule was replaced"
+        assert "restored" not in self._notification("203.0.113.8/32")["Message"], "the approved rule was changed"
+        return f"tcp 22 revoked, tcp 443 unchanged ({remaining['SecurityGroupRuleId']})"
 
     @step
-    def every_kind_of_source_is_revoked(self) -> str:
-        """Add rules for IPv6, a prefix list, another group, and all protocols."""
+    def all_source_types_are_revoked(self) -> str:
+        """Add rules with IPv6 ranges, a prefix list, a group and all protocols."""
         lists = self.ec2.describe_prefix_lists()["PrefixLists"]
         prefix_list = next(item["PrefixListId"] for item in lists if item["PrefixListName"].endswith(".s3"))
         self._authorize(
@@ -159,91 +159,87 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             {"IpProtocol": "icmp", "FromPort": 8, "ToPort": -1, "IpRanges": [{"CidrIp": "203.0.113.0/24"}]},
         )
         self._until_as_approved()
-        message = self._notice("2001:db8::/32")["Message"]
+        message = self._notification("2001:db8::/32")["Message"]
         for source in (prefix_list, self.group_id, "0.0.0.0/1", "128.0.0.0/1", "ICMP type 8"):
-            assert source in message, f"the notice does not name {source}:\n{message}"
-        return "six rules gone, all named in one notice"
+            assert source in message, f"the notification does not name {source}:\n{message}"
+        return "six rules revoked, all named in one notification"
 
     @step
-    def failed_call_does_nothing(self) -> str:
-        """Make a call that fails, and a dry run."""
-        refusals = []
+    def failed_call_has_no_effect(self) -> str:
+        """Send an invalid call and a dry run."""
+        errors = []
         for cidr, dry_run in (("999.0.0.0/8", False), ("203.0.113.9/32", True)):
             try:
                 self._authorize(SSH | {"IpRanges": [{"CidrIp": cidr}]}, DryRun=dry_run)
             except ClientError as error:
-                refusals.append(error.response["Error"]["Code"])
-        assert len(refusals) == 2, f"not both calls failed: {refusals}"
+                errors.append(error.response["Error"]["Code"])
+        assert len(errors) == 2, f"expected two errors: {errors}"
         time.sleep(max(QUIET_SECONDS, self.target.propagation_seconds))
         self._receive()
-        came = [
-            notice for notice in self.notices if "999.0.0.0" in notice["Message"] or "203.0.113.9" in notice["Message"]
-        ]
-        assert not came, f"a notification came: {came[0]}"
-        return f"{' and '.join(refusals)}; no notice"
+        unwanted = [n for n in self.notifications if "999.0.0.0" in n["Message"] or "203.0.113.9" in n["Message"]]
+        assert not unwanted, f"unexpected notification: {unwanted[0]}"
+        return f"{' and '.join(errors)}; no notification"
 
     @step
-    def sweep_catches_what_no_event_told(self) -> str:
-        """Switch events off, and open SSH again."""
-        self._switch(self.changes_rule, on=False)
+    def sweep_reverts_missed_event(self) -> str:
+        """Disable the event rule, and allow SSH again."""
+        self._set_enabled(self.changes_rule, enabled=False)
         self._authorize(SSH | {"IpRanges": [{"CidrIp": "203.0.113.10/32"}]})
         time.sleep(QUIET_SECONDS)
-        assert len(self._ingress()) == 2, "it was reverted without event and without sweep"
-        self._switch(self.sweep_rule, on=True)
+        assert len(self._ingress()) == 2, "reverted without an event or a sweep"
+        self._set_enabled(self.sweep_rule, enabled=True)
         self._until_as_approved()
-        assert "all guarded groups" in self._notice("203.0.113.10/32")["Message"], (
-            "the notice does not speak of a look at all groups"
-        )
-        self._switch(self.sweep_rule, on=False)
-        self._switch(self.changes_rule, on=True)
-        return "gone with the next sweep, and told of"
+        assert "sweep of all guarded groups" in self._notification("203.0.113.10/32")["Message"], "not found by a sweep"
+        self._set_enabled(self.sweep_rule, enabled=False)
+        self._set_enabled(self.changes_rule, enabled=True)
+        return "revoked by the next sweep, with a notification"
 
     @step
-    def endless_duel_is_ended(self) -> str:
-        """Add the same rule again each time that it is reverted."""
+    def recurring_rule_is_suspended(self) -> str:
+        """Add the same rule after each revert."""
         added = 0
 
-        def left_in_place() -> dict[str, str] | None:
+        def add_until_suspended() -> dict[str, str] | None:
             nonlocal added
             if len(self._ingress()) == 1:
                 try:
                     self._authorize(SSH | {"IpRanges": [{"CidrIp": "203.0.113.12/32"}]})
                     added += 1
-                except ClientError as error:  # reads lag behind
+                except ClientError as error:  # the read was stale
                     if error.response["Error"]["Code"] != "InvalidPermission.Duplicate":
                         raise
             self._receive()
-            return next((notice for notice in self.notices if "SUSPENDED" in notice.get("Subject", "")), None)
+            return next((n for n in self.notifications if "SUSPENDED" in n.get("Subject", "")), None)
 
         seconds = self.target.timeout_seconds * (self.max_reverts + 1)
-        notice = self.target.wait_until(left_in_place, "a notification that reverting is suspended", seconds)
+        notification = self.target.wait_until(add_until_suspended, "a notification of the suspension", seconds)
         assert added > self.max_reverts, f"suspended after {added - 1} reverts, not {self.max_reverts}"
-        self.notices.clear()
+        self.notifications.clear()
         ids = [rule["SecurityGroupRuleId"] for rule in self._ingress() if rule["FromPort"] == 22]
-        assert ids, "the rule was reverted once more"
+        assert ids, "the rule was reverted after the suspension"
         self.ec2.revoke_security_group_ingress(GroupId=self.group_id, SecurityGroupRuleIds=ids)
-        self._notice("is resolved")
-        self._forget_reverts()
-        return f'left after {added - 1} reverts: "{notice["Subject"]}"; removed by hand, and "Resolved"'
+        self._notification("are resolved")
+        self._delete_state()
+        return f'left in place after {added - 1} reverts: "{notification["Subject"]}"; resolved by hand'
 
     @step
-    def burst_leaves_nothing(self) -> str:
-        """Make 100 changes at once."""
+    def burst_is_reverted(self) -> str:
+        """Add 100 rules with concurrent calls."""
         addresses = [f"198.18.0.{number}/32" for number in range(BURST)]
         started = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(self._authorize_when_there_is_room, addresses))
+            list(pool.map(self._authorize_within_quota, addresses))
         self._until_as_approved()
         seconds = time.monotonic() - started
 
-        def unnamed() -> set[str]:
+        def missing() -> set[str]:
             self._receive()
-            text = "\n".join(notice["Message"] for notice in self.notices)
+            text = "\n".join(n["Message"] for n in self.notifications)
             return {address for address in addresses if address not in text}
 
-        self.target.wait_until(lambda: not unnamed(), "a notice of every one of the changes")
+        self.target.wait_until(lambda: not missing(), "notifications of all changes")
         self.target.wait_until(lambda: len(self._ingress()) == 1, "one rule")
-        return f"none is left {seconds:.1f} s after the first; every one is named in a notice"
+        return f"all reverted {seconds:.1f} s after the first; each is named in a notification"
 
     def _ingress(self) -> list[dict[str, Any]]:
         pages = self.ec2.get_paginator("describe_security_group_rules").paginate(
@@ -256,17 +252,17 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             rules = [(r["IpProtocol"], r["FromPort"], r["ToPort"], r.get("CidrIpv4")) for r in self._ingress()]
             return rules == [("tcp", 443, 443, "0.0.0.0/0")]
 
-        self.target.wait_until(as_approved, "only HTTPS open")
+        self.target.wait_until(as_approved, "only the HTTPS rule")
 
     def _authorize(self, *permissions: dict[str, Any], DryRun: bool = False) -> dict[int, str]:
-        """Add rules; give their ids by port."""
+        """Add rules; return their IDs by port."""
         response = self.ec2.authorize_security_group_ingress(
             GroupId=self.group_id, IpPermissions=list(permissions), DryRun=DryRun
         )
         return {rule["FromPort"]: rule["SecurityGroupRuleId"] for rule in response["SecurityGroupRules"]}
 
-    def _authorize_when_there_is_room(self, address: str) -> None:
-        """A group holds 60 rules: wait while it is full."""
+    def _authorize_within_quota(self, address: str) -> None:
+        """Add a rule, waiting while the group has the maximum of 60 rules."""
 
         def added() -> bool:
             try:
@@ -277,7 +273,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
                 raise
             return True
 
-        self.target.wait_until(added, f"room for {address}")
+        self.target.wait_until(added, f"quota for {address}")
 
     def _revoke_https(self) -> None:
         ids = [rule["SecurityGroupRuleId"] for rule in self._ingress() if rule["FromPort"] == 443]
@@ -289,13 +285,13 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             SecurityGroupRules=[{"SecurityGroupRuleId": rule_id, "SecurityGroupRule": request}],
         )
 
-    def _switch(self, rule: str, *, on: bool) -> None:
-        (self.events.enable_rule if on else self.events.disable_rule)(Name=rule)
+    def _set_enabled(self, rule: str, *, enabled: bool) -> None:
+        (self.events.enable_rule if enabled else self.events.disable_rule)(Name=rule)
         time.sleep(self.target.propagation_seconds)
 
     def _subscribe(self, topic_arn: str) -> None:
-        """Have the notices come to a queue as well."""
-        self.queue_url = self.sqs.create_queue(QueueName=f"notices-{int(time.time())}")["QueueUrl"]
+        """Subscribe a queue to the notifications."""
+        self.queue_url = self.sqs.create_queue(QueueName=f"notifications-{int(time.time())}")["QueueUrl"]
         self.cleanup.callback(self.sqs.delete_queue, QueueUrl=self.queue_url)
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])
         queue_arn = attributes["Attributes"]["QueueArn"]
@@ -318,18 +314,18 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             response = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
             messages = response.get("Messages", [])
             for message in messages:
-                self.notices.append(json.loads(message["Body"]))
+                self.notifications.append(json.loads(message["Body"]))
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
             if not messages:
                 return
 
-    def _notice(self, text: str) -> dict[str, str]:
-        """Wait for the notice that has `text`; forget all notices up to now."""
+    def _notification(self, text: str) -> dict[str, str]:
+        """Wait for a notification that contains `text`, and discard all others received until then."""
 
-        def found() -> dict[str, str] | None:
+        def find() -> dict[str, str] | None:
             self._receive()
-            return next((notice for notice in self.notices if text in notice["Message"]), None)
+            return next((n for n in self.notifications if text in n["Message"]), None)
 
-        notice = self.target.wait_until(found, f"a notice with {text!r}")
-        self.notices.clear()
-        return notice
+        notification = self.target.wait_until(find, f"a notification with {text!r}")
+        self.notifications.clear()
+        return notification

@@ -1,1 +1,1 @@
-"""Undo unapproved changes to guarded security groups, and tell someone."""
+"""Revert unapproved changes to guarded security groups, and send notifications."""

@@ -1,9 +1,9 @@
-"""What a CloudTrail record says of a change to security group rules.
+"""Read changes to security group rules from CloudTrail records.
 
 EventBridge delivers the record as `detail` of an "AWS API Call via CloudTrail" event. The
-same call comes in several forms: flat (`cidrIp`, `fromPort` at the top) or `ipPermissions`,
-an object where there is one and a list where there are several, a group name in place of
-its id. The rules are read from the response where it has them, else from the request.
+same call has several forms: flat (`cidrIp`, `fromPort` at the top) or `ipPermissions`, one
+element as an object and several as a list, a group name instead of its ID. The rules are read
+from the response, or from the request if the response has none.
 Source: CloudTrail user guide, record contents; EC2 API reference.
 """
 
@@ -18,7 +18,7 @@ from .rules import Rule
 
 GROUP_ID = re.compile(r"sg-[0-9a-f]+")
 PREFIX_LIST_ID = re.compile(r"pl-[0-9a-f]+")
-# Calls that change whom rules apply to, and no rule.
+# Calls that change no rule, but what rules apply to.
 PREFIX_LIST_EVENTS = frozenset({"ModifyManagedPrefixList", "RestoreManagedPrefixListVersion"})
 INTERFACE_EVENTS = frozenset(
     {
@@ -33,23 +33,23 @@ INTERFACE_EVENTS = frozenset(
 
 @dataclass(frozen=True)
 class Call:
-    """One API call: which, and who made it. All texts are as the record has them, so not to be trusted."""
+    """An API call and its caller. All values are copied from the record, so they are untrusted input."""
 
     event_id: str
     event_name: str
-    who: str
-    session_name: str  # which the caller chose; empty for a call without a role session
+    caller: str
+    session_name: str  # chosen by the caller; empty without a role session
     source_identity: str
     access_key_id: str
     source_ip: str
     user_agent: str
-    when: str
+    time: str
 
     @property
     def timestamp(self) -> float:
-        """When the call was made, in seconds since the epoch; infinity when the record does not say."""
+        """The time of the call in seconds since the epoch; infinity if the record has none."""
         try:
-            return datetime.fromisoformat(self.when).timestamp()
+            return datetime.fromisoformat(self.time).timestamp()
         except ValueError:
             return float("inf")
 
@@ -59,12 +59,13 @@ class Change:
     """One API call that changed security group rules."""
 
     call: Call
-    group_ids: frozenset[str]  # empty when the record does not say, or not in a form known here
+    group_ids: frozenset[str]  # empty if the record has none, or in an unknown form
     rule_ids: frozenset[str]
-    added: tuple[Rule, ...]  # rules as the call left them
-    removed: tuple[Rule, ...]  # rules that the call took away
+    added: tuple[Rule, ...]  # as the call added or changed them
+    removed: tuple[Rule, ...]
 
-    def concerns(self, rule: Rule) -> bool:
+    def mentions(self, rule: Rule) -> bool:
+        """Whether the record names the rule."""
         return rule.rule_id in self.rule_ids or rule in self.added or rule in self.removed
 
 
@@ -73,49 +74,49 @@ def read_change(record: dict[str, Any]) -> Change | None:
     if record.get("errorCode"):
         return None
     name = str(record.get("eventName", ""))
-    request = _capitalized(record.get("requestParameters") or {})
-    response = _capitalized(record.get("responseElements") or {})
-    request |= request.pop(f"{name}Request", None) or {}  # the newer calls are one level down
+    request = _capitalize_keys(record.get("requestParameters") or {})
+    response = _capitalize_keys(record.get("responseElements") or {})
+    request |= request.pop(f"{name}Request", None) or {}  # newer calls nest their parameters
     is_egress = name.endswith("Egress")
-    answered = _items(response.get("SecurityGroupRuleSet")) + _items(response.get("RevokedSecurityGroupRuleSet"))
-    updated = _items(request.get("SecurityGroupRule")) + _items(request.get("SecurityGroupRuleDescription"))
-    named = [{"SecurityGroupRuleId": rule_id} for rule_id in _items(request.get("SecurityGroupRuleIds"))]
-    rules = tuple(_rules([*(answered or _requested(request)), *map(_flattened, updated)], is_egress))
+    response_rules = _items(response.get("SecurityGroupRuleSet")) + _items(response.get("RevokedSecurityGroupRuleSet"))
+    updates = _items(request.get("SecurityGroupRule")) + _items(request.get("SecurityGroupRuleDescription"))
+    ids = [{"SecurityGroupRuleId": rule_id} for rule_id in _items(request.get("SecurityGroupRuleIds"))]
+    rules = tuple(_rules([*(response_rules or _request_rules(request)), *map(_flatten, updates)], is_egress))
     removes = name.startswith("Revoke")
     return Change(
         call=read_call(record),
-        group_ids=_group_ids([request, *answered]),
-        rule_ids=frozenset(_rule_id(item) for item in answered + updated + named) - {""},
+        group_ids=_group_ids([request, *response_rules]),
+        rule_ids=frozenset(_rule_id(item) for item in response_rules + updates + ids) - {""},
         added=() if removes else rules,
         removed=rules if removes else (),
     )
 
 
 def read_call(record: dict[str, Any]) -> Call:
-    """Read which call a CloudTrail record is about, and who made it."""
+    """Read the call and its caller from a CloudTrail record."""
     identity = record.get("userIdentity") or {}
-    who, session_name = _who(identity)
+    caller, session_name = _caller(identity)
     return Call(
         event_id=str(record.get("eventID", "")),
         event_name=str(record.get("eventName", "")),
-        who=who,
+        caller=caller,
         session_name=session_name,
         source_identity=str((identity.get("sessionContext") or {}).get("sourceIdentity") or ""),
         access_key_id=str(identity.get("accessKeyId") or ""),
         source_ip=str(record.get("sourceIPAddress", "unknown")),
         user_agent=str(record.get("userAgent", "unknown")),
-        when=str(record.get("eventTime", "unknown")),
+        time=str(record.get("eventTime", "unknown")),
     )
 
 
-def named_ids(record: dict[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
-    """The security groups and the prefix lists that a record names anywhere, in whatever form."""
+def mentioned_ids(record: dict[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
+    """The IDs of security groups and of prefix lists anywhere in a record, in any form."""
     text = json.dumps([record.get("requestParameters"), record.get("responseElements")])
     return frozenset(GROUP_ID.findall(text)), frozenset(PREFIX_LIST_ID.findall(text))
 
 
-def made_by_service(record: dict[str, Any]) -> bool:
-    """Whether an AWS service made the call by itself, such as Auto Scaling that starts an instance."""
+def is_service_call(record: dict[str, Any]) -> bool:
+    """Whether an AWS service made the call, such as Auto Scaling when it starts an instance."""
     return str((record.get("userIdentity") or {}).get("invokedBy", "")).endswith(".amazonaws.com")
 
 
@@ -124,15 +125,15 @@ def _group_ids(items: list[dict[str, Any]]) -> frozenset[str]:
     return ids if all(map(GROUP_ID.fullmatch, ids)) else frozenset()
 
 
-def _capitalized(value: Any) -> Any:
-    """CloudTrail writes `groupId` for older calls and `GroupId` for newer ones: make it one."""
+def _capitalize_keys(value: Any) -> Any:
+    """Use `GroupId` for all calls: older ones are recorded with `groupId`."""
     if isinstance(value, dict):
-        return {key[:1].upper() + key[1:]: _capitalized(inner) for key, inner in value.items()}
-    return [_capitalized(inner) for inner in value] if isinstance(value, list) else value
+        return {key[:1].upper() + key[1:]: _capitalize_keys(inner) for key, inner in value.items()}
+    return [_capitalize_keys(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _items(value: Any) -> list[Any]:
-    """One element comes as itself, several as a list or as `items`, none as nothing or ``{}``."""
+    """Return a list: one element is recorded as itself, several as a list or `items`, none as null or ``{}``."""
     if isinstance(value, dict) and "Items" in value:
         value = value["Items"]
     if not value:
@@ -145,14 +146,14 @@ def _rule_id(item: dict[str, Any]) -> str:
     return rule_id["SecurityGroupRuleId"] if isinstance(rule_id, dict) else str(rule_id)
 
 
-def _flattened(update: dict[str, Any]) -> dict[str, Any]:
-    """ModifySecurityGroupRules nests the new values below the id of the rule."""
+def _flatten(update: dict[str, Any]) -> dict[str, Any]:
+    """Move the new values of ModifySecurityGroupRules up to the ID of the rule."""
     inner = update.get("SecurityGroupRule")
     return {**update, **inner} if isinstance(inner, dict) else update
 
 
-def _requested(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rules that a request names, one for each source."""
+def _request_rules(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rules in a request, one for each source."""
     for permission in [request, *_items(request.get("IpPermissions"))]:
         sources = [{"CidrIpv4": permission.get("CidrIp")}]
         sources += [{"CidrIpv4": i.get("CidrIp")} for i in _items(permission.get("IpRanges"))]
@@ -168,14 +169,14 @@ def _rules(items: list[dict[str, Any]], is_egress: bool) -> Iterator[Rule]:
         try:
             yield Rule.from_api({"IsEgress": is_egress, **item})
         except ValueError:
-            continue  # a form not known here; the group itself is compared all the same
+            continue  # an unknown form; the group itself is still compared
 
 
-def _who(identity: dict[str, Any]) -> tuple[str, str]:
-    """The caller without the name of the session, and that name."""
+def _caller(identity: dict[str, Any]) -> tuple[str, str]:
+    """The caller without the session name, and the session name."""
     names = (identity.get(key) for key in ("arn", "userName", "principalId", "invokedBy", "type"))
-    who, session_name = str(next((name for name in names if name), "unknown")), ""
-    if ":assumed-role/" in who:
-        who, _, session_name = who.rpartition("/")
+    caller, session_name = str(next((name for name in names if name), "unknown")), ""
+    if ":assumed-role/" in caller:
+        caller, _, session_name = caller.rpartition("/")
     invoked_by = identity.get("invokedBy")
-    return (f"{who} through {invoked_by}" if invoked_by and invoked_by != who else who), session_name
+    return (f"{caller} through {invoked_by}" if invoked_by and invoked_by != caller else caller), session_name

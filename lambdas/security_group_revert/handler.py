@@ -1,6 +1,7 @@
 """Entry point: an "AWS API Call via CloudTrail" event, or the scheduled sweep."""
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from .respond import Responder, guarded_groups
 from .state import StateTable
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
-# What is remembered must not keep a revert waiting: without an answer in seconds, the function does without.
+# Short, so that an unavailable table does not delay a revert.
 STATE_TIMEOUTS = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=2)
 EC2 = boto3.client("ec2", config=RETRIES)
 DYNAMODB = boto3.client("dynamodb", config=STATE_TIMEOUTS)
@@ -20,7 +21,8 @@ SNS = boto3.client("sns", config=RETRIES)
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Revert what the event reports, or with a scheduled event check every guarded group."""
+    """Revert the change that the event reports, or check every guarded group."""
+    logging.getLogger(__package__).setLevel(os.environ["LOG_LEVEL"])
     approved = json.loads(Path(__file__).with_name("approved.json").read_text())
     responder = Responder(
         ec2=EC2,

@@ -1,10 +1,10 @@
 """From an event to reverted groups and notifications."""
 
-import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -12,30 +12,44 @@ from .cloudtrail import (
     INTERFACE_EVENTS,
     PREFIX_LIST_EVENTS,
     Change,
-    made_by_service,
-    named_ids,
+    is_service_call,
+    mentioned_ids,
     read_call,
     read_change,
 )
-from .notice import Report, exposure, log_records, subject, text, undone_already
-from .revert import Guarded, Outcome, reconcile
+from .logs import log_check, put_metrics
+from .notification import exposure, subject, text
+from .report import Report, already_as_approved
+from .revert import GuardedGroup, Outcome, reconcile
 from .rules import Rule
 from .state import State, StateTable, digest
 
-# Seconds before a group is read again in which a change is not visible: EC2 is eventually consistent.
+# Seconds to wait before reading a group again if the change is not visible: EC2 is eventually consistent.
 REREAD_PAUSES = (2, 4)
+logger = logging.getLogger(__name__)
+
+
+class ApprovedGroup(TypedDict):
+    """A group in `approved.json`, with its ID or the environment variable that contains it."""
+
+    group_id: NotRequired[str]
+    group_id_variable: NotRequired[str]
+    name: str
+    ingress: list[dict[str, Any]]
+    egress: list[dict[str, Any]] | None
+    tolerated_egress: NotRequired[list[dict[str, Any]]]
 
 
 class UnfinishedError(Exception):
-    """Something passing kept a group from being reverted; Lambda runs the event again."""
+    """A problem that a retry can solve; Lambda runs the event again."""
 
 
 @dataclass(frozen=True)
 class Responder:
-    """The AWS clients and the choices that every response needs.
+    """The AWS clients and settings of every response.
 
-    restore: put back approved rules that are missing. change_rules: False only reports.
-    max_reverts: how often the same finding is reverted in the window of `table`.
+    restore: whether missing approved rules are restored. change_rules: False only reports.
+    max_reverts: the number of times a change is reverted within the window of `table`.
     """
 
     ec2: Any
@@ -47,15 +61,15 @@ class Responder:
     change_rules: bool = True
     max_reverts: int = 10
 
-    def respond(self, event: dict[str, Any], groups: list[Guarded]) -> None:
-        """Bring the groups that the event concerns back to their approved rules, and report it.
+    def respond(self, event: dict[str, Any], groups: list[GuardedGroup]) -> None:
+        """Bring the groups of an event back to their approved rules, and report it.
 
-        `event` is an "AWS API Call via CloudTrail" event or a "Scheduled Event", the sweep. A
-        call that failed, was approved, or concerns no guarded group changes nothing. When the
-        event does not say which group it is about, all are looked at.
+        `event` is an "AWS API Call via CloudTrail" event, or the "Scheduled Event" of the sweep. Calls that failed,
+        are approved or affect no guarded group have no effect. If the event does not name its group, all groups are
+        checked.
 
         Raises:
-            UnfinishedError: after all groups had their turn, when trying again may help.
+            UnfinishedError: after all groups were checked, if a retry can help.
         """
         change = None
         if event.get("detail-type") != "Scheduled Event":
@@ -69,77 +83,86 @@ class Responder:
                     return
                 groups = [g for g in groups if not change.group_ids or g.group_id in change.group_ids]
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-                print(json.dumps({"unreadable_event": repr(error)}))  # and look at all, as the sweep does
+                logger.warning("Cannot read the event; checking all groups", extra={"reason": repr(error)})
         problems: list[str] = []
-        for guarded in groups:
+        for group in groups:
             try:
-                self._check(guarded, change, problems)
-            except Exception as error:  # whatever it is, the other groups have their turn
-                problems.append(f"{guarded.group_id}: {error}")
+                self._check(group, change, problems)
+            except Exception as error:  # so that one group does not block the others
+                problems.append(f"{group.group_id}: {error}")
         if problems:
             raise UnfinishedError("; ".join(problems))
 
-    def _check(self, guarded: Guarded, change: Change | None, problems: list[str]) -> None:
-        """Revert what is to be reverted in one group, and report what is new."""
-        state = self._read_state(guarded, problems)
-        outcome = self._reconcile(guarded, state)
+    def _check(self, group: GuardedGroup, change: Change | None, problems: list[str]) -> None:
+        """Revert unapproved changes to one group, log them, and send a notification if there is news."""
+        outcome, state = self._reconcile_visible(group, change, problems)
+        problems += [f"{a.verb} {a.rule}: {a.reason}" for a in outcome.failed if a.transient]
+        unexplained = _unexplained(change, outcome, state)
+        as_approved = already_as_approved(change, outcome) if change else []
+        findings = digest([f"{a.key} {a.status}" for a in outcome.actions if a.is_open] + _missing_group(outcome))
+        report = Report(
+            outcome,
+            change,
+            already_reverted=tuple(rule for rule in as_approved if rule not in unexplained),
+            unexplained=tuple(unexplained),
+            resolved=bool(state.reported_digest and not findings),
+        )
+        put_metrics(report)
+        log_check(report)
+        try:
+            self.table.count(group.group_id, state, (a.key for a in outcome.actions if a.status == "done"))
+        except (ClientError, BotoCoreError) as error:
+            problems.append(f"cannot count the reverts of {group.group_id}: {error}")
+        has_news = state.is_news(findings)
+        if has_news or as_approved or any(not a.is_open or a in report.mentioned for a in outcome.actions):
+            self._publish(subject(report), text(report, region=self._region, account=self.account))
+        if has_news:
+            self.table.set_reported(group.group_id, findings)
+
+    def _reconcile_visible(
+        self, group: GuardedGroup, change: Change | None, problems: list[str]
+    ) -> tuple[Outcome, State]:
+        """Reconcile a group, and again after a pause while the change of the event is not visible yet."""
+        state = self._read_state(group, problems)
+        outcome = self._reconcile(group, state)
         for pause in REREAD_PAUSES if change else ():
             if not _unexplained(change, outcome, state):
                 break
             time.sleep(pause)
-            state = self._read_state(guarded, problems)
-            outcome = outcome.followed_by(self._reconcile(guarded, state))
-        problems += [f"{a.verb} {a.rule}: {a.error}" for a in outcome.failed if a.transient]
-        not_found = _unexplained(change, outcome, state)
-        undone = undone_already(change, outcome) if change else []
-        findings = digest([f"{a.key} {a.status}" for a in outcome.actions if a.is_open] + _missing(outcome))
-        report = Report(
-            outcome,
-            change,
-            reverted_before=tuple(rule for rule in undone if rule not in not_found),
-            not_found=tuple(not_found),
-            resolved=bool(state.reported and not findings),
-        )
-        print(*log_records(report, account=self.account), sep="\n")
-        try:
-            self.table.count(guarded.group_id, state, (a.key for a in outcome.actions if a.status == "done"))
-        except (ClientError, BotoCoreError) as error:
-            problems.append(f"the reverts of {guarded.group_id} were not counted: {error}")
-        if undone or any(not a.is_open or a in report.matched for a in outcome.actions) or state.news(findings):
-            self._publish(subject(report), text(report, region=self._region, account=self.account))
-        if state.news(findings):
-            self.table.set_reported(guarded.group_id, findings)
+            state = self._read_state(group, problems)
+            outcome = outcome.followed_by(self._reconcile(group, state))
+        return outcome, state
 
-    def _read_state(self, guarded: Guarded, problems: list[str]) -> State:
-        """Read the state of a group; without it everything is reverted and reported as the first time."""
+    def _read_state(self, group: GuardedGroup, problems: list[str]) -> State:
+        """Read the state of a group, or use an empty one, with which everything is reverted and reported."""
         try:
-            return self.table.read(guarded.group_id)
+            return self.table.read(group.group_id)
         except (ClientError, BotoCoreError) as error:
-            problems.append(f"the state of {guarded.group_id} was not read: {error}")
+            problems.append(f"cannot read the state of {group.group_id}: {error}")
             return State()
 
-    def _reconcile(self, guarded: Guarded, state: State) -> Outcome:
+    def _reconcile(self, group: GuardedGroup, state: State) -> Outcome:
         return reconcile(
             self.ec2,
-            guarded,
+            group,
             restore=self.restore,
             change_rules=self.change_rules,
             suspended=state.suspended(self.max_reverts),
         )
 
-    def _report_exposure(self, record: dict[str, Any], groups: list[Guarded]) -> None:
-        """Report a call that changes whom approved rules apply to; which instances these are is not looked up."""
+    def _report_exposure(self, record: dict[str, Any], groups: list[GuardedGroup]) -> None:
+        """Report a call that changes what approved rules apply to, without looking up the affected instances."""
         name = record["eventName"]
-        if record.get("errorCode") or (name in ("CreateNetworkInterface", "RunInstances") and made_by_service(record)):
+        if record.get("errorCode") or (name in ("CreateNetworkInterface", "RunInstances") and is_service_call(record)):
             return
-        group_ids, prefix_lists = named_ids(record)
-        named = prefix_lists if name in PREFIX_LIST_EVENTS else group_ids
-        affected = [group for group in groups if _exposes(group, named)]
+        group_ids, prefix_lists = mentioned_ids(record)
+        ids = prefix_lists if name in PREFIX_LIST_EVENTS else group_ids
+        affected = [group for group in groups if _is_exposed(group, ids)]
         if affected:
             call = read_call(record)
-            message = exposure(call, affected, named, region=self._region, account=self.account)
-            print(json.dumps({"exposure": name, "event_id": call.event_id, "ids": sorted(named)}))
-            self._publish(*message)
+            details = {"event_id": call.event_id, "group_ids": [group.group_id for group in affected]}
+            logger.warning("%s may open guarded groups", name, extra=details | {"ids": sorted(ids)})
+            self._publish(*exposure(call, affected, ids, region=self._region, account=self.account))
 
     @property
     def _region(self) -> str:
@@ -151,35 +174,34 @@ class Responder:
 
 
 def _unexplained(change: Change | None, outcome: Outcome, state: State) -> list[Rule]:
-    """Rules of the call that are not in place, and that no earlier check is known to have reverted."""
+    """Rules of the change that are as approved, although no earlier check is known to have reverted them."""
     if change is None:
         return []
-    when, approved = change.call.timestamp, outcome.guarded.approved
+    timestamp, approved = change.call.timestamp, outcome.group.approved
     return [
         rule
-        for rule in undone_already(change, outcome)
-        if not state.reverted_since(f"{'restore' if rule in approved else 'unapproved'}: {rule.identity}", when)
+        for rule in already_as_approved(change, outcome)
+        if not state.reverted_since(f"{'restore' if rule in approved else 'unapproved'}: {rule.identity}", timestamp)
     ]
 
 
-def _missing(outcome: Outcome) -> list[str]:
+def _missing_group(outcome: Outcome) -> list[str]:
     return [] if outcome.group_exists else ["the group does not exist"]
 
 
-def _exposes(group: Guarded, named: frozenset[str]) -> bool:
-    """Whether ids that a call names are in the approved rules of a group, or stand beside the group itself."""
-    approved = {rule.source for rule in group.approved if rule.source_type in ("PrefixListId", "ReferencedGroupId")}
-    return bool(approved & named) or (group.group_id in named and len(named) > 1)
+def _is_exposed(group: GuardedGroup, ids: frozenset[str]) -> bool:
+    """Whether a call uses sources of the group's approved rules, or the group together with another one."""
+    sources = {rule.source for rule in group.approved if rule.source_type in ("PrefixListId", "ReferencedGroupId")}
+    return bool(sources & ids) or (group.group_id in ids and len(ids) > 1)
 
 
-def guarded_groups(approved: list[dict[str, Any]], environment: Mapping[str, str]) -> list[Guarded]:
-    """Read `approved.json`, which the stack writes beside this module.
+def guarded_groups(approved: list[ApprovedGroup], environment: Mapping[str, str]) -> list[GuardedGroup]:
+    """Read `approved.json`, which the stack adds to the package.
 
-    The id of a group that the stack creates is known only in the environment, under the name
-    given as `group_id_variable`.
+    The ID of a group that the stack creates is known only in the environment.
     """
     return [
-        Guarded(
+        GuardedGroup(
             group_id=group.get("group_id") or environment[group["group_id_variable"]],
             name=group["name"],
             ingress=_rules(group["ingress"], is_egress=False),

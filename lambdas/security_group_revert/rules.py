@@ -1,7 +1,7 @@
-"""Security group rules as values, and what must be done to reach the approved ones.
+"""Security group rules as values, and the plan that turns existing rules into the approved ones.
 
-Source of the field names and of what EC2 makes of a rule (canonical CIDRs, ports of
-protocols that have none): EC2 API reference, SecurityGroupRule and SecurityGroupRuleRequest.
+Source of the field names and of how EC2 normalizes rules (canonical CIDRs, ports of protocols
+without ports): EC2 API reference, SecurityGroupRule and SecurityGroupRuleRequest.
 """
 
 from collections.abc import Iterable
@@ -18,8 +18,7 @@ WITH_PORTS = ("tcp", "udp", "icmp", "icmpv6")
 class Rule:
     """One rule of a security group.
 
-    Two rules are equal when EC2 would call the second a duplicate of the first: the
-    description and the id do not count.
+    Two rules are equal if EC2 would reject the second as a duplicate: description and ID are ignored.
     """
 
     is_egress: bool
@@ -33,10 +32,10 @@ class Rule:
     rule_id: str | None = field(default=None, compare=False)
 
     @classmethod
-    def found(cls, item: dict[str, Any]) -> Self:
-        """Read a rule of DescribeSecurityGroupRules; never refuses one.
+    def from_describe(cls, item: dict[str, Any]) -> Self:
+        """Read a rule of DescribeSecurityGroupRules; never raises ValueError.
 
-        A kind of source that is not known here cannot have been approved: its id stands for it.
+        An unknown source type cannot be approved, so the rule's ID is used as its source.
         """
         try:
             return cls.from_api(item)
@@ -50,16 +49,16 @@ class Rule:
         """Read a rule in the API's names: `SecurityGroupRule` or `SecurityGroupRuleRequest`.
 
         Raises:
-            ValueError: the item names no source, or not as text.
+            ValueError: the source is missing or not a string.
         """
         reference = item.get("ReferencedGroupInfo") or {}
-        named = {**item, "ReferencedGroupId": item.get("ReferencedGroupId") or reference.get("GroupId")}
-        source_type = next((name for name in SOURCES if named.get(name)), None)
+        values = {**item, "ReferencedGroupId": item.get("ReferencedGroupId") or reference.get("GroupId")}
+        source_type = next((name for name in SOURCES if values.get(name)), None)
         if source_type is None:
-            raise ValueError(f"a rule without a source: {sorted(item)}")
-        source, account = named[source_type], reference.get("UserId")
+            raise ValueError(f"rule without a source: {sorted(item)}")
+        source, account = values[source_type], reference.get("UserId")
         if not isinstance(source, str):
-            raise ValueError(f"{source_type} is no text: {source!r}")
+            raise ValueError(f"{source_type} is not a string: {source!r}")
         if source_type == "ReferencedGroupId" and "/" in source:
             account, source = source.split("/")
         if source_type.startswith("Cidr"):
@@ -80,7 +79,7 @@ class Rule:
         )
 
     def as_request(self) -> dict[str, Any]:
-        """The rule as a `SecurityGroupRuleRequest`, complete: what is left out EC2 clears."""
+        """The rule as a complete `SecurityGroupRuleRequest`, because EC2 clears missing fields."""
         return {
             "IpProtocol": self.protocol,
             "FromPort": self.from_port,
@@ -91,7 +90,7 @@ class Rule:
 
     def as_permission(self) -> dict[str, Any]:
         """The rule as an `IpPermission` with one source."""
-        described = {"Description": self.description} if self.description else {}
+        description = {"Description": self.description} if self.description else {}
         sources: dict[str, tuple[str, dict[str, Any]]] = {
             "CidrIpv4": ("IpRanges", {"CidrIp": self.source}),
             "CidrIpv6": ("Ipv6Ranges", {"CidrIpv6": self.source}),
@@ -102,14 +101,14 @@ class Rule:
             ),
         }
         name, source = sources[self.source_type]
-        permission: dict[str, Any] = {"IpProtocol": self.protocol, name: [source | described]}
+        permission: dict[str, Any] = {"IpProtocol": self.protocol, name: [source | description]}
         if self.protocol in WITH_PORTS:
             permission |= {"FromPort": self.from_port, "ToPort": self.to_port}
         return permission
 
     @property
     def identity(self) -> str:
-        """The rule without its description and id, as text: the same for rules that compare equal."""
+        """A text without description and ID, which is the same for equal rules."""
         return str(replace(self, description=None))
 
     def __str__(self) -> str:
@@ -137,47 +136,47 @@ def _port(value: Any) -> int:
 
 @dataclass(frozen=True)
 class Plan:
-    """What makes a group's rules the approved ones; pairs are (as it is, as approved)."""
+    """Changes that turn existing rules into the approved ones; pairs are (existing, approved)."""
 
     revokes: tuple[Rule, ...] = ()
-    edits: tuple[tuple[Rule, Rule], ...] = ()  # the rule keeps its id
+    modifications: tuple[tuple[Rule, Rule], ...] = ()  # the rule keeps its ID
     descriptions: tuple[tuple[Rule, Rule], ...] = ()
     restores: tuple[Rule, ...] = ()
 
 
-def plan(actual: Iterable[Rule], approved: Iterable[Rule], tolerated: Iterable[Rule] = (), *, restore: bool) -> Plan:
+def plan(existing: Iterable[Rule], approved: Iterable[Rule], tolerated: Iterable[Rule] = (), *, restore: bool) -> Plan:
     """Compare the rules of a group with the approved ones.
 
-    A rule that is neither approved nor tolerated is revoked, unless it looks like an edited
-    approved rule: then it is edited back. Without `restore` every unapproved rule is revoked,
-    and what is missing is still in the plan, to be reported.
+    A rule that is neither approved nor tolerated is revoked, or modified if it looks like an approved
+    rule that someone edited. Without `restore` every unapproved rule is revoked, and missing rules
+    are still part of the plan, to be reported.
     """
-    found = list(actual)
-    present = {rule: rule for rule in found}
-    wanted = {rule: rule for rule in approved}
-    accepted = wanted.keys() | set(tolerated)
-    unapproved = [rule for rule in found if rule not in accepted]
-    edits, restores = [], []
-    for missing in (rule for rule in wanted if rule not in present):
+    rules = list(existing)
+    existing_set = set(rules)
+    approved_by_rule = {rule: rule for rule in approved}
+    accepted = approved_by_rule.keys() | set(tolerated)
+    unapproved = [rule for rule in rules if rule not in accepted]
+    modifications, restores = [], []
+    for missing in (rule for rule in approved_by_rule if rule not in existing_set):
         edited = next((rule for rule in unapproved if restore and _is_edit_of(rule, missing)), None)
         if edited is None:
             restores.append(missing)
         else:
             unapproved = [rule for rule in unapproved if rule is not edited]
-            edits.append((edited, replace(missing, description=missing.description or edited.description)))
+            modifications.append((edited, replace(missing, description=missing.description or edited.description)))
     descriptions = [
-        (rule, wanted[rule])
-        for rule in found
-        if rule in wanted and wanted[rule].description not in (None, rule.description)
+        (rule, approved_by_rule[rule])
+        for rule in rules
+        if rule in approved_by_rule and approved_by_rule[rule].description not in (None, rule.description)
     ]
-    return Plan(tuple(unapproved), tuple(edits), tuple(descriptions), tuple(restores))
+    return Plan(tuple(unapproved), tuple(modifications), tuple(descriptions), tuple(restores))
 
 
 def _is_edit_of(rule: Rule, approved: Rule) -> bool:
-    """An edit keeps the kind of source (EC2 insists), and its value or the ports.
+    """Whether `rule` has the approved rule's source type, as EC2 requires, and its source or traffic.
 
-    Only IP ranges: editing a rule that names another group or a prefix list would need
-    permission on those as well.
+    Only for IP ranges: modifying a rule that refers to a group or a prefix list would need permissions on
+    those as well.
     """
     return (
         rule.is_egress == approved.is_egress

@@ -1,8 +1,8 @@
-"""What must outlive one run: how often each finding was reverted, and what was last reported.
+"""State between runs: how often each finding was reverted, and which open findings were reported.
 
-A DynamoDB table with one item a reverted finding, counted atomically because runs overlap, and one
-item a group for the open findings that were last reported. Both expire by themselves. Source of
-the expressions: DynamoDB developer guide, update expressions and time to live.
+The DynamoDB table has one item per reverted finding, counted atomically because runs overlap, and one
+item per group for the open findings that were last reported. Items expire. Source of the expressions:
+DynamoDB developer guide, update expressions and time to live.
 """
 
 import hashlib
@@ -11,15 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-REPORT = "report"  # sort key of the item about the last report; findings have a colon in theirs
+REPORT = "report"  # sort key of the last report; sort keys of findings contain a colon
 REMINDER_SECONDS = 24 * 3600
-EXPIRED = {"N": "0"}  # a count that DynamoDB deleted just before it was raised has no expiry
-REPORT_SECONDS = 7 * REMINDER_SECONDS  # kept after the last reminder, for groups that leave the settings
+EXPIRED = {"N": "0"}  # for a count that DynamoDB deleted just before an update, which then has no expiry
+REPORT_SECONDS = 7 * REMINDER_SECONDS  # without reminders: the group was removed from the settings
 
 
 @dataclass(frozen=True)
 class Reverts:
-    """How often a finding was reverted in the current window, and when last (seconds since the epoch)."""
+    """How often a finding was reverted in the current window, and the last time in seconds since the epoch."""
 
     count: int
     last: int
@@ -27,43 +27,43 @@ class Reverts:
 
 @dataclass(frozen=True)
 class State:
-    """What is known about one group from earlier runs."""
+    """The state of one group from earlier runs."""
 
     reverts: Mapping[str, Reverts] = field(default_factory=dict)
-    reported: str = ""  # digest of the open findings last reported
+    reported_digest: str = ""  # of the open findings
     reported_at: int = 0
 
     def suspended(self, max_reverts: int) -> frozenset[str]:
-        """The findings that were reverted `max_reverts` times in their window."""
+        """The findings that were reverted at least `max_reverts` times in their window."""
         return frozenset(key for key, reverts in self.reverts.items() if reverts.count >= max_reverts)
 
-    def reverted_since(self, key: str, when: float) -> bool:
-        """Whether an earlier run reverted this finding at or after `when`."""
-        return key in self.reverts and self.reverts[key].last >= when
+    def reverted_since(self, key: str, timestamp: float) -> bool:
+        """Whether an earlier run reverted this finding at or after `timestamp`."""
+        return key in self.reverts and self.reverts[key].last >= timestamp
 
-    def news(self, findings: str) -> bool:
-        """Whether the open findings are others than those reported, or a reminder is due."""
-        if findings != self.reported:
+    def is_news(self, findings: str) -> bool:
+        """Whether the digest of the open findings differs from the last report, or a reminder is due."""
+        if findings != self.reported_digest:
             return True
         return bool(findings) and time.time() - self.reported_at >= REMINDER_SECONDS
 
 
 def digest(findings: Iterable[str]) -> str:
-    """A short text that is the same for the same open findings; empty when there are none."""
+    """A short text that identifies the open findings; empty if there are none."""
     lines = sorted(set(findings))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
 
 
 @dataclass(frozen=True)
 class StateTable:
-    """The table; `window_seconds` is how long reverts are counted from the first one."""
+    """The state table; reverts are counted for `window_seconds` from the first one."""
 
     dynamodb: Any
     name: str
     window_seconds: int
 
     def read(self, group_id: str) -> State:
-        """Read everything about a group; expired items that DynamoDB has not deleted yet do not count."""
+        """Read the state of a group, without expired items that DynamoDB has not deleted yet."""
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.name,
             KeyConditionExpression="group_id = :group",
@@ -80,9 +80,9 @@ class StateTable:
         return State(reverts, report["digest"]["S"], int(report["last"]["N"]))
 
     def count(self, group_id: str, state: State, keys: Iterable[str]) -> None:
-        """Count one revert of each finding; the first one in `state` begins a window.
+        """Count one revert of each finding; a finding that is not in `state` starts a window.
 
-        When two runs begin a window at once, one revert is not counted, which does no harm.
+        If two runs start a window at the same time, one revert is not counted, which is harmless.
         """
         now = int(time.time())
         for key in dict.fromkeys(keys):
@@ -101,7 +101,7 @@ class StateTable:
             )
 
     def set_reported(self, group_id: str, findings: str) -> None:
-        """Keep the digest of the open findings that were just reported, or that there are none."""
+        """Store the digest of the open findings that were just reported, or delete it if there are none."""
         key = {"group_id": {"S": group_id}, "finding": {"S": REPORT}}
         if not findings:
             self.dynamodb.delete_item(TableName=self.name, Key=key)

@@ -1,4 +1,4 @@
-"""Unapproved changes to security groups are reverted at once, with a notification.
+"""Reverts unapproved changes to security groups within seconds, and sends notifications.
 
     CloudTrail record of an EC2 call --> EventBridge rule --+
                                                             +--> Lambda --> EC2: revert
@@ -29,7 +29,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from lambdas.security_group_revert.notice import METRIC_NAMESPACE, NOT_REVERTED, REVERTS_SUSPENDED
+from lambdas.security_group_revert.logs import METRIC_NAMESPACE, NOT_REVERTED, REVERTS_SUSPENDED
 from settings.security_group_revert import (
     ALL_EGRESS,
     ALL_EGRESS_IPV6,
@@ -86,7 +86,7 @@ WEB_SERVER_INGRESS = (
 
 
 class SecurityGroupRevert(Stack):
-    """The guard of the security groups in `settings`, and the original post's sample group."""
+    """Guards the security groups in `settings` and the sample group of the original post."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: SecurityGroupRevertSettings, **kwargs: Any
@@ -104,11 +104,11 @@ class SecurityGroupRevert(Stack):
         report_tampering(topic, dead_letters, rules=[changes, sweep], function=function, table=table)
         self._alarms(function, dead_letters, topic, sweep)
         self._outputs(topic, function, dead_letters, table, changes, sweep)
-        if settings.create_trail:  # without a trail EventBridge gets no management events
+        if settings.create_trail:  # without a trail EventBridge receives no API calls
             Trail(self, "Trail")
 
     def _web_server(self) -> ec2.CfnSecurityGroup:
-        """Create the post's group, with the L1 construct: the L2 needs a VPC, which needs a lookup."""
+        """Create the sample group with the L1 construct, because the L2 construct requires a VPC lookup."""
         group = ec2.CfnSecurityGroup(
             self,
             "WebServer",
@@ -117,11 +117,11 @@ class SecurityGroupRevert(Stack):
             security_group_ingress=[_cfn_rule(rule) for rule in WEB_SERVER_INGRESS],
             tags=[CfnTag(key="Name", value=WEB_SERVER)],
         )
-        acknowledge(group, {"AwsSolutions-EC23": "A web server is open to the internet on HTTPS; that is the sample."})
+        acknowledge(group, {"AwsSolutions-EC23": "The sample is a web server that is open to the internet on HTTPS."})
         return group
 
     def _state_table(self) -> dynamodb.Table:
-        """Create the table of how often each change was reverted, and what was reported last."""
+        """Create the table of revert counts and last reports."""
         table = dynamodb.Table(
             self,
             "State",
@@ -131,7 +131,7 @@ class SecurityGroupRevert(Stack):
             time_to_live_attribute="expires_at",
             removal_policy=RemovalPolicy.DESTROY,
         )
-        acknowledge(table, {"AwsSolutions-DDB3": "Its items expire after days, and the guard works without them."})
+        acknowledge(table, {"AwsSolutions-DDB3": "Items expire after days, and the function works without them."})
         return table
 
     def _function(self, topic: AlarmTopic, dead_letters: DeadLetterQueue, table: dynamodb.Table) -> StandardFunction:
@@ -142,6 +142,8 @@ class SecurityGroupRevert(Stack):
             "STATE_TABLE": table.table_name,
             "MAX_REVERTS": str(self.settings.max_reverts),
             "REVERT_WINDOW_HOURS": str(self.settings.revert_window_hours),
+            # Not Lambda's application log level: WARN would drop metric lines, which Lambda treats as INFO.
+            "LOG_LEVEL": self.settings.log_level,
         }
         if self.web_server:
             environment["WEB_SERVER_GROUP_ID"] = self.web_server.attr_group_id
@@ -152,14 +154,14 @@ class SecurityGroupRevert(Stack):
             description="Reverts unapproved security group changes",
             handler="security_group_revert.handler.handler",
             code=lambda_asset("security_group_revert", approved=json.dumps(self._approved(), indent=1)),
-            timeout_seconds=300,  # for a sweep of as many groups as the settings accept
+            timeout_seconds=300,  # for a sweep of MAX_GROUPS
             environment=environment,
             retry_attempts=2,
             on_failure=destinations.SqsDestination(dead_letters),
         )
         topic.grant_publish(function)
-        one_key = "KMS names this family of actions with a suffix; the resource is one key."
-        acknowledge_wildcards(function.role, {"Action::kms:GenerateDataKey*": one_key})
+        reason = "KMS names this family of actions with a suffix; the resource is one key."
+        acknowledge_wildcards(function.role, {"Action::kms:GenerateDataKey*": reason})
         return function
 
     def _grant_table(self, function: StandardFunction, table: dynamodb.Table) -> None:
@@ -169,7 +171,7 @@ class SecurityGroupRevert(Stack):
         grant(function, actions, table.table_arn)
 
     def _grant_groups(self, function: StandardFunction) -> None:
-        """Allow reading all groups, and changing only the guarded ones."""
+        """Grant read access to all groups, and write access to guarded groups only."""
         grant(
             function,
             ["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"],
@@ -184,18 +186,18 @@ class SecurityGroupRevert(Stack):
         groups = [self._ec2_arn("security-group", group_id) for group_id in group_ids]
         # In parts, because aws-cdk-lib moves whole statements into managed policies when a role has too many.
         for start in range(0, len(groups), GROUPS_PER_STATEMENT):
-            grant(function, self._changing_actions(), *groups[start : start + GROUPS_PER_STATEMENT])
+            grant(function, self._write_actions(), *groups[start : start + GROUPS_PER_STATEMENT])
         if self.settings.restore:
             self._grant_restored_rules(function)
 
     def _grant_restored_rules(self, function: StandardFunction) -> None:
-        """Allow the rules and prefix lists that EC2 authorizes in addition to the group, which limits the action."""
+        """Grant the rules and prefix lists that EC2 authorizes in addition to the group, which limits the action."""
         action = "ec2:ModifySecurityGroupRules"
         grant(
             function,
             [action],
             self._ec2_arn("security-group-rule", "*"),
-            wildcard_reason="EC2 authorizes the rule as well as its group; rule ids are not known in advance.",
+            wildcard_reason="EC2 authorizes the rule as well as its group; rule IDs are not known in advance.",
         )
         if any("PrefixListId" in rule for group in self._approved() for rule in _all_rules(group)):
             grant(
@@ -205,15 +207,15 @@ class SecurityGroupRevert(Stack):
                 wildcard_reason="Prefix lists can belong to AWS or to other accounts; the group limits the action.",
             )
 
-    def _changing_actions(self) -> list[str]:
+    def _write_actions(self) -> list[str]:
         directions = ["Ingress", "Egress"] if self.settings.egress else ["Ingress"]
-        changes = [f"ec2:RevokeSecurityGroup{direction}" for direction in directions]
+        actions = [f"ec2:RevokeSecurityGroup{direction}" for direction in directions]
         if self.settings.restore:
-            changes.append("ec2:ModifySecurityGroupRules")
+            actions.append("ec2:ModifySecurityGroupRules")
             for direction in directions:
-                changes.append(f"ec2:AuthorizeSecurityGroup{direction}")
-                changes.append(f"ec2:UpdateSecurityGroupRuleDescriptions{direction}")
-        return changes
+                actions.append(f"ec2:AuthorizeSecurityGroup{direction}")
+                actions.append(f"ec2:UpdateSecurityGroupRuleDescriptions{direction}")
+        return actions
 
     def _ec2_arn(self, resource: str, name: str, account: str | None = None) -> str:
         return self.format_arn(
@@ -250,7 +252,7 @@ class SecurityGroupRevert(Stack):
         sweep = events.Rule(
             self,
             "Sweep",
-            description="Checks every guarded group for changes without an event",
+            description="Checks all guarded groups, in case an event was missed",
             schedule=events.Schedule.rate(Duration.minutes(self.settings.sweep_minutes)),
             targets=[target],
         )
@@ -270,15 +272,15 @@ class SecurityGroupRevert(Stack):
             "Throttles": (function.metric_throttles(period=five_minutes), "The function was throttled"),
             "DeadLetters": (
                 dead_letters.metric_messages(),
-                "Events could not be handled; they are in the dead-letter queue",
+                "Events could not be processed; they are in the dead-letter queue",
             ),
             "NotReverted": (
                 not_reverted,
-                "Unapproved rules are in place, approved ones are missing, or a group does not exist: see the log",
+                "Unapproved rules exist, approved rules are missing, or a guarded group does not exist: see the log",
             ),
             "RevertsSuspended": (
                 suspended,
-                "The same change was made again after max_reverts reverts and is left in place: see the log",
+                "A change was reverted max_reverts times, was made again and is left in place: see the log",
             ),
         }
         for name, (metric, description) in alarms.items():
@@ -286,7 +288,7 @@ class SecurityGroupRevert(Stack):
         self._sweep_alarm(topic, sweep, sweep_period)
 
     def _sweep_alarm(self, topic: AlarmTopic, sweep: events.Rule, period: Duration) -> None:
-        """Add an alarm for a missing sweep, after three periods because the schedule and the periods start apart."""
+        """Add an alarm for missing sweeps, after three periods because schedule and periods do not start together."""
         invocations = cloudwatch.Metric(
             namespace="AWS/Events",
             metric_name="Invocations",
@@ -314,14 +316,14 @@ class SecurityGroupRevert(Stack):
     ) -> None:
         outputs = {
             "TopicArn": (topic.topic_arn, "Notifications and alarms"),
-            "FunctionName": (function.function_name, "The function that reverts"),
-            "DeadLetterQueueUrl": (dead_letters.queue_url, "Events that could not be handled"),
-            "StateTableName": (table.table_name, "How often each change was reverted"),
-            "ChangesRuleName": (changes.rule_name, "EventBridge rule on CloudTrail records"),
-            "SweepRuleName": (sweep.rule_name, "EventBridge rule of the scheduled sweep"),
+            "FunctionName": (function.function_name, "Function that reverts changes"),
+            "DeadLetterQueueUrl": (dead_letters.queue_url, "Events that could not be processed"),
+            "StateTableName": (table.table_name, "Revert counts and last reports"),
+            "ChangesRuleName": (changes.rule_name, "EventBridge rule for API calls"),
+            "SweepRuleName": (sweep.rule_name, "EventBridge rule for the scheduled sweep"),
         }
         if self.web_server:
-            outputs["WebServerGroupId"] = (self.web_server.attr_group_id, "The sample group")
+            outputs["WebServerGroupId"] = (self.web_server.attr_group_id, "Sample security group")
         add_outputs(self, outputs)
 
     def _approved(self) -> list[dict[str, Any]]:
@@ -341,7 +343,7 @@ class SecurityGroupRevert(Stack):
         return groups
 
     def _tolerated(self, group: GuardedGroup | None) -> dict[str, Any]:
-        """Without `egress` in the settings, tolerate the rule that EC2 adds only in VPCs with IPv6."""
+        """Tolerate the egress rule that EC2 adds only in VPCs with IPv6, unless the settings define egress."""
         default_egress = self.settings.egress and (group is None or "egress" not in group.model_fields_set)
         return {"tolerated_egress": [rule.as_api() for rule in ALL_EGRESS_IPV6] if default_egress else []}
 
@@ -367,7 +369,7 @@ def _all_rules(group: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _nested(path: list[str], leaf: Any) -> Any:
-    """Wrap `leaf` in one object for each name of `path`."""
+    """Nest `leaf` in one object per name of `path`."""
     for name in reversed(path):
         leaf = {name: leaf}
     return leaf

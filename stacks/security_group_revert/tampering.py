@@ -1,4 +1,4 @@
-"""Reports changes to the guard itself directly, because its function may be what was changed."""
+"""Reports changes to the stack's own resources without its function, which may be what was changed."""
 
 from aws_cdk import (
     Stack,
@@ -12,7 +12,7 @@ from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.standard_function import StandardFunction
 
 TRAIL_EVENTS = ["DeleteTrail", "PutEventSelectors", "StopLogging", "UpdateTrail"]
-# Without its log group the function publishes no metrics. Lambda's CreateLogStream names the group too.
+# Without its log group the function publishes no metrics. Lambda's CreateLogStream contains the group's name too.
 LOG_GROUP_EVENTS = ["DeleteLogGroup"]
 
 
@@ -24,18 +24,17 @@ def report_tampering(
     function: StandardFunction,
     table: dynamodb.Table,
 ) -> None:
-    """Report to `topic` every call that stops a trail, or changes one of these resources or the topic itself.
+    """Report calls that stop a trail, or change one of these resources or the topic, to `topic`.
 
-    CloudFormation's calls, which are deployments, are left out. The rule cannot report that it was
-    disabled itself.
+    Calls by CloudFormation are deployments and are excluded. The rule cannot report that it was disabled.
     """
     rule_names = [rule.rule_name for rule in rules]
-    # Names of alarms and log groups start with the stack's. Listing them would exceed the quota of a pattern's size.
+    # Names of alarms and log groups start with the stack name. Listing them would exceed the maximum size of a pattern.
     stack_names = [{"prefix": f"{Stack.of(topic).stack_name}-"}]
-    guard_resources = {
+    watched_resources = {
         "name": rule_names,
         "rule": rule_names,
-        # The record has the name as the caller wrote it: Lambda accepts full and partial ARNs, also with a version.
+        # As the caller wrote it: Lambda accepts names, and full and partial ARNs with or without a version.
         "functionName": [{"wildcard": f"*{function.function_name}*"}],
         "alarmName": stack_names,
         "alarmNames": stack_names,
@@ -48,35 +47,37 @@ def report_tampering(
     rule = events.Rule(
         Stack.of(topic),
         "Tampering",
-        description="Calls that stop a trail, or change the rules, the function, the topic, the table or the alarms",
+        description="Calls that stop a trail or change this stack's rules, function, topic, table or alarms",
         event_pattern=events.EventPattern(
             detail_type=["AWS API Call via CloudTrail"],
             detail={
                 "errorCode": [{"exists": False}],
-                "managementEvent": [True],  # not the guard's writes to its table, which trails with data events have
+                # Excludes the function's writes to its table, which trails can record as data events.
+                "managementEvent": [True],
                 "readOnly": [False],
                 "sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}],
                 "$or": [
                     {"eventSource": ["cloudtrail.amazonaws.com"], "eventName": TRAIL_EVENTS},
                     {"eventName": LOG_GROUP_EVENTS, "requestParameters": {"logGroupName": stack_names}},
-                    *({"requestParameters": {parameter: values}} for parameter, values in guard_resources.items()),
+                    *({"requestParameters": {parameter: values}} for parameter, values in watched_resources.items()),
                 ],
             },
         ),
     )
     message = events.RuleTargetInput.from_text(_text())
-    # The target allows EventBridge the topic and its key, without conditions: SNS supports neither
-    # aws:SourceAccount nor aws:SourceArn here (SNS developer guide, key management).
+    # The target grants EventBridge the topic and its key without conditions, because SNS supports neither
+    # aws:SourceAccount nor aws:SourceArn for it (SNS developer guide, key management).
     rule.add_target(targets.SnsTopic(topic, message=message, dead_letter_queue=dead_letters))
 
 
 def _text() -> str:
-    """Use only what the caller cannot choose: names of sessions and user agents can contain links."""
+    """Use only fields that the caller cannot choose: session names and user agents can contain links."""
     field = events.EventField.from_path
     identity = "$.detail.userIdentity"
     return (
-        f"{field('$.detail.eventName')} changed a trail or the guard of security groups in {field('$.region')}, "
-        f"account {field('$.account')}, at {field('$.detail.eventTime')}. Caller: {field(f'{identity}.type')}, "
-        f"access key {field(f'{identity}.accessKeyId')}. CloudTrail event {field('$.detail.eventID')} has the rest. "
-        "Check that the trail logs and that security groups are still guarded."
+        f"{field('$.detail.eventName')} changed a trail or a resource that guards security groups, "
+        f"in {field('$.region')}, account {field('$.account')}, at {field('$.detail.eventTime')}. "
+        f"Caller: {field(f'{identity}.type')}, access key {field(f'{identity}.accessKeyId')}. "
+        f"See CloudTrail event {field('$.detail.eventID')}. "
+        "Check that the trail is logging and that security groups are still guarded."
     )

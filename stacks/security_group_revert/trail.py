@@ -1,4 +1,4 @@
-"""A CloudTrail trail of write events, with its bucket and its key."""
+"""A CloudTrail trail for management write events, with its bucket and key."""
 
 from typing import Any
 
@@ -20,16 +20,16 @@ CLOUDTRAIL = iam.ServicePrincipal("cloudtrail.amazonaws.com")
 
 
 class Trail(Construct):
-    """A trail of this region; its bucket and key are retained when the stack is deleted.
+    """A single-Region trail; its bucket and key are retained when the stack is deleted.
 
-    It is created last, because its bucket cannot be deleted with a log file when a later resource fails.
+    It is created last: if a later resource failed, the rollback could not delete a bucket with log files.
     """
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
         others = [child for child in scope.node.children if child is not self]
-        # A name, because the key's policy needs the trail's ARN, and the trail needs the key.
+        # An explicit name, because the key policy contains the trail's ARN, and the trail refers to the key.
         name = stack.stack_name
         arn = stack.format_arn(
             service="cloudtrail", resource="trail", resource_name=name, arn_format=ArnFormat.SLASH_RESOURCE_NAME
@@ -49,8 +49,8 @@ class Trail(Construct):
                 cloudtrail.CfnTrail.EventSelectorProperty(include_management_events=True, read_write_type="WriteOnly")
             ],
         )
-        for needed in (bucket, *others):
-            trail.node.add_dependency(needed)
+        for dependency in (bucket, *others):
+            trail.node.add_dependency(dependency)
 
     def _bucket(self, trail_arn: str) -> s3.Bucket:
         bucket = PrivateBucket(self, "Bucket", retain=True, versioned=True)
@@ -59,7 +59,7 @@ class Trail(Construct):
         bucket.add_to_resource_policy(_allow("s3:GetBucketAcl", bucket.bucket_arn, {"aws:SourceArn": trail_arn}))
         bucket.add_to_resource_policy(_allow("s3:PutObject", log_files, owner_condition))
         acknowledge(
-            bucket, {"AwsSolutions-S1": "It is the audit log itself; a trail with data events records who reads it."}
+            bucket, {"AwsSolutions-S1": "This is the audit log itself; a trail with data events records access to it."}
         )
         return bucket
 

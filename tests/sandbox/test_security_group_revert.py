@@ -1,4 +1,4 @@
-"""Facts about reverts by the deployed function while EC2 refuses its calls."""
+"""Reverts by the deployed function while EC2 rejects its calls."""
 
 import time
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.enable_socket
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "203.0.113.11/32"}]}
 
 
-class Guarded:
-    """The guarded sample group, and faults of EC2."""
+class SampleGroup:
+    """The guarded sample group, with fault injection in EC2."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox, self.target, clients = sandbox, target_of(sandbox), session(sandbox)
@@ -41,43 +41,43 @@ class Guarded:
 
 
 @pytest.fixture
-def guarded(deployed: Sandbox) -> Iterator[Guarded]:
-    found = Guarded(deployed)
-    found.events.disable_rule(Name=found.sweep)
-    yield found
-    found.inject()
-    found.events.enable_rule(Name=found.sweep)
-    found.until_as_approved()
+def sample(deployed: Sandbox) -> Iterator[SampleGroup]:
+    group = SampleGroup(deployed)
+    group.events.disable_rule(Name=group.sweep)
+    yield group
+    group.inject()
+    group.events.enable_rule(Name=group.sweep)
+    group.until_as_approved()
 
 
 @pytest.mark.reliability(
     "security_group_revert",
     "Throttling",
-    fault="EC2 refuses calls for a while",
-    expected="waited out; if it takes too long, the notice says so and Lambda runs the event again",
-    observed='gone after three refusals; "NOT REVERTED", then reverted',
+    fault="EC2 throttles calls",
+    expected="retried; if that fails, it is reported and Lambda runs the event again",
+    observed='reverted after three throttled calls; "NOT REVERTED", then reverted',
 )
-def test_throttled_revoke_is_waited_out_without_a_sweep(guarded: Guarded) -> None:
-    guarded.inject({"action": "RevokeSecurityGroupIngress", "code": "RequestLimitExceeded", "times": 3})
-    guarded.open_ssh()
-    guarded.until_as_approved()
+def test_throttled_revoke_succeeds_without_a_sweep(sample: SampleGroup) -> None:
+    sample.inject({"action": "RevokeSecurityGroupIngress", "code": "RequestLimitExceeded", "times": 3})
+    sample.open_ssh()
+    sample.until_as_approved()
 
 
 @pytest.mark.reliability(
     "security_group_revert",
     "Access denied",
-    fault="a rule may not be revoked",
-    expected="the notice has EC2's reason; an alarm goes off while the rule is in place; tried at every sweep",
-    observed='"NOT REVERTED", metric 1; gone with the first sweep that may',
+    fault="no permission to revoke a rule",
+    expected="the notification contains EC2's reason; an alarm while the rule exists; retried at every sweep",
+    observed='"NOT REVERTED", metric 1; reverted by the first sweep with the permission',
 )
-def test_rule_that_may_not_be_revoked_goes_with_the_first_sweep_that_may(guarded: Guarded) -> None:
+def test_denied_revoke_is_completed_by_a_later_sweep(sample: SampleGroup) -> None:
     refusal = {"action": "RevokeSecurityGroupIngress", "code": "UnauthorizedOperation", "times": 99}
-    guarded.inject(refusal)
-    guarded.open_ssh()
-    guarded.target.wait_until(lambda: guarded.inject(refusal)[0]["times"] < 99, "the revoke is refused")
-    assert guarded.ports() == [22, 443]
-    guarded.inject()
+    sample.inject(refusal)
+    sample.open_ssh()
+    sample.target.wait_until(lambda: sample.inject(refusal)[0]["times"] < 99, "a denied revoke")
+    assert sample.ports() == [22, 443]
+    sample.inject()
     time.sleep(1)
-    assert guarded.ports() == [22, 443], "an event whose refusal is final is not run again"
-    guarded.events.enable_rule(Name=guarded.sweep)
-    guarded.until_as_approved()
+    assert sample.ports() == [22, 443], "Lambda does not retry the event of a denied call"
+    sample.events.enable_rule(Name=sample.sweep)
+    sample.until_as_approved()

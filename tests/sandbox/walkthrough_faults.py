@@ -77,28 +77,28 @@ FAULTS = {
     "static_site-missing_page_is_a_true_404": [
         pytest.mark.reliability("static_site", "Deleted by somebody else", fault="a page"),
     ],
-    "security_group_revert-burst_leaves_nothing": [
-        pytest.mark.reliability("security_group_revert", "Duplicate", fault="the same event twice, and many at once"),
+    "security_group_revert-burst_is_reverted": [
+        pytest.mark.reliability("security_group_revert", "Duplicate", fault="duplicate or concurrent events"),
     ],
-    "security_group_revert-sweep_catches_what_no_event_told": [
+    "security_group_revert-sweep_reverts_missed_event": [
         pytest.mark.reliability(
             "security_group_revert",
             "Lost",
             fault="the event of a change",
-            expected="the sweep finds the change",
+            expected="the sweep reverts the change",
             observed="reverted without an event",
         ),
     ],
-    "security_group_revert-deletion_is_restored": [
+    "security_group_revert-deleted_rule_is_restored": [
         pytest.mark.reliability(
             "security_group_revert",
             "Deleted by somebody else",
             fault="an approved rule",
             expected="restored, with its description",
-            observed="the rule is back",
+            observed="restored",
         ),
     ],
-    "security_group_revert-endless_duel_is_ended": [
+    "security_group_revert-recurring_rule_is_suspended": [
         pytest.mark.reliability(
             "security_group_revert",
             "Only here",

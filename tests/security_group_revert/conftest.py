@@ -1,11 +1,11 @@
-"""Shared by the tests of this folder: no test waits for EC2 to become consistent."""
+"""Shared fixtures: tests do not sleep."""
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses before the group is read again, which are kept here instead of being waited."""
-    kept: list[float] = []
-    monkeypatch.setattr("time.sleep", kept.append)
-    return kept
+    """Record the pauses before a group is read again, instead of waiting."""
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    return pauses

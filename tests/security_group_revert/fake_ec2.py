@@ -1,8 +1,7 @@
-"""An EC2 client with one security group, a table, a topic, and faults on demand.
+"""Stubs of EC2 with one security group, of DynamoDB and of SNS, with fault injection.
 
-Stubs, since moto differs from AWS just where it matters here: it edits only IPv4 ranges, and
-names another error for a rule id that does not exist. Parameters are checked against
-botocore's model of the API.
+moto differs from AWS in what these tests need: it modifies only IPv4 ranges, and returns another
+error for an unknown rule ID. Parameters are validated against botocore's model of the API.
 """
 
 import itertools
@@ -29,11 +28,11 @@ Fault = Callable[["FakeEC2", str, dict[str, Any]], None]
 
 
 def refuse(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "as the test wants it"}}, "call")
+    return ClientError({"Error": {"Code": code, "Message": "injected by the test"}}, "call")
 
 
 class FakeEC2:
-    """Rules by id. Each call first takes the next of `faults`, which may raise, or change rules."""
+    """Rules by ID. Each call first runs the next of `faults`, which can raise an error or change rules."""
 
     meta = SimpleNamespace(region_name="us-east-1")
 
@@ -64,7 +63,7 @@ class FakeEC2:
     def changes(self) -> list[str]:
         return [call for call in self.calls if not call.startswith("Describe")]
 
-    def _called(self, operation: str, parameters: dict[str, Any]) -> None:
+    def _record(self, operation: str, parameters: dict[str, Any]) -> None:
         validate_parameters(parameters, MODEL.operation_model(operation).input_shape)
         self.calls.append(operation)
         fault = self.faults.pop(0) if self.faults else None
@@ -76,26 +75,26 @@ class FakeEC2:
         return self
 
     def paginate(self, *, Filters: list[Any], PaginationConfig: dict[str, int]) -> Iterator[dict[str, Any]]:
-        self._called("DescribeSecurityGroupRules", {"Filters": Filters, "MaxResults": PaginationConfig["PageSize"]})
+        self._record("DescribeSecurityGroupRules", {"Filters": Filters, "MaxResults": PaginationConfig["PageSize"]})
         rules = list(self.rules.values())
         yield {"SecurityGroupRules": rules[:2]}  # more than one page
         yield {"SecurityGroupRules": rules[2:]}
 
     def describe_security_groups(self, **parameters: Any) -> dict[str, Any]:
-        """As EC2: a group id that does not exist is an error here, and an empty list for a filter."""
-        self._called("DescribeSecurityGroups", parameters)
+        """Raise an error for an unknown group ID, as EC2 does; with a filter it would return an empty list."""
+        self._record("DescribeSecurityGroups", parameters)
         if not self.exists:
             raise refuse("InvalidGroup.NotFound")
         return {"SecurityGroups": [{"GroupId": group_id} for group_id in parameters["GroupIds"]]}
 
     def _revoke(self, operation: str, parameters: dict[str, Any]) -> None:
-        self._called(operation, parameters)
+        self._record(operation, parameters)
         self._check(parameters["SecurityGroupRuleIds"], is_egress=operation.endswith("Egress"))
         for rule_id in parameters["SecurityGroupRuleIds"]:
             del self.rules[rule_id]
 
     def _authorize(self, operation: str, parameters: dict[str, Any]) -> None:
-        self._called(operation, parameters)
+        self._record(operation, parameters)
         is_egress = operation.endswith("Egress")
         new = [
             Rule.from_api(
@@ -111,14 +110,14 @@ class FakeEC2:
             self.add(rule)
 
     def _describe(self, operation: str, parameters: dict[str, Any]) -> None:
-        self._called(operation, parameters)
-        wanted = {d["SecurityGroupRuleId"]: d["Description"] for d in parameters["SecurityGroupRuleDescriptions"]}
-        self._check(list(wanted), is_egress=operation.endswith("Egress"))
-        for rule_id, description in wanted.items():
+        self._record(operation, parameters)
+        descriptions = {d["SecurityGroupRuleId"]: d["Description"] for d in parameters["SecurityGroupRuleDescriptions"]}
+        self._check(list(descriptions), is_egress=operation.endswith("Egress"))
+        for rule_id, description in descriptions.items():
             self.rules[rule_id]["Description"] = description
 
     def modify_security_group_rules(self, **parameters: Any) -> None:
-        self._called("ModifySecurityGroupRules", parameters)
+        self._record("ModifySecurityGroupRules", parameters)
         self._check([update["SecurityGroupRuleId"] for update in parameters["SecurityGroupRules"]])
         after = dict(self.rules)
         for update in parameters["SecurityGroupRules"]:
@@ -146,28 +145,28 @@ class FakeEC2:
 
 
 class FakeSNS:
-    """Keeps what is published."""
+    """Stores published notifications."""
 
     def __init__(self) -> None:
-        self.notices: list[dict[str, str]] = []
+        self.notifications: list[dict[str, str]] = []
 
     def publish(self, **parameters: str) -> None:
         validate_parameters(parameters, PUBLISH)
         assert len(parameters["Subject"]) <= 100
         assert parameters["Subject"].isascii()
         assert parameters["Subject"].isprintable()
-        self.notices.append(parameters)
+        self.notifications.append(parameters)
 
 
 class FakeDynamoDB:
-    """The items of one table, for the requests that `StateTable` sends; parameters are checked by botocore's model."""
+    """The items of one table, for the requests of `StateTable`; parameters are validated by botocore's model."""
 
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], dict[str, Any]] = {}
         self.calls: list[str] = []
         self.error: Exception | None = None
 
-    def _called(self, operation: str, parameters: dict[str, Any]) -> None:
+    def _record(self, operation: str, parameters: dict[str, Any]) -> None:
         validate_parameters(parameters, DYNAMODB.operation_model(operation).input_shape)
         self.calls.append(operation)
         if self.error:
@@ -178,16 +177,16 @@ class FakeDynamoDB:
         return self
 
     def paginate(self, **parameters: Any) -> Iterator[dict[str, Any]]:
-        self._called("Query", parameters)
-        assert parameters["ConsistentRead"], "a run must see the counts of the run before"
+        self._record("Query", parameters)
+        assert parameters["ConsistentRead"], "a run must read the counts of the previous run"
         assert parameters["KeyConditionExpression"] == "group_id = :group"
-        wanted = parameters["ExpressionAttributeValues"][":group"]["S"]
-        items = [dict(item) for (group_id, _), item in sorted(self.items.items()) if group_id == wanted]
+        group_id = parameters["ExpressionAttributeValues"][":group"]["S"]
+        items = [dict(item) for (key, _), item in sorted(self.items.items()) if key == group_id]
         yield {"Items": items[:1]}  # more than one page
         yield {"Items": items[1:]}
 
     def update_item(self, **parameters: Any) -> None:
-        self._called("UpdateItem", parameters)
+        self._record("UpdateItem", parameters)
         names, values = parameters["ExpressionAttributeNames"], parameters["ExpressionAttributeValues"]
         item = self.items.setdefault(self._key(parameters["Key"]), dict(parameters["Key"]))
         setting, _, adding = parameters["UpdateExpression"].removeprefix("SET ").partition(" ADD ")
@@ -199,15 +198,15 @@ class FakeDynamoDB:
             item[name] = {"N": str(int(item.get(name, {"N": "0"})["N"]) + int(values[value]["N"]))}
 
     def put_item(self, **parameters: Any) -> None:
-        self._called("PutItem", parameters)
+        self._record("PutItem", parameters)
         self.items[self._key(parameters["Item"])] = parameters["Item"]
 
     def delete_item(self, **parameters: Any) -> None:
-        self._called("DeleteItem", parameters)
+        self._record("DeleteItem", parameters)
         self.items.pop(self._key(parameters["Key"]), None)
 
     def pass_time(self, seconds: int) -> None:
-        """Let everything in the table have happened `seconds` earlier."""
+        """Move all timestamps in the table `seconds` into the past."""
         for item in self.items.values():
             for name in ("last", "expires_at"):
                 item[name] = {"N": str(int(item[name]["N"]) - seconds)}

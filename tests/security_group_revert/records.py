@@ -1,4 +1,4 @@
-"""CloudTrail records in the forms that AWS uses, and the events that carry them."""
+"""CloudTrail records in the forms that AWS uses, and their EventBridge events."""
 
 from typing import Any
 
@@ -38,14 +38,14 @@ def event(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def permission(port: int, **sources: Any) -> dict[str, Any]:
-    """One of `ipPermissions.items`, in which CloudTrail writes every empty list as ``{}``."""
+    """An element of `ipPermissions.items`, in which CloudTrail writes empty lists as ``{}``."""
     empty: dict[str, Any] = {"ipRanges": {}, "ipv6Ranges": {}, "prefixListIds": {}, "groups": {}}
     filled = {name: {"items": items} for name, items in sources.items()}
     return {"ipProtocol": "tcp", "fromPort": port, "toPort": port, **empty, **filled}
 
 
-def answered(rule_id: str = "sgr-1", *, is_egress: bool = False, **source: Any) -> dict[str, Any]:
-    """One of `securityGroupRuleSet.items`."""
+def response_rule(rule_id: str = "sgr-1", *, is_egress: bool = False, **source: Any) -> dict[str, Any]:
+    """An element of `securityGroupRuleSet.items`."""
     source = source or {"cidrIpv4": "203.0.113.7/32"}
     return {
         "groupOwnerId": ROOT_ID,
@@ -65,7 +65,7 @@ def authorized(*items: dict[str, Any], name: str = "AuthorizeSecurityGroupIngres
 
 
 def modified(*updates: dict[str, Any]) -> dict[str, Any]:
-    """One update comes as an object, several come as a list."""
+    """CloudTrail writes one update as an object, several as a list."""
     tagged = [{**update, "tag": number} for number, update in enumerate(updates, 1)]
     rules = tagged[0] if len(tagged) == 1 else tagged
     request = {"ModifySecurityGroupRulesRequest": {"GroupId": GROUP, "SecurityGroupRule": rules}}

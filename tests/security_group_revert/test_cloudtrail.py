@@ -1,4 +1,4 @@
-"""Facts about reading CloudTrail records: every form of the same call."""
+"""CloudTrail records: all forms of the same call."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def read(record: dict[str, Any]) -> Change:
 @pytest.mark.parametrize(
     "code", ["Client.UnauthorizedOperation", "Client.DryRunOperation", "Client.InvalidPermission.Duplicate"]
 )
-def test_call_that_failed_is_no_change(code: str) -> None:
+def test_read_change_of_failed_call_returns_none(code: str) -> None:
     assert read_change(records.record(NAME, FLAT, None, errorCode=code)) is None
 
 
@@ -58,21 +58,21 @@ def test_call_that_failed_is_no_change(code: str) -> None:
     ],
     ids=["flat", "list", "object", "ipv6", "prefix list", "group"],
 )
-def test_rules_are_read_from_the_request_when_the_response_has_none(request_parameters: Any, expected: Rule) -> None:
+def test_rules_missing_in_response_are_read_from_request(request_parameters: Any, expected: Rule) -> None:
     change = read(records.record(NAME, request_parameters, {"_return": True}))
     assert change.added == (expected,)
     assert change.group_ids == {records.GROUP}
 
 
-def test_egress_call_is_about_egress_also_when_the_response_does_not_say() -> None:
+def test_egress_call_without_response_has_egress_rules() -> None:
     change = read(records.record("AuthorizeSecurityGroupEgress", FLAT | {"cidrIp": "203.0.113.7/32"}, {}))
-    assert [found.is_egress for found in change.added] == [True]
+    assert [rule.is_egress for rule in change.added] == [True]
 
 
-def test_rule_is_of_the_call_by_its_id_whatever_it_has_become() -> None:
-    change = read(records.authorized(records.answered("sgr-7")))
-    assert change.concerns(Rule(False, "udp", 53, 53, "CidrIpv4", "10.0.0.0/8", rule_id="sgr-7"))
-    assert not change.concerns(Rule(False, "udp", 53, 53, "CidrIpv4", "10.0.0.0/8", rule_id="sgr-8"))
+def test_change_mentions_rule_by_id() -> None:
+    change = read(records.authorized(records.response_rule("sgr-7")))
+    assert change.mentions(Rule(False, "udp", 53, 53, "CidrIpv4", "10.0.0.0/8", rule_id="sgr-7"))
+    assert not change.mentions(Rule(False, "udp", 53, 53, "CidrIpv4", "10.0.0.0/8", rule_id="sgr-8"))
 
 
 @pytest.mark.parametrize(
@@ -85,27 +85,27 @@ def test_rule_is_of_the_call_by_its_id_whatever_it_has_become() -> None:
         ({"referencedGroupInfo": {"groupId": "sg-1234abcd", "userId": "1"}}, rule("ReferencedGroupId", "sg-1234abcd")),
     ],
 )
-def test_rules_are_read_from_the_response_with_their_ids(source: dict[str, Any], expected: Rule) -> None:
-    change = read(records.authorized(records.answered("sgr-7", **source)))
+def test_rules_in_response_are_read_with_ids(source: dict[str, Any], expected: Rule) -> None:
+    change = read(records.authorized(records.response_rule("sgr-7", **source)))
     assert change.added == (expected,)
     assert change.rule_ids == {"sgr-7"}
 
 
-def test_group_id_is_taken_from_the_response_when_the_request_has_a_name() -> None:
-    response = {"_return": True, "securityGroupRuleSet": {"items": [records.answered()]}}
+def test_group_id_of_request_by_name_is_read_from_response() -> None:
+    response = {"_return": True, "securityGroupRuleSet": {"items": [records.response_rule()]}}
     change = read(records.record(NAME, {"groupName": "web", "ipPermissions": {}}, response))
     assert change.group_ids == {records.GROUP}
 
 
-def test_one_modified_rule_comes_as_object_and_several_as_list() -> None:
+def test_modified_rules_are_read_as_object_and_list() -> None:
     one = read(records.modified(records.update("sgr-1")))
     two = read(records.modified(records.update("sgr-1"), records.update("sgr-2", cidr="10.0.0.0/8")))
     assert (one.group_ids, one.rule_ids, len(one.added)) == ({records.GROUP}, {"sgr-1"}, 1)
     assert (two.rule_ids, [r.source for r in two.added]) == ({"sgr-1", "sgr-2"}, ["0.0.0.0/0", "10.0.0.0/8"])
 
 
-def test_revoked_rules_are_removed_rules() -> None:
-    revoked = {"revokedSecurityGroupRuleSet": {"items": [records.answered("sgr-9")]}}
+def test_revoked_rules_are_read_as_removed() -> None:
+    revoked = {"revokedSecurityGroupRuleSet": {"items": [records.response_rule("sgr-9")]}}
     change = read(records.record("RevokeSecurityGroupIngress", {"groupId": records.GROUP}, revoked))
     assert (change.added, change.removed, change.rule_ids) == ((), (rule(),), {"sgr-9"})
 
@@ -117,7 +117,7 @@ def test_revoke_by_rule_id_is_read(ids: Any) -> None:
     assert change.rule_ids == {"sgr-9"}
 
 
-def test_changed_descriptions_are_read() -> None:
+def test_updated_descriptions_are_read() -> None:
     inner = {"GroupId": records.GROUP, "SecurityGroupRuleDescription": {"SecurityGroupRuleId": "sgr-3", "tag": 1}}
     request = {"UpdateSecurityGroupRuleDescriptionsIngressRequest": inner}
     change = read(records.record("UpdateSecurityGroupRuleDescriptionsIngress", request, {}))
@@ -129,7 +129,7 @@ ROOT_ARN = "arn:aws:iam::111111111111:root"
 
 
 @pytest.mark.parametrize(
-    ("identity", "who"),
+    ("identity", "caller"),
     [
         (records.ALICE, ALICE_ARN),
         ({"type": "Root", "principalId": "111111111111", "arn": ROOT_ARN}, ROOT_ARN),
@@ -141,11 +141,11 @@ ROOT_ARN = "arn:aws:iam::111111111111:root"
         ({}, "unknown"),
     ],
 )
-def test_caller_is_named(identity: dict[str, Any], who: str) -> None:
-    assert read(records.record(NAME, FLAT, userIdentity=identity)).call.who == who
+def test_caller_is_read_from_identity(identity: dict[str, Any], caller: str) -> None:
+    assert read(records.record(NAME, FLAT, userIdentity=identity)).call.caller == caller
 
 
-def test_session_name_is_apart_from_the_role_because_the_caller_chose_it() -> None:
+def test_session_name_is_read_apart_from_the_role() -> None:
     """Source of the elements: CloudTrail user guide, userIdentity element."""
     session = {"sessionIssuer": {"arn": "arn:aws:iam::111111111111:role/Ops"}, "sourceIdentity": "alice"}
     identity = {
@@ -155,26 +155,26 @@ def test_session_name_is_apart_from_the_role_because_the_caller_chose_it() -> No
         "sessionContext": session,
     }
     call = read(records.record(NAME, FLAT, userIdentity=identity)).call
-    assert (call.who, call.session_name) == ("arn:aws:sts::111111111111:assumed-role/Ops", "bob")
+    assert (call.caller, call.session_name) == ("arn:aws:sts::111111111111:assumed-role/Ops", "bob")
     assert (call.source_identity, call.access_key_id) == ("alice", "ASIAIOSFODNN7EXAMPLE")
 
 
 @pytest.mark.reliability(
     "security_group_revert",
     "Malformed input",
-    fault="an event that cannot be read, or names no group",
+    fault="an event is unreadable, or names no group",
 )
-def test_record_with_nothing_known_in_it_is_read_all_the_same() -> None:
+def test_record_without_known_fields_is_read() -> None:
     change = read(records.record("AuthorizeSecurityGroupIngress", None, None))
     assert (change.group_ids, change.added) == (frozenset(), ())
 
 
-@pytest.mark.skipif(not VECTORS.exists(), reason="public sample events are not on this machine")
+@pytest.mark.skipif(not VECTORS.exists(), reason="public sample events are not available")
 def test_public_sample_events_are_read() -> None:
     (flat,) = json.loads((VECTORS / "cloudtrail-authorize-security-group-ingress.json").read_text())
     change = read(flat)
     assert (change.group_ids, change.rule_ids) == ({"sg-003dc7f1f1c686164"}, {"sgr-09b3e3d2ca1edf2a2"})
-    assert change.call.who.endswith("user/christophe")
+    assert change.call.caller.endswith("user/christophe")
     request = json.loads((VECTORS / "cloudtrail-modify-security-group-rules-request.json").read_text())
     change = read(records.record("ModifySecurityGroupRules", request["requestParameters"]))
     assert (change.group_ids, change.rule_ids) == ({"sg-0123456789abcdef0"}, {"sgr-0d28445c956a5d8ac"})

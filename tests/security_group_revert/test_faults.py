@@ -1,4 +1,4 @@
-"""Facts about what keeps a group from being reverted, or happens to it meanwhile, beyond one refused call."""
+"""Faults during a check: missing groups, interrupted runs, throttling and lost responses."""
 
 import random
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from lambdas.security_group_revert.respond import UnfinishedError
-from lambdas.security_group_revert.revert import Guarded
+from lambdas.security_group_revert.revert import GuardedGroup
 
 from . import records
 from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, refuse
-from .test_respond import HTTPS, RDP, SSH, SSH_EVENT, guarded, logged, respond
+from .test_respond import HTTPS, RDP, SSH, SSH_EVENT, guarded, metrics, respond
 
 
 def fault(code: str, *operations: str) -> Fault:
@@ -23,52 +23,50 @@ def fault(code: str, *operations: str) -> Fault:
     return refused
 
 
-@pytest.mark.parametrize("choices", [{}, {"restore": False}, {"change_rules": False}])
+@pytest.mark.parametrize("options", [{}, {"restore": False}, {"change_rules": False}])
 @pytest.mark.reliability(
     "security_group_revert",
     "Deleted by somebody else",
-    fault="the group, or its id is wrong",
-    expected="reported as not guarded, also without `restore` and in `notify` mode; an alarm goes off",
-    observed='"NOT GUARDED", metric 1; one call more, and only when no rule is found',
+    fault="the group, or its ID is wrong",
+    expected="reported as not guarded, also without `restore` and in `notify` mode; an alarm is raised",
+    observed='"NOT GUARDED", metric 1; one extra call, only for a group without rules',
 )
-def test_group_that_does_not_exist_is_reported_and_counted(
-    choices: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """EC2 answers a filter that matches nothing with an empty list, and an unknown id with an error."""
-    gone = FakeEC2([], exists=False)
-    (notice,) = respond(gone, records.SWEEP, guarded(), **choices)
-    assert notice["Subject"] == "NOT GUARDED: security group Web Server does not exist"
-    assert "Nothing is guarded until" in notice["Message"]
-    assert (logged(capsys)[0]["NotReverted"], gone.changes) == (1, [])
+def test_missing_group_is_reported_and_counted(options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """EC2 returns an empty list for a filter without a match, and an error for an unknown ID."""
+    missing = FakeEC2([], exists=False)
+    (notification,) = respond(missing, records.SWEEP, guarded(), **options)
+    assert notification["Subject"] == "NOT GUARDED: security group Web Server does not exist"
+    assert "not guarded until" in notification["Message"]
+    assert (metrics(capsys)[0]["NotReverted"], missing.changes) == (1, [])
 
 
-def test_group_that_does_not_exist_is_reported_though_nothing_is_approved() -> None:
-    (notice,) = respond(FakeEC2([], exists=False), records.SWEEP, Guarded(records.GROUP, "", (), None))
-    assert notice["Subject"] == f"NOT GUARDED: security group {records.GROUP} does not exist"
+def test_missing_group_without_approved_rules_is_reported() -> None:
+    (notification,) = respond(FakeEC2([], exists=False), records.SWEEP, GuardedGroup(records.GROUP, "", (), None))
+    assert notification["Subject"] == f"NOT GUARDED: security group {records.GROUP} does not exist"
 
 
-@pytest.mark.reliability("security_group_revert", "Deleted by somebody else", fault="the group, or its id is wrong")
-def test_group_without_rules_is_not_taken_for_a_missing_one() -> None:
+@pytest.mark.reliability("security_group_revert", "Deleted by somebody else", fault="the group, or its ID is wrong")
+def test_group_without_rules_is_not_reported_as_missing() -> None:
     ec2 = FakeEC2([])
     respond(ec2, records.SWEEP)
     assert ec2.current() == {HTTPS}
     assert ec2.calls.count("DescribeSecurityGroups") == 1
     respond(ec2, records.SWEEP)
-    assert ec2.calls.count("DescribeSecurityGroups") == 1, "asked for only when there is no rule"
+    assert ec2.calls.count("DescribeSecurityGroups") == 1, "only called for a group without rules"
 
 
 @pytest.mark.reliability(
     "security_group_revert",
     "Timeout mid-way",
-    fault="the function is stopped between two calls",
-    expected="the next run does the rest, and its notification has both",
-    observed='"restored", and "as approved at this check"',
+    fault="the function is interrupted between two calls",
+    expected="the next run completes it, and reports both parts",
+    observed='"restored" and "no longer present"',
 )
-def test_function_that_is_stopped_half_way_ends_it_the_next_time() -> None:
-    """Lambda gives the event again; what had been done is in the notification as no longer in place."""
+def test_interrupted_run_is_completed_by_the_next_run() -> None:
+    """Lambda runs the event again; the notification lists what the first run did as no longer present."""
 
     class StoppedError(BaseException):
-        """As nobody catches it."""
+        """Not an Exception, so that the function does not catch it."""
 
     def stop(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
         assert operation == "AuthorizeSecurityGroupIngress"
@@ -77,32 +75,32 @@ def test_function_that_is_stopped_half_way_ends_it_the_next_time() -> None:
     ec2 = FakeEC2([SSH], [None, None, stop])
     with pytest.raises(StoppedError):
         respond(ec2, SSH_EVENT)
-    assert ec2.current() == set(), "the rule is revoked, and the approved one not yet restored"
-    (notice,) = respond(ec2, SSH_EVENT)
+    assert ec2.current() == set(), "the rule is revoked, but the approved one is not restored yet"
+    (notification,) = respond(ec2, SSH_EVENT)
     assert ec2.current() == {HTTPS}
-    assert "restored: inbound TCP 443" in notice["Message"]
-    assert "as approved at this check, undone by somebody or not visible yet: inbound TCP 22" in notice["Message"]
+    assert "restored: inbound TCP 443" in notification["Message"]
+    assert "no longer present, reverted by someone or not visible yet: inbound TCP 22" in notification["Message"]
 
 
-@pytest.mark.reliability("security_group_revert", "Access denied", fault="a rule may not be revoked")
-def test_no_right_to_revoke_is_told_without_an_error_for_another_try_would_not_help() -> None:
+@pytest.mark.reliability("security_group_revert", "Access denied", fault="no permission to revoke a rule")
+def test_denied_revoke_is_reported_without_a_retry() -> None:
     ec2 = FakeEC2([HTTPS, SSH], [fault("UnauthorizedOperation", "RevokeSecurityGroupIngress")] * 9)
-    (notice,) = respond(ec2, SSH_EVENT)
-    assert notice["Subject"].startswith("NOT REVERTED")
-    assert "UnauthorizedOperation" in notice["Message"]
+    (notification,) = respond(ec2, SSH_EVENT)
+    assert notification["Subject"].startswith("NOT REVERTED")
+    assert "UnauthorizedOperation" in notification["Message"]
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.reliability(
     "security_group_revert",
     "Late",
-    fault="events come late, or out of order",
-    expected="the group ends with the approved rules, whatever the event says",
-    observed="so it does, after each event",
+    fault="events arrive late or out of order",
+    expected="the group ends with its approved rules",
+    observed="after each event",
 )
-def test_events_out_of_order_late_and_twice_end_in_the_approved_rules(seed: int) -> None:
+def test_unordered_and_duplicate_events_end_as_approved(seed: int) -> None:
     order = random.Random(seed)  # noqa: S311  # no secret
-    events = [records.event(records.authorized(records.answered(f"sgr-{n:017x}"))) for n in range(4)]
+    events = [records.event(records.authorized(records.response_rule(f"sgr-{n:017x}"))) for n in range(4)]
     events += [SSH_EVENT, SSH_EVENT, records.SWEEP]
     order.shuffle(events)
     ec2 = FakeEC2([HTTPS, SSH, RDP])
@@ -110,7 +108,7 @@ def test_events_out_of_order_late_and_twice_end_in_the_approved_rules(seed: int)
         respond(ec2, event)
         assert ec2.current() == {HTTPS}
         if number == 2:
-            ec2.add(RDP)  # whose own event is lost
+            ec2.add(RDP)  # its event is lost
             respond(ec2, records.SWEEP)
     assert ec2.changes == ["RevokeSecurityGroupIngress"] * 2
 
@@ -118,11 +116,11 @@ def test_events_out_of_order_late_and_twice_end_in_the_approved_rules(seed: int)
 @pytest.mark.reliability(
     "security_group_revert",
     "Throttling",
-    fault="SNS refuses the notice",
-    expected="reverted all the same; the notice comes with the next run",
+    fault="SNS throttles the notification",
+    expected="reverted; the next run sends the notification",
     observed='"Already reverted", with the caller\'s name',
 )
-def test_notice_that_is_throttled_comes_with_the_next_try() -> None:
+def test_throttled_notification_is_sent_by_the_retry() -> None:
     class ThrottledSNS(FakeSNS):
         refused = False
 
@@ -135,29 +133,29 @@ def test_notice_that_is_throttled_comes_with_the_next_try() -> None:
     ec2, sns, dynamodb = FakeEC2([HTTPS, SSH]), ThrottledSNS(), FakeDynamoDB()
     with pytest.raises(UnfinishedError, match="Throttled"):
         respond(ec2, SSH_EVENT, sns=sns, dynamodb=dynamodb)
-    (notice,) = respond(ec2, SSH_EVENT, sns=sns, dynamodb=dynamodb)
-    assert notice["Subject"].startswith("Already reverted")
-    assert "user/alice" in notice["Message"]
+    (notification,) = respond(ec2, SSH_EVENT, sns=sns, dynamodb=dynamodb)
+    assert notification["Subject"].startswith("Already reverted")
+    assert "user/alice" in notification["Message"]
 
 
-@pytest.mark.reliability("security_group_revert", "Lost", fault="the answer to a revoke that was carried out")
-def test_rule_that_is_gone_when_it_was_to_be_revoked_is_in_the_notice_of_a_sweep() -> None:
-    def somebody_revokes(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
+@pytest.mark.reliability("security_group_revert", "Lost", fault="the response to a completed revoke")
+def test_sweep_reports_rule_already_gone_when_revoked() -> None:
+    def someone_revokes(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         ec2.rules.pop(parameters["SecurityGroupRuleIds"][0])
 
-    (notice,) = respond(FakeEC2([HTTPS, SSH], [None, somebody_revokes]), records.SWEEP)
-    assert "gone when it was to be revoked: inbound TCP 22" in notice["Message"]
+    (notification,) = respond(FakeEC2([HTTPS, SSH], [None, someone_revokes]), records.SWEEP)
+    assert "already gone when revoked: inbound TCP 22" in notification["Message"]
 
 
 @pytest.mark.reliability(
     "security_group_revert",
     "Malformed input",
-    fault="a rule of a kind that is not known, or that cannot be read",
+    fault="a rule with an unknown source type, or an unreadable rule",
 )
-def test_rule_that_cannot_be_read_is_revoked() -> None:
+def test_unreadable_rule_is_revoked() -> None:
     ec2 = FakeEC2([HTTPS])
-    odd = {"SecurityGroupRuleId": "sgr-odd", "IsEgress": False, "IpProtocol": "tcp", "CidrIpv4": "not a network"}
-    ec2.rules["sgr-odd"] = odd
+    unreadable = {"SecurityGroupRuleId": "sgr-odd", "IsEgress": False, "IpProtocol": "tcp", "CidrIpv4": "not a network"}
+    ec2.rules["sgr-odd"] = unreadable
     respond(ec2, records.SWEEP)
     assert "sgr-odd" not in ec2.rules
     assert ec2.current() == {HTTPS}

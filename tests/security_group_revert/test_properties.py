@@ -1,4 +1,4 @@
-"""Whatever came before and whatever goes wrong: the group ends as approved."""
+"""Properties: for any rules, events and faults, a group ends with its approved rules."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from botocore.exceptions import ReadTimeoutError
 from hypothesis import given, settings, strategies as st
 
 from lambdas.security_group_revert.respond import Responder, UnfinishedError
-from lambdas.security_group_revert.revert import Guarded
+from lambdas.security_group_revert.revert import GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
 
@@ -50,14 +50,14 @@ def throttle(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> Non
     raise refuse("RequestLimitExceeded")
 
 
-def somebody_removes(ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
-    """Somebody deletes a rule just before the call: InvalidPermission.NotFound or its like follows."""
+def remove_rule(ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
+    """Delete a rule just before the call, which then fails with a NotFound error."""
     if ec2.rules:
         ec2.rules.popitem()
 
 
-def somebody_adds(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
-    """Somebody restores the same rules just before the call: InvalidPermission.Duplicate follows."""
+def add_same_rule(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
+    """Add the same rules just before the call, which then fails with InvalidPermission.Duplicate."""
     for permission in parameters.get("IpPermissions", []):
         for entry in permission.get("IpRanges", []):
             rule = Rule.from_api({**permission, "CidrIpv4": entry["CidrIp"]}, is_egress=False)
@@ -65,32 +65,32 @@ def somebody_adds(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> 
                 ec2.add(rule)
 
 
-def not_found_once(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
-    """The call is refused though the rule is there, as an overtaken read would have it."""
+def return_not_found(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
+    """Refuse a call although the rule exists, as after a stale read."""
     if operation.startswith(("Revoke", "Modify", "Update")):
         raise refuse("InvalidPermission.NotFound")
 
 
-def no_answer(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
+def lose_response(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
     raise ReadTimeoutError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
 
 
 faults: st.SearchStrategy[list[Fault | None]] = st.lists(
-    st.sampled_from([None, throttle, somebody_removes, somebody_adds, not_found_once, no_answer]), max_size=12
+    st.sampled_from([None, throttle, remove_rule, add_same_rule, return_not_found, lose_response]), max_size=12
 )
 
 
 @st.composite
 def events(draw: st.DrawFn) -> dict[str, Any]:
-    """An event about anything at all: it need not fit what is in the group."""
+    """Any event, whether or not it matches the rules of the group."""
     ids = st.sampled_from([f"sgr-{number:017x}" for number in range(6)])
-    added = records.authorized(records.answered(draw(ids)))
+    added = records.authorized(records.response_rule(draw(ids)))
     edited = records.modified(*(records.update(rule_id) for rule_id in draw(st.lists(ids, max_size=3))))
     unknown = records.record("AuthorizeSecurityGroupIngress", None, None)
     return draw(st.sampled_from([records.event(added), records.event(edited), records.event(unknown), records.SWEEP]))
 
 
-def responder_of(ec2: FakeEC2, *, restore: bool = True) -> Responder:
+def create_responder(ec2: FakeEC2, *, restore: bool = True) -> Responder:
     table = StateTable(FakeDynamoDB(), "state", 3600)
     topic = "arn:aws:sns:us-east-1:111111111111:n"
     return Responder(
@@ -98,10 +98,10 @@ def responder_of(ec2: FakeEC2, *, restore: bool = True) -> Responder:
     )
 
 
-def run(responder: Responder, event: dict[str, Any], guarded: Guarded) -> None:
-    """As it goes on AWS: again after an error, and the sweep comes in the end.
+def run(responder: Responder, event: dict[str, Any], guarded: GuardedGroup) -> None:
+    """Run an event as Lambda does, with retries after errors, followed by sweeps.
 
-    What somebody else changes in the middle of a run is seen in the next one.
+    A change by another caller during a run is visible in the next one.
     """
     for delivery in [event] * 3 + [records.SWEEP] * 12:
         undisturbed = not responder.ec2.faults
@@ -111,7 +111,7 @@ def run(responder: Responder, event: dict[str, Any], guarded: Guarded) -> None:
             continue
         if undisturbed:
             return
-    raise AssertionError("it never finished")
+    raise AssertionError("still unfinished after all sweeps")
 
 
 @settings(max_examples=300)
@@ -119,23 +119,23 @@ def run(responder: Responder, event: dict[str, Any], guarded: Guarded) -> None:
 @pytest.mark.reliability(
     "security_group_revert",
     "Only here",
-    fault="any rules, any event, any faults on the way",
-    expected="in the end the approved rules, and a second run changes nothing",
-    observed="in 300 cases that each test run makes up",
+    fault="any rules, any event, any faults",
+    expected="the group ends with its approved rules, and another run changes nothing",
+    observed="300 generated cases per test run",
 )
-def test_ingress_equals_the_approved_ingress_whatever_came_before(
+def test_any_rules_event_and_faults_end_as_approved(
     before: list[Rule], approved: list[Rule], out: list[Rule], event: dict[str, Any], faults: list[Fault | None]
 ) -> None:
-    ec2 = FakeEC2(before + out, [fault for fault in faults if not (out and fault is somebody_removes)])
-    responder = responder_of(ec2)
-    guarded = Guarded(records.GROUP, "Web", tuple(approved), None)
+    ec2 = FakeEC2(before + out, [fault for fault in faults if not (out and fault is remove_rule)])
+    responder = create_responder(ec2)
+    guarded = GuardedGroup(records.GROUP, "Web", tuple(approved), None)
 
     run(responder, event, guarded)
 
     assert ec2.current() == set(approved)
     described = {Rule.from_api(rule): rule.get("Description") or None for rule in ec2.rules.values()}
     assert all(described[rule] == rule.description for rule in approved if rule.description)
-    assert ec2.current(is_egress=True) == set(out), "egress was touched"
+    assert ec2.current(is_egress=True) == set(out), "egress was changed"
 
     changes = list(ec2.changes)
     responder.respond(event, [guarded])
@@ -145,19 +145,21 @@ def test_ingress_equals_the_approved_ingress_whatever_came_before(
 
 @settings(max_examples=150)
 @given(before=sets_of_rules(), approved=sets_of_rules(), event=events())
-def test_without_restore_only_unapproved_rules_go(before: list[Rule], approved: list[Rule], event: Any) -> None:
+def test_without_restore_only_unapproved_rules_are_revoked(
+    before: list[Rule], approved: list[Rule], event: Any
+) -> None:
     ec2 = FakeEC2(before)
-    responder = responder_of(ec2, restore=False)
-    run(responder, event, Guarded(records.GROUP, "Web", tuple(approved), None))
+    responder = create_responder(ec2, restore=False)
+    run(responder, event, GuardedGroup(records.GROUP, "Web", tuple(approved), None))
     assert ec2.current() == set(before) & set(approved)
 
 
 @settings(max_examples=150)
 @given(before=sets_of_rules(), out=sets_of_rules(True), approved=sets_of_rules(), approved_out=sets_of_rules(True))
-def test_egress_is_made_as_approved_when_it_is_guarded(
+def test_guarded_egress_ends_as_approved(
     before: list[Rule], out: list[Rule], approved: list[Rule], approved_out: list[Rule]
 ) -> None:
     ec2 = FakeEC2(before + out)
-    responder = responder_of(ec2)
-    responder.respond(records.SWEEP, [Guarded(records.GROUP, "Web", tuple(approved), tuple(approved_out))])
+    responder = create_responder(ec2)
+    responder.respond(records.SWEEP, [GuardedGroup(records.GROUP, "Web", tuple(approved), tuple(approved_out))])
     assert (ec2.current(), ec2.current(is_egress=True)) == (set(approved), set(approved_out))

@@ -1,11 +1,11 @@
-"""Facts about the calls that a reconciliation makes: which, in what order, and when one is refused."""
+"""The calls of a reconciliation: which, in what order, and what follows when one is refused."""
 
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from lambdas.security_group_revert.revert import OVERTAKEN, TRANSIENT, Guarded, Outcome, reconcile
+from lambdas.security_group_revert.revert import CONFLICT_CODES, TRANSIENT_CODES, GuardedGroup, Outcome, reconcile
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
@@ -19,7 +19,7 @@ READ, REVOKE, MODIFY = "DescribeSecurityGroupRules", "RevokeSecurityGroupIngress
 
 
 def run(ec2: FakeEC2, *approved: Rule, egress: tuple[Rule, ...] | None = None) -> Outcome:
-    return reconcile(ec2, Guarded(records.GROUP, "Web", approved or (HTTPS,), egress), restore=True)
+    return reconcile(ec2, GuardedGroup(records.GROUP, "Web", approved or (HTTPS,), egress), restore=True)
 
 
 def raising(code: str, operation: str) -> Fault:
@@ -30,14 +30,14 @@ def raising(code: str, operation: str) -> Fault:
     return fault
 
 
-def test_what_is_open_is_closed_before_what_is_closed_is_opened() -> None:
+def test_reconcile_revokes_before_it_restores() -> None:
     pgsql = Rule(False, "tcp", 5432, 5432, "ReferencedGroupId", "sg-0fedcba9876543210")
     ec2 = FakeEC2([RDP, OPEN_SSH])
     run(ec2, HTTPS, pgsql)
     assert ec2.changes == [REVOKE, MODIFY, "AuthorizeSecurityGroupIngress"]
 
 
-def test_egress_goes_through_the_calls_for_egress() -> None:
+def test_reconcile_egress_uses_egress_calls() -> None:
     smtp = Rule(True, "tcp", 25, 25, "CidrIpv4", "192.0.2.0/24")
     described = Rule(True, "-1", -1, -1, "CidrIpv4", "0.0.0.0/0", description="all")
     missing = Rule(True, "tcp", 53, 53, "PrefixListId", "pl-63a5400a")
@@ -51,35 +51,35 @@ def test_egress_goes_through_the_calls_for_egress() -> None:
     assert ec2.current(is_egress=True) == {described, missing}
 
 
-@pytest.mark.parametrize("code", sorted(OVERTAKEN))
+@pytest.mark.parametrize("code", sorted(CONFLICT_CODES))
 @pytest.mark.reliability(
     "security_group_revert",
     "Deleted by somebody else",
-    fault="a rule, just before it is revoked",
+    fault="a rule, just before the function revokes it",
 )
-def test_overtaken_call_makes_the_group_be_read_again_and_is_no_failure(code: str) -> None:
+def test_conflict_reads_the_group_again_without_failure(code: str) -> None:
     ec2 = FakeEC2([HTTPS, SSH, RDP], [None, raising(code, REVOKE)])
     outcome = run(ec2)
-    assert ec2.calls == [READ, REVOKE, READ, REVOKE], "one call for all rules, once more"
+    assert ec2.calls == [READ, REVOKE, READ, REVOKE], "one call for all rules, repeated"
     assert (ec2.current(), outcome.failed) == ({HTTPS}, ())
 
 
-@pytest.mark.reliability("security_group_revert", "Partial failure", fault="one rule of several, one group of several")
-def test_rule_that_only_seems_to_be_there_does_not_keep_the_others() -> None:
-    """EC2's reads can lag: a rule is listed, and each revoke of it says that it is gone."""
+@pytest.mark.reliability("security_group_revert", "Partial failure", fault="an error in one rule or group of several")
+def test_stale_rule_does_not_block_other_rules() -> None:
+    """EC2 is eventually consistent: it lists a rule, and returns NotFound when the rule is revoked."""
 
-    def ghost(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+    def not_found(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", [])
         if operation == REVOKE and any(ec2.rules[rule_id]["FromPort"] == 22 for rule_id in ids):
             raise refuse("InvalidSecurityGroupRuleId.NotFound")
 
-    ec2 = FakeEC2([HTTPS, SSH, RDP], [ghost] * 20)
+    ec2 = FakeEC2([HTTPS, SSH, RDP], [not_found] * 20)
     outcome = run(ec2)
     assert RDP not in ec2.current()
     assert not outcome.failed
 
 
-def test_edit_back_that_is_overtaken_to_the_end_is_told_and_tried_again() -> None:
+def test_repeated_modify_conflict_is_a_transient_failure() -> None:
     ec2 = FakeEC2([OPEN_SSH], [raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)] * 20)
     (failed,) = run(ec2).failed
     assert failed.transient
@@ -88,11 +88,11 @@ def test_edit_back_that_is_overtaken_to_the_end_is_told_and_tried_again() -> Non
 @pytest.mark.reliability(
     "security_group_revert",
     "Access denied",
-    fault="a rule may not be edited back",
-    expected="revoked, and the approved one restored",
+    fault="no permission to modify a rule",
+    expected="revoked, and the approved rule restored",
     observed="the approved rules",
 )
-def test_rule_that_may_not_be_edited_back_is_revoked_and_the_approved_one_restored() -> None:
+def test_denied_modify_is_replaced_by_revoke_and_restore() -> None:
     ec2 = FakeEC2([OPEN_SSH], [raising("UnauthorizedOperation", MODIFY)] * 9)
     outcome = run(ec2)
     assert ec2.current() == {HTTPS}
@@ -100,85 +100,85 @@ def test_rule_that_may_not_be_edited_back_is_revoked_and_the_approved_one_restor
     assert not outcome.failed
 
 
-@pytest.mark.parametrize("code", sorted(TRANSIENT))
-@pytest.mark.reliability("security_group_revert", "Throttling", fault="EC2 refuses calls for a while")
-def test_passing_error_is_not_multiplied_by_trying_each_rule(code: str) -> None:
+@pytest.mark.parametrize("code", sorted(TRANSIENT_CODES))
+@pytest.mark.reliability("security_group_revert", "Throttling", fault="EC2 throttles calls")
+def test_transient_error_is_not_retried_for_each_rule(code: str) -> None:
     ec2 = FakeEC2([HTTPS, SSH, RDP], [None, raising(code, REVOKE)])
     outcome = run(ec2)
     assert ec2.changes == [REVOKE]
     assert [action.transient for action in outcome.failed] == [True, True]
 
 
-def test_what_was_done_in_an_earlier_round_is_told_too() -> None:
+def test_outcome_contains_actions_of_earlier_attempts() -> None:
     ec2 = FakeEC2([RDP, OPEN_SSH], [None, None, raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)])
-    assert {action.verb for action in run(ec2).actions} == {"revoke", "edit back"}
+    assert {action.verb for action in run(ec2).actions} == {"revoke", "modify"}
 
 
-def lost_answer(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
-    """The call is carried out, and nobody hears of it."""
+def lost_response(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+    """EC2 completes the call, but the response is lost."""
     assert operation == REVOKE
     for rule_id in parameters["SecurityGroupRuleIds"]:
         del ec2.rules[rule_id]
     raise ReadTimeoutError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
 
 
-def no_answer(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
+def connection_error(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
     raise EndpointConnectionError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
 
 
 @pytest.mark.reliability(
     "security_group_revert",
     "Lost",
-    fault="the answer to a revoke that was carried out",
-    expected="the notice says so, the group is read again, other calls are still made",
-    observed='"gone when it was to be revoked", or tried again',
+    fault="the response to a completed revoke",
+    expected="reported; the group is read again; other calls are still made",
+    observed='"already gone when revoked", or retried',
 )
-def test_call_without_an_answer_is_told_tried_again_and_keeps_no_other_call_from_being_made() -> None:
-    ec2 = FakeEC2([SSH], [None, lost_answer])
+def test_lost_response_is_transient_and_blocks_no_other_call() -> None:
+    ec2 = FakeEC2([SSH], [None, lost_response])
     outcome = run(ec2)
-    assert ec2.current() == {HTTPS}, "the rule that was missing is restored all the same"
+    assert ec2.current() == {HTTPS}, "the missing rule is still restored"
     (failed,) = outcome.failed
     assert (failed.verb, failed.transient) == ("revoke", True)
-    assert failed.error
-    assert failed.error.startswith("ReadTimeoutError: ")
+    assert failed.reason
+    assert failed.reason.startswith("ReadTimeoutError: ")
     assert [action.verb for action in outcome.actions if action.status == "done"] == ["restore"]
-    assert not run(ec2).actions, "and the second time there is nothing left to do"
+    assert not run(ec2).actions, "the second run has nothing to do"
 
 
-@pytest.mark.reliability("security_group_revert", "Lost", fault="the answer to a revoke that was carried out")
-def test_rule_that_is_gone_when_a_lost_call_is_made_again_is_told() -> None:
-    """boto3 makes a call again whose answer was lost, and hears that there is no such rule."""
+@pytest.mark.reliability("security_group_revert", "Lost", fault="the response to a completed revoke")
+def test_rule_already_gone_when_revoked_is_a_conflict() -> None:
+    """boto3 repeats a call without a response, and EC2 returns NotFound."""
 
-    def carried_out_before(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
+    def revoke_before(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         for rule_id in parameters["SecurityGroupRuleIds"]:
             del ec2.rules[rule_id]
 
-    (action,) = run(FakeEC2([HTTPS, SSH], [None, carried_out_before])).actions
-    assert (action.verb, action.rule, action.status) == ("revoke", SSH, "overtaken")
+    (action,) = run(FakeEC2([HTTPS, SSH], [None, revoke_before])).actions
+    assert (action.verb, action.rule, action.status) == ("revoke", SSH, "conflict")
 
 
-@pytest.mark.parametrize("fault", [no_answer, raising("RequestLimitExceeded", READ)])
+@pytest.mark.parametrize("fault", [connection_error, raising("RequestLimitExceeded", READ)])
 @pytest.mark.reliability(
     "security_group_revert",
     "Partial failure",
-    fault="the group cannot be read again after some calls",
-    expected="the notice has what was done; the rest is tried again",
-    observed='"revoked", and "FAILED to edit back"',
+    fault="the group cannot be read again after a conflict",
+    expected="completed actions are reported; the rest is retried",
+    observed='"revoked" and "FAILED to modify"',
 )
-def test_what_was_done_is_told_when_the_group_cannot_be_read_again(fault: Fault) -> None:
-    overtaken = raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)
-    outcome = run(FakeEC2([RDP, OPEN_SSH], [None, None, overtaken, fault]))
-    assert [(a.verb, a.status) for a in outcome.actions] == [("revoke", "done"), ("edit back", "failed")]
-    assert outcome.failed[0].transient, "nobody would try again"
+def test_failed_second_read_keeps_completed_actions(fault: Fault) -> None:
+    conflict = raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)
+    outcome = run(FakeEC2([RDP, OPEN_SSH], [None, None, conflict, fault]))
+    assert [(a.verb, a.status) for a in outcome.actions] == [("revoke", "done"), ("modify", "failed")]
+    assert outcome.failed[0].transient, "the event is run again"
 
 
-def test_group_that_cannot_be_read_at_all_is_an_error() -> None:
+def test_failed_first_read_raises_error() -> None:
     with pytest.raises(EndpointConnectionError):
-        run(FakeEC2([HTTPS, SSH], [no_answer]))
+        run(FakeEC2([HTTPS, SSH], [connection_error]))
 
 
-def test_rules_of_this_group_only_are_asked_for() -> None:
-    asked: list[Any] = []
-    ec2 = FakeEC2([HTTPS], [lambda _ec2, _operation, parameters: asked.append(parameters["Filters"])])
+def test_reconcile_reads_only_rules_of_the_group() -> None:
+    filters: list[Any] = []
+    ec2 = FakeEC2([HTTPS], [lambda _ec2, _operation, parameters: filters.append(parameters["Filters"])])
     run(ec2)
-    assert asked == [[{"Name": "group-id", "Values": [records.GROUP]}]]
+    assert filters == [[{"Name": "group-id", "Values": [records.GROUP]}]]

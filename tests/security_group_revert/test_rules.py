@@ -1,4 +1,4 @@
-"""Facts about rules: when two are the same, and what a plan does."""
+"""Rules: equality, text and plans."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ HTTPS = rule()
 SSH = rule(22, "203.0.113.7/32")
 
 
-def make(**fields: Any) -> Rule:
+def from_api(**fields: Any) -> Rule:
     return Rule.from_api({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIpv4": "10.0.0.0/8", **fields})
 
 
@@ -41,86 +41,86 @@ def make(**fields: Any) -> Rule:
         ),
     ],
 )
-def test_rules_that_ec2_holds_for_the_same_are_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert make(**one) == make(**other)
+def test_rules_that_ec2_treats_as_duplicates_are_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert from_api(**one) == from_api(**other)
 
 
 @pytest.mark.parametrize(
     "fields",
     [{"FromPort": 21}, {"IpProtocol": "udp"}, {"CidrIpv4": "10.0.0.0/9"}, {"IsEgress": True}, {"IpProtocol": "-1"}],
 )
-def test_rules_that_differ_are_not_equal(fields: dict[str, Any]) -> None:
-    assert make(**fields) != make()
+def test_rules_with_different_values_are_not_equal(fields: dict[str, Any]) -> None:
+    assert from_api(**fields) != from_api()
 
 
-def test_rule_without_source_is_refused() -> None:
+def test_rule_without_source_raises_error() -> None:
     with pytest.raises(ValueError, match="without a source"):
-        make(CidrIpv4=None)
+        from_api(CidrIpv4=None)
 
 
-def test_nothing_is_planned_for_approved_rules() -> None:
+def test_plan_for_approved_rules_is_empty() -> None:
     assert plan([HTTPS], [HTTPS], restore=True) == Plan()
 
 
-def test_unapproved_rule_is_revoked_and_missing_one_restored() -> None:
+def test_plan_revokes_unapproved_and_restores_missing_rules() -> None:
     assert plan([SSH], [HTTPS], restore=True) == Plan(revokes=(SSH,), restores=(HTTPS,))
 
 
 @pytest.mark.reliability(
     "security_group_revert",
     "Hostile input",
-    fault="the approved range, narrower or in two halves",
+    fault="the approved range, narrowed or split",
     expected="not approved",
     observed="revoked",
 )
-def test_narrower_and_split_ranges_are_not_approved() -> None:
+def test_plan_revokes_narrower_and_split_ranges() -> None:
     halves = [rule(443, "0.0.0.0/1"), rule(443, "128.0.0.0/1")]
     assert plan([HTTPS, *halves], [HTTPS], restore=True) == Plan(revokes=tuple(halves))
 
 
 @pytest.mark.parametrize("edited", [rule(22), rule(443, "10.0.0.0/8")], ids=["ports", "source"])
-def test_edited_rule_is_edited_back(edited: Rule) -> None:
-    assert plan([edited], [HTTPS], restore=True) == Plan(edits=((edited, HTTPS),))
+def test_plan_modifies_edited_rule(edited: Rule) -> None:
+    assert plan([edited], [HTTPS], restore=True) == Plan(modifications=((edited, HTTPS),))
 
 
-def test_rule_of_another_kind_of_source_is_no_edit() -> None:
+def test_plan_does_not_modify_rule_of_other_source_type() -> None:
     ipv6 = Rule(False, "tcp", 443, 443, "CidrIpv6", "::/0")
     assert plan([ipv6], [HTTPS], restore=True) == Plan(revokes=(ipv6,), restores=(HTTPS,))
 
 
-def test_one_rule_is_the_edit_of_one_approved_rule_only() -> None:
+def test_plan_uses_an_edited_rule_once() -> None:
     edited = rule(22)
     todo = plan([edited], [HTTPS, rule(80)], restore=True)
-    assert (len(todo.edits), len(todo.restores), todo.revokes) == (1, 1, ())
+    assert (len(todo.modifications), len(todo.restores), todo.revokes) == (1, 1, ())
 
 
-def test_description_counts_only_when_it_is_part_of_what_was_approved() -> None:
+def test_plan_updates_only_approved_descriptions() -> None:
     described = rule(description="ours")
     assert plan([rule(description="theirs")], [HTTPS], restore=True) == Plan()
     (pair,) = plan([rule(description="theirs")], [described], restore=True).descriptions
     assert (pair[0].description, pair[1].description) == ("theirs", "ours")
 
 
-def test_edit_back_keeps_a_description_that_was_not_part_of_the_approval() -> None:
-    (pair,) = plan([rule(22, description="web")], [HTTPS], restore=True).edits
+def test_plan_modify_keeps_unapproved_description() -> None:
+    (pair,) = plan([rule(22, description="web")], [HTTPS], restore=True).modifications
     assert pair[1].description == "web"
 
 
-def test_plan_unapproved_egress_rule_is_not_edited_into_missing_ingress_rule() -> None:
+def test_plan_does_not_modify_egress_into_ingress_rule() -> None:
     """ModifySecurityGroupRules cannot change a rule's direction."""
     outgoing = rule(is_egress=True)
     assert plan([outgoing], [HTTPS], restore=True) == Plan(revokes=(outgoing,), restores=(HTTPS,))
     assert plan([HTTPS], [outgoing], restore=True) == Plan(revokes=(HTTPS,), restores=(outgoing,))
 
 
-def test_without_restore_unapproved_rules_are_not_edited_and_what_is_missing_is_in_the_plan() -> None:
+def test_plan_without_restore_modifies_no_rule() -> None:
     assert plan([rule(22), SSH], [HTTPS], restore=False) == Plan(revokes=(rule(22), SSH), restores=(HTTPS,))
     (pair,) = plan([rule(description="theirs")], [rule(description="ours")], restore=False).descriptions
     assert (pair[0].description, pair[1].description) == ("theirs", "ours")
 
 
-def test_rules_that_compare_equal_are_all_revoked() -> None:
-    """The same group's id with and without an account, as peering shows it."""
+def test_plan_revokes_all_equal_rules() -> None:
+    """The same group ID with and without an account, as EC2 returns it for a peered VPC."""
     peer = Rule(False, "tcp", 22, 22, "ReferencedGroupId", "sg-12345678")
     pair = [
         replace(peer, account=account, rule_id=rule_id) for account, rule_id in ((None, "sgr-1"), ("2" * 12, "sgr-2"))
@@ -129,12 +129,12 @@ def test_rules_that_compare_equal_are_all_revoked() -> None:
     assert [r.rule_id for r in plan(pair, [HTTPS], restore=True).revokes] == ["sgr-1", "sgr-2"]
 
 
-def test_tolerated_rule_is_neither_revoked_nor_restored() -> None:
+def test_plan_ignores_tolerated_rule() -> None:
     assert plan([HTTPS, SSH], [HTTPS], [SSH], restore=True) == plan([HTTPS], [HTTPS], [SSH], restore=True) == Plan()
 
 
 @pytest.mark.parametrize(
-    ("shown", "text"),
+    ("value", "text"),
     [
         (SSH, "inbound TCP 22 from 203.0.113.7/32"),
         (rule(22, is_egress=True), "outbound TCP 22 to 0.0.0.0/0"),
@@ -147,16 +147,16 @@ def test_tolerated_rule_is_neither_revoked_nor_restored() -> None:
         (rule(description="web"), 'inbound TCP 443 from 0.0.0.0/0 "web"'),
     ],
 )
-def test_rule_reads_well(shown: Rule, text: str) -> None:
-    assert str(shown) == text
+def test_rule_as_text_is_readable(value: Rule, text: str) -> None:
+    assert str(value) == text
 
 
-def test_restored_reference_to_another_accounts_group_names_the_account() -> None:
-    peer = make(CidrIpv4=None, ReferencedGroupId="111111111111/sg-12345678")
+def test_permission_of_peer_group_contains_account() -> None:
+    peer = from_api(CidrIpv4=None, ReferencedGroupId="111111111111/sg-12345678")
     assert peer.as_permission()["UserIdGroupPairs"] == [{"GroupId": "sg-12345678", "UserId": "111111111111"}]
 
 
-def test_permission_has_ports_only_where_the_protocol_has_them() -> None:
-    everything = make(IpProtocol="-1", FromPort=None, ToPort=None)
+def test_permission_has_ports_only_if_protocol_has() -> None:
+    everything = from_api(IpProtocol="-1", FromPort=None, ToPort=None)
     assert everything.as_permission() == {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
-    assert make().as_permission()["FromPort"] == 22
+    assert from_api().as_permission()["FromPort"] == 22

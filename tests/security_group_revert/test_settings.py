@@ -19,7 +19,7 @@ def with_rule(**fields: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"cidr_ipv4": "10.0.0.0/33"}, "an IPv4 range in CIDR notation"),
         ({"cidr_ipv4": "10.0.0.0"}, "an IPv4 range in CIDR notation"),
@@ -64,10 +64,10 @@ def with_rule(**fields: Any) -> Any:
         ({"cidr": "10.0.0.0/8"}, "ingress[0].cidr: unknown field (valid: ip_protocol, from_port, to_port, cidr_ipv4"),
     ],
 )
-def test_rule_that_ec2_refuses_is_refused(fields: dict[str, Any], said: str) -> None:
+def test_rule_that_ec2_rejects_is_rejected(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError) as error:
         with_rule(**fields)
-    assert said in str(error.value), error.value
+    assert message in str(error.value), error.value
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ RULES = st.fixed_dictionaries(
 
 
 @given(RULES)
-def test_accepted_rule_is_what_the_ec2_api_describes(fields: dict[str, Any]) -> None:
-    """What API_SecurityGroupRuleRequest and API_IpPermission demand of a rule, in their order."""
+def test_accepted_rule_is_valid_for_the_ec2_api(fields: dict[str, Any]) -> None:
+    """The requirements of API_SecurityGroupRuleRequest and API_IpPermission."""
     try:
         request = ApprovedRule(**fields).as_api()
     except ValueError:
@@ -126,14 +126,14 @@ def test_accepted_rule_is_what_the_ec2_api_describes(fields: dict[str, Any]) -> 
             assert (first, last) == (-1, -1)
 
 
-def test_rule_is_normalized_as_in_ec2() -> None:
+def test_rule_is_normalized_like_ec2() -> None:
     assert with_rule(cidr_ipv4="10.1.2.3/8").cidr_ipv4 == "10.0.0.0/8"
     assert with_rule(cidr_ipv4=None, cidr_ipv6="2001:DB8:0::1/32").cidr_ipv6 == "2001:db8::/32"
     assert with_rule(ip_protocol=6).ip_protocol == "tcp"
     assert with_rule(ip_protocol="ALL", from_port=None, to_port=None).ip_protocol == "-1"
 
 
-def test_repeated_rule_or_group_is_refused() -> None:
+def test_repeated_rule_or_group_is_rejected() -> None:
     group = {"group_id": GROUP, "ingress": [RULE, {**RULE, "description": "again"}]}
     assert "groups[0]: ingress[1] repeats ingress[0]" in mistakes({f"{SECTION}:groups": [group]})
     ping = {"ip_protocol": "icmp", "cidr_ipv4": "10.0.0.0/8"}
@@ -147,30 +147,30 @@ def rules(count: int, **source: str) -> list[dict[str, Any]]:
     return [{"ip_protocol": "tcp", "from_port": port, "to_port": port, **source} for port in range(count)]
 
 
-def test_rules_over_the_quota_of_ec2_are_refused() -> None:
-    """IPv4 and IPv6 have the quota each; a rule with another source counts for both."""
+def test_rules_above_the_ec2_quota_are_rejected() -> None:
+    """The quota applies to IPv4 and IPv6 separately; a rule with another source counts for both."""
     within = [*rules(50, cidr_ipv4="10.0.0.0/8"), *rules(50, cidr_ipv6="::/0"), *rules(10, referenced_group_id=GROUP)]
     assert read(groups=[{"group_id": GROUP, "ingress": within}])
     over = [{"group_id": GROUP, "ingress": [*within, {**RULE, "cidr_ipv4": "192.0.2.0/24"}]}]
-    said = mistakes({f"{SECTION}:groups": over})
-    assert f"has 61 ingress rules for cidr_ipv4 in {GROUP}; EC2 accepts {SECTION}:rules_per_group=60" in said
-    assert "cidr_ipv6" not in said
+    message = mistakes({f"{SECTION}:groups": over})
+    assert f"has 61 ingress rules for cidr_ipv4 in {GROUP}; EC2 accepts {SECTION}:rules_per_group=60" in message
+    assert "cidr_ipv6" not in message
     assert read(groups=over, rules_per_group=100)
 
 
-def test_egress_rules_without_egress_are_refused() -> None:
+def test_egress_rules_without_egress_are_rejected() -> None:
     group = {"group_id": GROUP, "egress": [RULE]}
-    said = mistakes({f"{SECTION}:groups": [group]})
-    assert f"has egress rules for {GROUP}, which have no effect with {SECTION}:egress=false" in said
+    message = mistakes({f"{SECTION}:groups": [group]})
+    assert f"has egress rules for {GROUP}, which have no effect with {SECTION}:egress=false" in message
     assert read(groups=[group], egress="true")
 
 
-def test_nothing_to_guard_is_refused() -> None:
+def test_settings_without_groups_are_rejected() -> None:
     assert "sample_group: given false; needs at least one group" in mistakes({f"{SECTION}:sample_group": "false"})
 
 
 @pytest.mark.parametrize(("name", "values"), [("max_reverts", (0, 1001)), ("revert_window_hours", (0, 169))])
-def test_limits_of_reverts_are_within_their_bounds(name: str, values: tuple[int, int]) -> None:
+def test_revert_limits_out_of_bounds_are_rejected(name: str, values: tuple[int, int]) -> None:
     for value in values:
         text = mistakes({f"{SECTION}:{name}": value})
         assert f"{SECTION}:{name}" in text

@@ -1,4 +1,4 @@
-"""The walkthrough of security_group_revert checks what it needs before it changes anything. AWS is botocore's stub."""
+"""Preconditions of the walkthrough of security_group_revert, with botocore's stub in place of AWS."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def check(selectors: dict[str, Any], *, region: str = "eu-west-1", logging: bool
         advanced(MANAGEMENT, ("readOnly", "Equals", "false"), ("eventSource", "NotEquals", "kms.amazonaws.com")),
     ],
 )
-def test_trail_of_all_regions_that_logs_writes_is_enough(selectors: dict[str, Any]) -> None:
+def test_multi_region_trail_with_write_events_is_accepted(selectors: dict[str, Any]) -> None:
     check(selectors)
 
 
@@ -56,27 +56,27 @@ def test_trail_of_all_regions_that_logs_writes_is_enough(selectors: dict[str, An
         advanced(("eventCategory", "Equals", "Data")),
     ],
 )
-def test_trail_without_write_events_of_ec2_is_not_enough(selectors: dict[str, Any]) -> None:
-    with pytest.raises(PreconditionError, match=f"{ARN} logs no management write events"):
+def test_trail_without_ec2_write_events_is_rejected(selectors: dict[str, Any]) -> None:
+    with pytest.raises(PreconditionError, match=f"{ARN} does not log management write events"):
         check(selectors)
 
 
-def test_trail_that_is_off_or_of_another_region_is_not_enough() -> None:
-    with pytest.raises(PreconditionError, match="does not log"):
+def test_stopped_or_other_region_trail_is_rejected() -> None:
+    with pytest.raises(PreconditionError, match="is not logging"):
         check(WRITES, logging=False)
-    with pytest.raises(PreconditionError, match="is of us-east-1 only"):
+    with pytest.raises(PreconditionError, match="covers us-east-1 only"):
         check(WRITES, IsMultiRegionTrail=False)
 
 
-def test_no_trail_names_the_setting() -> None:
+def test_missing_trail_error_names_the_setting() -> None:
     client = boto3.client("cloudtrail", region_name="eu-west-1")
     with Stubber(client) as stub:
         stub.add_response("describe_trails", {"trailList": []})
-        with pytest.raises(PreconditionError, match=r"there is no trail.*create_trail=true"):
+        with pytest.raises(PreconditionError, match=r"no trails exist.*create_trail=true"):
             require_trail(client)
 
 
-def test_organization_trail_that_a_member_may_not_look_at_is_taken_for_enough() -> None:
+def test_organization_trail_denied_to_member_is_accepted() -> None:
     client = boto3.client("cloudtrail", region_name="eu-west-1")
     trail = {"TrailARN": ARN, "HomeRegion": "us-east-1", "IsMultiRegionTrail": True, "IsOrganizationTrail": True}
     with Stubber(client) as stub:
@@ -101,22 +101,20 @@ def enter(
             pass
 
 
-def test_missing_sample_group_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_sample_group_error_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PreconditionError, match="sample_group=true"):
         enter(monkeypatch, {"FunctionName": "revert"})
 
 
 @pytest.mark.parametrize(("name", "value"), [("mode", "notify"), ("restore", "false")])
-def test_settings_with_which_nothing_is_reverted_are_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+def test_settings_without_reverts_are_rejected(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     outputs = {"FunctionName": "revert", "WebServerGroupId": "sg-0123456789abcdef0"}
     with pytest.raises(PreconditionError, match=f"security_group_revert:{name}={value}"):
         enter(monkeypatch, outputs, **{name.upper(): value})
 
 
 @pytest.mark.parametrize("schedule", ["rate(11 minutes)", "rate(1 hour)", "rate(1 day)"])
-def test_sweep_that_comes_too_late_for_the_walkthrough_is_named(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+def test_sweep_interval_above_maximum_is_rejected(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
     outputs = {"FunctionName": "revert", "WebServerGroupId": "sg-0123456789abcdef0", "SweepRuleName": "sweep"}
     with pytest.raises(PreconditionError, match=r"sweep_minutes=(11|60|1440); .* at most 10"):
         enter(monkeypatch, outputs, schedule)

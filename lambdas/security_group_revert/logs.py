@@ -1,0 +1,69 @@
+"""Log lines of a check, and its metrics.
+
+Metrics are printed in the embedded metric format, because Lambda's JSON log format wraps only the output of
+`logging`: CloudWatch would not find metrics inside a "message". Source: CloudWatch user guide, embedded metric
+format specification; Lambda developer guide, log formats.
+"""
+
+import json
+import logging
+import time
+from dataclasses import asdict
+from typing import Any
+
+from .report import Report
+from .revert import Action
+
+METRIC_NAMESPACE = "SecurityGroupRevert"
+NOT_REVERTED, REVERTS_SUSPENDED = "NotReverted", "RevertsSuspended"  # metric names
+MAX_LOGGED_RULES = 100  # per key
+logger = logging.getLogger(__name__)
+
+
+def put_metrics(report: Report) -> None:
+    """Print the metrics `NotReverted` and `RevertsSuspended`.
+
+    Without a "level" Lambda treats the line as INFO, so the function's application log level must not be higher.
+    """
+    names = [{"Name": name, "Unit": "Count"} for name in (NOT_REVERTED, REVERTS_SUSPENDED)]
+    directive = {"Namespace": METRIC_NAMESPACE, "Dimensions": [[]], "Metrics": names}
+    record = {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
+        NOT_REVERTED: report.outcome.not_reverted,
+        REVERTS_SUSPENDED: len(report.outcome.suspended),
+        "group_id": report.outcome.group.group_id,
+    }
+    print(json.dumps(record))
+
+
+def log_check(report: Report) -> None:
+    """Log one line for the check and one for each action, so that no line exceeds the maximum size."""
+    outcome, change = report.outcome, report.change
+    group_id = outcome.group.group_id
+    details: dict[str, Any] = {
+        "group_id": group_id,
+        "group_name": outcome.group.name,
+        "group_exists": outcome.group_exists,
+        "action_count": len(outcome.actions),
+    }
+    if change:
+        details["call"] = asdict(change.call)
+        details["already_reverted"] = [str(rule) for rule in report.already_reverted[:MAX_LOGGED_RULES]]
+        details["unexplained"] = [str(rule) for rule in report.unexplained[:MAX_LOGGED_RULES]]
+    logger.log(logging.INFO if outcome.group_exists else logging.ERROR, "Checked %s", group_id, extra=details)
+    mentioned = report.mentioned
+    for action in outcome.actions:
+        level = logging.ERROR if action.status == "failed" else logging.WARNING if action.is_open else logging.INFO
+        in_event = {"in_event": action in mentioned} if change else {}
+        logger.log(level, "%s: %s", action.verb, action.status, extra={"group_id": group_id} | _data(action) | in_event)
+
+
+def _data(action: Action) -> dict[str, Any]:
+    return {
+        "action": action.verb,
+        "status": action.status,
+        "rule": str(action.rule),
+        "rule_id": (action.previous or action.rule).rule_id,
+        "previous_rule": str(action.previous) if action.previous else None,
+        "reason": action.reason,
+    }

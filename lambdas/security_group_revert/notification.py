@@ -1,0 +1,158 @@
+"""Subject and text of notifications."""
+
+import re
+from collections.abc import Iterable
+
+from .cloudtrail import Call
+from .report import Report
+from .revert import Action, GuardedGroup
+
+MAX_SUBJECT_CHARACTERS = 100  # SNS API reference, Publish
+MAX_SECTION_LINES = 100  # two full sections stay far below the 256 KB of SNS
+INFINITIVES = {
+    "revoke": "revoke",
+    "modify": "modify",
+    "update_description": "update the description",
+    "restore": "restore",
+}
+PARTICIPLES = {
+    "revoke": "revoked",
+    "modify": "modified",
+    "update_description": "description updated",
+    "restore": "restored",
+}
+GROUP_NOT_FOUND = (
+    "The group does not exist: it was deleted, or the settings have a wrong ID or the ID of a group in another Region "
+    "or account. It is not guarded until you correct the settings and deploy them."
+)
+FAILED = "Actions marked FAILED are tried again at every sweep. Check the reason given."
+SUSPENDED = (
+    "Changes marked SUSPENDED were reverted max_reverts times and made again each time. They are left in place until "
+    "revert_window_hours after the first revert. Find out what makes the change, and stop it."
+)
+OPEN_CONNECTIONS = (
+    "Connections opened through a revoked rule may still be open, because security groups track connections and "
+    "revoking a rule does not close them. To close them, use a network ACL or stop the instance."
+)
+EXPOSURE = (
+    "The rules are as approved, but the call changes what they apply to: the entries of an approved prefix list, the "
+    "members of an approved group, or the other groups of a guarded group's network interface. It was not reverted."
+)
+
+
+def subject(report: Report) -> str:
+    """One line of ASCII within SNS's limit."""
+    outcome = report.outcome
+    group = outcome.group.name or outcome.group.group_id
+    count = len(outcome.actions)
+    changes = f"change{'' if count == 1 else 's'} to security group {group}"
+    reported = sum(action.status == "reported" for action in outcome.actions)
+    if not outcome.group_exists:
+        return _subject(f"NOT GUARDED: security group {group} does not exist")
+    if outcome.suspended:
+        return _subject(f"REVERTING SUSPENDED: {len(outcome.suspended)} of {count} {changes}")
+    if outcome.failed:
+        return _subject(f"NOT REVERTED: {len(outcome.failed)} of {count} {changes}")
+    if reported:
+        share = f"{reported} of {count}" if reported < count else str(count)
+        return _subject(f"Unapproved: {share} {changes}")
+    if count:
+        return _subject(f"Reverted: {count} {changes}")
+    if report.unexplained:
+        return _subject(f"No longer present: unapproved change to security group {group}")
+    if report.already_reverted:
+        return _subject(f"Already reverted: unapproved change to security group {group}")
+    return _subject(f"Resolved: security group {group} has its approved rules")
+
+
+def text(report: Report, *, region: str, account: str) -> str:
+    """The notification in plain text: group, caller, time, call and outcome."""
+    outcome, change = report.outcome, report.change
+    lines = _facts(outcome.group, change.call if change else None, region=region, account=account)
+    main = report.mentioned if change else list(outcome.actions)
+    others = [action for action in outcome.actions if action not in main]
+    reverted = [f"already reverted by an earlier check: {rule}" for rule in report.already_reverted]
+    reverted += [f"no longer present, reverted by someone or not visible yet: {rule}" for rule in report.unexplained]
+    lines += _section("Outcome", [*map(_line, main), *reverted])
+    lines += _section("Also found in this check (rules that the CloudTrail event does not name)", map(_line, others))
+    if report.resolved:
+        lines += ["", "All changes that were reported as not reverted are resolved."]
+    if not outcome.group_exists:
+        lines += ["", GROUP_NOT_FOUND]
+    if outcome.failed:
+        lines += ["", FAILED]
+    if outcome.suspended:
+        lines += ["", SUSPENDED]
+    if any(action.verb in ("revoke", "modify") and not action.is_open for action in outcome.actions):
+        lines += ["", OPEN_CONNECTIONS]
+    return "\n".join(lines) + "\n"
+
+
+def exposure(
+    call: Call, groups: list[GuardedGroup], ids: Iterable[str], *, region: str, account: str
+) -> tuple[str, str]:
+    """Subject and text about a call that changes no rule, but what the rules of `groups` apply to."""
+    names = [group.name or group.group_id for group in groups]
+    lines = _facts(groups[0], call, region=region, account=account)
+    lines += _section("Guarded groups", (f"{group.name} ({group.group_id})".strip() for group in groups))
+    lines += _section("IDs in the call", sorted(ids))
+    lines += ["", EXPOSURE]
+    return _subject(f"{call.event_name} may open security group {', '.join(names)}"), "\n".join(lines) + "\n"
+
+
+def _facts(group: GuardedGroup, call: Call | None, *, region: str, account: str) -> list[str]:
+    name = f"{group.name} ({group.group_id})" if group.name else group.group_id
+    facts = [("Group", f"{name} in {region}, account {account}")]
+    if call is None:
+        facts.append(("Found by", "sweep of all guarded groups; CloudTrail shows who made the change"))
+    else:
+        facts += [
+            ("Caller", call.caller),
+            ("Session", f"{call.session_name} (chosen by the caller)" if call.session_name else ""),
+            ("Identity", f"{call.source_identity} (source identity)" if call.source_identity else ""),
+            ("Key", call.access_key_id),
+            ("Source", f"{call.source_ip} with {call.user_agent} (as stated by the caller)"),
+            ("Time", call.time),
+            ("Call", f"{call.event_name}, CloudTrail event {call.event_id}"),
+        ]
+    return [f"{label + ':':<10}{_without_links(value)}" for label, value in facts if value]
+
+
+def _line(action: Action) -> str:
+    previous = f" (previously: {action.previous})" if action.previous else ""
+    rule_id = (action.previous or action.rule).rule_id
+    rule = f"{action.rule}{previous}" + (f", {rule_id}" if rule_id else "")
+    infinitive = INFINITIVES[action.verb]
+    match action.status:
+        case "failed":
+            return f"FAILED to {infinitive}: {rule}: {action.reason}"
+        case "suspended":
+            return f"SUSPENDED, did not {infinitive}: {rule}"
+        case "reported":
+            return f"unapproved, would {infinitive}: {rule}"
+        case "conflict":
+            return f"already gone when revoked: {rule}"
+        case _:
+            return f"{PARTICIPLES[action.verb]}: {rule}"
+
+
+def _section(title: str, lines: Iterable[str]) -> list[str]:
+    shown = [f"  {_without_links(line)}" for line in lines]
+    if not shown:
+        return []
+    more = len(shown) - MAX_SECTION_LINES
+    return ["", title, *shown[:MAX_SECTION_LINES], *([f"  ... and {more} more; see the log"] if more > 0 else [])]
+
+
+def _subject(line: str) -> str:
+    return _printable(line).encode("ascii", "replace").decode()[:MAX_SUBJECT_CHARACTERS]
+
+
+def _without_links(value: str) -> str:
+    """Make text that others control one line of ASCII in which mail programs find no link."""
+    ascii_only = _printable(value).encode("ascii", "replace").decode()
+    return re.sub(r"\.(?=[A-Za-z])", "[.]", ascii_only.replace("://", "[:]//").replace("\\\\", "[\\\\]"))
+
+
+def _printable(value: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in value)

@@ -1,0 +1,115 @@
+"""The rule that reports changes to the stack's own resources and to trails."""
+
+import json
+from typing import Any
+
+import pytest
+from ministack.services import eventbridge
+
+from ..conftest import of_type
+from .test_stack import STACK, actions, tampering_rule
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="the guard or a trail is changed or disabled",
+    expected="reported without the function",
+    observed="read from the template",
+)
+def test_tampering_is_reported_without_the_function(template: dict[str, Any]) -> None:
+    rule = tampering_rule(template)
+    detail = rule["EventPattern"]["detail"]
+    assert (detail["managementEvent"], detail["readOnly"]) == ([True], [False])
+    assert detail["sourceIPAddress"] == [{"anything-but": ["cloudformation.amazonaws.com"]}]
+    trail, log_group, *own = detail["$or"]
+    assert log_group["eventName"] == ["DeleteLogGroup"]
+    assert "StopLogging" in trail["eventName"]
+    watched = json.dumps(own)
+    for kind in (
+        "AWS::Events::Rule",
+        "AWS::Lambda::Function",
+        "AWS::SNS::Topic",
+        "AWS::DynamoDB::Table",
+        "AWS::KMS::Key",
+    ):
+        ids = [k for k, r in template["Resources"].items() if r["Type"] == kind and r["Properties"] != rule]
+        assert ids
+        assert all(f'"{logical_id}"' in watched for logical_id in ids), kind
+    (target,) = rule["Targets"]
+    assert template["Resources"][target["Arn"]["Ref"]]["Type"] == "AWS::SNS::Topic"
+    chosen_by_caller = {"$.detail.userAgent", "$.detail.userIdentity.arn", "$.detail.userIdentity.principalId"}
+    assert not chosen_by_caller & set(target["InputTransformer"]["InputPathsMap"].values())
+
+
+def resolved(value: Any) -> Any:
+    """A template value after deployment; the physical name of a resource is its logical ID."""
+    if isinstance(value, list):
+        return [resolved(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "Ref" in value:
+        return value["Ref"]
+    if "Fn::GetAtt" in value:
+        return f"arn:{value['Fn::GetAtt'][0]}"
+    if "Fn::Join" in value:
+        return value["Fn::Join"][0].join(map(resolved, value["Fn::Join"][1]))
+    return {name: resolved(item) for name, item in value.items()}
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "prefix", "parameter", "form"),
+    [
+        ("AWS::Events::Rule", "Sweep", "name", "{}"),
+        ("AWS::Events::Rule", "Changes", "rule", "{}"),
+        ("AWS::Lambda::Function", "Function", "functionName", "{}"),
+        ("AWS::Lambda::Function", "Function", "functionName", "arn:aws:lambda:us-east-1:111111111111:function:{}"),
+        ("AWS::Lambda::Function", "Function", "functionName", "111111111111:function:{}"),
+        ("AWS::Lambda::Function", "Function", "functionName", "function:{}:$LATEST"),
+        ("AWS::KMS::Key", "TopicKey", "keyId", "{}"),
+        ("AWS::KMS::Key", "TopicKey", "keyId", "arn:{}"),
+        ("AWS::SNS::Topic", "", "topicArn", "{}"),
+        ("AWS::SNS::Topic", "", "subscriptionArn", "{}:0a1b2c3d"),
+        ("AWS::DynamoDB::Table", "State", "tableName", "{}"),
+        ("AWS::DynamoDB::Table", "State", "tableName", "arn:{}"),
+        ("AWS::SNS::Topic", "", "resourceArn", "{}"),
+        ("AWS::Logs::LogGroup", "FunctionLog", "logGroupName", f"{STACK}-{{}}-0A1B2C3D4E5F"),
+        ("AWS::CloudWatch::Alarm", "NoSweep", "alarmNames", ["other", f"{STACK}-{{}}-0A1B2C3D4E5F"]),
+        ("AWS::CloudWatch::Alarm", "NotReverted", "alarmName", f"{STACK}-{{}}-0A1B2C3D4E5F"),
+    ],
+)
+def test_tampering_rule_matches_every_form_of_resource_name(
+    template: dict[str, Any], resource_type: str, prefix: str, parameter: str, form: str | list[str]
+) -> None:
+    """A record contains the name as the caller wrote it; Lambda accepts partial ARNs."""
+    resources = {k: r for k, r in template["Resources"].items() if r["Type"] == resource_type and k.startswith(prefix)}
+    (name,) = resources
+    value = form.format(name) if isinstance(form, str) else [part.format(name) for part in form]
+    pattern = json.dumps(resolved(tampering_rule(template)["EventPattern"]))
+
+    def matches(parameter_value: Any, **more: Any) -> bool:
+        detail = {"managementEvent": True, "readOnly": False, "sourceIPAddress": "203.0.113.7"} | more
+        detail["eventName"] = "DeleteLogGroup" if parameter == "logGroupName" else "Any"
+        detail["requestParameters"] = {parameter: parameter_value}
+        event = {"Source": "aws.any", "DetailType": "AWS API Call via CloudTrail", "Detail": json.dumps(detail)}
+        return bool(eventbridge._matches_pattern(pattern, event))
+
+    assert matches(value)
+    assert not matches("another")
+    assert not matches(value, sourceIPAddress="cloudformation.amazonaws.com")
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="the guard or a trail is changed or disabled",
+)
+def test_eventbridge_can_publish_to_the_encrypted_topic(template: dict[str, Any]) -> None:
+    """Without conditions, because SNS supports none between EventBridge and an encrypted topic."""
+    principal = {"Service": "events.amazonaws.com"}
+    (key,) = of_type(template, "AWS::KMS::Key")
+    (policy,) = of_type(template, "AWS::SNS::TopicPolicy")
+    for document, action in ((key["KeyPolicy"], "kms:Decrypt"), (policy["PolicyDocument"], "sns:Publish")):
+        (statement,) = (s for s in document["Statement"] if s["Principal"] == principal)
+        assert action in actions(statement)
+        assert "Condition" not in statement
