@@ -17,8 +17,8 @@ from rich.progress import Progress
 
 from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
-from sandbox.__main__ import session, target_of
 from sandbox.process import ROOT
+from sandbox.target import session, target_of
 from walkthroughs.analytics_host import h2o_connection
 from walkthroughs.forwarding import forwarded_port
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.progress import Progress
 
-from sandbox.__main__ import SPEED, regions_of, settings_for, target_of
 from sandbox.process import ROOT, Sandbox
+from sandbox.target import SPEED, regions_of, settings_for, target_of
 from walkthroughs.polling import poll_in_background
 from walkthroughs.walkthrough import Target
 

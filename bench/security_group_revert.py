@@ -13,8 +13,8 @@ from rich.progress import Progress
 
 from lambdas.security_group_revert.respond import Responder, guarded_groups
 from lambdas.security_group_revert.state import StateTable
-from sandbox.__main__ import session, settings_for, target_of
 from sandbox.process import ACCOUNT, REGION, Sandbox
+from sandbox.target import session, settings_for, target_of
 
 from . import cold_start
 from .report import Row, Section, at_most, milliseconds

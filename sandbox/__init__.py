@@ -1,8 +1,10 @@
-"""AWS on this computer: MiniStack, and the parts of AWS that it lacks and the systems need.
+"""The sandbox: MiniStack, an AWS emulator, extended by the features that the systems need.
 
-`Sandbox` (`process`) starts it and stops it, `__main__` and `guide` are the commands `demo` and `up`, `emulator` is
-the process that is started, with `web`, `json_api` and `faults`. Each other module stands in for one AWS service and
-says in its docstring for what part of it. Those know nothing of the systems, but for H2O's port in `ec2.instances`.
+`process.Sandbox` starts and stops the emulator, `emulator` is the child process, `target` connects walkthroughs and
+tests to it, `__main__` has the commands `demo` and `up`, and `usage` prints calls to copy. `web`, `authentication`,
+`json_protocol` and `fault_injection` are shared by the services. Each other module or package implements one AWS
+service; its docstring lists what it implements and what it leaves out. Services know nothing of the systems, except
+for H2O's port in `ec2.instances`.
 """
 
 from .process import Sandbox, SandboxError

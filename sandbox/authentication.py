@@ -1,11 +1,11 @@
-"""Which requests the API port answers: those that are signed, as AWS requires, and come from no web page.
+"""Authentication of the API port: rejects unsigned requests and requests from web pages.
 
-The emulator runs functions as processes of this computer, so a request that it accepts can run code. Any web page can
-send requests to 127.0.0.1: across origins without a preflight, or under a host name whose owner points it at 127.0.0.1.
-Therefore a request is refused if it has a foreign `Origin` or `Sec-Fetch-Site`, a host name other than this computer's,
-or no Signature Version 4 by a key that this sandbox issued. Responses let no other origin read them.
+The emulator runs functions as processes of this computer, so anyone who can send it requests can run code. Any web page
+can send requests to 127.0.0.1: cross-origin requests without a preflight, or requests to a host name that resolves to
+127.0.0.1 (DNS rebinding). Therefore a request is rejected if it has a foreign `Origin`, `Sec-Fetch-Site` or `Host`, or
+no Signature Version 4 by an access key of this sandbox. Responses have no CORS headers.
 
-Left out: the 15 minutes that a signature is valid on AWS; presigned requests of services other than S3.
+Left out: the expiry of signatures after 15 minutes; presigned requests to services other than S3.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ HEADER = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,]+)/\d{8}/(?P<region>[^/,]+)/(?P<service>[^/,]+)/aws4_request, ?"
     r"SignedHeaders=(?P<signed>[^,]+), ?Signature=(?P<signature>[0-9a-f]{64})"
 )
-UNHASHED = ("UNSIGNED-PAYLOAD", "STREAMING-")  # what x-amz-content-sha256 says when it is no hash
-# A custom resource answers here without a signature; the path ends in a random token, as a presigned URL does.
+NO_PAYLOAD_HASH = ("UNSIGNED-PAYLOAD", "STREAMING-")  # values of x-amz-content-sha256 that are not hashes
+# Custom resources respond here without a signature. The path ends with a random token, like a presigned URL.
 CUSTOM_RESOURCE = ("PUT", re.compile(r"/_ministack/cfn-response/[\w-]{20,}"))
 
 
-class RefusedRequestError(Exception):
-    """A request that is not answered: AWS's error code, and why."""
+class RejectedRequestError(Exception):
+    """A request that is rejected, with AWS's error code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -42,12 +42,12 @@ class RefusedRequestError(Exception):
 
 
 def secret_of(access_key: str) -> str:
-    """The secret access key that belongs to an access key of this sandbox's own making."""
+    """Derive the secret access key of an access key that this sandbox issues."""
     return hmac.new(os.environ["AWS_SECRET_ACCESS_KEY"].encode(), access_key.encode(), hashlib.sha256).hexdigest()
 
 
 def require_signature(application: Application, port: int) -> Application:
-    """Wrap MiniStack's ASGI application, which listens on `port`."""
+    """Wrap MiniStack's ASGI application, which listens on `port`, with authentication."""
     hosts = {f"{host}:{port}" for host in ("127.0.0.1", "localhost")}
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
@@ -59,10 +59,10 @@ def require_signature(application: Application, port: int) -> Application:
         else:
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
             try:
-                _refuse_web_pages(headers, hosts)
+                _reject_web_pages(headers, hosts)
                 body = await _read(receive)
                 _authenticate(scope, headers, body)
-            except RefusedRequestError as error:
+            except RejectedRequestError as error:
                 await _send_error(send, headers, error)
             else:
                 await application(scope, _replay(body, receive), _without_cors(send))
@@ -70,14 +70,14 @@ def require_signature(application: Application, port: int) -> Application:
     return serve
 
 
-def _refuse_web_pages(headers: dict[str, str], hosts: set[str]) -> None:
+def _reject_web_pages(headers: dict[str, str], hosts: set[str]) -> None:
     host, origin = headers.get("host", ""), headers.get("origin")
     if host not in hosts:
-        raise RefusedRequestError("AccessDenied", f"the sandbox is reached as {' or '.join(sorted(hosts))}, not {host}")
+        raise RejectedRequestError("AccessDenied", f"unknown host {host} (valid: {', '.join(sorted(hosts))})")
     if origin is not None and origin != f"http://{host}":
-        raise RefusedRequestError("AccessDenied", f"the web page {origin} may not call the sandbox")
+        raise RejectedRequestError("AccessDenied", f"requests from the web page {origin} are not allowed")
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        raise RefusedRequestError("AccessDenied", "a web page of another origin may not call the sandbox")
+        raise RejectedRequestError("AccessDenied", "cross-origin requests are not allowed")
 
 
 def _authenticate(scope: Any, headers: dict[str, str], body: bytes) -> None:
@@ -89,23 +89,24 @@ def _authenticate(scope: Any, headers: dict[str, str], body: bytes) -> None:
     header = _as_header(query) if presigned else headers.get("authorization", "")
     authorization = HEADER.fullmatch(header)
     if authorization is None:
-        raise RefusedRequestError("AccessDenied", "Access Denied: the request is not signed")
-    if presigned and (authorization["service"] != "s3" or _names_service(headers)):
-        raise RefusedRequestError("AccessDenied", "a presigned URL is for S3, without headers that name a service")
+        raise RejectedRequestError("AccessDenied", "Access Denied: the request is not signed")
+    if presigned and (authorization["service"] != "s3" or _selects_service(headers)):
+        message = "presigned URLs are valid for S3 only, without headers that select another service"
+        raise RejectedRequestError("AccessDenied", message)
     payload_hash = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
-    if not payload_hash.startswith(UNHASHED) and payload_hash != hashlib.sha256(body).hexdigest():
-        raise RefusedRequestError("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the body's hash")
+    if not payload_hash.startswith(NO_PAYLOAD_HASH) and payload_hash != hashlib.sha256(body).hexdigest():
+        raise RejectedRequestError("XAmzContentSHA256Mismatch", "x-amz-content-sha256 does not match the body")
     if presigned:
         expected = _presigned_signature(scope, headers, query, authorization)
     else:
         expected = _signature(scope, headers, body, authorization)
     if not hmac.compare_digest(expected, authorization["signature"]):
         message = "The request signature we calculated does not match the signature you provided."
-        raise RefusedRequestError("SignatureDoesNotMatch", message)
+        raise RejectedRequestError("SignatureDoesNotMatch", message)
 
 
-def _names_service(headers: dict[str, str]) -> bool:
-    """Whether MiniStack would choose the service by headers or a form, which a presigned URL does not sign."""
+def _selects_service(headers: dict[str, str]) -> bool:
+    """Return whether MiniStack would select the service by headers, which a presigned URL does not sign."""
     is_form = "x-www-form-urlencoded" in headers.get("content-type", "").lower()
     return is_form or "authorization" in headers or "x-amz-target" in headers
 
@@ -113,20 +114,20 @@ def _names_service(headers: dict[str, str]) -> bool:
 def _secret_of_session(access_key: str) -> str:
     session = sts._sessions.get(access_key)
     if session is None:
-        message = f"The security token included in the request is invalid: {access_key} is no key of this sandbox."
-        raise RefusedRequestError("InvalidClientTokenId", message)
+        message = f"The security token included in the request is invalid: this sandbox did not issue {access_key}."
+        raise RejectedRequestError("InvalidClientTokenId", message)
     secret: str = session["SecretAccessKey"]
     return secret
 
 
 def _as_header(query: dict[str, str]) -> str:
-    """Write the signature of a presigned request as a header has it."""
+    """Convert the signature parameters of a presigned request to an Authorization header."""
     parts = (f"{name}={query.get(f'X-Amz-{name}', '')}" for name in ("Credential", "SignedHeaders", "Signature"))
     return f"AWS4-HMAC-SHA256 {', '.join(parts)}"
 
 
 def _signature(scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str]) -> str:
-    """Sign the request again, as its sender has signed it."""
+    """Compute the expected signature of a request."""
     signer = S3SigV4Auth if authorization["service"] == "s3" else SigV4Auth
     request = _request(scope, headers, body, authorization, scope["query_string"].decode("latin-1"))
     return _sign(signer, request, headers.get("x-amz-date", ""), authorization)
@@ -135,7 +136,7 @@ def _signature(scope: Any, headers: dict[str, str], body: bytes, authorization: 
 def _presigned_signature(
     scope: Any, headers: dict[str, str], query: dict[str, str], authorization: re.Match[str]
 ) -> str:
-    """Sign a presigned request again; its body is not signed, and its time limit is checked by MiniStack's S3."""
+    """Compute the expected signature of a presigned request; MiniStack's S3 checks its expiry."""
     parameters = scope["query_string"].decode("latin-1").split("&")
     unsigned = "&".join(parameter for parameter in parameters if not parameter.startswith("X-Amz-Signature="))
     request = _request(scope, headers, b"", authorization, unsigned)
@@ -170,7 +171,7 @@ async def _read(receive: Any) -> bytes:
 
 
 def _replay(body: bytes, receive: Any) -> Any:
-    """Hand out the body that is read already, then what else comes."""
+    """Return a `receive` that replays the body, then continues."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Any:
@@ -180,7 +181,7 @@ def _replay(body: bytes, receive: Any) -> Any:
 
 
 def _without_cors(send: Any) -> Any:
-    """MiniStack lets every origin read its responses."""
+    """Remove the CORS headers, with which MiniStack allows every origin to read its responses."""
 
     async def send_without_cors(message: Any) -> None:
         if message["type"] == "http.response.start":
@@ -191,13 +192,13 @@ def _without_cors(send: Any) -> Any:
     return send_without_cors
 
 
-async def _send_error(send: Any, headers: dict[str, str], error: RefusedRequestError) -> None:
+async def _send_error(send: Any, headers: dict[str, str], error: RejectedRequestError) -> None:
     if "x-amz-target" in headers or "json" in headers.get("content-type", ""):
-        kind, body = "application/json", json.dumps({"__type": error.code, "message": str(error)})
+        content_type, body = "application/json", json.dumps({"__type": error.code, "message": str(error)})
     else:
         code, message = escape(error.code), escape(str(error))
-        kind = "application/xml"
+        content_type = "application/xml"
         body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
-    named = [(b"content-type", kind.encode()), (b"content-length", str(len(body.encode())).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": named})
+    response_headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body.encode())).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": response_headers})
     await send({"type": "http.response.body", "body": body.encode()})

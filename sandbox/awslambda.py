@@ -1,13 +1,11 @@
-"""Lambda: the credentials of a function are those of its role.
+"""Lambda: functions run with credentials of their roles, as on AWS.
 
-MiniStack runs the functions, with the account's own credentials. Here each function gets an
-access key of its own, known to STS as a session of its role, so that what it does can be told
-from what others do. An error has the name of its exception's class. What layers bring is found
-under /opt, and Node functions find the AWS SDK, as on Lambda (the part of it that package.json has). A
-version that a template publishes is named by its number.
+Implements: an access key for each function, which STS knows as a session of its role (MiniStack would use the
+account's credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js
+functions (the packages in package.json); physical ids of published versions that end with the version number.
 
-Left out: the policies of the role (that it may do what it needs, and no more, is for the template tests), the
-Python and Node of the runtime (this computer's are taken), limits of memory.
+Left out: permissions of the role (the template tests check them); the runtime's Python and Node.js (this computer's
+are used); memory limits.
 """
 
 import hashlib
@@ -27,11 +25,11 @@ from ministack.services.lambda_svc import _get_func_record_for_ref
 from .authentication import secret_of
 from .process import ROOT
 
-_unpacking = Lock()
+_unpack_lock = Lock()
 
 
 def install() -> None:
-    """Give every function process that MiniStack starts the credentials of its role."""
+    """Start function processes with the credentials of their roles, and add the other features."""
     lambda_runtime.subprocess = SimpleNamespace(
         Popen=_popen, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired, run=subprocess.run
     )
@@ -41,8 +39,8 @@ def install() -> None:
     lambda_svc.logger.setLevel("WARNING")
     execute = lambda_svc._execute_function_warm
 
-    def execute_function(*arguments: Any, **named: Any) -> Any:
-        result = execute(*arguments, **named)
+    def execute_function(*arguments: Any, **options: Any) -> Any:
+        result = execute(*arguments, **options)
         body = result.get("body")
         if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
             body["errorType"] = _class_name(result.get("log", ""), body["errorMessage"])
@@ -53,7 +51,7 @@ def install() -> None:
 
 
 class _Package(zipfile.ZipFile):
-    """A function's code, or a layer, which is unpacked once, however many functions have it."""
+    """A function's code or a layer. A layer is unpacked once and shared by its functions."""
 
     def extractall(self, path: Any = None, *arguments: Any) -> None:
         folder = Path(path)
@@ -61,21 +59,21 @@ class _Package(zipfile.ZipFile):
             return super().extractall(path, *arguments)
         content = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
         unpacked = folder.parents[1] / f"layer-{content}"
-        with _unpacking:
+        with _unpack_lock:
             if unpacked.exists():
                 folder.rmdir()
             else:
                 super().extractall(folder)
-                folder.rename(unpacked)  # only when it is whole
+                folder.rename(unpacked)  # only when it is complete
         folder.symlink_to(unpacked)
 
 
 def _class_name(log: str, message: str) -> str:
-    """Take the name of the exception's class out of the traceback, the last line of which has it."""
-    said = f": {message}".splitlines()[0] if message else ""
+    """Return the name of the exception class in the last line of the traceback."""
+    suffix = f": {message}".splitlines()[0] if message else ""
     for line in reversed(log.splitlines()):
-        if line.endswith(said) and re.fullmatch(r"[A-Za-z_][\w.]*", line.removesuffix(said)):
-            return line.removesuffix(said).rpartition(".")[2]
+        if line.endswith(suffix) and re.fullmatch(r"[A-Za-z_][\w.]*", line.removesuffix(suffix)):
+            return line.removesuffix(suffix).rpartition(".")[2]
     return "Runtime.HandlerError"
 
 
@@ -97,7 +95,7 @@ def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subpro
 
 
 def role_credentials(role_arn: str, session: str) -> dict[str, str]:
-    """Make credentials of a role known to STS; give them as environment variables."""
+    """Issue credentials of a role, and return them as environment variables."""
     account, role_name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
     digest = hashlib.sha256(f"{role_arn} {session}".encode()).hexdigest().upper()
     key = f"ASIA{digest[:16]}"

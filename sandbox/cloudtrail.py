@@ -1,10 +1,8 @@
-"""CloudTrail: records of security group calls on EventBridge, as AWS makes them.
+"""CloudTrail: events of mutating EC2 calls on EventBridge, and trails of templates.
 
-For every mutating EC2 call that `ec2` of this folder answers, a record goes to the default
-event bus as "AWS API Call via CloudTrail", at once (on AWS it takes seconds, at times
-minutes), if a trail of the region logs, as on AWS. Forms of the record: CloudTrail user guide, record
-contents and userIdentity element. Templates can have trails, through MiniStack's own CloudTrail. Left out:
-event selectors as a condition, log files, read-only calls, other services.
+If a trail logs in the Region, each mutating EC2 call is sent to the default event bus as "AWS API Call via CloudTrail",
+immediately (on AWS, after seconds or minutes). Source: CloudTrail user guide, record contents and userIdentity element.
+Trails are MiniStack's. Left out: filtering by event selectors, log files, read-only calls, other services.
 """
 
 import json
@@ -23,7 +21,7 @@ USER_NAME = "sandbox-user"
 
 
 def install() -> None:
-    """Make the access key that people use that of an IAM user, and let templates have trails."""
+    """Assign the sandbox's access key to an IAM user, and add the trail resource."""
     sts._sessions[os.environ["AWS_ACCESS_KEY_ID"]] = {
         "Arn": f"arn:aws:iam::{ACCOUNT}:user/{USER_NAME}",
         "UserId": "AIDACKCEVSQ6C2EXAMPLE",
@@ -32,43 +30,43 @@ def install() -> None:
     provisioners._RESOURCE_HANDLERS["AWS::CloudTrail::Trail"] = {
         "create": _create_trail,
         "update": _update_trail,
-        "delete": lambda name, _properties: _answer(cloudtrail._delete_trail({"Name": name})),
+        "delete": lambda name, _properties: _content(cloudtrail._delete_trail({"Name": name})),
     }
 
 
 def _create_trail(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
     name = properties.get("TrailName") or f"{stack}-{logical_id}"
-    trail = _answer(cloudtrail._create_trail(_as_request(properties) | {"Name": name}))
+    trail = _content(cloudtrail._create_trail(_to_request(properties) | {"Name": name}))
     _configure(name, properties)
     return name, {"Arn": trail["TrailARN"]}
 
 
 def _update_trail(name: str, _old: Any, new: dict[str, Any], _stack: str) -> tuple[str, dict[str, Any]]:
-    trail = _answer(cloudtrail._update_trail(_as_request(new) | {"Name": name}))
+    trail = _content(cloudtrail._update_trail(_to_request(new) | {"Name": name}))
     _configure(name, new)
     return name, {"Arn": trail["TrailARN"]}
 
 
-def _as_request(properties: dict[str, Any]) -> dict[str, Any]:
-    """CloudFormation writes true as text at times; the API has a ``KmsKeyId`` for its ``KMSKeyId``."""
-    plain = {key: value == "true" if value in ("true", "false") else value for key, value in properties.items()}
-    return plain | {"KmsKeyId": properties.get("KMSKeyId", "")}
+def _to_request(properties: dict[str, Any]) -> dict[str, Any]:
+    """Convert properties to API parameters: booleans can be text in a template, and ``KMSKeyId`` is ``KmsKeyId``."""
+    parameters = {key: value == "true" if value in ("true", "false") else value for key, value in properties.items()}
+    return parameters | {"KmsKeyId": properties.get("KMSKeyId", "")}
 
 
 def _configure(name: str, properties: dict[str, Any]) -> None:
-    """Carry out what calls of their own are for in the API: which events, and on or off."""
+    """Set the event selectors, and start or stop logging, which are separate API calls."""
     if selectors := properties.get("EventSelectors"):
-        _answer(cloudtrail._put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
-    on = str(properties["IsLogging"]).lower() == "true"
-    _answer((cloudtrail._start_logging if on else cloudtrail._stop_logging)({"Name": name}))
+        _content(cloudtrail._put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
+    is_logging = str(properties["IsLogging"]).lower() == "true"
+    _content((cloudtrail._start_logging if is_logging else cloudtrail._stop_logging)({"Name": name}))
 
 
-def _answer(response: tuple[int, Any, bytes]) -> dict[str, Any]:
+def _content(response: tuple[int, Any, bytes]) -> dict[str, Any]:
     status, _, body = response
-    answer: dict[str, Any] = json.loads(body)
+    content: dict[str, Any] = json.loads(body)
     if status >= 400:
-        raise ValueError(f"{answer['__type']}: {answer['message']}")
-    return answer
+        raise ValueError(f"{content['__type']}: {content['message']}")
+    return content
 
 
 def record(
@@ -80,7 +78,7 @@ def record(
     response: dict[str, Any] | None,
     error: tuple[str, str] | None,
 ) -> None:
-    """Put the record of one EC2 call on the default event bus, when a trail logs."""
+    """Send the event of an EC2 call to the default event bus, if a trail logs."""
     if not any(trail.get("IsLogging") for _region, _name, trail in cloudtrail._visible_trail_items()):
         return
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,8 +1,8 @@
-"""CodeCommit: repositories of templates, with commits made through the API.
+"""CodeCommit: repositories of templates, and commits through the API.
 
-A repository begins with the zip file of its template. A commit moves its branch and puts
-"CodeCommit Repository State Change" on the event bus. Left out: git itself, merges, pull
-requests, file modes, lists of branches and commits, the parents of a commit.
+A new repository contains the zip file that its template names. A commit updates its branch and sends "CodeCommit
+Repository State Change" to the event bus. Left out: git, merges, pull requests, file modes, lists of branches and
+commits, parents of commits.
 """
 
 import base64
@@ -17,12 +17,12 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, s3
 from ministack.services.cloudformation import provisioners
 
-from .json_api import RefusedError, serve
+from .json_protocol import ServiceError, register
 
 
 @dataclass
 class Repository:
-    """Files by commit, and the last commit of each branch."""
+    """A repository: files and message of each commit, and the head of each branch."""
 
     name: str
     description: str = ""
@@ -35,15 +35,15 @@ class Repository:
         return f"arn:aws:codecommit:{get_region()}:{get_account_id()}:{self.name}"
 
     def commit(self, branch: str, files: dict[str, bytes], message: str) -> str:
-        """Make `files` all that the branch has; give the commit's id."""
+        """Create a commit with `files` as the complete content of the branch, and return its id."""
         before = self.branches.get(branch)
         content = json.dumps([before, message, sorted((p, hashlib.sha1(f).hexdigest()) for p, f in files.items())])  # noqa: S324
         commit_id = hashlib.sha1(content.encode()).hexdigest()  # noqa: S324  # as git does
         self.commits[commit_id], self.messages[commit_id], self.branches[branch] = files, message, commit_id
-        self._tell(branch, before, commit_id)
+        self._send_event(branch, before, commit_id)
         return commit_id
 
-    def _tell(self, branch: str, before: str | None, commit_id: str) -> None:
+    def _send_event(self, branch: str, before: str | None, commit_id: str) -> None:
         detail = {
             "event": "referenceUpdated" if before else "referenceCreated",
             "repositoryName": self.name,
@@ -66,7 +66,7 @@ REPOSITORIES: dict[str, Repository] = {}
 
 
 def install() -> None:
-    """Answer CodeCommit's calls, and let templates have repositories."""
+    """Add the operations and the repository resource."""
     operations = {
         "GetRepository": _get_repository,
         "GetBranch": _get_branch,
@@ -75,7 +75,7 @@ def install() -> None:
         "CreateCommit": _create_commit,
         "PutFile": _put_file,
     }
-    serve("codecommit", "CodeCommit_20150413.", operations)
+    register("codecommit", "CodeCommit_20150413.", operations)
     provisioners._RESOURCE_HANDLERS["AWS::CodeCommit::Repository"] = {
         "create": _create,
         "update": _update,
@@ -83,15 +83,15 @@ def install() -> None:
     }
 
 
-def source(repository: str, branch: str) -> tuple[str, str, bytes]:
-    """The last commit of a branch: its id, its message, and its files as a zip file."""
-    found = _repository({"repositoryName": repository})
-    commit_id = _commit_id(found, branch)
+def source(repository_name: str, branch: str) -> tuple[str, str, bytes]:
+    """Return the id, the message and the zipped files of the last commit of a branch."""
+    repository = _repository({"repositoryName": repository_name})
+    commit_id = _commit_id(repository, branch)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, content in found.commits[commit_id].items():
+        for path, content in repository.commits[commit_id].items():
             archive.writestr(path, content)
-    return commit_id, found.messages[commit_id], buffer.getvalue()
+    return commit_id, repository.messages[commit_id], buffer.getvalue()
 
 
 def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
@@ -109,7 +109,7 @@ def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
 
 
 def _update(name: str, _old: Any, new: dict[str, Any], _stack: str) -> Any:
-    """The code of a template counts when the repository is made, and never after."""
+    """Update the description; CodeCommit uses the template's code only at creation."""
     REPOSITORIES[name].description = new.get("RepositoryDescription", "")
     return name, _attributes(REPOSITORIES[name])
 
@@ -128,48 +128,48 @@ def _repository(request: dict[str, Any]) -> Repository:
     try:
         return REPOSITORIES[request["repositoryName"]]
     except KeyError:
-        raise RefusedError("RepositoryDoesNotExistException", f"{request['repositoryName']} does not exist") from None
+        raise ServiceError("RepositoryDoesNotExistException", f"{request['repositoryName']} does not exist") from None
 
 
 def _commit_id(repository: Repository, specifier: str) -> str:
-    found = repository.branches.get(specifier.removeprefix("refs/heads/"), specifier)
-    if found not in repository.commits:
-        raise RefusedError("CommitDoesNotExistException", f"There is no branch or commit {specifier}")
-    return found
+    commit_id = repository.branches.get(specifier.removeprefix("refs/heads/"), specifier)
+    if commit_id not in repository.commits:
+        raise ServiceError("CommitDoesNotExistException", f"Branch or commit {specifier} does not exist")
+    return commit_id
 
 
 def _get_repository(request: dict[str, Any]) -> Any:
-    found = _repository(request)
+    repository = _repository(request)
     return {
         "repositoryMetadata": {
             "accountId": get_account_id(),
-            "repositoryName": found.name,
-            "repositoryDescription": found.description,
-            "defaultBranch": next(iter(found.branches), ""),
-            "Arn": found.arn,
+            "repositoryName": repository.name,
+            "repositoryDescription": repository.description,
+            "defaultBranch": next(iter(repository.branches), ""),
+            "Arn": repository.arn,
         }
     }
 
 
 def _get_branch(request: dict[str, Any]) -> Any:
-    found, name = _repository(request), request["branchName"]
-    if name not in found.branches:
-        raise RefusedError("BranchDoesNotExistException", f"{name} does not exist")
-    return {"branch": {"branchName": name, "commitId": found.branches[name]}}
+    repository, name = _repository(request), request["branchName"]
+    if name not in repository.branches:
+        raise ServiceError("BranchDoesNotExistException", f"{name} does not exist")
+    return {"branch": {"branchName": name, "commitId": repository.branches[name]}}
 
 
 def _get_commit(request: dict[str, Any]) -> Any:
-    found = _repository(request)
-    commit_id = _commit_id(found, request["commitId"])
-    return {"commit": {"commitId": commit_id, "message": found.messages[commit_id], "parents": []}}
+    repository = _repository(request)
+    commit_id = _commit_id(repository, request["commitId"])
+    return {"commit": {"commitId": commit_id, "message": repository.messages[commit_id], "parents": []}}
 
 
 def _get_file(request: dict[str, Any]) -> Any:
-    found = _repository(request)
-    commit_id = _commit_id(found, request.get("commitSpecifier") or next(iter(found.branches)))
-    content = found.commits[commit_id].get(request["filePath"])
+    repository = _repository(request)
+    commit_id = _commit_id(repository, request.get("commitSpecifier") or next(iter(repository.branches)))
+    content = repository.commits[commit_id].get(request["filePath"])
     if content is None:
-        raise RefusedError("FileDoesNotExistException", f"{request['filePath']} does not exist")
+        raise ServiceError("FileDoesNotExistException", f"{request['filePath']} does not exist")
     return {
         "commitId": commit_id,
         "blobId": hashlib.sha1(content).hexdigest(),  # noqa: S324
@@ -181,36 +181,36 @@ def _get_file(request: dict[str, Any]) -> Any:
 
 
 def _create_commit(request: dict[str, Any]) -> Any:
-    """Put and delete files in one commit."""
-    found, branch = _repository(request), request["branchName"]
-    files = _files_before(found, branch, request)
+    """Create a commit that puts and deletes files."""
+    repository, branch = _repository(request), request["branchName"]
+    files = _files_before(repository, branch, request)
     for file in request.get("putFiles", []):
         files[file["filePath"]] = base64.b64decode(file["fileContent"])
     for file in request.get("deleteFiles", []):
         files.pop(file["filePath"], None)
-    if branch in found.branches and files == found.commits[found.branches[branch]]:
-        raise RefusedError("NoChangeException", "the commit changes nothing")
-    commit_id = found.commit(branch, files, request.get("commitMessage", ""))
+    if branch in repository.branches and files == repository.commits[repository.branches[branch]]:
+        raise ServiceError("NoChangeException", "The commit does not change any file")
+    commit_id = repository.commit(branch, files, request.get("commitMessage", ""))
     return {"commitId": commit_id, "treeId": commit_id, "filesAdded": [], "filesUpdated": [], "filesDeleted": []}
 
 
 def _put_file(request: dict[str, Any]) -> Any:
-    """Put one file, which is what the AWS CLI does with least words."""
-    found, branch, path = _repository(request), request["branchName"], request["filePath"]
-    files, content = _files_before(found, branch, request), base64.b64decode(request["fileContent"])
+    """Create a commit that puts one file."""
+    repository, branch, path = _repository(request), request["branchName"], request["filePath"]
+    files, content = _files_before(repository, branch, request), base64.b64decode(request["fileContent"])
     if files.get(path) == content:
-        raise RefusedError("SameFileContentException", f"{path} is as it was")
-    commit_id = found.commit(branch, files | {path: content}, request.get("commitMessage", ""))
+        raise ServiceError("SameFileContentException", f"{path} already has this content")
+    commit_id = repository.commit(branch, files | {path: content}, request.get("commitMessage", ""))
     return {"commitId": commit_id, "treeId": commit_id, "blobId": hashlib.sha1(content).hexdigest()}  # noqa: S324
 
 
 def _files_before(repository: Repository, branch: str, request: dict[str, Any]) -> dict[str, bytes]:
-    """The branch's files, if the request knows its last commit."""
+    """Return the files of the branch, if the request has the id of its last commit."""
     before = repository.branches.get(branch)
     if before is None:
         return {}
     if "parentCommitId" not in request:
-        raise RefusedError("ParentCommitIdRequiredException", f"the last commit of {branch} is {before}")
+        raise ServiceError("ParentCommitIdRequiredException", f"The last commit of {branch} is {before}")
     if request["parentCommitId"] != before:
-        raise RefusedError("ParentCommitIdOutdatedException", f"the last commit of {branch} is {before}")
+        raise ServiceError("ParentCommitIdOutdatedException", f"The last commit of {branch} is {before}")
     return dict(repository.commits[before])

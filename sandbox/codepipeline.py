@@ -1,15 +1,12 @@
-"""CodePipeline: pipelines of templates, which really run.
+"""CodePipeline: pipelines of templates, and their executions.
 
-A pipeline runs when it is made, when an EventBridge rule starts it, and when it is asked to.
-Sources are CodeCommit branches and S3 objects; the revision becomes a zip file in the artifact
-bucket. A Lambda invoke action sends the function the event of a job, credentials included, and
-takes its results: success, failure, or a continuation token, with which it is invoked again
-after a while, as a new job. A stage is entered by one execution at a time, and one that waits
-is superseded by a newer one; a failed stage can be tried again.
+Implements: executions at creation, by an EventBridge rule and by StartPipelineExecution; CodeCommit and S3 sources,
+whose revision is stored as a zip file in the artifact bucket; Lambda invoke actions with success and failure results,
+and continuation tokens, with which the function is invoked again as a new job; one execution per stage at a time,
+superseded executions; retries of a failed stage.
 
-Left out: other actions, actions side by side, executions in different stages at once, transitions,
-approvals, triggers and variables of V2, rollbacks, connections, roles and keys of the artifact store,
-events of its own.
+Left out: other actions, parallel actions, executions in different stages at the same time, transitions, approvals,
+triggers and variables of V2 pipelines, rollbacks, connections, roles and KMS keys of the artifact store, events.
 """
 
 import contextvars
@@ -25,15 +22,15 @@ from ministack.services import eventbridge, lambda_svc, s3
 from ministack.services.cloudformation import provisioners
 
 from . import codecommit
-from .json_api import RefusedError, serve
+from .json_protocol import ServiceError, register
 
-ANSWER_WITHIN = 20 * 60  # seconds, of a Lambda function
-ASK_AGAIN_AFTER = 30  # seconds, with a continuation token
+RESULT_TIMEOUT_SECONDS = 20 * 60  # for the result of a Lambda function
+CONTINUATION_SECONDS = 30  # until a function is invoked again with its continuation token
 
 
 @dataclass
 class Action:
-    """What became of one action in one execution."""
+    """One action of one execution."""
 
     stage: str
     name: str
@@ -50,7 +47,7 @@ class Action:
 
 @dataclass
 class Execution:
-    """One run of a pipeline."""
+    """One execution of a pipeline."""
 
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "InProgress"
@@ -62,21 +59,21 @@ class Execution:
 
 @dataclass
 class Job:
-    """An action that waits for the function that it has invoked."""
+    """An action that waits for the result of its function."""
 
     action: Action
-    result: dict[str, Any] | None = None
+    result: dict[str, Any] = field(default_factory=dict)
     done: threading.Event = field(default_factory=threading.Event)
 
 
 class Pipeline:
-    """A pipeline and its executions, newest last."""
+    """A pipeline and its executions, the newest last."""
 
     def __init__(self, name: str, declaration: dict[str, Any]) -> None:
         self.name = name
         self.declaration = declaration
         self.executions: list[Execution] = []
-        self._entry = threading.Lock()
+        self._stage_lock = threading.Lock()
 
     @property
     def arn(self) -> str:
@@ -85,35 +82,35 @@ class Pipeline:
     def start(self) -> Execution:
         execution = Execution()
         self.executions.append(execution)
-        self._in_background(execution, self.declaration["Stages"])
+        self._start_thread(execution, self.declaration["Stages"])
         return execution
 
     def retry(self, execution: Execution, stage_name: str) -> None:
-        """Run the failed stage again, and those after it."""
+        """Run a failed stage and the following ones again."""
         names = [stage["Name"] for stage in self.declaration["Stages"]]
         execution.status = "InProgress"
-        self._in_background(execution, self.declaration["Stages"][names.index(stage_name) :])
+        self._start_thread(execution, self.declaration["Stages"][names.index(stage_name) :])
 
-    def _in_background(self, execution: Execution, stages: list[dict[str, Any]]) -> None:
+    def _start_thread(self, execution: Execution, stages: list[dict[str, Any]]) -> None:
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._run, execution, stages), daemon=True).start()
 
     def _run(self, execution: Execution, stages: list[dict[str, Any]]) -> None:
         for stage in stages:
-            with self._entry:
+            with self._stage_lock:
                 if execution is not self.executions[-1] and stage["Name"] != stages[0]["Name"]:
                     execution.status = "Superseded"
                     return
                 for declared in sorted(stage["Actions"], key=lambda action: int(action.get("RunOrder", 1))):
                     action = Action(stage["Name"], declared["Name"], declared.get("Configuration", {}))
                     execution.actions.append(action)
-                    self._perform(execution, action, declared)
+                    self._run_action(execution, action, declared)
                     if action.status == "Failed":
                         execution.status = "Failed"
                         return
         execution.status = "Succeeded"
 
-    def _perform(self, execution: Execution, action: Action, declared: dict[str, Any]) -> None:
+    def _run_action(self, execution: Execution, action: Action, declared: dict[str, Any]) -> None:
         provider = declared["ActionTypeId"]["Provider"]
         try:
             if provider == "Lambda":
@@ -125,15 +122,15 @@ class Pipeline:
                     execution.revisions[0]["name"] = artifact["Name"]
                     execution.artifacts[artifact["Name"]] = self._store(artifact["Name"], revision, data)
             action.status = action.status if action.status == "Failed" else "Succeeded"
-        except Exception as error:  # an action fails, whatever the reason
+        except Exception as error:  # any error fails the action
             action.status, action.error = "Failed", str(error)
 
     def _store(self, name: str, revision: str, data: bytes) -> dict[str, str]:
         bucket = self.declaration["ArtifactStore"]["Location"]
         key = f"{self.name[:20]}/{name}/{uuid.uuid4().hex[:7]}.zip"
-        status, _, answer = s3._put_object(bucket, key, data, {})
+        status, _, body = s3._put_object(bucket, key, data, {})
         if status >= 300:
-            raise ValueError(answer.decode())
+            raise ValueError(body.decode())
         return {"bucket": bucket, "key": key, "revision": revision}
 
 
@@ -143,7 +140,7 @@ SPEED = 1.0
 
 
 def install(speed: float) -> None:
-    """Answer CodePipeline's calls, let templates have pipelines and rules start them."""
+    """Add the operations, the pipeline resource and the EventBridge target."""
     global SPEED
     SPEED = speed
     operations = {
@@ -157,7 +154,7 @@ def install(speed: float) -> None:
         "PutJobSuccessResult": _put_job_result,
         "PutJobFailureResult": _put_job_result,
     }
-    serve("codepipeline", "CodePipeline_20150709.", operations)
+    register("codepipeline", "CodePipeline_20150709.", operations)
     provisioners._RESOURCE_HANDLERS["AWS::CodePipeline::Pipeline"] = {
         "create": _create,
         "update": _update,
@@ -165,12 +162,12 @@ def install(speed: float) -> None:
     }
     invoke_target = eventbridge._invoke_target
 
-    def start_pipeline(target: dict[str, Any], *arguments: Any, **named: Any) -> None:
+    def start_pipeline(target: dict[str, Any], *arguments: Any, **options: Any) -> None:
         arn = target.get("Arn", "").split(":")
         if len(arn) > 5 and arn[2] == "codepipeline":
             PIPELINES[arn[5]].start()
         else:
-            invoke_target(target, *arguments, **named)
+            invoke_target(target, *arguments, **options)
 
     eventbridge._invoke_target = start_pipeline
 
@@ -196,11 +193,11 @@ def _revision(provider: str, configuration: dict[str, Any]) -> tuple[str, str, b
         if data is None:
             raise ValueError(f"The object with key '{key}' does not exist in bucket '{bucket}'.")
         return hashlib.md5(data).hexdigest(), "", data  # noqa: S324  # an ETag
-    raise ValueError(f"the sandbox has no source {provider}")
+    raise ValueError(f"the sandbox does not support the source provider {provider}")
 
 
 def _invoke(execution: Execution, action: Action, inputs: list[str]) -> None:
-    """Invoke the function, again and again while it answers with a continuation token."""
+    """Invoke the function, and again as long as it returns a continuation token."""
     function, _, name = lambda_svc._get_func_record_for_ref(action.configuration["FunctionName"])
     if function is None:
         raise ValueError(f"The AWS Lambda function {name} cannot be found.")
@@ -208,20 +205,28 @@ def _invoke(execution: Execution, action: Action, inputs: list[str]) -> None:
         job_id = str(uuid.uuid4())
         job = JOBS[job_id] = Job(action)
         lambda_svc.invoke_async_with_retry(function, _event(job_id, execution, action, inputs))
-        if not job.done.wait(ANSWER_WITHIN / SPEED):
+        if not job.done.wait(RESULT_TIMEOUT_SECONDS / SPEED):
             raise ValueError(f"The AWS Lambda function {name} failed to return a result.")
-        assert job.result is not None
-        if "failureDetails" in job.result:
-            details = job.result["failureDetails"]
-            action.external_id = details.get("externalExecutionId", "")
-            raise ValueError(details["message"])
-        action.token = job.result.get("continuationToken", "")
-        details = job.result.get("executionDetails", {})
-        action.summary, action.external_id = details.get("summary", ""), details.get("externalExecutionId", "")
-        action.variables = job.result.get("outputVariables", {})
+        _apply_result(action, job.result)
         if not action.token:
             return
-        time.sleep(ASK_AGAIN_AFTER / SPEED)
+        time.sleep(CONTINUATION_SECONDS / SPEED)
+
+
+def _apply_result(action: Action, result: dict[str, Any]) -> None:
+    """Copy the result of a job to its action.
+
+    Raises:
+        ValueError: the job has failed.
+    """
+    if "failureDetails" in result:
+        details = result["failureDetails"]
+        action.external_id = details.get("externalExecutionId", "")
+        raise ValueError(details["message"])
+    action.token = result.get("continuationToken", "")
+    details = result.get("executionDetails", {})
+    action.summary, action.external_id = details.get("summary", ""), details.get("externalExecutionId", "")
+    action.variables = result.get("outputVariables", {})
 
 
 def _event(job_id: str, execution: Execution, action: Action, inputs: list[str]) -> dict[str, Any]:
@@ -260,11 +265,11 @@ def _event(job_id: str, execution: Execution, action: Action, inputs: list[str])
 def _put_job_result(request: dict[str, Any]) -> None:
     job = JOBS.get(request["jobId"])
     if job is None:
-        raise RefusedError("JobNotFoundException", f"there is no job {request['jobId']}")
+        raise ServiceError("JobNotFoundException", f"job {request['jobId']} does not exist")
     if job.done.is_set():
-        raise RefusedError("InvalidJobStateException", "the job has a result already")
+        raise ServiceError("InvalidJobStateException", "the job already has a result")
     if len(request.get("failureDetails", {}).get("message", "")) > 5000:
-        raise RefusedError("ValidationException", "failureDetails.message has more than 5000 characters")
+        raise ServiceError("ValidationException", "failureDetails.message has more than 5000 characters")
     job.result = request
     job.done.set()
 
@@ -272,7 +277,7 @@ def _put_job_result(request: dict[str, Any]) -> None:
 def _pipeline(request: dict[str, Any]) -> Pipeline:
     name = request.get("pipelineName") or request["name"]
     if name not in PIPELINES:
-        raise RefusedError("PipelineNotFoundException", f"there is no pipeline {name}")
+        raise ServiceError("PipelineNotFoundException", f"pipeline {name} does not exist")
     return PIPELINES[name]
 
 
@@ -280,21 +285,21 @@ def _execution(request: dict[str, Any]) -> Execution:
     for execution in _pipeline(request).executions:
         if execution.id == request["pipelineExecutionId"]:
             return execution
-    raise RefusedError("PipelineExecutionNotFoundException", "there is no such execution")
+    raise ServiceError("PipelineExecutionNotFoundException", "the execution does not exist")
 
 
 def _retry_stage_execution(request: dict[str, Any]) -> Any:
     pipeline, execution = _pipeline(request), _execution(request)
     if execution is not pipeline.executions[-1]:
-        raise RefusedError("NotLatestPipelineExecutionException", "there is a newer execution")
+        raise ServiceError("NotLatestPipelineExecutionException", "there is a newer execution")
     if execution.status != "Failed" or execution.actions[-1].stage != request["stageName"]:
-        raise RefusedError("StageNotRetryableException", f"the stage {request['stageName']} has not failed")
+        raise ServiceError("StageNotRetryableException", f"the stage {request['stageName']} has not failed")
     pipeline.retry(execution, request["stageName"])
     return {"pipelineExecutionId": execution.id}
 
 
 def _get_pipeline(request: dict[str, Any]) -> Any:
-    """As far as a walkthrough wants to know: where artifacts are."""
+    """Return the artifact store; other properties are left out."""
     store = _pipeline(request).declaration["ArtifactStore"]
     return {"pipeline": {"name": request["name"], "artifactStore": {"type": "S3", "location": store["Location"]}}}
 
@@ -303,20 +308,21 @@ def _get_pipeline_state(request: dict[str, Any]) -> Any:
     pipeline = _pipeline(request)
     stages = []
     for stage in pipeline.declaration["Stages"]:
-        done = [(e, a) for e in pipeline.executions for a in e.actions if a.stage == stage["Name"]]
+        runs = [(e, a) for e in pipeline.executions for a in e.actions if a.stage == stage["Name"]]
         states = []
         for declared in stage["Actions"]:
-            same = [action for _, action in done if action.name == declared["Name"]]
-            states.append({"actionName": declared["Name"]} | ({"latestExecution": _latest(same[-1])} if same else {}))
+            actions = [action for _, action in runs if action.name == declared["Name"]]
+            latest = {"latestExecution": _latest_execution(actions[-1])} if actions else {}
+            states.append({"actionName": declared["Name"]} | latest)
         state = {"stageName": stage["Name"], "actionStates": states}
-        if done:
-            execution, action = done[-1]
+        if runs:
+            execution, action = runs[-1]
             state["latestExecution"] = {"pipelineExecutionId": execution.id, "status": action.status}
         stages.append(state)
     return {"pipelineName": pipeline.name, "stageStates": stages}
 
 
-def _latest(action: Action) -> dict[str, Any]:
+def _latest_execution(action: Action) -> dict[str, Any]:
     return {
         "actionExecutionId": action.id,
         "status": action.status,
@@ -356,7 +362,7 @@ def _list_pipeline_executions(request: dict[str, Any]) -> Any:
 
 
 def _list_action_executions(request: dict[str, Any]) -> Any:
-    wanted = request.get("filter", {}).get("pipelineExecutionId")
+    execution_id = request.get("filter", {}).get("pipelineExecutionId")
     details = [
         {
             "pipelineExecutionId": execution.id,
@@ -376,6 +382,6 @@ def _list_action_executions(request: dict[str, Any]) -> Any:
         }
         for execution in reversed(_pipeline(request).executions)
         for action in reversed(execution.actions)
-        if wanted in (None, execution.id)
+        if execution_id in (None, execution.id)
     ]
     return {"actionExecutionDetails": details}

@@ -1,8 +1,7 @@
-"""The child process: MiniStack with the services of this folder, on 127.0.0.1.
+"""The emulator process: MiniStack with the services of this package, on 127.0.0.1.
 
-Says its ports on standard output when it is ready, as JSON: ``aws`` for the API, ``http`` and
-``https`` for viewers of what is deployed, ``dns`` for names (UDP), and ends when its standard
-input is closed, so that it never outlives the process that started it.
+When ready, it prints its ports as JSON: ``aws`` for the API, ``http`` and ``https`` for deployed web endpoints, and
+``dns`` (UDP). It exits when its standard input is closed, so it never outlives the process that started it.
 """
 
 import argparse
@@ -23,13 +22,13 @@ from .process import ACCOUNT, REGION, ROOT
 
 
 def main() -> None:
-    """Run until standard input ends."""
+    """Run until standard input is closed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
-    parser.add_argument("--speed", type=float, default=1.0, help="how many times faster schedules run")
-    parser.add_argument("--directory", required=True, help="where it keeps its files; removed at the end")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free port)")
+    parser.add_argument("--speed", type=float, default=1.0, help="factor by which schedules run faster")
+    parser.add_argument("--directory", required=True, help="folder for temporary files; deleted on exit")
     options = parser.parse_args()
-    tempfile.tempdir = options.directory  # the code of the functions goes there
+    tempfile.tempdir = options.directory  # MiniStack unpacks functions there
     listeners = {"aws": _listen(options.port), "http": _listen(0), "https": _listen(0)}
     listeners["dns"] = _listen(0, socket.SOCK_DGRAM)
     os.environ.update(
@@ -62,7 +61,7 @@ def _port(listener: socket.socket) -> int:
 
 
 def _install(speed: float) -> None:
-    """Put the services of this folder before MiniStack's."""
+    """Replace and extend MiniStack's services by those of this package."""
     from . import (
         apigateway,
         athena,
@@ -74,7 +73,7 @@ def _install(speed: float) -> None:
         codepipeline,
         ec2,
         events,
-        faults,
+        fault_injection,
         glue,
         route53,
         s3,
@@ -83,7 +82,7 @@ def _install(speed: float) -> None:
         xray,
     )
 
-    untimed = (
+    services = (
         apigateway,
         athena,
         awslambda,
@@ -92,17 +91,17 @@ def _install(speed: float) -> None:
         cloudtrail,
         codecommit,
         ec2,
-        faults,
+        fault_injection,
         glue,
         route53,
         s3,
         wafv2,
         xray,
     )
-    for service in untimed:
+    for service in services:
         service.install()
-    for timed in (codepipeline, events, stepfunctions):
-        timed.install(speed)
+    for accelerated_service in (codepipeline, events, stepfunctions):
+        accelerated_service.install(speed)
 
 
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
@@ -116,50 +115,50 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
 
     _install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)
-    logging.getLogger("kms").setLevel(logging.ERROR)  # it misses a package for what no system uses
-    aws, viewers = _server(), _server()
-    aws.bind = [f"fd://{listeners['aws'].fileno()}"]
-    viewers.bind = [f"fd://{listeners['https'].fileno()}"]
-    viewers.insecure_bind = [f"fd://{listeners['http'].fileno()}"]
-    viewers.certfile = viewers.keyfile = str(web.write_certificates(Path(options.directory)))
+    logging.getLogger("kms").setLevel(logging.ERROR)  # it warns about an optional package that is not needed
+    api_config, web_config = _server_config(), _server_config()
+    api_config.bind = [f"fd://{listeners['aws'].fileno()}"]
+    web_config.bind = [f"fd://{listeners['https'].fileno()}"]
+    web_config.insecure_bind = [f"fd://{listeners['http'].fileno()}"]
+    web_config.certfile = web_config.keyfile = str(web.write_certificates(Path(options.directory)))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     threading.Thread(target=_watch_parent, args=(loop, stopping), daemon=True).start()
     ports = {name: _port(listener) for name, listener in listeners.items()}
     await loop.create_datagram_endpoint(dns.Server, sock=listeners["dns"])
-    besides = [
-        asyncio.create_task(_say_when_ready(ports)),
+    background_tasks = [
+        asyncio.create_task(_print_ports_when_ready(ports)),
         asyncio.create_task(route53.health_checks.run(ports, options.speed)),
     ]
-    front = web.application([apigateway.serve, cloudfront.serve], route53.endpoint_at)
+    web_application = web.application([apigateway.serve, cloudfront.serve], route53.endpoint_at)
     try:
         await asyncio.gather(
-            serve(require_signature(app, ports["aws"]), aws, shutdown_trigger=stopping.wait),
-            serve(front, viewers, shutdown_trigger=stopping.wait),
+            serve(require_signature(app, ports["aws"]), api_config, shutdown_trigger=stopping.wait),
+            serve(web_application, web_config, shutdown_trigger=stopping.wait),
         )
     finally:
-        for task in besides:
+        for task in background_tasks:
             task.cancel()
         lambda_runtime.reset()  # ends the processes of the functions
         shutil.rmtree(options.directory, ignore_errors=True)
-        _end_everything()
+        _kill_process_group()
 
 
-def _server() -> Any:
+def _server_config() -> Any:
     from hypercorn.config import Config
 
     config = Config()
     config.loglevel = "WARNING"
-    config.include_server_header = False  # AWS's services send their own
+    config.include_server_header = False  # AWS services send their own header
     config.graceful_timeout = 1
     return config
 
 
-def _end_everything() -> None:
-    """End this process and all that it has started.
+def _kill_process_group() -> None:
+    """Kill this process and its child processes.
 
-    At once: a thread that waits for a function's answer, or a function that is started just
-    now, would outlive any orderly end. The process leads a group of its own (see `process`).
+    An orderly shutdown would wait for threads that wait for functions, and miss functions that are being started.
+    `process` starts this process as the leader of a process group.
     """
     if os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)
@@ -170,8 +169,8 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> N
     loop.call_soon_threadsafe(stopping.set)
 
 
-async def _say_when_ready(ports: dict[str, int]) -> None:
-    for port in (port for name, port in ports.items() if name != "dns"):  # over UDP nobody connects
+async def _print_ports_when_ready(ports: dict[str, int]) -> None:
+    for port in (port for name, port in ports.items() if name != "dns"):  # UDP has no connections
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

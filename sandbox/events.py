@@ -1,9 +1,7 @@
-"""EventBridge: asynchronous invocation of functions, and `rate` schedules that run faster.
+"""EventBridge: retries of function targets, and accelerated `rate` schedules.
 
-MiniStack matches patterns and calls targets. Here a function that fails is called again as
-Lambda's asynchronous invocation does it, and what still fails goes to the function's failure
-destination. Left out: the retry policy and the dead-letter queue of the target itself, which
-count only when Lambda cannot be reached.
+Implements: retries and the failure destination of asynchronous invocations. MiniStack matches patterns and calls
+targets. Left out: the target's own retry policy and dead-letter queue, which apply when Lambda is unavailable.
 """
 
 import json
@@ -12,17 +10,17 @@ from ministack.services import eventbridge, lambda_svc
 
 
 def install(speed: float) -> None:
-    """Call functions with retries; run schedules `speed` times faster than the clock."""
+    """Invoke functions with retries, and run `rate` schedules `speed` times faster."""
     lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS = 0.5  # 60 s on AWS
     eventbridge._dispatch_to_lambda = _invoke
     eventbridge._SCHEDULER_TICK_INTERVAL = min(10, 60 / speed / 4)
     rate_seconds = eventbridge._parse_rate_seconds
 
-    def faster(expression: str) -> float | None:
+    def parse_rate_seconds(expression: str) -> float | None:
         seconds = rate_seconds(expression)
         return seconds / speed if seconds else None
 
-    eventbridge._parse_rate_seconds = faster
+    eventbridge._parse_rate_seconds = parse_rate_seconds
 
 
 def _invoke(arn: str, payload: str) -> None:

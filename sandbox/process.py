@@ -1,4 +1,4 @@
-"""Start and stop the emulator as a child process, and run the CDK CLI against it."""
+"""Starts and stops the emulator as a child process, and runs the CDK CLI against it."""
 
 import json
 import os
@@ -18,29 +18,29 @@ ROOT = Path(__file__).parents[1]
 ACCOUNT = "111111111111"
 REGION = "us-east-1"
 STOP_SECONDS = 20
-ELSEWHERE = re.compile("AWS_|CDK_|(HTTPS?|ALL|NO)_PROXY$", re.IGNORECASE)  # names of variables that lead there
-# The templates are those of `make synth` and of the tests, which have CDK's own validation look at them.
-QUICKER = {"CDK_VALIDATION": "false", "PYTHONDONTWRITEBYTECODE": ""}
+# Environment variables that could direct requests to a real account or through a proxy.
+SCRUBBED_VARIABLES = re.compile("AWS_|CDK_|(HTTPS?|ALL|NO)_PROXY$", re.IGNORECASE)
+# `make synth` and the tests validate the same templates.
+FAST_SYNTH_ENV = {"CDK_VALIDATION": "false", "PYTHONDONTWRITEBYTECODE": ""}
 
 
 class SandboxError(Exception):
-    """The sandbox cannot do what was asked, and what to do about it."""
+    """A failure of the sandbox; the message says what to do about it."""
 
 
 class Sandbox:
-    """The emulator, running while the `with` block runs.
+    """Runs the emulator during a `with` block.
 
-    It listens on 127.0.0.1 only, on `port`, or a free port with 0. It ends by itself when
-    this process ends, however that happens: it watches a pipe from here.
-    `speed` is how many times faster than the clock its schedules run.
+    It listens only on 127.0.0.1, on `port` or, if that is 0, on a free port. Its schedules run `speed` times faster
+    than the clock. It watches a pipe from this process, and exits when this process exits in any way.
     """
 
     def __init__(self, *, port: int = 0, speed: float = 1.0) -> None:
         self._arguments = [f"--port={port}", f"--speed={speed}"]
         self._process: subprocess.Popen[str] | None = None
-        self.ports: dict[str, int] = {}  # aws: the API; http, https: viewers; dns: names, over UDP
-        self.directory = Path()  # where it keeps its files; gone when it stops
-        # Of the one user. Unguessable, as is everything that is derived from it: see `authentication`.
+        self.ports: dict[str, int] = {}  # aws: the API; http, https: deployed web endpoints; dns: over UDP
+        self.directory = Path()  # the emulator's files; deleted when it stops
+        # Random, because other keys are derived from the secret key: see `authentication`.
         self._credentials = {
             "AWS_ACCESS_KEY_ID": f"AKIA{secrets.token_hex(8).upper()}",
             "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20),
@@ -48,12 +48,12 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The endpoint of AWS's API."""
+        """The endpoint URL of the AWS API."""
         return f"http://127.0.0.1:{self.ports['aws']}"
 
     @property
     def authority(self) -> Path:
-        """Certificate of the authority that viewers have to trust."""
+        """The CA certificate that web clients must trust."""
         return self.directory / "authority.pem"
 
     @property
@@ -71,7 +71,7 @@ class Sandbox:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                start_new_session=True,  # Ctrl-C is for us; we stop it in order
+                start_new_session=True,  # Ctrl-C must not reach it; `stop` ends it in order
             )
         assert self._process.stdout
         ready = self._process.stdout.readline()
@@ -80,7 +80,7 @@ class Sandbox:
         except ValueError:
             reason = self.log.read_text().strip().splitlines()[-1:]
             self.stop()
-            raise SandboxError(f"The sandbox did not start: {' '.join(reason) or 'no reason given'}") from None
+            raise SandboxError(f"The sandbox did not start: {' '.join(reason) or 'its log is empty'}") from None
         return self
 
     def __exit__(
@@ -89,21 +89,21 @@ class Sandbox:
         self.stop()
 
     def stop(self) -> None:
-        """Stop the emulator and the functions it runs, and remove its files."""
+        """Stop the emulator and its child processes, and delete its files."""
         if self._process is not None:
             assert self._process.stdin
-            self._process.stdin.close()  # which it takes as the sign to end
+            self._process.stdin.close()  # signals it to exit
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a group of what it has started
+                os.killpg(self._process.pid, signal.SIGKILL)  # the process group includes its child processes
             with self._process:  # waits, and closes the pipes
                 self._process = None
         shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables with which AWS's tools and SDKs reach the sandbox, and only it."""
+        """Environment variables that direct AWS tools and SDKs to the sandbox only."""
         return (
             _clean_environment()
             | self._credentials
@@ -117,23 +117,26 @@ class Sandbox:
         )
 
     def cdk(self, *arguments: str, progress: Callable[[str], None] | None = None, application: Path = ROOT) -> str:
-        """Run the CDK CLI against the sandbox; give its output, or each line to `progress` too.
+        """Run the CDK CLI against the sandbox and return its output; also pass each line to `progress`.
 
-        application: folder of the `cdk.json`.
+        application: folder of `cdk.json`.
 
         Raises:
-            SandboxError: the CLI is missing, or failed; with its output.
+            SandboxError: the CLI is missing, or it failed; with its output.
         """
         cli = ROOT / "node_modules" / ".bin" / "cdk"
         if not cli.exists() or not (ROOT / "node_modules" / "@aws-sdk").exists():
-            raise SandboxError("The CDK CLI, or the AWS SDK for functions in Node, is not installed: run `make setup`.")
+            raise SandboxError("The CDK CLI, or the AWS SDK for Node.js functions, is not installed: run `make setup`.")
         python = Path(sys.executable).parent
-        temporary = {"TMPDIR": str(self.directory)}  # what it leaves when it is ended goes with the sandbox
+        temporary = {"TMPDIR": str(self.directory)}  # deleted with the sandbox
         lines: list[str] = []
         with subprocess.Popen(
             [str(cli), *arguments, "--output", str(self.directory / "cdk.out")],
             cwd=application,
-            env=self.environment | QUICKER | {"PATH": f"{python}{os.pathsep}{os.environ.get('PATH', '')}"} | temporary,
+            env=self.environment
+            | FAST_SYNTH_ENV
+            | {"PATH": f"{python}{os.pathsep}{os.environ.get('PATH', '')}"}
+            | temporary,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -147,13 +150,13 @@ class Sandbox:
                     lines.append(line)
                     if progress and line.strip():
                         progress(line.rstrip())
-            except BaseException:  # while it says nothing it would go on
+            except BaseException:  # the CLI would continue until it prints something
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
         output = "".join(lines)
         if process.returncode:
             log = self.log.read_text()[-4000:] if self.log.exists() else ""
-            raise SandboxError(f"cdk {' '.join(arguments)} failed:\n{output}\nThe emulator's log ends:\n{log}")
+            raise SandboxError(f"cdk {' '.join(arguments)} failed:\n{output}\nEnd of the emulator's log:\n{log}")
         return output
 
     def deploy(
@@ -162,7 +165,7 @@ class Sandbox:
         settings: Mapping[str, str] | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> dict[str, dict[str, str]]:
-        """Deploy stacks with `cdk deploy` and `settings` (CDK context); give the outputs of each."""
+        """Run `cdk deploy` for `stacks` with `settings` (CDK context), and return the outputs of each."""
         outputs = self.directory / "outputs.json"
         context = [f"--context={key}={value}" for key, value in (settings or {}).items()]
         self.cdk(
@@ -173,22 +176,28 @@ class Sandbox:
         return result
 
     def bootstrap(self, *regions: str, progress: Callable[[str], None] | None = None) -> None:
-        """Run `cdk bootstrap` for `regions`, as once in every real account and region.
+        """Run `cdk bootstrap` for `regions`.
 
-        Outside of the application, which the CLI would synthesize, and not look at.
+        It runs outside the application folder: there, the CLI would needlessly synthesize the application.
         """
         environments = (f"aws://{ACCOUNT}/{region}" for region in regions or [REGION])
         self.cdk("bootstrap", *environments, progress=progress, application=self.directory)
 
 
+def remove_aws_variables() -> None:
+    """Remove variables of AWS accounts, the CDK CLI and proxies from the environment of this process."""
+    for name in filter(SCRUBBED_VARIABLES.match, list(os.environ)):
+        del os.environ[name]
+
+
 def _clean_environment() -> dict[str, str]:
-    """The environment without anything that leads elsewhere: to a real account, or through a proxy."""
-    kept = {name: value for name, value in os.environ.items() if not ELSEWHERE.match(name)}
-    return kept | {
+    """Return the environment without variables of AWS accounts, the CDK CLI and proxies."""
+    inherited = {name: value for name, value in os.environ.items() if not SCRUBBED_VARIABLES.match(name)}
+    return inherited | {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "CDK_DISABLE_CLI_TELEMETRY": "true",
-        "CDK_DISABLE_VERSION_CHECK": "1",  # it would advise 3.x, which cannot read today's assemblies
+        "CDK_DISABLE_VERSION_CHECK": "1",  # it would recommend 3.x, which cannot read these cloud assemblies
         "CDK_HOME": str(ROOT / ".cache" / "cdk"),
     }

@@ -1,13 +1,11 @@
-"""Step Functions: executions of state machines whose query language is JSONata.
+"""Step Functions: executions of state machines with the query language JSONata.
 
-MiniStack's interpreter runs the states. Here expressions are those of real JSONata, with Step
-Functions' `$parse`; Succeed and Fail evaluate theirs; tasks and executions time out; an execution
-that ends puts "Step Functions Execution Status Change" on the event bus; calls of the
-CloudFormation API are made as any SDK makes them, with the names and errors of the SDK for Java,
-which are Step Functions'. Waiting goes `speed` times faster.
+MiniStack's interpreter runs the states. Implemented here: JSONata expressions (by jsonata-python), with Step Functions'
+`$parse`, also in Succeed and Fail states; timeouts of tasks and executions; "Step Functions Execution Status Change"
+events; SDK integrations with CloudFormation, with the error names of the SDK for Java, as in Step Functions. Waits and
+timeouts run `speed` times faster.
 
-Left out: the states Map and Parallel, limits of size, MaxDelaySeconds and jitter of retries, logs and
-traces.
+Left out: Map and Parallel states, size limits, MaxDelaySeconds and jitter of retries, logs and traces.
 """
 
 import contextvars
@@ -31,7 +29,7 @@ from .process import ACCOUNT
 STATE_MACHINE_KEY = "ASIASTATEMACHINE0001"
 TASK_TIMEOUT: contextvars.ContextVar[float | None] = contextvars.ContextVar("TASK_TIMEOUT", default=None)
 TASK_THREADS = ThreadPoolExecutor(64, thread_name_prefix="task")
-STEPS = {
+STATE_EXECUTORS = {
     "Pass": stepfunctions._execute_pass,
     "Choice": stepfunctions._execute_choice,
     "Wait": stepfunctions._execute_wait,
@@ -39,7 +37,7 @@ STEPS = {
 
 
 def install(speed: float = 1.0) -> None:
-    """Run executions here, with real JSONata."""
+    """Replace the execution of state machines."""
     sts._sessions[STATE_MACHINE_KEY] = {
         "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/state-machine/execution",
         "UserId": "AROASTATEMACHINE00001:execution",
@@ -48,9 +46,9 @@ def install(speed: float = 1.0) -> None:
     stepfunctions._SFN_WAIT_SCALE = 1 / speed
     stepfunctions._evaluate_jsonata = _evaluate
     stepfunctions._run_execution = _run
-    stepfunctions._invoke_aws_sdk_integration = _sdk_call(stepfunctions._invoke_aws_sdk_integration)
-    stepfunctions._invoke_resource = _in_time(stepfunctions._invoke_resource)
-    stepfunctions._stop_execution = _stopping(stepfunctions._stop_execution)
+    stepfunctions._invoke_aws_sdk_integration = _sdk_integration(stepfunctions._invoke_aws_sdk_integration)
+    stepfunctions._invoke_resource = _with_timeout(stepfunctions._invoke_resource)
+    stepfunctions._stop_execution = _with_status_event(stepfunctions._stop_execution)
 
 
 def _evaluate(expression: str, raw_input: Any, ctx: Any = None, result: Any = None, error_output: Any = None) -> Any:
@@ -62,16 +60,16 @@ def _evaluate(expression: str, raw_input: Any, ctx: Any = None, result: Any = No
         for name, value in {**(ctx or {}).get("variables", {}), "states": states}.items():
             frame.bind(name, value)
         frame.bind("parse", jsonata.Jsonata.JLambda(lambda text: json.loads(text)))
-        found = compiled.evaluate(None, frame)
+        value = compiled.evaluate(None, frame)
     except Exception as error:
         raise stepfunctions._ExecutionError("States.QueryEvaluationError", f"{expression}: {error}") from error
-    if found is None:
+    if value is None:
         raise stepfunctions._ExecutionError("States.QueryEvaluationError", f"{expression} has no value")
-    return found
+    return value
 
 
 def _run(execution_arn: str) -> None:
-    """Walk through the states of one execution to its end."""
+    """Run an execution until it ends."""
     execution = stepfunctions._executions[execution_arn]
     machine = stepfunctions._state_machines[execution["stateMachineArn"]]
     definition = json.loads(machine["definition"])
@@ -86,26 +84,26 @@ def _run(execution_arn: str) -> None:
         "StateMachine": {"Id": machine["stateMachineArn"], "Name": machine["name"]},
         "variables": {},
     }
-    alarm = None
+    timer = None
     if definition.get("TimeoutSeconds"):
         seconds = definition["TimeoutSeconds"] * stepfunctions._SFN_WAIT_SCALE
-        told = contextvars.copy_context()
-        alarm = threading.Timer(seconds, told.run, (_end, execution, "TIMED_OUT", "States.Timeout", None))
-        alarm.daemon = True
-        alarm.start()
+        request_context = contextvars.copy_context()
+        timer = threading.Timer(seconds, request_context.run, (_end, execution, "TIMED_OUT", "States.Timeout", None))
+        timer.daemon = True
+        timer.start()
     try:
-        output = _walk(definition, execution, context)
+        output = _run_states(definition, execution, context)
         _end(execution, "SUCCEEDED", output=output)
     except stepfunctions._ExecutionError as error:
         _end(execution, "FAILED", error.error, error.cause)
-    except Exception as error:  # of the interpreter
+    except Exception as error:  # an error of the interpreter
         _end(execution, "FAILED", "States.Runtime", str(error))
     finally:
-        if alarm:
-            alarm.cancel()
+        if timer:
+            timer.cancel()
 
 
-def _walk(definition: dict[str, Any], execution: dict[str, Any], context: dict[str, Any]) -> Any:
+def _run_states(definition: dict[str, Any], execution: dict[str, Any], context: dict[str, Any]) -> Any:
     name, data = definition["StartAt"], context["Execution"]["Input"]
     while execution["status"] == "RUNNING":
         state = definition["States"][name]
@@ -116,26 +114,26 @@ def _walk(definition: dict[str, Any], execution: dict[str, Any], context: dict[s
         if kind == "Fail":
             filled = stepfunctions._apply_jsonata_template(state, data, context)
             raise stepfunctions._ExecutionError(filled.get("Error", ""), filled.get("Cause", ""))
-        following = None
+        next_name = None
         if kind == "Succeed":
             data = stepfunctions._apply_jsonata_output(state, data, context, default=data)
         elif kind == "Task":
             TASK_TIMEOUT.set(state.get("TimeoutSeconds"))
-            data, following = stepfunctions._execute_task(state, data, execution, context)
+            data, next_name = stepfunctions._execute_task(state, data, execution, context)
         else:
-            data, following = STEPS[kind](state, data, context)
+            data, next_name = STATE_EXECUTORS[kind](state, data, context)
         details = {"name": name, "output": json.dumps(data)}
         stepfunctions._add_event(execution, f"{kind}StateExited", {"stateExitedEventDetails": details})
-        if following is None:
+        if next_name is None:
             return data
-        name = following
+        name = next_name
     return data
 
 
 def _end(
     execution: dict[str, Any], status: str, error: str | None = None, cause: str | None = None, output: Any = None
 ) -> None:
-    """Close an execution that is still running, and tell of it."""
+    """End a running execution, and send its status event."""
     if execution["status"] != "RUNNING":
         return
     execution.update(status=status, stopDate=now_iso(), error=error, cause=cause)
@@ -148,22 +146,22 @@ def _end(
         kind = "TimedOut" if status == "TIMED_OUT" else "Failed"
         details = {name: text for name, text in (("error", error), ("cause", cause)) if text}
         stepfunctions._add_event(execution, f"Execution{kind}", {f"execution{kind}EventDetails": details})
-    _tell(execution)
+    _send_status_event(execution)
 
 
-def _stopping(stop: Any) -> Any:
+def _with_status_event(stop: Any) -> Any:
     def stop_execution(data: dict[str, Any]) -> Any:
-        answer = stop(data)
+        response = stop(data)
         execution = stepfunctions._executions.get(data.get("executionArn"))
-        if execution and answer[0] == 200:
+        if execution and response[0] == 200:
             execution.update(error=data.get("error"), cause=data.get("cause"))
-            _tell(execution)
-        return answer
+            _send_status_event(execution)
+        return response
 
     return stop_execution
 
 
-def _tell(execution: dict[str, Any]) -> None:
+def _send_status_event(execution: dict[str, Any]) -> None:
     names = ("executionArn", "stateMachineArn", "name", "status", "input", "inputDetails", "output", "error", "cause")
     detail = {name: execution.get(name) for name in names} | {
         name: int(datetime.fromisoformat(execution[name]).timestamp() * 1000) for name in ("startDate", "stopDate")
@@ -177,8 +175,8 @@ def _tell(execution: dict[str, Any]) -> None:
     eventbridge._put_events({"Entries": [entry]})
 
 
-def _in_time(invoke: Any) -> Any:
-    """Let a task's call take as long as the task says, and no longer."""
+def _with_timeout(invoke: Any) -> Any:
+    """Apply the timeout of the task to its call."""
 
     def invoke_resource(resource: str, data: Any) -> Any:
         future = TASK_THREADS.submit(contextvars.copy_context().run, invoke, resource, data)
@@ -190,13 +188,13 @@ def _in_time(invoke: Any) -> Any:
     return invoke_resource
 
 
-def _sdk_call(others: Any) -> Any:
-    """Make calls of the CloudFormation API over HTTP, to this emulator."""
+def _sdk_integration(original: Any) -> Any:
+    """Send calls to the CloudFormation API to this emulator, over HTTP."""
 
     def call(resource: str, data: Any) -> Any:
         service, action = resource.split(":")[-2:]
         if service != "cloudformation":
-            return others(resource, data)
+            return original(resource, data)
         client = boto3.client(
             "cloudformation",
             endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
@@ -206,19 +204,19 @@ def _sdk_call(others: Any) -> Any:
             config=Config(retries={"total_max_attempts": 1}),
         )
         try:
-            answer = client._make_api_call(action[0].upper() + action[1:], data)
+            response = client._make_api_call(action[0].upper() + action[1:], data)
         except ClientError as error:
-            raise named(error, client.meta.service_model) from error
+            raise execution_error(error, client.meta.service_model) from error
         except BotoCoreError as error:
             raise stepfunctions._ExecutionError("CloudFormation.SdkClientException", str(error)) from error
-        answer.pop("ResponseMetadata", None)
-        return json.loads(json.dumps(answer, default=str))
+        response.pop("ResponseMetadata", None)
+        return json.loads(json.dumps(response, default=str))
 
     return call
 
 
-def named(error: ClientError, model: Any) -> Exception:
-    """Name an error as the SDK for Java does: modeled errors by their class, and all others by one."""
+def execution_error(error: ClientError, model: Any) -> Exception:
+    """Convert an error as the SDK for Java names it: by its class if it is modeled, else CloudFormationException."""
     reason = error.response["Error"]
     name = "CloudFormationException"
     for shape in model.error_shapes:

@@ -1,4 +1,4 @@
-"""WAF: templates may put a web ACL before an API. It is noted there, and no request is looked at."""
+"""WAF: web ACL associations of templates. They are stored, but requests are not inspected."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from ministack.services.cloudformation import provisioners
 
 
 def install() -> None:
-    """Let templates associate web ACLs, and keep their search strings as WAF's API returns them."""
+    """Add the association resource, and store search strings as the WAF API returns them."""
     handlers = provisioners._RESOURCE_HANDLERS
     web_acl = handlers["AWS::WAFv2::WebACL"]
     handlers["AWS::WAFv2::WebACL"] = {
@@ -24,14 +24,14 @@ def install() -> None:
 
 
 def encoded(value: Any) -> Any:
-    """`value` with each ``SearchString`` in base64: text in a template, bytes in the API."""
+    """Encode each ``SearchString`` in base64, because it is text in a template and bytes in the API."""
     if isinstance(value, list):
-        return [encoded(each) for each in value]
+        return [encoded(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        name: base64.b64encode(each.encode()).decode() if name == "SearchString" else encoded(each)
-        for name, each in value.items()
+        name: base64.b64encode(item.encode()).decode() if name == "SearchString" else encoded(item)
+        for name, item in value.items()
     }
 
 

@@ -1,11 +1,11 @@
-"""The web as viewers reach it: two ports on 127.0.0.1, HTTP and HTTPS, for every host name.
+"""Deployed web endpoints: an HTTP and an HTTPS port on 127.0.0.1 that serve every host name.
 
-A viewer's connection leads to an endpoint of AWS: the one that Route 53's records give for the
-host, or the one whose address the header `x-sandbox-address` names, as a client connects that has
-asked a DNS server itself. The first service that knows the endpoint or the host answers; 403 when none does.
+Each request is routed to an AWS endpoint: the one that Route 53's records return for the host, or, for a client that
+has resolved the name itself, the one with the IP address in the header `x-sandbox-address`. The first service that
+serves the endpoint or host responds; otherwise the response is 403.
 
-Left out: connections that stay with the address they were opened to. Every request finds its
-endpoint anew, as if no client kept an answer of DNS.
+Left out: connections that stay with the address they were opened to. Every request is routed again, as if clients
+cached no DNS response.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,17 +16,17 @@ from typing import Any
 import boto3
 import trustme
 
-AUTHORITY = trustme.CA(organization_name="AWS on this computer")
+AUTHORITY = trustme.CA(organization_name="Sandbox")
 REGIONS = boto3.Session().get_available_regions("apigateway")
-NAMES = ("*.cloudfront.net", "*.example.com", "example.com", "localhost", "127.0.0.1")
-ADDRESS = "x-sandbox-address"
+HOST_NAMES = ("*.cloudfront.net", "*.example.com", "example.com", "localhost", "127.0.0.1")
+ADDRESS_HEADER = "x-sandbox-address"
 
 
 @dataclass(frozen=True)
 class Request:
-    """A viewer's request; header names in small letters, the path as it was sent.
+    """A client's request, with header names in lower case and the path as sent.
 
-    endpoint: the name in AWS to which the viewer's connection leads.
+    endpoint: host name of the AWS endpoint that the request is routed to.
     """
 
     scheme: str
@@ -42,43 +42,43 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer; header names in small letters."""
+    """A response, with header names in lower case."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
 
     def with_headers(self, **headers: str) -> "Response":
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return replace(self, headers=self.headers | named)
+        added = {name.replace("_", "-"): value for name, value in headers.items()}
+        return replace(self, headers=self.headers | added)
 
 
-Service = Callable[[Request], Awaitable[Response | None]]  # None: not mine
+Service = Callable[[Request], Awaitable[Response | None]]  # None: another service's host
 
 
 def write_certificates(directory: Path) -> Path:
-    """Write the authority's certificate, for viewers to trust, and give the server's file."""
+    """Write the CA certificate and the server certificate; return the path of the latter."""
     AUTHORITY.cert_pem.write_to_path(directory / "authority.pem")
     endpoints = (f"*.execute-api.{region}.amazonaws.com" for region in REGIONS)
-    AUTHORITY.issue_cert(*NAMES, *endpoints).private_key_and_cert_chain_pem.write_to_path(directory / "server.pem")
+    AUTHORITY.issue_cert(*HOST_NAMES, *endpoints).private_key_and_cert_chain_pem.write_to_path(directory / "server.pem")
     return directory / "server.pem"
 
 
 def application(services: list[Service], endpoint_at: Callable[[str, str], str]) -> Callable[..., Awaitable[None]]:
-    """Make the ASGI application that viewers reach.
+    """Return the ASGI application of the web ports.
 
-    endpoint_at: gives the endpoint for a host, and an address or nothing.
+    endpoint_at: returns the endpoint for a host and an optional IP address.
     """
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         request = await _request(scope, receive, endpoint_at)
-        response = Response(403, {"content-type": "text/plain"}, b"nothing that is deployed has this name")
+        response = Response(403, {"content-type": "text/plain"}, b"no deployed resource has this host name")
         for service in services:
-            answer = await service(request)
-            if answer:
-                response = answer
+            service_response = await service(request)
+            if service_response:
+                response = service_response
                 break
         await _send(request, response, send)
 
@@ -97,7 +97,7 @@ async def _request(scope: Any, receive: Any, endpoint_at: Callable[[str, str], s
     return Request(
         scheme=scope["scheme"],
         host=host,
-        endpoint=endpoint_at(host.lower(), headers.pop(ADDRESS, "")),
+        endpoint=endpoint_at(host.lower(), headers.pop(ADDRESS_HEADER, "")),
         method=scope["method"],
         path=scope.get("raw_path", scope["path"].encode()).split(b"?")[0].decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
@@ -108,9 +108,9 @@ async def _request(scope: Any, receive: Any, endpoint_at: Callable[[str, str], s
 
 
 async def _send(request: Request, response: Response, send: Any) -> None:
-    sent = response.headers
+    headers = response.headers
     if request.method != "HEAD":
-        sent = sent | {"content-length": str(len(response.body))}
-    named = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": named})
+        headers = headers | {"content-length": str(len(response.body))}
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
     await send({"type": "http.response.body", "body": response.body})

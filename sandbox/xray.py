@@ -1,4 +1,4 @@
-"""X-Ray: templates may have sampling rules. Nothing is traced here, and so nothing is sampled."""
+"""X-Ray: sampling rules of templates. They are accepted and have no effect, because nothing is traced."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from .process import ACCOUNT
 
 
 def install() -> None:
-    """Accept sampling rules."""
+    """Add the resource type."""
     provisioners._RESOURCE_HANDLERS["AWS::XRay::SamplingRule"] = {
-        "create": lambda _logical_id, properties, _stack: _rule(properties),
-        "update": lambda _physical_id, _old, new, _stack: _rule(new),
+        "create": lambda _logical_id, properties, _stack: _identify(properties),
+        "update": lambda _physical_id, _old, new, _stack: _identify(new),
         "delete": lambda _physical_id, _properties: None,
     }
 
 
-def _rule(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:
+def _identify(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:
     name = properties["SamplingRule"]["RuleName"]
     arn = f"arn:aws:xray:{get_region()}:{ACCOUNT}:sampling-rule/{name}"
     return arn, {"RuleARN": arn}

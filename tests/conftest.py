@@ -15,13 +15,13 @@ from typing import Any
 import hypothesis
 import pytest
 
-from sandbox.process import ELSEWHERE
+from sandbox.process import SCRUBBED_VARIABLES
 
 ROOT = Path(__file__).parents[1]
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / ".cache" / "hypothesis")
 # Node comes with requirements.txt, whether the environment is activated or not.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-for name in filter(ELSEWHERE.match, list(os.environ)):
+for name in filter(SCRUBBED_VARIABLES.match, list(os.environ)):
     del os.environ[name]
 os.environ |= {
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -277,7 +277,7 @@ ORDER = pytest.StashKey[int]()
 # Tests that share one of these session fixtures run in one worker, so that each is set up once.
 GROUPS = {
     "deployed": "sandbox",
-    "optional": "sandbox with options",
+    "options_sandbox": "sandbox with options",
     **dict.fromkeys(("assembly", "full_assembly", "production", "connected"), "templates"),
 }
 

@@ -52,7 +52,7 @@ def test_outputs_are_named_and_described(any_assembly: Assembly) -> None:
 
 def test_stacks_and_everything_in_them_that_takes_tags_say_project_and_system(any_assembly: Assembly) -> None:
     need("ministack")
-    from sandbox.cloudformation.replacement import schema
+    from sandbox.cloudformation.diff import schema
 
     for path in any_assembly.templates:
         stack = path.name.removesuffix(".template.json")

@@ -1,5 +1,5 @@
-"""The walkthroughs of the systems, played through public AWS APIs.
+"""End-to-end walkthroughs of the systems through public AWS APIs.
 
-The same walkthrough runs against the sandbox and against a real account, after `cdk deploy`:
+The same walkthrough runs in the sandbox and, after `cdk deploy`, in an AWS account:
 ``python -m walkthroughs security_group_revert``.
 """

@@ -1,4 +1,4 @@
-"""Play a system's walkthrough in the AWS account that the environment names."""
+"""Run the walkthrough of a system in the AWS account that the environment selects."""
 
 import argparse
 import os
@@ -10,64 +10,64 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .catalog import WALKTHROUGHS
-from .walkthrough import PreconditionError, Result, Target, play
+from .walkthrough import PreconditionError, Result, Target, run
 
-TIMEOUT_SECONDS = 900  # seconds; CloudTrail delivers most records in a few, some in minutes
-PAUSE = 2  # seconds; Route 53 takes five requests a second of an account
-PROPAGATION_SECONDS = 60  # seconds; EventBridge: "allow a short period of time for changes to take effect"
+TIMEOUT_SECONDS = 900  # CloudTrail delivers most events within seconds, some within minutes
+POLL_SECONDS = 2  # Route 53 allows five requests per second and account
+PROPAGATION_SECONDS = 60  # EventBridge: "allow a short period of time for changes to take effect"
 
 
 def main() -> int:
-    """Play the walkthrough that the command line names; 1 when a step failed."""
+    """Run the walkthrough of one system; return 1 if a step failed."""
     parser = argparse.ArgumentParser(prog="python -m walkthroughs", description=__doc__)
     parser.add_argument("system", choices=sorted(WALKTHROUGHS))
-    parser.add_argument("--profile", help="profile of the AWS configuration")
-    parser.add_argument("--region", help="region where the stack is deployed")
+    parser.add_argument("--profile", help="AWS configuration profile")
+    parser.add_argument("--region", help="Region where the stack is deployed")
     parser.add_argument(
         "--propagation-seconds",
         type=int,
         default=PROPAGATION_SECONDS,
-        help="seconds until a changed rule takes effect",
+        help="seconds until a configuration change takes effect (default: %(default)s)",
     )
-    parser.add_argument("--songs", type=Path, help="analytics_host: the songs file of the published figures")
+    parser.add_argument("--songs", type=Path, help="analytics_host: songs file of the published figures")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _play(options)
+        return _run(options)
     except PreconditionError as error:
         print(f"The walkthrough cannot run: {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
-        print(f"{error}\nThis needs credentials, a region, and the deployed stack.", file=sys.stderr)
+        print(f"{error}\nThe walkthrough needs AWS credentials, a Region and the deployed stack.", file=sys.stderr)
     except KeyboardInterrupt:
-        print("\nInterrupted; everything that the walkthrough had changed is put back.", file=sys.stderr)
+        print("\nInterrupted. The walkthrough has restored what it changed.", file=sys.stderr)
     return 1
 
 
-def _play(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     session = session_for(options.profile, options.region)
     identity = session.client("sts").get_caller_identity()
-    print(f"Playing {options.system} in account {identity['Account']}, {session.region_name}.")
+    print(f"Running the walkthrough of {options.system} in account {identity['Account']}, {session.region_name}.")
     print(
-        f"Some steps wait up to {options.propagation_seconds} s for AWS to apply a change. It takes 10 to 30 minutes.",
+        f"It takes 10 to 30 minutes: some steps wait up to {options.propagation_seconds} s for a change to propagate.",
         flush=True,
     )
-    target = Target(session, TIMEOUT_SECONDS, options.propagation_seconds, PAUSE, songs=options.songs)
+    target = Target(session, TIMEOUT_SECONDS, options.propagation_seconds, POLL_SECONDS, songs=options.songs)
     with WALKTHROUGHS[options.system](target) as walkthrough:
-        results = play(walkthrough, _begin, _tell)
+        results = run(walkthrough, on_start=_print_title, on_result=_print_result)
     return 1 if any(result.error for result in results) else 0
 
 
 def session_for(profile: str | None, region: str | None) -> boto3.Session:
-    """Return a session in the region that the CDK CLI deploys to; boto3 does not read AWS_REGION."""
+    """Return a session in the Region that the CDK CLI deploys to; boto3 does not read AWS_REGION."""
     return boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None)
 
 
-def _begin(title: str) -> None:
+def _print_title(title: str) -> None:
     print(f"  {title} ...", flush=True)
 
 
-def _tell(result: Result) -> None:
-    print(f"    {result.mark}, {result.seconds:.1f} s: {result.error or result.seen}", flush=True)
+def _print_result(result: Result) -> None:
+    print(f"    {result.mark}, {result.seconds:.1f} s: {result.error or result.observed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ With the original songs file (`Target.songs`) the models are trained as in the p
 trained with synthetic songs. Existing songs are used as they are.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -229,7 +228,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         with TemporaryDirectory() as folder:  # for the kernel's sockets, instead of ports
             kernel = AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel")
             client = NotebookClient(notebook, km=kernel, timeout=NOTEBOOK_SECONDS)
-            client.execute(cleanup_kc=True, env=os.environ | environment)
+            client.execute(cleanup_kc=True, env=dict(self.target.environment) | environment)
         outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
         plots = sum("image/png" in output.get("data", {}) for output in outputs)
         assert plots == 4, f"{plots} plots, expected 4"

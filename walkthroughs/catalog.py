@@ -1,4 +1,4 @@
-"""The walkthrough of each system."""
+"""Maps each system to its walkthrough."""
 
 from .analytics_host import AnalyticsHostWalkthrough
 from .deploy_pipeline import DeployPipelineWalkthrough

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import boto3
 import urllib3
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -109,7 +108,7 @@ class StaticSiteWalkthrough(Walkthrough):
     @step
     def bucket_denies_direct_access(self) -> str:
         """Request a page and a list of objects directly from the bucket."""
-        s3 = boto3.client("s3", region_name="us-east-1", config=Config(signature_version=UNSIGNED))
+        s3 = self.target.session.client("s3", region_name="us-east-1", config=Config(signature_version=UNSIGNED))
         codes = []
         for call in (
             lambda: s3.get_object(Bucket=self.bucket, Key="index.html"),

@@ -1,9 +1,10 @@
-"""What the walkthroughs share: steps in their order, waiting, and results."""
+"""Shared by the walkthroughs: targets, steps, waiting and results."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,66 +17,67 @@ from botocore.exceptions import ClientError
 
 ROOT = Path(__file__).parents[1]
 USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
-RETRIES = Config(retries={"mode": "standard", "max_attempts": 10})  # accounts are throttled while others use them
+RETRIES = Config(retries={"mode": "standard", "max_attempts": 10})  # other users of an account can cause throttling
 T = TypeVar("T")
 
 
 class PreconditionError(Exception):
-    """The account lacks something that a walkthrough needs; the message says what, and how to get it.
+    """A prerequisite is missing. The message names it and how to provide it.
 
-    Raise it before anything is changed.
+    Raise it before the walkthrough changes anything.
     """
 
 
-class SkipStep(Exception):  # noqa: N818  (it is not an error)
-    """A step that cannot be done here, and why; it is not a failure."""
+class SkipStep(Exception):  # noqa: N818  # not an error
+    """Raised by a step that cannot run on this target; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class LocalEndpoints:
-    """Ports on this computer that stand for every web address, and whom to trust there."""
+    """Ports on this computer that serve every host name, and the CA certificate to trust."""
 
     http: int
     https: int
-    dns: int  # name server of every hosted zone, over UDP
+    dns: int  # name server of every hosted zone (UDP)
     authority: Path
 
     @property
     def resolver_rules(self) -> str:
-        """What Chromium is told (``--host-resolver-rules``) so that every host name leads here."""
+        """Chromium's ``--host-resolver-rules`` that map every host name to these ports."""
         return f"MAP *:443 127.0.0.1:{self.https}, MAP *:80 127.0.0.1:{self.http}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a walkthrough plays.
+    """The AWS account or sandbox that a walkthrough runs against.
 
-    timeout_seconds: seconds to wait for what AWS does by itself. propagation_seconds: seconds that a change of
-    configuration, such as a rule switched off, takes to be in force. pause: seconds between two looks at
-    something that is waited for.
+    timeout_seconds: how long to wait for an asynchronous result. propagation_seconds: how long a configuration
+    change, such as a disabled rule, takes to become effective. pause: seconds between polls.
     """
 
     session: boto3.Session
     timeout_seconds: float
     propagation_seconds: float
     pause: float = 0.1
-    endpoints: LocalEndpoints | None = None  # where web addresses are found; without, through DNS
-    pictures: Path | None = None  # a folder for screenshots; without, none are kept
-    instances: Path | None = None  # the sandbox's instances; without, they are reached through Session Manager
-    songs: Path | None = None  # the songs file of the published figures; without, made-up songs
-    reports: Path = ROOT / ".cache" / "reports"  # a folder for what a walkthrough writes
-    progress: Callable[[str], None] = lambda _text: None  # told how far a long step is
-    # Deploys a stack with settings (CDK context); without, that is the user's to do.
+    endpoints: LocalEndpoints | None = None  # None: resolve host names through DNS
+    pictures: Path | None = None  # folder for screenshots; None: take none
+    instances: Path | None = None  # folder of the sandbox's instances; None: connect through Session Manager
+    songs: Path | None = None  # songs file of the published figures; None: synthetic songs
+    reports: Path = ROOT / ".cache" / "reports"  # folder for reports that a walkthrough writes
+    progress: Callable[[str], None] = lambda _text: None  # called with the progress of a long step
+    # Deploys a stack with settings (CDK context); None: the user deploys.
     deploy: Callable[[str, Mapping[str, str]], None] | None = None
+    # Environment variables for programs that a walkthrough starts.
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def client(self, service: str, region: str | None = None) -> Any:
         return self.session.client(service, region_name=region, config=RETRIES)
 
     def outputs(self, stack: str, region: str | None = None) -> dict[str, str]:
-        """The outputs of a deployed stack, by name.
+        """Return the outputs of a deployed stack, by name.
 
         Raises:
-            PreconditionError: the stack is not deployed in this region, or not completely.
+            PreconditionError: the stack does not exist in this Region, or is not in a usable state.
         """
         client = self.client("cloudformation", region)
         try:
@@ -87,15 +89,17 @@ class Target:
                 f"stack {stack} does not exist in {client.meta.region_name}; deploy it: make deploy STACK={stack}"
             ) from None
         if description["StackStatus"] not in USABLE:
-            raise PreconditionError(f"stack {stack} is {description['StackStatus']}; wait for it, or repair it first")
+            raise PreconditionError(
+                f"stack {stack} is {description['StackStatus']}; wait until it is complete, or repair it"
+            )
         return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
 
     def get(
         self, url: str, method: str = "GET", *, address: str | None = None, **headers: str
     ) -> urllib3.BaseHTTPResponse:
-        """Ask a web address as curl does, without following redirects.
+        """Send an HTTP request without following redirects.
 
-        address: IP address to connect to, as `curl --connect-to` does; without, that of the name.
+        address: IP address to connect to, like `curl --connect-to` (default: resolve the host name).
         """
         parts = urlsplit(url)
         host, port = address or parts.netloc, 443 if parts.scheme == "https" else 80
@@ -112,10 +116,10 @@ class Target:
             return connection.request(method, target, headers={"host": parts.netloc, **headers}, redirect=False)
 
     def wait_until(self, check: Callable[[], T | None], what: str, seconds: float | None = None) -> T:
-        """Call `check` until it gives something true, and give that.
+        """Call `check` until its result is true, and return the result.
 
         Raises:
-            AssertionError: saying `what` did not come in `seconds` (default: the timeout_seconds).
+            AssertionError: naming `what`, after `seconds` (default: timeout_seconds).
         """
         seconds = self.timeout_seconds if seconds is None else seconds
         deadline = time.monotonic() + seconds
@@ -124,47 +128,47 @@ class Target:
             if result:
                 return result
             if time.monotonic() > deadline:
-                raise AssertionError(f"not seen within {seconds:.0f} s: {what}")
+                raise AssertionError(f"not observed within {seconds:.0f} s: {what}")
             time.sleep(min(self.pause, seconds / 10))
 
 
 class Walkthrough(AbstractContextManager["Walkthrough"]):
-    """One system's walkthrough; a subclass has its steps as methods marked with `step`.
+    """The walkthrough of one system. Subclasses implement its steps as methods decorated with `step`.
 
-    `stacks` are the stacks that must be deployed, `regions` those they are in. On entering it prepares what it needs to
-    watch, on leaving it takes everything away that it made.
+    `stacks` must be deployed in `regions`. Entering the context prepares the walkthrough; leaving it deletes what the
+    walkthrough has created.
     """
 
     stacks: tuple[str, ...]
     regions: tuple[str, ...] = ("us-east-1",)
 
     @classmethod
-    def settings(cls, _world: Target) -> dict[str, str]:
-        """Make what the stacks take for given, and give the settings that name it (CDK context).
+    def settings(cls, _target: Target) -> dict[str, str]:
+        """Create the prerequisites of the stacks, and return the settings (CDK context) that name them.
 
-        Called in the sandbox before the stacks are deployed; elsewhere settings are the user's.
+        Called before the stacks are deployed in the sandbox. On AWS, the user chooses the settings.
         """
         return {}
 
     def __init__(self, target: Target) -> None:
         self.target = target
 
-    def __exit__(  # a walkthrough that leaves nothing behind has nothing to do
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take away what the walkthrough has made."""
+        """Delete what the walkthrough has created; by default, it creates nothing."""
 
     def steps(self) -> Iterator[Callable[[], str]]:
-        """The steps, in the order in which they are written."""
+        """Yield the steps in the order of their definition."""
         for name, function in type(self).__dict__.items():
             if getattr(function, "is_step", False):
                 yield getattr(self, name)
 
 
 class RestoringWalkthrough(Walkthrough):
-    """A walkthrough that changes things, and puts them back at its end, or when it is interrupted.
+    """A walkthrough that restores what it changes when it ends or is interrupted.
 
-    A subclass fills `cleanup` as it goes, from `_prepare` on, which it has in place of ``__enter__``.
+    Subclasses implement `_prepare` instead of ``__enter__``, and add callbacks to `cleanup` before each change.
     """
 
     cleanup: ExitStack
@@ -188,44 +192,58 @@ class RestoringWalkthrough(Walkthrough):
 
 
 def step(function: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Mark a method as a step: its docstring says what is done, its result what was seen."""
+    """Mark a method as a step. Its docstring is the title; it returns what was observed."""
     function.is_step = True  # type: ignore[attr-defined]
     return function
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one step went; `error` is None when it went well, or was skipped."""
+    """The result of one step. `observed` can continue with a picture after an empty line."""
 
     title: str
-    seen: str
+    observed: str
     seconds: float
     error: str | None = None
     skipped: bool = False
+
+    @property
+    def summary(self) -> str:
+        return self.observed.partition("\n\n")[0]
+
+    @property
+    def picture(self) -> str:
+        return self.observed.partition("\n\n")[2]
 
     @property
     def mark(self) -> str:
         return "FAILED" if self.error else "skipped" if self.skipped else "ok"
 
 
-def play(walkthrough: Walkthrough, begin: Callable[[str], None], tell: Callable[[Result], None]) -> list[Result]:
-    """Play all steps up to the first that fails; the rest is not run.
+def run(walkthrough: Walkthrough, on_start: Callable[[str], None], on_result: Callable[[Result], None]) -> list[Result]:
+    """Run the steps in order, up to the first that fails.
 
-    Calls `begin` with the title of each step before it, and `tell` with its result.
+    Calls `on_start` with the title of each step, and `on_result` with its result.
     """
     results: list[Result] = []
-    for perform in walkthrough.steps():
-        title = (perform.__doc__ or "").strip().splitlines()[0].rstrip(".")
-        begin(title)
-        started, skipped = time.monotonic(), False
-        try:
-            seen, error = perform(), None
-        except SkipStep as reason:
-            seen, error, skipped = f"skipped: {reason}", None, True
-        except Exception as problem:
-            seen, error = "", f"{type(problem).__name__}: {problem}"
-        results.append(Result(title, seen, time.monotonic() - started, error, skipped))
-        tell(results[-1])
-        if error:
+    for step_method in walkthrough.steps():
+        title = (step_method.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        on_start(title)
+        result = _run_step(step_method, title)
+        results.append(result)
+        on_result(result)
+        if result.error:
             break
     return results
+
+
+def _run_step(step_method: Callable[[], str], title: str) -> Result:
+    started = time.monotonic()
+    observed, error, skipped = "", None, False
+    try:
+        observed = step_method()
+    except SkipStep as reason:
+        observed, skipped = f"skipped: {reason}", True
+    except Exception as problem:
+        error = f"{type(problem).__name__}: {problem}"
+    return Result(title, observed, time.monotonic() - started, error, skipped)

@@ -1,8 +1,8 @@
-"""Lambda: what layers bring is found under /opt, as functions expect.
+"""Lambda: programs of layers can be started under /opt.
 
-Python imports this by itself at the start of every function, for the folder is on the
-function's PYTHONPATH. A program started as ``/opt/...`` is looked for in the folders into which
-MiniStack has unpacked the layers; Lambda's own interpreter, ``/var/lang/bin/python``, is this one.
+Python imports this module when a function starts, because its folder is on the function's PYTHONPATH. A program
+``/opt/...`` is looked up in the folders to which MiniStack has unpacked the layers. If its interpreter is Lambda's,
+``/var/lang/bin/python``, it runs with this one.
 """
 
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 LAYERS = [Path(folder) for folder in os.environ.get("_LAMBDA_LAYERS_DIRS", "").split(os.pathsep) if folder]
-start = subprocess.Popen.__init__
+popen_init = subprocess.Popen.__init__
 
 
 def start_from_layers(self: Any, args: Any, *more: Any, **options: Any) -> None:
-    """Start a program, with /opt standing for the layers."""
+    """Start a program, replacing /opt by the folder of the layer that has it."""
     if isinstance(args, list) and str(args[0]).startswith("/opt/"):
         candidates = (layer / str(args[0]).removeprefix("/opt/") for layer in LAYERS)
         program = next((path for path in candidates if path.is_file()), None)
@@ -24,7 +24,7 @@ def start_from_layers(self: Any, args: Any, *more: Any, **options: Any) -> None:
             with program.open("rb") as file:
                 interpreter = [sys.executable] if file.readline().startswith(b"#!/var/lang/bin/python") else []
             args = [*interpreter, str(program), *args[1:]]
-    start(self, args, *more, **options)
+    popen_init(self, args, *more, **options)
 
 
 subprocess.Popen.__init__ = start_from_layers  # type: ignore[method-assign]

@@ -1,16 +1,17 @@
-"""CloudFormation: change sets that say what would be replaced, and what goes with them.
+"""CloudFormation: change sets that report replacements, rollback, deletion policies and signals.
 
-MiniStack makes stacks and change sets. Here a change set tells replacement as CloudFormation
-does: by the create-only properties of the resource schemas (those bundled with cfn-lint), with a
-detail for each property that changes, and with what references changed resources: `Ref` when the
-resource may be replaced, `GetAtt` when it changes at all. Change sets of nested stacks come with
-it, and descriptions come in pages. Templates are found at virtual-hosted S3 addresses; a rollback
-puts changed resources back, and deletes only new ones; events have an order; what is removed, and
-what waits for a signal, is in `removal` and `signals`.
+MiniStack executes stacks and change sets. Implemented here:
 
-Left out: replacement itself (a resource is updated in place, or refuses), properties that replace on some
-conditions without a word of it in the schema, stack policies, drift, imports, validation before a deployment,
-hooks, permissions of service roles.
+- Change sets report replacements by the create-only properties of the resource schemas (bundled with cfn-lint), with
+  a detail for each changed property, and for each reference to a changed resource: `Ref` if that resource can be
+  replaced, `GetAtt` if it changes at all. Change sets of nested stacks, pagination, property values.
+- Virtual-hosted S3 URLs of templates; a rollback that restores updated resources and deletes only new ones; events
+  with increasing timestamps.
+- Deletion policies and termination protection (`deletion`), service roles (`roles`), signals (`signals`).
+
+Left out: replacement itself (a resource is updated in place, or the update fails), conditional replacement that the
+schema does not declare, stack policies, drift, imports, validation before deployment, hooks, permissions of service
+roles.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,50 +21,51 @@ from urllib.parse import unquote, urlsplit
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
 
-from . import changes, removal, roles, signals
+from . import change_sets, deletion, roles, signals
 
-LAST = [datetime.min.replace(tzinfo=UTC)]
+_last_timestamp = datetime.min.replace(tzinfo=UTC)
 
 
 def install() -> None:
-    """Put these answers before MiniStack's."""
-    find_template = helpers._resolve_template
+    """Replace and extend MiniStack's operations."""
+    original_resolve = helpers._resolve_template
 
     def resolve_template(parameters: dict[str, Any]) -> Any:
         url = urlsplit(helpers._p(parameters, "TemplateURL"))
-        bucket, found, _ = (url.hostname or "").partition(".s3.")
-        if found:
+        bucket, is_virtual_hosted, _ = (url.hostname or "").partition(".s3.")
+        if is_virtual_hosted:
             parameters = {**parameters, "TemplateURL": [f"https://s3.amazonaws.com/{bucket}{unquote(url.path)}"]}
-        return find_template(parameters)
+        return original_resolve(parameters)
 
     for module in (helpers, handlers, changesets):
         module._resolve_template = resolve_template
-    changes.install(handlers._ACTION_HANDLERS)
-    removal.install()
+    change_sets.install(handlers._ACTION_HANDLERS)
+    deletion.install()
     roles.install(handlers._ACTION_HANDLERS)
     signals.install()
-    stacks.now_iso = _later
+    stacks.now_iso = _unique_timestamp
     _roll_back_in_place()
 
 
-def _later() -> str:
-    """The time in milliseconds, but never the same twice: events are sorted by it."""
-    LAST[0] = max(datetime.now(UTC), LAST[0] + timedelta(milliseconds=1))
-    return f"{LAST[0]:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+def _unique_timestamp() -> str:
+    """Return the time in milliseconds, later than at the previous call, because events are sorted by it."""
+    global _last_timestamp
+    _last_timestamp = max(datetime.now(UTC), _last_timestamp + timedelta(milliseconds=1))
+    return f"{_last_timestamp:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
 
 
 def _roll_back_in_place() -> None:
-    """MiniStack's rollback of an update deletes what was changed; give it the old properties instead."""
+    """Restore the old properties of updated resources, which MiniStack's rollback would delete."""
     deploy, delete = stacks._deploy_stack_async, stacks._delete_resource
 
-    async def deploy_stack(name: str, *arguments: Any, **named: Any) -> None:
-        cloudformation._stacks[name]["_before"] = (named.get("previous_stack") or {}).get("_resources", {})
-        await deploy(name, *arguments, **named)
+    async def deploy_stack(name: str, *arguments: Any, **options: Any) -> None:
+        cloudformation._stacks[name]["_before"] = (options.get("previous_stack") or {}).get("_resources", {})
+        await deploy(name, *arguments, **options)
 
     def delete_resource(kind: str, physical_id: str, properties: Any, stack: str, logical_id: str) -> None:
-        found = cloudformation._stacks[stack]
-        before = found.get("_before", {}).get(logical_id)
-        if found["StackStatus"] == "UPDATE_ROLLBACK_IN_PROGRESS" and before:
+        record = cloudformation._stacks[stack]
+        before = record.get("_before", {}).get(logical_id)
+        if record["StackStatus"] == "UPDATE_ROLLBACK_IN_PROGRESS" and before:
             provisioners._update_resource(kind, physical_id, properties, before["Properties"], stack, logical_id)
         else:
             delete(kind, physical_id, properties, stack, logical_id)

@@ -1,6 +1,6 @@
-"""CloudFormation: the service role of a stack, which DescribeStacks reports.
+"""Service roles of stacks, as DescribeStacks reports them.
 
-Left out: its permissions, and that a change set's role counts only from the execution on.
+Left out: permissions of the role; that the role of a change set applies only after its execution.
 """
 
 import re
@@ -9,15 +9,15 @@ from typing import Any
 
 from ministack.services.cloudformation import _stacks, handlers
 
-from .removal import name_of
+from .deletion import name_of
 
-TAKING_A_ROLE = ("CreateStack", "UpdateStack", "CreateChangeSet")
+ROLE_OPERATIONS = ("CreateStack", "UpdateStack", "CreateChangeSet")
 Operation = Callable[[dict[str, Any]], tuple[int, Any, bytes]]
 
 
 def install(operations: dict[str, Operation]) -> None:
-    """Keep the role that a call names, and report it."""
-    operations |= {name: _keeping(operations[name]) for name in TAKING_A_ROLE}
+    """Store the role of a request, and report it."""
+    operations |= {name: _store_role(operations[name]) for name in ROLE_OPERATIONS}
     describe = operations["DescribeStacks"]
 
     def describe_with_role(parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
@@ -31,12 +31,12 @@ def install(operations: dict[str, Operation]) -> None:
     operations["DescribeStacks"] = describe_with_role
 
 
-def _keeping(call: Operation) -> Operation:
-    def call_and_keep(parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
-        answer = call(parameters)
+def _store_role(operation: Operation) -> Operation:
+    def call_and_store(parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
+        response = operation(parameters)
         role = handlers._p(parameters, "RoleARN")
-        if answer[0] == 200 and role:
+        if response[0] == 200 and role:
             _stacks[name_of(parameters)]["RoleARN"] = role
-        return answer
+        return response
 
-    return call_and_keep
+    return call_and_store

@@ -1,8 +1,7 @@
-"""Resources that wait for signals, and SignalResource.
+"""Creation policies: resources that wait for SignalResource.
 
-MiniStack makes the resources of a stack one after the other, on its event loop. Here the types
-named in `WAITING` are made in a thread, so that they can wait for a signal that comes through
-the API. Left out: wait conditions, signals for updates of a group.
+MiniStack creates the resources of a stack one after the other, on its event loop. `SIGNALED_TYPES` are created in a
+thread, so that they can wait for a signal through the API. Left out: wait conditions, signals of updates.
 """
 
 import threading
@@ -11,13 +10,13 @@ from typing import Any
 from ministack.services import cloudformation
 from ministack.services.cloudformation import engine, handlers, helpers, stacks
 
-from .removal import name_of
+from .deletion import name_of
 
-WAITING = ("AWS::EC2::Instance",)
+SIGNALED_TYPES = ("AWS::EC2::Instance",)
 
 
 class Signals:
-    """The signals that came for one resource."""
+    """The signals that one resource has received."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -32,16 +31,16 @@ class Signals:
         """Wait for `count` signals of success.
 
         Raises:
-            RuntimeError: a failure was signalled, or the time is over.
+            RuntimeError: on a signal of failure, or after `seconds`.
         """
         with self._changed:
-            enough = self._changed.wait_for(
+            is_complete = self._changed.wait_for(
                 lambda: "FAILURE" in self._statuses.values() or len(self._statuses) >= count, seconds
             )
             failed = [unique_id for unique_id, status in self._statuses.items() if status == "FAILURE"]
             if failed:
                 raise RuntimeError(f"Received FAILURE signal with UniqueId {failed[0]}")
-            if not enough:
+            if not is_complete:
                 raise RuntimeError(f"Failed to receive {count} resource signal(s) within the specified duration")
 
 
@@ -49,20 +48,20 @@ _signals: dict[tuple[str, str], Signals] = {}
 
 
 def install() -> None:
-    """Answer SignalResource, and make resources that wait in a thread."""
+    """Add SignalResource, and create resources that wait in a thread."""
     is_custom = stacks._is_custom_resource
-    stacks._is_custom_resource = lambda resource_type: resource_type in WAITING or is_custom(resource_type)
+    stacks._is_custom_resource = lambda resource_type: resource_type in SIGNALED_TYPES or is_custom(resource_type)
     handlers._ACTION_HANDLERS["SignalResource"] = _signal_resource
 
 
 def signals_of(stack_name: str, logical_id: str) -> Signals:
-    """The signals for a resource that is made now; those of an earlier one do not count."""
+    """Return the signals of a resource that is being created; earlier signals are discarded."""
     _signals[stack_name, logical_id] = signals = Signals()
     return signals
 
 
 def creation_policy(stack_name: str, logical_id: str) -> dict[str, Any]:
-    """The creation policy of a resource in its template."""
+    """Return the creation policy of a resource."""
     template = engine._parse_template(cloudformation._stacks[stack_name]["_template_body"])
     policy: dict[str, Any] = template["Resources"][logical_id].get("CreationPolicy", {})
     return policy

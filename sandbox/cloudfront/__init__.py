@@ -1,24 +1,22 @@
-"""CloudFront: distributions of templates, and the answers that their viewers get.
+"""CloudFront: distributions of templates, and the responses of their data plane.
 
-The control plane is MiniStack's. Viewers reach a distribution by its own name or an alias, as
-the Host of a request (`sandbox.web`). From the deployed configuration come: behaviors, viewer
-protocol policy, allowed methods, default root object, the origin-request function in its
-published version, its generated responses, S3 as the origin with the condition of the bucket's
-policy, custom error responses, response headers policy, compression (gzip), caching with hits
-and misses (`x-cache`, `age`), invalidations. A function that cannot be at the edge is refused.
+MiniStack implements the control plane. Requests reach a distribution by its domain name or an alias in the Host header
+(`sandbox.web`). Implemented here: behaviors, viewer protocol policy, allowed methods, default root object,
+origin-request functions in their published version and the responses they generate, S3 origins with the conditions of
+the bucket policy, custom error responses, response headers policies, gzip compression, caching (`x-cache`, `age`) and
+invalidations. Functions that Lambda@Edge does not support are rejected.
 
-Left out: origins other than S3, the other three Lambda@Edge events, CloudFront Functions, TTLs of
-errors, stale answers, request collapsing, ranges, cookies, geography, signed URLs, web ACLs,
-access logs (and whether their bucket takes them), KMS keys of the bucket, edge locations: there is one,
-and a change is in force at once.
+Left out: non-S3 origins; Lambda@Edge events other than origin-request; CloudFront Functions; error caching TTLs; stale
+responses; request collapsing; range requests; cookies; geographic restrictions; signed URLs; web ACLs; access logs and
+the ACL of their bucket; KMS keys of the bucket. There is one edge location, and changes are effective immediately.
 """
 
-from . import templates
-from .viewer import serve
+from . import resource_handlers
+from .data_plane import serve
 
 __all__ = ["install", "serve"]
 
 
 def install() -> None:
-    """Let templates have distributions."""
-    templates.install()
+    """Add the resource types."""
+    resource_handlers.install()

@@ -1,4 +1,4 @@
-"""S3 as CloudFront reaches it: signed by the origin access control, if the bucket's policy allows it."""
+"""S3 origins: requests with origin access control, if the bucket policy allows them."""
 
 import fnmatch
 import json
@@ -12,13 +12,13 @@ from ministack.services import cloudfront, s3
 from ..process import ACCOUNT, REGION
 
 MAX_KEY_BYTES = 1024
-KEPT = ("content-type", "content-length", "etag", "last-modified", "cache-control")
+FORWARDED_HEADERS = ("content-type", "content-length", "etag", "last-modified", "cache-control")
 
 
 async def fetch(
     distribution_id: str, source: dict[str, Any], method: str, path: str
 ) -> tuple[int, dict[str, str], bytes]:
-    """Get the object of `path`, encoded as it was sent, or S3's refusal: status, headers, body."""
+    """Return status, headers and body of S3's response for `path`, which is URL-encoded."""
     bucket = source["DomainName"].split(".s3.")[0]
     key = _key(f"{source.get('OriginPath', '')}{path}")
     if key is None:
@@ -26,23 +26,22 @@ async def fetch(
     if len(key.encode()) > MAX_KEY_BYTES:
         return 400, {"content-type": "application/xml"}, b"<Error><Code>KeyTooLongError</Code></Error>"
     with request_scope(ACCOUNT, REGION):
-        signed = _signs(source.get("OriginAccessControlId"))
-        allowed = signed and _allows(bucket, key, "s3:GetObject", distribution_id)
-        listable = signed and _allows(bucket, "", "s3:ListBucket", distribution_id)
-        if not allowed or method not in ("GET", "HEAD", "OPTIONS"):
+        is_signed = _signs(source.get("OriginAccessControlId"))
+        is_allowed = is_signed and _allows(bucket, key, "s3:GetObject", distribution_id)
+        can_list = is_signed and _allows(bucket, "", "s3:ListBucket", distribution_id)
+        if not is_allowed or method not in ("GET", "HEAD", "OPTIONS"):
             return 403, {"content-type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>"
-        signature = {"authorization": "of the origin access control"}
-        status, headers, body = await s3.handle_request("GET", f"/{bucket}/{key}", signature, b"", {})
-    if status >= 400:  # who may not list the bucket is not told what is missing
-        status = 404 if listable else 403
+        status, headers, body = await s3.handle_request("GET", f"/{bucket}/{key}", {}, b"", {})
+    if status >= 400:  # S3 reports missing keys only to callers that can list the bucket
+        status = 404 if can_list else 403
         return status, {"content-type": "application/xml"}, b"<Error/>"
-    named = {name.lower(): str(value) for name, value in headers.items()}
-    kept = {name: named[name] for name in KEPT if name in named}
-    return status, kept | {"server": "AmazonS3"}, body if isinstance(body, bytes) else str(body).encode()
+    lower_case = {name.lower(): str(value) for name, value in headers.items()}
+    forwarded = {name: lower_case[name] for name in FORWARDED_HEADERS if name in lower_case}
+    return status, forwarded | {"server": "AmazonS3"}, body if isinstance(body, bytes) else str(body).encode()
 
 
 def _key(path: str) -> str | None:
-    """The key that S3's REST endpoint reads in a path, where `+` is a space; None when it reads none."""
+    """Return the key that S3's REST endpoint decodes from a path, where `+` is a space; None if it is malformed."""
     if re.search(r"%(?![0-9A-Fa-f]{2})", path):
         return None
     try:
@@ -52,13 +51,13 @@ def _key(path: str) -> str | None:
 
 
 def _signs(control_id: str | None) -> bool:
-    """Whether requests to the origin are signed; nothing else than CloudFront's own is signed here."""
+    """Return whether an origin access control signs requests to the origin."""
     control = cloudfront._oacs.get(control_id)
     return bool(control) and control["SigningBehavior"] in ("always", "no-override")
 
 
 def _allows(bucket: str, key: str, action: str, distribution_id: str) -> bool:
-    """Whether the bucket's policy lets this distribution do `action`; a Deny wins."""
+    """Return whether the bucket policy allows `action` to this distribution; a Deny takes precedence."""
     policy = s3._bucket_policies.get(bucket)
     if not policy:
         return False
@@ -83,12 +82,12 @@ def _is_cloudfront(principal: Any) -> bool:
 
 
 def _holds(condition: dict[str, Any], arn: str) -> bool:
-    """Whether a condition is met; an operator or a key that is not known here is an error."""
-    given = {"aws:sourcearn": arn, "aws:sourceaccount": ACCOUNT, "aws:securetransport": "true"}
+    """Return whether a condition is met; unsupported operators and keys raise an error."""
+    context = {"aws:sourcearn": arn, "aws:sourceaccount": ACCOUNT, "aws:securetransport": "true"}
     for operator, tests in condition.items():
         if operator not in ("StringEquals", "ArnEquals", "ArnLike", "Bool"):
-            raise ValueError(f"a bucket policy with {operator} is not understood here")
-        if any(given[name.lower()] not in _list(expected) for name, expected in tests.items()):
+            raise ValueError(f"the sandbox does not support {operator} in bucket policies")
+        if any(context[name.lower()] not in _list(expected) for name, expected in tests.items()):
             return False
     return True
 

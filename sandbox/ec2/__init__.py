@@ -1,13 +1,12 @@
-"""EC2: the rules of security groups, as EC2 keeps them.
+"""EC2: security group rules, and instances as processes (`instances`).
 
-MiniStack has security groups; here every rule has one source and an id for life, as on AWS,
-and the calls that change rules answer and refuse as AWS does: duplicates, unknown rules and
-groups, malformed ranges, the quota of 60 rules for each direction, dry runs. A revoke of what
-is not there is an error in a VPC of one's own and none in the default VPC. Every call that is
-not read-only leaves a CloudTrail record, also those that MiniStack answers.
+Implements: rules with one source and a permanent id; the calls that change rules, with AWS's errors for duplicates,
+unknown rules and groups, malformed ranges, the quota of 60 rules for each direction, and dry runs. Revoking a missing
+rule fails in a nondefault VPC and succeeds in the default VPC. All mutating calls, including those that MiniStack
+handles, create CloudTrail events.
 
-Source: EC2 API reference. Left out: tags of rules, VPC peering, what a prefix list counts
-against the quota, DescribeSecurityGroups' IPv6 and prefix list ranges.
+Source: EC2 API reference. Left out: tags of rules, VPC peering, prefix list entries counting towards the rule quota,
+IPv6 and prefix list ranges in DescribeSecurityGroups.
 """
 
 from collections.abc import Callable
@@ -21,11 +20,18 @@ from ministack.services.cloudformation import provisioners
 
 from .. import cloudtrail
 from . import instances
-from .forms import nested, parsed, recorded_other, recorded_request, recorded_response, xml
-from .rules import OPERATIONS, Answer, ApiError, identity, rules_in, store_rules, stored_rules
+from .ec2_protocol import (
+    cloudtrail_parameters,
+    cloudtrail_request,
+    cloudtrail_response,
+    parse_query,
+    parse_xml,
+    to_xml,
+)
+from .rules import OPERATIONS, ApiError, Result, identity, rules_in, store_rules, stored_rules
 
 READ_ONLY = ("Describe", "Get", "List", "Search")
-CFN_SOURCES = {
+TEMPLATE_SOURCES = {  # property of a template: list and key of the API
     "CidrIp": ("IpRanges", "CidrIp"),
     "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
     "SourcePrefixListId": ("PrefixListIds", "PrefixListId"),
@@ -34,35 +40,37 @@ CFN_SOURCES = {
 
 
 def install() -> None:
-    """Answer the calls on security group rules here, and create groups from templates."""
-    answer_others = ec2.handle_request
+    """Replace the operations on security group rules, and extend the security group resource."""
+    original_handle_request = ec2.handle_request
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         values = {name: value[0] for name, value in parse_qs(body.decode(), keep_blank_values=True).items()}
         operation = OPERATIONS.get(values.get("Action", ""))
         if operation is not None:
             ec2._ensure_defaults_initialized()
-            return _answer(operation, values, headers)
-        response = await answer_others(method, path, headers, body, query)
-        _record_other(values, headers, response)
+            return _execute(operation, values, headers)
+        response = await original_handle_request(method, path, headers, body, query)
+        _record_original(values, headers, response)
         return response
 
     ec2.handle_request = handle_request
     handlers = provisioners._RESOURCE_HANDLERS["AWS::EC2::SecurityGroup"]
-    handlers["create"] = _creating(handlers["create"])
-    handlers["update"] = _updating(handlers["create"])
+    handlers["create"] = _with_rules(handlers["create"])
+    handlers["update"] = _update_handler(handlers["create"])
     instances.install()
 
 
-def _answer(operation: Callable[[Any], Answer], values: dict[str, str], headers: dict[str, str]) -> Any:
+def _execute(operation: Callable[[Any], Result], values: dict[str, str], headers: dict[str, str]) -> Any:
     name = values["Action"]
-    request = nested({key: value for key, value in values.items() if key not in ("Action", "Version")})
-    answer, error = None, None
+    request = parse_query({key: value for key, value in values.items() if key not in ("Action", "Version")})
+    result, error = None, None
     try:
         if request.pop("DryRun", "false") == "true":
             raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
-        answer = operation(request)
-        response = ec2._xml(200, f"{name}Response", "".join(xml(key, value) for key, value in answer.elements.items()))
+        result = operation(request)
+        response = ec2._xml(
+            200, f"{name}Response", "".join(to_xml(key, value) for key, value in result.elements.items())
+        )
     except ApiError as problem:
         error = problem
         response = ec2._error(problem.code, escape(str(problem)), problem.status)
@@ -71,20 +79,20 @@ def _answer(operation: Callable[[Any], Answer], values: dict[str, str], headers:
             name,
             access_key=extract_access_key_id(headers),
             user_agent=headers.get("user-agent", ""),
-            request=recorded_request(name, request),
-            response=recorded_response(name, answer.elements) if answer else None,
+            request=cloudtrail_request(name, request),
+            response=cloudtrail_response(name, result.elements) if result else None,
             error=(error.code, str(error)) if error else None,
         )
     return response
 
 
-def _record_other(values: dict[str, str], headers: dict[str, str], response: tuple[int, Any, bytes]) -> None:
-    """Record a call that MiniStack has answered."""
+def _record_original(values: dict[str, str], headers: dict[str, str], response: tuple[int, Any, bytes]) -> None:
+    """Record a call that MiniStack has handled."""
     name = values.get("Action", "")
     if not name or name.startswith(READ_ONLY):
         return
     status, _, body = response
-    elements = parsed(body)
+    elements = parse_xml(body)
     error = None
     if status >= 400:
         problem = elements.get("errors", [{}])[0]
@@ -93,18 +101,20 @@ def _record_other(values: dict[str, str], headers: dict[str, str], response: tup
         name,
         access_key=extract_access_key_id(headers),
         user_agent=headers.get("user-agent", ""),
-        request=recorded_other(nested({k: v for k, v in values.items() if k not in ("Action", "Version")})),
-        response=None if error else recorded_other(elements),
+        request=cloudtrail_parameters(parse_query({k: v for k, v in values.items() if k not in ("Action", "Version")})),
+        response=None if error else cloudtrail_parameters(elements),
         error=error,
     )
 
 
-def _creating(create: Callable[..., Any]) -> Callable[..., Any]:
-    """MiniStack creates the group; its rules are those of the template."""
+def _with_rules(create: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a create handler: MiniStack creates the group, and its rules are added here."""
 
     def create_group(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
-        bare = {k: v for k, v in properties.items() if k not in ("SecurityGroupIngress", "SecurityGroupEgress")}
-        group_id, attributes = create(logical_id, bare, stack_name)
+        without_rules = {
+            k: v for k, v in properties.items() if k not in ("SecurityGroupIngress", "SecurityGroupEgress")
+        }
+        group_id, attributes = create(logical_id, without_rules, stack_name)
         ec2._tags[group_id] = properties.get("Tags", [])
         _change_rules(group_id, {}, properties)
         return group_id, attributes
@@ -112,8 +122,8 @@ def _creating(create: Callable[..., Any]) -> Callable[..., Any]:
     return create_group
 
 
-def _updating(create: Callable[..., Any]) -> Callable[..., Any]:
-    """New rules in place; anything else but tags is a new group (its create-only properties)."""
+def _update_handler(create: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an update handler: rules and tags change in place, create-only properties create a new group."""
 
     def update_group(group_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> Any:
         for name in ("GroupName", "GroupDescription", "VpcId"):
@@ -142,7 +152,7 @@ def _template_rules(properties: dict[str, Any], group: dict[str, Any]) -> dict[A
     for is_egress, name in ((False, "SecurityGroupIngress"), (True, "SecurityGroupEgress")):
         for item in properties.get(name) or []:
             permission = dict(item)
-            for source, (ranges, key) in CFN_SOURCES.items():
+            for source, (ranges, key) in TEMPLATE_SOURCES.items():
                 if item.get(source):
                     permission[ranges] = [{key: item[source], "Description": item.get("Description", "")}]
             rules |= {identity(rule): rule for rule in rules_in(permission, group, is_egress)}

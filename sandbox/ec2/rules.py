@@ -1,4 +1,4 @@
-"""The rules of security groups, and the calls that read and change them, as EC2 has them."""
+"""Security group rules, and the operations that describe and change them."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -9,10 +9,10 @@ from typing import Any
 from ministack.core.responses import get_account_id
 from ministack.services import ec2
 
-QUOTA = 60
-NAMED = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
-Rule = dict[str, Any]  # in the API's names, as DescribeSecurityGroupRules gives it
-# Which list of ranges a source is in, and its name there.
+MAX_RULES = 60  # for each direction
+PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
+Rule = dict[str, Any]  # as returned by DescribeSecurityGroupRules
+# The list of an IpPermission that contains a type of source, and the source's key in it.
 RANGES = {
     "CidrIpv4": ("IpRanges", "CidrIp"),
     "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
@@ -22,7 +22,7 @@ RANGES = {
 
 
 class ApiError(Exception):
-    """A refused call: code, message, and HTTP status."""
+    """An error response: code, message and HTTP status."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -30,16 +30,16 @@ class ApiError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The elements of a response, in the names of its XML."""
+class Result:
+    """The elements of a response, by XML name."""
 
     elements: dict[str, Any]
 
 
 def find_group(group_id: str | None, group_name: str | None = None) -> dict[str, Any]:
-    if group_name and not group_id:  # names are for the default VPC
-        found = [g for g in ec2._security_groups.values() if g["GroupName"] == group_name]
-        group_id = found[0]["GroupId"] if found else None
+    if group_name and not group_id:  # names are valid in the default VPC only
+        matching = [g for g in ec2._security_groups.values() if g["GroupName"] == group_name]
+        group_id = matching[0]["GroupId"] if matching else None
     group: dict[str, Any] | None = ec2._security_groups.get(group_id)
     if group is None:
         raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id or group_name}' does not exist")
@@ -47,13 +47,13 @@ def find_group(group_id: str | None, group_name: str | None = None) -> dict[str,
 
 
 def stored_rules(group: dict[str, Any]) -> list[Rule]:
-    """The rules of a group, from MiniStack's permissions; those it made itself get ids here."""
+    """Return the rules of a group from MiniStack's permissions, adding ids to rules that MiniStack has created."""
     rules = []
     for is_egress, key in ((False, "IpPermissions"), (True, "IpPermissionsEgress")):
         for permission in group[key]:
             permission.setdefault("SecurityGroupRuleId", _new_rule_id())
-            named = {**permission, "Groups": permission.get("UserIdGroupPairs", [])}
-            rules += list(rules_in(named, group, is_egress, permission["SecurityGroupRuleId"]))
+            with_groups = {**permission, "Groups": permission.get("UserIdGroupPairs", [])}
+            rules += list(rules_in(with_groups, group, is_egress, permission["SecurityGroupRuleId"]))
     return rules
 
 
@@ -79,7 +79,7 @@ def _permission(rule: Rule) -> dict[str, Any]:
 
 
 def rules_in(permission: dict[str, Any], group: dict[str, Any], is_egress: bool, rule_id: str = "") -> Iterator[Rule]:
-    """One rule for each source that an IpPermission names."""
+    """Yield a rule for each source of an IpPermission."""
     for kind, (ranges, name) in RANGES.items():
         for entry in permission.get(ranges) or []:
             request = {**permission, kind: entry[name], "Description": entry.get("Description", "")}
@@ -87,11 +87,11 @@ def rules_in(permission: dict[str, Any], group: dict[str, Any], is_egress: bool,
 
 
 def _rule(request: dict[str, Any], group: dict[str, Any], is_egress: bool, rule_id: str) -> Rule:
-    """A rule from a SecurityGroupRuleRequest, as EC2 keeps it."""
-    protocol = NAMED.get(str(request.get("IpProtocol", "")), str(request.get("IpProtocol", "")))
+    """Return the rule of a SecurityGroupRuleRequest."""
+    protocol = PROTOCOL_NAMES.get(str(request.get("IpProtocol", "")), str(request.get("IpProtocol", "")))
     if not protocol:
         raise ApiError("InvalidParameterValue", "VPC security group rules must specify protocols explicitly.")
-    with_ports = protocol in NAMED.values()
+    has_ports = protocol in PROTOCOL_NAMES.values()
     ports = (request.get(name) for name in ("FromPort", "ToPort"))
     from_port, to_port = (-1 if port in (None, "") else int(port) for port in ports)
     if protocol in ("tcp", "udp") and not 0 <= from_port <= to_port <= 65535:
@@ -102,21 +102,21 @@ def _rule(request: dict[str, Any], group: dict[str, Any], is_egress: bool, rule_
         "GroupOwnerId": get_account_id(),
         "IsEgress": is_egress,
         "IpProtocol": protocol,
-        "FromPort": from_port if with_ports else -1,
-        "ToPort": to_port if with_ports else -1,
+        "FromPort": from_port if has_ports else -1,
+        "ToPort": to_port if has_ports else -1,
     }
-    named = [name for name in RANGES if request.get(name)]
-    if len(named) != 1:
+    source_types = [name for name in RANGES if request.get(name)]
+    if len(source_types) != 1:
         raise ApiError("InvalidParameterCombination", "Exactly one source must be specified for a rule.")
-    source = str(request[named[0]])
-    if named[0] == "ReferencedGroupId":
+    source = str(request[source_types[0]])
+    if source_types[0] == "ReferencedGroupId":
         rule["ReferencedGroupInfo"] = {"GroupId": find_group(source)["GroupId"], "UserId": get_account_id()}
     else:
-        rule[named[0]] = _checked(named[0], source)
+        rule[source_types[0]] = _validate_source(source_types[0], source)
     return rule | ({"Description": request["Description"]} if request.get("Description") else {})
 
 
-def _checked(kind: str, source: str) -> str:
+def _validate_source(kind: str, source: str) -> str:
     if kind == "PrefixListId":
         if source not in ec2._prefix_lists and ec2._resolve_aws_pl_by_id(source) is None:
             raise ApiError("InvalidPrefixListID.NotFound", f"The prefix list ID '{source}' does not exist")
@@ -146,21 +146,21 @@ def _new_rule_id() -> str:
     return f"sgr-{secrets.token_hex(9)[:17]}"
 
 
-def _authorize(request: dict[str, Any], is_egress: bool) -> Answer:
+def _authorize(request: dict[str, Any], is_egress: bool) -> Result:
     group = find_group(request.get("GroupId"), request.get("GroupName"))
     stored = stored_rules(group)
     new = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
     if not new:
         raise ApiError("MissingParameter", "The request must contain the parameter ipPermissions")
     _check_no_duplicates(stored + new)
-    if sum(rule["IsEgress"] == is_egress for rule in stored + new) > QUOTA:
+    if sum(rule["IsEgress"] == is_egress for rule in stored + new) > MAX_RULES:
         message = "The maximum number of rules per security group has been reached."
         raise ApiError("RulesPerSecurityGroupLimitExceeded", message)
     store_rules(group, stored + new)
-    return Answer({"return": True, "securityGroupRuleSet": new})
+    return Result({"return": True, "securityGroupRuleSet": new})
 
 
-def _revoke(request: dict[str, Any], is_egress: bool) -> Answer:
+def _revoke(request: dict[str, Any], is_egress: bool) -> Result:
     group = find_group(request.get("GroupId"), request.get("GroupName"))
     stored = stored_rules(group)
     ids = request.get("SecurityGroupRuleId")
@@ -169,38 +169,41 @@ def _revoke(request: dict[str, Any], is_egress: bool) -> Answer:
         _check_ids(ids, stored, is_egress)
         revoked = [rule for rule in stored if rule["SecurityGroupRuleId"] in ids]
     else:
-        asked = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
-        wanted = {identity(rule) for rule in asked}
-        revoked = [rule for rule in stored if identity(rule) in wanted]
-        if len(revoked) < len(wanted) and group["VpcId"] != ec2._DEFAULT_VPC_ID:
+        requested = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
+        identities = {identity(rule) for rule in requested}
+        revoked = [rule for rule in stored if identity(rule) in identities]
+        if len(revoked) < len(identities) and group["VpcId"] != ec2._DEFAULT_VPC_ID:
             raise ApiError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
         known = {identity(rule) for rule in revoked}
-        unknown = [{"IpProtocol": rule["IpProtocol"]} for rule in asked if identity(rule) not in known]
+        unknown = [{"IpProtocol": rule["IpProtocol"]} for rule in requested if identity(rule) not in known]
     store_rules(group, [rule for rule in stored if rule not in revoked])
-    removed = [_as_revoked(rule) for rule in revoked]
-    return Answer({"return": True, "unknownIpPermissionSet": unknown, "revokedSecurityGroupRuleSet": removed})
+    removed = [_revoked_rule(rule) for rule in revoked]
+    return Result({"return": True, "unknownIpPermissionSet": unknown, "revokedSecurityGroupRuleSet": removed})
 
 
-def _as_revoked(rule: Rule) -> dict[str, Any]:
-    kept = {k: v for k, v in rule.items() if k not in ("GroupOwnerId", "ReferencedGroupInfo")}
-    return kept | ({"ReferencedGroupId": source_of(rule)} if "ReferencedGroupInfo" in rule else {})
+def _revoked_rule(rule: Rule) -> dict[str, Any]:
+    """Return a rule in the format of the revoke calls."""
+    common = {k: v for k, v in rule.items() if k not in ("GroupOwnerId", "ReferencedGroupInfo")}
+    return common | ({"ReferencedGroupId": source_of(rule)} if "ReferencedGroupInfo" in rule else {})
 
 
-def _modify(request: dict[str, Any]) -> Answer:
+def _modify(request: dict[str, Any]) -> Result:
     group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     updates = {update["SecurityGroupRuleId"]: update for update in request.get("SecurityGroupRule", [])}
     _check_ids(list(updates), stored)
     changed = [
-        _modified(rule, updates[rule["SecurityGroupRuleId"]], group) if rule["SecurityGroupRuleId"] in updates else rule
+        _modify_rule(rule, updates[rule["SecurityGroupRuleId"]], group)
+        if rule["SecurityGroupRuleId"] in updates
+        else rule
         for rule in stored
     ]
     _check_no_duplicates(changed)
     store_rules(group, changed)
-    return Answer({"return": True})
+    return Result({"return": True})
 
 
-def _modified(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> Rule:
+def _modify_rule(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> Rule:
     new = _rule(update.get("SecurityGroupRule", {}), group, rule["IsEgress"], rule["SecurityGroupRuleId"])
     if source_type(new) != source_type(rule):
         message = f"You may not specify a {source_type(new)} for an existing {source_type(rule)} rule."
@@ -208,15 +211,15 @@ def _modified(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> Rule
     return new
 
 
-def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Answer:
+def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Result:
     group = find_group(request.get("GroupId"), request.get("GroupName"))
     stored = stored_rules(group)
     by_id = {
         d["SecurityGroupRuleId"]: d.get("Description", "") for d in request.get("SecurityGroupRuleDescription", [])
     }
     _check_ids(list(by_id), stored, is_egress)
-    asked = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
-    by_identity = {identity(rule): rule.get("Description", "") for rule in asked}
+    requested = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
+    by_identity = {identity(rule): rule.get("Description", "") for rule in requested}
     if by_identity.keys() - {identity(rule) for rule in stored}:
         raise ApiError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
     for rule in stored:
@@ -224,28 +227,28 @@ def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Answer:
             if key in descriptions:
                 rule["Description"] = descriptions[key]
     store_rules(group, stored)
-    return Answer({"return": True})
+    return Result({"return": True})
 
 
-def _describe(request: dict[str, Any]) -> Answer:
+def _describe(request: dict[str, Any]) -> Result:
     filters = {f["Name"]: f.get("Value", []) for f in request.get("Filter", [])}
     ids = request.get("SecurityGroupRuleId") or filters.get("security-group-rule-id")
     rules = [rule for group in ec2._security_groups.values() for rule in stored_rules(group)]
     if ids:
         _check_ids(ids, rules)
-    wanted = [
+    matching = [
         rule
         for rule in rules
         if rule["GroupId"] in filters.get("group-id", [rule["GroupId"]])
         and rule["SecurityGroupRuleId"] in (ids or [rule["SecurityGroupRuleId"]])
     ]
     start, size = int(request.get("NextToken", 0)), int(request.get("MaxResults", 1000))
-    more = {"nextToken": str(start + size)} if start + size < len(wanted) else {}
-    return Answer({"securityGroupRuleSet": wanted[start : start + size], **more})
+    more = {"nextToken": str(start + size)} if start + size < len(matching) else {}
+    return Result({"securityGroupRuleSet": matching[start : start + size], **more})
 
 
 def _permissions(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """The permissions of a request, also of the flat form with one source at the top."""
+    """Return the permissions of a request, including one in top-level parameters."""
     flat = []
     if request.get("CidrIp"):
         flat = [{**request, "IpRanges": [{"CidrIp": request["CidrIp"]}]}]
@@ -256,24 +259,24 @@ def _permissions(request: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _check_ids(ids: list[str], rules: list[Rule], is_egress: bool | None = None) -> None:
-    known = {rule["SecurityGroupRuleId"] for rule in rules if is_egress in (None, rule["IsEgress"])}
+    existing = {rule["SecurityGroupRuleId"] for rule in rules if is_egress in (None, rule["IsEgress"])}
     for rule_id in ids:
-        if rule_id not in known:
+        if rule_id not in existing:
             message = f"The security group rule ID '{rule_id}' does not exist"
             raise ApiError("InvalidSecurityGroupRuleId.NotFound", message)
 
 
 def _check_no_duplicates(rules: list[Rule]) -> None:
-    seen = set()
+    identities = set()
     for rule in rules:
-        if identity(rule) in seen:
+        if identity(rule) in identities:
             traffic = f"{rule['IpProtocol'].upper()}, from port: {rule['FromPort']}, to port: {rule['ToPort']}"
             message = f'the specified rule "peer: {source_of(rule)}, {traffic}, ALLOW" already exists'
             raise ApiError("InvalidPermission.Duplicate", message)
-        seen.add(identity(rule))
+        identities.add(identity(rule))
 
 
-OPERATIONS: dict[str, Callable[[Any], Answer]] = {
+OPERATIONS: dict[str, Callable[[Any], Result]] = {
     "AuthorizeSecurityGroupIngress": lambda request: _authorize(request, False),
     "AuthorizeSecurityGroupEgress": lambda request: _authorize(request, True),
     "RevokeSecurityGroupIngress": lambda request: _revoke(request, False),

@@ -1,1 +1,1 @@
-"""Identity and Access Management: who may do what."""
+"""IAM: evaluation of policies."""

@@ -1,4 +1,4 @@
-"""Conditions of policy statements: operators, set operators, ``...IfExists``."""
+"""Conditions of policy statements: operators, set operators and ``...IfExists``."""
 
 import ipaddress
 import operator
@@ -11,11 +11,11 @@ Values = list[str]
 
 
 class UnsupportedPolicyError(Exception):
-    """A policy uses something that this evaluator does not implement."""
+    """A policy uses a feature that this evaluator does not implement."""
 
 
 def as_list(value: Any) -> list[Any]:
-    """A policy has one value as itself or as a list of one."""
+    """Return a value of a policy as a list; a single value needs no list."""
     return value if isinstance(value, list) else [value]
 
 
@@ -25,7 +25,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def wildcard_matches(pattern: str, value: str) -> bool:
-    """``*`` stands for any characters, ``?`` for one."""
+    """Match a pattern in which ``*`` is any text and ``?`` is one character."""
     return bool(_pattern(pattern).fullmatch(value))
 
 
@@ -46,7 +46,7 @@ def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], boo
     return lambda expected, value: compare(float(value), float(expected))
 
 
-# Expected value and value of the request; the negated operators follow from these.
+# Functions of the expected value and the value of the request. NEGATED operators use these.
 OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "StringEquals": operator.eq,
     "StringEqualsIgnoreCase": _ignoring_case,
@@ -73,17 +73,17 @@ NEGATED = {
 
 
 def condition_holds(condition: Mapping[str, Any], context: Mapping[str, str | list[str]]) -> bool:
-    """Whether all keys of all operators hold; names of keys ignore case."""
+    """Return whether all keys of all operators match. Key names are case-insensitive."""
     values = {key.lower(): as_list(value) for key, value in context.items()}
     return all(
         _key_holds(name, [_text(value) for value in as_list(expected)], values.get(key.lower()))
-        for name, tests in condition.items()
-        for key, expected in tests.items()
+        for name, keys in condition.items()
+        for key, expected in keys.items()
     )
 
 
 def _text(value: Any) -> str:
-    """Policies may have true and numbers without quotes."""
+    """Convert a value to text; policies can have booleans and numbers without quotes."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if "${" in text:
         raise UnsupportedPolicyError(f"policy variable in {text}")
@@ -91,7 +91,7 @@ def _text(value: Any) -> str:
 
 
 def _key_holds(name: str, expected: Values, values: Values | None) -> bool:
-    """Judge one key; `values` are those of the request, None when it does not have the key."""
+    """Evaluate one key. `values` are those of the request, or None if the request does not have the key."""
     qualifier, _, name = name.rpartition(":")
     if name == "Null":
         return (values is None) == (expected == ["true"])

@@ -1,8 +1,7 @@
-"""Evaluation of IAM policies within one account, as the IAM user guide describes it.
+"""Evaluation of IAM policies within one account, according to the IAM user guide.
 
-Pure functions on policy documents: no service control policies, no session policies, no policy variables
-and no principals of other accounts. What is not supported raises `UnsupportedPolicyError`, so that no
-decision rests on a statement that was not understood.
+Not supported: service control policies, session policies, policy variables and principals of other accounts. They
+raise `UnsupportedPolicyError`, so that no decision depends on a statement that was not evaluated.
 """
 
 import re
@@ -30,7 +29,7 @@ class Decision(Enum):
 
 @dataclass(frozen=True)
 class Request:
-    """One call as IAM sees it.
+    """The request context of an API call.
 
     principal: the ARN of a role or user, or a service such as ``sns.amazonaws.com``.
     context: condition keys and their values; a list for a multivalued key.
@@ -58,10 +57,10 @@ def evaluate(
     resource_policy: Document | None = None,
     boundary: Document | None = None,
 ) -> Decision:
-    """Decide a request: an explicit deny wins, then an allow, and everything else is denied.
+    """Evaluate a request: an explicit deny takes precedence over an allow; the default is an implicit deny.
 
-    A service needs the resource policy. A role or user needs either its own policies or a resource policy that
-    names it; for keys, and for assuming a role, the resource policy must name it or its account.
+    A service needs a resource policy. A role or user needs an identity policy, or a resource policy with it as the
+    principal. For KMS keys and sts:AssumeRole, the resource policy must have it or its account as a principal.
     """
     identity = [s for document in identity_policies for s in _applicable(document, request)]
     limits = list(_applicable(boundary, request)) if boundary is not None else []
@@ -82,7 +81,7 @@ def evaluate(
 
 
 def _applicable(document: Document | None, request: Request) -> Iterator[Statement]:
-    """The statements that are about the action and the resource, and whose conditions hold."""
+    """Yield the statements that match the action, the resource and the context."""
     for statement in as_list((document or {})["Statement"]):
         if (
             _action_matches(statement, request.action)
@@ -99,7 +98,7 @@ def _action_matches(statement: Statement, action: str) -> bool:
 
 
 def _resource_matches(statement: Statement, resource: str) -> bool:
-    """A trust policy has no resource: it is about its role."""
+    """Match the resource; a trust policy has none, because it applies to its role."""
     if "NotResource" in statement:
         return not any(resource_matches(p, resource) for p in as_list(statement["NotResource"]))
     return any(resource_matches(p, resource) for p in as_list(statement.get("Resource", "*")))
@@ -107,7 +106,7 @@ def _resource_matches(statement: Statement, resource: str) -> bool:
 
 @lru_cache(maxsize=10_000)
 def resource_matches(pattern: str, resource: str) -> bool:
-    """Compare an ARN with a pattern, part by part: a wildcard in the region does not reach into the account."""
+    """Match an ARN part by part: a wildcard in the Region does not extend to the account."""
     if "${" in pattern:
         raise UnsupportedPolicyError(f"policy variable in {pattern}")
     if pattern == "*":
@@ -117,7 +116,7 @@ def resource_matches(pattern: str, resource: str) -> bool:
 
 
 def _principal_match(statement: Statement, request: Request) -> str:
-    """How a statement of a resource policy names the principal: ``principal``, ``account`` or not at all."""
+    """Return how a statement of a resource policy names the principal: ``principal``, ``account`` or empty."""
     if "NotPrincipal" in statement:
         raise UnsupportedPolicyError("NotPrincipal")
     principals = statement["Principal"]
@@ -132,12 +131,12 @@ def _one_principal(kind: str, value: str, request: Request) -> str:
         case "AWS" if value == "*":
             return "principal"
         case "AWS" if not request.by_service and value in (request.account, _root(request)):
-            # A deny that names the account is for everyone in it.
+            # A deny of the account applies to every principal in it.
             return "account"
         case "AWS" | "Service" | "Federated" | "CanonicalUser":
             return "principal" if value == request.principal else ""
         case _:
-            raise UnsupportedPolicyError(f"principal of the kind {kind}")
+            raise UnsupportedPolicyError(f"principal type {kind}")
 
 
 def _root(request: Request) -> str:

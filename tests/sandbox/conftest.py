@@ -1,4 +1,4 @@
-"""Two sandboxes with every stack deployed, for all tests of this folder: without options, and with some."""
+"""Two sandboxes with every stack deployed: one with the default settings, one with optional settings."""
 
 import json
 import os
@@ -19,7 +19,7 @@ PGSQL = {"ip_protocol": "tcp", "from_port": 5432, "to_port": 5432, "cidr_ipv4": 
 
 
 def deployable() -> list[str]:
-    """The systems that can run here: analytics_host only with H2O and Java; none without the CDK CLI."""
+    """Return the systems that can run here: analytics_host needs H2O and Java; all need the CDK CLI."""
     for package in ("ministack", "rich"):
         need(package)
     if not (ROOT / "node_modules" / ".bin" / "cdk").exists():
@@ -45,9 +45,9 @@ def stacks_of(systems: list[str]) -> list[str]:
 
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Sandbox]:
-    """The sandbox after `cdk bootstrap` and the deployment of every stack that can run here."""
+    """A sandbox with every stack that can run here, deployed with the default settings."""
     systems = deployable()
-    from sandbox.__main__ import SPEED, regions_of, settings_for
+    from sandbox.target import SPEED, regions_of, settings_for
 
     with Sandbox(speed=SPEED) as sandbox:
         sandbox.bootstrap(*regions_of(systems))
@@ -56,29 +56,31 @@ def deployed() -> Iterator[Sandbox]:
 
 
 @dataclass(frozen=True)
-class Optional:
-    """A sandbox whose stacks have options, and a security group that was there before."""
+class OptionsSandbox:
+    """A sandbox whose stacks have optional settings, and a security group created before the stacks."""
 
     sandbox: Sandbox
     group_id: str
 
     @cached_property
     def target(self) -> Target:
-        from sandbox.__main__ import target_of
+        from sandbox.target import target_of
 
         return target_of(self.sandbox)
 
 
 @pytest.fixture(scope="session")
-def optional() -> Iterator[Optional]:
-    """A sandbox of its own, with a hosted zone and a group that exist before the stacks do."""
+def options_sandbox() -> Iterator[OptionsSandbox]:
+    """A second sandbox, with a hosted zone and a security group created before the stacks."""
     systems = deployable()
-    from sandbox.__main__ import SPEED, regions_of, session
+    from sandbox.target import SPEED, regions_of, session
 
     with Sandbox(speed=SPEED) as sandbox:
         clients = session(sandbox)
         zone = clients.client("route53").create_hosted_zone(Name="example.com", CallerReference="test")
-        group = clients.client("ec2").create_security_group(GroupName="database", Description="exists already")
+        group = clients.client("ec2").create_security_group(
+            GroupName="database", Description="created before the stack"
+        )
         settings = {
             "static_site:domain_name": DOMAIN,
             "static_site:hosted_zone_id": zone["HostedZone"]["Id"].rsplit("/", 1)[-1],
@@ -102,10 +104,10 @@ def optional() -> Iterator[Optional]:
         }
         sandbox.bootstrap(*regions_of(systems))
         sandbox.deploy(*stacks_of(systems), settings=settings)
-        yield Optional(sandbox, group["GroupId"])
+        yield OptionsSandbox(sandbox, group["GroupId"])
 
 
 @pytest.fixture(scope="session")
-def without_options(optional: Optional) -> Sandbox:
-    """The same for who looks at AnalyticsHost and DeployPipeline, which have none; `deployed` has enough to do."""
-    return optional.sandbox
+def sandbox_with_options(options_sandbox: OptionsSandbox) -> Sandbox:
+    """The second sandbox, for long tests of stacks with default settings: it is less busy than `deployed`."""
+    return options_sandbox.sandbox

@@ -13,7 +13,7 @@ from assets.analytics_host.billboard import athena as billboard
 from assets.analytics_host.billboard.__main__ import main as billboard_command
 from assets.analytics_host.billboard.songs import COLUMNS, SongsError, split
 from sandbox import Sandbox
-from sandbox.__main__ import session, target_of
+from sandbox.target import session, target_of
 
 from ..conftest import ROOT
 
@@ -31,9 +31,9 @@ CreateTable = Callable[..., billboard.Athena]
 
 
 @pytest.fixture
-def create_table(without_options: Sandbox) -> Iterator[CreateTable]:
+def create_table(sandbox_with_options: Sandbox) -> Iterator[CreateTable]:
     """Create a table with the given text and columns, and return the query layer for it."""
-    clients = session(without_options)
+    clients = session(sandbox_with_options)
     s3, glue = clients.client("s3"), clients.client("glue")
     s3.create_bucket(Bucket="test-songs")
     glue.create_database(DatabaseInput={"Name": "test"})
@@ -112,9 +112,9 @@ def test_split_of_songs_without_test_year_is_rejected(create_table: CreateTable,
 
 
 @pytest.fixture
-def small_workgroup(without_options: Sandbox) -> Iterator[str]:
+def small_workgroup(sandbox_with_options: Sandbox) -> Iterator[str]:
     """A workgroup with the lowest possible limit on scanned bytes."""
-    client = session(without_options).client("athena")
+    client = session(sandbox_with_options).client("athena")
     configuration = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]
     client.create_work_group(Name="small", Configuration=configuration | {"BytesScannedCutoffPerQuery": 10_000_000})
     yield "small"
@@ -135,16 +135,16 @@ def test_query_over_scan_limit_is_cancelled(create_table: CreateTable, lines: li
         limited.query("SELECT count(*) FROM billboard")
 
 
-def test_unknown_workgroup_is_rejected(without_options: Sandbox) -> None:
-    client = session(without_options).client("athena")
+def test_unknown_workgroup_is_rejected(sandbox_with_options: Sandbox) -> None:
+    client = session(sandbox_with_options).client("athena")
     with pytest.raises(client.exceptions.InvalidRequestException, match="not found"):
         client.start_query_execution(QueryString="SELECT 1", WorkGroup="unknown")
 
 
 def test_query_result_is_stored_in_workgroup_bucket(
-    create_table: CreateTable, lines: list[str], without_options: Sandbox
+    create_table: CreateTable, lines: list[str], sandbox_with_options: Sandbox
 ) -> None:
-    clients = session(without_options)
+    clients = session(sandbox_with_options)
     client: Any = clients.client("athena")
     create_table("".join(lines[:3]))
     started = client.start_query_execution(
@@ -157,7 +157,7 @@ def test_query_result_is_stored_in_workgroup_bucket(
         execution = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
         return execution if execution["Status"]["State"] == "SUCCEEDED" else None
 
-    execution = target_of(without_options).wait_until(succeeded, "the query succeeds", seconds=120)
+    execution = target_of(sandbox_with_options).wait_until(succeeded, "the query succeeds", seconds=120)
     settings = client.get_work_group(WorkGroup=STACK)["WorkGroup"]["Configuration"]["ResultConfiguration"]
     location = execution["ResultConfiguration"]["OutputLocation"]
     assert location.startswith(settings["OutputLocation"])
@@ -171,9 +171,9 @@ Parquet = tuple[Callable[[str], billboard.Athena], Any]
 
 
 @pytest.fixture
-def parquet(create_table: CreateTable, without_options: Sandbox) -> Iterator[Parquet]:
+def parquet(create_table: CreateTable, sandbox_with_options: Sandbox) -> Iterator[Parquet]:
     """Yield a function that creates a CSV and a Parquet table from a text, and the bucket of both tables."""
-    clients = session(without_options)
+    clients = session(sandbox_with_options)
     glue = clients.client("glue")
     described = glue.get_table(DatabaseName="analytics_host", Name="billboard_parquet")["Table"]
     descriptor = described["StorageDescriptor"] | {"Location": "s3://test-songs/parquet/"}

@@ -1,4 +1,4 @@
-"""Attacks on the API port: by web pages, by names that resolve to this computer, without this sandbox's key."""
+"""Attacks on the API port: from web pages, through DNS rebinding, and without a key of this sandbox."""
 
 import base64
 import io
@@ -51,7 +51,7 @@ def client(sandbox: Sandbox, service: str, **changes: str) -> boto3.client:
 
 
 def signed_headers(sandbox: Sandbox, body: str, **headers: str) -> dict[str, str]:
-    """The headers of a CreateQueue call that is signed with the sandbox's key, and `headers`, which are not."""
+    """Return the headers of a signed CreateQueue call, with `headers` added after signing."""
     request = AWSRequest("POST", f"{sandbox.url}/", data=body, headers=FORM)
     environment = sandbox.environment
     credentials = Credentials(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
@@ -72,7 +72,7 @@ def queues(sandbox: Sandbox) -> list[str]:
     return urls
 
 
-def test_signed_request_is_answered_without_cors_headers(sandbox: Sandbox) -> None:
+def test_signed_request_succeeds_without_cors_headers(sandbox: Sandbox) -> None:
     body = CREATE_QUEUE.replace("attack", "mine")
     assert send(sandbox, signed_headers(sandbox, body), body) == 200
     assert [url.rsplit("/", 1)[-1] for url in queues(sandbox)] == ["mine"]
@@ -90,7 +90,7 @@ def test_signed_request_is_answered_without_cors_headers(sandbox: Sandbox) -> No
         {"Host": "127.0.0.1.evil.example"},
     ],
 )
-def test_signed_request_of_a_web_page_is_refused(sandbox: Sandbox, headers: dict[str, str]) -> None:
+def test_signed_request_of_web_page_is_rejected(sandbox: Sandbox, headers: dict[str, str]) -> None:
     assert send(sandbox, signed_headers(sandbox, CREATE_QUEUE, **headers)) == 403
 
 
@@ -109,15 +109,15 @@ def test_signed_request_of_a_web_page_is_refused(sandbox: Sandbox, headers: dict
         ("GET", "/health"),
     ],
 )
-def test_unsigned_request_is_refused(sandbox: Sandbox, method: str, path: str) -> None:
+def test_unsigned_request_is_rejected(sandbox: Sandbox, method: str, path: str) -> None:
     assert send(sandbox, FORM, path=path, method=method) == 403
 
 
-def test_changed_body_is_refused(sandbox: Sandbox) -> None:
+def test_changed_body_is_rejected(sandbox: Sandbox) -> None:
     assert send(sandbox, signed_headers(sandbox, CREATE_QUEUE), CREATE_QUEUE.replace("attack", "attack2")) == 403
 
 
-def test_changed_body_with_signed_hash_is_refused(sandbox: Sandbox) -> None:
+def test_changed_body_with_signed_hash_is_rejected(sandbox: Sandbox) -> None:
     client(sandbox, "s3").create_bucket(Bucket="bucket")
     s3 = client(sandbox, "s3")
     s3.meta.events.register("before-send.s3.PutObject", lambda request, **_: setattr(request, "body", b"changed"))
@@ -126,7 +126,7 @@ def test_changed_body_with_signed_hash_is_refused(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("service", ["sqs", "s3", "lambda", "ec2"])
-def test_wrong_secret_and_foreign_key_are_refused_in_each_protocol(sandbox: Sandbox, service: str) -> None:
+def test_wrong_secret_and_unknown_key_are_rejected(sandbox: Sandbox, service: str) -> None:
     operation = {"sqs": "list_queues", "s3": "list_buckets", "lambda": "list_functions", "ec2": "describe_vpcs"}[
         service
     ]
@@ -137,7 +137,7 @@ def test_wrong_secret_and_foreign_key_are_refused_in_each_protocol(sandbox: Sand
         getattr(client(sandbox, service, aws_access_key_id="AKIAIOSFODNN7EXAMPLE"), operation)()
 
 
-def test_presigned_url_of_a_foreign_key_is_refused(sandbox: Sandbox) -> None:
+def test_presigned_url_of_unknown_key_is_rejected(sandbox: Sandbox) -> None:
     client(sandbox, "s3").create_bucket(Bucket="presigned")
     client(sandbox, "s3").put_object(Bucket="presigned", Key="a b+c", Body=b"content")
 
@@ -153,8 +153,8 @@ def test_presigned_url_of_a_foreign_key_is_refused(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("service", ["s3", "lambda"])
-def test_forged_presigned_request_is_refused_by_every_service(sandbox: Sandbox, service: str) -> None:
-    """Access key ids are in presigned URLs and in logs, so knowing one must not be enough."""
+def test_forged_presigned_request_is_rejected(sandbox: Sandbox, service: str) -> None:
+    """Access key ids appear in presigned URLs and logs, so knowing one must not be sufficient."""
     scope = f"{sandbox.environment['AWS_ACCESS_KEY_ID']}/20300101/us-east-1/{service}/aws4_request"
     query = {
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": scope, "X-Amz-Date": "20300101T000000Z",
@@ -164,7 +164,7 @@ def test_forged_presigned_request_is_refused_by_every_service(sandbox: Sandbox, 
     assert send(sandbox, {}, path=f"/2015-03-31/functions?{urlencode(query)}", method="GET") == 403
 
 
-def test_presigned_url_is_valid_for_its_method_path_and_query_only(sandbox: Sandbox) -> None:
+def test_presigned_url_is_valid_for_its_request_only(sandbox: Sandbox) -> None:
     client(sandbox, "s3").create_bucket(Bucket="signed")
     client(sandbox, "s3").put_object(Bucket="signed", Key="key", Body=b"content")
     url = client(sandbox, "s3").generate_presigned_url("get_object", Params={"Bucket": "signed", "Key": "key"})
@@ -186,15 +186,15 @@ def test_presigned_url_is_valid_for_its_method_path_and_query_only(sandbox: Sand
         (FORM, urlencode({"Action": "ListStacks", "Version": "2010-05-15"})),
     ],
 )
-def test_presigned_url_of_s3_leads_to_no_other_service(sandbox: Sandbox, headers: dict[str, str], body: str) -> None:
-    """Its headers and its body are not signed, and MiniStack chooses the service by them."""
+def test_presigned_s3_url_is_rejected_by_other_services(sandbox: Sandbox, headers: dict[str, str], body: str) -> None:
+    """Its headers and body are not signed, but MiniStack selects the service by them."""
     client(sandbox, "s3").create_bucket(Bucket="upload")
     url = client(sandbox, "s3").generate_presigned_url("put_object", Params={"Bucket": "upload", "Key": "key"})
     assert urllib3.request("PUT", url, headers=headers, body=body, retries=False).status == 403
     assert urllib3.request("PUT", url, body="content", retries=False).status == 200
 
 
-def test_web_page_is_refused_before_its_body_is_read(sandbox: Sandbox) -> None:
+def test_web_page_is_rejected_before_its_body_is_read(sandbox: Sandbox) -> None:
     host = urlsplit(sandbox.url)
     head = (
         f"POST / HTTP/1.1\r\nHost: {host.netloc}\r\nOrigin: https://evil.example\r\nContent-Length: 1000000000\r\n\r\n"
@@ -212,7 +212,7 @@ def test_keys_of_two_sandboxes_differ(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("chromedriver"), reason="needs Chromium and chromedriver")
-def test_page_in_chromium_cannot_create_a_function(sandbox: Sandbox) -> None:
+def test_web_page_in_chromium_cannot_create_function(sandbox: Sandbox) -> None:
     code = base64.b64encode(zip_of("attack.py", "def handler(event, context): pass")).decode()
     function = {
         "FunctionName": "attack",

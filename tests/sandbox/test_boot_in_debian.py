@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import target_of
+from sandbox.target import target_of
 
 from ..conftest import ROOT, need
 

@@ -1,4 +1,4 @@
-"""Facts about the CDK CLI that the sandbox runs."""
+"""The CDK CLI as run by the sandbox."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from sandbox import Sandbox
 pytestmark = [pytest.mark.enable_socket, pytest.mark.needs("ministack")]
 
 
-def test_termination_ends_a_cli_that_says_nothing(tmp_path: Path) -> None:
-    begun = tmp_path / "begun"
-    (tmp_path / "cdk.json").write_text(json.dumps({"app": f"touch {begun}; sleep 600"}))
+def test_sigterm_ends_cli_that_prints_nothing(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    (tmp_path / "cdk.json").write_text(json.dumps({"app": f"touch {started}; sleep 600"}))
     terminated = []
 
     def terminate() -> None:
-        while not begun.exists():
+        while not started.exists():
             time.sleep(0.1)
         terminated.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGTERM)
@@ -32,6 +32,6 @@ def test_termination_ends_a_cli_that_says_nothing(tmp_path: Path) -> None:
             Thread(target=terminate, daemon=True).start()
             with pytest.raises(SystemExit):
                 sandbox.cdk("ls", application=tmp_path)
-            assert time.monotonic() - terminated[0] < 120, "it waited for the CLI"
+            assert time.monotonic() - terminated[0] < 120, "the sandbox waited for the CLI"
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -11,8 +11,8 @@ import pytest
 import urllib3
 
 from sandbox import Sandbox
-from sandbox.__main__ import session, target_of
 from sandbox.cloudfront import origin
+from sandbox.target import session, target_of
 
 pytestmark = pytest.mark.enable_socket
 

@@ -1,4 +1,4 @@
-"""The sandbox's CodePipeline: jobs, tokens, results, stages that are tried again."""
+"""The sandbox's CodePipeline: jobs, continuation tokens, results and retried stages."""
 
 import io
 import json
@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import session
+from sandbox.target import session
 
 pytestmark = pytest.mark.enable_socket
 
-# Does with each job what the next line of an object in S3 says, and keeps the event there.
+# For each job, reads the next step from an object in S3, performs it, and stores the event in another object.
 CODE = """
 import json, boto3
 def handler(event, context):
@@ -39,11 +39,11 @@ def handler(event, context):
 
 
 class Pipeline:
-    """A pipeline of an S3 object and the function above."""
+    """A pipeline with an S3 source and the function above."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        here = session(sandbox)
-        self.pipelines, self.s3, self.cloudformation = map(here.client, ("codepipeline", "s3", "cloudformation"))
+        clients = session(sandbox)
+        self.pipelines, self.s3, self.cloudformation = map(clients.client, ("codepipeline", "s3", "cloudformation"))
         self.bucket = f"bucket-{uuid.uuid4().hex[:8]}"
         self.stack = f"stack-{uuid.uuid4().hex[:8]}"
         self.s3.create_bucket(Bucket=self.bucket)
@@ -55,22 +55,22 @@ class Pipeline:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
 
     def create(self, *steps: dict[str, Any]) -> None:
-        """Make the pipeline, which runs at once."""
+        """Create the pipeline, which starts an execution."""
         self.put("steps", json.dumps(steps).encode())
         self.cloudformation.create_stack(StackName=self.stack, TemplateBody=json.dumps(self._template()))
         self.cloudformation.get_waiter("stack_create_complete").wait(StackName=self.stack, WaiterConfig={"Delay": 1})
-        answer = self.cloudformation.describe_stack_resource(StackName=self.stack, LogicalResourceId="Pipeline")
-        self.name = answer["StackResourceDetail"]["PhysicalResourceId"]
+        response = self.cloudformation.describe_stack_resource(StackName=self.stack, LogicalResourceId="Pipeline")
+        self.name = response["StackResourceDetail"]["PhysicalResourceId"]
 
     def ended(self, number: int = 1) -> dict[str, Any]:
         """Wait for the newest of `number` executions to end."""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            found = self.pipelines.list_pipeline_executions(pipelineName=self.name)["pipelineExecutionSummaries"]
-            if len(found) == number and found[0]["status"] != "InProgress":
-                return dict(found[0])
+            executions = self.pipelines.list_pipeline_executions(pipelineName=self.name)["pipelineExecutionSummaries"]
+            if len(executions) == number and executions[0]["status"] != "InProgress":
+                return dict(executions[0])
             time.sleep(0.05)
-        raise AssertionError(f"no execution {number} has ended: {found}")
+        raise AssertionError(f"execution {number} has not ended: {executions}")
 
     def action(self, stage: int) -> dict[str, Any]:
         state = self.pipelines.get_pipeline_state(name=self.name)["stageStates"][stage]["actionStates"][0]
@@ -126,12 +126,12 @@ def _zip(name: str, content: str) -> bytes:
 
 @pytest.fixture
 def pipeline(deployed: Sandbox) -> Iterator[Pipeline]:
-    found = Pipeline(deployed)
-    yield found
-    found.cloudformation.delete_stack(StackName=found.stack)
+    pipeline = Pipeline(deployed)
+    yield pipeline
+    pipeline.cloudformation.delete_stack(StackName=pipeline.stack)
 
 
-def test_job_has_the_artifact_the_parameters_and_credentials(pipeline: Pipeline) -> None:
+def test_job_event_has_artifact_parameters_and_credentials(pipeline: Pipeline) -> None:
     pipeline.create({"executionDetails": {"summary": "done", "externalExecutionId": "7"}})
     assert pipeline.ended()["status"] == "Succeeded"
     (job,) = pipeline.events()
@@ -140,11 +140,11 @@ def test_job_has_the_artifact_the_parameters_and_credentials(pipeline: Pipeline)
     assert zipfile.ZipFile(io.BytesIO(artifact)).read("file.txt") == b"content"
     assert {"accessKeyId", "secretAccessKey", "sessionToken"} <= set(job["data"]["artifactCredentials"])
     assert "continuationToken" not in job["data"]
-    done = pipeline.action(1)
-    assert (done["status"], done["summary"], done["externalExecutionId"]) == ("Succeeded", "done", "7")
+    action = pipeline.action(1)
+    assert (action["status"], action["summary"], action["externalExecutionId"]) == ("Succeeded", "done", "7")
 
 
-def test_continuation_token_comes_back_with_another_job(pipeline: Pipeline) -> None:
+def test_continuation_token_is_passed_to_new_job(pipeline: Pipeline) -> None:
     pipeline.create({"continuationToken": "a"}, {"continuationToken": "b"}, {})
     assert pipeline.ended()["status"] == "Succeeded"
     jobs = pipeline.events()
@@ -152,7 +152,7 @@ def test_continuation_token_comes_back_with_another_job(pipeline: Pipeline) -> N
     assert len({job["id"] for job in jobs}) == 3
 
 
-def test_failed_stage_is_tried_again_with_the_same_artifact(pipeline: Pipeline) -> None:
+def test_retried_stage_uses_same_artifact(pipeline: Pipeline) -> None:
     pipeline.create({"failure": "not today"}, {})
     failed = pipeline.ended()
     assert failed["status"] == "Failed"
@@ -177,14 +177,14 @@ def test_failed_stage_is_tried_again_with_the_same_artifact(pipeline: Pipeline) 
         )
 
 
-def test_function_that_crashes_is_called_again_with_the_same_job(pipeline: Pipeline) -> None:
+def test_crashed_function_is_retried_with_same_job(pipeline: Pipeline) -> None:
     pipeline.create({"crash": True}, {})
     assert pipeline.ended()["status"] == "Succeeded"
     first, second = pipeline.events()
     assert first["id"] == second["id"]
 
 
-def test_job_has_one_result(pipeline: Pipeline) -> None:
+def test_second_result_of_job_is_rejected(pipeline: Pipeline) -> None:
     pipeline.create({})
     pipeline.ended()
     (job,) = pipeline.events()
@@ -194,7 +194,7 @@ def test_job_has_one_result(pipeline: Pipeline) -> None:
         pipeline.pipelines.put_job_success_result(jobId=str(uuid.uuid4()))
 
 
-def test_missing_source_fails_its_action(pipeline: Pipeline) -> None:
+def test_missing_source_object_fails_source_action(pipeline: Pipeline) -> None:
     pipeline.s3.delete_object(Bucket=pipeline.bucket, Key="source.zip")
     pipeline.create()
     assert pipeline.ended()["status"] == "Failed"

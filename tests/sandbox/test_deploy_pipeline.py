@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from sandbox import Sandbox
-from sandbox.__main__ import target_of
+from sandbox.target import target_of
 
 from .fault_injection import inject
 
@@ -92,13 +92,13 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def machine(without_options: Sandbox) -> str:
-    return target_of(without_options).outputs("DeployPipeline")["StateMachineArn"]
+def machine(sandbox_with_options: Sandbox) -> str:
+    return target_of(sandbox_with_options).outputs("DeployPipeline")["StateMachineArn"]
 
 
 @pytest.fixture
-def app(without_options: Sandbox, machine: str) -> Iterator[Deployment]:
-    found = Deployment(without_options, machine)
+def app(sandbox_with_options: Sandbox, machine: str) -> Iterator[Deployment]:
+    found = Deployment(sandbox_with_options, machine)
     yield found
     found.inject()
     found.cloudformation.delete_stack(StackName=found.stack)
@@ -350,9 +350,9 @@ def resources(made: dict[str, Any], suffix: str) -> dict[str, Any]:
     observed="no resource is lost with any generated template",
 )
 def test_any_update_loses_no_resource(
-    without_options: Sandbox, machine: str, old: dict[str, Any], new: dict[str, Any]
+    sandbox_with_options: Sandbox, machine: str, old: dict[str, Any], new: dict[str, Any]
 ) -> None:
-    app = Deployment(without_options, machine)
+    app = Deployment(sandbox_with_options, machine)
     before, after = resources(old, app.name), resources(new, app.name)
     lost = {
         name

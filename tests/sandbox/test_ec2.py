@@ -1,4 +1,4 @@
-"""Facts about the sandbox's EC2 and CloudTrail: what AWS's documentation says they do."""
+"""The sandbox's EC2 and CloudTrail behave as AWS documents."""
 
 import json
 from collections.abc import Iterator
@@ -8,26 +8,26 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import Sandbox
-from sandbox.__main__ import session
+from sandbox.target import session
 
 pytestmark = pytest.mark.enable_socket
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 
 
 class Group:
-    """A security group, and the CloudTrail records of what is done to it."""
+    """A security group, and a queue of its CloudTrail records."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         clients = session(sandbox)
         self.ec2, self.sqs, self.events = (clients.client(name) for name in ("ec2", "sqs", "events"))
-        self.id = self.ec2.create_security_group(GroupName="test", Description="of a test")["GroupId"]
+        self.id = self.ec2.create_security_group(GroupName="test", Description="test")["GroupId"]
         self.queue = self.sqs.create_queue(QueueName="records")["QueueUrl"]
         pattern = {"source": ["aws.ec2"], "detail-type": ["AWS API Call via CloudTrail"]}
         self.events.put_rule(Name="records", EventPattern=json.dumps(pattern))
         arn = "arn:aws:sqs:us-east-1:111111111111:records"
         self.events.put_targets(Rule="records", Targets=[{"Id": "queue", "Arn": arn}])
 
-    def remove(self) -> None:
+    def delete(self) -> None:
         self.events.remove_targets(Rule="records", Ids=["queue"])
         self.events.delete_rule(Name="records")
         self.sqs.delete_queue(QueueUrl=self.queue)
@@ -44,7 +44,7 @@ class Group:
         return {rule["CidrIpv4"] for rule in rules if not rule["IsEgress"]}
 
     def last_record(self) -> dict[str, Any]:
-        """The record of the last call; older ones are dropped."""
+        """Return the record of the last call, and discard older ones."""
         record: dict[str, Any] = {}
         while True:
             messages = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=1).get("Messages", [])
@@ -56,12 +56,12 @@ class Group:
 
 @pytest.fixture
 def group(deployed: Sandbox) -> Iterator[Group]:
-    made = Group(deployed)
-    yield made
-    made.remove()
+    group = Group(deployed)
+    yield group
+    group.delete()
 
 
-def test_call_leaves_no_record_while_no_trail_logs(group: Group, deployed: Sandbox) -> None:
+def test_call_without_active_trail_is_not_recorded(group: Group, deployed: Sandbox) -> None:
     """EventBridge user guide, AWS service events delivered via CloudTrail: a trail with logging is needed."""
     cloudtrail = session(deployed).client("cloudtrail")
     (trail,) = cloudtrail.describe_trails()["trailList"]
@@ -75,10 +75,10 @@ def test_call_leaves_no_record_while_no_trail_logs(group: Group, deployed: Sandb
     assert group.last_record()["eventName"] == "AuthorizeSecurityGroupIngress"
 
 
-def test_every_source_is_a_rule_with_an_id_of_its_own(group: Group) -> None:
+def test_each_source_becomes_a_rule_with_an_id(group: Group) -> None:
     ids = group.authorize("10.1.2.3/8", "192.0.2.0/24")
     assert len(set(ids)) == 2
-    assert group.cidrs() == {"10.0.0.0/8", "192.0.2.0/24"}, "ranges are held in canonical form"
+    assert group.cidrs() == {"10.0.0.0/8", "192.0.2.0/24"}, "CIDR blocks are stored in canonical form"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_every_source_is_a_rule_with_an_id_of_its_own(group: Group) -> None:
         ),
     ],
 )
-def test_wrong_call_is_refused_and_changes_nothing(group: Group, call: Any, code: str) -> None:
+def test_invalid_call_is_rejected_without_changes(group: Group, call: Any, code: str) -> None:
     (rule_id,) = group.authorize("192.0.2.0/24")
     with pytest.raises(ClientError) as error:
         call(group, rule_id)
@@ -115,14 +115,14 @@ def test_wrong_call_is_refused_and_changes_nothing(group: Group, call: Any, code
     assert group.cidrs() == {"192.0.2.0/24"}
 
 
-def test_unknown_rule_id_keeps_the_others_of_the_call(group: Group) -> None:
+def test_unknown_rule_id_rejects_whole_call(group: Group) -> None:
     (known,) = group.authorize("10.0.0.0/8")
     with pytest.raises(ClientError):
         group.ec2.revoke_security_group_ingress(GroupId=group.id, SecurityGroupRuleIds=[known, "sgr-0"])
     assert group.cidrs() == {"10.0.0.0/8"}
 
 
-def test_record_of_a_call_has_caller_request_and_the_rules_of_the_response(group: Group) -> None:
+def test_record_has_caller_request_and_created_rules(group: Group) -> None:
     (rule_id,) = group.authorize("203.0.113.7/32")
     record = group.last_record()
     assert (record["eventName"], record["eventSource"]) == ("AuthorizeSecurityGroupIngress", "ec2.amazonaws.com")
@@ -142,7 +142,7 @@ def test_record_of_a_call_has_caller_request_and_the_rules_of_the_response(group
     assert "errorCode" not in record
 
 
-def test_record_of_the_flat_form_is_flat(group: Group) -> None:
+def test_record_of_top_level_parameters_is_flat(group: Group) -> None:
     group.ec2.authorize_security_group_ingress(
         GroupId=group.id, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="203.0.113.7/32"
     )
@@ -157,7 +157,7 @@ def test_record_of_the_flat_form_is_flat(group: Group) -> None:
     }
 
 
-def test_record_of_modify_has_one_rule_as_object(group: Group) -> None:
+def test_record_of_modify_has_single_rule_as_object(group: Group) -> None:
     (rule_id,) = group.authorize("203.0.113.7/32")
     values = SSH | {"CidrIpv4": "203.0.113.8/32"}
     group.ec2.modify_security_group_rules(
@@ -168,14 +168,14 @@ def test_record_of_modify_has_one_rule_as_object(group: Group) -> None:
     assert request == {"GroupId": group.id, "SecurityGroupRule": expected}
 
 
-def test_record_of_a_failed_call_has_its_error_and_no_response(group: Group) -> None:
+def test_record_of_failed_call_has_error_and_no_response(group: Group) -> None:
     with pytest.raises(ClientError):
         group.authorize("203.0.113.7/32", DryRun=True)
     record = group.last_record()
     assert (record["errorCode"], record["responseElements"]) == ("Client.DryRunOperation", None)
 
 
-def test_calls_that_change_something_else_are_recorded_too(group: Group) -> None:
+def test_other_mutating_calls_are_recorded(group: Group) -> None:
     group.ec2.create_tags(Resources=[group.id], Tags=[{"Key": "team", "Value": "web"}])
     record = group.last_record()
     assert record["eventName"] == "CreateTags"

@@ -10,7 +10,7 @@ import pytest
 from assets.analytics_host.billboard import figures, models, report, songs
 from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
-from sandbox.__main__ import target_of
+from sandbox.target import target_of
 from walkthroughs.analytics_host import h2o_connection
 from walkthroughs.forwarding import forwarded_port
 
@@ -26,8 +26,8 @@ SLOW = pytest.mark.skipif("SONGS" not in os.environ, reason="takes ten minutes: 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def h2o_of_the_host(without_options: Sandbox) -> Iterator[None]:
-    target = target_of(without_options)
+def h2o_of_the_host(sandbox_with_options: Sandbox) -> Iterator[None]:
+    target = target_of(sandbox_with_options)
     outputs = target.outputs("AnalyticsHost")
     login = models.login(outputs["SecretArn"], target.session)
     with forwarded_port(target, outputs["InstanceId"], PORTS["H2O"]) as port, h2o_connection(port, login):

@@ -1,4 +1,4 @@
-"""Facts about the evaluation of IAM policies. No AWS account stands behind these: they follow the IAM user guide."""
+"""Evaluation of IAM policies, according to the IAM user guide; not compared with an AWS account."""
 
 from typing import Any
 
@@ -33,12 +33,12 @@ def decide(request: Request, *identity: dict[str, Any], **policies: Any) -> Deci
     return evaluate(request, identity_policies=[document(*identity)] if identity else [], **policies)
 
 
-def test_request_that_nothing_allows_is_denied() -> None:
+def test_request_without_allow_is_implicitly_denied() -> None:
     assert decide(SEND) is Decision.IMPLICITLY_DENIED
     assert decide(SEND, allow(resource=f"{QUEUE}-2"), allow("sqs:ReceiveMessage")) is Decision.IMPLICITLY_DENIED
 
 
-def test_deny_wins_over_every_allow() -> None:
+def test_deny_takes_precedence_over_allow() -> None:
     public = document(allow(Principal="*"))
     assert decide(SEND, allow(), deny(), resource_policy=public) is Decision.EXPLICITLY_DENIED
     closed = document(allow(Principal="*"), deny(Principal={"AWS": "*"}))
@@ -47,7 +47,7 @@ def test_deny_wins_over_every_allow() -> None:
     assert decide(SEND, allow(), boundary=document(allow(), deny())) is Decision.EXPLICITLY_DENIED
 
 
-def test_deny_of_the_account_applies_to_its_roles() -> None:
+def test_deny_of_account_applies_to_its_roles() -> None:
     policy = document(deny(Principal={"AWS": ROOT}))
     assert decide(SEND, allow(), resource_policy=policy) is Decision.EXPLICITLY_DENIED
 
@@ -63,7 +63,7 @@ def test_deny_of_the_account_applies_to_its_roles() -> None:
         ("sns:*", "sqs:SendMessage", False),
     ],
 )
-def test_action_matches_without_case_and_with_wildcards(pattern: str, action: str, matches: bool) -> None:
+def test_action_matches_case_insensitively_with_wildcards(pattern: str, action: str, matches: bool) -> None:
     decision = decide(Request(ROLE, action, QUEUE), allow(pattern))
     assert (decision is Decision.ALLOWED) is matches
 
@@ -82,11 +82,11 @@ def test_action_matches_without_case_and_with_wildcards(pattern: str, action: st
         (f"{FUNCTION}:*", FUNCTION, False),
     ],
 )
-def test_resource_matches_part_by_part(pattern: str, resource: str, matches: bool) -> None:
+def test_resource_wildcard_matches_within_arn_part(pattern: str, resource: str, matches: bool) -> None:
     assert resource_matches(pattern, resource) is matches
 
 
-def test_not_action_and_not_resource_match_everything_else() -> None:
+def test_not_action_and_not_resource_match_all_others() -> None:
     assert decide(SEND, {"Effect": "Allow", "NotAction": "sqs:Delete*", "Resource": "*"}) is Decision.ALLOWED
     assert decide(SEND, {"Effect": "Allow", "NotAction": "sqs:*", "Resource": "*"}) is Decision.IMPLICITLY_DENIED
     elsewhere = {"Effect": "Deny", "Action": "sqs:*", "NotResource": QUEUE}
@@ -111,38 +111,38 @@ def test_not_action_and_not_resource_match_everything_else() -> None:
         ({"Federated": "cognito-identity.amazonaws.com"}, SEND, Decision.IMPLICITLY_DENIED),
     ],
 )
-def test_resource_policy_alone_allows_only_whom_it_names(principal: Any, request_: Request, decision: Decision) -> None:
+def test_resource_policy_allows_only_its_principals(principal: Any, request_: Request, decision: Decision) -> None:
     assert decide(request_, resource_policy=document(allow(Principal=principal))) is decision
 
 
-def test_service_has_no_policies_of_an_identity() -> None:
+def test_service_ignores_identity_policies() -> None:
     assert decide(SERVICE_SENDS, allow(resource="*")) is Decision.IMPLICITLY_DENIED
 
 
-def test_key_needs_its_policy_to_name_the_role_or_its_account() -> None:
+def test_kms_key_requires_role_or_account_in_key_policy() -> None:
     granted = allow("kms:Decrypt", KEY)
     account = document(allow("kms:*", "*", Principal={"AWS": ROOT}))
-    named = document(allow("kms:Decrypt", "*", Principal={"AWS": ROLE}))
+    role_policy = document(allow("kms:Decrypt", "*", Principal={"AWS": ROLE}))
     assert decide(DECRYPT, granted) is Decision.IMPLICITLY_DENIED
     assert decide(DECRYPT, resource_policy=account) is Decision.IMPLICITLY_DENIED
     assert decide(DECRYPT, granted, resource_policy=account) is Decision.ALLOWED
-    assert decide(DECRYPT, resource_policy=named) is Decision.ALLOWED
+    assert decide(DECRYPT, resource_policy=role_policy) is Decision.ALLOWED
 
 
-def test_role_can_be_assumed_by_whom_its_trust_policy_names() -> None:
+def test_role_can_be_assumed_by_trusted_principal() -> None:
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
     for service, decision in (("lambda", Decision.ALLOWED), ("ec2", Decision.IMPLICITLY_DENIED)):
         request = Request(f"{service}.amazonaws.com", "sts:AssumeRole", ROLE)
         assert decide(request, resource_policy=document(trust)) is decision
 
 
-def test_boundary_limits_what_is_allowed_and_allows_nothing() -> None:
+def test_permissions_boundary_limits_but_grants_nothing() -> None:
     assert decide(SEND, allow(), boundary=document(allow("sqs:*", "*"))) is Decision.ALLOWED
     assert decide(SEND, allow(), boundary=document(allow("sns:*", "*"))) is Decision.IMPLICITLY_DENIED
     assert decide(SEND, boundary=document(allow("sqs:*", "*"))) is Decision.IMPLICITLY_DENIED
 
 
-def test_condition_limits_a_statement() -> None:
+def test_statement_applies_only_if_condition_holds() -> None:
     condition = {"ArnEquals": {"aws:SourceArn": "arn:aws:events:us-east-1:111111111111:rule/Changes"}}
     policy = document(allow(Principal={"Service": "events.amazonaws.com"}, Condition=condition))
     for rule, decision in (("Changes", Decision.ALLOWED), ("Other", Decision.IMPLICITLY_DENIED)):
@@ -178,7 +178,7 @@ def test_condition_limits_a_statement() -> None:
         ("Null", "true", "a", False),
     ],
 )
-def test_operator_compares_the_value_of_a_key(operator: str, expected: Any, value: str, holds: bool) -> None:
+def test_condition_operator_compares_value(operator: str, expected: Any, value: str, holds: bool) -> None:
     assert condition_holds({operator: {"aws:key": expected}}, {"aws:Key": value}) is holds
 
 
@@ -195,7 +195,7 @@ def test_operator_compares_the_value_of_a_key(operator: str, expected: Any, valu
         ("Null", False),
     ],
 )
-def test_operator_without_its_key_in_the_request(operator: str, holds: bool) -> None:
+def test_condition_operator_with_missing_key(operator: str, holds: bool) -> None:
     assert condition_holds({operator: {"aws:key": "a"}}, {}) is holds
 
 
@@ -212,11 +212,11 @@ def test_operator_without_its_key_in_the_request(operator: str, holds: bool) -> 
         ("ForAllValues:StringLike", ["a", "b"], True),
     ],
 )
-def test_set_operator_compares_each_value_of_a_key(operator: str, values: list[str], holds: bool) -> None:
+def test_set_operator_compares_each_value(operator: str, values: list[str], holds: bool) -> None:
     assert condition_holds({operator: {"aws:key": ["a", "b"]}}, {"aws:key": values}) is holds
 
 
-def test_every_operator_and_every_key_must_hold() -> None:
+def test_condition_requires_every_operator_and_key() -> None:
     condition = {"StringEquals": {"aws:a": "1", "aws:b": "2"}, "Bool": {"aws:c": "true"}}
     right: dict[str, str | list[str]] = {"aws:a": "1", "aws:b": "2", "aws:c": "true"}
     assert condition_holds(condition, right)
@@ -235,13 +235,13 @@ def test_every_operator_and_every_key_must_hold() -> None:
     ],
     ids=["operator", "set operator", "variable in a condition", "several values", "variable in a resource"],
 )
-def test_what_is_not_supported_raises(statement: dict[str, Any]) -> None:
+def test_unsupported_statement_raises(statement: dict[str, Any]) -> None:
     request = Request(ROLE, "sqs:SendMessage", QUEUE, {"aws:TagKeys": ["a", "b"], "aws:PrincipalTag/team": "x"})
     with pytest.raises(UnsupportedPolicyError):
         decide(request, statement)
 
 
 @pytest.mark.parametrize("principal", [{"NotPrincipal": "*"}, {"Principal": {"Group": "admins"}}])
-def test_principal_that_is_not_supported_raises(principal: dict[str, Any]) -> None:
+def test_unsupported_principal_raises(principal: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedPolicyError):
         decide(SEND, resource_policy=document(allow(**principal)))

@@ -1,4 +1,4 @@
-"""Facts about the sandbox as a process: it starts and stops cleanly, and never listens elsewhere."""
+"""The sandbox process: start, stop, errors, and the environment of AWS clients."""
 
 import io
 import json
@@ -16,19 +16,19 @@ from pathlib import Path
 import pytest
 
 from sandbox import Sandbox, SandboxError
-from sandbox.__main__ import session
+from sandbox.target import session
 from walkthroughs.catalog import WALKTHROUGHS
 
 from ..conftest import ROOT
 
 pytestmark = pytest.mark.enable_socket
-TIMEOUT_SECONDS = 120  # seconds, for a busy computer; what must not be waited for takes 600
+TIMEOUT_SECONDS = 120  # for a busy computer; functions that must be stopped sleep for 600
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        assert time.monotonic() < deadline, f"not observed within {TIMEOUT_SECONDS} s: {what}"
         time.sleep(0.05)
 
 
@@ -42,30 +42,30 @@ def is_free(port: int) -> bool:
 
 
 def listening_addresses(port: int) -> set[str]:
-    """Local addresses, in the kernel's hexadecimal, on which someone listens at `port`."""
-    found = set()
+    """Return the local addresses, in the kernel's hexadecimal format, with a listener on `port`."""
+    addresses = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             address, state = line.split()[1], line.split()[3]
             if state == "0A" and int(address.split(":")[1], 16) == port:
-                found.add(address.split(":")[0])
-    return found
+                addresses.add(address.split(":")[0])
+    return addresses
 
 
 def processes_with(text: str) -> list[str]:
-    """Command lines of running processes that contain `text`."""
-    found = []
+    """Return the command lines of running processes that contain `text`."""
+    commands = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = path.read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
         if text in command:
-            found.append(command)
-    return found
+            commands.append(command)
+    return commands
 
 
-def test_it_answers_on_loopback_only_and_leaves_nothing_behind() -> None:
+def test_sandbox_listens_on_loopback_only_and_cleans_up() -> None:
     with Sandbox() as sandbox:
         directory = sandbox.directory
         port = port_of(sandbox.url)
@@ -77,14 +77,14 @@ def test_it_answers_on_loopback_only_and_leaves_nothing_behind() -> None:
     assert not processes_with(str(directory))
 
 
-def test_it_stops_when_what_runs_in_it_fails() -> None:
+def test_exception_in_with_block_stops_sandbox() -> None:
     with pytest.raises(ZeroDivisionError), Sandbox() as sandbox:
         raise ZeroDivisionError
     assert is_free(port_of(sandbox.url))
     assert not processes_with(str(sandbox.directory))
 
 
-def test_deployment_that_waits_for_a_function_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_ends_deployment_that_waits_for_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.process.STOP_SECONDS", TIMEOUT_SECONDS)
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
@@ -99,7 +99,7 @@ def test_deployment_that_waits_for_a_function_ends_with_it(monkeypatch: pytest.M
         clients.client("cloudformation").create_stack(StackName="slow", TemplateBody=json.dumps(template))
         wait_until(lambda: processes_with(f"{sandbox.directory}/ministack-lambda-slow"), "the function starts")
         started = time.monotonic()
-    assert time.monotonic() - started < TIMEOUT_SECONDS, "it had to be killed"
+    assert time.monotonic() - started < TIMEOUT_SECONDS, "the emulator had to be killed"
     assert not processes_with(str(sandbox.directory))
     assert not sandbox.directory.exists()
 
@@ -119,25 +119,25 @@ def test_missing_cdk_cli_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_p
         Sandbox().cdk("ls")
 
 
-def test_failing_cdk_command_is_an_error_with_its_output() -> None:
+def test_failed_cdk_command_is_an_error_with_its_output() -> None:
     with Sandbox() as sandbox, pytest.raises(SandboxError, match=r"(?s)cdk nonsense failed.*Unknown command: nonsense"):
         sandbox.cdk("nonsense")
 
 
 def emulator_of(parent: int) -> str:
-    """The folder of the emulator that process `parent` has started."""
+    """Return the folder of the emulator that process `parent` has started."""
     for status in Path("/proc").glob("[0-9]*/status"):
         if f"PPid:\t{parent}\n" in status.read_text():
             arguments = (status.parent / "cmdline").read_bytes().decode().split("\0")
-            found = [argument for argument in arguments if argument.startswith("--directory=")]
-            if found:
-                return found[0].removeprefix("--directory=")
+            directories = [argument for argument in arguments if argument.startswith("--directory=")]
+            if directories:
+                return directories[0].removeprefix("--directory=")
     raise AssertionError(f"process {parent} has no emulator")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_when_the_demo_is_interrupted(number: signal.Signals) -> None:
+def test_interrupted_demo_cleans_up(number: signal.Signals) -> None:
     command = [sys.executable, "-u", "-m", "sandbox", "demo"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as demo:
         try:
@@ -145,18 +145,18 @@ def test_nothing_is_left_when_the_demo_is_interrupted(number: signal.Signals) ->
             port = port_of(demo.stdout.readline().strip())
             directory = emulator_of(demo.pid)
             wait_until(lambda: processes_with(f"{directory}/cdk.out"), "`cdk bootstrap` starts")
-            # Ctrl-C goes to the whole group of processes, the other signals to one.
+            # Ctrl-C is sent to the process group, the other signals to one process.
             (os.killpg if number is signal.SIGINT else os.kill)(demo.pid, number)
             demo.wait(TIMEOUT_SECONDS)
         finally:
             if demo.poll() is None:
                 os.killpg(demo.pid, signal.SIGKILL)
-    # The CDK CLI retries some times before it stops.
+    # The CDK CLI retries before it stops.
     wait_until(lambda: not processes_with(directory), "every process of the demo ends")
-    assert is_free(port), "the emulator still listens"
-    if number is signal.SIGKILL:  # nobody is left to remove what the CDK CLI still wrote
+    assert is_free(port), "the emulator is still listening"
+    if number is signal.SIGKILL:  # no process is left to delete the last files of the CDK CLI
         shutil.rmtree(directory, ignore_errors=True)
-    assert not Path(directory).exists(), "its files are still there"
+    assert not Path(directory).exists(), "its files were not deleted"
     assert demo.returncode != 0
 
 
@@ -167,23 +167,23 @@ def test_unknown_system_is_a_clear_error() -> None:
     assert f"unknown system: nonsense (valid: {', '.join(WALKTHROUGHS)})" in run.stderr
 
 
-def test_nothing_of_the_environment_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    leading_elsewhere = {
+def test_session_ignores_configuration_of_other_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
         "HTTP_PROXY": "http://127.0.0.1:9",
         "https_proxy": "http://127.0.0.1:9",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
         "AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:9",
         "AWS_PROFILE": "nonexistent",
     }
-    for name, value in leading_elsewhere.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with Sandbox() as sandbox:
         assert session(sandbox).client("ec2").describe_vpcs()["Vpcs"]
-        for environment in (sandbox.environment, os.environ):  # the CDK CLI's, and Chromium's
-            assert not [name for name in environment if name.lower().endswith("_proxy")]
+        assert not [name for name in sandbox.environment if name.lower().endswith("_proxy")]
+        assert os.environ["AWS_PROFILE"] == "nonexistent", "the session changed the environment of this process"
 
 
-def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_when_asked() -> None:
+def test_up_prints_boto3_environment_and_runs_walkthrough() -> None:
     command = [sys.executable, "-u", "-m", "sandbox", "up", "security_group_revert"]
     lines: list[str] = []
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as up:
@@ -192,7 +192,7 @@ def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_whe
             assert up.stdin
             for line in up.stdout:
                 lines.append(line)
-                if "Ctrl-C stops" in line:
+                if "Press Ctrl-C" in line:
                     break
             exports = [line.split("export ")[1].strip().split("=", 1) for line in lines if "export " in line]
             environment = {"PATH": os.environ["PATH"], **dict(exports)}
@@ -204,10 +204,10 @@ def test_what_make_sandbox_prints_is_enough_for_boto3_and_stories_are_played_whe
             up.stdin.write("\nstatic_site\nsecurity_group_revert\n")
             up.stdin.flush()
             line = up.stdout.readline()
-            assert line == "static_site: unknown system, or not deployed (valid: security_group_revert)\n"
+            assert line == "static_site: not a deployed system (valid: security_group_revert)\n"
             assert "ok Look at the Web Server group" in up.stdout.readline()
-            assert any("Ctrl-C stops" in line for line in up.stdout), "what can be typed next is not said"
+            assert any("Press Ctrl-C" in line for line in up.stdout), "the hint was not printed again"
         finally:
             up.send_signal(signal.SIGINT)
             up.wait(TIMEOUT_SECONDS)
-    assert up.returncode == 0, "Ctrl-C is how it ends"
+    assert up.returncode == 0, "Ctrl-C is the regular end"

@@ -13,8 +13,8 @@ import pytest
 from ministack.services import route53
 
 from sandbox import Sandbox
-from sandbox.__main__ import session, target_of
 from sandbox.route53 import health_checks, latency, routing
+from sandbox.target import session, target_of
 from walkthroughs.dns_lookup import resolve
 from walkthroughs.walkthrough import Target
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.__main__ import session, target_of
+from sandbox.target import session, target_of
 
 from .fault_injection import inject
 

@@ -1,4 +1,4 @@
-"""Every walkthrough plays through in the sandbox, step by step; then comes what is tried afterwards."""
+"""Runs every walkthrough in the sandbox, step by step, then the printed usage and the protection of data."""
 
 import shutil
 import subprocess
@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import Sandbox
-from sandbox.__main__ import endpoints_of, target_of
-from sandbox.guide import guide
+from sandbox.target import endpoints_of, target_of
+from sandbox.usage import usage
 from walkthroughs.catalog import WALKTHROUGHS
 from walkthroughs.walkthrough import SkipStep, Walkthrough
 
@@ -27,15 +27,15 @@ STEPS = [
 
 
 @pytest.fixture(scope="module")
-def begun(deployed: Sandbox) -> Iterator[Callable[[str], Walkthrough]]:
-    """Gives the walkthrough of a system, which begins when it is first asked for."""
-    walkthroughs: dict[str, Walkthrough] = {}
+def walkthroughs(deployed: Sandbox) -> Iterator[Callable[[str], Walkthrough]]:
+    """Return a function that returns the walkthrough of a system, and starts it at the first call."""
+    started: dict[str, Walkthrough] = {}
     with ExitStack() as stack:
 
         def walkthrough(system: str) -> Walkthrough:
-            if system not in walkthroughs:
-                walkthroughs[system] = stack.enter_context(WALKTHROUGHS[system](target_of(deployed)))
-            return walkthroughs[system]
+            if system not in started:
+                started[system] = stack.enter_context(WALKTHROUGHS[system](target_of(deployed)))
+            return started[system]
 
         yield walkthrough
 
@@ -46,45 +46,45 @@ def test_walkthrough_faults_name_existing_steps() -> None:
 
 @pytest.mark.enable_socket
 @pytest.mark.parametrize(("system", "step"), STEPS)
-def test_walkthrough(begun: Callable[[str], Walkthrough], system: str, step: str) -> None:
+def test_walkthrough(walkthroughs: Callable[[str], Walkthrough], system: str, step: str) -> None:
     if system not in deployable():
         pytest.skip(missing("h2o"))
     try:
-        seen = getattr(begun(system), step)()
+        observed = getattr(walkthroughs(system), step)()
     except SkipStep as reason:
         pytest.skip(str(reason))
-    assert seen, "a step says what was seen"
+    assert observed, "the step returned no observation"
 
 
 @pytest.mark.enable_socket
-def test_every_call_of_the_guide_can_be_copied(deployed: Sandbox) -> None:
-    lines = [line.strip() for line in guide(deployed, target_of(deployed), endpoints_of(deployed), deployable())]
-    calls = [line for line in lines if line.startswith(("curl ", "dig ", "aws ", "sed "))]  # Chromium needs a screen
-    assert len(calls) >= 8, f"little to try: {calls}"
-    for call in calls:
-        if not shutil.which(call.split()[0]):
-            print(f"not tried, for the program is missing: {call}")
+def test_usage_commands_succeed(deployed: Sandbox) -> None:
+    lines = [line.strip() for line in usage(deployed, target_of(deployed), endpoints_of(deployed), deployable())]
+    commands = [line for line in lines if line.startswith(("curl ", "dig ", "aws ", "sed "))]  # not Chromium
+    assert len(commands) >= 8, f"too few commands: {commands}"
+    for command in commands:
+        if not shutil.which(command.split()[0]):
+            print(f"skipped, because the program is not installed: {command}")
             continue
         done = subprocess.run(  # noqa: S602
-            call, shell=True, cwd=ROOT, env=deployed.environment, capture_output=True, text=True, check=False
+            command, shell=True, cwd=ROOT, env=deployed.environment, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, f"{call}\n{done.stderr}"
-        assert not call.startswith("curl") or "HTTP/2 200" in done.stdout, f"{call}\n{done.stdout}"
-        assert "hypercorn" not in done.stdout, "a header that AWS does not send"
-        assert done.stdout or call.startswith("sed"), f"{call} printed nothing"
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert not command.startswith("curl") or "HTTP/2 200" in done.stdout, f"{command}\n{done.stdout}"
+        assert "hypercorn" not in done.stdout, "AWS does not send this server header"
+        assert done.stdout or command.startswith("sed"), f"{command} printed nothing"
 
 
 @pytest.mark.enable_socket
-def test_production_keeps_stack_and_data_also_of_what_was_deployed_before(deployed: Sandbox) -> None:
-    """The last test of this sandbox: the site's stack is gone after it."""
+def test_production_update_protects_stack_and_data(deployed: Sandbox) -> None:
+    """Must be the last test of this sandbox, because it deletes the site's stack."""
     target = target_of(deployed)
     cloudformation, s3 = target.client("cloudformation"), target.client("s3")
     bucket = target.outputs("StaticSite")["BucketName"]
     deployed.deploy("StaticSite", settings={"production": "true"})
-    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"], "the change to production has emptied the bucket"
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"], "the update to production emptied the bucket"
     with pytest.raises(ClientError, match="TerminationProtection is enabled"):
         cloudformation.delete_stack(StackName="StaticSite")
     cloudformation.update_termination_protection(StackName="StaticSite", EnableTerminationProtection=False)
     cloudformation.delete_stack(StackName="StaticSite")
     cloudformation.get_waiter("stack_delete_complete").wait(StackName="StaticSite", WaiterConfig={"Delay": 1})
-    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"], "the site's files are gone"
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"], "the site's files were deleted"

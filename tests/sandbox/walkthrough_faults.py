@@ -1,8 +1,7 @@
-"""Faults that steps of walkthroughs show, as rows of docs/reliability.md: see `tests/reliability.py`."""
+"""Reliability markers of walkthrough steps, by system and step; `tests/reliability.py` writes their rows."""
 
 import pytest
 
-# By system and step.
 FAULTS = {
     "deploy_pipeline-failing_update_is_rolled_back_and_explained": [
         pytest.mark.reliability(

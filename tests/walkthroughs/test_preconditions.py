@@ -1,4 +1,4 @@
-"""A walkthrough checks that its stack is usable before it changes anything. CloudFormation is botocore's stub."""
+"""Walkthroughs check the state of their stack first. CloudFormation is a botocore stub."""
 
 import boto3
 import pytest
@@ -8,7 +8,7 @@ from walkthroughs.walkthrough import PreconditionError, Target
 
 
 @pytest.fixture
-def world_and_stub(monkeypatch: pytest.MonkeyPatch) -> tuple[Target, Stubber]:
+def target_and_stub(monkeypatch: pytest.MonkeyPatch) -> tuple[Target, Stubber]:
     target = Target(boto3.Session(region_name="eu-west-1"), 1, 1)
     client = target.client("cloudformation")
     monkeypatch.setattr(Target, "client", lambda *_: client)
@@ -23,22 +23,22 @@ def _describe(stub: Stubber, status: str) -> None:
     stub.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": "StaticSite"})
 
 
-def test_missing_stack_is_named_with_region_and_command(world_and_stub: tuple[Target, Stubber]) -> None:
-    target, stub = world_and_stub
+def test_missing_stack_error_names_region_and_command(target_and_stub: tuple[Target, Stubber]) -> None:
+    target, stub = target_and_stub
     stub.add_client_error("describe_stacks", "ValidationError", "Stack with id StaticSite does not exist")
     with pytest.raises(PreconditionError, match=r"does not exist in eu-west-1.*make deploy STACK=StaticSite"):
         target.outputs("StaticSite")
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "CREATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"])
-def test_unusable_stack_is_refused(world_and_stub: tuple[Target, Stubber], status: str) -> None:
-    target, stub = world_and_stub
+def test_unusable_stack_status_is_an_error(target_and_stub: tuple[Target, Stubber], status: str) -> None:
+    target, stub = target_and_stub
     _describe(stub, status)
     with pytest.raises(PreconditionError, match=status):
         target.outputs("StaticSite")
 
 
-def test_complete_stack_gives_outputs(world_and_stub: tuple[Target, Stubber]) -> None:
-    target, stub = world_and_stub
+def test_complete_stack_returns_outputs(target_and_stub: tuple[Target, Stubber]) -> None:
+    target, stub = target_and_stub
     _describe(stub, "UPDATE_ROLLBACK_COMPLETE")
     assert target.outputs("StaticSite") == {"Url": "https://www.example.com/"}

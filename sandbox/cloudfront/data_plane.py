@@ -1,7 +1,7 @@
-"""What viewers see of a distribution: the way of one request, from its deployed configuration.
+"""CloudFront's data plane: processes a request according to the configuration of its distribution.
 
-Each step is one function, in the order in which CloudFront takes them. Source: CloudFront
-developer guide, how CloudFront processes requests, and Lambda@Edge event structure.
+Each processing step is a function, in CloudFront's order. Source: CloudFront developer guide, how CloudFront processes
+requests, and Lambda@Edge event structure.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from ministack.services import cloudfront, lambda_svc
 from ..process import ACCOUNT, REGION
 from ..web import Request, Response
 from . import origin
-from .templates import MODEL
+from .resource_handlers import MODEL
 
 CONFIG_SHAPE = MODEL.operation_model("GetDistributionConfig").output_shape
-NOT_COMPRESSED_BELOW = 1000  # bytes
-TEXT = ("text/", "application/javascript", "application/json", "image/svg+xml")
+MIN_COMPRESSED_BYTES = 1000
+COMPRESSED_TYPES = ("text/", "application/javascript", "application/json", "image/svg+xml")
 
 
 @dataclass
 class Cached:
-    """An answer in the cache, and until when (seconds of the monotonic clock) it is fresh."""
+    """A cached response, with times of the monotonic clock."""
 
     response: Response
     stored: float
@@ -36,11 +36,11 @@ class Cached:
 
 
 CACHE: dict[tuple[str, ...], Cached] = {}
-INVALIDATED: dict[str, int] = {}
+PROCESSED_INVALIDATIONS: dict[str, int] = {}  # number by distribution
 
 
 def distribution_of(host: str) -> tuple[str, dict[str, Any]] | None:
-    """The id and the configuration of the distribution that answers for `host`."""
+    """Return the id and configuration of the distribution with the domain name or alias `host`."""
     with request_scope(ACCOUNT, REGION):
         for distribution in cloudfront._distributions.values():
             config = _config(distribution["config_xml"])
@@ -57,22 +57,22 @@ def _config(xml: str) -> dict[str, Any]:
 
 
 async def serve(request: Request) -> Response | None:
-    """Answer a viewer as the distribution of its host does; None when the host is no distribution's."""
-    found = distribution_of(request.host)
-    if found is None:
+    """Return the response of the distribution with the request's host; None if there is none."""
+    distribution = distribution_of(request.host)
+    if distribution is None:
         return None
-    distribution_id, config = found
+    distribution_id, config = distribution
     if not config["Enabled"]:
         return _error(403, "The distribution is disabled.")
     behavior = _behavior(config, request.path)
-    early = _protocol(behavior, request) or _method(behavior, request)
-    if early:
-        return early
+    rejection = _check_protocol(behavior, request) or _check_method(behavior, request)
+    if rejection:
+        return rejection
     if request.path == "/" and config.get("DefaultRootObject"):
         request = replace(request, path=f"/{config['DefaultRootObject']}")
-    response = await _cached(distribution_id, config, behavior, request)
+    response = await _from_cache_or_origin(distribution_id, config, behavior, request)
     response = await _custom_error(distribution_id, config, behavior, request, response)
-    response = _policy_headers(behavior, _compressed(behavior, request, response))
+    response = _add_policy_headers(behavior, _compress(behavior, request, response))
     response = response.with_headers(via=f"2.0 {request.host} (CloudFront)", x_amz_cf_id=uuid.uuid4().hex)
     return replace(response, body=b"") if request.method == "HEAD" else response
 
@@ -84,7 +84,7 @@ def _behavior(config: dict[str, Any], path: str) -> dict[str, Any]:
     return dict(config["DefaultCacheBehavior"])
 
 
-def _protocol(behavior: dict[str, Any], request: Request) -> Response | None:
+def _check_protocol(behavior: dict[str, Any], request: Request) -> Response | None:
     policy = behavior["ViewerProtocolPolicy"]
     if request.scheme == "https" or policy == "allow-all":
         return None
@@ -95,13 +95,15 @@ def _protocol(behavior: dict[str, Any], request: Request) -> Response | None:
     return Response(301, {"location": location, "x-cache": "Redirect from cloudfront"})
 
 
-def _method(behavior: dict[str, Any], request: Request) -> Response | None:
+def _check_method(behavior: dict[str, Any], request: Request) -> Response | None:
     allowed = behavior["AllowedMethods"]["Items"]
     return None if request.method in allowed else _error(403, "This distribution does not allow this method.")
 
 
-async def _cached(distribution_id: str, config: dict[str, Any], behavior: dict[str, Any], request: Request) -> Response:
-    """From the cache, or from the origin and then into the cache."""
+async def _from_cache_or_origin(
+    distribution_id: str, config: dict[str, Any], behavior: dict[str, Any], request: Request
+) -> Response:
+    """Return the cached response, or fetch the origin's and cache it."""
     _drop_invalidated(distribution_id)
     policy = _cache_policy(behavior)
     key = (distribution_id, request.path, request.query if policy["keyed_by_query"] else "", request.host)
@@ -115,7 +117,7 @@ async def _cached(distribution_id: str, config: dict[str, Any], behavior: dict[s
         behavior,
         replace(request, method="GET" if request.method == "HEAD" else request.method),
     )
-    seconds = _freshness(policy, response)
+    seconds = _cache_seconds(policy, response)
     if seconds and request.method in ("GET", "HEAD"):
         CACHE[key] = Cached(response, now, now + seconds)
     generated = "LambdaGeneratedResponse from cloudfront" if "x-lambda" in response.headers else "Miss from cloudfront"
@@ -128,17 +130,17 @@ async def _cached(distribution_id: str, config: dict[str, Any], behavior: dict[s
 def _drop_invalidated(distribution_id: str) -> None:
     with request_scope(ACCOUNT, REGION):
         invalidations = cloudfront._invalidations.get(distribution_id, [])
-    for invalidation in invalidations[INVALIDATED.get(distribution_id, 0) :]:
+    for invalidation in invalidations[PROCESSED_INVALIDATIONS.get(distribution_id, 0) :]:
         for pattern in invalidation["InvalidationBatch"]["Paths"]["Items"]:
             for key in [k for k in CACHE if k[0] == distribution_id and fnmatch.fnmatchcase(k[1], pattern)]:
                 del CACHE[key]
-    INVALIDATED[distribution_id] = len(invalidations)
+    PROCESSED_INVALIDATIONS[distribution_id] = len(invalidations)
 
 
 def _cache_policy(behavior: dict[str, Any]) -> dict[str, Any]:
     with request_scope(ACCOUNT, REGION):
         policy = cloudfront._cache_policies.get(behavior.get("CachePolicyId"))
-    if policy is None:  # AWS's own CachingDisabled
+    if policy is None:  # the managed policy CachingDisabled
         return {"minimum": 0, "default": 0, "maximum": 0, "keyed_by_query": False, "gzip": False}
     config = policy["Config"]
     parameters = config.get("Parameters", {})
@@ -151,8 +153,8 @@ def _cache_policy(behavior: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _freshness(policy: dict[str, Any], response: Response) -> float:
-    """Seconds for which an answer may be kept."""
+def _cache_seconds(policy: dict[str, Any], response: Response) -> float:
+    """Return how long a response is cached."""
     if response.status >= 400:
         return 0
     directives = {}
@@ -161,8 +163,8 @@ def _freshness(policy: dict[str, Any], response: Response) -> float:
         directives[name] = value
     if directives.keys() & {"no-store", "no-cache", "private"}:
         return float(policy["minimum"])
-    asked = directives.get("s-maxage") or directives.get("max-age")
-    seconds = int(asked) if asked else policy["default"]
+    max_age = directives.get("s-maxage") or directives.get("max-age")
+    seconds = int(max_age) if max_age else policy["default"]
     return float(min(max(seconds, policy["minimum"]), policy["maximum"]))
 
 
@@ -190,7 +192,7 @@ def _forwards_query(behavior: dict[str, Any]) -> bool:
 
 
 def _event(distribution_id: str, source: dict[str, Any], request: Request) -> dict[str, Any]:
-    """The origin-request event, with an S3 origin."""
+    """Return the origin-request event of an S3 origin."""
     domain = source["DomainName"]
     headers = {
         "host": domain,
@@ -231,14 +233,14 @@ def _event(distribution_id: str, source: dict[str, Any], request: Request) -> di
 
 
 async def _invoke(arn: str, event: dict[str, Any]) -> dict[str, Any] | Response:
-    """Run the published version; its answer is a request to go on with, or a response."""
+    """Run the published version; it returns a request to continue with, or a response."""
     with request_scope(ACCOUNT, REGION):
         function, config, _ = lambda_svc._get_func_record_for_ref(arn)
         record = lambda_svc._execution_record_for_config(function, config)
-    answer = await asyncio.to_thread(lambda_svc._execute_function_with_config_scope, record, event)
-    result = answer.get("body")
-    if answer.get("error") or not isinstance(result, dict):
-        return _error(503, f"The Lambda function failed: {answer.get('body')}")
+    execution = await asyncio.to_thread(lambda_svc._execute_function_with_config_scope, record, event)
+    result = execution.get("body")
+    if execution.get("error") or not isinstance(result, dict):
+        return _error(503, f"The Lambda function failed: {result}")
     if "status" not in result:
         return result
     headers = {name: items[0]["value"] for name, items in result.get("headers", {}).items()}
@@ -254,23 +256,23 @@ async def _custom_error(
     if rule is None or not rule.get("ResponsePagePath"):
         return response
     page = replace(request, method="GET", path=rule["ResponsePagePath"], query="")
-    answer = await _cached(distribution_id, config, behavior, page)
-    if answer.status >= 400:
+    error_page = await _from_cache_or_origin(distribution_id, config, behavior, page)
+    if error_page.status >= 400:
         return response
-    return replace(answer, status=int(rule["ResponseCode"])).with_headers(x_cache="Error from cloudfront")
+    return replace(error_page, status=int(rule["ResponseCode"])).with_headers(x_cache="Error from cloudfront")
 
 
-def _compressed(behavior: dict[str, Any], request: Request, response: Response) -> Response:
-    wanted = "gzip" in request.headers.get("accept-encoding", "") and _cache_policy(behavior)["gzip"]
-    text = response.headers.get("content-type", "").startswith(TEXT)
-    if not (behavior.get("Compress") and wanted and text and len(response.body) >= NOT_COMPRESSED_BELOW):
+def _compress(behavior: dict[str, Any], request: Request, response: Response) -> Response:
+    accepts_gzip = "gzip" in request.headers.get("accept-encoding", "") and _cache_policy(behavior)["gzip"]
+    is_text = response.headers.get("content-type", "").startswith(COMPRESSED_TYPES)
+    if not (behavior.get("Compress") and accepts_gzip and is_text and len(response.body) >= MIN_COMPRESSED_BYTES):
         return response
     return replace(response, body=gzip.compress(response.body)).with_headers(
         content_encoding="gzip", vary="Accept-Encoding"
     )
 
 
-def _policy_headers(behavior: dict[str, Any], response: Response) -> Response:
+def _add_policy_headers(behavior: dict[str, Any], response: Response) -> Response:
     with request_scope(ACCOUNT, REGION):
         policy = cloudfront._response_headers_policies.get(behavior.get("ResponseHeadersPolicyId"))
     security = (policy["Config"].get("Security") or {}) if policy else {}

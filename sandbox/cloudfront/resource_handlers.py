@@ -1,8 +1,7 @@
-"""CloudFront resources of templates, created through MiniStack's own CloudFront API.
+"""CloudFront resource types of templates, created through MiniStack's CloudFront API.
 
-CloudFormation and the API differ in how they write the same thing: lists are
-``{"Quantity": n, "Items": [...]}`` in the API, and some names have other capitals. botocore's
-model of the API says which is which.
+CloudFormation properties are converted to API parameters by botocore's model of the API, because lists are
+``{"Quantity": n, "Items": [...]}`` in the API, and some names differ in case.
 """
 
 import json
@@ -15,7 +14,7 @@ from botocore.session import Session
 from ministack.services import cloudfront
 from ministack.services.cloudformation import provisioners
 
-from . import edge
+from . import lambda_edge
 
 MODEL = Session().get_service_model("cloudfront")
 SERIALIZER = create_serializer("rest-xml", include_validation=False)
@@ -23,7 +22,7 @@ Service = Callable[[bytes], tuple[int, Any, bytes]]
 
 
 def install() -> None:
-    """Let templates have distributions and what belongs to them."""
+    """Add distributions, policies and origin access controls."""
     request, response = cloudfront._origin_request_policies, cloudfront._response_headers_policies
     policies: dict[str, tuple[Service, dict[str, Any]]] = {
         "OriginAccessControl": (lambda body: cloudfront._create_oac({}, body), cloudfront._oacs),
@@ -47,7 +46,7 @@ def _policy_handlers(name: str, create: Service, store: dict[str, Any]) -> dict[
     def create_policy(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
         config_name = f"{name}Config"
         body = _body(f"Create{name}", {config_name: properties[config_name]})
-        policy_id = _created(create(body), store)
+        policy_id = _created_id(create(body), store)
         return policy_id, {"Id": policy_id}
 
     def update_policy(policy_id: str, _old: Any, new: dict[str, Any], stack: str) -> Any:
@@ -66,31 +65,32 @@ def _policy_handlers(name: str, create: Service, store: dict[str, Any]) -> dict[
     return {"create": create_policy, "update": update_policy, "delete": delete_policy}
 
 
-def _created(answer: tuple[int, Any, bytes], store: dict[str, Any]) -> str:
-    status, headers, body = answer
+def _created_id(response: tuple[int, Any, bytes], store: dict[str, Any]) -> str:
+    status, headers, body = response
     if status >= 300:
         raise ValueError(body.decode())
     policy_id: str = headers["Location"].rpartition("/")[2]
-    assert policy_id in store
+    if policy_id not in store:
+        raise ValueError(f"MiniStack returned the unknown id {policy_id}")
     return policy_id
 
 
 def _create_distribution(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-    edge.check(properties["DistributionConfig"])
+    lambda_edge.check(properties["DistributionConfig"])
     reference = f"{stack}-{logical_id}-{len(cloudfront._distributions)}"
     body = _body("CreateDistribution", {"DistributionConfig": _config(properties, reference)})
-    distribution_id = _created(cloudfront._create_distribution({}, body), cloudfront._distributions)
+    distribution_id = _created_id(cloudfront._create_distribution({}, body), cloudfront._distributions)
     return distribution_id, _attributes(distribution_id)
 
 
 def _update_distribution(distribution_id: str, _old: Any, new: dict[str, Any], _stack: str) -> Any:
-    edge.check(new["DistributionConfig"])
+    lambda_edge.check(new["DistributionConfig"])
     distribution = cloudfront._distributions[distribution_id]
     config = _config(new, distribution["CallerReference"])
     body = _body("UpdateDistribution", {"Id": distribution_id, "DistributionConfig": config})
-    status, _, answer = cloudfront._update_distribution(distribution_id, {"if-match": distribution["ETag"]}, body)
+    status, _, response = cloudfront._update_distribution(distribution_id, {"if-match": distribution["ETag"]}, body)
     if status >= 300:
-        raise ValueError(answer.decode())
+        raise ValueError(response.decode())
     return distribution_id, _attributes(distribution_id)
 
 
@@ -99,7 +99,7 @@ def _attributes(distribution_id: str) -> dict[str, str]:
 
 
 def _config(properties: dict[str, Any], reference: str) -> dict[str, Any]:
-    """The differences that a model of the API cannot tell."""
+    """Apply the differences between template and API that the API's model does not contain."""
     config = json.loads(json.dumps(properties["DistributionConfig"]))
     config |= {"CallerReference": reference, "Comment": config.get("Comment", "")}
     if "Logging" in config:
@@ -115,28 +115,38 @@ def _config(properties: dict[str, Any], reference: str) -> dict[str, Any]:
 
 def _body(operation: str, parameters: dict[str, Any]) -> bytes:
     model = MODEL.operation_model(operation)
-    converted = {name: _as_api(value, model.input_shape.members[name]) for name, value in parameters.items()}
+    converted = {name: _to_api(value, model.input_shape.members[name]) for name, value in parameters.items()}
     body: bytes = SERIALIZER.serialize_to_request(converted, model)["body"]
     return body
 
 
-def _as_api(value: Any, shape: Shape) -> Any:
-    """Write what a template says as the API does."""
-    if shape.type_name == "structure":
-        members = {name.lower(): name for name in shape.members}
-        members |= {"ipv6enabled": "IsIPV6Enabled"} if "isipv6enabled" in members else {}
-        if isinstance(value, list):
-            return {"Quantity": len(value), "Items": [_as_api(item, shape.members["Items"].member) for item in value]}
-        converted = {
-            members[key.lower()]: _as_api(item, shape.members[members[key.lower()]])
-            for key, item in value.items()
-            if key.lower() in members
-        }
-        if "Quantity" in shape.members and "Items" in converted:
-            converted["Quantity"] = len(converted["Items"])
-        return converted
-    if shape.type_name == "list":
-        return [_as_api(item, shape.member) for item in value]
-    if shape.type_name == "boolean":
-        return value if isinstance(value, bool) else str(value).lower() == "true"
-    return int(value) if shape.type_name in ("integer", "long") else value
+def _to_api(value: Any, shape: Shape) -> Any:
+    """Convert a template value to the API's shape."""
+    match shape.type_name:
+        case "structure" if isinstance(value, list):
+            member = shape.members["Items"].member
+            return {"Quantity": len(value), "Items": [_to_api(item, member) for item in value]}
+        case "structure":
+            return _structure_to_api(value, shape)
+        case "list":
+            return [_to_api(item, shape.member) for item in value]
+        case "boolean":
+            return value if isinstance(value, bool) else str(value).lower() == "true"
+        case "integer" | "long":
+            return int(value)
+        case _:
+            return value
+
+
+def _structure_to_api(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
+    """Convert the members, matching names without case; add the quantity of a list."""
+    names = {name.lower(): name for name in shape.members}
+    if "isipv6enabled" in names:  # IPV6Enabled in a template
+        names["ipv6enabled"] = "IsIPV6Enabled"
+    converted = {}
+    for key, item in value.items():
+        if name := names.get(key.lower()):
+            converted[name] = _to_api(item, shape.members[name])
+    if "Quantity" in shape.members and "Items" in converted:
+        converted["Quantity"] = len(converted["Items"])
+    return converted

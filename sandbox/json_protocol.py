@@ -1,4 +1,4 @@
-"""Services that MiniStack lacks and that speak JSON: how their operations are reached."""
+"""AWS JSON protocol: registers operations of services that MiniStack lacks."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,26 +11,26 @@ from ministack.core.responses import error_response_json, json_response
 Operation = Callable[[dict[str, Any]], Any]
 
 
-class RefusedError(Exception):
-    """An operation's error, by the code that AWS gives."""
+class ServiceError(Exception):
+    """An error response of an operation, with AWS's error code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-def serve(service: str, target: str, operations: Mapping[str, Operation]) -> None:
-    """Answer calls whose X-Amz-Target begins with `target`, by the operation's name."""
+def register(service: str, target_prefix: str, operations: Mapping[str, Operation]) -> None:
+    """Route requests whose X-Amz-Target starts with `target_prefix` to `operations`, by operation name."""
 
     async def handle_request(_method: str, _path: str, headers: Any, body: bytes, _query: Any) -> Any:
         name = headers.get("x-amz-target", "").rpartition(".")[2]
         operation = operations.get(name)
         if operation is None:
-            return error_response_json("UnknownOperationException", f"the sandbox has no {service}:{name}")
+            return error_response_json("UnknownOperationException", f"the sandbox does not implement {service}:{name}")
         try:
             return json_response(operation(json.loads(body or "{}")) or {})
-        except RefusedError as error:
+        except ServiceError as error:
             return error_response_json(error.code, str(error))
 
     app.SERVICE_HANDLERS[service] = handle_request
-    router.SERVICE_PATTERNS[service] = {"target_prefixes": [target]}
+    router.SERVICE_PATTERNS[service] = {"target_prefixes": [target_prefix]}

@@ -1,0 +1,194 @@
+"""Change sets: creation, description in pages, and deletion together with nested change sets."""
+
+from collections.abc import Callable
+from typing import Any
+from xml.sax.saxutils import escape
+
+from ministack.core.responses import get_account_id, get_region, new_uuid, now_iso
+from ministack.services import cloudformation
+from ministack.services.cloudformation import changesets, engine, helpers
+
+from .diff import Resources, diff_resources
+from .property_values import VALUE_KEYS, add_values, describe_type
+
+PAGE_SIZE = 50
+NESTED_STACK = "AWS::CloudFormation::Stack"
+EXECUTING = "EXECUTE_IN_PROGRESS"
+Operation = Callable[[dict[str, Any]], Any]
+# MiniStack's response lacks the result element that SDKs expect.
+DELETED = helpers._xml(200, "DeleteChangeSetResponse", "<DeleteChangeSetResult></DeleteChangeSetResult>")
+DESCRIBED_KEYS = ("ChangeSetId", "ChangeSetName", "StackId", "StackName", "Status", "StatusReason", "ExecutionStatus")
+
+
+def install(operations: dict[str, Any]) -> None:
+    """Replace MiniStack's operations on change sets."""
+    changesets._diff_resources = lambda _old, _new: []  # `_add_changes` replaces it
+    original_create, original_delete = operations["CreateChangeSet"], operations["DeleteChangeSet"]
+    operations |= {
+        "CreateChangeSet": lambda parameters: _create(original_create, parameters),
+        "DescribeChangeSet": _describe,
+        "DeleteChangeSet": lambda parameters: _delete(original_delete, parameters),
+        "DescribeEvents": _describe_events,
+        "DescribeType": describe_type,
+    }
+
+
+def _create(original_create: Operation, parameters: dict[str, Any]) -> Any:
+    """Let MiniStack create the change set, then compute its changes and status."""
+    stack = cloudformation._stacks.get(helpers._p(parameters, "StackName"), {})
+    # MiniStack replaces the template of a new stack, so read it first.
+    old_template, old_values = stack.get("_template") or {}, stack.get("_resolved_params") or {}
+    old_outputs = old_template.get("Outputs")
+    existing_ids = set(cloudformation._change_sets)
+    response = original_create(parameters)
+    for change_set_id in set(cloudformation._change_sets) - existing_ids:
+        change_set = cloudformation._change_sets[change_set_id]
+        if change_set["ChangeSetType"] == "CREATE":
+            old_template, old_values, old_outputs = {}, {}, None
+        include_nested = helpers._p(parameters, "IncludeNestedStacks") == "true"
+        _add_changes(change_set, old_template, old_values, include_nested)
+        if change_set["Changes"] or change_set["_template"].get("Outputs") != old_outputs:
+            change_set |= {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "StatusReason": ""}
+    return response
+
+
+def _delete(original_delete: Operation, parameters: dict[str, Any]) -> Any:
+    stack = helpers._p(parameters, "StackName")
+    _, change_set = changesets._find_change_set(helpers._p(parameters, "ChangeSetName"), stack)
+    if not change_set and stack in cloudformation._stacks:
+        return DELETED  # deleting a missing change set of an existing stack succeeds
+    if change_set and change_set["ExecutionStatus"] == EXECUTING:
+        return helpers._error("InvalidChangeSetStatus", f"The change set is {EXECUTING}")
+    for nested_id in change_set["_nested"] if change_set else []:
+        cloudformation._change_sets.pop(nested_id, None)
+    status, headers, body = original_delete(parameters)
+    return DELETED if status == 200 else (status, headers, body)
+
+
+def _add_changes(change_set: dict[str, Any], old_template: Any, old_values: Any, include_nested: bool) -> None:
+    """Add the changes from `old_template` with the parameter `old_values` to a change set."""
+    name, stack_id = change_set["StackName"], change_set["StackId"]
+    old = _resources(old_template, old_values, name, stack_id)
+    new = _resources(change_set["_template"], change_set["_resolved_params"], name, stack_id)
+    changes = diff_resources(old, new, change_set["_template"].get("Resources", {}))
+    existing = cloudformation._stacks[name].get("_resources", {})
+    physical_ids = {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
+    for logical_id, change in changes.items():
+        add_values(change, old.get(logical_id), new.get(logical_id), physical_ids)
+    change_set["_nested"] = []
+    if include_nested:
+        for logical_id, resource in new.items():
+            if resource.get("Type") == NESTED_STACK and logical_id in old:
+                _add_nested_change_set(change_set, logical_id, resource, changes)
+    for logical_id, change in changes.items():
+        if logical_id in existing:
+            change["PhysicalResourceId"] = existing[logical_id]["PhysicalResourceId"]
+    change_set["Changes"] = [{"Type": "Resource", "ResourceChange": changes[key]} for key in sorted(changes)]
+
+
+def _resources(template: Any, values: Any, name: str, stack_id: str) -> Resources:
+    """Return the resources whose conditions hold, with parameters resolved."""
+    resolved = changesets._resolve_props_for_diff(template, values, name, stack_id).get("Resources", {})
+    conditions = engine._evaluate_conditions(template, values) if template else {}
+    return {key: item for key, item in resolved.items() if conditions.get(item.get("Condition"), True)}
+
+
+def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: Any, changes: dict[str, Any]) -> None:
+    """Create the change set of a nested stack, and add it to the changes of its parent."""
+    physical_id = cloudformation._stacks[parent["StackName"]]["_resources"][logical_id]["PhysicalResourceId"]
+    child = next(stack for stack in cloudformation._stacks.values() if stack["StackId"] == physical_id)
+    body, _ = helpers._resolve_template({"TemplateURL": [resource["Properties"]["TemplateURL"]]})
+    template = engine._parse_template(body)
+    declared = resource["Properties"].get("Parameters", {})
+    parameters = [{"Key": key, "Value": str(value)} for key, value in declared.items()]
+    name = f"{parent['ChangeSetName']}-{logical_id}"
+    arn = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}:changeSet/{name}/{new_uuid()}"
+    change_set = {
+        "ChangeSetId": arn,
+        "ChangeSetName": name,
+        "StackId": child["StackId"],
+        "StackName": child["StackName"],
+        "ChangeSetType": "UPDATE",
+        "Status": "CREATE_COMPLETE",
+        "StatusReason": "",
+        "ExecutionStatus": "AVAILABLE",
+        "CreationTime": now_iso(),
+        "_template": template,
+        "_template_body": body,
+        "_resolved_params": engine._resolve_parameters(template, parameters, child.get("_resolved_params")),
+    }
+    _add_changes(change_set, child["_template"], child["_resolved_params"], include_nested=True)
+    if not change_set["Changes"] and logical_id not in changes:
+        return
+    cloudformation._change_sets[arn] = change_set
+    parent["_nested"] += [arn, *change_set["_nested"]]
+    automatic = {
+        "Target": {"Attribute": "Properties", "RequiresRecreation": "Never"},
+        "Evaluation": "Dynamic",
+        "ChangeSource": "Automatic",
+    }
+    change = changes.setdefault(
+        logical_id,
+        {
+            "Action": "Modify",
+            "LogicalResourceId": logical_id,
+            "ResourceType": NESTED_STACK,
+            "Replacement": "False",
+            "Scope": ["Properties"],
+            "Details": [],
+        },
+    )
+    change["Details"].append(automatic)
+    change["ChangeSetId"] = arn
+
+
+def _describe(parameters: dict[str, Any]) -> Any:
+    name = helpers._p(parameters, "ChangeSetName")
+    _, change_set = changesets._find_change_set(name, helpers._p(parameters, "StackName"))
+    if not change_set:
+        return helpers._error("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
+    start = int(helpers._p(parameters, "NextToken") or 0)
+    page = change_set["Changes"][start : start + PAGE_SIZE]
+    if helpers._p(parameters, "IncludePropertyValues") != "true":
+        page = [change | {"ResourceChange": _without_values(change["ResourceChange"])} for change in page]
+    elements = {key: change_set[key] for key in DESCRIBED_KEYS} | {
+        "CreationTime": change_set["CreationTime"],
+        "Parameters": change_set.get("Parameters", []),
+        "Tags": [{"Key": tag["Key"], "Value": tag["Value"]} for tag in change_set.get("Tags", [])],
+        "Changes": page,
+        "IncludeNestedStacks": "true",
+    }
+    if start + PAGE_SIZE < len(change_set["Changes"]):
+        elements["NextToken"] = str(start + PAGE_SIZE)
+    inner = "".join(_xml(key, value) for key, value in elements.items())
+    return helpers._xml(200, "DescribeChangeSetResponse", f"<DescribeChangeSetResult>{inner}</DescribeChangeSetResult>")
+
+
+def _without_values(resource_change: dict[str, Any]) -> dict[str, Any]:
+    reduced = {name: value for name, value in resource_change.items() if name not in VALUE_KEYS}
+    if "Details" in reduced:
+        reduced["Details"] = [
+            detail | {"Target": {name: value for name, value in detail["Target"].items() if name not in VALUE_KEYS}}
+            for detail in reduced["Details"]
+        ]
+    return reduced
+
+
+def _describe_events(parameters: dict[str, Any]) -> Any:
+    """Return no events, because the sandbox has no validation before deployment and no hooks."""
+    name, stack = helpers._p(parameters, "ChangeSetName"), helpers._p(parameters, "StackName")
+    _, change_set = changesets._find_change_set(name, stack)
+    if name and not change_set:
+        return helpers._error("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
+    empty = "<DescribeEventsResult><OperationEvents></OperationEvents></DescribeEventsResult>"
+    return helpers._xml(200, "DescribeEventsResponse", empty)
+
+
+def _xml(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        text = "".join(_xml(key, item) for key, item in value.items())
+    elif isinstance(value, list):
+        text = "".join(_xml("member", item) for item in value)
+    else:
+        text = escape(str(value))
+    return f"<{name}>{text}</{name}>"

@@ -1,0 +1,48 @@
+"""Lambda@Edge: the restrictions on functions of a distribution.
+
+Source: CloudFront developer guide, restrictions on edge functions. Left out: runtimes, package size, the caller's
+permission to replicate the function.
+"""
+
+import json
+import re
+from typing import Any
+
+from ministack.services import iam
+from ministack.services.lambda_svc import _get_func_record_for_ref
+
+MAX_TIMEOUT_SECONDS = {"viewer-request": 5, "viewer-response": 5, "origin-request": 30, "origin-response": 30}
+UNSUPPORTED_SETTINGS = ("Layers", "DeadLetterConfig", "VpcConfig", "FileSystemConfigs", "KMSKeyArn")
+
+
+def check(config: dict[str, Any]) -> None:
+    """Raise ValueError if a distribution has a function that Lambda@Edge does not support."""
+    for behavior in [config["DefaultCacheBehavior"], *config.get("CacheBehaviors", [])]:
+        for association in behavior.get("LambdaFunctionAssociations", []):
+            arn = association["LambdaFunctionARN"]
+            for problem in _problems(arn, association["EventType"]):
+                raise ValueError(f"InvalidLambdaFunctionAssociation: {arn}: {problem}")
+
+
+def _problems(arn: str, event: str) -> list[str]:
+    if not re.fullmatch(r"arn:aws:lambda:us-east-1:\d{12}:function:[^:]+:\d+", arn):
+        return ["it is not a numbered version in us-east-1"]
+    _, function, _ = _get_func_record_for_ref(arn)
+    if function is None:
+        return ["the version does not exist"]
+    problems = [f"it has {name}" for name in UNSUPPORTED_SETTINGS if _is_set(function.get(name))]
+    if function.get("Environment", {}).get("Variables"):
+        problems.append("it has environment variables")
+    if function.get("Architectures", ["x86_64"]) != ["x86_64"]:
+        problems.append("its architecture is not x86_64")
+    if function["Timeout"] > MAX_TIMEOUT_SECONDS[event]:
+        problems.append(f"its timeout is more than {MAX_TIMEOUT_SECONDS[event]} s")
+    trust_policy = json.dumps(iam._roles[function["Role"].rsplit("/", 1)[-1]]["AssumeRolePolicyDocument"])
+    if "edgelambda.amazonaws.com" not in trust_policy:
+        problems.append("edgelambda.amazonaws.com cannot assume its role")
+    return problems
+
+
+def _is_set(value: Any) -> bool:
+    """MiniStack stores some settings that are not set as empty objects."""
+    return any(map(_is_set, value.values())) if isinstance(value, dict) else bool(value)

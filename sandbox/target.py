@@ -1,0 +1,81 @@
+"""The sandbox as a target of walkthroughs: a boto3 session, local endpoints, Regions and settings."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from walkthroughs.catalog import WALKTHROUGHS
+from walkthroughs.walkthrough import LocalEndpoints, Target
+
+from .process import REGION, Sandbox
+
+SPEED = 60  # a schedule of 5 minutes fires every 5 seconds
+TIMEOUT_SECONDS = 60
+# Configuration of the user's AWS account that must not apply to the sandbox.
+IGNORED_CONFIGURATION = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+
+
+class SandboxSession(boto3.Session):
+    """A session whose clients call the sandbox, whatever the environment configures."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        core = botocore.session.Session(session_vars=IGNORED_CONFIGURATION)
+        core.set_default_client_config(Config(proxies={}))
+        environment = sandbox.environment
+        super().__init__(
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=REGION,
+            botocore_session=core,
+        )
+        self._url = sandbox.url
+
+    def client(self, *arguments: Any, **options: Any) -> Any:
+        return super().client(*arguments, **options | {"endpoint_url": self._url})
+
+
+def session(sandbox: Sandbox) -> boto3.Session:
+    """Return a session whose clients call the sandbox."""
+    return SandboxSession(sandbox)
+
+
+def target_of(sandbox: Sandbox) -> Target:
+    """Return the sandbox as a target of walkthroughs."""
+
+    def deploy(stack: str, settings: Mapping[str, str]) -> None:
+        sandbox.deploy(stack, settings=settings)
+
+    return Target(
+        session(sandbox),
+        TIMEOUT_SECONDS,
+        propagation_seconds=0,
+        endpoints=endpoints_of(sandbox),
+        deploy=deploy,
+        instances=sandbox.directory / "instances",
+        environment=sandbox.environment,
+    )
+
+
+def endpoints_of(sandbox: Sandbox) -> LocalEndpoints:
+    """Return the local ports that stand for every web address and name server."""
+    ports = sandbox.ports
+    return LocalEndpoints(ports["http"], ports["https"], ports["dns"], sandbox.authority)
+
+
+def regions_of(systems: Iterable[str]) -> list[str]:
+    """Return the Regions that the walkthroughs of `systems` use."""
+    return sorted({region for system in systems for region in WALKTHROUGHS[system].regions})
+
+
+def settings_for(sandbox: Sandbox, systems: Iterable[str]) -> dict[str, str]:
+    """Create the prerequisites of `systems` and return the settings to deploy their stacks with."""
+    target = target_of(sandbox)
+    return {key: value for system in systems for key, value in WALKTHROUGHS[system].settings(target).items()}
