@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Assembly, listed
+from .conftest import Assembly, as_list
 
 
 @pytest.fixture(params=["assembly", "full_assembly"])
@@ -47,7 +47,7 @@ def test_no_function_may_create_a_log_group(templates: list[tuple[str, dict[str,
             if statement["Effect"] == "Deny" and statement["Resource"] == "*"
         ]
         if "AWSLambdaBasicExecutionRole" in json.dumps(role.get("ManagedPolicyArns", [])):
-            assert any("logs:CreateLogGroup" in listed(statement["Action"]) for statement in denied), where
+            assert any("logs:CreateLogGroup" in as_list(statement["Action"]) for statement in denied), where
     for where, policy, _ in of_type(templates, "AWS::IAM::Policy"):
         assert "logs:CreateLogGroup" not in json.dumps(policy), where
 

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.validate import validate_parameters
 
-from .conftest import ROOT, Assembly, listed, of_type
+from .conftest import ROOT, Assembly, as_list, resources_of_type
 
 PAGE = ROOT / "docs" / "threat_model.md"
 # Resource types that strangers can reach without being authenticated by AWS.
@@ -35,7 +35,7 @@ def resource_statements(template: dict[str, Any]) -> Iterator[tuple[str, dict[st
     for logical_id, resource in template["Resources"].items():
         for name in ("PolicyDocument", "KeyPolicy", "AssumeRolePolicyDocument", "ResourcePolicy", "Policy"):
             document = resource.get("Properties", {}).get(name)
-            for statement in listed(document["Statement"]) if isinstance(document, dict) else []:
+            for statement in as_list(document["Statement"]) if isinstance(document, dict) else []:
                 if "Principal" in statement or "NotPrincipal" in statement:
                     yield logical_id, statement
 
@@ -56,10 +56,10 @@ def test_no_policy_allows_everyone_or_another_account(every_assembly: list[Assem
             principal = statement.get("Principal", "*")
             assert isinstance(principal, dict), (stack, logical_id)
             assert principal.keys() <= {"AWS", "Service"}, (stack, logical_id)
-            for name in listed(principal.get("AWS", [])):
+            for name in as_list(principal.get("AWS", [])):
                 assert is_of_account(name, template), (stack, logical_id, name)
             checked += 1
-        for permission in of_type(template, "AWS::Lambda::Permission"):
+        for permission in resources_of_type(template, "AWS::Lambda::Permission"):
             assert str(permission["Principal"]).endswith(".amazonaws.com"), stack
             assert permission.get("SourceArn"), f"{stack}: any account can use the service to invoke the function"
     assert checked > 50
@@ -71,8 +71,10 @@ def test_strangers_reach_the_site_and_the_api_only(assembly: Assembly) -> None:
     for path in assembly.templates:
         template, stack = json.loads(path.read_text()), path.name.split(".")[0]
         reachable |= {(stack, r["Type"]) for r in template["Resources"].values() if r["Type"] in REACHABLE}
-        groups = of_type(template, "AWS::EC2::SecurityGroup")
-        if of_type(template, "AWS::EC2::SecurityGroupIngress") or any("SecurityGroupIngress" in g for g in groups):
+        groups = resources_of_type(template, "AWS::EC2::SecurityGroup")
+        if resources_of_type(template, "AWS::EC2::SecurityGroupIngress") or any(
+            "SecurityGroupIngress" in g for g in groups
+        ):
             open_groups.add(stack)
     assert reachable == {
         ("StaticSite", "AWS::CloudFront::Distribution"),
@@ -84,7 +86,7 @@ def test_strangers_reach_the_site_and_the_api_only(assembly: Assembly) -> None:
 
 def roles_allowed(template: dict[str, Any], action: str, resource: str = "") -> set[str]:
     """The roles whose policies allow an action, on a resource whose reference has `resource` in it."""
-    policies = of_type(template, "AWS::IAM::Policy") + of_type(template, "AWS::IAM::ManagedPolicy")
+    policies = resources_of_type(template, "AWS::IAM::Policy") + resources_of_type(template, "AWS::IAM::ManagedPolicy")
     return {
         role["Ref"]
         for policy in policies
@@ -92,7 +94,7 @@ def roles_allowed(template: dict[str, Any], action: str, resource: str = "") -> 
         for role in policy.get("Roles", [])
         if statement["Effect"] == "Allow"
         and (statement["Resource"] == "*" or resource in json.dumps(statement["Resource"]))
-        and any(re.fullmatch(re.escape(a).replace(r"\*", ".*"), action) for a in listed(statement["Action"]))
+        and any(re.fullmatch(re.escape(a).replace(r"\*", ".*"), action) for a in as_list(statement["Action"]))
     }
 
 
@@ -106,7 +108,7 @@ def test_only_the_trigger_may_start_executions(every_assembly: list[Assembly]) -
         trigger = logical_id(template, "AWS::IAM::Role", "TriggerRole")
         for action in ("states:StartExecution", "states:StartSyncExecution", "states:RedriveExecution"):
             assert roles_allowed(template, action) == ({trigger} if action == "states:StartExecution" else set())
-        targets = [target for rule in of_type(template, "AWS::Events::Rule") for target in rule["Targets"]]
+        targets = [target for rule in resources_of_type(template, "AWS::Events::Rule") for target in rule["Targets"]]
         machine = logical_id(template, "AWS::StepFunctions::StateMachine", "")
         assert machine not in json.dumps([target["Arn"] for target in targets])
 
@@ -149,7 +151,7 @@ def test_every_test_and_output_on_the_page_exists(assembly: Assembly) -> None:
 
 def test_limits_on_the_page_are_those_of_the_templates(assembly: Assembly, full_assembly: Assembly) -> None:
     text = PAGE.read_text()
-    (acl,) = of_type(full_assembly.template("StaticSite"), "AWS::WAFv2::WebACL")
+    (acl,) = resources_of_type(full_assembly.template("StaticSite"), "AWS::WAFv2::WebACL")
     (limit,) = (r["Statement"]["RateBasedStatement"]["Limit"] for r in acl["Rules"] if r["Name"] == "RateLimit")
     assert f"{limit:,} requests in five minutes" in text
     days = {
