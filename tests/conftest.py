@@ -1,4 +1,4 @@
-"""Fixtures and hooks of all tests: no AWS account or proxy, one synth for each set of options, and skips with reasons."""
+"""Fixtures and hooks of all tests: no AWS account or proxy, one synth per set of options, skips with reasons."""
 
 import json
 import os
@@ -316,7 +316,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         Path(f"{path}.{os.getpid()}").replace(path)  # every worker writes the same
 
 
-# `--dist loadgroup` of pytest-xdist has no effect with pytest 9.2 (it sets `Item._nodeid`, which was removed), so a file
+    """Mark each test with its lane, sort the longest groups first, and write the groups for xdist."""
 # passes the groups to the scheduler.
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
