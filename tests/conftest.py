@@ -316,8 +316,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         Path(f"{path}.{os.getpid()}").replace(path)  # every worker writes the same
 
 
-    """Mark each test with its lane, sort the longest groups first, and write the groups for xdist."""
-# passes the groups to the scheduler.
+# pytest-xdist's `--dist loadgroup` has no effect with pytest 9.2 (it sets `Item._nodeid`, which was removed), so a
+# file passes the groups to the scheduler.
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["groups"] = str(Path(tempfile.gettempdir()) / f"test-groups-{os.getpid()}.json")

@@ -1,4 +1,4 @@
-"""docs/another_system.md as it is written: added to a copy of the project, tested, deployed and played."""
+"""docs/another_system.md: its files are added to a copy of the project, tested, deployed and run."""
 
 import os
 import re
@@ -20,7 +20,7 @@ FOLDERS = ("lambdas", "assets", "sandbox", "settings", "stacks", "tests", "walkt
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with what the page says."""
+    """A copy of the project with the files and changes of the page."""
     copy = tmp_path_factory.mktemp("project")
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -31,15 +31,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = copy / part["path"]
         for kind, block in BLOCKS.findall(part["text"]):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(changed(path.read_text(), block) if kind == "diff" else block)
+            path.write_text(apply_diff(path.read_text(), block) if kind == "diff" else block)
     return copy
 
 
-def changed(text: str, diff: str) -> str:
-    """Apply a change of lines that stand together."""
+def apply_diff(text: str, diff: str) -> str:
+    """Apply a diff of consecutive lines."""
     before = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] != "+")
     after = "".join(line[1:] for line in diff.splitlines(keepends=True) if line[0] != "-")
-    assert text.count(before) == 1, f"these lines are not in the file, or not once:\n{before}"
+    assert text.count(before) == 1, f"these lines must be in the file exactly once:\n{before}"
     return text.replace(before, after)
 
 
@@ -52,17 +52,17 @@ def run(project: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_its_own_test_passes(project: Path) -> None:
+def test_new_system_test_passes(project: Path) -> None:
     assert "1 passed" in run(project, "-m", "pytest", "-v", "tests/greeting")
 
 
-def test_it_is_deployed_and_its_story_is_played(project: Path) -> None:
-    said = run(project, "-m", "sandbox", "demo", "greeting")
-    assert "ok Ask for a greeting" in said, said
-    assert "1 of 1 steps went well" in said, said
+def test_new_system_demo_runs_its_walkthrough(project: Path) -> None:
+    output = run(project, "-m", "sandbox", "demo", "greeting")
+    assert "ok Invoke the function" in output, output
+    assert "1 of 1 steps" in output, output
 
 
-def test_it_keeps_to_the_style_of_the_project(project: Path) -> None:
+def test_new_system_passes_ruff(project: Path) -> None:
     files = [str(project / part["path"]) for part in PARTS.finditer(PAGE.read_text())]
     run(project, "-m", "ruff", "check", *files)
     run(project, "-m", "ruff", "format", "--check", *files)
