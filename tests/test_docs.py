@@ -51,6 +51,15 @@ def test_page_make_target_exists(page: Path) -> None:
     assert set(code) <= targets, f"{page.name} names unknown targets: {set(code) - targets}"
 
 
+def test_deployment_policies_in_commands_exist() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    (path,) = re.findall(r"file://(\S+)\"", text)
+    (parts,) = re.findall(r"for part in (.+);", text)
+    named = {path.replace("$part", part) for part in parts.split()}
+    policies = (ROOT / "docs" / "deployment_policies").glob("StaticSite*")
+    assert named == {str(policy.relative_to(ROOT)) for policy in policies}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page_setting_on_command_line_exists(page: Path) -> None:
     for system, name in re.findall(r"-c '?([a-z_]+):(\w+)=", page.read_text()):
