@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from settings import Settings
-from settings.types import section_of
+from settings.types import nested_model
 from walkthroughs.catalog import WALKTHROUGHS
 
 from .conftest import ROOT
@@ -28,7 +28,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def section_fields(system: str) -> set[str]:
-    section = section_of(Settings.model_fields[system].annotation)
+    section = nested_model(Settings.model_fields[system].annotation)
     assert section
     return set(section.model_fields)
 

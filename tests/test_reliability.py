@@ -3,11 +3,11 @@
 from collections import Counter
 
 from settings import Settings
-from settings.types import section_of
+from settings.types import nested_model
 
 from .reliability import DOCUMENT, KINDS, document, marks
 
-SYSTEMS = [name for name, field in Settings.model_fields.items() if section_of(field.annotation)]
+SYSTEMS = [name for name, field in Settings.model_fields.items() if nested_model(field.annotation)]
 
 
 def test_reliability_document_is_current() -> None:

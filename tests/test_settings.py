@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from settings import Settings, SettingsError
-from settings.types import section_of
+from settings.types import nested_model
 
 from .conftest import ROOT
 
 SECTION = "security_group_revert"
-SYSTEMS = [name for name, field in Settings.model_fields.items() if section_of(field.annotation)]
+SYSTEMS = [name for name, field in Settings.model_fields.items() if nested_model(field.annotation)]
 CDK_CLI = ROOT / "node_modules" / "aws-cdk" / "lib" / "index.js"
 RULE = {"ip_protocol": "tcp", "from_port": 22, "to_port": 22, "cidr_ipv4": "10.0.0.0/8"}
 

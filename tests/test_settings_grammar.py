@@ -27,7 +27,7 @@ from pydantic import TypeAdapter, ValidationError, WrapValidator
 from lambdas.static_site.rewrite import key_path
 from settings import Settings
 from settings.regions import partitions
-from settings.types import Pattern, Range, SettingsModel, section_of
+from settings.types import Pattern, Range, SettingsModel, nested_model
 
 Grammar = Callable[[Any], bool]
 IAM_POLICY = json.loads((Path(cfnlint.__file__).parent / "data/schemas/other/iam/policy.json").read_text())
@@ -268,7 +268,7 @@ def leaves(section: type[SettingsModel], prefix: str = "", separator: str = "") 
     """Every field that holds a value, by its key; the fields of nested sections after a dot."""
     for name, field in section.model_fields.items():
         path = f"{prefix}{separator}{name}"
-        nested = section_of(field.annotation)
+        nested = nested_model(field.annotation)
         if nested:
             yield from leaves(nested, path, "." if prefix else ":")
         else:
