@@ -57,10 +57,10 @@ def require_signature(application: Application, port: int) -> Application:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         else:
-            body = await _read(receive)
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
             try:
                 _refuse_web_pages(headers, hosts)
+                body = await _read(receive)
                 _authenticate(scope, headers, body)
             except RefusedRequestError as error:
                 await _send_error(send, headers, error)
@@ -90,6 +90,8 @@ def _authenticate(scope: Any, headers: dict[str, str], body: bytes) -> None:
     authorization = HEADER.fullmatch(header)
     if authorization is None:
         raise RefusedRequestError("AccessDenied", "Access Denied: the request is not signed")
+    if presigned and (authorization["service"] != "s3" or _names_service(headers)):
+        raise RefusedRequestError("AccessDenied", "a presigned URL is for S3, without headers that name a service")
     payload_hash = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
     if not payload_hash.startswith(UNHASHED) and payload_hash != hashlib.sha256(body).hexdigest():
         raise RefusedRequestError("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the body's hash")
@@ -100,6 +102,12 @@ def _authenticate(scope: Any, headers: dict[str, str], body: bytes) -> None:
     if not hmac.compare_digest(expected, authorization["signature"]):
         message = "The request signature we calculated does not match the signature you provided."
         raise RefusedRequestError("SignatureDoesNotMatch", message)
+
+
+def _names_service(headers: dict[str, str]) -> bool:
+    """Whether MiniStack would choose the service by headers or a form, which a presigned URL does not sign."""
+    is_form = "x-www-form-urlencoded" in headers.get("content-type", "").lower()
+    return is_form or "authorization" in headers or "x-amz-target" in headers
 
 
 def _secret_of_session(access_key: str) -> str:

@@ -37,7 +37,8 @@ def _multi_region_api(target: Target, endpoints: LocalEndpoints, folder: Path) -
     yield "Its page, in a Chromium of its own (needs a screen) that finds these names and trusts this computer:"
     yield (
         f"  chromium --user-data-dir={folder / 'chromium'} "
-        f"--host-resolver-rules={shlex.quote(endpoints.resolver_rules)} --ignore-certificate-errors {CLIENT / 'index.html'}"
+        f"--host-resolver-rules={shlex.quote(endpoints.resolver_rules)} "
+        f"--ignore-certificate-errors {CLIENT / 'index.html'}"
     )
 
 

@@ -25,6 +25,7 @@ from .objects import unreadable
 
 LARGEST_TEMPLATE = 1024 * 1024  # bytes; CloudFormation's limit for templates in S3
 LARGEST_DIRECTORY = 8 * 1024 * 1024  # bytes that the zip's list of files may take
+LONGEST_NAME = 1024  # characters, as of a templatePath; the time to normalize some names grows with their square
 PIECE = 64 * 1024
 UTF8_FLAG = 0x800
 # Others, such as bzip2 and LZMA, are unpacked whole, however little of it is asked for.
@@ -78,7 +79,9 @@ def _entry(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
 
 
 def _names(entry: zipfile.ZipInfo) -> set[str]:
-    """The normal forms of an entry's name; two if its encoding is not certain."""
+    """The normal forms of an entry's name; two if its encoding is not certain, none if it is too long for a path."""
+    if len(entry.filename) > LONGEST_NAME:
+        return set()
     written = [entry.filename]
     if not entry.flag_bits & UTF8_FLAG and not entry.filename.isascii():
         with suppress(UnicodeError):  # it is not UTF-8

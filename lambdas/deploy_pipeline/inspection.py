@@ -38,14 +38,15 @@ REPLACEMENTS = {
 # id from then on, and a job definition's has its revision in it.
 CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
 UNSTABLE_ID_TYPES = (*CUSTOM, "AWS::Batch::JobDefinition")
-# The property that names the resource to which a policy is attached, in place of the policy that it had.
+# The property that names the resource to which a policy is attached, in place of the policy that it had, and
+# that resource's type: the id of another type, such as a parameter's name, can be chosen to equal its id.
 POLICY_TARGETS = {
-    "AWS::S3::BucketPolicy": "Bucket",
-    "AWS::SNS::TopicInlinePolicy": "TopicArn",
-    "AWS::SNS::TopicPolicy": "Topics",
-    "AWS::SQS::QueueInlinePolicy": "Queue",
-    "AWS::SQS::QueuePolicy": "Queues",
-    "AWS::SecretsManager::ResourcePolicy": "SecretId",
+    "AWS::S3::BucketPolicy": ("Bucket", "AWS::S3::Bucket"),
+    "AWS::SNS::TopicInlinePolicy": ("TopicArn", "AWS::SNS::Topic"),
+    "AWS::SNS::TopicPolicy": ("Topics", "AWS::SNS::Topic"),
+    "AWS::SQS::QueueInlinePolicy": ("Queue", "AWS::SQS::Queue"),
+    "AWS::SQS::QueuePolicy": ("Queues", "AWS::SQS::Queue"),
+    "AWS::SecretsManager::ResourcePolicy": ("SecretId", "AWS::SecretsManager::Secret"),
 }
 
 
@@ -53,11 +54,11 @@ POLICY_TARGETS = {
 class Lookups:
     """Questions that a change set does not answer.
 
-    physical_ids: of all resources of the stack, and of those nested in it.
+    physical_ids: type and id of all resources of the stack, and of those nested in it.
     create_only: JSON pointers to the properties that replace a resource of a type; None if unknown.
     """
 
-    physical_ids: Callable[[], frozenset[str]] = frozenset
+    physical_ids: Callable[[], frozenset[tuple[str, str]]] = frozenset
     create_only: Callable[[str], tuple[str, ...] | None] = lambda _: None
 
 
@@ -219,7 +220,7 @@ def _unversioned_references(resource: Resource, lookups: Lookups) -> list[str]:
 
 def _outside_target(resource: Resource, lookups: Lookups) -> str:
     """Whether a policy is newly attached to a resource that is not the stack's, in place of its policy."""
-    name = POLICY_TARGETS.get(str(resource.get("ResourceType")))
+    name, kind = POLICY_TARGETS.get(str(resource.get("ResourceType")), ("", ""))
     if not name or resource.get("Action") not in ("Add", *UPDATES):
         return ""
     before, after = (_texts(resource[when], name) for when in ("Before", "After"))
@@ -229,7 +230,7 @@ def _outside_target(resource: Resource, lookups: Lookups) -> str:
         )
         return f"{name} cannot be seen, so the policy may be attached to a resource of somebody else" if unseen else ""
     named = [text for text in after if text not in (before or ()) and text != KNOWN_AFTER_APPLY]
-    outside = [text for text in named if text not in lookups.physical_ids()]
+    outside = [text for text in named if (kind, text) not in lookups.physical_ids()]
     return f"{name} names what is not in the stack, and its policy is overwritten" if outside else ""
 
 

@@ -13,7 +13,7 @@ def lookups(cloudformation: Any, stack_name: str) -> Lookups:
     """Answer the questions about the resources of a stack and those nested in it."""
 
     @cache
-    def physical_ids() -> frozenset[str]:
+    def physical_ids() -> frozenset[tuple[str, str]]:
         return frozenset(_physical_ids(cloudformation, stack_name))
 
     @cache
@@ -23,17 +23,17 @@ def lookups(cloudformation: Any, stack_name: str) -> Lookups:
     return Lookups(physical_ids, create_only)
 
 
-def _physical_ids(cloudformation: Any, stack_name: str) -> set[str]:
-    found: set[str] = set()
+def _physical_ids(cloudformation: Any, stack_name: str) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
     waiting = [stack_name]
     while waiting:
         for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=waiting.pop()):
             for resource in page["StackResourceSummaries"]:
-                physical_id = resource.get("PhysicalResourceId", "")
-                if resource["ResourceType"] == NESTED and physical_id and physical_id not in found:
+                kind, physical_id = resource["ResourceType"], resource.get("PhysicalResourceId", "")
+                if kind == NESTED and physical_id and (kind, physical_id) not in found:
                     waiting.append(physical_id)
-                found.add(physical_id)
-    return found - {""}
+                found.add((kind, physical_id))
+    return {(kind, physical_id) for kind, physical_id in found if physical_id}
 
 
 def _create_only(cloudformation: Any, resource_type: str) -> tuple[str, ...] | None:

@@ -21,7 +21,13 @@ PREFIX_LIST_ID = re.compile(r"pl-[0-9a-f]+")
 # Calls that change whom rules apply to, and no rule.
 PREFIX_LIST_EVENTS = frozenset({"ModifyManagedPrefixList", "RestoreManagedPrefixListVersion"})
 INTERFACE_EVENTS = frozenset(
-    {"CreateNetworkInterface", "ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute", "RunInstances"}
+    {
+        *("CreateNetworkInterface", "ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute", "RunInstances"),
+        # Endpoints, whose interfaces EC2 makes. Through some of them people connect from outside of the VPC.
+        *("ApplySecurityGroupsToClientVpnTargetNetwork", "CreateClientVpnEndpoint", "ModifyClientVpnEndpoint"),
+        *("CreateInstanceConnectEndpoint", "ModifyInstanceConnectEndpoint", "CreateVerifiedAccessEndpoint"),
+        *("CreateVpcEndpoint", "ModifyVpcEndpoint"),
+    }
 )
 
 

@@ -220,7 +220,7 @@ def _subject(line: str) -> str:
 def _harmless(value: str) -> str:
     """Descriptions, names and user agents are other people's text: one line, and nothing that becomes a link."""
     ascii_only = _printable(value).encode("ascii", "replace").decode()
-    return re.sub(r"\.(?=[A-Za-z])", "[.]", ascii_only.replace("://", "[:]//"))
+    return re.sub(r"\.(?=[A-Za-z])", "[.]", ascii_only.replace("://", "[:]//").replace("\\\\", "[\\\\]"))
 
 
 def _printable(value: str) -> str:

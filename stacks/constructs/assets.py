@@ -16,7 +16,8 @@ from pathlib import Path
 SUSPICIOUS = (
     *("*.pem", "*.key", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.ppk", "*.kdbx", "*.ovpn"),
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*kubeconfig*", "*htpasswd*"),
-    *("*.env", "credentials", "credentials.*", "secrets.*", "*accesskeys.csv", "service-account*.json"),
+    *("*.env", "*.env.*", "credentials", "credentials.*", "secrets.*", "service-account*.json", "client_secret*.json"),
+    *("*accesskeys.csv", "*credentials.csv", "rootkey.csv", "git-credentials", "*.git"),
     *("*.sql", "*.sql.*", "*.sqlite", "*.sqlite3", "*.db", "*.mdb", "*.dump", "*.dmp", "*.rdb", "*.bson"),
     *("*.bak", "*.bak.*", "*.backup", "*.old", "*.orig", "*.swp", "*~"),
     *("*.tfstate", "*.tfstate.*", "*.tfvars", "*.log", "*.pcap", "*.har"),

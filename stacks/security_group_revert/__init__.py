@@ -59,12 +59,20 @@ EGRESS_EVENTS = [
     "RevokeSecurityGroupEgress",
     "UpdateSecurityGroupRuleDescriptionsEgress",
 ]
-# Calls that change what the rules apply to: entries of a prefix list, groups of an interface.
+# Calls that change what the rules apply to: entries of a prefix list, groups of an interface or an endpoint.
 EXPOSURE_EVENTS = [
+    "ApplySecurityGroupsToClientVpnTargetNetwork",
+    "CreateClientVpnEndpoint",
+    "CreateInstanceConnectEndpoint",
     "CreateNetworkInterface",
+    "CreateVerifiedAccessEndpoint",
+    "CreateVpcEndpoint",
+    "ModifyClientVpnEndpoint",
     "ModifyInstanceAttribute",
+    "ModifyInstanceConnectEndpoint",
     "ModifyManagedPrefixList",
     "ModifyNetworkInterfaceAttribute",
+    "ModifyVpcEndpoint",
     "RestoreManagedPrefixListVersion",
     "RunInstances",
 ]

@@ -12,6 +12,8 @@ from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.standard_function import StandardFunction
 
 TRAIL_EVENTS = ["DeleteTrail", "PutEventSelectors", "StopLogging", "UpdateTrail"]
+# Without its log group the function publishes no metrics. Lambda's CreateLogStream names the group too.
+LOG_GROUP_EVENTS = ["DeleteLogGroup"]
 
 
 def report_tampering(
@@ -28,16 +30,17 @@ def report_tampering(
     disabled itself.
     """
     rule_names = [rule.rule_name for rule in rules]
-    # The names start with the stack's. Listing all six would exceed the quota of a pattern's size.
-    alarm_names = [{"prefix": f"{Stack.of(topic).stack_name}-"}]
+    # Names of alarms and log groups start with the stack's. Listing them would exceed the quota of a pattern's size.
+    stack_names = [{"prefix": f"{Stack.of(topic).stack_name}-"}]
     guard_resources = {
         "name": rule_names,
         "rule": rule_names,
         # The record has the name as the caller wrote it: Lambda accepts full and partial ARNs, also with a version.
         "functionName": [{"wildcard": f"*{function.function_name}*"}],
-        "alarmName": alarm_names,
-        "alarmNames": alarm_names,
+        "alarmName": stack_names,
+        "alarmNames": stack_names,
         "keyId": [topic.key.key_id, topic.key.key_arn],
+        "resourceArn": [topic.topic_arn],
         "subscriptionArn": [{"prefix": topic.topic_arn}],
         "tableName": [table.table_name, table.table_arn],
         "topicArn": [topic.topic_arn],
@@ -55,6 +58,7 @@ def report_tampering(
                 "sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}],
                 "$or": [
                     {"eventSource": ["cloudtrail.amazonaws.com"], "eventName": TRAIL_EVENTS},
+                    {"eventName": LOG_GROUP_EVENTS, "requestParameters": {"logGroupName": stack_names}},
                     *({"requestParameters": {parameter: values}} for parameter, values in guard_resources.items()),
                 ],
             },

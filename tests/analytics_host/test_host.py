@@ -68,6 +68,23 @@ def test_jupyterlabs_file_has_a_hash_wants_the_password_and_is_for_its_owner_onl
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    ("username", "password", "refusal"),
+    [("root", CHARACTERS, "username: 'root' given"), ("analyst", "one\nroot:two", "one line of printable")],
+)
+def test_secret_sets_the_password_of_no_other_user(
+    monkeypatch: pytest.MonkeyPatch, username: str, password: str, refusal: str
+) -> None:
+    """Who may only write the secret would otherwise set root's password, which opens `su` to the analyst."""
+    secret = {"SecretString": json.dumps({"username": username, "password": password})}
+    monkeypatch.setattr(FakeAws, "get_secret_value", lambda *_, **__: secret)
+    monkeypatch.setattr(f"{host.__name__}.subprocess.run", lambda *_, **__: pytest.fail("a password was set"))
+    for step in (host.system_password, host.h2o_password):
+        with pytest.raises(SystemExit, match=refusal):
+            step()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.usefixtures("aws")
 def test_login_file_is_given_to_the_user_that_h2o_runs_as(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import time
 import tracemalloc
 import zipfile
 from typing import Any
@@ -192,6 +193,24 @@ def test_artifact_with_too_many_files_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(artifact, "LARGEST_TEMPLATE", 1000)
     many = zipped(**{f"file{number}_txt": "" for number in range(1000)})
     assert "too many files" in refusal(many)
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a path that leads out of the artifact; a great many files",
+)
+def test_names_of_many_accents_take_no_time() -> None:
+    """Sorting the accents of one letter takes quadratic time: a list of 8 MB could take minutes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(30):
+            archive.writestr(f"{number}e" + "\u0300\u0327" * 16_000, "")
+        archive.writestr("template.yaml", "Resources: {}")
+    started = time.process_time()
+    assert read(buffer.getvalue(), "template.yaml") == b"Resources: {}"
+    assert "is not in the source artifact" in refusal(buffer.getvalue(), "other.yaml")
+    assert time.process_time() - started < 3
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip file", zipped(template_yaml="Resources: {}")[:-30]])

@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -236,11 +237,12 @@ def test_values_of_any_form_are_judged(listed: tuple[str, str], before: Any, aft
     reasons(change("Modify", kind=kind, Details=[detail("Never", name=name)], **contexts))
 
 
-POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"]), ("AWS::SNS::TopicPolicy", "Topics", ["arn:t"]),
-            ("AWS::S3::BucketPolicy", "Bucket", "bucket")]  # fmt: skip
+POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"], "AWS::SQS::Queue"),
+            ("AWS::SNS::TopicPolicy", "Topics", ["arn:t"], "AWS::SNS::Topic"),
+            ("AWS::S3::BucketPolicy", "Bucket", "bucket", "AWS::S3::Bucket")]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "name", "target"), POLICIES)
+@pytest.mark.parametrize(("kind", "name", "target", "target_type"), POLICIES)
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Only here",
@@ -248,10 +250,11 @@ POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"]), ("AWS::SNS::
     expected="refused",
     observed='"names what is not in the stack"',
 )
-def test_policy_of_a_resource_outside_the_stack_is_refused(kind: str, name: str, target: Any) -> None:
+def test_policy_of_a_resource_outside_the_stack_is_refused(kind: str, name: str, target: Any, target_type: str) -> None:
     added = change("Add", "Policy", kind, AfterContext=json.dumps({"Properties": {name: target}}))
-    outside = Lookups(physical_ids=lambda: frozenset({"another"}))
-    inside = Lookups(physical_ids=lambda: frozenset([target] if isinstance(target, str) else target))
+    targets = [target] if isinstance(target, str) else target
+    outside = Lookups(physical_ids=lambda: frozenset({(target_type, "another")}))
+    inside = Lookups(physical_ids=lambda: frozenset((target_type, text) for text in targets))
     assert f"{name} names what is not in the stack" in reasons(added, lookups=outside)
     assert not reasons(added, lookups=inside)
     known_later = [MARKER] if isinstance(target, list) else MARKER
@@ -259,6 +262,14 @@ def test_policy_of_a_resource_outside_the_stack_is_refused(kind: str, name: str,
     assert not reasons(added, lookups=outside)
     del added["ResourceChange"]["AfterContext"]
     assert "cannot be seen" in reasons(added, lookups=inside)
+
+
+def test_resource_of_another_type_with_the_id_of_a_bucket_does_not_bring_it_into_the_stack() -> None:
+    """The name of a parameter or the id that a custom resource returns can be that of somebody else's bucket."""
+    added = change("Add", "P", "AWS::S3::BucketPolicy", AfterContext='{"Properties": {"Bucket": "theirs"}}')
+    for kind in ("AWS::SSM::Parameter", "Custom::Bucket", "AWS::DynamoDB::Table"):
+        named = frozenset({(kind, "theirs")})
+        assert "not in the stack" in reasons(added, lookups=Lookups(physical_ids=partial(frozenset, named)))
 
 
 def test_policy_that_the_stack_has_already_may_be_updated() -> None:

@@ -40,7 +40,7 @@ def test_row_names_a_property_of_the_type(row: LossyChange) -> None:
 
 
 def test_policies_name_their_target_by_a_property() -> None:
-    for kind, name in POLICY_TARGETS.items():
+    for kind, (name, _) in POLICY_TARGETS.items():
         assert described(kind, name)
 
 

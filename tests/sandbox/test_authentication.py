@@ -4,11 +4,12 @@ import base64
 import io
 import json
 import shutil
+import socket
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import boto3
 import pytest
@@ -175,6 +176,32 @@ def test_presigned_url_is_valid_for_its_method_path_and_query_only(sandbox: Sand
     assert status(url, "DELETE") == 403
     assert status(url.replace("/signed/key", "/2015-03-31/functions")) == 403
     assert status(f"{url}&Action=ListQueues") == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"X-Amz-Target": "DynamoDB_20120810.ListTables"}, "{}"),
+        ({"Authorization": "AWS4-HMAC-SHA256 Credential=A/20300101/us-east-1/lambda/aws4_request"}, "{}"),
+        (FORM, urlencode({"Action": "ListStacks", "Version": "2010-05-15"})),
+    ],
+)
+def test_presigned_url_of_s3_leads_to_no_other_service(sandbox: Sandbox, headers: dict[str, str], body: str) -> None:
+    """Its headers and its body are not signed, and MiniStack chooses the service by them."""
+    client(sandbox, "s3").create_bucket(Bucket="upload")
+    url = client(sandbox, "s3").generate_presigned_url("put_object", Params={"Bucket": "upload", "Key": "key"})
+    assert urllib3.request("PUT", url, headers=headers, body=body, retries=False).status == 403
+    assert urllib3.request("PUT", url, body="content", retries=False).status == 200
+
+
+def test_web_page_is_refused_before_its_body_is_read(sandbox: Sandbox) -> None:
+    host = urlsplit(sandbox.url)
+    head = (
+        f"POST / HTTP/1.1\r\nHost: {host.netloc}\r\nOrigin: https://evil.example\r\nContent-Length: 1000000000\r\n\r\n"
+    )
+    with socket.create_connection((host.hostname, host.port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 403")
 
 
 def test_keys_of_two_sandboxes_differ(sandbox: Sandbox) -> None:

@@ -54,6 +54,18 @@ def test_unicode_dots_become_no_links_either() -> None:
     assert notice["Message"].isascii()
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="links in user agents, names of sessions and descriptions",
+)
+def test_windows_share_becomes_no_link_either() -> None:
+    """Outlook makes one of two backslashes and a name, and Windows sends its user's login there."""
+    detail = SSH_EVENT["detail"] | {"userAgent": r"see \\evil\share"}
+    (notice,) = respond(FakeEC2([HTTPS, SSH]), records.event(detail))
+    assert r"\\evil" not in notice["Message"]
+
+
 def test_notification_says_that_open_connections_survive_a_revoke() -> None:
     (notice,) = respond(FakeEC2([HTTPS, SSH]), SSH_EVENT)
     assert "may still be open" in notice["Message"]
@@ -148,6 +160,9 @@ TWO_GROUPS = {"items": [{"groupId": records.GROUP}, {"groupId": "sg-0aaaaaaaaaaa
         ("ModifyNetworkInterfaceAttribute", {"networkInterfaceId": "eni-1", "groupSet": TWO_GROUPS}, None),
         ("ModifyInstanceAttribute", {"instanceId": "i-1", "groupSet": TWO_GROUPS}, None),
         ("CreateNetworkInterface", {"groupSet": {"items": [{"groupId": PEER}]}}, None),
+        ("CreateInstanceConnectEndpoint", {"CreateInstanceConnectEndpointRequest": {"SecurityGroupId": PEER}}, None),
+        ("ModifyVpcEndpoint", {"ModifyVpcEndpointRequest": {"AddSecurityGroupId": {"content": PEER}}}, None),
+        ("ApplySecurityGroupsToClientVpnTargetNetwork", {"groups": {"SecurityGroupId": [PEER]}}, None),
         # With a launch template the groups are in the response only.
         ("RunInstances", {"launchTemplate": {}}, {"instancesSet": {"items": [{"groupSet": TWO_GROUPS}]}}),
     ],

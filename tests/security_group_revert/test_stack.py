@@ -233,8 +233,9 @@ def test_changes_to_the_guard_and_stopped_trails_are_reported_without_the_functi
     detail = rule["EventPattern"]["detail"]
     assert (detail["managementEvent"], detail["readOnly"]) == ([True], [False])
     assert detail["sourceIPAddress"] == [{"anything-but": ["cloudformation.amazonaws.com"]}]
-    trail, *own = detail["$or"]
+    trail, log_group, *own = detail["$or"]
     assert "StopLogging" in trail["eventName"]
+    assert log_group["eventName"] == ["DeleteLogGroup"]
     watched = json.dumps(own)
     for kind in (
         "AWS::Events::Rule",
@@ -282,6 +283,8 @@ def resolved(value: Any) -> Any:
         ("AWS::SNS::Topic", "", "subscriptionArn", "{}:0a1b2c3d"),
         ("AWS::DynamoDB::Table", "State", "tableName", "{}"),
         ("AWS::DynamoDB::Table", "State", "tableName", "arn:{}"),
+        ("AWS::SNS::Topic", "", "resourceArn", "{}"),
+        ("AWS::Logs::LogGroup", "FunctionLog", "logGroupName", f"{STACK}-{{}}-0A1B2C3D4E5F"),
         ("AWS::CloudWatch::Alarm", "NoSweep", "alarmNames", ["other", f"{STACK}-{{}}-0A1B2C3D4E5F"]),
         ("AWS::CloudWatch::Alarm", "NotReverted", "alarmName", f"{STACK}-{{}}-0A1B2C3D4E5F"),
     ],
@@ -297,6 +300,7 @@ def test_call_on_the_guard_is_reported_however_it_names_the_resource(
 
     def matches(value: Any, **more: Any) -> bool:
         detail = {"managementEvent": True, "readOnly": False, "sourceIPAddress": "203.0.113.7"} | more
+        detail["eventName"] = "DeleteLogGroup" if parameter == "logGroupName" else "Any"
         detail["requestParameters"] = {parameter: value}
         event = {"Source": "aws.any", "DetailType": "AWS API Call via CloudTrail", "Detail": json.dumps(detail)}
         return bool(eventbridge._matches_pattern(pattern, event))

@@ -82,9 +82,17 @@ def log(file: str) -> None:
 
 
 def login() -> tuple[str, str]:
-    """User name and password."""
+    """User name and password.
+
+    Raises:
+        SystemExit: they would set the password of another user, such as root, or add a login to H2O's file.
+    """
     value = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["SECRET"])["SecretString"]
     found = json.loads(value)
+    if found["username"] != os.environ["USER_NAME"]:
+        sys.exit(f"the secret's username: {found['username']!r} given, accepted is {os.environ['USER_NAME']}")
+    if not found["password"].isprintable():
+        sys.exit("the secret's password: accepted is one line of printable characters")
     return found["username"], found["password"]
 
 
