@@ -1,12 +1,12 @@
-# All commands of the project. `make` lists them.
+# The project's commands. `make` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
-# Node trusts the certificates of the system too, as pip does: some networks have their own.
+# Node.js also trusts the system's certificates, as pip does, because some networks have their own authority.
 export NODE_USE_SYSTEM_CA := 1
-# Caches stay below this folder; no advice to install what does not fit.
+# Keep caches below this folder, and suppress advice to upgrade pinned programs.
 export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.cache/jsii
 export npm_config_cache := $(CURDIR)/.cache/npm
 export npm_config_update_notifier := false
@@ -15,30 +15,30 @@ export CDK_DISABLE_VERSION_CHECK := 1
 export CDK_DISABLE_CLI_TELEMETRY := true
 export IPYTHONDIR := $(CURDIR)/.cache/ipython
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
-# Compiled modules are kept: without them each synth compiles aws-cdk-lib anew.
+# Without cached bytecode, each synth compiles aws-cdk-lib again.
 unexport PYTHONDONTWRITEBYTECODE
 SYSTEMS ?= $(SYSTEM)
-# What the sandbox needs for these systems, or for all.
+# Packages that the sandbox needs for these systems, or for all.
 NEEDED := setup $(if $(SYSTEMS),$(if $(filter analytics_host,$(SYSTEMS)),analysis),analysis)
 CDK := cdk
-# pytest with a worker per core, at most two: each takes up to 1.5 GB. The order is that of tests/conftest.py.
+# Two pytest workers, which take up to 1.5 GB each. tests/conftest.py orders and groups the tests.
 WORKERS ?= 2
 PYTEST := pytest -n $(WORKERS)
-# A lane's tests; with SYSTEM, those with its name in their path or name.
+# With SYSTEM, only tests with its name in their path or name.
 OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
 
 .DEFAULT_GOAL := help
 .PHONY: help setup analysis lock synth bootstrap lint unit templates e2e test audit docs demo pictures sandbox walkthrough bench deploy destroy clean
 
-help: ## list the commands
+help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
-setup: .venv/done node_modules/done ## install Python packages, Node 24 and the CDK CLI, below this folder only
+setup: .venv/done node_modules/done ## install Python packages, Node.js 24 and the CDK CLI below this folder
 	@:
 
 .venv/done: locks/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use another: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up the Python environment in .venv (about 250 MB, a minute or two the first time)"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --progress-bar=off --disable-pip-version-check --require-hashes -r locks/dev.txt \
@@ -50,19 +50,19 @@ node_modules/done: package.json package-lock.json .venv/done
 	@npm ci --loglevel=error --no-audit --no-fund
 	@touch $@
 
-analysis: setup .venv/analysis ## install H2O, Java and what else analytics_host needs here (about 450 MB)
+analysis: setup .venv/analysis ## install H2O, Java and other packages for analytics_host (about 450 MB)
 
-# Apart from setup: who only deploys, or tries another system, need not wait for it.
+# Not part of setup, because deploying and the other systems don't need it.
 .venv/analysis: .venv/done locks/analysis.txt
 	@echo "Setting up H2O, Java, pandas and Jupyter's kernel in .venv (about 450 MB, a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/analysis.txt
 	@touch $@
 
-synth: setup ## write every stack's template to cdk.out (STACK=... that one's, ARGS="-c ...")
+synth: setup ## write every template to cdk.out (STACK=... for one, ARGS="-c ...")
 	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") $(ARGS) 2>&1 | sed -e '/^Successfully synthesized/d' -e '/^Supply a stack id/d'
 	@echo "The templates are in cdk.out."
 
-bootstrap: setup ## prepare the account and region of your AWS configuration for CDK, once
+bootstrap: setup ## bootstrap the account and Region of your AWS configuration for CDK, once
 	@$(CDK) bootstrap $(ARGS)
 
 lint: setup ## check style, types and shell scripts
@@ -70,55 +70,55 @@ lint: setup ## check style, types and shell scripts
 	@echo "Types: mypy (a minute the first time)" && mypy
 	@echo "Shell scripts: shellcheck" && shellcheck -x -P SCRIPTDIR assets/*/host/*.sh
 
-unit: setup ## test handlers, settings and tools; no synth, no emulator (SYSTEM=static_site: that system's)
+unit: setup ## test handlers, settings and tools, without synth and emulator (SYSTEM=static_site for one system)
 	@$(PYTEST) -m unit $(OF_SYSTEM)
 
-templates: setup ## synthesize, then test the templates with cdk-nag, cfn-lint and our rules (SYSTEM=...)
+templates: setup ## synthesize and test the templates, with cdk-nag and cfn-lint (SYSTEM=...)
 	@$(PYTEST) -m templates $(OF_SYSTEM)
 
-e2e: $(NEEDED) ## deploy to the emulator and test there, walkthroughs included (SYSTEM=...: deploys and tests that system)
+e2e: $(NEEDED) ## deploy to the emulator and run the tests and walkthroughs there (SYSTEM=...)
 	@ONLY="$(SYSTEM)" $(PYTEST) -m e2e $(OF_SYSTEM)
 
-test: $(NEEDED) $(if $(SYSTEM),,lint) ## run everything: lint, unit, templates, e2e (SYSTEM=...: all tests of that system)
+test: $(NEEDED) $(if $(SYSTEM),,lint) ## run all of these: lint, unit, templates, e2e (SYSTEM=... for the tests of one system)
 	@ONLY="$(SYSTEM)" $(PYTEST) $(OF_SYSTEM)
 
-docs: setup ## write the parts of docs/ that are generated from code and tests
+docs: setup ## generate docs/reliability.md, tables of docs/security.md and docs/deployment_policies/
 	@python -m tests.reliability
 	@python -m audit
 
-audit: setup .audit/done ## look at every template with Checkov too (about 300 MB the first time), and write the tables of docs/security.md
+audit: setup .audit/done ## check every template with Checkov (about 300 MB the first time) and write its table in docs/security.md
 	@python -m audit --checkov .audit/bin/checkov
 
-# In an environment of its own: it pins what others pin too, otherwise.
+# A separate environment, because its pins conflict with the project's.
 .audit/done: locks/audit.txt .venv/done
 	@echo "Setting up Checkov in .audit (about 300 MB, a minute or two)"
 	@$(PYTHON) -m venv .audit
 	@.audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/audit.txt
 	@touch $@
 
-demo: $(NEEDED) ## deploy every stack to an emulator on this computer and play every walkthrough (SYSTEMS="...", SONGS=...)
+demo: $(NEEDED) ## deploy every stack to an emulator on this computer and run every walkthrough (SYSTEMS="...", SONGS=...)
 	@python -m sandbox demo $(if $(SONGS),--songs "$(SONGS)") $(SYSTEMS)
 
-pictures: setup analysis ## take the screenshots of docs/ anew (needs chromium and chromium-driver)
+pictures: setup analysis ## take the screenshots in docs/ again (needs chromium and chromium-driver)
 	@mkdir -p docs/pictures && python -m sandbox demo --pictures docs/pictures
 	@COLUMNS=100 python -m sandbox demo --record docs/pictures/demo.svg security_group_revert
 
-sandbox: $(NEEDED) ## start the emulator with every stack deployed, and leave it up (SYSTEMS="...")
+sandbox: $(NEEDED) ## deploy every stack to the emulator and keep it running (SYSTEMS="...")
 	@python -m sandbox up $(SYSTEMS)
 
-walkthrough: setup $(if $(filter analytics_host,$(SYSTEM)),analysis) ## play a system's walkthrough in your AWS account: make walkthrough SYSTEM=security_group_revert
+walkthrough: setup $(if $(filter analytics_host,$(SYSTEM)),analysis) ## run a walkthrough in your AWS account: make walkthrough SYSTEM=security_group_revert
 	@test -n "$(SYSTEM)" || { echo "Name a system: make walkthrough SYSTEM=security_group_revert"; exit 1; }
 	@python -m walkthroughs $(SYSTEM) $(ARGS)
 
-bench: setup analysis ## measure, and write docs/benchmarks.md
+bench: setup analysis ## run the benchmarks and write docs/benchmarks.md
 	@python -m bench
 
-deploy: setup ## deploy to the real account of your AWS configuration: make deploy STACK=SecurityGroupRevert
-	@test -n "$(STACK)" || { echo "Which stack? make deploy STACK=SecurityGroupRevert"; exit 1; }
+deploy: setup ## deploy to your AWS account: make deploy STACK=SecurityGroupRevert
+	@test -n "$(STACK)" || { echo "Name a stack: make deploy STACK=SecurityGroupRevert"; exit 1; }
 	@$(CDK) deploy --exclusively "$(STACK)" $(ARGS)
 
-destroy: setup ## remove from the real account: make destroy STACK=SecurityGroupRevert
-	@test -n "$(STACK)" || { echo "Which stack? make destroy STACK=SecurityGroupRevert"; exit 1; }
+destroy: setup ## destroy in your AWS account: make destroy STACK=SecurityGroupRevert
+	@test -n "$(STACK)" || { echo "Name a stack: make destroy STACK=SecurityGroupRevert"; exit 1; }
 	@found=$$($(CDK) list "$(STACK)" $(filter-out --force -f,$(ARGS))) || exit 1; test -n "$$found" || \
 	  { echo "No stack of the current settings matches $(STACK): nothing was destroyed."; \
 	    echo "Stacks:" $$($(CDK) list $(filter-out --force -f,$(ARGS))); \
@@ -127,11 +127,11 @@ destroy: setup ## remove from the real account: make destroy STACK=SecurityGroup
 	@$(CDK) destroy "$(STACK)" $(ARGS) || \
 	  { echo "cdk destroy failed; its message is above. If a certificate is still in use, run the same command again after some minutes."; exit 1; }
 
-lock: .venv/done ## resolve requirements-*.txt again, into locks/, with the hashes of every package
+lock: .venv/done ## resolve requirements-*.txt into locks/, with the hashes of every package
 	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	@for name in dev analysis audit; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate requirements-$$name.txt -o locks/$$name.txt; done
 
-clean: ## remove everything that was set up or written here
+clean: ## delete everything that was installed or written below this folder, including reports
 	@rm -rf .venv .audit node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """Measure, and write docs/benchmarks.md.
 
-Figures of time come as medians, and beside something they can be compared with. Nothing
-reaches AWS. It takes a few minutes; for good figures leave the computer alone meanwhile.
+Times are medians, each with something to compare it with. Nothing calls AWS. It takes a few
+minutes; don't use the computer while it runs.
 """
 
 import argparse
@@ -33,7 +33,7 @@ console = Console(highlight=False)
 
 
 def main() -> int:
-    """Measure the sections that the command line names; all without."""
+    """Measure the sections on the command line, by default all."""
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,14 +41,14 @@ def main() -> int:
         "sections",
         nargs="*",
         metavar="section",
-        help=f"{' or '.join(SECTIONS)}; with any named, the figures are only printed",
+        help=f"{', '.join(SECTIONS)} (default: all, written to docs/benchmarks.md; otherwise results are only printed)",
     )
-    chosen = parser.parse_args().sections
-    unknown = set(chosen) - set(SECTIONS)
+    names = parser.parse_args().sections
+    unknown = set(names) - set(SECTIONS)
     if unknown:
-        parser.error(f"no such section: {', '.join(sorted(unknown))}; there is {', '.join(SECTIONS)}")
+        parser.error(f"unknown section: {', '.join(sorted(unknown))} (valid: {', '.join(SECTIONS)})")
     try:
-        return _measure(chosen)
+        return _measure(names)
     except (BenchError, SandboxError) as error:
         console.print(str(error), style="red", markup=False)
         return 1
@@ -57,21 +57,21 @@ def main() -> int:
         return 130
 
 
-def _measure(chosen: list[str]) -> int:
+def _measure(names: list[str]) -> int:
     started = time.monotonic()
     sections = []
-    for name in chosen or SECTIONS:
+    for name in names or SECTIONS:
         console.print(f"[bold]{name}[/]")
         with _progress() as progress:
             section = SECTIONS[name](progress)
         console.print(_table(section))
         sections.append(section)
     load, cpus = os.getloadavg()[0], os.cpu_count() or 1
-    if load > cpus:  # more than what is measured can make
-        console.print(f"[red]The computer is busy[/] (load {load:.1f}, {cpus} CPUs): measure again when it is not.")
-    if not chosen:
+    if load > cpus:  # the measurements alone cannot cause that
+        console.print(f"[red]The computer is busy[/] (load {load:.1f}, {cpus} CPUs): measure again later.")
+    if not names:
         OUTPUT.write_text(markdown(sections))
-        console.print(f"Written to {OUTPUT.relative_to(ROOT)}, after {time.monotonic() - started:.0f} s.")
+        console.print(f"Wrote {OUTPUT.relative_to(ROOT)} after {time.monotonic() - started:.0f} s.")
     return 0
 
 
@@ -88,7 +88,7 @@ def _progress() -> Progress:
 
 def _table(section: Section) -> Table:
     table = Table(show_lines=True)
-    for column in COLUMNS[:-1]:  # without the conditions, which are for the file
+    for column in COLUMNS[:-1]:  # conditions are only in the file
         table.add_column(column)
     for row in section.rows:
         table.add_row(*map(escape, row.cells()[:-1]))

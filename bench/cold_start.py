@@ -1,4 +1,4 @@
-"""The cold start of a handler, beside one that only imports boto3 and one that makes the same clients."""
+"""Cold start of a handler, compared with importing boto3 and with creating the same clients."""
 
 import shutil
 import tempfile
@@ -19,8 +19,8 @@ class Context:
 handler({event!r}, Context)"""
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "sandbox"}
 NOTE = (
-    "Cold start: fresh Python processes, timed inside, without the start of Python itself. boto3 comes from "
-    "compiled modules; the function's own code is compiled at each start, since its package has only sources."
+    "Cold start: new Python processes, timed inside, without the start of Python. boto3's modules are compiled; the "
+    "function's code is compiled at each start, because its package contains only sources."
 )
 
 
@@ -29,7 +29,7 @@ def cold_start(
 ) -> tuple[Row, ...]:
     """Import `module` from the folder of `package`, call its handler with `event`, and time both.
 
-    clients: the statements with which it makes its clients. environment: the variables of the function.
+    clients: the statements that create its clients. environment: the function's variables.
     """
     handler = CALL.format(module=module, region=REGION, account=ACCOUNT, event=event)
     programs = {"handler": handler, "import": "import boto3", "clients": clients}
@@ -52,7 +52,7 @@ def cold_start(
 def _rows(seconds: Rounds) -> tuple[Row, ...]:
     others = {
         "import": "a handler that only imports boto3",
-        "clients": "a handler that imports boto3 and makes the same clients",
+        "clients": "a handler that imports boto3 and creates the same clients",
     }
     return tuple(
         Row(
@@ -60,7 +60,7 @@ def _rows(seconds: Rounds) -> tuple[Row, ...]:
             milliseconds(seconds.median("handler")),
             compared_with=f"{what}: {milliseconds(seconds.median(name))}",
             ratio=seconds.ratio("handler", name),
-            conditions=f"medians of {PROCESSES} processes in turn; the first call makes no AWS call",
+            conditions=f"medians of {PROCESSES} interleaved processes; the first invocation calls no AWS API",
         )
         for name, what in others.items()
     )

@@ -1,4 +1,4 @@
-"""What a section of docs/benchmarks.md is, how it is written, and on which computer."""
+"""Sections of docs/benchmarks.md, and the computer that they were measured on."""
 
 import json
 import os
@@ -12,33 +12,33 @@ from sandbox.process import ROOT
 
 from .timing import PATH, output_of
 
-COLUMNS = ("What", "Figure", "Goal", "Compared with", "Ratio", "Conditions")
+COLUMNS = ("Metric", "Value", "Goal", "Compared with", "Ratio", "Conditions")
 PACKAGES = ("aws-cdk-lib", "boto3", "ministack")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure with its unit, and what it is measured against.
+    """A value with its unit, and what it is compared with.
 
-    ratio: how many times the figure is the one that it is compared with. goal: see `at_most`.
+    ratio: the value divided by the one that it is compared with. goal: see `at_most`.
     """
 
-    what: str
-    figure: str
+    metric: str
+    value: str
     goal: str = ""
     compared_with: str = ""
     ratio: float | None = None
     conditions: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        """The texts in the order of `COLUMNS`."""
+        """Texts in the order of `COLUMNS`."""
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}" if self.ratio >= 0.1 else f"{self.ratio:.1g}"
-        return self.what, self.figure, self.goal, self.compared_with, ratio, self.conditions
+        return self.metric, self.value, self.goal, self.compared_with, ratio, self.conditions
 
 
 @dataclass(frozen=True)
 class Section:
-    """The figures of one module; `notes` say what they contain and what they do not."""
+    """Results of one module; `notes` explain what they include."""
 
     title: str
     rows: tuple[Row, ...]
@@ -46,23 +46,22 @@ class Section:
 
 
 def at_most(limit: float, value: float) -> str:
-    """A goal, and whether `value` meets it."""
+    """Describe a limit, and whether `value` meets it."""
     return f"at most {limit:g}: {'met' if value <= limit else 'missed'}"
 
 
 def milliseconds(seconds: float) -> str:
-    """Seconds as text, in milliseconds."""
+    """Format seconds as milliseconds."""
     return f"{seconds * 1000:.0f} ms"
 
 
 def markdown(sections: Iterable[Section]) -> str:
-    """The whole of docs/benchmarks.md."""
+    """Return the text of docs/benchmarks.md."""
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`. Figures of time compare what stands in one row, on one computer: the ratio carries",
-        "over to another computer better than the figure. Where runs take turns, the ratio is the median of the",
-        "ratios of each turn.",
+        "Written by `make bench`. Each row compares times on one computer, so its ratio applies to other computers",
+        "better than its value. For interleaved runs, the ratio is the median of the ratios of all rounds.",
         "",
         *(f"- {condition}" for condition in _conditions()),
     ]
@@ -84,7 +83,7 @@ def _conditions() -> tuple[str, ...]:
     return (
         f"Computer: {os.cpu_count()} CPUs, {_cpu_model()}, {_system()}.",
         f"Python {platform.python_version()}, Node {node.strip().lstrip('v')}, CDK CLI {cli}, {packages}.",
-        "What AWS does is done by the sandbox on this computer, not by AWS.",
+        "The sandbox on this computer takes the place of AWS.",
     )
 
 

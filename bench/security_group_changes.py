@@ -1,6 +1,6 @@
-"""Changes to the sample group of SecurityGroupRevert, each with the event that CloudTrail makes of it.
+"""Changes to the sample group of SecurityGroupRevert, each with its CloudTrail event.
 
-Form of the events: CloudTrail user guide, record contents; public records of these calls.
+The events follow the CloudTrail user guide, "CloudTrail record contents", and public records of these calls.
 """
 
 from typing import Any
@@ -28,25 +28,25 @@ class Group:
         return rules == [(443, 443, "0.0.0.0/0")]
 
     def open_ssh(self, *addresses: str) -> dict[str, Any]:
-        """Allow SSH from addresses, in one call."""
+        """Allow SSH from addresses in one call."""
         ranges = [{"CidrIp": address} for address in addresses]
-        answer = self.ec2.authorize_security_group_ingress(
+        response = self.ec2.authorize_security_group_ingress(
             GroupId=self.group_id, IpPermissions=[SSH | {"IpRanges": ranges}]
         )
         sources: dict[str, Any] = {"groups": {}, "ipRanges": _items(ranges), "ipv6Ranges": {}, "prefixListIds": {}}
         return _event(
             "AuthorizeSecurityGroupIngress",
             {"groupId": self.group_id, "ipPermissions": {"items": [_small(SSH) | sources]}},
-            {"_return": True, "securityGroupRuleSet": _items(answer["SecurityGroupRules"])},
+            {"_return": True, "securityGroupRuleSet": _items(response["SecurityGroupRules"])},
         )
 
     def close_ssh(self) -> None:
-        """Revoke what `open_ssh` has added."""
+        """Revoke the rules of `open_ssh`."""
         ids = [rule["SecurityGroupRuleId"] for rule in self.ingress() if rule["FromPort"] == SSH["FromPort"]]
         self.ec2.revoke_security_group_ingress(GroupId=self.group_id, SecurityGroupRuleIds=ids)
 
     def edit(self) -> dict[str, Any]:
-        """Turn the approved rule into SSH from the same addresses."""
+        """Modify the approved rule to SSH from the same addresses."""
         (rule,) = self.ingress()
         update = {
             "SecurityGroupRuleId": rule["SecurityGroupRuleId"],
@@ -58,20 +58,20 @@ class Group:
         return _event(name, {f"{name}Request": request}, {f"{name}Response": {"return": True}})
 
     def delete(self) -> dict[str, Any]:
-        """Take the approved rule away."""
+        """Revoke the approved rule."""
         (rule,) = self.ingress()
         rule_id = rule["SecurityGroupRuleId"]
-        answer = self.ec2.revoke_security_group_ingress(GroupId=self.group_id, SecurityGroupRuleIds=[rule_id])
+        response = self.ec2.revoke_security_group_ingress(GroupId=self.group_id, SecurityGroupRuleIds=[rule_id])
         ids = _items([{"SecurityGroupRuleId": rule_id}])
         return _event(
             "RevokeSecurityGroupIngress",
             {"groupId": self.group_id, "ipPermissions": {}, "securityGroupRuleIds": ids},
-            {"_return": True, "revokedSecurityGroupRuleSet": _items(answer["RevokedSecurityGroupRules"])},
+            {"_return": True, "revokedSecurityGroupRuleSet": _items(response["RevokedSecurityGroupRules"])},
         )
 
 
 def change_of_another_group() -> dict[str, Any]:
-    """The event of a change that nobody made, in the flat form of calls without IpPermissions."""
+    """An event without a change, in the flat form of calls without IpPermissions."""
     rule = {"GroupId": ANOTHER_GROUP, "IsEgress": False, "CidrIpv4": "198.18.3.1/32"} | SSH
     return _event(
         "AuthorizeSecurityGroupIngress",

@@ -1,4 +1,4 @@
-"""What security_group_revert costs: time to revert, AWS calls, cold start, size."""
+"""security_group_revert: time to revert, AWS calls, cold start and package size."""
 
 import contextlib
 import io
@@ -23,8 +23,8 @@ from .timing import BenchError, in_turn
 
 STACK = "SecurityGroupRevert"
 CHANGES = 100
-PAUSE = 0.05  # seconds before a change, so that it finds the function idle
-POLL = 0.002  # seconds, beside what the call itself takes
+PAUSE = 0.05  # seconds before a change, so that the function is idle
+POLL = 0.002  # seconds between calls
 TIMEOUT_SECONDS = 60  # seconds
 CALLS_LIMIT = 5
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes; Lambda quotas: deployment package, zipped, direct upload
@@ -35,18 +35,17 @@ boto3.client("ec2", config=config)
 boto3.client("dynamodb", config=config)
 boto3.client("sns", config=config)"""
 NOTES = (
-    "From a change to the rule being gone: the clock starts before the call that adds the rule, and stops when "
-    f"DescribeSecurityGroupRules, asked again {POLL * 1000:.0f} ms after each answer, does not give it any more. "
-    "The sandbox hands CloudTrail's record to EventBridge at once. **CloudTrail's delivery time is not in the "
-    "figure, and on AWS it dominates**: it is seconds, at times minutes.",
-    "AWS calls: counted in boto3 (`before-call`) while the function's code runs here against the sandbox, with the "
-    "rules that the stack approves. The notification is one. Events and sweep of the deployed function are off.",
+    "Time to revert: from the call that adds the rule until DescribeSecurityGroupRules, repeated after "
+    f"{POLL * 1000:.0f} ms, no longer returns it. The sandbox delivers CloudTrail's record to EventBridge at once. "
+    "**CloudTrail's delivery time is not included, and on AWS it dominates**: seconds, sometimes minutes.",
+    "AWS calls: counted in boto3 (`before-call`) while the function's code runs locally against the sandbox, with the "
+    "approved rules of the stack. They include the notification. Events and sweep of the deployed function are off.",
     cold_start.NOTE,
 )
 
 
 class Deployed:
-    """The stack in the sandbox; its schedule is off, so that events do the work."""
+    """The stack in the sandbox, without its schedule."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.session = session(sandbox)
@@ -63,7 +62,7 @@ class Deployed:
         time.sleep(PAUSE)
 
     def responder(self) -> tuple[Callable[[dict[str, Any]], None], list[str]]:
-        """The function's logic as it is deployed, and the list to which its AWS calls go."""
+        """Return the deployed function's logic, and the list that records its AWS calls."""
         calls: list[str] = []
         ec2, sns, dynamodb = (self.session.client(name) for name in ("ec2", "sns", "dynamodb"))
         for client in (ec2, sns, dynamodb):
@@ -85,7 +84,7 @@ class Deployed:
 
 
 def measure(progress: Progress) -> Section:
-    """Deploy the stack to a sandbox of its own, and measure it there."""
+    """Deploy the stack to a separate sandbox and measure it there."""
     with Sandbox() as sandbox:
         settings = settings_for(sandbox, ["security_group_revert"])
         steps: tuple[Callable[[], object], ...] = (sandbox.bootstrap, lambda: sandbox.deploy(STACK, settings=settings))
@@ -115,7 +114,7 @@ def measure(progress: Progress) -> Section:
 
 
 def _time_rows(progress: Progress, deployed: Deployed) -> tuple[Row, ...]:
-    """Measure changes one by one; leaves the events of the deployed stack off."""
+    """Measure single changes; leaves the events of the deployed stack off."""
     group = deployed.group
     addresses = (f"198.18.{number // 250}.{number % 250}/32" for number in count())
 
@@ -134,23 +133,23 @@ def _time_rows(progress: Progress, deployed: Deployed) -> tuple[Row, ...]:
     without = "sandbox, without CloudTrail's delivery time"
     return (
         Row(
-            "From a change to the rule being gone, median",
+            "Time to revert, median",
             milliseconds(median),
             compared_with=f"the calls alone (authorize, describe, revoke, describe): {milliseconds(alone)}",
             ratio=taken.ratio("stack", "hand"),
-            conditions=f"{CHANGES} single changes, in turn; {without}",
+            conditions=f"{CHANGES} single changes, interleaved; {without}",
         ),
         Row(
-            "The same, worst",
+            "Time to revert, maximum",
             milliseconds(worst),
             compared_with=f"the median: {milliseconds(median)}",
             ratio=worst / median,
             conditions=f"{CHANGES} single changes; {without}",
         ),
         Row(
-            "The same, first change after deployment",
+            "Time to revert, first change after deployment",
             milliseconds(first),
-            conditions=f"one change, for which the function starts; {without}",
+            conditions=f"one change, with the start of the function; {without}",
         ),
     )
 
@@ -177,7 +176,7 @@ def _call_rows(progress: Progress, deployed: Deployed) -> list[Row]:
     ten = [f"198.18.2.{number}/32" for number in range(10)]
     changes: dict[str, Callable[[], dict[str, Any]]] = {
         "one forbidden rule": lambda: group.open_ssh("198.18.1.1/32"),
-        "one edited rule": group.edit,
+        "one modified rule": group.edit,
         "one deleted rule": group.delete,
         "ten forbidden rules of one call": lambda: group.open_ssh(*ten),
         "an event about another group": change_of_another_group,

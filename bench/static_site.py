@@ -1,4 +1,4 @@
-"""The edge function beside the post's one-line rewrite, which is a Node handler, in the same run."""
+"""The edge function, compared with the original post's one-line rewrite in Node.js."""
 
 import io
 import json
@@ -26,7 +26,7 @@ EVENT = {
     ]
 }
 URIS = ("/subdirectory/", "/subdirectory", "/release-1.2/", "/style.css")
-# What the post does, in Node's words of today.
+# The original post's function, for current Node.js versions.
 POST = """exports.handler = async (event) => {
   const request = event.Records[0].cf.request;
   request.uri = request.uri.replace(/\\/$/, '/index.html');
@@ -60,15 +60,14 @@ require('./post.js');
 console.log(Number(process.hrtime.bigint() - started) / 1e9);
 """
 NOTES = (
-    "Node handlers are compiled while they run; the post's is one regular expression, ours knows files, directories, "
-    "redirects and hostile addresses. Both times are far below those of the network.",
-    "Cold import: fresh processes, timed inside, without the start of Python or Node itself. Python's modules are "
-    "compiled beforehand.",
+    "Node.js compiles handlers while they run. The original post's handler is one regular expression; ours handles "
+    "files, directories, redirects and hostile paths. Both take far less time than the network.",
+    "Cold import: new processes, timed inside, without the start of Python or Node.js. Python's modules are compiled.",
 )
 
 
 def measure(progress: Progress) -> Section:
-    """Time both handlers in turn, and weigh the package."""
+    """Time both handlers, interleaved, and measure the package."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         package = folder / "static_site"
@@ -105,21 +104,21 @@ def measure(progress: Progress) -> Section:
 
 
 def _rows(calls: Rounds, starts: Rounds, size: int) -> tuple[Row, ...]:
-    post = "the post's rewrite as a Node handler"
+    post = "the original post's rewrite in Node.js"
     return (
         Row(
             "Handler, per request",
             f"{calls.median('ours') * 1e6:.1f} µs",
             compared_with=f"{post}: {calls.median('post') * 1e6:.1f} µs",
             ratio=calls.ratio("ours", "post"),
-            conditions=f"medians of {ROUNDS} processes in turn, {CALLS:,} requests each, four kinds of URI",
+            conditions=f"medians of {ROUNDS} interleaved processes, {CALLS:,} requests each, four kinds of URI",
         ),
         Row(
             "Cold import",
             f"{starts.median('ours') * 1000:.1f} ms",
             compared_with=f"{post}: {starts.median('post') * 1000:.1f} ms",
             ratio=starts.ratio("ours", "post"),
-            conditions=f"medians of {ROUNDS} processes in turn",
+            conditions=f"medians of {ROUNDS} interleaved processes",
         ),
         Row(
             "Size of the function's package",

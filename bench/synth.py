@@ -1,4 +1,4 @@
-"""What it costs to synthesize the application, beside an application with one empty stack."""
+"""Time to synthesize the application, compared with an application with one empty stack."""
 
 import json
 import shutil
@@ -19,13 +19,13 @@ ROUNDS = 7
 LIMIT = 2.0  # times the empty application, with all systems
 ONE_LIMIT = 1.4  # with one
 ONE = "SecurityGroupRevert"
-# CloudFormation refuses a stack without resources, and so does the CDK unless told why.
+# CloudFormation rejects a stack without resources, and so does CDK without an acknowledgment.
 EMPTY_APP = """import aws_cdk as cdk
 
 app = cdk.App()
 stack = cdk.Stack(app, "Empty")
 cdk.Validations.of(stack).acknowledge(
-    cdk.Acknowledgment(id="CloudFormation-Validate::F0001", reason="Empty, to be compared with.")
+    cdk.Acknowledgment(id="CloudFormation-Validate::F0001", reason="Empty, for comparison.")
 )
 app.synth()
 """
@@ -33,7 +33,7 @@ START = "import aws_cdk; aws_cdk.App()"
 
 
 def measure(progress: Progress) -> Section:
-    """Time the application alone, and through the CDK CLI."""
+    """Time the application by itself and through the CDK CLI."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         empty = folder / "empty"
@@ -58,13 +58,13 @@ def _programs(folder: Path, empty: Path) -> dict[str, Callable[[], float]]:
     one = [cli, "synth", "--quiet", "--output", str(folder / "one-cli"), "--exclusively", ONE]
     with_cli["one cli"] = partial(seconds_of, one, cwd=ROOT, environment=environment)
     start = partial(seconds_of, [sys.executable, "-O", "-c", START], cwd=ROOT, environment=environment)
-    return {"start": start, **alone, **with_cli}  # what is compared stands together
+    return {"start": start, **alone, **with_cli}  # compared programs run next to each other
 
 
 def _section(seconds: Rounds, assembly: Path) -> Section:
     templates = [json.loads(path.read_text()) for path in assembly.glob("*.template.json")]
     resources = sum(len(template["Resources"]) for template in templates)
-    conditions = f"stacks: {len(templates)}, resources: {resources}; medians of {ROUNDS} runs in turn"
+    conditions = f"stacks: {len(templates)}, resources: {resources}; medians of {ROUNDS} interleaved runs"
     rows = []
     for app, kind, what, limit in (
         ("app", "cli", "`cdk synth --quiet`, all systems", LIMIT),
@@ -83,15 +83,15 @@ def _section(seconds: Rounds, assembly: Path) -> Section:
             )
         )
     start = Row(
-        "Of it: start of Python, `aws_cdk` and jsii",
+        "Part of it: start of Python, `aws_cdk` and jsii",
         f"{seconds.median('start'):.2f} s",
         compared_with=f"`python -O app.py`, all systems: {seconds.median('app alone'):.2f} s",
         ratio=seconds.ratio("start", "app alone"),
-        conditions="`import aws_cdk; aws_cdk.App()`, in turn with the others",
+        conditions="`import aws_cdk; aws_cdk.App()`, interleaved with the others",
     )
     notes = (
-        "Wall-clock time of the whole process. Python modules are compiled already and jsii's files are unpacked; "
-        "the first synth after `make setup` takes longer.",
-        "The empty app has the same `cdk.json`. The validation of templates that aws-cdk-lib does is in both.",
+        "Wall-clock time of the whole process, with compiled Python modules and unpacked jsii files; the first synth "
+        "after `make setup` takes longer.",
+        "The empty app has the same `cdk.json`. Both include aws-cdk-lib's validation of templates.",
     )
     return Section("synth", (*rows, start), notes)

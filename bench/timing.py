@@ -1,4 +1,4 @@
-"""Programs are started and timed: in turn, so that a busy moment of the computer hits all alike."""
+"""Run programs and time them, interleaved so that a busy moment of the computer affects all of them."""
 
 import os
 import statistics
@@ -22,12 +22,12 @@ print(time.perf_counter() - started)
 
 
 class BenchError(Exception):
-    """A measurement could not be made, or what was measured did not work."""
+    """A measurement failed, or the measured program did."""
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """Figures by what was measured, one of each round."""
+    """Seconds by measurement, one for each round."""
 
     figures: dict[str, list[float]]
 
@@ -35,15 +35,15 @@ class Rounds:
         return statistics.median(self.figures[name])
 
     def ratio(self, name: str, other: str) -> float:
-        """The median of the rounds' ratios: what slowed one round has slowed both sides of its ratio."""
+        """Median of the rounds' ratios: a slow round slows both sides of its ratio."""
         pairs = zip(self.figures[name], self.figures[other], strict=True)
         return statistics.median(figure / compared for figure, compared in pairs)
 
 
 def in_turn(progress: Progress, what: str, rounds: int, measurements: Mapping[str, Callable[[], float]]) -> Rounds:
-    """Make every measurement once a round, in alternating order.
+    """Run every measurement once in each round, in alternating order.
 
-    A first round that does not count fills the caches of disk and programs.
+    A first round, which is not counted, fills caches.
     """
     figures: dict[str, list[float]] = {name: [] for name in measurements}
     names = list(measurements)
@@ -57,23 +57,23 @@ def in_turn(progress: Progress, what: str, rounds: int, measurements: Mapping[st
 
 
 def seconds_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> float:
-    """Run a program to its end; give the wall-clock seconds it took."""
+    """Run a program; return its wall-clock seconds."""
     started = time.perf_counter()
     output_of(arguments, cwd=cwd, environment=environment)
     return time.perf_counter() - started
 
 
 def seconds_inside(statements: str, *, cwd: Path, environment: dict[str, str]) -> float:
-    """Run statements in a fresh Python; give the seconds they took, without the start of Python itself."""
+    """Run statements in a new Python process; return their seconds, without the start of Python."""
     program = [sys.executable, "-c", TIMED.format(statements=statements)]
     return float(output_of(program, cwd=cwd, environment=environment))
 
 
 def output_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> str:
-    """Run a program to its end; give its standard output.
+    """Run a program; return its standard output.
 
     Raises:
-        BenchError: it failed; with its standard error.
+        BenchError: the program failed; the message contains its standard error.
     """
     done = subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -82,10 +82,10 @@ def output_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -
 
 
 def child_environment(bytecode: Path) -> dict[str, str]:
-    """The environment without settings of AWS, CDK and Python; compiled modules go to `bytecode`.
+    """Return the environment without AWS, CDK and Python variables; `bytecode` caches compiled modules.
 
-    Compiling aws_cdk takes longer than everything that is timed here. So it must not depend
-    on whether this computer keeps compiled modules, and where.
+    Compiling aws_cdk takes longer than anything measured here, so results must not depend on whether this
+    computer caches compiled modules.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_", "PYTHON"))}
     return kept | {

@@ -1,10 +1,10 @@
-"""Typed settings of the five systems, read from CDK context.
+"""Typed settings, read from CDK context.
 
 Each setting is one flat context key: ``<system>:<field>``, or ``<field>`` for all systems, in
 `cdk.json` under ``context`` or on the command line: ``cdk deploy SecurityGroupRevert -c
 security_group_revert:email=ops@example.com``. Lists and objects on the command line are JSON.
-This is the only module that reads CDK context; it never calls AWS. The settings of each system
-are in `settings/`.
+This is the only module that reads CDK context; it never calls AWS. Each system has a module with
+its settings.
 """
 
 import json
@@ -20,10 +20,10 @@ from .deploy_pipeline import DeployPipelineSettings
 from .multi_region_api import MultiRegionApiSettings
 from .security_group_revert import SecurityGroupRevertSettings
 from .static_site import StaticSiteSettings
-from .types import Conflict, SettingsModel, section_of
+from .types import Conflict, SettingsModel, nested_model
 
-# Context that is not ours: feature flags and options of packages, what the CDK CLI passes on, its
-# cached lookups (ContextProvider of the cloud assembly schema), and what it writes to cdk.json.
+# Context keys of CDK: feature flags and options of packages, keys that the CDK CLI passes, its cached
+# lookups (ContextProvider of the cloud assembly schema), and keys that it writes to cdk.json.
 CDK_KEY = re.compile(
     r"@[\w.-]+/.+|aws:.+|aws-cdk:.+"
     r"|(ami|availability-zones|hosted-zone|ssm|vpc-provider|endpoint-service-availability-zones|load-balancer"
@@ -31,15 +31,15 @@ CDK_KEY = re.compile(
     r"|acknowledged-issue-numbers|cli-telemetry|cdk-migrate|assets-ecr-repository-name"
 )
 MAX_SHOWN = 80  # characters of a value in a message
-AnySection = TypeVar("AnySection", bound=SettingsModel)
+AnyModel = TypeVar("AnyModel", bound=SettingsModel)
 
 
 class SettingsError(Exception):
-    """Everything that is wrong with the settings, as one text for a person to read."""
+    """All invalid settings, as one message."""
 
 
 class Settings(SettingsModel):
-    """The settings of the whole application, one section per system."""
+    """Settings of the application, with a field for each system."""
 
     production: bool = Field(False, description="Retain data and protect stacks from termination.")
     deploy_pipeline: DeployPipelineSettings = DeployPipelineSettings()
@@ -52,39 +52,41 @@ class Settings(SettingsModel):
     def from_context(cls, context: Mapping[str, Any]) -> Self:
         """Read the settings from CDK context, as returned by `app.node.get_all_context()`.
 
-        Keys that belong to CDK are ignored; any other key that is not a setting is an error.
+        Keys of CDK are ignored; any other key that is not a setting is an error.
 
         Raises:
-            SettingsError: naming every invalid key, the value given and the accepted values.
+            SettingsError: with each invalid key, the value given and the accepted values.
         """
-        given = {key: _parsed(value) for key, value in context.items() if not CDK_KEY.fullmatch(key)}
+        values = {key: _parse_json(value) for key, value in context.items() if not CDK_KEY.fullmatch(key)}
         systems = cls._systems()
         shared = [name for name in cls.model_fields if name not in systems]
-        fields = {"": shared, **{f"{name}:": list(section.model_fields) for name, section in systems.items()}}
-        settings, problems = _checked(cls, _taken(given, "", fields[""]), "")
-        for name, section in systems.items():
+        fields = {"": shared, **{f"{name}:": list(model.model_fields) for name, model in systems.items()}}
+        keys = {prefix + name for prefix, names in fields.items() for name in names}
+        errors = [_unknown_key(key, fields) for key in values if key not in keys]
+        settings, shared_errors = _validate(cls, _select(values, "", shared), "")
+        errors += shared_errors
+        for name, model in systems.items():
             prefix = f"{name}:"
-            checked, found = _checked(section, _taken(given, prefix, fields[prefix]), prefix)
-            settings = settings.model_copy(update={name: checked})
-            problems += found
-        problems = [_unknown(key, fields) for key in given] + problems
-        if problems:
-            raise SettingsError("\n".join(["Invalid settings:", *(f"  {line}" for line in problems)]))
+            of_system, system_errors = _validate(model, _select(values, prefix, fields[prefix]), prefix)
+            settings = settings.model_copy(update={name: of_system})
+            errors += system_errors
+        if errors:
+            raise SettingsError("\n".join(["Invalid settings:", *(f"  {line}" for line in errors)]))
         return settings
 
     @classmethod
     def _systems(cls) -> dict[str, type[SettingsModel]]:
-        sections = {name: section_of(field.annotation) for name, field in cls.model_fields.items()}
-        return {name: section for name, section in sections.items() if section}
+        models = {name: nested_model(field.annotation) for name, field in cls.model_fields.items()}
+        return {name: model for name, model in models.items() if model}
 
 
-def _taken(given: dict[str, Any], prefix: str, fields: list[str]) -> dict[str, Any]:
-    """Take the settings of one section out of those given."""
-    return {field: given.pop(prefix + field) for field in fields if prefix + field in given}
+def _select(values: Mapping[str, Any], prefix: str, fields: list[str]) -> dict[str, Any]:
+    """Return the values of `fields`, whose keys begin with `prefix`."""
+    return {field: values[prefix + field] for field in fields if prefix + field in values}
 
 
-def _parsed(value: Any) -> Any:
-    """Parse a list or object, which on the command line is JSON; every value there is text."""
+def _parse_json(value: Any) -> Any:
+    """Parse a list or object from the command line, where every value is text."""
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
         try:
             return json.loads(value)
@@ -93,15 +95,15 @@ def _parsed(value: Any) -> Any:
     return value
 
 
-def _unknown(key: str, fields: Mapping[str, list[str]]) -> str:
-    """Explain a key that is no setting, with the settings that it resembles."""
+def _unknown_key(key: str, fields: Mapping[str, list[str]]) -> str:
+    """Describe an unknown key, with the settings that it resembles or the valid ones."""
     system, _, name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.strip()).replace(".", ":").rpartition(":")
     system, name = (re.sub(r"\W", "_", part).lower() for part in (system, name))
     if not system and f"{name}:" in fields:
         valid = [f"{name}:{field}" for field in fields[f"{name}:"]]
         return f"{key}: names a system, not a setting (valid: {', '.join(valid)})"
     prefixes = get_close_matches(f"{system}:", fields, n=1) if system else list(fields)
-    similar = [prefix + field for prefix in prefixes for field in _resembling(name, prefix, fields[prefix])]
+    similar = [prefix + field for prefix in prefixes for field in _similar(name, prefix, fields[prefix])]
     if similar:
         return f"{key}: unknown setting; did you mean {' or '.join(similar)}?"
     systems = [f"{prefix}<setting>" for prefix in fields if prefix]
@@ -109,52 +111,52 @@ def _unknown(key: str, fields: Mapping[str, list[str]]) -> str:
     return f"{key}: unknown setting (valid: {', '.join(valid)})"
 
 
-def _resembling(name: str, prefix: str, fields: list[str]) -> list[str]:
-    """Find the field that `name` may stand for: misspelled, abbreviated, or with the wrong separator."""
+def _similar(name: str, prefix: str, fields: list[str]) -> list[str]:
+    """Find the field that `name` resembles: misspelled, abbreviated, or with another separator."""
     names = [*fields, *(prefix.replace(":", "_") + field for field in fields)]
-    found = get_close_matches(name, names, n=1, cutoff=0.8)
-    found = found or [field for field in fields if len(name) > 3 and field.startswith(name)]
-    return [field.removeprefix(prefix.replace(":", "_")) for field in found[:1]]
+    similar = get_close_matches(name, names, n=1, cutoff=0.8)
+    similar = similar or [field for field in fields if len(name) > 3 and field.startswith(name)]
+    return [field.removeprefix(prefix.replace(":", "_")) for field in similar[:1]]
 
 
-def _checked(section: type[AnySection], values: dict[str, Any], prefix: str) -> tuple[AnySection, list[str]]:
-    """Validate the settings of one section, and describe what is wrong with them.
+def _validate(model: type[AnyModel], values: dict[str, Any], prefix: str) -> tuple[AnyModel, list[str]]:
+    """Validate the settings of one model; return them and the errors.
 
-    When some are invalid, the others are validated without them: that shows how those contradict each other.
+    If some are invalid, the others are validated without them, to find their conflicts too.
     """
-    invalid, problems = set(), []
+    invalid, errors = set(), []
     try:
-        model = section.model_validate(values)
+        settings = model.model_validate(values)
     except ValidationError as error:
         invalid = {str(detail["loc"][0]) for detail in error.errors()}
-        problems = list(_problems(section, error, prefix))
-        model = section.model_validate({name: value for name, value in values.items() if name not in invalid})
-    for conflict in model.conflicts():
+        errors = list(_describe(model, error, prefix))
+        settings = model.model_validate({name: value for name, value in values.items() if name not in invalid})
+    for conflict in settings.conflicts():
         if not invalid & {conflict.field, *re.findall(r"{(\w+)}", conflict.text)}:
-            problems.append(_conflict(model, conflict, prefix))
-    return model, problems
+            errors.append(_describe_conflict(settings, conflict, prefix))
+    return settings, errors
 
 
-def _conflict(model: SettingsModel, conflict: Conflict, prefix: str) -> str:
-    def named(match: re.Match[str]) -> str:
-        value = getattr(model, match[1])
+def _describe_conflict(settings: SettingsModel, conflict: Conflict, prefix: str) -> str:
+    def key_and_value(match: re.Match[str]) -> str:
+        value = getattr(settings, match[1])
         return f"{prefix}{match[1]}" + ("" if value is None else f"={_short(value)}")
 
-    text = re.sub(r"{(\w+)}", named, conflict.text)
-    return f"{prefix}{conflict.field}: given {_short(getattr(model, conflict.field))}; {text}"
+    text = re.sub(r"{(\w+)}", key_and_value, conflict.text)
+    return f"{prefix}{conflict.field}: given {_short(getattr(settings, conflict.field))}; {text}"
 
 
-def _problems(section: type[SettingsModel], error: ValidationError, prefix: str) -> Iterator[str]:
-    """Describe each error of pydantic's in one line."""
+def _describe(model: type[SettingsModel], error: ValidationError, prefix: str) -> Iterator[str]:
+    """Describe each of pydantic's errors in one line."""
     details = error.errors()
     for detail in details:
         location = detail["loc"]
-        inside = (other for other in details if len(other["loc"]) > len(location))
-        if detail["type"] == "too_short" and any(other["loc"][: len(location)] == location for other in inside):
+        deeper = (other for other in details if len(other["loc"]) > len(location))
+        if detail["type"] == "too_short" and any(other["loc"][: len(location)] == location for other in deeper):
             continue  # pydantic counts only the valid items of a list
         key = prefix + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
         if detail["type"] == "extra_forbidden":
-            yield f"{key}: unknown field (valid: {', '.join(_section_at(section, location[:-1]).model_fields)})"
+            yield f"{key}: unknown field (valid: {', '.join(_model_at(model, location[:-1]).model_fields)})"
         elif detail["type"] == "missing":
             yield f"{key}: required, but not given"
         elif detail["type"] == "contradiction":
@@ -163,15 +165,15 @@ def _problems(section: type[SettingsModel], error: ValidationError, prefix: str)
             yield f"{key}: given {_short(detail['input'])}; accepted: {_accepted(detail, key)}"
 
 
-def _section_at(section: type[SettingsModel], location: tuple[int | str, ...]) -> type[SettingsModel]:
-    """Follow the location of an error to the section that it is in."""
+def _model_at(model: type[SettingsModel], location: tuple[int | str, ...]) -> type[SettingsModel]:
+    """Follow the location of an error to the model that contains the field."""
     for step in location:
         if isinstance(step, str):
-            section = section_of(section.model_fields[step].annotation) or section
-    return section
+            model = nested_model(model.model_fields[step].annotation) or model
+    return model
 
 
-# What is accepted, by how the type of pydantic's error begins.
+# Accepted values, by the prefix of the type of pydantic's error.
 ACCEPTED = {
     "bool": "true or false",
     "string_type": "text",
@@ -188,10 +190,10 @@ def _accepted(detail: Any, key: str) -> str:
         return str(detail["ctx"]["expected"])
     if detail["type"] == "too_long":
         return f"at most {detail['ctx']['max_length']}"
-    known = (words for start, words in ACCEPTED.items() if detail["type"].startswith(start))
-    return next(known, str(detail["msg"]).removeprefix("Value error, "))
+    accepted = (words for start, words in ACCEPTED.items() if detail["type"].startswith(start))
+    return next(accepted, str(detail["msg"]).removeprefix("Value error, "))
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, default=lambda section: section.model_dump(exclude_unset=True))
+    text = json.dumps(value, default=lambda model: model.model_dump(exclude_unset=True))
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."

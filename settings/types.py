@@ -1,7 +1,7 @@
-"""The settings of each system, one module a system, and the types that they share.
+"""Base class and types of all settings.
 
-A type holds its value to the grammar of the AWS parameter that it becomes, and describes that
-grammar in the words that a person reads when a value is refused.
+Each type checks a value against the grammar of the AWS parameter that it becomes, and describes the
+accepted values for error messages.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
-MAX_TEXT = 1024  # characters; also keeps matching fast, because the length is checked first
+MAX_TEXT = 1024  # characters; checked first, to keep matching fast
 EMAIL_LETTER = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
 EMAIL_NAME = rf"(?!.*\.\.)[{EMAIL_LETTER}]([.{EMAIL_LETTER}]{{0,62}}[{EMAIL_LETTER}])?"
 DOMAIN_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -22,10 +22,10 @@ TOP_LEVEL_DOMAIN = r"([a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])"
 
 
 class Conflict(NamedTuple):
-    """Settings of a system that are valid alone, but not together.
+    """Settings of a system that are valid separately, but not together.
 
-    field: the setting to change. text: what is wrong with it; ``{name}`` stands for another
-    setting of the system, with its value.
+    field: the setting to change. text: the problem; ``{name}`` stands for another setting of the
+    system, with its value.
     """
 
     field: str
@@ -33,48 +33,48 @@ class Conflict(NamedTuple):
 
 
 class SettingsModel(BaseModel):
-    """Base of all settings: they are immutable and accept no unknown field."""
+    """Base class of all settings: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def conflicts(self) -> Iterable[Conflict]:
-        """Find the settings that contradict each other or have no effect together."""
+        """Return settings that contradict each other or have no effect together."""
         return ()
 
 
 def contradiction(text: str) -> PydanticCustomError:
-    """Report fields of a nested section that are valid alone, but not together; `text` names them."""
+    """Return an error for fields of a nested model that are valid separately, but not together; `text` names them."""
     return PydanticCustomError("contradiction", "{text}", {"text": text})
 
 
-def section_of(annotation: Any) -> type[SettingsModel] | None:
-    """Return the nested section in a field's annotation, such as that of ``tuple[Rule, ...]``."""
+def nested_model(annotation: Any) -> type[SettingsModel] | None:
+    """Return the model in a field's annotation, such as ``Rule`` in ``tuple[Rule, ...]``."""
     if isinstance(annotation, type) and issubclass(annotation, SettingsModel):
         return annotation
-    return next(filter(None, map(section_of, get_args(annotation))), None)
+    return next(filter(None, map(nested_model, get_args(annotation))), None)
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """The grammar of a text: a regular expression for all of it, and its maximum length."""
+    """The grammar of a text: a regular expression for the whole text, and its maximum length."""
 
     expression: re.Pattern[str]
     max_length: int
 
     def __call__(self, value: str) -> bool:
-        """Match `value`; the length comes first, so that no expression sees a long text."""
+        """Match `value`; the length is checked first, so no expression is applied to a long text."""
         return len(value) <= self.max_length and bool(self.expression.fullmatch(value))
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `minimum` to `maximum`, both included."""
+    """Numbers from `minimum` to `maximum`, inclusive."""
 
     minimum: float
     maximum: float
 
     def __call__(self, value: float) -> bool:
-        """Compare; false for NaN."""
+        """Compare `value`; NaN is not accepted."""
         return self.minimum <= value <= self.maximum
 
 
@@ -88,7 +88,7 @@ def _validate(words: str, check: Callable[[Any], bool], value: Any, convert: Cal
         result = convert(value)
     except ValidationError:
         raise ValueError(words) from None
-    if isinstance(value, bool) or not check(result):  # Python takes true for 1
+    if isinstance(value, bool) or not check(result):  # True equals 1
         raise ValueError(words)
     return result
 
@@ -117,7 +117,7 @@ def _network(version: int, value: Any, convert: Callable[[Any], str]) -> str:
     """Return a CIDR block as EC2 stores it: ``10.1.2.3/8`` becomes ``10.0.0.0/8``."""
     try:
         network = ipaddress.ip_network(convert(value), strict=False)
-    except ValueError:  # ValidationError is one, too
+    except ValueError:  # ValidationError is a subclass
         network = None
     if network is None or network.version != version or not re.search(r"/\d{1,3}\Z", value):
         example = "203.0.113.0/24" if version == 4 else "2001:db8::/32"

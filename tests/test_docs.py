@@ -1,4 +1,4 @@
-"""Facts about the documents: they are whole, their links lead somewhere, they know every setting and service."""
+"""Documentation: links, sections, settings, targets and emulated services agree with the code."""
 
 import re
 from pathlib import Path
@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from settings import Settings
+from settings.types import nested_model
 from walkthroughs.catalog import WALKTHROUGHS
 
 from .conftest import ROOT
 
-PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "assets" / "README.md"]
+PAGES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*.md")), ROOT / "assets" / "README.md"]
 SECTIONS = ["Deploy", "Settings", "Try", "Operate", "Remove", "Cost", "Differences from the post"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+MAX_README_WORDS = 800
 
 
 def headings(page: Path) -> list[str]:
@@ -20,52 +22,87 @@ def headings(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of the headings, as GitHub makes them."""
+    """Anchors of the headings, in GitHub's form."""
     kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings(page))
     return {heading.replace(" ", "-") for heading in kept}
 
 
+def section_fields(system: str) -> set[str]:
+    section = nested_model(Settings.model_fields[system].annotation)
+    assert section
+    return set(section.model_fields)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_page_link_target_exists(page: Path) -> None:
     for link in LINK.findall(page.read_text()):
         if link.startswith("https://"):
             continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        assert target.exists(), f"{page.name} leads to {link}, which is not there"
-        assert not anchor or anchor in anchors(target), f"{page.name} leads to {link}, and there is no such heading"
+        assert target.exists(), f"{page.name} links to {link}, which does not exist"
+        assert not anchor or anchor in anchors(target), f"{page.name} links to {link}, a missing heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_make_target_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    code = re.findall(r"`make ([a-z]\w*)", page.read_text()) + re.findall(r"^make ([a-z]\w*)", page.read_text(), re.M)
+    assert set(code) <= targets, f"{page.name} names unknown targets: {set(code) - targets}"
+
+
+def test_deployment_policies_in_commands_exist() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    (path,) = re.findall(r"file://(\S+)\"", text)
+    (parts,) = re.findall(r"for part in (.+);", text)
+    named = {path.replace("$part", part) for part in parts.split()}
+    policies = (ROOT / "docs" / "deployment_policies").glob("StaticSite*")
+    assert named == {str(policy.relative_to(ROOT)) for policy in policies}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_setting_on_command_line_exists(page: Path) -> None:
+    for system, name in re.findall(r"-c '?([a-z_]+):(\w+)=", page.read_text()):
+        if system in WALKTHROUGHS:
+            assert name in section_fields(system), f"{page.name} names the unknown setting {system}:{name}"
+
+
+def test_readme_is_short_and_links_every_page() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.split()) < MAX_README_WORDS
+    for page in ("architecture", "decisions", "deployment", "reliability", "sandbox", "security", "troubleshooting"):
+        assert f"docs/{page}.md" in text, f"README.md does not link to docs/{page}.md"
 
 
 @pytest.mark.parametrize("system", WALKTHROUGHS)
-def test_page_of_a_system_is_whole(system: str) -> None:
+def test_system_page_has_every_section_and_link(system: str) -> None:
     page = ROOT / "docs" / f"{system}.md"
     missing = [section for section in SECTIONS if section not in headings(page)]
     assert not missing, f"{page.name} lacks {missing}"
-    assert f"architecture.md#{system}" in page.read_text(), f"{page.name} does not lead to its diagram"
-    assert f"docs/{system}.md" in (ROOT / "README.md").read_text(), f"README.md does not lead to {page.name}"
+    assert f"architecture.md#{system}" in page.read_text(), f"{page.name} does not link to its diagram"
+    assert f"docs/{system}.md" in (ROOT / "README.md").read_text(), f"README.md does not link to {page.name}"
 
 
 @pytest.mark.parametrize("system", WALKTHROUGHS)
-def test_page_of_a_system_has_every_setting_and_no_other(system: str) -> None:
+def test_system_page_lists_exactly_the_settings(system: str) -> None:
     text = (ROOT / "docs" / f"{system}.md").read_text()
     table = text.split("\n## Settings\n")[1].split("\n## ")[0].split("\n### ")[0]
     first_cells = " ".join(re.findall(r"^\|([^|]+)\|", table, re.MULTILINE))
     documented = set(re.findall(r"`(\w+)`", first_cells))
-    section = Settings.model_fields[system].annotation
-    assert section
-    assert documented == set(section.model_fields), f"differ: {documented ^ set(section.model_fields)}"
+    fields = section_fields(system)
+    assert documented == fields, f"differ: {documented ^ fields}"
 
 
 @pytest.mark.parametrize("system", WALKTHROUGHS)
-def test_system_has_its_diagram(system: str) -> None:
+def test_architecture_has_a_diagram_of_the_system(system: str) -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     part = text.split(f"\n## {system}\n")[1].split("\n## ")[0]
-    assert "```mermaid" in part, f"there is no diagram of {system}"
+    assert "```mermaid" in part, f"no diagram of {system}"
 
 
-def test_page_of_the_sandbox_has_every_service_that_leaves_something_out() -> None:
+def test_sandbox_page_lists_every_incomplete_service() -> None:
     sources = [path for path in (ROOT / "sandbox").rglob("*.py") if "Left out:" in path.read_text()]
     services = {path.relative_to(ROOT / "sandbox").parts[0] for path in sources}
-    assert services, "no file says what it leaves out"
-    listed = set(re.findall(r"\]\(\.\./sandbox/([\w.]+)\)", (ROOT / "docs" / "sandbox.md").read_text()))
-    assert services <= listed, f"docs/sandbox.md lacks {sorted(services - listed)}"
+    assert services, "no docstring lists what it leaves out"
+    linked = set(re.findall(r"\]\(\.\./sandbox/([\w.]+)\)", (ROOT / "docs" / "sandbox.md").read_text()))
+    assert services <= linked, f"docs/sandbox.md lacks {sorted(services - linked)}"

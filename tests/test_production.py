@@ -1,4 +1,4 @@
-"""Facts about the setting `production`: data stays, and stacks cannot be removed by mistake."""
+"""The setting `production`: data is retained, and stacks have termination protection."""
 
 import json
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from app import STATEFUL_RESOURCE_TYPES
 
 from .conftest import Assembly
 
-KEPT = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
-BOOT_LOG = "AnalyticsHost.template.json: HostsBootLog"  # which is needed when the creation has failed
+RETAINED = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
+BOOT_LOG = "AnalyticsHost.template.json: HostsBootLog"  # explains a failed creation
 
 
 def resources(assembly: Assembly) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -18,31 +18,33 @@ def resources(assembly: Assembly) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path.name}: {name}, {resource['Type']},", resource
 
 
-def test_every_stack_is_protected_from_termination(production: Assembly, assembly: Assembly) -> None:
+def test_production_stack_has_termination_protection(production: Assembly, assembly: Assembly) -> None:
     for found, protected in ((production, True), (assembly, False)):
         for path in found.templates:
             stack = path.name.removesuffix(".template.json")
             assert found.artifact(stack)["terminationProtection"] is protected, stack
 
 
-def test_everything_that_holds_data_stays_when_it_is_removed_or_replaced(production: Assembly) -> None:
+def test_production_stateful_resources_are_retained(production: Assembly) -> None:
     types = set()
     for name, resource in resources(production):
         if resource["Type"] in STATEFUL_RESOURCE_TYPES:
             types.add(resource["Type"])
-            policies = {key: resource.get(key) for key in KEPT}
-            expected = KEPT | ({"DeletionPolicy": "Retain"} if BOOT_LOG in name else {})
+            policies = {key: resource.get(key) for key in RETAINED}
+            expected = RETAINED | ({"DeletionPolicy": "Retain"} if BOOT_LOG in name else {})
             assert policies == expected, f"{name} has {policies}"
-    assert types == set(STATEFUL_RESOURCE_TYPES), "types that no stack has"
+    assert types == set(STATEFUL_RESOURCE_TYPES), "a type that no stack has"
 
 
-def test_nothing_else_is_said_to_go_and_nothing_empties_a_bucket(production: Assembly) -> None:
-    definitions = ("Custom::", "AWS::StepFunctions::")  # what CDK says it of, and no data is in
+def test_production_buckets_are_not_emptied(production: Assembly) -> None:
+    definitions = ("Custom::", "AWS::StepFunctions::")  # CDK sets Delete, and they hold no data
     for name, resource in resources(production):
-        assert resource.get("DeletionPolicy") != "Delete" or resource["Type"].startswith(definitions), f"{name} goes"
+        assert resource.get("DeletionPolicy") != "Delete" or resource["Type"].startswith(definitions), (
+            f"{name} is deleted"
+        )
         assert resource["Type"] != "Custom::S3AutoDeleteObjects", f"{name} empties a bucket"
-        assert "auto-delete-objects" not in json.dumps(resource), f"{name} may be emptied"
+        assert "auto-delete-objects" not in json.dumps(resource), f"{name} can be emptied"
 
 
-def test_cdk_nag_and_cdk_find_nothing_unacknowledged_in_production(production: Assembly) -> None:
+def test_production_has_no_unacknowledged_findings(production: Assembly) -> None:
     assert not production.findings, "\n".join(production.findings)

@@ -1,13 +1,13 @@
-"""The fault matrix, docs/reliability.md, is what the markers on the tests say, and leaves no kind of fault out."""
+"""docs/reliability.md matches the markers on the tests and has every kind of fault."""
 
 from collections import Counter
 
 from settings import Settings
-from settings.types import section_of
+from settings.types import nested_model
 
 from .reliability import DOCUMENT, KINDS, document, marks
 
-SYSTEMS = [name for name, field in Settings.model_fields.items() if section_of(field.annotation)]
+SYSTEMS = [name for name, field in Settings.model_fields.items() if nested_model(field.annotation)]
 
 
 def test_reliability_document_is_current() -> None:
@@ -19,7 +19,7 @@ def test_reliability_row_has_one_expectation_and_one_observation() -> None:
         texts = Counter({mark.row: 0 for mark in marks()})
         texts.update(mark.row for mark in marks() if getattr(mark, name))
         wrong = {row: count for row, count in texts.items() if count != 1}
-        assert not wrong, f"rows by how many of their markers have `{name}`: {wrong}"
+        assert not wrong, f"each row needs one marker with `{name}`: {wrong}"
 
 
 def test_reliability_every_system_has_every_kind_of_fault() -> None:

@@ -1,4 +1,4 @@
-"""Facts about the security review of all templates; the second tool is run by `make audit`."""
+"""Security review of all templates; `make audit` also runs Checkov."""
 
 import json
 import re
@@ -15,11 +15,11 @@ from audit.wildcards import RESOURCE_POLICY_REASONS, Statement, statements, tabl
 
 from .conftest import ROOT, Assembly
 
-# Actions that could be limited to a resource, and are allowed on all.
-ON_ALL = {
-    "cloudfront:CreateInvalidation": "a Deny beside it leaves one distribution",
-    "cloudfront:GetInvalidation": "a Deny beside it leaves one distribution",
-    "cloudformation:GetTemplateSummary": "of a template in S3, which is not a stack",
+# Actions that support resources, but are allowed on all.
+ALLOWED_ON_ALL = {
+    "cloudfront:CreateInvalidation": "a Deny limits it to one distribution",
+    "cloudfront:GetInvalidation": "a Deny limits it to one distribution",
+    "cloudformation:GetTemplateSummary": "a template in S3 is not a stack",
 }
 
 
@@ -30,16 +30,16 @@ def found(assembly: Assembly, full_assembly: Assembly) -> list[Statement]:
 
 def test_every_wildcard_in_a_policy_has_a_reason(found: list[Statement]) -> None:
     without = [f"{s.stack} {s.construct} {s.text}" for s in found if not s.reason]
-    assert not without, "no reason is given in the stack, or in audit/wildcards.py:\n" + "\n".join(without)
+    assert not without, "no reason in the stack or in audit/wildcards.py:\n" + "\n".join(without)
 
 
-def test_every_reason_is_of_a_policy_that_is_there(found: list[Statement]) -> None:
+def test_wildcard_reasons_are_all_used(found: list[Statement]) -> None:
     unused = RESOURCE_POLICY_REASONS.keys() - {statement.key for statement in found}
-    assert not unused, f"audit/wildcards.py has reasons for what no template has: {unused}"
+    assert not unused, f"reasons in audit/wildcards.py that no template needs: {unused}"
 
 
-def test_actions_are_allowed_on_all_resources_only_where_iam_knows_no_resource(found: list[Statement]) -> None:
-    """By the service authorization reference, which is part of cfn-lint."""
+def test_action_on_every_resource_supports_no_resource(found: list[Statement]) -> None:
+    """According to the service authorization reference in cfn-lint."""
     reference = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
     services = json.loads(reference.read_text())
     limited = {}
@@ -48,12 +48,12 @@ def test_actions_are_allowed_on_all_resources_only_where_iam_knows_no_resource(f
         known = services[service]["Actions"].get(name.lower()) or {}
         if "Resources" in known:
             limited[action] = known["Resources"]
-    assert limited.keys() == ON_ALL.keys(), f"can be limited to resources: {limited}"
+    assert limited.keys() == ALLOWED_ON_ALL.keys(), f"can be limited to resources: {limited}"
 
 
-def test_table_of_wildcards_in_the_documentation_is_current(found: list[Statement]) -> None:
+def test_documented_wildcards_are_current(found: list[Statement]) -> None:
     documented = (ROOT / "docs" / "security.md").read_text()
-    assert table(found) in documented, "docs/security.md is not current: `make audit` writes it"
+    assert table(found) in documented, "docs/security.md is out of date: make docs"
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +61,17 @@ def deployment_policies(assembly: Assembly, full_assembly: Assembly) -> dict[str
     return all_policies(templates(assembly.directory, full_assembly.directory))
 
 
-def test_deployment_policies_in_the_documentation_are_current(deployment_policies: dict[str, Any]) -> None:
+def test_documented_deployment_policies_are_current(deployment_policies: dict[str, Any]) -> None:
     files = {file.name: json.loads(file.read_text()) for file in (ROOT / "docs" / "deployment_policies").iterdir()}
-    assert files == deployment_policies, "docs/deployment_policies is not current: `python -m audit` writes it"
+    assert files == deployment_policies, "docs/deployment_policies is out of date: make docs"
 
 
-def test_deployment_policies_are_within_the_quota_of_a_managed_policy(deployment_policies: dict[str, Any]) -> None:
+def test_deployment_policies_are_below_the_iam_quota(deployment_policies: dict[str, Any]) -> None:
     lengths = {name: len(re.sub(r"\s", "", json.dumps(policy))) for name, policy in deployment_policies.items()}
     assert {name: length for name, length in lengths.items() if length > 6144} == {}
 
 
-def test_deployment_policies_limit_iam_to_the_names_of_the_stack(deployment_policies: dict[str, Any]) -> None:
+def test_deployment_policies_limit_iam_to_stack_names(deployment_policies: dict[str, Any]) -> None:
     for name, policy in deployment_policies.items():
         open_actions = [s["Action"] for s in policy["Statement"] if s["Resource"] == "*"]
         assert {a for actions in open_actions for a in actions if a.startswith("iam:")} <= {
@@ -79,8 +79,8 @@ def test_deployment_policies_limit_iam_to_the_names_of_the_stack(deployment_poli
         }, name
 
 
-def test_deployment_policies_cover_each_resource_that_a_stack_creates(deployment_policies: dict[str, Any]) -> None:
-    """One action of each service whose resources a stack has: a type without a schema is an error while it is made."""
+def test_deployment_policies_allow_creating_resources(deployment_policies: dict[str, Any]) -> None:
+    """One action for each of some services; a type without a schema is an error when the policies are generated."""
     allowed = {a for policy in deployment_policies.values() for s in policy["Statement"] for a in s["Action"]}
     created = {
         "cloudtrail:CreateTrail",

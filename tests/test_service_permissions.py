@@ -1,6 +1,6 @@
-"""Facts about what AWS services must be allowed, judged by the policies of every template.
+"""Permissions of AWS services, evaluated with the policies of every template.
 
-The sandbox does not show these: there no service is refused by a policy of a resource.
+The sandbox cannot show these, because it evaluates no resource policies.
 """
 
 import json
@@ -11,12 +11,12 @@ from cfnlint.decode import decode as decode_yaml
 
 from .conftest import ROOT, Assembly
 from .deployed_template import DeployedTemplate, grants
-from .service_permissions import ACTIVE, PASSIVE, NotJudgedError, described, needs, refused, requests
+from .service_permissions import ACTIVE, PASSIVE, NotCoveredError, describe, needs, refused, requests
 
 SAMPLE_APP = ROOT / "assets" / "deploy_pipeline" / "app" / "template.yaml"
-# Grants to a service that no resource of the template uses by itself.
+# Grants to a service that no resource of the template uses directly.
 USED_OTHERWISE = {
-    "cloudformation.amazonaws.com": "the role is passed with the app's stack, by the state machine",
+    "cloudformation.amazonaws.com": "the state machine passes the role with the app's stack",
 }
 
 
@@ -45,7 +45,7 @@ def only(kind: str, **properties: Any) -> DeployedTemplate:
         "refused once its grant is taken away"
     ),
 )
-def test_every_service_may_do_what_the_template_configures(templates: list[DeployedTemplate]) -> None:
+def test_service_requests_are_allowed(templates: list[DeployedTemplate]) -> None:
     found = [f"{template.name}: {line}" for template in templates for line in refused(template)]
     assert not found, "\n".join(found)
 
@@ -55,11 +55,11 @@ def test_every_service_may_do_what_the_template_configures(templates: list[Deplo
     "Access denied",
     fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
 )
-def test_every_request_of_a_service_is_refused_without_its_grant(templates: list[DeployedTemplate]) -> None:
+def test_service_request_without_its_grant_is_denied(templates: list[DeployedTemplate]) -> None:
     for template in templates:
-        expected = {described(*request) for request in requests(template)}
+        expected = {describe(*request) for request in requests(template)}
         without_grant = set().union(*(refused(grant.without) for grant in grants(template)))
-        assert expected == without_grant, f"{template.name}: granted otherwise: {expected - without_grant}"
+        assert expected == without_grant, f"{template.name}: granted elsewhere: {expected - without_grant}"
 
 
 @pytest.mark.reliability(
@@ -67,19 +67,19 @@ def test_every_request_of_a_service_is_refused_without_its_grant(templates: list
     "Access denied",
     fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
 )
-def test_every_grant_to_a_service_is_needed(templates: list[DeployedTemplate]) -> None:
-    """Taking it away must be noticed; and what no service needs should not be granted."""
-    unnoticed = [
+def test_service_grant_is_needed(templates: list[DeployedTemplate]) -> None:
+    """Without it, a request must be denied; otherwise no service needs it."""
+    unneeded = [
         str(grant)
         for template in templates
         for grant in grants(template)
         if grant.principal.endswith(".amazonaws.com") and grant.principal not in USED_OTHERWISE
         if not refused(grant.without)
     ]
-    assert not unnoticed, "\n".join(unnoticed)
+    assert not unneeded, "\n".join(unneeded)
 
 
-# Types whose service uses its permissions, or checks them, when the resource is created.
+# Types whose service uses or checks its permissions when the resource is created.
 ACTS_AT_ONCE = (
     "AWS::CloudTrail::Trail",
     "AWS::CodePipeline::Pipeline",
@@ -90,7 +90,7 @@ ACTS_AT_ONCE = (
 
 
 def created_before(template: DeployedTemplate, name: str) -> set[str]:
-    """The resources that CloudFormation creates before this one: those that it refers to or depends on."""
+    """Resources that CloudFormation creates before this one, because it refers to or depends on them."""
     found: set[str] = set()
     waiting = [name]
     while waiting:
@@ -101,7 +101,7 @@ def created_before(template: DeployedTemplate, name: str) -> set[str]:
     return found
 
 
-def test_policies_are_created_before_the_service_needs_them(templates: list[DeployedTemplate]) -> None:
+def test_policies_are_created_before_services_use_them(templates: list[DeployedTemplate]) -> None:
     late = set()
     for template in templates:
         acting = {r.id: created_before(template, r.id) for r in template.resources if r.type in ACTS_AT_ONCE}
@@ -115,15 +115,15 @@ def test_policies_are_created_before_the_service_needs_them(templates: list[Depl
     assert not late, "\n".join(sorted(late))
 
 
-def test_every_judged_type_is_in_a_template(templates: list[DeployedTemplate]) -> None:
+def test_listed_types_are_all_in_a_template(templates: list[DeployedTemplate]) -> None:
     types = {resource.type for template in templates for resource in template.resources}
-    # A managed policy is where a role's own policies have no room; a table keeps the guard's state.
+    # Managed policies hold what exceeds inline policies; the table stores the state of security_group_revert.
     assert (ACTIVE.keys() | PASSIVE) - types <= {"AWS::IAM::ManagedPolicy", "AWS::DynamoDB::Table"}
 
 
-def test_type_that_is_not_known_is_an_error() -> None:
+def test_unlisted_type_is_an_error() -> None:
     template = only("AWS::Pipes::Pipe")
-    with pytest.raises(NotJudgedError, match="AWS::Pipes::Pipe"):
+    with pytest.raises(NotCoveredError, match="AWS::Pipes::Pipe"):
         refused(template)
 
 
@@ -147,7 +147,7 @@ LAMBDA = "arn:aws:lambda:us-east-1:111111111111:function:f"
         ("AWS::EC2::FlowLog", {"LogDestinationType": "s3"}),
     ],
 )
-def test_property_that_is_not_judged_is_an_error(kind: str, properties: dict[str, Any]) -> None:
+def test_unlisted_property_is_an_error(kind: str, properties: dict[str, Any]) -> None:
     template = only(kind, **properties)
-    with pytest.raises(NotJudgedError, match=kind):
+    with pytest.raises(NotCoveredError, match=kind):
         list(needs(template, template.resources[0]))

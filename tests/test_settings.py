@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from settings import Settings, SettingsError
-from settings.types import section_of
+from settings.types import nested_model
 
 from .conftest import ROOT
 
 SECTION = "security_group_revert"
-SYSTEMS = [name for name, field in Settings.model_fields.items() if section_of(field.annotation)]
+SYSTEMS = [name for name, field in Settings.model_fields.items() if nested_model(field.annotation)]
 CDK_CLI = ROOT / "node_modules" / "aws-cdk" / "lib" / "index.js"
 RULE = {"ip_protocol": "tcp", "from_port": 22, "to_port": 22, "cidr_ipv4": "10.0.0.0/8"}
 
@@ -27,10 +27,13 @@ def read(**fields: Any) -> Any:
     return Settings.from_context({f"{SECTION}:{name}": value for name, value in fields.items()}).security_group_revert
 
 
-def mistakes(context: dict[str, Any]) -> str:
+def error_message(context: dict[str, Any]) -> str:
     with pytest.raises(SettingsError) as error:
         Settings.from_context(context)
     return str(error.value)
+
+
+mistakes = error_message  # former name
 
 
 def test_settings_without_context_are_valid() -> None:
@@ -40,7 +43,7 @@ def test_settings_without_context_are_valid() -> None:
     assert not settings.create_trail
 
 
-def test_text_of_the_command_line_is_converted() -> None:
+def test_command_line_text_is_converted() -> None:
     groups = json.dumps([{"group_id": "sg-0123456789abcdef0", "ingress": [RULE]}])
     settings = read(sweep_minutes="10", restore="false", groups=groups)
     assert (settings.sweep_minutes, settings.restore) == (10, False)
@@ -51,8 +54,8 @@ class WithOwner(Settings):
     owner: Literal["team", "company"] = "team"
 
 
-def test_settings_field_beside_the_systems_is_read_for_all() -> None:
-    """A setting for all systems takes one line in `Settings`."""
+def test_field_of_settings_is_read_for_all_systems() -> None:
+    """A setting for all systems needs only a field of `Settings`."""
     assert WithOwner.from_context({"owner": "company", "static_site:waf": "true"}).owner == "company"
     with pytest.raises(SettingsError, match="owner: given \"me\"; accepted: 'team' or 'company'"):
         WithOwner.from_context({"owner": "me"})
@@ -63,7 +66,7 @@ def test_settings_field_beside_the_systems_is_read_for_all() -> None:
 def test_production_defaults_to_false() -> None:
     assert not Settings().production
     assert Settings.from_context({"production": "true"}).production
-    assert 'production: given "yes, please"; accepted: true or false' in mistakes({"production": "yes, please"})
+    assert 'production: given "yes, please"; accepted: true or false' in error_message({"production": "yes, please"})
 
 
 def test_settings_are_immutable() -> None:
@@ -73,14 +76,14 @@ def test_settings_are_immutable() -> None:
 
 @pytest.mark.parametrize("key", ["security_group_revert:sweep_minutes", "multi_region_api:failure_threshold"])
 def test_boolean_is_not_a_number(key: str) -> None:
-    assert f"{key}: given true; accepted: a whole number from 1 to" in mistakes({key: True})
+    assert f"{key}: given true; accepted: a whole number from 1 to" in error_message({key: True})
     check = {"name": "orders", "url": "https://example.com/", "timeout_seconds": True}
-    assert "dependencies[0].timeout_seconds: given true; accepted: a number from 0.1 to 1.5" in mistakes(
+    assert "dependencies[0].timeout_seconds: given true; accepted: a number from 0.1 to 1.5" in error_message(
         {"multi_region_api:dependencies": [check]}
     )
 
 
-# What the CDK CLI and library put into context, and may read from cdk.json, cdk.context.json and ~/.cdk.json.
+# Keys that the CDK CLI and library add to the context, or read from cdk.json, cdk.context.json and ~/.cdk.json.
 CDK_KEYS = [
     "@aws-cdk/core:newStyleStackSynthesis",
     "@aws-cdk/core.TreeMetadata:maxNodes",
@@ -97,17 +100,17 @@ CDK_KEYS = [
 
 
 @pytest.mark.parametrize("key", CDK_KEYS)
-def test_key_of_cdk_is_ignored(key: str) -> None:
+def test_cdk_key_is_ignored(key: str) -> None:
     assert Settings.from_context({key: True}) == Settings()
 
 
-def test_every_context_key_of_cdk_json_is_ours_or_cdks() -> None:
+def test_cdk_json_context_is_valid() -> None:
     Settings.from_context(json.loads((ROOT / "cdk.json").read_text())["context"])
 
 
 @pytest.mark.skipif(not CDK_CLI.exists(), reason="the CDK CLI is not installed")
-def test_every_flag_and_cached_lookup_of_the_cdk_cli_is_ignored() -> None:
-    """The source of the CLI names them; the Python package has no list."""
+def test_cdk_cli_flags_and_lookups_are_ignored() -> None:
+    """The CLI's source names them; the Python package has no list."""
     source = CDK_CLI.read_text()
     flags = set(re.findall(r'exports2\.[A-Z0-9_]+ = "(@aws-cdk/[^"]+|aws:cdk:[a-z:-]+)"', source))
     providers = set(re.findall(r'ContextProvider\d*\["[A-Z_]+"\] = "([a-z-]+)"', source))
@@ -118,7 +121,7 @@ def test_every_flag_and_cached_lookup_of_the_cdk_cli_is_ignored() -> None:
 
 
 def test_all_errors_are_reported_together_with_their_keys() -> None:
-    text = mistakes(
+    text = error_message(
         {
             f"{SECTION}:mode": "cleanup",
             f"{SECTION}:sweep_minutes": "often",
@@ -146,8 +149,8 @@ def test_all_errors_are_reported_together_with_their_keys() -> None:
 
 
 def test_conflict_with_an_invalid_setting_is_not_reported() -> None:
-    """It may not be one when that setting is corrected: here a group would be guarded."""
-    text = mistakes({f"{SECTION}:sample_group": False, f"{SECTION}:groups": [{"group_id": "web"}]})
+    """Correcting that setting may resolve it: here, a group would be guarded."""
+    text = error_message({f"{SECTION}:sample_group": False, f"{SECTION}:groups": [{"group_id": "web"}]})
     assert "needs at least one group" not in text, text
 
 
@@ -170,48 +173,48 @@ def test_conflict_with_an_invalid_setting_is_not_reported() -> None:
         ("PRODUCTION", "production"),
     ],
 )
-def test_unknown_key_is_refused_with_a_suggestion(key: str, suggestion: str) -> None:
-    assert mistakes({key: "true"}) == f"Invalid settings:\n  {key}: unknown setting; did you mean {suggestion}?"
+def test_unknown_key_is_rejected_with_a_suggestion(key: str, suggestion: str) -> None:
+    assert error_message({key: "true"}) == f"Invalid settings:\n  {key}: unknown setting; did you mean {suggestion}?"
 
 
-def test_unknown_key_that_resembles_none_is_refused_with_the_valid_ones() -> None:
-    assert "static_site:colour: unknown setting (valid: domain_name, " in mistakes({"static_site:colour": "red"})
-    assert "owner: unknown setting (valid: production, deploy_pipeline:<setting>, " in mistakes({"owner": "team"})
+def test_unknown_key_without_match_lists_valid_keys() -> None:
+    assert "static_site:colour: unknown setting (valid: domain_name, " in error_message({"static_site:colour": "red"})
+    assert "owner: unknown setting (valid: production, deploy_pipeline:<setting>, " in error_message({"owner": "team"})
 
 
 @pytest.mark.parametrize("key", ["static_site", "StaticSite", "static-site"])
-def test_name_of_a_system_is_refused_with_its_settings(key: str) -> None:
-    """It resembles `static_site_waf`, but nothing says that this is meant."""
+def test_system_name_as_key_lists_its_settings(key: str) -> None:
+    """It resembles `static_site_waf`, but does not name a setting."""
     expected = f"{key}: names a system, not a setting (valid: static_site:domain_name, static_site:hosted_zone_id, "
-    assert expected in mistakes({key: "true"})
+    assert expected in error_message({key: "true"})
 
 
-def test_list_without_its_quotes_is_refused_with_an_explanation() -> None:
+def test_list_without_quotes_explains_json() -> None:
     expected = "accepted: a list, as JSON (its quotes must reach CDK: -c 'static_site:extensionless_files=[\"...\"]')"
-    assert expected in mistakes({"static_site:extensionless_files": "[/LICENSE]"})
-    assert "a list, as JSON" in mistakes({"static_site:extensionless_files": "[" * 100_000})
+    assert expected in error_message({"static_site:extensionless_files": "[/LICENSE]"})
+    assert "a list, as JSON" in error_message({"static_site:extensionless_files": "[" * 100_000})
 
 
-def test_value_in_json_is_refused_without_advice_on_quotes() -> None:
+def test_invalid_json_value_does_not_explain_quotes() -> None:
     permissions = '[{"actions": "s3:GetObject", "resources": ["*"]}]'
-    assert mistakes({"deploy_pipeline:permissions": permissions}).endswith(
+    assert error_message({"deploy_pipeline:permissions": permissions}).endswith(
         'deploy_pipeline:permissions[0].actions: given "s3:GetObject"; accepted: a list'
     )
-    assert mistakes({"static_site:extensionless_files": "{}"}).endswith("given {}; accepted: a list")
+    assert error_message({"static_site:extensionless_files": "{}"}).endswith("given {}; accepted: a list")
 
 
 @pytest.mark.parametrize("part", ["a", ".", "a.", "a-", "a/", "/"])
 @pytest.mark.parametrize("start", ["", "a@", "https://", "s3://", "arn:aws:", "cron(0 ", "\0"])
-def test_long_text_is_refused_quickly_by_every_setting(start: str, part: str) -> None:
-    """The time of a regular expression must not grow with the square of a text."""
-    text = start + part * 20_000 + " @"  # no pattern ends so: those that backtrack try every part
+def test_long_text_is_rejected_quickly(start: str, part: str) -> None:
+    """The time of a regular expression must not grow quadratically."""
+    text = start + part * 20_000 + " @"  # matches no pattern, so one that backtracks tries every part
     keys = [f"{system}:{name}" for system in SYSTEMS for name in fields_of(system)]
     began = time.process_time()
     for key in keys:
         for value in (text, [text], [{"name": text, "table": text, "url": text, "group_id": text}]):
             with contextlib.suppress(SettingsError):
                 Settings.from_context({key: value})
-    assert time.process_time() - began < 5  # a quadratic one takes minutes
+    assert time.process_time() - began < 5  # a quadratic pattern takes minutes
 
 
 def fields_of(system: str) -> list[str]:
@@ -221,18 +224,18 @@ def fields_of(system: str) -> list[str]:
 
 
 @given(st.dictionaries(st.sampled_from(["mode", "email", "groups", "restore", "vpc_id"]), st.text() | st.integers()))
-def test_any_value_is_accepted_or_refused_with_its_key(fields: dict[str, Any]) -> None:
+def test_any_value_is_accepted_or_rejected_with_its_key(fields: dict[str, Any]) -> None:
     context = {f"{SECTION}:{name}": value for name, value in fields.items()}
     try:
         Settings.from_context(context)
     except SettingsError as error:
-        head, *mistaken = str(error).splitlines()
-        assert mistaken, head
-        for line in mistaken:
-            assert line.strip().startswith(tuple(context)), f"names no given key: {line}"
+        head, *lines = str(error).splitlines()
+        assert lines, head
+        for line in lines:
+            assert line.strip().startswith(tuple(context)), f"does not begin with a key: {line}"
 
 
-def test_invalid_setting_ends_the_app_with_its_message_alone() -> None:
+def test_app_with_invalid_setting_prints_only_the_message() -> None:
     environment = dict(os.environ) | {"CDK_CONTEXT_JSON": json.dumps({"StaticSite:waf": "true"})}
     run = subprocess.run(
         [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

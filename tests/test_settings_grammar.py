@@ -1,8 +1,8 @@
-"""What a setting accepts, AWS accepts: every field against the grammar of the AWS parameter that it becomes.
+"""AWS accepts every value that a setting accepts: each field matches the grammar of its AWS parameter.
 
-The grammars are AWS's own: botocore's models, CloudFormation's schemas and the IAM policy schema
-as cfn-lint brings them. Where these have no pattern, the row quotes AWS's documentation as a function.
-A field without a row fails; a field that never reaches AWS as a value has its reason instead.
+The grammars come from botocore's models, and from CloudFormation's schemas and the IAM policy schema in
+cfn-lint. Where these have no pattern, a function implements AWS's documentation. Every field needs a row; a
+field whose value never reaches AWS has a reason instead.
 """
 
 import ipaddress
@@ -27,7 +27,7 @@ from pydantic import TypeAdapter, ValidationError, WrapValidator
 from lambdas.static_site.rewrite import key_path
 from settings import Settings
 from settings.regions import partitions
-from settings.types import Pattern, Range, SettingsModel, section_of
+from settings.types import Pattern, Range, SettingsModel, nested_model
 
 Grammar = Callable[[Any], bool]
 IAM_POLICY = json.loads((Path(cfnlint.__file__).parent / "data/schemas/other/iam/policy.json").read_text())
@@ -35,7 +35,7 @@ IAM_POLICY = json.loads((Path(cfnlint.__file__).parent / "data/schemas/other/iam
 
 @cache
 def api(service: str, shape: str, convert: Callable[[Any], Any] = lambda value: value) -> Grammar:
-    """The constraints of a shape in botocore's model of a service."""
+    """Constraints of a shape in botocore's model of a service."""
     found = botocore.session.get_session().get_service_model(service).shape_for(shape)
     constraints = dict(found.metadata)
     assert constraints, f"{service} {shape} has no constraint to check"
@@ -53,7 +53,7 @@ def _satisfies(value: Any, constraints: dict[str, Any]) -> bool:
 
 @cache
 def cfn(resource_type: str, name: str, definition: str | None = None) -> Grammar:
-    """The constraints of a property in CloudFormation's schema."""
+    """Constraints of a property in CloudFormation's schema."""
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource_type).schema
     found = (schema["definitions"][definition] if definition else schema)["properties"][name]
     names = {"minLength": "min", "minimum": "min", "maxLength": "max", "maximum": "max"}
@@ -70,7 +70,7 @@ def lint_format(name: str) -> Grammar:
 
 
 def iam_arn(value: str) -> bool:
-    """The ARN of a policy's resource, after the placeholders are replaced."""
+    """The ARN of a policy's resource, with placeholders replaced."""
     for name, text in {"partition": "aws", "account": "111111111111", "region": "eu-west-1", "stack": "prod"}.items():
         value = value.replace(f"{{{name}}}", text)
     pattern = IAM_POLICY["definitions"]["AwsArn"]["pattern"]
@@ -89,7 +89,7 @@ def printable_ascii(value: str) -> bool:
 
 
 def canonical(version: int) -> Grammar:
-    """EC2 stores ranges without host bits; what a setting holds must already be so."""
+    """EC2 stores ranges without host bits, and so must the setting."""
     return lambda value: str(ipaddress.ip_network(value, strict=True)) == value and _version(value) == version
 
 
@@ -129,11 +129,11 @@ def at_most(length: int) -> Grammar:
 
 
 def without_quote(value: str) -> bool:
-    return "'" not in value  # it is quoted in the mapping of a gateway response
+    return "'" not in value  # the mapping of a gateway response quotes it
 
 
 def new_unix_user(value: str) -> bool:
-    """useradd(8): up to 32 characters, a letter or underscore first; base-passwd has these names already."""
+    """useradd(8): up to 32 characters, a letter or underscore first; base-passwd creates these users."""
     existing = {"root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "irc"}
     existing |= {"www-data", "backup", "list", "nobody", "adm", "tty", "disk", "kmem", "fax", "voice", "audio", "sudo"}
     return bool(re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value)) and value not in existing
@@ -244,7 +244,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "security_group_revert:create_trail": CHOICE,
     "security_group_revert:log_level": "a setting of the function",
     "analytics_host:instance_type": (lambda name: bool(re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", name)), at_most(64)),
-    "analytics_host:volume_gb": (lambda size: 8 <= size <= 65536,),  # the image needs 8, gp3 has 65,536 at most
+    "analytics_host:volume_gb": (lambda size: 8 <= size <= 65536,),  # minimum of the image, maximum of gp3
     "analytics_host:availability_zone": (lambda zone: zone[:-1] in EC2_REGIONS,),
     "analytics_host:vpc_id": (lint_format("VpcId"),),
     "analytics_host:subnet_id": (lint_format("SubnetId"),),
@@ -268,10 +268,10 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
 
 
 def leaves(section: type[SettingsModel], prefix: str = "", separator: str = "") -> Iterator[tuple[str, Any]]:
-    """Every field that holds a value, by its key; the fields of nested sections after a dot."""
+    """Every field with a value, by its key; fields of nested models follow a dot."""
     for name, field in section.model_fields.items():
         path = f"{prefix}{separator}{name}"
-        nested = section_of(field.annotation)
+        nested = nested_model(field.annotation)
         if nested:
             yield from leaves(nested, path, "." if prefix else ":")
         else:
@@ -300,14 +300,14 @@ CANDIDATES: dict[str, st.SearchStrategy[Any]] = {
 
 
 def values_for(key: str) -> st.SearchStrategy[Any]:
-    """Values near what a setting accepts: its pattern, stretched to its limits and past them, and its bounds."""
+    """Values around the accepted ones: matches of the pattern, repeated beyond the limits, and bounds."""
     strategies = [CANDIDATES[key]] if key in CANDIDATES else []
     for check in (argument for found in validators(LEAVES[key]) for argument in getattr(found.func, "args", ())):
         if isinstance(check, Pattern):
             matching = st.from_regex(check.expression, fullmatch=True)
             strategies += [
                 matching,
-                st.builds(_stretched, matching, st.integers(0, 40), st.integers(1, 3), _lengths(check.max_length)),
+                st.builds(_repeat_part, matching, st.integers(0, 40), st.integers(1, 3), _lengths(check.max_length)),
             ]
         elif isinstance(check, Range):
             ends = [check.minimum - 1, check.minimum, check.maximum, check.maximum + 1]
@@ -323,7 +323,7 @@ def _lengths(maximum: int) -> st.SearchStrategy[int]:
     return st.sampled_from([2, 63, 64, 65, maximum - 1, maximum, maximum + 1, maximum + 2])
 
 
-def _stretched(text: str, position: int, width: int, length: int) -> str:
+def _repeat_part(text: str, position: int, width: int, length: int) -> str:
     """Repeat a few characters of `text`, such as `a.` of a domain name, until it has about `length` characters."""
     part = text[position : position + width]
     return text[:position] + part * (max(0, length - len(text)) // (len(part) or 1)) + text[position:]
@@ -335,7 +335,7 @@ def adapter(key: str) -> TypeAdapter[Any]:
 
 
 def accepted(key: str, value: Any) -> list[Any]:
-    """What the setting becomes when `value` is given, as a list; nothing when it is refused."""
+    """Validated values of the setting for `value`, as a list; empty if it is rejected."""
     for given_value in (value, [value]):  # the item of a list
         try:
             found = adapter(key).validate_python(given_value)
@@ -345,7 +345,7 @@ def accepted(key: str, value: Any) -> list[Any]:
     return []
 
 
-def test_every_setting_has_its_aws_parameter_or_a_reason() -> None:
+def test_setting_has_an_aws_parameter_or_a_reason() -> None:
     assert LEAVES.keys() == TABLE.keys(), f"differ: {LEAVES.keys() ^ TABLE.keys()}"
 
 
@@ -354,7 +354,7 @@ CHECKED = {(LEAVES.get(key), row): key for key, row in TABLE.items() if not isin
 
 
 @pytest.mark.parametrize("key", CHECKED.values())
-def test_value_that_a_setting_accepts_is_accepted_by_aws(key: str) -> None:
+def test_accepted_value_matches_the_aws_grammar(key: str) -> None:
     row, seen = TABLE[key], 0
 
     @run_settings(max_examples=120)

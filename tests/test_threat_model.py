@@ -1,4 +1,4 @@
-"""Claims of docs/threat_model.md, checked against the templates: who reaches what, who may start and write what."""
+"""Claims of docs/threat_model.md about the templates: public resources, and who can start and write what."""
 
 import json
 import re
@@ -9,10 +9,10 @@ import boto3
 import pytest
 from botocore.validate import validate_parameters
 
-from .conftest import ROOT, Assembly, listed, of_type
+from .conftest import ROOT, Assembly, as_list, resources_of_type
 
 PAGE = ROOT / "docs" / "threat_model.md"
-# Resource types that strangers can reach without being authenticated by AWS.
+# Resource types that callers can reach without AWS credentials.
 REACHABLE = {
     "AWS::ApiGateway::RestApi",
     "AWS::ApiGatewayV2::Api",
@@ -25,23 +25,23 @@ PIPELINE = "DeployPipeline"
 
 
 def all_templates(assemblies: list[Assembly]) -> dict[str, dict[str, Any]]:
-    """Every template by its stack and the number of its assembly."""
+    """Every template, by stack and number of the assembly."""
     found = ((number, path) for number, assembly in enumerate(assemblies) for path in assembly.templates)
     return {f"{path.name.split('.')[0]} {number}": json.loads(path.read_text()) for number, path in found}
 
 
 def resource_statements(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The statements that name principals: resource policies, key policies and trust policies."""
+    """Statements with principals: of resource policies, key policies and trust policies."""
     for logical_id, resource in template["Resources"].items():
         for name in ("PolicyDocument", "KeyPolicy", "AssumeRolePolicyDocument", "ResourcePolicy", "Policy"):
             document = resource.get("Properties", {}).get(name)
-            for statement in listed(document["Statement"]) if isinstance(document, dict) else []:
+            for statement in as_list(document["Statement"]) if isinstance(document, dict) else []:
                 if "Principal" in statement or "NotPrincipal" in statement:
                     yield logical_id, statement
 
 
 def is_of_account(principal: Any, template: dict[str, Any]) -> bool:
-    """Whether an AWS principal is the account itself or a role of the stack."""
+    """Whether an AWS principal is the account or a role of the stack."""
     if isinstance(principal, dict) and "Fn::GetAtt" in principal:
         return bool(template["Resources"][principal["Fn::GetAtt"][0]]["Type"] == "AWS::IAM::Role")
     return '{"Ref": "AWS::AccountId"}' in json.dumps(principal)
@@ -56,23 +56,25 @@ def test_no_policy_allows_everyone_or_another_account(every_assembly: list[Assem
             principal = statement.get("Principal", "*")
             assert isinstance(principal, dict), (stack, logical_id)
             assert principal.keys() <= {"AWS", "Service"}, (stack, logical_id)
-            for name in listed(principal.get("AWS", [])):
+            for name in as_list(principal.get("AWS", [])):
                 assert is_of_account(name, template), (stack, logical_id, name)
             checked += 1
-        for permission in of_type(template, "AWS::Lambda::Permission"):
+        for permission in resources_of_type(template, "AWS::Lambda::Permission"):
             assert str(permission["Principal"]).endswith(".amazonaws.com"), stack
             assert permission.get("SourceArn"), f"{stack}: any account can use the service to invoke the function"
     assert checked > 50
 
 
-def test_strangers_reach_the_site_and_the_api_only(assembly: Assembly) -> None:
-    """Without settings. The sample group of security_group_revert is open to HTTPS, and attached to nothing."""
+def test_only_the_site_and_the_api_are_public(assembly: Assembly) -> None:
+    """The sample group of security_group_revert is open to HTTPS, but attached to nothing."""
     reachable, open_groups = set(), set()
     for path in assembly.templates:
         template, stack = json.loads(path.read_text()), path.name.split(".")[0]
         reachable |= {(stack, r["Type"]) for r in template["Resources"].values() if r["Type"] in REACHABLE}
-        groups = of_type(template, "AWS::EC2::SecurityGroup")
-        if of_type(template, "AWS::EC2::SecurityGroupIngress") or any("SecurityGroupIngress" in g for g in groups):
+        groups = resources_of_type(template, "AWS::EC2::SecurityGroup")
+        if resources_of_type(template, "AWS::EC2::SecurityGroupIngress") or any(
+            "SecurityGroupIngress" in g for g in groups
+        ):
             open_groups.add(stack)
     assert reachable == {
         ("StaticSite", "AWS::CloudFront::Distribution"),
@@ -83,8 +85,8 @@ def test_strangers_reach_the_site_and_the_api_only(assembly: Assembly) -> None:
 
 
 def roles_allowed(template: dict[str, Any], action: str, resource: str = "") -> set[str]:
-    """The roles whose policies allow an action, on a resource whose reference has `resource` in it."""
-    policies = of_type(template, "AWS::IAM::Policy") + of_type(template, "AWS::IAM::ManagedPolicy")
+    """Roles that are allowed an action on a resource whose reference contains `resource`."""
+    policies = resources_of_type(template, "AWS::IAM::Policy") + resources_of_type(template, "AWS::IAM::ManagedPolicy")
     return {
         role["Ref"]
         for policy in policies
@@ -92,7 +94,7 @@ def roles_allowed(template: dict[str, Any], action: str, resource: str = "") -> 
         for role in policy.get("Roles", [])
         if statement["Effect"] == "Allow"
         and (statement["Resource"] == "*" or resource in json.dumps(statement["Resource"]))
-        and any(re.fullmatch(re.escape(a).replace(r"\*", ".*"), action) for a in listed(statement["Action"]))
+        and any(re.fullmatch(re.escape(a).replace(r"\*", ".*"), action) for a in as_list(statement["Action"]))
     }
 
 
@@ -106,7 +108,7 @@ def test_only_the_trigger_may_start_executions(every_assembly: list[Assembly]) -
         trigger = logical_id(template, "AWS::IAM::Role", "TriggerRole")
         for action in ("states:StartExecution", "states:StartSyncExecution", "states:RedriveExecution"):
             assert roles_allowed(template, action) == ({trigger} if action == "states:StartExecution" else set())
-        targets = [target for rule in of_type(template, "AWS::Events::Rule") for target in rule["Targets"]]
+        targets = [target for rule in resources_of_type(template, "AWS::Events::Rule") for target in rule["Targets"]]
         machine = logical_id(template, "AWS::StepFunctions::StateMachine", "")
         assert machine not in json.dumps([target["Arn"] for target in targets])
 
@@ -125,7 +127,7 @@ def test_nobody_else_writes_inputs_or_artifacts(assembly: Assembly, bucket: str,
     assert all(role.startswith(writers) for role in found), found
 
 
-def test_command_for_data_events_is_valid_and_keeps_management_events() -> None:
+def test_data_event_command_keeps_management_events() -> None:
     (selectors,) = re.findall(r"--advanced-event-selectors '(.*?)'", PAGE.read_text(), re.DOTALL)
     given = json.loads(selectors)
     client = boto3.client("cloudtrail")
@@ -135,7 +137,7 @@ def test_command_for_data_events_is_valid_and_keeps_management_events() -> None:
     assert categories == [["Management"], ["Data"]]
 
 
-def test_every_test_and_output_on_the_page_exists(assembly: Assembly) -> None:
+def test_page_names_existing_tests_and_outputs(assembly: Assembly) -> None:
     text = PAGE.read_text()
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     named = set(re.findall(r"`(test_\w+)`", text))
@@ -147,9 +149,9 @@ def test_every_test_and_output_on_the_page_exists(assembly: Assembly) -> None:
     )
 
 
-def test_limits_on_the_page_are_those_of_the_templates(assembly: Assembly, full_assembly: Assembly) -> None:
+def test_page_limits_match_the_templates(assembly: Assembly, full_assembly: Assembly) -> None:
     text = PAGE.read_text()
-    (acl,) = of_type(full_assembly.template("StaticSite"), "AWS::WAFv2::WebACL")
+    (acl,) = resources_of_type(full_assembly.template("StaticSite"), "AWS::WAFv2::WebACL")
     (limit,) = (r["Statement"]["RateBasedStatement"]["Limit"] for r in acl["Rules"] if r["Name"] == "RateLimit")
     assert f"{limit:,} requests in five minutes" in text
     days = {
