@@ -83,10 +83,6 @@ def only_resource(template: dict[str, Any], resource_type: str) -> dict[str, Any
     return properties
 
 
-# Former names.
-of_type, listed, one = resources_of_type, as_list, only_resource
-
-
 def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assembly:
     """Synthesize `stacks`, or all, with `context`, checked with cdk-nag (AwsSolutions) if that is installed."""
     import aws_cdk as cdk
@@ -227,9 +223,6 @@ def template(assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, An
 def full_template(full_assembly: Assembly, request: pytest.FixtureRequest) -> dict[str, Any]:
     """The template of the module's `STACK`, with every option that adds something."""
     return full_assembly.template(request.module.STACK)
-
-
-full = full_template  # former name
 
 
 # Packages that tests import but requirements.txt lacks, and the requirements file that has them.

@@ -33,9 +33,6 @@ def error_message(context: dict[str, Any]) -> str:
     return str(error.value)
 
 
-mistakes = error_message  # former name
-
-
 def test_settings_without_context_are_valid() -> None:
     settings = read()
     assert (settings.mode, settings.restore, settings.egress, settings.sweep_minutes) == ("revert", True, False, 5)

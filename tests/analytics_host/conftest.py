@@ -14,7 +14,7 @@ import pytest
 
 from assets.analytics_host.host import host
 
-from ..conftest import ROOT, need, of_type, synthesize
+from ..conftest import ROOT, need, resources_of_type, synthesize
 
 STACK = "AnalyticsHost"
 HOST = ROOT / "assets" / "analytics_host" / "host"
@@ -173,7 +173,7 @@ def zone_b(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def user_data(template: dict[str, Any]) -> list[str]:
     """Return the user data of each launch template, with unresolved values in angle brackets."""
     scripts = []
-    for launch in of_type(template, "AWS::EC2::LaunchTemplate"):
+    for launch in resources_of_type(template, "AWS::EC2::LaunchTemplate"):
         _, parts = launch["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Join"]
         scripts.append("".join(part if isinstance(part, str) else f"<{json.dumps(part)}>" for part in parts))
     return scripts

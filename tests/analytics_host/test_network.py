@@ -3,20 +3,20 @@
 import ipaddress
 from typing import Any
 
-from ..conftest import of_type, one
+from ..conftest import only_resource, resources_of_type
 from .conftest import user_data
 
 STACK = "AnalyticsHost"
 
 
 def test_default_network_has_no_open_port(template: dict[str, Any]) -> None:
-    assert "SecurityGroupIngress" not in one(template, "AWS::EC2::SecurityGroup")
-    assert not of_type(template, "AWS::EC2::SecurityGroupIngress")
+    assert "SecurityGroupIngress" not in only_resource(template, "AWS::EC2::SecurityGroup")
+    assert not resources_of_type(template, "AWS::EC2::SecurityGroupIngress")
     assert "Url" not in template["Outputs"]
 
 
 def outbound(template: dict[str, Any]) -> set[tuple[str, int, int, str]]:
-    rules = one(template, "AWS::EC2::SecurityGroup")["SecurityGroupEgress"]
+    rules = only_resource(template, "AWS::EC2::SecurityGroup")["SecurityGroupEgress"]
     return {(r["IpProtocol"], r["FromPort"], r["ToPort"], r.get("CidrIp") or r["CidrIpv6"]) for r in rules}
 
 
@@ -31,7 +31,7 @@ def test_existing_vpc_egress_includes_dns_and_ipv6(existing_vpc: dict[str, Any])
 
 
 def test_allowed_cidr_opens_https_only(existing_vpc: dict[str, Any]) -> None:
-    (rule,) = one(existing_vpc, "AWS::EC2::SecurityGroup")["SecurityGroupIngress"]
+    (rule,) = only_resource(existing_vpc, "AWS::EC2::SecurityGroup")["SecurityGroupIngress"]
     assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == ("tcp", 443, 443, "203.0.113.0/24")
     assert "TLS=yes" in user_data(existing_vpc)[0]
     assert f"H2O_R_SHA256={'a' * 64}\n" in user_data(existing_vpc)[0], "the package would not be verified"
@@ -39,23 +39,23 @@ def test_allowed_cidr_opens_https_only(existing_vpc: dict[str, Any]) -> None:
 
 
 def test_existing_subnet_creates_no_vpc(existing_vpc: dict[str, Any]) -> None:
-    assert not of_type(existing_vpc, "AWS::EC2::VPC")
+    assert not resources_of_type(existing_vpc, "AWS::EC2::VPC")
     assert existing_vpc["Resources"]["Host"]["Properties"]["SubnetId"] == "subnet-0123456789abcdef0"
-    assert one(existing_vpc, "AWS::EC2::SecurityGroup")["VpcId"] == "vpc-0123456789abcdef0"
+    assert only_resource(existing_vpc, "AWS::EC2::SecurityGroup")["VpcId"] == "vpc-0123456789abcdef0"
 
 
 def test_new_vpc_has_flow_log_and_no_nat_gateway(template: dict[str, Any]) -> None:
-    assert not of_type(template, "AWS::EC2::NatGateway")
-    assert one(template, "AWS::EC2::FlowLog")["TrafficType"] == "ALL"
-    assert len(of_type(template, "AWS::EC2::Subnet")) == 1
+    assert not resources_of_type(template, "AWS::EC2::NatGateway")
+    assert only_resource(template, "AWS::EC2::FlowLog")["TrafficType"] == "ALL"
+    assert len(resources_of_type(template, "AWS::EC2::Subnet")) == 1
 
 
 def test_availability_zone_changes_subnet_range(template: dict[str, Any], zone_b: dict[str, Any]) -> None:
     """CloudFormation creates the new subnet before it deletes the old one, so their ranges must differ."""
-    before, after = one(template, "AWS::EC2::Subnet"), one(zone_b, "AWS::EC2::Subnet")
+    before, after = only_resource(template, "AWS::EC2::Subnet"), only_resource(zone_b, "AWS::EC2::Subnet")
     assert before["AvailabilityZone"] == {"Fn::Select": [0, {"Fn::GetAZs": ""}]}
     assert after["AvailabilityZone"] == "us-east-1b"
     ranges = [ipaddress.IPv4Network(subnet["CidrBlock"]) for subnet in (before, after)]
     assert not ranges[0].overlaps(ranges[1])
-    vpc = ipaddress.IPv4Network(one(zone_b, "AWS::EC2::VPC")["CidrBlock"])
+    vpc = ipaddress.IPv4Network(only_resource(zone_b, "AWS::EC2::VPC")["CidrBlock"])
     assert all(subnet.subnet_of(vpc) for subnet in ranges)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ..conftest import listed, of_type, one
+from ..conftest import as_list, only_resource, resources_of_type
 
 STACK = "AnalyticsHost"
 
@@ -18,7 +18,7 @@ def host_statements(template: dict[str, Any]) -> list[dict[str, Any]]:
         and "ec2.amazonaws.com" in json.dumps(resource["Properties"]["AssumeRolePolicyDocument"])
     )
     assert "ManagedPolicyArns" not in template["Resources"][role]["Properties"]
-    policies = [p for p in of_type(template, "AWS::IAM::Policy") if {"Ref": role} in p["Roles"]]
+    policies = [p for p in resources_of_type(template, "AWS::IAM::Policy") if {"Ref": role} in p["Roles"]]
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
@@ -26,17 +26,17 @@ def resources_of(template: dict[str, Any], action: str) -> list[str]:
     """Return the resources on which a host is allowed `action`."""
     resources: list[str] = []
     for statement in host_statements(template):
-        if action in listed(statement["Action"]):
-            resources += [json.dumps(resource) for resource in listed(statement["Resource"])]
+        if action in as_list(statement["Action"]):
+            resources += [json.dumps(resource) for resource in as_list(statement["Resource"])]
     return resources
 
 
 def test_host_permissions_are_limited_to_its_resources(template: dict[str, Any]) -> None:
-    services = {action.split(":")[0] for s in host_statements(template) for action in listed(s["Action"])}
+    services = {action.split(":")[0] for s in host_statements(template) for action in as_list(s["Action"])}
     assert services == {
         "athena", "glue", "s3", "secretsmanager", "logs", "cloudformation", "ssm", "ssmmessages",
     }  # fmt: skip
-    assert not [a for s in host_statements(template) for a in listed(s["Action"]) if "*" in a]
+    assert not [a for s in host_statements(template) for a in as_list(s["Action"]) if "*" in a]
     (workgroup,) = resources_of(template, "athena:StartQueryExecution")
     assert "workgroup/" in workgroup
     assert "Ref" in workgroup
@@ -52,7 +52,7 @@ def test_host_permissions_are_limited_to_its_resources(template: dict[str, Any])
 
 def test_host_has_every_action_it_needs(template: dict[str, Any]) -> None:
     """The actions that queries, the clients of both notebooks, and the boot script need."""
-    actions = {action for s in host_statements(template) for action in listed(s["Action"])}
+    actions = {action for s in host_statements(template) for action in as_list(s["Action"])}
     assert {action for action in actions if not action.startswith("ssmmessages:")} == {
         "athena:BatchGetNamedQuery", "athena:GetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
         "athena:GetWorkGroup", "athena:ListNamedQueries", "athena:StartQueryExecution", "athena:StopQueryExecution",
@@ -73,22 +73,24 @@ def test_host_has_every_action_it_needs(template: dict[str, Any]) -> None:
 
 def test_only_session_manager_channels_use_any_resource(template: dict[str, Any]) -> None:
     wide = [s for s in host_statements(template) if s["Resource"] == "*"]
-    assert {a for s in wide for a in listed(s["Action"])} == {
+    assert {a for s in wide for a in as_list(s["Action"])} == {
         f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")
     }
 
 
-def test_data_location_is_read_only(full: dict[str, Any]) -> None:
-    assert any("example-songs/billboard/*" in r for r in resources_of(full, "s3:GetObject"))
-    assert not any("example-songs" in r for r in resources_of(full, "s3:PutObject"))
-    locations = [t["TableInput"]["StorageDescriptor"]["Location"] for t in of_type(full, "AWS::Glue::Table")]
+def test_data_location_is_read_only(full_template: dict[str, Any]) -> None:
+    assert any("example-songs/billboard/*" in r for r in resources_of(full_template, "s3:GetObject"))
+    assert not any("example-songs" in r for r in resources_of(full_template, "s3:PutObject"))
+    locations = [
+        t["TableInput"]["StorageDescriptor"]["Location"] for t in resources_of_type(full_template, "AWS::Glue::Table")
+    ]
     assert "s3://example-songs/billboard/" in locations
 
 
-def test_users_policy_allows_port_forwarding_without_shell(full: dict[str, Any]) -> None:
-    policy = one(full, "AWS::IAM::ManagedPolicy")
+def test_users_policy_allows_port_forwarding_without_shell(full_template: dict[str, Any]) -> None:
+    policy = only_resource(full_template, "AWS::IAM::ManagedPolicy")
     assert not {"Users", "Roles", "Groups"} & set(policy), "the policy must not be attached to anyone"
-    by_action = {a: s for s in policy["PolicyDocument"]["Statement"] for a in listed(s["Action"])}
+    by_action = {a: s for s in policy["PolicyDocument"]["Statement"] for a in as_list(s["Action"])}
     start = by_action["ssm:StartSession"]
     instance, document = map(json.dumps, start["Resource"])
     assert '":instance/", {"Ref": "Host"}' in instance
@@ -100,24 +102,24 @@ def test_users_policy_allows_port_forwarding_without_shell(full: dict[str, Any])
         "ssm:StartSession", "ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel",
         "secretsmanager:GetSecretValue", "ec2:StartInstances",
     }  # fmt: skip
-    assert "UsersPolicyArn" in full["Outputs"]
+    assert "UsersPolicyArn" in full_template["Outputs"]
 
 
 @pytest.mark.parametrize("variable", ["userid", "username"])
-def test_users_policy_allows_sessions_named_after_user(full: dict[str, Any], variable: str) -> None:
+def test_users_policy_allows_sessions_named_after_user(full_template: dict[str, Any], variable: str) -> None:
     """Roles have no `aws:username`, and a variable without a value can make its statement invalid."""
-    (statement,) = (s for s in users_statements(full) if f"${{aws:{variable}}}-*" in json.dumps(s["Resource"]))
-    assert len(listed(statement["Resource"])) == 1, "one variable in each statement"
+    (statement,) = (s for s in users_statements(full_template) if f"${{aws:{variable}}}-*" in json.dumps(s["Resource"]))
+    assert len(as_list(statement["Resource"])) == 1, "one variable in each statement"
     assert set(statement["Action"]) == {"ssmmessages:OpenDataChannel", "ssm:ResumeSession", "ssm:TerminateSession"}
 
 
-def test_users_policy_allows_sessions_tagged_with_user(full: dict[str, Any]) -> None:
+def test_users_policy_allows_sessions_tagged_with_user(full_template: dict[str, Any]) -> None:
     """`aws:userid` of a role is ``<role ID>:<session name>``; its session IDs begin with the session name alone."""
-    (statement,) = (s for s in users_statements(full) if "ssm:resourceTag" in json.dumps(s))
+    (statement,) = (s for s in users_statements(full_template) if "ssm:resourceTag" in json.dumps(s))
     assert set(statement["Action"]) == {"ssm:ResumeSession", "ssm:TerminateSession"}
     assert statement["Condition"] == {"StringEquals": {"ssm:resourceTag/aws:ssmmessages:session-id": "${aws:userid}"}}
 
 
 def users_statements(template: dict[str, Any]) -> list[dict[str, Any]]:
-    statements: list[dict[str, Any]] = one(template, "AWS::IAM::ManagedPolicy")["PolicyDocument"]["Statement"]
+    statements: list[dict[str, Any]] = only_resource(template, "AWS::IAM::ManagedPolicy")["PolicyDocument"]["Statement"]
     return statements

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ..conftest import one, synthesize
+from ..conftest import only_resource, synthesize
 from .conftest import user_data
 
 STACK = "AnalyticsHost"
@@ -34,12 +34,12 @@ def test_boot_log_is_retained_after_failed_creation(name: str, request: pytest.F
 
 
 @pytest.mark.reliability("analytics_host", "Partial failure", fault="stack creation fails")
-def test_cluster_addresses_go_to_auto_emptied_bucket(full: dict[str, Any]) -> None:
+def test_cluster_addresses_go_to_auto_emptied_bucket(full_template: dict[str, Any]) -> None:
     """CloudFormation can only delete empty buckets; a custom resource empties the results bucket."""
-    (cluster,) = {text.split("CLUSTER_BUCKET=")[1].split("\n")[0] for text in user_data(full)}
-    emptied = one(full, "Custom::S3AutoDeleteObjects")["BucketName"]
+    (cluster,) = {text.split("CLUSTER_BUCKET=")[1].split("\n")[0] for text in user_data(full_template)}
+    emptied = only_resource(full_template, "Custom::S3AutoDeleteObjects")["BucketName"]
     assert json.loads(cluster.strip("<>")) == emptied
-    rules = full["Resources"][emptied["Ref"]]["Properties"]["LifecycleConfiguration"]["Rules"]
+    rules = full_template["Resources"][emptied["Ref"]]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert [rule["Prefix"] for rule in rules] == ["queries/"], "if addresses expire, the cluster cannot start again"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from settings import Settings, SettingsError
 
-from ..conftest import ROOT, listed, of_type, one, synthesize
+from ..conftest import ROOT, as_list, only_resource, resources_of_type, synthesize
 from .conftest import EXISTING_VPC, user_data
 
 STACK = "AnalyticsHost"
@@ -121,39 +121,39 @@ def test_stop_schedule_expression_is_accepted(expression: str) -> None:
     assert settings.stop_schedule == expression
 
 
-def test_hosts_have_imdsv2_encrypted_gp3_and_stop_on_shutdown(full: dict[str, Any]) -> None:
-    launches = of_type(full, "AWS::EC2::LaunchTemplate")
+def test_hosts_have_imdsv2_encrypted_gp3_and_stop_on_shutdown(full_template: dict[str, Any]) -> None:
+    launches = resources_of_type(full_template, "AWS::EC2::LaunchTemplate")
     assert launches
     for launch in launches:
         data = launch["LaunchTemplateData"]
         assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
         assert data["InstanceInitiatedShutdownBehavior"] == "stop"
         assert "KeyName" not in data, "SSH is not used"
-    for instance in of_type(full, "AWS::EC2::Instance"):
+    for instance in resources_of_type(full_template, "AWS::EC2::Instance"):
         (device,) = instance["BlockDeviceMappings"]
         assert (device["Ebs"]["Encrypted"], device["Ebs"]["VolumeType"]) == (True, "gp3")
         assert device["Ebs"]["DeleteOnTermination"] is True, "the volume would outlive its host"
 
 
-def test_instance_tags_propagate_to_volumes(full: dict[str, Any]) -> None:
+def test_instance_tags_propagate_to_volumes(full_template: dict[str, Any]) -> None:
     """CloudFormation propagates tags only to volumes that the instance resource maps."""
-    instances = of_type(full, "AWS::EC2::Instance")
+    instances = resources_of_type(full_template, "AWS::EC2::Instance")
     assert len(instances) == 3
     for instance in instances:
         assert instance["PropagateTagsToVolumeOnCreation"] is True
         assert instance["BlockDeviceMappings"], "volumes of the launch template may not get the tags"
         assert {tag["Key"] for tag in instance["Tags"]} == {"Name", "project", "system"}
     assert len({tag["Value"] for i in instances for tag in i["Tags"] if tag["Key"] == "Name"}) == 3
-    for launch in of_type(full, "AWS::EC2::LaunchTemplate"):
+    for launch in resources_of_type(full_template, "AWS::EC2::LaunchTemplate"):
         assert "BlockDeviceMappings" not in launch["LaunchTemplateData"], "two definitions of the volume"
         assert "TagSpecifications" not in launch["LaunchTemplateData"], "two definitions of the tags"
 
 
 def test_burstable_type_has_unlimited_credits(template: dict[str, Any], zone_b: dict[str, Any]) -> None:
     """If the account's default is standard, a T3 instance starts without credits and boots too slowly."""
-    credits = one(template, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]["CreditSpecification"]
+    credits = only_resource(template, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]["CreditSpecification"]
     assert credits == {"CpuCredits": "unlimited"}
-    assert "CreditSpecification" not in one(zone_b, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert "CreditSpecification" not in only_resource(zone_b, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
 
 
 def test_host_uses_latest_launch_template_version(template: dict[str, Any]) -> None:
@@ -162,7 +162,7 @@ def test_host_uses_latest_launch_template_version(template: dict[str, Any]) -> N
 
 
 def test_image_is_resolved_from_canonical_parameter(template: dict[str, Any]) -> None:
-    image = one(template, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]["ImageId"]
+    image = only_resource(template, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]["ImageId"]
     assert image.startswith("resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/")
 
 
@@ -177,7 +177,7 @@ def test_host_waits_for_permissions_and_stack_for_signal(template: dict[str, Any
 
 
 def test_password_is_generated_in_secrets_manager_only(template: dict[str, Any]) -> None:
-    secret = one(template, "AWS::SecretsManager::Secret")
+    secret = only_resource(template, "AWS::SecretsManager::Secret")
     assert secret["GenerateSecretString"]["PasswordLength"] >= 32
     assert json.loads(secret["GenerateSecretString"]["SecretStringTemplate"]) == {"username": "analyst"}
     assert "SecretString" not in secret
@@ -185,33 +185,33 @@ def test_password_is_generated_in_secrets_manager_only(template: dict[str, Any])
 
 
 def test_buckets_are_private_encrypted_and_results_expire(template: dict[str, Any]) -> None:
-    buckets = of_type(template, "AWS::S3::Bucket")
+    buckets = resources_of_type(template, "AWS::S3::Bucket")
     assert len(buckets) == 2
     for bucket in buckets:
         assert all(bucket["PublicAccessBlockConfiguration"].values())
         assert bucket["BucketEncryption"]
     expiring = [b for b in buckets if "ExpirationInDays" in json.dumps(b["LifecycleConfiguration"])]
     assert [b["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] for b in expiring] == [7]
-    assert len(of_type(template, "AWS::S3::BucketPolicy")) == 2
+    assert len(resources_of_type(template, "AWS::S3::BucketPolicy")) == 2
     (data,) = (b for b in buckets if b not in expiring)
     assert data["VersioningConfiguration"] == {"Status": "Enabled"}, "overwritten objects would be lost"
-    emptied = one(template, "Custom::S3AutoDeleteObjects")
-    results = one(template, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]["ResultConfiguration"]
+    emptied = only_resource(template, "Custom::S3AutoDeleteObjects")
+    results = only_resource(template, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]["ResultConfiguration"]
     assert emptied["BucketName"]["Ref"] in json.dumps(results["OutputLocation"])
 
 
 def test_workgroup_enforces_encryption_and_scan_limit(template: dict[str, Any]) -> None:
-    assert one(template, "AWS::Athena::WorkGroup")["RecursiveDeleteOption"] is True, (
+    assert only_resource(template, "AWS::Athena::WorkGroup")["RecursiveDeleteOption"] is True, (
         "its query history would block stack deletion"
     )
-    configuration = one(template, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
+    configuration = only_resource(template, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
     assert configuration["EnforceWorkGroupConfiguration"] is True
     assert configuration["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
     assert configuration["BytesScannedCutoffPerQuery"] == 100_000_000
 
 
 def test_table_has_39_columns_and_reads_quoted_csv(template: dict[str, Any]) -> None:
-    tables = {t["TableInput"]["Name"]: t["TableInput"] for t in of_type(template, "AWS::Glue::Table")}
+    tables = {t["TableInput"]["Name"]: t["TableInput"] for t in resources_of_type(template, "AWS::Glue::Table")}
     csv, parquet = tables["billboard"], tables["billboard_parquet"]
     columns = csv["StorageDescriptor"]["Columns"]
     assert len(columns) == 39
@@ -224,13 +224,13 @@ def test_table_has_39_columns_and_reads_quoted_csv(template: dict[str, Any]) -> 
 
 
 def test_parquet_false_creates_one_table(existing_vpc: dict[str, Any]) -> None:
-    (table,) = of_type(existing_vpc, "AWS::Glue::Table")
+    (table,) = resources_of_type(existing_vpc, "AWS::Glue::Table")
     assert table["TableInput"]["Name"] == "billboard"
     assert "ParquetLocation" not in existing_vpc["Outputs"]
 
 
 def test_query_files_become_named_queries(template: dict[str, Any]) -> None:
-    queries = {q["Name"]: q["QueryString"] for q in of_type(template, "AWS::Athena::NamedQuery")}
+    queries = {q["Name"]: q["QueryString"] for q in resources_of_type(template, "AWS::Athena::NamedQuery")}
     files = {path.stem for path in (ROOT / "assets/analytics_host/billboard/queries").glob("*.sql")}
     assert set(queries) == files
     assert "janet jackson" in queries["top_10_of_janet_jackson"]
@@ -246,13 +246,16 @@ def test_tables_and_queries_depend_on_database(template: dict[str, Any], kind: s
     )
 
 
-def test_h2o_nodes_share_one_port_and_generation(full: dict[str, Any]) -> None:
-    hosts = [name for name, r in full["Resources"].items() if r["Type"] == "AWS::EC2::Instance"]
+def test_h2o_nodes_share_one_port_and_generation(full_template: dict[str, Any]) -> None:
+    hosts = [name for name, r in full_template["Resources"].items() if r["Type"] == "AWS::EC2::Instance"]
     assert hosts == ["Host", "Worker1", "Worker2"]
-    ingress, egress = one(full, "AWS::EC2::SecurityGroupIngress"), one(full, "AWS::EC2::SecurityGroupEgress")
+    ingress, egress = (
+        only_resource(full_template, "AWS::EC2::SecurityGroupIngress"),
+        only_resource(full_template, "AWS::EC2::SecurityGroupEgress"),
+    )
     assert (ingress["FromPort"], ingress["ToPort"]) == (54322, 54322), "not H2O's REST port 54321"
     assert ingress["SourceSecurityGroupId"] == ingress["GroupId"] == egress["DestinationSecurityGroupId"]
-    scripts = user_data(full)
+    scripts = user_data(full_template)
     assert all("H2O_NODES=3\n" in text for text in scripts)
     assert {text.split("LOGICAL_ID=")[1].split("\n")[0] for text in scripts} == set(hosts)
     generations = {text.split("GENERATION=")[1].split("\n")[0] for text in scripts}
@@ -291,8 +294,8 @@ def test_unrelated_settings_do_not_replace_host(existing_vpc: dict[str, Any], tm
     expected="ten retries, then the dead-letter queue and an alarm",
     observed="template: EventBridge Scheduler can send to the queue",
 )
-def test_scheduled_stop_has_role_retries_dlq_and_alarm(full: dict[str, Any]) -> None:
-    schedule = one(full, "AWS::Scheduler::Schedule")
+def test_scheduled_stop_has_role_retries_dlq_and_alarm(full_template: dict[str, Any]) -> None:
+    schedule = only_resource(full_template, "AWS::Scheduler::Schedule")
     assert schedule["ScheduleExpression"] == "cron(0 20 * * ? *)"
     target = schedule["Target"]
     assert json.dumps(target["Arn"]).endswith(':scheduler:::aws-sdk:ec2:stopInstances"]]}')
@@ -300,30 +303,35 @@ def test_scheduled_stop_has_role_retries_dlq_and_alarm(full: dict[str, Any]) -> 
     assert target["DeadLetterConfig"]["Arn"]
     (stop,) = (
         s
-        for p in of_type(full, "AWS::IAM::Policy")
+        for p in resources_of_type(full_template, "AWS::IAM::Policy")
         for s in p["PolicyDocument"]["Statement"]
-        if "ec2:StopInstances" in listed(s["Action"])
+        if "ec2:StopInstances" in as_list(s["Action"])
     )
     assert len(stop["Resource"]) == 3, "the schedule must stop exactly the three hosts"
-    role = full["Resources"][target["RoleArn"]["Fn::GetAtt"][0]]["Properties"]["AssumeRolePolicyDocument"]
+    role = full_template["Resources"][target["RoleArn"]["Fn::GetAtt"][0]]["Properties"]["AssumeRolePolicyDocument"]
     assert role["Statement"][0]["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     queue = target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]
     policies = [
-        p for p in of_type(full, "AWS::IAM::Policy") if p["Roles"] == [{"Ref": target["RoleArn"]["Fn::GetAtt"][0]}]
+        p
+        for p in resources_of_type(full_template, "AWS::IAM::Policy")
+        if p["Roles"] == [{"Ref": target["RoleArn"]["Fn::GetAtt"][0]}]
     ]
-    sends = [s for p in policies for s in p["PolicyDocument"]["Statement"] if "sqs:SendMessage" in listed(s["Action"])]
+    sends = [s for p in policies for s in p["PolicyDocument"]["Statement"] if "sqs:SendMessage" in as_list(s["Action"])]
     assert [s["Resource"]["Fn::GetAtt"][0] for s in sends] == [queue], "failed stops would be lost"
-    assert any("could not be stopped" in a["AlarmDescription"] for a in of_type(full, "AWS::CloudWatch::Alarm"))
-    assert all("IDLE_MINUTES=0\n" in text for text in user_data(full)), "both mechanisms would stop the host"
+    assert any(
+        "could not be stopped" in a["AlarmDescription"]
+        for a in resources_of_type(full_template, "AWS::CloudWatch::Alarm")
+    )
+    assert all("IDLE_MINUTES=0\n" in text for text in user_data(full_template)), "both mechanisms would stop the host"
 
 
 def test_idle_stop_is_the_default(template: dict[str, Any]) -> None:
-    assert not of_type(template, "AWS::Scheduler::Schedule")
+    assert not resources_of_type(template, "AWS::Scheduler::Schedule")
     assert "IDLE_MINUTES=60\n" in user_data(template)[0]
 
 
-def test_user_data_fits_ec2_limit(full: dict[str, Any]) -> None:
-    for text in user_data(full):
+def test_user_data_fits_ec2_limit(full_template: dict[str, Any]) -> None:
+    for text in user_data(full_template):
         assert len(base64.b64encode(text.encode())) < 16 * 1024
 
 

@@ -11,7 +11,7 @@ from lambdas.deploy_pipeline.request import fingerprint
 from settings.deploy_pipeline import SAMPLE_PERMISSIONS
 from stacks.deploy_pipeline import definition
 
-from ..conftest import Assembly, listed, of_type, one, synthesize
+from ..conftest import Assembly, as_list, only_resource, resources_of_type, synthesize
 
 STACK = "DeployPipeline"
 CONNECTION = "arn:aws:codeconnections:us-east-1:111111111111:connection/11111111-2222-3333-4444-555555555555"
@@ -44,14 +44,14 @@ def statements(template: dict[str, Any], role: str) -> list[dict[str, Any]]:
     """What the policies of a role say."""
     return [
         statement
-        for policy in of_type(template, "AWS::IAM::Policy")
+        for policy in resources_of_type(template, "AWS::IAM::Policy")
         if {"Ref": role} in policy["Roles"]
         for statement in policy["PolicyDocument"]["Statement"]
     ]
 
 
 def granted(template: dict[str, Any], role: str) -> set[str]:
-    return {action for statement in statements(template, role) for action in listed(statement["Action"])}
+    return {action for statement in statements(template, role) for action in as_list(statement["Action"])}
 
 
 def roles(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -59,12 +59,12 @@ def roles(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def actions(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    stages = one(template, "AWS::CodePipeline::Pipeline")["Stages"]
+    stages = only_resource(template, "AWS::CodePipeline::Pipeline")["Stages"]
     return {f"{stage['Name']}/{action['Name']}": action for stage in stages for action in stage["Actions"]}
 
 
 def test_pipeline_has_source_and_one_invoke_action(template: dict[str, Any]) -> None:
-    assert one(template, "AWS::CodePipeline::Pipeline")["PipelineType"] == "V2"
+    assert only_resource(template, "AWS::CodePipeline::Pipeline")["PipelineType"] == "V2"
     assert list(actions(template)) == ["Source/Source", "Prod/Deploy"]
     deploy = actions(template)["Prod/Deploy"]
     assert deploy["ActionTypeId"]["Provider"] == "Lambda"
@@ -77,7 +77,7 @@ def test_pipeline_has_source_and_one_invoke_action(template: dict[str, Any]) -> 
 
 def test_pipeline_does_not_reference_state_machine(template: dict[str, Any]) -> None:
     machine_id = named(template, "AWS::StepFunctions::StateMachine", "")
-    assert machine_id not in json.dumps(one(template, "AWS::CodePipeline::Pipeline"))
+    assert machine_id not in json.dumps(only_resource(template, "AWS::CodePipeline::Pipeline"))
     for role in roles(template):
         if "Pipeline" in role:
             text = json.dumps(statements(template, role))
@@ -86,11 +86,13 @@ def test_pipeline_does_not_reference_state_machine(template: dict[str, Any]) -> 
 
 
 def test_repository_starts_with_sample(template: dict[str, Any], assembly: Assembly) -> None:
-    repository = one(template, "AWS::CodeCommit::Repository")
+    repository = only_resource(template, "AWS::CodeCommit::Repository")
     assert repository["Code"]["BranchName"] == "main"
     key = repository["Code"]["S3"]["Key"].removesuffix(".zip")
     assert [p.name for p in (assembly.directory / f"asset.{key}").iterdir()] == ["template.yaml"]
-    (rule,) = (r for r in of_type(template, "AWS::Events::Rule") if r["EventPattern"]["source"] == ["aws.codecommit"])
+    (rule,) = (
+        r for r in resources_of_type(template, "AWS::Events::Rule") if r["EventPattern"]["source"] == ["aws.codecommit"]
+    )
     assert rule["EventPattern"]["detail"]["referenceName"] == ["main"]
     source = actions(template)["Source/Source"]["Configuration"]
     assert (source["BranchName"], source["PollForSourceChanges"]) == ("main", False)
@@ -117,16 +119,16 @@ def references(value: Any) -> list[Any]:
     expected="the pipeline is created after every policy that its first run needs",
     observed="it depends on each policy and on the input",
 )
-def test_pipeline_is_created_after_all_permissions(template: dict[str, Any], full: dict[str, Any]) -> None:
+def test_pipeline_is_created_after_all_permissions(template: dict[str, Any], full_template: dict[str, Any]) -> None:
     """A pipeline runs as soon as it exists: by then each role on the way has its policy, and the input is there."""
-    for found in (template, full):
+    for found in (template, full_template):
         resources = found["Resources"]
         (pipeline,) = (k for k, r in resources.items() if r["Type"] == "AWS::CodePipeline::Pipeline")
         first, waiting = set[str](), [pipeline]
         while waiting:
             resource = resources[waiting.pop()]
             refs = [ref.get("Ref") or ref.get("Fn::GetAtt", [""])[0] for ref in references(resource) if is_ref(ref)]
-            more = {name for name in [*refs, *listed(resource.get("DependsOn", []))] if name in resources} - first
+            more = {name for name in [*refs, *as_list(resource.get("DependsOn", []))] if name in resources} - first
             first |= more
             waiting += more
         starting = {k for k, r in resources.items() if "EventsRole" in k}  # starts it later, by the rule
@@ -143,57 +145,59 @@ def is_ref(value: Any) -> bool:
 def test_connected_source_grants_only_its_connection(connected: Assembly) -> None:
     template = connected.template(STACK)
     assert not connected.findings
-    assert not of_type(template, "AWS::CodeCommit::Repository")
+    assert not resources_of_type(template, "AWS::CodeCommit::Repository")
     source = actions(template)["Source/Source"]
     assert source["ActionTypeId"]["Provider"] == "CodeStarSourceConnection"
     configuration = source["Configuration"]
     assert configuration["ConnectionArn"] == CONNECTION
     assert configuration["FullRepositoryId"] == "group/owner/app"
     assert configuration["BranchName"] == "release/1.x"
-    statements = [s for p in of_type(template, "AWS::IAM::Policy") for s in p["PolicyDocument"]["Statement"]]
-    (used,) = (s for s in statements if "codeconnections:UseConnection" in listed(s["Action"]))
+    statements = [s for p in resources_of_type(template, "AWS::IAM::Policy") for s in p["PolicyDocument"]["Statement"]]
+    (used,) = (s for s in statements if "codeconnections:UseConnection" in as_list(s["Action"]))
     assert used["Resource"] == CONNECTION, "IAM wants the service that the ARN names"
 
 
-def test_s3_upload_starts_pipeline(full: dict[str, Any]) -> None:
-    bucket_id = named(full, "AWS::S3::Bucket", "Source")
-    bucket = full["Resources"][bucket_id]["Properties"]
+def test_s3_upload_starts_pipeline(full_template: dict[str, Any]) -> None:
+    bucket_id = named(full_template, "AWS::S3::Bucket", "Source")
+    bucket = full_template["Resources"][bucket_id]["Properties"]
     assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
-    (rule,) = (r for r in of_type(full, "AWS::Events::Rule") if r["EventPattern"]["source"] == ["aws.s3"])
+    (rule,) = (
+        r for r in resources_of_type(full_template, "AWS::Events::Rule") if r["EventPattern"]["source"] == ["aws.s3"]
+    )
     assert rule["EventPattern"]["detail"] == {"bucket": {"name": [{"Ref": bucket_id}]}, "object": {"key": ["app.zip"]}}
-    configuration = actions(full)["Source/Source"]["Configuration"]
+    configuration = actions(full_template)["Source/Source"]["Configuration"]
     assert (configuration["S3ObjectKey"], configuration["PollForSourceChanges"]) == ("app.zip", False)
-    assert not of_type(full, "AWS::CodeCommit::Repository")
+    assert not resources_of_type(full_template, "AWS::CodeCommit::Repository")
 
 
-def test_buckets_are_private_encrypted_and_require_tls(full: dict[str, Any]) -> None:
-    for bucket in of_type(full, "AWS::S3::Bucket"):
+def test_buckets_are_private_encrypted_and_require_tls(full_template: dict[str, Any]) -> None:
+    for bucket in resources_of_type(full_template, "AWS::S3::Bucket"):
         assert all(bucket["PublicAccessBlockConfiguration"].values())
         assert bucket["BucketEncryption"]
     for name in ("Artifacts", "Inputs"):
-        bucket = full["Resources"][named(full, "AWS::S3::Bucket", name)]["Properties"]
+        bucket = full_template["Resources"][named(full_template, "AWS::S3::Bucket", name)]["Properties"]
         (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
-    policies = of_type(full, "AWS::S3::BucketPolicy")
+    policies = resources_of_type(full_template, "AWS::S3::BucketPolicy")
     assert len(policies) == 3
     for policy in policies:
         refusals = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
         assert {"Bool": {"aws:SecureTransport": "false"}} in [refusal["Condition"] for refusal in refusals]
-    assert all(key["EnableKeyRotation"] for key in of_type(full, "AWS::KMS::Key"))
+    assert all(key["EnableKeyRotation"] for key in resources_of_type(full_template, "AWS::KMS::Key"))
 
 
 @pytest.mark.reliability(
     "deploy_pipeline", "Hostile input", fault="a template needs more than the permissions of the app"
 )
-def test_service_role_has_only_configured_permissions(template: dict[str, Any], full: dict[str, Any]) -> None:
+def test_service_role_has_only_configured_permissions(template: dict[str, Any], full_template: dict[str, Any]) -> None:
     role = service_role(template)
     (trust,) = roles(template)[role]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "cloudformation.amazonaws.com"}
     assert granted(template, role) == {action for p in SAMPLE_PERMISSIONS for action in p.actions}
     for statement in statements(template, role):
         assert "prod-sample-app-*" in json.dumps(statement["Resource"])
-    data, roles_of_the_app = statements(full, role)
+    data, roles_of_the_app = statements(full_template, role)
     assert data["Action"] == ["dynamodb:*", "ssm:GetParameter"]
     assert ':table/prod-sample-app-*"' in json.dumps(data["Resource"])
     boundary = {
@@ -201,7 +205,7 @@ def test_service_role_has_only_configured_permissions(template: dict[str, Any], 
     }
     assert roles_of_the_app["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": [boundary]}}
     assert "PermissionsBoundary" not in roles(template)[role]
-    assert roles(full)[role]["PermissionsBoundary"] == "arn:aws:iam::111111111111:policy/deployments"
+    assert roles(full_template)[role]["PermissionsBoundary"] == "arn:aws:iam::111111111111:policy/deployments"
 
 
 @pytest.mark.reliability(
@@ -214,9 +218,9 @@ def test_service_role_has_only_configured_permissions(template: dict[str, Any], 
 def test_only_state_machine_can_pass_service_role(template: dict[str, Any]) -> None:
     passing = [
         (policy["Roles"], statement)
-        for policy in of_type(template, "AWS::IAM::Policy")
+        for policy in resources_of_type(template, "AWS::IAM::Policy")
         for statement in policy["PolicyDocument"]["Statement"]
-        if any("PassRole" in action or action in ("iam:*", "*") for action in listed(statement["Action"]))
+        if any("PassRole" in action or action in ("iam:*", "*") for action in as_list(statement["Action"]))
     ]
     ((to, statement),) = passing
     assert to == [{"Ref": named(template, "AWS::IAM::Role", "StateMachine")}]
@@ -228,11 +232,11 @@ def allowed(template: dict[str, Any], role: str, action: str, resource: str) -> 
     """Whether a role's statements allow an action on `resource`, an ARN without what is before the type."""
     for statement in statements(template, role):
         assert statement["Effect"] == "Allow"
-        for arn in listed(statement["Resource"]):
+        for arn in as_list(statement["Resource"]):
             parts = arn["Fn::Join"][1] if isinstance(arn, dict) and "Fn::Join" in arn else [arn]
             text = "".join(part for part in parts if isinstance(part, str))
             pattern = re.escape(text.rpartition(":")[2]).replace(r"\*", ".*").replace(r"\?", ".")
-            if action in listed(statement["Action"]) and re.fullmatch(pattern, resource):
+            if action in as_list(statement["Action"]) and re.fullmatch(pattern, resource):
                 return True
     return False
 
@@ -292,14 +296,14 @@ def test_nested_stacks_can_be_inspected(template: dict[str, Any]) -> None:
     expected="CloudFormation reads those in the settings, by default CDK's",
     observed="a permission of the state machine for these names",
 )
-def test_state_machine_reads_configured_ssm_parameters(template: dict[str, Any], full: dict[str, Any]) -> None:
+def test_state_machine_reads_configured_ssm_parameters(template: dict[str, Any], full_template: dict[str, Any]) -> None:
     """CloudFormation reads them with the permissions of the caller, which is the state machine."""
     role = named(template, "AWS::IAM::Role", "StateMachine")
     (reading,) = (s for s in statements(template, role) if s["Action"] == "ssm:GetParameters")
     text = json.dumps(reading["Resource"])
     assert ':parameter/cdk-bootstrap/*/version"' in text
-    role = named(full, "AWS::IAM::Role", "StateMachine")
-    (reading,) = (s for s in statements(full, role) if s["Action"] == "ssm:GetParameters")
+    role = named(full_template, "AWS::IAM::Role", "StateMachine")
+    (reading,) = (s for s in statements(full_template, role) if s["Action"] == "ssm:GetParameters")
     text = json.dumps(reading["Resource"])
     assert '"AWS::Region"}, "::parameter/aws/service/ami-amazon-linux-latest/*"' in text, "AWS's own have no account"
     assert '{"Ref": "AWS::AccountId"}, ":parameter/shop/vpc"' in text
@@ -354,12 +358,12 @@ def test_trigger_has_only_needed_permissions(template: dict[str, Any]) -> None:
 
 
 def test_each_function_has_separate_role(template: dict[str, Any]) -> None:
-    used = [json.dumps(function["Role"]) for function in of_type(template, "AWS::Lambda::Function")]
+    used = [json.dumps(function["Role"]) for function in resources_of_type(template, "AWS::Lambda::Function")]
     assert len(set(used)) == len(used)
 
 
 def test_deployed_definition_is_tested_definition(template: dict[str, Any]) -> None:
-    deployed = one(template, "AWS::StepFunctions::StateMachine")
+    deployed = only_resource(template, "AWS::StepFunctions::StateMachine")
     assert json.loads(deployed["DefinitionString"]) == definition.definition()
     substitutions = deployed["DefinitionSubstitutions"]
     for name in ("CheckStack", "ChangeSet", "FirstFailure"):
@@ -370,7 +374,7 @@ def test_deployed_definition_is_tested_definition(template: dict[str, Any]) -> N
 
 
 def test_state_machine_is_traced_and_logged_without_data(template: dict[str, Any]) -> None:
-    deployed = one(template, "AWS::StepFunctions::StateMachine")
+    deployed = only_resource(template, "AWS::StepFunctions::StateMachine")
     assert deployed["TracingConfiguration"] == {"Enabled": True}
     logging = deployed["LoggingConfiguration"]
     assert (logging["Level"], logging["IncludeExecutionData"]) == ("ALL", False)
@@ -386,20 +390,24 @@ def test_state_machine_is_traced_and_logged_without_data(template: dict[str, Any
 )
 def test_asynchronous_failures_go_to_dead_letter_queue(template: dict[str, Any]) -> None:
     queue = {"Fn::GetAtt": [named(template, "AWS::SQS::Queue", "DeadLetters"), "Arn"]}
-    configured = of_type(template, "AWS::Lambda::EventInvokeConfig")
+    configured = resources_of_type(template, "AWS::Lambda::EventInvokeConfig")
     functions = {config["FunctionName"]["Ref"]: config for config in configured}
     trigger, clean_up = (named(template, "AWS::Lambda::Function", word) for word in ("Trigger", "CleanUp"))
     assert functions.keys() == {trigger, clean_up}
     assert {config["MaximumRetryAttempts"] for config in configured} == {2}
     assert functions[clean_up]["DestinationConfig"]["OnFailure"]["Destination"] == queue
     assert "DestinationConfig" not in functions[trigger], "a job has credentials in it, which no queue may keep"
-    (rule,) = (r for r in of_type(template, "AWS::Events::Rule") if r["EventPattern"]["source"] == ["aws.states"])
+    (rule,) = (
+        r for r in resources_of_type(template, "AWS::Events::Rule") if r["EventPattern"]["source"] == ["aws.states"]
+    )
     (target,) = rule["Targets"]
     assert target["DeadLetterConfig"]["Arn"] == queue
 
 
 def test_rule_matches_executions_that_end_early(template: dict[str, Any]) -> None:
-    (rule,) = (r for r in of_type(template, "AWS::Events::Rule") if r["EventPattern"]["source"] == ["aws.states"])
+    (rule,) = (
+        r for r in resources_of_type(template, "AWS::Events::Rule") if r["EventPattern"]["source"] == ["aws.states"]
+    )
     detail = rule["EventPattern"]["detail"]
     assert detail["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
     assert detail["stateMachineArn"] == [{"Ref": named(template, "AWS::StepFunctions::StateMachine", "")}]
@@ -408,7 +416,7 @@ def test_rule_matches_executions_that_end_early(template: dict[str, Any]) -> Non
 
 @pytest.mark.reliability("deploy_pipeline", "Lost", fault="the result cannot be reported to CodePipeline")
 def test_alarms_notify_topic(template: dict[str, Any]) -> None:
-    alarms = of_type(template, "AWS::CloudWatch::Alarm")
+    alarms = resources_of_type(template, "AWS::CloudWatch::Alarm")
     metrics = {alarm["MetricName"] for alarm in alarms}
     assert metrics == {
         "ApproximateNumberOfMessagesVisible",
@@ -424,9 +432,9 @@ def test_alarms_notify_topic(template: dict[str, Any]) -> None:
     assert all(alarm["AlarmActions"] == [{"Ref": topic}] for alarm in alarms)
 
 
-def test_email_is_subscribed_if_configured(template: dict[str, Any], full: dict[str, Any]) -> None:
-    assert not of_type(template, "AWS::SNS::Subscription")
-    assert one(full, "AWS::SNS::Subscription")["Endpoint"] == "ops@example.com"
+def test_email_is_subscribed_if_configured(template: dict[str, Any], full_template: dict[str, Any]) -> None:
+    assert not resources_of_type(template, "AWS::SNS::Subscription")
+    assert only_resource(full_template, "AWS::SNS::Subscription")["Endpoint"] == "ops@example.com"
 
 
 def test_function_package_contains_only_its_code(assembly: Assembly) -> None:

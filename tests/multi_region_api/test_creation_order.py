@@ -41,26 +41,26 @@ def dependency_types_of(template: dict[str, Any], logical_id: str) -> set[str]:
     expected="no alarm: the health check is created after the API, and alarms after the topic's policy",
     observed="read from the template",
 )
-def test_health_check_is_created_after_the_api(full: dict[str, Any]) -> None:
-    (check,) = (n for n, r in full["Resources"].items() if r["Type"] == "AWS::Route53::HealthCheck")
-    required = {n for n, r in full["Resources"].items() if r["Type"] in HEALTH_CHECK_DEPENDENCIES}
-    assert {full["Resources"][name]["Type"] for name in required} == HEALTH_CHECK_DEPENDENCIES
-    missing = required - dependencies_of(full, check)
+def test_health_check_is_created_after_the_api(full_template: dict[str, Any]) -> None:
+    (check,) = (n for n, r in full_template["Resources"].items() if r["Type"] == "AWS::Route53::HealthCheck")
+    required = {n for n, r in full_template["Resources"].items() if r["Type"] in HEALTH_CHECK_DEPENDENCIES}
+    assert {full_template["Resources"][name]["Type"] for name in required} == HEALTH_CHECK_DEPENDENCIES
+    missing = required - dependencies_of(full_template, check)
     assert not missing, f"a health check that fails at first raises an alarm: {missing}"
 
 
-def test_records_are_created_after_web_acl_association(full: dict[str, Any]) -> None:
-    for name, resource in full["Resources"].items():
+def test_records_are_created_after_web_acl_association(full_template: dict[str, Any]) -> None:
+    for name, resource in full_template["Resources"].items():
         if resource["Type"] == "AWS::Route53::RecordSet":
-            assert "AWS::WAFv2::WebACLAssociation" in dependency_types_of(full, name)
+            assert "AWS::WAFv2::WebACLAssociation" in dependency_types_of(full_template, name)
 
 
 @pytest.mark.reliability("multi_region_api", "Partial failure", fault="a first deployment")
-def test_alarms_are_created_after_topic_policy(full: dict[str, Any]) -> None:
-    alarms = [n for n, r in full["Resources"].items() if r["Type"] == "AWS::CloudWatch::Alarm"]
+def test_alarms_are_created_after_topic_policy(full_template: dict[str, Any]) -> None:
+    alarms = [n for n, r in full_template["Resources"].items() if r["Type"] == "AWS::CloudWatch::Alarm"]
     assert alarms
     for name in alarms:
-        needed = dependency_types_of(full, name)
+        needed = dependency_types_of(full_template, name)
         assert {"AWS::SNS::TopicPolicy", "AWS::SNS::Subscription"} <= needed, (
             f"the first notification of {name} would be lost"
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ..conftest import of_type, one
+from ..conftest import only_resource, resources_of_type
 
 STACK = "MultiRegionApi-us-east-1"
 HEALTH_CHECKERS, MIN_INTERVAL_SECONDS = 24, 10  # of Route 53
@@ -18,7 +18,7 @@ HEALTH_PATH = {"Fn::Join": ["", ["healthcheck-", GUID]]}
 
 def limits(template: dict[str, Any]) -> dict[str, tuple[int, int]]:
     """Return rate and burst by resource path and method."""
-    settings = one(template, "AWS::ApiGateway::Stage")["MethodSettings"]
+    settings = only_resource(template, "AWS::ApiGateway::Stage")["MethodSettings"]
     return {
         f"{s['HttpMethod']} {json.dumps(s['ResourcePath'])}": (s["ThrottlingRateLimit"], s["ThrottlingBurstLimit"])
         for s in settings
@@ -26,9 +26,9 @@ def limits(template: dict[str, Any]) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.parametrize("resource_type", ["AWS::ApiGateway::RestApi", "AWS::ApiGateway::DomainName"])
-def test_endpoint_requires_tls_1_2_and_accepts_it(full: dict[str, Any], resource_type: str) -> None:
+def test_endpoint_requires_tls_1_2_and_accepts_it(full_template: dict[str, Any], resource_type: str) -> None:
     """The API's policy applies to its domain name too, and health checkers do not support TLS 1.3."""
-    endpoint = one(full, resource_type)
+    endpoint = only_resource(full_template, resource_type)
     assert MINIMUM_TLS_1_2.fullmatch(endpoint.get("SecurityPolicy", "TLS_1_0")), "the default is TLS_1_0"
     if endpoint["SecurityPolicy"].startswith("SecurityPolicy_"):
         assert endpoint["EndpointAccessMode"] == "STRICT", (
@@ -47,9 +47,9 @@ def test_endpoint_requires_tls_1_2_and_accepts_it(full: dict[str, Any], resource
     observed="read from the template",
 )
 def test_health_path_contains_the_guid_of_the_stack(template: dict[str, Any]) -> None:
-    paths = [resource["PathPart"] for resource in of_type(template, "AWS::ApiGateway::Resource")]
+    paths = [resource["PathPart"] for resource in resources_of_type(template, "AWS::ApiGateway::Resource")]
     assert sorted(paths, key=str) == ["helloworld", HEALTH_PATH]
-    config = one(template, "AWS::Route53::HealthCheck")["HealthCheckConfig"]
+    config = only_resource(template, "AWS::Route53::HealthCheck")["HealthCheckConfig"]
     assert config["ResourcePath"] == {"Fn::Join": ["", ["/prod/healthcheck-", GUID]]}
 
 
@@ -68,7 +68,7 @@ def test_health_path_throttle_exceeds_health_checker_rate(template: dict[str, An
 
 def test_preflight_exists_only_for_hello_with_lower_limit(template: dict[str, Any]) -> None:
     (hello,) = (n for n, r in template["Resources"].items() if r.get("Properties", {}).get("PathPart") == "helloworld")
-    preflights = [m for m in of_type(template, "AWS::ApiGateway::Method") if m["HttpMethod"] == "OPTIONS"]
+    preflights = [m for m in resources_of_type(template, "AWS::ApiGateway::Method") if m["HttpMethod"] == "OPTIONS"]
     assert [method["ResourceId"] for method in preflights] == [{"Ref": hello}], (
         "each additional method has another limit"
     )
@@ -76,8 +76,8 @@ def test_preflight_exists_only_for_hello_with_lower_limit(template: dict[str, An
 
 
 @pytest.mark.reliability("multi_region_api", "Hostile input", fault="a flood of requests to the API")
-def test_web_acl_allows_health_path_and_limits_addresses(full: dict[str, Any]) -> None:
-    acl = one(full, "AWS::WAFv2::WebACL")
+def test_web_acl_allows_health_path_and_limits_addresses(full_template: dict[str, Any]) -> None:
+    acl = only_resource(full_template, "AWS::WAFv2::WebACL")
     health, rate_limit, *managed = sorted(acl["Rules"], key=lambda rule: int(rule["Priority"]))
     assert health["Action"] == {"Allow": {}}, "neither the limit nor a managed rule can block a health checker"
     path = health["Statement"]["ByteMatchStatement"]
@@ -89,8 +89,8 @@ def test_web_acl_allows_health_path_and_limits_addresses(full: dict[str, Any]) -
     assert [rule["OverrideAction"] for rule in managed] == [{"None": {}}] * 3, "the rules block"
     assert len({rule["Priority"] for rule in acl["Rules"]}) == 5
     assert (acl["Scope"], acl["DefaultAction"]) == ("REGIONAL", {"Allow": {}})
-    assert one(full, "AWS::WAFv2::WebACLAssociation")["ResourceArn"]
+    assert only_resource(full_template, "AWS::WAFv2::WebACLAssociation")["ResourceArn"]
 
 
 def test_web_acl_is_not_created_by_default(template: dict[str, Any]) -> None:
-    assert not of_type(template, "AWS::WAFv2::WebACL")
+    assert not resources_of_type(template, "AWS::WAFv2::WebACL")

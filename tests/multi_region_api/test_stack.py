@@ -8,7 +8,7 @@ import pytest
 from lambdas.multi_region_api.handler_settings import read_settings
 from lambdas.multi_region_api.health import TOKEN
 
-from ..conftest import Assembly, of_type, one, synthesize
+from ..conftest import Assembly, only_resource, resources_of_type, synthesize
 
 DOMAIN = {
     "multi_region_api:domain_name": "api.example.com",
@@ -96,22 +96,24 @@ def test_resources_differ_only_in_health_check_alarm(domain_assembly: Assembly) 
 
 
 def test_api_is_regional_and_dual_stack(template_without_domain: dict[str, Any]) -> None:
-    endpoint = one(template_without_domain, "AWS::ApiGateway::RestApi")["EndpointConfiguration"]
+    endpoint = only_resource(template_without_domain, "AWS::ApiGateway::RestApi")["EndpointConfiguration"]
     assert endpoint == {"Types": ["REGIONAL"], "IpAddressType": "dualstack"}
-    assert "DisableExecuteApiEndpoint" not in one(template_without_domain, "AWS::ApiGateway::RestApi"), (
+    assert "DisableExecuteApiEndpoint" not in only_resource(template_without_domain, "AWS::ApiGateway::RestApi"), (
         "health checkers call it"
     )
-    assert one(template_without_domain, "AWS::ApiGateway::Stage")["StageName"] == "prod"
+    assert only_resource(template_without_domain, "AWS::ApiGateway::Stage")["StageName"] == "prod"
 
 
 def test_methods_invoke_their_functions_with_validation(template_without_domain: dict[str, Any]) -> None:
-    methods = [m for m in of_type(template_without_domain, "AWS::ApiGateway::Method") if m["HttpMethod"] == "GET"]
+    methods = [
+        m for m in resources_of_type(template_without_domain, "AWS::ApiGateway::Method") if m["HttpMethod"] == "GET"
+    ]
     assert {m["Integration"]["Type"] for m in methods} == {"AWS_PROXY"}
     assert all(m["RequestValidatorId"] for m in methods)
     uris = [json.dumps(m["Integration"]["Uri"]) for m in methods]
     assert sorted("Hello" in uri for uri in uris) == [False, True]
     assert sorted("Health" in uri for uri in uris) == [False, True]
-    permissions = of_type(template_without_domain, "AWS::Lambda::Permission")
+    permissions = resources_of_type(template_without_domain, "AWS::Lambda::Permission")
     source_arns = {json.dumps(permission["SourceArn"]) for permission in permissions}
     assert not [arn for arn in source_arns if "*" in arn], "a permission is for one method of one stage"
     assert (
@@ -122,7 +124,7 @@ def test_methods_invoke_their_functions_with_validation(template_without_domain:
 
 
 def test_health_check_requests_regional_endpoint_and_token(template_without_domain: dict[str, Any]) -> None:
-    config = one(template_without_domain, "AWS::Route53::HealthCheck")["HealthCheckConfig"]
+    config = only_resource(template_without_domain, "AWS::Route53::HealthCheck")["HealthCheckConfig"]
     host = json.dumps(config.pop("FullyQualifiedDomainName"))
     assert "/prod/healthcheck-" in json.dumps(config.pop("ResourcePath"))
     assert ".execute-api.us-west-2." in host
@@ -142,7 +144,7 @@ def test_health_check_requests_regional_endpoint_and_token(template_without_doma
 
 
 def test_health_check_has_interval_and_threshold_of_settings(single_region: Assembly) -> None:
-    config = one(single_region.template("MultiRegionApi-ap-northeast-1"), "AWS::Route53::HealthCheck")[
+    config = only_resource(single_region.template("MultiRegionApi-ap-northeast-1"), "AWS::Route53::HealthCheck")[
         "HealthCheckConfig"
     ]
     assert (config["RequestInterval"], config["FailureThreshold"]) == (10, 5)
@@ -153,7 +155,7 @@ def test_records_are_latency_aliases_with_health_check(domain_assembly: Assembly
     template = domain_assembly.template(f"MultiRegionApi-{region}")
     (check,) = (n for n, r in template["Resources"].items() if r["Type"] == "AWS::Route53::HealthCheck")
     (domain,) = (n for n, r in template["Resources"].items() if r["Type"] == "AWS::ApiGateway::DomainName")
-    records = of_type(template, "AWS::Route53::RecordSet")
+    records = resources_of_type(template, "AWS::Route53::RecordSet")
     assert sorted(record["Type"] for record in records) == ["A", "AAAA"]
     for record in records:
         assert (record["Name"], record["HostedZoneId"]) == ("api.example.com.", "Z0123456789ABCDEFGHIJ")
@@ -184,14 +186,14 @@ def test_records_depend_on_api_and_domain_name(domain_assembly: Assembly, region
 
 def test_domain_name_is_regional_with_certificate_and_path(domain_assembly: Assembly) -> None:
     template = domain_assembly.template(WEST)
-    certificate = one(template, "AWS::CertificateManager::Certificate")
+    certificate = only_resource(template, "AWS::CertificateManager::Certificate")
     assert certificate["ValidationMethod"] == "DNS"
     assert certificate["DomainValidationOptions"][0]["HostedZoneId"] == "Z0123456789ABCDEFGHIJ"
-    domain = one(template, "AWS::ApiGateway::DomainName")
+    domain = only_resource(template, "AWS::ApiGateway::DomainName")
     assert domain["EndpointConfiguration"] == {"Types": ["REGIONAL"], "IpAddressType": "dualstack"}
-    assert domain["SecurityPolicy"] == one(template, "AWS::ApiGateway::RestApi")["SecurityPolicy"]
+    assert domain["SecurityPolicy"] == only_resource(template, "AWS::ApiGateway::RestApi")["SecurityPolicy"]
     assert "Ref" in domain["RegionalCertificateArn"]
-    assert one(template, "AWS::ApiGateway::BasePathMapping")["BasePath"] == "v1"
+    assert only_resource(template, "AWS::ApiGateway::BasePathMapping")["BasePath"] == "v1"
 
 
 def test_stack_without_domain_has_no_records_and_an_info(
@@ -219,43 +221,43 @@ def test_stack_without_domain_has_no_records_and_an_info(
 
 def test_cors_allows_the_origin_for_responses_and_errors(single_region: Assembly) -> None:
     template, origin = single_region.template("MultiRegionApi-ap-northeast-1"), "'https://www.example.com'"
-    errors = of_type(template, "AWS::ApiGateway::GatewayResponse")
+    errors = resources_of_type(template, "AWS::ApiGateway::GatewayResponse")
     assert {e["ResponseType"] for e in errors} == {"DEFAULT_4XX", "DEFAULT_5XX"}
     for error in errors:
         assert error["ResponseParameters"] == {"gatewayresponse.header.Access-Control-Allow-Origin": origin}
-    options = [m for m in of_type(template, "AWS::ApiGateway::Method") if m["HttpMethod"] == "OPTIONS"]
+    options = [m for m in resources_of_type(template, "AWS::ApiGateway::Method") if m["HttpMethod"] == "OPTIONS"]
     (response,) = options[0]["Integration"]["IntegrationResponses"]
     assert response["ResponseParameters"]["method.response.header.Access-Control-Allow-Origin"] == origin
     assert response["ResponseParameters"]["method.response.header.Access-Control-Allow-Methods"] == "'GET,OPTIONS'"
 
 
 def test_logs_have_retention_and_functions_are_traced(template_without_domain: dict[str, Any]) -> None:
-    groups = of_type(template_without_domain, "AWS::Logs::LogGroup")
+    groups = resources_of_type(template_without_domain, "AWS::Logs::LogGroup")
     assert len(groups) == 4, "two functions, access log, execution log"
     assert {group["RetentionInDays"] for group in groups} == {90}
-    stage = one(template_without_domain, "AWS::ApiGateway::Stage")
+    stage = only_resource(template_without_domain, "AWS::ApiGateway::Stage")
     assert stage["TracingEnabled"]
     assert "$context.status" in stage["AccessLogSetting"]["Format"]
     assert "$context.identity.sourceIp" in stage["AccessLogSetting"]["Format"], "to find the source of a flood"
     (execution,) = (g["LogGroupName"]["Fn::Join"][1] for g in groups if "LogGroupName" in g)
     assert (execution[0], execution[2]) == ("API-Gateway-Execution-Logs_", "/prod"), "the name that API Gateway uses"
-    for function in of_type(template_without_domain, "AWS::Lambda::Function"):
+    for function in resources_of_type(template_without_domain, "AWS::Lambda::Function"):
         assert function["TracingConfig"] == {"Mode": "Active"}
         assert function["Timeout"] <= 3, "health checkers stop waiting sooner"
 
 
 def test_health_checks_are_not_traced(template_without_domain: dict[str, Any]) -> None:
-    rule = one(template_without_domain, "AWS::XRay::SamplingRule")["SamplingRule"]
+    rule = only_resource(template_without_domain, "AWS::XRay::SamplingRule")["SamplingRule"]
     assert (rule["ReservoirSize"], rule["FixedRate"]) == (0, 0)
     assert (rule["ServiceName"], rule["URLPath"]) == (f"{WEST}/prod", "*/healthcheck-*")
     assert (rule["ServiceType"], rule["HTTPMethod"]) == ("AWS::ApiGateway::Stage", "GET")
-    assert one(template_without_domain, "AWS::ApiGateway::RestApi")["Name"] == WEST
+    assert only_resource(template_without_domain, "AWS::ApiGateway::RestApi")["Name"] == WEST
     assert len(rule["RuleName"]) <= 32, "X-Ray's limit"
 
 
 def test_functions_are_allowed_only_logs_and_traces(template_without_domain: dict[str, Any]) -> None:
     expected = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
-    for policy in of_type(template_without_domain, "AWS::IAM::Policy"):
+    for policy in resources_of_type(template_without_domain, "AWS::IAM::Policy"):
         statements = policy["PolicyDocument"]["Statement"]
         assert {action for s in statements for action in s["Action"]} == expected
         assert len(policy["Roles"]) == 1
@@ -264,8 +266,10 @@ def test_functions_are_allowed_only_logs_and_traces(template_without_domain: dic
                 assert all(action.startswith("xray:") for action in statement["Action"])
 
 
-def test_health_function_can_read_one_item_of_its_tables(full: dict[str, Any]) -> None:
-    statements = [s for p in of_type(full, "AWS::IAM::Policy") for s in p["PolicyDocument"]["Statement"]]
+def test_health_function_can_read_one_item_of_its_tables(full_template: dict[str, Any]) -> None:
+    statements = [
+        s for p in resources_of_type(full_template, "AWS::IAM::Policy") for s in p["PolicyDocument"]["Statement"]
+    ]
     (read,) = (s for s in statements if s["Action"] == "dynamodb:GetItem")
     assert "table/Orders" in json.dumps(read["Resource"])
     assert "*" not in json.dumps(read["Resource"])
@@ -288,7 +292,9 @@ def test_package_contains_the_settings_of_the_handlers(full_assembly: Assembly) 
 
 
 def test_health_function_has_only_the_status_variable(template_without_domain: dict[str, Any]) -> None:
-    functions = {f["Handler"].split(".")[1]: f for f in of_type(template_without_domain, "AWS::Lambda::Function")}
+    functions = {
+        f["Handler"].split(".")[1]: f for f in resources_of_type(template_without_domain, "AWS::Lambda::Function")
+    }
     assert functions["healthcheck"]["Environment"] == {"Variables": {"STATUS": "check"}}
     assert "Environment" not in functions["hello"]
     assert {f["Runtime"] for f in functions.values()} == {"python3.14"}
@@ -298,7 +304,7 @@ def test_health_check_alarm_is_only_in_us_east_1(domain_assembly: Assembly) -> N
     alarms = {
         stack: [
             a
-            for a in of_type(domain_assembly.template(stack), "AWS::CloudWatch::Alarm")
+            for a in resources_of_type(domain_assembly.template(stack), "AWS::CloudWatch::Alarm")
             if a["Namespace"] == "AWS/Route53"
         ]
         for stack in (EAST, WEST)
@@ -310,7 +316,7 @@ def test_health_check_alarm_is_only_in_us_east_1(domain_assembly: Assembly) -> N
 
 @pytest.mark.reliability("multi_region_api", "Throttling", fault="requests on the health path are throttled")
 def test_every_region_has_alarms_of_its_own_metrics(template_without_domain: dict[str, Any]) -> None:
-    alarms = of_type(template_without_domain, "AWS::CloudWatch::Alarm")
+    alarms = resources_of_type(template_without_domain, "AWS::CloudWatch::Alarm")
     (topic,) = (name for name, r in template_without_domain["Resources"].items() if r["Type"] == "AWS::SNS::Topic")
     metrics = set()
     for alarm in alarms:
@@ -331,12 +337,14 @@ def test_every_region_has_alarms_of_its_own_metrics(template_without_domain: dic
 
 def test_email_is_subscribed_in_every_region(full_assembly: Assembly) -> None:
     for region in THREE_REGIONS:
-        subscription = one(full_assembly.template(f"MultiRegionApi-{region}"), "AWS::SNS::Subscription")
+        subscription = only_resource(full_assembly.template(f"MultiRegionApi-{region}"), "AWS::SNS::Subscription")
         assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
 
 
 def test_methods_have_metrics_and_log_no_bodies(single_region: Assembly) -> None:
-    settings = one(single_region.template("MultiRegionApi-ap-northeast-1"), "AWS::ApiGateway::Stage")["MethodSettings"]
+    settings = only_resource(single_region.template("MultiRegionApi-ap-northeast-1"), "AWS::ApiGateway::Stage")[
+        "MethodSettings"
+    ]
     (default,) = (s for s in settings if s["ResourcePath"] == "/*")
     assert (default["ThrottlingRateLimit"], default["ThrottlingBurstLimit"]) == (7, 14), "the setting"
     for method in settings:
@@ -349,7 +357,7 @@ def test_account_role_for_logs_is_set_only_by_setting(
     template_without_domain: dict[str, Any], single_region: Assembly
 ) -> None:
     """All APIs of an account and Region share the role; CloudFormation would replace it."""
-    assert not of_type(template_without_domain, "AWS::ApiGateway::Account")
+    assert not resources_of_type(template_without_domain, "AWS::ApiGateway::Account")
     resources = single_region.template("MultiRegionApi-ap-northeast-1")["Resources"]
     (account,) = (n for n, r in resources.items() if r["Type"] == "AWS::ApiGateway::Account")
     (role,) = resources[account]["Properties"]["CloudWatchRoleArn"]["Fn::GetAtt"][:1]

@@ -205,7 +205,7 @@ def test_up_prints_boto3_environment_and_runs_walkthrough() -> None:
             up.stdin.flush()
             line = up.stdout.readline()
             assert line == "static_site: not a deployed system (valid: security_group_revert)\n"
-            assert "ok Look at the Web Server group" in up.stdout.readline()
+            assert "ok Read the rules of the Web Server group" in up.stdout.readline()
             assert any("Press Ctrl-C" in line for line in up.stdout), "the hint was not printed again"
         finally:
             up.send_signal(signal.SIGINT)

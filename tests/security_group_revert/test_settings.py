@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from settings import SettingsError
 from settings.security_group_revert import ApprovedRule
 
-from ..test_settings import RULE, SECTION, mistakes, read
+from ..test_settings import RULE, SECTION, error_message, read
 
 GROUP = "sg-0123456789abcdef0"
 
@@ -135,12 +135,12 @@ def test_rule_is_normalized_like_ec2() -> None:
 
 def test_repeated_rule_or_group_is_rejected() -> None:
     group = {"group_id": GROUP, "ingress": [RULE, {**RULE, "description": "again"}]}
-    assert "groups[0]: ingress[1] repeats ingress[0]" in mistakes({f"{SECTION}:groups": [group]})
+    assert "groups[0]: ingress[1] repeats ingress[0]" in error_message({f"{SECTION}:groups": [group]})
     ping = {"ip_protocol": "icmp", "cidr_ipv4": "10.0.0.0/8"}
     group = {"group_id": GROUP, "ingress": [ping, {**ping, "from_port": -1, "to_port": -1}]}
-    assert "groups[0]: ingress[1] repeats ingress[0]" in mistakes({f"{SECTION}:groups": [group]})
+    assert "groups[0]: ingress[1] repeats ingress[0]" in error_message({f"{SECTION}:groups": [group]})
     group = {"group_id": GROUP}
-    assert f"has {GROUP} more than once" in mistakes({f"{SECTION}:groups": [group, group]})
+    assert f"has {GROUP} more than once" in error_message({f"{SECTION}:groups": [group, group]})
 
 
 def rules(count: int, **source: str) -> list[dict[str, Any]]:
@@ -152,7 +152,7 @@ def test_rules_above_the_ec2_quota_are_rejected() -> None:
     within = [*rules(50, cidr_ipv4="10.0.0.0/8"), *rules(50, cidr_ipv6="::/0"), *rules(10, referenced_group_id=GROUP)]
     assert read(groups=[{"group_id": GROUP, "ingress": within}])
     over = [{"group_id": GROUP, "ingress": [*within, {**RULE, "cidr_ipv4": "192.0.2.0/24"}]}]
-    message = mistakes({f"{SECTION}:groups": over})
+    message = error_message({f"{SECTION}:groups": over})
     assert f"has 61 ingress rules for cidr_ipv4 in {GROUP}; EC2 accepts {SECTION}:rules_per_group=60" in message
     assert "cidr_ipv6" not in message
     assert read(groups=over, rules_per_group=100)
@@ -160,18 +160,18 @@ def test_rules_above_the_ec2_quota_are_rejected() -> None:
 
 def test_egress_rules_without_egress_are_rejected() -> None:
     group = {"group_id": GROUP, "egress": [RULE]}
-    message = mistakes({f"{SECTION}:groups": [group]})
+    message = error_message({f"{SECTION}:groups": [group]})
     assert f"has egress rules for {GROUP}, which have no effect with {SECTION}:egress=false" in message
     assert read(groups=[group], egress="true")
 
 
 def test_settings_without_groups_are_rejected() -> None:
-    assert "sample_group: given false; needs at least one group" in mistakes({f"{SECTION}:sample_group": "false"})
+    assert "sample_group: given false; needs at least one group" in error_message({f"{SECTION}:sample_group": "false"})
 
 
 @pytest.mark.parametrize(("name", "values"), [("max_reverts", (0, 1001)), ("revert_window_hours", (0, 169))])
 def test_revert_limits_out_of_bounds_are_rejected(name: str, values: tuple[int, int]) -> None:
     for value in values:
-        text = mistakes({f"{SECTION}:{name}": value})
+        text = error_message({f"{SECTION}:{name}": value})
         assert f"{SECTION}:{name}" in text
         assert str(value) in text

@@ -11,13 +11,13 @@ from lambdas.security_group_revert.cloudtrail import INTERFACE_EVENTS, PREFIX_LI
 from lambdas.security_group_revert.logs import METRIC_NAMESPACE
 from settings.security_group_revert import MAX_GROUPS
 
-from ..conftest import ROOT, Assembly, of_type, synthesize
+from ..conftest import ROOT, Assembly, resources_of_type, synthesize
 
 STACK = "SecurityGroupRevert"
 
 
 def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
-    return [s for p in of_type(template, "AWS::IAM::Policy") for s in p["PolicyDocument"]["Statement"]]
+    return [s for p in resources_of_type(template, "AWS::IAM::Policy") for s in p["PolicyDocument"]["Statement"]]
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
@@ -32,31 +32,33 @@ def notify_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def changes_rule(template: dict[str, Any]) -> dict[str, Any]:
-    (rule,) = (r for r in of_type(template, "AWS::Events::Rule") if r.get("EventPattern", {}).get("source"))
+    (rule,) = (r for r in resources_of_type(template, "AWS::Events::Rule") if r.get("EventPattern", {}).get("source"))
     return rule
 
 
 def tampering_rule(template: dict[str, Any]) -> dict[str, Any]:
     (rule,) = (
-        r for r in of_type(template, "AWS::Events::Rule") if "EventPattern" in r and "source" not in r["EventPattern"]
+        r
+        for r in resources_of_type(template, "AWS::Events::Rule")
+        if "EventPattern" in r and "source" not in r["EventPattern"]
     )
     return rule
 
 
 def test_sample_group_by_default_allows_https_in_default_vpc(template: dict[str, Any]) -> None:
-    (group,) = of_type(template, "AWS::EC2::SecurityGroup")
+    (group,) = resources_of_type(template, "AWS::EC2::SecurityGroup")
     (rule,) = group["SecurityGroupIngress"]
     assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == ("tcp", 443, 443, "0.0.0.0/0")
     assert "VpcId" not in group
 
 
-def test_sample_group_with_vpc_id_is_in_that_vpc(full: dict[str, Any]) -> None:
-    (group,) = of_type(full, "AWS::EC2::SecurityGroup")
+def test_sample_group_with_vpc_id_is_in_that_vpc(full_template: dict[str, Any]) -> None:
+    (group,) = resources_of_type(full_template, "AWS::EC2::SecurityGroup")
     assert group["VpcId"] == "vpc-0123456789abcdef0"
 
 
-def test_function_role_can_change_only_guarded_groups(full: dict[str, Any]) -> None:
-    changing = [s for s in statements(full) if any(re.match("ec2:(?!Describe)", a) for a in actions(s))]
+def test_function_role_can_change_only_guarded_groups(full_template: dict[str, Any]) -> None:
+    changing = [s for s in statements(full_template) if any(re.match("ec2:(?!Describe)", a) for a in actions(s))]
     assert changing, "no write access"
     for statement in changing:
         resources = json.dumps(statement["Resource"])
@@ -67,9 +69,11 @@ def test_function_role_can_change_only_guarded_groups(full: dict[str, Any]) -> N
         assert "*" not in resources, f"a wildcard in {resources}"
 
 
-def test_prefix_lists_are_granted_only_if_a_rule_uses_one(template: dict[str, Any], full: dict[str, Any]) -> None:
+def test_prefix_lists_are_granted_only_if_a_rule_uses_one(
+    template: dict[str, Any], full_template: dict[str, Any]
+) -> None:
     """EC2 also authorizes ModifySecurityGroupRules for the prefix list of a rule, which AWS can own."""
-    for variant, expected in ((template, False), (full, True)):
+    for variant, expected in ((template, False), (full_template, True)):
         granted = [s for s in statements(variant) if "prefix-list" in json.dumps(s["Resource"])]
         assert bool(granted) is expected
         for statement in granted:
@@ -77,8 +81,8 @@ def test_prefix_lists_are_granted_only_if_a_rule_uses_one(template: dict[str, An
             assert ":*:prefix-list/*" in json.dumps(statement["Resource"])
 
 
-def test_function_role_has_only_documented_wildcards(full: dict[str, Any]) -> None:
-    for statement in statements(full):
+def test_function_role_has_only_documented_wildcards(full_template: dict[str, Any]) -> None:
+    for statement in statements(full_template):
         wild = {action for action in actions(statement) if "*" in action}
         assert wild <= {"kms:GenerateDataKey*"}, wild
         if statement["Resource"] == "*":
@@ -92,7 +96,7 @@ def test_notify_mode_grants_only_read_access_to_ec2(notify_only: dict[str, Any])
 
 def test_function_environment_contains_settings(template: dict[str, Any], notify_only: dict[str, Any]) -> None:
     for variant, mode, restore in ((template, "revert", "true"), (notify_only, "notify", "false")):
-        (function,) = of_type(variant, "AWS::Lambda::Function")
+        (function,) = resources_of_type(variant, "AWS::Lambda::Function")
         variables = function["Environment"]["Variables"]
         assert (variables["MODE"], variables["RESTORE"]) == (mode, restore)
         assert (variables["MAX_REVERTS"], variables["REVERT_WINDOW_HOURS"]) == ("10", "24")
@@ -105,13 +109,15 @@ def test_function_environment_contains_settings(template: dict[str, Any], notify
 
 def test_function_log_config_keeps_metric_lines(template: dict[str, Any]) -> None:
     """Lambda treats lines without "level" as INFO, so a higher application log level would drop the metrics."""
-    (function,) = of_type(template, "AWS::Lambda::Function")
+    (function,) = resources_of_type(template, "AWS::Lambda::Function")
     assert function["LoggingConfig"]["LogFormat"] == "JSON"
     assert function["LoggingConfig"].get("ApplicationLogLevel", "INFO") == "INFO"
 
 
-def test_egress_calls_are_granted_and_matched_only_with_egress(template: dict[str, Any], full: dict[str, Any]) -> None:
-    for variant, expected in ((template, False), (full, True)):
+def test_egress_calls_are_granted_and_matched_only_with_egress(
+    template: dict[str, Any], full_template: dict[str, Any]
+) -> None:
+    for variant, expected in ((template, False), (full_template, True)):
         granted = {a for s in statements(variant) for a in actions(s)}
         matched = changes_rule(variant)["EventPattern"]["detail"]["eventName"]
         assert ("ec2:RevokeSecurityGroupEgress" in granted) is expected
@@ -139,14 +145,16 @@ def test_changes_rule_matches_successful_calls_by_others(template: dict[str, Any
         | PREFIX_LIST_EVENTS
         | INTERFACE_EVENTS
     )
-    (function,) = of_type(template, "AWS::Lambda::Function")
+    (function,) = resources_of_type(template, "AWS::Lambda::Function")
     issuers = [d["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"][0] for d in detail["$or"]]
     assert issuers == [{"exists": False}, {"anything-but": [function["Role"]]}]
 
 
 @pytest.mark.reliability("security_group_revert", "Lost", fault="the event of a change")
 def test_sweep_by_default_runs_every_five_minutes(template: dict[str, Any]) -> None:
-    schedules = [r["ScheduleExpression"] for r in of_type(template, "AWS::Events::Rule") if "ScheduleExpression" in r]
+    schedules = [
+        r["ScheduleExpression"] for r in resources_of_type(template, "AWS::Events::Rule") if "ScheduleExpression" in r
+    ]
     assert schedules == ["rate(5 minutes)"]
 
 
@@ -160,10 +168,10 @@ def test_sweep_by_default_runs_every_five_minutes(template: dict[str, Any]) -> N
 def test_failed_events_are_retried_and_sent_to_the_dlq(template: dict[str, Any]) -> None:
     (queue_id,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::SQS::Queue")
     queue = {"Fn::GetAtt": [queue_id, "Arn"]}
-    (invoke,) = of_type(template, "AWS::Lambda::EventInvokeConfig")
+    (invoke,) = resources_of_type(template, "AWS::Lambda::EventInvokeConfig")
     assert invoke["MaximumRetryAttempts"] == 2
     assert invoke["DestinationConfig"]["OnFailure"]["Destination"] == queue
-    for rule in of_type(template, "AWS::Events::Rule"):
+    for rule in resources_of_type(template, "AWS::Events::Rule"):
         (target,) = rule["Targets"]
         assert target["DeadLetterConfig"]["Arn"] == queue
         if rule != tampering_rule(template):  # which keeps EventBridge's default, 24 hours
@@ -178,7 +186,7 @@ def test_failed_events_are_retried_and_sent_to_the_dlq(template: dict[str, Any])
     observed="read from the template: an alarm on throttles",
 )
 def test_alarms_notify_the_topic(template: dict[str, Any]) -> None:
-    alarms = {alarm["MetricName"]: alarm for alarm in of_type(template, "AWS::CloudWatch::Alarm")}
+    alarms = {alarm["MetricName"]: alarm for alarm in resources_of_type(template, "AWS::CloudWatch::Alarm")}
     no_sweep = alarms.pop("Invocations")
     standard = {"Errors", "Throttles", "ApproximateNumberOfMessagesVisible"}
     assert set(alarms) == standard | {"NotReverted", "RevertsSuspended"}
@@ -204,7 +212,7 @@ def test_missing_sweep_raises_alarm(template: dict[str, Any], tmp_path: Path) ->
     """Also with the longest interval: CloudWatch evaluates at most seven days with periods of an hour or more."""
     daily = synthesize(tmp_path, {"security_group_revert:sweep_minutes": 1440}, STACK).template(STACK)
     for variant in (template, daily):
-        (alarm,) = (a for a in of_type(variant, "AWS::CloudWatch::Alarm") if a["Namespace"] == "AWS/Events")
+        (alarm,) = (a for a in resources_of_type(variant, "AWS::CloudWatch::Alarm") if a["Namespace"] == "AWS/Events")
         (sweep_id,) = (k for k, r in variant["Resources"].items() if "ScheduleExpression" in r["Properties"])
         assert alarm["Dimensions"] == [{"Name": "RuleName", "Value": {"Ref": sweep_id}}]
         assert (alarm["TreatMissingData"], alarm["ComparisonOperator"]) == ("breaching", "LessThanThreshold")
@@ -212,13 +220,15 @@ def test_missing_sweep_raises_alarm(template: dict[str, Any], tmp_path: Path) ->
         assert alarm["Period"] * alarm["EvaluationPeriods"] <= limit
 
 
-def test_alarms_are_created_after_the_topic_policy(full: dict[str, Any]) -> None:
+def test_alarms_are_created_after_the_topic_policy(full_template: dict[str, Any]) -> None:
     """The notification of an alarm that is raised immediately, such as NoSweep, would be lost."""
     needed = {
-        k for k, r in full["Resources"].items() if r["Type"] in ("AWS::SNS::TopicPolicy", "AWS::SNS::Subscription")
+        k
+        for k, r in full_template["Resources"].items()
+        if r["Type"] in ("AWS::SNS::TopicPolicy", "AWS::SNS::Subscription")
     }
     assert len(needed) == 2
-    for name, resource in full["Resources"].items():
+    for name, resource in full_template["Resources"].items():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
             assert needed <= set(resource.get("DependsOn", [])), name
 
@@ -235,8 +245,8 @@ def test_state_table_is_on_demand_expires_and_is_private(template: dict[str, Any
 
 
 def test_alarms_can_publish_to_the_encrypted_topic(template: dict[str, Any]) -> None:
-    (key,) = of_type(template, "AWS::KMS::Key")
-    (policy,) = of_type(template, "AWS::SNS::TopicPolicy")
+    (key,) = resources_of_type(template, "AWS::KMS::Key")
+    (policy,) = resources_of_type(template, "AWS::SNS::TopicPolicy")
     granted: set[str] = set()
     for document in (key["KeyPolicy"], policy["PolicyDocument"]):
         allowed = [s for s in document["Statement"] if s["Principal"] == {"Service": "cloudwatch.amazonaws.com"}]
@@ -247,21 +257,23 @@ def test_alarms_can_publish_to_the_encrypted_topic(template: dict[str, Any]) -> 
     assert key["EnableKeyRotation"] is True
 
 
-def test_email_setting_subscribes_address(template: dict[str, Any], full: dict[str, Any]) -> None:
-    assert not of_type(template, "AWS::SNS::Subscription")
-    (subscription,) = of_type(full, "AWS::SNS::Subscription")
+def test_email_setting_subscribes_address(template: dict[str, Any], full_template: dict[str, Any]) -> None:
+    assert not resources_of_type(template, "AWS::SNS::Subscription")
+    (subscription,) = resources_of_type(full_template, "AWS::SNS::Subscription")
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
 
 
-def test_create_trail_adds_encrypted_validated_private_trail(template: dict[str, Any], full: dict[str, Any]) -> None:
-    assert not of_type(template, "AWS::CloudTrail::Trail")
-    (trail,) = of_type(full, "AWS::CloudTrail::Trail")
+def test_create_trail_adds_encrypted_validated_private_trail(
+    template: dict[str, Any], full_template: dict[str, Any]
+) -> None:
+    assert not resources_of_type(template, "AWS::CloudTrail::Trail")
+    (trail,) = resources_of_type(full_template, "AWS::CloudTrail::Trail")
     assert trail["EnableLogFileValidation"] is True
     assert trail["IsLogging"] is True
     assert trail["KMSKeyId"]
     (selectors,) = trail["EventSelectors"]
     assert (selectors["IncludeManagementEvents"], selectors["ReadWriteType"]) == (True, "WriteOnly")
-    (bucket,) = of_type(full, "AWS::S3::Bucket")
+    (bucket,) = resources_of_type(full_template, "AWS::S3::Bucket")
     assert all(bucket["PublicAccessBlockConfiguration"].values())
     assert bucket["BucketEncryption"]
 
@@ -271,10 +283,12 @@ def test_create_trail_adds_encrypted_validated_private_trail(template: dict[str,
     "Partial failure",
     fault="the creation of a stack fails (any of the systems)",
 )
-def test_trail_is_created_after_all_other_resources(full: dict[str, Any]) -> None:
+def test_trail_is_created_after_all_other_resources(full_template: dict[str, Any]) -> None:
     """Its bucket soon contains a log file, so a rollback could not delete it."""
-    (trail,) = (r for r in full["Resources"].values() if r["Type"] == "AWS::CloudTrail::Trail")
-    others = {name for name, r in full["Resources"].items() if r is not trail and not name.startswith("TrailKey")}
+    (trail,) = (r for r in full_template["Resources"].values() if r["Type"] == "AWS::CloudTrail::Trail")
+    others = {
+        name for name, r in full_template["Resources"].items() if r is not trail and not name.startswith("TrailKey")
+    }
     assert others == set(trail["DependsOn"])
 
 
@@ -306,7 +320,7 @@ def test_explicit_egress_tolerates_no_other_rule(tmp_path: Path) -> None:
 def test_sample_group_approved_rules_match_the_template(assembly: Assembly) -> None:
     (package,) = assembly.directory.glob("asset.*/security_group_revert")
     (approved,) = json.loads((package / "approved.json").read_text())
-    (group,) = of_type(assembly.template(STACK), "AWS::EC2::SecurityGroup")
+    (group,) = resources_of_type(assembly.template(STACK), "AWS::EC2::SecurityGroup")
     (rule,) = group["SecurityGroupIngress"]
     (wanted,) = approved["ingress"]
     assert approved["egress"] is None, "egress is not guarded by default"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ministack.services import eventbridge
 
-from ..conftest import of_type
+from ..conftest import resources_of_type
 from .test_stack import STACK, actions, tampering_rule
 
 
@@ -107,8 +107,8 @@ def test_tampering_rule_matches_every_form_of_resource_name(
 def test_eventbridge_can_publish_to_the_encrypted_topic(template: dict[str, Any]) -> None:
     """Without conditions, because SNS supports none between EventBridge and an encrypted topic."""
     principal = {"Service": "events.amazonaws.com"}
-    (key,) = of_type(template, "AWS::KMS::Key")
-    (policy,) = of_type(template, "AWS::SNS::TopicPolicy")
+    (key,) = resources_of_type(template, "AWS::KMS::Key")
+    (policy,) = resources_of_type(template, "AWS::SNS::TopicPolicy")
     for document, action in ((key["KeyPolicy"], "kms:Decrypt"), (policy["PolicyDocument"], "sns:Publish")):
         (statement,) = (s for s in document["Statement"] if s["Principal"] == principal)
         assert action in actions(statement)

@@ -6,7 +6,7 @@ import pytest
 
 from settings import Settings
 
-from ..test_settings import mistakes
+from ..test_settings import error_message
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from ..test_settings import mistakes
     ],
 )
 def test_invalid_setting_error_names_accepted_values(fields: dict[str, Any], message: str) -> None:
-    text = mistakes({f"static_site:{name}": value for name, value in fields.items()})
+    text = error_message({f"static_site:{name}": value for name, value in fields.items()})
     assert message in text, text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import WaiterError
 
-from ..conftest import ROOT, Assembly, of_type, one, synthesize
+from ..conftest import ROOT, Assembly, only_resource, resources_of_type, synthesize
 
 STACK = "StaticSite"
 
@@ -20,7 +20,7 @@ def uncached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def distribution(template: dict[str, Any]) -> dict[str, Any]:
-    config: dict[str, Any] = one(template, "AWS::CloudFront::Distribution")["DistributionConfig"]
+    config: dict[str, Any] = only_resource(template, "AWS::CloudFront::Distribution")["DistributionConfig"]
     return config
 
 
@@ -31,7 +31,7 @@ def id_of(template: dict[str, Any], start: str, resource_type: str) -> str:
 
 def deployment(template: dict[str, Any]) -> dict[str, Any]:
     """Return the deployment that uploads most files and invalidates the cache."""
-    (properties,) = (d for d in of_type(template, "Custom::CDKBucketDeployment") if "DistributionId" in d)
+    (properties,) = (d for d in resources_of_type(template, "Custom::CDKBucketDeployment") if "DistributionId" in d)
     return properties
 
 
@@ -47,7 +47,7 @@ def test_bucket_is_private_encrypted_and_versioned(template: dict[str, Any]) -> 
 @pytest.mark.reliability("static_site", "Access denied", fault="a direct request to the bucket")
 def test_bucket_policy_allows_only_the_distribution_to_read(template: dict[str, Any]) -> None:
     bucket_id = id_of(template, "Site", "AWS::S3::Bucket")
-    (policy,) = (p for p in of_type(template, "AWS::S3::BucketPolicy") if p["Bucket"] == {"Ref": bucket_id})
+    (policy,) = (p for p in resources_of_type(template, "AWS::S3::BucketPolicy") if p["Bucket"] == {"Ref": bucket_id})
     readers = [s for s in policy["PolicyDocument"]["Statement"] if s["Action"] == "s3:GetObject"]
     (reader,) = readers
     assert reader["Principal"] == {"Service": "cloudfront.amazonaws.com"}
@@ -59,7 +59,7 @@ def test_bucket_policy_allows_only_the_distribution_to_read(template: dict[str, 
 
 
 def test_origin_access_control_signs_requests(template: dict[str, Any]) -> None:
-    control = one(template, "AWS::CloudFront::OriginAccessControl")["OriginAccessControlConfig"]
+    control = only_resource(template, "AWS::CloudFront::OriginAccessControl")["OriginAccessControlConfig"]
     assert (control["SigningBehavior"], control["SigningProtocol"]) == ("always", "sigv4")
     (origin,) = distribution(template)["Origins"]
     assert origin["OriginAccessControlId"]
@@ -99,7 +99,7 @@ def test_rewriter_meets_edge_limits_and_has_no_permissions(template: dict[str, A
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert sorted(statement["Principal"]["Service"]) == ["edgelambda.amazonaws.com", "lambda.amazonaws.com"]
     assert "ManagedPolicyArns" not in role
-    assert not [p for p in of_type(template, "AWS::IAM::Policy") if {"Ref": role_id} in p["Roles"]]
+    assert not [p for p in resources_of_type(template, "AWS::IAM::Policy") if {"Ref": role_id} in p["Roles"]]
 
 
 @pytest.mark.reliability(
@@ -133,8 +133,8 @@ def test_removal_command_in_docs_selects_the_rewriter(template: dict[str, Any]) 
     expected="no resource is left",
     observed="template: retained resources use `RetainExceptOnCreate`",
 )
-def test_failed_creation_retains_nothing(template: dict[str, Any], full: dict[str, Any]) -> None:
-    for resources in (template["Resources"], full["Resources"]):
+def test_failed_creation_retains_nothing(template: dict[str, Any], full_template: dict[str, Any]) -> None:
+    for resources in (template["Resources"], full_template["Resources"]):
         assert [name for name, r in resources.items() if r.get("DeletionPolicy") == "Retain"] == []
 
 
@@ -177,7 +177,7 @@ def test_s3_errors_become_404_with_the_sites_page(template: dict[str, Any]) -> N
 
 
 def test_distribution_adds_security_headers(template: dict[str, Any]) -> None:
-    headers = one(template, "AWS::CloudFront::ResponseHeadersPolicy")["ResponseHeadersPolicyConfig"]
+    headers = only_resource(template, "AWS::CloudFront::ResponseHeadersPolicy")["ResponseHeadersPolicyConfig"]
     policy_id = id_of(template, "SecurityHeaders", "AWS::CloudFront::ResponseHeadersPolicy")
     behavior = distribution(template)["DefaultCacheBehavior"]
     assert behavior.get("ResponseHeadersPolicyId") == {"Ref": policy_id}, "the distribution must use the policy"
@@ -199,7 +199,7 @@ def test_distribution_adds_security_headers(template: dict[str, Any]) -> None:
     observed="after a day in CloudFront, after five minutes in browsers",
 )
 def test_cache_key_is_the_path_and_query_string_is_forwarded(template: dict[str, Any]) -> None:
-    parameters = one(template, "AWS::CloudFront::CachePolicy")["CachePolicyConfig"]
+    parameters = only_resource(template, "AWS::CloudFront::CachePolicy")["CachePolicyConfig"]
     cache_key = parameters["ParametersInCacheKeyAndForwardedToOrigin"]
     assert cache_key["QueryStringsConfig"] == {"QueryStringBehavior": "none"}
     assert cache_key["HeadersConfig"] == {"HeaderBehavior": "none"}
@@ -207,7 +207,7 @@ def test_cache_key_is_the_path_and_query_string_is_forwarded(template: dict[str,
     assert (parameters["MinTTL"], parameters["DefaultTTL"]) == (0, 86400), (
         "a minimum TTL would override the no-store of redirects"
     )
-    forwarded = one(template, "AWS::CloudFront::OriginRequestPolicy")["OriginRequestPolicyConfig"]
+    forwarded = only_resource(template, "AWS::CloudFront::OriginRequestPolicy")["OriginRequestPolicyConfig"]
     assert forwarded["QueryStringsConfig"] == {"QueryStringBehavior": "all"}
     behavior = distribution(template)["DefaultCacheBehavior"]
     cache_id = id_of(template, "CachePolicy", "AWS::CloudFront::CachePolicy")
@@ -217,7 +217,7 @@ def test_cache_key_is_the_path_and_query_string_is_forwarded(template: dict[str,
 
 
 def test_caching_false_disables_caching(uncached: dict[str, Any]) -> None:
-    assert not of_type(uncached, "AWS::CloudFront::CachePolicy")
+    assert not resources_of_type(uncached, "AWS::CloudFront::CachePolicy")
     disabled = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # AWS's CachingDisabled
     assert distribution(uncached)["DefaultCacheBehavior"]["CachePolicyId"] == disabled
     assert deployment(uncached)["SystemMetadata"] == {"cache-control": "no-cache"}
@@ -290,7 +290,9 @@ def as_custom_resource_properties(value: Any) -> Any:
 
 def test_404_page_is_not_cached_by_browsers(template: dict[str, Any], uncached: dict[str, Any]) -> None:
     for variant in (template, uncached):
-        (upload,) = (d for d in of_type(variant, "Custom::CDKBucketDeployment") if d.get("Include") == ["404.html"])
+        (upload,) = (
+            d for d in resources_of_type(variant, "Custom::CDKBucketDeployment") if d.get("Include") == ["404.html"]
+        )
         assert upload["SystemMetadata"] == {"cache-control": "max-age=0"}
         assert (upload["Exclude"], upload["Prune"]) == (["*"], False), "it must not change other files"
         assert deployment(variant)["Exclude"] == ["404.html"], "the site deployment must not overwrite it"
@@ -314,30 +316,30 @@ def test_new_rewriter_version_invalidates_cache(template: dict[str, Any]) -> Non
     assert deployment(template)["Rewriter"] == association["LambdaFunctionARN"]
 
 
-def test_custom_domain_has_certificate_tls_1_2_and_records(full: dict[str, Any]) -> None:
-    certificate = one(full, "AWS::CertificateManager::Certificate")
+def test_custom_domain_has_certificate_tls_1_2_and_records(full_template: dict[str, Any]) -> None:
+    certificate = only_resource(full_template, "AWS::CertificateManager::Certificate")
     assert (certificate["DomainName"], certificate["ValidationMethod"]) == ("www.example.com", "DNS")
-    config = distribution(full)
+    config = distribution(full_template)
     assert config["Aliases"] == ["www.example.com"]
     assert config["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
-    records = of_type(full, "AWS::Route53::RecordSet")
+    records = resources_of_type(full_template, "AWS::Route53::RecordSet")
     assert {record["Type"] for record in records} == {"A", "AAAA"}
     assert all(record["AliasTarget"] and record["Name"] == "www.example.com." for record in records)
     (validation,) = certificate["DomainValidationOptions"]
     assert validation["HostedZoneId"] == "Z0123456789ABCDEFGHIJ"
-    assert full["Outputs"]["Url"]["Value"] == "https://www.example.com/"
+    assert full_template["Outputs"]["Url"]["Value"] == "https://www.example.com/"
 
 
 @pytest.mark.reliability("static_site", "Throttling", fault="more requests than the function or the bucket can serve")
-def test_web_acl_is_optional(template: dict[str, Any], full: dict[str, Any]) -> None:
-    assert not of_type(template, "AWS::WAFv2::WebACL")
-    acl = one(full, "AWS::WAFv2::WebACL")
+def test_web_acl_is_optional(template: dict[str, Any], full_template: dict[str, Any]) -> None:
+    assert not resources_of_type(template, "AWS::WAFv2::WebACL")
+    acl = only_resource(full_template, "AWS::WAFv2::WebACL")
     assert (acl["Scope"], acl["DefaultAction"]) == ("CLOUDFRONT", {"Allow": {}})
     address, *managed = acl["Rules"]
     limit = {"AggregateKeyType": "IP", "EvaluationWindowSec": 300, "Limit": 10_000}
     assert (address["Action"], address["Statement"]) == ({"Block": {}}, {"RateBasedStatement": limit})
     assert [rule["OverrideAction"] for rule in managed] == [{"None": {}}] * 3, "the rules block"
-    assert distribution(full)["WebACLId"]
+    assert distribution(full_template)["WebACLId"]
 
 
 def test_stack_is_pinned_to_us_east_1(assembly: Assembly) -> None:
@@ -348,7 +350,7 @@ def test_stack_is_pinned_to_us_east_1(assembly: Assembly) -> None:
 def test_upload_role_can_invalidate_only_this_distribution(template: dict[str, Any]) -> None:
     (deny,) = (
         statement
-        for policy in of_type(template, "AWS::IAM::Policy")
+        for policy in resources_of_type(template, "AWS::IAM::Policy")
         for statement in policy["PolicyDocument"]["Statement"]
         if statement["Effect"] == "Deny"
     )
