@@ -189,7 +189,7 @@ def test_deleted_change_set_is_reported(app: Deployment, skip: int) -> None:
     app.inject({"action": "DescribeChangeSet", "skip": skip, "before": before})
     ended = app.deploy({"Queue": LONGER})
     assert (ended["status"], ended["error"]) == ("FAILED", "ChangeSetDeletedError"), ended
-    assert "deleted by somebody else" in ended["cause"]
+    assert "Somebody else deleted the change set" in ended["cause"]
 
 
 @pytest.mark.reliability(
@@ -218,7 +218,7 @@ def test_stack_deleted_during_update_is_reported(app: Deployment) -> None:
     app.inject({"action": "DescribeStacks", "skip": 1, "before": before})
     ended = app.deploy({"Queue": LONGER})
     assert (ended["status"], ended["error"]) == ("FAILED", "StackFailed"), ended
-    assert "deleted by somebody else" in ended["cause"]
+    assert "Somebody else deleted the change set" in ended["cause"]
 
 
 @pytest.mark.reliability(

@@ -90,6 +90,7 @@ def test_notification_of_failure_contains_next_step(caplog: pytest.LogCaptureFix
     def refuse_all(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
         raise refuse("UnauthorizedOperation")
 
+    caplog.set_level("ERROR", "lambdas.security_group_revert")
     (notification,) = respond(FakeEC2([HTTPS, SSH], [None, refuse_all, refuse_all]), SSH_EVENT)
     assert "tried again at every sweep" in notification["Message"]
     (action,) = (vars(record) for record in caplog.records)
@@ -121,6 +122,7 @@ def test_thousand_rules_fit_notification_and_log_lines(caplog: pytest.LogCapture
 
     long = "d" * 255
     rules = [Rule(False, "tcp", port, port, "CidrIpv4", "203.0.113.7/32", description=long) for port in range(1, 1001)]
+    caplog.set_level("ERROR", "lambdas.security_group_revert")
     (notification,) = respond(FakeEC2([HTTPS, *rules], [refuse_changes] * 1100), records.SWEEP)
     assert "... and 900 more; see the log" in notification["Message"]
     assert len(notification["Message"].encode()) < 200_000, "SNS accepts 256 KB"
