@@ -174,7 +174,7 @@ class Machine:
         try:
             return getattr(self.cloudformation, re.sub("([A-Z])", r"_\1", action).lower())(**arguments)
         except ClientError as error:
-            raise self._sandbox.named(error, MODEL) from error
+            raise self._sandbox.execution_error(error, MODEL) from error
 
     def _function(self, name: str, payload: dict[str, Any]) -> Any:
         self.invoked.append(name)

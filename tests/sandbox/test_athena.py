@@ -202,9 +202,13 @@ def test_convert_twice_replaces_parquet_files(parquet: Parquet, lines: list[str]
     assert athena.songs("billboard_parquet").equals(athena.songs())
 
 
-def test_convert_command_writes_parquet(parquet: Parquet, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convert_command_writes_parquet(
+    parquet: Parquet, lines: list[str], sandbox_with_options: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create_tables, _ = parquet
     athena = create_tables("".join(lines[:40]))
+    for name, value in sandbox_with_options.environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("BILLBOARD_WORK_GROUP", STACK)
     monkeypatch.setenv("BILLBOARD_DATABASE", "test")
     monkeypatch.setattr(sys, "argv", ["billboard", "convert"])

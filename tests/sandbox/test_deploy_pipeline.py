@@ -218,7 +218,7 @@ def test_stack_deleted_during_update_is_reported(app: Deployment) -> None:
     app.inject({"action": "DescribeStacks", "skip": 1, "before": before})
     ended = app.deploy({"Queue": LONGER})
     assert (ended["status"], ended["error"]) == ("FAILED", "StackFailed"), ended
-    assert "Somebody else deleted the change set" in ended["cause"]
+    assert "deleted by somebody else" in ended["cause"]
 
 
 @pytest.mark.reliability(
