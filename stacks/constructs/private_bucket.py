@@ -11,7 +11,8 @@ from .log_groups import deny_create_log_group
 class PrivateBucket(s3.Bucket):
     """A bucket that is emptied and deleted with its stack.
 
-    With `retain`, or in a stack with termination protection, the bucket is retained unless stack creation fails.
+    With `retain`, or in a stack with termination protection, the bucket and its policy are retained unless
+    stack creation fails.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class PrivateBucket(s3.Bucket):
             auto_delete_objects=None if retain else True,
             **options,
         )
-        if not retain:
+        if retain:
+            self.policy.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
+        else:
             _add_auto_delete_log(Stack.of(scope))
 
 
