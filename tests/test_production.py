@@ -77,5 +77,36 @@ def test_retained_resource_keeps_its_policy(every_assembly: list[Assembly]) -> N
     assert seen == {"AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"}
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Partial failure",
+    fault="`production` is set for a deployed stack (any of the systems)",
+    expected="the function that empties buckets finds that it must not, and its removal does not fail",
+    observed="template: its role, not the removed statement of the bucket policy, allows `s3:GetBucketTagging`",
+)
+def test_role_that_empties_buckets_can_read_their_tags(every_assembly: list[Assembly]) -> None:
+    """It is called after the update has removed its statement from the bucket policy, and reads a tag first."""
+    for assembly in every_assembly:
+        for path in assembly.templates:
+            template = json.loads(path.read_text())["Resources"]
+            emptied = [
+                r["Properties"]["BucketName"]["Ref"]
+                for r in template.values()
+                if r["Type"] == "Custom::S3AutoDeleteObjects"
+            ]
+            roles = [
+                r for name, r in template.items() if name.startswith("CustomS3AutoDeleteObjects") and "Role" in name
+            ]
+            allowed = [
+                resource["Fn::GetAtt"][0]
+                for role in roles
+                for policy in role["Properties"]["Policies"]
+                for statement in policy["PolicyDocument"]["Statement"]
+                if (statement["Effect"], statement["Action"]) == ("Allow", "s3:GetBucketTagging")
+                for resource in statement["Resource"]
+            ]
+            assert sorted(allowed) == sorted(emptied), path.name
+
+
 def test_production_has_no_unacknowledged_findings(production: Assembly) -> None:
     assert not production.findings, "\n".join(production.findings)
