@@ -289,8 +289,7 @@ class StaticSite(Stack):
             f"{upload.name}Deployment",
             sources=[deployment.Source.asset(folder)],
             exclude=["*"],
-            include=upload.patterns,
-            prune=False,
+            include=upload.patterns,  # also limits what is deleted
             content_type=upload.content_type,
             cache_control=[deployment.CacheControl.from_string(upload.cache_control or self._cache_control)],
             **options,
