@@ -77,7 +77,7 @@ def test_strings_from_the_command_line_are_converted() -> None:
             {"dependencies": [{"name": "page", "url": "https://example.com/", "partition_key": "id"}]},
             "partition_key=id has no effect with url=https://example.com/",
         ),
-        ({"throttling_rate_limit": 0}, "throttling_rate_limit: given 0; accepted: a whole number from 1 to 10000"),
+        ({"throttling_rate_limit": 0}, "throttling_rate_limit: given 0; accepted: a whole number from 1 to 2000"),
         ({"failure_threshold": 0}, "failure_threshold: given 0"),
         ({"dependencies": [{"name": "a", "table": "Orders"}, {"name": "a", "table": "Users"}]}, "each name once"),
     ],
