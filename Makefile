@@ -62,7 +62,7 @@ synth: setup ## write every template to cdk.out (STACK=... for one, ARGS="-c ...
 	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") $(ARGS) 2>&1 | sed -e '/^Successfully synthesized/d' -e '/^Supply a stack id/d'
 	@echo "The templates are in cdk.out."
 
-bootstrap: setup ## bootstrap the account and Region of your AWS configuration for CDK, once
+bootstrap: setup ## bootstrap your account for CDK, once, in the Regions of all stacks (ARGS=aws://<account>/<region> for one)
 	@$(CDK) bootstrap $(ARGS)
 
 lint: setup ## check style, types and shell scripts

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from .domain import CustomDomainSettings
-from .regions import Region, partitions
+from .regions import Region
 from .types import DOMAIN_LABEL, Email, SettingsModel, contradiction, matches, number, one_of, whole_number
 
 MAX_DEPENDENCIES = 20  # one policy of the health function's role names each table
@@ -19,8 +19,6 @@ HOST = rf"({DOMAIN_LABEL}\.)*{DOMAIN_LABEL}(:{PORT})?"
 
 
 def _check_regions(regions: tuple[str, ...]) -> tuple[str, ...]:
-    if len({partitions()[region] for region in regions}) > 1:
-        raise ValueError("Regions of one partition, because the same credentials deploy to all")
     if len(set(regions)) < len(regions):
         raise ValueError("each Region once")
     return regions

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError, WrapValidator
 
 from lambdas.static_site.rewrite import key_path
 from settings import Settings
-from settings.regions import partitions
+from settings.regions import supported_regions
 from settings.types import Pattern, Range, SettingsModel, nested_model
 
 Grammar = Callable[[Any], bool]
@@ -295,7 +295,9 @@ CANDIDATES: dict[str, st.SearchStrategy[Any]] = {
     "analytics_host:availability_zone": st.sampled_from(
         ["us-east-1a", "eu-west-3c", "us-east-9a", "eu-west-1", "use1-az1"]
     ),
-    "multi_region_api:regions": st.sampled_from([*partitions(), "us-east-9", "aws-global", "us-iso-east-1"]),
+    "multi_region_api:regions": st.sampled_from(
+        [*sorted(supported_regions()), "us-gov-west-1", "cn-north-1", "us-east-9", "aws-global", "us-iso-east-1"]
+    ),
 }
 
 

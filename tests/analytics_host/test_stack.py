@@ -62,6 +62,7 @@ def test_wide_allowed_cidr_requires_allow_anywhere(cidr: str) -> None:
         ({"data_location": "s3://bucket/*/"}, "with a trailing slash"),
         ({"data_location": "s3://bucket/${aws:username}/"}, "with a trailing slash"),
         ({"availability_zone": "us-east-1"}, "such as us-east-1b"),
+        ({"availability_zone": "us-gov-west-1a"}, "such as us-east-1b"),
         ({"availability_zone": "use1-az1"}, "such as us-east-1b"),
         (
             {
