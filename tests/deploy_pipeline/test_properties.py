@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from lambdas.deploy_pipeline.change_set import inspect
+from lambdas.deploy_pipeline.change_set import Inspection, inspect
 from lambdas.deploy_pipeline.inspection import Policy
 
 from .changes import change, detail
@@ -61,7 +61,7 @@ def is_certainly_unsafe(made: dict[str, Any]) -> bool:
     )
 
 
-def inspected(changes: list[dict[str, Any]], policy: Policy) -> dict[str, Any]:
+def inspected(changes: list[dict[str, Any]], policy: Policy) -> Inspection:
     fake = FakeCloudFormation()
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.changes = changes

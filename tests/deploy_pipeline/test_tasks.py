@@ -1,6 +1,8 @@
-"""What the tasks give and log beyond what the state machine's tests show."""
+"""Results and log records of the tasks, other than those that the state machine's tests check."""
 
+import importlib
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -39,11 +41,11 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     return found
 
 
-def plan(**given: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        json.dumps(task_handler.check_stack({"input": INPUT | given, "execution": "run-1"}, None))
-    )
-    return found
+def plan(**fields: Any) -> dict[str, Any]:
+    """Return the plan of an execution; `fields` are added to its input."""
+    event: Any = {"input": INPUT | fields, "execution": "run-1"}
+    result: dict[str, Any] = json.loads(json.dumps(task_handler.check_stack(event, None)))
+    return result
 
 
 @pytest.mark.parametrize("name", ["app-payments", "app-green-payments", "app-green-0123ABCD", "application", "ap"])
@@ -74,10 +76,10 @@ def test_check_stack_accepts_blue_green_stack() -> None:
     ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"],
 )
 def test_plan_stack_in_updatable_status_is_updated(fake: FakeCloudFormation, status: str) -> None:
-    """CloudFormation's update needs one of these: see UpdateStack in its API reference."""
+    """CloudFormation can update a stack only in one of these statuses."""
     fake.add_stack(APP, status)
-    found = plan()
-    assert (found["action"], found["changeSetType"]) == ("update", "UPDATE")
+    result = plan()
+    assert (result["action"], result["changeSetType"]) == ("update", "UPDATE")
 
 
 @pytest.mark.usefixtures("s3")
@@ -86,6 +88,40 @@ def test_plan_stack_in_other_status_is_rejected(fake: FakeCloudFormation, status
     fake.add_stack(APP, status)
     with pytest.raises(StackNotReadyError, match=f"is {status}"):
         plan()
+
+
+@pytest.mark.usefixtures("s3")
+def test_tasks_log_standard_keys(fake: FakeCloudFormation, caplog: pytest.LogCaptureFixture) -> None:
+    stack_id = fake.add_stack(APP, "UPDATE_COMPLETE")
+    plan()
+    change_set_id = fake.create_change_set(StackName=APP, ChangeSetName="deploy")["Id"]
+    event: Any = {"changeSetId": change_set_id, "stackName": APP}
+    task_handler.change_set(event, None)
+    task_handler.change_set(event | {"policy": Policy().as_json()}, None)
+    task_handler.first_failure(
+        {"stackId": stack_id, "stackName": APP, "status": "CREATE_FAILED", "statusReason": "x"}, None
+    )
+    records = [vars(record) for record in caplog.records]
+    assert [record["stack_name"] for record in records] == [APP] * 4
+    assert (records[0]["execution"], records[0]["action"]) == ("run-1", "update")
+    assert records[1]["status"] == "ready"
+    assert records[2]["unsafe_change_count"] == 0
+    assert (records[3]["levelname"], records[3]["status"]) == ("WARNING", "CREATE_FAILED")
+    assert records[3]["reason"].startswith(f"{APP} is CREATE_FAILED")
+
+
+@pytest.mark.parametrize("module", ["task_handler", "trigger_handler"])
+def test_log_level_is_read_from_environment(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    handler = importlib.import_module(f"lambdas.deploy_pipeline.{module}")
+    logger = logging.getLogger("lambdas.deploy_pipeline.trigger")
+    try:
+        for level in ("ERROR", "INFO"):
+            monkeypatch.setenv("LOG_LEVEL", level)
+            importlib.reload(handler)
+            assert logging.getLevelName(logger.getEffectiveLevel()) == level
+    finally:
+        monkeypatch.delenv("LOG_LEVEL")
+        importlib.reload(handler)
 
 
 def metrics(printed: str) -> list[dict[str, Any]]:
@@ -292,95 +328,3 @@ def test_truncate_ends_at_line(limit: int) -> None:
     assert len(cut) <= limit
     assert cut.startswith("3 chang")
     assert limit < 60 or cut == text or "more lines" in cut
-
-
-def ended(status: str = "ABORTED", **given: Any) -> dict[str, Any]:
-    return {"detail": {"name": "run-1", "status": status, "input": json.dumps(INPUT | given)}}
-
-
-@pytest.mark.reliability(
-    "deploy_pipeline",
-    "Duplicate",
-    fault="the event about an execution's end is delivered twice",
-    expected="the second one does nothing",
-    observed="no error; other change sets are not deleted",
-)
-def test_clean_up_deletes_change_set_of_execution(fake: FakeCloudFormation, capsys: pytest.CaptureFixture[str]) -> None:
-    fake.add_stack(APP, "CREATE_COMPLETE")
-    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
-    fake.create_change_set(StackName=APP, ChangeSetName="somebody-elses")
-    task_handler.clean_up(ended(), None)
-    assert fake.left() == ["somebody-elses"]
-    assert json.loads(capsys.readouterr().out)["change_set"] == "deleted"
-    task_handler.clean_up(ended(), None)  # the same event again
-
-
-@pytest.mark.parametrize("status", ["EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED"])
-@pytest.mark.reliability(
-    "deploy_pipeline",
-    "Late",
-    fault="the clean-up runs while the change set is executed, or later",
-    expected="the change set is kept",
-    observed="not deleted in any execution status",
-)
-def test_clean_up_keeps_started_change_set(fake: FakeCloudFormation, status: str) -> None:
-    fake.add_stack(APP, "UPDATE_IN_PROGRESS")
-    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
-    fake.change_set = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": status}]
-    task_handler.clean_up(ended(), None)
-    assert "delete_change_set" not in fake.calls, "CloudFormation refuses it for as long as it is carried out"
-
-
-def test_clean_up_ignores_invalid_input(fake: FakeCloudFormation) -> None:
-    task_handler.clean_up(ended("FAILED", stackName="no name"), None)
-    assert not fake.calls
-
-
-@pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="JSON nested thousands deep")
-def test_clean_up_ignores_deeply_nested_input(fake: FakeCloudFormation) -> None:
-    event = ended("FAILED")
-    event["detail"]["input"] = '{"policy": ' + "[" * 5000 + "]" * 5000 + "}"
-    task_handler.clean_up(event, None)
-    assert not fake.calls
-
-
-@pytest.mark.reliability(
-    "deploy_pipeline",
-    "Lost",
-    fault="the event about an execution's end does not contain its input",
-    expected="goes to the dead-letter queue",
-    observed="an error, and no call",
-)
-def test_clean_up_without_input_fails(fake: FakeCloudFormation) -> None:
-    """An input that is too long for its event is left out of it: somebody has to look."""
-    event = ended()
-    event["detail"] |= {"input": None, "inputDetails": {"included": False}}
-    with pytest.raises(TypeError):
-        task_handler.clean_up(event, None)
-    assert not fake.calls
-
-
-@pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("AccessDenied", "Role cleaner does not exist")])
-@pytest.mark.reliability(
-    "deploy_pipeline",
-    "Throttling",
-    fault="the change set that an execution left behind cannot be deleted temporarily",
-    expected="Lambda retries the event twice; then it goes to the dead-letter queue",
-    observed="the error is raised, and the change set still exists",
-)
-def test_clean_up_raises_error_for_lambda_retry(fake: FakeCloudFormation, refusal: ClientError) -> None:
-    fake.add_stack(APP, "CREATE_COMPLETE")
-    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
-    fake.failing["delete_change_set"] = [error("InvalidChangeSetStatus")]
-    with pytest.raises(Exception, match="InvalidChangeSetStatus"):
-        task_handler.clean_up(ended(), None)
-    fake.failing["describe_change_set"] = [refusal]
-    with pytest.raises(type(refusal)):
-        task_handler.clean_up(ended(), None)
-    assert fake.left()
-
-
-def test_clean_up_ignores_deleted_stack(fake: FakeCloudFormation) -> None:
-    fake.failing["describe_change_set"] = [error("ValidationError", f"Stack [{APP}] does not exist")]
-    task_handler.clean_up(ended(), None)
-    assert "delete_change_set" not in fake.calls
