@@ -25,20 +25,20 @@ STACK = "AWS::CloudFormation::Stack"
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
-    found = FakeCloudFormation()
-    monkeypatch.setattr(task_handler, "CLOUDFORMATION", found)
-    return found
+    cloudformation = FakeCloudFormation()
+    monkeypatch.setattr(task_handler, "CLOUDFORMATION", cloudformation)
+    return cloudformation
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
-    found = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
-    monkeypatch.setattr(task_handler, "S3", found)
+    fake_s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
+    monkeypatch.setattr(task_handler, "S3", fake_s3)
     monkeypatch.setenv("STACK_NAME", APP)
     monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
     monkeypatch.setenv("BUCKET", "inputs")
     monkeypatch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
-    return found
+    return fake_s3
 
 
 def plan(**fields: Any) -> dict[str, Any]:
@@ -154,14 +154,14 @@ def test_fingerprint_ignores_layout() -> None:
 
 
 def test_plan_passes_template_url(fake: FakeCloudFormation, s3: FakeS3) -> None:
-    found = plan()
-    address = found["templateUrl"].removeprefix("https://inputs.s3.us-east-1.amazonaws.com/")
+    result = plan()
+    address = result["templateUrl"].removeprefix("https://inputs.s3.us-east-1.amazonaws.com/")
     assert s3.objects[f"inputs/{address}"] == b"Parameters: {}"
     assert fake.calls == ["describe_stacks", "get_template_summary"]
 
 
 def test_plan_adds_environment_name_if_declared(fake: FakeCloudFormation, s3: FakeS3) -> None:
-    assert plan()["parameters"] == [], "environmentName is given only to a template that asks for it"
+    assert plan()["parameters"] == [], "environmentName is passed only to a template that declares it"
     fake.declared = ["environmentName", "Size"]
     named = {"ParameterKey": "environmentName", "ParameterValue": "prod"}
     assert plan(parameters={"Size": 3})["parameters"] == [named, {"ParameterKey": "Size", "ParameterValue": "3"}]
@@ -194,10 +194,10 @@ def test_plan_limits_message_about_unknown_parameters(fake: FakeCloudFormation, 
 
 def test_change_set_name_is_valid_and_unique() -> None:
     for name in ("3f0b-1", "a_b.c d", "x" * 80):
-        found = change_set_name(name)
-        assert len(found) <= 128
-        assert found.replace("-", "").isalnum()
-    assert change_set_name("a_b") != change_set_name("a.b"), "two executions have one change set"
+        result = change_set_name(name)
+        assert len(result) <= 128
+        assert result.replace("-", "").isalnum()
+    assert change_set_name("a_b") != change_set_name("a.b"), "two executions have the same change set"
 
 
 @pytest.mark.reliability(
@@ -210,15 +210,15 @@ def test_change_set_name_is_valid_and_unique() -> None:
 def test_inspect_counts_and_truncates_many_violations(fake: FakeCloudFormation) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.changes = [change("Remove", f"Queue{number:05}") for number in range(5000)]
-    made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
-    found = inspect(fake, made["Id"], APP, Policy())
-    assert (found["safe"], found["count"]) == (False, 5000)
-    assert len(json.dumps(found["violations"])) < MAX_VIOLATIONS_CHARACTERS * 1.1
-    assert found["cause"].startswith("5000 unsafe changes")
-    shown = found["cause"].count("\n- ")
-    assert found["cause"].endswith(f"... and {5000 - shown} more lines")
-    assert len(found["cause"]) <= 32_768, "the longest cause that Step Functions takes"
-    shortened = truncate(f"UnsafeChanges: {found['cause']}", 5000)
+    created = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
+    result = inspect(fake, created["Id"], APP, Policy())
+    assert (result["safe"], result["count"]) == (False, 5000)
+    assert len(json.dumps(result["violations"])) < MAX_VIOLATIONS_CHARACTERS * 1.1
+    assert result["cause"].startswith("5000 unsafe changes")
+    shown = result["cause"].count("\n- ")
+    assert result["cause"].endswith(f"... and {5000 - shown} more lines")
+    assert len(result["cause"]) <= 32_768, "the limit of Step Functions for a cause"
+    shortened = truncate(f"UnsafeChanges: {result['cause']}", 5000)
     assert len(shortened) <= 5000
     assert shortened.startswith("UnsafeChanges: 5000 unsafe changes")
 
@@ -244,19 +244,19 @@ def test_inspect_checks_nested_stack_for_any_action(fake: FakeCloudFormation, ac
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.changes = [change(action, "Child", STACK, ChangeSetId=NESTED)]
     fake.nested[NESTED] = [change("Remove", "Topic")]
-    made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
-    found = inspect(fake, made["Id"], APP, Policy(exempt_logical_ids=frozenset({"Child"})))
-    assert [violation["logicalId"] for violation in found["violations"]] == ["Child/Topic"]
+    created = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
+    result = inspect(fake, created["Id"], APP, Policy(exempt_logical_ids=frozenset({"Child"})))
+    assert [violation["logicalId"] for violation in result["violations"]] == ["Child/Topic"]
 
 
 def failed_change_set(fake: FakeCloudFormation, reason: str = NESTED_FAILED["StatusReason"]) -> str:
-    """What is said of a change set that failed for one that is nested in it."""
+    """Return the reason of a change set that failed because of a nested change set."""
     fake.add_stack(APP, "CREATE_COMPLETE")
-    made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
+    created = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
     fake.change_set = [NESTED_FAILED | {"StatusReason": reason}]
-    found = creation_status(fake, made["Id"], APP)
-    assert found["status"] == "failed"
-    return found["reason"]
+    result = creation_status(fake, created["Id"], APP)
+    assert result["status"] == "failed"
+    return result["reason"]
 
 
 @pytest.mark.reliability(
@@ -279,7 +279,7 @@ def test_creation_status_gives_reason_of_nested_change_set(fake: FakeCloudFormat
     observed="resource, reason, validation and path",
 )
 def test_creation_status_lists_validations_of_all_stacks(fake: FakeCloudFormation) -> None:
-    def refused(name: str, reason: str, mode: str = "FAIL") -> dict[str, str]:
+    def failed_event(name: str, reason: str, mode: str = "FAIL") -> dict[str, str]:
         return {
             "EventType": "VALIDATION_ERROR",
             "LogicalResourceId": name,
@@ -291,28 +291,32 @@ def test_creation_status_lists_validations_of_all_stacks(fake: FakeCloudFormatio
     other = f"{ARN}:changeSet/deploy-Other-1/3"
     fake.nested = {NESTED: [], other: []}
     fake.reasons[NESTED] = "The following hook(s)/validation failed"
-    fake.refusals = {
-        f"{ARN}:changeSet/deploy/1": [refused("A", "it exists"), refused("B", "a warning", "WARN"), refused("C", "no")],
-        NESTED: [refused("D", "too long")],
+    fake.failed_events = {
+        f"{ARN}:changeSet/deploy/1": [
+            failed_event("A", "it exists"),
+            failed_event("B", "a warning", "WARN"),
+            failed_event("C", "no"),
+        ],
+        NESTED: [failed_event("D", "too long")],
     }
     fake.failing["describe_events"] = [None] * 4 + [DENIED]
-    said = failed_change_set(fake, NESTED_FAILED["StatusReason"] + f" {other}").splitlines()
-    assert said[1:4] == [
+    message = failed_change_set(fake, NESTED_FAILED["StatusReason"] + f" {other}").splitlines()
+    assert message[1:4] == [
         "- A (AWS::SQS::Queue): it exists",
         "- C (AWS::SQS::Queue): no",
         f"{NESTED}: {fake.reasons[NESTED]}",
     ]
-    assert said[4:6] == ["- D (AWS::SQS::Queue): too long", f"{other}: no reason given"]
-    assert "could not be read" in said[6]
+    assert message[4:6] == ["- D (AWS::SQS::Queue): too long", f"{other}: no reason given"]
+    assert "could not be read" in message[6]
 
 
-@pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("ChangeSetNotFound")])
+@pytest.mark.parametrize("client_error", [THROTTLED, DENIED, error("ChangeSetNotFound")])
 @pytest.mark.reliability("deploy_pipeline", "Access denied", fault="access to the reason of a failure is denied")
-def test_creation_status_unreadable_nested_keeps_outer(fake: FakeCloudFormation, refusal: ClientError) -> None:
-    fake.failing["describe_change_set"] = [None, refusal]
-    said = failed_change_set(fake)
-    assert NESTED_FAILED["StatusReason"] in said
-    assert f"{NESTED} could not be read: " in said
+def test_creation_status_unreadable_nested_keeps_outer(fake: FakeCloudFormation, client_error: ClientError) -> None:
+    fake.failing["describe_change_set"] = [None, client_error]
+    message = failed_change_set(fake)
+    assert NESTED_FAILED["StatusReason"] in message
+    assert f"{NESTED} could not be read: " in message
 
 
 def test_creation_status_circular_change_sets_end(fake: FakeCloudFormation) -> None:
