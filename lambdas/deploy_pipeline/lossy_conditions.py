@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
+
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 UNLIMITED = math.inf
 ON = ("true", "enabled", "active")
@@ -114,8 +116,10 @@ def _denials(policy: Any) -> list[dict[str, Any]]:
     if isinstance(policy, str):
         try:
             policy = json.loads(policy)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise HiddenValueError from None
+        if is_too_deeply_nested(policy, MAX_VALUE_LEVELS):
+            raise HiddenValueError
     statements = _object(policy).get("Statement") or []
     statements = statements if isinstance(statements, list) else [statements]
     return [statement for statement in map(_object, statements) if statement.get("Effect") == "Deny"]
