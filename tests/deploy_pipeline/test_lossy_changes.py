@@ -104,7 +104,7 @@ LOSSY = [
 @pytest.mark.parametrize(("kind", "before", "after", "reason"), LOSSY)
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
     expected="rejected; the message contains no secret values; can be exempted like a replacement",
     observed="each row of the table, in one direction only",
@@ -129,7 +129,7 @@ def test_update_that_loses_data_is_unsafe(kind: str, before: Any, after: Any, re
 )  # fmt: skip
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
 )
 def test_update_that_loses_nothing_is_safe(kind: str, before: Any, after: Any) -> None:
@@ -150,7 +150,7 @@ def test_update_that_loses_nothing_is_safe(kind: str, before: Any, after: Any) -
 )
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
 )
 def test_weaker_deletion_policy_is_unsafe(kind: str, policies: Any, reason: str) -> None:
@@ -195,8 +195,8 @@ def test_replacement_and_loss_are_both_reported() -> None:
 )
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
-    fault="a property of the table changes, and CloudFormation omits, truncates or masks its values",
+    "System-specific",
+    fault="a property listed as lossy changes, and CloudFormation omits, truncates or masks its values",
     expected="rejected",
     observed='"its values are not visible"',
 )
@@ -237,8 +237,8 @@ LISTED = st.sampled_from([("AWS::S3::Bucket", "LifecycleConfiguration"), ("AWS::
 @given(LISTED, JSON, JSON)
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
-    fault="a property of the table changes, and CloudFormation omits, truncates or masks its values",
+    "System-specific",
+    fault="a property listed as lossy changes, and CloudFormation omits, truncates or masks its values",
 )
 def test_values_of_any_type_are_evaluated(listed: tuple[str, str], before: Any, after: Any) -> None:
     kind, name = listed
@@ -255,7 +255,7 @@ POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"], "AWS::SQS::Qu
 @pytest.mark.parametrize(("kind", "name", "target", "target_type"), POLICIES)
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="a policy is attached to a resource outside the stack",
     expected="rejected",
     observed='"names a resource outside the stack"',
@@ -308,7 +308,7 @@ def test_existing_policy_can_be_updated() -> None:
 )
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="the value of a dynamic reference without a version changes",
     expected="rejected if the property is create-only, or may be",
     observed="resources that depend on it are not treated as retained",
@@ -328,7 +328,7 @@ def test_unversioned_reference_in_create_only_is_unsafe(reference: str, safe: bo
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="the value of a dynamic reference without a version changes",
 )
 def test_unversioned_reference_in_unknown_type_is_unsafe() -> None:
@@ -338,7 +338,7 @@ def test_unversioned_reference_in_unknown_type_is_unsafe() -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="the value of a dynamic reference without a version changes",
 )
 def test_unversioned_reference_does_not_retain_dependents() -> None:
@@ -365,9 +365,9 @@ def test_values_are_read_on_every_page_and_in_nested_stacks() -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="CloudFormation lists other changes in a description with property values",
-    expected="they do not decide about replacements",
+    expected="they do not affect which replacements are detected",
     observed="each change set is described twice",
 )
 def test_replacement_only_listed_with_values_is_ignored() -> None:
@@ -403,7 +403,7 @@ def test_lookups_run_once_and_only_when_needed() -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
 )
 def test_state_machine_rejects_loss_unless_exempted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,7 +293,7 @@ def test_nested_stacks_can_be_inspected(template: dict[str, Any]) -> None:
     "deploy_pipeline",
     "Access denied",
     fault="a template uses an SSM parameter",
-    expected="CloudFormation reads those in the settings, by default CDK's",
+    expected="CloudFormation can read the parameters in the settings, by default CDK's",
     observed="a permission of the state machine for these names",
 )
 def test_state_machine_reads_configured_ssm_parameters(template: dict[str, Any], full_template: dict[str, Any]) -> None:
@@ -383,7 +383,7 @@ def test_state_machine_is_traced_and_logged_without_data(template: dict[str, Any
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Lost",
+    "Lost event or response",
     fault="the event about an execution's end cannot be delivered or processed",
     expected="stored in the dead-letter queue, and an alarm is raised",
     observed="EventBridge and the function can send to it",
@@ -414,7 +414,9 @@ def test_rule_matches_executions_that_end_early(template: dict[str, Any]) -> Non
     assert rule["EventPattern"]["detail-type"] == ["Step Functions Execution Status Change"]
 
 
-@pytest.mark.reliability("deploy_pipeline", "Lost", fault="the result cannot be reported to CodePipeline")
+@pytest.mark.reliability(
+    "deploy_pipeline", "Lost event or response", fault="the result cannot be reported to CodePipeline"
+)
 def test_alarms_notify_topic(template: dict[str, Any]) -> None:
     alarms = resources_of_type(template, "AWS::CloudWatch::Alarm")
     metrics = {alarm["MetricName"] for alarm in alarms}

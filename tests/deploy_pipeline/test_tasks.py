@@ -198,9 +198,9 @@ NESTED_FAILED = {
 @pytest.mark.parametrize("action", ["Add", "Modify", "Remove", "Import", "Dynamic"])
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
 )
@@ -271,7 +271,9 @@ def test_creation_status_lists_validations_of_all_stacks(fake: FakeCloudFormatio
 
 
 @pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("ChangeSetNotFound")])
-@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="access to the reason of a failure is denied")
+@pytest.mark.reliability(
+    "deploy_pipeline", "Access denied", fault="the function has no permission to read the reason of a failure"
+)
 def test_creation_status_unreadable_nested_keeps_outer(fake: FakeCloudFormation, refusal: ClientError) -> None:
     fake.failing["describe_change_set"] = [None, refusal]
     said = failed_change_set(fake)
@@ -318,7 +320,7 @@ def test_clean_up_deletes_change_set_of_execution(fake: FakeCloudFormation, caps
 @pytest.mark.parametrize("status", ["EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED"])
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Late",
+    "Delayed or out of order",
     fault="the clean-up runs while the change set is executed, or later",
     expected="the change set is kept",
     observed="not deleted in any execution status",
@@ -346,7 +348,7 @@ def test_clean_up_ignores_deeply_nested_input(fake: FakeCloudFormation) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Lost",
+    "Lost event or response",
     fault="the event about an execution's end does not contain its input",
     expected="goes to the dead-letter queue",
     observed="an error, and no call",
@@ -364,7 +366,7 @@ def test_clean_up_without_input_fails(fake: FakeCloudFormation) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="the change set that an execution left behind cannot be deleted temporarily",
+    fault="the change set that an execution left behind temporarily cannot be deleted",
     expected="Lambda retries the event twice; then it goes to the dead-letter queue",
     observed="the error is raised, and the change set still exists",
 )

@@ -146,7 +146,7 @@ def test_retry_after_crash_reports_existing_execution(services: Services) -> Non
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Late",
+    "Delayed or out of order",
     fault="the job has ended before its result is reported",
     expected="CodePipeline's error is ignored",
     observed='logged as "already reported"',
@@ -346,7 +346,7 @@ def test_event_without_job_is_explained() -> None:
             trigger_handler.handler(event, None)
 
 
-@pytest.mark.reliability("deploy_pipeline", "Deleted by somebody else", fault="the artifact, or the input file")
+@pytest.mark.reliability("deploy_pipeline", "Deleted externally", fault="the artifact, or the input file")
 def test_missing_input_file_with_403_is_explained(services: Services) -> None:
     services.failing["get_object"] = [refused("AccessDenied")]
     assert "s3://inputs/input.json cannot be read: the object does not exist, or" in failure(services)
@@ -436,7 +436,7 @@ def test_unreadable_execution_fails_job(services: Services, code: str) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="the running execution cannot be described temporarily",
+    fault="the running execution temporarily cannot be described",
     expected="the action continues to wait; the execution is not affected",
     observed="the same continuation token again, then success",
 )
@@ -452,7 +452,7 @@ def test_transient_error_while_polling_continues_job(
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Lost",
+    "Lost event or response",
     fault="the result cannot be reported to CodePipeline",
     expected="Lambda retries the event; an alarm is raised",
     observed="the error is raised",

@@ -107,7 +107,7 @@ def app(sandbox_with_options: Sandbox, machine: str) -> Iterator[Deployment]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="CloudFormation throttles calls temporarily",
+    fault="CloudFormation temporarily throttles calls",
     expected="retried with backoff; calls that change something have a token, so they take effect once",
     observed="created and updated after two throttled calls of each kind",
 )
@@ -178,7 +178,7 @@ def test_error_is_not_treated_as_missing_stack(app: Deployment) -> None:
 @pytest.mark.parametrize("skip", [0, 1])
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the change set, before or after it is inspected",
     expected="fails with that reason",
     observed="`ChangeSetDeletedError`",
@@ -194,7 +194,7 @@ def test_deleted_change_set_is_reported(app: Deployment, skip: int) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the stack, while it is created or updated",
     expected="fails with that reason",
     observed='"was deleted by somebody else"',
@@ -209,7 +209,7 @@ def test_stack_deleted_during_creation_is_reported(app: Deployment) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the stack, while it is created or updated",
 )
 def test_stack_deleted_during_update_is_reported(app: Deployment) -> None:
@@ -223,8 +223,8 @@ def test_stack_deleted_during_update_is_reported(app: Deployment) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Late",
-    fault="somebody else updates the stack after the inspection",
+    "Delayed or out of order",
+    fault="another principal updates the stack after the inspection",
     expected="their update is kept; this one fails",
     observed="their resource is in the stack, no change set is left",
 )
@@ -245,7 +245,7 @@ def test_concurrent_update_is_kept(app: Deployment) -> None:
     "deploy_pipeline",
     "Partial failure",
     fault="the creation of a stack fails",
-    expected="the next deployment deletes a stack that never worked, and creates it again",
+    expected="the next deployment deletes a stack whose creation failed, and creates it again",
     observed="deleted and created; a stack that worked is not deleted",
 )
 def test_stack_that_never_worked_is_recreated(app: Deployment) -> None:
@@ -273,9 +273,9 @@ def test_stack_in_review_is_created(app: Deployment) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
 )
@@ -291,9 +291,9 @@ def test_removal_on_last_page_is_found(app: Deployment) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
 )
@@ -341,9 +341,9 @@ def resources(made: dict[str, Any], suffix: str) -> dict[str, Any]:
 @given(old=TEMPLATES, new=TEMPLATES)
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
     expected="rejected, and the stack is not changed",
@@ -390,7 +390,7 @@ def wait_until_nothing_is_left(app: Deployment) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Timeout mid-way",
+    "Timeout",
     fault="the execution is stopped or times out",
     expected="no change set is left, the stack is not changed",
     observed="deleted within seconds",
@@ -406,7 +406,7 @@ def test_stopped_execution_leaves_no_change_set(app: Deployment) -> None:
     assert app.status() == "CREATE_COMPLETE"
 
 
-@pytest.mark.reliability("deploy_pipeline", "Timeout mid-way", fault="the execution is stopped or times out")
+@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="the execution is stopped or times out")
 def test_timed_out_execution_leaves_no_change_set(app: Deployment) -> None:
     app.create({"Queue": QUEUE})
     definition = app.machines.describe_state_machine(stateMachineArn=app.machine)["definition"]

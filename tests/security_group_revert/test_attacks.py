@@ -22,7 +22,7 @@ LINK = re.compile(r"://|\w\.[a-zA-Z]")
     "security_group_revert",
     "Hostile input",
     fault="links in user agents, session names and descriptions",
-    expected="mail programs find no link",
+    expected="mail clients create no links",
     observed="`[.]` and `[:]//`",
 )
 def test_untrusted_text_contains_no_links() -> None:
