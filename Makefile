@@ -31,14 +31,15 @@ OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
 .PHONY: help setup analysis lock synth bootstrap lint unit templates e2e test audit docs demo pictures sandbox walkthrough bench deploy destroy clean
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+	@echo "Start with: make demo"
+	@sed -En -e 's/^#@ (.*)/\n\1:/p' -e 's/^([a-z0-9]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
 
 setup: .venv/done node_modules/done ## install Python packages, Node.js 24 and the CDK CLI below this folder
 	@:
 
 .venv/done: locks/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use another: make PYTHON=python3.12"; exit 1; }
+	  { echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use another: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up the Python environment in .venv (about 250 MB, a minute or two the first time)"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --progress-bar=off --disable-pip-version-check --require-hashes -r locks/dev.txt \
@@ -122,10 +123,10 @@ destroy: setup ## destroy in your AWS account: make destroy STACK=SecurityGroupR
 	@found=$$($(CDK) list "$(STACK)" $(filter-out --force -f,$(ARGS))) || exit 1; test -n "$$found" || \
 	  { echo "No stack of the current settings matches $(STACK): nothing was destroyed."; \
 	    echo "Stacks:" $$($(CDK) list $(filter-out --force -f,$(ARGS))); \
-	    echo "To name a region that is no longer in multi_region_api:regions:"; \
+	    echo "To name a Region that is no longer in multi_region_api:regions:"; \
 	    echo "  make destroy STACK=MultiRegionApi-eu-west-1 ARGS=\"-c 'multi_region_api:regions=[\\\"eu-west-1\\\"]'\""; exit 1; }
 	@$(CDK) destroy "$(STACK)" $(ARGS) || \
-	  { echo "cdk destroy failed; its message is above. If a certificate is still in use, run the same command again after some minutes."; exit 1; }
+	  { echo "cdk destroy failed; its message is above. If a certificate is still in use, run the same command again after a few minutes."; exit 1; }
 
 lock: .venv/done ## resolve requirements-*.txt into locks/, with the hashes of every package
 	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
