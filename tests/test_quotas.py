@@ -151,8 +151,8 @@ def test_document_is_below_its_quota(resources: list[tuple[str, str, dict[str, A
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
-    fault="more groups than a policy has room for",
+    "System-specific",
+    fault="more groups than fit into one policy",
     expected="the role's permissions are divided among several policies; more than 500 groups are rejected",
     observed="500 groups: each document is below its quota",
 )
@@ -175,7 +175,7 @@ def test_role_policies_are_below_their_quotas(resources: list[tuple[str, str, di
     assert not many, f"managed policies: {many}"
 
 
-@pytest.mark.reliability("security_group_revert", "Only here", fault="more groups than a policy has room for")
+@pytest.mark.reliability("security_group_revert", "System-specific", fault="more groups than fit into one policy")
 def test_function_can_change_every_guarded_group(resources: list[tuple[str, str, dict[str, Any]]]) -> None:
     """However its policies are divided."""
     documents = [
@@ -248,7 +248,7 @@ def test_every_list_in_the_settings_is_at_its_maximum() -> None:
 
 
 @pytest.mark.parametrize("key", OVER_MAXIMUM)
-@pytest.mark.reliability("security_group_revert", "Only here", fault="more groups than a policy has room for")
+@pytest.mark.reliability("security_group_revert", "System-specific", fault="more groups than fit into one policy")
 def test_list_over_its_maximum_is_rejected_with_the_limit(key: str) -> None:
     with pytest.raises(SettingsError, match=f"{key.split(':')[0]}.* at most [0-9]+"):
         Settings.from_context({key: OVER_MAXIMUM[key]})

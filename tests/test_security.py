@@ -29,7 +29,7 @@ def all_statements(assembly: Assembly, full_assembly: Assembly) -> list[Statemen
 
 
 def test_every_wildcard_in_a_policy_has_a_reason(all_statements: list[Statement]) -> None:
-    without = [f"{s.stack} {s.construct} {s.text}" for s in all_statements if not s.reason]
+    without = [f"{s.stack} {s.construct}: {s.effect} {s.actions}" for s in all_statements if not s.reason]
     assert not without, "no reason in the stack or in audit/wildcards.py:\n" + "\n".join(without)
 
 

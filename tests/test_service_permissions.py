@@ -38,11 +38,11 @@ def only(kind: str, **properties: Any) -> DeployedTemplate:
 @pytest.mark.reliability(
     "security_group_revert",
     "Access denied",
-    fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
+    fault="an AWS service lacks permission to use a key, topic, queue, bucket or function (any of the systems)",
     expected="every request of every service is allowed by the template",
     observed=(
-        "judged by the policies of every template, with every set of options; each request is "
-        "refused once its grant is taken away"
+        "evaluated against the policies of every template with every set of options; each request is denied when its "
+        "grant is removed"
     ),
 )
 def test_service_requests_are_allowed(templates: list[DeployedTemplate]) -> None:
@@ -53,7 +53,7 @@ def test_service_requests_are_allowed(templates: list[DeployedTemplate]) -> None
 @pytest.mark.reliability(
     "security_group_revert",
     "Access denied",
-    fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
+    fault="an AWS service lacks permission to use a key, topic, queue, bucket or function (any of the systems)",
 )
 def test_service_request_without_its_grant_is_denied(templates: list[DeployedTemplate]) -> None:
     for template in templates:
@@ -65,7 +65,7 @@ def test_service_request_without_its_grant_is_denied(templates: list[DeployedTem
 @pytest.mark.reliability(
     "security_group_revert",
     "Access denied",
-    fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
+    fault="an AWS service lacks permission to use a key, topic, queue, bucket or function (any of the systems)",
 )
 def test_service_grant_is_needed(templates: list[DeployedTemplate]) -> None:
     """Without it, a request must be denied; otherwise no service needs it."""

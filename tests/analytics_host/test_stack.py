@@ -289,7 +289,7 @@ def test_unrelated_settings_do_not_replace_host(existing_vpc: dict[str, Any], tm
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Lost",
+    "Lost event or response",
     fault="the scheduled stop fails",
     expected="ten retries, then the dead-letter queue and an alarm",
     observed="template: EventBridge Scheduler can send to the queue",
