@@ -1,4 +1,7 @@
-"""Run the walkthrough of a system in the AWS account that the environment selects."""
+"""Run a system's walkthrough against its deployed stack in your AWS account (10 to 30 minutes).
+
+It changes resources and restores them at the end. Deploy the stack first: make deploy STACK=...
+"""
 
 import argparse
 import os
@@ -19,8 +22,10 @@ PROPAGATION_SECONDS = 60  # EventBridge: "allow a short period of time for chang
 
 def main() -> int:
     """Run the walkthrough of one system; return 1 if a step failed."""
-    parser = argparse.ArgumentParser(prog="python -m walkthroughs", description=__doc__)
-    parser.add_argument("system", choices=sorted(WALKTHROUGHS))
+    parser = argparse.ArgumentParser(
+        prog="python -m walkthroughs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("system", choices=sorted(WALKTHROUGHS), metavar="system", help=", ".join(WALKTHROUGHS))
     parser.add_argument("--profile", help="AWS configuration profile")
     parser.add_argument("--region", help="Region where the stack is deployed")
     parser.add_argument(
@@ -29,7 +34,7 @@ def main() -> int:
         default=PROPAGATION_SECONDS,
         help="seconds until a configuration change takes effect (default: %(default)s)",
     )
-    parser.add_argument("--songs", type=Path, help="analytics_host: songs file of the published figures")
+    parser.add_argument("--songs", type=Path, metavar="FILE", help="analytics_host: the original songs file")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -173,7 +173,10 @@ class DeployPipeline(Stack):
             code=code,
             handler="deploy_pipeline.trigger_handler.handler",
             description="Starts the state machine for a job of the pipeline, and reports how it ended",
-            environment={"STATE_MACHINE_ARN": self.state_machine.state_machine_arn},
+            environment={
+                "STATE_MACHINE_ARN": self.state_machine.state_machine_arn,
+                "LOG_LEVEL": self.settings.log_level,
+            },
             # No dead-letter queue: it would contain the job's credentials, and a job that has ended cannot be
             # processed again. CodePipeline times out, and an alarm reports the error.
             retry_attempts=2,
@@ -189,7 +192,7 @@ class DeployPipeline(Stack):
             trigger,
             ["states:DescribeExecution"],
             executions,
-            wildcard_reason="An execution is named after its job.",
+            wildcard_reason="An execution is named after the first job of its action.",
         )
         grant(trigger, ["s3:GetObject"], self.inputs.arn_for_objects(INPUT_KEY))
         grant(trigger, ["kms:Decrypt"], self.key.key_arn)

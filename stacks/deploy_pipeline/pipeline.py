@@ -160,7 +160,7 @@ class Pipeline(Construct):
     def _acknowledge_grants(self, artifacts: s3.Bucket) -> None:
         """Acknowledge what aws-cdk-lib grants to the roles of the pipeline and of its actions."""
         stack = Stack.of(self)
-        reason = "aws-cdk-lib's grants to the pipeline: its artifacts, their key, its source, its function."
+        reason = "aws-cdk-lib grants the pipeline access to its artifacts, their key, its source and its function."
         buckets = [artifacts, *([self.source_bucket] if self.settings.source == "s3" else [])]
         wildcards = [f"Resource::<{stack.get_logical_id(bucket.node.default_child)}.Arn>/*" for bucket in buckets]
         for action in ("s3:Abort", "s3:DeleteObject", "s3:GetBucket", "s3:GetObject", "s3:List"):

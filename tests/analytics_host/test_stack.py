@@ -254,7 +254,7 @@ def test_h2o_nodes_share_one_port_and_generation(full_template: dict[str, Any]) 
         only_resource(full_template, "AWS::EC2::SecurityGroupIngress"),
         only_resource(full_template, "AWS::EC2::SecurityGroupEgress"),
     )
-    assert (ingress["FromPort"], ingress["ToPort"]) == (54322, 54322), "not H2O's REST port 54321"
+    assert (ingress["FromPort"], ingress["ToPort"]) == (54324, 54324), "not H2O's REST port 54323"
     assert ingress["SourceSecurityGroupId"] == ingress["GroupId"] == egress["DestinationSecurityGroupId"]
     scripts = user_data(full_template)
     assert all("H2O_NODES=3\n" in text for text in scripts)
@@ -290,7 +290,7 @@ def test_unrelated_settings_do_not_replace_host(existing_vpc: dict[str, Any], tm
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Lost",
+    "Lost event or response",
     fault="the scheduled stop fails",
     expected="ten retries, then the dead-letter queue and an alarm",
     observed="template: EventBridge Scheduler can send to the queue",

@@ -151,13 +151,13 @@ def test_duplicate_event_changes_nothing() -> None:
     assert notification["Subject"].startswith("Already reverted")
 
 
-@pytest.mark.reliability("security_group_revert", "Late", fault="events arrive late or out of order")
+@pytest.mark.reliability("security_group_revert", "Delayed or out of order", fault="events arrive late or out of order")
 def test_event_of_already_reverted_rule_names_its_caller() -> None:
     ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
     respond(ec2, records.SWEEP, dynamodb=dynamodb)
     (notification,) = respond(ec2, SSH_EVENT, dynamodb=dynamodb)
     assert "user/alice" in notification["Message"]
-    assert "already reverted by an earlier check: inbound TCP 22 from 203.0.113.7/32" in notification["Message"]
+    assert "already reverted by an earlier check: inbound TCP 22 from 203.0.113[.]7/32" in notification["Message"]
 
 
 def test_rules_not_in_the_event_are_reverted_and_listed_apart() -> None:
@@ -187,7 +187,7 @@ def test_fully_changed_rule_is_revoked_and_restored() -> None:
     assert "restored: inbound TCP 443" in notification["Message"]
 
 
-@pytest.mark.reliability("security_group_revert", "Deleted by somebody else", fault="an approved rule")
+@pytest.mark.reliability("security_group_revert", "Deleted externally", fault="an approved rule")
 def test_revoked_rule_is_restored_with_its_description() -> None:
     ec2 = FakeEC2([])
     https = records.response_rule("sgr-1", cidrIpv4="0.0.0.0/0") | {"fromPort": 443, "toPort": 443}
@@ -210,7 +210,7 @@ def test_changed_approved_description_is_restored() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="an approved rule, with `restore=false`",
     expected="reported and counted, not restored",
     observed='"Unapproved", metric 1',
@@ -294,7 +294,7 @@ def test_denied_rule_does_not_block_other_rules(capsys: pytest.CaptureFixture[st
     (notification,) = respond(ec2, SSH_EVENT)
     assert ec2.current() == {HTTPS, RDP}
     assert notification["Subject"] == "NOT REVERTED: 1 of 2 changes to security group Web Server"
-    assert "FAILED to revoke: inbound TCP 3389 from 203.0.113.7/32" in notification["Message"]
+    assert "FAILED to revoke: inbound TCP 3389 from 203.0.113[.]7/32" in notification["Message"]
     assert "UnauthorizedOperation" in notification["Message"]
     assert "revoked: inbound TCP 22" in notification["Message"]
     assert metrics(capsys)[0]["NotReverted"] == 1
@@ -302,7 +302,7 @@ def test_denied_rule_does_not_block_other_rules(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="a rule, just before the function revokes it",
     expected="no failure, because the rule is gone",
     observed="no failure in the notification",
