@@ -185,7 +185,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
         api("codepipeline", "ActionConfigurationValue"),
         lambda key: iam_arn(f"arn:aws:s3:::bucket/{key}") and not set(key) & set("*?$"),
     ),
-    "deploy_pipeline:input": LOCAL,
+    "deploy_pipeline:input": "a file; its content: tests/deploy_pipeline/test_request_grammar.py",
     "deploy_pipeline:permissions.actions": (iam_action,),
     "deploy_pipeline:permissions.resources": (iam_arn,),
     "deploy_pipeline:permissions.conditions": "operators, keys and values: tests/deploy_pipeline/test_settings.py",
