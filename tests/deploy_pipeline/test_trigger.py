@@ -29,6 +29,11 @@ def refused(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "so it is"}}, "Operation")
 
 
+def server_error(status: int) -> ClientError:
+    response: Any = {"Error": {"Code": str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "DescribeExecution")
+
+
 class Services:
     """CodePipeline, S3 and Step Functions in one."""
 
@@ -66,7 +71,8 @@ class Services:
         self._tell("PutJobFailureResult", result)
 
     def _tell(self, operation: str, result: dict[str, Any]) -> None:
-        validate_parameters(result, MODEL.operation_model(operation).input_shape)
+        model: Any = MODEL.operation_model(operation)
+        validate_parameters(result, model.input_shape)
         self._fail(operation)
         self.told.append(result)
 
@@ -423,12 +429,7 @@ def test_unreadable_execution_fails_job(services: Services, code: str) -> None:
     "passing",
     [
         refused("ThrottlingException"),
-        *(
-            ClientError(
-                {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": int(code)}}, "DescribeExecution"
-            )
-            for code in ("500", "502", "503")
-        ),
+        *(server_error(status) for status in (500, 502, 503)),
         EndpointConnectionError(endpoint_url="https://states.us-east-1.amazonaws.com"),
     ],
     ids=["throttled", "500", "502", "503", "no answer"],

@@ -1,6 +1,6 @@
 """State between runs: when findings are reported again, and when reverting is suspended."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -175,7 +175,7 @@ def test_failing_reverts_are_not_counted() -> None:
 )
 def test_overlapping_runs_each_count() -> None:
     dynamodb = FakeDynamoDB()
-    table = StateTable(dynamodb, "state", HOUR)
+    table = StateTable(cast(Any, dynamodb), "state", HOUR)
     table.count("sg-1", table.read("sg-1"), ["a: b"])
     state = table.read("sg-1")  # of both runs
     table.count("sg-1", state, ["a: b"])
@@ -187,7 +187,7 @@ def test_overlapping_runs_each_count() -> None:
 def test_count_of_expired_item_starts_again() -> None:
     """DynamoDB can delete the item between the read and the write: ADD then creates one without expiry."""
     dynamodb = FakeDynamoDB()
-    table = StateTable(dynamodb, "state", HOUR)
+    table = StateTable(cast(Any, dynamodb), "state", HOUR)
     table.count("sg-1", table.read("sg-1"), ["a: b"])
     state = table.read("sg-1")
     dynamodb.items.clear()
