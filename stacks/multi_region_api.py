@@ -46,6 +46,11 @@ from .constructs.web_acl import ManagedRulesWebAcl, visibility
 
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 STAGE, BASE_PATH = "prod", "v1"
+LOG_LEVELS = {
+    "INFO": lambda_.ApplicationLogLevel.INFO,
+    "WARNING": lambda_.ApplicationLogLevel.WARN,
+    "ERROR": lambda_.ApplicationLogLevel.ERROR,
+}
 METRICS_REGION = "us-east-1"  # the only Region in which Route 53 publishes metrics
 # About twenty health checkers each send at most one request every 10 s, so this limit is never reached by them.
 HEALTH_RATE_LIMIT = 20
@@ -107,6 +112,7 @@ class MultiRegionApi(Stack):
             memory_size=256,
             timeout_seconds=3,
             tracing=lambda_.Tracing.ACTIVE,
+            application_log_level_v2=LOG_LEVELS[self.settings.log_level],
         )
         acknowledge_wildcards(
             function.execution_role, {"Resource::*": "X-Ray has no resource-level permissions for traces."}

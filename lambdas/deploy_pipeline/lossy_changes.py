@@ -6,10 +6,11 @@ Messages contain only numbers and names of policies, because other values can be
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .api_types import ResourceChange, ResourceChangeWithValues, ResourceTargetDefinition
 from .lossy_conditions import (
     DENY,
     EXPIRY,
@@ -134,7 +135,7 @@ LOSSY_CHANGES = (
 )  # fmt: skip
 
 
-def losses(resource: Mapping[str, Any]) -> Iterator[str]:
+def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     """Return a reason for each row of the table that an update in place matches. The resource is one `with_values`."""
     before, after = resource["Before"], resource["After"]
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
@@ -147,20 +148,21 @@ def losses(resource: Mapping[str, Any]) -> Iterator[str]:
             yield from _evaluate(row, *values, listed=row.path.split(".")[0] in changed)
 
 
-def with_values(resource: Mapping[str, Any]) -> dict[str, Any]:
+def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
     """Add the resource ``Before`` and ``After`` the update to a ``ResourceChange``; None if it is not visible."""
-    return {**resource, "Before": _parsed(resource, "BeforeContext"), "After": _parsed(resource, "AfterContext")}
+    before, after = _parsed(resource.get("BeforeContext")), _parsed(resource.get("AfterContext"))
+    return {**resource, "Before": before, "After": after}
 
 
-def _parsed(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+def _parsed(context: str | None) -> dict[str, Any] | None:
     try:
-        shown = json.loads(resource.get(name) or "")
+        shown = json.loads(context or "")
     except ValueError:  # missing or truncated
         return None
     return shown if isinstance(shown, dict) else None
 
 
-def _names(target: Mapping[str, Any]) -> Iterator[str]:
+def _names(target: ResourceTargetDefinition) -> Iterator[str]:
     yield str(target.get("Attribute"))
     yield str(target.get("Name"))
 

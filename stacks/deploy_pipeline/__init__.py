@@ -176,7 +176,10 @@ class DeployPipeline(Stack):
             code=code,
             handler="deploy_pipeline.trigger_handler.handler",
             description="Starts the state machine for a job of the pipeline, and reports how it ended",
-            environment={"STATE_MACHINE_ARN": self.state_machine.state_machine_arn},
+            environment={
+                "STATE_MACHINE_ARN": self.state_machine.state_machine_arn,
+                "LOG_LEVEL": self.settings.log_level,
+            },
             # No dead-letter queue: it would contain the job's credentials, and a job that has ended cannot be
             # processed again. CodePipeline times out, and an alarm reports the error.
             retry_attempts=2,
