@@ -82,6 +82,7 @@ class FakeEC2:
         return self
 
     def paginate(self, *, Filters: list[Any], PaginationConfig: dict[str, int]) -> Iterator[dict[str, Any]]:
+        assert 5 <= PaginationConfig["PageSize"] <= 1000  # EC2 API reference, DescribeSecurityGroupRules
         self._record("DescribeSecurityGroupRules", {"Filters": Filters, "MaxResults": PaginationConfig["PageSize"]})
         rules = list(self.rules.values())
         yield {"SecurityGroupRules": rules[:2]}  # more than one page
