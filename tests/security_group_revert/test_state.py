@@ -1,5 +1,6 @@
 """State between runs: when findings are reported again, and when reverting is suspended."""
 
+import time
 from typing import Any, cast
 
 import pytest
@@ -7,7 +8,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from lambdas.security_group_revert.respond import UnfinishedError
 from lambdas.security_group_revert.rules import Rule
-from lambdas.security_group_revert.state import REMINDER_SECONDS, StateTable
+from lambdas.security_group_revert.state import REMINDER_SECONDS, Reverts, State, StateTable
 
 from . import records
 from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, refuse
@@ -284,3 +285,24 @@ def test_unreachable_dynamodb_is_an_error_after_the_revert() -> None:
     with pytest.raises(UnfinishedError, match="cannot count"):
         account.sweep()
     assert account.ec2.current() == {HTTPS}
+
+
+@pytest.mark.parametrize(("seconds", "reverted"), [(-1, True), (0, True), (1, False)])
+def test_revert_in_the_second_of_the_call_explains_it(seconds: int, reverted: bool) -> None:
+    """CloudTrail's times have whole seconds, so a revert can have the time of its call."""
+    state = State({"unapproved: rule": Reverts(1, 1_700_000_000)})
+    assert state.reverted_since("unapproved: rule", 1_700_000_000 + seconds) == reverted
+
+
+@pytest.mark.parametrize(("hours", "due"), [(0, False), (23, False), (24, True)])
+def test_reminder_is_due_after_a_day(hours: int, due: bool) -> None:
+    state = State(reported_digest="a", reported_at=int(time.time()) - hours * HOUR)
+    assert state.is_news("a") == due
+
+
+def test_report_is_stored_for_a_week() -> None:
+    """Longer than the time between reminders, so that an open finding stays known."""
+    dynamodb = FakeDynamoDB()
+    StateTable(cast(Any, dynamodb), "state", HOUR).set_reported("sg-1", "a")
+    (item,) = dynamodb.items.values()
+    assert int(item["expires_at"]["N"]) - int(item["last"]["N"]) == 7 * 24 * HOUR
