@@ -20,6 +20,9 @@ from lambdas.deploy_pipeline.lossy_conditions import (
 )
 
 
+REORDERED = {"Value": "b", "Key": "a"}  # the same tag filter in another order
+
+
 def denials(*sids: str, resource: Any = "*") -> dict[str, Any]:
     return {"Statement": [{"Effect": "Deny", "Sid": sid, "Resource": resource} for sid in sids]}
 
@@ -73,6 +76,12 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (LIFECYCLE, expiration(7), expiration(7, ObjectSizeLessThan="9"), True),
         (LIFECYCLE, expiration(7) + expiration(3), expiration(5), False),
         (LIFECYCLE, expiration(3) + expiration(7), expiration(5), False),
+        (
+            LIFECYCLE,
+            expiration(7, TagFilters=[{"Key": "a", "Value": "b"}]),
+            expiration(7, TagFilters=[REORDERED]),
+            False,
+        ),
         (DENY, denials("A", "B"), denials("A"), True),
         (DENY, denials("A"), denials("A", "B"), False),
         (DENY, denials("A", "B"), denials("B", "A"), False),
