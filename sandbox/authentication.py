@@ -3,7 +3,8 @@
 The emulator runs functions as processes of this computer, so anyone who can send it requests can run code. Any web page
 can send requests to 127.0.0.1: cross-origin requests without a preflight, or requests to a host name that resolves to
 127.0.0.1 (DNS rebinding). Therefore a request is rejected if it has a foreign `Origin`, `Sec-Fetch-Site` or `Host`, or
-no Signature Version 4 by an access key of this sandbox. Responses have no CORS headers.
+no Signature Version 4 by an access key of this sandbox. The body of a request without a known access key is not read.
+Responses have no CORS headers.
 
 Left out: the expiry of signatures after 15 minutes; presigned requests to services other than S3.
 """
@@ -31,6 +32,7 @@ HEADER = re.compile(
 NO_PAYLOAD_HASH = ("UNSIGNED-PAYLOAD", "STREAMING-")  # values of x-amz-content-sha256 that are not hashes
 # Custom resources respond here without a signature. The path ends with a random token, like a presigned URL.
 CUSTOM_RESOURCE = ("PUT", re.compile(r"/_ministack/cfn-response/[\w-]{20,}"))
+MAX_CUSTOM_RESOURCE_BYTES = 4096  # of a custom resource's response, as in CloudFormation
 
 
 class RejectedRequestError(Exception):
@@ -57,17 +59,28 @@ def require_signature(application: Application, port: int) -> Application:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         else:
-            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+            headers = _headers(scope)
             try:
                 _reject_web_pages(headers, hosts)
-                body = await _read(receive)
-                _authenticate(scope, headers, body)
+                authorization = _authorization(scope, headers)
+                body = await _read(receive, None if authorization else MAX_CUSTOM_RESOURCE_BYTES)
+                if authorization:
+                    _authenticate(scope, headers, body, authorization)
             except RejectedRequestError as error:
                 await _send_error(send, headers, error)
             else:
                 await application(scope, _replay(body, receive), _without_cors(send))
 
     return serve
+
+
+def _headers(scope: Any) -> dict[str, str]:
+    """Return the headers with names in lower case. Values of repeated ones are joined, so that none is ignored."""
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    return headers
 
 
 def _reject_web_pages(headers: dict[str, str], hosts: set[str]) -> None:
@@ -80,11 +93,14 @@ def _reject_web_pages(headers: dict[str, str], hosts: set[str]) -> None:
         raise RejectedRequestError("AccessDenied", "cross-origin requests are not allowed")
 
 
-def _authenticate(scope: Any, headers: dict[str, str], body: bytes) -> None:
+def _authorization(scope: Any, headers: dict[str, str]) -> re.Match[str] | None:
+    """Return the parts of the signature, before the body is read; None if the request needs no signature."""
+    if not scope["raw_path"].startswith(b"/"):
+        raise RejectedRequestError("AccessDenied", "the request target must be a path")
     method, path = CUSTOM_RESOURCE
     if scope["method"] == method and path.fullmatch(scope["path"]):
-        return
-    query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+        return None
+    query = _query(scope)
     presigned = "X-Amz-Signature" in query
     header = _as_header(query) if presigned else headers.get("authorization", "")
     authorization = HEADER.fullmatch(header)
@@ -93,10 +109,20 @@ def _authenticate(scope: Any, headers: dict[str, str], body: bytes) -> None:
     if presigned and (authorization["service"] != "s3" or _selects_service(headers)):
         message = "presigned URLs are valid for S3 only, without headers that select another service"
         raise RejectedRequestError("AccessDenied", message)
+    _secret_of_session(authorization["key"])
+    return authorization
+
+
+def _query(scope: Any) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+
+
+def _authenticate(scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str]) -> None:
     payload_hash = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
     if not payload_hash.startswith(NO_PAYLOAD_HASH) and payload_hash != hashlib.sha256(body).hexdigest():
         raise RejectedRequestError("XAmzContentSHA256Mismatch", "x-amz-content-sha256 does not match the body")
-    if presigned:
+    query = _query(scope)
+    if "X-Amz-Signature" in query:
         expected = _presigned_signature(scope, headers, query, authorization)
     else:
         expected = _signature(scope, headers, body, authorization)
@@ -161,13 +187,17 @@ def _sign(signer: type[SigV4Auth], request: AWSRequest, timestamp: str, authoriz
     return signature
 
 
-async def _read(receive: Any) -> bytes:
-    body = b""
+async def _read(receive: Any, limit: int | None) -> bytes:
+    body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RejectedRequestError("IncompleteBody", "the connection was closed before the end of the body")
         body += message.get("body", b"")
+        if limit is not None and len(body) > limit:
+            raise RejectedRequestError("AccessDenied", f"the body has more than {limit} bytes")
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 def _replay(body: bytes, receive: Any) -> Any:

@@ -5,9 +5,10 @@ has resolved the name itself, the one with the IP address in the header `x-sandb
 serves the endpoint or host responds; otherwise the response is 403.
 
 Left out: connections that stay with the address they were opened to. Every request is routed again, as if clients
-cached no DNS response.
+cached no DNS response. Larger bodies for CloudFront: all web endpoints have API Gateway's limit of 10 MB.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ AUTHORITY = trustme.CA(organization_name="Sandbox")
 REGIONS = boto3.Session().get_available_regions("apigateway")
 HOST_NAMES = ("*.cloudfront.net", "*.example.com", "example.com", "localhost", "127.0.0.1")
 ADDRESS_HEADER = "x-sandbox-address"
+MAX_BODY_BYTES = 10 * 1024 * 1024  # API Gateway's limit
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class Response:
         return replace(self, headers=self.headers | added)
 
 
+class BadRequestError(Exception):
+    """A request that is rejected before a service gets it, with the status of the response."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 Service = Callable[[Request], Awaitable[Response | None]]  # None: another service's host
 
 
@@ -71,35 +81,53 @@ def application(services: list[Service], endpoint_at: Callable[[str, str], str])
     """
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        request = await _request(scope, receive, endpoint_at)
-        response = Response(403, {"content-type": "text/plain"}, b"no deployed resource has this host name")
-        for service in services:
-            service_response = await service(request)
-            if service_response:
-                response = service_response
-                break
-        await _send(request, response, send)
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "http":
+            try:
+                response = await _respond(_request(scope, await _read(receive), endpoint_at), services)
+            except BadRequestError as error:
+                body = json.dumps({"message": str(error)}).encode()
+                response = Response(error.status, {"content-type": "application/json"}, body)
+            await _send(scope["method"], response, send)
 
     return serve
 
 
-async def _request(scope: Any, receive: Any, endpoint_at: Callable[[str, str], str]) -> Request:
-    headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    body = b""
+async def _respond(request: Request, services: list[Service]) -> Response:
+    for service in services:
+        response = await service(request)
+        if response:
+            return response
+    return Response(403, {"content-type": "text/plain"}, b"no deployed resource has this host name")
+
+
+async def _read(receive: Any) -> bytes:
+    """Return the body. The limit is also that of memory, because a body can have no declared length."""
+    body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequestError(400, "Incomplete body")
         body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise BadRequestError(413, "Request Too Long")
         if not message.get("more_body"):
-            break
+            return bytes(body)
+
+
+def _request(scope: Any, body: bytes, endpoint_at: Callable[[str, str], str]) -> Request:
+    if not scope["raw_path"].startswith(b"/"):
+        raise BadRequestError(400, "The request target must be a path")
+    headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
     host = headers.get("host", headers.get(":authority", "")).split(":")[0]
     return Request(
         scheme=scope["scheme"],
         host=host,
         endpoint=endpoint_at(host.lower(), headers.pop(ADDRESS_HEADER, "")),
         method=scope["method"],
-        path=scope.get("raw_path", scope["path"].encode()).split(b"?")[0].decode("latin-1"),
+        path=scope["raw_path"].decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
         body=body,
@@ -107,9 +135,9 @@ async def _request(scope: Any, receive: Any, endpoint_at: Callable[[str, str], s
     )
 
 
-async def _send(request: Request, response: Response, send: Any) -> None:
+async def _send(method: str, response: Response, send: Any) -> None:
     headers = response.headers
-    if request.method != "HEAD":
+    if method != "HEAD":
         headers = headers | {"content-length": str(len(response.body))}
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": encoded})

@@ -46,8 +46,8 @@ def only(kind: str, **properties: Any) -> DeployedTemplate:
     ),
 )
 def test_service_requests_are_allowed(templates: list[DeployedTemplate]) -> None:
-    found = [f"{template.name}: {line}" for template in templates for line in refused(template)]
-    assert not found, "\n".join(found)
+    denied = [f"{template.name}: {line}" for template in templates for line in refused(template)]
+    assert not denied, "\n".join(denied)
 
 
 @pytest.mark.reliability(
@@ -91,14 +91,14 @@ ACTS_AT_ONCE = (
 
 def created_before(template: DeployedTemplate, name: str) -> set[str]:
     """Resources that CloudFormation creates before this one, because it refers to or depends on them."""
-    found: set[str] = set()
+    logical_ids: set[str] = set()
     waiting = [name]
     while waiting:
         resource = json.dumps(template.body["Resources"][waiting.pop()])
-        named = {other for other in template.body["Resources"] if f'"{other}"' in resource} - found
-        found |= named
+        named = {other for other in template.body["Resources"] if f'"{other}"' in resource} - logical_ids
+        logical_ids |= named
         waiting += named
-    return found
+    return logical_ids
 
 
 def test_policies_are_created_before_services_use_them(templates: list[DeployedTemplate]) -> None:

@@ -93,7 +93,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self._until_as_approved()
         seconds = time.monotonic() - started
         notification = self._notification("203.0.113.7/32")
-        message = notification["Message"].replace("[.]", ".")  # undo what prevents links
+        message = notification["Message"]
         role, _, session = self.caller.rpartition("/") if ":assumed-role/" in self.caller else (self.caller, "", "")
         assert role in message, f"the notification does not name {role}:\n{message}"
         assert session in message, f"the notification does not name the session {session}:\n{message}"
@@ -307,7 +307,8 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             response = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
             messages = response.get("Messages", [])
             for message in messages:
-                self.notifications.append(json.loads(message["Body"]))
+                body = message["Body"].replace("[.]", ".").replace("[@]", "@")  # undo what prevents links
+                self.notifications.append(json.loads(body))
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
             if not messages:
                 return

@@ -25,6 +25,7 @@ from .lossy_conditions import (
     Condition,
     HiddenValueError,
 )
+from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
 
 ANY_TYPE = "any type"
 MASK = "****"  # CloudFormation's replacement for the value of a NoEcho parameter
@@ -138,6 +139,11 @@ LOSSY_CHANGES = (
 def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     """Return a reason for each row of the table that an update in place matches. The resource is one `with_values`."""
     before, after = resource["Before"], resource["After"]
+    if None in (before, after) and any(
+        map(_is_too_deep, (resource.get("BeforeContext"), resource.get("AfterContext")))
+    ):
+        yield f"its values have more than {MAX_VALUE_LEVELS} levels of nesting, so they are not inspected"
+        return
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
     for row in LOSSY_CHANGES:
         if row.type in (ANY_TYPE, resource.get("ResourceType")):
@@ -157,9 +163,18 @@ def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
 def _parsed(context: str | None) -> dict[str, Any] | None:
     try:
         shown = json.loads(context or "")
-    except ValueError:  # missing or truncated
+    except (ValueError, RecursionError):  # missing, truncated or too deeply nested
         return None
-    return shown if isinstance(shown, dict) else None
+    return shown if isinstance(shown, dict) and not is_too_deeply_nested(shown, MAX_VALUE_LEVELS) else None
+
+
+def _is_too_deep(context: str | None) -> bool:
+    try:
+        return is_too_deeply_nested(json.loads(context or ""), MAX_VALUE_LEVELS)
+    except ValueError:  # missing or truncated
+        return False
+    except RecursionError:
+        return True
 
 
 def _names(target: ResourceTargetDefinition) -> Iterator[str]:
@@ -199,9 +214,11 @@ def _shown(value: Any) -> str:
 
 
 def markdown_table() -> str:
-    """Return the table of the documentation."""
-    rows = ["| resource type | property | unsafe if it | reason |", "|---|---|---|---|"]
+    """Return the table of the documentation, with one row for the properties that have the same effect."""
+    properties: dict[tuple[str, str], list[str]] = {}
     for row in LOSSY_CHANGES:
-        kind = row.type if row.type == ANY_TYPE else f"`{row.type}`"
-        rows.append(f"| {kind} | [`{row.path}`]({row.documentation}) | {row.condition.text} | {row.reason} |")
+        name = row.path if row.type == ANY_TYPE else f"{row.type}.{row.path}"
+        properties.setdefault((row.condition.text, row.reason), []).append(f"[`{name}`]({row.documentation})")
+    rows = ["| property | unsafe if it | reason |", "|---|---|---|"]
+    rows += [f"| {', '.join(links)} | {text} | {reason} |" for (text, reason), links in properties.items()]
     return "\n".join(rows)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .errors import InvalidInputError
 from .inspection import Policy
+from .nesting import is_too_deeply_nested
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 NAME_DESCRIPTION = "letters, digits and hyphens, starting with a letter"
@@ -100,7 +101,7 @@ def parse_request(value: Any) -> DeploymentRequest:
 def _check_form(value: Any) -> None:
     if not isinstance(value, dict):
         raise InvalidInputError("The input must be a JSON object.")
-    if is_too_deeply_nested(value):
+    if is_too_deeply_nested(value, MAX_NESTING_LEVELS):
         raise InvalidInputError(f"The input has more than {MAX_NESTING_LEVELS} levels of nesting.")
     if len(json.dumps(json.dumps(value))) > MAX_INPUT_CHARACTERS:
         raise InvalidInputError(f"The input has more than {MAX_INPUT_CHARACTERS:,} characters as an escaped string.")
@@ -143,15 +144,6 @@ def fingerprint(value: Mapping[str, Any]) -> str:
     # Step Functions can write 1.0 as 1, so all numbers are compared as floating-point numbers.
     normalized = json.loads(json.dumps(fields), parse_int=float)
     return hashlib.sha256(json.dumps(normalized, sort_keys=True).encode()).hexdigest()
-
-
-def is_too_deeply_nested(value: Any) -> bool:
-    """Return whether objects and lists have more than `MAX_NESTING_LEVELS` levels, without recursion."""
-    level = [value]
-    for _ in range(MAX_NESTING_LEVELS):
-        containers = [item for item in level if isinstance(item, dict | list)]
-        level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
-    return any(isinstance(item, dict | list) for item in level)
 
 
 class _FieldReader:

@@ -15,8 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .errors import InvalidInputError
 from .events import Job
 from .messages import truncate
+from .nesting import is_too_deeply_nested
 from .objects import explain_read_error
-from .request import MAX_INPUT_CHARACTERS, MAX_NESTING_LEVELS, is_too_deeply_nested, parse_request
+from .request import MAX_INPUT_CHARACTERS, MAX_NESTING_LEVELS, parse_request
 
 MAX_FAILURE_CHARACTERS = 5000  # CodePipeline's limit for a failure message
 MAX_SUMMARY_CHARACTERS = 2048  # CodePipeline's limit for a summary
@@ -126,7 +127,7 @@ class Trigger:
         if execution["status"] == "RUNNING":
             return {"continuationToken": token}
         if execution["status"] == "SUCCEEDED":
-            output = json.loads(execution.get("output") or "{}")
+            output = _parse_object(execution.get("output") or "{}", "The execution's output")
             return {
                 "executionDetails": {
                     "summary": truncate(output.get("summary") or "deployed", MAX_SUMMARY_CHARACTERS),
@@ -202,7 +203,7 @@ def _to_json(execution_input: dict[str, Any]) -> str:
 def _parse_object(text: str | bytes, name: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-        too_deep = is_too_deeply_nested(value)
+        too_deep = is_too_deeply_nested(value, MAX_NESTING_LEVELS)
     except RecursionError:
         too_deep = True
     except (TypeError, ValueError) as error:

@@ -34,6 +34,22 @@ OPEN_CONNECTIONS = (
     "Connections opened through a revoked rule may still be open, because security groups track connections and "
     "revoking a rule does not close them. To close them, use a network ACL or stop the instance."
 )
+# What mail programs turn into links, and how it is written instead. Each program recognizes some of these forms.
+SCHEMES = (
+    "callto|cid|data|facetime|file|ftp|geo|gopher|https?|imap|javascript|ldap|mailto|maps|market|mid|news|nntp|onenote"
+    "|outlook|sip|skype|sms|smsto|snews|ssh|tel|telnet|wais|xmpp"
+)
+LINKS = (
+    # Names of hosts; Outlook accepts any text after www. or ftp.
+    (re.compile(r"\.(?=[a-z])|(?<=\bwww)\.|(?<=\bftp)\.", re.IGNORECASE), "[.]"),
+    # IPv4 addresses, except 0.0.0.0: Android needs four numbers, the first above 0.
+    (re.compile(r"(?<!\d)([1-9]\d{0,2}\.\d{1,3}\.\d{1,3})\.(?=\d)"), r"\1[.]"),
+    # Addresses with any scheme, or with one that needs no slashes; Outlook accepts one slash.
+    (re.compile(r"(?<=[a-z0-9+.-]):(?=[/\\])", re.IGNORECASE), "[:]"),
+    (re.compile(rf"\b({SCHEMES}):", re.IGNORECASE), r"\1[:]"),
+    (re.compile("@"), "[@]"),
+    (re.compile(r"\\\\"), r"[\\\\]"),  # network shares: Outlook
+)
 EXPOSURE = (
     "The rules are as approved, but the call changes what they apply to: the entries of an approved prefix list, the "
     "members of an approved group, or the other groups of a guarded group's network interface. It was not reverted."
@@ -115,7 +131,7 @@ def _facts(group: GuardedGroup, call: Call | None, *, region: str, account: str)
             ("Time", call.time),
             ("Call", f"{call.event_name}, CloudTrail event {call.event_id}"),
         ]
-    return [f"{label + ':':<10}{_without_links(value)}" for label, value in facts if value]
+    return [f"{label + ':':<10}{without_links(value)}" for label, value in facts if value]
 
 
 def _line(action: Action) -> str:
@@ -136,7 +152,7 @@ def _line(action: Action) -> str:
 
 
 def _section(title: str, lines: Iterable[str]) -> list[str]:
-    shown = [f"  {_without_links(line)}" for line in lines]
+    shown = [f"  {without_links(line)}" for line in lines]
     if not shown:
         return []
     more = len(shown) - MAX_SECTION_LINES
@@ -147,10 +163,15 @@ def _subject(line: str) -> str:
     return _printable(line).encode("ascii", "replace").decode()[:MAX_SUBJECT_CHARACTERS]
 
 
-def _without_links(value: str) -> str:
-    """Make text that others control one line of ASCII in which mail programs find no link."""
-    ascii_only = _printable(value).encode("ascii", "replace").decode()
-    return re.sub(r"\.(?=[A-Za-z])", "[.]", ascii_only.replace("://", "[:]//").replace("\\\\", "[\\\\]"))
+def without_links(value: str) -> str:
+    """Make text that others control one line of ASCII in which mail programs find no link.
+
+    They can still find phone numbers and dates, which look like account IDs and times.
+    """
+    line = _printable(value).encode("ascii", "replace").decode()
+    for pattern, replacement in LINKS:
+        line = pattern.sub(replacement, line)
+    return line
 
 
 def _printable(value: str) -> str:

@@ -87,7 +87,7 @@ class Responder:
                 if change is None:
                     return
                 groups = [g for g in groups if not change.group_ids or g.group_id in change.group_ids]
-            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
                 logger.warning("Cannot read the event; checking all groups", extra={"reason": repr(error)})
         problems: list[str] = []
         for group in groups:

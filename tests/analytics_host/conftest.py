@@ -142,7 +142,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAws:
     settings = {
         "CONFIGURATION": str(tmp_path), "LOGICAL_ID": "Host", "LOG_GROUP": "boot", "SECRET": "secret", "STACK": "stack",
         "CLUSTER_BUCKET": "data", "GENERATION": "new", "H2O_NODES": "1", "WORK_GROUP": "group", "CHECK": "",
-        "H2O_PORT": "54321", "USER_NAME": "analyst",
+        "H2O_PORT": "54323", "USER_NAME": "analyst",
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(name, value)

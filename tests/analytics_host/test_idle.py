@@ -72,13 +72,13 @@ def test_listening_and_outgoing_sockets_are_not_use() -> None:
 
 
 def test_peers_are_remote_addresses_of_cluster_connections() -> None:
-    # 10.91.0.2 is connected to port 54322 of 10.91.0.1, and 10.91.0.3 to port 54322 here; in IPv6 format as in Java.
+    # 10.91.0.2 is connected to port 54324 of 10.91.0.1, and 10.91.0.3 to port 54324 here; in IPv6 format as in Java.
     row = "   0: 0000000000000000FFFF0000{} 0000000000000000FFFF0000{} {} 0:0 0:0 0 0 0 1 1\n"
-    outgoing = row.format("02005B0A:C351", "01005B0A:D432", "01")
-    incoming = row.format("02005B0A:D432", "03005B0A:C352", "01")
-    closed = row.format("02005B0A:D432", "04005B0A:C353", "08")
+    outgoing = row.format("02005B0A:C351", "01005B0A:D434", "01")
+    incoming = row.format("02005B0A:D434", "03005B0A:C352", "01")
+    closed = row.format("02005B0A:D434", "04005B0A:C353", "08")
     assert idle.peers(HEADER + outgoing + incoming + closed + OUTGOING) == {"10.91.0.1", "10.91.0.3"}
-    ipv4 = "   0: 02005B0A:C351 05005B0A:D432 01 0:0 0:0 0 0 0 1 1\n"
+    ipv4 = "   0: 02005B0A:C351 05005B0A:D434 01 0:0 0:0 0 0 0 1 1\n"
     assert idle.peers(HEADER + ipv4) == {"10.91.0.5"}
 
 

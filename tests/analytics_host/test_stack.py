@@ -253,7 +253,7 @@ def test_h2o_nodes_share_one_port_and_generation(full_template: dict[str, Any]) 
         only_resource(full_template, "AWS::EC2::SecurityGroupIngress"),
         only_resource(full_template, "AWS::EC2::SecurityGroupEgress"),
     )
-    assert (ingress["FromPort"], ingress["ToPort"]) == (54322, 54322), "not H2O's REST port 54321"
+    assert (ingress["FromPort"], ingress["ToPort"]) == (54324, 54324), "not H2O's REST port 54323"
     assert ingress["SourceSecurityGroupId"] == ingress["GroupId"] == egress["DestinationSecurityGroupId"]
     scripts = user_data(full_template)
     assert all("H2O_NODES=3\n" in text for text in scripts)

@@ -21,12 +21,12 @@ def test_notification_contains_group_call_and_outcome() -> None:
     assert notification["Message"].splitlines() == [
         "Group:    Web Server (sg-0123456789abcdef0) in us-east-1, account 111111111111",
         "Caller:   arn:aws:iam::111111111111:user/alice",
-        "Source:   203.0.113.50 with aws-cli/2.31.0 (as stated by the caller)",
+        "Source:   203.0.113[.]50 with aws-cli/2.31.0 (as stated by the caller)",
         "Time:     2025-11-21T07:08:26Z",
         "Call:     AuthorizeSecurityGroupIngress, CloudTrail event 9fd68588-ecbf-4528-a345-199fa6bb0821",
         "",
         "Outcome",
-        "  revoked: inbound TCP 22 from 203.0.113.7/32, sgr-00000000000000001",
+        "  revoked: inbound TCP 22 from 203.0.113[.]7/32, sgr-00000000000000001",
         "",
         OPEN_CONNECTIONS,
     ]

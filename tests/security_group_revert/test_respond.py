@@ -157,7 +157,7 @@ def test_event_of_already_reverted_rule_names_its_caller() -> None:
     respond(ec2, records.SWEEP, dynamodb=dynamodb)
     (notification,) = respond(ec2, SSH_EVENT, dynamodb=dynamodb)
     assert "user/alice" in notification["Message"]
-    assert "already reverted by an earlier check: inbound TCP 22 from 203.0.113.7/32" in notification["Message"]
+    assert "already reverted by an earlier check: inbound TCP 22 from 203.0.113[.]7/32" in notification["Message"]
 
 
 def test_rules_not_in_the_event_are_reverted_and_listed_apart() -> None:
@@ -294,7 +294,7 @@ def test_denied_rule_does_not_block_other_rules(capsys: pytest.CaptureFixture[st
     (notification,) = respond(ec2, SSH_EVENT)
     assert ec2.current() == {HTTPS, RDP}
     assert notification["Subject"] == "NOT REVERTED: 1 of 2 changes to security group Web Server"
-    assert "FAILED to revoke: inbound TCP 3389 from 203.0.113.7/32" in notification["Message"]
+    assert "FAILED to revoke: inbound TCP 3389 from 203.0.113[.]7/32" in notification["Message"]
     assert "UnauthorizedOperation" in notification["Message"]
     assert "revoked: inbound TCP 22" in notification["Message"]
     assert metrics(capsys)[0]["NotReverted"] == 1

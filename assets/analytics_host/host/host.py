@@ -36,6 +36,7 @@ from typing import TypeVar
 import boto3
 
 T = TypeVar("T")
+H2O_PORT = "54323"  # the users' port is nginx's, which forwards requests to H2O
 METADATA = "http://169.254.169.254/latest"
 CLUSTER_SECONDS = 1500  # until all hosts have joined; boot times differ
 HEALTH_SECONDS = 300
@@ -157,7 +158,7 @@ def flatfile() -> None:
         key = f"{_cluster_prefix()}{address}"
         boto3.client("s3").put_object(Bucket=os.environ["CLUSTER_BUCKET"], Key=key, Body=_node().encode())
         addresses = _cluster()
-    port = os.environ.get("H2O_PORT", "54321")
+    port = os.environ.get("H2O_PORT", H2O_PORT)
     configuration("h2o.flatfile").write_text("".join(f"{host}:{port}\n" for host in sorted(addresses)))
     configuration("h2o.address").write_text(f"H2O_IP={address}\n")
 
@@ -180,7 +181,7 @@ def health() -> None:
     Raises:
         SystemExit: a service is not healthy; the message names it.
     """
-    url = f"http://127.0.0.1:{os.environ.get('H2O_PORT', '54321')}/3/Cloud"
+    url = f"http://127.0.0.1:{os.environ.get('H2O_PORT', H2O_PORT)}/3/Cloud"
     user, password = login()
     nodes = int(os.environ["H2O_NODES"])
     authorization = {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
@@ -200,12 +201,23 @@ def health() -> None:
     if status != 401:
         sys.exit(f"H2O returned {status} without the password, expected 401")
     print(f"H2O: {nodes} nodes, healthy, 401 without the password")
-    services = {"RStudio": 8787, "JupyterLab": 8888}
-    for name in os.environ.get("CHECK", "" if _node().startswith("Worker") else "RStudio JupyterLab").split():
-        _until(partial(_responds, services[name]), name, HEALTH_SECONDS)
+    services = {
+        "Proxy": partial(_rejects_web_pages, authorization),
+        "RStudio": partial(_responds, 8787),
+        "JupyterLab": partial(_responds, 8888),
+    }
+    for name in os.environ.get("CHECK", "" if _node().startswith("Worker") else " ".join(services)).split():
+        _until(services[name], name, HEALTH_SECONDS)
         print(f"{name}: healthy")
     workgroup = boto3.client("athena").get_work_group(WorkGroup=os.environ["WORK_GROUP"])["WorkGroup"]
     print(f"Athena: workgroup {workgroup['Name']} is {workgroup['State']}")
+
+
+def _rejects_web_pages(authorization: dict[str, str]) -> bool:
+    """Return whether nginx forwards requests of programs to H2O, and rejects requests of another web page."""
+    url = "http://127.0.0.1:54321/3/Cloud"
+    page = authorization | {"Origin": "https://example.com"}
+    return _get(url, headers=authorization)[0] == 200 and _get(url, headers=page)[0] == 403
 
 
 def _responds(port: int) -> bool:
