@@ -19,7 +19,6 @@ from lambdas.deploy_pipeline.lossy_conditions import (
     HiddenValueError,
 )
 
-
 REORDERED = {"Value": "b", "Key": "a"}  # the same tag filter in another order
 
 
