@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from lambdas.deploy_pipeline.request import parse_request
+from lambdas.deploy_pipeline.errors import InvalidInputError
+from lambdas.deploy_pipeline.request import MAX_STACK_NAME_CHARACTERS, parse_request
 from lambdas.deploy_pipeline.stack import Plan, plan
 
 from .fake_cloudformation import FakeCloudFormation
@@ -41,3 +42,10 @@ def test_plan_passes_tags_and_capabilities() -> None:
     result = plan_of(tags={"team": "payments"})
     assert result["tags"] == [{"Key": "team", "Value": "payments"}]
     assert result["capabilities"] == list(parse_request(INPUT).capabilities)
+
+
+def test_longest_stack_name_is_accepted() -> None:
+    name = "a" * (MAX_STACK_NAME_CHARACTERS - len("prod-"))
+    assert plan_of(stackName=name)["stackName"] == f"prod-{name}"
+    with pytest.raises(InvalidInputError):
+        plan_of(stackName=f"{name}a")
