@@ -28,7 +28,7 @@ PYTEST := pytest -n $(WORKERS)
 OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
 
 .DEFAULT_GOAL := help
-.PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis unit templates e2e lint test docs audit bench pictures lock clean help
+.PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis unit templates e2e lint types test docs audit bench pictures lock clean help
 
 #@ Try it
 
@@ -105,6 +105,9 @@ lint: setup ## check style, types and shell scripts
 	@echo "Style: ruff" && ruff check . && ruff format --check .
 	@echo "Types: mypy (a minute the first time)" && mypy
 	@echo "Shell scripts: shellcheck" && shellcheck -x -P SCRIPTDIR assets/*/host/*.sh
+
+types: setup ## check the stacks against the types of aws-cdk-lib (a minute or two, later seconds)
+	@mypy --config-file mypy-aws-cdk.toml
 
 test: $(NEEDED) $(if $(SYSTEM),,lint) ## run lint, unit, templates and e2e (with SYSTEM=..., only that system's tests, without lint)
 	@ONLY="$(SYSTEM)" $(PYTEST) $(OF_SYSTEM)

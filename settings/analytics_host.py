@@ -50,8 +50,8 @@ RESERVED_USER_NAMES = (
     "|ssl-cert|ssm-user|staff|sudo|sync|sys|syslog|systemd-.*|tape|tcpdump|tss|tty|ubuntu|users|usbmux|utmp|uucp"
     "|uuidd|video|voice|www-data"
 )
-# Arm (a1, or a g after the generation number), macOS, and families that cannot boot the image because they lack hardware
-# virtualization (HVM).
+# Arm (a1, or a g after the generation number), macOS, and families without hardware virtualization (HVM), which the
+# image needs.
 UNSUPPORTED_FAMILY = r"mac|a1\.|c1\.|m1\.|m2\.|t1\.|[a-z]+\d+[a-z]*g|[a-z0-9]+-gb\d"
 
 

@@ -108,7 +108,7 @@ class _TypeChecker:
 
 def s3_bucket(value: str) -> bool:
     bucket = value.removeprefix("s3://").partition("/")[0]
-    hostable = RuleSetStandardLibrary(None).aws_is_virtual_hostable_s3_bucket(bucket, allow_subdomains=True)
+    hostable = RuleSetStandardLibrary({}).aws_is_virtual_hostable_s3_bucket(bucket, allow_subdomains=True)
     return hostable and lint_format("S3BucketName")(bucket) and len(value) <= 1024
 
 

@@ -1,8 +1,8 @@
 """A private, encrypted bucket that requires TLS."""
 
-from typing import Any
+from typing import Any, cast
 
-from aws_cdk import RemovalPolicy, Stack, aws_logs as logs, aws_s3 as s3
+from aws_cdk import CfnResource, RemovalPolicy, Stack, aws_logs as logs, aws_s3 as s3
 from constructs import Construct
 
 from .log_groups import deny_create_log_group
@@ -37,7 +37,7 @@ class PrivateBucket(s3.Bucket):
             **options,
         )
         if retain:
-            self.policy.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
+            cast(s3.BucketPolicy, self.policy).apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         else:
             _configure_auto_delete(Stack.of(scope))
 
@@ -53,8 +53,9 @@ def _configure_auto_delete(stack: Stack) -> None:
         log_group = logs.LogGroup(
             stack, "AutoDeleteLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
         )
-        provider.node.find_child("Handler").add_property_override("LoggingConfig.LogGroup", log_group.log_group_name)
+        handler = cast(CfnResource, provider.node.find_child("Handler"))
+        handler.add_property_override("LoggingConfig.LogGroup", log_group.log_group_name)
     buckets = [item for item in stack.node.find_all() if item.node.try_find_child("AutoDeleteObjectsCustomResource")]
-    arns = [bucket.bucket_arn for bucket in buckets]
+    arns = [cast(s3.Bucket, bucket).bucket_arn for bucket in buckets]
     read_tags = {"Effect": "Allow", "Action": "s3:GetBucketTagging", "Resource": arns}
-    deny_create_log_group(provider.node.find_child("Role"), read_tags)
+    deny_create_log_group(cast(CfnResource, provider.node.find_child("Role")), read_tags)

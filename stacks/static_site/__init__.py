@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aws_cdk import (
+    CfnResource,
     CustomResource,
     Duration,
     Environment,
@@ -34,6 +35,7 @@ from settings.static_site import StaticSiteSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
 from ..constructs.assets import staged_folder
+from ..constructs.cfn_resource import cfn_resource
 from ..constructs.custom_domain import CustomDomain
 from ..constructs.lambda_code import lambda_asset
 from ..constructs.log_groups import deny_create_log_group
@@ -247,7 +249,7 @@ class StaticSite(Stack):
             allow_with="static_site:allowed_files",
         )
         storage = required_mib(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-        options = {
+        options: dict[str, Any] = {
             "destination_bucket": bucket,
             "memory_limit": 512,
             # The construct's name contains the size, so without a need for more there is none.
@@ -268,7 +270,7 @@ class StaticSite(Stack):
         )
         site_deployment.node.add_dependency(*special_deployments)  # so it invalidates the cache after all uploads
         (resource,) = (child for child in site_deployment.node.children if isinstance(child, CustomResource))
-        properties = resource.node.default_child
+        properties = cfn_resource(resource, CfnResource)
         # A new version of the function changes responses, so it must also invalidate the cache.
         properties.add_property_override("Rewriter", rewriter.current_version.function_arn)
         # Waiting for an invalidation of more than 13 minutes would fail the deployment. CloudFormation passes
@@ -299,7 +301,7 @@ class StaticSite(Stack):
         self, bucket: s3.Bucket, site_deployment: deployment.BucketDeployment, distribution: cloudfront.Distribution
     ) -> None:
         acknowledge_bucket_deployment(self, bucket)
-        deny_create_log_group(site_deployment.handler_role.node.default_child)
+        deny_create_log_group(cfn_resource(site_deployment.handler_role, iam.CfnRole))
         site_deployment.handler_role.add_to_principal_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,

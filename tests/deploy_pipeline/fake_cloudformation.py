@@ -13,7 +13,8 @@ FINAL = {"create": "CREATE_COMPLETE", "update": "UPDATE_COMPLETE", "delete": "DE
 
 
 def error(code: str, message: str = "the message of AWS") -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "")
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    return ClientError(response, "")
 
 
 THROTTLED = error("Throttling", "Rate exceeded")

@@ -21,6 +21,11 @@ def client_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "the message of AWS"}}, "Operation")
 
 
+def server_error(status: int) -> ClientError:
+    response: Any = {"Error": {"Code": str(status)}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "Operation")
+
+
 class FakeServices:
     """CodePipeline, S3 and Step Functions in one.
 
@@ -61,7 +66,8 @@ class FakeServices:
         self._record("PutJobFailureResult", result)
 
     def _record(self, operation: str, result: dict[str, Any]) -> None:
-        validate_parameters(result, MODEL.operation_model(operation).input_shape)
+        model: Any = MODEL.operation_model(operation)
+        validate_parameters(result, model.input_shape)
         self._raise_error(operation)
         self.results.append(result)
 

@@ -19,6 +19,7 @@ from .fake_services import (
     handle,
     job,
     result_of,
+    server_error,
 )
 
 
@@ -189,12 +190,7 @@ def test_unreadable_execution_fails_job(services: FakeServices, code: str) -> No
     "error",
     [
         client_error("ThrottlingException"),
-        *(
-            ClientError(
-                {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": int(code)}}, "DescribeExecution"
-            )
-            for code in ("500", "502", "503")
-        ),
+        *(server_error(status) for status in (500, 502, 503)),
         EndpointConnectionError(endpoint_url="https://states.us-east-1.amazonaws.com"),
     ],
     ids=["throttled", "500", "502", "503", "no response"],
