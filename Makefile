@@ -28,7 +28,7 @@ PYTEST := pytest -n $(WORKERS)
 OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup analysis lock synth bootstrap lint unit templates e2e test audit docs demo pictures sandbox walkthrough bench deploy destroy clean
+.PHONY: help setup analysis lock synth bootstrap lint types unit templates e2e test audit docs demo pictures sandbox walkthrough bench deploy destroy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -69,6 +69,9 @@ lint: setup ## check style, types and shell scripts
 	@echo "Style: ruff" && ruff check . && ruff format --check .
 	@echo "Types: mypy (a minute the first time)" && mypy
 	@echo "Shell scripts: shellcheck" && shellcheck -x -P SCRIPTDIR assets/*/host/*.sh
+
+types: setup ## check the calls of aws-cdk-lib too (a minute or two, later seconds)
+	@mypy --config-file mypy-aws-cdk.toml
 
 unit: setup ## test handlers, settings and tools, without synth and emulator (SYSTEM=static_site for one system)
 	@$(PYTEST) -m unit $(OF_SYSTEM)

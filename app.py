@@ -3,7 +3,7 @@
 import fnmatch
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 import aws_cdk as cdk
@@ -39,7 +39,7 @@ class UnknownStackError(Exception):
 def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     """Add every system's stacks to `app`, tagged with the project and the system."""
     # Stack id: system, and the stack's class with its settings.
-    stacks: dict[str, tuple[str, partial[cdk.Stack]]] = {
+    stacks: dict[str, tuple[str, Callable[..., cdk.Stack]]] = {
         "DeployPipeline": ("deploy_pipeline", partial(DeployPipeline, settings=settings.deploy_pipeline)),
         "SecurityGroupRevert": (
             "security_group_revert",

@@ -61,7 +61,7 @@ class Deployed:
         switch(Name=self.outputs["ChangesRuleName"])
         time.sleep(PAUSE)
 
-    def responder(self) -> tuple[Callable[[dict[str, Any]], None], list[str]]:
+    def responder(self) -> tuple[Callable[[Any], None], list[str]]:
         """Return the deployed function's logic, and the list that records its AWS calls."""
         calls: list[str] = []
         ec2, sns, dynamodb = (self.session.client(name) for name in ("ec2", "sns", "dynamodb"))
@@ -74,7 +74,7 @@ class Deployed:
         approved = json.loads((self.package / "approved.json").read_text())
         groups = guarded_groups(approved, {"WEB_SERVER_GROUP_ID": self.group.group_id})
 
-        def respond(event: dict[str, Any]) -> None:
+        def respond(event: Any) -> None:
             with contextlib.redirect_stdout(io.StringIO()):  # the function's log
                 responder.respond(event, groups)
             if not self.group.is_as_approved():

@@ -196,6 +196,9 @@ class DeployPipelineSettings(SettingsModel):
         )
     )
     email: Email | None = Field(None, description="Recipient of the alarms; AWS sends a confirmation request first.")
+    log_level: Literal["INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Lowest level of the functions' log messages. Metrics do not depend on it."
+    )
 
     @property
     def state_machine_input(self) -> dict[str, Any]:

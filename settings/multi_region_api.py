@@ -1,6 +1,6 @@
 """Settings of `MultiRegionApi-<region>`."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -77,6 +77,9 @@ class MultiRegionApiSettings(CustomDomainSettings):
         description="Create API Gateway's role for logs; replaces the one set for the account and Region.",
     )
     waf: bool = Field(False, description="Protect each API with a web ACL of AWS managed rules.")
+    log_level: Literal["INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Lowest level of the functions' log messages; an unhealthy Region is a `WARNING`."
+    )
 
     @field_validator("dependencies")
     @classmethod

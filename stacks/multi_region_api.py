@@ -36,6 +36,7 @@ from settings.multi_region_api import MultiRegionApiSettings
 
 from .constructs.acknowledgments import acknowledge, acknowledge_wildcards
 from .constructs.alarm_topic import AlarmTopic
+from .constructs.cfn_resource import cfn_resource
 from .constructs.custom_domain import CustomDomain
 from .constructs.grants import grant
 from .constructs.lambda_code import lambda_asset
@@ -45,6 +46,11 @@ from .constructs.web_acl import ManagedRulesWebAcl, visibility
 
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 STAGE, BASE_PATH = "prod", "v1"
+LOG_LEVELS = {
+    "INFO": lambda_.ApplicationLogLevel.INFO,
+    "WARNING": lambda_.ApplicationLogLevel.WARN,
+    "ERROR": lambda_.ApplicationLogLevel.ERROR,
+}
 METRICS_REGION = "us-east-1"  # the only Region in which Route 53 publishes metrics
 # About twenty health checkers each send at most one request every 10 s, so this limit is never reached by them.
 HEALTH_RATE_LIMIT = 20
@@ -106,8 +112,11 @@ class MultiRegionApi(Stack):
             memory_size=256,
             timeout_seconds=3,
             tracing=lambda_.Tracing.ACTIVE,
+            application_log_level_v2=LOG_LEVELS[self.settings.log_level],
         )
-        acknowledge_wildcards(function.role, {"Resource::*": "X-Ray has no resource-level permissions for traces."})
+        acknowledge_wildcards(
+            function.execution_role, {"Resource::*": "X-Ray has no resource-level permissions for traces."}
+        )
         return function
 
     def _grant_read_tables(self, function: StandardFunction) -> None:
@@ -135,7 +144,7 @@ class MultiRegionApi(Stack):
             cloud_watch_role_removal_policy=RemovalPolicy.RETAIN if self.settings.cloudwatch_role else None,
             deploy_options=self._stage(),
         )
-        resource: apigateway.CfnRestApi = api.node.default_child
+        resource = cfn_resource(api, apigateway.CfnRestApi)
         # The L2 construct has neither property. The default is TLS 1.0, also for the custom domain name.
         resource.security_policy = f"SecurityPolicy_{SECURITY_POLICY.name}"
         resource.endpoint_access_mode = apigateway.EndpointAccessMode.STRICT.value
@@ -233,7 +242,7 @@ class MultiRegionApi(Stack):
         hello_path.add_cors_preflight(allow_origins=[self.settings.allowed_origin], allow_methods=["GET", "OPTIONS"])
         # The L2 construct and its Lambda permission do not accept a path that is only known at deployment.
         health_path = api.root.add_resource("healthcheck")
-        health_path.node.default_child.path_part = self.health_path
+        cfn_resource(health_path, apigateway.CfnResource).path_part = self.health_path
         invocation = f"2015-03-31/functions/{health.function_arn}/invocations"
         method = health_path.add_method(
             "GET", apigateway.AwsIntegration(service="lambda", proxy=True, path=invocation), request_validator=validator
@@ -267,7 +276,7 @@ class MultiRegionApi(Stack):
         domain = apigateway.DomainName(
             self,
             "DomainName",
-            domain_name=self.settings.domain_name,
+            domain_name=str(self.settings.domain_name),
             certificate=custom_domain.certificate,
             endpoint_type=apigateway.EndpointType.REGIONAL,
             security_policy=SECURITY_POLICY,
@@ -276,7 +285,8 @@ class MultiRegionApi(Stack):
             base_path=BASE_PATH,
         )
         # The L2 construct lacks the property; without it the AAAA records would resolve to nothing.
-        domain.node.default_child.add_property_override("EndpointConfiguration.IpAddressType", "dualstack")
+        resource = cfn_resource(domain, apigateway.CfnDomainName)
+        resource.add_property_override("EndpointConfiguration.IpAddressType", "dualstack")
         for record_type in ("A", "AAAA"):
             record = route53.CfnRecordSet(
                 self,
@@ -369,5 +379,5 @@ class MultiRegionApi(Stack):
         }
         if self.settings.domain_name:
             outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all Regions")
-            outputs["HostedZoneId"] = (self.settings.hosted_zone_id, "Hosted zone of the records")
+            outputs["HostedZoneId"] = (str(self.settings.hosted_zone_id), "Hosted zone of the records")
         add_outputs(self, outputs)

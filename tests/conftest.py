@@ -122,6 +122,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
 EVERYTHING: dict[str, Any] = {
     "deploy_pipeline:source": "s3",
     "deploy_pipeline:email": "ops@example.com",
+    "deploy_pipeline:log_level": "WARNING",
     "deploy_pipeline:ssm_parameters": ["/aws/service/ami-amazon-linux-latest/*", "/shop/vpc"],
     "deploy_pipeline:permissions_boundary": "arn:aws:iam::111111111111:policy/deployments",
     "deploy_pipeline:permissions": [

@@ -108,7 +108,7 @@ class _TypeChecker:
 
 def s3_bucket(value: str) -> bool:
     bucket = value.removeprefix("s3://").partition("/")[0]
-    hostable = RuleSetStandardLibrary(None).aws_is_virtual_hostable_s3_bucket(bucket, allow_subdomains=True)
+    hostable = RuleSetStandardLibrary({}).aws_is_virtual_hostable_s3_bucket(bucket, allow_subdomains=True)
     return hostable and lint_format("S3BucketName")(bucket) and len(value) <= 1024
 
 
@@ -242,6 +242,8 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     # "This quota multiplied by the quota for security groups per network interface cannot exceed 1,000" (VPC)
     "security_group_revert:rules_per_group": (lambda rules: 1 <= rules <= 1000,),
     "security_group_revert:create_trail": CHOICE,
+    "deploy_pipeline:log_level": "a setting of the functions",
+    "multi_region_api:log_level": CHOICE,
     "security_group_revert:log_level": "a setting of the function",
     "analytics_host:instance_type": (lambda name: bool(re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", name)), at_most(64)),
     "analytics_host:volume_gb": (lambda size: 8 <= size <= 65536,),  # minimum of the image, maximum of gp3

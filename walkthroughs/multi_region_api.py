@@ -20,7 +20,7 @@ from .browser import browser
 from .client_networks import CLIENT_NETWORKS
 from .dns_lookup import resolve
 from .polling import poll_in_background
-from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Target, step
+from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
 
 SYSTEM, THIRD_REGION = "multi_region_api", "eu-west-1"
 CLIENT = Path(__file__).parents[1] / "assets" / SYSTEM / "client"
@@ -93,9 +93,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             )
         return variables
 
-    @step
     def each_region_responds(self) -> str:
-        """Call each Region by its regional URL."""
         for region, outputs in self.outputs.items():
             response = self.target.get(f"{outputs['RegionalUrl']}helloworld")
             assert (response.status, response.json()["message"]) == (200, f"Hello from {region}"), _summary(response)
@@ -104,9 +102,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             assert health.status == 200 and TOKEN in health.data.decode(), _summary(health)  # noqa: PT018
         return ", ".join(f'"Hello from {region}"' for region in self.outputs)
 
-    @step
     def name_resolves_to_the_nearest_region(self) -> str:
-        """Call the name as clients near two Regions."""
         observed = []
         for region in self._two_regions():
             assert resolve(self.target, self.zone_id, self.name, "AAAA", CLIENT_ADDRESSES[region]), "no IPv6 address"
@@ -115,9 +111,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             observed.append(f"near {region}: {call.region}")
         return "; ".join(observed)
 
-    @step
     def traffic_leaves_the_unhealthy_region(self) -> str:
-        """Set STATUS to fail in one Region."""
         unhealthy, other = self._two_regions()
         with self._calls(near=unhealthy) as calls:
             started = time.monotonic()
@@ -129,9 +123,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         self._assert_none_failed(calls)
         return f"{other} responds after {moved:.1f} s; {len(calls)} calls, none failed"
 
-    @step
     def traffic_returns(self) -> str:
-        """Set STATUS to check again."""
         unhealthy, _ = self._two_regions()
         with self._calls(near=unhealthy) as calls:
             self._set_status(unhealthy, "check")
@@ -139,9 +131,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         self._assert_none_failed(calls)
         return f"{unhealthy} responds again; {len(calls)} calls, none failed"
 
-    @step
     def broken_health_function_is_unhealthy(self) -> str:
-        """Break the health function."""
         unhealthy, other = self._two_regions()
         client, name = self.target.client("lambda", unhealthy), self.outputs[unhealthy]["HealthFunctionName"]
         handler = client.get_function_configuration(FunctionName=name)["Handler"]
@@ -157,9 +147,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         self._assert_none_failed(calls)
         return f"it returns {health.status}; {other} takes over until it works again"
 
-    @step
     def name_resolves_when_every_region_is_unhealthy(self) -> str:
-        """Set STATUS to fail in every Region, one after the other."""
         first, _ = self._two_regions()
         others = [region for region in self.outputs if region != first]
         with self._calls(near=first) as calls:
@@ -177,9 +165,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             self._wait_for_reports(region, "Success")
         return f"Route 53 uses latency alone: {first} responds; {len(calls)} calls, none failed"
 
-    @step
     def page_shows_the_failover(self) -> str:
-        """Open the page in a browser, and repeat the failover test."""
         self._two_regions()
         if not self.target.endpoints:
             raise SkipStep(f"a browser can keep its connection to a Region for long; open {CLIENT.name}/ yourself")
@@ -199,9 +185,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         assert counts.endswith(" 0 failed"), counts
         return f'the page shows "{switches}"; {counts}'
 
-    @step
     def one_setting_adds_a_third_region(self) -> str:
-        """Add a Region to the settings, and deploy it."""
         self._two_regions()
         if THIRD_REGION in self.outputs:
             raise SkipStep(f"{THIRD_REGION} is already deployed")
@@ -223,6 +207,17 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         routed = {near: self._call(near).region for near in regions if near in CLIENT_ADDRESSES}
         assert all(near == region for near, region in routed.items()), f"not the nearest: {routed}"
         return f"clients near {', '.join(routed)} are each routed to their nearest Region"
+
+    steps = (
+        Step("Call each Region by its regional URL", each_region_responds),
+        Step("Call the name as clients near two Regions", name_resolves_to_the_nearest_region),
+        Step("Set STATUS to fail in one Region", traffic_leaves_the_unhealthy_region),
+        Step("Set STATUS to check again", traffic_returns),
+        Step("Break the health function", broken_health_function_is_unhealthy),
+        Step("Set STATUS to fail in every Region, one after the other", name_resolves_when_every_region_is_unhealthy),
+        Step("Open the page in a browser, and repeat the failover test", page_shows_the_failover),
+        Step("Add a Region to the settings, and deploy it", one_setting_adds_a_third_region),
+    )
 
     def _record_regions(self) -> list[str]:
         """Return the Regions of the latency records, the session's Region first."""

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,14 +132,23 @@ class Target:
             time.sleep(min(self.pause, seconds / 10))
 
 
+@dataclass(frozen=True)
+class Step:
+    """A step of a walkthrough: its title, and the method that performs it and returns what it observed."""
+
+    title: str
+    method: Callable[[Any], str]
+
+
 class Walkthrough(AbstractContextManager["Walkthrough"]):
-    """The walkthrough of one system. Subclasses implement its steps as methods decorated with `step`.
+    """The walkthrough of one system. Subclasses list their methods in `steps`, in the order to run.
 
     `stacks` must be deployed in `regions`. Entering the context prepares the walkthrough; leaving it deletes what the
     walkthrough has created.
     """
 
     stacks: tuple[str, ...]
+    steps: tuple[Step, ...]
     regions: tuple[str, ...] = ("us-east-1",)
 
     @classmethod
@@ -157,12 +166,6 @@ class Walkthrough(AbstractContextManager["Walkthrough"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Delete what the walkthrough has created; by default, it creates nothing."""
-
-    def steps(self) -> Iterator[Callable[[], str]]:
-        """Yield the steps in the order of their definition."""
-        for name, function in type(self).__dict__.items():
-            if getattr(function, "is_step", False):
-                yield getattr(self, name)
 
 
 class RestoringWalkthrough(Walkthrough):
@@ -189,12 +192,6 @@ class RestoringWalkthrough(Walkthrough):
 
     def _prepare(self) -> None:
         raise NotImplementedError
-
-
-def step(function: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Mark a method as a step. Its docstring is the title; it returns what was observed."""
-    function.is_step = True  # type: ignore[attr-defined]
-    return function
 
 
 @dataclass(frozen=True)
@@ -226,10 +223,9 @@ def run(walkthrough: Walkthrough, on_start: Callable[[str], None], on_result: Ca
     Calls `on_start` with the title of each step, and `on_result` with its result.
     """
     results: list[Result] = []
-    for step_method in walkthrough.steps():
-        title = (step_method.__doc__ or "").strip().splitlines()[0].rstrip(".")
-        on_start(title)
-        result = _run_step(step_method, title)
+    for step in walkthrough.steps:
+        on_start(step.title)
+        result = _run_step(walkthrough, step)
         results.append(result)
         on_result(result)
         if result.error:
@@ -237,13 +233,13 @@ def run(walkthrough: Walkthrough, on_start: Callable[[str], None], on_result: Ca
     return results
 
 
-def _run_step(step_method: Callable[[], str], title: str) -> Result:
+def _run_step(walkthrough: Walkthrough, step: Step) -> Result:
     started = time.monotonic()
     observed, error, skipped = "", None, False
     try:
-        observed = step_method()
+        observed = step.method(walkthrough)
     except SkipStep as reason:
         observed, skipped = f"skipped: {reason}", True
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
-    return Result(title, observed, time.monotonic() - started, error, skipped)
+    return Result(step.title, observed, time.monotonic() - started, error, skipped)

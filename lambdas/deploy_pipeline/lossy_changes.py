@@ -6,10 +6,11 @@ Messages contain only numbers and names of policies, because other values can be
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .api_types import ResourceChange, ResourceChangeWithValues, ResourceTargetDefinition
 from .lossy_conditions import (
     DENY,
     EXPIRY,
@@ -135,7 +136,7 @@ LOSSY_CHANGES = (
 )  # fmt: skip
 
 
-def losses(resource: Mapping[str, Any]) -> Iterator[str]:
+def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     """Return a reason for each row of the table that an update in place matches. The resource is one `with_values`."""
     before, after = resource["Before"], resource["After"]
     if None in (before, after) and any(
@@ -153,14 +154,15 @@ def losses(resource: Mapping[str, Any]) -> Iterator[str]:
             yield from _evaluate(row, *values, listed=row.path.split(".")[0] in changed)
 
 
-def with_values(resource: Mapping[str, Any]) -> dict[str, Any]:
+def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
     """Add the resource ``Before`` and ``After`` the update to a ``ResourceChange``; None if it is not visible."""
-    return {**resource, "Before": _parsed(resource, "BeforeContext"), "After": _parsed(resource, "AfterContext")}
+    before, after = _parsed(resource.get("BeforeContext")), _parsed(resource.get("AfterContext"))
+    return {**resource, "Before": before, "After": after}
 
 
-def _parsed(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+def _parsed(context: str | None) -> dict[str, Any] | None:
     try:
-        shown = json.loads(resource.get(name) or "")
+        shown = json.loads(context or "")
     except (ValueError, RecursionError):  # missing, truncated or too deeply nested
         return None
     return shown if isinstance(shown, dict) and not is_too_deeply_nested(shown, MAX_VALUE_LEVELS) else None
@@ -175,7 +177,7 @@ def _is_too_deep(context: str | None) -> bool:
         return True
 
 
-def _names(target: Mapping[str, Any]) -> Iterator[str]:
+def _names(target: ResourceTargetDefinition) -> Iterator[str]:
     yield str(target.get("Attribute"))
     yield str(target.get("Name"))
 

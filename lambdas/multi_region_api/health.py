@@ -10,7 +10,7 @@ Compute Blog, 2017.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from threading import Thread, active_count
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 # Route 53 compares it byte for byte. Increase the number when the meaning of healthy changes.
 TOKEN = "healthy=multi_region_api/1"  # noqa: S105  # no secret
@@ -27,6 +27,19 @@ class Dependency(NamedTuple):
     name: str
     timeout_seconds: float
     check: Callable[[], None]
+
+
+class HealthyBody(TypedDict):
+    """The body of a healthy Region."""
+
+    health: str
+    region: str
+
+
+class UnhealthyBody(HealthyBody):
+    """The body of an unhealthy Region."""
+
+    failed: list[str]
 
 
 def evaluate(status: str, dependencies: Sequence[Dependency]) -> dict[str, str]:
@@ -73,11 +86,11 @@ def _run_check(dependency: Dependency, reasons: dict[str, str]) -> None:
             reasons.pop(dependency.name, None)
 
 
-def healthy_body(region: str) -> dict[str, Any]:
+def healthy_body(region: str) -> HealthyBody:
     """Return the body of a healthy Region, which contains the token."""
     return {"health": TOKEN, "region": region}
 
 
-def unhealthy_body(region: str, failed: Iterable[str]) -> dict[str, Any]:
+def unhealthy_body(region: str, failed: Iterable[str]) -> UnhealthyBody:
     """Return the body of an unhealthy Region, which cannot contain the token, whatever failed."""
     return {"health": UNHEALTHY, "region": region, "failed": [name.replace(TOKEN_MARKER, " ") for name in failed]}

@@ -9,7 +9,6 @@ import json
 import logging
 import time
 from dataclasses import asdict
-from typing import Any
 
 from .report import Report
 from .revert import Action
@@ -40,7 +39,7 @@ def log_check(report: Report) -> None:
     """Log one line for the check and one for each action, so that no line exceeds the maximum size."""
     outcome, change = report.outcome, report.change
     group_id = outcome.group.group_id
-    details: dict[str, Any] = {
+    details: dict[str, object] = {
         "group_id": group_id,
         "group_name": outcome.group.name,
         "group_exists": outcome.group_exists,
@@ -58,12 +57,12 @@ def log_check(report: Report) -> None:
         logger.log(level, "%s: %s", action.verb, action.status, extra={"group_id": group_id} | _data(action) | in_event)
 
 
-def _data(action: Action) -> dict[str, Any]:
+def _data(action: Action) -> dict[str, object]:
     return {
         "action": action.verb,
         "status": action.status,
         "rule": str(action.rule),
-        "rule_id": (action.previous or action.rule).rule_id,
+        "rule_id": action.rule_id or None,
         "previous_rule": str(action.previous) if action.previous else None,
         "reason": action.reason,
     }

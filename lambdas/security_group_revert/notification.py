@@ -136,8 +136,7 @@ def _facts(group: GuardedGroup, call: Call | None, *, region: str, account: str)
 
 def _line(action: Action) -> str:
     previous = f" (previously: {action.previous})" if action.previous else ""
-    rule_id = (action.previous or action.rule).rule_id
-    rule = f"{action.rule}{previous}" + (f", {rule_id}" if rule_id else "")
+    rule = f"{action.rule}{previous}" + (f", {action.rule_id}" if action.rule_id else "")
     infinitive = INFINITIVES[action.verb]
     match action.status:
         case "failed":

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -17,12 +17,17 @@ from .cloudtrail import (
     read_call,
     read_change,
 )
+from .events import CloudTrailRecord, Event, JsonObject
 from .logs import log_check, put_metrics
 from .notification import exposure, subject, text
 from .report import Report, already_as_approved
 from .revert import GuardedGroup, Outcome, reconcile
 from .rules import Rule
 from .state import State, StateTable, digest
+
+if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
+    from types_boto3_sns import SNSClient
 
 # Seconds to wait before reading a group again if the change is not visible: EC2 is eventually consistent.
 REREAD_PAUSES = (2, 4)
@@ -35,9 +40,9 @@ class ApprovedGroup(TypedDict):
     group_id: NotRequired[str]
     group_id_variable: NotRequired[str]
     name: str
-    ingress: list[dict[str, Any]]
-    egress: list[dict[str, Any]] | None
-    tolerated_egress: NotRequired[list[dict[str, Any]]]
+    ingress: list[JsonObject]
+    egress: list[JsonObject] | None
+    tolerated_egress: NotRequired[list[JsonObject]]
 
 
 class UnfinishedError(Exception):
@@ -52,8 +57,8 @@ class Responder:
     max_reverts: the number of times a change is reverted within the window of `table`.
     """
 
-    ec2: Any
-    sns: Any
+    ec2: "EC2Client"
+    sns: "SNSClient"
     table: StateTable
     topic_arn: str
     account: str
@@ -61,7 +66,7 @@ class Responder:
     change_rules: bool = True
     max_reverts: int = 10
 
-    def respond(self, event: dict[str, Any], groups: list[GuardedGroup]) -> None:
+    def respond(self, event: Event, groups: list[GuardedGroup]) -> None:
         """Bring the groups of an event back to their approved rules, and report it.
 
         `event` is an "AWS API Call via CloudTrail" event, or the "Scheduled Event" of the sweep. Calls that failed,
@@ -150,7 +155,7 @@ class Responder:
             suspended=state.suspended(self.max_reverts),
         )
 
-    def _report_exposure(self, record: dict[str, Any], groups: list[GuardedGroup]) -> None:
+    def _report_exposure(self, record: CloudTrailRecord, groups: list[GuardedGroup]) -> None:
         """Report a call that changes what approved rules apply to, without looking up the affected instances."""
         name = record["eventName"]
         if record.get("errorCode") or (name in ("CreateNetworkInterface", "RunInstances") and is_service_call(record)):
@@ -166,8 +171,7 @@ class Responder:
 
     @property
     def _region(self) -> str:
-        region: str = self.ec2.meta.region_name
-        return region
+        return self.ec2.meta.region_name
 
     def _publish(self, subject_line: str, message: str) -> None:
         self.sns.publish(TopicArn=self.topic_arn, Subject=subject_line, Message=message)
@@ -212,5 +216,5 @@ def guarded_groups(approved: list[ApprovedGroup], environment: Mapping[str, str]
     ]
 
 
-def _rules(items: list[dict[str, Any]], *, is_egress: bool) -> tuple[Rule, ...]:
+def _rules(items: list[JsonObject], *, is_egress: bool) -> tuple[Rule, ...]:
     return tuple(Rule.from_api(item, is_egress=is_egress) for item in items)

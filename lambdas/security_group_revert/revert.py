@@ -3,11 +3,15 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .rules import Plan, Rule, plan
+
+if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
+    from types_boto3_ec2.type_defs import SecurityGroupRuleDescriptionTypeDef, SecurityGroupRuleUpdateTypeDef
 
 MAX_ATTEMPTS = 3
 MAX_CALLS = 30  # for one kind of action in one direction, once a call for all its rules is refused
@@ -74,6 +78,11 @@ class Action:
         return f"unapproved: {(self.previous or self.rule).identity}"
 
     @property
+    def rule_id(self) -> str:
+        """The ID of the existing rule; empty for `restore`."""
+        return (self.previous or self.rule).rule_id or ""
+
+    @property
     def is_open(self) -> bool:
         """Whether the rule still differs from the approved one."""
         return self.status in ("failed", "reported", "suspended")
@@ -110,7 +119,7 @@ class Outcome:
 
 
 def reconcile(
-    ec2: Any, group: GuardedGroup, *, restore: bool, change_rules: bool = True, suspended: Collection[str] = ()
+    ec2: "EC2Client", group: GuardedGroup, *, restore: bool, change_rules: bool = True, suspended: Collection[str] = ()
 ) -> Outcome:
     """Change the rules of `group` into the approved ones.
 
@@ -151,14 +160,14 @@ def reconcile(
     return Outcome(group, rules, tuple(done + already_gone + failed + not_tried))
 
 
-def _read_rules(ec2: Any, group_id: str) -> tuple[Rule, ...]:
+def _read_rules(ec2: "EC2Client", group_id: str) -> tuple[Rule, ...]:
     pages = ec2.get_paginator("describe_security_group_rules").paginate(
         Filters=[{"Name": "group-id", "Values": [group_id]}], PaginationConfig={"PageSize": 1000}
     )
     return tuple(Rule.from_describe(item) for page in pages for item in page["SecurityGroupRules"])
 
 
-def _group_exists(ec2: Any, group_id: str) -> bool:
+def _group_exists(ec2: "EC2Client", group_id: str) -> bool:
     """Distinguish a group without rules from a missing one: a filter without a match is not an error."""
     try:
         ec2.describe_security_groups(GroupIds=[group_id])
@@ -183,7 +192,7 @@ def _decide(action: Action, may_restore: bool, may_revoke: bool, suspended: Coll
     return replace(action, status="suspended") if action.key in suspended else action
 
 
-def _apply_or_replace(ec2: Any, group_id: str, actions: list[Action], *, last: bool) -> list[Action]:
+def _apply_or_replace(ec2: "EC2Client", group_id: str, actions: list[Action], *, last: bool) -> list[Action]:
     """Apply the actions; if a rule cannot be modified, revoke it and restore the approved one instead."""
     results = _apply(ec2, group_id, actions, last=last)
     refused = [a for a in results if a.verb == "modify" and a.status == "failed" and not a.transient]
@@ -198,7 +207,7 @@ def _replacements(modifications: list[Action]) -> Iterable[Action]:
         yield Action("restore", action.rule)
 
 
-def _apply(ec2: Any, group_id: str, actions: list[Action], *, last: bool) -> list[Action]:
+def _apply(ec2: "EC2Client", group_id: str, actions: list[Action], *, last: bool) -> list[Action]:
     results: list[Action] = []
     for verb, call in CALLS.items():
         for is_egress in (False, True):
@@ -249,8 +258,7 @@ def _attempt(call: Callable[[list[Action]], None], batch: list[Action]) -> Clien
 
 
 def _code(error: ClientError) -> str:
-    code: str = error.response["Error"]["Code"]
-    return code
+    return error.response["Error"]["Code"]
 
 
 def _is_conflict(error: ClientError | None) -> bool:
@@ -265,32 +273,30 @@ def _failed(action: Action, error: ClientError | BotoCoreError | None, *, transi
     return replace(action, status="failed", reason=reason[:300], transient=transient)
 
 
-def _revoke(ec2: Any, group_id: str, is_egress: bool, batch: list[Action]) -> None:
+def _revoke(ec2: "EC2Client", group_id: str, is_egress: bool, batch: list[Action]) -> None:
     call = ec2.revoke_security_group_egress if is_egress else ec2.revoke_security_group_ingress
-    call(GroupId=group_id, SecurityGroupRuleIds=[action.rule.rule_id for action in batch])
+    call(GroupId=group_id, SecurityGroupRuleIds=[action.rule_id for action in batch])
 
 
-def _modify(ec2: Any, group_id: str, _is_egress: bool, batch: list[Action]) -> None:
-    updates = [
-        {"SecurityGroupRuleId": action.previous.rule_id, "SecurityGroupRule": action.rule.as_request()}
-        for action in batch
-        if action.previous
+def _modify(ec2: "EC2Client", group_id: str, _is_egress: bool, batch: list[Action]) -> None:
+    updates: list[SecurityGroupRuleUpdateTypeDef] = [
+        {"SecurityGroupRuleId": action.rule_id, "SecurityGroupRule": action.rule.as_request()} for action in batch
     ]
     ec2.modify_security_group_rules(GroupId=group_id, SecurityGroupRules=updates)
 
 
-def _update_description(ec2: Any, group_id: str, is_egress: bool, batch: list[Action]) -> None:
-    suffix = "egress" if is_egress else "ingress"
-    call = getattr(ec2, f"update_security_group_rule_descriptions_{suffix}")
-    descriptions = [
-        {"SecurityGroupRuleId": action.previous.rule_id, "Description": action.rule.description}
-        for action in batch
-        if action.previous
+def _update_description(ec2: "EC2Client", group_id: str, is_egress: bool, batch: list[Action]) -> None:
+    if is_egress:
+        call = ec2.update_security_group_rule_descriptions_egress
+    else:
+        call = ec2.update_security_group_rule_descriptions_ingress
+    descriptions: list[SecurityGroupRuleDescriptionTypeDef] = [
+        {"SecurityGroupRuleId": action.rule_id, "Description": action.rule.description or ""} for action in batch
     ]
     call(GroupId=group_id, SecurityGroupRuleDescriptions=descriptions)
 
 
-def _restore(ec2: Any, group_id: str, is_egress: bool, batch: list[Action]) -> None:
+def _restore(ec2: "EC2Client", group_id: str, is_egress: bool, batch: list[Action]) -> None:
     call = ec2.authorize_security_group_egress if is_egress else ec2.authorize_security_group_ingress
     call(GroupId=group_id, IpPermissions=[action.rule.as_permission() for action in batch])
 

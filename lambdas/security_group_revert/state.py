@@ -9,7 +9,10 @@ import hashlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
 
 REPORT = "report"  # sort key of the last report; sort keys of findings contain a colon
 REMINDER_SECONDS = 24 * 3600
@@ -58,7 +61,7 @@ def digest(findings: Iterable[str]) -> str:
 class StateTable:
     """The state table; reverts are counted for `window_seconds` from the first one."""
 
-    dynamodb: Any
+    dynamodb: "DynamoDBClient"
     name: str
     window_seconds: int
 

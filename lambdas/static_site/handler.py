@@ -7,9 +7,50 @@ waits for (`dataclasses` and `http` would double it).
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from .rewrite import Choices, Redirect, key_path, rewrite
+
+
+class Request(TypedDict):
+    """A request in an origin-request event, of which only these keys are read."""
+
+    method: str
+    uri: str
+    querystring: str
+
+
+class Cloudfront(TypedDict):
+    """The `cf` object of an event."""
+
+    request: Request
+
+
+class EventRecord(TypedDict):
+    """The only record of an event."""
+
+    cf: Cloudfront
+
+
+class Event(TypedDict):
+    """An origin-request event."""
+
+    Records: list[EventRecord]
+
+
+class Header(TypedDict):
+    """One value of a header."""
+
+    key: str
+    value: str
+
+
+class Response(TypedDict):
+    """A response that Lambda@Edge returns to the viewer instead of the origin's; its header names are lowercase."""
+
+    status: str
+    statusDescription: str
+    headers: dict[str, list[Header]]
 
 
 def read_choices(path: Path) -> Choices:
@@ -23,12 +64,12 @@ SETTINGS = Path(__file__).with_name("settings.json")
 CHOICES = read_choices(SETTINGS) if SETTINGS.exists() else Choices()
 
 
-def handler(event: dict[str, Any], _context: Any, choices: Choices = CHOICES) -> dict[str, Any]:
+def handler(event: Event, _context: object, choices: Choices = CHOICES) -> Request | Response:
     """Return the request to forward to the bucket, or a redirect response.
 
     The event and response formats are those of the CloudFront Developer Guide, "Lambda@Edge event structure".
     """
-    request: dict[str, Any] = event["Records"][0]["cf"]["request"]
+    request = event["Records"][0]["cf"]["request"]
     if request["method"] in ("GET", "HEAD"):
         result = rewrite(request["uri"], request["querystring"], choices)
         if isinstance(result, Redirect):
@@ -39,7 +80,7 @@ def handler(event: dict[str, Any], _context: Any, choices: Choices = CHOICES) ->
     return request
 
 
-def _response(redirect: Redirect, status: int) -> dict[str, Any]:
+def _response(redirect: Redirect, status: int) -> Response:
     headers = {
         "Location": redirect.location,
         # The query string is not part of the cache key, so CloudFront must not cache this redirect.

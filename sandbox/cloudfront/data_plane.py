@@ -21,7 +21,7 @@ from ..web import Request, Response
 from . import origin
 from .resource_handlers import MODEL
 
-CONFIG_SHAPE = MODEL.operation_model("GetDistributionConfig").output_shape
+CONFIG_SHAPE: Any = MODEL.operation_model("GetDistributionConfig").output_shape
 MIN_COMPRESSED_BYTES = 1000
 COMPRESSED_TYPES = ("text/", "application/javascript", "application/json", "image/svg+xml")
 

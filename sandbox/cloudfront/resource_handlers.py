@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from botocore.model import Shape
 from botocore.serialize import create_serializer
 from botocore.session import Session
 from ministack.services import cloudfront
@@ -114,13 +113,13 @@ def _config(properties: dict[str, Any], reference: str) -> dict[str, Any]:
 
 
 def _body(operation: str, parameters: dict[str, Any]) -> bytes:
-    model = MODEL.operation_model(operation)
+    model: Any = MODEL.operation_model(operation)
     converted = {name: _to_api(value, model.input_shape.members[name]) for name, value in parameters.items()}
     body: bytes = SERIALIZER.serialize_to_request(converted, model)["body"]
     return body
 
 
-def _to_api(value: Any, shape: Shape) -> Any:
+def _to_api(value: Any, shape: Any) -> Any:
     """Convert a template value to the API's shape."""
     match shape.type_name:
         case "structure" if isinstance(value, list):
@@ -138,7 +137,7 @@ def _to_api(value: Any, shape: Shape) -> Any:
             return value
 
 
-def _structure_to_api(value: dict[str, Any], shape: Shape) -> dict[str, Any]:
+def _structure_to_api(value: dict[str, Any], shape: Any) -> dict[str, Any]:
     """Convert the members, matching names without case; add the quantity of a list."""
     names = {name.lower(): name for name in shape.members}
     if "isipv6enabled" in names:  # IPV6Enabled in a template

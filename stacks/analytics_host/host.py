@@ -4,11 +4,9 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import cast
 
 from aws_cdk import (
     CfnCreationPolicy,
-    CfnResource,
     CfnResourceSignal,
     Fn,
     RemovalPolicy,
@@ -27,6 +25,7 @@ from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
 from ..constructs.assets import staged_folder
+from ..constructs.cfn_resource import cfn_resource
 from ..constructs.outputs import Outputs
 from .network import Network
 from .songs import DATABASE, Songs
@@ -92,7 +91,7 @@ class Hosts(Construct):
             self, "BootLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.RETAIN
         )
         # An override, because `production` sets RetainExceptOnCreate on every log group.
-        cast(CfnResource, log_group.node.default_child).add_override("DeletionPolicy", "Retain")
+        cfn_resource(log_group, logs.CfnLogGroup).add_override("DeletionPolicy", "Retain")
         return log_group
 
     def _password(self) -> secretsmanager.Secret:

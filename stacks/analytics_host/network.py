@@ -1,14 +1,15 @@
 """The network of the hosts: a small VPC or an existing subnet, and their security group."""
 
-from typing import Any, cast
+from typing import Any
 
 from aws_cdk import RemovalPolicy, aws_ec2 as ec2, aws_logs as logs
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from assets.analytics_host.host.idle import CLUSTER_PORT
 from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
+from ..constructs.cfn_resource import cfn_resource
 
 ANYWHERE, ANYWHERE_IPV6 = "0.0.0.0/0", "::/0"
 
@@ -18,7 +19,7 @@ class Network(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings) -> None:
         super().__init__(scope, construct_id)
-        self.ready: list[Construct] = []  # resources that a host needs to reach the internet
+        self.ready: list[IConstruct] = []  # resources that a host needs to reach the internet
         if settings.vpc_id and settings.subnet_id:
             vpc_id, self.subnet_id = settings.vpc_id, settings.subnet_id
         else:
@@ -60,7 +61,7 @@ class Network(Construct):
         )
         vpc.add_flow_log("Traffic", destination=ec2.FlowLogDestination.to_cloud_watch_logs(log_group))
         (subnet,) = vpc.public_subnets
-        resource = cast(ec2.CfnSubnet, subnet.node.default_child)
+        resource = cfn_resource(subnet, ec2.CfnSubnet)
         resource.cidr_block = f"10.90.{1 + ord(zone[-1]) - ord('a') if zone else 0}.0/24"
         self.ready.append(subnet)
         return vpc.vpc_id, subnet.subnet_id

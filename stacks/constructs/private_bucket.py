@@ -1,8 +1,8 @@
 """A private, encrypted bucket that requires TLS."""
 
-from typing import Any
+from typing import Any, cast
 
-from aws_cdk import RemovalPolicy, Stack, aws_logs as logs, aws_s3 as s3
+from aws_cdk import CfnResource, RemovalPolicy, Stack, aws_logs as logs, aws_s3 as s3
 from constructs import Construct
 
 from .log_groups import deny_create_log_group
@@ -47,6 +47,6 @@ def _add_auto_delete_log(stack: Stack) -> None:
         stack, "AutoDeleteLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
     )
     provider = stack.node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
-    handler = provider.node.find_child("Handler")
+    handler = cast(CfnResource, provider.node.find_child("Handler"))
     handler.add_property_override("LoggingConfig.LogGroup", log_group.log_group_name)
-    deny_create_log_group(provider.node.find_child("Role"))
+    deny_create_log_group(cast(CfnResource, provider.node.find_child("Role")))

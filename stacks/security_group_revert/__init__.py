@@ -161,7 +161,7 @@ class SecurityGroupRevert(Stack):
         )
         topic.grant_publish(function)
         reason = "KMS names this family of actions with a suffix; the resource is one key."
-        acknowledge_wildcards(function.role, {"Action::kms:GenerateDataKey*": reason})
+        acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": reason})
         return function
 
     def _grant_table(self, function: StandardFunction, table: dynamodb.Table) -> None:
@@ -243,7 +243,7 @@ class SecurityGroupRevert(Stack):
                     # Users and the root user have no session issuer, and anything-but matches only existing fields.
                     "$or": [
                         _nested(issuer, [{"exists": False}]),
-                        _nested(issuer, [{"anything-but": [function.role.role_arn]}]),
+                        _nested(issuer, [{"anything-but": [function.execution_role.role_arn]}]),
                     ],
                 },
             ),

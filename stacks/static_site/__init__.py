@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aws_cdk import (
+    CfnResource,
     CustomResource,
     Duration,
     Environment,
@@ -33,6 +34,7 @@ from settings.static_site import StaticSiteSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
 from ..constructs.assets import staged_folder
+from ..constructs.cfn_resource import cfn_resource
 from ..constructs.custom_domain import CustomDomain
 from ..constructs.lambda_code import lambda_asset
 from ..constructs.log_groups import deny_create_log_group
@@ -238,7 +240,11 @@ class StaticSite(Stack):
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         """Upload the site, delete files that were removed from it, and invalidate the cache."""
-        options = {"destination_bucket": bucket, "memory_limit": 512, "log_group": self._log_group("DeploymentLog")}
+        options: dict[str, Any] = {
+            "destination_bucket": bucket,
+            "memory_limit": 512,
+            "log_group": self._log_group("DeploymentLog"),
+        }
         folder = staged_folder(
             self.settings.site,
             setting="static_site:site",
@@ -259,7 +265,7 @@ class StaticSite(Stack):
         )
         site_deployment.node.add_dependency(*special_deployments)  # so it invalidates the cache after all uploads
         (resource,) = (child for child in site_deployment.node.children if isinstance(child, CustomResource))
-        properties = resource.node.default_child
+        properties = cfn_resource(resource, CfnResource)
         # A new version of the function changes responses, so it must also invalidate the cache.
         properties.add_property_override("Rewriter", rewriter.current_version.function_arn)
         # Waiting for an invalidation of more than 13 minutes would fail the deployment. CloudFormation passes
@@ -291,7 +297,7 @@ class StaticSite(Stack):
         self, bucket: s3.Bucket, site_deployment: deployment.BucketDeployment, distribution: cloudfront.Distribution
     ) -> None:
         acknowledge_bucket_deployment(self, bucket)
-        deny_create_log_group(site_deployment.handler_role.node.default_child)
+        deny_create_log_group(cfn_resource(site_deployment.handler_role, iam.CfnRole))
         site_deployment.handler_role.add_to_principal_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,

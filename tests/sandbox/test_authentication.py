@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import boto3
@@ -37,9 +38,9 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def client(sandbox: Sandbox, service: str, **changes: str) -> boto3.client:
+def client(sandbox: Sandbox, service: str, **changes: str) -> Any:
     environment = sandbox.environment
-    options = {
+    options: dict[str, Any] = {
         "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
     }

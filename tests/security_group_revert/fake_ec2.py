@@ -5,11 +5,12 @@ error for an unknown rule ID. Parameters are validated against botocore's model 
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
+from botocore.model import OperationModel
 from botocore.session import Session
 from botocore.validate import validate_parameters
 
@@ -17,7 +18,7 @@ from lambdas.security_group_revert.rules import Rule
 
 MODEL = Session().get_service_model("ec2")
 DYNAMODB = Session().get_service_model("dynamodb")
-PUBLISH = Session().get_service_model("sns").operation_model("Publish").input_shape
+PUBLISH = Session().get_service_model("sns").operation_model("Publish")
 SOURCES = {
     "IpRanges": ("CidrIpv4", "CidrIp"),
     "Ipv6Ranges": ("CidrIpv6", "CidrIpv6"),
@@ -25,6 +26,12 @@ SOURCES = {
     "UserIdGroupPairs": ("ReferencedGroupId", "GroupId"),
 }
 Fault = Callable[["FakeEC2", str, dict[str, Any]], None]
+
+
+def validate(parameters: Mapping[str, Any], model: OperationModel) -> None:
+    """Raise ParamValidationError unless boto3 would send these parameters."""
+    assert model.input_shape
+    validate_parameters(parameters, model.input_shape)
 
 
 def refuse(code: str) -> ClientError:
@@ -64,7 +71,7 @@ class FakeEC2:
         return [call for call in self.calls if not call.startswith("Describe")]
 
     def _record(self, operation: str, parameters: dict[str, Any]) -> None:
-        validate_parameters(parameters, MODEL.operation_model(operation).input_shape)
+        validate(parameters, MODEL.operation_model(operation))
         self.calls.append(operation)
         fault = self.faults.pop(0) if self.faults else None
         if fault:
@@ -75,6 +82,7 @@ class FakeEC2:
         return self
 
     def paginate(self, *, Filters: list[Any], PaginationConfig: dict[str, int]) -> Iterator[dict[str, Any]]:
+        assert 5 <= PaginationConfig["PageSize"] <= 1000  # EC2 API reference, DescribeSecurityGroupRules
         self._record("DescribeSecurityGroupRules", {"Filters": Filters, "MaxResults": PaginationConfig["PageSize"]})
         rules = list(self.rules.values())
         yield {"SecurityGroupRules": rules[:2]}  # more than one page
@@ -151,7 +159,7 @@ class FakeSNS:
         self.notifications: list[dict[str, str]] = []
 
     def publish(self, **parameters: str) -> None:
-        validate_parameters(parameters, PUBLISH)
+        validate(parameters, PUBLISH)
         assert len(parameters["Subject"]) <= 100
         assert parameters["Subject"].isascii()
         assert parameters["Subject"].isprintable()
@@ -167,7 +175,7 @@ class FakeDynamoDB:
         self.error: Exception | None = None
 
     def _record(self, operation: str, parameters: dict[str, Any]) -> None:
-        validate_parameters(parameters, DYNAMODB.operation_model(operation).input_shape)
+        validate(parameters, DYNAMODB.operation_model(operation))
         self.calls.append(operation)
         if self.error:
             raise self.error

@@ -267,6 +267,7 @@ def test_calls_that_change_what_rules_apply_to_are_reported(
         exposure("ModifyNetworkInterfaceAttribute", {"sourceDestCheck": False}),
         exposure("ModifyManagedPrefixList", ENTRIES, errorCode="Client.UnauthorizedOperation"),
         exposure("RunInstances", ONE_INTERFACE, userIdentity={"invokedBy": "autoscaling.amazonaws.com"}),
+        exposure("CreateNetworkInterface", ONE_INTERFACE, userIdentity={"invokedBy": "lambda.amazonaws.com"}),
     ],
 )
 @pytest.mark.reliability(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lambdas.security_group_revert.cloudtrail import Change, read_change
+from lambdas.security_group_revert.events import CloudTrailRecord
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
@@ -20,7 +21,7 @@ def rule(source_type: str = "CidrIpv4", source: str = "203.0.113.7/32", port: in
     return Rule(False, "tcp", port, port, source_type, source)
 
 
-def read(record: dict[str, Any]) -> Change:
+def read(record: CloudTrailRecord) -> Change:
     change = read_change(record)
     assert change
     return change

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lambdas.security_group_revert import respond
+from lambdas.security_group_revert.events import JsonObject
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
@@ -69,7 +70,7 @@ def test_unavailable_state_table_delays_reverts_by_seconds(module: Any) -> None:
 
 
 def test_guarded_groups_reads_approved_file() -> None:
-    rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIpv4": "0.0.0.0/0"}
+    rule: JsonObject = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIpv4": "0.0.0.0/0"}
     sample: respond.ApprovedGroup = {
         "group_id_variable": "WEB",
         "name": "Web Server",

@@ -1,6 +1,6 @@
 """Properties: for any rules, events and faults, a group ends with its approved rules."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
@@ -90,21 +90,27 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     return draw(st.sampled_from([records.event(added), records.event(edited), records.event(unknown), records.SWEEP]))
 
 
-def create_responder(ec2: FakeEC2, *, restore: bool = True) -> Responder:
-    table = StateTable(FakeDynamoDB(), "state", 3600)
+def create_responder(ec2: Any, *, restore: bool = True) -> Responder:
+    table = StateTable(cast(Any, FakeDynamoDB()), "state", 3600)
     topic = "arn:aws:sns:us-east-1:111111111111:n"
     return Responder(
-        ec2=ec2, sns=FakeSNS(), table=table, topic_arn=topic, account="1" * 12, restore=restore, max_reverts=1000
+        ec2=ec2,
+        sns=cast(Any, FakeSNS()),
+        table=table,
+        topic_arn=topic,
+        account="1" * 12,
+        restore=restore,
+        max_reverts=1000,
     )
 
 
-def run(responder: Responder, event: dict[str, Any], guarded: GuardedGroup) -> None:
+def run(responder: Responder, ec2: FakeEC2, event: Any, guarded: GuardedGroup) -> None:
     """Run an event as Lambda does, with retries after errors, followed by sweeps.
 
     A change by another caller during a run is visible in the next one.
     """
     for delivery in [event] * 3 + [records.SWEEP] * 12:
-        undisturbed = not responder.ec2.faults
+        undisturbed = not ec2.faults
         try:
             responder.respond(delivery, [guarded])
         except UnfinishedError:
@@ -124,13 +130,13 @@ def run(responder: Responder, event: dict[str, Any], guarded: GuardedGroup) -> N
     observed="300 generated cases per test run",
 )
 def test_any_rules_event_and_faults_end_as_approved(
-    before: list[Rule], approved: list[Rule], out: list[Rule], event: dict[str, Any], faults: list[Fault | None]
+    before: list[Rule], approved: list[Rule], out: list[Rule], event: Any, faults: list[Fault | None]
 ) -> None:
     ec2 = FakeEC2(before + out, [fault for fault in faults if not (out and fault is remove_rule)])
     responder = create_responder(ec2)
     guarded = GuardedGroup(records.GROUP, "Web", tuple(approved), None)
 
-    run(responder, event, guarded)
+    run(responder, ec2, event, guarded)
 
     assert ec2.current() == set(approved)
     described = {Rule.from_api(rule): rule.get("Description") or None for rule in ec2.rules.values()}
@@ -150,7 +156,7 @@ def test_without_restore_only_unapproved_rules_are_revoked(
 ) -> None:
     ec2 = FakeEC2(before)
     responder = create_responder(ec2, restore=False)
-    run(responder, event, GuardedGroup(records.GROUP, "Web", tuple(approved), None))
+    run(responder, ec2, event, GuardedGroup(records.GROUP, "Web", tuple(approved), None))
     assert ec2.current() == set(before) & set(approved)
 
 

@@ -1,7 +1,7 @@
 """The response to an event: calls, notifications and logs."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -27,8 +27,8 @@ def guarded(*ingress: Rule, egress: tuple[Rule, ...] | None = None, group_id: st
 
 
 def respond(
-    ec2: FakeEC2,
-    event: dict[str, Any],
+    ec2: Any,
+    event: Any,
     *groups: GuardedGroup,
     sns: FakeSNS | None = None,
     dynamodb: FakeDynamoDB | None = None,
@@ -36,9 +36,9 @@ def respond(
 ) -> list[dict[str, str]]:
     """Respond to `event`; return the notifications."""
     sns = sns or FakeSNS()
-    table = StateTable(dynamodb or FakeDynamoDB(), "state", 24 * 3600)
+    table = StateTable(cast(Any, dynamodb or FakeDynamoDB()), "state", 24 * 3600)
     topic = "arn:aws:sns:us-east-1:111111111111:notifications"
-    responder = Responder(ec2=ec2, sns=sns, table=table, topic_arn=topic, account="111111111111", **options)
+    responder = Responder(ec2=ec2, sns=cast(Any, sns), table=table, topic_arn=topic, account="111111111111", **options)
     responder.respond(event, list(groups) or [guarded()])
     return sns.notifications
 

@@ -18,7 +18,7 @@ OPEN_SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "0.0.0.0/0")
 READ, REVOKE, MODIFY = "DescribeSecurityGroupRules", "RevokeSecurityGroupIngress", "ModifySecurityGroupRules"
 
 
-def run(ec2: FakeEC2, *approved: Rule, egress: tuple[Rule, ...] | None = None) -> Outcome:
+def run(ec2: Any, *approved: Rule, egress: tuple[Rule, ...] | None = None) -> Outcome:
     return reconcile(ec2, GuardedGroup(records.GROUP, "Web", approved or (HTTPS,), egress), restore=True)
 
 

@@ -25,7 +25,13 @@ def from_api(**fields: Any) -> Rule:
     [
         ({"CidrIpv4": "10.1.2.3/8"}, {}),
         ({"IpProtocol": "6"}, {}),
+        ({"IpProtocol": "17"}, {"IpProtocol": "udp"}),
+        ({"IpProtocol": "1"}, {"IpProtocol": "icmp"}),
         ({"IpProtocol": "58"}, {"IpProtocol": "icmpv6"}),
+        (
+            {"IpProtocol": "icmp", "FromPort": None, "ToPort": None},
+            {"IpProtocol": "icmp", "FromPort": -1, "ToPort": -1},
+        ),
         ({"IpProtocol": "TCP"}, {}),
         ({"Description": "a"}, {"Description": "b"}),
         ({"SecurityGroupRuleId": "sgr-1"}, {"SecurityGroupRuleId": "sgr-2"}),
@@ -143,6 +149,7 @@ def test_plan_ignores_tolerated_rule() -> None:
         (Rule(False, "tcp", 0, 65535, "CidrIpv4", "10.0.0.0/8"), "inbound TCP all ports from 10.0.0.0/8"),
         (Rule(False, "icmp", 8, 0, "CidrIpv4", "10.0.0.0/8"), "inbound ICMP type 8 code 0 from 10.0.0.0/8"),
         (Rule(False, "icmp", -1, -1, "CidrIpv4", "10.0.0.0/8"), "inbound ICMP from 10.0.0.0/8"),
+        (Rule(False, "icmp", 3, -1, "CidrIpv4", "10.0.0.0/8"), "inbound ICMP type 3 code -1 from 10.0.0.0/8"),
         (Rule(False, "50", -1, -1, "CidrIpv4", "10.0.0.0/8"), "inbound protocol 50 from 10.0.0.0/8"),
         (rule(description="web"), 'inbound TCP 443 from 0.0.0.0/0 "web"'),
     ],

@@ -1,13 +1,14 @@
 """State between runs: when findings are reported again, and when reverting is suspended."""
 
-from typing import Any
+import time
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from lambdas.security_group_revert.respond import UnfinishedError
 from lambdas.security_group_revert.rules import Rule
-from lambdas.security_group_revert.state import REMINDER_SECONDS, StateTable
+from lambdas.security_group_revert.state import REMINDER_SECONDS, Reverts, State, StateTable
 
 from . import records
 from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, refuse
@@ -175,7 +176,7 @@ def test_failing_reverts_are_not_counted() -> None:
 )
 def test_overlapping_runs_each_count() -> None:
     dynamodb = FakeDynamoDB()
-    table = StateTable(dynamodb, "state", HOUR)
+    table = StateTable(cast(Any, dynamodb), "state", HOUR)
     table.count("sg-1", table.read("sg-1"), ["a: b"])
     state = table.read("sg-1")  # of both runs
     table.count("sg-1", state, ["a: b"])
@@ -187,7 +188,7 @@ def test_overlapping_runs_each_count() -> None:
 def test_count_of_expired_item_starts_again() -> None:
     """DynamoDB can delete the item between the read and the write: ADD then creates one without expiry."""
     dynamodb = FakeDynamoDB()
-    table = StateTable(dynamodb, "state", HOUR)
+    table = StateTable(cast(Any, dynamodb), "state", HOUR)
     table.count("sg-1", table.read("sg-1"), ["a: b"])
     state = table.read("sg-1")
     dynamodb.items.clear()
@@ -284,3 +285,24 @@ def test_unreachable_dynamodb_is_an_error_after_the_revert() -> None:
     with pytest.raises(UnfinishedError, match="cannot count"):
         account.sweep()
     assert account.ec2.current() == {HTTPS}
+
+
+@pytest.mark.parametrize(("seconds", "reverted"), [(-1, True), (0, True), (1, False)])
+def test_revert_in_the_second_of_the_call_explains_it(seconds: int, reverted: bool) -> None:
+    """CloudTrail's times have whole seconds, so a revert can have the time of its call."""
+    state = State({"unapproved: rule": Reverts(1, 1_700_000_000)})
+    assert state.reverted_since("unapproved: rule", 1_700_000_000 + seconds) == reverted
+
+
+@pytest.mark.parametrize(("hours", "due"), [(0, False), (23, False), (24, True)])
+def test_reminder_is_due_after_a_day(hours: int, due: bool) -> None:
+    state = State(reported_digest="a", reported_at=int(time.time()) - hours * HOUR)
+    assert state.is_news("a") == due
+
+
+def test_report_is_stored_for_a_week() -> None:
+    """Longer than the time between reminders, so that an open finding stays known."""
+    dynamodb = FakeDynamoDB()
+    StateTable(cast(Any, dynamodb), "state", HOUR).set_reported("sg-1", "a")
+    (item,) = dynamodb.items.values()
+    assert int(item["expires_at"]["N"]) - int(item["last"]["N"]) == 7 * 24 * HOUR

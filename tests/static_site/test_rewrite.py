@@ -24,7 +24,11 @@ CASES = [
     ("/clip.mp4", "/clip.mp4"),
     ("/main.c", "/main.c"),
     ("/LIB.H", "/LIB.H"),
+    ("/matrix.m", "/matrix.m"),
+    ("/plot.R", "/plot.R"),
+    ("/backup.tar.z", "/backup.tar.z"),
     ("/call.3gp", "/call.3gp"),
+    ("/call.3g2", "/call.3g2"),
     ("/site.webmanifest", "/site.webmanifest"),
     ("/profile.mobileconfig", "/profile.mobileconfig"),
     ("/.htaccess", "/.htaccess"),
@@ -149,6 +153,8 @@ def test_canonical_redirects_index_page_to_directory() -> None:
     canonical = Choices(canonical=True)
     assert rewrite("/docs/index.html", "a=b", canonical) == Redirect("/docs/?a=b")
     assert rewrite("/index.html", "", canonical) == "/index.html", "CloudFront requests it for /"
+    assert rewrite("/docs/page.html", "", canonical) == "/docs/page.html"
+    assert rewrite("/docs/about.html", "", canonical) == "/docs/about.html"
     assert rewrite("//evil.com/index.html", "", canonical) == "//evil.com/index.html"
 
 
