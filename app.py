@@ -26,9 +26,10 @@ STATEFUL_RESOURCE_TYPES = [
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
-    "AWS::S3::BucketPolicy",  # a retained bucket still rejects plain HTTP
+    "AWS::S3::BucketPolicy",  # retained buckets and queues still reject plain HTTP
     "AWS::SecretsManager::Secret",
     "AWS::SQS::Queue",
+    "AWS::SQS::QueuePolicy",
 ]
 
 

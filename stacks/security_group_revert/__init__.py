@@ -191,21 +191,16 @@ class SecurityGroupRevert(Stack):
             self._grant_restored_rules(function)
 
     def _grant_restored_rules(self, function: StandardFunction) -> None:
-        """Grant the rules and prefix lists that EC2 authorizes in addition to the group, which limits the action."""
-        action = "ec2:ModifySecurityGroupRules"
+        """Grant the rules that EC2 authorizes in addition to the group, which limits the action.
+
+        EC2 also authorizes the prefix list of a rule, but the function modifies only rules with IP ranges.
+        """
         grant(
             function,
-            [action],
+            ["ec2:ModifySecurityGroupRules"],
             self._ec2_arn("security-group-rule", "*"),
             wildcard_reason="EC2 authorizes the rule as well as its group; rule IDs are not known in advance.",
         )
-        if any("PrefixListId" in rule for group in self._approved() for rule in _all_rules(group)):
-            grant(
-                function,
-                [action],
-                self._ec2_arn("prefix-list", "*", account="*"),
-                wildcard_reason="Prefix lists can belong to AWS or to other accounts; the group limits the action.",
-            )
 
     def _write_actions(self) -> list[str]:
         directions = ["Ingress", "Egress"] if self.settings.egress else ["Ingress"]
@@ -217,13 +212,9 @@ class SecurityGroupRevert(Stack):
                 actions.append(f"ec2:UpdateSecurityGroupRuleDescriptions{direction}")
         return actions
 
-    def _ec2_arn(self, resource: str, name: str, account: str | None = None) -> str:
+    def _ec2_arn(self, resource: str, name: str) -> str:
         return self.format_arn(
-            service="ec2",
-            account=account,
-            resource=resource,
-            resource_name=name,
-            arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+            service="ec2", resource=resource, resource_name=name, arn_format=ArnFormat.SLASH_RESOURCE_NAME
         )
 
     def _rules(self, function: StandardFunction, dead_letters: DeadLetterQueue) -> tuple[events.Rule, events.Rule]:
@@ -362,10 +353,6 @@ def _cfn_rule(rule: ApprovedRule) -> ec2.CfnSecurityGroup.IngressProperty:
         cidr_ip=rule.cidr_ipv4,
         description=rule.description,
     )
-
-
-def _all_rules(group: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*group["ingress"], *(group["egress"] or [])]
 
 
 def _nested(path: list[str], leaf: Any) -> Any:

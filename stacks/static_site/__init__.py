@@ -17,6 +17,7 @@ from aws_cdk import (
     Duration,
     Environment,
     RemovalPolicy,
+    Size,
     Stack,
     aws_cloudfront as cloudfront,
     aws_cloudfront_origins as origins,
@@ -42,6 +43,7 @@ from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
 from .special_uploads import NOT_FOUND, SpecialUpload, special_uploads
+from .upload_storage import SIZES_MIB, required_mib
 
 
 class StaticSite(Stack):
@@ -240,17 +242,20 @@ class StaticSite(Stack):
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         """Upload the site, delete files that were removed from it, and invalidate the cache."""
-        options: dict[str, Any] = {
-            "destination_bucket": bucket,
-            "memory_limit": 512,
-            "log_group": self._log_group("DeploymentLog"),
-        }
         folder = staged_folder(
             self.settings.site,
             setting="static_site:site",
             allowed=self.settings.allowed_files,
             allow_with="static_site:allowed_files",
         )
+        storage = required_mib(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        options: dict[str, Any] = {
+            "destination_bucket": bucket,
+            "memory_limit": 512,
+            # The construct's name contains the size, so without a need for more there is none.
+            "ephemeral_storage_size": Size.mebibytes(storage) if storage > SIZES_MIB[0] else None,
+            "log_group": self._log_group("DeploymentLog"),
+        }
         special = special_uploads(Path(folder))
         special_deployments = [self._special_deployment(upload, folder, options) for upload in special]
         site_deployment = deployment.BucketDeployment(
@@ -286,8 +291,7 @@ class StaticSite(Stack):
             f"{upload.name}Deployment",
             sources=[deployment.Source.asset(folder)],
             exclude=["*"],
-            include=upload.patterns,
-            prune=False,
+            include=upload.patterns,  # also limits what is deleted
             content_type=upload.content_type,
             cache_control=[deployment.CacheControl.from_string(upload.cache_control or self._cache_control)],
             **options,

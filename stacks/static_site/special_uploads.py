@@ -2,12 +2,18 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from glob import escape
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
+
+from ..constructs.assets import AssetError
 
 NOT_FOUND = "404.html"
 TEXT, JSON, SCRIPT = "text/plain; charset=utf-8", "application/json", "text/javascript"
+# As JSON. Each name is twice in the template, which can have 1,000,000 bytes, and twice in an event of the upload
+# function about an update, which can have at least 256 KB.
+MAX_PATTERN_CHARACTERS = 100_000
 NAMES = {TEXT: "Text", JSON: "Json", SCRIPT: "Script"}
 
 
@@ -21,15 +27,39 @@ class SpecialUpload(NamedTuple):
 
 
 def special_uploads(folder: Path) -> list[SpecialUpload]:
-    """Group the files of `folder` that need other headers by those headers."""
-    by_type = defaultdict(list)
-    for path in sorted(folder.rglob("*")):
-        content_type = _content_type(path) if path.is_file() else None
+    """Group the files of `folder` that need other headers by those headers.
+
+    Raises:
+        AssetError: there are more files than the template and the upload function's events have room for.
+    """
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    types = {path.relative_to(folder): _content_type(path) for path in files}
+    below: defaultdict[PurePath, list[str | None]] = defaultdict(list)
+    for path, content_type in types.items():
+        for parent in path.parents[:-1]:
+            below[parent].append(content_type)
+    by_type: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for path, content_type in types.items():
         if content_type:
-            by_type[content_type].append(escape(path.relative_to(folder).as_posix()))
-    typed = [SpecialUpload(NAMES[kind], patterns, content_type=kind) for kind, patterns in sorted(by_type.items())]
+            by_type[content_type][_pattern(path, below)] = None
+    typed = [SpecialUpload(NAMES[kind], [*patterns], content_type=kind) for kind, patterns in sorted(by_type.items())]
+    characters = len(json.dumps([upload.patterns for upload in typed]))
+    if characters > MAX_PATTERN_CHARACTERS:
+        raise AssetError(
+            f"static_site:site: the names of {sum(map(bool, types.values()))} files without a known extension have "
+            f"{characters:,} characters; accepted: at most {MAX_PATTERN_CHARACTERS:,}. Give the files extensions, or "
+            "put files of one type into directories without others, each of which counts as one name."
+        )
     # A browser that caches the 404 page would still show it after the missing page is published.
     return [SpecialUpload("NotFound", [NOT_FOUND], cache_control="max-age=0"), *typed]
+
+
+def _pattern(path: Path, below: Mapping[PurePath, list[str | None]]) -> str:
+    """Return a pattern for the largest directory around `path` whose files have one type, or for the file."""
+    for parent in reversed(path.parents[:-1]):
+        if len(below[parent]) > 1 and len(set(below[parent])) == 1:
+            return f"{escape(parent.as_posix())}/*"
+    return escape(path.as_posix())
 
 
 def _content_type(path: Path) -> str | None:
