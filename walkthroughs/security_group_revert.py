@@ -37,7 +37,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self._check(outputs)
         self.ec2, self.events, self.sns, self.sqs = map(target.client, ("ec2", "events", "sns", "sqs"))
         self.dynamodb = target.client("dynamodb")
-        self.group_id, self.state_table = outputs["WebServerGroupId"], outputs["StateTableName"]
+        self.group_id, self.state_table = outputs["SampleGroupId"], outputs["StateTableName"]
         self._delete_state()
         self.cleanup.callback(self._delete_state)
         self.changes_rule, self.sweep_rule = outputs["ChangesRuleName"], outputs["SweepRuleName"]
@@ -50,7 +50,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
 
     def _check(self, outputs: dict[str, str]) -> None:
         """Raise PreconditionError if the deployed settings or the trails of the account do not allow the steps."""
-        if "WebServerGroupId" not in outputs:
+        if "SampleGroupId" not in outputs:
             raise PreconditionError(
                 "the sample group is not deployed; deploy with security_group_revert:sample_group=true"
             )
