@@ -1,12 +1,4 @@
-"""Try the systems on this computer, without an AWS account.
-
-demo   start the sandbox, deploy the stacks with the CDK CLI, run the walkthroughs,
-       print each step and what was observed, stop the sandbox
-up     start the sandbox, deploy the stacks, print stack outputs and commands to try,
-       run the walkthrough of each system whose name you type, stop on Ctrl-C
-
-Both deploy every system unless you name some.
-"""
+"""Deploy the systems to a sandbox on this computer, without an AWS account."""
 
 import argparse
 import re
@@ -33,6 +25,19 @@ from .process import Sandbox, SandboxError, remove_aws_variables
 from .target import SPEED, endpoints_of, regions_of, session, settings_for, target_of
 from .usage import usage
 
+EPILOG = """Both commands deploy all systems by default; the demo of all systems takes about 3.5 minutes.
+analytics_host requires `make analysis`. `make demo` and `make sandbox` install everything first.
+
+Examples:
+  python -m sandbox demo static_site
+  python -m sandbox up --port 4566 security_group_revert multi_region_api
+"""
+DEMO = """Deploy the stacks with the CDK CLI, run the walkthroughs, and print each step and what was observed.
+The exit status is 1 if a step failed."""
+UP = (
+    "Deploy the stacks, print their outputs and sample commands, and keep running until Ctrl-C. "
+    "Type a system's name to run its walkthrough."
+)
 HINT = "Type the name of a system to run its walkthrough. Press Ctrl-C to stop the sandbox."
 console = Console(highlight=False, soft_wrap=True)
 
@@ -40,17 +45,22 @@ console = Console(highlight=False, soft_wrap=True)
 def main() -> int:
     """Run the command on the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m sandbox", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m sandbox",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="deploy the stacks and run the walkthroughs")
-    demo.add_argument("--pictures", type=Path, help="folder to save screenshots to")
-    demo.add_argument("--songs", type=_file, help="analytics_host: train all models on this songs file")
-    demo.add_argument("--record", type=Path, help="file to save the output to, as SVG")
-    up = commands.add_parser("up", help="deploy the stacks and keep the sandbox running")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{demo,up}")
+    demo = commands.add_parser("demo", help="run the walkthroughs, then stop", description=DEMO)
+    up = commands.add_parser("up", help="keep running, to try the systems yourself", description=UP)
     for command in (demo, up):
+        command.add_argument(
+            "systems", nargs="*", metavar="system", help=f"{', '.join(WALKTHROUGHS)} (default: all of them)"
+        )
         command.add_argument("--port", type=_port, default=0, help="port on 127.0.0.1 (default: a free port)")
-        command.add_argument("systems", nargs="*", help=f"systems to deploy (default: all): {', '.join(WALKTHROUGHS)}")
+    demo.add_argument("--songs", type=_file, metavar="FILE", help="analytics_host: train all models on this songs file")
+    demo.add_argument("--pictures", type=Path, metavar="FOLDER", help="save the screenshots for docs/ to this folder")
+    demo.add_argument("--record", type=Path, metavar="FILE", help="save the output to this file, as SVG")
     options = parser.parse_args()
     unknown = set(options.systems) - set(WALKTHROUGHS)
     if unknown:

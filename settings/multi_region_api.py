@@ -5,10 +5,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from .custom_domain import CustomDomainSettings
-from .regions import Region, partitions
+from .regions import Region
 from .types import DOMAIN_LABEL, Email, SettingsModel, conflicting_fields_error, matches, number, one_of, whole_number
 
 MAX_DEPENDENCIES = 20  # one policy of the health function's role names each table
+# With preflight requests and health checks below 2,500, API Gateway's lowest default quota of an account and Region:
+# requests above the quota would be throttled on the health path too.
+MAX_RATE_LIMIT = 2_000
 MAX_TIMEOUT_SECONDS = 1.5  # Route 53 waits 2 s for the status, which includes the network latency
 PORT = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
 TABLE_DESCRIPTION = "the name of a DynamoDB table: 3 to 255 letters, digits, underscores, hyphens and periods"
@@ -16,8 +19,6 @@ HOST = rf"({DOMAIN_LABEL}\.)*{DOMAIN_LABEL}(:{PORT})?"
 
 
 def _check_regions(regions: tuple[str, ...]) -> tuple[str, ...]:
-    if len({partitions()[region] for region in regions}) > 1:
-        raise ValueError("Regions of one partition, because one set of credentials is used for all")
     if len(set(regions)) < len(regions):
         raise ValueError("no duplicate Regions")
     return regions
@@ -68,8 +69,8 @@ class MultiRegionApiSettings(CustomDomainSettings):
     allowed_origin: Annotated[
         str, matches(rf"\*|https?://{HOST}", "* or an origin, such as https://www.example.com")
     ] = Field("*", description="Origin whose pages may call the API from a browser; `*` for any.")
-    throttling_rate_limit: Annotated[int, whole_number(1, 10_000)] = Field(
-        100, description="Steady-state requests per second in each Region; bursts can be twice as large."
+    throttling_rate_limit: Annotated[int, whole_number(1, MAX_RATE_LIMIT)] = Field(
+        100, description="Steady-state requests per second in each Region; bursts can be twice as large, up to 1,000."
     )
     email: Email | None = Field(None, description="Recipient of the alarms; AWS first sends a confirmation request.")
     cloudwatch_role: bool = Field(

@@ -54,6 +54,9 @@ LOG_LEVELS = {
 METRICS_REGION = "us-east-1"  # the only Region in which Route 53 publishes metrics
 # About twenty health checkers each send at most one request every 10 s, so they never reach this limit.
 HEALTH_RATE_LIMIT = 20
+# All bursts together are below 1,250, API Gateway's lowest default quota of an account and
+# Region: requests above the quota would be throttled on the health path too.
+MAX_BURST = 1_000
 # Health checkers use TLS 1.2: with TLS 1.3 only, every Region would be unhealthy.
 SECURITY_POLICY = apigateway.SecurityPolicy.TLS13_1_2_PFS_PQ_2025_09
 
@@ -73,7 +76,7 @@ class MultiRegionApi(Stack):
         )
         self.settings = settings
         # Anyone who knows the path can exhaust its throttling limit, so that the health check fails. Route 53 cannot
-        # send credentials, so the path is secret: it contains the GUID from the stack ID, which is not public.
+        # send credentials, so the path contains the GUID from the stack ID, which is not public.
         self.health_path = f"healthcheck-{Fn.select(2, Fn.split('/', self.stack_id))}"
         topic = AlarmTopic(self, "Topic", display_name=f"Multi-region API in {region}", email=settings.email)
         handler_settings = settings.model_dump(
@@ -176,7 +179,7 @@ class MultiRegionApi(Stack):
         return apigateway.StageOptions(
             stage_name=STAGE,
             throttling_rate_limit=rate,
-            throttling_burst_limit=2 * rate,
+            throttling_burst_limit=_burst(rate, MAX_BURST),
             tracing_enabled=True,
             access_log_destination=apigateway.LogGroupLogDestination(access_log),
             access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
@@ -185,7 +188,9 @@ class MultiRegionApi(Stack):
             ),
             method_options={
                 method: apigateway.MethodDeploymentOptions(
-                    throttling_rate_limit=limit, throttling_burst_limit=2 * limit, **method_defaults
+                    throttling_rate_limit=limit,
+                    throttling_burst_limit=_burst(limit, MAX_BURST // 10),
+                    **method_defaults,
                 )
                 for method, limit in limits.items()
             },
@@ -379,7 +384,7 @@ class MultiRegionApi(Stack):
     ) -> None:
         outputs = {
             "RegionalUrl": (api.url, "The API in this Region alone"),
-            "HealthUrl": (f"{api.url}{self.health_path}", "URL of the health check; keep it secret"),
+            "HealthUrl": (f"{api.url}{self.health_path}", "URL of the health check; do not publish it"),
             "HealthCheckId": (check.health_check_id, "Route 53 health check of this Region"),
             "HealthFunctionName": (health.function_name, "Health function; set its STATUS for a failover test"),
             "TopicArn": (topic.topic_arn, "SNS topic of the alarms"),
@@ -388,3 +393,8 @@ class MultiRegionApi(Stack):
             outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all Regions")
             outputs["HostedZoneId"] = (str(self.settings.hosted_zone_id), "Hosted zone of the records")
         add_outputs(self, outputs)
+
+
+def _burst(rate: int, maximum: int) -> int:
+    """Return the burst limit for a rate limit."""
+    return min(2 * rate, maximum)

@@ -62,6 +62,11 @@ class Assembly:
         artifact: dict[str, Any] = json.loads((self.directory / "manifest.json").read_text())["artifacts"][name]
         return artifact["properties"]
 
+    def environment(self, stack: str) -> str:
+        """The account and Region of a stack, as the CDK CLI writes them: aws://<account>/<region>."""
+        artifacts = json.loads((self.directory / "manifest.json").read_text())["artifacts"]
+        return str(artifacts[stack]["environment"])
+
     @property
     def templates(self) -> list[Path]:
         return sorted(self.directory.glob("*.template.json"))

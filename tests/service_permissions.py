@@ -304,8 +304,8 @@ def _method(template: DeployedTemplate, method: Resource) -> Needs:
     integration = method.properties["Integration"]
     if integration["Type"] == "MOCK":
         return
-    found = re.search(r"/functions/(arn:.+)/invocations$", integration.get("Uri", ""))
-    if not found or "Credentials" in integration:
+    match = re.search(r"/functions/(arn:.+)/invocations$", integration.get("Uri", ""))
+    if not match or "Credentials" in integration:
         raise NotCoveredError(f"{method.type} with the integration {integration}")
     api = method.properties["RestApiId"]
     for stage in template.of_type("AWS::ApiGateway::Stage"):
@@ -313,7 +313,7 @@ def _method(template: DeployedTemplate, method: Resource) -> Needs:
             path = f"{method.properties['HttpMethod']}{_path(template, method.properties['ResourceId'])}"
             # The Ref of a stage is its name; here both are the logical id.
             source = f"arn:aws:execute-api:{template.region}:{ACCOUNT}:{api}/{stage.id}/{path}"
-            yield Request("apigateway.amazonaws.com", "lambda:InvokeFunction", found[1], _from(source))
+            yield Request("apigateway.amazonaws.com", "lambda:InvokeFunction", match[1], _from(source))
 
 
 def _path(template: DeployedTemplate, resource_id: str) -> str:

@@ -12,7 +12,7 @@ from walkthroughs.catalog import WALKTHROUGHS
 from .conftest import ROOT
 
 PAGES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*.md")), ROOT / "assets" / "README.md"]
-SECTIONS = ["Deploy", "Settings", "Try", "Operate", "Remove", "Cost", "Differences from the post"]
+SECTIONS = ["Deploy", "Settings", "Try", "Operate", "Remove", "Cost", "Differences from the original post"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAX_README_WORDS = 800
 

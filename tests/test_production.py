@@ -21,10 +21,10 @@ def resources(assembly: Assembly) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_production_stack_has_termination_protection(production: Assembly, assembly: Assembly) -> None:
-    for found, protected in ((production, True), (assembly, False)):
-        for path in found.templates:
+    for variant, protected in ((production, True), (assembly, False)):
+        for path in variant.templates:
             stack = path.name.removesuffix(".template.json")
-            assert found.artifact(stack)["terminationProtection"] is protected, stack
+            assert variant.artifact(stack)["terminationProtection"] is protected, stack
 
 
 def test_production_stateful_resources_are_retained(production: Assembly) -> None:

@@ -24,26 +24,26 @@ ALLOWED_ON_ALL = {
 
 
 @pytest.fixture(scope="module")
-def found(assembly: Assembly, full_assembly: Assembly) -> list[Statement]:
+def all_statements(assembly: Assembly, full_assembly: Assembly) -> list[Statement]:
     return statements(templates(assembly.directory, full_assembly.directory))
 
 
-def test_every_wildcard_in_a_policy_has_a_reason(found: list[Statement]) -> None:
-    without = [f"{s.stack} {s.construct} {s.text}" for s in found if not s.reason]
+def test_every_wildcard_in_a_policy_has_a_reason(all_statements: list[Statement]) -> None:
+    without = [f"{s.stack} {s.construct}: {s.effect} {s.actions}" for s in all_statements if not s.reason]
     assert not without, "no reason in the stack or in audit/wildcards.py:\n" + "\n".join(without)
 
 
-def test_wildcard_reasons_are_all_used(found: list[Statement]) -> None:
-    unused = RESOURCE_POLICY_REASONS.keys() - {statement.key for statement in found}
+def test_wildcard_reasons_are_all_used(all_statements: list[Statement]) -> None:
+    unused = RESOURCE_POLICY_REASONS.keys() - {statement.key for statement in all_statements}
     assert not unused, f"reasons in audit/wildcards.py that no template needs: {unused}"
 
 
-def test_action_on_every_resource_supports_no_resource(found: list[Statement]) -> None:
+def test_action_on_every_resource_supports_no_resource(all_statements: list[Statement]) -> None:
     """According to the service authorization reference in cfn-lint."""
     reference = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
     services = json.loads(reference.read_text())
     limited = {}
-    for action in {action for statement in found for action in statement.open_actions}:
+    for action in {action for statement in all_statements for action in statement.open_actions}:
         service, name = action.split(":")
         known = services[service]["Actions"].get(name.lower()) or {}
         if "Resources" in known:
@@ -51,9 +51,9 @@ def test_action_on_every_resource_supports_no_resource(found: list[Statement]) -
     assert limited.keys() == ALLOWED_ON_ALL.keys(), f"can be limited to resources: {limited}"
 
 
-def test_documented_wildcards_are_current(found: list[Statement]) -> None:
+def test_documented_wildcards_are_current(all_statements: list[Statement]) -> None:
     documented = (ROOT / "docs" / "security.md").read_text()
-    assert table(found) in documented, "docs/security.md is out of date: make docs"
+    assert table(all_statements) in documented, "docs/security.md is out of date: make docs"
 
 
 @pytest.fixture(scope="module")

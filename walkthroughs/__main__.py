@@ -1,7 +1,6 @@
-"""Run a system's walkthrough against its deployed stack in your AWS account.
+"""Run a system's walkthrough against its deployed stack in your AWS account (10 to 30 minutes).
 
-It takes 10 to 30 minutes, changes resources of the stack and restores them at the end. Deploy the stack first:
-make deploy STACK=...
+It changes resources and restores them at the end. Deploy the stack first: make deploy STACK=...
 """
 
 import argparse
@@ -23,8 +22,10 @@ PROPAGATION_SECONDS = 60  # EventBridge: "allow a short period of time for chang
 
 def main() -> int:
     """Run the walkthrough of one system; return 1 if a step failed."""
-    parser = argparse.ArgumentParser(prog="python -m walkthroughs", description=__doc__)
-    parser.add_argument("system", choices=sorted(WALKTHROUGHS), help="system whose walkthrough to run")
+    parser = argparse.ArgumentParser(
+        prog="python -m walkthroughs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("system", choices=sorted(WALKTHROUGHS), metavar="system", help=", ".join(WALKTHROUGHS))
     parser.add_argument("--profile", help="AWS configuration profile")
     parser.add_argument("--region", help="Region where the stack is deployed")
     parser.add_argument(

@@ -92,17 +92,17 @@ def _operation(cloudformation: Any, stack_id: str, verbs: Collection[str]) -> li
 def _failures(cloudformation: Any, stack_id: str, events: list[StackEvent]) -> list[Failure]:
     """Return the failures before the rollback or, if no resource failed, the reason of the stack itself."""
     before, _ = _split_at_rollback(events, stack_id)
-    found = [f for event in before if _failed(event, stack_id) for f in _resolve_nested(cloudformation, event)]
+    failures = [f for event in before if _failed(event, stack_id) for f in _resolve_nested(cloudformation, event)]
     own = [event for event in events if _is_stack(event, stack_id)]
-    for index, failure in enumerate(found):
+    for index, failure in enumerate(failures):
         if REFUSED.search(failure.reason):
             details = _details(cloudformation, stack_id, events, failure.reason)
-            found[index] = replace(failure, reason=failure.reason + details)
+            failures[index] = replace(failure, reason=failure.reason + details)
             break
-    if found or not any(FAILED.search(event["ResourceStatus"]) for event in own):
-        return found
-    given = [event.get("ResourceStatusReason") for event in own if not START.fullmatch(event["ResourceStatus"])]
-    reason = " ".join(dict.fromkeys(filter(None, given))) or "no reason given"
+    if failures or not any(FAILED.search(event["ResourceStatus"]) for event in own):
+        return failures
+    reasons = [event.get("ResourceStatusReason") for event in own if not START.fullmatch(event["ResourceStatus"])]
+    reason = " ".join(dict.fromkeys(filter(None, reasons))) or "no reason given"
     return [Failure("", STACK, reason + _details(cloudformation, stack_id, events, reason))]
 
 

@@ -299,8 +299,8 @@ def _never_replaces(detail: ResourceChangeDetail) -> bool:
 def _identity_source(detail: ResourceChangeDetail) -> str:
     """Return the resource whose id or ARN is the value; empty if the value is something else."""
     entity, _, attribute = str(detail.get("CausingEntity", "")).partition(".")
-    named = {"ResourceReference": "", "ResourceAttribute": "Arn"}.get(str(detail.get("ChangeSource")))
-    return entity if detail.get("Evaluation") == "Dynamic" and attribute == named else ""
+    identity = {"ResourceReference": "", "ResourceAttribute": "Arn"}.get(str(detail.get("ChangeSource")))
+    return entity if detail.get("Evaluation") == "Dynamic" and attribute == identity else ""
 
 
 def _causes(resource: ResourceChangeWithValues, retained: set[str]) -> str:

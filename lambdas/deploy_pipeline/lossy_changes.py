@@ -214,9 +214,11 @@ def _shown(value: Any) -> str:
 
 
 def markdown_table() -> str:
-    """Return the table of the documentation."""
-    rows = ["| resource type | property | unsafe if it | reason |", "|---|---|---|---|"]
+    """Return the table of the documentation, with one row for the properties that have the same effect."""
+    properties: dict[tuple[str, str], list[str]] = {}
     for row in LOSSY_CHANGES:
-        kind = row.type if row.type == ANY_TYPE else f"`{row.type}`"
-        rows.append(f"| {kind} | [`{row.path}`]({row.documentation}) | {row.condition.text} | {row.reason} |")
+        name = row.path if row.type == ANY_TYPE else f"{row.type}.{row.path}"
+        properties.setdefault((row.condition.text, row.reason), []).append(f"[`{name}`]({row.documentation})")
+    rows = ["| property | unsafe if it | reason |", "|---|---|---|"]
+    rows += [f"| {', '.join(links)} | {text} | {reason} |" for (text, reason), links in properties.items()]
     return "\n".join(rows)

@@ -51,5 +51,5 @@ def _line(event: OperationEvent) -> str:
         or "no reason given"
     )
     origin = [event.get("ValidationName"), event.get("HookType"), event.get("ValidationPath")]
-    named = f" [{', '.join(filter(None, origin))}]" if any(origin) else ""
-    return f"{event.get('LogicalResourceId', '?')} ({event.get('ResourceType', '?')}): {reason}{named}"
+    details = f" [{', '.join(filter(None, origin))}]" if any(origin) else ""
+    return f"{event.get('LogicalResourceId', '?')} ({event.get('ResourceType', '?')}): {reason}{details}"

@@ -195,7 +195,7 @@ class DeployPipeline(Stack):
             trigger,
             ["states:DescribeExecution"],
             executions,
-            wildcard_reason="An execution is named after its job.",
+            wildcard_reason="An execution is named after the first job of its action.",
         )
         grant(trigger, ["s3:GetObject"], self.inputs.arn_for_objects(INPUT_KEY))
         grant(trigger, ["kms:Decrypt"], self.key.key_arn)

@@ -208,7 +208,10 @@ class DeploymentStateMachine(Construct):
         resources = self.stacks + (self.nested_stacks if nested else [])
         if any("ChangeSet" in call for call in calls):
             resources = [*resources, "changeSet/deploy-*/*"]
-        reason = "CloudFormation adds ids to names, and names nested stacks; blue/green stacks end in 8 digits."
+        reason = (
+            "CloudFormation generates stack IDs and the names of nested stacks; "
+            "names of blue/green stacks end in 8 digits."
+        )
         self._grant_cloudformation(grantee, calls, resources, reason)
 
     def _grant_ssm_parameters(self, grantee: iam.IGrantable) -> None:

@@ -62,7 +62,7 @@ def test_successful_boot_sends_log_before_signal(computer: Computer) -> None:
 )
 @pytest.mark.reliability(
     "analytics_host",
-    "Timeout mid-way",
+    "Timeout",
     fault="a service does not start",
     expected="the health step fails after its timeout",
     observed="signal `FAILURE`; the log names the step",

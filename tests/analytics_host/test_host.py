@@ -115,7 +115,7 @@ def test_flatfile_of_single_host_is_loopback(aws: FakeAws, tmp_path: Path) -> No
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Late",
+    "Delayed or out of order",
     fault="one host of a cluster boots later than the others",
     expected="the hosts form one cluster",
     observed="the later host joins the earlier one",
@@ -221,7 +221,7 @@ def test_health_with_proxy_that_accepts_web_pages_fails(monkeypatch: pytest.Monk
     expected="every host is unhealthy",
     observed="`not ready within ... s: H2O with 3 nodes`",
 )
-@pytest.mark.reliability("analytics_host", "Timeout mid-way", fault="a service does not start")
+@pytest.mark.reliability("analytics_host", "Timeout", fault="a service does not start")
 def test_health_with_incomplete_cluster_fails(monkeypatch: pytest.MonkeyPatch, h2o: FakeH2O) -> None:
     monkeypatch.setenv("H2O_NODES", "3")
     monkeypatch.setattr(host, "_get", h2o)

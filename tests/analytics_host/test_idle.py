@@ -119,7 +119,7 @@ def test_idle_minutes_count_from_last_use(tmp_path: Path) -> None:
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Only here",
+    "System-specific",
     fault="the clock is set back, or the host starts after a long stop",
 )
 def test_idle_minutes_count_from_start_of_host(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_idle_minutes_count_from_start_of_host(tmp_path: Path) -> None:
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Only here",
+    "System-specific",
     fault="the clock is set back, or the host starts after a long stop",
     expected="the host keeps running",
     observed="idle minutes count from the start",
@@ -161,7 +161,7 @@ POWER_OFF = ["/usr/bin/systemctl", "poweroff"]
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Timeout mid-way",
+    "Timeout",
     fault="the host is idle for an hour",
     expected="the host stops, unless work is running",
     observed="an open connection, a session or load keeps the host running",
@@ -185,7 +185,7 @@ def test_host_during_cloud_init_keeps_running(
 @pytest.mark.parametrize(
     ("sign", "value"), [("has_login_session", True), ("count_connections", 1), ("rstudio_in_use", True), ("load", 0.9)]
 )
-@pytest.mark.reliability("analytics_host", "Timeout mid-way", fault="the host is idle for an hour")
+@pytest.mark.reliability("analytics_host", "Timeout", fault="the host is idle for an hour")
 def test_host_in_use_keeps_running(
     power_offs: list[Any], monkeypatch: pytest.MonkeyPatch, sign: str, value: Any
 ) -> None:
@@ -196,7 +196,7 @@ def test_host_in_use_keeps_running(
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the first host of a cluster",
     expected="its workers stop too",
     observed="the workers power off",

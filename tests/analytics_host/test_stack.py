@@ -62,6 +62,7 @@ def test_wide_allowed_cidr_requires_allow_anywhere(cidr: str) -> None:
         ({"data_location": "s3://bucket/*/"}, "with a trailing slash"),
         ({"data_location": "s3://bucket/${aws:username}/"}, "with a trailing slash"),
         ({"availability_zone": "us-east-1"}, "such as us-east-1b"),
+        ({"availability_zone": "us-gov-west-1a"}, "such as us-east-1b"),
         ({"availability_zone": "use1-az1"}, "such as us-east-1b"),
         (
             {
@@ -289,7 +290,7 @@ def test_unrelated_settings_do_not_replace_host(existing_vpc: dict[str, Any], tm
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Lost",
+    "Lost event or response",
     fault="the scheduled stop fails",
     expected="ten retries, then the dead-letter queue and an alarm",
     observed="template: EventBridge Scheduler can send to the queue",

@@ -27,9 +27,7 @@ def failed_change_set_gives_reason(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability(
-    "deploy_pipeline", "Timeout mid-way", fault="the operation on a stack or a change set never ends"
-)
+@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="the operation on a stack or a change set never ends")
 def endless_change_set_fails(machine: Machine) -> Ended:
     with_app(machine).change_set = [PENDING]
     ended = failed(machine.run(), "ChangeSetFailed", "still CREATE_PENDING")
@@ -51,7 +49,7 @@ def change_set_of_deleted_stack_fails(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Lost", fault="the response to a call that succeeded")
+@pytest.mark.reliability("deploy_pipeline", "Lost event or response", fault="the response to a call that succeeded")
 def lost_response_leaves_no_change_set(machine: Machine) -> Ended:
     fake = with_app(machine)
     create = fake.create_change_set
@@ -74,7 +72,7 @@ def deleted_change_set_is_reported(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the change set, before or after it is inspected",
 )
 def change_set_deleted_before_inspection_is_reported(machine: Machine) -> Ended:
@@ -156,7 +154,7 @@ def error_is_not_treated_as_missing_stack(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Late",
+    "Delayed or out of order",
     fault="another operation on the stack is in progress",
     expected="fails immediately and describes what to do",
     observed="advice for each status",
@@ -177,7 +175,7 @@ def busy_or_broken_stack_is_not_changed(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Timeout mid-way",
+    "Timeout",
     fault="the connection to S3 is lost while the artifact is read",
     expected="fails without any call that changes something",
     observed="`7 read, but total bytes expected is 70`, `Read timeout on endpoint URL`",
@@ -207,7 +205,7 @@ def interrupted_artifact_read_is_reported(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Timeout mid-way",
+    "Timeout",
     fault="a function times out",
     expected="fails, and the change set is deleted",
     observed="`Sandbox.Timedout`, no change set left",
@@ -223,7 +221,7 @@ def function_timeout_leaves_no_change_set(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Lost",
+    "Lost event or response",
     fault="the response to a call that succeeded",
     expected="the call is retried with the same token, or its change set is deleted",
     observed="one update; no change set left",

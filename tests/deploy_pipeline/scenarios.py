@@ -81,7 +81,7 @@ def denied_creation_fails(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation throttles calls temporarily")
+@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation temporarily throttles calls")
 def throttled_creation_is_retried(machine: Machine) -> Ended:
     machine.cloudformation.failing["create_stack"] = [THROTTLED] * 3
     ended = succeeded(machine.run(), "created")
@@ -104,7 +104,7 @@ def unreadable_creation_fails(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Timeout mid-way",
+    "Timeout",
     fault="the operation on a stack or a change set never ends",
     expected="fails before the execution reaches its limits of time and history",
     observed='"is still CREATE_IN_PROGRESS"',
@@ -120,7 +120,7 @@ def endless_creation_fails(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="access to the reason of a failure is denied",
+    fault="the function has no permission to read the reason of a failure",
     expected="the failure is still reported",
     observed="its status and the error; for nested change sets, the reason of the parent",
 )
@@ -263,7 +263,7 @@ def pending_change_set_is_polled(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation throttles calls temporarily")
+@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation temporarily throttles calls")
 def throttled_change_set_is_retried(machine: Machine) -> Ended:
     fake = with_app(machine)
     for call in ("create_change_set", "execute_change_set"):

@@ -82,7 +82,7 @@ def test_template_above_size_limit_is_rejected() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a zip bomb, also with a false size, bzip2 or LZMA, or a huge central directory",
+    fault="a zip bomb, even with a false size, bzip2 or LZMA, or a huge central directory",
     expected="rejected with little memory",
     observed="less than 20 MB for 100 MB decompressed, less than 5 MB for a directory of 2 GB",
 )
@@ -96,7 +96,7 @@ def test_zip_bomb_is_not_decompressed() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a zip bomb, also with a false size, bzip2 or LZMA, or a huge central directory",
+    fault="a zip bomb, even with a false size, bzip2 or LZMA, or a huge central directory",
 )
 def test_zip_bomb_with_false_size_is_not_decompressed(declared: int) -> None:
     bomb = bytearray(zipped(template_yaml=b"\0" * 100_000_000))
@@ -120,7 +120,7 @@ def error_within_memory_limit(bomb: bytes) -> str:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a zip bomb, also with a false size, bzip2 or LZMA, or a huge central directory",
+    fault="a zip bomb, even with a false size, bzip2 or LZMA, or a huge central directory",
 )
 def test_zip_bomb_with_other_method_is_not_decompressed(method: int) -> None:
     buffer = io.BytesIO()
@@ -149,7 +149,7 @@ class SparseS3(FakeS3):
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a zip bomb, also with a false size, bzip2 or LZMA, or a huge central directory",
+    fault="a zip bomb, even with a false size, bzip2 or LZMA, or a huge central directory",
 )
 def test_central_directory_with_false_size_uses_no_memory(claimed: int) -> None:
     """zipfile allocates the size in the end record before it reads."""
@@ -167,7 +167,7 @@ def test_central_directory_with_false_size_uses_no_memory(claimed: int) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a zip bomb, also with a false size, bzip2 or LZMA, or a huge central directory",
+    fault="a zip bomb, even with a false size, bzip2 or LZMA, or a huge central directory",
 )
 def test_large_central_directory_uses_bounded_memory() -> None:
     """An eighth of the largest central directory, because tracing memory is slow; the function has 512 MB."""
@@ -258,7 +258,7 @@ def test_empty_template_is_reported() -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the artifact, or the input file",
     expected="fails, and names the object; S3 returns 403 because the functions cannot list the bucket",
     observed="`s3://... cannot be read: the object does not exist, or access is denied`",
@@ -275,7 +275,7 @@ def test_missing_artifact_with_403_is_explained() -> None:
         ("GetObject", "AccessDenied", "not authorized to perform: kms:Decrypt", "kms:Decrypt"),
     ],
 )
-@pytest.mark.reliability("deploy_pipeline", "Deleted by somebody else", fault="the artifact, or the input file")
+@pytest.mark.reliability("deploy_pipeline", "Deleted externally", fault="the artifact, or the input file")
 def test_other_s3_error_is_reported_verbatim(operation: str, code: str, message: str, expected: str) -> None:
     s3 = boto3.client("s3", region_name="us-east-1")
     with Stubber(s3) as stubber:

@@ -31,9 +31,9 @@ def test_values_are_read_on_every_page_and_in_nested_stacks() -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="CloudFormation lists other changes in a description with property values",
-    expected="they do not decide about replacements",
+    expected="they do not affect which replacements are detected",
     observed="each change set is described twice",
 )
 def test_replacement_only_listed_with_values_is_ignored() -> None:

@@ -45,7 +45,7 @@ def test_clean_up_deletes_change_set_of_execution(fake: FakeCloudFormation, capl
 @pytest.mark.parametrize("status", ["EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED"])
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Late",
+    "Delayed or out of order",
     fault="the clean-up runs while the change set is executed, or later",
     expected="the change set is kept",
     observed="not deleted in any execution status",
@@ -73,7 +73,7 @@ def test_clean_up_ignores_deeply_nested_input(fake: FakeCloudFormation) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Lost",
+    "Lost event or response",
     fault="the event about an execution's end does not contain its input",
     expected="goes to the dead-letter queue",
     observed="an error, and no call",
@@ -91,7 +91,7 @@ def test_clean_up_without_input_fails(fake: FakeCloudFormation) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="the change set that an execution left behind cannot be deleted temporarily",
+    fault="the change set that an execution left behind temporarily cannot be deleted",
     expected="Lambda retries the event twice; then it goes to the dead-letter queue",
     observed="the error is raised, and the change set still exists",
 )

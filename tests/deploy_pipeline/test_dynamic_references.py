@@ -25,7 +25,7 @@ from .changes import MARKER, change, detail, reasons, update
 )
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="the value of a dynamic reference without a version changes",
     expected="rejected if the property is create-only, or may be",
     observed="resources that depend on it are not treated as retained",
@@ -45,7 +45,7 @@ def test_unversioned_reference_in_create_only_is_unsafe(reference: str, safe: bo
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="the value of a dynamic reference without a version changes",
 )
 def test_unversioned_reference_in_unknown_type_is_unsafe() -> None:
@@ -55,7 +55,7 @@ def test_unversioned_reference_in_unknown_type_is_unsafe() -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="the value of a dynamic reference without a version changes",
 )
 def test_unversioned_reference_does_not_retain_dependents() -> None:

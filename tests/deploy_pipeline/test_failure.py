@@ -200,7 +200,7 @@ def test_explain_unreadable_nested_stack_keeps_other_reasons(
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the stack, after its creation failed",
     expected="the reason is not lost",
     observed="both in the cause",

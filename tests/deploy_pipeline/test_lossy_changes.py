@@ -89,7 +89,7 @@ LOSSY = [
 @pytest.mark.parametrize(("kind", "before", "after", "reason"), LOSSY)
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
     expected="rejected; the message contains no secret values; can be exempted like a replacement",
     observed="each row of the table, in one direction only",
@@ -114,7 +114,7 @@ def test_update_that_loses_data_is_unsafe(kind: str, before: Any, after: Any, re
 )  # fmt: skip
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
 )
 def test_update_that_loses_nothing_is_safe(kind: str, before: Any, after: Any) -> None:
@@ -135,7 +135,7 @@ def test_update_that_loses_nothing_is_safe(kind: str, before: Any, after: Any) -
 )
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
 )
 def test_weaker_deletion_policy_is_unsafe(kind: str, policies: Any, reason: str) -> None:
@@ -180,8 +180,8 @@ def test_replacement_and_loss_are_both_reported() -> None:
 )
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
-    fault="a property of the table changes, and CloudFormation omits, truncates or masks its values",
+    "System-specific",
+    fault="a property listed as lossy changes, and CloudFormation omits, truncates or masks its values",
     expected="rejected",
     observed='"its values are not visible"',
 )
@@ -224,8 +224,8 @@ LISTED = st.sampled_from([("AWS::S3::Bucket", "LifecycleConfiguration"), ("AWS::
 @given(LISTED, JSON, JSON)
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
-    fault="a property of the table changes, and CloudFormation omits, truncates or masks its values",
+    "System-specific",
+    fault="a property listed as lossy changes, and CloudFormation omits, truncates or masks its values",
 )
 def test_values_of_any_type_are_evaluated(listed: tuple[str, str], before: Any, after: Any) -> None:
     kind, name = listed
@@ -236,7 +236,7 @@ def test_values_of_any_type_are_evaluated(listed: tuple[str, str], before: Any, 
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
 )
 def test_state_machine_rejects_loss_unless_exempted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,9 +133,7 @@ def test_every_task_has_retry_catch_and_timeout() -> None:
         assert any("States.Timeout" in retry["ErrorEquals"] for retry in state["Retry"]), f"{name}: no retry"
 
 
-@pytest.mark.reliability(
-    "deploy_pipeline", "Timeout mid-way", fault="the operation on a stack or a change set never ends"
-)
+@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="the operation on a stack or a change set never ends")
 def test_polling_ends_before_execution_limits() -> None:
     stack, deletion = definition.STACK_POLLS, definition.DELETION_POLLS
     seconds = (stack + deletion) * definition.STACK_WAIT + definition.CHANGE_SET_POLLS * definition.CHANGE_SET_WAIT

@@ -18,7 +18,7 @@ POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"], "AWS::SQS::Qu
 @pytest.mark.parametrize(("kind", "name", "target", "target_type"), POLICIES)
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault="a policy is attached to a resource outside the stack",
     expected="rejected",
     observed='"names a resource outside the stack"',

@@ -170,9 +170,9 @@ def machines() -> Iterator[Any]:
 @given(nested_stack_updates(), st.data())
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
 )

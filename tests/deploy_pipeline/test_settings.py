@@ -56,6 +56,8 @@ def test_defaults_deploy_sample() -> None:
             [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"StringEquals": {"aws:a": "{bucket}"}}}],
         ),
         ("permissions_boundary", "arn:aws:iam::111111111111:role/boundary"),
+        ("permissions_boundary", "arn:aws-us-gov:iam::111111111111:policy/boundary"),
+        ("connection_arn", "arn:aws-cn:codeconnections:cn-north-1:111111111111:connection/1"),
         ("ssm_parameters", ["*"]),
         ("ssm_parameters", ["/*"]),
         ("ssm_parameters", ["arn:aws:ssm:us-east-1:111111111111:parameter/vpc"]),

@@ -117,7 +117,7 @@ def test_state_machine_is_traced_and_logged_without_data(template: dict[str, Any
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Lost",
+    "Lost event or response",
     fault="the event about an execution's end cannot be delivered or processed",
     expected="stored in the dead-letter queue, and an alarm is raised",
     observed="EventBridge and the function can send to it",
@@ -150,7 +150,9 @@ def test_rule_matches_executions_that_end_early(template: dict[str, Any]) -> Non
     assert rule["EventPattern"]["detail-type"] == ["Step Functions Execution Status Change"]
 
 
-@pytest.mark.reliability("deploy_pipeline", "Lost", fault="the result cannot be reported to CodePipeline")
+@pytest.mark.reliability(
+    "deploy_pipeline", "Lost event or response", fault="the result cannot be reported to CodePipeline"
+)
 def test_alarms_notify_topic(template: dict[str, Any]) -> None:
     alarms = resources_of_type(template, "AWS::CloudWatch::Alarm")
     metrics = {alarm["MetricName"] for alarm in alarms}

@@ -165,7 +165,7 @@ def test_nested_stacks_can_be_inspected(template: dict[str, Any]) -> None:
     "deploy_pipeline",
     "Access denied",
     fault="a template uses an SSM parameter",
-    expected="CloudFormation reads those in the settings, by default CDK's",
+    expected="CloudFormation can read the parameters in the settings, by default CDK's",
     observed="a permission of the state machine for these names",
 )
 def test_state_machine_reads_configured_ssm_parameters(template: dict[str, Any], full_template: dict[str, Any]) -> None:

@@ -234,9 +234,9 @@ NESTED_FAILED = {
 @pytest.mark.parametrize("action", ["Add", "Modify", "Remove", "Import", "Dynamic"])
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
 )
@@ -311,7 +311,9 @@ def test_creation_status_lists_validations_of_all_stacks(fake: FakeCloudFormatio
 
 
 @pytest.mark.parametrize("client_error", [THROTTLED, DENIED, error("ChangeSetNotFound")])
-@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="access to the reason of a failure is denied")
+@pytest.mark.reliability(
+    "deploy_pipeline", "Access denied", fault="the function has no permission to read the reason of a failure"
+)
 def test_creation_status_unreadable_nested_keeps_outer(fake: FakeCloudFormation, client_error: ClientError) -> None:
     fake.failing["describe_change_set"] = [None, client_error]
     message = failed_change_set(fake)

@@ -66,7 +66,7 @@ def test_retry_after_crash_reports_existing_execution(services: FakeServices) ->
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Late",
+    "Delayed or out of order",
     fault="the job has ended before its result is reported",
     expected="CodePipeline's error is ignored",
     observed='logged as "already reported"',
@@ -141,7 +141,7 @@ def test_long_summary_is_truncated(services: FakeServices) -> None:
     assert summary.startswith("prod-app-1 is created as a blue/green stack of prod-app. 400 unsafe changes")
 
 
-@pytest.mark.reliability("deploy_pipeline", "Deleted by somebody else", fault="the artifact, or the input file")
+@pytest.mark.reliability("deploy_pipeline", "Deleted externally", fault="the artifact, or the input file")
 def test_missing_input_file_with_403_is_explained(services: FakeServices) -> None:
     services.errors["get_object"] = [client_error("AccessDenied")]
     assert "s3://inputs/input.json cannot be read: the object does not exist, or" in failure_of(services)
@@ -198,7 +198,7 @@ def test_unreadable_execution_fails_job(services: FakeServices, code: str) -> No
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="the running execution cannot be described temporarily",
+    fault="the running execution temporarily cannot be described",
     expected="the action continues to wait; the execution is not affected",
     observed="the same continuation token again, then success",
 )
@@ -214,7 +214,7 @@ def test_transient_error_while_polling_continues_job(
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Lost",
+    "Lost event or response",
     fault="the result cannot be reported to CodePipeline",
     expected="Lambda retries the event; an alarm is raised",
     observed="the error is raised",

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from settings import Settings, SettingsError
-from settings.regions import partitions
 
 SYSTEM = "multi_region_api"
 
@@ -47,7 +46,8 @@ def test_strings_from_the_command_line_are_converted() -> None:
         ({"regions": ["virginia"]}, 'regions[0]: invalid value "virginia" (valid: an AWS Region'),
         ({"regions": ["us-east-9"]}, 'regions[0]: invalid value "us-east-9" (valid: an AWS Region'),
         ({"regions": ["aws-global"]}, "(valid: an AWS Region"),
-        ({"regions": ["us-east-1", "cn-north-1"]}, "Regions of one partition"),
+        ({"regions": ["cn-north-1"]}, 'regions[0]: invalid value "cn-north-1" (valid: an AWS Region'),
+        ({"regions": ["us-gov-west-1"]}, 'regions[0]: invalid value "us-gov-west-1" (valid: an AWS Region'),
         ({"request_interval": "20"}, 'request_interval: invalid value "20" (valid: 10 or 30'),
         ({"failure_threshold": 11}, "failure_threshold: invalid value 11 (valid: a whole number from 1 to 10"),
         (
@@ -77,7 +77,7 @@ def test_strings_from_the_command_line_are_converted() -> None:
             {"dependencies": [{"name": "page", "url": "https://example.com/", "partition_key": "id"}]},
             "partition_key=id has no effect with url=https://example.com/",
         ),
-        ({"throttling_rate_limit": 0}, "throttling_rate_limit: invalid value 0 (valid: a whole number from 1 to 10000"),
+        ({"throttling_rate_limit": 0}, "throttling_rate_limit: invalid value 0 (valid: a whole number from 1 to 2000"),
         ({"failure_threshold": 0}, "failure_threshold: invalid value 0"),
         ({"dependencies": [{"name": "a", "table": "Orders"}, {"name": "a", "table": "Users"}]}, "unique names"),
     ],
@@ -91,9 +91,3 @@ def test_domain_name_outside_its_zone_raises() -> None:
     text = errors(domain_name="api.example.org", hosted_zone_id="Z1", hosted_zone_name="example.com")
     assert '="api.example.org" is not in the zone multi_region_api:hosted_zone_name="example.com"' in text
     assert read(domain_name="example.com", hosted_zone_id="Z1", hosted_zone_name="example.com").domain_name
-
-
-def test_regions_are_mapped_to_their_partition() -> None:
-    assert partitions()["eu-west-1"] == "aws"
-    assert partitions()["cn-north-1"] == "aws-cn"
-    assert read(regions=["us-gov-west-1", "us-gov-east-1"]).regions == ("us-gov-west-1", "us-gov-east-1")

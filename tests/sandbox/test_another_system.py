@@ -13,7 +13,7 @@ from ..conftest import ROOT
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.needs("ministack", "rich", "ruff")]
 PAGE = ROOT / "docs" / "another_system.md"
-PARTS = re.compile(r"^### `(?P<path>[^`]+)`\n(?P<text>.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
+PARTS = re.compile(r"^## `(?P<path>[^`]+)`\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 BLOCKS = re.compile(r"^```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FOLDERS = ("lambdas", "assets", "sandbox", "settings", "stacks", "tests", "walkthroughs")
 

@@ -67,7 +67,7 @@ def test_songs_match_the_file(create_table: CreateTable, lines: list[str]) -> No
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the songs file",
     expected="the analysis stops with a clear error; stack deletion retains the file",
     observed="`upload the songs file`",
@@ -125,7 +125,7 @@ def small_workgroup(sandbox_with_options: Sandbox) -> Iterator[str]:
     "analytics_host",
     "Hostile input",
     fault="a query over the limit on scanned bytes",
-    expected="cancelled by the workgroup, regardless of client settings",
+    expected="canceled by the workgroup, regardless of client settings",
     observed="`Bytes scanned limit was exceeded`",
 )
 def test_query_over_scan_limit_is_cancelled(create_table: CreateTable, lines: list[str], small_workgroup: str) -> None:

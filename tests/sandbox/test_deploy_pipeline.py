@@ -32,7 +32,7 @@ def app(sandbox_with_options: Sandbox, state_machine: str) -> Iterator[Deploymen
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="CloudFormation throttles calls temporarily",
+    fault="CloudFormation temporarily throttles calls",
     expected="retried with backoff; calls that change something have a token, so they take effect once",
     observed="created and updated after two throttled calls of each kind",
 )
@@ -103,7 +103,7 @@ def test_error_is_not_treated_as_missing_stack(app: Deployment) -> None:
 @pytest.mark.parametrize("skip", [0, 1])
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the change set, before or after it is inspected",
     expected="fails with that reason",
     observed="`ChangeSetDeletedError`",
@@ -119,7 +119,7 @@ def test_deleted_change_set_is_reported(app: Deployment, skip: int) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the stack, while it is created or updated",
     expected="fails with that reason",
     observed='"was deleted by somebody else"',
@@ -134,7 +134,7 @@ def test_stack_deleted_during_creation_is_reported(app: Deployment) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the stack, while it is created or updated",
 )
 def test_stack_deleted_during_update_is_reported(app: Deployment) -> None:
@@ -148,8 +148,8 @@ def test_stack_deleted_during_update_is_reported(app: Deployment) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Late",
-    fault="somebody else updates the stack after the inspection",
+    "Delayed or out of order",
+    fault="another principal updates the stack after the inspection",
     expected="their update is kept; this one fails",
     observed="their resource is in the stack, no change set is left",
 )
@@ -170,7 +170,7 @@ def test_concurrent_update_is_kept(app: Deployment) -> None:
     "deploy_pipeline",
     "Partial failure",
     fault="the creation of a stack fails",
-    expected="the next deployment deletes a stack that never worked, and creates it again",
+    expected="the next deployment deletes a stack whose creation failed, and creates it again",
     observed="deleted and created; a stack that worked is not deleted",
 )
 def test_stack_that_never_worked_is_recreated(app: Deployment) -> None:
@@ -211,7 +211,7 @@ def wait_until_nothing_is_left(app: Deployment) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Timeout mid-way",
+    "Timeout",
     fault="the execution is stopped or times out",
     expected="no change set is left, the stack is not changed",
     observed="deleted within seconds",
@@ -227,7 +227,7 @@ def test_stopped_execution_leaves_no_change_set(app: Deployment) -> None:
     assert app.status() == "CREATE_COMPLETE"
 
 
-@pytest.mark.reliability("deploy_pipeline", "Timeout mid-way", fault="the execution is stopped or times out")
+@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="the execution is stopped or times out")
 def test_timed_out_execution_leaves_no_change_set(app: Deployment) -> None:
     app.create({"Queue": QUEUE})
     definition = app.step_functions.describe_state_machine(stateMachineArn=app.state_machine)["definition"]

@@ -30,9 +30,9 @@ def app(sandbox_with_options: Sandbox, state_machine: str) -> Iterator[Deploymen
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
 )
@@ -48,9 +48,9 @@ def test_removal_on_last_page_is_found(app: Deployment) -> None:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
 )
@@ -98,9 +98,9 @@ def resources(generated: dict[str, Any], suffix: str) -> dict[str, Any]:
 @given(old=TEMPLATES, new=TEMPLATES)
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
     expected="rejected, and the stack is not changed",

@@ -65,7 +65,7 @@ def test_probe_without_search_string_uses_the_status() -> None:
 
 @pytest.mark.reliability(
     "multi_region_api",
-    "Lost",
+    "Lost event or response",
     fault="the address of a dependency or of a Region's endpoint refuses connections",
 )
 def test_probe_with_refused_connection_fails() -> None:
@@ -78,10 +78,10 @@ def test_probe_with_refused_connection_fails() -> None:
 
 @pytest.mark.reliability(
     "multi_region_api",
-    "Late",
+    "Delayed or out of order",
     fault="one failed health check between successful ones",
-    expected="the status changes only after as many results in a row as the threshold",
-    observed="with a threshold of two, healthy until the second failure in a row",
+    expected="the status changes only after `failure_threshold` consecutive results",
+    observed="with a threshold of two, healthy until the second consecutive failure",
 )
 def test_threshold_counts_consecutive_results_both_ways() -> None:
     state = health_checks.State()
@@ -116,7 +116,7 @@ def set_unhealthy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ("us-west-1", ("us-east-1", "us-west-2", "eu-west-1"), "us-west-2"),
     ],
 )
-@pytest.mark.reliability("multi_region_api", "Only here", fault="every Region is unhealthy")
+@pytest.mark.reliability("multi_region_api", "System-specific", fault="every Region is unhealthy")
 def test_nearest_healthy_region_is_selected_or_nearest_if_none(
     set_unhealthy: Callable[..., None], client_region: str, unhealthy: tuple[str, ...], selected: str
 ) -> None:
@@ -198,7 +198,7 @@ def test_api_responds_only_in_its_region_and_stage(target: Target) -> None:
     "multi_region_api",
     "Malformed input",
     fault="a path or host name that does not exist",
-    expected="rejected, with a response that a script of a page can read",
+    expected="rejected, with a response that a page's script can read",
     observed="403 with CORS headers",
 )
 def test_custom_domain_needs_base_path_and_errors_have_cors(target: Target) -> None:

@@ -54,7 +54,7 @@ def sample(deployed: Sandbox) -> Iterator[SampleGroup]:
     "security_group_revert",
     "Throttling",
     fault="EC2 throttles calls",
-    expected="retried; if that fails, it is reported and Lambda runs the event again",
+    expected="retried; if that fails, it is reported and Lambda retries the event",
     observed='reverted after three throttled calls; "NOT REVERTED", then reverted',
 )
 def test_throttled_revoke_succeeds_without_a_sweep(sample: SampleGroup) -> None:

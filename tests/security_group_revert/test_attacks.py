@@ -23,7 +23,7 @@ LINK = re.compile(r"://|\w\.[a-zA-Z]|@\w|\d+\.\d+\.\d+\.\d")
     "security_group_revert",
     "Hostile input",
     fault="links in user agents, session names and descriptions",
-    expected="mail programs find no link",
+    expected="mail clients create no links",
     observed="`[.]`, `[:]` and `[@]`",
 )
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ def fault(code: str, *operations: str) -> Fault:
 @pytest.mark.parametrize("options", [{}, {"restore": False}, {"change_rules": False}])
 @pytest.mark.reliability(
     "security_group_revert",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the group, or its ID is wrong",
-    expected="reported as not guarded, also without `restore` and in `notify` mode; an alarm is raised",
+    expected="reported as not guarded, even without `restore` and in `notify` mode; an alarm is raised",
     observed='"NOT GUARDED", metric 1; one extra call, only for a group without rules',
 )
 def test_missing_group_is_reported_and_counted(options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +45,7 @@ def test_missing_group_without_approved_rules_is_reported() -> None:
     assert notification["Subject"] == f"NOT GUARDED: security group {records.GROUP} does not exist"
 
 
-@pytest.mark.reliability("security_group_revert", "Deleted by somebody else", fault="the group, or its ID is wrong")
+@pytest.mark.reliability("security_group_revert", "Deleted externally", fault="the group, or its ID is wrong")
 def test_group_without_rules_is_not_reported_as_missing() -> None:
     ec2 = FakeEC2([])
     respond(ec2, records.SWEEP)
@@ -57,7 +57,7 @@ def test_group_without_rules_is_not_reported_as_missing() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Timeout mid-way",
+    "Timeout",
     fault="the function is interrupted between two calls",
     expected="the next run completes it, and reports both parts",
     observed='"restored" and "no longer present"',
@@ -93,9 +93,9 @@ def test_denied_revoke_is_reported_without_a_retry() -> None:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.reliability(
     "security_group_revert",
-    "Late",
+    "Delayed or out of order",
     fault="events arrive late or out of order",
-    expected="the group ends with its approved rules",
+    expected="the group converges to its approved rules",
     observed="after each event",
 )
 def test_unordered_and_duplicate_events_end_as_approved(seed: int) -> None:
@@ -138,7 +138,7 @@ def test_throttled_notification_is_sent_by_the_retry() -> None:
     assert "user/alice" in notification["Message"]
 
 
-@pytest.mark.reliability("security_group_revert", "Lost", fault="the response to a completed revoke")
+@pytest.mark.reliability("security_group_revert", "Lost event or response", fault="the response to a completed revoke")
 def test_sweep_reports_rule_already_removed() -> None:
     def someone_revokes(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         ec2.rules.pop(parameters["SecurityGroupRuleIds"][0])

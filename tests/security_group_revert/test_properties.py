@@ -124,9 +124,9 @@ def run(responder: Responder, ec2: FakeEC2, event: Any, guarded: GuardedGroup) -
 @given(before=sets_of_rules(), approved=sets_of_rules(), out=sets_of_rules(True), event=events(), faults=faults)
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="any rules, any event, any faults",
-    expected="the group ends with its approved rules, and another run changes nothing",
+    expected="the group converges to its approved rules, and another run changes nothing",
     observed="300 generated cases per test run",
 )
 def test_any_rules_event_and_faults_end_as_approved(

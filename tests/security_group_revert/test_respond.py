@@ -151,7 +151,7 @@ def test_duplicate_event_changes_nothing() -> None:
     assert notification["Subject"].startswith("Already reverted")
 
 
-@pytest.mark.reliability("security_group_revert", "Late", fault="events arrive late or out of order")
+@pytest.mark.reliability("security_group_revert", "Delayed or out of order", fault="events arrive late or out of order")
 def test_event_of_already_reverted_rule_names_its_caller() -> None:
     ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
     respond(ec2, records.SWEEP, dynamodb=dynamodb)
@@ -187,7 +187,7 @@ def test_fully_changed_rule_is_revoked_and_restored() -> None:
     assert "restored: inbound TCP 443" in notification["Message"]
 
 
-@pytest.mark.reliability("security_group_revert", "Deleted by somebody else", fault="an approved rule")
+@pytest.mark.reliability("security_group_revert", "Deleted externally", fault="an approved rule")
 def test_revoked_rule_is_restored_with_its_description() -> None:
     ec2 = FakeEC2([])
     https = records.response_rule("sgr-1", cidrIpv4="0.0.0.0/0") | {"fromPort": 443, "toPort": 443}
@@ -210,7 +210,7 @@ def test_changed_approved_description_is_restored() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="an approved rule, with `restore=false`",
     expected="reported and counted, not restored",
     observed='"Unapproved", metric 1',
@@ -302,7 +302,7 @@ def test_denied_rule_does_not_block_other_rules(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="a rule, just before the function revokes it",
     expected="no failure, because the rule is gone",
     observed="no failure in the notification",

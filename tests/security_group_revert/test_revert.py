@@ -54,7 +54,7 @@ def test_reconcile_egress_uses_egress_calls() -> None:
 @pytest.mark.parametrize("code", sorted(CONFLICT_CODES))
 @pytest.mark.reliability(
     "security_group_revert",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="a rule, just before the function revokes it",
 )
 def test_conflict_reads_the_group_again_without_failure(code: str) -> None:
@@ -131,7 +131,7 @@ def connection_error(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Lost",
+    "Lost event or response",
     fault="the response to a completed revoke",
     expected="reported; the group is read again; other calls are still made",
     observed='"already removed before it was revoked", or retried',
@@ -148,7 +148,7 @@ def test_lost_response_is_transient_and_blocks_no_other_call() -> None:
     assert not run(ec2).actions, "the second run has nothing to do"
 
 
-@pytest.mark.reliability("security_group_revert", "Lost", fault="the response to a completed revoke")
+@pytest.mark.reliability("security_group_revert", "Lost event or response", fault="the response to a completed revoke")
 def test_rule_already_removed_is_a_conflict() -> None:
     """boto3 repeats a call without a response, and EC2 returns NotFound."""
 

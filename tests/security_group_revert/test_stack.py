@@ -120,9 +120,9 @@ def test_egress_calls_are_granted_and_matched_only_with_egress(
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="the function's own calls cause events",
-    expected="they do not run the function",
+    expected="they do not invoke the function",
     observed="the EventBridge rule excludes the function's role",
 )
 def test_changes_rule_matches_successful_calls_by_others(template: dict[str, Any]) -> None:
@@ -144,7 +144,7 @@ def test_changes_rule_matches_successful_calls_by_others(template: dict[str, Any
     assert issuers == [{"exists": False}, {"anything-but": [function["Role"]]}]
 
 
-@pytest.mark.reliability("security_group_revert", "Lost", fault="the event of a change")
+@pytest.mark.reliability("security_group_revert", "Lost event or response", fault="the event of a change")
 def test_sweep_by_default_runs_every_five_minutes(template: dict[str, Any]) -> None:
     schedules = [
         r["ScheduleExpression"] for r in resources_of_type(template, "AWS::Events::Rule") if "ScheduleExpression" in r
@@ -154,7 +154,7 @@ def test_sweep_by_default_runs_every_five_minutes(template: dict[str, Any]) -> N
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Lost",
+    "Lost event or response",
     fault="an event cannot be delivered or processed",
     expected="sent to the dead-letter queue, which has an alarm",
     observed="EventBridge and the function can send to it",
@@ -197,7 +197,7 @@ def test_alarms_notify_the_topic(template: dict[str, Any]) -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Lost",
+    "Lost event or response",
     fault="the sweep, after its rule is disabled or deleted",
     expected="an alarm after three intervals",
     observed="read from the template: missing data is breaching",

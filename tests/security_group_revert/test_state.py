@@ -46,7 +46,7 @@ def refuse_revokes(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="a change cannot be reverted for days",
     expected="reported immediately, when it changes, daily, and when it is resolved",
     observed="2 notifications in 289 sweeps",
@@ -67,7 +67,7 @@ def test_second_open_finding_is_reported_immediately() -> None:
     assert account.add_and_sweep(RDP) == ["NOT REVERTED"]
 
 
-@pytest.mark.reliability("security_group_revert", "Only here", fault="a change cannot be reverted for days")
+@pytest.mark.reliability("security_group_revert", "System-specific", fault="a change cannot be reverted for days")
 def test_resolved_finding_is_reported_once() -> None:
     account = Account(SSH, change_rules=False)
     assert account.sweep() == ["Unapproved"]
@@ -79,7 +79,7 @@ def test_resolved_finding_is_reported_once() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="a controller adds its rule again after each revert",
     expected="left in place after `max_reverts`, with an alarm; other changes are reverted; resumed after the window",
     observed='"REVERTING SUSPENDED", then "Resolved"',
@@ -99,7 +99,7 @@ def test_recurring_rule_is_suspended_after_max_reverts(capsys: pytest.CaptureFix
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="a controller adds its rule again after each revert",
 )
 def test_other_rules_are_reverted_during_suspension() -> None:
@@ -112,7 +112,7 @@ def test_other_rules_are_reverted_during_suspension() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="a controller adds its rule again after each revert",
 )
 def test_suspension_ends_after_revert_window(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +169,7 @@ def test_failing_reverts_are_not_counted() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="overlapping runs count reverts",
     expected="each is counted",
     observed="3 of 3",
@@ -219,7 +219,7 @@ def test_check_of_approved_group_makes_two_calls() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Late",
+    "Delayed or out of order",
     fault="the change of an event is not visible in EC2 yet",
     expected="read again twice; not reported as reverted",
     observed='reverted by the same run, or "No longer present"',
@@ -249,7 +249,7 @@ def test_removal_visible_after_a_pause_is_reverted() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Late",
+    "Delayed or out of order",
     fault="the change of an event is not visible in EC2 yet",
 )
 def test_invisible_change_is_not_reported_as_reverted(pauses: list[float]) -> None:
@@ -261,7 +261,7 @@ def test_invisible_change_is_not_reported_as_reverted(pauses: list[float]) -> No
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Late",
+    "Delayed or out of order",
     fault="the change of an event is not visible in EC2 yet",
 )
 def test_already_reverted_change_causes_no_pause(pauses: list[float]) -> None:

@@ -13,7 +13,7 @@ from .test_stack import STACK, actions, tampering_rule
 @pytest.mark.reliability(
     "security_group_revert",
     "Hostile input",
-    fault="the guard or a trail is changed or disabled",
+    fault="the stack's resources or a trail are changed or disabled",
     expected="reported without the function",
     observed="read from the template",
 )
@@ -102,7 +102,7 @@ def test_tampering_rule_matches_every_form_of_resource_name(
 @pytest.mark.reliability(
     "security_group_revert",
     "Hostile input",
-    fault="the guard or a trail is changed or disabled",
+    fault="the stack's resources or a trail are changed or disabled",
 )
 def test_eventbridge_can_publish_to_the_encrypted_topic(template: dict[str, Any]) -> None:
     """Without conditions, because SNS supports none between EventBridge and an encrypted topic."""

@@ -81,7 +81,7 @@ def many_files(folder: Path, characters: int) -> None:
 
 @pytest.mark.reliability(
     "static_site",
-    "Only here",
+    "System-specific",
     fault="a site with thousands of files without an extension",
     expected="the template and the upload function's events are below AWS's quotas, or the synthesis stops",
     observed="at the maximum, the template and an event have about a quarter of what AWS accepts",

@@ -42,7 +42,7 @@ def test_site_over_the_maximum_is_rejected_with_the_limit() -> None:
 
 @pytest.mark.reliability(
     "static_site",
-    "Only here",
+    "System-specific",
     fault="a site of several hundred megabytes",
     expected="the upload function has storage for the archive and its contents; too large a site stops the synthesis",
     observed="template: `EphemeralStorage` by the size of the folder",
