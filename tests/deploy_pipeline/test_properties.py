@@ -5,6 +5,7 @@ one. `stack_updates`: changes to resources that depend on each other, as CloudFo
 resources that the update would really delete or replace.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from .changes import change, detail
 from .fake_cloudformation import ARN, FakeCloudFormation
 from .machine_run import APP, Machine
 
+# The limit that jsonata sets when it evaluates an expression. Hypothesis rejects a change of it during a test.
+sys.setrecursionlimit(10_000)
 NAMES = st.sampled_from(["Queue", "Topic", "Table", "Role"])
 KINDS = st.sampled_from(["AWS::SQS::Queue", "AWS::CDK::Metadata", "AWS::CloudFormation::Stack", "Custom::Thing"])
 ACTIONS = ["Add", "Modify", "Remove", "Import", "Dynamic", "SyncWithActual", "Delete", "Unknown"]

@@ -25,7 +25,14 @@ def with_rule(**fields: Any) -> Any:
         ({"cidr_ipv4": "10.0.0.0"}, "an IPv4 range in CIDR notation"),
         ({"cidr_ipv4": 167772160}, "an IPv4 range in CIDR notation"),
         ({"cidr_ipv4": "10.0.0.0/255.0.0.0"}, "an IPv4 range in CIDR notation"),
-        ({"cidr_ipv4": "2001:db8::/32"}, 'cidr_ipv4: invalid value "2001:db8::/32" (valid: an IPv4 range'),
+        (
+            {"cidr_ipv4": "2001:db8::/32"},
+            'cidr_ipv4: invalid value "2001:db8::/32" (valid: an IPv4 range in CIDR notation, such as 203.0.113.0/24',
+        ),
+        (
+            {"cidr_ipv6": "203.0.113.0/24"},
+            'cidr_ipv6: invalid value "203.0.113.0/24" (valid: an IPv6 range in CIDR notation, such as 2001:db8::/32',
+        ),
         ({"cidr_ipv4": None, "cidr_ipv6": "10.0.0.0/8"}, 'cidr_ipv6: invalid value "10.0.0.0/8" (valid: an IPv6 range'),
         (
             {"cidr_ipv4": None},
@@ -136,6 +143,8 @@ def test_rule_is_normalized_like_ec2() -> None:
 def test_repeated_rule_or_group_is_rejected() -> None:
     group = {"group_id": GROUP, "ingress": [RULE, {**RULE, "description": "again"}]}
     assert "groups[0]: ingress[1] repeats ingress[0]" in error_message({f"{SECTION}:groups": [group]})
+    group = {"group_id": GROUP, "ingress": [RULE, {**RULE, "to_port": 23}] * 2}
+    assert "groups[0]: ingress[2] repeats ingress[0]" in error_message({f"{SECTION}:groups": [group]})
     ping = {"ip_protocol": "icmp", "cidr_ipv4": "10.0.0.0/8"}
     group = {"group_id": GROUP, "ingress": [ping, {**ping, "from_port": -1, "to_port": -1}]}
     assert "groups[0]: ingress[1] repeats ingress[0]" in error_message({f"{SECTION}:groups": [group]})
@@ -175,3 +184,12 @@ def test_revert_limits_out_of_bounds_are_rejected(name: str, values: tuple[int, 
         text = error_message({f"{SECTION}:{name}": value})
         assert f"{SECTION}:{name}" in text
         assert str(value) in text
+
+
+def test_total_of_rules_counts_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("settings.security_group_revert.MAX_TOTAL_RULES", 4)
+    tcp = rules(3, cidr_ipv4="10.0.0.0/8")
+    assert read(groups=[{"group_id": GROUP, "ingress": tcp[:2], "egress": tcp[:2]}], guard_egress="true")
+    groups = [{"group_id": GROUP, "ingress": tcp[:2], "egress": tcp}]
+    message = error_message({f"{SECTION}:groups": groups, f"{SECTION}:guard_egress": "true"})
+    assert "has 5 rules (valid: at most 4 rules in all groups)" in message
