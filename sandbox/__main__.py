@@ -75,7 +75,7 @@ def main() -> int:
         console.record = options.record is not None
         code = _demo(options.port, options.systems or list(WALKTHROUGHS), options.pictures, options.songs)
         if options.record:
-            _save_picture(options.record, f"make demo SYSTEMS={' '.join(options.systems)}".removesuffix(" SYSTEMS="))
+            _save_picture(options.record, f"make demo SYSTEM={' '.join(options.systems)}".removesuffix(" SYSTEM="))
         return code
     except SandboxError as error:
         console.print(str(error), style="red", markup=False)
