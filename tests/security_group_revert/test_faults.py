@@ -98,7 +98,7 @@ def test_denied_revoke_is_reported_without_a_retry() -> None:
     expected="the group converges to its approved rules",
     observed="after each event",
 )
-def test_unordered_and_duplicate_events_end_as_approved(seed: int) -> None:
+def test_unordered_events_converge_to_approved_rules(seed: int) -> None:
     order = random.Random(seed)  # noqa: S311  # no secret
     events = [records.event(records.authorized(records.response_rule(f"sgr-{n:017x}"))) for n in range(4)]
     events += [SSH_EVENT, SSH_EVENT, records.SWEEP]

@@ -129,7 +129,7 @@ def run(responder: Responder, ec2: FakeEC2, event: Any, guarded: GuardedGroup) -
     expected="the group converges to its approved rules, and another run changes nothing",
     observed="300 generated cases per test run",
 )
-def test_any_rules_event_and_faults_end_as_approved(
+def test_any_rules_and_faults_converge_to_approved_rules(
     before: list[Rule], approved: list[Rule], out: list[Rule], event: Any, faults: list[Fault | None]
 ) -> None:
     ec2 = FakeEC2(before + out, [fault for fault in faults if not (out and fault is remove_rule)])
