@@ -1,4 +1,4 @@
-"""API Gateway: REST APIs at regional endpoints and custom domain names.
+"""API Gateway: REST APIs at Regional endpoints and custom domain names.
 
 The control plane and the integrations are MiniStack's. This module routes requests to an API (regional endpoint, custom
 domain name, base path mapping, stage), creates regional domain names as AWS does (``d-...``), and adds the headers of

@@ -40,7 +40,7 @@ def _multi_region_api(target: Target, endpoints: LocalEndpoints, folder: Path) -
 
 
 def _curl(endpoints: LocalEndpoints, url: str) -> str:
-    return f"  curl --connect-to ::127.0.0.1:{endpoints.https} --cacert {endpoints.authority} -i {url}"
+    return f"  curl --connect-to ::127.0.0.1:{endpoints.https} --cacert {endpoints.ca_certificate} -i {url}"
 
 
 def _deploy_pipeline(target: Target, _endpoints: LocalEndpoints, folder: Path) -> Iterator[str]:
