@@ -166,7 +166,7 @@ EVERYTHING: dict[str, Any] = {
     "analytics_host:h2o_nodes": 3,
     "analytics_host:data_location": "s3://example-songs/billboard/",
     "security_group_revert:email": "ops@example.com",
-    "security_group_revert:egress": True,
+    "security_group_revert:guard_egress": True,
     "security_group_revert:create_trail": True,
     "security_group_revert:vpc_id": "vpc-0123456789abcdef0",
     "security_group_revert:groups": [

@@ -9,7 +9,7 @@ from .log_groups import deny_create_log_group
 
 
 class PrivateBucket(s3.Bucket):
-    """A bucket that is emptied and deleted with its stack.
+    """A private, encrypted bucket that requires TLS and, by default, is emptied and deleted with its stack.
 
     With `retain`, or in a stack with termination protection, the bucket and its policy are retained unless
     stack creation fails.

@@ -159,10 +159,10 @@ def test_deletion_removes_log_groups_and_stops_logging_first(
 def test_settings_are_written_into_the_function_package(assembly: Assembly) -> None:
     (package,) = assembly.directory.glob("asset.*/static_site")
     assert json.loads((package / "settings.json").read_text()) == {
-        "without_slash": "redirect",
+        "trailing_slash": "redirect",
         "redirect_status": 308,
-        "canonical": False,
-        "files": [],
+        "redirect_index_html": False,
+        "extensionless_files": [],
     }
     sources = {path.name for path in (ROOT / "lambdas" / "static_site").glob("*.py")}
     assert {path.name for path in package.iterdir()} == sources | {"settings.json"}

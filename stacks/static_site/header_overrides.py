@@ -1,4 +1,4 @@
-"""Files of a site that need other headers than the AWS CLI would set."""
+"""Site files that need headers other than those the AWS CLI sets."""
 
 import json
 from collections import defaultdict
@@ -10,14 +10,14 @@ from typing import NamedTuple
 from ..constructs.assets import AssetError
 
 NOT_FOUND = "404.html"
-TEXT, JSON, SCRIPT = "text/plain; charset=utf-8", "application/json", "text/javascript"
+TEXT, JSON, JAVASCRIPT = "text/plain; charset=utf-8", "application/json", "text/javascript"
 # As JSON. Each name is twice in the template, which can have 1,000,000 bytes, and twice in an event of the upload
 # function about an update, which can have at least 256 KB.
 MAX_PATTERN_CHARACTERS = 100_000
-NAMES = {TEXT: "Text", JSON: "Json", SCRIPT: "Script"}
+NAMES = {TEXT: "Text", JSON: "Json", JAVASCRIPT: "Script"}
 
 
-class SpecialUpload(NamedTuple):
+class HeaderOverride(NamedTuple):
     """A group of files, as AWS CLI patterns, and the headers that they need."""
 
     name: str
@@ -26,7 +26,7 @@ class SpecialUpload(NamedTuple):
     cache_control: str | None = None
 
 
-def special_uploads(folder: Path) -> list[SpecialUpload]:
+def header_overrides(folder: Path) -> list[HeaderOverride]:
     """Group the files of `folder` that need other headers by those headers.
 
     Raises:
@@ -38,20 +38,23 @@ def special_uploads(folder: Path) -> list[SpecialUpload]:
     for path, content_type in types.items():
         for parent in path.parents[:-1]:
             below[parent].append(content_type)
-    by_type: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    patterns_by_type: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for path, content_type in types.items():
         if content_type:
-            by_type[content_type][_pattern(path, below)] = None
-    typed = [SpecialUpload(NAMES[kind], [*patterns], content_type=kind) for kind, patterns in sorted(by_type.items())]
-    characters = len(json.dumps([upload.patterns for upload in typed]))
+            patterns_by_type[content_type][_pattern(path, below)] = None
+    overrides = [
+        HeaderOverride(NAMES[kind], [*patterns], content_type=kind)
+        for kind, patterns in sorted(patterns_by_type.items())
+    ]
+    characters = len(json.dumps([upload.patterns for upload in overrides]))
     if characters > MAX_PATTERN_CHARACTERS:
         raise AssetError(
             f"static_site:site: the names of {sum(map(bool, types.values()))} files without a known extension have "
-            f"{characters:,} characters; accepted: at most {MAX_PATTERN_CHARACTERS:,}. Give the files extensions, or "
+            f"{characters:,} characters (valid: at most {MAX_PATTERN_CHARACTERS:,}). Give the files extensions, or "
             "put files of one type into directories without others, each of which counts as one name."
         )
     # A browser that caches the 404 page would still show it after the missing page is published.
-    return [SpecialUpload("NotFound", [NOT_FOUND], cache_control="max-age=0"), *typed]
+    return [HeaderOverride("NotFound", [NOT_FOUND], cache_control="max-age=0"), *overrides]
 
 
 def _pattern(path: Path, below: Mapping[PurePath, list[str | None]]) -> str:
@@ -65,7 +68,7 @@ def _pattern(path: Path, below: Mapping[PurePath, list[str | None]]) -> str:
 def _content_type(path: Path) -> str | None:
     """Return the content type of a file if the AWS CLI, which uploads the site, cannot guess it from the name."""
     if path.suffix.lower() == ".cjs":
-        return SCRIPT
+        return JAVASCRIPT
     if path.suffix:
         return None
     try:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from stacks.constructs.assets import AssetError
-from stacks.static_site.special_uploads import MAX_PATTERN_CHARACTERS, SpecialUpload, special_uploads
+from stacks.static_site.header_overrides import MAX_PATTERN_CHARACTERS, HeaderOverride, header_overrides
 
 from ..conftest import resources_of_type, synthesize
 
-NOT_FOUND = SpecialUpload("NotFound", ["404.html"], cache_control="max-age=0")
+NOT_FOUND = HeaderOverride("NotFound", ["404.html"], cache_control="max-age=0")
 
 
 @pytest.mark.parametrize(
@@ -29,18 +29,18 @@ def test_file_of_unknown_type_gets_content_type(
 ) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(content)
-    assert special_uploads(tmp_path) == [NOT_FOUND, SpecialUpload(name_of_upload, [name], content_type)]
+    assert header_overrides(tmp_path) == [NOT_FOUND, HeaderOverride(name_of_upload, [name], content_type)]
 
 
 @pytest.mark.parametrize(("name", "content"), [("page.html", b"x"), ("photo", b"\xff\xd8\xff"), ("a.json", b"{}")])
-def test_other_files_need_no_special_upload(tmp_path: Path, name: str, content: bytes) -> None:
+def test_other_files_need_no_header_override(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    assert special_uploads(tmp_path) == [NOT_FOUND]
+    assert header_overrides(tmp_path) == [NOT_FOUND]
 
 
 def test_pattern_characters_in_name_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "a[b]*").write_text("x")
-    assert special_uploads(tmp_path)[1].patterns == ["a[[]b][*]"]
+    assert header_overrides(tmp_path)[1].patterns == ["a[[]b][*]"]
 
 
 def write(folder: Path, *names: str, content: str = "text") -> None:
@@ -50,7 +50,7 @@ def write(folder: Path, *names: str, content: str = "text") -> None:
 
 
 def patterns(folder: Path) -> dict[str, list[str]]:
-    return {upload.name: upload.patterns for upload in special_uploads(folder)}
+    return {upload.name: upload.patterns for upload in header_overrides(folder)}
 
 
 def test_directory_of_one_type_has_one_pattern(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_directory_of_two_types_has_patterns_for_its_parts(tmp_path: Path) -> No
     }
 
 
-def test_site_with_only_special_files_is_not_covered_by_one_pattern(tmp_path: Path) -> None:
+def test_site_of_override_files_is_not_covered_by_one_pattern(tmp_path: Path) -> None:
     write(tmp_path, "LICENSE")
     assert patterns(tmp_path)["Text"] == ["LICENSE"]
 
@@ -100,4 +100,4 @@ def test_template_and_event_at_the_maximum_are_below_their_quotas(tmp_path: Path
 def test_site_over_the_maximum_is_rejected_with_the_limit(tmp_path: Path) -> None:
     many_files(tmp_path, MAX_PATTERN_CHARACTERS + 200)
     with pytest.raises(AssetError, match=r"static_site:site: the names of 963 files .* at most 100,000"):
-        special_uploads(tmp_path)
+        header_overrides(tmp_path)
