@@ -18,10 +18,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ministack.services import cloudformation
-from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
+from ministack.services.cloudformation import changesets, handlers, helpers, stacks
 
-from . import change_sets, deletion, roles, signals
+from . import change_sets, deployment, early_validation, roles, signals, validation
 
 _last_timestamp = datetime.min.replace(tzinfo=UTC)
 
@@ -39,12 +38,14 @@ def install() -> None:
 
     for module in (helpers, handlers, changesets):
         module._resolve_template = resolve_template
-    change_sets.install(handlers._ACTION_HANDLERS)
-    deletion.install()
-    roles.install(handlers._ACTION_HANDLERS)
+    operations = handlers._ACTION_HANDLERS
+    change_sets.install(operations)
+    deployment.install(operations)
+    early_validation.install()
+    roles.install(operations)
     signals.install()
+    validation.install(operations)
     stacks.now_iso = _unique_timestamp
-    _roll_back_in_place()
 
 
 def _unique_timestamp() -> str:
@@ -52,24 +53,3 @@ def _unique_timestamp() -> str:
     global _last_timestamp
     _last_timestamp = max(datetime.now(UTC), _last_timestamp + timedelta(milliseconds=1))
     return f"{_last_timestamp:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-
-
-def _roll_back_in_place() -> None:
-    """Restore the old properties of updated resources, which MiniStack's rollback would delete."""
-    deploy, delete = stacks._deploy_stack_async, stacks._delete_resource
-
-    async def deploy_stack(name: str, *arguments: Any, **options: Any) -> None:
-        cloudformation._stacks[name]["_before"] = (options.get("previous_stack") or {}).get("_resources", {})
-        await deploy(name, *arguments, **options)
-
-    def delete_resource(kind: str, physical_id: str, properties: Any, stack: str, logical_id: str) -> None:
-        record = cloudformation._stacks[stack]
-        before = record.get("_before", {}).get(logical_id)
-        if record["StackStatus"] == "UPDATE_ROLLBACK_IN_PROGRESS" and before:
-            provisioners._update_resource(kind, physical_id, properties, before["Properties"], stack, logical_id)
-        else:
-            delete(kind, physical_id, properties, stack, logical_id)
-
-    for module in (stacks, handlers, changesets):
-        module._deploy_stack_async = deploy_stack
-    stacks._delete_resource = delete_resource

@@ -6,12 +6,15 @@ from xml.sax.saxutils import escape
 
 from ministack.core.responses import get_account_id, get_region, new_uuid, now_iso
 from ministack.services import cloudformation
-from ministack.services.cloudformation import changesets, engine, helpers
+from ministack.services.cloudformation import changesets, engine, helpers, stacks
 
-from .diff import Resources, diff_resources
+from . import early_validation
+from .diff import Resources, add_tag_changes, diff_resources
 from .property_values import VALUE_KEYS, add_values, describe_type
+from .template_validation import changed_types
 
 PAGE_SIZE = 50
+NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 NESTED_STACK = "AWS::CloudFormation::Stack"
 EXECUTING = "EXECUTE_IN_PROGRESS"
 Operation = Callable[[dict[str, Any]], Any]
@@ -22,13 +25,14 @@ DESCRIBED_KEYS = ("ChangeSetId", "ChangeSetName", "StackId", "StackName", "Statu
 
 def install(operations: dict[str, Any]) -> None:
     """Replace MiniStack's operations on change sets."""
-    changesets._diff_resources = lambda _old, _new: []  # `_add_changes` replaces it
+    changesets._diff_resources = lambda *_: []  # `_add_changes` replaces it
     original_create, original_delete = operations["CreateChangeSet"], operations["DeleteChangeSet"]
+    original_events = operations["DescribeEvents"]
     operations |= {
         "CreateChangeSet": lambda parameters: _create(original_create, parameters),
         "DescribeChangeSet": _describe,
         "DeleteChangeSet": lambda parameters: _delete(original_delete, parameters),
-        "DescribeEvents": _describe_events,
+        "DescribeEvents": lambda parameters: _describe_events(original_events, parameters),
         "DescribeType": describe_type,
     }
 
@@ -40,16 +44,34 @@ def _create(original_create: Operation, parameters: dict[str, Any]) -> Any:
     old_template, old_values = stack.get("_template") or {}, stack.get("_resolved_params") or {}
     old_outputs = old_template.get("Outputs")
     existing_ids = set(cloudformation._change_sets)
+    old_tags = {"Tags": stack.get("Tags")}
     response = original_create(parameters)
     for change_set_id in set(cloudformation._change_sets) - existing_ids:
         change_set = cloudformation._change_sets[change_set_id]
+        if change_set["ChangeSetType"] == "IMPORT" or change_set["StatusReason"] not in ("", NO_CHANGES):
+            continue
         if change_set["ChangeSetType"] == "CREATE":
-            old_template, old_values, old_outputs = {}, {}, None
+            old_template, old_values, old_outputs, old_tags = {}, {}, None, change_set
+        reason = changed_types(old_template, change_set["_template"])
+        if reason:
+            change_set |= {"StatusReason": reason, "_nested": []}
+            continue
         include_nested = helpers._p(parameters, "IncludeNestedStacks") == "true"
-        _add_changes(change_set, old_template, old_values, include_nested)
+        is_retagged = stacks._stack_tags_changed(old_tags, change_set["Tags"], change_set["_tags_given"])
+        _add_changes(change_set, old_template, old_values, include_nested, is_retagged)
         if change_set["Changes"] or change_set["_template"].get("Outputs") != old_outputs:
             change_set |= {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "StatusReason": ""}
+            _validate(change_set)
     return response
+
+
+def _validate(change_set: dict[str, Any]) -> None:
+    template, values = change_set["_template"], change_set["_resolved_params"]
+    existing = cloudformation._stacks[change_set["StackName"]]["_resources"]
+    conditions = engine._evaluate_conditions(template, values)
+    errors = early_validation.find_errors(template["Resources"], values, conditions, existing)
+    if errors and not change_set["_disable_validation"]:
+        early_validation.fail(change_set, errors)
 
 
 def _delete(original_delete: Operation, parameters: dict[str, Any]) -> Any:
@@ -65,12 +87,16 @@ def _delete(original_delete: Operation, parameters: dict[str, Any]) -> Any:
     return DELETED if status == 200 else (status, headers, body)
 
 
-def _add_changes(change_set: dict[str, Any], old_template: Any, old_values: Any, include_nested: bool) -> None:
+def _add_changes(
+    change_set: dict[str, Any], old_template: Any, old_values: Any, include_nested: bool, is_retagged: bool = False
+) -> None:
     """Add the changes from `old_template` with the parameter `old_values` to a change set."""
     name, stack_id = change_set["StackName"], change_set["StackId"]
     old = _resources(old_template, old_values, name, stack_id)
     new = _resources(change_set["_template"], change_set["_resolved_params"], name, stack_id)
     changes = diff_resources(old, new, change_set["_template"].get("Resources", {}))
+    if is_retagged:
+        add_tag_changes(changes, {key: item for key, item in new.items() if key in old})
     existing = cloudformation._stacks[name].get("_resources", {})
     physical_ids = {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
     for logical_id, change in changes.items():
@@ -174,14 +200,16 @@ def _without_values(resource_change: dict[str, Any]) -> dict[str, Any]:
     return reduced
 
 
-def _describe_events(parameters: dict[str, Any]) -> Any:
-    """Return no events, because the sandbox has no validation before deployment and no hooks."""
+def _describe_events(original_describe: Operation, parameters: dict[str, Any]) -> Any:
+    """Return the errors that validation found in a change set, or the events of a stack."""
     name, stack = helpers._p(parameters, "ChangeSetName"), helpers._p(parameters, "StackName")
+    if not name:
+        return original_describe(parameters)
     _, change_set = changesets._find_change_set(name, stack)
-    if name and not change_set:
+    if not change_set:
         return helpers._error("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
-    empty = "<DescribeEventsResult><OperationEvents></OperationEvents></DescribeEventsResult>"
-    return helpers._xml(200, "DescribeEventsResponse", empty)
+    events = _xml("OperationEvents", change_set.get("_events", []))
+    return helpers._xml(200, "DescribeEventsResponse", f"<DescribeEventsResult>{events}</DescribeEventsResult>")
 
 
 def _xml(name: str, value: Any) -> str:

@@ -1,13 +1,13 @@
 """The changes that an update makes to each resource, from two templates and the resource schemas."""
 
-import importlib.util
-import json
 import re
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
+from .schemas import schema
+
+# A change of the stack's tags does not change resources of these types.
+UNTAGGED = ("Custom::", "AWS::CloudFormation::CustomResource", "AWS::CloudFormation::WaitCondition")
 ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
 Resources = dict[str, dict[str, Any]]
 
@@ -38,18 +38,14 @@ def diff_resources(old: Resources, new: Resources, raw: Resources) -> dict[str, 
         changes |= caused
 
 
-@cache
-def schema(kind: str) -> dict[str, Any]:
-    """Return the schema of a resource type, or an empty one if it is unknown."""
-    if kind.startswith("AWS::CDK::"):  # this schema is not CloudFormation's
-        return {}
-    spec = importlib.util.find_spec("cfnlint")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("cfn-lint, which contains the resource schemas, is not installed")
-    schemas = Path(spec.origin).parent / "data" / "schemas"
-    name = json.loads((schemas / "providers" / "us-east-1.json").read_text()).get(kind)
-    content: dict[str, Any] = json.loads((schemas / "resources" / f"{name}.json").read_text()) if name else {}
-    return content
+def add_tag_changes(changes: dict[str, dict[str, Any]], resources: Resources) -> None:
+    """Add the change of the stack's tags to the changes of `resources`, which the stack already has."""
+    detail = {"Target": {"Attribute": "Tags", "RequiresRecreation": "Never"}, "Evaluation": "Static"}
+    for name, resource in resources.items():
+        if not resource["Type"].startswith(UNTAGGED):
+            change = changes.setdefault(name, _modification(name, resource, []))
+            change["Details"].insert(0, detail)
+            change["Scope"].append("Tags")
 
 
 def _change(action: str, name: str, resource: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +130,12 @@ def _recreation(kind: str, name: str, before: Any, after: Any) -> str:
             if top == name and _at(before, inner) != _at(after, inner):
                 return recreation
     return "Never"
+
+
+def requires_replacement(kind: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Return whether an update from `old` to `new` properties replaces a resource."""
+    changed = (name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return bool(schema(kind)) and any(_recreation(kind, n, old.get(n), new.get(n)) == "Always" for n in changed)
 
 
 def _at(value: Any, path: list[str]) -> Any:

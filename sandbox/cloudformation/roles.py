@@ -9,8 +9,6 @@ from typing import Any
 
 from ministack.services.cloudformation import _stacks, handlers
 
-from .deletion import name_of
-
 ROLE_OPERATIONS = ("CreateStack", "UpdateStack", "CreateChangeSet")
 Operation = Callable[[dict[str, Any]], tuple[int, Any, bytes]]
 
@@ -29,6 +27,12 @@ def install(operations: dict[str, Operation]) -> None:
         return status, headers, re.sub("<StackName>(.+?)</StackName>", with_role, body.decode()).encode()
 
     operations["DescribeStacks"] = describe_with_role
+
+
+def name_of(parameters: dict[str, Any]) -> str:
+    """Return the name of the stack in a request; the CDK CLI sends the stack's id."""
+    name: str = handlers._p(parameters, "StackName").split("/")[-2:][0]
+    return name
 
 
 def _store_role(operation: Operation) -> Operation:
