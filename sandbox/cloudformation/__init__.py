@@ -1,51 +1,52 @@
-"""CloudFormation: change sets that report replacements, rollback, deletion policies and signals.
+"""CloudFormation: change sets that report replacements, service roles and signals.
 
 MiniStack executes stacks and change sets. Implemented here:
 
 - Change sets report replacements by the create-only properties of the resource schemas (bundled with cfn-lint), with
   a detail for each changed property, and for each reference to a changed resource: `Ref` if that resource can be
   replaced, `GetAtt` if it changes at all. Change sets of nested stacks, pagination, property values.
-- Virtual-hosted S3 URLs of templates; a rollback that restores updated resources and deletes only new ones; events
-  with increasing timestamps.
-- Deletion policies and termination protection (`deletion`), service roles (`roles`), signals (`signals`).
+- Virtual-hosted S3 URLs of templates; events with increasing timestamps.
+- DELETE_IN_PROGRESS as soon as DeleteStack returns (`deletion`), service roles (`roles`), signals (`signals`).
 
-Left out: replacement itself (a resource is updated in place, or the update fails), conditional replacement that the
-schema does not declare, stack policies, drift, imports, validation before deployment, hooks, permissions of service
-roles.
+Left out: replacement of the types that MiniStack or this package updates in place, conditional replacement that the
+schema does not declare, stack policies, validation before deployment except of bucket names, hooks, permissions of
+service roles.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ministack.services.cloudformation import changesets, handlers, helpers, stacks
+from ..ministack import cloudformation
+from . import change_sets, deletion, deployment, early_validation, roles, signals, validation
 
-from . import change_sets, deployment, early_validation, roles, signals, validation
-
+Operation = Callable[[dict[str, Any]], Any]
 _last_timestamp = datetime.min.replace(tzinfo=UTC)
 
 
 def install() -> None:
     """Replace and extend MiniStack's operations."""
-    original_resolve = helpers._resolve_template
+    cloudformation.resolve_template.wrap(_with_virtual_hosted_urls)
+    change_sets.install(cloudformation.operations)
+    deletion.install()
+    deployment.install()
+    early_validation.install()
+    roles.install(cloudformation.operations)
+    signals.install()
+    validation.install(cloudformation.operations)
+    cloudformation.event_timestamp.replace(_unique_timestamp)
 
+
+def _with_virtual_hosted_urls(original_resolve: Operation) -> Operation:
     def resolve_template(parameters: dict[str, Any]) -> Any:
-        url = urlsplit(helpers._p(parameters, "TemplateURL"))
+        url = urlsplit(cloudformation.parameter(parameters, "TemplateURL"))
         bucket, is_virtual_hosted, _ = (url.hostname or "").partition(".s3.")
         if is_virtual_hosted:
             parameters = {**parameters, "TemplateURL": [f"https://s3.amazonaws.com/{bucket}{unquote(url.path)}"]}
         return original_resolve(parameters)
 
-    for module in (helpers, handlers, changesets):
-        module._resolve_template = resolve_template
-    operations = handlers._ACTION_HANDLERS
-    change_sets.install(operations)
-    deployment.install(operations)
-    early_validation.install()
-    roles.install(operations)
-    signals.install()
-    validation.install(operations)
-    stacks.now_iso = _unique_timestamp
+    return resolve_template
 
 
 def _unique_timestamp() -> str:

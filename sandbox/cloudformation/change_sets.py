@@ -1,13 +1,13 @@
 """Change sets: creation, description in pages, and deletion together with nested change sets."""
 
+import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ministack.core.responses import get_account_id, get_region, new_uuid, now_iso
-from ministack.services import cloudformation
-from ministack.services.cloudformation import changesets, engine, helpers, stacks
-
+from ..ministack import cloudformation
+from ..ministack.requests import get_account_id, get_region
 from . import early_validation
 from .diff import Resources, add_tag_changes, diff_resources
 from .property_values import VALUE_KEYS, add_values, describe_type
@@ -19,13 +19,13 @@ NESTED_STACK = "AWS::CloudFormation::Stack"
 EXECUTING = "EXECUTE_IN_PROGRESS"
 Operation = Callable[[dict[str, Any]], Any]
 # MiniStack's response lacks the result element that SDKs expect.
-DELETED = helpers._xml(200, "DeleteChangeSetResponse", "<DeleteChangeSetResult></DeleteChangeSetResult>")
+DELETED = cloudformation.xml_response(200, "DeleteChangeSetResponse", "<DeleteChangeSetResult></DeleteChangeSetResult>")
 DESCRIBED_KEYS = ("ChangeSetId", "ChangeSetName", "StackId", "StackName", "Status", "StatusReason", "ExecutionStatus")
 
 
 def install(operations: dict[str, Any]) -> None:
     """Replace MiniStack's operations on change sets."""
-    changesets._diff_resources = lambda *_: []  # `_add_changes` replaces it
+    cloudformation.diff_resources.replace(lambda *_templates, **_options: [])  # `_add_changes` replaces it
     original_create, original_delete = operations["CreateChangeSet"], operations["DeleteChangeSet"]
     original_events = operations["DescribeEvents"]
     operations |= {
@@ -39,15 +39,15 @@ def install(operations: dict[str, Any]) -> None:
 
 def _create(original_create: Operation, parameters: dict[str, Any]) -> Any:
     """Let MiniStack create the change set, then compute its changes and status."""
-    stack = cloudformation._stacks.get(helpers._p(parameters, "StackName"), {})
+    stack = cloudformation.stacks.get(cloudformation.parameter(parameters, "StackName"), {})
     # MiniStack replaces the template of a new stack, so read it first.
     old_template, old_values = stack.get("_template") or {}, stack.get("_resolved_params") or {}
     old_outputs = old_template.get("Outputs")
-    existing_ids = set(cloudformation._change_sets)
+    existing_ids = set(cloudformation.change_sets)
     old_tags = {"Tags": stack.get("Tags")}
     response = original_create(parameters)
-    for change_set_id in set(cloudformation._change_sets) - existing_ids:
-        change_set = cloudformation._change_sets[change_set_id]
+    for change_set_id in set(cloudformation.change_sets) - existing_ids:
+        change_set = cloudformation.change_sets[change_set_id]
         if change_set["ChangeSetType"] == "IMPORT" or change_set["StatusReason"] not in ("", NO_CHANGES):
             continue
         if change_set["ChangeSetType"] == "CREATE":
@@ -56,8 +56,8 @@ def _create(original_create: Operation, parameters: dict[str, Any]) -> Any:
         if reason:
             change_set |= {"StatusReason": reason, "_nested": []}
             continue
-        include_nested = helpers._p(parameters, "IncludeNestedStacks") == "true"
-        is_retagged = stacks._stack_tags_changed(old_tags, change_set["Tags"], change_set["_tags_given"])
+        include_nested = cloudformation.parameter(parameters, "IncludeNestedStacks") == "true"
+        is_retagged = cloudformation.stack_tags_changed(old_tags, change_set["Tags"], change_set["_tags_given"])
         _add_changes(change_set, old_template, old_values, include_nested, is_retagged)
         if change_set["Changes"] or change_set["_template"].get("Outputs") != old_outputs:
             change_set |= {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "StatusReason": ""}
@@ -67,22 +67,22 @@ def _create(original_create: Operation, parameters: dict[str, Any]) -> Any:
 
 def _validate(change_set: dict[str, Any]) -> None:
     template, values = change_set["_template"], change_set["_resolved_params"]
-    existing = cloudformation._stacks[change_set["StackName"]]["_resources"]
-    conditions = engine._evaluate_conditions(template, values)
+    existing = cloudformation.stacks[change_set["StackName"]]["_resources"]
+    conditions = cloudformation.evaluate_conditions(template, values)
     errors = early_validation.find_errors(template["Resources"], values, conditions, existing)
     if errors and not change_set["_disable_validation"]:
         early_validation.fail(change_set, errors)
 
 
 def _delete(original_delete: Operation, parameters: dict[str, Any]) -> Any:
-    stack = helpers._p(parameters, "StackName")
-    _, change_set = changesets._find_change_set(helpers._p(parameters, "ChangeSetName"), stack)
-    if not change_set and stack in cloudformation._stacks:
+    stack = cloudformation.parameter(parameters, "StackName")
+    _, change_set = cloudformation.find_change_set(cloudformation.parameter(parameters, "ChangeSetName"), stack)
+    if not change_set and stack in cloudformation.stacks:
         return DELETED  # deleting a missing change set of an existing stack succeeds
     if change_set and change_set["ExecutionStatus"] == EXECUTING:
-        return helpers._error("InvalidChangeSetStatus", f"The change set is {EXECUTING}")
+        return cloudformation.error_response("InvalidChangeSetStatus", f"The change set is {EXECUTING}")
     for nested_id in change_set["_nested"] if change_set else []:
-        cloudformation._change_sets.pop(nested_id, None)
+        cloudformation.change_sets.pop(nested_id, None)
     status, headers, body = original_delete(parameters)
     return DELETED if status == 200 else (status, headers, body)
 
@@ -97,7 +97,7 @@ def _add_changes(
     changes = diff_resources(old, new, change_set["_template"].get("Resources", {}))
     if is_retagged:
         add_tag_changes(changes, {key: item for key, item in new.items() if key in old})
-    existing = cloudformation._stacks[name].get("_resources", {})
+    existing = cloudformation.stacks[name].get("_resources", {})
     physical_ids = {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
     for logical_id, change in changes.items():
         add_values(change, old.get(logical_id), new.get(logical_id), physical_ids)
@@ -114,21 +114,21 @@ def _add_changes(
 
 def _resources(template: Any, values: Any, name: str, stack_id: str) -> Resources:
     """Return the resources whose conditions hold, with parameters resolved."""
-    resolved = changesets._resolve_props_for_diff(template, values, name, stack_id).get("Resources", {})
-    conditions = engine._evaluate_conditions(template, values) if template else {}
+    resolved = cloudformation.resolve_for_diff(template, values, name, stack_id).get("Resources", {})
+    conditions = cloudformation.evaluate_conditions(template, values) if template else {}
     return {key: item for key, item in resolved.items() if conditions.get(item.get("Condition"), True)}
 
 
 def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: Any, changes: dict[str, Any]) -> None:
     """Create the change set of a nested stack, and add it to the changes of its parent."""
-    physical_id = cloudformation._stacks[parent["StackName"]]["_resources"][logical_id]["PhysicalResourceId"]
-    child = next(stack for stack in cloudformation._stacks.values() if stack["StackId"] == physical_id)
-    body, _ = helpers._resolve_template({"TemplateURL": [resource["Properties"]["TemplateURL"]]})
-    template = engine._parse_template(body)
+    physical_id = cloudformation.stacks[parent["StackName"]]["_resources"][logical_id]["PhysicalResourceId"]
+    child = next(stack for stack in cloudformation.stacks.values() if stack["StackId"] == physical_id)
+    body, _ = cloudformation.resolve_template({"TemplateURL": [resource["Properties"]["TemplateURL"]]})
+    template = cloudformation.parse_template(body)
     declared = resource["Properties"].get("Parameters", {})
     parameters = [{"Key": key, "Value": str(value)} for key, value in declared.items()]
     name = f"{parent['ChangeSetName']}-{logical_id}"
-    arn = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}:changeSet/{name}/{new_uuid()}"
+    arn = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}:changeSet/{name}/{uuid.uuid4()}"
     change_set = {
         "ChangeSetId": arn,
         "ChangeSetName": name,
@@ -138,15 +138,15 @@ def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: An
         "Status": "CREATE_COMPLETE",
         "StatusReason": "",
         "ExecutionStatus": "AVAILABLE",
-        "CreationTime": now_iso(),
+        "CreationTime": datetime.now(UTC).isoformat(),
         "_template": template,
         "_template_body": body,
-        "_resolved_params": engine._resolve_parameters(template, parameters, child.get("_resolved_params")),
+        "_resolved_params": cloudformation.resolve_parameters(template, parameters, child.get("_resolved_params")),
     }
     _add_changes(change_set, child["_template"], child["_resolved_params"], include_nested=True)
     if not change_set["Changes"] and logical_id not in changes:
         return
-    cloudformation._change_sets[arn] = change_set
+    cloudformation.change_sets[arn] = change_set
     parent["_nested"] += [arn, *change_set["_nested"]]
     automatic = {
         "Target": {"Attribute": "Properties", "RequiresRecreation": "Never"},
@@ -169,13 +169,13 @@ def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: An
 
 
 def _describe(parameters: dict[str, Any]) -> Any:
-    name = helpers._p(parameters, "ChangeSetName")
-    _, change_set = changesets._find_change_set(name, helpers._p(parameters, "StackName"))
+    name = cloudformation.parameter(parameters, "ChangeSetName")
+    _, change_set = cloudformation.find_change_set(name, cloudformation.parameter(parameters, "StackName"))
     if not change_set:
-        return helpers._error("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
-    start = int(helpers._p(parameters, "NextToken") or 0)
+        return cloudformation.error_response("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
+    start = int(cloudformation.parameter(parameters, "NextToken") or 0)
     page = change_set["Changes"][start : start + PAGE_SIZE]
-    if helpers._p(parameters, "IncludePropertyValues") != "true":
+    if cloudformation.parameter(parameters, "IncludePropertyValues") != "true":
         page = [change | {"ResourceChange": _without_values(change["ResourceChange"])} for change in page]
     elements = {key: change_set[key] for key in DESCRIBED_KEYS} | {
         "CreationTime": change_set["CreationTime"],
@@ -187,7 +187,9 @@ def _describe(parameters: dict[str, Any]) -> Any:
     if start + PAGE_SIZE < len(change_set["Changes"]):
         elements["NextToken"] = str(start + PAGE_SIZE)
     inner = "".join(_xml(key, value) for key, value in elements.items())
-    return helpers._xml(200, "DescribeChangeSetResponse", f"<DescribeChangeSetResult>{inner}</DescribeChangeSetResult>")
+    return cloudformation.xml_response(
+        200, "DescribeChangeSetResponse", f"<DescribeChangeSetResult>{inner}</DescribeChangeSetResult>"
+    )
 
 
 def _without_values(resource_change: dict[str, Any]) -> dict[str, Any]:
@@ -200,16 +202,17 @@ def _without_values(resource_change: dict[str, Any]) -> dict[str, Any]:
     return reduced
 
 
-def _describe_events(original_describe: Operation, parameters: dict[str, Any]) -> Any:
-    """Return the errors that validation found in a change set, or the events of a stack."""
-    name, stack = helpers._p(parameters, "ChangeSetName"), helpers._p(parameters, "StackName")
-    if not name:
-        return original_describe(parameters)
-    _, change_set = changesets._find_change_set(name, stack)
-    if not change_set:
-        return helpers._error("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
-    events = _xml("OperationEvents", change_set.get("_events", []))
-    return helpers._xml(200, "DescribeEventsResponse", f"<DescribeEventsResult>{events}</DescribeEventsResult>")
+def _describe_events(parameters: dict[str, Any]) -> Any:
+    """Return no events, because the sandbox has no validation before deployment and no hooks."""
+    name, stack = (
+        cloudformation.parameter(parameters, "ChangeSetName"),
+        cloudformation.parameter(parameters, "StackName"),
+    )
+    _, change_set = cloudformation.find_change_set(name, stack)
+    if name and not change_set:
+        return cloudformation.error_response("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
+    empty = "<DescribeEventsResult><OperationEvents></OperationEvents></DescribeEventsResult>"
+    return cloudformation.xml_response(200, "DescribeEventsResponse", empty)
 
 
 def _xml(name: str, value: Any) -> str:

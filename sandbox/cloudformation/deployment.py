@@ -7,9 +7,7 @@ Resources are replaced if the resource schema says so; custom resources are upda
 
 from typing import Any
 
-from ministack.services import cloudformation
-from ministack.services.cloudformation import changesets, custom_resource, engine, handlers, provisioners, stacks
-
+from ..ministack import cloudformation
 from . import exports
 from .diff import requires_replacement
 from .schemas import schema
@@ -17,72 +15,61 @@ from .template_validation import Template, unsupported_attribute
 
 STACK = "AWS::CloudFormation::Stack"
 CLEANUP = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
-_deploy, _roll_back = stacks._deploy_stack_async, stacks._roll_back_operation
-_resolve_outputs, _delete, _update = stacks._resolve_stack_outputs, stacks._delete_resource, stacks._update_resource
-_known_name_error = provisioners._custom_named_replacement_error
 
 
-def install(operations: dict[str, Any]) -> None:
+def install() -> None:
     """Replace the steps of MiniStack's stack operations."""
-    for module in (stacks, handlers, changesets):
-        module._deploy_stack_async = _deploy_stack
-    for module in (stacks, handlers):
-        module._roll_back_operation = _roll_back_with_reason
-    stacks._resolve_stack_outputs = _resolve_outputs_and_clean_up
-    stacks._delete_resource = _delete_with_events
-    stacks._update_resource = _update_resource
-    for module in (stacks, provisioners):
-        module._replacing_change = requires_replacement
-        module._custom_named_replacement_error = _custom_name_error
-    delete_stack = operations["DeleteStack"]
-
-    def start_deletion(request: dict[str, Any]) -> Any:
-        stack = handlers._resolve_stack(handlers._p(request, "StackName"))
-        if stack and not stack.get("EnableTerminationProtection") and exports.refuse_deletion(stack):
-            return exports.DELETION_STARTED
-        return delete_stack(request)
-
-    operations["DeleteStack"] = start_deletion
+    cloudformation.deploy_stack.replace(_deploy_stack)
+    cloudformation.roll_back.replace(_roll_back_with_reason)
+    cloudformation.resolve_outputs.replace(_resolve_outputs_and_clean_up)
+    cloudformation.delete_resource.replace(_delete_with_events)
+    cloudformation.update_resource.replace(_update_resource)
+    cloudformation.requires_replacement.replace(requires_replacement)
+    cloudformation.custom_name_error.replace(_custom_name_error)
 
 
 async def _deploy_stack(
     name: str, stack_id: str, template: Template, values: Any, disable_rollback: bool, tags: Any, **options: Any
 ) -> None:
-    stack, previous = cloudformation._stacks[name], options.get("previous_stack")
-    conditions = engine._evaluate_conditions(template, values)
+    stack, previous = cloudformation.stacks[name], options.get("previous_stack")
+    conditions = cloudformation.evaluate_conditions(template, values)
     reason = (
         unsupported_attribute(template, conditions)
         or exports.missing_import(template, values, conditions, stack)
         or exports.conflict(template.get("Outputs") or {}, values, conditions, stack)
     )
     if not reason:
-        await _deploy(name, stack_id, template, values, disable_rollback, tags, **options)
+        await cloudformation.deploy_stack.original(name, stack_id, template, values, disable_rollback, tags, **options)
         if stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             exports.remove_stale(stack)
         return
     is_update = options.get("is_update", False)
-    operation = stacks._failed_operation(
+    operation = cloudformation.failed_operation(
         is_update, previous, [], None, None, [], False, template, values, False, tags, (previous or {}).get("Tags")
     )
     if disable_rollback:
         stack["StackStatus"] = "UPDATE_FAILED" if is_update else "CREATE_FAILED"
         stack |= {"StackStatusReason": reason, "_failed_operation": operation}
-        stacks._add_event(stack_id, name, name, STACK, stack["StackStatus"], reason, stack_id)
+        cloudformation.add_event(stack_id, name, name, STACK, stack["StackStatus"], reason, stack_id)
     else:
-        await _roll_back(name, stack_id, stack, operation, reason_override=_requested(reason, is_update))
+        await cloudformation.roll_back.original(
+            name, stack_id, stack, operation, reason_override=_requested(reason, is_update)
+        )
 
 
 async def _roll_back_with_reason(
     name: str, stack_id: str, stack: dict[str, Any], operation: dict[str, Any], reason_override: str = ""
 ) -> None:
     """Roll back, with CloudFormation's reason in the event that starts it."""
-    events, failed = cloudformation._stack_events[stack_id], operation["failed_logical_id"]
+    events, failed = cloudformation.stack_events[stack_id], operation["failed_logical_id"]
     if not reason_override and failed:
         verb = "update" if operation["failed_update"] else "create"
         reason_override = f"The following resource(s) failed to {verb}: [{failed}]."
     elif not reason_override and events[-1]["LogicalResourceId"] == name:
         reason_override = events.pop()["ResourceStatusReason"]  # of outputs; CloudFormation has no event for it
-    await _roll_back(name, stack_id, stack, operation, _requested(reason_override, operation["is_update"]))
+    await cloudformation.roll_back.original(
+        name, stack_id, stack, operation, _requested(reason_override, operation["is_update"])
+    )
 
 
 def _requested(reason: str, is_update: bool) -> str:
@@ -91,27 +78,27 @@ def _requested(reason: str, is_update: bool) -> str:
 
 def _resolve_outputs_and_clean_up(*arguments: Any) -> Any:
     """Resolve the outputs, which is the last step before an update's cleanup phase."""
-    outputs, exported = _resolve_outputs(*arguments)
+    outputs, exported = cloudformation.resolve_outputs.original(*arguments)
     *_, name, stack_id = arguments
     reason = exports.changed_export(exported)
     if reason:
         raise ValueError(reason)
-    stack = cloudformation._stacks[name]
+    stack = cloudformation.stacks[name]
     if stack["StackStatus"] == "UPDATE_IN_PROGRESS":
         stack["StackStatus"] = CLEANUP
-        stacks._add_event(stack_id, name, name, STACK, CLEANUP, physical_id=stack_id)
+        cloudformation.add_event(stack_id, name, name, STACK, CLEANUP, physical_id=stack_id)
     return outputs, exported
 
 
 def _delete_with_events(kind: str, physical_id: str, properties: Any, stack_name: str, logical_id: str) -> None:
-    stack = cloudformation._stacks[stack_name]
+    stack = cloudformation.stacks[stack_name]
     event = (stack["StackId"], stack_name, logical_id, kind)
     is_cleanup = stack["StackStatus"] == CLEANUP
     if is_cleanup:
-        stacks._add_event(*event, "DELETE_IN_PROGRESS", physical_id=physical_id)
-    _delete(kind, physical_id, properties, stack_name, logical_id)
+        cloudformation.add_event(*event, "DELETE_IN_PROGRESS", physical_id=physical_id)
+    cloudformation.delete_resource.original(kind, physical_id, properties, stack_name, logical_id)
     if is_cleanup:
-        stacks._add_event(*event, "DELETE_COMPLETE", physical_id=physical_id)
+        cloudformation.add_event(*event, "DELETE_COMPLETE", physical_id=physical_id)
 
 
 def _update_resource(
@@ -120,8 +107,8 @@ def _update_resource(
     if kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource":
         if old.get("ServiceToken") != new.get("ServiceToken"):
             raise ValueError("Modifying service token is not allowed.")
-        old, new = (custom_resource._normalise_resource_properties(properties) for properties in (old, new))
-    return _update(kind, physical_id, old, new, stack, logical_id, attributes)
+        old, new = (cloudformation.custom_resource_properties(properties) for properties in (old, new))
+    return cloudformation.update_resource.original(kind, physical_id, old, new, stack, logical_id, attributes)
 
 
 def _custom_name_error(kind: str, old: dict[str, Any], new: dict[str, Any], physical_id: str | None = None) -> Any:
@@ -129,6 +116,6 @@ def _custom_name_error(kind: str, old: dict[str, Any], new: dict[str, Any], phys
     identifier = [pointer.split("/")[-1] for pointer in schema(kind).get("primaryIdentifier", ())]
     has_same_name = all(name in old and old[name] == new.get(name) for name in identifier)
     if not identifier or not has_same_name or not requires_replacement(kind, old, new):
-        return _known_name_error(kind, old, new, physical_id)
+        return cloudformation.custom_name_error.original(kind, old, new, physical_id)
     reason = "CloudFormation cannot update a stack when a custom-named resource requires replacing."
     return f"{reason} Rename {physical_id} and update the stack again."

@@ -5,13 +5,13 @@ formats of values, combinations of properties, and checks that only warn. Reason
 properties and existing names are not known from AWS.
 """
 
+import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
-from ministack.core.responses import get_account_id, get_region, new_uuid, now_iso
-from ministack.services import cloudformation
-from ministack.services.cloudformation import changesets, stacks
-
+from ..ministack import cloudformation
+from ..ministack.requests import get_account_id, get_region
 from .schemas import schema
 
 CHECKS = {"PROPERTY_VALIDATION": "PropertyValidation", "NAME_CONFLICT_VALIDATION": "ResourceExistenceCheck"}
@@ -22,14 +22,14 @@ Error = tuple[str, str, str, str, str]  # logical id, type, check, path, reason
 
 def install() -> None:
     """Replace MiniStack's validation of stack operations."""
-    stacks._validation_errors = _errors_of_operation
+    cloudformation.validation_errors.replace(_errors_of_operation)
 
 
 def _errors_of_operation(
     resources: dict[str, Any], _ordered: Any, values: Any, conditions: dict[str, bool], *arguments: Any
 ) -> list[Error]:
     _mappings, stack_name, *_ = arguments
-    return find_errors(resources, values, conditions, cloudformation._stacks[stack_name]["_resources"])
+    return find_errors(resources, values, conditions, cloudformation.stacks[stack_name]["_resources"])
 
 
 def find_errors(
@@ -62,16 +62,16 @@ def fail(change_set: dict[str, Any], errors: list[Error]) -> None:
         "StatusReason": f"The following hook(s)/validation failed: [{checks}]. To troubleshoot Early Validation "
         "errors, use the DescribeEvents API for detailed failure information.",
     }
-    operation = {"OperationId": new_uuid(), "OperationType": "CREATE_CHANGESET", "OperationStatus": "FAILED"}
+    operation = {"OperationId": str(uuid.uuid4()), "OperationType": "CREATE_CHANGESET", "OperationStatus": "FAILED"}
     change_set["_events"] = [
         {
-            "EventId": new_uuid(),
+            "EventId": str(uuid.uuid4()),
             "StackId": change_set["StackId"],
             **operation,
             "EventType": "VALIDATION_ERROR",
             "LogicalResourceId": logical_id,
             "ResourceType": kind,
-            "Timestamp": now_iso(),
+            "Timestamp": datetime.now(UTC).isoformat(),
             "ValidationFailureMode": "FAIL",
             "ValidationName": check,
             "ValidationStatus": "FAILED",
@@ -122,7 +122,7 @@ def _property_errors(model: Any, value: Any, path: str, root: dict[str, Any]) ->
 
 def _existing_name(kind: str, properties: dict[str, Any]) -> str | None:
     """Return the name of a resource if a resource with that name exists."""
-    if kind not in changesets._IMPORT_LOOKUPS:
+    if kind not in cloudformation.import_lookups:
         return None
     if kind in NAMES:
         name, identifier, template = NAMES[kind]
@@ -131,10 +131,10 @@ def _existing_name(kind: str, properties: dict[str, Any]) -> str | None:
         arn = f"arn:aws:sns:{get_region()}:{get_account_id()}:{properties[name]}"
         found, names = {identifier: template.format(name=properties[name], arn=arn)}, [properties[name]]
     else:
-        identifiers = changesets._IMPORT_LOOKUPS[kind][0]
+        identifiers = cloudformation.import_lookups[kind][0]
         found = {name: properties.get(name) for name in identifiers}
         names = list(found.values())
     if not all(isinstance(value, str) and value for value in found.values()):
         return None
-    is_missing = changesets._import_not_found([{"ResourceType": kind, "ResourceIdentifier": found}]) is not None
+    is_missing = cloudformation.import_not_found([{"ResourceType": kind, "ResourceIdentifier": found}]) is not None
     return None if is_missing else "|".join(names)

@@ -3,13 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ministack.services import cloudformation
-from ministack.services.cloudformation import engine, handlers, helpers
-
+from ..ministack import cloudformation
 from .template_validation import Template
-
-# MiniStack's response lacks the result element that SDKs expect.
-DELETION_STARTED = helpers._xml(200, "DeleteStackResponse", "")
 
 
 def missing_import(template: Template, values: Any, conditions: dict[str, bool], stack: dict[str, Any]) -> str | None:
@@ -24,8 +19,8 @@ def missing_import(template: Template, values: Any, conditions: dict[str, bool],
         for section in ("Resources", "Outputs")
     }
     record["_template"] = template | active
-    for name in sorted(handlers._imported_export_names(record, stack["StackName"])):
-        if name not in cloudformation._exports:
+    for name in sorted(cloudformation.imported_export_names(record, stack["StackName"])):
+        if name not in cloudformation.exports:
             return f"No export named {name} found."
     return None
 
@@ -35,12 +30,16 @@ def conflict(outputs: dict[str, Any], values: Any, conditions: dict[str, bool], 
     name = stack["StackName"]
     mappings = (stack.get("_template") or {}).get("Mappings", {})
     exported = {
-        str(engine._resolve_refs(output["Export"]["Name"], {}, values, conditions, mappings, name, stack["StackId"]))
+        str(
+            cloudformation.resolve_references(
+                output["Export"]["Name"], {}, values, conditions, mappings, name, stack["StackId"]
+            )
+        )
         for output in outputs.values()
         if "Export" in output and conditions.get(output.get("Condition"), True)
     }
     for export in sorted(exported):
-        owner = cloudformation._exports.get(export, {}).get("StackId", stack["StackId"])
+        owner = cloudformation.exports.get(export, {}).get("StackId", stack["StackId"])
         if owner != stack["StackId"]:
             return f"Export with name {export} is already exported by stack {owner.split('/')[1]}."
     return next((in_use(export, "deleted") for export in _exports_of(stack) if export not in exported), None)
@@ -48,7 +47,7 @@ def conflict(outputs: dict[str, Any], values: Any, conditions: dict[str, bool], 
 
 def changed_export(exports: dict[str, Any]) -> str | None:
     """Return why `exports` cannot have these values, because another stack imports the old value, or None."""
-    old = cloudformation._exports
+    old = cloudformation.exports
     changed = (name for name, export in exports.items() if name in old and old[name]["Value"] != export["Value"])
     return next((reason for name in changed if (reason := in_use(name, "updated"))), None)
 
@@ -57,9 +56,9 @@ def in_use(export: str, participle: str) -> str | None:
     """Return why an export cannot be `deleted` or `updated`, or None if no stack imports it."""
     importers = [
         name
-        for name, stack in cloudformation._stacks.items()
+        for name, stack in cloudformation.stacks.items()
         if stack["StackStatus"] not in ("DELETE_COMPLETE", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
-        and export in handlers._imported_export_names(stack, name)
+        and export in cloudformation.imported_export_names(stack, name)
     ]
     return f"Export {export} cannot be {participle} as it is in use by {' and '.join(importers)}" if importers else None
 
@@ -69,16 +68,13 @@ def remove_stale(stack: dict[str, Any]) -> None:
     current = {output.get("ExportName") for output in stack["Outputs"]}
     for name in list(_exports_of(stack)):
         if name not in current:
-            del cloudformation._exports[name]
+            del cloudformation.exports[name]
 
 
-def refuse_deletion(stack: dict[str, Any]) -> bool:
-    """Return whether a stack cannot be deleted because of its exports; then its status reason says why."""
-    reason = next((reason for name in _exports_of(stack) if (reason := in_use(name, "deleted"))), None)
-    if reason:
-        stack["StackStatusReason"] = reason
-    return reason is not None
+def first_in_use(stack: dict[str, Any]) -> str | None:
+    """Return why the exports of a stack cannot be deleted, or None."""
+    return next((reason for name in _exports_of(stack) if (reason := in_use(name, "deleted"))), None)
 
 
 def _exports_of(stack: dict[str, Any]) -> Iterator[str]:
-    return (name for name, export in cloudformation._exports.items() if export["StackId"] == stack["StackId"])
+    return (name for name, export in cloudformation.exports.items() if export["StackId"] == stack["StackId"])

@@ -3,8 +3,7 @@
 import re
 from typing import Any
 
-from ministack.services import ssm
-
+from ..ministack import ssm
 from .template_validation import TemplateError
 
 STORED_VALUE = "AWS::SSM::Parameter::Value<"
@@ -75,4 +74,4 @@ def _check_stored_values(names: dict[str, str]) -> None:
 
 
 def _stored_parameter(name: str) -> Any:
-    return ssm._lookup_parameter(name, flexible_name=True)[1] or ssm._public_parameter(name)
+    return ssm.find_parameter(name, flexible_name=True)[1] or ssm.find_public_parameter(name)

@@ -4,8 +4,7 @@ import json
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ministack.services.cloudformation import helpers
-
+from ..ministack import cloudformation
 from .diff import ATTRIBUTES, schema
 
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
@@ -55,9 +54,9 @@ def _as_text(value: Any, physical_ids: dict[str, str]) -> Any:
 
 def describe_type(parameters: dict[str, Any]) -> Any:
     """Return the schema of a resource type (DescribeType)."""
-    name = helpers._p(parameters, "TypeName")
+    name = cloudformation.parameter(parameters, "TypeName")
     resource_schema = schema(name)
     if not resource_schema:
-        return helpers._error("TypeNotFoundException", f"The type '{name}' cannot be found.", 404)
+        return cloudformation.error_response("TypeNotFoundException", f"The type '{name}' cannot be found.", 404)
     inner = f"<TypeName>{escape(name)}</TypeName><Schema>{escape(json.dumps(resource_schema))}</Schema>"
-    return helpers._xml(200, "DescribeTypeResponse", f"<DescribeTypeResult>{inner}</DescribeTypeResult>")
+    return cloudformation.xml_response(200, "DescribeTypeResponse", f"<DescribeTypeResult>{inner}</DescribeTypeResult>")

@@ -7,10 +7,8 @@ thread, so that they can wait for a signal through the API. Left out: signals of
 import threading
 from typing import Any
 
-from ministack.services import cloudformation
-from ministack.services.cloudformation import engine, handlers, helpers, stacks
-
-from .roles import name_of
+from ..ministack import cloudformation
+from .deletion import name_of
 
 SIGNALED_TYPES = ("AWS::EC2::Instance",)
 
@@ -49,14 +47,15 @@ _signals: dict[tuple[str, str], Signals] = {}
 
 def install() -> None:
     """Add SignalResource, and create resources that wait in a thread."""
-    in_thread, signal_resource = stacks._runs_on_worker_thread, handlers._ACTION_HANDLERS["SignalResource"]
-    stacks._runs_on_worker_thread = lambda resource_type: resource_type in SIGNALED_TYPES or in_thread(resource_type)
+    in_thread = cloudformation.runs_on_worker_thread
+    in_thread.replace(lambda resource_type: resource_type in SIGNALED_TYPES or in_thread.original(resource_type))
+    signal_resource = cloudformation.operations["SignalResource"]
 
     def signal(parameters: dict[str, Any]) -> Any:
-        is_waiting = (name_of(parameters), helpers._p(parameters, "LogicalResourceId")) in _signals
+        is_waiting = (name_of(parameters), cloudformation.parameter(parameters, "LogicalResourceId")) in _signals
         return _signal_resource(parameters) if is_waiting else signal_resource(parameters)
 
-    handlers._ACTION_HANDLERS["SignalResource"] = signal
+    cloudformation.operations["SignalResource"] = signal
 
 
 def signals_of(stack_name: str, logical_id: str) -> Signals:
@@ -67,13 +66,15 @@ def signals_of(stack_name: str, logical_id: str) -> Signals:
 
 def creation_policy(stack_name: str, logical_id: str) -> dict[str, Any]:
     """Return the creation policy of a resource."""
-    template = engine._parse_template(cloudformation._stacks[stack_name]["_template_body"])
+    template = cloudformation.parse_template(cloudformation.stacks[stack_name]["_template_body"])
     policy: dict[str, Any] = template["Resources"][logical_id].get("CreationPolicy", {})
     return policy
 
 
 def _signal_resource(parameters: dict[str, Any]) -> Any:
     name = name_of(parameters)
-    logical_id, unique_id, status = (helpers._p(parameters, key) for key in ("LogicalResourceId", "UniqueId", "Status"))
+    logical_id, unique_id, status = (
+        cloudformation.parameter(parameters, key) for key in ("LogicalResourceId", "UniqueId", "Status")
+    )
     _signals[name, logical_id].add(unique_id, status)
-    return helpers._xml(200, "SignalResourceResponse", "<SignalResourceResult/>")
+    return cloudformation.xml_response(200, "SignalResourceResponse", "<SignalResourceResult/>")

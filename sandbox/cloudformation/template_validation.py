@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from ministack.services.cloudformation import engine
 
+from ..ministack import cloudformation
 from .schemas import functions, has_attribute, template_members
 
 FORMAT_ERROR = "Template format error: "
@@ -47,7 +47,7 @@ def parse(body: str) -> Template:
     try:
         if not body.lstrip().startswith("{") and any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(body)):
             raise TemplateError(f"{FORMAT_ERROR}YAML aliases are not allowed in CloudFormation templates")
-        template: Template = engine._parse_template(body)
+        template: Template = cloudformation.parse_template(body)
     except json.JSONDecodeError as error:
         where = f"(line {error.lineno}, column {error.colno})"
         raise TemplateError(f"{FORMAT_ERROR}JSON not well-formed. {where}") from None

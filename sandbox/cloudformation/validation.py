@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ministack.services.cloudformation import engine, handlers, helpers, provisioners
-
+from ..ministack import cloudformation
 from .parameters import check_parameters
 from .template_validation import (
     SHORT_FORMS,
@@ -23,47 +22,46 @@ Operation = Callable[[dict[str, Any]], Any]
 
 def install(operations: dict[str, Operation]) -> None:
     """Validate templates, also those of nested stacks, and require capabilities."""
-    handlers._capabilities_enforced = lambda: True
+    cloudformation.capabilities_enforced.replace(lambda: True)
     for name in SHORT_FORMS:
-        engine.CfnLoader.add_constructor(f"!{name}", engine._construct_cfn_tag(f"Fn::{name}"))
+        cloudformation.TemplateLoader.add_constructor(f"!{name}", cloudformation.short_form(f"Fn::{name}"))
     for name in ("CreateStack", "UpdateStack", "CreateChangeSet"):
         operations[name] = _validated(operations[name], has_parameters=True)
     for name in ("ValidateTemplate", "GetTemplateSummary"):
         operations[name] = _validated(operations[name], has_parameters=False)
-    nested = provisioners._RESOURCE_HANDLERS[NESTED_STACK]
-    create, update = nested["create"], nested["update"]
+    original = cloudformation.resource_handlers[NESTED_STACK]
 
-    def create_nested(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+    def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         _validate_nested(properties)
-        return create(logical_id, properties, stack)
+        return original["create"](logical_id, properties, stack)
 
-    def update_nested(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
+    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
         _validate_nested(new)
-        return update(physical_id, old, new, stack)
+        return original["update"](physical_id, old, new, stack)
 
-    nested |= {"create": create_nested, "update": update_nested}
+    cloudformation.extend_resource_type(NESTED_STACK, create=create, update=update)
 
 
 def stack_of(name: str) -> dict[str, Any]:
     """Return the record of a stack, by name or id, or an empty one if it does not exist."""
-    stack: dict[str, Any] | None = handlers._resolve_stack(name)
+    stack: dict[str, Any] | None = cloudformation.find_stack(name)
     return stack if stack and stack["StackStatus"] != "DELETE_COMPLETE" else {}
 
 
 def _validated(operation: Operation, *, has_parameters: bool) -> Operation:
     def validate_and_call(request: dict[str, Any]) -> Any:
-        body, error = helpers._resolve_template(request)
-        stack = stack_of(helpers._p(request, "StackName"))
+        body, error = cloudformation.resolve_template(request)
+        stack = stack_of(cloudformation.parameter(request, "StackName"))
         body = body or (stack.get("_template_body") if has_parameters else None)
         if body and not error:
-            values = helpers._extract_members(request, "Parameters") if has_parameters else None
+            values = cloudformation.extract_members(request, "Parameters") if has_parameters else None
             try:
                 template = validate(body, values, stack.get("_resolved_params", {}))
                 reason = changed_types(stack.get("_template") or {}, template)
-                if reason and helpers._p(request, "Action") == "UpdateStack":
+                if reason and cloudformation.parameter(request, "Action") == "UpdateStack":
                     raise TemplateError(reason)
             except TemplateError as refusal:
-                return helpers._error("ValidationError", str(refusal))
+                return cloudformation.error_response("ValidationError", str(refusal))
         return operation(request)
 
     return validate_and_call
@@ -82,22 +80,22 @@ def validate(body: str, values: list[dict[str, Any]] | None, previous: dict[str,
     if values is None and "Transform" in template:
         return template
     try:
-        template = engine._apply_transforms(template, values, previous)
+        template = cloudformation.apply_transforms(template, values, previous)
     except ValueError as error:
         raise TemplateError(str(error)) from error
-    if isinstance(template, engine._TransformFailed):
+    if isinstance(template, cloudformation.TransformFailed):
         raise TemplateError(template.error)
     check_members(template)
     check_references(template)
     if values is not None:
         check_parameters(template.get("Parameters") or {}, values, previous)
-        resolved = engine._resolve_parameters(template, values, previous)
-        check_references(template, engine._evaluate_conditions(template, resolved))
+        resolved = cloudformation.resolve_parameters(template, values, previous)
+        check_references(template, cloudformation.evaluate_conditions(template, resolved))
     return template
 
 
 def _validate_nested(properties: dict[str, Any]) -> None:
-    body, error = helpers._resolve_template({"TemplateURL": [properties.get("TemplateURL", "")]})
+    body, error = cloudformation.resolve_template({"TemplateURL": [properties.get("TemplateURL", "")]})
     if body and not error:
         given = properties.get("Parameters") or {}
         values = [{"Key": key, "Value": value, "UsePreviousValue": False} for key, value in given.items()]
