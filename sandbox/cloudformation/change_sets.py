@@ -202,17 +202,16 @@ def _without_values(resource_change: dict[str, Any]) -> dict[str, Any]:
     return reduced
 
 
-def _describe_events(parameters: dict[str, Any]) -> Any:
-    """Return no events, because the sandbox has no validation before deployment and no hooks."""
-    name, stack = (
-        cloudformation.parameter(parameters, "ChangeSetName"),
-        cloudformation.parameter(parameters, "StackName"),
-    )
-    _, change_set = cloudformation.find_change_set(name, stack)
-    if name and not change_set:
+def _describe_events(original_describe: Operation, parameters: dict[str, Any]) -> Any:
+    """Return the errors that validation found in a change set, or the events of a stack."""
+    name = cloudformation.parameter(parameters, "ChangeSetName")
+    if not name:
+        return original_describe(parameters)
+    _, change_set = cloudformation.find_change_set(name, cloudformation.parameter(parameters, "StackName"))
+    if not change_set:
         return cloudformation.error_response("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
-    empty = "<DescribeEventsResult><OperationEvents></OperationEvents></DescribeEventsResult>"
-    return cloudformation.xml_response(200, "DescribeEventsResponse", empty)
+    inner = f"<DescribeEventsResult>{_xml('OperationEvents', change_set.get('_events', []))}</DescribeEventsResult>"
+    return cloudformation.xml_response(200, "DescribeEventsResponse", inner)
 
 
 def _xml(name: str, value: Any) -> str:

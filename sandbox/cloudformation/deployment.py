@@ -25,7 +25,7 @@ def install() -> None:
     cloudformation.delete_resource.replace(_delete_with_events)
     cloudformation.update_resource.replace(_update_resource)
     cloudformation.requires_replacement.replace(requires_replacement)
-    cloudformation.custom_name_error.replace(_custom_name_error)
+    cloudformation.update_refusal.replace(_refusal)
 
 
 async def _deploy_stack(
@@ -104,18 +104,22 @@ def _delete_with_events(kind: str, physical_id: str, properties: Any, stack_name
 def _update_resource(
     kind: str, physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str, logical_id: str, attributes: Any
 ) -> Any:
-    if kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource":
-        if old.get("ServiceToken") != new.get("ServiceToken"):
-            raise ValueError("Modifying service token is not allowed.")
+    if _is_custom(kind):
         old, new = (cloudformation.custom_resource_properties(properties) for properties in (old, new))
     return cloudformation.update_resource.original(kind, physical_id, old, new, stack, logical_id, attributes)
 
 
-def _custom_name_error(kind: str, old: dict[str, Any], new: dict[str, Any], physical_id: str | None = None) -> Any:
-    """Return why a resource with a name cannot be replaced: its replacement would need the same name."""
+def _is_custom(kind: str) -> bool:
+    return kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource"
+
+
+def _refusal(kind: str, old: dict[str, Any], new: dict[str, Any], physical_id: str | None = None) -> Any:
+    """Return why a resource cannot be updated, or None: its replacement would have the same name, for example."""
+    if _is_custom(kind) and old.get("ServiceToken") != new.get("ServiceToken"):
+        return "Modifying service token is not allowed."
     identifier = [pointer.split("/")[-1] for pointer in schema(kind).get("primaryIdentifier", ())]
     has_same_name = all(name in old and old[name] == new.get(name) for name in identifier)
     if not identifier or not has_same_name or not requires_replacement(kind, old, new):
-        return cloudformation.custom_name_error.original(kind, old, new, physical_id)
+        return cloudformation.update_refusal.original(kind, old, new, physical_id)
     reason = "CloudFormation cannot update a stack when a custom-named resource requires replacing."
     return f"{reason} Rename {physical_id} and update the stack again."
