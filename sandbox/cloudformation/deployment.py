@@ -5,6 +5,8 @@ a resource type does not have. An update deletes replaced and removed resources 
 Resources are replaced if the resource schema says so; custom resources are updated if the text of a property changes.
 """
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from ..ministack import cloudformation
@@ -13,6 +15,7 @@ from .diff import requires_replacement
 from .schemas import schema
 from .template_validation import Template, unsupported_attribute
 
+Step = Callable[..., Any]
 STACK = "AWS::CloudFormation::Stack"
 CLEANUP = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
 
@@ -22,8 +25,8 @@ def install() -> None:
     cloudformation.deploy_stack.replace(_deploy_stack)
     cloudformation.roll_back.replace(_roll_back_with_reason)
     cloudformation.resolve_outputs.replace(_resolve_outputs_and_clean_up)
-    cloudformation.delete_resource.replace(_delete_with_events)
-    cloudformation.update_resource.replace(_update_resource)
+    cloudformation.delete_resource.wrap(_with_events)
+    cloudformation.update_resource.wrap(_by_text)
     cloudformation.requires_replacement.replace(requires_replacement)
     cloudformation.update_refusal.replace(_refusal)
 
@@ -39,10 +42,17 @@ async def _deploy_stack(
         or exports.conflict(template.get("Outputs") or {}, values, conditions, stack)
     )
     if not reason:
-        await cloudformation.deploy_stack.original(name, stack_id, template, values, disable_rollback, tags, **options)
-        if stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-            exports.remove_stale(stack)
-        return
+        try:
+            await cloudformation.deploy_stack.original(
+                name, stack_id, template, values, disable_rollback, tags, **options
+            )
+        except Exception:  # otherwise, the stack would stay in progress
+            logging.exception("The operation on stack %s failed", name)
+            reason, disable_rollback = "Internal Failure", True
+        else:
+            if stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+                exports.remove_stale(stack)
+            return
     is_update = options.get("is_update", False)
     operation = cloudformation.failed_operation(
         is_update, previous, [], None, None, [], False, template, values, False, tags, (previous or {}).get("Tags")
@@ -65,7 +75,10 @@ async def _roll_back_with_reason(
     if not reason_override and failed:
         verb = "update" if operation["failed_update"] else "create"
         reason_override = f"The following resource(s) failed to {verb}: [{failed}]."
-    elif not reason_override and events[-1]["LogicalResourceId"] == name:
+    elif not reason_override and (events[-1]["LogicalResourceId"], events[-1]["ResourceStatus"][-7:]) == (
+        name,
+        "_FAILED",
+    ):
         reason_override = events.pop()["ResourceStatusReason"]  # of outputs; CloudFormation has no event for it
     await cloudformation.roll_back.original(
         name, stack_id, stack, operation, _requested(reason_override, operation["is_update"])
@@ -90,23 +103,31 @@ def _resolve_outputs_and_clean_up(*arguments: Any) -> Any:
     return outputs, exported
 
 
-def _delete_with_events(kind: str, physical_id: str, properties: Any, stack_name: str, logical_id: str) -> None:
-    stack = cloudformation.stacks[stack_name]
-    event = (stack["StackId"], stack_name, logical_id, kind)
-    is_cleanup = stack["StackStatus"] == CLEANUP
-    if is_cleanup:
-        cloudformation.add_event(*event, "DELETE_IN_PROGRESS", physical_id=physical_id)
-    cloudformation.delete_resource.original(kind, physical_id, properties, stack_name, logical_id)
-    if is_cleanup:
-        cloudformation.add_event(*event, "DELETE_COMPLETE", physical_id=physical_id)
+def _with_events(delete: Step) -> Step:
+    """Add the events of deletions in the cleanup phase."""
+
+    def delete_resource(kind: str, physical_id: str, properties: Any, stack_name: str, logical_id: str) -> None:
+        stack = cloudformation.stacks[stack_name]
+        event = (stack["StackId"], stack_name, logical_id, kind)
+        is_cleanup = stack["StackStatus"] == CLEANUP
+        if is_cleanup:
+            cloudformation.add_event(*event, "DELETE_IN_PROGRESS", physical_id=physical_id)
+        delete(kind, physical_id, properties, stack_name, logical_id)
+        if is_cleanup:
+            cloudformation.add_event(*event, "DELETE_COMPLETE", physical_id=physical_id)
+
+    return delete_resource
 
 
-def _update_resource(
-    kind: str, physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str, logical_id: str, attributes: Any
-) -> Any:
-    if _is_custom(kind):
-        old, new = (cloudformation.custom_resource_properties(properties) for properties in (old, new))
-    return cloudformation.update_resource.original(kind, physical_id, old, new, stack, logical_id, attributes)
+def _by_text(update: Step) -> Step:
+    """Update a custom resource only if the text of a property changes."""
+
+    def update_resource(kind: str, physical_id: str, old: Any, new: Any, *arguments: Any) -> Any:
+        if _is_custom(kind):
+            old, new = (cloudformation.custom_resource_properties(properties) for properties in (old, new))
+        return update(kind, physical_id, old, new, *arguments)
+
+    return update_resource
 
 
 def _is_custom(kind: str) -> bool:
