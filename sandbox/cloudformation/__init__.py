@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..ministack import cloudformation
-from . import change_sets, deletion, deployment, early_validation, roles, signals, validation
+from . import change_sets, deletion, deployment, early_validation, policy_quotas, roles, signals, validation
 
 Operation = Callable[[dict[str, Any]], Any]
 _last_timestamp = datetime.min.replace(tzinfo=UTC)
@@ -32,6 +32,7 @@ def install() -> None:
     deletion.install()
     deployment.install()
     early_validation.install()
+    policy_quotas.install()
     roles.install(cloudformation.operations)
     signals.install()
     validation.install(cloudformation.operations)

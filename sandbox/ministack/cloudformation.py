@@ -69,6 +69,9 @@ resolve_outputs = Replaceable(f"{PACKAGE}.stacks._resolve_stack_outputs", "the c
 delete_resource = Replaceable(
     f"{PACKAGE}.stacks._delete_resource", "events", "resource_type physical_id props stack_name logical_id"
 )
+provision_resource = Replaceable(
+    f"{PACKAGE}.stacks._provision_resource", "quotas of policies", "resource_type logical_id props stack_name"
+)
 update_resource = Replaceable(
     f"{PACKAGE}.stacks._update_resource",
     "changes of custom resources",

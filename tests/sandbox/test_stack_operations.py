@@ -178,6 +178,25 @@ def test_iam_resource_requires_capability(stacks: Stacks, properties: Any, requi
     stacks.cloudformation.delete_stack(StackName=name)
 
 
+def test_policies_beyond_iam_quotas_are_refused(stacks: Stacks) -> None:
+    def document(size: int) -> dict[str, Any]:
+        return {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:" + "a" * size}]}
+
+    def policy(name: str, size: int) -> dict[str, Any]:
+        properties = {"PolicyName": name, "PolicyDocument": document(size), "Roles": [{"Ref": "Role"}]}
+        return {"Type": "AWS::IAM::Policy", "Properties": properties}
+
+    managed = {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document(6100)}}
+    options = {"Capabilities": ["CAPABILITY_NAMED_IAM"]}
+    for resources, reason in (
+        ({"Policy": managed}, "Cannot exceed quota for PolicySize: 6144"),
+        ({"Role": ROLE, "A": policy("a", 5000), "B": policy("b", 5100)}, "Maximum policy size of 10240 bytes exceeded"),
+    ):
+        name = stacks.name()
+        assert stacks.create(name, Resources=resources, **options)["StackStatus"] == "ROLLBACK_COMPLETE"
+        assert [event for event in stacks.events(name) if event[1] == "CREATE_FAILED" and reason in event[2]]
+
+
 def test_transform_requires_capability(stacks: Stacks) -> None:
     loop = {"Fn::ForEach::Queues": ["Name", ["Red", "Blue"], {"${Name}Jobs": QUEUE}]}
     sections = {"Transform": "AWS::LanguageExtensions", "Resources": loop}
@@ -201,6 +220,19 @@ def test_short_forms_of_language_extensions_are_processed(stacks: Stacks) -> Non
     stacks.cloudformation.create_stack(StackName=name, TemplateBody=textwrap.dedent(body), **options)
     stacks.wait(name)
     assert stacks.clients.client("ssm").get_parameter(Name="/size")["Parameter"]["Value"] == '{"size":2}'
+
+
+def test_serverless_transform_creates_function_and_role(stacks: Stacks) -> None:
+    pytest.importorskip("samtranslator", reason="needs aws-sam-translator: pip install --no-deps aws-sam-translator")
+    code = {"InlineCode": "def handler(event, context): pass", "Handler": "index.handler", "Runtime": "python3.13"}
+    name = stacks.name()
+    stacks.create(
+        name,
+        Transform="AWS::Serverless-2016-10-31",
+        Resources={"Worker": {"Type": "AWS::Serverless::Function", "Properties": code}},
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    assert set(stacks.physical_ids(name)) == {"Worker", "WorkerRole"}
 
 
 def test_list_parameter_is_a_list(stacks: Stacks) -> None:
