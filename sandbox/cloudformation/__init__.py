@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..ministack import cloudformation
 from . import change_sets, deletion, roles, signals
+from .diff import schema_types
 
 Operation = Callable[[dict[str, Any]], Any]
 _last_timestamp = datetime.min.replace(tzinfo=UTC)
@@ -33,6 +34,13 @@ def install() -> None:
     roles.install(cloudformation.operations)
     signals.install()
     cloudformation.event_timestamp.replace(_unique_timestamp)
+    for resource_type in schema_types() - cloudformation.resource_handlers.keys():
+        cloudformation.resource_handlers[resource_type] = {"create": _fail_creation}
+
+
+def _fail_creation(_logical_id: str, _properties: Any, _stack: str) -> None:
+    """Fail as a resource, because CloudFormation refuses only templates with types that it does not have."""
+    raise ValueError("The sandbox does not support this resource type")
 
 
 def _with_virtual_hosted_urls(original_resolve: Operation) -> Operation:

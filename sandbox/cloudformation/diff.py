@@ -38,18 +38,30 @@ def diff_resources(old: Resources, new: Resources, raw: Resources) -> dict[str, 
         changes |= caused
 
 
+def schema_types() -> set[str]:
+    """Return the resource types that have a schema."""
+    return set(_schema_files())
+
+
 @cache
 def schema(kind: str) -> dict[str, Any]:
     """Return the schema of a resource type, or an empty one if it is unknown."""
     if kind.startswith("AWS::CDK::"):  # this schema is not CloudFormation's
         return {}
+    file = _schema_files().get(kind)
+    content: dict[str, Any] = json.loads(file.read_text()) if file else {}
+    return content
+
+
+@cache
+def _schema_files() -> dict[str, Path]:
+    """Return the file of the schema of each resource type."""
     spec = importlib.util.find_spec("cfnlint")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("cfn-lint, which contains the resource schemas, is not installed")
     schemas = Path(spec.origin).parent / "data" / "schemas"
-    name = json.loads((schemas / "providers" / "us-east-1.json").read_text()).get(kind)
-    content: dict[str, Any] = json.loads((schemas / "resources" / f"{name}.json").read_text()) if name else {}
-    return content
+    names = json.loads((schemas / "providers" / "us-east-1.json").read_text())
+    return {kind: schemas / "resources" / f"{name}.json" for kind, name in names.items()}
 
 
 def _change(action: str, name: str, resource: dict[str, Any]) -> dict[str, Any]:
