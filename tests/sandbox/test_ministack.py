@@ -1,12 +1,14 @@
 """The seam to MiniStack: it alone imports MiniStack, and reports what the installed version lacks."""
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sandbox import Sandbox, SandboxError
 from sandbox.ministack import MissingNameError, cloudformation, names
 
 from ..conftest import ROOT
@@ -55,7 +57,7 @@ def test_every_name_of_a_service_is_used(module: Path) -> None:
     text = "\n".join(path.read_text() for path in sources())
     public = [name for name in defined_names(module) if not name.startswith("_") and name != "PACKAGE"]
     assert public
-    use = rf"\b{module.stem}\.%s\b|ministack\.{module.stem} import .*\b%s\b"
+    use = rf"{module.stem}\.%s\b|ministack\.{module.stem} import .*\b%s\b"
     assert [name for name in public if not re.search(use.replace("%s", name), text)] == []
 
 
@@ -105,3 +107,14 @@ def test_extended_resource_type_updates_without_logical_id(monkeypatch: pytest.M
     assert cloudformation.resource_handlers["AWS::Some::Type"] == {**original, "create": repr}
     cloudformation.extend_resource_type("AWS::Some::Type", update=repr)
     assert "update_with_logical_id" not in cloudformation.resource_handlers["AWS::Some::Type"]
+
+
+@pytest.mark.enable_socket
+def test_sandbox_with_an_incompatible_version_reports_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("from ministack.services import sts\ndel sts._sessions\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    lacks = r"did not start: MiniStack \S+ lacks services\.sts\._sessions \(needed for [^)]+\)$"
+    with pytest.raises(SandboxError, match=lacks), Sandbox():
+        pass
