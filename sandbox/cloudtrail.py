@@ -26,6 +26,7 @@ def install() -> None:
         "UserId": "AIDACKCEVSQ6C2EXAMPLE",
         "SecretAccessKey": os.environ["AWS_SECRET_ACCESS_KEY"],
     }
+    sts.is_root_key.replace(lambda _key: False)  # MiniStack treats the configured key as the root user's
     resource_handlers["AWS::CloudTrail::Trail"] = {
         "create": _create_trail,
         "update": _update_trail,

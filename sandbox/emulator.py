@@ -80,6 +80,7 @@ def _install(speed: float) -> None:
         events,
         fault_injection,
         route53,
+        s3,
         stepfunctions,
         wafv2,
         xray,
@@ -96,6 +97,7 @@ def _install(speed: float) -> None:
         ec2,
         fault_injection,
         route53,
+        s3,
         wafv2,
         xray,
     )

@@ -1,18 +1,16 @@
 """Step Functions: executions of state machines.
 
-MiniStack's interpreter runs the states. Implemented here: JSONata outputs of Succeed states; timeouts of tasks and
-executions; SDK integrations with CloudFormation, with the error names of the SDK for Java, as in Step Functions. Waits
-and timeouts run `speed` times faster.
+MiniStack's interpreter runs the states. Implemented here: JSONata outputs of Succeed states; timeouts of executions;
+SDK integrations with CloudFormation, with the error names of the SDK for Java, as in Step Functions. Waits and
+timeouts of executions run `speed` times faster.
 
-Left out: timeouts of tasks in Map and Parallel states, size limits, MaxDelaySeconds and jitter of retries, logs and
-traces.
+Left out: size limits, MaxDelaySeconds and jitter of retries, logs and traces.
 """
 
 import contextvars
 import json
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,8 +24,6 @@ from .ministack.requests import get_region
 from .process import ACCOUNT
 
 STATE_MACHINE_KEY = "ASIASTATEMACHINE0001"
-TASK_TIMEOUT: contextvars.ContextVar[float | None] = contextvars.ContextVar("TASK_TIMEOUT", default=None)
-TASK_THREADS = ThreadPoolExecutor(64, thread_name_prefix="task")
 TASK_EXECUTORS = {
     "Map": stepfunctions.execute_map,
     "Parallel": stepfunctions.execute_parallel,
@@ -51,7 +47,6 @@ def install(speed: float = 1.0) -> None:
     stepfunctions.wait_scale.replace(1 / speed)
     stepfunctions.run_execution.replace(run)
     stepfunctions.invoke_sdk.wrap(_sdk_integration)
-    stepfunctions.invoke_resource.wrap(_with_timeout)
 
 
 def run(execution_arn: str) -> None:
@@ -100,7 +95,6 @@ def _run_states(definition: dict[str, Any], execution: dict[str, Any], context: 
         if kind == "Fail":
             raise stepfunctions.ExecutionError(*stepfunctions.error_of_fail_state(state, data, context))
         if kind in TASK_EXECUTORS:
-            TASK_TIMEOUT.set(state.get("TimeoutSeconds"))
             data, next_name = TASK_EXECUTORS[kind](state, data, execution, context)
         else:
             data, next_name = STATE_EXECUTORS[kind](state, data, context)
@@ -133,19 +127,6 @@ def _end(
         details = {name: text for name, text in (("error", error), ("cause", cause)) if text}
         stepfunctions.add_event(execution, f"Execution{kind}", {f"execution{kind}EventDetails": details})
     stepfunctions.send_status_event(execution)
-
-
-def _with_timeout(invoke: Any) -> Any:
-    """Apply the timeout of the task to its call."""
-
-    def invoke_resource(resource: str, data: Any) -> Any:
-        future = TASK_THREADS.submit(contextvars.copy_context().run, invoke, resource, data)
-        try:
-            return future.result(TASK_TIMEOUT.get())
-        except TimeoutError:
-            raise stepfunctions.ExecutionError("States.Timeout", "") from None
-
-    return invoke_resource
 
 
 def _sdk_integration(original: Any) -> Any:

@@ -1,16 +1,19 @@
-"""CloudFormation: change sets that report replacements, service roles and signals.
+"""CloudFormation: validation, change sets, failures, exports, replacement, service roles and signals.
 
 MiniStack executes stacks and change sets. Implemented here:
 
+- Templates, parameters and capabilities are refused as by CloudFormation (`validation`, `template_validation`,
+  `parameters`), properties and names before deployment (`early_validation`), policies by IAM (`policy_quotas`).
 - Change sets report replacements by the create-only properties of the resource schemas (bundled with cfn-lint), with
   a detail for each changed property, and for each reference to a changed resource: `Ref` if that resource can be
   replaced, `GetAtt` if it changes at all. Change sets of nested stacks, pagination, property values.
+- Stack operations fail, replace resources and clean up as in CloudFormation (`deployment`), and exports in use stay
+  (`exports`, `deletion`).
 - Virtual-hosted S3 URLs of templates; events with increasing timestamps.
-- DELETE_IN_PROGRESS as soon as DeleteStack returns (`deletion`), service roles (`roles`), signals (`signals`).
+- Service roles (`roles`), signals (`signals`).
 
-Left out: replacement of the types that MiniStack or this package updates in place, conditional replacement that the
-schema does not declare, stack policies, validation before deployment except of bucket names, hooks, permissions of
-service roles.
+Left out: replacement that depends on more than the schema, effects of stack policies, hooks, permissions of service
+roles, validation of AWS-specific parameter types.
 """
 
 from collections.abc import Callable
@@ -20,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..ministack import cloudformation
 from . import change_sets, deletion, deployment, early_validation, policy_quotas, roles, signals, validation
+from .schemas import resource_types
 
 Operation = Callable[[dict[str, Any]], Any]
 _last_timestamp = datetime.min.replace(tzinfo=UTC)
@@ -37,6 +41,13 @@ def install() -> None:
     signals.install()
     validation.install(cloudformation.operations)
     cloudformation.event_timestamp.replace(_unique_timestamp)
+    for resource_type in resource_types() - cloudformation.resource_handlers.keys():
+        cloudformation.resource_handlers[resource_type] = {"create": _fail_creation}
+
+
+def _fail_creation(_logical_id: str, _properties: Any, _stack: str) -> None:
+    """Fail as a resource, because CloudFormation refuses only templates with types that it does not have."""
+    raise ValueError("The sandbox does not support this resource type")
 
 
 def _with_virtual_hosted_urls(original_resolve: Operation) -> Operation:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+PROVIDERS = "providers/us-east-1.json"
 SAM_MEMBERS = {"Connectors", "Globals", "IgnoreGlobals"}  # the transform removes them
 
 
@@ -22,12 +23,17 @@ def _read(path: str) -> dict[str, Any]:
     return content
 
 
+def resource_types() -> set[str]:
+    """Return the resource types that have a schema."""
+    return set(_read(PROVIDERS))
+
+
 @cache
 def schema(kind: str) -> dict[str, Any]:
     """Return the schema of a resource type, or an empty one if it is unknown."""
     if kind.startswith("AWS::CDK::"):  # this schema is not CloudFormation's
         return {}
-    name = _read("providers/us-east-1.json").get(kind)
+    name = _read(PROVIDERS).get(kind)
     return _read(f"resources/{name}.json") if name else {}
 
 

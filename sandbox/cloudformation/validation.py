@@ -5,7 +5,6 @@ from typing import Any
 
 from ..ministack import cloudformation
 from .parameters import check_parameters
-from .schemas import schema
 from .template_validation import (
     SHORT_FORMS,
     Template,
@@ -24,7 +23,6 @@ Operation = Callable[[dict[str, Any]], Any]
 def install(operations: dict[str, Operation]) -> None:
     """Validate templates, also those of nested stacks, and require capabilities."""
     cloudformation.capabilities_enforced.replace(lambda: True)
-    cloudformation.check_template.replace(_check_recognized_types)
     for name in SHORT_FORMS:
         cloudformation.TemplateLoader.add_constructor(f"!{name}", cloudformation.short_form(f"Fn::{name}"))
     for name in ("CreateStack", "UpdateStack", "CreateChangeSet"):
@@ -42,18 +40,6 @@ def install(operations: dict[str, Operation]) -> None:
         return original["update"](physical_id, old, new, stack)
 
     cloudformation.extend_resource_type(NESTED_STACK, create=create, update=update)
-
-
-def _check_recognized_types(template: Template, conditions: dict[str, bool], params: Any = None) -> None:
-    """Let MiniStack check a template; types that only MiniStack lacks fail when they are created."""
-    recognized = {
-        name: resource
-        for name, resource in template["Resources"].items()
-        if not isinstance(resource, dict)
-        or resource.get("Type") in cloudformation.resource_handlers
-        or not schema(resource.get("Type", ""))
-    }
-    cloudformation.check_template.original(template | {"Resources": recognized}, conditions, params=params)
 
 
 def stack_of(name: str) -> dict[str, Any]:

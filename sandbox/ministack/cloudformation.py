@@ -41,12 +41,6 @@ apply_transforms = need(f"{PACKAGE}.engine._apply_transforms", "validation", "te
 TransformFailed = need(f"{PACKAGE}.engine._TransformFailed", "validation")
 resolve_references = need(f"{PACKAGE}.engine._resolve_refs", "names of exports", "value resources params conditions")
 capabilities_enforced = Replaceable(f"{PACKAGE}.handlers._capabilities_enforced", "capabilities", "")
-check_template = Replaceable(
-    f"{PACKAGE}.engine.validate_template_support",
-    "resource types that MiniStack lacks",
-    "template conditions params",
-    also_in=(f"{PACKAGE}.handlers", f"{PACKAGE}.changesets"),
-)
 validation_errors = Replaceable(f"{PACKAGE}.stacks._validation_errors", "validation before deployment")
 import_lookups = need(f"{PACKAGE}.changesets._IMPORT_LOOKUPS", "names that exist")
 import_not_found = need(f"{PACKAGE}.changesets._import_not_found", "names that exist", "resources_to_import")

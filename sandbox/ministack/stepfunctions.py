@@ -18,7 +18,9 @@ execute_choice = need("services.stepfunctions._execute_choice", "Choice states",
 execute_wait = need("services.stepfunctions._execute_wait", "Wait states", "state_def raw_input ctx")
 wait_scale = Replaceable("services.stepfunctions._SFN_WAIT_SCALE", "accelerated waits")
 run_execution = Replaceable("services.stepfunctions._run_execution", "timeouts of executions", "exec_arn")
-invoke_resource = Replaceable("services.stepfunctions._invoke_resource", "timeouts of tasks", "resource input_data")
+invoke_resource = Replaceable(
+    "services.stepfunctions._invoke_resource", "tests of the state machine", "resource input_data"
+)
 invoke_sdk = Replaceable(
     "services.stepfunctions._invoke_aws_sdk_integration", "errors of the SDK integrations", "resource input_data"
 )

@@ -191,7 +191,7 @@ def test_api_responds_only_in_its_region_and_stage(target: Target) -> None:
     url = target.outputs("MultiRegionApi-us-east-1")["RegionalUrl"]
     assert target.get(f"{url}helloworld").status == 200
     assert target.get(f"{url.replace('us-east-1', 'us-west-2')}helloworld").status == 403
-    assert target.get(f"{url.replace('/prod/', '/other/')}helloworld").status == 404
+    assert target.get(f"{url.replace('/prod/', '/other/')}helloworld").status == 403
 
 
 @pytest.mark.reliability(
