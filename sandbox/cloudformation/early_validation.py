@@ -15,7 +15,8 @@ from ..ministack.requests import get_account_id, get_region
 from .schemas import schema
 
 CHECKS = {"PROPERTY_VALIDATION": "PropertyValidation", "NAME_CONFLICT_VALIDATION": "ResourceExistenceCheck"}
-NAMES = {"AWS::SQS::Queue": ("QueueName", "QueueUrl", "{name}"), "AWS::SNS::Topic": ("TopicName", "TopicArn", "{arn}")}
+# Identifiers that AWS generates from a property.
+GENERATED = {"QueueUrl": "QueueName", "TopicArn": "TopicName"}
 UNKNOWN = object()  # a value that is known only during the deployment
 Error = tuple[str, str, str, str, str]  # logical id, type, check, path, reason
 
@@ -88,12 +89,13 @@ def _known(value: Any, values: Any, conditions: dict[str, bool]) -> Any:
         return [item for item in (_known(item, values, conditions) for item in value) if item is not None]
     if not isinstance(value, dict):
         return value
-    ((name, argument),) = value.items() if len(value) == 1 else ((None, None),)
+    name: str = next(iter(value)) if len(value) == 1 else ""
+    argument: Any = value.get(name)
     if name == "Fn::If":
         return _known(argument[1 if conditions.get(argument[0]) else 2], values, conditions)
     if name == "Ref":
         return None if argument == "AWS::NoValue" else values[argument]["Value"] if argument in values else UNKNOWN
-    if str(name).startswith("Fn::"):
+    if name.startswith("Fn::"):
         return UNKNOWN
     known = {key: _known(item, values, conditions) for key, item in value.items()}
     return {key: item for key, item in known.items() if item is not None}
@@ -122,19 +124,13 @@ def _property_errors(model: Any, value: Any, path: str, root: dict[str, Any]) ->
 
 def _existing_name(kind: str, properties: dict[str, Any]) -> str | None:
     """Return the name of a resource if a resource with that name exists."""
-    if kind not in cloudformation.import_lookups:
+    identifiers = cloudformation.import_lookups.get(kind, ((),))[0]
+    values = [properties.get(GENERATED.get(name, name)) for name in identifiers]
+    names = [value for value in values if isinstance(value, str) and value]
+    if not names or len(names) < len(identifiers):
         return None
-    if kind in NAMES:
-        name, identifier, template = NAMES[kind]
-        if not isinstance(properties.get(name), str):
-            return None
-        arn = f"arn:aws:sns:{get_region()}:{get_account_id()}:{properties[name]}"
-        found, names = {identifier: template.format(name=properties[name], arn=arn)}, [properties[name]]
-    else:
-        identifiers = cloudformation.import_lookups[kind][0]
-        found = {name: properties.get(name) for name in identifiers}
-        names = list(found.values())
-    if not all(isinstance(value, str) and value for value in found.values()):
-        return None
-    is_missing = cloudformation.import_not_found([{"ResourceType": kind, "ResourceIdentifier": found}]) is not None
+    identifier = dict(zip(identifiers, names, strict=True))
+    if kind == "AWS::SNS::Topic":
+        identifier["TopicArn"] = f"arn:aws:sns:{get_region()}:{get_account_id()}:{names[0]}"
+    is_missing = cloudformation.import_not_found([{"ResourceType": kind, "ResourceIdentifier": identifier}]) is not None
     return None if is_missing else "|".join(names)

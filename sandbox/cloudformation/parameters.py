@@ -1,6 +1,7 @@
 """The values of a stack's parameters, checked as CloudFormation checks them, with its messages."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ..ministack import ssm
@@ -43,7 +44,7 @@ def _check_value(name: str, definition: dict[str, Any], value: str) -> None:
     items = [item.strip() for item in value.split(",")] if "List" in kind else [value]
     if is_number and not all(re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", item) for item in items):
         raise TemplateError(f"Parameter '{name}' must be a number.")
-    limits = {
+    limits: dict[str, tuple[Callable[[Any, str], Any], str]] = {
         "AllowedValues": (lambda limit, item: item in map(str, limit), "must be one of AllowedValues"),
         "AllowedPattern": (lambda limit, item: re.fullmatch(limit, item), "must match pattern {}"),
         "MinLength": (lambda limit, item: len(item) >= int(limit), "must contain at least {} characters"),

@@ -5,7 +5,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from ..ministack import cloudformation
-from .diff import ATTRIBUTES, schema
+from .diff import ATTRIBUTES
+from .schemas import schema
 
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 VALUE_KEYS = ("BeforeContext", "AfterContext", "BeforeValue", "AfterValue", "Path", "AttributeChangeType")

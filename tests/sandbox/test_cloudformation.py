@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.cloudformation.diff import diff_resources, schema
+from sandbox.cloudformation.diff import diff_resources
 from sandbox.cloudformation.property_values import add_values
+from sandbox.cloudformation.schemas import schema
 from sandbox.target import session, settings_for, target_of
 
 from .conftest import deployable, stacks_of

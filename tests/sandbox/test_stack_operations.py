@@ -168,7 +168,7 @@ def test_type_that_emulator_lacks_fails_when_it_is_created(stacks: Stacks) -> No
 )
 def test_iam_resource_requires_capability(stacks: Stacks, properties: Any, required: str, sufficient: str) -> None:
     name = stacks.name()
-    role = ROLE | {"Properties": ROLE["Properties"] | properties}  # type: ignore[operator]
+    role = ROLE | {"Properties": ROLE["Properties"] | properties}
     for capabilities in ([], ["CAPABILITY_AUTO_EXPAND"]):
         with pytest.raises(ClientError) as refused:
             stacks.create(name, Resources={"Role": role}, Capabilities=capabilities)
