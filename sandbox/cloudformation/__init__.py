@@ -4,9 +4,8 @@ MiniStack executes stacks and change sets. Implemented here:
 
 - Templates, parameters and capabilities are refused as by CloudFormation (`validation`, `template_validation`,
   `parameters`), properties and names before deployment (`early_validation`), policies by IAM (`policy_quotas`).
-- Change sets report replacements by the create-only properties of the resource schemas (bundled with cfn-lint), with
-  a detail for each changed property, and for each reference to a changed resource: `Ref` if that resource can be
-  replaced, `GetAtt` if it changes at all. Change sets of nested stacks, pagination, property values.
+- Change sets report replacements by the create-only properties of the resource schemas (`diff`), errors that
+  validation finds, nested stacks, pages and property values (`change_sets`).
 - Stack operations fail, replace resources and clean up as in CloudFormation (`deployment`), and exports in use stay
   (`exports`, `deletion`).
 - Virtual-hosted S3 URLs of templates; events with increasing timestamps.
@@ -22,7 +21,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..ministack import cloudformation
-from . import change_sets, deletion, deployment, early_validation, policy_quotas, roles, signals, validation
+from . import change_sets, deletion, deployment, diff, early_validation, policy_quotas, roles, signals, validation
 from .schemas import resource_types
 
 Operation = Callable[[dict[str, Any]], Any]
@@ -35,6 +34,7 @@ def install() -> None:
     change_sets.install(cloudformation.operations)
     deletion.install()
     deployment.install()
+    diff.install()
     early_validation.install()
     policy_quotas.install()
     roles.install(cloudformation.operations)

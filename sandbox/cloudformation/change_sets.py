@@ -9,7 +9,6 @@ from xml.sax.saxutils import escape
 from ..ministack import cloudformation
 from ..ministack.requests import get_account_id, get_region
 from . import early_validation
-from .diff import Resources, add_tag_changes, diff_resources
 from .property_values import VALUE_KEYS, add_values, describe_type
 from .template_validation import changed_types
 
@@ -25,7 +24,6 @@ DESCRIBED_KEYS = ("ChangeSetId", "ChangeSetName", "StackId", "StackName", "Statu
 
 def install(operations: dict[str, Any]) -> None:
     """Replace MiniStack's operations on change sets."""
-    cloudformation.diff_resources.replace(lambda *_templates, **_options: [])  # `_add_changes` replaces it
     original_create, original_delete = operations["CreateChangeSet"], operations["DeleteChangeSet"]
     original_events = operations["DescribeEvents"]
     operations |= {
@@ -38,27 +36,25 @@ def install(operations: dict[str, Any]) -> None:
 
 
 def _create(original_create: Operation, parameters: dict[str, Any]) -> Any:
-    """Let MiniStack create the change set, then compute its changes and status."""
-    stack = cloudformation.stacks.get(cloudformation.parameter(parameters, "StackName"), {})
+    """Let MiniStack create the change set, then add to its changes and correct its status."""
+    stack = cloudformation.find_stack(cloudformation.parameter(parameters, "StackName")) or {}
     # MiniStack replaces the template of a new stack, so read it first.
     old_template, old_values = stack.get("_template") or {}, stack.get("_resolved_params") or {}
     old_outputs = old_template.get("Outputs")
     existing_ids = set(cloudformation.change_sets)
-    old_tags = {"Tags": stack.get("Tags")}
     response = original_create(parameters)
     for change_set_id in set(cloudformation.change_sets) - existing_ids:
         change_set = cloudformation.change_sets[change_set_id]
         if change_set["ChangeSetType"] == "IMPORT" or change_set["StatusReason"] not in ("", NO_CHANGES):
             continue
         if change_set["ChangeSetType"] == "CREATE":
-            old_template, old_values, old_outputs, old_tags = {}, {}, None, change_set
+            old_template, old_values, old_outputs = {}, {}, None
         reason = changed_types(old_template, change_set["_template"])
         if reason:
-            change_set |= {"StatusReason": reason, "_nested": []}
+            change_set |= {"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": reason, "Changes": []}
             continue
         include_nested = cloudformation.parameter(parameters, "IncludeNestedStacks") == "true"
-        is_retagged = cloudformation.stack_tags_changed(old_tags, change_set["Tags"], change_set["_tags_given"])
-        _add_changes(change_set, old_template, old_values, include_nested, is_retagged)
+        _complete(change_set, old_template, old_values, include_nested)
         if change_set["Changes"] or change_set["_template"].get("Outputs") != old_outputs:
             change_set |= {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "StatusReason": ""}
             _validate(change_set)
@@ -81,22 +77,20 @@ def _delete(original_delete: Operation, parameters: dict[str, Any]) -> Any:
         return DELETED  # deleting a missing change set of an existing stack succeeds
     if change_set and change_set["ExecutionStatus"] == EXECUTING:
         return cloudformation.error_response("InvalidChangeSetStatus", f"The change set is {EXECUTING}")
-    for nested_id in change_set["_nested"] if change_set else []:
+    for nested_id in change_set.get("_nested", []) if change_set else []:
         cloudformation.change_sets.pop(nested_id, None)
     status, headers, body = original_delete(parameters)
     return DELETED if status == 200 else (status, headers, body)
 
 
-def _add_changes(
-    change_set: dict[str, Any], old_template: Any, old_values: Any, include_nested: bool, is_retagged: bool = False
-) -> None:
-    """Add the changes from `old_template` with the parameter `old_values` to a change set."""
+def _complete(change_set: dict[str, Any], old_template: Any, old_values: Any, include_nested: bool) -> None:
+    """Add values and nested change sets to a change set's changes from `old_template` with parameters `old_values`."""
     name, stack_id = change_set["StackName"], change_set["StackId"]
-    old = _resources(old_template, old_values, name, stack_id)
-    new = _resources(change_set["_template"], change_set["_resolved_params"], name, stack_id)
-    changes = diff_resources(old, new, change_set["_template"].get("Resources", {}))
-    if is_retagged:
-        add_tag_changes(changes, {key: item for key, item in new.items() if key in old})
+    old = cloudformation.resolve_for_diff(old_template, old_values, name, stack_id).get("Resources", {})
+    new = cloudformation.resolve_for_diff(change_set["_template"], change_set["_resolved_params"], name, stack_id)[
+        "Resources"
+    ]
+    changes = {c["ResourceChange"]["LogicalResourceId"]: c["ResourceChange"] for c in change_set["Changes"]}
     existing = cloudformation.stacks[name].get("_resources", {})
     physical_ids = {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
     for logical_id, change in changes.items():
@@ -106,17 +100,19 @@ def _add_changes(
         for logical_id, resource in new.items():
             if resource.get("Type") == NESTED_STACK and logical_id in old:
                 _add_nested_change_set(change_set, logical_id, resource, changes)
-    for logical_id, change in changes.items():
-        if logical_id in existing:
-            change["PhysicalResourceId"] = existing[logical_id]["PhysicalResourceId"]
+                if logical_id in changes:
+                    changes[logical_id]["PhysicalResourceId"] = physical_ids[logical_id]
     change_set["Changes"] = [{"Type": "Resource", "ResourceChange": changes[key]} for key in sorted(changes)]
 
 
-def _resources(template: Any, values: Any, name: str, stack_id: str) -> Resources:
-    """Return the resources whose conditions hold, with parameters resolved."""
-    resolved = cloudformation.resolve_for_diff(template, values, name, stack_id).get("Resources", {})
-    conditions = cloudformation.evaluate_conditions(template, values) if template else {}
-    return {key: item for key, item in resolved.items() if conditions.get(item.get("Condition"), True)}
+def _diff_nested(template: Any, values: Any, child: dict[str, Any]) -> list[Any]:
+    """Return the changes of a nested stack from its template to `template`."""
+    name, stack_id, old_values = child["StackName"], child["StackId"], child["_resolved_params"]
+    old = cloudformation.resolve_for_diff(child["_template"], old_values, name, stack_id)
+    new = cloudformation.resolve_for_diff(template, values, name, stack_id)
+    changed = {key for key, item in values.items() if old_values.get(key, {}).get("Value") != item["Value"]}
+    changes: list[Any] = cloudformation.diff_resources(old, new, child["_resources"], template, changed)
+    return changes
 
 
 def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: Any, changes: dict[str, Any]) -> None:
@@ -127,6 +123,7 @@ def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: An
     template = cloudformation.parse_template(body)
     declared = resource["Properties"].get("Parameters", {})
     parameters = [{"Key": key, "Value": str(value)} for key, value in declared.items()]
+    values = cloudformation.resolve_parameters(template, parameters, child.get("_resolved_params"))
     name = f"{parent['ChangeSetName']}-{logical_id}"
     arn = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}:changeSet/{name}/{uuid.uuid4()}"
     change_set = {
@@ -141,9 +138,10 @@ def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: An
         "CreationTime": datetime.now(UTC).isoformat(),
         "_template": template,
         "_template_body": body,
-        "_resolved_params": cloudformation.resolve_parameters(template, parameters, child.get("_resolved_params")),
+        "_resolved_params": values,
+        "Changes": _diff_nested(template, values, child),
     }
-    _add_changes(change_set, child["_template"], child["_resolved_params"], include_nested=True)
+    _complete(change_set, child["_template"], child["_resolved_params"], include_nested=True)
     if not change_set["Changes"] and logical_id not in changes:
         return
     cloudformation.change_sets[arn] = change_set

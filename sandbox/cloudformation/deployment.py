@@ -27,7 +27,6 @@ def install() -> None:
     cloudformation.resolve_outputs.replace(_resolve_outputs_and_clean_up)
     cloudformation.delete_resource.wrap(_with_events)
     cloudformation.update_resource.wrap(_by_text)
-    cloudformation.requires_replacement.replace(requires_replacement)
     cloudformation.update_refusal.replace(_refusal)
 
 

@@ -1,13 +1,14 @@
 """Property values in a change set, as returned by DescribeChangeSet with IncludePropertyValues."""
 
 import json
+import re
 from typing import Any
 from xml.sax.saxutils import escape
 
 from ..ministack import cloudformation
-from .diff import ATTRIBUTES
 from .schemas import schema
 
+ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 VALUE_KEYS = ("BeforeContext", "AfterContext", "BeforeValue", "AfterValue", "Path", "AttributeChangeType")
 
@@ -50,7 +51,8 @@ def _as_text(value: Any, physical_ids: dict[str, str]) -> Any:
         if name == "Ref" or str(name).startswith("Fn::"):
             return physical_ids.get(str(argument), KNOWN_AFTER_APPLY) if name == "Ref" else KNOWN_AFTER_APPLY
         return {key: _as_text(item, physical_ids) for key, item in value.items()}
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return re.sub(r"\$\{\w+(\.\w+)+\}", KNOWN_AFTER_APPLY, text)
 
 
 def describe_type(parameters: dict[str, Any]) -> Any:

@@ -86,16 +86,22 @@ update_refusal = Replaceable(
 custom_resource_properties = need(
     f"{PACKAGE}.custom_resource._normalise_resource_properties", "changes of custom resources", "value"
 )
-stack_tags_changed = need(f"{PACKAGE}.stacks._stack_tags_changed", "changes of tags", "stack tags tags_given")
-
 find_change_set = need(f"{PACKAGE}.changesets._find_change_set", "change sets", "cs_name stack_name")
-resolve_for_diff = need(
-    f"{PACKAGE}.changesets._resolve_props_for_diff", "change sets", "template params stack_name stack_id"
+resolve_for_diff = Replaceable(
+    f"{PACKAGE}.changesets._resolve_props_for_diff",
+    "conditions and attributes in change sets",
+    "template params stack_name stack_id",
 )
-diff_resources = Replaceable(
+diff_resources = need(
     f"{PACKAGE}.changesets._diff_resources",
-    "replacements that change sets report",
+    "nested change sets",
     "old_template new_template resources template changed_params retag",
+)
+property_recreation = Replaceable(
+    f"{PACKAGE}.provisioners._property_recreation",
+    "replacements that change sets report",
+    "resource_type name",
+    also_in=(f"{PACKAGE}.stacks",),
 )
 
 delete_stack = need(f"{PACKAGE}.handlers._delete_stack", "deleting stacks", "params")
