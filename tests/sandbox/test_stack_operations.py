@@ -197,6 +197,24 @@ def test_policies_beyond_iam_quotas_are_refused(stacks: Stacks) -> None:
         assert [event for event in stacks.events(name) if event[1] == "CREATE_FAILED" and reason in event[2]]
 
 
+@pytest.mark.parametrize(
+    ("resources", "reason"),
+    [
+        ({"Jobs": QUEUE | {"DependsOn": "News"}}, "Unresolved resource dependencies [News] in the Resources block"),
+        ({"Role": ROLE}, "Requires capabilities : [CAPABILITY_IAM]"),
+    ],
+)
+def test_template_of_nested_stack_is_refused(stacks: Stacks, resources: dict[str, Any], reason: str) -> None:
+    name = stacks.name()
+    s3 = stacks.clients.client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="nested.json", Body=json.dumps({"Resources": resources}))
+    url = f"https://{name}.s3.us-east-1.amazonaws.com/nested.json"
+    nested = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
+    assert stacks.create(name, Resources={"Nested": nested})["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert [event for event in stacks.events(name) if event[1] == "CREATE_FAILED" and reason in event[2]]
+
+
 def test_transform_requires_capability(stacks: Stacks) -> None:
     loop = {"Fn::ForEach::Queues": ["Name", ["Red", "Blue"], {"${Name}Jobs": QUEUE}]}
     sections = {"Transform": "AWS::LanguageExtensions", "Resources": loop}

@@ -39,7 +39,7 @@ def refusal(body: str, **values: str) -> str:
             "Resources: {A: &a {Type: AWS::SQS::Queue}, B: *a}",
             "YAML aliases are not allowed in CloudFormation templates",
         ),
-        ("Resources: [", "YAML not well-formed. (line 1, column 13)"),
+        ("Resources: a: b", "YAML not well-formed. (line 1, column 13)"),
         ('{"Resources": ', "JSON not well-formed. (line 1, column 14)"),
         ("just text", "unsupported structure."),
         ("Description: no resources", "At least one Resources member must be defined."),
