@@ -34,24 +34,18 @@ async def _deploy_stack(
     name: str, stack_id: str, template: Template, values: Any, disable_rollback: bool, tags: Any, **options: Any
 ) -> None:
     stack, previous = cloudformation.stacks[name], options.get("previous_stack")
-    conditions = cloudformation.evaluate_conditions(template, values)
-    reason = (
-        unsupported_attribute(template, conditions)
-        or exports.missing_import(template, values, conditions, stack)
-        or exports.conflict(template.get("Outputs") or {}, values, conditions, stack)
-    )
-    if not reason:
-        try:
+    try:
+        reason = _failure(template, values, stack)
+        if not reason:
             await cloudformation.deploy_stack.original(
                 name, stack_id, template, values, disable_rollback, tags, **options
             )
-        except Exception:  # otherwise, the stack would stay in progress
-            logging.exception("The operation on stack %s failed", name)
-            reason, disable_rollback = "Internal Failure", True
-        else:
             if stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
                 exports.remove_stale(stack)
             return
+    except Exception:  # otherwise, the stack would stay in progress
+        logging.exception("The operation on stack %s failed", name)
+        reason, disable_rollback = "Internal Failure", True
     is_update = options.get("is_update", False)
     operation = cloudformation.failed_operation(
         is_update, previous, [], None, None, [], False, template, values, False, tags, (previous or {}).get("Tags")
@@ -61,9 +55,17 @@ async def _deploy_stack(
         stack |= {"StackStatusReason": reason, "_failed_operation": operation}
         cloudformation.add_event(stack_id, name, name, STACK, stack["StackStatus"], reason, stack_id)
     else:
-        await cloudformation.roll_back.original(
-            name, stack_id, stack, operation, reason_override=_requested(reason, is_update)
-        )
+        await cloudformation.roll_back.original(name, stack_id, stack, operation, _requested(reason, is_update))
+
+
+def _failure(template: Template, values: Any, stack: dict[str, Any]) -> str | None:
+    """Return why the operation fails before resources change, or None."""
+    conditions = cloudformation.evaluate_conditions(template, values)
+    return (
+        unsupported_attribute(template, conditions)
+        or exports.missing_import(template, values, conditions, stack)
+        or exports.conflict(template, values, conditions, stack)
+    )
 
 
 async def _roll_back_with_reason(

@@ -9,40 +9,45 @@ from .template_validation import Template
 
 def missing_import(template: Template, values: Any, conditions: dict[str, bool], stack: dict[str, Any]) -> str | None:
     """Return why a template cannot be deployed because an export that it imports does not exist, or None."""
-    record = stack | {"_template": template, "_resolved_params": values, "_conditions": conditions, "_resources": {}}
-    active = {
-        section: {
-            name: member
-            for name, member in (template.get(section) or {}).items()
-            if conditions.get(member.get("Condition"), True)
-        }
-        for section in ("Resources", "Outputs")
-    }
-    record["_template"] = template | active
-    for name in sorted(cloudformation.imported_export_names(record, stack["StackName"])):
-        if name not in cloudformation.exports:
-            return f"No export named {name} found."
-    return None
+    used = template | {section: _used(template.get(section) or {}, conditions) for section in ("Resources", "Outputs")}
+    record = stack | {"_template": used, "_resolved_params": values, "_conditions": conditions}
+    names = sorted(cloudformation.imported_export_names(record, stack["StackName"]))
+    return next((f"No export named {name} found." for name in names if name not in cloudformation.exports), None)
 
 
-def conflict(outputs: dict[str, Any], values: Any, conditions: dict[str, bool], stack: dict[str, Any]) -> str | None:
-    """Return why `stack` cannot have `outputs`, if it would delete an export in use or repeat another's, or None."""
-    name = stack["StackName"]
-    mappings = (stack.get("_template") or {}).get("Mappings", {})
+def _used(value: Any, conditions: dict[str, bool]) -> Any:
+    """Return a part of a template without what does not apply under `conditions`."""
+    if isinstance(value, list):
+        return [_used(item, conditions) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"Fn::If"}:
+        name, if_true, if_false = value["Fn::If"]
+        return _used(if_true if conditions.get(name) else if_false, conditions)
+    is_inactive = isinstance(value.get("Condition"), str) and not conditions.get(value["Condition"], True)
+    return {} if is_inactive else {key: _used(item, conditions) for key, item in value.items()}
+
+
+def conflict(template: Template, values: Any, conditions: dict[str, bool], stack: dict[str, Any]) -> str | None:
+    """Return why `stack` cannot have a template's outputs, or None.
+
+    They would delete an export in use, or repeat an export of another stack.
+    """
+    name, stack_id, mappings = stack["StackName"], stack["StackId"], template.get("Mappings", {})
     exported = {
         str(
             cloudformation.resolve_references(
-                output["Export"]["Name"], {}, values, conditions, mappings, name, stack["StackId"]
+                output["Export"]["Name"], stack["_resources"], values, conditions, mappings, name, stack_id
             )
         )
-        for output in outputs.values()
-        if "Export" in output and conditions.get(output.get("Condition"), True)
+        for output in _used(template.get("Outputs") or {}, conditions).values()
+        if "Export" in output
     }
     for export in sorted(exported):
-        owner = cloudformation.exports.get(export, {}).get("StackId", stack["StackId"])
-        if owner != stack["StackId"]:
+        owner = cloudformation.exports.get(export, {}).get("StackId", stack_id)
+        if owner != stack_id:
             return f"Export with name {export} is already exported by stack {owner.split('/')[1]}."
-    return next((in_use(export, "deleted") for export in _exports_of(stack) if export not in exported), None)
+    return next((reason for e in _exports_of(stack) if e not in exported and (reason := in_use(e, "deleted"))), None)
 
 
 def changed_export(exports: dict[str, Any]) -> str | None:

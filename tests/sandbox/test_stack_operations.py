@@ -272,6 +272,18 @@ def test_missing_import_rolls_creation_back_at_once(stacks: Stacks) -> None:
     ]
 
 
+def test_import_that_does_not_apply_is_not_needed(stacks: Stacks) -> None:
+    name = stacks.name()
+    title = {"Fn::If": ["IsLive", {"Fn::ImportValue": "nobody-exports-this"}, "none"]}
+    other = TOPIC | {"Condition": "IsLive", "Properties": {"DisplayName": {"Fn::ImportValue": "nor-this"}}}
+    stack = stacks.create(
+        name,
+        Conditions={"IsLive": {"Fn::Equals": ["a", "b"]}},
+        Resources={"News": TOPIC | {"Properties": {"DisplayName": title}}, "Other": other},
+    )
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+
+
 def test_unsupported_attribute_in_output_rolls_creation_back(stacks: Stacks) -> None:
     name = stacks.name()
     outputs = {"Size": {"Value": {"Fn::GetAtt": ["Jobs", "Size"]}}}
