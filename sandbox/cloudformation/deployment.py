@@ -55,7 +55,7 @@ async def _deploy_stack(
         stack |= {"StackStatusReason": reason, "_failed_operation": operation}
         cloudformation.add_event(stack_id, name, name, STACK, stack["StackStatus"], reason, stack_id)
     else:
-        await cloudformation.roll_back.original(name, stack_id, stack, operation, _requested(reason, is_update))
+        await _roll_back_with_reason(name, stack_id, stack, operation, _requested(reason, is_update))
 
 
 def _failure(template: Template, values: Any, stack: dict[str, Any]) -> str | None:
@@ -72,22 +72,21 @@ async def _roll_back_with_reason(
     name: str, stack_id: str, stack: dict[str, Any], operation: dict[str, Any], reason_override: str = ""
 ) -> None:
     """Roll back, with CloudFormation's reason in the event that starts it."""
-    events, failed = cloudformation.stack_events[stack_id], operation["failed_logical_id"]
+    events = cloudformation.stack_events[stack_id]
+    failed, is_update = operation["failed_logical_id"], operation["is_update"]
+    is_failure_of_outputs = events[-1]["LogicalResourceId"] == name and events[-1]["ResourceStatus"].endswith("_FAILED")
     if not reason_override and failed:
         verb = "update" if operation["failed_update"] else "create"
-        reason_override = f"The following resource(s) failed to {verb}: [{failed}]."
-    elif not reason_override and (events[-1]["LogicalResourceId"], events[-1]["ResourceStatus"][-7:]) == (
-        name,
-        "_FAILED",
-    ):
-        reason_override = events.pop()["ResourceStatusReason"]  # of outputs; CloudFormation has no event for it
-    await cloudformation.roll_back.original(
-        name, stack_id, stack, operation, _requested(reason_override, operation["is_update"])
-    )
+        reason_override = _requested(f"The following resource(s) failed to {verb}: [{failed}].", is_update)
+    elif not reason_override and is_failure_of_outputs:  # CloudFormation has no event for it
+        reason_override = _requested(events.pop()["ResourceStatusReason"], is_update)
+    await cloudformation.roll_back.original(name, stack_id, stack, operation, reason_override)
+    if events[-1]["ResourceStatus"] == "ROLLBACK_COMPLETE":
+        events[-1]["ResourceStatusReason"] = ""
 
 
 def _requested(reason: str, is_update: bool) -> str:
-    return reason if is_update or not reason else f"{reason} Rollback requested by user."
+    return reason if is_update else f"{reason} Rollback requested by user."
 
 
 def _resolve_outputs_and_clean_up(*arguments: Any) -> Any:
