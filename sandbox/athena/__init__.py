@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from .ministack import athena, glue, s3
-from .ministack.cloudformation import resource_handlers
-from .ministack.requests import json_error, json_response
+from ..ministack import athena, glue, s3
+from ..ministack.cloudformation import resource_handlers
+from ..ministack.requests import json_error, json_response
 from .opencsv import OpenCsv
 
 INSERT = re.compile(r"\s*INSERT\s+INTO\s+(\w+)\s+(SELECT\b.*)", re.IGNORECASE | re.DOTALL)
