@@ -5,7 +5,8 @@ their SerDe and types (OpenCSVSerDe with a skipped header, Parquet), lets workgr
 settings, and cancels queries over the limit on scanned bytes. A query scans all objects of a CSV table, and the
 compressed chunks of the named columns of a Parquet table. CloudFormation can create named queries.
 
-Left out: other SerDes, partitions, and differences between Trino's SQL and DuckDB's.
+Left out: other SerDes, partitions, DDL other than CREATE TABLE and DROP TABLE, and differences between Trino's SQL and
+DuckDB's.
 """
 
 import asyncio
