@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from .emulator.web import Request, Response
 from .ministack import apigateway
 from .ministack.cloudformation import extend_resource_type, resource_handlers
 from .ministack.requests import get_region, request_scope
 from .process import ACCOUNT
-from .web import Request, Response
 
 ENDPOINT = re.compile(r"([a-z0-9-]+)\.execute-api\.([a-z0-9-]+)\.amazonaws\.com")
 

@@ -13,7 +13,7 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from .json_protocol import ServiceError, register
+from .emulator.json_protocol import ServiceError, register
 from .ministack import eventbridge, s3
 from .ministack.cloudformation import resource_handlers
 from .ministack.requests import get_account_id, get_region

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import codecommit
-from .json_protocol import ServiceError, register
+from .emulator.json_protocol import ServiceError, register
 from .ministack import eventbridge, lambda_functions, s3
 from .ministack.cloudformation import resource_handlers
 from .ministack.requests import get_account_id, get_region

@@ -18,7 +18,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .authentication import secret_of
+from .emulator.authentication import secret_of
 from .ministack import stepfunctions, sts
 from .ministack.requests import get_region
 from .process import ACCOUNT

@@ -14,10 +14,10 @@ from typing import Any
 
 from botocore.parsers import create_parser
 
+from ..emulator.web import Request, Response
 from ..ministack import cloudfront, lambda_functions
 from ..ministack.requests import request_scope
 from ..process import ACCOUNT, REGION
-from ..web import Request, Response
 from . import origin
 from .resource_handlers import MODEL
 

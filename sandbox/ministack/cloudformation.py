@@ -41,14 +41,19 @@ apply_transforms = need(f"{PACKAGE}.engine._apply_transforms", "validation", "te
 TransformFailed = need(f"{PACKAGE}.engine._TransformFailed", "validation")
 resolve_references = need(f"{PACKAGE}.engine._resolve_refs", "names of exports", "value resources params conditions")
 capabilities_enforced = Replaceable(f"{PACKAGE}.handlers._capabilities_enforced", "capabilities", "")
-validation_errors = Replaceable(f"{PACKAGE}.stacks._validation_errors", "validation before deployment")
+validation_errors = Replaceable(
+    f"{PACKAGE}.stacks._validation_errors",
+    "validation before deployment",
+    "resources_defs ordered param_values conditions mappings stack_name stack_id owned_buckets",
+)
 import_lookups = need(f"{PACKAGE}.changesets._IMPORT_LOOKUPS", "names that exist")
 import_not_found = need(f"{PACKAGE}.changesets._import_not_found", "names that exist", "resources_to_import")
 
 deploy_stack = Replaceable(
     f"{PACKAGE}.stacks._deploy_stack_async",
     "failures before resources change",
-    "stack_name stack_id template param_values disable_rollback tags is_update previous_stack",
+    "stack_name stack_id template param_values disable_rollback tags is_update previous_stack retain_except_on_create "
+    "imports",
     also_in=(f"{PACKAGE}.handlers", f"{PACKAGE}.changesets"),
 )
 roll_back = Replaceable(
@@ -59,7 +64,11 @@ roll_back = Replaceable(
 )
 failed_operation = need(f"{PACKAGE}.stacks._failed_operation", "failures before resources change")
 add_event = need(f"{PACKAGE}.stacks._add_event", "events", "stack_id stack_name logical_id resource_type status")
-resolve_outputs = Replaceable(f"{PACKAGE}.stacks._resolve_stack_outputs", "the cleanup phase of updates")
+resolve_outputs = Replaceable(
+    f"{PACKAGE}.stacks._resolve_stack_outputs",
+    "the cleanup phase of updates",
+    "outputs_defs conditions resources param_values mappings stack_name stack_id",
+)
 delete_resource = Replaceable(
     f"{PACKAGE}.stacks._delete_resource", "events", "resource_type physical_id props stack_name logical_id"
 )

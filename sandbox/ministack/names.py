@@ -15,11 +15,12 @@ class MissingNameError(ImportError):
     """The installed MiniStack lacks names that the sandbox needs; the message lists them."""
 
 
-def need(name: str, purpose: str, parameters: str | None = None) -> Any:
+def need(name: str, purpose: str, parameters: str | None = None, *, exact: bool = False) -> Any:
     """Return MiniStack's object `name`, such as ``services.sts._sessions``; record a problem if it is missing.
 
     purpose: what the sandbox needs it for.
     parameters: of a function, the names of those that the sandbox relies on, in order, separated by spaces.
+    exact: whether more parameters are a problem.
     """
     module, _, attribute = name.rpartition(".")
     try:
@@ -28,12 +29,10 @@ def need(name: str, purpose: str, parameters: str | None = None) -> Any:
         PROBLEMS.append(f"{VERSION} lacks {name} (needed for {purpose})")
         return None
     if parameters is not None:
-        present = list(inspect.signature(value).parameters)
-        if present[: len(parameters.split())] != parameters.split():
-            PROBLEMS.append(
-                f"{VERSION} has {name}({', '.join(present)}), expected "
-                f"({', '.join(parameters.split())}) (needed for {purpose})"
-            )
+        present, expected = list(inspect.signature(value).parameters), parameters.split()
+        if (present if exact else present[: len(expected)]) != expected:
+            signatures = f"{name}({', '.join(present)}), expected ({', '.join(expected)})"
+            PROBLEMS.append(f"{VERSION} has {signatures} (needed for {purpose})")
     return value
 
 
@@ -41,9 +40,12 @@ class Replaceable:
     """A function or setting of MiniStack that the sandbox replaces. A call runs what is in place now."""
 
     def __init__(self, name: str, purpose: str, parameters: str | None = None, also_in: tuple[str, ...] = ()) -> None:
-        """Look `name` up. The modules `also_in` have imported it, so they are changed too."""
+        """Look `name` up. The modules `also_in` have imported it, so they are changed too.
+
+        parameters: of a function, all of them, because the replacement is called with them.
+        """
         module, _, self._attribute = name.rpartition(".")
-        self.original = need(name, purpose, parameters)
+        self.original = need(name, purpose, parameters, exact=True)
         for copy in also_in:
             need(f"{copy}.{self._attribute}", purpose)
         self._modules = (module, *also_in)

@@ -83,6 +83,13 @@ def test_changed_parameters_are_reported(problems: list[str]) -> None:
     assert problem.endswith("expected (bucket, key) (needed for artifacts)")
 
 
+def test_more_parameters_of_a_replaced_function_are_reported(problems: list[str]) -> None:
+    names.Replaceable("services.s3._put_object", "artifacts", "bucket_name key body headers")
+    assert problems == []
+    names.Replaceable("services.s3._put_object", "artifacts", "bucket_name key")
+    assert len(problems) == 1
+
+
 def test_replacement_reaches_the_modules_that_have_imported_the_function(problems: list[str]) -> None:
     function = names.Replaceable(
         "services.cloudformation.helpers._resolve_template",

@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from .process import ACCOUNT, REGION, ROOT
+from ..process import ACCOUNT, REGION, ROOT
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def _port(listener: socket.socket) -> int:
 
 def _install(speed: float) -> None:
     """Replace and extend MiniStack's services by those of this package."""
-    from . import (
+    from .. import (
         apigateway,
         athena,
         awslambda,
@@ -78,13 +78,13 @@ def _install(speed: float) -> None:
         codepipeline,
         ec2,
         events,
-        fault_injection,
         route53,
         s3,
         stepfunctions,
         wafv2,
         xray,
     )
+    from . import fault_injection
 
     services = (
         apigateway,
@@ -110,10 +110,11 @@ def _install(speed: float) -> None:
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
     from hypercorn.asyncio import serve
 
-    from . import apigateway, cloudfront, route53, web
+    from .. import apigateway, cloudfront, route53
+    from ..ministack import lambda_functions, requests
+    from ..route53 import dns
+    from . import web
     from .authentication import require_signature
-    from .ministack import lambda_functions, requests
-    from .route53 import dns
 
     _install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)

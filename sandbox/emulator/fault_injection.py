@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
+from ..ministack import cloudformation, ec2
+from ..ministack.requests import service_handlers
 from .json_protocol import register
-from .ministack import cloudformation, ec2
-from .ministack.requests import service_handlers
 
 FAULTS: list[dict[str, Any]] = []
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .ministack.requests import json_error, json_response, service_handlers, service_patterns
+from ..ministack.requests import json_error, json_response, service_handlers, service_patterns
 
 Operation = Callable[[dict[str, Any]], Any]
 

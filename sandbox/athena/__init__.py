@@ -5,7 +5,8 @@ their SerDe and types (OpenCSVSerDe with a skipped header, Parquet), lets workgr
 settings, and cancels queries over the limit on scanned bytes. A query scans all objects of a CSV table, and the
 compressed chunks of the named columns of a Parquet table. CloudFormation can create named queries.
 
-Left out: other SerDes, partitions, and differences between Trino's SQL and DuckDB's.
+Left out: other SerDes, partitions, DDL other than CREATE TABLE and DROP TABLE, and differences between Trino's SQL and
+DuckDB's.
 """
 
 import asyncio
@@ -19,9 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from .ministack import athena, glue, s3
-from .ministack.cloudformation import resource_handlers
-from .ministack.requests import json_error, json_response
+from ..ministack import athena, glue, s3
+from ..ministack.cloudformation import resource_handlers
+from ..ministack.requests import json_error, json_response
 from .opencsv import OpenCsv
 
 INSERT = re.compile(r"\s*INSERT\s+INTO\s+(\w+)\s+(SELECT\b.*)", re.IGNORECASE | re.DOTALL)

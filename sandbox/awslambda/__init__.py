@@ -18,9 +18,9 @@ from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
-from .authentication import secret_of
-from .ministack import lambda_functions, sts
-from .process import ROOT
+from ..emulator.authentication import secret_of
+from ..ministack import lambda_functions, sts
+from ..process import ROOT
 
 _unpack_lock = Lock()
 
@@ -79,7 +79,7 @@ def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subpro
     environment = {
         "PYTHONDONTWRITEBYTECODE": "1",
         "NODE_PATH": str(ROOT / "node_modules"),
-        "PYTHONPATH": str(Path(__file__).with_name("awslambda_opt")),
+        "PYTHONPATH": str(Path(__file__).with_name("opt")),
     }
     credentials = role_credentials(config["Role"], session=arn.split(":")[6])
     return subprocess.Popen(command, env=env | credentials | environment, **options)

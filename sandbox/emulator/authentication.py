@@ -22,7 +22,7 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from .ministack import sts
+from ..ministack import sts
 
 Application = Callable[..., Awaitable[None]]
 HEADER = re.compile(
