@@ -127,7 +127,10 @@ def check_references(template: Template, conditions: dict[str, bool] | None = No
         for member in (member for member in members.values() if _is_active(member, conditions)):
             for name, attribute in references(member, conditions):
                 if attribute and name not in resources:
-                    raise TemplateError(f"Template error: instance of Fn::GetAtt references undefined resource {name}")
+                    reason = f"Fn::GetAtt references undefined resource {name}"
+                    if f"${{{name}.{attribute}}}" in json.dumps(member):
+                        reason = f"Fn::Sub references invalid resource attribute {name}.{attribute}"
+                    raise TemplateError(f"Template error: instance of {reason}")
                 if name not in active and (attribute or name not in parameters):
                     unresolved.add(name)
             depends_on = member.get("DependsOn", [])

@@ -99,6 +99,10 @@ def test_template_with_wrong_form_is_refused(body: str, message: str) -> None:
             "Template error: instance of Fn::GetAtt references undefined resource Missing",
         ),
         (
+            template(Resources=queue(QueueName={"Fn::Sub": "${Missing.Arn}"})),
+            "Template error: instance of Fn::Sub references invalid resource attribute Missing.Arn",
+        ),
+        (
             template(Resources=queue(QueueName={"Fn::If": ["IsLive", "a", "b"]})),
             "Template error: unresolved condition dependency IsLive in Fn::If",
         ),
