@@ -1,11 +1,13 @@
 """Validates the template and parameters of a request before MiniStack handles it."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from ..ministack import cloudformation
 from .parameters import check_parameters
 from .template_validation import (
+    FORMAT_ERROR,
     SHORT_FORMS,
     Template,
     TemplateError,
@@ -60,8 +62,11 @@ def _validated(operation: Operation, *, has_parameters: bool) -> Operation:
                 reason = changed_types(stack.get("_template") or {}, template)
                 if reason and cloudformation.parameter(request, "Action") == "UpdateStack":
                     raise TemplateError(reason)
-            except TemplateError as refusal:
+            except ValueError as refusal:
                 return cloudformation.error_response("ValidationError", str(refusal))
+            except (AttributeError, IndexError, KeyError, TypeError):  # a part of the template has the wrong type
+                logging.exception("The validation of a template failed")
+                return cloudformation.error_response("ValidationError", f"{FORMAT_ERROR}unsupported structure.")
         return operation(request)
 
     return validate_and_call

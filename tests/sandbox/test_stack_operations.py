@@ -126,6 +126,7 @@ def test_unresolved_reference_is_refused_by_every_operation(stacks: Stacks) -> N
             },
             "Template error: Unable to get mapping for Names::a::b",
         ),
+        ({"Resources": {"Jobs": QUEUE}, "Conditions": ["a"]}, "Template format error: unsupported structure."),
         ({"Resources": {"Jobs": {"Type": "AWS::SQS::Line"}}}, "Unrecognized resource types: [AWS::SQS::Line]"),
         (
             {
