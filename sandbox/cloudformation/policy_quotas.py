@@ -15,25 +15,21 @@ Step = Callable[..., Any]
 
 def install() -> None:
     """Check policies before they are created or updated."""
-    cloudformation.provision_resource.wrap(_checking_creation)
-    cloudformation.update_resource.wrap(_checking_update)
+    cloudformation.provision_resource.wrap(_checking(0))
+    cloudformation.update_resource.wrap(_checking(1))
 
 
-def _checking_creation(provision: Step) -> Step:
-    def provision_resource(kind: str, logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        _check(kind, properties, properties.get("RoleName") or f"{stack}-{logical_id}")
-        return provision(kind, logical_id, properties, stack)
+def _checking(position: int) -> Callable[[Step], Step]:
+    """Return a wrapper that checks the properties, which are at `position` after the type and the name."""
 
-    return provision_resource
+    def wrap(step: Step) -> Step:
+        def check_and_run(kind: str, name: str, *arguments: Any) -> Any:
+            _check(kind, arguments[position], name)
+            return step(kind, name, *arguments)
 
+        return check_and_run
 
-def _checking_update(update: Step) -> Step:
-    def update_resource(kind: str, physical_id: str, old: Any, new: dict[str, Any], *arguments: Any) -> Any:
-        if old != new:
-            _check(kind, new, physical_id)
-        return update(kind, physical_id, old, new, *arguments)
-
-    return update_resource
+    return wrap
 
 
 def _check(kind: str, properties: dict[str, Any], name: str) -> None:
@@ -42,7 +38,9 @@ def _check(kind: str, properties: dict[str, Any], name: str) -> None:
     if kind == "AWS::IAM::Role":
         if _size(properties["AssumeRolePolicyDocument"]) > MAX_TRUST_POLICY:
             raise ValueError(f"Cannot exceed quota for ACLSizePerRole: {MAX_TRUST_POLICY}")
-        _check_inline(name, [policy["PolicyDocument"] for policy in properties.get("Policies", [])])
+        _check_inline(
+            properties.get("RoleName", name), [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+        )
     for role in properties.get("Roles", []) if kind == "AWS::IAM::Policy" else ():
         others = iam.roles[role]["InlinePolicies"] if role in iam.roles else {}
         documents = [document for policy, document in others.items() if policy != properties["PolicyName"]]

@@ -53,12 +53,9 @@ def functions() -> set[str]:
     return {path.stem for path in (_folder() / "other" / "functions").glob("*.json")}
 
 
-def has_attribute(kind: str, name: str) -> bool:
-    """Return whether ``Fn::GetAtt`` can return the attribute `name` of a resource type."""
-    resource_schema = schema(kind)
-    pointers = [*resource_schema.get("readOnlyProperties", ()), *(f"//{key}" for key in resource_schema["properties"])]
-    if name in {".".join(pointer.split("/")[2:]) for pointer in pointers}:
-        return True
-    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # slow to import, and rarely needed
+@cache
+def attributes(kind: str) -> set[str]:
+    """Return the attributes of a resource type that ``Fn::GetAtt`` can return."""
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # slow to import
 
-    return name in PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).get_atts
+    return set(PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).get_atts)

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ..ministack import cloudformation
-from .schemas import functions, has_attribute, template_members
+from .schemas import attributes, functions, resource_types, template_members
 
 FORMAT_ERROR = "Template format error: "
 PSEUDO_PARAMETERS = {
@@ -265,7 +265,8 @@ def _check_attributes(resources: dict[str, Any], conditions: dict[str, bool] | N
 
 def _may_have(kind: str, attribute: str) -> bool:
     """Return whether a resource can have an attribute; those of custom resources and nested stacks are not known."""
-    return not kind.startswith("AWS::") or kind.startswith("AWS::CloudFormation::") or has_attribute(kind, attribute)
+    is_known = kind in resource_types() and not kind.startswith("AWS::CloudFormation::")
+    return not is_known or attribute in attributes(kind)
 
 
 def _check_order(resources: dict[str, Any], conditions: dict[str, bool] | None) -> None:
