@@ -39,6 +39,7 @@ def install() -> None:
     athena.start_query_execution.wrap(_enforce_workgroup)
     athena.execute_query.replace(_execute)
     athena.get_query_results.replace(_results)
+    athena.add_workgroup_type()
     resource_handlers["AWS::Athena::NamedQuery"] = {
         "create": _create_named_query,
         "update": lambda query_id, _old, new, _stack: (
