@@ -8,7 +8,6 @@ from ..ministack import ssm
 from .template_validation import TemplateError
 
 STORED_VALUE = "AWS::SSM::Parameter::Value<"
-STORED_TYPES = ("String", "StringList")
 
 
 def check_parameters(definitions: dict[str, Any], request: list[dict[str, Any]], previous: dict[str, Any]) -> None:
@@ -34,7 +33,7 @@ def check_parameters(definitions: dict[str, Any], request: list[dict[str, Any]],
         raise TemplateError(f"Parameters: [{', '.join(missing)}] must have values")
     for name, definition in definitions.items():
         _check_value(name, definition, str(values[name]))
-    _check_stored_values({n: str(v) for n, v in values.items() if definitions[n]["Type"].startswith(STORED_VALUE)})
+    _check_stored_values([str(v) for n, v in values.items() if definitions[n]["Type"].startswith(STORED_VALUE)])
 
 
 def _check_value(name: str, definition: dict[str, Any], value: str) -> None:
@@ -62,17 +61,13 @@ def _check_value(name: str, definition: dict[str, Any], value: str) -> None:
             raise TemplateError(f"Parameter '{name}' {reason.format(limit)}")
 
 
-def _check_stored_values(names: dict[str, str]) -> None:
-    """Check that Parameter Store has the values of parameters of type SSM; `names` has the names they have there."""
-    stored = {name: _stored_parameter(re.sub(r":\d+$", "", stored_name)) for name, stored_name in names.items()}
-    missing = [names[name] for name, parameter in stored.items() if parameter is None]
+def _check_stored_values(names: list[str]) -> None:
+    """Check that Parameter Store has the parameters with these names, which can end with a version."""
+    stored = {name: re.sub(r":\d+$", "", name) for name in names}
+    missing = [name for name in names if ssm.parameter_value(stored[name]) is None]
     if missing:
         raise TemplateError(f"Unable to fetch parameters [{','.join(missing)}] from parameter store for this account.")
-    unsupported = [names[name] for name, parameter in stored.items() if parameter.get("Type") not in STORED_TYPES]
-    if unsupported:
+    secure = [name for name in names if (ssm.find_parameter(stored[name])[1] or {}).get("Type") == "SecureString"]
+    if secure:
         reason = "referenced by template have types not supported by CloudFormation."
-        raise TemplateError(f"Parameters [{', '.join(unsupported)}] {reason}")
-
-
-def _stored_parameter(name: str) -> Any:
-    return ssm.find_parameter(name, flexible_name=True)[1] or ssm.find_public_parameter(name)
+        raise TemplateError(f"Parameters [{', '.join(secure)}] {reason}")

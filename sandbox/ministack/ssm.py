@@ -2,5 +2,5 @@
 
 from .names import need
 
-find_parameter = need("services.ssm._lookup_parameter", "parameters of stacks", "name_or_arn")
-find_public_parameter = need("services.ssm._public_parameter", "parameters of stacks", "name")
+find_parameter = need("services.ssm._lookup_parameter", "types of parameters of stacks", "name_or_arn")
+parameter_value = need("services.ssm.resolve_parameter_value", "parameters of stacks", "name_or_arn")

@@ -174,6 +174,20 @@ def test_serverless_transform_creates_function_and_role(stacks: Stacks) -> None:
     assert set(stacks.physical_ids(name)) == {"Worker", "WorkerRole"}
 
 
+def test_stored_parameter_is_read_unless_it_is_secure(stacks: Stacks) -> None:
+    ssm, name = stacks.clients.client("ssm"), stacks.name()
+    ssm.put_parameter(Name=f"/{name}/plain", Value="5", Type="String")
+    ssm.put_parameter(Name=f"/{name}/secure", Value="5", Type="SecureString")
+    parameters = {"Delay": {"Type": "AWS::SSM::Parameter::Value<String>"}}
+    resources = {"Jobs": QUEUE | {"Properties": {"DelaySeconds": {"Ref": "Delay"}}}}
+    with pytest.raises(ClientError, match="have types not supported by CloudFormation"):
+        stacks.create(name, Parameters=parameters, Resources=resources, values={"Delay": f"/{name}/secure"})
+    stacks.create(name, Parameters=parameters, Resources=resources, values={"Delay": f"/{name}/plain"})
+    url = stacks.physical_ids(name)["Jobs"]
+    attributes = stacks.clients.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["DelaySeconds"])
+    assert attributes["Attributes"] == {"DelaySeconds": "5"}
+
+
 def test_list_parameter_is_a_list(stacks: Stacks) -> None:
     name = stacks.name()
     value = {"Fn::Join": ["|", {"Ref": "Zones"}]}
