@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 import time
+from operator import attrgetter
 from typing import Any, Literal
 
 import pytest
 from hypothesis import given, strategies as st
 
-from settings import Settings, SettingsError
+from settings import CDK_KEY, Settings, SettingsError
 from settings.types import nested_model
 
 from .conftest import ROOT
@@ -101,8 +102,13 @@ def test_cdk_key_is_ignored(key: str) -> None:
     assert Settings.from_context({key: True}) == Settings()
 
 
-def test_cdk_json_context_is_valid() -> None:
-    Settings.from_context(json.loads((ROOT / "cdk.json").read_text())["context"])
+def test_cdk_json_sets_no_setting_to_its_default() -> None:
+    """Otherwise a new default in `settings/` would have no effect on deployments."""
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    settings = Settings.from_context(context)
+    paths = {key: attrgetter(key.replace(":", ".")) for key in context if not CDK_KEY.fullmatch(key)}
+    pinned = [key for key, value_of in paths.items() if value_of(settings) == value_of(Settings())]
+    assert not pinned, f"remove from cdk.json: {pinned}"
 
 
 @pytest.mark.skipif(not CDK_CLI.exists(), reason="the CDK CLI is not installed")
