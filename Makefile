@@ -40,7 +40,7 @@ sandbox: $(NEEDED) ## deploy every stack to the sandbox and keep it running (SYS
 
 #@ Deploy
 
-bootstrap: setup ## run `cdk bootstrap` for the account and Region of your AWS configuration (once)
+bootstrap: setup ## run `cdk bootstrap` for your account and the Regions of all stacks, once (ARGS=aws://<account>/<region> for one)
 	@$(CDK) bootstrap $(ARGS)
 
 synth: setup ## write every template to cdk.out (STACK=... for one stack, ARGS="-c ...")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ACKNOWLEDGED = "aws:cdk:acknowledged-rules"
-GENERATED_SUFFIX = re.compile(r"[0-9A-F]{32}(512MiB)?")  # in the names of aws-cdk-lib's singletons
+GENERATED_SUFFIX = re.compile(r"[0-9A-F]{32}(\d+MiB)*")  # in the names of aws-cdk-lib's singletons
 IGNORED_PATH_SUFFIX = re.compile(r"(/DefaultPolicy)?(/(Resource|Default|Policy/Resource))?$")
 
 

@@ -1,8 +1,8 @@
 """CodeCommit: repositories of templates, and commits through the API.
 
 A new repository contains the zip file that its template names. A commit updates its branch and sends "CodeCommit
-Repository State Change" to the event bus. Left out: git, merges, pull requests, file modes, lists of branches and
-commits, parents of commits.
+Repository State Change" to the event bus. Not implemented: git, merges, pull requests, file modes, lists of branches
+and commits, parents of commits.
 """
 
 import base64

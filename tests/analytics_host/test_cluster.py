@@ -167,9 +167,9 @@ def test_worker_detects_lost_head_in_kernel_table(cluster: dict[str, Path]) -> N
     def connected() -> bool:
         return ADDRESSES["first"] in peers(inside("second", "cat", "/proc/net/tcp", "/proc/net/tcp6"))
 
-    wait_for(connected, "no connection to the head")
+    wait_for(connected, "no connection to the first host")
     stop(cluster["first"])
-    wait_for(lambda: not connected(), "the connection to the stopped head is still open")
+    wait_for(lambda: not connected(), "the connection to the stopped host is still open")
 
 
 def refused(host: str, url: str) -> bool:

@@ -22,7 +22,7 @@ class SampleGroup:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox, self.target, clients = sandbox, target_of(sandbox), session(sandbox)
         outputs = self.target.outputs("SecurityGroupRevert")
-        self.group, self.sweep = outputs["WebServerGroupId"], outputs["SweepRuleName"]
+        self.group, self.sweep = outputs["SampleGroupId"], outputs["SweepRuleName"]
         self.ec2, self.events = clients.client("ec2"), clients.client("events")
 
     def inject(self, *faults: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.security_group_revert.notification import without_links
+from lambdas.security_group_revert.notification import neutralize_links
 from lambdas.security_group_revert.revert import MAX_CALLS, GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 
@@ -60,7 +60,7 @@ LINK = re.compile(r"://|\w\.[a-zA-Z]|@\w|\d+\.\d+\.\d+\.\d")
     ],
 )
 def test_form_of_link_is_neutralized(text: str, expected: str) -> None:
-    assert without_links(text) == expected
+    assert neutralize_links(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_form_of_link_is_neutralized(text: str, expected: str) -> None:
     ],
 )
 def test_text_without_links_is_unchanged(text: str) -> None:
-    assert without_links(text) == text
+    assert neutralize_links(text) == text
 
 
 @pytest.mark.reliability(
@@ -290,7 +290,7 @@ def test_rules_not_in_the_record_are_attributed_to_no_caller() -> None:
     ):
         (notification,) = respond(ec2, records.event(detail))
         assert "other call" not in notification["Message"]
-        assert "rules that the CloudTrail event does not name" in notification["Message"]
+        assert "rules not named in the CloudTrail event" in notification["Message"]
 
 
 def test_rules_left_after_max_calls_have_the_reason_of_the_refusal() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.security_group_revert.respond import UnfinishedError
+from lambdas.security_group_revert.respond import RetryableError
 from lambdas.security_group_revert.revert import GuardedGroup
 
 from . import records
@@ -79,7 +79,7 @@ def test_interrupted_run_is_completed_by_the_next_run() -> None:
     (notification,) = respond(ec2, SSH_EVENT)
     assert ec2.current() == {HTTPS}
     assert "restored: inbound TCP 443" in notification["Message"]
-    assert "no longer present, reverted by someone or not visible yet: inbound TCP 22" in notification["Message"]
+    assert "no longer present (reverted by someone else, or not visible yet): inbound TCP 22" in notification["Message"]
 
 
 @pytest.mark.reliability("security_group_revert", "Access denied", fault="no permission to revoke a rule")
@@ -131,7 +131,7 @@ def test_throttled_notification_is_sent_by_the_retry() -> None:
             super().publish(**parameters)
 
     ec2, sns, dynamodb = FakeEC2([HTTPS, SSH]), ThrottledSNS(), FakeDynamoDB()
-    with pytest.raises(UnfinishedError, match="Throttled"):
+    with pytest.raises(RetryableError, match="Throttled"):
         respond(ec2, SSH_EVENT, sns=sns, dynamodb=dynamodb)
     (notification,) = respond(ec2, SSH_EVENT, sns=sns, dynamodb=dynamodb)
     assert notification["Subject"].startswith("Already reverted")
@@ -139,12 +139,12 @@ def test_throttled_notification_is_sent_by_the_retry() -> None:
 
 
 @pytest.mark.reliability("security_group_revert", "Lost event or response", fault="the response to a completed revoke")
-def test_sweep_reports_rule_already_gone_when_revoked() -> None:
+def test_sweep_reports_rule_already_removed() -> None:
     def someone_revokes(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         ec2.rules.pop(parameters["SecurityGroupRuleIds"][0])
 
     (notification,) = respond(FakeEC2([HTTPS, SSH], [None, someone_revokes]), records.SWEEP)
-    assert "already gone when revoked: inbound TCP 22" in notification["Message"]
+    assert "already removed before it was revoked: inbound TCP 22" in notification["Message"]
 
 
 @pytest.mark.reliability(

@@ -19,11 +19,12 @@ def test_notification_contains_group_call_and_outcome() -> None:
     (notification,) = respond(FakeEC2([HTTPS, SSH]), SSH_EVENT)
     assert notification["Subject"] == "Reverted: 1 change to security group Web Server"
     assert notification["Message"].splitlines() == [
-        "Group:    Web Server (sg-0123456789abcdef0) in us-east-1, account 111111111111",
-        "Caller:   arn:aws:iam::111111111111:user/alice",
-        "Source:   203.0.113[.]50 with aws-cli/2.31.0 (as stated by the caller)",
-        "Time:     2025-11-21T07:08:26Z",
-        "Call:     AuthorizeSecurityGroupIngress, CloudTrail event 9fd68588-ecbf-4528-a345-199fa6bb0821",
+        "Group:       Web Server (sg-0123456789abcdef0) in us-east-1, account 111111111111",
+        "Caller:      arn:aws:iam::111111111111:user/alice",
+        "Source:      203.0.113[.]50",
+        "User agent:  aws-cli/2.31.0 (chosen by the caller)",
+        "Time:        2025-11-21T07:08:26Z",
+        "Call:        AuthorizeSecurityGroupIngress, CloudTrail event 9fd68588-ecbf-4528-a345-199fa6bb0821",
         "",
         "Outcome",
         "  revoked: inbound TCP 22 from 203.0.113[.]7/32, sgr-00000000000000001",
@@ -40,7 +41,7 @@ def test_check_logs_call_action_and_metrics(
     check, action = (vars(record) for record in caplog.records)
     assert check["call"]["caller"] == "arn:aws:iam::111111111111:user/alice"
     assert check["group_id"] == action["group_id"] == records.GROUP
-    assert (action["action"], action["status"], action["in_event"]) == ("revoke", "done", True)
+    assert (action["action"], action["status"], action["named_in_event"]) == ("revoke", "completed", True)
     (record,) = metrics(capsys)
     (directive,) = record["_aws"]["CloudWatchMetrics"]
     assert directive["Metrics"] == [
@@ -83,7 +84,7 @@ def test_notification_of_modify_contains_previous_rule() -> None:
     (rule_id,) = ec2.rules
     (notification,) = respond(ec2, records.event(records.modified(records.update(rule_id))))
     assert f"(previously: inbound TCP 22 from 0.0.0.0/0), {rule_id}" in notification["Message"]
-    assert "Also found in this check" not in notification["Message"], "the event names the rule"
+    assert "Other findings in this check" not in notification["Message"], "the event names the rule"
 
 
 def test_notification_of_failure_contains_next_step(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from hypothesis import given, settings, strategies as st
 
-from lambdas.security_group_revert.respond import Responder, UnfinishedError
+from lambdas.security_group_revert.respond import Responder, RetryableError
 from lambdas.security_group_revert.revert import GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
@@ -113,7 +113,7 @@ def run(responder: Responder, ec2: FakeEC2, event: Any, guarded: GuardedGroup) -
         undisturbed = not ec2.faults
         try:
             responder.respond(delivery, [guarded])
-        except UnfinishedError:
+        except RetryableError:
             continue
         if undisturbed:
             return
