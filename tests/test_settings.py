@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pytest
 from hypothesis import given, strategies as st
+from pydantic import model_validator
 
 from settings import CDK_KEY, Settings, SettingsError
+from settings.analytics_host import AnalyticsHostSettings
 from settings.types import nested_model
 
 from .conftest import ROOT
@@ -162,6 +164,23 @@ def test_conflict_with_an_invalid_setting_is_not_reported() -> None:
     """Correcting that setting may resolve it: here, a group would be guarded."""
     text = error_message({f"{SECTION}:sample_group": False, f"{SECTION}:groups": [{"group_id": "web"}]})
     assert "needs at least one group" not in text, text
+
+
+@pytest.mark.parametrize("values", [{}, {"volume_gb": 1}])
+def test_error_of_a_model_validator_names_the_system(values: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings should use `conflicts` instead, because pydantic runs no model validator while a field is invalid."""
+
+    class Validated(AnalyticsHostSettings):
+        @model_validator(mode="after")
+        def check(self) -> Self:
+            if self.model_fields_set:
+                raise ValueError("needs a wider subnet")
+            return self
+
+    monkeypatch.setattr(Settings, "_systems", lambda: {"analytics_host": Validated})
+    text = error_message({"analytics_host:user_name": "me"} | {f"analytics_host:{k}": v for k, v in values.items()})
+    expected = "analytics_host:volume_gb: invalid value 1" if values else "analytics_host: needs a wider subnet"
+    assert text.startswith(f"Invalid settings:\n  {expected}")
 
 
 @pytest.mark.parametrize(
