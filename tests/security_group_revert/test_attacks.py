@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.security_group_revert.notification import neutralize_links
+from lambdas.security_group_revert.notification_text import neutralize_links
 from lambdas.security_group_revert.respond import RetryableError
 from lambdas.security_group_revert.revert import MAX_CALLS, GuardedGroup
 from lambdas.security_group_revert.rules import Rule
