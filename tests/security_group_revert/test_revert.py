@@ -119,9 +119,9 @@ def test_failure_of_the_last_attempt_keeps_its_reason() -> None:
     def deny_rdp(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", [])
         if operation == REVOKE and any(ec2.rules[rule_id]["FromPort"] == 22 for rule_id in ids):
-            raise refuse("InvalidSecurityGroupRuleId.NotFound")
+            raise ec2_error("InvalidSecurityGroupRuleId.NotFound")
         if operation == REVOKE:
-            raise refuse("UnauthorizedOperation")
+            raise ec2_error("UnauthorizedOperation")
 
     outcome = run(FakeEC2([HTTPS, SSH, RDP], [deny_rdp] * 20))
     reasons = {action.rule: str(action.reason).partition(":")[0] for action in outcome.failed}
