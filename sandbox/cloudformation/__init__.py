@@ -11,8 +11,8 @@ MiniStack executes stacks and change sets. Implemented here:
 - Virtual-hosted S3 URLs of templates; events with increasing timestamps.
 - Service roles (`roles`), signals (`signals`).
 
-Not implemented: replacement that depends on more than the schema, effects of stack policies, hooks, permissions of service
-roles, validation of AWS-specific parameter types.
+Not implemented: replacement that depends on more than the schema, effects of stack policies, hooks, permissions of
+service roles, validation of AWS-specific parameter types.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """What CloudFormation checks in a template before it creates or changes anything.
 
-The messages are AWS's. Not implemented: types of property values (see `early_validation`), and most types of arguments of
-intrinsic functions.
+The messages are AWS's. Not implemented: types of property values (see `early_validation`), and most types of arguments
+of intrinsic functions.
 """
 
 import graphlib
