@@ -12,9 +12,9 @@ from lambdas.deploy_pipeline import task_handler
 from lambdas.deploy_pipeline.change_set import MAX_VIOLATIONS_CHARACTERS, creation_status, inspect
 from lambdas.deploy_pipeline.errors import InvalidInputError, InvalidTemplateError, StackNotReadyError
 from lambdas.deploy_pipeline.inspection import Policy
-from lambdas.deploy_pipeline.messages import truncate
 from lambdas.deploy_pipeline.request import fingerprint
 from lambdas.deploy_pipeline.stack import change_set_name
+from lambdas.deploy_pipeline.truncation import truncate
 
 from .changes import change
 from .fake_cloudformation import ARN, DENIED, THROTTLED, FakeCloudFormation, error
