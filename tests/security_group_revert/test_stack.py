@@ -32,7 +32,8 @@ def notify_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def changes_rule(template: dict[str, Any]) -> dict[str, Any]:
-    (rule,) = (r for r in resources_of_type(template, "AWS::Events::Rule") if r.get("EventPattern", {}).get("source"))
+    rules = resources_of_type(template, "AWS::Events::Rule")
+    (rule,) = (r for r in rules if r.get("EventPattern", {}).get("source") == ["aws.ec2"])
     return rule
 
 
@@ -40,7 +41,7 @@ def tampering_rule(template: dict[str, Any]) -> dict[str, Any]:
     (rule,) = (
         r
         for r in resources_of_type(template, "AWS::Events::Rule")
-        if "EventPattern" in r and "source" not in r["EventPattern"]
+        if r.get("EventPattern", {}).get("source") == [{"prefix": "aws."}]
     )
     return rule
 
