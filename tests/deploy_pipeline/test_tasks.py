@@ -35,6 +35,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     fake_s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
     monkeypatch.setattr(task_handler, "S3", fake_s3)
     monkeypatch.setenv("STACK_NAME", APP)
+    monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
     monkeypatch.setenv("BUCKET", "inputs")
     monkeypatch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
