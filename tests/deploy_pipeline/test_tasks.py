@@ -49,6 +49,19 @@ def plan(**fields: Any) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.usefixtures("s3", "fake")
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="the input names an artifact in another bucket, which allows the function to read it",
+    expected="rejected before it is read",
+    observed='"accepted is only artifacts"',
+)
+def test_artifact_in_another_bucket_is_rejected() -> None:
+    with pytest.raises(InvalidInputError, match="given theirs; accepted is only artifacts"):
+        plan(revisionS3Bucket="theirs")
+
+
 @pytest.mark.parametrize("name", ["app-payments", "app-green-payments", "app-green-0123ABCD", "application", "ap"])
 @pytest.mark.usefixtures("s3")
 @pytest.mark.reliability(
