@@ -54,6 +54,8 @@ def test_hidden_files_are_skipped_except_well_known(site: Path) -> None:
         *("id_rsa", "keys/id_ed25519.pub", "server.pem", "SERVER.KEY", "a.p12", "release.keystore", "prod.env"),
         *("prod.env.local", "rootkey.csv", "new_user_credentials.csv", "client_secret_1.json", "site.git"),
         *("credentials", "credentials.csv", "secrets.yml", "service-account-prod.json", "me_accessKeys.csv"),
+        *("aws_credentials", "secret.json", "secrets", "serviceAccountKey.json", "x-firebase-adminsdk-1.json"),
+        *("passwords.csv", "env.production", "wp-config.php", "private.gpg", "backup.tar.gz", "dump.tgz"),
         *("dump.sql", "dump.sql.gz", "data/app.sqlite3", "Users.db", "index.html.bak", "page.old", "a.orig", "b~"),
         *("terraform.tfstate", "terraform.tfstate.backup", "prod.tfvars", "debug.log", "node_modules/left/pad.js"),
     ],

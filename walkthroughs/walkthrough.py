@@ -39,7 +39,7 @@ class LocalEndpoints:
     http: int
     https: int
     dns: int  # name server of every hosted zone (UDP)
-    authority: Path
+    ca_certificate: Path
 
     @property
     def resolver_rules(self) -> str:
@@ -108,7 +108,7 @@ class Target:
             options = {"server_hostname": parts.netloc, "assert_hostname": parts.netloc}
         if self.endpoints:
             host, port = "127.0.0.1", self.endpoints.https if parts.scheme == "https" else self.endpoints.http
-            options |= {"ca_certs": str(self.endpoints.authority)} if parts.scheme == "https" else {}
+            options |= {"ca_certs": str(self.endpoints.ca_certificate)} if parts.scheme == "https" else {}
             headers |= {"x-sandbox-address": address} if address else {}
         pool = urllib3.connectionpool.HTTPSConnectionPool if options else urllib3.connectionpool.HTTPConnectionPool
         with pool(host, port, **options) as connection:

@@ -1,7 +1,7 @@
 """CloudFront: distributions of templates, and the responses of their data plane.
 
 MiniStack implements the control plane. Requests reach a distribution by its domain name or an alias in the Host header
-(`sandbox.web`). Implemented here: behaviors, viewer protocol policy, allowed methods, default root object,
+(`emulator.web`). Implemented here: behaviors, viewer protocol policy, allowed methods, default root object,
 origin-request functions in their published version and the responses they generate, S3 origins with the conditions of
 the bucket policy, custom error responses, response headers policies, gzip compression, caching (`x-cache`, `age`) and
 invalidations. Functions that Lambda@Edge does not support are rejected.

@@ -16,10 +16,12 @@ from pathlib import Path
 SUSPICIOUS_PATTERNS = (
     *("*.pem", "*.key", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.ppk", "*.kdbx", "*.ovpn"),
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*kubeconfig*", "*htpasswd*"),
-    *("*.env", "*.env.*", "credentials", "credentials.*", "secrets.*", "service-account*.json", "client_secret*.json"),
-    *("*accesskeys.csv", "*credentials.csv", "rootkey.csv", "git-credentials", "*.git"),
+    *("*.env", "*.env.*", "env.*", "*credentials*", "secret", "secret.*", "secrets", "secrets.*"),
+    *("client_secret*.json", "*service-account*.json", "*serviceaccount*.json", "*adminsdk*.json", "*gcp-key*.json"),
+    *("password*", "passwd*"),
+    *("*accesskeys.csv", "rootkey.csv", "wp-config*", "*.gpg", "*.asc", "*.git"),
     *("*.sql", "*.sql.*", "*.sqlite", "*.sqlite3", "*.db", "*.mdb", "*.dump", "*.dmp", "*.rdb", "*.bson"),
-    *("*.bak", "*.bak.*", "*.backup", "*.old", "*.orig", "*.swp", "*~"),
+    *("*.bak", "*.bak.*", "*.backup", "*backup.*", "dump.*", "*.old", "*.orig", "*.swp", "*~"),
     *("*.tfstate", "*.tfstate.*", "*.tfvars", "*.log", "*.pcap", "*.har"),
     *("node_modules", "cdk.out", "venv"),
 )

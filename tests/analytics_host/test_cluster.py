@@ -110,7 +110,7 @@ def get_cloud(host: str, url: str, *options: str) -> str:
 @pytest.mark.reliability(
     "analytics_host", "Delayed or out of order", fault="one host of a cluster boots later than the others"
 )
-def test_hosts_join_when_only_the_later_one_knows_the_other() -> None:
+def test_later_host_joins_earlier_host() -> None:
     def complete() -> bool:
         return all('"cloud_size":2' in get_cloud(host, "http://127.0.0.1:54323", "--user", LOGIN) for host in ADDRESSES)
 

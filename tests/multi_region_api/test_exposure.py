@@ -15,7 +15,7 @@ STACK = "MultiRegionApi-us-east-1"
 HEALTH_CHECKERS, MIN_INTERVAL_SECONDS = 24, 10  # of Route 53
 # Amazon API Gateway quotas: the default of an account in Cape Town, Milan, Jakarta, Zurich and nine other Regions.
 ACCOUNT_RATE, ACCOUNT_BURST = 2_500, 1_250
-# API Gateway developer guide, supported security policies: those for regional APIs with a minimum of TLS 1.2.
+# API Gateway developer guide, supported security policies: those for Regional APIs with a minimum of TLS 1.2.
 MINIMUM_TLS_1_2 = re.compile(r"TLS_1_2|SecurityPolicy_TLS13_1_2_\w+")
 GUID = {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}
 HEALTH_PATH = {"Fn::Join": ["", ["healthcheck-", GUID]]}
@@ -37,7 +37,7 @@ def test_endpoint_requires_tls_1_2_and_accepts_it(full_template: dict[str, Any],
     assert MINIMUM_TLS_1_2.fullmatch(endpoint.get("SecurityPolicy", "TLS_1_0")), "the default is TLS_1_0"
     if endpoint["SecurityPolicy"].startswith("SecurityPolicy_"):
         assert endpoint["EndpointAccessMode"] == "STRICT", (
-            "API Gateway refuses an enhanced policy without an access mode"
+            "API Gateway rejects an enhanced policy without an access mode"
         )
 
 

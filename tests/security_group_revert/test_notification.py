@@ -11,7 +11,7 @@ from lambdas.security_group_revert.revert import GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
-from .fake_ec2 import FakeEC2, refuse
+from .fake_ec2 import FakeEC2, ec2_error
 from .test_respond import HTTPS, SSH, SSH_EVENT, metrics, respond
 
 
@@ -89,7 +89,7 @@ def test_notification_of_modify_contains_previous_rule() -> None:
 
 def test_notification_of_failure_contains_next_step(caplog: pytest.LogCaptureFixture) -> None:
     def refuse_all(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
-        raise refuse("UnauthorizedOperation")
+        raise ec2_error("UnauthorizedOperation")
 
     caplog.set_level("ERROR", "lambdas.security_group_revert")
     (notification,) = respond(FakeEC2([HTTPS, SSH], [None, refuse_all, refuse_all]), SSH_EVENT)

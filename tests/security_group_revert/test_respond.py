@@ -12,7 +12,7 @@ from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, refuse
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, ec2_error
 
 HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0", description="HTTPS from anywhere")
 SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
@@ -288,7 +288,7 @@ def test_denied_rule_does_not_block_other_rules(capsys: pytest.CaptureFixture[st
     def refuse_rdp(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", [])
         if any(ec2.rules[rule_id]["FromPort"] == 3389 for rule_id in ids):
-            raise refuse("UnauthorizedOperation")
+            raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, SSH, RDP], [refuse_rdp] * 9)
     (notification,) = respond(ec2, SSH_EVENT)
@@ -320,7 +320,7 @@ def test_rule_revoked_by_someone_else_is_not_a_failure() -> None:
 @pytest.mark.reliability("security_group_revert", "Throttling", fault="EC2 throttles calls")
 def test_throttled_revoke_is_reported_and_retried() -> None:
     def throttle(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
-        raise refuse("RequestLimitExceeded")
+        raise ec2_error("RequestLimitExceeded")
 
     ec2, sns = FakeEC2([HTTPS, SSH], [None, throttle]), FakeSNS()
     with pytest.raises(RetryableError, match="RequestLimitExceeded"):
@@ -339,7 +339,7 @@ def test_throttled_revoke_is_reported_and_retried() -> None:
 )
 def test_unreadable_group_does_not_block_other_groups() -> None:
     def refuse_reading(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
-        raise refuse("UnauthorizedOperation")
+        raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, SSH], [refuse_reading])
     with pytest.raises(RetryableError, match="sg-11111111"):

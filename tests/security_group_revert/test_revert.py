@@ -1,4 +1,4 @@
-"""The calls of a reconciliation: which, in what order, and what follows when one is refused."""
+"""The calls of a reconciliation: which, in what order, and what follows when one is rejected."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from lambdas.security_group_revert.revert import CONFLICT_CODES, TRANSIENT_CODES
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
-from .fake_ec2 import FakeEC2, Fault, refuse
+from .fake_ec2 import FakeEC2, Fault, ec2_error
 
 HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0")
 SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
@@ -25,7 +25,7 @@ def run(ec2: Any, *approved: Rule, egress: tuple[Rule, ...] | None = None) -> Ou
 def raising(code: str, operation: str) -> Fault:
     def fault(_ec2: FakeEC2, called: str, _parameters: dict[str, Any]) -> None:
         if called == operation:
-            raise refuse(code)
+            raise ec2_error(code)
 
     return fault
 
@@ -71,7 +71,7 @@ def test_stale_rule_does_not_block_other_rules() -> None:
     def not_found(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", [])
         if operation == REVOKE and any(ec2.rules[rule_id]["FromPort"] == 22 for rule_id in ids):
-            raise refuse("InvalidSecurityGroupRuleId.NotFound")
+            raise ec2_error("InvalidSecurityGroupRuleId.NotFound")
 
     ec2 = FakeEC2([HTTPS, SSH, RDP], [not_found] * 20)
     outcome = run(ec2)

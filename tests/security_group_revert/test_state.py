@@ -11,7 +11,7 @@ from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import REMINDER_SECONDS, Reverts, State, StateTable
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, refuse
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, ec2_error
 from .test_respond import HTTPS, RDP, SSH, SSH_EVENT, guarded, metrics, respond
 
 HOUR = 3600
@@ -41,7 +41,7 @@ class Account:
 
 def refuse_revokes(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
     if operation.startswith("Revoke"):
-        raise refuse("UnauthorizedOperation")
+        raise ec2_error("UnauthorizedOperation")
 
 
 @pytest.mark.reliability(
@@ -205,7 +205,7 @@ def test_count_of_expired_item_starts_again() -> None:
 )
 def test_unavailable_state_does_not_prevent_reverts() -> None:
     account = Account(SSH)
-    account.dynamodb.error = refuse("AccessDeniedException")
+    account.dynamodb.error = ec2_error("AccessDeniedException")
     with pytest.raises(RetryableError, match="AccessDeniedException"):
         account.sweep()
     assert account.ec2.current() == {HTTPS}

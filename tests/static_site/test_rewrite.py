@@ -270,7 +270,7 @@ def test_query_string_never_changes_the_result(uri: str, query: str, options: Re
     expected="it does not change, and no redirect leads to another redirect",
     observed="with any URI",
 )
-def test_rewrite_of_result_changes_nothing(uri: str, query: str, options: RewriteOptions) -> None:
+def test_rewrite_is_idempotent(uri: str, query: str, options: RewriteOptions) -> None:
     result = rewrite(uri, query, options)
     if isinstance(result, Redirect):  # its location must not redirect again
         path = result.location.partition("?")[0]

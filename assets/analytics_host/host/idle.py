@@ -83,7 +83,7 @@ def _port(end: str) -> int:
 
 
 def _address(end: str) -> str:
-    """Return the IPv4 address of an end: the last four bytes, in reverse order, also if mapped to IPv6."""
+    """Return the IPv4 address of an end: the last four bytes, in reverse order, even if mapped to IPv6."""
     return ".".join(str(byte) for byte in reversed(bytes.fromhex(end.rpartition(":")[0][-8:])))
 
 

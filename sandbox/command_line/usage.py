@@ -7,7 +7,7 @@ from pathlib import Path
 from walkthroughs.multi_region_api import CLIENT, CLIENT_ADDRESSES
 from walkthroughs.walkthrough import LocalEndpoints, Target
 
-from .process import Sandbox
+from ..process import Sandbox
 
 VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
 TEMPLATE = "assets/deploy_pipeline/app/template.yaml"
@@ -40,7 +40,7 @@ def _multi_region_api(target: Target, endpoints: LocalEndpoints, folder: Path) -
 
 
 def _curl(endpoints: LocalEndpoints, url: str) -> str:
-    return f"  curl --connect-to ::127.0.0.1:{endpoints.https} --cacert {endpoints.authority} -i {url}"
+    return f"  curl --connect-to ::127.0.0.1:{endpoints.https} --cacert {endpoints.ca_certificate} -i {url}"
 
 
 def _deploy_pipeline(target: Target, _endpoints: LocalEndpoints, folder: Path) -> Iterator[str]:

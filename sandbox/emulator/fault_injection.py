@@ -16,10 +16,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from ministack import app
-from ministack.services import ec2
-from ministack.services.cloudformation import helpers as cloudformation
-
+from ..ministack import cloudformation, ec2
+from ..ministack.requests import service_handlers
 from .json_protocol import register
 
 FAULTS: list[dict[str, Any]] = []
@@ -28,12 +26,12 @@ FAULTS: list[dict[str, Any]] = []
 def install() -> None:
     """Accept faults, and apply them to CloudFormation and EC2."""
     register("sandbox-faults", "Sandbox.", {"Inject": _inject})
-    _wrap("cloudformation", cloudformation._error)
-    _wrap("ec2", lambda code, message: ec2._error(code, message, 400))
+    _wrap("cloudformation", cloudformation.error_response)
+    _wrap("ec2", lambda code, message: ec2.error_response(code, message, 400))
 
 
 def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
-    handler = app.SERVICE_HANDLERS[service]
+    handler = service_handlers[service]
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         action = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
@@ -46,7 +44,7 @@ def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
             await asyncio.sleep(0.1)  # until the call has taken effect
         return await handler(method, path, headers, body, query)
 
-    app.SERVICE_HANDLERS[service] = handle_request
+    service_handlers[service] = handle_request
 
 
 def _inject(request: dict[str, Any]) -> dict[str, Any]:
