@@ -269,7 +269,7 @@ def test_calls_that_change_what_rules_apply_to_are_reported(
         exposure("ModifyNetworkInterfaceAttribute", {"sourceDestCheck": False}),
         exposure("ModifyManagedPrefixList", ENTRIES, errorCode="Client.UnauthorizedOperation"),
         exposure("RunInstances", ONE_INTERFACE, userIdentity={"invokedBy": "autoscaling.amazonaws.com"}),
-        exposure("CreateNetworkInterface", ONE_INTERFACE, userIdentity={"invokedBy": "lambda.amazonaws.com"}),
+        exposure("CreateNetworkInterface", ONE_INTERFACE, userIdentity={"invokedBy": "ecs.amazonaws.com"}),
     ],
 )
 @pytest.mark.reliability(
@@ -305,3 +305,28 @@ def test_rules_left_after_max_calls_have_the_reason_of_the_refusal() -> None:
     assert len(ec2.changes) == MAX_CALLS
     assert notification["Subject"].startswith("NOT REVERTED: 1 of 16")
     assert "UnauthorizedOperation" in notification["Message"]
+
+
+@pytest.mark.parametrize("service", ["cloudformation", "ssm", "lambda"])
+@pytest.mark.parametrize("name", ["RunInstances", "CreateNetworkInterface"])
+def test_call_through_a_service_is_reported(name: str, service: str) -> None:
+    """A stack or an automation makes any call for its caller."""
+    identity = {"arn": "arn:aws:iam::111111111111:user/alice", "invokedBy": f"{service}.amazonaws.com"}
+    event = exposure(name, {"groupSet": TWO_GROUPS}, userIdentity=identity)
+    (notification,) = respond(FakeEC2([HTTPS]), event, *GROUPS)
+    assert f"user/alice through {service}" in notification["Message"]
+
+
+ADDED_GROUP = {"tag": 1, "content": "sg-0eeeeeeeeeeeeeeee"}
+ENDPOINT_CHANGE = {"ModifyVpcEndpointRequest": {"VpcEndpointId": "vpce-0123", "AddSecurityGroupId": ADDED_GROUP}}
+
+
+def test_group_added_to_endpoint_of_guarded_group_is_reported() -> None:
+    """The record does not contain the groups that the endpoint already has."""
+    ec2 = FakeEC2([HTTPS])
+    ec2.endpoint_groups = [records.GROUP, "sg-0eeeeeeeeeeeeeeee"]
+    (notification,) = respond(ec2, exposure("ModifyVpcEndpoint", ENDPOINT_CHANGE), *GROUPS)
+    assert notification["Subject"] == "ModifyVpcEndpoint may open security group Web Server"
+    for groups in ([], ["sg-0eeeeeeeeeeeeeeee"]):
+        ec2.endpoint_groups = groups
+        assert not respond(ec2, exposure("ModifyVpcEndpoint", ENDPOINT_CHANGE), *GROUPS)
