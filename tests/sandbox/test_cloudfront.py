@@ -103,7 +103,20 @@ def test_distribution_with_invalid_edge_function_fails(deployed: Sandbox) -> Non
 @pytest.mark.parametrize(
     ("kind", "config"),
     [
-        ("CachePolicy", {"MinTTL": 0, "DefaultTTL": 0, "MaxTTL": 1}),
+        (
+            "CachePolicy",
+            {
+                "MinTTL": 0,
+                "DefaultTTL": 0,
+                "MaxTTL": 1,
+                "ParametersInCacheKeyAndForwardedToOrigin": {
+                    "EnableAcceptEncodingGzip": False,
+                    "CookiesConfig": {"CookieBehavior": "none"},
+                    "HeadersConfig": {"HeaderBehavior": "none"},
+                    "QueryStringsConfig": {"QueryStringBehavior": "none"},
+                },
+            },
+        ),
         (
             "OriginAccessControl",
             {"OriginAccessControlOriginType": "s3", "SigningBehavior": "always", "SigningProtocol": "sigv4"},
