@@ -135,7 +135,7 @@ def test_windows_share_becomes_no_link() -> None:
 @pytest.mark.parametrize("name", ["AuthorizeSecurityGroupIngress", "CreateNetworkInterface"])
 def test_deeply_nested_record_does_not_prevent_revert(name: str) -> None:
     deep: list[Any] = []
-    for _ in range(5000):
+    for _ in range(20_000):
         deep = [deep]
     ec2 = FakeEC2([HTTPS, SSH])
     respond(ec2, records.event(records.record(name, {"groupId": records.GROUP, "tags": deep})))
