@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidInputError
-from .inspection import Policy
+from .inspection import ALWAYS_SAFE_TYPES, Policy
 from .nesting import is_too_deeply_nested
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -18,6 +18,7 @@ GREEN = "-green-"  # followed by 8 hexadecimal digits: the suffix of a blue/gree
 MAX_STACK_NAME_CHARACTERS = 128 - len(GREEN) - 8  # CloudFormation's limit is 128
 ARTIFACT_FIELDS = ("revisionS3Bucket", "revisionS3Key")  # added by the trigger
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
+MAX_TAGS = 50  # of a stack
 RECREATE = ("never_worked", "always", "never")
 # As a string within JSON. Step Functions omits an input of more than 248 KiB from the event about the
 # execution's end, and the clean-up function needs the input.
@@ -26,7 +27,6 @@ MAX_PATH_CHARACTERS = 1024
 MAX_NESTING_LEVELS = 32  # three are enough; some thousands exceed Python's recursion limit
 PATH = re.compile(rf".{{1,{MAX_PATH_CHARACTERS}}}", re.DOTALL)
 MAX_SHOWN_ERRORS, MAX_SHOWN_CHARACTERS = 20, 60
-ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # describes the version of CDK; it is not an AWS resource
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def parse_request(value: Any) -> DeploymentRequest:
     template_path = fields.text("templatePath", PATH, f"text of at most {MAX_PATH_CHARACTERS} characters")
     bucket, key = fields.text("revisionS3Bucket"), fields.text("revisionS3Key")
     parameters = fields.mapping("parameters", _is_parameter, "text, finite numbers, true or false, or lists of these")
-    tags = fields.optional("tags", {}, _is_tags, "an object of at most 50 texts")
+    tags = fields.mapping("tags", _is_text, "text", MAX_TAGS)
     capabilities = fields.optional("capabilities", [], _is_list_of(CAPABILITIES), f"a list of {_join_or(CAPABILITIES)}")
     policy = fields.optional("policy", {}, _is_object, "an object")
     on_unsafe = fields.choice("onUnsafe", ("fail", "blue_green"))
@@ -81,7 +81,10 @@ def parse_request(value: Any) -> DeploymentRequest:
     full_name = f"{environment_name}-{stack_name}"
     errors = fields.errors + policy_fields.errors
     if not errors and len(full_name) > MAX_STACK_NAME_CHARACTERS:
-        errors.append(f"stackName: together with environmentName at most {MAX_STACK_NAME_CHARACTERS} characters")
+        errors.append(
+            f"stackName: together with environmentName {len(full_name)} characters;"
+            f" accepted: at most {MAX_STACK_NAME_CHARACTERS}"
+        )
     _raise_errors(errors)
     return DeploymentRequest(
         environment_name=environment_name,
@@ -108,13 +111,15 @@ def _check_form(value: Any) -> None:
 
 
 def _parse_policy(fields: "_FieldReader") -> tuple[Policy, str]:
-    types = fields.optional("exemptTypes", list(ALWAYS_SAFE_TYPES), _is_texts, "a list of resource types")
+    types = fields.optional("exemptTypes", [], _is_texts, "a list of resource types")
     ids = fields.optional("exemptLogicalIds", [], _is_texts, "a list of logical ids")
     conditional = fields.choice("conditional", ("reject", "allow"))
     dynamic = fields.choice("dynamic", ("reject", "allow"))
+    revisions = fields.choice("revisions", ("allow", "reject"))
     recreate = fields.choice("recreate", RECREATE)
     fields.reject_unknown_fields()
-    return Policy(frozenset(types), frozenset(ids), conditional == "allow", dynamic == "allow"), recreate
+    allowed = (choice == "allow" for choice in (conditional, dynamic, revisions))
+    return Policy(ALWAYS_SAFE_TYPES | frozenset(types), frozenset(ids), *allowed), recreate
 
 
 def _raise_errors(errors: list[str]) -> None:
@@ -173,12 +178,16 @@ class _FieldReader:
         """Read one of the accepted values; the first one is the default."""
         return str(self.optional(name, accepted[0], lambda value: value in accepted, _join_or(accepted)))
 
-    def mapping(self, name: str, is_valid: Callable[[Any], bool], accepted: str) -> dict[str, Any]:
+    def mapping(
+        self, name: str, is_valid: Callable[[Any], bool], accepted: str, max_items: int | None = None
+    ) -> dict[str, Any]:
         """Read an object and check each of its values separately."""
         value = self.optional(name, {}, _is_object, f"an object of {accepted}")
         for item in sorted(item for item in value if not is_valid(value[item])):
             shown = item[:MAX_SHOWN_CHARACTERS]
             self.errors.append(f"{self.prefix}{name}.{shown}: given {_shorten(value[item])}; accepted: {accepted}")
+        if max_items and len(value) > max_items:
+            self.errors.append(f"{self.prefix}{name}: given {len(value)}; accepted: at most {max_items}")
         return dict(value)
 
     def reject_unknown_fields(self) -> None:
@@ -207,8 +216,8 @@ def _is_parameter(value: Any) -> bool:
     return _is_simple(value) or (isinstance(value, list) and all(map(_is_simple, value)))
 
 
-def _is_tags(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) <= 50 and all(isinstance(item, str) for item in value.values())
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_texts(value: Any) -> bool:
