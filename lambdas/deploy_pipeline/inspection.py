@@ -11,17 +11,22 @@ replaced.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypedDict
+from typing import Self, TypedDict
 
 from .api_types import Change, ResourceChange, ResourceChangeDetail, ResourceChangeWithValues
 from .dynamic_references import in_create_only, unversioned
 from .identifying_attributes import is_identifying
 from .lossy_changes import losses, with_values
-from .lossy_conditions import KNOWN_AFTER_APPLY
+from .policy_targets import outside_target
+from .property_values import shown_change
 from .revisions import is_superseded, new_revisions
 
 ALWAYS_SAFE_TYPES = frozenset({"AWS::CDK::Metadata"})  # describes the version of CDK; it is not an AWS resource
 SAFE_ACTIONS = ("Add", "Modify", "Import", "SyncWithActual")
+EFFECTS = (
+    "removed", "replaced", "may be replaced", "loses data or protection", "changed", "added", "imported"
+)  # fmt: skip
+ACTION_EFFECTS = {"Add": "added", "Import": "imported", "Remove": "removed"}
 UPDATES = ("Modify", "Dynamic")
 # Attributes of a resource that are not properties; changing them never replaces it.
 NON_PROPERTY_ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
@@ -41,16 +46,6 @@ REPLACEMENTS = {
 # and the id of a job definition contains its revision.
 CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
 UNSTABLE_ID_TYPES = (*CUSTOM, "AWS::Batch::JobDefinition")
-# The property that names the resource whose policy is set, or overwritten, and the type of that resource: the id
-# of another type, such as a parameter's name, can be chosen to equal its id.
-POLICY_TARGETS = {
-    "AWS::S3::BucketPolicy": ("Bucket", "AWS::S3::Bucket"),
-    "AWS::SNS::TopicInlinePolicy": ("TopicArn", "AWS::SNS::Topic"),
-    "AWS::SNS::TopicPolicy": ("Topics", "AWS::SNS::Topic"),
-    "AWS::SQS::QueueInlinePolicy": ("Queue", "AWS::SQS::Queue"),
-    "AWS::SQS::QueuePolicy": ("Queues", "AWS::SQS::Queue"),
-    "AWS::SecretsManager::ResourcePolicy": ("SecretId", "AWS::SecretsManager::Secret"),
-}
 
 
 @dataclass(frozen=True)
@@ -116,6 +111,9 @@ class Policy:
         return parts
 
 
+STRICT = Policy(revisions=False)
+
+
 @dataclass(frozen=True)
 class Violation:
     """An unsafe change and its reason. `logical_id` starts with the path of the nested stack."""
@@ -129,6 +127,29 @@ class Violation:
         return f"{self.logical_id} ({self.type}), {self.action}: {self.why}"
 
 
+@dataclass(frozen=True)
+class Finding:
+    """A change, its effect, and the reasons why it is unsafe; no reasons if it is safe.
+
+    effect: one of `EFFECTS`. accepted: why an unsafe change is accepted nevertheless; empty if it is not.
+    properties: the properties that change, with their values.
+    """
+
+    logical_id: str
+    type: str
+    action: str
+    effect: str
+    why: str
+    accepted: str
+    properties: str
+
+    @property
+    def violation(self) -> Violation | None:
+        if not self.why or self.accepted:
+            return None
+        return Violation(self.logical_id, self.type, self.action, self.why)
+
+
 def violations(
     changes: Iterable[Change], policy: Policy, path: str = "", lookups: Lookups | None = None
 ) -> Iterator[Violation]:
@@ -136,6 +157,14 @@ def violations(
 
     `path` is the path of a nested stack, which ends with a slash.
     """
+    found = (finding.violation for finding in findings(changes, policy, path, lookups))
+    return (violation for violation in found if violation)
+
+
+def findings(
+    changes: Iterable[Change], policy: Policy, path: str = "", lookups: Lookups | None = None
+) -> Iterator[Finding]:
+    """Return a finding for each of all changes to one stack."""
     changes = list(changes)
     sources = _sources(changes)
     inspected = [_Inspected.of(change, lookups or Lookups(), sources) for change in changes]
@@ -143,11 +172,35 @@ def violations(
     new = new_revisions(item.resource for item in inspected)
     for item in inspected:
         kind, logical_id = item.resource.get("ResourceType", "?"), path + item.logical_id
-        if kind in policy.exempt_types or logical_id in policy.exempt_logical_ids:
-            continue
         superseded = policy.revisions and is_superseded(item.resource, new)
-        if why := "; ".join(filter(None, _reasons(item, policy, retained, superseded=superseded))):
-            yield Violation(logical_id, kind, item.resource.get("Action", "?"), why)
+        why, accepted = _join(_reasons(item, policy, retained, superseded=superseded)), ""
+        if not why and (why := _join(_reasons(item, STRICT, retained, superseded=False))):
+            accepted = "superseded revision" if superseded else "policy"
+        if why and (kind in policy.exempt_types or logical_id in policy.exempt_logical_ids):
+            accepted = "exempt type" if kind in policy.exempt_types else "exempt resource"
+        effect = _effect(item, retained, is_safe=not why)
+        action = item.resource.get("Action", "?")
+        yield Finding(logical_id, kind, action, effect, why, accepted, _changed_properties(item.resource))
+
+
+def _join(reasons: Iterable[str]) -> str:
+    return "; ".join(filter(None, reasons))
+
+
+def _effect(item: "_Inspected", retained: set[str], *, is_safe: bool) -> str:
+    action = item.resource.get("Action", "?")
+    if action in ACTION_EFFECTS:
+        return ACTION_EFFECTS[action]
+    if is_safe:
+        return "changed"
+    why = _removed_or_replaced(item, STRICT, retained)
+    return "replaced" if why.startswith("it is replaced") else "may be replaced" if why else "loses data or protection"
+
+
+def _changed_properties(resource: ResourceChangeWithValues) -> str:
+    targets = [detail.get("Target") or {} for detail in resource.get("Details") or []]
+    names = {str(target.get("Name") or target.get("Attribute") or "?") for target in targets}
+    return ", ".join(f"{name}{shown_change(resource, name)}" for name in sorted(names))
 
 
 @dataclass(frozen=True)
@@ -201,7 +254,7 @@ class _Inspected:
             for detail in resource.get("Details") or []
         ]
         required = None if names else _required(resource, origins)
-        kind, outside = change.get("Type", "Resource"), _outside_target(resource, lookups)
+        kind, outside = change.get("Type", "Resource"), outside_target(resource, lookups.physical_ids)
         return cls(kind, resource, origins, required, names, outside)
 
     @property
@@ -271,29 +324,6 @@ def _unversioned_references(resource: ResourceChangeWithValues, lookups: Lookups
     return in_create_only(paths, lookups.create_only(kind)) if paths else []
 
 
-def _outside_target(resource: ResourceChangeWithValues, lookups: Lookups) -> str:
-    """Return a reason if a policy may overwrite the policy of a resource outside the stack; otherwise an empty text."""
-    name, kind = POLICY_TARGETS.get(str(resource.get("ResourceType")), ("", ""))
-    if not name or resource.get("Action") not in ("Add", *UPDATES):
-        return ""
-    before, after = _texts(resource["Before"], name), _texts(resource["After"], name)
-    if after is None:
-        hidden = resource.get("Action") == "Add" or any(
-            (detail.get("Target") or {}).get("Name") == name for detail in resource.get("Details") or []
-        )
-        return f"{name} is not visible, so the policy may be attached to a resource outside the stack" if hidden else ""
-    new = [text for text in after if text not in (before or ()) and text != KNOWN_AFTER_APPLY]
-    outside = [text for text in new if (kind, text) not in lookups.physical_ids()]
-    return f"{name} names a resource outside the stack, whose policy is overwritten" if outside else ""
-
-
-def _texts(shown: Mapping[str, Any] | None, name: str) -> list[str] | None:
-    value = ((shown or {}).get("Properties") or {}).get(name)
-    if value is None:
-        return None
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-
-
 def _removed_or_replaced(item: _Inspected, policy: Policy, retained: set[str]) -> str:
     """Return why a resource is, or may be, removed or replaced; otherwise an empty text."""
     resource = item.resource
@@ -356,4 +386,5 @@ def _causes(item: _Inspected, retained: set[str]) -> str:
     details = zip(item.resource.get("Details") or [], item.origins, strict=True)
     targets = [d.get("Target") or {} for d, origin in details if origin is not None and origin not in retained]
     names = sorted({target.get("Name") or target.get("Attribute") or "?" for target in targets})
-    return f" because of {', '.join(names)}" if names else ""
+    shown = [f"{name}{shown_change(item.resource, name)}" for name in names]
+    return f" because of {', '.join(shown)}" if shown else ""

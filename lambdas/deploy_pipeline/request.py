@@ -110,6 +110,20 @@ def _check_form(value: Any) -> None:
         raise InvalidInputError(f"The input has more than {MAX_INPUT_CHARACTERS:,} characters as an escaped string.")
 
 
+def parse_policy(value: Any) -> Policy:
+    """Validate a `policy` alone.
+
+    Raises:
+        InvalidInputError: names every invalid field and the accepted values.
+    """
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"policy: given {_shorten(value)}; accepted: an object")
+    fields = _FieldReader(value, "policy.")
+    policy, _ = _parse_policy(fields)
+    _raise_errors(fields.errors)
+    return policy
+
+
 def _parse_policy(fields: "_FieldReader") -> tuple[Policy, str]:
     types = fields.optional("exemptTypes", [], _is_texts, "a list of resource types")
     ids = fields.optional("exemptLogicalIds", [], _is_texts, "a list of logical ids")
