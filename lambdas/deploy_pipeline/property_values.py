@@ -36,7 +36,7 @@ def _value(shown: dict[str, Any] | None, name: str) -> Any:
 def _shown(value: Any) -> str | None:
     """Return a simple value in one line; None if it must not be shown."""
     if value is ABSENT:
-        return "none"
+        return "not set"
     if isinstance(value, dict | list) or value is None:
         return None
     text = str(value)

@@ -11,7 +11,7 @@ import pytest
 from audit.identifying_attributes import identifying
 from lambdas.deploy_pipeline.identifying_attributes import FILE, OTHER_ATTRIBUTES
 
-from .changes import change, detail, reasons
+from .changes import change, detail, reasons, update
 from .test_lossy_table import SCHEMAS, schema
 
 TABLE: dict[str, list[str]] = json.loads(FILE.read_text())
@@ -67,6 +67,13 @@ def test_reference_to_identifying_attribute_is_safe(kind: str, attribute: str, c
 )
 def test_reference_to_other_attribute_is_unsafe(kind: str, attribute: str, changed: str) -> None:
     assert "may be replaced because of SourceArn" in reasons(*reference(kind, attribute, changed))
+
+
+def test_deletion_protection_of_table_does_not_change_stream() -> None:
+    name = "DeletionProtectionEnabled"
+    table = update("AWS::DynamoDB::Table", {name: False}, {name: True}, "Cause")
+    _, mapping = reference("AWS::DynamoDB::Table", "StreamArn", name)
+    assert not reasons(table, mapping)
 
 
 def test_reference_with_unknown_cause_is_unsafe() -> None:

@@ -62,13 +62,13 @@ def test_inspection_of_500_resources_takes_less_than_a_second() -> None:
 def largest_state(machine: Machine, **fields: Any) -> int:
     """Return the largest number of bytes of a payload, a result, an output, or an error of an execution."""
     sizes: list[int] = []
+    invoke = machine._function
 
     def measured(name: str, payload: dict[str, Any]) -> Any:
-        result = function(name, payload)
+        result = invoke(name, payload)
         sizes.extend(size(value) for value in (payload, result))
         return result
 
-    function = machine._function
     machine._function = measured  # type: ignore[method-assign]
     ended = machine.run(**fields)
     assert not ended.error or ended.error == "UnsafeChanges", ended.error

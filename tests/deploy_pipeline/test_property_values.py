@@ -26,7 +26,7 @@ def replaced(name: str, before: Any, after: Any) -> Any:
     ("before", "after", "shown"),
     [
         ("jobs", "work", "QueueName (jobs -> work)"),
-        (None, "work", "QueueName (none -> work)"),
+        (None, "work", "QueueName (not set -> work)"),
         (True, False, "QueueName (true -> false)"),
         ("jobs", MARKER, "QueueName (jobs -> known after the update)"),
         ("a\nb\x1b[31m", "c", "QueueName (a b [31m -> c)"),
