@@ -142,6 +142,7 @@ def proxy(running: Proxy) -> Proxy:
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "unknown"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},  # a link: GET /3/ImportFiles imports files
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},  # a redirect of an address that the user opened
         BROWSER,  # one without Sec-Fetch-Site: an image sends no Origin
         {"Host": "evil.example"},  # DNS rebinding, in the next lines with the headers of its own page
         {"Host": "evil.example:54321", "Origin": "http://evil.example:54321", "Sec-Fetch-Site": "same-origin"},
@@ -202,12 +203,30 @@ def test_request_of_flow_reaches_h2o(proxy: Proxy, host: str) -> None:
     address = f"{host}:{proxy.port}"
     browser = BROWSER | {"Host": address, "Authorization": "Basic YTpi"}
     typed = browser | {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}
-    assert proxy.status(typed, path="/flow/index.html?a=%2Fb") == 200
+    assert proxy.status(typed, path="/flow/index.html") == 200
     of_flow = browser | {"Sec-Fetch-Site": "same-origin", "Origin": f"http://{address}", "Content-Type": FORM}
     assert proxy.status(of_flow, "POST", "/99/Rapids", "ast=(ls)") == 200
     (get, path, headers, _), (post, _, _, length) = proxy.requests
-    assert (get, path, post, length) == ("GET", "/flow/index.html?a=%2Fb", "POST", len("ast=(ls)"))
+    assert (get, path, post, length) == ("GET", "/flow/index.html", "POST", len("ast=(ls)"))
     assert (headers["Host"], headers["Authorization"]) == (address, "Basic YTpi"), "H2O redirects to this host"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/flow/../3/ImportFiles?path=http://evil.example/",
+        "/flow/%2e%2e/3/ImportFiles?path=/etc/passwd",
+        "/flow/index.html/../../3/Shutdown",
+        "//3/ImportFiles?path=/etc/passwd",
+        "/3/Frames/songs/export/%2Ftmp%2Fsongs.csv/overwrite/true",
+        "/flow/index.html?import=1",
+    ],
+)
+def test_redirected_address_opens_only_flow(proxy: Proxy, path: str) -> None:
+    headers = BROWSER | {"Host": f"localhost:{proxy.port}", "Sec-Fetch-Site": "none", "Authorization": "Basic YTpi"}
+    assert proxy.status(headers, path=path) == 403
+    assert proxy.status(headers, "POST", "/flow/index.html", "x") == 403
+    assert not proxy.requests
 
 
 def test_request_of_program_reaches_h2o(proxy: Proxy) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from lambdas.deploy_pipeline.artifact import read_template
 from lambdas.deploy_pipeline.inspection import Policy, findings
-from lambdas.deploy_pipeline.messages import truncate
 from lambdas.deploy_pipeline.report import markdown
+from lambdas.deploy_pipeline.truncation import truncate
 
 from .changes import change, detail, update
 from .machine_run import APP, Machine, zipped
@@ -98,8 +98,9 @@ def test_states_are_smaller_than_limit(monkeypatch: pytest.MonkeyPatch, on_unsaf
         {**lossy, "ResourceChange": lossy["ResourceChange"] | {"LogicalResourceId": f"Queue{number}"}}
         for number in range(300)
     ]
-    machine.cloudformation.declared = ["Long"]
-    largest = largest_state(machine, onUnsafe=on_unsafe, parameters={"Long": "x" * 190_000})
+    parameters = {f"Long{number}": "x" * 4096 for number in range(46)}
+    machine.cloudformation.declared = list(parameters)
+    largest = largest_state(machine, onUnsafe=on_unsafe, parameters=parameters)
     assert 150_000 < largest < MAX_STATE_BYTES
 
 

@@ -88,7 +88,7 @@ def test_added_resource_with_replacement_is_safe() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="thousands of unsafe changes, failures or unknown parameters",
+    fault="thousands of unsafe changes or failures, or hundreds of unknown parameters",
 )
 def test_message_in_codepipeline_keeps_count_and_link(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)

@@ -119,8 +119,8 @@ def test_input_size_counts_escaped_characters() -> None:
 def test_invalid_parameter_is_shown_with_accepted_values() -> None:
     assert errors(parameters={"Size": 1, "Ratio": float("nan"), "Deep": {"a": "x" * 900}}) == (
         f'Invalid input: parameters.Deep: given {{"a": "{"x" * 53}...; accepted: text, finite numbers,'
-        " true or false, or lists of these; parameters.Ratio: given NaN; accepted: text, finite numbers,"
-        " true or false, or lists of these"
+        " true or false, or lists of these, with at most 4096 bytes; parameters.Ratio: given NaN; accepted: text,"
+        " finite numbers, true or false, or lists of these, with at most 4096 bytes"
     )
 
 
@@ -148,7 +148,9 @@ JSON = st.recursive(
 
 
 def test_passed_limit_is_named_with_size() -> None:
-    assert "tags: given 51; accepted: at most 50" in errors(tags={f"tag{number}": "" for number in range(51)})
+    assert "tags: given 51 items; accepted: an object of at most 50 items" in errors(
+        tags={f"tag{number}": "" for number in range(51)}
+    )
     assert "together with environmentName 125 characters; accepted: at most 113" in errors(stackName="a" * 120)
 
 

@@ -1,4 +1,4 @@
-"""The calls of a reconciliation: which, in what order, and what follows when one is refused."""
+"""The calls of a reconciliation: which, in what order, and what follows when one is rejected."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from lambdas.security_group_revert.revert import CONFLICT_CODES, TRANSIENT_CODES
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
-from .fake_ec2 import FakeEC2, Fault, refuse
+from .fake_ec2 import FakeEC2, Fault, ec2_error
 
 HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0")
 SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
@@ -25,7 +25,7 @@ def run(ec2: Any, *approved: Rule, egress: tuple[Rule, ...] | None = None) -> Ou
 def raising(code: str, operation: str) -> Fault:
     def fault(_ec2: FakeEC2, called: str, _parameters: dict[str, Any]) -> None:
         if called == operation:
-            raise refuse(code)
+            raise ec2_error(code)
 
     return fault
 
@@ -71,12 +71,61 @@ def test_stale_rule_does_not_block_other_rules() -> None:
     def not_found(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", [])
         if operation == REVOKE and any(ec2.rules[rule_id]["FromPort"] == 22 for rule_id in ids):
-            raise refuse("InvalidSecurityGroupRuleId.NotFound")
+            raise ec2_error("InvalidSecurityGroupRuleId.NotFound")
 
     ec2 = FakeEC2([HTTPS, SSH, RDP], [not_found] * 20)
     outcome = run(ec2)
     assert RDP not in ec2.current()
-    assert not outcome.failed
+    assert [(action.rule, action.transient) for action in outcome.failed] == [(SSH, True)], "it is still listed"
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="a caller who replaces a rule with an equal one before each revoke",
+    expected="not reverted, and tried again",
+    observed="a failed action that is transient",
+)
+def test_rule_added_again_before_each_revoke_is_not_reverted() -> None:
+    def add_again(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+        if operation == REVOKE:
+            for rule_id in parameters["SecurityGroupRuleIds"]:
+                del ec2.rules[rule_id]
+            ec2.add(SSH)
+
+    ec2 = FakeEC2([HTTPS, SSH], [add_again] * 20)
+    outcome = run(ec2)
+    assert ec2.calls == [READ, REVOKE] * 3 + [READ], "a last read shows what remains"
+    assert [(a.action_type, a.rule, a.status, a.transient) for a in outcome.actions] == [
+        ("revoke", SSH, "failed", True)
+    ]
+    assert outcome.open_findings == 1
+
+
+def test_rule_removed_before_the_last_revoke_is_reverted() -> None:
+    def replace_twice(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+        if operation == REVOKE:
+            for rule_id in parameters["SecurityGroupRuleIds"]:
+                del ec2.rules[rule_id]
+            if ec2.calls.count(REVOKE) < 3:
+                ec2.add(SSH)
+
+    outcome = run(FakeEC2([HTTPS, SSH], [replace_twice] * 20))
+    assert {(action.rule, action.status) for action in outcome.actions} == {(SSH, "conflict")}
+    assert outcome.open_findings == 0
+
+
+def test_failure_of_the_last_attempt_keeps_its_reason() -> None:
+    def deny_rdp(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+        ids = parameters.get("SecurityGroupRuleIds", [])
+        if operation == REVOKE and any(ec2.rules[rule_id]["FromPort"] == 22 for rule_id in ids):
+            raise ec2_error("InvalidSecurityGroupRuleId.NotFound")
+        if operation == REVOKE:
+            raise ec2_error("UnauthorizedOperation")
+
+    outcome = run(FakeEC2([HTTPS, SSH, RDP], [deny_rdp] * 20))
+    reasons = {action.rule: str(action.reason).partition(":")[0] for action in outcome.failed}
+    assert reasons == {RDP: "UnauthorizedOperation", SSH: "the rule changed in each of 3 attempts"}
 
 
 def test_repeated_modify_conflict_is_a_transient_failure() -> None:
@@ -96,7 +145,10 @@ def test_denied_modify_is_replaced_by_revoke_and_restore() -> None:
     ec2 = FakeEC2([OPEN_SSH], [raising("UnauthorizedOperation", MODIFY)] * 9)
     outcome = run(ec2)
     assert ec2.current() == {HTTPS}
-    assert [(action.verb, action.status) for action in outcome.actions] == [("revoke", "done"), ("restore", "done")]
+    assert [(action.action_type, action.status) for action in outcome.actions] == [
+        ("revoke", "completed"),
+        ("restore", "completed"),
+    ]
     assert not outcome.failed
 
 
@@ -111,7 +163,7 @@ def test_transient_error_is_not_retried_for_each_rule(code: str) -> None:
 
 def test_outcome_contains_actions_of_earlier_attempts() -> None:
     ec2 = FakeEC2([RDP, OPEN_SSH], [None, None, raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)])
-    assert {action.verb for action in run(ec2).actions} == {"revoke", "modify"}
+    assert {action.action_type for action in run(ec2).actions} == {"revoke", "modify"}
 
 
 def lost_response(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
@@ -131,22 +183,22 @@ def connection_error(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]
     "Lost event or response",
     fault="the response to a completed revoke",
     expected="reported; the group is read again; other calls are still made",
-    observed='"already gone when revoked", or retried',
+    observed='"already removed before it was revoked", or retried',
 )
 def test_lost_response_is_transient_and_blocks_no_other_call() -> None:
     ec2 = FakeEC2([SSH], [None, lost_response])
     outcome = run(ec2)
     assert ec2.current() == {HTTPS}, "the missing rule is still restored"
     (failed,) = outcome.failed
-    assert (failed.verb, failed.transient) == ("revoke", True)
+    assert (failed.action_type, failed.transient) == ("revoke", True)
     assert failed.reason
     assert failed.reason.startswith("ReadTimeoutError: ")
-    assert [action.verb for action in outcome.actions if action.status == "done"] == ["restore"]
+    assert [action.action_type for action in outcome.actions if action.status == "completed"] == ["restore"]
     assert not run(ec2).actions, "the second run has nothing to do"
 
 
 @pytest.mark.reliability("security_group_revert", "Lost event or response", fault="the response to a completed revoke")
-def test_rule_already_gone_when_revoked_is_a_conflict() -> None:
+def test_rule_already_removed_is_a_conflict() -> None:
     """boto3 repeats a call without a response, and EC2 returns NotFound."""
 
     def revoke_before(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
@@ -154,7 +206,7 @@ def test_rule_already_gone_when_revoked_is_a_conflict() -> None:
             del ec2.rules[rule_id]
 
     (action,) = run(FakeEC2([HTTPS, SSH], [None, revoke_before])).actions
-    assert (action.verb, action.rule, action.status) == ("revoke", SSH, "conflict")
+    assert (action.action_type, action.rule, action.status) == ("revoke", SSH, "conflict")
 
 
 @pytest.mark.parametrize("fault", [connection_error, raising("RequestLimitExceeded", READ)])
@@ -168,7 +220,7 @@ def test_rule_already_gone_when_revoked_is_a_conflict() -> None:
 def test_failed_second_read_keeps_completed_actions(fault: Fault) -> None:
     conflict = raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)
     outcome = run(FakeEC2([RDP, OPEN_SSH], [None, None, conflict, fault]))
-    assert [(a.verb, a.status) for a in outcome.actions] == [("revoke", "done"), ("modify", "failed")]
+    assert [(a.action_type, a.status) for a in outcome.actions] == [("revoke", "completed"), ("modify", "failed")]
     assert outcome.failed[0].transient, "the event is run again"
 
 
