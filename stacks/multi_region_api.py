@@ -2,7 +2,7 @@
 
     client --> DNS: Route 53, the nearest Region whose health check passes
            --> Regional API Gateway endpoint --> Lambda: GET /helloworld
-    Route 53's health checkers --> the same endpoint --> Lambda: GET /healthcheck-<id>, a secret path
+    Route 53's health checkers --> the same endpoint --> Lambda: GET /healthcheck-<id>, an unguessable path
 
 Each Region has a separate, complete stack. The stacks do not reference each other; they share only
 the name of their records. Based on "Building a Multi-region Serverless Application with
