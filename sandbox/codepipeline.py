@@ -22,6 +22,7 @@ from ministack.services import eventbridge, lambda_svc, s3
 from ministack.services.cloudformation import provisioners
 
 from . import codecommit
+from .iam.services import require_action
 from .json_protocol import ServiceError, register
 
 RESULT_TIMEOUT_SECONDS = 20 * 60  # for the result of a Lambda function
@@ -113,6 +114,7 @@ class Pipeline:
     def _run_action(self, execution: Execution, action: Action, declared: dict[str, Any]) -> None:
         provider = declared["ActionTypeId"]["Provider"]
         try:
+            require_action(self.declaration["RoleArn"], declared, self.declaration["ArtifactStore"]["Location"])
             if provider == "Lambda":
                 _invoke(execution, action, [artifact["Name"] for artifact in declared.get("InputArtifacts", [])])
             else:

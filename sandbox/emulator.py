@@ -75,6 +75,7 @@ def _install(speed: float) -> None:
         events,
         fault_injection,
         glue,
+        iam,
         route53,
         s3,
         stepfunctions,
@@ -102,6 +103,7 @@ def _install(speed: float) -> None:
         service.install()
     for accelerated_service in (codepipeline, events, stepfunctions):
         accelerated_service.install(speed)
+    iam.install()
 
 
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
@@ -111,6 +113,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
 
     from . import apigateway, cloudfront, route53, web
     from .authentication import require_signature
+    from .iam.authorization import require_permission
     from .route53 import dns
 
     _install(options.speed)
@@ -133,7 +136,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     web_application = web.application([apigateway.serve, cloudfront.serve], route53.endpoint_at)
     try:
         await asyncio.gather(
-            serve(require_signature(app, ports["aws"]), api_config, shutdown_trigger=stopping.wait),
+            serve(require_signature(require_permission(app), ports["aws"]), api_config, shutdown_trigger=stopping.wait),
             serve(web_application, web_config, shutdown_trigger=stopping.wait),
         )
     finally:

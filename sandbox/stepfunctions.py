@@ -21,12 +21,11 @@ import jsonata
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from ministack.core.responses import get_region, now_iso
-from ministack.services import eventbridge, stepfunctions, sts
+from ministack.services import eventbridge, stepfunctions
 
-from .authentication import secret_of
-from .process import ACCOUNT
+from .awslambda import role_credentials
+from .iam.services import ROLE
 
-STATE_MACHINE_KEY = "ASIASTATEMACHINE0001"
 TASK_TIMEOUT: contextvars.ContextVar[float | None] = contextvars.ContextVar("TASK_TIMEOUT", default=None)
 TASK_THREADS = ThreadPoolExecutor(64, thread_name_prefix="task")
 STATE_EXECUTORS = {
@@ -38,11 +37,6 @@ STATE_EXECUTORS = {
 
 def install(speed: float = 1.0) -> None:
     """Replace the execution of state machines."""
-    sts._sessions[STATE_MACHINE_KEY] = {
-        "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/state-machine/execution",
-        "UserId": "AROASTATEMACHINE00001:execution",
-        "SecretAccessKey": secret_of(STATE_MACHINE_KEY),
-    }
     stepfunctions._SFN_WAIT_SCALE = 1 / speed
     stepfunctions._evaluate_jsonata = _evaluate
     stepfunctions._run_execution = _run
@@ -73,6 +67,7 @@ def _run(execution_arn: str) -> None:
     execution = stepfunctions._executions[execution_arn]
     machine = stepfunctions._state_machines[execution["stateMachineArn"]]
     definition = json.loads(machine["definition"])
+    ROLE.set(machine["roleArn"])
     context = {
         "QueryLanguage": definition.get("QueryLanguage", "JSONPath"),
         "Execution": {
@@ -195,12 +190,12 @@ def _sdk_integration(original: Any) -> Any:
         service, action = resource.split(":")[-2:]
         if service != "cloudformation":
             return original(resource, data)
+        credentials = {name.lower(): value for name, value in role_credentials(ROLE.get(), "execution").items()}
         client = boto3.client(
             "cloudformation",
             endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
             region_name=get_region(),
-            aws_access_key_id=STATE_MACHINE_KEY,
-            aws_secret_access_key=secret_of(STATE_MACHINE_KEY),
+            **credentials,
             config=Config(retries={"total_max_attempts": 1}),
         )
         try:

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
 
-from . import change_sets, deletion, roles, signals
+from . import change_sets, conditions, deletion, roles, signals
 
 _last_timestamp = datetime.min.replace(tzinfo=UTC)
 
@@ -40,6 +40,7 @@ def install() -> None:
     for module in (helpers, handlers, changesets):
         module._resolve_template = resolve_template
     change_sets.install(handlers._ACTION_HANDLERS)
+    conditions.install()
     deletion.install()
     roles.install(handlers._ACTION_HANDLERS)
     signals.install()

@@ -1,0 +1,212 @@
+"""What services do by themselves: they need permissions too, as a service principal or with a role.
+
+Implemented: targets of EventBridge rules and schedules, and dead-letter queues for denied targets; deliveries of SNS;
+alarm actions; destinations, logs and traces of Lambda; integrations of API Gateway; tasks, logs and traces of state
+machines; actions of CodePipeline. `cloudfront.origin` and `provisioning` have those of CloudFront and CloudFormation.
+"""
+
+import json
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from ministack.core.arn import parse_arn
+from ministack.core.responses import get_region
+from ministack.services import apigateway_v1, cloudwatch, eventbridge, lambda_svc, sns, stepfunctions
+
+from ..process import ACCOUNT
+from . import implied, policies
+from .authorization import AccessDeniedError, is_allowed, require
+from .policy import Context, Permission
+
+TOPIC: ContextVar[str] = ContextVar("TOPIC", default="")  # whose message is being delivered
+ROLE: ContextVar[str] = ContextVar("ROLE", default="")  # of the state machine whose execution is running
+EVENTS = "events.amazonaws.com"
+ROLE_ACTIONS = {
+    "codepipeline": "codepipeline:StartPipelineExecution",
+    "ec2": "ec2:StopInstances",
+    "states": "states:StartExecution",
+}
+SERVICE_ACTIONS = {"lambda": "lambda:InvokeFunction", "sns": "sns:Publish", "sqs": "sqs:SendMessage"}
+TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
+
+
+def install() -> None:
+    """Check the permissions of services before they act."""
+    _check_targets()
+    _check_deliveries()
+    _check_alarms()
+    _check_functions()
+    _check_integrations()
+    invoke = stepfunctions._invoke_resource
+
+    def invoke_resource(resource: str, data: Any) -> Any:
+        if "lambda:invoke" in resource and ROLE.get():
+            name = str(data["FunctionName"])
+            arn = name if name.startswith("arn:") else f"arn:aws:lambda:{get_region()}:{ACCOUNT}:function:{name}"
+            try:
+                require(ROLE.get(), Permission("lambda:InvokeFunction", arn, {}, "a task"))
+            except AccessDeniedError as error:
+                raise stepfunctions._ExecutionError("Lambda.AWSLambdaException", str(error)) from error
+        return invoke(resource, data)
+
+    stepfunctions._invoke_resource = invoke_resource
+
+
+def source(arn: str) -> Context:
+    """Return the condition keys of a request that a service makes for a resource."""
+    return {"aws:SourceArn": arn, "aws:SourceAccount": ACCOUNT}
+
+
+def deliver(principal: str, arn: str, context: Context, cause: str) -> bool:
+    """Return whether a principal has the permissions to invoke, publish or send to a resource."""
+    service = arn.split(":")[2]
+    keys = {
+        "sns": lambda: implied.topic_key(arn),
+        "sqs": lambda: implied.queue_key(arn.rsplit(":", 1)[-1], get_region(), ("kms:Decrypt", "kms:GenerateDataKey")),
+    }
+    permissions = [Permission(SERVICE_ACTIONS[service], arn, context, cause), *keys.get(service, lambda: iter(()))()]
+    return all(is_allowed(principal, p.action, p.resource, {**p.context, **context}, cause) for p in permissions)
+
+
+def _check_targets() -> None:
+    invoke = eventbridge._invoke_target
+
+    def invoke_target(target: dict[str, Any], event: Any, rule: Any, *arguments: Any) -> None:
+        arn = rule.get("Arn", "") if isinstance(rule, dict) else str(rule)
+        if _reaches_target(target, arn):
+            invoke(target, event, rule, *arguments)
+        elif "DeadLetterConfig" in target:
+            _send_dead_letter(target, event, arn)
+
+    eventbridge._invoke_target = invoke_target
+
+
+def _reaches_target(target: dict[str, Any], rule: str) -> bool:
+    arn, role, service = target["Arn"], target.get("RoleArn"), target["Arn"].split(":")[2]
+    is_schedule = ":scheduler:" in rule
+    cause = f"a target of {rule.rsplit(':', 1)[-1]}"
+    if role:
+        principal = "scheduler.amazonaws.com" if is_schedule else EVENTS
+        if not is_allowed(principal, "sts:AssumeRole", role, source(rule), cause):
+            return False
+        if service in ROLE_ACTIONS:
+            return is_allowed(role, ROLE_ACTIONS[service], arn, cause=cause)
+        return service not in SERVICE_ACTIONS or deliver(role, arn, {}, cause)
+    # SNS supports no condition keys for EventBridge.
+    return service in SERVICE_ACTIONS and deliver(EVENTS, arn, {} if service == "sns" else source(rule), cause)
+
+
+def _send_dead_letter(target: dict[str, Any], event: Any, rule: str) -> None:
+    queue = target["DeadLetterConfig"]["Arn"]
+    principal = target["RoleArn"] if ":scheduler:" in rule else EVENTS
+    context = {} if ":scheduler:" in rule else source(rule)
+    if deliver(principal, queue, context, f"the dead-letter queue of {rule.rsplit(':', 1)[-1]}"):
+        payload = json.dumps(eventbridge._pattern_event_view(event).event_with_detail())
+        eventbridge._dispatch_to_sqs(parse_arn(queue), payload, {})
+
+
+def _check_deliveries() -> None:
+    fan_out, to_queue, to_function = sns._fanout, sns._deliver_to_sqs, sns._deliver_to_lambda
+
+    def fan_out_topic(topic: str, *arguments: Any, **options: Any) -> None:
+        TOPIC.set(topic)
+        fan_out(topic, *arguments, **options)
+
+    def deliver_to_queue(queue: str, *arguments: Any, **options: Any) -> None:
+        if deliver("sns.amazonaws.com", queue, source(TOPIC.get()), "a subscription"):
+            to_queue(queue, *arguments, **options)
+
+    def deliver_to_function(function: str, envelope: str, topic: str, *arguments: Any) -> None:
+        if deliver("sns.amazonaws.com", function, source(topic), "a subscription"):
+            to_function(function, envelope, topic, *arguments)
+
+    sns._fanout, sns._deliver_to_sqs, sns._deliver_to_lambda = fan_out_topic, deliver_to_queue, deliver_to_function
+
+
+def _check_alarms() -> None:
+    dispatch = cloudwatch._dispatch_alarm_actions
+
+    def dispatch_alarm_actions(alarm: dict[str, Any], *arguments: Any) -> None:
+        name = alarm.get("AlarmName", "")
+        context = source(f"arn:aws:cloudwatch:{get_region()}:{ACCOUNT}:alarm:{name}")
+        context = {**context, "aws:SourceOwner": ACCOUNT}  # the default policy of a topic requires it
+        permitted = {
+            kind: [
+                topic for topic in alarm.get(kind) or [] if deliver("cloudwatch.amazonaws.com", topic, context, name)
+            ]
+            for kind in ("AlarmActions", "OKActions", "InsufficientDataActions")
+        }
+        dispatch(alarm | permitted, *arguments)
+
+    cloudwatch._dispatch_alarm_actions = dispatch_alarm_actions
+
+
+def _check_functions() -> None:
+    route, emit = lambda_svc._route_async_failure, lambda_svc._emit_lambda_logs
+
+    def route_failure(target: str, function: str, *arguments: Any) -> None:
+        if deliver(policies.function_role(function, get_region()), target, {}, f"the destination of {function}"):
+            route(target, function, *arguments)
+
+    def emit_logs(function: dict[str, Any], *arguments: Any) -> None:
+        configuration = function.get("config") or function
+        role, name = configuration.get("Role", ""), configuration.get("FunctionName", "")
+        group = (configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
+        stream = f"arn:aws:logs:{get_region()}:{ACCOUNT}:log-group:{group}:log-stream:{name}"
+        if (configuration.get("TracingConfig") or {}).get("Mode") == "Active":
+            for action in TRACING:
+                is_allowed(role, action, "*", cause=f"traces of {name}")
+        actions = ("logs:CreateLogStream", "logs:PutLogEvents")
+        if all(is_allowed(role, action, stream, cause=f"logs of {name}") for action in actions):
+            emit(function, *arguments)
+
+    lambda_svc._route_async_failure, lambda_svc._emit_lambda_logs = route_failure, emit_logs
+
+
+def _check_integrations() -> None:
+    call = apigateway_v1._call_lambda_raw
+
+    async def call_function(function: str, event: Any, **scope: Any) -> Any:
+        request = event.get("requestContext", {}) if isinstance(event, dict) else {}
+        parts = (request.get(name, "*") for name in ("apiId", "stage", "httpMethod"))
+        path = f"{'/'.join(parts)}{request.get('resourcePath', '/*')}"
+        api = f"arn:aws:execute-api:{scope.get('region')}:{ACCOUNT}:{path}"
+        if deliver("apigateway.amazonaws.com", function, source(api), "an integration"):
+            return await call(function, event, **scope)
+        return None, "Internal server error"
+
+    apigateway_v1._call_lambda_raw = call_function
+
+
+def require_action(role: str, declared: dict[str, Any], artifacts: str) -> None:
+    """Raise an error unless CodePipeline can execute an action with the role of the pipeline or of the action.
+
+    artifacts: the artifact bucket.
+    """
+    own = declared.get("RoleArn")
+    cause = f"the action {declared['Name']}"
+    if own:
+        require(role, Permission("sts:AssumeRole", own, {}, cause))
+    for permission in _action_permissions(declared, artifacts):
+        require(own or role, Permission(permission.action, permission.resource, permission.context, cause))
+
+
+def _action_permissions(declared: dict[str, Any], artifacts: str) -> Iterator[Permission]:
+    configuration, provider = declared["Configuration"], declared["ActionTypeId"]["Provider"]
+    if provider == "Lambda":
+        name = configuration["FunctionName"]
+        yield Permission("lambda:InvokeFunction", f"arn:aws:lambda:{get_region()}:{ACCOUNT}:function:{name}")
+        yield Permission("lambda:ListFunctions", "*")
+        return
+    if provider == "CodeCommit":
+        repository = f"arn:aws:codecommit:{get_region()}:{ACCOUNT}:{configuration['RepositoryName']}"
+        for action in ("GetBranch", "GetCommit", "UploadArchive", "GetUploadArchiveStatus"):
+            yield Permission(f"codecommit:{action}", repository)
+    else:
+        bucket, key = configuration["S3Bucket"], configuration["S3ObjectKey"]
+        yield Permission("s3:GetBucketVersioning", f"arn:aws:s3:::{bucket}")
+        yield Permission("s3:GetObjectVersion", f"arn:aws:s3:::{bucket}/{key}")
+        yield from implied.read(bucket, key, "")
+    yield Permission("s3:PutObject", f"arn:aws:s3:::{artifacts}/artifact")
+    yield from implied.object_key(artifacts, "artifact", "kms:GenerateDataKey")
