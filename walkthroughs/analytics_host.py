@@ -2,6 +2,9 @@
 
 With the original songs file (`Target.songs`) the models are trained as in the post. By default, small models are
 trained with synthetic songs. Existing songs are used as they are.
+
+In the sandbox, the queries and the notebook have the role of the host, where users run them. In an account, they have
+the caller's permissions, because only programs on the host have its role.
 """
 
 from collections import Counter
@@ -42,7 +45,10 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         preconditions(self.target, self.outputs)
         self.file: Path | None = self.target.songs or ASSETS / "songs.csv"  # None if songs exist already
         self.kind = "original songs" if self.target.songs else "synthetic songs"
-        self.athena = Athena(self.target.session, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
+        self.user = self.target.session  # in the place of a user of the host
+        if self.target.instance_session:
+            self.user = self.target.instance_session(self.outputs["InstanceId"])
+        self.athena = Athena(self.user, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
         self.results: list[Any] = []
         self.query_results: dict[str, Any] = {}
 
@@ -225,6 +231,10 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
             "PYTHONPATH": str(ASSETS),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+        if self.target.instance_session:
+            credentials = self.user.get_credentials().get_frozen_credentials()
+            names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+            environment |= dict(zip(names, credentials, strict=False))
         with TemporaryDirectory() as folder:  # for the kernel's sockets, instead of ports
             kernel = AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel")
             client = NotebookClient(notebook, km=kernel, timeout=NOTEBOOK_SECONDS)
@@ -280,7 +290,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
     def _login(self) -> tuple[str, str]:
         from assets.analytics_host.billboard import models
 
-        return models.login(self.outputs["SecretArn"], self.target.session)
+        return models.login(self.outputs["SecretArn"], self.user)
 
     def _trained(self) -> list[Any]:
         if not self.results:

@@ -82,7 +82,7 @@ EC2_RESOURCES = {
     "SubnetId": "subnet",
     "VpcId": "vpc",
 }
-SQS_NAME = re.compile(r"https?://[^/]+/\d{12}/(.+)")
+QUEUE_URL = re.compile(r"https?://[^/]+/\d{12}/(.+)")
 
 
 class UnknownOperationError(Exception):
@@ -101,12 +101,16 @@ def has_action(action: str) -> bool:
     return name.lower() in _reference().get(service, {"Actions": {}})["Actions"]
 
 
-def resource_formats(action: str) -> list[str]:
-    """Return the formats of the ARNs of the resources that an action supports; none if it supports only ``*``."""
+def resource_format(action: str, preferred: str) -> str:
+    """Return the format of the ARN of the resource of an action; empty if the action supports only ``*``.
+
+    preferred: a resource type without separators, such as ``bucketpolicy``, whose beginning selects among several.
+    """
     service, _, name = action.partition(":")
     reference = _reference()[service]
-    kinds = reference["Actions"][name.lower()].get("Resources", [])
-    return [text for kind in kinds for text in reference["Resources"].get(kind, {}).get("ARNFormats", [])]
+    kinds = [kind for kind in reference["Actions"][name.lower()].get("Resources", []) if kind in reference["Resources"]]
+    kind = next((kind for kind in kinds if preferred.startswith(kind.replace("-", ""))), next(iter(kinds), ""))
+    return str(reference["Resources"][kind]["ARNFormats"][0]) if kind else ""
 
 
 def required_permissions(operation: Operation) -> Iterator[Permission]:
@@ -205,7 +209,8 @@ def _resource(operation: Operation) -> str:
         if not all(fields.values()):
             continue
         arn = next((value for value in fields.values() if value.startswith("arn:")), "")
-        return _adapt(operation, arn or prefix + template.format_map({n: _name(v) for n, v in fields.items()}))
+        names = {name: _queue_name(value) for name, value in fields.items()}
+        return _adapt(operation, arn or f"{prefix}{template.format_map(names)}".replace("parameter//", "parameter/"))
     return "*"
 
 
@@ -214,10 +219,10 @@ def _fields(template: str) -> list[str]:
     return re.findall(r"\{(\w+)\}", template)
 
 
-def _name(value: str) -> str:
-    """Return the name in a queue URL or in a parameter's path; other values are names."""
-    url = SQS_NAME.fullmatch(value)
-    return url[1] if url else value.removeprefix("/")
+def _queue_name(value: str) -> str:
+    """Return the name in the URL of a queue; other values are names."""
+    url = QUEUE_URL.fullmatch(value)
+    return url[1] if url else value
 
 
 def _adapt(operation: Operation, arn: str) -> str:

@@ -16,19 +16,27 @@ from ministack.services.cloudformation import _stacks, custom_resource, stacks
 from ..cloudformation.diff import schema
 from ..process import ACCOUNT
 from . import policies
-from .actions import has_action, resource_formats
+from .actions import has_action, resource_format
 from .authorization import CALLER, AccessDeniedError, is_allowed, require
 from .policy import Permission
 
-# Properties with a role, and the services that assume it.
+# Properties with a role, the services that assume it, and the actions that create the resource.
 ASSUMED = {
-    "AWS::ApiGateway::Account": ("CloudWatchRoleArn", "apigateway.amazonaws.com"),
-    "AWS::CodePipeline::Pipeline": ("RoleArn", "codepipeline.amazonaws.com"),
-    "AWS::EC2::FlowLog": ("DeliverLogsPermissionArn", "vpc-flow-logs.amazonaws.com"),
-    "AWS::Lambda::Function": ("Role", "lambda.amazonaws.com"),
-    "AWS::StepFunctions::StateMachine": ("RoleArn", "states.amazonaws.com"),
+    "AWS::ApiGateway::Account": ("CloudWatchRoleArn", "apigateway.amazonaws.com", "apigateway:UpdateRestApiPolicy"),
+    "AWS::CodePipeline::Pipeline": ("RoleArn", "codepipeline.amazonaws.com", "codepipeline:CreatePipeline"),
+    "AWS::EC2::FlowLog": ("DeliverLogsPermissionArn", "vpc-flow-logs.amazonaws.com", "ec2:CreateFlowLogs"),
+    "AWS::Lambda::Function": ("Role", "lambda.amazonaws.com", "lambda:CreateFunction"),
+    "AWS::StepFunctions::StateMachine": ("RoleArn", "states.amazonaws.com", "states:CreateStateMachine"),
 }
-QUEUE_URL = re.compile(r"https?://[^/]+/\d{12}/([\w.-]+)")
+# Types that change another resource, and the properties that name it.
+TARGETS = {
+    "AWS::IAM::Policy": "Roles",
+    "AWS::Lambda::Permission": "FunctionName",
+    "AWS::S3::BucketPolicy": "Bucket",
+    "AWS::SNS::Subscription": "TopicArn",
+    "AWS::SNS::TopicPolicy": "Topics",
+    "AWS::SQS::QueuePolicy": "Queues",
+}
 
 
 def install() -> None:
@@ -71,50 +79,45 @@ def _require(operation: str, kind: str, name: str, properties: dict[str, Any], s
     except AccessDeniedError as error:
         message = f'Resource handler returned message: "{error}" (HandlerErrorCode: AccessDenied)'
         raise ValueError(message) from error
-    role_property, service = ASSUMED.get(kind, ("", ""))
-    role = properties.get(role_property)
-    if operation != "delete" and role and not is_allowed(service, "sts:AssumeRole", role, _source(), kind):
-        raise ValueError(f"The role {role} cannot be assumed by {service}")
-
-
-def _source() -> dict[str, str | list[str]]:
-    return {"aws:SourceAccount": ACCOUNT}
+    if operation != "delete" and properties.get(ASSUMED.get(kind, ("",))[0]):
+        role_property, service, action = ASSUMED[kind]
+        context = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": _resource(action, kind, name, properties)}
+        if not is_allowed(service, "sts:AssumeRole", properties[role_property], context, kind):
+            raise ValueError(f"The role {properties[role_property]} cannot be assumed by {service}")
 
 
 def _permissions(operation: str, kind: str, name: str, properties: dict[str, Any]) -> Iterator[Permission]:
     cause = f"{operation} {kind}"
+    absent = schema(kind).get("properties", {}).keys() - properties.keys()
     for action in _actions(kind, operation):
-        for resource in _resources(action, name, properties):
-            yield Permission(action, resource, {}, cause)
-    role_property, service = ASSUMED.get(kind, ("", ""))
+        if ":Put" in action and any(property_name in action for property_name in absent):
+            continue  # the handler calls it only for the property
+        yield Permission(action, _resource(action, kind, name, properties), {}, cause)
+    role_property, service, _ = ASSUMED.get(kind, ("", "", ""))
     if operation != "delete" and properties.get(role_property):
         yield Permission("iam:PassRole", properties[role_property], {"iam:PassedToService": service}, cause)
 
 
 @cache
 def _actions(kind: str, operation: str) -> list[str]:
-    """Return the actions of the resource's own service that its handler uses."""
+    """Return the actions of the resource's own service that its handler uses; no template here has users or groups."""
     listed = schema(kind).get("handlers", {}).get(operation, {}).get("permissions", [])
-    actions = sorted({f"{service.lower()}:{name}" for service, _, name in (a.partition(":") for a in listed)})
+    actions = dict.fromkeys(f"{service.lower()}:{name}" for service, _, name in (a.partition(":") for a in listed))
     own = kind.split("::")[1].lower() if "::" in kind else ""
-    return [action for action in actions if action.split(":")[0] == own and has_action(action)]
+    return [a for a in actions if a.split(":")[0] == own and has_action(a) and not re.search("User|Group", a)]
 
 
-def _resources(action: str, name: str, properties: dict[str, Any]) -> list[str]:
-    """Return the resource that an action applies to: one that the properties name, or the resource itself."""
-    service = action.split(":")[0]
-    values = [v for value in properties.values() for v in (value if isinstance(value, list) else [value])]
-    formats = resource_formats(action)
-    if not formats:
-        return ["*"]
-    for value in [*values, name]:
-        url = QUEUE_URL.fullmatch(str(value)) if service == "sqs" else None
-        if url:
-            return [f"arn:aws:sqs:{get_region()}:{ACCOUNT}:{url[1]}"]
-        if str(value).startswith(f"arn:aws:{service}:"):
-            return [":".join(str(value).split(":")[:6])] if service == "sns" else [str(value)]
-    arn = formats[0].replace("${Partition}", "aws").replace("${Region}", get_region()).replace("${Account}", ACCOUNT)
-    return [arn.replace(".*", name)]
+def _resource(action: str, kind: str, name: str, properties: dict[str, Any]) -> str:
+    """Return the ARN that an action applies to: of the resource, or of the one whose policy or subscription it is."""
+    target = properties.get(TARGETS.get(kind, ""), name)
+    text = str(target[0] if isinstance(target, list) else target)
+    text = text.rsplit("/", 1)[-1] if text.startswith("http") else text
+    if text.startswith("arn:"):
+        return text
+    template = resource_format(action, kind.rsplit("::", 1)[-1].lower())
+    for variable, value in (("Partition", "aws"), ("Region", get_region()), ("Account", ACCOUNT)):
+        template = template.replace(f"${{{variable}}}", value)
+    return template.replace(".*", text) or "*"
 
 
 def _require_invoke(invoke: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,8 +1,8 @@
-"""CloudFormation resource handlers for policies, as IAM, Lambda and SNS store them.
+"""CloudFormation resource handlers for policies, as IAM, Lambda and SNS store them, and for secrets.
 
 MiniStack stores an inline policy as a managed one, which collides with those of the same name in other stacks, and
 ignores boundaries, the roles of managed policies, conditions of Lambda permissions, and the condition of the default
-policy of topics.
+policy of topics. It returns the name of a secret instead of the ARN, so policies would name it wrongly.
 """
 
 import json
@@ -43,6 +43,12 @@ def install() -> None:
         stored["Policy"] = json.dumps(policy)
         return arn, attributes
 
+    secret = handlers["AWS::SecretsManager::Secret"]
+    handlers["AWS::SecretsManager::Secret"] = {
+        "create": lambda *arguments: (secret["create"](*arguments)[1]["Arn"], {}),
+        "update": lambda arn, _old, _new, _stack: (arn, {}),
+        "delete": lambda arn, properties: secret["delete"](arn.rpartition(":")[2].rpartition("-")[0], properties),
+    }
     handlers["AWS::IAM::Role"] |= {"create": create_bounded_role, "update": update_role}
     handlers["AWS::SNS::Topic"] |= {"create": create_topic_with_default_policy}
     handlers["AWS::IAM::Policy"] = _replacing(_put_policy, _delete_policy)
