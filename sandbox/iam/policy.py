@@ -78,9 +78,9 @@ def evaluate(
     A service needs a resource policy. A role or user needs an identity policy, or a resource policy with it as the
     principal. For KMS keys and sts:AssumeRole, the resource policy must have it or its account as a principal.
     """
-    identity = [s for document in identity_policies for s in _applicable(document, request)]
-    limits = list(_applicable(boundary, request)) if boundary is not None else []
-    resource = list(_applicable(resource_policy, request)) if resource_policy is not None else []
+    identity = [s for document in identity_policies for s in applicable_statements(document, request)]
+    limits = list(applicable_statements(boundary, request)) if boundary is not None else []
+    resource = list(applicable_statements(resource_policy, request)) if resource_policy is not None else []
     addressed = [(s, match) for s in resource if (match := _principal_match(s, request))]
     if any(s["Effect"] == "Deny" for s in [*identity, *limits, *(s for s, _ in addressed)]):
         return Decision.EXPLICITLY_DENIED
@@ -96,7 +96,7 @@ def evaluate(
     return Decision.ALLOWED if allowed and within_boundary else Decision.IMPLICITLY_DENIED
 
 
-def _applicable(document: Document | None, request: Request) -> Iterator[Statement]:
+def applicable_statements(document: Document | None, request: Request) -> Iterator[Statement]:
     """Yield the statements that match the action, the resource and the context."""
     for statement in as_list((document or {})["Statement"]):
         if (
