@@ -28,7 +28,7 @@ PYTEST := pytest -n $(WORKERS)
 OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup analysis lock synth bootstrap lint unit templates e2e test audit docs demo pictures sandbox walkthrough bench deploy destroy clean
+.PHONY: help setup analysis lock synth bootstrap lint unit templates e2e test audit docs grants demo pictures sandbox walkthrough bench deploy destroy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -95,6 +95,9 @@ audit: setup .audit/done ## check every template with Checkov (about 300 MB the 
 	@$(PYTHON) -m venv .audit
 	@.audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/audit.txt
 	@touch $@
+
+grants: $(NEEDED) ## write the policies that play the walkthroughs in the emulator, and the unused grants (ARGS=--remove: play without each grant)
+	@python -m audit.grants $(ARGS) $(SYSTEMS)
 
 demo: $(NEEDED) ## deploy every stack to an emulator on this computer and run every walkthrough (SYSTEMS="...", SONGS=...)
 	@python -m sandbox demo $(if $(SONGS),--songs "$(SONGS)") $(SYSTEMS)

@@ -12,6 +12,7 @@ import argparse
 import json
 import re
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ OBSERVED_BY_NOBODY = {
     "xray:PutTraceSegments",
 }
 TIMEOUT_SECONDS = 20  # of a step that cannot succeed without a grant
+RETRY_SECONDS = 8  # until functions whose invocation failed are not invoked again
 # What is different in each deployment.
 GENERATED = (
     (r"arn:aws:(\w+):[a-z]{2}-[a-z]+-\d:\d{12}:", r"arn:aws:\1:*:*:"),
@@ -60,6 +62,7 @@ GENERATED = (
 class Grant:
     """One action that one statement of a role's inline policy allows."""
 
+    stack: str
     role: str
     policy: str
     statement: int
@@ -69,8 +72,9 @@ class Grant:
     @property
     def construct(self) -> str:
         """The stack and the logical id of the role, without what is generated."""
-        stack, _, rest = self.role.rpartition("-")[0].rpartition("-")
-        return f"{stack}/{re.sub('[0-9A-F]{8}$', '', rest)}"
+        logical_id = self.role.removeprefix(f"{self.stack}-").partition("-")[0]
+        stack = re.sub(r"-[a-z]{2}-[a-z]+-\d$", "", self.stack)
+        return f"{stack}/{re.sub('[0-9A-F]{8,}$', '', logical_id)}"
 
     def uses(self, record: dict[str, Any]) -> bool:
         """Return whether a decision of the record is due to this grant; conditions are not considered."""
@@ -88,7 +92,13 @@ def grants(iam: Any, stacks: tuple[str, ...]) -> Iterator[Grant]:
                 statements = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]["Statement"]
                 for number, statement in enumerate(as_list(statements)):
                     for action in as_list(statement["Action"]) if statement["Effect"] == "Allow" else ():
-                        yield Grant(role, policy, number, action, tuple(as_list(statement["Resource"])))
+                        resources = tuple(as_list(statement["Resource"]))
+                        yield Grant(stack_of(role, stacks), role, policy, number, action, resources)
+
+
+def stack_of(role: str, stacks: tuple[str, ...]) -> str:
+    """Return the stack of a role, by its name."""
+    return max((stack for stack in stacks if role.startswith(f"{stack}-")), key=len, default="")
 
 
 def take_record(sandbox: Sandbox) -> list[dict[str, Any]]:
@@ -125,7 +135,7 @@ def play(system: str, target: Target) -> str:
 
 def report(systems: list[str]) -> int:
     """Write the policies and the table, and return the number of problems."""
-    unused: dict[tuple[str, str], tuple[str, ...]] = {}
+    unused: set[tuple[str, str, str]] = set()
     problems: list[str] = []
     with deployed(*systems) as sandbox:
         target = target_of(sandbox)
@@ -138,30 +148,35 @@ def report(systems: list[str]) -> int:
             policy = walkthrough_policy(played)
             POLICIES.mkdir(exist_ok=True)
             (POLICIES / f"{system}.json").write_text(f"{json.dumps(policy, indent=2)}\n")
+            time.sleep(RETRY_SECONDS)
             error = play(system, restricted(sandbox, target, policy))
             problems += [f"{system} with its policy: {error}"] if error else []
             take_record(sandbox)
         stacks = tuple(stack for system in systems for stack in WALKTHROUGHS[system].stacks)
         for grant in sorted(grants(target.client("iam"), stacks)):
             if not any(map(grant.uses, records)):
-                resources = tuple(generalize(resource) for resource in grant.resources)
-                unused[re.sub(r"-[a-z]{2}-[a-z]+-\d/", "/", grant.construct), grant.action] = resources
+                unused |= {(grant.construct, grant.action, generalize(resource)) for resource in grant.resources}
     problems += _write_unused(unused) if set(systems) == set(WALKTHROUGHS) else []
-    print("\n".join([*problems, f"{len(unused)} unused grants: {sorted(unused)}"]))
+    print("\n".join([*problems, *map(str, sorted(unused)), f"{len(unused)} unused grants"]))
     return len(problems)
 
 
-def _write_unused(unused: dict[tuple[str, str], tuple[str, ...]]) -> list[str]:
+def _write_unused(unused: set[tuple[str, str, str]]) -> list[str]:
+    """Write the table of unused grants, and return the errors in the reasons."""
     reasons = {
         (entry["role"], action): entry["reason"]
         for entry in tomllib.loads(REASONS.read_text())["grant"]
         for action in entry["actions"]
     }
-    lines = ["| role | action | reason |", "|---|---|---|"]
-    lines += [f"| {role} | `{action}` | {reasons.get((role, action), '')} |" for role, action in sorted(unused)]
+    resources: dict[tuple[str, str], list[str]] = {}
+    for role, action, resource in sorted(unused):
+        resources.setdefault((role, action), []).append(f"`{resource}`")
+    lines = ["| role | action | on | reason |", "|---|---|---|---|"]
+    for (role, action), places in resources.items():
+        lines.append(f"| {role} | `{action}` | {', '.join(places)} | {reasons.get((role, action), '')} |")
     write_tables({"unused grants": "\n".join([*lines, ""])})
-    missing = [f"unused, without a reason: {action} of {role}" for role, action in sorted(unused.keys() - reasons)]
-    return missing + [f"used, or not granted: {action} of {role}" for role, action in sorted(reasons.keys() - unused)]
+    missing = [f"unused, without a reason: {a} of {role}" for role, a in resources.keys() - reasons.keys()]
+    return missing + [f"used, or not granted: {a} of {role}" for role, a in reasons.keys() - resources.keys()]
 
 
 def walkthrough_policy(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -242,6 +257,7 @@ def _play_without(system: str, sandbox: Sandbox, grant: Grant) -> int:
         log = sandbox.log.read_text()
     finally:
         iam.put_role_policy(**names, PolicyDocument=json.dumps(document))
+        time.sleep(RETRY_SECONDS)
     denied = re.findall(rf"User: \S+/{re.escape(grant.role)}\S* is not authorized to perform: \S+ .*", log)
     words = [line for line in denied if re.search(f"perform: {re.escape(grant.action)} ".replace(r"\*", ".*"), line)]
     is_proven = bool(error and words)

@@ -6,7 +6,7 @@ and continuation tokens, with which the function is invoked again as a new job; 
 superseded executions; retries of a failed stage.
 
 Left out: other actions, parallel actions, executions in different stages at the same time, transitions, approvals,
-triggers and variables of V2 pipelines, rollbacks, connections, roles and KMS keys of the artifact store, events.
+triggers and variables of V2 pipelines, rollbacks, connections, events.
 """
 
 import contextvars

@@ -10,8 +10,7 @@ MiniStack executes stacks and change sets. Implemented here:
 - Deletion policies and termination protection (`deletion`), service roles (`roles`), signals (`signals`).
 
 Left out: replacement itself (a resource is updated in place, or the update fails), conditional replacement that the
-schema does not declare, stack policies, drift, imports, validation before deployment, hooks, permissions of service
-roles.
+schema does not declare, stack policies, drift, imports, validation before deployment, hooks.
 """
 
 from datetime import UTC, datetime, timedelta

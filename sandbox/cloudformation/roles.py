@@ -1,6 +1,6 @@
 """Service roles of stacks, as DescribeStacks reports them.
 
-Left out: permissions of the role; that the role of a change set applies only after its execution.
+Left out: that the role of a change set applies only after its execution. `iam.provisioning` decides what it may do.
 """
 
 import re

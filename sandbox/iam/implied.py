@@ -35,6 +35,10 @@ def permissions(operation: Operation, action: str) -> Iterator[Permission]:
             yield from _secret_key(operation)
         case "cloudformation":
             yield from _template(operation)
+        case "cloudfront":
+            for arn in set(re.findall("<LambdaFunctionARN>(.*?)<", operation.body)):
+                for name in ("lambda:GetFunction", "lambda:EnableReplication*"):
+                    yield Permission(name, arn, {}, f"a function of {operation.name}")
         case "athena":
             yield from _athena(operation)
 
