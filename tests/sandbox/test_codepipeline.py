@@ -81,7 +81,10 @@ class Pipeline:
         return [event["CodePipeline.job"] for event in json.loads(content)]
 
     def _template(self) -> dict[str, Any]:
-        role = "arn:aws:iam::111111111111:role/any"
+        role = {"Fn::GetAtt": ["Role", "Arn"]}
+        services = {"Service": ["codepipeline.amazonaws.com", "lambda.amazonaws.com"]}
+        trust = {"Effect": "Allow", "Principal": services, "Action": "sts:AssumeRole"}
+        everything = {"Effect": "Allow", "Action": ["codepipeline:*", "lambda:*", "logs:*", "s3:*"], "Resource": "*"}
         source = {
             "Name": "Get",
             "ActionTypeId": {"Category": "Source", "Owner": "AWS", "Provider": "S3", "Version": "1"},
@@ -111,6 +114,13 @@ class Pipeline:
         }
         return {
             "Resources": {
+                "Role": {
+                    "Type": "AWS::IAM::Role",
+                    "Properties": {
+                        "AssumeRolePolicyDocument": {"Statement": [trust]},
+                        "Policies": [{"PolicyName": "Everything", "PolicyDocument": {"Statement": [everything]}}],
+                    },
+                },
                 "Function": {"Type": "AWS::Lambda::Function", "Properties": function},
                 "Pipeline": {"Type": "AWS::CodePipeline::Pipeline", "Properties": pipeline},
             }
