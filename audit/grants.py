@@ -161,22 +161,34 @@ def report(systems: list[str]) -> int:
     return len(problems)
 
 
-def _write_unused(unused: set[tuple[str, str, str]]) -> list[str]:
-    """Write the table of unused grants, and return the errors in the reasons."""
-    reasons = {
-        (entry["role"], action): entry["reason"]
+def reasons() -> dict[tuple[str, str], str]:
+    """Return the reason for each unused grant, by role and action."""
+    return {
+        (role, action): entry["reason"]
         for entry in tomllib.loads(REASONS.read_text())["grant"]
+        for role in entry["roles"]
         for action in entry["actions"]
     }
-    resources: dict[tuple[str, str], list[str]] = {}
-    for role, action, resource in sorted(unused):
-        resources.setdefault((role, action), []).append(f"`{resource}`")
-    lines = ["| role | action | on | reason |", "|---|---|---|---|"]
-    for (role, action), places in resources.items():
-        lines.append(f"| {role} | `{action}` | {', '.join(places)} | {reasons.get((role, action), '')} |")
+
+
+def _write_unused(unused: set[tuple[str, str, str]]) -> list[str]:
+    """Write the table of unused grants, and return the errors in the reasons."""
+    reason_of = reasons()
+    actions: dict[tuple[str, str], list[str]] = {}
+    for role, action in sorted({(role, action) for role, action, _ in unused}):
+        actions.setdefault((role, reason_of.get((role, action), "")), []).append(f"`{action}`")
+    lines = ["| role | actions | reason |", "|---|---|---|"]
+    lines += [f"| {role} | {', '.join(names)} | {reason} |" for (role, reason), names in sorted(actions.items())]
     write_tables({"unused grants": "\n".join([*lines, ""])})
-    missing = [f"unused, without a reason: {a} of {role}" for role, a in resources.keys() - reasons.keys()]
-    return missing + [f"used, or not granted: {a} of {role}" for role, a in reasons.keys() - resources.keys()]
+    found = {(role, action) for role, action, _ in unused}
+    errors = [f"unused, without a reason: {action} of {role}" for role, action in sorted(found - reason_of.keys())]
+    roles = {role for role, _ in found}  # a reason may name several roles with different actions
+    actions_of_all = {action for _, action in found}
+    return errors + [
+        f"used, or not granted: {action} of {role}"
+        for role, action in sorted(reason_of)
+        if role not in roles or action not in actions_of_all
+    ]
 
 
 def walkthrough_policy(records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -28,6 +28,11 @@ ASSUMED = {
     "AWS::Lambda::Function": ("Role", "lambda.amazonaws.com", "lambda:CreateFunction"),
     "AWS::StepFunctions::StateMachine": ("RoleArn", "states.amazonaws.com", "states:CreateStateMachine"),
 }
+# Actions with which Step Functions configures the delivery of a state machine's log.
+LOG_DELIVERY = (
+    *(f"{verb}LogDelivery" for verb in ("Create", "Get", "Update", "Delete")),
+    *("ListLogDeliveries", "PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
+)
 # Types that change another resource, and the properties that name it.
 TARGETS = {
     "AWS::IAM::Policy": "Roles",
@@ -84,6 +89,12 @@ def _require(operation: str, kind: str, name: str, properties: dict[str, Any], s
         context = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": _resource(action, kind, name, properties)}
         if not is_allowed(service, "sts:AssumeRole", properties[role_property], context, kind):
             raise ValueError(f"The role {properties[role_property]} cannot be assumed by {service}")
+        if kind == "AWS::StepFunctions::StateMachine" and properties.get("LoggingConfiguration", {}).get(
+            "Destinations"
+        ):
+            role = properties[role_property]
+            if not all(is_allowed(role, f"logs:{name}", "*", cause=kind) for name in LOG_DELIVERY):
+                raise ValueError("The state machine IAM Role is not authorized to access the Log Destination")
 
 
 def _permissions(operation: str, kind: str, name: str, properties: dict[str, Any]) -> Iterator[Permission]:
