@@ -17,7 +17,7 @@ from .policy import Permission
 
 S3_READS = ("GetObject", "GetObjectVersion")
 # Services that receive a role are named after the service that is called, except these.
-PASSED_TO = {"ec2": "vpc-flow-logs", "logs": "logs"}
+PASSED_TO = {"ec2": "vpc-flow-logs"}
 
 
 def permissions(operation: Operation, action: str) -> Iterator[Permission]:
@@ -28,7 +28,7 @@ def permissions(operation: Operation, action: str) -> Iterator[Permission]:
         case "s3":
             yield from _s3(operation, action)
         case "sns" if action == "sns:Publish":
-            yield from topic_key(operation.get("TopicArn"), via="sns")
+            yield from topic_key(operation.get("TopicArn") or operation.get("TargetArn"), via="sns")
         case "sqs":
             yield from _queue_key(operation, action)
         case "secretsmanager" if action == "secretsmanager:GetSecretValue":
