@@ -4,8 +4,8 @@
 determine the permissions that an operation requires. `services` and `provisioning` do so for what services do by
 themselves, `resource_handlers` stores the policies of templates, and `errors` reports a denial in each protocol.
 
-Left out: session policies, service control policies, other accounts, permissions for tags, VPC endpoint policies, and
-permissions that CloudFormation needs in services other than that of the resource.
+Left out: session policies, service control policies, other accounts, permissions for tags, VPC endpoint policies,
+resources of nested stacks, and permissions that CloudFormation needs in services other than that of the resource.
 """
 
 

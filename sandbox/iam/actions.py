@@ -51,7 +51,7 @@ ACTIONS = {
 # Resources by service: ARNs whose fields are parameters. The first whose fields are all in the request applies.
 REGIONAL = {
     "athena": ["workgroup/{WorkGroup}"],
-    "cloudformation": ["stack/{StackName}/*"],
+    "cloudformation": ["stack/{StackName}/*", "{ChangeSetName}"],
     "cloudtrail": ["trail/{Name}", "trail/{TrailName}"],
     "cloudwatch": ["alarm:{AlarmName}", "alarm:{AlarmNames}"],
     "codecommit": ["{repositoryName}"],

@@ -6,6 +6,7 @@ machines; actions of CodePipeline. `cloudfront.origin` and `provisioning` have t
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -22,11 +23,8 @@ from .policy import Context, Permission
 TOPIC: ContextVar[str] = ContextVar("TOPIC", default="")  # whose message is being delivered
 ROLE: ContextVar[str] = ContextVar("ROLE", default="")  # of the state machine whose execution is running
 EVENTS = "events.amazonaws.com"
-ROLE_ACTIONS = {
-    "codepipeline": "codepipeline:StartPipelineExecution",
-    "ec2": "ec2:StopInstances",
-    "states": "states:StartExecution",
-}
+SCHEDULER = "scheduler.amazonaws.com"
+ROLE_ACTIONS = {"codepipeline": "codepipeline:StartPipelineExecution", "states": "states:StartExecution"}
 SERVICE_ACTIONS = {"lambda": "lambda:InvokeFunction", "sns": "sns:Publish", "sqs": "sqs:SendMessage"}
 TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
 
@@ -83,25 +81,38 @@ def _check_targets() -> None:
 
 
 def _reaches_target(target: dict[str, Any], rule: str) -> bool:
+    """Return whether EventBridge may invoke a target of a rule or schedule, itself or with the target's role."""
     arn, role, service = target["Arn"], target.get("RoleArn"), target["Arn"].split(":")[2]
-    is_schedule = ":scheduler:" in rule
     cause = f"a target of {rule.rsplit(':', 1)[-1]}"
-    if role:
-        principal = "scheduler.amazonaws.com" if is_schedule else EVENTS
-        if not is_allowed(principal, "sts:AssumeRole", role, source(rule), cause):
-            return False
-        if service in ROLE_ACTIONS:
-            return is_allowed(role, ROLE_ACTIONS[service], arn, cause=cause)
-        return service not in SERVICE_ACTIONS or deliver(role, arn, {}, cause)
+    if role and not is_allowed(_principal(rule), "sts:AssumeRole", role, source(rule), cause):
+        return False
+    if role and service in ROLE_ACTIONS:
+        return is_allowed(role, ROLE_ACTIONS[service], arn, cause=cause)
+    if role and service == "scheduler":
+        return all(is_allowed(role, action, name, cause=cause) for action, name in _sdk_call(target))
+    if service not in SERVICE_ACTIONS:
+        logging.getLogger("authorization").warning("the sandbox does not know the permissions for the target %s", arn)
+        return False
     # SNS supports no condition keys for EventBridge.
-    return service in SERVICE_ACTIONS and deliver(EVENTS, arn, {} if service == "sns" else source(rule), cause)
+    return deliver(role or EVENTS, arn, {} if role or service == "sns" else source(rule), cause)
+
+
+def _principal(rule: str) -> str:
+    return SCHEDULER if ":scheduler:" in rule else EVENTS
+
+
+def _sdk_call(target: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return actions and resources of a schedule's universal target, such as ``aws-sdk:ec2:stopInstances``."""
+    service, call = target["Arn"].split(":")[-2:]
+    instances = json.loads(target.get("Input", "{}")).get("InstanceIds", [])
+    resources = [f"arn:aws:ec2:{get_region()}:{ACCOUNT}:instance/{name}" for name in instances] or ["*"]
+    return [(f"{service}:{call[0].upper()}{call[1:]}", resource) for resource in resources]
 
 
 def _send_dead_letter(target: dict[str, Any], event: Any, rule: str) -> None:
-    queue = target["DeadLetterConfig"]["Arn"]
-    principal = target["RoleArn"] if ":scheduler:" in rule else EVENTS
-    context = {} if ":scheduler:" in rule else source(rule)
-    if deliver(principal, queue, context, f"the dead-letter queue of {rule.rsplit(':', 1)[-1]}"):
+    queue, cause = target["DeadLetterConfig"]["Arn"], f"the dead-letter queue of {rule.rsplit(':', 1)[-1]}"
+    sender, context = (EVENTS, source(rule)) if _principal(rule) == EVENTS else (target["RoleArn"], {})
+    if deliver(sender, queue, context, cause):
         payload = json.dumps(eventbridge._pattern_event_view(event).event_with_detail())
         eventbridge._dispatch_to_sqs(parse_arn(queue), payload, {})
 
