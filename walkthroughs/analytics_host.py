@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import boto3
 import urllib3
 from botocore.exceptions import ClientError
 
@@ -232,9 +233,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         if self.target.instance_session:
-            credentials = self.user.get_credentials().get_frozen_credentials()
-            names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-            environment |= dict(zip(names, credentials, strict=False))
+            environment |= _as_environment(self.user)
         with TemporaryDirectory() as folder:  # for the kernel's sockets, instead of ports
             kernel = AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel")
             client = NotebookClient(notebook, km=kernel, timeout=NOTEBOOK_SECONDS)
@@ -313,6 +312,16 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
     def _reports(self) -> Path:
         self.target.reports.mkdir(parents=True, exist_ok=True)
         return self.target.reports
+
+
+def _as_environment(session: boto3.Session) -> dict[str, str]:
+    credentials = session.get_credentials()
+    assert credentials and credentials.access_key and credentials.secret_key
+    return {
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "AWS_SESSION_TOKEN": credentials.token or "",
+    }
 
 
 def preconditions(target: Target, outputs: dict[str, str]) -> None:

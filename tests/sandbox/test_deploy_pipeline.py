@@ -37,17 +37,20 @@ class Deployment:
         self.s3, self.cloudformation, self.machines = map(self.target.client, ("s3", "cloudformation", "stepfunctions"))
         self.name = f"sample-app-green-{uuid.uuid4().hex[:8]}"  # the machine deploys to no other names
         self.stack = f"prod-{self.name}"
-        self.bucket = f"bucket-{self.name}"
-        self.s3.create_bucket(Bucket=self.bucket)
+        # The state machine can read no other bucket.
+        pipeline = self.target.client("codepipeline").get_pipeline(
+            name=self.target.outputs("DeployPipeline")["PipelineName"]
+        )
+        self.bucket = pipeline["pipeline"]["artifactStore"]["location"]
 
     def start(self, resources: dict[str, Any], **given: Any) -> str:
         """Start an execution that deploys a template with these resources."""
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr("app.json", json.dumps({"Resources": resources}))
-        self.s3.put_object(Bucket=self.bucket, Key="app.zip", Body=buffer.getvalue())
+        self.s3.put_object(Bucket=self.bucket, Key=f"{self.name}.zip", Body=buffer.getvalue())
         names = {"environmentName": "prod", "stackName": self.name, "templatePath": "app.json"}
-        artifact = {"revisionS3Bucket": self.bucket, "revisionS3Key": "app.zip"}
+        artifact = {"revisionS3Bucket": self.bucket, "revisionS3Key": f"{self.name}.zip"}
         answer = self.machines.start_execution(stateMachineArn=self.machine, input=json.dumps(names | artifact | given))
         return str(answer["executionArn"])
 
@@ -299,6 +302,7 @@ def test_removal_on_last_page_is_found(app: Deployment) -> None:
 )
 def test_removal_in_nested_stack_is_found(app: Deployment) -> None:
     def nested(key: str, resources: dict[str, Any]) -> dict[str, Any]:
+        key = f"{app.name}/{key}"
         app.s3.put_object(Bucket=app.bucket, Key=key, Body=json.dumps({"Resources": resources}).encode())
         url = f"https://{app.bucket}.s3.us-east-1.amazonaws.com/{key}"
         return {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
