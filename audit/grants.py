@@ -5,7 +5,8 @@ each, and the table of unused grants in docs/security.md. Exits with 1 if an unu
 unused_grants.toml, or a reason has no such grant.
 
 With ``--remove``, plays each walkthrough once for every grant that it uses, without that grant. Exits with 1 if a
-walkthrough succeeds nevertheless and no event is in a dead-letter queue, unless only logs or traces need the grant. It takes about half a minute per grant.
+walkthrough succeeds nevertheless and no event is in a dead-letter queue, unless only logs or traces need the grant.
+It takes about half a minute per grant.
 """
 
 import argparse

@@ -316,7 +316,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
 
 def _as_environment(session: boto3.Session) -> dict[str, str]:
     credentials = session.get_credentials()
-    assert credentials and credentials.access_key and credentials.secret_key
+    assert credentials
     return {
         "AWS_ACCESS_KEY_ID": credentials.access_key,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote
 
 import botocore.session
 from botocore.exceptions import UnknownServiceError
-from botocore.model import OperationModel, ServiceModel
+from botocore.model import OperationModel, ServiceModel, StructureShape
 
 CREDENTIAL = re.compile(r"(?P<key>[^/=]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 # IAM's prefixes of actions that differ from the names in signatures.
@@ -144,18 +144,17 @@ def _routes(service: str) -> dict[str, list[_Route]]:
     for name in found.operation_names if found else []:
         operation = found.operation_model(name)  # type: ignore[union-attr]
         path, _, query = operation.http["requestUri"].partition("?")
-        shape = operation.input_shape
-        required = {
-            serialization.get("name", member).lower()
-            if serialization["location"] == "header"
-            else serialization.get("name", member)
-            for member, member_shape in (shape.members if shape else {}).items()
-            if (serialization := member_shape.serialization).get("location") in ("querystring", "header")
-            and member in shape.required_members
-        }
+        required = _required(operation.input_shape) if operation.input_shape else frozenset()
         constants = {key: value for key, value in parse_qsl(query, keep_blank_values=True) if key != "x-id"}
         pattern = re.sub(r"\\\{(\w+)\\\+\\\}", r"(?P<\1>.+)", re.escape(path))
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", pattern)
-        route = _Route(name, re.compile(pattern.rstrip("/") + "/?"), constants, frozenset(required), operation)
+        route = _Route(name, re.compile(pattern.rstrip("/") + "/?"), constants, required, operation)
         routes.setdefault(operation.http["method"], []).append(route)
     return routes
+
+
+def _required(shape: StructureShape) -> frozenset[str]:
+    """Return the names of the query parameters and headers that an operation requires."""
+    locations = [(name, shape.members[name].serialization) for name in shape.required_members]
+    query = {place.get("name", name) for name, place in locations if place.get("location") == "querystring"}
+    return frozenset(query | {place["name"].lower() for _, place in locations if place.get("location") == "header"})
