@@ -1,4 +1,4 @@
-# The project's commands. `make` lists them.
+# The project's commands. `make` lists them, below the headings in the lines with #@.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
@@ -17,9 +17,10 @@ export IPYTHONDIR := $(CURDIR)/.cache/ipython
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 # Without cached bytecode, each synth compiles aws-cdk-lib again.
 unexport PYTHONDONTWRITEBYTECODE
-SYSTEMS ?= $(SYSTEM)
+# Also accepted: SYSTEMS.
+SYSTEM ?= $(SYSTEMS)
 # Packages that the sandbox needs for these systems, or for all.
-NEEDED := setup $(if $(SYSTEMS),$(if $(filter analytics_host,$(SYSTEMS)),analysis),analysis)
+NEEDED := setup $(if $(SYSTEM),$(if $(filter analytics_host,$(SYSTEM)),analysis),analysis)
 CDK := cdk
 # Two pytest workers, which take up to 1.5 GB each. tests/conftest.py orders and groups the tests.
 WORKERS ?= 2
@@ -28,17 +29,51 @@ PYTEST := pytest -n $(WORKERS)
 OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup analysis lock synth bootstrap lint unit templates e2e test audit docs grants demo pictures sandbox walkthrough bench deploy destroy clean
+.PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis unit templates e2e lint types test docs audit grants bench pictures lock clean help
 
-help: ## list the targets
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+#@ Try it
+
+demo: $(NEEDED) ## deploy every stack to a sandbox on this computer and run every walkthrough (SYSTEM="...", SONGS=path/to/songs.csv)
+	@python -m sandbox demo $(if $(SONGS),--songs "$(SONGS)") $(SYSTEM)
+
+sandbox: $(NEEDED) ## deploy every stack to the sandbox and keep it running (SYSTEM="...")
+	@python -m sandbox up $(SYSTEM)
+
+#@ Deploy
+
+bootstrap: setup ## run `cdk bootstrap` for your account and the Regions of all stacks, once (ARGS=aws://<account>/<region> for one)
+	@$(CDK) bootstrap $(ARGS)
+
+synth: setup ## write every template to cdk.out (STACK=... for one stack, ARGS="-c ...")
+	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") $(ARGS) 2>&1 | sed -e '/^Successfully synthesized/d' -e '/^Supply a stack id/d'
+	@echo "The templates are in cdk.out."
+
+deploy: setup ## deploy a stack to your AWS account: make deploy STACK=StaticSite (`cdk ls` lists the stacks)
+	@test -n "$(STACK)" || { echo "Name a stack: make deploy STACK=SecurityGroupRevert"; exit 1; }
+	@$(CDK) deploy --exclusively "$(STACK)" $(ARGS)
+
+walkthrough: setup $(if $(filter analytics_host,$(SYSTEM)),analysis) ## run a walkthrough in your AWS account: make walkthrough SYSTEM=security_group_revert
+	@test -n "$(SYSTEM)" || { echo "Name a system: make walkthrough SYSTEM=security_group_revert"; exit 1; }
+	@python -m walkthroughs $(SYSTEM) $(ARGS)
+
+destroy: setup ## destroy a stack in your AWS account: make destroy STACK=StaticSite
+	@test -n "$(STACK)" || { echo "Name a stack: make destroy STACK=SecurityGroupRevert"; exit 1; }
+	@found=$$($(CDK) list "$(STACK)" $(filter-out --force -f,$(ARGS))) || exit 1; test -n "$$found" || \
+	  { echo "No stack of the current settings matches $(STACK): nothing was destroyed."; \
+	    echo "Stacks:" $$($(CDK) list $(filter-out --force -f,$(ARGS))); \
+	    echo "To name a Region that is no longer in multi_region_api:regions:"; \
+	    echo "  make destroy STACK=MultiRegionApi-eu-west-1 ARGS=\"-c 'multi_region_api:regions=[\\\"eu-west-1\\\"]'\""; exit 1; }
+	@$(CDK) destroy "$(STACK)" $(ARGS) || \
+	  { echo "cdk destroy failed; its message is above. If a certificate is still in use, run the same command again after a few minutes."; exit 1; }
+
+#@ Develop
 
 setup: .venv/done node_modules/done ## install Python packages, Node.js 24 and the CDK CLI below this folder
 	@:
 
 .venv/done: locks/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use another: make PYTHON=python3.12"; exit 1; }
+	  { echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use another: make PYTHON=python3.12"; exit 1; }
 	@echo "Setting up the Python environment in .venv (about 250 MB, a minute or two the first time)"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --progress-bar=off --disable-pip-version-check --require-hashes -r locks/dev.txt \
@@ -58,35 +93,33 @@ analysis: setup .venv/analysis ## install H2O, Java and other packages for analy
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/analysis.txt
 	@touch $@
 
-synth: setup ## write every template to cdk.out (STACK=... for one, ARGS="-c ...")
-	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") $(ARGS) 2>&1 | sed -e '/^Successfully synthesized/d' -e '/^Supply a stack id/d'
-	@echo "The templates are in cdk.out."
+unit: setup ## run the unit tests, without synthesis or the sandbox (SYSTEM=static_site for one system)
+	@$(PYTEST) -m unit $(OF_SYSTEM)
 
-bootstrap: setup ## bootstrap the account and Region of your AWS configuration for CDK, once
-	@$(CDK) bootstrap $(ARGS)
+templates: setup ## synthesize and test the templates, with cdk-nag and cfn-lint (SYSTEM=...)
+	@$(PYTEST) -m templates $(OF_SYSTEM)
+
+e2e: $(NEEDED) ## deploy to the sandbox and run the tests and walkthroughs there (SYSTEM=...)
+	@ONLY="$(SYSTEM)" $(PYTEST) -m e2e $(OF_SYSTEM)
 
 lint: setup ## check style, types and shell scripts
 	@echo "Style: ruff" && ruff check . && ruff format --check .
 	@echo "Types: mypy (a minute the first time)" && mypy
 	@echo "Shell scripts: shellcheck" && shellcheck -x -P SCRIPTDIR assets/*/host/*.sh
 
-unit: setup ## test handlers, settings and tools, without synth and emulator (SYSTEM=static_site for one system)
-	@$(PYTEST) -m unit $(OF_SYSTEM)
+types: setup ## check the stacks against the types of aws-cdk-lib (a minute or two, later seconds)
+	@mypy --config-file mypy-aws-cdk.toml
 
-templates: setup ## synthesize and test the templates, with cdk-nag and cfn-lint (SYSTEM=...)
-	@$(PYTEST) -m templates $(OF_SYSTEM)
-
-e2e: $(NEEDED) ## deploy to the emulator and run the tests and walkthroughs there (SYSTEM=...)
-	@ONLY="$(SYSTEM)" $(PYTEST) -m e2e $(OF_SYSTEM)
-
-test: $(NEEDED) $(if $(SYSTEM),,lint) ## run all of these: lint, unit, templates, e2e (SYSTEM=... for the tests of one system)
+test: $(NEEDED) $(if $(SYSTEM),,lint) ## run lint, unit, templates and e2e (with SYSTEM=..., only that system's tests, without lint)
 	@ONLY="$(SYSTEM)" $(PYTEST) $(OF_SYSTEM)
+
+#@ Maintain
 
 docs: setup ## generate docs/reliability.md, tables of docs/security.md and docs/deployment_policies/
 	@python -m tests.reliability
 	@python -m audit
 
-audit: setup .audit/done ## check every template with Checkov (about 300 MB the first time) and write its table in docs/security.md
+audit: setup .audit/done ## check all templates with Checkov (downloads 300 MB the first time) and update docs/security.md
 	@python -m audit --checkov .audit/bin/checkov
 
 # A separate environment, because its pins conflict with the project's.
@@ -96,39 +129,15 @@ audit: setup .audit/done ## check every template with Checkov (about 300 MB the 
 	@.audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/audit.txt
 	@touch $@
 
-grants: $(NEEDED) ## write the policies that play the walkthroughs in the emulator, and the unused grants (ARGS=--remove: play without each grant)
-	@python -m audit.grants $(ARGS) $(SYSTEMS)
-
-demo: $(NEEDED) ## deploy every stack to an emulator on this computer and run every walkthrough (SYSTEMS="...", SONGS=...)
-	@python -m sandbox demo $(if $(SONGS),--songs "$(SONGS)") $(SYSTEMS)
-
-pictures: setup analysis ## take the screenshots in docs/ again (needs chromium and chromium-driver)
-	@mkdir -p docs/pictures && python -m sandbox demo --pictures docs/pictures
-	@COLUMNS=100 python -m sandbox demo --record docs/pictures/demo.svg security_group_revert
-
-sandbox: $(NEEDED) ## deploy every stack to the emulator and keep it running (SYSTEMS="...")
-	@python -m sandbox up $(SYSTEMS)
-
-walkthrough: setup $(if $(filter analytics_host,$(SYSTEM)),analysis) ## run a walkthrough in your AWS account: make walkthrough SYSTEM=security_group_revert
-	@test -n "$(SYSTEM)" || { echo "Name a system: make walkthrough SYSTEM=security_group_revert"; exit 1; }
-	@python -m walkthroughs $(SYSTEM) $(ARGS)
+grants: $(NEEDED) ## play the walkthroughs in the sandbox; write their policies and the unused grants (ARGS=--remove: play without each grant)
+	@python -m audit.grants $(ARGS) $(SYSTEM)
 
 bench: setup analysis ## run the benchmarks and write docs/benchmarks.md
 	@python -m bench
 
-deploy: setup ## deploy to your AWS account: make deploy STACK=SecurityGroupRevert
-	@test -n "$(STACK)" || { echo "Name a stack: make deploy STACK=SecurityGroupRevert"; exit 1; }
-	@$(CDK) deploy --exclusively "$(STACK)" $(ARGS)
-
-destroy: setup ## destroy in your AWS account: make destroy STACK=SecurityGroupRevert
-	@test -n "$(STACK)" || { echo "Name a stack: make destroy STACK=SecurityGroupRevert"; exit 1; }
-	@found=$$($(CDK) list "$(STACK)" $(filter-out --force -f,$(ARGS))) || exit 1; test -n "$$found" || \
-	  { echo "No stack of the current settings matches $(STACK): nothing was destroyed."; \
-	    echo "Stacks:" $$($(CDK) list $(filter-out --force -f,$(ARGS))); \
-	    echo "To name a region that is no longer in multi_region_api:regions:"; \
-	    echo "  make destroy STACK=MultiRegionApi-eu-west-1 ARGS=\"-c 'multi_region_api:regions=[\\\"eu-west-1\\\"]'\""; exit 1; }
-	@$(CDK) destroy "$(STACK)" $(ARGS) || \
-	  { echo "cdk destroy failed; its message is above. If a certificate is still in use, run the same command again after some minutes."; exit 1; }
+pictures: setup analysis ## update the screenshots in docs/ (needs chromium and chromium-driver)
+	@mkdir -p docs/pictures && python -m sandbox demo --pictures docs/pictures
+	@COLUMNS=100 python -m sandbox demo --record docs/pictures/demo.svg security_group_revert
 
 lock: .venv/done ## resolve requirements-*.txt into locks/, with the hashes of every package
 	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
@@ -138,3 +147,7 @@ lock: .venv/done ## resolve requirements-*.txt into locks/, with the hashes of e
 clean: ## delete everything that was installed or written below this folder, including reports
 	@rm -rf .venv .audit node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## list the targets
+	@echo "Start with: make demo"
+	@sed -En -e 's/^#@ (.*)/\n\1:/p' -e 's/^([a-z0-9]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15

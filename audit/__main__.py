@@ -21,7 +21,9 @@ SAMPLE_APP = ROOT / "assets" / "deploy_pipeline" / "app" / "template.yaml"
 def main() -> int:
     """Write the tables and policies, and print what has to be corrected."""
     parser = argparse.ArgumentParser(prog="python -m audit", description=__doc__)
-    parser.add_argument("--checkov", type=Path, help="path of Checkov; without it, its table is not written")
+    parser.add_argument(
+        "--checkov", type=Path, help="path of the checkov command; if omitted, the Checkov table is not updated"
+    )
     program: Path | None = parser.parse_args().checkov
     with tempfile.TemporaryDirectory(prefix="audit-") as name:
         folders = [Path(name, kind) for kind in ("default", "everything")]

@@ -82,7 +82,7 @@ def match_suppressions(findings: list[Finding]) -> tuple[dict[Finding, str], lis
 
 def table(reasons: dict[Finding, str]) -> str:
     """Return the acknowledged findings as a Markdown table."""
-    lines = ["| check | resources | reason |", "|---|---|---|"]
+    lines = ["| Check | Resources | Reason |", "|---|---|---|"]
     resources_of: dict[tuple[str, str, str], list[str]] = {}
     for finding, reason in reasons.items():
         resources_of.setdefault((finding.check, finding.title, reason), []).append(finding.resource)

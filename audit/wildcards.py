@@ -14,7 +14,7 @@ from stacks.constructs.grants import cdk_nag_name
 from .assembly import Template
 
 IN_KEY_POLICY = "In a key policy `*` is the key itself."
-TLS_ONLY = "It denies every request over plain HTTP."
+TLS_ONLY = "Denies requests without TLS."
 NO_LOG_GROUPS = "Lambda would create the log group again after the stack's deletion."
 AUTO_DELETE_ROLE = "Custom::S3AutoDeleteObjectsCustomResourceProvider/Role"
 GENERATED_SUFFIX = re.compile(r"\.Arn(?=>)|[0-9A-F]{8}(?=[.>])")  # that CDK adds to names
@@ -23,7 +23,7 @@ RESOURCE_POLICY_REASONS = {
     "Deny everyone: s3:*": TLS_ONLY,
     "Deny everyone: sqs:*": TLS_ONLY,
     "Allow the account: kms:*": (
-        f"KMS's default: IAM policies control access; without it a key can become unmanageable. {IN_KEY_POLICY}"
+        f"KMS's default: IAM policies control access. Without it, a key can become unmanageable. {IN_KEY_POLICY}"
     ),
     "Allow cloudwatch.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
         f"The actions that SNS's documentation lists for CloudWatch, from this account only. {IN_KEY_POLICY}"
@@ -36,16 +36,18 @@ RESOURCE_POLICY_REASONS = {
         "aws-cdk-lib's function that empties the bucket before its deletion; with `production` there is none."
     ),
     f"Allow {AUTO_DELETE_ROLE}: AWSLambdaBasicExecutionRole": "aws-cdk-lib attaches the managed policy for logs.",
-    "Allow logging.s3.amazonaws.com: s3:PutObject": "S3 names its log files; below one prefix of one bucket.",
-    "Allow cloudtrail.amazonaws.com: s3:PutObject": (
-        "CloudTrail names its log files; below this account's prefix, and for one trail."
+    "Allow logging.s3.amazonaws.com: s3:PutObject": (
+        "S3 chooses the names of its log files. The grant is limited to one prefix of one bucket."
     ),
-    "Allow cloudtrail.amazonaws.com: kms:DescribeKey": f"For one trail. {IN_KEY_POLICY}",
+    "Allow cloudtrail.amazonaws.com: s3:PutObject": (
+        "CloudTrail chooses the names of its log files. The grant is limited to this account's prefix and one trail."
+    ),
+    "Allow cloudtrail.amazonaws.com: kms:DescribeKey": f"Limited to one trail. {IN_KEY_POLICY}",
     "Allow cloudtrail.amazonaws.com: kms:GenerateDataKey*": (
-        f"The actions that CloudTrail's documentation lists, for one trail. {IN_KEY_POLICY}"
+        f"The actions that CloudTrail's documentation lists, limited to one trail. {IN_KEY_POLICY}"
     ),
     "Deny Custom::CDKBucketDeployment/ServiceRole: cloudfront:CreateInvalidation, cloudfront:GetInvalidation": (
-        "It denies what aws-cdk-lib allows on every distribution except the site's."
+        "Denies invalidations of all distributions except the site's, because aws-cdk-lib allows them."
     ),
     f"Deny {AUTO_DELETE_ROLE}: logs:CreateLogGroup": NO_LOG_GROUPS,
     "Deny Custom::CDKBucketDeployment/ServiceRole: logs:CreateLogGroup": NO_LOG_GROUPS,
@@ -59,7 +61,10 @@ class Statement:
 
     stack: str
     construct: str
-    text: str
+    effect: str
+    principals: str  # empty in identity policies
+    actions: str
+    resources: str
     reason: str
     key: str  # in RESOURCE_POLICY_REASONS, if the reason is there
     open_actions: frozenset[str]  # actions that an identity policy allows on every resource
@@ -108,9 +113,10 @@ def _statement(
         reason = RESOURCE_POLICY_REASONS.get(key, "")
     else:
         reason = _acknowledged_reason(template.reasons(logical_id), actions, resources)
-    text = f"{names} {'may' if effect == 'Allow' else 'may not'} {_code(actions)} on {_code(resources)}".strip()
     open_actions = frozenset(actions) if "*" in resources and not names and effect == "Allow" else frozenset()
-    return Statement(template.stack, construct, text, reason, key, open_actions)
+    return Statement(
+        template.stack, construct, effect, names, _code(actions), _code(resources), reason, key, open_actions
+    )
 
 
 def _acknowledged_reason(acknowledgments: dict[str, str], actions: list[str], resources: list[str]) -> str:
@@ -125,8 +131,10 @@ def _managed_policy(template: Template, logical_id: str, arn: str) -> Statement:
     construct, policy = template.construct(logical_id), arn.rpartition("/")[2]
     reason = template.reasons(logical_id).get(f"AwsSolutions-IAM4[Policy::{arn}]", "")
     key = "" if reason else f"Allow {construct}: {policy}"
-    text = f"has AWS's managed policy `{policy}`"
-    return Statement(template.stack, construct, text, reason or RESOURCE_POLICY_REASONS.get(key, ""), key, frozenset())
+    reason = reason or RESOURCE_POLICY_REASONS.get(key, "")
+    return Statement(
+        template.stack, construct, "Allow", "", f"AWS managed policy `{policy}`", "", reason, key, frozenset()
+    )
 
 
 def _list(value: Any) -> list[str]:
@@ -155,7 +163,16 @@ def table(rows: list[Statement]) -> str:
     """Return the statements as Markdown, one table for each stack."""
     lines: list[str] = []
     for stack in sorted({statement.stack for statement in rows}):
-        lines += [f"### {stack}", "", "| policy of | statement | reason |", "|---|---|---|"]
-        lines += [f"| {s.construct} | {s.text} | {s.reason} |" for s in rows if s.stack == stack]
+        lines += [
+            f"### {stack}",
+            "",
+            "| Policy of | Effect | Principal | Actions | Resources | Reason |",
+            "|---" * 6 + "|",
+        ]
+        lines += [
+            f"| {s.construct} | {s.effect} | {s.principals} | {s.actions} | {s.resources} | {s.reason} |"
+            for s in rows
+            if s.stack == stack
+        ]
         lines.append("")
     return "\n".join(lines)

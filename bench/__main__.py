@@ -1,7 +1,7 @@
-"""Measure, and write docs/benchmarks.md.
+"""Run the benchmarks and write docs/benchmarks.md.
 
-Times are medians, each with something to compare it with. Nothing calls AWS. It takes a few
-minutes; don't use the computer while it runs.
+Each time is a median, compared with a baseline. Nothing calls AWS. It takes a few minutes; don't
+use the computer while it runs.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> int:
         "sections",
         nargs="*",
         metavar="section",
-        help=f"{', '.join(SECTIONS)} (default: all, written to docs/benchmarks.md; otherwise results are only printed)",
+        help=f"{', '.join(SECTIONS)} (default: all). With section names, results are only printed.",
     )
     names = parser.parse_args().sections
     unknown = set(names) - set(SECTIONS)

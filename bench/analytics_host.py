@@ -53,8 +53,8 @@ def measure(progress: Progress) -> Section:
         rows += _scanned(progress, clients, outputs)
     notes = (
         "Training: the songs are in memory, as a frame in H2O and as an array in scikit-learn. Both can use two "
-        "threads. H2O's time includes REST calls and polling its job every 0.2 s, which is most of the time for models "
-        "that train in less than a second. Parameters are as similar as possible; the models are not identical.",
+        "threads. H2O's time includes REST calls and polling its job every 0.2 s, which dominates for models that "
+        "train in less than a second. Parameters are as similar as possible; the models are not identical.",
         "Bytes scanned are counted by the sandbox's Athena: whole objects of a CSV table, and the compressed chunks of "
         "the queried columns of a Parquet table. Athena bills at least 10 MB per query, so Parquet is not cheaper with "
         "this few songs; the ratio applies to larger tables.",
@@ -76,7 +76,6 @@ def _training(progress: Progress, path: Path) -> Iterator[Row]:
         yield Row(
             f"Training: {model.kind}",
             f"{rounds.median('H2O'):.2f} s",
-            "",
             f"scikit-learn's {name}: {rounds.median(name):.2f} s",
             rounds.ratio("H2O", name),
             f"{len(training):,} songs, {len(model.features)} features; {_parameters(model)}; {ROUNDS} rounds",
@@ -128,12 +127,11 @@ def _memory(sandbox: Sandbox, outputs: dict[str, str]) -> Row:
     process_id = (sandbox.directory / "instances" / outputs["InstanceId"] / "run/h2o.service.pid").read_text()
     kilobytes, own = _peak_kilobytes(process_id), _peak_kilobytes("self")
     return Row(
-        "Peak memory of H2O's process",
+        "Peak resident memory of H2O",
         f"{kilobytes / 1024:.0f} MB",
-        "",
         f"the process with pandas and scikit-learn: {own / 1024:.0f} MB",
         kilobytes / own,
-        "resident, after all trainings; Linux only",
+        "after all training runs; Linux only",
     )
 
 
@@ -154,7 +152,6 @@ def _scanned(progress: Progress, clients: Any, outputs: dict[str, str]) -> Itera
         yield Row(
             f"Bytes scanned: {query}",
             f"{after:,}",
-            "",
             f"same query on CSV: {before:,}",
             after / before,
             "Parquet, gzip",

@@ -19,8 +19,8 @@ class Context:
 handler({event!r}, Context)"""
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "sandbox"}
 NOTE = (
-    "Cold start: new Python processes, timed inside, without the start of Python. boto3's modules are compiled; the "
-    "function's code is compiled at each start, because its package contains only sources."
+    "Cold start: timed inside new processes, without interpreter startup. boto3's bytecode is compiled; the function's "
+    "code is compiled at each start, because its package contains only sources."
 )
 
 

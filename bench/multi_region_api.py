@@ -27,14 +27,13 @@ TIMEOUT_SECONDS = 30
 PROCESSES = 21
 EMPTY = "def handler(event, context):\n    return None\n"
 NOTES = (
-    "Switch: one client calls the name repeatedly and resolves it each time; the status of the health check has the "
-    "time of the first failed request. The status changes with the request that reaches the threshold, so the time "
-    "since the first failed request is one interval less than interval x threshold, plus the duration of the "
-    f"requests. The sandbox runs intervals {SPEED} times faster; the table has them at normal speed.",
-    "**On AWS it takes longer**: at least 82% of about twenty health checkers must report the endpoint as unhealthy, "
-    "and clients keep the address for its TTL of 60 s, or their connection for longer.",
-    "Cold import: new Python processes, measured inside, without the start of Python; modules are already compiled. "
-    "The empty handler imports nothing; most of the time is for json, logging and pathlib. With a DynamoDB table as a "
+    "Failover: one client calls the domain name repeatedly and resolves it each time. The health check's status "
+    "reports the time of the first failed request. The status changes on the last failed request, so it takes interval "
+    f"x (threshold - 1) after the first one. The sandbox runs intervals {SPEED} times faster; the table shows the "
+    "corresponding times on AWS.",
+    "**Not included, but part of a failover on AWS**: an endpoint is unhealthy when 82% or more of about twenty health "
+    "checkers report it, and clients cache the address for its TTL of 60 s or keep their connection for longer.",
+    "The empty handler imports nothing; json, logging and pathlib account for most of the import time. With a table "
     "dependency, the health function also imports boto3.",
 )
 
@@ -52,14 +51,14 @@ def measure(progress: Progress) -> Section:
             seconds.append(test.switch())
             progress.advance(task)
         minimum = test.interval * test.threshold
-        conditions = f"{SWITCHES} switches; every {test.interval} s, threshold {test.threshold}; sandbox"
+        conditions = f"{SWITCHES} failovers; every {test.interval} s, threshold {test.threshold}; sandbox"
     return Section(SYSTEM, (*_switch_rows(seconds, minimum, conditions), *_import_rows(_imports(progress))), NOTES)
 
 
 def _switch_rows(seconds: list[tuple[float, float]], minimum: float, conditions: str) -> Iterator[Row]:
     titles = (
-        "From the first failed health check to the last response of the unhealthy Region",
-        "From setting STATUS to the last response of the unhealthy Region",
+        "Failover time, from the first failed health check",
+        "Failover time, from setting STATUS",
     )
     for title, values in zip(titles, zip(*seconds, strict=True), strict=True):
         for statistic, value in (("median", sorted(values)[len(values) // 2]), ("maximum", max(values))):
@@ -143,7 +142,7 @@ def _import_rows(seconds: Rounds) -> Iterator[Row]:
     titles = {
         "hello": "Cold import of GET /helloworld",
         "healthcheck": "Cold import of GET /healthcheck",
-        "with a table": "The same, with a DynamoDB table as a dependency",
+        "with a table": "Cold import of GET /healthcheck with a table dependency",
     }
     for kind, title in titles.items():
         yield Row(
@@ -151,5 +150,5 @@ def _import_rows(seconds: Rounds) -> Iterator[Row]:
             f"{seconds.median(kind) * 1000:.1f} ms",
             compared_with=f"an empty handler: {seconds.median('empty') * 1000:.2f} ms",
             ratio=seconds.ratio(kind, "empty"),
-            conditions=f"medians of {PROCESSES} processes in turn",
+            conditions=f"medians of {PROCESSES} interleaved processes",
         )

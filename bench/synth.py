@@ -76,21 +76,20 @@ def _section(seconds: Rounds, assembly: Path) -> Section:
             Row(
                 what,
                 f"{seconds.median(f'{app} {kind}'):.2f} s",
-                f"ratio {at_most(limit, ratio)}" if limit else "",
                 f"an app with one empty stack: {seconds.median(f'empty {kind}'):.2f} s",
                 ratio,
-                conditions,
+                f"{conditions}; {at_most(limit, ratio)}" if limit else conditions,
             )
         )
     start = Row(
-        "Part of it: start of Python, `aws_cdk` and jsii",
+        "Part of it: startup of Python, `aws_cdk` and jsii",
         f"{seconds.median('start'):.2f} s",
         compared_with=f"`python -O app.py`, all systems: {seconds.median('app alone'):.2f} s",
         ratio=seconds.ratio("start", "app alone"),
         conditions="`import aws_cdk; aws_cdk.App()`, interleaved with the others",
     )
     notes = (
-        "Wall-clock time of the whole process, with compiled Python modules and unpacked jsii files; the first synth "
+        "Wall-clock time of the whole process, with compiled Python bytecode and unpacked jsii files; the first synth "
         "after `make setup` takes longer.",
         "The empty app has the same `cdk.json`. Both include aws-cdk-lib's validation of templates.",
     )

@@ -1,8 +1,8 @@
 """CodeCommit: repositories of templates, and commits through the API.
 
 A new repository contains the zip file that its template names. A commit updates its branch and sends "CodeCommit
-Repository State Change" to the event bus. Left out: git, merges, pull requests, file modes, lists of branches and
-commits, parents of commits.
+Repository State Change" to the event bus. Not implemented: git, merges, pull requests, file modes, lists of branches
+and commits, parents of commits.
 """
 
 import base64
@@ -13,11 +13,10 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, s3
-from ministack.services.cloudformation import provisioners
-
-from .json_protocol import ServiceError, register
+from .emulator.json_protocol import ServiceError, register
+from .ministack import eventbridge, s3
+from .ministack.cloudformation import resource_handlers
+from .ministack.requests import get_account_id, get_region
 
 
 @dataclass
@@ -35,7 +34,7 @@ class Repository:
         return f"arn:aws:codecommit:{get_region()}:{get_account_id()}:{self.name}"
 
     def commit(self, branch: str, files: dict[str, bytes], message: str) -> str:
-        """Create a commit with `files` as the complete content of the branch, and return its id."""
+        """Create a commit with `files` as the complete content of the branch, and return its ID."""
         before = self.branches.get(branch)
         content = json.dumps([before, message, sorted((p, hashlib.sha1(f).hexdigest()) for p, f in files.items())])  # noqa: S324
         commit_id = hashlib.sha1(content.encode()).hexdigest()  # noqa: S324  # as git does
@@ -53,13 +52,7 @@ class Repository:
             "referenceFullName": f"refs/heads/{branch}",
             "commitId": commit_id,
         } | ({"oldCommitId": before} if before else {})
-        entry = {
-            "Source": "aws.codecommit",
-            "DetailType": "CodeCommit Repository State Change",
-            "Resources": [self.arn],
-            "Detail": json.dumps(detail),
-        }
-        eventbridge._put_events({"Entries": [entry]})
+        eventbridge.put_event("aws.codecommit", "CodeCommit Repository State Change", detail, self.arn)
 
 
 REPOSITORIES: dict[str, Repository] = {}
@@ -76,7 +69,7 @@ def install() -> None:
         "PutFile": _put_file,
     }
     register("codecommit", "CodeCommit_20150413.", operations)
-    provisioners._RESOURCE_HANDLERS["AWS::CodeCommit::Repository"] = {
+    resource_handlers["AWS::CodeCommit::Repository"] = {
         "create": _create,
         "update": _update,
         "delete": lambda name, _properties: REPOSITORIES.pop(name.rpartition("/")[2], None),
@@ -84,7 +77,7 @@ def install() -> None:
 
 
 def source(repository_name: str, branch: str) -> tuple[str, str, bytes]:
-    """Return the id, the message and the zipped files of the last commit of a branch."""
+    """Return the ID, the message and the zipped files of the last commit of a branch."""
     repository = _repository({"repositoryName": repository_name})
     commit_id = _commit_id(repository, branch)
     buffer = io.BytesIO()
@@ -101,7 +94,7 @@ def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
     repository = REPOSITORIES[name] = Repository(name, properties.get("RepositoryDescription", ""))
     code = properties.get("Code")
     if code:
-        data = s3._get_object_data(code["S3"]["Bucket"], code["S3"]["Key"])
+        data = s3.get_object(code["S3"]["Bucket"], code["S3"]["Key"])
         with zipfile.ZipFile(io.BytesIO(data or b"")) as archive:
             files = {entry: archive.read(entry) for entry in archive.namelist() if not entry.endswith("/")}
         repository.commit(code.get("BranchName", "main"), files, "Initial commit by AWS CloudFormation")
@@ -205,7 +198,7 @@ def _put_file(request: dict[str, Any]) -> Any:
 
 
 def _files_before(repository: Repository, branch: str, request: dict[str, Any]) -> dict[str, bytes]:
-    """Return the files of the branch, if the request has the id of its last commit."""
+    """Return the files of the branch, if the request has the ID of its last commit."""
     before = repository.branches.get(branch)
     if before is None:
         return {}

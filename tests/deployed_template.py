@@ -75,8 +75,8 @@ class DeployedTemplate:
 
     def __init__(self, name: str, body: dict[str, Any]) -> None:
         self.name, self.body = name, body
-        found = re.search(r"[a-z]{2}-[a-z]+-\d$", name)
-        self.region = found[0] if found else "us-east-1"
+        match = re.search(r"[a-z]{2}-[a-z]+-\d$", name)
+        self.region = match[0] if match else "us-east-1"
 
     @cached_property
     def resources(self) -> list[Resource]:
@@ -93,8 +93,8 @@ class DeployedTemplate:
 
     def named(self, resource_type: str, name: str) -> Resource:
         """The resource of a type whose Ref is `name`."""
-        (found,) = (r for r in self.of_type(resource_type) if name in (self._ref(r.id), r.arn))
-        return found
+        (resource,) = (r for r in self.of_type(resource_type) if name in (self._ref(r.id), r.arn))
+        return resource
 
     def key_of(self, resource: Resource, *path: str) -> str | None:
         """ARN of the customer managed key in a property, or None."""
@@ -126,39 +126,39 @@ class DeployedTemplate:
     @cached_property
     def _identity_policies(self) -> dict[str, list[Document]]:
         """Identity policies by the ARN of their role."""
-        found: dict[str, list[Document]] = {}
+        policies: dict[str, list[Document]] = {}
         for role in self.of_type("AWS::IAM::Role"):
             documents = [policy["PolicyDocument"] for policy in role.properties.get("Policies", [])]
             for arn in role.properties.get("ManagedPolicyArns", []):
                 documents.append(MANAGED_POLICIES[arn.split(":policy/")[1]])
-            found[role.arn] = documents
+            policies[role.arn] = documents
         for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
             for policy in self.of_type(kind):
                 for name in policy.properties.get("Roles", []):
-                    found[self.named("AWS::IAM::Role", name).arn].append(policy.properties["PolicyDocument"])
-        return found
+                    policies[self.named("AWS::IAM::Role", name).arn].append(policy.properties["PolicyDocument"])
+        return policies
 
     @cached_property
     def _resource_statements(self) -> dict[str, list[dict[str, Any]]]:
         """Statements by the ARN of their resource, including trust policies of roles."""
-        found: dict[str, list[dict[str, Any]]] = {}
+        statements_by_arn: dict[str, list[dict[str, Any]]] = {}
         for resource in self.resources:
             properties = resource.properties
             match resource.type:
                 case "AWS::IAM::Role":
-                    found[resource.arn] = properties["AssumeRolePolicyDocument"]["Statement"]
+                    statements_by_arn[resource.arn] = properties["AssumeRolePolicyDocument"]["Statement"]
                 case "AWS::KMS::Key":
-                    found[resource.arn] = properties["KeyPolicy"]["Statement"]
+                    statements_by_arn[resource.arn] = properties["KeyPolicy"]["Statement"]
                 case "AWS::Lambda::Permission":
                     function = self.named("AWS::Lambda::Function", properties["FunctionName"])
-                    found.setdefault(function.arn, []).append(_permission(function.arn, properties))
+                    statements_by_arn.setdefault(function.arn, []).append(_permission(function.arn, properties))
                 case "AWS::S3::BucketPolicy" | "AWS::SNS::TopicPolicy" | "AWS::SQS::QueuePolicy":
                     kind = resource.type.removesuffix("Policy")
                     targets = properties[POLICY_OF[resource.type]]
                     for target in targets if isinstance(targets, list) else [targets]:
-                        statements = found.setdefault(self.named(kind, target).arn, [])
+                        statements = statements_by_arn.setdefault(self.named(kind, target).arn, [])
                         statements.extend(properties["PolicyDocument"]["Statement"])
-        return found
+        return statements_by_arn
 
     def value(self, value: Any) -> Any:
         match value:
@@ -169,7 +169,7 @@ class DeployedTemplate:
             case {"Fn::Join": [separator, parts]}:
                 return str(separator).join(str(self.value(part)) for part in parts)
             case {"Fn::Sub": str(text)}:
-                return re.sub(r"\$\{(.+?)\}", lambda found: self._ref(found[1]), text)
+                return re.sub(r"\$\{(.+?)\}", lambda match: self._ref(match[1]), text)
             case {"Fn::Base64": text}:
                 return self.value(text)
             case {"Fn::FindInMap": [str(name), key, str(attribute)]}:
@@ -204,9 +204,9 @@ class DeployedTemplate:
 
     def _physical_name(self, name: str) -> str:
         resource = self.body["Resources"][name]
-        given = resource.get("Properties", {}).get(NAMES.get(resource["Type"], ""))
-        if given:
-            return str(self.value(given))
+        physical_name = resource.get("Properties", {}).get(NAMES.get(resource["Type"], ""))
+        if physical_name:
+            return str(self.value(physical_name))
         return name.lower() if resource["Type"] == "AWS::S3::Bucket" else name
 
     def _arn(self, name: str) -> str:

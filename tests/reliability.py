@@ -1,8 +1,8 @@
 """Write the tables of docs/reliability.md from the `reliability` markers on tests: ``python -m tests.reliability``.
 
-A row is one fault of a system: ``@pytest.mark.reliability(system, kind, fault=, expected=, observed=)``. Further
-tests of the same fault repeat system, kind and fault only. The markers are read from the source: nothing is
-imported or collected.
+Each row is one fault of a system: ``@pytest.mark.reliability(system, kind, fault=, expected=, observed=)``. Additional
+tests of the same fault only repeat system, kind and fault. The markers are read from the source; no test is imported or
+collected.
 """
 
 import ast
@@ -19,20 +19,20 @@ KINDS = (
     "Access denied",
     "Partial failure",
     "Duplicate",
-    "Late",
-    "Lost",
-    "Timeout mid-way",
-    "Deleted by somebody else",
+    "Delayed or out of order",
+    "Lost event or response",
+    "Timeout",
+    "Deleted externally",
     "Malformed input",
     "Hostile input",
-    "Only here",
+    "System-specific",
 )
-HEADER = "| kind | fault | expected | observed | tests |\n|---|---|---|---|---|\n"
+HEADER = "| Kind | Fault | Expected | Observed | Tests |\n|---|---|---|---|---|\n"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A marker, with the node id of its test."""
+    """A marker, with the node ID of its test."""
 
     test: str
     system: str

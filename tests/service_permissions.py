@@ -27,7 +27,7 @@ class NotCoveredError(Exception):
 
 
 def requests(template: DeployedTemplate) -> Iterator[tuple[str, Request]]:
-    """Requests of the services of a template, each with the id of the resource that causes it."""
+    """Requests of the services of a template, each with the ID of the resource that causes it."""
     for resource in template.resources:
         for need in needs(template, resource):
             yield resource.id, replace(need, context={"aws:SecureTransport": "true", **need.context})
@@ -304,16 +304,16 @@ def _method(template: DeployedTemplate, method: Resource) -> Needs:
     integration = method.properties["Integration"]
     if integration["Type"] == "MOCK":
         return
-    found = re.search(r"/functions/(arn:.+)/invocations$", integration.get("Uri", ""))
-    if not found or "Credentials" in integration:
+    match = re.search(r"/functions/(arn:.+)/invocations$", integration.get("Uri", ""))
+    if not match or "Credentials" in integration:
         raise NotCoveredError(f"{method.type} with the integration {integration}")
     api = method.properties["RestApiId"]
     for stage in template.of_type("AWS::ApiGateway::Stage"):
         if stage.properties["RestApiId"] == api:
             path = f"{method.properties['HttpMethod']}{_path(template, method.properties['ResourceId'])}"
-            # The Ref of a stage is its name; here both are the logical id.
+            # The Ref of a stage is its name; here both are the logical ID.
             source = f"arn:aws:execute-api:{template.region}:{ACCOUNT}:{api}/{stage.id}/{path}"
-            yield Request("apigateway.amazonaws.com", "lambda:InvokeFunction", found[1], _from(source))
+            yield Request("apigateway.amazonaws.com", "lambda:InvokeFunction", match[1], _from(source))
 
 
 def _path(template: DeployedTemplate, resource_id: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.constructs.assets import AssetError, staged_folder
+from stacks.constructs.assets import AssetError, stage_files
 
 from .conftest import ROOT, synthesize
 
@@ -23,7 +23,7 @@ def _write(folder: Path, *names: str) -> None:
 
 
 def _published(folder: Path, *allowed: str) -> list[str]:
-    staged = staged_folder(str(folder), setting="x:site", allowed=allowed, allow_with="x:allowed_files")
+    staged = stage_files(str(folder), setting="x:site", allowed=allowed, allow_setting="x:allowed_files")
     paths = sorted(path for path in Path(staged).rglob("*") if path.is_file())
     assert not any(path.is_symlink() for path in paths)
     return [path.relative_to(staged).as_posix() for path in paths]
@@ -54,6 +54,8 @@ def test_hidden_files_are_skipped_except_well_known(site: Path) -> None:
         *("id_rsa", "keys/id_ed25519.pub", "server.pem", "SERVER.KEY", "a.p12", "release.keystore", "prod.env"),
         *("prod.env.local", "rootkey.csv", "new_user_credentials.csv", "client_secret_1.json", "site.git"),
         *("credentials", "credentials.csv", "secrets.yml", "service-account-prod.json", "me_accessKeys.csv"),
+        *("aws_credentials", "secret.json", "secrets", "serviceAccountKey.json", "x-firebase-adminsdk-1.json"),
+        *("passwords.csv", "env.production", "wp-config.php", "private.gpg", "backup.tar.gz", "dump.tgz"),
         *("dump.sql", "dump.sql.gz", "data/app.sqlite3", "Users.db", "index.html.bak", "page.old", "a.orig", "b~"),
         *("terraform.tfstate", "terraform.tfstate.backup", "prod.tfvars", "debug.log", "node_modules/left/pad.js"),
     ],
@@ -159,9 +161,7 @@ def test_stack_publishes_no_hidden_or_suspicious_files(
     assets = [path for path in assembly.directory.glob("asset.*/**/*") if path.name in (files[0], ".env", "config")]
     assert {path.name for path in assets} == {files[0]}
     _write(folder, "dump.sql")
-    with pytest.raises(
-        AssetError, match=rf"(?s)^{setting}: .*list files to publish in {allow_setting(setting)}.*dump\.sql"
-    ):
+    with pytest.raises(AssetError, match=rf"(?s)^{setting}: .*or allow them in {allow_setting(setting)}.*dump\.sql"):
         synthesize(tmp_path / "failed", {setting: str(folder)}, stack)
     allowed = {setting: str(folder), allow_setting(setting): ["dump.sql"]}
     assembly = synthesize(tmp_path / "allowed", allowed, stack)

@@ -34,10 +34,12 @@ def allows_sending(statement: dict[str, Any], queue: Any) -> bool:
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Lost",
+    "Lost event or response",
     fault="the event about an execution's end cannot be delivered or processed",
 )
-@pytest.mark.reliability("security_group_revert", "Lost", fault="an event cannot be delivered or processed")
+@pytest.mark.reliability(
+    "security_group_revert", "Lost event or response", fault="an event cannot be delivered or processed"
+)
 def test_eventbridge_can_send_to_its_dead_letter_queues(templates: list[Template]) -> None:
     seen = 0
     for template in templates:
@@ -60,10 +62,12 @@ def test_eventbridge_can_send_to_its_dead_letter_queues(templates: list[Template
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Lost",
+    "Lost event or response",
     fault="the event about an execution's end cannot be delivered or processed",
 )
-@pytest.mark.reliability("security_group_revert", "Lost", fault="an event cannot be delivered or processed")
+@pytest.mark.reliability(
+    "security_group_revert", "Lost event or response", fault="an event cannot be delivered or processed"
+)
 def test_functions_can_send_to_their_failure_destinations(templates: list[Template]) -> None:
     seen = 0
     for template in templates:
@@ -81,7 +85,7 @@ def test_functions_can_send_to_their_failure_destinations(templates: list[Templa
     assert seen >= 2, "functions with a failure destination"
 
 
-@pytest.mark.reliability("analytics_host", "Lost", fault="the scheduled stop fails")
+@pytest.mark.reliability("analytics_host", "Lost event or response", fault="the scheduled stop fails")
 def test_scheduler_can_send_to_its_dead_letter_queue(templates: list[Template]) -> None:
     seen = 0
     for template in templates:

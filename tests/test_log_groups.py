@@ -11,8 +11,8 @@ from .conftest import Assembly, as_list
 
 @pytest.fixture(params=["assembly", "full_assembly"])
 def templates(request: pytest.FixtureRequest) -> list[tuple[str, dict[str, Any]]]:
-    found: Assembly = request.getfixturevalue(request.param)
-    return [(path.name, json.loads(path.read_text())["Resources"]) for path in found.templates]
+    assembly: Assembly = request.getfixturevalue(request.param)
+    return [(path.name, json.loads(path.read_text())["Resources"]) for path in assembly.templates]
 
 
 def of_type(

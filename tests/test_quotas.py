@@ -151,8 +151,8 @@ def test_document_is_below_its_quota(resources: list[tuple[str, str, dict[str, A
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
-    fault="more groups than a policy has room for",
+    "System-specific",
+    fault="more groups than fit into one policy",
     expected="the role's permissions are divided among several policies; more than 500 groups are rejected",
     observed="500 groups: each document is below its quota",
 )
@@ -175,7 +175,7 @@ def test_role_policies_are_below_their_quotas(resources: list[tuple[str, str, di
     assert not many, f"managed policies: {many}"
 
 
-@pytest.mark.reliability("security_group_revert", "Only here", fault="more groups than a policy has room for")
+@pytest.mark.reliability("security_group_revert", "System-specific", fault="more groups than fit into one policy")
 def test_function_can_change_every_guarded_group(resources: list[tuple[str, str, dict[str, Any]]]) -> None:
     """However its policies are divided."""
     documents = [
@@ -183,8 +183,8 @@ def test_function_can_change_every_guarded_group(resources: list[tuple[str, str,
     ]
     statements = [statement for document in documents for statement in document["Statement"]]
     changing = [s for s in statements if "ec2:RevokeSecurityGroupIngress" in s["Action"]]
-    named = {found for s in changing for found in re.findall(r"sg-[0-9a-f]{17}", json.dumps(s["Resource"]))}
-    assert len(named) == MAX_GROUPS
+    group_ids = {group_id for s in changing for group_id in re.findall(r"sg-[0-9a-f]{17}", json.dumps(s["Resource"]))}
+    assert len(group_ids) == MAX_GROUPS
     assert len({json.dumps(s["Action"]) for s in changing}) == 1
 
 
@@ -197,9 +197,9 @@ def test_deployment_policies_cover_types_of_large_settings(max_assembly: Assembl
 
 
 def test_user_data_is_below_its_quota(resources: list[tuple[str, str, dict[str, Any]]]) -> None:
-    found = [p["LaunchTemplateData"]["UserData"] for _, kind, p in resources if kind == "AWS::EC2::LaunchTemplate"]
-    assert found
-    assert max(map(size, found)) <= USER_DATA
+    user_data = [p["LaunchTemplateData"]["UserData"] for _, kind, p in resources if kind == "AWS::EC2::LaunchTemplate"]
+    assert user_data
+    assert max(map(size, user_data)) <= USER_DATA
 
 
 def test_templates_are_below_the_quotas_of_cloudformation(max_assembly: Assembly) -> None:
@@ -248,7 +248,7 @@ def test_every_list_in_the_settings_is_at_its_maximum() -> None:
 
 
 @pytest.mark.parametrize("key", OVER_MAXIMUM)
-@pytest.mark.reliability("security_group_revert", "Only here", fault="more groups than a policy has room for")
+@pytest.mark.reliability("security_group_revert", "System-specific", fault="more groups than fit into one policy")
 def test_list_over_its_maximum_is_rejected_with_the_limit(key: str) -> None:
     with pytest.raises(SettingsError, match=f"{key.split(':')[0]}.* at most [0-9]+"):
         Settings.from_context({key: OVER_MAXIMUM[key]})

@@ -24,26 +24,26 @@ ALLOWED_ON_ALL = {
 
 
 @pytest.fixture(scope="module")
-def found(assembly: Assembly, full_assembly: Assembly) -> list[Statement]:
+def all_statements(assembly: Assembly, full_assembly: Assembly) -> list[Statement]:
     return statements(templates(assembly.directory, full_assembly.directory))
 
 
-def test_every_wildcard_in_a_policy_has_a_reason(found: list[Statement]) -> None:
-    without = [f"{s.stack} {s.construct} {s.text}" for s in found if not s.reason]
+def test_every_wildcard_in_a_policy_has_a_reason(all_statements: list[Statement]) -> None:
+    without = [f"{s.stack} {s.construct}: {s.effect} {s.actions}" for s in all_statements if not s.reason]
     assert not without, "no reason in the stack or in audit/wildcards.py:\n" + "\n".join(without)
 
 
-def test_wildcard_reasons_are_all_used(found: list[Statement]) -> None:
-    unused = RESOURCE_POLICY_REASONS.keys() - {statement.key for statement in found}
+def test_wildcard_reasons_are_all_used(all_statements: list[Statement]) -> None:
+    unused = RESOURCE_POLICY_REASONS.keys() - {statement.key for statement in all_statements}
     assert not unused, f"reasons in audit/wildcards.py that no template needs: {unused}"
 
 
-def test_action_on_every_resource_supports_no_resource(found: list[Statement]) -> None:
+def test_action_on_every_resource_supports_no_resource(all_statements: list[Statement]) -> None:
     """According to the service authorization reference in cfn-lint."""
     reference = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
     services = json.loads(reference.read_text())
     limited = {}
-    for action in {action for statement in found for action in statement.open_actions}:
+    for action in {action for statement in all_statements for action in statement.open_actions}:
         service, name = action.split(":")
         known = services[service]["Actions"].get(name.lower()) or {}
         if "Resources" in known:
@@ -51,9 +51,9 @@ def test_action_on_every_resource_supports_no_resource(found: list[Statement]) -
     assert limited.keys() == ALLOWED_ON_ALL.keys(), f"can be limited to resources: {limited}"
 
 
-def test_documented_wildcards_are_current(found: list[Statement]) -> None:
+def test_documented_wildcards_are_current(all_statements: list[Statement]) -> None:
     documented = (ROOT / "docs" / "security.md").read_text()
-    assert table(found) in documented, "docs/security.md is out of date: make docs"
+    assert table(all_statements) in documented, "docs/security.md is out of date: make docs"
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,27 @@ def test_deployment_policies_allow_creating_resources(deployment_policies: dict[
         "sns:CreateTopic",
     }
     assert created <= allowed
+
+
+# Types whose creation makes AWS create a service-linked role, by AWS's documentation of the service's roles.
+LINKED_ROLES = {
+    "AWS::ApiGateway::DomainName": "API Gateway developer guide, Using service-linked roles",
+    "AWS::ApiGateway::RestApi": "API Gateway developer guide, Using service-linked roles",
+    "AWS::CloudFront::Distribution": "CloudFront developer guide, Service-linked roles for Lambda@Edge",
+}
+
+
+def test_deployment_policy_of_linked_role_type_allows_creating_it(
+    assembly: Assembly, full_assembly: Assembly, deployment_policies: dict[str, Any]
+) -> None:
+    seen = set()
+    for template in templates(assembly.directory, full_assembly.directory):
+        types = {resource["Type"] for resource in template.resources.values()} & LINKED_ROLES.keys()
+        documents = [p for name, p in deployment_policies.items() if re.match(rf"{template.stack}[-.]", name)]
+        allowed = {action for policy in documents for s in policy["Statement"] for action in s["Action"]}
+        assert not types or "iam:CreateServiceLinkedRole" in allowed, f"{template.stack}: {types}"
+        seen |= types
+    assert seen == LINKED_ROLES.keys()
 
 
 def finding(check: str, resource: str, **cdk_nag: str) -> Finding:

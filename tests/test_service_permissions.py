@@ -38,22 +38,22 @@ def only(kind: str, **properties: Any) -> DeployedTemplate:
 @pytest.mark.reliability(
     "security_group_revert",
     "Access denied",
-    fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
+    fault="an AWS service lacks permission to use a key, topic, queue, bucket or function (any of the systems)",
     expected="every request of every service is allowed by the template",
     observed=(
-        "judged by the policies of every template, with every set of options; each request is "
-        "refused once its grant is taken away"
+        "evaluated against the policies of every template with every set of options; each request is denied when its "
+        "grant is removed"
     ),
 )
 def test_service_requests_are_allowed(templates: list[DeployedTemplate]) -> None:
-    found = [f"{template.name}: {line}" for template in templates for line in refused(template)]
-    assert not found, "\n".join(found)
+    denied = [f"{template.name}: {line}" for template in templates for line in refused(template)]
+    assert not denied, "\n".join(denied)
 
 
 @pytest.mark.reliability(
     "security_group_revert",
     "Access denied",
-    fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
+    fault="an AWS service lacks permission to use a key, topic, queue, bucket or function (any of the systems)",
 )
 def test_service_request_without_its_grant_is_denied(templates: list[DeployedTemplate]) -> None:
     for template in templates:
@@ -65,9 +65,9 @@ def test_service_request_without_its_grant_is_denied(templates: list[DeployedTem
 @pytest.mark.reliability(
     "security_group_revert",
     "Access denied",
-    fault="an AWS service may not use a key, topic, queue, bucket or function of a stack (any of the systems)",
+    fault="an AWS service lacks permission to use a key, topic, queue, bucket or function (any of the systems)",
 )
-def test_service_grant_is_needed(templates: list[DeployedTemplate]) -> None:
+def test_each_service_grant_is_required(templates: list[DeployedTemplate]) -> None:
     """Without it, a request must be denied; otherwise no service needs it."""
     unneeded = [
         str(grant)
@@ -91,14 +91,14 @@ ACTS_AT_ONCE = (
 
 def created_before(template: DeployedTemplate, name: str) -> set[str]:
     """Resources that CloudFormation creates before this one, because it refers to or depends on them."""
-    found: set[str] = set()
+    logical_ids: set[str] = set()
     waiting = [name]
     while waiting:
         resource = json.dumps(template.body["Resources"][waiting.pop()])
-        named = {other for other in template.body["Resources"] if f'"{other}"' in resource} - found
-        found |= named
+        named = {other for other in template.body["Resources"] if f'"{other}"' in resource} - logical_ids
+        logical_ids |= named
         waiting += named
-    return found
+    return logical_ids
 
 
 def test_policies_are_created_before_services_use_them(templates: list[DeployedTemplate]) -> None:

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError, WrapValidator
 
 from lambdas.static_site.rewrite import key_path
 from settings import Settings
-from settings.regions import partitions
+from settings.regions import supported_regions
 from settings.types import Pattern, Range, SettingsModel, nested_model
 
 Grammar = Callable[[Any], bool]
@@ -108,7 +108,7 @@ class _TypeChecker:
 
 def s3_bucket(value: str) -> bool:
     bucket = value.removeprefix("s3://").partition("/")[0]
-    hostable = RuleSetStandardLibrary(None).aws_is_virtual_hostable_s3_bucket(bucket, allow_subdomains=True)
+    hostable = RuleSetStandardLibrary({}).aws_is_virtual_hostable_s3_bucket(bucket, allow_subdomains=True)
     return hostable and lint_format("S3BucketName")(bucket) and len(value) <= 1024
 
 
@@ -185,7 +185,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
         api("codepipeline", "ActionConfigurationValue"),
         lambda key: iam_arn(f"arn:aws:s3:::bucket/{key}") and not set(key) & set("*?$"),
     ),
-    "deploy_pipeline:input": LOCAL,
+    "deploy_pipeline:input": "a file; its content: tests/deploy_pipeline/test_request_grammar.py",
     "deploy_pipeline:permissions.actions": (iam_action,),
     "deploy_pipeline:permissions.resources": (iam_arn,),
     "deploy_pipeline:permissions.conditions": "operators, keys and values: tests/deploy_pipeline/test_settings.py",
@@ -227,7 +227,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "security_group_revert:restore": "a setting of the function",
     "security_group_revert:max_reverts": "a setting of the function",
     "security_group_revert:revert_window_hours": "a setting of the function",
-    "security_group_revert:egress": CHOICE,
+    "security_group_revert:guard_egress": CHOICE,
     "security_group_revert:sweep_minutes": (
         api("events", "ScheduleExpression", lambda minutes: f"rate({minutes} minutes)"),
         lambda minutes: schedule(f"rate({minutes} minute{'s' if minutes > 1 else ''})"),
@@ -242,8 +242,10 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     # "This quota multiplied by the quota for security groups per network interface cannot exceed 1,000" (VPC)
     "security_group_revert:rules_per_group": (lambda rules: 1 <= rules <= 1000,),
     "security_group_revert:create_trail": CHOICE,
+    "deploy_pipeline:log_level": "a setting of the functions",
+    "multi_region_api:log_level": CHOICE,
     "security_group_revert:log_level": "a setting of the function",
-    "analytics_host:instance_type": (lambda name: bool(re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", name)), at_most(64)),
+    "analytics_host:instance_type": (api("ec2", "InstanceType"),),
     "analytics_host:volume_gb": (lambda size: 8 <= size <= 65536,),  # minimum of the image, maximum of gp3
     "analytics_host:availability_zone": (lambda zone: zone[:-1] in EC2_REGIONS,),
     "analytics_host:vpc_id": (lint_format("VpcId"),),
@@ -292,10 +294,14 @@ def validators(annotation: Any) -> Iterator[WrapValidator]:
 # Candidates for the fields whose type is checked by a function.
 CANDIDATES: dict[str, st.SearchStrategy[Any]] = {
     "deploy_pipeline:branch": st.from_regex(r"[a-z/.@{*-]{1,9}|main|release/[a-z.]{1,9}", fullmatch=True),
+    "analytics_host:instance_type": st.sampled_from(["t3.large", "m6i.metal", "t4g.nano"])
+    | st.from_regex(r"[a-z][1-9][a-z]?\.(large|[1-9]?xlarge|metal)", fullmatch=True),
     "analytics_host:availability_zone": st.sampled_from(
         ["us-east-1a", "eu-west-3c", "us-east-9a", "eu-west-1", "use1-az1"]
     ),
-    "multi_region_api:regions": st.sampled_from([*partitions(), "us-east-9", "aws-global", "us-iso-east-1"]),
+    "multi_region_api:regions": st.sampled_from(
+        [*sorted(supported_regions()), "us-gov-west-1", "cn-north-1", "us-east-9", "aws-global", "us-iso-east-1"]
+    ),
 }
 
 

@@ -1,13 +1,16 @@
 """What is installed is what was reviewed: every package by its hash, every action by its commit."""
 
+import ast
 import json
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", re.MULTILINE)
+PIN = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[a-z0-9,-]+\])?==([^\s;]+)", re.MULTILINE)
 
 
 def pins(file: Path) -> dict[str, str]:
@@ -32,6 +35,27 @@ def test_lock_has_each_requirement_with_hashes(name: str) -> None:
 def test_analysis_lock_agrees_with_dev_lock() -> None:
     dev, analysis = (pins(ROOT / "locks" / f"{name}.txt") for name in ("dev", "analysis"))
     assert {package: analysis.get(package) for package in dev} == dev
+
+
+def runtime_imports(node: ast.AST) -> Iterator[str]:
+    """Top-level packages imported anywhere in a module, except for type checkers alone."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and not node.level:
+        yield str(node.module).partition(".")[0]
+    for child in ast.iter_child_nodes(node):
+        yield from runtime_imports(child)
+
+
+def test_lambdas_import_only_what_the_runtime_has() -> None:
+    modules = {path: ast.parse(path.read_text()) for path in (ROOT / "lambdas").rglob("*.py")}
+    imported = {(path.name, name) for path, module in modules.items() for name in runtime_imports(module)}
+    assert ("handler.py", "boto3") in imported
+    assert {
+        (path, name) for path, name in imported if name not in sys.stdlib_module_names | {"boto3", "botocore"}
+    } == set()
 
 
 def test_make_installs_nothing_from_pypi_without_hashes() -> None:

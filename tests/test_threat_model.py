@@ -26,8 +26,8 @@ PIPELINE = "DeployPipeline"
 
 def all_templates(assemblies: list[Assembly]) -> dict[str, dict[str, Any]]:
     """Every template, by stack and number of the assembly."""
-    found = ((number, path) for number, assembly in enumerate(assemblies) for path in assembly.templates)
-    return {f"{path.name.split('.')[0]} {number}": json.loads(path.read_text()) for number, path in found}
+    paths = ((number, path) for number, assembly in enumerate(assemblies) for path in assembly.templates)
+    return {f"{path.name.split('.')[0]} {number}": json.loads(path.read_text()) for number, path in paths}
 
 
 def resource_statements(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -99,8 +99,8 @@ def roles_allowed(template: dict[str, Any], action: str, resource: str = "") -> 
 
 
 def logical_id(template: dict[str, Any], resource_type: str, start: str) -> str:
-    (found,) = (k for k, r in template["Resources"].items() if r["Type"] == resource_type and k.startswith(start))
-    return found
+    (name,) = (k for k, r in template["Resources"].items() if r["Type"] == resource_type and k.startswith(start))
+    return name
 
 
 def test_only_the_trigger_may_start_executions(every_assembly: list[Assembly]) -> None:
@@ -122,18 +122,18 @@ def test_only_the_trigger_may_start_executions(every_assembly: list[Assembly]) -
 )
 def test_nobody_else_writes_inputs_or_artifacts(assembly: Assembly, bucket: str, writers: tuple[str, str]) -> None:
     template = assembly.template(PIPELINE)
-    found = roles_allowed(template, "s3:PutObject", logical_id(template, "AWS::S3::Bucket", bucket))
-    assert len(found) == len(writers)
-    assert all(role.startswith(writers) for role in found), found
+    allowed_roles = roles_allowed(template, "s3:PutObject", logical_id(template, "AWS::S3::Bucket", bucket))
+    assert len(allowed_roles) == len(writers)
+    assert all(role.startswith(writers) for role in allowed_roles), allowed_roles
 
 
 def test_data_event_command_keeps_management_events() -> None:
     (selectors,) = re.findall(r"--advanced-event-selectors '(.*?)'", PAGE.read_text(), re.DOTALL)
-    given = json.loads(selectors)
+    event_selectors = json.loads(selectors)
     client = boto3.client("cloudtrail")
     shape = client.meta.service_model.operation_model("PutEventSelectors").input_shape
-    validate_parameters({"TrailName": "trail", "AdvancedEventSelectors": given}, shape)
-    categories = [s["Equals"] for g in given for s in g["FieldSelectors"] if s["Field"] == "eventCategory"]
+    validate_parameters({"TrailName": "trail", "AdvancedEventSelectors": event_selectors}, shape)
+    categories = [s["Equals"] for g in event_selectors for s in g["FieldSelectors"] if s["Field"] == "eventCategory"]
     assert categories == [["Management"], ["Data"]]
 
 

@@ -1,4 +1,7 @@
-"""Run the walkthrough of a system in the AWS account that the environment selects."""
+"""Run a system's walkthrough against its deployed stack in your AWS account (10 to 30 minutes).
+
+It changes resources and restores them at the end. Deploy the stack first: make deploy STACK=...
+"""
 
 import argparse
 import os
@@ -19,8 +22,10 @@ PROPAGATION_SECONDS = 60  # EventBridge: "allow a short period of time for chang
 
 def main() -> int:
     """Run the walkthrough of one system; return 1 if a step failed."""
-    parser = argparse.ArgumentParser(prog="python -m walkthroughs", description=__doc__)
-    parser.add_argument("system", choices=sorted(WALKTHROUGHS))
+    parser = argparse.ArgumentParser(
+        prog="python -m walkthroughs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("system", choices=sorted(WALKTHROUGHS), metavar="system", help=", ".join(WALKTHROUGHS))
     parser.add_argument("--profile", help="AWS configuration profile")
     parser.add_argument("--region", help="Region where the stack is deployed")
     parser.add_argument(
@@ -29,7 +34,7 @@ def main() -> int:
         default=PROPAGATION_SECONDS,
         help="seconds until a configuration change takes effect (default: %(default)s)",
     )
-    parser.add_argument("--songs", type=Path, help="analytics_host: songs file of the published figures")
+    parser.add_argument("--songs", type=Path, metavar="FILE", help="analytics_host: the original songs file")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -51,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
         f"It takes 10 to 30 minutes: some steps wait up to {options.propagation_seconds} s for a change to propagate.",
         flush=True,
     )
-    target = Target(session, TIMEOUT_SECONDS, options.propagation_seconds, POLL_SECONDS, songs=options.songs)
+    target = Target(session, TIMEOUT_SECONDS, options.propagation_seconds, POLL_SECONDS, songs_file=options.songs)
     with WALKTHROUGHS[options.system](target) as walkthrough:
         results = run(walkthrough, on_start=_print_title, on_result=_print_result)
     return 1 if any(result.error for result in results) else 0
@@ -67,7 +72,7 @@ def _print_title(title: str) -> None:
 
 
 def _print_result(result: Result) -> None:
-    print(f"    {result.mark}, {result.seconds:.1f} s: {result.error or result.observed}", flush=True)
+    print(f"    {result.status}, {result.seconds:.1f} s: {result.error or result.observed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Upload the songs, run the post's queries with Athena, and predict Top 10 hits with H2O.
+"""Upload the songs, run the original post's queries with Athena, and predict Top 10 hits with H2O.
 
-With the original songs file (`Target.songs`) the models are trained as in the post. By default, small models are
-trained with synthetic songs. Existing songs are used as they are.
+With the original songs file (`Target.songs_file`), the models are trained as in the original post. By default, small
+models are trained with synthetic songs. Existing songs are used as they are.
 
 In the sandbox, the queries and the notebook have the role of the host, where users run them. In an account, they have
 the caller's permissions, because only programs on the host have its role.
@@ -24,7 +24,7 @@ from assets.analytics_host.host.idle import PORTS
 
 from .browser import browser
 from .forwarding import forwarded_port
-from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Target, step
+from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
 
 ASSETS = Path(__file__).parents[1] / "assets" / "analytics_host"
 NOTEBOOK_SECONDS = 1800
@@ -32,7 +32,7 @@ AGENT_SECONDS = 120  # for the SSM Agent of a newly started host to connect
 
 
 class AnalyticsHostWalkthrough(RestoringWalkthrough):
-    """Upload, query, train, compare, predict and report, as in the post."""
+    """Run the original post's analysis, from upload to report."""
 
     stacks = ("AnalyticsHost",)
 
@@ -40,12 +40,12 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         from assets.analytics_host.billboard import songs
         from assets.analytics_host.billboard.athena import Athena
 
-        if self.target.songs:
-            songs.verify(self.target.songs)
+        if self.target.songs_file:
+            songs.verify(self.target.songs_file)
         self.outputs = self.target.outputs("AnalyticsHost")
         preconditions(self.target, self.outputs)
-        self.file: Path | None = self.target.songs or ASSETS / "songs.csv"  # None if songs exist already
-        self.kind = "original songs" if self.target.songs else "synthetic songs"
+        self.file: Path | None = self.target.songs_file or ASSETS / "songs.csv"  # None if songs exist already
+        self.kind = "original songs" if self.target.songs_file else "synthetic songs"
         self.user = self.target.session  # in the place of a user of the host
         if self.target.instance_session:
             self.user = self.target.instance_session(self.outputs["InstanceId"])
@@ -53,9 +53,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         self.results: list[Any] = []
         self.query_results: dict[str, Any] = {}
 
-    @step
     def boot_log_reports_healthy(self) -> str:
-        """Read the boot log in CloudWatch Logs."""
         paginator = self.target.client("logs").get_paginator("filter_log_events")
         pages = paginator.paginate(logGroupName=self.outputs["LogGroupName"])
         lines = [event["message"] for page in pages for event in page["events"]]
@@ -67,9 +65,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         results = [line for line in lines if line.startswith(("H2O:", "Athena:"))]
         return f"{len(lines)} lines; {'; '.join(results)}"
 
-    @step
     def no_port_is_open(self) -> str:
-        """Check the security group, and call H2O without the password."""
         ec2 = self.target.client("ec2")
         reservations = ec2.describe_instances(InstanceIds=[self.outputs["InstanceId"]])["Reservations"]
         (instance,) = reservations[0]["Instances"]
@@ -82,15 +78,13 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         assert status == 401, f"H2O returned {status} without the password, expected 401"
         return f"{len(inbound)} inbound rules; H2O returns 401 without the password"
 
-    @step
     def songs_are_uploaded(self) -> str:
-        """Upload the songs, unless some exist."""
         bucket, _, prefix = self.outputs["SongsLocation"].removeprefix("s3://").partition("/")
         s3 = self.target.client("s3")
         existing = count_objects(self.target, self.outputs["SongsLocation"])
         if existing:
             self.file = None
-            self.kind = self.kind if self.target.songs else "existing songs"
+            self.kind = self.kind if self.target.songs_file else "existing songs"
             return f"using {existing} existing objects"
         assert self.file
         key = f"{prefix}songs.csv"
@@ -98,9 +92,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         s3.upload_file(str(self.file), bucket, key)
         return f"{self.file.stat().st_size:,} bytes, {self.kind}"
 
-    @step
-    def janet_jackson(self) -> str:
-        """Query Janet Jackson's Top 10 hits."""
+    def janet_jackson_hits_are_queried(self) -> str:
         rows = self._query("top_10_of_janet_jackson")
         self._compare(
             sorted((int(row.year), row.songtitle) for row in rows.itertuples()),
@@ -113,32 +105,24 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         titles = ", ".join(rows["songtitle"][:3])
         return f"{len(rows)}: {titles}, ..."
 
-    @step
-    def songs_in_2010(self) -> str:
-        """Count the songs of 2010."""
+    def songs_of_2010_are_counted(self) -> str:
         counts = {int(row.top10): int(row.songs) for row in self._query("songs_in_2010").itertuples()}
         self._compare(
             counts, lambda songs: dict(Counter(int(song["top10"]) for song in songs if song["year"] == "2010"))
         )
         return f"{sum(counts.values())}: {counts[1]} in the Top 10, {counts[0]} not"
 
-    @step
-    def time_signatures(self) -> str:
-        """Count songs by time signature."""
+    def time_signatures_are_counted(self) -> str:
         counts = {int(row.timesignature): int(row.songs) for row in self._query("time_signatures").itertuples()}
         self._compare(counts, lambda songs: dict(Counter(int(song["timesignature"]) for song in songs)))
         return ", ".join(f"{signature}: {count:,}" for signature, count in counts.items())
 
-    @step
-    def fastest_song(self) -> str:
-        """Query the fastest song."""
+    def fastest_song_is_queried(self) -> str:
         (fastest,) = self._query("fastest_song").itertuples()
         self._compare(fastest.tempo, lambda songs: max(float(song["tempo"]) for song in songs))
         return f"{fastest.artistname}: {fastest.songtitle} ({fastest.year}), {fastest.tempo}"
 
-    @step
     def workgroup_overrides_client_settings(self) -> str:
-        """Request another result location from Athena."""
         client, name = self.target.client("athena"), self.outputs["WorkGroupName"]
         settings = client.get_work_group(WorkGroup=name)["WorkGroup"]["Configuration"]["ResultConfiguration"]
         started = client.start_query_execution(
@@ -151,9 +135,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         assert location.startswith(settings["OutputLocation"]), f"Athena used the client's location: {location}"
         return "the result is stored in the workgroup's bucket"
 
-    @step
     def parquet_scans_fewer_bytes(self) -> str:
-        """Convert the songs to Parquet, and repeat the queries."""
         if "ParquetLocation" not in self.outputs:
             raise SkipStep("analytics_host:parquet is false")
         bucket, _, prefix = self.outputs["ParquetLocation"].removeprefix("s3://").partition("/")
@@ -169,15 +151,13 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         assert after < before, f"{after:,} bytes instead of {before:,}"
         return f"the same rows from {after:,} scanned bytes instead of {before:,}"
 
-    @step
     def models_are_trained(self) -> str:
-        """Train GLM 1 to 3, GBM and deep learning."""
         from assets.analytics_host.billboard import models, songs
 
         self.cleanup.enter_context(h2o_connection(self._h2o_port, self._login()))
         self.songs = self.athena.songs()
         self.training, self.test = songs.split(self.songs)
-        selected = models.ALL if self.target.songs else models.SMALL
+        selected = models.ALL if self.target.songs_file else models.SMALL
         self.results = models.train(
             selected, self.training, self.test, lambda name, progress: self.target.progress(f"{name}: {progress:.0%}")
         )
@@ -185,23 +165,19 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         seconds = ", ".join(f"{trained.model.name.split(':')[0]} {trained.seconds:.1f} s" for trained in self.results)
         return f"{len(self.training):,} training songs, {len(self.test)} test songs; {seconds}"
 
-    @step
-    def figures_are_compared(self) -> str:
-        """Compare the models with each other, and with the published figures if the songs are the original ones."""
-        from assets.analytics_host.billboard import figures
+    def metrics_are_compared(self) -> str:
+        from assets.analytics_host.billboard import metrics
 
-        table = figures.table(self._trained(), published=bool(self.target.songs))
-        if self.target.songs:
+        table = metrics.table(self._trained(), published=bool(self.target.songs_file))
+        if self.target.songs_file:
             different = table[table["matches published"] == "no"]
-            assert different.empty, f"different from the published figures:\n{different.to_string()}"
+            assert different.empty, f"different from the published metrics:\n{different.to_string()}"
         assert (table["AUC"] > 0.5).all(), f"no better than random guesses:\n{table.to_string()}"
-        suffix = "; all match the published figures" if self.target.songs else ""
+        suffix = "; all match the published metrics" if self.target.songs_file else ""
         aucs = (f"{name.split(':')[0]} {auc:.7f}" for name, auc in zip(table["model"], table["AUC"], strict=True))
         return f"AUC: {', '.join(aucs)}{suffix}"
 
-    @step
     def hits_are_predicted(self) -> str:
-        """Predict the hits of 2010 with the best model."""
         from assets.analytics_host.billboard import models
 
         best = max(self._trained(), key=lambda trained: trained.auc)
@@ -215,9 +191,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
             f"first {first['songtitle']} by {first['artistname']}"
         )
 
-    @step
     def notebook_runs(self) -> str:
-        """Run the Python notebook with small models."""
         import nbformat
         from jupyter_client.manager import AsyncKernelManager
         from nbclient import NotebookClient
@@ -244,16 +218,14 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         nbformat.write(notebook, self._reports() / "billboard.ipynb")
         return f"{len(notebook.cells)} cells, {plots} plots; {self._reports() / 'billboard.ipynb'}"
 
-    @step
     def report_is_written(self) -> str:
-        """Write results and plots to an HTML report."""
         from assets.analytics_host.billboard import report
 
         results = self._trained()
         questions = {name.replace("_", " ").capitalize(): result.rows for name, result in self.query_results.items()}
         path = self._reports() / "report.html"
-        published = bool(self.target.songs)
-        source = self.kind.capitalize() + ("" if published else "; not comparable with the published figures")
+        published = bool(self.target.songs_file)
+        source = self.kind.capitalize() + ("" if published else "; not comparable with the published metrics")
         report.write(report.Analysis(source, self.songs, self.test, questions, results, published), path)
         text = path.read_text()
         assert text.count("data:image/png") == 4
@@ -261,19 +233,38 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
             assert trained.model.name in text, f"{trained.model.name} is not in the report"
         return f"{path.stat().st_size:,} bytes: {path}"
 
-    @step
     def report_opens_in_browser(self) -> str:
-        """Open the report in a browser."""
         self._trained()  # otherwise the report could be from an earlier walkthrough
         with browser(self.target, width=1000, height=1400) as driver:
             driver.get((self._reports() / "report.html").as_uri())
             broken = driver.execute_script("return [...document.images].filter(image => !image.naturalWidth).length")
             assert broken == 0, f"{broken} plots are broken"
             rows = driver.find_elements("css selector", "tbody tr")
-            if self.target.pictures:
+            if self.target.pictures_folder:
                 driver.execute_script("document.querySelectorAll('h2')[2].scrollIntoView()")
-                driver.save_screenshot(str(self.target.pictures / "analytics_host.png"))
+                driver.save_screenshot(str(self.target.pictures_folder / "analytics_host.png"))
             return f'"{driver.title}" with all plots and {len(rows)} table rows'
+
+    steps = (
+        Step("Read the boot log in CloudWatch Logs", boot_log_reports_healthy),
+        Step("Check the security group, and call H2O without the password", no_port_is_open),
+        Step("Upload the songs if the location is empty", songs_are_uploaded),
+        Step("Query Janet Jackson's Top 10 hits", janet_jackson_hits_are_queried),
+        Step("Count the songs of 2010", songs_of_2010_are_counted),
+        Step("Count songs by time signature", time_signatures_are_counted),
+        Step("Query the fastest song", fastest_song_is_queried),
+        Step("Request another result location from Athena", workgroup_overrides_client_settings),
+        Step("Convert the songs to Parquet, and repeat the queries", parquet_scans_fewer_bytes),
+        Step("Train GLM 1 to 3, GBM and deep learning", models_are_trained),
+        Step(
+            "Compare the models with each other, and with the published metrics if the songs are the original ones",
+            metrics_are_compared,
+        ),
+        Step("Predict the hits of 2010 with the best model", hits_are_predicted),
+        Step("Run the Python notebook with small models", notebook_runs),
+        Step("Write results and plots to an HTML report", report_is_written),
+        Step("Open the report in a browser", report_opens_in_browser),
+    )
 
     def _status_without_password(self) -> int | None:
         """Return H2O's status code without a password; None while H2O starts."""
@@ -354,7 +345,7 @@ def preconditions(target: Target, outputs: dict[str, str]) -> None:
     location = outputs["SongsLocation"]
     if not location.startswith(f"s3://{outputs['DataBucketName']}/") and not count_objects(target, location):
         raise PreconditionError(
-            f"no songs at {location} (analytics_host:data_location); upload them, because the walkthrough writes only "
+            f"no songs at {location} (analytics_host:data_location); upload songs there; the walkthrough only writes "
             "to the stack's data bucket"
         )
 

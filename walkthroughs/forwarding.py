@@ -46,12 +46,17 @@ def forwarded_port(target: Target, instance_id: str, port: int) -> Iterator[int]
 
 def _environment(target: Target) -> dict[str, str]:
     """Pass the walkthrough's credentials to the CLI."""
-    credentials = target.session.get_credentials().get_frozen_credentials()
+    source = target.session.get_credentials()
+    assert source  # the walkthrough's earlier calls were signed with them
+    credentials = source.get_frozen_credentials()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    variables = {"AWS_ACCESS_KEY_ID": credentials.access_key, "AWS_SECRET_ACCESS_KEY": credentials.secret_key}
-    if credentials.token:
-        variables["AWS_SESSION_TOKEN"] = credentials.token
-    return inherited | variables | {"AWS_DEFAULT_REGION": target.session.region_name}
+    variables = {
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "AWS_SESSION_TOKEN": credentials.token,
+        "AWS_DEFAULT_REGION": target.session.region_name,
+    }
+    return inherited | {name: value for name, value in variables.items() if value}
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

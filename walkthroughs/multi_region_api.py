@@ -1,4 +1,4 @@
-"""Fail over between two Regions of one API and back, and call it by one name all the time."""
+"""Fail over to another Region and back, while calling the API continuously by its domain name."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from .browser import browser
 from .client_networks import CLIENT_NETWORKS
 from .dns_lookup import resolve
 from .polling import poll_in_background
-from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Target, step
+from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
 
 SYSTEM, THIRD_REGION = "multi_region_api", "eu-west-1"
 CLIENT = Path(__file__).parents[1] / "assets" / SYSTEM / "client"
@@ -28,7 +28,7 @@ CALL_INTERVAL = 0.1  # seconds
 STEADY_CALLS = 20  # in a row, because Route 53's servers do not all switch at the same moment
 # The address of a client near each Region.
 CLIENT_ADDRESSES = {region: network.partition("/")[0] for region, network in CLIENT_NETWORKS.items()}
-NO_DOMAIN_NAME = "the Regions have no common name: deploy with multi_region_api:domain_name"
+NO_DOMAIN_NAME = "the Regions have no shared domain name: deploy with multi_region_api:domain_name"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Call:
 
 
 class MultiRegionApiWalkthrough(RestoringWalkthrough):
-    """The failover test of the original post, and faults that it leaves out."""
+    """The original post's failover test, and additional faults."""
 
     stacks = ("MultiRegionApi-*",)
     regions = ("us-east-1", "us-west-2", THIRD_REGION)
@@ -93,9 +93,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             )
         return variables
 
-    @step
     def each_region_responds(self) -> str:
-        """Call each Region by its regional URL."""
         for region, outputs in self.outputs.items():
             response = self.target.get(f"{outputs['RegionalUrl']}helloworld")
             assert (response.status, response.json()["message"]) == (200, f"Hello from {region}"), _summary(response)
@@ -104,9 +102,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             assert health.status == 200 and TOKEN in health.data.decode(), _summary(health)  # noqa: PT018
         return ", ".join(f'"Hello from {region}"' for region in self.outputs)
 
-    @step
     def name_resolves_to_the_nearest_region(self) -> str:
-        """Call the name as clients near two Regions."""
         observed = []
         for region in self._two_regions():
             assert resolve(self.target, self.zone_id, self.name, "AAAA", CLIENT_ADDRESSES[region]), "no IPv6 address"
@@ -115,9 +111,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             observed.append(f"near {region}: {call.region}")
         return "; ".join(observed)
 
-    @step
     def traffic_leaves_the_unhealthy_region(self) -> str:
-        """Set STATUS to fail in one Region."""
         unhealthy, other = self._two_regions()
         with self._calls(near=unhealthy) as calls:
             started = time.monotonic()
@@ -129,9 +123,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         self._assert_none_failed(calls)
         return f"{other} responds after {moved:.1f} s; {len(calls)} calls, none failed"
 
-    @step
     def traffic_returns(self) -> str:
-        """Set STATUS to check again."""
         unhealthy, _ = self._two_regions()
         with self._calls(near=unhealthy) as calls:
             self._set_status(unhealthy, "check")
@@ -139,9 +131,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         self._assert_none_failed(calls)
         return f"{unhealthy} responds again; {len(calls)} calls, none failed"
 
-    @step
     def broken_health_function_is_unhealthy(self) -> str:
-        """Break the health function."""
         unhealthy, other = self._two_regions()
         client, name = self.target.client("lambda", unhealthy), self.outputs[unhealthy]["HealthFunctionName"]
         handler = client.get_function_configuration(FunctionName=name)["Handler"]
@@ -155,11 +145,9 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
                 client.update_function_configuration(FunctionName=name, Handler=handler)
             self._wait_for_responses_from(unhealthy, calls)
         self._assert_none_failed(calls)
-        return f"it returns {health.status}; {other} takes over until it works again"
+        return f"the health path returns {health.status}; {other} serves requests until the function is repaired"
 
-    @step
     def name_resolves_when_every_region_is_unhealthy(self) -> str:
-        """Set STATUS to fail in every Region, one after the other."""
         first, _ = self._two_regions()
         others = [region for region in self.outputs if region != first]
         with self._calls(near=first) as calls:
@@ -177,12 +165,12 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             self._wait_for_reports(region, "Success")
         return f"Route 53 uses latency alone: {first} responds; {len(calls)} calls, none failed"
 
-    @step
     def page_shows_the_failover(self) -> str:
-        """Open the page in a browser, and repeat the failover test."""
         self._two_regions()
         if not self.target.endpoints:
-            raise SkipStep(f"a browser can keep its connection to a Region for long; open {CLIENT.name}/ yourself")
+            raise SkipStep(
+                f"a browser can keep its connection to a Region for a long time; open {CLIENT.name}/ to try it manually"
+            )
         with tempfile.TemporaryDirectory() as name, browser(self.target, height=820) as driver:
             page = Path(shutil.copytree(CLIENT, name, dirs_exist_ok=True))
             (page / "settings.js").write_text(f'const SETTINGS = {{ url: "{self.url}helloworld", intervalMs: 250 }};\n')
@@ -199,9 +187,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         assert counts.endswith(" 0 failed"), counts
         return f'the page shows "{switches}"; {counts}'
 
-    @step
     def one_setting_adds_a_third_region(self) -> str:
-        """Add a Region to the settings, and deploy it."""
         self._two_regions()
         if THIRD_REGION in self.outputs:
             raise SkipStep(f"{THIRD_REGION} is already deployed")
@@ -224,6 +210,17 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         assert all(near == region for near, region in routed.items()), f"not the nearest: {routed}"
         return f"clients near {', '.join(routed)} are each routed to their nearest Region"
 
+    steps = (
+        Step("Call each Region by its Regional URL", each_region_responds),
+        Step("Call the name as clients near two Regions", name_resolves_to_the_nearest_region),
+        Step("Set STATUS to fail in one Region", traffic_leaves_the_unhealthy_region),
+        Step("Set STATUS to check again", traffic_returns),
+        Step("Break the health function", broken_health_function_is_unhealthy),
+        Step("Set STATUS to fail in every Region, one after the other", name_resolves_when_every_region_is_unhealthy),
+        Step("Open the page in a browser, and repeat the failover test", page_shows_the_failover),
+        Step("Add a Region to the settings, and deploy it", one_setting_adds_a_third_region),
+    )
+
     def _record_regions(self) -> list[str]:
         """Return the Regions of the latency records, the session's Region first."""
         pages = self.route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=self.zone_id)
@@ -237,7 +234,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         if not self.url:
             raise SkipStep(NO_DOMAIN_NAME)
         if len(known) < 2:
-            raise SkipStep(f"it needs two of the Regions {', '.join(CLIENT_ADDRESSES)}")
+            raise SkipStep(f"this step needs two of the Regions {', '.join(CLIENT_ADDRESSES)}")
         return known[0], known[1]
 
     def _health(self, region: str) -> urllib3.BaseHTTPResponse:
@@ -310,11 +307,11 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
 
     def _take_screenshot(self, driver: Any, moment: str) -> None:
         """Save a screenshot after twelve more calls."""
-        if not self.target.pictures:
+        if not self.target.pictures_folder:
             return
         calls = int(driver.find_element("id", "counts").text.split()[0])
         self.target.wait_until(lambda: f"{calls + 12} calls" in driver.page_source, "twelve more calls on the page")
-        driver.save_screenshot(str(self.target.pictures / f"{SYSTEM}_{moment}.png"))
+        driver.save_screenshot(str(self.target.pictures_folder / f"{SYSTEM}_{moment}.png"))
 
 
 def _summary(response: urllib3.BaseHTTPResponse) -> str:

@@ -1,4 +1,4 @@
-"""Runs of a pipeline with one Deploy action, and how they end."""
+"""Executions of a pipeline with one Deploy action, and their results."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,47 +7,80 @@ from .walkthrough import Target
 
 
 @dataclass(frozen=True)
+class Deployment:
+    """The result of a Deploy action; `execution_name` is empty if no execution of the state machine was started."""
+
+    run_id: str
+    action_id: str
+    status: str
+    message: str
+    execution_name: str
+    variables: dict[str, str]
+
+    @classmethod
+    def from_action(cls, action: dict[str, Any]) -> "Deployment":
+        """Read an item of ListActionExecutions."""
+        output = action.get("output", {})
+        result = output.get("executionResult", {})
+        return cls(
+            run_id=action["pipelineExecutionId"],
+            action_id=action["actionExecutionId"],
+            status=action["status"],
+            message=result.get("errorDetails", {}).get("message") or result.get("externalExecutionSummary", ""),
+            execution_name=result.get("externalExecutionId", ""),
+            variables=output.get("outputVariables", {}),
+        )
+
+    def check_success(self) -> None:
+        """Raise AssertionError with the message of a failed deployment."""
+        assert self.status == "Succeeded", self.message
+
+
+@dataclass(frozen=True)
 class PipelineRuns:
-    """The executions of the pipeline `name`, through a client of CodePipeline."""
+    """The executions of the pipeline `name`."""
 
     target: Target
     client: Any
     name: str
 
     def newest_first(self) -> list[dict[str, Any]]:
-        """The latest runs, as CodePipeline summarizes them."""
-        answer = self.client.list_pipeline_executions(pipelineName=self.name)
-        return list(answer["pipelineExecutionSummaries"])
+        """Return the summaries of the latest executions."""
+        response = self.client.list_pipeline_executions(pipelineName=self.name)
+        return list(response["pipelineExecutionSummaries"])
 
-    def of_commit(self, commit: str) -> str | None:
-        """The id of the run of a commit; None before its source action has ended."""
+    def find_by_commit(self, commit: str) -> str | None:
+        """Return the ID of the execution for a commit; None before its source action has ended."""
         for run in self.newest_first():
             if commit in [source["revisionId"] for source in run.get("sourceRevisions", [])]:
                 return str(run["pipelineExecutionId"])
         return None
 
-    def ended(self, run: str, before: str | None = None) -> dict[str, Any]:
-        """Wait for the newest Deploy action of a run to end; `before` is the id of one that ended before a retry.
+    def wait_for_deployment(self, run_id: str, previous_action: str | None = None) -> Deployment:
+        """Wait for the newest Deploy action of an execution, and return its result.
 
-        The state of the run does not say it: it may be older than a retry.
+        previous_action: ID of the action that ended before a retry. The status of the execution is not
+        sufficient, because it can be from before the retry.
 
         Raises:
-            AssertionError: the run ended without a Deploy action.
+            AssertionError: the execution ended without a Deploy action.
         """
         pages = self.client.get_paginator("list_action_executions")
 
-        def deployed() -> dict[str, Any] | None:
-            listed = pages.paginate(pipelineName=self.name, filter={"pipelineExecutionId": run})
-            actions = [action for page in listed for action in page["actionExecutionDetails"]]
+        def ended_action() -> dict[str, Any] | None:
+            page_iterator = pages.paginate(pipelineName=self.name, filter={"pipelineExecutionId": run_id})
+            actions = [action for page in page_iterator for action in page["actionExecutionDetails"]]
             failed = [a["output"] for a in actions if (a["actionName"], a["status"]) == ("Source", "Failed")]
-            assert not failed, f"the source of run {run} failed: {failed}"
-            deploy: dict[str, Any]
-            deploy = next((a for a in actions if a["actionName"] == "Deploy"), {})  # the newest is the first
-            if deploy and deploy["status"] != "InProgress" and deploy["actionExecutionId"] != before:
+            assert not failed, f"the source action of pipeline execution {run_id} failed: {failed}"
+            deploy: dict[str, Any] = next((a for a in actions if a["actionName"] == "Deploy"), {})  # newest first
+            if deploy and deploy["status"] != "InProgress" and deploy["actionExecutionId"] != previous_action:
                 return deploy
-            state = self.client.get_pipeline_execution(pipelineName=self.name, pipelineExecutionId=run)
+            state = self.client.get_pipeline_execution(pipelineName=self.name, pipelineExecutionId=run_id)
             status = state["pipelineExecution"]["status"]
-            assert status not in ("Superseded", "Stopped", "Cancelled"), f"run {run} is {status}: somebody else's push?"
+            assert status not in ("Superseded", "Stopped", "Cancelled"), (
+                f"pipeline execution {run_id} is {status}; check whether someone else has pushed"
+            )
             return None
 
-        return self.target.wait_until(deployed, f"the end of run {run}")
+        action = self.target.wait_until(ended_action, f"the end of pipeline execution {run_id}")
+        return Deployment.from_action(action)

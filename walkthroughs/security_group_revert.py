@@ -1,4 +1,4 @@
-"""Changes to the sample security group, which the stack reverts.
+"""Change the sample security group, and check that the stack reverts the changes.
 
 It is safe to run in a real account: all addresses are from ranges reserved for documentation and
 benchmarks, and no instance uses the group.
@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from .trails import require_trail
-from .walkthrough import PreconditionError, RestoringWalkthrough, Target, step
+from .walkthrough import PreconditionError, RestoringWalkthrough, Step, Target
 
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 HTTPS = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
@@ -23,12 +23,12 @@ QUIET_SECONDS = 1.5  # enough for an unwanted notification to arrive in the sand
 
 
 class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
-    """The walkthrough of the original post, and further changes, faults and load."""
+    """The original post's walkthrough, with additional changes, faults and load."""
 
     stacks = ("SecurityGroupRevert",)
 
     @classmethod
-    def settings(cls, _world: Target) -> dict[str, str]:
+    def settings(cls, _target: Target) -> dict[str, str]:
         """Also create a trail, without which EventBridge receives no API calls."""
         return {"security_group_revert:create_trail": "true"}
 
@@ -37,7 +37,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self._check(outputs)
         self.ec2, self.events, self.sns, self.sqs = map(target.client, ("ec2", "events", "sns", "sqs"))
         self.dynamodb = target.client("dynamodb")
-        self.group_id, self.state_table = outputs["WebServerGroupId"], outputs["StateTableName"]
+        self.group_id, self.state_table = outputs["SampleGroupId"], outputs["StateTableName"]
         self._delete_state()
         self.cleanup.callback(self._delete_state)
         self.changes_rule, self.sweep_rule = outputs["ChangesRuleName"], outputs["SweepRuleName"]
@@ -50,7 +50,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
 
     def _check(self, outputs: dict[str, str]) -> None:
         """Raise PreconditionError if the deployed settings or the trails of the account do not allow the steps."""
-        if "WebServerGroupId" not in outputs:
+        if "SampleGroupId" not in outputs:
             raise PreconditionError(
                 "the sample group is not deployed; deploy with security_group_revert:sample_group=true"
             )
@@ -82,30 +82,24 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
                 TableName=self.state_table, Key={"group_id": item["group_id"], "finding": item["finding"]}
             )
 
-    @step
     def sample_group_allows_only_https(self) -> str:
-        """Read the rules of the Web Server group."""
         (rule,) = self._ingress()
         assert (rule["FromPort"], rule["CidrIpv4"]) == (443, "0.0.0.0/0"), f"not the approved rule: {rule}"
         return "one rule: tcp 443 from 0.0.0.0/0"
 
-    @step
     def added_rule_is_revoked(self) -> str:
-        """Allow SSH from one address."""
         started = time.monotonic()
         self._authorize(SSH | {"IpRanges": [{"CidrIp": "203.0.113.7/32", "Description": "just for a minute"}]})
         self._until_as_approved()
         seconds = time.monotonic() - started
         notification = self._notification("203.0.113.7/32")
-        message = notification["Message"].replace("[.]", ".")  # undo what prevents links
+        message = notification["Message"]
         role, _, session = self.caller.rpartition("/") if ":assumed-role/" in self.caller else (self.caller, "", "")
         assert role in message, f"the notification does not name {role}:\n{message}"
         assert session in message, f"the notification does not name the session {session}:\n{message}"
         return f'revoked after {seconds:.1f} s; "{notification["Subject"]}" names {self.caller.split(":")[-1]}'
 
-    @step
     def modified_rule_is_restored(self) -> str:
-        """Modify the HTTPS rule to SSH, as the console does."""
         (before,) = self._ingress()
         request = SSH | {"CidrIpv4": "0.0.0.0/0", "Description": "edited"}
         self._modify(before["SecurityGroupRuleId"], request)
@@ -115,17 +109,13 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self._notification("modified: ")
         return f"tcp 443 restored with the same ID, {after['SecurityGroupRuleId']}"
 
-    @step
     def deleted_rule_is_restored(self) -> str:
-        """Delete the HTTPS rule."""
         self._revoke_https()
         self._until_as_approved()
         self._notification("restored")
         return "tcp 443 from 0.0.0.0/0 restored"
 
-    @step
     def approved_rule_of_mixed_call_remains(self) -> str:
-        """Add an approved and an unapproved rule in one call."""
         approved = HTTPS | {"IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "HTTPS from anywhere"}]}
         unapproved = SSH | {"IpRanges": [{"CidrIp": "203.0.113.8/32"}]}
 
@@ -146,9 +136,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         assert "restored" not in self._notification("203.0.113.8/32")["Message"], "the approved rule was changed"
         return f"tcp 22 revoked, tcp 443 unchanged ({remaining['SecurityGroupRuleId']})"
 
-    @step
     def all_source_types_are_revoked(self) -> str:
-        """Add rules with IPv6 ranges, a prefix list, a group and all protocols."""
         lists = self.ec2.describe_prefix_lists()["PrefixLists"]
         prefix_list = next(item["PrefixListId"] for item in lists if item["PrefixListName"].endswith(".s3"))
         self._authorize(
@@ -164,9 +152,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             assert source in message, f"the notification does not name {source}:\n{message}"
         return "six rules revoked, all named in one notification"
 
-    @step
     def failed_call_has_no_effect(self) -> str:
-        """Send an invalid call and a dry run."""
         errors = []
         for cidr, dry_run in (("999.0.0.0/8", False), ("203.0.113.9/32", True)):
             try:
@@ -180,23 +166,19 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         assert not unwanted, f"unexpected notification: {unwanted[0]}"
         return f"{' and '.join(errors)}; no notification"
 
-    @step
     def sweep_reverts_missed_event(self) -> str:
-        """Disable the event rule, and allow SSH again."""
         self._set_enabled(self.changes_rule, enabled=False)
         self._authorize(SSH | {"IpRanges": [{"CidrIp": "203.0.113.10/32"}]})
         time.sleep(QUIET_SECONDS)
         assert len(self._ingress()) == 2, "reverted without an event or a sweep"
         self._set_enabled(self.sweep_rule, enabled=True)
         self._until_as_approved()
-        assert "sweep of all guarded groups" in self._notification("203.0.113.10/32")["Message"], "not found by a sweep"
+        assert "scheduled sweep" in self._notification("203.0.113.10/32")["Message"], "not detected by a sweep"
         self._set_enabled(self.sweep_rule, enabled=False)
         self._set_enabled(self.changes_rule, enabled=True)
         return "revoked by the next sweep, with a notification"
 
-    @step
     def recurring_rule_is_suspended(self) -> str:
-        """Add the same rule after each revert."""
         added = 0
 
         def add_until_suspended() -> dict[str, str] | None:
@@ -221,11 +203,9 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self._notification("are resolved")
         self.target.wait_until(self._has_no_report, "the deletion of the report from the state")
         self._delete_state()
-        return f'left in place after {added - 1} reverts: "{notification["Subject"]}"; resolved by hand'
+        return f'left in place after {added - 1} reverts: "{notification["Subject"]}"; then removed manually'
 
-    @step
     def burst_is_reverted(self) -> str:
-        """Add 100 rules with concurrent calls."""
         addresses = [f"198.18.0.{number}/32" for number in range(BURST)]
         started = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
@@ -245,6 +225,19 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
     def _has_no_report(self) -> bool:
         key = {"group_id": {"S": self.group_id}, "finding": {"S": "report"}}
         return "Item" not in self.dynamodb.get_item(TableName=self.state_table, Key=key, ConsistentRead=True)
+
+    steps = (
+        Step("Read the rules of the Web Server group", sample_group_allows_only_https),
+        Step("Allow SSH from one address", added_rule_is_revoked),
+        Step("Change the HTTPS rule to SSH, as the console does", modified_rule_is_restored),
+        Step("Delete the HTTPS rule", deleted_rule_is_restored),
+        Step("Add an approved and an unapproved rule in one call", approved_rule_of_mixed_call_remains),
+        Step("Add rules with IPv6 ranges, a prefix list, a group and all protocols", all_source_types_are_revoked),
+        Step("Send an invalid call and a dry run", failed_call_has_no_effect),
+        Step("Disable the event rule, and allow SSH again", sweep_reverts_missed_event),
+        Step("Add the same rule after each revert", recurring_rule_is_suspended),
+        Step("Add 100 rules with concurrent calls", burst_is_reverted),
+    )
 
     def _ingress(self) -> list[dict[str, Any]]:
         pages = self.ec2.get_paginator("describe_security_group_rules").paginate(
@@ -319,7 +312,8 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             response = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
             messages = response.get("Messages", [])
             for message in messages:
-                self.notifications.append(json.loads(message["Body"]))
+                body = message["Body"].replace("[.]", ".").replace("[@]", "@")  # undo what prevents links
+                self.notifications.append(json.loads(body))
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
             if not messages:
                 return

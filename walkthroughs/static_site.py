@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from .browser import browser
-from .walkthrough import ROOT, PreconditionError, Walkthrough, step
+from .walkthrough import ROOT, PreconditionError, Step, Walkthrough
 
 REGION = "us-east-1"  # of the stack; the session can have another
 SAMPLE_SITE = ROOT / "assets" / "static_site" / "site"
@@ -29,7 +29,7 @@ HEADERS = {
 
 
 class StaticSiteWalkthrough(Walkthrough):
-    """Directories return their index pages because of the edge function."""
+    """Check that the edge function serves the index page of each directory."""
 
     stacks = ("StaticSite",)
 
@@ -45,24 +45,18 @@ class StaticSiteWalkthrough(Walkthrough):
         self._invalidate()  # because the deployment does not wait for its own invalidation
         return self
 
-    @step
     def root_returns_its_page(self) -> str:
-        """curl -i / returns the root page."""
         response = self._get("")
         assert (response.status, self._title(response)) == (200, "The root page"), self._summary(response)
         return self._summary(response)
 
-    @step
     def subdirectory_returns_its_index_page(self) -> str:
-        """curl -i /subdirectory/ returns its index page."""
         response = self._get("subdirectory/")
         assert response.status == 200, self._summary(response)
         assert self._title(response) == "The index page of a subdirectory", self._summary(response)
         return self._summary(response)
 
-    @step
     def index_page_needs_the_function(self) -> str:
-        """Detach the function, request /subdirectory/, and attach the function again."""
         associations, title = self._associations(), "The index page of a subdirectory"
         try:
             self._associate([])
@@ -72,25 +66,19 @@ class StaticSiteWalkthrough(Walkthrough):
         attached = self._wait_for("subdirectory/", lambda response: self._title(response) == title)
         return f"detached: {self._summary(detached)}; attached: {self._summary(attached)}"
 
-    @step
     def missing_slash_is_redirected(self) -> str:
-        """curl -i '/subdirectory?a=b&c=%2F' redirects to /subdirectory/."""
         response = self._get("subdirectory?a=b&c=%2F")
         location = response.headers["location"]
         assert (response.status, location) == (308, "/subdirectory/?a=b&c=%2F"), self._summary(response)
         return f"{response.status} to {location}"
 
-    @step
     def directory_with_dot_is_redirected(self) -> str:
-        """curl -iL /release-1.2 returns the index page of a directory with a dot."""
         response = self._get("release-1.2")
         page = self._get(response.headers["location"].lstrip("/"))
         assert (page.status, self._title(page)) == (200, "A directory with a dot in its name"), self._summary(page)
         return f"{response.status} to {response.headers['location']}; {self._summary(page)}"
 
-    @step
     def directory_with_plus_is_found(self) -> str:
-        """curl -i /c++/ and curl -i /c%2B%2B/ return the same page."""
         for path in ("c++/", "c%2B%2B/"):
             response = self._get(path)
             status_and_title = response.status, self._title(response)
@@ -98,16 +86,12 @@ class StaticSiteWalkthrough(Walkthrough):
             assert status_and_title == expected, f"/{path}: {self._summary(response)}"
         return self._summary(response)
 
-    @step
     def missing_page_returns_404(self) -> str:
-        """curl -i /no/such/page.html returns status 404 and the site's error page."""
         response = self._get("no/such/page.html")
         assert (response.status, self._title(response)) == (404, "Page not found"), self._summary(response)
         return self._summary(response)
 
-    @step
     def bucket_denies_direct_access(self) -> str:
-        """Request a page and a list of objects directly from the bucket."""
         s3 = self.target.session.client("s3", region_name="us-east-1", config=Config(signature_version=UNSIGNED))
         codes = []
         for call in (
@@ -121,26 +105,20 @@ class StaticSiteWalkthrough(Walkthrough):
         assert codes == ["AccessDenied", "AccessDenied"], f"the bucket returned {codes}"
         return "AccessDenied to both"
 
-    @step
     def http_redirects_to_https(self) -> str:
-        """curl -i http://.../subdirectory/ redirects to HTTPS."""
         response = self.target.get(self.url.replace("https:", "http:") + "subdirectory/")
         assert response.status == 301, self._summary(response)
         assert response.headers["location"] == f"{self.url}subdirectory/", response.headers["location"]
         return f"{response.status} to https"
 
-    @step
     def responses_have_security_headers(self) -> str:
-        """Check the headers of a page, a redirect and a 404."""
         for path in ("", "subdirectory", "no/such/page.html"):
             response = self._get(path)
             for name, start in HEADERS.items():
                 assert response.headers.get(name, "").startswith(start), f"/{path}: {name} is missing"
         return ", ".join(HEADERS)
 
-    @step
     def page_is_cached_until_invalidation(self) -> str:
-        """Request a page until it is a cache hit, invalidate the cache, and request it again."""
         results: list[str] = []
 
         def is_hit() -> bool:  # on AWS, several edge hosts respond, each with its own cache
@@ -157,19 +135,39 @@ class StaticSiteWalkthrough(Walkthrough):
         assert results[-1] != "Hit" or is_newer, f"a cached response from before the invalidation: {results}"
         return ", ".join(results)
 
-    @step
     def browser_follows_relative_link(self) -> str:
-        """Open /subdirectory in a browser and follow a relative link."""
         with browser(self.target) as driver:
             driver.get(f"{self.url}subdirectory")
             assert urlsplit(driver.current_url).path == "/subdirectory/", driver.current_url
             width = driver.find_element("tag name", "body").value_of_css_property("max-width")
             assert width == "672px", f"the page is not styled: its max-width is {width}"
-            if self.target.pictures:
-                driver.save_screenshot(str(self.target.pictures / "static_site.png"))
+            if self.target.pictures_folder:
+                driver.save_screenshot(str(self.target.pictures_folder / "static_site.png"))
             driver.find_element("link text", "A relative link").click()
             assert urlsplit(driver.current_url).path == "/subdirectory/details.html", driver.current_url
             return f'styled; the link opens "{driver.title}"'
+
+    steps = (
+        Step("curl -i / returns the root page", root_returns_its_page),
+        Step("curl -i /subdirectory/ returns its index page", subdirectory_returns_its_index_page),
+        Step(
+            "Detach the function, request /subdirectory/, and attach the function again", index_page_needs_the_function
+        ),
+        Step("curl -i '/subdirectory?a=b&c=%2F' redirects to /subdirectory/", missing_slash_is_redirected),
+        Step(
+            "curl -iL /release-1.2 returns the index page of a directory with a dot", directory_with_dot_is_redirected
+        ),
+        Step("curl -i /c++/ and curl -i /c%2B%2B/ return the same page", directory_with_plus_is_found),
+        Step("curl -i /no/such/page.html returns status 404 and the site's error page", missing_page_returns_404),
+        Step("Request a page and a list of objects directly from the bucket", bucket_denies_direct_access),
+        Step("curl -i http://.../subdirectory/ redirects to HTTPS", http_redirects_to_https),
+        Step("Check the headers of a page, a redirect and a 404", responses_have_security_headers),
+        Step(
+            "Request a page until it is a cache hit, invalidate the cache, and request it again",
+            page_is_cached_until_invalidation,
+        ),
+        Step("Open /subdirectory in a browser and follow a relative link", browser_follows_relative_link),
+    )
 
     def _get(self, path: str) -> urllib3.BaseHTTPResponse:
         return self.target.get(f"{self.url}{path}")
@@ -198,8 +196,8 @@ class StaticSiteWalkthrough(Walkthrough):
         if differing:
             raise PreconditionError(
                 f"the deployed site is not the sample site (different or missing: {', '.join(differing)}). The "
-                "walkthrough detaches the function, so do not run it on a site in use; deploy the sample site, without "
-                "static_site:site"
+                "walkthrough detaches the function, so do not run it on a production site. Deploy the sample site, "
+                "without setting static_site:site"
             )
 
     def _check_settings(self) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ class PreconditionError(Exception):
 
 
 class SkipStep(Exception):  # noqa: N818  # not an error
-    """Raised by a step that cannot run on this target; the message is the reason."""
+    """Raised when a step cannot run on this target. The message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LocalEndpoints:
     http: int
     https: int
     dns: int  # name server of every hosted zone (UDP)
-    authority: Path
+    ca_certificate: Path
 
     @property
     def resolver_rules(self) -> str:
@@ -52,17 +52,17 @@ class Target:
     """The AWS account or sandbox that a walkthrough runs against.
 
     timeout_seconds: how long to wait for an asynchronous result. propagation_seconds: how long a configuration
-    change, such as a disabled rule, takes to become effective. pause: seconds between polls.
+    change, such as a disabled rule, takes to become effective. poll_seconds: time between polls.
     """
 
     session: boto3.Session
     timeout_seconds: float
     propagation_seconds: float
-    pause: float = 0.1
+    poll_seconds: float = 0.1
     endpoints: LocalEndpoints | None = None  # None: resolve host names through DNS
-    pictures: Path | None = None  # folder for screenshots; None: take none
+    pictures_folder: Path | None = None  # for screenshots; None: take none
     instances: Path | None = None  # folder of the sandbox's instances; None: connect through Session Manager
-    songs: Path | None = None  # songs file of the published figures; None: synthetic songs
+    songs_file: Path | None = None  # the original songs; None: synthetic songs
     reports: Path = ROOT / ".cache" / "reports"  # folder for reports that a walkthrough writes
     progress: Callable[[str], None] = lambda _text: None  # called with the progress of a long step
     # Deploys a stack with settings (CDK context); None: the user deploys.
@@ -110,7 +110,7 @@ class Target:
             options = {"server_hostname": parts.netloc, "assert_hostname": parts.netloc}
         if self.endpoints:
             host, port = "127.0.0.1", self.endpoints.https if parts.scheme == "https" else self.endpoints.http
-            options |= {"ca_certs": str(self.endpoints.authority)} if parts.scheme == "https" else {}
+            options |= {"ca_certs": str(self.endpoints.ca_certificate)} if parts.scheme == "https" else {}
             headers |= {"x-sandbox-address": address} if address else {}
         pool = urllib3.connectionpool.HTTPSConnectionPool if options else urllib3.connectionpool.HTTPConnectionPool
         with pool(host, port, **options) as connection:
@@ -131,17 +131,26 @@ class Target:
                 return result
             if time.monotonic() > deadline:
                 raise AssertionError(f"not observed within {seconds:.0f} s: {what}")
-            time.sleep(min(self.pause, seconds / 10))
+            time.sleep(min(self.poll_seconds, seconds / 10))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a walkthrough: its title, and the method that performs it and returns what it observed."""
+
+    title: str
+    method: Callable[[Any], str]
 
 
 class Walkthrough(AbstractContextManager["Walkthrough"]):
-    """The walkthrough of one system. Subclasses implement its steps as methods decorated with `step`.
+    """The walkthrough of one system. Subclasses list their methods in `steps`, in the order to run.
 
     `stacks` must be deployed in `regions`. Entering the context prepares the walkthrough; leaving it deletes what the
     walkthrough has created.
     """
 
     stacks: tuple[str, ...]
+    steps: tuple[Step, ...]
     regions: tuple[str, ...] = ("us-east-1",)
 
     @classmethod
@@ -159,12 +168,6 @@ class Walkthrough(AbstractContextManager["Walkthrough"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Delete what the walkthrough has created; by default, it creates nothing."""
-
-    def steps(self) -> Iterator[Callable[[], str]]:
-        """Yield the steps in the order of their definition."""
-        for name, function in type(self).__dict__.items():
-            if getattr(function, "is_step", False):
-                yield getattr(self, name)
 
 
 class RestoringWalkthrough(Walkthrough):
@@ -193,12 +196,6 @@ class RestoringWalkthrough(Walkthrough):
         raise NotImplementedError
 
 
-def step(function: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Mark a method as a step. Its docstring is the title; it returns what was observed."""
-    function.is_step = True  # type: ignore[attr-defined]
-    return function
-
-
 @dataclass(frozen=True)
 class Result:
     """The result of one step. `observed` can continue with a picture after an empty line."""
@@ -218,7 +215,7 @@ class Result:
         return self.observed.partition("\n\n")[2]
 
     @property
-    def mark(self) -> str:
+    def status(self) -> str:
         return "FAILED" if self.error else "skipped" if self.skipped else "ok"
 
 
@@ -228,10 +225,9 @@ def run(walkthrough: Walkthrough, on_start: Callable[[str], None], on_result: Ca
     Calls `on_start` with the title of each step, and `on_result` with its result.
     """
     results: list[Result] = []
-    for step_method in walkthrough.steps():
-        title = (step_method.__doc__ or "").strip().splitlines()[0].rstrip(".")
-        on_start(title)
-        result = _run_step(step_method, title)
+    for step in walkthrough.steps:
+        on_start(step.title)
+        result = _run_step(walkthrough, step)
         results.append(result)
         on_result(result)
         if result.error:
@@ -239,13 +235,13 @@ def run(walkthrough: Walkthrough, on_start: Callable[[str], None], on_result: Ca
     return results
 
 
-def _run_step(step_method: Callable[[], str], title: str) -> Result:
+def _run_step(walkthrough: Walkthrough, step: Step) -> Result:
     started = time.monotonic()
     observed, error, skipped = "", None, False
     try:
-        observed = step_method()
+        observed = step.method(walkthrough)
     except SkipStep as reason:
         observed, skipped = f"skipped: {reason}", True
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
-    return Result(title, observed, time.monotonic() - started, error, skipped)
+    return Result(step.title, observed, time.monotonic() - started, error, skipped)

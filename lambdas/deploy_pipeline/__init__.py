@@ -1,1 +1,1 @@
-"""Deploy what a pipeline brings, by a state machine that looks at the changes first."""
+"""Deploy the artifact of a pipeline with a state machine that inspects the changes first."""

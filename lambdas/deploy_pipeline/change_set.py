@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from botocore.exceptions import ClientError
 
+from .api_types import Change, ChangeSetDescription, ResourceChange
 from .errors import ChangeSetDeletedError
 from .inspection import Policy, Violation, violations
 from .lookups import lookups
@@ -17,12 +18,41 @@ from .stack import change_set_name, is_stack_missing
 MAX_VIOLATIONS_CHARACTERS = 100_000  # the output of a state is limited to 262,144 bytes
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 CHANGE_SET_ARN = re.compile(r"arn:[\w-]+:cloudformation:[\w-]+:\d+:changeSet/[\w/-]+")
-VALUE_FIELDS = ("BeforeContext", "AfterContext")
+VALUE_FIELDS: tuple[Literal["BeforeContext", "AfterContext"], ...] = ("BeforeContext", "AfterContext")
 STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
 
 
-def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) -> dict[str, str]:
-    """Return whether a change set is ``pending``, ``ready``, ``empty`` or ``failed``, and the reason.
+class CreationStatus(TypedDict):
+    """The status of a change set's creation."""
+
+    status: Literal["pending", "ready", "empty", "failed"]
+    reason: str
+
+
+class ViolationFields(TypedDict):
+    """A `Violation` in the output of the state machine."""
+
+    logicalId: str
+    type: str
+    action: str
+    reason: str
+
+
+class Inspection(TypedDict):
+    """The result of an inspection.
+
+    count: the number of unsafe changes. violations: the first ones, within the maximum size of a state's output.
+    cause: the violations as text.
+    """
+
+    safe: bool
+    count: int
+    violations: list[ViolationFields]
+    cause: str
+
+
+def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) -> CreationStatus:
+    """Return the status of a change set's creation.
 
     Raises:
         ChangeSetDeletedError: somebody else deleted the change set.
@@ -70,11 +100,8 @@ def _refusal_lines(cloudformation: Any, **change_set: str) -> Iterator[str]:
     return (f"- {line}" for line in refusals(cloudformation, **change_set))
 
 
-def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Policy) -> dict[str, Any]:
+def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Policy) -> Inspection:
     """Check every change of a change set and of its nested change sets.
-
-    Returns whether it is ``safe``, the ``count`` of unsafe changes, the ``violations`` (only the first ones, if
-    they exceed the maximum size of a state's output), and the same as text: ``cause``.
 
     Raises:
         ChangeSetDeletedError: somebody else deleted the change set.
@@ -96,11 +123,12 @@ def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Po
     }
 
 
-def _records(unsafe: list[Violation]) -> list[dict[str, str]]:
+def _records(unsafe: list[Violation]) -> list[ViolationFields]:
     """Return as many violations as an output has room for."""
-    records, size = [], 0
+    records: list[ViolationFields] = []
+    size = 0
     for violation in unsafe:
-        record = {
+        record: ViolationFields = {
             "logicalId": violation.logical_id,
             "type": violation.type,
             "action": violation.action,
@@ -115,7 +143,7 @@ def _records(unsafe: list[Violation]) -> list[dict[str, str]]:
 
 def _changes_by_stack(
     cloudformation: Any, change_set_id: str, stack_name: str | None, path: str = ""
-) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+) -> Iterator[tuple[str, list[Change]]]:
     """Return all pages of changes to the stack and to each of its nested stacks, with the path of the stack."""
     changes = _changes(cloudformation, change_set_id, stack_name)
     _add_values(changes, _changes(cloudformation, change_set_id, stack_name, IncludePropertyValues=True))
@@ -127,8 +155,8 @@ def _changes_by_stack(
             yield from _changes_by_stack(cloudformation, resource["ChangeSetId"], None, child)
 
 
-def _changes(cloudformation: Any, change_set_id: str, stack_name: str | None, **options: bool) -> list[dict[str, Any]]:
-    changes: list[dict[str, Any]] = []
+def _changes(cloudformation: Any, change_set_id: str, stack_name: str | None, **options: bool) -> list[Change]:
+    changes: list[Change] = []
     token = None
     while True:
         page = _describe(cloudformation, change_set_id, stack_name, token, **options)
@@ -138,7 +166,7 @@ def _changes(cloudformation: Any, change_set_id: str, stack_name: str | None, **
             return changes
 
 
-def _add_values(changes: list[dict[str, Any]], with_values: list[dict[str, Any]]) -> None:
+def _add_values(changes: list[Change], with_values: list[Change]) -> None:
     """Add only the values before and after the update to the resources.
 
     A description with values omits some resources and lists replacements that do not happen, so it
@@ -148,8 +176,10 @@ def _add_values(changes: list[dict[str, Any]], with_values: list[dict[str, Any]]
     resources = {resource.get("LogicalResourceId"): resource for resource in described}
     for change in changes:
         resource = change.get("ResourceChange") or {}
-        values = resources.get(resource.get("LogicalResourceId"), {})
-        resource |= {name: values[name] for name in VALUE_FIELDS if name in values}
+        values: ResourceChange = resources.get(resource.get("LogicalResourceId"), {})
+        for name in VALUE_FIELDS:
+            if name in values:
+                resource[name] = values[name]
 
 
 def delete_leftover(cloudformation: Any, execution_name: str, stack_name: str) -> str:
@@ -173,14 +203,16 @@ def delete_leftover(cloudformation: Any, execution_name: str, stack_name: str) -
 
 def _describe(
     cloudformation: Any, change_set_id: str, stack_name: str | None, token: str | None = None, **options: bool
-) -> dict[str, Any]:
+) -> ChangeSetDescription:
     """Return one page of a description; `stack_name` is None for nested change sets."""
     optional = {"StackName": stack_name, "NextToken": token}
     arguments = {name: value for name, value in optional.items() if value}
     try:
-        page = cloudformation.describe_change_set(ChangeSetName=change_set_id, **arguments, **options)
+        page: ChangeSetDescription = cloudformation.describe_change_set(
+            ChangeSetName=change_set_id, **arguments, **options
+        )
     except ClientError as error:
         if error.response["Error"]["Code"] == "ChangeSetNotFound":
             raise ChangeSetDeletedError("Somebody else deleted the change set before it was executed.") from error
         raise
-    return dict(page)
+    return page

@@ -13,10 +13,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from .api_types import StackEvent
 from .messages import MAX_CAUSE_CHARACTERS, truncate
 from .operation_events import refusals
 
-Event = dict[str, Any]
 STACK = "AWS::CloudFormation::Stack"
 CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # because of the failure of another resource
 REFUSED = re.compile(r"hook\(s\)|EarlyValidation|DescribeEvents")  # the message does not contain the actual reason
@@ -75,9 +75,9 @@ def _state(stack_name: str, status: str) -> str:
     return f"{stack_name} is {status}"
 
 
-def _operation(cloudformation: Any, stack_id: str, verbs: Collection[str]) -> list[Event]:
+def _operation(cloudformation: Any, stack_id: str, verbs: Collection[str]) -> list[StackEvent]:
     """Return the events of the last operation that is one of `verbs`, oldest first."""
-    events: list[Event] = []
+    events: list[StackEvent] = []
     for page in cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id):
         for event in page["StackEvents"]:  # newest first
             events.append(event)
@@ -89,31 +89,31 @@ def _operation(cloudformation: Any, stack_id: str, verbs: Collection[str]) -> li
     return events[::-1]
 
 
-def _failures(cloudformation: Any, stack_id: str, events: list[Event]) -> list[Failure]:
+def _failures(cloudformation: Any, stack_id: str, events: list[StackEvent]) -> list[Failure]:
     """Return the failures before the rollback or, if no resource failed, the reason of the stack itself."""
     before, _ = _split_at_rollback(events, stack_id)
-    found = [f for event in before if _failed(event, stack_id) for f in _resolve_nested(cloudformation, event)]
+    failures = [f for event in before if _failed(event, stack_id) for f in _resolve_nested(cloudformation, event)]
     own = [event for event in events if _is_stack(event, stack_id)]
-    for index, failure in enumerate(found):
+    for index, failure in enumerate(failures):
         if REFUSED.search(failure.reason):
             details = _details(cloudformation, stack_id, events, failure.reason)
-            found[index] = replace(failure, reason=failure.reason + details)
+            failures[index] = replace(failure, reason=failure.reason + details)
             break
-    if found or not any(FAILED.search(event["ResourceStatus"]) for event in own):
-        return found
-    given = [event.get("ResourceStatusReason") for event in own if not START.fullmatch(event["ResourceStatus"])]
-    reason = " ".join(dict.fromkeys(filter(None, given))) or "no reason given"
+    if failures or not any(FAILED.search(event["ResourceStatus"]) for event in own):
+        return failures
+    reasons = [event.get("ResourceStatusReason") for event in own if not START.fullmatch(event["ResourceStatus"])]
+    reason = " ".join(dict.fromkeys(filter(None, reasons))) or "no reason given"
     return [Failure("", STACK, reason + _details(cloudformation, stack_id, events, reason))]
 
 
-def _failures_of_rollback(cloudformation: Any, stack_id: str, events: list[Event]) -> list[Failure]:
+def _failures_of_rollback(cloudformation: Any, stack_id: str, events: list[StackEvent]) -> list[Failure]:
     _, after = _split_at_rollback(events, stack_id)
     return [
         f for event in after if _failed(event, stack_id) for f in _resolve_nested(cloudformation, event, rollback=True)
     ]
 
 
-def _resolve_nested(cloudformation: Any, event: Event, rollback: bool = False) -> Iterator[Failure]:
+def _resolve_nested(cloudformation: Any, event: StackEvent, rollback: bool = False) -> Iterator[Failure]:
     """Return the failures inside a nested stack, or the failure of the resource itself."""
     name, child = event["LogicalResourceId"], event.get("PhysicalResourceId", "")
     itself = Failure(name, event["ResourceType"], _reason(event))
@@ -136,20 +136,20 @@ def _resolve_nested(cloudformation: Any, event: Event, rollback: bool = False) -
         yield itself
 
 
-def _split_at_rollback(events: list[Event], stack_id: str) -> tuple[list[Event], list[Event]]:
+def _split_at_rollback(events: list[StackEvent], stack_id: str) -> tuple[list[StackEvent], list[StackEvent]]:
     for index, event in enumerate(events):
         if _is_stack(event, stack_id) and event["ResourceStatus"].endswith("ROLLBACK_IN_PROGRESS"):
             return events[:index], events[index:]
     return events, []
 
 
-def _failed(event: Event, stack_id: str) -> bool:
+def _failed(event: StackEvent, stack_id: str) -> bool:
     """Return whether a resource failed, and not because of the failure of another one."""
     failed = event["ResourceStatus"].endswith("_FAILED") and not _is_stack(event, stack_id)
     return failed and not CONSEQUENCE.match(_reason(event))
 
 
-def _details(cloudformation: Any, stack_id: str, events: list[Event], reason: str) -> str:
+def _details(cloudformation: Any, stack_id: str, events: list[StackEvent], reason: str) -> str:
     """List the failed validations and hooks, one per line.
 
     If `reason` mentions them and the stack's events do not contain them, the events of each operation are read:
@@ -162,9 +162,9 @@ def _details(cloudformation: Any, stack_id: str, events: list[Event], reason: st
     return "".join(f"\n- {line}" for line in lines)
 
 
-def _is_stack(event: Event, stack_id: str) -> bool:
+def _is_stack(event: StackEvent, stack_id: str) -> bool:
     return bool(event.get("PhysicalResourceId") == stack_id)
 
 
-def _reason(event: Event) -> str:
+def _reason(event: StackEvent) -> str:
     return str(event.get("ResourceStatusReason") or "no reason given")

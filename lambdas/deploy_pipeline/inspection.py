@@ -10,13 +10,12 @@ If the other resource is not replaced, its id and its ARN stay the same, and thi
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
+from .api_types import Change, ResourceChangeDetail, ResourceChangeWithValues
 from .dynamic_references import in_create_only, unversioned
 from .lossy_changes import losses, with_values
 from .lossy_conditions import KNOWN_AFTER_APPLY
-
-Resource = Mapping[str, Any]  # ``ResourceChange`` of CloudFormation's API, `with_values`
 
 SAFE_ACTIONS = ("Add", "Modify", "Import", "SyncWithActual")
 UPDATES = ("Modify", "Dynamic")
@@ -62,6 +61,15 @@ class Lookups:
     create_only: Callable[[str], tuple[str, ...] | None] = lambda _: None
 
 
+class PolicyFields(TypedDict):
+    """A `Policy` in the form in which the state machine passes it."""
+
+    exempt_types: list[str]
+    exempt_logical_ids: list[str]
+    conditional: bool
+    dynamic: bool
+
+
 @dataclass(frozen=True)
 class Policy:
     """Exemptions from the inspection.
@@ -75,7 +83,7 @@ class Policy:
     conditional: bool = False
     dynamic: bool = False
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> PolicyFields:
         """Return the policy in the form in which the state machine passes it."""
         return {
             "exempt_types": sorted(self.exempt_types),
@@ -85,7 +93,7 @@ class Policy:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
+    def from_json(cls, value: PolicyFields) -> Self:
         """Parse the result of `as_json`."""
         types, ids = frozenset(value["exempt_types"]), frozenset(value["exempt_logical_ids"])
         return cls(types, ids, value["conditional"], value["dynamic"])
@@ -114,7 +122,7 @@ class Violation:
 
 
 def violations(
-    changes: Iterable[Mapping[str, Any]], policy: Policy, path: str = "", lookups: Lookups | None = None
+    changes: Iterable[Change], policy: Policy, path: str = "", lookups: Lookups | None = None
 ) -> Iterator[Violation]:
     """Return the unsafe ones of all changes to one stack, each a ``Change`` of DescribeChangeSet.
 
@@ -141,13 +149,13 @@ class _Inspected:
     """
 
     type: str | None
-    resource: Resource
+    resource: ResourceChangeWithValues
     required: frozenset[str] | None
     unversioned: list[str]
     outside_target: str
 
     @classmethod
-    def of(cls, change: Mapping[str, Any], lookups: Lookups) -> Self:
+    def of(cls, change: Change, lookups: Lookups) -> Self:
         resource = with_values(change.get("ResourceChange") or {})
         names = _unversioned_references(resource, lookups)
         required = None if names else _required(resource)
@@ -196,7 +204,7 @@ def _retained_ids(inspected: list[_Inspected]) -> set[str]:
     return retained
 
 
-def _required(resource: Resource) -> frozenset[str] | None:
+def _required(resource: ResourceChangeWithValues) -> frozenset[str] | None:
     """Return the resources on which it depends whether this one is retained; None if it may be replaced in any case."""
     if resource.get("Action") != "Modify" or resource.get("PolicyAction", "Retain") != "Retain":
         return None
@@ -211,7 +219,7 @@ def _required(resource: Resource) -> frozenset[str] | None:
     return frozenset(sources) if all(sources) else None
 
 
-def _unversioned_references(resource: Resource, lookups: Lookups) -> list[str]:
+def _unversioned_references(resource: ResourceChangeWithValues, lookups: Lookups) -> list[str]:
     """Return create-only properties whose value may have changed although their text has not."""
     kind = str(resource.get("ResourceType"))
     if resource.get("Action") not in UPDATES or kind.startswith(CUSTOM):
@@ -220,12 +228,12 @@ def _unversioned_references(resource: Resource, lookups: Lookups) -> list[str]:
     return in_create_only(paths, lookups.create_only(kind)) if paths else []
 
 
-def _outside_target(resource: Resource, lookups: Lookups) -> str:
+def _outside_target(resource: ResourceChangeWithValues, lookups: Lookups) -> str:
     """Return a reason if a policy may overwrite the policy of a resource outside the stack; otherwise an empty text."""
     name, kind = POLICY_TARGETS.get(str(resource.get("ResourceType")), ("", ""))
     if not name or resource.get("Action") not in ("Add", *UPDATES):
         return ""
-    before, after = (_texts(resource[when], name) for when in ("Before", "After"))
+    before, after = _texts(resource["Before"], name), _texts(resource["After"], name)
     if after is None:
         hidden = resource.get("Action") == "Add" or any(
             (detail.get("Target") or {}).get("Name") == name for detail in resource.get("Details") or []
@@ -243,7 +251,9 @@ def _texts(shown: Mapping[str, Any] | None, name: str) -> list[str] | None:
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
 
 
-def _removed_or_replaced(resource: Resource, policy: Policy, retained: set[str], *, is_retained: bool) -> str:
+def _removed_or_replaced(
+    resource: ResourceChangeWithValues, policy: Policy, retained: set[str], *, is_retained: bool
+) -> str:
     """Return why a resource is, or may be, removed or replaced; otherwise an empty text."""
     action = resource.get("Action", "?")
     consequence = resource.get("PolicyAction") or ("Delete" if action == "Remove" else "Retain")
@@ -263,7 +273,7 @@ def _removed_or_replaced(resource: Resource, policy: Policy, retained: set[str],
     return REMOVALS.get(consequence, f"unknown policy action {consequence}")
 
 
-def _replaced(resource: Resource, causes: str, *, accept_conditional: bool) -> str:
+def _replaced(resource: ResourceChangeWithValues, causes: str, *, accept_conditional: bool) -> str:
     replacement = resource.get("Replacement")
     if replacement == "True" or any(map(_always_replaces, resource.get("Details") or [])):
         return f"it is replaced{causes}"
@@ -274,26 +284,26 @@ def _replaced(resource: Resource, causes: str, *, accept_conditional: bool) -> s
     return "" if accept_conditional else f"it may be replaced{causes}"
 
 
-def _always_replaces(detail: Mapping[str, Any]) -> bool:
+def _always_replaces(detail: ResourceChangeDetail) -> bool:
     """Return whether this detail alone is certain to replace the resource."""
     target = detail.get("Target") or {}
     return target.get("RequiresRecreation") == "Always" and detail.get("Evaluation") == "Static"
 
 
-def _never_replaces(detail: Mapping[str, Any]) -> bool:
+def _never_replaces(detail: ResourceChangeDetail) -> bool:
     target = detail.get("Target") or {}
     recreation = target.get("RequiresRecreation")
     return recreation == "Never" or (recreation is None and target.get("Attribute") in NON_PROPERTY_ATTRIBUTES)
 
 
-def _identity_source(detail: Mapping[str, Any]) -> str:
+def _identity_source(detail: ResourceChangeDetail) -> str:
     """Return the resource whose id or ARN is the value; empty if the value is something else."""
     entity, _, attribute = str(detail.get("CausingEntity", "")).partition(".")
-    named = {"ResourceReference": "", "ResourceAttribute": "Arn"}.get(str(detail.get("ChangeSource")))
-    return entity if detail.get("Evaluation") == "Dynamic" and attribute == named else ""
+    identity = {"ResourceReference": "", "ResourceAttribute": "Arn"}.get(str(detail.get("ChangeSource")))
+    return entity if detail.get("Evaluation") == "Dynamic" and attribute == identity else ""
 
 
-def _causes(resource: Resource, retained: set[str]) -> str:
+def _causes(resource: ResourceChangeWithValues, retained: set[str]) -> str:
     """Name the properties that cause the replacement."""
     details = [
         d for d in resource.get("Details") or [] if not _never_replaces(d) and _identity_source(d) not in retained

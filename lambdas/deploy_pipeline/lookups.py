@@ -37,14 +37,17 @@ def _physical_ids(cloudformation: Any, stack_name: str) -> set[tuple[str, str]]:
 
 
 def _create_only(cloudformation: Any, resource_type: str) -> tuple[str, ...] | None:
-    """Return JSON pointers to the create-only properties of a type; None if it has no schema."""
+    """Return JSON pointers to the create-only properties of a type; None if it has no readable schema."""
     try:
         described = cloudformation.describe_type(Type="RESOURCE", TypeName=resource_type)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("TypeNotFoundException", "CFNRegistryException", "ValidationError"):
             return None
         raise
-    schema = json.loads(described.get("Schema") or "null")
+    try:
+        schema = json.loads(described.get("Schema") or "null")
+    except RecursionError:  # of a third-party type
+        return None
     if schema is None:
         return None
     return (*schema.get("createOnlyProperties", ()), *schema.get("conditionalCreateOnlyProperties", ()))

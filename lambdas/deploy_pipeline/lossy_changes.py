@@ -6,10 +6,11 @@ Messages contain only numbers and names of policies, because other values can be
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .api_types import ResourceChange, ResourceChangeWithValues, ResourceTargetDefinition
 from .lossy_conditions import (
     DENY,
     EXPIRY,
@@ -24,6 +25,7 @@ from .lossy_conditions import (
     Condition,
     HiddenValueError,
 )
+from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
 
 ANY_TYPE = "any type"
 MASK = "****"  # CloudFormation's replacement for the value of a NoEcho parameter
@@ -134,9 +136,14 @@ LOSSY_CHANGES = (
 )  # fmt: skip
 
 
-def losses(resource: Mapping[str, Any]) -> Iterator[str]:
+def losses(resource: ResourceChangeWithValues) -> Iterator[str]:
     """Return a reason for each row of the table that an update in place matches. The resource is one `with_values`."""
     before, after = resource["Before"], resource["After"]
+    if None in (before, after) and any(
+        map(_is_too_deep, (resource.get("BeforeContext"), resource.get("AfterContext")))
+    ):
+        yield f"its values have more than {MAX_VALUE_LEVELS} levels of nesting, so they are not inspected"
+        return
     changed = {name for detail in resource.get("Details") or [] for name in _names(detail.get("Target") or {})}
     for row in LOSSY_CHANGES:
         if row.type in (ANY_TYPE, resource.get("ResourceType")):
@@ -147,20 +154,30 @@ def losses(resource: Mapping[str, Any]) -> Iterator[str]:
             yield from _evaluate(row, *values, listed=row.path.split(".")[0] in changed)
 
 
-def with_values(resource: Mapping[str, Any]) -> dict[str, Any]:
+def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
     """Add the resource ``Before`` and ``After`` the update to a ``ResourceChange``; None if it is not visible."""
-    return {**resource, "Before": _parsed(resource, "BeforeContext"), "After": _parsed(resource, "AfterContext")}
+    before, after = _parsed(resource.get("BeforeContext")), _parsed(resource.get("AfterContext"))
+    return {**resource, "Before": before, "After": after}
 
 
-def _parsed(resource: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+def _parsed(context: str | None) -> dict[str, Any] | None:
     try:
-        shown = json.loads(resource.get(name) or "")
-    except ValueError:  # missing or truncated
+        shown = json.loads(context or "")
+    except (ValueError, RecursionError):  # missing, truncated or too deeply nested
         return None
-    return shown if isinstance(shown, dict) else None
+    return shown if isinstance(shown, dict) and not is_too_deeply_nested(shown, MAX_VALUE_LEVELS) else None
 
 
-def _names(target: Mapping[str, Any]) -> Iterator[str]:
+def _is_too_deep(context: str | None) -> bool:
+    try:
+        return is_too_deeply_nested(json.loads(context or ""), MAX_VALUE_LEVELS)
+    except ValueError:  # missing or truncated
+        return False
+    except RecursionError:
+        return True
+
+
+def _names(target: ResourceTargetDefinition) -> Iterator[str]:
     yield str(target.get("Attribute"))
     yield str(target.get("Name"))
 
@@ -197,9 +214,11 @@ def _shown(value: Any) -> str:
 
 
 def markdown_table() -> str:
-    """Return the table of the documentation."""
-    rows = ["| resource type | property | unsafe if it | reason |", "|---|---|---|---|"]
+    """Return the table of the documentation, with one row for the properties that have the same effect."""
+    properties: dict[tuple[str, str], list[str]] = {}
     for row in LOSSY_CHANGES:
-        kind = row.type if row.type == ANY_TYPE else f"`{row.type}`"
-        rows.append(f"| {kind} | [`{row.path}`]({row.documentation}) | {row.condition.text} | {row.reason} |")
+        name = row.path if row.type == ANY_TYPE else f"{row.type}.{row.path}"
+        properties.setdefault((row.condition.text, row.reason), []).append(f"[`{name}`]({row.documentation})")
+    rows = ["| property | unsafe if it | reason |", "|---|---|---|"]
+    rows += [f"| {', '.join(links)} | {text} | {reason} |" for (text, reason), links in properties.items()]
     return "\n".join(rows)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
+
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 UNLIMITED = math.inf
 ON = ("true", "enabled", "active")
@@ -74,7 +76,7 @@ def _expires_more_objects(before: Any, after: Any) -> bool:
 
 def _expirations(rules: Any) -> dict[tuple[str, str], float]:
     """Return the lowest limit of days or versions, by filter and kind of expiration."""
-    found: dict[tuple[str, str], float] = {}
+    limits: dict[tuple[str, str], float] = {}
     if not isinstance(rules or [], list):
         raise HiddenValueError
     for rule in map(_object, rules or []):
@@ -82,8 +84,8 @@ def _expirations(rules: Any) -> dict[tuple[str, str], float]:
             continue
         scope = json.dumps([rule.get(name) for name in SCOPE], sort_keys=True)
         for kind, number in _limits(rule):
-            found[scope, kind] = min(number, found.get((scope, kind), UNLIMITED))
-    return found
+            limits[scope, kind] = min(number, limits.get((scope, kind), UNLIMITED))
+    return limits
 
 
 def _limits(rule: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -104,8 +106,8 @@ def _drops_deny(before: Any, after: Any) -> bool:
 
     Statements with values that are known only after the update are compared in order.
     """
-    kept = [json.dumps(statement, sort_keys=True) for statement in _denials(after)]
-    exact, later = set(kept), [json.loads(text) for text in kept if KNOWN_AFTER_APPLY in text]
+    remaining = [json.dumps(statement, sort_keys=True) for statement in _denials(after)]
+    exact, later = set(remaining), [json.loads(text) for text in remaining if KNOWN_AFTER_APPLY in text]
     missing = [statement for statement in _denials(before) if json.dumps(statement, sort_keys=True) not in exact]
     return len(missing) > len(later) or not all(map(_alike, missing, later))
 
@@ -114,8 +116,10 @@ def _denials(policy: Any) -> list[dict[str, Any]]:
     if isinstance(policy, str):
         try:
             policy = json.loads(policy)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise HiddenValueError from None
+        if is_too_deeply_nested(policy, MAX_VALUE_LEVELS):
+            raise HiddenValueError
     statements = _object(policy).get("Statement") or []
     statements = statements if isinstance(statements, list) else [statements]
     return [statement for statement in map(_object, statements) if statement.get("Effect") == "Deny"]

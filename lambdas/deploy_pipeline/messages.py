@@ -12,10 +12,10 @@ def truncate(text: str, limit: int) -> str:
         return text
     lines = text.split("\n")
     room = limit - len(f"\n... and {len(lines)} more lines")
-    kept = 0
-    while kept < len(lines) and len(lines[kept]) + (kept > 0) <= room:
-        room -= len(lines[kept]) + (kept > 0)
-        kept += 1
-    if not kept:
+    count = 0
+    while count < len(lines) and len(lines[count]) + (count > 0) <= room:
+        room -= len(lines[count]) + (count > 0)
+        count += 1
+    if not count:
         return text[: limit - 3] + "..."
-    return "\n".join([*lines[:kept], f"... and {len(lines) - kept} more lines"])
+    return "\n".join([*lines[:count], f"... and {len(lines) - count} more lines"])

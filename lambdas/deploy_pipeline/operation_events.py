@@ -4,10 +4,12 @@ CloudFormation validates a template when it creates a change set or a stack. The
 the validation that failed, but neither the resource nor the reason.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+from .api_types import OperationEvent
 
 ERRORS = ("VALIDATION_ERROR", "HOOK_INVOCATION_ERROR", "PROVISIONING_ERROR")
 
@@ -35,15 +37,19 @@ def refusals(cloudformation: Any, operation_ids: Collection[str] = (), **target:
         yield f"The details could not be read: {error}"
 
 
-def _refuses(event: Mapping[str, Any]) -> bool:
+def _refuses(event: OperationEvent) -> bool:
     """Return whether the event stopped the operation; validations and hooks can also only warn."""
     modes = (event.get("ValidationFailureMode"), event.get("HookFailureMode"))
     return event.get("EventType") in ERRORS and "WARN" not in modes and event.get("ValidationStatus") != "SKIPPED"
 
 
-def _line(event: Mapping[str, Any]) -> str:
-    reasons = (event.get(f"{kind}StatusReason") for kind in ("Validation", "Hook", "Resource"))
-    reason = next(filter(None, reasons), "no reason given")
+def _line(event: OperationEvent) -> str:
+    reason = (
+        event.get("ValidationStatusReason")
+        or event.get("HookStatusReason")
+        or event.get("ResourceStatusReason")
+        or "no reason given"
+    )
     origin = [event.get("ValidationName"), event.get("HookType"), event.get("ValidationPath")]
-    named = f" [{', '.join(filter(None, origin))}]" if any(origin) else ""
-    return f"{event.get('LogicalResourceId', '?')} ({event.get('ResourceType', '?')}): {reason}{named}"
+    details = f" [{', '.join(filter(None, origin))}]" if any(origin) else ""
+    return f"{event.get('LogicalResourceId', '?')} ({event.get('ResourceType', '?')}): {reason}{details}"

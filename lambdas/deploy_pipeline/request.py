@@ -10,6 +10,7 @@ from typing import Any
 
 from .errors import InvalidInputError
 from .inspection import Policy
+from .nesting import is_too_deeply_nested
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 NAME_DESCRIPTION = "letters, digits and hyphens, starting with a letter"
@@ -24,6 +25,11 @@ MAX_INPUT_CHARACTERS = 200_000
 MAX_PATH_CHARACTERS = 1024
 MAX_NESTING_LEVELS = 32  # three are enough; some thousands exceed Python's recursion limit
 PATH = re.compile(rf".{{1,{MAX_PATH_CHARACTERS}}}", re.DOTALL)
+# CloudFormation's quotas and the lengths of its type Tag.
+MAX_PARAMETERS, MAX_PARAMETER_BYTES = 200, 4096
+MAX_TAGS, MAX_TAG_CHARACTERS = 50, 256
+PARAMETER_NAME = re.compile(r"[A-Za-z0-9]{1,255}")
+TAG_KEY = re.compile(r"(?!aws:)[\w\s.:/=+@-]{1,128}", re.IGNORECASE)
 MAX_SHOWN_ERRORS, MAX_SHOWN_CHARACTERS = 20, 60
 ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # describes the version of CDK; it is not an AWS resource
 
@@ -69,8 +75,15 @@ def parse_request(value: Any) -> DeploymentRequest:
     stack_name = fields.text("stackName", NAME, NAME_DESCRIPTION)
     template_path = fields.text("templatePath", PATH, f"text of at most {MAX_PATH_CHARACTERS} characters")
     bucket, key = fields.text("revisionS3Bucket"), fields.text("revisionS3Key")
-    parameters = fields.mapping("parameters", _is_parameter, "text, finite numbers, true or false, or lists of these")
-    tags = fields.optional("tags", {}, _is_tags, "an object of at most 50 texts")
+    fields.check_keys("parameters", PARAMETER_NAME, "1 to 255 letters and digits", MAX_PARAMETERS)
+    parameters = fields.mapping(
+        "parameters",
+        _is_parameter,
+        f"text, finite numbers, true or false, or lists of these, with at most {MAX_PARAMETER_BYTES} bytes",
+    )
+    key_description = "1 to 128 letters, digits, spaces and characters of _.:/=+@-, not beginning with aws:"
+    fields.check_keys("tags", TAG_KEY, key_description, MAX_TAGS)
+    tags = fields.mapping("tags", _is_tag_value, f"a text of 1 to {MAX_TAG_CHARACTERS} characters")
     capabilities = fields.optional("capabilities", [], _is_list_of(CAPABILITIES), f"a list of {_join_or(CAPABILITIES)}")
     policy = fields.optional("policy", {}, _is_object, "an object")
     on_unsafe = fields.choice("onUnsafe", ("fail", "blue_green"))
@@ -100,7 +113,7 @@ def parse_request(value: Any) -> DeploymentRequest:
 def _check_form(value: Any) -> None:
     if not isinstance(value, dict):
         raise InvalidInputError("The input must be a JSON object.")
-    if is_too_deeply_nested(value):
+    if is_too_deeply_nested(value, MAX_NESTING_LEVELS):
         raise InvalidInputError(f"The input has more than {MAX_NESTING_LEVELS} levels of nesting.")
     if len(json.dumps(json.dumps(value))) > MAX_INPUT_CHARACTERS:
         raise InvalidInputError(f"The input has more than {MAX_INPUT_CHARACTERS:,} characters as an escaped string.")
@@ -145,15 +158,6 @@ def fingerprint(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(normalized, sort_keys=True).encode()).hexdigest()
 
 
-def is_too_deeply_nested(value: Any) -> bool:
-    """Return whether objects and lists have more than `MAX_NESTING_LEVELS` levels, without recursion."""
-    level = [value]
-    for _ in range(MAX_NESTING_LEVELS):
-        containers = [item for item in level if isinstance(item, dict | list)]
-        level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
-    return any(isinstance(item, dict | list) for item in level)
-
-
 class _FieldReader:
     """Reads the fields of an object and collects the errors."""
 
@@ -180,6 +184,16 @@ class _FieldReader:
     def choice(self, name: str, accepted: tuple[str, ...]) -> str:
         """Read one of the accepted values; the first one is the default."""
         return str(self.optional(name, accepted[0], lambda value: value in accepted, _join_or(accepted)))
+
+    def check_keys(self, name: str, pattern: re.Pattern[str], accepted: str, max_items: int) -> None:
+        """Check the keys of an object; `mapping` checks that it is one, and its values."""
+        value = self.fields.get(name)
+        if not isinstance(value, dict):
+            return
+        if len(value) > max_items:
+            self._add_error(name, f"an object of at most {max_items} items")
+        for key in sorted(key for key in value if not pattern.fullmatch(key)):
+            self.errors.append(f"{self.prefix}{name}: given the key {_shorten(key)}; accepted: {accepted}")
 
     def mapping(self, name: str, is_valid: Callable[[Any], bool], accepted: str) -> dict[str, Any]:
         """Read an object and check each of its values separately."""
@@ -212,11 +226,13 @@ def _is_simple(value: Any) -> bool:
 
 
 def _is_parameter(value: Any) -> bool:
-    return _is_simple(value) or (isinstance(value, list) and all(map(_is_simple, value)))
+    if not _is_simple(value) and not (isinstance(value, list) and all(map(_is_simple, value))):
+        return False
+    return len(_to_parameter(value).encode(errors="surrogatepass")) <= MAX_PARAMETER_BYTES
 
 
-def _is_tags(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) <= 50 and all(isinstance(item, str) for item in value.values())
+def _is_tag_value(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_TAG_CHARACTERS
 
 
 def _is_texts(value: Any) -> bool:

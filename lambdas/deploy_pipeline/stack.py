@@ -2,12 +2,14 @@
 
 import hashlib
 import re
-from typing import Any
+from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
+from .api_types import Stack
 from .artifact import read_template
 from .errors import InvalidTemplateError, StackNotReadyError
+from .inspection import PolicyFields
 from .messages import truncate
 from .request import GREEN, MAX_SHOWN_CHARACTERS, MAX_SHOWN_ERRORS, DeploymentRequest
 
@@ -28,6 +30,42 @@ ADVICE = {
 }
 
 
+class Parameter(TypedDict):
+    """A parameter of a template, as CloudFormation's API requires it."""
+
+    ParameterKey: str
+    ParameterValue: str
+
+
+class Tag(TypedDict):
+    """A tag, as CloudFormation's API requires it."""
+
+    Key: str
+    Value: str
+
+
+class Plan(TypedDict):
+    """What the state machine has to do.
+
+    action: ``create``, ``recreate`` or ``update``. stackId: empty if there is no stack.
+    note: the exemptions in force, for the result of the execution.
+    """
+
+    action: str
+    stackName: str
+    stackId: str
+    blueGreenName: str
+    changeSetName: str
+    changeSetType: str
+    templateUrl: str
+    parameters: list[Parameter]
+    tags: list[Tag]
+    capabilities: list[str]
+    policy: PolicyFields
+    note: str
+    blueGreen: bool
+
+
 def change_set_name(execution_name: str) -> str:
     """Derive the name of a change set from its execution, so that it can be found later."""
     return f"deploy-{re.sub('[^A-Za-z0-9]', '-', execution_name)}-{_digest(execution_name)}"
@@ -35,7 +73,7 @@ def change_set_name(execution_name: str) -> str:
 
 def plan(
     s3: Any, cloudformation: Any, request: DeploymentRequest, *, execution_name: str, bucket: str, url: str
-) -> dict[str, Any]:
+) -> Plan:
     """Return what the state machine has to do, and upload the template for CloudFormation.
 
     The template is uploaded to `bucket`, whose address is `url`.
@@ -70,15 +108,15 @@ def plan(
     }
 
 
-def _find_stack(cloudformation: Any, name: str) -> dict[str, Any] | None:
+def _find_stack(cloudformation: Any, name: str) -> Stack | None:
     """Describe a stack; None only if CloudFormation reports that it does not exist."""
     try:
-        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        stacks: list[Stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if is_stack_missing(error):
             return None
         raise
-    return dict(stack)
+    return stacks[0]
 
 
 def is_stack_missing(error: ClientError) -> bool:
@@ -87,11 +125,11 @@ def is_stack_missing(error: ClientError) -> bool:
     return reason["Code"] == "ValidationError" and "does not exist" in reason["Message"]
 
 
-def _action(cloudformation: Any, stack: dict[str, Any] | None, request: DeploymentRequest) -> tuple[str, str]:
+def _action(cloudformation: Any, stack: Stack | None, request: DeploymentRequest) -> tuple[str, str]:
     """Return the action and the type of the change set."""
-    status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
-    if status == "DELETE_COMPLETE":
+    if not stack or stack["StackStatus"] == "DELETE_COMPLETE":
         return "create", "CREATE"
+    status = stack["StackStatus"]
     if status in UPDATABLE:
         return "update", "UPDATE"
     if status == "REVIEW_IN_PROGRESS":  # an empty stack that was created with a change set
@@ -100,7 +138,7 @@ def _action(cloudformation: Any, stack: dict[str, Any] | None, request: Deployme
     if status in CREATION_FAILED:
         if request.recreate == "never":
             raise StackNotReadyError(f"{name} is {status} and policy.recreate is never: delete it manually.")
-        if request.recreate == "never_worked" and _has_worked(cloudformation, stack):
+        if request.recreate == "never_worked" and _has_worked(cloudformation, stack["StackId"]):
             raise StackNotReadyError(
                 f"{name} is {status} and has worked before: delete it manually, or set policy.recreate to always."
             )
@@ -114,14 +152,14 @@ def _action(cloudformation: Any, stack: dict[str, Any] | None, request: Deployme
     )
 
 
-def _has_worked(cloudformation: Any, stack: Any) -> bool:
+def _has_worked(cloudformation: Any, stack_id: str) -> bool:
     """Return whether the stack has ever been in a status in which it could be used."""
-    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"])
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
     return any(
         event["ResourceStatus"] in UPDATABLE
         for page in pages
         for event in page["StackEvents"]
-        if event.get("PhysicalResourceId") == stack["StackId"]
+        if event.get("PhysicalResourceId") == stack_id
     )
 
 

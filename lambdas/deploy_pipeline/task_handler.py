@@ -5,33 +5,37 @@
 """
 
 import json
+import logging
 import os
-from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from .change_set import creation_status, delete_leftover, inspect
+from .change_set import CreationStatus, Inspection, creation_status, delete_leftover, inspect
 from .errors import InvalidInputError
+from .events import ChangeSetEvent, CheckStackEvent, ExecutionStatusEvent, FirstFailureEvent
 from .failure import explain
 from .inspection import Policy
-from .metrics import edited_input_record
+from .metrics import put_edited_input
 from .request import fingerprint, parse_request, refuse_other_stack
-from .stack import plan
+from .stack import Plan, plan
 
 # Throttled calls are retried here, with jitter, because that needs no state transitions.
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=3, read_timeout=20)
 CLOUDFORMATION = boto3.client("cloudformation", config=RETRIES)
 S3 = boto3.client("s3", config=RETRIES)
+logger = logging.getLogger(__name__)
+logging.getLogger(__package__).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
 
-def check_stack(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def check_stack(event: CheckStackEvent, _context: object) -> Plan:
     """Validate the input and return the plan of the deployment."""
     request = parse_request(event["input"])
     refuse_other_stack(request, os.environ["STACK_NAME"])
     if fingerprint(event["input"]) != os.environ["DEPLOYED_INPUT"]:
-        print(json.dumps(edited_input_record(event["execution"])))
-    return plan(
+        logger.warning("The input is not the deployed one", extra={"execution": event["execution"]})
+        put_edited_input(event["execution"])
+    deployment = plan(
         S3,
         CLOUDFORMATION,
         request,
@@ -39,23 +43,41 @@ def check_stack(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         bucket=os.environ["BUCKET"],
         url=os.environ["BUCKET_URL"],
     )
+    logger.info(
+        "Planned the deployment",
+        extra={
+            "execution": event["execution"],
+            "stack_name": deployment["stackName"],
+            "action": deployment["action"],
+        },
+    )
+    return deployment
 
 
-def change_set(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def change_set(event: ChangeSetEvent, _context: object) -> CreationStatus | Inspection:
     """Return the creation status of a change set or, with a `policy`, its unsafe changes."""
+    keys = {"stack_name": event["stackName"], "change_set_id": event["changeSetId"]}
     if "policy" not in event:
-        return dict(creation_status(CLOUDFORMATION, event["changeSetId"], event["stackName"]))
+        created = creation_status(CLOUDFORMATION, event["changeSetId"], event["stackName"])
+        logger.info("Read the status of the change set", extra=keys | {"status": created["status"]})
+        return created
     policy = Policy.from_json(event["policy"])
-    return inspect(CLOUDFORMATION, event["changeSetId"], event["stackName"], policy)
+    inspection = inspect(CLOUDFORMATION, event["changeSetId"], event["stackName"], policy)
+    logger.info("Inspected the change set", extra=keys | {"unsafe_change_count": inspection["count"]})
+    return inspection
 
 
-def first_failure(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def first_failure(event: FirstFailureEvent, _context: object) -> dict[str, str]:
     """Return why an operation on a stack failed."""
-    names = ("stackId", "stackName", "status", "statusReason")
-    return {"cause": explain(CLOUDFORMATION, *(event[name] for name in names))}
+    cause = explain(CLOUDFORMATION, event["stackId"], event["stackName"], event["status"], event["statusReason"])
+    logger.warning(
+        "The stack operation failed",
+        extra={"stack_name": event["stackName"], "status": event["status"], "reason": cause},
+    )
+    return {"cause": cause}
 
 
-def clean_up(event: dict[str, Any], _context: Any) -> None:
+def clean_up(event: ExecutionStatusEvent, _context: object) -> None:
     """Delete the change set that an aborted, timed out or failed execution left behind, if any."""
     detail = event["detail"]
     try:
@@ -63,4 +85,7 @@ def clean_up(event: dict[str, Any], _context: Any) -> None:
     except (InvalidInputError, RecursionError):
         return  # with an invalid input, the execution created nothing
     result = delete_leftover(CLOUDFORMATION, detail["name"], request.stack_name)
-    print(json.dumps({"execution": detail["name"], "status": detail["status"], "change_set": result}))
+    logger.info(
+        "Cleaned up after the execution",
+        extra={"execution": detail["name"], "status": detail["status"], "change_set": result},
+    )

@@ -5,19 +5,47 @@ result without one.
 """
 
 import json
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import InvalidInputError
+from .events import Job
 from .messages import truncate
+from .nesting import is_too_deeply_nested
 from .objects import explain_read_error
-from .request import MAX_INPUT_CHARACTERS, MAX_NESTING_LEVELS, is_too_deeply_nested, parse_request
+from .request import MAX_INPUT_CHARACTERS, MAX_NESTING_LEVELS, parse_request
 
 MAX_FAILURE_CHARACTERS = 5000  # CodePipeline's limit for a failure message
 MAX_SUMMARY_CHARACTERS = 2048  # CodePipeline's limit for a summary
 MAX_SHOWN_CHARACTERS = 200  # of an invalid value
+logger = logging.getLogger(__name__)
+
+
+class ExecutionDetails(TypedDict):
+    """Details of an action in CodePipeline's history."""
+
+    summary: str
+    externalExecutionId: str
+
+
+class JobResult(TypedDict, total=False):
+    """Arguments of PutJobSuccessResult: a continuation token, or the details and variables of a successful action."""
+
+    continuationToken: str
+    executionDetails: ExecutionDetails
+    outputVariables: dict[str, str]
+
+
+@dataclass(frozen=True)
+class FailedExecution:
+    """An execution that failed, timed out or was aborted."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -29,7 +57,7 @@ class Trigger:
     step_functions: Any
     state_machine_arn: str
 
-    def handle_job(self, job: dict[str, Any]) -> None:
+    def handle_job(self, job: Job) -> None:
         """Start the state machine for a new job, or check the execution that the job waits for.
 
         Any error fails the job, so that no action is left waiting. The exception is a transient error while an
@@ -40,15 +68,19 @@ class Trigger:
         try:
             data = _object_at(job, "data")
             token = data.get("continuationToken")
+            result: JobResult | FailedExecution
             result = self._poll(data, token) if token else {"continuationToken": self._start(job_id, data)}
         except Exception as error:  # an action must not be left waiting, whatever the error
             message = f"The execution could not be {'checked' if token else 'started'}: {_format_error(error)}"
             if not token or not _is_transient(error):
                 self._fail(job_id, message)
                 return
-            _log(job_id, "retrying", message)
+            _log(logging.WARNING, job_id, "retrying", message)
             result = {"continuationToken": token}
-        self._report(job_id, result)
+        if isinstance(result, FailedExecution):
+            self._fail(job_id, result.reason, result.name)
+        else:
+            self._succeed(job_id, result)
 
     def _start(self, job_id: str, data: dict[str, Any]) -> str:
         """Start the execution of a job, unless an earlier invocation started it, and return its ARN."""
@@ -78,8 +110,8 @@ class Trigger:
             raise InvalidInputError(f"{key} has more than {MAX_INPUT_CHARACTERS} bytes")
         return _parse_object(text, key)
 
-    def _poll(self, data: dict[str, Any], token: str) -> dict[str, Any]:
-        """Return the result of an execution: another token while it runs, success or failure.
+    def _poll(self, data: dict[str, Any], token: str) -> JobResult | FailedExecution:
+        """Return the result of an execution, or the token while it runs.
 
         The token is not trusted, because a job of another pipeline can contain the ARN of any execution.
         CodePipeline creates a job with a new id for each poll, so the artifact connects a job to its execution:
@@ -95,7 +127,7 @@ class Trigger:
         if execution["status"] == "RUNNING":
             return {"continuationToken": token}
         if execution["status"] == "SUCCEEDED":
-            output = json.loads(execution.get("output") or "{}")
+            output = _parse_object(execution.get("output") or "{}", "The execution's output")
             return {
                 "executionDetails": {
                     "summary": truncate(output.get("summary") or "deployed", MAX_SUMMARY_CHARACTERS),
@@ -104,36 +136,31 @@ class Trigger:
                 "outputVariables": {name: str(output.get(name, "")) for name in ("stackName", "outcome")},
             }
         cause = execution.get("cause") or "no cause given"
-        return {
-            "failure": f"{execution.get('error') or execution['status']}: {cause}",
-            "execution": execution["name"],
-        }
+        return FailedExecution(execution["name"], f"{execution.get('error') or execution['status']}: {cause}")
 
-    def _report(self, job_id: str, result: dict[str, Any]) -> None:
-        if "failure" in result:
-            self._fail(job_id, result["failure"], result["execution"])
-            return
-        _log(job_id, "waiting" if "continuationToken" in result else "succeeded")
+    def _succeed(self, job_id: str, result: JobResult) -> None:
+        """Report success or, with a continuation token, that the job has not ended."""
+        _log(logging.INFO, job_id, "waiting" if "continuationToken" in result else "succeeded")
         self._send(self.codepipeline.put_job_success_result, jobId=job_id, **result)
 
     def _fail(self, job_id: str, message: str, execution: str | None = None) -> None:
-        _log(job_id, "failed", message)
+        _log(logging.ERROR, job_id, "failed", message)
         details = {"type": "JobFailed", "message": truncate(message, MAX_FAILURE_CHARACTERS)}
         if execution:
             details["externalExecutionId"] = execution
         self._send(self.codepipeline.put_job_failure_result, jobId=job_id, failureDetails=details)
 
-    def _send(self, call: Any, **arguments: Any) -> None:
+    def _send(self, call: Callable[..., object], **arguments: Any) -> None:
         """Send a result to CodePipeline, which rejects it if an earlier invocation already sent one."""
         try:
             call(**arguments)
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("InvalidJobStateException", "JobNotFoundException"):
                 raise
-            _log(arguments["jobId"], "already reported", _format_error(error))
+            _log(logging.WARNING, arguments["jobId"], "already reported", _format_error(error))
 
 
-def _object_at(value: Any, *path: str) -> dict[str, Any]:
+def _object_at(value: object, *path: str) -> dict[str, Any]:
     """Return the object at `path` of a job."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
@@ -176,7 +203,7 @@ def _to_json(execution_input: dict[str, Any]) -> str:
 def _parse_object(text: str | bytes, name: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-        too_deep = is_too_deeply_nested(value)
+        too_deep = is_too_deeply_nested(value, MAX_NESTING_LEVELS)
     except RecursionError:
         too_deep = True
     except (TypeError, ValueError) as error:
@@ -200,6 +227,7 @@ def _format_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _log(job_id: str, status: str, reason: str = "") -> None:
-    """Log one line of JSON. The event is never logged, because it contains credentials."""
-    print(json.dumps({"job": job_id, "status": status} | ({"reason": reason} if reason else {})))
+def _log(level: int, job_id: str, status: str, reason: str = "") -> None:
+    """Log the status of a job. The event is never logged, because it contains credentials."""
+    details = {"job_id": job_id, "status": status} | ({"reason": reason} if reason else {})
+    logger.log(level, "The job is %s", status, extra=details)

@@ -6,7 +6,7 @@ Imported only if the settings name a dependency, because health checkers wait fo
 import urllib.request
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHandler, HTTPSHandler
 
@@ -15,6 +15,9 @@ from botocore.config import Config
 
 from .handler_settings import DependencySettings
 from .health import Dependency
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
 
 ITEM = "healthcheck"  # key of the item that is read; it need not exist
 # No redirect handler: a dependency must not redirect requests, for example to the Lambda runtime API.
@@ -36,14 +39,15 @@ def _check(dependency: DependencySettings) -> Callable[[], None]:
     return partial(get_url, dependency["url"], timeout)
 
 
-def _dynamodb(timeout: float) -> Any:
+def _dynamodb(timeout: float) -> "DynamoDBClient":
     """Create a client without retries, because a health checker would not wait for a second attempt."""
-    return boto3.client(
+    client: DynamoDBClient = boto3.client(
         "dynamodb", config=Config(connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1})
     )
+    return client
 
 
-def read_item(dynamodb: Any, table: str, partition_key: str) -> None:
+def read_item(dynamodb: "DynamoDBClient", table: str, partition_key: str) -> None:
     """Read an item of `table`; raises ClientError or BotoCoreError if that fails.
 
     The API would read the table too, so this proves more than DescribeTable does.

@@ -10,13 +10,13 @@ Compute Blog, 2017.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from threading import Thread, active_count
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 # Route 53 compares it byte for byte. Increase the number when the meaning of healthy changes.
 TOKEN = "healthy=multi_region_api/1"  # noqa: S105  # no secret
 TOKEN_MARKER = "="  # noqa: S105  # no secret
 UNHEALTHY = "unhealthy"
-HEALTHY, FROM_DEPENDENCIES = "ok", "check"  # values of STATUS; any other means unhealthy
+HEALTHY, CHECK_DEPENDENCIES = "ok", "check"  # values of STATUS; any other means unhealthy
 MAX_REASON_CHARACTERS = 200
 MAX_THREADS = 100  # a Lambda function can have 1,024
 
@@ -29,16 +29,29 @@ class Dependency(NamedTuple):
     check: Callable[[], None]
 
 
+class HealthyBody(TypedDict):
+    """The body of a healthy Region."""
+
+    health: str
+    region: str
+
+
+class UnhealthyBody(HealthyBody):
+    """The body of an unhealthy Region."""
+
+    failed: list[str]
+
+
 def evaluate(status: str, dependencies: Sequence[Dependency]) -> dict[str, str]:
     """Return the reason for each failure, by name; empty when the Region is healthy.
 
     status: the value of STATUS. ``check`` or an empty value checks the dependencies, ``ok`` means
     healthy, any other value unhealthy.
     """
-    status = status.strip().lower() or FROM_DEPENDENCIES
+    status = status.strip().lower() or CHECK_DEPENDENCIES
     if status == HEALTHY:
         return {}
-    if status != FROM_DEPENDENCIES:
+    if status != CHECK_DEPENDENCIES:
         return {"STATUS": f"is {status}"[:MAX_REASON_CHARACTERS]}
     return check_dependencies(dependencies)
 
@@ -73,11 +86,11 @@ def _run_check(dependency: Dependency, reasons: dict[str, str]) -> None:
             reasons.pop(dependency.name, None)
 
 
-def healthy_body(region: str) -> dict[str, Any]:
+def healthy_body(region: str) -> HealthyBody:
     """Return the body of a healthy Region, which contains the token."""
     return {"health": TOKEN, "region": region}
 
 
-def unhealthy_body(region: str, failed: Iterable[str]) -> dict[str, Any]:
+def unhealthy_body(region: str, failed: Iterable[str]) -> UnhealthyBody:
     """Return the body of an unhealthy Region, which cannot contain the token, whatever failed."""
     return {"health": UNHEALTHY, "region": region, "failed": [name.replace(TOKEN_MARKER, " ") for name in failed]}

@@ -6,11 +6,10 @@ command that replaces the environment: ``--environment 'Variables={STATUS=fail}'
 
 import logging
 import os
-from typing import Any
 
 from .handler_settings import read_settings
-from .health import FROM_DEPENDENCIES, UNHEALTHY, Dependency, evaluate, healthy_body, unhealthy_body
-from .responses import json_response
+from .health import CHECK_DEPENDENCIES, UNHEALTHY, Dependency, evaluate, healthy_body, unhealthy_body
+from .responses import Response, json_response
 
 REGION = os.environ["AWS_REGION"]
 SETTINGS = read_settings()
@@ -22,9 +21,9 @@ if SETTINGS["dependencies"]:
     DEPENDENCIES = load_dependencies(SETTINGS["dependencies"])
 
 
-def handler(_event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(_event: object, _context: object) -> Response:
     """Return 200 with the token, or 503 with the names of the failed dependencies."""
-    failed = evaluate(os.environ.get("STATUS", FROM_DEPENDENCIES), DEPENDENCIES)
+    failed = evaluate(os.environ.get("STATUS", CHECK_DEPENDENCIES), DEPENDENCIES)
     if not failed:
         return json_response(200, healthy_body(REGION), SETTINGS["allowed_origin"])
     LOGGER.warning("Region is unhealthy", extra={"status": UNHEALTHY, "region": REGION, "reason": failed})

@@ -1,10 +1,19 @@
 """Responses in the format of API Gateway's Lambda proxy integration."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import TypedDict
 
 
-def json_response(status: int, body: dict[str, Any], allowed_origin: str) -> dict[str, Any]:
+class Response(TypedDict):
+    """The response to API Gateway."""
+
+    statusCode: int
+    headers: dict[str, str]
+    body: str
+
+
+def json_response(status: int, body: Mapping[str, object], allowed_origin: str) -> Response:
     """Return a response that no cache stores, because the next one can come from another Region."""
     headers = {
         "Content-Type": "application/json",

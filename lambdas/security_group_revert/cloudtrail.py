@@ -1,9 +1,9 @@
 """Read changes to security group rules from CloudTrail records.
 
-EventBridge delivers the record as `detail` of an "AWS API Call via CloudTrail" event. The
-same call has several forms: flat (`cidrIp`, `fromPort` at the top) or `ipPermissions`, one
-element as an object and several as a list, a group name instead of its ID. The rules are read
-from the response, or from the request if the response has none.
+EventBridge delivers the record as `detail` of an "AWS API Call via CloudTrail" event. Records of
+the same call differ: parameters can be flat (`cidrIp`, `fromPort` at the top) or in `ipPermissions`,
+a single element is an object instead of a list, and a group can be identified by name. The rules are
+read from the response, or from the request if the response has none.
 Source: CloudTrail user guide, record contents; EC2 API reference.
 """
 
@@ -12,18 +12,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from .events import CloudTrailRecord, Json, JsonObject, UserIdentity
 from .rules import Rule
 
 GROUP_ID = re.compile(r"sg-[0-9a-f]+")
 PREFIX_LIST_ID = re.compile(r"pl-[0-9a-f]+")
-# Calls that change no rule, but what rules apply to.
+# Calls that don't change rules, but change what existing rules apply to.
 PREFIX_LIST_EVENTS = frozenset({"ModifyManagedPrefixList", "RestoreManagedPrefixListVersion"})
 INTERFACE_EVENTS = frozenset(
     {
         *("CreateNetworkInterface", "ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute", "RunInstances"),
-        # Endpoints, whose interfaces EC2 makes. Through some of them people connect from outside of the VPC.
+        # Endpoints, for which EC2 creates network interfaces. Some of them allow connections from outside the VPC.
         *("ApplySecurityGroupsToClientVpnTargetNetwork", "CreateClientVpnEndpoint", "ModifyClientVpnEndpoint"),
         *("CreateInstanceConnectEndpoint", "ModifyInstanceConnectEndpoint", "CreateVerifiedAccessEndpoint"),
         *("CreateVpcEndpoint", "ModifyVpcEndpoint"),
@@ -47,7 +47,7 @@ class Call:
 
     @property
     def timestamp(self) -> float:
-        """The time of the call in seconds since the epoch; infinity if the record has none."""
+        """Return the time of the call in seconds since the epoch, or infinity if the record has none."""
         try:
             return datetime.fromisoformat(self.time).timestamp()
         except ValueError:
@@ -59,28 +59,28 @@ class Change:
     """One API call that changed security group rules."""
 
     call: Call
-    group_ids: frozenset[str]  # empty if the record has none, or in an unknown form
+    group_ids: frozenset[str]  # empty if the record has no group IDs, or has them in an unknown format
     rule_ids: frozenset[str]
     added: tuple[Rule, ...]  # as the call added or changed them
     removed: tuple[Rule, ...]
 
-    def mentions(self, rule: Rule) -> bool:
-        """Whether the record names the rule."""
+    def refers_to(self, rule: Rule) -> bool:
+        """Return whether the record names the rule."""
         return rule.rule_id in self.rule_ids or rule in self.added or rule in self.removed
 
 
-def read_change(record: dict[str, Any]) -> Change | None:
-    """Read a CloudTrail record; None for a call that failed or was a dry run."""
+def read_change(record: CloudTrailRecord) -> Change | None:
+    """Read a CloudTrail record. Return None for a call that failed or was a dry run."""
     if record.get("errorCode"):
         return None
     name = str(record.get("eventName", ""))
-    request = _capitalize_keys(record.get("requestParameters") or {})
-    response = _capitalize_keys(record.get("responseElements") or {})
-    request |= request.pop(f"{name}Request", None) or {}  # newer calls nest their parameters
+    request = _object(_capitalize_keys(record.get("requestParameters") or {}))
+    response = _object(_capitalize_keys(record.get("responseElements") or {}))
+    request |= _object(request.pop(f"{name}Request", None) or {})  # newer calls nest their parameters
     is_egress = name.endswith("Egress")
     response_rules = _items(response.get("SecurityGroupRuleSet")) + _items(response.get("RevokedSecurityGroupRuleSet"))
     updates = _items(request.get("SecurityGroupRule")) + _items(request.get("SecurityGroupRuleDescription"))
-    ids = [{"SecurityGroupRuleId": rule_id} for rule_id in _items(request.get("SecurityGroupRuleIds"))]
+    ids: list[JsonObject] = [{"SecurityGroupRuleId": i} for i in _list(request.get("SecurityGroupRuleIds"))]
     rules = tuple(_rules([*(response_rules or _request_rules(request)), *map(_flatten, updates)], is_egress))
     removes = name.startswith("Revoke")
     return Change(
@@ -92,7 +92,7 @@ def read_change(record: dict[str, Any]) -> Change | None:
     )
 
 
-def read_call(record: dict[str, Any]) -> Call:
+def read_call(record: CloudTrailRecord) -> Call:
     """Read the call and its caller from a CloudTrail record."""
     identity = record.get("userIdentity") or {}
     caller, session_name = _caller(identity)
@@ -109,30 +109,41 @@ def read_call(record: dict[str, Any]) -> Call:
     )
 
 
-def mentioned_ids(record: dict[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
-    """The IDs of security groups and of prefix lists anywhere in a record, in any form."""
+def referenced_ids(record: CloudTrailRecord) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the IDs of security groups and of prefix lists anywhere in a record, in any format."""
     text = json.dumps([record.get("requestParameters"), record.get("responseElements")])
     return frozenset(GROUP_ID.findall(text)), frozenset(PREFIX_LIST_ID.findall(text))
 
 
-def is_service_call(record: dict[str, Any]) -> bool:
-    """Whether an AWS service made the call, such as Auto Scaling when it starts an instance."""
+def is_service_call(record: CloudTrailRecord) -> bool:
+    """Return whether an AWS service made the call, such as Auto Scaling launching an instance."""
     return str((record.get("userIdentity") or {}).get("invokedBy", "")).endswith(".amazonaws.com")
 
 
-def _group_ids(items: list[dict[str, Any]]) -> frozenset[str]:
+def _group_ids(items: list[JsonObject]) -> frozenset[str]:
     ids = frozenset(str(item["GroupId"]) for item in items if item.get("GroupId"))
     return ids if all(map(GROUP_ID.fullmatch, ids)) else frozenset()
 
 
-def _capitalize_keys(value: Any) -> Any:
-    """Use `GroupId` for all calls: older ones are recorded with `groupId`."""
+def _capitalize_keys(value: Json) -> Json:
+    """Capitalize all keys, because records of older calls have `groupId` instead of `GroupId`."""
     if isinstance(value, dict):
         return {key[:1].upper() + key[1:]: _capitalize_keys(inner) for key, inner in value.items()}
     return [_capitalize_keys(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _items(value: Any) -> list[Any]:
+def _object(value: Json) -> JsonObject:
+    """Return the value, which must be an object; raises TypeError otherwise."""
+    if not isinstance(value, dict):
+        raise TypeError(f"not an object: {value!r}")
+    return value
+
+
+def _items(value: Json) -> list[JsonObject]:
+    return [_object(item) for item in _list(value)]
+
+
+def _list(value: Json) -> list[Json]:
     """Return a list: one element is recorded as itself, several as a list or `items`, none as null or ``{}``."""
     if isinstance(value, dict) and "Items" in value:
         value = value["Items"]
@@ -141,21 +152,21 @@ def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _rule_id(item: dict[str, Any]) -> str:
+def _rule_id(item: JsonObject) -> str:
     rule_id = item.get("SecurityGroupRuleId") or ""
-    return rule_id["SecurityGroupRuleId"] if isinstance(rule_id, dict) else str(rule_id)
+    return str(rule_id["SecurityGroupRuleId"] if isinstance(rule_id, dict) else rule_id)
 
 
-def _flatten(update: dict[str, Any]) -> dict[str, Any]:
-    """Move the new values of ModifySecurityGroupRules up to the ID of the rule."""
+def _flatten(update: JsonObject) -> JsonObject:
+    """Merge the nested values of a ModifySecurityGroupRules update into the level that contains the rule ID."""
     inner = update.get("SecurityGroupRule")
     return {**update, **inner} if isinstance(inner, dict) else update
 
 
-def _request_rules(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rules in a request, one for each source."""
+def _request_rules(request: JsonObject) -> Iterator[JsonObject]:
+    """Yield the rules in a request, one for each source."""
     for permission in [request, *_items(request.get("IpPermissions"))]:
-        sources = [{"CidrIpv4": permission.get("CidrIp")}]
+        sources: list[JsonObject] = [{"CidrIpv4": permission.get("CidrIp")}]
         sources += [{"CidrIpv4": i.get("CidrIp")} for i in _items(permission.get("IpRanges"))]
         sources += [{"CidrIpv6": i.get("CidrIpv6")} for i in _items(permission.get("Ipv6Ranges"))]
         sources += [{"PrefixListId": i.get("PrefixListId")} for i in _items(permission.get("PrefixListIds"))]
@@ -164,16 +175,16 @@ def _request_rules(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {key: permission.get(key) for key in ("IpProtocol", "FromPort", "ToPort")} | source
 
 
-def _rules(items: list[dict[str, Any]], is_egress: bool) -> Iterator[Rule]:
+def _rules(items: list[JsonObject], is_egress: bool) -> Iterator[Rule]:
     for item in items:
         try:
             yield Rule.from_api({"IsEgress": is_egress, **item})
         except ValueError:
-            continue  # an unknown form; the group itself is still compared
+            continue  # an unknown format; the group itself is still compared
 
 
-def _caller(identity: dict[str, Any]) -> tuple[str, str]:
-    """The caller without the session name, and the session name."""
+def _caller(identity: UserIdentity) -> tuple[str, str]:
+    """Return the caller without the session name, and the session name."""
     names = (identity.get(key) for key in ("arn", "userName", "principalId", "invokedBy", "type"))
     caller, session_name = str(next((name for name in names if name), "unknown")), ""
     if ":assumed-role/" in caller:

@@ -4,11 +4,12 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import boto3
 from botocore.config import Config
 
+from .events import Event
 from .respond import Responder, guarded_groups
 from .state import StateTable
 
@@ -20,8 +21,14 @@ DYNAMODB = boto3.client("dynamodb", config=STATE_TIMEOUTS)
 SNS = boto3.client("sns", config=RETRIES)
 
 
-def handler(event: dict[str, Any], context: Any) -> None:
-    """Revert the change that the event reports, or check every guarded group."""
+class Context(Protocol):
+    """The attributes of Lambda's context object that the handler uses."""
+
+    invoked_function_arn: str
+
+
+def handler(event: Event, context: Context) -> None:
+    """Revert the change in the event or, for a scheduled event, check all guarded groups."""
     logging.getLogger(__package__).setLevel(os.environ["LOG_LEVEL"])
     approved = json.loads(Path(__file__).with_name("approved.json").read_text())
     responder = Responder(

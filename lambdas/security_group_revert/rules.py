@@ -1,13 +1,16 @@
-"""Security group rules as values, and the plan that turns existing rules into the approved ones.
+"""Security group rules as value objects, and the plan of changes that restores the approved rules.
 
 Source of the field names and of how EC2 normalizes rules (canonical CIDRs, ports of protocols
 without ports): EC2 API reference, SecurityGroupRule and SecurityGroupRuleRequest.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, cast
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import IpPermissionTypeDef, SecurityGroupRuleRequestTypeDef
 
 SOURCES = ("CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId")
 PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
@@ -32,7 +35,7 @@ class Rule:
     rule_id: str | None = field(default=None, compare=False)
 
     @classmethod
-    def from_describe(cls, item: dict[str, Any]) -> Self:
+    def from_describe(cls, item: Mapping[str, object]) -> Self:
         """Read a rule of DescribeSecurityGroupRules; never raises ValueError.
 
         An unknown source type cannot be approved, so the rule's ID is used as its source.
@@ -40,18 +43,21 @@ class Rule:
         try:
             return cls.from_api(item)
         except (ArithmeticError, AttributeError, TypeError, ValueError):
-            rule_id = item["SecurityGroupRuleId"]
+            rule_id = str(item["SecurityGroupRuleId"])
             protocol = str(item.get("IpProtocol", "-1"))
             return cls(bool(item.get("IsEgress")), protocol, -1, -1, "unknown", rule_id, rule_id=rule_id)
 
     @classmethod
-    def from_api(cls, item: dict[str, Any], *, is_egress: bool | None = None) -> Self:
-        """Read a rule in the API's names: `SecurityGroupRule` or `SecurityGroupRuleRequest`.
+    def from_api(cls, item: Mapping[str, object], *, is_egress: bool | None = None) -> Self:
+        """Read a rule with the API's field names: `SecurityGroupRule` or `SecurityGroupRuleRequest`.
 
         Raises:
             ValueError: the source is missing or not a string.
+            TypeError: a port or ReferencedGroupInfo has another type than EC2's.
         """
         reference = item.get("ReferencedGroupInfo") or {}
+        if not isinstance(reference, Mapping):
+            raise TypeError(f"ReferencedGroupInfo is not an object: {reference!r}")
         values = {**item, "ReferencedGroupId": item.get("ReferencedGroupId") or reference.get("GroupId")}
         source_type = next((name for name in SOURCES if values.get(name)), None)
         if source_type is None:
@@ -74,41 +80,39 @@ class Rule:
             source_type=source_type,
             source=source,
             account=account,
-            description=item.get("Description") or None,
-            rule_id=item.get("SecurityGroupRuleId"),
+            description=_text(item.get("Description")),
+            rule_id=_text(item.get("SecurityGroupRuleId")),
         )
 
-    def as_request(self) -> dict[str, Any]:
-        """The rule as a complete `SecurityGroupRuleRequest`, because EC2 clears missing fields."""
-        return {
+    def as_request(self) -> "SecurityGroupRuleRequestTypeDef":
+        """Return the rule as a complete `SecurityGroupRuleRequest`, because EC2 clears missing fields."""
+        request = {
             "IpProtocol": self.protocol,
             "FromPort": self.from_port,
             "ToPort": self.to_port,
             self.source_type: self.source,
             "Description": self.description or "",
         }
+        return cast("SecurityGroupRuleRequestTypeDef", request)  # its keys depend on the rule
 
-    def as_permission(self) -> dict[str, Any]:
-        """The rule as an `IpPermission` with one source."""
-        description = {"Description": self.description} if self.description else {}
-        sources: dict[str, tuple[str, dict[str, Any]]] = {
+    def as_permission(self) -> "IpPermissionTypeDef":
+        """Return the rule as an `IpPermission` with one source."""
+        account = {"UserId": self.account} if self.account else {}
+        sources = {
             "CidrIpv4": ("IpRanges", {"CidrIp": self.source}),
             "CidrIpv6": ("Ipv6Ranges", {"CidrIpv6": self.source}),
             "PrefixListId": ("PrefixListIds", {"PrefixListId": self.source}),
-            "ReferencedGroupId": (
-                "UserIdGroupPairs",
-                {"GroupId": self.source} | ({"UserId": self.account} if self.account else {}),
-            ),
+            "ReferencedGroupId": ("UserIdGroupPairs", {"GroupId": self.source} | account),
         }
         name, source = sources[self.source_type]
-        permission: dict[str, Any] = {"IpProtocol": self.protocol, name: [source | description]}
-        if self.protocol in WITH_PORTS:
-            permission |= {"FromPort": self.from_port, "ToPort": self.to_port}
-        return permission
+        description = {"Description": self.description} if self.description else {}
+        ports = {"FromPort": self.from_port, "ToPort": self.to_port} if self.protocol in WITH_PORTS else {}
+        permission = {"IpProtocol": self.protocol, name: [source | description], **ports}
+        return cast("IpPermissionTypeDef", permission)  # its keys depend on the rule
 
     @property
     def identity(self) -> str:
-        """A text without description and ID, which is the same for equal rules."""
+        """Return a text without description and ID, which is the same for equal rules."""
         return str(replace(self, description=None))
 
     def __str__(self) -> str:
@@ -130,13 +134,21 @@ class Rule:
         return f"{name} {ports[0]}" if ports[0] == ports[1] else f"{name} {ports[0]}-{ports[1]}"
 
 
-def _port(value: Any) -> int:
-    return -1 if value is None else int(value)
+def _port(value: object) -> int:
+    if value is None:
+        return -1
+    if not isinstance(value, (int, float, str)):
+        raise TypeError(f"not a port: {value!r}")
+    return int(value)
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value else None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Changes that turn existing rules into the approved ones; pairs are (existing, approved)."""
+    """Changes that restore the approved rules; pairs are (existing, approved)."""
 
     revokes: tuple[Rule, ...] = ()
     modifications: tuple[tuple[Rule, Rule], ...] = ()  # the rule keeps its ID
@@ -144,17 +156,17 @@ class Plan:
     restores: tuple[Rule, ...] = ()
 
 
-def plan(existing: Iterable[Rule], approved: Iterable[Rule], tolerated: Iterable[Rule] = (), *, restore: bool) -> Plan:
+def plan(existing: Iterable[Rule], approved: Iterable[Rule], optional: Iterable[Rule] = (), *, restore: bool) -> Plan:
     """Compare the rules of a group with the approved ones.
 
-    A rule that is neither approved nor tolerated is revoked, or modified if it looks like an approved
+    A rule that is neither approved nor optional is revoked, or modified if it looks like an approved
     rule that someone edited. Without `restore` every unapproved rule is revoked, and missing rules
     are still part of the plan, to be reported.
     """
     rules = list(existing)
     existing_set = set(rules)
     approved_by_rule = {rule: rule for rule in approved}
-    accepted = approved_by_rule.keys() | set(tolerated)
+    accepted = approved_by_rule.keys() | set(optional)
     unapproved = [rule for rule in rules if rule not in accepted]
     modifications, restores = [], []
     for missing in (rule for rule in approved_by_rule if rule not in existing_set):
@@ -173,7 +185,7 @@ def plan(existing: Iterable[Rule], approved: Iterable[Rule], tolerated: Iterable
 
 
 def _is_edit_of(rule: Rule, approved: Rule) -> bool:
-    """Whether `rule` has the approved rule's source type, as EC2 requires, and its source or traffic.
+    """Return whether `rule` has the approved rule's source type, as EC2 requires, and its source or traffic.
 
     Only for IP ranges: modifying a rule that refers to a group or a prefix list would need permissions on
     those as well.

@@ -1,21 +1,24 @@
 """Conditions that compare the results of intrinsic functions, which MiniStack compares unresolved."""
 
+from collections.abc import Callable
 from typing import Any
 
-from ministack.services.cloudformation import changesets, engine, handlers, stacks
+from ..ministack import cloudformation
+
+Evaluate = Callable[[dict[str, Any], dict[str, Any]], dict[str, bool]]
 
 
 def install() -> None:
     """Resolve functions before conditions are evaluated."""
-    evaluate = engine._evaluate_conditions
+    cloudformation.evaluate_conditions.wrap(_resolving)
 
+
+def _resolving(evaluate: Evaluate) -> Evaluate:
     def evaluate_conditions(template: dict[str, Any], parameters: dict[str, Any]) -> dict[str, bool]:
         resolved = _resolve(template.get("Conditions", {}), template.get("Mappings", {}), parameters)
-        evaluated: dict[str, bool] = evaluate({**template, "Conditions": resolved}, parameters)
-        return evaluated
+        return evaluate({**template, "Conditions": resolved}, parameters)
 
-    for module in (engine, handlers, changesets, stacks):
-        module._evaluate_conditions = evaluate_conditions
+    return evaluate_conditions
 
 
 def _resolve(value: Any, mappings: dict[str, Any], parameters: dict[str, Any]) -> Any:
@@ -25,5 +28,5 @@ def _resolve(value: Any, mappings: dict[str, Any], parameters: dict[str, Any]) -
     if not isinstance(value, dict):
         return value
     if {"Fn::FindInMap", "Fn::Join", "Fn::Select", "Fn::Sub"} & value.keys():
-        return engine._resolve_refs(value, {}, parameters, {}, mappings, "", "")
+        return cloudformation.resolve_references(value, {}, parameters, {}, mappings, "", "")
     return {key: _resolve(item, mappings, parameters) for key, item in value.items()}

@@ -4,13 +4,12 @@ import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from ministack.core.responses import request_scope
-from ministack.services import cloudfront, s3
-
 from ..iam.authorization import is_allowed
 from ..iam.implied import object_key
 from ..iam.policy import Permission
 from ..iam.services import source
+from ..ministack import cloudfront, s3
+from ..ministack.requests import request_scope
 from ..process import ACCOUNT, REGION
 
 MAX_KEY_BYTES = 1024
@@ -54,7 +53,7 @@ def _key(path: str) -> str | None:
 
 def _signs(control_id: str | None) -> bool:
     """Return whether an origin access control signs requests to the origin."""
-    control = cloudfront._oacs.get(control_id)
+    control = cloudfront.origin_access_controls.get(control_id)
     return bool(control) and control["SigningBehavior"] in ("always", "no-override")
 
 

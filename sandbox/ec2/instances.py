@@ -8,8 +8,8 @@ and Python of this computer.
 The module sets H2O's port, memory and threads, because several instances run on one computer. A file in the folder
 has the port, for port forwarding.
 
-Left out: updates, volumes, tags of launch templates, the metadata service, the network, user data without a signal,
-and user data that is not a shell script or does not use ROOT.
+Not implemented: updates, volumes, tags of launch templates, the metadata service, the network, user data without a
+signal, and user data that is not a shell script or does not use ROOT.
 """
 
 import base64
@@ -28,13 +28,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ministack.services import ec2, iam
-from ministack.services.cloudformation import provisioners
-
 from assets.analytics_host.host.idle import PORTS
 
 from ..awslambda import role_credentials
 from ..cloudformation.signals import creation_policy, signals_of
+from ..ministack import ec2, iam
+from ..ministack.cloudformation import resource_handlers
 from . import systemd
 
 H2O_PORT = PORTS["H2O"]
@@ -44,14 +43,14 @@ INSTANCES = "instances"  # folder of their file systems, below the sandbox's fol
 
 def install() -> None:
     """Install resource handlers for instances and flow logs."""
-    provisioners._RESOURCE_HANDLERS["AWS::EC2::Instance"] = {
+    resource_handlers["AWS::EC2::Instance"] = {
         "create": _create,
         "update": lambda instance_id, _old, _new, _stack: (instance_id, _attributes(instance_id)),
         "delete": lambda instance_id, _properties: _terminate(instance_id),
     }
-    provisioners._RESOURCE_HANDLERS["AWS::EC2::FlowLog"] = {
+    resource_handlers["AWS::EC2::FlowLog"] = {
         "create": _create_flow_log,
-        "delete": lambda flow_log_id, _properties: ec2._flow_logs.pop(flow_log_id, None),
+        "delete": lambda flow_log_id, _properties: ec2.flow_logs.pop(flow_log_id, None),
     }
 
 
@@ -59,10 +58,10 @@ def _create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tup
     template = properties.get("LaunchTemplate", {})
     launch: dict[str, Any] = {}
     if template:
-        launch = ec2._launch_templates[template["LaunchTemplateId"]]["Versions"][-1]["LaunchTemplateData"]
+        launch = ec2.launch_templates[template["LaunchTemplateId"]]["Versions"][-1]["LaunchTemplateData"]
     merged = launch | properties
     profile = _profile(merged.get("IamInstanceProfile", {}))
-    (instance,) = ec2._launch_instances_internal(
+    (instance,) = ec2.launch_instances(
         image_id=merged["ImageId"],
         instance_type=merged["InstanceType"],
         subnet_id=merged["SubnetId"],
@@ -72,7 +71,7 @@ def _create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tup
         iam_profile={"Arn": profile["Arn"], "Id": profile["InstanceProfileId"]} if profile else None,
     )
     instance_id: str = instance["InstanceId"]
-    ec2._tags[instance_id] = properties.get("Tags", [])
+    ec2.tags[instance_id] = properties.get("Tags", [])
     resource_signal = creation_policy(stack_name, logical_id).get("ResourceSignal")
     if resource_signal:
         signals = signals_of(stack_name, logical_id)
@@ -93,7 +92,7 @@ def _report_logs(instance_id: str) -> None:
 
 
 def _attributes(instance_id: str) -> dict[str, str]:
-    instance = ec2._instances[instance_id]
+    instance = ec2.instances[instance_id]
     names = {
         "PrivateIp": "PrivateIpAddress",
         "PublicIp": "PublicIpAddress",
@@ -105,7 +104,7 @@ def _attributes(instance_id: str) -> dict[str, str]:
 
 def _profile(specification: dict[str, str]) -> dict[str, Any] | None:
     name = specification.get("Name") or specification.get("Arn", "").rsplit("/", 1)[-1]
-    profile: dict[str, Any] | None = iam._instance_profiles.get(name)
+    profile: dict[str, Any] | None = iam.instance_profiles.get(name)
     return profile
 
 
@@ -124,7 +123,7 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
     systemctl = root / "bin" / "systemctl"
     systemctl.write_text(f'#!/bin/sh\nexec {sys.executable} {systemd.__file__} "$@"\n')
     systemctl.chmod(0o755)
-    credentials = role_credentials(profile["Roles"][0]["Arn"], instance["InstanceId"]) if profile else {}
+    credentials = role_credentials(iam.roles[profile["Roles"][0]]["Arn"], instance["InstanceId"]) if profile else {}
     (root / CREDENTIALS).write_text(json.dumps(credentials))
     user_data = root / "user-data"
     user_data.write_bytes(base64.b64decode(instance["UserData"]))
@@ -166,7 +165,7 @@ def java() -> str:
 
 
 def _two_free_ports() -> int:
-    """Return a free port whose successor is free too, below the ephemeral range so that no connection takes it."""
+    """Return the first of two consecutive free ports, below the ephemeral range so that no connection uses them."""
     while True:
         port = random.randrange(20000, 32000)  # noqa: S311
         with socket.socket() as first, socket.socket() as second, suppress(OSError):
@@ -176,7 +175,7 @@ def _two_free_ports() -> int:
 
 
 def _terminate(instance_id: str) -> None:
-    ec2._terminate_instances({"InstanceId.1": [instance_id]})
+    ec2.terminate_instances({"InstanceId.1": [instance_id]})
     root = Path(tempfile.gettempdir(), INSTANCES, instance_id)
     for process_id in root.glob("run/*.pid"):
         with suppress(ProcessLookupError):
@@ -186,5 +185,5 @@ def _terminate(instance_id: str) -> None:
 
 def _create_flow_log(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
     flow_log_id = f"fl-{os.urandom(9).hex()[:17]}"
-    ec2._flow_logs[flow_log_id] = properties | {"FlowLogId": flow_log_id, "FlowLogStatus": "ACTIVE"}
+    ec2.flow_logs[flow_log_id] = properties | {"FlowLogId": flow_log_id, "FlowLogStatus": "ACTIVE"}
     return flow_log_id, {"Id": flow_log_id}

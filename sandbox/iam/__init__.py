@@ -2,9 +2,9 @@
 
 `authorization` decides each request by the policies that `policies` finds. `operations`, `actions` and `implied`
 determine the permissions that an operation requires. `services` and `provisioning` do so for what services do by
-themselves, `resource_handlers` stores the policies of templates, and `errors` reports a denial in each protocol.
+themselves, `resource_handlers` stores boundaries and secrets, and `errors` reports a denial in each protocol.
 
-Left out: session policies, service control policies, other accounts, permissions for tags, VPC endpoint policies,
+Not implemented: session policies, service control policies, other accounts, permissions for tags, VPC endpoint policies,
 resources of nested stacks, and permissions that CloudFormation needs in services other than that of the resource.
 """
 

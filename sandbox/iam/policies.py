@@ -7,9 +7,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ministack.core.responses import request_scope
-from ministack.services import athena, cloudformation, glue, iam, kms, lambda_svc, s3, secretsmanager, sns, sqs, sts
-
+from ..ministack import (
+    athena,
+    cloudformation,
+    glue,
+    iam,
+    kms,
+    lambda_functions,
+    s3,
+    secretsmanager,
+    sns,
+    sqs,
+    sts,
+)
+from ..ministack.requests import request_scope
 from ..process import ACCOUNT, REGION
 from .policy import Document
 
@@ -26,7 +37,7 @@ PROPERTIES: dict[tuple[str, str, str], dict[str, Any]] = {}
 
 def principal_of(access_key: str) -> tuple[str, str]:
     """Return the ARN that policies name, and the ARN of the session that messages name."""
-    session = sts._sessions.get(access_key, {}).get("Arn", "")
+    session = sts.sessions.get(access_key, {}).get("Arn", "")
     if ":assumed-role/" not in session:
         return session, session
     role = session.split("/")[1]
@@ -35,7 +46,7 @@ def principal_of(access_key: str) -> tuple[str, str]:
 
 def _role(name: str) -> dict[str, Any]:
     with request_scope(ACCOUNT, REGION):
-        role: dict[str, Any] = iam._roles.get(name.rsplit("/", 1)[-1], {})
+        role: dict[str, Any] = iam.roles.get(name.rsplit("/", 1)[-1], {})
     return role
 
 
@@ -57,7 +68,7 @@ def managed_policy(arn: str) -> Document:
     if name in MANAGED:
         return MANAGED[name]
     with request_scope(ACCOUNT, REGION):
-        record = iam._aws_managed_policies.get(arn) or iam._policies.get(arn) or {"Versions": {}}
+        record = iam.aws_managed_policies.get(arn) or iam.policies.get(arn) or {"Versions": {}}
     versions = record["Versions"].values() if isinstance(record["Versions"], dict) else record["Versions"]
     default = next((version for version in versions if version["IsDefaultVersion"]), None)
     return _document(default["Document"]) if default else {"Statement": []}
@@ -81,17 +92,17 @@ def resource_policy(action: str, arn: str) -> Document | None:
             case "iam" if action == "sts:AssumeRole":
                 text = _role(name).get("AssumeRolePolicyDocument")
             case "s3":
-                text = s3._bucket_policies.get(name.split("/")[0])
+                text = s3.bucket_policies.get(name.split("/")[0])
             case "kms":
-                text = (kms._resolve_key(arn) or {}).get("Policy", ACCOUNT_DECIDES)
+                text = (kms.resolve_key(arn) or {}).get("Policy", ACCOUNT_DECIDES)
             case "sns":
-                text = sns._topics.get(arn, {}).get("attributes", {}).get("Policy")
+                text = sns.topics.get(arn, {}).get("attributes", {}).get("Policy")
             case "sqs":
-                text = (sqs._queue_by_arn(arn) or {}).get("attributes", {}).get("Policy")
+                text = (sqs.queue_by_arn(arn) or {}).get("attributes", {}).get("Policy")
             case "lambda":
-                text = lambda_svc._functions.get(name.split(":")[1], {}).get("policy")
+                text = lambda_functions.functions.get(name.split(":")[1], {}).get("policy")
             case "secretsmanager":
-                text = secretsmanager._resource_policies.get(arn)
+                text = secretsmanager.resource_policies.get(arn)
     return _document(text) if text else None
 
 
@@ -123,14 +134,14 @@ def key_arn(key: str, region: str) -> str:
     if not key or "alias/aws/" in key:
         return ""
     with request_scope(ACCOUNT, region):
-        record = kms._resolve_key(key)
+        record = kms.resolve_key(key)
     return record["Arn"] if record else f"arn:aws:kms:{region}:{ACCOUNT}:{key if '/' in key else f'key/{key}'}"
 
 
 def secret_arn(name: str, region: str) -> str:
     """Return the ARN of a secret, which ends with random characters; without them if it does not exist."""
     with request_scope(ACCOUNT, region):
-        secret = secretsmanager._secrets.get(name) or {}
+        secret = secretsmanager.secrets.get(name) or {}
     arn: str = secret.get("ARN", f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:{name}")
     return arn
 
@@ -140,39 +151,39 @@ def stack_arn(name: str, region: str) -> str:
     if name.startswith("arn:"):
         return name
     with request_scope(ACCOUNT, region):
-        arn: str = cloudformation._stacks.get(name, {}).get("StackId", "")
+        arn: str = cloudformation.stacks.get(name, {}).get("StackId", "")
     return arn or f"arn:aws:cloudformation:{region}:{ACCOUNT}:stack/{name}/*"
 
 
 def has_object(bucket: str, key: str) -> bool:
     """Return whether an object exists."""
     with request_scope(ACCOUNT, REGION):
-        return key in s3._buckets.get(bucket, {}).get("objects", {key: None})
+        return key in s3.buckets.get(bucket, {}).get("objects", {key: None})
 
 
 def workgroup_of(query_id: str, named_query_id: str, region: str) -> str:
     """Return the workgroup of a query."""
     with request_scope(ACCOUNT, region):
-        record = athena._executions.get(query_id) or athena._named_queries.get(named_query_id) or {}
+        record = athena.executions.get(query_id) or athena.named_queries.get(named_query_id) or {}
     return str(record.get("WorkGroup", "primary"))
 
 
 def result_location(workgroup: str, region: str) -> str:
     """Return the S3 URI of a workgroup's results."""
     with request_scope(ACCOUNT, region):
-        configuration = athena._workgroups.get(workgroup, {}).get("Configuration", {})
+        configuration = athena.workgroups.get(workgroup, {}).get("Configuration", {})
     return str(configuration.get("ResultConfiguration", {}).get("OutputLocation", ""))
 
 
 def tables(region: str) -> list[tuple[str, str, str]]:
     """Return database, name and location of the Glue tables."""
     with request_scope(ACCOUNT, region):
-        found = [(*key.split("/", 1), table["StorageDescriptor"]["Location"]) for key, table in glue._tables.items()]
+        found = [(*key.split("/", 1), table["StorageDescriptor"]["Location"]) for key, table in glue.tables.items()]
     return [(database, name, location) for database, name, location in found]
 
 
 def function_role(name: str, region: str) -> str:
     """Return the role of a function, by name or ARN."""
     with request_scope(ACCOUNT, region):
-        _, configuration, _ = lambda_svc._get_func_record_for_ref(name)
+        _, configuration, _ = lambda_functions.find_function(name)
     return str(configuration["Role"]) if configuration else ""

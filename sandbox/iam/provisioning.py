@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from ministack.core.responses import get_region
-from ministack.services.cloudformation import _stacks, custom_resource, stacks
-
-from ..cloudformation.diff import schema
+from ..cloudformation.schemas import schema
+from ..ministack import cloudformation
+from ..ministack.requests import get_region
 from ..process import ACCOUNT
 from . import policies
 from .actions import has_action, resource_format
@@ -46,14 +45,23 @@ TARGETS = {
 
 def install() -> None:
     """Check permissions before each creation, update and deletion, and keep the properties of resources."""
-    provision, update, delete = stacks._provision_resource, stacks._update_resource, stacks._delete_resource
+    cloudformation.provision_resource.wrap(_checking_creation)
+    cloudformation.update_resource.wrap(_checking_update)
+    cloudformation.delete_resource.wrap(_checking_deletion)
+    cloudformation.invoke_custom_resource.wrap(_checking_invocation)
 
+
+def _checking_creation(provision: Callable[..., Any]) -> Callable[..., Any]:
     def provision_resource(kind: str, logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         _require("create", kind, f"{stack}-{logical_id}-XXXXXXXXXXXX", properties, stack)
         created = provision(kind, logical_id, properties, stack)
         policies.PROPERTIES[get_region(), kind, created[0]] = properties
         return created
 
+    return provision_resource
+
+
+def _checking_update(update: Callable[..., Any]) -> Callable[..., Any]:
     def update_resource(kind: str, physical_id: str, old: Any, new: Any, stack: str, *more: Any) -> Any:
         if old != new:
             _require("update", kind, physical_id, new, stack)
@@ -61,17 +69,21 @@ def install() -> None:
         policies.PROPERTIES[get_region(), kind, updated[0]] = new
         return updated
 
+    return update_resource
+
+
+def _checking_deletion(delete: Callable[..., Any]) -> Callable[..., Any]:
     def delete_resource(kind: str, physical_id: str, properties: Any, stack: str, logical_id: str) -> None:
         _require("delete", kind, physical_id, properties, stack)
         delete(kind, physical_id, properties, stack, logical_id)
 
-    stacks._provision_resource, stacks._update_resource = provision_resource, update_resource
-    stacks._delete_resource = delete_resource
-    custom_resource.invoke_custom_resource = _require_invoke(custom_resource.invoke_custom_resource)
+    return delete_resource
 
 
 def _principal(stack: str) -> str:
-    record: dict[str, Any] = next((s for s in _stacks.values() if stack in (s["StackName"], s.get("StackId"))), {})
+    record: dict[str, Any] = next(
+        (s for s in cloudformation.stacks.values() if stack in (s["StackName"], s.get("StackId"))), {}
+    )
     return record.get("RoleARN") or CALLER.get()
 
 
@@ -131,7 +143,7 @@ def _resource(action: str, kind: str, name: str, properties: dict[str, Any]) -> 
     return template.replace(".*", text) or "*"
 
 
-def _require_invoke(invoke: Callable[..., Any]) -> Callable[..., Any]:
+def _checking_invocation(invoke: Callable[..., Any]) -> Callable[..., Any]:
     def invoke_custom_resource(
         request_type: str, logical_id: str, properties: Any, stack: str, *arguments: Any, **options: Any
     ) -> Any:

@@ -7,21 +7,19 @@ machines; actions of CodePipeline. `cloudfront.origin` and `provisioning` have t
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from ministack.core.arn import parse_arn
-from ministack.core.responses import get_region
-from ministack.services import apigateway_v1, cloudwatch, eventbridge, lambda_svc, sns, stepfunctions
-
+from ..ministack import apigateway, cloudwatch, eventbridge, lambda_functions, sns, stepfunctions
+from ..ministack.requests import get_region, parse_arn
 from ..process import ACCOUNT
 from . import implied, policies
 from .authorization import AccessDeniedError, is_allowed, require
 from .policy import Context, Permission
 
-TOPIC: ContextVar[str] = ContextVar("TOPIC", default="")  # whose message is being delivered
 ROLE: ContextVar[str] = ContextVar("ROLE", default="")  # of the state machine whose execution is running
+Function = Callable[..., Any]
 EVENTS = "events.amazonaws.com"
 SCHEDULER = "scheduler.amazonaws.com"
 ROLE_ACTIONS = {"codepipeline": "codepipeline:StartPipelineExecution", "states": "states:StartExecution"}
@@ -31,13 +29,17 @@ TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
 
 def install() -> None:
     """Check the permissions of services before they act."""
-    _check_targets()
-    _check_deliveries()
-    _check_alarms()
-    _check_functions()
-    _check_integrations()
-    invoke = stepfunctions._invoke_resource
+    eventbridge.invoke_target.wrap(_checking_target)
+    sns.deliver_to_queue.wrap(_checking_queue)
+    sns.deliver_to_function.wrap(_checking_function)
+    cloudwatch.dispatch_alarm_actions.wrap(_checking_alarm)
+    lambda_functions.route_failure.wrap(_checking_destination)
+    lambda_functions.emit_logs.wrap(_checking_logs)
+    apigateway.invoke_function.wrap(_checking_integration)
+    stepfunctions.invoke_resource.wrap(_checking_task)
 
+
+def _checking_task(invoke: Function) -> Function:
     def invoke_resource(resource: str, data: Any) -> Any:
         if "lambda:invoke" in resource and ROLE.get():
             name = str(data["FunctionName"])
@@ -45,10 +47,10 @@ def install() -> None:
             try:
                 require(ROLE.get(), Permission("lambda:InvokeFunction", arn, {}, "a task"))
             except AccessDeniedError as error:
-                raise stepfunctions._ExecutionError("Lambda.AWSLambdaException", str(error)) from error
+                raise stepfunctions.ExecutionError("Lambda.AWSLambdaException", str(error)) from error
         return invoke(resource, data)
 
-    stepfunctions._invoke_resource = invoke_resource
+    return invoke_resource
 
 
 def source(arn: str) -> Context:
@@ -67,17 +69,15 @@ def deliver(principal: str, arn: str, context: Context, cause: str) -> bool:
     return all(is_allowed(principal, p.action, p.resource, {**p.context, **context}, cause) for p in permissions)
 
 
-def _check_targets() -> None:
-    invoke = eventbridge._invoke_target
-
-    def invoke_target(target: dict[str, Any], event: Any, rule: Any, *arguments: Any) -> None:
+def _checking_target(invoke: Function) -> Function:
+    def invoke_target(target: dict[str, Any], event: Any, rule: Any, *arguments: Any, **options: Any) -> None:
         arn = rule.get("Arn", "") if isinstance(rule, dict) else str(rule)
         if _reaches_target(target, arn):
-            invoke(target, event, rule, *arguments)
+            invoke(target, event, rule, *arguments, **options)
         elif "DeadLetterConfig" in target:
             _send_dead_letter(target, event, arn)
 
-    eventbridge._invoke_target = invoke_target
+    return invoke_target
 
 
 def _reaches_target(target: dict[str, Any], rule: str) -> bool:
@@ -113,31 +113,27 @@ def _send_dead_letter(target: dict[str, Any], event: Any, rule: str) -> None:
     queue, cause = target["DeadLetterConfig"]["Arn"], f"the dead-letter queue of {rule.rsplit(':', 1)[-1]}"
     sender, context = (EVENTS, source(rule)) if _principal(rule) == EVENTS else (target["RoleArn"], {})
     if deliver(sender, queue, context, cause):
-        payload = json.dumps(eventbridge._pattern_event_view(event).event_with_detail())
-        eventbridge._dispatch_to_sqs(parse_arn(queue), payload, {})
+        payload = json.dumps(eventbridge.event_view(event).event_with_detail())
+        eventbridge.send_to_queue(parse_arn(queue), payload, {})
 
 
-def _check_deliveries() -> None:
-    fan_out, to_queue, to_function = sns._fanout, sns._deliver_to_sqs, sns._deliver_to_lambda
+def _checking_queue(deliver_to: Function) -> Function:
+    def deliver_to_queue(queue: str, *arguments: Any, topic_arn: str, **options: Any) -> None:
+        if deliver("sns.amazonaws.com", queue, source(topic_arn), "a subscription"):
+            deliver_to(queue, *arguments, topic_arn=topic_arn, **options)
 
-    def fan_out_topic(topic: str, *arguments: Any, **options: Any) -> None:
-        TOPIC.set(topic)
-        fan_out(topic, *arguments, **options)
+    return deliver_to_queue
 
-    def deliver_to_queue(queue: str, *arguments: Any, **options: Any) -> None:
-        if deliver("sns.amazonaws.com", queue, source(TOPIC.get()), "a subscription"):
-            to_queue(queue, *arguments, **options)
 
+def _checking_function(deliver_to: Function) -> Function:
     def deliver_to_function(function: str, envelope: str, topic: str, *arguments: Any) -> None:
         if deliver("sns.amazonaws.com", function, source(topic), "a subscription"):
-            to_function(function, envelope, topic, *arguments)
+            deliver_to(function, envelope, topic, *arguments)
 
-    sns._fanout, sns._deliver_to_sqs, sns._deliver_to_lambda = fan_out_topic, deliver_to_queue, deliver_to_function
+    return deliver_to_function
 
 
-def _check_alarms() -> None:
-    dispatch = cloudwatch._dispatch_alarm_actions
-
+def _checking_alarm(dispatch: Function) -> Function:
     def dispatch_alarm_actions(alarm: dict[str, Any], *arguments: Any) -> None:
         name = alarm.get("AlarmName", "")
         context = source(f"arn:aws:cloudwatch:{get_region()}:{ACCOUNT}:alarm:{name}")
@@ -150,17 +146,19 @@ def _check_alarms() -> None:
         }
         dispatch(alarm | permitted, *arguments)
 
-    cloudwatch._dispatch_alarm_actions = dispatch_alarm_actions
+    return dispatch_alarm_actions
 
 
-def _check_functions() -> None:
-    route, emit = lambda_svc._route_async_failure, lambda_svc._emit_lambda_logs
-
+def _checking_destination(route: Function) -> Function:
     def route_failure(target: str, function: str, *arguments: Any) -> None:
         if deliver(policies.function_role(function, get_region()), target, {}, f"the destination of {function}"):
             route(target, function, *arguments)
 
-    def emit_logs(function: dict[str, Any], *arguments: Any) -> None:
+    return route_failure
+
+
+def _checking_logs(emit: Function) -> Function:
+    def emit_logs(function: dict[str, Any], *arguments: Any, **options: Any) -> None:
         configuration = function.get("config") or function
         role, name = configuration.get("Role", ""), configuration.get("FunctionName", "")
         group = (configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
@@ -170,14 +168,12 @@ def _check_functions() -> None:
                 is_allowed(role, action, "*", cause=f"traces of {name}")
         actions = ("logs:CreateLogStream", "logs:PutLogEvents")
         if all(is_allowed(role, action, stream, cause=f"logs of {name}") for action in actions):
-            emit(function, *arguments)
+            emit(function, *arguments, **options)
 
-    lambda_svc._route_async_failure, lambda_svc._emit_lambda_logs = route_failure, emit_logs
+    return emit_logs
 
 
-def _check_integrations() -> None:
-    call = apigateway_v1._call_lambda_raw
-
+def _checking_integration(call: Function) -> Function:
     async def call_function(function: str, event: Any, **scope: Any) -> Any:
         request = event.get("requestContext", {}) if isinstance(event, dict) else {}
         parts = (request.get(name, "*") for name in ("apiId", "stage", "httpMethod"))
@@ -187,7 +183,7 @@ def _check_integrations() -> None:
             return await call(function, event, **scope)
         return None, "Internal server error"
 
-    apigateway_v1._call_lambda_raw = call_function
+    return call_function
 
 
 def require_action(role: str, declared: dict[str, Any], artifacts: str) -> None:

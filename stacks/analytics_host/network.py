@@ -1,14 +1,15 @@
 """The network of the hosts: a small VPC or an existing subnet, and their security group."""
 
-from typing import Any, cast
+from typing import Any
 
 from aws_cdk import RemovalPolicy, aws_ec2 as ec2, aws_logs as logs
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from assets.analytics_host.host.idle import CLUSTER_PORT
 from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
+from ..constructs.cfn_resource import cfn_resource
 
 ANYWHERE, ANYWHERE_IPV6 = "0.0.0.0/0", "::/0"
 
@@ -18,11 +19,11 @@ class Network(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings) -> None:
         super().__init__(scope, construct_id)
-        self.ready: list[Construct] = []  # resources that a host needs to reach the internet
+        self.internet_dependencies: list[IConstruct] = []  # resources that a host needs to reach the internet
         if settings.vpc_id and settings.subnet_id:
             vpc_id, self.subnet_id = settings.vpc_id, settings.subnet_id
         else:
-            vpc_id, self.subnet_id = self._vpc(settings.availability_zone)
+            vpc_id, self.subnet_id = self._create_vpc(settings.availability_zone)
         self.group = ec2.CfnSecurityGroup(
             self,
             "Group",
@@ -36,13 +37,13 @@ class Network(Construct):
         if settings.allow_anywhere:
             acknowledge(self.group, {"AwsSolutions-EC23": "Requested with the setting allow_anywhere."})
         if settings.h2o_nodes > 1:
-            self._cluster_traffic()
+            self._allow_cluster_traffic()
 
-    def _vpc(self, zone: str | None) -> tuple[str, str]:
+    def _create_vpc(self, zone: str | None) -> tuple[str, str]:
         """Create a VPC with one public subnet.
 
-        A NAT gateway would cost more than the host, and no inbound port is open. Each zone has a separate
-        range, because CloudFormation creates the new subnet before it deletes the old one when `zone` changes.
+        A NAT gateway would cost more than the host, and no inbound port is open. Each zone has a separate CIDR
+        range, because on a change of `zone` CloudFormation creates the new subnet before it deletes the old one.
         """
         vpc = ec2.Vpc(
             self,
@@ -60,12 +61,12 @@ class Network(Construct):
         )
         vpc.add_flow_log("Traffic", destination=ec2.FlowLogDestination.to_cloud_watch_logs(log_group))
         (subnet,) = vpc.public_subnets
-        resource = cast(ec2.CfnSubnet, subnet.node.default_child)
+        resource = cfn_resource(subnet, ec2.CfnSubnet)
         resource.cidr_block = f"10.90.{1 + ord(zone[-1]) - ord('a') if zone else 0}.0/24"
-        self.ready.append(subnet)
+        self.internet_dependencies.append(subnet)
         return vpc.vpc_id, subnet.subnet_id
 
-    def _cluster_traffic(self) -> None:
+    def _allow_cluster_traffic(self) -> None:
         """Allow H2O's cluster port between the hosts. H2O's REST port listens on the loopback address only."""
         port: dict[str, Any] = {"ip_protocol": "tcp", "from_port": CLUSTER_PORT, "to_port": CLUSTER_PORT}
         group_id, description = self.group.attr_group_id, "H2O between the hosts"
@@ -88,7 +89,7 @@ class Network(Construct):
 
 
 def _egress(*, existing: bool) -> list[dict[str, Any]]:
-    """Allow HTTPS, and HTTP for Ubuntu's archive, which is signed.
+    """Allow HTTPS, and HTTP for Ubuntu's package archive, whose packages are signed.
 
     Security groups do not filter the Amazon DNS server and time service. An existing VPC can use other name
     servers and IPv6.

@@ -20,9 +20,10 @@ def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
     StartSession without a document opens a shell with sudo. The condition makes Session Manager also require
     permission for its default document, which is not granted.
 
-    Each variable has a separate statement, because a variable without a value can make its statement invalid.
-    The CDK does not merge statements that have a `sid`. Session Manager tags each session with the `aws:userid`
-    of its user.
+    Each policy variable has a separate statement, because a variable without a value can invalidate the whole
+    statement. The CDK does not merge statements that have a `sid`. Session Manager tags each session with the
+    `aws:userid` of its user. Only that tag allows resuming a session, because
+    `alice-*` is also the name of a session of the user `alice-admin`, whose shell `alice` could resume.
     """
     stack = Stack.of(hosts)
     instances = [_arn(stack, "ec2", f"instance/{instance.ref}") for instance in hosts.instances]
@@ -42,7 +43,7 @@ def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
     for variable in USER_VARIABLES:
         grant(
             policy,
-            ["ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel"],
+            ["ssmmessages:OpenDataChannel"],
             _arn(stack, "ssm", f"session/${{aws:{variable}}}-*"),
             sid=f"SessionsOf{variable.capitalize()}",
             wildcard_reason=SESSION_IDS,

@@ -1,20 +1,22 @@
 """Acknowledge cdk-nag findings, each with a reason."""
 
 from aws_cdk import Acknowledgment, Stack, Token, Validations, aws_s3 as s3
-from constructs import Construct
+from constructs import IConstruct
+
+from .cfn_resource import cfn_resource
 
 
-def acknowledge(construct: Construct, reasons: dict[str, str]) -> None:
+def acknowledge(construct: IConstruct, reasons: dict[str, str]) -> None:
     """Acknowledge findings on `construct` and its children. `reasons` maps a rule (``AwsSolutions-L1``) to a reason."""
     for finding, reason in reasons.items():
         Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
 
 
-def acknowledge_wildcards(construct: Construct, reasons: dict[str, str]) -> None:
+def acknowledge_wildcards(construct: IConstruct, reasons: dict[str, str]) -> None:
     """Acknowledge wildcards in policies that aws-cdk-lib creates.
 
-    `reasons` maps a wildcard (``Resource::...`` or ``Action::...``) to a reason. For this project's own policies,
-    `grant` acknowledges them.
+    `reasons` maps a wildcard (``Resource::...`` or ``Action::...``) to a reason. `grant` does this for the project's
+    own policies.
     """
     acknowledge(construct, {f"AwsSolutions-IAM5[{finding}]": reason for finding, reason in reasons.items()})
 
@@ -25,7 +27,7 @@ def acknowledge_bucket_deployment(stack: Stack, bucket: s3.Bucket) -> None:
     region, partition = (
         ("<AWS::Region>", "<AWS::Partition>") if Token.is_unresolved(stack.region) else (stack.region, "aws")
     )
-    bucket_id = stack.get_logical_id(bucket.node.default_child)
+    bucket_id = stack.get_logical_id(cfn_resource(bucket, s3.CfnBucket))
     assets = f"cdk-hnb659fds-assets-<AWS::AccountId>-{region}"
     logs_policy = "arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
     reasons = {

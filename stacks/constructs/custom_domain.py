@@ -3,7 +3,7 @@
 from aws_cdk import aws_certificatemanager as acm, aws_route53 as route53
 from constructs import Construct
 
-from settings.domain import CustomDomainSettings
+from settings.custom_domain import CustomDomainSettings
 
 
 class CustomDomain(Construct):
@@ -12,11 +12,11 @@ class CustomDomain(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, settings: CustomDomainSettings) -> None:
         super().__init__(scope, construct_id)
         self.zone = route53.HostedZone.from_hosted_zone_attributes(
-            self, "Zone", hosted_zone_id=settings.hosted_zone_id, zone_name=settings.hosted_zone_name
+            self, "Zone", hosted_zone_id=str(settings.hosted_zone_id), zone_name=str(settings.hosted_zone_name)
         )
         self.certificate = acm.Certificate(
             self,
             "Certificate",
-            domain_name=settings.domain_name,
+            domain_name=str(settings.domain_name),
             validation=acm.CertificateValidation.from_dns(self.zone),
         )

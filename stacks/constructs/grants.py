@@ -22,7 +22,7 @@ def grant(
 ) -> None:
     """Allow a function, a state machine, a role or a managed policy to perform `actions` on `resources`.
 
-    CDK merges statements that differ only in their resources, unless they have a `sid`.
+    CDK merges statements that differ only in their resources. Pass `sid` to keep a statement separate.
 
     `wildcard_reason` acknowledges cdk-nag's findings for every wildcard in this grant. The wildcard table in
     docs/security.md is generated from it.
@@ -34,7 +34,7 @@ def grant(
     principal.add_to_principal_policy(
         iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources), conditions=conditions)
     )
-    policy_holder = principal if isinstance(principal, Construct) else grantee  # a managed policy
+    policy_holder = next(c for c in (principal, grantee) if isinstance(c, Construct))  # or a managed policy
     wildcards = [f"Action::{action}" for action in actions if WILDCARD.search(action)]
     names = [cdk_nag_name(Stack.of(policy_holder).resolve(resource)) for resource in resources]
     wildcards += [f"Resource::{name}" for name in names if WILDCARD.search(name)]

@@ -23,14 +23,16 @@ class StandardFunction(lambda_.Function):
         log_group = logs.LogGroup(
             scope, f"{construct_id}Log", retention=retention, removal_policy=RemovalPolicy.DESTROY
         )
-        role = iam.Role(scope, f"{construct_id}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log_group.grant_write(role)
+        self.execution_role = iam.Role(
+            scope, f"{construct_id}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")
+        )
+        log_group.grant_write(self.execution_role)
         super().__init__(
             scope,
             construct_id,
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
-            role=role,
+            role=self.execution_role,
             memory_size=memory_size,
             timeout=Duration.seconds(timeout_seconds),
             log_group=log_group,

@@ -32,6 +32,7 @@ from settings.deploy_pipeline import DeployPipelineSettings, Permission
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment
 from ..constructs.alarm_topic import AlarmTopic
+from ..constructs.cfn_resource import cfn_resource
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
 from ..constructs.lambda_code import lambda_asset
@@ -120,7 +121,7 @@ class DeployPipeline(Stack):
             prune=False,
             log_group=log_group,
         )
-        deny_create_log_group(upload.handler_role.node.default_child)
+        deny_create_log_group(cfn_resource(upload.handler_role, iam.CfnRole))
         return upload
 
     def _service_role(self) -> iam.Role:
@@ -131,7 +132,9 @@ class DeployPipeline(Stack):
             "ServiceRole",
             assumed_by=iam.ServicePrincipal("cloudformation.amazonaws.com"),
             description="Role with which CloudFormation creates the app of the deployment pipeline",
-            permissions_boundary=boundary and iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary),
+            permissions_boundary=(
+                iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary) if boundary else None
+            ),
         )
         for permission in self.settings.permissions:
             grant(
@@ -173,7 +176,10 @@ class DeployPipeline(Stack):
             code=code,
             handler="deploy_pipeline.trigger_handler.handler",
             description="Starts the state machine for a job of the pipeline, and reports how it ended",
-            environment={"STATE_MACHINE_ARN": self.state_machine.state_machine_arn},
+            environment={
+                "STATE_MACHINE_ARN": self.state_machine.state_machine_arn,
+                "LOG_LEVEL": self.settings.log_level,
+            },
             # No dead-letter queue: it would contain the job's credentials, and a job that has ended cannot be
             # processed again. CodePipeline times out, and an alarm reports the error.
             retry_attempts=2,
@@ -189,7 +195,7 @@ class DeployPipeline(Stack):
             trigger,
             ["states:DescribeExecution"],
             executions,
-            wildcard_reason="An execution is named after its job.",
+            wildcard_reason="An execution is named after the first job of its action.",
         )
         grant(trigger, ["s3:GetObject"], self.inputs.arn_for_objects(INPUT_KEY))
         grant(trigger, ["kms:Decrypt"], self.key.key_arn)

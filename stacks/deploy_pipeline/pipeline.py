@@ -1,5 +1,7 @@
 """The pipeline: the source in the settings, and one Deploy action in the stage Prod."""
 
+from typing import cast
+
 from aws_cdk import (
     Duration,
     RemovalPolicy,
@@ -10,6 +12,7 @@ from aws_cdk import (
     aws_events as events,
     aws_events_targets as targets,
     aws_iam as iam,
+    aws_lambda as lambda_,
     aws_s3 as s3,
 )
 from constructs import Construct, IDependable
@@ -17,7 +20,8 @@ from constructs import Construct, IDependable
 from settings.deploy_pipeline import DeployPipelineSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
-from ..constructs.assets import staged_folder
+from ..constructs.assets import stage_files
+from ..constructs.cfn_resource import cfn_resource
 from ..constructs.grants import grant
 from ..constructs.outputs import Outputs
 from ..constructs.private_bucket import PrivateBucket
@@ -65,7 +69,7 @@ class Pipeline(Construct):
             self._use_connection()
         # The pipeline runs as soon as it exists, so the policies of its roles must be created first.
         roles = [self._action_role("Source", "Source"), self._action_role("Prod", "Deploy")]
-        self.pipeline.node.default_child.node.add_dependency(*roles, *prerequisites)
+        cfn_resource(self.pipeline, codepipeline.CfnPipeline).node.add_dependency(*roles, *prerequisites)
         self._acknowledge_grants(artifacts)
         if settings.source == "s3":
             self._start_on_upload()
@@ -77,8 +81,7 @@ class Pipeline(Construct):
 
     def _action_role(self, stage: str, action: str) -> iam.Role:
         action_construct = self.pipeline.node.find_child(stage).node.find_child(action)
-        role: iam.Role = action_construct.node.find_child("CodePipelineActionRole")
-        return role
+        return cast(iam.Role, action_construct.node.find_child("CodePipelineActionRole"))
 
     def _source(self, app: codepipeline.Artifact) -> codepipeline.IAction:
         settings = self.settings
@@ -108,11 +111,11 @@ class Pipeline(Construct):
     def _repository(self) -> codecommit.Repository:
         """Create the repository; it is retained when the stack is deleted or its source is changed."""
         settings = self.settings
-        folder = staged_folder(
+        folder = stage_files(
             settings.app,
             setting="deploy_pipeline:app",
             allowed=settings.allowed_files,
-            allow_with="deploy_pipeline:allowed_files",
+            allow_setting="deploy_pipeline:allowed_files",
         )
         repository = codecommit.Repository(
             self,
@@ -134,7 +137,7 @@ class Pipeline(Construct):
             lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30))],
         )
         # The property of the bucket, because aws-cdk-lib's `event_bridge_enabled` adds a function that sets it.
-        bucket.node.default_child.add_property_override(
+        cfn_resource(bucket, s3.CfnBucket).add_property_override(
             "NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True
         )
         acknowledge(bucket, {"AwsSolutions-S1": "The pipeline's history records which version was deployed."})
@@ -160,12 +163,14 @@ class Pipeline(Construct):
     def _acknowledge_grants(self, artifacts: s3.Bucket) -> None:
         """Acknowledge what aws-cdk-lib grants to the roles of the pipeline and of its actions."""
         stack = Stack.of(self)
-        reason = "aws-cdk-lib's grants to the pipeline: its artifacts, their key, its source, its function."
+        reason = "aws-cdk-lib grants the pipeline access to its artifacts, their key, its source and its function."
         buckets = [artifacts, *([self.source_bucket] if self.settings.source == "s3" else [])]
-        wildcards = [f"Resource::<{stack.get_logical_id(bucket.node.default_child)}.Arn>/*" for bucket in buckets]
+        resources = [cfn_resource(bucket, s3.CfnBucket) for bucket in buckets]
+        wildcards = [f"Resource::<{stack.get_logical_id(resource)}.Arn>/*" for resource in resources]
         for action in ("s3:Abort", "s3:DeleteObject", "s3:GetBucket", "s3:GetObject", "s3:List"):
             wildcards.append(f"Action::{action}*")
         wildcards += ["Action::kms:GenerateDataKey*", "Action::kms:ReEncrypt*"]
-        wildcards.append(f"Resource::<{stack.get_logical_id(self.trigger.node.default_child)}.Arn>:*")
+        trigger = cfn_resource(self.trigger, lambda_.CfnFunction)
+        wildcards.append(f"Resource::<{stack.get_logical_id(trigger)}.Arn>:*")
         wildcards.append("Resource::*")  # ListFunctions
         acknowledge_wildcards(self.pipeline, dict.fromkeys(wildcards, reason))

@@ -84,6 +84,7 @@ class DeploymentStateMachine(Construct):
                 "BUCKET_URL": f"https://{self.inputs.bucket_regional_domain_name}",
                 "STACK_NAME": self.settings.stack_name,
                 "DEPLOYED_INPUT": fingerprint(self.settings.state_machine_input),
+                "LOG_LEVEL": self.settings.log_level,
             },
         )
         grant(
@@ -117,7 +118,12 @@ class DeploymentStateMachine(Construct):
     def _reader(self, name: str, handler: str, calls: list[str], description: str) -> StandardFunction:
         """Create a function that only needs some calls of CloudFormation's API."""
         function = StandardFunction(
-            self, name, code=self.code, handler=f"deploy_pipeline.task_handler.{handler}", description=description
+            self,
+            name,
+            code=self.code,
+            handler=f"deploy_pipeline.task_handler.{handler}",
+            description=description,
+            environment={"LOG_LEVEL": self.settings.log_level},
         )
         self._grant_stacks(function, calls, nested=True)
         return function
@@ -174,6 +180,7 @@ class DeploymentStateMachine(Construct):
             code=self.code,
             handler="deploy_pipeline.task_handler.clean_up",
             description="Deletes the change set of an execution that ended before deleting it",
+            environment={"LOG_LEVEL": self.settings.log_level},
             retry_attempts=2,
             on_failure=destinations.SqsDestination(self.dead_letters),
         )
@@ -201,7 +208,10 @@ class DeploymentStateMachine(Construct):
         resources = self.stacks + (self.nested_stacks if nested else [])
         if any("ChangeSet" in call for call in calls):
             resources = [*resources, "changeSet/deploy-*/*"]
-        reason = "CloudFormation adds ids to names, and names nested stacks; blue/green stacks end in 8 digits."
+        reason = (
+            "CloudFormation generates stack IDs and the names of nested stacks; "
+            "names of blue/green stacks end in 8 digits."
+        )
         self._grant_cloudformation(grantee, calls, resources, reason)
 
     def _grant_ssm_parameters(self, grantee: iam.IGrantable) -> None:

@@ -62,7 +62,7 @@ def test_successful_boot_sends_log_before_signal(computer: Computer) -> None:
 )
 @pytest.mark.reliability(
     "analytics_host",
-    "Timeout mid-way",
+    "Timeout",
     fault="a service does not start",
     expected="the health step fails after its timeout",
     observed="signal `FAILURE`; the log names the step",
@@ -161,7 +161,7 @@ def test_h2o_listens_on_loopback_and_requires_password(computer: Computer) -> No
     assert "java-17-" in settings["JAVA"], "the default Java of the host can be another version"
     (kilobytes,) = re.findall(r"^MemTotal: +(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
     assert settings["H2O_MEMORY"] == f"{int(kilobytes) // 2048}m", "not half of the memory"
-    assert (settings["H2O_IP"], settings["H2O_NAME"]) == ("10.90.0.7", SETTINGS["GENERATION"])
+    assert (settings["H2O_IP"], settings["H2O_NAME"]) == ("10.90.0.7", SETTINGS["CLUSTER_ID"])
     assert Path(settings["H2O_JAR"]).is_file()
     assert computer.calls_of("systemctl")[-1] == "systemctl restart h2o.service"
 
@@ -188,13 +188,16 @@ def test_services_start_after_their_files_are_written(computer: Computer) -> Non
 
 @pytest.mark.parametrize(
     ("settings", "installed"),
-    [({}, ("r-base-core", "")), ({"TLS": "yes"}, ("r-base-core", "nginx")), ({"LOGICAL_ID": "Worker1"}, ("", ""))],
+    [
+        ({}, ("r-base-core", "nginx", "")),
+        ({"TLS": "yes"}, ("r-base-core", "nginx", "openssl")),
+        ({"LOGICAL_ID": "Worker1"}, ("", "", "")),
+    ],
 )
 def test_packages_depend_on_host_settings(computer: Computer, settings: Any, installed: Any) -> None:
-    """nginx must not be installed without TLS, because it opens a port."""
     assert computer.boot("packages", **settings).returncode == 0
     calls = " ".join(computer.calls_of("apt-get"))
-    assert tuple(name if name in calls else "" for name in ("r-base-core", "nginx")) == installed
+    assert tuple(name if name in calls else "" for name in ("r-base-core", "nginx", "openssl")) == installed
     assert "openjdk-17-jre-headless" in calls
 
 
@@ -217,8 +220,26 @@ def test_python_packages_require_hashes(computer: Computer) -> None:
     assert "--no-build-isolation" in installed[1], "H2O's build requirements would be installed without a checksum"
 
 
+def test_proxy_step_replaces_default_site_first(computer: Computer) -> None:
+    """nginx's package has a site that listens on port 80 of every address."""
+    for folder in ("conf.d", "sites-enabled"):
+        (computer.root / "etc/nginx" / folder).mkdir(parents=True)
+    (computer.root / "etc/nginx/sites-enabled/default").touch()
+    (computer.root / "run/systemd/system").mkdir(parents=True)
+    computer.program("nginx", "exit 0")
+    for _ in range(2):
+        run = computer.boot("proxy")
+        assert run.returncode == 0, run.stderr
+    assert not (computer.root / "etc/nginx/sites-enabled/default").exists()
+    site = (computer.root / "etc/nginx/conf.d/nginx_h2o.conf").read_text()
+    assert site == (HOST / "nginx_h2o.conf").read_text()
+    assert computer.calls_of("nginx") == ["nginx -t"] * 2
+    assert computer.calls_of("systemctl") == ["systemctl restart nginx"] * 2
+    assert "HOST_STEPS=(packages proxy " in (HOST / "boot.sh").read_text()
+
+
 def test_tls_setting_creates_certificate_with_private_key(computer: Computer) -> None:
-    (computer.root / "etc/nginx/sites-available").mkdir(parents=True)
+    (computer.root / "etc/nginx/conf.d").mkdir(parents=True)
     computer.program("nginx", "exit 0")
     computer.program("python", "echo host.example.com")
     assert computer.boot("tls").returncode == 0
@@ -228,7 +249,7 @@ def test_tls_setting_creates_certificate_with_private_key(computer: Computer) ->
         assert run.returncode == 0, run.stderr
     assert (computer.root / "etc/analytics-host/tls.key").stat().st_mode & 0o777 == 0o600
     assert "Fingerprint=" in run.stdout
-    site = (computer.root / "etc/nginx/sites-available/default").read_text()
+    site = (computer.root / "etc/nginx/conf.d/nginx_rstudio.conf").read_text()
     assert f"ssl_certificate {computer.root}/etc/analytics-host/tls.pem;" in site
 
 

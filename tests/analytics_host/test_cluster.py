@@ -18,6 +18,7 @@ from sandbox.ec2 import systemd
 from sandbox.ec2.instances import java
 
 from .conftest import HOST
+from .test_h2o_proxy import start_nginx
 
 UNIT = HOST / "h2o.service"
 ADDRESSES = {"first": "10.90.0.1", "second": "10.90.0.2"}
@@ -82,7 +83,7 @@ def _prepare(root: Path, address: str, known: list[str]) -> None:
         (root / folder).mkdir(parents=True)
     files = root / "etc/analytics-host"
     (root / "etc/systemd/system/h2o.service").write_text(UNIT.read_text())
-    (files / "h2o.flatfile").write_text("".join(f"{host}:54321\n" for host in known))
+    (files / "h2o.flatfile").write_text("".join(f"{host}:54323\n" for host in known))
     user, password = LOGIN.split(":")
     digest = hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()
     (files / "h2o.realm").write_text(f"{user}: MD5:{digest}\n")
@@ -92,7 +93,7 @@ def _prepare(root: Path, address: str, known: list[str]) -> None:
         "H2O_MEMORY": "500m",
         "H2O_THREADS": "1",
         "H2O_NAME": "test",
-        "H2O_PORT": "54321",
+        "H2O_PORT": "54323",
         "H2O_FILES": files,
         "H2O_TEMPORARY": root / "var/lib/h2o",
         "H2O_IP": address,
@@ -106,10 +107,12 @@ def get_cloud(host: str, url: str, *options: str) -> str:
 
 
 @pytest.mark.usefixtures("cluster")
-@pytest.mark.reliability("analytics_host", "Late", fault="one host of a cluster boots later than the others")
-def test_hosts_join_when_only_the_later_one_knows_the_other() -> None:
+@pytest.mark.reliability(
+    "analytics_host", "Delayed or out of order", fault="one host of a cluster boots later than the others"
+)
+def test_later_host_joins_earlier_host() -> None:
     def complete() -> bool:
-        return all('"cloud_size":2' in get_cloud(host, "http://127.0.0.1:54321", "--user", LOGIN) for host in ADDRESSES)
+        return all('"cloud_size":2' in get_cloud(host, "http://127.0.0.1:54323", "--user", LOGIN) for host in ADDRESSES)
 
     wait_for(complete, "no cluster of two")
 
@@ -118,21 +121,55 @@ def test_hosts_join_when_only_the_later_one_knows_the_other() -> None:
 @pytest.mark.reliability("analytics_host", "Hostile input", fault="a request to H2O without the password")
 def test_rest_port_is_local_and_requires_password() -> None:
     code = ("--output", "/dev/null", "--write-out", "%{http_code}")
-    assert get_cloud("first", "http://127.0.0.1:54321", *code) == "401"
-    assert get_cloud("first", "http://127.0.0.1:54321", "--user", LOGIN, *code) == "200"
-    assert refused("second", f"http://{ADDRESSES['first']}:54321")
+    assert get_cloud("first", "http://127.0.0.1:54323", *code) == "401"
+    assert get_cloud("first", "http://127.0.0.1:54323", "--user", LOGIN, *code) == "200"
+    assert refused("second", f"http://{ADDRESSES['first']}:54323")
     listening = [line.split()[3] for line in inside("first", "ss", "-ltnH").splitlines()]
     outside = [address for address in listening if "127.0.0.1" not in address]
-    assert [address.rsplit(":", 1)[1] for address in outside] == ["54322"], listening
+    assert [address.rsplit(":", 1)[1] for address in outside] == ["54324"], listening
+
+
+CLIENT = """
+import h2o
+h2o.connect(url="http://127.0.0.1:54321", auth=("analyst", "characters"), verbose=False)
+frame = h2o.H2OFrame({"x": list(range(50_000))})
+print("result:", frame.nrows, frame["x"].sum(), len(frame.as_data_frame(use_pandas=False)), h2o.cluster().cloud_size)
+"""
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
+@pytest.mark.reliability(
+    "analytics_host",
+    "Hostile input",
+    fault="a web page sends requests to H2O with the password that the browser stores",
+)
+def test_proxy_serves_client_and_rejects_web_pages(tmp_path: Path) -> None:
+    prefix = ("ip", "netns", "exec", f"{NETWORK}-first")
+    nginx = start_nginx(tmp_path, (HOST / "nginx_h2o.conf").read_text(), *prefix)
+    try:
+        url, code = "http://localhost:54321", ("--user", LOGIN, "--output", "/dev/null", "--write-out", "%{http_code}")
+        wait_for(lambda: get_cloud("first", url, *code) == "200", "no response through nginx")
+        assert "result: 50000 1249975000.0 50001 2" in inside("first", sys.executable, "-c", CLIENT)
+        flow = ("--header", f"Origin: {url}", "--header", "Sec-Fetch-Site: same-origin")
+        assert get_cloud("first", url, *code, *flow) == "200"
+        page = ("--header", "Origin: https://evil.example")
+        assert get_cloud("first", "http://127.0.0.1:54323", *code, *page) == "200", "H2O itself rejects web pages now"
+        assert get_cloud("first", url, *code, *page) == "403"
+        assert get_cloud("first", url, *code, "--header", "Sec-Fetch-Site: cross-site") == "403"
+        assert get_cloud("first", url, *code, "--header", "Host: evil.example") == "403"
+    finally:
+        nginx.terminate()
+        nginx.wait()
 
 
 def test_worker_detects_lost_head_in_kernel_table(cluster: dict[str, Path]) -> None:
     def connected() -> bool:
         return ADDRESSES["first"] in peers(inside("second", "cat", "/proc/net/tcp", "/proc/net/tcp6"))
 
-    wait_for(connected, "no connection to the head")
+    wait_for(connected, "no connection to the first host")
     stop(cluster["first"])
-    wait_for(lambda: not connected(), "the connection to the stopped head is still open")
+    wait_for(lambda: not connected(), "the connection to the stopped host is still open")
 
 
 def refused(host: str, url: str) -> bool:

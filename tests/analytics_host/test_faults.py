@@ -49,7 +49,7 @@ def test_boot_script_sets_sdk_retries(computer: Computer) -> None:
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Lost",
+    "Lost event or response",
     fault="the signal is not sent",
     expected="stack creation fails after 45 minutes",
     observed="an error on the host; `Failed to receive 1`",
@@ -118,7 +118,7 @@ def test_log_with_failed_batch_is_sent_again(
 )
 @pytest.mark.reliability(
     "analytics_host",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the workgroup or the secret",
     expected="the host is unhealthy; running services keep their password",
     observed="the error code is in the log",
@@ -140,7 +140,7 @@ def test_health_with_unavailable_workgroup_fails(
 
 @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException", "DecryptionFailure"])
 @pytest.mark.reliability("analytics_host", "Access denied", fault="the password cannot be read")
-@pytest.mark.reliability("analytics_host", "Deleted by somebody else", fault="the workgroup or the secret")
+@pytest.mark.reliability("analytics_host", "Deleted externally", fault="the workgroup or the secret")
 def test_unreadable_secret_keeps_the_old_password(aws: FakeAws, tmp_path: Path, code: str) -> None:
     host.h2o_password()
     before = (tmp_path / "h2o.realm").read_text()
@@ -178,8 +178,8 @@ def test_health_retries_invalid_h2o_response(monkeypatch: pytest.MonkeyPatch, in
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Late",
-    fault="the instance metadata are not available yet",
+    "Delayed or out of order",
+    fault="instance metadata is not available yet",
     expected="the boot waits; H2O never gets an empty address",
     observed="the address after two empty responses",
 )

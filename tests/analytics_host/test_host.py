@@ -108,38 +108,43 @@ def test_system_password_is_passed_on_standard_input(monkeypatch: pytest.MonkeyP
 
 def test_flatfile_of_single_host_is_loopback(aws: FakeAws, tmp_path: Path) -> None:
     host.flatfile()
-    assert (tmp_path / "h2o.flatfile").read_text() == "127.0.0.1:54321\n"
+    assert (tmp_path / "h2o.flatfile").read_text() == "127.0.0.1:54323\n"
     assert (tmp_path / "h2o.address").read_text() == "H2O_IP=127.0.0.1\n"
     assert not aws.objects
 
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Late",
+    "Delayed or out of order",
     fault="one host of a cluster boots later than the others",
     expected="the hosts form one cluster",
     observed="the later host joins the earlier one",
 )
-def test_flatfile_has_earlier_hosts_of_the_generation(
+def test_flatfile_has_earlier_hosts_of_the_cluster(
     aws: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("H2O_NODES", "2")
     aws.objects["cluster/old/10.0.0.9"] = b"Host"
     monkeypatch.setattr(host, "metadata", lambda _name: "10.0.0.1")
     host.flatfile()
-    assert (tmp_path / "h2o.flatfile").read_text() == "10.0.0.1:54321\n"
+    assert (tmp_path / "h2o.flatfile").read_text() == "10.0.0.1:54323\n"
     monkeypatch.setenv("LOGICAL_ID", "Worker1")
     monkeypatch.setattr(host, "metadata", lambda _name: "10.0.0.2")
     host.flatfile()
-    assert (tmp_path / "h2o.flatfile").read_text() == "10.0.0.1:54321\n10.0.0.2:54321\n"
+    assert (tmp_path / "h2o.flatfile").read_text() == "10.0.0.1:54323\n10.0.0.2:54323\n"
     assert (tmp_path / "h2o.address").read_text() == "H2O_IP=10.0.0.2\n"
 
 
 class FakeH2O:
-    """H2O with a cluster of `size` hosts, which returns `no_password_status` without the password."""
+    """H2O with a cluster of `size` hosts.
 
-    def __init__(self, size: int, no_password_status: int, healthy: bool = True) -> None:
+    no_password_status: status of responses to requests without the password.
+    web_page_status: status of responses to requests of other web pages.
+    """
+
+    def __init__(self, size: int, no_password_status: int, healthy: bool = True, web_page_status: int = 403) -> None:
         self.size, self.no_password_status, self.healthy = size, no_password_status, healthy
+        self.web_page_status = web_page_status
         self.pages: list[str] = []
 
     def __call__(self, url: str, _method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
@@ -148,6 +153,9 @@ class FakeH2O:
             return 200, "login page"
         if not headers:
             return self.no_password_status, ""
+        if "Origin" in headers:
+            assert ":54321/" in url, "not nginx"
+            return self.web_page_status, ""
         return 200, json.dumps({"cloud_healthy": self.healthy, "cloud_size": self.size})
 
 
@@ -189,6 +197,22 @@ def test_health_checks_pages_on_first_host_only(aws: FakeAws, monkeypatch: pytes
 
 
 @pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("status", [200, 0])
+@pytest.mark.reliability(
+    "analytics_host",
+    "Hostile input",
+    fault="a web page sends requests to H2O with the password that the browser stores",
+)
+def test_health_with_proxy_that_accepts_web_pages_fails(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.delenv("CHECK")
+    monkeypatch.setattr(host, "_get", FakeH2O(1, 401, web_page_status=status))
+    monkeypatch.setattr(host, "HEALTH_SECONDS", 0)
+    monkeypatch.setattr(f"{host.__name__}.time.sleep", lambda _seconds: None)
+    with pytest.raises(SystemExit, match="not ready within 0 s: Proxy"):
+        host.health()
+
+
+@pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize("h2o", [FakeH2O(2, 401), FakeH2O(3, 401, healthy=False)])
 @pytest.mark.reliability(
     "analytics_host",
@@ -197,7 +221,7 @@ def test_health_checks_pages_on_first_host_only(aws: FakeAws, monkeypatch: pytes
     expected="every host is unhealthy",
     observed="`not ready within ... s: H2O with 3 nodes`",
 )
-@pytest.mark.reliability("analytics_host", "Timeout mid-way", fault="a service does not start")
+@pytest.mark.reliability("analytics_host", "Timeout", fault="a service does not start")
 def test_health_with_incomplete_cluster_fails(monkeypatch: pytest.MonkeyPatch, h2o: FakeH2O) -> None:
     monkeypatch.setenv("H2O_NODES", "3")
     monkeypatch.setattr(host, "_get", h2o)
@@ -212,7 +236,7 @@ def test_health_of_worker_records_head_address(aws: FakeAws, monkeypatch: pytest
     aws.objects = {"cluster/new/10.0.0.1": b"Host", "cluster/new/10.0.0.2": b"Worker1"}
     monkeypatch.setattr(host, "_get", FakeH2O(1, 401))
     host.health()
-    assert (tmp_path / "heads").read_text() == "10.0.0.1"
+    assert (tmp_path / "first-hosts").read_text() == "10.0.0.1"
 
 
 @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])

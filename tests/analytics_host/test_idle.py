@@ -72,13 +72,13 @@ def test_listening_and_outgoing_sockets_are_not_use() -> None:
 
 
 def test_peers_are_remote_addresses_of_cluster_connections() -> None:
-    # 10.91.0.2 is connected to port 54322 of 10.91.0.1, and 10.91.0.3 to port 54322 here; in IPv6 format as in Java.
+    # 10.91.0.2 is connected to port 54324 of 10.91.0.1, and 10.91.0.3 to port 54324 here; in IPv6 format as in Java.
     row = "   0: 0000000000000000FFFF0000{} 0000000000000000FFFF0000{} {} 0:0 0:0 0 0 0 1 1\n"
-    outgoing = row.format("02005B0A:C351", "01005B0A:D432", "01")
-    incoming = row.format("02005B0A:D432", "03005B0A:C352", "01")
-    closed = row.format("02005B0A:D432", "04005B0A:C353", "08")
+    outgoing = row.format("02005B0A:C351", "01005B0A:D434", "01")
+    incoming = row.format("02005B0A:D434", "03005B0A:C352", "01")
+    closed = row.format("02005B0A:D434", "04005B0A:C353", "08")
     assert idle.peers(HEADER + outgoing + incoming + closed + OUTGOING) == {"10.91.0.1", "10.91.0.3"}
-    ipv4 = "   0: 02005B0A:C351 05005B0A:D432 01 0:0 0:0 0 0 0 1 1\n"
+    ipv4 = "   0: 02005B0A:C351 05005B0A:D434 01 0:0 0:0 0 0 0 1 1\n"
     assert idle.peers(HEADER + ipv4) == {"10.91.0.5"}
 
 
@@ -119,7 +119,7 @@ def test_idle_minutes_count_from_last_use(tmp_path: Path) -> None:
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Only here",
+    "System-specific",
     fault="the clock is set back, or the host starts after a long stop",
 )
 def test_idle_minutes_count_from_start_of_host(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_idle_minutes_count_from_start_of_host(tmp_path: Path) -> None:
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Only here",
+    "System-specific",
     fault="the clock is set back, or the host starts after a long stop",
     expected="the host keeps running",
     observed="idle minutes count from the start",
@@ -161,7 +161,7 @@ POWER_OFF = ["/usr/bin/systemctl", "poweroff"]
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Timeout mid-way",
+    "Timeout",
     fault="the host is idle for an hour",
     expected="the host stops, unless work is running",
     observed="an open connection, a session or load keeps the host running",
@@ -175,7 +175,7 @@ def test_idle_host_powers_off(power_offs: list[Any]) -> None:
 def test_host_during_cloud_init_keeps_running(
     power_offs: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "heads").touch()
+    (tmp_path / "first-hosts").touch()
     monkeypatch.setenv("LOGICAL_ID", name)
     monkeypatch.setattr(idle, "CLOUD_INIT_RESULT", tmp_path / "result.json")
     idle.main()
@@ -185,7 +185,7 @@ def test_host_during_cloud_init_keeps_running(
 @pytest.mark.parametrize(
     ("sign", "value"), [("has_login_session", True), ("count_connections", 1), ("rstudio_in_use", True), ("load", 0.9)]
 )
-@pytest.mark.reliability("analytics_host", "Timeout mid-way", fault="the host is idle for an hour")
+@pytest.mark.reliability("analytics_host", "Timeout", fault="the host is idle for an hour")
 def test_host_in_use_keeps_running(
     power_offs: list[Any], monkeypatch: pytest.MonkeyPatch, sign: str, value: Any
 ) -> None:
@@ -196,16 +196,18 @@ def test_host_in_use_keeps_running(
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the first host of a cluster",
     expected="its workers stop too",
     observed="the workers power off",
 )
-def test_worker_without_head_powers_off(power_offs: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_worker_stops_without_first_host(
+    power_offs: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("LOGICAL_ID", "Worker1")
     idle.main()
     assert power_offs == [], "it stopped before the cluster was complete"
-    (tmp_path / "heads").write_text("10.0.0.1\n10.0.0.9")
+    (tmp_path / "first-hosts").write_text("10.0.0.1\n10.0.0.9")
     monkeypatch.setattr(idle, "peers", lambda _table: {"10.0.0.1", "10.0.0.7"})
     idle.main()
     assert power_offs == []

@@ -110,7 +110,15 @@ def test_users_policy_allows_sessions_named_after_user(full_template: dict[str, 
     """Roles have no `aws:username`, and a variable without a value can make its statement invalid."""
     (statement,) = (s for s in users_statements(full_template) if f"${{aws:{variable}}}-*" in json.dumps(s["Resource"]))
     assert len(as_list(statement["Resource"])) == 1, "one variable in each statement"
-    assert set(statement["Action"]) == {"ssmmessages:OpenDataChannel", "ssm:ResumeSession", "ssm:TerminateSession"}
+    assert statement["Action"] == "ssmmessages:OpenDataChannel"
+
+
+@pytest.mark.parametrize("action", ["ssm:ResumeSession", "ssm:TerminateSession"])
+def test_session_of_user_with_longer_name_is_denied(full_template: dict[str, Any], action: str) -> None:
+    """`alice-*` matches the sessions of `alice-admin` too, so only the session's tag may allow the action."""
+    for statement in users_statements(full_template):
+        if action in as_list(statement["Action"]):
+            assert "ssm:resourceTag" in json.dumps(statement["Condition"])
 
 
 def test_users_policy_allows_sessions_tagged_with_user(full_template: dict[str, Any]) -> None:

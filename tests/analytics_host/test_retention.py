@@ -43,7 +43,7 @@ def test_cluster_addresses_go_to_auto_emptied_bucket(full_template: dict[str, An
     assert [rule["Prefix"] for rule in rules] == ["queries/"], "if addresses expire, the cluster cannot start again"
 
 
-@pytest.mark.reliability("analytics_host", "Deleted by somebody else", fault="the songs file")
+@pytest.mark.reliability("analytics_host", "Deleted externally", fault="the songs file")
 def test_data_bucket_is_retained_and_results_deleted(template: dict[str, Any]) -> None:
     policies = {
         name: r["DeletionPolicy"] for name, r in template["Resources"].items() if r["Type"] == "AWS::S3::Bucket"

@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from assets.analytics_host.host import host
+from assets.analytics_host.host.idle import H2O_PORT, PORTS
+
 from .conftest import HOST
 
 
@@ -49,10 +52,17 @@ def test_rstudio_listens_on_loopback_for_one_group() -> None:
 
 
 def test_nginx_serves_rstudio_over_tls_only() -> None:
-    nginx = (HOST / "nginx.conf").read_text()
+    nginx = (HOST / "nginx_rstudio.conf").read_text()
     assert re.findall(r"^\s*listen (.*);", nginx, re.MULTILINE) == ["443 ssl"]
     assert re.findall(r"ssl_protocols (.*);", nginx) == ["TLSv1.2 TLSv1.3"]
     assert re.findall(r"proxy_pass (.*);", nginx) == ["http://127.0.0.1:8787"]
+
+
+def test_nginx_forwards_loopback_port_to_h2o() -> None:
+    nginx = (HOST / "nginx_h2o.conf").read_text()
+    assert re.findall(r"^\s*listen (.*);", nginx, re.MULTILINE) == [f"127.0.0.1:{PORTS['H2O']}"]
+    assert re.findall(r"proxy_pass (.*);", nginx) == [f"http://127.0.0.1:{H2O_PORT}"]
+    assert str(H2O_PORT) == host.H2O_PORT
 
 
 def test_scripts_write_to_home_as_user_only() -> None:

@@ -33,7 +33,7 @@ def test_wide_allowed_cidr_requires_allow_anywhere(cidr: str) -> None:
         ({"allow_anywhere": "true"}, "needs analytics_host:allowed_cidr"),
         (
             {"idle_minutes": 30, "stop_schedule": "rate(1 day)"},
-            'idle_minutes: given 30; has no effect with analytics_host:stop_schedule="rate',
+            'idle_minutes=30 has no effect with analytics_host:stop_schedule="rate',
         ),
         ({"user_name": "root; rm"}, "lowercase letters, digits"),
         ({"user_name": "root"}, "not an existing user or group of Ubuntu"),
@@ -46,6 +46,10 @@ def test_wide_allowed_cidr_requires_allow_anywhere(cidr: str) -> None:
         ({"instance_type": "p6e-gb200.36xlarge"}, "x86_64"),
         ({"instance_type": "mac2.metal"}, "x86_64"),
         ({"instance_type": "t3.huge"}, "x86_64"),
+        ({"instance_type": "zz9.large"}, "x86_64"),
+        ({"instance_type": "t3.metal"}, "x86_64"),
+        ({"instance_type": "t1.micro"}, "x86_64"),
+        ({"instance_type": "m1.small"}, "x86_64"),
         ({"instance_type": "large"}, "such as t3.large"),
         ({"email": "ops", "stop_schedule": "rate(1 day)"}, "email address"),
         ({"data_location": "s3://bucket/songs"}, "with a trailing slash"),
@@ -62,6 +66,7 @@ def test_wide_allowed_cidr_requires_allow_anywhere(cidr: str) -> None:
         ({"data_location": "s3://bucket/*/"}, "with a trailing slash"),
         ({"data_location": "s3://bucket/${aws:username}/"}, "with a trailing slash"),
         ({"availability_zone": "us-east-1"}, "such as us-east-1b"),
+        ({"availability_zone": "us-gov-west-1a"}, "such as us-east-1b"),
         ({"availability_zone": "use1-az1"}, "such as us-east-1b"),
         (
             {
@@ -246,24 +251,24 @@ def test_tables_and_queries_depend_on_database(template: dict[str, Any], kind: s
     )
 
 
-def test_h2o_nodes_share_one_port_and_generation(full_template: dict[str, Any]) -> None:
+def test_h2o_nodes_share_one_port_and_cluster_id(full_template: dict[str, Any]) -> None:
     hosts = [name for name, r in full_template["Resources"].items() if r["Type"] == "AWS::EC2::Instance"]
     assert hosts == ["Host", "Worker1", "Worker2"]
     ingress, egress = (
         only_resource(full_template, "AWS::EC2::SecurityGroupIngress"),
         only_resource(full_template, "AWS::EC2::SecurityGroupEgress"),
     )
-    assert (ingress["FromPort"], ingress["ToPort"]) == (54322, 54322), "not H2O's REST port 54321"
+    assert (ingress["FromPort"], ingress["ToPort"]) == (54324, 54324), "not H2O's REST port 54323"
     assert ingress["SourceSecurityGroupId"] == ingress["GroupId"] == egress["DestinationSecurityGroupId"]
     scripts = user_data(full_template)
     assert all("H2O_NODES=3\n" in text for text in scripts)
     assert {text.split("LOGICAL_ID=")[1].split("\n")[0] for text in scripts} == set(hosts)
-    generations = {text.split("GENERATION=")[1].split("\n")[0] for text in scripts}
-    assert len(generations) == 1, "the hosts of one deployment would not form a cluster"
+    cluster_ids = {text.split("CLUSTER_ID=")[1].split("\n")[0] for text in scripts}
+    assert len(cluster_ids) == 1, "the hosts of one deployment would not form a cluster"
 
 
-def generation(template: dict[str, Any]) -> str:
-    return user_data(template)[0].split("GENERATION=")[1].split("\n")[0]
+def cluster_id(template: dict[str, Any]) -> str:
+    return user_data(template)[0].split("CLUSTER_ID=")[1].split("\n")[0]
 
 
 def test_generation_changes_when_hosts_are_replaced(
@@ -271,7 +276,7 @@ def test_generation_changes_when_hosts_are_replaced(
 ) -> None:
     """Old hosts exist until the new ones are healthy, and must not join their cluster."""
     larger = synthesize(tmp_path, {"analytics_host:volume_gb": "50"}, STACK).template(STACK)
-    assert len({generation(t) for t in (template, larger, zone_b)}) == 3
+    assert len({cluster_id(t) for t in (template, larger, zone_b)}) == 3
 
 
 def test_unrelated_settings_do_not_replace_host(existing_vpc: dict[str, Any], tmp_path: Path) -> None:
@@ -289,7 +294,7 @@ def test_unrelated_settings_do_not_replace_host(existing_vpc: dict[str, Any], tm
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Lost",
+    "Lost event or response",
     fault="the scheduled stop fails",
     expected="ten retries, then the dead-letter queue and an alarm",
     observed="template: EventBridge Scheduler can send to the queue",

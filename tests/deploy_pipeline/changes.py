@@ -1,7 +1,17 @@
-"""Changes as CloudFormation's DescribeChangeSet gives them."""
+"""Changes as CloudFormation's DescribeChangeSet returns them, and the reasons why they are unsafe."""
 
 import json
 from typing import Any
+
+from lambdas.deploy_pipeline.inspection import Lookups, Policy, violations
+
+MARKER = "{{changeSet:KNOWN_AFTER_APPLY}}"
+ALLOW = {"Effect": "Allow", "Action": "s3:GetObject", "Principal": "*", "Resource": "arn:aws:s3:::orders/*"}
+
+
+def reasons(*changes: Any, policy: Policy | None = None, lookups: Lookups | None = None) -> str:
+    """Return why the changes to a stack are unsafe, a line for each; empty if they are safe."""
+    return "\n".join(violation.why for violation in violations(changes, policy or Policy(), "", lookups))
 
 
 def change(action: str = "Modify", logical_id: str = "Queue", kind: str = "AWS::SQS::Queue", **more: Any) -> Any:
@@ -12,9 +22,9 @@ def change(action: str = "Modify", logical_id: str = "Queue", kind: str = "AWS::
 
 
 def update(kind: str, before: Any, after: Any, logical_id: str = "Queue", **attributes: Any) -> Any:
-    """An update in place of the properties `before` to `after`, with values as CloudFormation gives them.
+    """Return an update in place of the properties `before` to `after`.
 
-    `attributes` are those of the resource before and after, such as ``DeletionPolicy=("Retain", "Delete")``.
+    `attributes` are the resource's attributes before and after, such as ``DeletionPolicy=("Retain", "Delete")``.
     """
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     details = [detail("Never", name=name) for name in names]
@@ -27,7 +37,7 @@ def update(kind: str, before: Any, after: Any, logical_id: str = "Queue", **attr
 
 
 def as_text(value: Any) -> Any:
-    """Numbers and switches are text in a context."""
+    """Convert numbers and booleans to text, as CloudFormation does in contexts."""
     if isinstance(value, dict):
         return {name: as_text(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -45,5 +55,13 @@ def detail(
     entity: str | None = None,
 ) -> dict[str, Any]:
     target = {"Attribute": attribute, "Name": name} | ({"RequiresRecreation": recreation} if recreation else {})
-    found = {"Target": target, "Evaluation": evaluation, "ChangeSource": source}
-    return found | ({"CausingEntity": entity} if entity else {})
+    fields = {"Target": target, "Evaluation": evaluation, "ChangeSource": source}
+    return fields | ({"CausingEntity": entity} if entity else {})
+
+
+def deny(*resources: str) -> list[dict[str, Any]]:
+    return [{"Effect": "Deny", "Action": "s3:*", "Principal": "*", "Resource": name} for name in resources]
+
+
+def bucket_policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Bucket": "orders", "PolicyDocument": {"Version": "2012-10-17", "Statement": list(statements)}}

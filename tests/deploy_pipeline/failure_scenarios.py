@@ -1,4 +1,4 @@
-"""What can go wrong with a change set, and before there is one: the rest of the scenarios."""
+"""Scenarios of failures with a change set, and before a change set is created."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from .scenarios import MANY, PENDING, SCENARIOS, failed, scenario, succeeded, wi
 
 __all__ = ["SCENARIOS"]
 
-# What goes wrong with a change set.
+# Failures with a change set.
 
 
 @scenario
@@ -27,9 +27,7 @@ def failed_change_set_gives_reason(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability(
-    "deploy_pipeline", "Timeout mid-way", fault="the operation on a stack or a change set never ends"
-)
+@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="the operation on a stack or a change set never ends")
 def endless_change_set_fails(machine: Machine) -> Ended:
     with_app(machine).change_set = [PENDING]
     ended = failed(machine.run(), "ChangeSetFailed", "still CREATE_PENDING")
@@ -51,16 +49,16 @@ def change_set_of_deleted_stack_fails(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Lost", fault="the response to a call that succeeded")
+@pytest.mark.reliability("deploy_pipeline", "Lost event or response", fault="the response to a call that succeeded")
 def lost_response_leaves_no_change_set(machine: Machine) -> Ended:
     fake = with_app(machine)
-    made = fake.create_change_set
+    create = fake.create_change_set
 
-    def made_but_not_told(**given: str) -> None:
-        made(**given)
+    def create_and_lose_response(**fields: str) -> None:
+        create(**fields)
         raise DENIED
 
-    fake.create_change_set = made_but_not_told  # type: ignore[assignment,method-assign]
+    fake.create_change_set = create_and_lose_response  # type: ignore[assignment,method-assign]
     return failed(machine.run(), "CloudFormation.CloudFormationException", "Create Change Set: ")
 
 
@@ -74,7 +72,7 @@ def deleted_change_set_is_reported(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the change set, before or after it is inspected",
 )
 def change_set_deleted_before_inspection_is_reported(machine: Machine) -> Ended:
@@ -93,9 +91,9 @@ def unreadable_change_set_fails(machine: Machine) -> Ended:
 
 @scenario
 def rejected_execution_of_change_set_fails(machine: Machine) -> Ended:
-    for refusal in (DENIED, error("InvalidChangeSetStatus", "OBSOLETE"), error("ChangeSetNotFound")):
+    for client_error in (DENIED, error("InvalidChangeSetStatus", "OBSOLETE"), error("ChangeSetNotFound")):
         fake = with_app(machine)
-        fake.failing["execute_change_set"] = [refusal] * MANY
+        fake.failing["execute_change_set"] = [client_error] * MANY
         ended = machine.run()
         assert ended.status == "FAILED", ended
         assert "Execute Change Set: " in ended.cause
@@ -119,7 +117,7 @@ def missing_change_set_is_not_an_error(machine: Machine) -> Ended:
     return failed(machine.run(), "UnsafeChanges")
 
 
-# Before anything is changed.
+# Failures before anything is changed.
 
 
 @scenario
@@ -137,8 +135,8 @@ def missing_template_is_reported(machine: Machine) -> Ended:
 
 @scenario
 def broken_template_is_reported(machine: Machine) -> Ended:
-    refusal = error("ValidationError", "Template format error: it is none")
-    machine.cloudformation.failing["get_template_summary"] = [refusal]
+    client_error = error("ValidationError", "Template format error: unsupported structure")
+    machine.cloudformation.failing["get_template_summary"] = [client_error]
     return failed(machine.run(), "InvalidTemplateError", "template.yaml: Template format error")
 
 
@@ -146,8 +144,8 @@ def broken_template_is_reported(machine: Machine) -> Ended:
 @pytest.mark.reliability("deploy_pipeline", "Access denied", fault="the stack cannot be described")
 def error_is_not_treated_as_missing_stack(machine: Machine) -> Ended:
     no_role = error("AccessDenied", "Role prod-deployer does not exist")
-    for refusal in (THROTTLED, DENIED, no_role, error("ValidationError", "1 validation error detected")):
-        machine.cloudformation.failing["describe_stacks"] = [refusal]
+    for client_error in (THROTTLED, DENIED, no_role, error("ValidationError", "1 validation error detected")):
+        machine.cloudformation.failing["describe_stacks"] = [client_error]
         ended = failed(machine.run(), "ClientError", "Check Stack Existence: ")
         assert "create_stack" not in machine.cloudformation.calls
     return ended
@@ -156,28 +154,28 @@ def error_is_not_treated_as_missing_stack(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Late",
+    "Delayed or out of order",
     fault="another operation on the stack is in progress",
     expected="fails immediately and describes what to do",
     observed="advice for each status",
 )
 def busy_or_broken_stack_is_not_changed(machine: Machine) -> Ended:
-    for status, said in (
+    for status, expected in (
         ("UPDATE_IN_PROGRESS", "another operation is in progress"),
         ("UPDATE_FAILED", "roll it back (RollbackStack)"),
         ("UPDATE_ROLLBACK_FAILED", "continue the rollback"),
         ("DELETE_FAILED", "retaining the resources"),
-        ("A_STATUS_TO_COME", "bring it to a *_COMPLETE status"),
+        ("A_NEW_STATUS", "bring it to a *_COMPLETE status"),
     ):
         with_app(machine, status=status)
-        ended = failed(machine.run(), "StackNotReadyError", status, said)
+        ended = failed(machine.run(), "StackNotReadyError", status, expected)
     return ended
 
 
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Timeout mid-way",
+    "Timeout",
     fault="the connection to S3 is lost while the artifact is read",
     expected="fails without any call that changes something",
     observed="`7 read, but total bytes expected is 70`, `Read timeout on endpoint URL`",
@@ -190,7 +188,7 @@ def interrupted_artifact_read_is_reported(machine: Machine) -> Ended:
         def read(self) -> bytes:
             raise self.loss
 
-    for loss, said in (
+    for loss, expected in (
         (IncompleteReadError(actual_bytes=7, expected_bytes=70), "7 read, but total bytes expected is 70"),
         (ReadTimeoutError(endpoint_url="https://s3.us-east-1.amazonaws.com"), "Read timeout on endpoint URL"),
     ):
@@ -198,7 +196,7 @@ def interrupted_artifact_read_is_reported(machine: Machine) -> Ended:
         ended = failed(
             machine.run(),
             "InvalidArtifactError",
-            "The source artifact s3://artifacts/App/1.zip cannot be read: " + said,
+            "The source artifact s3://artifacts/App/1.zip cannot be read: " + expected,
         )
     assert set(machine.cloudformation.calls) == {"describe_stacks"}
     return ended
@@ -207,14 +205,14 @@ def interrupted_artifact_read_is_reported(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Timeout mid-way",
+    "Timeout",
     fault="a function times out",
     expected="fails, and the change set is deleted",
     observed="`Sandbox.Timedout`, no change set left",
 )
 def function_timeout_leaves_no_change_set(machine: Machine) -> Ended:
     with_app(machine)
-    machine.failing["${ChangeSet}"] = ["Sandbox.Timedout"]  # as Step Functions names it
+    machine.failing["${ChangeSet}"] = ["Sandbox.Timedout"]  # the error name of Step Functions
     ended = failed(machine.run(), "Sandbox.Timedout", "Get Change Set Creation Status: ")
     assert "delete_change_set" in machine.cloudformation.calls
     return ended
@@ -223,7 +221,7 @@ def function_timeout_leaves_no_change_set(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Lost",
+    "Lost event or response",
     fault="the response to a call that succeeded",
     expected="the call is retried with the same token, or its change set is deleted",
     observed="one update; no change set left",
@@ -232,17 +230,17 @@ def lost_response_is_retried_with_same_token(machine: Machine) -> Ended:
     fake = with_app(machine)
     execute, tokens = fake.execute_change_set, []
 
-    def carried_out_but_not_told(**given: str) -> object:
-        tokens.append(given["ClientRequestToken"])
-        answer = execute(**given)
+    def execute_and_lose_first_response(**fields: str) -> object:
+        tokens.append(fields["ClientRequestToken"])
+        response = execute(**fields)
         if len(tokens) == 1:
             raise THROTTLED
-        return answer
+        return response
 
-    fake.execute_change_set = carried_out_but_not_told  # type: ignore[assignment,method-assign]
+    fake.execute_change_set = execute_and_lose_first_response  # type: ignore[assignment,method-assign]
     ended = succeeded(machine.run(), "updated")
     assert len(tokens) == 2
-    assert len(set(tokens)) == 1, "CloudFormation would take the second call for another one"
+    assert len(set(tokens)) == 1, "CloudFormation would treat the second call as another request"
     return ended
 
 

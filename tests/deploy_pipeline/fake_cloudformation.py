@@ -1,4 +1,4 @@
-"""A CloudFormation that keeps stacks and change sets in memory, and fails when it is told to."""
+"""A fake of CloudFormation with stacks and change sets in memory, which fails as a test defines."""
 
 import json
 from collections import defaultdict
@@ -8,12 +8,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 ARN = "arn:aws:cloudformation:us-east-1:111111111111"
-PAGE = 2  # changes; so few that pages are needed
+PAGE = 2  # changes on a page, so few that there are several pages
 FINAL = {"create": "CREATE_COMPLETE", "update": "UPDATE_COMPLETE", "delete": "DELETE_COMPLETE"}
 
 
-def error(code: str, message: str = "so it is") -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "")
+def error(code: str, message: str = "the message of AWS") -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    return ClientError(response, "")
 
 
 THROTTLED = error("Throttling", "Rate exceeded")
@@ -21,16 +22,16 @@ DENIED = error("AccessDenied", "User: somebody is not authorized to perform: clo
 
 
 class FakeCloudFormation:
-    """As much of the API as the state machine uses.
+    """The operations that the state machine uses.
 
-    `failing`: errors by operation, one for each call to come, None for one that goes well.
-    `before`: what somebody else does just before an operation, once. `statuses`: by verb, those
-    that a stack goes through when it is waited for. `changes`: those of the change sets to come;
-    `nested`: those of nested change sets, by their ARN; `reasons`: the reasons of theirs.
-    `refusals`: events of DescribeEvents, by the ARN of a change set or a stack, or by operation.
-    `resources`: physical ids in every stack. `schemas`: of resource types, by their names.
-    `change_set`: what descriptions of change sets to come say, one after the other, the last one
-    for good. `status_reason`: that of every stack.
+    failing: errors by operation, one for each of the next calls; None for a call that succeeds.
+    before: by operation, a function that is called once before it, as another client would act.
+    statuses: by verb, the statuses of a stack in the next descriptions; the last one remains.
+    changes: of all change sets. nested: changes of nested change sets, by ARN. reasons: their status reasons, by ARN.
+    failed_events: of DescribeEvents, by ARN of a change set or stack, or by operation.
+    resources: physical IDs in every stack. schemas: by resource type.
+    change_set: fields of the next descriptions of change sets; the last one remains.
+    status_reason: of every stack. executed: the changes of each executed change set.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class FakeCloudFormation:
         self.changes: list[dict[str, Any]] = []
         self.nested: dict[str, list[dict[str, Any]]] = {}
         self.reasons: dict[str, str] = {}
-        self.refusals: dict[str, list[dict[str, Any]]] = {}
+        self.failed_events: dict[str, list[dict[str, Any]]] = {}
         self.resources: list[str] = []
         self.schemas: dict[str, dict[str, Any]] = {}
         self.change_set: list[dict[str, str]] = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE"}]
@@ -54,7 +55,7 @@ class FakeCloudFormation:
 
     def add_stack(self, name: str, status: str, events: tuple[str, ...] = ()) -> str:
         arn = f"{ARN}:stack/{name}/{len(self.stacks)}"
-        self.stacks[name] = {"StackName": name, "StackId": arn, "coming": [status]}
+        self.stacks[name] = {"StackName": name, "StackId": arn, "next_statuses": [status]}
         self.events[arn] = [self.event(arn, name, "AWS::CloudFormation::Stack", s, arn) for s in events]
         return arn
 
@@ -71,16 +72,16 @@ class FakeCloudFormation:
         } | ({"ResourceStatusReason": reason} if reason else {})
 
     def left(self) -> list[str]:
-        """Change sets that somebody could still execute."""
-        return [name for name, found in self.change_sets.items() if not found["executed"]]
+        """Return the change sets that could still be executed."""
+        return [name for name, change_set in self.change_sets.items() if not change_set["executed"]]
 
-    # The operations, by the names of boto3.
+    # Operations, with the names that boto3 uses.
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
         self._called("describe_stacks")
         for stack in self.stacks.values():
             if StackName in (stack["StackName"], stack["StackId"]):
-                status = stack["coming"].pop(0) if len(stack["coming"]) > 1 else stack["coming"][0]
+                status = stack["next_statuses"].pop(0) if len(stack["next_statuses"]) > 1 else stack["next_statuses"][0]
                 if status == "DELETE_COMPLETE" and StackName == stack["StackName"]:
                     break
                 reason = {"StackStatusReason": self.status_reason} if self.status_reason else {}
@@ -90,53 +91,53 @@ class FakeCloudFormation:
     def create_stack(self, StackName: str, **_: Any) -> dict[str, Any]:
         self._called("create_stack")
         stack_id = self.add_stack(StackName, "CREATE_IN_PROGRESS")
-        self.stacks[StackName]["coming"] = list(self.statuses["create"])
+        self.stacks[StackName]["next_statuses"] = list(self.statuses["create"])
         return {"StackId": stack_id}
 
     def delete_stack(self, StackName: str, **_: Any) -> dict[str, Any]:
         self._called("delete_stack")
         for stack in self.stacks.values():
             if StackName in (stack["StackName"], stack["StackId"]):
-                stack["coming"] = list(self.statuses["delete"])
+                stack["next_statuses"] = list(self.statuses["delete"])
         return {}
 
-    def create_change_set(self, StackName: str, ChangeSetName: str, **given: Any) -> dict[str, Any]:
+    def create_change_set(self, StackName: str, ChangeSetName: str, **fields: Any) -> dict[str, Any]:
         self._called("create_change_set")
         if StackName not in self.stacks:
             raise error("ValidationError", f"Stack [{StackName}] does not exist")
         arn = f"{ARN}:changeSet/{ChangeSetName}/1"
-        self.change_sets[ChangeSetName] = {"arn": arn, "stack": StackName, "executed": False, **given}
+        self.change_sets[ChangeSetName] = {"arn": arn, "stack": StackName, "executed": False, **fields}
         return {"Id": arn, "StackId": self.stacks[StackName]["StackId"]}
 
     def describe_change_set(
         self, ChangeSetName: str, StackName: str = "", NextToken: str = "0", *, IncludePropertyValues: bool = False
     ) -> dict[str, Any]:
-        answer = self._describe_change_set(ChangeSetName, StackName, NextToken)
+        response = self._describe_change_set(ChangeSetName, StackName, NextToken)
         if IncludePropertyValues:
-            return answer
-        return answer | {"Changes": [_without_values(change) for change in answer["Changes"]]}
+            return response
+        return response | {"Changes": [_without_values(change) for change in response["Changes"]]}
 
     def _describe_change_set(self, ChangeSetName: str, StackName: str, NextToken: str) -> dict[str, Any]:
         self._called("describe_change_set")
-        assert StackName or ChangeSetName.startswith("arn:"), "a name alone does not say of which stack"
+        assert StackName or ChangeSetName.startswith("arn:"), "a name without a stack is ambiguous"
         if ChangeSetName in self.nested:
             return self._page(self.nested[ChangeSetName], NextToken) | {
                 "Status": "CREATE_COMPLETE",
                 "ExecutionStatus": "AVAILABLE",
                 "StatusReason": self.reasons.get(ChangeSetName, ""),
             }
-        found = self._find(ChangeSetName)
+        change_set = self._find(ChangeSetName)
         state = self.change_set.pop(0) if len(self.change_set) > 1 else self.change_set[0]
-        return self._page(self.changes, NextToken) | {"ChangeSetId": found["arn"], **state}
+        return self._page(self.changes, NextToken) | {"ChangeSetId": change_set["arn"], **state}
 
     def execute_change_set(self, ChangeSetName: str, StackName: str, **_: Any) -> dict[str, Any]:
         self._called("execute_change_set")
         assert StackName in self.stacks
-        found = self._find(ChangeSetName)
-        found["executed"] = True
+        change_set = self._find(ChangeSetName)
+        change_set["executed"] = True
         self.executed.append(self.changes)
-        verb = "create" if found.get("ChangeSetType") == "CREATE" else "update"
-        self.stacks[found["stack"]]["coming"] = list(self.statuses[verb])
+        verb = "create" if change_set.get("ChangeSetType") == "CREATE" else "update"
+        self.stacks[change_set["stack"]]["next_statuses"] = list(self.statuses[verb])
         return {}
 
     def delete_change_set(self, ChangeSetName: str, StackName: str = "") -> dict[str, Any]:
@@ -152,19 +153,21 @@ class FakeCloudFormation:
         return {"Parameters": [{"ParameterKey": name} for name in self.declared]}
 
     def describe_events(self, Filters: dict[str, bool], NextToken: str = "0", **target: str) -> dict[str, Any]:
-        """The failed events of a change set, an operation or a stack, one on each page."""
+        """Return the failed events of a change set, an operation or a stack, one on each page."""
         self._called("describe_events")
         assert Filters == {"FailedEvents": True}
         number = int(NextToken)
         if "OperationId" in target:
-            found = self.refusals.get(target["OperationId"], [])
+            events = self.failed_events.get(target["OperationId"], [])
         else:
             arn = target.get("ChangeSetName") or target["StackName"]
-            assert arn.startswith("arn:"), "a change set's name alone is refused"
-            assert arn in self.nested or "changeSet" not in arn or self._find(arn), "it has to be asked for in time"
-            found = self.refusals.get(arn, [])
-        more = {"NextToken": str(number + 1)} if number + 1 < len(found) else {}
-        return {"OperationEvents": found[number : number + 1], **more}
+            assert arn.startswith("arn:"), "CloudFormation rejects the name of a change set without its stack"
+            assert arn in self.nested or "changeSet" not in arn or self._find(arn), (
+                "the change set was deleted before its events were read"
+            )
+            events = self.failed_events.get(arn, [])
+        more = {"NextToken": str(number + 1)} if number + 1 < len(events) else {}
+        return {"OperationEvents": events[number : number + 1], **more}
 
     def get_paginator(self, operation: str) -> Any:
         assert operation in ("describe_stack_events", "list_stack_resources")
@@ -178,25 +181,25 @@ class FakeCloudFormation:
         return {"Schema": json.dumps(self.schemas[TypeName])}
 
     def paginate(self, StackName: str) -> Iterator[dict[str, Any]]:
-        """Pages of stack events, the newest first, one on each page."""
+        """Return pages of stack events, the newest first, one on each page."""
         self._called("describe_stack_events")
         for event in reversed(self.events[StackName]):
             yield {"StackEvents": [event]}
 
     def _called(self, operation: str) -> None:
         self.calls.append(operation)
-        act = self.before.pop(operation, None)
-        if act:
-            act()
+        action = self.before.pop(operation, None)
+        if action:
+            action()
         if self.failing[operation]:
             failure = self.failing[operation].pop(0)
             if failure:
                 raise failure
 
     def _find(self, name_or_arn: str) -> dict[str, Any]:
-        for name, found in self.change_sets.items():
-            if name_or_arn in (name, found["arn"]):
-                return found
+        for name, change_set in self.change_sets.items():
+            if name_or_arn in (name, change_set["arn"]):
+                return change_set
         raise error("ChangeSetNotFound", f"ChangeSet [{name_or_arn}] does not exist")
 
     @staticmethod
@@ -207,7 +210,7 @@ class FakeCloudFormation:
 
 
 class _Resources:
-    """Pages of ListStackResources, one resource on each."""
+    """Pages of ListStackResources, with one resource each."""
 
     def __init__(self, fake: FakeCloudFormation) -> None:
         self.fake = fake

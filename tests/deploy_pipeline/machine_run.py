@@ -34,7 +34,7 @@ INPUT = {
 }
 APP = "prod-app"
 MODEL = boto3.client("cloudformation", region_name="us-east-1").meta.service_model
-FUNCTIONS = {
+FUNCTIONS: dict[str, Any] = {
     "${CheckStack}": task_handler.check_stack,
     "${ChangeSet}": task_handler.change_set,
     "${FirstFailure}": task_handler.first_failure,
@@ -43,10 +43,9 @@ FUNCTIONS = {
 
 @dataclass
 class FakeS3:
-    """Objects in memory, read in pieces.
+    """Objects in memory, which can be read in ranges.
 
-    As S3 does for a caller without ``s3:ListBucket``, it answers 403 for what is missing, and gives
-    no more than the number with the answer to HeadObject.
+    A missing object is a 403, as in S3 for a caller without ``s3:ListBucket``; HeadObject returns no message.
     """
 
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -80,7 +79,7 @@ class FakeS3:
 
 @dataclass(frozen=True)
 class Ended:
-    """How an execution ended, and the states that it went through."""
+    """The result of an execution, and the states that it entered."""
 
     status: str
     output: dict[str, Any]
@@ -90,7 +89,7 @@ class Ended:
 
 
 def zipped(**files: str | bytes) -> bytes:
-    """A zip file; names have a dot for the last underscore."""
+    """Return a zip file; in names, the last underscore becomes a dot."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -100,20 +99,19 @@ def zipped(**files: str | bytes) -> bytes:
 
 @cache
 def _emulator() -> tuple[ModuleType, ModuleType]:
-    """The sandbox's and MiniStack's Step Functions; imported here because this module's users do not all need them."""
+    """Return the sandbox's and MiniStack's Step Functions; not every user of this module needs them."""
     need("ministack")
-    from ministack.services import stepfunctions
+    from sandbox import stepfunctions
+    from sandbox.ministack import stepfunctions as ministack_stepfunctions
 
-    from sandbox import stepfunctions as sandbox_stepfunctions
-
-    sandbox_stepfunctions.install(speed=1e9)
-    return sandbox_stepfunctions, stepfunctions
+    stepfunctions.install(speed=1e9)
+    return stepfunctions, ministack_stepfunctions
 
 
 class Machine:
-    """The state machine, with `cloudformation` and `s3` behind it.
+    """The state machine, which uses `cloudformation` and `s3`.
 
-    `failing`: errors of the functions themselves, by their name in the definition.
+    `failing`: errors that invoking a function raises, by its name in the definition.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
@@ -123,12 +121,12 @@ class Machine:
         self.failing: dict[str, list[str]] = {}
         self.invoked: list[str] = []
         self.definition = definition.definition()
-        del self.definition["TimeoutSeconds"]  # time passes too fast here
+        del self.definition["TimeoutSeconds"]  # the interpreter's time passes too fast for it
         self._patch = patch
 
-    def run(self, **given: Any) -> Ended:
-        """Run an execution; `given` is added to the input."""
-        self._patch.setattr(self._stepfunctions, "_invoke_resource", self._invoke)
+    def run(self, **fields: Any) -> Ended:
+        """Run an execution; `fields` are added to the input."""
+        self._stepfunctions.invoke_resource.replace(self._invoke)
         self._patch.setattr(task_handler, "CLOUDFORMATION", self.cloudformation)
         self._patch.setattr(task_handler, "S3", self.s3)
         self._patch.setenv("STACK_NAME", APP)
@@ -139,20 +137,20 @@ class Machine:
         arn = f"arn:aws:states:us-east-1:111111111111:execution:machine:{name}"
         machine_arn = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
         definition = json.dumps(self.definition)
-        described = {"definition": definition, "name": "machine", "stateMachineArn": machine_arn}
-        self._stepfunctions._state_machines[machine_arn] = described
+        description = {"definition": definition, "name": "machine", "stateMachineArn": machine_arn}
+        self._stepfunctions.state_machines[machine_arn] = description
         execution: dict[str, Any] = {
             "executionArn": arn,
             "stateMachineArn": machine_arn,
             "name": name,
             "status": "RUNNING",
             "startDate": "2026-11-21T12:00:00.000Z",
-            "input": json.dumps(INPUT | given),
+            "input": json.dumps(INPUT | fields),
             "output": None,
             "events": [],
         }
-        self._stepfunctions._executions[arn] = execution
-        self._sandbox._run(arn)
+        self._stepfunctions.executions[arn] = execution
+        self._sandbox.run(arn)
         entered = [
             e["stateEnteredEventDetails"]["name"] for e in execution["events"] if "stateEnteredEventDetails" in e
         ]
@@ -170,7 +168,7 @@ class Machine:
             return {"Payload": self._function(arguments["FunctionName"], arguments["Payload"])}
         action = resource.removeprefix("arn:aws:states:::aws-sdk:cloudformation:")
         assert action != resource, resource
-        MODEL.operation_model(action[0].upper() + action[1:])  # there is such an operation
+        MODEL.operation_model(action[0].upper() + action[1:])  # fails if the operation does not exist
         try:
             return getattr(self.cloudformation, re.sub("([A-Z])", r"_\1", action).lower())(**arguments)
         except ClientError as error:
@@ -179,9 +177,9 @@ class Machine:
     def _function(self, name: str, payload: dict[str, Any]) -> Any:
         self.invoked.append(name)
         if self.failing.get(name):
-            raise self._stepfunctions._ExecutionError(self.failing[name].pop(0), "it is not there")
+            raise self._stepfunctions.ExecutionError(self.failing[name].pop(0), "the function is not available")
         try:
             return json.loads(json.dumps(FUNCTIONS[name](payload, None)))
         except Exception as error:
-            said = json.dumps({"errorMessage": str(error), "errorType": type(error).__name__})
-            raise self._stepfunctions._ExecutionError(type(error).__name__, said) from error
+            response = json.dumps({"errorMessage": str(error), "errorType": type(error).__name__})
+            raise self._stepfunctions.ExecutionError(type(error).__name__, response) from error

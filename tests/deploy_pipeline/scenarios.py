@@ -1,4 +1,4 @@
-"""What can happen to a deployment, each as a function that lets it happen and says what was seen."""
+"""Scenarios of deployments: each function sets up a situation, runs the state machine and returns the result."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ SCENARIOS: list[Scenario] = []
 NEVER_WORKED = ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE")
 PENDING = {"Status": "CREATE_PENDING", "ExecutionStatus": "UNAVAILABLE"}
 READY = {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE"}
-MANY = 9  # more often than any call is tried again
+MANY = 9  # more than the attempts of any call
 
 
 def scenario(function: Scenario) -> Scenario:
@@ -23,9 +23,9 @@ def scenario(function: Scenario) -> Scenario:
     return function
 
 
-def failed(ended: Ended, name: str, *said: str) -> Ended:
+def failed(ended: Ended, name: str, *texts: str) -> Ended:
     assert (ended.status, ended.error) == ("FAILED", name), ended
-    for text in said:
+    for text in texts:
         assert text in ended.cause, f"{text!r} is not in {ended.cause!r}"
     assert ended.states[-1] == "Deployment Failed"
     return ended
@@ -43,7 +43,7 @@ def with_app(machine: Machine, *changes: object, status: str = "CREATE_COMPLETE"
     return machine.cloudformation
 
 
-# Path 1: there is no stack.
+# Path 1: the stack does not exist.
 
 
 @scenario
@@ -81,7 +81,7 @@ def denied_creation_fails(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation throttles calls temporarily")
+@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation temporarily throttles calls")
 def throttled_creation_is_retried(machine: Machine) -> Ended:
     machine.cloudformation.failing["create_stack"] = [THROTTLED] * 3
     ended = succeeded(machine.run(), "created")
@@ -104,7 +104,7 @@ def unreadable_creation_fails(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Timeout mid-way",
+    "Timeout",
     fault="the operation on a stack or a change set never ends",
     expected="fails before the execution reaches its limits of time and history",
     observed='"is still CREATE_IN_PROGRESS"',
@@ -120,7 +120,7 @@ def endless_creation_fails(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="access to the reason of a failure is denied",
+    fault="the function has no permission to read the reason of a failure",
     expected="the failure is still reported",
     observed="its status and the error; for nested change sets, the reason of the parent",
 )
@@ -128,8 +128,8 @@ def unexplained_failure_is_reported(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["ROLLBACK_COMPLETE"]
     machine.cloudformation.failing["describe_stack_events"] = [DENIED]
     machine.cloudformation.status_reason = "Rollback requested by user."
-    said = f"{APP} is ROLLBACK_COMPLETE (Rollback requested by user.)"
-    return failed(machine.run(), "StackFailed", said, "not authorized")
+    cause = f"{APP} is ROLLBACK_COMPLETE (Rollback requested by user.)"
+    return failed(machine.run(), "StackFailed", cause, "not authorized")
 
 
 @scenario
@@ -163,7 +163,7 @@ def stack_that_never_worked_is_recreated(machine: Machine) -> Ended:
 @scenario
 @pytest.mark.reliability("deploy_pipeline", "Partial failure", fault="the creation of a stack fails")
 def failed_creation_is_repeated(machine: Machine) -> Ended:
-    """The stack of a creation without rollback, or with one that failed: it can be deleted."""
+    """A stack that was created without a rollback, or whose rollback failed, can be deleted."""
     for status in ("CREATE_FAILED", "ROLLBACK_FAILED"):
         fake = machine.cloudformation
         fake.add_stack(APP, status, ("CREATE_IN_PROGRESS", status))
@@ -230,7 +230,7 @@ def safe_changes_are_executed(machine: Machine) -> Ended:
     fake = with_app(machine, change(), change("Add", "Topic"), change("Modify", "Third"))
     fake.statuses["update"] = ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE"]
     ended = succeeded(machine.run(), "updated")
-    assert ended.states.count("Wait Stack Update") == 3, "success was told before the update was over"
+    assert ended.states.count("Wait Stack Update") == 3, "success was reported before the update ended"
     assert fake.executed == [fake.changes]
     return ended
 
@@ -239,8 +239,8 @@ def safe_changes_are_executed(machine: Machine) -> Ended:
 def stack_in_review_is_created(machine: Machine) -> Ended:
     fake = with_app(machine, change("Add"), status="REVIEW_IN_PROGRESS")
     ended = succeeded(machine.run(), "created")
-    (made,) = fake.change_sets.values()
-    assert made["ChangeSetType"] == "CREATE"
+    (change_set,) = fake.change_sets.values()
+    assert change_set["ChangeSetType"] == "CREATE"
     return ended
 
 
@@ -263,7 +263,7 @@ def pending_change_set_is_polled(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation throttles calls temporarily")
+@pytest.mark.reliability("deploy_pipeline", "Throttling", fault="CloudFormation temporarily throttles calls")
 def throttled_change_set_is_retried(machine: Machine) -> Ended:
     fake = with_app(machine)
     for call in ("create_change_set", "execute_change_set"):
@@ -277,7 +277,7 @@ def rolled_back_update_names_first_resource(machine: Machine) -> Ended:
     fake.statuses["update"] = ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
     arn = fake.stacks[APP]["StackId"]
     fake.events[arn] = [
-        fake.event(arn, "Old", "AWS::SQS::Queue", "CREATE_FAILED", reason="of long ago"),
+        fake.event(arn, "Old", "AWS::SQS::Queue", "CREATE_FAILED", reason="an earlier failure"),
         fake.event(arn, APP, "AWS::CloudFormation::Stack", "UPDATE_IN_PROGRESS", arn),
         fake.event(arn, "Queue", "AWS::SQS::Queue", "UPDATE_FAILED", reason="too long"),
         fake.event(arn, "Topic", "AWS::SNS::Topic", "UPDATE_FAILED", reason="Resource update cancelled"),
@@ -297,7 +297,7 @@ def stack_deleted_during_update_is_reported(machine: Machine) -> Ended:
     return failed(machine.run(), "StackFailed", f"{APP} was deleted by somebody else")
 
 
-# Path 3: they are not.
+# Path 3: the changes are not safe.
 
 
 @scenario
@@ -310,12 +310,12 @@ def unsafe_changes_are_rejected(machine: Machine) -> Ended:
 def blue_green_stack_is_created(machine: Machine) -> Ended:
     fake = with_app(machine, change("Remove", "Topic", "AWS::SNS::Topic"))
     ended = machine.run(onUnsafe="blue_green")
-    beside = ended.output["stackName"]
-    assert beside.startswith(f"{APP}-"), ended
-    succeeded(ended, "blue_green", beside)
+    green_stack = ended.output["stackName"]
+    assert green_stack.startswith(f"{APP}-"), ended
+    succeeded(ended, "blue_green", green_stack)
     assert ended.output["unsafe"]["violations"][0]["logicalId"] == "Topic"
     assert f"created as a blue/green stack of {APP}" in ended.output["summary"]
-    assert set(fake.stacks) == {APP, beside}
+    assert set(fake.stacks) == {APP, green_stack}
     return ended
 
 

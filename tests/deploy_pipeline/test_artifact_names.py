@@ -1,4 +1,4 @@
-"""Names in zip files as the tools of Windows, macOS and .NET write them: found, or refused with the reason."""
+"""Names in zip files as the tools of Windows, macOS and .NET write them."""
 
 import io
 import stat
@@ -27,14 +27,14 @@ def read(content: bytes, path: str = "template.yaml") -> bytes:
     return read_template(FakeS3({"bucket/key": content}), "bucket", "key", path)
 
 
-def refusal(content: bytes, path: str = "template.yaml") -> str:
+def error_message(content: bytes, path: str = "template.yaml") -> str:
     with pytest.raises(InvalidArtifactError) as caught:
         read(content, path)
     return str(caught.value)
 
 
 def with_raw_name(name: bytes) -> bytes:
-    """An archive with a file of that name, without the flag that says that it is UTF-8."""
+    """Return a zip file with a file of that name, without the UTF-8 flag."""
     return archive_of("x" * len(name)).replace(b"x" * len(name), name)
 
 
@@ -97,9 +97,9 @@ def test_template_without_utf8_flag_is_found(encoding: str) -> None:
     fault="the paths in the zip file have the form of Windows, macOS or .NET",
 )
 def test_name_in_other_encoding_is_explained() -> None:
-    said = refusal(with_raw_name("größe.yaml".encode("cp1252")), "größe.yaml")
-    assert "'größe.yaml' is not in the source artifact" in said
-    assert "names that are not UTF-8" in said
+    message = error_message(with_raw_name("größe.yaml".encode("cp1252")), "größe.yaml")
+    assert "'größe.yaml' is not in the source artifact" in message
+    assert "names that are not UTF-8" in message
 
 
 @pytest.mark.parametrize(
@@ -117,20 +117,20 @@ def test_name_in_other_encoding_is_explained() -> None:
     fault="the paths in the zip file have the form of Windows, macOS or .NET",
 )
 def test_ambiguous_names_are_rejected(names: tuple[str, ...]) -> None:
-    said = refusal(archive_of(*names), names[0])
-    assert f"matches {len(names)} files in the source artifact: {', '.join(map(repr, names))}" in said
+    message = error_message(archive_of(*names), names[0])
+    assert f"matches {len(names)} files in the source artifact: {', '.join(map(repr, names))}" in message
 
 
 def test_duplicate_name_is_rejected() -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         archive = archive_of("template.yaml", "template.yaml")
-    assert "matches 2 files in the source artifact" in refusal(archive)
+    assert "matches 2 files in the source artifact" in error_message(archive)
 
 
 def test_long_names_are_truncated_in_message() -> None:
-    """Step Functions keeps 32,768 characters of an error, and cut JSON cannot be read."""
-    said = refusal(archive_of(*("./" * number + "x" * 30_000 for number in range(4))), "x" * 30_000)
-    assert len(said) <= 5000
+    """Step Functions truncates errors at 32,768 characters, and truncated JSON cannot be parsed."""
+    message = error_message(archive_of(*("./" * number + "x" * 30_000 for number in range(4))), "x" * 30_000)
+    assert len(message) <= 5000
 
 
 @pytest.mark.reliability(
@@ -139,24 +139,24 @@ def test_long_names_are_truncated_in_message() -> None:
     fault="the paths in the zip file have the form of Windows, macOS or .NET",
 )
 def test_symbolic_link_error_names_link() -> None:
-    assert "is a symbolic link; use the path" in refusal(archive_of(link("template.yaml"), "infra/template.yaml"))
+    assert "is a symbolic link; use the path" in error_message(archive_of(link("template.yaml"), "infra/template.yaml"))
 
 
 def test_symbolic_link_folder_error_names_link() -> None:
-    said = refusal(archive_of(link("./infra"), "deploy/template.yaml"), "infra/template.yaml")
-    assert "'./infra' is a symbolic link" in said
+    message = error_message(archive_of(link("./infra"), "deploy/template.yaml"), "infra/template.yaml")
+    assert "'./infra' is a symbolic link" in message
 
 
 @pytest.mark.parametrize("written", ["template.yaml/", "template.yaml\\"])
 def test_folder_with_name_of_template_is_rejected(written: str) -> None:
-    assert "is a folder" in refusal(archive_of(written, content=b""))
+    assert "is a folder" in error_message(archive_of(written, content=b""))
 
 
 def test_backslash_in_template_path_is_explained() -> None:
-    said = refusal(archive_of("infra/template.yaml"), "infra\\template.yaml")
-    assert "contains a backslash; separate folders with slashes" in said
+    message = error_message(archive_of("infra/template.yaml"), "infra\\template.yaml")
+    assert "contains a backslash; separate folders with slashes" in message
 
 
 def test_missing_template_error_suggests_other_path() -> None:
-    said = refusal(archive_of("My-App/Template.YAML", "b/template.yaml", "other.txt"))
-    assert said.endswith("is not in the source artifact. It contains 'My-App/Template.YAML', 'b/template.yaml'.")
+    message = error_message(archive_of("My-App/Template.YAML", "b/template.yaml", "other.txt"))
+    assert message.endswith("is not in the source artifact. It contains 'My-App/Template.YAML', 'b/template.yaml'.")

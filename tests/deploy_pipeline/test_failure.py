@@ -1,6 +1,6 @@
-"""Why a stack operation failed, from events as CloudFormation writes them.
+"""Explaining why a stack operation failed, from its events.
 
-The events are made up: no emulator rolls back, deletes nested stacks, and validates as CloudFormation does.
+The events are synthetic, because no emulator rolls back, deletes nested stacks and validates as CloudFormation does.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ def fake() -> FakeCloudFormation:
 
 
 class Events:
-    """Writes the events of one stack, the oldest first."""
+    """Adds the events of one stack, the oldest first."""
 
     def __init__(self, fake: FakeCloudFormation, name: str = APP) -> None:
         self.fake, self.name = fake, name
@@ -49,7 +49,7 @@ class Events:
 def test_explain_cancelled_resource_is_not_first_failure(fake: FakeCloudFormation) -> None:
     arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
     fake.events[arn] = [
-        fake.event(arn, "Old", "AWS::SQS::Queue", "UPDATE_FAILED", reason="of the operation before"),
+        fake.event(arn, "Old", "AWS::SQS::Queue", "UPDATE_FAILED", reason="of an earlier operation"),
         fake.event(arn, APP, STACK, "UPDATE_IN_PROGRESS", arn),
         fake.event(arn, "Second", "AWS::SNS::Topic", "CREATE_FAILED", reason="Resource creation cancelled"),
         fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_FAILED", reason="The copy was cancelled"),
@@ -57,8 +57,8 @@ def test_explain_cancelled_resource_is_not_first_failure(fake: FakeCloudFormatio
         fake.event(arn, APP, STACK, "UPDATE_ROLLBACK_IN_PROGRESS", arn, "[First] failed"),
         fake.event(arn, "First", "AWS::SQS::Queue", "UPDATE_COMPLETE"),
     ]
-    said = explain(fake, arn, APP, "UPDATE_ROLLBACK_COMPLETE")
-    assert said.splitlines() == [
+    message = explain(fake, arn, APP, "UPDATE_ROLLBACK_COMPLETE")
+    assert message.splitlines() == [
         f"{APP} is UPDATE_ROLLBACK_COMPLETE: First (AWS::SQS::Queue) failed first: The copy was cancelled",
         "Also failed:",
         "- Third (AWS::SNS::Topic): also too long",
@@ -109,8 +109,8 @@ def test_explain_events_without_reason_says_so(fake: FakeCloudFormation) -> None
 def test_explain_without_failed_resource_gives_stack_reason(
     fake: FakeCloudFormation, start: str, status: str, reason: str
 ) -> None:
-    events = Events(fake).itself("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", reason="of the operation before")
-    events.itself(start, reason="it was asked for").resource("Queue", "UPDATE_FAILED", "Resource update cancelled")
+    events = Events(fake).itself("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", reason="of an earlier operation")
+    events.itself(start, reason="User Initiated").resource("Queue", "UPDATE_FAILED", "Resource update cancelled")
     events.itself(status.replace("COMPLETE", "IN_PROGRESS"), reason=reason).itself(status)
     assert events.explained(status) == f"{APP} is {status}: {reason}"
 
@@ -130,10 +130,10 @@ def test_explain_deleted_nested_stack_gives_inner_reason(fake: FakeCloudFormatio
     parent = Events(fake).itself("CREATE_IN_PROGRESS")
     parent.resource("Child", "CREATE_FAILED", EMBEDDED, STACK, child.arn).itself("ROLLBACK_IN_PROGRESS")
     parent.resource("Child", last, "", STACK, child.arn).itself("ROLLBACK_FAILED")
-    said = parent.explained("ROLLBACK_FAILED").splitlines()
-    assert said[0] == f"{APP} is ROLLBACK_FAILED: Child/Queue ({QUEUE}) failed first: too long"
+    message = parent.explained("ROLLBACK_FAILED").splitlines()
+    assert message[0] == f"{APP} is ROLLBACK_FAILED: Child/Queue ({QUEUE}) failed first: too long"
     rollback = ["Failed during the rollback:", "- Child/Bucket (AWS::S3::Bucket): it is not empty"]
-    assert said[1:] == (rollback if last == "DELETE_FAILED" else [])
+    assert message[1:] == (rollback if last == "DELETE_FAILED" else [])
 
 
 @pytest.mark.parametrize("last", ["UPDATE_FAILED", "UPDATE_ROLLBACK_FAILED"])
@@ -149,8 +149,8 @@ def test_explain_failed_rollback_separates_its_failures(fake: FakeCloudFormation
     )
     parent = Events(fake).itself("UPDATE_IN_PROGRESS").resource("Child", "UPDATE_FAILED", EMBEDDED, STACK, child.arn)
     parent.itself("UPDATE_ROLLBACK_IN_PROGRESS").resource("Child", last, "", STACK, child.arn)
-    said = parent.itself("UPDATE_ROLLBACK_FAILED").explained("UPDATE_ROLLBACK_FAILED")
-    assert said.splitlines() == [
+    message = parent.itself("UPDATE_ROLLBACK_FAILED").explained("UPDATE_ROLLBACK_FAILED")
+    assert message.splitlines() == [
         f"{APP} is UPDATE_ROLLBACK_FAILED: Child/Queue ({QUEUE}) failed first: too long",
         "Failed during the rollback:",
         "- Child/Role (AWS::IAM::Role): denied",
@@ -160,8 +160,8 @@ def test_explain_failed_rollback_separates_its_failures(fake: FakeCloudFormation
 def test_explain_failed_rollback_gives_stack_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS").resource("Queue", "CREATE_FAILED", "too long")
     events.itself("ROLLBACK_IN_PROGRESS", "ROLLBACK_FAILED")
-    said = explain(fake, events.arn, APP, "ROLLBACK_FAILED", "The role cannot be assumed")
-    assert said.splitlines()[1:] == ["The rollback failed: The role cannot be assumed"]
+    message = explain(fake, events.arn, APP, "ROLLBACK_FAILED", "The role cannot be assumed")
+    assert message.splitlines()[1:] == ["The rollback failed: The role cannot be assumed"]
 
 
 @pytest.mark.reliability(
@@ -179,26 +179,28 @@ def test_explain_nested_stack_without_resource_gives_reason(fake: FakeCloudForma
     )
 
 
-@pytest.mark.parametrize("refusal", [DENIED, error("ValidationError", "Stack [child] does not exist")])
+@pytest.mark.parametrize("client_error", [DENIED, error("ValidationError", "Stack [child] does not exist")])
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
     fault="access to the events of a stack, a nested stack or a validation is denied",
 )
-def test_explain_unreadable_nested_stack_keeps_other_reasons(fake: FakeCloudFormation, refusal: ClientError) -> None:
+def test_explain_unreadable_nested_stack_keeps_other_reasons(
+    fake: FakeCloudFormation, client_error: ClientError
+) -> None:
     child = Events(fake, "child")
     parent = Events(fake).itself("CREATE_IN_PROGRESS").resource("Child", "CREATE_FAILED", EMBEDDED, STACK, child.arn)
     parent.resource("Queue", "CREATE_FAILED", "too long")
-    fake.failing["describe_stack_events"] = [None, refusal]
-    said = parent.explained("ROLLBACK_COMPLETE")
-    assert EMBEDDED in said
-    assert refusal.response["Error"]["Message"] in said
-    assert said.endswith(f"- Queue ({QUEUE}): too long")
+    fake.failing["describe_stack_events"] = [None, client_error]
+    message = parent.explained("ROLLBACK_COMPLETE")
+    assert EMBEDDED in message
+    assert client_error.response["Error"]["Message"] in message
+    assert message.endswith(f"- Queue ({QUEUE}): too long")
 
 
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the stack, after its creation failed",
     expected="the reason is not lost",
     observed="both in the cause",
@@ -206,12 +208,14 @@ def test_explain_unreadable_nested_stack_keeps_other_reasons(fake: FakeCloudForm
 def test_explain_deleted_stack_keeps_creation_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS").resource("Queue", "CREATE_FAILED", "too long")
     events.itself("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS", "DELETE_COMPLETE")
-    said = events.explained("DELETE_COMPLETE")
-    assert said == f"{APP} was deleted by somebody else during the deployment: Queue ({QUEUE}) failed first: too long"
+    message = events.explained("DELETE_COMPLETE")
+    assert (
+        message == f"{APP} was deleted by somebody else during the deployment: Queue ({QUEUE}) failed first: too long"
+    )
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [("DELETE_COMPLETE", "was deleted by somebody else"), ("ROLLBACK_COMPLETE", "is ROLLBACK_COMPLETE")],
 )
 @pytest.mark.reliability(
@@ -221,22 +225,22 @@ def test_explain_deleted_stack_keeps_creation_reason(fake: FakeCloudFormation) -
     expected="known reasons are still reported",
     observed="the stack's status and reason, and the error",
 )
-def test_explain_unreadable_events_keeps_stack_status(fake: FakeCloudFormation, status: str, said: str) -> None:
+def test_explain_unreadable_events_keeps_stack_status(fake: FakeCloudFormation, status: str, message: str) -> None:
     fake.failing["describe_stack_events"] = [DENIED]
-    explained = explain(fake, Events(fake).arn, APP, status, "it was asked for")
-    assert f"{APP} {said}" in explained
-    assert "(it was asked for); its events could not be read: " in explained
+    explained = explain(fake, Events(fake).arn, APP, status, "User Initiated")
+    assert f"{APP} {message}" in explained
+    assert "(User Initiated); its events could not be read: " in explained
     assert "not authorized" in explained
 
 
 def test_explain_endless_rollback_gives_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("UPDATE_IN_PROGRESS").resource("Queue", "UPDATE_FAILED", "too long")
-    said = events.itself("UPDATE_ROLLBACK_IN_PROGRESS").explained("UPDATE_ROLLBACK_IN_PROGRESS")
-    assert said.endswith(f"the deployment no longer waits for it: Queue ({QUEUE}) failed first: too long")
+    message = events.itself("UPDATE_ROLLBACK_IN_PROGRESS").explained("UPDATE_ROLLBACK_IN_PROGRESS")
+    assert message.endswith(f"the deployment no longer waits for it: Queue ({QUEUE}) failed first: too long")
 
 
-def refused(operation: str = "now", **more: Any) -> dict[str, Any]:
-    """An event of DescribeEvents: a validation that failed."""
+def failed_event(operation: str = "now", **more: Any) -> dict[str, Any]:
+    """Return an event of DescribeEvents: a failed validation."""
     return {
         "EventType": "VALIDATION_ERROR",
         "OperationId": operation,
@@ -259,12 +263,12 @@ def test_explain_failed_validation_names_resource_and_reason(fake: FakeCloudForm
     hint = "The following hook(s)/validation failed: [AWS::EarlyValidation::PropertyValidation]."
     events = Events(fake).itself("CREATE_IN_PROGRESS", operation="now")
     events.itself("CREATE_FAILED", reason=hint, operation="now")
-    fake.refusals[events.arn] = [
-        refused("before", ValidationStatusReason="of the operation before"),
-        refused(ValidationFailureMode="WARN", ValidationStatusReason="only a warning"),
-        refused(ValidationStatus="SKIPPED", ValidationStatusReason="skipped"),
-        refused(EventType="STACK_EVENT", ValidationStatusReason="no refusal"),
-        refused(),
+    fake.failed_events[events.arn] = [
+        failed_event("before", ValidationStatusReason="of an earlier operation"),
+        failed_event(ValidationFailureMode="WARN", ValidationStatusReason="only a warning"),
+        failed_event(ValidationStatus="SKIPPED", ValidationStatusReason="skipped"),
+        failed_event(EventType="STACK_EVENT", ValidationStatusReason="no client_error"),
+        failed_event(),
     ]
     assert events.explained("CREATE_FAILED").splitlines() == [
         f"{APP} is CREATE_FAILED: {hint}",
@@ -274,7 +278,9 @@ def test_explain_failed_validation_names_resource_and_reason(fake: FakeCloudForm
 
 def test_explain_validation_without_failed_event_is_read(fake: FakeCloudFormation) -> None:
     events = Events(fake)
-    fake.refusals[events.arn] = [refused(ValidationStatusReason="it exists", ValidationName="", ValidationPath="")]
+    fake.failed_events[events.arn] = [
+        failed_event(ValidationStatusReason="it exists", ValidationName="", ValidationPath="")
+    ]
     assert events.explained("CREATE_FAILED").splitlines()[1:] == [f"- Queue ({QUEUE}): it exists"]
 
 
@@ -285,7 +291,7 @@ def test_explain_validation_without_failed_event_is_read(fake: FakeCloudFormatio
 )
 def test_explain_uses_reason_of_stack_description(fake: FakeCloudFormation) -> None:
     events, reason = Events(fake).itself("CREATE_IN_PROGRESS", operation="now"), "Call DescribeEvents for the issues."
-    fake.refusals["now"] = [refused(ValidationName="", ValidationPath="")]
+    fake.failed_events["now"] = [failed_event(ValidationName="", ValidationPath="")]
     assert explain(fake, events.arn, APP, "CREATE_FAILED", reason).splitlines() == [
         f"{APP} is CREATE_FAILED: {reason}",
         f"- Queue ({QUEUE}): #: required key [Size] not found",
@@ -301,7 +307,7 @@ def test_explain_failed_hook_gives_its_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS")
     events.resource("Queue", "CREATE_FAILED", "The following hook(s) failed: [Own::Rules::Hook]")
     hook = {"EventType": "HOOK_INVOCATION_ERROR", "HookType": "Own::Rules::Hook", "HookStatusReason": "not encrypted"}
-    fake.refusals[events.arn] = [
+    fake.failed_events[events.arn] = [
         hook | {"LogicalResourceId": "Queue", "ResourceType": QUEUE, "HookFailureMode": "FAIL"}
     ]
     assert f"- Queue ({QUEUE}): not encrypted [Own::Rules::Hook]" in events.explained("ROLLBACK_COMPLETE").splitlines()
@@ -313,12 +319,12 @@ def test_explain_failed_hook_gives_its_reason(fake: FakeCloudFormation) -> None:
     fault="CloudFormation's validation or a hook rejects a change set or a stack",
 )
 def test_explain_validation_is_read_by_operation_id(fake: FakeCloudFormation) -> None:
-    """After a rollback, DescribeEvents of the stack may give the rollback's events only (awslabs/mcp#4275)."""
+    """After a rollback, DescribeEvents may return only the rollback's events for a stack (awslabs/mcp#4275)."""
     events = Events(fake).itself("UPDATE_IN_PROGRESS", operation="update")
     hint = "Validation failed with 1 error(s). Call DescribeEvents to retrieve the full list of issues."
     events.itself("UPDATE_ROLLBACK_IN_PROGRESS", reason=hint, operation="update")
     events.itself("UPDATE_ROLLBACK_COMPLETE", operation="rollback")
-    fake.refusals["update"] = [refused("update", ValidationName="", ValidationPath="")]
+    fake.failed_events["update"] = [failed_event("update", ValidationName="", ValidationPath="")]
     assert events.explained("UPDATE_ROLLBACK_COMPLETE").splitlines() == [
         f"{APP} is UPDATE_ROLLBACK_COMPLETE: {hint}",
         f"- Queue ({QUEUE}): #: required key [Size] not found",
@@ -340,10 +346,10 @@ def test_explain_without_hint_does_not_read_operations(fake: FakeCloudFormation)
 def test_explain_unreadable_validation_keeps_reason(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS").itself("CREATE_FAILED", reason="validation failed")
     fake.failing["describe_events"] = [DENIED]
-    said = events.explained("CREATE_FAILED").splitlines()
-    assert said[0] == f"{APP} is CREATE_FAILED: validation failed"
-    assert "could not be read" in said[1]
-    assert "not authorized" in said[1]
+    message = events.explained("CREATE_FAILED").splitlines()
+    assert message[0] == f"{APP} is CREATE_FAILED: validation failed"
+    assert "could not be read" in message[1]
+    assert "not authorized" in message[1]
 
 
 @pytest.mark.reliability(
@@ -352,7 +358,7 @@ def test_explain_unreadable_validation_keeps_reason(fake: FakeCloudFormation) ->
     fault="access to the events of a stack, a nested stack or a validation is denied",
 )
 def test_explain_old_sdk_omits_validation_details(fake: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lambda's runtimes bring an SDK of their own choice; DescribeEvents is of November 2025."""
+    """The SDK of a Lambda runtime can be older than DescribeEvents, which was added in November 2025."""
     monkeypatch.delattr(FakeCloudFormation, "describe_events")
     events = Events(fake).itself("CREATE_IN_PROGRESS").itself("CREATE_FAILED", reason="validation failed")
     assert events.explained("CREATE_FAILED").startswith(f"{APP} is CREATE_FAILED: validation failed\n- The details")
@@ -361,12 +367,12 @@ def test_explain_old_sdk_omits_validation_details(fake: FakeCloudFormation, monk
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="thousands of unsafe changes, failures or unknown parameters",
+    fault="thousands of unsafe changes or failures, or hundreds of unknown parameters",
 )
 def test_explain_many_failures_fit_into_cause(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS")
     for number in range(500):
         events.resource(f"Queue{number}", "CREATE_FAILED", "x" * 200)
-    said = events.explained("ROLLBACK_COMPLETE")
-    assert len(said) <= MAX_CAUSE_CHARACTERS
-    assert said.startswith(f"{APP} is ROLLBACK_COMPLETE: Queue0 ({QUEUE}) failed first: ")
+    message = events.explained("ROLLBACK_COMPLETE")
+    assert len(message) <= MAX_CAUSE_CHARACTERS
+    assert message.startswith(f"{APP} is ROLLBACK_COMPLETE: Queue0 ({QUEUE}) failed first: ")

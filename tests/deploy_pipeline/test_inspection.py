@@ -1,4 +1,4 @@
-"""What is safe, change by change: each rule and its exceptions."""
+"""Safe and unsafe changes: each rule of the inspection and its exceptions."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ ENDPOINT = {"logical_id": "Subscription", "kind": "AWS::SNS::Subscription", **CO
 
 
 def why(*changes: Any, policy: Policy = DEFAULT, path: str = "") -> dict[str, str]:
-    """The reasons by logical id."""
-    return {found.logical_id: found.why for found in violations(changes, policy, path)}
+    """Return the reasons by logical ID."""
+    return {violation.logical_id: violation.why for violation in violations(changes, policy, path)}
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_harmless_change_is_safe(safe: Any) -> None:
     ],
 )
 def test_deletion_or_replacement_is_unsafe(unsafe: Any, reason: str) -> None:
-    found = why(unsafe)
-    assert set(found) == {"Queue"}, found
-    assert reason in found["Queue"]
+    reasons = why(unsafe)
+    assert set(reasons) == {"Queue"}, reasons
+    assert reason in reasons["Queue"]
 
 
 def test_retained_resource_is_not_reported_as_deleted() -> None:
@@ -134,8 +134,6 @@ def test_reference_to_retained_resource_is_safe() -> None:
         change("Modify", Replacement="True"),
         change("Modify", **CONDITIONAL),
         change("Modify", PolicyAction="ReplaceAndDelete"),
-        change("Modify", Replacement="False", Details=[detail("Always", "Static")]),
-        change("Modify", **CONDITIONAL, Details=[detail("Always", "Static"), detail("Never")]),
         change("Remove"),
         change("Add"),
         change("Dynamic"),
@@ -149,6 +147,16 @@ def test_reference_to_replaced_resource_is_unsafe(cause: Any) -> None:
     for source, entity in (("ResourceReference", "Queue"), ("ResourceAttribute", "Queue.Arn")):
         dependent = change(**ENDPOINT, Details=[detail("Always", "Dynamic", source=source, entity=entity)])
         assert "may be replaced" in why(cause, dependent)["Subscription"]
+
+
+@pytest.mark.parametrize("replacement", ["False", "Conditional"])
+def test_certain_replacement_is_never_retained(replacement: str) -> None:
+    """A detail that always replaces the resource decides, whatever CloudFormation reports for the resource."""
+    cause = change("Modify", Replacement=replacement, Details=[detail("Always", "Static"), detail("Never")])
+    reference = detail("Always", "Dynamic", source="ResourceAttribute", entity="Queue.Arn")
+    reasons = why(cause, change(**ENDPOINT, Details=[reference]))
+    assert "it is replaced" in reasons["Queue"]
+    assert "it may be replaced" in reasons["Subscription"]
 
 
 @pytest.mark.parametrize(
@@ -169,8 +177,8 @@ def test_other_attribute_of_retained_resource_is_unsafe(source: str, entity: str
 
 
 def test_replacement_false_with_always_detail_is_unsafe() -> None:
-    said = why(change("Modify", Replacement="False", Details=[detail("Always", "Static")]))
-    assert "it is replaced" in said["Queue"]
+    reasons = why(change("Modify", Replacement="False", Details=[detail("Always", "Static")]))
+    assert "it is replaced" in reasons["Queue"]
 
 
 def test_circular_references_are_unsafe() -> None:
@@ -183,24 +191,24 @@ def test_circular_references_are_unsafe() -> None:
 
 
 class CountedDetail(dict[str, Any]):
-    """A detail that counts how often it is looked at."""
+    """A detail that counts how often it is read."""
 
-    looks = 0
+    reads = 0
 
     def get(self, *arguments: Any) -> Any:
-        CountedDetail.looks += 1
+        CountedDetail.reads += 1
         return super().get(*arguments)
 
 
-def looks_at_a_chain(length: int) -> int:
-    """Inspect queues of which each takes the ARN of the next, the last of which only is certainly kept."""
+def reads_of_chain(length: int) -> int:
+    """Inspect queues that each refer to the next one, of which only the last is certainly retained."""
     changes = [change("Modify", f"Q{length}")]
     for number in range(length):
         source = detail("Always", "Dynamic", source="ResourceAttribute", entity=f"Q{number + 1}.Arn")
         changes.insert(number, change("Modify", f"Q{number}", **CONDITIONAL, Details=[CountedDetail(source)] * 20))
-    CountedDetail.looks = 0
+    CountedDetail.reads = 0
     assert not why(*changes)
-    return CountedDetail.looks
+    return CountedDetail.reads
 
 
 @pytest.mark.reliability(
@@ -211,5 +219,5 @@ def looks_at_a_chain(length: int) -> int:
     observed="ten times as many changes take at most eleven times as many reads",
 )
 def test_inspection_of_chain_is_linear() -> None:
-    short, long = looks_at_a_chain(20), looks_at_a_chain(200)
-    assert long <= 11 * short, f"{short} looks at 20 resources, {long} at 200"
+    short, long = reads_of_chain(20), reads_of_chain(200)
+    assert long <= 11 * short, f"{short} reads for 20 resources, {long} for 200"

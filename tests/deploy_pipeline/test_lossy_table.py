@@ -1,4 +1,4 @@
-"""The table of lossy changes against CloudFormation's schemas, and the documentation against the table."""
+"""The table of lossy changes: its properties exist in CloudFormation's schemas, and the documentation contains it."""
 
 import json
 from functools import cache
@@ -21,27 +21,27 @@ def schema(kind: str) -> Any:
     return json.loads((SCHEMAS / f"resources/{name}.json").read_text())
 
 
-def described(kind: str, path: str) -> Any:
-    """What the schema says of a property; KeyError if there is none."""
-    found = schema(kind)
+def property_definition(kind: str, path: str) -> Any:
+    """Return the schema of a property; KeyError if it does not exist."""
+    definition = schema(kind)
     for step in path.split("."):
-        found = found["properties"][step]
-        while "$ref" in found:
-            found = schema(kind)["definitions"][found["$ref"].removeprefix("#/definitions/")]
-    return found
+        definition = definition["properties"][step]
+        while "$ref" in definition:
+            definition = schema(kind)["definitions"][definition["$ref"].removeprefix("#/definitions/")]
+    return definition
 
 
 @pytest.mark.parametrize("row", LOSSY_CHANGES, ids=lambda row: f"{row.type}-{row.path}")
 def test_row_names_existing_property(row: LossyChange) -> None:
     if row.type != ANY_TYPE:
-        found = described(row.type, row.path)
-        if "default" in found and row.default is not None:
-            assert str(found["default"]).lower() == str(row.default).lower()
+        definition = property_definition(row.type, row.path)
+        if "default" in definition and row.default is not None:
+            assert str(definition["default"]).lower() == str(row.default).lower()
 
 
 def test_policy_target_is_existing_property() -> None:
     for kind, (name, _) in POLICY_TARGETS.items():
-        assert described(kind, name)
+        assert property_definition(kind, name)
 
 
 def test_table_rows_are_unique() -> None:
@@ -50,4 +50,4 @@ def test_table_rows_are_unique() -> None:
 
 
 def test_documentation_contains_table() -> None:
-    assert markdown_table() in PAGE.read_text(), "write what markdown_table() returns into the page"
+    assert markdown_table() in PAGE.read_text(), "copy the result of markdown_table() to the page"

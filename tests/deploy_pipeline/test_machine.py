@@ -1,7 +1,7 @@
-"""The state machine, executed: every way between its states, and every failure on the way.
+"""The state machine: every transition between its states, and every failure.
 
-It runs in the sandbox's interpreter, with the functions of the stack and with a CloudFormation in
-memory (no moto: what counts are its errors and its timing).
+It runs in the sandbox's interpreter, with the stack's functions and a fake of CloudFormation, because moto does not
+have CloudFormation's errors and timing.
 """
 
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @cache
-def played(scenario: Scenario) -> tuple[Machine, Ended]:
-    """Each scenario is played once, for all tests here."""
+def result_of(scenario: Scenario) -> tuple[Machine, Ended]:
+    """Run a scenario; each runs once for all tests of this module."""
     with pytest.MonkeyPatch.context() as patch:
         machine = Machine(patch)
         return machine, scenario(machine)
@@ -36,7 +36,7 @@ def played(scenario: Scenario) -> tuple[Machine, Ended]:
     "scenario", [pytest.param(s, id=s.__name__, marks=getattr(s, "pytestmark", [])) for s in SCENARIOS]
 )
 def test_state_machine(scenario: Scenario) -> None:
-    machine, _ = played(scenario)
+    machine, _ = result_of(scenario)
     assert not machine.cloudformation.left(), "a change set is left that could be executed"
 
 
@@ -76,8 +76,8 @@ def test_every_result_lists_exemptions_in_force(machine: Machine) -> None:
     assert machine.run(policy=EXEMPTIONS).output["summary"] == f"{APP} is updated. {IN_FORCE}"
     machine.cloudformation.changes = [change("Remove", kind="AWS::SNS::Topic")]
     failed(machine.run(policy=EXEMPTIONS), "UnsafeChanges", f"{IN_FORCE}\n1 unsafe change")
-    beside = machine.run(policy=EXEMPTIONS, onUnsafe="blue_green").output["summary"]
-    assert f" is created as a blue/green stack of {APP}. {IN_FORCE}. 1 unsafe change" in beside
+    summary = machine.run(policy=EXEMPTIONS, onUnsafe="blue_green").output["summary"]
+    assert f" is created as a blue/green stack of {APP}. {IN_FORCE}. 1 unsafe change" in summary
     machine.cloudformation.failing["create_change_set"] = [DENIED] * MANY
     failed(machine.run(policy=EXEMPTIONS), "CloudFormation.CloudFormationException", f"{IN_FORCE}\nCreate Change Set: ")
 
@@ -88,35 +88,35 @@ def test_many_exemptions_are_truncated(machine: Machine) -> None:
 
 
 def edges() -> Iterator[tuple[str, str]]:
-    """Every way from a state to another that the definition has."""
+    """Return every transition of the definition."""
     for name, state in definition.definition()["States"].items():
-        ways = [state, *state.get("Choices", []), *state.get("Catch", []), {"Next": state.get("Default")}]
-        yield from {(name, way["Next"]) for way in ways if way.get("Next")}
+        transitions = [state, *state.get("Choices", []), *state.get("Catch", []), {"Next": state.get("Default")}]
+        yield from {(name, transition["Next"]) for transition in transitions if transition.get("Next")}
 
 
 def test_every_transition_is_covered(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: set[tuple[str, str]] = set()
+    covered: set[tuple[str, str]] = set()
     for scenario in SCENARIOS:
-        taken |= set(pairwise(played(scenario)[1].states))
+        covered |= set(pairwise(result_of(scenario)[1].states))
     with_app(last := Machine(monkeypatch), change("Remove")).failing["delete_change_set"] = [DENIED] * MANY
-    taken |= set(pairwise(last.run().states))
-    missing = set(edges()) - taken
-    assert not missing, f"never taken: {sorted(missing)}"
+    covered |= set(pairwise(last.run().states))
+    missing = set(edges()) - covered
+    assert not missing, f"not covered: {sorted(missing)}"
 
 
 @pytest.mark.parametrize("polls", [1, 2, 7])
 def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.MonkeyPatch, polls: int) -> None:
     waiting = [*["CREATE_IN_PROGRESS"] * (polls - 1), "CREATE_COMPLETE"]
-    creating, updating, refusing = (Machine(monkeypatch) for _ in range(3))
+    creating, updating, rejecting = (Machine(monkeypatch) for _ in range(3))
     creating.cloudformation.statuses["create"] = list(waiting)
-    for machine, changes in ((updating, [change()]), (refusing, [change("Remove")])):
+    for machine, changes in ((updating, [change()]), (rejecting, [change("Remove")])):
         fake = with_app(machine, *changes)
         fake.change_set = [PENDING] * (polls - 1) + [READY]
         fake.statuses["update"] = [status.replace("CREATE", "UPDATE") for status in waiting]
     for machine, transitions, functions in (
         (creating, 4 + 3 * polls, 1),
         (updating, 7 + 6 * polls, 2 + polls),
-        (refusing, 8 + 3 * polls, 2 + polls),
+        (rejecting, 8 + 3 * polls, 2 + polls),
     ):
         assert (len(machine.run().states), len(machine.invoked)) == (transitions, functions)
 
@@ -133,9 +133,7 @@ def test_every_task_has_retry_catch_and_timeout() -> None:
         assert any("States.Timeout" in retry["ErrorEquals"] for retry in state["Retry"]), f"{name}: no retry"
 
 
-@pytest.mark.reliability(
-    "deploy_pipeline", "Timeout mid-way", fault="the operation on a stack or a change set never ends"
-)
+@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="the operation on a stack or a change set never ends")
 def test_polling_ends_before_execution_limits() -> None:
     stack, deletion = definition.STACK_POLLS, definition.DELETION_POLLS
     seconds = (stack + deletion) * definition.STACK_WAIT + definition.CHANGE_SET_POLLS * definition.CHANGE_SET_WAIT
@@ -148,9 +146,11 @@ def test_changing_calls_are_idempotent_with_service_role() -> None:
     tokens = {"Create Stack", "Delete Failed Stack", "Execute Change Set"}
     for name in tokens:
         assert "ClientRequestToken" in states[name]["Arguments"], name
-    made = states["Create Change Set"]["Arguments"]
-    assert made["ClientToken"] == made["ChangeSetName"]
-    assert made["IncludeNestedStacks"] is True, "or changes of nested stacks could not be seen"
+    arguments = states["Create Change Set"]["Arguments"]
+    assert arguments["ClientToken"] == arguments["ChangeSetName"]
+    assert arguments["IncludeNestedStacks"] is True, "otherwise changes of nested stacks are not visible"
     for name in ("Create Stack", "Create Change Set", "Delete Failed Stack"):
-        assert states[name]["Arguments"]["RoleARN"] == "${ServiceRole}", f"{name} acts with the machine's own role"
-    assert states["Delete Failed Stack"]["Arguments"]["StackName"] == "{% $stackId %}", "not a namesake made meanwhile"
+        assert states[name]["Arguments"]["RoleARN"] == "${ServiceRole}", f"{name} uses the role of the state machine"
+    assert states["Delete Failed Stack"]["Arguments"]["StackName"] == "{% $stackId %}", (
+        "not a new stack of the same name"
+    )

@@ -1,10 +1,11 @@
-"""Whatever a change set holds: what deletes or replaces something is never carried out.
+"""No change set that deletes or replaces a resource is executed, whatever it contains.
 
-Two kinds of change sets are made up. *Any words*: every field has any value that CloudFormation
-knows, or one that it does not. *Worlds*: stacks whose resources depend on each other, of which
-is known what an update would really do to each resource, told as CloudFormation tells it.
+Two kinds of change sets are generated. `any_values`: every field has one of CloudFormation's values, or an unknown
+one. `stack_updates`: changes to resources that depend on each other, as CloudFormation would report them, with the
+resources that the update would really delete or replace.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,17 +13,19 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from lambdas.deploy_pipeline.change_set import inspect
+from lambdas.deploy_pipeline.change_set import Inspection, inspect
 from lambdas.deploy_pipeline.inspection import Policy
 
 from .changes import change, detail
 from .fake_cloudformation import ARN, FakeCloudFormation
 from .machine_run import APP, Machine
 
+# The limit that jsonata sets when it evaluates an expression. Hypothesis rejects a change of it during a test.
+sys.setrecursionlimit(10_000)
 NAMES = st.sampled_from(["Queue", "Topic", "Table", "Role"])
 KINDS = st.sampled_from(["AWS::SQS::Queue", "AWS::CDK::Metadata", "AWS::CloudFormation::Stack", "Custom::Thing"])
-ACTIONS = ["Add", "Modify", "Remove", "Import", "Dynamic", "SyncWithActual", "Delete", "Unheard"]
-REPLACEMENTS = ["True", "False", "Conditional", "Unheard", None]
+ACTIONS = ["Add", "Modify", "Remove", "Import", "Dynamic", "SyncWithActual", "Delete", "Unknown"]
+REPLACEMENTS = ["True", "False", "Conditional", "Unknown", None]
 CONSEQUENCES = [None, "Retain", "Delete", "Snapshot", "ReplaceAndDelete", "ReplaceAndRetain", "ReplaceAndSnapshot", "?"]
 RECREATIONS = ["Always", "Conditionally", "Never", None]
 SOURCES = ["DirectModification", "ResourceReference", "ResourceAttribute", "ParameterReference", "Automatic"]
@@ -37,7 +40,7 @@ DETAILS = st.builds(
 
 
 @st.composite
-def any_words(draw: st.DrawFn) -> list[dict[str, Any]]:
+def any_values(draw: st.DrawFn) -> list[dict[str, Any]]:
     changes = []
     for name in draw(st.lists(NAMES, unique=True)):
         fields = {
@@ -45,15 +48,14 @@ def any_words(draw: st.DrawFn) -> list[dict[str, Any]]:
             "PolicyAction": draw(st.sampled_from(CONSEQUENCES)),
             "Details": draw(st.lists(DETAILS, max_size=3)),
         }
-        given_fields = {key: value for key, value in fields.items() if value is not None}
-        made = change(draw(st.sampled_from(ACTIONS)), name, draw(KINDS), **given_fields)
-        changes.append(made)
+        present = {key: value for key, value in fields.items() if value is not None}
+        changes.append(change(draw(st.sampled_from(ACTIONS)), name, draw(KINDS), **present))
     return changes
 
 
-def is_certainly_unsafe(made: dict[str, Any]) -> bool:
-    """Whether a change says by itself that something is deleted, replaced, or unknown."""
-    resource = made["ResourceChange"]
+def is_certainly_unsafe(item: dict[str, Any]) -> bool:
+    """Return whether this change alone deletes or replaces a resource, or has an unknown effect."""
+    resource = item["ResourceChange"]
     return (
         resource["Action"] not in ("Add", "Modify", "Import", "SyncWithActual")
         or resource.get("Replacement") == "True"
@@ -61,36 +63,36 @@ def is_certainly_unsafe(made: dict[str, Any]) -> bool:
     )
 
 
-def inspected(changes: list[dict[str, Any]], policy: Policy) -> dict[str, Any]:
+def inspected(changes: list[dict[str, Any]], policy: Policy) -> Inspection:
     fake = FakeCloudFormation()
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.changes = changes
-    made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
-    return inspect(fake, made["Id"], APP, policy)
+    change_set = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
+    return inspect(fake, change_set["Id"], APP, policy)
 
 
-@given(any_words(), st.frozensets(KINDS), st.frozensets(NAMES))
+@given(any_values(), st.frozensets(KINDS), st.frozensets(NAMES))
 def test_certain_deletion_or_replacement_is_always_found(
     changes: list[dict[str, Any]], types: frozenset[str], ids: frozenset[str]
 ) -> None:
-    found = inspected(changes, Policy(types, ids))
+    inspection = inspected(changes, Policy(types, ids))
     expected = {
-        made["ResourceChange"]["LogicalResourceId"]
-        for made in changes
-        if is_certainly_unsafe(made)
-        and made["ResourceChange"]["ResourceType"] not in types
-        and made["ResourceChange"]["LogicalResourceId"] not in ids
+        item["ResourceChange"]["LogicalResourceId"]
+        for item in changes
+        if is_certainly_unsafe(item)
+        and item["ResourceChange"]["ResourceType"] not in types
+        and item["ResourceChange"]["LogicalResourceId"] not in ids
     }
-    reported = {violation["logicalId"] for violation in found["violations"]}
+    reported = {violation["logicalId"] for violation in inspection["violations"]}
     assert expected <= reported
-    assert found["safe"] is (not reported)
-    assert found["count"] == len(reported)
+    assert inspection["safe"] is (not reported)
+    assert inspection["count"] == len(reported)
     assert not reported & ids
 
 
 @dataclass(frozen=True)
 class StackUpdate:
-    """Changes, and the logical ids of what would really be gone or another resource after them."""
+    """Changes, and the logical IDs of the resources that they would really delete or replace."""
 
     changes: list[dict[str, Any]]
     lost: frozenset[str]
@@ -98,17 +100,17 @@ class StackUpdate:
 
 @st.composite
 def stack_updates(draw: st.DrawFn, prefix: str = "") -> StackUpdate:
-    """Resources that take ids, ARNs and other values from those before them."""
-    told: dict[str, dict[str, Any]] = {}
+    """Generate resources that refer to IDs, ARNs and other values of earlier resources."""
+    changes: dict[str, dict[str, Any]] = {}
     lost: set[str] = set()
     names: list[str] = []
     for number in range(draw(st.integers(1, 6))):
         name = f"R{number}"
-        fate = draw(st.sampled_from(["kept", "kept", "kept", "kept", "kept", "removed", "added"]))
-        if fate != "kept":
-            told[name] = change("Remove" if fate == "removed" else "Add", name)
+        fate = draw(st.sampled_from(["updated", "updated", "updated", "updated", "updated", "removed", "added"]))
+        if fate != "updated":
+            changes[name] = change("Remove" if fate == "removed" else "Add", name)
             lost |= {name} if fate == "removed" else set()
-            continue  # and nothing depends on it
+            continue  # nothing depends on it
         details = []
         for recreation in draw(
             st.lists(st.sampled_from(["Never", "Never", "Never", "Conditionally", "Always"]), max_size=2)
@@ -119,9 +121,9 @@ def stack_updates(draw: st.DrawFn, prefix: str = "") -> StackUpdate:
         for cause in draw(st.lists(st.sampled_from(names), unique=True, max_size=2)) if names else []:
             attribute = draw(st.sampled_from(["", "Arn", "Arn", "Endpoint"]))
             recreation = draw(st.sampled_from(["Never", "Always", "Always"]))
-            resource = told.get(cause, {}).get("ResourceChange", {})
+            resource = changes.get(cause, {}).get("ResourceChange", {})
             if not resource or (not attribute and resource["Replacement"] == "False"):
-                continue  # CloudFormation does not mention it
+                continue  # CloudFormation reports no change
             source = "ResourceAttribute" if attribute else "ResourceReference"
             entity = f"{cause}.{attribute}" if attribute else cause
             details.append(detail(recreation, "Dynamic", source=source, entity=entity))
@@ -130,12 +132,12 @@ def stack_updates(draw: st.DrawFn, prefix: str = "") -> StackUpdate:
                 lost.add(name)
         names.append(name)
         if details:
-            told[name] = change("Modify", name, Replacement=replacement(details), Details=details)
-    return StackUpdate(list(told.values()), frozenset(prefix + name for name in lost))
+            changes[name] = change("Modify", name, Replacement=replacement(details), Details=details)
+    return StackUpdate(list(changes.values()), frozenset(prefix + name for name in lost))
 
 
 def replacement(details: list[dict[str, Any]]) -> str:
-    """As CloudFormation derives it from the details."""
+    """Return the replacement that CloudFormation derives from the details."""
     needs = {(d["Target"]["RequiresRecreation"], d["Evaluation"]) for d in details}
     if ("Always", "Static") in needs:
         return "True"
@@ -144,7 +146,7 @@ def replacement(details: list[dict[str, Any]]) -> str:
 
 @st.composite
 def nested_stack_updates(draw: st.DrawFn) -> tuple[StackUpdate, dict[str, list[dict[str, Any]]]]:
-    """A world in which stacks are nested, and the changes of those by the ARN of their change set."""
+    """Generate an update with nested stacks, and the changes of their change sets by ARN."""
     outer = draw(stack_updates())
     lost, changes = set(outer.lost), list(outer.changes)
     nested = {}
@@ -171,47 +173,47 @@ def machines() -> Iterator[Any]:
 @given(nested_stack_updates(), st.data())
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
 )
 def test_state_machine_never_loses_unexempted_resource(
-    machines: Any, made: tuple[StackUpdate, dict[str, list[dict[str, Any]]]], data: st.DataObject
+    machines: Any, update_and_nested: tuple[StackUpdate, dict[str, list[dict[str, Any]]]], data: st.DataObject
 ) -> None:
-    world, nested = made
-    exempted = data.draw(st.frozensets(st.sampled_from(sorted(world.lost)))) if world.lost else frozenset()
+    update, nested = update_and_nested
+    exempted = data.draw(st.frozensets(st.sampled_from(sorted(update.lost)))) if update.lost else frozenset()
     machine = machines()
     fake = machine.cloudformation
     fake.add_stack(APP, "UPDATE_COMPLETE")
-    fake.changes, fake.nested = world.changes, nested
+    fake.changes, fake.nested = update.changes, nested
     ended = machine.run(**exemptions(exempted))
     assert not fake.left(), "a change set is left that could be executed"
     assert ended.status == ("SUCCEEDED" if fake.executed else "FAILED"), ended
-    if world.lost - exempted:
-        assert not fake.executed, f"executed, and lost {sorted(world.lost - exempted)}"
-        for name in world.lost - exempted:
+    if update.lost - exempted:
+        assert not fake.executed, f"executed, which loses {sorted(update.lost - exempted)}"
+        for name in update.lost - exempted:
             assert f"- {name} (" in ended.cause, f"{name} is not in the message: {ended.cause}"
 
 
-@given(any_words())
+@given(any_values())
 def test_state_machine_never_executes_certain_loss(machines: Any, changes: list[dict[str, Any]]) -> None:
     machine = machines()
     fake = machine.cloudformation
     fake.add_stack(APP, "UPDATE_COMPLETE")
     fake.changes = changes
     ended = machine.run(onUnsafe="blue_green")
-    unsafe = [made for made in changes if is_certainly_unsafe(made)]
-    if any(made["ResourceChange"]["ResourceType"] != "AWS::CDK::Metadata" for made in unsafe):
+    unsafe = [item for item in changes if is_certainly_unsafe(item)]
+    if any(item["ResourceChange"]["ResourceType"] != "AWS::CDK::Metadata" for item in unsafe):
         assert not fake.executed
         assert ended.output["outcome"] == "blue_green"
     assert not fake.left()
 
 
 @given(stack_updates())
-def test_harmless_update_is_executed(machines: Any, world: StackUpdate) -> None:
-    harmless = [c for c in world.changes if c["ResourceChange"].get("Replacement", "False") == "False"]
+def test_harmless_update_is_executed(machines: Any, update: StackUpdate) -> None:
+    harmless = [c for c in update.changes if c["ResourceChange"].get("Replacement", "False") == "False"]
     harmless = [c for c in harmless if c["ResourceChange"]["Action"] != "Remove"]
     machine = machines()
     fake = machine.cloudformation

@@ -1,4 +1,4 @@
-"""What the state machine's input may be, and what is said when it is not."""
+"""The state machine's input: accepted values and error messages."""
 
 import json
 from typing import Any
@@ -14,15 +14,15 @@ from ..conftest import ROOT
 from .machine_run import INPUT
 
 
-def errors(**given: Any) -> str:
+def errors(**fields: Any) -> str:
     with pytest.raises(InvalidInputError) as caught:
-        parse_request(INPUT | given)
+        parse_request(INPUT | fields)
     return str(caught.value)
 
 
 def test_parse_request_minimal_input_uses_defaults() -> None:
     request = parse_request(INPUT)
-    assert request.stack_name == "prod-app", "the environment's name is before the stack's, as in the post"
+    assert request.stack_name == "prod-app", "the environment's name comes first, as in the original post"
     assert (request.parameters, request.tags, request.capabilities) == ({}, {}, ())
     assert request.policy == Policy(frozenset({"AWS::CDK::Metadata"}))
     assert (request.blue_green, request.recreate) == (False, "never_worked")
@@ -70,7 +70,7 @@ def test_parse_request_reads_every_option() -> None:
         ("parameters.Size", json.loads("1e999")),
         ("parameters.Sizes", [1, float("inf")]),
         ("templatePath", "x" * 1025),
-        ("tags", {"team": 1}),
+        ("tags.team", 1),
         ("tags", {f"tag{number}": "" for number in range(51)}),
         ("capabilities", "CAPABILITY_IAM"),
         ("capabilities", ["CAPABILITY_ALL"]),
@@ -92,20 +92,20 @@ def test_parse_request_error_names_field(field: str, value: Any) -> None:
 
 @pytest.mark.reliability("deploy_pipeline", "Malformed input", fault="input file or user parameters")
 def test_parse_request_reports_all_errors() -> None:
-    said = errors(stackName="", tags=1, policy={"dynamic": 0}, other=True)
+    message = errors(stackName="", tags=1, policy={"dynamic": 0}, other=True)
     for field in ("stackName", "tags", "policy.dynamic", "other"):
-        assert f"{field}: " in said
+        assert f"{field}: " in message
 
 
 def test_parse_request_limits_message_and_input() -> None:
-    said = errors(**{f"{'x' * 400}{number}": 1 for number in range(400)})
-    assert "and 380 more" in said
-    assert len(said) < 8000, "Step Functions keeps 32,768 characters of a cause"
+    message = errors(**{f"{'x' * 400}{number}": 1 for number in range(400)})
+    assert "and 380 more" in message
+    assert len(message) < 8000, "Step Functions keeps 32,768 characters of a cause"
     assert "has more than 200,000 characters" in errors(other="x" * 200_000)
 
 
 def test_input_size_counts_escaped_characters() -> None:
-    """Step Functions escapes the input, and leaves it out of the event when it is longer than 248 KiB then."""
+    """Step Functions escapes the input in the event, and omits it if the result is longer than 248 KiB."""
     ids = {"exemptLogicalIds": ["Q"] * 36_500}
     assert len(json.dumps(INPUT | {"policy": ids})) < 200_000
     assert len(json.dumps(json.dumps(INPUT | {"policy": ids}))) > 248 * 1024
@@ -115,8 +115,8 @@ def test_input_size_counts_escaped_characters() -> None:
 def test_invalid_parameter_is_shown_with_accepted_values() -> None:
     assert errors(parameters={"Size": 1, "Ratio": float("nan"), "Deep": {"a": "x" * 900}}) == (
         f'Invalid input: parameters.Deep: given {{"a": "{"x" * 53}...; accepted: text, finite numbers,'
-        " true or false, or lists of these; parameters.Ratio: given NaN; accepted: text, finite numbers,"
-        " true or false, or lists of these"
+        " true or false, or lists of these, with at most 4096 bytes; parameters.Ratio: given NaN; accepted: text,"
+        " finite numbers, true or false, or lists of these, with at most 4096 bytes"
     )
 
 

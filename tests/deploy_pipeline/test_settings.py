@@ -11,15 +11,15 @@ from settings import Settings, SettingsError
 ARN = "arn:aws:codeconnections:us-east-1:111111111111:connection/1"
 
 
-def refusal(**given: Any) -> str:
+def error_message(**fields: Any) -> str:
     with pytest.raises(SettingsError) as caught:
-        Settings.from_context({f"deploy_pipeline:{name}": value for name, value in given.items()})
+        Settings.from_context({f"deploy_pipeline:{name}": value for name, value in fields.items()})
     return str(caught.value)
 
 
 def test_defaults_deploy_sample() -> None:
-    found = Settings.from_context({}).deploy_pipeline
-    assert (found.source, found.stack_name) == ("codecommit", "prod-sample-app")
+    settings = Settings.from_context({}).deploy_pipeline
+    assert (settings.source, settings.stack_name) == ("codecommit", "prod-sample-app")
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,8 @@ def test_defaults_deploy_sample() -> None:
             [{"actions": ["s3:Get*"], "resources": ["*"], "conditions": {"StringEquals": {"aws:a": "{bucket}"}}}],
         ),
         ("permissions_boundary", "arn:aws:iam::111111111111:role/boundary"),
+        ("permissions_boundary", "arn:aws-us-gov:iam::111111111111:policy/boundary"),
+        ("connection_arn", "arn:aws-cn:codeconnections:cn-north-1:111111111111:connection/1"),
         ("ssm_parameters", ["*"]),
         ("ssm_parameters", ["/*"]),
         ("ssm_parameters", ["arn:aws:ssm:us-east-1:111111111111:parameter/vpc"]),
@@ -71,34 +73,36 @@ def test_defaults_deploy_sample() -> None:
     ],
 )
 def test_invalid_setting_is_named(name: str, value: Any) -> None:
-    assert f"deploy_pipeline:{name}" in refusal(**{name: value})
+    assert f"deploy_pipeline:{name}" in error_message(**{name: value})
 
 
 def test_missing_input_file_is_reported_as_not_found() -> None:
-    assert 'deploy_pipeline:input: given "no/such/file.json"; ' in (text := refusal(input="no/such/file.json"))
-    assert text.endswith("; file not found"), text
+    assert 'deploy_pipeline:input: invalid value "no/such/file.json" (valid: ' in (
+        text := error_message(input="no/such/file.json")
+    )
+    assert text.endswith("; file not found)"), text
 
 
 @pytest.mark.parametrize("action", ["sqs:CreateQueue", "ec2:AssignIpv6Addresses", "s3:Get*", "dynamodb:*"])
 def test_iam_action_is_accepted(action: str) -> None:
-    given = {"deploy_pipeline:permissions": [{"actions": [action], "resources": ["arn:aws:x:::{stack}-*"]}]}
-    assert Settings.from_context(given).deploy_pipeline.permissions[0].actions == (action,)
+    fields = {"deploy_pipeline:permissions": [{"actions": [action], "resources": ["arn:aws:x:::{stack}-*"]}]}
+    assert Settings.from_context(fields).deploy_pipeline.permissions[0].actions == (action,)
 
 
 @pytest.mark.parametrize("action", ["iam:*", "s3:**", "ec2:?*"])
 @pytest.mark.parametrize("resource", ["*", "arn:aws:iam::{account}:*", "arn:aws:s3:::*", "arn:aws:iam::*:role/*"])
 def test_service_wide_permission_needs_opt_in(action: str, resource: str) -> None:
-    given = [{"actions": ["sqs:CreateQueue", action], "resources": ["arn:aws:sqs:::{stack}", resource]}]
-    said = refusal(permissions=given)
-    assert f"{action} on every resource needs deploy_pipeline:allow_service_wide_permissions" in said
-    accepted = {"deploy_pipeline:permissions": given, "deploy_pipeline:allow_service_wide_permissions": True}
+    fields = [{"actions": ["sqs:CreateQueue", action], "resources": ["arn:aws:sqs:::{stack}", resource]}]
+    message = error_message(permissions=fields)
+    assert f"{action} on every resource needs deploy_pipeline:allow_service_wide_permissions" in message
+    accepted = {"deploy_pipeline:permissions": fields, "deploy_pipeline:allow_service_wide_permissions": True}
     assert Settings.from_context(accepted).deploy_pipeline.permissions[0].is_service_wide()
 
 
 @pytest.mark.parametrize("resource", ["arn:aws:s3:::songs/*", "arn:aws:sqs:::{stack}-*", "arn:aws:iam::*:role/app/*"])
 def test_service_wide_action_on_named_resource_is_accepted(resource: str) -> None:
-    given = {"deploy_pipeline:permissions": [{"actions": ["s3:*"], "resources": [resource]}]}
-    assert Settings.from_context(given).deploy_pipeline.permissions[0].resources == (resource,)
+    fields = {"deploy_pipeline:permissions": [{"actions": ["s3:*"], "resources": [resource]}]}
+    assert Settings.from_context(fields).deploy_pipeline.permissions[0].resources == (resource,)
 
 
 @pytest.mark.parametrize(
@@ -114,14 +118,14 @@ def test_service_wide_action_on_named_resource_is_accepted(resource: str) -> Non
     ids=str,
 )
 def test_iam_conditions_are_accepted(conditions: dict[str, Any]) -> None:
-    given = [{"actions": ["iam:CreateRole"], "resources": ["*"], "conditions": conditions}]
-    assert Settings.from_context({"deploy_pipeline:permissions": given}).deploy_pipeline.permissions[0].conditions
+    fields = [{"actions": ["iam:CreateRole"], "resources": ["*"], "conditions": conditions}]
+    assert Settings.from_context({"deploy_pipeline:permissions": fields}).deploy_pipeline.permissions[0].conditions
 
 
 @pytest.mark.parametrize("name", ["vpc", "/shop/vpc", "/cdk-bootstrap/*/version", "/aws/service/ami-amazon-linux/*"])
 def test_ssm_parameter_name_is_accepted(name: str) -> None:
-    found = Settings.from_context({"deploy_pipeline:ssm_parameters": [name]}).deploy_pipeline
-    assert found.ssm_parameters == (name,)
+    settings = Settings.from_context({"deploy_pipeline:ssm_parameters": [name]}).deploy_pipeline
+    assert settings.ssm_parameters == (name,)
 
 
 @pytest.mark.parametrize("branch", ["main", "release/1.x", "feature/a-b_c", "v1.0", "münchen"])
@@ -139,52 +143,52 @@ def test_valid_branch_is_accepted(branch: str) -> None:
     ],
 )
 def test_arn_with_known_placeholders_is_accepted(arn: str) -> None:
-    given = {"deploy_pipeline:permissions": [{"actions": ["sqs:*"], "resources": [arn]}]}
-    assert Settings.from_context(given).deploy_pipeline.permissions[0].resources == (arn,)
+    fields = {"deploy_pipeline:permissions": [{"actions": ["sqs:*"], "resources": [arn]}]}
+    assert Settings.from_context(fields).deploy_pipeline.permissions[0].resources == (arn,)
 
 
 def test_source_codeconnections_needs_its_connection_and_repository() -> None:
-    said = refusal(source="codeconnections")
-    assert 'source: given "codeconnections"; needs deploy_pipeline:connection_arn' in said
-    assert 'source: given "codeconnections"; needs deploy_pipeline:repository' in said
-    assert "needs deploy_pipeline:repository" in refusal(source="codeconnections", connection_arn=ARN)
+    message = error_message(source="codeconnections")
+    assert 'source="codeconnections" needs deploy_pipeline:connection_arn' in message
+    assert 'source="codeconnections" needs deploy_pipeline:repository' in message
+    assert "needs deploy_pipeline:repository" in error_message(source="codeconnections", connection_arn=ARN)
 
 
 def test_setting_of_other_source_is_rejected() -> None:
     for name, value in (("app", "assets/deploy_pipeline/app"), ("branch", "main")):
-        said = refusal(**{"source": "s3", name: value})
-        assert f'deploy_pipeline:{name}: given "{value}"; needs codecommit' in said
-        assert 'not deploy_pipeline:source="s3"' in said
-    assert 'given "shop.zip"; needs s3 as source, not deploy_pipeline:source="codecommit"' in refusal(
+        message = error_message(**{"source": "s3", name: value})
+        assert f'deploy_pipeline:{name}="{value}" needs codecommit' in message
+        assert 'not deploy_pipeline:source="s3"' in message
+    assert '="shop.zip" needs s3 as source, not deploy_pipeline:source="codecommit"' in error_message(
         source_key="shop.zip"
     )
-    said = refusal(connection_arn=ARN, repository="owner/app", source_key="shop.zip")
-    assert said.count('not deploy_pipeline:source="codecommit"') == 3, said
+    message = error_message(connection_arn=ARN, repository="owner/app", source_key="shop.zip")
+    assert message.count('not deploy_pipeline:source="codecommit"') == 3, message
 
 
 def test_list_with_an_invalid_item_is_not_reported_as_too_short() -> None:
-    said = refusal(permissions=[{"actions": ["everything"], "resources": ["*"]}])
-    assert "permissions[0].actions[0]" in said
-    assert said.count("accepted") == 1, said
-    assert "permissions[0].resources: required, but not given" in refusal(permissions=[{"actions": ["s3:*"]}])
-    assert "permissions[0].actions: given []; accepted: at least one" in refusal(
+    message = error_message(permissions=[{"actions": ["everything"], "resources": ["*"]}])
+    assert "permissions[0].actions[0]" in message
+    assert message.count("(valid: ") == 1, message
+    assert "permissions[0].resources: required" in error_message(permissions=[{"actions": ["s3:*"]}])
+    assert "permissions[0].actions: invalid value [] (valid: at least one" in error_message(
         permissions=[{"actions": [], "resources": ["*"]}]
     )
 
 
 def test_input_file_errors_are_reported_at_synthesis(tmp_path: Path) -> None:
     file = tmp_path / "input.json"
-    given = {"environmentName": "prod", "stackName": "my shop!", "templatePath": "app.json", "onUnsave": "fail"}
-    file.write_text(json.dumps(given))
-    said = refusal(input=str(file))
-    assert 'stackName: given "my shop!"; accepted: letters' in said
-    assert "onUnsave: unknown field" in said
+    fields = {"environmentName": "prod", "stackName": "my shop!", "templatePath": "app.json", "onUnsave": "fail"}
+    file.write_text(json.dumps(fields))
+    message = error_message(input=str(file))
+    assert 'stackName: given "my shop!"; accepted: letters' in message
+    assert "onUnsave: unknown field" in message
 
 
 def test_stack_name_is_read_from_input_file(tmp_path: Path) -> None:
     file = tmp_path / "input.json"
-    given = {"environmentName": "test", "stackName": "shop", "templatePath": "app.json"}
-    file.write_text(json.dumps(given))
+    fields = {"environmentName": "test", "stackName": "shop", "templatePath": "app.json"}
+    file.write_text(json.dumps(fields))
     assert Settings.from_context({"deploy_pipeline:input": str(file)}).deploy_pipeline.stack_name == "test-shop"
-    file.write_text(json.dumps(given | {"stackName": None}))
-    assert "deploy_pipeline:input" in refusal(input=str(file))
+    file.write_text(json.dumps(fields | {"stackName": None}))
+    assert "deploy_pipeline:input" in error_message(input=str(file))

@@ -1,6 +1,8 @@
-"""What the tasks give and log beyond what the state machine's tests show."""
+"""Results and log records of the tasks, other than those that the state machine's tests check."""
 
+import importlib
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -23,27 +25,27 @@ STACK = "AWS::CloudFormation::Stack"
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
-    found = FakeCloudFormation()
-    monkeypatch.setattr(task_handler, "CLOUDFORMATION", found)
-    return found
+    cloudformation = FakeCloudFormation()
+    monkeypatch.setattr(task_handler, "CLOUDFORMATION", cloudformation)
+    return cloudformation
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
-    found = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
-    monkeypatch.setattr(task_handler, "S3", found)
+    fake_s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
+    monkeypatch.setattr(task_handler, "S3", fake_s3)
     monkeypatch.setenv("STACK_NAME", APP)
     monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
     monkeypatch.setenv("BUCKET", "inputs")
     monkeypatch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
-    return found
+    return fake_s3
 
 
-def plan(**given: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        json.dumps(task_handler.check_stack({"input": INPUT | given, "execution": "run-1"}, None))
-    )
-    return found
+def plan(**fields: Any) -> dict[str, Any]:
+    """Return the plan of an execution; `fields` are added to its input."""
+    event: Any = {"input": INPUT | fields, "execution": "run-1"}
+    result: dict[str, Any] = json.loads(json.dumps(task_handler.check_stack(event, None)))
+    return result
 
 
 @pytest.mark.parametrize("name", ["app-payments", "app-green-payments", "app-green-0123ABCD", "application", "ap"])
@@ -74,10 +76,10 @@ def test_check_stack_accepts_blue_green_stack() -> None:
     ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"],
 )
 def test_plan_stack_in_updatable_status_is_updated(fake: FakeCloudFormation, status: str) -> None:
-    """CloudFormation's update needs one of these: see UpdateStack in its API reference."""
+    """CloudFormation can update a stack only in one of these statuses."""
     fake.add_stack(APP, status)
-    found = plan()
-    assert (found["action"], found["changeSetType"]) == ("update", "UPDATE")
+    result = plan()
+    assert (result["action"], result["changeSetType"]) == ("update", "UPDATE")
 
 
 @pytest.mark.usefixtures("s3")
@@ -86,6 +88,40 @@ def test_plan_stack_in_other_status_is_rejected(fake: FakeCloudFormation, status
     fake.add_stack(APP, status)
     with pytest.raises(StackNotReadyError, match=f"is {status}"):
         plan()
+
+
+@pytest.mark.usefixtures("s3")
+def test_tasks_log_standard_keys(fake: FakeCloudFormation, caplog: pytest.LogCaptureFixture) -> None:
+    stack_id = fake.add_stack(APP, "UPDATE_COMPLETE")
+    plan()
+    change_set_id = fake.create_change_set(StackName=APP, ChangeSetName="deploy")["Id"]
+    event: Any = {"changeSetId": change_set_id, "stackName": APP}
+    task_handler.change_set(event, None)
+    task_handler.change_set(event | {"policy": Policy().as_json()}, None)
+    task_handler.first_failure(
+        {"stackId": stack_id, "stackName": APP, "status": "CREATE_FAILED", "statusReason": "x"}, None
+    )
+    records = [vars(record) for record in caplog.records]
+    assert [record["stack_name"] for record in records] == [APP] * 4
+    assert (records[0]["execution"], records[0]["action"]) == ("run-1", "update")
+    assert records[1]["status"] == "ready"
+    assert records[2]["unsafe_change_count"] == 0
+    assert (records[3]["levelname"], records[3]["status"]) == ("WARNING", "CREATE_FAILED")
+    assert records[3]["reason"].startswith(f"{APP} is CREATE_FAILED")
+
+
+@pytest.mark.parametrize("module", ["task_handler", "trigger_handler"])
+def test_log_level_is_read_from_environment(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    handler = importlib.import_module(f"lambdas.deploy_pipeline.{module}")
+    logger = logging.getLogger("lambdas.deploy_pipeline.trigger")
+    try:
+        for level in ("ERROR", "INFO"):
+            monkeypatch.setenv("LOG_LEVEL", level)
+            importlib.reload(handler)
+            assert logging.getLevelName(logger.getEffectiveLevel()) == level
+    finally:
+        monkeypatch.delenv("LOG_LEVEL")
+        importlib.reload(handler)
 
 
 def metrics(printed: str) -> list[dict[str, Any]]:
@@ -118,14 +154,14 @@ def test_fingerprint_ignores_layout() -> None:
 
 
 def test_plan_passes_template_url(fake: FakeCloudFormation, s3: FakeS3) -> None:
-    found = plan()
-    address = found["templateUrl"].removeprefix("https://inputs.s3.us-east-1.amazonaws.com/")
+    result = plan()
+    address = result["templateUrl"].removeprefix("https://inputs.s3.us-east-1.amazonaws.com/")
     assert s3.objects[f"inputs/{address}"] == b"Parameters: {}"
     assert fake.calls == ["describe_stacks", "get_template_summary"]
 
 
 def test_plan_adds_environment_name_if_declared(fake: FakeCloudFormation, s3: FakeS3) -> None:
-    assert plan()["parameters"] == [], "environmentName is given only to a template that asks for it"
+    assert plan()["parameters"] == [], "environmentName is passed only to a template that declares it"
     fake.declared = ["environmentName", "Size"]
     named = {"ParameterKey": "environmentName", "ParameterValue": "prod"}
     assert plan(parameters={"Size": 3})["parameters"] == [named, {"ParameterKey": "Size", "ParameterValue": "3"}]
@@ -144,13 +180,13 @@ def test_plan_names_undeclared_parameter(fake: FakeCloudFormation, s3: FakeS3) -
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="thousands of unsafe changes, failures or unknown parameters",
+    fault="thousands of unsafe changes or failures, or hundreds of unknown parameters",
 )
 def test_plan_limits_message_about_unknown_parameters(fake: FakeCloudFormation, s3: FakeS3) -> None:
     with pytest.raises(
-        InvalidTemplateError, match=r"and 980 more: template\.yaml does not declare this parameter"
+        InvalidTemplateError, match=r"and 180 more: template\.yaml does not declare this parameter"
     ) as caught:
-        plan(parameters={f"{'x' * 100}{number}": 1 for number in range(1000)})
+        plan(parameters={f"{'x' * 100}{number}": 1 for number in range(200)})
     assert len(str(caught.value)) < 8000, "Step Functions keeps 32,768 characters of a cause"
     assert s3.objects
     assert fake.calls
@@ -158,31 +194,31 @@ def test_plan_limits_message_about_unknown_parameters(fake: FakeCloudFormation, 
 
 def test_change_set_name_is_valid_and_unique() -> None:
     for name in ("3f0b-1", "a_b.c d", "x" * 80):
-        found = change_set_name(name)
-        assert len(found) <= 128
-        assert found.replace("-", "").isalnum()
-    assert change_set_name("a_b") != change_set_name("a.b"), "two executions have one change set"
+        result = change_set_name(name)
+        assert len(result) <= 128
+        assert result.replace("-", "").isalnum()
+    assert change_set_name("a_b") != change_set_name("a.b"), "two executions have the same change set"
 
 
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="thousands of unsafe changes, failures or unknown parameters",
+    fault="thousands of unsafe changes or failures, or hundreds of unknown parameters",
     expected="all are counted, and each message is truncated to its service's limit",
     observed="5,000 counted, within each limit",
 )
 def test_inspect_counts_and_truncates_many_violations(fake: FakeCloudFormation) -> None:
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.changes = [change("Remove", f"Queue{number:05}") for number in range(5000)]
-    made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
-    found = inspect(fake, made["Id"], APP, Policy())
-    assert (found["safe"], found["count"]) == (False, 5000)
-    assert len(json.dumps(found["violations"])) < MAX_VIOLATIONS_CHARACTERS * 1.1
-    assert found["cause"].startswith("5000 unsafe changes")
-    shown = found["cause"].count("\n- ")
-    assert found["cause"].endswith(f"... and {5000 - shown} more lines")
-    assert len(found["cause"]) <= 32_768, "the longest cause that Step Functions takes"
-    shortened = truncate(f"UnsafeChanges: {found['cause']}", 5000)
+    created = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
+    result = inspect(fake, created["Id"], APP, Policy())
+    assert (result["safe"], result["count"]) == (False, 5000)
+    assert len(json.dumps(result["violations"])) < MAX_VIOLATIONS_CHARACTERS * 1.1
+    assert result["cause"].startswith("5000 unsafe changes")
+    shown = result["cause"].count("\n- ")
+    assert result["cause"].endswith(f"... and {5000 - shown} more lines")
+    assert len(result["cause"]) <= 32_768, "the limit of Step Functions for a cause"
+    shortened = truncate(f"UnsafeChanges: {result['cause']}", 5000)
     assert len(shortened) <= 5000
     assert shortened.startswith("UnsafeChanges: 5000 unsafe changes")
 
@@ -198,9 +234,9 @@ NESTED_FAILED = {
 @pytest.mark.parametrize("action", ["Add", "Modify", "Remove", "Import", "Dynamic"])
 @pytest.mark.reliability(
     "deploy_pipeline",
-    "Only here",
+    "System-specific",
     fault=(
-        "a change deletes or replaces a resource, or may do so, also on the last page of the change set "
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
         "or in a nested stack"
     ),
 )
@@ -208,19 +244,19 @@ def test_inspect_checks_nested_stack_for_any_action(fake: FakeCloudFormation, ac
     fake.add_stack(APP, "CREATE_COMPLETE")
     fake.changes = [change(action, "Child", STACK, ChangeSetId=NESTED)]
     fake.nested[NESTED] = [change("Remove", "Topic")]
-    made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
-    found = inspect(fake, made["Id"], APP, Policy(exempt_logical_ids=frozenset({"Child"})))
-    assert [violation["logicalId"] for violation in found["violations"]] == ["Child/Topic"]
+    created = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
+    result = inspect(fake, created["Id"], APP, Policy(exempt_logical_ids=frozenset({"Child"})))
+    assert [violation["logicalId"] for violation in result["violations"]] == ["Child/Topic"]
 
 
 def failed_change_set(fake: FakeCloudFormation, reason: str = NESTED_FAILED["StatusReason"]) -> str:
-    """What is said of a change set that failed for one that is nested in it."""
+    """Return the reason of a change set that failed because of a nested change set."""
     fake.add_stack(APP, "CREATE_COMPLETE")
-    made = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
+    created = fake.create_change_set(StackName=APP, ChangeSetName="deploy")
     fake.change_set = [NESTED_FAILED | {"StatusReason": reason}]
-    found = creation_status(fake, made["Id"], APP)
-    assert found["status"] == "failed"
-    return found["reason"]
+    result = creation_status(fake, created["Id"], APP)
+    assert result["status"] == "failed"
+    return result["reason"]
 
 
 @pytest.mark.reliability(
@@ -243,7 +279,7 @@ def test_creation_status_gives_reason_of_nested_change_set(fake: FakeCloudFormat
     observed="resource, reason, validation and path",
 )
 def test_creation_status_lists_validations_of_all_stacks(fake: FakeCloudFormation) -> None:
-    def refused(name: str, reason: str, mode: str = "FAIL") -> dict[str, str]:
+    def failed_event(name: str, reason: str, mode: str = "FAIL") -> dict[str, str]:
         return {
             "EventType": "VALIDATION_ERROR",
             "LogicalResourceId": name,
@@ -255,28 +291,34 @@ def test_creation_status_lists_validations_of_all_stacks(fake: FakeCloudFormatio
     other = f"{ARN}:changeSet/deploy-Other-1/3"
     fake.nested = {NESTED: [], other: []}
     fake.reasons[NESTED] = "The following hook(s)/validation failed"
-    fake.refusals = {
-        f"{ARN}:changeSet/deploy/1": [refused("A", "it exists"), refused("B", "a warning", "WARN"), refused("C", "no")],
-        NESTED: [refused("D", "too long")],
+    fake.failed_events = {
+        f"{ARN}:changeSet/deploy/1": [
+            failed_event("A", "it exists"),
+            failed_event("B", "a warning", "WARN"),
+            failed_event("C", "no"),
+        ],
+        NESTED: [failed_event("D", "too long")],
     }
     fake.failing["describe_events"] = [None] * 4 + [DENIED]
-    said = failed_change_set(fake, NESTED_FAILED["StatusReason"] + f" {other}").splitlines()
-    assert said[1:4] == [
+    message = failed_change_set(fake, NESTED_FAILED["StatusReason"] + f" {other}").splitlines()
+    assert message[1:4] == [
         "- A (AWS::SQS::Queue): it exists",
         "- C (AWS::SQS::Queue): no",
         f"{NESTED}: {fake.reasons[NESTED]}",
     ]
-    assert said[4:6] == ["- D (AWS::SQS::Queue): too long", f"{other}: no reason given"]
-    assert "could not be read" in said[6]
+    assert message[4:6] == ["- D (AWS::SQS::Queue): too long", f"{other}: no reason given"]
+    assert "could not be read" in message[6]
 
 
-@pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("ChangeSetNotFound")])
-@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="access to the reason of a failure is denied")
-def test_creation_status_unreadable_nested_keeps_outer(fake: FakeCloudFormation, refusal: ClientError) -> None:
-    fake.failing["describe_change_set"] = [None, refusal]
-    said = failed_change_set(fake)
-    assert NESTED_FAILED["StatusReason"] in said
-    assert f"{NESTED} could not be read: " in said
+@pytest.mark.parametrize("client_error", [THROTTLED, DENIED, error("ChangeSetNotFound")])
+@pytest.mark.reliability(
+    "deploy_pipeline", "Access denied", fault="the function has no permission to read the reason of a failure"
+)
+def test_creation_status_unreadable_nested_keeps_outer(fake: FakeCloudFormation, client_error: ClientError) -> None:
+    fake.failing["describe_change_set"] = [None, client_error]
+    message = failed_change_set(fake)
+    assert NESTED_FAILED["StatusReason"] in message
+    assert f"{NESTED} could not be read: " in message
 
 
 def test_creation_status_circular_change_sets_end(fake: FakeCloudFormation) -> None:
@@ -292,95 +334,3 @@ def test_truncate_ends_at_line(limit: int) -> None:
     assert len(cut) <= limit
     assert cut.startswith("3 chang")
     assert limit < 60 or cut == text or "more lines" in cut
-
-
-def ended(status: str = "ABORTED", **given: Any) -> dict[str, Any]:
-    return {"detail": {"name": "run-1", "status": status, "input": json.dumps(INPUT | given)}}
-
-
-@pytest.mark.reliability(
-    "deploy_pipeline",
-    "Duplicate",
-    fault="the event about an execution's end is delivered twice",
-    expected="the second one does nothing",
-    observed="no error; other change sets are not deleted",
-)
-def test_clean_up_deletes_change_set_of_execution(fake: FakeCloudFormation, capsys: pytest.CaptureFixture[str]) -> None:
-    fake.add_stack(APP, "CREATE_COMPLETE")
-    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
-    fake.create_change_set(StackName=APP, ChangeSetName="somebody-elses")
-    task_handler.clean_up(ended(), None)
-    assert fake.left() == ["somebody-elses"]
-    assert json.loads(capsys.readouterr().out)["change_set"] == "deleted"
-    task_handler.clean_up(ended(), None)  # the same event again
-
-
-@pytest.mark.parametrize("status", ["EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED"])
-@pytest.mark.reliability(
-    "deploy_pipeline",
-    "Late",
-    fault="the clean-up runs while the change set is executed, or later",
-    expected="the change set is kept",
-    observed="not deleted in any execution status",
-)
-def test_clean_up_keeps_started_change_set(fake: FakeCloudFormation, status: str) -> None:
-    fake.add_stack(APP, "UPDATE_IN_PROGRESS")
-    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
-    fake.change_set = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": status}]
-    task_handler.clean_up(ended(), None)
-    assert "delete_change_set" not in fake.calls, "CloudFormation refuses it for as long as it is carried out"
-
-
-def test_clean_up_ignores_invalid_input(fake: FakeCloudFormation) -> None:
-    task_handler.clean_up(ended("FAILED", stackName="no name"), None)
-    assert not fake.calls
-
-
-@pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="JSON nested thousands deep")
-def test_clean_up_ignores_deeply_nested_input(fake: FakeCloudFormation) -> None:
-    event = ended("FAILED")
-    event["detail"]["input"] = '{"policy": ' + "[" * 5000 + "]" * 5000 + "}"
-    task_handler.clean_up(event, None)
-    assert not fake.calls
-
-
-@pytest.mark.reliability(
-    "deploy_pipeline",
-    "Lost",
-    fault="the event about an execution's end does not contain its input",
-    expected="goes to the dead-letter queue",
-    observed="an error, and no call",
-)
-def test_clean_up_without_input_fails(fake: FakeCloudFormation) -> None:
-    """An input that is too long for its event is left out of it: somebody has to look."""
-    event = ended()
-    event["detail"] |= {"input": None, "inputDetails": {"included": False}}
-    with pytest.raises(TypeError):
-        task_handler.clean_up(event, None)
-    assert not fake.calls
-
-
-@pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("AccessDenied", "Role cleaner does not exist")])
-@pytest.mark.reliability(
-    "deploy_pipeline",
-    "Throttling",
-    fault="the change set that an execution left behind cannot be deleted temporarily",
-    expected="Lambda retries the event twice; then it goes to the dead-letter queue",
-    observed="the error is raised, and the change set still exists",
-)
-def test_clean_up_raises_error_for_lambda_retry(fake: FakeCloudFormation, refusal: ClientError) -> None:
-    fake.add_stack(APP, "CREATE_COMPLETE")
-    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
-    fake.failing["delete_change_set"] = [error("InvalidChangeSetStatus")]
-    with pytest.raises(Exception, match="InvalidChangeSetStatus"):
-        task_handler.clean_up(ended(), None)
-    fake.failing["describe_change_set"] = [refusal]
-    with pytest.raises(type(refusal)):
-        task_handler.clean_up(ended(), None)
-    assert fake.left()
-
-
-def test_clean_up_ignores_deleted_stack(fake: FakeCloudFormation) -> None:
-    fake.failing["describe_change_set"] = [error("ValidationError", f"Stack [{APP}] does not exist")]
-    task_handler.clean_up(ended(), None)
-    assert "delete_change_set" not in fake.calls

@@ -54,7 +54,7 @@ def test_table_with_missing_item_is_available() -> None:
     "multi_region_api",
     "Throttling",
     fault="a dependency is throttled",
-    expected="it counts as failed: unhealthy",
+    expected="it counts as failed, and the Region is unhealthy",
     observed="`ThrottlingException` in the log",
 )
 @pytest.mark.reliability(
@@ -64,7 +64,7 @@ def test_table_with_missing_item_is_available() -> None:
     expected="unhealthy; the response names the dependency, not the reason",
     observed="the name; the reason is in the log",
 )
-@pytest.mark.reliability("multi_region_api", "Deleted by somebody else", fault="a table that the Region needs")
+@pytest.mark.reliability("multi_region_api", "Deleted externally", fault="a table that the Region needs")
 def test_unreadable_table_raises(code: str) -> None:
     client = boto3.client("dynamodb")
     with Stubber(client) as stub:
@@ -121,7 +121,7 @@ def test_url_with_invalid_response_fails_at_once() -> None:
 @pytest.mark.enable_socket
 @pytest.mark.reliability(
     "multi_region_api",
-    "Timeout mid-way",
+    "Timeout",
     fault="a dependency never responds, or never ends its response",
 )
 def test_url_with_endless_response_fails_after_timeout() -> None:
@@ -147,8 +147,8 @@ def test_url_with_endless_response_fails_after_timeout() -> None:
 @pytest.mark.enable_socket
 @pytest.mark.reliability(
     "multi_region_api",
-    "Lost",
-    fault="the address of a dependency or of a Region's endpoint refuses connections",
+    "Lost event or response",
+    fault="the address of a dependency or of a Region's endpoint rejects connections",
     expected="unhealthy",
     observed="connection refused",
 )

@@ -50,7 +50,7 @@ def test_hello_returns_its_region(load_handler: Callable[..., ModuleType]) -> No
 @pytest.mark.parametrize("module", ["hello", "healthcheck"])
 @pytest.mark.reliability(
     "multi_region_api",
-    "Only here",
+    "System-specific",
     fault="a cache stores a response, and its Region fails",
     expected="no cache stores responses",
     observed="`no-store` in every response",

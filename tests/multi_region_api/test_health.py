@@ -80,7 +80,7 @@ def test_status_check_or_empty_checks_dependencies(status: str) -> None:
 
 @pytest.mark.reliability(
     "multi_region_api",
-    "Timeout mid-way",
+    "Timeout",
     fault="a dependency never responds, or never ends its response",
     expected="unhealthy after the timeout of this dependency",
     observed="after 0.2 s; other checks are not delayed",
@@ -94,7 +94,7 @@ def test_endless_check_fails_after_its_timeout(endless: Callable[[], None]) -> N
     assert failed == {"slow": "no response within 0.2 s", "gone": "ConnectionError: gone"}
 
 
-@pytest.mark.reliability("multi_region_api", "Late", fault="a dependency responds too late")
+@pytest.mark.reliability("multi_region_api", "Delayed or out of order", fault="a dependency responds too late")
 def test_dependencies_are_checked_in_parallel(endless: Callable[[], None]) -> None:
     started = time.monotonic()
     failed = check_dependencies([Dependency(str(number), 0.5, endless) for number in range(10)])
@@ -104,9 +104,9 @@ def test_dependencies_are_checked_in_parallel(endless: Callable[[], None]) -> No
 
 @pytest.mark.reliability(
     "multi_region_api",
-    "Late",
+    "Delayed or out of order",
     fault="a dependency responds too late",
-    expected="it counts as failed: unhealthy",
+    expected="it counts as failed, and the Region is unhealthy",
     observed='"no response within 0.05 s"',
 )
 def test_late_check_fails_while_others_run() -> None:
@@ -197,7 +197,7 @@ def test_any_failure_with_any_error_is_unhealthy(status: str, errors: list[tuple
 )
 @pytest.mark.reliability(
     "multi_region_api",
-    "Timeout mid-way",
+    "Timeout",
     fault="the health function times out or fails",
     expected="the error response of API Gateway is unhealthy",
     observed="it has no token; another Region takes over",

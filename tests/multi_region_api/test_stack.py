@@ -1,4 +1,4 @@
-"""Templates of the regional stacks."""
+"""Templates of the Regional stacks."""
 
 import json
 from typing import Any
@@ -53,6 +53,7 @@ def single_region(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         "allowed_origin": "https://www.example.com",
         "throttling_rate_limit": "7",
         "cloudwatch_role": "true",
+        "log_level": "WARNING",
     }
     context = DOMAIN | {f"multi_region_api:{name}": value for name, value in settings.items()}
     return synthesize(tmp_path_factory.mktemp("single_region"), context, "MultiRegionApi-*")
@@ -244,6 +245,14 @@ def test_logs_have_retention_and_functions_are_traced(template_without_domain: d
     for function in resources_of_type(template_without_domain, "AWS::Lambda::Function"):
         assert function["TracingConfig"] == {"Mode": "Active"}
         assert function["Timeout"] <= 3, "health checkers stop waiting sooner"
+
+
+def test_functions_have_configured_log_level(template_without_domain: dict[str, Any], single_region: Assembly) -> None:
+    with_setting = single_region.template("MultiRegionApi-ap-northeast-1")
+    for template, level in ((template_without_domain, "INFO"), (with_setting, "WARN")):
+        for function in resources_of_type(template, "AWS::Lambda::Function"):
+            config = function["LoggingConfig"]
+            assert (config["LogFormat"], config["ApplicationLogLevel"]) == ("JSON", level)
 
 
 def test_health_checks_are_not_traced(template_without_domain: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from sandbox import Sandbox
 from walkthroughs.walkthrough import Target
 
 from ..conftest import ROOT, need
+from .stacks import Stacks
 
 DOMAIN = "www.example.com"
 PGSQL = {"ip_protocol": "tcp", "from_port": 5432, "to_port": 5432, "cidr_ipv4": "10.0.0.0/8"}
@@ -103,7 +104,7 @@ def options_sandbox() -> Iterator[OptionsSandbox]:
             "multi_region_api:dependencies": '[{"name": "orders", "table": "Orders", "partition_key": "order"}]',
             "security_group_revert:create_trail": "true",
             "security_group_revert:sample_group": "false",
-            "security_group_revert:egress": "true",
+            "security_group_revert:guard_egress": "true",
             "security_group_revert:email": "ops@example.com",
             "security_group_revert:groups": json.dumps([{"group_id": group["GroupId"], "ingress": [PGSQL]}]),
         }
@@ -116,3 +117,10 @@ def options_sandbox() -> Iterator[OptionsSandbox]:
 def sandbox_with_options(options_sandbox: OptionsSandbox) -> Sandbox:
     """The second sandbox, for long tests of stacks with default settings: it is less busy than `deployed`."""
     return options_sandbox.sandbox
+
+
+@pytest.fixture(scope="session")
+def stacks() -> Iterator[Stacks]:
+    """A sandbox without stacks, and what creates them there."""
+    with Sandbox() as sandbox:
+        yield Stacks(sandbox)

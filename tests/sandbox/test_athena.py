@@ -67,7 +67,7 @@ def test_songs_match_the_file(create_table: CreateTable, lines: list[str]) -> No
 
 @pytest.mark.reliability(
     "analytics_host",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the songs file",
     expected="the analysis stops with a clear error; stack deletion retains the file",
     observed="`upload the songs file`",
@@ -125,10 +125,12 @@ def small_workgroup(sandbox_with_options: Sandbox) -> Iterator[str]:
     "analytics_host",
     "Hostile input",
     fault="a query over the limit on scanned bytes",
-    expected="cancelled by the workgroup, regardless of client settings",
+    expected="canceled by the workgroup, regardless of client settings",
     observed="`Bytes scanned limit was exceeded`",
 )
-def test_query_over_scan_limit_is_cancelled(create_table: CreateTable, lines: list[str], small_workgroup: str) -> None:
+def test_query_over_bytes_scanned_cutoff_is_canceled(
+    create_table: CreateTable, lines: list[str], small_workgroup: str
+) -> None:
     limited = create_table(lines[0] + "".join(lines[1:]) * 31)
     limited.work_group = small_workgroup
     with pytest.raises(OperationalError, match="Bytes scanned limit"):
@@ -265,3 +267,27 @@ def test_convert_reports_files_it_cannot_delete(parquet: Parquet, lines: list[st
 def test_duplicate_songs_are_rejected(create_table: CreateTable, lines: list[str]) -> None:
     with pytest.raises(SongsError, match="39 duplicate songs"):
         create_table("".join(lines[:40] + lines[1:40])).songs()
+
+
+def test_create_table_statement_creates_table_of_the_catalog() -> None:
+    statement = "CREATE EXTERNAL TABLE test.songs (title string, year int) LOCATION 's3://songs/'"
+    with Sandbox() as sandbox:
+        clients = session(sandbox)
+        clients.client("s3").create_bucket(Bucket="results")
+        clients.client("glue").create_database(DatabaseInput={"Name": "test"})
+        athena = clients.client("athena")
+        query = athena.start_query_execution(
+            QueryString=statement, ResultConfiguration={"OutputLocation": "s3://results/"}
+        )["QueryExecutionId"]
+        status = target_of(sandbox).wait_until(
+            lambda: (
+                (s := athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"])["State"]
+                not in ("QUEUED", "RUNNING")
+                and s
+            ),
+            "the statement has been executed",
+        )
+        assert status["State"] == "SUCCEEDED", status
+        table = clients.client("glue").get_table(DatabaseName="test", Name="songs")["Table"]
+    columns = [(column["Name"], column["Type"]) for column in table["StorageDescriptor"]["Columns"]]
+    assert columns == [("title", "string"), ("year", "int")]

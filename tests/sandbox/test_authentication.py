@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import boto3
@@ -37,9 +38,9 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def client(sandbox: Sandbox, service: str, **changes: str) -> boto3.client:
+def client(sandbox: Sandbox, service: str, **changes: str) -> Any:
     environment = sandbox.environment
-    options = {
+    options: dict[str, Any] = {
         "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
     }
@@ -154,7 +155,7 @@ def test_presigned_url_of_unknown_key_is_rejected(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("service", ["s3", "lambda"])
 def test_forged_presigned_request_is_rejected(sandbox: Sandbox, service: str) -> None:
-    """Access key ids appear in presigned URLs and logs, so knowing one must not be sufficient."""
+    """Access key IDs appear in presigned URLs and logs, so knowing one must not be sufficient."""
     scope = f"{sandbox.environment['AWS_ACCESS_KEY_ID']}/20300101/us-east-1/{service}/aws4_request"
     query = {
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": scope, "X-Amz-Date": "20300101T000000Z",

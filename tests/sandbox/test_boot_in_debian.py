@@ -25,7 +25,7 @@ from ..conftest import ROOT, need
 
 DEBIAN = Path(os.environ.get("DEBIAN", "/nonexistent"))
 SOFTWARE = "/opt/analytics-host"
-STEPS = ("packages", "user", "python", "password", "h2o", "notebooks", "jupyterlab", "tls", "idle")
+STEPS = ("packages", "proxy", "user", "python", "password", "h2o", "notebooks", "jupyterlab", "tls", "idle")
 VENV_PYTHON = f"{SOFTWARE}/venv/bin/python"  # Debian's boto3 is too old for AWS_ENDPOINT_URL
 
 pytestmark = [
@@ -44,7 +44,7 @@ def settings(deployed: Sandbox) -> dict[str, str]:
         source = ROOT / "assets" / "analytics_host" / folder
         shutil.copytree(source, DEBIAN / SOFTWARE.lstrip("/") / folder, dirs_exist_ok=True)
     values = {
-        "AWS_DEFAULT_REGION": "us-east-1", "STACK": "AnalyticsHost", "LOGICAL_ID": "Host", "GENERATION": "test",
+        "AWS_DEFAULT_REGION": "us-east-1", "STACK": "AnalyticsHost", "LOGICAL_ID": "Host", "CLUSTER_ID": "test",
         "LOG_GROUP": outputs["LogGroupName"], "SECRET": outputs["SecretArn"], "WORK_GROUP": outputs["WorkGroupName"],
         "DATABASE": outputs["DatabaseName"], "CLUSTER_BUCKET": outputs["DataBucketName"], "USER_NAME": "analyst",
         "IDLE_MINUTES": "60", "TLS": "yes", "H2O_NODES": "1", "H2O_R_SHA256": "",
@@ -74,7 +74,7 @@ def run_in_chroot(settings: dict[str, str], *command: str, timeout: float = 900)
 
 @pytest.mark.parametrize("step", STEPS)
 def test_boot_step_succeeds(settings: dict[str, str], step: str) -> None:
-    python = {} if step in STEPS[:3] else {"SYSTEM_PYTHON": VENV_PYTHON}
+    python = {} if step in STEPS[:4] else {"SYSTEM_PYTHON": VENV_PYTHON}
     run = run_in_chroot(settings | python, "/bin/bash", f"{SOFTWARE}/host/boot.sh", step)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
 

@@ -61,7 +61,7 @@ def site(deployed: Sandbox) -> Site:
 
 @pytest.mark.reliability(
     "static_site",
-    "Only here",
+    "System-specific",
     fault="a function that CloudFront does not accept",
     expected="the deployment fails, so viewers never reach it",
     observed="`InvalidLambdaFunctionAssociation`",
@@ -99,6 +99,36 @@ def test_distribution_with_invalid_edge_function_fails(deployed: Sandbox) -> Non
     assert "InvalidLambdaFunctionAssociation" in events[-1]["ResourceStatusReason"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("CachePolicy", {"MinTTL": 0, "DefaultTTL": 0, "MaxTTL": 1}),
+        (
+            "OriginAccessControl",
+            {"OriginAccessControlOriginType": "s3", "SigningBehavior": "always", "SigningProtocol": "sigv4"},
+        ),
+    ],
+)
+def test_policy_with_the_name_of_another_is_refused(kind: str, config: dict[str, Any]) -> None:
+    """On AWS names of policies and origin access controls are unique; CloudFormation does not adopt existing ones."""
+    properties = {f"{kind}Config": config | {"Name": "the-name"}}
+    resource = {"Type": f"AWS::CloudFront::{kind}", "Properties": properties}
+    resources = {"First": resource, "Second": resource | {"DependsOn": "First"}}
+    with Sandbox() as sandbox:
+        cloudformation = session(sandbox).client("cloudformation")
+        cloudformation.create_stack(StackName="Twice", TemplateBody=json.dumps({"Resources": resources}))
+        target_of(sandbox).wait_until(
+            lambda: (
+                cloudformation.describe_stacks(StackName="Twice")["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE"
+            ),
+            "the stack is rolled back",
+        )
+        events = cloudformation.describe_stack_events(StackName="Twice")["StackEvents"]
+    failed = [event for event in events if event["ResourceStatus"] == "CREATE_FAILED"]
+    assert [event["LogicalResourceId"] for event in failed] == ["Second"]
+    assert f"{kind}AlreadyExists" in failed[0]["ResourceStatusReason"]
+
+
 def x_cache(response: urllib3.BaseHTTPResponse) -> str:
     return response.headers["x-cache"].split()[0]
 
@@ -131,7 +161,7 @@ def test_cache_key_is_the_path(site: Site) -> None:
 
 @pytest.mark.reliability(
     "static_site",
-    "Late",
+    "Delayed or out of order",
     fault="a cached page is older than the published one",
     expected="it is served until it is invalidated, for at most a day",
     observed="the old page, then the new page after the invalidation",
@@ -152,7 +182,7 @@ def test_uncacheable_response_is_not_cached(site: Site, header: str) -> None:
     assert [x_cache(site.get("fresh.html")) for _ in range(2)] == ["Miss", "Miss"]
 
 
-@pytest.mark.reliability("static_site", "Lost", fault="the invalidation after a deployment")
+@pytest.mark.reliability("static_site", "Lost event or response", fault="the invalidation after a deployment")
 def test_redirect_of_the_function_is_not_cached(site: Site) -> None:
     assert [site.get(f"subdirectory?n={n}").headers["location"] for n in (1, 2)] == [
         "/subdirectory/?n=1",
@@ -242,7 +272,7 @@ def test_cached_page_is_served_without_a_bucket_policy(site: Site) -> None:
 
 @pytest.mark.reliability(
     "static_site",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="a page",
     expected="status 404 and the site's error page, until the page is uploaded again",
     observed="404, then 200",
@@ -258,7 +288,7 @@ def test_deleted_page_returns_404_until_uploaded_again(site: Site) -> None:
     assert site.get("deleted.html").data == b"y", "the error must not be cached longer"
 
 
-@pytest.mark.reliability("static_site", "Lost", fault="the invalidation after a deployment")
+@pytest.mark.reliability("static_site", "Lost event or response", fault="the invalidation after a deployment")
 def test_s_maxage_overrides_max_age(site: Site) -> None:
     site.put("shared.html", b"x", CacheControl="max-age=0, s-maxage=60")
     assert [x_cache(site.get("shared.html")) for _ in range(2)] == ["Miss", "Hit"]

@@ -76,7 +76,7 @@ def test_disabled_caching_misses_on_every_request(options_sandbox: OptionsSandbo
 @pytest.mark.reliability("multi_region_api", "Partial failure", fault="one dependency of several fails")
 @pytest.mark.reliability(
     "multi_region_api",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="a table that the Region needs",
     expected="unhealthy until it exists",
     observed="503, then 200",
@@ -109,7 +109,7 @@ def test_web_acl_protects_api_except_health_checks(options_sandbox: OptionsSandb
 
 @pytest.mark.reliability(
     "static_site",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the function, while its replicas exist at the edge",
 )
 def test_destroy_retains_documented_resources(options_sandbox: OptionsSandbox) -> None:

@@ -10,9 +10,9 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
-from ministack.services import route53
 
 from sandbox import Sandbox
+from sandbox.ministack import route53
 from sandbox.route53 import health_checks, latency, routing
 from sandbox.target import session, target_of
 from walkthroughs.dns_lookup import resolve
@@ -65,10 +65,10 @@ def test_probe_without_search_string_uses_the_status() -> None:
 
 @pytest.mark.reliability(
     "multi_region_api",
-    "Lost",
-    fault="the address of a dependency or of a Region's endpoint refuses connections",
+    "Lost event or response",
+    fault="the address of a dependency or of a Region's endpoint rejects connections",
 )
-def test_probe_with_refused_connection_fails() -> None:
+def test_health_check_with_refused_connection_fails() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         passed, report = asyncio.run(health_checks.probe(CONFIG, {"http": unused.getsockname()[1]}))
@@ -78,10 +78,10 @@ def test_probe_with_refused_connection_fails() -> None:
 
 @pytest.mark.reliability(
     "multi_region_api",
-    "Late",
+    "Delayed or out of order",
     fault="one failed health check between successful ones",
-    expected="the status changes only after as many results in a row as the threshold",
-    observed="with a threshold of two, healthy until the second failure in a row",
+    expected="the status changes only after `failure_threshold` consecutive results",
+    observed="with a threshold of two, healthy until the second consecutive failure",
 )
 def test_threshold_counts_consecutive_results_both_ways() -> None:
     state = health_checks.State()
@@ -116,7 +116,7 @@ def set_unhealthy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ("us-west-1", ("us-east-1", "us-west-2", "eu-west-1"), "us-west-2"),
     ],
 )
-@pytest.mark.reliability("multi_region_api", "Only here", fault="every Region is unhealthy")
+@pytest.mark.reliability("multi_region_api", "System-specific", fault="every Region is unhealthy")
 def test_nearest_healthy_region_is_selected_or_nearest_if_none(
     set_unhealthy: Callable[..., None], client_region: str, unhealthy: tuple[str, ...], selected: str
 ) -> None:
@@ -131,8 +131,8 @@ def test_alias_with_evaluate_target_health_follows_its_target(
 ) -> None:
     target_record = {"Name": "east.example.net.", "Type": "A", "TTL": "60", "ResourceRecords": ["192.0.2.200"]}
     zone = {"id": "Z1", "name": "example.net."}
-    monkeypatch.setattr(route53, "_zones", {"Z1": zone})
-    monkeypatch.setattr(route53, "_records", {"Z1": [target_record | {"HealthCheckId": "target"}]})
+    monkeypatch.setattr(route53, "hosted_zones", {"Z1": zone})
+    monkeypatch.setattr(route53, "records", {"Z1": [target_record | {"HealthCheckId": "target"}]})
     records = [record("us-west-2")]
     for evaluates, selected in ((True, "us-west-2"), (False, "us-east-1")):
         alias = {"DNSName": "east.example.net.", "EvaluateTargetHealth": evaluates}
@@ -191,14 +191,14 @@ def test_api_responds_only_in_its_region_and_stage(target: Target) -> None:
     url = target.outputs("MultiRegionApi-us-east-1")["RegionalUrl"]
     assert target.get(f"{url}helloworld").status == 200
     assert target.get(f"{url.replace('us-east-1', 'us-west-2')}helloworld").status == 403
-    assert target.get(f"{url.replace('/prod/', '/other/')}helloworld").status == 404
+    assert target.get(f"{url.replace('/prod/', '/other/')}helloworld").status == 403
 
 
 @pytest.mark.reliability(
     "multi_region_api",
     "Malformed input",
     fault="a path or host name that does not exist",
-    expected="rejected, with a response that a script of a page can read",
+    expected="rejected, with a response that a page's script can read",
     observed="403 with CORS headers",
 )
 def test_custom_domain_needs_base_path_and_errors_have_cors(target: Target) -> None:

@@ -42,7 +42,7 @@ def test_wait_ignores_signals_for_earlier_resource() -> None:
         signals_of("stack", "Host").wait(1, 0.05)
 
 
-@pytest.mark.reliability("analytics_host", "Lost", fault="the signal is not sent")
+@pytest.mark.reliability("analytics_host", "Lost event or response", fault="the signal is not sent")
 def test_wait_without_signal_fails() -> None:
     with pytest.raises(RuntimeError, match="Failed to receive 1"):
         Signals().wait(1, 0.05)

@@ -9,20 +9,24 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import Sandbox
+from sandbox.command_line.usage import usage
 from sandbox.target import endpoints_of, target_of
-from sandbox.usage import usage
 from walkthroughs.catalog import WALKTHROUGHS
-from walkthroughs.walkthrough import SkipStep, Walkthrough
+from walkthroughs.walkthrough import SkipStep, Step, Walkthrough
 
 from ..conftest import ROOT, missing
 from .conftest import deployable
 from .walkthrough_faults import FAULTS
 
+
+def step_id(system: str, step: Step) -> str:
+    return f"{system}-{step.method.__name__}"
+
+
 STEPS = [
-    pytest.param(system, name, id=f"{system}-{name}", marks=FAULTS.get(f"{system}-{name}", []))
+    pytest.param(system, step, id=step_id(system, step), marks=FAULTS.get(step_id(system, step), []))
     for system, walkthrough in WALKTHROUGHS.items()
-    for name, function in vars(walkthrough).items()
-    if getattr(function, "is_step", False)
+    for step in walkthrough.steps
 ]
 
 
@@ -46,11 +50,11 @@ def test_walkthrough_faults_name_existing_steps() -> None:
 
 @pytest.mark.enable_socket
 @pytest.mark.parametrize(("system", "step"), STEPS)
-def test_walkthrough(walkthroughs: Callable[[str], Walkthrough], system: str, step: str) -> None:
+def test_walkthrough(walkthroughs: Callable[[str], Walkthrough], system: str, step: Step) -> None:
     if system not in deployable():
         pytest.skip(missing("h2o"))
     try:
-        observed = getattr(walkthroughs(system), step)()
+        observed = step.method(walkthroughs(system))
     except SkipStep as reason:
         pytest.skip(str(reason))
     assert observed, "the step returned no observation"

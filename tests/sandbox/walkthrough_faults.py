@@ -58,7 +58,7 @@ FAULTS = {
     "deploy_pipeline-shorter_retention_is_rejected_unless_exempted": [
         pytest.mark.reliability(
             "deploy_pipeline",
-            "Only here",
+            "System-specific",
             fault="an update in place loses data, weakens a `DeletionPolicy` or removes a `Deny` statement",
         ),
     ],
@@ -72,10 +72,12 @@ FAULTS = {
         ),
     ],
     "static_site-page_is_cached_until_invalidation": [
-        pytest.mark.reliability("static_site", "Late", fault="a cached page is older than the published one"),
+        pytest.mark.reliability(
+            "static_site", "Delayed or out of order", fault="a cached page is older than the published one"
+        ),
     ],
     "static_site-missing_page_returns_404": [
-        pytest.mark.reliability("static_site", "Deleted by somebody else", fault="a page"),
+        pytest.mark.reliability("static_site", "Deleted externally", fault="a page"),
     ],
     "security_group_revert-burst_is_reverted": [
         pytest.mark.reliability("security_group_revert", "Duplicate", fault="duplicate or concurrent events"),
@@ -83,7 +85,7 @@ FAULTS = {
     "security_group_revert-sweep_reverts_missed_event": [
         pytest.mark.reliability(
             "security_group_revert",
-            "Lost",
+            "Lost event or response",
             fault="the event of a change",
             expected="the sweep reverts the change",
             observed="reverted without an event",
@@ -92,7 +94,7 @@ FAULTS = {
     "security_group_revert-deleted_rule_is_restored": [
         pytest.mark.reliability(
             "security_group_revert",
-            "Deleted by somebody else",
+            "Deleted externally",
             fault="an approved rule",
             expected="restored, with its description",
             observed="restored",
@@ -101,7 +103,7 @@ FAULTS = {
     "security_group_revert-recurring_rule_is_suspended": [
         pytest.mark.reliability(
             "security_group_revert",
-            "Only here",
+            "System-specific",
             fault="a controller adds its rule again after each revert",
         ),
     ],
@@ -120,12 +122,12 @@ FAULTS = {
     "multi_region_api-broken_health_function_is_unhealthy": [
         pytest.mark.reliability(
             "multi_region_api",
-            "Timeout mid-way",
+            "Timeout",
             fault="the health function times out or fails",
         ),
         pytest.mark.reliability(
             "multi_region_api",
-            "Deleted by somebody else",
+            "Deleted externally",
             fault="the code of the health function",
             expected="unhealthy",
             observed="another Region takes over until it works again",
@@ -134,7 +136,7 @@ FAULTS = {
     "multi_region_api-name_resolves_when_every_region_is_unhealthy": [
         pytest.mark.reliability(
             "multi_region_api",
-            "Only here",
+            "System-specific",
             fault="every Region is unhealthy",
             expected="Route 53 treats all as healthy, so the name still resolves",
             observed="the nearest Region responds; no call failed",

@@ -5,11 +5,12 @@ error for an unknown rule ID. Parameters are validated against botocore's model 
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
+from botocore.model import OperationModel
 from botocore.session import Session
 from botocore.validate import validate_parameters
 
@@ -17,7 +18,7 @@ from lambdas.security_group_revert.rules import Rule
 
 MODEL = Session().get_service_model("ec2")
 DYNAMODB = Session().get_service_model("dynamodb")
-PUBLISH = Session().get_service_model("sns").operation_model("Publish").input_shape
+PUBLISH = Session().get_service_model("sns").operation_model("Publish")
 SOURCES = {
     "IpRanges": ("CidrIpv4", "CidrIp"),
     "Ipv6Ranges": ("CidrIpv6", "CidrIpv6"),
@@ -27,7 +28,13 @@ SOURCES = {
 Fault = Callable[["FakeEC2", str, dict[str, Any]], None]
 
 
-def refuse(code: str) -> ClientError:
+def validate(parameters: Mapping[str, Any], model: OperationModel) -> None:
+    """Raise ParamValidationError unless boto3 would send these parameters."""
+    assert model.input_shape
+    validate_parameters(parameters, model.input_shape)
+
+
+def ec2_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "injected by the test"}}, "call")
 
 
@@ -64,7 +71,7 @@ class FakeEC2:
         return [call for call in self.calls if not call.startswith("Describe")]
 
     def _record(self, operation: str, parameters: dict[str, Any]) -> None:
-        validate_parameters(parameters, MODEL.operation_model(operation).input_shape)
+        validate(parameters, MODEL.operation_model(operation))
         self.calls.append(operation)
         fault = self.faults.pop(0) if self.faults else None
         if fault:
@@ -75,6 +82,7 @@ class FakeEC2:
         return self
 
     def paginate(self, *, Filters: list[Any], PaginationConfig: dict[str, int]) -> Iterator[dict[str, Any]]:
+        assert 5 <= PaginationConfig["PageSize"] <= 1000  # EC2 API reference, DescribeSecurityGroupRules
         self._record("DescribeSecurityGroupRules", {"Filters": Filters, "MaxResults": PaginationConfig["PageSize"]})
         rules = list(self.rules.values())
         yield {"SecurityGroupRules": rules[:2]}  # more than one page
@@ -84,7 +92,7 @@ class FakeEC2:
         """Raise an error for an unknown group ID, as EC2 does; with a filter it would return an empty list."""
         self._record("DescribeSecurityGroups", parameters)
         if not self.exists:
-            raise refuse("InvalidGroup.NotFound")
+            raise ec2_error("InvalidGroup.NotFound")
         return {"SecurityGroups": [{"GroupId": group_id} for group_id in parameters["GroupIds"]]}
 
     def _revoke(self, operation: str, parameters: dict[str, Any]) -> None:
@@ -105,7 +113,7 @@ class FakeEC2:
             for entry in permission.get(ranges, [])
         ]
         if set(new) & self.current(is_egress=is_egress):
-            raise refuse("InvalidPermission.Duplicate")
+            raise ec2_error("InvalidPermission.Duplicate")
         for rule in new:
             self.add(rule)
 
@@ -124,17 +132,17 @@ class FakeEC2:
             old = self.rules[update["SecurityGroupRuleId"]]
             new = update["SecurityGroupRule"]
             if not any(name in old and name in new for name in ("CidrIpv4", "CidrIpv6", "PrefixListId")):
-                raise refuse("InvalidParameterValue")
+                raise ec2_error("InvalidParameterValue")
             after[old["SecurityGroupRuleId"]] = {**old, **new}
         identities = [Rule.from_api(rule) for rule in after.values()]
         if len(set(identities)) < len(identities):
-            raise refuse("InvalidPermission.Duplicate")
+            raise ec2_error("InvalidPermission.Duplicate")
         self.rules = after
 
     def _check(self, ids: list[str], *, is_egress: bool | None = None) -> None:
         for rule_id in ids:
             if rule_id not in self.rules or is_egress not in (None, self.rules[rule_id]["IsEgress"]):
-                raise refuse("InvalidSecurityGroupRuleId.NotFound")
+                raise ec2_error("InvalidSecurityGroupRuleId.NotFound")
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         operation = "".join(word.capitalize() for word in name.split("_"))
@@ -151,7 +159,7 @@ class FakeSNS:
         self.notifications: list[dict[str, str]] = []
 
     def publish(self, **parameters: str) -> None:
-        validate_parameters(parameters, PUBLISH)
+        validate(parameters, PUBLISH)
         assert len(parameters["Subject"]) <= 100
         assert parameters["Subject"].isascii()
         assert parameters["Subject"].isprintable()
@@ -167,7 +175,7 @@ class FakeDynamoDB:
         self.error: Exception | None = None
 
     def _record(self, operation: str, parameters: dict[str, Any]) -> None:
-        validate_parameters(parameters, DYNAMODB.operation_model(operation).input_shape)
+        validate(parameters, DYNAMODB.operation_model(operation))
         self.calls.append(operation)
         if self.error:
             raise self.error

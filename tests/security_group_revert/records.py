@@ -11,10 +11,10 @@ ALICE = {
     "accountId": ROOT_ID,
     "userName": "alice",
 }
-SWEEP = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+SWEEP: Any = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 
 
-def record(name: str, request: Any, response: Any = None, **more: Any) -> dict[str, Any]:
+def record(name: str, request: Any, response: Any = None, **more: Any) -> Any:
     return {
         "eventVersion": "1.10",
         "userIdentity": ALICE,
@@ -33,7 +33,7 @@ def record(name: str, request: Any, response: Any = None, **more: Any) -> dict[s
     }
 
 
-def event(detail: dict[str, Any]) -> dict[str, Any]:
+def event(detail: Any) -> Any:
     return {"source": "aws.ec2", "detail-type": "AWS API Call via CloudTrail", "detail": detail}
 
 
@@ -59,12 +59,12 @@ def response_rule(rule_id: str = "sgr-1", *, is_egress: bool = False, **source: 
     }
 
 
-def authorized(*items: dict[str, Any], name: str = "AuthorizeSecurityGroupIngress") -> dict[str, Any]:
+def authorized(*items: dict[str, Any], name: str = "AuthorizeSecurityGroupIngress") -> Any:
     response = {"_return": True, "requestId": "r", "securityGroupRuleSet": {"items": list(items)}}
     return record(name, {"groupId": GROUP, "ipPermissions": {}}, response)
 
 
-def modified(*updates: dict[str, Any]) -> dict[str, Any]:
+def modified(*updates: dict[str, Any]) -> Any:
     """CloudTrail writes one update as an object, several as a list."""
     tagged = [{**update, "tag": number} for number, update in enumerate(updates, 1)]
     rules = tagged[0] if len(tagged) == 1 else tagged

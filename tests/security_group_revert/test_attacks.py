@@ -1,35 +1,92 @@
-"""Attacks on the guard: untrusted text, many or changing rules, and calls that bypass the rules."""
+"""Attacks: untrusted text, many or changing rules, and calls that bypass the rules."""
 
 import re
 from typing import Any
 
 import pytest
 
+from lambdas.security_group_revert.notification import neutralize_links
 from lambdas.security_group_revert.revert import MAX_CALLS, GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
-from .fake_ec2 import FakeEC2, Fault, refuse
+from .fake_ec2 import FakeEC2, Fault, ec2_error
 from .test_respond import HTTPS, SSH, SSH_EVENT, guarded, respond
 
 PREFIX_LIST, PEER = "pl-0123456789abcdef0", "sg-0fedcba9876543210"
 FROM_LIST = Rule(False, "tcp", 22, 22, "PrefixListId", PREFIX_LIST)
 FROM_PEER = Rule(False, "tcp", 5432, 5432, "ReferencedGroupId", PEER)
-LINK = re.compile(r"://|\w\.[a-zA-Z]")
+LINK = re.compile(r"://|\w\.[a-zA-Z]|@\w|\d+\.\d+\.\d+\.\d")
 
 
 @pytest.mark.reliability(
     "security_group_revert",
     "Hostile input",
     fault="links in user agents, session names and descriptions",
-    expected="mail programs find no link",
-    observed="`[.]` and `[:]//`",
+    expected="mail clients create no links",
+    observed="`[.]`, `[:]` and `[@]`",
+)
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://evil.example/login", "https[:]//evil[.]example/login"),
+        ("HTTPS://EVIL.EXAMPLE", "HTTPS[:]//EVIL[.]EXAMPLE"),
+        ("http:/evil", "http[:]/evil"),  # Outlook
+        ("ms-word:ofe|u|https://x", "ms-word:ofe|u|https[:]//x"),
+        ("app+x://evil", "app+x[:]//evil"),  # any app's scheme
+        (r"file:\\evil\share", r"file[:][\\]evil\share"),
+        ("www.evil", "www[.]evil"),
+        ("www.1", "www[.]1"),  # Outlook
+        ("ftp.1", "ftp[.]1"),
+        ("evil.example", "evil[.]example"),  # Gmail
+        ("evil.xn--p1ai/login?a=b", "evil[.]xn--p1ai/login?a=b"),
+        ("1.2.3.4", "1.2.3[.]4"),  # Android
+        ("1.2.3.4:8080/login", "1.2.3[.]4:8080/login"),
+        (".1.2.3.4", ".1.2.3[.]4"),
+        ("http://1.2.3.4/", "http[:]//1.2.3[.]4/"),
+        ("http://16909060/", "http[:]//16909060/"),
+        ("http://[2001:db8::1]/", "http[:]//[2001:db8::1]/"),
+        ("mailto:evil", "mailto[:]evil"),
+        ("MAILTO:a@evil.example?subject=x", "MAILTO[:]a[@]evil[.]example?subject=x"),
+        ("a@evil.example", "a[@]evil[.]example"),
+        ("a@1.2.3.4", "a[@]1.2.3[.]4"),
+        ("tel:+18005550199", "tel[:]+18005550199"),
+        ("sms:12345 skype:evil?call", "sms[:]12345 skype[:]evil?call"),
+        (r"\\evil\share", r"[\\]evil\share"),
+        ("<https://evil.example>", "<https[:]//evil[.]example>"),
+        ("www\u3002evil\uff0eexample", "www?evil?example"),
+        ("ex\u00adample.com", "ex?ample[.]com"),
+        ("a\nhttps://b", "a?https[:]//b"),
+    ],
+)
+def test_form_of_link_is_neutralized(text: str, expected: str) -> None:
+    assert neutralize_links(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "arn:aws:iam::111111111111:user/alice",
+        "aws-cli/2.31.0 md/awscrt#0.28.4 ua/2.1 os/linux#6.1 lang/python#3.13.7",
+        "inbound TCP 443 from 0.0.0.0/0",
+        "inbound TCP 22 from 2001:db8::/32",
+        "2026-11-21T07:08:26Z",
+    ],
+)
+def test_text_without_links_is_unchanged(text: str) -> None:
+    assert neutralize_links(text) == text
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="links in user agents, session names and descriptions",
 )
 def test_untrusted_text_contains_no_links() -> None:
     session = {"sessionIssuer": {"arn": "arn:aws:iam::111111111111:role/Ops"}, "sourceIdentity": "www.evil.example"}
     identity = {
         "type": "AssumedRole",
-        "arn": "arn:aws:sts::111111111111:assumed-role/Ops/aws-support.example.com",
+        "arn": "arn:aws:sts::111111111111:assumed-role/Ops/aws-support@example.com",
         "accessKeyId": "ASIAIOSFODNN7EXAMPLE",
         "sessionContext": session,
     }
@@ -37,10 +94,11 @@ def test_untrusted_text_contains_no_links() -> None:
     linked = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32", description="see http://203.0.113.9/x")
     (notification,) = respond(FakeEC2([HTTPS, linked]), records.event(SSH_EVENT["detail"] | untrusted))
     assert not LINK.search(notification["Message"]), notification["Message"]
-    assert "aws-support[.]example[.]com (chosen by the caller)" in notification["Message"]
+    assert "aws-support[@]example[.]com (chosen by the caller)" in notification["Message"]
     assert "www[.]evil[.]example (source identity)" in notification["Message"]
     assert "ASIAIOSFODNN7EXAMPLE" in notification["Message"]
-    assert "203.0.113.50" in notification["Message"], "IP addresses are unchanged"
+    assert "203.0.113[.]50" in notification["Message"]
+    assert "from 203.0.113[.]7/32" in notification["Message"], "the caller chose the range"
 
 
 @pytest.mark.reliability(
@@ -64,6 +122,23 @@ def test_windows_share_becomes_no_link() -> None:
     detail = SSH_EVENT["detail"] | {"userAgent": r"see \\evil\share"}
     (notification,) = respond(FakeEC2([HTTPS, SSH]), records.event(detail))
     assert r"\\evil" not in notification["Message"]
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="a CloudTrail record nested thousands deep",
+    expected="all groups are checked",
+    observed="the unapproved rule is reverted",
+)
+@pytest.mark.parametrize("name", ["AuthorizeSecurityGroupIngress", "CreateNetworkInterface"])
+def test_deeply_nested_record_does_not_prevent_revert(name: str) -> None:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    ec2 = FakeEC2([HTTPS, SSH])
+    respond(ec2, records.event(records.record(name, {"groupId": records.GROUP, "tags": deep})))
+    assert ec2.current() == {HTTPS}
 
 
 def test_notification_of_revoke_mentions_open_connections() -> None:
@@ -108,7 +183,7 @@ def test_rule_swapped_before_each_revoke_causes_few_calls() -> None:
 def test_denied_revoke_of_every_rule_is_bounded_in_calls() -> None:
     def refuse_all(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
         if operation.startswith("Revoke"):
-            raise refuse("UnauthorizedOperation")
+            raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, *rules(1000)], [refuse_all] * 9999)
     (notification,) = respond(ec2, records.SWEEP)
@@ -116,11 +191,11 @@ def test_denied_revoke_of_every_rule_is_bounded_in_calls() -> None:
     assert notification["Subject"].startswith("NOT REVERTED: 1000 of 1000")
 
 
-def refusing(port: int) -> Fault:
+def denying(port: int) -> Fault:
     def fault(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", []) if operation.startswith("Revoke") else []
         if any(ec2.rules[rule_id]["FromPort"] == port for rule_id in ids):
-            raise refuse("UnauthorizedOperation")
+            raise ec2_error("UnauthorizedOperation")
 
     return fault
 
@@ -131,7 +206,7 @@ def refusing(port: int) -> Fault:
     fault="a rule is swapped between each read and revoke",
 )
 def test_one_denied_rule_of_a_thousand_blocks_no_other() -> None:
-    ec2 = FakeEC2([HTTPS, *rules(1000)], [refusing(700)] * 9999)
+    ec2 = FakeEC2([HTTPS, *rules(1000)], [denying(700)] * 9999)
     respond(ec2, records.SWEEP)
     assert {rule.from_port for rule in ec2.current()} == {443, 700}
     assert len(ec2.changes) < MAX_CALLS
@@ -192,6 +267,7 @@ def test_calls_that_change_what_rules_apply_to_are_reported(
         exposure("ModifyNetworkInterfaceAttribute", {"sourceDestCheck": False}),
         exposure("ModifyManagedPrefixList", ENTRIES, errorCode="Client.UnauthorizedOperation"),
         exposure("RunInstances", ONE_INTERFACE, userIdentity={"invokedBy": "autoscaling.amazonaws.com"}),
+        exposure("CreateNetworkInterface", ONE_INTERFACE, userIdentity={"invokedBy": "lambda.amazonaws.com"}),
     ],
 )
 @pytest.mark.reliability(
@@ -214,13 +290,13 @@ def test_rules_not_in_the_record_are_attributed_to_no_caller() -> None:
     ):
         (notification,) = respond(ec2, records.event(detail))
         assert "other call" not in notification["Message"]
-        assert "rules that the CloudTrail event does not name" in notification["Message"]
+        assert "rules not named in the CloudTrail event" in notification["Message"]
 
 
 def test_rules_left_after_max_calls_have_the_reason_of_the_refusal() -> None:
     def refuse_batches(_ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         if operation.startswith("Revoke") and len(parameters["SecurityGroupRuleIds"]) > 1:
-            raise refuse("UnauthorizedOperation")
+            raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, *rules(16)], [refuse_batches] * 99)
     (notification,) = respond(ec2, records.SWEEP)

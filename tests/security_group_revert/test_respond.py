@@ -1,18 +1,18 @@
 """The response to an event: calls, notifications and logs."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from lambdas.security_group_revert.respond import Responder, UnfinishedError
+from lambdas.security_group_revert.respond import Responder, RetryableError
 from lambdas.security_group_revert.revert import GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, refuse
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, ec2_error
 
 HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0", description="HTTPS from anywhere")
 SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
@@ -27,8 +27,8 @@ def guarded(*ingress: Rule, egress: tuple[Rule, ...] | None = None, group_id: st
 
 
 def respond(
-    ec2: FakeEC2,
-    event: dict[str, Any],
+    ec2: Any,
+    event: Any,
     *groups: GuardedGroup,
     sns: FakeSNS | None = None,
     dynamodb: FakeDynamoDB | None = None,
@@ -36,9 +36,9 @@ def respond(
 ) -> list[dict[str, str]]:
     """Respond to `event`; return the notifications."""
     sns = sns or FakeSNS()
-    table = StateTable(dynamodb or FakeDynamoDB(), "state", 24 * 3600)
+    table = StateTable(cast(Any, dynamodb or FakeDynamoDB()), "state", 24 * 3600)
     topic = "arn:aws:sns:us-east-1:111111111111:notifications"
-    responder = Responder(ec2=ec2, sns=sns, table=table, topic_arn=topic, account="111111111111", **options)
+    responder = Responder(ec2=ec2, sns=cast(Any, sns), table=table, topic_arn=topic, account="111111111111", **options)
     responder.respond(event, list(groups) or [guarded()])
     return sns.notifications
 
@@ -151,20 +151,20 @@ def test_duplicate_event_changes_nothing() -> None:
     assert notification["Subject"].startswith("Already reverted")
 
 
-@pytest.mark.reliability("security_group_revert", "Late", fault="events arrive late or out of order")
+@pytest.mark.reliability("security_group_revert", "Delayed or out of order", fault="events arrive late or out of order")
 def test_event_of_already_reverted_rule_names_its_caller() -> None:
     ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
     respond(ec2, records.SWEEP, dynamodb=dynamodb)
     (notification,) = respond(ec2, SSH_EVENT, dynamodb=dynamodb)
     assert "user/alice" in notification["Message"]
-    assert "already reverted by an earlier check: inbound TCP 22 from 203.0.113.7/32" in notification["Message"]
+    assert "already reverted by an earlier check: inbound TCP 22 from 203.0.113[.]7/32" in notification["Message"]
 
 
 def test_rules_not_in_the_event_are_reverted_and_listed_apart() -> None:
     ec2 = FakeEC2([HTTPS, SSH, RDP])
     (notification,) = respond(ec2, SSH_EVENT)
     assert ec2.current() == {HTTPS}
-    mine, others = notification["Message"].split("Also found in this check")
+    mine, others = notification["Message"].split("Other findings in this check")
     assert "TCP 22" in mine
     assert "TCP 3389" in others
 
@@ -187,7 +187,7 @@ def test_fully_changed_rule_is_revoked_and_restored() -> None:
     assert "restored: inbound TCP 443" in notification["Message"]
 
 
-@pytest.mark.reliability("security_group_revert", "Deleted by somebody else", fault="an approved rule")
+@pytest.mark.reliability("security_group_revert", "Deleted externally", fault="an approved rule")
 def test_revoked_rule_is_restored_with_its_description() -> None:
     ec2 = FakeEC2([])
     https = records.response_rule("sgr-1", cidrIpv4="0.0.0.0/0") | {"fromPort": 443, "toPort": 443}
@@ -197,7 +197,7 @@ def test_revoked_rule_is_restored_with_its_description() -> None:
     (rule,) = ec2.rules.values()
     assert rule["Description"] == "HTTPS from anywhere"
     assert "restored: inbound TCP 443" in notification["Message"].split("Outcome")[1]
-    assert "Also found in this check" not in notification["Message"]
+    assert "Other findings in this check" not in notification["Message"]
 
 
 def test_changed_approved_description_is_restored() -> None:
@@ -210,7 +210,7 @@ def test_changed_approved_description_is_restored() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="an approved rule, with `restore=false`",
     expected="reported and counted, not restored",
     observed='"Unapproved", metric 1',
@@ -232,9 +232,9 @@ def test_egress_is_reverted_only_if_guarded() -> None:
     assert ec2.current(is_egress=True) == {OPEN_EGRESS}
 
 
-def test_default_ipv6_egress_rule_is_tolerated() -> None:
+def test_default_ipv6_egress_rule_is_optional() -> None:
     ipv6 = Rule(True, "-1", -1, -1, "CidrIpv6", "::/0")
-    by_default = GuardedGroup(records.GROUP, "Web Server", (HTTPS,), (OPEN_EGRESS,), tolerated=(ipv6,))
+    by_default = GuardedGroup(records.GROUP, "Web Server", (HTTPS,), (OPEN_EGRESS,), optional=(ipv6,))
     for present in ([OPEN_EGRESS, ipv6], [OPEN_EGRESS]):
         ec2 = FakeEC2([HTTPS, *present])
         assert not respond(ec2, records.SWEEP, by_default)
@@ -288,13 +288,13 @@ def test_denied_rule_does_not_block_other_rules(capsys: pytest.CaptureFixture[st
     def refuse_rdp(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", [])
         if any(ec2.rules[rule_id]["FromPort"] == 3389 for rule_id in ids):
-            raise refuse("UnauthorizedOperation")
+            raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, SSH, RDP], [refuse_rdp] * 9)
     (notification,) = respond(ec2, SSH_EVENT)
     assert ec2.current() == {HTTPS, RDP}
     assert notification["Subject"] == "NOT REVERTED: 1 of 2 changes to security group Web Server"
-    assert "FAILED to revoke: inbound TCP 3389 from 203.0.113.7/32" in notification["Message"]
+    assert "FAILED to revoke: inbound TCP 3389 from 203.0.113[.]7/32" in notification["Message"]
     assert "UnauthorizedOperation" in notification["Message"]
     assert "revoked: inbound TCP 22" in notification["Message"]
     assert metrics(capsys)[0]["NotReverted"] == 1
@@ -302,7 +302,7 @@ def test_denied_rule_does_not_block_other_rules(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="a rule, just before the function revokes it",
     expected="no failure, because the rule is gone",
     observed="no failure in the notification",
@@ -320,10 +320,10 @@ def test_rule_revoked_by_someone_else_is_not_a_failure() -> None:
 @pytest.mark.reliability("security_group_revert", "Throttling", fault="EC2 throttles calls")
 def test_throttled_revoke_is_reported_and_retried() -> None:
     def throttle(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
-        raise refuse("RequestLimitExceeded")
+        raise ec2_error("RequestLimitExceeded")
 
     ec2, sns = FakeEC2([HTTPS, SSH], [None, throttle]), FakeSNS()
-    with pytest.raises(UnfinishedError, match="RequestLimitExceeded"):
+    with pytest.raises(RetryableError, match="RequestLimitExceeded"):
         respond(ec2, SSH_EVENT, sns=sns)
     assert sns.notifications[0]["Subject"].startswith("NOT REVERTED")
     respond(ec2, SSH_EVENT)
@@ -339,10 +339,10 @@ def test_throttled_revoke_is_reported_and_retried() -> None:
 )
 def test_unreadable_group_does_not_block_other_groups() -> None:
     def refuse_reading(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
-        raise refuse("UnauthorizedOperation")
+        raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, SSH], [refuse_reading])
-    with pytest.raises(UnfinishedError, match="sg-11111111"):
+    with pytest.raises(RetryableError, match="sg-11111111"):
         respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
     assert ec2.current() == {HTTPS}
 
@@ -353,7 +353,7 @@ def test_connection_error_does_not_block_other_groups() -> None:
         raise EndpointConnectionError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
 
     ec2 = FakeEC2([HTTPS, SSH], [fail_to_connect])
-    with pytest.raises(UnfinishedError, match="sg-11111111: Could not connect"):
+    with pytest.raises(RetryableError, match="sg-11111111: Could not connect"):
         respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
     assert ec2.current() == {HTTPS}
 
@@ -371,7 +371,7 @@ def test_failed_publish_is_an_error_after_the_revert() -> None:
             raise ClientError({"Error": {"Code": "KMSAccessDenied", "Message": ""}}, "Publish")
 
     ec2 = FakeEC2([HTTPS, SSH])
-    with pytest.raises(UnfinishedError, match="KMSAccessDenied"):
+    with pytest.raises(RetryableError, match="KMSAccessDenied"):
         respond(ec2, SSH_EVENT, sns=BrokenSNS())
     assert ec2.current() == {HTTPS}
 
@@ -381,4 +381,6 @@ def test_event_of_already_restored_rule_names_its_caller() -> None:
     response = {"revokedSecurityGroupRuleSet": {"items": [https]}}
     detail = records.record("RevokeSecurityGroupIngress", {"groupId": records.GROUP}, response)
     (notification,) = respond(FakeEC2([HTTPS]), records.event(detail))
-    assert "no longer present, reverted by someone or not visible yet: inbound TCP 443" in notification["Message"]
+    assert (
+        "no longer present (reverted by someone else, or not visible yet): inbound TCP 443" in notification["Message"]
+    )

@@ -25,7 +25,13 @@ def from_api(**fields: Any) -> Rule:
     [
         ({"CidrIpv4": "10.1.2.3/8"}, {}),
         ({"IpProtocol": "6"}, {}),
+        ({"IpProtocol": "17"}, {"IpProtocol": "udp"}),
+        ({"IpProtocol": "1"}, {"IpProtocol": "icmp"}),
         ({"IpProtocol": "58"}, {"IpProtocol": "icmpv6"}),
+        (
+            {"IpProtocol": "icmp", "FromPort": None, "ToPort": None},
+            {"IpProtocol": "icmp", "FromPort": -1, "ToPort": -1},
+        ),
         ({"IpProtocol": "TCP"}, {}),
         ({"Description": "a"}, {"Description": "b"}),
         ({"SecurityGroupRuleId": "sgr-1"}, {"SecurityGroupRuleId": "sgr-2"}),
@@ -90,8 +96,8 @@ def test_plan_does_not_modify_rule_of_other_source_type() -> None:
 
 def test_plan_uses_an_edited_rule_once() -> None:
     edited = rule(22)
-    todo = plan([edited], [HTTPS, rule(80)], restore=True)
-    assert (len(todo.modifications), len(todo.restores), todo.revokes) == (1, 1, ())
+    changes = plan([edited], [HTTPS, rule(80)], restore=True)
+    assert (len(changes.modifications), len(changes.restores), changes.revokes) == (1, 1, ())
 
 
 def test_plan_updates_only_approved_descriptions() -> None:
@@ -129,7 +135,7 @@ def test_plan_revokes_all_equal_rules() -> None:
     assert [r.rule_id for r in plan(pair, [HTTPS], restore=True).revokes] == ["sgr-1", "sgr-2"]
 
 
-def test_plan_ignores_tolerated_rule() -> None:
+def test_plan_ignores_optional_rule() -> None:
     assert plan([HTTPS, SSH], [HTTPS], [SSH], restore=True) == plan([HTTPS], [HTTPS], [SSH], restore=True) == Plan()
 
 
@@ -143,6 +149,7 @@ def test_plan_ignores_tolerated_rule() -> None:
         (Rule(False, "tcp", 0, 65535, "CidrIpv4", "10.0.0.0/8"), "inbound TCP all ports from 10.0.0.0/8"),
         (Rule(False, "icmp", 8, 0, "CidrIpv4", "10.0.0.0/8"), "inbound ICMP type 8 code 0 from 10.0.0.0/8"),
         (Rule(False, "icmp", -1, -1, "CidrIpv4", "10.0.0.0/8"), "inbound ICMP from 10.0.0.0/8"),
+        (Rule(False, "icmp", 3, -1, "CidrIpv4", "10.0.0.0/8"), "inbound ICMP type 3 code -1 from 10.0.0.0/8"),
         (Rule(False, "50", -1, -1, "CidrIpv4", "10.0.0.0/8"), "inbound protocol 50 from 10.0.0.0/8"),
         (rule(description="web"), 'inbound TCP 443 from 0.0.0.0/0 "web"'),
     ],

@@ -1,16 +1,17 @@
 """State between runs: when findings are reported again, and when reverting is suspended."""
 
-from typing import Any
+import time
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from lambdas.security_group_revert.respond import UnfinishedError
+from lambdas.security_group_revert.respond import RetryableError
 from lambdas.security_group_revert.rules import Rule
-from lambdas.security_group_revert.state import REMINDER_SECONDS, StateTable
+from lambdas.security_group_revert.state import REMINDER_SECONDS, Reverts, State, StateTable
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, refuse
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, ec2_error
 from .test_respond import HTTPS, RDP, SSH, SSH_EVENT, guarded, metrics, respond
 
 HOUR = 3600
@@ -40,12 +41,12 @@ class Account:
 
 def refuse_revokes(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
     if operation.startswith("Revoke"):
-        raise refuse("UnauthorizedOperation")
+        raise ec2_error("UnauthorizedOperation")
 
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="a change cannot be reverted for days",
     expected="reported immediately, when it changes, daily, and when it is resolved",
     observed="2 notifications in 289 sweeps",
@@ -66,7 +67,7 @@ def test_second_open_finding_is_reported_immediately() -> None:
     assert account.add_and_sweep(RDP) == ["NOT REVERTED"]
 
 
-@pytest.mark.reliability("security_group_revert", "Only here", fault="a change cannot be reverted for days")
+@pytest.mark.reliability("security_group_revert", "System-specific", fault="a change cannot be reverted for days")
 def test_resolved_finding_is_reported_once() -> None:
     account = Account(SSH, change_rules=False)
     assert account.sweep() == ["Unapproved"]
@@ -78,7 +79,7 @@ def test_resolved_finding_is_reported_once() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="a controller adds its rule again after each revert",
     expected="left in place after `max_reverts`, with an alarm; other changes are reverted; resumed after the window",
     observed='"REVERTING SUSPENDED", then "Resolved"',
@@ -98,7 +99,7 @@ def test_recurring_rule_is_suspended_after_max_reverts(capsys: pytest.CaptureFix
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="a controller adds its rule again after each revert",
 )
 def test_other_rules_are_reverted_during_suspension() -> None:
@@ -111,7 +112,7 @@ def test_other_rules_are_reverted_during_suspension() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="a controller adds its rule again after each revert",
 )
 def test_suspension_ends_after_revert_window(capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,14 +169,14 @@ def test_failing_reverts_are_not_counted() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Only here",
+    "System-specific",
     fault="overlapping runs count reverts",
     expected="each is counted",
     observed="3 of 3",
 )
 def test_overlapping_runs_each_count() -> None:
     dynamodb = FakeDynamoDB()
-    table = StateTable(dynamodb, "state", HOUR)
+    table = StateTable(cast(Any, dynamodb), "state", HOUR)
     table.count("sg-1", table.read("sg-1"), ["a: b"])
     state = table.read("sg-1")  # of both runs
     table.count("sg-1", state, ["a: b"])
@@ -187,7 +188,7 @@ def test_overlapping_runs_each_count() -> None:
 def test_count_of_expired_item_starts_again() -> None:
     """DynamoDB can delete the item between the read and the write: ADD then creates one without expiry."""
     dynamodb = FakeDynamoDB()
-    table = StateTable(dynamodb, "state", HOUR)
+    table = StateTable(cast(Any, dynamodb), "state", HOUR)
     table.count("sg-1", table.read("sg-1"), ["a: b"])
     state = table.read("sg-1")
     dynamodb.items.clear()
@@ -204,8 +205,8 @@ def test_count_of_expired_item_starts_again() -> None:
 )
 def test_unavailable_state_does_not_prevent_reverts() -> None:
     account = Account(SSH)
-    account.dynamodb.error = refuse("AccessDeniedException")
-    with pytest.raises(UnfinishedError, match="AccessDeniedException"):
+    account.dynamodb.error = ec2_error("AccessDeniedException")
+    with pytest.raises(RetryableError, match="AccessDeniedException"):
         account.sweep()
     assert account.ec2.current() == {HTTPS}
 
@@ -218,7 +219,7 @@ def test_check_of_approved_group_makes_two_calls() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Late",
+    "Delayed or out of order",
     fault="the change of an event is not visible in EC2 yet",
     expected="read again twice; not reported as reverted",
     observed='reverted by the same run, or "No longer present"',
@@ -248,7 +249,7 @@ def test_removal_visible_after_a_pause_is_reverted() -> None:
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Late",
+    "Delayed or out of order",
     fault="the change of an event is not visible in EC2 yet",
 )
 def test_invisible_change_is_not_reported_as_reverted(pauses: list[float]) -> None:
@@ -260,7 +261,7 @@ def test_invisible_change_is_not_reported_as_reverted(pauses: list[float]) -> No
 
 @pytest.mark.reliability(
     "security_group_revert",
-    "Late",
+    "Delayed or out of order",
     fault="the change of an event is not visible in EC2 yet",
 )
 def test_already_reverted_change_causes_no_pause(pauses: list[float]) -> None:
@@ -281,6 +282,27 @@ def test_revert_before_the_call_does_not_explain_it() -> None:
 def test_unreachable_dynamodb_is_an_error_after_the_revert() -> None:
     account = Account(SSH)
     account.dynamodb.error = EndpointConnectionError(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")
-    with pytest.raises(UnfinishedError, match="cannot count"):
+    with pytest.raises(RetryableError, match="cannot count"):
         account.sweep()
     assert account.ec2.current() == {HTTPS}
+
+
+@pytest.mark.parametrize(("seconds", "reverted"), [(-1, True), (0, True), (1, False)])
+def test_revert_in_the_second_of_the_call_explains_it(seconds: int, reverted: bool) -> None:
+    """CloudTrail's times have whole seconds, so a revert can have the time of its call."""
+    state = State({"unapproved: rule": Reverts(1, 1_700_000_000)})
+    assert state.reverted_since("unapproved: rule", 1_700_000_000 + seconds) == reverted
+
+
+@pytest.mark.parametrize(("hours", "due"), [(0, False), (23, False), (24, True)])
+def test_reminder_is_due_after_a_day(hours: int, due: bool) -> None:
+    state = State(reported_digest="a", reported_at=int(time.time()) - hours * HOUR)
+    assert state.should_report("a") == due
+
+
+def test_report_is_stored_for_a_week() -> None:
+    """Longer than the time between reminders, so that an open finding stays known."""
+    dynamodb = FakeDynamoDB()
+    StateTable(cast(Any, dynamodb), "state", HOUR).set_reported("sg-1", "a")
+    (item,) = dynamodb.items.values()
+    assert int(item["expires_at"]["N"]) - int(item["last"]["N"]) == 7 * 24 * HOUR

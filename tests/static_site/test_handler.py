@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lambdas.static_site.handler import handler, read_choices
-from lambdas.static_site.rewrite import Choices
+from lambdas.static_site.handler import handler, load_options
+from lambdas.static_site.rewrite import RewriteOptions
 
 VECTOR = Path(__file__).parents[3] / "shared" / "vectors" / "cloudfront-origin-request.json"
 EVENT: dict[str, Any] = {
@@ -43,26 +43,30 @@ EVENT: dict[str, Any] = {
 }
 
 
-def event(**request: str) -> dict[str, Any]:
+def event(**request: str) -> Any:
     event = copy.deepcopy(EVENT)
     event["Records"][0]["cf"]["request"] |= request
     return event
 
 
+def handle(event: Any, *options: RewriteOptions) -> Any:
+    return handler(event, None, *options)
+
+
 def test_directory_uri_changes_nothing_but_uri_and_query() -> None:
     before = event()["Records"][0]["cf"]["request"]
-    after = handler(event(), None)
+    after = handle(event())
     assert after == before | {"uri": "/docs/index.html", "querystring": ""}
 
 
 @pytest.mark.reliability("static_site", "Hostile input", fault="S3 query parameters")
 def test_query_string_is_removed_before_the_bucket() -> None:
     for uri in ("/docs/", "/style.css", "/.well-known/x"):
-        assert handler(event(uri=uri, querystring="versionId=null"), None)["querystring"] == ""
+        assert handle(event(uri=uri, querystring="versionId=null"))["querystring"] == ""
 
 
 def test_missing_slash_returns_uncacheable_redirect() -> None:
-    assert handler(event(uri="/docs", querystring="a=%2F"), None) == {
+    assert handle(event(uri="/docs", querystring="a=%2F")) == {
         "status": "308",
         "statusDescription": "Permanent Redirect",
         "headers": {
@@ -73,35 +77,40 @@ def test_missing_slash_returns_uncacheable_redirect() -> None:
 
 
 def test_redirect_status_follows_the_setting() -> None:
-    response = handler(event(uri="/docs"), None, Choices(redirect_status=301))
+    response = handle(event(uri="/docs"), RewriteOptions(redirect_status=301))
     assert (response["status"], response["statusDescription"]) == ("301", "Moved Permanently")
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "PUT", "POST", "PATCH", "DELETE"])
 def test_other_methods_pass_unchanged(method: str) -> None:
-    assert handler(event(method=method, uri="/docs"), None)["uri"] == "/docs"
+    assert handle(event(method=method, uri="/docs"))["uri"] == "/docs"
 
 
 def test_head_is_rewritten_like_get() -> None:
-    assert handler(event(method="HEAD"), None)["uri"] == "/docs/index.html"
+    assert handle(event(method="HEAD"))["uri"] == "/docs/index.html"
 
 
 def test_nothing_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
-    handler(event(), None)
-    handler(event(uri="/docs"), None)
+    handle(event())
+    handle(event(uri="/docs"))
     assert capfd.readouterr() == ("", "")
 
 
-def test_choices_are_read_from_the_settings_file(tmp_path: Path) -> None:
-    settings = {"without_slash": "rewrite", "redirect_status": 301, "canonical": True, "files": ["/LICENSE", "/C++"]}
+def test_options_are_loaded_from_settings_file(tmp_path: Path) -> None:
+    settings = {
+        "trailing_slash": "rewrite",
+        "redirect_status": 301,
+        "redirect_index_html": True,
+        "extensionless_files": ["/LICENSE", "/C++"],
+    }
     (tmp_path / "settings.json").write_text(json.dumps(settings))
-    expected = Choices("rewrite", 301, True, frozenset({"/LICENSE", "/C%2B%2B"}))
-    assert read_choices(tmp_path / "settings.json") == expected
+    expected = RewriteOptions("rewrite", 301, True, frozenset({"/LICENSE", "/C%2B%2B"}))
+    assert load_options(tmp_path / "settings.json") == expected
 
 
 @pytest.mark.skipif(not VECTOR.exists(), reason="the public sample events are not available")
 def test_public_sample_event_is_handled() -> None:
     sample = json.loads(VECTOR.read_text())
     uri = sample["Records"][0]["cf"]["request"]["uri"]
-    result = handler(sample, None)
+    result = handle(sample)
     assert result.get("uri", "").startswith(uri) or result["status"] == "308"

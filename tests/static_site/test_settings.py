@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from settings import Settings
+from settings import Settings, SettingsError
 
 from ..test_settings import error_message
 
@@ -32,7 +32,7 @@ from ..test_settings import error_message
         ({"domain_name": "www.example.com"}, "needs static_site:hosted_zone_id and static_site:hosted_zone_name"),
         (
             {"domain_name": "evilexample.com", "hosted_zone_id": "Z1", "hosted_zone_name": "example.com"},
-            'given "evilexample.com"; is not in the zone static_site:hosted_zone_name="example.com"',
+            '="evilexample.com" is not in the zone static_site:hosted_zone_name="example.com"',
         ),
     ],
 )
@@ -54,3 +54,17 @@ def test_international_domain_name_is_accepted(name: str) -> None:
     }
     settings = Settings.from_context({f"static_site:{field}": value for field, value in fields.items()})
     assert settings.static_site.domain_name == name
+
+
+def test_longest_domain_names_are_accepted() -> None:
+    """64 characters in a certificate's first name, 253 in a hosted zone's name."""
+    zone = {"static_site:hosted_zone_id": "Z0123456789ABCDEFGHIJ", "static_site:hosted_zone_name": "example.com"}
+    name = f"{'a' * 52}.example.com"
+    assert len(name) == 64
+    assert Settings.from_context(zone | {"static_site:domain_name": name}).static_site.domain_name == name
+    longest = f"{'a' * 61}.{'b' * 63}.{'c' * 63}.{'d' * 63}"
+    assert len(longest) == 253
+    for zone_name, message in ((longest, "is not in the zone"), (f"a{longest}", "a domain name in lowercase")):
+        context = zone | {"static_site:domain_name": name, "static_site:hosted_zone_name": zone_name}
+        with pytest.raises(SettingsError, match=message):
+            Settings.from_context(context)

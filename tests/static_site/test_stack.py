@@ -88,7 +88,7 @@ def test_rewriter_version_is_attached_to_origin_request(template: dict[str, Any]
     assert template["Resources"][version]["Type"] == "AWS::Lambda::Version"
 
 
-@pytest.mark.reliability("static_site", "Only here", fault="a function that CloudFront does not accept")
+@pytest.mark.reliability("static_site", "System-specific", fault="a function that CloudFront does not accept")
 def test_rewriter_meets_edge_limits_and_has_no_permissions(template: dict[str, Any]) -> None:
     function = template["Resources"][id_of(template, "Rewriter", "AWS::Lambda::Function")]["Properties"]
     assert "Environment" not in function, "Lambda@Edge does not support environment variables"
@@ -104,9 +104,9 @@ def test_rewriter_meets_edge_limits_and_has_no_permissions(template: dict[str, A
 
 @pytest.mark.reliability(
     "static_site",
-    "Deleted by somebody else",
+    "Deleted externally",
     fault="the function, while its replicas exist at the edge",
-    expected="Lambda refuses, so the stack retains the function",
+    expected="Lambda cannot delete it, so the stack retains the function",
     observed="only the function is left",
 )
 def test_deletion_retains_the_rewriter_but_no_bucket(template: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ def test_failed_creation_retains_nothing(template: dict[str, Any], full_template
 
 @pytest.mark.reliability(
     "static_site",
-    "Late",
+    "Delayed or out of order",
     fault="during stack deletion, an access log arrives after its bucket was emptied",
     expected="logging stops before the bucket is emptied",
     observed="template: the distribution is deleted first",
@@ -159,10 +159,10 @@ def test_deletion_removes_log_groups_and_stops_logging_first(
 def test_settings_are_written_into_the_function_package(assembly: Assembly) -> None:
     (package,) = assembly.directory.glob("asset.*/static_site")
     assert json.loads((package / "settings.json").read_text()) == {
-        "without_slash": "redirect",
+        "trailing_slash": "redirect",
         "redirect_status": 308,
-        "canonical": False,
-        "files": [],
+        "redirect_index_html": False,
+        "extensionless_files": [],
     }
     sources = {path.name for path in (ROOT / "lambdas" / "static_site").glob("*.py")}
     assert {path.name for path in package.iterdir()} == sources | {"settings.json"}
@@ -193,7 +193,7 @@ def test_distribution_adds_security_headers(template: dict[str, Any]) -> None:
 
 @pytest.mark.reliability(
     "static_site",
-    "Lost",
+    "Lost event or response",
     fault="the invalidation after a deployment",
     expected="cached pages expire; redirects are never cached",
     observed="after a day in CloudFront, after five minutes in browsers",
@@ -240,7 +240,7 @@ def test_deployment_prunes_files_and_invalidates_cache(template: dict[str, Any])
 
 @pytest.mark.reliability(
     "static_site",
-    "Timeout mid-way",
+    "Timeout",
     fault="an invalidation takes more than 13 minutes",
     expected="the deployment does not wait for it",
     observed="aws-cdk-lib's function reports success",
@@ -294,7 +294,7 @@ def test_404_page_is_not_cached_by_browsers(template: dict[str, Any], uncached: 
             d for d in resources_of_type(variant, "Custom::CDKBucketDeployment") if d.get("Include") == ["404.html"]
         )
         assert upload["SystemMetadata"] == {"cache-control": "max-age=0"}
-        assert (upload["Exclude"], upload["Prune"]) == (["*"], False), "it must not change other files"
+        assert upload["Exclude"] == ["*"], "it must not change other files"
         assert deployment(variant)["Exclude"] == ["404.html"], "the site deployment must not overwrite it"
 
 

@@ -1,7 +1,4 @@
-"""deploy_pipeline's walkthrough starts only where everything is the sample's, and meets an eventually consistent AWS.
-
-AWS's answers are botocore's stub.
-"""
+"""Preconditions of deploy_pipeline's walkthrough, and waiting for the pipeline. Botocore's stub responds as AWS."""
 
 import io
 import json
@@ -54,8 +51,8 @@ class Account:
         if self.template is None:
             stub.add_client_error("get_file", "CommitDoesNotExistException")
             return
-        found = {"commitId": "c", "blobId": "b", "filePath": "f", "fileMode": "NORMAL", "fileSize": 1}
-        stub.add_response("get_file", found | {"fileContent": self.template})
+        response = {"commitId": "c", "blobId": "b", "filePath": "f", "fileMode": "NORMAL", "fileSize": 1}
+        stub.add_response("get_file", response | {"fileContent": self.template})
         stub.add_client_error("get_file", "FileDoesNotExistException")  # README.md
 
     def _cloudformation(self, stub: Stubber) -> None:
@@ -108,7 +105,7 @@ def deploy(identifier: str, status: str) -> dict[str, Any]:
 def test_wait_ignores_action_before_retry() -> None:
     client = boto3.client("codepipeline", region_name="us-east-1")
     stub = Stubber(client)
-    state = {"pipelineExecution": {"status": "Failed"}}  # of before the retry
+    state = {"pipelineExecution": {"status": "Failed"}}  # from before the retry
     old, new = deploy("1", "Failed"), deploy("2", "InProgress")
     for actions in ([old], [new, old]):
         stub.add_response("list_action_executions", {"actionExecutionDetails": actions})
@@ -116,7 +113,7 @@ def test_wait_ignores_action_before_retry() -> None:
     stub.add_response("list_action_executions", {"actionExecutionDetails": [deploy("2", "Succeeded"), old]})
     stub.activate()
     runs = PipelineRuns(Target(boto3.Session(region_name="us-east-1"), 1, 1), client, "pipeline")
-    assert runs.ended("run", "1")["status"] == "Succeeded"
+    assert runs.wait_for_deployment("run", "1").status == "Succeeded"
 
 
 def test_superseded_run_is_an_error() -> None:
@@ -126,5 +123,5 @@ def test_superseded_run_is_an_error() -> None:
     stub.add_response("get_pipeline_execution", {"pipelineExecution": {"status": "Superseded"}})
     stub.activate()
     runs = PipelineRuns(Target(boto3.Session(region_name="us-east-1"), 60, 1), client, "pipeline")
-    with pytest.raises(AssertionError, match="run run is Superseded"):
-        runs.ended("run")
+    with pytest.raises(AssertionError, match="pipeline execution run is Superseded"):
+        runs.wait_for_deployment("run")

@@ -5,6 +5,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from walkthroughs.walkthrough import Target
 
@@ -27,7 +28,7 @@ def test_call_throttled_six_times_succeeds(monkeypatch: pytest.MonkeyPatch) -> N
     def respond(request: Any, **_: Any) -> AWSResponse:
         calls.append(request.url)
         status, content = (503, THROTTLED) if len(calls) <= 6 else (200, SUCCESS)
-        return AWSResponse(request.url, status, {}, Body(content))
+        return AWSResponse(request.url, status, HTTPHeaders(), Body(content))
 
     client.meta.events.register("before-send.ec2", respond)
     assert client.describe_regions()["Regions"] == []
@@ -38,7 +39,7 @@ def test_wait_until_pauses_between_polls(monkeypatch: pytest.MonkeyPatch) -> Non
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
     results = iter([False, False, True])
-    Target(boto3.Session(region_name="eu-west-1"), 900, 1, pause=2).wait_until(
+    Target(boto3.Session(region_name="eu-west-1"), 900, 1, poll_seconds=2).wait_until(
         lambda: next(results), "the third result"
     )
     assert slept == [2, 2]

@@ -26,7 +26,7 @@ set +a
 # shellcheck source=versions.sh
 . "$HOST_FILES/versions.sh"
 
-HOST_STEPS=(packages user python password r rstudio h2o notebooks jupyterlab tls idle health)
+HOST_STEPS=(packages proxy user python password r rstudio h2o notebooks jupyterlab tls idle health)
 WORKER_STEPS=(packages python password h2o idle health)
 ROOT_STEPS=(password h2o notebooks health)
 
@@ -69,11 +69,24 @@ enable() {
   fi
 }
 
+# enable_site FILE: installs a configuration of nginx from this folder.
+enable_site() {
+  sed "s|@CONFIGURATION@|$CONFIGURATION|g" "$HOST_FILES/$1" >"$ROOT/etc/nginx/conf.d/$1"
+  nginx -t
+  [[ ! -d $ROOT/run/systemd/system ]] || systemctl restart nginx
+}
+
 step_packages() {
   apt_get update
   apt_install ca-certificates curl "openjdk-$JAVA_VERSION-jre-headless" python3-venv python3-boto3
-  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev
-  [[ $TLS != yes ]] || is_worker || apt_install nginx openssl
+  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev nginx
+  [[ $TLS != yes ]] || is_worker || apt_install openssl
+}
+
+# The first step after the installation, because the package's default site listens on port 80 of every address.
+step_proxy() {
+  rm -f "$ROOT/etc/nginx/sites-enabled/default"
+  enable_site nginx_h2o.conf
 }
 
 step_user() {
@@ -135,8 +148,8 @@ step_h2o() {
     echo "H2O_JAR=$package/backend/bin/h2o.jar"
     echo "H2O_MEMORY=$memory"
     echo "H2O_THREADS=${H2O_THREADS:--1}"
-    echo "H2O_NAME=$GENERATION"
-    echo "H2O_PORT=${H2O_PORT:-54321}"
+    echo "H2O_NAME=$CLUSTER_ID"
+    echo "H2O_PORT=${H2O_PORT:-54323}"
     echo "H2O_FILES=$CONFIGURATION"
     echo "H2O_TEMPORARY=$ROOT/var/lib/h2o"
     cat "$CONFIGURATION/h2o.address"
@@ -151,7 +164,7 @@ step_notebooks() {
     echo "BILLBOARD_WORK_GROUP=$WORK_GROUP"
     echo "BILLBOARD_DATABASE=$DATABASE"
     echo "BILLBOARD_SECRET=$SECRET"
-    echo "H2O_URL=http://127.0.0.1:${H2O_PORT:-54321}"
+    echo "H2O_URL=http://127.0.0.1:54321"
   } >"$CONFIGURATION/notebook.env"
   [[ -z $ROOT ]] || return 0
   cat "$CONFIGURATION/notebook.env" >/etc/R/Renviron.site
@@ -175,9 +188,7 @@ step_tls() {
     chmod 600 "$CONFIGURATION/tls.key"
   fi
   openssl x509 -in "$CONFIGURATION/tls.pem" -noout -fingerprint -sha256
-  sed "s|@CONFIGURATION@|$CONFIGURATION|g" "$HOST_FILES/nginx.conf" >"$ROOT/etc/nginx/sites-available/default"
-  nginx -t
-  [[ ! -d /run/systemd/system ]] || systemctl restart nginx
+  enable_site nginx_rstudio.conf
 }
 
 step_idle() {
@@ -216,7 +227,7 @@ on_failure() {
   trap - ERR
   echo "$(date -u +%FT%TZ) == $1 failed"
   # CloudFormation deletes the host, and the journal with it.
-  [[ ! -d $ROOT/run/systemd/system ]] || journalctl --no-pager --lines 40 -u h2o -u jupyterlab -u rstudio-server || true
+  [[ ! -d $ROOT/run/systemd/system ]] || journalctl --no-pager --lines 40 -u h2o -u nginx -u jupyterlab -u rstudio-server || true
   sleep 1 # until tee has written the last lines
   send_log
   host_py signal FAILURE "step $1 failed" || true

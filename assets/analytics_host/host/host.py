@@ -36,6 +36,7 @@ from typing import TypeVar
 import boto3
 
 T = TypeVar("T")
+H2O_PORT = "54323"  # the users' port is nginx's, which forwards requests to H2O
 METADATA = "http://169.254.169.254/latest"
 CLUSTER_SECONDS = 1500  # until all hosts have joined; boot times differ
 HEALTH_SECONDS = 300
@@ -148,7 +149,7 @@ def flatfile() -> None:
     """Publish this host's address in the cluster bucket, and write the addresses of all hosts started so far.
 
     Each host only needs to know those that started before it, and H2O ignores addresses of deleted hosts.
-    Hosts of another deployment have another generation.
+    Hosts of another deployment have another cluster ID.
     """
     address = "127.0.0.1"
     addresses = {address: _node()}
@@ -157,17 +158,17 @@ def flatfile() -> None:
         key = f"{_cluster_prefix()}{address}"
         boto3.client("s3").put_object(Bucket=os.environ["CLUSTER_BUCKET"], Key=key, Body=_node().encode())
         addresses = _cluster()
-    port = os.environ.get("H2O_PORT", "54321")
+    port = os.environ.get("H2O_PORT", H2O_PORT)
     configuration("h2o.flatfile").write_text("".join(f"{host}:{port}\n" for host in sorted(addresses)))
     configuration("h2o.address").write_text(f"H2O_IP={address}\n")
 
 
 def _cluster_prefix() -> str:
-    return f"cluster/{os.environ['GENERATION']}/"
+    return f"cluster/{os.environ['CLUSTER_ID']}/"
 
 
 def _cluster() -> dict[str, str]:
-    """Return the logical ID of each host of this generation, by address."""
+    """Return the logical ID of each host of this cluster, by address."""
     s3, bucket, prefix = boto3.client("s3"), os.environ["CLUSTER_BUCKET"], _cluster_prefix()
     objects = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
     names = (s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read().decode() for item in objects)
@@ -180,7 +181,7 @@ def health() -> None:
     Raises:
         SystemExit: a service is not healthy; the message names it.
     """
-    url = f"http://127.0.0.1:{os.environ.get('H2O_PORT', '54321')}/3/Cloud"
+    url = f"http://127.0.0.1:{os.environ.get('H2O_PORT', H2O_PORT)}/3/Cloud"
     user, password = login()
     nodes = int(os.environ["H2O_NODES"])
     authorization = {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
@@ -194,18 +195,29 @@ def health() -> None:
 
     _until(cluster_is_complete, f"H2O with {nodes} nodes", HEALTH_SECONDS if nodes == 1 else CLUSTER_SECONDS)
     if _node().startswith("Worker"):
-        heads = [address for address, name in _cluster().items() if not name.startswith("Worker")]
-        configuration("heads").write_text("\n".join(heads))  # a worker without a connection to one of them stops
+        first_hosts = [address for address, name in _cluster().items() if not name.startswith("Worker")]
+        configuration("first-hosts").write_text("\n".join(first_hosts))  # a worker without a connection to them stops
     status, _ = _get(url)
     if status != 401:
         sys.exit(f"H2O returned {status} without the password, expected 401")
     print(f"H2O: {nodes} nodes, healthy, 401 without the password")
-    services = {"RStudio": 8787, "JupyterLab": 8888}
-    for name in os.environ.get("CHECK", "" if _node().startswith("Worker") else "RStudio JupyterLab").split():
-        _until(partial(_responds, services[name]), name, HEALTH_SECONDS)
+    services = {
+        "Proxy": partial(_rejects_web_pages, authorization),
+        "RStudio": partial(_responds, 8787),
+        "JupyterLab": partial(_responds, 8888),
+    }
+    for name in os.environ.get("CHECK", "" if _node().startswith("Worker") else " ".join(services)).split():
+        _until(services[name], name, HEALTH_SECONDS)
         print(f"{name}: healthy")
     workgroup = boto3.client("athena").get_work_group(WorkGroup=os.environ["WORK_GROUP"])["WorkGroup"]
     print(f"Athena: workgroup {workgroup['Name']} is {workgroup['State']}")
+
+
+def _rejects_web_pages(authorization: dict[str, str]) -> bool:
+    """Return whether nginx forwards requests of programs to H2O, and rejects requests of another web page."""
+    url = "http://127.0.0.1:54321/3/Cloud"
+    page = authorization | {"Origin": "https://example.com"}
+    return _get(url, headers=authorization)[0] == 200 and _get(url, headers=page)[0] == 403
 
 
 def _responds(port: int) -> bool:

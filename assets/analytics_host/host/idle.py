@@ -1,8 +1,8 @@
 """Stops the host when it has not been used for IDLE_MINUTES. Runs every minute.
 
-These count as use: a session with Session Manager, RStudio, JupyterLab or H2O, and CPU load. A connection to nginx
-does not, because anyone in the allowed range can open one without logging in. A worker of an H2O cluster is in use
-while it is connected to the head, which is the first host. A host on which cloud-init still runs counts as used,
+These count as use: a session with Session Manager, RStudio, JupyterLab or H2O, and CPU load. A connection to port
+443 does not, because anyone in the allowed range can open one without logging in. A worker of an H2O cluster is in
+use while it is connected to the first host. A host on which cloud-init still runs counts as used,
 because the stack waits for its signal. When the host powers off, the instance stops and keeps its volume.
 """
 
@@ -11,10 +11,11 @@ import subprocess
 import time
 from pathlib import Path
 
-# On the loopback address only; H2O's cluster uses the next port.
+# On the loopback address only. The port of H2O is nginx's, which forwards requests to H2O_PORT.
 PORTS = {"RStudio": 8787, "JupyterLab": 8888, "H2O": 54321}
+H2O_PORT = 54323
 RSTUDIO_SESSIONS = "/rstudio-rsession/"  # folder of R's session sockets, which exist only after a login
-CLUSTER_PORT = PORTS["H2O"] + 1
+CLUSTER_PORT = H2O_PORT + 1  # H2O uses the next port between hosts
 BUSY_LOAD = 0.2  # 15-minute load average during training or R computations
 CLOUD_INIT_RESULT = Path("/run/cloud-init/result.json")  # exists when cloud-init has finished, after each start
 ESTABLISHED = "01"  # in /proc/net/tcp
@@ -25,8 +26,8 @@ def main() -> None:
     """Record the time of the last use, and stop the host if it is too long ago."""
     table = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
     if os.environ["LOGICAL_ID"].startswith("Worker"):
-        heads = Path(os.environ["CONFIGURATION"], "heads")  # exists when the cluster is complete
-        used = not heads.exists() or bool(set(heads.read_text().split()) & peers(table))
+        first_hosts = Path(os.environ["CONFIGURATION"], "first-hosts")  # exists when the cluster is complete
+        used = not first_hosts.exists() or bool(set(first_hosts.read_text().split()) & peers(table))
     else:
         used = (
             bool(count_connections(table))
@@ -82,7 +83,7 @@ def _port(end: str) -> int:
 
 
 def _address(end: str) -> str:
-    """Return the IPv4 address of an end: the last four bytes, in reverse order, also if mapped to IPv6."""
+    """Return the IPv4 address of an end: the last four bytes, in reverse order, even if mapped to IPv6."""
     return ".".join(str(byte) for byte in reversed(bytes.fromhex(end.rpartition(":")[0][-8:])))
 
 

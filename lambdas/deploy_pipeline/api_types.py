@@ -1,0 +1,94 @@
+"""Responses of CloudFormation's API, with the fields that the functions read."""
+
+from typing import Any, NotRequired, TypedDict
+
+
+class ResourceTargetDefinition(TypedDict, total=False):
+    """The attribute or property that changes."""
+
+    Attribute: str
+    Name: str
+    RequiresRecreation: str
+
+
+class ResourceChangeDetail(TypedDict, total=False):
+    """The change of an attribute or property, and its cause."""
+
+    Target: ResourceTargetDefinition
+    Evaluation: str
+    ChangeSource: str
+    CausingEntity: str
+
+
+class ResourceChange(TypedDict, total=False):
+    """The change of a resource. The contexts are JSON texts of the resource before and after the change."""
+
+    Action: str
+    PolicyAction: str
+    LogicalResourceId: str
+    ResourceType: str
+    Replacement: str
+    Details: list[ResourceChangeDetail]
+    ChangeSetId: str
+    BeforeContext: str
+    AfterContext: str
+
+
+class ResourceChangeWithValues(ResourceChange):
+    """The change of a resource, with the resource before and after the change; None if it is not visible."""
+
+    Before: dict[str, Any] | None
+    After: dict[str, Any] | None
+
+
+class Change(TypedDict, total=False):
+    """A change in a change set."""
+
+    Type: str
+    ResourceChange: ResourceChange
+
+
+class ChangeSetDescription(TypedDict):
+    """A page of DescribeChangeSet."""
+
+    Status: str
+    StatusReason: NotRequired[str]
+    ExecutionStatus: str
+    Changes: NotRequired[list[Change]]
+    NextToken: NotRequired[str]
+
+
+class Stack(TypedDict):
+    """A stack of DescribeStacks."""
+
+    StackId: str
+    StackStatus: str
+
+
+class StackEvent(TypedDict):
+    """An event of DescribeStackEvents."""
+
+    LogicalResourceId: str
+    PhysicalResourceId: NotRequired[str]
+    ResourceType: str
+    ResourceStatus: str
+    ResourceStatusReason: NotRequired[str]
+    OperationId: NotRequired[str]
+
+
+class OperationEvent(TypedDict, total=False):
+    """An event of DescribeEvents: a failed validation, hook or resource."""
+
+    OperationId: str
+    EventType: str
+    LogicalResourceId: str
+    ResourceType: str
+    ResourceStatusReason: str
+    ValidationName: str
+    ValidationPath: str
+    ValidationStatus: str
+    ValidationStatusReason: str
+    ValidationFailureMode: str
+    HookType: str
+    HookStatusReason: str
+    HookFailureMode: str

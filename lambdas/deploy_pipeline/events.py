@@ -1,0 +1,58 @@
+"""Events that invoke the functions.
+
+The state machine builds its own events, so their fields are always present. A job of CodePipeline, the input of an
+execution and the input file can be anything, and are validated where they are read.
+"""
+
+from typing import Any, NotRequired, TypedDict
+
+from .inspection import PolicyFields
+
+
+class Job(TypedDict):
+    """A job of CodePipeline's invoke action. `data` is validated field by field."""
+
+    id: str
+    data: NotRequired[Any]
+
+
+# The functional syntax, because the name of the field is not an identifier.
+CodePipelineEvent = TypedDict("CodePipelineEvent", {"CodePipeline.job": Job}, total=False)
+
+
+class CheckStackEvent(TypedDict):
+    """Payload of the state Check Stack Existence: the input of the execution, and the name of the execution."""
+
+    input: Any
+    execution: str
+
+
+class ChangeSetEvent(TypedDict):
+    """Payload of the states that read a change set; only the inspection has a `policy`."""
+
+    changeSetId: str
+    stackName: str
+    policy: NotRequired[PolicyFields]
+
+
+class FirstFailureEvent(TypedDict):
+    """Payload of the state Find First Failing Resource."""
+
+    stackId: str
+    stackName: str
+    status: str
+    statusReason: str
+
+
+class ExecutionStatus(TypedDict):
+    """An execution that has ended; `input` is the JSON text of its input."""
+
+    name: str
+    status: str
+    input: str
+
+
+class ExecutionStatusEvent(TypedDict):
+    """Event "Step Functions Execution Status Change"."""
+
+    detail: ExecutionStatus

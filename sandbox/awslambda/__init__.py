@@ -1,0 +1,99 @@
+"""Lambda: functions run with credentials of their roles, as on AWS.
+
+Implements: an access key for each function, which STS knows as a session of its role (MiniStack would use the
+account's credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js
+functions (the packages in package.json).
+
+Not implemented: the runtime's Python and Node.js (this computer's are used); memory limits.
+"""
+
+import hashlib
+import re
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
+from typing import Any
+
+from ..emulator.authentication import secret_of
+from ..ministack import lambda_functions, sts
+from ..process import ROOT
+
+_unpack_lock = Lock()
+
+
+def install() -> None:
+    """Start function processes with the credentials of their roles, and add the other features."""
+    lambda_functions.subprocess_module.replace(SimpleNamespace(**{**vars(subprocess), "Popen": _popen}))
+    lambda_functions.zipfile_module.replace(SimpleNamespace(**{**vars(zipfile), "ZipFile": _Package}))
+    lambda_functions.logger.setLevel("WARNING")
+    lambda_functions.execute.wrap(_with_class_name)
+
+
+def _with_class_name(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Report the name of the exception class as the error type."""
+
+    def execute_function(*arguments: Any, **options: Any) -> Any:
+        result = execute(*arguments, **options)
+        body = result.get("body")
+        if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
+            body["errorType"] = _class_name(result.get("log", ""), body["errorMessage"])
+        return result
+
+    return execute_function
+
+
+class _Package(zipfile.ZipFile):
+    """A function's code or a layer. A layer is unpacked once and shared by its functions."""
+
+    def extractall(self, path: Any = None, *arguments: Any) -> None:
+        folder = Path(path)
+        if not folder.name.startswith("layer_"):
+            return super().extractall(path, *arguments)
+        content = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
+        unpacked = folder.parents[1] / f"layer-{content}"
+        with _unpack_lock:
+            if unpacked.exists():
+                folder.rmdir()
+            else:
+                super().extractall(folder)
+                folder.rename(unpacked)  # only when it is complete
+        folder.symlink_to(unpacked)
+
+
+def _class_name(log: str, message: str) -> str:
+    """Return the name of the exception class in the last line of the traceback."""
+    suffix = f": {message}".splitlines()[0] if message else ""
+    for line in reversed(log.splitlines()):
+        if line.endswith(suffix) and re.fullmatch(r"[A-Za-z_][\w.]*", line.removesuffix(suffix)):
+            return line.removesuffix(suffix).rpartition(".")[2]
+    return "Runtime.HandlerError"
+
+
+def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subprocess.Popen[str]:
+    arn = env["_LAMBDA_FUNCTION_ARN"]
+    _, config, _ = lambda_functions.find_function(arn)
+    environment = {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NODE_PATH": str(ROOT / "node_modules"),
+        "PYTHONPATH": str(Path(__file__).with_name("opt")),
+    }
+    credentials = role_credentials(config["Role"], session=arn.split(":")[6])
+    return subprocess.Popen(command, env=env | credentials | environment, **options)
+
+
+def role_credentials(role_arn: str, session: str) -> dict[str, str]:
+    """Issue credentials of a role, and return them as environment variables."""
+    account, role_name = role_arn.split(":")[4], role_arn.rsplit("/", 1)[-1]
+    digest = hashlib.sha256(f"{role_arn} {session}".encode()).hexdigest().upper()
+    key = f"ASIA{digest[:16]}"
+    secret = secret_of(key)
+    sts.sessions[key] = {
+        "Arn": f"arn:aws:sts::{account}:assumed-role/{role_name}/{session}",
+        "UserId": f"AROA{digest[16:33]}:{session}",
+        "SecretAccessKey": secret,
+        "RoleArn": role_arn,
+    }
+    return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": "sandbox"}

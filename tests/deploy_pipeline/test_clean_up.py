@@ -1,0 +1,113 @@
+"""The clean-up function deletes the change set that an execution left behind."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lambdas.deploy_pipeline import task_handler
+from lambdas.deploy_pipeline.stack import change_set_name
+
+from .fake_cloudformation import DENIED, THROTTLED, FakeCloudFormation, error
+from .machine_run import APP, INPUT
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
+    cloudformation = FakeCloudFormation()
+    monkeypatch.setattr(task_handler, "CLOUDFORMATION", cloudformation)
+    return cloudformation
+
+
+def ended(status: str = "ABORTED", **fields: Any) -> Any:
+    """Return the event of an execution that has ended; `fields` are added to its input."""
+    return {"detail": {"name": "run-1", "status": status, "input": json.dumps(INPUT | fields)}}
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Duplicate",
+    fault="the event about an execution's end is delivered twice",
+    expected="the second one does nothing",
+    observed="no error; other change sets are not deleted",
+)
+def test_clean_up_deletes_change_set_of_execution(fake: FakeCloudFormation, caplog: pytest.LogCaptureFixture) -> None:
+    fake.add_stack(APP, "CREATE_COMPLETE")
+    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
+    fake.create_change_set(StackName=APP, ChangeSetName="somebody-elses")
+    task_handler.clean_up(ended(), None)
+    assert fake.left() == ["somebody-elses"]
+    assert [vars(record)["change_set"] for record in caplog.records] == ["deleted"]
+    task_handler.clean_up(ended(), None)  # the same event again
+
+
+@pytest.mark.parametrize("status", ["EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Delayed or out of order",
+    fault="the clean-up runs while the change set is executed, or later",
+    expected="the change set is kept",
+    observed="not deleted in any execution status",
+)
+def test_clean_up_keeps_started_change_set(fake: FakeCloudFormation, status: str) -> None:
+    fake.add_stack(APP, "UPDATE_IN_PROGRESS")
+    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
+    fake.change_set = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": status}]
+    task_handler.clean_up(ended(), None)
+    assert "delete_change_set" not in fake.calls, "CloudFormation rejects this while the change set is executed"
+
+
+def test_clean_up_ignores_invalid_input(fake: FakeCloudFormation) -> None:
+    task_handler.clean_up(ended("FAILED", stackName="no name"), None)
+    assert not fake.calls
+
+
+@pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="JSON nested thousands deep")
+def test_clean_up_ignores_deeply_nested_input(fake: FakeCloudFormation) -> None:
+    event = ended("FAILED")
+    event["detail"]["input"] = '{"policy": ' + "[" * 5000 + "]" * 5000 + "}"
+    task_handler.clean_up(event, None)
+    assert not fake.calls
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Lost event or response",
+    fault="the event about an execution's end does not contain its input",
+    expected="goes to the dead-letter queue",
+    observed="an error, and no call",
+)
+def test_clean_up_without_input_fails(fake: FakeCloudFormation) -> None:
+    """Step Functions omits a long input from the event. An operator has to find the change set."""
+    event = ended()
+    event["detail"] |= {"input": None, "inputDetails": {"included": False}}
+    with pytest.raises(TypeError):
+        task_handler.clean_up(event, None)
+    assert not fake.calls
+
+
+@pytest.mark.parametrize("refusal", [THROTTLED, DENIED, error("AccessDenied", "Role cleaner does not exist")])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Throttling",
+    fault="the change set that an execution left behind temporarily cannot be deleted",
+    expected="Lambda retries the event twice; then it goes to the dead-letter queue",
+    observed="the error is raised, and the change set still exists",
+)
+def test_clean_up_raises_error_for_lambda_retry(fake: FakeCloudFormation, refusal: ClientError) -> None:
+    fake.add_stack(APP, "CREATE_COMPLETE")
+    fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
+    fake.failing["delete_change_set"] = [error("InvalidChangeSetStatus")]
+    with pytest.raises(Exception, match="InvalidChangeSetStatus"):
+        task_handler.clean_up(ended(), None)
+    fake.failing["describe_change_set"] = [refusal]
+    with pytest.raises(type(refusal)):
+        task_handler.clean_up(ended(), None)
+    assert fake.left()
+
+
+def test_clean_up_ignores_deleted_stack(fake: FakeCloudFormation) -> None:
+    fake.failing["describe_change_set"] = [error("ValidationError", f"Stack [{APP}] does not exist")]
+    task_handler.clean_up(ended(), None)
+    assert "delete_change_set" not in fake.calls

@@ -1,0 +1,118 @@
+"""Each condition of the table of lossy changes, for values on both sides of its limit."""
+
+from typing import Any
+
+import pytest
+
+from lambdas.deploy_pipeline.lossy_conditions import (
+    DENY,
+    EXPIRY,
+    KNOWN_AFTER_APPLY,
+    LIFECYCLE,
+    LOWERED,
+    REMOVED,
+    SET,
+    SHORTENED,
+    TURNED_OFF,
+    WEAKENED,
+    Condition,
+    HiddenValueError,
+)
+
+REORDERED = {"Value": "b", "Key": "a"}  # the same tag filter in another order
+
+
+def denials(*sids: str, resource: Any = "*") -> dict[str, Any]:
+    return {"Statement": [{"Effect": "Deny", "Sid": sid, "Resource": resource} for sid in sids]}
+
+
+def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
+    return [{"Status": "Enabled", "ExpirationInDays": days, **more}]
+
+
+@pytest.mark.parametrize(
+    ("condition", "before", "after", "expected"),
+    [
+        (LOWERED, "7", "6", True),
+        (LOWERED, "7", "7", False),
+        (LOWERED, "7", "8", False),
+        (LOWERED, "1", "0", True),
+        (SHORTENED, "7", "6", True),
+        (SHORTENED, "7", "7", False),
+        (SHORTENED, "0", "0", False),
+        (SHORTENED, "0", "7", True),
+        (SHORTENED, "7", "0", False),
+        (TURNED_OFF, "true", "false", True),
+        (TURNED_OFF, "true", "true", False),
+        (TURNED_OFF, "false", "false", False),
+        (TURNED_OFF, "false", "true", False),
+        (TURNED_OFF, "Enabled", "Suspended", True),
+        (TURNED_OFF, "Active", "Inactive", True),
+        (TURNED_OFF, "ENABLED", "DISABLED", True),
+        (WEAKENED, "Retain", "Delete", True),
+        (WEAKENED, "Retain", "Snapshot", True),
+        (WEAKENED, "RetainExceptOnCreate", "Snapshot", True),
+        (WEAKENED, "Snapshot", "Delete", True),
+        (WEAKENED, "Retain", "RetainExceptOnCreate", False),
+        (WEAKENED, "RetainExceptOnCreate", "Retain", False),
+        (WEAKENED, "Delete", "Delete", False),
+        (WEAKENED, "Delete", "Snapshot", False),
+        (REMOVED, "key", None, True),
+        (REMOVED, None, None, False),
+        (REMOVED, None, "key", False),
+        (REMOVED, "key", "other", False),
+        (SET, None, "key", True),
+        (SET, "key", None, False),
+        (EXPIRY, {}, {"Enabled": "true", "AttributeName": "a"}, True),
+        (EXPIRY, {"Enabled": "true", "AttributeName": "a"}, {"Enabled": "true", "AttributeName": "b"}, True),
+        (EXPIRY, {"Enabled": "false", "AttributeName": "a"}, {"Enabled": "true", "AttributeName": "a"}, True),
+        (EXPIRY, {"Enabled": "true", "AttributeName": "a"}, {"Enabled": "true", "AttributeName": "a"}, False),
+        (EXPIRY, {"Enabled": "true", "AttributeName": "a"}, {"Enabled": "false", "AttributeName": "b"}, False),
+        (LIFECYCLE, expiration(7), expiration(6), True),
+        (LIFECYCLE, expiration(7), expiration(7), False),
+        (LIFECYCLE, expiration(7), expiration(8), False),
+        (LIFECYCLE, expiration(7), [{"Status": "Disabled", "ExpirationInDays": 1}], False),
+        (LIFECYCLE, expiration(7), expiration(7, ObjectSizeLessThan="9"), True),
+        (LIFECYCLE, expiration(7) + expiration(3), expiration(5), False),
+        (LIFECYCLE, expiration(3) + expiration(7), expiration(5), False),
+        (
+            LIFECYCLE,
+            expiration(7, TagFilters=[{"Key": "a", "Value": "b"}]),
+            expiration(7, TagFilters=[REORDERED]),
+            False,
+        ),
+        (DENY, denials("A", "B"), denials("A"), True),
+        (DENY, denials("A"), denials("A", "B"), False),
+        (DENY, denials("A", "B"), denials("B", "A"), False),
+        (DENY, denials("A", resource="a"), denials("A", resource=f"{KNOWN_AFTER_APPLY}/*"), False),
+        (DENY, denials("A", resource="a"), denials("B", resource=KNOWN_AFTER_APPLY), True),
+        (DENY, denials("A", resource=["a", "b"]), denials("A", resource=["a", KNOWN_AFTER_APPLY]), False),
+        (DENY, denials("A", resource=["a", "b"]), denials("A", resource=["c", KNOWN_AFTER_APPLY]), True),
+        (DENY, denials("A", resource=["a", "b"]), denials("A", resource=[KNOWN_AFTER_APPLY]), True),
+        (DENY, denials("A", resource=["a", "b"]), denials("A", resource=KNOWN_AFTER_APPLY), False),
+        (DENY, denials("A", resource={"b": "c"}), denials("A", resource={"b": KNOWN_AFTER_APPLY, "d": "e"}), True),
+    ],
+)
+def test_condition_holds_only_if_data_can_be_lost(
+    condition: Condition, before: Any, after: Any, expected: bool
+) -> None:
+    assert condition.holds(before, after) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "before", "after"),
+    [
+        (LOWERED, "7", "****"),
+        (LOWERED, "7", "NaN"),
+        (SHORTENED, KNOWN_AFTER_APPLY, "7"),
+        (TURNED_OFF, "true", "****"),
+        (WEAKENED, "Retain", KNOWN_AFTER_APPLY),
+        (WEAKENED, "****", "Retain"),
+        (EXPIRY, {}, "****"),
+        (LIFECYCLE, expiration(7), "****"),
+        (DENY, denials("A"), "****"),
+    ],
+)
+def test_condition_on_hidden_value_raises_error(condition: Condition, before: Any, after: Any) -> None:
+    with pytest.raises(HiddenValueError):
+        condition.holds(before, after)

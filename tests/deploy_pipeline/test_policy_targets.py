@@ -1,0 +1,53 @@
+"""Policies that are attached to resources outside the stack are unsafe."""
+
+import json
+from functools import partial
+from typing import Any
+
+import pytest
+
+from lambdas.deploy_pipeline.inspection import Lookups
+
+from .changes import ALLOW, MARKER, change, reasons, update
+
+POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"], "AWS::SQS::Queue"),
+            ("AWS::SNS::TopicPolicy", "Topics", ["arn:t"], "AWS::SNS::Topic"),
+            ("AWS::S3::BucketPolicy", "Bucket", "bucket", "AWS::S3::Bucket")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "target", "target_type"), POLICIES)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "System-specific",
+    fault="a policy is attached to a resource outside the stack",
+    expected="rejected",
+    observed='"names a resource outside the stack"',
+)
+def test_policy_of_resource_outside_stack_is_unsafe(kind: str, name: str, target: Any, target_type: str) -> None:
+    added = change("Add", "Policy", kind, AfterContext=json.dumps({"Properties": {name: target}}))
+    targets = [target] if isinstance(target, str) else target
+    outside = Lookups(physical_ids=lambda: frozenset({(target_type, "another")}))
+    inside = Lookups(physical_ids=lambda: frozenset((target_type, text) for text in targets))
+    assert f"{name} names a resource outside the stack" in reasons(added, lookups=outside)
+    assert not reasons(added, lookups=inside)
+    known_later = [MARKER] if isinstance(target, list) else MARKER
+    added["ResourceChange"]["AfterContext"] = json.dumps({"Properties": {name: known_later}})
+    assert not reasons(added, lookups=outside)
+    del added["ResourceChange"]["AfterContext"]
+    assert "is not visible" in reasons(added, lookups=inside)
+
+
+def test_policy_target_with_id_of_another_type_is_unsafe() -> None:
+    """A parameter's name, or the ID that a custom resource returns, can be the name of somebody else's bucket."""
+    added = change("Add", "P", "AWS::S3::BucketPolicy", AfterContext='{"Properties": {"Bucket": "theirs"}}')
+    for kind in ("AWS::SSM::Parameter", "Custom::Bucket", "AWS::DynamoDB::Table"):
+        named = frozenset({(kind, "theirs")})
+        assert "outside the stack" in reasons(added, lookups=Lookups(physical_ids=partial(frozenset, named)))
+
+
+def test_existing_policy_can_be_updated() -> None:
+    queues = {"Queues": ["https://sqs/theirs"]}
+    document = {"PolicyDocument": {"Statement": [ALLOW]}}
+    assert not reasons(update("AWS::SQS::QueuePolicy", queues, queues | document))
+    more = {"Queues": ["https://sqs/theirs", "https://sqs/another"]}
+    assert "outside the stack" in reasons(update("AWS::SQS::QueuePolicy", queues, more))

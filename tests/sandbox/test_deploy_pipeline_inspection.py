@@ -1,0 +1,133 @@
+"""The deployed state machine, with its functions, rejects updates that lose a resource, and no others."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from sandbox import Sandbox
+from sandbox.target import target_of
+
+from .deployment import LONGER, QUEUE, TOPIC, Deployment
+
+pytestmark = pytest.mark.enable_socket
+
+
+@pytest.fixture(scope="module")
+def state_machine(sandbox_with_options: Sandbox) -> str:
+    return target_of(sandbox_with_options).outputs("DeployPipeline")["StateMachineArn"]
+
+
+@pytest.fixture
+def app(sandbox_with_options: Sandbox, state_machine: str) -> Iterator[Deployment]:
+    deployment = Deployment(sandbox_with_options, state_machine)
+    yield deployment
+    deployment.inject()
+    deployment.cloudformation.delete_stack(StackName=deployment.stack)
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "System-specific",
+    fault=(
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
+        "or in a nested stack"
+    ),
+)
+def test_removal_on_last_page_is_found(app: Deployment) -> None:
+    queues = {f"Queue{number:03}": QUEUE for number in range(120)}
+    app.create({**queues, "Zulu": TOPIC})
+    ended = app.deploy(dict.fromkeys(queues, LONGER))
+    assert ended["error"] == "UnsafeChanges", ended
+    assert ended["cause"].splitlines()[1:] == ["- Zulu (AWS::SNS::Topic), Remove: it is deleted"]
+    assert app.status() == "CREATE_COMPLETE"
+    assert not app.left()
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "System-specific",
+    fault=(
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
+        "or in a nested stack"
+    ),
+)
+def test_removal_in_nested_stack_is_found(app: Deployment) -> None:
+    def nested(key: str, resources: dict[str, Any]) -> dict[str, Any]:
+        key = f"{app.name}/{key}"
+        app.s3.put_object(Bucket=app.bucket, Key=key, Body=json.dumps({"Resources": resources}).encode())
+        url = f"https://{app.bucket}.s3.us-east-1.amazonaws.com/{key}"
+        return {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}
+
+    inner = nested("inner-1", {"Queue": QUEUE, "Topic": TOPIC})
+    app.create({"Child": nested("outer-1", {"Inner": inner})})
+    ended = app.deploy({"Child": nested("outer-2", {"Inner": nested("inner-2", {"Queue": LONGER})})})
+    assert ended["error"] == "UnsafeChanges", ended
+    assert ended["cause"].splitlines()[1:] == ["- Child/Inner/Topic (AWS::SNS::Topic), Remove: it is deleted"]
+    ended = app.deploy({"Child": nested("outer-3", {"Inner": nested("inner-3", {"Queue": LONGER, "Topic": TOPIC})})})
+    assert json.loads(ended["output"])["outcome"] == "updated", ended
+    ended = app.deploy(
+        {"Child": nested("outer-4", {"Inner": nested("inner-4", {"Queue": QUEUE})})},
+        policy={"exemptLogicalIds": ["Child/Inner/Topic"]},
+    )
+    assert json.loads(ended["output"])["outcome"] == "updated", ended
+    assert not app.left()
+
+
+NAMES = st.sampled_from([None, None, None, "one", "two"])
+QUEUES = st.fixed_dictionaries({"kind": st.just("Queue"), "name": NAMES, "plain": st.integers(1, 3)})
+TOPICS = st.fixed_dictionaries({"kind": st.just("Topic"), "name": NAMES, "plain": st.integers(1, 3)})
+TEMPLATES = st.dictionaries(st.sampled_from("ABCD"), QUEUES | TOPICS, min_size=1)
+
+
+def resources(generated: dict[str, Any], suffix: str) -> dict[str, Any]:
+    """Return the resources of a template, whose physical names end with `suffix`."""
+    result = {}
+    for logical_id, item in generated.items():
+        plain = {"Queue": {"DelaySeconds": item["plain"]}, "Topic": {"DisplayName": str(item["plain"])}}[item["kind"]]
+        name = {f"{item['kind']}Name": f"{item['name']}-{logical_id}-{suffix}"} if item["name"] else {}
+        result[logical_id + item["kind"]] = {
+            "Type": {"Queue": "AWS::SQS::Queue", "Topic": "AWS::SNS::Topic"}[item["kind"]],
+            "Properties": plain | name,
+        }
+    return result
+
+
+@settings(max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(old=TEMPLATES, new=TEMPLATES)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "System-specific",
+    fault=(
+        "a change deletes or replaces a resource, or may do so, even on the last page of the change set "
+        "or in a nested stack"
+    ),
+    expected="rejected, and the stack is not changed",
+    observed="no resource is lost with any generated template",
+)
+def test_any_update_loses_no_resource(
+    sandbox_with_options: Sandbox, state_machine: str, old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    app = Deployment(sandbox_with_options, state_machine)
+    before, after = resources(old, app.name), resources(new, app.name)
+    lost = {
+        name
+        for name, resource in before.items()
+        if name not in after
+        or any(resource["Properties"].get(n) != after[name]["Properties"].get(n) for n in ("QueueName", "TopicName"))
+    }
+    app.create(before)
+    state = app.snapshot()
+    ended = app.deploy(after)
+    if lost:
+        assert (ended["status"], ended["error"]) == ("FAILED", "UnsafeChanges"), ended
+        reported = {line.split()[1] for line in ended["cause"].splitlines()[1:]}
+        assert reported == lost
+        assert app.snapshot() == state, "the stack was changed"
+    else:
+        outcome = "unchanged" if before == after else "updated"
+        assert json.loads(ended["output"])["outcome"] == outcome, ended
+    assert not app.left()
+    app.cloudformation.delete_stack(StackName=app.stack)
