@@ -1,7 +1,7 @@
 """Validation before deployment: properties against the resource schemas, and names that already exist.
 
-CloudFormation fails the change set or the stack operation, and DescribeEvents returns the reasons. Not implemented: types
-and formats of values, combinations of properties, and checks that only warn. Reasons other than those of missing
+CloudFormation fails the change set or the stack operation, and DescribeEvents returns the reasons. Not implemented:
+types and formats of values, combinations of properties, and checks that only warn. Reasons other than those of missing
 properties and existing names are not known from AWS.
 """
 
