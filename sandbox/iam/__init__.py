@@ -4,8 +4,9 @@
 determine the permissions that an operation requires. `services` and `provisioning` do so for what services do by
 themselves, `resource_handlers` stores boundaries and secrets, and `errors` reports a denial in each protocol.
 
-Not implemented: session policies, service control policies, other accounts, permissions for tags, VPC endpoint policies,
-resources of nested stacks, and permissions that CloudFormation needs in services other than that of the resource.
+Not implemented: session policies, service control policies, other accounts, permissions for tags, policies of VPC
+endpoints, resources of nested stacks, and permissions that CloudFormation needs in services other than that of the
+resource.
 """
 
 
