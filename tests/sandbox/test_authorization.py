@@ -227,6 +227,20 @@ def test_template_by_url_is_read_by_the_caller(role: Role, admin: boto3.Session)
         role(allow("cloudformation:*")).client("cloudformation").get_template_summary(TemplateURL=url)
 
 
+def test_stored_parameter_of_template_is_read_by_the_caller(role: Role, admin: boto3.Session) -> None:
+    admin.client("ssm").put_parameter(Name="/release/version", Value="7", Type="String")
+    stored = {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/release/version"}
+    queue = {"Type": "AWS::SQS::Queue"}
+    template = json.dumps({"Parameters": {"Version": stored}, "Resources": {"Queue": queue}})
+    arn = f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/release/version"
+    create = allow(["cloudformation:*", "sqs:*"])
+    with pytest.raises(ClientError, match=f"not authorized to perform: ssm:GetParameters on resource: {arn}"):
+        role(create).client("cloudformation").create_stack(StackName="release", TemplateBody=template)
+    cloudformation = role(create, allow("ssm:GetParameters", arn)).client("cloudformation")
+    cloudformation.create_stack(StackName="release", TemplateBody=template)
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="release", WaiterConfig={"Delay": 1})
+
+
 def test_function_with_role_that_lambda_cannot_assume_fails(admin: boto3.Session) -> None:
     arn = create_role(admin)
     cloudformation = admin.client("cloudformation")
