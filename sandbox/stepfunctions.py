@@ -131,7 +131,9 @@ def _sdk_integration(original: Any) -> Any:
         service, action = resource.split(":")[-2:]
         if service != "cloudformation":
             return original(resource, data)
-        credentials = {name.lower(): value for name, value in role_credentials(ROLE.get(), "execution").items()}
+        credentials: dict[str, Any] = {
+            name.lower(): value for name, value in role_credentials(ROLE.get(), "execution").items()
+        }
         client = boto3.client(
             "cloudformation",
             endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
