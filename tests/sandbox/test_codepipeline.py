@@ -57,7 +57,9 @@ class Pipeline:
     def create(self, *steps: dict[str, Any]) -> None:
         """Create the pipeline, which starts an execution."""
         self.put("steps", json.dumps(steps).encode())
-        self.cloudformation.create_stack(StackName=self.stack, TemplateBody=json.dumps(self._template()))
+        self.cloudformation.create_stack(
+            StackName=self.stack, TemplateBody=json.dumps(self._template()), Capabilities=["CAPABILITY_IAM"]
+        )
         self.cloudformation.get_waiter("stack_create_complete").wait(StackName=self.stack, WaiterConfig={"Delay": 1})
         response = self.cloudformation.describe_stack_resource(StackName=self.stack, LogicalResourceId="Pipeline")
         self.name = response["StackResourceDetail"]["PhysicalResourceId"]
