@@ -130,6 +130,7 @@ class Machine:
         self._patch.setattr(task_handler, "CLOUDFORMATION", self.cloudformation)
         self._patch.setattr(task_handler, "S3", self.s3)
         self._patch.setenv("STACK_NAME", APP)
+        self._patch.setenv("ARTIFACT_BUCKET", "artifacts")
         self._patch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
         self._patch.setenv("BUCKET", "inputs")
         self._patch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
