@@ -29,7 +29,7 @@ PYTEST := pytest -n $(WORKERS)
 OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
 
 .DEFAULT_GOAL := help
-.PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis unit templates e2e lint types test docs audit bench pictures lock clean help
+.PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis unit templates e2e lint types test docs audit grants bench pictures lock clean help
 
 #@ Try it
 
@@ -128,6 +128,9 @@ audit: setup .audit/done ## check all templates with Checkov (downloads 300 MB t
 	@$(PYTHON) -m venv .audit
 	@.audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/audit.txt
 	@touch $@
+
+grants: $(NEEDED) ## play the walkthroughs in the sandbox; write their policies and the unused grants (ARGS=--remove: play without each grant)
+	@python -m audit.grants $(ARGS) $(SYSTEM)
 
 bench: setup analysis ## run the benchmarks and write docs/benchmarks.md
 	@python -m bench

@@ -30,18 +30,19 @@ def main() -> int:
         for folder, settings in zip(folders, ({}, EVERYTHING), strict=True):
             synthesize(folder, settings)
         all_templates = list(templates(*folders))
-        _write({"wildcards": wildcards.table(wildcards.statements(all_templates))})
+        write_tables({"wildcards": wildcards.table(wildcards.statements(all_templates))})
         deployment_policies.write(POLICIES, deployment_policies.all_policies(all_templates))
         if program is None:
             return 0
         findings = checkov.findings(program.absolute(), [*all_templates, Template(SAMPLE_APP)])
     reasons, errors = checkov.match_suppressions(findings)
-    _write({"checkov": checkov.table(reasons)})
+    write_tables({"checkov": checkov.table(reasons)})
     print("\n".join([*errors, f"{len(findings)} findings, {len(errors)} errors."]))
     return 1 if errors else 0
 
 
-def _write(tables: dict[str, str]) -> None:
+def write_tables(tables: dict[str, str]) -> None:
+    """Replace tables in docs/security.md, which comments enclose."""
     text = DOCUMENT.read_text()
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"

@@ -6,8 +6,7 @@ and continuation tokens, with which the function is invoked again as a new job; 
 superseded executions; retries of a failed stage.
 
 Not implemented: other actions, parallel actions, executions in different stages at the same time, transitions,
-approvals, triggers and variables of V2 pipelines, rollbacks, connections, roles and KMS keys of the artifact store,
-events.
+approvals, triggers and variables of V2 pipelines, rollbacks, connections, events.
 """
 
 import contextvars
@@ -21,6 +20,7 @@ from typing import Any
 
 from . import codecommit
 from .emulator.json_protocol import ServiceError, register
+from .iam.services import require_action
 from .ministack import eventbridge, lambda_functions, s3
 from .ministack.cloudformation import resource_handlers
 from .ministack.requests import get_account_id, get_region
@@ -114,6 +114,7 @@ class Pipeline:
     def _run_action(self, execution: Execution, action: Action, declared: dict[str, Any]) -> None:
         provider = declared["ActionTypeId"]["Provider"]
         try:
+            require_action(self.declaration["RoleArn"], declared, self.declaration["ArtifactStore"]["Location"])
             if provider == "Lambda":
                 _invoke(execution, action, [artifact["Name"] for artifact in declared.get("InputArtifacts", [])])
             else:

@@ -18,12 +18,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .emulator.authentication import secret_of
-from .ministack import stepfunctions, sts
+from .awslambda import role_credentials
+from .iam.services import ROLE
+from .ministack import stepfunctions
 from .ministack.requests import get_region
-from .process import ACCOUNT
 
-STATE_MACHINE_KEY = "ASIASTATEMACHINE0001"
 TASK_EXECUTORS = {
     "Map": stepfunctions.execute_map,
     "Parallel": stepfunctions.execute_parallel,
@@ -39,11 +38,6 @@ STATE_EXECUTORS = {
 
 def install(speed: float = 1.0) -> None:
     """Replace the execution of state machines."""
-    sts.sessions[STATE_MACHINE_KEY] = {
-        "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/state-machine/execution",
-        "UserId": "AROASTATEMACHINE00001:execution",
-        "SecretAccessKey": secret_of(STATE_MACHINE_KEY),
-    }
     stepfunctions.wait_scale.replace(1 / speed)
     stepfunctions.run_execution.replace(run)
     stepfunctions.invoke_sdk.wrap(_sdk_integration)
@@ -54,6 +48,7 @@ def run(execution_arn: str) -> None:
     execution = stepfunctions.executions[execution_arn]
     machine = stepfunctions.state_machines[execution["stateMachineArn"]]
     definition = json.loads(machine["definition"])
+    ROLE.set(machine["roleArn"])
     context = {
         "QueryLanguage": definition.get("QueryLanguage", "JSONPath"),
         "Execution": {
@@ -136,12 +131,14 @@ def _sdk_integration(original: Any) -> Any:
         service, action = resource.split(":")[-2:]
         if service != "cloudformation":
             return original(resource, data)
+        credentials: dict[str, Any] = {
+            name.lower(): value for name, value in role_credentials(ROLE.get(), "execution").items()
+        }
         client = boto3.client(
             "cloudformation",
             endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
             region_name=get_region(),
-            aws_access_key_id=STATE_MACHINE_KEY,
-            aws_secret_access_key=secret_of(STATE_MACHINE_KEY),
+            **credentials,
             config=Config(retries={"total_max_attempts": 1}),
         )
         try:

@@ -1,5 +1,6 @@
 """The sandbox as a target of walkthroughs: a boto3 session, local endpoints, Regions and settings."""
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -26,13 +27,13 @@ IGNORED_CONFIGURATION = {
 class SandboxSession(boto3.Session):
     """A session whose clients always call the sandbox, regardless of environment variables."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, credentials: Mapping[str, str]) -> None:
         core = botocore.session.Session(session_vars=IGNORED_CONFIGURATION)
         core.set_default_client_config(Config(proxies={}))
-        environment = sandbox.environment
         super().__init__(
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=credentials.get("AWS_SESSION_TOKEN"),
             region_name=REGION,
             botocore_session=core,
         )
@@ -44,7 +45,7 @@ class SandboxSession(boto3.Session):
 
 def session(sandbox: Sandbox) -> boto3.Session:
     """Return a session whose clients call the sandbox."""
-    return SandboxSession(sandbox)
+    return SandboxSession(sandbox, sandbox.environment)
 
 
 def target_of(sandbox: Sandbox) -> Target:
@@ -52,6 +53,10 @@ def target_of(sandbox: Sandbox) -> Target:
 
     def deploy(stack: str, settings: Mapping[str, str]) -> None:
         sandbox.deploy(stack, settings=settings)
+
+    def instance_session(instance_id: str) -> boto3.Session:
+        file = sandbox.directory / "instances" / instance_id / "credentials.json"
+        return SandboxSession(sandbox, json.loads(file.read_text()))
 
     return Target(
         session(sandbox),
@@ -61,6 +66,7 @@ def target_of(sandbox: Sandbox) -> Target:
         deploy=deploy,
         instances=sandbox.directory / "instances",
         environment=sandbox.environment,
+        instance_session=instance_session,
     )
 
 

@@ -1,6 +1,6 @@
 """Permissions of AWS services, evaluated with the policies of every template.
 
-The sandbox cannot show these, because it evaluates no resource policies.
+The sandbox decides them too, but only for what a walkthrough causes and the emulator does: no trail writes its files.
 """
 
 import json

@@ -2,6 +2,9 @@
 
 With the original songs file (`Target.songs_file`), the models are trained as in the original post. By default, small
 models are trained with synthetic songs. Existing songs are used as they are.
+
+In the sandbox, the queries and the notebook have the role of the host, where users run them. In an account, they have
+the caller's permissions, because only programs on the host have its role.
 """
 
 from collections import Counter
@@ -13,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import boto3
 import urllib3
 from botocore.exceptions import ClientError
 
@@ -42,7 +46,10 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         preconditions(self.target, self.outputs)
         self.file: Path | None = self.target.songs_file or ASSETS / "songs.csv"  # None if songs exist already
         self.kind = "original songs" if self.target.songs_file else "synthetic songs"
-        self.athena = Athena(self.target.session, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
+        self.user = self.target.session  # in the place of a user of the host
+        if self.target.instance_session:
+            self.user = self.target.instance_session(self.outputs["InstanceId"])
+        self.athena = Athena(self.user, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
         self.results: list[Any] = []
         self.query_results: dict[str, Any] = {}
 
@@ -199,6 +206,8 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
             "PYTHONPATH": str(ASSETS),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+        if self.target.instance_session:
+            environment |= _as_environment(self.user)
         with TemporaryDirectory() as folder:  # for the kernel's sockets, instead of ports
             kernel = AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel")
             client = NotebookClient(notebook, km=kernel, timeout=NOTEBOOK_SECONDS)
@@ -271,7 +280,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
     def _login(self) -> tuple[str, str]:
         from assets.analytics_host.billboard import models
 
-        return models.login(self.outputs["SecretArn"], self.target.session)
+        return models.login(self.outputs["SecretArn"], self.user)
 
     def _trained(self) -> list[Any]:
         if not self.results:
@@ -294,6 +303,16 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
     def _reports(self) -> Path:
         self.target.reports.mkdir(parents=True, exist_ok=True)
         return self.target.reports
+
+
+def _as_environment(session: boto3.Session) -> dict[str, str]:
+    credentials = session.get_credentials()
+    assert credentials
+    return {
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "AWS_SESSION_TOKEN": credentials.token or "",
+    }
 
 
 def preconditions(target: Target, outputs: dict[str, str]) -> None:

@@ -201,6 +201,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         assert ids, "the rule was reverted after the suspension"
         self.ec2.revoke_security_group_ingress(GroupId=self.group_id, SecurityGroupRuleIds=ids)
         self._notification("are resolved")
+        self.target.wait_until(self._has_no_report, "the deletion of the report from the state")
         self._delete_state()
         return f'left in place after {added - 1} reverts: "{notification["Subject"]}"; then removed manually'
 
@@ -220,6 +221,10 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self.target.wait_until(lambda: not missing(), "notifications of all changes")
         self.target.wait_until(lambda: len(self._ingress()) == 1, "one rule")
         return f"all reverted {seconds:.1f} s after the first; each is named in a notification"
+
+    def _has_no_report(self) -> bool:
+        key = {"group_id": {"S": self.group_id}, "finding": {"S": "report"}}
+        return "Item" not in self.dynamodb.get_item(TableName=self.state_table, Key=key, ConsistentRead=True)
 
     steps = (
         Step("Read the rules of the Web Server group", sample_group_allows_only_https),

@@ -69,6 +69,8 @@ class Target:
     deploy: Callable[[str, Mapping[str, str]], None] | None = None
     # Environment variables for programs that a walkthrough starts.
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    # Returns a session with the role of an instance; None: only programs on the instance can have it.
+    instance_session: Callable[[str], boto3.Session] | None = None
 
     def client(self, service: str, region: str | None = None) -> Any:
         return self.session.client(service, region_name=region, config=RETRIES)

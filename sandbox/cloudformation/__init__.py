@@ -11,8 +11,8 @@ MiniStack executes stacks and change sets. Implemented here:
 - Virtual-hosted S3 URLs of templates; events with increasing timestamps.
 - Service roles (`roles`), signals (`signals`).
 
-Not implemented: replacement that depends on more than the schema, effects of stack policies, hooks, permissions of
-service roles, validation of AWS-specific parameter types.
+Not implemented: replacement that depends on more than the schema, effects of stack policies, hooks, validation of
+AWS-specific parameter types.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,18 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..ministack import cloudformation
-from . import change_sets, deletion, deployment, diff, early_validation, policy_quotas, roles, signals, validation
+from . import (
+    change_sets,
+    conditions,
+    deletion,
+    deployment,
+    diff,
+    early_validation,
+    policy_quotas,
+    roles,
+    signals,
+    validation,
+)
 from .schemas import resource_types
 
 Operation = Callable[[dict[str, Any]], Any]
@@ -32,6 +43,7 @@ def install() -> None:
     """Replace and extend MiniStack's operations."""
     cloudformation.resolve_template.wrap(_with_virtual_hosted_urls)
     change_sets.install(cloudformation.operations)
+    conditions.install()
     deletion.install()
     deployment.install()
     diff.install()

@@ -1,6 +1,7 @@
 """Service roles of stacks, as DescribeStacks reports them.
 
-Not implemented: permissions of the role; that the role of a change set applies only after its execution.
+Not implemented: that the role of a change set applies only after its execution. `iam.provisioning` checks the
+permissions of the role.
 """
 
 import re

@@ -1,11 +1,13 @@
 """S3 origins: requests with origin access control, if the bucket policy allows them."""
 
-import fnmatch
-import json
 import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from ..iam.authorization import is_allowed
+from ..iam.implied import object_key
+from ..iam.policy import Permission
+from ..iam.services import source
 from ..ministack import cloudfront, s3
 from ..ministack.requests import request_scope
 from ..process import ACCOUNT, REGION
@@ -56,40 +58,10 @@ def _signs(control_id: str | None) -> bool:
 
 
 def _allows(bucket: str, key: str, action: str, distribution_id: str) -> bool:
-    """Return whether the bucket policy allows `action` to this distribution; a Deny takes precedence."""
-    policy = s3.bucket_policies.get(bucket)
-    if not policy:
-        return False
-    document = json.loads(policy) if isinstance(policy, (str, bytes)) else policy
-    resource = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"
-    arn = f"arn:aws:cloudfront::{ACCOUNT}:distribution/{distribution_id}"
-    effects = {
-        statement["Effect"]
-        for statement in document["Statement"]
-        if _is_cloudfront(statement.get("Principal"))
-        and any(fnmatch.fnmatchcase(action, pattern) for pattern in _list(statement["Action"]))
-        and any(fnmatch.fnmatchcase(resource, pattern) for pattern in _list(statement["Resource"]))
-        and _holds(statement.get("Condition", {}), arn)
-    }
-    return effects == {"Allow"}
-
-
-def _is_cloudfront(principal: Any) -> bool:
-    if isinstance(principal, dict) and "Service" in principal:
-        return "cloudfront.amazonaws.com" in _list(principal["Service"])
-    return principal == "*" or (isinstance(principal, dict) and "*" in _list(principal.get("AWS", [])))
-
-
-def _holds(condition: dict[str, Any], arn: str) -> bool:
-    """Return whether a condition is met; unsupported operators and keys raise an error."""
-    context = {"aws:sourcearn": arn, "aws:sourceaccount": ACCOUNT, "aws:securetransport": "true"}
-    for operator, tests in condition.items():
-        if operator not in ("StringEquals", "ArnEquals", "ArnLike", "Bool"):
-            raise ValueError(f"the sandbox does not support {operator} in bucket policies")
-        if any(context[name.lower()] not in _list(expected) for name, expected in tests.items()):
-            return False
-    return True
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    """Return whether the bucket policy and the policy of the bucket's key allow `action` to this distribution."""
+    context = source(f"arn:aws:cloudfront::{ACCOUNT}:distribution/{distribution_id}")
+    permissions = [Permission(action, f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}")]
+    permissions += object_key(bucket, key, "kms:Decrypt") if key else []
+    return all(
+        is_allowed("cloudfront.amazonaws.com", p.action, p.resource, {**p.context, **context}) for p in permissions
+    )

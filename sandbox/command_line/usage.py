@@ -18,6 +18,8 @@ def usage(sandbox: Sandbox, target: Target, endpoints: LocalEndpoints, systems: 
     yield f"The AWS endpoint is {sandbox.url}. To use it in another terminal:"
     for name in VARIABLES:
         yield f"  export {name}={shlex.quote(sandbox.environment[name])}"
+    yield "List the requests and actions of services that policies denied, with the reasons:"
+    yield f"  sed -n '/is not authorized to perform/p' {sandbox.log}"
     for system in filter(SYSTEM_USAGE.__contains__, systems):  # the outputs of other systems are sufficient
         yield from SYSTEM_USAGE[system](target, endpoints, sandbox.directory)
 

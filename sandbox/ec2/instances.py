@@ -2,8 +2,8 @@
 
 MiniStack implements the API. An instance whose creation policy requires a signal runs its user data as a process on
 this computer. ROOT is the folder of its file system. Creation ends when the instance has signaled. ``systemctl`` is
-`systemd`. The process has credentials of the instance's role, but policies are not evaluated. No packages are
-installed; `_software` selects the Java and Python of this computer.
+`systemd`. The process has credentials of the instance's role. No packages are installed; `_software` selects the Java
+and Python of this computer.
 
 The module sets H2O's port, memory and threads, because several instances run on one computer. A file in the folder
 has the port, for port forwarding.
@@ -13,6 +13,7 @@ signal, and user data that is not a shell script or does not use ROOT.
 """
 
 import base64
+import json
 import logging
 import os
 import random
@@ -36,6 +37,7 @@ from ..ministack.cloudformation import resource_handlers
 from . import systemd
 
 H2O_PORT = PORTS["H2O"]
+CREDENTIALS = "credentials.json"  # of the instance's role; the metadata service has them on AWS
 INSTANCES = "instances"  # folder of their file systems, below the sandbox's folder
 
 
@@ -121,6 +123,8 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
     systemctl = root / "bin" / "systemctl"
     systemctl.write_text(f'#!/bin/sh\nexec {sys.executable} {systemd.__file__} "$@"\n')
     systemctl.chmod(0o755)
+    credentials = role_credentials(iam.roles[profile["Roles"][0]]["Arn"], instance["InstanceId"]) if profile else {}
+    (root / CREDENTIALS).write_text(json.dumps(credentials))
     user_data = root / "user-data"
     user_data.write_bytes(base64.b64decode(instance["UserData"]))
     port = _two_free_ports()
@@ -133,7 +137,7 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        | (role_credentials(iam.roles[profile["Roles"][0]]["Arn"], instance["InstanceId"]) if profile else {})
+        | credentials
         | _software()
         | {"H2O_PORT": str(port), "H2O_MEMORY": "1500m", "H2O_THREADS": "2", "CHECK": ""}
     )

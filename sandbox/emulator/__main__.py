@@ -78,6 +78,7 @@ def _install(speed: float) -> None:
         codepipeline,
         ec2,
         events,
+        iam,
         route53,
         s3,
         stepfunctions,
@@ -105,12 +106,14 @@ def _install(speed: float) -> None:
         service.install()
     for accelerated_service in (codepipeline, events, stepfunctions):
         accelerated_service.install(speed)
+    iam.install()
 
 
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
     from hypercorn.asyncio import serve
 
     from .. import apigateway, cloudfront, route53
+    from ..iam.authorization import require_permission
     from ..ministack import lambda_functions, requests
     from ..route53 import dns
     from . import web
@@ -136,7 +139,11 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     web_application = web.application([apigateway.serve, cloudfront.serve], route53.endpoint_at)
     try:
         await asyncio.gather(
-            serve(require_signature(requests.application, ports["aws"]), api_config, shutdown_trigger=stopping.wait),
+            serve(
+                require_signature(require_permission(requests.application), ports["aws"]),
+                api_config,
+                shutdown_trigger=stopping.wait,
+            ),
             serve(web_application, web_config, shutdown_trigger=stopping.wait),
         )
     finally:

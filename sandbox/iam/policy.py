@@ -15,6 +15,7 @@ from .conditions import UnsupportedPolicyError, as_list, condition_holds, wildca
 
 Document = Mapping[str, Any]
 Statement = Mapping[str, Any]
+Context = Mapping[str, str | list[str]]  # condition keys and their values; a list for a multivalued key
 
 SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
 
@@ -28,21 +29,36 @@ class Decision(Enum):
 
 
 @dataclass(frozen=True)
+class Permission:
+    """An action on a resource that a call requires. cause: why, if it is not the action of the call itself."""
+
+    action: str
+    resource: str
+    context: Context = field(default_factory=dict)
+    cause: str = ""
+
+
+@dataclass(frozen=True)
 class Request:
     """The request context of an API call.
 
     principal: the ARN of a role or user, or a service such as ``sns.amazonaws.com``.
-    context: condition keys and their values; a list for a multivalued key.
     """
 
     principal: str
     action: str
     resource: str
-    context: Mapping[str, str | list[str]] = field(default_factory=dict)
+    context: Context = field(default_factory=dict)
 
     @property
     def by_service(self) -> bool:
         return bool(SERVICE.fullmatch(self.principal))
+
+    @property
+    def needs_resource_policy(self) -> bool:
+        """Whether an identity policy is not enough: for keys and trust policies."""
+        is_key = self.action.startswith("kms:") and ":key/" in self.resource
+        return is_key or self.action == "sts:AssumeRole"
 
     @property
     def account(self) -> str:
@@ -62,9 +78,9 @@ def evaluate(
     A service needs a resource policy. A role or user needs an identity policy, or a resource policy with it as the
     principal. For KMS keys and sts:AssumeRole, the resource policy must have it or its account as a principal.
     """
-    identity = [s for document in identity_policies for s in _applicable(document, request)]
-    limits = list(_applicable(boundary, request)) if boundary is not None else []
-    resource = list(_applicable(resource_policy, request)) if resource_policy is not None else []
+    identity = [s for document in identity_policies for s in applicable_statements(document, request)]
+    limits = list(applicable_statements(boundary, request)) if boundary is not None else []
+    resource = list(applicable_statements(resource_policy, request)) if resource_policy is not None else []
     addressed = [(s, match) for s in resource if (match := _principal_match(s, request))]
     if any(s["Effect"] == "Deny" for s in [*identity, *limits, *(s for s, _ in addressed)]):
         return Decision.EXPLICITLY_DENIED
@@ -72,7 +88,7 @@ def evaluate(
     by_account = any(match == "account" for _, match in addressed)
     if request.by_service:
         allowed = by_name
-    elif request.action.startswith("kms:") or request.action == "sts:AssumeRole":
+    elif request.needs_resource_policy:
         allowed = by_name or (by_account and bool(identity))
     else:
         allowed = by_name or bool(identity)
@@ -80,7 +96,7 @@ def evaluate(
     return Decision.ALLOWED if allowed and within_boundary else Decision.IMPLICITLY_DENIED
 
 
-def _applicable(document: Document | None, request: Request) -> Iterator[Statement]:
+def applicable_statements(document: Document | None, request: Request) -> Iterator[Statement]:
     """Yield the statements that match the action, the resource and the context."""
     for statement in as_list((document or {})["Statement"]):
         if (

@@ -13,3 +13,6 @@ execute = need(
     "api_id stage_name method path headers body query_params",
 )
 create_domain_name = Replaceable("services.apigateway_v1._create_domain_name", "regional domain names", "data")
+invoke_function = Replaceable(
+    "services.apigateway_v1._call_lambda_raw", "permissions of integrations", "function_ref event account_id region"
+)

@@ -32,7 +32,12 @@ parse_template = need(f"{PACKAGE}.engine._parse_template", "templates", "templat
 resolve_parameters = need(
     f"{PACKAGE}.engine._resolve_parameters", "nested change sets", "template provided_params previous_params"
 )
-evaluate_conditions = need(f"{PACKAGE}.engine._evaluate_conditions", "change sets", "template params")
+evaluate_conditions = Replaceable(
+    f"{PACKAGE}.engine._evaluate_conditions",
+    "functions in conditions",
+    "template params",
+    also_in=(f"{PACKAGE}.handlers", f"{PACKAGE}.changesets", f"{PACKAGE}.stacks"),
+)
 
 extract_members = need(f"{PACKAGE}.helpers._extract_members", "validation", "params prefix")
 TemplateLoader = need(f"{PACKAGE}.engine.CfnLoader", "short forms of functions")
@@ -91,6 +96,11 @@ update_refusal = Replaceable(
     "updates that are refused",
     "resource_type old_props new_props physical_id",
     also_in=(f"{PACKAGE}.stacks",),
+)
+invoke_custom_resource = Replaceable(
+    f"{PACKAGE}.custom_resource.invoke_custom_resource",
+    "permissions of custom resources",
+    "request_type logical_id props stack_name stack_id resource_type physical_id old_props",
 )
 custom_resource_properties = need(
     f"{PACKAGE}.custom_resource._normalise_resource_properties", "changes of custom resources", "value"

@@ -12,3 +12,12 @@ logger = need("services.lambda_svc.logger", "less output")
 end_processes = need("core.lambda_runtime.reset", "stopping the sandbox", "")
 subprocess_module = Replaceable("core.lambda_runtime.subprocess", "credentials of functions")
 zipfile_module = Replaceable("core.lambda_runtime.zipfile", "layers that are unpacked once")
+functions = need("services.lambda_svc._functions", "policies of functions")
+route_failure = Replaceable(
+    "services.lambda_svc._route_async_failure", "permissions of destinations", "target_arn func_name event result"
+)
+emit_logs = Replaceable(
+    "services.lambda_svc._emit_lambda_logs",
+    "permissions of functions",
+    "func request_id log_text error duration_ms log_source",
+)

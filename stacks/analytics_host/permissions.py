@@ -20,7 +20,6 @@ def _grant_queries(hosts: Hosts, songs: SongData) -> None:
     stack = Stack.of(hosts)
     actions = [
         "athena:BatchGetNamedQuery",
-        "athena:GetNamedQuery",
         "athena:GetQueryExecution",
         "athena:GetQueryResults",
         "athena:GetWorkGroup",

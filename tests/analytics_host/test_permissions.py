@@ -54,7 +54,7 @@ def test_host_has_every_action_it_needs(template: dict[str, Any]) -> None:
     """The actions that queries, the clients of both notebooks, and the boot script need."""
     actions = {action for s in host_statements(template) for action in as_list(s["Action"])}
     assert {action for action in actions if not action.startswith("ssmmessages:")} == {
-        "athena:BatchGetNamedQuery", "athena:GetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
+        "athena:BatchGetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
         "athena:GetWorkGroup", "athena:ListNamedQueries", "athena:StartQueryExecution", "athena:StopQueryExecution",
         "cloudformation:SignalResource", "glue:GetDatabase", "glue:GetPartitions", "glue:GetTable", "glue:GetTables",
         "logs:CreateLogStream", "logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:DeleteObject",

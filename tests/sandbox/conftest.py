@@ -92,6 +92,11 @@ def options_sandbox() -> Iterator[OptionsSandbox]:
             "static_site:redirect_status": "301",
             "static_site:extensionless_files": '["/LICENSE"]',
             "static_site:caching": "false",
+            # The tests deploy other resources than the sample app.
+            "deploy_pipeline:permissions": json.dumps(
+                [{"actions": ["cloudformation:*", "sns:*", "sqs:*", "ssm:*"], "resources": ["*"]}]
+            ),
+            "deploy_pipeline:allow_service_wide_permissions": "true",
             "multi_region_api:regions": '["us-east-1"]',
             "multi_region_api:request_interval": "10",
             "multi_region_api:cloudwatch_role": "true",

@@ -31,17 +31,18 @@ class Deployment:
         self.step_functions = self.target.client("stepfunctions")
         self.name = f"sample-app-green-{uuid.uuid4().hex[:8]}"  # the state machine deploys no other names
         self.stack = f"prod-{self.name}"
-        self.bucket = f"bucket-{self.name}"
-        self.s3.create_bucket(Bucket=self.bucket)
+        name = self.target.outputs("DeployPipeline")["PipelineName"]
+        pipeline = self.target.client("codepipeline").get_pipeline(name=name)
+        self.bucket = pipeline["pipeline"]["artifactStore"]["location"]  # the state machine can read no other bucket
 
     def start(self, resources: dict[str, Any], **fields: Any) -> str:
         """Start an execution that deploys these resources; `fields` are added to its input."""
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr("app.json", json.dumps({"Resources": resources}))
-        self.s3.put_object(Bucket=self.bucket, Key="app.zip", Body=buffer.getvalue())
+        self.s3.put_object(Bucket=self.bucket, Key=f"{self.name}.zip", Body=buffer.getvalue())
         names = {"environmentName": "prod", "stackName": self.name, "templatePath": "app.json"}
-        artifact = {"revisionS3Bucket": self.bucket, "revisionS3Key": "app.zip"}
+        artifact = {"revisionS3Bucket": self.bucket, "revisionS3Key": f"{self.name}.zip"}
         response = self.step_functions.start_execution(
             stateMachineArn=self.state_machine, input=json.dumps(names | artifact | fields)
         )

@@ -57,7 +57,9 @@ class Pipeline:
     def create(self, *steps: dict[str, Any]) -> None:
         """Create the pipeline, which starts an execution."""
         self.put("steps", json.dumps(steps).encode())
-        self.cloudformation.create_stack(StackName=self.stack, TemplateBody=json.dumps(self._template()))
+        self.cloudformation.create_stack(
+            StackName=self.stack, TemplateBody=json.dumps(self._template()), Capabilities=["CAPABILITY_IAM"]
+        )
         self.cloudformation.get_waiter("stack_create_complete").wait(StackName=self.stack, WaiterConfig={"Delay": 1})
         response = self.cloudformation.describe_stack_resource(StackName=self.stack, LogicalResourceId="Pipeline")
         self.name = response["StackResourceDetail"]["PhysicalResourceId"]
@@ -81,7 +83,10 @@ class Pipeline:
         return [event["CodePipeline.job"] for event in json.loads(content)]
 
     def _template(self) -> dict[str, Any]:
-        role = "arn:aws:iam::111111111111:role/any"
+        role = {"Fn::GetAtt": ["Role", "Arn"]}
+        services = {"Service": ["codepipeline.amazonaws.com", "lambda.amazonaws.com"]}
+        trust = {"Effect": "Allow", "Principal": services, "Action": "sts:AssumeRole"}
+        everything = {"Effect": "Allow", "Action": ["codepipeline:*", "lambda:*", "logs:*", "s3:*"], "Resource": "*"}
         source = {
             "Name": "Get",
             "ActionTypeId": {"Category": "Source", "Owner": "AWS", "Provider": "S3", "Version": "1"},
@@ -111,6 +116,13 @@ class Pipeline:
         }
         return {
             "Resources": {
+                "Role": {
+                    "Type": "AWS::IAM::Role",
+                    "Properties": {
+                        "AssumeRolePolicyDocument": {"Statement": [trust]},
+                        "Policies": [{"PolicyName": "Everything", "PolicyDocument": {"Statement": [everything]}}],
+                    },
+                },
                 "Function": {"Type": "AWS::Lambda::Function", "Properties": function},
                 "Pipeline": {"Type": "AWS::CodePipeline::Pipeline", "Properties": pipeline},
             }

@@ -56,6 +56,7 @@ def test_removal_on_last_page_is_found(app: Deployment) -> None:
 )
 def test_removal_in_nested_stack_is_found(app: Deployment) -> None:
     def nested(key: str, resources: dict[str, Any]) -> dict[str, Any]:
+        key = f"{app.name}/{key}"
         app.s3.put_object(Bucket=app.bucket, Key=key, Body=json.dumps({"Resources": resources}).encode())
         url = f"https://{app.bucket}.s3.us-east-1.amazonaws.com/{key}"
         return {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}

@@ -21,7 +21,10 @@ class Group:
         clients = session(sandbox)
         self.ec2, self.sqs, self.events = (clients.client(name) for name in ("ec2", "sqs", "events"))
         self.id = self.ec2.create_security_group(GroupName="test", Description="test")["GroupId"]
-        self.queue = self.sqs.create_queue(QueueName="records")["QueueUrl"]
+        service = {"Service": "events.amazonaws.com"}
+        statement = {"Effect": "Allow", "Principal": service, "Action": "sqs:SendMessage", "Resource": "*"}
+        policy = {"Policy": json.dumps({"Statement": [statement]})}
+        self.queue = self.sqs.create_queue(QueueName="records", Attributes=policy)["QueueUrl"]
         pattern = {"source": ["aws.ec2"], "detail-type": ["AWS API Call via CloudTrail"]}
         self.events.put_rule(Name="records", EventPattern=json.dumps(pattern))
         arn = "arn:aws:sqs:us-east-1:111111111111:records"

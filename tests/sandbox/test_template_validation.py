@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from sandbox.cloudformation.early_validation import find_errors
 from sandbox.cloudformation.parameters import check_parameters
 from sandbox.cloudformation.template_validation import TemplateError, changed_types, unsupported_attribute
 from sandbox.cloudformation.validation import validate
+from sandbox.iam.authorization import CALLER
+from sandbox.process import ACCOUNT
 
 QUEUE = {"Type": "AWS::SQS::Queue"}
 TOPIC = {"Type": "AWS::SNS::Topic"}
@@ -208,6 +211,15 @@ def test_previous_value_satisfies_parameter() -> None:
     check_parameters(definitions, request, {"Size": {"Value": "1"}})
 
 
+@pytest.fixture
+def caller() -> Iterator[None]:
+    """Validate as a user with administrator access."""
+    token = CALLER.set(f"arn:aws:iam::{ACCOUNT}:user/administrator")
+    yield
+    CALLER.reset(token)
+
+
+@pytest.mark.usefixtures("caller")
 def test_missing_stored_parameter_is_refused() -> None:
     parameters = {"Image": {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/images/none"}}
     message = "Unable to fetch parameters [/images/none] from parameter store for this account."

@@ -1,0 +1,265 @@
+"""The permissions that an operation requires: actions, resources and condition keys, also of implied calls.
+
+The action has the name of the operation, unless AWS's service authorization reference (bundled with cfn-lint) says
+otherwise. An operation that the reference lacks, or whose resource cannot be determined, is an error or requires
+permission on every resource; it never passes unchecked.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cfnlint
+
+from ..process import ACCOUNT
+from . import implied
+from .operations import Operation
+from .policy import Context, Permission
+
+REFERENCE = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
+NO_PERMISSION = {"sts:GetCallerIdentity", "sts:GetSessionToken"}  # AWS requires no permission for these
+# Actions whose names differ from their operations. Batches of operations require the action of the single one.
+ACTIONS = {
+    "lambda:Invoke": "InvokeFunction",
+    "s3:CompleteMultipartUpload": "PutObject",
+    "s3:CopyObject": "PutObject",
+    "s3:CreateMultipartUpload": "PutObject",
+    "s3:DeleteBucketEncryption": "PutEncryptionConfiguration",
+    "s3:DeleteObjects": "DeleteObject",
+    "s3:GetBucketEncryption": "GetEncryptionConfiguration",
+    "s3:GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "s3:GetBucketNotificationConfiguration": "GetBucketNotification",
+    "s3:GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "s3:HeadBucket": "ListBucket",
+    "s3:HeadObject": "GetObject",
+    "s3:ListBuckets": "ListAllMyBuckets",
+    "s3:ListMultipartUploads": "ListBucketMultipartUploads",
+    "s3:ListObjectVersions": "ListBucketVersions",
+    "s3:ListObjects": "ListBucket",
+    "s3:ListObjectsV2": "ListBucket",
+    "s3:ListParts": "ListMultipartUploadParts",
+    "s3:PutBucketEncryption": "PutEncryptionConfiguration",
+    "s3:PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "s3:PutBucketNotificationConfiguration": "PutBucketNotification",
+    "s3:PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+    "s3:UploadPart": "PutObject",
+    "s3:UploadPartCopy": "PutObject",
+}
+# Resources by service: ARNs whose fields are parameters. The first whose fields are all in the request applies.
+REGIONAL = {
+    "athena": ["workgroup/{WorkGroup}"],
+    "cloudformation": ["stack/{StackName}/*", "{ChangeSetName}"],
+    "cloudtrail": ["trail/{Name}", "trail/{TrailName}"],
+    "cloudwatch": ["alarm:{AlarmName}", "alarm:{AlarmNames}"],
+    "codecommit": ["{repositoryName}"],
+    "codepipeline": ["{pipelineName}/{stageName}", "{pipelineName}", "{name}"],
+    "dynamodb": ["table/{TableName}"],
+    "ecr": ["repository/{repositoryName}"],
+    "events": ["rule/{Rule}", "rule/{Name}"],
+    "kms": ["key/{KeyId}"],
+    "lambda": ["function:{FunctionName}", "layer:{LayerName}"],
+    "logs": ["log-group:{logGroupName}", "log-group:{logGroupIdentifier}"],
+    "scheduler": ["schedule/{GroupName}/{Name}", "schedule/default/{Name}"],
+    "secretsmanager": ["secret:{SecretId}", "secret:{Name}"],
+    "sns": ["{TopicArn}", "{TargetArn}", "{SubscriptionArn}", "{ResourceArn}", "{Name}"],
+    "sqs": ["{QueueUrl}", "{QueueName}"],
+    "ssm": ["parameter/{Name}"],
+    "states": ["{stateMachineArn}", "{executionArn}", "{resourceArn}"],
+}
+GLOBAL = {
+    "cloudfront": ["distribution/{DistributionId}", "distribution/{Id}"],
+    "iam": ["role/{RoleName}", "instance-profile/{InstanceProfileName}", "{PolicyArn}", "policy/{PolicyName}"],
+    "sts": ["{RoleArn}"],
+}
+EC2_RESOURCES = {
+    "GroupId": "security-group",
+    "InstanceId": "instance",
+    "PrefixListId": "prefix-list",
+    "SecurityGroupRuleId": "security-group-rule",
+    "SubnetId": "subnet",
+    "VpcId": "vpc",
+}
+QUEUE_URL = re.compile(r"https?://[^/]+/\d{12}/(.+)")
+
+
+class UnknownOperationError(Exception):
+    """An operation whose required permissions are unknown; the message names it."""
+
+
+@cache
+def _reference() -> dict[str, Any]:
+    reference: dict[str, Any] = json.loads(REFERENCE.read_text())
+    return reference
+
+
+def has_action(action: str) -> bool:
+    """Return whether IAM knows an action."""
+    service, _, name = action.partition(":")
+    return name.lower() in _reference().get(service, {"Actions": {}})["Actions"]
+
+
+def resource_format(action: str, preferred: str) -> str:
+    """Return the format of the ARN of the resource of an action; empty if the action supports only ``*``.
+
+    preferred: a resource type without separators, such as ``bucketpolicy``, whose beginning selects among several.
+    """
+    service, _, name = action.partition(":")
+    reference = _reference()[service]
+    kinds = [kind for kind in reference["Actions"][name.lower()].get("Resources", []) if kind in reference["Resources"]]
+    kind = next((kind for kind in kinds if preferred.startswith(kind.replace("-", ""))), next(iter(kinds), ""))
+    return str(reference["Resources"][kind]["ARNFormats"][0]) if kind else ""
+
+
+def required_permissions(operation: Operation) -> Iterator[Permission]:
+    """Yield the permissions that an operation requires.
+
+    Raises:
+        UnknownOperationError: the service authorization reference has no action for it.
+    """
+    action = _action(operation)
+    if action in NO_PERMISSION:
+        return
+    for resource, more in _resources(operation, action):
+        yield Permission(f"{action}{more}", resource, _context(operation))
+    yield from implied.permissions(operation, action)
+
+
+def _action(operation: Operation) -> str:
+    service, name = operation.service, operation.name
+    if service == "apigateway" and name:
+        return f"apigateway:{operation.method}"
+    name = ACTIONS.get(f"{service}:{name}", name)
+    single = name.removesuffix("Batch")
+    found = next((candidate for candidate in (name, single) if has_action(f"{service}:{candidate}")), None)
+    if found is None:
+        raise UnknownOperationError(f"{service}:{name or f'{operation.method} {operation.path}'}")
+    return f"{service}:{found}"
+
+
+def _resources(operation: Operation, action: str) -> Iterator[tuple[str, str]]:
+    """Yield the ARNs of the resources of an operation, each with a suffix of the action."""
+    service, name = action.split(":")
+    if service == "apigateway":
+        yield f"arn:aws:apigateway:{operation.region}::{operation.path}", ""
+    elif not _reference()[service]["Actions"][name.lower()].get("Resources"):
+        yield "*", ""
+    elif service == "s3":
+        yield from _s3_resources(operation)
+    elif service == "ec2":
+        yield from ((arn, "") for arn in _ec2_resources(operation) or ["*"])
+    elif service == "glue":
+        yield from ((arn, "") for arn in implied.glue_resources(operation.region, _glue_names(operation)))
+    elif service == "route53":
+        yield _route53_resource(operation), ""
+    else:
+        yield _resource(operation), ""
+
+
+def _s3_resources(operation: Operation) -> Iterator[tuple[str, str]]:
+    bucket, key = operation.get("Bucket"), operation.get("Key")
+    if operation.name == "DeleteObjects":
+        for entry in re.findall("<Object>(.*?)</Object>", operation.body, re.DOTALL):
+            name = re.search("<Key>(.*?)</Key>", entry, re.DOTALL)
+            if name:
+                yield f"arn:aws:s3:::{bucket}/{name[1]}", "Version" if "<VersionId>" in entry else ""
+    else:
+        versioned = ("GetObject", "HeadObject", "DeleteObject")
+        suffix = "Version" if operation.get("VersionId") and operation.name in versioned else ""
+        yield f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}", suffix
+
+
+def _ec2_resources(operation: Operation) -> list[str]:
+    kinds = _reference()["ec2"]["Actions"][operation.name.lower()]["Resources"]
+    prefix = f"arn:aws:ec2:{operation.region}:{ACCOUNT}"
+    return [
+        f"{prefix}:{kind}/{value}"
+        for parameter, kind in EC2_RESOURCES.items()
+        if kind in kinds
+        for value in operation.values(parameter)
+    ]
+
+
+def _glue_names(operation: Operation) -> list[tuple[str, ...]]:
+    database = operation.get("DatabaseName")
+    table = operation.get("Name") or operation.get("TableName")
+    if not database:
+        return [(operation.get("Name"),)]
+    return [(database, table or "*")]
+
+
+def _route53_resource(operation: Operation) -> str:
+    kind = "healthcheck" if "HealthCheck" in operation.name else "hostedzone"
+    kind = "change" if operation.name == "GetChange" else kind
+    name = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
+    return f"arn:aws:route53:::{kind}/{name.rsplit('/', 1)[-1]}" if name else "*"
+
+
+def _resource(operation: Operation) -> str:
+    """Return the ARN of the resource that the parameters name, or ``*``, which only policies for ``*`` allow."""
+    service = operation.service
+    if service == "athena" and not operation.get("WorkGroup"):
+        return implied.workgroup(operation)
+    templates = [(f"arn:aws:{service}:{operation.region}:{ACCOUNT}:", t) for t in REGIONAL.get(service, [])]
+    templates += [(f"arn:aws:{service}::{ACCOUNT}:", text) for text in GLOBAL.get(service, [])]
+    for prefix, template in templates:
+        fields = {name: operation.get(name) or next(iter(operation.values(name)), "") for name in _fields(template)}
+        if not all(fields.values()):
+            continue
+        arn = next((value for value in fields.values() if value.startswith("arn:")), "")
+        names = {name: _queue_name(value) for name, value in fields.items()}
+        return _adapt(operation, arn or f"{prefix}{template.format_map(names)}".replace("parameter//", "parameter/"))
+    return "*"
+
+
+@cache
+def _fields(template: str) -> list[str]:
+    return re.findall(r"\{(\w+)\}", template)
+
+
+def _queue_name(value: str) -> str:
+    """Return the name in the URL of a queue; other values are names."""
+    url = QUEUE_URL.fullmatch(value)
+    return url[1] if url else value
+
+
+def _adapt(operation: Operation, arn: str) -> str:
+    """Complete an ARN by what the service knows, and remove what is not part of the resource."""
+    parts = arn.split(":")
+    match operation.service:
+        case "sns":
+            return ":".join(parts[:6])  # without the id of a subscription
+        case "lambda" if parts[5] == "function" and "Layer" not in operation.name:
+            qualifier = operation.get("Qualifier")
+            return f"{arn}:{qualifier}" if qualifier else arn
+        case "logs":
+            stream = operation.get("logStreamName")
+            with_stream = stream and operation.name in ("CreateLogStream", "DeleteLogStream", "PutLogEvents")
+            return f"{':'.join(parts[:7])}:log-stream:{stream}" if with_stream else f"{':'.join(parts[:7])}:*"
+        case "cloudformation" | "secretsmanager" | "kms":
+            return implied.existing_arn(operation.service, arn, operation.region)
+    return arn
+
+
+def _context(operation: Operation) -> Context:
+    """Return the condition keys of services that can be determined from the parameters."""
+    context: dict[str, str | list[str]] = {"aws:RequestedRegion": operation.region}
+    keys: Mapping[str, Mapping[str, str]] = {
+        "cloudformation": {
+            "cloudformation:ChangeSetName": operation.get("ChangeSetName").rpartition("changeSet/")[2].split("/")[0],
+            "cloudformation:RoleArn": operation.get("RoleARN"),
+            "cloudformation:TemplateUrl": operation.get("TemplateURL"),
+        },
+        "ec2": {"ec2:Region": operation.region},
+        "s3": {"s3:x-amz-acl": operation.get("ACL"), "s3:VersionId": operation.get("VersionId")},
+        "secretsmanager": {"secretsmanager:SecretId": operation.get("SecretId")},
+        "sns": {"sns:Protocol": operation.get("Protocol"), "sns:Endpoint": operation.get("Endpoint")},
+    }
+    context |= {name: value for name, value in keys.get(operation.service, {}).items() if value}
+    if operation.service == "s3" and operation.name.startswith("ListObject"):
+        context["s3:prefix"] = operation.get("Prefix")
+    if operation.service == "dynamodb":
+        context |= implied.dynamodb_context(operation)
+    return context

@@ -1,0 +1,193 @@
+"""Authorization of requests: every request of every principal is decided by the policies that apply to it.
+
+Decisions are recorded, each once, in the file AUTHORIZATION_LOG as lines of JSON; denied requests are also in the
+emulator's log. Requests that MiniStack makes without a principal's key are those of services: see `services`.
+"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ..process import ACCOUNT
+from . import errors, policies
+from .actions import UnknownOperationError, required_permissions
+from .conditions import UnsupportedPolicyError
+from .operations import Operation, parse
+from .policy import Context, Decision, Document, Permission, Request, evaluate
+
+AUTHORIZATION_LOG = "authorization.jsonl"  # below the sandbox's folder
+TEST_TARGET = "Sandbox."  # operations that only the sandbox has
+logger = logging.getLogger("authorization")
+CALLER: ContextVar[str] = ContextVar("CALLER", default="")  # the principal of the request that is being served
+_recorded: set[tuple[str, ...]] = set()
+
+
+class AccessDeniedError(Exception):
+    """A denied permission; the message is AWS's."""
+
+    def __init__(self, message: str, permission: Permission | None = None) -> None:
+        super().__init__(message)
+        self.permission = permission
+
+
+@dataclass(frozen=True)
+class _Policies:
+    """The policies that apply to a request."""
+
+    identity: tuple[Document, ...]
+    resource: Document | None
+    boundary: Document | None
+
+
+def require_permission(application: Any) -> Any:
+    """Wrap MiniStack's ASGI application, behind authentication, with authorization."""
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await application(scope, receive, send)
+            return
+        message = await receive()  # authentication has read the whole body
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        denied = _denied(scope, headers, message.get("body", b""))
+        if denied is None:
+            await application(scope, _replay(message, receive), send)
+        else:
+            await errors.send(send, scope["method"], *denied)
+
+    return serve
+
+
+def _replay(message: Any, receive: Any) -> Any:
+    messages = [message]
+
+    async def replay() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def _denied(scope: Any, headers: Mapping[str, str], body: bytes) -> tuple[Operation, AccessDeniedError] | None:
+    """Return the operation and the error of a request that is denied."""
+    if headers.get("x-amz-target", "").startswith(TEST_TARGET):
+        return None
+    path = scope.get("raw_path", quote(scope["path"]).encode()).partition(b"?")[0].decode("latin-1")
+    parsed = parse(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
+    if parsed is None:
+        return None  # the response to a custom resource, the only request that needs no signature
+    access_key, operation = parsed
+    principal, session = policies.principal_of(access_key)
+    CALLER.set(principal)
+    try:
+        for permission in required_permissions(operation):
+            require(principal, permission, session)
+    except UnknownOperationError as error:
+        message = f"the sandbox does not know the permissions of the operation {error}; see sandbox/iam/actions.py"
+        logger.warning("%s called an unknown operation: %s", session, message)
+        return operation, AccessDeniedError(message)
+    except AccessDeniedError as error:
+        return operation, error
+    return None
+
+
+def require(principal: str, permission: Permission, session: str = "") -> None:
+    """Decide whether a principal has a permission, and record the decision.
+
+    session: the ARN that the message names (default: `principal`).
+
+    Raises:
+        AccessDeniedError: it does not have the permission.
+    """
+    context = {**_global_context(principal, permission.resource), **permission.context}
+    request = Request(principal, permission.action, permission.resource, context)
+    applicable = _Policies(
+        tuple(policies.identity_policies(principal)),
+        policies.resource_policy(permission.action, permission.resource),
+        policies.boundary(principal),
+    )
+    try:
+        decision = _evaluate(request, applicable)
+    except UnsupportedPolicyError as error:
+        message = f"the sandbox cannot evaluate a policy for {principal} and {permission.action}: {error}"
+        logger.warning(message)
+        raise AccessDeniedError(message, permission) from error
+    _record(principal, permission, decision)
+    if decision is not Decision.ALLOWED:
+        message = _message(session or principal, request, decision, applicable)
+        logger.warning("%s%s", message, f" (required for: {permission.cause})" if permission.cause else "")
+        raise AccessDeniedError(message, permission)
+
+
+def is_allowed(principal: str, action: str, resource: str, context: Context | None = None, cause: str = "") -> bool:
+    """Return whether a principal has a permission, and record the decision."""
+    try:
+        require(principal, Permission(action, resource, context or {}, cause))
+    except AccessDeniedError:
+        return False
+    return True
+
+
+def _evaluate(request: Request, applicable: _Policies) -> Decision:
+    return evaluate(
+        request,
+        identity_policies=applicable.identity,
+        resource_policy=applicable.resource,
+        boundary=applicable.boundary,
+    )
+
+
+def _global_context(principal: str, resource: str) -> Context:
+    is_service = principal.endswith(".amazonaws.com")
+    context = {"aws:SecureTransport": "true", "aws:PrincipalIsAWSService": str(is_service).lower()}
+    if not is_service:
+        context |= {"aws:PrincipalArn": principal, "aws:PrincipalAccount": ACCOUNT, "aws:SourceOwner": ACCOUNT}
+    return context | ({"aws:ResourceAccount": ACCOUNT} if resource.startswith("arn:") else {})
+
+
+def _message(session: str, request: Request, decision: Decision, applicable: _Policies) -> str:
+    """Describe a denied request in the words of the IAM user guide, "Troubleshoot access denied error messages"."""
+    text = f"User: {session} is not authorized to perform: {request.action} on resource: {request.resource}"
+    if decision is Decision.EXPLICITLY_DENIED:
+        return f"{text} with an explicit deny in {_denying(request, applicable)}"
+    return f"{text} because no {_missing(request, applicable)} allows the {request.action} action"
+
+
+def _denying(request: Request, applicable: _Policies) -> str:
+    kinds = {
+        "an identity-based policy": _Policies(applicable.identity, None, None),
+        "a permissions boundary": _Policies((), None, applicable.boundary),
+    }
+    explicit = Decision.EXPLICITLY_DENIED
+    return next((k for k, some in kinds.items() if _evaluate(request, some) is explicit), "a resource-based policy")
+
+
+def _missing(request: Request, applicable: _Policies) -> str:
+    unbounded = _Policies(applicable.identity, applicable.resource, None)
+    if applicable.boundary is not None and _evaluate(request, unbounded) is Decision.ALLOWED:
+        return "permissions boundary"
+    everything = {"Statement": {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "*"}}
+    by_identity = any(
+        evaluate(request, identity_policies=[document], resource_policy=everything) is Decision.ALLOWED
+        for document in applicable.identity
+    )
+    if request.by_service or (request.needs_resource_policy and by_identity):
+        return "resource-based policy"
+    return "identity-based policy"
+
+
+def _record(principal: str, permission: Permission, decision: Decision) -> None:
+    path = Path(tempfile.gettempdir(), AUTHORIZATION_LOG)
+    if not path.exists():  # a reader starts a new record by deleting it
+        _recorded.clear()
+    key = (principal, permission.action, permission.resource, permission.cause, decision.name)
+    if key in _recorded:
+        return
+    _recorded.add(key)
+    entry = {"principal": principal, **asdict(permission), "decision": decision.name}
+    with path.open("a") as log:
+        log.write(f"{json.dumps(entry)}\n")

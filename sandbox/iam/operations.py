@@ -1,0 +1,160 @@
+"""Operations of requests: service, name and parameters, according to the protocol and botocore's models."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, unquote
+
+import botocore.session
+from botocore.exceptions import UnknownServiceError
+from botocore.model import OperationModel, ServiceModel, StructureShape
+
+CREDENTIAL = re.compile(r"(?P<key>[^/=]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+# IAM's prefixes of actions that differ from the names in signatures.
+PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
+QUERY_SERVICES = {"autoscaling", "cloudformation", "cloudwatch", "ec2", "iam", "ses", "sns", "sts"}
+SESSION = botocore.session.Session()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation that a request calls.
+
+    service: the prefix of its actions in policies. path: URL path of a REST operation. target: of the JSON protocol.
+    """
+
+    service: str
+    name: str
+    region: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    method: str = "POST"
+    path: str = "/"
+    is_json: bool = False
+    body: str = ""
+
+    def get(self, name: str) -> str:
+        """Return the text of a parameter; empty if the request does not have it."""
+        value = self.parameters.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    def values(self, name: str) -> list[str]:
+        """Return all values of a parameter, also in lists and structures."""
+        return list(dict.fromkeys(_values(self.parameters, name)))
+
+
+def _values(parameters: Mapping[str, Any], name: str) -> Iterator[str]:
+    for key, value in parameters.items():
+        own = next((part for part in reversed(key.split(".")) if not part.isdigit() and part != "member"), key) == name
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Mapping):
+                yield from _values(item, name)
+            elif own and isinstance(item, str):
+                yield item
+
+
+@dataclass(frozen=True)
+class _Route:
+    """The URL of a REST operation."""
+
+    name: str
+    path: re.Pattern[str]
+    query: Mapping[str, str]  # required parameters; with an empty value, any
+    required: frozenset[str]  # query parameters and headers
+    model: OperationModel
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Prefer the operation that requires more, then the longer literal path."""
+        return len(self.query) + len(self.required), len(re.sub(r"\(\?P.*?\)", "", self.path.pattern))
+
+
+def parse(method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Operation] | None:
+    """Return the access key and the operation of a signed request, or None for an unsigned one."""
+    presigned = dict(parse_qsl(query)).get("X-Amz-Credential", "")
+    credential = CREDENTIAL.search(headers.get("authorization", "")) or CREDENTIAL.search(presigned)
+    if not credential:
+        return None
+    service, region = PREFIXES.get(credential["service"], credential["service"]), credential["region"]
+    access_key = credential["key"].rpartition("Credential=")[2]
+    target = headers.get("x-amz-target", "")
+    if target:
+        parameters = _json(body)
+        return access_key, Operation(service, target.rpartition(".")[2], region, parameters, is_json=True)
+    if service in QUERY_SERVICES:
+        form = dict(parse_qsl(query, keep_blank_values=True))
+        form |= dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        return access_key, Operation(service, form.pop("Action", ""), region, form)
+    return access_key, _rest(service, region, method, path, query, headers, body)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        parameters = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return parameters if isinstance(parameters, dict) else {}
+
+
+def _rest(
+    service: str, region: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+) -> Operation:
+    values = parse_qs(query, keep_blank_values=True)
+    matches = [
+        (route, match)
+        for route in _routes(service).get(method, [])
+        if (match := route.path.fullmatch(path))
+        and all(name in values and value in ("", values[name][0]) for name, value in route.query.items())
+        and all(name in values or name in headers for name in route.required)
+    ]
+    if not matches:
+        return Operation(service, "", region, method=method, path=path)
+    route, match = max(matches, key=lambda found: found[0].rank)
+    parameters: dict[str, Any] = {name: unquote(value) for name, value in match.groupdict().items()}
+    shape = route.model.input_shape
+    for member, member_shape in (shape.members if shape else {}).items():
+        location = member_shape.serialization
+        name = location.get("name", member)
+        if location.get("location") == "querystring" and name in values:
+            parameters[member] = values[name][0]
+        elif location.get("location") == "header" and name.lower() in headers:
+            parameters[member] = headers[name.lower()]
+    text = "" if service == "s3" and method == "PUT" and not query else body.decode(errors="replace")
+    if text.startswith("{"):
+        parameters |= _json(body)
+    return Operation(service, route.name, region, parameters, method, path, body=text)
+
+
+@cache
+def model(service: str) -> ServiceModel | None:
+    """Return botocore's model of a service, if it knows the name."""
+    try:
+        return SESSION.get_service_model(service)
+    except UnknownServiceError:
+        return None
+
+
+@cache
+def _routes(service: str) -> dict[str, list[_Route]]:
+    """Return the routes of a service's REST operations by method."""
+    routes: dict[str, list[_Route]] = {}
+    found = model(service)
+    for name in found.operation_names if found else []:
+        operation = found.operation_model(name)  # type: ignore[union-attr]
+        path, _, query = operation.http["requestUri"].partition("?")
+        required = _required(operation.input_shape) if operation.input_shape else frozenset()
+        constants = {key: value for key, value in parse_qsl(query, keep_blank_values=True) if key != "x-id"}
+        pattern = re.sub(r"\\\{(\w+)\\\+\\\}", r"(?P<\1>.+)", re.escape(path))
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", pattern)
+        route = _Route(name, re.compile(pattern.rstrip("/") + "/?"), constants, required, operation)
+        routes.setdefault(operation.http["method"], []).append(route)
+    return routes
+
+
+def _required(shape: StructureShape) -> frozenset[str]:
+    """Return the names of the query parameters and headers that an operation requires."""
+    locations = [(name, shape.members[name].serialization) for name in shape.required_members]
+    query = {place.get("name", name) for name, place in locations if place.get("location") == "querystring"}
+    return frozenset(query | {place["name"].lower() for _, place in locations if place.get("location") == "header"})

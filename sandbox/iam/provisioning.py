@@ -1,0 +1,158 @@
+"""CloudFormation's use of permissions: it creates resources with the stack's service role, or as its caller.
+
+The resource schemas list the actions of each handler. Required here are those of the resource's own service, on the
+resource, and the permission to pass the roles among its properties. Services check at creation whether they can
+assume these roles.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from ..cloudformation.schemas import schema
+from ..ministack import cloudformation
+from ..ministack.requests import get_region
+from ..process import ACCOUNT
+from . import policies
+from .actions import has_action, resource_format
+from .authorization import CALLER, AccessDeniedError, is_allowed, require
+from .policy import Permission
+
+# Properties with a role, the services that assume it, and the actions that create the resource.
+ASSUMED = {
+    "AWS::ApiGateway::Account": ("CloudWatchRoleArn", "apigateway.amazonaws.com", "apigateway:UpdateRestApiPolicy"),
+    "AWS::CodePipeline::Pipeline": ("RoleArn", "codepipeline.amazonaws.com", "codepipeline:CreatePipeline"),
+    "AWS::EC2::FlowLog": ("DeliverLogsPermissionArn", "vpc-flow-logs.amazonaws.com", "ec2:CreateFlowLogs"),
+    "AWS::Lambda::Function": ("Role", "lambda.amazonaws.com", "lambda:CreateFunction"),
+    "AWS::StepFunctions::StateMachine": ("RoleArn", "states.amazonaws.com", "states:CreateStateMachine"),
+}
+# Actions with which Step Functions configures the delivery of a state machine's log.
+LOG_DELIVERY = (
+    *(f"{verb}LogDelivery" for verb in ("Create", "Get", "Update", "Delete")),
+    *("ListLogDeliveries", "PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
+)
+# Types that change another resource, and the properties that name it.
+TARGETS = {
+    "AWS::IAM::Policy": "Roles",
+    "AWS::Lambda::Permission": "FunctionName",
+    "AWS::S3::BucketPolicy": "Bucket",
+    "AWS::SNS::Subscription": "TopicArn",
+    "AWS::SNS::TopicPolicy": "Topics",
+    "AWS::SQS::QueuePolicy": "Queues",
+}
+
+
+def install() -> None:
+    """Check permissions before each creation, update and deletion, and keep the properties of resources."""
+    cloudformation.provision_resource.wrap(_checking_creation)
+    cloudformation.update_resource.wrap(_checking_update)
+    cloudformation.delete_resource.wrap(_checking_deletion)
+    cloudformation.invoke_custom_resource.wrap(_checking_invocation)
+
+
+def _checking_creation(provision: Callable[..., Any]) -> Callable[..., Any]:
+    def provision_resource(kind: str, logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        _require("create", kind, f"{stack}-{logical_id}-XXXXXXXXXXXX", properties, stack)
+        created = provision(kind, logical_id, properties, stack)
+        policies.PROPERTIES[get_region(), kind, created[0]] = properties
+        return created
+
+    return provision_resource
+
+
+def _checking_update(update: Callable[..., Any]) -> Callable[..., Any]:
+    def update_resource(kind: str, physical_id: str, old: Any, new: Any, stack: str, *more: Any) -> Any:
+        if old != new:
+            _require("update", kind, physical_id, new, stack)
+        updated = update(kind, physical_id, old, new, stack, *more)
+        policies.PROPERTIES[get_region(), kind, updated[0]] = new
+        return updated
+
+    return update_resource
+
+
+def _checking_deletion(delete: Callable[..., Any]) -> Callable[..., Any]:
+    def delete_resource(kind: str, physical_id: str, properties: Any, stack: str, logical_id: str) -> None:
+        _require("delete", kind, physical_id, properties, stack)
+        delete(kind, physical_id, properties, stack, logical_id)
+
+    return delete_resource
+
+
+def _principal(stack: str) -> str:
+    record: dict[str, Any] = next(
+        (s for s in cloudformation.stacks.values() if stack in (s["StackName"], s.get("StackId"))), {}
+    )
+    return record.get("RoleARN") or CALLER.get()
+
+
+def _require(operation: str, kind: str, name: str, properties: dict[str, Any], stack: str) -> None:
+    """Raise an error if CloudFormation or the service of the resource lacks a permission."""
+    principal = _principal(stack)
+    try:
+        for permission in _permissions(operation, kind, name, properties) if principal else ():
+            require(principal, permission)
+    except AccessDeniedError as error:
+        message = f'Resource handler returned message: "{error}" (HandlerErrorCode: AccessDenied)'
+        raise ValueError(message) from error
+    if operation != "delete" and properties.get(ASSUMED.get(kind, ("",))[0]):
+        role_property, service, action = ASSUMED[kind]
+        context = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": _resource(action, kind, name, properties)}
+        if not is_allowed(service, "sts:AssumeRole", properties[role_property], context, kind):
+            raise ValueError(f"The role {properties[role_property]} cannot be assumed by {service}")
+        if kind == "AWS::StepFunctions::StateMachine" and properties.get("LoggingConfiguration", {}).get(
+            "Destinations"
+        ):
+            role = properties[role_property]
+            if not all(is_allowed(role, f"logs:{name}", "*", cause=kind) for name in LOG_DELIVERY):
+                raise ValueError("The state machine IAM Role is not authorized to access the Log Destination")
+
+
+def _permissions(operation: str, kind: str, name: str, properties: dict[str, Any]) -> Iterator[Permission]:
+    cause = f"{operation} {kind}"
+    absent = schema(kind).get("properties", {}).keys() - properties.keys()
+    for action in _actions(kind, operation):
+        if ":Put" in action and any(property_name in action for property_name in absent):
+            continue  # the handler calls it only for the property
+        yield Permission(action, _resource(action, kind, name, properties), {}, cause)
+    role_property, service, _ = ASSUMED.get(kind, ("", "", ""))
+    if operation != "delete" and properties.get(role_property):
+        yield Permission("iam:PassRole", properties[role_property], {"iam:PassedToService": service}, cause)
+
+
+@cache
+def _actions(kind: str, operation: str) -> list[str]:
+    """Return the actions of the resource's own service that its handler uses; no template here has users or groups."""
+    listed = schema(kind).get("handlers", {}).get(operation, {}).get("permissions", [])
+    actions = dict.fromkeys(f"{service.lower()}:{name}" for service, _, name in (a.partition(":") for a in listed))
+    own = kind.split("::")[1].lower() if "::" in kind else ""
+    return [a for a in actions if a.split(":")[0] == own and has_action(a) and not re.search("User|Group", a)]
+
+
+def _resource(action: str, kind: str, name: str, properties: dict[str, Any]) -> str:
+    """Return the ARN that an action applies to: of the resource, or of the one whose policy or subscription it is."""
+    target = properties.get(TARGETS.get(kind, ""), name)
+    text = str(target[0] if isinstance(target, list) else target)
+    text = text.rsplit("/", 1)[-1] if text.startswith("http") else text
+    if text.startswith("arn:"):
+        return text
+    template = resource_format(action, kind.rsplit("::", 1)[-1].lower())
+    for variable, value in (("Partition", "aws"), ("Region", get_region()), ("Account", ACCOUNT)):
+        template = template.replace(f"${{{variable}}}", value)
+    return template.replace(".*", text) or "*"
+
+
+def _checking_invocation(invoke: Callable[..., Any]) -> Callable[..., Any]:
+    def invoke_custom_resource(
+        request_type: str, logical_id: str, properties: Any, stack: str, *arguments: Any, **options: Any
+    ) -> Any:
+        principal, token = _principal(stack), properties.get("ServiceToken", "")
+        if principal:
+            try:
+                require(principal, Permission("lambda:InvokeFunction", token, {}, f"custom resource {logical_id}"))
+            except AccessDeniedError as error:
+                raise RuntimeError(str(error)) from error
+        return invoke(request_type, logical_id, properties, stack, *arguments, **options)
+
+    return invoke_custom_resource

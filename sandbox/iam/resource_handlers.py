@@ -1,0 +1,51 @@
+"""CloudFormation resource handlers for permissions boundaries and secrets.
+
+MiniStack ignores the boundaries of roles in templates. The physical id of a secret is its name, and on AWS its ARN,
+which policies contain.
+"""
+
+from typing import Any
+
+from ..ministack import iam
+from ..ministack.cloudformation import resource_handlers
+
+Properties = dict[str, Any]
+Created = tuple[str, dict[str, Any]]
+
+
+def install() -> None:
+    """Extend MiniStack's handlers."""
+    role, secret = resource_handlers["AWS::IAM::Role"], resource_handlers["AWS::SecretsManager::Secret"]
+
+    def create_role(logical_id: str, properties: Properties, stack: str) -> Created:
+        return _bounded(role["create"](logical_id, properties, stack), properties)
+
+    def update_role(name: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
+        return _bounded(role["update"](name, old, new, stack, logical_id), new)
+
+    def create_secret(logical_id: str, properties: Properties, stack: str) -> Created:
+        return _with_arn(secret["create"](logical_id, properties, stack))
+
+    def update_secret(arn: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
+        return _with_arn(secret["update"](_name(arn), old, new, stack, logical_id))
+
+    def delete_secret(arn: str, properties: Properties) -> None:
+        secret["delete"](_name(arn), properties)
+
+    resource_handlers["AWS::IAM::Role"] = role | {"create": create_role, "update": update_role}
+    replaced = {"create": create_secret, "update": update_secret, "delete": delete_secret}
+    resource_handlers["AWS::SecretsManager::Secret"] = secret | replaced
+
+
+def _bounded(role: Created, properties: Properties) -> Created:
+    iam.roles[role[0]]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
+    return role
+
+
+def _with_arn(secret: Created) -> Created:
+    return secret[1]["Arn"], secret[1]
+
+
+def _name(arn: str) -> str:
+    """Return the name of a secret: its ARN also has a hyphen and six characters."""
+    return arn.rpartition(":")[2].rpartition("-")[0]

@@ -1,0 +1,219 @@
+"""What services do by themselves: they need permissions too, as a service principal or with a role.
+
+Implemented: targets of EventBridge rules and schedules, and dead-letter queues for denied targets; deliveries of SNS;
+alarm actions; destinations, logs and traces of Lambda; integrations of API Gateway; tasks, logs and traces of state
+machines; actions of CodePipeline. `cloudfront.origin` and `provisioning` have those of CloudFront and CloudFormation.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from ..ministack import apigateway, cloudwatch, eventbridge, lambda_functions, sns, stepfunctions
+from ..ministack.requests import get_region, parse_arn
+from ..process import ACCOUNT
+from . import implied, policies
+from .authorization import AccessDeniedError, is_allowed, require
+from .policy import Context, Permission
+
+ROLE: ContextVar[str] = ContextVar("ROLE", default="")  # of the state machine whose execution is running
+Function = Callable[..., Any]
+EVENTS = "events.amazonaws.com"
+SCHEDULER = "scheduler.amazonaws.com"
+ROLE_ACTIONS = {"codepipeline": "codepipeline:StartPipelineExecution", "states": "states:StartExecution"}
+SERVICE_ACTIONS = {"lambda": "lambda:InvokeFunction", "sns": "sns:Publish", "sqs": "sqs:SendMessage"}
+TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
+
+
+def install() -> None:
+    """Check the permissions of services before they act."""
+    eventbridge.invoke_target.wrap(_checking_target)
+    sns.deliver_to_queue.wrap(_checking_queue)
+    sns.deliver_to_function.wrap(_checking_function)
+    cloudwatch.dispatch_alarm_actions.wrap(_checking_alarm)
+    lambda_functions.route_failure.wrap(_checking_destination)
+    lambda_functions.emit_logs.wrap(_checking_logs)
+    apigateway.invoke_function.wrap(_checking_integration)
+    stepfunctions.invoke_resource.wrap(_checking_task)
+
+
+def _checking_task(invoke: Function) -> Function:
+    def invoke_resource(resource: str, data: Any) -> Any:
+        if "lambda:invoke" in resource and ROLE.get():
+            name = str(data["FunctionName"])
+            arn = name if name.startswith("arn:") else f"arn:aws:lambda:{get_region()}:{ACCOUNT}:function:{name}"
+            try:
+                require(ROLE.get(), Permission("lambda:InvokeFunction", arn, {}, "a task"))
+            except AccessDeniedError as error:
+                raise stepfunctions.ExecutionError("Lambda.AWSLambdaException", str(error)) from error
+        return invoke(resource, data)
+
+    return invoke_resource
+
+
+def source(arn: str) -> Context:
+    """Return the condition keys of a request that a service makes for a resource."""
+    return {"aws:SourceArn": arn, "aws:SourceAccount": ACCOUNT}
+
+
+def deliver(principal: str, arn: str, context: Context, cause: str) -> bool:
+    """Return whether a principal has the permissions to invoke, publish or send to a resource."""
+    service = arn.split(":")[2]
+    keys = {
+        "sns": lambda: implied.topic_key(arn),
+        "sqs": lambda: implied.queue_key(arn.rsplit(":", 1)[-1], get_region(), ("kms:Decrypt", "kms:GenerateDataKey")),
+    }
+    permissions = [Permission(SERVICE_ACTIONS[service], arn, context, cause), *keys.get(service, lambda: iter(()))()]
+    return all(is_allowed(principal, p.action, p.resource, {**p.context, **context}, cause) for p in permissions)
+
+
+def _checking_target(invoke: Function) -> Function:
+    def invoke_target(target: dict[str, Any], event: Any, rule: Any, *arguments: Any, **options: Any) -> None:
+        arn = rule.get("Arn", "") if isinstance(rule, dict) else str(rule)
+        if _reaches_target(target, arn):
+            invoke(target, event, rule, *arguments, **options)
+        elif "DeadLetterConfig" in target:
+            _send_dead_letter(target, event, arn)
+
+    return invoke_target
+
+
+def _reaches_target(target: dict[str, Any], rule: str) -> bool:
+    """Return whether EventBridge may invoke a target of a rule or schedule, itself or with the target's role."""
+    arn, role, service = target["Arn"], target.get("RoleArn"), target["Arn"].split(":")[2]
+    cause = f"a target of {rule.rsplit(':', 1)[-1]}"
+    if role and not is_allowed(_principal(rule), "sts:AssumeRole", role, source(rule), cause):
+        return False
+    if role and service in ROLE_ACTIONS:
+        return is_allowed(role, ROLE_ACTIONS[service], arn, cause=cause)
+    if role and service == "scheduler":
+        return all(is_allowed(role, action, name, cause=cause) for action, name in _sdk_call(target))
+    if service not in SERVICE_ACTIONS:
+        logging.getLogger("authorization").warning("the sandbox does not know the permissions for the target %s", arn)
+        return False
+    # SNS supports no condition keys for EventBridge.
+    return deliver(role or EVENTS, arn, {} if role or service == "sns" else source(rule), cause)
+
+
+def _principal(rule: str) -> str:
+    return SCHEDULER if ":scheduler:" in rule else EVENTS
+
+
+def _sdk_call(target: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return actions and resources of a schedule's universal target, such as ``aws-sdk:ec2:stopInstances``."""
+    service, call = target["Arn"].split(":")[-2:]
+    instances = json.loads(target.get("Input", "{}")).get("InstanceIds", [])
+    resources = [f"arn:aws:ec2:{get_region()}:{ACCOUNT}:instance/{name}" for name in instances] or ["*"]
+    return [(f"{service}:{call[0].upper()}{call[1:]}", resource) for resource in resources]
+
+
+def _send_dead_letter(target: dict[str, Any], event: Any, rule: str) -> None:
+    queue, cause = target["DeadLetterConfig"]["Arn"], f"the dead-letter queue of {rule.rsplit(':', 1)[-1]}"
+    sender, context = (EVENTS, source(rule)) if _principal(rule) == EVENTS else (target["RoleArn"], {})
+    if deliver(sender, queue, context, cause):
+        payload = json.dumps(eventbridge.event_view(event).event_with_detail())
+        eventbridge.send_to_queue(parse_arn(queue), payload, {})
+
+
+def _checking_queue(deliver_to: Function) -> Function:
+    def deliver_to_queue(queue: str, *arguments: Any, topic_arn: str, **options: Any) -> None:
+        if deliver("sns.amazonaws.com", queue, source(topic_arn), "a subscription"):
+            deliver_to(queue, *arguments, topic_arn=topic_arn, **options)
+
+    return deliver_to_queue
+
+
+def _checking_function(deliver_to: Function) -> Function:
+    def deliver_to_function(function: str, envelope: str, topic: str, *arguments: Any) -> None:
+        if deliver("sns.amazonaws.com", function, source(topic), "a subscription"):
+            deliver_to(function, envelope, topic, *arguments)
+
+    return deliver_to_function
+
+
+def _checking_alarm(dispatch: Function) -> Function:
+    def dispatch_alarm_actions(alarm: dict[str, Any], *arguments: Any) -> None:
+        name = alarm.get("AlarmName", "")
+        context = source(f"arn:aws:cloudwatch:{get_region()}:{ACCOUNT}:alarm:{name}")
+        context = {**context, "aws:SourceOwner": ACCOUNT}  # the default policy of a topic requires it
+        permitted = {
+            kind: [
+                topic for topic in alarm.get(kind) or [] if deliver("cloudwatch.amazonaws.com", topic, context, name)
+            ]
+            for kind in ("AlarmActions", "OKActions", "InsufficientDataActions")
+        }
+        dispatch(alarm | permitted, *arguments)
+
+    return dispatch_alarm_actions
+
+
+def _checking_destination(route: Function) -> Function:
+    def route_failure(target: str, function: str, *arguments: Any) -> None:
+        if deliver(policies.function_role(function, get_region()), target, {}, f"the destination of {function}"):
+            route(target, function, *arguments)
+
+    return route_failure
+
+
+def _checking_logs(emit: Function) -> Function:
+    def emit_logs(function: dict[str, Any], *arguments: Any, **options: Any) -> None:
+        configuration = function.get("config") or function
+        role, name = configuration.get("Role", ""), configuration.get("FunctionName", "")
+        group = (configuration.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
+        stream = f"arn:aws:logs:{get_region()}:{ACCOUNT}:log-group:{group}:log-stream:{name}"
+        if (configuration.get("TracingConfig") or {}).get("Mode") == "Active":
+            for action in TRACING:
+                is_allowed(role, action, "*", cause=f"traces of {name}")
+        actions = ("logs:CreateLogStream", "logs:PutLogEvents")
+        if all(is_allowed(role, action, stream, cause=f"logs of {name}") for action in actions):
+            emit(function, *arguments, **options)
+
+    return emit_logs
+
+
+def _checking_integration(call: Function) -> Function:
+    async def call_function(function: str, event: Any, **scope: Any) -> Any:
+        request = event.get("requestContext", {}) if isinstance(event, dict) else {}
+        parts = (request.get(name, "*") for name in ("apiId", "stage", "httpMethod"))
+        path = f"{'/'.join(parts)}{request.get('resourcePath', '/*')}"
+        api = f"arn:aws:execute-api:{scope.get('region')}:{ACCOUNT}:{path}"
+        if deliver("apigateway.amazonaws.com", function, source(api), "an integration"):
+            return await call(function, event, **scope)
+        return None, "Internal server error"
+
+    return call_function
+
+
+def require_action(role: str, declared: dict[str, Any], artifacts: str) -> None:
+    """Raise an error unless CodePipeline can execute an action with the role of the pipeline or of the action.
+
+    artifacts: the artifact bucket.
+    """
+    own = declared.get("RoleArn")
+    cause = f"the action {declared['Name']}"
+    if own:
+        require(role, Permission("sts:AssumeRole", own, {}, cause))
+    for permission in _action_permissions(declared, artifacts):
+        require(own or role, Permission(permission.action, permission.resource, permission.context, cause))
+
+
+def _action_permissions(declared: dict[str, Any], artifacts: str) -> Iterator[Permission]:
+    configuration, provider = declared["Configuration"], declared["ActionTypeId"]["Provider"]
+    if provider == "Lambda":
+        name = configuration["FunctionName"]
+        yield Permission("lambda:InvokeFunction", f"arn:aws:lambda:{get_region()}:{ACCOUNT}:function:{name}")
+        yield Permission("lambda:ListFunctions", "*")
+        return
+    if provider == "CodeCommit":
+        repository = f"arn:aws:codecommit:{get_region()}:{ACCOUNT}:{configuration['RepositoryName']}"
+        for action in ("GetBranch", "GetCommit", "UploadArchive", "GetUploadArchiveStatus"):
+            yield Permission(f"codecommit:{action}", repository)
+    else:
+        bucket, key = configuration["S3Bucket"], configuration["S3ObjectKey"]
+        yield Permission("s3:GetBucketVersioning", f"arn:aws:s3:::{bucket}")
+        yield Permission("s3:GetObjectVersion", f"arn:aws:s3:::{bucket}/{key}")
+        yield from implied.read(bucket, key, "")
+    yield Permission("s3:PutObject", f"arn:aws:s3:::{artifacts}/artifact")
+    yield from implied.object_key(artifacts, "artifact", "kms:GenerateDataKey")

@@ -1,0 +1,5 @@
+"""SQS: queues."""
+
+from .names import need
+
+queue_by_arn = need("services.sqs._queue_by_arn", "policies of queues", "arn")
