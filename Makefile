@@ -17,9 +17,10 @@ export IPYTHONDIR := $(CURDIR)/.cache/ipython
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 # Without cached bytecode, each synth compiles aws-cdk-lib again.
 unexport PYTHONDONTWRITEBYTECODE
-SYSTEMS ?= $(SYSTEM)
+# Also accepted: SYSTEMS.
+SYSTEM ?= $(SYSTEMS)
 # Packages that the sandbox needs for these systems, or for all.
-NEEDED := setup $(if $(SYSTEMS),$(if $(filter analytics_host,$(SYSTEMS)),analysis),analysis)
+NEEDED := setup $(if $(SYSTEM),$(if $(filter analytics_host,$(SYSTEM)),analysis),analysis)
 CDK := cdk
 # Two pytest workers, which take up to 1.5 GB each. tests/conftest.py orders and groups the tests.
 WORKERS ?= 2
@@ -32,15 +33,15 @@ OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
 
 #@ Try it
 
-demo: $(NEEDED) ## deploy every stack to a sandbox on this computer and run every walkthrough (SYSTEMS="...", SONGS=path/to/songs.csv)
-	@python -m sandbox demo $(if $(SONGS),--songs "$(SONGS)") $(SYSTEMS)
+demo: $(NEEDED) ## deploy every stack to a sandbox on this computer and run every walkthrough (SYSTEM="...", SONGS=path/to/songs.csv)
+	@python -m sandbox demo $(if $(SONGS),--songs "$(SONGS)") $(SYSTEM)
 
-sandbox: $(NEEDED) ## deploy every stack to the sandbox and keep it running (SYSTEMS="...")
-	@python -m sandbox up $(SYSTEMS)
+sandbox: $(NEEDED) ## deploy every stack to the sandbox and keep it running (SYSTEM="...")
+	@python -m sandbox up $(SYSTEM)
 
 #@ Deploy
 
-bootstrap: setup ## run `cdk bootstrap` for the account and Region of your AWS configuration (once)
+bootstrap: setup ## run `cdk bootstrap` for your account and the Regions of all stacks, once (ARGS=aws://<account>/<region> for one)
 	@$(CDK) bootstrap $(ARGS)
 
 synth: setup ## write every template to cdk.out (STACK=... for one stack, ARGS="-c ...")

@@ -1,4 +1,4 @@
-"""The CDK application: settings in, stacks out."""
+"""The CDK application: reads the settings and creates the stacks."""
 
 import fnmatch
 import re
@@ -17,8 +17,8 @@ from stacks.security_group_revert import SecurityGroupRevert
 from stacks.static_site import StaticSite
 
 PROJECT = "aws-reference-architectures"
-# The context key in which the CDK CLI passes the selected stacks with --exclusively (BUNDLING_STACKS in cx-api; CDK
-# itself skips the bundling of other stacks by it). Without the key, every stack is synthesized: slower, but correct.
+# Context key in which the CDK CLI passes the stacks selected with --exclusively (BUNDLING_STACKS in cx-api). CDK uses
+# it to skip asset bundling for other stacks. Without the key, every stack is synthesized, which is slower.
 SELECTED_STACKS_KEY = "aws:cdk:bundling-stacks"
 STATEFUL_RESOURCE_TYPES = [
     "AWS::CodeCommit::Repository",
@@ -26,19 +26,20 @@ STATEFUL_RESOURCE_TYPES = [
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",
-    "AWS::S3::BucketPolicy",  # a retained bucket still rejects plain HTTP
+    "AWS::S3::BucketPolicy",  # retained buckets and queues still reject plain HTTP
     "AWS::SecretsManager::Secret",
     "AWS::SQS::Queue",
+    "AWS::SQS::QueuePolicy",
 ]
 
 
 class UnknownStackError(Exception):
-    """The command line names a stack that the current settings do not have."""
+    """The command line names a stack that does not exist with the current settings."""
 
 
 def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     """Add every system's stacks to `app`, tagged with the project and the system."""
-    # Stack id: system, and the stack's class with its settings.
+    # Stack ID: system, and the stack's class with its settings.
     stacks: dict[str, tuple[str, Callable[..., cdk.Stack]]] = {
         "DeployPipeline": ("deploy_pipeline", partial(DeployPipeline, settings=settings.deploy_pipeline)),
         "SecurityGroupRevert": (
@@ -67,8 +68,8 @@ def build_app(app: cdk.App, settings: Settings) -> cdk.App:
 def selected_stacks(app: cdk.App, stack_ids: Collection[str]) -> list[str]:
     """Return the stacks that the CDK CLI selects with ``--exclusively``, or all.
 
-    No stack references another, so the others need not be synthesized. A pattern with wildcards that matches no
-    stack selects all, so that the CLI reports it.
+    Other stacks are skipped, because no stack references another. If a wildcard pattern matches no stack, all stacks
+    are synthesized so that the CLI can report the error.
 
     Raises:
         UnknownStackError: a name without wildcards is not in `stack_ids`.
@@ -83,7 +84,7 @@ def selected_stacks(app: cdk.App, stack_ids: Collection[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    app = cdk.App(context={"aws:cdk:disable-stack-trace": True})  # they lead into jsii's temporary folder
+    app = cdk.App(context={"aws:cdk:disable-stack-trace": True})  # they only point into jsii's temporary folder
     try:
         build_app(app, Settings.from_context(app.node.get_all_context())).synth()
     except (SettingsError, UnknownStackError, AssetError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ACKNOWLEDGED = "aws:cdk:acknowledged-rules"
-GENERATED_SUFFIX = re.compile(r"[0-9A-F]{32}(512MiB)?")  # in the names of aws-cdk-lib's singletons
+GENERATED_SUFFIX = re.compile(r"[0-9A-F]{32}(\d+MiB)*")  # in the names of aws-cdk-lib's singletons
 IGNORED_PATH_SUFFIX = re.compile(r"(/DefaultPolicy)?(/(Resource|Default|Policy/Resource))?$")
 
 
@@ -21,12 +21,12 @@ class Template:
 
     @property
     def stack(self) -> str:
-        """The stack's name; the regions of one system have the same."""
+        """The stack's name; the Regions of one system have the same."""
         return re.sub(r"-[a-z]{2}-[a-z]+-\d$", "", self._name)
 
     @property
     def resources(self) -> dict[str, Any]:
-        """Logical id to resource."""
+        """Logical ID to resource."""
         found: dict[str, Any] = json.loads(self.path.read_text())["Resources"]
         return found
 

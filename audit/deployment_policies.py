@@ -23,6 +23,9 @@ NO_CALLS = {"AWS::CDK::Metadata"}  # CloudFormation makes no call for it
 WITH_MANAGED_POLICIES = ("DeployPipeline", "SecurityGroupRevert")
 # What AWS's documentation requires of the caller, and the schemas do not list.
 ALSO = {
+    # API Gateway developer guide, "Using service-linked roles for API Gateway".
+    "AWS::ApiGateway::DomainName": {"iam:CreateServiceLinkedRole"},
+    "AWS::ApiGateway::RestApi": {"iam:CreateServiceLinkedRole"},
     # EC2 user guide, "Use a Systems Manager parameter instead of an AMI ID".
     "AWS::EC2::Instance": {"ssm:GetParameters"},
     # CloudFront developer guide, "Set up IAM permissions for Lambda@Edge"; "Permissions required to configure standard

@@ -51,7 +51,7 @@ class Deployed:
     def __init__(self, sandbox: Sandbox) -> None:
         self.session = session(sandbox)
         self.outputs = target_of(sandbox).outputs(STACK)
-        self.group = Group(self.session.client("ec2"), self.outputs["WebServerGroupId"])
+        self.group = Group(self.session.client("ec2"), self.outputs["SampleGroupId"])
         (handler,) = (sandbox.directory / "cdk.out").glob("asset.*/security_group_revert/handler.py")
         self.package = handler.parent  # as the stack staged it, with the approved rules
         self.eventbridge = self.session.client("events")
@@ -73,7 +73,7 @@ class Deployed:
             ec2=ec2, sns=sns, table=table, topic_arn=self.outputs["TopicArn"], account=ACCOUNT, max_reverts=1000
         )
         approved = json.loads((self.package / "approved.json").read_text())
-        groups = guarded_groups(approved, {"WEB_SERVER_GROUP_ID": self.group.group_id})
+        groups = guarded_groups(approved, {"SAMPLE_GROUP_ID": self.group.group_id})
 
         def respond(event: Any) -> None:
             with contextlib.redirect_stdout(io.StringIO()):  # the function's log
@@ -103,7 +103,7 @@ def measure(progress: Progress) -> Section:
                 "TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:notifications",
                 "MODE": "revert",
                 "RESTORE": "true",
-                "WEB_SERVER_GROUP_ID": "sg-0fedcba9876543210",
+                "SAMPLE_GROUP_ID": "sg-0fedcba9876543210",
                 "STATE_TABLE": "state",
                 "MAX_REVERTS": "10",
                 "REVERT_WINDOW_HOURS": "24",

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from lambdas.static_site.rewrite import Choices
+from lambdas.static_site.rewrite import RewriteOptions
 from sandbox.process import ROOT
 
 from .report import Row, Section
 from .timing import Rounds, child_environment, in_turn, output_of, seconds_inside
 
 HANDLERS = ROOT / "lambdas" / "static_site"
-SETTINGS = Choices()._asdict() | {"files": []}  # as the stack writes them
+SETTINGS = RewriteOptions()._asdict() | {"extensionless_files": []}  # as the stack writes them
 ROUNDS, CALLS = 15, 20_000
 EVENT = {
     "Records": [

@@ -75,7 +75,7 @@ def main() -> int:
         console.record = options.record is not None
         code = _demo(options.port, options.systems or list(WALKTHROUGHS), options.pictures, options.songs)
         if options.record:
-            _save_picture(options.record, f"make demo SYSTEMS={' '.join(options.systems)}".removesuffix(" SYSTEMS="))
+            _save_picture(options.record, f"make demo SYSTEM={' '.join(options.systems)}".removesuffix(" SYSTEM="))
         return code
     except SandboxError as error:
         console.print(str(error), style="red", markup=False)
@@ -105,7 +105,7 @@ def _demo(port: int, systems: list[str], pictures: Path | None, songs: Path | No
     started = time.monotonic()
     with Sandbox(port=port, speed=SPEED) as sandbox:
         _deploy(sandbox, systems, started)
-        target = replace(target_of(sandbox), pictures=pictures, songs=songs)
+        target = replace(target_of(sandbox), pictures_folder=pictures, songs_file=songs)
         results = {}
         for system in systems:
             _print_progress(started, f"Running the walkthrough of {system}")
@@ -117,7 +117,7 @@ def _demo(port: int, systems: list[str], pictures: Path | None, songs: Path | No
         if failed:
             console.print(f"\nEnd of the emulator's log:\n{sandbox.log.read_text()[-2000:]}", markup=False)
     _print_progress(started, "The sandbox has stopped")
-    marks = [result.mark for steps in results.values() for result in steps]
+    marks = [result.status for steps in results.values() for result in steps]
     skipped = f", {marks.count('skipped')} skipped (reasons above)" if "skipped" in marks else ""
     console.print(f"{marks.count('ok')} of {len(marks)} steps passed{skipped}.", style="red" if failed else "green")
     return 1 if failed else 0
@@ -192,8 +192,8 @@ def _print_progress(started: float, text: str) -> None:
 
 
 def _print_result(result: Result) -> None:
-    color = {"FAILED": "red", "skipped": "yellow", "ok": "green"}[result.mark]
-    console.print(f"          [{color}]{result.mark}[/] {escape(result.title)}")
+    color = {"FAILED": "red", "skipped": "yellow", "ok": "green"}[result.status]
+    console.print(f"          [{color}]{result.status}[/] {escape(result.title)}")
 
 
 def _save_picture(path: Path, title: str) -> None:

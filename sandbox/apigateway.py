@@ -1,11 +1,11 @@
-"""API Gateway: REST APIs at regional endpoints and custom domain names.
+"""API Gateway: REST APIs at Regional endpoints and custom domain names.
 
-The control plane and the integrations are MiniStack's. This module routes requests to an API
-(regional endpoint, custom domain name, base path mapping, stage), creates regional domain names as AWS
-does (``d-...``), and adds the headers of the default gateway responses. It refuses templates that AWS
-refuses: logs without the account's role for them, an enhanced security policy without an endpoint access mode.
+The control plane and the integrations are MiniStack's. This module routes requests to an API (regional endpoint, custom
+domain name, base path mapping, stage), creates regional domain names as AWS does (``d-...``), and adds the headers of
+the default gateway responses. It rejects configurations that AWS rejects: logging without the account's CloudWatch
+role, and enhanced security policies without an endpoint access mode.
 
-Left out: throttling, access logs, caching, request validation, usage plans, TLS versions, edge-optimized and
+Not implemented: throttling, access logs, caching, request validation, usage plans, TLS versions, edge-optimized and
 private endpoints, the CORS headers of preflights. Plain HTTP requests get the same response as HTTPS requests.
 Deployments, and changes of methods, take effect at once.
 """
@@ -28,7 +28,7 @@ ENDPOINT = re.compile(r"([a-z0-9-]+)\.execute-api\.([a-z0-9-]+)\.amazonaws\.com"
 
 
 def install() -> None:
-    """Create regional domain names as AWS does, and refuse templates that AWS refuses."""
+    """Create Regional domain names as AWS does, and reject configurations that AWS rejects."""
     create = apigateway_v1._create_domain_name
 
     def create_domain_name(data: dict[str, Any]) -> Any:

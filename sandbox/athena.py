@@ -5,7 +5,7 @@ their SerDe and types (OpenCSVSerDe with a skipped header, Parquet), lets workgr
 settings, and cancels queries over the limit on scanned bytes. A query scans all objects of a CSV table, and the
 compressed chunks of the named columns of a Parquet table. CloudFormation can create workgroups and named queries.
 
-Left out: other SerDes, partitions, DDL, and differences between Trino's SQL and DuckDB's.
+Not implemented: other SerDes, partitions, DDL, and differences between Trino's SQL and DuckDB's.
 """
 
 import asyncio

@@ -6,7 +6,7 @@ can send requests to 127.0.0.1: cross-origin requests without a preflight, or re
 no Signature Version 4 by an access key of this sandbox. The body of a request without a known access key is not read.
 Responses have no CORS headers.
 
-Left out: the expiry of signatures after 15 minutes; presigned requests to services other than S3.
+Not implemented: the expiry of signatures after 15 minutes; presigned requests to services other than S3.
 """
 
 import hashlib

@@ -4,8 +4,8 @@ Implements: an access key for each function, which STS knows as a session of its
 account's credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js
 functions (the packages in package.json); physical ids of published versions that end with the version number.
 
-Left out: permissions of the role (the template tests check them); the runtime's Python and Node.js (this computer's
-are used); memory limits.
+Not implemented: permissions of the role (the template tests check them); the runtime's Python and Node.js (this
+computer's are used); memory limits.
 """
 
 import hashlib

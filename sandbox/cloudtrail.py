@@ -2,7 +2,7 @@
 
 If a trail logs in the Region, each mutating EC2 call is sent to the default event bus as "AWS API Call via CloudTrail",
 immediately (on AWS, after seconds or minutes). Source: CloudTrail user guide, record contents and userIdentity element.
-Trails are MiniStack's. Left out: filtering by event selectors, log files, read-only calls, other services.
+Trails are MiniStack's. Not implemented: filtering by event selectors, log files, read-only calls, other services.
 """
 
 import json

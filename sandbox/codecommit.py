@@ -1,8 +1,8 @@
 """CodeCommit: repositories of templates, and commits through the API.
 
 A new repository contains the zip file that its template names. A commit updates its branch and sends "CodeCommit
-Repository State Change" to the event bus. Left out: git, merges, pull requests, file modes, lists of branches and
-commits, parents of commits.
+Repository State Change" to the event bus. Not implemented: git, merges, pull requests, file modes, lists of branches
+and commits, parents of commits.
 """
 
 import base64
@@ -35,7 +35,7 @@ class Repository:
         return f"arn:aws:codecommit:{get_region()}:{get_account_id()}:{self.name}"
 
     def commit(self, branch: str, files: dict[str, bytes], message: str) -> str:
-        """Create a commit with `files` as the complete content of the branch, and return its id."""
+        """Create a commit with `files` as the complete content of the branch, and return its ID."""
         before = self.branches.get(branch)
         content = json.dumps([before, message, sorted((p, hashlib.sha1(f).hexdigest()) for p, f in files.items())])  # noqa: S324
         commit_id = hashlib.sha1(content.encode()).hexdigest()  # noqa: S324  # as git does
@@ -84,7 +84,7 @@ def install() -> None:
 
 
 def source(repository_name: str, branch: str) -> tuple[str, str, bytes]:
-    """Return the id, the message and the zipped files of the last commit of a branch."""
+    """Return the ID, the message and the zipped files of the last commit of a branch."""
     repository = _repository({"repositoryName": repository_name})
     commit_id = _commit_id(repository, branch)
     buffer = io.BytesIO()
@@ -205,7 +205,7 @@ def _put_file(request: dict[str, Any]) -> Any:
 
 
 def _files_before(repository: Repository, branch: str, request: dict[str, Any]) -> dict[str, bytes]:
-    """Return the files of the branch, if the request has the id of its last commit."""
+    """Return the files of the branch, if the request has the ID of its last commit."""
     before = repository.branches.get(branch)
     if before is None:
         return {}

@@ -5,8 +5,9 @@ whose revision is stored as a zip file in the artifact bucket; Lambda invoke act
 and continuation tokens, with which the function is invoked again as a new job; one execution per stage at a time,
 superseded executions; retries of a failed stage.
 
-Left out: other actions, parallel actions, executions in different stages at the same time, transitions, approvals,
-triggers and variables of V2 pipelines, rollbacks, connections, roles and KMS keys of the artifact store, events.
+Not implemented: other actions, parallel actions, executions in different stages at the same time, transitions,
+approvals, triggers and variables of V2 pipelines, rollbacks, connections, roles and KMS keys of the artifact store,
+events.
 """
 
 import contextvars
@@ -299,7 +300,7 @@ def _retry_stage_execution(request: dict[str, Any]) -> Any:
 
 
 def _get_pipeline(request: dict[str, Any]) -> Any:
-    """Return the artifact store; other properties are left out."""
+    """Return the artifact store only; other properties are not implemented."""
     store = _pipeline(request).declaration["ArtifactStore"]
     return {"pipeline": {"name": request["name"], "artifactStore": {"type": "S3", "location": store["Location"]}}}
 

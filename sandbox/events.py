@@ -1,7 +1,7 @@
 """EventBridge: retries of function targets, and accelerated `rate` schedules.
 
 Implements: retries and the failure destination of asynchronous invocations. MiniStack matches patterns and calls
-targets. Left out: the target's own retry policy and dead-letter queue, which apply when Lambda is unavailable.
+targets. Not implemented: the target's own retry policy and dead-letter queue, which apply when Lambda is unavailable.
 """
 
 import json

@@ -1,6 +1,6 @@
 """OpenCSVSerDe: read a line of CSV like Hive and Athena, including malformed lines.
 
-Sources: Athena user guide, "Open CSV SerDe"; Trino's deserializer, which behaves like opencsv 2.3. Left out:
+Sources: Athena user guide, "Open CSV SerDe"; Trino's deserializer, which behaves like opencsv 2.3. Not implemented:
 characters that are disabled with NUL.
 """
 
@@ -51,7 +51,7 @@ class OpenCsv:
             yield text
 
     def _with_quote(self, text: str, line: str, position: int) -> str:
-        """Add a quote inside a field to its text: only from the line's fourth character, and not after blanks."""
+        """Keep a quote inside a field only from the line's fourth character, and only if it does not follow blanks."""
         before, after = line[position - 1 : position], line[position + 1 : position + 2]
         if position < 3 or not after or self.separator in (before, after):
             return text

@@ -25,14 +25,14 @@ FAST_SYNTH_ENV = {"CDK_VALIDATION": "false", "PYTHONDONTWRITEBYTECODE": ""}
 
 
 class SandboxError(Exception):
-    """A failure of the sandbox; the message says what to do about it."""
+    """A sandbox error. The message describes the remedy."""
 
 
 class Sandbox:
     """Runs the emulator during a `with` block.
 
     It listens only on 127.0.0.1, on `port` or, if that is 0, on a free port. Its schedules run `speed` times faster
-    than the clock. It watches a pipe from this process, and exits when this process exits in any way.
+    than the clock. The emulator exits when this process exits for any reason, because it watches a pipe from it.
     """
 
     def __init__(self, *, port: int = 0, speed: float = 1.0) -> None:
@@ -178,7 +178,7 @@ class Sandbox:
     def bootstrap(self, *regions: str, progress: Callable[[str], None] | None = None) -> None:
         """Run `cdk bootstrap` for `regions`.
 
-        It runs outside the application folder: there, the CLI would needlessly synthesize the application.
+        It runs outside the application folder, where the CLI would synthesize the application unnecessarily.
         """
         environments = (f"aws://{ACCOUNT}/{region}" for region in regions or [REGION])
         self.cdk("bootstrap", *environments, progress=progress, application=self.directory)

@@ -1,7 +1,7 @@
 """S3: buckets of templates keep their tags.
 
-Implements: the tags of ``AWS::S3::Bucket``; MiniStack implements the rest. Left out: public access through bucket
-policies or access control lists.
+Implements: the tags of ``AWS::S3::Bucket``; MiniStack implements the rest. Not implemented: public access through
+bucket policies or access control lists.
 """
 
 from typing import Any

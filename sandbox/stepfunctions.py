@@ -5,7 +5,7 @@ MiniStack's interpreter runs the states. Implemented here: JSONata expressions (
 events; SDK integrations with CloudFormation, with the error names of the SDK for Java, as in Step Functions. Waits and
 timeouts run `speed` times faster.
 
-Left out: Map and Parallel states, size limits, MaxDelaySeconds and jitter of retries, logs and traces.
+Not implemented: Map and Parallel states, size limits, MaxDelaySeconds and jitter of retries, logs and traces.
 """
 
 import contextvars
@@ -216,7 +216,7 @@ def _sdk_integration(original: Any) -> Any:
 
 
 def execution_error(error: ClientError, model: Any) -> Exception:
-    """Convert an error as the SDK for Java names it: by its class if it is modeled, else CloudFormationException."""
+    """Name an error as the SDK for Java does: modeled errors by their class, all others CloudFormationException."""
     reason = error.response["Error"]
     name = "CloudFormationException"
     for shape in model.error_shapes:

@@ -24,7 +24,7 @@ IGNORED_CONFIGURATION = {
 
 
 class SandboxSession(boto3.Session):
-    """A session whose clients call the sandbox, whatever the environment configures."""
+    """A session whose clients always call the sandbox, regardless of environment variables."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         core = botocore.session.Session(session_vars=IGNORED_CONFIGURATION)

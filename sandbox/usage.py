@@ -40,7 +40,7 @@ def _multi_region_api(target: Target, endpoints: LocalEndpoints, folder: Path) -
 
 
 def _curl(endpoints: LocalEndpoints, url: str) -> str:
-    return f"  curl --connect-to ::127.0.0.1:{endpoints.https} --cacert {endpoints.authority} -i {url}"
+    return f"  curl --connect-to ::127.0.0.1:{endpoints.https} --cacert {endpoints.ca_certificate} -i {url}"
 
 
 def _deploy_pipeline(target: Target, _endpoints: LocalEndpoints, folder: Path) -> Iterator[str]:
@@ -59,7 +59,7 @@ def _deploy_pipeline(target: Target, _endpoints: LocalEndpoints, folder: Path) -
 
 
 def _security_group_revert(target: Target, _endpoints: LocalEndpoints, _folder: Path) -> Iterator[str]:
-    group = target.outputs("SecurityGroupRevert")["WebServerGroupId"]
+    group = target.outputs("SecurityGroupRevert")["SampleGroupId"]
     yield "Add a rule that security_group_revert revokes, and list the rules:"
     yield (
         f"  aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port 22 --cidr 198.51.100.7/32"

@@ -4,8 +4,8 @@ Each request is routed to an AWS endpoint: the one that Route 53's records retur
 has resolved the name itself, the one with the IP address in the header `x-sandbox-address`. The first service that
 serves the endpoint or host responds; otherwise the response is 403.
 
-Left out: connections that stay with the address they were opened to. Every request is routed again, as if clients
-cached no DNS response. Larger bodies for CloudFront: all web endpoints have API Gateway's limit of 10 MB.
+Not implemented: connection affinity. Every request is routed again, as if clients cached no DNS response. Larger bodies
+for CloudFront: all web endpoints have API Gateway's limit of 10 MB.
 """
 
 import json

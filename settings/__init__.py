@@ -3,7 +3,7 @@
 Each setting is one flat context key: ``<system>:<field>``, or ``<field>`` for all systems, in
 `cdk.json` under ``context`` or on the command line: ``cdk deploy SecurityGroupRevert -c
 security_group_revert:email=ops@example.com``. Lists and objects on the command line are JSON.
-This is the only module that reads CDK context; it never calls AWS. Each system has a module with
+Only this module reads settings from CDK context; it never calls AWS. Each system has a module with
 its settings.
 """
 
@@ -30,7 +30,7 @@ CDK_KEY = re.compile(
     r"|load-balancer-listener|security-group|key-provider|cc-api-provider|plugin):.+"
     r"|acknowledged-issue-numbers|cli-telemetry|cdk-migrate|assets-ecr-repository-name"
 )
-MAX_SHOWN = 80  # characters of a value in a message
+MAX_VALUE_CHARACTERS = 80  # of a value in a message
 AnyModel = TypeVar("AnyModel", bound=SettingsModel)
 
 
@@ -67,8 +67,8 @@ class Settings(SettingsModel):
         errors += shared_errors
         for name, model in systems.items():
             prefix = f"{name}:"
-            of_system, system_errors = _validate(model, _select(values, prefix, fields[prefix]), prefix)
-            settings = settings.model_copy(update={name: of_system})
+            system_settings, system_errors = _validate(model, _select(values, prefix, fields[prefix]), prefix)
+            settings = settings.model_copy(update={name: system_settings})
             errors += system_errors
         if errors:
             raise SettingsError("\n".join(["Invalid settings:", *(f"  {line}" for line in errors)]))
@@ -101,7 +101,7 @@ def _unknown_key(key: str, fields: Mapping[str, list[str]]) -> str:
     system, name = (re.sub(r"\W", "_", part).lower() for part in (system, name))
     if not system and f"{name}:" in fields:
         valid = [f"{name}:{field}" for field in fields[f"{name}:"]]
-        return f"{key}: names a system, not a setting (valid: {', '.join(valid)})"
+        return f"{key}: is a system, not a setting (valid: {', '.join(valid)})"
     prefixes = get_close_matches(f"{system}:", fields, n=1) if system else list(fields)
     similar = [prefix + field for prefix in prefixes for field in _similar(name, prefix, fields[prefix])]
     if similar:
@@ -122,7 +122,7 @@ def _similar(name: str, prefix: str, fields: list[str]) -> list[str]:
 def _validate(model: type[AnyModel], values: dict[str, Any], prefix: str) -> tuple[AnyModel, list[str]]:
     """Validate the settings of one model; return them and the errors.
 
-    If some are invalid, the others are validated without them, to find their conflicts too.
+    The valid settings are also checked for conflicts, so that all errors are reported at once.
     """
     invalid, errors = set(), []
     try:
@@ -138,12 +138,12 @@ def _validate(model: type[AnyModel], values: dict[str, Any], prefix: str) -> tup
 
 
 def _describe_conflict(settings: SettingsModel, conflict: Conflict, prefix: str) -> str:
-    def key_and_value(match: re.Match[str]) -> str:
-        value = getattr(settings, match[1])
-        return f"{prefix}{match[1]}" + ("" if value is None else f"={_short(value)}")
+    def key_and_value(name: str) -> str:
+        value = getattr(settings, name)
+        return f"{prefix}{name}" + ("" if value is None else f"={_truncate(value)}")
 
-    text = re.sub(r"{(\w+)}", key_and_value, conflict.text)
-    return f"{prefix}{conflict.field}: given {_short(getattr(settings, conflict.field))}; {text}"
+    text = re.sub(r"{(\w+)}", lambda match: key_and_value(match[1]), conflict.text)
+    return f"{key_and_value(conflict.field)} {text}"
 
 
 def _describe(model: type[SettingsModel], error: ValidationError, prefix: str) -> Iterator[str]:
@@ -156,16 +156,16 @@ def _describe(model: type[SettingsModel], error: ValidationError, prefix: str) -
             continue  # pydantic counts only the valid items of a list
         key = prefix + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
         if detail["type"] == "extra_forbidden":
-            yield f"{key}: unknown field (valid: {', '.join(_model_at(model, location[:-1]).model_fields)})"
+            yield f"{key}: unknown field (valid: {', '.join(_model_for(model, location[:-1]).model_fields)})"
         elif detail["type"] == "missing":
-            yield f"{key}: required, but not given"
-        elif detail["type"] == "contradiction":
+            yield f"{key}: required"
+        elif detail["type"] == "conflicting_fields":
             yield f"{key}: {detail['msg']}"
         else:
-            yield f"{key}: given {_short(detail['input'])}; accepted: {_accepted(detail, key)}"
+            yield f"{key}: invalid value {_truncate(detail['input'])} (valid: {_valid_values(detail, key)})"
 
 
-def _model_at(model: type[SettingsModel], location: tuple[int | str, ...]) -> type[SettingsModel]:
+def _model_for(model: type[SettingsModel], location: tuple[int | str, ...]) -> type[SettingsModel]:
     """Follow the location of an error to the model that contains the field."""
     for step in location:
         if isinstance(step, str):
@@ -173,27 +173,27 @@ def _model_at(model: type[SettingsModel], location: tuple[int | str, ...]) -> ty
     return model
 
 
-# Accepted values, by the prefix of the type of pydantic's error.
-ACCEPTED = {
+# Valid values, by the prefix of the type of pydantic's error.
+VALID_VALUES = {
     "bool": "true or false",
     "string_type": "text",
     "tuple_type": "a list",
-    "model_type": "an object, as JSON",
-    "too_short": "at least one",
+    "model_type": "a JSON object",
+    "too_short": "at least one item",
 }
 
 
-def _accepted(detail: Any, key: str) -> str:
+def _valid_values(detail: Any, key: str) -> str:
     if detail["type"] == "tuple_type" and len(detail["loc"]) == 1 and isinstance(detail["input"], str):
-        return f"a list, as JSON (its quotes must reach CDK: -c '{key}=[\"...\"]')"
+        return f"a JSON list; quote it for the shell: -c '{key}=[\"...\"]'"
     if detail["type"] == "literal_error":
         return str(detail["ctx"]["expected"])
     if detail["type"] == "too_long":
-        return f"at most {detail['ctx']['max_length']}"
-    accepted = (words for start, words in ACCEPTED.items() if detail["type"].startswith(start))
-    return next(accepted, str(detail["msg"]).removeprefix("Value error, "))
+        return f"at most {detail['ctx']['max_length']} items"
+    descriptions = (text for prefix, text in VALID_VALUES.items() if detail["type"].startswith(prefix))
+    return next(descriptions, str(detail["msg"]).removeprefix("Value error, "))
 
 
-def _short(value: Any) -> str:
+def _truncate(value: Any) -> str:
     text = json.dumps(value, default=lambda model: model.model_dump(exclude_unset=True))
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+    return text if len(text) <= MAX_VALUE_CHARACTERS else text[: MAX_VALUE_CHARACTERS - 3] + "..."

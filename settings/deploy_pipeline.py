@@ -19,11 +19,11 @@ ADDED_BY_THE_TRIGGER = {"revisionS3Bucket": "artifacts", "revisionS3Key": "app.z
 MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS = 5500, 7500
 FILLED_IN = {"partition", "region", "account", "stack"}
 SAMPLE = "assets/deploy_pipeline"
-CONNECTION_ARN = r"arn:aws(-[a-z]+)*:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[A-Za-z0-9_-]+"
+CONNECTION_ARN = r"arn:aws:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[A-Za-z0-9_-]+"
 RESOURCE_ARN = r"arn:(aws(-[a-z]+)*|\{partition\}):[a-z0-9-]+:[a-z0-9{}*-]*:(\d{12}|aws|\*|\{account\})?:[!-~]+"
 # What git refuses in the name of a branch.
 NOT_IN_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|(\.|\.lock)(/|$)|^[-/]|/$|^@$")
-BOUNDARY_ARN = r"arn:aws(-[a-z]+)*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+"
+BOUNDARY_ARN = r"arn:aws:iam::(\d{12}|aws):policy/[\w+=,.@/-]+"
 # The characters that Systems Manager accepts, and the wildcards * and ? of IAM.
 SSM_PARAMETER = r"[\w.*?-]+|(/[\w.*?-]+){1,15}"
 SSM_PARAMETER_DESCRIPTION = "an SSM parameter's name of at most 200 characters, such as /shop/vpc; * is a wildcard"

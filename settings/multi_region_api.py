@@ -4,11 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from .domain import CustomDomainSettings
-from .regions import Region, partitions
-from .types import DOMAIN_LABEL, Email, SettingsModel, contradiction, matches, number, one_of, whole_number
+from .custom_domain import CustomDomainSettings
+from .regions import Region
+from .types import DOMAIN_LABEL, Email, SettingsModel, conflicting_fields_error, matches, number, one_of, whole_number
 
 MAX_DEPENDENCIES = 20  # one policy of the health function's role names each table
+# With preflight requests and health checks below 2,500, API Gateway's lowest default quota of an account and Region:
+# requests above the quota would be throttled on the health path too.
+MAX_RATE_LIMIT = 2_000
 MAX_TIMEOUT_SECONDS = 1.5  # Route 53 waits 2 s for the status, which includes the network latency
 PORT = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
 TABLE_DESCRIPTION = "the name of a DynamoDB table: 3 to 255 letters, digits, underscores, hyphens and periods"
@@ -16,18 +19,16 @@ HOST = rf"({DOMAIN_LABEL}\.)*{DOMAIN_LABEL}(:{PORT})?"
 
 
 def _check_regions(regions: tuple[str, ...]) -> tuple[str, ...]:
-    if len({partitions()[region] for region in regions}) > 1:
-        raise ValueError("Regions of one partition, because the same credentials deploy to all")
     if len(set(regions)) < len(regions):
-        raise ValueError("each Region once")
+        raise ValueError("no duplicate Regions")
     return regions
 
 
 class Dependency(SettingsModel):
     """A dependency of the API that the health function checks.
 
-    Either a DynamoDB `table` whose whole primary key is `partition_key`, of type string (an item is
-    read, which need not exist), or a `url` that returns a 2xx status within `timeout_seconds`.
+    Either a DynamoDB `table` whose whole primary key is `partition_key`, of type string (the check reads
+    one item, which does not have to exist), or a `url` that returns a 2xx status within `timeout_seconds`.
     """
 
     name: Annotated[str, matches(r"[A-Za-z0-9_-]{1,40}", "1 to 40 letters, digits, hyphens and underscores")]
@@ -44,9 +45,9 @@ class Dependency(SettingsModel):
     @model_validator(mode="after")
     def _check_table_or_url(self) -> Self:
         if (self.table is None) == (self.url is None):
-            raise contradiction(f"needs either table or url; given {'both' if self.table else 'neither'}")
+            raise conflicting_fields_error(f"needs either table or url; given {'both' if self.table else 'neither'}")
         if self.url and "partition_key" in self.model_fields_set:
-            raise contradiction(f"partition_key={self.partition_key} has no effect with url={self.url}")
+            raise conflicting_fields_error(f"partition_key={self.partition_key} has no effect with url={self.url}")
         return self
 
 
@@ -68,8 +69,8 @@ class MultiRegionApiSettings(CustomDomainSettings):
     allowed_origin: Annotated[
         str, matches(rf"\*|https?://{HOST}", "* or an origin, such as https://www.example.com")
     ] = Field("*", description="Origin whose pages may call the API from a browser; `*` for any.")
-    throttling_rate_limit: Annotated[int, whole_number(1, 10_000)] = Field(
-        100, description="Steady-state requests per second in each Region; bursts can be twice as large."
+    throttling_rate_limit: Annotated[int, whole_number(1, MAX_RATE_LIMIT)] = Field(
+        100, description="Steady-state requests per second in each Region; bursts can be twice as large, up to 1,000."
     )
     email: Email | None = Field(None, description="Recipient of the alarms; AWS first sends a confirmation request.")
     cloudwatch_role: bool = Field(
@@ -86,5 +87,5 @@ class MultiRegionApiSettings(CustomDomainSettings):
     def _check_unique_names(cls, value: tuple[Dependency, ...]) -> tuple[Dependency, ...]:
         names = [dependency.name for dependency in value]
         if len(set(names)) < len(names):
-            raise ValueError("each name once")
+            raise ValueError("unique names")
         return value

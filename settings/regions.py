@@ -1,6 +1,5 @@
 """Names of Regions and Availability Zones, from botocore's data."""
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Annotated
 
@@ -10,23 +9,25 @@ from .types import accepts
 
 
 @cache
-def partitions() -> Mapping[str, str]:
-    """Map each Region that supports latency routing in Route 53 to its partition."""
+def supported_regions() -> frozenset[str]:
+    """Return the Regions of the partition `aws` that Route 53's latency routing supports.
+
+    Other partitions lack Lambda@Edge, or publish Route 53's metrics elsewhere.
+    """
     loader = Loader()
     regions = loader.load_service_model("route53", "service-2")["shapes"]["ResourceRecordSetRegion"]["enum"]
-    known = {
-        region: partition["id"]
-        for partition in loader.load_data("partitions")["partitions"]
-        for region in partition["regions"]
-    }
-    return {region: known[region] for region in regions if region in known}
+    (partition,) = (p for p in loader.load_data("partitions")["partitions"] if p["id"] == "aws")
+    return frozenset(regions) & partition["regions"].keys()
 
 
-Region = Annotated[str, accepts("an AWS Region, such as eu-west-1", lambda region: region in partitions())]
+Region = Annotated[
+    str,
+    accepts("an AWS Region, such as eu-west-1, except in China and GovCloud", lambda name: name in supported_regions()),
+]
 AvailabilityZone = Annotated[
     str,
     accepts(
         "the name of an Availability Zone, such as us-east-1b",
-        lambda zone: zone[:-1] in partitions() and zone[-1:] in "abcdefghijklmno",
+        lambda zone: zone[:-1] in supported_regions() and zone[-1:] in "abcdefghijklmno",
     ),
 ]

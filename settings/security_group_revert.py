@@ -7,7 +7,17 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from lambdas.security_group_revert.rules import PROTOCOL_NAMES
 
-from .types import Conflict, Email, Ipv4Cidr, Ipv6Cidr, SettingsModel, VpcId, contradiction, matches, whole_number
+from .types import (
+    Conflict,
+    Email,
+    Ipv4Cidr,
+    Ipv6Cidr,
+    SettingsModel,
+    VpcId,
+    conflicting_fields_error,
+    matches,
+    whole_number,
+)
 
 MAX_GROUPS = 500  # the function's role lists each of them, in at most ten policies
 MAX_TOTAL_RULES = 20_000  # the function reads them for each event
@@ -77,7 +87,7 @@ class ApprovedRule(SettingsModel):
     def _check_source_and_ports(self) -> Self:
         problems = [*self._source_problems(), *self._port_problems()]
         if problems:
-            raise contradiction("; ".join(problems))
+            raise conflicting_fields_error("; ".join(problems))
         return self
 
     def _source_problems(self) -> Iterator[str]:
@@ -101,7 +111,7 @@ class ApprovedRule(SettingsModel):
             if first == -1 and last != -1:
                 yield f"{values}: from_port=-1 (all ICMP types) needs to_port=-1 (all codes)"
         elif (first, last) != (-1, -1):
-            yield f"{values}: EC2 allows all ports of this protocol; leave out from_port and to_port"
+            yield f"{values}: rules for this protocol apply to all ports; omit from_port and to_port"
 
     def _ports(self) -> tuple[int, int]:
         return (-1 if self.from_port is None else self.from_port, -1 if self.to_port is None else self.to_port)
@@ -111,7 +121,7 @@ class ApprovedRule(SettingsModel):
         return (self.ip_protocol, *self._ports(), *(getattr(self, name) for name in SOURCES))
 
     def counts_for(self, family: str) -> bool:
-        """Whether the rule counts towards the quota for `cidr_ipv4` or `cidr_ipv6`; other sources count for both."""
+        """Return whether the rule counts towards the quota of `family`; rules without a CIDR block count for both."""
         return getattr(self, family) is not None or not (self.cidr_ipv4 or self.cidr_ipv6)
 
     def as_api(self) -> dict[str, Any]:
@@ -129,7 +139,7 @@ class ApprovedRule(SettingsModel):
         return {name: value for name, value in names.items() if value is not None}
 
 
-# EC2 adds the first to every new group, and the second if the VPC has an IPv6 CIDR block.
+# Default egress rules of EC2: the first in every new group, the second only in VPCs with an IPv6 CIDR block.
 ALL_EGRESS = (ApprovedRule(ip_protocol="-1", cidr_ipv4="0.0.0.0/0"),)
 ALL_EGRESS_IPV6 = (ApprovedRule(ip_protocol="-1", cidr_ipv6="::/0"),)
 
@@ -148,7 +158,7 @@ class GuardedGroup(SettingsModel):
             rules = [rule.identity() for rule in getattr(self, direction)]
             repeated = [position for position, rule in enumerate(rules) if rule in rules[:position]]
             if repeated:
-                raise contradiction(
+                raise conflicting_fields_error(
                     f"{direction}[{repeated[0]}] repeats {direction}[{rules.index(rules[repeated[0]])}]; "
                     "EC2 ignores the description"
                 )
@@ -161,7 +171,7 @@ class SecurityGroupRevertSettings(SettingsModel):
     mode: Literal["revert", "notify"] = Field("revert", description="`notify` only reports changes.")
     email: Email | None = Field(None, description="Recipient of the notifications, who must confirm the subscription.")
     restore: bool = Field(True, description="Restore approved rules that were removed or modified.")
-    egress: bool = Field(False, description="Guard egress rules too.")
+    guard_egress: bool = Field(False, description="Guard egress rules too.")
     sweep_minutes: Annotated[int, whole_number(1, 1440)] = Field(
         5, description="Minutes between scheduled checks of all guarded groups."
     )
@@ -190,7 +200,7 @@ class SecurityGroupRevertSettings(SettingsModel):
     )
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Return conflicts between groups, rules and the other settings."""
+        """Yield conflicts between groups, rules and the other settings."""
         ids = [group.group_id for group in self.groups]
         repeated = sorted({group_id for group_id in ids if ids.count(group_id) > 1})
         if repeated:
@@ -201,10 +211,12 @@ class SecurityGroupRevertSettings(SettingsModel):
             yield Conflict("vpc_id", "has no effect with {sample_group}")
         rules = sum(len(group.ingress) + len(group.egress) for group in self.groups)
         if rules > MAX_TOTAL_RULES:
-            yield Conflict("groups", f"has {rules} rules; accepted: at most {MAX_TOTAL_RULES} rules in all groups")
+            yield Conflict("groups", f"has {rules} rules (valid: at most {MAX_TOTAL_RULES} rules in all groups)")
         for group in self.groups:
-            if "egress" in group.model_fields_set and not self.egress:
-                yield Conflict("groups", f"has egress rules for {group.group_id}, which have no effect with {{egress}}")
+            if "egress" in group.model_fields_set and not self.guard_egress:
+                yield Conflict(
+                    "groups", f"has egress rules for {group.group_id}, which have no effect with {{guard_egress}}"
+                )
             for direction in ("ingress", "egress"):
                 yield from self._over_quota(group, direction)
 

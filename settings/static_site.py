@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from .domain import CustomDomainSettings
+from .custom_domain import CustomDomainSettings
 from .types import Conflict, matches, one_of
 
 MAX_EXTENSIONLESS_FILES = 1000  # the edge function reads the list at each cold start

@@ -1,7 +1,7 @@
 """Base class and types of all settings.
 
 Each type checks a value against the grammar of the AWS parameter that it becomes, and describes the
-accepted values for error messages.
+valid values in error messages.
 """
 
 import ipaddress
@@ -14,9 +14,9 @@ from typing import Annotated, Any, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
-MAX_TEXT = 1024  # characters; checked first, to keep matching fast
-EMAIL_LETTER = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
-EMAIL_NAME = rf"(?!.*\.\.)[{EMAIL_LETTER}]([.{EMAIL_LETTER}]{{0,62}}[{EMAIL_LETTER}])?"
+MAX_TEXT_CHARACTERS = 1024  # checked first, to keep matching fast
+EMAIL_CHARACTERS = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~-"
+EMAIL_LOCAL_PART = rf"(?!.*\.\.)[{EMAIL_CHARACTERS}]([.{EMAIL_CHARACTERS}]{{0,62}}[{EMAIL_CHARACTERS}])?"
 DOMAIN_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 TOP_LEVEL_DOMAIN = r"([a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])"
 
@@ -24,8 +24,8 @@ TOP_LEVEL_DOMAIN = r"([a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])"
 class Conflict(NamedTuple):
     """Settings of a system that are valid separately, but not together.
 
-    field: the setting to change. text: the problem; ``{name}`` stands for another setting of the
-    system, with its value.
+    field: the setting to change. text: the problem, which follows the field and its value; ``{name}``
+    stands for another setting of the system, with its value.
     """
 
     field: str
@@ -38,13 +38,13 @@ class SettingsModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def conflicts(self) -> Iterable[Conflict]:
-        """Return settings that contradict each other or have no effect together."""
+        """Yield settings that conflict, or that have no effect in combination."""
         return ()
 
 
-def contradiction(text: str) -> PydanticCustomError:
-    """Return an error for fields of a nested model that are valid separately, but not together; `text` names them."""
-    return PydanticCustomError("contradiction", "{text}", {"text": text})
+def conflicting_fields_error(text: str) -> PydanticCustomError:
+    """Create a validation error for conflicting fields of a nested model."""
+    return PydanticCustomError("conflicting_fields", "{text}", {"text": text})
 
 
 def nested_model(annotation: Any) -> type[SettingsModel] | None:
@@ -62,7 +62,7 @@ class Pattern:
     max_length: int
 
     def __call__(self, value: str) -> bool:
-        """Match `value`; the length is checked first, so no expression is applied to a long text."""
+        """Match `value`. Check the length first, so that long values are never matched against the expression."""
         return len(value) <= self.max_length and bool(self.expression.fullmatch(value))
 
 
@@ -78,28 +78,28 @@ class Range:
         return self.minimum <= value <= self.maximum
 
 
-def accepts(words: str, check: Callable[[Any], bool]) -> WrapValidator:
-    """Accept values of the annotated type for which `check` is true; `words` describe them."""
-    return WrapValidator(partial(_validate, words, check))
+def accepts(description: str, check: Callable[[Any], bool]) -> WrapValidator:
+    """Accept values that satisfy `check`. `description` describes them in error messages."""
+    return WrapValidator(partial(_validate, description, check))
 
 
-def _validate(words: str, check: Callable[[Any], bool], value: Any, convert: Callable[[Any], Any]) -> Any:
+def _validate(description: str, check: Callable[[Any], bool], value: Any, convert: Callable[[Any], Any]) -> Any:
     try:
         result = convert(value)
     except ValidationError:
-        raise ValueError(words) from None
+        raise ValueError(description) from None
     if isinstance(value, bool) or not check(result):  # True equals 1
-        raise ValueError(words)
+        raise ValueError(description)
     return result
 
 
-def matches(pattern: str, words: str, max_length: int = MAX_TEXT) -> WrapValidator:
-    """Accept text that matches all of `pattern`; `words` describe it."""
-    return accepts(words, Pattern(re.compile(pattern, re.ASCII), max_length))
+def matches(pattern: str, description: str, max_length: int = MAX_TEXT_CHARACTERS) -> WrapValidator:
+    """Accept text that matches all of `pattern`. `description` describes it in error messages."""
+    return accepts(description, Pattern(re.compile(pattern, re.ASCII), max_length))
 
 
 def one_of(*values: int) -> WrapValidator:
-    """Accept one of `values`."""
+    """Accept one of `values`; unlike `Literal`, also as text, because the command line passes text."""
     return accepts(" or ".join(map(str, values)), values.__contains__)
 
 
@@ -131,7 +131,7 @@ Ipv6Cidr = Annotated[str, WrapValidator(partial(_network, 6))]
 Email = Annotated[
     str,
     matches(
-        rf"{EMAIL_NAME}@(?i:({DOMAIN_LABEL}\.)+{TOP_LEVEL_DOMAIN})",
+        rf"{EMAIL_LOCAL_PART}@(?i:({DOMAIN_LABEL}\.)+{TOP_LEVEL_DOMAIN})",
         "an email address of at most 254 characters, such as ops@example.com",
         max_length=254,
     ),

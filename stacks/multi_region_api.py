@@ -1,7 +1,7 @@
-"""One API in several Regions behind one name; Route 53 routes clients away from unhealthy Regions.
+"""One API in several Regions behind one domain name; Route 53 routes clients away from unhealthy Regions.
 
     client --> DNS: Route 53, the nearest Region whose health check passes
-           --> regional API Gateway endpoint --> Lambda: GET /helloworld
+           --> Regional API Gateway endpoint --> Lambda: GET /helloworld
     Route 53's health checkers --> the same endpoint --> Lambda: GET /healthcheck-<id>, a secret path
 
 Each Region has a separate, complete stack. The stacks do not reference each other; they share only
@@ -31,7 +31,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from lambdas.multi_region_api.health import FROM_DEPENDENCIES, TOKEN
+from lambdas.multi_region_api.health import CHECK_DEPENDENCIES, TOKEN
 from settings.multi_region_api import MultiRegionApiSettings
 
 from .constructs.acknowledgments import acknowledge, acknowledge_wildcards
@@ -42,7 +42,7 @@ from .constructs.grants import grant
 from .constructs.lambda_code import lambda_asset
 from .constructs.outputs import add_outputs
 from .constructs.standard_function import StandardFunction
-from .constructs.web_acl import ManagedRulesWebAcl, visibility
+from .constructs.web_acl import ManagedRulesWebAcl, visibility_config
 
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 STAGE, BASE_PATH = "prod", "v1"
@@ -52,8 +52,11 @@ LOG_LEVELS = {
     "ERROR": lambda_.ApplicationLogLevel.ERROR,
 }
 METRICS_REGION = "us-east-1"  # the only Region in which Route 53 publishes metrics
-# About twenty health checkers each send at most one request every 10 s, so this limit is never reached by them.
+# About twenty health checkers each send at most one request every 10 s, so they never reach this limit.
 HEALTH_RATE_LIMIT = 20
+# All bursts together are below 1,250, API Gateway's lowest default quota of an account and
+# Region: requests above the quota would be throttled on the health path too.
+MAX_BURST = 1_000
 # Health checkers use TLS 1.2: with TLS 1.3 only, every Region would be unhealthy.
 SECURITY_POLICY = apigateway.SecurityPolicy.TLS13_1_2_PFS_PQ_2025_09
 
@@ -73,35 +76,35 @@ class MultiRegionApi(Stack):
         )
         self.settings = settings
         # Anyone who knows the path can exhaust its throttling limit, so that the health check fails. Route 53 cannot
-        # send credentials, so the path is secret: it has the GUID of the stack's ID, which is not public.
+        # send credentials, so the path contains the GUID from the stack ID, which is not public.
         self.health_path = f"healthcheck-{Fn.select(2, Fn.split('/', self.stack_id))}"
         topic = AlarmTopic(self, "Topic", display_name=f"Multi-region API in {region}", email=settings.email)
         handler_settings = settings.model_dump(
             include={"allowed_origin", "dependencies"}, mode="json", exclude_none=True
         )
         code = lambda_asset("multi_region_api", settings=json.dumps(handler_settings, indent=1))
-        hello = self._function("Hello", "hello", "Returns the Region", code)
-        health = self._function("Health", "healthcheck", "Returns whether the Region is healthy", code)
-        health.add_environment("STATUS", FROM_DEPENDENCIES)
+        hello = self._create_function("Hello", "hello", "Returns the Region", code)
+        health = self._create_function("Health", "healthcheck", "Returns whether the Region is healthy", code)
+        health.add_environment("STATUS", CHECK_DEPENDENCIES)
         self._grant_read_tables(health)
-        api = self._api()
-        self._methods(api, hello, health)
-        check = self._health_check(api)
-        # A health check that is created first finds the Region unhealthy and raises the alarms.
-        check.node.add_dependency(api, self._trace_no_health_checks())
+        api = self._create_api()
+        self._add_methods(api, hello, health)
+        check = self._create_health_check(api)
+        # If the health check were created first, it would find the Region unhealthy and raise the alarms.
+        check.node.add_dependency(api, self._exclude_health_checks_from_tracing())
         if settings.waf:
-            check.node.add_dependency(self._web_acl(api))
+            check.node.add_dependency(self._create_web_acl(api))
         if settings.domain_name:
-            self._domain_name(api, check)
-        elif region == settings.regions[0]:  # once is enough
+            self._create_domain_name(api, check)
+        elif region == settings.regions[0]:  # print this once
             Annotations.of(self).add_info(
-                "No domain name: each Region has only its own URL, without failover. For one name "
+                "No domain name: each Region has only a separate URL, without failover. For one domain name "
                 "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
             )
-        self._alarms(topic, {"Hello": hello, "Health": health}, check)
-        self._outputs(api, check, health, topic)
+        self._add_alarms(topic, {"Hello": hello, "Health": health}, check)
+        self._add_outputs(api, check, health, topic)
 
-    def _function(self, name: str, module: str, description: str, code: lambda_.Code) -> StandardFunction:
+    def _create_function(self, name: str, module: str, description: str, code: lambda_.Code) -> StandardFunction:
         function = StandardFunction(
             self,
             name,
@@ -130,7 +133,7 @@ class MultiRegionApi(Stack):
                     conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["healthcheck"]}},
                 )
 
-    def _api(self) -> apigateway.RestApi:
+    def _create_api(self) -> apigateway.RestApi:
         api = apigateway.RestApi(
             self,
             "Api",
@@ -140,12 +143,13 @@ class MultiRegionApi(Stack):
                 types=[apigateway.EndpointType.REGIONAL], ip_address_type=apigateway.IpAddressType.DUAL_STACK
             ),
             cloud_watch_role=self.settings.cloudwatch_role,
-            # Also after a failed creation: the role is a setting of the account, which outlives the stack.
+            # Retained even if creation fails, because the role is an account setting that outlives the stack.
             cloud_watch_role_removal_policy=RemovalPolicy.RETAIN if self.settings.cloudwatch_role else None,
-            deploy_options=self._stage(),
+            deploy_options=self._stage_options(),
         )
         resource = cfn_resource(api, apigateway.CfnRestApi)
-        # The L2 construct has neither property. The default is TLS 1.0, also for the custom domain name.
+        # The L2 construct does not expose these properties. Without them, the default is TLS 1.0, even for the custom
+        # domain name.
         resource.security_policy = f"SecurityPolicy_{SECURITY_POLICY.name}"
         resource.endpoint_access_mode = apigateway.EndpointAccessMode.STRICT.value
         for name in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
@@ -160,13 +164,13 @@ class MultiRegionApi(Stack):
         self._acknowledge_api(api)
         return api
 
-    def _stage(self) -> apigateway.StageOptions:
+    def _stage_options(self) -> apigateway.StageOptions:
         access_log = logs.LogGroup(
             self, "AccessLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
         )
         rate = self.settings.throttling_rate_limit
         preflight_rate = max(1, rate // 10)  # browsers cache the response, so there are fewer preflights than requests
-        every_method: dict[str, Any] = {
+        method_defaults: dict[str, Any] = {
             "logging_level": apigateway.MethodLoggingLevel.ERROR,
             "data_trace_enabled": False,
             "metrics_enabled": True,
@@ -175,7 +179,7 @@ class MultiRegionApi(Stack):
         return apigateway.StageOptions(
             stage_name=STAGE,
             throttling_rate_limit=rate,
-            throttling_burst_limit=2 * rate,
+            throttling_burst_limit=_burst(rate, MAX_BURST),
             tracing_enabled=True,
             access_log_destination=apigateway.LogGroupLogDestination(access_log),
             access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
@@ -184,11 +188,13 @@ class MultiRegionApi(Stack):
             ),
             method_options={
                 method: apigateway.MethodDeploymentOptions(
-                    throttling_rate_limit=limit, throttling_burst_limit=2 * limit, **every_method
+                    throttling_rate_limit=limit,
+                    throttling_burst_limit=_burst(limit, MAX_BURST // 10),
+                    **method_defaults,
                 )
                 for method, limit in limits.items()
             },
-            **every_method,
+            **method_defaults,
         )  # fmt: skip
 
     def _add_execution_log(self, api: apigateway.RestApi) -> None:
@@ -202,8 +208,11 @@ class MultiRegionApi(Stack):
         )
         api.deployment_stage.node.add_dependency(group)
 
-    def _trace_no_health_checks(self) -> xray.CfnSamplingRule:
-        """Exclude health checks from sampling: by default X-Ray samples one request each second, so nearly all."""
+    def _exclude_health_checks_from_tracing(self) -> xray.CfnSamplingRule:
+        """Exclude health checks from sampling.
+
+        By default, X-Ray samples one request per second, which would include nearly all health checks.
+        """
         return xray.CfnSamplingRule(
             self,
             "NoHealthChecks",
@@ -229,16 +238,16 @@ class MultiRegionApi(Stack):
             f"AwsSolutions-IAM4[Policy::{LOGS_POLICY}]": "The policy that API Gateway's documentation names for logs.",
         }
         if not self.settings.waf:
-            reasons["AwsSolutions-APIG3"] = "A web ACL is an option; throttling is on."
+            reasons["AwsSolutions-APIG3"] = "The web ACL is optional; throttling is enabled."
         acknowledge(api, reasons)
 
-    def _methods(self, api: apigateway.RestApi, hello: StandardFunction, health: StandardFunction) -> None:
+    def _add_methods(self, api: apigateway.RestApi, hello: StandardFunction, health: StandardFunction) -> None:
         validator = api.add_request_validator("Validator", validate_request_body=True, validate_request_parameters=True)
         hello_path = api.root.add_resource("helloworld")
         hello_path.add_method(
             "GET", apigateway.LambdaIntegration(hello, allow_test_invoke=False), request_validator=validator
         )
-        # Only here: no page reads the root or the health path.
+        # Only for this resource, because no web page calls the root or the health path.
         hello_path.add_cors_preflight(allow_origins=[self.settings.allowed_origin], allow_methods=["GET", "OPTIONS"])
         # The L2 construct and its Lambda permission do not accept a path that is only known at deployment.
         health_path = api.root.add_resource("healthcheck")
@@ -254,8 +263,8 @@ class MultiRegionApi(Stack):
             source_arn=api.arn_for_execute_api("GET", f"/{self.health_path}", api.deployment_stage.stage_name),
         )
 
-    def _health_check(self, api: apigateway.RestApi) -> route53.HealthCheck:
-        """Check the regional endpoint, because the domain name can resolve to another Region."""
+    def _create_health_check(self, api: apigateway.RestApi) -> route53.HealthCheck:
+        """Check the Regional endpoint, because the domain name can resolve to another Region."""
         check = route53.HealthCheck(
             self,
             "HealthCheck",
@@ -271,7 +280,7 @@ class MultiRegionApi(Stack):
         Tags.of(check).add("Name", self.node.id)
         return check
 
-    def _domain_name(self, api: apigateway.RestApi, check: route53.HealthCheck) -> None:
+    def _create_domain_name(self, api: apigateway.RestApi, check: route53.HealthCheck) -> None:
         custom_domain = CustomDomain(self, "CustomDomain", settings=self.settings)
         domain = apigateway.DomainName(
             self,
@@ -284,7 +293,7 @@ class MultiRegionApi(Stack):
             mapping=api,
             base_path=BASE_PATH,
         )
-        # The L2 construct lacks the property; without it the AAAA records would resolve to nothing.
+        # The L2 construct lacks the property; without it, AAAA queries would return no addresses.
         resource = cfn_resource(domain, apigateway.CfnDomainName)
         resource.add_property_override("EndpointConfiguration.IpAddressType", "dualstack")
         for record_type in ("A", "AAAA"):
@@ -303,10 +312,10 @@ class MultiRegionApi(Stack):
                     evaluate_target_health=True,
                 ),
             )
-            # A new health check is healthy at first: no client may be routed here before the API is complete.
+            # A new health check starts as healthy, so the records must not exist before the API is complete.
             record.node.add_dependency(domain, api)
 
-    def _web_acl(self, api: apigateway.RestApi) -> wafv2.CfnWebACLAssociation:
+    def _create_web_acl(self, api: apigateway.RestApi) -> wafv2.CfnWebACLAssociation:
         """Protect the stage with a web ACL that always allows Route 53's health checkers."""
         health_path = wafv2.CfnWebACL.ByteMatchStatementProperty(
             field_to_match=wafv2.CfnWebACL.FieldToMatchProperty(uri_path={}),
@@ -319,14 +328,16 @@ class MultiRegionApi(Stack):
             priority=0,
             action=wafv2.CfnWebACL.RuleActionProperty(allow={}),
             statement=wafv2.CfnWebACL.StatementProperty(byte_match_statement=health_path),
-            visibility_config=visibility("HealthPath"),
+            visibility_config=visibility_config("HealthPath"),
         )
-        acl = ManagedRulesWebAcl(self, "WebAcl", waf_scope="REGIONAL", first_rules=[allow_health_path])
+        acl = ManagedRulesWebAcl(self, "WebAcl", waf_scope="REGIONAL", leading_rules=[allow_health_path])
         return wafv2.CfnWebACLAssociation(
             self, "WebAclAssociation", resource_arn=api.deployment_stage.stage_arn, web_acl_arn=acl.attr_arn
         )
 
-    def _alarms(self, topic: AlarmTopic, functions: dict[str, StandardFunction], check: route53.HealthCheck) -> None:
+    def _add_alarms(
+        self, topic: AlarmTopic, functions: dict[str, StandardFunction], check: route53.HealthCheck
+    ) -> None:
         minute = Duration.minutes(1)
         alarms = {
             "Unhealthy": (
@@ -355,7 +366,8 @@ class MultiRegionApi(Stack):
                 period=minute,
             )
             description = f"Route 53 treats {self.region} as unhealthy and routes clients to other Regions"
-            topic.add_alarm("HealthCheck", status, description, below=True)
+            operator = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+            topic.add_alarm("HealthCheck", status, description, comparison_operator=operator)
 
     def _metric(self, name: str, path: str) -> cloudwatch.Metric:
         dimensions = {"ApiName": self.node.id, "Stage": STAGE, "Resource": f"/{path}", "Method": "GET"}
@@ -367,12 +379,12 @@ class MultiRegionApi(Stack):
             period=Duration.minutes(1),
         )
 
-    def _outputs(
+    def _add_outputs(
         self, api: apigateway.RestApi, check: route53.HealthCheck, health: StandardFunction, topic: AlarmTopic
     ) -> None:
         outputs = {
             "RegionalUrl": (api.url, "The API in this Region alone"),
-            "HealthUrl": (f"{api.url}{self.health_path}", "URL of the health check; keep it secret"),
+            "HealthUrl": (f"{api.url}{self.health_path}", "URL of the health check; do not publish it"),
             "HealthCheckId": (check.health_check_id, "Route 53 health check of this Region"),
             "HealthFunctionName": (health.function_name, "Health function; set its STATUS for a failover test"),
             "TopicArn": (topic.topic_arn, "SNS topic of the alarms"),
@@ -381,3 +393,8 @@ class MultiRegionApi(Stack):
             outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all Regions")
             outputs["HostedZoneId"] = (str(self.settings.hosted_zone_id), "Hosted zone of the records")
         add_outputs(self, outputs)
+
+
+def _burst(rate: int, maximum: int) -> int:
+    """Return the burst limit for a rate limit."""
+    return min(2 * rate, maximum)

@@ -62,6 +62,11 @@ class Assembly:
         artifact: dict[str, Any] = json.loads((self.directory / "manifest.json").read_text())["artifacts"][name]
         return artifact["properties"]
 
+    def environment(self, stack: str) -> str:
+        """The account and Region of a stack, as the CDK CLI writes them: aws://<account>/<region>."""
+        artifacts = json.loads((self.directory / "manifest.json").read_text())["artifacts"]
+        return str(artifacts[stack]["environment"])
+
     @property
     def templates(self) -> list[Path]:
         return sorted(self.directory.glob("*.template.json"))
@@ -161,7 +166,7 @@ EVERYTHING: dict[str, Any] = {
     "analytics_host:h2o_nodes": 3,
     "analytics_host:data_location": "s3://example-songs/billboard/",
     "security_group_revert:email": "ops@example.com",
-    "security_group_revert:egress": True,
+    "security_group_revert:guard_egress": True,
     "security_group_revert:create_trail": True,
     "security_group_revert:vpc_id": "vpc-0123456789abcdef0",
     "security_group_revert:groups": [

@@ -32,7 +32,7 @@ HEADER = "| Kind | Fault | Expected | Observed | Tests |\n|---|---|---|---|---|\
 
 @dataclass(frozen=True)
 class Mark:
-    """A marker, with the node id of its test."""
+    """A marker, with the node ID of its test."""
 
     test: str
     system: str

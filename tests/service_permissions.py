@@ -27,7 +27,7 @@ class NotCoveredError(Exception):
 
 
 def requests(template: DeployedTemplate) -> Iterator[tuple[str, Request]]:
-    """Requests of the services of a template, each with the id of the resource that causes it."""
+    """Requests of the services of a template, each with the ID of the resource that causes it."""
     for resource in template.resources:
         for need in needs(template, resource):
             yield resource.id, replace(need, context={"aws:SecureTransport": "true", **need.context})
@@ -311,7 +311,7 @@ def _method(template: DeployedTemplate, method: Resource) -> Needs:
     for stage in template.of_type("AWS::ApiGateway::Stage"):
         if stage.properties["RestApiId"] == api:
             path = f"{method.properties['HttpMethod']}{_path(template, method.properties['ResourceId'])}"
-            # The Ref of a stage is its name; here both are the logical id.
+            # The Ref of a stage is its name; here both are the logical ID.
             source = f"arn:aws:execute-api:{template.region}:{ACCOUNT}:{api}/{stage.id}/{path}"
             yield Request("apigateway.amazonaws.com", "lambda:InvokeFunction", match[1], _from(source))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.constructs.assets import AssetError, staged_folder
+from stacks.constructs.assets import AssetError, stage_files
 
 from .conftest import ROOT, synthesize
 
@@ -23,7 +23,7 @@ def _write(folder: Path, *names: str) -> None:
 
 
 def _published(folder: Path, *allowed: str) -> list[str]:
-    staged = staged_folder(str(folder), setting="x:site", allowed=allowed, allow_with="x:allowed_files")
+    staged = stage_files(str(folder), setting="x:site", allowed=allowed, allow_setting="x:allowed_files")
     paths = sorted(path for path in Path(staged).rglob("*") if path.is_file())
     assert not any(path.is_symlink() for path in paths)
     return [path.relative_to(staged).as_posix() for path in paths]
@@ -161,9 +161,7 @@ def test_stack_publishes_no_hidden_or_suspicious_files(
     assets = [path for path in assembly.directory.glob("asset.*/**/*") if path.name in (files[0], ".env", "config")]
     assert {path.name for path in assets} == {files[0]}
     _write(folder, "dump.sql")
-    with pytest.raises(
-        AssetError, match=rf"(?s)^{setting}: .*list files to publish in {allow_setting(setting)}.*dump\.sql"
-    ):
+    with pytest.raises(AssetError, match=rf"(?s)^{setting}: .*or allow them in {allow_setting(setting)}.*dump\.sql"):
         synthesize(tmp_path / "failed", {setting: str(folder)}, stack)
     allowed = {setting: str(folder), allow_setting(setting): ["dump.sql"]}
     assembly = synthesize(tmp_path / "allowed", allowed, stack)

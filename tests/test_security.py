@@ -92,6 +92,27 @@ def test_deployment_policies_allow_creating_resources(deployment_policies: dict[
     assert created <= allowed
 
 
+# Types whose creation makes AWS create a service-linked role, by AWS's documentation of the service's roles.
+LINKED_ROLES = {
+    "AWS::ApiGateway::DomainName": "API Gateway developer guide, Using service-linked roles",
+    "AWS::ApiGateway::RestApi": "API Gateway developer guide, Using service-linked roles",
+    "AWS::CloudFront::Distribution": "CloudFront developer guide, Service-linked roles for Lambda@Edge",
+}
+
+
+def test_deployment_policy_of_linked_role_type_allows_creating_it(
+    assembly: Assembly, full_assembly: Assembly, deployment_policies: dict[str, Any]
+) -> None:
+    seen = set()
+    for template in templates(assembly.directory, full_assembly.directory):
+        types = {resource["Type"] for resource in template.resources.values()} & LINKED_ROLES.keys()
+        documents = [p for name, p in deployment_policies.items() if re.match(rf"{template.stack}[-.]", name)]
+        allowed = {action for policy in documents for s in policy["Statement"] for action in s["Action"]}
+        assert not types or "iam:CreateServiceLinkedRole" in allowed, f"{template.stack}: {types}"
+        seen |= types
+    assert seen == LINKED_ROLES.keys()
+
+
 def finding(check: str, resource: str, **cdk_nag: str) -> Finding:
     return Finding(check, "title", resource, cdk_nag)
 

@@ -67,7 +67,7 @@ def test_service_request_without_its_grant_is_denied(templates: list[DeployedTem
     "Access denied",
     fault="an AWS service lacks permission to use a key, topic, queue, bucket or function (any of the systems)",
 )
-def test_service_grant_is_needed(templates: list[DeployedTemplate]) -> None:
+def test_each_service_grant_is_required(templates: list[DeployedTemplate]) -> None:
     """Without it, a request must be denied; otherwise no service needs it."""
     unneeded = [
         str(grant)

@@ -35,7 +35,12 @@ def error_message(context: dict[str, Any]) -> str:
 
 def test_settings_without_context_are_valid() -> None:
     settings = read()
-    assert (settings.mode, settings.restore, settings.egress, settings.sweep_minutes) == ("revert", True, False, 5)
+    assert (settings.mode, settings.restore, settings.guard_egress, settings.sweep_minutes) == (
+        "revert",
+        True,
+        False,
+        5,
+    )
     assert settings.sample_group
     assert not settings.create_trail
 
@@ -54,7 +59,7 @@ class WithOwner(Settings):
 def test_field_of_settings_is_read_for_all_systems() -> None:
     """A setting for all systems needs only a field of `Settings`."""
     assert WithOwner.from_context({"owner": "company", "static_site:waf": "true"}).owner == "company"
-    with pytest.raises(SettingsError, match="owner: given \"me\"; accepted: 'team' or 'company'"):
+    with pytest.raises(SettingsError, match=r"owner: invalid value \"me\" \(valid: 'team' or 'company'"):
         WithOwner.from_context({"owner": "me"})
     with pytest.raises(SettingsError, match="valid: production, owner, deploy_pipeline"):
         WithOwner.from_context({"xyz": "1"})
@@ -63,7 +68,9 @@ def test_field_of_settings_is_read_for_all_systems() -> None:
 def test_production_defaults_to_false() -> None:
     assert not Settings().production
     assert Settings.from_context({"production": "true"}).production
-    assert 'production: given "yes, please"; accepted: true or false' in error_message({"production": "yes, please"})
+    assert 'production: invalid value "yes, please" (valid: true or false' in error_message(
+        {"production": "yes, please"}
+    )
 
 
 def test_settings_are_immutable() -> None:
@@ -73,9 +80,9 @@ def test_settings_are_immutable() -> None:
 
 @pytest.mark.parametrize("key", ["security_group_revert:sweep_minutes", "multi_region_api:failure_threshold"])
 def test_boolean_is_not_a_number(key: str) -> None:
-    assert f"{key}: given true; accepted: a whole number from 1 to" in error_message({key: True})
+    assert f"{key}: invalid value true (valid: a whole number from 1 to" in error_message({key: True})
     check = {"name": "orders", "url": "https://example.com/", "timeout_seconds": True}
-    assert "dependencies[0].timeout_seconds: given true; accepted: a number from 0.1 to 1.5" in error_message(
+    assert "dependencies[0].timeout_seconds: invalid value true (valid: a number from 0.1 to 1.5" in error_message(
         {"multi_region_api:dependencies": [check]}
     )
 
@@ -132,15 +139,15 @@ def test_all_errors_are_reported_together_with_their_keys() -> None:
     )
     for expected in (
         "Invalid settings:\n",
-        f"{SECTION}:mode: given \"cleanup\"; accepted: 'revert' or 'notify'",
-        f'{SECTION}:sweep_minutes: given "often"; accepted: a whole number from 1 to 1440',
-        f'{SECTION}:email: given "ops at example.com"; accepted: an email address of at most 254 characters',
+        f"{SECTION}:mode: invalid value \"cleanup\" (valid: 'revert' or 'notify'",
+        f'{SECTION}:sweep_minutes: invalid value "often" (valid: a whole number from 1 to 1440',
+        f'{SECTION}:email: invalid value "ops at example.com" (valid: an email address of at most 254 characters',
         f"{SECTION}:emial: unknown setting; did you mean {SECTION}:email?",
-        f'{SECTION}:groups[0].group_id: given "web"; accepted: the ID of a security group, such as sg-',
-        f"{SECTION}:groups[0].ingress[0].from_port: given 70000; accepted: a whole number from -1 to 65535",
+        f'{SECTION}:groups[0].group_id: invalid value "web" (valid: the ID of a security group, such as sg-',
+        f"{SECTION}:groups[0].ingress[0].from_port: invalid value 70000 (valid: a whole number from -1 to 65535",
         f"{SECTION}:groups[0].ingress[0].cidr: unknown field (valid: ip_protocol, from_port, to_port, cidr_ipv4, ",
-        f'{SECTION}:vpc_id: given "vpc-01234567"; has no effect with {SECTION}:sample_group=false',
-        'analytics_host:email: given "ops@example.com"; needs analytics_host:stop_schedule',
+        f'{SECTION}:vpc_id="vpc-01234567" has no effect with {SECTION}:sample_group=false',
+        'analytics_host:email="ops@example.com" needs analytics_host:stop_schedule',
     ):
         assert expected in text, f"missing: {expected}\nin:\n{text}"
 
@@ -182,22 +189,22 @@ def test_unknown_key_without_match_lists_valid_keys() -> None:
 @pytest.mark.parametrize("key", ["static_site", "StaticSite", "static-site"])
 def test_system_name_as_key_lists_its_settings(key: str) -> None:
     """It resembles `static_site_waf`, but does not name a setting."""
-    expected = f"{key}: names a system, not a setting (valid: static_site:domain_name, static_site:hosted_zone_id, "
+    expected = f"{key}: is a system, not a setting (valid: static_site:domain_name, static_site:hosted_zone_id, "
     assert expected in error_message({key: "true"})
 
 
 def test_list_without_quotes_explains_json() -> None:
-    expected = "accepted: a list, as JSON (its quotes must reach CDK: -c 'static_site:extensionless_files=[\"...\"]')"
+    expected = "(valid: a JSON list; quote it for the shell: -c 'static_site:extensionless_files=[\"...\"]')"
     assert expected in error_message({"static_site:extensionless_files": "[/LICENSE]"})
-    assert "a list, as JSON" in error_message({"static_site:extensionless_files": "[" * 100_000})
+    assert "a JSON list" in error_message({"static_site:extensionless_files": "[" * 100_000})
 
 
 def test_invalid_json_value_does_not_explain_quotes() -> None:
     permissions = '[{"actions": "s3:GetObject", "resources": ["*"]}]'
     assert error_message({"deploy_pipeline:permissions": permissions}).endswith(
-        'deploy_pipeline:permissions[0].actions: given "s3:GetObject"; accepted: a list'
+        'deploy_pipeline:permissions[0].actions: invalid value "s3:GetObject" (valid: a list)'
     )
-    assert error_message({"static_site:extensionless_files": "{}"}).endswith("given {}; accepted: a list")
+    assert error_message({"static_site:extensionless_files": "{}"}).endswith("invalid value {} (valid: a list)")
 
 
 @pytest.mark.parametrize("part", ["a", ".", "a.", "a-", "a/", "/"])

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError, WrapValidator
 
 from lambdas.static_site.rewrite import key_path
 from settings import Settings
-from settings.regions import partitions
+from settings.regions import supported_regions
 from settings.types import Pattern, Range, SettingsModel, nested_model
 
 Grammar = Callable[[Any], bool]
@@ -185,7 +185,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
         api("codepipeline", "ActionConfigurationValue"),
         lambda key: iam_arn(f"arn:aws:s3:::bucket/{key}") and not set(key) & set("*?$"),
     ),
-    "deploy_pipeline:input": LOCAL,
+    "deploy_pipeline:input": "a file; its content: tests/deploy_pipeline/test_request_grammar.py",
     "deploy_pipeline:permissions.actions": (iam_action,),
     "deploy_pipeline:permissions.resources": (iam_arn,),
     "deploy_pipeline:permissions.conditions": "operators, keys and values: tests/deploy_pipeline/test_settings.py",
@@ -227,7 +227,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "security_group_revert:restore": "a setting of the function",
     "security_group_revert:max_reverts": "a setting of the function",
     "security_group_revert:revert_window_hours": "a setting of the function",
-    "security_group_revert:egress": CHOICE,
+    "security_group_revert:guard_egress": CHOICE,
     "security_group_revert:sweep_minutes": (
         api("events", "ScheduleExpression", lambda minutes: f"rate({minutes} minutes)"),
         lambda minutes: schedule(f"rate({minutes} minute{'s' if minutes > 1 else ''})"),
@@ -297,7 +297,9 @@ CANDIDATES: dict[str, st.SearchStrategy[Any]] = {
     "analytics_host:availability_zone": st.sampled_from(
         ["us-east-1a", "eu-west-3c", "us-east-9a", "eu-west-1", "use1-az1"]
     ),
-    "multi_region_api:regions": st.sampled_from([*partitions(), "us-east-9", "aws-global", "us-iso-east-1"]),
+    "multi_region_api:regions": st.sampled_from(
+        [*sorted(supported_regions()), "us-gov-west-1", "cn-north-1", "us-east-9", "aws-global", "us-iso-east-1"]
+    ),
 }
 
 

@@ -134,6 +134,15 @@ def test_unknown_stack_is_rejected_with_the_valid_ones() -> None:
         selected_stacks(app, ["A", "B"])
 
 
+def test_documented_bootstrap_regions_are_those_of_the_stacks(assembly: Assembly) -> None:
+    """Without arguments, `cdk bootstrap` prepares every Region of the app."""
+    found = {assembly.environment(path.name.removesuffix(".template.json")) for path in assembly.templates}
+    regions = {name.rpartition("/")[2] for name in found} - {"unknown-region"}
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    section = text.partition("## Credentials")[2].partition("\n## ")[0]
+    assert set(re.findall(r"[a-z]{2}-[a-z]+-\d", section)) == regions == {"us-east-1", "us-west-2"}
+
+
 def test_app_annotations_name_no_temporary_file(tmp_path: Path) -> None:
     """The CLI prints where an annotation was added, which in Python is a temporary file of jsii."""
     context = {"aws:cdk:bundling-stacks": ["MultiRegionApi-us-east-1"]}

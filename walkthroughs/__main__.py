@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
         f"It takes 10 to 30 minutes: some steps wait up to {options.propagation_seconds} s for a change to propagate.",
         flush=True,
     )
-    target = Target(session, TIMEOUT_SECONDS, options.propagation_seconds, POLL_SECONDS, songs=options.songs)
+    target = Target(session, TIMEOUT_SECONDS, options.propagation_seconds, POLL_SECONDS, songs_file=options.songs)
     with WALKTHROUGHS[options.system](target) as walkthrough:
         results = run(walkthrough, on_start=_print_title, on_result=_print_result)
     return 1 if any(result.error for result in results) else 0
@@ -72,7 +72,7 @@ def _print_title(title: str) -> None:
 
 
 def _print_result(result: Result) -> None:
-    print(f"    {result.mark}, {result.seconds:.1f} s: {result.error or result.observed}", flush=True)
+    print(f"    {result.status}, {result.seconds:.1f} s: {result.error or result.observed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Upload the songs, run the post's queries with Athena, and predict Top 10 hits with H2O.
+"""Upload the songs, run the original post's queries with Athena, and predict Top 10 hits with H2O.
 
-With the original songs file (`Target.songs`) the models are trained as in the post. By default, small models are
-trained with synthetic songs. Existing songs are used as they are.
+With the original songs file (`Target.songs_file`), the models are trained as in the original post. By default, small
+models are trained with synthetic songs. Existing songs are used as they are.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ AGENT_SECONDS = 120  # for the SSM Agent of a newly started host to connect
 
 
 class AnalyticsHostWalkthrough(RestoringWalkthrough):
-    """Upload, query, train, compare, predict and report, as in the post."""
+    """Run the original post's analysis, from upload to report."""
 
     stacks = ("AnalyticsHost",)
 
@@ -36,12 +36,12 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         from assets.analytics_host.billboard import songs
         from assets.analytics_host.billboard.athena import Athena
 
-        if self.target.songs:
-            songs.verify(self.target.songs)
+        if self.target.songs_file:
+            songs.verify(self.target.songs_file)
         self.outputs = self.target.outputs("AnalyticsHost")
         preconditions(self.target, self.outputs)
-        self.file: Path | None = self.target.songs or ASSETS / "songs.csv"  # None if songs exist already
-        self.kind = "original songs" if self.target.songs else "synthetic songs"
+        self.file: Path | None = self.target.songs_file or ASSETS / "songs.csv"  # None if songs exist already
+        self.kind = "original songs" if self.target.songs_file else "synthetic songs"
         self.athena = Athena(self.target.session, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
         self.results: list[Any] = []
         self.query_results: dict[str, Any] = {}
@@ -77,7 +77,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         existing = count_objects(self.target, self.outputs["SongsLocation"])
         if existing:
             self.file = None
-            self.kind = self.kind if self.target.songs else "existing songs"
+            self.kind = self.kind if self.target.songs_file else "existing songs"
             return f"using {existing} existing objects"
         assert self.file
         key = f"{prefix}songs.csv"
@@ -85,7 +85,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         s3.upload_file(str(self.file), bucket, key)
         return f"{self.file.stat().st_size:,} bytes, {self.kind}"
 
-    def janet_jackson(self) -> str:
+    def janet_jackson_hits_are_queried(self) -> str:
         rows = self._query("top_10_of_janet_jackson")
         self._compare(
             sorted((int(row.year), row.songtitle) for row in rows.itertuples()),
@@ -98,19 +98,19 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         titles = ", ".join(rows["songtitle"][:3])
         return f"{len(rows)}: {titles}, ..."
 
-    def songs_in_2010(self) -> str:
+    def songs_of_2010_are_counted(self) -> str:
         counts = {int(row.top10): int(row.songs) for row in self._query("songs_in_2010").itertuples()}
         self._compare(
             counts, lambda songs: dict(Counter(int(song["top10"]) for song in songs if song["year"] == "2010"))
         )
         return f"{sum(counts.values())}: {counts[1]} in the Top 10, {counts[0]} not"
 
-    def time_signatures(self) -> str:
+    def time_signatures_are_counted(self) -> str:
         counts = {int(row.timesignature): int(row.songs) for row in self._query("time_signatures").itertuples()}
         self._compare(counts, lambda songs: dict(Counter(int(song["timesignature"]) for song in songs)))
         return ", ".join(f"{signature}: {count:,}" for signature, count in counts.items())
 
-    def fastest_song(self) -> str:
+    def fastest_song_is_queried(self) -> str:
         (fastest,) = self._query("fastest_song").itertuples()
         self._compare(fastest.tempo, lambda songs: max(float(song["tempo"]) for song in songs))
         return f"{fastest.artistname}: {fastest.songtitle} ({fastest.year}), {fastest.tempo}"
@@ -150,7 +150,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         self.cleanup.enter_context(h2o_connection(self._h2o_port, self._login()))
         self.songs = self.athena.songs()
         self.training, self.test = songs.split(self.songs)
-        selected = models.ALL if self.target.songs else models.SMALL
+        selected = models.ALL if self.target.songs_file else models.SMALL
         self.results = models.train(
             selected, self.training, self.test, lambda name, progress: self.target.progress(f"{name}: {progress:.0%}")
         )
@@ -158,15 +158,15 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         seconds = ", ".join(f"{trained.model.name.split(':')[0]} {trained.seconds:.1f} s" for trained in self.results)
         return f"{len(self.training):,} training songs, {len(self.test)} test songs; {seconds}"
 
-    def figures_are_compared(self) -> str:
-        from assets.analytics_host.billboard import figures
+    def metrics_are_compared(self) -> str:
+        from assets.analytics_host.billboard import metrics
 
-        table = figures.table(self._trained(), published=bool(self.target.songs))
-        if self.target.songs:
+        table = metrics.table(self._trained(), published=bool(self.target.songs_file))
+        if self.target.songs_file:
             different = table[table["matches published"] == "no"]
-            assert different.empty, f"different from the published figures:\n{different.to_string()}"
+            assert different.empty, f"different from the published metrics:\n{different.to_string()}"
         assert (table["AUC"] > 0.5).all(), f"no better than random guesses:\n{table.to_string()}"
-        suffix = "; all match the published figures" if self.target.songs else ""
+        suffix = "; all match the published metrics" if self.target.songs_file else ""
         aucs = (f"{name.split(':')[0]} {auc:.7f}" for name, auc in zip(table["model"], table["AUC"], strict=True))
         return f"AUC: {', '.join(aucs)}{suffix}"
 
@@ -215,8 +215,8 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         results = self._trained()
         questions = {name.replace("_", " ").capitalize(): result.rows for name, result in self.query_results.items()}
         path = self._reports() / "report.html"
-        published = bool(self.target.songs)
-        source = self.kind.capitalize() + ("" if published else "; not comparable with the published figures")
+        published = bool(self.target.songs_file)
+        source = self.kind.capitalize() + ("" if published else "; not comparable with the published metrics")
         report.write(report.Analysis(source, self.songs, self.test, questions, results, published), path)
         text = path.read_text()
         assert text.count("data:image/png") == 4
@@ -231,25 +231,25 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
             broken = driver.execute_script("return [...document.images].filter(image => !image.naturalWidth).length")
             assert broken == 0, f"{broken} plots are broken"
             rows = driver.find_elements("css selector", "tbody tr")
-            if self.target.pictures:
+            if self.target.pictures_folder:
                 driver.execute_script("document.querySelectorAll('h2')[2].scrollIntoView()")
-                driver.save_screenshot(str(self.target.pictures / "analytics_host.png"))
+                driver.save_screenshot(str(self.target.pictures_folder / "analytics_host.png"))
             return f'"{driver.title}" with all plots and {len(rows)} table rows'
 
     steps = (
         Step("Read the boot log in CloudWatch Logs", boot_log_reports_healthy),
         Step("Check the security group, and call H2O without the password", no_port_is_open),
-        Step("Upload the songs, unless some exist", songs_are_uploaded),
-        Step("Query Janet Jackson's Top 10 hits", janet_jackson),
-        Step("Count the songs of 2010", songs_in_2010),
-        Step("Count songs by time signature", time_signatures),
-        Step("Query the fastest song", fastest_song),
+        Step("Upload the songs if the location is empty", songs_are_uploaded),
+        Step("Query Janet Jackson's Top 10 hits", janet_jackson_hits_are_queried),
+        Step("Count the songs of 2010", songs_of_2010_are_counted),
+        Step("Count songs by time signature", time_signatures_are_counted),
+        Step("Query the fastest song", fastest_song_is_queried),
         Step("Request another result location from Athena", workgroup_overrides_client_settings),
         Step("Convert the songs to Parquet, and repeat the queries", parquet_scans_fewer_bytes),
         Step("Train GLM 1 to 3, GBM and deep learning", models_are_trained),
         Step(
-            "Compare the models with each other, and with the published figures if the songs are the original ones",
-            figures_are_compared,
+            "Compare the models with each other, and with the published metrics if the songs are the original ones",
+            metrics_are_compared,
         ),
         Step("Predict the hits of 2010 with the best model", hits_are_predicted),
         Step("Run the Python notebook with small models", notebook_runs),
@@ -326,7 +326,7 @@ def preconditions(target: Target, outputs: dict[str, str]) -> None:
     location = outputs["SongsLocation"]
     if not location.startswith(f"s3://{outputs['DataBucketName']}/") and not count_objects(target, location):
         raise PreconditionError(
-            f"no songs at {location} (analytics_host:data_location); upload them, because the walkthrough writes only "
+            f"no songs at {location} (analytics_host:data_location); upload songs there; the walkthrough only writes "
             "to the stack's data bucket"
         )
 

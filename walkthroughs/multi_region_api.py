@@ -1,4 +1,4 @@
-"""Fail over between two Regions of one API and back, and call it by one name all the time."""
+"""Fail over to another Region and back, while calling the API continuously by its domain name."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ CALL_INTERVAL = 0.1  # seconds
 STEADY_CALLS = 20  # in a row, because Route 53's servers do not all switch at the same moment
 # The address of a client near each Region.
 CLIENT_ADDRESSES = {region: network.partition("/")[0] for region, network in CLIENT_NETWORKS.items()}
-NO_DOMAIN_NAME = "the Regions have no common name: deploy with multi_region_api:domain_name"
+NO_DOMAIN_NAME = "the Regions have no shared domain name: deploy with multi_region_api:domain_name"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Call:
 
 
 class MultiRegionApiWalkthrough(RestoringWalkthrough):
-    """The failover test of the original post, and faults that it leaves out."""
+    """The original post's failover test, and additional faults."""
 
     stacks = ("MultiRegionApi-*",)
     regions = ("us-east-1", "us-west-2", THIRD_REGION)
@@ -145,7 +145,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
                 client.update_function_configuration(FunctionName=name, Handler=handler)
             self._wait_for_responses_from(unhealthy, calls)
         self._assert_none_failed(calls)
-        return f"it returns {health.status}; {other} takes over until it works again"
+        return f"the health path returns {health.status}; {other} serves requests until the function is repaired"
 
     def name_resolves_when_every_region_is_unhealthy(self) -> str:
         first, _ = self._two_regions()
@@ -168,7 +168,9 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
     def page_shows_the_failover(self) -> str:
         self._two_regions()
         if not self.target.endpoints:
-            raise SkipStep(f"a browser can keep its connection to a Region for long; open {CLIENT.name}/ yourself")
+            raise SkipStep(
+                f"a browser can keep its connection to a Region for a long time; open {CLIENT.name}/ to try it manually"
+            )
         with tempfile.TemporaryDirectory() as name, browser(self.target, height=820) as driver:
             page = Path(shutil.copytree(CLIENT, name, dirs_exist_ok=True))
             (page / "settings.js").write_text(f'const SETTINGS = {{ url: "{self.url}helloworld", intervalMs: 250 }};\n')
@@ -209,7 +211,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         return f"clients near {', '.join(routed)} are each routed to their nearest Region"
 
     steps = (
-        Step("Call each Region by its regional URL", each_region_responds),
+        Step("Call each Region by its Regional URL", each_region_responds),
         Step("Call the name as clients near two Regions", name_resolves_to_the_nearest_region),
         Step("Set STATUS to fail in one Region", traffic_leaves_the_unhealthy_region),
         Step("Set STATUS to check again", traffic_returns),
@@ -232,7 +234,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         if not self.url:
             raise SkipStep(NO_DOMAIN_NAME)
         if len(known) < 2:
-            raise SkipStep(f"it needs two of the Regions {', '.join(CLIENT_ADDRESSES)}")
+            raise SkipStep(f"this step needs two of the Regions {', '.join(CLIENT_ADDRESSES)}")
         return known[0], known[1]
 
     def _health(self, region: str) -> urllib3.BaseHTTPResponse:
@@ -305,11 +307,11 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
 
     def _take_screenshot(self, driver: Any, moment: str) -> None:
         """Save a screenshot after twelve more calls."""
-        if not self.target.pictures:
+        if not self.target.pictures_folder:
             return
         calls = int(driver.find_element("id", "counts").text.split()[0])
         self.target.wait_until(lambda: f"{calls + 12} calls" in driver.page_source, "twelve more calls on the page")
-        driver.save_screenshot(str(self.target.pictures / f"{SYSTEM}_{moment}.png"))
+        driver.save_screenshot(str(self.target.pictures_folder / f"{SYSTEM}_{moment}.png"))
 
 
 def _summary(response: urllib3.BaseHTTPResponse) -> str:

@@ -78,7 +78,7 @@ class PipelineRuns:
             state = self.client.get_pipeline_execution(pipelineName=self.name, pipelineExecutionId=run_id)
             status = state["pipelineExecution"]["status"]
             assert status not in ("Superseded", "Stopped", "Cancelled"), (
-                f"pipeline execution {run_id} is {status}; check whether somebody else has pushed"
+                f"pipeline execution {run_id} is {status}; check whether someone else has pushed"
             )
             return None
 

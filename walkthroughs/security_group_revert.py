@@ -1,4 +1,4 @@
-"""Changes to the sample security group, which the stack reverts.
+"""Change the sample security group, and check that the stack reverts the changes.
 
 It is safe to run in a real account: all addresses are from ranges reserved for documentation and
 benchmarks, and no instance uses the group.
@@ -23,12 +23,12 @@ QUIET_SECONDS = 1.5  # enough for an unwanted notification to arrive in the sand
 
 
 class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
-    """The walkthrough of the original post, and further changes, faults and load."""
+    """The original post's walkthrough, with additional changes, faults and load."""
 
     stacks = ("SecurityGroupRevert",)
 
     @classmethod
-    def settings(cls, _world: Target) -> dict[str, str]:
+    def settings(cls, _target: Target) -> dict[str, str]:
         """Also create a trail, without which EventBridge receives no API calls."""
         return {"security_group_revert:create_trail": "true"}
 
@@ -37,7 +37,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self._check(outputs)
         self.ec2, self.events, self.sns, self.sqs = map(target.client, ("ec2", "events", "sns", "sqs"))
         self.dynamodb = target.client("dynamodb")
-        self.group_id, self.state_table = outputs["WebServerGroupId"], outputs["StateTableName"]
+        self.group_id, self.state_table = outputs["SampleGroupId"], outputs["StateTableName"]
         self._delete_state()
         self.cleanup.callback(self._delete_state)
         self.changes_rule, self.sweep_rule = outputs["ChangesRuleName"], outputs["SweepRuleName"]
@@ -50,7 +50,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
 
     def _check(self, outputs: dict[str, str]) -> None:
         """Raise PreconditionError if the deployed settings or the trails of the account do not allow the steps."""
-        if "WebServerGroupId" not in outputs:
+        if "SampleGroupId" not in outputs:
             raise PreconditionError(
                 "the sample group is not deployed; deploy with security_group_revert:sample_group=true"
             )
@@ -173,7 +173,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         assert len(self._ingress()) == 2, "reverted without an event or a sweep"
         self._set_enabled(self.sweep_rule, enabled=True)
         self._until_as_approved()
-        assert "sweep of all guarded groups" in self._notification("203.0.113.10/32")["Message"], "not found by a sweep"
+        assert "scheduled sweep" in self._notification("203.0.113.10/32")["Message"], "not detected by a sweep"
         self._set_enabled(self.sweep_rule, enabled=False)
         self._set_enabled(self.changes_rule, enabled=True)
         return "revoked by the next sweep, with a notification"
@@ -202,7 +202,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self.ec2.revoke_security_group_ingress(GroupId=self.group_id, SecurityGroupRuleIds=ids)
         self._notification("are resolved")
         self._delete_state()
-        return f'left in place after {added - 1} reverts: "{notification["Subject"]}"; resolved by hand'
+        return f'left in place after {added - 1} reverts: "{notification["Subject"]}"; then removed manually'
 
     def burst_is_reverted(self) -> str:
         addresses = [f"198.18.0.{number}/32" for number in range(BURST)]
@@ -224,7 +224,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
     steps = (
         Step("Read the rules of the Web Server group", sample_group_allows_only_https),
         Step("Allow SSH from one address", added_rule_is_revoked),
-        Step("Modify the HTTPS rule to SSH, as the console does", modified_rule_is_restored),
+        Step("Change the HTTPS rule to SSH, as the console does", modified_rule_is_restored),
         Step("Delete the HTTPS rule", deleted_rule_is_restored),
         Step("Add an approved and an unapproved rule in one call", approved_rule_of_mixed_call_remains),
         Step("Add rules with IPv6 ranges, a prefix list, a group and all protocols", all_source_types_are_revoked),

@@ -29,7 +29,7 @@ HEADERS = {
 
 
 class StaticSiteWalkthrough(Walkthrough):
-    """Directories return their index pages because of the edge function."""
+    """Check that the edge function serves the index page of each directory."""
 
     stacks = ("StaticSite",)
 
@@ -141,8 +141,8 @@ class StaticSiteWalkthrough(Walkthrough):
             assert urlsplit(driver.current_url).path == "/subdirectory/", driver.current_url
             width = driver.find_element("tag name", "body").value_of_css_property("max-width")
             assert width == "672px", f"the page is not styled: its max-width is {width}"
-            if self.target.pictures:
-                driver.save_screenshot(str(self.target.pictures / "static_site.png"))
+            if self.target.pictures_folder:
+                driver.save_screenshot(str(self.target.pictures_folder / "static_site.png"))
             driver.find_element("link text", "A relative link").click()
             assert urlsplit(driver.current_url).path == "/subdirectory/details.html", driver.current_url
             return f'styled; the link opens "{driver.title}"'
@@ -196,8 +196,8 @@ class StaticSiteWalkthrough(Walkthrough):
         if differing:
             raise PreconditionError(
                 f"the deployed site is not the sample site (different or missing: {', '.join(differing)}). The "
-                "walkthrough detaches the function, so do not run it on a site in use; deploy the sample site, without "
-                "static_site:site"
+                "walkthrough detaches the function, so do not run it on a production site. Deploy the sample site, "
+                "without setting static_site:site"
             )
 
     def _check_settings(self) -> None:

@@ -29,7 +29,7 @@ class PreconditionError(Exception):
 
 
 class SkipStep(Exception):  # noqa: N818  # not an error
-    """Raised by a step that cannot run on this target; the message is the reason."""
+    """Raised when a step cannot run on this target. The message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LocalEndpoints:
     http: int
     https: int
     dns: int  # name server of every hosted zone (UDP)
-    authority: Path
+    ca_certificate: Path
 
     @property
     def resolver_rules(self) -> str:
@@ -52,17 +52,17 @@ class Target:
     """The AWS account or sandbox that a walkthrough runs against.
 
     timeout_seconds: how long to wait for an asynchronous result. propagation_seconds: how long a configuration
-    change, such as a disabled rule, takes to become effective. pause: seconds between polls.
+    change, such as a disabled rule, takes to become effective. poll_seconds: time between polls.
     """
 
     session: boto3.Session
     timeout_seconds: float
     propagation_seconds: float
-    pause: float = 0.1
+    poll_seconds: float = 0.1
     endpoints: LocalEndpoints | None = None  # None: resolve host names through DNS
-    pictures: Path | None = None  # folder for screenshots; None: take none
+    pictures_folder: Path | None = None  # for screenshots; None: take none
     instances: Path | None = None  # folder of the sandbox's instances; None: connect through Session Manager
-    songs: Path | None = None  # songs file of the published figures; None: synthetic songs
+    songs_file: Path | None = None  # the original songs; None: synthetic songs
     reports: Path = ROOT / ".cache" / "reports"  # folder for reports that a walkthrough writes
     progress: Callable[[str], None] = lambda _text: None  # called with the progress of a long step
     # Deploys a stack with settings (CDK context); None: the user deploys.
@@ -108,7 +108,7 @@ class Target:
             options = {"server_hostname": parts.netloc, "assert_hostname": parts.netloc}
         if self.endpoints:
             host, port = "127.0.0.1", self.endpoints.https if parts.scheme == "https" else self.endpoints.http
-            options |= {"ca_certs": str(self.endpoints.authority)} if parts.scheme == "https" else {}
+            options |= {"ca_certs": str(self.endpoints.ca_certificate)} if parts.scheme == "https" else {}
             headers |= {"x-sandbox-address": address} if address else {}
         pool = urllib3.connectionpool.HTTPSConnectionPool if options else urllib3.connectionpool.HTTPConnectionPool
         with pool(host, port, **options) as connection:
@@ -129,7 +129,7 @@ class Target:
                 return result
             if time.monotonic() > deadline:
                 raise AssertionError(f"not observed within {seconds:.0f} s: {what}")
-            time.sleep(min(self.pause, seconds / 10))
+            time.sleep(min(self.poll_seconds, seconds / 10))
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class Result:
         return self.observed.partition("\n\n")[2]
 
     @property
-    def mark(self) -> str:
+    def status(self) -> str:
         return "FAILED" if self.error else "skipped" if self.skipped else "ok"
 
 

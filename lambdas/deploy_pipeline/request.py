@@ -25,6 +25,11 @@ MAX_INPUT_CHARACTERS = 200_000
 MAX_PATH_CHARACTERS = 1024
 MAX_NESTING_LEVELS = 32  # three are enough; some thousands exceed Python's recursion limit
 PATH = re.compile(rf".{{1,{MAX_PATH_CHARACTERS}}}", re.DOTALL)
+# CloudFormation's quotas and the lengths of its type Tag.
+MAX_PARAMETERS, MAX_PARAMETER_BYTES = 200, 4096
+MAX_TAGS, MAX_TAG_CHARACTERS = 50, 256
+PARAMETER_NAME = re.compile(r"[A-Za-z0-9]{1,255}")
+TAG_KEY = re.compile(r"(?!aws:)[\w\s.:/=+@-]{1,128}", re.IGNORECASE)
 MAX_SHOWN_ERRORS, MAX_SHOWN_CHARACTERS = 20, 60
 ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # describes the version of CDK; it is not an AWS resource
 
@@ -70,8 +75,15 @@ def parse_request(value: Any) -> DeploymentRequest:
     stack_name = fields.text("stackName", NAME, NAME_DESCRIPTION)
     template_path = fields.text("templatePath", PATH, f"text of at most {MAX_PATH_CHARACTERS} characters")
     bucket, key = fields.text("revisionS3Bucket"), fields.text("revisionS3Key")
-    parameters = fields.mapping("parameters", _is_parameter, "text, finite numbers, true or false, or lists of these")
-    tags = fields.optional("tags", {}, _is_tags, "an object of at most 50 texts")
+    fields.check_keys("parameters", PARAMETER_NAME, "1 to 255 letters and digits", MAX_PARAMETERS)
+    parameters = fields.mapping(
+        "parameters",
+        _is_parameter,
+        f"text, finite numbers, true or false, or lists of these, with at most {MAX_PARAMETER_BYTES} bytes",
+    )
+    key_description = "1 to 128 letters, digits, spaces and characters of _.:/=+@-, not beginning with aws:"
+    fields.check_keys("tags", TAG_KEY, key_description, MAX_TAGS)
+    tags = fields.mapping("tags", _is_tag_value, f"a text of 1 to {MAX_TAG_CHARACTERS} characters")
     capabilities = fields.optional("capabilities", [], _is_list_of(CAPABILITIES), f"a list of {_join_or(CAPABILITIES)}")
     policy = fields.optional("policy", {}, _is_object, "an object")
     on_unsafe = fields.choice("onUnsafe", ("fail", "blue_green"))
@@ -173,6 +185,16 @@ class _FieldReader:
         """Read one of the accepted values; the first one is the default."""
         return str(self.optional(name, accepted[0], lambda value: value in accepted, _join_or(accepted)))
 
+    def check_keys(self, name: str, pattern: re.Pattern[str], accepted: str, max_items: int) -> None:
+        """Check the keys of an object; `mapping` checks that it is one, and its values."""
+        value = self.fields.get(name)
+        if not isinstance(value, dict):
+            return
+        if len(value) > max_items:
+            self._add_error(name, f"an object of at most {max_items} items")
+        for key in sorted(key for key in value if not pattern.fullmatch(key)):
+            self.errors.append(f"{self.prefix}{name}: given the key {_shorten(key)}; accepted: {accepted}")
+
     def mapping(self, name: str, is_valid: Callable[[Any], bool], accepted: str) -> dict[str, Any]:
         """Read an object and check each of its values separately."""
         value = self.optional(name, {}, _is_object, f"an object of {accepted}")
@@ -204,11 +226,13 @@ def _is_simple(value: Any) -> bool:
 
 
 def _is_parameter(value: Any) -> bool:
-    return _is_simple(value) or (isinstance(value, list) and all(map(_is_simple, value)))
+    if not _is_simple(value) and not (isinstance(value, list) and all(map(_is_simple, value))):
+        return False
+    return len(_to_parameter(value).encode(errors="surrogatepass")) <= MAX_PARAMETER_BYTES
 
 
-def _is_tags(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) <= 50 and all(isinstance(item, str) for item in value.values())
+def _is_tag_value(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_TAG_CHARACTERS
 
 
 def _is_texts(value: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypedDict
 TOKEN = "healthy=multi_region_api/1"  # noqa: S105  # no secret
 TOKEN_MARKER = "="  # noqa: S105  # no secret
 UNHEALTHY = "unhealthy"
-HEALTHY, FROM_DEPENDENCIES = "ok", "check"  # values of STATUS; any other means unhealthy
+HEALTHY, CHECK_DEPENDENCIES = "ok", "check"  # values of STATUS; any other means unhealthy
 MAX_REASON_CHARACTERS = 200
 MAX_THREADS = 100  # a Lambda function can have 1,024
 
@@ -48,10 +48,10 @@ def evaluate(status: str, dependencies: Sequence[Dependency]) -> dict[str, str]:
     status: the value of STATUS. ``check`` or an empty value checks the dependencies, ``ok`` means
     healthy, any other value unhealthy.
     """
-    status = status.strip().lower() or FROM_DEPENDENCIES
+    status = status.strip().lower() or CHECK_DEPENDENCIES
     if status == HEALTHY:
         return {}
-    if status != FROM_DEPENDENCIES:
+    if status != CHECK_DEPENDENCIES:
         return {"STATUS": f"is {status}"[:MAX_REASON_CHARACTERS]}
     return check_dependencies(dependencies)
 

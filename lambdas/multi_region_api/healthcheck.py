@@ -8,7 +8,7 @@ import logging
 import os
 
 from .handler_settings import read_settings
-from .health import FROM_DEPENDENCIES, UNHEALTHY, Dependency, evaluate, healthy_body, unhealthy_body
+from .health import CHECK_DEPENDENCIES, UNHEALTHY, Dependency, evaluate, healthy_body, unhealthy_body
 from .responses import Response, json_response
 
 REGION = os.environ["AWS_REGION"]
@@ -23,7 +23,7 @@ if SETTINGS["dependencies"]:
 
 def handler(_event: object, _context: object) -> Response:
     """Return 200 with the token, or 503 with the names of the failed dependencies."""
-    failed = evaluate(os.environ.get("STATUS", FROM_DEPENDENCIES), DEPENDENCIES)
+    failed = evaluate(os.environ.get("STATUS", CHECK_DEPENDENCIES), DEPENDENCIES)
     if not failed:
         return json_response(200, healthy_body(REGION), SETTINGS["allowed_origin"])
     LOGGER.warning("Region is unhealthy", extra={"status": UNHEALTHY, "region": REGION, "reason": failed})

@@ -1,9 +1,9 @@
 """Read changes to security group rules from CloudTrail records.
 
-EventBridge delivers the record as `detail` of an "AWS API Call via CloudTrail" event. The
-same call has several forms: flat (`cidrIp`, `fromPort` at the top) or `ipPermissions`, one
-element as an object and several as a list, a group name instead of its ID. The rules are read
-from the response, or from the request if the response has none.
+EventBridge delivers the record as `detail` of an "AWS API Call via CloudTrail" event. Records of
+the same call differ: parameters can be flat (`cidrIp`, `fromPort` at the top) or in `ipPermissions`,
+a single element is an object instead of a list, and a group can be identified by name. The rules are
+read from the response, or from the request if the response has none.
 Source: CloudTrail user guide, record contents; EC2 API reference.
 """
 
@@ -18,12 +18,12 @@ from .rules import Rule
 
 GROUP_ID = re.compile(r"sg-[0-9a-f]+")
 PREFIX_LIST_ID = re.compile(r"pl-[0-9a-f]+")
-# Calls that change no rule, but what rules apply to.
+# Calls that don't change rules, but change what existing rules apply to.
 PREFIX_LIST_EVENTS = frozenset({"ModifyManagedPrefixList", "RestoreManagedPrefixListVersion"})
 INTERFACE_EVENTS = frozenset(
     {
         *("CreateNetworkInterface", "ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute", "RunInstances"),
-        # Endpoints, whose interfaces EC2 makes. Through some of them people connect from outside of the VPC.
+        # Endpoints, for which EC2 creates network interfaces. Some of them allow connections from outside the VPC.
         *("ApplySecurityGroupsToClientVpnTargetNetwork", "CreateClientVpnEndpoint", "ModifyClientVpnEndpoint"),
         *("CreateInstanceConnectEndpoint", "ModifyInstanceConnectEndpoint", "CreateVerifiedAccessEndpoint"),
         *("CreateVpcEndpoint", "ModifyVpcEndpoint"),
@@ -47,7 +47,7 @@ class Call:
 
     @property
     def timestamp(self) -> float:
-        """The time of the call in seconds since the epoch; infinity if the record has none."""
+        """Return the time of the call in seconds since the epoch, or infinity if the record has none."""
         try:
             return datetime.fromisoformat(self.time).timestamp()
         except ValueError:
@@ -59,18 +59,18 @@ class Change:
     """One API call that changed security group rules."""
 
     call: Call
-    group_ids: frozenset[str]  # empty if the record has none, or in an unknown form
+    group_ids: frozenset[str]  # empty if the record has no group IDs, or has them in an unknown format
     rule_ids: frozenset[str]
     added: tuple[Rule, ...]  # as the call added or changed them
     removed: tuple[Rule, ...]
 
-    def mentions(self, rule: Rule) -> bool:
-        """Whether the record names the rule."""
+    def refers_to(self, rule: Rule) -> bool:
+        """Return whether the record names the rule."""
         return rule.rule_id in self.rule_ids or rule in self.added or rule in self.removed
 
 
 def read_change(record: CloudTrailRecord) -> Change | None:
-    """Read a CloudTrail record; None for a call that failed or was a dry run."""
+    """Read a CloudTrail record. Return None for a call that failed or was a dry run."""
     if record.get("errorCode"):
         return None
     name = str(record.get("eventName", ""))
@@ -109,14 +109,14 @@ def read_call(record: CloudTrailRecord) -> Call:
     )
 
 
-def mentioned_ids(record: CloudTrailRecord) -> tuple[frozenset[str], frozenset[str]]:
-    """The IDs of security groups and of prefix lists anywhere in a record, in any form."""
+def referenced_ids(record: CloudTrailRecord) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the IDs of security groups and of prefix lists anywhere in a record, in any format."""
     text = json.dumps([record.get("requestParameters"), record.get("responseElements")])
     return frozenset(GROUP_ID.findall(text)), frozenset(PREFIX_LIST_ID.findall(text))
 
 
 def is_service_call(record: CloudTrailRecord) -> bool:
-    """Whether an AWS service made the call, such as Auto Scaling when it starts an instance."""
+    """Return whether an AWS service made the call, such as Auto Scaling launching an instance."""
     return str((record.get("userIdentity") or {}).get("invokedBy", "")).endswith(".amazonaws.com")
 
 
@@ -126,7 +126,7 @@ def _group_ids(items: list[JsonObject]) -> frozenset[str]:
 
 
 def _capitalize_keys(value: Json) -> Json:
-    """Use `GroupId` for all calls: older ones are recorded with `groupId`."""
+    """Capitalize all keys, because records of older calls have `groupId` instead of `GroupId`."""
     if isinstance(value, dict):
         return {key[:1].upper() + key[1:]: _capitalize_keys(inner) for key, inner in value.items()}
     return [_capitalize_keys(inner) for inner in value] if isinstance(value, list) else value
@@ -158,13 +158,13 @@ def _rule_id(item: JsonObject) -> str:
 
 
 def _flatten(update: JsonObject) -> JsonObject:
-    """Move the new values of ModifySecurityGroupRules up to the ID of the rule."""
+    """Merge the nested values of a ModifySecurityGroupRules update into the level that contains the rule ID."""
     inner = update.get("SecurityGroupRule")
     return {**update, **inner} if isinstance(inner, dict) else update
 
 
 def _request_rules(request: JsonObject) -> Iterator[JsonObject]:
-    """The rules in a request, one for each source."""
+    """Yield the rules in a request, one for each source."""
     for permission in [request, *_items(request.get("IpPermissions"))]:
         sources: list[JsonObject] = [{"CidrIpv4": permission.get("CidrIp")}]
         sources += [{"CidrIpv4": i.get("CidrIp")} for i in _items(permission.get("IpRanges"))]
@@ -180,11 +180,11 @@ def _rules(items: list[JsonObject], is_egress: bool) -> Iterator[Rule]:
         try:
             yield Rule.from_api({"IsEgress": is_egress, **item})
         except ValueError:
-            continue  # an unknown form; the group itself is still compared
+            continue  # an unknown format; the group itself is still compared
 
 
 def _caller(identity: UserIdentity) -> tuple[str, str]:
-    """The caller without the session name, and the session name."""
+    """Return the caller without the session name, and the session name."""
     names = (identity.get(key) for key in ("arn", "userName", "principalId", "invokedBy", "type"))
     caller, session_name = str(next((name for name in names if name), "unknown")), ""
     if ":assumed-role/" in caller:

@@ -22,13 +22,13 @@ SNS = boto3.client("sns", config=RETRIES)
 
 
 class Context(Protocol):
-    """What is read of Lambda's context object."""
+    """The attributes of Lambda's context object that the handler uses."""
 
     invoked_function_arn: str
 
 
 def handler(event: Event, context: Context) -> None:
-    """Revert the change that the event reports, or check every guarded group."""
+    """Revert the change in the event or, for a scheduled event, check all guarded groups."""
     logging.getLogger(__package__).setLevel(os.environ["LOG_LEVEL"])
     approved = json.loads(Path(__file__).with_name("approved.json").read_text())
     responder = Responder(

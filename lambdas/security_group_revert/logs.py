@@ -19,7 +19,7 @@ MAX_LOGGED_RULES = 100  # per key
 logger = logging.getLogger(__name__)
 
 
-def put_metrics(report: Report) -> None:
+def emit_metrics(report: Report) -> None:
     """Print the metrics `NotReverted` and `RevertsSuspended`.
 
     Without a "level" Lambda treats the line as INFO, so the function's application log level must not be higher.
@@ -28,7 +28,7 @@ def put_metrics(report: Report) -> None:
     directive = {"Namespace": METRIC_NAMESPACE, "Dimensions": [[]], "Metrics": names}
     record = {
         "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
-        NOT_REVERTED: report.outcome.not_reverted,
+        NOT_REVERTED: report.outcome.open_findings,
         REVERTS_SUSPENDED: len(report.outcome.suspended),
         "group_id": report.outcome.group.group_id,
     }
@@ -48,18 +48,21 @@ def log_check(report: Report) -> None:
     if change:
         details["call"] = asdict(change.call)
         details["already_reverted"] = [str(rule) for rule in report.already_reverted[:MAX_LOGGED_RULES]]
-        details["unexplained"] = [str(rule) for rule in report.unexplained[:MAX_LOGGED_RULES]]
+        details["not_visible"] = [str(rule) for rule in report.not_visible[:MAX_LOGGED_RULES]]
     logger.log(logging.INFO if outcome.group_exists else logging.ERROR, "Checked %s", group_id, extra=details)
-    mentioned = report.mentioned
     for action in outcome.actions:
-        level = logging.ERROR if action.status == "failed" else logging.WARNING if action.is_open else logging.INFO
-        in_event = {"in_event": action in mentioned} if change else {}
-        logger.log(level, "%s: %s", action.verb, action.status, extra={"group_id": group_id} | _data(action) | in_event)
+        level = logging.WARNING if action.is_unresolved else logging.INFO
+        if action.status == "failed":
+            level = logging.ERROR
+        data = {"group_id": group_id} | _data(action)
+        if change:
+            data["named_in_event"] = action in report.named_in_event
+        logger.log(level, "%s: %s", action.action_type, action.status, extra=data)
 
 
 def _data(action: Action) -> dict[str, object]:
     return {
-        "action": action.verb,
+        "action": action.action_type,
         "status": action.status,
         "rule": str(action.rule),
         "rule_id": action.rule_id or None,

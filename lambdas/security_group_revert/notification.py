@@ -9,13 +9,13 @@ from .revert import Action, GuardedGroup
 
 MAX_SUBJECT_CHARACTERS = 100  # SNS API reference, Publish
 MAX_SECTION_LINES = 100  # two full sections stay far below the 256 KB of SNS
-INFINITIVES = {
+BASE_FORM = {
     "revoke": "revoke",
     "modify": "modify",
     "update_description": "update the description",
     "restore": "restore",
 }
-PARTICIPLES = {
+PAST_TENSE = {
     "revoke": "revoked",
     "modify": "modified",
     "update_description": "description updated",
@@ -27,14 +27,14 @@ GROUP_NOT_FOUND = (
 )
 FAILED = "Actions marked FAILED are tried again at every sweep. Check the reason given."
 SUSPENDED = (
-    "Changes marked SUSPENDED were reverted max_reverts times and made again each time. They are left in place until "
-    "revert_window_hours after the first revert. Find out what makes the change, and stop it."
+    "Changes marked SUSPENDED recurred after max_reverts reverts. They are left in place until "
+    "revert_window_hours after the first revert. Find and stop the source of the change."
 )
 OPEN_CONNECTIONS = (
     "Connections opened through a revoked rule may still be open, because security groups track connections and "
     "revoking a rule does not close them. To close them, use a network ACL or stop the instance."
 )
-# What mail programs turn into links, and how it is written instead. Each program recognizes some of these forms.
+# Text that mail clients turn into links, and its replacement. Each client recognizes some of these forms.
 SCHEMES = (
     "callto|cid|data|facetime|file|ftp|geo|gopher|https?|imap|javascript|ldap|mailto|maps|market|mid|news|nntp|onenote"
     "|outlook|sip|skype|sms|smsto|snews|ssh|tel|telnet|wais|xmpp"
@@ -50,19 +50,19 @@ LINKS = (
     (re.compile("@"), "[@]"),
     (re.compile(r"\\\\"), r"[\\\\]"),  # network shares: Outlook
 )
-EXPOSURE = (
+ACCESS_CHANGE = (
     "The rules are as approved, but the call changes what they apply to: the entries of an approved prefix list, the "
     "members of an approved group, or the other groups of a guarded group's network interface. It was not reverted."
 )
 
 
 def subject(report: Report) -> str:
-    """One line of ASCII within SNS's limit."""
+    """Return one line of ASCII within SNS's limit."""
     outcome = report.outcome
     group = outcome.group.name or outcome.group.group_id
     count = len(outcome.actions)
     changes = f"change{'' if count == 1 else 's'} to security group {group}"
-    reported = sum(action.status == "reported" for action in outcome.actions)
+    reported = sum(action.status == "report_only" for action in outcome.actions)
     if not outcome.group_exists:
         return _subject(f"NOT GUARDED: security group {group} does not exist")
     if outcome.suspended:
@@ -74,7 +74,7 @@ def subject(report: Report) -> str:
         return _subject(f"Unapproved: {share} {changes}")
     if count:
         return _subject(f"Reverted: {count} {changes}")
-    if report.unexplained:
+    if report.not_visible:
         return _subject(f"No longer present: unapproved change to security group {group}")
     if report.already_reverted:
         return _subject(f"Already reverted: unapproved change to security group {group}")
@@ -82,15 +82,17 @@ def subject(report: Report) -> str:
 
 
 def text(report: Report, *, region: str, account: str) -> str:
-    """The notification in plain text: group, caller, time, call and outcome."""
+    """Return the notification in plain text: group, caller, time, call and outcome."""
     outcome, change = report.outcome, report.change
     lines = _facts(outcome.group, change.call if change else None, region=region, account=account)
-    main = report.mentioned if change else list(outcome.actions)
+    main = report.named_in_event if change else list(outcome.actions)
     others = [action for action in outcome.actions if action not in main]
     reverted = [f"already reverted by an earlier check: {rule}" for rule in report.already_reverted]
-    reverted += [f"no longer present, reverted by someone or not visible yet: {rule}" for rule in report.unexplained]
+    reverted += [
+        f"no longer present (reverted by someone else, or not visible yet): {rule}" for rule in report.not_visible
+    ]
     lines += _section("Outcome", [*map(_line, main), *reverted])
-    lines += _section("Also found in this check (rules that the CloudTrail event does not name)", map(_line, others))
+    lines += _section("Other findings in this check (rules not named in the CloudTrail event)", map(_line, others))
     if report.resolved:
         lines += ["", "All changes that were reported as not reverted are resolved."]
     if not outcome.group_exists:
@@ -99,20 +101,20 @@ def text(report: Report, *, region: str, account: str) -> str:
         lines += ["", FAILED]
     if outcome.suspended:
         lines += ["", SUSPENDED]
-    if any(action.verb in ("revoke", "modify") and not action.is_open for action in outcome.actions):
+    if any(action.action_type in ("revoke", "modify") and not action.is_unresolved for action in outcome.actions):
         lines += ["", OPEN_CONNECTIONS]
     return "\n".join(lines) + "\n"
 
 
-def exposure(
+def access_change_notification(
     call: Call, groups: list[GuardedGroup], ids: Iterable[str], *, region: str, account: str
 ) -> tuple[str, str]:
-    """Subject and text about a call that changes no rule, but what the rules of `groups` apply to."""
+    """Return subject and text for a call that doesn't change rules, but changes what the rules of `groups` apply to."""
     names = [group.name or group.group_id for group in groups]
     lines = _facts(groups[0], call, region=region, account=account)
     lines += _section("Guarded groups", (f"{group.name} ({group.group_id})".strip() for group in groups))
     lines += _section("IDs in the call", sorted(ids))
-    lines += ["", EXPOSURE]
+    lines += ["", ACCESS_CHANGE]
     return _subject(f"{call.event_name} may open security group {', '.join(names)}"), "\n".join(lines) + "\n"
 
 
@@ -120,39 +122,40 @@ def _facts(group: GuardedGroup, call: Call | None, *, region: str, account: str)
     name = f"{group.name} ({group.group_id})" if group.name else group.group_id
     facts = [("Group", f"{name} in {region}, account {account}")]
     if call is None:
-        facts.append(("Found by", "sweep of all guarded groups; CloudTrail shows who made the change"))
+        facts.append(("Detected by", "scheduled sweep. See CloudTrail for the caller."))
     else:
         facts += [
             ("Caller", call.caller),
             ("Session", f"{call.session_name} (chosen by the caller)" if call.session_name else ""),
             ("Identity", f"{call.source_identity} (source identity)" if call.source_identity else ""),
-            ("Key", call.access_key_id),
-            ("Source", f"{call.source_ip} with {call.user_agent} (as stated by the caller)"),
+            ("Access key", call.access_key_id),
+            ("Source", call.source_ip),
+            ("User agent", f"{call.user_agent} (chosen by the caller)"),
             ("Time", call.time),
             ("Call", f"{call.event_name}, CloudTrail event {call.event_id}"),
         ]
-    return [f"{label + ':':<10}{without_links(value)}" for label, value in facts if value]
+    return [f"{label + ':':<13}{neutralize_links(value)}" for label, value in facts if value]
 
 
 def _line(action: Action) -> str:
     previous = f" (previously: {action.previous})" if action.previous else ""
     rule = f"{action.rule}{previous}" + (f", {action.rule_id}" if action.rule_id else "")
-    infinitive = INFINITIVES[action.verb]
+    base_form = BASE_FORM[action.action_type]
     match action.status:
         case "failed":
-            return f"FAILED to {infinitive}: {rule}: {action.reason}"
+            return f"FAILED to {base_form}: {rule}: {action.reason}"
         case "suspended":
-            return f"SUSPENDED, did not {infinitive}: {rule}"
-        case "reported":
-            return f"unapproved, would {infinitive}: {rule}"
+            return f"SUSPENDED, did not {base_form}: {rule}"
+        case "report_only":
+            return f"unapproved, would {base_form}: {rule}"
         case "conflict":
-            return f"already gone when revoked: {rule}"
+            return f"already removed before it was revoked: {rule}"
         case _:
-            return f"{PARTICIPLES[action.verb]}: {rule}"
+            return f"{PAST_TENSE[action.action_type]}: {rule}"
 
 
 def _section(title: str, lines: Iterable[str]) -> list[str]:
-    shown = [f"  {without_links(line)}" for line in lines]
+    shown = [f"  {neutralize_links(line)}" for line in lines]
     if not shown:
         return []
     more = len(shown) - MAX_SECTION_LINES
@@ -163,10 +166,10 @@ def _subject(line: str) -> str:
     return _printable(line).encode("ascii", "replace").decode()[:MAX_SUBJECT_CHARACTERS]
 
 
-def without_links(value: str) -> str:
-    """Make text that others control one line of ASCII in which mail programs find no link.
+def neutralize_links(value: str) -> str:
+    """Convert untrusted text to a single line of ASCII that mail clients do not turn into links.
 
-    They can still find phone numbers and dates, which look like account IDs and times.
+    They can still recognize phone numbers and dates, which look like account IDs and times.
     """
     line = _printable(value).encode("ascii", "replace").decode()
     for pattern, replacement in LINKS:

@@ -12,24 +12,24 @@ class Report:
     """One check of a group: its outcome, and the change that started it (None for a sweep).
 
     already_reverted: rules of the change that an earlier check reverted.
-    unexplained: rules of the change that are as approved, although no check reverted them.
-    resolved: whether findings that were reported before are gone.
+    not_visible: rules of the change that are already in their approved state, although no earlier check reverted them.
+    resolved: whether all findings of the last report are resolved.
     """
 
     outcome: Outcome
     change: Change | None = None
     already_reverted: tuple[Rule, ...] = ()
-    unexplained: tuple[Rule, ...] = ()
+    not_visible: tuple[Rule, ...] = ()
     resolved: bool = False
 
     @property
-    def mentioned(self) -> list[Action]:
-        """The actions on rules that the CloudTrail event names."""
-        return [a for a in self.outcome.actions if self.change and self.change.mentions(a.previous or a.rule)]
+    def named_in_event(self) -> list[Action]:
+        """Return the actions on rules that the CloudTrail event names."""
+        return [a for a in self.outcome.actions if self.change and self.change.refers_to(a.previous or a.rule)]
 
 
-def already_as_approved(change: Change, outcome: Outcome) -> list[Rule]:
-    """Rules of an unapproved change that were as approved when the group was read.
+def rules_in_approved_state(change: Change, outcome: Outcome) -> list[Rule]:
+    """Return the rules of an unapproved change that were already in their approved state when the group was read.
 
     Empty if the event does not name the group, because the change may be to another one.
     """

@@ -1,4 +1,4 @@
-"""From an event to reverted groups and notifications."""
+"""Process an event: revert the affected groups and send notifications."""
 
 import logging
 import time
@@ -13,14 +13,14 @@ from .cloudtrail import (
     PREFIX_LIST_EVENTS,
     Change,
     is_service_call,
-    mentioned_ids,
     read_call,
     read_change,
+    referenced_ids,
 )
 from .events import CloudTrailRecord, Event, JsonObject
-from .logs import log_check, put_metrics
-from .notification import exposure, subject, text
-from .report import Report, already_as_approved
+from .logs import emit_metrics, log_check
+from .notification import access_change_notification, subject, text
+from .report import Report, rules_in_approved_state
 from .revert import GuardedGroup, Outcome, reconcile
 from .rules import Rule
 from .state import State, StateTable, digest
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
 
 # Seconds to wait before reading a group again if the change is not visible: EC2 is eventually consistent.
-REREAD_PAUSES = (2, 4)
+RETRY_DELAYS_SECONDS = (2, 4)
 logger = logging.getLogger(__name__)
 
 
@@ -42,11 +42,11 @@ class ApprovedGroup(TypedDict):
     name: str
     ingress: list[JsonObject]
     egress: list[JsonObject] | None
-    tolerated_egress: NotRequired[list[JsonObject]]
+    optional_egress: NotRequired[list[JsonObject]]
 
 
-class UnfinishedError(Exception):
-    """A problem that a retry can solve; Lambda runs the event again."""
+class RetryableError(Exception):
+    """An error that a retry can resolve; Lambda retries the event."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,21 @@ class Responder:
     max_reverts: int = 10
 
     def respond(self, event: Event, groups: list[GuardedGroup]) -> None:
-        """Bring the groups of an event back to their approved rules, and report it.
+        """Restore the approved rules of the groups in an event, and report the result.
 
-        `event` is an "AWS API Call via CloudTrail" event, or the "Scheduled Event" of the sweep. Calls that failed,
-        are approved or affect no guarded group have no effect. If the event does not name its group, all groups are
+        `event` is an "AWS API Call via CloudTrail" event, or the "Scheduled Event" of the sweep. Failed calls, approved
+        calls and calls that affect no guarded group are ignored. If the event does not name its group, all groups are
         checked.
 
         Raises:
-            UnfinishedError: after all groups were checked, if a retry can help.
+            RetryableError: after all groups were checked, if a retry can help.
         """
         change = None
         if event.get("detail-type") != "Scheduled Event":
             try:
                 record = event.get("detail") or {}
                 if record.get("eventName") in PREFIX_LIST_EVENTS | INTERFACE_EVENTS:
-                    self._report_exposure(record, groups)
+                    self._report_access_change(record, groups)
                     return
                 change = read_change(record)
                 if change is None:
@@ -96,50 +96,51 @@ class Responder:
             except Exception as error:  # so that one group does not block the others
                 problems.append(f"{group.group_id}: {error}")
         if problems:
-            raise UnfinishedError("; ".join(problems))
+            raise RetryableError("; ".join(problems))
 
     def _check(self, group: GuardedGroup, change: Change | None, problems: list[str]) -> None:
-        """Revert unapproved changes to one group, log them, and send a notification if there is news."""
+        """Revert unapproved changes to one group, log them, and send a notification if the findings changed."""
         outcome, state = self._reconcile_visible(group, change, problems)
-        problems += [f"{a.verb} {a.rule}: {a.reason}" for a in outcome.failed if a.transient]
-        unexplained = _unexplained(change, outcome, state)
-        as_approved = already_as_approved(change, outcome) if change else []
-        findings = digest([f"{a.key} {a.status}" for a in outcome.actions if a.is_open] + _missing_group(outcome))
+        problems += [f"{a.action_type} {a.rule}: {a.reason}" for a in outcome.failed if a.transient]
+        not_visible = _not_visible(change, outcome, state)
+        in_approved_state = rules_in_approved_state(change, outcome) if change else []
+        findings = digest([f"{a.key} {a.status}" for a in outcome.actions if a.is_unresolved] + _missing_group(outcome))
         report = Report(
             outcome,
             change,
-            already_reverted=tuple(rule for rule in as_approved if rule not in unexplained),
-            unexplained=tuple(unexplained),
+            already_reverted=tuple(rule for rule in in_approved_state if rule not in not_visible),
+            not_visible=tuple(not_visible),
             resolved=bool(state.reported_digest and not findings),
         )
-        put_metrics(report)
+        emit_metrics(report)
         log_check(report)
         try:
-            self.table.count(group.group_id, state, (a.key for a in outcome.actions if a.status == "done"))
+            self.table.count(group.group_id, state, (a.key for a in outcome.actions if a.status == "completed"))
         except (ClientError, BotoCoreError) as error:
             problems.append(f"cannot count the reverts of {group.group_id}: {error}")
-        has_news = state.is_news(findings)
-        if has_news or as_approved or any(not a.is_open or a in report.mentioned for a in outcome.actions):
+        should_report = state.should_report(findings)
+        to_notify = [a for a in outcome.actions if not a.is_unresolved or a in report.named_in_event]
+        if should_report or in_approved_state or to_notify:
             self._publish(subject(report), text(report, region=self._region, account=self.account))
-        if has_news:
+        if should_report:
             self.table.set_reported(group.group_id, findings)
 
     def _reconcile_visible(
         self, group: GuardedGroup, change: Change | None, problems: list[str]
     ) -> tuple[Outcome, State]:
-        """Reconcile a group, and again after a pause while the change of the event is not visible yet."""
+        """Reconcile a group; repeat after a pause if the change in the event is not visible yet."""
         state = self._read_state(group, problems)
         outcome = self._reconcile(group, state)
-        for pause in REREAD_PAUSES if change else ():
-            if not _unexplained(change, outcome, state):
+        for pause in RETRY_DELAYS_SECONDS if change else ():
+            if not _not_visible(change, outcome, state):
                 break
             time.sleep(pause)
             state = self._read_state(group, problems)
-            outcome = outcome.followed_by(self._reconcile(group, state))
+            outcome = outcome.merge(self._reconcile(group, state))
         return outcome, state
 
     def _read_state(self, group: GuardedGroup, problems: list[str]) -> State:
-        """Read the state of a group, or use an empty one, with which everything is reverted and reported."""
+        """Read the state of a group. If that fails, return an empty one, so that all findings are handled as new."""
         try:
             return self.table.read(group.group_id)
         except (ClientError, BotoCoreError) as error:
@@ -155,19 +156,19 @@ class Responder:
             suspended=state.suspended(self.max_reverts),
         )
 
-    def _report_exposure(self, record: CloudTrailRecord, groups: list[GuardedGroup]) -> None:
+    def _report_access_change(self, record: CloudTrailRecord, groups: list[GuardedGroup]) -> None:
         """Report a call that changes what approved rules apply to, without looking up the affected instances."""
         name = record["eventName"]
         if record.get("errorCode") or (name in ("CreateNetworkInterface", "RunInstances") and is_service_call(record)):
             return
-        group_ids, prefix_lists = mentioned_ids(record)
+        group_ids, prefix_lists = referenced_ids(record)
         ids = prefix_lists if name in PREFIX_LIST_EVENTS else group_ids
-        affected = [group for group in groups if _is_exposed(group, ids)]
+        affected = [group for group in groups if _is_affected(group, ids)]
         if affected:
             call = read_call(record)
             details = {"event_id": call.event_id, "group_ids": [group.group_id for group in affected]}
             logger.warning("%s may open guarded groups", name, extra=details | {"ids": sorted(ids)})
-            self._publish(*exposure(call, affected, ids, region=self._region, account=self.account))
+            self._publish(*access_change_notification(call, affected, ids, region=self._region, account=self.account))
 
     @property
     def _region(self) -> str:
@@ -177,14 +178,14 @@ class Responder:
         self.sns.publish(TopicArn=self.topic_arn, Subject=subject_line, Message=message)
 
 
-def _unexplained(change: Change | None, outcome: Outcome, state: State) -> list[Rule]:
-    """Rules of the change that are as approved, although no earlier check is known to have reverted them."""
+def _not_visible(change: Change | None, outcome: Outcome, state: State) -> list[Rule]:
+    """Return the rules of the change that are in their approved state, although no earlier check reverted them."""
     if change is None:
         return []
     timestamp, approved = change.call.timestamp, outcome.group.approved
     return [
         rule
-        for rule in already_as_approved(change, outcome)
+        for rule in rules_in_approved_state(change, outcome)
         if not state.reverted_since(f"{'restore' if rule in approved else 'unapproved'}: {rule.identity}", timestamp)
     ]
 
@@ -193,8 +194,8 @@ def _missing_group(outcome: Outcome) -> list[str]:
     return [] if outcome.group_exists else ["the group does not exist"]
 
 
-def _is_exposed(group: GuardedGroup, ids: frozenset[str]) -> bool:
-    """Whether a call uses sources of the group's approved rules, or the group together with another one."""
+def _is_affected(group: GuardedGroup, ids: frozenset[str]) -> bool:
+    """Return whether a call refers to a source of the group's approved rules, or to the group and another group."""
     sources = {rule.source for rule in group.approved if rule.source_type in ("PrefixListId", "ReferencedGroupId")}
     return bool(sources & ids) or (group.group_id in ids and len(ids) > 1)
 
@@ -210,7 +211,7 @@ def guarded_groups(approved: list[ApprovedGroup], environment: Mapping[str, str]
             name=group["name"],
             ingress=_rules(group["ingress"], is_egress=False),
             egress=None if group["egress"] is None else _rules(group["egress"], is_egress=True),
-            tolerated=_rules(group.get("tolerated_egress", []), is_egress=True),
+            optional=_rules(group.get("optional_egress", []), is_egress=True),
         )
         for group in approved
     ]

@@ -1,4 +1,4 @@
-"""Bring a guarded security group back to its approved rules."""
+"""Restore the approved rules of a guarded security group."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import SecurityGroupRuleDescriptionTypeDef, SecurityGroupRuleUpdateTypeDef
 
 MAX_ATTEMPTS = 3
-MAX_CALLS = 30  # for one kind of action in one direction, once a call for all its rules is refused
-# Another caller changed the rule between our read and our call (EC2 API reference, error codes).
+MAX_CALLS = 30  # per action and direction, if the batch call is rejected
+# Another caller changed the rule after it was read (EC2 API reference, error codes).
 CONFLICT_CODES = frozenset(
     {"InvalidPermission.NotFound", "InvalidSecurityGroupRuleId.NotFound", "InvalidPermission.Duplicate"}
 )
@@ -30,26 +30,26 @@ GROUP_NOT_FOUND_CODES = frozenset({"InvalidGroup.NotFound", "InvalidSecurityGrou
 class GuardedGroup:
     """A security group and its approved rules; egress rules are guarded unless `egress` is None.
 
-    tolerated: rules that are accepted if they exist, but not restored if they do not.
+    optional: rules that are accepted if they exist, but not restored if they do not.
     """
 
     group_id: str
     name: str
     ingress: tuple[Rule, ...]
     egress: tuple[Rule, ...] | None
-    tolerated: tuple[Rule, ...] = ()
+    optional: tuple[Rule, ...] = ()
 
     @property
     def approved(self) -> tuple[Rule, ...]:
-        """The approved rules of both directions."""
+        """Return the approved rules of both directions."""
         return self.ingress + (self.egress or ())
 
     def accepts(self, rule: Rule) -> bool:
-        """Whether the rule may exist."""
-        return rule in self.approved or rule in self.tolerated
+        """Return whether the rule is approved or optional."""
+        return rule in self.approved or rule in self.optional
 
     def covers(self, rule: Rule) -> bool:
-        """Whether rules of this direction are guarded."""
+        """Return whether rules of this direction are guarded."""
         return not rule.is_egress or self.egress is not None
 
 
@@ -57,35 +57,35 @@ class GuardedGroup:
 class Action:
     """One action on a rule, and its result.
 
-    verb: a key of `CALLS`. `previous` is the existing rule that `modify` or `update_description` changes into `rule`.
-    status: ``done``; ``reported``: nothing was changed; ``failed``: see `reason`, and `transient` if a retry can
-    help; ``suspended``: reverted too often, so left in place; ``conflict``: another caller was faster, or the
-    response to our own call was lost.
+    action_type: a key of `CALLS`. `previous` is the existing rule that `modify` or `update_description` changes into
+    `rule`. status: ``completed``; ``report_only``: nothing was changed; ``failed``: see `reason`, and `transient` if a
+    retry can help; ``suspended``: reverted too often, so left in place; ``conflict``: another caller changed the rule
+    first, or the response to an earlier call was lost.
     """
 
-    verb: str
+    action_type: str
     rule: Rule
     previous: Rule | None = None
-    status: str = "done"
+    status: str = "completed"
     reason: str | None = None
     transient: bool = False
 
     @property
     def key(self) -> str:
-        """Identifies the change that is reverted: an unapproved rule, a missing rule or a changed description."""
-        if self.verb in ("restore", "update_description"):
-            return f"{self.verb}: {self.rule.identity}"
+        """Return a key for the change that is reverted: an unapproved rule, a missing rule or a changed description."""
+        if self.action_type in ("restore", "update_description"):
+            return f"{self.action_type}: {self.rule.identity}"
         return f"unapproved: {(self.previous or self.rule).identity}"
 
     @property
     def rule_id(self) -> str:
-        """The ID of the existing rule; empty for `restore`."""
+        """Return the ID of the existing rule, or an empty string for `restore`."""
         return (self.previous or self.rule).rule_id or ""
 
     @property
-    def is_open(self) -> bool:
-        """Whether the rule still differs from the approved one."""
-        return self.status in ("failed", "reported", "suspended")
+    def is_unresolved(self) -> bool:
+        """Return whether the rule still differs from the approved one."""
+        return self.status in ("failed", "report_only", "suspended")
 
 
 @dataclass(frozen=True)
@@ -99,29 +99,29 @@ class Outcome:
 
     @property
     def failed(self) -> tuple[Action, ...]:
-        """The actions that failed."""
+        """Return the actions that failed."""
         return tuple(action for action in self.actions if action.status == "failed")
 
     @property
     def suspended(self) -> tuple[Action, ...]:
-        """The actions that were not taken because of `max_reverts`."""
+        """Return the actions that were not taken because of `max_reverts`."""
         return tuple(action for action in self.actions if action.status == "suspended")
 
     @property
-    def not_reverted(self) -> int:
-        """The number of open findings; a group that does not exist is one."""
-        return sum(action.is_open for action in self.actions) + (not self.group_exists)
+    def open_findings(self) -> int:
+        """Return the number of open findings; a group that does not exist is one."""
+        return sum(action.is_unresolved for action in self.actions) + (not self.group_exists)
 
-    def followed_by(self, later: "Outcome") -> "Outcome":
-        """Combine with a later outcome of the same group: completed actions of both, open ones of the later."""
-        completed = tuple(action for action in self.actions if not action.is_open)
+    def merge(self, later: "Outcome") -> "Outcome":
+        """Merge with a later outcome of the same group: completed actions of both, and open ones of the later."""
+        completed = tuple(action for action in self.actions if not action.is_unresolved)
         return replace(later, actions=completed + later.actions)
 
 
 def reconcile(
     ec2: "EC2Client", group: GuardedGroup, *, restore: bool, change_rules: bool = True, suspended: Collection[str] = ()
 ) -> Outcome:
-    """Change the rules of `group` into the approved ones.
+    """Change the rules of `group` to match the approved ones.
 
     The group is read, compared and changed; after a conflict with another caller it is read again, up to
     `MAX_ATTEMPTS` times. Without `change_rules` findings are only reported. Actions whose key is in `suspended`
@@ -131,10 +131,10 @@ def reconcile(
         ClientError, BotoCoreError: the rules cannot be read.
     """
     rules: tuple[Rule, ...] = ()
-    done: list[Action] = []
+    completed: list[Action] = []
     conflicts: list[Action] = []
     results: list[Action] = []  # of the last attempt
-    not_tried: list[Action] = []
+    skipped: list[Action] = []
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             rules = _read_rules(ec2, group.group_id)
@@ -144,20 +144,22 @@ def reconcile(
             results = [_failed(a, error, transient=True) if a.status == "conflict" else a for a in results]
             break
         if not rules and not _group_exists(ec2, group.group_id):
-            return Outcome(group, (), tuple(done), group_exists=False)
-        todo = plan(filter(group.covers, rules), group.approved, group.tolerated, restore=restore)
-        actions = [_decide(action, restore and change_rules, change_rules, suspended) for action in _actions(todo)]
-        not_tried = [action for action in actions if action.is_open]
-        to_do = [action for action in actions if not action.is_open]
-        results = _apply_or_replace(ec2, group.group_id, to_do, last=attempt == MAX_ATTEMPTS)
-        done += [action for action in results if action.status == "done"]
+            return Outcome(group, (), tuple(completed), group_exists=False)
+        changes = plan(filter(group.covers, rules), group.approved, group.optional, restore=restore)
+        actions = [
+            _set_status(action, restore and change_rules, change_rules, suspended) for action in _actions(changes)
+        ]
+        skipped = [action for action in actions if action.is_unresolved]
+        pending = [action for action in actions if not action.is_unresolved]
+        results = _apply_or_replace(ec2, group.group_id, pending, last=attempt == MAX_ATTEMPTS)
+        completed += [action for action in results if action.status == "completed"]
         new_conflicts = [action for action in results if action.status == "conflict"]
         if not new_conflicts:
             break
         conflicts += new_conflicts
-    already_gone = [a for a in dict.fromkeys(conflicts) if a.verb == "revoke" and a.rule not in rules]
+    already_removed = [a for a in dict.fromkeys(conflicts) if a.action_type == "revoke" and a.rule not in rules]
     failed = [action for action in results if action.status == "failed"]
-    return Outcome(group, rules, tuple(done + already_gone + failed + not_tried))
+    return Outcome(group, rules, tuple(completed + already_removed + failed + skipped))
 
 
 def _read_rules(ec2: "EC2Client", group_id: str) -> tuple[Rule, ...]:
@@ -168,7 +170,7 @@ def _read_rules(ec2: "EC2Client", group_id: str) -> tuple[Rule, ...]:
 
 
 def _group_exists(ec2: "EC2Client", group_id: str) -> bool:
-    """Distinguish a group without rules from a missing one: a filter without a match is not an error."""
+    """Return whether the group exists: DescribeSecurityGroupRules returns no error for a group that does not."""
     try:
         ec2.describe_security_groups(GroupIds=[group_id])
     except ClientError as error:
@@ -178,26 +180,28 @@ def _group_exists(ec2: "EC2Client", group_id: str) -> bool:
     return True
 
 
-def _actions(todo: Plan) -> Iterable[Action]:
-    yield from (Action("revoke", rule) for rule in todo.revokes)
-    yield from (Action("modify", approved, previous=existing) for existing, approved in todo.modifications)
-    yield from (Action("update_description", approved, previous=existing) for existing, approved in todo.descriptions)
-    yield from (Action("restore", rule) for rule in todo.restores)
+def _actions(changes: Plan) -> Iterable[Action]:
+    yield from (Action("revoke", rule) for rule in changes.revokes)
+    yield from (Action("modify", approved, previous=existing) for existing, approved in changes.modifications)
+    yield from (
+        Action("update_description", approved, previous=existing) for existing, approved in changes.descriptions
+    )
+    yield from (Action("restore", rule) for rule in changes.restores)
 
 
-def _decide(action: Action, may_restore: bool, may_revoke: bool, suspended: Collection[str]) -> Action:
-    """Mark an action that is only reported, or suspended."""
-    if not (may_revoke if action.verb == "revoke" else may_restore):
-        return replace(action, status="reported")
+def _set_status(action: Action, may_restore: bool, may_revoke: bool, suspended: Collection[str]) -> Action:
+    """Set the status of an action that is not taken: report_only or suspended."""
+    if not (may_revoke if action.action_type == "revoke" else may_restore):
+        return replace(action, status="report_only")
     return replace(action, status="suspended") if action.key in suspended else action
 
 
 def _apply_or_replace(ec2: "EC2Client", group_id: str, actions: list[Action], *, last: bool) -> list[Action]:
     """Apply the actions; if a rule cannot be modified, revoke it and restore the approved one instead."""
     results = _apply(ec2, group_id, actions, last=last)
-    refused = [a for a in results if a.verb == "modify" and a.status == "failed" and not a.transient]
-    replaced = _apply(ec2, group_id, list(_replacements(refused)), last=last)
-    return [action for action in results if action not in refused] + replaced
+    rejected = [a for a in results if a.action_type == "modify" and a.status == "failed" and not a.transient]
+    replaced = _apply(ec2, group_id, list(_replacements(rejected)), last=last)
+    return [action for action in results if action not in rejected] + replaced
 
 
 def _replacements(modifications: list[Action]) -> Iterable[Action]:
@@ -209,22 +213,22 @@ def _replacements(modifications: list[Action]) -> Iterable[Action]:
 
 def _apply(ec2: "EC2Client", group_id: str, actions: list[Action], *, last: bool) -> list[Action]:
     results: list[Action] = []
-    for verb, call in CALLS.items():
+    for action_type, call in CALLS.items():
         for is_egress in (False, True):
-            batch = [a for a in actions if a.verb == verb and a.rule.is_egress == is_egress]
+            batch = [a for a in actions if a.action_type == action_type and a.rule.is_egress == is_egress]
             results += _apply_batch(partial(call, ec2, group_id, is_egress), batch, last=last)
     return results
 
 
 def _apply_batch(call: Callable[[list[Action]], None], actions: list[Action], *, last: bool) -> list[Action]:
-    """Apply all actions in one call; if it is refused, in one call for each half, so that one rule blocks no other.
+    """Apply all actions in one call. If it is rejected, split the batch, so that one rule does not block the others.
 
     A conflict ends the batch, because the group is read again, except in the `last` attempt, which halves
     the batch instead. There are at most `MAX_CALLS` calls.
     """
     results: list[Action] = []
     batches = [actions] if actions else []
-    refusal: ClientError | None = None  # why the batches that remain after MAX_CALLS were split
+    rejection: ClientError | None = None  # why the batches that remain after MAX_CALLS were split
     for _ in range(MAX_CALLS):
         if not batches:
             return results
@@ -237,15 +241,15 @@ def _apply_batch(call: Callable[[list[Action]], None], actions: list[Action], *,
         elif _is_conflict(error) and not last:
             results += [replace(action, status="conflict") for action in batch]
         elif len(batch) > 1:
-            refusal = error
+            rejection = error
             middle = len(batch) // 2
             batches += [batch[:middle], batch[middle:]]
-        elif _is_conflict(error) and batch[0].verb != "modify":
-            results += [replace(batch[0], status="conflict")]  # already as approved
+        elif _is_conflict(error) and batch[0].action_type != "modify":
+            results += [replace(batch[0], status="conflict")]  # already in its approved state
         else:
             results += [_failed(batch[0], error, transient=_is_conflict(error))]
     for action in (action for batch in batches for action in batch):
-        results.append(_failed(action, refusal, transient=_is_conflict(refusal)))
+        results.append(_failed(action, rejection, transient=_is_conflict(rejection)))
     return results
 
 

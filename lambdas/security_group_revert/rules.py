@@ -1,4 +1,4 @@
-"""Security group rules as values, and the plan that turns existing rules into the approved ones.
+"""Security group rules as value objects, and the plan of changes that restores the approved rules.
 
 Source of the field names and of how EC2 normalizes rules (canonical CIDRs, ports of protocols
 without ports): EC2 API reference, SecurityGroupRule and SecurityGroupRuleRequest.
@@ -49,7 +49,7 @@ class Rule:
 
     @classmethod
     def from_api(cls, item: Mapping[str, object], *, is_egress: bool | None = None) -> Self:
-        """Read a rule in the API's names: `SecurityGroupRule` or `SecurityGroupRuleRequest`.
+        """Read a rule with the API's field names: `SecurityGroupRule` or `SecurityGroupRuleRequest`.
 
         Raises:
             ValueError: the source is missing or not a string.
@@ -85,7 +85,7 @@ class Rule:
         )
 
     def as_request(self) -> "SecurityGroupRuleRequestTypeDef":
-        """The rule as a complete `SecurityGroupRuleRequest`, because EC2 clears missing fields."""
+        """Return the rule as a complete `SecurityGroupRuleRequest`, because EC2 clears missing fields."""
         request = {
             "IpProtocol": self.protocol,
             "FromPort": self.from_port,
@@ -96,7 +96,7 @@ class Rule:
         return cast("SecurityGroupRuleRequestTypeDef", request)  # its keys depend on the rule
 
     def as_permission(self) -> "IpPermissionTypeDef":
-        """The rule as an `IpPermission` with one source."""
+        """Return the rule as an `IpPermission` with one source."""
         account = {"UserId": self.account} if self.account else {}
         sources = {
             "CidrIpv4": ("IpRanges", {"CidrIp": self.source}),
@@ -112,7 +112,7 @@ class Rule:
 
     @property
     def identity(self) -> str:
-        """A text without description and ID, which is the same for equal rules."""
+        """Return a text without description and ID, which is the same for equal rules."""
         return str(replace(self, description=None))
 
     def __str__(self) -> str:
@@ -148,7 +148,7 @@ def _text(value: object) -> str | None:
 
 @dataclass(frozen=True)
 class Plan:
-    """Changes that turn existing rules into the approved ones; pairs are (existing, approved)."""
+    """Changes that restore the approved rules; pairs are (existing, approved)."""
 
     revokes: tuple[Rule, ...] = ()
     modifications: tuple[tuple[Rule, Rule], ...] = ()  # the rule keeps its ID
@@ -156,17 +156,17 @@ class Plan:
     restores: tuple[Rule, ...] = ()
 
 
-def plan(existing: Iterable[Rule], approved: Iterable[Rule], tolerated: Iterable[Rule] = (), *, restore: bool) -> Plan:
+def plan(existing: Iterable[Rule], approved: Iterable[Rule], optional: Iterable[Rule] = (), *, restore: bool) -> Plan:
     """Compare the rules of a group with the approved ones.
 
-    A rule that is neither approved nor tolerated is revoked, or modified if it looks like an approved
+    A rule that is neither approved nor optional is revoked, or modified if it looks like an approved
     rule that someone edited. Without `restore` every unapproved rule is revoked, and missing rules
     are still part of the plan, to be reported.
     """
     rules = list(existing)
     existing_set = set(rules)
     approved_by_rule = {rule: rule for rule in approved}
-    accepted = approved_by_rule.keys() | set(tolerated)
+    accepted = approved_by_rule.keys() | set(optional)
     unapproved = [rule for rule in rules if rule not in accepted]
     modifications, restores = [], []
     for missing in (rule for rule in approved_by_rule if rule not in existing_set):
@@ -185,7 +185,7 @@ def plan(existing: Iterable[Rule], approved: Iterable[Rule], tolerated: Iterable
 
 
 def _is_edit_of(rule: Rule, approved: Rule) -> bool:
-    """Whether `rule` has the approved rule's source type, as EC2 requires, and its source or traffic.
+    """Return whether `rule` has the approved rule's source type, as EC2 requires, and its source or traffic.
 
     Only for IP ranges: modifying a rule that refers to a group or a prefix list would need permissions on
     those as well.

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-REPORT = "report"  # sort key of the last report; sort keys of findings contain a colon
+REPORT_SORT_KEY = "report"  # sort key of the last report; sort keys of findings contain a colon
 REMINDER_SECONDS = 24 * 3600
-EXPIRED = {"N": "0"}  # for a count that DynamoDB deleted just before an update, which then has no expiry
-REPORT_SECONDS = 7 * REMINDER_SECONDS  # without reminders: the group was removed from the settings
+# Treat as expired: an update re-created the item, without an expiry, just after DynamoDB had deleted it.
+EXPIRED = {"N": "0"}
+REPORT_TTL_SECONDS = 7 * REMINDER_SECONDS  # expiry of the last report; longer than the reminder interval
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,22 @@ class State:
     reported_at: int = 0
 
     def suspended(self, max_reverts: int) -> frozenset[str]:
-        """The findings that were reverted at least `max_reverts` times in their window."""
+        """Return the findings that were reverted at least `max_reverts` times in their window."""
         return frozenset(key for key, reverts in self.reverts.items() if reverts.count >= max_reverts)
 
     def reverted_since(self, key: str, timestamp: float) -> bool:
-        """Whether an earlier run reverted this finding at or after `timestamp`."""
+        """Return whether an earlier run reverted this finding at or after `timestamp`."""
         return key in self.reverts and self.reverts[key].last >= timestamp
 
-    def is_news(self, findings: str) -> bool:
-        """Whether the digest of the open findings differs from the last report, or a reminder is due."""
+    def should_report(self, findings: str) -> bool:
+        """Return whether the digest of the open findings differs from the last report, or a reminder is due."""
         if findings != self.reported_digest:
             return True
         return bool(findings) and time.time() - self.reported_at >= REMINDER_SECONDS
 
 
 def digest(findings: Iterable[str]) -> str:
-    """A short text that identifies the open findings; empty if there are none."""
+    """Return a hash of the open findings, or an empty string if there are none."""
     lines = sorted(set(findings))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
 
@@ -76,7 +77,7 @@ class StateTable:
         items = {item["finding"]["S"]: item for page in pages for item in page["Items"]}
         now = time.time()
         live = {key: item for key, item in items.items() if int(item.get("expires_at", EXPIRED)["N"]) > now}
-        report = live.pop(REPORT, None)
+        report = live.pop(REPORT_SORT_KEY, None)
         reverts = {key: Reverts(int(item["reverts"]["N"]), int(item["last"]["N"])) for key, item in live.items()}
         if report is None:
             return State(reverts)
@@ -105,10 +106,10 @@ class StateTable:
 
     def set_reported(self, group_id: str, findings: str) -> None:
         """Store the digest of the open findings that were just reported, or delete it if there are none."""
-        key = {"group_id": {"S": group_id}, "finding": {"S": REPORT}}
+        key = {"group_id": {"S": group_id}, "finding": {"S": REPORT_SORT_KEY}}
         if not findings:
             self.dynamodb.delete_item(TableName=self.name, Key=key)
             return
         now = int(time.time())
-        times = {"last": {"N": str(now)}, "expires_at": {"N": str(now + REPORT_SECONDS)}}
+        times = {"last": {"N": str(now)}, "expires_at": {"N": str(now + REPORT_TTL_SECONDS)}}
         self.dynamodb.put_item(TableName=self.name, Item=key | {"digest": {"S": findings}} | times)

@@ -1,19 +1,19 @@
 """Lambda@Edge handler for CloudFront's origin-request event.
 
 Lambda@Edge has no environment variables, so the stack writes the settings to `settings.json` next to this module.
-The handler logs nothing. It imports only what it needs, because every import adds to the cold start that a viewer
-waits for (`dataclasses` and `http` would double it).
+The handler logs nothing. It imports only what it needs, because every import lengthens the cold start, during which a
+viewer waits (`dataclasses` and `http` would double it).
 """
 
 import json
 from pathlib import Path
 from typing import TypedDict
 
-from .rewrite import Choices, Redirect, key_path, rewrite
+from .rewrite import Redirect, RewriteOptions, key_path, rewrite
 
 
 class Request(TypedDict):
-    """A request in an origin-request event, of which only these keys are read."""
+    """The keys of a request in an origin-request event that the handler reads."""
 
     method: str
     uri: str
@@ -53,27 +53,28 @@ class Response(TypedDict):
     headers: dict[str, list[Header]]
 
 
-def read_choices(path: Path) -> Choices:
-    """Read the settings file."""
+def load_options(path: Path) -> RewriteOptions:
+    """Load the options from the settings file."""
     settings = json.loads(path.read_text())
-    return Choices(**{**settings, "files": frozenset(map(key_path, settings["files"]))})
+    files = frozenset(map(key_path, settings["extensionless_files"]))
+    return RewriteOptions(**{**settings, "extensionless_files": files})
 
 
 STATUS_DESCRIPTIONS = {301: "Moved Permanently", 308: "Permanent Redirect"}
 SETTINGS = Path(__file__).with_name("settings.json")
-CHOICES = read_choices(SETTINGS) if SETTINGS.exists() else Choices()
+OPTIONS = load_options(SETTINGS) if SETTINGS.exists() else RewriteOptions()
 
 
-def handler(event: Event, _context: object, choices: Choices = CHOICES) -> Request | Response:
+def handler(event: Event, _context: object, options: RewriteOptions = OPTIONS) -> Request | Response:
     """Return the request to forward to the bucket, or a redirect response.
 
     The event and response formats are those of the CloudFront Developer Guide, "Lambda@Edge event structure".
     """
     request = event["Records"][0]["cf"]["request"]
     if request["method"] in ("GET", "HEAD"):
-        result = rewrite(request["uri"], request["querystring"], choices)
+        result = rewrite(request["uri"], request["querystring"], options)
         if isinstance(result, Redirect):
-            return _response(result, choices.redirect_status)
+            return _response(result, options.redirect_status)
         request["uri"] = result
     # S3 interprets some query parameters, such as versionId and response-content-type.
     request["querystring"] = ""

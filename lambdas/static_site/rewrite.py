@@ -2,7 +2,7 @@
 
 CloudFront reaches a private bucket through S3's REST endpoint, which has keys and no directories. `/docs/` is
 rewritten to the key of its index page. `/docs` is redirected to `/docs/`, because relative links on a page at
-`/docs` would be wrong. A path that a browser could treat as another host is never redirected. Paths are sent to
+`/docs` would break. A path that a browser could treat as another host is never redirected. Paths are sent to
 S3 encoded as SDKs encode object keys, because S3 reads some characters differently from browsers (`+` as a space).
 
 Based on "Implementing Default Directory Indexes in Amazon S3-backed Amazon CloudFront Origins Using Lambda@Edge",
@@ -17,7 +17,7 @@ INDEX = "index.html"
 # directory, and has at least two characters, so that v1.x is one too. Shorter known extensions are listed.
 EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{1,14})\Z")
 KNOWN_EXTENSIONS = frozenset({"7z", "3gp", "3g2", "c", "h", "m", "r", "z"})
-# A path that no client, however lenient, reads as another host or another header: printable ASCII of RFC 3986,
+# A path that even lenient clients cannot interpret as another host or as a header: printable ASCII of RFC 3986,
 # without empty segments, backslashes, dot segments, or encoded slashes, backslashes and control characters.
 SAFE_PATH = re.compile(r"(/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)+\Z")
 UNSAFE_PART = re.compile(r"%(2f|5c|0[0-9a-f]|1[0-9a-f]|7f)|%(?![0-9A-Fa-f]{2})|/(\.|%2e){1,2}(/|\Z)", re.IGNORECASE)
@@ -28,18 +28,18 @@ UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 MAX_KEY_BYTES = 1024
 
 
-class Choices(NamedTuple):
-    """The settings of a site.
+class RewriteOptions(NamedTuple):
+    """Options for rewriting URIs.
 
-    without_slash: how to respond to `/docs`, ``redirect`` or ``rewrite``. redirect_status: 301 or 308.
-    canonical: redirect `/docs/index.html` to `/docs/`. files: paths of files without an extension, as
-    `key_path` encodes them.
+    trailing_slash: how to respond to `/docs`, ``redirect`` or ``rewrite``. redirect_status: 301 or 308.
+    redirect_index_html: redirect `/docs/index.html` to `/docs/`. extensionless_files: paths of files
+    without an extension, as `key_path` encodes them.
     """
 
-    without_slash: str = "redirect"
+    trailing_slash: str = "redirect"
     redirect_status: int = 308
-    canonical: bool = False
-    files: frozenset[str] = frozenset()
+    redirect_index_html: bool = False
+    extensionless_files: frozenset[str] = frozenset()
 
 
 class Redirect(NamedTuple):
@@ -48,7 +48,7 @@ class Redirect(NamedTuple):
     location: str
 
 
-def rewrite(uri: str, query: str, choices: Choices) -> str | Redirect:
+def rewrite(uri: str, query: str, options: RewriteOptions) -> str | Redirect:
     """Return the URI to request from the origin, or a redirect. Never raises.
 
     `uri` and `query` are in CloudFront's format: the path encoded as the viewer sent it, and the query string
@@ -58,22 +58,22 @@ def rewrite(uri: str, query: str, choices: Choices) -> str | Redirect:
     path = key_path(uri)
     if not uri.startswith("/") or _key_bytes(path) > MAX_KEY_BYTES:
         return uri  # not a valid key, and rewriting could exceed CloudFront's limit for a function's result
-    if path.startswith("/.well-known/") or path in choices.files:
+    if path.startswith("/.well-known/") or path in options.extensionless_files:
         return path
     directory, _, last = path.rpartition("/")
     # `/index.html` is not redirected: CloudFront itself requests it for `/`, so the redirect would loop.
-    if choices.canonical and last == INDEX and directory:
+    if options.redirect_index_html and last == INDEX and directory:
         return _redirect(f"{uri.rpartition('/')[0]}/", query) or path
     if not last:
         return path + INDEX
     if _is_file(last):
         return path
-    redirect = _redirect(f"{uri}/", query) if choices.without_slash == "redirect" else None
+    redirect = _redirect(f"{uri}/", query) if options.trailing_slash == "redirect" else None
     return redirect or f"{path}/{INDEX}"
 
 
 def key_path(path: str) -> str:
-    """Return `path` with every character encoded that S3 could read differently from a browser.
+    """Percent-encode the characters in `path` that S3 and browsers could interpret differently.
 
     A percent sign that does not start an escape is encoded too. Unnecessary escapes are decoded, except escaped
     dots, which could form a dot segment.

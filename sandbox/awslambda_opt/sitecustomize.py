@@ -1,4 +1,4 @@
-"""Lambda: programs of layers can be started under /opt.
+"""Lambda: start programs that layers install under /opt.
 
 Python imports this module when a function starts, because its folder is on the function's PYTHONPATH. A program
 ``/opt/...`` is looked up in the folders to which MiniStack has unpacked the layers. If its interpreter is Lambda's,

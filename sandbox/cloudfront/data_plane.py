@@ -40,7 +40,7 @@ PROCESSED_INVALIDATIONS: dict[str, int] = {}  # number by distribution
 
 
 def distribution_of(host: str) -> tuple[str, dict[str, Any]] | None:
-    """Return the id and configuration of the distribution with the domain name or alias `host`."""
+    """Return the ID and configuration of the distribution with the domain name or alias `host`."""
     with request_scope(ACCOUNT, REGION):
         for distribution in cloudfront._distributions.values():
             config = _config(distribution["config_xml"])

@@ -1,7 +1,7 @@
 """Lambda@Edge: the restrictions on functions of a distribution.
 
-Source: CloudFront developer guide, restrictions on edge functions. Left out: runtimes, package size, the caller's
-permission to replicate the function.
+Source: CloudFront developer guide, restrictions on edge functions. Not implemented: runtimes, package size, the
+caller's permission to replicate the function.
 """
 
 import json
@@ -44,5 +44,5 @@ def _problems(arn: str, event: str) -> list[str]:
 
 
 def _is_set(value: Any) -> bool:
-    """MiniStack stores some settings that are not set as empty objects."""
+    """MiniStack stores some missing settings as empty objects."""
     return any(map(_is_set, value.values())) if isinstance(value, dict) else bool(value)

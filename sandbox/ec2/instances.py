@@ -8,8 +8,8 @@ installed; `_software` selects the Java and Python of this computer.
 The module sets H2O's port, memory and threads, because several instances run on one computer. A file in the folder
 has the port, for port forwarding.
 
-Left out: updates, volumes, tags of launch templates, the metadata service, the network, user data without a signal,
-and user data that is not a shell script or does not use ROOT.
+Not implemented: updates, volumes, tags of launch templates, the metadata service, the network, user data without a
+signal, and user data that is not a shell script or does not use ROOT.
 """
 
 import base64
@@ -162,7 +162,7 @@ def java() -> str:
 
 
 def _two_free_ports() -> int:
-    """Return a free port whose successor is free too, below the ephemeral range so that no connection takes it."""
+    """Return the first of two consecutive free ports, below the ephemeral range so that no connection uses them."""
     while True:
         port = random.randrange(20000, 32000)  # noqa: S311
         with socket.socket() as first, socket.socket() as second, suppress(OSError):

@@ -47,7 +47,7 @@ def find_group(group_id: str | None, group_name: str | None = None) -> dict[str,
 
 
 def stored_rules(group: dict[str, Any]) -> list[Rule]:
-    """Return the rules of a group from MiniStack's permissions, adding ids to rules that MiniStack has created."""
+    """Return the rules of a group from MiniStack's permissions, adding IDs to rules that MiniStack has created."""
     rules = []
     for is_egress, key in ((False, "IpPermissions"), (True, "IpPermissionsEgress")):
         for permission in group[key]:

@@ -1,7 +1,7 @@
 """systemd: ``systemctl`` on the sandbox's instances.
 
 ``restart UNIT`` starts a service's ExecStart as a process on this computer, with the variables of its environment
-files. Left out: everything else, such as users, hardening, restarts, dependencies and timers.
+files. Not implemented: everything else, such as users, hardening, restarts, dependencies and timers.
 """
 
 import os

@@ -5,10 +5,9 @@ The control plane is MiniStack's. This package adds health checks and record upd
 string (`health_checks`), latency routing with health checks (`routing`, `latency`), and a DNS server
 on 127.0.0.1 (`dns`).
 
-Left out: weighted, failover, geolocation, geoproximity, IP-based and multivalue records;
-calculated, TCP and CloudWatch health checks, inverted and disabled ones, and those with an IP
-address only; private zones, DNSSEC. Invalid changes are not refused: records that conflict, are outside
-their zone, or refer to an unknown zone or health check.
+Not implemented: weighted, failover, geolocation, geoproximity, IP-based and multivalue records; calculated, TCP and
+CloudWatch health checks, inverted and disabled ones, and those with an IP address only; private zones, DNSSEC. Not
+validated: records that conflict, are outside their zone, or refer to an unknown zone or health check.
 """
 
 from . import health_checks, resource_handlers

@@ -19,7 +19,7 @@ from . import latency, routing
 
 
 def respond(wire: bytes) -> bytes | None:
-    """Return the response to a query; None if `wire` is not one."""
+    """Return the response to a DNS query, or None if `wire` is not a valid query."""
     try:
         query = dns.message.from_wire(wire)
     except dns.exception.DNSException:

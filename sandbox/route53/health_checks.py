@@ -29,7 +29,7 @@ UNVERIFIED.check_hostname, UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 class State:
     """The status of an endpoint.
 
-    consecutive: the number of latest results in a row that contradict `healthy`.
+    consecutive: number of consecutive results that differ from `healthy`.
     """
 
     healthy: bool = True  # until there is enough data

@@ -1,4 +1,4 @@
-"""Latency between clients and AWS Regions, replaced by distance.
+"""Distance between clients and AWS Regions, as a substitute for latency.
 
 Route 53 measures the latency between networks and Regions. Here it is the distance between a
 record's Region and the Region near the client. A client's address decides that Region if it is in a

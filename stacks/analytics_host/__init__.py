@@ -1,12 +1,12 @@
-"""RStudio, JupyterLab and H2O on a governed EC2 host, next to Athena.
+"""RStudio, JupyterLab and H2O on an EC2 host without open ports, with access to Athena.
 
     analyst --> Session Manager, port forwarding --> host: RStudio, JupyterLab --> H2O
                                                      |
                    songs.csv --> S3 <-- Glue table <-- Athena workgroup
 
 No port is open by default. The password is stored in Secrets Manager only. CloudFormation waits
-until the host signals that all services are healthy. Based on "Run RStudio and H2O on EC2 next to
-Athena and predict Billboard Top 10 hits", AWS Big Data Blog, 2017.
+until the host signals that all services are healthy. Based on "Predict Billboard Top 10 Hits Using
+RStudio, H2O and Amazon Athena", AWS Big Data Blog, 2017.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from .host import Hosts
 from .network import Network
 from .permissions import grant_permissions
 from .schedule import StopOnSchedule
-from .songs import Songs
+from .songs import SongData
 from .users import users_policy
 
 
@@ -29,8 +29,8 @@ class AnalyticsHost(Stack):
     """One or more hosts, and the songs that they query."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings, **kwargs: Any) -> None:
-        super().__init__(scope, construct_id, description="RStudio, JupyterLab and H2O next to Athena", **kwargs)
-        songs = Songs(self, "Songs", settings=settings)
+        super().__init__(scope, construct_id, description="RStudio, JupyterLab and H2O with Amazon Athena", **kwargs)
+        songs = SongData(self, "Songs", settings=settings)
         network = Network(self, "Network", settings=settings)
         hosts = Hosts(self, "Hosts", settings=settings, network=network, songs=songs)
         grant_permissions(hosts, songs)

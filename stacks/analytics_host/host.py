@@ -24,11 +24,11 @@ from assets.analytics_host.host.idle import PORTS
 from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
-from ..constructs.assets import staged_folder
+from ..constructs.assets import stage_files
 from ..constructs.cfn_resource import cfn_resource
 from ..constructs.outputs import Outputs
 from .network import Network
-from .songs import DATABASE, Songs
+from .songs import DATABASE, SongData
 
 ASSETS = Path(__file__).parents[2] / "assets" / "analytics_host"
 IMAGE = "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
@@ -37,23 +37,26 @@ BURSTABLE = re.compile(r"t\d+[a-z]*\.")
 
 
 class Hosts(Construct):
-    """Instances that signal when they are healthy, their password and their boot log."""
+    """The instances, their password and their boot log.
+
+    Each instance signals CloudFormation when it is healthy.
+    """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings, network: Network, songs: Songs
+        self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings, network: Network, songs: SongData
     ) -> None:
         super().__init__(scope, construct_id)
         self.settings, self.network, self.songs = settings, network, songs
-        self.log_group = self._boot_log()
-        self.password = self._password()
-        folder = staged_folder(
-            str(ASSETS), setting="analytics_host", allowed=["billboard/queries/*.sql"], allow_with=None
+        self.log_group = self._create_boot_log()
+        self.password = self._create_password()
+        folder = stage_files(
+            str(ASSETS), setting="analytics_host", allowed=["billboard/queries/*.sql"], allow_setting=None
         )
         self.package = assets.Asset(self, "Package", path=folder)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         self.profile = iam.CfnInstanceProfile(self, "Profile", roles=[self.role.role_name])
         names = ["Host", *(f"Worker{number}" for number in range(1, settings.h2o_nodes))]
-        self.instances = [self._instance(name) for name in names]
+        self.instances = [self._create_instance(name) for name in names]
 
     def outputs(self, *, public_name: bool) -> Outputs:
         """Return the stack's outputs about the hosts."""
@@ -85,7 +88,7 @@ class Hosts(Construct):
             )
         return outputs
 
-    def _boot_log(self) -> logs.LogGroup:
+    def _create_boot_log(self) -> logs.LogGroup:
         """Create the boot log. It is retained even when stack creation fails, because that is when it is needed."""
         log_group = logs.LogGroup(
             self, "BootLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.RETAIN
@@ -94,7 +97,7 @@ class Hosts(Construct):
         cfn_resource(log_group, logs.CfnLogGroup).add_override("DeletionPolicy", "Retain")
         return log_group
 
-    def _password(self) -> secretsmanager.Secret:
+    def _create_password(self) -> secretsmanager.Secret:
         secret = secretsmanager.Secret(
             self,
             "Password",
@@ -113,8 +116,8 @@ class Hosts(Construct):
         )
         return secret
 
-    def _instance(self, name: str) -> ec2.CfnInstance:
-        template = self._launch_template(name)
+    def _create_instance(self, name: str) -> ec2.CfnInstance:
+        template = self._create_launch_template(name)
         instance = ec2.CfnInstance(
             self,
             name,
@@ -130,11 +133,11 @@ class Hosts(Construct):
         instance.cfn_options.creation_policy = CfnCreationPolicy(
             resource_signal=CfnResourceSignal(count=1, timeout=f"PT{BOOT_MINUTES}M")
         )
-        for needed in (*self.network.ready, self.role):
-            instance.node.add_dependency(needed)
+        for dependency in (*self.network.internet_dependencies, self.role):
+            instance.node.add_dependency(dependency)
         reasons = {
             "AwsSolutions-EC28": "Detailed monitoring is not worth its cost for one person's host.",
-            "AwsSolutions-EC29": "The host can be recreated at any time; work to be kept is in the data bucket.",
+            "AwsSolutions-EC29": "The host can be recreated. Work that must be kept belongs in the data bucket.",
         }
         acknowledge(instance, reasons)
         return instance
@@ -147,7 +150,7 @@ class Hosts(Construct):
             ),
         )
 
-    def _launch_template(self, name: str) -> ec2.CfnLaunchTemplate:
+    def _create_launch_template(self, name: str) -> ec2.CfnLaunchTemplate:
         """Create a launch template for one instance; its user data contains the logical ID.
 
         The image is resolved when the instance starts, not when the stack is updated, so a new
@@ -202,15 +205,15 @@ class Hosts(Construct):
             "DATABASE": DATABASE,
             "CLUSTER_BUCKET": self.songs.results_bucket.bucket_name,
             **options,
-            "GENERATION": self._generation(options),
+            "CLUSTER_ID": self._cluster_id(options),
         }
 
-    def _generation(self, options: dict[str, str]) -> str:
+    def _cluster_id(self, options: dict[str, str]) -> str:
         """Return an identifier for the hosts of one deployment, which form a cluster.
 
         It depends only on settings that replace the hosts, because a new value in the user data replaces them.
         """
-        machine = self.settings.model_dump_json(
+        instance_settings = self.settings.model_dump_json(
             include={"instance_type", "volume_gb", "vpc_id", "subnet_id", "availability_zone"}
         )
-        return hashlib.sha256(f"{machine}{options}{self.package.asset_hash}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{instance_settings}{options}{self.package.asset_hash}".encode()).hexdigest()[:16]

@@ -19,11 +19,11 @@ class Network(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings) -> None:
         super().__init__(scope, construct_id)
-        self.ready: list[IConstruct] = []  # resources that a host needs to reach the internet
+        self.internet_dependencies: list[IConstruct] = []  # resources that a host needs to reach the internet
         if settings.vpc_id and settings.subnet_id:
             vpc_id, self.subnet_id = settings.vpc_id, settings.subnet_id
         else:
-            vpc_id, self.subnet_id = self._vpc(settings.availability_zone)
+            vpc_id, self.subnet_id = self._create_vpc(settings.availability_zone)
         self.group = ec2.CfnSecurityGroup(
             self,
             "Group",
@@ -37,13 +37,13 @@ class Network(Construct):
         if settings.allow_anywhere:
             acknowledge(self.group, {"AwsSolutions-EC23": "Requested with the setting allow_anywhere."})
         if settings.h2o_nodes > 1:
-            self._cluster_traffic()
+            self._allow_cluster_traffic()
 
-    def _vpc(self, zone: str | None) -> tuple[str, str]:
+    def _create_vpc(self, zone: str | None) -> tuple[str, str]:
         """Create a VPC with one public subnet.
 
-        A NAT gateway would cost more than the host, and no inbound port is open. Each zone has a separate
-        range, because CloudFormation creates the new subnet before it deletes the old one when `zone` changes.
+        A NAT gateway would cost more than the host, and no inbound port is open. Each zone has a separate CIDR
+        range, because on a change of `zone` CloudFormation creates the new subnet before it deletes the old one.
         """
         vpc = ec2.Vpc(
             self,
@@ -63,10 +63,10 @@ class Network(Construct):
         (subnet,) = vpc.public_subnets
         resource = cfn_resource(subnet, ec2.CfnSubnet)
         resource.cidr_block = f"10.90.{1 + ord(zone[-1]) - ord('a') if zone else 0}.0/24"
-        self.ready.append(subnet)
+        self.internet_dependencies.append(subnet)
         return vpc.vpc_id, subnet.subnet_id
 
-    def _cluster_traffic(self) -> None:
+    def _allow_cluster_traffic(self) -> None:
         """Allow H2O's cluster port between the hosts. H2O's REST port listens on the loopback address only."""
         port: dict[str, Any] = {"ip_protocol": "tcp", "from_port": CLUSTER_PORT, "to_port": CLUSTER_PORT}
         group_id, description = self.group.attr_group_id, "H2O between the hosts"
@@ -89,7 +89,7 @@ class Network(Construct):
 
 
 def _egress(*, existing: bool) -> list[dict[str, Any]]:
-    """Allow HTTPS, and HTTP for Ubuntu's archive, which is signed.
+    """Allow HTTPS, and HTTP for Ubuntu's package archive, whose packages are signed.
 
     Security groups do not filter the Amazon DNS server and time service. An existing VPC can use other name
     servers and IPv6.

@@ -4,19 +4,19 @@ from aws_cdk import ArnFormat, Fn, Stack
 
 from ..constructs.grants import grant
 from .host import Hosts
-from .songs import DATABASE, Songs
+from .songs import DATABASE, SongData
 
 OBJECT_NAMES = "Object names are not known in advance; the bucket or prefix limits the grant."
 
 
-def grant_permissions(hosts: Hosts, songs: Songs) -> None:
+def grant_permissions(hosts: Hosts, songs: SongData) -> None:
     """Grant the role of `hosts` its permissions."""
     _grant_queries(hosts, songs)
     _grant_objects(hosts, songs)
     _grant_host(hosts)
 
 
-def _grant_queries(hosts: Hosts, songs: Songs) -> None:
+def _grant_queries(hosts: Hosts, songs: SongData) -> None:
     stack = Stack.of(hosts)
     actions = [
         "athena:BatchGetNamedQuery",
@@ -40,7 +40,7 @@ def _grant_queries(hosts: Hosts, songs: Songs) -> None:
     grant(hosts.role, ["glue:GetDatabase"], _arn(stack, "glue", "database", "default"))
 
 
-def _grant_objects(hosts: Hosts, songs: Songs) -> None:
+def _grant_objects(hosts: Hosts, songs: SongData) -> None:
     buckets = [songs.data_bucket.bucket_arn, songs.results_bucket.bucket_arn]
     actions = [
         "s3:GetObject",

@@ -22,11 +22,11 @@ from ..constructs.private_bucket import PrivateBucket
 
 BILLBOARD = Path(__file__).parents[2] / "assets" / "analytics_host" / "billboard"
 DATABASE = "analytics_host"  # lowercase, as Glue requires, so not the stack name
-QUERIES = "queries/"  # prefix in the results bucket, which also holds the addresses of a cluster's hosts
+QUERIES = "queries/"  # prefix in the results bucket; the bucket also stores the addresses of cluster hosts
 
 
 @dataclass(frozen=True)
-class Format:
+class FileFormat:
     """A table's file format: Hive classes and their parameters."""
 
     classification: str
@@ -37,7 +37,7 @@ class Format:
     table_parameters: dict[str, str]
 
 
-CSV = Format(
+CSV = FileFormat(
     "csv",
     "org.apache.hadoop.mapred.TextInputFormat",
     "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
@@ -46,7 +46,7 @@ CSV = Format(
     serde_parameters={"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"},
     table_parameters={"skip.header.line.count": "1"},
 )
-PARQUET = Format(
+PARQUET = FileFormat(
     "parquet",
     "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
     "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
@@ -56,14 +56,14 @@ PARQUET = Format(
 )
 
 
-class Songs(Construct):
+class SongData(Construct):
     """The buckets, Glue database and tables, Athena workgroup and named queries."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings) -> None:
         super().__init__(scope, construct_id)
         self.settings = settings
-        self.data_bucket = self._bucket("Data")
-        self.results_bucket = self._bucket("Results", expiration=Duration.days(settings.results_retention_days))
+        self.data_bucket = self._create_bucket("Data")
+        self.results_bucket = self._create_bucket("Results", expiration=Duration.days(settings.results_retention_days))
         self.location = settings.data_location or f"s3://{self.data_bucket.bucket_name}/songs/"
         self.parquet_location = f"s3://{self.data_bucket.bucket_name}/songs_parquet/"
         database = glue.CfnDatabase(
@@ -74,11 +74,11 @@ class Songs(Construct):
                 name=DATABASE, description="Billboard songs and their audio features"
             ),
         )
-        self._table(database, TABLE, self.location, CSV)
+        self._create_table(database, TABLE, self.location, CSV)
         if settings.parquet:
-            self._table(database, PARQUET_TABLE, self.parquet_location, PARQUET)
-        self.workgroup = self._workgroup()
-        self._named_queries(database)
+            self._create_table(database, PARQUET_TABLE, self.parquet_location, PARQUET)
+        self.workgroup = self._create_workgroup()
+        self._create_named_queries(database)
 
     @property
     def tables(self) -> list[str]:
@@ -96,8 +96,8 @@ class Songs(Construct):
             outputs["ParquetLocation"] = (self.parquet_location, f"S3 location of the table {PARQUET_TABLE}")
         return outputs
 
-    def _bucket(self, name: str, expiration: Duration | None = None) -> s3.Bucket:
-        """Create a bucket whose query results expire, or without `expiration` a retained, versioned bucket.
+    def _create_bucket(self, name: str, expiration: Duration | None = None) -> s3.Bucket:
+        """Create a bucket whose query results expire or, without `expiration`, a versioned bucket that is retained.
 
         A host must not write to the retained bucket at boot: CloudFormation deletes it when stack creation
         fails, and can only delete an empty bucket.
@@ -122,7 +122,7 @@ class Songs(Construct):
         )
         return bucket
 
-    def _table(self, database: glue.CfnDatabase, name: str, location: str, files: Format) -> None:
+    def _create_table(self, database: glue.CfnDatabase, name: str, location: str, files: FileFormat) -> None:
         columns: dict[str, str] = json.loads((BILLBOARD / "columns.json").read_text())
         table = glue.CfnTable(
             self,
@@ -150,7 +150,7 @@ class Songs(Construct):
         )
         table.node.add_dependency(database)
 
-    def _workgroup(self) -> athena.CfnWorkGroup:
+    def _create_workgroup(self) -> athena.CfnWorkGroup:
         return athena.CfnWorkGroup(
             self,
             "WorkGroup",
@@ -173,7 +173,7 @@ class Songs(Construct):
             ),
         )
 
-    def _named_queries(self, database: glue.CfnDatabase) -> None:
+    def _create_named_queries(self, database: glue.CfnDatabase) -> None:
         for path in sorted((BILLBOARD / "queries").glob("*.sql")):
             comment, statement = path.read_text().split("\n", 1)
             query = athena.CfnNamedQuery(

@@ -15,8 +15,8 @@ def acknowledge(construct: IConstruct, reasons: dict[str, str]) -> None:
 def acknowledge_wildcards(construct: IConstruct, reasons: dict[str, str]) -> None:
     """Acknowledge wildcards in policies that aws-cdk-lib creates.
 
-    `reasons` maps a wildcard (``Resource::...`` or ``Action::...``) to a reason. For this project's own policies,
-    `grant` acknowledges them.
+    `reasons` maps a wildcard (``Resource::...`` or ``Action::...``) to a reason. `grant` does this for the project's
+    own policies.
     """
     acknowledge(construct, {f"AwsSolutions-IAM5[{finding}]": reason for finding, reason in reasons.items()})
 

@@ -13,11 +13,12 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+AT_LEAST_THRESHOLD = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 NOT_BREACHING = cloudwatch.TreatMissingData.NOT_BREACHING
 
 
 class AlarmTopic(sns.Topic):
-    """A topic encrypted with a customer managed key, to which alarms can publish. `email` is subscribed to it."""
+    """A topic encrypted with a customer managed key, to which alarms can publish. Subscribes `email`, if given."""
 
     def __init__(self, scope: Construct, construct_id: str, *, display_name: str, email: str | None) -> None:
         stack = Stack.of(scope)
@@ -43,12 +44,11 @@ class AlarmTopic(sns.Topic):
         metric: cloudwatch.IMetric,
         description: str,
         *,
-        below: bool = False,
+        comparison_operator: cloudwatch.ComparisonOperator = AT_LEAST_THRESHOLD,
         evaluation_periods: int = 1,
         treat_missing_data: cloudwatch.TreatMissingData = NOT_BREACHING,
     ) -> cloudwatch.Alarm:
-        """Create an alarm that notifies the topic when `metric` is at least 1 or, with `below`, less than 1."""
-        operator = cloudwatch.ComparisonOperator
+        """Create an alarm that compares `metric` with the threshold 1 and notifies the topic."""
         stack = Stack.of(self)
         alarm = cloudwatch.Alarm(
             stack,
@@ -57,11 +57,11 @@ class AlarmTopic(sns.Topic):
             alarm_description=f"{stack.node.id}: {description}.",
             threshold=1,
             evaluation_periods=evaluation_periods,
-            comparison_operator=operator.LESS_THAN_THRESHOLD if below else operator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            comparison_operator=comparison_operator,
             treat_missing_data=treat_missing_data,
         )
         alarm.add_alarm_action(actions.SnsAction(self))
-        # Includes the topic's policy and subscription: without them, the notification of an early alarm would be lost.
+        # Also waits for the topic's policy and subscription; otherwise an early alarm's notification would be lost.
         alarm.node.add_dependency(self)
         return alarm
 

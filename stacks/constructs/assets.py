@@ -1,8 +1,8 @@
-"""Stage folders as assets, without files that must not be published.
+"""Copy folders for use as assets, excluding files that must not be published.
 
 Files and folders whose names begin with a dot are skipped, except `.well-known` (RFC 8615) at the top level. Symbolic
-links that point outside the folder, and names that suggest a private key, a database or a backup, stop the
-synthesis, because a published file cannot be recalled.
+links that point outside the folder, and names that suggest a private key, a database or a backup, cause synthesis to
+fail, because publishing cannot be undone.
 """
 
 import atexit
@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 # Lowercase patterns, matched against the name of each file and folder.
-SUSPICIOUS = (
+SUSPICIOUS_PATTERNS = (
     *("*.pem", "*.key", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.ppk", "*.kdbx", "*.ovpn"),
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*kubeconfig*", "*htpasswd*"),
     *("*.env", "*.env.*", "env.*", "*credentials*", "secret", "secret.*", "secrets", "secrets.*"),
@@ -31,29 +31,29 @@ class AssetError(Exception):
     """A folder contains files that must not be published. The message lists each file and the remedy."""
 
 
-def staging_folder() -> Path:
-    """Create a temporary folder that is deleted at exit; CDK copies it when it creates an asset."""
+def temporary_folder() -> Path:
+    """Create a temporary folder that is deleted at exit. CDK copies its contents when it creates the asset."""
     folder = tempfile.mkdtemp(prefix="asset-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
 
-def staged_folder(folder: str, *, setting: str, allowed: Collection[str], allow_with: str | None) -> str:
+def stage_files(folder: str, *, setting: str, allowed: Collection[str], allow_setting: str | None) -> str:
     """Copy the publishable files of `folder` to a temporary folder, and return its path.
 
-    `setting` names the folder in errors. `allowed` lists suspicious files to publish, as paths or patterns relative
-    to the folder; `allow_with` is the setting that contains them, if any.
+    `setting` is the name to show in errors. `allowed` lists suspicious files to publish, as paths or patterns relative
+    to the folder; `allow_setting` is the name of the setting that lists them, if any.
 
     Raises:
         AssetError: a link points outside the folder, or a name is suspicious and not allowed.
     """
     root = Path(folder).expanduser().resolve()
-    files, problems = _Search(root, allowed).result()
+    files, problems = _FolderScan(root, allowed).run()
     if problems:
-        hint = f", or list files to publish in {allow_with}, as JSON" if allow_with else ""
-        lines = [f"{setting}: {folder} has files that must not be published. Move them elsewhere{hint}:", *problems]
+        hint = f", or allow them in {allow_setting} (a JSON list)" if allow_setting else ""
+        lines = [f"{setting}: {folder} has files that must not be published. Move them{hint}:", *problems]
         raise AssetError("\n  ".join(lines))
-    staging = staging_folder()
+    staging = temporary_folder()
     for relative in files:
         copy = staging / relative
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def staged_folder(folder: str, *, setting: str, allowed: Collection[str], allow_
     return str(staging)
 
 
-class _Search:
+class _FolderScan:
     """Find the files of a folder, as relative paths, and a problem for each file that must not be published."""
 
     def __init__(self, root: Path, allowed: Collection[str]) -> None:
@@ -69,11 +69,11 @@ class _Search:
         self.files: list[Path] = []
         self.problems: list[str] = []
 
-    def result(self) -> tuple[list[Path], list[str]]:
-        self._folder(self.root, frozenset({self.root}))
+    def run(self) -> tuple[list[Path], list[str]]:
+        self._scan(self.root, frozenset({self.root}))
         return self.files, self.problems
 
-    def _folder(self, folder: Path, ancestors: frozenset[Path]) -> None:
+    def _scan(self, folder: Path, ancestors: frozenset[Path]) -> None:
         for path in sorted(folder.iterdir()):
             relative = path.relative_to(self.root)
             if _is_skipped(relative):
@@ -83,7 +83,7 @@ class _Search:
             if problem:
                 self.problems.append(f"{relative.as_posix()}: {problem}")
             elif path.is_dir():
-                self._folder(path, ancestors | {target})
+                self._scan(path, ancestors | {target})
             else:
                 self.files.append(relative)
 
@@ -102,7 +102,7 @@ class _Search:
         if any(fnmatchcase(relative.as_posix(), pattern) for pattern in self.allowed):
             return None
         for name in (relative.name, target.name):
-            pattern = next((pattern for pattern in SUSPICIOUS if fnmatchcase(name.lower(), pattern)), None)
+            pattern = next((pattern for pattern in SUSPICIOUS_PATTERNS if fnmatchcase(name.lower(), pattern)), None)
             if pattern:
                 return f"a suspicious name ({pattern})"
         return None

@@ -3,7 +3,7 @@
 from aws_cdk import aws_certificatemanager as acm, aws_route53 as route53
 from constructs import Construct
 
-from settings.domain import CustomDomainSettings
+from settings.custom_domain import CustomDomainSettings
 
 
 class CustomDomain(Construct):

@@ -22,7 +22,7 @@ def grant(
 ) -> None:
     """Allow a function, a state machine, a role or a managed policy to perform `actions` on `resources`.
 
-    CDK merges statements that differ only in their resources, unless they have a `sid`.
+    CDK merges statements that differ only in their resources. Pass `sid` to keep a statement separate.
 
     `wildcard_reason` acknowledges cdk-nag's findings for every wildcard in this grant. The wildcard table in
     docs/security.md is generated from it.

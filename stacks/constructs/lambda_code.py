@@ -5,17 +5,17 @@ from pathlib import Path
 
 from aws_cdk import aws_lambda as lambda_
 
-from .assets import staging_folder
+from .assets import temporary_folder
 
 LAMBDAS = Path(__file__).parents[2] / "lambdas"
 
 
 def lambda_asset(system: str, **files: str) -> lambda_.AssetCode:
-    """Package the folder `lambdas/<system>` and add `files` to it, a mapping of names without ``.json`` to text.
+    """Package `lambdas/<system>`. Each keyword argument adds a file ``<name>.json`` with the given text.
 
     Handler names include the folder: ``static_site.handler.handler``.
     """
-    staging = staging_folder()
+    staging = temporary_folder()
     package = staging / system
     shutil.copytree(LAMBDAS / system, package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for name, text in files.items():

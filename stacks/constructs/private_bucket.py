@@ -9,9 +9,10 @@ from .log_groups import deny_create_log_group
 
 
 class PrivateBucket(s3.Bucket):
-    """A bucket that is emptied and deleted with its stack.
+    """A private, encrypted bucket that requires TLS and, by default, is emptied and deleted with its stack.
 
-    With `retain`, or in a stack with termination protection, the bucket is retained unless stack creation fails.
+    With `retain`, or in a stack with termination protection, the bucket and its policy are retained unless
+    stack creation fails.
     """
 
     def __init__(
@@ -35,18 +36,26 @@ class PrivateBucket(s3.Bucket):
             auto_delete_objects=None if retain else True,
             **options,
         )
-        if not retain:
-            _add_auto_delete_log(Stack.of(scope))
+        if retain:
+            self.policy.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
+        else:
+            _configure_auto_delete(Stack.of(scope))
 
 
-def _add_auto_delete_log(stack: Stack) -> None:
-    """Create a log group, deleted with the stack, for aws-cdk-lib's function that empties buckets."""
-    if stack.node.try_find_child("AutoDeleteLog"):
-        return
-    log_group = logs.LogGroup(
-        stack, "AutoDeleteLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
-    )
+def _configure_auto_delete(stack: Stack) -> None:
+    """Add a log group and permissions to aws-cdk-lib's function that empties the buckets of a stack.
+
+    When a bucket is retained from now on, the update removes the function's statement from the bucket policy, and then
+    calls the function. It leaves the bucket alone, because a tag is missing; its role must be able to read the tags.
+    """
     provider = stack.node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
-    handler = cast(CfnResource, provider.node.find_child("Handler"))
-    handler.add_property_override("LoggingConfig.LogGroup", log_group.log_group_name)
-    deny_create_log_group(cast(CfnResource, provider.node.find_child("Role")))
+    if not stack.node.try_find_child("AutoDeleteLog"):
+        log_group = logs.LogGroup(
+            stack, "AutoDeleteLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
+        )
+        handler = cast(CfnResource, provider.node.find_child("Handler"))
+        handler.add_property_override("LoggingConfig.LogGroup", log_group.log_group_name)
+    buckets = [item for item in stack.node.find_all() if item.node.try_find_child("AutoDeleteObjectsCustomResource")]
+    arns = [cast(s3.Bucket, bucket).bucket_arn for bucket in buckets]
+    read_tags = {"Effect": "Allow", "Action": "s3:GetBucketTagging", "Resource": arns}
+    deny_create_log_group(cast(CfnResource, provider.node.find_child("Role")), read_tags)

@@ -15,7 +15,7 @@ RATE_LIMITS = {"CLOUDFRONT": 10_000, "REGIONAL": 2_000}
 
 
 class ManagedRulesWebAcl(wafv2.CfnWebACL):
-    """A web ACL that evaluates `first_rules` (priorities from 0), then the rate limit, then the managed rules."""
+    """A web ACL that evaluates `leading_rules` (priorities from 0), then the rate limit, then the managed rules."""
 
     def __init__(
         self,
@@ -23,19 +23,19 @@ class ManagedRulesWebAcl(wafv2.CfnWebACL):
         construct_id: str,
         *,
         waf_scope: str,
-        first_rules: Sequence[wafv2.CfnWebACL.RuleProperty] = (),
+        leading_rules: Sequence[wafv2.CfnWebACL.RuleProperty] = (),
     ) -> None:
         """Set `waf_scope` to ``CLOUDFRONT`` or ``REGIONAL``."""
-        names = enumerate(MANAGED_RULES, start=len(first_rules) + 1)
+        names = enumerate(MANAGED_RULES, start=len(leading_rules) + 1)
         super().__init__(
             scope,
             construct_id,
             scope=waf_scope,
             default_action=wafv2.CfnWebACL.DefaultActionProperty(allow={}),
-            visibility_config=visibility(Stack.of(scope).node.id),
+            visibility_config=visibility_config(Stack.of(scope).node.id),
             rules=[
-                *first_rules,
-                _rate_limit(RATE_LIMITS[waf_scope], priority=len(first_rules)),
+                *leading_rules,
+                _rate_limit(RATE_LIMITS[waf_scope], priority=len(leading_rules)),
                 *(_managed_rule(name, priority) for priority, name in names),
             ],
         )
@@ -50,7 +50,7 @@ def _rate_limit(limit: int, priority: int) -> wafv2.CfnWebACL.RuleProperty:
         priority=priority,
         action=wafv2.CfnWebACL.RuleActionProperty(block={}),
         statement=wafv2.CfnWebACL.StatementProperty(rate_based_statement=statement),
-        visibility_config=visibility("RateLimit"),
+        visibility_config=visibility_config("RateLimit"),
     )
 
 
@@ -61,12 +61,12 @@ def _managed_rule(name: str, priority: int) -> wafv2.CfnWebACL.RuleProperty:
         priority=priority,
         override_action=wafv2.CfnWebACL.OverrideActionProperty(none={}),
         statement=wafv2.CfnWebACL.StatementProperty(managed_rule_group_statement=statement),
-        visibility_config=visibility(name),
+        visibility_config=visibility_config(name),
     )
 
 
-def visibility(name: str) -> wafv2.CfnWebACL.VisibilityConfigProperty:
-    """Return a configuration that publishes metrics and sampled requests as `name`."""
+def visibility_config(name: str) -> wafv2.CfnWebACL.VisibilityConfigProperty:
+    """Return a visibility configuration that publishes metrics and sampled requests under `name`."""
     return wafv2.CfnWebACL.VisibilityConfigProperty(
         cloud_watch_metrics_enabled=True, metric_name=name, sampled_requests_enabled=True
     )

@@ -20,7 +20,7 @@ from constructs import Construct, IDependable
 from settings.deploy_pipeline import DeployPipelineSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
-from ..constructs.assets import staged_folder
+from ..constructs.assets import stage_files
 from ..constructs.cfn_resource import cfn_resource
 from ..constructs.grants import grant
 from ..constructs.outputs import Outputs
@@ -111,11 +111,11 @@ class Pipeline(Construct):
     def _repository(self) -> codecommit.Repository:
         """Create the repository; it is retained when the stack is deleted or its source is changed."""
         settings = self.settings
-        folder = staged_folder(
+        folder = stage_files(
             settings.app,
             setting="deploy_pipeline:app",
             allowed=settings.allowed_files,
-            allow_with="deploy_pipeline:allowed_files",
+            allow_setting="deploy_pipeline:allowed_files",
         )
         repository = codecommit.Repository(
             self,

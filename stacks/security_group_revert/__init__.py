@@ -1,12 +1,12 @@
-"""Reverts unapproved changes to security groups within seconds, and sends notifications.
+"""Reverts unapproved changes to security groups, usually within seconds, and sends notifications.
 
     CloudTrail record of an EC2 call --> EventBridge rule --+
                                                             +--> Lambda --> EC2: revert
     schedule (sweep) --------------> EventBridge rule ------+          +--> SNS: notification
                                                                        +--> DynamoDB: state
-    CloudTrail record of a call on the guard itself --> EventBridge rule --> SNS
+    CloudTrail record of a call that changes this stack --> EventBridge rule --> SNS
 
-Events that cannot be delivered or handled go to a dead-letter queue; alarms go to the
+Events that cannot be delivered or processed go to a dead-letter queue; alarms go to the
 same topic as the notifications. Based on "How to Automatically Revert and Receive Notifications
 About Changes to Your Amazon VPC Security Groups", AWS Security Blog, 2017.
 """
@@ -60,7 +60,7 @@ EGRESS_EVENTS = [
     "UpdateSecurityGroupRuleDescriptionsEgress",
 ]
 # Calls that change what the rules apply to: entries of a prefix list, groups of an interface or an endpoint.
-EXPOSURE_EVENTS = [
+ACCESS_CHANGE_EVENTS = [
     "ApplySecurityGroupsToClientVpnTargetNetwork",
     "CreateClientVpnEndpoint",
     "CreateInstanceConnectEndpoint",
@@ -77,8 +77,8 @@ EXPOSURE_EVENTS = [
     "RunInstances",
 ]
 GROUPS_PER_STATEMENT = 60  # with seven actions, at most 5,700 of the 6,144 characters of a managed policy
-WEB_SERVER = "Web Server"
-WEB_SERVER_INGRESS = (
+SAMPLE_GROUP_NAME = "Web Server"
+SAMPLE_INGRESS = (
     ApprovedRule(
         ip_protocol="tcp", from_port=443, to_port=443, cidr_ipv4="0.0.0.0/0", description="HTTPS from anywhere"
     ),
@@ -93,34 +93,34 @@ class SecurityGroupRevert(Stack):
     ) -> None:
         super().__init__(scope, construct_id, description="Reverts unapproved security group changes", **kwargs)
         self.settings = settings
-        self.web_server = self._web_server() if settings.sample_group else None
+        self.sample_group = self._create_sample_group() if settings.sample_group else None
         topic = AlarmTopic(self, "Topic", display_name="Security group changes", email=settings.email)
         dead_letters = DeadLetterQueue(self, "DeadLetters")
-        table = self._state_table()
-        function = self._function(topic, dead_letters, table)
+        table = self._create_state_table()
+        function = self._create_function(topic, dead_letters, table)
         self._grant_table(function, table)
         self._grant_groups(function)
-        changes, sweep = self._rules(function, dead_letters)
+        changes, sweep = self._create_rules(function, dead_letters)
         report_tampering(topic, dead_letters, rules=[changes, sweep], function=function, table=table)
-        self._alarms(function, dead_letters, topic, sweep)
-        self._outputs(topic, function, dead_letters, table, changes, sweep)
+        self._add_alarms(function, dead_letters, topic, sweep)
+        self._add_outputs(topic, function, dead_letters, table, changes, sweep)
         if settings.create_trail:  # without a trail EventBridge receives no API calls
             Trail(self, "Trail")
 
-    def _web_server(self) -> ec2.CfnSecurityGroup:
+    def _create_sample_group(self) -> ec2.CfnSecurityGroup:
         """Create the sample group with the L1 construct, because the L2 construct requires a VPC lookup."""
         group = ec2.CfnSecurityGroup(
             self,
-            "WebServer",
+            "SampleGroup",
             group_description="Web Server: HTTPS only, guarded by SecurityGroupRevert",
             vpc_id=self.settings.vpc_id,
-            security_group_ingress=[_cfn_rule(rule) for rule in WEB_SERVER_INGRESS],
-            tags=[CfnTag(key="Name", value=WEB_SERVER)],
+            security_group_ingress=[_cfn_rule(rule) for rule in SAMPLE_INGRESS],
+            tags=[CfnTag(key="Name", value=SAMPLE_GROUP_NAME)],
         )
         acknowledge(group, {"AwsSolutions-EC23": "The sample is a web server that is open to the internet on HTTPS."})
         return group
 
-    def _state_table(self) -> dynamodb.Table:
+    def _create_state_table(self) -> dynamodb.Table:
         """Create the table of revert counts and last reports."""
         table = dynamodb.Table(
             self,
@@ -134,7 +134,9 @@ class SecurityGroupRevert(Stack):
         acknowledge(table, {"AwsSolutions-DDB3": "Items expire after days, and the function works without them."})
         return table
 
-    def _function(self, topic: AlarmTopic, dead_letters: DeadLetterQueue, table: dynamodb.Table) -> StandardFunction:
+    def _create_function(
+        self, topic: AlarmTopic, dead_letters: DeadLetterQueue, table: dynamodb.Table
+    ) -> StandardFunction:
         environment = {
             "TOPIC_ARN": topic.topic_arn,
             "MODE": self.settings.mode,
@@ -145,8 +147,8 @@ class SecurityGroupRevert(Stack):
             # Not Lambda's application log level: WARN would drop metric lines, which Lambda treats as INFO.
             "LOG_LEVEL": self.settings.log_level,
         }
-        if self.web_server:
-            environment["WEB_SERVER_GROUP_ID"] = self.web_server.attr_group_id
+        if self.sample_group:
+            environment["SAMPLE_GROUP_ID"] = self.sample_group.attr_group_id
         # The approved rules are in the asset, because they can exceed the environment's 4 KB.
         function = StandardFunction(
             self,
@@ -181,8 +183,8 @@ class SecurityGroupRevert(Stack):
         if self.settings.mode != "revert":
             return
         group_ids = [group.group_id for group in self.settings.groups]
-        if self.web_server:
-            group_ids.append(self.web_server.attr_group_id)
+        if self.sample_group:
+            group_ids.append(self.sample_group.attr_group_id)
         groups = [self._ec2_arn("security-group", group_id) for group_id in group_ids]
         # In parts, because aws-cdk-lib moves whole statements into managed policies when a role has too many.
         for start in range(0, len(groups), GROUPS_PER_STATEMENT):
@@ -191,24 +193,19 @@ class SecurityGroupRevert(Stack):
             self._grant_restored_rules(function)
 
     def _grant_restored_rules(self, function: StandardFunction) -> None:
-        """Grant the rules and prefix lists that EC2 authorizes in addition to the group, which limits the action."""
-        action = "ec2:ModifySecurityGroupRules"
+        """Grant access to the rules that EC2 authorizes in addition to the group. The group still limits the action.
+
+        EC2 also authorizes the prefix list of a rule, but the function modifies only rules with IP ranges.
+        """
         grant(
             function,
-            [action],
+            ["ec2:ModifySecurityGroupRules"],
             self._ec2_arn("security-group-rule", "*"),
             wildcard_reason="EC2 authorizes the rule as well as its group; rule IDs are not known in advance.",
         )
-        if any("PrefixListId" in rule for group in self._approved() for rule in _all_rules(group)):
-            grant(
-                function,
-                [action],
-                self._ec2_arn("prefix-list", "*", account="*"),
-                wildcard_reason="Prefix lists can belong to AWS or to other accounts; the group limits the action.",
-            )
 
     def _write_actions(self) -> list[str]:
-        directions = ["Ingress", "Egress"] if self.settings.egress else ["Ingress"]
+        directions = ["Ingress", "Egress"] if self.settings.guard_egress else ["Ingress"]
         actions = [f"ec2:RevokeSecurityGroup{direction}" for direction in directions]
         if self.settings.restore:
             actions.append("ec2:ModifySecurityGroupRules")
@@ -217,18 +214,17 @@ class SecurityGroupRevert(Stack):
                 actions.append(f"ec2:UpdateSecurityGroupRuleDescriptions{direction}")
         return actions
 
-    def _ec2_arn(self, resource: str, name: str, account: str | None = None) -> str:
+    def _ec2_arn(self, resource: str, name: str) -> str:
         return self.format_arn(
-            service="ec2",
-            account=account,
-            resource=resource,
-            resource_name=name,
-            arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+            service="ec2", resource=resource, resource_name=name, arn_format=ArnFormat.SLASH_RESOURCE_NAME
         )
 
-    def _rules(self, function: StandardFunction, dead_letters: DeadLetterQueue) -> tuple[events.Rule, events.Rule]:
+    def _create_rules(
+        self, function: StandardFunction, dead_letters: DeadLetterQueue
+    ) -> tuple[events.Rule, events.Rule]:
         target = targets.LambdaFunction(function, dead_letter_queue=dead_letters, retry_attempts=3)
         issuer = ["userIdentity", "sessionContext", "sessionIssuer", "arn"]
+        egress_events = EGRESS_EVENTS if self.settings.guard_egress else []
         changes = events.Rule(
             self,
             "Changes",
@@ -238,7 +234,7 @@ class SecurityGroupRevert(Stack):
                 detail_type=["AWS API Call via CloudTrail"],
                 detail={
                     "eventSource": ["ec2.amazonaws.com"],
-                    "eventName": INGRESS_EVENTS + (EGRESS_EVENTS if self.settings.egress else []) + EXPOSURE_EVENTS,
+                    "eventName": INGRESS_EVENTS + egress_events + ACCESS_CHANGE_EVENTS,
                     "errorCode": [{"exists": False}],
                     # Users and the root user have no session issuer, and anything-but matches only existing fields.
                     "$or": [
@@ -258,7 +254,7 @@ class SecurityGroupRevert(Stack):
         )
         return changes, sweep
 
-    def _alarms(
+    def _add_alarms(
         self, function: StandardFunction, dead_letters: DeadLetterQueue, topic: AlarmTopic, sweep: events.Rule
     ) -> None:
         five_minutes = Duration.minutes(5)
@@ -276,19 +272,22 @@ class SecurityGroupRevert(Stack):
             ),
             "NotReverted": (
                 not_reverted,
-                "Unapproved rules exist, approved rules are missing, or a guarded group does not exist: see the log",
+                "Unapproved rules exist, approved rules are missing, or a guarded group does not exist; see the log",
             ),
             "RevertsSuspended": (
                 suspended,
-                "A change was reverted max_reverts times, was made again and is left in place: see the log",
+                "A change recurred after max_reverts reverts and is left in place; see the log",
             ),
         }
         for name, (metric, description) in alarms.items():
             topic.add_alarm(name, metric, description)
-        self._sweep_alarm(topic, sweep, sweep_period)
+        self._add_sweep_alarm(topic, sweep, sweep_period)
 
-    def _sweep_alarm(self, topic: AlarmTopic, sweep: events.Rule, period: Duration) -> None:
-        """Add an alarm for missing sweeps, after three periods because schedule and periods do not start together."""
+    def _add_sweep_alarm(self, topic: AlarmTopic, sweep: events.Rule, period: Duration) -> None:
+        """Add an alarm for missing sweeps.
+
+        It needs three periods, because the schedule is not aligned with the alarm's periods.
+        """
         invocations = cloudwatch.Metric(
             namespace="AWS/Events",
             metric_name="Invocations",
@@ -300,12 +299,12 @@ class SecurityGroupRevert(Stack):
             "NoSweep",
             invocations,
             "No sweep ran: the rule is disabled, changed or deleted",
-            below=True,
+            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             evaluation_periods=3,
             treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
         )
 
-    def _outputs(
+    def _add_outputs(
         self,
         topic: AlarmTopic,
         function: StandardFunction,
@@ -322,35 +321,38 @@ class SecurityGroupRevert(Stack):
             "ChangesRuleName": (changes.rule_name, "EventBridge rule for API calls"),
             "SweepRuleName": (sweep.rule_name, "EventBridge rule for the scheduled sweep"),
         }
-        if self.web_server:
-            outputs["WebServerGroupId"] = (self.web_server.attr_group_id, "Sample security group")
+        if self.sample_group:
+            outputs["SampleGroupId"] = (self.sample_group.attr_group_id, "Sample security group")
         add_outputs(self, outputs)
 
     def _approved(self) -> list[dict[str, Any]]:
         groups: list[dict[str, Any]] = []
-        if self.web_server:
+        if self.sample_group:
             groups.append(
-                {"group_id_variable": "WEB_SERVER_GROUP_ID", "name": WEB_SERVER}
-                | self._approved_rules(WEB_SERVER_INGRESS, ALL_EGRESS)
-                | self._tolerated(None)
+                {"group_id_variable": "SAMPLE_GROUP_ID", "name": SAMPLE_GROUP_NAME}
+                | self._approved_rules(SAMPLE_INGRESS, ALL_EGRESS)
+                | self._optional_rules(None)
             )
         for group in self.settings.groups:
             groups.append(
                 {"group_id": group.group_id, "name": group.name}
                 | self._approved_rules(group.ingress, group.egress)
-                | self._tolerated(group)
+                | self._optional_rules(group)
             )
         return groups
 
-    def _tolerated(self, group: GuardedGroup | None) -> dict[str, Any]:
-        """Tolerate the egress rule that EC2 adds only in VPCs with IPv6, unless the settings define egress."""
-        default_egress = self.settings.egress and (group is None or "egress" not in group.model_fields_set)
-        return {"tolerated_egress": [rule.as_api() for rule in ALL_EGRESS_IPV6] if default_egress else []}
+    def _optional_rules(self, group: GuardedGroup | None) -> dict[str, Any]:
+        """Return the egress rule that is optional: EC2 adds it only in VPCs with IPv6.
+
+        If the settings define egress rules, there is none.
+        """
+        default_egress = self.settings.guard_egress and (group is None or "egress" not in group.model_fields_set)
+        return {"optional_egress": [rule.as_api() for rule in ALL_EGRESS_IPV6] if default_egress else []}
 
     def _approved_rules(self, ingress: tuple[ApprovedRule, ...], egress: tuple[ApprovedRule, ...]) -> dict[str, Any]:
         return {
             "ingress": [rule.as_api() for rule in ingress],
-            "egress": [rule.as_api() for rule in egress] if self.settings.egress else None,
+            "egress": [rule.as_api() for rule in egress] if self.settings.guard_egress else None,
         }
 
 
@@ -362,10 +364,6 @@ def _cfn_rule(rule: ApprovedRule) -> ec2.CfnSecurityGroup.IngressProperty:
         cidr_ip=rule.cidr_ipv4,
         description=rule.description,
     )
-
-
-def _all_rules(group: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*group["ingress"], *(group["egress"] or [])]
 
 
 def _nested(path: list[str], leaf: Any) -> Any:

@@ -1,4 +1,7 @@
-"""Reports changes to the stack's own resources without its function, which may be what was changed."""
+"""Reports changes to the stack's resources.
+
+EventBridge publishes them directly, because the function itself may have been changed.
+"""
 
 from aws_cdk import (
     Stack,
@@ -26,7 +29,7 @@ def report_tampering(
 ) -> None:
     """Report calls that stop a trail, or change one of these resources or the topic, to `topic`.
 
-    Calls by CloudFormation are deployments and are excluded. The rule cannot report that it was disabled.
+    Calls by CloudFormation are deployments and are excluded. The rule cannot report its own deactivation.
     """
     rule_names = [rule.rule_name for rule in rules]
     # Names of alarms and log groups start with the stack name. Listing them would exceed the maximum size of a pattern.

@@ -22,19 +22,20 @@ CLOUDTRAIL = iam.ServicePrincipal("cloudtrail.amazonaws.com")
 class Trail(Construct):
     """A single-Region trail; its bucket and key are retained when the stack is deleted.
 
-    It is created last: if a later resource failed, the rollback could not delete a bucket with log files.
+    It is created last, because a rollback could not delete the bucket once it contains log files.
     """
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
         others = [child for child in scope.node.children if child is not self]
-        # An explicit name, because the key policy contains the trail's ARN, and the trail refers to the key.
+        # A fixed name avoids a circular dependency: the key policy contains the trail's ARN, and the trail refers to
+        # the key.
         name = stack.stack_name
         arn = stack.format_arn(
             service="cloudtrail", resource="trail", resource_name=name, arn_format=ArnFormat.SLASH_RESOURCE_NAME
         )
-        bucket, key = self._bucket(arn), self._key(arn)
+        bucket, key = self._create_bucket(arn), self._create_key(arn)
         trail = cloudtrail.CfnTrail(
             self,
             "Resource",
@@ -52,7 +53,7 @@ class Trail(Construct):
         for dependency in (bucket, *others):
             trail.node.add_dependency(dependency)
 
-    def _bucket(self, trail_arn: str) -> s3.Bucket:
+    def _create_bucket(self, trail_arn: str) -> s3.Bucket:
         bucket = PrivateBucket(self, "Bucket", retain=True, versioned=True)
         log_files = bucket.arn_for_objects(f"AWSLogs/{Stack.of(self).account}/*")
         owner_condition = {"aws:SourceArn": trail_arn, "s3:x-amz-acl": "bucket-owner-full-control"}
@@ -63,7 +64,7 @@ class Trail(Construct):
         )
         return bucket
 
-    def _key(self, trail_arn: str) -> kms.Key:
+    def _create_key(self, trail_arn: str) -> kms.Key:
         key = kms.Key(
             self,
             "Key",

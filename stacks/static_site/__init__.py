@@ -17,6 +17,7 @@ from aws_cdk import (
     Duration,
     Environment,
     RemovalPolicy,
+    Size,
     Stack,
     aws_cloudfront as cloudfront,
     aws_cloudfront_origins as origins,
@@ -33,7 +34,7 @@ from constructs import Construct
 from settings.static_site import StaticSiteSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
-from ..constructs.assets import staged_folder
+from ..constructs.assets import stage_files
 from ..constructs.cfn_resource import cfn_resource
 from ..constructs.custom_domain import CustomDomain
 from ..constructs.lambda_code import lambda_asset
@@ -41,7 +42,8 @@ from ..constructs.log_groups import deny_create_log_group
 from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
-from .special_uploads import NOT_FOUND, SpecialUpload, special_uploads
+from .header_overrides import NOT_FOUND, HeaderOverride, header_overrides
+from .upload_storage import SIZES_MIB, required_mib
 
 
 class StaticSite(Stack):
@@ -56,14 +58,14 @@ class StaticSite(Stack):
             **kwargs,
         )
         self.settings = settings
-        log_bucket = self._log_bucket()
-        bucket = self._bucket(log_bucket)
-        rewriter = self._rewriter()
-        distribution = self._distribution(bucket, log_bucket, rewriter)
+        log_bucket = self._create_log_bucket()
+        bucket = self._create_bucket(log_bucket)
+        rewriter = self._create_rewriter()
+        distribution = self._create_distribution(bucket, log_bucket, rewriter)
         self._deploy(bucket, distribution, rewriter)
-        self._outputs(bucket, distribution, rewriter)
+        self._add_outputs(bucket, distribution, rewriter)
 
-    def _log_bucket(self) -> s3.Bucket:
+    def _create_log_bucket(self) -> s3.Bucket:
         """Create the bucket for access logs. CloudFront's standard logging requires ACLs."""
         bucket = PrivateBucket(
             self,
@@ -74,7 +76,7 @@ class StaticSite(Stack):
         acknowledge(bucket, {"AwsSolutions-S1": "This bucket stores the access logs."})
         return bucket
 
-    def _bucket(self, log_bucket: s3.Bucket) -> s3.Bucket:
+    def _create_bucket(self, log_bucket: s3.Bucket) -> s3.Bucket:
         return PrivateBucket(
             self,
             "Site",
@@ -84,13 +86,13 @@ class StaticSite(Stack):
             server_access_logs_prefix="bucket/",
         )
 
-    def _rewriter(self) -> lambda_.Function:
+    def _create_rewriter(self) -> lambda_.Function:
         """Create the edge function.
 
         It is not a `StandardFunction`, because Lambda@Edge does not support arm64 and needs a second service
-        principal, and because this role must not be able to write logs: they would appear, under the name of the
-        function's log group, in every Region where it runs. Replicas of the function block its deletion for some
-        hours, so deleting the stack retains it. If stack creation fails, the function is deleted.
+        principal, and because its role must not write logs: Lambda@Edge would create a log group in every Region
+        where the function runs. Lambda can't delete the function until its replicas are removed, which takes hours,
+        so the stack retains it. If stack creation fails, the function is deleted.
         """
         role = iam.Role(
             self,
@@ -100,12 +102,8 @@ class StaticSite(Stack):
                 iam.ServicePrincipal("lambda.amazonaws.com"), iam.ServicePrincipal("edgelambda.amazonaws.com")
             ),
         )
-        settings = {
-            "without_slash": self.settings.trailing_slash,
-            "redirect_status": self.settings.redirect_status,
-            "canonical": self.settings.redirect_index_html,
-            "files": self.settings.extensionless_files,
-        }
+        names = {"trailing_slash", "redirect_status", "redirect_index_html", "extensionless_files"}
+        options = self.settings.model_dump(include=names, mode="json")
         function = lambda_.Function(
             self,
             "Rewriter",
@@ -115,10 +113,10 @@ class StaticSite(Stack):
             ),
             runtime=lambda_.Runtime.PYTHON_3_14,
             handler="static_site.handler.handler",
-            code=lambda_asset("static_site", settings=json.dumps(settings, indent=1)),
+            code=lambda_asset("static_site", settings=json.dumps(options, indent=1)),
             role=role,
             # Stays empty, but without it CDK would add a log group that is retained.
-            log_group=self._log_group("RewriterLog"),
+            log_group=self._create_log_group("RewriterLog"),
             memory_size=128,
             timeout=Duration.seconds(5),
             current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
@@ -126,10 +124,10 @@ class StaticSite(Stack):
         function.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         return function
 
-    def _log_group(self, name: str) -> logs.LogGroup:
+    def _create_log_group(self, name: str) -> logs.LogGroup:
         return logs.LogGroup(self, name, retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY)
 
-    def _distribution(
+    def _create_distribution(
         self, bucket: s3.Bucket, log_bucket: s3.Bucket, rewriter: lambda_.Function
     ) -> cloudfront.Distribution:
         name = self.settings.domain_name
@@ -142,9 +140,9 @@ class StaticSite(Stack):
                 origin=origins.S3BucketOrigin.with_origin_access_control(bucket),
                 viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
                 compress=True,
-                cache_policy=self._cache_policy(),
-                origin_request_policy=self._origin_request_policy(),
-                response_headers_policy=self._response_headers_policy(),
+                cache_policy=self._create_cache_policy(),
+                origin_request_policy=self._create_origin_request_policy(),
+                response_headers_policy=self._create_response_headers_policy(),
                 edge_lambdas=[
                     cloudfront.EdgeLambda(
                         event_type=cloudfront.LambdaEdgeEventType.ORIGIN_REQUEST,
@@ -161,9 +159,10 @@ class StaticSite(Stack):
             log_file_prefix="distribution/",
             certificate=domain.certificate if domain else None,
             domain_names=[name] if name else None,
-            web_acl_id=self._web_acl_arn(),
+            web_acl_id=self._create_web_acl(),
         )
-        # Deletes the distribution first, because CloudFront would write logs to a bucket that was just emptied.
+        # On stack deletion, deletes the distribution first. Otherwise CloudFront could write logs to the bucket after
+        # it was emptied.
         distribution.node.add_dependency(log_bucket)
         if domain:
             target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
@@ -172,7 +171,7 @@ class StaticSite(Stack):
         self._acknowledge_distribution(distribution)
         return distribution
 
-    def _web_acl_arn(self) -> str | None:
+    def _create_web_acl(self) -> str | None:
         return ManagedRulesWebAcl(self, "WebAcl", waf_scope="CLOUDFRONT").attr_arn if self.settings.waf else None
 
     def _acknowledge_distribution(self, distribution: cloudfront.Distribution) -> None:
@@ -184,7 +183,10 @@ class StaticSite(Stack):
         acknowledge(distribution, reasons)
 
     def _error_responses(self) -> list[cloudfront.ErrorResponse]:
-        """Return 404 for S3's 403 (missing object, because CloudFront cannot list the bucket) and 400 (invalid key)."""
+        """Convert S3's 403 and 400 to 404.
+
+        S3 returns 403 for missing objects, because CloudFront cannot list the bucket, and 400 for invalid keys.
+        """
         return [
             cloudfront.ErrorResponse(
                 http_status=status,
@@ -195,7 +197,7 @@ class StaticSite(Stack):
             for status in (400, 403, 404)
         ]
 
-    def _cache_policy(self) -> cloudfront.ICachePolicy:
+    def _create_cache_policy(self) -> cloudfront.ICachePolicy:
         if not self.settings.caching:
             return cloudfront.CachePolicy.CACHING_DISABLED
         return cloudfront.CachePolicy(
@@ -208,8 +210,8 @@ class StaticSite(Stack):
             enable_accept_encoding_brotli=True,
         )
 
-    def _origin_request_policy(self) -> cloudfront.OriginRequestPolicy:
-        """Forward query strings to the edge function, which uses them in redirects and removes them otherwise."""
+    def _create_origin_request_policy(self) -> cloudfront.OriginRequestPolicy:
+        """Forward query strings to the edge function, which keeps them in redirects and otherwise removes them."""
         return cloudfront.OriginRequestPolicy(
             self,
             "QueryStrings",
@@ -217,7 +219,7 @@ class StaticSite(Stack):
             query_string_behavior=cloudfront.OriginRequestQueryStringBehavior.all(),
         )
 
-    def _response_headers_policy(self) -> cloudfront.ResponseHeadersPolicy:
+    def _create_response_headers_policy(self) -> cloudfront.ResponseHeadersPolicy:
         return cloudfront.ResponseHeadersPolicy(
             self,
             "SecurityHeaders",
@@ -240,30 +242,33 @@ class StaticSite(Stack):
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         """Upload the site, delete files that were removed from it, and invalidate the cache."""
-        options: dict[str, Any] = {
-            "destination_bucket": bucket,
-            "memory_limit": 512,
-            "log_group": self._log_group("DeploymentLog"),
-        }
-        folder = staged_folder(
+        folder = stage_files(
             self.settings.site,
             setting="static_site:site",
             allowed=self.settings.allowed_files,
-            allow_with="static_site:allowed_files",
+            allow_setting="static_site:allowed_files",
         )
-        special = special_uploads(Path(folder))
-        special_deployments = [self._special_deployment(upload, folder, options) for upload in special]
+        storage = required_mib(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        options: dict[str, Any] = {
+            "destination_bucket": bucket,
+            "memory_limit": 512,
+            # The construct's name contains the size, so without a need for more there is none.
+            "ephemeral_storage_size": Size.mebibytes(storage) if storage > SIZES_MIB[0] else None,
+            "log_group": self._create_log_group("DeploymentLog"),
+        }
+        overrides = header_overrides(Path(folder))
+        override_deployments = [self._create_override_deployment(override, folder, options) for override in overrides]
         site_deployment = deployment.BucketDeployment(
             self,
             "Deployment",
             sources=[deployment.Source.asset(folder)],
-            exclude=[pattern for upload in special for pattern in upload.patterns],
+            exclude=[pattern for override in overrides for pattern in override.patterns],
             distribution=distribution,
             distribution_paths=["/*"],
             cache_control=[deployment.CacheControl.from_string(self._cache_control)],
             **options,
         )
-        site_deployment.node.add_dependency(*special_deployments)  # so it invalidates the cache after all uploads
+        site_deployment.node.add_dependency(*override_deployments)  # so it invalidates the cache after all uploads
         (resource,) = (child for child in site_deployment.node.children if isinstance(child, CustomResource))
         properties = cfn_resource(resource, CfnResource)
         # A new version of the function changes responses, so it must also invalidate the cache.
@@ -277,19 +282,18 @@ class StaticSite(Stack):
     def _cache_control(self) -> str:
         return "public, max-age=300, s-maxage=86400" if self.settings.caching else "no-cache"
 
-    def _special_deployment(
-        self, upload: SpecialUpload, folder: str, options: dict[str, Any]
+    def _create_override_deployment(
+        self, override: HeaderOverride, folder: str, options: dict[str, Any]
     ) -> deployment.BucketDeployment:
-        """Upload the files of `upload` with their own headers."""
+        """Upload the files in `override` with specific headers."""
         return deployment.BucketDeployment(
             self,
-            f"{upload.name}Deployment",
+            f"{override.name}Deployment",
             sources=[deployment.Source.asset(folder)],
             exclude=["*"],
-            include=upload.patterns,
-            prune=False,
-            content_type=upload.content_type,
-            cache_control=[deployment.CacheControl.from_string(upload.cache_control or self._cache_control)],
+            include=override.patterns,  # also limits what is deleted
+            content_type=override.content_type,
+            cache_control=[deployment.CacheControl.from_string(override.cache_control or self._cache_control)],
             **options,
         )
 
@@ -308,7 +312,9 @@ class StaticSite(Stack):
         reason = "aws-cdk-lib allows invalidations on all distributions; a Deny restricts them to this one."
         acknowledge_wildcards(site_deployment.handler_role, {"Resource::*": reason})
 
-    def _outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
+    def _add_outputs(
+        self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function
+    ) -> None:
         name = self.settings.domain_name or distribution.distribution_domain_name
         outputs = {
             "Url": (f"https://{name}/", "URL of the site"),

@@ -32,7 +32,7 @@ SETTINGS = {
     "TLS": "no",
     "H2O_NODES": "1",
     "H2O_R_SHA256": "",
-    "GENERATION": "0123456789abcdef",
+    "CLUSTER_ID": "0123456789abcdef",
 }
 
 
@@ -141,7 +141,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAws:
     monkeypatch.setattr(f"{host.__name__}.boto3.client", lambda _service: fake)
     settings = {
         "CONFIGURATION": str(tmp_path), "LOGICAL_ID": "Host", "LOG_GROUP": "boot", "SECRET": "secret", "STACK": "stack",
-        "CLUSTER_BUCKET": "data", "GENERATION": "new", "H2O_NODES": "1", "WORK_GROUP": "group", "CHECK": "",
+        "CLUSTER_BUCKET": "data", "CLUSTER_ID": "new", "H2O_NODES": "1", "WORK_GROUP": "group", "CHECK": "",
         "H2O_PORT": "54323", "USER_NAME": "analyst",
     }  # fmt: skip
     for name, value in settings.items():

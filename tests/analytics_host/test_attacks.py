@@ -94,7 +94,7 @@ BOOT = "bash /opt/analytics-host/host/boot.sh"
     expected="root follows no link and runs none of the files",
     observed="the target's files are unchanged",
 )
-def test_link_at_jupyter_folder_is_not_followed_by_root(tmp_path: Path, endpoint: str) -> None:
+def test_root_does_not_follow_jupyter_link(tmp_path: Path, endpoint: str) -> None:
     output = run(
         tmp_path, endpoint,
         f"""

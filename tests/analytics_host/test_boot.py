@@ -161,7 +161,7 @@ def test_h2o_listens_on_loopback_and_requires_password(computer: Computer) -> No
     assert "java-17-" in settings["JAVA"], "the default Java of the host can be another version"
     (kilobytes,) = re.findall(r"^MemTotal: +(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
     assert settings["H2O_MEMORY"] == f"{int(kilobytes) // 2048}m", "not half of the memory"
-    assert (settings["H2O_IP"], settings["H2O_NAME"]) == ("10.90.0.7", SETTINGS["GENERATION"])
+    assert (settings["H2O_IP"], settings["H2O_NAME"]) == ("10.90.0.7", SETTINGS["CLUSTER_ID"])
     assert Path(settings["H2O_JAR"]).is_file()
     assert computer.calls_of("systemctl")[-1] == "systemctl restart h2o.service"
 

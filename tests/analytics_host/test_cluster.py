@@ -110,7 +110,7 @@ def get_cloud(host: str, url: str, *options: str) -> str:
 @pytest.mark.reliability(
     "analytics_host", "Delayed or out of order", fault="one host of a cluster boots later than the others"
 )
-def test_hosts_join_when_only_the_later_one_knows_the_other() -> None:
+def test_later_host_joins_earlier_host() -> None:
     def complete() -> bool:
         return all('"cloud_size":2' in get_cloud(host, "http://127.0.0.1:54323", "--user", LOGIN) for host in ADDRESSES)
 
@@ -167,9 +167,9 @@ def test_worker_detects_lost_head_in_kernel_table(cluster: dict[str, Path]) -> N
     def connected() -> bool:
         return ADDRESSES["first"] in peers(inside("second", "cat", "/proc/net/tcp", "/proc/net/tcp6"))
 
-    wait_for(connected, "no connection to the head")
+    wait_for(connected, "no connection to the first host")
     stop(cluster["first"])
-    wait_for(lambda: not connected(), "the connection to the stopped head is still open")
+    wait_for(lambda: not connected(), "the connection to the stopped host is still open")
 
 
 def refused(host: str, url: str) -> bool:

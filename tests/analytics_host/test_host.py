@@ -120,7 +120,7 @@ def test_flatfile_of_single_host_is_loopback(aws: FakeAws, tmp_path: Path) -> No
     expected="the hosts form one cluster",
     observed="the later host joins the earlier one",
 )
-def test_flatfile_has_earlier_hosts_of_the_generation(
+def test_flatfile_has_earlier_hosts_of_the_cluster(
     aws: FakeAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("H2O_NODES", "2")
@@ -236,7 +236,7 @@ def test_health_of_worker_records_head_address(aws: FakeAws, monkeypatch: pytest
     aws.objects = {"cluster/new/10.0.0.1": b"Host", "cluster/new/10.0.0.2": b"Worker1"}
     monkeypatch.setattr(host, "_get", FakeH2O(1, 401))
     host.health()
-    assert (tmp_path / "heads").read_text() == "10.0.0.1"
+    assert (tmp_path / "first-hosts").read_text() == "10.0.0.1"
 
 
 @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])

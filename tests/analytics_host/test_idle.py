@@ -175,7 +175,7 @@ def test_idle_host_powers_off(power_offs: list[Any]) -> None:
 def test_host_during_cloud_init_keeps_running(
     power_offs: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "heads").touch()
+    (tmp_path / "first-hosts").touch()
     monkeypatch.setenv("LOGICAL_ID", name)
     monkeypatch.setattr(idle, "CLOUD_INIT_RESULT", tmp_path / "result.json")
     idle.main()
@@ -201,11 +201,13 @@ def test_host_in_use_keeps_running(
     expected="its workers stop too",
     observed="the workers power off",
 )
-def test_worker_without_head_powers_off(power_offs: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_worker_stops_without_first_host(
+    power_offs: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("LOGICAL_ID", "Worker1")
     idle.main()
     assert power_offs == [], "it stopped before the cluster was complete"
-    (tmp_path / "heads").write_text("10.0.0.1\n10.0.0.9")
+    (tmp_path / "first-hosts").write_text("10.0.0.1\n10.0.0.9")
     monkeypatch.setattr(idle, "peers", lambda _table: {"10.0.0.1", "10.0.0.7"})
     idle.main()
     assert power_offs == []

@@ -33,7 +33,7 @@ def test_wide_allowed_cidr_requires_allow_anywhere(cidr: str) -> None:
         ({"allow_anywhere": "true"}, "needs analytics_host:allowed_cidr"),
         (
             {"idle_minutes": 30, "stop_schedule": "rate(1 day)"},
-            'idle_minutes: given 30; has no effect with analytics_host:stop_schedule="rate',
+            'idle_minutes=30 has no effect with analytics_host:stop_schedule="rate',
         ),
         ({"user_name": "root; rm"}, "lowercase letters, digits"),
         ({"user_name": "root"}, "not an existing user or group of Ubuntu"),
@@ -62,6 +62,7 @@ def test_wide_allowed_cidr_requires_allow_anywhere(cidr: str) -> None:
         ({"data_location": "s3://bucket/*/"}, "with a trailing slash"),
         ({"data_location": "s3://bucket/${aws:username}/"}, "with a trailing slash"),
         ({"availability_zone": "us-east-1"}, "such as us-east-1b"),
+        ({"availability_zone": "us-gov-west-1a"}, "such as us-east-1b"),
         ({"availability_zone": "use1-az1"}, "such as us-east-1b"),
         (
             {
@@ -246,7 +247,7 @@ def test_tables_and_queries_depend_on_database(template: dict[str, Any], kind: s
     )
 
 
-def test_h2o_nodes_share_one_port_and_generation(full_template: dict[str, Any]) -> None:
+def test_h2o_nodes_share_one_port_and_cluster_id(full_template: dict[str, Any]) -> None:
     hosts = [name for name, r in full_template["Resources"].items() if r["Type"] == "AWS::EC2::Instance"]
     assert hosts == ["Host", "Worker1", "Worker2"]
     ingress, egress = (
@@ -258,12 +259,12 @@ def test_h2o_nodes_share_one_port_and_generation(full_template: dict[str, Any]) 
     scripts = user_data(full_template)
     assert all("H2O_NODES=3\n" in text for text in scripts)
     assert {text.split("LOGICAL_ID=")[1].split("\n")[0] for text in scripts} == set(hosts)
-    generations = {text.split("GENERATION=")[1].split("\n")[0] for text in scripts}
-    assert len(generations) == 1, "the hosts of one deployment would not form a cluster"
+    cluster_ids = {text.split("CLUSTER_ID=")[1].split("\n")[0] for text in scripts}
+    assert len(cluster_ids) == 1, "the hosts of one deployment would not form a cluster"
 
 
-def generation(template: dict[str, Any]) -> str:
-    return user_data(template)[0].split("GENERATION=")[1].split("\n")[0]
+def cluster_id(template: dict[str, Any]) -> str:
+    return user_data(template)[0].split("CLUSTER_ID=")[1].split("\n")[0]
 
 
 def test_generation_changes_when_hosts_are_replaced(
@@ -271,7 +272,7 @@ def test_generation_changes_when_hosts_are_replaced(
 ) -> None:
     """Old hosts exist until the new ones are healthy, and must not join their cluster."""
     larger = synthesize(tmp_path, {"analytics_host:volume_gb": "50"}, STACK).template(STACK)
-    assert len({generation(t) for t in (template, larger, zone_b)}) == 3
+    assert len({cluster_id(t) for t in (template, larger, zone_b)}) == 3
 
 
 def test_unrelated_settings_do_not_replace_host(existing_vpc: dict[str, Any], tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from walkthroughs.walkthrough import SkipStep
 
 @pytest.mark.needs("h2o", "pandas")
 @pytest.mark.parametrize(
-    "step", ["figures_are_compared", "hits_are_predicted", "report_is_written", "report_opens_in_browser"]
+    "step", ["metrics_are_compared", "hits_are_predicted", "report_is_written", "report_opens_in_browser"]
 )
 def test_step_without_trained_models_is_skipped(step: str) -> None:
     """Training needs the Session Manager plugin to reach H2O."""
-    target: Any = SimpleNamespace(songs=None)
+    target: Any = SimpleNamespace(songs_file=None)
     walkthrough = AnalyticsHostWalkthrough(target)
     walkthrough.results = []
     with pytest.raises(SkipStep, match="no models were trained"):

@@ -70,7 +70,7 @@ def test_parse_request_reads_every_option() -> None:
         ("parameters.Size", json.loads("1e999")),
         ("parameters.Sizes", [1, float("inf")]),
         ("templatePath", "x" * 1025),
-        ("tags", {"team": 1}),
+        ("tags.team", 1),
         ("tags", {f"tag{number}": "" for number in range(51)}),
         ("capabilities", "CAPABILITY_IAM"),
         ("capabilities", ["CAPABILITY_ALL"]),
@@ -115,8 +115,8 @@ def test_input_size_counts_escaped_characters() -> None:
 def test_invalid_parameter_is_shown_with_accepted_values() -> None:
     assert errors(parameters={"Size": 1, "Ratio": float("nan"), "Deep": {"a": "x" * 900}}) == (
         f'Invalid input: parameters.Deep: given {{"a": "{"x" * 53}...; accepted: text, finite numbers,'
-        " true or false, or lists of these; parameters.Ratio: given NaN; accepted: text, finite numbers,"
-        " true or false, or lists of these"
+        " true or false, or lists of these, with at most 4096 bytes; parameters.Ratio: given NaN; accepted: text,"
+        " finite numbers, true or false, or lists of these, with at most 4096 bytes"
     )
 
 

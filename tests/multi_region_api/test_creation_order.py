@@ -1,4 +1,4 @@
-"""The order in which CloudFormation creates the resources of a regional stack, read from the template."""
+"""The order in which CloudFormation creates the resources of a Regional stack, read from the template."""
 
 import json
 import re

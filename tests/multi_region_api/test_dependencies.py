@@ -148,7 +148,7 @@ def test_url_with_endless_response_fails_after_timeout() -> None:
 @pytest.mark.reliability(
     "multi_region_api",
     "Lost event or response",
-    fault="the address of a dependency or of a Region's endpoint refuses connections",
+    fault="the address of a dependency or of a Region's endpoint rejects connections",
     expected="unhealthy",
     observed="connection refused",
 )

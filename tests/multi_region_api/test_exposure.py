@@ -2,15 +2,20 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..conftest import only_resource, resources_of_type
+from settings.multi_region_api import MAX_RATE_LIMIT
+
+from ..conftest import only_resource, resources_of_type, synthesize
 
 STACK = "MultiRegionApi-us-east-1"
 HEALTH_CHECKERS, MIN_INTERVAL_SECONDS = 24, 10  # of Route 53
-# API Gateway developer guide, supported security policies: those for regional APIs with a minimum of TLS 1.2.
+# Amazon API Gateway quotas: the default of an account in Cape Town, Milan, Jakarta, Zurich and nine other Regions.
+ACCOUNT_RATE, ACCOUNT_BURST = 2_500, 1_250
+# API Gateway developer guide, supported security policies: those for Regional APIs with a minimum of TLS 1.2.
 MINIMUM_TLS_1_2 = re.compile(r"TLS_1_2|SecurityPolicy_TLS13_1_2_\w+")
 GUID = {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}
 HEALTH_PATH = {"Fn::Join": ["", ["healthcheck-", GUID]]}
@@ -32,7 +37,7 @@ def test_endpoint_requires_tls_1_2_and_accepts_it(full_template: dict[str, Any],
     assert MINIMUM_TLS_1_2.fullmatch(endpoint.get("SecurityPolicy", "TLS_1_0")), "the default is TLS_1_0"
     if endpoint["SecurityPolicy"].startswith("SecurityPolicy_"):
         assert endpoint["EndpointAccessMode"] == "STRICT", (
-            "API Gateway refuses an enhanced policy without an access mode"
+            "API Gateway rejects an enhanced policy without an access mode"
         )
 
 
@@ -41,7 +46,7 @@ def test_endpoint_requires_tls_1_2_and_accepts_it(full_template: dict[str, Any],
     "Hostile input",
     fault="a flood of requests to the API",
     expected=(
-        "the health path has a separate throttling limit and is known only to Route 53; the web ACL "
+        "the health path has a separate throttling limit and is not public; the web ACL "
         "limits each address and allows health checkers"
     ),
     observed="read from the template",
@@ -73,6 +78,16 @@ def test_preflight_exists_only_for_hello_with_lower_limit(template: dict[str, An
         "each additional method has another limit"
     )
     assert limits(template)['OPTIONS "/~1helloworld"'] == (10, 20), "a tenth of the limit of requests"
+
+
+@pytest.mark.reliability("multi_region_api", "Hostile input", fault="a flood of requests to the API")
+@pytest.mark.parametrize("rate", [1, 100, MAX_RATE_LIMIT])
+def test_limits_leave_room_for_health_checks_in_the_account_quota(tmp_path: Path, rate: int) -> None:
+    """Requests above the account's quota are throttled on any path; some Regions have a quarter of the usual one."""
+    settings = {"multi_region_api:regions": ["us-east-1"], "multi_region_api:throttling_rate_limit": rate}
+    found = limits(synthesize(tmp_path, settings, STACK).template(STACK)).values()
+    assert sum(steady for steady, _ in found) <= ACCOUNT_RATE
+    assert sum(burst for _, burst in found) <= ACCOUNT_BURST
 
 
 @pytest.mark.reliability("multi_region_api", "Hostile input", fault="a flood of requests to the API")

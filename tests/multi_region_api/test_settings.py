@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from settings import Settings, SettingsError
-from settings.regions import partitions
 
 SYSTEM = "multi_region_api"
 
@@ -42,14 +41,15 @@ def test_strings_from_the_command_line_are_converted() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"regions": []}, "regions: given []"),
-        ({"regions": ["us-east-1", "us-east-1"]}, "each Region once"),
-        ({"regions": ["virginia"]}, 'regions[0]: given "virginia"; accepted: an AWS Region'),
-        ({"regions": ["us-east-9"]}, 'regions[0]: given "us-east-9"; accepted: an AWS Region'),
-        ({"regions": ["aws-global"]}, "accepted: an AWS Region"),
-        ({"regions": ["us-east-1", "cn-north-1"]}, "Regions of one partition"),
-        ({"request_interval": "20"}, 'request_interval: given "20"; accepted: 10 or 30'),
-        ({"failure_threshold": 11}, "failure_threshold: given 11; accepted: a whole number from 1 to 10"),
+        ({"regions": []}, "regions: invalid value []"),
+        ({"regions": ["us-east-1", "us-east-1"]}, "no duplicate Regions"),
+        ({"regions": ["virginia"]}, 'regions[0]: invalid value "virginia" (valid: an AWS Region'),
+        ({"regions": ["us-east-9"]}, 'regions[0]: invalid value "us-east-9" (valid: an AWS Region'),
+        ({"regions": ["aws-global"]}, "(valid: an AWS Region"),
+        ({"regions": ["cn-north-1"]}, 'regions[0]: invalid value "cn-north-1" (valid: an AWS Region'),
+        ({"regions": ["us-gov-west-1"]}, 'regions[0]: invalid value "us-gov-west-1" (valid: an AWS Region'),
+        ({"request_interval": "20"}, 'request_interval: invalid value "20" (valid: 10 or 30'),
+        ({"failure_threshold": 11}, "failure_threshold: invalid value 11 (valid: a whole number from 1 to 10"),
         (
             {"domain_name": "api.example.com"},
             "needs multi_region_api:hosted_zone_id and multi_region_api:hosted_zone_name",
@@ -64,11 +64,11 @@ def test_strings_from_the_command_line_are_converted() -> None:
         ({"dependencies": [{"name": "plain", "url": "http://example.com/"}]}, "dependencies[0].url"),
         (
             {"dependencies": [{"name": "slow", "table": "Orders", "timeout_seconds": 1.6}]},
-            "dependencies[0].timeout_seconds: given 1.6; accepted: a number from 0.1 to 1.5",
+            "dependencies[0].timeout_seconds: invalid value 1.6 (valid: a number from 0.1 to 1.5",
         ),
         (
             {"dependencies": [{"name": "none", "table": "Orders", "timeout_seconds": 0}]},
-            "dependencies[0].timeout_seconds: given 0",
+            "dependencies[0].timeout_seconds: invalid value 0",
         ),
         ({"dependencies": [{"name": "odd", "url": "https://user@example.com/"}]}, "dependencies[0].url"),
         ({"dependencies": [{"name": "odd", "url": "https://-.example.com/"}]}, "dependencies[0].url"),
@@ -77,9 +77,9 @@ def test_strings_from_the_command_line_are_converted() -> None:
             {"dependencies": [{"name": "page", "url": "https://example.com/", "partition_key": "id"}]},
             "partition_key=id has no effect with url=https://example.com/",
         ),
-        ({"throttling_rate_limit": 0}, "throttling_rate_limit: given 0; accepted: a whole number from 1 to 10000"),
-        ({"failure_threshold": 0}, "failure_threshold: given 0"),
-        ({"dependencies": [{"name": "a", "table": "Orders"}, {"name": "a", "table": "Users"}]}, "each name once"),
+        ({"throttling_rate_limit": 0}, "throttling_rate_limit: invalid value 0 (valid: a whole number from 1 to 2000"),
+        ({"failure_threshold": 0}, "failure_threshold: invalid value 0"),
+        ({"dependencies": [{"name": "a", "table": "Orders"}, {"name": "a", "table": "Users"}]}, "unique names"),
     ],
 )
 def test_invalid_setting_raises_with_accepted_values(fields: dict[str, Any], message: str) -> None:
@@ -89,11 +89,5 @@ def test_invalid_setting_raises_with_accepted_values(fields: dict[str, Any], mes
 
 def test_domain_name_outside_its_zone_raises() -> None:
     text = errors(domain_name="api.example.org", hosted_zone_id="Z1", hosted_zone_name="example.com")
-    assert 'given "api.example.org"; is not in the zone multi_region_api:hosted_zone_name="example.com"' in text
+    assert '="api.example.org" is not in the zone multi_region_api:hosted_zone_name="example.com"' in text
     assert read(domain_name="example.com", hosted_zone_id="Z1", hosted_zone_name="example.com").domain_name
-
-
-def test_regions_are_mapped_to_their_partition() -> None:
-    assert partitions()["eu-west-1"] == "aws"
-    assert partitions()["cn-north-1"] == "aws-cn"
-    assert read(regions=["us-gov-west-1", "us-gov-east-1"]).regions == ("us-gov-west-1", "us-gov-east-1")

@@ -1,4 +1,4 @@
-"""Templates of the regional stacks."""
+"""Templates of the Regional stacks."""
 
 import json
 from typing import Any

@@ -98,7 +98,7 @@ def options_sandbox() -> Iterator[OptionsSandbox]:
             "multi_region_api:dependencies": '[{"name": "orders", "table": "Orders", "partition_key": "order"}]',
             "security_group_revert:create_trail": "true",
             "security_group_revert:sample_group": "false",
-            "security_group_revert:egress": "true",
+            "security_group_revert:guard_egress": "true",
             "security_group_revert:email": "ops@example.com",
             "security_group_revert:groups": json.dumps([{"group_id": group["GroupId"], "ingress": [PGSQL]}]),
         }

@@ -1,4 +1,4 @@
-"""API Gateway of the sandbox: templates that it refuses as AWS does."""
+"""API Gateway of the sandbox: templates that it rejects as AWS does."""
 
 from typing import Any
 

@@ -128,7 +128,9 @@ def small_workgroup(sandbox_with_options: Sandbox) -> Iterator[str]:
     expected="canceled by the workgroup, regardless of client settings",
     observed="`Bytes scanned limit was exceeded`",
 )
-def test_query_over_scan_limit_is_cancelled(create_table: CreateTable, lines: list[str], small_workgroup: str) -> None:
+def test_query_over_bytes_scanned_cutoff_is_canceled(
+    create_table: CreateTable, lines: list[str], small_workgroup: str
+) -> None:
     limited = create_table(lines[0] + "".join(lines[1:]) * 31)
     limited.work_group = small_workgroup
     with pytest.raises(OperationalError, match="Bytes scanned limit"):

@@ -155,7 +155,7 @@ def test_presigned_url_of_unknown_key_is_rejected(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("service", ["s3", "lambda"])
 def test_forged_presigned_request_is_rejected(sandbox: Sandbox, service: str) -> None:
-    """Access key ids appear in presigned URLs and logs, so knowing one must not be sufficient."""
+    """Access key IDs appear in presigned URLs and logs, so knowing one must not be sufficient."""
     scope = f"{sandbox.environment['AWS_ACCESS_KEY_ID']}/20300101/us-east-1/{service}/aws4_request"
     query = {
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": scope, "X-Amz-Date": "20300101T000000Z",

@@ -44,7 +44,7 @@ def settings(deployed: Sandbox) -> dict[str, str]:
         source = ROOT / "assets" / "analytics_host" / folder
         shutil.copytree(source, DEBIAN / SOFTWARE.lstrip("/") / folder, dirs_exist_ok=True)
     values = {
-        "AWS_DEFAULT_REGION": "us-east-1", "STACK": "AnalyticsHost", "LOGICAL_ID": "Host", "GENERATION": "test",
+        "AWS_DEFAULT_REGION": "us-east-1", "STACK": "AnalyticsHost", "LOGICAL_ID": "Host", "CLUSTER_ID": "test",
         "LOG_GROUP": outputs["LogGroupName"], "SECRET": outputs["SecretArn"], "WORK_GROUP": outputs["WorkGroupName"],
         "DATABASE": outputs["DatabaseName"], "CLUSTER_BUCKET": outputs["DataBucketName"], "USER_NAME": "analyst",
         "IDLE_MINUTES": "60", "TLS": "yes", "H2O_NODES": "1", "H2O_R_SHA256": "",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assets.analytics_host.billboard import figures, models, report, songs
+from assets.analytics_host.billboard import metrics, models, report, songs
 from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
 from sandbox.target import target_of
@@ -41,8 +41,8 @@ def small_models() -> dict[str, models.TrainedModel]:
 
 
 def test_models_match_the_post() -> None:
-    assert [model.name for model in models.ALL] == list(figures.PUBLISHED)
-    assert [model.name for model in models.SMALL] == list(figures.PUBLISHED)
+    assert [model.name for model in models.ALL] == list(metrics.PUBLISHED)
+    assert [model.name for model in models.SMALL] == list(metrics.PUBLISHED)
     assert [len(model.features) for model in models.LINEAR] == [33, 32, 32]
     assert "loudness" not in models.LINEAR[1].features
     assert "energy" not in models.LINEAR[2].features
@@ -129,8 +129,8 @@ def published() -> dict[str, models.TrainedModel]:
 
 @NEEDS_ORIGINAL
 @pytest.mark.parametrize("name", [model.name for model in (*models.LINEAR, models.BOOSTED)])
-def test_model_matches_published_figures(published: dict[str, models.TrainedModel], name: str) -> None:
-    known, trained = figures.PUBLISHED[name], published[name]
+def test_model_matches_published_metrics(published: dict[str, models.TrainedModel], name: str) -> None:
+    known, trained = metrics.PUBLISHED[name], published[name]
     assert (round(trained.auc, 7), trained.confusion) == (known.auc, known.confusion)
     assert known.matches(trained)
 
@@ -147,9 +147,9 @@ def test_original_songs_have_known_counts() -> None:
 def test_deep_learning_is_in_published_range() -> None:
     training, test = songs.split(songs.read(ORIGINAL))
     (trained,) = models.train([models.DEEP], training, test)
-    assert figures.PUBLISHED["deep learning"].matches(trained), trained.auc
+    assert metrics.PUBLISHED["deep learning"].matches(trained), trained.auc
 
 
-def test_other_figures_do_not_match_published(small_models: dict[str, models.TrainedModel]) -> None:
-    table: Any = figures.table(list(small_models.values()), published=True)
+def test_other_metrics_do_not_match_published(small_models: dict[str, models.TrainedModel]) -> None:
+    table: Any = metrics.table(list(small_models.values()), published=True)
     assert list(table["matches published"][:4]) == ["no"] * 4

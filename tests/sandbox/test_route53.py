@@ -66,9 +66,9 @@ def test_probe_without_search_string_uses_the_status() -> None:
 @pytest.mark.reliability(
     "multi_region_api",
     "Lost event or response",
-    fault="the address of a dependency or of a Region's endpoint refuses connections",
+    fault="the address of a dependency or of a Region's endpoint rejects connections",
 )
-def test_probe_with_refused_connection_fails() -> None:
+def test_health_check_with_refused_connection_fails() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         passed, report = asyncio.run(health_checks.probe(CONFIG, {"http": unused.getsockname()[1]}))

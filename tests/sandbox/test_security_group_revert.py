@@ -22,7 +22,7 @@ class SampleGroup:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox, self.target, clients = sandbox, target_of(sandbox), session(sandbox)
         outputs = self.target.outputs("SecurityGroupRevert")
-        self.group, self.sweep = outputs["WebServerGroupId"], outputs["SweepRuleName"]
+        self.group, self.sweep = outputs["SampleGroupId"], outputs["SweepRuleName"]
         self.ec2, self.events = clients.client("ec2"), clients.client("events")
 
     def inject(self, *faults: dict[str, Any]) -> list[dict[str, Any]]:
@@ -71,10 +71,10 @@ def test_throttled_revoke_succeeds_without_a_sweep(sample: SampleGroup) -> None:
     observed='"NOT REVERTED", metric 1; reverted by the first sweep with the permission',
 )
 def test_denied_revoke_is_completed_by_a_later_sweep(sample: SampleGroup) -> None:
-    refusal = {"action": "RevokeSecurityGroupIngress", "code": "UnauthorizedOperation", "times": 99}
-    sample.inject(refusal)
+    denial = {"action": "RevokeSecurityGroupIngress", "code": "UnauthorizedOperation", "times": 99}
+    sample.inject(denial)
     sample.open_ssh()
-    sample.target.wait_until(lambda: sample.inject(refusal)[0]["times"] < 99, "a denied revoke")
+    sample.target.wait_until(lambda: sample.inject(denial)[0]["times"] < 99, "a denied revoke")
     assert sample.ports() == [22, 443]
     sample.inject()
     time.sleep(1)

@@ -34,7 +34,7 @@ def validate(parameters: Mapping[str, Any], model: OperationModel) -> None:
     validate_parameters(parameters, model.input_shape)
 
 
-def refuse(code: str) -> ClientError:
+def ec2_error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "injected by the test"}}, "call")
 
 
@@ -92,7 +92,7 @@ class FakeEC2:
         """Raise an error for an unknown group ID, as EC2 does; with a filter it would return an empty list."""
         self._record("DescribeSecurityGroups", parameters)
         if not self.exists:
-            raise refuse("InvalidGroup.NotFound")
+            raise ec2_error("InvalidGroup.NotFound")
         return {"SecurityGroups": [{"GroupId": group_id} for group_id in parameters["GroupIds"]]}
 
     def _revoke(self, operation: str, parameters: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ class FakeEC2:
             for entry in permission.get(ranges, [])
         ]
         if set(new) & self.current(is_egress=is_egress):
-            raise refuse("InvalidPermission.Duplicate")
+            raise ec2_error("InvalidPermission.Duplicate")
         for rule in new:
             self.add(rule)
 
@@ -132,17 +132,17 @@ class FakeEC2:
             old = self.rules[update["SecurityGroupRuleId"]]
             new = update["SecurityGroupRule"]
             if not any(name in old and name in new for name in ("CidrIpv4", "CidrIpv6", "PrefixListId")):
-                raise refuse("InvalidParameterValue")
+                raise ec2_error("InvalidParameterValue")
             after[old["SecurityGroupRuleId"]] = {**old, **new}
         identities = [Rule.from_api(rule) for rule in after.values()]
         if len(set(identities)) < len(identities):
-            raise refuse("InvalidPermission.Duplicate")
+            raise ec2_error("InvalidPermission.Duplicate")
         self.rules = after
 
     def _check(self, ids: list[str], *, is_egress: bool | None = None) -> None:
         for rule_id in ids:
             if rule_id not in self.rules or is_egress not in (None, self.rules[rule_id]["IsEgress"]):
-                raise refuse("InvalidSecurityGroupRuleId.NotFound")
+                raise ec2_error("InvalidSecurityGroupRuleId.NotFound")
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         operation = "".join(word.capitalize() for word in name.split("_"))

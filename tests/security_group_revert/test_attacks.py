@@ -1,16 +1,16 @@
-"""Attacks on the guard: untrusted text, many or changing rules, and calls that bypass the rules."""
+"""Attacks: untrusted text, many or changing rules, and calls that bypass the rules."""
 
 import re
 from typing import Any
 
 import pytest
 
-from lambdas.security_group_revert.notification import without_links
+from lambdas.security_group_revert.notification import neutralize_links
 from lambdas.security_group_revert.revert import MAX_CALLS, GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
-from .fake_ec2 import FakeEC2, Fault, refuse
+from .fake_ec2 import FakeEC2, Fault, ec2_error
 from .test_respond import HTTPS, SSH, SSH_EVENT, guarded, respond
 
 PREFIX_LIST, PEER = "pl-0123456789abcdef0", "sg-0fedcba9876543210"
@@ -60,7 +60,7 @@ LINK = re.compile(r"://|\w\.[a-zA-Z]|@\w|\d+\.\d+\.\d+\.\d")
     ],
 )
 def test_form_of_link_is_neutralized(text: str, expected: str) -> None:
-    assert without_links(text) == expected
+    assert neutralize_links(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_form_of_link_is_neutralized(text: str, expected: str) -> None:
     ],
 )
 def test_text_without_links_is_unchanged(text: str) -> None:
-    assert without_links(text) == text
+    assert neutralize_links(text) == text
 
 
 @pytest.mark.reliability(
@@ -183,7 +183,7 @@ def test_rule_swapped_before_each_revoke_causes_few_calls() -> None:
 def test_denied_revoke_of_every_rule_is_bounded_in_calls() -> None:
     def refuse_all(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
         if operation.startswith("Revoke"):
-            raise refuse("UnauthorizedOperation")
+            raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, *rules(1000)], [refuse_all] * 9999)
     (notification,) = respond(ec2, records.SWEEP)
@@ -191,11 +191,11 @@ def test_denied_revoke_of_every_rule_is_bounded_in_calls() -> None:
     assert notification["Subject"].startswith("NOT REVERTED: 1000 of 1000")
 
 
-def refusing(port: int) -> Fault:
+def denying(port: int) -> Fault:
     def fault(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", []) if operation.startswith("Revoke") else []
         if any(ec2.rules[rule_id]["FromPort"] == port for rule_id in ids):
-            raise refuse("UnauthorizedOperation")
+            raise ec2_error("UnauthorizedOperation")
 
     return fault
 
@@ -206,7 +206,7 @@ def refusing(port: int) -> Fault:
     fault="a rule is swapped between each read and revoke",
 )
 def test_one_denied_rule_of_a_thousand_blocks_no_other() -> None:
-    ec2 = FakeEC2([HTTPS, *rules(1000)], [refusing(700)] * 9999)
+    ec2 = FakeEC2([HTTPS, *rules(1000)], [denying(700)] * 9999)
     respond(ec2, records.SWEEP)
     assert {rule.from_port for rule in ec2.current()} == {443, 700}
     assert len(ec2.changes) < MAX_CALLS
@@ -290,13 +290,13 @@ def test_rules_not_in_the_record_are_attributed_to_no_caller() -> None:
     ):
         (notification,) = respond(ec2, records.event(detail))
         assert "other call" not in notification["Message"]
-        assert "rules that the CloudTrail event does not name" in notification["Message"]
+        assert "rules not named in the CloudTrail event" in notification["Message"]
 
 
 def test_rules_left_after_max_calls_have_the_reason_of_the_refusal() -> None:
     def refuse_batches(_ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         if operation.startswith("Revoke") and len(parameters["SecurityGroupRuleIds"]) > 1:
-            raise refuse("UnauthorizedOperation")
+            raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, *rules(16)], [refuse_batches] * 99)
     (notification,) = respond(ec2, records.SWEEP)

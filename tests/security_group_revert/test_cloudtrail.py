@@ -70,10 +70,10 @@ def test_egress_call_without_response_has_egress_rules() -> None:
     assert [rule.is_egress for rule in change.added] == [True]
 
 
-def test_change_mentions_rule_by_id() -> None:
+def test_change_refers_to_rule_by_id() -> None:
     change = read(records.authorized(records.response_rule("sgr-7")))
-    assert change.mentions(Rule(False, "udp", 53, 53, "CidrIpv4", "10.0.0.0/8", rule_id="sgr-7"))
-    assert not change.mentions(Rule(False, "udp", 53, 53, "CidrIpv4", "10.0.0.0/8", rule_id="sgr-8"))
+    assert change.refers_to(Rule(False, "udp", 53, 53, "CidrIpv4", "10.0.0.0/8", rule_id="sgr-7"))
+    assert not change.refers_to(Rule(False, "udp", 53, 53, "CidrIpv4", "10.0.0.0/8", rule_id="sgr-8"))
 
 
 @pytest.mark.parametrize(

@@ -5,22 +5,22 @@ from typing import Any
 
 import pytest
 
-from lambdas.security_group_revert.respond import UnfinishedError
+from lambdas.security_group_revert.respond import RetryableError
 from lambdas.security_group_revert.revert import GuardedGroup
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, refuse
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, ec2_error
 from .test_respond import HTTPS, RDP, SSH, SSH_EVENT, guarded, metrics, respond
 
 
 def fault(code: str, *operations: str) -> Fault:
     """Refuse these operations."""
 
-    def refused(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
+    def rejected(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
         if operation in operations:
-            raise refuse(code)
+            raise ec2_error(code)
 
-    return refused
+    return rejected
 
 
 @pytest.mark.parametrize("options", [{}, {"restore": False}, {"change_rules": False}])
@@ -79,7 +79,7 @@ def test_interrupted_run_is_completed_by_the_next_run() -> None:
     (notification,) = respond(ec2, SSH_EVENT)
     assert ec2.current() == {HTTPS}
     assert "restored: inbound TCP 443" in notification["Message"]
-    assert "no longer present, reverted by someone or not visible yet: inbound TCP 22" in notification["Message"]
+    assert "no longer present (reverted by someone else, or not visible yet): inbound TCP 22" in notification["Message"]
 
 
 @pytest.mark.reliability("security_group_revert", "Access denied", fault="no permission to revoke a rule")
@@ -98,7 +98,7 @@ def test_denied_revoke_is_reported_without_a_retry() -> None:
     expected="the group converges to its approved rules",
     observed="after each event",
 )
-def test_unordered_and_duplicate_events_end_as_approved(seed: int) -> None:
+def test_unordered_events_converge_to_approved_rules(seed: int) -> None:
     order = random.Random(seed)  # noqa: S311  # no secret
     events = [records.event(records.authorized(records.response_rule(f"sgr-{n:017x}"))) for n in range(4)]
     events += [SSH_EVENT, SSH_EVENT, records.SWEEP]
@@ -122,16 +122,16 @@ def test_unordered_and_duplicate_events_end_as_approved(seed: int) -> None:
 )
 def test_throttled_notification_is_sent_by_the_retry() -> None:
     class ThrottledSNS(FakeSNS):
-        refused = False
+        rejected = False
 
         def publish(self, **parameters: str) -> None:
-            if not self.refused:
-                self.refused = True
-                raise refuse("Throttled")
+            if not self.rejected:
+                self.rejected = True
+                raise ec2_error("Throttled")
             super().publish(**parameters)
 
     ec2, sns, dynamodb = FakeEC2([HTTPS, SSH]), ThrottledSNS(), FakeDynamoDB()
-    with pytest.raises(UnfinishedError, match="Throttled"):
+    with pytest.raises(RetryableError, match="Throttled"):
         respond(ec2, SSH_EVENT, sns=sns, dynamodb=dynamodb)
     (notification,) = respond(ec2, SSH_EVENT, sns=sns, dynamodb=dynamodb)
     assert notification["Subject"].startswith("Already reverted")
@@ -139,12 +139,12 @@ def test_throttled_notification_is_sent_by_the_retry() -> None:
 
 
 @pytest.mark.reliability("security_group_revert", "Lost event or response", fault="the response to a completed revoke")
-def test_sweep_reports_rule_already_gone_when_revoked() -> None:
+def test_sweep_reports_rule_already_removed() -> None:
     def someone_revokes(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         ec2.rules.pop(parameters["SecurityGroupRuleIds"][0])
 
     (notification,) = respond(FakeEC2([HTTPS, SSH], [None, someone_revokes]), records.SWEEP)
-    assert "already gone when revoked: inbound TCP 22" in notification["Message"]
+    assert "already removed before it was revoked: inbound TCP 22" in notification["Message"]
 
 
 @pytest.mark.reliability(

@@ -25,7 +25,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTy
     """The handler, next to an `approved.json` like the stack's."""
     handler = importlib.import_module("lambdas.security_group_revert.handler")
     rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIpv4": "0.0.0.0/0"}
-    group = {"group_id_variable": "WEB_SERVER_GROUP_ID", "name": "Web Server", "ingress": [rule], "egress": None}
+    group = {"group_id_variable": "SAMPLE_GROUP_ID", "name": "Web Server", "ingress": [rule], "egress": None}
     (tmp_path / "approved.json").write_text(json.dumps([group]))
     monkeypatch.setattr(handler, "__file__", str(tmp_path / "handler.py"))
     yield handler
@@ -42,7 +42,7 @@ def test_handler_passes_environment_to_responder(
 ) -> None:
     arguments: list[Any] = []
     monkeypatch.setattr(respond.Responder, "respond", lambda *values: arguments.extend(values))
-    environment = {"TOPIC_ARN": "arn:topic", "MODE": mode, "RESTORE": restore, "WEB_SERVER_GROUP_ID": records.GROUP}
+    environment = {"TOPIC_ARN": "arn:topic", "MODE": mode, "RESTORE": restore, "SAMPLE_GROUP_ID": records.GROUP}
     environment |= {"STATE_TABLE": "state", "MAX_REVERTS": "3", "REVERT_WINDOW_HOURS": "2", "LOG_LEVEL": "ERROR"}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -82,10 +82,10 @@ def test_guarded_groups_reads_approved_file() -> None:
         "name": "",
         "ingress": [],
         "egress": [rule],
-        "tolerated_egress": [{"IpProtocol": "-1", "CidrIpv6": "::/0"}],
+        "optional_egress": [{"IpProtocol": "-1", "CidrIpv6": "::/0"}],
     }
     first, second = respond.guarded_groups([sample, existing], {"WEB": "sg-1"})
-    assert [r.is_egress for r in second.tolerated] == [True]
+    assert [r.is_egress for r in second.optional] == [True]
     assert (first.group_id, first.ingress, first.egress) == ("sg-1", (Rule.from_api(rule, is_egress=False),), None)
     assert second.egress is not None
     assert second.egress[0].is_egress

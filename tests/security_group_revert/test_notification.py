@@ -11,7 +11,7 @@ from lambdas.security_group_revert.revert import GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
-from .fake_ec2 import FakeEC2, refuse
+from .fake_ec2 import FakeEC2, ec2_error
 from .test_respond import HTTPS, SSH, SSH_EVENT, metrics, respond
 
 
@@ -19,11 +19,12 @@ def test_notification_contains_group_call_and_outcome() -> None:
     (notification,) = respond(FakeEC2([HTTPS, SSH]), SSH_EVENT)
     assert notification["Subject"] == "Reverted: 1 change to security group Web Server"
     assert notification["Message"].splitlines() == [
-        "Group:    Web Server (sg-0123456789abcdef0) in us-east-1, account 111111111111",
-        "Caller:   arn:aws:iam::111111111111:user/alice",
-        "Source:   203.0.113[.]50 with aws-cli/2.31.0 (as stated by the caller)",
-        "Time:     2025-11-21T07:08:26Z",
-        "Call:     AuthorizeSecurityGroupIngress, CloudTrail event 9fd68588-ecbf-4528-a345-199fa6bb0821",
+        "Group:       Web Server (sg-0123456789abcdef0) in us-east-1, account 111111111111",
+        "Caller:      arn:aws:iam::111111111111:user/alice",
+        "Source:      203.0.113[.]50",
+        "User agent:  aws-cli/2.31.0 (chosen by the caller)",
+        "Time:        2025-11-21T07:08:26Z",
+        "Call:        AuthorizeSecurityGroupIngress, CloudTrail event 9fd68588-ecbf-4528-a345-199fa6bb0821",
         "",
         "Outcome",
         "  revoked: inbound TCP 22 from 203.0.113[.]7/32, sgr-00000000000000001",
@@ -40,7 +41,7 @@ def test_check_logs_call_action_and_metrics(
     check, action = (vars(record) for record in caplog.records)
     assert check["call"]["caller"] == "arn:aws:iam::111111111111:user/alice"
     assert check["group_id"] == action["group_id"] == records.GROUP
-    assert (action["action"], action["status"], action["in_event"]) == ("revoke", "done", True)
+    assert (action["action"], action["status"], action["named_in_event"]) == ("revoke", "completed", True)
     (record,) = metrics(capsys)
     (directive,) = record["_aws"]["CloudWatchMetrics"]
     assert directive["Metrics"] == [
@@ -83,12 +84,12 @@ def test_notification_of_modify_contains_previous_rule() -> None:
     (rule_id,) = ec2.rules
     (notification,) = respond(ec2, records.event(records.modified(records.update(rule_id))))
     assert f"(previously: inbound TCP 22 from 0.0.0.0/0), {rule_id}" in notification["Message"]
-    assert "Also found in this check" not in notification["Message"], "the event names the rule"
+    assert "Other findings in this check" not in notification["Message"], "the event names the rule"
 
 
 def test_notification_of_failure_contains_next_step(caplog: pytest.LogCaptureFixture) -> None:
     def refuse_all(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
-        raise refuse("UnauthorizedOperation")
+        raise ec2_error("UnauthorizedOperation")
 
     caplog.set_level("ERROR", "lambdas.security_group_revert")
     (notification,) = respond(FakeEC2([HTTPS, SSH], [None, refuse_all, refuse_all]), SSH_EVENT)

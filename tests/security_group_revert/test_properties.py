@@ -6,13 +6,13 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from hypothesis import given, settings, strategies as st
 
-from lambdas.security_group_revert.respond import Responder, UnfinishedError
+from lambdas.security_group_revert.respond import Responder, RetryableError
 from lambdas.security_group_revert.revert import GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, refuse
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, ec2_error
 
 SOURCES = [
     ("CidrIpv4", "0.0.0.0/0"),
@@ -47,7 +47,7 @@ def sets_of_rules(is_egress: bool = False) -> st.SearchStrategy[list[Rule]]:
 
 
 def throttle(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
-    raise refuse("RequestLimitExceeded")
+    raise ec2_error("RequestLimitExceeded")
 
 
 def remove_rule(ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def add_same_rule(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> 
 def return_not_found(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
     """Refuse a call although the rule exists, as after a stale read."""
     if operation.startswith(("Revoke", "Modify", "Update")):
-        raise refuse("InvalidPermission.NotFound")
+        raise ec2_error("InvalidPermission.NotFound")
 
 
 def lose_response(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ def run(responder: Responder, ec2: FakeEC2, event: Any, guarded: GuardedGroup) -
         undisturbed = not ec2.faults
         try:
             responder.respond(delivery, [guarded])
-        except UnfinishedError:
+        except RetryableError:
             continue
         if undisturbed:
             return
@@ -129,7 +129,7 @@ def run(responder: Responder, ec2: FakeEC2, event: Any, guarded: GuardedGroup) -
     expected="the group converges to its approved rules, and another run changes nothing",
     observed="300 generated cases per test run",
 )
-def test_any_rules_event_and_faults_end_as_approved(
+def test_any_rules_and_faults_converge_to_approved_rules(
     before: list[Rule], approved: list[Rule], out: list[Rule], event: Any, faults: list[Fault | None]
 ) -> None:
     ec2 = FakeEC2(before + out, [fault for fault in faults if not (out and fault is remove_rule)])

@@ -6,13 +6,13 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from lambdas.security_group_revert.respond import Responder, UnfinishedError
+from lambdas.security_group_revert.respond import Responder, RetryableError
 from lambdas.security_group_revert.revert import GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, refuse
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, ec2_error
 
 HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0", description="HTTPS from anywhere")
 SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
@@ -164,7 +164,7 @@ def test_rules_not_in_the_event_are_reverted_and_listed_apart() -> None:
     ec2 = FakeEC2([HTTPS, SSH, RDP])
     (notification,) = respond(ec2, SSH_EVENT)
     assert ec2.current() == {HTTPS}
-    mine, others = notification["Message"].split("Also found in this check")
+    mine, others = notification["Message"].split("Other findings in this check")
     assert "TCP 22" in mine
     assert "TCP 3389" in others
 
@@ -197,7 +197,7 @@ def test_revoked_rule_is_restored_with_its_description() -> None:
     (rule,) = ec2.rules.values()
     assert rule["Description"] == "HTTPS from anywhere"
     assert "restored: inbound TCP 443" in notification["Message"].split("Outcome")[1]
-    assert "Also found in this check" not in notification["Message"]
+    assert "Other findings in this check" not in notification["Message"]
 
 
 def test_changed_approved_description_is_restored() -> None:
@@ -232,9 +232,9 @@ def test_egress_is_reverted_only_if_guarded() -> None:
     assert ec2.current(is_egress=True) == {OPEN_EGRESS}
 
 
-def test_default_ipv6_egress_rule_is_tolerated() -> None:
+def test_default_ipv6_egress_rule_is_optional() -> None:
     ipv6 = Rule(True, "-1", -1, -1, "CidrIpv6", "::/0")
-    by_default = GuardedGroup(records.GROUP, "Web Server", (HTTPS,), (OPEN_EGRESS,), tolerated=(ipv6,))
+    by_default = GuardedGroup(records.GROUP, "Web Server", (HTTPS,), (OPEN_EGRESS,), optional=(ipv6,))
     for present in ([OPEN_EGRESS, ipv6], [OPEN_EGRESS]):
         ec2 = FakeEC2([HTTPS, *present])
         assert not respond(ec2, records.SWEEP, by_default)
@@ -288,7 +288,7 @@ def test_denied_rule_does_not_block_other_rules(capsys: pytest.CaptureFixture[st
     def refuse_rdp(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", [])
         if any(ec2.rules[rule_id]["FromPort"] == 3389 for rule_id in ids):
-            raise refuse("UnauthorizedOperation")
+            raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, SSH, RDP], [refuse_rdp] * 9)
     (notification,) = respond(ec2, SSH_EVENT)
@@ -320,10 +320,10 @@ def test_rule_revoked_by_someone_else_is_not_a_failure() -> None:
 @pytest.mark.reliability("security_group_revert", "Throttling", fault="EC2 throttles calls")
 def test_throttled_revoke_is_reported_and_retried() -> None:
     def throttle(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
-        raise refuse("RequestLimitExceeded")
+        raise ec2_error("RequestLimitExceeded")
 
     ec2, sns = FakeEC2([HTTPS, SSH], [None, throttle]), FakeSNS()
-    with pytest.raises(UnfinishedError, match="RequestLimitExceeded"):
+    with pytest.raises(RetryableError, match="RequestLimitExceeded"):
         respond(ec2, SSH_EVENT, sns=sns)
     assert sns.notifications[0]["Subject"].startswith("NOT REVERTED")
     respond(ec2, SSH_EVENT)
@@ -339,10 +339,10 @@ def test_throttled_revoke_is_reported_and_retried() -> None:
 )
 def test_unreadable_group_does_not_block_other_groups() -> None:
     def refuse_reading(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]) -> None:
-        raise refuse("UnauthorizedOperation")
+        raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, SSH], [refuse_reading])
-    with pytest.raises(UnfinishedError, match="sg-11111111"):
+    with pytest.raises(RetryableError, match="sg-11111111"):
         respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
     assert ec2.current() == {HTTPS}
 
@@ -353,7 +353,7 @@ def test_connection_error_does_not_block_other_groups() -> None:
         raise EndpointConnectionError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
 
     ec2 = FakeEC2([HTTPS, SSH], [fail_to_connect])
-    with pytest.raises(UnfinishedError, match="sg-11111111: Could not connect"):
+    with pytest.raises(RetryableError, match="sg-11111111: Could not connect"):
         respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
     assert ec2.current() == {HTTPS}
 
@@ -371,7 +371,7 @@ def test_failed_publish_is_an_error_after_the_revert() -> None:
             raise ClientError({"Error": {"Code": "KMSAccessDenied", "Message": ""}}, "Publish")
 
     ec2 = FakeEC2([HTTPS, SSH])
-    with pytest.raises(UnfinishedError, match="KMSAccessDenied"):
+    with pytest.raises(RetryableError, match="KMSAccessDenied"):
         respond(ec2, SSH_EVENT, sns=BrokenSNS())
     assert ec2.current() == {HTTPS}
 
@@ -381,4 +381,6 @@ def test_event_of_already_restored_rule_names_its_caller() -> None:
     response = {"revokedSecurityGroupRuleSet": {"items": [https]}}
     detail = records.record("RevokeSecurityGroupIngress", {"groupId": records.GROUP}, response)
     (notification,) = respond(FakeEC2([HTTPS]), records.event(detail))
-    assert "no longer present, reverted by someone or not visible yet: inbound TCP 443" in notification["Message"]
+    assert (
+        "no longer present (reverted by someone else, or not visible yet): inbound TCP 443" in notification["Message"]
+    )

@@ -1,4 +1,4 @@
-"""The calls of a reconciliation: which, in what order, and what follows when one is refused."""
+"""The calls of a reconciliation: which, in what order, and what follows when one is rejected."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from lambdas.security_group_revert.revert import CONFLICT_CODES, TRANSIENT_CODES
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
-from .fake_ec2 import FakeEC2, Fault, refuse
+from .fake_ec2 import FakeEC2, Fault, ec2_error
 
 HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0")
 SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
@@ -25,7 +25,7 @@ def run(ec2: Any, *approved: Rule, egress: tuple[Rule, ...] | None = None) -> Ou
 def raising(code: str, operation: str) -> Fault:
     def fault(_ec2: FakeEC2, called: str, _parameters: dict[str, Any]) -> None:
         if called == operation:
-            raise refuse(code)
+            raise ec2_error(code)
 
     return fault
 
@@ -71,7 +71,7 @@ def test_stale_rule_does_not_block_other_rules() -> None:
     def not_found(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         ids = parameters.get("SecurityGroupRuleIds", [])
         if operation == REVOKE and any(ec2.rules[rule_id]["FromPort"] == 22 for rule_id in ids):
-            raise refuse("InvalidSecurityGroupRuleId.NotFound")
+            raise ec2_error("InvalidSecurityGroupRuleId.NotFound")
 
     ec2 = FakeEC2([HTTPS, SSH, RDP], [not_found] * 20)
     outcome = run(ec2)
@@ -96,7 +96,10 @@ def test_denied_modify_is_replaced_by_revoke_and_restore() -> None:
     ec2 = FakeEC2([OPEN_SSH], [raising("UnauthorizedOperation", MODIFY)] * 9)
     outcome = run(ec2)
     assert ec2.current() == {HTTPS}
-    assert [(action.verb, action.status) for action in outcome.actions] == [("revoke", "done"), ("restore", "done")]
+    assert [(action.action_type, action.status) for action in outcome.actions] == [
+        ("revoke", "completed"),
+        ("restore", "completed"),
+    ]
     assert not outcome.failed
 
 
@@ -111,7 +114,7 @@ def test_transient_error_is_not_retried_for_each_rule(code: str) -> None:
 
 def test_outcome_contains_actions_of_earlier_attempts() -> None:
     ec2 = FakeEC2([RDP, OPEN_SSH], [None, None, raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)])
-    assert {action.verb for action in run(ec2).actions} == {"revoke", "modify"}
+    assert {action.action_type for action in run(ec2).actions} == {"revoke", "modify"}
 
 
 def lost_response(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
@@ -131,22 +134,22 @@ def connection_error(_ec2: FakeEC2, _operation: str, _parameters: dict[str, Any]
     "Lost event or response",
     fault="the response to a completed revoke",
     expected="reported; the group is read again; other calls are still made",
-    observed='"already gone when revoked", or retried',
+    observed='"already removed before it was revoked", or retried',
 )
 def test_lost_response_is_transient_and_blocks_no_other_call() -> None:
     ec2 = FakeEC2([SSH], [None, lost_response])
     outcome = run(ec2)
     assert ec2.current() == {HTTPS}, "the missing rule is still restored"
     (failed,) = outcome.failed
-    assert (failed.verb, failed.transient) == ("revoke", True)
+    assert (failed.action_type, failed.transient) == ("revoke", True)
     assert failed.reason
     assert failed.reason.startswith("ReadTimeoutError: ")
-    assert [action.verb for action in outcome.actions if action.status == "done"] == ["restore"]
+    assert [action.action_type for action in outcome.actions if action.status == "completed"] == ["restore"]
     assert not run(ec2).actions, "the second run has nothing to do"
 
 
 @pytest.mark.reliability("security_group_revert", "Lost event or response", fault="the response to a completed revoke")
-def test_rule_already_gone_when_revoked_is_a_conflict() -> None:
+def test_rule_already_removed_is_a_conflict() -> None:
     """boto3 repeats a call without a response, and EC2 returns NotFound."""
 
     def revoke_before(ec2: FakeEC2, _operation: str, parameters: dict[str, Any]) -> None:
@@ -154,7 +157,7 @@ def test_rule_already_gone_when_revoked_is_a_conflict() -> None:
             del ec2.rules[rule_id]
 
     (action,) = run(FakeEC2([HTTPS, SSH], [None, revoke_before])).actions
-    assert (action.verb, action.rule, action.status) == ("revoke", SSH, "conflict")
+    assert (action.action_type, action.rule, action.status) == ("revoke", SSH, "conflict")
 
 
 @pytest.mark.parametrize("fault", [connection_error, raising("RequestLimitExceeded", READ)])
@@ -168,7 +171,7 @@ def test_rule_already_gone_when_revoked_is_a_conflict() -> None:
 def test_failed_second_read_keeps_completed_actions(fault: Fault) -> None:
     conflict = raising("InvalidSecurityGroupRuleId.NotFound", MODIFY)
     outcome = run(FakeEC2([RDP, OPEN_SSH], [None, None, conflict, fault]))
-    assert [(a.verb, a.status) for a in outcome.actions] == [("revoke", "done"), ("modify", "failed")]
+    assert [(a.action_type, a.status) for a in outcome.actions] == [("revoke", "completed"), ("modify", "failed")]
     assert outcome.failed[0].transient, "the event is run again"
 
 

@@ -96,8 +96,8 @@ def test_plan_does_not_modify_rule_of_other_source_type() -> None:
 
 def test_plan_uses_an_edited_rule_once() -> None:
     edited = rule(22)
-    todo = plan([edited], [HTTPS, rule(80)], restore=True)
-    assert (len(todo.modifications), len(todo.restores), todo.revokes) == (1, 1, ())
+    changes = plan([edited], [HTTPS, rule(80)], restore=True)
+    assert (len(changes.modifications), len(changes.restores), changes.revokes) == (1, 1, ())
 
 
 def test_plan_updates_only_approved_descriptions() -> None:
@@ -135,7 +135,7 @@ def test_plan_revokes_all_equal_rules() -> None:
     assert [r.rule_id for r in plan(pair, [HTTPS], restore=True).revokes] == ["sgr-1", "sgr-2"]
 
 
-def test_plan_ignores_tolerated_rule() -> None:
+def test_plan_ignores_optional_rule() -> None:
     assert plan([HTTPS, SSH], [HTTPS], [SSH], restore=True) == plan([HTTPS], [HTTPS], [SSH], restore=True) == Plan()
 
 

@@ -27,13 +27,13 @@ def with_rule(**fields: Any) -> Any:
         ({"cidr_ipv4": "10.0.0.0/255.0.0.0"}, "an IPv4 range in CIDR notation"),
         (
             {"cidr_ipv4": "2001:db8::/32"},
-            'cidr_ipv4: given "2001:db8::/32"; accepted: an IPv4 range in CIDR notation, such as 203.0.113.0/24',
+            'cidr_ipv4: invalid value "2001:db8::/32" (valid: an IPv4 range in CIDR notation, such as 203.0.113.0/24',
         ),
         (
             {"cidr_ipv6": "203.0.113.0/24"},
-            'cidr_ipv6: given "203.0.113.0/24"; accepted: an IPv6 range in CIDR notation, such as 2001:db8::/32',
+            'cidr_ipv6: invalid value "203.0.113.0/24" (valid: an IPv6 range in CIDR notation, such as 2001:db8::/32',
         ),
-        ({"cidr_ipv4": None, "cidr_ipv6": "10.0.0.0/8"}, 'cidr_ipv6: given "10.0.0.0/8"; accepted: an IPv6 range'),
+        ({"cidr_ipv4": None, "cidr_ipv6": "10.0.0.0/8"}, 'cidr_ipv6: invalid value "10.0.0.0/8" (valid: an IPv6 range'),
         (
             {"cidr_ipv4": None},
             "needs exactly one of cidr_ipv4, cidr_ipv6, prefix_list_id, referenced_group_id; given none",
@@ -43,13 +43,13 @@ def with_rule(**fields: Any) -> Any:
         ({"from_port": None}, "with from_port=None and to_port=22: needs 0 <= from_port"),
         ({"from_port": 23}, "with from_port=23 and to_port=22: needs 0 <= from_port <= to_port <= 65535"),
         ({"from_port": -1, "to_port": -1}, "needs 0 <= from_port"),
-        ({"from_port": 65536}, "from_port: given 65536; accepted: a whole number from -1 to 65535"),
+        ({"from_port": 65536}, "from_port: invalid value 65536 (valid: a whole number from -1 to 65535"),
         ({"ip_protocol": "sctp"}, "tcp, udp, icmp"),
         ({"ip_protocol": "256"}, "tcp, udp, icmp"),
         ({"ip_protocol": "06"}, "tcp, udp, icmp"),
         ({"ip_protocol": True}, "tcp, udp, icmp"),
-        ({"ip_protocol": "-1"}, "ip_protocol=-1 with from_port=22 and to_port=22: EC2 allows all ports"),
-        ({"ip_protocol": "47"}, "ip_protocol=47 with from_port=22 and to_port=22: EC2 allows all ports"),
+        ({"ip_protocol": "-1"}, "ip_protocol=-1 with from_port=22 and to_port=22: rules for this protocol"),
+        ({"ip_protocol": "47"}, "ip_protocol=47 with from_port=22 and to_port=22: rules for this protocol"),
         ({"ip_protocol": "icmp", "from_port": -1, "to_port": 0}, "needs to_port=-1 (all codes)"),
         ({"ip_protocol": "icmp", "from_port": None, "to_port": 0}, "needs to_port=-1 (all codes)"),
         ({"ip_protocol": "icmp", "from_port": 256, "to_port": 0}, "an ICMP type or code is from 0 to 255"),
@@ -62,7 +62,7 @@ def with_rule(**fields: Any) -> Any:
             {"ip_protocol": 1, "from_port": -1, "to_port": -1, "cidr_ipv4": None, "cidr_ipv6": "::/0"},
             "ip_protocol=icmp needs cidr_ipv4, not cidr_ipv6",
         ),
-        ({"description": "VPN of the ops' team"}, "description: given"),
+        ({"description": "VPN of the ops' team"}, "description: invalid value"),
         ({"description": "Büro"}, "as EC2 accepts"),
         ({"description": "app -> db"}, "as EC2 accepts"),
         ({"description": "50%"}, "as EC2 accepts"),
@@ -170,12 +170,12 @@ def test_rules_above_the_ec2_quota_are_rejected() -> None:
 def test_egress_rules_without_egress_are_rejected() -> None:
     group = {"group_id": GROUP, "egress": [RULE]}
     message = error_message({f"{SECTION}:groups": [group]})
-    assert f"has egress rules for {GROUP}, which have no effect with {SECTION}:egress=false" in message
-    assert read(groups=[group], egress="true")
+    assert f"has egress rules for {GROUP}, which have no effect with {SECTION}:guard_egress=false" in message
+    assert read(groups=[group], guard_egress="true")
 
 
 def test_settings_without_groups_are_rejected() -> None:
-    assert "sample_group: given false; needs at least one group" in error_message({f"{SECTION}:sample_group": "false"})
+    assert "sample_group=false needs at least one group" in error_message({f"{SECTION}:sample_group": "false"})
 
 
 @pytest.mark.parametrize(("name", "values"), [("max_reverts", (0, 1001)), ("revert_window_hours", (0, 169))])
@@ -189,7 +189,7 @@ def test_revert_limits_out_of_bounds_are_rejected(name: str, values: tuple[int, 
 def test_total_of_rules_counts_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("settings.security_group_revert.MAX_TOTAL_RULES", 4)
     tcp = rules(3, cidr_ipv4="10.0.0.0/8")
-    assert read(groups=[{"group_id": GROUP, "ingress": tcp[:2], "egress": tcp[:2]}], egress="true")
+    assert read(groups=[{"group_id": GROUP, "ingress": tcp[:2], "egress": tcp[:2]}], guard_egress="true")
     groups = [{"group_id": GROUP, "ingress": tcp[:2], "egress": tcp}]
-    message = error_message({f"{SECTION}:groups": groups, f"{SECTION}:egress": "true"})
-    assert "has 5 rules; accepted: at most 4 rules in all groups" in message
+    message = error_message({f"{SECTION}:groups": groups, f"{SECTION}:guard_egress": "true"})
+    assert "has 5 rules (valid: at most 4 rules in all groups)" in message

@@ -11,7 +11,7 @@ from lambdas.security_group_revert.cloudtrail import INTERFACE_EVENTS, PREFIX_LI
 from lambdas.security_group_revert.logs import METRIC_NAMESPACE
 from settings.security_group_revert import MAX_GROUPS
 
-from ..conftest import ROOT, Assembly, resources_of_type, synthesize
+from ..conftest import EVERYTHING, ROOT, Assembly, resources_of_type, synthesize
 
 STACK = "SecurityGroupRevert"
 
@@ -65,20 +65,14 @@ def test_function_role_can_change_only_guarded_groups(full_template: dict[str, A
         if actions(statement) == ["ec2:ModifySecurityGroupRules"] and "security-group-rule/*" in resources:
             continue  # EC2 authorizes the group as well
         assert "sg-0123456789abcdef0" in resources
-        assert "WebServer" in resources
+        assert "SampleGroup" in resources
         assert "*" not in resources, f"a wildcard in {resources}"
 
 
-def test_prefix_lists_are_granted_only_if_a_rule_uses_one(
-    template: dict[str, Any], full_template: dict[str, Any]
-) -> None:
-    """EC2 also authorizes ModifySecurityGroupRules for the prefix list of a rule, which AWS can own."""
-    for variant, expected in ((template, False), (full_template, True)):
-        granted = [s for s in statements(variant) if "prefix-list" in json.dumps(s["Resource"])]
-        assert bool(granted) is expected
-        for statement in granted:
-            assert actions(statement) == ["ec2:ModifySecurityGroupRules"]
-            assert ":*:prefix-list/*" in json.dumps(statement["Resource"])
+def test_function_role_has_no_permission_on_prefix_lists(full_template: dict[str, Any]) -> None:
+    """EC2 authorizes ModifySecurityGroupRules for a rule's prefix list, and the function modifies no such rule."""
+    assert "prefix_list_id" in json.dumps(EVERYTHING), "no approved rule has a prefix list"
+    assert not [s for s in statements(full_template) if "prefix-list" in json.dumps(s["Resource"])]
 
 
 def test_function_role_has_only_documented_wildcards(full_template: dict[str, Any]) -> None:
@@ -100,7 +94,7 @@ def test_function_environment_contains_settings(template: dict[str, Any], notify
         variables = function["Environment"]["Variables"]
         assert (variables["MODE"], variables["RESTORE"]) == (mode, restore)
         assert (variables["MAX_REVERTS"], variables["REVERT_WINDOW_HOURS"]) == ("10", "24")
-        names = {"MODE", "RESTORE", "TOPIC_ARN", "WEB_SERVER_GROUP_ID", "STATE_TABLE", "LOG_LEVEL"}
+        names = {"MODE", "RESTORE", "TOPIC_ARN", "SAMPLE_GROUP_ID", "STATE_TABLE", "LOG_LEVEL"}
         assert set(variables) == names | {"MAX_REVERTS", "REVERT_WINDOW_HOURS"}
         # Calls are sequential: EC2 refills 20 filtered Describe calls per second, a response takes up to 0.3 s, and
         # throttled calls are retried. Groups at the end of a sweep that times out would never be checked.
@@ -298,23 +292,23 @@ def test_function_package_contains_code_and_approved_rules(full_assembly: Assemb
     sources = {p.name for p in (ROOT / "lambdas" / "security_group_revert").glob("*.py")}
     assert {p.name for p in package.iterdir()} == sources | {"approved.json"}
     sample, database = json.loads((package / "approved.json").read_text())
-    assert sample["group_id_variable"] == "WEB_SERVER_GROUP_ID"
+    assert sample["group_id_variable"] == "SAMPLE_GROUP_ID"
     assert database["group_id"] == "sg-0123456789abcdef0"
     assert database["ingress"][0]["ReferencedGroupId"] == "sg-0fedcba9876543210"
     for group in (sample, database):
         assert group["egress"] == [{"IpProtocol": "-1", "CidrIpv4": "0.0.0.0/0"}]
         # EC2 adds it only in a VPC with an IPv6 CIDR block (VPC user guide, default security groups).
-        assert group["tolerated_egress"] == [{"IpProtocol": "-1", "CidrIpv6": "::/0"}]
+        assert group["optional_egress"] == [{"IpProtocol": "-1", "CidrIpv6": "::/0"}]
 
 
 def test_explicit_egress_tolerates_no_other_rule(tmp_path: Path) -> None:
     rule = {"ip_protocol": "-1", "cidr_ipv4": "0.0.0.0/0"}
     groups = [{"group_id": "sg-0123456789abcdef0", "egress": [rule]}]
-    context = {"security_group_revert:egress": True, "security_group_revert:groups": groups}
+    context = {"security_group_revert:guard_egress": True, "security_group_revert:groups": groups}
     package = synthesize(tmp_path, context, STACK).directory
     (path,) = package.glob("asset.*/security_group_revert/approved.json")
     sample, explicit = json.loads(path.read_text())
-    assert (bool(sample["tolerated_egress"]), explicit["tolerated_egress"]) == (True, [])
+    assert (bool(sample["optional_egress"]), explicit["optional_egress"]) == (True, [])
 
 
 def test_sample_group_approved_rules_match_the_template(assembly: Assembly) -> None:

@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from lambdas.security_group_revert.respond import UnfinishedError
+from lambdas.security_group_revert.respond import RetryableError
 from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import REMINDER_SECONDS, Reverts, State, StateTable
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, refuse
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, ec2_error
 from .test_respond import HTTPS, RDP, SSH, SSH_EVENT, guarded, metrics, respond
 
 HOUR = 3600
@@ -41,7 +41,7 @@ class Account:
 
 def refuse_revokes(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
     if operation.startswith("Revoke"):
-        raise refuse("UnauthorizedOperation")
+        raise ec2_error("UnauthorizedOperation")
 
 
 @pytest.mark.reliability(
@@ -205,8 +205,8 @@ def test_count_of_expired_item_starts_again() -> None:
 )
 def test_unavailable_state_does_not_prevent_reverts() -> None:
     account = Account(SSH)
-    account.dynamodb.error = refuse("AccessDeniedException")
-    with pytest.raises(UnfinishedError, match="AccessDeniedException"):
+    account.dynamodb.error = ec2_error("AccessDeniedException")
+    with pytest.raises(RetryableError, match="AccessDeniedException"):
         account.sweep()
     assert account.ec2.current() == {HTTPS}
 
@@ -282,7 +282,7 @@ def test_revert_before_the_call_does_not_explain_it() -> None:
 def test_unreachable_dynamodb_is_an_error_after_the_revert() -> None:
     account = Account(SSH)
     account.dynamodb.error = EndpointConnectionError(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")
-    with pytest.raises(UnfinishedError, match="cannot count"):
+    with pytest.raises(RetryableError, match="cannot count"):
         account.sweep()
     assert account.ec2.current() == {HTTPS}
 
@@ -297,7 +297,7 @@ def test_revert_in_the_second_of_the_call_explains_it(seconds: int, reverted: bo
 @pytest.mark.parametrize(("hours", "due"), [(0, False), (23, False), (24, True)])
 def test_reminder_is_due_after_a_day(hours: int, due: bool) -> None:
     state = State(reported_digest="a", reported_at=int(time.time()) - hours * HOUR)
-    assert state.is_news("a") == due
+    assert state.should_report("a") == due
 
 
 def test_report_is_stored_for_a_week() -> None:

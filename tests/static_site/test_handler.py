@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lambdas.static_site.handler import handler, read_choices
-from lambdas.static_site.rewrite import Choices
+from lambdas.static_site.handler import handler, load_options
+from lambdas.static_site.rewrite import RewriteOptions
 
 VECTOR = Path(__file__).parents[3] / "shared" / "vectors" / "cloudfront-origin-request.json"
 EVENT: dict[str, Any] = {
@@ -49,8 +49,8 @@ def event(**request: str) -> Any:
     return event
 
 
-def handle(event: Any, *choices: Choices) -> Any:
-    return handler(event, None, *choices)
+def handle(event: Any, *options: RewriteOptions) -> Any:
+    return handler(event, None, *options)
 
 
 def test_directory_uri_changes_nothing_but_uri_and_query() -> None:
@@ -77,7 +77,7 @@ def test_missing_slash_returns_uncacheable_redirect() -> None:
 
 
 def test_redirect_status_follows_the_setting() -> None:
-    response = handle(event(uri="/docs"), Choices(redirect_status=301))
+    response = handle(event(uri="/docs"), RewriteOptions(redirect_status=301))
     assert (response["status"], response["statusDescription"]) == ("301", "Moved Permanently")
 
 
@@ -96,11 +96,16 @@ def test_nothing_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_choices_are_read_from_the_settings_file(tmp_path: Path) -> None:
-    settings = {"without_slash": "rewrite", "redirect_status": 301, "canonical": True, "files": ["/LICENSE", "/C++"]}
+def test_options_are_loaded_from_settings_file(tmp_path: Path) -> None:
+    settings = {
+        "trailing_slash": "rewrite",
+        "redirect_status": 301,
+        "redirect_index_html": True,
+        "extensionless_files": ["/LICENSE", "/C++"],
+    }
     (tmp_path / "settings.json").write_text(json.dumps(settings))
-    expected = Choices("rewrite", 301, True, frozenset({"/LICENSE", "/C%2B%2B"}))
-    assert read_choices(tmp_path / "settings.json") == expected
+    expected = RewriteOptions("rewrite", 301, True, frozenset({"/LICENSE", "/C%2B%2B"}))
+    assert load_options(tmp_path / "settings.json") == expected
 
 
 @pytest.mark.skipif(not VECTOR.exists(), reason="the public sample events are not available")

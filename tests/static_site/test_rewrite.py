@@ -7,9 +7,9 @@ from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 import pytest
 from hypothesis import given, strategies as st
 
-from lambdas.static_site.rewrite import Choices, Redirect, key_path, rewrite
+from lambdas.static_site.rewrite import Redirect, RewriteOptions, key_path, rewrite
 
-DEFAULT = Choices()
+DEFAULT = RewriteOptions()
 CASES = [
     # the viewer's URI, and the URI requested from the bucket (or, after ->, the location of a redirect)
     ("/", "/index.html"),
@@ -124,7 +124,7 @@ def test_redirect_drops_invalid_query_string(query: str) -> None:
 def test_path_longer_than_a_key_passes_unchanged(character: str, size: int) -> None:
     """S3 rejects it, and its encoded form could exceed CloudFront's limit for a function's result."""
     longest_path = "/" + character * (1024 // size)
-    assert rewrite(longest_path, "", Choices(without_slash="rewrite")) == f"{key_path(longest_path)}/index.html"
+    assert rewrite(longest_path, "", RewriteOptions(trailing_slash="rewrite")) == f"{key_path(longest_path)}/index.html"
     assert rewrite(longest_path + character, "", DEFAULT) == longest_path + character
 
 
@@ -141,30 +141,30 @@ def test_rewrite_of_long_uri_is_fast(piece: str) -> None:
     uri = "/" + piece * (8192 // len(piece))
     started = time.process_time()
     for variant in (uri, f"{uri}|", f"{uri}/index.html"):
-        rewrite(variant, "q" * 8192, Choices(canonical=True))
+        rewrite(variant, "q" * 8192, RewriteOptions(redirect_index_html=True))
     assert time.process_time() - started < 1
 
 
-def test_without_slash_rewrite_returns_index_page() -> None:
-    assert rewrite("/docs", "a=b", Choices(without_slash="rewrite")) == "/docs/index.html"
+def test_trailing_slash_rewrite_returns_index_page() -> None:
+    assert rewrite("/docs", "a=b", RewriteOptions(trailing_slash="rewrite")) == "/docs/index.html"
 
 
-def test_canonical_redirects_index_page_to_directory() -> None:
-    canonical = Choices(canonical=True)
-    assert rewrite("/docs/index.html", "a=b", canonical) == Redirect("/docs/?a=b")
-    assert rewrite("/index.html", "", canonical) == "/index.html", "CloudFront requests it for /"
-    assert rewrite("/docs/page.html", "", canonical) == "/docs/page.html"
-    assert rewrite("/docs/about.html", "", canonical) == "/docs/about.html"
-    assert rewrite("//evil.com/index.html", "", canonical) == "//evil.com/index.html"
+def test_redirect_index_html_redirects_index_page_to_directory() -> None:
+    redirect_index_html = RewriteOptions(redirect_index_html=True)
+    assert rewrite("/docs/index.html", "a=b", redirect_index_html) == Redirect("/docs/?a=b")
+    assert rewrite("/index.html", "", redirect_index_html) == "/index.html", "CloudFront requests it for /"
+    assert rewrite("/docs/page.html", "", redirect_index_html) == "/docs/page.html"
+    assert rewrite("/docs/about.html", "", redirect_index_html) == "/docs/about.html"
+    assert rewrite("//evil.com/index.html", "", redirect_index_html) == "//evil.com/index.html"
 
 
 def test_listed_file_without_extension_is_not_rewritten() -> None:
-    assert rewrite("/LICENSE", "", Choices(files=frozenset({"/LICENSE"}))) == "/LICENSE"
+    assert rewrite("/LICENSE", "", RewriteOptions(extensionless_files=frozenset({"/LICENSE"}))) == "/LICENSE"
 
 
 @pytest.mark.parametrize("uri", ["/C++", "/C%2B%2B", "/C%2b+", "/%43++"])
 def test_listed_file_matches_every_encoding(uri: str) -> None:
-    assert rewrite(uri, "", Choices(files=frozenset({"/C%2B%2B"}))) == "/C%2B%2B"
+    assert rewrite(uri, "", RewriteOptions(extensionless_files=frozenset({"/C%2B%2B"}))) == "/C%2B%2B"
 
 
 # URIs built from problematic parts, and arbitrary text.
@@ -173,15 +173,15 @@ PIECES += ["+", "%2B", "%2b", "%", "%%", "%zz", "%FF", "%41", ";", "=", "&", "~"
 PIECES += ["evil.com", "docs", "v1.2", "a.html", "index.html", "http:"]
 uris = st.lists(st.sampled_from(PIECES), max_size=8).map(lambda pieces: "/" + "".join(pieces)) | st.text()
 queries = st.text() | st.sampled_from(["", "a=b", "x=%0d%0a", "u=//evil.com"])
-choices = st.builds(
-    Choices,
-    without_slash=st.sampled_from(["redirect", "rewrite"]),
-    canonical=st.booleans(),
-    files=st.frozensets(uris, max_size=2),
+any_options = st.builds(
+    RewriteOptions,
+    trailing_slash=st.sampled_from(["redirect", "rewrite"]),
+    redirect_index_html=st.booleans(),
+    extensionless_files=st.frozensets(uris, max_size=2),
 )
 
 
-@given(uris, queries, choices)
+@given(uris, queries, any_options)
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
@@ -194,7 +194,7 @@ choices = st.builds(
     "Hostile input",
     fault="a URI that a browser reads as another host or as a header",
 )
-def test_any_uri_returns_path_or_redirect_within_site(uri: str, query: str, options: Choices) -> None:
+def test_any_uri_returns_path_or_redirect_within_site(uri: str, query: str, options: RewriteOptions) -> None:
     result = rewrite(uri, query, options)
     if not isinstance(result, Redirect):
         assert result == uri or decode_as_s3(result).startswith(decode_as_browser(uri)), "rewriting only appends"
@@ -222,7 +222,7 @@ def decode_as_browser(path: str) -> bytes:
     return unquote_to_bytes(path)
 
 
-@given(uris, choices)
+@given(uris, any_options)
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
@@ -230,7 +230,7 @@ def decode_as_browser(path: str) -> bytes:
     expected="S3 receives the key that the browser requested; otherwise status 404",
     observed="with any text",
 )
-def test_any_path_gives_s3_the_key_the_browser_requested(uri: str, options: Choices) -> None:
+def test_any_path_gives_s3_the_key_the_browser_requested(uri: str, options: RewriteOptions) -> None:
     result = rewrite(uri, "", options)
     if not isinstance(result, Redirect) and uri.startswith("/"):
         requested = decode_as_browser(uri)
@@ -244,7 +244,7 @@ def test_key_path_of_any_key_decodes_to_that_key(name: str) -> None:
     assert key_path(key_path(f"/{name}")) == key_path(f"/{name}")
 
 
-@given(uris, queries, choices)
+@given(uris, queries, any_options)
 @pytest.mark.reliability(
     "static_site",
     "Hostile input",
@@ -252,7 +252,7 @@ def test_key_path_of_any_key_decodes_to_that_key(name: str) -> None:
     expected="the result depends on the path only",
     observed="the same page with any query string",
 )
-def test_query_string_never_changes_the_result(uri: str, query: str, options: Choices) -> None:
+def test_query_string_never_changes_the_result(uri: str, query: str, options: RewriteOptions) -> None:
     """The path alone is the cache key, so one viewer's query string must not change another viewer's response."""
     with_query, without_query = rewrite(uri, query, options), rewrite(uri, "", options)
     if isinstance(without_query, Redirect):
@@ -262,7 +262,7 @@ def test_query_string_never_changes_the_result(uri: str, query: str, options: Ch
         assert with_query == without_query
 
 
-@given(uris, queries, choices)
+@given(uris, queries, any_options)
 @pytest.mark.reliability(
     "static_site",
     "Duplicate",
@@ -270,10 +270,10 @@ def test_query_string_never_changes_the_result(uri: str, query: str, options: Ch
     expected="it does not change, and no redirect leads to another redirect",
     observed="with any URI",
 )
-def test_rewrite_of_result_changes_nothing(uri: str, query: str, options: Choices) -> None:
+def test_rewrite_is_idempotent(uri: str, query: str, options: RewriteOptions) -> None:
     result = rewrite(uri, query, options)
     if isinstance(result, Redirect):  # its location must not redirect again
         path = result.location.partition("?")[0]
         assert isinstance(rewrite(path, query, options), str)
-    elif not options.canonical:
+    elif not options.redirect_index_html:
         assert rewrite(result, query, options) == result

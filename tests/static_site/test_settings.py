@@ -32,7 +32,7 @@ from ..test_settings import error_message
         ({"domain_name": "www.example.com"}, "needs static_site:hosted_zone_id and static_site:hosted_zone_name"),
         (
             {"domain_name": "evilexample.com", "hosted_zone_id": "Z1", "hosted_zone_name": "example.com"},
-            'given "evilexample.com"; is not in the zone static_site:hosted_zone_name="example.com"',
+            '="evilexample.com" is not in the zone static_site:hosted_zone_name="example.com"',
         ),
     ],
 )

@@ -12,7 +12,7 @@ from walkthroughs.walkthrough import PreconditionError, Target
 
 @pytest.fixture
 def walkthrough() -> MultiRegionApiWalkthrough:
-    walkthrough = MultiRegionApiWalkthrough(Target(boto3.Session(region_name="eu-west-1"), 1, 1, pause=0))
+    walkthrough = MultiRegionApiWalkthrough(Target(boto3.Session(region_name="eu-west-1"), 1, 1, poll_seconds=0))
     walkthrough.outputs = {"eu-west-1": {"HealthFunctionName": "Health"}}
     return walkthrough
 

@@ -108,13 +108,13 @@ def test_missing_sample_group_error_names_the_setting(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(("name", "value"), [("mode", "notify"), ("restore", "false")])
 def test_settings_without_reverts_are_rejected(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    outputs = {"FunctionName": "revert", "WebServerGroupId": "sg-0123456789abcdef0"}
+    outputs = {"FunctionName": "revert", "SampleGroupId": "sg-0123456789abcdef0"}
     with pytest.raises(PreconditionError, match=f"security_group_revert:{name}={value}"):
         enter(monkeypatch, outputs, **{name.upper(): value})
 
 
 @pytest.mark.parametrize("schedule", ["rate(11 minutes)", "rate(1 hour)", "rate(1 day)"])
 def test_sweep_interval_above_maximum_is_rejected(monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
-    outputs = {"FunctionName": "revert", "WebServerGroupId": "sg-0123456789abcdef0", "SweepRuleName": "sweep"}
+    outputs = {"FunctionName": "revert", "SampleGroupId": "sg-0123456789abcdef0", "SweepRuleName": "sweep"}
     with pytest.raises(PreconditionError, match=r"sweep_minutes=(11|60|1440); .* at most 10"):
         enter(monkeypatch, outputs, schedule)

@@ -39,7 +39,7 @@ def test_wait_until_pauses_between_polls(monkeypatch: pytest.MonkeyPatch) -> Non
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
     results = iter([False, False, True])
-    Target(boto3.Session(region_name="eu-west-1"), 900, 1, pause=2).wait_until(
+    Target(boto3.Session(region_name="eu-west-1"), 900, 1, poll_seconds=2).wait_until(
         lambda: next(results), "the third result"
     )
     assert slept == [2, 2]

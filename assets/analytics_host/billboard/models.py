@@ -49,7 +49,7 @@ LINEAR = (
 )
 BOOSTED = Model("GBM", "GBM", ("energy",), {"ntrees": 500, "max_depth": 4, "learn_rate": 0.01, "seed": 1122})
 DEEP = Model("deep learning", "deep learning", ("energy",), {"hidden": [250, 250], "epochs": 250})
-ALL = (*LINEAR, BOOSTED, DEEP)  # as in the post
+ALL = (*LINEAR, BOOSTED, DEEP)  # as in the original post
 SMALL = (  # the same models with less work, trained in seconds
     *LINEAR,
     Model("GBM", "GBM", ("energy",), {"ntrees": 50, "max_depth": 4, "learn_rate": 0.1, "seed": 1122}),

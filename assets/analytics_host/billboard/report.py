@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import figures, plots
+from . import metrics, plots
 from .models import TrainedModel, most_likely_hits
 
 STYLE = """
@@ -30,7 +30,7 @@ class Analysis:
     test: pd.DataFrame
     queries: dict[str, pd.DataFrame]  # rows by question
     results: Sequence[TrainedModel]
-    published: bool  # whether the published figures apply to these songs and models
+    published: bool  # whether the published metrics apply to these songs and models
 
 
 def write(analysis: Analysis, path: Path) -> None:
@@ -48,7 +48,7 @@ def write(analysis: Analysis, path: Path) -> None:
         f"<p>{correlation(training)}</p>",
         _image(plots.correlation(training), "Correlation matrix of features"),
         "<h2>Model comparison</h2>",
-        _table(figures.table(results, analysis.published)),
+        _table(metrics.table(results, analysis.published)),
         _image(plots.roc(results), "ROC curves of all models"),
         _image(plots.confusion(results), "Confusion matrices of all models"),
         f"<h2>Feature importance in {html.escape(best.model.name)}</h2>",

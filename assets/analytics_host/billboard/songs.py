@@ -36,7 +36,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def verify(path: Path) -> None:
-    """Check that the file is the one behind the published figures.
+    """Check that the file is the one behind the published metrics.
 
     Raises:
         SongsError: it is a different file.

@@ -148,7 +148,7 @@ step_h2o() {
     echo "H2O_JAR=$package/backend/bin/h2o.jar"
     echo "H2O_MEMORY=$memory"
     echo "H2O_THREADS=${H2O_THREADS:--1}"
-    echo "H2O_NAME=$GENERATION"
+    echo "H2O_NAME=$CLUSTER_ID"
     echo "H2O_PORT=${H2O_PORT:-54323}"
     echo "H2O_FILES=$CONFIGURATION"
     echo "H2O_TEMPORARY=$ROOT/var/lib/h2o"

@@ -149,7 +149,7 @@ def flatfile() -> None:
     """Publish this host's address in the cluster bucket, and write the addresses of all hosts started so far.
 
     Each host only needs to know those that started before it, and H2O ignores addresses of deleted hosts.
-    Hosts of another deployment have another generation.
+    Hosts of another deployment have another cluster ID.
     """
     address = "127.0.0.1"
     addresses = {address: _node()}
@@ -164,11 +164,11 @@ def flatfile() -> None:
 
 
 def _cluster_prefix() -> str:
-    return f"cluster/{os.environ['GENERATION']}/"
+    return f"cluster/{os.environ['CLUSTER_ID']}/"
 
 
 def _cluster() -> dict[str, str]:
-    """Return the logical ID of each host of this generation, by address."""
+    """Return the logical ID of each host of this cluster, by address."""
     s3, bucket, prefix = boto3.client("s3"), os.environ["CLUSTER_BUCKET"], _cluster_prefix()
     objects = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
     names = (s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read().decode() for item in objects)
@@ -195,8 +195,8 @@ def health() -> None:
 
     _until(cluster_is_complete, f"H2O with {nodes} nodes", HEALTH_SECONDS if nodes == 1 else CLUSTER_SECONDS)
     if _node().startswith("Worker"):
-        heads = [address for address, name in _cluster().items() if not name.startswith("Worker")]
-        configuration("heads").write_text("\n".join(heads))  # a worker without a connection to one of them stops
+        first_hosts = [address for address, name in _cluster().items() if not name.startswith("Worker")]
+        configuration("first-hosts").write_text("\n".join(first_hosts))  # a worker without a connection to them stops
     status, _ = _get(url)
     if status != 401:
         sys.exit(f"H2O returned {status} without the password, expected 401")

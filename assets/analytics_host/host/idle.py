@@ -2,7 +2,7 @@
 
 These count as use: a session with Session Manager, RStudio, JupyterLab or H2O, and CPU load. A connection to port
 443 does not, because anyone in the allowed range can open one without logging in. A worker of an H2O cluster is in
-use while it is connected to the head, which is the first host. A host on which cloud-init still runs counts as used,
+use while it is connected to the first host. A host on which cloud-init still runs counts as used,
 because the stack waits for its signal. When the host powers off, the instance stops and keeps its volume.
 """
 
@@ -26,8 +26,8 @@ def main() -> None:
     """Record the time of the last use, and stop the host if it is too long ago."""
     table = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
     if os.environ["LOGICAL_ID"].startswith("Worker"):
-        heads = Path(os.environ["CONFIGURATION"], "heads")  # exists when the cluster is complete
-        used = not heads.exists() or bool(set(heads.read_text().split()) & peers(table))
+        first_hosts = Path(os.environ["CONFIGURATION"], "first-hosts")  # exists when the cluster is complete
+        used = not first_hosts.exists() or bool(set(first_hosts.read_text().split()) & peers(table))
     else:
         used = (
             bool(count_connections(table))
@@ -83,7 +83,7 @@ def _port(end: str) -> int:
 
 
 def _address(end: str) -> str:
-    """Return the IPv4 address of an end: the last four bytes, in reverse order, also if mapped to IPv6."""
+    """Return the IPv4 address of an end: the last four bytes, in reverse order, even if mapped to IPv6."""
     return ".".join(str(byte) for byte in reversed(bytes.fromhex(end.rpartition(":")[0][-8:])))
 
 

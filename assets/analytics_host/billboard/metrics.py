@@ -1,4 +1,4 @@
-"""Compare the models' results with the published figures."""
+"""Compare the models' results with the published metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import pandas as pd
 
 from .models import Confusion, TrainedModel
 
-AUC_DIGITS = 7  # as published in the post
+AUC_DIGITS = 7  # as published in the original post
 
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """A model's result in the post; with a range if results differ between runs."""
+    """A model's result in the original post; with a range if results differ between runs."""
 
     auc: float
     confusion: Confusion | None = None
@@ -38,8 +38,8 @@ PUBLISHED = {
 def table(results: Sequence[TrainedModel], published: bool) -> pd.DataFrame:
     """Return one row per model; with `published`, add the published AUC and whether the result matches.
 
-    A missed hit is a false negative, and a song wrongly predicted as a hit is a false positive; the post swaps the
-    two terms.
+    A missed hit is a false negative, and a song wrongly predicted as a hit is a false positive; the original
+    post swaps the two terms.
     """
     rows = []
     for trained in results:

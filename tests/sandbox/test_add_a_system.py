@@ -1,4 +1,4 @@
-"""docs/another_system.md: its files are added to a copy of the project, tested, deployed and run."""
+"""docs/add_a_system.md: its files are added to a copy of the project, tested, deployed and run."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 from ..conftest import ROOT
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.needs("ministack", "rich", "ruff")]
-PAGE = ROOT / "docs" / "another_system.md"
+PAGE = ROOT / "docs" / "add_a_system.md"
 PARTS = re.compile(r"^## `(?P<path>[^`]+)`\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 BLOCKS = re.compile(r"^```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FOLDERS = ("lambdas", "assets", "sandbox", "settings", "stacks", "tests", "walkthroughs")

@@ -41,7 +41,7 @@ class CustomDomainSettings(SettingsModel):
     ) = Field(None, description="Name of the hosted zone, such as `example.com`.")
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Find a domain name without a hosted zone, or outside it."""
+        """Yield conflicts between the domain name and the hosted zone."""
         fields = ("domain_name", "hosted_zone_id", "hosted_zone_name")
         missing = [name for name in fields if getattr(self, name) is None]
         present = [name for name in fields if name not in missing]
