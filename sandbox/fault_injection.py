@@ -8,7 +8,10 @@ previous one, with the remaining ``times`` of each fault. A fault has:
 - ``times``: number of calls affected (default: 1)
 - ``code`` and ``message`` of an error, or ``before``: parameters of another call to the same API
 
-Walkthroughs do not use it, because AWS has no equivalent.
+With ``{"impaired_regions": [...]}``, all AWS API calls in these Regions fail with status 503, also those of functions.
+Deployed APIs still respond, and global services are not impaired.
+
+AWS has no equivalent, so on AWS, walkthroughs run without faults.
 """
 
 import asyncio
@@ -23,13 +26,26 @@ from ministack.services.cloudformation import helpers as cloudformation
 from .json_protocol import register
 
 FAULTS: list[dict[str, Any]] = []
+IMPAIRED_REGIONS: set[str] = set()
+GLOBAL_SERVICES = {"cloudfront", "iam", "route53", "sandbox-faults"}
 
 
 def install() -> None:
-    """Accept faults, and apply them to CloudFormation and EC2."""
+    """Accept faults, and apply them to CloudFormation and EC2, and impaired Regions to all services."""
     register("sandbox-faults", "Sandbox.", {"Inject": _inject})
     _wrap("cloudformation", cloudformation._error)
     _wrap("ec2", lambda code, message: ec2._error(code, message, 400))
+    dispatch = app._dispatch_service_request
+
+    async def dispatch_service_request(
+        method: str, path: str, headers: Any, body: bytes, query: Any, *more: Any
+    ) -> Any:
+        service = app.detect_service(method, path, headers, app._routing_params(method, path, headers, body, query))
+        if app.extract_region(headers) in IMPAIRED_REGIONS and service not in GLOBAL_SERVICES:
+            return 503, {"Content-Type": "text/plain"}, b""
+        return await dispatch(method, path, headers, body, query, *more)
+
+    app._dispatch_service_request = dispatch_service_request
 
 
 def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
@@ -51,7 +67,10 @@ def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
 
 def _inject(request: dict[str, Any]) -> dict[str, Any]:
     replaced = list(FAULTS)
-    FAULTS[:] = request["faults"]
+    FAULTS[:] = request.get("faults", FAULTS)
+    if "impaired_regions" in request:
+        IMPAIRED_REGIONS.clear()
+        IMPAIRED_REGIONS.update(request["impaired_regions"])
     return {"replaced": replaced}
 
 

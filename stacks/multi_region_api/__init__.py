@@ -34,18 +34,19 @@ from constructs import Construct
 from lambdas.multi_region_api.health import CHECK_DEPENDENCIES, TOKEN
 from settings.multi_region_api import MultiRegionApiSettings
 
-from .constructs.acknowledgments import acknowledge, acknowledge_wildcards
-from .constructs.alarm_topic import AlarmTopic
-from .constructs.cfn_resource import cfn_resource
-from .constructs.custom_domain import CustomDomain
-from .constructs.grants import grant
-from .constructs.lambda_code import lambda_asset
-from .constructs.outputs import add_outputs
-from .constructs.standard_function import StandardFunction
-from .constructs.web_acl import ManagedRulesWebAcl, visibility_config
+from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
+from ..constructs.alarm_topic import AlarmTopic
+from ..constructs.cfn_resource import cfn_resource
+from ..constructs.grants import grant
+from ..constructs.lambda_code import lambda_asset
+from ..constructs.outputs import add_outputs
+from ..constructs.standard_function import StandardFunction
+from ..constructs.web_acl import ManagedRulesWebAcl, visibility_config
+from .domain_names import BASE_PATH, SECURITY_POLICY, DomainNames
+from .drains import RATE_LIMIT as DRAINED_RATE_LIMIT, Drains, drain_function_name, drain_urls, drained_path
 
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
-STAGE, BASE_PATH = "prod", "v1"
+STAGE = "prod"
 LOG_LEVELS = {
     "INFO": lambda_.ApplicationLogLevel.INFO,
     "WARNING": lambda_.ApplicationLogLevel.WARN,
@@ -57,8 +58,6 @@ HEALTH_RATE_LIMIT = 20
 # All bursts together are below 1,250, API Gateway's lowest default quota of an account and
 # Region: requests above the quota would be throttled on the health path too.
 MAX_BURST = 1_000
-# Health checkers use TLS 1.2: with TLS 1.3 only, every Region would be unhealthy.
-SECURITY_POLICY = apigateway.SecurityPolicy.TLS13_1_2_PFS_PQ_2025_09
 
 
 class MultiRegionApi(Stack):
@@ -82,9 +81,12 @@ class MultiRegionApi(Stack):
         handler_settings = settings.model_dump(
             include={"allowed_origin", "dependencies"}, mode="json", exclude_none=True
         )
-        code = lambda_asset("multi_region_api", settings=json.dumps(handler_settings, indent=1))
-        hello = self._create_function("Hello", "hello", "Returns the Region", code)
-        health = self._create_function("Health", "healthcheck", "Returns whether the Region is healthy", code)
+        self.drain_urls = drain_urls(settings)
+        code = lambda_asset(
+            "multi_region_api", settings=json.dumps(handler_settings | {"drain_urls": self.drain_urls}, indent=1)
+        )
+        hello = self.create_function("Hello", "hello", "Returns the Region", code)
+        health = self.create_function("Health", "healthcheck", "Returns whether the Region is healthy", code)
         health.add_environment("STATUS", CHECK_DEPENDENCIES)
         self._grant_read_tables(health)
         api = self._create_api()
@@ -94,17 +96,32 @@ class MultiRegionApi(Stack):
         check.node.add_dependency(api, self._exclude_health_checks_from_tracing())
         if settings.waf:
             check.node.add_dependency(self._create_web_acl(api))
+        functions, routing_check = {"Hello": hello, "Health": health}, check
         if settings.domain_name:
-            self._create_domain_name(api, check)
+            if self.drain_urls:
+                drains = Drains(self, "Drains", api=api, code=code)
+                functions["ReportDrained"] = drains.report
+                routing_check = drains.create_health_check(check)
+            DomainNames(self, "DomainNames", settings=settings, api=api, health_check=routing_check)
         elif region == settings.regions[0]:  # print this once
             Annotations.of(self).add_info(
                 "No domain name: each Region has only a separate URL, without failover. For one domain name "
                 "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
             )
-        self._add_alarms(topic, {"Hello": hello, "Health": health}, check)
-        self._add_outputs(api, check, health, topic)
+        self._add_alarms(topic, functions, routing_check)
+        self._add_outputs(api, check, routing_check, health, topic)
 
-    def _create_function(self, name: str, module: str, description: str, code: lambda_.Code) -> StandardFunction:
+    def create_function(
+        self,
+        name: str,
+        module: str,
+        description: str,
+        code: lambda_.Code,
+        *,
+        timeout_seconds: int = 3,
+        function_name: str | None = None,
+    ) -> StandardFunction:
+        """Create the function of a module of the package."""
         function = StandardFunction(
             self,
             name,
@@ -113,7 +130,8 @@ class MultiRegionApi(Stack):
             description=description,
             retention=logs.RetentionDays.THREE_MONTHS,
             memory_size=256,
-            timeout_seconds=3,
+            function_name=function_name,
+            timeout_seconds=timeout_seconds,
             tracing=lambda_.Tracing.ACTIVE,
             application_log_level_v2=LOG_LEVELS[self.settings.log_level],
         )
@@ -176,6 +194,8 @@ class MultiRegionApi(Stack):
             "metrics_enabled": True,
         }
         limits = {f"/{self.health_path}/GET": HEALTH_RATE_LIMIT, "/helloworld/OPTIONS": preflight_rate}
+        if self.drain_urls:
+            limits[f"/{drained_path(self.settings)}/{{region}}/GET"] = DRAINED_RATE_LIMIT
         return apigateway.StageOptions(
             stage_name=STAGE,
             throttling_rate_limit=rate,
@@ -274,46 +294,12 @@ class MultiRegionApi(Stack):
             enable_sni=True,
             resource_path=f"/{STAGE}/{self.health_path}",
             search_string=TOKEN,
+            regions=list(self.settings.health_check_regions),
             request_interval=Duration.seconds(self.settings.request_interval),
             failure_threshold=self.settings.failure_threshold,
         )
         Tags.of(check).add("Name", self.node.id)
         return check
-
-    def _create_domain_name(self, api: apigateway.RestApi, check: route53.HealthCheck) -> None:
-        custom_domain = CustomDomain(self, "CustomDomain", settings=self.settings)
-        domain = apigateway.DomainName(
-            self,
-            "DomainName",
-            domain_name=str(self.settings.domain_name),
-            certificate=custom_domain.certificate,
-            endpoint_type=apigateway.EndpointType.REGIONAL,
-            security_policy=SECURITY_POLICY,
-            endpoint_access_mode=apigateway.EndpointAccessMode.STRICT,
-            mapping=api,
-            base_path=BASE_PATH,
-        )
-        # The L2 construct lacks the property; without it, AAAA queries would return no addresses.
-        resource = cfn_resource(domain, apigateway.CfnDomainName)
-        resource.add_property_override("EndpointConfiguration.IpAddressType", "dualstack")
-        for record_type in ("A", "AAAA"):
-            record = route53.CfnRecordSet(
-                self,
-                f"{record_type}Record",
-                hosted_zone_id=custom_domain.zone.hosted_zone_id,
-                name=f"{self.settings.domain_name}.",
-                type=record_type,
-                region=self.region,
-                set_identifier=self.region,
-                health_check_id=check.health_check_id,
-                alias_target=route53.CfnRecordSet.AliasTargetProperty(
-                    dns_name=domain.domain_name_alias_domain_name,
-                    hosted_zone_id=domain.domain_name_alias_hosted_zone_id,
-                    evaluate_target_health=True,
-                ),
-            )
-            # A new health check starts as healthy, so the records must not exist before the API is complete.
-            record.node.add_dependency(domain, api)
 
     def _create_web_acl(self, api: apigateway.RestApi) -> wafv2.CfnWebACLAssociation:
         """Protect the stage with a web ACL that always allows Route 53's health checkers."""
@@ -380,7 +366,12 @@ class MultiRegionApi(Stack):
         )
 
     def _add_outputs(
-        self, api: apigateway.RestApi, check: route53.HealthCheck, health: StandardFunction, topic: AlarmTopic
+        self,
+        api: apigateway.RestApi,
+        check: route53.HealthCheck,
+        routing_check: route53.HealthCheck,
+        health: StandardFunction,
+        topic: AlarmTopic,
     ) -> None:
         outputs = {
             "RegionalUrl": (api.url, "The API in this Region alone"),
@@ -392,6 +383,9 @@ class MultiRegionApi(Stack):
         if self.settings.domain_name:
             outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all Regions")
             outputs["HostedZoneId"] = (str(self.settings.hosted_zone_id), "Hosted zone of the records")
+        if self.drain_urls:
+            outputs["RoutingHealthCheckId"] = (routing_check.health_check_id, "Health check of the records")
+            outputs["DrainFunctionName"] = (drain_function_name(self), "Function that drains another Region")
         add_outputs(self, outputs)
 
 
