@@ -1,10 +1,11 @@
 """The sandbox: MiniStack, an AWS emulator, with additional features that the systems need.
 
-`process.Sandbox` starts and stops the emulator, `emulator` is the child process, `target` connects walkthroughs and
-tests to it, `__main__` has the commands `demo` and `up`, and `usage` prints calls to copy. `web`, `authentication`,
-`json_protocol` and `fault_injection` are shared by the services. Each other module or package implements one AWS
-service; its docstring lists what it implements and what it does not. The services contain nothing specific to a
-system, except H2O's port in `ec2.instances`.
+- `command_line`: the commands `demo` and `up`.
+- `process`: `Sandbox` starts and stops the emulator as a child process. `target` connects walkthroughs and tests to it.
+- `emulator`: the child process, with what the services share.
+- `ministack`: the only code that knows MiniStack's internal names.
+- Each other module or package is an AWS service; its docstring lists what it implements and what it does not implement.
+  Services contain nothing specific to a system, except H2O's port in `ec2.instances`.
 """
 
 from .process import Sandbox, SandboxError

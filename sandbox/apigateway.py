@@ -17,56 +17,53 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from ministack.core.responses import get_region, request_scope
-from ministack.services import apigateway_v1
-from ministack.services.cloudformation import provisioners
-
+from .emulator.web import Request, Response
+from .ministack import apigateway
+from .ministack.cloudformation import extend_resource_type, resource_handlers
+from .ministack.requests import get_region, request_scope
 from .process import ACCOUNT
-from .web import Request, Response
 
 ENDPOINT = re.compile(r"([a-z0-9-]+)\.execute-api\.([a-z0-9-]+)\.amazonaws\.com")
 
 
 def install() -> None:
     """Create Regional domain names as AWS does, and reject configurations that AWS rejects."""
-    create = apigateway_v1._create_domain_name
-
-    def create_domain_name(data: dict[str, Any]) -> Any:
-        status, headers, body = create(data)
-        if status >= 300:
-            return status, headers, body
-        domain = apigateway_v1._domain_names[data["domainName"]]
-        digest = hashlib.sha256(f"{data['domainName']} {get_region()}".encode()).hexdigest()[:10]
-        domain["regionalDomainName"] = f"d-{digest}.execute-api.{get_region()}.amazonaws.com"
-        return status, headers, json.dumps(domain).encode()
-
-    apigateway_v1._create_domain_name = create_domain_name
-    handlers = provisioners._RESOURCE_HANDLERS
+    apigateway.create_domain_name.wrap(_with_regional_name)
     _check_before_create("AWS::ApiGateway::Stage", check_logs)
     for kind in ("RestApi", "DomainName"):
         _check_before_create(f"AWS::ApiGateway::{kind}", check_security_policy)
     # Deleting the resource does not change the account's role for logs.
-    handlers["AWS::ApiGateway::Account"] = {
-        **handlers["AWS::ApiGateway::Account"],
-        "delete": lambda _physical_id, _properties: None,
-    }
+    extend_resource_type("AWS::ApiGateway::Account", delete=lambda _physical_id, _properties: None)
+
+
+def _with_regional_name(create: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def create_domain_name(data: dict[str, Any]) -> Any:
+        status, headers, body = create(data)
+        if status >= 300:
+            return status, headers, body
+        domain = apigateway.domain_names[data["domainName"]]
+        digest = hashlib.sha256(f"{data['domainName']} {get_region()}".encode()).hexdigest()[:10]
+        domain["regionalDomainName"] = f"d-{digest}.execute-api.{get_region()}.amazonaws.com"
+        return status, headers, json.dumps(domain).encode()
+
+    return create_domain_name
 
 
 def _check_before_create(resource_type: str, check: Callable[[dict[str, Any]], None]) -> None:
-    handler = provisioners._RESOURCE_HANDLERS[resource_type]
+    original_create = resource_handlers[resource_type]["create"]
 
     def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         check(properties)
-        return handler["create"](logical_id, properties, stack)
+        return original_create(logical_id, properties, stack)
 
-    provisioners._RESOURCE_HANDLERS[resource_type] = {**handler, "create": create}
+    extend_resource_type(resource_type, create=create)
 
 
 def check_logs(stage: dict[str, Any]) -> None:
     """Refuse a stage with logs if the account has no role for them in the Region."""
     levels = {settings.get("LoggingLevel", "OFF") for settings in stage.get("MethodSettings", [])}
     has_logs = "AccessLogSetting" in stage or levels - {"OFF"}
-    if has_logs and not apigateway_v1._account_settings.get("settings", {}).get("cloudwatchRoleArn"):
+    if has_logs and not apigateway.account_settings.get("settings", {}).get("cloudwatchRoleArn"):
         raise ValueError("CloudWatch Logs role ARN must be set in account settings to enable logging")
 
 
@@ -86,7 +83,7 @@ async def serve(request: Request) -> Response | None:
         if not route:
             return _forbidden()
         api_id, stage, path = route
-        status, headers, body = await apigateway_v1.handle_execute(
+        status, headers, body = await apigateway.execute(
             api_id, stage, request.method, unquote(path), request.headers, request.body, parse_qs(request.query)
         )
         all_headers = _error_headers(api_id, status) | {name.lower(): str(value) for name, value in headers.items()}
@@ -98,11 +95,11 @@ def _route(request: Request, api_id: str) -> tuple[str, str, str] | None:
     host = request.host.lower()
     first, _, rest = request.path.lstrip("/").partition("/")
     if host == request.endpoint:
-        return (api_id, first, f"/{rest}") if api_id in apigateway_v1._rest_apis else None
-    domain = apigateway_v1._domain_names.get(host)
+        return (api_id, first, f"/{rest}") if api_id in apigateway.rest_apis else None
+    domain = apigateway.domain_names.get(host)
     if not domain or domain["regionalDomainName"] != request.endpoint:
         return None
-    mappings = apigateway_v1._base_path_mappings.get(host, {})
+    mappings = apigateway.base_path_mappings.get(host, {})
     if first in mappings:
         return mappings[first]["restApiId"], mappings[first]["stage"], f"/{rest}"
     if "(none)" in mappings:
@@ -113,7 +110,7 @@ def _route(request: Request, api_id: str) -> tuple[str, str, str] | None:
 def _error_headers(api_id: str, status: int) -> dict[str, str]:
     """Return the headers of the default gateway response; the integration's headers override them."""
     response_type = {4: "DEFAULT_4XX", 5: "DEFAULT_5XX"}.get(status // 100)
-    response = apigateway_v1._gateway_responses.get(api_id, {}).get(response_type, {})
+    response = apigateway.gateway_responses.get(api_id, {}).get(response_type, {})
     prefix = "gatewayresponse.header."
     parameters = response.get("responseParameters") or {}
     return {

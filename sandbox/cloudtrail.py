@@ -11,10 +11,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from ministack.core.responses import get_account_id, get_region
-from ministack.services import cloudtrail, eventbridge, sts
-from ministack.services.cloudformation import provisioners
-
+from .ministack import cloudtrail, eventbridge, sts
+from .ministack.cloudformation import resource_handlers
+from .ministack.requests import get_account_id, get_region
 from .process import ACCOUNT
 
 USER_NAME = "sandbox-user"
@@ -22,27 +21,28 @@ USER_NAME = "sandbox-user"
 
 def install() -> None:
     """Assign the sandbox's access key to an IAM user, and add the trail resource."""
-    sts._sessions[os.environ["AWS_ACCESS_KEY_ID"]] = {
+    sts.sessions[os.environ["AWS_ACCESS_KEY_ID"]] = {
         "Arn": f"arn:aws:iam::{ACCOUNT}:user/{USER_NAME}",
         "UserId": "AIDACKCEVSQ6C2EXAMPLE",
         "SecretAccessKey": os.environ["AWS_SECRET_ACCESS_KEY"],
     }
-    provisioners._RESOURCE_HANDLERS["AWS::CloudTrail::Trail"] = {
+    sts.is_root_key.replace(lambda _key: False)  # MiniStack treats the configured key as the root user's
+    resource_handlers["AWS::CloudTrail::Trail"] = {
         "create": _create_trail,
         "update": _update_trail,
-        "delete": lambda name, _properties: _content(cloudtrail._delete_trail({"Name": name})),
+        "delete": lambda name, _properties: _content(cloudtrail.delete_trail({"Name": name})),
     }
 
 
 def _create_trail(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
     name = properties.get("TrailName") or f"{stack}-{logical_id}"
-    trail = _content(cloudtrail._create_trail(_to_request(properties) | {"Name": name}))
+    trail = _content(cloudtrail.create_trail(_to_request(properties) | {"Name": name}))
     _configure(name, properties)
     return name, {"Arn": trail["TrailARN"]}
 
 
 def _update_trail(name: str, _old: Any, new: dict[str, Any], _stack: str) -> tuple[str, dict[str, Any]]:
-    trail = _content(cloudtrail._update_trail(_to_request(new) | {"Name": name}))
+    trail = _content(cloudtrail.update_trail(_to_request(new) | {"Name": name}))
     _configure(name, new)
     return name, {"Arn": trail["TrailARN"]}
 
@@ -56,9 +56,9 @@ def _to_request(properties: dict[str, Any]) -> dict[str, Any]:
 def _configure(name: str, properties: dict[str, Any]) -> None:
     """Set the event selectors, and start or stop logging, which are separate API calls."""
     if selectors := properties.get("EventSelectors"):
-        _content(cloudtrail._put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
+        _content(cloudtrail.put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
     is_logging = str(properties["IsLogging"]).lower() == "true"
-    _content((cloudtrail._start_logging if is_logging else cloudtrail._stop_logging)({"Name": name}))
+    _content((cloudtrail.start_logging if is_logging else cloudtrail.stop_logging)({"Name": name}))
 
 
 def _content(response: tuple[int, Any, bytes]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def record(
     error: tuple[str, str] | None,
 ) -> None:
     """Send the event of an EC2 call to the default event bus, if a trail logs."""
-    if not any(trail.get("IsLogging") for _region, _name, trail in cloudtrail._visible_trail_items()):
+    if not any(trail.get("IsLogging") for _region, _name, trail in cloudtrail.visible_trails()):
         return
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     detail: dict[str, Any] = {
@@ -103,13 +103,12 @@ def record(
     }
     if error:
         detail |= {"errorCode": f"Client.{error[0]}", "errorMessage": error[1]}
-    entry = {"Source": "aws.ec2", "DetailType": "AWS API Call via CloudTrail", "Detail": json.dumps(detail)}
-    eventbridge._put_events({"Entries": [entry]})
+    eventbridge.put_event("aws.ec2", "AWS API Call via CloudTrail", detail)
 
 
 def _user_identity(access_key: str, now: str) -> dict[str, Any]:
     account = get_account_id()
-    session = sts._sessions.get(access_key)
+    session = sts.sessions.get(access_key)
     if session is None or "Arn" not in session:
         return {
             "type": "Root",

@@ -13,11 +13,10 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, s3
-from ministack.services.cloudformation import provisioners
-
-from .json_protocol import ServiceError, register
+from .emulator.json_protocol import ServiceError, register
+from .ministack import eventbridge, s3
+from .ministack.cloudformation import resource_handlers
+from .ministack.requests import get_account_id, get_region
 
 
 @dataclass
@@ -53,13 +52,7 @@ class Repository:
             "referenceFullName": f"refs/heads/{branch}",
             "commitId": commit_id,
         } | ({"oldCommitId": before} if before else {})
-        entry = {
-            "Source": "aws.codecommit",
-            "DetailType": "CodeCommit Repository State Change",
-            "Resources": [self.arn],
-            "Detail": json.dumps(detail),
-        }
-        eventbridge._put_events({"Entries": [entry]})
+        eventbridge.put_event("aws.codecommit", "CodeCommit Repository State Change", detail, self.arn)
 
 
 REPOSITORIES: dict[str, Repository] = {}
@@ -76,7 +69,7 @@ def install() -> None:
         "PutFile": _put_file,
     }
     register("codecommit", "CodeCommit_20150413.", operations)
-    provisioners._RESOURCE_HANDLERS["AWS::CodeCommit::Repository"] = {
+    resource_handlers["AWS::CodeCommit::Repository"] = {
         "create": _create,
         "update": _update,
         "delete": lambda name, _properties: REPOSITORIES.pop(name.rpartition("/")[2], None),
@@ -101,7 +94,7 @@ def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
     repository = REPOSITORIES[name] = Repository(name, properties.get("RepositoryDescription", ""))
     code = properties.get("Code")
     if code:
-        data = s3._get_object_data(code["S3"]["Bucket"], code["S3"]["Key"])
+        data = s3.get_object(code["S3"]["Bucket"], code["S3"]["Key"])
         with zipfile.ZipFile(io.BytesIO(data or b"")) as archive:
             files = {entry: archive.read(entry) for entry in archive.namelist() if not entry.endswith("/")}
         repository.commit(code.get("BranchName", "main"), files, "Initial commit by AWS CloudFormation")

@@ -15,15 +15,15 @@ import hashlib
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge, lambda_svc, s3
-from ministack.services.cloudformation import provisioners
-
 from . import codecommit
-from .json_protocol import ServiceError, register
+from .emulator.json_protocol import ServiceError, register
+from .ministack import eventbridge, lambda_functions, s3
+from .ministack.cloudformation import resource_handlers
+from .ministack.requests import get_account_id, get_region
 
 RESULT_TIMEOUT_SECONDS = 20 * 60  # for the result of a Lambda function
 CONTINUATION_SECONDS = 30  # until a function is invoked again with its continuation token
@@ -129,7 +129,7 @@ class Pipeline:
     def _store(self, name: str, revision: str, data: bytes) -> dict[str, str]:
         bucket = self.declaration["ArtifactStore"]["Location"]
         key = f"{self.name[:20]}/{name}/{uuid.uuid4().hex[:7]}.zip"
-        status, _, body = s3._put_object(bucket, key, data, {})
+        status, _, body = s3.put_object(bucket, key, data, {})
         if status >= 300:
             raise ValueError(body.decode())
         return {"bucket": bucket, "key": key, "revision": revision}
@@ -156,13 +156,15 @@ def install(speed: float) -> None:
         "PutJobFailureResult": _put_job_result,
     }
     register("codepipeline", "CodePipeline_20150709.", operations)
-    provisioners._RESOURCE_HANDLERS["AWS::CodePipeline::Pipeline"] = {
+    resource_handlers["AWS::CodePipeline::Pipeline"] = {
         "create": _create,
         "update": _update,
         "delete": lambda name, _properties: PIPELINES.pop(name, None),
     }
-    invoke_target = eventbridge._invoke_target
+    eventbridge.invoke_target.wrap(_or_start_pipeline)
 
+
+def _or_start_pipeline(invoke_target: Callable[..., None]) -> Callable[..., None]:
     def start_pipeline(target: dict[str, Any], *arguments: Any, **options: Any) -> None:
         arn = target.get("Arn", "").split(":")
         if len(arn) > 5 and arn[2] == "codepipeline":
@@ -170,7 +172,7 @@ def install(speed: float) -> None:
         else:
             invoke_target(target, *arguments, **options)
 
-    eventbridge._invoke_target = start_pipeline
+    return start_pipeline
 
 
 def _create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
@@ -190,7 +192,7 @@ def _revision(provider: str, configuration: dict[str, Any]) -> tuple[str, str, b
         return codecommit.source(configuration["RepositoryName"], configuration["BranchName"])
     if provider == "S3":
         bucket, key = configuration["S3Bucket"], configuration["S3ObjectKey"]
-        data = s3._get_object_data(bucket, key)
+        data = s3.get_object(bucket, key)
         if data is None:
             raise ValueError(f"The object with key '{key}' does not exist in bucket '{bucket}'.")
         return hashlib.md5(data).hexdigest(), "", data  # noqa: S324  # an ETag
@@ -199,13 +201,13 @@ def _revision(provider: str, configuration: dict[str, Any]) -> tuple[str, str, b
 
 def _invoke(execution: Execution, action: Action, inputs: list[str]) -> None:
     """Invoke the function, and again as long as it returns a continuation token."""
-    function, _, name = lambda_svc._get_func_record_for_ref(action.configuration["FunctionName"])
+    function, _, name = lambda_functions.find_function(action.configuration["FunctionName"])
     if function is None:
         raise ValueError(f"The AWS Lambda function {name} cannot be found.")
     while True:
         job_id = str(uuid.uuid4())
         job = JOBS[job_id] = Job(action)
-        lambda_svc.invoke_async_with_retry(function, _event(job_id, execution, action, inputs))
+        lambda_functions.invoke_asynchronously(function, _event(job_id, execution, action, inputs))
         if not job.done.wait(RESULT_TIMEOUT_SECONDS / SPEED):
             raise ValueError(f"The AWS Lambda function {name} failed to return a result.")
         _apply_result(action, job.result)

@@ -6,24 +6,23 @@ targets. Not implemented: the target's own retry policy and dead-letter queue, w
 
 import json
 
-from ministack.services import eventbridge, lambda_svc
+from .ministack import eventbridge, lambda_functions
 
 
 def install(speed: float) -> None:
     """Invoke functions with retries, and run `rate` schedules `speed` times faster."""
-    lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS = 0.5  # 60 s on AWS
-    eventbridge._dispatch_to_lambda = _invoke
-    eventbridge._SCHEDULER_TICK_INTERVAL = min(10, 60 / speed / 4)
-    rate_seconds = eventbridge._parse_rate_seconds
+    lambda_functions.retry_seconds.replace(0.5)  # 60 s on AWS
+    eventbridge.invoke_function.replace(_invoke)
+    eventbridge.scheduler_interval.replace(min(10, 60 / speed / 4))
+    eventbridge.rate_seconds.replace(lambda expression: _accelerated(expression, speed))
 
-    def parse_rate_seconds(expression: str) -> float | None:
-        seconds = rate_seconds(expression)
-        return seconds / speed if seconds else None
 
-    eventbridge._parse_rate_seconds = parse_rate_seconds
+def _accelerated(expression: str, speed: float) -> float | None:
+    seconds: float | None = eventbridge.rate_seconds.original(expression)
+    return seconds / speed if seconds else None
 
 
 def _invoke(arn: str, payload: str) -> None:
-    function, _, _ = lambda_svc._get_func_record_for_ref(arn)
+    function, _, _ = lambda_functions.find_function(arn)
     if function:
-        lambda_svc.invoke_async_with_retry(function, json.loads(payload))
+        lambda_functions.invoke_asynchronously(function, json.loads(payload))

@@ -6,14 +6,13 @@ bucket policies or access control lists.
 
 from typing import Any
 
-from ministack.services import s3
-from ministack.services.cloudformation import provisioners
+from .ministack import s3
+from .ministack.cloudformation import extend_resource_type, resource_handlers
 
 
 def install() -> None:
     """Store the tags of buckets in templates."""
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
-    create, update = handlers["create"], handlers["update"]
+    create, update = (resource_handlers["AWS::S3::Bucket"][name] for name in ("create", "update"))
 
     def create_bucket(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
         return _store_tags(properties, create(logical_id, properties, stack))
@@ -21,10 +20,10 @@ def install() -> None:
     def update_bucket(name: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
         return _store_tags(new, update(name, old, new, stack))
 
-    provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"] = {**handlers, "create": create_bucket, "update": update_bucket}
+    extend_resource_type("AWS::S3::Bucket", create=create_bucket, update=update_bucket)
 
 
 def _store_tags(properties: dict[str, Any], result: Any) -> Any:
     name, _ = result
-    s3._bucket_tags[name] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+    s3.bucket_tags[name] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
     return result

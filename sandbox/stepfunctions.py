@@ -1,77 +1,58 @@
-"""Step Functions: executions of state machines with the query language JSONata.
+"""Step Functions: executions of state machines.
 
-MiniStack's interpreter runs the states. Implemented here: JSONata expressions (by jsonata-python), with Step Functions'
-`$parse`, also in Succeed and Fail states; timeouts of tasks and executions; "Step Functions Execution Status Change"
-events; SDK integrations with CloudFormation, with the error names of the SDK for Java, as in Step Functions. Waits and
-timeouts run `speed` times faster.
+MiniStack's interpreter runs the states. Implemented here: JSONata outputs of Succeed states; timeouts of executions;
+SDK integrations with CloudFormation, with the error names of the SDK for Java, as in Step Functions. Waits and
+timeouts of executions run `speed` times faster.
 
-Not implemented: Map and Parallel states, size limits, MaxDelaySeconds and jitter of retries, logs and traces.
+Not implemented: size limits, MaxDelaySeconds and jitter of retries, logs and traces.
 """
 
 import contextvars
 import json
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
-import jsonata
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from ministack.core.responses import get_region, now_iso
-from ministack.services import eventbridge, stepfunctions, sts
 
-from .authentication import secret_of
+from .emulator.authentication import secret_of
+from .ministack import stepfunctions, sts
+from .ministack.requests import get_region
 from .process import ACCOUNT
 
 STATE_MACHINE_KEY = "ASIASTATEMACHINE0001"
-TASK_TIMEOUT: contextvars.ContextVar[float | None] = contextvars.ContextVar("TASK_TIMEOUT", default=None)
-TASK_THREADS = ThreadPoolExecutor(64, thread_name_prefix="task")
+TASK_EXECUTORS = {
+    "Map": stepfunctions.execute_map,
+    "Parallel": stepfunctions.execute_parallel,
+    "Task": stepfunctions.execute_task,
+}
 STATE_EXECUTORS = {
-    "Pass": stepfunctions._execute_pass,
-    "Choice": stepfunctions._execute_choice,
-    "Wait": stepfunctions._execute_wait,
+    "Pass": stepfunctions.execute_pass,
+    "Succeed": stepfunctions.execute_pass,  # MiniStack ignores the Output of Succeed states
+    "Choice": stepfunctions.execute_choice,
+    "Wait": stepfunctions.execute_wait,
 }
 
 
 def install(speed: float = 1.0) -> None:
     """Replace the execution of state machines."""
-    sts._sessions[STATE_MACHINE_KEY] = {
+    sts.sessions[STATE_MACHINE_KEY] = {
         "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/state-machine/execution",
         "UserId": "AROASTATEMACHINE00001:execution",
         "SecretAccessKey": secret_of(STATE_MACHINE_KEY),
     }
-    stepfunctions._SFN_WAIT_SCALE = 1 / speed
-    stepfunctions._evaluate_jsonata = _evaluate
-    stepfunctions._run_execution = _run
-    stepfunctions._invoke_aws_sdk_integration = _sdk_integration(stepfunctions._invoke_aws_sdk_integration)
-    stepfunctions._invoke_resource = _with_timeout(stepfunctions._invoke_resource)
-    stepfunctions._stop_execution = _with_status_event(stepfunctions._stop_execution)
+    stepfunctions.wait_scale.replace(1 / speed)
+    stepfunctions.run_execution.replace(run)
+    stepfunctions.invoke_sdk.wrap(_sdk_integration)
 
 
-def _evaluate(expression: str, raw_input: Any, ctx: Any = None, result: Any = None, error_output: Any = None) -> Any:
-    states = {"input": raw_input, "context": {k: v for k, v in (ctx or {}).items() if k != "variables"}}
-    states |= {name: value for name, value in (("result", result), ("errorOutput", error_output)) if value is not None}
-    try:
-        compiled = jsonata.Jsonata(expression)
-        frame = compiled.create_frame()
-        for name, value in {**(ctx or {}).get("variables", {}), "states": states}.items():
-            frame.bind(name, value)
-        frame.bind("parse", jsonata.Jsonata.JLambda(lambda text: json.loads(text)))
-        value = compiled.evaluate(None, frame)
-    except Exception as error:
-        raise stepfunctions._ExecutionError("States.QueryEvaluationError", f"{expression}: {error}") from error
-    if value is None:
-        raise stepfunctions._ExecutionError("States.QueryEvaluationError", f"{expression} has no value")
-    return value
-
-
-def _run(execution_arn: str) -> None:
+def run(execution_arn: str) -> None:
     """Run an execution until it ends."""
-    execution = stepfunctions._executions[execution_arn]
-    machine = stepfunctions._state_machines[execution["stateMachineArn"]]
+    execution = stepfunctions.executions[execution_arn]
+    machine = stepfunctions.state_machines[execution["stateMachineArn"]]
     definition = json.loads(machine["definition"])
     context = {
         "QueryLanguage": definition.get("QueryLanguage", "JSONPath"),
@@ -86,7 +67,7 @@ def _run(execution_arn: str) -> None:
     }
     timer = None
     if definition.get("TimeoutSeconds"):
-        seconds = definition["TimeoutSeconds"] * stepfunctions._SFN_WAIT_SCALE
+        seconds = definition["TimeoutSeconds"] * stepfunctions.wait_scale.current
         request_context = contextvars.copy_context()
         timer = threading.Timer(seconds, request_context.run, (_end, execution, "TIMED_OUT", "States.Timeout", None))
         timer.daemon = True
@@ -94,7 +75,7 @@ def _run(execution_arn: str) -> None:
     try:
         output = _run_states(definition, execution, context)
         _end(execution, "SUCCEEDED", output=output)
-    except stepfunctions._ExecutionError as error:
+    except stepfunctions.ExecutionError as error:
         _end(execution, "FAILED", error.error, error.cause)
     except Exception as error:  # an error of the interpreter
         _end(execution, "FAILED", "States.Runtime", str(error))
@@ -108,26 +89,25 @@ def _run_states(definition: dict[str, Any], execution: dict[str, Any], context: 
     while execution["status"] == "RUNNING":
         state = definition["States"][name]
         kind = state["Type"]
-        context["State"] = {"Name": name, "EnteredTime": now_iso()}
+        context["State"] = {"Name": name, "EnteredTime": _now()}
         details = {"name": name, "input": json.dumps(data)}
-        stepfunctions._add_event(execution, f"{kind}StateEntered", {"stateEnteredEventDetails": details})
+        stepfunctions.add_event(execution, f"{kind}StateEntered", {"stateEnteredEventDetails": details})
         if kind == "Fail":
-            filled = stepfunctions._apply_jsonata_template(state, data, context)
-            raise stepfunctions._ExecutionError(filled.get("Error", ""), filled.get("Cause", ""))
-        next_name = None
-        if kind == "Succeed":
-            data = stepfunctions._apply_jsonata_output(state, data, context, default=data)
-        elif kind == "Task":
-            TASK_TIMEOUT.set(state.get("TimeoutSeconds"))
-            data, next_name = stepfunctions._execute_task(state, data, execution, context)
+            raise stepfunctions.ExecutionError(*stepfunctions.error_of_fail_state(state, data, context))
+        if kind in TASK_EXECUTORS:
+            data, next_name = TASK_EXECUTORS[kind](state, data, execution, context)
         else:
             data, next_name = STATE_EXECUTORS[kind](state, data, context)
         details = {"name": name, "output": json.dumps(data)}
-        stepfunctions._add_event(execution, f"{kind}StateExited", {"stateExitedEventDetails": details})
+        stepfunctions.add_event(execution, f"{kind}StateExited", {"stateExitedEventDetails": details})
         if next_name is None:
             return data
         name = next_name
     return data
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def _end(
@@ -136,56 +116,17 @@ def _end(
     """End a running execution, and send its status event."""
     if execution["status"] != "RUNNING":
         return
-    execution.update(status=status, stopDate=now_iso(), error=error, cause=cause)
+    execution.update(status=status, stopDate=_now(), error=error, cause=cause)
     if status == "SUCCEEDED":
         execution["output"] = json.dumps(output)
-        stepfunctions._add_event(
+        stepfunctions.add_event(
             execution, "ExecutionSucceeded", {"executionSucceededEventDetails": {"output": execution["output"]}}
         )
     else:
         kind = "TimedOut" if status == "TIMED_OUT" else "Failed"
         details = {name: text for name, text in (("error", error), ("cause", cause)) if text}
-        stepfunctions._add_event(execution, f"Execution{kind}", {f"execution{kind}EventDetails": details})
-    _send_status_event(execution)
-
-
-def _with_status_event(stop: Any) -> Any:
-    def stop_execution(data: dict[str, Any]) -> Any:
-        response = stop(data)
-        execution = stepfunctions._executions.get(data.get("executionArn"))
-        if execution and response[0] == 200:
-            execution.update(error=data.get("error"), cause=data.get("cause"))
-            _send_status_event(execution)
-        return response
-
-    return stop_execution
-
-
-def _send_status_event(execution: dict[str, Any]) -> None:
-    names = ("executionArn", "stateMachineArn", "name", "status", "input", "inputDetails", "output", "error", "cause")
-    detail = {name: execution.get(name) for name in names} | {
-        name: int(datetime.fromisoformat(execution[name]).timestamp() * 1000) for name in ("startDate", "stopDate")
-    }
-    entry = {
-        "Source": "aws.states",
-        "DetailType": "Step Functions Execution Status Change",
-        "Resources": [execution["executionArn"]],
-        "Detail": json.dumps(detail),
-    }
-    eventbridge._put_events({"Entries": [entry]})
-
-
-def _with_timeout(invoke: Any) -> Any:
-    """Apply the timeout of the task to its call."""
-
-    def invoke_resource(resource: str, data: Any) -> Any:
-        future = TASK_THREADS.submit(contextvars.copy_context().run, invoke, resource, data)
-        try:
-            return future.result(TASK_TIMEOUT.get())
-        except TimeoutError:
-            raise stepfunctions._ExecutionError("States.Timeout", "") from None
-
-    return invoke_resource
+        stepfunctions.add_event(execution, f"Execution{kind}", {f"execution{kind}EventDetails": details})
+    stepfunctions.send_status_event(execution)
 
 
 def _sdk_integration(original: Any) -> Any:
@@ -208,7 +149,7 @@ def _sdk_integration(original: Any) -> Any:
         except ClientError as error:
             raise execution_error(error, client.meta.service_model) from error
         except BotoCoreError as error:
-            raise stepfunctions._ExecutionError("CloudFormation.SdkClientException", str(error)) from error
+            raise stepfunctions.ExecutionError("CloudFormation.SdkClientException", str(error)) from error
         response.pop("ResponseMetadata", None)
         return json.loads(json.dumps(response, default=str))
 
@@ -224,4 +165,4 @@ def execution_error(error: ClientError, model: Any) -> Exception:
             name = shape.name
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     text = f"{reason['Message']} (Service: CloudFormation, Status Code: {status}, Request ID: sandbox)"
-    return stepfunctions._ExecutionError(f"CloudFormation.{name}", text)
+    return stepfunctions.ExecutionError(f"CloudFormation.{name}", text)

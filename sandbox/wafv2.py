@@ -4,22 +4,21 @@ import base64
 import json
 from typing import Any
 
-from ministack.services import waf
-from ministack.services.cloudformation import provisioners
+from .ministack import waf
+from .ministack.cloudformation import extend_resource_type, resource_handlers
 
 
 def install() -> None:
     """Add the association resource, and store search strings as the WAF API returns them."""
-    handlers = provisioners._RESOURCE_HANDLERS
-    web_acl = handlers["AWS::WAFv2::WebACL"]
-    handlers["AWS::WAFv2::WebACL"] = {
-        **web_acl,
-        "create": lambda logical_id, properties, stack: web_acl["create"](logical_id, encoded(properties), stack),
-    }
-    handlers["AWS::WAFv2::WebACLAssociation"] = {
+    web_acl = resource_handlers["AWS::WAFv2::WebACL"]
+    extend_resource_type(
+        "AWS::WAFv2::WebACL",
+        create=lambda logical_id, properties, stack: web_acl["create"](logical_id, encoded(properties), stack),
+    )
+    resource_handlers["AWS::WAFv2::WebACLAssociation"] = {
         "create": lambda _logical_id, properties, _stack: _associate(properties),
         "update": lambda _physical_id, _old, new, _stack: _associate(new),
-        "delete": lambda _physical_id, properties: waf._disassociate_web_acl(properties),
+        "delete": lambda _physical_id, properties: waf.disassociate_web_acl(properties),
     }
 
 
@@ -36,7 +35,7 @@ def encoded(value: Any) -> Any:
 
 
 def _associate(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    status, _, body = waf._associate_web_acl(properties)
+    status, _, body = waf.associate_web_acl(properties)
     if status >= 300:
         raise ValueError(json.loads(body)["message"])
     return f"{properties['ResourceArn']}|{properties['WebACLArn']}", {}

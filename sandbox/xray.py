@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from ministack.core.responses import get_region
-from ministack.services.cloudformation import provisioners
-
+from .ministack.cloudformation import resource_handlers
+from .ministack.requests import get_region
 from .process import ACCOUNT
 
 
 def install() -> None:
     """Add the resource type."""
-    provisioners._RESOURCE_HANDLERS["AWS::XRay::SamplingRule"] = {
+    resource_handlers["AWS::XRay::SamplingRule"] = {
         "create": lambda _logical_id, properties, _stack: _identify(properties),
         "update": lambda _physical_id, _old, new, _stack: _identify(new),
         "delete": lambda _physical_id, _properties: None,

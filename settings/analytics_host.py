@@ -1,13 +1,15 @@
 """Settings of `AnalyticsHost`."""
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Annotated
 
+from botocore.loaders import Loader
 from pydantic import Field
 
 from .regions import AvailabilityZone
-from .types import Conflict, Email, Ipv4Cidr, SettingsModel, VpcId, matches, whole_number
+from .types import Conflict, Email, Ipv4Cidr, SettingsModel, VpcId, accepts, matches, whole_number
 
 
 def _cron_field(value: str, *others: str) -> str:
@@ -48,9 +50,14 @@ RESERVED_USER_NAMES = (
     "|ssl-cert|ssm-user|staff|sudo|sync|sys|syslog|systemd-.*|tape|tcpdump|tss|tty|ubuntu|users|usbmux|utmp|uucp"
     "|uuidd|video|voice|www-data"
 )
-# Excludes Arm families (a1, or a g after the generation number) and macOS.
-X86_FAMILY = r"(?!mac|a1\.|[a-z]+\d+[a-z]*g|[a-z0-9]+-gb\d)[a-z]+-?\d+[a-z0-9]*(-[a-z0-9]+)?"
-INSTANCE_SIZE = r"(nano|micro|small|medium|large|\d{0,3}xlarge|metal(-\d{1,3}xl)?)"
+# Arm (a1, or a g after the generation number), macOS, and families without hardware virtualization (HVM), which the
+# image needs.
+UNSUPPORTED_FAMILY = r"mac|a1\.|c1\.|m1\.|m2\.|t1\.|[a-z]+\d+[a-z]*g|[a-z0-9]+-gb\d"
+
+
+def _is_x86_type(name: str) -> bool:
+    known = Loader().load_service_model("ec2", "service-2")["shapes"]["InstanceType"]["enum"]
+    return name in known and not re.match(UNSUPPORTED_FAMILY, name)
 
 
 class AnalyticsHostSettings(SettingsModel):
@@ -58,10 +65,10 @@ class AnalyticsHostSettings(SettingsModel):
 
     instance_type: Annotated[
         str,
-        matches(
-            rf"{X86_FAMILY}\.{INSTANCE_SIZE}",
-            "an x86_64 instance type (the only architecture that RStudio supports), such as t3.large",
-            max_length=32,
+        accepts(
+            "an x86_64 instance type (the only architecture that RStudio supports) that the installed version of boto3"
+            " knows, such as t3.large",
+            _is_x86_type,
         ),
     ] = Field("t3.large", description="x86_64 instance type. H2O uses half of its memory.")
     volume_gb: Annotated[int, whole_number(20, 16384)] = Field(40, description="Size of the encrypted root volume.")

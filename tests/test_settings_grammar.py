@@ -246,7 +246,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "deploy_pipeline:log_level": "a setting of the functions",
     "multi_region_api:log_level": CHOICE,
     "security_group_revert:log_level": "a setting of the function",
-    "analytics_host:instance_type": (lambda name: bool(re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", name)), at_most(64)),
+    "analytics_host:instance_type": (api("ec2", "InstanceType"),),
     "analytics_host:volume_gb": (lambda size: 8 <= size <= 65536,),  # minimum of the image, maximum of gp3
     "analytics_host:availability_zone": (lambda zone: zone[:-1] in EC2_REGIONS,),
     "analytics_host:vpc_id": (lint_format("VpcId"),),
@@ -295,6 +295,8 @@ def validators(annotation: Any) -> Iterator[WrapValidator]:
 # Candidates for the fields whose type is checked by a function.
 CANDIDATES: dict[str, st.SearchStrategy[Any]] = {
     "deploy_pipeline:branch": st.from_regex(r"[a-z/.@{*-]{1,9}|main|release/[a-z.]{1,9}", fullmatch=True),
+    "analytics_host:instance_type": st.sampled_from(["t3.large", "m6i.metal", "t4g.nano"])
+    | st.from_regex(r"[a-z][1-9][a-z]?\.(large|[1-9]?xlarge|metal)", fullmatch=True),
     "analytics_host:availability_zone": st.sampled_from(
         ["us-east-1a", "eu-west-3c", "us-east-9a", "eu-west-1", "use1-az1"]
     ),

@@ -52,7 +52,7 @@ def test_outputs_are_named_and_described(any_assembly: Assembly) -> None:
 
 def test_taggable_resources_have_project_and_system_tags(any_assembly: Assembly) -> None:
     need("ministack")
-    from sandbox.cloudformation.diff import schema
+    from sandbox.cloudformation.schemas import schema
 
     for path in any_assembly.templates:
         stack = path.name.removesuffix(".template.json")

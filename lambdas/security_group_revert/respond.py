@@ -19,7 +19,7 @@ from .cloudtrail import (
 )
 from .events import CloudTrailRecord, Event, JsonObject
 from .logs import emit_metrics, log_check
-from .notification import access_change_notification, subject, text
+from .notification_text import access_change_notification, subject, text
 from .report import Report, rules_in_approved_state
 from .revert import GuardedGroup, Outcome, reconcile
 from .rules import Rule

@@ -1,50 +1,64 @@
-"""CloudFormation: change sets that report replacements, rollback, deletion policies and signals.
+"""CloudFormation: validation, change sets, failures, exports, replacement, service roles and signals.
 
 MiniStack executes stacks and change sets. Implemented here:
 
-- Change sets report replacements by the create-only properties of the resource schemas (bundled with cfn-lint), with
-  a detail for each changed property, and for each reference to a changed resource: `Ref` if that resource can be
-  replaced, `GetAtt` if it changes at all. Change sets of nested stacks, pagination, property values.
-- Virtual-hosted S3 URLs of templates; a rollback that restores updated resources and deletes only new ones; events
-  with increasing timestamps.
-- Deletion policies and termination protection (`deletion`), service roles (`roles`), signals (`signals`).
+- Templates, parameters and capabilities are refused as by CloudFormation (`validation`, `template_validation`,
+  `parameters`), properties and names before deployment (`early_validation`), policies by IAM (`policy_quotas`).
+- Change sets report replacements by the create-only properties of the resource schemas (`diff`), errors that
+  validation finds, nested stacks, pages and property values (`change_sets`).
+- Stack operations fail, replace resources and clean up as in CloudFormation (`deployment`), and exports in use stay
+  (`exports`, `deletion`).
+- Virtual-hosted S3 URLs of templates; events with increasing timestamps.
+- Service roles (`roles`), signals (`signals`).
 
-Left out: replacement itself (a resource is updated in place, or the update fails), conditional replacement that the
-schema does not declare, stack policies, drift, imports, validation before deployment, hooks, permissions of service
-roles.
+Not implemented: replacement that depends on more than the schema, effects of stack policies, hooks, permissions of
+service roles, validation of AWS-specific parameter types.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ministack.services import cloudformation
-from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
+from ..ministack import cloudformation
+from . import change_sets, deletion, deployment, diff, early_validation, policy_quotas, roles, signals, validation
+from .schemas import resource_types
 
-from . import change_sets, deletion, roles, signals
-
+Operation = Callable[[dict[str, Any]], Any]
 _last_timestamp = datetime.min.replace(tzinfo=UTC)
 
 
 def install() -> None:
     """Replace and extend MiniStack's operations."""
-    original_resolve = helpers._resolve_template
+    cloudformation.resolve_template.wrap(_with_virtual_hosted_urls)
+    change_sets.install(cloudformation.operations)
+    deletion.install()
+    deployment.install()
+    diff.install()
+    early_validation.install()
+    policy_quotas.install()
+    roles.install(cloudformation.operations)
+    signals.install()
+    validation.install(cloudformation.operations)
+    cloudformation.event_timestamp.replace(_unique_timestamp)
+    for resource_type in resource_types() - cloudformation.resource_handlers.keys():
+        cloudformation.resource_handlers[resource_type] = {"create": _fail_creation}
 
+
+def _fail_creation(_logical_id: str, _properties: Any, _stack: str) -> None:
+    """Fail as a resource, because CloudFormation refuses only templates with types that it does not have."""
+    raise ValueError("The sandbox does not support this resource type")
+
+
+def _with_virtual_hosted_urls(original_resolve: Operation) -> Operation:
     def resolve_template(parameters: dict[str, Any]) -> Any:
-        url = urlsplit(helpers._p(parameters, "TemplateURL"))
+        url = urlsplit(cloudformation.parameter(parameters, "TemplateURL"))
         bucket, is_virtual_hosted, _ = (url.hostname or "").partition(".s3.")
         if is_virtual_hosted:
             parameters = {**parameters, "TemplateURL": [f"https://s3.amazonaws.com/{bucket}{unquote(url.path)}"]}
         return original_resolve(parameters)
 
-    for module in (helpers, handlers, changesets):
-        module._resolve_template = resolve_template
-    change_sets.install(handlers._ACTION_HANDLERS)
-    deletion.install()
-    roles.install(handlers._ACTION_HANDLERS)
-    signals.install()
-    stacks.now_iso = _unique_timestamp
-    _roll_back_in_place()
+    return resolve_template
 
 
 def _unique_timestamp() -> str:
@@ -52,24 +66,3 @@ def _unique_timestamp() -> str:
     global _last_timestamp
     _last_timestamp = max(datetime.now(UTC), _last_timestamp + timedelta(milliseconds=1))
     return f"{_last_timestamp:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-
-
-def _roll_back_in_place() -> None:
-    """Restore the old properties of updated resources, which MiniStack's rollback would delete."""
-    deploy, delete = stacks._deploy_stack_async, stacks._delete_resource
-
-    async def deploy_stack(name: str, *arguments: Any, **options: Any) -> None:
-        cloudformation._stacks[name]["_before"] = (options.get("previous_stack") or {}).get("_resources", {})
-        await deploy(name, *arguments, **options)
-
-    def delete_resource(kind: str, physical_id: str, properties: Any, stack: str, logical_id: str) -> None:
-        record = cloudformation._stacks[stack]
-        before = record.get("_before", {}).get(logical_id)
-        if record["StackStatus"] == "UPDATE_ROLLBACK_IN_PROGRESS" and before:
-            provisioners._update_resource(kind, physical_id, properties, before["Properties"], stack, logical_id)
-        else:
-            delete(kind, physical_id, properties, stack, logical_id)
-
-    for module in (stacks, handlers, changesets):
-        module._deploy_stack_async = deploy_stack
-    stacks._delete_resource = delete_resource

@@ -1,77 +1,97 @@
 """Change sets: creation, description in pages, and deletion together with nested change sets."""
 
+import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ministack.core.responses import get_account_id, get_region, new_uuid, now_iso
-from ministack.services import cloudformation
-from ministack.services.cloudformation import changesets, engine, helpers
-
-from .diff import Resources, diff_resources
+from ..ministack import cloudformation
+from ..ministack.requests import get_account_id, get_region
+from . import early_validation
 from .property_values import VALUE_KEYS, add_values, describe_type
+from .template_validation import changed_types
 
 PAGE_SIZE = 50
+NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 NESTED_STACK = "AWS::CloudFormation::Stack"
 EXECUTING = "EXECUTE_IN_PROGRESS"
 Operation = Callable[[dict[str, Any]], Any]
 # MiniStack's response lacks the result element that SDKs expect.
-DELETED = helpers._xml(200, "DeleteChangeSetResponse", "<DeleteChangeSetResult></DeleteChangeSetResult>")
+DELETED = cloudformation.xml_response(200, "DeleteChangeSetResponse", "<DeleteChangeSetResult></DeleteChangeSetResult>")
 DESCRIBED_KEYS = ("ChangeSetId", "ChangeSetName", "StackId", "StackName", "Status", "StatusReason", "ExecutionStatus")
 
 
 def install(operations: dict[str, Any]) -> None:
     """Replace MiniStack's operations on change sets."""
-    changesets._diff_resources = lambda _old, _new: []  # `_add_changes` replaces it
     original_create, original_delete = operations["CreateChangeSet"], operations["DeleteChangeSet"]
+    original_events = operations["DescribeEvents"]
     operations |= {
         "CreateChangeSet": lambda parameters: _create(original_create, parameters),
         "DescribeChangeSet": _describe,
         "DeleteChangeSet": lambda parameters: _delete(original_delete, parameters),
-        "DescribeEvents": _describe_events,
+        "DescribeEvents": lambda parameters: _describe_events(original_events, parameters),
         "DescribeType": describe_type,
     }
 
 
 def _create(original_create: Operation, parameters: dict[str, Any]) -> Any:
-    """Let MiniStack create the change set, then compute its changes and status."""
-    stack = cloudformation._stacks.get(helpers._p(parameters, "StackName"), {})
+    """Let MiniStack create the change set, then add to its changes and correct its status."""
+    stack = cloudformation.find_stack(cloudformation.parameter(parameters, "StackName")) or {}
     # MiniStack replaces the template of a new stack, so read it first.
     old_template, old_values = stack.get("_template") or {}, stack.get("_resolved_params") or {}
     old_outputs = old_template.get("Outputs")
-    existing_ids = set(cloudformation._change_sets)
+    existing_ids = set(cloudformation.change_sets)
     response = original_create(parameters)
-    for change_set_id in set(cloudformation._change_sets) - existing_ids:
-        change_set = cloudformation._change_sets[change_set_id]
+    for change_set_id in set(cloudformation.change_sets) - existing_ids:
+        change_set = cloudformation.change_sets[change_set_id]
+        if change_set["ChangeSetType"] == "IMPORT" or change_set["StatusReason"] not in ("", NO_CHANGES):
+            continue
         if change_set["ChangeSetType"] == "CREATE":
             old_template, old_values, old_outputs = {}, {}, None
-        include_nested = helpers._p(parameters, "IncludeNestedStacks") == "true"
-        _add_changes(change_set, old_template, old_values, include_nested)
+        reason = changed_types(old_template, change_set["_template"])
+        if reason:
+            change_set |= {"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": reason, "Changes": []}
+            continue
+        include_nested = cloudformation.parameter(parameters, "IncludeNestedStacks") == "true"
+        _complete(change_set, old_template, old_values, include_nested)
         if change_set["Changes"] or change_set["_template"].get("Outputs") != old_outputs:
             change_set |= {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "StatusReason": ""}
+            _validate(change_set)
     return response
 
 
+def _validate(change_set: dict[str, Any]) -> None:
+    template, values = change_set["_template"], change_set["_resolved_params"]
+    existing = cloudformation.stacks[change_set["StackName"]]["_resources"]
+    conditions = cloudformation.evaluate_conditions(template, values)
+    errors = early_validation.find_errors(template["Resources"], values, conditions, existing)
+    if errors and not change_set["_disable_validation"]:
+        early_validation.fail(change_set, errors)
+
+
 def _delete(original_delete: Operation, parameters: dict[str, Any]) -> Any:
-    stack = helpers._p(parameters, "StackName")
-    _, change_set = changesets._find_change_set(helpers._p(parameters, "ChangeSetName"), stack)
-    if not change_set and stack in cloudformation._stacks:
+    stack = cloudformation.parameter(parameters, "StackName")
+    _, change_set = cloudformation.find_change_set(cloudformation.parameter(parameters, "ChangeSetName"), stack)
+    if not change_set and stack in cloudformation.stacks:
         return DELETED  # deleting a missing change set of an existing stack succeeds
     if change_set and change_set["ExecutionStatus"] == EXECUTING:
-        return helpers._error("InvalidChangeSetStatus", f"The change set is {EXECUTING}")
-    for nested_id in change_set["_nested"] if change_set else []:
-        cloudformation._change_sets.pop(nested_id, None)
+        return cloudformation.error_response("InvalidChangeSetStatus", f"The change set is {EXECUTING}")
+    for nested_id in change_set.get("_nested", []) if change_set else []:
+        cloudformation.change_sets.pop(nested_id, None)
     status, headers, body = original_delete(parameters)
     return DELETED if status == 200 else (status, headers, body)
 
 
-def _add_changes(change_set: dict[str, Any], old_template: Any, old_values: Any, include_nested: bool) -> None:
-    """Add the changes from `old_template` with the parameter `old_values` to a change set."""
+def _complete(change_set: dict[str, Any], old_template: Any, old_values: Any, include_nested: bool) -> None:
+    """Add values and nested change sets to a change set's changes from `old_template` with parameters `old_values`."""
     name, stack_id = change_set["StackName"], change_set["StackId"]
-    old = _resources(old_template, old_values, name, stack_id)
-    new = _resources(change_set["_template"], change_set["_resolved_params"], name, stack_id)
-    changes = diff_resources(old, new, change_set["_template"].get("Resources", {}))
-    existing = cloudformation._stacks[name].get("_resources", {})
+    old = cloudformation.resolve_for_diff(old_template, old_values, name, stack_id).get("Resources", {})
+    new = cloudformation.resolve_for_diff(change_set["_template"], change_set["_resolved_params"], name, stack_id)[
+        "Resources"
+    ]
+    changes = {c["ResourceChange"]["LogicalResourceId"]: c["ResourceChange"] for c in change_set["Changes"]}
+    existing = cloudformation.stacks[name].get("_resources", {})
     physical_ids = {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
     for logical_id, change in changes.items():
         add_values(change, old.get(logical_id), new.get(logical_id), physical_ids)
@@ -80,29 +100,32 @@ def _add_changes(change_set: dict[str, Any], old_template: Any, old_values: Any,
         for logical_id, resource in new.items():
             if resource.get("Type") == NESTED_STACK and logical_id in old:
                 _add_nested_change_set(change_set, logical_id, resource, changes)
-    for logical_id, change in changes.items():
-        if logical_id in existing:
-            change["PhysicalResourceId"] = existing[logical_id]["PhysicalResourceId"]
+                if logical_id in changes:
+                    changes[logical_id]["PhysicalResourceId"] = physical_ids[logical_id]
     change_set["Changes"] = [{"Type": "Resource", "ResourceChange": changes[key]} for key in sorted(changes)]
 
 
-def _resources(template: Any, values: Any, name: str, stack_id: str) -> Resources:
-    """Return the resources whose conditions hold, with parameters resolved."""
-    resolved = changesets._resolve_props_for_diff(template, values, name, stack_id).get("Resources", {})
-    conditions = engine._evaluate_conditions(template, values) if template else {}
-    return {key: item for key, item in resolved.items() if conditions.get(item.get("Condition"), True)}
+def _diff_nested(template: Any, values: Any, child: dict[str, Any]) -> list[Any]:
+    """Return the changes of a nested stack from its template to `template`."""
+    name, stack_id, old_values = child["StackName"], child["StackId"], child["_resolved_params"]
+    old = cloudformation.resolve_for_diff(child["_template"], old_values, name, stack_id)
+    new = cloudformation.resolve_for_diff(template, values, name, stack_id)
+    changed = {key for key, item in values.items() if old_values.get(key, {}).get("Value") != item["Value"]}
+    changes: list[Any] = cloudformation.diff_resources(old, new, child["_resources"], template, changed)
+    return changes
 
 
 def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: Any, changes: dict[str, Any]) -> None:
     """Create the change set of a nested stack, and add it to the changes of its parent."""
-    physical_id = cloudformation._stacks[parent["StackName"]]["_resources"][logical_id]["PhysicalResourceId"]
-    child = next(stack for stack in cloudformation._stacks.values() if stack["StackId"] == physical_id)
-    body, _ = helpers._resolve_template({"TemplateURL": [resource["Properties"]["TemplateURL"]]})
-    template = engine._parse_template(body)
+    physical_id = cloudformation.stacks[parent["StackName"]]["_resources"][logical_id]["PhysicalResourceId"]
+    child = next(stack for stack in cloudformation.stacks.values() if stack["StackId"] == physical_id)
+    body, _ = cloudformation.resolve_template({"TemplateURL": [resource["Properties"]["TemplateURL"]]})
+    template = cloudformation.parse_template(body)
     declared = resource["Properties"].get("Parameters", {})
     parameters = [{"Key": key, "Value": str(value)} for key, value in declared.items()]
+    values = cloudformation.resolve_parameters(template, parameters, child.get("_resolved_params"))
     name = f"{parent['ChangeSetName']}-{logical_id}"
-    arn = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}:changeSet/{name}/{new_uuid()}"
+    arn = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}:changeSet/{name}/{uuid.uuid4()}"
     change_set = {
         "ChangeSetId": arn,
         "ChangeSetName": name,
@@ -112,15 +135,16 @@ def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: An
         "Status": "CREATE_COMPLETE",
         "StatusReason": "",
         "ExecutionStatus": "AVAILABLE",
-        "CreationTime": now_iso(),
+        "CreationTime": datetime.now(UTC).isoformat(),
         "_template": template,
         "_template_body": body,
-        "_resolved_params": engine._resolve_parameters(template, parameters, child.get("_resolved_params")),
+        "_resolved_params": values,
+        "Changes": _diff_nested(template, values, child),
     }
-    _add_changes(change_set, child["_template"], child["_resolved_params"], include_nested=True)
+    _complete(change_set, child["_template"], child["_resolved_params"], include_nested=True)
     if not change_set["Changes"] and logical_id not in changes:
         return
-    cloudformation._change_sets[arn] = change_set
+    cloudformation.change_sets[arn] = change_set
     parent["_nested"] += [arn, *change_set["_nested"]]
     automatic = {
         "Target": {"Attribute": "Properties", "RequiresRecreation": "Never"},
@@ -143,13 +167,13 @@ def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: An
 
 
 def _describe(parameters: dict[str, Any]) -> Any:
-    name = helpers._p(parameters, "ChangeSetName")
-    _, change_set = changesets._find_change_set(name, helpers._p(parameters, "StackName"))
+    name = cloudformation.parameter(parameters, "ChangeSetName")
+    _, change_set = cloudformation.find_change_set(name, cloudformation.parameter(parameters, "StackName"))
     if not change_set:
-        return helpers._error("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
-    start = int(helpers._p(parameters, "NextToken") or 0)
+        return cloudformation.error_response("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
+    start = int(cloudformation.parameter(parameters, "NextToken") or 0)
     page = change_set["Changes"][start : start + PAGE_SIZE]
-    if helpers._p(parameters, "IncludePropertyValues") != "true":
+    if cloudformation.parameter(parameters, "IncludePropertyValues") != "true":
         page = [change | {"ResourceChange": _without_values(change["ResourceChange"])} for change in page]
     elements = {key: change_set[key] for key in DESCRIBED_KEYS} | {
         "CreationTime": change_set["CreationTime"],
@@ -161,7 +185,9 @@ def _describe(parameters: dict[str, Any]) -> Any:
     if start + PAGE_SIZE < len(change_set["Changes"]):
         elements["NextToken"] = str(start + PAGE_SIZE)
     inner = "".join(_xml(key, value) for key, value in elements.items())
-    return helpers._xml(200, "DescribeChangeSetResponse", f"<DescribeChangeSetResult>{inner}</DescribeChangeSetResult>")
+    return cloudformation.xml_response(
+        200, "DescribeChangeSetResponse", f"<DescribeChangeSetResult>{inner}</DescribeChangeSetResult>"
+    )
 
 
 def _without_values(resource_change: dict[str, Any]) -> dict[str, Any]:
@@ -174,14 +200,16 @@ def _without_values(resource_change: dict[str, Any]) -> dict[str, Any]:
     return reduced
 
 
-def _describe_events(parameters: dict[str, Any]) -> Any:
-    """Return no events, because the sandbox has no validation before deployment and no hooks."""
-    name, stack = helpers._p(parameters, "ChangeSetName"), helpers._p(parameters, "StackName")
-    _, change_set = changesets._find_change_set(name, stack)
-    if name and not change_set:
-        return helpers._error("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
-    empty = "<DescribeEventsResult><OperationEvents></OperationEvents></DescribeEventsResult>"
-    return helpers._xml(200, "DescribeEventsResponse", empty)
+def _describe_events(original_describe: Operation, parameters: dict[str, Any]) -> Any:
+    """Return the errors that validation found in a change set, or the events of a stack."""
+    name = cloudformation.parameter(parameters, "ChangeSetName")
+    if not name:
+        return original_describe(parameters)
+    _, change_set = cloudformation.find_change_set(name, cloudformation.parameter(parameters, "StackName"))
+    if not change_set:
+        return cloudformation.error_response("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
+    inner = f"<DescribeEventsResult>{_xml('OperationEvents', change_set.get('_events', []))}</DescribeEventsResult>"
+    return cloudformation.xml_response(200, "DescribeEventsResponse", inner)
 
 
 def _xml(name: str, value: Any) -> str:

@@ -1,73 +1,35 @@
-"""Deletion of stacks and resources.
+"""Deletion of stacks: CloudFormation refuses it while another stack imports an export, with a reason in the status.
 
-Implements: stack ids in place of names; DELETE_IN_PROGRESS as soon as DeleteStack returns; the deletion policies
-``Retain`` and ``RetainExceptOnCreate`` (after a failed creation only ``Retain``); termination protection. Left out:
-deletion policies of resources that an update removes.
+The status is DELETE_IN_PROGRESS as soon as DeleteStack returns.
 """
 
-import re
 from typing import Any
 
-from ministack.services.cloudformation import _stacks, handlers, stacks
+from ..ministack import cloudformation
+from . import exports
 
-RETAINED_POLICIES = {
-    "DELETE_IN_PROGRESS": ("Retain", "RetainExceptOnCreate"),
-    "ROLLBACK_IN_PROGRESS": ("Retain",),
-    "UPDATE_ROLLBACK_IN_PROGRESS": ("Retain",),
-}
-PROTECTED = "EnableTerminationProtection"
+STARTED = cloudformation.xml_response(200, "DeleteStackResponse", "")
 
 
 def install() -> None:
-    """Replace MiniStack's operations."""
-    delete_stack, delete_resource = handlers._delete_stack, stacks._delete_resource
-
-    def start_deletion(parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
-        name = name_of(parameters)
-        if name in _stacks and _stacks[name].get(PROTECTED) == "true":
-            message = f"Stack [{name}] cannot be deleted while TerminationProtection is enabled"
-            return handlers._error("ValidationError", message)
-        response: tuple[int, Any, bytes] = delete_stack(parameters | {"StackName": [name]})
-        stack = _stacks.get(name)
-        if response[0] == 200 and stack and stack["StackStatus"] != "DELETE_COMPLETE":
-            stack["StackStatus"] = "DELETE_IN_PROGRESS"
-        return response
-
-    def delete_unless_retained(kind: str, physical_id: str, properties: Any, stack_name: str, logical_id: str) -> None:
-        stack = _stacks[stack_name]
-        # MiniStack parses the template only when the operation succeeds.
-        resources = handlers._parse_template(stack["_template_body"])["Resources"]
-        policy = resources.get(logical_id, {}).get("DeletionPolicy", "Delete")
-        if policy not in RETAINED_POLICIES.get(stack["StackStatus"], ()):
-            delete_resource(kind, physical_id, properties, stack_name, logical_id)
-
-    handlers._ACTION_HANDLERS["DeleteStack"] = start_deletion
-    stacks._delete_resource = delete_unless_retained
-    _install_protection(handlers._ACTION_HANDLERS)
+    """Replace MiniStack's operation."""
+    cloudformation.operations["DeleteStack"] = _start_deletion
 
 
-def _install_protection(operations: dict[str, Any]) -> None:
-    describe = operations["DescribeStacks"]
-
-    def protect(parameters: dict[str, Any]) -> Any:
-        stack = _stacks[name_of(parameters)]
-        stack[PROTECTED] = handlers._p(parameters, PROTECTED)
-        result = f"<UpdateTerminationProtectionResult><StackId>{stack['StackId']}</StackId>"
-        return handlers._xml(
-            200, "UpdateTerminationProtectionResponse", f"{result}</UpdateTerminationProtectionResult>"
-        )
-
-    def describe_with_protection(parameters: dict[str, Any]) -> Any:
-        def with_protection(name: re.Match[str]) -> str:
-            return f"{name[0]}<{PROTECTED}>{_stacks[name[1]].get(PROTECTED, 'false')}</{PROTECTED}>"
-
-        status, headers, body = describe(parameters)
-        return status, headers, re.sub("<StackName>(.+?)</StackName>", with_protection, body.decode()).encode()
-
-    operations |= {"UpdateTerminationProtection": protect, "DescribeStacks": describe_with_protection}
+def _start_deletion(parameters: dict[str, Any]) -> Any:
+    stack = cloudformation.find_stack(cloudformation.parameter(parameters, "StackName"))
+    if stack and not stack.get("EnableTerminationProtection"):
+        reason = exports.first_in_use(stack)
+        if reason:
+            stack["StackStatusReason"] = reason
+            return STARTED
+    response = cloudformation.delete_stack(parameters)
+    if response[0] == 200 and stack and stack["StackStatus"] != "DELETE_COMPLETE":
+        stack["StackStatus"] = "DELETE_IN_PROGRESS"
+    return response
 
 
 def name_of(parameters: dict[str, Any]) -> str:
     """Return the name of the stack in a request; the CDK CLI sends the stack's id."""
-    name: str = handlers._p(parameters, "StackName").split("/")[-2:][0]
+    name: str = cloudformation.parameter(parameters, "StackName").split("/")[-2:][0]
     return name

@@ -1,13 +1,14 @@
 """Property values in a change set, as returned by DescribeChangeSet with IncludePropertyValues."""
 
 import json
+import re
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ministack.services.cloudformation import helpers
+from ..ministack import cloudformation
+from .schemas import schema
 
-from .diff import ATTRIBUTES, schema
-
+ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 VALUE_KEYS = ("BeforeContext", "AfterContext", "BeforeValue", "AfterValue", "Path", "AttributeChangeType")
 
@@ -50,14 +51,15 @@ def _as_text(value: Any, physical_ids: dict[str, str]) -> Any:
         if name == "Ref" or str(name).startswith("Fn::"):
             return physical_ids.get(str(argument), KNOWN_AFTER_APPLY) if name == "Ref" else KNOWN_AFTER_APPLY
         return {key: _as_text(item, physical_ids) for key, item in value.items()}
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return re.sub(r"\$\{\w+(\.\w+)+\}", KNOWN_AFTER_APPLY, text)
 
 
 def describe_type(parameters: dict[str, Any]) -> Any:
     """Return the schema of a resource type (DescribeType)."""
-    name = helpers._p(parameters, "TypeName")
+    name = cloudformation.parameter(parameters, "TypeName")
     resource_schema = schema(name)
     if not resource_schema:
-        return helpers._error("TypeNotFoundException", f"The type '{name}' cannot be found.", 404)
+        return cloudformation.error_response("TypeNotFoundException", f"The type '{name}' cannot be found.", 404)
     inner = f"<TypeName>{escape(name)}</TypeName><Schema>{escape(json.dumps(resource_schema))}</Schema>"
-    return helpers._xml(200, "DescribeTypeResponse", f"<DescribeTypeResult>{inner}</DescribeTypeResult>")
+    return cloudformation.xml_response(200, "DescribeTypeResponse", f"<DescribeTypeResult>{inner}</DescribeTypeResult>")

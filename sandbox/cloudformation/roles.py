@@ -1,14 +1,13 @@
 """Service roles of stacks, as DescribeStacks reports them.
 
-Left out: permissions of the role; that the role of a change set applies only after its execution.
+Not implemented: permissions of the role; that the role of a change set applies only after its execution.
 """
 
 import re
 from collections.abc import Callable
 from typing import Any
 
-from ministack.services.cloudformation import _stacks, handlers
-
+from ..ministack import cloudformation
 from .deletion import name_of
 
 ROLE_OPERATIONS = ("CreateStack", "UpdateStack", "CreateChangeSet")
@@ -22,7 +21,7 @@ def install(operations: dict[str, Operation]) -> None:
 
     def describe_with_role(parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
         def with_role(name: re.Match[str]) -> str:
-            role = _stacks[name[1]].get("RoleARN")
+            role = cloudformation.stacks[name[1]].get("RoleARN")
             return f"{name[0]}<RoleARN>{role}</RoleARN>" if role else name[0]
 
         status, headers, body = describe(parameters)
@@ -34,9 +33,9 @@ def install(operations: dict[str, Operation]) -> None:
 def _store_role(operation: Operation) -> Operation:
     def call_and_store(parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
         response = operation(parameters)
-        role = handlers._p(parameters, "RoleARN")
+        role = cloudformation.parameter(parameters, "RoleARN")
         if response[0] == 200 and role:
-            _stacks[name_of(parameters)]["RoleARN"] = role
+            cloudformation.stacks[name_of(parameters)]["RoleARN"] = role
         return response
 
     return call_and_store

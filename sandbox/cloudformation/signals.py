@@ -1,15 +1,13 @@
 """Creation policies: resources that wait for SignalResource.
 
 MiniStack creates the resources of a stack one after the other, on its event loop. `SIGNALED_TYPES` are created in a
-thread, so that they can wait for a signal through the API. Left out: wait conditions, signals of updates.
+thread, so that they can wait for a signal through the API. Not implemented: signals of updates.
 """
 
 import threading
 from typing import Any
 
-from ministack.services import cloudformation
-from ministack.services.cloudformation import engine, handlers, helpers, stacks
-
+from ..ministack import cloudformation
 from .deletion import name_of
 
 SIGNALED_TYPES = ("AWS::EC2::Instance",)
@@ -49,9 +47,15 @@ _signals: dict[tuple[str, str], Signals] = {}
 
 def install() -> None:
     """Add SignalResource, and create resources that wait in a thread."""
-    is_custom = stacks._is_custom_resource
-    stacks._is_custom_resource = lambda resource_type: resource_type in SIGNALED_TYPES or is_custom(resource_type)
-    handlers._ACTION_HANDLERS["SignalResource"] = _signal_resource
+    in_thread = cloudformation.runs_on_worker_thread
+    in_thread.replace(lambda resource_type: resource_type in SIGNALED_TYPES or in_thread.original(resource_type))
+    signal_resource = cloudformation.operations["SignalResource"]
+
+    def signal(parameters: dict[str, Any]) -> Any:
+        is_waiting = (name_of(parameters), cloudformation.parameter(parameters, "LogicalResourceId")) in _signals
+        return _signal_resource(parameters) if is_waiting else signal_resource(parameters)
+
+    cloudformation.operations["SignalResource"] = signal
 
 
 def signals_of(stack_name: str, logical_id: str) -> Signals:
@@ -62,15 +66,15 @@ def signals_of(stack_name: str, logical_id: str) -> Signals:
 
 def creation_policy(stack_name: str, logical_id: str) -> dict[str, Any]:
     """Return the creation policy of a resource."""
-    template = engine._parse_template(cloudformation._stacks[stack_name]["_template_body"])
+    template = cloudformation.parse_template(cloudformation.stacks[stack_name]["_template_body"])
     policy: dict[str, Any] = template["Resources"][logical_id].get("CreationPolicy", {})
     return policy
 
 
 def _signal_resource(parameters: dict[str, Any]) -> Any:
     name = name_of(parameters)
-    logical_id, unique_id, status = (helpers._p(parameters, key) for key in ("LogicalResourceId", "UniqueId", "Status"))
-    if (name, logical_id) not in _signals:
-        return helpers._error("ValidationError", f"Resource {logical_id} of stack {name} does not wait for a signal")
+    logical_id, unique_id, status = (
+        cloudformation.parameter(parameters, key) for key in ("LogicalResourceId", "UniqueId", "Status")
+    )
     _signals[name, logical_id].add(unique_id, status)
-    return helpers._xml(200, "SignalResourceResponse", "<SignalResourceResult/>")
+    return cloudformation.xml_response(200, "SignalResourceResponse", "<SignalResourceResult/>")

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.parsers import create_parser
-from ministack.core.responses import request_scope
-from ministack.services import cloudfront, lambda_svc
 
+from ..emulator.web import Request, Response
+from ..ministack import cloudfront, lambda_functions
+from ..ministack.requests import request_scope
 from ..process import ACCOUNT, REGION
-from ..web import Request, Response
 from . import origin
 from .resource_handlers import MODEL
 
@@ -42,7 +42,7 @@ PROCESSED_INVALIDATIONS: dict[str, int] = {}  # number by distribution
 def distribution_of(host: str) -> tuple[str, dict[str, Any]] | None:
     """Return the ID and configuration of the distribution with the domain name or alias `host`."""
     with request_scope(ACCOUNT, REGION):
-        for distribution in cloudfront._distributions.values():
+        for distribution in cloudfront.distributions.values():
             config = _config(distribution["config_xml"])
             names = [distribution["DomainName"], *config.get("Aliases", {}).get("Items", [])]
             if host.lower() in (name.lower() for name in names):
@@ -129,7 +129,7 @@ async def _from_cache_or_origin(
 
 def _drop_invalidated(distribution_id: str) -> None:
     with request_scope(ACCOUNT, REGION):
-        invalidations = cloudfront._invalidations.get(distribution_id, [])
+        invalidations = cloudfront.invalidations.get(distribution_id, [])
     for invalidation in invalidations[PROCESSED_INVALIDATIONS.get(distribution_id, 0) :]:
         for pattern in invalidation["InvalidationBatch"]["Paths"]["Items"]:
             for key in [k for k in CACHE if k[0] == distribution_id and fnmatch.fnmatchcase(k[1], pattern)]:
@@ -139,7 +139,7 @@ def _drop_invalidated(distribution_id: str) -> None:
 
 def _cache_policy(behavior: dict[str, Any]) -> dict[str, Any]:
     with request_scope(ACCOUNT, REGION):
-        policy = cloudfront._cache_policies.get(behavior.get("CachePolicyId"))
+        policy = cloudfront.cache_policies.get(behavior.get("CachePolicyId"))
     if policy is None:  # the managed policy CachingDisabled
         return {"minimum": 0, "default": 0, "maximum": 0, "keyed_by_query": False, "gzip": False}
     config = policy["Config"]
@@ -185,7 +185,7 @@ async def _from_origin(
 
 def _forwards_query(behavior: dict[str, Any]) -> bool:
     with request_scope(ACCOUNT, REGION):
-        policy = cloudfront._origin_request_policies.get(behavior.get("OriginRequestPolicyId"))
+        policy = cloudfront.origin_request_policies.get(behavior.get("OriginRequestPolicyId"))
     return _cache_policy(behavior)["keyed_by_query"] or bool(
         policy and policy["Config"]["QueryStringBehavior"] == "all"
     )
@@ -235,9 +235,9 @@ def _event(distribution_id: str, source: dict[str, Any], request: Request) -> di
 async def _invoke(arn: str, event: dict[str, Any]) -> dict[str, Any] | Response:
     """Run the published version; it returns a request to continue with, or a response."""
     with request_scope(ACCOUNT, REGION):
-        function, config, _ = lambda_svc._get_func_record_for_ref(arn)
-        record = lambda_svc._execution_record_for_config(function, config)
-    execution = await asyncio.to_thread(lambda_svc._execute_function_with_config_scope, record, event)
+        function, config, _ = lambda_functions.find_function(arn)
+        record = lambda_functions.version_of(function, config)
+    execution = await asyncio.to_thread(lambda_functions.invoke, record, event)
     result = execution.get("body")
     if execution.get("error") or not isinstance(result, dict):
         return _error(503, f"The Lambda function failed: {result}")
@@ -274,8 +274,13 @@ def _compress(behavior: dict[str, Any], request: Request, response: Response) ->
 
 def _add_policy_headers(behavior: dict[str, Any], response: Response) -> Response:
     with request_scope(ACCOUNT, REGION):
-        policy = cloudfront._response_headers_policies.get(behavior.get("ResponseHeadersPolicyId"))
-    security = (policy["Config"].get("Security") or {}) if policy else {}
+        policy = cloudfront.response_headers_policies.get(behavior.get("ResponseHeadersPolicyId"))
+    return apply_headers_policy(policy["Config"], response) if policy else response
+
+
+def apply_headers_policy(config: dict[str, Any], response: Response) -> Response:
+    """Add the security and custom headers of a response headers policy, and remove the headers that it removes."""
+    security = config.get("Security") or {}
     headers = {}
     if hsts := security.get("StrictTransportSecurity"):
         parts = [f"max-age={hsts['AccessControlMaxAgeSec']}"]
@@ -290,7 +295,13 @@ def _add_policy_headers(behavior: dict[str, Any], response: Response) -> Respons
         headers["x-frame-options"] = frame["FrameOption"]
     if referrer := security.get("ReferrerPolicy"):
         headers["referrer-policy"] = referrer["ReferrerPolicy"]
-    return replace(response, headers=response.headers | headers)
+    for custom in config.get("CustomHeaders", []):
+        name = custom["Header"].lower()
+        if custom["Override"] or name not in response.headers:
+            headers[name] = custom["Value"]
+    removed = {item["Header"].lower() for item in config.get("RemoveHeaders", [])}
+    kept = {name: value for name, value in response.headers.items() if name not in removed}
+    return replace(response, headers=kept | headers)
 
 
 def _error(status: int, message: str) -> Response:

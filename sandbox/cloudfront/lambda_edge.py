@@ -8,8 +8,7 @@ import json
 import re
 from typing import Any
 
-from ministack.services import iam
-from ministack.services.lambda_svc import _get_func_record_for_ref
+from ..ministack import iam, lambda_functions
 
 MAX_TIMEOUT_SECONDS = {"viewer-request": 5, "viewer-response": 5, "origin-request": 30, "origin-response": 30}
 UNSUPPORTED_SETTINGS = ("Layers", "DeadLetterConfig", "VpcConfig", "FileSystemConfigs", "KMSKeyArn")
@@ -27,7 +26,7 @@ def check(config: dict[str, Any]) -> None:
 def _problems(arn: str, event: str) -> list[str]:
     if not re.fullmatch(r"arn:aws:lambda:us-east-1:\d{12}:function:[^:]+:\d+", arn):
         return ["it is not a numbered version in us-east-1"]
-    _, function, _ = _get_func_record_for_ref(arn)
+    _, function, _ = lambda_functions.find_function(arn)
     if function is None:
         return ["the version does not exist"]
     problems = [f"it has {name}" for name in UNSUPPORTED_SETTINGS if _is_set(function.get(name))]
@@ -37,7 +36,7 @@ def _problems(arn: str, event: str) -> list[str]:
         problems.append("its architecture is not x86_64")
     if function["Timeout"] > MAX_TIMEOUT_SECONDS[event]:
         problems.append(f"its timeout is more than {MAX_TIMEOUT_SECONDS[event]} s")
-    trust_policy = json.dumps(iam._roles[function["Role"].rsplit("/", 1)[-1]]["AssumeRolePolicyDocument"])
+    trust_policy = json.dumps(iam.roles[function["Role"].rsplit("/", 1)[-1]]["AssumeRolePolicyDocument"])
     if "edgelambda.amazonaws.com" not in trust_policy:
         problems.append("edgelambda.amazonaws.com cannot assume its role")
     return problems

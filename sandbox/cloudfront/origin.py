@@ -6,9 +6,8 @@ import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from ministack.core.responses import request_scope
-from ministack.services import cloudfront, s3
-
+from ..ministack import cloudfront, s3
+from ..ministack.requests import request_scope
 from ..process import ACCOUNT, REGION
 
 MAX_KEY_BYTES = 1024
@@ -52,13 +51,13 @@ def _key(path: str) -> str | None:
 
 def _signs(control_id: str | None) -> bool:
     """Return whether an origin access control signs requests to the origin."""
-    control = cloudfront._oacs.get(control_id)
+    control = cloudfront.origin_access_controls.get(control_id)
     return bool(control) and control["SigningBehavior"] in ("always", "no-override")
 
 
 def _allows(bucket: str, key: str, action: str, distribution_id: str) -> bool:
     """Return whether the bucket policy allows `action` to this distribution; a Deny takes precedence."""
-    policy = s3._bucket_policies.get(bucket)
+    policy = s3.bucket_policies.get(bucket)
     if not policy:
         return False
     document = json.loads(policy) if isinstance(policy, (str, bytes)) else policy

@@ -1,100 +1,73 @@
-"""CloudFront resource types of templates, created through MiniStack's CloudFront API.
+"""CloudFront resource types of templates: distributions are created through the API, policies have unique names.
 
 CloudFormation properties are converted to API parameters by botocore's model of the API, because lists are
 ``{"Quantity": n, "Items": [...]}`` in the API, and some names differ in case.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from botocore.serialize import create_serializer
 from botocore.session import Session
-from ministack.services import cloudfront
-from ministack.services.cloudformation import provisioners
 
+from ..ministack import cloudfront
+from ..ministack.cloudformation import extend_resource_type, resource_handlers
 from . import lambda_edge
 
 MODEL = Session().get_service_model("cloudfront")
 SERIALIZER = create_serializer("rest-xml", include_validation=False)
-Service = Callable[[bytes], tuple[int, Any, bytes]]
 
 
 def install() -> None:
-    """Add distributions, policies and origin access controls."""
-    request, response = cloudfront._origin_request_policies, cloudfront._response_headers_policies
-    policies: dict[str, tuple[Service, dict[str, Any]]] = {
-        "OriginAccessControl": (lambda body: cloudfront._create_oac({}, body), cloudfront._oacs),
-        "CachePolicy": (cloudfront._create_cache_policy, cloudfront._cache_policies),
-        "OriginRequestPolicy": (lambda body: cloudfront._policy_create(request, cloudfront._ORP_SPEC, body), request),
-        "ResponseHeadersPolicy": (
-            lambda body: cloudfront._policy_create(response, cloudfront._RHP_SPEC, body),
-            response,
-        ),
-    }
-    for name, (create, store) in policies.items():
-        provisioners._RESOURCE_HANDLERS[f"AWS::CloudFront::{name}"] = _policy_handlers(name, create, store)
-    provisioners._RESOURCE_HANDLERS["AWS::CloudFront::Distribution"] = {
-        "create": _create_distribution,
-        "update": _update_distribution,
-        "delete": provisioners._RESOURCE_HANDLERS["AWS::CloudFront::Distribution"]["delete"],
-    }
+    """Create distributions through the API, and refuse other resources whose name is taken."""
+    for kind, existing in {
+        "OriginAccessControl": cloudfront.origin_access_controls,
+        "CachePolicy": cloudfront.cache_policies,
+        "OriginRequestPolicy": cloudfront.origin_request_policies,
+        "ResponseHeadersPolicy": cloudfront.response_headers_policies,
+    }.items():
+        _refuse_taken_name(kind, existing)
+    extend_resource_type("AWS::CloudFront::Distribution", create=_create_distribution, update=_update_distribution)
 
 
-def _policy_handlers(name: str, create: Service, store: dict[str, Any]) -> dict[str, Any]:
-    def create_policy(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
-        config_name = f"{name}Config"
-        body = _body(f"Create{name}", {config_name: properties[config_name]})
-        policy_id = _created_id(create(body), store)
-        return policy_id, {"Id": policy_id}
+def _refuse_taken_name(kind: str, existing: Mapping[str, Any]) -> None:
+    """Refuse a name as the API does; MiniStack would return the existing resource, and delete it with the stack."""
+    original_create = resource_handlers[f"AWS::CloudFront::{kind}"]["create"]
 
-    def update_policy(policy_id: str, _old: Any, new: dict[str, Any], stack: str) -> Any:
-        old = store.pop(policy_id)
-        try:
-            new_id, _ = create_policy("", new, stack)
-        except ValueError:
-            store[policy_id] = old
-            raise
-        store[policy_id] = store.pop(new_id) | {"Id": policy_id}
-        return policy_id, {"Id": policy_id}
+    def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        name = properties[f"{kind}Config"]["Name"]
+        if any(item.get("Config", item)["Name"] == name for item in existing.values()):
+            raise ValueError(f"{kind}AlreadyExists: the name {name} is taken")
+        return original_create(logical_id, properties, stack)
 
-    def delete_policy(policy_id: str, _properties: Any) -> None:
-        store.pop(policy_id, None)
-
-    return {"create": create_policy, "update": update_policy, "delete": delete_policy}
-
-
-def _created_id(response: tuple[int, Any, bytes], store: dict[str, Any]) -> str:
-    status, headers, body = response
-    if status >= 300:
-        raise ValueError(body.decode())
-    policy_id: str = headers["Location"].rpartition("/")[2]
-    if policy_id not in store:
-        raise ValueError(f"MiniStack returned the unknown id {policy_id}")
-    return policy_id
+    extend_resource_type(f"AWS::CloudFront::{kind}", create=create)
 
 
 def _create_distribution(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
     lambda_edge.check(properties["DistributionConfig"])
-    reference = f"{stack}-{logical_id}-{len(cloudfront._distributions)}"
+    reference = f"{stack}-{logical_id}-{len(cloudfront.distributions)}"
     body = _body("CreateDistribution", {"DistributionConfig": _config(properties, reference)})
-    distribution_id = _created_id(cloudfront._create_distribution({}, body), cloudfront._distributions)
+    status, headers, response = cloudfront.create_distribution({}, body)
+    if status >= 300:
+        raise ValueError(response.decode())
+    distribution_id = headers["Location"].rpartition("/")[2]
     return distribution_id, _attributes(distribution_id)
 
 
 def _update_distribution(distribution_id: str, _old: Any, new: dict[str, Any], _stack: str) -> Any:
     lambda_edge.check(new["DistributionConfig"])
-    distribution = cloudfront._distributions[distribution_id]
+    distribution = cloudfront.distributions[distribution_id]
     config = _config(new, distribution["CallerReference"])
     body = _body("UpdateDistribution", {"Id": distribution_id, "DistributionConfig": config})
-    status, _, response = cloudfront._update_distribution(distribution_id, {"if-match": distribution["ETag"]}, body)
+    status, _, response = cloudfront.update_distribution(distribution_id, {"if-match": distribution["ETag"]}, body)
     if status >= 300:
         raise ValueError(response.decode())
     return distribution_id, _attributes(distribution_id)
 
 
 def _attributes(distribution_id: str) -> dict[str, str]:
-    return {"Id": distribution_id, "DomainName": cloudfront._distributions[distribution_id]["DomainName"]}
+    return {"Id": distribution_id, "DomainName": cloudfront.distributions[distribution_id]["DomainName"]}
 
 
 def _config(properties: dict[str, Any], reference: str) -> dict[str, Any]:

@@ -14,11 +14,10 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-from ministack.core.router import extract_access_key_id
-from ministack.services import ec2
-from ministack.services.cloudformation import provisioners
-
 from .. import cloudtrail
+from ..ministack import ec2
+from ..ministack.cloudformation import extend_resource_type, resource_handlers
+from ..ministack.requests import access_key_of
 from . import instances
 from .ec2_protocol import (
     cloudtrail_parameters,
@@ -41,23 +40,26 @@ TEMPLATE_SOURCES = {  # property of a template: list and key of the API
 
 def install() -> None:
     """Replace the operations on security group rules, and extend the security group resource."""
-    original_handle_request = ec2.handle_request
+    ec2.handle_request.wrap(_handle_rules)
+    create = _with_rules(resource_handlers["AWS::EC2::SecurityGroup"]["create"])
+    extend_resource_type("AWS::EC2::SecurityGroup", create=create, update=_update_handler(create))
+    instances.install()
+
+
+def _handle_rules(original_handle_request: Callable[..., Any]) -> Callable[..., Any]:
+    """Execute `OPERATIONS` here, and record the calls that MiniStack handles."""
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         values = {name: value[0] for name, value in parse_qs(body.decode(), keep_blank_values=True).items()}
         operation = OPERATIONS.get(values.get("Action", ""))
         if operation is not None:
-            ec2._ensure_defaults_initialized()
+            ec2.ensure_defaults()
             return _execute(operation, values, headers)
         response = await original_handle_request(method, path, headers, body, query)
         _record_original(values, headers, response)
         return response
 
-    ec2.handle_request = handle_request
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::EC2::SecurityGroup"]
-    handlers["create"] = _with_rules(handlers["create"])
-    handlers["update"] = _update_handler(handlers["create"])
-    instances.install()
+    return handle_request
 
 
 def _execute(operation: Callable[[Any], Result], values: dict[str, str], headers: dict[str, str]) -> Any:
@@ -68,16 +70,16 @@ def _execute(operation: Callable[[Any], Result], values: dict[str, str], headers
         if request.pop("DryRun", "false") == "true":
             raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         result = operation(request)
-        response = ec2._xml(
+        response = ec2.xml_response(
             200, f"{name}Response", "".join(to_xml(key, value) for key, value in result.elements.items())
         )
     except ApiError as problem:
         error = problem
-        response = ec2._error(problem.code, escape(str(problem)), problem.status)
+        response = ec2.error_response(problem.code, escape(str(problem)), problem.status)
     if not name.startswith("Describe"):
         cloudtrail.record(
             name,
-            access_key=extract_access_key_id(headers),
+            access_key=access_key_of(headers),
             user_agent=headers.get("user-agent", ""),
             request=cloudtrail_request(name, request),
             response=cloudtrail_response(name, result.elements) if result else None,
@@ -99,7 +101,7 @@ def _record_original(values: dict[str, str], headers: dict[str, str], response: 
         error = (problem.get("code", "InternalError"), problem.get("message", ""))
     cloudtrail.record(
         name,
-        access_key=extract_access_key_id(headers),
+        access_key=access_key_of(headers),
         user_agent=headers.get("user-agent", ""),
         request=cloudtrail_parameters(parse_query({k: v for k, v in values.items() if k not in ("Action", "Version")})),
         response=None if error else cloudtrail_parameters(elements),
@@ -115,7 +117,7 @@ def _with_rules(create: Callable[..., Any]) -> Callable[..., Any]:
             k: v for k, v in properties.items() if k not in ("SecurityGroupIngress", "SecurityGroupEgress")
         }
         group_id, attributes = create(logical_id, without_rules, stack_name)
-        ec2._tags[group_id] = properties.get("Tags", [])
+        ec2.tags[group_id] = properties.get("Tags", [])
         _change_rules(group_id, {}, properties)
         return group_id, attributes
 
@@ -130,14 +132,14 @@ def _update_handler(create: Callable[..., Any]) -> Callable[..., Any]:
             if old.get(name) != new.get(name):
                 return create("", new, stack_name)
         _change_rules(group_id, old, new)
-        ec2._tags[group_id] = new.get("Tags", [])
-        return group_id, {"GroupId": group_id, "VpcId": ec2._security_groups[group_id]["VpcId"]}
+        ec2.tags[group_id] = new.get("Tags", [])
+        return group_id, {"GroupId": group_id, "VpcId": ec2.security_groups[group_id]["VpcId"]}
 
     return update_group
 
 
 def _change_rules(group_id: str, old: dict[str, Any], new: dict[str, Any]) -> None:
-    group = ec2._security_groups[group_id]
+    group = ec2.security_groups[group_id]
     before, after = _template_rules(old, group), _template_rules(new, group)
     rules = {identity(rule): rule for rule in stored_rules(group)}
     if new.get("SecurityGroupEgress"):

@@ -27,13 +27,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ministack.services import ec2, iam
-from ministack.services.cloudformation import provisioners
-
 from assets.analytics_host.host.idle import PORTS
 
 from ..awslambda import role_credentials
 from ..cloudformation.signals import creation_policy, signals_of
+from ..ministack import ec2, iam
+from ..ministack.cloudformation import resource_handlers
 from . import systemd
 
 H2O_PORT = PORTS["H2O"]
@@ -42,14 +41,14 @@ INSTANCES = "instances"  # folder of their file systems, below the sandbox's fol
 
 def install() -> None:
     """Install resource handlers for instances and flow logs."""
-    provisioners._RESOURCE_HANDLERS["AWS::EC2::Instance"] = {
+    resource_handlers["AWS::EC2::Instance"] = {
         "create": _create,
         "update": lambda instance_id, _old, _new, _stack: (instance_id, _attributes(instance_id)),
         "delete": lambda instance_id, _properties: _terminate(instance_id),
     }
-    provisioners._RESOURCE_HANDLERS["AWS::EC2::FlowLog"] = {
+    resource_handlers["AWS::EC2::FlowLog"] = {
         "create": _create_flow_log,
-        "delete": lambda flow_log_id, _properties: ec2._flow_logs.pop(flow_log_id, None),
+        "delete": lambda flow_log_id, _properties: ec2.flow_logs.pop(flow_log_id, None),
     }
 
 
@@ -57,10 +56,10 @@ def _create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tup
     template = properties.get("LaunchTemplate", {})
     launch: dict[str, Any] = {}
     if template:
-        launch = ec2._launch_templates[template["LaunchTemplateId"]]["Versions"][-1]["LaunchTemplateData"]
+        launch = ec2.launch_templates[template["LaunchTemplateId"]]["Versions"][-1]["LaunchTemplateData"]
     merged = launch | properties
     profile = _profile(merged.get("IamInstanceProfile", {}))
-    (instance,) = ec2._launch_instances_internal(
+    (instance,) = ec2.launch_instances(
         image_id=merged["ImageId"],
         instance_type=merged["InstanceType"],
         subnet_id=merged["SubnetId"],
@@ -70,7 +69,7 @@ def _create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tup
         iam_profile={"Arn": profile["Arn"], "Id": profile["InstanceProfileId"]} if profile else None,
     )
     instance_id: str = instance["InstanceId"]
-    ec2._tags[instance_id] = properties.get("Tags", [])
+    ec2.tags[instance_id] = properties.get("Tags", [])
     resource_signal = creation_policy(stack_name, logical_id).get("ResourceSignal")
     if resource_signal:
         signals = signals_of(stack_name, logical_id)
@@ -91,7 +90,7 @@ def _report_logs(instance_id: str) -> None:
 
 
 def _attributes(instance_id: str) -> dict[str, str]:
-    instance = ec2._instances[instance_id]
+    instance = ec2.instances[instance_id]
     names = {
         "PrivateIp": "PrivateIpAddress",
         "PublicIp": "PublicIpAddress",
@@ -103,7 +102,7 @@ def _attributes(instance_id: str) -> dict[str, str]:
 
 def _profile(specification: dict[str, str]) -> dict[str, Any] | None:
     name = specification.get("Name") or specification.get("Arn", "").rsplit("/", 1)[-1]
-    profile: dict[str, Any] | None = iam._instance_profiles.get(name)
+    profile: dict[str, Any] | None = iam.instance_profiles.get(name)
     return profile
 
 
@@ -134,7 +133,7 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        | (role_credentials(profile["Roles"][0]["Arn"], instance["InstanceId"]) if profile else {})
+        | (role_credentials(iam.roles[profile["Roles"][0]]["Arn"], instance["InstanceId"]) if profile else {})
         | _software()
         | {"H2O_PORT": str(port), "H2O_MEMORY": "1500m", "H2O_THREADS": "2", "CHECK": ""}
     )
@@ -172,7 +171,7 @@ def _two_free_ports() -> int:
 
 
 def _terminate(instance_id: str) -> None:
-    ec2._terminate_instances({"InstanceId.1": [instance_id]})
+    ec2.terminate_instances({"InstanceId.1": [instance_id]})
     root = Path(tempfile.gettempdir(), INSTANCES, instance_id)
     for process_id in root.glob("run/*.pid"):
         with suppress(ProcessLookupError):
@@ -182,5 +181,5 @@ def _terminate(instance_id: str) -> None:
 
 def _create_flow_log(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
     flow_log_id = f"fl-{os.urandom(9).hex()[:17]}"
-    ec2._flow_logs[flow_log_id] = properties | {"FlowLogId": flow_log_id, "FlowLogStatus": "ACTIVE"}
+    ec2.flow_logs[flow_log_id] = properties | {"FlowLogId": flow_log_id, "FlowLogStatus": "ACTIVE"}
     return flow_log_id, {"Id": flow_log_id}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from ministack.core.responses import get_account_id
-from ministack.services import ec2
+from ..ministack import ec2
+from ..ministack.requests import get_account_id
 
 MAX_RULES = 60  # for each direction
 PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
@@ -38,9 +38,9 @@ class Result:
 
 def find_group(group_id: str | None, group_name: str | None = None) -> dict[str, Any]:
     if group_name and not group_id:  # names are valid in the default VPC only
-        matching = [g for g in ec2._security_groups.values() if g["GroupName"] == group_name]
+        matching = [g for g in ec2.security_groups.values() if g["GroupName"] == group_name]
         group_id = matching[0]["GroupId"] if matching else None
-    group: dict[str, Any] | None = ec2._security_groups.get(group_id)
+    group: dict[str, Any] | None = ec2.security_groups.get(group_id)
     if group is None:
         raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id or group_name}' does not exist")
     return group
@@ -118,7 +118,7 @@ def _rule(request: dict[str, Any], group: dict[str, Any], is_egress: bool, rule_
 
 def _validate_source(kind: str, source: str) -> str:
     if kind == "PrefixListId":
-        if source not in ec2._prefix_lists and ec2._resolve_aws_pl_by_id(source) is None:
+        if source not in ec2.prefix_lists and ec2.managed_prefix_list(source) is None:
             raise ApiError("InvalidPrefixListID.NotFound", f"The prefix list ID '{source}' does not exist")
         return source
     try:
@@ -172,7 +172,7 @@ def _revoke(request: dict[str, Any], is_egress: bool) -> Result:
         requested = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
         identities = {identity(rule) for rule in requested}
         revoked = [rule for rule in stored if identity(rule) in identities]
-        if len(revoked) < len(identities) and group["VpcId"] != ec2._DEFAULT_VPC_ID:
+        if len(revoked) < len(identities) and group["VpcId"] != ec2.default_vpc_id:
             raise ApiError("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
         known = {identity(rule) for rule in revoked}
         unknown = [{"IpProtocol": rule["IpProtocol"]} for rule in requested if identity(rule) not in known]
@@ -233,7 +233,7 @@ def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Result:
 def _describe(request: dict[str, Any]) -> Result:
     filters = {f["Name"]: f.get("Value", []) for f in request.get("Filter", [])}
     ids = request.get("SecurityGroupRuleId") or filters.get("security-group-rule-id")
-    rules = [rule for group in ec2._security_groups.values() for rule in stored_rules(group)]
+    rules = [rule for group in ec2.security_groups.values() for rule in stored_rules(group)]
     if ids:
         _check_ids(ids, rules)
     matching = [

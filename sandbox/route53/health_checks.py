@@ -9,6 +9,7 @@ check is healthy.
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ministack.services import route53
+from ..ministack import route53
 
 CONNECT_SECONDS, STATUS_SECONDS, BODY_SECONDS = 4, 2, 2
 SEARCHED_BYTES = 5120
@@ -53,7 +54,7 @@ STATES: dict[str, State] = {}
 
 def is_healthy(health_check_id: str) -> bool:
     """Return whether a health check is healthy; unknown and new health checks are."""
-    config = route53._health_checks.get(health_check_id, {}).get("config", {})
+    config = route53.health_checks.get(health_check_id, {}).get("config", {})
     if config.get("Type") == "CALCULATED":
         healthy = sum(map(is_healthy, config.get("ChildHealthChecks", []))) >= int(config.get("HealthThreshold", 0))
     else:
@@ -66,7 +67,7 @@ async def run(ports: dict[str, int], speed: float) -> None:
     """Run all health checks, including those created later, until cancelled."""
     tasks: dict[str, asyncio.Task[None]] = {}
     while True:
-        for check_id in list(route53._health_checks):
+        for check_id in list(route53.health_checks):
             if check_id not in tasks:
                 STATES[check_id] = State()
                 tasks[check_id] = asyncio.create_task(_repeat(check_id, ports, speed))
@@ -77,7 +78,7 @@ async def run(ports: dict[str, int], speed: float) -> None:
 
 async def _repeat(check_id: str, ports: dict[str, int], speed: float) -> None:
     """Send requests, each one interval after the previous response, until the health check is deleted."""
-    while check := route53._health_checks.get(check_id):
+    while check := route53.health_checks.get(check_id):
         config = check["config"]
         if config["Type"].startswith("HTTP"):
             passed, report = await probe(config, ports)
@@ -129,18 +130,20 @@ async def _first_bytes(reader: asyncio.StreamReader) -> bytes:
 
 def install() -> None:
     """Add GetHealthCheckStatus and GetHealthCheckLastFailureReason to the API."""
-    handle_other_request = route53.handle_request
+    route53.handle_request.wrap(_with_status)
 
+
+def _with_status(handle_other_request: Callable[..., Any]) -> Callable[..., Any]:
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         check_id, _, suffix = path.partition("/healthcheck/")[2].partition("/")
         operation = {"status": "GetHealthCheckStatus", "lastfailurereason": "GetHealthCheckLastFailureReason"}.get(
             suffix
         )
-        if method == "GET" and operation and check_id in route53._health_checks:
+        if method == "GET" and operation and check_id in route53.health_checks:
             return 200, {"Content-Type": "text/xml"}, _observations(operation, STATES.get(check_id, State()))
         return await handle_other_request(method, path, headers, body, query)
 
-    route53.handle_request = handle_request
+    return handle_request
 
 
 def _observations(operation: str, state: State) -> bytes:
@@ -151,4 +154,4 @@ def _observations(operation: str, state: State) -> bytes:
         "</StatusReport></HealthCheckObservation>"
     )
     observations = f"<HealthCheckObservations>{observation if report else ''}</HealthCheckObservations>"
-    return f'<{operation}Response xmlns="{route53.NS}">{observations}</{operation}Response>'.encode()
+    return f'<{operation}Response xmlns="{route53.xml_namespace}">{observations}</{operation}Response>'.encode()

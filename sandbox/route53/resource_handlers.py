@@ -1,51 +1,43 @@
-"""CloudFormation resource handlers for health checks and records; MiniStack's Route 53 stores them."""
+"""CloudFormation resource handlers for health checks; MiniStack's Route 53 stores them."""
 
+import uuid
 from typing import Any
 
-from ministack.core.responses import new_uuid
-from ministack.services import route53
-from ministack.services.cloudformation import provisioners
+from ..ministack import route53
+from ..ministack.cloudformation import resource_handlers
 
 IMMUTABLE_PROPERTIES = ("Type", "RequestInterval", "MeasureLatency", "RoutingControlArn")
 
 
 def install() -> None:
-    """Add health checks, and updates of records."""
-    handlers = provisioners._RESOURCE_HANDLERS
-    handlers["AWS::Route53::HealthCheck"] = {
+    """Add health checks."""
+    resource_handlers["AWS::Route53::HealthCheck"] = {
         "create": _create_health_check,
         "update": _update_health_check,
-        "delete": lambda check_id, _properties: route53._health_checks.pop(check_id, None),
+        "delete": lambda check_id, _properties: route53.health_checks.pop(check_id, None),
     }
-    records = handlers["AWS::Route53::RecordSet"]
-
-    def update_record(name: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
-        records["delete"](name, old)
-        return records["create"](name, new, stack)
-
-    handlers["AWS::Route53::RecordSet"] = {**records, "update": update_record}
 
 
 def _create_health_check(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
-    check_id, reference = new_uuid(), new_uuid()
-    route53._health_checks[check_id] = {
+    check_id, reference = str(uuid.uuid4()), str(uuid.uuid4())
+    route53.health_checks[check_id] = {
         "id": check_id,
         "caller_reference": reference,
         "config": _config(properties),
         "version": 1,
     }
-    route53._hc_caller_refs[reference] = check_id
+    route53.health_check_references[reference] = check_id
     tags = {tag["Key"]: tag["Value"] for tag in properties.get("HealthCheckTags", [])}
-    route53._tags[("healthcheck", check_id)] = tags
+    route53.tags[("healthcheck", check_id)] = tags
     return check_id, {"HealthCheckId": check_id}
 
 
 def _update_health_check(check_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
     old_config, config = _config(old), _config(new)
     if any(old_config.get(name) != config.get(name) for name in IMMUTABLE_PROPERTIES):
-        route53._health_checks.pop(check_id, None)
+        route53.health_checks.pop(check_id, None)
         return _create_health_check("", new, stack)
-    check = route53._health_checks[check_id]
+    check = route53.health_checks[check_id]
     check.update(config=config, version=check["version"] + 1)
     return check_id, {"HealthCheckId": check_id}
 

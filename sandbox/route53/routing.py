@@ -8,8 +8,7 @@ the alias refers to is. AWS endpoints count as healthy. If no record is healthy,
 from dataclasses import dataclass
 from typing import Any
 
-from ministack.services import route53
-
+from ..ministack import route53
 from . import health_checks, latency
 
 ALIAS_TTL = 60  # seconds, as for endpoints of API Gateway and CloudFront
@@ -61,11 +60,11 @@ def _is_healthy(record: dict[str, Any]) -> bool:
 
 def _records_of(name: str) -> list[dict[str, Any]] | None:
     """Return the records of a name in its most specific zone; None if it is in no zone."""
-    zones = [zone for zone in route53._zones.values() if f".{name}.".endswith(f".{zone['name']}")]
+    zones = [zone for zone in route53.hosted_zones.values() if f".{name}.".endswith(f".{zone['name']}")]
     if not zones:
         return None
     zone = max(zones, key=lambda zone: len(zone["name"]))
-    return [record for record in route53._records.get(zone["id"], []) if record["Name"] == f"{name}."]
+    return [record for record in route53.records.get(zone["id"], []) if record["Name"] == f"{name}."]
 
 
 def address_of(endpoint: str, record_type: str) -> str:

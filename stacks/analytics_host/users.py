@@ -20,10 +20,10 @@ def users_policy(hosts: Hosts) -> iam.ManagedPolicy:
     StartSession without a document opens a shell with sudo. The condition makes Session Manager also require
     permission for its default document, which is not granted.
 
-    Each variable has a separate statement, because a variable without a value can make its statement invalid.
-    The CDK does not merge statements that have a `sid`. Session Manager tags each session with the `aws:userid`
-    of its user. Only that tag allows resuming a session, because `alice-*` is also the name of a session of the user
-    `alice-admin`, whose shell `alice` could resume.
+    Each policy variable has a separate statement, because a variable without a value can invalidate the whole
+    statement. The CDK does not merge statements that have a `sid`. Session Manager tags each session with the
+    `aws:userid` of its user. Only that tag allows resuming a session, because
+    `alice-*` is also the name of a session of the user `alice-admin`, whose shell `alice` could resume.
     """
     stack = Stack.of(hosts)
     instances = [_arn(stack, "ec2", f"instance/{instance.ref}") for instance in hosts.instances]

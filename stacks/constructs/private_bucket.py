@@ -37,7 +37,8 @@ class PrivateBucket(s3.Bucket):
             **options,
         )
         if retain:
-            self.policy.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
+            policy = cast(s3.BucketPolicy, self.policy)  # enforce_ssl creates it
+            policy.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         else:
             _configure_auto_delete(Stack.of(scope))
 

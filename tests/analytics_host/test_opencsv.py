@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from assets.analytics_host.billboard.opencsv import fields, read
-from sandbox.opencsv import OpenCsv
+from sandbox.athena.opencsv import OpenCsv
 
 from ..conftest import ROOT
 

@@ -101,12 +101,11 @@ def zipped(**files: str | bytes) -> bytes:
 def _emulator() -> tuple[ModuleType, ModuleType]:
     """Return the sandbox's and MiniStack's Step Functions; not every user of this module needs them."""
     need("ministack")
-    from ministack.services import stepfunctions
+    from sandbox import stepfunctions
+    from sandbox.ministack import stepfunctions as ministack_stepfunctions
 
-    from sandbox import stepfunctions as sandbox_stepfunctions
-
-    sandbox_stepfunctions.install(speed=1e9)
-    return sandbox_stepfunctions, stepfunctions
+    stepfunctions.install(speed=1e9)
+    return stepfunctions, ministack_stepfunctions
 
 
 class Machine:
@@ -127,7 +126,7 @@ class Machine:
 
     def run(self, **fields: Any) -> Ended:
         """Run an execution; `fields` are added to the input."""
-        self._patch.setattr(self._stepfunctions, "_invoke_resource", self._invoke)
+        self._stepfunctions.invoke_resource.replace(self._invoke)
         self._patch.setattr(task_handler, "CLOUDFORMATION", self.cloudformation)
         self._patch.setattr(task_handler, "S3", self.s3)
         self._patch.setenv("STACK_NAME", APP)
@@ -139,7 +138,7 @@ class Machine:
         machine_arn = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
         definition = json.dumps(self.definition)
         description = {"definition": definition, "name": "machine", "stateMachineArn": machine_arn}
-        self._stepfunctions._state_machines[machine_arn] = description
+        self._stepfunctions.state_machines[machine_arn] = description
         execution: dict[str, Any] = {
             "executionArn": arn,
             "stateMachineArn": machine_arn,
@@ -150,8 +149,8 @@ class Machine:
             "output": None,
             "events": [],
         }
-        self._stepfunctions._executions[arn] = execution
-        self._sandbox._run(arn)
+        self._stepfunctions.executions[arn] = execution
+        self._sandbox.run(arn)
         entered = [
             e["stateEnteredEventDetails"]["name"] for e in execution["events"] if "stateEnteredEventDetails" in e
         ]
@@ -178,9 +177,9 @@ class Machine:
     def _function(self, name: str, payload: dict[str, Any]) -> Any:
         self.invoked.append(name)
         if self.failing.get(name):
-            raise self._stepfunctions._ExecutionError(self.failing[name].pop(0), "the function is not available")
+            raise self._stepfunctions.ExecutionError(self.failing[name].pop(0), "the function is not available")
         try:
             return json.loads(json.dumps(FUNCTIONS[name](payload, None)))
         except Exception as error:
             response = json.dumps({"errorMessage": str(error), "errorType": type(error).__name__})
-            raise self._stepfunctions._ExecutionError(type(error).__name__, response) from error
+            raise self._stepfunctions.ExecutionError(type(error).__name__, response) from error

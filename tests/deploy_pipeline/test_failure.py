@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lambdas.deploy_pipeline.failure import explain
-from lambdas.deploy_pipeline.messages import MAX_CAUSE_CHARACTERS
+from lambdas.deploy_pipeline.truncation import MAX_CAUSE_CHARACTERS
 
 from .fake_cloudformation import DENIED, FakeCloudFormation, error
 from .machine_run import APP
@@ -367,7 +367,7 @@ def test_explain_old_sdk_omits_validation_details(fake: FakeCloudFormation, monk
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="thousands of unsafe changes, failures or unknown parameters",
+    fault="thousands of unsafe changes or failures, or hundreds of unknown parameters",
 )
 def test_explain_many_failures_fit_into_cause(fake: FakeCloudFormation) -> None:
     events = Events(fake).itself("CREATE_IN_PROGRESS")

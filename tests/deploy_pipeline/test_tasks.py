@@ -12,9 +12,9 @@ from lambdas.deploy_pipeline import task_handler
 from lambdas.deploy_pipeline.change_set import MAX_VIOLATIONS_CHARACTERS, creation_status, inspect
 from lambdas.deploy_pipeline.errors import InvalidInputError, InvalidTemplateError, StackNotReadyError
 from lambdas.deploy_pipeline.inspection import Policy
-from lambdas.deploy_pipeline.messages import truncate
 from lambdas.deploy_pipeline.request import fingerprint
 from lambdas.deploy_pipeline.stack import change_set_name
+from lambdas.deploy_pipeline.truncation import truncate
 
 from .changes import change
 from .fake_cloudformation import ARN, DENIED, THROTTLED, FakeCloudFormation, error
@@ -180,13 +180,13 @@ def test_plan_names_undeclared_parameter(fake: FakeCloudFormation, s3: FakeS3) -
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="thousands of unsafe changes, failures or unknown parameters",
+    fault="thousands of unsafe changes or failures, or hundreds of unknown parameters",
 )
 def test_plan_limits_message_about_unknown_parameters(fake: FakeCloudFormation, s3: FakeS3) -> None:
     with pytest.raises(
-        InvalidTemplateError, match=r"and 980 more: template\.yaml does not declare this parameter"
+        InvalidTemplateError, match=r"and 180 more: template\.yaml does not declare this parameter"
     ) as caught:
-        plan(parameters={f"{'x' * 100}{number}": 1 for number in range(1000)})
+        plan(parameters={f"{'x' * 100}{number}": 1 for number in range(200)})
     assert len(str(caught.value)) < 8000, "Step Functions keeps 32,768 characters of a cause"
     assert s3.objects
     assert fake.calls
@@ -203,7 +203,7 @@ def test_change_set_name_is_valid_and_unique() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="thousands of unsafe changes, failures or unknown parameters",
+    fault="thousands of unsafe changes or failures, or hundreds of unknown parameters",
     expected="all are counted, and each message is truncated to its service's limit",
     observed="5,000 counted, within each limit",
 )

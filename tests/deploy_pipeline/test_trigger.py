@@ -114,7 +114,7 @@ def test_failed_execution_fails_job_with_cause(services: FakeServices, execution
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="thousands of unsafe changes, failures or unknown parameters",
+    fault="thousands of unsafe changes or failures, or hundreds of unknown parameters",
 )
 def test_long_cause_is_truncated_and_keeps_count(services: FakeServices) -> None:
     cause = "400 unsafe changes to prod-app:\n" + "\n".join(f"- Queue{n} (AWS::SQS::Queue), Remove" for n in range(400))
@@ -128,7 +128,7 @@ def test_long_cause_is_truncated_and_keeps_count(services: FakeServices) -> None
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="thousands of unsafe changes, failures or unknown parameters",
+    fault="thousands of unsafe changes or failures, or hundreds of unknown parameters",
 )
 def test_long_summary_is_truncated(services: FakeServices) -> None:
     changes = "".join(f"\n- Queue{n} (AWS::SQS::Queue), Remove: it is deleted" for n in range(400))

@@ -104,7 +104,7 @@ def test_invalid_user_parameter_is_named(services: FakeServices, parameters: dic
         ('"parameters": {"Size": NaN}', "parameters.Size: given NaN; accepted: text, finite numbers"),
         ('"parameters": {"Size": [1, -Infinity]}', "parameters.Size: given [1, -Infinity]"),
         ('"parameters": {"Size": 1e999}', "parameters.Size: given Infinity"),
-        ('"tags": {"team": NaN}', 'tags: given {"team": NaN}; accepted: an object of at most 50 texts'),
+        ('"tags": {"team": NaN}', "tags.team: given NaN; accepted: a text of 1 to 256 characters"),
     ],
 )
 @pytest.mark.reliability(

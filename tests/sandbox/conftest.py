@@ -13,6 +13,7 @@ from sandbox import Sandbox
 from walkthroughs.walkthrough import Target
 
 from ..conftest import ROOT, need
+from .stacks import Stacks
 
 DOMAIN = "www.example.com"
 PGSQL = {"ip_protocol": "tcp", "from_port": 5432, "to_port": 5432, "cidr_ipv4": "10.0.0.0/8"}
@@ -111,3 +112,10 @@ def options_sandbox() -> Iterator[OptionsSandbox]:
 def sandbox_with_options(options_sandbox: OptionsSandbox) -> Sandbox:
     """The second sandbox, for long tests of stacks with default settings: it is less busy than `deployed`."""
     return options_sandbox.sandbox
+
+
+@pytest.fixture(scope="session")
+def stacks() -> Iterator[Stacks]:
+    """A sandbox without stacks, and what creates them there."""
+    with Sandbox() as sandbox:
+        yield Stacks(sandbox)

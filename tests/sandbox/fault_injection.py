@@ -12,7 +12,7 @@ from sandbox import Sandbox
 
 
 def inject(sandbox: Sandbox, *faults: dict[str, Any]) -> list[dict[str, Any]]:
-    """Replace the faults of the sandbox, and return the previous ones; see `sandbox/fault_injection.py`."""
+    """Replace the faults of the sandbox, and return the previous ones; see `sandbox/emulator/fault_injection.py`."""
     headers = {"X-Amz-Target": "Sandbox.Inject"}
     request = AWSRequest("POST", f"{sandbox.url}/", data=json.dumps({"faults": faults}), headers=headers)
     keys = sandbox.environment["AWS_ACCESS_KEY_ID"], sandbox.environment["AWS_SECRET_ACCESS_KEY"]

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from ministack.core.responses import request_scope
-from ministack.services import apigateway_v1
 
 from sandbox.apigateway import check_logs, check_security_policy
+from sandbox.ministack import apigateway
+from sandbox.ministack.requests import request_scope
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 ACCESS_LOG = {"AccessLogSetting": {"DestinationArn": "arn"}}
@@ -17,11 +17,11 @@ def test_stage_with_logs_and_no_account_role_is_refused(stage: dict[str, Any]) -
     with request_scope(ACCOUNT, REGION):
         with pytest.raises(ValueError, match="CloudWatch Logs role ARN must be set in account settings"):
             check_logs(stage)
-        apigateway_v1._account_settings["settings"] = {"cloudwatchRoleArn": "arn:aws:iam::111111111111:role/logs"}
+        apigateway.account_settings["settings"] = {"cloudwatchRoleArn": "arn:aws:iam::111111111111:role/logs"}
         try:
             check_logs(stage)
         finally:
-            del apigateway_v1._account_settings["settings"]
+            del apigateway.account_settings["settings"]
 
 
 def test_stage_without_logs_needs_no_account_role() -> None:

@@ -267,3 +267,27 @@ def test_convert_reports_files_it_cannot_delete(parquet: Parquet, lines: list[st
 def test_duplicate_songs_are_rejected(create_table: CreateTable, lines: list[str]) -> None:
     with pytest.raises(SongsError, match="39 duplicate songs"):
         create_table("".join(lines[:40] + lines[1:40])).songs()
+
+
+def test_create_table_statement_creates_table_of_the_catalog() -> None:
+    statement = "CREATE EXTERNAL TABLE test.songs (title string, year int) LOCATION 's3://songs/'"
+    with Sandbox() as sandbox:
+        clients = session(sandbox)
+        clients.client("s3").create_bucket(Bucket="results")
+        clients.client("glue").create_database(DatabaseInput={"Name": "test"})
+        athena = clients.client("athena")
+        query = athena.start_query_execution(
+            QueryString=statement, ResultConfiguration={"OutputLocation": "s3://results/"}
+        )["QueryExecutionId"]
+        status = target_of(sandbox).wait_until(
+            lambda: (
+                (s := athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"])["State"]
+                not in ("QUEUED", "RUNNING")
+                and s
+            ),
+            "the statement has been executed",
+        )
+        assert status["State"] == "SUCCEEDED", status
+        table = clients.client("glue").get_table(DatabaseName="test", Name="songs")["Table"]
+    columns = [(column["Name"], column["Type"]) for column in table["StorageDescriptor"]["Columns"]]
+    assert columns == [("title", "string"), ("year", "int")]

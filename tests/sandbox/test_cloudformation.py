@@ -1,13 +1,16 @@
 """The sandbox's CloudFormation: change sets, and rollback of a failed creation."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sandbox import Sandbox
-from sandbox.cloudformation.diff import diff_resources, schema
+from sandbox.cloudformation.diff import effective_values, property_recreation, requires_replacement
 from sandbox.cloudformation.property_values import add_values
+from sandbox.cloudformation.schemas import schema
+from sandbox.ministack import cloudformation
 from sandbox.target import session, settings_for, target_of
 
 from .conftest import deployable, stacks_of
@@ -21,10 +24,36 @@ def resource(kind: str, /, **properties: Any) -> dict[str, Any]:
     return {"Type": kind, "Properties": properties}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def replacements_follow_schemas() -> Iterator[None]:
+    yield from replaced(cloudformation.property_recreation, property_recreation)
+
+
+def replaced(function: Any, value: Any) -> Iterator[None]:
+    before = function.current
+    function.replace(value)
+    yield
+    function.replace(before)
+
+
+def diff(old: dict[str, Any], new: dict[str, Any], *changed_parameters: str) -> dict[str, dict[str, Any]]:
+    """Return the ``ResourceChange`` of each resource that an update changes."""
+    changes = cloudformation.diff_resources(
+        {"Resources": old}, {"Resources": new}, {}, {"Resources": new}, changed_parameters
+    )
+    return {change["ResourceChange"]["LogicalResourceId"]: change["ResourceChange"] for change in changes}
+
+
 def actions(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
     """Return action and replacement of each resource that an update changes."""
-    changes = diff_resources(old, new, new)
-    return {name: (change["Action"], change.get("Replacement")) for name, change in changes.items()}
+    return {name: (change["Action"], change.get("Replacement")) for name, change in diff(old, new).items()}
+
+
+def details(change: dict[str, Any]) -> list[tuple[str, str, str, str | None]]:
+    """Return property, source, evaluation and cause of each detail of a change."""
+    return [
+        (d["Target"]["Name"], d["ChangeSource"], d["Evaluation"], d.get("CausingEntity")) for d in change["Details"]
+    ]
 
 
 def test_new_and_missing_resources_are_added_and_removed() -> None:
@@ -47,6 +76,7 @@ def test_same_template_is_no_change() -> None:
         (TOPIC, "TopicName", "True"),
         ("AWS::DynamoDB::Table", "KeySchema", "Conditional"),
         ("AWS::DynamoDB::Table", "BillingMode", "False"),
+        ("AWS::EC2::FlowLog", "TrafficType", "True"),
         ("AWS::CDK::Metadata", "Analytics", "Conditional"),
         ("Custom::Thing", "Name", "Conditional"),
     ],
@@ -56,19 +86,25 @@ def test_replacement_follows_schema(kind: str, name: str, replacement: str) -> N
     assert actions(old, new) == {"It": ("Modify", replacement)}
 
 
-def test_details_name_property_recreation_and_evaluation() -> None:
-    old, new = {"It": resource(QUEUE, QueueName="a")}, {"It": resource(QUEUE, QueueName="b")}
-    change = diff_resources(old, new, new)["It"]
-    assert change["PolicyAction"] == "ReplaceAndDelete"
-    (detail,) = change["Details"]
-    assert detail["Target"] == {"Attribute": "Properties", "Name": "QueueName", "RequiresRecreation": "Always"}
-    assert (detail["Evaluation"], detail["ChangeSource"]) == ("Static", "DirectModification")
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "is_replaced"),
+    [
+        (QUEUE, {"QueueName": "a"}, {"QueueName": "b"}, True),
+        (QUEUE, {"DelaySeconds": 1}, {"DelaySeconds": 2}, False),
+        ("AWS::EC2::FlowLog", {"TrafficType": "ALL"}, {"TrafficType": "REJECT"}, True),
+        ("Custom::Thing", {"Name": "a"}, {"Name": "b"}, False),
+    ],
+)
+def test_update_replaces_resource_if_schema_says_so(kind: str, old: Any, new: Any, is_replaced: bool) -> None:
+    assert requires_replacement(kind, old, new) is is_replaced
 
 
 def test_policy_action_follows_deletion_policy() -> None:
     retained = resource(QUEUE) | {"DeletionPolicy": "Retain"}
-    assert diff_resources({"It": retained}, {}, {})["It"]["PolicyAction"] == "Retain"
-    assert diff_resources({"It": resource(QUEUE)}, {}, {})["It"]["PolicyAction"] == "Delete"
+    assert diff({"It": retained}, {})["It"]["PolicyAction"] == "Retain"
+    assert diff({"It": resource(QUEUE)}, {})["It"]["PolicyAction"] == "Delete"
+    replacement = diff({"It": resource(QUEUE, QueueName="a")}, {"It": resource(QUEUE, QueueName="b")})["It"]
+    assert replacement["PolicyAction"] == "ReplaceAndDelete"
 
 
 def test_metadata_change_replaces_nothing() -> None:
@@ -85,23 +121,25 @@ def subscription_template(**queue: Any) -> dict[str, Any]:
 
 
 def test_attribute_of_changed_resource_is_dynamic_change() -> None:
-    changes = diff_resources(
-        subscription_template(DelaySeconds=1),
-        subscription_template(DelaySeconds=2),
-        subscription_template(DelaySeconds=2),
-    )
+    changes = diff(subscription_template(DelaySeconds=1), subscription_template(DelaySeconds=2))
     assert changes["Subscription"]["Replacement"] == "Conditional"
-    (detail,) = changes["Subscription"]["Details"]
-    assert (detail["Evaluation"], detail["ChangeSource"]) == ("Dynamic", "ResourceAttribute")
-    assert detail["CausingEntity"] == "Queue.Arn"
+    assert details(changes["Subscription"]) == [("Endpoint", "ResourceAttribute", "Dynamic", "Queue.Arn")]
     assert "Policy" not in changes, "the id of a resource that is not replaced does not change"
 
 
-def test_reference_to_replaced_resource_is_a_change() -> None:
-    new = subscription_template(QueueName="b")
-    changes = diff_resources(subscription_template(QueueName="a"), new, new)
-    (detail,) = changes["Policy"]["Details"]
-    assert (detail["ChangeSource"], detail["CausingEntity"]) == ("ResourceReference", "Queue")
+def test_reference_to_replaced_resource_is_static_change() -> None:
+    changes = diff(subscription_template(QueueName="a"), subscription_template(QueueName="b"))
+    assert details(changes["Policy"]) == [("Queues", "ResourceReference", "Static", "Queue")]
+
+
+def test_reference_to_changed_parameter_is_static_change() -> None:
+    changes = diff(
+        {"Queue": resource(QUEUE, DelaySeconds="1")}, {"Queue": resource(QUEUE, DelaySeconds={"Ref": "Delay"})}, "Delay"
+    )
+    assert details(changes["Queue"]) == [
+        ("DelaySeconds", "DirectModification", "Dynamic", None),
+        ("DelaySeconds", "ParameterReference", "Static", "Delay"),
+    ]
 
 
 def test_reference_in_fn_sub_is_a_change() -> None:
@@ -116,7 +154,7 @@ def test_reference_in_fn_sub_is_a_change() -> None:
 
 def test_values_before_and_after_are_text() -> None:
     old, new = subscription_template(DelaySeconds=1), subscription_template(DelaySeconds=2, SqsManagedSseEnabled=True)
-    changes = diff_resources(old, new, new)
+    changes = diff(old, new)
     for name, change in changes.items():
         add_values(change, old[name], new[name], {"Queue": "https://queue"})
     before, after = (json.loads(changes["Queue"][f"{when}Context"]) for when in ("Before", "After"))
@@ -136,6 +174,15 @@ def test_reference_to_existing_resource_is_resolved() -> None:
     add_values(change, None, policy, {"Queue": "https://queue"})
     assert json.loads(change["AfterContext"]) == {"Properties": {"Queues": ["https://queue"]}}
     assert "BeforeContext" not in change
+
+
+def test_values_in_change_sets_leave_out_conditions_and_mark_attributes() -> None:
+    resources = subscription_template() | {"Other": resource(QUEUE) | {"Condition": "IsLive"}}
+    conditions = {"IsLive": {"Fn::Equals": ["a", "b"]}}
+    effective = effective_values(cloudformation.resolve_for_diff.original)
+    resolved = effective({"Conditions": conditions, "Resources": resources}, {}, "stack", "id")["Resources"]
+    assert "Other" not in resolved
+    assert resolved["Subscription"]["Properties"]["Endpoint"] == "${Queue.Arn}"
 
 
 def test_schema_of_unknown_type_is_empty() -> None:
@@ -162,18 +209,23 @@ def test_failed_creation_retains_only_policy_retain(deployed: Sandbox) -> None:
     queues = {n: resource(QUEUE, QueueName=f"failed-{n}") | {"DeletionPolicy": n} for n in names}
     function = "arn:aws:lambda:us-east-1:000000000000:function:missing"  # not a numbered version
     association = {"EventType": "origin-request", "LambdaFunctionARN": function}
-    config = {"DefaultCacheBehavior": {"LambdaFunctionAssociations": [association]}}
+    behavior = {
+        "TargetOriginId": "a",
+        "ViewerProtocolPolicy": "https-only",
+        "LambdaFunctionAssociations": [association],
+    }
+    config = {"Enabled": True, "DefaultCacheBehavior": behavior}
     failing = resource("AWS::CloudFront::Distribution", DistributionConfig=config) | {"DependsOn": [*names]}
     clients = session(deployed)
-    cloudformation, sqs = clients.client("cloudformation"), clients.client("sqs")
+    stacks, sqs = clients.client("cloudformation"), clients.client("sqs")
     template = json.dumps({"Resources": queues | {"Distribution": failing}})
-    cloudformation.create_stack(StackName="Failed", TemplateBody=template)
+    stacks.create_stack(StackName="Failed", TemplateBody=template)
     target_of(deployed).wait_until(
-        lambda: cloudformation.describe_stacks(StackName="Failed")["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE",
+        lambda: stacks.describe_stacks(StackName="Failed")["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE",
         "the creation is rolled back",
     )
     remaining = sqs.list_queues(QueueNamePrefix="failed-").get("QueueUrls", [])
-    cloudformation.delete_stack(StackName="Failed")
+    stacks.delete_stack(StackName="Failed")
     for url in remaining:
         sqs.delete_queue(QueueUrl=url)
     assert [url.rpartition("/")[2] for url in remaining] == ["failed-Retain"]

@@ -11,7 +11,8 @@ import pytest
 import urllib3
 
 from sandbox import Sandbox
-from sandbox.cloudfront import origin
+from sandbox.cloudfront import data_plane, origin
+from sandbox.emulator.web import Response
 from sandbox.target import session, target_of
 
 pytestmark = pytest.mark.enable_socket
@@ -97,6 +98,36 @@ def test_distribution_with_invalid_edge_function_fails(deployed: Sandbox) -> Non
     )
     cloudformation.delete_stack(StackName="Edge")
     assert "InvalidLambdaFunctionAssociation" in events[-1]["ResourceStatusReason"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("CachePolicy", {"MinTTL": 0, "DefaultTTL": 0, "MaxTTL": 1}),
+        (
+            "OriginAccessControl",
+            {"OriginAccessControlOriginType": "s3", "SigningBehavior": "always", "SigningProtocol": "sigv4"},
+        ),
+    ],
+)
+def test_policy_with_the_name_of_another_is_refused(kind: str, config: dict[str, Any]) -> None:
+    """On AWS names of policies and origin access controls are unique; CloudFormation does not adopt existing ones."""
+    properties = {f"{kind}Config": config | {"Name": "the-name"}}
+    resource = {"Type": f"AWS::CloudFront::{kind}", "Properties": properties}
+    resources = {"First": resource, "Second": resource | {"DependsOn": "First"}}
+    with Sandbox() as sandbox:
+        cloudformation = session(sandbox).client("cloudformation")
+        cloudformation.create_stack(StackName="Twice", TemplateBody=json.dumps({"Resources": resources}))
+        target_of(sandbox).wait_until(
+            lambda: (
+                cloudformation.describe_stacks(StackName="Twice")["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE"
+            ),
+            "the stack is rolled back",
+        )
+        events = cloudformation.describe_stack_events(StackName="Twice")["StackEvents"]
+    failed = [event for event in events if event["ResourceStatus"] == "CREATE_FAILED"]
+    assert [event["LogicalResourceId"] for event in failed] == ["Second"]
+    assert f"{kind}AlreadyExists" in failed[0]["ResourceStatusReason"]
 
 
 def x_cache(response: urllib3.BaseHTTPResponse) -> str:
@@ -307,3 +338,15 @@ def test_disabled_distribution_returns_403(site: Site) -> None:
     finally:
         set_enabled(True)
     assert site.get("").status == 200
+
+
+def test_custom_headers_override_the_origin_only_if_set() -> None:
+    custom = [
+        {"Header": "X-Team", "Value": "web", "Override": False},
+        {"Header": "ETag", "Value": "policy", "Override": False},
+        {"Header": "Server", "Value": "policy", "Override": True},
+    ]
+    response = Response(200, {"etag": "origin", "server": "origin", "x-powered-by": "origin"})
+    config = {"CustomHeaders": custom, "RemoveHeaders": [{"Header": "X-Powered-By"}]}
+    headers = data_plane.apply_headers_policy(config, response).headers
+    assert headers == {"x-team": "web", "etag": "origin", "server": "policy"}

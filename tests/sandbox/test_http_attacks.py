@@ -15,8 +15,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from sandbox import Sandbox
-from sandbox.authentication import MAX_CUSTOM_RESOURCE_BYTES
-from sandbox.web import MAX_BODY_BYTES
+from sandbox.emulator.authentication import MAX_CUSTOM_RESOURCE_BYTES
+from sandbox.emulator.web import MAX_BODY_BYTES
 
 pytestmark = pytest.mark.enable_socket
 LIST_QUEUES = "/?Action=ListQueues&Version=2012-11-05"

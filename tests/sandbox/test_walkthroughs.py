@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import Sandbox
+from sandbox.command_line.usage import usage
 from sandbox.target import endpoints_of, target_of
-from sandbox.usage import usage
 from walkthroughs.catalog import WALKTHROUGHS
 from walkthroughs.walkthrough import SkipStep, Step, Walkthrough
 

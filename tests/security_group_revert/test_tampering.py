@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from ministack.services import eventbridge
+
+from sandbox.ministack import eventbridge
 
 from ..conftest import resources_of_type
 from .test_stack import STACK, actions, tampering_rule
@@ -92,7 +93,7 @@ def test_tampering_rule_matches_every_form_of_resource_name(
         detail["eventName"] = "DeleteLogGroup" if parameter == "logGroupName" else "Any"
         detail["requestParameters"] = {parameter: parameter_value}
         event = {"Source": "aws.any", "DetailType": "AWS API Call via CloudTrail", "Detail": json.dumps(detail)}
-        return bool(eventbridge._matches_pattern(pattern, event))
+        return bool(eventbridge.matches_pattern(pattern, event))
 
     assert matches(value)
     assert not matches("another")

@@ -7,7 +7,7 @@ from pathlib import Path
 from walkthroughs.multi_region_api import CLIENT, CLIENT_ADDRESSES
 from walkthroughs.walkthrough import LocalEndpoints, Target
 
-from .process import Sandbox
+from ..process import Sandbox
 
 VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
 TEMPLATE = "assets/deploy_pipeline/app/template.yaml"

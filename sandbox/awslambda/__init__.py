@@ -2,7 +2,7 @@
 
 Implements: an access key for each function, which STS knows as a session of its role (MiniStack would use the
 account's credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js
-functions (the packages in package.json); physical ids of published versions that end with the version number.
+functions (the packages in package.json).
 
 Not implemented: permissions of the role (the template tests check them); the runtime's Python and Node.js (this
 computer's are used); memory limits.
@@ -12,32 +12,29 @@ import hashlib
 import re
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
-from ministack.core import lambda_runtime
-from ministack.services import lambda_svc, sts
-from ministack.services.cloudformation import provisioners
-from ministack.services.lambda_svc import _get_func_record_for_ref
-
-from .authentication import secret_of
-from .process import ROOT
+from ..emulator.authentication import secret_of
+from ..ministack import lambda_functions, sts
+from ..process import ROOT
 
 _unpack_lock = Lock()
 
 
 def install() -> None:
     """Start function processes with the credentials of their roles, and add the other features."""
-    lambda_runtime.subprocess = SimpleNamespace(
-        Popen=_popen, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired, run=subprocess.run
-    )
-    lambda_runtime.zipfile = SimpleNamespace(
-        ZipFile=_Package, BadZipFile=zipfile.BadZipFile, LargeFileError=zipfile.LargeZipFile
-    )
-    lambda_svc.logger.setLevel("WARNING")
-    execute = lambda_svc._execute_function_warm
+    lambda_functions.subprocess_module.replace(SimpleNamespace(**{**vars(subprocess), "Popen": _popen}))
+    lambda_functions.zipfile_module.replace(SimpleNamespace(**{**vars(zipfile), "ZipFile": _Package}))
+    lambda_functions.logger.setLevel("WARNING")
+    lambda_functions.execute.wrap(_with_class_name)
+
+
+def _with_class_name(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Report the name of the exception class as the error type."""
 
     def execute_function(*arguments: Any, **options: Any) -> Any:
         result = execute(*arguments, **options)
@@ -46,8 +43,7 @@ def install() -> None:
             body["errorType"] = _class_name(result.get("log", ""), body["errorMessage"])
         return result
 
-    lambda_svc._execute_function_warm = execute_function
-    provisioners._RESOURCE_HANDLERS["AWS::Lambda::Version"] = {"create": _create_version}
+    return execute_function
 
 
 class _Package(zipfile.ZipFile):
@@ -77,18 +73,13 @@ def _class_name(log: str, message: str) -> str:
     return "Runtime.HandlerError"
 
 
-def _create_version(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
-    arn, attributes = provisioners._lambda_version_create(logical_id, properties, stack)
-    return f"{arn}:{attributes['Version']}", attributes
-
-
 def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subprocess.Popen[str]:
     arn = env["_LAMBDA_FUNCTION_ARN"]
-    _, config, _ = _get_func_record_for_ref(arn)
+    _, config, _ = lambda_functions.find_function(arn)
     environment = {
         "PYTHONDONTWRITEBYTECODE": "1",
         "NODE_PATH": str(ROOT / "node_modules"),
-        "PYTHONPATH": str(Path(__file__).with_name("awslambda_opt")),
+        "PYTHONPATH": str(Path(__file__).with_name("opt")),
     }
     credentials = role_credentials(config["Role"], session=arn.split(":")[6])
     return subprocess.Popen(command, env=env | credentials | environment, **options)
@@ -100,7 +91,7 @@ def role_credentials(role_arn: str, session: str) -> dict[str, str]:
     digest = hashlib.sha256(f"{role_arn} {session}".encode()).hexdigest().upper()
     key = f"ASIA{digest[:16]}"
     secret = secret_of(key)
-    sts._sessions[key] = {
+    sts.sessions[key] = {
         "Arn": f"arn:aws:sts::{account}:assumed-role/{role_name}/{session}",
         "UserId": f"AROA{digest[16:33]}:{session}",
         "SecretAccessKey": secret,

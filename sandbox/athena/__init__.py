@@ -3,9 +3,10 @@
 MiniStack stores workgroups, queries and their states; DuckDB runs the SQL. This module reads tables according to
 their SerDe and types (OpenCSVSerDe with a skipped header, Parquet), lets workgroup settings override client
 settings, and cancels queries over the limit on scanned bytes. A query scans all objects of a CSV table, and the
-compressed chunks of the named columns of a Parquet table. CloudFormation can create workgroups and named queries.
+compressed chunks of the named columns of a Parquet table. CloudFormation can create named queries.
 
-Not implemented: other SerDes, partitions, DDL, and differences between Trino's SQL and DuckDB's.
+Not implemented: other SerDes, partitions, DDL other than CREATE TABLE and DROP TABLE, and differences between the SQL
+of Trino and DuckDB.
 """
 
 import asyncio
@@ -13,15 +14,15 @@ import io
 import re
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from ministack.core.responses import error_response_json, json_response, new_uuid
-from ministack.services import athena, glue, s3
-from ministack.services.cloudformation import provisioners
-
+from ..ministack import athena, glue, s3
+from ..ministack.cloudformation import resource_handlers
+from ..ministack.requests import json_error, json_response
 from .opencsv import OpenCsv
 
 INSERT = re.compile(r"\s*INSERT\s+INTO\s+(\w+)\s+(SELECT\b.*)", re.IGNORECASE | re.DOTALL)
@@ -34,55 +35,34 @@ class _LimitError(Exception):
 
 
 def install() -> None:
-    """Install the query engine, and resource handlers for workgroups and named queries."""
-    athena._start_query_execution = _enforce_workgroup(athena._start_query_execution)
-    athena._execute_query = _execute
-    athena._get_query_results = _results
-    provisioners._RESOURCE_HANDLERS["AWS::Athena::WorkGroup"] = {
-        "create": _create_workgroup,
-        "update": lambda name, _old, new, _stack: _create_workgroup("", new, "") and (name, {}),
-        "delete": lambda name, _properties: athena._delete_workgroup({"WorkGroup": name}),
-    }
-    provisioners._RESOURCE_HANDLERS["AWS::Athena::NamedQuery"] = {
+    """Install the query engine, and resource handlers for named queries."""
+    athena.start_query_execution.wrap(_enforce_workgroup)
+    athena.execute_query.replace(_execute)
+    athena.get_query_results.replace(_results)
+    athena.add_workgroup_type()
+    resource_handlers["AWS::Athena::NamedQuery"] = {
         "create": _create_named_query,
         "update": lambda query_id, _old, new, _stack: (
-            athena._delete_named_query({"NamedQueryId": query_id}),
+            athena.delete_named_query({"NamedQueryId": query_id}),
             _create_named_query("", new, ""),
         )[1],
-        "delete": lambda query_id, _properties: athena._delete_named_query({"NamedQueryId": query_id}),
+        "delete": lambda query_id, _properties: athena.delete_named_query({"NamedQueryId": query_id}),
     }
-
-
-def _create_workgroup(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
-    name = properties["Name"]
-    athena._workgroups.pop(name, None)
-    configuration = _convert(properties.get("WorkGroupConfiguration", {}))
-    athena._create_workgroup(properties | {"Configuration": configuration})
-    return name, {}
-
-
-def _convert(value: Any) -> Any:
-    """Convert numbers and booleans that a template has as text."""
-    if isinstance(value, dict):
-        return {key: _convert(item) for key, item in value.items()}
-    if value in ("true", "false"):
-        return value == "true"
-    return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
 def _create_named_query(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, str]]:
-    query_id = new_uuid()
-    athena._named_queries[query_id] = {"NamedQueryId": query_id, **properties}
+    query_id = str(uuid.uuid4())
+    athena.named_queries[query_id] = {"NamedQueryId": query_id, **properties}
     return query_id, {"NamedQueryId": query_id}
 
 
 def _enforce_workgroup(start: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def start_query_execution(data: dict[str, Any]) -> Any:
         name = data.get("WorkGroup", "primary")
-        athena._ensure_default_workgroup()
-        workgroup = athena._workgroups.get(name)
+        athena.ensure_default_workgroup()
+        workgroup = athena.workgroups.get(name)
         if not workgroup:
-            return error_response_json("InvalidRequestException", f"WorkGroup {name} is not found.", 400)
+            return json_error("InvalidRequestException", f"WorkGroup {name} is not found.", 400)
         if workgroup["Configuration"].get("EnforceWorkGroupConfiguration"):
             data = {key: value for key, value in data.items() if key != "ResultConfiguration"}
         return start(data)
@@ -90,8 +70,11 @@ def _enforce_workgroup(start: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return start_query_execution
 
 
-async def _execute(query_id: str, statement: str, database: str) -> None:
-    execution = athena._executions[query_id]
+async def _execute(query_id: str, statement: str, database: str, ddl: Any, catalog: str | None = None) -> None:
+    if ddl is not None:
+        await athena.execute_query.original(query_id, statement, database, ddl, catalog)
+        return
+    execution = athena.executions[query_id]
     status, statistics = execution["Status"], execution["Statistics"]
     status["State"] = "RUNNING"
     started = time.monotonic()
@@ -120,13 +103,13 @@ def _run(statement: str, database: str, execution: dict[str, Any]) -> dict[str, 
         ]
         for table, files in tables:
             execution["Statistics"]["DataScannedInBytes"] += _scanned(connection, table, files, select)
-        limit = athena._workgroups[execution["WorkGroup"]]["Configuration"].get("BytesScannedCutoffPerQuery")
+        limit = athena.workgroups[execution["WorkGroup"]]["Configuration"].get("BytesScannedCutoffPerQuery")
         if limit and execution["Statistics"]["DataScannedInBytes"] > limit:
             raise _LimitError("Query cancelled! : Bytes scanned limit was exceeded")
         for table, files in tables:
             _create_view(connection, table, files)
         if insert:
-            _insert(connection, glue._tables[f"{database}/{insert[1].lower()}"], select, Path(folder))
+            _insert(connection, glue.tables[f"{database}/{insert[1].lower()}"], select, Path(folder))
             return {"columns": [], "rows": [], "types": []}
         try:
             cursor = connection.execute(select)
@@ -135,14 +118,14 @@ def _run(statement: str, database: str, execution: dict[str, Any]) -> dict[str, 
             raise ValueError(f"HIVE_BAD_DATA: {error}") from error
         columns = [column[0] for column in cursor.description]
         kinds = [str(column[1]).upper().split("(")[0] for column in cursor.description]
-    types = [athena._DUCKDB_TYPE_MAP.get(kind, "varchar") for kind in kinds]
+    types = [athena.duckdb_types.get(kind, "varchar") for kind in kinds]
     _save(execution, columns, rows)
     return {"columns": columns, "rows": rows, "types": types}
 
 
 def _tables_of(select: str, database: str) -> list[dict[str, Any]]:
     names = {name.lower() for name in re.findall(r"\b(?:FROM|JOIN)\s+\"?(\w+)\"?", select, re.IGNORECASE)}
-    tables = [glue._tables.get(f"{database}/{name}") for name in sorted(names)]
+    tables = [glue.tables.get(f"{database}/{name}") for name in sorted(names)]
     return [table for table in tables if table]
 
 
@@ -151,9 +134,9 @@ def _fetch(table: dict[str, Any], folder: Path) -> list[Path]:
     location = urlparse(table["StorageDescriptor"]["Location"])
     folder.mkdir()
     files: list[Path] = []
-    for key in sorted(s3._buckets.get(location.netloc, {}).get("objects", {})):
+    for key in sorted(s3.buckets.get(location.netloc, {}).get("objects", {})):
         if key.startswith(location.path.lstrip("/")) and not key.rsplit("/", 1)[-1].startswith((".", "_")):
-            data = s3._get_object_data(location.netloc, key)
+            data = s3.get_object(location.netloc, key)
             if data:
                 files.append(folder / str(len(files)))
                 files[-1].write_bytes(data)
@@ -202,14 +185,14 @@ def _insert(connection: Any, table: dict[str, Any], select: str, folder: Path) -
     file = folder / "new"
     connection.execute(f"COPY ({select.strip().rstrip(';')}) TO '{file}' (FORMAT PARQUET, COMPRESSION GZIP)")
     location = urlparse(table["StorageDescriptor"]["Location"])
-    s3._put_object(location.netloc, f"{location.path.lstrip('/')}{new_uuid()}", file.read_bytes(), {})
+    s3.put_object(location.netloc, f"{location.path.lstrip('/')}{uuid.uuid4()!s}", file.read_bytes(), {})
 
 
 def _save(execution: dict[str, Any], columns: list[str], rows: list[list[Any]]) -> None:
     text = "".join(f"{_csv(row)}\n" for row in [columns, *rows])
     location = urlparse(execution["ResultConfiguration"]["OutputLocation"])
     headers = {"content-type": "application/octet-stream"}
-    s3._put_object(location.netloc, location.path.lstrip("/"), text.encode(), headers)
+    s3.put_object(location.netloc, location.path.lstrip("/"), text.encode(), headers)
 
 
 def _csv(row: Sequence[Any]) -> str:
@@ -218,12 +201,12 @@ def _csv(row: Sequence[Any]) -> str:
 
 def _results(data: dict[str, Any]) -> Any:
     """Return a page of results; only the first page starts with the column names."""
-    execution = athena._executions.get(data.get("QueryExecutionId"))
+    execution = athena.executions.get(data.get("QueryExecutionId"))
     if not execution:
-        return error_response_json("InvalidRequestException", "QueryExecution was not found", 400)
+        return json_error("InvalidRequestException", "QueryExecution was not found", 400)
     state = execution["Status"]["State"]
     if state != "SUCCEEDED":
-        return error_response_json("InvalidRequestException", f"Query did not finish successfully: {state}", 400)
+        return json_error("InvalidRequestException", f"Query did not finish successfully: {state}", 400)
     results, types = execution["_results"], execution["_column_types"]
     lines = [results["columns"], *results["rows"]] if results["columns"] else []
     start, size = int(data.get("NextToken") or 0), int(data.get("MaxResults") or PAGE_ROWS)
@@ -240,7 +223,7 @@ def _results(data: dict[str, Any]) -> Any:
 
 
 def _column(name: str, kind: str) -> dict[str, Any]:
-    precision, scale = athena._type_precision_scale(kind)
+    precision, scale = athena.type_precision_scale(kind)
     return {"Name": name, "Label": name, "Type": kind, "Precision": precision, "Scale": scale, "Nullable": "UNKNOWN"}
 
 

@@ -6,6 +6,7 @@ When ready, it prints its ports as JSON: ``aws`` for the API, ``http`` and ``htt
 
 import argparse
 import asyncio
+import importlib
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from .process import ACCOUNT, REGION, ROOT
+from ..process import ACCOUNT, REGION, ROOT
 
 
 def main() -> None:
@@ -42,6 +43,10 @@ def main() -> None:
         LOG_LEVEL="WARNING",
         STATE_DIR=str(ROOT / ".cache" / "ministack"),
     )
+    try:
+        importlib.import_module("sandbox.ministack")
+    except ImportError as error:  # the installed MiniStack lacks something, or is not installed
+        sys.exit(str(error))
     asyncio.run(_serve(listeners, options))
 
 
@@ -62,7 +67,7 @@ def _port(listener: socket.socket) -> int:
 
 def _install(speed: float) -> None:
     """Replace and extend MiniStack's services by those of this package."""
-    from . import (
+    from .. import (
         apigateway,
         athena,
         awslambda,
@@ -73,14 +78,13 @@ def _install(speed: float) -> None:
         codepipeline,
         ec2,
         events,
-        fault_injection,
-        glue,
         route53,
         s3,
         stepfunctions,
         wafv2,
         xray,
     )
+    from . import fault_injection
 
     services = (
         apigateway,
@@ -92,7 +96,6 @@ def _install(speed: float) -> None:
         codecommit,
         ec2,
         fault_injection,
-        glue,
         route53,
         s3,
         wafv2,
@@ -106,12 +109,12 @@ def _install(speed: float) -> None:
 
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
     from hypercorn.asyncio import serve
-    from ministack.app import app
-    from ministack.core import lambda_runtime
 
-    from . import apigateway, cloudfront, route53, web
+    from .. import apigateway, cloudfront, route53
+    from ..ministack import lambda_functions, requests
+    from ..route53 import dns
+    from . import web
     from .authentication import require_signature
-    from .route53 import dns
 
     _install(options.speed)
     logging.getLogger().setLevel(logging.WARNING)
@@ -133,13 +136,13 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     web_application = web.application([apigateway.serve, cloudfront.serve], route53.endpoint_at)
     try:
         await asyncio.gather(
-            serve(require_signature(app, ports["aws"]), api_config, shutdown_trigger=stopping.wait),
+            serve(require_signature(requests.application, ports["aws"]), api_config, shutdown_trigger=stopping.wait),
             serve(web_application, web_config, shutdown_trigger=stopping.wait),
         )
     finally:
         for task in background_tasks:
             task.cancel()
-        lambda_runtime.reset()  # ends the processes of the functions
+        lambda_functions.end_processes()  # ends the processes of the functions
         shutil.rmtree(options.directory, ignore_errors=True)
         _kill_process_group()
 

@@ -4,9 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ministack import app
-from ministack.core import router
-from ministack.core.responses import error_response_json, json_response
+from ..ministack.requests import json_error, json_response, service_handlers, service_patterns
 
 Operation = Callable[[dict[str, Any]], Any]
 
@@ -26,11 +24,11 @@ def register(service: str, target_prefix: str, operations: Mapping[str, Operatio
         name = headers.get("x-amz-target", "").rpartition(".")[2]
         operation = operations.get(name)
         if operation is None:
-            return error_response_json("UnknownOperationException", f"the sandbox does not implement {service}:{name}")
+            return json_error("UnknownOperationException", f"the sandbox does not implement {service}:{name}")
         try:
             return json_response(operation(json.loads(body or "{}")) or {})
         except ServiceError as error:
-            return error_response_json(error.code, str(error))
+            return json_error(error.code, str(error))
 
-    app.SERVICE_HANDLERS[service] = handle_request
-    router.SERVICE_PATTERNS[service] = {"target_prefixes": [target_prefix]}
+    service_handlers[service] = handle_request
+    service_patterns[service] = {"target_prefixes": [target_prefix]}

@@ -22,7 +22,8 @@ from xml.sax.saxutils import escape
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from ministack.services import sts
+
+from ..ministack import sts
 
 Application = Callable[..., Awaitable[None]]
 HEADER = re.compile(
@@ -138,7 +139,7 @@ def _selects_service(headers: dict[str, str]) -> bool:
 
 
 def _secret_of_session(access_key: str) -> str:
-    session = sts._sessions.get(access_key)
+    session = sts.sessions.get(access_key)
     if session is None:
         message = f"The security token included in the request is invalid: this sandbox did not issue {access_key}."
         raise RejectedRequestError("InvalidClientTokenId", message)

@@ -19,10 +19,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from ministack import app
-from ministack.services import ec2
-from ministack.services.cloudformation import helpers as cloudformation
-
+from ..ministack import cloudformation, ec2
+from ..ministack.requests import get_region, service_handlers
 from .json_protocol import register
 
 FAULTS: list[dict[str, Any]] = []
@@ -33,23 +31,25 @@ GLOBAL_SERVICES = {"cloudfront", "iam", "route53", "sandbox-faults"}
 def install() -> None:
     """Accept faults, and apply them to CloudFormation and EC2, and impaired Regions to all services."""
     register("sandbox-faults", "Sandbox.", {"Inject": _inject})
-    _wrap("cloudformation", cloudformation._error)
-    _wrap("ec2", lambda code, message: ec2._error(code, message, 400))
-    dispatch = app._dispatch_service_request
+    _wrap("cloudformation", cloudformation.error_response)
+    _wrap("ec2", lambda code, message: ec2.error_response(code, message, 400))
+    for service in service_handlers.keys() - GLOBAL_SERVICES:
+        _reject_in_impaired_regions(service)
 
-    async def dispatch_service_request(
-        method: str, path: str, headers: Any, body: bytes, query: Any, *more: Any
-    ) -> Any:
-        service = app.detect_service(method, path, headers, app._routing_params(method, path, headers, body, query))
-        if app.extract_region(headers) in IMPAIRED_REGIONS and service not in GLOBAL_SERVICES:
+
+def _reject_in_impaired_regions(service: str) -> None:
+    handler = service_handlers[service]
+
+    async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        if get_region() in IMPAIRED_REGIONS:
             return 503, {"Content-Type": "text/plain"}, b""
-        return await dispatch(method, path, headers, body, query, *more)
+        return await handler(method, path, headers, body, query)
 
-    app._dispatch_service_request = dispatch_service_request
+    service_handlers[service] = handle_request
 
 
 def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
-    handler = app.SERVICE_HANDLERS[service]
+    handler = service_handlers[service]
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         action = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
@@ -62,7 +62,7 @@ def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
             await asyncio.sleep(0.1)  # until the call has taken effect
         return await handler(method, path, headers, body, query)
 
-    app.SERVICE_HANDLERS[service] = handle_request
+    service_handlers[service] = handle_request
 
 
 def _inject(request: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""The only code that knows MiniStack's insides, one module for each service.
+
+Each module lists what the sandbox reads and calls (`need`) and replaces (`Replaceable`), with what for. Importing this
+package checks that the installed version has all of it. The rest of the sandbox, and its tests, use these names or
+AWS's public APIs, so an upgrade changes this package only.
+"""
+
+from . import (
+    apigateway,
+    athena,
+    cloudformation,
+    cloudfront,
+    cloudtrail,
+    ec2,
+    eventbridge,
+    glue,
+    iam,
+    lambda_functions,
+    requests,
+    route53,
+    s3,
+    ssm,
+    stepfunctions,
+    sts,
+    waf,
+)
+from .names import MissingNameError, check
+
+__all__ = [
+    "MissingNameError",
+    "apigateway",
+    "athena",
+    "cloudformation",
+    "cloudfront",
+    "cloudtrail",
+    "ec2",
+    "eventbridge",
+    "glue",
+    "iam",
+    "lambda_functions",
+    "requests",
+    "route53",
+    "s3",
+    "ssm",
+    "stepfunctions",
+    "sts",
+    "waf",
+]
+
+check()

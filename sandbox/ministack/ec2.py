@@ -1,0 +1,22 @@
+"""EC2: security groups, instances and flow logs."""
+
+from .names import Replaceable, need
+
+handle_request = Replaceable(
+    "services.ec2.handle_request", "security group rules, and events of calls", "method path headers body query_params"
+)
+ensure_defaults = need("services.ec2._ensure_defaults_initialized", "the default VPC", "")
+default_vpc_id = need("services.ec2._DEFAULT_VPC_ID", "the default VPC")
+security_groups = need("services.ec2._security_groups", "security group rules")
+prefix_lists = need("services.ec2._prefix_lists", "sources of rules")
+managed_prefix_list = need("services.ec2._resolve_aws_pl_by_id", "sources of rules")
+tags = need("services.ec2._tags", "tags of resources in templates")
+xml_response = need("services.ec2._xml", "responses", "status root_tag inner")
+error_response = need("services.ec2._error", "error responses", "code message status")
+instances = need("services.ec2._instances", "instances of templates")
+launch_templates = need("services.ec2._launch_templates", "instances of templates")
+launch_instances = need(
+    "services.ec2._launch_instances_internal", "instances of templates", "image_id instance_type subnet_id count"
+)
+terminate_instances = need("services.ec2._terminate_instances", "instances of templates", "p")
+flow_logs = need("services.ec2._flow_logs", "flow logs of templates")

@@ -1,0 +1,5 @@
+"""Glue: the data catalog."""
+
+from .names import need
+
+tables = need("services.glue._tables", "tables that queries read")

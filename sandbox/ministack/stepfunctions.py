@@ -1,0 +1,26 @@
+"""Step Functions: state machines, executions and states."""
+
+from .names import Replaceable, need
+
+state_machines = need("services.stepfunctions._state_machines", "executions")
+executions = need("services.stepfunctions._executions", "executions")
+ExecutionError = need("services.stepfunctions._ExecutionError", "errors of states", "error cause")
+add_event = need("services.stepfunctions._add_event", "the history of executions", "execution event_type details")
+send_status_event = need("services.stepfunctions._emit_execution_status_event", "status events", "execution")
+error_of_fail_state = need("services.stepfunctions._fail_state_error", "Fail states", "state_def raw_input ctx")
+execute_task = need("services.stepfunctions._execute_task", "Task states", "state_def raw_input execution ctx")
+execute_map = need("services.stepfunctions._execute_map", "Map states", "state_def raw_input execution ctx")
+execute_parallel = need(
+    "services.stepfunctions._execute_parallel", "Parallel states", "state_def raw_input execution ctx"
+)
+execute_pass = need("services.stepfunctions._execute_pass", "Pass states", "state_def raw_input ctx")
+execute_choice = need("services.stepfunctions._execute_choice", "Choice states", "state_def raw_input ctx")
+execute_wait = need("services.stepfunctions._execute_wait", "Wait states", "state_def raw_input ctx")
+wait_scale = Replaceable("services.stepfunctions._SFN_WAIT_SCALE", "accelerated waits")
+run_execution = Replaceable("services.stepfunctions._run_execution", "timeouts of executions", "exec_arn")
+invoke_resource = Replaceable(
+    "services.stepfunctions._invoke_resource", "tests of the state machine", "resource input_data"
+)
+invoke_sdk = Replaceable(
+    "services.stepfunctions._invoke_aws_sdk_integration", "errors of the SDK integrations", "resource input_data"
+)
