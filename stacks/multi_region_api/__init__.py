@@ -32,7 +32,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from lambdas.multi_region_api.health import CHECK_DEPENDENCIES, TOKEN
-from lambdas.multi_region_api.responses import HELLO_PATH
+from lambdas.multi_region_api.responses import EXPOSED_HEADERS, HELLO_PATH, REGION_HEADER
 from settings.multi_region_api import MultiRegionApiSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
@@ -52,6 +52,27 @@ LOG_LEVELS = {
     "INFO": lambda_.ApplicationLogLevel.INFO,
     "WARNING": lambda_.ApplicationLogLevel.WARN,
     "ERROR": lambda_.ApplicationLogLevel.ERROR,
+}
+# No user agent or request path, whose quotes could forge fields: API Gateway does not document escaping.
+ACCESS_LOG_FIELDS = {
+    "requestId": "$context.requestId",
+    "requestTime": "$context.requestTime",
+    "ip": "$context.identity.sourceIp",
+    "domainName": "$context.domainName",
+    "httpMethod": "$context.httpMethod",
+    "resourcePath": "$context.resourcePath",
+    "protocol": "$context.protocol",
+    "tlsVersion": "$context.tlsVersion",
+    "cipherSuite": "$context.cipherSuite",
+    "status": "$context.status",
+    "responseLength": "$context.responseLength",
+    "responseLatency": "$context.responseLatency",
+    "integrationLatency": "$context.integrationLatency",
+    "integrationStatus": "$context.integrationStatus",
+    "integrationError": "$context.integrationErrorMessage",
+    "error": "$context.error.message",
+    "errorType": "$context.error.responseType",
+    "waf": "$context.wafResponseCode",
 }
 METRICS_REGION = "us-east-1"  # the only Region in which Route 53 publishes metrics
 # About twenty health checkers each send at most one request every 10 s, so they never reach this limit.
@@ -171,12 +192,20 @@ class MultiRegionApi(Stack):
         # domain name.
         resource.security_policy = f"SecurityPolicy_{SECURITY_POLICY.name}"
         resource.endpoint_access_mode = apigateway.EndpointAccessMode.STRICT.value
+        error_body = {"region": self.region, "requestId": "$context.requestId"}
         for name in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
             # Without this header, browsers report a network error to the page instead of the status.
             api.add_gateway_response(
                 name.title().replace("_", ""),
                 type=getattr(apigateway.ResponseType, name),
-                response_headers={"Access-Control-Allow-Origin": f"'{self.settings.allowed_origin}'"},
+                response_headers={
+                    "Access-Control-Allow-Origin": f"'{self.settings.allowed_origin}'",
+                    "Access-Control-Expose-Headers": f"'{EXPOSED_HEADERS}'",
+                    REGION_HEADER: f"'{self.region}'",
+                },
+                templates={
+                    "application/json": json.dumps(error_body)[:-1] + ', "message": $context.error.messageString}'
+                },
             )
         api.node.try_remove_child("Endpoint")  # an output without a description
         self._add_execution_log(api)
@@ -203,10 +232,7 @@ class MultiRegionApi(Stack):
             throttling_burst_limit=_burst(rate, MAX_BURST),
             tracing_enabled=True,
             access_log_destination=apigateway.LogGroupLogDestination(access_log),
-            access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
-                caller=False, user=False, ip=True, http_method=True, protocol=True, request_time=True,
-                resource_path=True, response_length=True, status=True,
-            ),
+            access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG_FIELDS)),
             method_options={
                 method: apigateway.MethodDeploymentOptions(
                     throttling_rate_limit=limit,

@@ -61,6 +61,8 @@ def test_response_allows_the_origin_and_forbids_caching(load_handler: Callable[.
     headers = load_handler(module, allowed_origin="https://www.example.com").handler({}, None)["headers"]
     assert headers["Access-Control-Allow-Origin"] == "https://www.example.com"
     assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Region"] == "eu-west-1"
+    assert "X-Region" in headers["Access-Control-Expose-Headers"], "a page's script could not read it"
 
 
 def test_healthy_region_returns_200_with_token_without_log(

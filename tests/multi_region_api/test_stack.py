@@ -249,7 +249,14 @@ def test_cors_allows_the_origin_for_responses_and_errors(single_region: Assembly
     errors = resources_of_type(template, "AWS::ApiGateway::GatewayResponse")
     assert {e["ResponseType"] for e in errors} == {"DEFAULT_4XX", "DEFAULT_5XX"}
     for error in errors:
-        assert error["ResponseParameters"] == {"gatewayresponse.header.Access-Control-Allow-Origin": origin}
+        assert error["ResponseParameters"] == {
+            "gatewayresponse.header.Access-Control-Allow-Origin": origin,
+            "gatewayresponse.header.Access-Control-Expose-Headers": "'X-Region,x-amzn-RequestId'",
+            "gatewayresponse.header.X-Region": "'ap-northeast-1'",
+        }
+        body = error["ResponseTemplates"]["application/json"].replace("$context.error.messageString", '"Forbidden"')
+        expected = {"region": "ap-northeast-1", "requestId": "$context.requestId", "message": "Forbidden"}
+        assert json.loads(body) == expected, "the message string has quotes already"
     options = [m for m in resources_of_type(template, "AWS::ApiGateway::Method") if m["HttpMethod"] == "OPTIONS"]
     (response,) = options[0]["Integration"]["IntegrationResponses"]
     assert response["ResponseParameters"]["method.response.header.Access-Control-Allow-Origin"] == origin
@@ -263,8 +270,12 @@ def test_logs_have_retention_and_functions_are_traced(template_without_domain: d
     assert {group["RetentionInDays"] for group in groups} == {90}
     stage = only_resource(template_without_domain, "AWS::ApiGateway::Stage")
     assert stage["TracingEnabled"]
-    assert "$context.status" in stage["AccessLogSetting"]["Format"]
-    assert "$context.identity.sourceIp" in stage["AccessLogSetting"]["Format"], "to find the source of a flood"
+    fields = json.loads(stage["AccessLogSetting"]["Format"])
+    assert fields["ip"] == "$context.identity.sourceIp", "to find the source of a flood"
+    # API Gateway developer guide: a REST API's access log needs a request ID.
+    assert fields["requestId"] == "$context.requestId"
+    names = {"status", "error.message", "responseLatency", "integrationLatency", "wafResponseCode", "tlsVersion"}
+    assert {f"$context.{name}" for name in names} <= set(fields.values())
     (execution,) = (g["LogGroupName"]["Fn::Join"][1] for g in groups if "LogGroupName" in g)
     assert (execution[0], execution[2]) == ("API-Gateway-Execution-Logs_", "/prod"), "the name that API Gateway uses"
     for function in resources_of_type(template_without_domain, "AWS::Lambda::Function"):
