@@ -43,6 +43,7 @@ from ..constructs.lambda_code import lambda_asset
 from ..constructs.outputs import add_outputs
 from ..constructs.standard_function import StandardFunction
 from ..constructs.web_acl import ManagedRulesWebAcl, visibility_config
+from .access_log import ACCESS_LOG_FIELDS
 from .domain_names import BASE_PATH, SECURITY_POLICY, DomainNames
 from .drains import RATE_LIMIT as DRAINED_RATE_LIMIT, Drains, drain_function_name, drain_urls, drained_path
 
@@ -53,32 +54,11 @@ LOG_LEVELS = {
     "WARNING": lambda_.ApplicationLogLevel.WARN,
     "ERROR": lambda_.ApplicationLogLevel.ERROR,
 }
-# No user agent or request path, whose quotes could forge fields: API Gateway does not document escaping.
-ACCESS_LOG_FIELDS = {
-    "requestId": "$context.requestId",
-    "requestTime": "$context.requestTime",
-    "ip": "$context.identity.sourceIp",
-    "domainName": "$context.domainName",
-    "httpMethod": "$context.httpMethod",
-    "resourcePath": "$context.resourcePath",
-    "protocol": "$context.protocol",
-    "tlsVersion": "$context.tlsVersion",
-    "cipherSuite": "$context.cipherSuite",
-    "status": "$context.status",
-    "responseLength": "$context.responseLength",
-    "responseLatency": "$context.responseLatency",
-    "integrationLatency": "$context.integrationLatency",
-    "integrationStatus": "$context.integrationStatus",
-    "integrationError": "$context.integrationErrorMessage",
-    "error": "$context.error.message",
-    "errorType": "$context.error.responseType",
-    "waf": "$context.wafResponseCode",
-}
 METRICS_REGION = "us-east-1"  # the only Region in which Route 53 publishes metrics
 # About twenty health checkers each send at most one request every 10 s, so they never reach this limit.
 HEALTH_RATE_LIMIT = 20
-# All bursts together are below 1,250, API Gateway's lowest default quota of an account and
-# Region: requests above the quota would be throttled on the health path too.
+# All bursts together are below 1,250, API Gateway's lowest default quota of an account and Region: requests above
+# the quota would be throttled on the health path too.
 MAX_BURST = 1_000
 
 
@@ -96,17 +76,14 @@ class MultiRegionApi(Stack):
             **kwargs,
         )
         self.settings = settings
-        # Anyone who knows the path can exhaust its throttling limit, so that the health check fails. Route 53 cannot
+        # Anyone who knows the path can make the health check fail by exhausting its throttling limit. Route 53 cannot
         # send credentials, so the path contains the GUID from the stack ID, which is not public.
         self.health_path = f"healthcheck-{Fn.select(2, Fn.split('/', self.stack_id))}"
         topic = AlarmTopic(self, "Topic", display_name=f"Multi-region API in {region}", email=settings.email)
-        handler_settings = settings.model_dump(
-            include={"allowed_origin", "dependencies"}, mode="json", exclude_none=True
-        )
-        self.drain_urls = drain_urls(settings)
-        code = lambda_asset(
-            "multi_region_api", settings=json.dumps(handler_settings | {"drain_urls": self.drain_urls}, indent=1)
-        )
+        fields = {"allowed_origin", "dependencies"}
+        handler_settings = settings.model_dump(include=fields, mode="json", exclude_none=True)
+        self.drain_urls = handler_settings["drain_urls"] = drain_urls(settings)
+        code = lambda_asset("multi_region_api", settings=json.dumps(handler_settings, indent=1))
         hello = self.create_function("Hello", "hello", "Returns the Region", code)
         health = self.create_function("Health", "healthcheck", "Returns whether the Region is healthy", code)
         health.add_environment("STATUS", CHECK_DEPENDENCIES)
@@ -207,7 +184,7 @@ class MultiRegionApi(Stack):
                     "application/json": json.dumps(error_body)[:-1] + ', "message": $context.error.messageString}'
                 },
             )
-        api.node.try_remove_child("Endpoint")  # an output without a description
+        api.node.try_remove_child("Endpoint")  # its output has no description
         self._add_execution_log(api)
         self._acknowledge_api(api)
         return api
