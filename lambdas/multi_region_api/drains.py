@@ -10,13 +10,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import Any
 
 import boto3
 from botocore.config import Config
-
-if TYPE_CHECKING:
-    from types_boto3_ssm import SSMClient
 
 NO_REGIONS = "none"  # a parameter cannot be empty
 TOKEN_PREFIX = "drained="  # noqa: S105  # no secret
@@ -28,13 +25,12 @@ class DrainError(Exception):
     """The request is invalid, or would leave no Region in service."""
 
 
-def ssm_client() -> "SSMClient":
+def ssm_client() -> Any:
     """Create a client that fails before a health checker stops waiting."""
-    client: SSMClient = boto3.client(
+    return boto3.client(
         "ssm",
         config=Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"total_max_attempts": 1}),
     )
-    return client
 
 
 def drained_token(region: str) -> str:
@@ -42,13 +38,13 @@ def drained_token(region: str) -> str:
     return f"{TOKEN_PREFIX}{region}/"
 
 
-def read_drained(ssm: "SSMClient", parameter: str) -> set[str]:
+def read_drained(ssm: Any, parameter: str) -> set[str]:
     """Return the Regions that this Region drains."""
     value = ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
     return set(value.split(",")) - {NO_REGIONS}
 
 
-def write_drained(ssm: "SSMClient", parameter: str, regions: set[str]) -> None:
+def write_drained(ssm: Any, parameter: str, regions: set[str]) -> None:
     """Store the Regions that this Region drains."""
     ssm.put_parameter(Name=parameter, Value=",".join(sorted(regions)) or NO_REGIONS, Overwrite=True)
 

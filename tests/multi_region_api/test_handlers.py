@@ -148,7 +148,12 @@ def test_drain_command_stores_and_returns_the_list(
 ) -> None:
     module = load_handler("drain", drain_urls={name: f"https://{name}/" for name in ("eu-west-1", "us-west-2")})
     asked: list[Any] = []
-    monkeypatch.setattr(module, "regions_reporting", lambda *arguments: asked.append(arguments) or [])
+
+    def report_nothing(*arguments: Any) -> list[str]:
+        asked.append(arguments)
+        return []
+
+    monkeypatch.setattr(module, "regions_reporting", report_nothing)
     ssm.add_response("get_parameter", {"Parameter": {"Value": "none"}})
     ssm.add_response("put_parameter", {}, {"Name": "drained", "Value": "us-west-2", "Overwrite": True})
     assert module.handler({"drain": "us-west-2"}, None) == {"region": "eu-west-1", "drained": ["us-west-2"]}
