@@ -3,6 +3,7 @@
 import json
 import random
 import time
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -16,9 +17,12 @@ def get(url: str, attempts: int = ATTEMPTS) -> Any:
             # urllib sends `Connection: close`, so it never reuses a connection.
             with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # the caller's URL
                 return json.load(response)
-        except OSError as error:  # urllib.error.HTTPError has a code
-            code = getattr(error, "code", 500)
-            if attempt + 1 == attempts or not (code == 429 or code >= 500):
+        except urllib.error.HTTPError as error:
+            error.close()  # it is the response, and holds a connection
+            if attempt + 1 == attempts or not (error.code == 429 or error.code >= 500):
+                raise
+        except OSError:
+            if attempt + 1 == attempts:
                 raise
         time.sleep(random.uniform(0, DELAY_SECONDS * 2**attempt))  # noqa: S311  # jitter, no secret
     raise ValueError(f"attempts={attempts}; accepted: 1 or more")
