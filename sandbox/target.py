@@ -3,11 +3,16 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import boto3
 import botocore.session
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 
 from walkthroughs.catalog import WALKTHROUGHS
 from walkthroughs.walkthrough import LocalEndpoints, Target
@@ -64,10 +69,22 @@ def target_of(sandbox: Sandbox) -> Target:
         propagation_seconds=0,
         endpoints=endpoints_of(sandbox),
         deploy=deploy,
+        impair=partial(impair_region, sandbox),
         instances=sandbox.directory / "instances",
         environment=sandbox.environment,
         instance_session=instance_session,
     )
+
+
+def impair_region(sandbox: Sandbox, region: str | None) -> None:
+    """Make all AWS API calls in `region` fail, or in no Region; see `sandbox/fault_injection.py`."""
+    body = json.dumps({"impaired_regions": [region] if region else []})
+    request = AWSRequest("POST", f"{sandbox.url}/", data=body, headers={"X-Amz-Target": "Sandbox.Inject"})
+    keys = sandbox.environment["AWS_ACCESS_KEY_ID"], sandbox.environment["AWS_SECRET_ACCESS_KEY"]
+    SigV4Auth(Credentials(*keys), "sandbox", REGION).add_auth(request)
+    response = urllib3.request("POST", f"{sandbox.url}/", body=body, headers=dict(request.headers.items()))
+    if response.status != 200:
+        raise RuntimeError(f"fault injection returned {response.status}: {response.data!r}")
 
 
 def endpoints_of(sandbox: Sandbox) -> LocalEndpoints:

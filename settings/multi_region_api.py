@@ -8,6 +8,11 @@ from .custom_domain import CustomDomainSettings
 from .regions import Region
 from .types import DOMAIN_LABEL, Email, SettingsModel, conflicting_fields_error, matches, number, one_of, whole_number
 
+HealthCheckRegion = Literal[
+    "us-east-1", "us-west-1", "us-west-2", "eu-west-1",
+    "ap-southeast-1", "ap-southeast-2", "ap-northeast-1", "sa-east-1",
+]  # fmt: skip
+MIN_HEALTH_CHECK_REGIONS = 3  # Route 53's limit
 MAX_DEPENDENCIES = 20  # one policy of the health function's role names each table
 # With preflight requests and health checks below 2,500, API Gateway's lowest default quota of an account and Region:
 # requests above the quota would be throttled on the health path too.
@@ -62,6 +67,12 @@ class MultiRegionApiSettings(CustomDomainSettings):
     )
     failure_threshold: Annotated[int, whole_number(1, 10)] = Field(
         2, description="Consecutive results that change a health check's status."
+    )
+    health_check_regions: Annotated[
+        tuple[HealthCheckRegion, ...], Field(min_length=MIN_HEALTH_CHECK_REGIONS), AfterValidator(_check_regions)
+    ] = Field(
+        ("us-west-2", "eu-west-1", "ap-southeast-1"),
+        description="Regions whose Route 53 health checkers send requests; each costs.",
     )
     dependencies: Annotated[tuple[Dependency, ...], Field(max_length=MAX_DEPENDENCIES)] = Field(
         (), description="Tables and URLs that a Region needs to be healthy."

@@ -199,6 +199,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     **{f"multi_region_api:{name}": row for name, row in ZONE.items()},
     "multi_region_api:regions": (api("route53", "ResourceRecordSetRegion"),),
     "multi_region_api:request_interval": (api("route53", "RequestInterval"), lambda seconds: seconds in (10, 30)),
+    "multi_region_api:health_check_regions": CHOICE,
     "multi_region_api:failure_threshold": (api("route53", "FailureThreshold"),),
     "multi_region_api:dependencies.name": "stays in the function's package and its response",
     "multi_region_api:dependencies.table": (api("dynamodb", "TableName"),),

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import dns.exception
 import urllib3
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from lambdas.multi_region_api.health import TOKEN
 from lambdas.multi_region_api.responses import HELLO_PATH
@@ -26,6 +28,7 @@ from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step
 SYSTEM, THIRD_REGION = "multi_region_api", "eu-west-1"
 CLIENT = Path(__file__).parents[1] / "assets" / SYSTEM / "client"
 CALL_INTERVAL = 0.1  # seconds
+NO_RETRIES = Config(retries={"total_max_attempts": 1})
 STEADY_CALLS = 20  # in a row, because Route 53's servers do not all switch at the same moment
 # The address of a client near each Region.
 CLIENT_ADDRESSES = {region: network.partition("/")[0] for region, network in CLIENT_NETWORKS.items()}
@@ -65,8 +68,22 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         regions = self._record_regions() if self.url else [home]
         self.outputs = {region: self.target.outputs(f"MultiRegionApi-{region}", region) for region in regions}
         self._check_name_servers(home)
+        self._check_no_region_is_drained()
         for region in self.outputs:
             self.cleanup.callback(self._set_variables, region, self._variables(region))
+
+    def _check_no_region_is_drained(self) -> None:
+        for region in self.outputs if len(self.outputs) > 1 and self.url else ():
+            drained = self._change_drains(region, {})["drained"]
+            if drained:
+                raise PreconditionError(f"{region} drains {', '.join(drained)}; undrain first")
+
+    def _change_drains(self, region: str, request: dict[str, str]) -> dict[str, Any]:
+        """Invoke the function of `region` that drains and undrains other Regions."""
+        client, name = self.target.client("lambda", region), self.outputs[region]["DrainFunctionName"]
+        response = client.invoke(FunctionName=name, Payload=json.dumps(request))
+        result: dict[str, Any] = json.loads(response["Payload"].read())
+        return result
 
     def _check_name_servers(self, region: str) -> None:
         if not self.url:
@@ -131,6 +148,46 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             self._wait_for_responses_from(unhealthy, calls)
         self._assert_none_failed(calls)
         return f"{unhealthy} responds again; {len(calls)} calls, none failed"
+
+    def another_region_drains_the_impaired_one(self) -> str:
+        impaired, other = self._two_regions()
+        self.cleanup.callback(self._change_drains, other, {"undrain": impaired})
+        if self.target.impair:
+            self.cleanup.callback(self.target.impair, None)
+            self.target.impair(impaired)
+            client = self.target.session.client("lambda", region_name=impaired, config=NO_RETRIES)
+            try:
+                client.get_function_configuration(FunctionName=self.outputs[impaired]["HealthFunctionName"])
+                status = 200
+            except ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            assert status == 503, f"the control plane of {impaired} responds with {status}"
+        with self._calls(near=impaired) as calls:
+            started = time.monotonic()
+            self._change_drains(other, {"drain": impaired})
+            moved = self._wait_for_responses_from(other, calls) - started
+        self._assert_none_failed(calls)
+        health = self._health(impaired)
+        assert health.status == 200, _summary(health)
+        return (
+            f"{other} responds after {moved:.1f} s, while {impaired} reports healthy; {len(calls)} calls, none failed"
+        )
+
+    def last_region_cannot_be_drained(self) -> str:
+        impaired, other = self._two_regions()
+        error = self._change_drains(other, {"drain": other}).get("errorMessage", "")
+        assert "is not another Region" in error, error
+        return f"{other} serves the clients of {impaired}, and refuses: {error}"
+
+    def traffic_returns_after_undraining(self) -> str:
+        impaired, other = self._two_regions()
+        with self._calls(near=impaired) as calls:
+            self._change_drains(other, {"undrain": impaired})
+            self._wait_for_responses_from(impaired, calls)
+        self._assert_none_failed(calls)
+        if self.target.impair:
+            self.target.impair(None)
+        return f"{impaired} responds again; {len(calls)} calls, none failed"
 
     def broken_health_function_is_unhealthy(self) -> str:
         unhealthy, other = self._two_regions()
@@ -218,6 +275,9 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         Step("Call the name as clients near two Regions", name_resolves_to_the_nearest_region),
         Step("Set STATUS to fail in one Region", traffic_leaves_the_unhealthy_region),
         Step("Set STATUS to check again", traffic_returns),
+        Step("Drain a Region whose control plane fails, from another Region", another_region_drains_the_impaired_one),
+        Step("Drain the last Region", last_region_cannot_be_drained),
+        Step("Undrain the Region, from the same Region", traffic_returns_after_undraining),
         Step("Break the health function", broken_health_function_is_unhealthy),
         Step("Set STATUS to fail in every Region, one after the other", name_resolves_when_every_region_is_unhealthy),
         Step("Open the page in a browser, and repeat the failover test", page_shows_the_failover),

@@ -67,6 +67,8 @@ class Target:
     progress: Callable[[str], None] = lambda _text: None  # called with the progress of a long step
     # Deploys a stack with settings (CDK context); None: the user deploys.
     deploy: Callable[[str, Mapping[str, str]], None] | None = None
+    # Makes all AWS API calls in the Region fail, or in none if it is None. None: AWS cannot be impaired.
+    impair: Callable[[str | None], None] | None = None
     # Environment variables for programs that a walkthrough starts.
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     # Returns a session with the role of an instance; None: only programs on the instance can have it.

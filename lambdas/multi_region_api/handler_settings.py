@@ -18,9 +18,10 @@ class DependencySettings(TypedDict):
 
 
 class HandlerSettings(TypedDict):
-    """Settings of both functions."""
+    """Settings of the functions. `drain_urls` are by Region, and end before the name of the Region asked about."""
 
     allowed_origin: str
+    drain_urls: dict[str, str]
     dependencies: list[DependencySettings]
 
 

@@ -1,9 +1,12 @@
 """Responses in the format of API Gateway's Lambda proxy integration."""
 
 import json
+import os
 from collections.abc import Mapping
 from typing import TypedDict
 
+REGION_HEADER = "X-Region"
+EXPOSED_HEADERS = f"{REGION_HEADER},x-amzn-RequestId"  # API Gateway adds the request ID to every response
 HELLO_PATH = "helloworld"  # of the API that the stack deploys and the walkthrough calls
 
 
@@ -21,5 +24,7 @@ def json_response(status: int, body: Mapping[str, object], allowed_origin: str) 
         "Content-Type": "application/json",
         "Cache-Control": "no-store",
         "Access-Control-Allow-Origin": allowed_origin,
+        "Access-Control-Expose-Headers": EXPOSED_HEADERS,
+        REGION_HEADER: os.environ["AWS_REGION"],
     }
     return {"statusCode": status, "headers": headers, "body": json.dumps(body)}

@@ -8,7 +8,10 @@ previous one, with the remaining ``times`` of each fault. A fault has:
 - ``times``: number of calls affected (default: 1)
 - ``code`` and ``message`` of an error, or ``before``: parameters of another call to the same API
 
-Walkthroughs do not use it, because AWS has no equivalent.
+With ``{"impaired_regions": [...]}``, all AWS API calls in these Regions fail with status 503, also those of functions.
+Deployed APIs still respond, and global services are not impaired.
+
+AWS has no equivalent, so on AWS, walkthroughs run without faults.
 """
 
 import asyncio
@@ -17,17 +20,32 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from ..ministack import cloudformation, ec2
-from ..ministack.requests import service_handlers
+from ..ministack.requests import get_region, service_handlers
 from .json_protocol import register
 
 FAULTS: list[dict[str, Any]] = []
+IMPAIRED_REGIONS: set[str] = set()
+GLOBAL_SERVICES = {"cloudfront", "iam", "route53", "sandbox-faults"}
 
 
 def install() -> None:
-    """Accept faults, and apply them to CloudFormation and EC2."""
+    """Accept faults, and apply them to CloudFormation and EC2, and impaired Regions to all services."""
     register("sandbox-faults", "Sandbox.", {"Inject": _inject})
     _wrap("cloudformation", cloudformation.error_response)
     _wrap("ec2", lambda code, message: ec2.error_response(code, message, 400))
+    for service in service_handlers.keys() - GLOBAL_SERVICES:
+        _reject_in_impaired_regions(service)
+
+
+def _reject_in_impaired_regions(service: str) -> None:
+    handler = service_handlers[service]
+
+    async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+        if get_region() in IMPAIRED_REGIONS:
+            return 503, {"Content-Type": "text/plain"}, b""
+        return await handler(method, path, headers, body, query)
+
+    service_handlers[service] = handle_request
 
 
 def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
@@ -49,7 +67,10 @@ def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
 
 def _inject(request: dict[str, Any]) -> dict[str, Any]:
     replaced = list(FAULTS)
-    FAULTS[:] = request["faults"]
+    FAULTS[:] = request.get("faults", FAULTS)
+    if "impaired_regions" in request:
+        IMPAIRED_REGIONS.clear()
+        IMPAIRED_REGIONS.update(request["impaired_regions"])
     return {"replaced": replaced}
 
 

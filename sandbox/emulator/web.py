@@ -19,7 +19,7 @@ import trustme
 
 AUTHORITY = trustme.CA(organization_name="Sandbox")
 REGIONS = boto3.Session().get_available_regions("apigateway")
-HOST_NAMES = ("*.cloudfront.net", "*.example.com", "example.com", "localhost", "127.0.0.1")
+HOST_NAMES = ("*.cloudfront.net", "*.example.com", "*.api.example.com", "example.com", "localhost", "127.0.0.1")
 ADDRESS_HEADER = "x-sandbox-address"
 MAX_BODY_BYTES = 10 * 1024 * 1024  # API Gateway's limit
 

@@ -5,8 +5,8 @@ The control plane is MiniStack's. This package adds health checks and record upd
 string (`health_checks`), latency routing with health checks (`routing`, `latency`), and a DNS server
 on 127.0.0.1 (`dns`).
 
-Not implemented: weighted, failover, geolocation, geoproximity, IP-based and multivalue records; calculated, TCP and
-CloudWatch health checks, inverted and disabled ones, and those with an IP address only; private zones, DNSSEC. Not
+Not implemented: weighted, failover, geolocation, geoproximity, IP-based and multivalue records; TCP and
+CloudWatch health checks, disabled ones, and those with an IP address only; private zones, DNSSEC. Not
 validated: records that conflict, are outside their zone, or refer to an unknown zone or health check.
 """
 

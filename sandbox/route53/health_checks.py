@@ -54,7 +54,13 @@ STATES: dict[str, State] = {}
 
 def is_healthy(health_check_id: str) -> bool:
     """Return whether a health check is healthy; unknown and new health checks are."""
-    return STATES[health_check_id].healthy if health_check_id in STATES else True
+    config = route53.health_checks.get(health_check_id, {}).get("config", {})
+    if config.get("Type") == "CALCULATED":
+        healthy = sum(map(is_healthy, config.get("ChildHealthChecks", []))) >= int(config.get("HealthThreshold", 0))
+    else:
+        healthy = STATES[health_check_id].healthy if health_check_id in STATES else True
+    inverted: bool = config.get("Inverted", False)
+    return healthy != inverted  # so a new inverted health check is unhealthy
 
 
 async def run(ports: dict[str, int], speed: float) -> None:

@@ -45,7 +45,8 @@ def _update_health_check(check_id: str, old: dict[str, Any], new: dict[str, Any]
 def _config(properties: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration as Route 53's API does, with numbers where a template can have strings."""
     config = dict(properties["HealthCheckConfig"])
-    for name in ("Port", "RequestInterval", "FailureThreshold"):
+    for name in ("Port", "RequestInterval", "FailureThreshold", "HealthThreshold"):
         if name in config:
             config[name] = int(config[name])
+    config["Inverted"] = str(config.get("Inverted", False)).lower() == "true"
     return config

@@ -9,7 +9,14 @@ from settings.custom_domain import CustomDomainSettings
 class CustomDomain(Construct):
     """The hosted zone of `settings`, and a certificate for the domain name that is validated through DNS."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: CustomDomainSettings) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: CustomDomainSettings,
+        alternative_names: list[str] | None = None,
+    ) -> None:
         super().__init__(scope, construct_id)
         self.zone = route53.HostedZone.from_hosted_zone_attributes(
             self, "Zone", hosted_zone_id=str(settings.hosted_zone_id), zone_name=str(settings.hosted_zone_name)
@@ -18,5 +25,6 @@ class CustomDomain(Construct):
             self,
             "Certificate",
             domain_name=str(settings.domain_name),
+            subject_alternative_names=alternative_names,
             validation=acm.CertificateValidation.from_dns(self.zone),
         )

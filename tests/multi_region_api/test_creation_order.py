@@ -42,8 +42,16 @@ def dependency_types_of(template: dict[str, Any], logical_id: str) -> set[str]:
     observed="read from the template",
 )
 def test_health_check_is_created_after_the_api(full_template: dict[str, Any]) -> None:
-    (check,) = (n for n, r in full_template["Resources"].items() if r["Type"] == "AWS::Route53::HealthCheck")
-    required = {n for n, r in full_template["Resources"].items() if r["Type"] in HEALTH_CHECK_DEPENDENCIES}
+    (check,) = (
+        n
+        for n, r in full_template["Resources"].items()
+        if "execute-api" in json.dumps(r) and r["Type"] == "AWS::Route53::HealthCheck"
+    )
+    required = {
+        name
+        for name, resource in full_template["Resources"].items()
+        if resource["Type"] in HEALTH_CHECK_DEPENDENCIES and not name.startswith("Drain")
+    }
     assert {full_template["Resources"][name]["Type"] for name in required} == HEALTH_CHECK_DEPENDENCIES
     missing = required - dependencies_of(full_template, check)
     assert not missing, f"a health check that fails at first raises an alarm: {missing}"

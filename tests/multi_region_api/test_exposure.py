@@ -33,12 +33,12 @@ def limits(template: dict[str, Any]) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize("resource_type", ["AWS::ApiGateway::RestApi", "AWS::ApiGateway::DomainName"])
 def test_endpoint_requires_tls_1_2_and_accepts_it(full_template: dict[str, Any], resource_type: str) -> None:
     """The API's policy applies to its domain name too, and health checkers do not support TLS 1.3."""
-    endpoint = only_resource(full_template, resource_type)
-    assert MINIMUM_TLS_1_2.fullmatch(endpoint.get("SecurityPolicy", "TLS_1_0")), "the default is TLS_1_0"
-    if endpoint["SecurityPolicy"].startswith("SecurityPolicy_"):
-        assert endpoint["EndpointAccessMode"] == "STRICT", (
-            "API Gateway rejects an enhanced policy without an access mode"
-        )
+    for endpoint in resources_of_type(full_template, resource_type):
+        assert MINIMUM_TLS_1_2.fullmatch(endpoint.get("SecurityPolicy", "TLS_1_0")), "the default is TLS_1_0"
+        if endpoint["SecurityPolicy"].startswith("SecurityPolicy_"):
+            assert endpoint["EndpointAccessMode"] == "STRICT", (
+                "API Gateway rejects an enhanced policy without an access mode"
+            )
 
 
 @pytest.mark.reliability(

@@ -9,7 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from lambdas.multi_region_api.health import TOKEN
 
@@ -26,10 +28,10 @@ def load_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         for name in [name for name in sys.modules if name.split(".")[0] == "multi_region_api"]:
             del sys.modules[name]
 
-    def load(module: str, *dependencies: dict[str, Any], allowed_origin: str = "*") -> ModuleType:
+    def load(module: str, *dependencies: dict[str, Any], allowed_origin: str = "*", **more: Any) -> ModuleType:
         package = tmp_path / "multi_region_api"
         shutil.copytree(ROOT / "lambdas" / "multi_region_api", package, dirs_exist_ok=True)
-        settings = {"allowed_origin": allowed_origin, "dependencies": dependencies}
+        settings = {"allowed_origin": allowed_origin, "dependencies": dependencies, "drain_urls": {}, **more}
         (package / "settings.json").write_text(json.dumps(settings))
         remove_modules()
         return importlib.import_module(f"multi_region_api.{module}")
@@ -59,6 +61,8 @@ def test_response_allows_the_origin_and_forbids_caching(load_handler: Callable[.
     headers = load_handler(module, allowed_origin="https://www.example.com").handler({}, None)["headers"]
     assert headers["Access-Control-Allow-Origin"] == "https://www.example.com"
     assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Region"] == "eu-west-1"
+    assert "X-Region" in headers["Access-Control-Expose-Headers"], "a page's script could not read it"
 
 
 def test_healthy_region_returns_200_with_token_without_log(
@@ -106,6 +110,57 @@ def test_unreachable_dependency_makes_region_unhealthy(
     response = load_handler("healthcheck", TABLE).handler({}, None)
     assert response["statusCode"] == 503
     assert "orders" in json.loads(response["body"])["failed"]
+
+
+@pytest.fixture
+def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """botocore's stub of SSM, which the drain functions use."""
+    client = boto3.client("ssm")
+    monkeypatch.setattr(boto3, "client", lambda *_arguments, **_options: client)
+    monkeypatch.setenv("DRAINED_PARAMETER", "drained")
+    with Stubber(client) as stub:
+        yield stub
+
+
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Throttling",
+    fault="the list of drained Regions cannot be read while a Region is drained",
+    expected="the Region stays drained",
+    observed="the last value is reported; without one, 503, which drains nothing",
+)
+def test_unreadable_list_does_not_undrain(load_handler: Callable[..., ModuleType], ssm: Stubber) -> None:
+    handler = load_handler("drained").handler
+    asked = [{"pathParameters": {"region": region}} for region in ("us-west-2", "us-east-1")]
+    ssm.add_client_error("get_parameter", "ThrottlingException")
+    assert handler(asked[0], None)["statusCode"] == 503
+    for response in ({"Parameter": {"Value": "us-west-2"}}, None):
+        for event, state in zip(asked, ("drained=us-west-2/", "in service"), strict=True):
+            if response:
+                ssm.add_response("get_parameter", response)
+            else:
+                ssm.add_client_error("get_parameter", "ThrottlingException")
+            assert json.loads(handler(event, None)["body"]) == {"region": "eu-west-1", "state": state}
+
+
+def test_drain_command_stores_and_returns_the_list(
+    load_handler: Callable[..., ModuleType], ssm: Stubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load_handler("drain", drain_urls={name: f"https://{name}/" for name in ("eu-west-1", "us-west-2")})
+    asked: list[Any] = []
+
+    def report_nothing(*arguments: Any) -> list[str]:
+        asked.append(arguments)
+        return []
+
+    monkeypatch.setattr(module, "regions_reporting", report_nothing)
+    ssm.add_response("get_parameter", {"Parameter": {"Value": "none"}})
+    ssm.add_response("put_parameter", {}, {"Name": "drained", "Value": "us-west-2", "Overwrite": True})
+    assert module.handler({"drain": "us-west-2"}, None) == {"region": "eu-west-1", "drained": ["us-west-2"]}
+    assert asked == [("eu-west-1", {"us-west-2": "https://us-west-2/eu-west-1"})], "asks the others about this Region"
+    ssm.add_response("get_parameter", {"Parameter": {"Value": "us-west-2"}})
+    assert module.handler({}, None)["drained"] == ["us-west-2"]
+    ssm.assert_no_pending_responses()
 
 
 def test_boto3_is_imported_only_with_dependencies(load_handler: Callable[..., ModuleType]) -> None:

@@ -82,10 +82,15 @@ def test_stack_does_not_reference_other_regions(full_assembly: Assembly) -> None
     manifest = json.loads((full_assembly.directory / "manifest.json").read_text())
     for region in THREE_REGIONS:
         stack = f"MultiRegionApi-{region}"
-        text = json.dumps(full_assembly.template(stack))
-        assert not [other for other in THREE_REGIONS if other != region and other in text], (
-            f"{stack} names another Region"
-        )
+        template = full_assembly.template(stack)
+        for name, resource in template["Resources"].items():
+            # Their host names, and the locations of the health checkers, come from the settings.
+            if resource["Type"] in ("AWS::Route53::HealthCheck", "AWS::SSM::Parameter"):
+                continue
+            text = json.dumps(resource)
+            named = [other for other in THREE_REGIONS if other != region and other in text]
+            assert not named, f"{name} of {stack} names another Region"
+        text = json.dumps(template)
         assert "Fn::ImportValue" not in text
         assert manifest["artifacts"][stack]["dependencies"] == [f"{stack}.assets"]
 
@@ -136,6 +141,7 @@ def test_health_check_requests_regional_endpoint_and_token(template_without_doma
         "Port": 443,
         "EnableSNI": True,
         "SearchString": TOKEN,
+        "Regions": ["us-west-2", "eu-west-1", "ap-southeast-1"],
         "RequestInterval": 30,
         "FailureThreshold": 2,
         "Inverted": False,
@@ -151,12 +157,23 @@ def test_health_check_has_interval_and_threshold_of_settings(single_region: Asse
     assert (config["RequestInterval"], config["FailureThreshold"]) == (10, 5)
 
 
+def domain_names_of(template: dict[str, Any]) -> dict[str, str]:
+    """Return the logical IDs of the domain names, by name."""
+    resources = template["Resources"].items()
+    return {r["Properties"]["DomainName"]: n for n, r in resources if r["Type"] == "AWS::ApiGateway::DomainName"}
+
+
 @pytest.mark.parametrize("region", ["us-east-1", "us-west-2"])
 def test_records_are_latency_aliases_with_health_check(domain_assembly: Assembly, region: str) -> None:
     template = domain_assembly.template(f"MultiRegionApi-{region}")
-    (check,) = (n for n, r in template["Resources"].items() if r["Type"] == "AWS::Route53::HealthCheck")
-    (domain,) = (n for n, r in template["Resources"].items() if r["Type"] == "AWS::ApiGateway::DomainName")
-    records = resources_of_type(template, "AWS::Route53::RecordSet")
+    (check,) = (
+        name
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Route53::HealthCheck"
+        and resource["Properties"]["HealthCheckConfig"]["Type"] == "CALCULATED"
+    )
+    domain = domain_names_of(template)["api.example.com"]
+    records = [r for r in resources_of_type(template, "AWS::Route53::RecordSet") if r["Name"] == "api.example.com."]
     assert sorted(record["Type"] for record in records) == ["A", "AAAA"]
     for record in records:
         assert (record["Name"], record["HostedZoneId"]) == ("api.example.com.", "Z0123456789ABCDEFGHIJ")
@@ -181,8 +198,11 @@ def test_records_depend_on_api_and_domain_name(domain_assembly: Assembly, region
     resources = domain_assembly.template(f"MultiRegionApi-{region}")["Resources"]
     needed = {n for n, r in resources.items() if r["Type"] in RECORD_DEPENDENCIES}
     assert {resources[name]["Type"] for name in needed} == RECORD_DEPENDENCIES
-    for record in (r for r in resources.values() if r["Type"] == "AWS::Route53::RecordSet"):
-        assert needed <= set(record["DependsOn"])
+    for kind, other in (("Shared", "Regional"), ("Regional", "Shared")):
+        required = {name for name in needed if other not in name}
+        for record_type in ("A", "AAAA"):
+            (record,) = (r for n, r in resources.items() if n.startswith(f"DomainNames{kind}{record_type}Record"))
+            assert required <= set(record["DependsOn"])
 
 
 def test_domain_name_is_regional_with_certificate_and_path(domain_assembly: Assembly) -> None:
@@ -190,11 +210,14 @@ def test_domain_name_is_regional_with_certificate_and_path(domain_assembly: Asse
     certificate = only_resource(template, "AWS::CertificateManager::Certificate")
     assert certificate["ValidationMethod"] == "DNS"
     assert certificate["DomainValidationOptions"][0]["HostedZoneId"] == "Z0123456789ABCDEFGHIJ"
-    domain = only_resource(template, "AWS::ApiGateway::DomainName")
-    assert domain["EndpointConfiguration"] == {"Types": ["REGIONAL"], "IpAddressType": "dualstack"}
-    assert domain["SecurityPolicy"] == only_resource(template, "AWS::ApiGateway::RestApi")["SecurityPolicy"]
-    assert "Ref" in domain["RegionalCertificateArn"]
-    assert only_resource(template, "AWS::ApiGateway::BasePathMapping")["BasePath"] == "v1"
+    assert certificate["SubjectAlternativeNames"] == [f"{WEST.removeprefix('MultiRegionApi-')}.api.example.com"]
+    domains = resources_of_type(template, "AWS::ApiGateway::DomainName")
+    assert len(domains) == 2, "the shared name and that of the Region"
+    for domain in domains:
+        assert domain["EndpointConfiguration"] == {"Types": ["REGIONAL"], "IpAddressType": "dualstack"}
+        assert domain["SecurityPolicy"] == only_resource(template, "AWS::ApiGateway::RestApi")["SecurityPolicy"]
+        assert "Ref" in domain["RegionalCertificateArn"]
+    assert [m["BasePath"] for m in resources_of_type(template, "AWS::ApiGateway::BasePathMapping")] == ["v1", "v1"]
 
 
 def test_stack_without_domain_has_no_records_and_an_info(
@@ -205,6 +228,7 @@ def test_stack_without_domain_has_no_records_and_an_info(
         "AWS::ApiGateway::DomainName",
         "AWS::ApiGateway::BasePathMapping",
         "AWS::CertificateManager::Certificate",
+        "AWS::SSM::Parameter",
     }
     with_domain = {r["Type"] for r in domain_assembly.template(WEST)["Resources"].values()}
     assert {r["Type"] for r in template_without_domain["Resources"].values()} == with_domain - domain_types
@@ -225,7 +249,14 @@ def test_cors_allows_the_origin_for_responses_and_errors(single_region: Assembly
     errors = resources_of_type(template, "AWS::ApiGateway::GatewayResponse")
     assert {e["ResponseType"] for e in errors} == {"DEFAULT_4XX", "DEFAULT_5XX"}
     for error in errors:
-        assert error["ResponseParameters"] == {"gatewayresponse.header.Access-Control-Allow-Origin": origin}
+        assert error["ResponseParameters"] == {
+            "gatewayresponse.header.Access-Control-Allow-Origin": origin,
+            "gatewayresponse.header.Access-Control-Expose-Headers": "'X-Region,x-amzn-RequestId'",
+            "gatewayresponse.header.X-Region": "'ap-northeast-1'",
+        }
+        body = error["ResponseTemplates"]["application/json"].replace("$context.error.messageString", '"Forbidden"')
+        expected = {"region": "ap-northeast-1", "requestId": "$context.requestId", "message": "Forbidden"}
+        assert json.loads(body) == expected, "the message string has quotes already"
     options = [m for m in resources_of_type(template, "AWS::ApiGateway::Method") if m["HttpMethod"] == "OPTIONS"]
     (response,) = options[0]["Integration"]["IntegrationResponses"]
     assert response["ResponseParameters"]["method.response.header.Access-Control-Allow-Origin"] == origin
@@ -239,8 +270,12 @@ def test_logs_have_retention_and_functions_are_traced(template_without_domain: d
     assert {group["RetentionInDays"] for group in groups} == {90}
     stage = only_resource(template_without_domain, "AWS::ApiGateway::Stage")
     assert stage["TracingEnabled"]
-    assert "$context.status" in stage["AccessLogSetting"]["Format"]
-    assert "$context.identity.sourceIp" in stage["AccessLogSetting"]["Format"], "to find the source of a flood"
+    fields = json.loads(stage["AccessLogSetting"]["Format"])
+    assert fields["ip"] == "$context.identity.sourceIp", "to find the source of a flood"
+    # API Gateway developer guide: a REST API's access log needs a request ID.
+    assert fields["requestId"] == "$context.requestId"
+    names = {"status", "error.message", "responseLatency", "integrationLatency", "wafResponseCode", "tlsVersion"}
+    assert {f"$context.{name}" for name in names} <= set(fields.values())
     (execution,) = (g["LogGroupName"]["Fn::Join"][1] for g in groups if "LogGroupName" in g)
     assert (execution[0], execution[2]) == ("API-Gateway-Execution-Logs_", "/prod"), "the name that API Gateway uses"
     for function in resources_of_type(template_without_domain, "AWS::Lambda::Function"):

@@ -92,6 +92,36 @@ def test_threshold_counts_consecutive_results_both_ways() -> None:
     assert statuses == [True, True, True, True, False, False, False, False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("own", "drained", "healthy"),
+    [
+        (True, (False, False), True),
+        (False, (False, False), False),
+        (True, (True, False), False),
+        (True, (True, True), False),
+    ],
+)
+def test_calculated_check_needs_all_children_and_inverts_drains(
+    monkeypatch: pytest.MonkeyPatch, own: bool, drained: tuple[bool, ...], healthy: bool
+) -> None:
+    endpoints = {"own": False, "drained0": True, "drained1": True}
+    checks = {
+        name: {"config": {"Type": "HTTPS_STR_MATCH", "Inverted": inverted}} for name, inverted in endpoints.items()
+    }
+    calculated = {"Type": "CALCULATED", "ChildHealthChecks": list(endpoints), "HealthThreshold": 3, "Inverted": False}
+    monkeypatch.setattr(route53, "health_checks", {**checks, "all": {"config": calculated}})
+    states = {
+        name: health_checks.State(healthy=status) for name, status in zip(endpoints, (own, *drained), strict=True)
+    }
+    monkeypatch.setattr(health_checks, "STATES", states)
+    assert health_checks.is_healthy("all") is healthy
+
+
+def test_new_inverted_check_is_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(route53, "health_checks", {"new": {"config": {"Type": "HTTPS", "Inverted": True}}})
+    assert not health_checks.is_healthy("new")
+
+
 def record(region: str, **more: Any) -> dict[str, Any]:
     return {"Name": "api.example.net.", "Type": "A", "Region": region, "HealthCheckId": region, **more}
 

@@ -119,6 +119,15 @@ FAULTS = {
     "multi_region_api-traffic_returns": [
         pytest.mark.reliability("multi_region_api", "Partial failure", fault="one Region of several is unhealthy"),
     ],
+    "multi_region_api-another_region_drains_the_impaired_one": [
+        pytest.mark.reliability(
+            "multi_region_api",
+            "System-specific",
+            fault="the control plane of a Region fails, and its health check does not detect it",
+            expected="another Region drains it; the last Region cannot be drained",
+            observed="its traffic moves, and no call failed",
+        ),
+    ],
     "multi_region_api-broken_health_function_is_unhealthy": [
         pytest.mark.reliability(
             "multi_region_api",

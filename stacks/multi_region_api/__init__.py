@@ -32,21 +32,23 @@ from aws_cdk import (
 from constructs import Construct
 
 from lambdas.multi_region_api.health import CHECK_DEPENDENCIES, TOKEN
-from lambdas.multi_region_api.responses import HELLO_PATH
+from lambdas.multi_region_api.responses import EXPOSED_HEADERS, HELLO_PATH, REGION_HEADER
 from settings.multi_region_api import MultiRegionApiSettings
 
-from .constructs.acknowledgments import acknowledge, acknowledge_wildcards
-from .constructs.alarm_topic import AlarmTopic
-from .constructs.cfn_resource import cfn_resource
-from .constructs.custom_domain import CustomDomain
-from .constructs.grants import grant
-from .constructs.lambda_code import lambda_asset
-from .constructs.outputs import add_outputs
-from .constructs.standard_function import StandardFunction
-from .constructs.web_acl import ManagedRulesWebAcl, visibility_config
+from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
+from ..constructs.alarm_topic import AlarmTopic
+from ..constructs.cfn_resource import cfn_resource
+from ..constructs.grants import grant
+from ..constructs.lambda_code import lambda_asset
+from ..constructs.outputs import add_outputs
+from ..constructs.standard_function import StandardFunction
+from ..constructs.web_acl import ManagedRulesWebAcl, visibility_config
+from .access_log import ACCESS_LOG_FIELDS
+from .domain_names import BASE_PATH, SECURITY_POLICY, DomainNames
+from .drains import RATE_LIMIT as DRAINED_RATE_LIMIT, Drains, drain_function_name, drain_urls, drained_path
 
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
-STAGE, BASE_PATH = "prod", "v1"
+STAGE = "prod"
 LOG_LEVELS = {
     "INFO": lambda_.ApplicationLogLevel.INFO,
     "WARNING": lambda_.ApplicationLogLevel.WARN,
@@ -55,11 +57,9 @@ LOG_LEVELS = {
 METRICS_REGION = "us-east-1"  # the only Region in which Route 53 publishes metrics
 # About twenty health checkers each send at most one request every 10 s, so they never reach this limit.
 HEALTH_RATE_LIMIT = 20
-# All bursts together are below 1,250, API Gateway's lowest default quota of an account and
-# Region: requests above the quota would be throttled on the health path too.
+# All bursts together are below 1,250, API Gateway's lowest default quota of an account and Region: requests above
+# the quota would be throttled on the health path too.
 MAX_BURST = 1_000
-# Health checkers use TLS 1.2: with TLS 1.3 only, every Region would be unhealthy.
-SECURITY_POLICY = apigateway.SecurityPolicy.TLS13_1_2_PFS_PQ_2025_09
 
 
 class MultiRegionApi(Stack):
@@ -76,16 +76,16 @@ class MultiRegionApi(Stack):
             **kwargs,
         )
         self.settings = settings
-        # Anyone who knows the path can exhaust its throttling limit, so that the health check fails. Route 53 cannot
+        # Anyone who knows the path can make the health check fail by exhausting its throttling limit. Route 53 cannot
         # send credentials, so the path contains the GUID from the stack ID, which is not public.
         self.health_path = f"healthcheck-{Fn.select(2, Fn.split('/', self.stack_id))}"
         topic = AlarmTopic(self, "Topic", display_name=f"Multi-region API in {region}", email=settings.email)
-        handler_settings = settings.model_dump(
-            include={"allowed_origin", "dependencies"}, mode="json", exclude_none=True
-        )
+        fields = {"allowed_origin", "dependencies"}
+        handler_settings = settings.model_dump(include=fields, mode="json", exclude_none=True)
+        self.drain_urls = handler_settings["drain_urls"] = drain_urls(settings)
         code = lambda_asset("multi_region_api", settings=json.dumps(handler_settings, indent=1))
-        hello = self._create_function("Hello", "hello", "Returns the Region", code)
-        health = self._create_function("Health", "healthcheck", "Returns whether the Region is healthy", code)
+        hello = self.create_function("Hello", "hello", "Returns the Region", code)
+        health = self.create_function("Health", "healthcheck", "Returns whether the Region is healthy", code)
         health.add_environment("STATUS", CHECK_DEPENDENCIES)
         self._grant_read_tables(health)
         api = self._create_api()
@@ -95,17 +95,32 @@ class MultiRegionApi(Stack):
         check.node.add_dependency(api, self._exclude_health_checks_from_tracing())
         if settings.waf:
             check.node.add_dependency(self._create_web_acl(api))
+        functions, routing_check = {"Hello": hello, "Health": health}, check
         if settings.domain_name:
-            self._create_domain_name(api, check)
+            if self.drain_urls:
+                drains = Drains(self, "Drains", api=api, code=code)
+                functions["ReportDrained"] = drains.report
+                routing_check = drains.create_health_check(check)
+            DomainNames(self, "DomainNames", settings=settings, api=api, health_check=routing_check)
         elif region == settings.regions[0]:  # print this once
             Annotations.of(self).add_info(
                 "No domain name: each Region has only a separate URL, without failover. For one domain name "
                 "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
             )
-        self._add_alarms(topic, {"Hello": hello, "Health": health}, check)
-        self._add_outputs(api, check, health, topic)
+        self._add_alarms(topic, functions, routing_check)
+        self._add_outputs(api, check, routing_check, health, topic)
 
-    def _create_function(self, name: str, module: str, description: str, code: lambda_.Code) -> StandardFunction:
+    def create_function(
+        self,
+        name: str,
+        module: str,
+        description: str,
+        code: lambda_.Code,
+        *,
+        timeout_seconds: int = 3,
+        function_name: str | None = None,
+    ) -> StandardFunction:
+        """Create the function of a module of the package."""
         function = StandardFunction(
             self,
             name,
@@ -114,7 +129,8 @@ class MultiRegionApi(Stack):
             description=description,
             retention=logs.RetentionDays.THREE_MONTHS,
             memory_size=256,
-            timeout_seconds=3,
+            function_name=function_name,
+            timeout_seconds=timeout_seconds,
             tracing=lambda_.Tracing.ACTIVE,
             application_log_level_v2=LOG_LEVELS[self.settings.log_level],
         )
@@ -153,14 +169,22 @@ class MultiRegionApi(Stack):
         # domain name.
         resource.security_policy = f"SecurityPolicy_{SECURITY_POLICY.name}"
         resource.endpoint_access_mode = apigateway.EndpointAccessMode.STRICT.value
+        error_body = {"region": self.region, "requestId": "$context.requestId"}
         for name in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
             # Without this header, browsers report a network error to the page instead of the status.
             api.add_gateway_response(
                 name.title().replace("_", ""),
                 type=getattr(apigateway.ResponseType, name),
-                response_headers={"Access-Control-Allow-Origin": f"'{self.settings.allowed_origin}'"},
+                response_headers={
+                    "Access-Control-Allow-Origin": f"'{self.settings.allowed_origin}'",
+                    "Access-Control-Expose-Headers": f"'{EXPOSED_HEADERS}'",
+                    REGION_HEADER: f"'{self.region}'",
+                },
+                templates={
+                    "application/json": json.dumps(error_body)[:-1] + ', "message": $context.error.messageString}'
+                },
             )
-        api.node.try_remove_child("Endpoint")  # an output without a description
+        api.node.try_remove_child("Endpoint")  # its output has no description
         self._add_execution_log(api)
         self._acknowledge_api(api)
         return api
@@ -177,16 +201,15 @@ class MultiRegionApi(Stack):
             "metrics_enabled": True,
         }
         limits = {f"/{self.health_path}/GET": HEALTH_RATE_LIMIT, f"/{HELLO_PATH}/OPTIONS": preflight_rate}
+        if self.drain_urls:
+            limits[f"/{drained_path(self.settings)}/{{region}}/GET"] = DRAINED_RATE_LIMIT
         return apigateway.StageOptions(
             stage_name=STAGE,
             throttling_rate_limit=rate,
             throttling_burst_limit=_burst(rate, MAX_BURST),
             tracing_enabled=True,
             access_log_destination=apigateway.LogGroupLogDestination(access_log),
-            access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
-                caller=False, user=False, ip=True, http_method=True, protocol=True, request_time=True,
-                resource_path=True, response_length=True, status=True,
-            ),
+            access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG_FIELDS)),
             method_options={
                 method: apigateway.MethodDeploymentOptions(
                     throttling_rate_limit=limit,
@@ -275,46 +298,12 @@ class MultiRegionApi(Stack):
             enable_sni=True,
             resource_path=f"/{STAGE}/{self.health_path}",
             search_string=TOKEN,
+            regions=list(self.settings.health_check_regions),
             request_interval=Duration.seconds(self.settings.request_interval),
             failure_threshold=self.settings.failure_threshold,
         )
         Tags.of(check).add("Name", self.node.id)
         return check
-
-    def _create_domain_name(self, api: apigateway.RestApi, check: route53.HealthCheck) -> None:
-        custom_domain = CustomDomain(self, "CustomDomain", settings=self.settings)
-        domain = apigateway.DomainName(
-            self,
-            "DomainName",
-            domain_name=str(self.settings.domain_name),
-            certificate=custom_domain.certificate,
-            endpoint_type=apigateway.EndpointType.REGIONAL,
-            security_policy=SECURITY_POLICY,
-            endpoint_access_mode=apigateway.EndpointAccessMode.STRICT,
-            mapping=api,
-            base_path=BASE_PATH,
-        )
-        # The L2 construct lacks the property; without it, AAAA queries would return no addresses.
-        resource = cfn_resource(domain, apigateway.CfnDomainName)
-        resource.add_property_override("EndpointConfiguration.IpAddressType", "dualstack")
-        for record_type in ("A", "AAAA"):
-            record = route53.CfnRecordSet(
-                self,
-                f"{record_type}Record",
-                hosted_zone_id=custom_domain.zone.hosted_zone_id,
-                name=f"{self.settings.domain_name}.",
-                type=record_type,
-                region=self.region,
-                set_identifier=self.region,
-                health_check_id=check.health_check_id,
-                alias_target=route53.CfnRecordSet.AliasTargetProperty(
-                    dns_name=domain.domain_name_alias_domain_name,
-                    hosted_zone_id=domain.domain_name_alias_hosted_zone_id,
-                    evaluate_target_health=True,
-                ),
-            )
-            # A new health check starts as healthy, so the records must not exist before the API is complete.
-            record.node.add_dependency(domain, api)
 
     def _create_web_acl(self, api: apigateway.RestApi) -> wafv2.CfnWebACLAssociation:
         """Protect the stage with a web ACL that always allows Route 53's health checkers."""
@@ -381,7 +370,12 @@ class MultiRegionApi(Stack):
         )
 
     def _add_outputs(
-        self, api: apigateway.RestApi, check: route53.HealthCheck, health: StandardFunction, topic: AlarmTopic
+        self,
+        api: apigateway.RestApi,
+        check: route53.HealthCheck,
+        routing_check: route53.HealthCheck,
+        health: StandardFunction,
+        topic: AlarmTopic,
     ) -> None:
         outputs = {
             "RegionalUrl": (api.url, "The API in this Region alone"),
@@ -393,6 +387,9 @@ class MultiRegionApi(Stack):
         if self.settings.domain_name:
             outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all Regions")
             outputs["HostedZoneId"] = (str(self.settings.hosted_zone_id), "Hosted zone of the records")
+        if self.drain_urls:
+            outputs["RoutingHealthCheckId"] = (routing_check.health_check_id, "Health check of the records")
+            outputs["DrainFunctionName"] = (drain_function_name(self), "Function that drains another Region")
         add_outputs(self, outputs)
 
 

@@ -1,0 +1,30 @@
+"""Handler that drains or undrains another Region; invoke it in any healthy Region.
+
+It does not depend on the drained Region: the list of drained Regions is stored here, and Route 53 reads it here.
+"""
+
+import logging
+import os
+from typing import Any
+
+from .drains import change, read_drained, regions_reporting, ssm_client, write_drained
+from .handler_settings import read_settings
+
+REGION, PARAMETER = os.environ["AWS_REGION"], os.environ["DRAINED_PARAMETER"]
+SETTINGS = read_settings()
+OTHERS = set(SETTINGS["drain_urls"]) - {REGION}
+LOGGER = logging.getLogger(__name__)
+SSM = ssm_client()
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Apply the request and return the Regions that this Region drains."""
+    urls = {region: f"{SETTINGS['drain_urls'][region]}{REGION}" for region in sorted(OTHERS)}
+    drained = read_drained(SSM, PARAMETER)
+    changed = change(event, drained, OTHERS, lambda: regions_reporting(REGION, urls))
+    if changed != drained:
+        write_drained(SSM, PARAMETER, changed)
+        LOGGER.warning(
+            "Drained Regions changed", extra={"status": "changed", "region": REGION, "drained": sorted(changed)}
+        )
+    return {"region": REGION, "drained": sorted(changed)}
