@@ -28,10 +28,6 @@ RESOURCE_POLICY_REASONS = {
     "Allow cloudwatch.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
         f"The actions that SNS's documentation lists for CloudWatch, from this account only. {IN_KEY_POLICY}"
     ),
-    "Allow events.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
-        "The actions of EventBridge on an encrypted topic, for which SNS supports no condition on the source. "
-        f"{IN_KEY_POLICY}"
-    ),
     f"Allow {AUTO_DELETE_ROLE}: s3:DeleteObject*, s3:GetBucket*, s3:List*, s3:PutBucketPolicy": (
         "aws-cdk-lib's function that empties the bucket before its deletion; with `production` there is none."
     ),

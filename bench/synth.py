@@ -39,7 +39,7 @@ def measure(progress: Progress) -> Section:
         empty = folder / "empty"
         empty.mkdir()
         (empty / "app.py").write_text(EMPTY_APP)
-        shutil.copy(ROOT / "cdk.json", empty)  # the same flags and settings
+        shutil.copy(ROOT / "cdk.json", empty)  # the same feature flags
         seconds = in_turn(progress, "Synthesize", ROUNDS, _programs(folder, empty))
         return _section(seconds, folder / "app-alone")
 

@@ -10,17 +10,19 @@ its settings.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from .analytics_host import AnalyticsHostSettings
 from .deploy_pipeline import DeployPipelineSettings
 from .multi_region_api import MultiRegionApiSettings
 from .security_group_revert import SecurityGroupRevertSettings
 from .static_site import StaticSiteSettings
-from .types import Conflict, SettingsModel, nested_model
+from .types import PLACEHOLDER, Conflict, SettingsModel, nested_model
 
 # Context keys of CDK: feature flags and options of packages, keys that the CDK CLI passes, its cached
 # lookups (ContextProvider of the cloud assembly schema), and keys that it writes to cdk.json.
@@ -31,6 +33,7 @@ CDK_KEY = re.compile(
     r"|acknowledged-issue-numbers|cli-telemetry|cdk-migrate|assets-ecr-repository-name"
 )
 MAX_VALUE_CHARACTERS = 80  # of a value in a message
+MESSAGE_PREFIX = "Value error, "  # of pydantic's message for a ValueError
 AnyModel = TypeVar("AnyModel", bound=SettingsModel)
 
 
@@ -122,17 +125,19 @@ def _similar(name: str, prefix: str, fields: list[str]) -> list[str]:
 def _validate(model: type[AnyModel], values: dict[str, Any], prefix: str) -> tuple[AnyModel, list[str]]:
     """Validate the settings of one model; return them and the errors.
 
-    The valid settings are also checked for conflicts, so that all errors are reported at once.
+    The valid settings are also checked for conflicts, so that all errors are reported at once. A conflict with
+    an invalid setting is not reported, because correcting that setting may resolve it.
     """
-    invalid, errors = set(), []
+    settings, invalid, errors = model(), set(), []
     try:
         settings = model.model_validate(values)
     except ValidationError as error:
-        invalid = {str(detail["loc"][0]) for detail in error.errors()}
         errors = list(_describe(model, error, prefix))
-        settings = model.model_validate({name: value for name, value in values.items() if name not in invalid})
+        invalid = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
+        with suppress(ValidationError):  # of a model validator, whose errors have no location
+            settings = model.model_validate({name: value for name, value in values.items() if name not in invalid})
     for conflict in settings.conflicts():
-        if not invalid & {conflict.field, *re.findall(r"{(\w+)}", conflict.text)}:
+        if not invalid & conflict.fields:
             errors.append(_describe_conflict(settings, conflict, prefix))
     return settings, errors
 
@@ -142,7 +147,7 @@ def _describe_conflict(settings: SettingsModel, conflict: Conflict, prefix: str)
         value = getattr(settings, name)
         return f"{prefix}{name}" + ("" if value is None else f"={_truncate(value)}")
 
-    text = re.sub(r"{(\w+)}", lambda match: key_and_value(match[1]), conflict.text)
+    text = PLACEHOLDER.sub(lambda match: key_and_value(match[1]), conflict.text)
     return f"{key_and_value(conflict.field)} {text}"
 
 
@@ -151,11 +156,12 @@ def _describe(model: type[SettingsModel], error: ValidationError, prefix: str) -
     details = error.errors()
     for detail in details:
         location = detail["loc"]
-        deeper = (other for other in details if len(other["loc"]) > len(location))
-        if detail["type"] == "too_short" and any(other["loc"][: len(location)] == location for other in deeper):
-            continue  # pydantic counts only the valid items of a list
+        if detail["type"] == "too_short" and _has_errors_inside(location, details):
+            continue  # pydantic counts only valid items, so the list may be long enough once they are corrected
         key = prefix + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
-        if detail["type"] == "extra_forbidden":
+        if not location:  # a model validator of the system
+            yield f"{prefix.rstrip(':') or 'settings'}: {detail['msg'].removeprefix(MESSAGE_PREFIX)}"
+        elif detail["type"] == "extra_forbidden":
             yield f"{key}: unknown field (valid: {', '.join(_model_for(model, location[:-1]).model_fields)})"
         elif detail["type"] == "missing":
             yield f"{key}: required"
@@ -163,6 +169,12 @@ def _describe(model: type[SettingsModel], error: ValidationError, prefix: str) -
             yield f"{key}: {detail['msg']}"
         else:
             yield f"{key}: invalid value {_truncate(detail['input'])} (valid: {_valid_values(detail, key)})"
+
+
+def _has_errors_inside(location: tuple[int | str, ...], details: list[ErrorDetails]) -> bool:
+    """Return whether an item of the list at `location` has an error."""
+    inner = (detail["loc"] for detail in details if len(detail["loc"]) > len(location))
+    return any(other[: len(location)] == location for other in inner)
 
 
 def _model_for(model: type[SettingsModel], location: tuple[int | str, ...]) -> type[SettingsModel]:
@@ -191,7 +203,7 @@ def _valid_values(detail: Any, key: str) -> str:
     if detail["type"] == "too_long":
         return f"at most {detail['ctx']['max_length']} items"
     descriptions = (text for prefix, text in VALID_VALUES.items() if detail["type"].startswith(prefix))
-    return next(descriptions, str(detail["msg"]).removeprefix("Value error, "))
+    return next(descriptions, str(detail["msg"]).removeprefix(MESSAGE_PREFIX))
 
 
 def _truncate(value: Any) -> str:

@@ -98,11 +98,16 @@ class Permission(SettingsModel):
     conditions: Conditions = Field(default_factory=dict)
 
     def is_service_wide(self) -> bool:
-        """Return whether it allows every action of a service on every resource, or on every resource of a type."""
-        every_action = any(re.fullmatch(r"[a-z0-9-]+:[*?]*\*[*?]*", action) for action in self.actions)
+        """Return whether it allows every action of a service, or any of IAM or STS, on every resource (of a type)."""
+        every_action = any(map(self.is_wide_action, self.actions))
         # The part before the slash is a resource type, except in ARNs of S3, where it is a bucket.
-        everything = r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}[a-z-]+[/:][*?]*\*[*?]*"
+        everything = r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}[a-z-]+[/:][*?:/-]*\*[*?:/-]*"
         return every_action and any(re.fullmatch(everything, resource) for resource in self.resources)
+
+    @staticmethod
+    def is_wide_action(action: str) -> bool:
+        """Return whether the action is every action of a service, or can give its caller other permissions."""
+        return bool(re.fullmatch(r"[a-z0-9-]+:[*?]*\*[*?]*|(iam|sts):.*", action))
 
     @field_validator("conditions")
     @classmethod
@@ -187,7 +192,8 @@ class DeployPipelineSettings(SettingsModel):
         None, description="Managed policy that limits `permissions`."
     )
     allow_service_wide_permissions: bool = Field(
-        False, description="Accept `permissions` with every action of a service on every resource, such as s3:* on *."
+        False,
+        description="Accept `permissions` with every action of a service, or any of IAM or STS, on every resource.",
     )
     ssm_parameters: tuple[Annotated[str, matches(SSM_PARAMETER, SSM_PARAMETER_DESCRIPTION, max_length=200)], ...] = (
         Field(
@@ -240,7 +246,7 @@ class DeployPipelineSettings(SettingsModel):
             _request(value)
         except FileNotFoundError:
             raise ValueError("a JSON file with environmentName, stackName and templatePath; file not found") from None
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             raise ValueError("a JSON file with environmentName, stackName and templatePath") from None
         except InvalidInputError as error:
             raise ValueError(f"a valid file; {error}") from None
@@ -263,7 +269,9 @@ class DeployPipelineSettings(SettingsModel):
         for name, possible in sources.items():
             if name in self.model_fields_set and getattr(self, name) is not None and self.source not in possible:
                 yield Conflict(name, f"needs {' or '.join(possible)} as source, not {{source}}")
-        wide = [action for p in self.permissions if p.is_service_wide() for action in p.actions if "*" in action]
+        wide = [
+            action for p in self.permissions if p.is_service_wide() for action in p.actions if p.is_wide_action(action)
+        ]
         if wide and not self.allow_service_wide_permissions:
             needed = "deploy_pipeline:allow_service_wide_permissions=true"
             yield Conflict("permissions", f"{', '.join(wide)} on every resource needs {needed}")

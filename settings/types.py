@@ -20,6 +20,8 @@ EMAIL_LOCAL_PART = rf"(?!.*\.\.)[{EMAIL_CHARACTERS}]([.{EMAIL_CHARACTERS}]{{0,62
 DOMAIN_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 TOP_LEVEL_DOMAIN = r"([a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])"
 
+PLACEHOLDER = re.compile(r"{(\w+)}")  # another setting, in the text of a conflict
+
 
 class Conflict(NamedTuple):
     """Settings of a system that are valid separately, but not together.
@@ -31,6 +33,11 @@ class Conflict(NamedTuple):
     field: str
     text: str
 
+    @property
+    def fields(self) -> set[str]:
+        """All settings that the conflict mentions."""
+        return {self.field, *PLACEHOLDER.findall(self.text)}
+
 
 class SettingsModel(BaseModel):
     """Base class of all settings: immutable, without unknown fields."""
@@ -38,7 +45,12 @@ class SettingsModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def conflicts(self) -> Iterable[Conflict]:
-        """Yield settings that conflict, or that have no effect in combination."""
+        """Yield settings that conflict, or that have no effect in combination.
+
+        Override this method in the settings of a system instead of adding a `model_validator`, which pydantic runs
+        only if all fields are valid, and whose errors name no setting. Nested models need a `model_validator`; see
+        `conflicting_fields_error`.
+        """
         return ()
 
 

@@ -32,6 +32,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from lambdas.multi_region_api.health import CHECK_DEPENDENCIES, TOKEN
+from lambdas.multi_region_api.responses import HELLO_PATH
 from settings.multi_region_api import MultiRegionApiSettings
 
 from .constructs.acknowledgments import acknowledge, acknowledge_wildcards
@@ -175,7 +176,7 @@ class MultiRegionApi(Stack):
             "data_trace_enabled": False,
             "metrics_enabled": True,
         }
-        limits = {f"/{self.health_path}/GET": HEALTH_RATE_LIMIT, "/helloworld/OPTIONS": preflight_rate}
+        limits = {f"/{self.health_path}/GET": HEALTH_RATE_LIMIT, f"/{HELLO_PATH}/OPTIONS": preflight_rate}
         return apigateway.StageOptions(
             stage_name=STAGE,
             throttling_rate_limit=rate,
@@ -243,7 +244,7 @@ class MultiRegionApi(Stack):
 
     def _add_methods(self, api: apigateway.RestApi, hello: StandardFunction, health: StandardFunction) -> None:
         validator = api.add_request_validator("Validator", validate_request_body=True, validate_request_parameters=True)
-        hello_path = api.root.add_resource("helloworld")
+        hello_path = api.root.add_resource(HELLO_PATH)
         hello_path.add_method(
             "GET", apigateway.LambdaIntegration(hello, allow_test_invoke=False), request_validator=validator
         )
@@ -349,7 +350,7 @@ class MultiRegionApi(Stack):
                 "API Gateway has throttled the health path; Route 53 can treat that as unhealthy",
             ),
             "ServerErrors": (
-                self._metric("5XXError", "helloworld"),
+                self._metric("5XXError", HELLO_PATH),
                 f"{self.region} has returned a server error",
             ),
         }

@@ -103,6 +103,6 @@ def test_architecture_has_a_diagram_of_the_system(system: str) -> None:
 def test_sandbox_page_lists_every_incomplete_service() -> None:
     sources = [path for path in (ROOT / "sandbox").rglob("*.py") if "Not implemented:" in path.read_text()]
     services = {path.relative_to(ROOT / "sandbox").parts[0] for path in sources}
-    assert services, "no docstring lists what it leaves out"
+    assert services, "no docstring lists what is not implemented"
     linked = set(re.findall(r"\]\(\.\./sandbox/([\w.]+)", (ROOT / "docs" / "sandbox.md").read_text()))
     assert services <= linked, f"docs/sandbox.md lacks {sorted(services - linked)}"

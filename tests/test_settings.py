@@ -7,12 +7,15 @@ import re
 import subprocess
 import sys
 import time
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Any, Literal, Self
 
 import pytest
 from hypothesis import given, strategies as st
+from pydantic import model_validator
 
-from settings import Settings, SettingsError
+from settings import CDK_KEY, Settings, SettingsError
+from settings.analytics_host import AnalyticsHostSettings
 from settings.types import nested_model
 
 from .conftest import ROOT
@@ -108,8 +111,13 @@ def test_cdk_key_is_ignored(key: str) -> None:
     assert Settings.from_context({key: True}) == Settings()
 
 
-def test_cdk_json_context_is_valid() -> None:
-    Settings.from_context(json.loads((ROOT / "cdk.json").read_text())["context"])
+def test_cdk_json_sets_no_setting_to_its_default() -> None:
+    """Otherwise a new default in `settings/` would have no effect on deployments."""
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    settings = Settings.from_context(context)
+    paths = {key: attrgetter(key.replace(":", ".")) for key in context if not CDK_KEY.fullmatch(key)}
+    pinned = [key for key, value_of in paths.items() if value_of(settings) == value_of(Settings())]
+    assert not pinned, f"remove from cdk.json: {pinned}"
 
 
 @pytest.mark.skipif(not CDK_CLI.exists(), reason="the CDK CLI is not installed")
@@ -156,6 +164,23 @@ def test_conflict_with_an_invalid_setting_is_not_reported() -> None:
     """Correcting that setting may resolve it: here, a group would be guarded."""
     text = error_message({f"{SECTION}:sample_group": False, f"{SECTION}:groups": [{"group_id": "web"}]})
     assert "needs at least one group" not in text, text
+
+
+@pytest.mark.parametrize("values", [{}, {"volume_gb": 1}])
+def test_error_of_a_model_validator_names_the_system(values: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings should use `conflicts` instead, because pydantic runs no model validator while a field is invalid."""
+
+    class Validated(AnalyticsHostSettings):
+        @model_validator(mode="after")
+        def check(self) -> Self:
+            if self.model_fields_set:
+                raise ValueError("needs a wider subnet")
+            return self
+
+    monkeypatch.setattr(Settings, "_systems", lambda: {"analytics_host": Validated})
+    text = error_message({"analytics_host:user_name": "me"} | {f"analytics_host:{k}": v for k, v in values.items()})
+    expected = "analytics_host:volume_gb: invalid value 1" if values else "analytics_host: needs a wider subnet"
+    assert text.startswith(f"Invalid settings:\n  {expected}")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ REACHABLE = {
     "AWS::Lambda::Url",
 }
 PIPELINE = "DeployPipeline"
+SOURCE_KEYS = {"aws:sourcearn", "aws:sourceaccount"}
 
 
 def all_templates(assemblies: list[Assembly]) -> dict[str, dict[str, Any]]:
@@ -63,6 +64,39 @@ def test_no_policy_allows_everyone_or_another_account(every_assembly: list[Assem
             assert str(permission["Principal"]).endswith(".amazonaws.com"), stack
             assert permission.get("SourceArn"), f"{stack}: any account can use the service to invoke the function"
     assert checked > 50
+
+
+def test_services_act_only_for_this_account(every_assembly: list[Assembly]) -> None:
+    """Trust policies need no condition: only principals of the role's account can pass the role to a service."""
+    unconditional, checked = [], 0
+    for stack, template in all_templates(every_assembly).items():
+        for name, statement in resource_statements(template):
+            principal = statement.get("Principal")
+            service = principal.get("Service") if isinstance(principal, dict) else None
+            if service and template["Resources"][name]["Type"] != "AWS::IAM::Role":
+                checked += 1
+                if not SOURCE_KEYS & condition_keys(statement):
+                    unconditional.append((stack, name, service, statement["Action"]))
+    assert checked > 10
+    assert not unconditional
+
+
+def condition_keys(statement: dict[str, Any]) -> set[str]:
+    return {key.lower() for keys in statement.get("Condition", {}).values() for key in keys}
+
+
+def test_rules_match_only_events_of_aws(every_assembly: list[Assembly]) -> None:
+    """PutEvents refuses sources that start with `aws.`, so nobody can forge an event that matches."""
+    patterns = [
+        rule["EventPattern"]
+        for template in all_templates(every_assembly).values()
+        for rule in resources_of_type(template, "AWS::Events::Rule")
+        if "EventPattern" in rule
+    ]
+    assert len(patterns) > 3
+    for pattern in patterns:
+        for source in pattern.get("source", [""]):
+            assert (source["prefix"] if isinstance(source, dict) else source).startswith("aws."), pattern
 
 
 def test_only_the_site_and_the_api_are_public(assembly: Assembly) -> None:

@@ -15,6 +15,7 @@ import dns.exception
 import urllib3
 
 from lambdas.multi_region_api.health import TOKEN
+from lambdas.multi_region_api.responses import HELLO_PATH
 
 from .browser import browser
 from .client_networks import CLIENT_NETWORKS
@@ -95,7 +96,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
 
     def each_region_responds(self) -> str:
         for region, outputs in self.outputs.items():
-            response = self.target.get(f"{outputs['RegionalUrl']}helloworld")
+            response = self.target.get(f"{outputs['RegionalUrl']}{HELLO_PATH}")
             assert (response.status, response.json()["message"]) == (200, f"Hello from {region}"), _summary(response)
             assert response.headers["access-control-allow-origin"] == "*", "a page in a browser could not read it"
             health = self._health(region)
@@ -173,7 +174,9 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             )
         with tempfile.TemporaryDirectory() as name, browser(self.target, height=820) as driver:
             page = Path(shutil.copytree(CLIENT, name, dirs_exist_ok=True))
-            (page / "settings.js").write_text(f'const SETTINGS = {{ url: "{self.url}helloworld", intervalMs: 250 }};\n')
+            (page / "settings.js").write_text(
+                f'const SETTINGS = {{ url: "{self.url}{HELLO_PATH}", intervalMs: 250 }};\n'
+            )
             driver.get((page / "index.html").as_uri())
             first = self._wait_for_region_on_page(driver, self.outputs)
             self._take_screenshot(driver, "before")
@@ -243,7 +246,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
     def _call(self, near: str) -> Call:
         """Resolve the name as a client near a Region, and call the API at that address."""
         (address, *_) = resolve(self.target, self.zone_id, self.name, "A", CLIENT_ADDRESSES[near])
-        response = self.target.get(f"{self.url}helloworld", address=address)
+        response = self.target.get(f"{self.url}{HELLO_PATH}", address=address)
         region = response.json().get("region", "none") if response.status == 200 else "none"
         return Call(time.monotonic(), region, response.status)
 

@@ -11,9 +11,9 @@ from .api_types import Change, ChangeSetDescription, ResourceChange
 from .errors import ChangeSetDeletedError
 from .inspection import Policy, Violation, violations
 from .lookups import lookups
-from .messages import MAX_CAUSE_CHARACTERS, truncate
 from .operation_events import refusals
 from .stack import change_set_name, is_stack_missing
+from .truncation import MAX_CAUSE_CHARACTERS, truncate
 
 MAX_VIOLATIONS_CHARACTERS = 100_000  # the output of a state is limited to 262,144 bytes
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")

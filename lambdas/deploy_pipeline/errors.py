@@ -5,7 +5,7 @@ the pipeline's Deploy action. Lambda returns both as JSON, which Step Functions 
 characters; JSON that is cut off cannot be parsed, so messages are limited.
 """
 
-from .messages import truncate
+from .truncation import truncate
 
 MAX_MESSAGE_CHARACTERS = 5000  # CodePipeline shows no more
 

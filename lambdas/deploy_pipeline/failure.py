@@ -14,8 +14,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from .api_types import StackEvent
-from .messages import MAX_CAUSE_CHARACTERS, truncate
 from .operation_events import refusals
+from .truncation import MAX_CAUSE_CHARACTERS, truncate
 
 STACK = "AWS::CloudFormation::Stack"
 CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # because of the failure of another resource

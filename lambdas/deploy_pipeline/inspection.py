@@ -40,6 +40,9 @@ UNSTABLE_ID_TYPES = (*CUSTOM, "AWS::Batch::JobDefinition")
 # The property that names the resource whose policy is set, or overwritten, and the type of that resource: the id
 # of another type, such as a parameter's name, can be chosen to equal its id.
 POLICY_TARGETS = {
+    "AWS::Kinesis::ResourcePolicy": ("ResourceArn", "AWS::Kinesis::Stream"),
+    "AWS::S3Express::BucketPolicy": ("Bucket", "AWS::S3Express::DirectoryBucket"),
+    "AWS::S3Tables::TableBucketPolicy": ("TableBucketARN", "AWS::S3Tables::TableBucket"),
     "AWS::S3::BucketPolicy": ("Bucket", "AWS::S3::Bucket"),
     "AWS::SNS::TopicInlinePolicy": ("TopicArn", "AWS::SNS::Topic"),
     "AWS::SNS::TopicPolicy": ("Topics", "AWS::SNS::Topic"),

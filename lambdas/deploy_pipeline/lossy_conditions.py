@@ -101,10 +101,32 @@ def _limits(rule: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield "noncurrent versions", _number(noncurrent.get("NewerNoncurrentVersions", 0))
 
 
+def _loses_replicas(before: Any, after: Any) -> bool:
+    """Return whether a replica of a table is removed, or loses a protection."""
+    if not isinstance(before or [], list) or not isinstance(after or [], list):
+        raise HiddenValueError
+    remaining = {replica.get("Region"): _protections(replica) for replica in map(_object, after or [])}
+    return any(
+        not _protections(replica) <= remaining.get(replica.get("Region"), set())
+        or replica.get("Region") not in remaining
+        for replica in map(_object, before or [])
+    )
+
+
+def _protections(replica: Mapping[str, Any]) -> set[str]:
+    recovery = _object(replica.get("PointInTimeRecoverySpecification"))
+    values = {
+        "deletion": replica.get("DeletionProtectionEnabled", "false"),
+        "recovery": recovery.get("PointInTimeRecoveryEnabled", "false"),
+    }
+    return {name for name, value in values.items() if _is_on(value)}
+
+
 def _drops_deny(before: Any, after: Any) -> bool:
     """Return whether a Deny statement is removed or changed.
 
-    Statements with values that are known only after the update are compared in order.
+    Statements with values that are known only after the update are compared in order. Only their resources can have
+    such values: any other value could be one that denies nothing.
     """
     remaining = [json.dumps(statement, sort_keys=True) for statement in _denials(after)]
     exact, later = set(remaining), [json.loads(text) for text in remaining if KNOWN_AFTER_APPLY in text]
@@ -127,7 +149,10 @@ def _denials(policy: Any) -> list[dict[str, Any]]:
 
 def _alike(before: Any, after: Any) -> bool:
     if isinstance(before, dict) and isinstance(after, dict):
-        return before.keys() == after.keys() and all(_alike(before[key], after[key]) for key in before)
+        return before.keys() == after.keys() and all(
+            _alike(before[key], after[key]) if key in ("Resource", "NotResource") else before[key] == after[key]
+            for key in before
+        )
     if isinstance(before, list) and isinstance(after, list):
         return len(before) == len(after) and all(map(_alike, before, after))
     return bool(before == after) or (isinstance(after, str) and KNOWN_AFTER_APPLY in after)
@@ -148,4 +173,5 @@ REMOVED = Condition("is removed", lambda before, after: bool(before) and not aft
 SET = Condition("is set or changed", lambda _, after: bool(after))
 EXPIRY = Condition("is enabled, or uses another attribute", _expires_by_time)
 LIFECYCLE = Condition("has a new or earlier expiration", _expires_more_objects)
+REPLICAS = Condition("loses a replica, or a protection of one", _loses_replicas)
 DENY = Condition("loses or changes a `Deny` statement", _drops_deny)

@@ -162,6 +162,16 @@ def refuse_other_stack(request: DeploymentRequest, configured: str) -> None:
         )
 
 
+def refuse_other_bucket(request: DeploymentRequest, artifacts: str) -> None:
+    """Accept only artifacts of the pipeline: the fingerprint of the input does not cover the artifact.
+
+    Raises:
+        InvalidInputError: the input names another bucket, whose policy can allow the function's role to read it.
+    """
+    if request.bucket != artifacts:
+        raise InvalidInputError(f"revisionS3Bucket: given {request.bucket}; accepted is only {artifacts}")
+
+
 def fingerprint(value: Mapping[str, Any]) -> str:
     """Return a hash of an input that is independent of its layout and of the artifact that the trigger adds."""
     fields = {name: item for name, item in value.items() if name not in ARTIFACT_FIELDS}

@@ -10,8 +10,8 @@ from .api_types import Stack
 from .artifact import read_template
 from .errors import InvalidTemplateError, StackNotReadyError
 from .inspection import PolicyFields
-from .messages import truncate
 from .request import GREEN, MAX_SHOWN_CHARACTERS, MAX_SHOWN_ERRORS, DeploymentRequest
+from .truncation import truncate
 
 MAX_NOTE_CHARACTERS = 1000  # part of every result, which CodePipeline limits to 2,048 characters
 UPDATABLE = (

@@ -17,7 +17,7 @@ from .events import ChangeSetEvent, CheckStackEvent, ExecutionStatusEvent, First
 from .failure import explain
 from .inspection import Policy
 from .metrics import put_edited_input
-from .request import fingerprint, parse_request, refuse_other_stack
+from .request import fingerprint, parse_request, refuse_other_bucket, refuse_other_stack
 from .stack import Plan, plan
 
 # Throttled calls are retried here, with jitter, because that needs no state transitions.
@@ -32,6 +32,7 @@ def check_stack(event: CheckStackEvent, _context: object) -> Plan:
     """Validate the input and return the plan of the deployment."""
     request = parse_request(event["input"])
     refuse_other_stack(request, os.environ["STACK_NAME"])
+    refuse_other_bucket(request, os.environ["ARTIFACT_BUCKET"])
     if fingerprint(event["input"]) != os.environ["DEPLOYED_INPUT"]:
         logger.warning("The input is not the deployed one", extra={"execution": event["execution"]})
         put_edited_input(event["execution"])

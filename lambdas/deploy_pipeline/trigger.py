@@ -14,10 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import InvalidInputError
 from .events import Job
-from .messages import truncate
 from .nesting import is_too_deeply_nested
 from .objects import explain_read_error
 from .request import MAX_INPUT_CHARACTERS, MAX_NESTING_LEVELS, parse_request
+from .truncation import truncate
 
 MAX_FAILURE_CHARACTERS = 5000  # CodePipeline's limit for a failure message
 MAX_SUMMARY_CHARACTERS = 2048  # CodePipeline's limit for a summary

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import TypedDict
 
+HELLO_PATH = "helloworld"  # of the API that the stack deploys and the walkthrough calls
+
 
 class Response(TypedDict):
     """The response to API Gateway."""

@@ -17,9 +17,14 @@ from .events import CloudTrailRecord, Json, JsonObject, UserIdentity
 from .rules import Rule
 
 GROUP_ID = re.compile(r"sg-[0-9a-f]+")
+ENDPOINT_ID = re.compile(r"vpce-[0-9a-f]+")
 PREFIX_LIST_ID = re.compile(r"pl-[0-9a-f]+")
 # Calls that don't change rules, but change what existing rules apply to.
 PREFIX_LIST_EVENTS = frozenset({"ModifyManagedPrefixList", "RestoreManagedPrefixListVersion"})
+# Services through which a caller can make any call, such as CloudFormation and Systems Manager, are not among them.
+SCALING_SERVICES = frozenset(
+    f"{name}.amazonaws.com" for name in ("autoscaling", "ec2fleet", "ecs", "spot", "spotfleet")
+)
 INTERFACE_EVENTS = frozenset(
     {
         *("CreateNetworkInterface", "ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute", "RunInstances"),
@@ -115,9 +120,16 @@ def referenced_ids(record: CloudTrailRecord) -> tuple[frozenset[str], frozenset[
     return frozenset(GROUP_ID.findall(text)), frozenset(PREFIX_LIST_ID.findall(text))
 
 
-def is_service_call(record: CloudTrailRecord) -> bool:
-    """Return whether an AWS service made the call, such as Auto Scaling launching an instance."""
-    return str((record.get("userIdentity") or {}).get("invokedBy", "")).endswith(".amazonaws.com")
+def modified_endpoint_ids(record: CloudTrailRecord) -> list[str]:
+    """Return the VPC endpoint whose groups ModifyVpcEndpoint changed; the record has only the changed groups."""
+    text = json.dumps(record.get("requestParameters"))
+    is_change = record.get("eventName") == "ModifyVpcEndpoint" and GROUP_ID.search(text)
+    return sorted(set(ENDPOINT_ID.findall(text))) if is_change else []
+
+
+def is_scaling(record: CloudTrailRecord) -> bool:
+    """Return whether a service made the call that starts instances or tasks whenever the load changes."""
+    return (record.get("userIdentity") or {}).get("invokedBy") in SCALING_SERVICES
 
 
 def _group_ids(items: list[JsonObject]) -> frozenset[str]:

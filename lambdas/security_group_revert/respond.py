@@ -12,14 +12,15 @@ from .cloudtrail import (
     INTERFACE_EVENTS,
     PREFIX_LIST_EVENTS,
     Change,
-    is_service_call,
+    is_scaling,
+    modified_endpoint_ids,
     read_call,
     read_change,
     referenced_ids,
 )
 from .events import CloudTrailRecord, Event, JsonObject
 from .logs import emit_metrics, log_check
-from .notification import access_change_notification, subject, text
+from .notification_text import access_change_notification, subject, text
 from .report import Report, rules_in_approved_state
 from .revert import GuardedGroup, Outcome, reconcile
 from .rules import Rule
@@ -146,6 +147,9 @@ class Responder:
         except (ClientError, BotoCoreError) as error:
             problems.append(f"cannot read the state of {group.group_id}: {error}")
             return State()
+        except (LookupError, TypeError, ValueError) as error:  # a retry does not help
+            logger.error("Ignoring the unreadable state of %s", group.group_id, extra={"reason": repr(error)})
+            return State()
 
     def _reconcile(self, group: GuardedGroup, state: State) -> Outcome:
         return reconcile(
@@ -159,16 +163,29 @@ class Responder:
     def _report_access_change(self, record: CloudTrailRecord, groups: list[GuardedGroup]) -> None:
         """Report a call that changes what approved rules apply to, without looking up the affected instances."""
         name = record["eventName"]
-        if record.get("errorCode") or (name in ("CreateNetworkInterface", "RunInstances") and is_service_call(record)):
+        if record.get("errorCode") or (name in ("CreateNetworkInterface", "RunInstances") and is_scaling(record)):
             return
         group_ids, prefix_lists = referenced_ids(record)
-        ids = prefix_lists if name in PREFIX_LIST_EVENTS else group_ids
+        ids = prefix_lists if name in PREFIX_LIST_EVENTS else group_ids | self._endpoint_groups(record)
         affected = [group for group in groups if _is_affected(group, ids)]
         if affected:
             call = read_call(record)
             details = {"event_id": call.event_id, "group_ids": [group.group_id for group in affected]}
             logger.warning("%s may open guarded groups", name, extra=details | {"ids": sorted(ids)})
             self._publish(*access_change_notification(call, affected, ids, region=self._region, account=self.account))
+
+    def _endpoint_groups(self, record: CloudTrailRecord) -> frozenset[str]:
+        """Return the current groups of the VPC endpoint that a call changed."""
+        ids = modified_endpoint_ids(record)
+        if not ids:
+            return frozenset()
+        try:
+            endpoints = self.ec2.describe_vpc_endpoints(VpcEndpointIds=ids)["VpcEndpoints"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "InvalidVpcEndpointId.NotFound":
+                raise
+            return frozenset()  # it was deleted
+        return frozenset(group["GroupId"] for endpoint in endpoints for group in endpoint.get("Groups", []))
 
     @property
     def _region(self) -> str:

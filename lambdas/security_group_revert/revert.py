@@ -123,42 +123,48 @@ def reconcile(
 ) -> Outcome:
     """Change the rules of `group` to match the approved ones.
 
-    The group is read, compared and changed; after a conflict with another caller it is read again, up to
-    `MAX_ATTEMPTS` times. Without `change_rules` findings are only reported. Actions whose key is in `suspended`
-    are not taken.
+    The group is read, compared and changed, up to `MAX_ATTEMPTS` times while other callers change the same rules.
+    After the last attempt it is read once more, and what still differs has failed. Without `change_rules` findings
+    are only reported. Actions whose key is in `suspended` are not taken.
 
     Raises:
         ClientError, BotoCoreError: the rules cannot be read.
     """
     rules: tuple[Rule, ...] = ()
     completed: list[Action] = []
-    conflicts: list[Action] = []
-    results: list[Action] = []  # of the last attempt
+    conflicts: list[Action] = []  # of all attempts
+    new_conflicts: list[Action] = []  # of the last attempt, like `failed` and `skipped`
+    failed: list[Action] = []
     skipped: list[Action] = []
-    for attempt in range(1, MAX_ATTEMPTS + 1):
+    for attempt in range(1, MAX_ATTEMPTS + 2):
         try:
             rules = _read_rules(ec2, group.group_id)
         except (ClientError, BotoCoreError) as error:
             if attempt == 1:
                 raise
-            results = [_failed(a, error, transient=True) if a.status == "conflict" else a for a in results]
+            failed += [_failed(action, error, transient=True) for action in new_conflicts]
             break
         if not rules and not _group_exists(ec2, group.group_id):
             return Outcome(group, (), tuple(completed), group_exists=False)
         changes = plan(filter(group.covers, rules), group.approved, group.optional, restore=restore)
         actions = [
-            _set_status(action, restore and change_rules, change_rules, suspended) for action in _actions(changes)
+            _set_status(action, may_restore=restore and change_rules, may_revoke=change_rules, suspended=suspended)
+            for action in _actions(changes)
         ]
         skipped = [action for action in actions if action.is_unresolved]
         pending = [action for action in actions if not action.is_unresolved]
+        if attempt > MAX_ATTEMPTS:
+            failed_keys = {action.key for action in failed}
+            failed += [_unfinished(action) for action in pending if action.key not in failed_keys]
+            break
         results = _apply_or_replace(ec2, group.group_id, pending, last=attempt == MAX_ATTEMPTS)
         completed += [action for action in results if action.status == "completed"]
+        failed = [action for action in results if action.status == "failed"]
         new_conflicts = [action for action in results if action.status == "conflict"]
         if not new_conflicts:
             break
         conflicts += new_conflicts
     already_removed = [a for a in dict.fromkeys(conflicts) if a.action_type == "revoke" and a.rule not in rules]
-    failed = [action for action in results if action.status == "failed"]
     return Outcome(group, rules, tuple(completed + already_removed + failed + skipped))
 
 
@@ -189,7 +195,7 @@ def _actions(changes: Plan) -> Iterable[Action]:
     yield from (Action("restore", rule) for rule in changes.restores)
 
 
-def _set_status(action: Action, may_restore: bool, may_revoke: bool, suspended: Collection[str]) -> Action:
+def _set_status(action: Action, *, may_restore: bool, may_revoke: bool, suspended: Collection[str]) -> Action:
     """Set the status of an action that is not taken: report_only or suspended."""
     if not (may_revoke if action.action_type == "revoke" else may_restore):
         return replace(action, status="report_only")
@@ -221,36 +227,44 @@ def _apply(ec2: "EC2Client", group_id: str, actions: list[Action], *, last: bool
 
 
 def _apply_batch(call: Callable[[list[Action]], None], actions: list[Action], *, last: bool) -> list[Action]:
-    """Apply all actions in one call. If it is rejected, split the batch, so that one rule does not block the others.
+    """Apply all actions in one call.
 
-    A conflict ends the batch, because the group is read again, except in the `last` attempt, which halves
-    the batch instead. There are at most `MAX_CALLS` calls.
+    If EC2 rejects the call because of one rule, each half of the actions is applied in a separate call, and so on, so
+    that the rule does not block the others. After `MAX_CALLS` calls, the remaining actions have failed.
     """
     results: list[Action] = []
     batches = [actions] if actions else []
-    rejection: ClientError | None = None  # why the batches that remain after MAX_CALLS were split
+    rejection: ClientError | BotoCoreError | None = None  # the last reason to split a batch
     for _ in range(MAX_CALLS):
         if not batches:
-            return results
+            break
         batch = batches.pop(0)
         error = _attempt(call, batch)
-        if error is None:
-            results += batch
-        elif not isinstance(error, ClientError) or _code(error) in TRANSIENT_CODES:
-            results += [_failed(action, error, transient=True) for action in batch]  # it may have succeeded
-        elif _is_conflict(error) and not last:
-            results += [replace(action, status="conflict") for action in batch]
-        elif len(batch) > 1:
-            rejection = error
-            middle = len(batch) // 2
+        batch_results = _results(batch, error, last=last)
+        if not batch_results:
+            rejection, middle = error, len(batch) // 2
             batches += [batch[:middle], batch[middle:]]
-        elif _is_conflict(error) and batch[0].action_type != "modify":
-            results += [replace(batch[0], status="conflict")]  # already in its approved state
-        else:
-            results += [_failed(batch[0], error, transient=_is_conflict(error))]
-    for action in (action for batch in batches for action in batch):
-        results.append(_failed(action, rejection, transient=_is_conflict(rejection)))
-    return results
+        results += batch_results
+    remaining = [action for batch in batches for action in batch]
+    return results + [_failed(action, rejection, transient=_is_conflict(rejection)) for action in remaining]
+
+
+def _results(batch: list[Action], error: ClientError | BotoCoreError | None, *, last: bool) -> list[Action]:
+    """Return the results of one call for `batch`, or none if the batch must be split.
+
+    After a conflict the batch is not split, because the group is read again, except in the `last` attempt.
+    """
+    if error is None:
+        return batch
+    if not isinstance(error, ClientError) or _code(error) in TRANSIENT_CODES:
+        return [_failed(action, error, transient=True) for action in batch]  # the call may have succeeded
+    if _is_conflict(error) and not last:
+        return [replace(action, status="conflict") for action in batch]
+    if len(batch) > 1:
+        return []
+    if _is_conflict(error) and batch[0].action_type != "modify":
+        return [replace(batch[0], status="conflict")]  # probably in its approved state; the last read shows it
+    return [_failed(batch[0], error, transient=_is_conflict(error))]
 
 
 def _attempt(call: Callable[[list[Action]], None], batch: list[Action]) -> ClientError | BotoCoreError | None:
@@ -265,8 +279,13 @@ def _code(error: ClientError) -> str:
     return error.response["Error"]["Code"]
 
 
-def _is_conflict(error: ClientError | None) -> bool:
-    return error is not None and _code(error) in CONFLICT_CODES
+def _is_conflict(error: ClientError | BotoCoreError | None) -> bool:
+    return isinstance(error, ClientError) and _code(error) in CONFLICT_CODES
+
+
+def _unfinished(action: Action) -> Action:
+    reason = f"the rule changed in each of {MAX_ATTEMPTS} attempts: by another caller, or EC2 lists outdated rules"
+    return replace(action, status="failed", reason=reason, transient=True)
 
 
 def _failed(action: Action, error: ClientError | BotoCoreError | None, *, transient: bool) -> Action:

@@ -6,10 +6,10 @@ origin-request functions in their published version and the responses they gener
 the bucket policy, custom error responses, response headers policies, gzip compression, caching (`x-cache`, `age`) and
 invalidations. Functions that Lambda@Edge does not support are rejected.
 
-Not implemented: non-S3 origins; Lambda@Edge events other than origin-request; CloudFront Functions; error caching TTLs;
-stale responses; request collapsing; range requests; cookies; geographic restrictions; signed URLs; web ACLs; access
-logs and the ACL of their bucket; KMS keys of the bucket. There is one edge location, and changes are effective
-immediately.
+Not implemented: non-S3 origins; Lambda@Edge events other than origin-request; CloudFront Functions; error caching
+TTLs; stale responses; request collapsing; range requests; cookies; geographic restrictions; signed URLs; web ACLs;
+CORS, Server-Timing and X-XSS-Protection headers of policies; access logs and the ACL of their bucket; KMS keys of the
+bucket. There is one edge location, and changes are effective immediately.
 """
 
 from . import resource_handlers

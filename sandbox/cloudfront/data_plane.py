@@ -275,7 +275,12 @@ def _compress(behavior: dict[str, Any], request: Request, response: Response) ->
 def _add_policy_headers(behavior: dict[str, Any], response: Response) -> Response:
     with request_scope(ACCOUNT, REGION):
         policy = cloudfront.response_headers_policies.get(behavior.get("ResponseHeadersPolicyId"))
-    security = (policy["Config"].get("Security") or {}) if policy else {}
+    return apply_headers_policy(policy["Config"], response) if policy else response
+
+
+def apply_headers_policy(config: dict[str, Any], response: Response) -> Response:
+    """Add the security and custom headers of a response headers policy, and remove the headers that it removes."""
+    security = config.get("Security") or {}
     headers = {}
     if hsts := security.get("StrictTransportSecurity"):
         parts = [f"max-age={hsts['AccessControlMaxAgeSec']}"]
@@ -290,7 +295,13 @@ def _add_policy_headers(behavior: dict[str, Any], response: Response) -> Respons
         headers["x-frame-options"] = frame["FrameOption"]
     if referrer := security.get("ReferrerPolicy"):
         headers["referrer-policy"] = referrer["ReferrerPolicy"]
-    return replace(response, headers=response.headers | headers)
+    for custom in config.get("CustomHeaders", []):
+        name = custom["Header"].lower()
+        if custom["Override"] or name not in response.headers:
+            headers[name] = custom["Value"]
+    removed = {item["Header"].lower() for item in config.get("RemoveHeaders", [])}
+    kept = {name: value for name, value in response.headers.items() if name not in removed}
+    return replace(response, headers=kept | headers)
 
 
 def _error(status: int, message: str) -> Response:

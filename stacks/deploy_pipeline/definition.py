@@ -31,10 +31,13 @@ from .states_language import (
 
 MINUTE = 60
 HOUR = 60 * MINUTE
-# Seconds and number of polls. Each poll takes 9 of the 25,000 events that an execution can have.
-STACK_WAIT, STACK_POLLS = 15, 1440  # 6 hours
-DELETION_POLLS = 480  # 2 hours
-CHANGE_SET_WAIT, CHANGE_SET_POLLS = 5, 120  # 10 minutes
+# Limits for the operation on a stack, the deletion of a failed stack and the creation of a change set.
+STACK_TIMEOUT, DELETION_TIMEOUT, CHANGE_SET_TIMEOUT = 6 * HOUR, 2 * HOUR, 10 * MINUTE
+STACK_INTERVAL, CHANGE_SET_INTERVAL = 15, 5  # seconds between polls
+# Each poll takes 9 of the 25,000 events that an execution can have.
+STACK_POLLS = STACK_TIMEOUT // STACK_INTERVAL
+DELETION_POLLS = DELETION_TIMEOUT // STACK_INTERVAL
+CHANGE_SET_POLLS = CHANGE_SET_TIMEOUT // CHANGE_SET_INTERVAL
 TIMEOUT = 22 * HOUR  # more than all waits together, and less than CodePipeline's 24 hours
 KNOWN_ERRORS = ["InvalidInputError", "InvalidArtifactError", "InvalidTemplateError", "StackNotReadyError"]
 
@@ -157,7 +160,7 @@ def _change_set() -> dict[str, State]:
             catch_all("Create Change Set"),
             "Wait Change Set Creation",
         ),
-        "Wait Change Set Creation": wait(CHANGE_SET_WAIT, "Get Change Set Creation Status"),
+        "Wait Change Set Creation": wait(CHANGE_SET_INTERVAL, "Get Change Set Creation Status"),
         # A function, because the description of a change set can exceed the maximum size of a state's output.
         "Get Change Set Creation Status": lambda_task(
             "ChangeSet",
@@ -367,7 +370,7 @@ def wait_for_stack(
     poll = f"Get {operation} Status"
     reason = "$states.result.Stacks[0].StackStatusReason"
     return {
-        f"Wait {operation}": wait(STACK_WAIT, poll),
+        f"Wait {operation}": wait(STACK_INTERVAL, poll),
         poll: sdk_task(
             "describeStacks",
             {"StackName": jsonata("$stackId")},

@@ -83,6 +83,7 @@ class DeploymentStateMachine(Construct):
             handler="deploy_pipeline.task_handler.check_stack",
             description="Checks the input and the stack, and extracts the template from the artifact",
             environment={
+                "ARTIFACT_BUCKET": self.artifacts.bucket_name,
                 "BUCKET": self.inputs.bucket_name,
                 "BUCKET_URL": f"https://{self.inputs.bucket_regional_domain_name}",
                 "STACK_NAME": self.settings.stack_name,

@@ -176,7 +176,7 @@ class SecurityGroupRevert(Stack):
         """Grant read access to all groups, and write access to guarded groups only."""
         grant(
             function,
-            ["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"],
+            ["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcEndpoints"],
             "*",
             wildcard_reason="EC2's Describe actions have no resource-level permissions.",
         )

@@ -3,13 +3,17 @@
 EventBridge publishes them directly, because the function itself may have been changed.
 """
 
+from typing import Any
+
 from aws_cdk import (
     Stack,
     aws_dynamodb as dynamodb,
     aws_events as events,
     aws_events_targets as targets,
+    aws_iam as iam,
 )
 
+from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.standard_function import StandardFunction
@@ -17,6 +21,8 @@ from ..constructs.standard_function import StandardFunction
 TRAIL_EVENTS = ["DeleteTrail", "PutEventSelectors", "StopLogging", "UpdateTrail"]
 # Without its log group the function publishes no metrics. Lambda's CreateLogStream contains the group's name too.
 LOG_GROUP_EVENTS = ["DeleteLogGroup"]
+# Calls with which any CloudFormation stack can change the policies of resources that this stack created.
+ATTACHMENT_EVENTS = ["SetTopicAttributes", {"prefix": "AddPermission"}]
 
 
 def report_tampering(
@@ -29,16 +35,18 @@ def report_tampering(
 ) -> None:
     """Report calls that stop a trail, or change one of these resources or the topic, to `topic`.
 
-    Calls by CloudFormation are deployments and are excluded. The rule cannot report its own deactivation.
+    Calls by CloudFormation are deployments and are excluded, except those that change the policy of the topic or the
+    function. The rule cannot report its own deactivation.
     """
     rule_names = [rule.rule_name for rule in rules]
     # Names of alarms and log groups start with the stack name. Listing them would exceed the maximum size of a pattern.
     stack_names = [{"prefix": f"{Stack.of(topic).stack_name}-"}]
+    # As the caller wrote it: Lambda accepts names, and full and partial ARNs with or without a version.
+    functions = [{"wildcard": f"*{function.function_name}*"}]
     watched_resources = {
         "name": rule_names,
         "rule": rule_names,
-        # As the caller wrote it: Lambda accepts names, and full and partial ARNs with or without a version.
-        "functionName": [{"wildcard": f"*{function.function_name}*"}],
+        "functionName": functions,
         "alarmName": stack_names,
         "alarmNames": stack_names,
         "keyId": [topic.key.key_id, topic.key.key_arn],
@@ -52,25 +60,55 @@ def report_tampering(
         "Tampering",
         description="Calls that stop a trail or change this stack's rules, function, topic, table or alarms",
         event_pattern=events.EventPattern(
+            # Anyone with events:PutEvents can send other events, but not with a source that starts with aws.
+            source=events.Match.prefix("aws."),
             detail_type=["AWS API Call via CloudTrail"],
             detail={
                 "errorCode": [{"exists": False}],
                 # Excludes the function's writes to its table, which trails can record as data events.
                 "managementEvent": [True],
                 "readOnly": [False],
-                "sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}],
                 "$or": [
-                    {"eventSource": ["cloudtrail.amazonaws.com"], "eventName": TRAIL_EVENTS},
-                    {"eventName": LOG_GROUP_EVENTS, "requestParameters": {"logGroupName": stack_names}},
-                    *({"requestParameters": {parameter: values}} for parameter, values in watched_resources.items()),
+                    {
+                        "eventName": ATTACHMENT_EVENTS,
+                        "$or": _parameters({"functionName": functions, "topicArn": [topic.topic_arn]}),
+                    },
+                    {
+                        "sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}],
+                        "$or": [
+                            {"eventSource": ["cloudtrail.amazonaws.com"], "eventName": TRAIL_EVENTS},
+                            {"eventName": LOG_GROUP_EVENTS, "requestParameters": {"logGroupName": stack_names}},
+                            *_parameters(watched_resources),
+                        ],
+                    },
                 ],
             },
         ),
     )
     message = events.RuleTargetInput.from_text(_text())
-    # The target grants EventBridge the topic and its key without conditions, because SNS supports neither
-    # aws:SourceAccount nor aws:SourceArn for it (SNS developer guide, key management).
-    rule.add_target(targets.SnsTopic(topic, message=message, dead_letter_queue=dead_letters))
+    role = _publisher(topic)
+    rule.add_target(targets.SnsTopic(topic, role=role, message=message, dead_letter_queue=dead_letters))
+
+
+def _parameters(values: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    return [{"requestParameters": {parameter: allowed}} for parameter, allowed in values.items()]
+
+
+def _publisher(topic: AlarmTopic) -> iam.Role:
+    """Create the role with which EventBridge publishes to the topic.
+
+    Policies of the topic and its key would have to allow EventBridge for every account, because SNS supports neither
+    aws:SourceAccount nor aws:SourceArn for it (SNS developer guide, key management).
+    """
+    role = iam.Role(
+        Stack.of(topic),
+        "TamperingRole",
+        description="Lets EventBridge publish to the topic",
+        assumed_by=iam.ServicePrincipal("events.amazonaws.com"),
+    )
+    reason = "KMS names this family of actions with a suffix; the resource is one key."
+    acknowledge_wildcards(role, {"Action::kms:GenerateDataKey*": reason})
+    return role
 
 
 def _text() -> str:

@@ -172,6 +172,7 @@ class Machine:
         self._patch.setenv("TOPIC_ARN", "arn:aws:sns:us-east-1:111111111111:notifications")
         self._patch.setenv("QUEUE_URL", QUEUE_URL)
         self._patch.setenv("STACK_NAME", APP)
+        self._patch.setenv("ARTIFACT_BUCKET", "artifacts")
         self._patch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
         self._patch.setenv("BUCKET", "inputs")
         self._patch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lambdas.deploy_pipeline.failure import explain
-from lambdas.deploy_pipeline.messages import MAX_CAUSE_CHARACTERS
+from lambdas.deploy_pipeline.truncation import MAX_CAUSE_CHARACTERS
 
 from .fake_cloudformation import DENIED, FakeCloudFormation, error
 from .machine_run import APP

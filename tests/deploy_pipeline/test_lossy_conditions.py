@@ -11,6 +11,7 @@ from lambdas.deploy_pipeline.lossy_conditions import (
     LIFECYCLE,
     LOWERED,
     REMOVED,
+    REPLICAS,
     SET,
     SHORTENED,
     TURNED_OFF,
@@ -24,6 +25,16 @@ REORDERED = {"Value": "b", "Key": "a"}  # the same tag filter in another order
 
 def denials(*sids: str, resource: Any = "*") -> dict[str, Any]:
     return {"Statement": [{"Effect": "Deny", "Sid": sid, "Resource": resource} for sid in sids]}
+
+
+def deny(**fields: Any) -> dict[str, Any]:
+    return {"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "a", **fields}]}
+
+
+def replica(region: str, *, protected: str = "true", recovery: str = "true") -> dict[str, Any]:
+    specification = {"PointInTimeRecoveryEnabled": recovery}
+    protection = {"DeletionProtectionEnabled": protected, "PointInTimeRecoverySpecification": specification}
+    return {"Region": region, **protection}
 
 
 def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
@@ -81,7 +92,17 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
             expiration(7, TagFilters=[REORDERED]),
             False,
         ),
+        (REPLICAS, [replica("a"), replica("b")], [replica("b"), replica("a")], False),
+        (REPLICAS, [replica("a")], [replica("a"), replica("b")], False),
+        (REPLICAS, [replica("a"), replica("b")], [replica("a")], True),
+        (REPLICAS, [replica("a")], [replica("a", protected="false")], True),
+        (REPLICAS, [replica("a")], [replica("a", recovery="false")], True),
+        (REPLICAS, [{"Region": "a"}], [], True),
         (DENY, denials("A", "B"), denials("A"), True),
+        (DENY, deny(), deny(Action=KNOWN_AFTER_APPLY), True),
+        (DENY, deny(), deny(Principal=KNOWN_AFTER_APPLY), True),
+        (DENY, deny(Condition={"Bool": {"a:b": "c"}}), deny(Condition={"Bool": {"a:b": KNOWN_AFTER_APPLY}}), True),
+        (DENY, deny(), deny(Resource=KNOWN_AFTER_APPLY), False),
         (DENY, denials("A"), denials("A", "B"), False),
         (DENY, denials("A", "B"), denials("B", "A"), False),
         (DENY, denials("A", resource="a"), denials("A", resource=f"{KNOWN_AFTER_APPLY}/*"), False),

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.inspection import Policy
-from lambdas.deploy_pipeline.request import parse_request
+from lambdas.deploy_pipeline.request import parse_request, refuse_other_bucket
 
 from ..conftest import ROOT
 from .machine_run import INPUT
@@ -156,3 +156,19 @@ def test_sample_input_is_valid() -> None:
     sample = json.loads((ROOT / "assets/deploy_pipeline/state_machine_input.json").read_text())
     request = parse_request(sample | {"revisionS3Bucket": "bucket", "revisionS3Key": "key"})
     assert (ROOT / "assets/deploy_pipeline/app" / request.template_path).is_file()
+
+
+def test_artifact_of_another_bucket_is_refused() -> None:
+    """A bucket of another account can allow the function to read, and the fingerprint does not cover the artifact."""
+    request = parse_request(
+        {
+            "environmentName": "prod",
+            "stackName": "app",
+            "templatePath": "t.yaml",
+            "revisionS3Bucket": "theirs",
+            "revisionS3Key": "k",
+        }
+    )
+    refuse_other_bucket(request, "theirs")
+    with pytest.raises(InvalidInputError, match="revisionS3Bucket: given theirs; accepted is only artifacts"):
+        refuse_other_bucket(request, "artifacts")

@@ -118,7 +118,9 @@ def test_service_wide_action_on_named_resource_is_accepted(resource: str) -> Non
     ids=str,
 )
 def test_iam_conditions_are_accepted(conditions: dict[str, Any]) -> None:
-    fields = [{"actions": ["iam:CreateRole"], "resources": ["*"], "conditions": conditions}]
+    fields = [
+        {"actions": ["iam:CreateRole"], "resources": ["arn:aws:iam::{account}:role/app-*"], "conditions": conditions}
+    ]
     assert Settings.from_context({"deploy_pipeline:permissions": fields}).deploy_pipeline.permissions[0].conditions
 
 
@@ -192,3 +194,28 @@ def test_stack_name_is_read_from_input_file(tmp_path: Path) -> None:
     assert Settings.from_context({"deploy_pipeline:input": str(file)}).deploy_pipeline.stack_name == "test-shop"
     file.write_text(json.dumps(fields | {"stackName": None}))
     assert "deploy_pipeline:input" in error_message(input=str(file))
+
+
+def test_deeply_nested_input_file_is_a_settings_error(tmp_path: Path) -> None:
+    file = tmp_path / "input.json"
+    file.write_text(
+        '{"environmentName": "a", "stackName": "b", "templatePath": "c", "x": ' + "[" * 5000 + "]" * 5000 + "}"
+    )
+    with pytest.raises(SettingsError, match="deploy_pipeline:input"):
+        Settings.from_context({"deploy_pipeline:input": str(file)})
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("iam:*Role*", "*"),
+        ("iam:Put*", "*"),
+        ("iam:PassRole", "*"),
+        ("sts:AssumeRole", "arn:aws:iam::{account}:role/*"),
+        ("kms:*", "arn:aws:kms:*:{account}:key/*-*"),
+        ("secretsmanager:*", "arn:aws:secretsmanager:*:{account}:secret:*-*"),
+    ],
+)
+def test_permission_that_gives_others_on_everything_is_refused(action: str, resource: str) -> None:
+    permission = {"actions": [action], "resources": [resource]}
+    assert f"{action} on every resource needs" in error_message(permissions=[permission])

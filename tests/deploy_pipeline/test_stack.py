@@ -93,6 +93,7 @@ def test_check_stack_gets_hash_of_deployed_input(template: dict[str, Any]) -> No
     content = json.loads(Path("assets/deploy_pipeline/state_machine_input.json").read_text())
     variables = function["Environment"]["Variables"]
     assert variables["STACK_NAME"] == "prod-sample-app"
+    assert variables["ARTIFACT_BUCKET"] == {"Ref": logical_id(template, "AWS::S3::Bucket", "Artifacts")}
     assert variables["DEPLOYED_INPUT"] == fingerprint(content)
 
 

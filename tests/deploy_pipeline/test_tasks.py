@@ -12,9 +12,9 @@ from lambdas.deploy_pipeline import task_handler
 from lambdas.deploy_pipeline.change_set import MAX_VIOLATIONS_CHARACTERS, creation_status, inspect
 from lambdas.deploy_pipeline.errors import InvalidInputError, InvalidTemplateError, StackNotReadyError
 from lambdas.deploy_pipeline.inspection import Policy
-from lambdas.deploy_pipeline.messages import truncate
 from lambdas.deploy_pipeline.request import fingerprint
 from lambdas.deploy_pipeline.stack import change_set_name
+from lambdas.deploy_pipeline.truncation import truncate
 
 from .changes import change
 from .fake_cloudformation import ARN, DENIED, THROTTLED, FakeCloudFormation, error
@@ -35,6 +35,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     fake_s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
     monkeypatch.setattr(task_handler, "S3", fake_s3)
     monkeypatch.setenv("STACK_NAME", APP)
+    monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
     monkeypatch.setenv("BUCKET", "inputs")
     monkeypatch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
@@ -46,6 +47,19 @@ def plan(**fields: Any) -> dict[str, Any]:
     event: Any = {"input": INPUT | fields, "execution": "run-1"}
     result: dict[str, Any] = json.loads(json.dumps(task_handler.check_stack(event, None)))
     return result
+
+
+@pytest.mark.usefixtures("s3", "fake")
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="the input names an artifact in another bucket, which allows the function to read it",
+    expected="rejected before it is read",
+    observed='"accepted is only artifacts"',
+)
+def test_artifact_in_another_bucket_is_rejected() -> None:
+    with pytest.raises(InvalidInputError, match="given theirs; accepted is only artifacts"):
+        plan(revisionS3Bucket="theirs")
 
 
 @pytest.mark.parametrize("name", ["app-payments", "app-green-payments", "app-green-0123ABCD", "application", "ap"])

@@ -11,7 +11,8 @@ import pytest
 import urllib3
 
 from sandbox import Sandbox
-from sandbox.cloudfront import origin
+from sandbox.cloudfront import data_plane, origin
+from sandbox.emulator.web import Response
 from sandbox.target import session, target_of
 
 pytestmark = pytest.mark.enable_socket
@@ -102,7 +103,20 @@ def test_distribution_with_invalid_edge_function_fails(deployed: Sandbox) -> Non
 @pytest.mark.parametrize(
     ("kind", "config"),
     [
-        ("CachePolicy", {"MinTTL": 0, "DefaultTTL": 0, "MaxTTL": 1}),
+        (
+            "CachePolicy",
+            {
+                "MinTTL": 0,
+                "DefaultTTL": 0,
+                "MaxTTL": 1,
+                "ParametersInCacheKeyAndForwardedToOrigin": {
+                    "EnableAcceptEncodingGzip": False,
+                    "CookiesConfig": {"CookieBehavior": "none"},
+                    "HeadersConfig": {"HeaderBehavior": "none"},
+                    "QueryStringsConfig": {"QueryStringBehavior": "none"},
+                },
+            },
+        ),
         (
             "OriginAccessControl",
             {"OriginAccessControlOriginType": "s3", "SigningBehavior": "always", "SigningProtocol": "sigv4"},
@@ -337,3 +351,15 @@ def test_disabled_distribution_returns_403(site: Site) -> None:
     finally:
         set_enabled(True)
     assert site.get("").status == 200
+
+
+def test_custom_headers_override_the_origin_only_if_set() -> None:
+    custom = [
+        {"Header": "X-Team", "Value": "web", "Override": False},
+        {"Header": "ETag", "Value": "policy", "Override": False},
+        {"Header": "Server", "Value": "policy", "Override": True},
+    ]
+    response = Response(200, {"etag": "origin", "server": "origin", "x-powered-by": "origin"})
+    config = {"CustomHeaders": custom, "RemoveHeaders": [{"Header": "X-Powered-By"}]}
+    headers = data_plane.apply_headers_policy(config, response).headers
+    assert headers == {"x-team": "web", "etag": "origin", "server": "policy"}

@@ -44,6 +44,7 @@ class FakeEC2:
     meta = SimpleNamespace(region_name="us-east-1")
 
     def __init__(self, rules: list[Rule], faults: list[Fault | None] | None = None, *, exists: bool = True) -> None:
+        self.endpoint_groups: list[str] = []
         self.exists = exists
         self._ids = (f"sgr-{number:017x}" for number in itertools.count())
         self.rules: dict[str, dict[str, Any]] = {}
@@ -94,6 +95,13 @@ class FakeEC2:
         if not self.exists:
             raise ec2_error("InvalidGroup.NotFound")
         return {"SecurityGroups": [{"GroupId": group_id} for group_id in parameters["GroupIds"]]}
+
+    def describe_vpc_endpoints(self, **parameters: Any) -> dict[str, Any]:
+        self._record("DescribeVpcEndpoints", parameters)
+        groups = [{"GroupId": group_id} for group_id in self.endpoint_groups]
+        if not groups:
+            raise refuse("InvalidVpcEndpointId.NotFound")
+        return {"VpcEndpoints": [{"VpcEndpointId": parameters["VpcEndpointIds"][0], "Groups": groups}]}
 
     def _revoke(self, operation: str, parameters: dict[str, Any]) -> None:
         self._record(operation, parameters)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from lambdas.security_group_revert.notification import neutralize_links
+from lambdas.security_group_revert.notification_text import neutralize_links
+from lambdas.security_group_revert.respond import RetryableError
 from lambdas.security_group_revert.revert import MAX_CALLS, GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 
@@ -134,7 +135,7 @@ def test_windows_share_becomes_no_link() -> None:
 @pytest.mark.parametrize("name", ["AuthorizeSecurityGroupIngress", "CreateNetworkInterface"])
 def test_deeply_nested_record_does_not_prevent_revert(name: str) -> None:
     deep: list[Any] = []
-    for _ in range(5000):
+    for _ in range(20_000):
         deep = [deep]
     ec2 = FakeEC2([HTTPS, SSH])
     respond(ec2, records.event(records.record(name, {"groupId": records.GROUP, "tags": deep})))
@@ -163,12 +164,13 @@ def swap_rule(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
     "security_group_revert",
     "Hostile input",
     fault="a rule is swapped between each read and revoke",
-    expected="few calls; the next check reverts the rest",
+    expected="few calls; what remains is reported and retried",
     observed="fewer than 20 calls for 60 rules",
 )
 def test_rule_swapped_before_each_revoke_causes_few_calls() -> None:
     ec2 = FakeEC2([HTTPS, *rules(60)], [swap_rule] * 999)
-    respond(ec2, records.SWEEP)
+    with pytest.raises(RetryableError, match="the rule changed in each of 3 attempts"):
+        respond(ec2, records.SWEEP)
     assert len(ec2.calls) < 20, f"{len(ec2.calls)} calls"
     ec2.faults.clear()
     respond(ec2, records.SWEEP)
@@ -267,7 +269,7 @@ def test_calls_that_change_what_rules_apply_to_are_reported(
         exposure("ModifyNetworkInterfaceAttribute", {"sourceDestCheck": False}),
         exposure("ModifyManagedPrefixList", ENTRIES, errorCode="Client.UnauthorizedOperation"),
         exposure("RunInstances", ONE_INTERFACE, userIdentity={"invokedBy": "autoscaling.amazonaws.com"}),
-        exposure("CreateNetworkInterface", ONE_INTERFACE, userIdentity={"invokedBy": "lambda.amazonaws.com"}),
+        exposure("CreateNetworkInterface", ONE_INTERFACE, userIdentity={"invokedBy": "ecs.amazonaws.com"}),
     ],
 )
 @pytest.mark.reliability(
@@ -303,3 +305,28 @@ def test_rules_left_after_max_calls_have_the_reason_of_the_refusal() -> None:
     assert len(ec2.changes) == MAX_CALLS
     assert notification["Subject"].startswith("NOT REVERTED: 1 of 16")
     assert "UnauthorizedOperation" in notification["Message"]
+
+
+@pytest.mark.parametrize("service", ["cloudformation", "ssm", "lambda"])
+@pytest.mark.parametrize("name", ["RunInstances", "CreateNetworkInterface"])
+def test_call_through_a_service_is_reported(name: str, service: str) -> None:
+    """A stack or an automation makes any call for its caller."""
+    identity = {"arn": "arn:aws:iam::111111111111:user/alice", "invokedBy": f"{service}.amazonaws.com"}
+    event = exposure(name, {"groupSet": TWO_GROUPS}, userIdentity=identity)
+    (notification,) = respond(FakeEC2([HTTPS]), event, *GROUPS)
+    assert f"user/alice through {service}" in notification["Message"]
+
+
+ADDED_GROUP = {"tag": 1, "content": "sg-0eeeeeeeeeeeeeeee"}
+ENDPOINT_CHANGE = {"ModifyVpcEndpointRequest": {"VpcEndpointId": "vpce-0123", "AddSecurityGroupId": ADDED_GROUP}}
+
+
+def test_group_added_to_endpoint_of_guarded_group_is_reported() -> None:
+    """The record does not contain the groups that the endpoint already has."""
+    ec2 = FakeEC2([HTTPS])
+    ec2.endpoint_groups = [records.GROUP, "sg-0eeeeeeeeeeeeeeee"]
+    (notification,) = respond(ec2, exposure("ModifyVpcEndpoint", ENDPOINT_CHANGE), *GROUPS)
+    assert notification["Subject"] == "ModifyVpcEndpoint may open security group Web Server"
+    for groups in ([], ["sg-0eeeeeeeeeeeeeeee"]):
+        ec2.endpoint_groups = groups
+        assert not respond(ec2, exposure("ModifyVpcEndpoint", ENDPOINT_CHANGE), *GROUPS)

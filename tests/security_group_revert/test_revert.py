@@ -76,7 +76,56 @@ def test_stale_rule_does_not_block_other_rules() -> None:
     ec2 = FakeEC2([HTTPS, SSH, RDP], [not_found] * 20)
     outcome = run(ec2)
     assert RDP not in ec2.current()
-    assert not outcome.failed
+    assert [(action.rule, action.transient) for action in outcome.failed] == [(SSH, True)], "it is still listed"
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="a caller who replaces a rule with an equal one before each revoke",
+    expected="not reverted, and tried again",
+    observed="a failed action that is transient",
+)
+def test_rule_added_again_before_each_revoke_is_not_reverted() -> None:
+    def add_again(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+        if operation == REVOKE:
+            for rule_id in parameters["SecurityGroupRuleIds"]:
+                del ec2.rules[rule_id]
+            ec2.add(SSH)
+
+    ec2 = FakeEC2([HTTPS, SSH], [add_again] * 20)
+    outcome = run(ec2)
+    assert ec2.calls == [READ, REVOKE] * 3 + [READ], "a last read shows what remains"
+    assert [(a.action_type, a.rule, a.status, a.transient) for a in outcome.actions] == [
+        ("revoke", SSH, "failed", True)
+    ]
+    assert outcome.open_findings == 1
+
+
+def test_rule_removed_before_the_last_revoke_is_reverted() -> None:
+    def replace_twice(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+        if operation == REVOKE:
+            for rule_id in parameters["SecurityGroupRuleIds"]:
+                del ec2.rules[rule_id]
+            if ec2.calls.count(REVOKE) < 3:
+                ec2.add(SSH)
+
+    outcome = run(FakeEC2([HTTPS, SSH], [replace_twice] * 20))
+    assert {(action.rule, action.status) for action in outcome.actions} == {(SSH, "conflict")}
+    assert outcome.open_findings == 0
+
+
+def test_failure_of_the_last_attempt_keeps_its_reason() -> None:
+    def deny_rdp(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
+        ids = parameters.get("SecurityGroupRuleIds", [])
+        if operation == REVOKE and any(ec2.rules[rule_id]["FromPort"] == 22 for rule_id in ids):
+            raise ec2_error("InvalidSecurityGroupRuleId.NotFound")
+        if operation == REVOKE:
+            raise ec2_error("UnauthorizedOperation")
+
+    outcome = run(FakeEC2([HTTPS, SSH, RDP], [deny_rdp] * 20))
+    reasons = {action.rule: str(action.reason).partition(":")[0] for action in outcome.failed}
+    assert reasons == {RDP: "UnauthorizedOperation", SSH: "the rule changed in each of 3 attempts"}
 
 
 def test_repeated_modify_conflict_is_a_transient_failure() -> None:

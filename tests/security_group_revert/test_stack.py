@@ -25,6 +25,9 @@ def actions(statement: dict[str, Any]) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
+READS = {"ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcEndpoints"}
+
+
 @pytest.fixture(scope="session")
 def notify_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     settings = {"security_group_revert:mode": "notify", "security_group_revert:restore": "false"}
@@ -32,7 +35,8 @@ def notify_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def changes_rule(template: dict[str, Any]) -> dict[str, Any]:
-    (rule,) = (r for r in resources_of_type(template, "AWS::Events::Rule") if r.get("EventPattern", {}).get("source"))
+    rules = resources_of_type(template, "AWS::Events::Rule")
+    (rule,) = (r for r in rules if r.get("EventPattern", {}).get("source") == ["aws.ec2"])
     return rule
 
 
@@ -40,7 +44,7 @@ def tampering_rule(template: dict[str, Any]) -> dict[str, Any]:
     (rule,) = (
         r
         for r in resources_of_type(template, "AWS::Events::Rule")
-        if "EventPattern" in r and "source" not in r["EventPattern"]
+        if r.get("EventPattern", {}).get("source") == [{"prefix": "aws."}]
     )
     return rule
 
@@ -80,12 +84,12 @@ def test_function_role_has_only_documented_wildcards(full_template: dict[str, An
         wild = {action for action in actions(statement) if "*" in action}
         assert wild <= {"kms:GenerateDataKey*"}, wild
         if statement["Resource"] == "*":
-            assert actions(statement) == ["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"]
+            assert set(actions(statement)) == READS
 
 
 def test_notify_mode_grants_only_read_access_to_ec2(notify_only: dict[str, Any]) -> None:
     granted = {action for s in statements(notify_only) for action in actions(s) if action.startswith("ec2:")}
-    assert granted == {"ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"}
+    assert granted == READS
 
 
 def test_function_environment_contains_settings(template: dict[str, Any], notify_only: dict[str, Any]) -> None:

@@ -306,3 +306,15 @@ def test_report_is_stored_for_a_week() -> None:
     StateTable(cast(Any, dynamodb), "state", HOUR).set_reported("sg-1", "a")
     (item,) = dynamodb.items.values()
     assert int(item["expires_at"]["N"]) - int(item["last"]["N"]) == 7 * 24 * HOUR
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"reverts": {"N": "1.5"}, "last": {"N": "1"}}, {"last": {"N": "1"}}, {"reverts": {"S": "x"}}]
+)
+def test_unreadable_item_does_not_prevent_revert(attributes: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    account = Account(SSH)
+    key = {"group_id": {"S": records.GROUP}, "finding": {"S": "x: y"}}
+    account.dynamodb.items[records.GROUP, "x: y"] = key | {"expires_at": {"N": "99999999999"}} | attributes
+    account.sweep()
+    assert account.ec2.current() == {HTTPS}
+    assert "unreadable state" in caplog.text

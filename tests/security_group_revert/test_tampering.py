@@ -22,8 +22,10 @@ def test_tampering_is_reported_without_the_function(template: dict[str, Any]) ->
     rule = tampering_rule(template)
     detail = rule["EventPattern"]["detail"]
     assert (detail["managementEvent"], detail["readOnly"]) == ([True], [False])
-    assert detail["sourceIPAddress"] == [{"anything-but": ["cloudformation.amazonaws.com"]}]
-    trail, log_group, *own = detail["$or"]
+    attached, by_others = detail["$or"]
+    assert attached["eventName"][0] == "SetTopicAttributes"
+    assert by_others["sourceIPAddress"] == [{"anything-but": ["cloudformation.amazonaws.com"]}]
+    trail, log_group, *own = by_others["$or"]
     assert log_group["eventName"] == ["DeleteLogGroup"]
     assert "StopLogging" in trail["eventName"]
     watched = json.dumps(own)
@@ -100,17 +102,70 @@ def test_tampering_rule_matches_every_form_of_resource_name(
     assert not matches(value, sourceIPAddress="cloudformation.amazonaws.com")
 
 
+def call(name: str, parameters: dict[str, str], *, source: str = "aws.any", ip: str = "203.0.113.7") -> dict[str, str]:
+    detail = {"managementEvent": True, "readOnly": False, "sourceIPAddress": ip}
+    detail |= {"eventName": name, "eventSource": "cloudtrail.amazonaws.com", "requestParameters": parameters}
+    return {"Source": source, "DetailType": "AWS API Call via CloudTrail", "Detail": json.dumps(detail)}
+
+
+def is_reported(template: dict[str, Any], event: dict[str, str]) -> bool:
+    pattern = json.dumps(resolved(tampering_rule(template)["EventPattern"]))
+    return bool(eventbridge._matches_pattern(pattern, event))
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="somebody puts a forged CloudTrail event on the event bus",
+    expected="no notification",
+    observed="read from the template",
+)
+def test_forged_event_is_not_reported(template: dict[str, Any]) -> None:
+    """PutEvents accepts any source that does not start with `aws.`, and any text in the detail."""
+    assert is_reported(template, call("StopLogging", {}, source="aws.cloudtrail"))
+    for source in ("my.app", "AWS.cloudtrail", "awsx"):
+        assert not is_reported(template, call("StopLogging", {}, source=source)), source
+
+
+def test_policy_attached_by_cloudformation_is_reported(template: dict[str, Any]) -> None:
+    """Any stack can set the policy of a topic, a function or a key that another stack created."""
+    (topic,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::SNS::Topic")
+    (function,) = (
+        k for k, r in template["Resources"].items() if r["Type"] == "AWS::Lambda::Function" and k.startswith("Function")
+    )
+    by_stack = "cloudformation.amazonaws.com"
+    assert is_reported(template, call("SetTopicAttributes", {"topicArn": topic}, ip=by_stack))
+    assert is_reported(template, call("AddPermission", {"topicArn": topic}, ip=by_stack))
+    assert is_reported(template, call("AddPermission20150331v2", {"functionName": function}, ip=by_stack))
+    assert not is_reported(template, call("SetTopicAttributes", {"topicArn": "another"}, ip=by_stack))
+    assert not is_reported(template, call("TagResource", {"resourceArn": topic}, ip=by_stack))
+
+
+def test_pattern_is_within_the_limit_of_eventbridge(template: dict[str, Any], full_template: dict[str, Any]) -> None:
+    for current in (template, full_template):
+        pattern = json.dumps(resolved(tampering_rule(current)["EventPattern"]), separators=(",", ":"))
+        names = [name for name in current["Resources"] if name in pattern]
+        # Physical names start with the stack's name and end in 12 characters; ARNs have at most 60 before the name.
+        added = sum(pattern.count(name) * len(f"{STACK}--123456789012") for name in names) + 60 * pattern.count("arn:")
+        assert len(pattern) + added <= 2048
+
+
 @pytest.mark.reliability(
     "security_group_revert",
     "Hostile input",
     fault="the stack's resources or a trail are changed or disabled",
 )
-def test_eventbridge_can_publish_to_the_encrypted_topic(template: dict[str, Any]) -> None:
-    """Without conditions, because SNS supports none between EventBridge and an encrypted topic."""
-    principal = {"Service": "events.amazonaws.com"}
-    (key,) = resources_of_type(template, "AWS::KMS::Key")
-    (policy,) = resources_of_type(template, "AWS::SNS::TopicPolicy")
-    for document, action in ((key["KeyPolicy"], "kms:Decrypt"), (policy["PolicyDocument"], "sns:Publish")):
-        (statement,) = (s for s in document["Statement"] if s["Principal"] == principal)
-        assert action in actions(statement)
-        assert "Condition" not in statement
+def test_eventbridge_publishes_with_a_role_for_this_topic(template: dict[str, Any]) -> None:
+    """SNS supports neither aws:SourceAccount nor aws:SourceArn for EventBridge in policies of topics."""
+    (target,) = tampering_rule(template)["Targets"]
+    role, _ = target["RoleArn"]["Fn::GetAtt"]
+    (topic,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::SNS::Topic")
+    (key,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::KMS::Key")
+    (policy,) = (p for p in resources_of_type(template, "AWS::IAM::Policy") if {"Ref": role} in p["Roles"])
+    allowed = {(a, json.dumps(s["Resource"])) for s in policy["PolicyDocument"]["Statement"] for a in actions(s)}
+    key_arn = json.dumps({"Fn::GetAtt": [key, "Arn"]})
+    assert allowed == {
+        ("sns:Publish", json.dumps({"Ref": topic})),
+        ("kms:Decrypt", key_arn),
+        ("kms:GenerateDataKey*", key_arn),
+    }

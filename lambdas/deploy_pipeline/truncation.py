@@ -1,4 +1,4 @@
-"""Text within the limits of AWS services."""
+"""Truncation of text to the limits of AWS services."""
 
 MAX_CAUSE_CHARACTERS = 30_000  # Step Functions accepts 32,768, and the state machine may add text
 

@@ -1,4 +1,4 @@
-"""Subject and text of notifications."""
+"""Subject and text of notifications; `Responder` in `respond.py` publishes them."""
 
 import re
 from collections.abc import Iterable

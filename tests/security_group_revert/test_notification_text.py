@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lambdas.security_group_revert.notification import OPEN_CONNECTIONS
+from lambdas.security_group_revert.notification_text import OPEN_CONNECTIONS
 from lambdas.security_group_revert.revert import GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 
