@@ -150,8 +150,11 @@ def test_only_the_trigger_may_start_executions(every_assembly: list[Assembly]) -
 @pytest.mark.parametrize(
     ("bucket", "writers"),
     [
-        # CheckStack: templates only; ApprovalRequest: task tokens only
-        ("Inputs", ("CustomCDKBucketDeployment", "DeploymentCheckStack", "ApprovalRequest")),
+        # CheckStack: templates only; ChangeSet: reports only; ApprovalRequest: task tokens only
+        (
+            "Inputs",
+            ("CustomCDKBucketDeployment", "DeploymentCheckStack", "DeploymentChangeSet", "ApprovalRequest"),
+        ),
         ("Artifacts", ("PipelineRole", "PipelineSource")),
     ],
 )

@@ -25,6 +25,7 @@ from .objects import explain_read_error
 
 MAX_TEMPLATE_BYTES = 1024 * 1024  # CloudFormation's limit for templates in S3
 MAX_DIRECTORY_BYTES = 8 * 1024 * 1024  # of the zip file's central directory
+MAX_READ_BYTES = MAX_DIRECTORY_BYTES + 2 * MAX_TEMPLATE_BYTES
 MAX_NAME_LENGTH = 1024  # characters, as of a templatePath; the time to normalize some names is quadratic
 CHUNK_BYTES = 64 * 1024
 UTF8_FLAG = 0x800
@@ -95,9 +96,14 @@ def _normalized_names(entry: zipfile.ZipInfo) -> set[str]:
 def _suggestions(archive: zipfile.ZipFile, name: str) -> str:
     """List files of the same name in other folders, and mention names with an ambiguous encoding."""
     base = posixpath.basename(name).casefold()
-    paths = (path for entry in archive.infolist() for path in _normalized_names(entry))
-    similar = sorted({path for path in paths if posixpath.basename(path).casefold() == base})
+    paths = {path for entry in archive.infolist() for path in _normalized_names(entry)}
+    similar = sorted(path for path in paths if posixpath.basename(path).casefold() == base)
     text = f" It contains {', '.join(map(repr, similar[:5]))}." if similar else ""
+    if any(path.casefold() == name.casefold() for path in similar):
+        text += " Upper and lower case differ."
+    folders = {path.partition("/")[0] for path in paths}
+    if len(folders) == 1 and not paths <= folders:
+        text += f" All its files are in the folder {folders.pop()!r}, which is part of their paths."
     if not name.isascii() and any(not e.filename.isascii() and not e.flag_bits & UTF8_FLAG for e in archive.infolist()):
         text += " It contains names that are not UTF-8, which are read as code page 437."
     return text
@@ -132,7 +138,10 @@ class _BoundedReader(io.BufferedReader):
         if size is not None and size >= 0:
             requested = min(size, requested)
         if requested > MAX_DIRECTORY_BYTES:
-            raise InvalidArtifactError("The source artifact has too many files.")
+            raise InvalidArtifactError(
+                f"The source artifact has too many files: their list has {requested:,} bytes,"
+                f" more than {MAX_DIRECTORY_BYTES:,}."
+            )
         return super().read(requested)
 
 
@@ -175,8 +184,11 @@ class _S3RangeReader(io.RawIOBase):
         if not requested:
             return 0
         self._fetched += requested
-        if self._fetched > MAX_DIRECTORY_BYTES + 2 * MAX_TEMPLATE_BYTES:
-            raise InvalidArtifactError("The source artifact has too many files.")
+        if self._fetched > MAX_READ_BYTES:
+            raise InvalidArtifactError(
+                f"The source artifact has too many files, or a damaged template: the template was not found in"
+                f" {MAX_READ_BYTES:,} bytes."
+            )
         byte_range = f"bytes={self._position}-{self._position + requested - 1}"
         with _translate_s3_errors(self._bucket, self._key):
             data = self._s3.get_object(Bucket=self._bucket, Key=self._key, Range=byte_range)["Body"].read()

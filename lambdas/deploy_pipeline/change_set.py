@@ -2,16 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypedDict
 
 from botocore.exceptions import ClientError
 
 from .api_types import Change, ChangeSetDescription, ResourceChange
 from .errors import ChangeSetDeletedError
-from .inspection import Policy, Violation, violations
+from .inspection import Policy, Violation, findings
 from .lookups import lookups
 from .operation_events import refusals
+from .report import markdown
 from .stack import change_set_name, is_stack_missing
 from .truncation import MAX_CAUSE_CHARACTERS, truncate
 
@@ -42,13 +43,14 @@ class Inspection(TypedDict):
     """The result of an inspection.
 
     count: the number of unsafe changes. violations: the first ones, within the maximum size of a state's output.
-    cause: the violations as text.
+    cause: the violations as text. report: the URL of the report; empty if there is none.
     """
 
     safe: bool
     count: int
     violations: list[ViolationFields]
     cause: str
+    report: str
 
 
 def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) -> CreationStatus:
@@ -100,26 +102,38 @@ def _refusal_lines(cloudformation: Any, **change_set: str) -> Iterator[str]:
     return (f"- {line}" for line in refusals(cloudformation, **change_set))
 
 
-def inspect(cloudformation: Any, change_set_id: str, stack_name: str, policy: Policy) -> Inspection:
+def inspect(
+    cloudformation: Any,
+    change_set_id: str,
+    stack_name: str,
+    policy: Policy,
+    store_report: Callable[[str], str] = lambda _: "",
+) -> Inspection:
     """Check every change of a change set and of its nested change sets.
+
+    `store_report` receives the report as Markdown, and returns its URL; empty if it has none.
 
     Raises:
         ChangeSetDeletedError: somebody else deleted the change set.
     """
     stack_lookups = lookups(cloudformation, stack_name)
-    unsafe = [
-        violation
+    found = [
+        finding
         for path, changes in _changes_by_stack(cloudformation, change_set_id, stack_name)
-        for violation in violations(changes, policy, path, stack_lookups)
+        for finding in findings(changes, policy, path, stack_lookups)
     ]
+    unsafe = [violation for finding in found if (violation := finding.violation)]
+    report = store_report(markdown(stack_name, found))
     noun = "change" if len(unsafe) == 1 else "changes"
-    heading = f"{len(unsafe)} unsafe {noun} to {stack_name}, which was not changed:"
+    link = f" (all changes: {report} )" if report else ""
+    heading = f"{len(unsafe)} unsafe {noun} to {stack_name}, which was not changed{link}:"
     cause = "\n".join([heading, *(f"- {violation}" for violation in unsafe)]) if unsafe else ""
     return {
         "safe": not unsafe,
         "count": len(unsafe),
         "violations": _records(unsafe),
         "cause": truncate(cause, MAX_CAUSE_CHARACTERS),
+        "report": report,
     }
 
 

@@ -5,19 +5,28 @@ to a resource outside the stack, or may do so. Unknown values are unsafe.
 
 CloudFormation reports the replacement "Conditional" for a resource with a create-only property that refers to
 another resource that changes, such as a subscription whose endpoint is the ARN of a queue with a new timeout.
-If the other resource is not replaced, its id and its ARN stay the same, and this resource is not replaced.
+If the other resource is not replaced, the attributes that identify it stay the same, and this resource is not
+replaced.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypedDict
+from typing import Self, TypedDict
 
-from .api_types import Change, ResourceChangeDetail, ResourceChangeWithValues
+from .api_types import Change, ResourceChange, ResourceChangeDetail, ResourceChangeWithValues
 from .dynamic_references import in_create_only, unversioned
+from .identifying_attributes import is_identifying
 from .lossy_changes import losses, with_values
-from .lossy_conditions import KNOWN_AFTER_APPLY
+from .policy_targets import outside_target
+from .property_values import shown_change
+from .revisions import is_superseded, new_revisions
 
+ALWAYS_SAFE_TYPES = frozenset({"AWS::CDK::Metadata"})  # describes the version of CDK; it is not an AWS resource
 SAFE_ACTIONS = ("Add", "Modify", "Import", "SyncWithActual")
+EFFECTS = (
+    "removed", "replaced", "may be replaced", "loses data or protection", "changed", "added", "imported"
+)  # fmt: skip
+ACTION_EFFECTS = {"Add": "added", "Import": "imported", "Remove": "removed"}
 UPDATES = ("Modify", "Dynamic")
 # Attributes of a resource that are not properties; changing them never replaces it.
 NON_PROPERTY_ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
@@ -37,19 +46,6 @@ REPLACEMENTS = {
 # and the id of a job definition contains its revision.
 CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
 UNSTABLE_ID_TYPES = (*CUSTOM, "AWS::Batch::JobDefinition")
-# The property that names the resource whose policy is set, or overwritten, and the type of that resource: the id
-# of another type, such as a parameter's name, can be chosen to equal its id.
-POLICY_TARGETS = {
-    "AWS::Kinesis::ResourcePolicy": ("ResourceArn", "AWS::Kinesis::Stream"),
-    "AWS::S3Express::BucketPolicy": ("Bucket", "AWS::S3Express::DirectoryBucket"),
-    "AWS::S3Tables::TableBucketPolicy": ("TableBucketARN", "AWS::S3Tables::TableBucket"),
-    "AWS::S3::BucketPolicy": ("Bucket", "AWS::S3::Bucket"),
-    "AWS::SNS::TopicInlinePolicy": ("TopicArn", "AWS::SNS::Topic"),
-    "AWS::SNS::TopicPolicy": ("Topics", "AWS::SNS::Topic"),
-    "AWS::SQS::QueueInlinePolicy": ("Queue", "AWS::SQS::Queue"),
-    "AWS::SQS::QueuePolicy": ("Queues", "AWS::SQS::Queue"),
-    "AWS::SecretsManager::ResourcePolicy": ("SecretId", "AWS::SecretsManager::Secret"),
-}
 
 
 @dataclass(frozen=True)
@@ -71,6 +67,7 @@ class PolicyFields(TypedDict):
     exempt_logical_ids: list[str]
     conditional: bool
     dynamic: bool
+    revisions: bool
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,14 @@ class Policy:
 
     exempt_logical_ids: resources of nested stacks have a path, such as ``Child/Queue``.
     conditional, dynamic: accept changes whose effect CloudFormation cannot predict.
+    revisions: accept that revisions are removed or replaced if a new one supersedes them.
     """
 
-    exempt_types: frozenset[str] = frozenset({"AWS::CDK::Metadata"})
+    exempt_types: frozenset[str] = ALWAYS_SAFE_TYPES
     exempt_logical_ids: frozenset[str] = frozenset()
     conditional: bool = False
     dynamic: bool = False
+    revisions: bool = True
 
     def as_json(self) -> PolicyFields:
         """Return the policy in the form in which the state machine passes it."""
@@ -93,22 +92,26 @@ class Policy:
             "exempt_logical_ids": sorted(self.exempt_logical_ids),
             "conditional": self.conditional,
             "dynamic": self.dynamic,
+            "revisions": self.revisions,
         }
 
     @classmethod
     def from_json(cls, value: PolicyFields) -> Self:
         """Parse the result of `as_json`."""
         types, ids = frozenset(value["exempt_types"]), frozenset(value["exempt_logical_ids"])
-        return cls(types, ids, value["conditional"], value["dynamic"])
+        return cls(types, ids, value["conditional"], value["dynamic"], value["revisions"])
 
     def exemptions(self) -> list[str]:
         """Describe each exemption; empty with the default policy."""
         parts = [f"resources {', '.join(sorted(self.exempt_logical_ids))}"] if self.exempt_logical_ids else []
-        if types := self.exempt_types - type(self)().exempt_types:
+        if types := self.exempt_types - ALWAYS_SAFE_TYPES:
             parts.append(f"types {', '.join(sorted(types))}")
         parts += ["conditional replacements"] if self.conditional else []
         parts += ["dynamic changes"] if self.dynamic else []
         return parts
+
+
+STRICT = Policy(revisions=False)
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,29 @@ class Violation:
         return f"{self.logical_id} ({self.type}), {self.action}: {self.why}"
 
 
+@dataclass(frozen=True)
+class Finding:
+    """A change, its effect, and the reasons why it is unsafe; no reasons if it is safe.
+
+    effect: one of `EFFECTS`. accepted: why an unsafe change is accepted nevertheless; empty if it is not.
+    properties: the properties that change, with their values.
+    """
+
+    logical_id: str
+    type: str
+    action: str
+    effect: str
+    why: str
+    accepted: str
+    properties: str
+
+    @property
+    def violation(self) -> Violation | None:
+        if not self.why or self.accepted:
+            return None
+        return Violation(self.logical_id, self.type, self.action, self.why)
+
+
 def violations(
     changes: Iterable[Change], policy: Policy, path: str = "", lookups: Lookups | None = None
 ) -> Iterator[Violation]:
@@ -131,20 +157,81 @@ def violations(
 
     `path` is the path of a nested stack, which ends with a slash.
     """
-    inspected = [_Inspected.of(change, lookups or Lookups()) for change in changes]
+    found = (finding.violation for finding in findings(changes, policy, path, lookups))
+    return (violation for violation in found if violation)
+
+
+def findings(
+    changes: Iterable[Change], policy: Policy, path: str = "", lookups: Lookups | None = None
+) -> Iterator[Finding]:
+    """Return a finding for each of all changes to one stack."""
+    changes = list(changes)
+    sources = _sources(changes)
+    inspected = [_Inspected.of(change, lookups or Lookups(), sources) for change in changes]
     retained = _retained_ids(inspected)
+    new = new_revisions(item.resource for item in inspected)
     for item in inspected:
         kind, logical_id = item.resource.get("ResourceType", "?"), path + item.logical_id
-        if kind in policy.exempt_types or logical_id in policy.exempt_logical_ids:
-            continue
-        if why := "; ".join(filter(None, _reasons(item, policy, retained))):
-            yield Violation(logical_id, kind, item.resource.get("Action", "?"), why)
+        superseded = policy.revisions and is_superseded(item.resource, new)
+        why, accepted = _join(_reasons(item, policy, retained, superseded=superseded)), ""
+        if not why and (why := _join(_reasons(item, STRICT, retained, superseded=False))):
+            accepted = "superseded revision" if superseded else "policy"
+        if why and (kind in policy.exempt_types or logical_id in policy.exempt_logical_ids):
+            accepted = "exempt type" if kind in policy.exempt_types else "exempt resource"
+        effect = _effect(item, retained, is_safe=not why)
+        action = item.resource.get("Action", "?")
+        yield Finding(logical_id, kind, action, effect, why, accepted, _changed_properties(item.resource))
+
+
+def _join(reasons: Iterable[str]) -> str:
+    return "; ".join(filter(None, reasons))
+
+
+def _effect(item: "_Inspected", retained: set[str], *, is_safe: bool) -> str:
+    action = item.resource.get("Action", "?")
+    if action in ACTION_EFFECTS:
+        return ACTION_EFFECTS[action]
+    if is_safe:
+        return "changed"
+    why = _removed_or_replaced(item, STRICT, retained)
+    return "replaced" if why.startswith("it is replaced") else "may be replaced" if why else "loses data or protection"
+
+
+def _changed_properties(resource: ResourceChangeWithValues) -> str:
+    targets = [detail.get("Target") or {} for detail in resource.get("Details") or []]
+    names = {str(target.get("Name") or target.get("Attribute") or "?") for target in targets}
+    return ", ".join(f"{name}{shown_change(resource, name)}" for name in sorted(names))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A resource to which others refer: its type, and the properties that change; None if they are unknown."""
+
+    type: str
+    changed: frozenset[str] | None
+
+    @classmethod
+    def of(cls, resource: ResourceChange) -> Self:
+        targets = [detail.get("Target") or {} for detail in resource.get("Details") or []]
+        names = [target.get("Name") for target in targets if target.get("Attribute") == "Properties"]
+        known = frozenset(name for name in names if name)
+        return cls(str(resource.get("ResourceType")), known if targets and all(names) else None)
+
+
+Sources = Mapping[str, _Source]
+
+
+def _sources(changes: Iterable[Change]) -> dict[str, _Source]:
+    resources = [change.get("ResourceChange") or {} for change in changes]
+    return {str(resource.get("LogicalResourceId")): _Source.of(resource) for resource in resources}
 
 
 @dataclass(frozen=True)
 class _Inspected:
     """A change, and the facts that decide whether it is safe.
 
+    origins: for each detail the resource whose identity is the new value; empty if it is something else, None if the
+        detail does not replace the resource.
     required: logical ids of resources; if none of them is replaced, this one is not replaced either. None if it
         may be replaced in any case.
     unversioned: create-only properties with dynamic references whose values may have changed.
@@ -153,30 +240,36 @@ class _Inspected:
 
     type: str | None
     resource: ResourceChangeWithValues
+    origins: list[str | None]
     required: frozenset[str] | None
     unversioned: list[str]
     outside_target: str
 
     @classmethod
-    def of(cls, change: Change, lookups: Lookups) -> Self:
+    def of(cls, change: Change, lookups: Lookups, sources: Sources) -> Self:
         resource = with_values(change.get("ResourceChange") or {})
         names = _unversioned_references(resource, lookups)
-        required = None if names else _required(resource)
-        return cls(change.get("Type", "Resource"), resource, required, names, _outside_target(resource, lookups))
+        origins = [
+            None if _never_replaces(detail) else _identity_source(detail, sources)
+            for detail in resource.get("Details") or []
+        ]
+        required = None if names else _required(resource, origins)
+        kind, outside = change.get("Type", "Resource"), outside_target(resource, lookups.physical_ids)
+        return cls(kind, resource, origins, required, names, outside)
 
     @property
     def logical_id(self) -> str:
         return str(self.resource.get("LogicalResourceId", "?"))
 
 
-def _reasons(item: _Inspected, policy: Policy, retained: set[str]) -> Iterator[str]:
+def _reasons(item: _Inspected, policy: Policy, retained: set[str], *, superseded: bool) -> Iterator[str]:
     """Return the reasons why a change is unsafe; no reasons, or empty ones, if it is safe."""
     if item.type != "Resource":
         yield f"unknown type of change {item.type}"
         return
-    is_retained = item.required is not None and item.required <= retained
-    yield _removed_or_replaced(item.resource, policy, retained, is_retained=is_retained)
-    if item.unversioned and not policy.conditional:
+    if not superseded:
+        yield _removed_or_replaced(item, policy, retained)
+    if item.unversioned and not policy.conditional and not superseded:
         yield f"it may be replaced because of {', '.join(item.unversioned)}: dynamic references without a version"
     if item.resource.get("Action") in UPDATES:
         yield from losses(item.resource)
@@ -207,7 +300,7 @@ def _retained_ids(inspected: list[_Inspected]) -> set[str]:
     return retained
 
 
-def _required(resource: ResourceChangeWithValues) -> frozenset[str] | None:
+def _required(resource: ResourceChangeWithValues, origins: list[str | None]) -> frozenset[str] | None:
     """Return the resources on which it depends whether this one is retained; None if it may be replaced in any case."""
     if resource.get("Action") != "Modify" or resource.get("PolicyAction", "Retain") != "Retain":
         return None
@@ -218,8 +311,8 @@ def _required(resource: ResourceChangeWithValues) -> frozenset[str] | None:
         return frozenset()
     if resource.get("Replacement") != "Conditional" or not details:
         return None
-    sources = [_identity_source(detail) for detail in details if not _never_replaces(detail)]
-    return frozenset(sources) if all(sources) else None
+    required = frozenset(origin for origin in origins if origin is not None)
+    return None if "" in required else required
 
 
 def _unversioned_references(resource: ResourceChangeWithValues, lookups: Lookups) -> list[str]:
@@ -231,33 +324,10 @@ def _unversioned_references(resource: ResourceChangeWithValues, lookups: Lookups
     return in_create_only(paths, lookups.create_only(kind)) if paths else []
 
 
-def _outside_target(resource: ResourceChangeWithValues, lookups: Lookups) -> str:
-    """Return a reason if a policy may overwrite the policy of a resource outside the stack; otherwise an empty text."""
-    name, kind = POLICY_TARGETS.get(str(resource.get("ResourceType")), ("", ""))
-    if not name or resource.get("Action") not in ("Add", *UPDATES):
-        return ""
-    before, after = _texts(resource["Before"], name), _texts(resource["After"], name)
-    if after is None:
-        hidden = resource.get("Action") == "Add" or any(
-            (detail.get("Target") or {}).get("Name") == name for detail in resource.get("Details") or []
-        )
-        return f"{name} is not visible, so the policy may be attached to a resource outside the stack" if hidden else ""
-    new = [text for text in after if text not in (before or ()) and text != KNOWN_AFTER_APPLY]
-    outside = [text for text in new if (kind, text) not in lookups.physical_ids()]
-    return f"{name} names a resource outside the stack, whose policy is overwritten" if outside else ""
-
-
-def _texts(shown: Mapping[str, Any] | None, name: str) -> list[str] | None:
-    value = ((shown or {}).get("Properties") or {}).get(name)
-    if value is None:
-        return None
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-
-
-def _removed_or_replaced(
-    resource: ResourceChangeWithValues, policy: Policy, retained: set[str], *, is_retained: bool
-) -> str:
+def _removed_or_replaced(item: _Inspected, policy: Policy, retained: set[str]) -> str:
     """Return why a resource is, or may be, removed or replaced; otherwise an empty text."""
+    resource = item.resource
+    is_retained = item.required is not None and item.required <= retained
     action = resource.get("Action", "?")
     consequence = resource.get("PolicyAction") or ("Delete" if action == "Remove" else "Retain")
     if action == "Remove":
@@ -268,7 +338,7 @@ def _removed_or_replaced(
         return f"unknown action {action}"
     if action == "Modify" and resource.get("ResourceType") == NESTED and not resource.get("ChangeSetId"):
         return "the changes of this nested stack are not visible"
-    why = _replaced(resource, _causes(resource, retained), accept_conditional=policy.conditional or is_retained)
+    why = _replaced(resource, _causes(item, retained), accept_conditional=policy.conditional or is_retained)
     if consequence in REPLACEMENTS:
         return f"{why or 'it is replaced'}{REPLACEMENTS[consequence]}"
     if consequence == "Retain" or why:
@@ -299,18 +369,22 @@ def _never_replaces(detail: ResourceChangeDetail) -> bool:
     return recreation == "Never" or (recreation is None and target.get("Attribute") in NON_PROPERTY_ATTRIBUTES)
 
 
-def _identity_source(detail: ResourceChangeDetail) -> str:
-    """Return the resource whose id or ARN is the value; empty if the value is something else."""
+def _identity_source(detail: ResourceChangeDetail, sources: Sources) -> str:
+    """Return the resource whose id, or an attribute that identifies it, is the value; otherwise an empty text."""
     entity, _, attribute = str(detail.get("CausingEntity", "")).partition(".")
-    identity = {"ResourceReference": "", "ResourceAttribute": "Arn"}.get(str(detail.get("ChangeSource")))
-    return entity if detail.get("Evaluation") == "Dynamic" and attribute == identity else ""
+    if detail.get("Evaluation") != "Dynamic":
+        return ""
+    if detail.get("ChangeSource") == "ResourceReference":
+        return "" if attribute else entity
+    source = sources.get(entity)
+    is_attribute = detail.get("ChangeSource") == "ResourceAttribute" and source
+    return entity if source and is_attribute and is_identifying(source.type, attribute, source.changed) else ""
 
 
-def _causes(resource: ResourceChangeWithValues, retained: set[str]) -> str:
+def _causes(item: _Inspected, retained: set[str]) -> str:
     """Name the properties that cause the replacement."""
-    details = [
-        d for d in resource.get("Details") or [] if not _never_replaces(d) and _identity_source(d) not in retained
-    ]
-    targets = [detail.get("Target") or {} for detail in details]
+    details = zip(item.resource.get("Details") or [], item.origins, strict=True)
+    targets = [d.get("Target") or {} for d, origin in details if origin is not None and origin not in retained]
     names = sorted({target.get("Name") or target.get("Attribute") or "?" for target in targets})
-    return f" because of {', '.join(names)}" if names else ""
+    shown = [f"{name}{shown_change(item.resource, name)}" for name in names]
+    return f" because of {', '.join(shown)}" if shown else ""

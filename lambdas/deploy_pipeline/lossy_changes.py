@@ -2,7 +2,7 @@
 
 Each row compares the values before and after the update, which CloudFormation returns as ``BeforeContext`` and
 ``AfterContext``. If a property of the table changes and its values are not visible, the change is unsafe.
-Messages contain only numbers and names of policies, because other values can be secret.
+Reasons contain only numbers and names of policies, because other values can be secret.
 """
 
 import json

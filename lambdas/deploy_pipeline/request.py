@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidInputError
-from .inspection import Policy
+from .inspection import ALWAYS_SAFE_TYPES, Policy
 from .nesting import is_too_deeply_nested
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -34,7 +34,6 @@ MAX_TAGS, MAX_TAG_CHARACTERS = 50, 256
 PARAMETER_NAME = re.compile(r"[A-Za-z0-9]{1,255}")
 TAG_KEY = re.compile(r"(?!aws:)[\w\s.:/=+@-]{1,128}", re.IGNORECASE)
 MAX_SHOWN_ERRORS, MAX_SHOWN_CHARACTERS = 20, 60
-ALWAYS_SAFE_TYPES = ("AWS::CDK::Metadata",)  # describes the version of CDK; it is not an AWS resource
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,10 @@ def parse_request(value: Any) -> DeploymentRequest:
     full_name = f"{environment_name}-{stack_name}"
     errors = fields.errors + policy_fields.errors
     if not errors and len(full_name) > MAX_STACK_NAME_CHARACTERS:
-        errors.append(f"stackName: together with environmentName at most {MAX_STACK_NAME_CHARACTERS} characters")
+        errors.append(
+            f"stackName: together with environmentName {len(full_name)} characters;"
+            f" accepted: at most {MAX_STACK_NAME_CHARACTERS}"
+        )
     _raise_errors(errors)
     return DeploymentRequest(
         environment_name=environment_name,
@@ -131,14 +133,30 @@ def _check_form(value: Any) -> None:
         raise InvalidInputError(f"The input has more than {MAX_INPUT_CHARACTERS:,} characters as an escaped string.")
 
 
+def parse_policy(value: Any) -> Policy:
+    """Validate a `policy` alone.
+
+    Raises:
+        InvalidInputError: names every invalid field and the accepted values.
+    """
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"policy: given {_shorten(value)}; accepted: an object")
+    fields = _FieldReader(value, "policy.")
+    policy, _ = _parse_policy(fields)
+    _raise_errors(fields.errors)
+    return policy
+
+
 def _parse_policy(fields: "_FieldReader") -> tuple[Policy, str]:
-    types = fields.optional("exemptTypes", list(ALWAYS_SAFE_TYPES), _is_texts, "a list of resource types")
+    types = fields.optional("exemptTypes", [], _is_texts, "a list of resource types")
     ids = fields.optional("exemptLogicalIds", [], _is_texts, "a list of logical ids")
     conditional = fields.choice("conditional", ("reject", "allow"))
     dynamic = fields.choice("dynamic", ("reject", "allow"))
+    revisions = fields.choice("revisions", ("allow", "reject"))
     recreate = fields.choice("recreate", RECREATE)
     fields.reject_unknown_fields()
-    return Policy(frozenset(types), frozenset(ids), conditional == "allow", dynamic == "allow"), recreate
+    allowed = (choice == "allow" for choice in (conditional, dynamic, revisions))
+    return Policy(ALWAYS_SAFE_TYPES | frozenset(types), frozenset(ids), *allowed), recreate
 
 
 def _raise_errors(errors: list[str]) -> None:
@@ -213,7 +231,8 @@ class _FieldReader:
         if not isinstance(value, dict):
             return
         if len(value) > max_items:
-            self._add_error(name, f"an object of at most {max_items} items")
+            accepted_size = f"an object of at most {max_items} items"
+            self.errors.append(f"{self.prefix}{name}: given {len(value)} items; accepted: {accepted_size}")
         for key in sorted(key for key in value if not pattern.fullmatch(key)):
             self.errors.append(f"{self.prefix}{name}: given the key {_shorten(key)}; accepted: {accepted}")
 

@@ -179,7 +179,10 @@ def _parameters(cloudformation: Any, template_url: str, request: DeploymentReque
     if unknown:
         fields = ", ".join(f"parameters.{name[:MAX_SHOWN_CHARACTERS]}" for name in unknown[:MAX_SHOWN_ERRORS])
         more = f" and {len(unknown) - MAX_SHOWN_ERRORS} more" if len(unknown) > MAX_SHOWN_ERRORS else ""
-        raise InvalidTemplateError(f"{fields}{more}: {request.template_path} does not declare this parameter.")
+        known = truncate(", ".join(sorted(declared)) or "none", MAX_NOTE_CHARACTERS)
+        raise InvalidTemplateError(
+            f"{fields}{more}: {request.template_path} does not declare this parameter (declared: {known})."
+        )
     if "environmentName" in declared:
         return {"environmentName": request.environment_name, **request.parameters}
     return dict(request.parameters)

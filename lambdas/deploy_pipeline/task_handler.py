@@ -7,6 +7,7 @@
 import json
 import logging
 import os
+from functools import partial
 
 import boto3
 from botocore.config import Config
@@ -17,6 +18,7 @@ from .events import ChangeSetEvent, CheckStackEvent, ExecutionStatusEvent, First
 from .failure import explain
 from .inspection import Policy
 from .metrics import put_edited_input
+from .report import put_report
 from .request import fingerprint, parse_request, refuse_other_bucket, refuse_other_stack
 from .stack import Plan, plan
 
@@ -63,7 +65,8 @@ def change_set(event: ChangeSetEvent, _context: object) -> CreationStatus | Insp
         logger.info("Read the status of the change set", extra=keys | {"status": created["status"]})
         return created
     policy = Policy.from_json(event["policy"])
-    inspection = inspect(CLOUDFORMATION, event["changeSetId"], event["stackName"], policy)
+    store = partial(put_report, S3, os.environ["BUCKET"], event["changeSetId"])
+    inspection = inspect(CLOUDFORMATION, event["changeSetId"], event["stackName"], policy, store)
     logger.info("Inspected the change set", extra=keys | {"unsafe_change_count": inspection["count"]})
     return inspection
 

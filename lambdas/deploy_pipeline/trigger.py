@@ -133,7 +133,8 @@ class Trigger:
                     "summary": truncate(output.get("summary") or "deployed", MAX_SUMMARY_CHARACTERS),
                     "externalExecutionId": execution["name"],
                 },
-                "outputVariables": {name: str(output.get(name, "")) for name in ("stackName", "outcome")},
+                "outputVariables": {name: str(output.get(name, "")) for name in ("stackName", "outcome")}
+                | {"report": str(output.get("unsafe", {}).get("report", ""))},
             }
         cause = execution.get("cause") or "no cause given"
         return FailedExecution(execution["name"], f"{execution.get('error') or execution['status']}: {cause}")

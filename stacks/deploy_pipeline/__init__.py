@@ -28,6 +28,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from lambdas.deploy_pipeline import metrics
+from lambdas.deploy_pipeline.report import PREFIX
 from settings.deploy_pipeline import DeployPipelineSettings, Permission
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment
@@ -64,8 +65,12 @@ class DeployPipeline(Stack):
         month = Duration.days(30)
         artifacts = self._bucket("Artifacts", s3.LifecycleRule(expiration=month))
         # Separate from the artifacts: the pipeline cannot change the input of the state machine.
-        prefixes = ("templates/", APPROVALS)
-        self.inputs = self._bucket("Inputs", *(s3.LifecycleRule(prefix=p, expiration=month) for p in prefixes))
+        self.inputs = self._bucket(
+            "Inputs",
+            s3.LifecycleRule(prefix="templates/", expiration=month),
+            s3.LifecycleRule(prefix=APPROVALS, expiration=month),
+            s3.LifecycleRule(prefix=PREFIX, expiration=Duration.days(365)),
+        )
         self.dead_letters = DeadLetterQueue(self, "DeadLetters")
         self.service_role = self._service_role()
         self.topic = AlarmTopic(self, "Topic", display_name="Deployments", email=settings.email)

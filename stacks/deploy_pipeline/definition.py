@@ -79,7 +79,7 @@ def _beginning() -> dict[str, State]:
                 "statusReason": "",
                 "polls": 0,
                 "outcome": "created",
-                "unsafe": {"count": 0, "violations": []},
+                "unsafe": {"count": 0, "violations": [], "report": ""},
                 "approval": {},
                 "failure": {"error": "", "cause": ""},
             },
@@ -331,7 +331,8 @@ def _ends() -> dict[str, State]:
                 "summary": jsonata(
                     "$stackName & ' is ' & ($outcome = 'blue_green'"
                     " ? 'created as a blue/green stack of ' & $plan.stackName : $outcome)"
-                    " & ($note = '' ? '' : '. ' & $note) & ($outcome = 'blue_green' ? '. ' & $unsafe.cause : '')"
+                    " & ($note = '' ? '' : '. ' & $note) & ($outcome = 'blue_green' ? '. ' & $unsafe.cause"
+                    " : $unsafe.report = '' ? '' : '. All changes: ' & $unsafe.report)"
                 ),
             },
         },

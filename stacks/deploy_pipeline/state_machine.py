@@ -18,6 +18,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from lambdas.deploy_pipeline.report import PREFIX
 from lambdas.deploy_pipeline.request import GREEN, fingerprint
 from settings.deploy_pipeline import DeployPipelineSettings
 
@@ -111,6 +112,10 @@ class DeploymentStateMachine(Construct):
     def _inspector(self) -> StandardFunction:
         calls = ["DescribeChangeSet", "DescribeEvents", "ListStackResources"]
         function = self._reader("ChangeSet", "change_set", calls, "Finds changes that delete, replace or lose data")
+        function.add_environment("BUCKET", self.inputs.bucket_name)
+        reports = self.inputs.arn_for_objects(f"{PREFIX}*")
+        grant(function, ["s3:PutObject"], reports, wildcard_reason="Each change set has a separate report.")
+        grant(function, ["kms:GenerateDataKey"], self.key.key_arn)
         grant(
             function,
             ["cloudformation:DescribeType"],

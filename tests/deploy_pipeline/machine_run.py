@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
@@ -53,6 +53,7 @@ class FakeS3:
     """
 
     objects: dict[str, bytes] = field(default_factory=dict)
+    meta = SimpleNamespace(region_name="us-east-1")
 
     def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         return {"ContentLength": len(self._at(Bucket, Key, "HeadObject", "403", "Forbidden"))}
@@ -64,7 +65,7 @@ class FakeS3:
             content = content[first : last + 1]
         return {"Body": io.BytesIO(content)}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:
         self.objects[f"{Bucket}/{Key}"] = Body
 
     def _at(

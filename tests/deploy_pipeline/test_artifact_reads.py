@@ -10,7 +10,7 @@ import pytest
 from lambdas.deploy_pipeline.artifact import MAX_DIRECTORY_BYTES, MAX_TEMPLATE_BYTES, read_template
 from lambdas.deploy_pipeline.errors import InvalidArtifactError
 
-from .machine_run import FakeS3
+from .machine_run import FakeS3, zipped
 
 EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"  # of a deflated file, RFC 1951
 
@@ -58,6 +58,25 @@ def test_endless_file_without_content_is_not_read_completely() -> None:
 def test_missing_template_error_suggests_only_equal_names() -> None:
     s3 = FakeS3({"bucket/key": zip_file(b"zebra.yaml", zlib.compress(b"a")[2:-4], b"a")})
     assert error_message(s3) == "templatePath 'template.yaml' is not in the source artifact."
+
+
+def test_missing_template_error_names_case_and_top_folder() -> None:
+    s3 = FakeS3({"bucket/key": zipped(**{"app-main/Template_yaml": "a", "app-main/README_md": "a"})})
+    assert error_message(s3) == (
+        "templatePath 'template.yaml' is not in the source artifact. It contains 'app-main/Template.yaml'."
+        " All its files are in the folder 'app-main', which is part of their paths."
+    )
+    assert "It contains 'app-main/Template.yaml'. Upper and lower case differ." in error_message(
+        s3, "app-main/template.yaml"
+    )
+    flat = FakeS3({"bucket/key": zipped(Template_yaml="a", README_md="a")})
+    assert error_message(flat).endswith("It contains 'Template.yaml'. Upper and lower case differ.")
+
+
+def test_too_many_files_error_names_limit() -> None:
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 2 * MAX_DIRECTORY_BYTES, 0, 0)
+    message = error_message(FakeS3({"bucket/key": bytes(2 * MAX_DIRECTORY_BYTES) + end}))
+    assert "their list has 16,777,216 bytes, more than 8,388,608" in message
 
 
 @pytest.mark.parametrize(("flags", "explained"), [(0, True), (0x8, True), (0x800, False)])

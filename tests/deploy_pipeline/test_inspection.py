@@ -162,7 +162,7 @@ def test_certain_replacement_is_never_retained(replacement: str) -> None:
 @pytest.mark.parametrize(
     ("source", "entity"),
     [
-        ("ResourceAttribute", "Queue.QueueName"),
+        ("ResourceAttribute", "Queue.RedrivePolicy"),
         ("ResourceAttribute", "Queue.StreamArn"),
         ("ResourceAttribute", "Queue.Outputs.Arn"),
         ("ResourceAttribute", "Queue"),

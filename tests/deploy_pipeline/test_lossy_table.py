@@ -9,8 +9,8 @@ from typing import Any
 import cfnlint
 import pytest
 
-from lambdas.deploy_pipeline.inspection import POLICY_TARGETS
 from lambdas.deploy_pipeline.lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange, markdown_table
+from lambdas.deploy_pipeline.policy_targets import POLICY_TARGETS
 
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
 PAGE = Path("docs/deploy_pipeline.md")

@@ -81,7 +81,7 @@ IN_FORCE = (
 )
 def test_every_result_lists_exemptions_in_force(machine: Machine) -> None:
     with_app(machine, change())
-    assert machine.run(policy=EXEMPTIONS).output["summary"] == f"{APP} is updated. {IN_FORCE}"
+    assert machine.run(policy=EXEMPTIONS).output["summary"].startswith(f"{APP} is updated. {IN_FORCE}. All changes: ")
     machine.cloudformation.changes = [change("Remove", kind="AWS::SNS::Topic")]
     failed(machine.run(policy=EXEMPTIONS), "UnsafeChanges", f"{IN_FORCE}\n1 unsafe change")
     summary = machine.run(policy=EXEMPTIONS, onUnsafe="blue_green").output["summary"]

@@ -36,17 +36,19 @@ def test_parse_request_reads_every_option() -> None:
             "tags": {"team": "orders"},
             "capabilities": ["CAPABILITY_IAM"],
             "policy": {
-                "exemptTypes": [],
+                "exemptTypes": ["AWS::SQS::Queue"],
                 "exemptLogicalIds": ["Child/Queue"],
                 "conditional": "allow",
                 "dynamic": "allow",
+                "revisions": "reject",
                 "recreate": "never",
             },
             "onUnsafe": "blue_green",
         }
     )
     assert request.parameters == {"Size": "3", "Ratio": "0.5", "On": "true", "Zones": "a,b", "Name": "x"}
-    assert request.policy == Policy(frozenset(), frozenset({"Child/Queue"}), True, True)
+    types = frozenset({"AWS::CDK::Metadata", "AWS::SQS::Queue"})  # exemptTypes adds to the default
+    assert request.policy == Policy(types, frozenset({"Child/Queue"}), True, True, False)
     assert Policy.from_json(json.loads(json.dumps(request.policy.as_json()))) == request.policy
     assert (request.on_unsafe, request.recreate) == ("blue_green", "never")
 
@@ -71,6 +73,7 @@ def test_parse_request_reads_every_option() -> None:
         ("parameters.Sizes", [1, float("inf")]),
         ("templatePath", "x" * 1025),
         ("tags.team", 1),
+        ("tags", ["team"]),
         ("tags", {f"tag{number}": "" for number in range(51)}),
         ("capabilities", "CAPABILITY_IAM"),
         ("capabilities", ["CAPABILITY_ALL"]),
@@ -79,6 +82,7 @@ def test_parse_request_reads_every_option() -> None:
         ("policy.exemptLogicalIds", [1]),
         ("policy.conditional", True),
         ("policy.dynamic", "maybe"),
+        ("policy.revisions", "keep"),
         ("policy.recreate", "sometimes"),
         ("policy.replace", "allow"),
         ("onUnsafe", "deploy"),
@@ -141,6 +145,13 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(INPUT)), inner, max_size=4),
     max_leaves=8,
 )
+
+
+def test_passed_limit_is_named_with_size() -> None:
+    assert "tags: given 51 items; accepted: an object of at most 50 items" in errors(
+        tags={f"tag{number}": "" for number in range(51)}
+    )
+    assert "together with environmentName 125 characters; accepted: at most 113" in errors(stackName="a" * 120)
 
 
 @given(JSON)

@@ -194,7 +194,8 @@ def test_email_is_subscribed_if_configured(template: dict[str, Any], full_templa
 def test_function_package_contains_only_its_code(assembly: Assembly) -> None:
     (package,) = assembly.directory.glob("asset.*/deploy_pipeline")
     assert [p.name for p in package.parent.iterdir()] == ["deploy_pipeline"]
-    assert {p.name for p in package.iterdir()} == {p.name for p in Path("lambdas/deploy_pipeline").glob("*.py")}
+    code = {p.name for p in Path("lambdas/deploy_pipeline").glob("*.py")}
+    assert {p.name for p in package.iterdir()} == code | {"identifying_attributes.json"}
 
 
 def test_functions_have_configured_log_level(template: dict[str, Any], full_template: dict[str, Any]) -> None:

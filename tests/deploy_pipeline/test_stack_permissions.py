@@ -161,6 +161,14 @@ def test_nested_stacks_can_be_inspected(template: dict[str, Any]) -> None:
         assert is_allowed(template, role, f"cloudformation:{action}", nested), action
 
 
+def test_inspector_writes_only_reports(template: dict[str, Any]) -> None:
+    role = logical_id(template, "AWS::IAM::Role", "ChangeSetRole")
+    s3 = [s for s in statements(template, role) if any(a.startswith("s3:") for a in as_list(s["Action"]))]
+    (writing,) = s3
+    assert writing["Action"] == "s3:PutObject"
+    assert json.dumps(writing["Resource"]).endswith('"/reports/*"]]}')
+
+
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",

@@ -185,7 +185,8 @@ def test_plan_adds_environment_name_if_declared(fake: FakeCloudFormation, s3: Fa
 
 def test_plan_names_undeclared_parameter(fake: FakeCloudFormation, s3: FakeS3) -> None:
     fake.declared = ["Size"]
-    with pytest.raises(Exception, match=r"parameters\.Sise: template\.yaml does not declare this parameter") as caught:
+    message = r"parameters\.Sise: template\.yaml does not declare this parameter \(declared: Size\)"
+    with pytest.raises(Exception, match=message) as caught:
         plan(parameters={"Sise": 3})
     assert type(caught.value).__name__ == "InvalidTemplateError"
     assert s3.objects

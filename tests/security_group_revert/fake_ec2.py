@@ -100,7 +100,7 @@ class FakeEC2:
         self._record("DescribeVpcEndpoints", parameters)
         groups = [{"GroupId": group_id} for group_id in self.endpoint_groups]
         if not groups:
-            raise refuse("InvalidVpcEndpointId.NotFound")
+            raise ec2_error("InvalidVpcEndpointId.NotFound")
         return {"VpcEndpoints": [{"VpcEndpointId": parameters["VpcEndpointIds"][0], "Groups": groups}]}
 
     def _revoke(self, operation: str, parameters: dict[str, Any]) -> None:

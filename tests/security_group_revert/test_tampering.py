@@ -110,7 +110,7 @@ def call(name: str, parameters: dict[str, str], *, source: str = "aws.any", ip: 
 
 def is_reported(template: dict[str, Any], event: dict[str, str]) -> bool:
     pattern = json.dumps(resolved(tampering_rule(template)["EventPattern"]))
-    return bool(eventbridge._matches_pattern(pattern, event))
+    return bool(eventbridge.matches_pattern(pattern, event))
 
 
 @pytest.mark.reliability(

@@ -1,0 +1,48 @@
+"""Show the values of a property before and after an update, unless they may be secret."""
+
+import re
+from typing import Any
+
+from .api_types import ResourceChangeWithValues
+from .dynamic_references import START
+from .lossy_changes import MASK
+from .lossy_conditions import KNOWN_AFTER_APPLY
+
+MAX_SHOWN_CHARACTERS = 60
+# Names of properties whose values are left out, whether or not they come from a parameter with NoEcho.
+SECRET_NAME = re.compile(
+    r"password|passphrase|passwd|secret|token|credential|privatekey|apikey|authkey|connectionstring|userdata|^value$",
+    re.IGNORECASE,
+)
+ABSENT = object()
+
+
+def shown_change(resource: ResourceChangeWithValues, name: str) -> str:
+    """Return both values of a property, such as ``" (jobs -> work)"``; empty if they are not visible or may be secret.
+
+    Only simple values are shown: objects and lists can contain anything, such as the environment of a container.
+    """
+    if None in (resource["Before"], resource["After"]) or SECRET_NAME.search(name):
+        return ""
+    before, after = (_shown(_value(shown, name)) for shown in (resource["Before"], resource["After"]))
+    return "" if None in (before, after) or before == after else f" ({before} -> {after})"
+
+
+def _value(shown: dict[str, Any] | None, name: str) -> Any:
+    properties = (shown or {}).get("Properties")
+    return properties.get(name, ABSENT) if isinstance(properties, dict) else ABSENT
+
+
+def _shown(value: Any) -> str | None:
+    """Return a simple value in one line; None if it must not be shown."""
+    if value is ABSENT:
+        return "not set"
+    if isinstance(value, dict | list) or value is None:
+        return None
+    text = str(value)
+    if MASK in text or START in text:
+        return None
+    if KNOWN_AFTER_APPLY in text:
+        return "known after the update"
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return line if len(line) <= MAX_SHOWN_CHARACTERS else f"{line[:MAX_SHOWN_CHARACTERS]}..."

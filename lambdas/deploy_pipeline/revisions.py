@@ -1,0 +1,50 @@
+"""Revisions: resources that are not changed, but superseded by new ones with each deployment.
+
+CDK and SAM give a revision a new logical id when its content changes, so CloudFormation adds the new one and removes
+the old one, after everything in the stack refers to the new one. Others are replaced.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .api_types import ResourceChangeWithValues
+from .lossy_conditions import KNOWN_AFTER_APPLY
+
+NewRevisions = Mapping[str, set[str | None]]
+# The property that names what the resource is a revision of.
+REVISION_TYPES = {
+    "AWS::ApiGateway::Deployment": "RestApiId",
+    "AWS::ApiGatewayV2::Deployment": "ApiId",
+    "AWS::ECS::TaskDefinition": "Family",
+    "AWS::Lambda::LayerVersion": "LayerName",
+    "AWS::Lambda::Version": "FunctionName",
+}
+
+
+def new_revisions(resources: Iterable[ResourceChangeWithValues]) -> NewRevisions:
+    """Return the APIs, functions or layers of the revisions that are added, by type; None for one that is not shown."""
+    new: dict[str, set[str | None]] = {}
+    for resource in resources:
+        kind = resource.get("ResourceType", "")
+        if resource.get("Action") == "Add" and kind in REVISION_TYPES:
+            new.setdefault(kind, set()).add(_parent(kind, resource["After"]))
+    return new
+
+
+def is_superseded(resource: ResourceChangeWithValues, new: NewRevisions) -> bool:
+    """Return whether a revision is replaced, or removed while a new one of the same API, function or layer is added.
+
+    Values that CloudFormation does not show are treated as equal.
+    """
+    kind = resource.get("ResourceType", "")
+    if kind not in REVISION_TYPES or resource.get("Action") not in ("Modify", "Remove"):
+        return False
+    if resource.get("Action") == "Modify":
+        return True
+    old, successors = _parent(kind, resource["Before"]), new.get(kind, set())
+    return bool(successors) and (old is None or not successors.isdisjoint({old, None}))
+
+
+def _parent(kind: str, shown: dict[str, Any] | None) -> str | None:
+    value = ((shown or {}).get("Properties") or {}).get(REVISION_TYPES[kind])
+    return value if isinstance(value, str) and value != KNOWN_AFTER_APPLY else None

@@ -1,0 +1,68 @@
+"""Revisions can be superseded: a push of code, a new route, or a new image is safe; the removal of the last is not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lambdas.deploy_pipeline.inspection import Policy
+
+from .changes import MARKER, change, detail, reasons
+
+VERSION = "AWS::Lambda::Version"
+
+
+def version(action: str, logical_id: str, function: str | None, **more: Any) -> Any:
+    when = {"Add": "AfterContext", "Remove": "BeforeContext"}[action]
+    context = {when: json.dumps({"Properties": {"FunctionName": function}})} if function else {}
+    return change(action, logical_id, VERSION, **context, **more)
+
+
+@pytest.mark.parametrize("policy_action", ["Delete", "Retain"])
+@pytest.mark.parametrize("new", ["orders", MARKER, None])
+def test_removal_of_superseded_revision_is_safe(policy_action: str, new: str | None) -> None:
+    old = version("Remove", "Version1", "orders", PolicyAction=policy_action)
+    assert not reasons(old, version("Add", "Version2", new))
+    assert not reasons(version("Remove", "Version1", None), version("Add", "Version2", new))
+    assert reasons(old, version("Add", "Version2", new), policy=Policy(revisions=False))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["AWS::ApiGateway::Deployment", "AWS::ApiGatewayV2::Deployment", "AWS::Lambda::LayerVersion", VERSION],
+)
+def test_every_revision_type_is_accepted(kind: str) -> None:
+    assert not reasons(change("Remove", "Old", kind), change("Add", "New", kind))
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "System-specific",
+    fault="a revision (a Lambda version, a deployment of an API) is removed and no new one supersedes it",
+    expected="rejected, unlike the removal of one that is superseded",
+    observed='"it is deleted"',
+)
+def test_removal_of_last_revision_is_unsafe() -> None:
+    old = version("Remove", "Version1", "orders")
+    assert reasons(old) == "it is deleted"
+    assert reasons(old, version("Add", "Version2", "payments")) == "it is deleted", "of another function"
+    assert reasons(old, change("Add", "Layer", "AWS::Lambda::LayerVersion")) == "it is deleted"
+    assert reasons(version("Remove", "V", None)) == "it is deleted"
+    assert reasons(change("Dynamic", "V", VERSION))
+
+
+def test_replacement_of_task_definition_is_safe() -> None:
+    """A new image replaces the task definition, and updates the service in place."""
+    task = change(
+        "Modify",
+        "Task",
+        "AWS::ECS::TaskDefinition",
+        Replacement="True",
+        Details=[detail("Always", name="ContainerDefinitions")],
+    )
+    service = [detail("Never", "Dynamic", name="TaskDefinition", source="ResourceReference", entity="Task")]
+    assert not reasons(task, change("Modify", "Service", "AWS::ECS::Service", Details=service))
+    schedule = [detail("Always", "Dynamic", name="Task", source="ResourceReference", entity="Task")]
+    dependent = change("Modify", "Other", "A::B::C", Replacement="Conditional", Details=schedule)
+    assert reasons(task, dependent) == "it may be replaced because of Task", "its ARN does not stay the same"
+    assert reasons(task, policy=Policy(revisions=False)) == "it is replaced because of ContainerDefinitions"
