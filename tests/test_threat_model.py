@@ -150,11 +150,15 @@ def test_only_the_trigger_may_start_executions(every_assembly: list[Assembly]) -
 @pytest.mark.parametrize(
     ("bucket", "writers"),
     [
-        ("Inputs", ("CustomCDKBucketDeployment", "DeploymentCheckStack")),  # CheckStack: templates only
+        # CheckStack: templates only; ChangeSet: reports only; ApprovalRequest: task tokens only
+        (
+            "Inputs",
+            ("CustomCDKBucketDeployment", "DeploymentCheckStack", "DeploymentChangeSet", "ApprovalRequest"),
+        ),
         ("Artifacts", ("PipelineRole", "PipelineSource")),
     ],
 )
-def test_nobody_else_writes_inputs_or_artifacts(assembly: Assembly, bucket: str, writers: tuple[str, str]) -> None:
+def test_nobody_else_writes_inputs_or_artifacts(assembly: Assembly, bucket: str, writers: tuple[str, ...]) -> None:
     template = assembly.template(PIPELINE)
     allowed_roles = roles_allowed(template, "s3:PutObject", logical_id(template, "AWS::S3::Bucket", bucket))
     assert len(allowed_roles) == len(writers)
