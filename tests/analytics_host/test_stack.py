@@ -225,6 +225,7 @@ def test_table_has_39_columns_and_reads_quoted_csv(template: dict[str, Any]) -> 
     serde = csv["StorageDescriptor"]["SerdeInfo"]
     assert serde["SerializationLibrary"].endswith("OpenCSVSerde")
     assert serde["Parameters"] == {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"}
+    assert all(c["Comment"] for c in columns)
     assert {c["Type"] for c in columns} == {"int", "double", "string"}, "OpenCSVSerDe supports only some types"
 
 
