@@ -395,6 +395,7 @@ PASSIVE = {
     *(f"AWS::EC2::{name}" for name in ("Instance", "InternetGateway", "LaunchTemplate", "Route", "RouteTable")),
     *(f"AWS::EC2::{name}" for name in ("SecurityGroup", "SecurityGroupEgress", "SecurityGroupIngress", "Subnet")),
     *(f"AWS::EC2::{name}" for name in ("SubnetRouteTableAssociation", "VPC", "VPCEndpoint", "VPCGatewayAttachment")),
+    *(f"AWS::EFS::{name}" for name in ("FileSystem", "MountTarget")),  # backups use service-linked roles
     *(f"AWS::Glue::{name}" for name in ("Database", "Table")),
     *(f"AWS::IAM::{name}" for name in ("ManagedPolicy", "Policy", "Role")),
     "AWS::KMS::Key",
