@@ -86,6 +86,14 @@ class StaticSiteWalkthrough(Walkthrough):
             assert status_and_title == expected, f"/{path}: {self._summary(response)}"
         return self._summary(response)
 
+    def page_is_found_without_its_extension(self) -> str:
+        response, redirect = self._get("subdirectory/details"), self._get("subdirectory/details/?a=b")
+        assert response.status == 200, self._summary(response)
+        assert response.data == self._get("subdirectory/details.html").data, self._summary(response)
+        location = redirect.headers["location"]
+        assert (redirect.status, location) == (308, "/subdirectory/details?a=b"), self._summary(redirect)
+        return f"{self._summary(response)}; with a slash, {redirect.status} to {location}"
+
     def missing_page_returns_404(self) -> str:
         response = self._get("no/such/page.html")
         assert (response.status, self._title(response)) == (404, "Page not found"), self._summary(response)
@@ -158,6 +166,7 @@ class StaticSiteWalkthrough(Walkthrough):
             "curl -iL /release-1.2 returns the index page of a directory with a dot", directory_with_dot_is_redirected
         ),
         Step("curl -i /c++/ and curl -i /c%2B%2B/ return the same page", directory_with_plus_is_found),
+        Step("curl -i /subdirectory/details returns details.html", page_is_found_without_its_extension),
         Step("curl -i /no/such/page.html returns status 404 and the site's error page", missing_page_returns_404),
         Step("Request a page and a list of objects directly from the bucket", bucket_denies_direct_access),
         Step("curl -i http://.../subdirectory/ redirects to HTTPS", http_redirects_to_https),

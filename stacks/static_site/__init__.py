@@ -8,7 +8,6 @@ Amazon S3-backed Amazon CloudFront Origins Using Lambda@Edge", AWS Compute Blog,
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from aws_cdk import (
@@ -34,7 +33,6 @@ from constructs import Construct
 from settings.static_site import StaticSiteSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
-from ..constructs.assets import stage_files
 from ..constructs.cfn_resource import cfn_resource
 from ..constructs.custom_domain import CustomDomain
 from ..constructs.lambda_code import lambda_asset
@@ -42,8 +40,10 @@ from ..constructs.log_groups import deny_create_log_group
 from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
-from .header_overrides import NOT_FOUND, HeaderOverride, header_overrides
+from .folder import NOT_FOUND, files_of, stage_site
+from .header_overrides import HeaderOverride, header_overrides
 from .upload_storage import SIZES_MIB, required_mib
+from .url_rules import url_rules
 
 
 class StaticSite(Stack):
@@ -58,6 +58,7 @@ class StaticSite(Stack):
             **kwargs,
         )
         self.settings = settings
+        self.folder = stage_site(settings)
         log_bucket = self._create_log_bucket()
         bucket = self._create_bucket(log_bucket)
         rewriter = self._create_rewriter()
@@ -102,8 +103,12 @@ class StaticSite(Stack):
                 iam.ServicePrincipal("lambda.amazonaws.com"), iam.ServicePrincipal("edgelambda.amazonaws.com")
             ),
         )
-        names = {"trailing_slash", "redirect_status", "redirect_index_html", "extensionless_files"}
-        options = self.settings.model_dump(include=names, mode="json")
+        rules = url_rules([file.relative_to(self.folder).as_posix() for file in files_of(self.folder)])
+        options = rules._replace(
+            trailing_slash=self.settings.trailing_slash,
+            redirect_status=self.settings.redirect_status,
+            redirect_index_html=self.settings.redirect_index_html,
+        )
         function = lambda_.Function(
             self,
             "Rewriter",
@@ -113,7 +118,7 @@ class StaticSite(Stack):
             ),
             runtime=lambda_.Runtime.PYTHON_3_14,
             handler="static_site.handler.handler",
-            code=lambda_asset("static_site", settings=json.dumps(options, indent=1)),
+            code=lambda_asset("static_site", settings=json.dumps(options._asdict(), indent=1)),
             role=role,
             # Stays empty, but without it CDK would add a log group that is retained.
             log_group=self._create_log_group("RewriterLog"),
@@ -242,13 +247,8 @@ class StaticSite(Stack):
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         """Upload the site, delete files that were removed from it, and invalidate the cache."""
-        folder = stage_files(
-            self.settings.site,
-            setting="static_site:site",
-            allowed=self.settings.allowed_files,
-            allow_setting="static_site:allowed_files",
-        )
-        storage = required_mib(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        folder = str(self.folder)
+        storage = required_mib(file.stat().st_size for file in files_of(self.folder))
         options: dict[str, Any] = {
             "destination_bucket": bucket,
             "memory_limit": 512,
@@ -256,7 +256,7 @@ class StaticSite(Stack):
             "ephemeral_storage_size": Size.mebibytes(storage) if storage > SIZES_MIB[0] else None,
             "log_group": self._create_log_group("DeploymentLog"),
         }
-        overrides = header_overrides(Path(folder))
+        overrides = header_overrides(self.folder)
         override_deployments = [self._create_override_deployment(override, folder, options) for override in overrides]
         site_deployment = deployment.BucketDeployment(
             self,

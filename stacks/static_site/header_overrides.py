@@ -8,8 +8,8 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from ..constructs.assets import AssetError
+from .folder import NOT_FOUND, files_of
 
-NOT_FOUND = "404.html"
 TEXT, JSON, JAVASCRIPT = "text/plain; charset=utf-8", "application/json", "text/javascript"
 # As JSON. Each name is twice in the template, which can have 1,000,000 bytes, and twice in an event of the upload
 # function about an update, which can have at least 256 KB.
@@ -32,8 +32,7 @@ def header_overrides(folder: Path) -> list[HeaderOverride]:
     Raises:
         AssetError: there are more files than the template and the upload function's events have room for.
     """
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    types = {path.relative_to(folder): _content_type(path) for path in files}
+    types = {path.relative_to(folder): _content_type(path) for path in files_of(folder)}
     below: defaultdict[PurePath, list[str | None]] = defaultdict(list)
     for path, content_type in types.items():
         for parent in path.parents[:-1]:

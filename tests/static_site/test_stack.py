@@ -162,7 +162,8 @@ def test_settings_are_written_into_the_function_package(assembly: Assembly) -> N
         "trailing_slash": "redirect",
         "redirect_status": 308,
         "redirect_index_html": False,
-        "extensionless_files": [],
+        "style": "directory",
+        "exceptions": {"/404": "page", "/subdirectory/details": "page"},
     }
     sources = {path.name for path in (ROOT / "lambdas" / "static_site").glob("*.py")}
     assert {path.name for path in package.iterdir()} == sources | {"settings.json"}
