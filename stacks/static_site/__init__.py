@@ -41,7 +41,7 @@ from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
 from .folder import NOT_FOUND, files_of, stage_site
-from .header_overrides import HeaderOverride, header_overrides
+from .header_overrides import HeaderOverride, hashed_directories, header_overrides
 from .upload_storage import SIZES_MIB, required_mib
 from .url_rules import url_rules
 
@@ -262,7 +262,11 @@ class StaticSite(Stack):
             self,
             "Deployment",
             sources=[deployment.Source.asset(folder)],
-            exclude=[pattern for override in overrides for pattern in override.patterns],
+            # Open pages still load hashed files of earlier deployments, so their directories are not pruned.
+            exclude=[
+                *(pattern for override in overrides for pattern in override.patterns),
+                *hashed_directories(self.folder),
+            ],
             distribution=distribution,
             distribution_paths=["/*"],
             cache_control=[deployment.CacheControl.from_string(self._cache_control)],
@@ -280,12 +284,13 @@ class StaticSite(Stack):
 
     @property
     def _cache_control(self) -> str:
-        return "public, max-age=300, s-maxage=86400" if self.settings.caching else "no-cache"
+        return "public, max-age=0, s-maxage=86400" if self.settings.caching else "no-cache"
 
     def _create_override_deployment(
         self, override: HeaderOverride, folder: str, options: dict[str, Any]
     ) -> deployment.BucketDeployment:
         """Upload the files in `override` with specific headers."""
+        cached = override.cache_control if self.settings.caching or not override.is_immutable else None
         return deployment.BucketDeployment(
             self,
             f"{override.name}Deployment",
@@ -293,7 +298,8 @@ class StaticSite(Stack):
             exclude=["*"],
             include=override.patterns,  # also limits what is deleted
             content_type=override.content_type,
-            cache_control=[deployment.CacheControl.from_string(override.cache_control or self._cache_control)],
+            prune=not override.is_immutable,
+            cache_control=[deployment.CacheControl.from_string(cached or self._cache_control)],
             **options,
         )
 
