@@ -10,6 +10,14 @@ from .custom_domain import CustomDomainSettings
 from .types import Conflict, matches, one_of
 
 MAX_HEADER_VALUE = 1783  # characters, CloudFront's quota
+HeaderValue = Annotated[
+    str,
+    matches(
+        r"[!-~]([ -~]*[!-~])?",
+        f"a header value of at most {MAX_HEADER_VALUE} printable ASCII characters",
+        max_length=MAX_HEADER_VALUE,
+    ),
+]
 
 
 class StaticSiteSettings(CustomDomainSettings):
@@ -27,16 +35,14 @@ class StaticSiteSettings(CustomDomainSettings):
     )
     redirect_index_html: bool = Field(False, description="Redirect `/docs/index.html` to `/docs/`.")
     caching: bool = Field(True, description="Cache pages in CloudFront. `false` sends every request to the bucket.")
-    content_security_policy: Annotated[
-        str,
-        matches(
-            r"[!-~]([ -~]*[!-~])?",
-            f"a header value of at most {MAX_HEADER_VALUE} printable ASCII characters",
-            max_length=MAX_HEADER_VALUE,
-        ),
-    ] = Field(
+    content_security_policy: HeaderValue = Field(
         "default-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'",
-        description="Content-Security-Policy header of every response.",
+        description="Content-Security-Policy header of every response. The default is extended by the hashes of the "
+        "site's inline scripts and styles.",
+    )
+    permissions_policy: HeaderValue = Field(
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        description="Permissions-Policy header of every response.",
     )
     waf: bool = Field(False, description="Protect the site with a web ACL that uses AWS managed rules.")
 

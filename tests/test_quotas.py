@@ -75,6 +75,7 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "multi_region_api:regions": ["us-east-1"],  # a stack for each Region, so no stack grows
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES)],
     "static_site:content_security_policy": "x" * 1783,
+    "static_site:permissions_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
     "analytics_host:h2o_nodes": 16,
     "analytics_host:user_name": "u" * 31,

@@ -25,6 +25,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "strict-origin",
+    "permissions-policy": "camera=()",
 }
 
 

@@ -290,6 +290,9 @@ def _add_policy_headers(behavior: dict[str, Any], response: Response) -> Respons
         headers["x-frame-options"] = frame["FrameOption"]
     if referrer := security.get("ReferrerPolicy"):
         headers["referrer-policy"] = referrer["ReferrerPolicy"]
+    for header in policy["Config"].get("CustomHeaders", []) if policy else []:
+        if header["Override"] or header["Header"].lower() not in response.headers:
+            headers[header["Header"].lower()] = header["Value"]
     return replace(response, headers=response.headers | headers)
 
 

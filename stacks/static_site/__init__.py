@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from aws_cdk import (
+    Annotations,
     CfnResource,
     CustomResource,
     Duration,
@@ -42,6 +43,7 @@ from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
 from .folder import NOT_FOUND, files_of, stage_site
 from .header_overrides import HeaderOverride, hashed_directories, header_overrides
+from .security_policy import site_policy
 from .upload_storage import SIZES_MIB, required_mib
 from .url_rules import url_rules
 
@@ -233,7 +235,7 @@ class StaticSite(Stack):
                     access_control_max_age=Duration.days(365), override=True
                 ),
                 content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
-                    content_security_policy=self.settings.content_security_policy, override=True
+                    content_security_policy=self._content_security_policy(), override=True
                 ),
                 content_type_options=cloudfront.ResponseHeadersContentTypeOptions(override=True),
                 frame_options=cloudfront.ResponseHeadersFrameOptions(
@@ -243,7 +245,25 @@ class StaticSite(Stack):
                     referrer_policy=cloudfront.HeadersReferrerPolicy.STRICT_ORIGIN_WHEN_CROSS_ORIGIN, override=True
                 ),
             ),
+            custom_headers_behavior=cloudfront.ResponseCustomHeadersBehavior(
+                custom_headers=[
+                    cloudfront.ResponseCustomHeader(
+                        header="Permissions-Policy", value=self.settings.permissions_policy, override=True
+                    )
+                ]
+            ),
         )
+
+    def _content_security_policy(self) -> str:
+        """Return the configured policy, or the default one with what the site's pages need."""
+        configured = self.settings.content_security_policy
+        if "content_security_policy" in self.settings.model_fields_set:
+            return configured
+        policy = site_policy(self.folder, configured, domain_name=self.settings.domain_name)
+        for number, warning in enumerate(policy.warnings):
+            message = f"static_site:site: with its Content-Security-Policy, {warning}."
+            Annotations.of(self).add_warning_v2(f"static_site:content_security_policy:{number}", message)
+        return policy.header
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         """Upload the site, delete files that were removed from it, and invalidate the cache."""

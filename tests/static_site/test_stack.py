@@ -190,6 +190,9 @@ def test_distribution_adds_security_headers(template: dict[str, Any]) -> None:
     assert security["ContentTypeOptions"] == {"Override": True}
     assert security["FrameOptions"]["FrameOption"] == "DENY"
     assert security["ReferrerPolicy"]["ReferrerPolicy"] == "strict-origin-when-cross-origin"
+    (permissions,) = headers["CustomHeadersConfig"]["Items"]
+    assert (permissions["Header"], permissions["Override"]) == ("Permissions-Policy", True)
+    assert "camera=()" in permissions["Value"]
 
 
 @pytest.mark.reliability(
