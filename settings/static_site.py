@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from .custom_domain import CustomDomainSettings
-from .types import Conflict, matches, one_of
+from .types import Conflict, Email, matches, one_of
 
 MAX_HEADER_VALUE = 1783  # characters, CloudFront's quota
 HeaderValue = Annotated[
@@ -43,6 +43,9 @@ class StaticSiteSettings(CustomDomainSettings):
     permissions_policy: HeaderValue = Field(
         "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
         description="Permissions-Policy header of every response.",
+    )
+    email: Email | None = Field(
+        None, description="Recipient of the alarm; AWS first sends a confirmation request. Without it, no alarm."
     )
     waf: bool = Field(False, description="Protect the site with a web ACL that uses AWS managed rules.")
 

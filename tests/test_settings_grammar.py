@@ -218,6 +218,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "static_site:caching": CHOICE,
     "static_site:content_security_policy": (printable_ascii, at_most(1783)),
     "static_site:permissions_policy": (printable_ascii, at_most(1783)),
+    "static_site:email": EMAIL,
     "static_site:waf": CHOICE,
     "security_group_revert:mode": CHOICE,
     "security_group_revert:email": EMAIL,

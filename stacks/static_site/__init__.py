@@ -21,6 +21,7 @@ from aws_cdk import (
     Stack,
     aws_cloudfront as cloudfront,
     aws_cloudfront_origins as origins,
+    aws_cloudwatch as cloudwatch,
     aws_iam as iam,
     aws_lambda as lambda_,
     aws_logs as logs,
@@ -34,6 +35,7 @@ from constructs import Construct
 from settings.static_site import StaticSiteSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
+from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.cfn_resource import cfn_resource
 from ..constructs.custom_domain import CustomDomain
 from ..constructs.lambda_code import lambda_asset
@@ -66,6 +68,8 @@ class StaticSite(Stack):
         rewriter = self._create_rewriter()
         distribution = self._create_distribution(bucket, log_bucket, rewriter)
         self._deploy(bucket, distribution, rewriter)
+        if settings.email:
+            self._add_alarm(distribution, settings.email)
         self._add_outputs(bucket, distribution, rewriter)
 
     def _create_log_bucket(self) -> s3.Bucket:
@@ -337,6 +341,19 @@ class StaticSite(Stack):
         )
         reason = "aws-cdk-lib allows invalidations on all distributions; a Deny restricts them to this one."
         acknowledge_wildcards(site_deployment.handler_role, {"Resource::*": reason})
+
+    def _add_alarm(self, distribution: cloudfront.Distribution, email: str) -> None:
+        """Report server errors. Viewers also get 502 or 503 when the edge function fails or is throttled."""
+        errors = cloudwatch.Metric(
+            namespace="AWS/CloudFront",
+            metric_name="5xxErrorRate",
+            dimensions_map={"DistributionId": distribution.distribution_id, "Region": "Global"},
+            statistic="Average",  # the only one that CloudFront supports
+            period=Duration.minutes(5),
+        )
+        topic = AlarmTopic(self, "Topic", display_name="Static site", email=email)
+        description = "At least 1 percent of the requests in five minutes got a server error"
+        topic.add_alarm("ServerErrors", errors, description)
 
     def _add_outputs(
         self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function

@@ -346,6 +346,27 @@ def test_web_acl_is_optional(template: dict[str, Any], full_template: dict[str, 
     assert distribution(full_template)["WebACLId"]
 
 
+@pytest.mark.reliability(
+    "static_site",
+    "Partial failure",
+    fault="the edge function fails or is throttled, or S3 returns errors",
+    expected="an alarm, if an address for it is set",
+    observed="template: an alarm on CloudFront's rate of server errors",
+)
+def test_server_errors_raise_an_alarm_if_email_is_set(template: dict[str, Any], full_template: dict[str, Any]) -> None:
+    assert not resources_of_type(template, "AWS::CloudWatch::Alarm"), "a key and an alarm cost more than an idle site"
+    alarm = only_resource(full_template, "AWS::CloudWatch::Alarm")
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (
+        "AWS/CloudFront",
+        "5xxErrorRate",
+        "Average",
+    )
+    distribution_id = id_of(full_template, "Distribution", "AWS::CloudFront::Distribution")
+    dimensions = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
+    assert dimensions == {"DistributionId": {"Ref": distribution_id}, "Region": "Global"}
+    assert alarm["AlarmActions"] == [{"Ref": id_of(full_template, "Topic", "AWS::SNS::Topic")}]
+
+
 def test_stack_is_pinned_to_us_east_1(assembly: Assembly) -> None:
     manifest = json.loads((assembly.directory / "manifest.json").read_text())
     assert manifest["artifacts"][STACK]["environment"].endswith("/us-east-1")
