@@ -221,9 +221,9 @@ class StaticSiteWalkthrough(Walkthrough):
             "trailing_slash": redirect.headers.get("location") == "/subdirectory/",
             "redirect_status": redirect.status in (200, 308),  # 200: no redirect, reported above
             "caching": config["DefaultCacheBehavior"].get("CachePolicyId") != CACHING_DISABLED,
-            "content_security_policy": page.headers.get("content-security-policy", "").startswith(
-                HEADERS["content-security-policy"]
-            ),
+        } | {
+            header.replace("-", "_"): page.headers.get(header, "").startswith(HEADERS[header])
+            for header in ("content-security-policy", "permissions-policy")
         }
         changed = [f"static_site:{name}" for name, is_default in checks.items() if not is_default]
         if changed:
