@@ -18,7 +18,7 @@ from .report import Row, Section
 from .timing import Rounds, child_environment, in_turn, output_of, seconds_inside
 
 HANDLERS = ROOT / "lambdas" / "static_site"
-SETTINGS = RewriteOptions()._asdict() | {"extensionless_files": []}  # as the stack writes them
+SETTINGS = RewriteOptions()._asdict()  # as the stack writes them
 ROUNDS, CALLS = 15, 20_000
 EVENT = {
     "Records": [

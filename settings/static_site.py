@@ -7,11 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from .custom_domain import CustomDomainSettings
-from .types import Conflict, matches, one_of
+from .types import Conflict, Email, matches, one_of
 
-MAX_EXTENSIONLESS_FILES = 1000  # the edge function reads the list at each cold start
 MAX_HEADER_VALUE = 1783  # characters, CloudFront's quota
-UrlPath = Annotated[str, matches(r"/[^\x00-\x1f\x7f]*", "a path that begins with /")]
+HeaderValue = Annotated[
+    str,
+    matches(
+        r"[!-~]([ -~]*[!-~])?",
+        f"a header value of at most {MAX_HEADER_VALUE} printable ASCII characters",
+        max_length=MAX_HEADER_VALUE,
+    ),
+]
 
 
 class StaticSiteSettings(CustomDomainSettings):
@@ -22,40 +28,38 @@ class StaticSiteSettings(CustomDomainSettings):
         Annotated[str, matches(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
     ] = Field((), description="Files to publish despite their suspicious names, such as `downloads/*.sql`.")
     trailing_slash: Literal["redirect", "rewrite"] = Field(
-        "redirect", description="Response to `/docs`: a redirect to `/docs/`, or the index page of `/docs/`."
+        "redirect", description="Response to a path with a missing or superfluous slash: a redirect, or the page."
     )
     redirect_status: Annotated[int, one_of(301, 308)] = Field(
         308, description="Status code of redirects. 308 preserves the request method."
     )
     redirect_index_html: bool = Field(False, description="Redirect `/docs/index.html` to `/docs/`.")
-    extensionless_files: Annotated[tuple[UrlPath, ...], Field(max_length=MAX_EXTENSIONLESS_FILES)] = Field(
-        (), description="Paths of files without an extension, such as `/LICENSE`."
-    )
     caching: bool = Field(True, description="Cache pages in CloudFront. `false` sends every request to the bucket.")
-    content_security_policy: Annotated[
-        str,
-        matches(
-            r"[!-~]([ -~]*[!-~])?",
-            f"a header value of at most {MAX_HEADER_VALUE} printable ASCII characters",
-            max_length=MAX_HEADER_VALUE,
-        ),
-    ] = Field(
+    content_security_policy: HeaderValue = Field(
         "default-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'",
-        description="Content-Security-Policy header of every response.",
+        description="Content-Security-Policy header of every response. The default is extended by the hashes of the "
+        "site's inline scripts and styles.",
+    )
+    permissions_policy: HeaderValue = Field(
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        description="Permissions-Policy header of every response.",
+    )
+    email: Email | None = Field(
+        None, description="Recipient of the alarm; AWS first sends a confirmation request. Without it, no alarm."
     )
     waf: bool = Field(False, description="Protect the site with a web ACL that uses AWS managed rules.")
 
     @field_validator("site")
     @classmethod
-    def _check_pages_exist(cls, value: str) -> str:
+    def _check_index_page_exists(cls, value: str) -> str:
         try:
             folder = Path(value).expanduser()
-            missing = [page for page in ("index.html", "404.html") if not (folder / page).is_file()]
+            exists = (folder / "index.html").is_file()
         except (OSError, RuntimeError, ValueError):  # path too long, unknown user, or null character
             raise ValueError("the path of a folder") from None
-        if missing:
-            lacking = " and ".join(missing) if folder.is_dir() else "folder"
-            raise ValueError(f"a folder with an index.html and a 404.html; {lacking} not found")
+        if not exists:
+            lacking = "index.html" if folder.is_dir() else "folder"
+            raise ValueError(f"a folder with an index.html; {lacking} not found")
         return str(folder)
 
     def conflicts(self) -> Iterator[Conflict]:

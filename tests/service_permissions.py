@@ -397,6 +397,7 @@ PASSIVE = {
     *(f"AWS::EC2::{name}" for name in ("SubnetRouteTableAssociation", "VPC", "VPCEndpoint", "VPCGatewayAttachment")),
     *(f"AWS::EFS::{name}" for name in ("FileSystem", "MountTarget")),  # backups use service-linked roles
     *(f"AWS::Glue::{name}" for name in ("Database", "Table")),
+    "AWS::SSM::Parameter",
     *(f"AWS::IAM::{name}" for name in ("ManagedPolicy", "Policy", "Role")),
     "AWS::KMS::Key",
     *(f"AWS::Lambda::{name}" for name in ("LayerVersion", "Permission", "Version")),

@@ -17,7 +17,6 @@ from settings import Settings, SettingsError
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
 from settings.multi_region_api import MAX_DEPENDENCIES
 from settings.security_group_revert import MAX_GROUPS
-from settings.static_site import MAX_EXTENSIONLESS_FILES
 
 from .conftest import EVERYTHING, Assembly, synthesize
 from .deployed_template import REF_IS_ARN
@@ -75,8 +74,8 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:ssm_parameters": [f"/{number:0>199}" for number in range(MAX_SSM_PARAMETERS)],
     "multi_region_api:regions": ["us-east-1"],  # a stack for each Region, so no stack grows
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES)],
-    "static_site:extensionless_files": [f"/{number:01023}" for number in range(MAX_EXTENSIONLESS_FILES)],
     "static_site:content_security_policy": "x" * 1783,
+    "static_site:permissions_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
     "analytics_host:h2o_nodes": 16,
     "analytics_host:user_name": "u" * 31,
@@ -86,7 +85,6 @@ OVER_MAXIMUM = {
     "deploy_pipeline:permissions": [permission(name, MAX_PERMISSIONS_CHARACTERS // 2) for name in "abc"],
     "deploy_pipeline:ssm_parameters": [f"/{number}" for number in range(MAX_SSM_PARAMETERS + 1)],
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES + 1)],
-    "static_site:extensionless_files": [f"/{number}" for number in range(MAX_EXTENSIONLESS_FILES + 1)],
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS + 1)],
 }
 

@@ -219,9 +219,9 @@ def test_system_name_as_key_lists_its_settings(key: str) -> None:
 
 
 def test_list_without_quotes_explains_json() -> None:
-    expected = "(valid: a JSON list; quote it for the shell: -c 'static_site:extensionless_files=[\"...\"]')"
-    assert expected in error_message({"static_site:extensionless_files": "[/LICENSE]"})
-    assert "a JSON list" in error_message({"static_site:extensionless_files": "[" * 100_000})
+    expected = "(valid: a JSON list; quote it for the shell: -c 'static_site:allowed_files=[\"...\"]')"
+    assert expected in error_message({"static_site:allowed_files": "[downloads/a.sql]"})
+    assert "a JSON list" in error_message({"static_site:allowed_files": "[" * 100_000})
 
 
 def test_invalid_json_value_does_not_explain_quotes() -> None:
@@ -229,7 +229,7 @@ def test_invalid_json_value_does_not_explain_quotes() -> None:
     assert error_message({"deploy_pipeline:permissions": permissions}).endswith(
         'deploy_pipeline:permissions[0].actions: invalid value "s3:GetObject" (valid: a list)'
     )
-    assert error_message({"static_site:extensionless_files": "{}"}).endswith("invalid value {} (valid: a list)")
+    assert error_message({"static_site:allowed_files": "{}"}).endswith("invalid value {} (valid: a list)")
 
 
 @pytest.mark.parametrize("part", ["a", ".", "a.", "a-", "a/", "/"])

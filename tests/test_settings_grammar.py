@@ -24,7 +24,6 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from hypothesis import given, settings as run_settings, strategies as st
 from pydantic import TypeAdapter, ValidationError, WrapValidator
 
-from lambdas.static_site.rewrite import key_path
 from settings import Settings
 from settings.regions import supported_regions
 from settings.types import Pattern, Range, SettingsModel, nested_model
@@ -217,11 +216,10 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "static_site:trailing_slash": "a setting of the function",
     "static_site:redirect_status": (lambda status: status in (301, 308),),
     "static_site:redirect_index_html": "a setting of the function",
-    "static_site:extensionless_files": (
-        lambda path: bool(re.fullmatch(r"/[A-Za-z0-9/%._~!$&'()*+,;=:@-]*", key_path(path))),
-    ),
     "static_site:caching": CHOICE,
     "static_site:content_security_policy": (printable_ascii, at_most(1783)),
+    "static_site:permissions_policy": (printable_ascii, at_most(1783)),
+    "static_site:email": EMAIL,
     "static_site:waf": CHOICE,
     "security_group_revert:mode": CHOICE,
     "security_group_revert:email": EMAIL,

@@ -25,6 +25,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "strict-origin",
+    "permissions-policy": "camera=()",
 }
 
 
@@ -85,6 +86,14 @@ class StaticSiteWalkthrough(Walkthrough):
             expected = 200, "A directory with a plus in its name"
             assert status_and_title == expected, f"/{path}: {self._summary(response)}"
         return self._summary(response)
+
+    def page_is_found_without_its_extension(self) -> str:
+        response, redirect = self._get("subdirectory/details"), self._get("subdirectory/details/?a=b")
+        assert response.status == 200, self._summary(response)
+        assert response.data == self._get("subdirectory/details.html").data, self._summary(response)
+        location = redirect.headers["location"]
+        assert (redirect.status, location) == (308, "/subdirectory/details?a=b"), self._summary(redirect)
+        return f"{self._summary(response)}; with a slash, {redirect.status} to {location}"
 
     def missing_page_returns_404(self) -> str:
         response = self._get("no/such/page.html")
@@ -158,6 +167,7 @@ class StaticSiteWalkthrough(Walkthrough):
             "curl -iL /release-1.2 returns the index page of a directory with a dot", directory_with_dot_is_redirected
         ),
         Step("curl -i /c++/ and curl -i /c%2B%2B/ return the same page", directory_with_plus_is_found),
+        Step("curl -i /subdirectory/details returns details.html", page_is_found_without_its_extension),
         Step("curl -i /no/such/page.html returns status 404 and the site's error page", missing_page_returns_404),
         Step("Request a page and a list of objects directly from the bucket", bucket_denies_direct_access),
         Step("curl -i http://.../subdirectory/ redirects to HTTPS", http_redirects_to_https),
@@ -211,9 +221,9 @@ class StaticSiteWalkthrough(Walkthrough):
             "trailing_slash": redirect.headers.get("location") == "/subdirectory/",
             "redirect_status": redirect.status in (200, 308),  # 200: no redirect, reported above
             "caching": config["DefaultCacheBehavior"].get("CachePolicyId") != CACHING_DISABLED,
-            "content_security_policy": page.headers.get("content-security-policy", "").startswith(
-                HEADERS["content-security-policy"]
-            ),
+        } | {
+            header.replace("-", "_"): page.headers.get(header, "").startswith(HEADERS[header])
+            for header in ("content-security-policy", "permissions-policy")
         }
         changed = [f"static_site:{name}" for name, is_default in checks.items() if not is_default]
         if changed:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
-from .rewrite import Redirect, RewriteOptions, key_path, rewrite
+from .rewrite import Redirect, RewriteOptions, rewrite
 
 
 class Request(TypedDict):
@@ -55,9 +55,7 @@ class Response(TypedDict):
 
 def load_options(path: Path) -> RewriteOptions:
     """Load the options from the settings file."""
-    settings = json.loads(path.read_text())
-    files = frozenset(map(key_path, settings["extensionless_files"]))
-    return RewriteOptions(**{**settings, "extensionless_files": files})
+    return RewriteOptions(**json.loads(path.read_text()))
 
 
 STATUS_DESCRIPTIONS = {301: "Moved Permanently", 308: "Permanent Redirect"}

@@ -36,7 +36,7 @@ def report_tampering(
     """Report calls that stop a trail, or change one of these resources or the topic, to `topic`.
 
     Calls by CloudFormation are deployments and are excluded, except those that change the policy of the topic or the
-    function. The rule cannot report its own deactivation.
+    function. The rules cannot report their own deactivation.
     """
     rule_names = [rule.rule_name for rule in rules]
     # Names of alarms and log groups start with the stack name. Listing them would exceed the maximum size of a pattern.
@@ -55,10 +55,38 @@ def report_tampering(
         "tableName": [table.table_name, table.table_arn],
         "topicArn": [topic.topic_arn],
     }
-    rule = events.Rule(
-        Stack.of(topic),
+    by_others = [
+        {"eventSource": ["cloudtrail.amazonaws.com"], "eventName": TRAIL_EVENTS},
+        {"eventName": LOG_GROUP_EVENTS, "requestParameters": {"logGroupName": stack_names}},
+        *_parameters(watched_resources),
+    ]
+    # Two rules, because one pattern would exceed the maximum size.
+    tampering = _rule(
+        topic,
         "Tampering",
-        description="Calls that stop a trail or change this stack's rules, function, topic, table or alarms",
+        "Calls that stop a trail or change this stack's rules, function, topic, table or alarms",
+        {"sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}], "$or": by_others},
+    )
+    attachment = _rule(
+        topic,
+        "PolicyTampering",
+        "Calls, also by CloudFormation, that change the policy of this stack's topic or function",
+        {
+            "eventName": ATTACHMENT_EVENTS,
+            "$or": _parameters({"functionName": functions, "topicArn": [topic.topic_arn]}),
+        },
+    )
+    message = events.RuleTargetInput.from_text(_text())
+    role = _publisher(topic)
+    for rule in (tampering, attachment):
+        rule.add_target(targets.SnsTopic(topic, role=role, message=message, dead_letter_queue=dead_letters))
+
+
+def _rule(topic: AlarmTopic, name: str, description: str, detail: dict[str, Any]) -> events.Rule:
+    return events.Rule(
+        Stack.of(topic),
+        name,
+        description=description,
         event_pattern=events.EventPattern(
             # Anyone with events:PutEvents can send other events, but not with a source that starts with aws.
             source=events.Match.prefix("aws."),
@@ -68,26 +96,10 @@ def report_tampering(
                 # Excludes the function's writes to its table, which trails can record as data events.
                 "managementEvent": [True],
                 "readOnly": [False],
-                "$or": [
-                    {
-                        "eventName": ATTACHMENT_EVENTS,
-                        "$or": _parameters({"functionName": functions, "topicArn": [topic.topic_arn]}),
-                    },
-                    {
-                        "sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}],
-                        "$or": [
-                            {"eventSource": ["cloudtrail.amazonaws.com"], "eventName": TRAIL_EVENTS},
-                            {"eventName": LOG_GROUP_EVENTS, "requestParameters": {"logGroupName": stack_names}},
-                            *_parameters(watched_resources),
-                        ],
-                    },
-                ],
+                **detail,
             },
         ),
     )
-    message = events.RuleTargetInput.from_text(_text())
-    role = _publisher(topic)
-    rule.add_target(targets.SnsTopic(topic, role=role, message=message, dead_letter_queue=dead_letters))
 
 
 def _parameters(values: dict[str, list[Any]]) -> list[dict[str, Any]]:

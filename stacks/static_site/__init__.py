@@ -8,10 +8,10 @@ Amazon S3-backed Amazon CloudFront Origins Using Lambda@Edge", AWS Compute Blog,
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from aws_cdk import (
+    Annotations,
     CfnResource,
     CustomResource,
     Duration,
@@ -21,6 +21,7 @@ from aws_cdk import (
     Stack,
     aws_cloudfront as cloudfront,
     aws_cloudfront_origins as origins,
+    aws_cloudwatch as cloudwatch,
     aws_iam as iam,
     aws_lambda as lambda_,
     aws_logs as logs,
@@ -34,7 +35,7 @@ from constructs import Construct
 from settings.static_site import StaticSiteSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
-from ..constructs.assets import stage_files
+from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.cfn_resource import cfn_resource
 from ..constructs.custom_domain import CustomDomain
 from ..constructs.lambda_code import lambda_asset
@@ -42,8 +43,11 @@ from ..constructs.log_groups import deny_create_log_group
 from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
-from .header_overrides import NOT_FOUND, HeaderOverride, header_overrides
+from .folder import NOT_FOUND, files_of, stage_site
+from .header_overrides import HeaderOverride, hashed_directories, header_overrides
+from .security_policy import site_policy
 from .upload_storage import SIZES_MIB, required_mib
+from .url_rules import url_rules
 
 
 class StaticSite(Stack):
@@ -58,11 +62,14 @@ class StaticSite(Stack):
             **kwargs,
         )
         self.settings = settings
+        self.folder = stage_site(settings)
         log_bucket = self._create_log_bucket()
         bucket = self._create_bucket(log_bucket)
         rewriter = self._create_rewriter()
         distribution = self._create_distribution(bucket, log_bucket, rewriter)
         self._deploy(bucket, distribution, rewriter)
+        if settings.email:
+            self._add_alarm(distribution, settings.email)
         self._add_outputs(bucket, distribution, rewriter)
 
     def _create_log_bucket(self) -> s3.Bucket:
@@ -102,8 +109,12 @@ class StaticSite(Stack):
                 iam.ServicePrincipal("lambda.amazonaws.com"), iam.ServicePrincipal("edgelambda.amazonaws.com")
             ),
         )
-        names = {"trailing_slash", "redirect_status", "redirect_index_html", "extensionless_files"}
-        options = self.settings.model_dump(include=names, mode="json")
+        rules = url_rules([file.relative_to(self.folder).as_posix() for file in files_of(self.folder)])
+        options = rules._replace(
+            trailing_slash=self.settings.trailing_slash,
+            redirect_status=self.settings.redirect_status,
+            redirect_index_html=self.settings.redirect_index_html,
+        )
         function = lambda_.Function(
             self,
             "Rewriter",
@@ -113,7 +124,7 @@ class StaticSite(Stack):
             ),
             runtime=lambda_.Runtime.PYTHON_3_14,
             handler="static_site.handler.handler",
-            code=lambda_asset("static_site", settings=json.dumps(options, indent=1)),
+            code=lambda_asset("static_site", settings=json.dumps(options._asdict(), indent=1)),
             role=role,
             # Stays empty, but without it CDK would add a log group that is retained.
             log_group=self._create_log_group("RewriterLog"),
@@ -228,7 +239,7 @@ class StaticSite(Stack):
                     access_control_max_age=Duration.days(365), override=True
                 ),
                 content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
-                    content_security_policy=self.settings.content_security_policy, override=True
+                    content_security_policy=self._content_security_policy(), override=True
                 ),
                 content_type_options=cloudfront.ResponseHeadersContentTypeOptions(override=True),
                 frame_options=cloudfront.ResponseHeadersFrameOptions(
@@ -238,17 +249,30 @@ class StaticSite(Stack):
                     referrer_policy=cloudfront.HeadersReferrerPolicy.STRICT_ORIGIN_WHEN_CROSS_ORIGIN, override=True
                 ),
             ),
+            custom_headers_behavior=cloudfront.ResponseCustomHeadersBehavior(
+                custom_headers=[
+                    cloudfront.ResponseCustomHeader(
+                        header="Permissions-Policy", value=self.settings.permissions_policy, override=True
+                    )
+                ]
+            ),
         )
+
+    def _content_security_policy(self) -> str:
+        """Return the configured policy, or the default one with what the site's pages need."""
+        configured = self.settings.content_security_policy
+        if "content_security_policy" in self.settings.model_fields_set:
+            return configured
+        policy = site_policy(self.folder, configured, domain_name=self.settings.domain_name)
+        for number, warning in enumerate(policy.warnings):
+            message = f"static_site:site: with its Content-Security-Policy, {warning}."
+            Annotations.of(self).add_warning_v2(f"static_site:content_security_policy:{number}", message)
+        return policy.header
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
         """Upload the site, delete files that were removed from it, and invalidate the cache."""
-        folder = stage_files(
-            self.settings.site,
-            setting="static_site:site",
-            allowed=self.settings.allowed_files,
-            allow_setting="static_site:allowed_files",
-        )
-        storage = required_mib(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        folder = str(self.folder)
+        storage = required_mib(file.stat().st_size for file in files_of(self.folder))
         options: dict[str, Any] = {
             "destination_bucket": bucket,
             "memory_limit": 512,
@@ -256,13 +280,17 @@ class StaticSite(Stack):
             "ephemeral_storage_size": Size.mebibytes(storage) if storage > SIZES_MIB[0] else None,
             "log_group": self._create_log_group("DeploymentLog"),
         }
-        overrides = header_overrides(Path(folder))
+        overrides = header_overrides(self.folder)
         override_deployments = [self._create_override_deployment(override, folder, options) for override in overrides]
         site_deployment = deployment.BucketDeployment(
             self,
             "Deployment",
             sources=[deployment.Source.asset(folder)],
-            exclude=[pattern for override in overrides for pattern in override.patterns],
+            # Open pages still load hashed files of earlier deployments, so their directories are not pruned.
+            exclude=[
+                *(pattern for override in overrides for pattern in override.patterns),
+                *hashed_directories(self.folder),
+            ],
             distribution=distribution,
             distribution_paths=["/*"],
             cache_control=[deployment.CacheControl.from_string(self._cache_control)],
@@ -280,12 +308,13 @@ class StaticSite(Stack):
 
     @property
     def _cache_control(self) -> str:
-        return "public, max-age=300, s-maxage=86400" if self.settings.caching else "no-cache"
+        return "public, max-age=0, s-maxage=86400" if self.settings.caching else "no-cache"
 
     def _create_override_deployment(
         self, override: HeaderOverride, folder: str, options: dict[str, Any]
     ) -> deployment.BucketDeployment:
         """Upload the files in `override` with specific headers."""
+        cached = override.cache_control if self.settings.caching or not override.is_immutable else None
         return deployment.BucketDeployment(
             self,
             f"{override.name}Deployment",
@@ -293,7 +322,8 @@ class StaticSite(Stack):
             exclude=["*"],
             include=override.patterns,  # also limits what is deleted
             content_type=override.content_type,
-            cache_control=[deployment.CacheControl.from_string(override.cache_control or self._cache_control)],
+            prune=not override.is_immutable,
+            cache_control=[deployment.CacheControl.from_string(cached or self._cache_control)],
             **options,
         )
 
@@ -311,6 +341,19 @@ class StaticSite(Stack):
         )
         reason = "aws-cdk-lib allows invalidations on all distributions; a Deny restricts them to this one."
         acknowledge_wildcards(site_deployment.handler_role, {"Resource::*": reason})
+
+    def _add_alarm(self, distribution: cloudfront.Distribution, email: str) -> None:
+        """Report server errors. Viewers also get 502 or 503 when the edge function fails or is throttled."""
+        errors = cloudwatch.Metric(
+            namespace="AWS/CloudFront",
+            metric_name="5xxErrorRate",
+            dimensions_map={"DistributionId": distribution.distribution_id, "Region": "Global"},
+            statistic="Average",  # the only one that CloudFront supports
+            period=Duration.minutes(5),
+        )
+        topic = AlarmTopic(self, "Topic", display_name="Static site", email=email)
+        description = "At least 1 percent of the requests in five minutes got a server error"
+        topic.add_alarm("ServerErrors", errors, description)
 
     def _add_outputs(
         self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function

@@ -90,7 +90,7 @@ def test_invalid_setting_is_rejected_with_accepted_values(context: dict[str, Any
         "t3.large",
         "u7i-12tb.224xlarge",
         "p5.48xlarge",
-        "t8i.nano",
+        "c8i.large",
         "g5.xlarge",
         "m6i.metal",
         "r8i-flex.large",

@@ -90,7 +90,6 @@ def options_sandbox() -> Iterator[OptionsSandbox]:
             "static_site:trailing_slash": "rewrite",
             "static_site:redirect_index_html": "true",
             "static_site:redirect_status": "301",
-            "static_site:extensionless_files": '["/LICENSE"]',
             "static_site:caching": "false",
             # The tests deploy other resources than the sample app.
             "deploy_pipeline:permissions": json.dumps(

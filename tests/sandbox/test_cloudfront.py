@@ -249,7 +249,7 @@ def test_invalid_key_returns_404_with_the_sites_page(site: Site, path: str) -> N
 
 def test_404_page_is_sent_with_max_age_0(site: Site) -> None:
     assert site.get("no-such-page.html").headers["cache-control"] == "max-age=0"
-    assert site.get("").headers["cache-control"] == "public, max-age=300, s-maxage=86400"
+    assert site.get("").headers["cache-control"] == "public, max-age=0, s-maxage=86400"
 
 
 def test_text_is_compressed_if_client_accepts_gzip(site: Site) -> None:

@@ -62,12 +62,6 @@ def test_index_page_is_redirected_to_directory(options_sandbox: OptionsSandbox) 
     assert (response.status, response.headers["location"]) == (301, "/subdirectory/?a=1")
 
 
-def test_configured_extensionless_file_is_served(options_sandbox: OptionsSandbox) -> None:
-    bucket = options_sandbox.target.outputs("StaticSite")["BucketName"]
-    options_sandbox.target.client("s3").put_object(Bucket=bucket, Key="LICENSE", Body=b"free")
-    assert options_sandbox.target.get(f"https://{DOMAIN}/LICENSE").data == b"free"
-
-
 def test_disabled_caching_misses_on_every_request(options_sandbox: OptionsSandbox) -> None:
     responses = [options_sandbox.target.get(f"https://{DOMAIN}/") for _ in range(2)]
     assert ["Miss" in response.headers["x-cache"] for response in responses] == [True, True]

@@ -8,7 +8,7 @@ import pytest
 from sandbox.ministack import eventbridge
 
 from ..conftest import resources_of_type
-from .test_stack import STACK, actions, tampering_rule
+from .test_stack import STACK, actions, tampering_rules
 
 
 @pytest.mark.reliability(
@@ -19,10 +19,9 @@ from .test_stack import STACK, actions, tampering_rule
     observed="read from the template",
 )
 def test_tampering_is_reported_without_the_function(template: dict[str, Any]) -> None:
-    rule = tampering_rule(template)
-    detail = rule["EventPattern"]["detail"]
-    assert (detail["managementEvent"], detail["readOnly"]) == ([True], [False])
-    attached, by_others = detail["$or"]
+    rule, attachment_rule = tampering_rules(template)
+    by_others, attached = (r["EventPattern"]["detail"] for r in (rule, attachment_rule))
+    assert (by_others["managementEvent"], by_others["readOnly"]) == ([True], [False])
     assert attached["eventName"][0] == "SetTopicAttributes"
     assert by_others["sourceIPAddress"] == [{"anything-but": ["cloudformation.amazonaws.com"]}]
     trail, log_group, *own = by_others["$or"]
@@ -88,7 +87,7 @@ def test_tampering_rule_matches_every_form_of_resource_name(
     resources = {k: r for k, r in template["Resources"].items() if r["Type"] == resource_type and k.startswith(prefix)}
     (name,) = resources
     value = form.format(name) if isinstance(form, str) else [part.format(name) for part in form]
-    pattern = json.dumps(resolved(tampering_rule(template)["EventPattern"]))
+    pattern = json.dumps(resolved(tampering_rules(template)[0]["EventPattern"]))
 
     def matches(parameter_value: Any, **more: Any) -> bool:
         detail = {"managementEvent": True, "readOnly": False, "sourceIPAddress": "203.0.113.7"} | more
@@ -109,8 +108,8 @@ def call(name: str, parameters: dict[str, str], *, source: str = "aws.any", ip: 
 
 
 def is_reported(template: dict[str, Any], event: dict[str, str]) -> bool:
-    pattern = json.dumps(resolved(tampering_rule(template)["EventPattern"]))
-    return bool(eventbridge.matches_pattern(pattern, event))
+    patterns = [json.dumps(resolved(rule["EventPattern"])) for rule in tampering_rules(template)]
+    return any(eventbridge.matches_pattern(pattern, event) for pattern in patterns)
 
 
 @pytest.mark.reliability(
@@ -142,8 +141,8 @@ def test_policy_attached_by_cloudformation_is_reported(template: dict[str, Any])
 
 
 def test_pattern_is_within_the_limit_of_eventbridge(template: dict[str, Any], full_template: dict[str, Any]) -> None:
-    for current in (template, full_template):
-        pattern = json.dumps(resolved(tampering_rule(current)["EventPattern"]), separators=(",", ":"))
+    for current, rule in ((t, rule) for t in (template, full_template) for rule in tampering_rules(t)):
+        pattern = json.dumps(resolved(rule["EventPattern"]), separators=(",", ":"))
         names = [name for name in current["Resources"] if name in pattern]
         # Physical names start with the stack's name and end in 12 characters; ARNs have at most 60 before the name.
         added = sum(pattern.count(name) * len(f"{STACK}--123456789012") for name in names) + 60 * pattern.count("arn:")
@@ -157,7 +156,8 @@ def test_pattern_is_within_the_limit_of_eventbridge(template: dict[str, Any], fu
 )
 def test_eventbridge_publishes_with_a_role_for_this_topic(template: dict[str, Any]) -> None:
     """SNS supports neither aws:SourceAccount nor aws:SourceArn for EventBridge in policies of topics."""
-    (target,) = tampering_rule(template)["Targets"]
+    (target,), (other,) = (rule["Targets"] for rule in tampering_rules(template))
+    assert other["RoleArn"] == target["RoleArn"]
     role, _ = target["RoleArn"]["Fn::GetAtt"]
     (topic,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::SNS::Topic")
     (key,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::KMS::Key")

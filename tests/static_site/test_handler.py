@@ -101,10 +101,11 @@ def test_options_are_loaded_from_settings_file(tmp_path: Path) -> None:
         "trailing_slash": "rewrite",
         "redirect_status": 301,
         "redirect_index_html": True,
-        "extensionless_files": ["/LICENSE", "/C++"],
+        "style": "page",
+        "exceptions": {"/C%2B%2B": "file"},
     }
     (tmp_path / "settings.json").write_text(json.dumps(settings))
-    expected = RewriteOptions("rewrite", 301, True, frozenset({"/LICENSE", "/C%2B%2B"}))
+    expected = RewriteOptions("rewrite", 301, True, "page", {"/C%2B%2B": "file"})
     assert load_options(tmp_path / "settings.json") == expected
 
 

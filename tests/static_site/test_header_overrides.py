@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from stacks.constructs.assets import AssetError
-from stacks.static_site.header_overrides import MAX_PATTERN_CHARACTERS, HeaderOverride, header_overrides
+from stacks.static_site.header_overrides import (
+    MAX_PATTERN_CHARACTERS,
+    HeaderOverride,
+    hashed_directories,
+    header_overrides,
+)
 
 from ..conftest import resources_of_type, synthesize
 
@@ -16,12 +21,11 @@ NOT_FOUND = HeaderOverride("NotFound", ["404.html"], cache_control="max-age=0")
 @pytest.mark.parametrize(
     ("name", "content", "name_of_upload", "content_type"),
     [
-        (".well-known/apple-app-site-association", b'{"applinks": {}}', "Json", "application/json"),
-        (".well-known/openid-configuration", b"[]", "Json", "application/json"),
-        (".well-known/acme-challenge/token", b"123.abc", "Text", "text/plain; charset=utf-8"),
-        ("123", b"123", "Text", "text/plain; charset=utf-8"),
-        ("LICENSE", "Größe".encode(), "Text", "text/plain; charset=utf-8"),
-        ("module.CJS", b"// script", "Script", "text/javascript"),
+        (".well-known/apple-app-site-association", b'{"applinks": {}}', "ApplicationJson", "application/json"),
+        (".well-known/openid-configuration", b"[]", "ApplicationJson", "application/json"),
+        (".well-known/acme-challenge/token", b"123.abc", "TextPlain", "text/plain; charset=utf-8"),
+        ("123", b"123", "TextPlain", "text/plain; charset=utf-8"),
+        ("LICENSE", "Größe".encode(), "TextPlain", "text/plain; charset=utf-8"),
     ],
 )
 def test_file_of_unknown_type_gets_content_type(
@@ -36,6 +40,112 @@ def test_file_of_unknown_type_gets_content_type(
 def test_other_files_need_no_header_override(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     assert header_overrides(tmp_path) == [NOT_FOUND]
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("module.CJS", "text/javascript"),
+        ("module.mjs", "text/javascript"),
+        ("fonts/inter.woff2", "font/woff2"),
+        ("js/app.js.map", "application/json"),
+        ("openapi.yaml", "application/yaml"),
+        ("data/route.geojson", "application/geo+json"),
+        ("sitemap.xml.gz", "application/gzip"),
+        ("backup.tar.gz", "application/gzip"),
+    ],
+)
+@pytest.mark.reliability(
+    "static_site",
+    "System-specific",
+    fault="a file whose type the uploader guesses wrongly, which browsers then refuse because of `nosniff`",
+    expected="a content type that browsers and phones accept",
+    observed="template: the files' content types",
+)
+def test_extension_that_the_cli_reads_wrongly_gets_content_type(tmp_path: Path, name: str, content_type: str) -> None:
+    write(tmp_path, name, "index.html")
+    (override,) = header_overrides(tmp_path)[1:]
+    assert (override.patterns, override.content_type) == ([f"*{Path(name).suffix}"], content_type)
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [("a.txt", "text/plain"), ("a.md", "text/markdown"), ("a.csv", "text/csv")],
+)
+def test_text_outside_ascii_gets_charset(tmp_path: Path, name: str, content_type: str) -> None:
+    write(tmp_path, name, content="Größe")
+    (override,) = header_overrides(tmp_path)[1:]
+    assert override.content_type == f"{content_type}; charset=utf-8"
+    write(tmp_path, name, content="size")
+    assert header_overrides(tmp_path) == [NOT_FOUND], "without other characters, every charset is right"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "assets/js/main.4f6b21c9.js",
+        "_next/static/chunks/app/page.js",
+        "_app/immutable/entry/start.DJMIf-nk.js",
+        "assets/chunks/theme.BxPl7zQw.js",
+        "assets/inter.2kX9dPqL.css",
+        "search-01ab89cdef23.css",
+        "assets/js/main.4f6b21c9.js.map",
+        "img/0123456789abcdef0123.png",
+    ],
+)
+def test_hashed_file_is_immutable(tmp_path: Path, name: str) -> None:
+    write(tmp_path, name)
+    (override,) = header_overrides(tmp_path)[1:]
+    assert override.cache_control == "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "index.html",
+        "release-4f6b21c9.html",
+        "_next/static/page.html",
+        "report-20261126.png",
+        "assets/js/settings.js",
+        "assets/app-settings.js",
+        "assets/app.Settings.js",
+        "deadbeef.js",
+        "photo-12345678.jpg",
+        "sw.js",
+        "docs/api.4f6b21c9.pdf",
+    ],
+)
+def test_file_that_can_change_is_not_immutable(tmp_path: Path, name: str) -> None:
+    """A browser would keep it for a year."""
+    write(tmp_path, name)
+    assert header_overrides(tmp_path) == [NOT_FOUND]
+
+
+def test_directories_of_hashed_files_have_patterns_for_earlier_files(tmp_path: Path) -> None:
+    write(tmp_path, "assets/js/a.4f6b21c9.js", "assets/img/b.5f6b21c9.webp", "assets/img/c.6f6b21c9.png")
+    write(tmp_path, "_astro/one.4f6b21c9.css", "mixed/a.4f6b21c9.js", "mixed/b.js", "index.html")
+    assert hashed_directories(tmp_path) == ["_astro/*", "assets/*"]
+
+
+@pytest.mark.reliability(
+    "static_site",
+    "System-specific",
+    fault="a page that is open during a deployment loads a script of the previous version",
+    expected="the script is still there",
+    observed="template: hashed files are not deleted",
+)
+def test_deployment_keeps_hashed_files_and_browsers_cache_them(tmp_path: Path) -> None:
+    write(tmp_path / "site", "index.html", "js/a.4f6b21c9.js", "js/b.5f6b21c9.webp")
+    for caching, expected in (("true", "public, max-age=31536000, immutable"), ("false", "no-cache")):
+        settings = {"static_site:site": str(tmp_path / "site"), "static_site:caching": caching}
+        template = synthesize(tmp_path / caching, settings, "StaticSite").template("StaticSite")
+        deployments = resources_of_type(template, "Custom::CDKBucketDeployment")
+        scripts, images = (d for d in deployments if d.get("Include") in (["js/a.4f6b21c9.js"], ["*.webp"]))
+        assert (scripts["Prune"], scripts["SystemMetadata"]) == (False, {"cache-control": expected})
+        image_headers = {"cache-control": expected, "content-type": "image/webp"}
+        assert (images["Prune"], images["SystemMetadata"]) == (False, image_headers)
+        (site,) = (d for d in deployments if "DistributionId" in d)
+        assert "js/*" in site["Exclude"], "it would delete hashed files of earlier deployments"
 
 
 def test_pattern_characters_in_name_are_escaped(tmp_path: Path) -> None:
@@ -55,7 +165,7 @@ def patterns(folder: Path) -> dict[str, list[str]]:
 
 def test_directory_of_one_type_has_one_pattern(tmp_path: Path) -> None:
     write(tmp_path, "index.html", "api/v1/users", "api/v1/orders", "api/v2[x]/users", "docs/LICENSE", "docs/page.html")
-    assert patterns(tmp_path)["Text"] == ["api/*", "docs/LICENSE"]
+    assert patterns(tmp_path)["TextPlain"] == ["api/*", "docs/LICENSE"]
 
 
 def test_directory_of_two_types_has_patterns_for_its_parts(tmp_path: Path) -> None:
@@ -63,14 +173,14 @@ def test_directory_of_two_types_has_patterns_for_its_parts(tmp_path: Path) -> No
     write(tmp_path, "api/v2[x]/users", "api/v2[x]/orders", "api/status", content="{}")
     assert patterns(tmp_path) == {
         "NotFound": ["404.html"],
-        "Text": ["api/v1/*"],
-        "Json": ["api/status", "api/v2[[]x]/*"],
+        "TextPlain": ["api/v1/*"],
+        "ApplicationJson": ["api/status", "api/v2[[]x]/*"],
     }
 
 
 def test_site_of_override_files_is_not_covered_by_one_pattern(tmp_path: Path) -> None:
     write(tmp_path, "LICENSE")
-    assert patterns(tmp_path)["Text"] == ["LICENSE"]
+    assert patterns(tmp_path)["TextPlain"] == ["LICENSE"]
 
 
 def many_files(folder: Path, characters: int) -> None:

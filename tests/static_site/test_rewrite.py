@@ -158,13 +158,66 @@ def test_redirect_index_html_redirects_index_page_to_directory() -> None:
     assert rewrite("//evil.com/index.html", "", redirect_index_html) == "//evil.com/index.html"
 
 
-def test_listed_file_without_extension_is_not_rewritten() -> None:
-    assert rewrite("/LICENSE", "", RewriteOptions(extensionless_files=frozenset({"/LICENSE"}))) == "/LICENSE"
+EXCEPTIONS = {
+    "/LICENSE": "file",
+    "/C%2B%2B": "file",
+    "/node.js": "directory",
+    "/asp.net": "page",
+    "/both/": "directory",
+}
+PAGE_STYLE = RewriteOptions(style="page", exceptions=EXCEPTIONS | {"/blog": "directory"})
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("/about", "/about.html"),
+        ("/about/", "-> /about"),
+        ("/a/b/", "-> /a/b"),
+        ("/", "/index.html"),
+        ("/1+1", "/1%2B1.html"),
+        ("/1+1/", "-> /1+1"),
+        ("/blog", "-> /blog/"),
+        ("/blog/", "/blog/index.html"),
+        ("/both", "/both.html"),
+        ("/both/", "/both/index.html"),
+        ("/style.css", "/style.css"),
+        ("/.well-known/x", "/.well-known/x"),
+        ("/a|b/", "/a%7Cb.html"),
+        ("//evil.com/x/", "//evil.com/x.html"),
+        ("/a//", "/a//index.html"),
+        ("/LICENSE", "/LICENSE"),
+        ("/LICENSE/", "/LICENSE/index.html"),
+        ("/node.js", "-> /node.js/"),
+        ("/node%2Ejs", "-> /node%2Ejs/"),
+        ("/node.js/", "/node.js/index.html"),
+        ("/other.js/", "/other.js/index.html"),
+        ("/asp.net", "/asp.net.html"),
+        ("/asp.net/", "-> /asp.net"),
+    ],
+)
+def test_site_of_pages_appends_html(uri: str, expected: str) -> None:
+    result = rewrite(uri, "", PAGE_STYLE)
+    assert (f"-> {result.location}" if isinstance(result, Redirect) else result) == expected
+
+
+def test_page_with_slash_keeps_query_string_in_redirect() -> None:
+    assert rewrite("/about/", "a=b", PAGE_STYLE) == Redirect("/about?a=b")
+
+
+def test_trailing_slash_rewrite_returns_page() -> None:
+    assert rewrite("/about/", "", PAGE_STYLE._replace(trailing_slash="rewrite")) == "/about.html"
+
+
+def test_redirect_index_html_redirects_directories_only() -> None:
+    options = PAGE_STYLE._replace(redirect_index_html=True)
+    assert rewrite("/blog/index.html", "", options) == Redirect("/blog/")
+    assert rewrite("/about/index.html", "", options) == "/about/index.html"
 
 
 @pytest.mark.parametrize("uri", ["/C++", "/C%2B%2B", "/C%2b+", "/%43++"])
-def test_listed_file_matches_every_encoding(uri: str) -> None:
-    assert rewrite(uri, "", RewriteOptions(extensionless_files=frozenset({"/C%2B%2B"}))) == "/C%2B%2B"
+def test_exception_matches_every_encoding(uri: str) -> None:
+    assert rewrite(uri, "", RewriteOptions(exceptions=EXCEPTIONS)) == "/C%2B%2B"
 
 
 # URIs built from problematic parts, and arbitrary text.
@@ -177,7 +230,8 @@ any_options = st.builds(
     RewriteOptions,
     trailing_slash=st.sampled_from(["redirect", "rewrite"]),
     redirect_index_html=st.booleans(),
-    extensionless_files=st.frozensets(uris, max_size=2),
+    style=st.sampled_from(["directory", "page"]),
+    exceptions=st.dictionaries(uris.map(key_path), st.sampled_from(["directory", "page", "file"]), max_size=2),
 )
 
 
@@ -197,7 +251,8 @@ any_options = st.builds(
 def test_any_uri_returns_path_or_redirect_within_site(uri: str, query: str, options: RewriteOptions) -> None:
     result = rewrite(uri, query, options)
     if not isinstance(result, Redirect):
-        assert result == uri or decode_as_s3(result).startswith(decode_as_browser(uri)), "rewriting only appends"
+        requested = decode_as_browser(uri).removesuffix(b"/")
+        assert result == uri or decode_as_s3(result).startswith(requested), "rewriting only appends"
         return
     location = result.location
     assert location.isascii()
@@ -209,7 +264,7 @@ def test_any_uri_returns_path_or_redirect_within_site(uri: str, query: str, opti
     path, _, location_query = location.partition("?")
     assert location_query in (query, ""), "the query string is kept unchanged or dropped"
     assert location_query == query or not (query.isascii() and query.isprintable() and " " not in query)
-    assert path.endswith("/")
+    assert path.removesuffix("/") == uri.removesuffix("/") or options.redirect_index_html
 
 
 def decode_as_s3(path: str) -> bytes:
@@ -234,7 +289,9 @@ def test_any_path_gives_s3_the_key_the_browser_requested(uri: str, options: Rewr
     result = rewrite(uri, "", options)
     if not isinstance(result, Redirect) and uri.startswith("/"):
         requested = decode_as_browser(uri)
-        assert decode_as_s3(result) in (requested, requested + b"index.html", requested + b"/index.html")
+        suffixes = (b"", b"index.html", b"/index.html", b".html")
+        page = requested.removesuffix(b"/") + b".html"
+        assert decode_as_s3(result) in (page, *(requested + suffix for suffix in suffixes))
         assert re.fullmatch(r"/([A-Za-z0-9\-._~/]|%[0-9A-F]{2})*", result), "every client decodes it in the same way"
 
 
@@ -275,5 +332,5 @@ def test_rewrite_is_idempotent(uri: str, query: str, options: RewriteOptions) ->
     if isinstance(result, Redirect):  # its location must not redirect again
         path = result.location.partition("?")[0]
         assert isinstance(rewrite(path, query, options), str)
-    elif not options.redirect_index_html:
+    elif not options.redirect_index_html and not options.exceptions:
         assert rewrite(result, query, options) == result

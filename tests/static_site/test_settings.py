@@ -12,12 +12,10 @@ from ..test_settings import error_message
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"site": "tests"}, "index.html and 404.html not found"),
-        ({"site": "~/no/such/folder"}, "a folder with an index.html and a 404.html; folder not found"),
+        ({"site": "tests"}, "a folder with an index.html; index.html not found"),
+        ({"site": "~/no/such/folder"}, "a folder with an index.html; folder not found"),
         ({"site": "~no-such-user/site"}, "the path of a folder"),
         ({"site": "x" * 5000}, "the path of a folder"),
-        ({"extensionless_files": ["LICENSE"]}, "a path that begins with /"),
-        ({"extensionless_files": ["/a\nb"]}, "a path that begins with /"),
         ({"redirect_status": "302"}, "301 or 308"),
         ({"redirect_status": "301", "trailing_slash": "rewrite"}, "has no effect with static_site:trailing_slash="),
         ({"content_security_policy": ""}, "a header value"),

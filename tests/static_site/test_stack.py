@@ -162,7 +162,8 @@ def test_settings_are_written_into_the_function_package(assembly: Assembly) -> N
         "trailing_slash": "redirect",
         "redirect_status": 308,
         "redirect_index_html": False,
-        "extensionless_files": [],
+        "style": "directory",
+        "exceptions": {"/404": "page", "/subdirectory/details": "page"},
     }
     sources = {path.name for path in (ROOT / "lambdas" / "static_site").glob("*.py")}
     assert {path.name for path in package.iterdir()} == sources | {"settings.json"}
@@ -189,6 +190,9 @@ def test_distribution_adds_security_headers(template: dict[str, Any]) -> None:
     assert security["ContentTypeOptions"] == {"Override": True}
     assert security["FrameOptions"]["FrameOption"] == "DENY"
     assert security["ReferrerPolicy"]["ReferrerPolicy"] == "strict-origin-when-cross-origin"
+    (permissions,) = headers["CustomHeadersConfig"]["Items"]
+    assert (permissions["Header"], permissions["Override"]) == ("Permissions-Policy", True)
+    assert "camera=()" in permissions["Value"]
 
 
 @pytest.mark.reliability(
@@ -196,7 +200,7 @@ def test_distribution_adds_security_headers(template: dict[str, Any]) -> None:
     "Lost event or response",
     fault="the invalidation after a deployment",
     expected="cached pages expire; redirects are never cached",
-    observed="after a day in CloudFront, after five minutes in browsers",
+    observed="after a day in CloudFront; browsers revalidate each page",
 )
 def test_cache_key_is_the_path_and_query_string_is_forwarded(template: dict[str, Any]) -> None:
     parameters = only_resource(template, "AWS::CloudFront::CachePolicy")["CachePolicyConfig"]
@@ -235,7 +239,7 @@ def test_deployment_prunes_files_and_invalidates_cache(template: dict[str, Any])
     assert properties["DistributionPaths"] == ["/*"]
     assert properties["DistributionId"]
     assert properties["Prune"] is True
-    assert properties["SystemMetadata"] == {"cache-control": "public, max-age=300, s-maxage=86400"}
+    assert properties["SystemMetadata"] == {"cache-control": "public, max-age=0, s-maxage=86400"}
 
 
 @pytest.mark.reliability(
@@ -340,6 +344,27 @@ def test_web_acl_is_optional(template: dict[str, Any], full_template: dict[str, 
     assert (address["Action"], address["Statement"]) == ({"Block": {}}, {"RateBasedStatement": limit})
     assert [rule["OverrideAction"] for rule in managed] == [{"None": {}}] * 3, "the rules block"
     assert distribution(full_template)["WebACLId"]
+
+
+@pytest.mark.reliability(
+    "static_site",
+    "Partial failure",
+    fault="the edge function fails or is throttled, or S3 returns errors",
+    expected="an alarm, if an address for it is set",
+    observed="template: an alarm on CloudFront's rate of server errors",
+)
+def test_server_errors_raise_an_alarm_if_email_is_set(template: dict[str, Any], full_template: dict[str, Any]) -> None:
+    assert not resources_of_type(template, "AWS::CloudWatch::Alarm"), "a key and an alarm cost more than an idle site"
+    alarm = only_resource(full_template, "AWS::CloudWatch::Alarm")
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (
+        "AWS/CloudFront",
+        "5xxErrorRate",
+        "Average",
+    )
+    distribution_id = id_of(full_template, "Distribution", "AWS::CloudFront::Distribution")
+    dimensions = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
+    assert dimensions == {"DistributionId": {"Ref": distribution_id}, "Region": "Global"}
+    assert alarm["AlarmActions"] == [{"Ref": id_of(full_template, "Topic", "AWS::SNS::Topic")}]
 
 
 def test_stack_is_pinned_to_us_east_1(assembly: Assembly) -> None:

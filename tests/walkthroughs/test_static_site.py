@@ -21,6 +21,9 @@ class Response:
         self.status, self.headers, self.data = status, {k.replace("_", "-"): v for k, v in headers.items()}, b""
 
 
+SECURITY_HEADERS = {"content_security_policy": "default-src 'self'", "permissions_policy": "camera=()"}
+
+
 class Account:
     """A stub of every service's client and of the site."""
 
@@ -31,7 +34,7 @@ class Account:
         }
         self.behavior: dict[str, Any] = {"LambdaFunctionAssociations": {"Items": [ATTACHED]}}
         self.redirect = Response(308, location="/subdirectory/")
-        self.page = Response(content_security_policy="default-src 'self'")
+        self.page = Response(200, **SECURITY_HEADERS)
         self.pages: Iterator[Response] = iter(())
         self.invalidations = 0
 
@@ -122,7 +125,12 @@ def test_walkthrough_refuses_other_sites(walkthrough: StaticSiteWalkthrough, acc
         ("trailing_slash", "redirect", Response(200)),
         ("redirect_status", "redirect", Response(301, location="/subdirectory/")),
         ("caching", "behavior", {"LambdaFunctionAssociations": {"Items": [1]}, "CachePolicyId": CACHING_DISABLED}),
-        ("content_security_policy", "page", Response(content_security_policy="default-src *")),
+        (
+            "content_security_policy",
+            "page",
+            Response(200, **SECURITY_HEADERS | {"content_security_policy": "default-src *"}),
+        ),
+        ("permissions_policy", "page", Response(200, **SECURITY_HEADERS | {"permissions_policy": "usb=()"})),
     ],
 )
 def test_walkthrough_refuses_changed_settings(
