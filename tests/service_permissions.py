@@ -118,6 +118,8 @@ def _rule(template: DeployedTemplate, rule: Resource) -> Needs:
         match target["Arn"].split(":")[2]:
             case "lambda":
                 yield Request(service, "lambda:InvokeFunction", target["Arn"], context)
+            case "sns" if role:
+                yield from _publish(template, role, target["Arn"], {})
             case "sns":  # without condition keys, which SNS does not support for EventBridge and encrypted topics
                 yield from _publish(template, service, target["Arn"], {})
             case "codepipeline" if role:

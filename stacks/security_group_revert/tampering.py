@@ -49,7 +49,7 @@ def report_tampering(
         "functionName": functions,
         "alarmName": stack_names,
         "alarmNames": stack_names,
-        "keyId": [topic.key.key_id, topic.key.key_arn],
+        "keyId": [{"suffix": topic.key.key_id}],  # an ARN ends in the ID
         "resourceArn": [topic.topic_arn],
         "subscriptionArn": [{"prefix": topic.topic_arn}],
         "tableName": [table.table_name, table.table_arn],
