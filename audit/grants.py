@@ -259,7 +259,7 @@ def remove_each(system: str) -> int:
 
 
 def _play_without(system: str, sandbox: Sandbox, grant: Grant) -> int:
-    """Play without a grant; return 1 if the walkthrough succeeds or AWS's words are not in the record."""
+    """Play without a grant; return 1 if the walkthrough succeeds or AWS's message is not in the record."""
     target = replace(target_of(sandbox), timeout_seconds=TIMEOUT_SECONDS)
     iam, names = target.client("iam"), {"RoleName": grant.role, "PolicyName": grant.policy}
     document = iam.get_role_policy(**names)["PolicyDocument"]

@@ -31,7 +31,7 @@ NOTES = (
     "reports the time of the first failed request. The status changes on the last failed request, so it takes interval "
     f"x (threshold - 1) after the first one. The sandbox runs intervals {SPEED} times faster; the table shows the "
     "corresponding times on AWS.",
-    "**Not included, but part of a failover on AWS**: an endpoint is unhealthy when 82% or more of about twenty health "
+    "**Not included, but part of a failover on AWS**: an endpoint is unhealthy when 82% or more of the health "
     "checkers report it, and clients cache the address for its TTL of 60 s or keep their connection for longer.",
     "The empty handler imports nothing; json, logging and pathlib account for most of the import time. With a table "
     "dependency, the health function also imports boto3.",

@@ -1,4 +1,4 @@
-"""S3: buckets of templates keep their tags.
+"""S3: buckets in templates keep their tags.
 
 Implements: the tags of ``AWS::S3::Bucket``; MiniStack implements the rest. Not implemented: public access through
 bucket policies or access control lists.

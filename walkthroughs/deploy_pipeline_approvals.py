@@ -1,4 +1,4 @@
-"""Ask for approval of unsafe changes: approve, decline, wait too long, and approve after the stack has changed.
+"""Request approval of unsafe changes: approve, decline, wait too long, and approve after the stack has changed.
 
 The walkthrough reads the notifications from a queue that it subscribes to the topic, and runs their commands.
 """

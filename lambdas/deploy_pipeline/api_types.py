@@ -21,7 +21,7 @@ class ResourceChangeDetail(TypedDict, total=False):
 
 
 class ResourceChange(TypedDict, total=False):
-    """The change of a resource. The contexts are JSON texts of the resource before and after the change."""
+    """The change of a resource. The contexts are JSON strings of the resource before and after the change."""
 
     Action: str
     PolicyAction: str

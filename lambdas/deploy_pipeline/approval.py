@@ -1,9 +1,9 @@
-"""Ask people to approve a change set with unsafe changes, and pass their decision to the state machine.
+"""Request approval of a change set with unsafe changes, and pass the decision to the state machine.
 
     Request Approval --> task token in S3
                      --> notification --> person --> queue --> `Decisions` --SendTaskSuccess--> state machine
 
-The decision arrives through a queue, because SQS adds who sent a message and when: neither is the sender's text. The
+The decision arrives through a queue, because SQS adds the sender and the time, so the sender cannot choose them. The
 notification does not contain the task token, so it is not sufficient for a decision.
 """
 
@@ -46,7 +46,7 @@ class DecisionRejectedError(Exception):
 
 @dataclass(frozen=True)
 class Notifications:
-    """A topic of SNS."""
+    """An SNS topic."""
 
     sns: Any
     topic_arn: str
@@ -175,7 +175,7 @@ def _is_name(text: str) -> bool:
 
 
 def _is_reason(text: str) -> bool:
-    """Return whether a text is a reason: on one line, so that it cannot look like another part of the result."""
+    """Return whether a value is a reason: text on one line, so that it cannot look like another part of the result."""
     return 0 < len(text.strip(" .")) <= len(text) <= MAX_REASON_CHARACTERS and text.isprintable()
 
 

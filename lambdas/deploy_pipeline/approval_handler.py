@@ -19,7 +19,7 @@ logging.getLogger(__package__).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
 
 def request(event: ApprovalEvent, _context: object) -> None:
-    """Ask for a decision; the state machine waits until `decide` has received it."""
+    """Request a decision; the state machine waits until `decide` has received it."""
     request_approval(
         S3,
         Notifications(SNS, os.environ["TOPIC_ARN"]),

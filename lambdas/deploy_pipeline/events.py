@@ -78,7 +78,7 @@ class DecisionEvent(TypedDict):
 
 
 class ExecutionStatus(TypedDict):
-    """An execution that has ended; `input` is the JSON text of its input."""
+    """An execution that has ended; `input` is its input as a JSON string."""
 
     name: str
     status: str

@@ -1,7 +1,7 @@
 """Attributes (``Fn::GetAtt``) whose values stay the same unless the resource is replaced.
 
-Besides ``Arn``, these are the attributes in ``identifying_attributes.json``: those that CloudFormation's schemas list
-as the primary identifier of a type, or as create-only. `python -m audit.identifying_attributes` writes the file.
+These are ``Arn``, and the attributes in ``identifying_attributes.json``: those that CloudFormation's schemas list as
+the primary identifier of a type, or as create-only. `python -m audit.identifying_attributes` writes the file.
 The schemas do not contain the others, which are in `OTHER_ATTRIBUTES`. Any other attribute may change.
 """
 
@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 
 FILE = Path(__file__).with_suffix(".json")
-# With the properties of the same resource whose change can change the attribute.
+# Each with the properties of the same resource that can change the attribute.
 OTHER_ATTRIBUTES: dict[str, dict[str, tuple[str, ...]]] = {
     # The default network ACL and security group of a VPC cannot be deleted.
     "AWS::EC2::VPC": {"DefaultNetworkAcl": (), "DefaultSecurityGroup": ()},
     "AWS::EC2::SecurityGroup": {"GroupId": ()},  # the same as Id
     # An import can delete all resources of an API.
     "AWS::ApiGateway::RestApi": {"RootResourceId": ("Body", "BodyS3Location", "CloneFrom", "Mode", "Parameters")},
-    "AWS::AppSync::FunctionConfiguration": {"FunctionId": ()},  # the last part of the ARN, as the next four
+    "AWS::AppSync::FunctionConfiguration": {"FunctionId": ()},  # the last part of the ARN, as in the next four types
     "AWS::AppSync::GraphQLApi": {"ApiId": ()},
     "AWS::ElasticLoadBalancingV2::LoadBalancer": {"LoadBalancerFullName": (), "LoadBalancerName": ()},
     "AWS::ElasticLoadBalancingV2::TargetGroup": {"TargetGroupFullName": (), "TargetGroupName": ()},

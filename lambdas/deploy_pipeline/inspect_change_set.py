@@ -26,7 +26,7 @@ SAFE, UNSAFE, FAILED = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None, cloudformation: Any = None) -> int:
-    """Inspect the change set of the command line, and return the exit status."""
+    """Inspect the change set that the arguments name, and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         policy = _policy(options.input)
@@ -43,10 +43,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m lambdas.deploy_pipeline.inspect_change_set", description=summary, epilog=details
     )
     parser.add_argument("change_set", metavar="CHANGE_SET", help="ARN of the change set, or its name with --stack-name")
-    parser.add_argument("--stack-name", metavar="NAME", help="name of the stack; by default that of the change set")
+    parser.add_argument("--stack-name", metavar="NAME", help="name of the stack; default: that of the change set")
     parser.add_argument("--input", type=Path, metavar="FILE", help="the state machine's input, for its `policy`")
     parser.add_argument("--report", type=Path, metavar="FILE", help="append a report of all changes as Markdown")
-    parser.add_argument("--region", help="AWS Region; by default that of the AWS configuration")
+    parser.add_argument("--region", help="AWS Region; default: that of the AWS configuration")
     return parser
 
 

@@ -23,7 +23,7 @@ PhysicalIds = Callable[[], frozenset[tuple[str, str]]]
 
 
 def outside_target(resource: ResourceChangeWithValues, physical_ids: PhysicalIds) -> str:
-    """Return a reason if a policy may overwrite the policy of a resource outside the stack; otherwise an empty text."""
+    """Return a reason if a policy may overwrite that of a resource outside the stack; otherwise an empty string."""
     name, kind = POLICY_TARGETS.get(str(resource.get("ResourceType")), ("", ""))
     if not name or resource.get("Action") not in ("Add", "Modify", "Dynamic"):
         return ""

@@ -9,7 +9,7 @@ from .lossy_changes import MASK
 from .lossy_conditions import KNOWN_AFTER_APPLY
 
 MAX_SHOWN_CHARACTERS = 60
-# Names of properties whose values are left out, whether or not they come from a parameter with NoEcho.
+# Names of properties whose values are omitted, whether or not they come from a parameter with NoEcho.
 SECRET_NAME = re.compile(
     r"password|passphrase|passwd|secret|token|credential|privatekey|apikey|authkey|connectionstring|userdata|^value$",
     re.IGNORECASE,

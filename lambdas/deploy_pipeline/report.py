@@ -31,7 +31,7 @@ def markdown(stack_name: str, findings: Sequence[Finding]) -> str:
     for effect, found in by_effect.items():
         if found:
             lines += ["", f"## {effect.capitalize()}", "", *HEADER]
-            # The unsafe ones first.
+            # Unsafe changes first.
             lines += map(_row, sorted(found, key=lambda finding: (not finding.violation, not finding.why)))
     return "\n".join(lines) + "\n"
 
@@ -46,7 +46,7 @@ def _row(finding: Finding) -> str:
 def put_report(s3: Any, bucket: str, change_set_id: str, text: str) -> str:
     """Store the report of a change set, and return its URL in the console; empty if it cannot be stored.
 
-    Without its report, a safe change set is executed nevertheless, and the violations of an unsafe one are reported.
+    Without it, a safe change set is still executed, and the violations of an unsafe one are still reported.
     """
     name = change_set_id.split("/")[1] if change_set_id.startswith("arn:") else change_set_id
     key = f"{PREFIX}{name}.md"

@@ -1,7 +1,7 @@
-"""Revisions: resources that are not changed, but superseded by new ones with each deployment.
+"""Revisions: resources that a deployment does not change, but supersedes with new ones.
 
 CDK and SAM give a revision a new logical id when its content changes, so CloudFormation adds the new one and removes
-the old one, after everything in the stack refers to the new one. Others are replaced.
+the old one, after everything in the stack refers to the new one. Revisions of other tools are replaced.
 """
 
 from collections.abc import Iterable, Mapping

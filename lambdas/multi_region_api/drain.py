@@ -1,6 +1,6 @@
 """Handler that drains or undrains another Region; invoke it in any healthy Region.
 
-It does not depend on the drained Region: the list of drained Regions is stored here, and Route 53 reads it here.
+It does not depend on the drained Region: the list of drained Regions is in this Region, and so is its report.
 """
 
 import logging

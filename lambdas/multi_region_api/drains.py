@@ -1,6 +1,6 @@
 """Which other Regions this Region reports as drained.
 
-Each Region stores its own list in a parameter, and Route 53 asks every Region about every other one.
+Each Region stores its list in a parameter, and Route 53 reads every Region's report about every other Region.
 The list can name only other Regions, and a drained Region cannot drain others, so the last Region in
 service cannot be drained.
 """
@@ -18,7 +18,7 @@ from botocore.config import Config
 NO_REGIONS = "none"  # a parameter cannot be empty
 TOKEN_PREFIX = "drained="  # noqa: S105  # no secret
 TIMEOUT_SECONDS = 1
-MAX_BODY_BYTES = 5_120  # as much as Route 53 searches
+MAX_BODY_BYTES = 5_120  # Route 53 searches no more
 
 
 class DrainError(Exception):
@@ -82,7 +82,7 @@ def change(
 
 
 def regions_reporting(region: str, urls: Mapping[str, str]) -> list[str]:
-    """Return the Regions that report `region` as drained. A Region that does not respond reports nothing."""
+    """Return the Regions that report `region` as drained. A Region that does not respond is ignored."""
     with ThreadPoolExecutor(max(1, len(urls))) as executor:
         bodies = dict(zip(urls, executor.map(_get, urls.values()), strict=True))
     return [source for source, body in bodies.items() if drained_token(region) in body]

@@ -18,7 +18,7 @@ class DependencySettings(TypedDict):
 
 
 class HandlerSettings(TypedDict):
-    """Settings of the functions. `drain_urls` are by Region, and end before the name of the Region asked about."""
+    """Settings of the functions. `drain_urls` are by Region; the name of another Region is appended."""
 
     allowed_origin: str
     drain_urls: dict[str, str]

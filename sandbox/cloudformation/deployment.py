@@ -2,7 +2,7 @@
 
 Failures of the stack itself, before its resources change: imports that do not exist, exports in use, attributes that
 a resource type does not have. An update deletes replaced and removed resources in its cleanup phase, with events.
-Resources are replaced if the resource schema says so; custom resources are updated if the text of a property changes.
+Resources are replaced as the resource schema requires; custom resources are updated if the text of a property changes.
 """
 
 import logging

@@ -46,7 +46,7 @@ def _create_only(kind: str) -> Iterator[tuple[str, list[str], str]]:
 
 
 def _at(value: Any, path: list[str]) -> Any:
-    """Return the value at `path`; of the elements of a list, where the path says ``*``, the whole list."""
+    """Return the value at `path`; where the path has ``*`` for the elements of a list, the whole list."""
     for step in path:
         value = value.get(step) if isinstance(value, dict) else value
     return value

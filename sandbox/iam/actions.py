@@ -1,7 +1,7 @@
 """The permissions that an operation requires: actions, resources and condition keys, also of implied calls.
 
-The action has the name of the operation, unless AWS's service authorization reference (bundled with cfn-lint) says
-otherwise. An operation that the reference lacks, or whose resource cannot be determined, is an error or requires
+The action has the name of the operation, unless AWS's service authorization reference (bundled with cfn-lint) lists
+another name. An operation that the reference lacks, or whose resource cannot be determined, is an error or requires
 permission on every resource; it never passes unchecked.
 """
 

@@ -1,6 +1,6 @@
-"""Authorization of requests: every request of every principal is decided by the policies that apply to it.
+"""Authorization of requests: the policies that apply decide every request of every principal.
 
-Decisions are recorded, each once, in the file AUTHORIZATION_LOG as lines of JSON; denied requests are also in the
+Each distinct decision is recorded in the file AUTHORIZATION_LOG as a line of JSON; denied requests are also in the
 emulator's log. Requests that MiniStack makes without a principal's key are those of services: see `services`.
 """
 

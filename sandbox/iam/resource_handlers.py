@@ -1,8 +1,7 @@
 """CloudFormation resource handlers whose results policies refer to.
 
-MiniStack ignores the boundaries of roles in templates. The physical id of a secret is its name, and on AWS its ARN,
-which policies contain. The generated name of an SSM parameter contains slashes, and on AWS none, so that its ARN
-differs.
+MiniStack ignores the boundaries of roles in templates. The physical id of a secret is its name; on AWS it is the ARN,
+which policies contain. The generated name of an SSM parameter contains slashes, unlike on AWS, so its ARN differs.
 """
 
 import secrets

@@ -1,8 +1,8 @@
-"""The only code that knows MiniStack's insides, one module for each service.
+"""The only code that uses MiniStack's internal names, one module for each service.
 
-Each module lists what the sandbox reads and calls (`need`) and replaces (`Replaceable`), with what for. Importing this
-package checks that the installed version has all of it. The rest of the sandbox, and its tests, use these names or
-AWS's public APIs, so an upgrade changes this package only.
+Each module lists what the sandbox reads and calls (`need`) and replaces (`Replaceable`), each with its purpose.
+Importing this package checks that the installed version has all of it. The rest of the sandbox, and its tests, use
+these names or AWS's public APIs, so an upgrade changes this package only.
 """
 
 from . import (

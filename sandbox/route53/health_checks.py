@@ -1,7 +1,7 @@
 """Health checks over HTTP and HTTPS, as Route 53's health checkers send them.
 
 There is one health checker, whose result is the status of the health check (on AWS an endpoint is healthy if
-more than 18% of about twenty checkers report it as healthy). The sandbox's speed shortens the intervals, but not
+more than 18% of the checkers report it as healthy). The sandbox's speed shortens the intervals, but not
 the time limits: 4 s to connect, 2 s for the status, and 2 s for the body, whose first 5,120 bytes must contain the
 search string. Source: Route 53 developer guide, how Amazon Route 53 determines whether a health
 check is healthy.

@@ -21,9 +21,9 @@ MAX_RECEIVE_COUNT = 5
 
 
 class Approval(Construct):
-    """A function that requests approval, the queue of the decisions, and a function that passes them on.
+    """A function that requests approval, the decision queue, and a function that passes decisions on.
 
-    Whoever may send messages to the queue may decide.
+    Permission to send messages to the queue is permission to decide.
     """
 
     def __init__(

@@ -253,7 +253,7 @@ def _approval() -> dict[str, State]:
     expired = "'Nobody approved or declined the changes in ' & ($plan.approvalTimeoutSeconds / 60) & ' minutes.'"
     note = jsonata("($note = '' ? '' : $note & '. ') & $states.result.note")
     return {
-        # A function error also ends the wait: nobody was asked.
+        # A function error also ends the wait: no approval was requested.
         "Request Approval": lambda_task(
             "RequestApproval",
             request,

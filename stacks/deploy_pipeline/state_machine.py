@@ -36,7 +36,7 @@ class DeploymentStateMachine(Construct):
     """A state machine that deploys the stack of `settings`, its blue/green stacks, and their nested stacks.
 
     It reads `artifacts`, and puts templates into `inputs`, where CloudFormation reads them. `request_approval` is the
-    function that asks people.
+    function that notifies approvers.
     """
 
     def __init__(

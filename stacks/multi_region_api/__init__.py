@@ -55,7 +55,7 @@ LOG_LEVELS = {
     "ERROR": lambda_.ApplicationLogLevel.ERROR,
 }
 METRICS_REGION = "us-east-1"  # the only Region in which Route 53 publishes metrics
-# About twenty health checkers each send at most one request every 10 s, so they never reach this limit.
+# Each health checker sends at most one request every 10 s, so all of them together never reach this limit.
 HEALTH_RATE_LIMIT = 20
 # All bursts together are below 1,250, API Gateway's lowest default quota of an account and Region: requests above
 # the quota would be throttled on the health path too.

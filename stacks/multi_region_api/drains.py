@@ -1,8 +1,8 @@
-"""Drains: every Region answers for the others whether they are drained, and Route 53 asks all of them.
+"""Drains: each Region reports which other Regions it drains, and Route 53 reads all reports.
 
 Each Region has a health check for each other Region, which searches for the text that only a Region that drains it
-sends. The result is inverted, so a Region that is silent, or sends anything else, says nothing. A calculated health
-check is healthy if the Region's own health check and all of these are.
+sends. The result is inverted, so a Region that does not respond, or sends anything else, drains nothing.
+A calculated health check is healthy if the Region's own health check and all of these are.
 """
 
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ def drained_path(settings: MultiRegionApiSettings) -> str:
 
 
 def drain_urls(settings: MultiRegionApiSettings) -> dict[str, str]:
-    """Return the URL of each Region, to which the name of the Region asked about is appended; {} without failover."""
+    """Return the URL of each Region, to which the name of another Region is appended; {} without failover."""
     if not settings.domain_name or len(settings.regions) < 2:
         return {}
     return {
@@ -112,5 +112,5 @@ class Drains(Construct):
 
 
 def drain_function_name(stack: Stack) -> str:
-    """Return the name of the function, which a person must know during an outage."""
+    """Return the name of the function, which operators must know during an outage."""
     return f"{stack.node.id}-drain"

@@ -39,7 +39,7 @@ class SitePolicy(NamedTuple):
 
 
 def site_policy(folder: Path, policy: str, *, domain_name: str | None = None) -> SitePolicy:
-    """Extend `policy` by what the pages of `folder` contain inline, and report what it does not allow."""
+    """Extend `policy` with the inline code of the pages in `folder`, and report what it does not allow."""
     pages = {path: path.read_text(errors="replace") for path in files_of(folder) if path.suffix == ".html"}
     texts = [text.replace("\r\n", "\n") for text in pages.values()]
     scripts = {_hash(body) for text in texts for body in _inline_scripts(text)}

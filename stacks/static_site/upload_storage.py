@@ -7,7 +7,7 @@ from ..constructs.assets import AssetError
 MIB = 1024 * 1024
 BLOCK_BYTES = 4096  # of the file system
 RESERVED_MIB = 32  # for the archive's directory and the AWS CLI's files
-# Few sizes, because each is another function.
+# Few sizes, because each one is a separate function.
 SIZES_MIB = (512, 1024, 2048, 4096, 8192, 10240)  # from Lambda's default to its maximum
 MAX_MIB = SIZES_MIB[-1]
 

@@ -1,4 +1,4 @@
-"""Find out from the names of a site's files which paths are directories, pages and files."""
+"""Derive from the names of a site's files which paths are directories, pages and files."""
 
 import json
 from collections.abc import Collection, Iterator

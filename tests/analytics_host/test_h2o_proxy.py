@@ -144,7 +144,7 @@ def proxy(running: Proxy) -> Proxy:
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},  # a link: GET /3/ImportFiles imports files
         {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},  # a redirect of an address that the user opened
         BROWSER,  # one without Sec-Fetch-Site: an image sends no Origin
-        {"Host": "evil.example"},  # DNS rebinding, in the next lines with the headers of its own page
+        {"Host": "evil.example"},  # DNS rebinding; the next lines have the headers of the attacker's page
         {"Host": "evil.example:54321", "Origin": "http://evil.example:54321", "Sec-Fetch-Site": "same-origin"},
         {"Host": "localhost.evil.example:54321", "Sec-Fetch-Site": "same-origin"},
         {"Host": "evil-localhost:54321", "Sec-Fetch-Site": "none"},

@@ -27,7 +27,7 @@ class CountingS3(FakeS3):
 
 
 def zip_file(name: bytes, deflated: bytes, content: bytes, flags: int = 0) -> bytes:
-    """Return a zip file with one file, whose compressed bytes are given."""
+    """Return a zip file with one file, with these compressed bytes."""
     common = (20, flags, zipfile.ZIP_DEFLATED, 0, 0, zlib.crc32(content), len(deflated), len(content), len(name), 0)
     local = struct.pack("<4s5H3L2H", b"PK\x03\x04", *common) + name + deflated
     directory = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, *common, 0, 0, 0, 0, 0) + name

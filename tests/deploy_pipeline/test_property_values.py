@@ -1,4 +1,4 @@
-"""Values in messages: what is replaced for which values, without secrets, and within CodePipeline's limits."""
+"""Values in messages: what causes a replacement, without secrets, and within CodePipeline's limits."""
 
 from typing import Any
 

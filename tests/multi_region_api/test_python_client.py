@@ -1,4 +1,4 @@
-"""The Python client, against a local API with given responses."""
+"""The Python client, against a local API with predefined responses."""
 
 import importlib.util
 import threading

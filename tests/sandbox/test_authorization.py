@@ -1,4 +1,4 @@
-"""Requests and actions of services are decided by policies, and denied in AWS's words."""
+"""Policies decide requests and calls of services; denied ones get AWS's message."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The seam to MiniStack: it alone imports MiniStack, and reports what the installed version lacks."""
+"""Only sandbox/ministack/ imports MiniStack, and it reports what the installed version lacks."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""The temporary storage of the function that uploads the site: the archive and its contents are there together."""
+"""The temporary storage of the function that uploads the site: it holds the archive and its contents together."""
 
 import shutil
 from pathlib import Path
