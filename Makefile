@@ -129,7 +129,7 @@ audit: setup .audit/done ## check all templates with Checkov (downloads 300 MB t
 	@.audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/audit.txt
 	@touch $@
 
-grants: $(NEEDED) ## play the walkthroughs in the sandbox; write their policies and the unused grants (ARGS=--remove: play without each grant)
+grants: $(NEEDED) ## run the walkthroughs in the sandbox; write their policies and the unused grants (ARGS=--remove: run without each grant)
 	@python -m audit.grants $(ARGS) $(SYSTEM)
 
 bench: setup analysis ## run the benchmarks and write docs/benchmarks.md

@@ -1,11 +1,11 @@
 """Grants of the deployed roles, and the permissions of the walkthroughs, from the sandbox's record of decisions.
 
-By default, plays the walkthroughs in the sandbox and writes docs/walkthrough_policies/, the smallest policy that plays
-each, and the table of unused grants in docs/security.md. Exits with 1 if an unused grant has no reason in
+By default, runs the walkthroughs in the sandbox and writes docs/walkthrough_policies/, the smallest policy that each
+needs, and the table of unused grants in docs/security.md. Exits with 1 if an unused grant has no reason in
 unused_grants.toml, or a reason has no such grant.
 
-With ``--remove``, plays each walkthrough once for every grant that it uses, without that grant. Exits with 1 if a
-walkthrough succeeds nevertheless and no event is in a dead-letter queue, unless only logs or traces need the grant.
+With ``--remove``, runs each walkthrough once for every grant that it uses, without that grant. Exits with 1 if a
+walkthrough still succeeds and no event is in a dead-letter queue, unless only logs or traces need the grant.
 It takes about half a minute per grant.
 """
 
@@ -45,7 +45,7 @@ NOT_NEEDED = {
     "xray:PutTraceSegments",
 }
 TIMEOUT_SECONDS = 20  # of a step that cannot succeed without a grant
-RETRY_SECONDS = 8  # until functions whose invocation failed are not invoked again
+RETRY_SECONDS = 8  # until Lambda no longer retries failed invocations
 # What is different in each deployment.
 GENERATED = (
     (r"arn:aws:(\w+):[a-z]{2}-[a-z]+-\d:\d{12}:", r"arn:aws:\1:*:*:"),
@@ -125,7 +125,7 @@ def deployed(*systems: str) -> Iterator[Sandbox]:
 
 
 def play(system: str, target: Target) -> str:
-    """Play a walkthrough, and return the error of the step that failed, if one did."""
+    """Run a walkthrough, and return the error of the step that failed, if one did."""
     try:
         with WALKTHROUGHS[system](target) as walkthrough:
             results = run(walkthrough, lambda _title: None, lambda _result: None)
@@ -144,7 +144,7 @@ def report(systems: list[str]) -> int:
         target = target_of(sandbox)
         records = take_record(sandbox)
         for system in systems:
-            print(f"{system}: playing the walkthrough", flush=True)
+            print(f"{system}: running the walkthrough", flush=True)
             problems += [f"{system}: {error}" for error in [play(system, target)] if error]
             played = take_record(sandbox)
             records += played
@@ -236,7 +236,7 @@ def restricted(sandbox: Sandbox, target: Target, policy: dict[str, Any]) -> Targ
 
 
 def remove_each(system: str) -> int:
-    """Play the walkthrough without each grant that it uses, and return how many times it succeeded."""
+    """Run the walkthrough without each grant that it uses, and return how many times it succeeded."""
     with deployed(system) as sandbox:
         take_record(sandbox)
         error = play(system, target_of(sandbox))
@@ -253,13 +253,13 @@ def remove_each(system: str) -> int:
                 while waiting:
                     succeeded += _play_without(system, sandbox, waiting[0])
                     waiting.pop(0)
-            except PreconditionError as error:  # the failure before left something behind
+            except PreconditionError as error:  # the previous failure left something behind
                 print(f"  a new sandbox: {error}", flush=True)
     return succeeded
 
 
 def _play_without(system: str, sandbox: Sandbox, grant: Grant) -> int:
-    """Play without a grant; return 1 if the walkthrough succeeds or AWS's message is not in the record."""
+    """Run the walkthrough without a grant; return 1 if it succeeds or AWS's message is not in the record."""
     target = replace(target_of(sandbox), timeout_seconds=TIMEOUT_SECONDS)
     iam, names = target.client("iam"), {"RoleName": grant.role, "PolicyName": grant.policy}
     document = iam.get_role_policy(**names)["PolicyDocument"]
@@ -299,7 +299,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m audit.grants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--remove", action="store_true", help="play the walkthroughs without each grant")
+    parser.add_argument("--remove", action="store_true", help="run the walkthroughs without each grant")
     parser.add_argument("systems", nargs="*", help=f"systems (default: all): {', '.join(WALKTHROUGHS)}")
     options = parser.parse_args()
     systems = options.systems or list(WALKTHROUGHS)

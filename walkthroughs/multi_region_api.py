@@ -76,7 +76,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         for region in self.outputs if len(self.outputs) > 1 and self.url else ():
             drained = self._change_drains(region, {})["drained"]
             if drained:
-                raise PreconditionError(f"{region} drains {', '.join(drained)}; undrain first")
+                raise PreconditionError(f"{region} drains {', '.join(drained)}; undrain them first")
 
     def _change_drains(self, region: str, request: dict[str, str]) -> dict[str, Any]:
         """Invoke the function of `region` that drains and undrains other Regions."""
@@ -177,7 +177,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         impaired, other = self._two_regions()
         error = self._change_drains(other, {"drain": other}).get("errorMessage", "")
         assert "is not another Region" in error, error
-        return f"{other} serves the clients of {impaired}, and refuses: {error}"
+        return f"{other} serves the clients of {impaired}, and rejects the command: {error}"
 
     def traffic_returns_after_undraining(self) -> str:
         impaired, other = self._two_regions()
@@ -211,7 +211,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         with self._calls(near=first) as calls:
             self._set_status(first, "fail")
             self.target.wait_until(
-                lambda: calls and calls[-1].region != first, f"a response from another Region than {first}"
+                lambda: calls and calls[-1].region != first, f"a response from a Region other than {first}"
             )
             for region in others:
                 self._set_status(region, "fail")

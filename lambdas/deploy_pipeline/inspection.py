@@ -325,7 +325,7 @@ def _unversioned_references(resource: ResourceChangeWithValues, lookups: Lookups
 
 
 def _removed_or_replaced(item: _Inspected, policy: Policy, retained: set[str]) -> str:
-    """Return why a resource is, or may be, removed or replaced; otherwise an empty text."""
+    """Return why a resource is, or may be, removed or replaced; otherwise an empty string."""
     resource = item.resource
     is_retained = item.required is not None and item.required <= retained
     action = resource.get("Action", "?")
@@ -370,7 +370,7 @@ def _never_replaces(detail: ResourceChangeDetail) -> bool:
 
 
 def _identity_source(detail: ResourceChangeDetail, sources: Sources) -> str:
-    """Return the resource whose id, or an attribute that identifies it, is the value; otherwise an empty text."""
+    """Return the resource whose id, or an attribute that identifies it, is the value; otherwise an empty string."""
     entity, _, attribute = str(detail.get("CausingEntity", "")).partition(".")
     if detail.get("Evaluation") != "Dynamic":
         return ""

@@ -94,7 +94,7 @@ def test_conclusion_states_optimistic_and_validated_counts() -> None:
     assert "right for 60.0%" in text
     assert "4 songs are predicted as hits, 2 of them right; 0 hits are missed. This is optimistic" in text
     assert "threshold 0.600, without the songs of 2010: 2 songs are predicted as hits, 1 of them right" in text
-    assert "at random, 40% are hits; choosing the songs that this model predicts, 50%" in text
+    assert "at random, 40% are hits; of those that this model predicts, 50%" in text
     assert "misses 50% of the hits" in text
 
 

@@ -113,14 +113,14 @@ def conclusion(results: Sequence[TrainedModel], test: pd.DataFrame) -> list[str]
     optimistic = predicted_hits(best, test, best.threshold)
     validated = predicted_hits(honest, test, honest.validation.threshold)
     return [
-        f"{hits} of the {len(test)} songs of {year} were hits. A prediction that no song is a hit is right for "
-        f"{baseline(test):.1%} of them, but it finds no hit.",
+        f"{hits} of the {len(test)} songs of {year} were hits. Predicting no hit at all is right for "
+        f"{baseline(test):.1%} of them.",
         f"{best.model.name} has the largest AUC on the test songs ({best.auc:.4f}, {grade(best.auc)}). At its best "
         f"threshold for these songs, {_counts(optimistic, hits)}. This is optimistic, because model and threshold "
-        "were chosen with the songs that they are tested on.",
-        f"Cross-validation on the earlier years chooses {honest.model.name} and the threshold "
+        "were chosen with the songs on which they are tested.",
+        f"Cross-validation on the earlier years selects {honest.model.name} and the threshold "
         f"{honest.validation.threshold:.3f}, without the songs of {year}: {_counts(validated, hits)}.",
-        f"For an investor: choosing songs at random, {hits / len(test):.0%} are hits; choosing the songs that this "
+        f"For an investor: of songs chosen at random, {hits / len(test):.0%} are hits; of those that this "
         f"model predicts, {validated['hit'].mean() if len(validated) else 0:.0%}. The model narrows a list of songs, "
         f"but misses {1 - validated['hit'].sum() / hits:.0%} of the hits, and one year is a small test.",
     ]
