@@ -104,7 +104,7 @@ class AnalyticsHostSettings(SettingsModel):
             ),
         ]
         | None
-    ) = Field(None, description="EventBridge Scheduler expression (UTC) that stops the hosts, too.")
+    ) = Field(None, description="EventBridge Scheduler expression (UTC) that also stops the hosts.")
     email: Email | None = Field(
         None, description="Recipient of the alarm when a scheduled stop fails; requires stop_schedule."
     )

@@ -72,7 +72,7 @@ class MultiRegionApiSettings(CustomDomainSettings):
         tuple[HealthCheckRegion, ...], Field(min_length=MIN_HEALTH_CHECK_REGIONS), AfterValidator(_check_regions)
     ] = Field(
         ("us-west-2", "eu-west-1", "ap-southeast-1"),
-        description="Regions whose Route 53 health checkers send requests; each costs.",
+        description="Regions of the health checkers. More Regions send more requests, which are charged.",
     )
     dependencies: Annotated[tuple[Dependency, ...], Field(max_length=MAX_DEPENDENCIES)] = Field(
         (), description="Tables and URLs that a Region needs to be healthy."

@@ -37,7 +37,7 @@ class StaticSiteSettings(CustomDomainSettings):
     caching: bool = Field(True, description="Cache pages in CloudFront. `false` sends every request to the bucket.")
     content_security_policy: HeaderValue = Field(
         "default-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'",
-        description="Content-Security-Policy header of every response. The default is extended by the hashes of the "
+        description="Content-Security-Policy header of every response. The default is extended with the hashes of the "
         "site's inline scripts and styles.",
     )
     permissions_policy: HeaderValue = Field(
