@@ -20,6 +20,7 @@ BURST = 100
 MAX_SWEEP_MINUTES = 10  # in an account, steps wait up to 15 minutes
 MINUTES = {"minute": 1, "hour": 60, "day": 1440}  # units of EventBridge rate expressions
 QUIET_SECONDS = 1.5  # enough for an unwanted notification to arrive in the sandbox
+MAX_LATE_EVENTS = 10
 
 
 class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
@@ -168,12 +169,10 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
 
     def sweep_reverts_missed_event(self) -> str:
         self._set_enabled(self.changes_rule, enabled=False)
-        self._authorize(SSH | {"IpRanges": [{"CidrIp": "203.0.113.10/32"}]})
-        time.sleep(QUIET_SECONDS)
-        assert len(self._ingress()) == 2, "reverted without an event or a sweep"
+        address = self._add_unnoticed_rule()
         self._set_enabled(self.sweep_rule, enabled=True)
         self._until_as_approved()
-        assert "scheduled sweep" in self._notification("203.0.113.10/32")["Message"], "not detected by a sweep"
+        assert "scheduled sweep" in self._notification(address)["Message"], "not detected by a sweep"
         self._set_enabled(self.sweep_rule, enabled=False)
         self._set_enabled(self.changes_rule, enabled=True)
         return "revoked by the next sweep, with a notification"
@@ -244,6 +243,19 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             Filters=[{"Name": "group-id", "Values": [self.group_id]}]
         )
         return [rule for page in pages for rule in page["SecurityGroupRules"] if not rule["IsEgress"]]
+
+    def _add_unnoticed_rule(self) -> str:
+        """Add a rule that is not reverted, and return its address.
+
+        Events of earlier steps can arrive late, and cause a revert. Then add another rule.
+        """
+        for number in range(MAX_LATE_EVENTS):
+            address = f"203.0.113.{20 + number}/32"
+            self._authorize(SSH | {"IpRanges": [{"CidrIp": address}]})
+            time.sleep(max(QUIET_SECONDS, self.target.propagation_seconds))
+            if len(self._ingress()) == 2:
+                return address
+        raise AssertionError(f"{MAX_LATE_EVENTS} rules were reverted without an event or a sweep")
 
     def _until_as_approved(self) -> None:
         def as_approved() -> bool:

@@ -4,6 +4,9 @@ Implements: an access key for each function, which STS knows as a session of its
 account's credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js
 functions (the packages in package.json).
 
+A function runs in at most `MAX_PROCESSES` processes, and further invocations wait. AWS starts an execution environment
+for each concurrent invocation, but a hundred processes that start at once occupy a computer for minutes.
+
 Not implemented: the runtime's Python and Node.js (this computer's are used); memory limits.
 """
 
@@ -11,9 +14,10 @@ import hashlib
 import re
 import subprocess
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +25,8 @@ from ..emulator.authentication import secret_of
 from ..ministack import lambda_functions, sts
 from ..process import ROOT
 
+MAX_PROCESSES = 4
+_processes: defaultdict[str, Semaphore] = defaultdict(lambda: Semaphore(MAX_PROCESSES))  # by ARN
 _unpack_lock = Lock()
 
 
@@ -30,6 +36,15 @@ def install() -> None:
     lambda_functions.zipfile_module.replace(SimpleNamespace(**{**vars(zipfile), "ZipFile": _Package}))
     lambda_functions.logger.setLevel("WARNING")
     lambda_functions.execute.wrap(_with_class_name)
+    lambda_functions.execute.wrap(_with_few_processes)
+
+
+def _with_few_processes(execute: Callable[..., Any]) -> Callable[..., Any]:
+    def execute_function(function: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+        with _processes[(function.get("config") or function)["FunctionArn"]]:
+            return execute(function, *arguments, **options)
+
+    return execute_function
 
 
 def _with_class_name(execute: Callable[..., Any]) -> Callable[..., Any]:
