@@ -97,6 +97,15 @@ def test_check_stack_gets_hash_of_deployed_input(template: dict[str, Any]) -> No
     assert variables["DEPLOYED_INPUT"] == fingerprint(content)
 
 
+def test_clean_up_gets_stack_and_artifacts_that_check_stack_accepts(template: dict[str, Any]) -> None:
+    first, second = (
+        template["Resources"][logical_id(template, "AWS::Lambda::Function", word)]["Properties"]["Environment"]
+        for word in ("CheckStack", "CleanUp")
+    )
+    for name in ("STACK_NAME", "ARTIFACT_BUCKET"):
+        assert first["Variables"][name] == second["Variables"][name]
+
+
 def test_deployed_definition_is_tested_definition(template: dict[str, Any]) -> None:
     deployed = only_resource(template, "AWS::StepFunctions::StateMachine")
     assert json.loads(deployed["DefinitionString"]) == definition.definition()
