@@ -23,6 +23,7 @@ SELECTED_STACKS_KEY = "aws:cdk:bundling-stacks"
 STATEFUL_RESOURCE_TYPES = [
     "AWS::CodeCommit::Repository",
     "AWS::DynamoDB::Table",
+    "AWS::EFS::FileSystem",
     "AWS::KMS::Key",
     "AWS::Logs::LogGroup",
     "AWS::S3::Bucket",

@@ -28,6 +28,14 @@ ALSO = {
     "AWS::ApiGateway::RestApi": {"iam:CreateServiceLinkedRole"},
     # EC2 user guide, "Use a Systems Manager parameter instead of an AMI ID".
     "AWS::EC2::Instance": {"ssm:GetParameters"},
+    # EFS API reference: CreateMountTarget, DeleteMountTarget, ModifyMountTargetSecurityGroups.
+    "AWS::EFS::MountTarget": {
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:ModifyNetworkInterfaceAttribute",
+    },
     # CloudFront developer guide, "Set up IAM permissions for Lambda@Edge"; "Permissions required to configure standard
     # logging".
     "AWS::CloudFront::Distribution": {

@@ -1,10 +1,11 @@
 """Step Functions: executions of state machines.
 
 MiniStack's interpreter runs the states. Implemented here: JSONata outputs of Succeed states; timeouts of executions;
-SDK integrations with CloudFormation, with the error names of the SDK for Java, as in Step Functions. Waits and
-timeouts of executions run `speed` times faster.
+tasks that wait for a task token; timeouts of tasks that are expressions; SDK integrations with CloudFormation, with the
+error names of the SDK for Java, as in Step Functions. Waits, timeouts of executions and of tasks that wait for a task
+token run `speed` times faster.
 
-Not implemented: size limits, MaxDelaySeconds and jitter of retries, logs and traces.
+Not implemented: a separate task token for each retry; size limits; MaxDelaySeconds and jitter of retries; logs; traces.
 """
 
 import contextvars
@@ -41,6 +42,7 @@ def install(speed: float = 1.0) -> None:
     stepfunctions.wait_scale.replace(1 / speed)
     stepfunctions.run_execution.replace(run)
     stepfunctions.invoke_sdk.wrap(_sdk_integration)
+    stepfunctions.invoke_with_callback.replace(_invoke_with_callback)
 
 
 def run(execution_arn: str) -> None:
@@ -89,6 +91,9 @@ def _run_states(definition: dict[str, Any], execution: dict[str, Any], context: 
         stepfunctions.add_event(execution, f"{kind}StateEntered", {"stateEnteredEventDetails": details})
         if kind == "Fail":
             raise stepfunctions.ExecutionError(*stepfunctions.error_of_fail_state(state, data, context))
+        if isinstance(state.get("TimeoutSeconds"), str):
+            expression = {"Arguments": state["TimeoutSeconds"]}
+            state = state | {"TimeoutSeconds": stepfunctions.evaluate_arguments(expression, data, context)}
         if kind in TASK_EXECUTORS:
             data, next_name = TASK_EXECUTORS[kind](state, data, execution, context)
         else:
@@ -122,6 +127,22 @@ def _end(
         details = {name: text for name, text in (("error", error), ("cause", cause)) if text}
         stepfunctions.add_event(execution, f"Execution{kind}", {f"execution{kind}EventDetails": details})
     stepfunctions.send_status_event(execution)
+
+
+def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str, Any]) -> Any:
+    """Invoke a resource, and wait until the token is sent back. An error of the resource fails the task immediately."""
+    task: dict[str, Any] = {"event": threading.Event(), "result": None, "error": None, "heartbeat": None}
+    stepfunctions.task_tokens[token] = task
+    try:
+        stepfunctions.invoke_resource.current(resource.removesuffix(".waitForTaskToken"), data)
+        timeout = state["TimeoutSeconds"] * stepfunctions.wait_scale.current
+        if not task["event"].wait(timeout):
+            raise stepfunctions.ExecutionError("States.Timeout", "")
+    finally:
+        stepfunctions.task_tokens.pop(token, None)
+    if task["error"]:
+        raise stepfunctions.ExecutionError(task["error"]["Error"], task["error"]["Cause"])
+    return json.loads(task["result"])
 
 
 def _sdk_integration(original: Any) -> Any:

@@ -104,7 +104,7 @@ class AnalyticsHostSettings(SettingsModel):
             ),
         ]
         | None
-    ) = Field(None, description="EventBridge Scheduler expression (UTC) that stops the hosts; replaces idle_minutes.")
+    ) = Field(None, description="EventBridge Scheduler expression (UTC) that stops the hosts, too.")
     email: Email | None = Field(
         None, description="Recipient of the alarm when a scheduled stop fails; requires stop_schedule."
     )
@@ -137,5 +137,3 @@ class AnalyticsHostSettings(SettingsModel):
             yield Conflict("availability_zone", "has no effect with {subnet_id}")
         if self.email and not self.stop_schedule:
             yield Conflict("email", "needs {stop_schedule}")
-        if self.stop_schedule and "idle_minutes" in self.model_fields_set:
-            yield Conflict("idle_minutes", "has no effect with {stop_schedule}")

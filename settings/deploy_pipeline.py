@@ -201,7 +201,9 @@ class DeployPipelineSettings(SettingsModel):
             description="SSM parameters that templates can use as `AWS::SSM::Parameter::Value<...>`; CDK's by default.",
         )
     )
-    email: Email | None = Field(None, description="Recipient of the alarms; AWS sends a confirmation request first.")
+    email: Email | None = Field(
+        None, description="Recipient of alarms and requests for approval; AWS sends a confirmation request first."
+    )
     log_level: Literal["INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level of the functions' log messages. Metrics do not depend on it."
     )

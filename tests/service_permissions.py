@@ -137,6 +137,16 @@ def _asynchronous(template: DeployedTemplate, config: Resource) -> Needs:
         yield from _send(template, function.properties["Role"], result["Destination"], {})
 
 
+def _event_source(template: DeployedTemplate, mapping: Resource) -> Needs:
+    """Lambda polls a queue with the role of the function."""
+    queue = template.named("AWS::SQS::Queue", mapping.properties["EventSourceArn"])
+    if template.key_of(queue, "KmsMasterKeyId"):
+        raise NotCoveredError(f"{mapping.type} with a key")
+    function = template.named("AWS::Lambda::Function", mapping.properties["FunctionName"])
+    for call in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes"):
+        yield Request(function.properties["Role"], f"sqs:{call}", queue.arn)
+
+
 def _function(template: DeployedTemplate, function: Resource) -> Needs:
     """The runtime writes logs and traces with the function's role; Lambda@Edge functions need no log permission."""
     properties = function.properties
@@ -362,6 +372,7 @@ ACTIVE: dict[str, Callable[[DeployedTemplate, Resource], Needs]] = {
     "AWS::Events::Rule": _rule,
     "AWS::IAM::InstanceProfile": _instance_profile,
     "AWS::Lambda::EventInvokeConfig": _asynchronous,
+    "AWS::Lambda::EventSourceMapping": _event_source,
     "AWS::Lambda::Function": _function,
     "AWS::Logs::LogGroup": _log_group,
     "AWS::S3::Bucket": _bucket,
@@ -384,6 +395,7 @@ PASSIVE = {
     *(f"AWS::EC2::{name}" for name in ("Instance", "InternetGateway", "LaunchTemplate", "Route", "RouteTable")),
     *(f"AWS::EC2::{name}" for name in ("SecurityGroup", "SecurityGroupEgress", "SecurityGroupIngress", "Subnet")),
     *(f"AWS::EC2::{name}" for name in ("SubnetRouteTableAssociation", "VPC", "VPCEndpoint", "VPCGatewayAttachment")),
+    *(f"AWS::EFS::{name}" for name in ("FileSystem", "MountTarget")),  # backups use service-linked roles
     *(f"AWS::Glue::{name}" for name in ("Database", "Table")),
     *(f"AWS::IAM::{name}" for name in ("ManagedPolicy", "Policy", "Role")),
     "AWS::KMS::Key",

@@ -210,7 +210,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         lines.append(f"{'state transitions':<30}" + "".join(f" {len(states) or '':>10}" for states in columns))
         return "number of times that each deployment entered each state:\n\n" + "\n".join(lines)
 
-    steps = (
+    steps: tuple[Step, ...] = (
         Step("Push the sample app", pushed_app_is_created),
         Step("Increase the visibility timeout of the queue", harmless_change_updates_in_place),
         Step("Push a file that the template does not use", no_change_succeeds),

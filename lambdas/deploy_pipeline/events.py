@@ -44,6 +44,39 @@ class FirstFailureEvent(TypedDict):
     statusReason: str
 
 
+class ApprovalEvent(TypedDict):
+    """Payload of the state Request Approval; `cause` describes the unsafe changes."""
+
+    taskToken: str
+    execution: str
+    executionArn: str
+    stackName: str
+    stackId: str
+    changeSetId: str
+    cause: str
+    timeoutSeconds: int
+
+
+class DecisionAttributes(TypedDict):
+    """Attributes that SQS adds to a message: the ID of its sender, and milliseconds since 1970."""
+
+    SenderId: str
+    SentTimestamp: str
+
+
+class DecisionRecord(TypedDict):
+    """A message of SQS; `body` is the sender's text."""
+
+    body: str
+    attributes: DecisionAttributes
+
+
+class DecisionEvent(TypedDict):
+    """Messages from the queue of decisions."""
+
+    Records: list[DecisionRecord]
+
+
 class ExecutionStatus(TypedDict):
     """An execution that has ended; `input` is the JSON text of its input."""
 

@@ -19,6 +19,9 @@ MAX_STACK_NAME_CHARACTERS = 128 - len(GREEN) - 8  # CloudFormation's limit is 12
 ARTIFACT_FIELDS = ("revisionS3Bucket", "revisionS3Key")  # added by the trigger
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
+ON_UNSAFE = ("fail", "ask", "blue_green")
+# CodePipeline fails an action after 24 hours, of which the update needs some.
+MIN_APPROVAL_TIMEOUT_MINUTES, DEFAULT_APPROVAL_TIMEOUT_MINUTES, MAX_APPROVAL_TIMEOUT_MINUTES = 5, 480, 720
 # As a string within JSON. Step Functions omits an input of more than 248 KiB from the event about the
 # execution's end, and the clean-up function needs the input.
 MAX_INPUT_CHARACTERS = 200_000
@@ -39,7 +42,8 @@ class DeploymentRequest:
 
     stack_name: the complete name, which starts with the environment's name.
     recreate: what to do with a stack whose creation failed, one of `RECREATE`.
-    blue_green: create a second stack instead of failing if a change is unsafe.
+    on_unsafe: what to do if a change is unsafe, one of `ON_UNSAFE`.
+    approval_timeout_minutes: the time for a decision, with `on_unsafe` ``ask``.
     """
 
     environment_name: str
@@ -52,7 +56,8 @@ class DeploymentRequest:
     capabilities: tuple[str, ...]
     policy: Policy
     recreate: str
-    blue_green: bool
+    on_unsafe: str
+    approval_timeout_minutes: int
 
     def exemptions(self) -> str:
         """Describe the exemptions in force; empty with the default policy."""
@@ -85,7 +90,13 @@ def parse_request(value: Any) -> DeploymentRequest:
     tags = fields.mapping("tags", _is_tag_value, f"a text of 1 to {MAX_TAG_CHARACTERS} characters")
     capabilities = fields.optional("capabilities", [], _is_list_of(CAPABILITIES), f"a list of {_join_or(CAPABILITIES)}")
     policy = fields.optional("policy", {}, _is_object, "an object")
-    on_unsafe = fields.choice("onUnsafe", ("fail", "blue_green"))
+    on_unsafe = fields.choice("onUnsafe", ON_UNSAFE)
+    approval_timeout = fields.optional(
+        "approvalTimeoutMinutes",
+        DEFAULT_APPROVAL_TIMEOUT_MINUTES,
+        _is_approval_timeout,
+        f"a whole number from {MIN_APPROVAL_TIMEOUT_MINUTES} to {MAX_APPROVAL_TIMEOUT_MINUTES}",
+    )
     fields.reject_unknown_fields()
     policy_fields = _FieldReader(policy, "policy.")
     inspection_policy, recreate = _parse_policy(policy_fields)
@@ -108,7 +119,8 @@ def parse_request(value: Any) -> DeploymentRequest:
         capabilities=tuple(capabilities),
         policy=inspection_policy,
         recreate=recreate,
-        blue_green=on_unsafe == "blue_green",
+        on_unsafe=on_unsafe,
+        approval_timeout_minutes=int(approval_timeout),
     )
 
 
@@ -266,6 +278,12 @@ def _is_tag_value(value: Any) -> bool:
 
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_approval_timeout(value: Any) -> bool:
+    # Step Functions can write 60 as 60.0.
+    is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
+    return is_whole and MIN_APPROVAL_TIMEOUT_MINUTES <= value <= MAX_APPROVAL_TIMEOUT_MINUTES
 
 
 def _is_list_of(accepted: tuple[str, ...]) -> Callable[[Any], bool]:

@@ -63,7 +63,8 @@ class Plan(TypedDict):
     capabilities: list[str]
     policy: PolicyFields
     note: str
-    blueGreen: bool
+    onUnsafe: str
+    approvalTimeoutSeconds: int
 
 
 def change_set_name(execution_name: str) -> str:
@@ -104,7 +105,8 @@ def plan(
         "capabilities": list(request.capabilities),
         "policy": request.policy.as_json(),
         "note": truncate(request.exemptions(), MAX_NOTE_CHARACTERS),
-        "blueGreen": request.blue_green,
+        "onUnsafe": request.on_unsafe,
+        "approvalTimeoutSeconds": request.approval_timeout_minutes * 60,
     }
 
 

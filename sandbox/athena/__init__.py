@@ -5,8 +5,8 @@ their SerDe and types (OpenCSVSerDe with a skipped header, Parquet), lets workgr
 settings, and cancels queries over the limit on scanned bytes. A query scans all objects of a CSV table, and the
 compressed chunks of the named columns of a Parquet table. CloudFormation can create named queries.
 
-Not implemented: other SerDes, partitions, DDL other than CREATE TABLE and DROP TABLE, and differences between the SQL
-of Trino and DuckDB.
+Not implemented: other SerDes, partitions, DDL other than CREATE TABLE, DROP TABLE and `show`, and differences between
+the SQL of Trino and DuckDB.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from ..ministack import athena, glue, s3
 from ..ministack.cloudformation import resource_handlers
 from ..ministack.requests import json_error, json_response
 from .opencsv import OpenCsv
+from .show import show
 
 INSERT = re.compile(r"\s*INSERT\s+INTO\s+(\w+)\s+(SELECT\b.*)", re.IGNORECASE | re.DOTALL)
 DUCKDB_TYPES = {"string": "VARCHAR", "int": "INTEGER", "bigint": "BIGINT", "double": "DOUBLE", "boolean": "BOOLEAN"}
@@ -94,6 +95,10 @@ async def _execute(query_id: str, statement: str, database: str, ddl: Any, catal
 def _run(statement: str, database: str, execution: dict[str, Any]) -> dict[str, Any]:
     import duckdb
 
+    lines = show(statement, database)
+    if lines:
+        rows: list[list[Any]] = [[line] for line in lines[1]]
+        return {"columns": [lines[0]], "rows": rows, "types": ["string"], "has_header": False}
     insert = INSERT.fullmatch(statement)
     select = insert[2] if insert else statement
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:") as connection:
@@ -200,7 +205,7 @@ def _csv(row: Sequence[Any]) -> str:
 
 
 def _results(data: dict[str, Any]) -> Any:
-    """Return a page of results; only the first page starts with the column names."""
+    """Return a page of results; only the first page starts with the column names, which SHOW does not return."""
     execution = athena.executions.get(data.get("QueryExecutionId"))
     if not execution:
         return json_error("InvalidRequestException", "QueryExecution was not found", 400)
@@ -208,7 +213,8 @@ def _results(data: dict[str, Any]) -> Any:
     if state != "SUCCEEDED":
         return json_error("InvalidRequestException", f"Query did not finish successfully: {state}", 400)
     results, types = execution["_results"], execution["_column_types"]
-    lines = [results["columns"], *results["rows"]] if results["columns"] else []
+    header = [results["columns"]] if results["columns"] and results.get("has_header", True) else []
+    lines = [*header, *results["rows"]]
     start, size = int(data.get("NextToken") or 0), int(data.get("MaxResults") or PAGE_ROWS)
     page = {
         "Rows": [

@@ -10,6 +10,7 @@ quota, IPv6 and prefix list ranges in DescribeSecurityGroups.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
@@ -27,7 +28,7 @@ from .ec2_protocol import (
     parse_xml,
     to_xml,
 )
-from .rules import OPERATIONS, ApiError, Result, identity, rules_in, store_rules, stored_rules
+from .rules import OPERATIONS, ApiError, Result, find_group, identity, rules_in, store_rules, stored_rules
 
 READ_ONLY = ("Describe", "Get", "List", "Search")
 TEMPLATE_SOURCES = {  # property of a template: list and key of the API
@@ -35,6 +36,7 @@ TEMPLATE_SOURCES = {  # property of a template: list and key of the API
     "CidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
     "SourcePrefixListId": ("PrefixListIds", "PrefixListId"),
     "SourceSecurityGroupId": ("Groups", "GroupId"),
+    "DestinationSecurityGroupId": ("Groups", "GroupId"),
 }
 
 
@@ -43,6 +45,8 @@ def install() -> None:
     ec2.handle_request.wrap(_handle_rules)
     create = _with_rules(resource_handlers["AWS::EC2::SecurityGroup"]["create"])
     extend_resource_type("AWS::EC2::SecurityGroup", create=create, update=_update_handler(create))
+    for name in ("SecurityGroupIngress", "SecurityGroupEgress"):
+        resource_handlers[f"AWS::EC2::{name}"] = {"create": partial(_create_rule, name), "delete": _delete_rule}
     instances.install()
 
 
@@ -147,6 +151,21 @@ def _change_rules(group_id: str, old: dict[str, Any], new: dict[str, Any]) -> No
     for key in before:
         rules.pop(key, None)
     store_rules(group, list((after | rules | after).values()))
+
+
+def _create_rule(
+    name: str, _logical_id: str, properties: dict[str, Any], _stack_name: str
+) -> tuple[str, dict[str, str]]:
+    group = find_group(properties["GroupId"])
+    (rule,) = _template_rules({name: [properties]}, group).values()
+    store_rules(group, [*stored_rules(group), rule])
+    return rule["SecurityGroupRuleId"], {"Id": rule["SecurityGroupRuleId"]}
+
+
+def _delete_rule(rule_id: str, properties: dict[str, Any]) -> None:
+    group = ec2.security_groups.get(properties["GroupId"])
+    if group:
+        store_rules(group, [rule for rule in stored_rules(group) if rule["SecurityGroupRuleId"] != rule_id])
 
 
 def _template_rules(properties: dict[str, Any], group: dict[str, Any]) -> dict[Any, Any]:

@@ -1,9 +1,11 @@
-"""CloudFormation resource handlers for permissions boundaries and secrets.
+"""CloudFormation resource handlers whose results policies refer to.
 
 MiniStack ignores the boundaries of roles in templates. The physical id of a secret is its name, and on AWS its ARN,
-which policies contain.
+which policies contain. The generated name of an SSM parameter contains slashes, and on AWS none, so that its ARN
+differs.
 """
 
+import secrets
 from typing import Any
 
 from ..ministack import iam
@@ -16,6 +18,12 @@ Created = tuple[str, dict[str, Any]]
 def install() -> None:
     """Extend MiniStack's handlers."""
     role, secret = resource_handlers["AWS::IAM::Role"], resource_handlers["AWS::SecretsManager::Secret"]
+    parameter = resource_handlers["AWS::SSM::Parameter"]
+
+    def create_parameter(logical_id: str, properties: Properties, stack: str) -> Created:
+        name = {"Name": f"CFN-{logical_id}-{secrets.token_hex(6)}"}
+        created: Created = parameter["create"](logical_id, name | properties, stack)
+        return created
 
     def create_role(logical_id: str, properties: Properties, stack: str) -> Created:
         return _bounded(role["create"](logical_id, properties, stack), properties)
@@ -32,6 +40,7 @@ def install() -> None:
     def delete_secret(arn: str, properties: Properties) -> None:
         secret["delete"](_name(arn), properties)
 
+    resource_handlers["AWS::SSM::Parameter"] = parameter | {"create": create_parameter}
     resource_handlers["AWS::IAM::Role"] = role | {"create": create_role, "update": update_role}
     replaced = {"create": create_secret, "update": update_secret, "delete": delete_secret}
     resource_handlers["AWS::SecretsManager::Secret"] = secret | replaced

@@ -16,6 +16,15 @@ execute_parallel = need(
 execute_pass = need("services.stepfunctions._execute_pass", "Pass states", "state_def raw_input ctx")
 execute_choice = need("services.stepfunctions._execute_choice", "Choice states", "state_def raw_input ctx")
 execute_wait = need("services.stepfunctions._execute_wait", "Wait states", "state_def raw_input ctx")
+evaluate_arguments = need(
+    "services.stepfunctions._apply_jsonata_arguments", "timeouts that are expressions", "state_def raw_input ctx"
+)
+task_tokens = need("services.stepfunctions._task_tokens", "tasks that wait for a task token")
+invoke_with_callback = Replaceable(
+    "services.stepfunctions._invoke_with_callback",
+    "errors and timeouts of tasks that wait for a task token",
+    "resource input_data token state_def",
+)
 wait_scale = Replaceable("services.stepfunctions._SFN_WAIT_SCALE", "accelerated waits")
 run_execution = Replaceable("services.stepfunctions._run_execution", "timeouts of executions", "exec_arn")
 invoke_resource = Replaceable(

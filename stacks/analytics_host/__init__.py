@@ -17,6 +17,7 @@ from constructs import Construct
 from settings.analytics_host import AnalyticsHostSettings
 
 from ..constructs.outputs import add_outputs
+from .home import Home
 from .host import Hosts
 from .network import Network
 from .permissions import grant_permissions
@@ -32,11 +33,13 @@ class AnalyticsHost(Stack):
         super().__init__(scope, construct_id, description="RStudio, JupyterLab and H2O with Amazon Athena", **kwargs)
         songs = SongData(self, "Songs", settings=settings)
         network = Network(self, "Network", settings=settings)
-        hosts = Hosts(self, "Hosts", settings=settings, network=network, songs=songs)
+        home = Home(self, "Home", network=network)
+        hosts = Hosts(self, "Hosts", settings=settings, network=network, home=home, songs=songs)
         grant_permissions(hosts, songs)
         if settings.stop_schedule:
             StopOnSchedule(self, "Stop", schedule=settings.stop_schedule, email=settings.email, hosts=hosts)
         users = users_policy(hosts)
         outputs = songs.outputs() | hosts.outputs(public_name=settings.allowed_cidr is not None)
+        outputs["HomeFileSystemId"] = (home.file_system.ref, "EFS file system with the home directory")
         outputs["UsersPolicyArn"] = (users.managed_policy_arn, "Managed policy for the users of the host")
         add_outputs(self, outputs)

@@ -27,6 +27,7 @@ from ..constructs.acknowledgments import acknowledge
 from ..constructs.assets import stage_files
 from ..constructs.cfn_resource import cfn_resource
 from ..constructs.outputs import Outputs
+from .home import Home
 from .network import Network
 from .songs import DATABASE, SongData
 
@@ -43,10 +44,17 @@ class Hosts(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: AnalyticsHostSettings, network: Network, songs: SongData
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: AnalyticsHostSettings,
+        network: Network,
+        home: Home,
+        songs: SongData,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.settings, self.network, self.songs = settings, network, songs
+        self.settings, self.network, self.home, self.songs = settings, network, home, songs
         self.log_group = self._create_boot_log()
         self.password = self._create_password()
         folder = stage_files(
@@ -137,7 +145,7 @@ class Hosts(Construct):
             instance.node.add_dependency(dependency)
         reasons = {
             "AwsSolutions-EC28": "Detailed monitoring is not worth its cost for one person's host.",
-            "AwsSolutions-EC29": "The host can be recreated. Work that must be kept belongs in the data bucket.",
+            "AwsSolutions-EC29": "The host can be recreated. The home directory is on a retained file system.",
         }
         acknowledge(instance, reasons)
         return instance
@@ -189,7 +197,7 @@ class Hosts(Construct):
         stack, settings = Stack.of(self), self.settings
         options = {
             "USER_NAME": settings.user_name,
-            "IDLE_MINUTES": str(0 if settings.stop_schedule else settings.idle_minutes),
+            "IDLE_MINUTES": str(settings.idle_minutes),
             "TLS": "yes" if settings.allowed_cidr else "no",
             "H2O_NODES": str(settings.h2o_nodes),
             "H2O_R_SHA256": settings.h2o_r_sha256 or "",
@@ -203,6 +211,7 @@ class Hosts(Construct):
             "SECRET": self.password.secret_arn,
             "WORK_GROUP": self.songs.workgroup.ref,
             "DATABASE": DATABASE,
+            "HOME_ADDRESS": self.home.address,
             "CLUSTER_BUCKET": self.songs.results_bucket.bucket_name,
             **options,
             "CLUSTER_ID": self._cluster_id(options),

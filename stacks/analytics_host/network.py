@@ -21,14 +21,14 @@ class Network(Construct):
         super().__init__(scope, construct_id)
         self.internet_dependencies: list[IConstruct] = []  # resources that a host needs to reach the internet
         if settings.vpc_id and settings.subnet_id:
-            vpc_id, self.subnet_id = settings.vpc_id, settings.subnet_id
+            self.vpc_id, self.subnet_id = settings.vpc_id, settings.subnet_id
         else:
-            vpc_id, self.subnet_id = self._create_vpc(settings.availability_zone)
+            self.vpc_id, self.subnet_id = self._create_vpc(settings.availability_zone)
         self.group = ec2.CfnSecurityGroup(
             self,
             "Group",
             group_description="Analytics hosts",
-            vpc_id=vpc_id,
+            vpc_id=self.vpc_id,
             security_group_egress=_egress(existing=settings.vpc_id is not None),
             security_group_ingress=[_rule("tcp", 443, "RStudio behind TLS", settings.allowed_cidr)]
             if settings.allowed_cidr

@@ -123,7 +123,7 @@ class SongData(Construct):
         return bucket
 
     def _create_table(self, database: glue.CfnDatabase, name: str, location: str, files: FileFormat) -> None:
-        columns: dict[str, str] = json.loads((BILLBOARD / "columns.json").read_text())
+        columns: dict[str, dict[str, str]] = json.loads((BILLBOARD / "columns.json").read_text())
         table = glue.CfnTable(
             self,
             "".join(word.capitalize() for word in name.split("_")),
@@ -142,8 +142,8 @@ class SongData(Construct):
                         serialization_library=files.serialization_library, parameters=files.serde_parameters
                     ),
                     columns=[
-                        glue.CfnTable.ColumnProperty(name=column, type=column_type)
-                        for column, column_type in columns.items()
+                        glue.CfnTable.ColumnProperty(name=column, type=field["type"], comment=field["comment"])
+                        for column, field in columns.items()
                     ],
                 ),
             ),

@@ -41,6 +41,7 @@ from ..constructs.log_groups import deny_create_log_group
 from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.standard_function import StandardFunction
+from .approval import APPROVALS, Approval
 from .pipeline import Pipeline
 from .state_machine import DeploymentStateMachine
 
@@ -67,11 +68,23 @@ class DeployPipeline(Stack):
         self.inputs = self._bucket(
             "Inputs",
             s3.LifecycleRule(prefix="templates/", expiration=month),
+            s3.LifecycleRule(prefix=APPROVALS, expiration=month),
             s3.LifecycleRule(prefix=PREFIX, expiration=Duration.days(365)),
         )
         self.dead_letters = DeadLetterQueue(self, "DeadLetters")
         self.service_role = self._service_role()
+        self.topic = AlarmTopic(self, "Topic", display_name="Deployments", email=settings.email)
         code = lambda_asset("deploy_pipeline")
+        self.approval = Approval(
+            self,
+            "Approval",
+            code=code,
+            log_level=settings.log_level,
+            inputs=self.inputs,
+            key=self.key,
+            topic=self.topic,
+            dead_letters=self.dead_letters,
+        )
         deployment_state_machine = DeploymentStateMachine(
             self,
             "Deployment",
@@ -82,6 +95,7 @@ class DeployPipeline(Stack):
             key=self.key,
             service_role=self.service_role,
             dead_letters=self.dead_letters,
+            request_approval=self.approval.request,
         )
         self.state_machine = deployment_state_machine.state_machine
         self.trigger = self._trigger(code)
@@ -92,10 +106,11 @@ class DeployPipeline(Stack):
             artifacts=artifacts,
             trigger=self.trigger,
             user_parameters={"s3Bucket": self.inputs.bucket_name, "stateMachineFile": INPUT_KEY},
-            prerequisites=[self.service_role, deployment_state_machine, self.trigger, self._input()],
+            prerequisites=[self.service_role, deployment_state_machine, self.approval, self.trigger, self._input()],
         )
         acknowledge_bucket_deployment(self, self.inputs)
-        self._outputs(self._alarms().topic_arn)
+        self._add_alarms()
+        self._outputs()
 
     def _bucket(self, name: str, *rules: s3.LifecycleRule) -> s3.Bucket:
         bucket = PrivateBucket(
@@ -212,8 +227,7 @@ class DeployPipeline(Stack):
         )
         return trigger
 
-    def _alarms(self) -> AlarmTopic:
-        topic = AlarmTopic(self, "Topic", display_name="Deployments", email=self.settings.email)
+    def _add_alarms(self) -> None:
         period = Duration.minutes(5)
         machine = self.state_machine
         edited_input = cloudwatch.Metric(
@@ -230,14 +244,13 @@ class DeployPipeline(Stack):
             ),
             "DeadLetters": (
                 self.dead_letters.metric_messages(),
-                "Clean-up events could not be processed; they are in the dead-letter queue",
+                "Clean-up events or decisions could not be processed; they are in the dead-letter queue",
             ),
         }
         for name, (metric, description) in alarms.items():
-            topic.add_alarm(name, metric, description)
-        return topic
+            self.topic.add_alarm(name, metric, description)
 
-    def _outputs(self, topic_arn: str) -> None:
+    def _outputs(self) -> None:
         outputs = {
             "PipelineName": (self.pipeline.pipeline.pipeline_name, "The pipeline"),
             "StateMachineArn": (
@@ -249,8 +262,12 @@ class DeployPipeline(Stack):
             "InputKey": (INPUT_KEY, "The state machine's input in that bucket"),
             "ServiceRoleArn": (self.service_role.role_arn, "Role with which CloudFormation creates the app"),
             "AppStackName": (self.settings.stack_name, "The app's stack"),
-            "TopicArn": (topic_arn, "Topic of the alarms"),
-            "DeadLetterQueueUrl": (self.dead_letters.queue_url, "Clean-up events that could not be processed"),
+            "TopicArn": (self.topic.topic_arn, "Topic of the alarms and of the requests for approval"),
+            "DecisionQueueArn": (self.approval.queue.queue_arn, "Queue of the decisions about unsafe changes"),
+            "DeadLetterQueueUrl": (
+                self.dead_letters.queue_url,
+                "Clean-up events and decisions that could not be processed",
+            ),
             **self.pipeline.outputs,
         }
         add_outputs(self, outputs)

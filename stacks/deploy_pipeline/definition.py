@@ -5,6 +5,7 @@
                                     +--yes--> Create Change Set, wait --> Inspect Change Set Changes
                                                      Safe to Update Infra? --yes--> Execute, wait --> ...
                                                             +--no--> Delete Change Set --> Deployment Failed
+                                                            +--ask-> Request Approval --> Execute or Delete
 
 The names of the states are those of the original post. The query language is JSONata, and results are kept in
 variables, so that a state that fails can still report the stack. Once a change set exists, every path either
@@ -14,6 +15,7 @@ executes or deletes it.
 from .states_language import (
     BUSY_RETRY,
     ERROR_MESSAGE,
+    FUNCTION_RETRY,
     State,
     assign_failure,
     catch_all,
@@ -24,6 +26,7 @@ from .states_language import (
     rule,
     sdk_task,
     wait,
+    without_timeout,
 )
 
 MINUTE = 60
@@ -35,18 +38,27 @@ STACK_INTERVAL, CHANGE_SET_INTERVAL = 15, 5  # seconds between polls
 STACK_POLLS = STACK_TIMEOUT // STACK_INTERVAL
 DELETION_POLLS = DELETION_TIMEOUT // STACK_INTERVAL
 CHANGE_SET_POLLS = CHANGE_SET_TIMEOUT // CHANGE_SET_INTERVAL
-TIMEOUT = 12 * HOUR  # more than all waits together, and less than CodePipeline's 24 hours
+TIMEOUT = 22 * HOUR  # more than all waits together, and less than CodePipeline's 24 hours
 KNOWN_ERRORS = ["InvalidInputError", "InvalidArtifactError", "InvalidTemplateError", "StackNotReadyError"]
 
 
 def definition() -> State:
-    """Return the definition; it has substitutions for three functions and ``${ServiceRole}``."""
+    """Return the definition; it has substitutions for four functions and ``${ServiceRole}``."""
     return {
         "Comment": "Creates a stack, or updates it if nothing is deleted or replaced",
         "QueryLanguage": "JSONata",
         "StartAt": "Check Stack Existence",
         "TimeoutSeconds": TIMEOUT,
-        "States": _beginning() | _recreation() | _creation() | _change_set() | _decision() | _update() | _ends(),
+        "States": {
+            **_beginning(),
+            **_recreation(),
+            **_creation(),
+            **_change_set(),
+            **_decision(),
+            **_approval(),
+            **_update(),
+            **_ends(),
+        },
     }
 
 
@@ -68,6 +80,7 @@ def _beginning() -> dict[str, State]:
                 "polls": 0,
                 "outcome": "created",
                 "unsafe": {"count": 0, "violations": [], "report": ""},
+                "approval": {},
                 "failure": {"error": "", "cause": ""},
             },
             catch=[
@@ -190,7 +203,8 @@ def _decision() -> dict[str, State]:
         "Safe to Update Infra?": choice(
             [
                 rule("$unsafe.safe = true", "Execute Change Set"),
-                rule("$plan.blueGreen = true", "Delete Change Set", {"outcome": "blue_green"}),
+                rule("$plan.onUnsafe = 'ask'", "Request Approval"),
+                rule("$plan.onUnsafe = 'blue_green'", "Delete Change Set", {"outcome": "blue_green"}),
             ],
             default="Delete Change Set",
             assign={"outcome": "failed"} | assign_failure("'UnsafeChanges'", "$unsafe.cause"),
@@ -219,6 +233,50 @@ def _decision() -> dict[str, State]:
                 rule("$outcome = 'blue_green'", "Create Stack", {"stackName": jsonata("$plan.blueGreenName")}),
             ],
             default="Deployment Failed",
+        ),
+    }
+
+
+def _approval() -> dict[str, State]:
+    """Return the states that wait until somebody decides whether this change set is executed."""
+    changes = "'\\n' & $unsafe.cause"
+    request = {
+        "taskToken": jsonata("$states.context.Task.Token"),
+        "execution": jsonata("$states.context.Execution.Name"),
+        "executionArn": jsonata("$states.context.Execution.Id"),
+        "stackName": jsonata("$stackName"),
+        "stackId": jsonata("$stackId"),
+        "changeSetId": jsonata("$changeSetId"),
+        "cause": jsonata("$unsafe.cause"),
+        "timeoutSeconds": jsonata("$plan.approvalTimeoutSeconds"),
+    }
+    expired = "'Nobody approved or declined the changes in ' & ($plan.approvalTimeoutSeconds / 60) & ' minutes.'"
+    note = jsonata("($note = '' ? '' : $note & '. ') & $states.result.note")
+    return {
+        # A function error also ends the wait: nobody was asked.
+        "Request Approval": lambda_task(
+            "RequestApproval",
+            request,
+            assign={"approval": jsonata("$states.result"), "note": note},
+            catch=[
+                {
+                    "ErrorEquals": ["States.Timeout"],
+                    "Assign": assign_failure("'ApprovalTimedOut'", f"{expired} & {changes}") | {"outcome": "failed"},
+                    "Next": "Delete Change Set",
+                },
+                catch_all("Request Approval"),
+            ],
+            next="Approved?",
+        )
+        | {
+            "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+            "TimeoutSeconds": jsonata("$plan.approvalTimeoutSeconds"),
+            "Retry": [without_timeout(FUNCTION_RETRY)],
+        },
+        "Approved?": choice(
+            [rule("$approval.approved = true", "Execute Change Set")],
+            default="Delete Change Set",
+            assign={"outcome": "failed"} | assign_failure("'ChangesDeclined'", "$unsafe.cause"),
         ),
     }
 
@@ -269,6 +327,7 @@ def _ends() -> dict[str, State]:
                 "stackName": jsonata("$stackName"),
                 "stackId": jsonata("$stackId"),
                 "unsafe": jsonata("$unsafe"),
+                "approval": jsonata("$approval"),
                 "summary": jsonata(
                     "$stackName & ' is ' & ($outcome = 'blue_green'"
                     " ? 'created as a blue/green stack of ' & $plan.stackName : $outcome)"

@@ -35,7 +35,8 @@ TEMPLATES = "templates/*"
 class DeploymentStateMachine(Construct):
     """A state machine that deploys the stack of `settings`, its blue/green stacks, and their nested stacks.
 
-    It reads `artifacts`, and puts templates into `inputs`, where CloudFormation reads them.
+    It reads `artifacts`, and puts templates into `inputs`, where CloudFormation reads them. `request_approval` is the
+    function that asks people.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class DeploymentStateMachine(Construct):
         key: kms.Key,
         service_role: iam.Role,
         dead_letters: DeadLetterQueue,
+        request_approval: StandardFunction,
     ) -> None:
         super().__init__(scope, construct_id)
         self.code, self.artifacts, self.inputs, self.key = code, artifacts, inputs, key
@@ -69,6 +71,7 @@ class DeploymentStateMachine(Construct):
                     ["DescribeStackEvents", "DescribeEvents"],
                     "Finds the first failure of a stack operation",
                 ),
+                "RequestApproval": request_approval,
             }
         )
         self._clean_up()

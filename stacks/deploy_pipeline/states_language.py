@@ -74,6 +74,11 @@ def lambda_task(name: str, payload: State, *, assign: State, catch: list[State],
     }
 
 
+def without_timeout(retry: State) -> State:
+    """Return a retry policy for a task whose timeout is a deadline."""
+    return retry | {"ErrorEquals": [error for error in retry["ErrorEquals"] if error != "States.Timeout"]}
+
+
 def sdk_task(
     action: str,
     arguments: State,

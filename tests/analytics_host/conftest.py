@@ -27,6 +27,7 @@ SETTINGS = {
     "WORK_GROUP": "AnalyticsHost",
     "DATABASE": "analytics_host",
     "CLUSTER_BUCKET": "data",
+    "HOME_ADDRESS": "10.90.0.9",
     "USER_NAME": "analyst",
     "IDLE_MINUTES": "60",
     "TLS": "no",

@@ -104,6 +104,16 @@ def test_r_step_installs_libraries_before_building_packages(computer: Computer) 
         assert calls.index(library) < calls.index("install.packages"), library
 
 
+def test_r_sessions_use_pinned_snapshot(computer: Computer) -> None:
+    assert download(computer, "the package", "").returncode == 0
+    profile = (computer.root / "etc/R/Rprofile.site").read_text()
+    snapshot = re.search(r"^CRAN_SNAPSHOT=(.*)$", (HOST / "versions.sh").read_text(), re.MULTILINE)
+    assert snapshot
+    assert f'repos = c(CRAN = "{snapshot[1]}")' in profile
+    assert "R.version$platform" in profile, "the shell must not expand R's operator"
+    assert 'r-cran-repos=$CRAN_SNAPSHOT" >/etc/rstudio/rsession.conf' in (HOST / "boot.sh").read_text()
+
+
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
@@ -218,6 +228,37 @@ def test_python_packages_require_hashes(computer: Computer) -> None:
     assert len(installed) == 2
     assert all("--require-hashes" in line for line in installed)
     assert "--no-build-isolation" in installed[1], "H2O's build requirements would be installed without a checksum"
+
+
+@pytest.mark.reliability(
+    "analytics_host",
+    "Deleted externally",
+    fault="the host is replaced or terminated",
+    expected="the home directory is on a retained file system that every host mounts",
+    observed="one line in `fstab`; without the mount, the folder is not writable",
+)
+def test_home_step_mounts_file_system_once(computer: Computer) -> None:
+    fstab, folder = computer.root / "etc/fstab", computer.root / "home/analyst"
+    fstab.touch()
+    computer.program("mountpoint", f"[[ -e {computer.root}/mounted ]]")
+    computer.program("mount", f"touch {computer.root}/mounted")
+    for _ in range(2):
+        run = computer.boot("home")
+        assert run.returncode == 0, run.stderr
+        assert folder.stat().st_mode & 0o777 == 0, "work would be written to the root volume without the mount"
+    (line,) = fstab.read_text().splitlines()
+    assert line.startswith(f"10.90.0.9:/ {folder} nfs4 nfsvers=4.1,")
+    assert computer.calls_of("mount") == [f"mount {folder}"]
+    steps = (HOST / "boot.sh").read_text()
+    assert "HOST_STEPS=(packages proxy home user " in steps
+    assert "useradd --uid" in steps, "a new host could give the files to another user"
+
+
+def test_failed_mount_fails_the_boot(computer: Computer) -> None:
+    (computer.root / "etc/fstab").touch()
+    computer.program("mountpoint", "exit 1")
+    computer.program("mount", "exit 32")
+    assert computer.boot("home").returncode == 32
 
 
 def test_proxy_step_replaces_default_site_first(computer: Computer) -> None:

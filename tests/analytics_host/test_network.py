@@ -9,14 +9,21 @@ from .conftest import user_data
 STACK = "AnalyticsHost"
 
 
+def hosts_group(template: dict[str, Any]) -> dict[str, Any]:
+    """Return the security group of the hosts. The other one is the home directory's."""
+    groups = resources_of_type(template, "AWS::EC2::SecurityGroup")
+    (group,) = (group for group in groups if group["GroupDescription"] == "Analytics hosts")
+    return group
+
+
 def test_default_network_has_no_open_port(template: dict[str, Any]) -> None:
-    assert "SecurityGroupIngress" not in only_resource(template, "AWS::EC2::SecurityGroup")
+    assert "SecurityGroupIngress" not in hosts_group(template)
     assert not resources_of_type(template, "AWS::EC2::SecurityGroupIngress")
     assert "Url" not in template["Outputs"]
 
 
 def outbound(template: dict[str, Any]) -> set[tuple[str, int, int, str]]:
-    rules = only_resource(template, "AWS::EC2::SecurityGroup")["SecurityGroupEgress"]
+    rules = hosts_group(template)["SecurityGroupEgress"]
     return {(r["IpProtocol"], r["FromPort"], r["ToPort"], r.get("CidrIp") or r["CidrIpv6"]) for r in rules}
 
 
@@ -31,7 +38,7 @@ def test_existing_vpc_egress_includes_dns_and_ipv6(existing_vpc: dict[str, Any])
 
 
 def test_allowed_cidr_opens_https_only(existing_vpc: dict[str, Any]) -> None:
-    (rule,) = only_resource(existing_vpc, "AWS::EC2::SecurityGroup")["SecurityGroupIngress"]
+    (rule,) = hosts_group(existing_vpc)["SecurityGroupIngress"]
     assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == ("tcp", 443, 443, "203.0.113.0/24")
     assert "TLS=yes" in user_data(existing_vpc)[0]
     assert f"H2O_R_SHA256={'a' * 64}\n" in user_data(existing_vpc)[0], "the package would not be verified"
@@ -41,7 +48,7 @@ def test_allowed_cidr_opens_https_only(existing_vpc: dict[str, Any]) -> None:
 def test_existing_subnet_creates_no_vpc(existing_vpc: dict[str, Any]) -> None:
     assert not resources_of_type(existing_vpc, "AWS::EC2::VPC")
     assert existing_vpc["Resources"]["Host"]["Properties"]["SubnetId"] == "subnet-0123456789abcdef0"
-    assert only_resource(existing_vpc, "AWS::EC2::SecurityGroup")["VpcId"] == "vpc-0123456789abcdef0"
+    assert hosts_group(existing_vpc)["VpcId"] == "vpc-0123456789abcdef0"
 
 
 def test_new_vpc_has_flow_log_and_no_nat_gateway(template: dict[str, Any]) -> None:

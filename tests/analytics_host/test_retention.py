@@ -43,6 +43,34 @@ def test_cluster_addresses_go_to_auto_emptied_bucket(full_template: dict[str, An
     assert [rule["Prefix"] for rule in rules] == ["queries/"], "if addresses expire, the cluster cannot start again"
 
 
+@pytest.mark.parametrize("name", ["template", "production"])
+def test_home_directory_is_encrypted_backed_up_and_retained(name: str, request: pytest.FixtureRequest) -> None:
+    template = request.getfixturevalue(name)
+    (resource,) = (r for r in template["Resources"].values() if r["Type"] == "AWS::EFS::FileSystem")
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+    properties = resource["Properties"]
+    assert properties["Encrypted"] is True
+    assert properties["BackupPolicy"] == {"Status": "ENABLED"}
+    assert {"project", "system", "Name"} <= {tag["Key"] for tag in properties["FileSystemTags"]}
+    (target_id,) = (key for key, r in template["Resources"].items() if r["Type"] == "AWS::EFS::MountTarget")
+    target = template["Resources"][target_id]["Properties"]
+    assert target["SubnetId"] == template["Resources"]["Host"]["Properties"]["SubnetId"]
+    (script,) = user_data(template)
+    address = json.loads(script.split("HOME_ADDRESS=<")[1].split(">\n")[0])
+    assert address == {"Fn::GetAtt": [target_id, "IpAddress"]}
+
+
+def test_only_hosts_reach_the_home_directory(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    (target,) = (r["Properties"] for r in resources.values() if r["Type"] == "AWS::EFS::MountTarget")
+    (group,) = target["SecurityGroups"]
+    (rule,) = resources[group["Fn::GetAtt"][0]]["Properties"]["SecurityGroupIngress"]
+    hosts = rule["SourceSecurityGroupId"]
+    assert (rule["FromPort"], rule["ToPort"]) == (2049, 2049)
+    (egress,) = (r["Properties"] for r in resources.values() if r["Type"] == "AWS::EC2::SecurityGroupEgress")
+    assert (egress["GroupId"], egress["DestinationSecurityGroupId"], egress["FromPort"]) == (hosts, group, 2049)
+
+
 @pytest.mark.reliability("analytics_host", "Deleted externally", fault="the songs file")
 def test_data_bucket_is_retained_and_results_deleted(template: dict[str, Any]) -> None:
     policies = {

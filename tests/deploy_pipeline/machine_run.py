@@ -8,6 +8,7 @@ import json
 import re
 import uuid
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType, SimpleNamespace
@@ -17,12 +18,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from lambdas.deploy_pipeline import task_handler
+from lambdas.deploy_pipeline import approval_handler, task_handler
 from lambdas.deploy_pipeline.request import fingerprint
 from stacks.deploy_pipeline import definition
 
 from ..conftest import need
-from .fake_cloudformation import FakeCloudFormation
+from .fake_cloudformation import FakeCloudFormation, error
 
 TEMPLATE = "Resources: {}\n"
 INPUT = {
@@ -38,7 +39,10 @@ FUNCTIONS: dict[str, Any] = {
     "${CheckStack}": task_handler.check_stack,
     "${ChangeSet}": task_handler.change_set,
     "${FirstFailure}": task_handler.first_failure,
+    "${RequestApproval}": approval_handler.request,
 }
+QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/111111111111/decisions"
+SENDER = "AROAEXAMPLE1234567890:alice"
 
 
 @dataclass
@@ -76,6 +80,38 @@ class FakeS3:
             return self.objects[f"{bucket}/{key}"]
         except KeyError:
             raise ClientError({"Error": {"Code": code, "Message": message}}, operation) from None
+
+
+@dataclass
+class FakePeople:
+    """The topic of the notifications, the people who read them, and Step Functions, to which the decision is passed.
+
+    `messages` are sent to the queue of decisions as soon as approval is requested, in this order.
+    """
+
+    task_tokens: dict[str, Any]
+    messages: list[dict[str, Any] | str] = field(default_factory=list)
+    before: list[Callable[[], None]] = field(default_factory=list)
+    notifications: list[dict[str, str]] = field(default_factory=list)
+
+    def publish(self, **notification: str) -> None:
+        self.notifications.append(notification)
+        if not notification["Subject"].startswith("Approval required"):
+            return
+        (execution,) = set(re.findall(r'"execution": "(.+?)"', notification["Message"]))
+        for action in self.before:
+            action()
+        for message in self.messages:
+            body = message if isinstance(message, str) else json.dumps({"execution": execution, **message})
+            attributes = {"SenderId": SENDER, "SentTimestamp": "1795258800000"}
+            approval_handler.decide({"Records": [{"body": body, "attributes": attributes}]}, None)  # type: ignore[typeddict-item]
+
+    def send_task_success(self, taskToken: str, output: str) -> None:
+        task = self.task_tokens.get(taskToken)
+        if not task or task["event"].is_set():
+            raise error("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
+        task["result"] = output
+        task["event"].set()
 
 
 @dataclass(frozen=True)
@@ -119,6 +155,7 @@ class Machine:
         self._sandbox, self._stepfunctions = _emulator()
         self.cloudformation = FakeCloudFormation()
         self.s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml=TEMPLATE)})
+        self.people = FakePeople(self._stepfunctions.task_tokens)
         self.failing: dict[str, list[str]] = {}
         self.invoked: list[str] = []
         self.definition = definition.definition()
@@ -130,6 +167,11 @@ class Machine:
         self._stepfunctions.invoke_resource.replace(self._invoke)
         self._patch.setattr(task_handler, "CLOUDFORMATION", self.cloudformation)
         self._patch.setattr(task_handler, "S3", self.s3)
+        self._patch.setattr(approval_handler, "S3", self.s3)
+        self._patch.setattr(approval_handler, "SNS", self.people)
+        self._patch.setattr(approval_handler, "STEP_FUNCTIONS", self.people)
+        self._patch.setenv("TOPIC_ARN", "arn:aws:sns:us-east-1:111111111111:notifications")
+        self._patch.setenv("QUEUE_URL", QUEUE_URL)
         self._patch.setenv("STACK_NAME", APP)
         self._patch.setenv("ARTIFACT_BUCKET", "artifacts")
         self._patch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))

@@ -4,14 +4,22 @@ It runs in the sandbox's interpreter, with the stack's functions and a fake of C
 have CloudFormation's errors and timing.
 """
 
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from lambdas.deploy_pipeline.request import MAX_APPROVAL_TIMEOUT_MINUTES
 from stacks.deploy_pipeline import definition
 
+from ..conftest import need
+from . import approval_scenarios
 from .changes import change
 from .failure_scenarios import SCENARIOS
 from .fake_cloudformation import DENIED
@@ -113,6 +121,12 @@ def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.Mon
         fake = with_app(machine, *changes)
         fake.change_set = [PENDING] * (polls - 1) + [READY]
         fake.statuses["update"] = [status.replace("CREATE", "UPDATE") for status in waiting]
+    approving = Machine(monkeypatch)
+    fake = with_app(approving, change("Remove"))
+    fake.change_set = [PENDING] * (polls - 1) + [READY]
+    fake.statuses["update"] = [status.replace("CREATE", "UPDATE") for status in waiting]
+    assert len(approval_scenarios.ask(approving, approval_scenarios.APPROVE).states) == 9 + 6 * polls
+    assert len(approving.invoked) == 3 + polls, "and the function that passes the decision on"
     for machine, transitions, functions in (
         (creating, 4 + 3 * polls, 1),
         (updating, 7 + 6 * polls, 2 + polls),
@@ -121,22 +135,39 @@ def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.Mon
         assert (len(machine.run().states), len(machine.invoked)) == (transitions, functions)
 
 
+def test_cfn_lint_finds_no_error_in_definition(tmp_path: Path) -> None:
+    """cfn-lint 1 rejects expressions in TimeoutSeconds, which JSONata states can have, so a number replaces them."""
+    need("cfnlint")
+    text = re.sub(r'("TimeoutSeconds": )"{%.*?%}"', r"\1300", json.dumps(definition.definition()))
+    arn = "arn:aws:iam::111111111111:role/machine"
+    substitutions = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), arn)
+    properties = {"DefinitionString": text, "DefinitionSubstitutions": substitutions, "RoleArn": arn}
+    template = {"Resources": {"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}}}
+    path = tmp_path / "template.json"
+    path.write_text(json.dumps(template))
+    command: list[str | Path] = [Path(sys.executable).with_name("cfn-lint"), "--ignore-checks=W", path]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
 def test_every_task_has_retry_catch_and_timeout() -> None:
     for name, state in definition.definition()["States"].items():
         if state["Type"] != "Task":
             continue
-        assert state["TimeoutSeconds"] > 0, f"{name} has no timeout"
+        assert state["TimeoutSeconds"], f"{name} has no timeout"
         assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], f"{name} does not catch everything"
         for retry in state["Retry"]:
             assert retry["BackoffRate"] > 1, name
             assert retry["JitterStrategy"] == "FULL", name
-        assert any("States.Timeout" in retry["ErrorEquals"] for retry in state["Retry"]), f"{name}: no retry"
+        is_deadline = name == "Request Approval"
+        assert is_deadline != any("States.Timeout" in retry["ErrorEquals"] for retry in state["Retry"]), name
 
 
 @pytest.mark.reliability("deploy_pipeline", "Timeout", fault="the operation on a stack or a change set never ends")
 def test_polling_ends_before_execution_limits() -> None:
     stack, deletion = definition.STACK_POLLS, definition.DELETION_POLLS
     seconds = definition.STACK_TIMEOUT + definition.DELETION_TIMEOUT + definition.CHANGE_SET_TIMEOUT
+    seconds += MAX_APPROVAL_TIMEOUT_MINUTES * definition.MINUTE
     assert seconds < definition.definition()["TimeoutSeconds"] < 24 * definition.HOUR
     assert 9 * (stack + deletion + definition.CHANGE_SET_POLLS) < 25_000, "events of one execution"
 

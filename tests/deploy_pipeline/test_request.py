@@ -25,7 +25,7 @@ def test_parse_request_minimal_input_uses_defaults() -> None:
     assert request.stack_name == "prod-app", "the environment's name comes first, as in the original post"
     assert (request.parameters, request.tags, request.capabilities) == ({}, {}, ())
     assert request.policy == Policy(frozenset({"AWS::CDK::Metadata"}))
-    assert (request.blue_green, request.recreate) == (False, "never_worked")
+    assert (request.on_unsafe, request.recreate) == ("fail", "never_worked")
 
 
 def test_parse_request_reads_every_option() -> None:
@@ -50,7 +50,7 @@ def test_parse_request_reads_every_option() -> None:
     types = frozenset({"AWS::CDK::Metadata", "AWS::SQS::Queue"})  # exemptTypes adds to the default
     assert request.policy == Policy(types, frozenset({"Child/Queue"}), True, True, False)
     assert Policy.from_json(json.loads(json.dumps(request.policy.as_json()))) == request.policy
-    assert (request.blue_green, request.recreate) == (True, "never")
+    assert (request.on_unsafe, request.recreate) == ("blue_green", "never")
 
 
 @pytest.mark.parametrize(

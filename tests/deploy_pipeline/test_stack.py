@@ -110,8 +110,13 @@ def test_deployed_definition_is_tested_definition(template: dict[str, Any]) -> N
     deployed = only_resource(template, "AWS::StepFunctions::StateMachine")
     assert json.loads(deployed["DefinitionString"]) == definition.definition()
     substitutions = deployed["DefinitionSubstitutions"]
-    for name in ("CheckStack", "ChangeSet", "FirstFailure"):
-        function = logical_id(template, "AWS::Lambda::Function", name)
+    for name, word in {
+        "CheckStack": "CheckStack",
+        "ChangeSet": "ChangeSet",
+        "FirstFailure": "FirstFailure",
+        "RequestApproval": "ApprovalRequest",
+    }.items():
+        function = logical_id(template, "AWS::Lambda::Function", word)
         assert substitutions[name] == {"Fn::GetAtt": [function, "Arn"]}
     role = service_role(template)
     assert substitutions["ServiceRole"] == {"Fn::GetAtt": [role, "Arn"]}
@@ -148,6 +153,16 @@ def test_asynchronous_failures_go_to_dead_letter_queue(template: dict[str, Any])
     )
     (target,) = rule["Targets"]
     assert target["DeadLetterConfig"]["Arn"] == queue
+
+
+def test_decisions_are_retried_and_then_go_to_dead_letter_queue(template: dict[str, Any]) -> None:
+    queue = template["Resources"][logical_id(template, "AWS::SQS::Queue", "Decisions")]["Properties"]
+    dead_letters = {"Fn::GetAtt": [logical_id(template, "AWS::SQS::Queue", "DeadLetters"), "Arn"]}
+    assert queue["RedrivePolicy"] == {"deadLetterTargetArn": dead_letters, "maxReceiveCount": 5}
+    function = template["Resources"][logical_id(template, "AWS::Lambda::Function", "ApprovalDecide")]["Properties"]
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    mapping = only_resource(template, "AWS::Lambda::EventSourceMapping")
+    assert mapping["BatchSize"] == 1, "a failed decision would repeat the others"
 
 
 def test_rule_matches_executions_that_end_early(template: dict[str, Any]) -> None:
@@ -197,7 +212,7 @@ def test_functions_have_configured_log_level(template: dict[str, Any], full_temp
         functions = [
             f for f in resources_of_type(variant, "AWS::Lambda::Function") if "deploy_pipeline" in f["Handler"]
         ]
-        assert [f["Environment"]["Variables"]["LOG_LEVEL"] for f in functions] == [level] * 5
+        assert [f["Environment"]["Variables"]["LOG_LEVEL"] for f in functions] == [level] * 7
         for function in functions:
             assert function["LoggingConfig"]["LogFormat"] == "JSON"
             level_of_metrics = function["LoggingConfig"].get("ApplicationLogLevel", "INFO")

@@ -253,6 +253,19 @@ def test_trigger_has_only_needed_permissions(template: dict[str, Any]) -> None:
     assert json.dumps(reads["Resource"]).endswith('"/state_machine_input.json"]]}')
 
 
+def test_only_decisions_continue_executions(template: dict[str, Any]) -> None:
+    roles = {
+        action: {role for role in roles_by_id(template) if action in granted_actions(template, role)}
+        for action in ("states:SendTaskSuccess", "sqs:SendMessage")
+    }
+    decide = logical_id(template, "AWS::IAM::Role", "ApprovalDecide")
+    assert roles["states:SendTaskSuccess"] == {decide}
+    decisions = logical_id(template, "AWS::SQS::Queue", "Decisions")
+    for role in roles["sqs:SendMessage"]:
+        sends = [s for s in statements(template, role) if "sqs:SendMessage" in s["Action"]]
+        assert decisions not in json.dumps(sends), role
+
+
 def test_each_function_has_separate_role(template: dict[str, Any]) -> None:
     used = [json.dumps(function["Role"]) for function in resources_of_type(template, "AWS::Lambda::Function")]
     assert len(set(used)) == len(used)

@@ -269,6 +269,18 @@ def test_duplicate_songs_are_rejected(create_table: CreateTable, lines: list[str
         create_table("".join(lines[:40] + lines[1:40])).songs()
 
 
+def test_tables_fields_and_create_statement_are_listed(sandbox_with_options: Sandbox) -> None:
+    athena = billboard.Athena(session(sandbox_with_options), STACK, "analytics_host")
+    assert athena.tables()[0] == "billboard"
+    fields = athena.fields()
+    assert fields["field"].tolist() == list(COLUMNS)
+    assert fields["comment"].str.len().min() > 0
+    statement = athena.create_statement()
+    assert statement.startswith("CREATE EXTERNAL TABLE `analytics_host.billboard`(\n  `year` int COMMENT 'Year")
+    assert "'org.apache.hadoop.hive.serde2.OpenCSVSerde'" in statement
+    assert athena.query("SHOW TABLES").rows["tab_name"].tolist() == sorted(athena.tables())
+
+
 def test_create_table_statement_creates_table_of_the_catalog() -> None:
     statement = "CREATE EXTERNAL TABLE test.songs (title string, year int) LOCATION 's3://songs/'"
     with Sandbox() as sandbox:

@@ -6,8 +6,8 @@ Skipped by default, because they install 1 GB. Run as root::
     mount -t proc proc debian/proc
     DEBIAN=$PWD/debian pytest tests/sandbox/test_boot_in_debian.py
 
-Secret and workgroup are those of the sandbox. Steps `r` and `rstudio` are not included, because they need CRAN
-and Posit; `test_boot` checks their commands.
+Secret and workgroup are those of the sandbox. Not included: step `home`, which needs EFS, and steps `r` and
+`rstudio`, which need CRAN and Posit. `test_boot` checks their commands.
 """
 
 import os

@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError
 from sandbox import Sandbox
 from sandbox.target import session
 
+from .stacks import Stacks
+
 pytestmark = pytest.mark.enable_socket
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 
@@ -195,3 +197,33 @@ def test_read_only_calls_are_not_recorded(group: Group) -> None:
     group.ec2.describe_security_groups(GroupIds=[group.id])
     group.ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group.id]}])
     assert group.last_record() == {}
+
+
+def test_template_rule_between_groups_is_added_and_removed(stacks: Stacks) -> None:
+    """Rules as separate resources, because two groups that name each other in their own rules would be circular."""
+    ec2, name = stacks.clients.client("ec2"), stacks.name()
+    groups = {
+        key: {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": key}} for key in ("Hosts", "Home")
+    }
+    rule = {
+        "Type": "AWS::EC2::SecurityGroupEgress",
+        "Properties": {
+            "GroupId": {"Fn::GetAtt": ["Hosts", "GroupId"]},
+            "DestinationSecurityGroupId": {"Fn::GetAtt": ["Home", "GroupId"]},
+            "IpProtocol": "tcp",
+            "FromPort": 2049,
+            "ToPort": 2049,
+        },
+    }
+    assert stacks.create(name, Resources=groups | {"Rule": rule})["StackStatus"] == "CREATE_COMPLETE"
+    resources = stacks.cloudformation.describe_stack_resources(StackName=name)["StackResources"]
+    ids = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+
+    def rules() -> list[tuple[int, str]]:
+        filters = [{"Name": "group-id", "Values": [ids["Hosts"]]}]
+        found = ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+        return [(rule["FromPort"], rule["ReferencedGroupInfo"]["GroupId"]) for rule in found if rule["FromPort"] > 0]
+
+    assert rules() == [(2049, ids["Home"])]
+    assert stacks.update(name, Resources=groups)["StackStatus"] == "UPDATE_COMPLETE"
+    assert rules() == []

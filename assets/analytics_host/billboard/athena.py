@@ -61,6 +61,25 @@ class Athena:
             rows = pd.DataFrame(cursor.fetchall() if names else [], columns=names)
             return QueryResult(rows, cursor.data_scanned_in_bytes or 0)
 
+    def tables(self) -> list[str]:
+        """Return the names of the database's tables."""
+        return list(self._tables())
+
+    def fields(self, table: str = TABLE) -> pd.DataFrame:
+        """Return name, type and comment of each field of `table`."""
+        columns = self._tables()[table]["StorageDescriptor"]["Columns"]
+        names = {"field": "Name", "type": "Type", "comment": "Comment"}
+        return pd.DataFrame([{name: column.get(key, "") for name, key in names.items()} for column in columns])
+
+    def create_statement(self, table: str = TABLE) -> str:
+        """Return the statement that creates `table`."""
+        return "\n".join(self.query(f"SHOW CREATE TABLE {table}").rows.iloc[:, 0])
+
+    def _tables(self) -> dict[str, Any]:
+        paginator = self.session.client("glue").get_paginator("get_tables")
+        pages = paginator.paginate(DatabaseName=self.database)
+        return {table["Name"]: table for page in pages for table in page["TableList"]}
+
     def songs(self, table: str = TABLE) -> pd.DataFrame:
         """Return all songs of `table`, validated.
 

@@ -20,6 +20,9 @@ PLOTTED_FEATURES = (
     "timbre_6_min",
 )
 
+COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd")  # of the models, in their order; as in R
+LABELS = ("no hit", "hit")
+
 
 def correlation(songs: pd.DataFrame) -> Figure:
     """Plot the correlation matrix of selected features and the label."""
@@ -44,8 +47,8 @@ def roc(results: Sequence[TrainedModel]) -> Figure:
     """Plot the ROC curve of every model."""
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
-    for trained in results:
-        axes.plot(*trained.roc, label=f"{trained.model.name} ({trained.auc:.3f})")
+    for trained, color in zip(results, COLORS, strict=False):
+        axes.plot(*trained.roc, color=color, label=f"{trained.model.name} ({trained.auc:.3f})")
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="random guess (0.5)")
     axes.set(xlabel="False positive rate", ylabel="True positive rate", title="ROC on the songs of the test year")
     axes.legend(title="AUC")
@@ -72,8 +75,8 @@ def confusion(results: Sequence[TrainedModel]) -> Figure:
             for column, count in enumerate(counts):
                 color = "white" if count > largest / 2 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", color=color)
-        axes.set_xticks([0, 1], ["no hit", "hit"])
-        axes.set_yticks([0, 1], ["no hit", "hit"], rotation=90, va="center")
+        axes.set_xticks([0, 1], LABELS)
+        axes.set_yticks([0, 1], LABELS, rotation=90, va="center")
         axes.set_title(trained.model.name, fontsize=9)
     figure.supxlabel("Predicted")
     figure.supylabel("Actual")

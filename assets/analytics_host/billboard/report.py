@@ -3,15 +3,16 @@
 import base64
 import html
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import metrics, plots
-from .models import TrainedModel, most_likely_hits
+from . import evaluation, metrics, plots
+from .models import TrainedModel, best_on_test, chosen, first_probabilities, predicted_hits
+from .songs import FIELDS
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
@@ -19,6 +20,19 @@ table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .8re
 tr { border-bottom: 1px solid #d0d7de } td.number { text-align: right; font-variant-numeric: tabular-nums }
 img { max-width: 100% } .note { color: #57606a } .scroll { overflow-x: auto }
 """
+
+
+PROBABILITIES = ("probability", "p0", "p1")  # columns with three digits
+COEFFICIENTS = (
+    "Features are standardized, so the sizes are comparable. A positive coefficient means that a larger value makes a "
+    "hit more likely. GLM 1 gives energy a coefficient that depends on loudness, because the two are correlated. GLM 2 "
+    "excludes loudness and GLM 3 excludes energy, which shows the effect of the other one alone."
+)
+THRESHOLDS = (
+    "H2O's confusion matrices use the threshold with the best F1 score on the test songs themselves, so their figures "
+    "are optimistic. The threshold of the cross-validation comes from the training years only; its figures are those "
+    "to expect for new songs."
+)
 
 
 @dataclass(frozen=True)
@@ -35,28 +49,72 @@ class Analysis:
 
 def write(analysis: Analysis, path: Path) -> None:
     """Write the report."""
-    results = analysis.results
-    best = max(results, key=lambda trained: trained.auc)
     year = int(analysis.test["year"].iloc[0])
-    training = analysis.songs[analysis.songs["year"] < year]
     parts = [
         f"<p class=note>{html.escape(analysis.source)}: {len(analysis.songs):,} songs, "
         f"of which {len(analysis.test):,} from {year} are the test set.</p>",
+        *_fields(analysis.songs),
         "<h2>Athena queries</h2>",
         *(f"<h3>{html.escape(question)}</h3>{_table(rows)}" for question, rows in analysis.queries.items()),
-        "<h2>Correlation of features</h2>",
-        f"<p>{correlation(training)}</p>",
-        _image(plots.correlation(training), "Correlation matrix of features"),
-        "<h2>Model comparison</h2>",
-        _table(metrics.table(results, analysis.published)),
-        _image(plots.roc(results), "ROC curves of all models"),
-        _image(plots.confusion(results), "Confusion matrices of all models"),
-        f"<h2>Feature importance in {html.escape(best.model.name)}</h2>",
-        _image(plots.importance(best), f"Feature importance in {best.model.name}"),
-        f"<h2>Most likely hits of {year} according to {html.escape(best.model.name)}</h2>",
-        _table(most_likely_hits(best, analysis.test)),
+        *_correlation(analysis.songs[analysis.songs["year"] < year]),
+        *_linear(analysis.results),
+        *_comparison(analysis),
+        *_evaluation(analysis),
+        *_predictions(analysis, year),
+        "<h2>Conclusion</h2>",
+        *(f"<p>{html.escape(text)}</p>" for text in evaluation.conclusion(analysis.results, analysis.test)),
     ]
     path.write_text(_page("Predicted Top 10 hits", parts), encoding="utf-8")
+
+
+def _fields(songs: pd.DataFrame) -> Iterator[str]:
+    yield "<h2>All songs</h2>"
+    yield _table(pd.DataFrame({"field": name, **field} for name, field in FIELDS.items()))
+    yield f"<h3>First songs</h3>{_table(songs.head())}"
+
+
+def _correlation(training: pd.DataFrame) -> Iterator[str]:
+    yield f"<h2>Correlation of features</h2><p>{correlation(training)}</p>"
+    yield _image(plots.correlation(training), "Correlation matrix of features")
+
+
+def _linear(results: Sequence[TrainedModel]) -> Iterator[str]:
+    yield f"<h2>Coefficients of the linear models</h2><p>{COEFFICIENTS}</p>"
+    yield _table(evaluation.coefficients(results))
+
+
+def _comparison(analysis: Analysis) -> Iterator[str]:
+    results, best = analysis.results, best_on_test(analysis.results)
+    yield "<h2>Model comparison</h2>"
+    yield _table(metrics.table(results, analysis.published))
+    yield _image(plots.roc(results), "ROC curves of all models")
+    yield _image(plots.confusion(results), "Confusion matrices of all models")
+    yield f"<h3>Performance on the test songs</h3>{_table(evaluation.measures(results))}"
+    yield f"<h3>Maximum metrics of {html.escape(best.model.name)}</h3>{_table(evaluation.maximum(best))}"
+    yield f"<h2>Feature importance in {html.escape(best.model.name)}</h2>"
+    yield _image(plots.importance(best), f"Feature importance in {best.model.name}")
+
+
+def _evaluation(analysis: Analysis) -> Iterator[str]:
+    yield f"<h2>Thresholds and cross-validation</h2><p>{THRESHOLDS}</p>"
+    yield _table(evaluation.table(analysis.results, analysis.test))
+    yield _table(evaluation.validation(analysis.results))
+
+
+def _predictions(analysis: Analysis, year: int) -> Iterator[str]:
+    best, validated = best_on_test(analysis.results), chosen(analysis.results)
+    assert validated.validation
+    yield f"<h2>Predicted hits of {year}</h2>"
+    yield f"<h3>First probabilities</h3>{_table(first_probabilities(best, analysis.test))}"
+    for trained, threshold, choice in (
+        (best, best.threshold, "chosen with the test songs"),
+        (validated, validated.validation.threshold, "chosen by cross-validation"),
+    ):
+        hits = predicted_hits(trained, analysis.test, threshold)
+        yield (
+            f"<h3>{html.escape(trained.model.name)}, threshold {threshold:.3f}, {choice}: {len(hits)} predicted, "
+            f"{hits['hit'].sum()} right</h3>{_table(hits)}"
+        )
 
 
 def correlation(training: pd.DataFrame) -> str:
@@ -77,15 +135,16 @@ def _page(title: str, parts: Iterable[str]) -> str:
 
 def _table(rows: pd.DataFrame) -> str:
     head = "".join(f"<th>{html.escape(str(name))}</th>" for name in rows.columns)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows.itertuples(index=False))
+    body = "".join(f"<tr>{''.join(map(_cell, rows.columns, row))}</tr>" for row in rows.itertuples(index=False))
     return f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
     if isinstance(value, bool):
         return f"<td>{'yes' if value else 'no'}</td>"
     if isinstance(value, int | float):
-        return f"<td class=number>{value:.7g}</td>"
+        text = f"{value:.3f}" if name in PROBABILITIES else f"{value:.7g}"
+        return f"<td class=number>{'' if pd.isna(value) else text}</td>"
     return f"<td>{html.escape(str(value))}</td>"
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from . import opencsv
 
-COLUMNS: dict[str, str] = json.loads(Path(__file__).with_name("columns.json").read_text())
+FIELDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("columns.json").read_text())
+COLUMNS = {name: field["type"] for name, field in FIELDS.items()}
 LABEL = "top10"
 FEATURES = [name for name, kind in COLUMNS.items() if kind != "string" and name not in ("year", LABEL)]
 TEST_YEAR = 2010

@@ -26,7 +26,7 @@ set +a
 # shellcheck source=versions.sh
 . "$HOST_FILES/versions.sh"
 
-HOST_STEPS=(packages proxy user python password r rstudio h2o notebooks jupyterlab tls idle health)
+HOST_STEPS=(packages proxy home user python password r rstudio h2o notebooks jupyterlab tls idle health)
 WORKER_STEPS=(packages python password h2o idle health)
 ROOT_STEPS=(password h2o notebooks health)
 
@@ -79,7 +79,7 @@ enable_site() {
 step_packages() {
   apt_get update
   apt_install ca-certificates curl "openjdk-$JAVA_VERSION-jre-headless" python3-venv python3-boto3
-  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev nginx
+  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev nginx nfs-common
   [[ $TLS != yes ]] || is_worker || apt_install openssl
 }
 
@@ -89,8 +89,30 @@ step_proxy() {
   enable_site nginx_h2o.conf
 }
 
+# Mounts the EFS file system as the user's home directory. While it is not mounted, the user cannot write to the folder
+# below it, so no work goes to the root volume. The options are those that AWS recommends for NFS.
+step_home() {
+  local folder=$ROOT/home/$USER_NAME
+  local mount="$HOME_ADDRESS:/ $folder nfs4 nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport,nosuid,nodev,_netdev 0 0"
+  grep -qxF "$mount" "$ROOT/etc/fstab" || echo "$mount" >>"$ROOT/etc/fstab"
+  mountpoint -q "$folder" && return 0
+  install -d -m 000 "$folder"
+  mount "$folder"
+}
+
+# Every host gives the user the same ID, because the files in the home directory outlive the host.
 step_user() {
-  id -u "$USER_NAME" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$USER_NAME"
+  id -u "$USER_NAME" >/dev/null 2>&1 ||
+    useradd --uid 2000 --no-create-home --home-dir "/home/$USER_NAME" --shell /bin/bash "$USER_NAME"
+  install -d -m 750 -o "$USER_NAME" -g "$USER_NAME" "/home/$USER_NAME"
+  copy_to_home /etc/skel .
+}
+
+# copy_to_home FOLDER FILE: runs as the user, because the user controls links in the home directory. Existing files are
+# kept.
+copy_to_home() {
+  tar --create --directory "$1" "$2" |
+    runuser -u "$USER_NAME" -- tar --extract --skip-old-files --no-same-permissions --directory "/home/$USER_NAME"
 }
 
 step_python() {
@@ -117,9 +139,15 @@ step_r() {
   apt_install libcurl4-openssl-dev libssl-dev libxml2-dev pkg-config
   apt_install r-cran-dbi r-cran-data.table r-cran-curl r-cran-jsonlite r-cran-rcurl r-cran-openssl r-cran-xml2 \
     r-cran-digest r-cran-ggplot2 r-cran-knitr r-cran-rmarkdown
-  Rscript -e "options(repos = '$CRAN_SNAPSHOT', Ncpus = 2,
-      HTTPUserAgent = sprintf('R/%s R (%s)', getRversion(), paste(getRversion(), R.version\$platform, R.version\$arch, R.version\$os)))
-    install.packages(c('noctua', 'paws'), quiet = TRUE); library(noctua); library(DBI)"
+  install -d "$ROOT/etc/R"
+  # Every R session installs packages from the snapshot. The user agent selects its binary packages.
+  cat >"$ROOT/etc/R/Rprofile.site" <<PROFILE
+options(
+  repos = c(CRAN = "$CRAN_SNAPSHOT"),
+  HTTPUserAgent = sprintf("R/%s R (%s)", getRversion(), paste(getRversion(), R.version\$platform, R.version\$arch, R.version\$os))
+)
+PROFILE
+  Rscript -e "options(Ncpus = 2); install.packages(c('noctua', 'paws'), quiet = TRUE); library(noctua); library(DBI)"
   download "$H2O_R" "$SOFTWARE/h2o.tar.gz" "${H2O_R_SHA256:-}"
   R CMD INSTALL "$SOFTWARE/h2o.tar.gz"
   Rscript -e "stopifnot(packageVersion('h2o') == '$H2O_VERSION')"
@@ -134,6 +162,7 @@ step_rstudio() {
     echo "www-address=127.0.0.1"
     echo "auth-required-user-group=$USER_NAME"
   } >/etc/rstudio/rserver.conf
+  echo "r-cran-repos=$CRAN_SNAPSHOT" >/etc/rstudio/rsession.conf # RStudio sets the repository of its sessions
   systemctl restart rstudio-server
 }
 
@@ -168,9 +197,7 @@ step_notebooks() {
   } >"$CONFIGURATION/notebook.env"
   [[ -z $ROOT ]] || return 0
   cat "$CONFIGURATION/notebook.env" >/etc/R/Renviron.site
-  # Run as the user, because the user controls links in the home directory. Existing files are kept.
-  tar --create --directory "$SOFTWARE" notebooks |
-    runuser -u "$USER_NAME" -- tar --extract --skip-old-files --no-same-permissions --directory "/home/$USER_NAME"
+  copy_to_home "$SOFTWARE" notebooks
 }
 
 step_jupyterlab() {
