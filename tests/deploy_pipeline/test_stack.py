@@ -191,6 +191,7 @@ def test_alarms_notify_topic(template: dict[str, Any]) -> None:
     }
     (edited,) = (alarm for alarm in alarms if alarm["MetricName"] == "EditedInput")
     assert (edited["Namespace"], edited.get("Dimensions", [])) == ("DeployPipeline", []), "as the function publishes it"
+    assert edited["Statistic"] == "Maximum", "a value of -1, which others can publish, must not cancel 1"
     topic = logical_id(template, "AWS::SNS::Topic", "Topic")
     assert all(alarm["AlarmActions"] == [{"Ref": topic}] for alarm in alarms)
 
