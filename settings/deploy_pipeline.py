@@ -98,15 +98,21 @@ class Permission(SettingsModel):
     conditions: Conditions = Field(default_factory=dict)
 
     def is_service_wide(self) -> bool:
-        """Return whether it allows every action of a service, or any of IAM or STS, on every resource (of a type)."""
-        every_action = any(map(self.is_wide_action, self.actions))
+        """Return whether it allows every action of a service, or any of IAM or STS, on every resource (of a type).
+
+        Identities of IAM whose names have fewer than three characters before a wildcard count as every resource.
+        """
         # The part before the slash is a resource type, except in ARNs of S3, where it is a bucket.
         everything = r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}[a-z-]+[/:][*?:/-]*\*[*?:/-]*"
+        if any(re.match("(iam|sts):", action) for action in self.actions):
+            # Wildcards in the account, in the type, or soon after it.
+            everything += r"|arn:[^:]*:(iam|sts):[^:]*:([^:]*[*?].*|[^/]*[*?].*|[^/]*/.{0,2}[*?].*)"
+        every_action = any(map(self.is_wide_action, self.actions))
         return every_action and any(re.fullmatch(everything, resource) for resource in self.resources)
 
     @staticmethod
     def is_wide_action(action: str) -> bool:
-        """Return whether the action is every action of a service, or can give its caller other permissions."""
+        """Return whether the action is every action of a service, or any of IAM or STS, which can give permissions."""
         return bool(re.fullmatch(r"[a-z0-9-]+:[*?]*\*[*?]*|(iam|sts):.*", action))
 
     @field_validator("conditions")

@@ -17,7 +17,7 @@ from .api_types import Change, ResourceChange, ResourceChangeDetail, ResourceCha
 from .dynamic_references import in_create_only, unversioned
 from .identifying_attributes import is_identifying
 from .lossy_changes import losses, with_values
-from .policy_targets import outside_target
+from .policy_targets import outside_target, remaining_types
 from .property_values import shown_change
 from .revisions import is_superseded, new_revisions
 
@@ -166,8 +166,8 @@ def findings(
 ) -> Iterator[Finding]:
     """Return a finding for each of all changes to one stack."""
     changes = list(changes)
-    sources = _sources(changes)
-    inspected = [_Inspected.of(change, lookups or Lookups(), sources) for change in changes]
+    sources, types = _sources(changes), remaining_types(changes)
+    inspected = [_Inspected.of(change, lookups or Lookups(), sources, types) for change in changes]
     retained = _retained_ids(inspected)
     new = new_revisions(item.resource for item in inspected)
     for item in inspected:
@@ -246,7 +246,7 @@ class _Inspected:
     outside_target: str
 
     @classmethod
-    def of(cls, change: Change, lookups: Lookups, sources: Sources) -> Self:
+    def of(cls, change: Change, lookups: Lookups, sources: Sources, types: Mapping[str, str]) -> Self:
         resource = with_values(change.get("ResourceChange") or {})
         names = _unversioned_references(resource, lookups)
         origins = [
@@ -254,7 +254,7 @@ class _Inspected:
             for detail in resource.get("Details") or []
         ]
         required = None if names else _required(resource, origins)
-        kind, outside = change.get("Type", "Resource"), outside_target(resource, lookups.physical_ids)
+        kind, outside = change.get("Type", "Resource"), outside_target(resource, lookups.physical_ids, types)
         return cls(kind, resource, origins, required, names, outside)
 
     @property

@@ -16,8 +16,8 @@ KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 UNLIMITED = math.inf
 ON = ("true", "enabled", "active")
 OFF = ("false", "disabled", "inactive", "suspended")
-# The filter of an S3 lifecycle rule.
-SCOPE = ("Prefix", "TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan")
+# The filter of a lifecycle rule of S3; on Outposts it is an object.
+SCOPE = ("Filter", "Prefix", "TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan")
 
 
 class HiddenValueError(ValueError):
@@ -69,48 +69,59 @@ def _expires_by_time(before: Any, after: Any) -> bool:
 
 
 def _expires_more_objects(before: Any, after: Any) -> bool:
-    """Return whether a lifecycle rule expires objects earlier than any previous rule with the same filter."""
-    limits = _expirations(before)
-    return any(days < limits.get(key, UNLIMITED) for key, days in _expirations(after).items())
+    """Return whether a lifecycle rule expires objects that no previous rule with the same filter expired as early."""
+    previous = _expirations(before)
+    return any(
+        not any(days <= new_days and kept <= new_kept for days, kept in previous.get(key, []))
+        for key, limits in _expirations(after).items()
+        for new_days, new_kept in limits
+    )
 
 
-def _expirations(rules: Any) -> dict[tuple[str, str], float]:
-    """Return the lowest limit of days or versions, by filter and kind of expiration."""
-    limits: dict[tuple[str, str], float] = {}
+def _expirations(rules: Any) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """Return the limits of all rules, by filter and kind of expiration: days, and newer versions to keep.
+
+    A version expires if it exceeds both limits of one rule, so the limits of several rules cannot be combined.
+    """
+    limits: dict[tuple[str, str], list[tuple[float, float]]] = {}
     if not isinstance(rules or [], list):
         raise HiddenValueError
     for rule in map(_object, rules or []):
         if not _is_on(rule.get("Status")):
             continue
         scope = json.dumps([rule.get(name) for name in SCOPE], sort_keys=True)
-        for kind, number in _limits(rule):
-            limits[scope, kind] = min(number, limits.get((scope, kind), UNLIMITED))
+        for kind, days, kept in _limits(rule):
+            limits.setdefault((scope, kind), []).append((days, kept))
     return limits
 
 
-def _limits(rule: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _limits(rule: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
     if "ExpirationInDays" in rule:
-        yield "days", _number(rule["ExpirationInDays"])
+        yield "days", _number(rule["ExpirationInDays"]), 0
     if "ExpirationDate" in rule:
-        yield f"date {rule['ExpirationDate']}", 0
+        yield f"date {rule['ExpirationDate']}", 0, 0
     noncurrent = _object(rule.get("NoncurrentVersionExpiration"))
     if "NoncurrentVersionExpirationInDays" in rule:
         noncurrent = {"NoncurrentDays": rule["NoncurrentVersionExpirationInDays"]}
     if noncurrent:
-        yield "noncurrent days", _number(noncurrent.get("NoncurrentDays", 0))
-        yield "noncurrent versions", _number(noncurrent.get("NewerNoncurrentVersions", 0))
+        kept = _number(noncurrent.get("NewerNoncurrentVersions", 0))
+        yield "noncurrent", _number(noncurrent.get("NoncurrentDays", 0)), kept
 
 
 def _loses_replicas(before: Any, after: Any) -> bool:
     """Return whether a replica of a table is removed, or loses a protection."""
     if not isinstance(before or [], list) or not isinstance(after or [], list):
         raise HiddenValueError
-    remaining = {replica.get("Region"): _protections(replica) for replica in map(_object, after or [])}
+    remaining = {replica.get("Region"): replica for replica in map(_object, after or [])}
     return any(
-        not _protections(replica) <= remaining.get(replica.get("Region"), set())
-        or replica.get("Region") not in remaining
+        replica.get("Region") not in remaining or _loses_protection(replica, remaining[replica.get("Region")])
         for replica in map(_object, before or [])
     )
+
+
+def _loses_protection(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    policies = (_object(replica.get("ResourcePolicy")).get("PolicyDocument") for replica in (before, after))
+    return not _protections(before) <= _protections(after) or _drops_deny(*policies)
 
 
 def _protections(replica: Mapping[str, Any]) -> set[str]:
@@ -135,16 +146,21 @@ def _drops_deny(before: Any, after: Any) -> bool:
 
 
 def _denials(policy: Any) -> list[dict[str, Any]]:
-    if isinstance(policy, str):
-        try:
-            policy = json.loads(policy)
-        except (ValueError, RecursionError):
-            raise HiddenValueError from None
-        if is_too_deeply_nested(policy, MAX_VALUE_LEVELS):
-            raise HiddenValueError
-    statements = _object(policy).get("Statement") or []
+    statements = _document(policy).get("Statement") or []
     statements = statements if isinstance(statements, list) else [statements]
     return [statement for statement in map(_object, statements) if statement.get("Effect") == "Deny"]
+
+
+def _document(value: Any) -> dict[str, Any]:
+    """Return an object that can also be written as a JSON text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise HiddenValueError from None
+        if is_too_deeply_nested(value, MAX_VALUE_LEVELS):
+            raise HiddenValueError
+    return _object(value)
 
 
 def _alike(before: Any, after: Any) -> bool:
@@ -165,9 +181,54 @@ def _retains_less(before: Any, after: Any) -> bool:
     return strength[after] < strength[before]
 
 
+def _archives_less(before: Any, after: Any) -> bool:
+    """Return whether a topic's archive is removed, or keeps messages for fewer days."""
+    first, second = (_number(_document(value).get("MessageRetentionPeriod", 0)) for value in (before, after))
+    return second < first
+
+
+def _locks_less(before: Any, after: Any) -> bool:
+    """Return whether new objects are locked for fewer days, or in a mode that allows more callers to delete them."""
+    (mode, days), (new_mode, new_days) = _lock(before), _lock(after)
+    return new_mode < mode or new_days < days
+
+
+def _lock(value: Any) -> tuple[int, float]:
+    retention = _object(_object(_object(value).get("Rule")).get("DefaultRetention"))
+    modes = {None: 0, "GOVERNANCE": 1, "COMPLIANCE": 2}
+    if retention.get("Mode") not in modes:
+        raise HiddenValueError
+    return modes[retention.get("Mode")], _number(retention.get("Days", 0)) + 365 * _number(retention.get("Years", 0))
+
+
+def _turns_off_protection(before: Any, after: Any) -> bool:
+    return _is_protected(before) and not _is_protected(after)
+
+
+def _is_protected(attributes: Any) -> bool:
+    """Return whether a load balancer has the attribute ``deletion_protection.enabled``."""
+    if not isinstance(attributes or [], list):
+        raise HiddenValueError
+    values = {item.get("Key"): item.get("Value") for item in map(_object, attributes or [])}
+    return _is_on(values.get("deletion_protection.enabled", "false"))
+
+
+def _is_more_mutable(before: Any, after: Any) -> bool:
+    strength = {"IMMUTABLE": 3, "IMMUTABLE_WITH_EXCLUSION": 2, "MUTABLE_WITH_EXCLUSION": 1, "MUTABLE": 0}
+    if before not in strength or after not in strength:
+        raise HiddenValueError
+    return strength[after] < strength[before]
+
+
 LOWERED = Condition("is lowered", lambda before, after: _number(after) < _number(before), shown=True)
 SHORTENED = Condition("is lowered (0 means unlimited)", lambda before, after: _days(after) < _days(before), shown=True)
 TURNED_OFF = Condition("is turned off", lambda before, after: _is_on(before) and not _is_on(after))
+TURNED_ON = Condition("is turned on", lambda before, after: _is_on(after) and not _is_on(before))
+CHANGED = Condition("is changed or removed", lambda before, after: bool(before != after))
+ARCHIVE = Condition("is removed, or its retention is lowered", _archives_less)
+OBJECT_LOCK = Condition("is removed, or has a weaker mode or a shorter period", _locks_less)
+ATTRIBUTE_OFF = Condition("turns off `deletion_protection.enabled`", _turns_off_protection)
+OVERWRITABLE = Condition("allows more tags to be overwritten", _is_more_mutable)
 WEAKENED = Condition("retains or snapshots less", _retains_less, shown=True)
 REMOVED = Condition("is removed", lambda before, after: bool(before) and not after)
 SET = Condition("is set or changed", lambda _, after: bool(after))

@@ -1,16 +1,18 @@
-"""Policies of buckets, queues, topics and secrets, which overwrite the policy that their target already has."""
+"""Policies of buckets, queues, topics and secrets, which overwrite the policy (or value) that their target has."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .api_types import ResourceChangeWithValues
+from .api_types import Change, ResourceChangeWithValues
 from .lossy_conditions import KNOWN_AFTER_APPLY
 
 # The property that names the resource whose policy is set, or overwritten, and the type of that resource: the id
-# of another type, such as a parameter's name, can be chosen to equal its id.
+# of another type, such as a parameter's name, can be chosen to equal its id. AWS::SSM::ResourcePolicy is not one of
+# them, because it adds a policy to those that its target has.
 POLICY_TARGETS = {
     "AWS::Kinesis::ResourcePolicy": ("ResourceArn", "AWS::Kinesis::Stream"),
     "AWS::S3Express::BucketPolicy": ("Bucket", "AWS::S3Express::DirectoryBucket"),
+    "AWS::S3Tables::TablePolicy": ("TableARN", "AWS::S3Tables::Table"),
     "AWS::S3Tables::TableBucketPolicy": ("TableBucketARN", "AWS::S3Tables::TableBucket"),
     "AWS::S3::BucketPolicy": ("Bucket", "AWS::S3::Bucket"),
     "AWS::SNS::TopicInlinePolicy": ("TopicArn", "AWS::SNS::Topic"),
@@ -18,12 +20,26 @@ POLICY_TARGETS = {
     "AWS::SQS::QueueInlinePolicy": ("Queue", "AWS::SQS::Queue"),
     "AWS::SQS::QueuePolicy": ("Queues", "AWS::SQS::Queue"),
     "AWS::SecretsManager::ResourcePolicy": ("SecretId", "AWS::SecretsManager::Secret"),
+    "AWS::SecretsManager::SecretTargetAttachment": ("SecretId", "AWS::SecretsManager::Secret"),
 }
 PhysicalIds = Callable[[], frozenset[tuple[str, str]]]
 
 
-def outside_target(resource: ResourceChangeWithValues, physical_ids: PhysicalIds) -> str:
-    """Return a reason if a policy may overwrite that of a resource outside the stack; otherwise an empty string."""
+def remaining_types(changes: Iterable[Change]) -> dict[str, str]:
+    """Return the types of the resources that a change set adds or changes, by logical id."""
+    resources = [change.get("ResourceChange") or {} for change in changes]
+    return {
+        str(resource.get("LogicalResourceId")): str(resource.get("ResourceType"))
+        for resource in resources
+        if resource.get("Action") in ("Add", "Modify", "Dynamic", "Import")
+    }
+
+
+def outside_target(resource: ResourceChangeWithValues, physical_ids: PhysicalIds, types: Mapping[str, str]) -> str:
+    """Return a reason if a policy may overwrite the policy of a resource outside the stack; otherwise an empty text.
+
+    types: those of `remaining_types`.
+    """
     name, kind = POLICY_TARGETS.get(str(resource.get("ResourceType")), ("", ""))
     if not name or resource.get("Action") not in ("Add", "Modify", "Dynamic"):
         return ""
@@ -33,9 +49,22 @@ def outside_target(resource: ResourceChangeWithValues, physical_ids: PhysicalIds
             (detail.get("Target") or {}).get("Name") == name for detail in resource.get("Details") or []
         )
         return f"{name} is not visible, so the policy may be attached to a resource outside the stack" if hidden else ""
-    new = [text for text in after if text not in (before or ()) and text != KNOWN_AFTER_APPLY]
-    outside = [text for text in new if (kind, text) not in physical_ids()]
-    return f"{name} names a resource outside the stack, whose policy is overwritten" if outside else ""
+    new = [text for text in after if text not in (before or ())]
+    if any((kind, text) not in physical_ids() for text in new if text != KNOWN_AFTER_APPLY):
+        return f"{name} names a resource outside the stack, whose policy or value is overwritten"
+    if KNOWN_AFTER_APPLY in new and not _is_of_change_set(resource, name, kind, types):
+        return f"{name} is known only during the update, so it may name a resource outside the stack"
+    return ""
+
+
+def _is_of_change_set(resource: ResourceChangeWithValues, name: str, kind: str, types: Mapping[str, str]) -> bool:
+    """Return whether a value known only during the update can be that of a resource that the change set has.
+
+    A detail names the resource. CloudFormation returns none for an added policy: any resource of the type is accepted.
+    """
+    details = [d for d in resource.get("Details") or [] if (d.get("Target") or {}).get("Name") == name]
+    causes = [str(detail["CausingEntity"]).partition(".")[0] for detail in details if detail.get("CausingEntity")]
+    return all(types.get(cause) == kind for cause in causes) if causes else kind in types.values()
 
 
 def _texts(shown: Mapping[str, Any] | None, name: str) -> list[str] | None:

@@ -191,11 +191,13 @@ def refuse_other_bucket(request: DeploymentRequest, artifacts: str) -> None:
 
 
 def fingerprint(value: Mapping[str, Any]) -> str:
-    """Return a hash of an input that is independent of its layout and of the artifact that the trigger adds."""
+    """Return a hash of a valid input, independent of its layout and of the artifact that the trigger adds.
+
+    Parameters are compared by the text that the stack gets. No other field has numbers.
+    """
     fields = {name: item for name, item in value.items() if name not in ARTIFACT_FIELDS}
-    # Step Functions can write 1.0 as 1, so all numbers are compared as floating-point numbers.
-    normalized = json.loads(json.dumps(fields), parse_int=float)
-    return hashlib.sha256(json.dumps(normalized, sort_keys=True).encode()).hexdigest()
+    fields["parameters"] = {name: _to_parameter(item) for name, item in value.get("parameters", {}).items()}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 class _FieldReader:
@@ -300,7 +302,12 @@ def _join_or(accepted: tuple[str, ...]) -> str:
 
 
 def _to_parameter(value: Any) -> str:
-    """Convert a value to text, as CloudFormation requires: a list with commas, ``true`` and ``false``."""
+    """Convert a value to text, as CloudFormation requires: a list with commas, ``true`` and ``false``.
+
+    Step Functions can write 1.0 as 1, so both are ``1``.
+    """
     if isinstance(value, list):
         return ",".join(map(_to_parameter, value))
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

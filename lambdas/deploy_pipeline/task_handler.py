@@ -19,7 +19,7 @@ from .failure import explain
 from .inspection import Policy
 from .metrics import put_edited_input
 from .report import put_report
-from .request import fingerprint, parse_request, refuse_other_bucket, refuse_other_stack
+from .request import DeploymentRequest, fingerprint, parse_request, refuse_other_bucket, refuse_other_stack
 from .stack import Plan, plan
 
 # Throttled calls are retried here, with jitter, because that needs no state transitions.
@@ -32,9 +32,7 @@ logging.getLogger(__package__).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
 def check_stack(event: CheckStackEvent, _context: object) -> Plan:
     """Validate the input and return the plan of the deployment."""
-    request = parse_request(event["input"])
-    refuse_other_stack(request, os.environ["STACK_NAME"])
-    refuse_other_bucket(request, os.environ["ARTIFACT_BUCKET"])
+    request = _accepted_request(event["input"])
     if fingerprint(event["input"]) != os.environ["DEPLOYED_INPUT"]:
         logger.warning("The input is not the deployed one", extra={"execution": event["execution"]})
         put_edited_input(event["execution"])
@@ -55,6 +53,14 @@ def check_stack(event: CheckStackEvent, _context: object) -> Plan:
         },
     )
     return deployment
+
+
+def _accepted_request(value: object) -> DeploymentRequest:
+    """Validate the input, and accept only this pipeline's stack and artifacts."""
+    request = parse_request(value)
+    refuse_other_stack(request, os.environ["STACK_NAME"])
+    refuse_other_bucket(request, os.environ["ARTIFACT_BUCKET"])
+    return request
 
 
 def change_set(event: ChangeSetEvent, _context: object) -> CreationStatus | Inspection:
@@ -85,7 +91,7 @@ def clean_up(event: ExecutionStatusEvent, _context: object) -> None:
     """Delete the change set that an aborted, timed out or failed execution left behind, if any."""
     detail = event["detail"]
     try:
-        request = parse_request(json.loads(detail["input"]))
+        request = _accepted_request(json.loads(detail["input"]))
     except (InvalidInputError, RecursionError):
         return  # with an invalid input, the execution created nothing
     result = delete_leftover(CLOUDFORMATION, detail["name"], request.stack_name)

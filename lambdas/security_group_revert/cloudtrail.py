@@ -20,14 +20,23 @@ GROUP_ID = re.compile(r"sg-[0-9a-f]+")
 ENDPOINT_ID = re.compile(r"vpce-[0-9a-f]+")
 PREFIX_LIST_ID = re.compile(r"pl-[0-9a-f]+")
 # Calls that don't change rules, but change what existing rules apply to.
-PREFIX_LIST_EVENTS = frozenset({"ModifyManagedPrefixList", "RestoreManagedPrefixListVersion"})
+PREFIX_LIST_EVENTS = frozenset(
+    {
+        *("ModifyManagedPrefixList", "RestoreManagedPrefixListVersion"),
+        # IPAM then updates the prefix list.
+        *("CreateIpamPrefixListResolverTarget", "ModifyIpamPrefixListResolverTarget"),
+    }
+)
 # Services through which a caller can make any call, such as CloudFormation and Systems Manager, are not among them.
 SCALING_SERVICES = frozenset(
     f"{name}.amazonaws.com" for name in ("autoscaling", "ec2fleet", "ecs", "spot", "spotfleet")
 )
+SCALING_CALLS = ("AttachNetworkInterface", "CreateNetworkInterface", "RunInstances")
 INTERFACE_EVENTS = frozenset(
     {
-        *("CreateNetworkInterface", "ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute", "RunInstances"),
+        *("AttachNetworkInterface", "CreateNetworkInterface", "ModifyInstanceAttribute"),
+        *("ModifyNetworkInterfaceAttribute", "RunInstances"),
+        *("ImportInstance", "RequestSpotFleet", "RequestSpotInstances", "RunScheduledInstances"),
         # Endpoints, for which EC2 creates network interfaces. Some of them allow connections from outside the VPC.
         *("ApplySecurityGroupsToClientVpnTargetNetwork", "CreateClientVpnEndpoint", "ModifyClientVpnEndpoint"),
         *("CreateInstanceConnectEndpoint", "ModifyInstanceConnectEndpoint", "CreateVerifiedAccessEndpoint"),
@@ -125,6 +134,15 @@ def modified_endpoint_ids(record: CloudTrailRecord) -> list[str]:
     text = json.dumps(record.get("requestParameters"))
     is_change = record.get("eventName") == "ModifyVpcEndpoint" and GROUP_ID.search(text)
     return sorted(set(ENDPOINT_ID.findall(text))) if is_change else []
+
+
+def attachment_filters(record: CloudTrailRecord) -> list[tuple[str, str]]:
+    """Return filters, name and value, for the interfaces after AttachNetworkInterface, whose record has no groups."""
+    if record.get("eventName") != "AttachNetworkInterface":
+        return []
+    request = _object(record.get("requestParameters") or {})
+    names = {"attachment.instance-id": "instanceId", "network-interface-id": "networkInterfaceId"}
+    return [(name, str(request[key])) for name, key in names.items() if request.get(key)]
 
 
 def is_scaling(record: CloudTrailRecord) -> bool:

@@ -11,7 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .cloudtrail import (
     INTERFACE_EVENTS,
     PREFIX_LIST_EVENTS,
+    SCALING_CALLS,
     Change,
+    attachment_filters,
     is_scaling,
     modified_endpoint_ids,
     read_call,
@@ -163,10 +165,14 @@ class Responder:
     def _report_access_change(self, record: CloudTrailRecord, groups: list[GuardedGroup]) -> None:
         """Report a call that changes what approved rules apply to, without looking up the affected instances."""
         name = record["eventName"]
-        if record.get("errorCode") or (name in ("CreateNetworkInterface", "RunInstances") and is_scaling(record)):
+        if record.get("errorCode") or (name in SCALING_CALLS and is_scaling(record)):
             return
         group_ids, prefix_lists = referenced_ids(record)
-        ids = prefix_lists if name in PREFIX_LIST_EVENTS else group_ids | self._endpoint_groups(record)
+        ids = (
+            prefix_lists
+            if name in PREFIX_LIST_EVENTS
+            else group_ids | self._endpoint_groups(record) | self._attached_groups(record)
+        )
         affected = [group for group in groups if _is_affected(group, ids)]
         if affected:
             call = read_call(record)
@@ -186,6 +192,15 @@ class Responder:
                 raise
             return frozenset()  # it was deleted
         return frozenset(group["GroupId"] for endpoint in endpoints for group in endpoint.get("Groups", []))
+
+    def _attached_groups(self, record: CloudTrailRecord) -> frozenset[str]:
+        """Return the groups of all interfaces of an instance to which a call attached an interface."""
+        groups: set[str] = set()
+        for name, value in attachment_filters(record):
+            response = self.ec2.describe_network_interfaces(Filters=[{"Name": name, "Values": [value]}])
+            for interface in response["NetworkInterfaces"]:
+                groups.update(group["GroupId"] for group in interface.get("Groups", []))
+        return frozenset(groups)
 
     @property
     def _region(self) -> str:

@@ -231,7 +231,7 @@ class DeployPipeline(Stack):
         period = Duration.minutes(5)
         machine = self.state_machine
         edited_input = cloudwatch.Metric(
-            namespace=metrics.NAMESPACE, metric_name=metrics.EDITED_INPUT, statistic="Sum", period=period
+            namespace=metrics.NAMESPACE, metric_name=metrics.EDITED_INPUT, statistic="Maximum", period=period
         )
         alarms = {
             "Failed": (machine.metric_failed(period=period), "A deployment failed or was rejected"),

@@ -60,7 +60,7 @@ class DeploymentStateMachine(Construct):
         name = settings.stack_name
         self.stacks = [f"stack/{name}/*", f"stack/{name}{GREEN}????????/*"]
         # CloudFormation names a nested stack after its parent and its logical id, with 12 or 13 random characters.
-        self.nested_stacks = [f"stack/{name}-*-????????????*/*"]
+        self.nested_stacks = [f"stack/{name}-*-{'?' * characters}/*" for characters in (12, 13)]
         self.state_machine = self._state_machine(
             {
                 "CheckStack": self._check_stack(),
@@ -189,11 +189,16 @@ class DeploymentStateMachine(Construct):
             code=self.code,
             handler="deploy_pipeline.task_handler.clean_up",
             description="Deletes the change set of an execution that ended before deleting it",
-            environment={"LOG_LEVEL": self.settings.log_level},
+            environment={
+                "ARTIFACT_BUCKET": self.artifacts.bucket_name,
+                "STACK_NAME": self.settings.stack_name,
+                "LOG_LEVEL": self.settings.log_level,
+            },
             retry_attempts=2,
             on_failure=destinations.SqsDestination(self.dead_letters),
         )
-        self._grant_stacks(function, ["DescribeChangeSet", "DeleteChangeSet"], nested=True)
+        self._grant_stacks(function, ["DescribeChangeSet"])
+        self._grant_stacks(function, ["DeleteChangeSet"], nested=True)  # also deletes nested change sets
         events.Rule(
             self,
             "Ended",

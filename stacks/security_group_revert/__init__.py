@@ -61,20 +61,27 @@ EGRESS_EVENTS = [
 ]
 # Calls that change what the rules apply to: entries of a prefix list, groups of an interface or an endpoint.
 ACCESS_CHANGE_EVENTS = [
+    "AttachNetworkInterface",
     "ApplySecurityGroupsToClientVpnTargetNetwork",
     "CreateClientVpnEndpoint",
     "CreateInstanceConnectEndpoint",
+    "CreateIpamPrefixListResolverTarget",
     "CreateNetworkInterface",
     "CreateVerifiedAccessEndpoint",
     "CreateVpcEndpoint",
+    "ImportInstance",
     "ModifyClientVpnEndpoint",
     "ModifyInstanceAttribute",
     "ModifyInstanceConnectEndpoint",
+    "ModifyIpamPrefixListResolverTarget",
     "ModifyManagedPrefixList",
     "ModifyNetworkInterfaceAttribute",
     "ModifyVpcEndpoint",
+    "RequestSpotFleet",
+    "RequestSpotInstances",
     "RestoreManagedPrefixListVersion",
     "RunInstances",
+    "RunScheduledInstances",
 ]
 GROUPS_PER_STATEMENT = 60  # with seven actions, at most 5,700 of the 6,144 characters of a managed policy
 SAMPLE_GROUP_NAME = "Web Server"
@@ -176,7 +183,12 @@ class SecurityGroupRevert(Stack):
         """Grant read access to all groups, and write access to guarded groups only."""
         grant(
             function,
-            ["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcEndpoints"],
+            [
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSecurityGroupRules",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeVpcEndpoints",
+            ],
             "*",
             wildcard_reason="EC2's Describe actions have no resource-level permissions.",
         )

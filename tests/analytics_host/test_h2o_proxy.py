@@ -144,7 +144,12 @@ def proxy(running: Proxy) -> Proxy:
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},  # a link: GET /3/ImportFiles imports files
         {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},  # a redirect of an address that the user opened
         BROWSER,  # one without Sec-Fetch-Site: an image sends no Origin
-        {"Host": "evil.example"},  # DNS rebinding; the next lines have the headers of the attacker's page
+        {"User-Agent": "AppleCoreMedia/1.0.0.21H312 (Macintosh; U; Intel Mac OS X 14_6_1; en_us)"},  # a video in Safari
+        {"User-Agent": "stagefright/1.2 (Linux;Android 5.0)"},
+        {"User-Agent": "VLC/3.0.21 LibVLC/3.0.21"},
+        {"User-Agent": ""},
+        {},  # no User-Agent
+        {"Host": "evil.example"},  # DNS rebinding, in the next lines with the headers of its own page
         {"Host": "evil.example:54321", "Origin": "http://evil.example:54321", "Sec-Fetch-Site": "same-origin"},
         {"Host": "localhost.evil.example:54321", "Sec-Fetch-Site": "same-origin"},
         {"Host": "evil-localhost:54321", "Sec-Fetch-Site": "none"},
@@ -229,8 +234,26 @@ def test_redirected_address_opens_only_flow(proxy: Proxy, path: str) -> None:
     assert not proxy.requests
 
 
-def test_request_of_program_reaches_h2o(proxy: Proxy) -> None:
-    client = {"User-Agent": "H2O Python client/3.11", "Host": "localhost:12345"}  # another forwarded port
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "H2O Python client/3.11.2 (main, Nov 30 2024, 22:22:21) [GCC 13.2.0]",
+        "R version 4.5.1 (2025-06-13)",  # H2O's client for R
+        "R (4.5.1 x86_64-pc-linux-gnu x86_64 linux-gnu)",  # R's download.file
+        "libcurl/8.5.0 r-curl/6.4.0 httr/1.4.7",
+        "curl/8.5.0",
+        "python-requests/2.32.4",
+        "Python-urllib/3.12",
+    ],
+)
+def test_request_of_program_reaches_h2o(proxy: Proxy, agent: str) -> None:
+    client = {"User-Agent": agent, "Host": "localhost:12345"}  # another forwarded port
     assert proxy.status(client) == 200
-    assert proxy.status({}, "POST", f"/3/Parse?{'x' * 20_000}", "y" * 3_000_000) == 200, "long URLs and large files"
-    assert [request[3] for request in proxy.requests] == [0, 3_000_000]
+    assert proxy.status(client, "POST", "/3/Parse", "x") == 200
+    assert [request[2]["User-Agent"] for request in proxy.requests] == [agent, agent]
+
+
+def test_long_url_and_large_file_reach_h2o(proxy: Proxy) -> None:
+    client = {"User-Agent": "H2O Python client/3.11"}
+    assert proxy.status(client, "POST", f"/3/Parse?{'x' * 20_000}", "y" * 3_000_000) == 200
+    assert [request[3] for request in proxy.requests] == [3_000_000]

@@ -181,7 +181,7 @@ class Machine:
         arn = f"arn:aws:states:us-east-1:111111111111:execution:machine:{name}"
         machine_arn = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
         definition = json.dumps(self.definition)
-        description = {"definition": definition, "name": "machine", "stateMachineArn": machine_arn}
+        description = {"definition": definition, "name": "machine", "stateMachineArn": machine_arn, "roleArn": ""}
         self._stepfunctions.state_machines[machine_arn] = description
         execution: dict[str, Any] = {
             "executionArn": arn,

@@ -17,6 +17,8 @@ from .machine_run import APP, INPUT
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
     cloudformation = FakeCloudFormation()
     monkeypatch.setattr(task_handler, "CLOUDFORMATION", cloudformation)
+    monkeypatch.setenv("STACK_NAME", APP)
+    monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     return cloudformation
 
 
@@ -61,6 +63,22 @@ def test_clean_up_keeps_started_change_set(fake: FakeCloudFormation, status: str
 def test_clean_up_ignores_invalid_input(fake: FakeCloudFormation) -> None:
     task_handler.clean_up(ended("FAILED", stackName="no name"), None)
     assert not fake.calls
+
+
+@pytest.mark.parametrize("field", [{"stackName": "app-payments-database-east"}, {"revisionS3Bucket": "theirs"}])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="the input names another stack, even one with the same prefix",
+)
+def test_clean_up_ignores_input_that_check_stack_refuses(fake: FakeCloudFormation, field: dict[str, str]) -> None:
+    """The refusal fails the execution, which starts the clean-up with the same input."""
+    stack = f"prod-{field.get('stackName', 'app')}"
+    fake.add_stack(stack, "CREATE_COMPLETE")
+    fake.create_change_set(StackName=stack, ChangeSetName=change_set_name("run-1"))
+    task_handler.clean_up(ended("FAILED", **field), None)
+    assert fake.left() == [change_set_name("run-1")]
+    assert "describe_change_set" not in fake.calls
 
 
 @pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="JSON nested thousands deep")

@@ -5,16 +5,22 @@ from typing import Any
 import pytest
 
 from lambdas.deploy_pipeline.lossy_conditions import (
+    ARCHIVE,
+    ATTRIBUTE_OFF,
+    CHANGED,
     DENY,
     EXPIRY,
     KNOWN_AFTER_APPLY,
     LIFECYCLE,
     LOWERED,
+    OBJECT_LOCK,
+    OVERWRITABLE,
     REMOVED,
     REPLICAS,
     SET,
     SHORTENED,
     TURNED_OFF,
+    TURNED_ON,
     WEAKENED,
     Condition,
     HiddenValueError,
@@ -31,10 +37,28 @@ def deny(**fields: Any) -> dict[str, Any]:
     return {"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "a", **fields}]}
 
 
-def replica(region: str, *, protected: str = "true", recovery: str = "true") -> dict[str, Any]:
+def replica(region: str, *, protected: str = "true", recovery: str = "true", policy: Any = None) -> dict[str, Any]:
     specification = {"PointInTimeRecoveryEnabled": recovery}
     protection = {"DeletionProtectionEnabled": protected, "PointInTimeRecoverySpecification": specification}
-    return {"Region": region, **protection}
+    return {"Region": region, **protection, "ResourcePolicy": {"PolicyDocument": policy}}
+
+
+def noncurrent(*limits: tuple[int, int]) -> list[dict[str, Any]]:
+    """Return rules, each with days and the number of newer versions to keep."""
+    names = ("NoncurrentDays", "NewerNoncurrentVersions")
+    expirations: list[dict[str, int]] = [dict(zip(names, pair, strict=True)) for pair in limits]
+    return [{"Status": "Enabled", "NoncurrentVersionExpiration": item} for item in expirations]
+
+
+def lock(mode: str, **period: int) -> dict[str, Any]:
+    return {"Rule": {"DefaultRetention": {"Mode": mode, **period}}}
+
+
+def attribute(value: str) -> list[dict[str, str]]:
+    return [
+        {"Key": "idle_timeout.timeout_seconds", "Value": "60"},
+        {"Key": "deletion_protection.enabled", "Value": value},
+    ]
 
 
 def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
@@ -98,6 +122,38 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (REPLICAS, [replica("a")], [replica("a", protected="false")], True),
         (REPLICAS, [replica("a")], [replica("a", recovery="false")], True),
         (REPLICAS, [{"Region": "a"}], [], True),
+        (REPLICAS, [replica("a", policy=deny())], [replica("a")], True),
+        (REPLICAS, [replica("a", policy=deny())], [replica("a", policy=deny(Action="s3:Get*"))], True),
+        (REPLICAS, [replica("a", policy=deny())], [replica("a", policy=deny())], False),
+        # Together, two rules keep what one with the lowest limit of each deletes.
+        (LIFECYCLE, noncurrent((1, 100), (100, 1)), noncurrent((1, 1)), True),
+        (LIFECYCLE, noncurrent((1, 100), (100, 1)), noncurrent((50, 50)), True),
+        (LIFECYCLE, noncurrent((1, 100), (100, 1)), noncurrent((100, 100)), False),
+        (LIFECYCLE, noncurrent((1, 100), (100, 1)), noncurrent((100, 1), (1, 100)), False),
+        (LIFECYCLE, noncurrent((10, 5)), noncurrent((10, 6)), False),
+        (LIFECYCLE, noncurrent((10, 5)), noncurrent((20, 4)), True),
+        (LIFECYCLE, expiration(7, Filter={"Prefix": "logs/"}), expiration(7, Filter={"Prefix": ""}), True),
+        (ARCHIVE, {"MessageRetentionPeriod": "30"}, None, True),
+        (ARCHIVE, '{"MessageRetentionPeriod": 30}', '{"MessageRetentionPeriod": 29}', True),
+        (ARCHIVE, '{"MessageRetentionPeriod": 30}', {"MessageRetentionPeriod": "30"}, False),
+        (ARCHIVE, None, {"MessageRetentionPeriod": "1"}, False),
+        (OBJECT_LOCK, lock("COMPLIANCE", Days=9), lock("GOVERNANCE", Days=9), True),
+        (OBJECT_LOCK, lock("GOVERNANCE", Years=1), lock("COMPLIANCE", Days=364), True),
+        (OBJECT_LOCK, lock("GOVERNANCE", Days=1), None, True),
+        (OBJECT_LOCK, lock("GOVERNANCE", Days=1), {"ObjectLockEnabled": "Enabled"}, True),
+        (OBJECT_LOCK, lock("GOVERNANCE", Days=365), lock("COMPLIANCE", Years=1), False),
+        (OBJECT_LOCK, None, lock("GOVERNANCE", Days=1), False),
+        (ATTRIBUTE_OFF, attribute("true"), attribute("false"), True),
+        (ATTRIBUTE_OFF, attribute("true"), None, True),
+        (ATTRIBUTE_OFF, attribute("false"), attribute("true"), False),
+        (TURNED_ON, "false", "true", True),
+        (TURNED_ON, "true", "true", False),
+        (TURNED_ON, "true", "false", False),
+        (OVERWRITABLE, "IMMUTABLE", "MUTABLE", True),
+        (OVERWRITABLE, "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", True),
+        (OVERWRITABLE, "MUTABLE_WITH_EXCLUSION", "MUTABLE", True),
+        (OVERWRITABLE, "MUTABLE", "IMMUTABLE_WITH_EXCLUSION", False),
+        (CHANGED, "ONE_YEAR", None, True),
         (DENY, denials("A", "B"), denials("A"), True),
         (DENY, deny(), deny(Action=KNOWN_AFTER_APPLY), True),
         (DENY, deny(), deny(Principal=KNOWN_AFTER_APPLY), True),
@@ -132,6 +188,11 @@ def test_condition_holds_only_if_data_can_be_lost(
         (EXPIRY, {}, "****"),
         (LIFECYCLE, expiration(7), "****"),
         (DENY, denials("A"), "****"),
+        (REPLICAS, [replica("a", policy=deny())], [replica("a", policy="****")]),
+        (ARCHIVE, '{"MessageRetentionPeriod": 30}', "****"),
+        (OBJECT_LOCK, lock("GOVERNANCE", Days=1), lock("****", Days=1)),
+        (ATTRIBUTE_OFF, attribute("true"), attribute("****")),
+        (OVERWRITABLE, "IMMUTABLE", "****"),
     ],
 )
 def test_condition_on_hidden_value_raises_error(condition: Condition, before: Any, after: Any) -> None:

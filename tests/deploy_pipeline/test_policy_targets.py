@@ -8,10 +8,12 @@ import pytest
 
 from lambdas.deploy_pipeline.inspection import Lookups
 
-from .changes import ALLOW, MARKER, change, reasons, update
+from .changes import ALLOW, MARKER, change, detail, reasons, update
 
 POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"], "AWS::SQS::Queue"),
             ("AWS::SNS::TopicPolicy", "Topics", ["arn:t"], "AWS::SNS::Topic"),
+            ("AWS::S3Tables::TablePolicy", "TableARN", "arn:t", "AWS::S3Tables::Table"),
+            ("AWS::SecretsManager::SecretTargetAttachment", "SecretId", "arn:s", "AWS::SecretsManager::Secret"),
             ("AWS::S3::BucketPolicy", "Bucket", "bucket", "AWS::S3::Bucket")]  # fmt: skip
 
 
@@ -32,7 +34,7 @@ def test_policy_of_resource_outside_stack_is_unsafe(kind: str, name: str, target
     assert not reasons(added, lookups=inside)
     known_later = [MARKER] if isinstance(target, list) else MARKER
     added["ResourceChange"]["AfterContext"] = json.dumps({"Properties": {name: known_later}})
-    assert not reasons(added, lookups=outside)
+    assert not reasons(change("Add", "Target", target_type), added, lookups=outside)
     del added["ResourceChange"]["AfterContext"]
     assert "is not visible" in reasons(added, lookups=inside)
 
@@ -43,6 +45,39 @@ def test_policy_target_with_id_of_another_type_is_unsafe() -> None:
     for kind in ("AWS::SSM::Parameter", "Custom::Bucket", "AWS::DynamoDB::Table"):
         named = frozenset({(kind, "theirs")})
         assert "outside the stack" in reasons(added, lookups=Lookups(physical_ids=partial(frozenset, named)))
+
+
+@pytest.mark.parametrize(("kind", "name", "target", "target_type"), POLICIES)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "System-specific",
+    fault="a policy's target is known only during the update, such as the value of an SSM parameter",
+    expected="rejected, unless the change set adds or changes a resource of the target's type",
+    observed='"is known only during the update"',
+)
+def test_target_known_later_is_unsafe_without_resource_of_its_type(
+    kind: str, name: str, target: Any, target_type: str
+) -> None:
+    known_later = [MARKER] if isinstance(target, list) else MARKER
+    policy = change("Add", "Policy", kind, AfterContext=json.dumps({"Properties": {name: known_later}}))
+    for others in ([], [change("Add", "Name", "AWS::SSM::Parameter")], [change("Remove", "Old", target_type)]):
+        assert f"{name} is known only during the update" in reasons(policy, *others)
+    for action in ("Add", "Modify"):
+        assert not reasons(policy, change(action, "Target", target_type))
+
+
+def test_target_known_later_is_that_of_its_cause() -> None:
+    """A bucket in the same change set does not make the value of a parameter safe."""
+    contexts = {
+        when: json.dumps({"Properties": {"Bucket": bucket}})
+        for when, bucket in (("BeforeContext", "ours"), ("AfterContext", MARKER))
+    }
+    bucket, parameter = change("Add", "Bucket", "AWS::S3::Bucket"), change("Add", "Name", "AWS::SSM::Parameter")
+    for entity, expected in (("Name.Value", "known only during"), ("Missing", "known only during"), ("Bucket", "")):
+        details = [detail("Never", name="Bucket", source="ResourceReference", entity=entity)]
+        policy = change("Modify", "Policy", "AWS::S3::BucketPolicy", Details=details, **contexts)
+        found = reasons(policy, bucket, parameter)
+        assert expected in found if expected else not found
 
 
 def test_existing_policy_can_be_updated() -> None:

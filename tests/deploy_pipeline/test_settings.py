@@ -99,6 +99,27 @@ def test_service_wide_permission_needs_opt_in(action: str, resource: str) -> Non
     assert Settings.from_context(accepted).deploy_pipeline.permissions[0].is_service_wide()
 
 
+@pytest.mark.parametrize("action", ["iam:*", "iam:PassRole", "sts:AssumeRole"])
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "arn:aws:iam::{account}:" + name
+        for name in ("r*", "u*", "role*", "role/a*", "role/??*", "role/*-admin", "?ole/app")
+    ]
+    + ["arn:aws:iam::*:role/app"],
+)
+def test_permission_for_any_identity_needs_opt_in(action: str, resource: str) -> None:
+    fields = [{"actions": [action], "resources": [resource]}]
+    assert f"{action} on every resource needs" in error_message(permissions=fields)
+
+
+@pytest.mark.parametrize("name", ["role/{stack}-*", "role/app/*", "role/app", "instance-profile/{stack}-*"])
+def test_permission_for_named_identities_is_accepted(name: str) -> None:
+    resources = [f"arn:aws:iam::{{account}}:{name}", "arn:aws:sqs:::{stack}-*"]
+    fields = {"deploy_pipeline:permissions": [{"actions": ["iam:PassRole", "sqs:*"], "resources": resources}]}
+    assert Settings.from_context(fields).deploy_pipeline.permissions[0].resources == tuple(resources)
+
+
 @pytest.mark.parametrize("resource", ["arn:aws:s3:::songs/*", "arn:aws:sqs:::{stack}-*", "arn:aws:iam::*:role/app/*"])
 def test_service_wide_action_on_named_resource_is_accepted(resource: str) -> None:
     fields = {"deploy_pipeline:permissions": [{"actions": ["s3:*"], "resources": [resource]}]}

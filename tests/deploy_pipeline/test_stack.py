@@ -97,6 +97,15 @@ def test_check_stack_gets_hash_of_deployed_input(template: dict[str, Any]) -> No
     assert variables["DEPLOYED_INPUT"] == fingerprint(content)
 
 
+def test_clean_up_gets_stack_and_artifacts_that_check_stack_accepts(template: dict[str, Any]) -> None:
+    first, second = (
+        template["Resources"][logical_id(template, "AWS::Lambda::Function", word)]["Properties"]["Environment"]
+        for word in ("CheckStack", "CleanUp")
+    )
+    for name in ("STACK_NAME", "ARTIFACT_BUCKET"):
+        assert first["Variables"][name] == second["Variables"][name]
+
+
 def test_deployed_definition_is_tested_definition(template: dict[str, Any]) -> None:
     deployed = only_resource(template, "AWS::StepFunctions::StateMachine")
     assert json.loads(deployed["DefinitionString"]) == definition.definition()
@@ -182,6 +191,7 @@ def test_alarms_notify_topic(template: dict[str, Any]) -> None:
     }
     (edited,) = (alarm for alarm in alarms if alarm["MetricName"] == "EditedInput")
     assert (edited["Namespace"], edited.get("Dimensions", [])) == ("DeployPipeline", []), "as the function publishes it"
+    assert edited["Statistic"] == "Maximum", "a value of -1, which others can publish, must not cancel 1"
     topic = logical_id(template, "AWS::SNS::Topic", "Topic")
     assert all(alarm["AlarmActions"] == [{"Ref": topic}] for alarm in alarms)
 

@@ -139,6 +139,12 @@ def test_state_machine_changes_only_stacks_of_app(template: dict[str, Any], acti
         assert not is_allowed(template, role, action, f"stack/{stack}/11111111-2222-3333-4444-555555555555"), stack
 
 
+# A last part of 12 or 13 characters is that of a nested stack.
+OTHER_STACKS = (
+    "prod-sample-app-payments",
+    "prod-sample-app-payments-recommendations",
+    "prod-sample-app-payments-production-database",
+)
 WITHOUT_STACK = ("cloudformation:DescribeType", "cloudformation:GetTemplateSummary")
 
 
@@ -151,7 +157,25 @@ def test_no_role_reaches_stack_with_same_prefix(template: dict[str, Any]) -> Non
     for role in roles_by_id(template):
         for action in granted_actions(template, role):
             if action.startswith("cloudformation:") and action not in WITHOUT_STACK:
-                assert not is_allowed(template, role, action, "stack/prod-sample-app-payments/1"), (role, action)
+                for stack in OTHER_STACKS:
+                    assert not is_allowed(template, role, action, f"stack/{stack}/1"), (role, action, stack)
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a stack outside the pipeline is named like a nested or a blue/green stack",
+    expected="the functions refuse its name, and no role can create or delete it as a nested stack",
+    observed="only calls for nested stacks match",
+)
+def test_stack_named_like_nested_stack_is_not_deletable(template: dict[str, Any]) -> None:
+    """IAM cannot distinguish its last part from the random characters of a nested stack."""
+    stack = "stack/prod-sample-app-payments-database-east/1"
+    for role in roles_by_id(template):
+        for action in ("CreateStack", "DeleteStack", "DescribeStacks"):
+            assert not is_allowed(template, role, f"cloudformation:{action}", stack), (role, action)
+    cleaner = logical_id(template, "AWS::IAM::Role", "CleanUp")
+    assert not is_allowed(template, cleaner, "cloudformation:DescribeChangeSet", stack)
 
 
 def test_nested_stacks_can_be_inspected(template: dict[str, Any]) -> None:

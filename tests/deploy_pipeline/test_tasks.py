@@ -12,7 +12,7 @@ from lambdas.deploy_pipeline import task_handler
 from lambdas.deploy_pipeline.change_set import MAX_VIOLATIONS_CHARACTERS, creation_status, inspect
 from lambdas.deploy_pipeline.errors import InvalidInputError, InvalidTemplateError, StackNotReadyError
 from lambdas.deploy_pipeline.inspection import Policy
-from lambdas.deploy_pipeline.request import fingerprint
+from lambdas.deploy_pipeline.request import fingerprint, parse_request
 from lambdas.deploy_pipeline.stack import change_set_name
 from lambdas.deploy_pipeline.truncation import truncate
 
@@ -165,6 +165,22 @@ def test_fingerprint_ignores_layout() -> None:
     deployed = {"stackName": "app", "parameters": {"Size": 3.0, "On": True}}
     assert fingerprint({"parameters": {"On": True, "Size": 3}, "stackName": "app"}) == fingerprint(deployed)
     assert fingerprint({"parameters": {"On": 1, "Size": 3}, "stackName": "app"}) != fingerprint(deployed)
+
+
+@pytest.mark.parametrize(
+    ("original", "edited"),
+    [(9007199254740993, 9007199254740992), (True, 1), ("1.0", 1), (["a", "b"], ["a", "c"]), (0.1, 0.2)],
+)
+def test_fingerprint_distinguishes_parameters_of_stack(original: Any, edited: Any) -> None:
+    assert fingerprint({"parameters": {"Size": original}}) != fingerprint({"parameters": {"Size": edited}})
+
+
+@pytest.mark.parametrize(("value", "same"), [(3.0, 3), (True, "true"), (["a", 1.0], "a,1")])
+def test_fingerprint_is_that_of_parameter_values(value: Any, same: Any) -> None:
+    """Step Functions can write 3.0 as 3, so both are the same parameter."""
+    assert fingerprint({"parameters": {"Size": value}}) == fingerprint({"parameters": {"Size": same}})
+    request = parse_request(INPUT | {"parameters": {"Size": value}})
+    assert request.parameters == parse_request(INPUT | {"parameters": {"Size": same}}).parameters
 
 
 def test_plan_passes_template_url(fake: FakeCloudFormation, s3: FakeS3) -> None:

@@ -45,6 +45,8 @@ class FakeEC2:
 
     def __init__(self, rules: list[Rule], faults: list[Fault | None] | None = None, *, exists: bool = True) -> None:
         self.endpoint_groups: list[str] = []
+        self.interface_groups: list[str] = []
+        self.interface_filters: list[dict[str, Any]] = []
         self.exists = exists
         self._ids = (f"sgr-{number:017x}" for number in itertools.count())
         self.rules: dict[str, dict[str, Any]] = {}
@@ -102,6 +104,13 @@ class FakeEC2:
         if not groups:
             raise ec2_error("InvalidVpcEndpointId.NotFound")
         return {"VpcEndpoints": [{"VpcEndpointId": parameters["VpcEndpointIds"][0], "Groups": groups}]}
+
+    def describe_network_interfaces(self, **parameters: Any) -> dict[str, Any]:
+        """Return an interface for each group; with a filter, EC2 returns an empty list for an unknown ID."""
+        self._record("DescribeNetworkInterfaces", parameters)
+        self.interface_filters += parameters["Filters"]
+        groups = [{"Groups": [{"GroupId": group_id}]} for group_id in self.interface_groups]
+        return {"NetworkInterfaces": groups}
 
     def _revoke(self, operation: str, parameters: dict[str, Any]) -> None:
         self._record(operation, parameters)

@@ -225,6 +225,13 @@ GROUPS = (
 ENTRIES = {"ModifyManagedPrefixListRequest": {"PrefixListId": PREFIX_LIST, "AddEntry": {"Cidr": "0.0.0.0/0", "tag": 1}}}
 RESTORED = {"RestoreManagedPrefixListVersionRequest": {"PrefixListId": PREFIX_LIST, "PreviousVersion": 1}}
 ONE_INTERFACE = {"networkInterfaceId": "eni-1", "groupSet": {"items": [{"groupId": PEER}]}}
+SPOT_INSTANCES = {"launchSpecification": {"groupSet": {"items": [{"groupId": PEER}]}}}
+SPOT_FLEET = {
+    "RequestSpotFleetRequest": {
+        "SpotFleetRequestConfig": {"LaunchSpecifications": {"SecurityGroup": {"GroupId": PEER, "tag": 1}, "tag": 1}}
+    }
+}
+RESOLVER_TARGET = {"CreateIpamPrefixListResolverTargetRequest": {"PrefixListId": PREFIX_LIST}}
 TWO_GROUPS = {"items": [{"groupId": records.GROUP}, {"groupId": "sg-0aaaaaaaaaaaaaaaa"}]}
 
 
@@ -237,6 +244,13 @@ TWO_GROUPS = {"items": [{"groupId": records.GROUP}, {"groupId": "sg-0aaaaaaaaaaa
         ("ModifyNetworkInterfaceAttribute", {"networkInterfaceId": "eni-1", "groupSet": TWO_GROUPS}, None),
         ("ModifyInstanceAttribute", {"instanceId": "i-1", "groupSet": TWO_GROUPS}, None),
         ("CreateNetworkInterface", {"groupSet": {"items": [{"groupId": PEER}]}}, None),
+        ("RequestSpotInstances", SPOT_INSTANCES, None),
+        ("RequestSpotFleet", SPOT_FLEET, None),
+        ("ImportInstance", {"launchSpecification": {"groupSet": {"items": [{"groupId": PEER}]}}}, None),
+        ("RunScheduledInstances", {"launchSpecification": {"securityGroupId": PEER}}, None),
+        ("CreateIpamPrefixListResolverTarget", RESOLVER_TARGET, None),
+        # The prefix list is in the response only.
+        ("ModifyIpamPrefixListResolverTarget", {}, {"ipamPrefixListResolverTarget": {"prefixListId": PREFIX_LIST}}),
         # With a launch template the groups are in the response only.
         ("RunInstances", {"launchTemplate": {}}, {"instancesSet": {"items": [{"groupSet": TWO_GROUPS}]}}),
     ],
@@ -315,6 +329,29 @@ def test_call_through_a_service_is_reported(name: str, service: str) -> None:
     event = exposure(name, {"groupSet": TWO_GROUPS}, userIdentity=identity)
     (notification,) = respond(FakeEC2([HTTPS]), event, *GROUPS)
     assert f"user/alice through {service}" in notification["Message"]
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="an interface with an open group is attached to an instance in a guarded group",
+    expected="reported",
+    observed='"AttachNetworkInterface may open security group"; the groups are read with DescribeNetworkInterfaces',
+)
+def test_interface_attached_to_guarded_instance_is_reported() -> None:
+    """The record contains only the IDs of the interface and the instance."""
+    attachment = {"networkInterfaceId": "eni-0b", "instanceId": "i-0a", "deviceIndex": 1}
+    ec2 = FakeEC2([HTTPS])
+    ec2.interface_groups = [records.GROUP, "sg-0eeeeeeeeeeeeeeee"]
+    (notification,) = respond(ec2, exposure("AttachNetworkInterface", attachment), *GROUPS)
+    assert notification["Subject"] == "AttachNetworkInterface may open security group Web Server"
+    assert ec2.interface_filters == [
+        {"Name": "attachment.instance-id", "Values": ["i-0a"]},
+        {"Name": "network-interface-id", "Values": ["eni-0b"]},
+    ]
+    for groups in ([], ["sg-0eeeeeeeeeeeeeeee"], [records.GROUP]):
+        ec2.interface_groups = groups
+        assert not respond(ec2, exposure("AttachNetworkInterface", attachment), *GROUPS)
 
 
 ADDED_GROUP = {"tag": 1, "content": "sg-0eeeeeeeeeeeeeeee"}

@@ -25,7 +25,12 @@ def actions(statement: dict[str, Any]) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
-READS = {"ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcEndpoints"}
+READS = {
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroupRules",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeVpcEndpoints",
+}
 
 
 @pytest.fixture(scope="session")
