@@ -58,6 +58,16 @@ def test_hidden_files_are_skipped_except_well_known(site: Path) -> None:
         *("passwords.csv", "env.production", "wp-config.php", "private.gpg", "backup.tar.gz", "dump.tgz"),
         *("dump.sql", "dump.sql.gz", "data/app.sqlite3", "Users.db", "index.html.bak", "page.old", "a.orig", "b~"),
         *("terraform.tfstate", "terraform.tfstate.backup", "prod.tfvars", "debug.log", "node_modules/left/pad.js"),
+        *(
+            "terraform.tfvars.json",
+            "service_account_1.json",
+            "app-secrets.yml",
+            "db_secrets.prod.yaml",
+            "my-secrets.json",
+        ),
+        *("private-key.txt", "private_key.der", "ssh_host_rsa_key", "http.keytab", "local.settings.json"),
+        *("apikey.txt", "my-api-key.json", "api_keys.csv", "app.bacpac", "backup/a.txt", "backups/a.txt"),
+        *("users.db.gz", "users.dump.xz", "server.pem.txt", "app.db-wal", "app.sqlite-shm", "app.sqlite3-journal"),
     ],
 )
 @pytest.mark.reliability(
@@ -69,10 +79,16 @@ def test_suspicious_name_stops_synthesis(site: Path, name: str) -> None:
     _write(site, name)
     with pytest.raises(AssetError) as error:
         _published(site)
-    reported = name if not name.startswith("node_modules") else "node_modules"
+    reported = name.partition("/")[0] if name.startswith(("backup", "node_modules")) else name
     assert f"{reported}: a suspicious name" in str(error.value)
     assert "x:site" in str(error.value), "the error names the setting of the folder"
     assert "x:allowed_files" in str(error.value), "the error names the setting that allows the file"
+
+
+def test_ordinary_names_are_published(site: Path) -> None:
+    names = ["app-1.0.tar.gz", "backup-guide.html", "docs/api-keyboard.html", "monkey.js", "settings.json", "db.html"]
+    _write(site, *names)
+    assert set(names) <= set(_published(site))
 
 
 def test_suspicious_names_are_reported_together(site: Path) -> None:

@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], _context: object) -> Response:
     except (BotoCoreError, ClientError) as error:
         LOGGER.warning("Cannot read the drained Regions", extra={"status": "error", "reason": str(error)})
     if last_value is None:
-        return json_response(503, {"region": REGION, "state": "unknown"}, ALLOWED_ORIGIN)
+        return json_response(503, {"region": REGION, "state": "unknown"}, region=REGION, allowed_origin=ALLOWED_ORIGIN)
     asked = event["pathParameters"]["region"]
     state = drained_token(asked) if asked in last_value else "in service"
-    return json_response(200, {"region": REGION, "state": state}, ALLOWED_ORIGIN)
+    return json_response(200, {"region": REGION, "state": state}, region=REGION, allowed_origin=ALLOWED_ORIGIN)

@@ -25,6 +25,6 @@ def handler(_event: object, _context: object) -> Response:
     """Return 200 with the token, or 503 with the names of the failed dependencies."""
     failed = evaluate(os.environ.get("STATUS", CHECK_DEPENDENCIES), DEPENDENCIES)
     if not failed:
-        return json_response(200, healthy_body(REGION), SETTINGS["allowed_origin"])
+        return json_response(200, healthy_body(REGION), region=REGION, allowed_origin=SETTINGS["allowed_origin"])
     LOGGER.warning("Region is unhealthy", extra={"status": UNHEALTHY, "region": REGION, "reason": failed})
-    return json_response(503, unhealthy_body(REGION, failed), SETTINGS["allowed_origin"])
+    return json_response(503, unhealthy_body(REGION, failed), region=REGION, allowed_origin=SETTINGS["allowed_origin"])

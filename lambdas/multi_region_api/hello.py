@@ -11,4 +11,6 @@ ALLOWED_ORIGIN = read_settings()["allowed_origin"]
 
 def handler(_event: object, _context: object) -> Response:
     """Return a greeting from this Region."""
-    return json_response(200, {"message": f"Hello from {REGION}", "region": REGION}, ALLOWED_ORIGIN)
+    return json_response(
+        200, {"message": f"Hello from {REGION}", "region": REGION}, region=REGION, allowed_origin=ALLOWED_ORIGIN
+    )

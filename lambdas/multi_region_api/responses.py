@@ -1,7 +1,6 @@
 """Responses in the format of API Gateway's Lambda proxy integration."""
 
 import json
-import os
 from collections.abc import Mapping
 from typing import TypedDict
 
@@ -18,13 +17,16 @@ class Response(TypedDict):
     body: str
 
 
-def json_response(status: int, body: Mapping[str, object], allowed_origin: str) -> Response:
-    """Return a response that no cache stores, because the next one can come from another Region."""
+def json_response(status: int, body: Mapping[str, object], *, region: str, allowed_origin: str) -> Response:
+    """Return a response that no cache stores, because the next one can come from another Region.
+
+    region: the Region that responds.
+    """
     headers = {
         "Content-Type": "application/json",
         "Cache-Control": "no-store",
         "Access-Control-Allow-Origin": allowed_origin,
         "Access-Control-Expose-Headers": EXPOSED_HEADERS,
-        REGION_HEADER: os.environ["AWS_REGION"],
+        REGION_HEADER: region,
     }
     return {"statusCode": status, "headers": headers, "body": json.dumps(body)}

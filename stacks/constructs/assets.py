@@ -14,16 +14,23 @@ from pathlib import Path
 
 # Lowercase patterns, matched against the name of each file and folder.
 SUSPICIOUS_PATTERNS = (
-    *("*.pem", "*.key", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.ppk", "*.kdbx", "*.ovpn"),
-    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*kubeconfig*", "*htpasswd*"),
+    # Private keys and key stores.
+    *("*.pem", "*.pem.*", "*.key", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.keytab", "*.ppk", "*.kdbx"),
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "ssh_host_*", "private-key*", "private_key*"),
+    *("*.gpg", "*.asc", "*.ovpn"),
+    # Passwords and other secrets.
     *("*.env", "*.env.*", "env.*", "*credentials*", "secret", "secret.*", "secrets", "secrets.*"),
-    *("client_secret*.json", "*service-account*.json", "*serviceaccount*.json", "*adminsdk*.json", "*gcp-key*.json"),
-    *("password*", "passwd*"),
-    *("*accesskeys.csv", "rootkey.csv", "wp-config*", "*.gpg", "*.asc", "*.git"),
-    *("*.sql", "*.sql.*", "*.sqlite", "*.sqlite3", "*.db", "*.mdb", "*.dump", "*.dmp", "*.rdb", "*.bson"),
-    *("*.bak", "*.bak.*", "*.backup", "*backup.*", "dump.*", "*.old", "*.orig", "*.swp", "*~"),
-    *("*.tfstate", "*.tfstate.*", "*.tfvars", "*.log", "*.pcap", "*.har"),
-    *("node_modules", "cdk.out", "venv"),
+    *("*secrets*.yml", "*secrets*.yaml", "*secrets*.json", "password*", "passwd*", "*htpasswd*"),
+    *("*apikey*", "*api-key.*", "*api-keys.*", "*api_key.*", "*api_keys.*", "*accesskeys.csv", "rootkey.csv"),
+    *("client_secret*.json", "*service-account*.json", "*service_account*.json", "*serviceaccount*.json"),
+    *("*adminsdk*.json", "*gcp-key*.json", "local.settings.json", "*kubeconfig*", "wp-config*"),
+    # Databases.
+    *("*.sql", "*.sql.*", "*.sqlite", "*.sqlite-*", "*.sqlite3", "*.sqlite3-*", "*.db", "*.db.*", "*.db-*", "*.mdb"),
+    *("*.dump", "*.dump.*", "dump.*", "*.dmp", "*.rdb", "*.bson", "*.bacpac"),
+    # Backups, and files of editors and tools.
+    *("backup", "backups", "*.bak", "*.bak.*", "*.backup", "*backup.*", "*.old", "*.orig", "*.swp", "*~"),
+    *("*.tfstate", "*.tfstate.*", "*.tfvars", "*.tfvars.json", "*.log", "*.pcap", "*.har"),
+    *("*.git", "node_modules", "cdk.out", "venv"),
 )
 
 

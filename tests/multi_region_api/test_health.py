@@ -146,7 +146,7 @@ def test_long_reason_is_truncated() -> None:
 
 
 def test_healthy_body_has_token_in_searched_bytes() -> None:
-    body = json_response(200, healthy_body("us-east-1"), "*")["body"]
+    body = json_response(200, healthy_body("us-east-1"), region="us-east-1", allowed_origin="*")["body"]
     assert TOKEN.encode() in body.encode()[:SEARCHED_BYTES]
 
 
@@ -161,7 +161,9 @@ def test_healthy_body_has_token_in_searched_bytes() -> None:
     observed="with generated names and errors",
 )
 def test_unhealthy_body_never_contains_token(region: str, failed: list[str]) -> None:
-    body = json_response(503, unhealthy_body(region.replace("=", ""), failed), "*")["body"]
+    body = json_response(503, unhealthy_body(region.replace("=", ""), failed), region="us-east-1", allowed_origin="*")[
+        "body"
+    ]
     assert TOKEN not in body
     assert json.loads(body)["health"] == "unhealthy"
 
@@ -179,7 +181,12 @@ def test_any_failure_with_any_error_is_unhealthy(status: str, errors: list[tuple
         assert not failed
     elif dependencies or status.strip().lower() not in ("", "check"):
         assert failed
-        assert TOKEN not in json_response(503, unhealthy_body("us-east-1", failed), "*")["body"]
+        assert (
+            TOKEN
+            not in json_response(503, unhealthy_body("us-east-1", failed), region="us-east-1", allowed_origin="*")[
+                "body"
+            ]
+        )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from sandbox.emulator.authentication import MAX_CUSTOM_RESOURCE_BYTES
 from sandbox.emulator.web import MAX_BODY_BYTES
 
 pytestmark = pytest.mark.enable_socket
-LIST_QUEUES = "/?Action=ListQueues&Version=2012-11-05"
+LIST_TOPICS = "/?Action=ListTopics&Version=2010-03-31"
 CHUNK = 1 << 20
 CUSTOM_RESOURCE = f"PUT /_ministack/cfn-response/{'a' * 24} HTTP/1.1"
 
@@ -51,11 +51,11 @@ def host(sandbox: Sandbox) -> str:
 
 
 def signed(sandbox: Sandbox) -> dict[str, str]:
-    """Return the headers of a signed ListQueues call."""
-    request = AWSRequest("GET", sandbox.url + LIST_QUEUES)
+    """Return the headers of a signed ListTopics call."""
+    request = AWSRequest("GET", sandbox.url + LIST_TOPICS)
     environment = sandbox.environment
     credentials = Credentials(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
-    SigV4Auth(credentials, "sqs", "us-east-1").add_auth(request)
+    SigV4Auth(credentials, "sns", "us-east-1").add_auth(request)
     return {"Host": host(sandbox)} | dict(request.headers.items())
 
 
@@ -120,13 +120,13 @@ def test_unusual_request_of_viewer_is_rejected(sandbox: Sandbox, head: list[str]
 @pytest.mark.parametrize(
     ("request_line", "headers", "expected"),
     [
-        (f"GET {LIST_QUEUES} HTTP/1.1", [], 200),
-        (f"GET {LIST_QUEUES} HTTP/1.1", ["Host: evil.example"], 400),
-        (f"GET {LIST_QUEUES} HTTP/1.1", ["Origin: https://evil.example", "Origin: http://{host}"], 403),
-        (f"GET {LIST_QUEUES} HTTP/1.1", ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: none"], 403),
-        (f"GET http://{{host}}{LIST_QUEUES} HTTP/1.1", [], 403),
-        (f"GET http://evil.example{LIST_QUEUES} HTTP/1.1", [], 403),
-        (f"GET http://[::{LIST_QUEUES} HTTP/1.1", [], 403),
+        (f"GET {LIST_TOPICS} HTTP/1.1", [], 200),
+        (f"GET {LIST_TOPICS} HTTP/1.1", ["Host: evil.example"], 400),
+        (f"GET {LIST_TOPICS} HTTP/1.1", ["Origin: https://evil.example", "Origin: http://{host}"], 403),
+        (f"GET {LIST_TOPICS} HTTP/1.1", ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: none"], 403),
+        (f"GET http://{{host}}{LIST_TOPICS} HTTP/1.1", [], 403),
+        (f"GET http://evil.example{LIST_TOPICS} HTTP/1.1", [], 403),
+        (f"GET http://[::{LIST_TOPICS} HTTP/1.1", [], 403),
     ],
 )
 def test_unusual_signed_request_is_rejected(
@@ -139,7 +139,7 @@ def test_unusual_signed_request_is_rejected(
 
 def test_signed_request_without_host_is_rejected(sandbox: Sandbox) -> None:
     head = [header for header in lines(signed(sandbox)) if not header.startswith("Host:")]
-    assert status(send(sandbox.ports["aws"], [f"GET {LIST_QUEUES} HTTP/1.0", *head])) == 403
+    assert status(send(sandbox.ports["aws"], [f"GET {LIST_TOPICS} HTTP/1.0", *head])) == 403
 
 
 @pytest.mark.parametrize("authorization", ["none", "unknown key"])
@@ -212,7 +212,7 @@ def test_http2_request_of_web_page_or_without_key_is_rejected(
     sandbox: Sandbox, authority: str, headers: dict[str, str], expected: int
 ) -> None:
     values = {name.lower(): value for name, value in signed(sandbox).items() if name != "Host"} | headers
-    pseudo = {":method": "GET", ":path": LIST_QUEUES, ":scheme": "http", ":authority": authority}
+    pseudo = {":method": "GET", ":path": LIST_TOPICS, ":scheme": "http", ":authority": authority}
     request = [(name, value.format(host=host(sandbox))) for name, value in (pseudo | values).items()]
     assert send_http2(sandbox.ports["aws"], request) == expected
 
