@@ -28,12 +28,18 @@ def _grant_queries(hosts: Hosts, songs: SongData) -> None:
         "athena:StopQueryExecution",
     ]
     grant(hosts.role, actions, _arn(stack, "athena", "workgroup", songs.workgroup.ref))
-    grant(  # Glue authorizes a call on the catalog, the database and the table
+    # Glue authorizes a call on the catalog, the database and the table.
+    catalog = stack.format_arn(service="glue", resource="catalog", arn_format=ArnFormat.NO_RESOURCE_NAME)
+    database = _arn(stack, "glue", "database", DATABASE)
+    tables = [_arn(stack, "glue", "table", f"{DATABASE}/{table}") for table in songs.tables]
+    grant(hosts.role, ["glue:GetDatabase", "glue:GetTable", "glue:GetPartitions"], catalog, database, *tables)
+    grant(
         hosts.role,
-        ["glue:GetDatabase", "glue:GetTable", "glue:GetTables", "glue:GetPartitions"],
-        stack.format_arn(service="glue", resource="catalog", arn_format=ArnFormat.NO_RESOURCE_NAME),
-        _arn(stack, "glue", "database", DATABASE),
-        *(_arn(stack, "glue", "table", f"{DATABASE}/{table}") for table in songs.tables),
+        ["glue:GetTables"],
+        catalog,
+        database,
+        _arn(stack, "glue", "table", f"{DATABASE}/*"),
+        wildcard_reason="Listing the tables of the stack's database requires access to all of them.",
     )
     # Athena reads this database for every query, and rejects the query without this permission.
     grant(hosts.role, ["glue:GetDatabase"], _arn(stack, "glue", "database", "default"))
