@@ -80,6 +80,11 @@ def test_preflight_exists_only_for_hello_with_lower_limit(template: dict[str, An
     assert limits(template)['OPTIONS "/~1helloworld"'] == (10, 20), "a tenth of the limit of requests"
 
 
+def test_only_one_method_uses_the_default_limit(full_template: dict[str, Any]) -> None:
+    """Each method that uses the default has that limit separately, which adds up to more than the account's quota."""
+    assert len(resources_of_type(full_template, "AWS::ApiGateway::Method")) == len(limits(full_template))
+
+
 @pytest.mark.reliability("multi_region_api", "Hostile input", fault="a flood of requests to the API")
 @pytest.mark.parametrize("rate", [1, 100, MAX_RATE_LIMIT])
 def test_limits_leave_room_for_health_checks_in_the_account_quota(tmp_path: Path, rate: int) -> None:
