@@ -26,6 +26,8 @@ ALSO = {
     # API Gateway developer guide, "Using service-linked roles for API Gateway".
     "AWS::ApiGateway::DomainName": {"iam:CreateServiceLinkedRole"},
     "AWS::ApiGateway::RestApi": {"iam:CreateServiceLinkedRole"},
+    # CloudFormation user guide, "Fn::GetAZs", which chooses the zone of a subnet.
+    "AWS::EC2::Subnet": {"ec2:DescribeAccountAttributes", "ec2:DescribeAvailabilityZones"},
     # EC2 user guide, "Use a Systems Manager parameter instead of an AMI ID".
     "AWS::EC2::Instance": {"ssm:GetParameters"},
     # EFS API reference: CreateMountTarget, DeleteMountTarget, ModifyMountTargetSecurityGroups.

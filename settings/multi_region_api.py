@@ -1,18 +1,31 @@
 """Settings of `MultiRegionApi-<region>`."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from .custom_domain import CustomDomainSettings
 from .regions import Region
-from .types import DOMAIN_LABEL, Email, SettingsModel, conflicting_fields_error, matches, number, one_of, whole_number
+from .types import (
+    DOMAIN_LABEL,
+    Conflict,
+    Email,
+    SettingsModel,
+    conflicting_fields_error,
+    matches,
+    number,
+    one_of,
+    whole_number,
+)
 
 HealthCheckRegion = Literal[
     "us-east-1", "us-west-1", "us-west-2", "eu-west-1",
     "ap-southeast-1", "ap-southeast-2", "ap-northeast-1", "sa-east-1",
 ]  # fmt: skip
 MIN_HEALTH_CHECK_REGIONS = 3  # Route 53's limit
+# With a domain name, each of n Regions has n + 1 health checks; Route 53's default quota is 200 for an account.
+MAX_REGIONS_WITH_DOMAIN_NAME = 13
 MAX_DEPENDENCIES = 20  # one policy of the health function's role names each table
 # With preflight requests and health checks below 2,500, API Gateway's lowest default quota of an account and Region:
 # requests above the quota would be throttled on the health path too.
@@ -100,3 +113,9 @@ class MultiRegionApiSettings(CustomDomainSettings):
         if len(set(names)) < len(names):
             raise ValueError("unique names")
         return value
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield conflicts between the domain name, the hosted zone and the number of Regions."""
+        yield from super().conflicts()
+        if self.domain_name and len(self.regions) > MAX_REGIONS_WITH_DOMAIN_NAME:
+            yield Conflict("regions", f"has more than {MAX_REGIONS_WITH_DOMAIN_NAME} Regions with {{domain_name}}")

@@ -113,6 +113,20 @@ def test_deployment_policy_of_linked_role_type_allows_creating_it(
     assert seen == LINKED_ROLES.keys()
 
 
+def test_deployment_policy_allows_choosing_a_zone(
+    assembly: Assembly, full_assembly: Assembly, deployment_policies: dict[str, Any]
+) -> None:
+    """CloudFormation user guide, Fn::GetAZs: it calls EC2 with the permissions of the deployment."""
+    required = {"ec2:DescribeAvailabilityZones", "ec2:DescribeAccountAttributes"}
+    seen = set()
+    for template in templates(assembly.directory, full_assembly.directory):
+        if "Fn::GetAZs" in json.dumps([r.get("Properties") for r in template.resources.values()]):
+            documents = [p for name, p in deployment_policies.items() if re.match(rf"{template.stack}[-.]", name)]
+            assert required <= {action for p in documents for s in p["Statement"] for action in s["Action"]}
+            seen.add(template.stack)
+    assert seen == {"AnalyticsHost"}
+
+
 def finding(check: str, resource: str, **cdk_nag: str) -> Finding:
     return Finding(check, "title", resource, cdk_nag)
 

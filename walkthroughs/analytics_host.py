@@ -238,7 +238,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
 
     def report_opens_in_browser(self) -> str:
         self._trained()  # otherwise the report could be from an earlier walkthrough
-        with browser(self.target, width=1000, height=1400) as driver:
+        with browser(self.target, width=1000, height=1460) as driver:
             driver.get((self._reports() / "report.html").as_uri())
             broken = driver.execute_script("return [...document.images].filter(image => !image.naturalWidth).length")
             assert broken == 0, f"{broken} plots are broken"

@@ -107,7 +107,7 @@ class MultiRegionApi(Stack):
                 "No domain name: each Region has only a separate URL, without failover. For one domain name "
                 "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
             )
-        self._add_alarms(topic, functions, routing_check)
+        self._add_alarms(topic, functions, check)
         self._add_outputs(api, check, routing_check, health, topic)
 
     def create_function(
@@ -201,8 +201,9 @@ class MultiRegionApi(Stack):
             "metrics_enabled": True,
         }
         limits = {f"/{self.health_path}/GET": HEALTH_RATE_LIMIT, f"/{HELLO_PATH}/OPTIONS": preflight_rate}
-        if self.drain_urls:
-            limits[f"/{drained_path(self.settings)}/{{region}}/GET"] = DRAINED_RATE_LIMIT
+        drained = f"/{drained_path(self.settings)}/{{region}}/GET" if self.drain_urls else None
+        if drained:
+            limits[drained] = DRAINED_RATE_LIMIT
         return apigateway.StageOptions(
             stage_name=STAGE,
             throttling_rate_limit=rate,
@@ -214,7 +215,8 @@ class MultiRegionApi(Stack):
                 method: apigateway.MethodDeploymentOptions(
                     throttling_rate_limit=limit,
                     throttling_burst_limit=_burst(limit, MAX_BURST // 10),
-                    **method_defaults,
+                    # Metrics are charged; no alarm needs those of the drained Regions.
+                    **method_defaults | {"metrics_enabled": method != drained},
                 )
                 for method, limit in limits.items()
             },

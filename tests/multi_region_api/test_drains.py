@@ -126,12 +126,23 @@ def test_records_use_a_check_that_needs_own_health_and_no_drain(full_assembly: A
         assert {r["Name"] for r in records if "Region" not in r} == {f"{region}.api.example.com."}
 
 
-def test_parameter_accepts_only_other_regions(full_assembly: Assembly) -> None:
-    parameter = only_resource(full_assembly.template("MultiRegionApi-us-east-1"), "AWS::SSM::Parameter")
-    pattern = re.compile(parameter["AllowedPattern"])
-    assert pattern.match(parameter["Value"])
+def test_parameter_is_independent_of_the_regions(full_assembly: Assembly) -> None:
+    """CloudFormation writes the value again, and so undrains Regions, whenever a property of the parameter changes."""
+    stacks = ("MultiRegionApi-us-east-1", "MultiRegionApi-us-west-2")
+    one, other = (only_resource(full_assembly.template(stack), "AWS::SSM::Parameter") for stack in stacks)
+    assert one == other
+    pattern = re.compile(one["AllowedPattern"])
+    assert pattern.match(one["Value"])
     assert all(pattern.match(value) for value, _ in VALUES)
-    assert not any(map(pattern.match, ("us-east-1", "us-west-2,us-east-1", "", "us-weast-2")))
+    assert not any(map(pattern.match, ("", "us-west-2,", "a b")))
+
+
+def test_draining_a_region_raises_no_alarm(full_assembly: Assembly) -> None:
+    """The alarm watches the Region's own health check, and not the calculated one, which also depends on drains."""
+    template = full_assembly.template("MultiRegionApi-us-east-1")
+    alarms = [a for a in resources_of_type(template, "AWS::CloudWatch::Alarm") if a["Namespace"] == "AWS/Route53"]
+    (watched,) = (d["Value"]["Ref"] for alarm in alarms for d in alarm["Dimensions"])
+    assert template["Resources"][watched]["Properties"]["HealthCheckConfig"]["Type"] != "CALCULATED"
 
 
 def test_only_the_drain_function_can_write_the_parameter(full_assembly: Assembly) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from settings import Settings, SettingsError
+from settings.multi_region_api import MAX_REGIONS_WITH_DOMAIN_NAME
+from settings.regions import supported_regions
 
 SYSTEM = "multi_region_api"
 
@@ -91,3 +93,13 @@ def test_domain_name_outside_its_zone_raises() -> None:
     text = errors(domain_name="api.example.org", hosted_zone_id="Z1", hosted_zone_name="example.com")
     assert '="api.example.org" is not in the zone multi_region_api:hosted_zone_name="example.com"' in text
     assert read(domain_name="example.com", hosted_zone_id="Z1", hosted_zone_name="example.com").domain_name
+
+
+def test_more_regions_than_health_checks_are_rejected_with_a_domain_name() -> None:
+    """Each Region has a health check of every Region and a calculated one; Route 53's default quota is 200."""
+    regions = sorted(supported_regions())[: MAX_REGIONS_WITH_DOMAIN_NAME + 1]
+    assert MAX_REGIONS_WITH_DOMAIN_NAME * (MAX_REGIONS_WITH_DOMAIN_NAME + 1) <= 200 < len(regions) * (len(regions) + 1)
+    zone = {"hosted_zone_id": "Z0123456789ABCDEFGHIJ", "hosted_zone_name": "example.com"}
+    read(regions=json.dumps(regions))
+    message = errors(regions=json.dumps(regions), domain_name="api.example.com", **zone)
+    assert "has more than 13 Regions with" in message
