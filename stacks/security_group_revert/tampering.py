@@ -43,7 +43,7 @@ def report_tampering(
     stack_names = [{"prefix": f"{Stack.of(topic).stack_name}-"}]
     # As the caller wrote it: Lambda accepts names, and full and partial ARNs with or without a version.
     functions = [{"wildcard": f"*{function.function_name}*"}]
-    watched_resources = {
+    watched_resources: dict[str, list[Any]] = {
         "name": rule_names,
         "rule": rule_names,
         "functionName": functions,
