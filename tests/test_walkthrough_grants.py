@@ -5,13 +5,11 @@ from typing import Any
 
 import pytest
 
-from .conftest import ROOT, need
+from audit.grants import Grant, generalize, reasons, stack_of, walkthrough_policy
+from sandbox.iam.actions import has_action
+from walkthroughs.catalog import WALKTHROUGHS
 
-need("ministack")
-
-from audit.grants import Grant, generalize, reasons, stack_of, walkthrough_policy  # noqa: E402
-from sandbox.iam.actions import has_action  # noqa: E402
-from walkthroughs.catalog import WALKTHROUGHS  # noqa: E402
+from .conftest import ROOT
 
 ACCOUNT = "111111111111"
 ROLE = "SecurityGroupRevert-FunctionRole111A5701-1A1CCE58220CA"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +14,9 @@ from sandbox import Sandbox
 from walkthroughs.walkthrough import Target
 
 from ..conftest import ROOT, need
-from .stacks import Stacks
+
+if TYPE_CHECKING:
+    from .stacks import Stacks
 
 DOMAIN = "www.example.com"
 PGSQL = {"ip_protocol": "tcp", "from_port": 5432, "to_port": 5432, "cidr_ipv4": "10.0.0.0/8"}
@@ -119,7 +122,11 @@ def sandbox_with_options(options_sandbox: OptionsSandbox) -> Sandbox:
 
 
 @pytest.fixture(scope="session")
-def stacks() -> Iterator[Stacks]:
+def stacks() -> "Iterator[Stacks]":
     """A sandbox without stacks, and what creates them there."""
+    for package in ("ministack", "dns"):
+        need(package)
+    from .stacks import Stacks
+
     with Sandbox() as sandbox:
         yield Stacks(sandbox)
