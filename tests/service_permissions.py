@@ -120,8 +120,6 @@ def _rule(template: DeployedTemplate, rule: Resource) -> Needs:
                 yield Request(service, "lambda:InvokeFunction", target["Arn"], context)
             case "sns" if role:
                 yield from _publish(template, role, target["Arn"], {})
-            case "sns":  # without condition keys, which SNS does not support for EventBridge and encrypted topics
-                yield from _publish(template, service, target["Arn"], {})
             case "codepipeline" if role:
                 yield Request(role, "codepipeline:StartPipelineExecution", target["Arn"])
             case _:

@@ -23,12 +23,11 @@ from botocore.exceptions import ClientError
 from assets.analytics_host.host.idle import PORTS
 
 from .browser import browser
-from .forwarding import forwarded_port
+from .forwarding import forwarded_port, wait_for_session_manager
 from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
 
 ASSETS = Path(__file__).parents[1] / "assets" / "analytics_host"
 NOTEBOOK_SECONDS = 1800
-AGENT_SECONDS = 120  # for the SSM Agent of a newly started host to connect
 
 
 class AnalyticsHostWalkthrough(RestoringWalkthrough):
@@ -335,7 +334,7 @@ def preconditions(target: Target, outputs: dict[str, str]) -> None:
     if state != "running":
         raise PreconditionError(f"the host {instance_id} is {state}; start it: {outputs['StartCommand']}")
     if not target.instances:
-        _wait_for_session_manager(target, instance_id)
+        wait_for_session_manager(target, instance_id)
     database = outputs["DatabaseName"]
     try:
         target.client("glue").get_table(DatabaseName=database, Name="billboard")
@@ -362,23 +361,6 @@ def _instance_state(target: Target, instance_id: str) -> str:
         return "terminated"  # about an hour ago or earlier
     state: str = reservation["Instances"][0]["State"]["Name"]
     return state
-
-
-def _wait_for_session_manager(target: Target, instance_id: str) -> None:
-    """Wait until the host's agent is connected; the host may have just been started."""
-    filters = [{"Key": "InstanceIds", "Values": [instance_id]}]
-
-    def online() -> bool:
-        instances = target.client("ssm").describe_instance_information(Filters=filters)["InstanceInformationList"]
-        return any(instance["PingStatus"] == "Online" for instance in instances)
-
-    try:
-        target.wait_until(online, "", seconds=min(target.timeout_seconds, AGENT_SECONDS))
-    except AssertionError:
-        raise PreconditionError(
-            f"the agent of {instance_id} is not connected to Session Manager after {AGENT_SECONDS} s; "
-            "check that its subnet has a route to the internet"
-        ) from None
 
 
 def count_objects(target: Target, location: str) -> int:

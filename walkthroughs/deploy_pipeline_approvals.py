@@ -5,11 +5,11 @@ The walkthrough reads the notifications from a queue that it subscribes to the t
 
 import json
 import shlex
-import time
 from collections.abc import Callable
 from typing import Any
 
 from .deploy_pipeline import TEMPLATE, DeployPipelineWalkthrough
+from .notifications import subscribe_queue
 from .pipeline_runs import Deployment
 from .walkthrough import Step
 
@@ -22,8 +22,7 @@ class ApprovalsWalkthrough(DeployPipelineWalkthrough):
     def _prepare(self) -> None:
         super()._prepare()
         outputs = self.target.outputs("DeployPipeline")
-        self.sns = self.target.client("sns")
-        self._subscribe(outputs["TopicArn"])
+        self.queue_url = subscribe_queue(self.target, outputs["TopicArn"], self.cleanup, name="approvals")
 
     def approved_change_is_executed(self) -> str:
         shorter = self._edited("MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 60")
@@ -115,26 +114,6 @@ class ApprovalsWalkthrough(DeployPipelineWalkthrough):
         words = shlex.split(command)
         body = json.loads(words[words.index("--message-body") + 1]) | {"reason": reason}
         self.sqs.send_message(QueueUrl=words[words.index("--queue-url") + 1], MessageBody=json.dumps(body))
-
-    def _subscribe(self, topic_arn: str) -> None:
-        """Subscribe a queue to the notifications."""
-        self.queue_url = self.sqs.create_queue(QueueName=f"approvals-{int(time.time())}")["QueueUrl"]
-        self.cleanup.callback(self.sqs.delete_queue, QueueUrl=self.queue_url)
-        attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])
-        queue_arn = attributes["Attributes"]["QueueArn"]
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": queue_arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        self.sqs.set_queue_attributes(QueueUrl=self.queue_url, Attributes={"Policy": policy})
-        subscription = self.sns.subscribe(
-            TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, ReturnSubscriptionArn=True
-        )
-        self.cleanup.callback(self.sns.unsubscribe, SubscriptionArn=subscription["SubscriptionArn"])
 
     def _notification(self, text: str) -> str:
         """Wait for a notification that contains `text`; discard the others."""

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .walkthrough import SkipStep, Target
+from .walkthrough import PreconditionError, SkipStep, Target
+
+AGENT_SECONDS = 120  # for the SSM Agent of a newly started host to connect
 
 SESSION_SECONDS = 120
 
@@ -78,3 +80,20 @@ def _free_port() -> int:
         server.bind(("127.0.0.1", 0))
         port: int = server.getsockname()[1]
         return port
+
+
+def wait_for_session_manager(target: Target, instance_id: str) -> None:
+    """Wait until the host's agent is connected; the host may have just been started."""
+    filters = [{"Key": "InstanceIds", "Values": [instance_id]}]
+
+    def online() -> bool:
+        instances = target.client("ssm").describe_instance_information(Filters=filters)["InstanceInformationList"]
+        return any(instance["PingStatus"] == "Online" for instance in instances)
+
+    try:
+        target.wait_until(online, "", seconds=min(target.timeout_seconds, AGENT_SECONDS))
+    except AssertionError:
+        raise PreconditionError(
+            f"the agent of {instance_id} is not connected to Session Manager after {AGENT_SECONDS} s; "
+            "check that its subnet has a route to the internet"
+        ) from None

@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from .notifications import subscribe_queue
 from .trails import require_trail
 from .walkthrough import PreconditionError, RestoringWalkthrough, Step, Target
 
@@ -36,7 +37,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
     def _prepare(self) -> None:
         target, outputs = self.target, self.target.outputs("SecurityGroupRevert")
         self._check(outputs)
-        self.ec2, self.events, self.sns, self.sqs = map(target.client, ("ec2", "events", "sns", "sqs"))
+        self.ec2, self.events, self.sqs = map(target.client, ("ec2", "events", "sqs"))
         self.dynamodb = target.client("dynamodb")
         self.group_id, self.state_table = outputs["SampleGroupId"], outputs["StateTableName"]
         self._delete_state()
@@ -44,7 +45,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self.changes_rule, self.sweep_rule = outputs["ChangesRuleName"], outputs["SweepRuleName"]
         self.caller = target.client("sts").get_caller_identity()["Arn"]
         self.notifications: list[dict[str, str]] = []
-        self._subscribe(outputs["TopicArn"])
+        self.queue_url = subscribe_queue(self.target, outputs["TopicArn"], self.cleanup, name="notifications")
         for rule in (self.changes_rule, self.sweep_rule):
             self.cleanup.callback(self.events.enable_rule, Name=rule)
         self._set_enabled(self.sweep_rule, enabled=False)  # so that only events cause reverts
@@ -298,26 +299,6 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
     def _set_enabled(self, rule: str, *, enabled: bool) -> None:
         (self.events.enable_rule if enabled else self.events.disable_rule)(Name=rule)
         time.sleep(self.target.propagation_seconds)
-
-    def _subscribe(self, topic_arn: str) -> None:
-        """Subscribe a queue to the notifications."""
-        self.queue_url = self.sqs.create_queue(QueueName=f"notifications-{int(time.time())}")["QueueUrl"]
-        self.cleanup.callback(self.sqs.delete_queue, QueueUrl=self.queue_url)
-        attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["QueueArn"])
-        queue_arn = attributes["Attributes"]["QueueArn"]
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": queue_arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        self.sqs.set_queue_attributes(QueueUrl=self.queue_url, Attributes={"Policy": policy})
-        subscription = self.sns.subscribe(
-            TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, ReturnSubscriptionArn=True
-        )
-        self.cleanup.callback(self.sns.unsubscribe, SubscriptionArn=subscription["SubscriptionArn"])
 
     def _receive(self) -> None:
         while True:

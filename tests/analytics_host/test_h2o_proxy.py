@@ -149,7 +149,7 @@ def proxy(running: Proxy) -> Proxy:
         {"User-Agent": "VLC/3.0.21 LibVLC/3.0.21"},
         {"User-Agent": ""},
         {},  # no User-Agent
-        {"Host": "evil.example"},  # DNS rebinding, in the next lines with the headers of its own page
+        {"Host": "evil.example"},  # DNS rebinding, in the next lines with the headers of the attacker's page
         {"Host": "evil.example:54321", "Origin": "http://evil.example:54321", "Sec-Fetch-Site": "same-origin"},
         {"Host": "localhost.evil.example:54321", "Sec-Fetch-Site": "same-origin"},
         {"Host": "evil-localhost:54321", "Sec-Fetch-Site": "none"},

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from lambdas.multi_region_api.handler_settings import read_settings
 from lambdas.multi_region_api.health import TOKEN
 
 from ..conftest import Assembly, only_resource, resources_of_type, synthesize
@@ -319,21 +318,6 @@ def test_health_function_can_read_one_item_of_its_tables(full_template: dict[str
     assert "table/Orders" in json.dumps(read["Resource"])
     assert "*" not in json.dumps(read["Resource"])
     assert read["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["healthcheck"]}}
-
-
-def test_package_contains_the_settings_of_the_handlers(full_assembly: Assembly) -> None:
-    (package,) = full_assembly.directory.glob("asset.*/multi_region_api")
-    settings = read_settings(package / "settings.json")
-    assert settings["allowed_origin"] == "*"
-    assert settings["dependencies"] == [
-        {"name": "orders", "table": "Orders", "partition_key": "order", "timeout_seconds": 1.0},
-        {
-            "name": "payments",
-            "url": "https://payments.example.com/health",
-            "partition_key": "id",
-            "timeout_seconds": 0.5,
-        },
-    ]
 
 
 def test_health_function_has_only_the_status_variable(template_without_domain: dict[str, Any]) -> None:

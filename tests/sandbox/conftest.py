@@ -16,6 +16,7 @@ from walkthroughs.walkthrough import Target
 from ..conftest import ROOT, need
 
 if TYPE_CHECKING:
+    from .deployment import Deployment
     from .stacks import Stacks
 
 DOMAIN = "www.example.com"
@@ -130,3 +131,22 @@ def stacks() -> "Iterator[Stacks]":
 
     with Sandbox() as sandbox:
         yield Stacks(sandbox)
+
+
+@pytest.fixture(scope="module")
+def state_machine(sandbox_with_options: Sandbox) -> str:
+    """The ARN of the state machine of `DeployPipeline`."""
+    from sandbox.target import target_of
+
+    return target_of(sandbox_with_options).outputs("DeployPipeline")["StateMachineArn"]
+
+
+@pytest.fixture
+def app(sandbox_with_options: Sandbox, state_machine: str) -> "Iterator[Deployment]":
+    """An app that is deployed with the state machine, and deleted after the test."""
+    from .deployment import Deployment
+
+    deployment = Deployment(sandbox_with_options, state_machine)
+    yield deployment
+    deployment.inject()
+    deployment.cloudformation.delete_stack(StackName=deployment.stack)

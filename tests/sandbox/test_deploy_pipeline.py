@@ -1,12 +1,8 @@
 """The deployed state machine, with its functions, while API calls fail or other clients change its stack."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
-
-from sandbox import Sandbox
-from sandbox.target import target_of
 
 from .deployment import LONGER, QUEUE, TOPIC, Deployment
 
@@ -14,19 +10,6 @@ pytestmark = pytest.mark.enable_socket
 
 THROTTLED = {"code": "Throttling", "message": "Rate exceeded"}
 DENIED = {"code": "AccessDenied", "message": "not authorized to perform that"}
-
-
-@pytest.fixture(scope="module")
-def state_machine(sandbox_with_options: Sandbox) -> str:
-    return target_of(sandbox_with_options).outputs("DeployPipeline")["StateMachineArn"]
-
-
-@pytest.fixture
-def app(sandbox_with_options: Sandbox, state_machine: str) -> Iterator[Deployment]:
-    deployment = Deployment(sandbox_with_options, state_machine)
-    yield deployment
-    deployment.inject()
-    deployment.cloudformation.delete_stack(StackName=deployment.stack)
 
 
 @pytest.mark.reliability(

@@ -1,31 +1,16 @@
 """The deployed state machine, with its functions, rejects updates that lose a resource, and no others."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from sandbox import Sandbox
-from sandbox.target import target_of
 
 from .deployment import LONGER, QUEUE, TOPIC, Deployment
 
 pytestmark = pytest.mark.enable_socket
-
-
-@pytest.fixture(scope="module")
-def state_machine(sandbox_with_options: Sandbox) -> str:
-    return target_of(sandbox_with_options).outputs("DeployPipeline")["StateMachineArn"]
-
-
-@pytest.fixture
-def app(sandbox_with_options: Sandbox, state_machine: str) -> Iterator[Deployment]:
-    deployment = Deployment(sandbox_with_options, state_machine)
-    yield deployment
-    deployment.inject()
-    deployment.cloudformation.delete_stack(StackName=deployment.stack)
 
 
 @pytest.mark.reliability(
