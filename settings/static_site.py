@@ -27,6 +27,9 @@ class StaticSiteSettings(CustomDomainSettings):
     allowed_files: tuple[
         Annotated[str, matches(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
     ] = Field((), description="Files to publish despite their suspicious names, such as `downloads/*.sql`.")
+    edge: Literal["lambda", "function"] = Field(
+        "lambda", description="What rewrites URIs: a Lambda@Edge function, or a CloudFront Function."
+    )
     trailing_slash: Literal["redirect", "rewrite"] = Field(
         "redirect", description="Response to a path with a missing or superfluous slash: a redirect, or the page."
     )

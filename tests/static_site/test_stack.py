@@ -107,7 +107,7 @@ def test_rewriter_meets_edge_limits_and_has_no_permissions(template: dict[str, A
     "Deleted externally",
     fault="the function, while its replicas exist at the edge",
     expected="Lambda cannot delete it, so the stack retains the function",
-    observed="only the function is left",
+    observed="only the function is left; with `edge=function`, nothing is",
 )
 def test_deletion_retains_the_rewriter_but_no_bucket(template: dict[str, Any]) -> None:
     for resource_type in ("AWS::Lambda::Function", "AWS::Lambda::Version"):
