@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from .custom_domain import CustomDomainSettings
+from .custom_domain import DOMAIN, MAX_DOMAIN, CustomDomainSettings
 from .types import Conflict, Email, matches, one_of
 
+MAX_ALTERNATE_NAMES = 9  # ACM's quota is ten names per certificate
 MAX_HEADER_VALUE = 1783  # characters, CloudFront's quota
 HeaderValue = Annotated[
     str,
@@ -47,6 +48,13 @@ class StaticSiteSettings(CustomDomainSettings):
         "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
         description="Permissions-Policy header of every response.",
     )
+    alternate_domain_names: Annotated[
+        tuple[
+            Annotated[str, matches(DOMAIN, "a domain name in lowercase, such as example.com", max_length=MAX_DOMAIN)],
+            ...,
+        ],
+        Field(max_length=MAX_ALTERNATE_NAMES),
+    ] = Field((), description="Further names in the hosted zone, which redirect to domain_name.")
     email: Email | None = Field(
         None, description="Recipient of the alarm; AWS first sends a confirmation request. Without it, no alarm."
     )
@@ -66,8 +74,18 @@ class StaticSiteSettings(CustomDomainSettings):
         return str(folder)
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Find a redirect status on a site that never redirects."""
+        """Find a redirect status on a site that never redirects, and further names without a first one or a zone."""
         yield from super().conflicts()
+        yield from self._conflicts_of_names()
         never_redirects = self.trailing_slash == "rewrite" and not self.redirect_index_html
         if never_redirects and "redirect_status" in self.model_fields_set:
             yield Conflict("redirect_status", "has no effect with {trailing_slash} and {redirect_index_html}")
+
+    def _conflicts_of_names(self) -> Iterator[Conflict]:
+        names, zone = self.alternate_domain_names, self.hosted_zone_name
+        if names and not self.domain_name:
+            yield Conflict("alternate_domain_names", "needs {domain_name}")
+        if self.domain_name in names or len(set(names)) < len(names):
+            yield Conflict("alternate_domain_names", "must have each name once, and not {domain_name}")
+        if zone and not all(f".{name}".endswith(f".{zone}") for name in names):
+            yield Conflict("alternate_domain_names", "has names that are not in the zone {hosted_zone_name}")

@@ -17,6 +17,7 @@ from settings import Settings, SettingsError
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
 from settings.multi_region_api import MAX_DEPENDENCIES
 from settings.security_group_revert import MAX_GROUPS
+from settings.static_site import MAX_ALTERNATE_NAMES
 
 from .conftest import EVERYTHING, Assembly, synthesize
 from .deployed_template import REF_IS_ARN
@@ -74,6 +75,7 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:ssm_parameters": [f"/{number:0>199}" for number in range(MAX_SSM_PARAMETERS)],
     "multi_region_api:regions": ["us-east-1"],  # a stack for each Region, so no stack grows
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES)],
+    "static_site:alternate_domain_names": [f"{number}.example.com" for number in range(MAX_ALTERNATE_NAMES)],
     "static_site:content_security_policy": "x" * 1783,
     "static_site:permissions_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
@@ -86,6 +88,7 @@ OVER_MAXIMUM = {
     "deploy_pipeline:ssm_parameters": [f"/{number}" for number in range(MAX_SSM_PARAMETERS + 1)],
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES + 1)],
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS + 1)],
+    "static_site:alternate_domain_names": [f"{number}.example.com" for number in range(MAX_ALTERNATE_NAMES + 1)],
 }
 
 

@@ -1,6 +1,7 @@
-// CloudFront Function for viewer requests, JavaScript runtime 2.0. Its rules, and the reasons for them, are those of
-// lambdas/static_site/rewrite.py; a test compares both. The stack prepends the constant OPTIONS. The runtime's regular
-// expressions are PCRE, so none uses the flag i, anchors before a newline, or surrogates.
+// CloudFront Function for viewer requests, JavaScript runtime 2.0. It redirects alternate domain names and, if OPTIONS
+// has a style, rewrites URIs. The rules, and the reasons for them, are those of lambdas/static_site/rewrite.py; a test
+// compares both. The stack prepends the constant OPTIONS. The runtime's regular expressions are PCRE, so none uses the
+// flag i, anchors before a newline, or surrogates.
 
 const EXTENSION = /\.([a-z][a-z0-9]{1,14}|7z|3g[p2]|[chmrz])$/;
 const UNSAFE = /[^A-Za-z0-9\-._~!$&'()*+,;=:@%\/]|\/\/|%(2[Ff]|5[Cc]|[01][0-9A-Fa-f]|7[Ff])|%(?![0-9A-Fa-f]{2})|\/(\.|%2[Ee]){1,2}(\/|$)/;
@@ -8,16 +9,23 @@ const MAX_KEY_BYTES = 1024;
 
 function handler(event) {
   const request = event.request;
-  if (request.method !== 'GET' && request.method !== 'HEAD') return request;
-  const result = rewrite(request.uri, request.rawQueryString() || '');
-  if (result.location === undefined) {
-    request.uri = result.uri;
-    return request;
+  const query = request.rawQueryString() || '';
+  if (OPTIONS.alternate_domain_names.includes(request.headers.host.value.toLowerCase())) {
+    const path = ('/' + request.uri).replace(/^\/\//, '/').replace(/[^!-~]+/g, encodeURIComponent);
+    return response(301, 'https://' + OPTIONS.domain_name + withQuery(path, query));
   }
+  if (!OPTIONS.style || (request.method !== 'GET' && request.method !== 'HEAD')) return request;
+  const result = rewrite(request.uri, query);
+  if (result.location !== undefined) return response(OPTIONS.redirect_status, result.location);
+  request.uri = result.uri;
+  return request;
+}
+
+function response(status, location) {
   return {
-    statusCode: OPTIONS.redirect_status,
-    statusDescription: OPTIONS.redirect_status === 301 ? 'Moved Permanently' : 'Permanent Redirect',
-    headers: { location: { value: result.location }, 'cache-control': { value: 'no-store' } },
+    statusCode: status,
+    statusDescription: status === 301 ? 'Moved Permanently' : 'Permanent Redirect',
+    headers: { location: { value: location }, 'cache-control': { value: 'no-store' } },
   };
 }
 
@@ -79,5 +87,9 @@ function encode(text) {
 
 function redirect(path, query) {
   if (path.length < 2 || UNSAFE.test(path)) return null;
-  return { location: query && !/[^!-~]/.test(query) ? path + '?' + query : path };
+  return { location: withQuery(path, query) };
+}
+
+function withQuery(path, query) {
+  return query && !/[^!-~]/.test(query) ? path + '?' + query : path;
 }

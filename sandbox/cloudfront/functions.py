@@ -73,7 +73,7 @@ def _event(distribution_id: str, request: Request) -> dict[str, Any]:
             "method": request.method,
             "uri": request.path,
             "querystring": {name: {"value": value} for name, value in parse_qsl(request.query)},
-            "headers": {name: {"value": value} for name, value in request.headers.items()},
+            "headers": {n: {"value": v} for n, v in {**request.headers, "host": request.host}.items()},
             "cookies": {},
         },
     }

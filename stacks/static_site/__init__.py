@@ -43,7 +43,7 @@ from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
 from .folder import NOT_FOUND, files_of, stage_site
 from .header_overrides import HeaderOverride, hashed_directories, header_overrides
-from .rewriter import Rewriter, create_function_rewriter, create_lambda_rewriter
+from .rewriter import Rewriter, create_function_rewriter, create_lambda_rewriter, redirect_alternate_names
 from .security_policy import site_policy
 from .upload_storage import SIZES_MIB, required_mib
 from .url_rules import url_rules
@@ -100,8 +100,11 @@ class StaticSite(Stack):
             redirect_index_html=self.settings.redirect_index_html,
         )
         if self.settings.edge == "function":
-            return create_function_rewriter(self, options)
-        return create_lambda_rewriter(self, options, self._create_log_group("RewriterLog"))
+            return create_function_rewriter(self, options, self.settings)
+        rewriter = create_lambda_rewriter(self, options, self._create_log_group("RewriterLog"))
+        if self.settings.alternate_domain_names:
+            rewriter.behavior.update(redirect_alternate_names(self, self.settings))
+        return rewriter
 
     def _create_log_group(self, name: str) -> logs.LogGroup:
         return logs.LogGroup(self, name, retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY)
@@ -109,8 +112,13 @@ class StaticSite(Stack):
     def _create_distribution(
         self, bucket: s3.Bucket, log_bucket: s3.Bucket, rewriter: Rewriter
     ) -> cloudfront.Distribution:
-        name = self.settings.domain_name
-        domain = CustomDomain(self, "CustomDomain", settings=self.settings) if name else None
+        alternates = list(self.settings.alternate_domain_names)
+        names = [self.settings.domain_name, *alternates] if self.settings.domain_name else []
+        domain = (
+            CustomDomain(self, "CustomDomain", settings=self.settings, alternative_names=alternates or None)
+            if names
+            else None
+        )
         distribution = cloudfront.Distribution(
             self,
             "Distribution",
@@ -131,18 +139,25 @@ class StaticSite(Stack):
             log_bucket=log_bucket,
             log_file_prefix="distribution/",
             certificate=domain.certificate if domain else None,
-            domain_names=[name] if name else None,
+            domain_names=names or None,
             web_acl_id=self._create_web_acl(),
         )
         # On stack deletion, deletes the distribution first. Otherwise CloudFront could write logs to the bucket after
         # it was emptied.
         distribution.node.add_dependency(log_bucket)
         if domain:
-            target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
-            for record_type in (route53.ARecord, route53.AaaaRecord):
-                record_type(self, record_type.__name__, zone=domain.zone, record_name=name, target=target)
+            self._create_records(distribution, domain.zone, names)
         self._acknowledge_distribution(distribution)
         return distribution
+
+    def _create_records(
+        self, distribution: cloudfront.Distribution, zone: route53.IHostedZone, names: list[str]
+    ) -> None:
+        target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
+        for name in names:
+            suffix = "" if name == self.settings.domain_name else f"-{name}"
+            for record_type in (route53.ARecord, route53.AaaaRecord):
+                record_type(self, f"{record_type.__name__}{suffix}", zone=zone, record_name=name, target=target)
 
     def _create_web_acl(self) -> str | None:
         return ManagedRulesWebAcl(self, "WebAcl", waf_scope="CLOUDFRONT").attr_arn if self.settings.waf else None

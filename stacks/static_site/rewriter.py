@@ -15,6 +15,7 @@ from aws_cdk import (
 )
 
 from lambdas.static_site.rewrite import RewriteOptions
+from settings.static_site import StaticSiteSettings
 
 from ..constructs.assets import AssetError
 from ..constructs.lambda_code import lambda_asset
@@ -85,34 +86,50 @@ def create_lambda_rewriter(stack: Stack, options: RewriteOptions, log_group: log
     return Rewriter(function.function_name, version.function_arn, behavior, version.function_arn)
 
 
-def create_function_rewriter(stack: Stack, options: RewriteOptions) -> Rewriter:
+def create_function_rewriter(stack: Stack, options: RewriteOptions, settings: StaticSiteSettings) -> Rewriter:
     """Create a CloudFront Function. Query strings need no policy: they are not sent to the bucket."""
-    function = cloudfront.Function(
+    function = _create_viewer_request_function(stack, viewer_request_code(options, settings))
+    return Rewriter(function.function_name, function.function_arn, _associate(function))
+
+
+def redirect_alternate_names(stack: Stack, settings: StaticSiteSettings) -> dict[str, Any]:
+    """Create a CloudFront Function for it, because origin requests lack the name that the viewer requested.
+
+    Returns the options of a cache behavior that uses it.
+    """
+    return _associate(_create_viewer_request_function(stack, viewer_request_code(None, settings)))
+
+
+def _create_viewer_request_function(stack: Stack, code: str) -> cloudfront.Function:
+    return cloudfront.Function(
         stack,
         "ViewerRequest",
-        comment="Rewrites directory URIs to index pages",
+        comment="Rewrites directory URIs to index pages, or redirects alternate domain names",
         runtime=cloudfront.FunctionRuntime.JS_2_0,
-        code=cloudfront.FunctionCode.from_inline(viewer_request_code(options)),
+        code=cloudfront.FunctionCode.from_inline(code),
     )
-    association = cloudfront.FunctionAssociation(
-        event_type=cloudfront.FunctionEventType.VIEWER_REQUEST, function=function
-    )
-    return Rewriter(function.function_name, function.function_arn, {"function_associations": [association]})
 
 
-def viewer_request_code(options: RewriteOptions) -> str:
-    """Return the code of the CloudFront Function.
+def _associate(function: cloudfront.Function) -> dict[str, Any]:
+    event = cloudfront.FunctionEventType.VIEWER_REQUEST
+    return {"function_associations": [cloudfront.FunctionAssociation(event_type=event, function=function)]}
+
+
+def viewer_request_code(options: RewriteOptions | None, settings: StaticSiteSettings) -> str:
+    """Return the code of the CloudFront Function, which rewrites URIs if there are `options`.
 
     Raises:
         AssetError: it exceeds CloudFront's quota, because the site has too many exceptions.
     """
-    constant = json.dumps(options._asdict(), separators=(",", ":"))
+    names = {"domain_name": settings.domain_name, "alternate_domain_names": settings.alternate_domain_names}
+    constant = json.dumps((options._asdict() if options else {}) | names, separators=(",", ":"))
     code = f"const OPTIONS = {constant};\n{VIEWER_REQUEST_CODE.read_text()}"
     size = len(code.encode())
     if size > MAX_FUNCTION_BYTES:
+        exceptions = len(options.exceptions) if options else 0
         raise AssetError(
-            f"static_site:edge: with {len(options.exceptions):,} exceptions, the CloudFront Function has {size:,} "
-            f"bytes (valid: at most {MAX_FUNCTION_BYTES:,}). Use static_site:edge=lambda, give files without an "
-            "extension one, or name all pages either <name>.html or <name>/index.html."
+            f"static_site:edge: with {exceptions:,} exceptions, the CloudFront Function has {size:,} bytes (valid: at "
+            f"most {MAX_FUNCTION_BYTES:,}). Use static_site:edge=lambda, give files without an extension one, or name "
+            "all pages either <name>.html or <name>/index.html."
         )
     return code

@@ -324,13 +324,16 @@ def test_custom_domain_has_certificate_tls_1_2_and_records(full_template: dict[s
     certificate = only_resource(full_template, "AWS::CertificateManager::Certificate")
     assert (certificate["DomainName"], certificate["ValidationMethod"]) == ("www.example.com", "DNS")
     config = distribution(full_template)
-    assert config["Aliases"] == ["www.example.com"]
+    names = ["www.example.com", "example.com", "docs.example.com"]
+    assert config["Aliases"] == names
+    assert certificate["SubjectAlternativeNames"] == names[1:]
     assert config["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
     records = resources_of_type(full_template, "AWS::Route53::RecordSet")
-    assert {record["Type"] for record in records} == {"A", "AAAA"}
-    assert all(record["AliasTarget"] and record["Name"] == "www.example.com." for record in records)
-    (validation,) = certificate["DomainValidationOptions"]
-    assert validation["HostedZoneId"] == "Z0123456789ABCDEFGHIJ"
+    expected = sorted((f"{name}.", record_type) for name in names for record_type in ("A", "AAAA"))
+    assert sorted((record["Name"], record["Type"]) for record in records) == expected
+    assert all(record["AliasTarget"] for record in records)
+    zones = {option["DomainName"]: option["HostedZoneId"] for option in certificate["DomainValidationOptions"]}
+    assert zones == dict.fromkeys(names, "Z0123456789ABCDEFGHIJ")
     assert full_template["Outputs"]["Url"]["Value"] == "https://www.example.com/"
 
 

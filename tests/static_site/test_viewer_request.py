@@ -14,6 +14,7 @@ from hypothesis import given, strategies as st
 
 from lambdas.static_site.handler import handler
 from lambdas.static_site.rewrite import RewriteOptions
+from settings.static_site import StaticSiteSettings
 from stacks.constructs.assets import AssetError
 from stacks.static_site.rewriter import MAX_FUNCTION_BYTES, VIEWER_REQUEST_CODE, viewer_request_code
 from stacks.static_site.url_rules import url_rules
@@ -42,6 +43,12 @@ require('readline').createInterface({ input: process.stdin }).on('line', (line) 
 });
 """
 Run = Callable[..., Any]
+NAMES = StaticSiteSettings(
+    domain_name="www.example.com",
+    alternate_domain_names=("example.com", "docs.example.com"),
+    hosted_zone_id="Z0123456789ABCDEFGHIJ",
+    hosted_zone_name="example.com",
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +63,16 @@ def run() -> Iterator[Run]:
         assert stdin
         assert stdout
 
-        def call(uri: str, query: str | None, options: RewriteOptions, method: str = "GET") -> Any:
-            request = {"method": method, "uri": uri, "querystring": {}, "headers": {}, "cookies": {}}
-            line = {"code": viewer_request_code(options), "request": request, "query": query}
+        def call(
+            uri: str,
+            query: str | None,
+            options: RewriteOptions | None,
+            method: str = "GET",
+            host: str = "d111111abcdef8.cloudfront.net",
+        ) -> Any:
+            headers = {"host": {"value": host}}
+            request = {"method": method, "uri": uri, "querystring": {}, "headers": headers, "cookies": {}}
+            line = {"code": viewer_request_code(options, NAMES), "request": request, "query": query}
             print(json.dumps(line), file=stdin, flush=True)
             return json.loads(stdout.readline())
 
@@ -138,6 +152,43 @@ def test_head_is_rewritten_like_get(run: Run) -> None:
     assert run("/docs/", "", DEFAULT, "HEAD")["uri"] == "/docs/index.html"
 
 
+@pytest.mark.parametrize("host", ["example.com", "docs.example.com", "EXAMPLE.com"])
+@pytest.mark.parametrize("options", [None, DEFAULT], ids=["lambda", "function"])
+def test_alternate_name_redirects_to_the_domain_name(run: Run, host: str, options: RewriteOptions | None) -> None:
+    result = run("/docs", "a=b&a=%2F", options, host=host)
+    assert (result["statusCode"], result["statusDescription"]) == (301, "Moved Permanently")
+    assert result["headers"]["location"]["value"] == "https://www.example.com/docs?a=b&a=%2F"
+
+
+@pytest.mark.parametrize(
+    ("uri", "query", "location"),
+    [
+        ("/", None, "https://www.example.com/"),
+        ("//evil.com/x", "", "https://www.example.com//evil.com/x"),
+        (".evil.com", "", "https://www.example.com/.evil.com"),
+        ("@evil.com", "", "https://www.example.com/@evil.com"),
+        ("/caf\u00e9 x", "", "https://www.example.com/caf%C3%A9%20x"),
+        ("/x\r\nSet-Cookie: a", "b\r\nc", "https://www.example.com/x%0D%0ASet-Cookie:%20a"),
+    ],
+)
+@pytest.mark.reliability(
+    "static_site",
+    "Hostile input",
+    fault="a URI at an alternate domain name that a browser reads as another host or as a header",
+    expected="a redirect to the domain name",
+    observed="for each known attack, in Node.js",
+)
+def test_redirect_of_alternate_name_stays_on_the_domain_name(
+    run: Run, uri: str, query: str | None, location: str
+) -> None:
+    assert run(uri, query, None, host="example.com")["headers"]["location"]["value"] == location
+
+
+@pytest.mark.parametrize("host", ["www.example.com", "d111111abcdef8.cloudfront.net", "example.com.evil.com"])
+def test_other_names_are_not_redirected(run: Run, host: str) -> None:
+    assert run("/docs", "", None, host=host)["uri"] == "/docs", "a Lambda@Edge function rewrites it"
+
+
 @pytest.mark.parametrize("name", ["eval", "Function(", "require", "import", "setTimeout", "console", "fetch", "await"])
 def test_function_uses_nothing_that_the_runtime_restricts(name: str) -> None:
     """CloudFront Developer Guide, "JavaScript runtime 2.0 features". console.log would write a log of each request."""
@@ -152,8 +203,9 @@ def test_function_uses_nothing_that_the_runtime_restricts(name: str) -> None:
     observed="at 10,000 bytes; about 200 exceptions fit",
 )
 def test_function_above_the_quota_is_rejected_with_the_remedy() -> None:
-    assert len(viewer_request_code(url_rules([f"LICENSE-{number}" for number in range(200)]))) <= MAX_FUNCTION_BYTES
+    sites = [url_rules([f"LICENSE-{number}" for number in range(count)]) for count in (200, 1000)]
+    assert len(viewer_request_code(sites[0], NAMES)) <= MAX_FUNCTION_BYTES
     with pytest.raises(
         AssetError, match=r"static_site:edge: with 1,000 exceptions, .*10,000\). Use static_site:edge=l"
     ):
-        viewer_request_code(url_rules([f"LICENSE-{number}" for number in range(1000)]))
+        viewer_request_code(sites[1], NAMES)
