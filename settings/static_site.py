@@ -24,6 +24,14 @@ HeaderValue = Annotated[
 class StaticSiteSettings(CustomDomainSettings):
     """Settings of `StaticSite`."""
 
+    stack_name: Annotated[
+        str,
+        matches(
+            r"[A-Za-z][A-Za-z0-9-]*",
+            "a stack name: a letter, then letters, digits and hyphens, at most 128 characters",
+            max_length=128,
+        ),
+    ] = Field("StaticSite", description="Name of the stack, to deploy several sites to one account.")
     site: str = Field("assets/static_site/site", description="Folder of the site to deploy.")
     allowed_files: tuple[
         Annotated[str, matches(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...

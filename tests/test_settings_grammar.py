@@ -213,6 +213,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     **{f"static_site:{name}": row for name, row in ZONE.items()},
     "static_site:site": LOCAL,
     "static_site:allowed_files": LOCAL,
+    "static_site:stack_name": (api("cloudformation", "StackNameOrId"), at_most(128)),
     "static_site:alternate_domain_names": (api("acm", "DomainNameString"), api("route53", "DNSName")),
     "static_site:edge": "selects resources",
     "static_site:trailing_slash": "a setting of the function",
