@@ -9,11 +9,11 @@ are rejected.
 
 Not implemented: non-S3 origins; other events of functions; error caching TTLs; stale responses; request collapsing;
 range requests; cookies; geographic restrictions; signed URLs; web ACLs; CORS, Server-Timing and X-XSS-Protection
-headers of policies; access logs and the ACL of their bucket; KMS keys of the bucket. There is one edge location, and
+headers of policies; access logs; KMS keys of the bucket. There is one edge location, and
 changes are effective immediately.
 """
 
-from . import resource_handlers
+from . import access_logs, resource_handlers
 from .data_plane import serve
 
 __all__ = ["install", "serve"]
@@ -22,3 +22,4 @@ __all__ = ["install", "serve"]
 def install() -> None:
     """Add the resource types."""
     resource_handlers.install()
+    access_logs.install()

@@ -41,6 +41,7 @@ from ..constructs.log_groups import deny_create_log_group
 from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
+from .access_logs import deliver_access_logs
 from .folder import NOT_FOUND, files_of, stage_site
 from .header_overrides import HeaderOverride, hashed_directories, header_overrides
 from .rewriter import Rewriter, create_function_rewriter, create_lambda_rewriter, redirect_alternate_names
@@ -65,18 +66,19 @@ class StaticSite(Stack):
         log_bucket = self._create_log_bucket()
         bucket = self._create_bucket(log_bucket)
         rewriter = self._create_rewriter()
-        distribution = self._create_distribution(bucket, log_bucket, rewriter)
+        distribution = self._create_distribution(bucket, rewriter)
+        deliver_access_logs(self, distribution, log_bucket)
         self._deploy(bucket, distribution, rewriter)
         if settings.email:
             self._add_alarm(distribution, settings.email)
         self._add_outputs(bucket, distribution, rewriter)
 
     def _create_log_bucket(self) -> s3.Bucket:
-        """Create the bucket for access logs. CloudFront's standard logging requires ACLs."""
+        """Create the bucket for access logs."""
         bucket = PrivateBucket(
             self,
             "Logs",
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_PREFERRED,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(90))],
         )
         acknowledge(bucket, {"AwsSolutions-S1": "This bucket stores the access logs."})
@@ -109,9 +111,7 @@ class StaticSite(Stack):
     def _create_log_group(self, name: str) -> logs.LogGroup:
         return logs.LogGroup(self, name, retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY)
 
-    def _create_distribution(
-        self, bucket: s3.Bucket, log_bucket: s3.Bucket, rewriter: Rewriter
-    ) -> cloudfront.Distribution:
+    def _create_distribution(self, bucket: s3.Bucket, rewriter: Rewriter) -> cloudfront.Distribution:
         alternates = list(self.settings.alternate_domain_names)
         names = [self.settings.domain_name, *alternates] if self.settings.domain_name else []
         domain = (
@@ -135,16 +135,10 @@ class StaticSite(Stack):
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if domain else None,
             enable_ipv6=True,
-            enable_logging=True,
-            log_bucket=log_bucket,
-            log_file_prefix="distribution/",
             certificate=domain.certificate if domain else None,
             domain_names=names or None,
             web_acl_id=self._create_web_acl(),
         )
-        # On stack deletion, deletes the distribution first. Otherwise CloudFront could write logs to the bucket after
-        # it was emptied.
-        distribution.node.add_dependency(log_bucket)
         if domain:
             self._create_records(distribution, domain.zone, names)
         self._acknowledge_distribution(distribution)
@@ -163,7 +157,10 @@ class StaticSite(Stack):
         return ManagedRulesWebAcl(self, "WebAcl", waf_scope="CLOUDFRONT").attr_arn if self.settings.waf else None
 
     def _acknowledge_distribution(self, distribution: cloudfront.Distribution) -> None:
-        reasons = {"AwsSolutions-CFR1": "The site is public."}
+        reasons = {
+            "AwsSolutions-CFR1": "The site is public.",
+            "AwsSolutions-CFR3": "Access logs are delivered with standard logging (v2), which the rule does not know.",
+        }
         if not self.settings.domain_name:
             reasons["AwsSolutions-CFR4"] = "CloudFront determines the TLS version of its default domain name."
         if not self.settings.waf:

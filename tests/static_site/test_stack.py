@@ -65,11 +65,21 @@ def test_origin_access_control_signs_requests(template: dict[str, Any]) -> None:
     assert origin["OriginAccessControlId"]
 
 
-def test_log_bucket_allows_acls_and_expires_logs_in_90_days(template: dict[str, Any]) -> None:
-    logs = template["Resources"][id_of(template, "Logs", "AWS::S3::Bucket")]["Properties"]
-    assert logs["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerPreferred"}]
+def test_access_logs_are_delivered_without_acls_and_expire_in_90_days(template: dict[str, Any]) -> None:
+    bucket_id = id_of(template, "Logs", "AWS::S3::Bucket")
+    logs = template["Resources"][bucket_id]["Properties"]
+    assert logs["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     assert [rule["ExpirationInDays"] for rule in logs["LifecycleConfiguration"]["Rules"]] == [90]
-    assert distribution(template)["Logging"]["Bucket"]
+    assert "Logging" not in distribution(template), "standard logging (legacy) needs ACLs"
+    source = only_resource(template, "AWS::Logs::DeliverySource")
+    assert source["LogType"] == "ACCESS_LOGS"
+    assert id_of(template, "Distribution", "AWS::CloudFront::Distribution") in json.dumps(source["ResourceArn"])
+    destination = only_resource(template, "AWS::Logs::DeliveryDestination")
+    assert destination["DestinationResourceArn"] == {"Fn::GetAtt": [bucket_id, "Arn"]}
+    delivery = only_resource(template, "AWS::Logs::Delivery")
+    assert delivery["DeliverySourceName"] == source["Name"]
+    assert "cs(Cookie)" not in delivery["RecordFields"], "cookies can contain sessions"
+    assert {"c-ip", "cs-uri-stem", "sc-status"} <= set(delivery["RecordFields"])
 
 
 def test_distribution_has_https_http3_ipv6_and_compression(template: dict[str, Any]) -> None:
@@ -143,17 +153,17 @@ def test_failed_creation_retains_nothing(template: dict[str, Any], full_template
     "Delayed or out of order",
     fault="during stack deletion, an access log arrives after its bucket was emptied",
     expected="logging stops before the bucket is emptied",
-    observed="template: the distribution is deleted first",
+    observed="template: the delivery is deleted first",
 )
 def test_deletion_removes_log_groups_and_stops_logging_first(
     template: dict[str, Any],
 ) -> None:
     for group in (r for r in template["Resources"].values() if r["Type"] == "AWS::Logs::LogGroup"):
         assert group["DeletionPolicy"] == "Delete"
-    resource = template["Resources"][id_of(template, "Distribution", "AWS::CloudFront::Distribution")]
+    resource = template["Resources"][id_of(template, "AccessLogDelivery", "AWS::Logs::Delivery")]
     auto_delete = {name for name in template["Resources"] if name.startswith("LogsAutoDelete")}
     assert auto_delete
-    assert auto_delete <= set(resource["DependsOn"]), "CloudFront would write logs to the emptied bucket"
+    assert auto_delete <= set(resource["DependsOn"]), "logs would be delivered to the emptied bucket"
 
 
 def test_settings_are_written_into_the_function_package(assembly: Assembly) -> None:

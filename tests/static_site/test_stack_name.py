@@ -25,13 +25,13 @@ def account_wide_names(template: dict[str, Any]) -> Iterator[str]:
     "System-specific",
     fault="a second site in the same account",
     expected="no resource has the name of one of the first site",
-    observed="template: names of policies, access controls and functions contain the stack name",
+    observed="template: names of policies, access controls, functions and log deliveries contain the stack name",
 )
 def test_second_site_shares_no_name_with_the_first(assembly: Assembly, tmp_path: Path) -> None:
     context = {"static_site:stack_name": "Blog", "static_site:edge": "function"}
     second = synthesize(tmp_path, context, "Blog")
     names = set(account_wide_names(second.template("Blog")))
-    assert len(names) == 4, names
+    assert len(names) == 5, names
     assert not names & set(account_wide_names(assembly.template("StaticSite")))
     assert second.findings == []
     assert second.environment("Blog").endswith("/us-east-1")
