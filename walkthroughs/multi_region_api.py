@@ -319,7 +319,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             except Exception as error:
                 return Call(time.monotonic(), repr(error), 0)
 
-        return poll_in_background(call, CALL_INTERVAL)
+        return poll_in_background(call, min(CALL_INTERVAL, self.target.poll_seconds))
 
     def _wait_for_responses_from(self, region: str, calls: list[Call]) -> float:
         """Wait until `region` responds to all calls; return when the first of them finished (monotonic clock)."""
