@@ -116,6 +116,8 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             response = self.target.get(f"{outputs['RegionalUrl']}{HELLO_PATH}")
             assert (response.status, response.json()["message"]) == (200, f"Hello from {region}"), _summary(response)
             assert response.headers["access-control-allow-origin"] == "*", "a page in a browser could not read it"
+            head = self.target.get(f"{outputs['RegionalUrl']}{HELLO_PATH}", "HEAD")
+            assert (head.status, head.headers["x-region"], head.data) == (200, region, b""), _summary(head)
             health = self._health(region)
             assert health.status == 200 and TOKEN in health.data.decode(), _summary(health)  # noqa: PT018
         return ", ".join(f'"Hello from {region}"' for region in self.outputs)
