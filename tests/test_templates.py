@@ -98,7 +98,7 @@ ALWAYS_RETAINED = (
     "Partial failure",
     fault="the creation of a stack fails (any of the systems)",
     expected="resources that are otherwise retained are deleted; the next attempt starts empty",
-    observed="checked in every template; the trail is created last, so its bucket is still empty",
+    observed="in every template; the trail is created last, so its bucket is empty",
 )
 def test_retained_resources_are_deleted_after_failed_creation(every_assembly: list[Assembly]) -> None:
     """Otherwise each attempt would leave another bucket, key or function."""

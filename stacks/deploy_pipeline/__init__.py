@@ -223,7 +223,7 @@ class DeployPipeline(Stack):
             trigger,
             ["codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult"],
             "*",
-            wildcard_reason="Jobs have no ARN, so there are no resource-level permissions.",
+            wildcard_reason="Jobs have no resource-level permissions.",
         )
         return trigger
 

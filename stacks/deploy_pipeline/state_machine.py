@@ -105,7 +105,7 @@ class DeploymentStateMachine(Construct):
             function,
             ["cloudformation:GetTemplateSummary"],
             "*",
-            wildcard_reason="A template in S3 that no stack has yet has no ARN.",
+            wildcard_reason="GetTemplateSummary has no resource-level permissions for templates in S3.",
         )
         return function
 
@@ -177,7 +177,7 @@ class DeploymentStateMachine(Construct):
         self._grant_templates(state_machine, ["s3:GetObject"])
         self._grant_ssm_parameters(state_machine)
         grant(state_machine, ["kms:Decrypt"], self.key.key_arn)
-        no_arn = "X-Ray and the delivery of logs have no resource-level permissions."
+        no_arn = "X-Ray and log delivery have no resource-level permissions."
         acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
         return state_machine
 
@@ -222,10 +222,7 @@ class DeploymentStateMachine(Construct):
         resources = self.stacks + (self.nested_stacks if nested else [])
         if any("ChangeSet" in call for call in calls):
             resources = [*resources, "changeSet/deploy-*/*"]
-        reason = (
-            "CloudFormation generates stack IDs and the names of nested stacks; "
-            "names of blue/green stacks end in 8 digits."
-        )
+        reason = "CloudFormation generates stack IDs and nested stack names; blue/green names end in 8 digits."
         self._grant_cloudformation(grantee, calls, resources, reason)
 
     def _grant_ssm_parameters(self, grantee: iam.IGrantable) -> None:

@@ -169,7 +169,7 @@ class SecurityGroupRevert(Stack):
             on_failure=destinations.SqsDestination(dead_letters),
         )
         topic.grant_publish(function)
-        reason = "KMS names this family of actions with a suffix; the resource is one key."
+        reason = "The wildcard covers variants of one action on one key."
         acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": reason})
         return function
 

@@ -339,7 +339,7 @@ class StaticSite(Stack):
                 not_resources=[distribution.distribution_arn],
             )
         )
-        reason = "aws-cdk-lib allows invalidations on all distributions; a Deny restricts them to this one."
+        reason = "aws-cdk-lib allows invalidations of all distributions; a Deny statement restricts them to this one."
         acknowledge_wildcards(site_deployment.handler_role, {"Resource::*": reason})
 
     def _add_alarm(self, distribution: cloudfront.Distribution, email: str) -> None:

@@ -84,8 +84,8 @@ def test_url_with_2xx_status_is_available(url: str) -> None:
 @pytest.mark.reliability(
     "multi_region_api",
     "Hostile input",
-    fault="a dependency that redirects, for example to the Lambda runtime API",
-    expected="not followed; unhealthy",
+    fault="a dependency redirects, for example to the Lambda runtime API",
+    expected="unhealthy; the redirect is not followed",
     observed="tested with 301, 302 and 308",
 )
 def test_url_with_error_or_redirect_raises(url: str, status: int) -> None:
@@ -148,7 +148,7 @@ def test_url_with_endless_response_fails_after_timeout() -> None:
 @pytest.mark.reliability(
     "multi_region_api",
     "Lost event or response",
-    fault="the address of a dependency or of a Region's endpoint rejects connections",
+    fault="a dependency or a Region's endpoint rejects connections",
     expected="unhealthy",
     observed="connection refused",
 )

@@ -113,7 +113,7 @@ def test_metrics_are_in_embedded_metric_format(capsys: pytest.CaptureFixture[str
     "security_group_revert",
     "Hostile input",
     fault="a thousand rules at once",
-    expected="all are reported; the notification and log lines stay within their size limits",
+    expected="all are reported, within the size limits of notifications and log lines",
     observed='"... and 900 more; see the log"',
 )
 def test_thousand_rules_fit_notification_and_log_lines(caplog: pytest.LogCaptureFixture) -> None:
