@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 
 from .handler_settings import DependencySettings
-from .health import Dependency
+from .health import DependencyCheck
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -27,9 +27,9 @@ for handler_class in (HTTPHandler, HTTPSHandler, HTTPErrorProcessor, HTTPDefault
     OPENER.add_handler(handler_class())
 
 
-def load_dependencies(settings: list[DependencySettings]) -> tuple[Dependency, ...]:
+def load_dependencies(settings: list[DependencySettings]) -> tuple[DependencyCheck, ...]:
     """Create the checks in `settings.json` and the clients they need."""
-    return tuple(Dependency(item["name"], item["timeout_seconds"], _check(item)) for item in settings)
+    return tuple(DependencyCheck(item["name"], item["timeout_seconds"], _check(item)) for item in settings)
 
 
 def _check(dependency: DependencySettings) -> Callable[[], None]:
