@@ -65,5 +65,5 @@ def get_url(url: str, timeout: float) -> None:
     try:
         OPENER.open(url, timeout=timeout).close()
     except HTTPError as error:
-        error.close()  # it is the response, and holds a connection
+        error.close()  # the error is the response, which holds a connection
         raise

@@ -30,6 +30,6 @@ def handler(event: dict[str, Any], _context: object) -> Response:
         LOGGER.warning("Cannot read the drained Regions", extra={"status": "error", "reason": str(error)})
     if last_value is None:
         return json_response(503, {"region": REGION, "state": "unknown"}, region=REGION, allowed_origin=ALLOWED_ORIGIN)
-    asked = event["pathParameters"]["region"]
-    state = drained_token(asked) if asked in last_value else "in service"
+    other = event["pathParameters"]["region"]
+    state = drained_token(other) if other in last_value else "in service"
     return json_response(200, {"region": REGION, "state": state}, region=REGION, allowed_origin=ALLOWED_ORIGIN)

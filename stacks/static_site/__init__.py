@@ -276,7 +276,7 @@ class StaticSite(Stack):
         options: dict[str, Any] = {
             "destination_bucket": bucket,
             "memory_limit": 512,
-            # The construct's name contains the size, so without a need for more there is none.
+            # None for the default size, because the size becomes part of a construct's ID.
             "ephemeral_storage_size": Size.mebibytes(storage) if storage > SIZES_MIB[0] else None,
             "log_group": self._create_log_group("DeploymentLog"),
         }

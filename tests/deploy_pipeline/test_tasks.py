@@ -55,10 +55,10 @@ def plan(**fields: Any) -> dict[str, Any]:
     "Hostile input",
     fault="the input names an artifact in another bucket that the function can read",
     expected="rejected before it is read",
-    observed='"accepted is only artifacts"',
+    observed='"accepted: only artifacts"',
 )
 def test_artifact_in_another_bucket_is_rejected() -> None:
-    with pytest.raises(InvalidInputError, match="given theirs; accepted is only artifacts"):
+    with pytest.raises(InvalidInputError, match="given theirs; accepted: only artifacts"):
         plan(revisionS3Bucket="theirs")
 
 

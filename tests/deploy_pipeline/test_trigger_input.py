@@ -104,7 +104,7 @@ def test_invalid_user_parameter_is_named(services: FakeServices, parameters: dic
         ('"parameters": {"Size": NaN}', "parameters.Size: given NaN; accepted: text, finite numbers"),
         ('"parameters": {"Size": [1, -Infinity]}', "parameters.Size: given [1, -Infinity]"),
         ('"parameters": {"Size": 1e999}', "parameters.Size: given Infinity"),
-        ('"tags": {"team": NaN}', "tags.team: given NaN; accepted: a text of 1 to 256 characters"),
+        ('"tags": {"team": NaN}', "tags.team: given NaN; accepted: text of 1 to 256 characters"),
     ],
 )
 @pytest.mark.reliability(
@@ -173,4 +173,4 @@ def test_token_of_execution_with_other_artifact_fails_job(
     """An attack: a job of another pipeline contains the ARN of a successful execution."""
     services.execution = {"status": "SUCCEEDED", "output": "{}"}
     services.input = services.input | changes if changes else {}
-    assert "was started for another artifact" in failure_of(services, EXECUTION)
+    assert "was started for an artifact other than" in failure_of(services, EXECUTION)

@@ -93,7 +93,7 @@ def test_notification_of_failure_contains_next_step(caplog: pytest.LogCaptureFix
 
     caplog.set_level("ERROR", "lambdas.security_group_revert")
     (notification,) = respond(FakeEC2([HTTPS, SSH], [None, refuse_all, refuse_all]), SSH_EVENT)
-    assert "tried again at every sweep" in notification["Message"]
+    assert "retried at every sweep" in notification["Message"]
     (action,) = (vars(record) for record in caplog.records)
     assert action["levelname"] == "ERROR"
     assert action["reason"].startswith("UnauthorizedOperation")
