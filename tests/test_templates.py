@@ -149,7 +149,7 @@ def test_app_annotations_name_no_temporary_file(tmp_path: Path) -> None:
     environment = {**os.environ, "CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path)}
     subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, check=True, capture_output=True)
     annotations = (tmp_path / "MultiRegionApi-us-east-1.metadata.json").read_text()
-    assert "No domain name" in annotations
+    assert "Without a domain name" in annotations
     assert "program.js" not in annotations
 
 
