@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHandler, HTTPSHandler
 
-import boto3
-from botocore.config import Config
-
 from .handler_settings import DependencySettings
 from .health import DependencyCheck
 
@@ -40,7 +37,13 @@ def _check(dependency: DependencySettings) -> Callable[[], None]:
 
 
 def _dynamodb(timeout: float) -> "DynamoDBClient":
-    """Create a client without retries, because a health checker would not wait for a second attempt."""
+    """Create a client without retries, because a health checker would not wait for a second attempt.
+
+    Imports boto3 here, because that takes much longer than the rest of the cold start, and URLs do not need it.
+    """
+    import boto3
+    from botocore.config import Config
+
     client: DynamoDBClient = boto3.client(
         "dynamodb", config=Config(connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1})
     )

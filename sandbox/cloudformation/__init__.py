@@ -29,6 +29,7 @@ from . import (
     diff,
     early_validation,
     policy_quotas,
+    polling,
     roles,
     signals,
     validation,
@@ -49,6 +50,7 @@ def install() -> None:
     diff.install()
     early_validation.install()
     policy_quotas.install()
+    polling.install()
     roles.install(cloudformation.operations)
     signals.install()
     validation.install(cloudformation.operations)

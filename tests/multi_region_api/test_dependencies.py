@@ -1,6 +1,8 @@
 """Dependency checks, with a stub of DynamoDB's API and a local web server."""
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -175,3 +177,13 @@ def test_load_dependencies_sets_timeouts_and_one_attempt() -> None:
     client = orders.run.args[0]  # type: ignore[attr-defined]
     assert (client.meta.config.read_timeout, client.meta.config.retries["total_max_attempts"]) == (0.7, 1)
     assert payments.run.args == ("https://example.com/", 0.5)  # type: ignore[attr-defined]
+
+
+def test_url_dependency_does_not_import_boto3() -> None:
+    program = (
+        "import sys; from lambdas.multi_region_api.dependencies import load_dependencies;"
+        "load_dependencies([{'name': 'page', 'url': 'http://127.0.0.1/', 'timeout_seconds': 1}]);"
+        "print('boto3' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -18,10 +18,16 @@ from lambdas.multi_region_api.health import (
     healthy_body,
     unhealthy_body,
 )
-from lambdas.multi_region_api.responses import json_response
+from lambdas.multi_region_api.responses import ProxyEvent, json_response
 
 SEARCHED_BYTES = 5120  # by Route 53
 ANY_TEXT = st.text() | st.sampled_from([TOKEN, f"x{TOKEN}", TOKEN.upper(), "healthy", "=", "ok", '"', "\\u003d"])
+
+
+def respond(status: int, body: Mapping[str, object]) -> str:
+    """Return the body of the response of a Region."""
+    event: ProxyEvent = {"headers": None, "pathParameters": {}, "requestContext": {"requestId": "r-1"}}
+    return json_response(status, body, event, region="us-east-1", allowed_origins=["*"])["body"]
 
 
 def fails(message: str = "gone") -> Callable[[], None]:
@@ -153,7 +159,7 @@ def test_long_reason_is_truncated() -> None:
 
 
 def test_healthy_body_has_token_in_searched_bytes() -> None:
-    body = json_response(200, healthy_body("us-east-1"), region="us-east-1", allowed_origin="*")["body"]
+    body = respond(200, healthy_body("us-east-1"))
     assert TOKEN.encode() in body.encode()[:SEARCHED_BYTES]
 
 
@@ -168,9 +174,7 @@ def test_healthy_body_has_token_in_searched_bytes() -> None:
     observed="with generated names and errors",
 )
 def test_unhealthy_body_never_contains_token(region: str, failed: list[str]) -> None:
-    body = json_response(503, unhealthy_body(region.replace("=", ""), failed), region="us-east-1", allowed_origin="*")[
-        "body"
-    ]
+    body = respond(503, unhealthy_body(region.replace("=", ""), failed))
     assert TOKEN not in body
     assert json.loads(body)["health"] == "unhealthy"
 
@@ -188,12 +192,7 @@ def test_any_failure_with_any_error_is_unhealthy(status: str, errors: list[tuple
         assert not failed
     elif dependencies or status.strip().lower() not in ("", "check"):
         assert failed
-        assert (
-            TOKEN
-            not in json_response(503, unhealthy_body("us-east-1", failed), region="us-east-1", allowed_origin="*")[
-                "body"
-            ]
-        )
+        assert TOKEN not in respond(503, unhealthy_body("us-east-1", failed))
 
 
 @pytest.mark.parametrize(
