@@ -1,7 +1,7 @@
 """Step Functions: executions of state machines.
 
 MiniStack's interpreter runs the states. Implemented here: JSONata outputs of Succeed states; timeouts of executions;
-tasks that wait for a task token; timeouts of tasks that are expressions; SDK integrations with CloudFormation, with the
+tasks that wait for a task token; task timeouts that are expressions; SDK integrations with CloudFormation, with the
 error names of the SDK for Java, as in Step Functions. Waits, timeouts of executions and of tasks that wait for a task
 token run `speed` times faster. A result or output above 256 KiB ends the execution with
 States.DataLimitExceeded, which no Catch handles.

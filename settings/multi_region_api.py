@@ -96,7 +96,7 @@ class MultiRegionApiSettings(CustomDomainSettings):
         description="Regions of the health checkers. More Regions send more requests, which are charged.",
     )
     dependencies: Annotated[tuple[Dependency, ...], Field(max_length=MAX_DEPENDENCIES)] = Field(
-        (), description="Tables and URLs that a Region needs to be healthy."
+        (), description="Tables and URLs that must be available for a Region to be healthy."
     )
     allowed_origins: Annotated[tuple[Origin, ...], Field(min_length=1), AfterValidator(_check_origins)] = Field(
         ("*",), description="Origins whose pages may call the API from a browser; `*` for any."
@@ -107,7 +107,7 @@ class MultiRegionApiSettings(CustomDomainSettings):
     email: Email | None = Field(None, description="Recipient of the alarms; AWS first sends a confirmation request.")
     cloudwatch_role: bool = Field(
         False,
-        description="Create API Gateway's role for logs; replaces the one set for the account and Region.",
+        description="Create API Gateway's role for logs, replacing the role set for the account and Region.",
     )
     waf: bool = Field(False, description="Protect each API with a web ACL of AWS managed rules.")
     log_level: Literal["INFO", "WARNING", "ERROR"] = Field(

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHandler, HTTPSHandler
 
 from .handler_settings import DependencySettings
-from .health import Dependency
+from .health import DependencyCheck
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -24,9 +24,9 @@ for handler_class in (HTTPHandler, HTTPSHandler, HTTPErrorProcessor, HTTPDefault
     OPENER.add_handler(handler_class())
 
 
-def load_dependencies(settings: list[DependencySettings]) -> tuple[Dependency, ...]:
+def load_dependencies(settings: list[DependencySettings]) -> tuple[DependencyCheck, ...]:
     """Create the checks in `settings.json` and the clients they need."""
-    return tuple(Dependency(item["name"], item["timeout_seconds"], _check(item)) for item in settings)
+    return tuple(DependencyCheck(item["name"], item["timeout_seconds"], _check(item)) for item in settings)
 
 
 def _check(dependency: DependencySettings) -> Callable[[], None]:
@@ -68,5 +68,5 @@ def get_url(url: str, timeout: float) -> None:
     try:
         OPENER.open(url, timeout=timeout).close()
     except HTTPError as error:
-        error.close()  # it is the response, and holds a connection
+        error.close()  # the error is the response, which holds a connection
         raise

@@ -30,6 +30,6 @@ def handler(event: ProxyEvent, _context: object) -> Response:
     if last_value is None:
         body = {"region": REGION, "state": "unknown"}
         return json_response(503, body, event, region=REGION, allowed_origins=ALLOWED_ORIGINS)
-    region = event["pathParameters"]["region"]
-    body = {"region": REGION, "state": drained_token(region) if region in last_value else "in service"}
+    other = event["pathParameters"]["region"]
+    body = {"region": REGION, "state": drained_token(other) if other in last_value else "in service"}
     return json_response(200, body, event, region=REGION, allowed_origins=ALLOWED_ORIGINS)

@@ -8,14 +8,14 @@ import logging
 import os
 
 from .handler_settings import read_settings
-from .health import CHECK_DEPENDENCIES, UNHEALTHY, Dependency, evaluate, healthy_body, unhealthy_body
+from .health import CHECK_DEPENDENCIES, UNHEALTHY, DependencyCheck, evaluate, healthy_body, unhealthy_body
 from .responses import ProxyEvent, Response, json_response
 
 REGION = os.environ["AWS_REGION"]
 SETTINGS = read_settings()
 ALLOWED_ORIGINS = SETTINGS["allowed_origins"]
 LOGGER = logging.getLogger(__name__)
-DEPENDENCIES: tuple[Dependency, ...] = ()
+DEPENDENCIES: tuple[DependencyCheck, ...] = ()
 if SETTINGS["dependencies"]:
     from .dependencies import load_dependencies
 

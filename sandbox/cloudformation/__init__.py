@@ -60,7 +60,7 @@ def install() -> None:
 
 
 def _fail_creation(_logical_id: str, _properties: Any, _stack: str) -> None:
-    """Fail as a resource, because CloudFormation refuses only templates with types that it does not have."""
+    """Fail the resource, because CloudFormation itself would accept the template."""
     raise ValueError("The sandbox does not support this resource type")
 
 

@@ -105,8 +105,8 @@ class MultiRegionApi(Stack):
             DomainNames(self, "DomainNames", settings=settings, api=api, health_check=routing_check)
         elif region == settings.regions[0]:  # print this once
             Annotations.of(self).add_info(
-                "No domain name: each Region has only a separate URL, without failover. For one domain name "
-                "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
+                "Without a domain name, each Region has a separate URL, and there is no failover. For failover, "
+                "set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
             )
         self._add_alarms(topic, functions, check)
         self._add_outputs(api, check, routing_check, health, topic)
@@ -388,14 +388,14 @@ class MultiRegionApi(Stack):
         topic: AlarmTopic,
     ) -> None:
         outputs = {
-            "RegionalUrl": (api.url, "The API in this Region alone"),
+            "RegionalUrl": (api.url, "URL of the API in this Region"),
             "HealthUrl": (f"{api.url}{self.health_path}", "URL of the health check; do not publish it"),
             "HealthCheckId": (check.health_check_id, "Route 53 health check of this Region"),
             "HealthFunctionName": (health.function_name, "Health function; set its STATUS for a failover test"),
-            "TopicArn": (topic.topic_arn, "SNS topic of the alarms"),
+            "TopicArn": (topic.topic_arn, "SNS topic for alarms"),
         }
         if self.settings.domain_name:
-            outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all Regions")
+            outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "URL of the API in all Regions")
             outputs["HostedZoneId"] = (str(self.settings.hosted_zone_id), "Hosted zone of the records")
         if self.drain_urls:
             outputs["RoutingHealthCheckId"] = (routing_check.health_check_id, "Health check of the records")

@@ -191,7 +191,7 @@ def test_records_are_latency_aliases_with_health_check(domain_assembly: Assembly
     "Partial failure",
     fault="a Region's stack is partly created or partly deleted",
     expected="no client is routed there",
-    observed="read from the template: records are created last and deleted first",
+    observed="template: records are created last and deleted first",
 )
 def test_records_depend_on_api_and_domain_name(domain_assembly: Assembly, region: str) -> None:
     resources = domain_assembly.template(f"MultiRegionApi-{region}")["Resources"]
