@@ -81,6 +81,7 @@ def _install(speed: float) -> None:
         iam,
         route53,
         s3,
+        sns,
         stepfunctions,
         wafv2,
         xray,
@@ -99,6 +100,7 @@ def _install(speed: float) -> None:
         fault_injection,
         route53,
         s3,
+        sns,
         wafv2,
         xray,
     )
@@ -112,7 +114,7 @@ def _install(speed: float) -> None:
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
     from hypercorn.asyncio import serve
 
-    from .. import apigateway, cloudfront, route53
+    from .. import apigateway, cloudfront, route53, sns
     from ..iam.authorization import require_permission
     from ..ministack import lambda_functions, requests
     from ..route53 import dns
@@ -136,7 +138,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
         asyncio.create_task(_print_ports_when_ready(ports)),
         asyncio.create_task(route53.health_checks.run(ports, options.speed)),
     ]
-    web_application = web.application([apigateway.serve, cloudfront.serve], route53.endpoint_at)
+    web_application = web.application([apigateway.serve, cloudfront.serve, sns.serve], route53.endpoint_at)
     try:
         await asyncio.gather(
             serve(
