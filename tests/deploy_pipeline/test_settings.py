@@ -99,6 +99,21 @@ def test_service_wide_permission_needs_opt_in(action: str, resource: str) -> Non
     assert Settings.from_context(accepted).deploy_pipeline.permissions[0].is_service_wide()
 
 
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("states:*", "arn:aws:states:{region}:{account}:stateMachine:*"),
+        ("apigateway:*", "arn:aws:apigateway:{region}::/restapis/*"),
+        # AWS generates the IDs, which start with their type.
+        ("ec2:*", "arn:aws:ec2:{region}:{account}:instance/i-*"),
+        ("ec2:*", "arn:aws:ec2:{region}:{account}:elastic-ip/eipalloc-?*"),
+    ],
+)
+def test_service_wide_permission_for_every_resource_of_type_needs_opt_in(action: str, resource: str) -> None:
+    fields = [{"actions": [action], "resources": [resource]}]
+    assert f"{action} on every resource needs" in error_message(permissions=fields)
+
+
 @pytest.mark.parametrize("action", ["iam:*", "iam:PassRole", "sts:AssumeRole"])
 @pytest.mark.parametrize(
     "resource",
