@@ -123,7 +123,7 @@ class Permission(SettingsModel):
     @classmethod
     def _check_placeholders_in_conditions(cls, value: Conditions) -> Conditions:
         """Reject unknown placeholders, except policy variables of IAM, which start with a dollar sign."""
-        if set(re.findall(r"(?<!\$)\{(.*?)\}", str([list(keys.values()) for keys in value.values()]))) - FILLED_IN:
+        if set(re.findall(r"(?<!\$)\{([^{}]*)\}", str([list(keys.values()) for keys in value.values()]))) - FILLED_IN:
             raise ValueError(f"values in which only {{{'}, {'.join(sorted(FILLED_IN))}}} are filled in")
         return value
 
