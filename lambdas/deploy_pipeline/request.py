@@ -193,9 +193,11 @@ def refuse_other_bucket(request: DeploymentRequest, artifacts: str) -> None:
 def fingerprint(value: Mapping[str, Any]) -> str:
     """Return a hash of a valid input, independent of its layout and of the artifact that the trigger adds.
 
-    Parameters are compared by the text that the stack gets. No other field has numbers.
+    Parameters are compared by the text that the stack gets, and numbers by their value: Step Functions can write 60.0.
     """
     fields = {name: item for name, item in value.items() if name not in ARTIFACT_FIELDS}
+    if isinstance(timeout := fields.get("approvalTimeoutMinutes"), float):
+        fields["approvalTimeoutMinutes"] = int(timeout)
     fields["parameters"] = {name: _to_parameter(item) for name, item in value.get("parameters", {}).items()}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
