@@ -9,17 +9,21 @@ from botocore.exceptions import ClientError
 
 from .api_types import Change, ChangeSetDescription, ResourceChange
 from .errors import ChangeSetDeletedError
-from .inspection import Policy, Violation, findings
+from .inspection import Finding, Policy, Violation, findings
 from .lookups import lookups
 from .operation_events import refusals
 from .report import markdown
 from .stack import change_set_name, is_stack_missing
 from .truncation import MAX_CAUSE_CHARACTERS, truncate
 
+MAX_NOTICES_CHARACTERS = 800  # part of every result, which CodePipeline limits to 2,048 characters
 MAX_VIOLATIONS_CHARACTERS = 100_000  # the output of a state is limited to 262,144 bytes
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 CHANGE_SET_ARN = re.compile(r"arn:[\w-]+:cloudformation:[\w-]+:\d+:changeSet/[\w/-]+")
-VALUE_FIELDS: tuple[Literal["BeforeContext", "AfterContext"], ...] = ("BeforeContext", "AfterContext")
+VALUE_FIELDS: tuple[Literal["BeforeContext", "AfterContext", "ResourceDriftStatus"], ...] = (
+    "BeforeContext", "AfterContext", "ResourceDriftStatus"
+)  # fmt: skip
+DRIFTED = ("MODIFIED", "DELETED")
 STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
 
 
@@ -43,12 +47,14 @@ class Inspection(TypedDict):
     """The result of an inspection.
 
     count: the number of unsafe changes. violations: the first ones, within the maximum size of a state's output.
+    notices: what people should know although it is not unsafe, such as drift; part of the cause, too.
     cause: the violations as text. report: the URL of the report; empty if there is none.
     """
 
     safe: bool
     count: int
     violations: list[ViolationFields]
+    notices: str
     cause: str
     report: str
 
@@ -127,14 +133,24 @@ def inspect(
     noun = "change" if len(unsafe) == 1 else "changes"
     link = f" (all changes: {report} )" if report else ""
     heading = f"{len(unsafe)} unsafe {noun} to {stack_name}, which was not changed{link}:"
-    cause = "\n".join([heading, *(f"- {violation}" for violation in unsafe)]) if unsafe else ""
+    notices = truncate("\n".join(_drift_notice(found, policy)), MAX_NOTICES_CHARACTERS)
+    lines = [heading, *(f"- {violation}" for violation in unsafe), *([notices] if notices else [])]
+    cause = "\n".join(lines) if unsafe else ""
     return {
         "safe": not unsafe,
         "count": len(unsafe),
         "violations": _records(unsafe),
+        "notices": notices,
         "cause": truncate(cause, MAX_CAUSE_CHARACTERS),
         "report": report,
     }
+
+
+def _drift_notice(found: list[Finding], policy: Policy) -> list[str]:
+    """Describe the drift that is overwritten, except what is already listed as unsafe."""
+    drifted = [item for item in found if item.drift and not (item.violation and policy.drift == "reject")]
+    lines = [f"- {item.logical_id} ({item.type}): {item.drift}" for item in drifted]
+    return ["Changed outside CloudFormation:", *lines] if lines else []
 
 
 def _records(unsafe: list[Violation]) -> list[ViolationFields]:
@@ -181,19 +197,22 @@ def _changes(cloudformation: Any, change_set_id: str, stack_name: str | None, **
 
 
 def _add_values(changes: list[Change], with_values: list[Change]) -> None:
-    """Add only the values before and after the update to the resources.
+    """Add only values and drift to the resources, and the resources with drift that are not listed.
 
     A description with values omits some resources and lists replacements that do not happen, so it
     does not decide what is replaced.
     """
-    described = [change.get("ResourceChange") or {} for change in with_values]
-    resources = {resource.get("LogicalResourceId"): resource for resource in described}
+    by_id = {(change.get("ResourceChange") or {}).get("LogicalResourceId"): change for change in with_values}
     for change in changes:
         resource = change.get("ResourceChange") or {}
-        values: ResourceChange = resources.get(resource.get("LogicalResourceId"), {})
+        described: Change = by_id.pop(resource.get("LogicalResourceId"), {})
+        values: ResourceChange = described.get("ResourceChange") or {}
         for name in VALUE_FIELDS:
             if name in values:
                 resource[name] = values[name]
+        if resource.get("ResourceDriftStatus") in DRIFTED:
+            resource["DetailsWithValues"] = values.get("Details") or []
+    changes += [c for c in by_id.values() if (c.get("ResourceChange") or {}).get("ResourceDriftStatus") in DRIFTED]
 
 
 def delete_leftover(cloudformation: Any, execution_name: str, stack_name: str) -> str:

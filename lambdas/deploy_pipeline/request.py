@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidInputError
-from .inspection import ALWAYS_SAFE_TYPES, Policy
+from .inspection import ALWAYS_SAFE_TYPES, DRIFT, Policy
 from .nesting import is_too_deeply_nested
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -153,10 +153,18 @@ def _parse_policy(fields: "_FieldReader") -> tuple[Policy, str]:
     conditional = fields.choice("conditional", ("reject", "allow"))
     dynamic = fields.choice("dynamic", ("reject", "allow"))
     revisions = fields.choice("revisions", ("allow", "reject"))
+    drift = fields.choice("drift", DRIFT)
     recreate = fields.choice("recreate", RECREATE)
     fields.reject_unknown_fields()
-    allowed = (choice == "allow" for choice in (conditional, dynamic, revisions))
-    return Policy(ALWAYS_SAFE_TYPES | frozenset(types), frozenset(ids), *allowed), recreate
+    policy = Policy(
+        exempt_types=ALWAYS_SAFE_TYPES | frozenset(types),
+        exempt_logical_ids=frozenset(ids),
+        conditional=conditional == "allow",
+        dynamic=dynamic == "allow",
+        revisions=revisions == "allow",
+        drift=drift,
+    )
+    return policy, recreate
 
 
 def _raise_errors(errors: list[str]) -> None:

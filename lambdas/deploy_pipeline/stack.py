@@ -48,6 +48,7 @@ class Plan(TypedDict):
     """What the state machine has to do.
 
     action: ``create``, ``recreate`` or ``update``. stackId: empty if there is no stack.
+    changeSetOptions: further arguments of CreateChangeSet.
     note: the exemptions in force, for the result of the execution.
     """
 
@@ -57,6 +58,7 @@ class Plan(TypedDict):
     blueGreenName: str
     changeSetName: str
     changeSetType: str
+    changeSetOptions: dict[str, Any]
     templateUrl: str
     parameters: list[Parameter]
     tags: list[Tag]
@@ -99,6 +101,7 @@ def plan(
         "blueGreenName": f"{request.stack_name}{GREEN}{_digest(execution_name)}",
         "changeSetName": name,
         "changeSetType": change_set_type,
+        "changeSetOptions": _change_set_options(request, change_set_type),
         "templateUrl": template_url,
         "parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         "tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
@@ -108,6 +111,12 @@ def plan(
         "onUnsafe": request.on_unsafe,
         "approvalTimeoutSeconds": request.approval_timeout_minutes * 60,
     }
+
+
+def _change_set_options(request: DeploymentRequest, change_set_type: str) -> dict[str, Any]:
+    """Return the arguments of a drift-aware change set, if the policy requires one; a new stack has no drift."""
+    is_drift_aware = change_set_type == "UPDATE" and request.policy.drift != "ignore"
+    return {"DeploymentMode": "REVERT_DRIFT"} if is_drift_aware else {}
 
 
 def _find_stack(cloudformation: Any, name: str) -> Stack | None:

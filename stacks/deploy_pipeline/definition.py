@@ -23,6 +23,7 @@ from .states_language import (
     choice,
     jsonata,
     lambda_task,
+    merged,
     rule,
     sdk_task,
     wait,
@@ -79,7 +80,7 @@ def _beginning() -> dict[str, State]:
                 "statusReason": "",
                 "polls": 0,
                 "outcome": "created",
-                "unsafe": {"count": 0, "violations": [], "report": ""},
+                "unsafe": {"count": 0, "violations": [], "notices": "", "report": ""},
                 "approval": {},
                 "failure": {"error": "", "cause": ""},
             },
@@ -155,7 +156,7 @@ def _change_set() -> dict[str, State]:
     return {
         "Create Change Set": sdk_task(
             "createChangeSet",
-            arguments,
+            merged(arguments, "$plan.changeSetOptions"),
             {"changeSetId": jsonata("$states.result.Id"), "stackId": jsonata("$states.result.StackId"), "polls": 0},
             catch_all("Create Change Set"),
             "Wait Change Set Creation",
@@ -332,7 +333,8 @@ def _ends() -> dict[str, State]:
                     "$stackName & ' is ' & ($outcome = 'blue_green'"
                     " ? 'created as a blue/green stack of ' & $plan.stackName : $outcome)"
                     " & ($note = '' ? '' : '. ' & $note) & ($outcome = 'blue_green' ? '. ' & $unsafe.cause"
-                    " : $unsafe.report = '' ? '' : '. All changes: ' & $unsafe.report)"
+                    " : ($unsafe.report = '' ? '' : '. All changes: ' & $unsafe.report)"
+                    " & ($unsafe.notices = '' ? '' : '\\n' & $unsafe.notices))"
                 ),
             },
         },
