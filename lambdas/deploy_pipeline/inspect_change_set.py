@@ -82,7 +82,7 @@ def _inspect(client: Any, change_set: str, stack_name: str, policy: Policy, repo
     if policy.drift != "ignore":
         _check_deployment_mode(client, change_set, policy.drift)
     result = inspect(client, change_set, stack_name, policy, lambda text: _append(report, text))
-    print(result["cause"] or f"{stack_name}: no unsafe changes")
+    print(result["cause"] or "\n".join(filter(None, [f"{stack_name}: no unsafe changes", result["notices"]])))
     return SAFE if result["safe"] else UNSAFE
 
 

@@ -134,7 +134,7 @@ def _creation() -> dict[str, State]:
     return {
         "Create Stack": sdk_task(
             "createStack",
-            arguments,
+            merged(arguments, "$plan.stackOptions"),
             {"stackId": jsonata("$states.result.StackId"), "polls": 0},
             catch_all("Create Stack", "Deployment Failed"),
             "Wait Stack Creation",
@@ -149,7 +149,6 @@ def _change_set() -> dict[str, State]:
         "ChangeSetName": jsonata("$plan.changeSetName"),
         "ChangeSetType": jsonata("$plan.changeSetType"),
         "ClientToken": jsonata("$plan.changeSetName"),
-        "IncludeNestedStacks": True,
         **template_arguments(),
     }
     poll = {"status": jsonata("$states.result.Payload.status"), "polls": jsonata("$polls + 1")}
