@@ -28,6 +28,18 @@ check_revision = Replaceable("services.lambda_svc._check_revision", "AWS's messa
 retry_seconds = Replaceable("services.lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS", "accelerated retries")
 execute = Replaceable("services.lambda_svc._execute_function_warm", "names of errors", "func event request_id")
 logger = need("services.lambda_svc.logger", "less output")
+emit_metrics = Replaceable(
+    "services.lambda_svc._emit_lambda_metrics",
+    "metrics by alias and version",
+    "function_name duration_ms error throttle",
+)
+acquire_process = Replaceable(
+    "services.lambda_svc.acquire_worker",
+    "durations without initialization",
+    "func_name config code_zip qualifier max_concurrency",
+)
+start_process = need("core.lambda_runtime.ensure_spawned", "durations without initialization", "worker")
+executions_in_flight = need("services.lambda_svc.executions_in_flight", "concurrent executions", "")
 end_processes = need("core.lambda_runtime.reset", "stopping the sandbox", "")
 subprocess_module = Replaceable("core.lambda_runtime.subprocess", "credentials of functions")
 zipfile_module = Replaceable("core.lambda_runtime.zipfile", "layers that are unpacked once")

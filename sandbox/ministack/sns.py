@@ -3,6 +3,7 @@
 from .names import Replaceable, need
 
 topics = need("services.sns._topics", "policies of topics")
+publish_to_subscriptions = need("services.sns._fanout", "notifications of alarms", "topic_arn msg_id message subject")
 deliver_to_queue = Replaceable(
     "services.sns._deliver_to_sqs",
     "permissions of topics",
