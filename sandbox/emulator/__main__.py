@@ -74,6 +74,7 @@ def _install(speed: float) -> None:
         cloudformation,
         cloudfront,
         cloudtrail,
+        cloudwatch,
         codecommit,
         codepipeline,
         ec2,
@@ -106,7 +107,7 @@ def _install(speed: float) -> None:
     )
     for service in services:
         service.install()
-    for accelerated_service in (codepipeline, events, stepfunctions):
+    for accelerated_service in (cloudwatch, codepipeline, events, stepfunctions):
         accelerated_service.install(speed)
     iam.install()
 
@@ -114,7 +115,7 @@ def _install(speed: float) -> None:
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
     from hypercorn.asyncio import serve
 
-    from .. import apigateway, cloudfront, route53, sns
+    from .. import apigateway, cloudfront, cloudwatch, route53, sns
     from ..iam.authorization import require_permission
     from ..ministack import lambda_functions, requests
     from ..route53 import dns
@@ -137,6 +138,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     background_tasks = [
         asyncio.create_task(_print_ports_when_ready(ports)),
         asyncio.create_task(route53.health_checks.run(ports, options.speed)),
+        asyncio.create_task(cloudwatch.run()),
     ]
     web_application = web.application([apigateway.serve, cloudfront.serve, sns.serve], route53.endpoint_at)
     try:
