@@ -71,7 +71,14 @@ REGIONAL = {
 }
 GLOBAL = {
     "cloudfront": ["distribution/{DistributionId}", "distribution/{Id}"],
-    "iam": ["role/{RoleName}", "instance-profile/{InstanceProfileName}", "{PolicyArn}", "policy/{PolicyName}"],
+    "iam": [
+        "role/{RoleName}",
+        "instance-profile/{InstanceProfileName}",
+        "group/{GroupName}",
+        "user/{UserName}",
+        "{PolicyArn}",
+        "policy/{PolicyName}",
+    ],
     "sts": ["{RoleArn}"],
 }
 EC2_RESOURCES = {
@@ -82,6 +89,8 @@ EC2_RESOURCES = {
     "SubnetId": "subnet",
     "VpcId": "vpc",
 }
+# Operations with the condition key iam:PolicyARN.
+POLICY_ARN_KEY = {f"{verb}{kind}Policy" for verb in ("Attach", "Detach") for kind in ("Group", "Role", "User")}
 QUEUE_URL = re.compile(r"https?://[^/]+/\d{12}/(.+)")
 
 
@@ -238,7 +247,7 @@ def _adapt(operation: Operation, arn: str) -> str:
             stream = operation.get("logStreamName")
             with_stream = stream and operation.name in ("CreateLogStream", "DeleteLogStream", "PutLogEvents")
             return f"{':'.join(parts[:7])}:log-stream:{stream}" if with_stream else f"{':'.join(parts[:7])}:*"
-        case "cloudformation" | "secretsmanager" | "kms":
+        case "cloudformation" | "iam" | "secretsmanager" | "kms":
             return implied.existing_arn(operation.service, arn, operation.region)
     return arn
 
@@ -253,6 +262,7 @@ def _context(operation: Operation) -> Context:
             "cloudformation:TemplateUrl": operation.get("TemplateURL"),
         },
         "ec2": {"ec2:Region": operation.region},
+        "iam": {"iam:PolicyARN": operation.get("PolicyArn") if operation.name in POLICY_ARN_KEY else ""},
         "s3": {"s3:x-amz-acl": operation.get("ACL"), "s3:VersionId": operation.get("VersionId")},
         "secretsmanager": {"secretsmanager:SecretId": operation.get("SecretId")},
         "sns": {"sns:Protocol": operation.get("Protocol"), "sns:Endpoint": operation.get("Endpoint")},

@@ -205,6 +205,8 @@ def existing_arn(service: str, arn: str, region: str) -> str:
             return arn if is_id else policies.stack_arn(arn.split("/")[1] if "/" in arn else arn, region)
         case "secretsmanager":
             return policies.secret_arn(arn.partition(":secret:")[2] or arn, region)
+        case "iam":
+            return policies.entity_arn(arn)
         case _:
             return policies.key_arn(arn.rpartition(":key/")[2], region) or arn
 
