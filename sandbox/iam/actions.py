@@ -23,6 +23,19 @@ REFERENCE = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Polici
 NO_PERMISSION = {"sts:GetCallerIdentity", "sts:GetSessionToken"}  # AWS requires no permission for these
 # Actions whose names differ from their operations. Batches of operations require the action of the single one.
 ACTIONS = {
+    "budgets:CreateBudget": "ModifyBudget",
+    "budgets:CreateNotification": "ModifyBudget",
+    "budgets:CreateSubscriber": "ModifyBudget",
+    "budgets:DeleteBudget": "ModifyBudget",
+    "budgets:DeleteNotification": "ModifyBudget",
+    "budgets:DeleteSubscriber": "ModifyBudget",
+    "budgets:DescribeBudget": "ViewBudget",
+    "budgets:DescribeBudgets": "ViewBudget",
+    "budgets:DescribeNotificationsForBudget": "ViewBudget",
+    "budgets:DescribeSubscribersForNotification": "ViewBudget",
+    "budgets:UpdateBudget": "ModifyBudget",
+    "budgets:UpdateNotification": "ModifyBudget",
+    "budgets:UpdateSubscriber": "ModifyBudget",
     "lambda:Invoke": "InvokeFunction",
     "s3:CompleteMultipartUpload": "PutObject",
     "s3:CopyObject": "PutObject",
@@ -70,6 +83,7 @@ REGIONAL = {
     "states": ["{stateMachineArn}", "{executionArn}", "{resourceArn}"],
 }
 GLOBAL = {
+    "budgets": ["budget/{BudgetName}", "{ResourceARN}"],
     "cloudfront": ["distribution/{DistributionId}", "distribution/{Id}"],
     "iam": [
         "role/{RoleName}",

@@ -8,6 +8,7 @@ these names or AWS's public APIs, so an upgrade changes this package only.
 from . import (
     apigateway,
     athena,
+    budgets,
     cloudformation,
     cloudfront,
     cloudtrail,
@@ -35,6 +36,7 @@ __all__ = [
     "MissingNameError",
     "apigateway",
     "athena",
+    "budgets",
     "cloudformation",
     "cloudfront",
     "cloudtrail",
