@@ -70,6 +70,7 @@ def _install(speed: float) -> None:
     from .. import (
         apigateway,
         athena,
+        autoscaling,
         awslambda,
         budgets,
         cloudformation,
@@ -91,6 +92,7 @@ def _install(speed: float) -> None:
     services = (
         apigateway,
         athena,
+        autoscaling,
         awslambda,
         budgets,
         cloudformation,

@@ -5,9 +5,9 @@ determine the permissions that an operation requires. `services` and `provisioni
 themselves. `identities` has users and groups, `resource_handlers` stores boundaries and secrets, and `errors` reports a
 denial in each protocol.
 
-Not implemented: session policies, service control policies, other accounts, permissions for tags, policies of VPC
-endpoints, resources of nested stacks, and permissions that CloudFormation needs in services other than that of the
-resource.
+Not implemented: session policies, service control policies, other accounts, tags of services other than EC2 and Auto
+Scaling, policies of VPC endpoints, resources of nested stacks, and permissions that CloudFormation needs in services
+other than that of the resource.
 """
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import cfnlint
 
 from ..process import ACCOUNT
-from . import implied
+from . import ec2_resources, implied
 from .operations import Operation
 from .policy import Context, Permission
 
@@ -64,6 +64,7 @@ ACTIONS = {
 # Resources by service: ARNs whose fields are parameters. The first whose fields are all in the request applies.
 REGIONAL = {
     "athena": ["workgroup/{WorkGroup}"],
+    "autoscaling": ["autoScalingGroup:*:autoScalingGroupName/{AutoScalingGroupName}"],
     "cloudformation": ["stack/{StackName}/*", "{ChangeSetName}"],
     "cloudtrail": ["trail/{Name}", "trail/{TrailName}"],
     "cloudwatch": ["alarm:{AlarmName}", "alarm:{AlarmNames}"],
@@ -94,14 +95,6 @@ GLOBAL = {
         "policy/{PolicyName}",
     ],
     "sts": ["{RoleArn}"],
-}
-EC2_RESOURCES = {
-    "GroupId": "security-group",
-    "InstanceId": "instance",
-    "PrefixListId": "prefix-list",
-    "SecurityGroupRuleId": "security-group-rule",
-    "SubnetId": "subnet",
-    "VpcId": "vpc",
 }
 # Operations with the condition key iam:PolicyARN.
 POLICY_ARN_KEY = {f"{verb}{kind}Policy" for verb in ("Attach", "Detach") for kind in ("Group", "Role", "User")}
@@ -146,7 +139,8 @@ def required_permissions(operation: Operation) -> Iterator[Permission]:
     if action in NO_PERMISSION:
         return
     for resource, more in _resources(operation, action):
-        yield Permission(f"{action}{more}", resource, _context(operation))
+        context = {**_context(operation), **ec2_resources.request_context(operation, resource)}
+        yield Permission(f"{action}{more}", resource, context)
     yield from implied.permissions(operation, action)
 
 
@@ -172,7 +166,8 @@ def _resources(operation: Operation, action: str) -> Iterator[tuple[str, str]]:
     elif service == "s3":
         yield from _s3_resources(operation)
     elif service == "ec2":
-        yield from ((arn, "") for arn in _ec2_resources(operation) or ["*"])
+        kinds = _reference()["ec2"]["Actions"][name.lower()]["Resources"]
+        yield from ((arn, "") for arn in ec2_resources.resources(operation, kinds) or ["*"])
     elif service == "glue":
         yield from ((arn, "") for arn in implied.glue_resources(operation.region, _glue_names(operation)))
     elif service == "route53":
@@ -192,17 +187,6 @@ def _s3_resources(operation: Operation) -> Iterator[tuple[str, str]]:
         versioned = ("GetObject", "HeadObject", "DeleteObject")
         suffix = "Version" if operation.get("VersionId") and operation.name in versioned else ""
         yield f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}", suffix
-
-
-def _ec2_resources(operation: Operation) -> list[str]:
-    kinds = _reference()["ec2"]["Actions"][operation.name.lower()]["Resources"]
-    prefix = f"arn:aws:ec2:{operation.region}:{ACCOUNT}"
-    return [
-        f"{prefix}:{kind}/{value}"
-        for parameter, kind in EC2_RESOURCES.items()
-        if kind in kinds
-        for value in operation.values(parameter)
-    ]
 
 
 def _glue_names(operation: Operation) -> list[tuple[str, ...]]:
@@ -261,7 +245,7 @@ def _adapt(operation: Operation, arn: str) -> str:
             stream = operation.get("logStreamName")
             with_stream = stream and operation.name in ("CreateLogStream", "DeleteLogStream", "PutLogEvents")
             return f"{':'.join(parts[:7])}:log-stream:{stream}" if with_stream else f"{':'.join(parts[:7])}:*"
-        case "cloudformation" | "iam" | "secretsmanager" | "kms":
+        case "autoscaling" | "cloudformation" | "iam" | "secretsmanager" | "kms":
             return implied.existing_arn(operation.service, arn, operation.region)
     return arn
 

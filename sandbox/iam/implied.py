@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..process import ACCOUNT
-from . import policies
+from . import ec2_resources, policies
 from .operations import Operation
 from .policy import Permission
 
@@ -25,6 +25,12 @@ def permissions(operation: Operation, action: str) -> Iterator[Permission]:
     if action != "sts:AssumeRole":
         yield from _pass_role(operation)
     match operation.service:
+        case "ec2" if action == "ec2:RunInstances":
+            yield from ec2_resources.implied(operation)
+        case "autoscaling" if any(name.startswith("LaunchTemplate.") for name in operation.parameters):
+            # Auto Scaling user guide, "Control Amazon EC2 launch template usage in Auto Scaling groups"
+            arn = f"arn:aws:ec2:{operation.region}:{ACCOUNT}:instance/*"
+            yield Permission("ec2:RunInstances", arn, {}, f"launch template of {operation.name}")
         case "s3":
             yield from _s3(operation, action)
         case "sns" if action == "sns:Publish":
@@ -207,6 +213,8 @@ def existing_arn(service: str, arn: str, region: str) -> str:
             return policies.secret_arn(arn.partition(":secret:")[2] or arn, region)
         case "iam":
             return policies.entity_arn(arn)
+        case "autoscaling":
+            return ec2_resources.group_arn(arn, region)
         case _:
             return policies.key_arn(arn.rpartition(":key/")[2], region) or arn
 

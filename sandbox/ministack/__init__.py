@@ -8,6 +8,7 @@ these names or AWS's public APIs, so an upgrade changes this package only.
 from . import (
     apigateway,
     athena,
+    autoscaling,
     budgets,
     cloudformation,
     cloudfront,
@@ -36,6 +37,7 @@ __all__ = [
     "MissingNameError",
     "apigateway",
     "athena",
+    "autoscaling",
     "budgets",
     "cloudformation",
     "cloudfront",
