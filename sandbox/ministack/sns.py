@@ -21,3 +21,4 @@ deliver_to_function = Replaceable(
     "permissions of topics",
     "endpoint envelope topic_arn sub_arn msg_id raw_message message_attributes",
 )
+publish = need("services.sns.publish_internal", "notifications of budgets", "topic_arn message subject")
