@@ -28,8 +28,8 @@ PROCESSES = 21
 EMPTY = "def handler(event, context):\n    return None\n"
 NOTES = (
     "Failover: one client repeatedly resolves and calls the domain name. The health check's status reports the time of "
-    "the first failed request, and changes on the last one, interval x (threshold - 1) later. The sandbox runs intervals "
-    f"{SPEED} times faster; the table shows the corresponding times on AWS.",
+    "the first failed request, and changes on the last one, interval x (threshold - 1) later. The sandbox runs "
+    f"intervals {SPEED} times faster; the table shows the corresponding times on AWS.",
     "**Not included, but part of a failover on AWS**: an endpoint is unhealthy when 82% or more of the health "
     "checkers report it, and clients cache the address for its TTL of 60 s or keep their connection for longer.",
     "The empty handler imports nothing; json, logging and pathlib account for most of the import time. With a table "
