@@ -1,10 +1,10 @@
 """Step Functions: executions of state machines.
 
 MiniStack's interpreter runs the states. Implemented here: JSONata outputs of Succeed states; timeouts of executions;
-tasks that wait for a task token; task timeouts that are expressions; SDK integrations with CloudFormation, with the
-error names of the SDK for Java, as in Step Functions. Waits, timeouts of executions and of tasks that wait for a task
-token run `speed` times faster. A result or output above 256 KiB ends the execution with
-States.DataLimitExceeded, which no Catch handles.
+repeated starts of a running execution; tasks that wait for a task token; task timeouts that are expressions; SDK
+integrations with CloudFormation, with the error names of the SDK for Java, as in Step Functions. Waits, timeouts of
+executions and of tasks that wait for a task token run `speed` times faster. A result or output above 256 KiB ends the
+execution with States.DataLimitExceeded, which no Catch handles.
 
 Not implemented: a separate task token for each retry; limits of inputs and histories; MaxDelaySeconds and jitter of
 retries; logs; traces.
@@ -14,6 +14,7 @@ import contextvars
 import json
 import os
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,10 +22,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from . import cloudwatch
 from .awslambda import role_credentials
 from .iam.services import ROLE
 from .ministack import stepfunctions
-from .ministack.requests import get_region
+from .ministack.requests import get_region, json_response
 
 MAX_DATA_BYTES = 262_144
 TASK_EXECUTORS = {
@@ -38,6 +40,13 @@ STATE_EXECUTORS = {
     "Choice": stepfunctions.execute_choice,
     "Wait": stepfunctions.execute_wait,
 }
+METRICS = {
+    "RUNNING": "Started",
+    "SUCCEEDED": "Succeeded",
+    "FAILED": "Failed",
+    "TIMED_OUT": "TimedOut",
+    "ABORTED": "Aborted",
+}
 
 
 class DataLimitError(Exception):
@@ -48,9 +57,35 @@ def install(speed: float = 1.0) -> None:
     """Replace the execution of state machines."""
     stepfunctions.wait_scale.replace(1 / speed)
     stepfunctions.run_execution.replace(run)
+    stepfunctions.start_execution.wrap(_repeatable)
     stepfunctions.invoke_resource.wrap(_with_limited_result)
     stepfunctions.invoke_sdk.wrap(_sdk_integration)
     stepfunctions.invoke_with_callback.replace(_invoke_with_callback)
+    stepfunctions.send_status_event.wrap(_with_metric)
+
+
+def _with_metric(send: Any) -> Any:
+    """Record the executions that start and end, by state machine."""
+
+    def send_status_event(execution: dict[str, Any]) -> None:
+        name = f"Executions{METRICS[execution['status']]}"
+        cloudwatch.record("AWS/States", {name: 1}, [{"StateMachineArn": execution["stateMachineArn"]}])
+        send(execution)
+
+    return send_status_event
+
+
+def _repeatable(start: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    """Return a running execution again if a request has its name and input, as the API reference describes."""
+
+    def start_execution(request: dict[str, Any]) -> Any:
+        same = (request.get("stateMachineArn"), request.get("name"), request.get("input", "{}"), "RUNNING")
+        for execution in stepfunctions.executions.values():
+            if tuple(execution[name] for name in ("stateMachineArn", "name", "input", "status")) == same:
+                return json_response({name: execution[name] for name in ("executionArn", "startDate")})
+        return start(request)
+
+    return start_execution
 
 
 def run(execution_arn: str) -> None:

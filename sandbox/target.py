@@ -63,6 +63,10 @@ def target_of(sandbox: Sandbox) -> Target:
         file = sandbox.directory / "instances" / instance_id / "credentials.json"
         return SandboxSession(sandbox, json.loads(file.read_text()))
 
+    def session_with(access_key: str, secret: str, token: str | None) -> boto3.Session:
+        names = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret}
+        return SandboxSession(sandbox, names | ({"AWS_SESSION_TOKEN": token} if token else {}))
+
     return Target(
         session(sandbox),
         TIMEOUT_SECONDS,
@@ -74,18 +78,30 @@ def target_of(sandbox: Sandbox) -> Target:
         instances=sandbox.directory / "instances",
         environment=sandbox.environment,
         instance_session=instance_session,
+        set_cost=partial(set_cost, sandbox),
+        session_with=session_with,
     )
 
 
 def impair_region(sandbox: Sandbox, region: str | None) -> None:
-    """Make all AWS API calls in `region` fail, or in no Region; see `sandbox/fault_injection.py`."""
-    body = json.dumps({"impaired_regions": [region] if region else []})
-    request = AWSRequest("POST", f"{sandbox.url}/", data=body, headers={"X-Amz-Target": "Sandbox.Inject"})
+    """Make all AWS API calls in `region` fail, or in no Region; see `sandbox/emulator/fault_injection.py`."""
+    control(sandbox, "Inject", impaired_regions=[region] if region else [])
+
+
+def set_cost(sandbox: Sandbox, budget: str, actual: float, forecast: float | None = None) -> None:
+    """Set the cost of a budget; see `sandbox/budgets.py`."""
+    control(sandbox, "SetCost", budget=budget, actual=actual, forecast=forecast)
+
+
+def control(sandbox: Sandbox, operation: str, **parameters: Any) -> None:
+    """Call an operation that only the sandbox has."""
+    body = json.dumps(parameters)
+    request = AWSRequest("POST", f"{sandbox.url}/", data=body, headers={"X-Amz-Target": f"Sandbox.{operation}"})
     keys = sandbox.environment["AWS_ACCESS_KEY_ID"], sandbox.environment["AWS_SECRET_ACCESS_KEY"]
     SigV4Auth(Credentials(*keys), "sandbox", REGION).add_auth(request)
     response = urllib3.request("POST", f"{sandbox.url}/", body=body, headers=dict(request.headers.items()))
     if response.status != 200:
-        raise RuntimeError(f"fault injection returned {response.status}: {response.data!r}")
+        raise RuntimeError(f"Sandbox.{operation} returned {response.status}: {response.data!r}")
 
 
 def endpoints_of(sandbox: Sandbox) -> LocalEndpoints:

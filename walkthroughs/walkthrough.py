@@ -73,6 +73,12 @@ class Target:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     # Returns a session with the role of an instance; None: only programs on the instance can have it.
     instance_session: Callable[[str], boto3.Session] | None = None
+    # Sets the actual and forecast cost of a budget, in its unit; Budgets then notifies its subscribers. None: only AWS
+    # knows the cost.
+    set_cost: Callable[[str, float, float | None], None] | None = None
+    # Returns a session with other credentials (as returned by CreateAccessKey or AssumeRole) for the same target:
+    # access key ID, secret access key and session token.
+    session_with: Callable[[str, str, str | None], boto3.Session] | None = None
 
     def client(self, service: str, region: str | None = None) -> Any:
         return self.session.client(service, region_name=region, config=RETRIES)
