@@ -31,7 +31,7 @@ LINK = """<p><a href="{href}">Confirm subscription</a></p>"""
 
 @dataclass(frozen=True)
 class Message:
-    """A message. `confirmation` is the path of the link that confirms the subscription, or empty."""
+    """A message. `confirmation` is the URL that confirms the subscription, or empty."""
 
     to: str
     sender: str
@@ -67,9 +67,9 @@ def _with_confirmation(subscribe: Callable[..., Any]) -> Callable[..., Any]:
 def _request_confirmation(topic: dict[str, Any], subscription: dict[str, Any]) -> None:
     subscription.update(requested=True, confirmed=False, token=uuid.uuid4().hex)
     subscription["attributes"]["PendingConfirmation"] = "true"
-    path = "/confirm?" + urlencode({"TopicArn": topic["arn"], "Token": subscription["token"]})
+    url = f"http://{MAILBOX_HOST}/confirm?" + urlencode({"TopicArn": topic["arn"], "Token": subscription["token"]})
     text = f"You have chosen to subscribe to the topic:\n{topic['arn']}\n\nTo confirm this subscription, open the link."
-    _deliver(topic, subscription, "AWS Notification - Subscription Confirmation", text, path)
+    _deliver(topic, subscription, "AWS Notification - Subscription Confirmation", text, url)
 
 
 def _with_messages(fan_out: Callable[..., None]) -> Callable[..., None]:
@@ -85,10 +85,10 @@ def _with_messages(fan_out: Callable[..., None]) -> Callable[..., None]:
     return fan_out_and_mail
 
 
-def _deliver(topic: dict[str, Any], subscription: dict[str, Any], subject: str, body: str, path: str = "") -> None:
+def _deliver(topic: dict[str, Any], subscription: dict[str, Any], subject: str, body: str, url: str = "") -> None:
     sender = topic["attributes"].get("DisplayName") or "AWS Notifications"
     time = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    MESSAGES.append(Message(subscription["endpoint"], sender, subject, body, time, path))
+    MESSAGES.append(Message(subscription["endpoint"], sender, subject, body, time, url))
 
 
 async def serve(request: Request) -> Response | None:
@@ -108,5 +108,7 @@ async def serve(request: Request) -> Response | None:
 
 def _as_html(message: Message) -> str:
     fields = {name: html.escape(text) for name, text in asdict(message).items()}
-    link = LINK.format(href=fields["confirmation"]) if message.confirmation else ""
+    link = (
+        LINK.format(href=fields["confirmation"].removeprefix(f"http://{MAILBOX_HOST}")) if message.confirmation else ""
+    )
     return MESSAGE.format(**fields, link=link)

@@ -21,8 +21,10 @@ class Mailbox:
     def __init__(self, stacks: Stacks) -> None:
         self.url = f"http://127.0.0.1:{endpoints_of(stacks.sandbox).http}"
 
-    def get(self, path: str) -> urllib3.BaseHTTPResponse:
-        return urllib3.request("GET", self.url + path, headers={"Host": MAILBOX_HOST})
+    def get(self, url: str) -> urllib3.BaseHTTPResponse:
+        return urllib3.request(
+            "GET", self.url + url.removeprefix(f"http://{MAILBOX_HOST}"), headers={"Host": MAILBOX_HOST}
+        )
 
     def messages(self, sender: str) -> list[Any]:
         messages = json.loads(self.get("/messages.json").data)
