@@ -27,10 +27,9 @@ TIMEOUT_SECONDS = 30
 PROCESSES = 21
 IMPORT_LIMIT = 8  # milliseconds
 NOTES = (
-    "Failover: one client calls the domain name repeatedly and resolves it each time. The health check's status "
-    "reports the time of the first failed request. The status changes on the last failed request, so it takes interval "
-    f"x (threshold - 1) after the first one. The sandbox runs intervals {SPEED} times faster; the table shows the "
-    "corresponding times on AWS.",
+    "Failover: one client repeatedly resolves and calls the domain name. The health check's status reports the time of "
+    "the first failed request, and changes on the last one, interval x (threshold - 1) later. The sandbox runs "
+    f"intervals {SPEED} times faster; the table shows the corresponding times on AWS.",
     "**Not included, but part of a failover on AWS**: an endpoint is unhealthy when 82% or more of the health "
     "checkers report it, and clients cache the address for its TTL of 60 s or keep their connection for longer.",
     "With a table dependency, the health function also imports boto3.",

@@ -37,9 +37,8 @@ NOTES = (
     "Time to revert: from the call that adds the rule until DescribeSecurityGroupRules, repeated after "
     f"{POLL * 1000:.0f} ms, no longer returns it. The sandbox delivers CloudTrail's record to EventBridge at once. "
     "**CloudTrail's delivery time is not included, and on AWS it dominates**: seconds, sometimes minutes.",
-    "AWS calls: counted in boto3 (`before-call`) while the function's code runs locally against the sandbox, with the "
-    "approved rules of the stack. They include the notification. The deployed function's event rule and sweep are "
-    "disabled.",
+    "AWS calls: counted in boto3 (`before-call`), including the notification, while the function's code runs locally "
+    "against the sandbox with the stack's approved rules. The deployed function's event rule and sweep are disabled.",
     cold_start.NOTE,
 )
 
