@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import cloudwatch
 from .awslambda import role_credentials
+from .awslambda.aliases import executed_versions
 from .iam.services import ROLE
 from .ministack import stepfunctions
 from .ministack.requests import get_region
@@ -49,6 +50,7 @@ def install(speed: float = 1.0) -> None:
     """Replace the execution of state machines."""
     stepfunctions.wait_scale.replace(1 / speed)
     stepfunctions.run_execution.replace(run)
+    stepfunctions.invoke_resource.wrap(_with_version)
     stepfunctions.invoke_sdk.wrap(_sdk_integration)
     stepfunctions.invoke_with_callback.replace(_invoke_with_callback)
     stepfunctions.send_status_event.wrap(_with_metric)
@@ -63,6 +65,20 @@ def _with_metric(send: Any) -> Any:
         send(execution)
 
     return send_status_event
+
+
+def _with_version(invoke: Any) -> Any:
+    """Invoke the alias or version in `Qualifier`, and report the version that ran."""
+
+    def invoke_resource(resource: str, data: Any) -> Any:
+        if not resource.endswith("states:::lambda:invoke"):
+            return invoke(resource, data)
+        qualifier = f":{data['Qualifier']}" if data.get("Qualifier") else ""
+        with executed_versions() as executed:
+            response = invoke(resource, data | {"FunctionName": f"{data['FunctionName']}{qualifier}"})
+        return response | {"ExecutedVersion": executed[0]}
+
+    return invoke_resource
 
 
 def run(execution_arn: str) -> None:

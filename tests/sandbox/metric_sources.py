@@ -24,7 +24,7 @@ def handler(event, context):
     metric = {"Namespace": namespace, "Dimensions": [[]], "Metrics": [{"Name": name, "Unit": "Count"}]}
     print(json.dumps({"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]}, name: value}))
 """
-STATES = {
+STATES: dict[str, dict[str, Any]] = {
     "ExecutionsFailed": {"Type": "Fail"},
     "ExecutionsTimedOut": {"Type": "Wait", "Seconds": 36000, "End": True},
     "ExecutionsAborted": {"Type": "Wait", "Seconds": 36000, "End": True},
@@ -78,11 +78,8 @@ class MetricSources:
         return Source({}, lambda: self.functions.lambda_.invoke(FunctionName=name, Payload=payload))
 
     def _state_machine(self, metric: str) -> Source:
-        iam, states = self.client("iam"), self.client("stepfunctions")
-        principal = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        trust = json.dumps({"Version": "2012-10-17", "Statement": [principal]})
-        role = iam.create_role(RoleName=self.name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-        definition = {"StartAt": "State", "States": {"State": STATES[metric]}}
+        states, role = self.client("stepfunctions"), self.functions.role("states.amazonaws.com")
+        definition: dict[str, Any] = {"StartAt": "State", "States": {"State": STATES[metric]}}
         if metric == "ExecutionsTimedOut":
             definition["TimeoutSeconds"] = 1
         arn = states.create_state_machine(name=self.name, definition=json.dumps(definition), roleArn=role)[

@@ -105,6 +105,35 @@ def test_rule_with_alias_as_target_is_routed(sandbox: Sandbox, client: Any, func
     assert executed == {"2"}
 
 
+def test_task_with_qualifier_is_routed_with_permission_for_the_alias(
+    sandbox: Sandbox, functions: Functions, client: Any, name: str
+) -> None:
+    routing = {"AdditionalVersionWeights": {"2": 1.0}}
+    client.create_alias(FunctionName=name, Name="task", FunctionVersion="1", RoutingConfig=routing)
+    role, states = functions.role("states.amazonaws.com"), session(sandbox).client("stepfunctions")
+    task = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": True}
+    arguments = {"FunctionName": name, "Qualifier": "task", "Payload": {}}
+    definition = {"StartAt": "Invoke", "States": {"Invoke": task | {"Parameters": arguments}}}
+    machine = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)
+
+    def execute() -> dict[str, Any]:
+        execution = states.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]
+
+        def ended() -> dict[str, Any] | None:
+            described = states.describe_execution(executionArn=execution)
+            return None if described["status"] == "RUNNING" else dict(described)
+
+        return target_of(sandbox).wait_until(ended, "the execution has ended")
+
+    functions.allow(role, "lambda:InvokeFunction", arn(name))
+    denied = execute()
+    assert denied["error"] == "Lambda.AWSLambdaException"
+    assert f"lambda:InvokeFunction on resource: {arn(name)}:task" in denied["cause"]
+    functions.allow(role, "lambda:InvokeFunction", f"{arn(name)}:task")
+    output = json.loads(execute()["output"])
+    assert (output["ExecutedVersion"], output["Payload"]) == ("2", f"code 1 2 {name}:task")
+
+
 @pytest.mark.parametrize(
     ("version", "weights", "code", "message"),
     [
