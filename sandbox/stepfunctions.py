@@ -37,6 +37,7 @@ STATE_EXECUTORS = {
     "Choice": stepfunctions.execute_choice,
     "Wait": stepfunctions.execute_wait,
 }
+THROTTLED = "TooManyRequestsException"
 METRICS = {
     "RUNNING": "Started",
     "SUCCEEDED": "Succeeded",
@@ -68,14 +69,19 @@ def _with_metric(send: Any) -> Any:
 
 
 def _with_version(invoke: Any) -> Any:
-    """Invoke the alias or version in `Qualifier`, and report the version that ran."""
+    """Invoke the alias or version in `Qualifier`, report the version that ran, and name throttling errors."""
 
     def invoke_resource(resource: str, data: Any) -> Any:
         if not resource.endswith("states:::lambda:invoke"):
             return invoke(resource, data)
         qualifier = f":{data['Qualifier']}" if data.get("Qualifier") else ""
-        with executed_versions() as executed:
-            response = invoke(resource, data | {"FunctionName": f"{data['FunctionName']}{qualifier}"})
+        try:
+            with executed_versions() as executed:
+                response = invoke(resource, data | {"FunctionName": f"{data['FunctionName']}{qualifier}"})
+        except stepfunctions.ExecutionError as error:
+            if error.error == "Lambda.Unknown" and THROTTLED in error.cause:
+                raise stepfunctions.ExecutionError(f"Lambda.{THROTTLED}", error.cause) from error
+            raise
         return response | {"ExecutedVersion": executed[0]}
 
     return invoke_resource

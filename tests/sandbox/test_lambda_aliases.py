@@ -132,6 +132,9 @@ def test_task_with_qualifier_is_routed_with_permission_for_the_alias(
     functions.allow(role, "lambda:InvokeFunction", f"{arn(name)}:task")
     output = json.loads(execute()["output"])
     assert (output["ExecutedVersion"], output["Payload"]) == ("2", f"code 1 2 {name}:task")
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    assert execute()["error"] == "Lambda.TooManyRequestsException"
+    client.delete_function_concurrency(FunctionName=name)
 
 
 @pytest.mark.parametrize(
