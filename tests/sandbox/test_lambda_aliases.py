@@ -236,6 +236,10 @@ def test_update_of_code_publishes_and_rejects_other_updates_until_it_ends(client
     name = functions.create()
     published = client.update_function_code(FunctionName=name, ZipFile=archive(SOURCE % "code 2"), Publish=True)
     assert (published["Version"], published["FunctionArn"]) == ("1", f"{arn(name)}:1")
+    assert rejection(client.invoke, FunctionName=name, Qualifier="1") == (
+        "ResourceConflictException",
+        "The operation cannot be performed at this time. The function is currently in the following state: Pending",
+    )
     updating = client.get_function_configuration(FunctionName=name)
     assert (updating["State"], updating["LastUpdateStatus"]) == ("Active", "InProgress")
     assert rejection(client.publish_version, FunctionName=name) == (
