@@ -25,6 +25,10 @@ def archive(source: str) -> bytes:
     return buffer.getvalue()
 
 
+def allow(action: str, **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, **more}
+
+
 def document(statement: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
@@ -36,17 +40,17 @@ class Functions:
         clients = session(sandbox)
         self.lambda_, self.iam, self.logs = map(clients.client, ("lambda", "iam", "logs"))
 
-    def role(self, service: str = "lambda.amazonaws.com") -> str:
-        """Create a role that a service can assume, with permission to write logs, and return its ARN."""
+    def role(self, *services: str) -> str:
+        """Create a role that services (default: Lambda) can assume, with permission for logs, and return its ARN."""
         name = f"role-{uuid.uuid4().hex[:8]}"
-        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        trust = allow("sts:AssumeRole", Principal={"Service": list(services) or ["lambda.amazonaws.com"]})
         role = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))["Role"]
         self.allow(role["Arn"], "logs:*", "*")
         return str(role["Arn"])
 
     def allow(self, role: str, action: str, resource: str) -> None:
         """Replace the policy of a role for the service of the action."""
-        statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+        statement = allow(action, Resource=resource)
         name, policy = role.rpartition("/")[2], action.partition(":")[0]
         self.iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document(statement))
 
