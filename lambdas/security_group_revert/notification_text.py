@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from .cloudtrail import Call
 from .report import Report
 from .revert import Action, GuardedGroup
+from .state import LateEvents
 
 MAX_SUBJECT_CHARACTERS = 100  # SNS API reference, Publish
 MAX_SECTION_LINES = 100  # two full sections stay far below the 256 KB of SNS
@@ -49,6 +50,10 @@ LINKS = (
     (re.compile(rf"\b({SCHEMES}):", re.IGNORECASE), r"\1[:]"),
     (re.compile("@"), "[@]"),
     (re.compile(r"\\\\"), r"[\\\\]"),  # network shares: Outlook
+)
+LATE_EVENTS = (
+    "{} calls since the last sweep changed the group, in addition to those in earlier notifications. An earlier check "
+    "had already reverted them. The log has each call and its changes."
 )
 ACCESS_CHANGE = (
     "The rules are as approved, but the call changes what they apply to: the entries of an approved prefix list, the "
@@ -116,6 +121,15 @@ def access_change_notification(
     lines += _section("IDs in the call", sorted(ids))
     lines += ["", ACCESS_CHANGE]
     return _subject(f"{call.event_name} may open security group {', '.join(names)}"), "\n".join(lines) + "\n"
+
+
+def late_events_notification(group: GuardedGroup, late: LateEvents, *, region: str, account: str) -> tuple[str, str]:
+    """Return subject and text for events about which no separate notifications were sent."""
+    lines = _facts(group, None, region=region, account=account)
+    lines += _section("Callers", late.callers)
+    lines += ["", LATE_EVENTS.format(late.count)]
+    name = group.name or group.group_id
+    return _subject(f"Already reverted: {late.count} more calls for security group {name}"), "\n".join(lines) + "\n"
 
 
 def _facts(group: GuardedGroup, call: Call | None, *, region: str, account: str) -> list[str]:

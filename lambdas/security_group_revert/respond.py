@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -22,9 +22,9 @@ from .cloudtrail import (
 )
 from .events import CloudTrailRecord, Event, JsonObject
 from .logs import emit_metrics, log_check
-from .notification_text import access_change_notification, subject, text
+from .notification_text import access_change_notification, late_events_notification, subject, text
 from .report import Report, rules_in_approved_state
-from .revert import GuardedGroup, Outcome, reconcile
+from .revert import MAX_FILTER_VALUES, GuardedGroup, Outcome, read_rules, reconcile
 from .rules import Rule
 from .state import State, StateTable, digest
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # Seconds to wait before reading a group again if the change is not visible: EC2 is eventually consistent.
 RETRY_DELAYS_SECONDS = (2, 4)
+# Between two sweeps, for each group, about changes that were already reverted. The next sweep reports the rest.
+MAX_LATE_NOTIFICATIONS = 5
 logger = logging.getLogger(__name__)
 
 
@@ -92,18 +94,29 @@ class Responder:
                 groups = [g for g in groups if not change.group_ids or g.group_id in change.group_ids]
             except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
                 logger.warning("Cannot read the event; checking all groups", extra={"reason": repr(error)})
-        problems: list[str] = []
+        run = _Run(change)
+        for start in range(0, len(groups), MAX_FILTER_VALUES):
+            self._check_all(groups[start : start + MAX_FILTER_VALUES], run)
+        if run.problems:
+            raise RetryableError("; ".join(run.problems))
+
+    def _check_all(self, groups: Sequence[GuardedGroup], run: "_Run") -> None:
+        """Read the rules of the groups at once, and check each group."""
+        try:
+            rules = read_rules(self.ec2, [group.group_id for group in groups])
+        except (ClientError, BotoCoreError) as error:
+            run.problems.append(f"cannot read {', '.join(group.group_id for group in groups[:3])}...: {error}")
+            return
         for group in groups:
             try:
-                self._check(group, change, problems)
+                self._check(group, rules.pop(group.group_id), run)
             except Exception as error:  # so that one group does not block the others
-                problems.append(f"{group.group_id}: {error}")
-        if problems:
-            raise RetryableError("; ".join(problems))
+                run.problems.append(f"{group.group_id}: {error}")
 
-    def _check(self, group: GuardedGroup, change: Change | None, problems: list[str]) -> None:
+    def _check(self, group: GuardedGroup, rules: tuple[Rule, ...], run: "_Run") -> None:
         """Revert unapproved changes to one group, log them, and send a notification if the findings changed."""
-        outcome, state = self._reconcile_visible(group, change, problems)
+        change, problems = run.change, run.problems
+        outcome, state = self._reconcile_visible(group, rules, run)
         problems += [f"{a.action_type} {a.rule}: {a.reason}" for a in outcome.failed if a.transient]
         not_visible = _not_visible(change, outcome, state)
         in_approved_state = rules_in_approved_state(change, outcome) if change else []
@@ -117,46 +130,80 @@ class Responder:
         )
         emit_metrics(report)
         log_check(report)
-        try:
-            self.table.count(group.group_id, state, (a.key for a in outcome.actions if a.status == "completed"))
-        except (ClientError, BotoCoreError) as error:
-            problems.append(f"cannot count the reverts of {group.group_id}: {error}")
+        self._count(group, state, [a.key for a in outcome.actions if a.status == "completed"], run)
         should_report = state.should_report(findings)
         to_notify = [a for a in outcome.actions if not a.is_unresolved or a in report.named_in_event]
+        if run.change is None and state.has_late_events:
+            self._report_late_events(group)
+        is_late = in_approved_state and not should_report and not to_notify
+        if is_late and change and self._is_repeated(group, change):
+            return
         if should_report or in_approved_state or to_notify:
             self._publish(subject(report), text(report, region=self._region, account=self.account))
         if should_report:
             self.table.set_reported(group.group_id, findings)
 
-    def _reconcile_visible(
-        self, group: GuardedGroup, change: Change | None, problems: list[str]
-    ) -> tuple[Outcome, State]:
+    def _is_repeated(self, group: GuardedGroup, change: Change) -> bool:
+        """Count an event whose changes were already reverted; return whether the next sweep reports it.
+
+        An error does not suppress the notification.
+        """
+        try:
+            return self.table.count_late_event(group.group_id, change.call.caller) > MAX_LATE_NOTIFICATIONS
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("Cannot count an event of %s", group.group_id, extra={"reason": repr(error)})
+            return False
+
+    def _report_late_events(self, group: GuardedGroup) -> None:
+        """Report the events since the last sweep for which no notification was sent."""
+        late = self.table.take_late_events(group.group_id)
+        if late.count > MAX_LATE_NOTIFICATIONS:
+            suppressed = replace(late, count=late.count - MAX_LATE_NOTIFICATIONS)
+            self._publish(*late_events_notification(group, suppressed, region=self._region, account=self.account))
+
+    def _reconcile_visible(self, group: GuardedGroup, rules: tuple[Rule, ...], run: "_Run") -> tuple[Outcome, State]:
         """Reconcile a group; repeat after a pause if the change in the event is not visible yet."""
-        state = self._read_state(group, problems)
-        outcome = self._reconcile(group, state)
+        change = run.change
+        state = self._read_state(group, run)
+        outcome = self._reconcile(group, rules, state)
         for pause in RETRY_DELAYS_SECONDS if change else ():
             if not _not_visible(change, outcome, state):
                 break
             time.sleep(pause)
-            state = self._read_state(group, problems)
-            outcome = outcome.merge(self._reconcile(group, state))
+            state = self._read_state(group, run)
+            rules = read_rules(self.ec2, [group.group_id])[group.group_id]
+            outcome = outcome.merge(self._reconcile(group, rules, state))
         return outcome, state
 
-    def _read_state(self, group: GuardedGroup, problems: list[str]) -> State:
+    def _read_state(self, group: GuardedGroup, run: "_Run") -> State:
         """Read the state of a group. If that fails, return an empty one, so that all findings are handled as new."""
+        if not run.table_is_available:
+            return State()
         try:
             return self.table.read(group.group_id)
         except (ClientError, BotoCoreError) as error:
-            problems.append(f"cannot read the state of {group.group_id}: {error}")
+            run.table_is_available = False
+            run.problems.append(f"cannot read the state of {group.group_id}: {error}")
             return State()
         except (LookupError, TypeError, ValueError) as error:  # a retry does not help
             logger.error("Ignoring the unreadable state of %s", group.group_id, extra={"reason": repr(error)})
             return State()
 
-    def _reconcile(self, group: GuardedGroup, state: State) -> Outcome:
+    def _count(self, group: GuardedGroup, state: State, keys: list[str], run: "_Run") -> None:
+        """Count the reverts of a group, unless the table is not available."""
+        if not run.table_is_available:
+            return
+        try:
+            self.table.count(group.group_id, state, keys)
+        except (ClientError, BotoCoreError) as error:
+            run.table_is_available = False
+            run.problems.append(f"cannot count the reverts of {group.group_id}: {error}")
+
+    def _reconcile(self, group: GuardedGroup, rules: tuple[Rule, ...], state: State) -> Outcome:
         return reconcile(
             self.ec2,
             group,
+            rules,
             restore=self.restore,
             change_rules=self.change_rules,
             suspended=state.suspended(self.max_reverts),
@@ -208,6 +255,19 @@ class Responder:
 
     def _publish(self, subject_line: str, message: str) -> None:
         self.sns.publish(TopicArn=self.topic_arn, Subject=subject_line, Message=message)
+
+
+@dataclass
+class _Run:
+    """The response to one event.
+
+    problems: errors that a retry can resolve. table_is_available: False after the first error, because an unavailable
+    table would delay each group by the timeouts of its calls.
+    """
+
+    change: Change | None
+    problems: list[str] = field(default_factory=list)
+    table_is_available: bool = True
 
 
 def _not_visible(change: Change | None, outcome: Outcome, state: State) -> list[Rule]:

@@ -1,8 +1,8 @@
-"""State between runs: how often each finding was reverted, and which open findings were reported.
+"""State between runs: how often each finding was reverted, which open findings were reported, and late events.
 
-The DynamoDB table has one item per reverted finding, counted atomically because runs overlap, and one
-item per group for the open findings that were last reported. Items expire. Source of the expressions:
-DynamoDB developer guide, update expressions and time to live.
+The DynamoDB table has one item per reverted finding, counted atomically because runs overlap, one item per group for
+the open findings that were last reported, and one for the events whose changes an earlier run had reverted. Items
+expire. Source of the expressions: DynamoDB developer guide, update expressions and time to live.
 """
 
 import hashlib
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-REPORT_SORT_KEY = "report"  # sort key of the last report; sort keys of findings contain a colon
+# Sort keys of the last report and of late events; those of findings contain a colon.
+REPORT_SORT_KEY, LATE_SORT_KEY = "report", "late"
 REMINDER_SECONDS = 24 * 3600
 # Treat as expired: an update re-created the item, without an expiry, just after DynamoDB had deleted it.
 EXPIRED = {"N": "0"}
+LATE_TTL_SECONDS = 2 * REMINDER_SECONDS  # longer than the maximum interval of sweeps
 REPORT_TTL_SECONDS = 7 * REMINDER_SECONDS  # expiry of the last report; longer than the reminder interval
 
 
@@ -30,12 +32,21 @@ class Reverts:
 
 
 @dataclass(frozen=True)
+class LateEvents:
+    """Events since the last sweep whose changes an earlier run had already reverted, and their callers."""
+
+    count: int = 0
+    callers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class State:
     """The state of one group from earlier runs."""
 
     reverts: Mapping[str, Reverts] = field(default_factory=dict)
     reported_digest: str = ""  # of the open findings
     reported_at: int = 0
+    has_late_events: bool = False
 
     def suspended(self, max_reverts: int) -> frozenset[str]:
         """Return the findings that were reverted at least `max_reverts` times in their window."""
@@ -77,11 +88,12 @@ class StateTable:
         items = {item["finding"]["S"]: item for page in pages for item in page["Items"]}
         now = time.time()
         live = {key: item for key, item in items.items() if int(item.get("expires_at", EXPIRED)["N"]) > now}
+        late = live.pop(LATE_SORT_KEY, None) is not None
         report = live.pop(REPORT_SORT_KEY, None)
         reverts = {key: Reverts(int(item["reverts"]["N"]), int(item["last"]["N"])) for key, item in live.items()}
         if report is None:
-            return State(reverts)
-        return State(reverts, report["digest"]["S"], int(report["last"]["N"]))
+            return State(reverts, has_late_events=late)
+        return State(reverts, report["digest"]["S"], int(report["last"]["N"]), late)
 
     def count(self, group_id: str, state: State, keys: Iterable[str]) -> None:
         """Count one revert of each finding; a finding that is not in `state` starts a window.
@@ -103,6 +115,28 @@ class StateTable:
                 ExpressionAttributeNames={"#last": "last"},
                 ExpressionAttributeValues=values,
             )
+
+    def count_late_event(self, group_id: str, caller: str) -> int:
+        """Count an event of a change that an earlier run reverted; return the number since the last sweep."""
+        response = self.dynamodb.update_item(
+            TableName=self.name,
+            Key={"group_id": {"S": group_id}, "finding": {"S": LATE_SORT_KEY}},
+            UpdateExpression="SET expires_at = :end ADD reverts :one, callers :callers",
+            ExpressionAttributeValues={
+                ":end": {"N": str(int(time.time()) + LATE_TTL_SECONDS)},
+                ":one": {"N": "1"},
+                ":callers": {"SS": [caller]},
+            },
+            ReturnValues="UPDATED_NEW",
+        )
+        return int(response["Attributes"]["reverts"]["N"])
+
+    def take_late_events(self, group_id: str) -> LateEvents:
+        """Return the late events of a group, and start to count from zero."""
+        key = {"group_id": {"S": group_id}, "finding": {"S": LATE_SORT_KEY}}
+        response = self.dynamodb.delete_item(TableName=self.name, Key=key, ReturnValues="ALL_OLD")
+        item = response.get("Attributes")
+        return LateEvents(int(item["reverts"]["N"]), tuple(sorted(item["callers"]["SS"]))) if item else LateEvents()
 
     def set_reported(self, group_id: str, findings: str) -> None:
         """Store the digest of the open findings that were just reported, or delete it if there are none."""

@@ -177,9 +177,7 @@ class SecurityGroupRevert(Stack):
         return function
 
     def _grant_table(self, function: StandardFunction, table: dynamodb.Table) -> None:
-        actions = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"]
-        if self.settings.mode == "revert":
-            actions.append("dynamodb:UpdateItem")
+        actions = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
         grant(function, actions, table.table_arn)
 
     def _grant_groups(self, function: StandardFunction) -> None:

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lambdas.security_group_revert.respond import Responder, RetryableError
-from lambdas.security_group_revert.revert import GuardedGroup
+from lambdas.security_group_revert.revert import MAX_FILTER_VALUES, GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
 
@@ -24,6 +24,11 @@ SSH_EVENT = records.event(records.authorized(records.response_rule("sgr-00000000
 
 def guarded(*ingress: Rule, egress: tuple[Rule, ...] | None = None, group_id: str = records.GROUP) -> GuardedGroup:
     return GuardedGroup(group_id, "Web Server", ingress or (HTTPS,), egress)
+
+
+def groups_of_one_call() -> list[GuardedGroup]:
+    """As many groups as one call reads; the next group is read by another call."""
+    return [guarded(group_id=f"sg-{number:08x}") for number in range(MAX_FILTER_VALUES)]
 
 
 def respond(
@@ -342,8 +347,8 @@ def test_unreadable_group_does_not_block_other_groups() -> None:
         raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, SSH], [refuse_reading])
-    with pytest.raises(RetryableError, match="sg-11111111"):
-        respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
+    with pytest.raises(RetryableError, match=r"cannot read sg-00000000, .*UnauthorizedOperation"):
+        respond(ec2, records.SWEEP, *groups_of_one_call(), guarded())
     assert ec2.current() == {HTTPS}
 
 
@@ -353,8 +358,8 @@ def test_connection_error_does_not_block_other_groups() -> None:
         raise EndpointConnectionError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
 
     ec2 = FakeEC2([HTTPS, SSH], [fail_to_connect])
-    with pytest.raises(RetryableError, match="sg-11111111: Could not connect"):
-        respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
+    with pytest.raises(RetryableError, match=r"cannot read sg-00000000, .*Could not connect"):
+        respond(ec2, records.SWEEP, *groups_of_one_call(), guarded())
     assert ec2.current() == {HTTPS}
 
 

@@ -282,7 +282,7 @@ def test_revert_before_the_call_does_not_explain_it() -> None:
 def test_unreachable_dynamodb_is_an_error_after_the_revert() -> None:
     account = Account(SSH)
     account.dynamodb.error = EndpointConnectionError(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")
-    with pytest.raises(RetryableError, match="cannot count"):
+    with pytest.raises(RetryableError, match="cannot read the state"):
         account.sweep()
     assert account.ec2.current() == {HTTPS}
 
