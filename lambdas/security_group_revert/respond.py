@@ -1,8 +1,9 @@
 """Process an event: revert the affected groups and send notifications."""
 
 import logging
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
@@ -94,7 +95,7 @@ class Responder:
                 groups = [g for g in groups if not change.group_ids or g.group_id in change.group_ids]
             except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
                 logger.warning("Cannot read the event; checking all groups", extra={"reason": repr(error)})
-        run = _Run(change)
+        run = _Run(change, is_sweep=event.get("detail-type") == "Scheduled Event")
         for start in range(0, len(groups), MAX_FILTER_VALUES):
             self._check_all(groups[start : start + MAX_FILTER_VALUES], run)
         if run.problems:
@@ -121,19 +122,22 @@ class Responder:
         not_visible = _not_visible(change, outcome, state)
         in_approved_state = rules_in_approved_state(change, outcome) if change else []
         findings = digest([f"{a.key} {a.status}" for a in outcome.actions if a.is_unresolved] + _missing_group(outcome))
+        missed = state.without_event(time.time()) if run.is_sweep else []
         report = Report(
             outcome,
             change,
             already_reverted=tuple(rule for rule in in_approved_state if rule not in not_visible),
             not_visible=tuple(not_visible),
             resolved=bool(state.reported_digest and not findings),
+            missed_events=len(missed),
+            seconds_to_revert=_seconds_to_revert(change, outcome, state),
         )
         emit_metrics(report)
         log_check(report)
-        self._count(group, state, [a.key for a in outcome.actions if a.status == "completed"], run)
+        self._write_state(group, state, outcome, [*missed, *_explained(change, state)], run)
         should_report = state.should_report(findings)
         to_notify = [a for a in outcome.actions if not a.is_unresolved or a in report.named_in_event]
-        if run.change is None and state.has_late_events:
+        if run.is_sweep and state.has_late_events:
             self._report_late_events(group)
         is_late = in_approved_state and not should_report and not to_notify
         if is_late and change and self._is_repeated(group, change):
@@ -189,12 +193,16 @@ class Responder:
             logger.error("Ignoring the unreadable state of %s", group.group_id, extra={"reason": repr(error)})
             return State()
 
-    def _count(self, group: GuardedGroup, state: State, keys: list[str], run: "_Run") -> None:
+    def _write_state(
+        self, group: GuardedGroup, state: State, outcome: Outcome, explained: list[str], run: "_Run"
+    ) -> None:
         """Count the reverts of a group, unless the table is not available."""
         if not run.table_is_available:
             return
+        reverted = [action.key for action in outcome.actions if action.status == "completed"]
         try:
-            self.table.count(group.group_id, state, keys)
+            self.table.set_explained(group.group_id, explained)
+            self.table.count(group.group_id, state, reverted, by_sweep=run.is_sweep)
         except (ClientError, BotoCoreError) as error:
             run.table_is_available = False
             run.problems.append(f"cannot count the reverts of {group.group_id}: {error}")
@@ -261,11 +269,13 @@ class Responder:
 class _Run:
     """The response to one event.
 
-    problems: errors that a retry can resolve. table_is_available: False after the first error, because an unavailable
-    table would delay each group by the timeouts of its calls.
+    is_sweep: whether the scheduled sweep started it. problems: errors that a retry can resolve.
+    table_is_available: False after the first error, because an unavailable table would delay each group by the
+    timeouts of its calls.
     """
 
     change: Change | None
+    is_sweep: bool
     problems: list[str] = field(default_factory=list)
     table_is_available: bool = True
 
@@ -278,8 +288,34 @@ def _not_visible(change: Change | None, outcome: Outcome, state: State) -> list[
     return [
         rule
         for rule in rules_in_approved_state(change, outcome)
-        if not state.reverted_since(f"{'restore' if rule in approved else 'unapproved'}: {rule.identity}", timestamp)
+        if not state.reverted_since(_key(rule, approved), timestamp)
     ]
+
+
+def _key(rule: Rule, approved: Collection[Rule]) -> str:
+    """Return the key of the finding that a changed rule causes."""
+    return f"{'restore' if rule in approved else 'unapproved'}: {rule.identity}"
+
+
+def _explained(change: Change | None, state: State) -> list[str]:
+    """Return the findings that a sweep reverted, and that the event explains; all of them if it names no rules."""
+    by_sweep = [key for key, reverts in state.reverts.items() if reverts.by_sweep]
+    if change is None or not by_sweep:
+        return []
+    rules = change.added + change.removed
+    identities = {rule.identity for rule in rules}
+    return [key for key in by_sweep if not rules or key.partition(": ")[2] in identities]
+
+
+def _seconds_to_revert(change: Change | None, outcome: Outcome, state: State) -> float | None:
+    """Return the longest time from a call to the revert of one of its changes, by this check or an earlier one."""
+    if change is None or change.call.timestamp == math.inf:
+        return None
+    named = [a for a in outcome.actions if a.status == "completed" and change.refers_to(a.previous or a.rule)]
+    keys = [_key(rule, outcome.group.approved) for rule in rules_in_approved_state(change, outcome)]
+    times = [float(state.reverts[key].last) for key in keys if state.reverted_since(key, change.call.timestamp)]
+    times += [time.time()] if named else []
+    return max(0.0, max(times) - change.call.timestamp) if times else None
 
 
 def _missing_group(outcome: Outcome) -> list[str]:

@@ -19,16 +19,21 @@ REPORT_SORT_KEY, LATE_SORT_KEY = "report", "late"
 REMINDER_SECONDS = 24 * 3600
 # Treat as expired: an update re-created the item, without an expiry, just after DynamoDB had deleted it.
 EXPIRED = {"N": "0"}
+EVENT_SECONDS = 15 * 60  # within which CloudTrail usually delivers an event
 LATE_TTL_SECONDS = 2 * REMINDER_SECONDS  # longer than the maximum interval of sweeps
 REPORT_TTL_SECONDS = 7 * REMINDER_SECONDS  # expiry of the last report; longer than the reminder interval
 
 
 @dataclass(frozen=True)
 class Reverts:
-    """How often a finding was reverted in the current window, and the last time in seconds since the epoch."""
+    """How often a finding was reverted in the current window, and the last time in seconds since the epoch.
+
+    by_sweep: the time when a sweep reverted it, and no event has explained it since; 0 if there is none.
+    """
 
     count: int
     last: int
+    by_sweep: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,11 @@ class State:
     def reverted_since(self, key: str, timestamp: float) -> bool:
         """Return whether an earlier run reverted this finding at or after `timestamp`."""
         return key in self.reverts and self.reverts[key].last >= timestamp
+
+    def without_event(self, now: float) -> list[str]:
+        """Return the findings that a sweep reverted, and whose event has not arrived in time."""
+        limit = now - EVENT_SECONDS
+        return [key for key, reverts in self.reverts.items() if 0 < reverts.by_sweep <= limit]
 
     def should_report(self, findings: str) -> bool:
         """Return whether the digest of the open findings differs from the last report, or a reminder is due."""
@@ -90,23 +100,26 @@ class StateTable:
         live = {key: item for key, item in items.items() if int(item.get("expires_at", EXPIRED)["N"]) > now}
         late = live.pop(LATE_SORT_KEY, None) is not None
         report = live.pop(REPORT_SORT_KEY, None)
-        reverts = {key: Reverts(int(item["reverts"]["N"]), int(item["last"]["N"])) for key, item in live.items()}
+        reverts = {
+            key: Reverts(int(item["reverts"]["N"]), int(item["last"]["N"]), int(item.get("by_sweep", EXPIRED)["N"]))
+            for key, item in live.items()
+        }
         if report is None:
             return State(reverts, has_late_events=late)
         return State(reverts, report["digest"]["S"], int(report["last"]["N"]), late)
 
-    def count(self, group_id: str, state: State, keys: Iterable[str]) -> None:
+    def count(self, group_id: str, state: State, keys: Iterable[str], *, by_sweep: bool) -> None:
         """Count one revert of each finding; a finding that is not in `state` starts a window.
 
         If two runs start a window at the same time, one revert is not counted, which is harmless.
         """
-        now = int(time.time())
+        now, sweep = int(time.time()), ", by_sweep = :now" if by_sweep else ""
         for key in dict.fromkeys(keys):
             values = {":one": {"N": "1"}, ":now": {"N": str(now)}}
             if key in state.reverts:
-                expression = "SET #last = :now ADD reverts :one"
+                expression = f"SET #last = :now{sweep} ADD reverts :one"
             else:
-                expression = "SET #last = :now, reverts = :one, expires_at = :end"
+                expression = f"SET #last = :now{sweep}, reverts = :one, expires_at = :end"
                 values[":end"] = {"N": str(now + self.window_seconds)}
             self.dynamodb.update_item(
                 TableName=self.name,
@@ -114,6 +127,15 @@ class StateTable:
                 UpdateExpression=expression,
                 ExpressionAttributeNames={"#last": "last"},
                 ExpressionAttributeValues=values,
+            )
+
+    def set_explained(self, group_id: str, keys: Iterable[str]) -> None:
+        """Store that the events of findings that a sweep reverted have arrived, or are counted as missed."""
+        for key in keys:
+            self.dynamodb.update_item(
+                TableName=self.name,
+                Key={"group_id": {"S": group_id}, "finding": {"S": key}},
+                UpdateExpression="REMOVE by_sweep",
             )
 
     def count_late_event(self, group_id: str, caller: str) -> int:

@@ -29,7 +29,13 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from lambdas.security_group_revert.logs import METRIC_NAMESPACE, NOT_REVERTED, REVERTS_SUSPENDED
+from lambdas.security_group_revert.logs import (
+    METRIC_NAMESPACE,
+    MISSED_EVENTS,
+    NOT_REVERTED,
+    REVERTS_SUSPENDED,
+    SECONDS_TO_REVERT,
+)
 from settings.security_group_revert import (
     ALL_EGRESS,
     ALL_EGRESS_IPV6,
@@ -87,6 +93,7 @@ ACCESS_CHANGE_EVENTS = [
     "RunScheduledInstances",
 ]
 GROUPS_PER_STATEMENT = 60  # with seven actions, at most 5,700 of the 6,144 characters of a managed policy
+MAX_SECONDS_TO_REVERT = 300  # with CloudTrail's delivery, usually within seconds
 SAMPLE_GROUP_NAME = "Web Server"
 SAMPLE_INGRESS = (
     ApprovedRule(
@@ -272,9 +279,9 @@ class SecurityGroupRevert(Stack):
     ) -> None:
         five_minutes = Duration.minutes(5)
         sweep_period = Duration.minutes(max(5, self.settings.sweep_minutes))
-        not_reverted, suspended = (
+        not_reverted, suspended, missed_events, seconds = (
             cloudwatch.Metric(namespace=METRIC_NAMESPACE, metric_name=name, statistic="Maximum", period=sweep_period)
-            for name in (NOT_REVERTED, REVERTS_SUSPENDED)
+            for name in (NOT_REVERTED, REVERTS_SUSPENDED, MISSED_EVENTS, SECONDS_TO_REVERT)
         )
         alarms = {
             "Errors": (function.metric_errors(period=five_minutes), "The function failed"),
@@ -291,9 +298,20 @@ class SecurityGroupRevert(Stack):
                 suspended,
                 "A change recurred after max_reverts reverts and is left in place; see the log",
             ),
+            "MissedEvents": (
+                missed_events,
+                "A sweep reverted a change whose event has not arrived; check the trail and the rule for API calls",
+            ),
         }
         for name, (metric, description) in alarms.items():
             topic.add_alarm(name, metric, description)
+        topic.add_alarm(
+            "SlowRevert",
+            seconds,
+            f"A change was reverted more than {MAX_SECONDS_TO_REVERT} seconds after its call",
+            threshold=MAX_SECONDS_TO_REVERT,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+        )
         self._add_sweep_alarm(topic, sweep, sweep_period)
 
     def _add_sweep_alarm(self, topic: AlarmTopic, sweep: events.Rule, period: Duration) -> None:

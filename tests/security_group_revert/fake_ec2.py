@@ -216,8 +216,11 @@ class FakeDynamoDB:
 
     def update_item(self, **parameters: Any) -> dict[str, Any]:
         self._record("UpdateItem", parameters)
-        names, values = parameters.get("ExpressionAttributeNames", {}), parameters["ExpressionAttributeValues"]
         item = self.items.setdefault(self._key(parameters["Key"]), dict(parameters["Key"]))
+        if parameters["UpdateExpression"].startswith("REMOVE "):
+            item.pop(parameters["UpdateExpression"].removeprefix("REMOVE "), None)
+            return {}
+        names, values = parameters.get("ExpressionAttributeNames", {}), parameters["ExpressionAttributeValues"]
         setting, _, adding = parameters["UpdateExpression"].removeprefix("SET ").partition(" ADD ")
         for assignment in setting.split(", "):
             name, value = assignment.split(" = ")
@@ -245,7 +248,7 @@ class FakeDynamoDB:
     def pass_time(self, seconds: int) -> None:
         """Move all timestamps in the table `seconds` into the past."""
         for item in self.items.values():
-            for name in ("last", "expires_at"):
+            for name in {"last", "expires_at", "by_sweep"} & item.keys():
                 item[name] = {"N": str(int(item[name]["N"]) - seconds)}
 
     @staticmethod

@@ -177,10 +177,10 @@ def test_failing_reverts_are_not_counted() -> None:
 def test_overlapping_runs_each_count() -> None:
     dynamodb = FakeDynamoDB()
     table = StateTable(cast(Any, dynamodb), "state", HOUR)
-    table.count("sg-1", table.read("sg-1"), ["a: b"])
+    table.count("sg-1", table.read("sg-1"), ["a: b"], by_sweep=False)
     state = table.read("sg-1")  # of both runs
-    table.count("sg-1", state, ["a: b"])
-    table.count("sg-1", state, ["a: b"])
+    table.count("sg-1", state, ["a: b"], by_sweep=False)
+    table.count("sg-1", state, ["a: b"], by_sweep=False)
     assert table.read("sg-1").reverts["a: b"].count == 3
     assert table.read("sg-2").reverts == {}
 
@@ -189,10 +189,10 @@ def test_count_of_expired_item_starts_again() -> None:
     """DynamoDB can delete the item between the read and the write: ADD then creates one without expiry."""
     dynamodb = FakeDynamoDB()
     table = StateTable(cast(Any, dynamodb), "state", HOUR)
-    table.count("sg-1", table.read("sg-1"), ["a: b"])
+    table.count("sg-1", table.read("sg-1"), ["a: b"], by_sweep=False)
     state = table.read("sg-1")
     dynamodb.items.clear()
-    table.count("sg-1", state, ["a: b"])
+    table.count("sg-1", state, ["a: b"], by_sweep=False)
     assert table.read("sg-1").reverts == {}
 
 
