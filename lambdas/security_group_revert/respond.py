@@ -298,13 +298,14 @@ def _key(rule: Rule, approved: Collection[Rule]) -> str:
 
 
 def _explained(change: Change | None, state: State) -> list[str]:
-    """Return the findings that a sweep reverted, and that the event explains; all of them if it names no rules."""
+    """Return the findings that a sweep reverted, and that the event explains; all of them if it cannot name each rule."""
     by_sweep = [key for key, reverts in state.reverts.items() if reverts.by_sweep]
     if change is None or not by_sweep:
         return []
-    rules = change.added + change.removed
-    identities = {rule.identity for rule in rules}
-    return [key for key in by_sweep if not rules or key.partition(": ")[2] in identities]
+    identities = {rule.identity for rule in change.added + change.removed}
+    if not identities or change.call.event_name == "ModifySecurityGroupRules":  # without the previous values
+        return by_sweep
+    return [key for key in by_sweep if key.partition(": ")[2] in identities]
 
 
 def _seconds_to_revert(change: Change | None, outcome: Outcome, state: State) -> float | None:

@@ -82,6 +82,15 @@ def test_missing_rule_restored_by_sweep_is_explained_by_its_event(group: Group) 
     assert group.missed_after(EVENT_SECONDS) == 0
 
 
+def test_modified_rule_replaced_by_sweep_is_explained_by_its_event(group: Group) -> None:
+    """The record does not contain the previous values, so it does not name the rule that the sweep restored."""
+    group.ec2.rules.clear()
+    rule_id = group.ec2.add(SSH)
+    group.react()
+    group.react(records.event(records.modified(records.update(rule_id, cidr="203.0.113.7/32"))))
+    assert group.missed_after(EVENT_SECONDS) == 0
+
+
 def test_revert_by_event_is_not_missed(group: Group) -> None:
     group.ec2.add(SSH)
     group.react(SSH_EVENT)
