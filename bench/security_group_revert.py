@@ -29,7 +29,7 @@ CHANGES = 100
 PAUSE = 0.05  # seconds before a change, so that the function is idle
 POLL = 0.002  # seconds between calls
 TIMEOUT_SECONDS = 60  # seconds
-CALLS_LIMIT = 5
+CALLS_LIMIT = 6
 SWEEP_GROUPS, SWEEP_RULES = (50, 200, 500), 40  # 500 groups of 40 rules are the limits of the settings
 UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes; Lambda quotas: deployment package, zipped, direct upload
 CLIENTS = """import boto3
@@ -37,7 +37,8 @@ from botocore.config import Config
 config = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
 boto3.client("ec2", config=config)
 boto3.client("dynamodb", config=config)
-boto3.client("sns", config=config)"""
+boto3.client("sns", config=config)
+boto3.client("events", config=config)"""
 NOTES = (
     "Time to revert: from the call that adds the rule until DescribeSecurityGroupRules, repeated after "
     f"{POLL * 1000:.0f} ms, no longer returns it. The sandbox delivers CloudTrail's record to EventBridge at once. "
@@ -71,12 +72,18 @@ class Deployed:
     def responder(self, guarded: list[GuardedGroup] | None = None) -> tuple[Callable[[Any], None], list[str]]:
         """Return the deployed function's logic, by default for its groups, and the list that records its AWS calls."""
         calls: list[str] = []
-        ec2, sns, dynamodb = (self.session.client(name) for name in ("ec2", "sns", "dynamodb"))
-        for client in (ec2, sns, dynamodb):
+        ec2, sns, events, dynamodb = (self.session.client(name) for name in ("ec2", "sns", "events", "dynamodb"))
+        for client in (ec2, sns, events, dynamodb):
             client.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
         table = StateTable(dynamodb, self.outputs["StateTableName"], 24 * 3600)
         responder = Responder(
-            ec2=ec2, sns=sns, table=table, topic_arn=self.outputs["TopicArn"], account=ACCOUNT, max_reverts=1000
+            ec2=ec2,
+            sns=sns,
+            events=events,
+            table=table,
+            topic_arn=self.outputs["TopicArn"],
+            account=ACCOUNT,
+            max_reverts=1000,
         )
         approved = json.loads((self.package / "approved.json").read_text())
         groups = guarded or guarded_groups(approved, {"SAMPLE_GROUP_ID": self.group.group_id})

@@ -68,22 +68,18 @@ def subject(report: Report) -> str:
     count = len(outcome.actions)
     changes = f"change{'' if count == 1 else 's'} to security group {group}"
     reported = sum(action.status == "report_only" for action in outcome.actions)
-    if not outcome.group_exists:
-        return _subject(f"NOT GUARDED: security group {group} does not exist")
-    if outcome.suspended:
-        return _subject(f"REVERTING SUSPENDED: {len(outcome.suspended)} of {count} {changes}")
-    if outcome.failed:
-        return _subject(f"NOT REVERTED: {len(outcome.failed)} of {count} {changes}")
-    if reported:
-        share = f"{reported} of {count}" if reported < count else str(count)
-        return _subject(f"Unapproved: {share} {changes}")
-    if count:
-        return _subject(f"Reverted: {count} {changes}")
-    if report.not_visible:
-        return _subject(f"No longer present: unapproved change to security group {group}")
-    if report.already_reverted:
-        return _subject(f"Already reverted: unapproved change to security group {group}")
-    return _subject(f"Resolved: security group {group} has its approved rules")
+    share = f"{reported} of {count}" if reported < count else str(count)
+    lines = {
+        "group_missing": f"NOT GUARDED: security group {group} does not exist",
+        "suspended": f"REVERTING SUSPENDED: {len(outcome.suspended)} of {count} {changes}",
+        "not_reverted": f"NOT REVERTED: {len(outcome.failed)} of {count} {changes}",
+        "unapproved": f"Unapproved: {share} {changes}",
+        "reverted": f"Reverted: {count} {changes}",
+        "no_longer_present": f"No longer present: unapproved change to security group {group}",
+        "already_reverted": f"Already reverted: unapproved change to security group {group}",
+        "resolved": f"Resolved: security group {group} has its approved rules",
+    }
+    return _subject(lines[report.status])
 
 
 def text(report: Report, *, region: str, account: str) -> str:

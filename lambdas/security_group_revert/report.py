@@ -27,6 +27,21 @@ class Report:
     seconds_to_revert: float | None = None
 
     @property
+    def status(self) -> str:
+        """Return the result of the check, one of those in docs/security_group_check.schema.json."""
+        outcome = self.outcome
+        results = {
+            "group_missing": not outcome.group_exists,
+            "suspended": outcome.suspended,
+            "not_reverted": outcome.failed,
+            "unapproved": any(action.status == "report_only" for action in outcome.actions),
+            "reverted": outcome.actions,
+            "no_longer_present": self.not_visible,
+            "already_reverted": self.already_reverted,
+        }
+        return next((status for status, holds in results.items() if holds), "resolved")
+
+    @property
     def named_in_event(self) -> list[Action]:
         """Return the actions on rules that the CloudTrail event names."""
         return [a for a in self.outcome.actions if self.change and self.change.refers_to(a.previous or a.rule)]

@@ -1,14 +1,17 @@
 """Process an event: revert the affected groups and send notifications."""
 
+import json
 import logging
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from . import check_event
+from .chat import chat_message
 from .cloudtrail import (
     INTERFACE_EVENTS,
     PREFIX_LIST_EVENTS,
@@ -65,6 +68,7 @@ class Responder:
 
     ec2: "EC2Client"
     sns: "SNSClient"
+    events: Any  # an EventBridge client, whose type stubs are not installed
     table: StateTable
     topic_arn: str
     account: str
@@ -143,7 +147,8 @@ class Responder:
         if is_late and change and self._is_repeated(group, change):
             return
         if should_report or in_approved_state or to_notify:
-            self._publish(subject(report), text(report, region=self._region, account=self.account))
+            self._publish(group, subject(report), text(report, region=self._region, account=self.account))
+            self._put_event(report)
         if should_report:
             self.table.set_reported(group.group_id, findings)
 
@@ -163,7 +168,8 @@ class Responder:
         late = self.table.take_late_events(group.group_id)
         if late.count > MAX_LATE_NOTIFICATIONS:
             suppressed = replace(late, count=late.count - MAX_LATE_NOTIFICATIONS)
-            self._publish(*late_events_notification(group, suppressed, region=self._region, account=self.account))
+            notification = late_events_notification(group, suppressed, region=self._region, account=self.account)
+            self._publish(group, *notification)
 
     def _reconcile_visible(self, group: GuardedGroup, rules: tuple[Rule, ...], run: "_Run") -> tuple[Outcome, State]:
         """Reconcile a group; repeat after a pause if the change in the event is not visible yet."""
@@ -233,7 +239,8 @@ class Responder:
             call = read_call(record)
             details = {"event_id": call.event_id, "group_ids": [group.group_id for group in affected]}
             logger.warning("%s may open guarded groups", name, extra=details | {"ids": sorted(ids)})
-            self._publish(*access_change_notification(call, affected, ids, region=self._region, account=self.account))
+            notification = access_change_notification(call, affected, ids, region=self._region, account=self.account)
+            self._publish(affected[0], *notification)
 
     def _endpoint_groups(self, record: CloudTrailRecord) -> frozenset[str]:
         """Return the current groups of the VPC endpoint that a call changed."""
@@ -261,8 +268,26 @@ class Responder:
     def _region(self) -> str:
         return self.ec2.meta.region_name
 
-    def _publish(self, subject_line: str, message: str) -> None:
-        self.sns.publish(TopicArn=self.topic_arn, Subject=subject_line, Message=message)
+    def _publish(self, group: GuardedGroup, subject_line: str, message: str) -> None:
+        """Publish a notification, which chat applications get in another form: they subscribe with HTTPS."""
+        forms = {"default": message, "https": chat_message(subject_line, message, thread=group.group_id)}
+        self.sns.publish(
+            TopicArn=self.topic_arn, Subject=subject_line, Message=json.dumps(forms), MessageStructure="json"
+        )
+
+    def _put_event(self, report: Report) -> None:
+        """Put an event on the default event bus.
+
+        Raises:
+            RetryableError: EventBridge rejected it.
+        """
+        group_id = report.outcome.group.group_id
+        partition = self.topic_arn.split(":")[1]
+        arn = f"arn:{partition}:ec2:{self._region}:{self.account}:security-group/{group_id}"
+        response = self.events.put_events(Entries=[check_event.entry(report, summary=subject(report), group_arn=arn)])
+        if response["FailedEntryCount"]:
+            failed = response["Entries"][0]
+            raise RetryableError(f"EventBridge: {failed.get('ErrorCode')}: {failed.get('ErrorMessage')}")
 
 
 @dataclass
@@ -298,7 +323,7 @@ def _key(rule: Rule, approved: Collection[Rule]) -> str:
 
 
 def _explained(change: Change | None, state: State) -> list[str]:
-    """Return the findings that a sweep reverted, and that the event explains; all of them if it cannot name each rule."""
+    """Return the findings that a sweep reverted, and that the event explains; all if it may not name each rule."""
     by_sweep = [key for key, reverts in state.reverts.items() if reverts.by_sweep]
     if change is None or not by_sweep:
         return []

@@ -2,7 +2,8 @@
 
     CloudTrail record of an EC2 call --> EventBridge rule --+
                                                             +--> Lambda --> EC2: revert
-    schedule (sweep) --------------> EventBridge rule ------+          +--> SNS: notification
+    schedule (sweep) --------------> EventBridge rule ------+          +--> SNS: notification, by email or chat
+                                                                       +--> EventBridge: event of the check
                                                                        +--> DynamoDB: state
     CloudTrail record of a call that changes this stack --> EventBridge rule --> SNS
 
@@ -116,6 +117,7 @@ class SecurityGroupRevert(Stack):
         table = self._create_state_table()
         function = self._create_function(topic, dead_letters, table)
         self._grant_table(function, table)
+        grant(function, ["events:PutEvents"], self._default_bus())
         self._grant_groups(function)
         changes, sweep = self._create_rules(function, dead_letters)
         report_tampering(topic, dead_letters, function=function, table=table)
@@ -186,6 +188,11 @@ class SecurityGroupRevert(Stack):
     def _grant_table(self, function: StandardFunction, table: dynamodb.Table) -> None:
         actions = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
         grant(function, actions, table.table_arn)
+
+    def _default_bus(self) -> str:
+        return self.format_arn(
+            service="events", resource="event-bus", resource_name="default", arn_format=ArnFormat.SLASH_RESOURCE_NAME
+        )
 
     def _grant_groups(self, function: StandardFunction) -> None:
         """Grant read access to all groups, and write access to guarded groups only."""

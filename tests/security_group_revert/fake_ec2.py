@@ -5,6 +5,7 @@ error for an unknown rule ID. Parameters are validated against botocore's model 
 """
 
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from lambdas.security_group_revert.rules import Rule
 MODEL = Session().get_service_model("ec2")
 DYNAMODB = Session().get_service_model("dynamodb")
 PUBLISH = Session().get_service_model("sns").operation_model("Publish")
+PUT_EVENTS = Session().get_service_model("events").operation_model("PutEvents")
 SOURCES = {
     "IpRanges": ("CidrIpv4", "CidrIp"),
     "Ipv6Ranges": ("CidrIpv6", "CidrIpv6"),
@@ -184,7 +186,27 @@ class FakeSNS:
         assert len(parameters["Subject"]) <= 100
         assert parameters["Subject"].isascii()
         assert parameters["Subject"].isprintable()
-        self.notifications.append(parameters)
+        assert parameters["MessageStructure"] == "json"
+        assert len(parameters["Message"].encode()) <= 256 * 1024
+        forms = json.loads(parameters["Message"])
+        self.notifications.append(parameters | {"Message": forms["default"], "Chat": forms["https"]})
+
+
+class FakeEventBridge:
+    """Stores the details of events on the default event bus. `failed`: the error of each entry."""
+
+    def __init__(self, failed: dict[str, str] | None = None) -> None:
+        self.details: list[dict[str, Any]] = []
+        self.failed = failed
+
+    def put_events(self, **parameters: Any) -> dict[str, Any]:
+        validate(parameters, PUT_EVENTS)
+        if self.failed:
+            return {"FailedEntryCount": 1, "Entries": [self.failed]}
+        (entry,) = parameters["Entries"]
+        assert len(json.dumps(entry)) <= 256 * 1024
+        self.details.append(json.loads(entry["Detail"]))
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
 
 
 class FakeDynamoDB:

@@ -12,7 +12,7 @@ from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, ec2_error
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeEventBridge, FakeSNS, ec2_error
 
 HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0", description="HTTPS from anywhere")
 SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
@@ -37,13 +37,15 @@ def respond(
     *groups: GuardedGroup,
     sns: FakeSNS | None = None,
     dynamodb: FakeDynamoDB | None = None,
+    events: FakeEventBridge | None = None,
     **options: Any,
 ) -> list[dict[str, str]]:
     """Respond to `event`; return the notifications."""
     sns = sns or FakeSNS()
     table = StateTable(cast(Any, dynamodb or FakeDynamoDB()), "state", 24 * 3600)
     topic = "arn:aws:sns:us-east-1:111111111111:notifications"
-    responder = Responder(ec2=ec2, sns=cast(Any, sns), table=table, topic_arn=topic, account="111111111111", **options)
+    clients: Any = {"ec2": ec2, "sns": sns, "events": events or FakeEventBridge()}
+    responder = Responder(**clients, table=table, topic_arn=topic, account="111111111111", **options)
     responder.respond(event, list(groups) or [guarded()])
     return sns.notifications
 
@@ -53,11 +55,12 @@ def metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_unapproved_rule_is_reverted_with_five_calls() -> None:
-    ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
-    notifications = respond(ec2, SSH_EVENT, dynamodb=dynamodb)
+def test_unapproved_rule_is_reverted_with_six_calls() -> None:
+    ec2, dynamodb, events = FakeEC2([HTTPS, SSH]), FakeDynamoDB(), FakeEventBridge()
+    notifications = respond(ec2, SSH_EVENT, dynamodb=dynamodb, events=events)
     assert ec2.current() == {HTTPS}
-    assert len(ec2.calls) + len(dynamodb.calls) + len(notifications) == 5, (ec2.calls, dynamodb.calls, notifications)
+    assert (len(ec2.calls), len(dynamodb.calls)) == (2, 2), (ec2.calls, dynamodb.calls)
+    assert len(notifications) == len(events.details) == 1
 
 
 @pytest.mark.parametrize("code", ["Client.UnauthorizedOperation", "Client.DryRunOperation"])
