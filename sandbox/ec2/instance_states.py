@@ -125,6 +125,9 @@ def _terminate(terminate: Handler, request: Request) -> Any:
 
 
 def _run(run: Handler, request: Request) -> Any:
+    """Launch as many instances as possible, with the protection of the request."""
+    if int(_value(request, "MinCount")) < int(_value(request, "MaxCount")):
+        request = request | {"MinCount": request["MaxCount"]}
     response = run(request)
     for name in re.findall(rb"<instanceId>(i-\w+)</instanceId>", response[2]):
         for attribute in PROTECTIONS:

@@ -51,9 +51,9 @@ def resources(operation: Operation, kinds: list[str]) -> list[str]:
 def _launched(operation: Operation) -> Iterator[str]:
     """Yield the resources that RunInstances uses and creates."""
     region = f"arn:aws:ec2:{operation.region}"
-    yield f"{region}::image/{operation.get('ImageId') or '*'}"
     for kind in ("instance", "network-interface", "volume"):
         yield f"{region}:{ACCOUNT}:{kind}/*"
+    yield f"{region}::image/{operation.get('ImageId') or '*'}"
     yield f"{region}:{ACCOUNT}:subnet/{operation.get('SubnetId') or ec2.default_subnet_id}"
     for group in operation.values("SecurityGroupId") or [ec2.default_security_group_id]:
         yield f"{region}:{ACCOUNT}:security-group/{group}"

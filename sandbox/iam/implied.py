@@ -1,8 +1,8 @@
 """Permissions that AWS checks in addition to those of the operation itself, and resources that only the state knows.
 
-Implemented: customer managed keys of buckets, topics, queues and secrets; roles that a request passes to a service;
-templates by URL; sources of copies; keys that do not exist in a bucket that may not be listed; Athena's use of Glue
-and S3 as its caller.
+Implemented: customer managed keys of buckets, topics, queues, secrets and tables; roles that a request passes to a
+service; templates by URL; sources of copies; keys that do not exist in a bucket that may not be listed; Athena's use of
+Glue and S3 as its caller.
 """
 
 import re
@@ -41,6 +41,8 @@ def permissions(operation: Operation, action: str) -> Iterator[Permission]:
             yield from _secret_key(operation)
         case "cloudformation":
             yield from _template(operation)
+        case "dynamodb" if re.search("Item|^Query|^Scan", operation.name):
+            yield from _table_key(operation)
         case "cloudfront":
             for arn in set(re.findall("<LambdaFunctionARN>(.*?)<", operation.body)):
                 for name in ("lambda:GetFunction", "lambda:EnableReplication*"):
@@ -126,6 +128,16 @@ def _secret_key(operation: Operation) -> Iterator[Permission]:
     if key:
         context = {"kms:ViaService": f"secretsmanager.{operation.region}.amazonaws.com"}
         yield Permission("kms:Decrypt", key, context, "the key of the secret")
+
+
+def _table_key(operation: Operation) -> Iterator[Permission]:
+    """Yield the permission to use the customer managed key of a table; see the guide, "Encryption at rest"."""
+    table = operation.get("TableName").rpartition("/")[2] or operation.get("TableName")
+    declared = policies.properties(operation.region, "AWS::DynamoDB::Table", table)
+    key = policies.key_arn(declared.get("SSESpecification", {}).get("KMSMasterKeyId", ""), operation.region)
+    if key:
+        context = {"kms:ViaService": f"dynamodb.{operation.region}.amazonaws.com"}
+        yield Permission("kms:Decrypt", key, context, f"the key of table {table}")
 
 
 def _template(operation: Operation) -> Iterator[Permission]:

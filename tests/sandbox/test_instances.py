@@ -90,6 +90,13 @@ def refusal(code: str, message: str = "") -> Any:
     return pytest.raises(ClientError, match=rf"(?s)\({code}\).*{message}")
 
 
+def test_launch_creates_the_maximum_count(ec2: Any) -> None:
+    instances = ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=3)["Instances"]
+    assert len({instance["InstanceId"] for instance in instances}) == 3
+    with refusal("InvalidParameterCombination", "MinCount must not exceed MaxCount"):
+        ec2.run_instances(ImageId="ami-12345678", MinCount=2, MaxCount=1)
+
+
 def test_instance_is_stopping_then_stopped_and_pending_then_running(ec2: Any) -> None:
     name = run(ec2)
     (change,) = ec2.stop_instances(InstanceIds=[name])["StoppingInstances"]
