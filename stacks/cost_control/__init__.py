@@ -64,9 +64,9 @@ class CostControl(Stack):
         notify = self._create_notify()
         self.release = self._create_release(notify)
         self.guard = self._create_guard(notify)
-        receiver = self._create_receiver()
+        receiver, check = self._create_receiver()
         self._add_alarms(receiver)
-        self._add_outputs(receiver)
+        self._add_outputs(receiver, check)
 
     def _create_record_table(self) -> dynamodb.Table:
         return dynamodb.Table(
@@ -185,8 +185,8 @@ class CostControl(Stack):
         acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
         return state_machine
 
-    def _create_receiver(self) -> StandardFunction:
-        """Create the function that a message, an alarm or the schedule invokes."""
+    def _create_receiver(self) -> tuple[StandardFunction, events.Rule]:
+        """Create the function that a message, an alarm or the schedule invokes, and the schedule."""
         function = self._create_function(
             "Receiver",
             "receive",
@@ -199,14 +199,14 @@ class CostControl(Stack):
         self._grant_table(function, "GetItem", "PutItem")
         grant(function, ["states:StartExecution"], self.guard.state_machine_arn)
         self.signals.add_subscription(subscriptions.LambdaSubscription(function, dead_letter_queue=self.dead_letters))
-        events.Rule(
+        check = events.Rule(
             self,
             "Check",
             description="Asks for the cost, in case a message was lost, and finds what was started since",
             schedule=events.Schedule.rate(Duration.hours(1)),
             targets=[targets.LambdaFunction(function, dead_letter_queue=self.dead_letters, retry_attempts=3)],
         )
-        return function
+        return function, check
 
     def _add_alarms(self, receiver: lambda_.Function) -> None:
         period = Duration.minutes(5)
@@ -224,12 +224,13 @@ class CostControl(Stack):
         if self.settings.tripwire is not None:
             add_tripwire(self, self.settings.tripwire, self.signals, self.topic)
 
-    def _add_outputs(self, receiver: StandardFunction) -> None:
+    def _add_outputs(self, receiver: StandardFunction, check: events.Rule) -> None:
         outputs = {
             "BudgetName": (self.budget.budget_name, "The project's budget"),
             "TopicArn": (self.topic.topic_arn, "Notifications and alarms"),
             "SignalTopicArn": (self.signals.topic_arn, "Messages of Budgets and of the tripwire, which cause a check"),
             "ReceiverName": (receiver.function_name, "Function that checks the budget"),
+            "CheckRuleName": (check.rule_name, "EventBridge rule for the hourly check"),
             "GuardArn": (self.guard.state_machine_arn, "State machine that denies and stops"),
             "ReleaseArn": (self.release.state_machine_arn, "State machine that undoes it; start it without input"),
             "DenyPolicyArn": (self.policy.managed_policy_arn, "Policy that denies starting anything new"),
@@ -237,4 +238,7 @@ class CostControl(Stack):
             "DeadLetterQueueUrl": (self.dead_letters.queue_url, "Events that could not be processed"),
             "Mode": (self.settings.mode, "report or enforce"),
         }
+        for name, values in {"Groups": self.settings.groups, "Roles": self.settings.roles}.items():
+            if values:
+                outputs[name] = (",".join(values), f"{name} that are denied to start anything new")
         add_outputs(self, outputs)
