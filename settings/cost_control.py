@@ -13,7 +13,8 @@ from .types import Conflict, Email, SettingsModel, matches, number
 
 STACK = "CostControl"
 MAX_RUNGS = 10  # Budgets: "A budget can have up to ten notifications"
-MAX_PRINCIPALS = 20  # their ARNs, and those of the exempt ones, are in policies
+MAX_PRINCIPALS = 10  # groups, or roles: their ARNs are in the policies of a function
+MAX_EXEMPT = 10  # their ARNs are in one managed policy, of at most 6,144 characters
 NAME = r"[\w+=,.@-]"  # IAM names and paths
 Principal = Annotated[
     str,
@@ -86,7 +87,7 @@ class CostControlSettings(SettingsModel):
     roles: Annotated[tuple[Principal, ...], Field(max_length=MAX_PRINCIPALS)] = Field(
         (), description="IAM roles that are denied to start anything new."
     )
-    exempt_principals: Annotated[tuple[ExemptPrincipal, ...], Field(max_length=MAX_PRINCIPALS)] = Field(
+    exempt_principals: Annotated[tuple[ExemptPrincipal, ...], Field(max_length=MAX_EXEMPT)] = Field(
         (), description="Users, groups and roles that are never denied, such as those who deploy."
     )
     stop_instances: bool = Field(True, description="Stop EC2 instances, and scale Auto Scaling groups to zero.")

@@ -1,7 +1,7 @@
 """Spend more than the budget of a project, and check what its users and instances can still do.
 
-Only the sandbox can set a cost. In an AWS account, the steps that need one are skipped. The others are safe to run: they
-create a group, a user, a role, instances and an Auto Scaling group, and delete them.
+Only the sandbox can set a cost. In an AWS account, the steps that need one are skipped. The others are safe to run:
+they create a group, a user, a role, instances and an Auto Scaling group, and delete them.
 """
 
 import json

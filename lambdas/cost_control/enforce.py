@@ -6,7 +6,7 @@ Source: API references of IAM, EC2, EC2 Auto Scaling and RDS.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -25,10 +25,7 @@ from .plan import (
 from .record import Result
 
 if TYPE_CHECKING:
-    from types_boto3_autoscaling import AutoScalingClient
     from types_boto3_ec2 import EC2Client
-    from types_boto3_iam import IAMClient
-    from types_boto3_rds import RDSClient
 
 SERVER_ERROR = 500  # HTTP status
 MAX_INSTANCES = 50  # per call; EC2 rejects the whole call for one instance
@@ -38,7 +35,7 @@ MAX_INSTANCES = 50  # per call; EC2 rejects the whole call for one instance
 class Denier:
     """Attaches one policy. `refuse` returns why a principal must not be denied, or an empty text."""
 
-    iam: "IAMClient"
+    iam: Any
     policy_arn: str
     refuse: Callable[[Action], str]
 
@@ -65,8 +62,8 @@ class Stopper:
     """Stops resources."""
 
     ec2: "EC2Client"
-    autoscaling: "AutoScalingClient"
-    rds: "RDSClient"
+    autoscaling: Any
+    rds: Any
 
     def stop(self, actions: Iterable[Action]) -> list[Result]:
         """Scale groups to zero, and stop instances and databases."""

@@ -16,7 +16,6 @@ from .record import RecordTable, Result
 from .release import Releaser
 
 if TYPE_CHECKING:
-    from types_boto3_budgets import BudgetsClient
     from types_boto3_sns import SNSClient
     from types_boto3_stepfunctions import SFNClient
 
@@ -27,7 +26,7 @@ logger = logging.getLogger(__name__)
 class Budget:
     """A budget and the record of its months."""
 
-    budgets: "BudgetsClient"
+    budgets: Any
     account: str
     name: str
     table: RecordTable

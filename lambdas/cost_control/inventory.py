@@ -23,10 +23,7 @@ from .plan import (
 from .principals import group_problem, role_problem
 
 if TYPE_CHECKING:
-    from types_boto3_autoscaling import AutoScalingClient
     from types_boto3_ec2 import EC2Client
-    from types_boto3_iam import IAMClient
-    from types_boto3_rds import RDSClient
 
 AUTO_SCALING_TAG = "aws:autoscaling:groupName"  # Auto Scaling sets it on its instances
 
@@ -35,10 +32,10 @@ AUTO_SCALING_TAG = "aws:autoscaling:groupName"  # Auto Scaling sets it on its in
 class Inventory:
     """The clients and options with which resources are read."""
 
-    iam: "IAMClient"
+    iam: Any
     ec2: "EC2Client"
-    autoscaling: "AutoScalingClient"
-    rds: "RDSClient"
+    autoscaling: Any
+    rds: Any
     options: Options
     policy_arn: str
     stack_name: str

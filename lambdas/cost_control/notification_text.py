@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .plan import DENY_GROUP, DENY_ROLE, DONE, SCALE_TO_ZERO, STOP_CLUSTER, STOP_DATABASE, STOP_INSTANCE
+from .record import Result
 
 MAX_SUBJECT_CHARACTERS = 99  # SNS: less than 100
 MAX_LINES = 200  # in a list; a message is at most 256 KB
@@ -30,7 +31,7 @@ def describe(item: str) -> str:
 
 
 def guard_notification(
-    project: str, plan: Mapping[str, Any], results: Iterable[Mapping[str, str]], failure: str, release_arn: str
+    project: str, plan: Mapping[str, Any], results: Iterable[Result], failure: str, release_arn: str
 ) -> tuple[str, str]:
     """Return subject and text for what a check has found and done."""
     results, spend = list(results), plan["spend"]
@@ -63,7 +64,7 @@ def guard_notification(
     return _subject(f"{project}: {percent:.0f} % of the budget, {outcome}"), "\n\n".join(sections)
 
 
-def release_notification(project: str, results: Iterable[Mapping[str, str]]) -> tuple[str, str]:
+def release_notification(project: str, results: Iterable[Result]) -> tuple[str, str]:
     """Return subject and text for what a release has undone."""
     results = list(results)
     closed = [r for r in results if r["status"] in RELEASED]

@@ -6,7 +6,7 @@ Source: API references of IAM, EC2, EC2 Auto Scaling and RDS.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -26,10 +26,7 @@ from .plan import (
 from .record import OpenItem, Result
 
 if TYPE_CHECKING:
-    from types_boto3_autoscaling import AutoScalingClient
     from types_boto3_ec2 import EC2Client
-    from types_boto3_iam import IAMClient
-    from types_boto3_rds import RDSClient
 
 # Resources first: they start while their users are still denied.
 ORDER = (STOP_CLUSTER, STOP_DATABASE, SCALE_TO_ZERO, STOP_INSTANCE, DENY_ROLE, DENY_GROUP)
@@ -44,10 +41,10 @@ class NotYetError(Exception):
 class Releaser:
     """Undoes recorded actions."""
 
-    iam: "IAMClient"
+    iam: Any
     ec2: "EC2Client"
-    autoscaling: "AutoScalingClient"
-    rds: "RDSClient"
+    autoscaling: Any
+    rds: Any
     policy_arn: str
 
     def release(self, items: Iterable[OpenItem]) -> list[tuple[OpenItem, Result]]:
@@ -97,7 +94,7 @@ class Releaser:
         groups = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[item.name])["AutoScalingGroups"]
         if not groups:
             return GONE
-        if any(groups[0][name] for name in ("MinSize", "MaxSize", "DesiredCapacity")):  # type: ignore[literal-required]
+        if any(groups[0][name] for name in ("MinSize", "MaxSize", "DesiredCapacity")):
             return KEPT
         self.autoscaling.update_auto_scaling_group(AutoScalingGroupName=item.name, **item.undo)
         return UNDONE

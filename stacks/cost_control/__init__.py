@@ -39,7 +39,7 @@ from ..constructs.outputs import add_outputs
 from ..constructs.standard_function import StandardFunction
 from ..deploy_pipeline.unique_name import unique_name
 from . import definition
-from .budget import ProjectBudget, SignalTopic, add_tripwire
+from .budget import ProjectBudget, SignalTopic
 from .definition import TASK_TIMEOUT
 from .deny_policy import DenyPolicy
 from .permissions import Permissions
@@ -222,7 +222,7 @@ class CostControl(Stack):
         for name, (metric, description) in alarms.items():
             self.topic.add_alarm(name, metric, description)
         if self.settings.tripwire is not None:
-            add_tripwire(self, self.settings.tripwire, self.signals, self.topic)
+            self.signals.add_tripwire(self.settings.tripwire, self.topic)
 
     def _add_outputs(self, receiver: StandardFunction, check: events.Rule) -> None:
         outputs = {

@@ -22,7 +22,7 @@ BUDGETS = "budgets.amazonaws.com"
 
 
 class SignalTopic(sns.Topic):
-    """A topic to which only Budgets and alarms of this account can publish, encrypted with the key of `notifications`.
+    """A topic to which only Budgets and the tripwire can publish, encrypted with the key of `notifications`.
 
     Source: Cost Management user guide, "Creating an Amazon SNS topic for budget notifications".
     """
@@ -34,6 +34,13 @@ class SignalTopic(sns.Topic):
         stack = Stack.of(scope)
         self.add_to_resource_policy(_allow_budgets(stack, ["sns:Publish"], self.topic_arn))
         notifications.key.add_to_resource_policy(_allow_budgets(stack, ["kms:Decrypt", "kms:GenerateDataKey*"], "*"))
+
+    def add_tripwire(self, amount: float, notifications: AlarmTopic) -> cloudwatch.Alarm:
+        """Create an alarm on the estimated charges of the account, which exist only in us-east-1.
+
+        It causes a check of the budget, and a notification, because the charges are those of all projects.
+        """
+        stack = Stack.of(self)
         self.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
@@ -42,6 +49,25 @@ class SignalTopic(sns.Topic):
                 conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
             )
         )
+        alarm = cloudwatch.Alarm(
+            stack,
+            "TripwireAlarm",
+            metric=cloudwatch.Metric(
+                namespace="AWS/Billing",
+                metric_name="EstimatedCharges",
+                dimensions_map={"Currency": "USD"},
+                statistic="Maximum",
+                period=Duration.hours(6),
+            ),
+            alarm_description=f"{stack.node.id}: The estimated charges of the account exceed {amount:g} USD.",
+            threshold=amount,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.MISSING,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self), actions.SnsAction(notifications))
+        alarm.node.add_dependency(self, notifications)  # also their policies; an early notification would be lost
+        return alarm
 
 
 def _allow_budgets(stack: Stack, allowed: list[str], resource: str) -> iam.PolicyStatement:
@@ -97,29 +123,3 @@ class ProjectBudget(budgets.CfnBudget):
             ],
         )
         self.node.add_dependency(signals)  # also its policy: Budgets checks that it can publish
-
-
-def add_tripwire(scope: Construct, amount: float, signals: sns.Topic, notifications: sns.Topic) -> cloudwatch.Alarm:
-    """Create an alarm on the estimated charges of the account, which exist only in us-east-1.
-
-    It causes a check of the budget, and a notification, because the charges are those of all projects.
-    """
-    alarm = cloudwatch.Alarm(
-        scope,
-        "TripwireAlarm",
-        metric=cloudwatch.Metric(
-            namespace="AWS/Billing",
-            metric_name="EstimatedCharges",
-            dimensions_map={"Currency": "USD"},
-            statistic="Maximum",
-            period=Duration.hours(6),
-        ),
-        alarm_description=f"{Stack.of(scope).node.id}: The estimated charges of the account exceed {amount:g} USD.",
-        threshold=amount,
-        evaluation_periods=1,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.MISSING,
-    )
-    alarm.add_alarm_action(actions.SnsAction(signals), actions.SnsAction(notifications))
-    alarm.node.add_dependency(signals, notifications)
-    return alarm
