@@ -71,6 +71,7 @@ def target_of(sandbox: Sandbox) -> Target:
         session(sandbox),
         TIMEOUT_SECONDS,
         propagation_seconds=0,
+        poll_seconds=0.02,
         endpoints=endpoints_of(sandbox),
         deploy=deploy,
         impair=partial(impair_region, sandbox),

@@ -116,6 +116,8 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             response = self.target.get(f"{outputs['RegionalUrl']}{HELLO_PATH}")
             assert (response.status, response.json()["message"]) == (200, f"Hello from {region}"), _summary(response)
             assert response.headers["access-control-allow-origin"] == "*", "a page in a browser could not read it"
+            head = self.target.get(f"{outputs['RegionalUrl']}{HELLO_PATH}", "HEAD")
+            assert (head.status, head.headers["x-region"], head.data) == (200, region, b""), _summary(head)
             health = self._health(region)
             assert health.status == 200 and TOKEN in health.data.decode(), _summary(health)  # noqa: PT018
         return ", ".join(f'"Hello from {region}"' for region in self.outputs)
@@ -319,7 +321,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             except Exception as error:
                 return Call(time.monotonic(), repr(error), 0)
 
-        return poll_in_background(call, CALL_INTERVAL)
+        return poll_in_background(call, min(CALL_INTERVAL, self.target.poll_seconds))
 
     def _wait_for_responses_from(self, region: str, calls: list[Call]) -> float:
         """Wait until `region` responds to all calls; return when the first of them finished (monotonic clock)."""

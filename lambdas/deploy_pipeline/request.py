@@ -87,7 +87,7 @@ def parse_request(value: Any) -> DeploymentRequest:
     )
     key_description = "1 to 128 letters, digits, spaces and characters of _.:/=+@-, not beginning with aws:"
     fields.check_keys("tags", TAG_KEY, key_description, MAX_TAGS)
-    tags = fields.mapping("tags", _is_tag_value, f"a text of 1 to {MAX_TAG_CHARACTERS} characters")
+    tags = fields.mapping("tags", _is_tag_value, f"text of 1 to {MAX_TAG_CHARACTERS} characters")
     capabilities = fields.optional("capabilities", [], _is_list_of(CAPABILITIES), f"a list of {_join_or(CAPABILITIES)}")
     policy = fields.optional("policy", {}, _is_object, "an object")
     on_unsafe = fields.choice("onUnsafe", ON_UNSAFE)
@@ -104,7 +104,7 @@ def parse_request(value: Any) -> DeploymentRequest:
     errors = fields.errors + policy_fields.errors
     if not errors and len(full_name) > MAX_STACK_NAME_CHARACTERS:
         errors.append(
-            f"stackName: together with environmentName {len(full_name)} characters;"
+            f"stackName: with environmentName, {len(full_name)} characters;"
             f" accepted: at most {MAX_STACK_NAME_CHARACTERS}"
         )
     _raise_errors(errors)
@@ -187,7 +187,7 @@ def refuse_other_bucket(request: DeploymentRequest, artifacts: str) -> None:
         InvalidInputError: the input names another bucket, whose policy can allow the function's role to read it.
     """
     if request.bucket != artifacts:
-        raise InvalidInputError(f"revisionS3Bucket: given {request.bucket}; accepted is only {artifacts}")
+        raise InvalidInputError(f"revisionS3Bucket: given {request.bucket}; accepted: only {artifacts}")
 
 
 def fingerprint(value: Mapping[str, Any]) -> str:

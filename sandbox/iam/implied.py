@@ -1,4 +1,4 @@
-"""Permissions that AWS checks in addition to those of the operation itself, and resources that only the state knows.
+"""Permissions that AWS checks in addition to those of the operation, and resources that only the state contains.
 
 Implemented: customer managed keys of buckets, topics, queues, secrets and tables; roles that a request passes to a
 service; templates by URL; sources of copies; keys that do not exist in a bucket that may not be listed; Athena's use of

@@ -154,7 +154,7 @@ def bucket_key(bucket: str) -> str:
 
 
 def key_arn(key: str, region: str) -> str:
-    """Return the ARN of a customer managed key, of which resources have the id, the ARN or an alias."""
+    """Return the ARN of a customer managed key from its ID, ARN or alias."""
     if not key or "alias/aws/" in key:
         return ""
     with request_scope(ACCOUNT, region):

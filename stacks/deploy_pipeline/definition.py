@@ -238,7 +238,7 @@ def _decision() -> dict[str, State]:
 
 
 def _approval() -> dict[str, State]:
-    """Return the states that wait until somebody decides whether this change set is executed."""
+    """Return the states that wait for a decision about this change set."""
     changes = "'\\n' & $unsafe.cause"
     request = {
         "taskToken": jsonata("$states.context.Task.Token"),

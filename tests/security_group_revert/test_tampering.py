@@ -16,7 +16,7 @@ from .test_stack import STACK, actions, tampering_rules
     "Hostile input",
     fault="the stack's resources or a trail are changed or disabled",
     expected="reported without the function",
-    observed="read from the template",
+    observed="from the template",
 )
 def test_tampering_is_reported_without_the_function(template: dict[str, Any]) -> None:
     rule, attachment_rule = tampering_rules(template)
@@ -119,9 +119,9 @@ def is_reported(template: dict[str, Any], event: dict[str, str]) -> bool:
 @pytest.mark.reliability(
     "security_group_revert",
     "Hostile input",
-    fault="somebody puts a forged CloudTrail event on the event bus",
+    fault="a forged CloudTrail event on the event bus",
     expected="no notification",
-    observed="read from the template",
+    observed="from the template",
 )
 def test_forged_event_is_not_reported(template: dict[str, Any]) -> None:
     """PutEvents accepts any source that does not start with `aws.`, and any text in the detail."""
