@@ -1,5 +1,6 @@
 """Subjects and texts of notifications."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ DONE_TEXTS = {
 }
 NOUNS = {kind: text.partition(" {}")[0] for kind, text in DONE_TEXTS.items()}
 RELEASED = {"undone": "as before", "kept": "left as it is: somebody has changed it", "gone": "nothing is left to undo"}
+HOST_DOT = re.compile(r"(?<=\w)\.(?=\w)")
 DELAY = (
     "Budgets updates its figures only a few times a day, so the real cost is higher. This is not a spending cap:"
     " what is not stopped continues to cost."
@@ -94,7 +96,12 @@ def _list(title: str, lines: Iterable[str]) -> list[str]:
     if not lines:
         return []
     more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
-    return [f"{title}:\n" + "\n".join(f"  {line}" for line in [*lines[:MAX_LINES], *more])]
+    return [f"{title}:\n" + "\n".join(f"  {without_links(line)}" for line in [*lines[:MAX_LINES], *more])]
+
+
+def without_links(text: str) -> str:
+    """Prevent mail programs from creating links: the users of a project choose the names of Auto Scaling groups."""
+    return HOST_DOT.sub("[.]", text)
 
 
 def _subject(text: str) -> str:

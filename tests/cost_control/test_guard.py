@@ -437,3 +437,25 @@ def test_spend_of_each_check_is_recorded(month: Month) -> None:
     month.account.set_cost(3.5)
     month.message()
     assert month.table.spend_of("2026-11") == Decimal("3.5")
+
+
+def test_policy_that_somebody_detached_is_attached_again(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.attached["group", "projectBeta"].remove(POLICY)
+    month.guard("next check")
+    assert month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="a user names an Auto Scaling group like a web address",
+    expected="the notification contains no text that mail programs make a link of",
+    observed="evil[.]example/login",
+)
+def test_name_of_scaling_group_is_no_link(month: Month) -> None:
+    month.account.scaling["evil.example/login"] = month.account.scaling.pop("web")
+    month.account.set_cost(101)
+    month.guard()
+    assert "Auto Scaling group evil[.]example/login: scaled to zero" in month.texts[0]
