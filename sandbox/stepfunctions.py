@@ -22,6 +22,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from . import cloudwatch
 from .awslambda import role_credentials
 from .iam.services import ROLE
 from .ministack import stepfunctions
@@ -39,6 +40,13 @@ STATE_EXECUTORS = {
     "Choice": stepfunctions.execute_choice,
     "Wait": stepfunctions.execute_wait,
 }
+METRICS = {
+    "RUNNING": "Started",
+    "SUCCEEDED": "Succeeded",
+    "FAILED": "Failed",
+    "TIMED_OUT": "TimedOut",
+    "ABORTED": "Aborted",
+}
 
 
 class DataLimitError(Exception):
@@ -53,6 +61,18 @@ def install(speed: float = 1.0) -> None:
     stepfunctions.invoke_resource.wrap(_with_limited_result)
     stepfunctions.invoke_sdk.wrap(_sdk_integration)
     stepfunctions.invoke_with_callback.replace(_invoke_with_callback)
+    stepfunctions.send_status_event.wrap(_with_metric)
+
+
+def _with_metric(send: Any) -> Any:
+    """Record the executions that start and end, by state machine."""
+
+    def send_status_event(execution: dict[str, Any]) -> None:
+        name = f"Executions{METRICS[execution['status']]}"
+        cloudwatch.record("AWS/States", {name: 1}, [{"StateMachineArn": execution["stateMachineArn"]}])
+        send(execution)
+
+    return send_status_event
 
 
 def _repeatable(start: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:

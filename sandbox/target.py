@@ -15,9 +15,9 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from walkthroughs.catalog import WALKTHROUGHS
-from walkthroughs.walkthrough import LocalEndpoints, Target
+from walkthroughs.walkthrough import EmailMessage, LocalEndpoints, Target
 
-from .process import REGION, Sandbox
+from .process import MAILBOX_HOST, REGION, Sandbox
 
 SPEED = 60  # a schedule of 5 minutes fires every 5 seconds
 TIMEOUT_SECONDS = 60
@@ -72,6 +72,7 @@ def target_of(sandbox: Sandbox) -> Target:
         TIMEOUT_SECONDS,
         propagation_seconds=0,
         poll_seconds=0.02,
+        mailbox=partial(read_mailbox, sandbox),
         endpoints=endpoints_of(sandbox),
         deploy=deploy,
         impair=partial(impair_region, sandbox),
@@ -81,6 +82,13 @@ def target_of(sandbox: Sandbox) -> Target:
         set_cost=partial(set_cost, sandbox),
         session_with=session_with,
     )
+
+
+def read_mailbox(sandbox: Sandbox) -> list[EmailMessage]:
+    """Return the messages that the sandbox delivered; see `sandbox/sns.py`."""
+    url = f"http://127.0.0.1:{sandbox.ports['http']}/messages.json"
+    messages: list[EmailMessage] = urllib3.request("GET", url, headers={"Host": MAILBOX_HOST}).json()
+    return messages
 
 
 def impair_region(sandbox: Sandbox, region: str | None) -> None:

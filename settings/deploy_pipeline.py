@@ -100,10 +100,14 @@ class Permission(SettingsModel):
     def is_service_wide(self) -> bool:
         """Return whether it allows every action of a service, or any of IAM or STS, on every resource (of a type).
 
-        Identities of IAM whose names have fewer than three characters before a wildcard count as every resource.
+        Identities of IAM whose names have fewer than three characters before a wildcard count as every resource, and so
+        do EC2's generated IDs with only their prefix, such as ``i-*``.
         """
         # The part before the slash is a resource type, except in ARNs of S3, where it is a bucket.
-        everything = r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}[a-z-]+[/:][*?:/-]*\*[*?:/-]*"
+        everything = (
+            r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}/?[a-z][a-zA-Z-]*[/:][*?:/-]*\*[*?:/-]*"
+        )
+        everything += r"|arn:[^:]*:ec2:([^:]*:){2}(?!key-pair|placement-group)[a-z-]+/[a-z-]+-[*?]*\*[*?]*"
         if any(re.match("(iam|sts):", action) for action in self.actions):
             # Wildcards in the account, in the type, or soon after it.
             everything += r"|arn:[^:]*:(iam|sts):[^:]*:([^:]*[*?].*|[^/]*[*?].*|[^/]*/.{0,2}[*?].*)"
@@ -119,7 +123,7 @@ class Permission(SettingsModel):
     @classmethod
     def _check_placeholders_in_conditions(cls, value: Conditions) -> Conditions:
         """Reject unknown placeholders, except policy variables of IAM, which start with a dollar sign."""
-        if set(re.findall(r"(?<!\$)\{(.*?)\}", str([list(keys.values()) for keys in value.values()]))) - FILLED_IN:
+        if set(re.findall(r"(?<!\$)\{([^{}]*)\}", str([list(keys.values()) for keys in value.values()]))) - FILLED_IN:
             raise ValueError(f"values in which only {{{'}, {'.join(sorted(FILLED_IN))}}} are filled in")
         return value
 

@@ -67,6 +67,9 @@ def test_hidden_files_are_skipped_except_well_known(site: Path) -> None:
         ),
         *("private-key.txt", "private_key.der", "ssh_host_rsa_key", "http.keytab", "local.settings.json"),
         *("apikey.txt", "my-api-key.json", "api_keys.csv", "app.bacpac", "backup/a.txt", "backups/a.txt"),
+        *("site-backup-2026-11-26.tar.gz", "backup_2026.zip", "db-dump-2026.gz", "access.log.1", "app.log.gz"),
+        *("#index.html#", "index.html.swo", "heap.hprof", "prod.tfplan", "tfplan", "token.json", "token.pickle"),
+        *("gha-creds-0a1b2c3d.json", "sftp-config.json", "app.accdb", "app.mdf", "key.pkcs12", "key.pk8"),
         *("users.db.gz", "users.dump.xz", "server.pem.txt", "app.db-wal", "app.sqlite-shm", "app.sqlite3-journal"),
     ],
 )

@@ -83,12 +83,13 @@ def _execute(operation: Callable[[Any], Result], values: dict[str, str], headers
         response = ec2.error_response(problem.code, escape(str(problem)), problem.status)
     if not name.startswith("Describe"):
         cloudtrail.record(
+            "ec2",
             name,
-            access_key=access_key_of(headers),
+            identity=cloudtrail.user_identity(access_key_of(headers)),
             user_agent=headers.get("user-agent", ""),
             request=cloudtrail_request(name, request),
             response=cloudtrail_response(name, result.elements) if result else None,
-            error=(error.code, str(error)) if error else None,
+            error=(f"Client.{error.code}", str(error)) if error else None,
         )
     return response
 
@@ -103,10 +104,11 @@ def _record_original(values: dict[str, str], headers: dict[str, str], response: 
     error = None
     if status >= 400:
         problem = elements.get("errors", [{}])[0]
-        error = (problem.get("code", "InternalError"), problem.get("message", ""))
+        error = (f"Client.{problem.get('code', 'InternalError')}", problem.get("message", ""))
     cloudtrail.record(
+        "ec2",
         name,
-        access_key=access_key_of(headers),
+        identity=cloudtrail.user_identity(access_key_of(headers)),
         user_agent=headers.get("user-agent", ""),
         request=cloudtrail_parameters(parse_query({k: v for k, v in values.items() if k not in ("Action", "Version")})),
         response=None if error else cloudtrail_parameters(elements),

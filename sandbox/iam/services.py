@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from .. import cloudwatch as cloudwatch_metrics
 from ..ministack import apigateway, cloudwatch, eventbridge, lambda_functions, sns, stepfunctions
 from ..ministack.requests import get_region, parse_arn
 from ..process import ACCOUNT
@@ -72,12 +73,22 @@ def deliver(principal: str, arn: str, context: Context, cause: str) -> bool:
 def _checking_target(invoke: Function) -> Function:
     def invoke_target(target: dict[str, Any], event: Any, rule: Any, *arguments: Any, **options: Any) -> None:
         arn = rule.get("Arn", "") if isinstance(rule, dict) else str(rule)
-        if _reaches_target(target, arn):
+        reached = _reaches_target(target, arn)
+        if _principal(arn) == EVENTS:
+            _record_invocation(arn, reached, "DeadLetterConfig" in target)
+        if reached:
             invoke(target, event, rule, *arguments, **options)
         elif "DeadLetterConfig" in target:
             _send_dead_letter(target, event, arn)
 
     return invoke_target
+
+
+def _record_invocation(rule: str, succeeded: bool, has_dead_letter_queue: bool) -> None:
+    names = ["Invocations"] if succeeded else ["Invocations", "FailedInvocations"]
+    if has_dead_letter_queue and not succeeded:
+        names.append("InvocationsSentToDlq")
+    cloudwatch_metrics.record("AWS/Events", dict.fromkeys(names, 1), [{"RuleName": rule.rsplit("/", 1)[-1]}])
 
 
 def _reaches_target(target: dict[str, Any], rule: str) -> bool:

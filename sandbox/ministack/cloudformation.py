@@ -126,6 +126,11 @@ property_recreation = Replaceable(
     also_in=(f"{PACKAGE}.stacks",),
 )
 
+supports_drift = need(f"{PACKAGE}.drift.supports_drift", "drift-aware change sets", "resource_type")
+detect_drift = need(
+    f"{PACKAGE}.drift.detect_resource_drift", "drift-aware change sets", "stack logical_id record timestamp"
+)
+
 delete_stack = need(f"{PACKAGE}.handlers._delete_stack", "deleting stacks", "params")
 runs_on_worker_thread = Replaceable(
     f"{PACKAGE}.stacks._runs_on_worker_thread", "resources that wait for signals", "resource_type"

@@ -63,13 +63,16 @@ EGRESS_EVENTS = [
 ACCESS_CHANGE_EVENTS = [
     "AttachNetworkInterface",
     "ApplySecurityGroupsToClientVpnTargetNetwork",
+    "CreateApplicationStatusCheck",
     "CreateClientVpnEndpoint",
     "CreateInstanceConnectEndpoint",
     "CreateIpamPrefixListResolverTarget",
     "CreateNetworkInterface",
+    "CreateNetworkInterfacePermission",
     "CreateVerifiedAccessEndpoint",
     "CreateVpcEndpoint",
     "ImportInstance",
+    "ModifyApplicationStatusCheck",
     "ModifyClientVpnEndpoint",
     "ModifyInstanceAttribute",
     "ModifyInstanceConnectEndpoint",
@@ -108,7 +111,7 @@ class SecurityGroupRevert(Stack):
         self._grant_table(function, table)
         self._grant_groups(function)
         changes, sweep = self._create_rules(function, dead_letters)
-        report_tampering(topic, dead_letters, rules=[changes, sweep], function=function, table=table)
+        report_tampering(topic, dead_letters, function=function, table=table)
         self._add_alarms(function, dead_letters, topic, sweep)
         self._add_outputs(topic, function, dead_letters, table, changes, sweep)
         if settings.create_trail:  # without a trail EventBridge receives no API calls

@@ -129,3 +129,17 @@ def test_clean_up_ignores_deleted_stack(fake: FakeCloudFormation) -> None:
     fake.failing["describe_change_set"] = [error("ValidationError", f"Stack [{APP}] does not exist")]
     task_handler.clean_up(ended(), None)
     assert "delete_change_set" not in fake.calls
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="the input has a number with more digits than Python converts",
+    expected="the execution fails, and the clean-up ignores it",
+    observed="no error",
+)
+def test_clean_up_ignores_number_with_too_many_digits(fake: FakeCloudFormation) -> None:
+    event = ended()
+    event["detail"]["input"] = f'{{"approvalTimeoutMinutes": {"1" * 5000}}}'
+    task_handler.clean_up(event, None)
+    assert not fake.calls

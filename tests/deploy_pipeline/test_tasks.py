@@ -161,6 +161,11 @@ def test_edited_input_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert line["execution"] == "run-1"
 
 
+def test_fingerprint_ignores_how_step_functions_writes_numbers() -> None:
+    assert fingerprint({"approvalTimeoutMinutes": 60.0}) == fingerprint({"approvalTimeoutMinutes": 60})
+    assert fingerprint({"approvalTimeoutMinutes": 61}) != fingerprint({"approvalTimeoutMinutes": 60})
+
+
 def test_fingerprint_ignores_layout() -> None:
     deployed = {"stackName": "app", "parameters": {"Size": 3.0, "On": True}}
     assert fingerprint({"parameters": {"On": True, "Size": 3}, "stackName": "app"}) == fingerprint(deployed)

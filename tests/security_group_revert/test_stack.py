@@ -52,7 +52,7 @@ def tampering_rules(template: dict[str, Any]) -> list[dict[str, Any]]:
         for r in resources_of_type(template, "AWS::Events::Rule")
         if r.get("EventPattern", {}).get("source") == [{"prefix": "aws."}]
     ]
-    return sorted(rules, key=lambda rule: "eventName" in rule["EventPattern"]["detail"])
+    return sorted(rules, key=lambda rule: "sourceIPAddress" not in rule["EventPattern"]["detail"])
 
 
 def test_sample_group_by_default_allows_https_in_default_vpc(template: dict[str, Any]) -> None:
