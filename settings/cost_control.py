@@ -48,7 +48,7 @@ KeyArn = Annotated[
         "the ARN of a KMS key, such as arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     ),
 ]
-Usd = Annotated[float, number(0.01, 1_000_000_000)]
+Usd = Annotated[float, number(1, 1_000_000_000)]
 
 
 class Rung(SettingsModel):

@@ -295,7 +295,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
         lambda key: not key.startswith("aws:"),
     ),
     "cost_control:amount": (
-        lambda amount: amount >= 0.01,
+        lambda amount: amount >= 1,
         api("budgets", "NumericValue", lambda amount: f"{amount:.2f}"),
     ),
     "cost_control:rungs.percent": (

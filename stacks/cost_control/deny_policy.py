@@ -49,6 +49,11 @@ DENIED_ACTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
+def denied_actions() -> list[str]:
+    """Return the denied actions with their service, in the order of CDK's templates."""
+    return sorted(f"{service}:{name}" for service, names in DENIED_ACTIONS.items() for name in names)
+
+
 class DenyPolicy(iam.ManagedPolicy):
     """A managed policy that is attached to nothing when it is created. It does not apply to exempt principals."""
 
@@ -63,7 +68,7 @@ class DenyPolicy(iam.ManagedPolicy):
                 iam.PolicyStatement(
                     sid="OverBudget",
                     effect=iam.Effect.DENY,
-                    actions=[f"{service}:{name}" for service, names in DENIED_ACTIONS.items() for name in names],
+                    actions=denied_actions(),
                     resources=["*"],
                     conditions=conditions,
                 )

@@ -51,7 +51,7 @@ def test_exempt_group_is_rejected() -> None:
         ({"rungs": [{"percent": 0}]}, "a number from 0.1 to 1000"),
         ({"groups": ["arn:aws:iam::111111111111:group/a"]}, "a name with its path"),
         ({"exempt_principals": ["alice"]}, "such as user/alice"),
-        ({"amount": 0}, "a number from 0.01"),
+        ({"amount": 0}, "a number from 1 to"),
     ],
 )
 def test_conflict_or_invalid_value_is_reported(values: dict[str, object], message: str) -> None:
