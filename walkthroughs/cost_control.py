@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -57,17 +58,31 @@ class CostControlWalkthrough(RestoringWalkthrough):
         self.month = f"{datetime.now(UTC):%Y-%m}"
         self.notifications: list[dict[str, str]] = []
         self.queue_url = subscribe_queue(target, self.outputs["TopicArn"], self.cleanup, name="cost")
-        self.cleanup.callback(self._forget_month)
-        self._forget_month()
         if target.set_cost:
-            self.cleanup.callback(target.set_cost, self.outputs["BudgetName"], 0, None)
-            target.set_cost(self.outputs["BudgetName"], 0, None)
-        rules = target.client("events")
-        self.cleanup.callback(rules.enable_rule, Name=self.outputs["CheckRuleName"])
-        rules.disable_rule(Name=self.outputs["CheckRuleName"])  # so that only messages cause checks
+            self._begin_month()
         self.earlier_executions: set[str] = set()
         self.earlier_executions = self._executions()
         self.team = ProjectTeam(target, self.cleanup)
+        if target.set_cost:
+            self.cleanup.callback(self._release_by_hand)
+
+    def _begin_month(self) -> None:
+        """Set the cost to zero, forget the rungs of this month, and let only messages cause checks."""
+        for begin in (partial(self._set_cost, 0), self._forget_month):
+            self.cleanup.callback(begin)
+            begin()
+        rules = self.target.client("events")
+        self.cleanup.callback(rules.enable_rule, Name=self.outputs["CheckRuleName"])
+        rules.disable_rule(Name=self.outputs["CheckRuleName"])
+
+    def _release_by_hand(self) -> None:
+        """Undo what a step that failed has left, and let the same rungs start another execution."""
+        release = self.stepfunctions.start_execution(stateMachineArn=self.outputs["ReleaseArn"])["executionArn"]
+
+        def status() -> bool:
+            return bool(self.stepfunctions.describe_execution(executionArn=release)["status"] != "RUNNING")
+
+        self.target.wait_until(status, "the end of a release by hand")
 
     def user_starts_instances(self) -> str:
         team = self.team
@@ -255,7 +270,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         self.target.wait_until(lambda: self.team.states(ids) == {state}, f"{', '.join(sorted(names))}: {state}")
 
     def _forget_month(self) -> None:
-        """Delete the record of this month, so that its rungs are reached anew; keep the number of its releases.
+        """Delete the record of this month, so that its rungs are new; keep the number of its releases.
 
         In the sandbox, "a new month" is a release with a later time.
         """
