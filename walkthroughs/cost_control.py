@@ -140,8 +140,8 @@ class CostControlWalkthrough(RestoringWalkthrough):
         return "EC2's reason is in the notification, and everything else was done"
 
     def duplicate_message_changes_nothing(self) -> str:
-        before = self._executions()
         self._set_cost(101.5)  # no further rung
+        before = self._executions()
         self._send(MESSAGE.format(budget=self.outputs["BudgetName"]))
         self._until_checked(101.5)
         assert self._executions() == before, "the message started another execution"
@@ -170,8 +170,8 @@ class CostControlWalkthrough(RestoringWalkthrough):
         return f'"{notification["Subject"]}": the user starts instances again; the policy of others is still there'
 
     def late_message_of_last_month_has_no_effect(self) -> str:
-        before = self._executions()
         self._set_cost(0.75)
+        before = self._executions()
         self._send(MESSAGE.format(budget=self.outputs["BudgetName"]))
         self._until_checked(0.75)
         assert self._executions() == before, "the message started an execution"
@@ -277,7 +277,8 @@ class CostControlWalkthrough(RestoringWalkthrough):
         table = self.outputs["RecordTableName"]
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=table,
-            KeyConditionExpression="period = :period",
+            KeyConditionExpression="#period = :period",
+            ExpressionAttributeNames={"#period": "period"},
             ExpressionAttributeValues={":period": {"S": self.month}},
         )
         for item in [item for page in pages for item in page["Items"]]:
