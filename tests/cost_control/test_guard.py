@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from lambdas.cost_control.plan import PLANNED
+from lambdas.cost_control.plan import MAX_ACTIONS, PLANNED
 
 from .fake_aws import QUOTA, error
 from .month import DECEMBER, NOVEMBER, POLICY, Month
@@ -459,3 +459,26 @@ def test_name_of_scaling_group_is_no_link(month: Month) -> None:
     month.account.set_cost(101)
     month.guard()
     assert "Auto Scaling group evil[.]example/login: scaled to zero" in month.texts[0]
+
+
+def test_release_does_not_start_what_already_runs(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.instances["i-1"]["State"]["Name"] = "running"
+    month.account.calls.clear()
+    statuses = {result["item"]: result["status"] for result in month.release(DECEMBER)["results"]}
+    assert (statuses["stop_instance/i-1"], statuses["stop_instance/i-2"]) == ("kept", "undone")
+    started = [parameters["InstanceIds"] for name, parameters in month.account.calls if name == "start_instances"]
+    assert started == [["i-2"]]
+
+
+def test_actions_over_the_maximum_follow_in_the_next_check() -> None:
+    month = Month()
+    for number in range(MAX_ACTIONS + 5):
+        month.account.add_instance(f"i-{number}", Project="Beta")
+    month.account.set_cost(101)
+    month.guard()
+    assert "6 more follow in the next check." in month.texts[0]  # the policy is an action too
+    assert list(month.account.states().values()).count("running") == 6
+    month.guard("next check")
+    assert set(month.account.states().values()) == {"stopped"}
