@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from sandbox.iam.policy import Decision, Request
 from stacks.cost_control.deny_policy import DENIED_ACTIONS
 
 from ..conftest import EVERYTHING, Assembly, as_list, only_resource, resources_of_type, synthesize
+from ..deployed_template import ACCOUNT, DeployedTemplate
 
 STACK = "CostControl"
+INSTANCE = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/i-0123456789abcdef0"
+SCALING_GROUP = f"arn:aws:autoscaling:us-east-1:{ACCOUNT}:autoScalingGroup:1a2b:autoScalingGroupName/web"
 WRITES = re.compile(r"(iam|ec2|autoscaling|rds|kms):(?!Describe|Get|List)\w+")
 
 
@@ -53,6 +57,28 @@ def test_stop_function_needs_the_projects_tag_and_no_exempt_tag(full_template: d
         "Null": {"aws:ResourceTag/KeepRunning": "true"},
     }
     assert [s["Condition"] for s in statements(full_template, "Stop")] == [expected] * 4
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "tags", "decision"),
+    [
+        ("ec2:StopInstances", INSTANCE, {"Project": "Beta"}, Decision.ALLOWED),
+        ("ec2:StopInstances", INSTANCE, {"Project": "Beta", "KeepRunning": ""}, Decision.IMPLICITLY_DENIED),
+        ("ec2:StopInstances", INSTANCE, {"Project": "Alpha"}, Decision.IMPLICITLY_DENIED),
+        ("ec2:StopInstances", INSTANCE, {}, Decision.IMPLICITLY_DENIED),
+        ("ec2:TerminateInstances", INSTANCE, {"Project": "Beta"}, Decision.IMPLICITLY_DENIED),
+        ("autoscaling:UpdateAutoScalingGroup", SCALING_GROUP, {"Project": "Beta"}, Decision.ALLOWED),
+        ("autoscaling:DeleteAutoScalingGroup", SCALING_GROUP, {"Project": "Beta"}, Decision.IMPLICITLY_DENIED),
+        ("rds:StopDBInstance", f"arn:aws:rds:us-east-1:{ACCOUNT}:db:orders", {"Project": "Beta"}, Decision.ALLOWED),
+    ],
+)
+def test_stop_function_can_stop_only_the_project(
+    full_template: dict[str, Any], action: str, resource: str, tags: dict[str, str], decision: Decision
+) -> None:
+    template = DeployedTemplate(STACK, full_template)
+    (role,) = (r.arn for r in template.of_type("AWS::IAM::Role") if r.id.startswith("StopRole"))
+    context: dict[str, Any] = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
+    assert template.decide(Request(role, action, resource, context)) is decision
 
 
 def test_only_release_can_detach_and_only_the_policy(template: dict[str, Any], full_template: dict[str, Any]) -> None:
