@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks.constructs.grants import cdk_nag_name
+from stacks.cost_control.deny_policy import denied_actions
 
 from .assembly import Template
 
@@ -24,6 +25,12 @@ RESOURCE_POLICY_REASONS = {
     "Allow the account: kms:*": "KMS's default, without which a key can become unmanageable.",
     "Allow cloudwatch.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
         "The actions that SNS's documentation lists for CloudWatch, from this account only."
+    ),
+    "Allow budgets.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
+        "The actions that SNS's documentation lists for Budgets, for budgets of this account only."
+    ),
+    f"Deny DenyPolicy: {', '.join(denied_actions())}": (
+        "Denies starting anything that costs more, whatever it is; attached only while the budget is exceeded."
     ),
     f"Allow {AUTO_DELETE_ROLE}: s3:DeleteObject*, s3:GetBucket*, s3:List*, s3:PutBucketPolicy": (
         "aws-cdk-lib's function empties the bucket before its deletion (not with `production`)."

@@ -80,10 +80,19 @@ def _analytics_host(target: Target, _endpoints: LocalEndpoints, _folder: Path) -
     )
 
 
+def _cost_control(target: Target, _endpoints: LocalEndpoints, _folder: Path) -> Iterator[str]:
+    outputs = target.outputs("CostControl")
+    yield "Undo what cost_control has done, and read its record (its walkthrough spends more than the budget):"
+    yield f"  aws stepfunctions start-execution --state-machine-arn {outputs['ReleaseArn']}"
+    query = "Items[].[period.S,item.S,status.S]"
+    yield f"  aws dynamodb scan --table-name {outputs['RecordTableName']} --query '{query}' --output table"
+
+
 SYSTEM_USAGE: dict[str, Callable[[Target, LocalEndpoints, Path], Iterator[str]]] = {
     "static_site": _static_site,
     "multi_region_api": _multi_region_api,
     "deploy_pipeline": _deploy_pipeline,
     "security_group_revert": _security_group_revert,
     "analytics_host": _analytics_host,
+    "cost_control": _cost_control,
 }

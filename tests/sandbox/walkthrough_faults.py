@@ -154,4 +154,24 @@ FAULTS = {
     "analytics_host-workgroup_overrides_client_settings": [
         pytest.mark.reliability("analytics_host", "Hostile input", fault="a query over the limit on scanned bytes"),
     ],
+    "cost_control-forged_message_has_no_effect": [
+        pytest.mark.reliability(
+            "cost_control", "Hostile input", fault="somebody publishes a forged message to the topic"
+        ),
+    ],
+    "cost_control-protected_instance_is_reported": [
+        pytest.mark.reliability(
+            "cost_control", "Partial failure", fault="one of the instances is protected against stopping"
+        ),
+    ],
+    "cost_control-duplicate_message_changes_nothing": [
+        pytest.mark.reliability(
+            "cost_control", "Duplicate", fault="Budgets, or anybody else, sends the same message again"
+        ),
+    ],
+    "cost_control-late_message_of_last_month_has_no_effect": [
+        pytest.mark.reliability(
+            "cost_control", "Delayed or out of order", fault="a message of last month arrives after the release"
+        ),
+    ],
 }
