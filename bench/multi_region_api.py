@@ -131,7 +131,7 @@ def _imports(progress: Progress) -> Rounds:
         for kind, dependencies in modules.items():
             package = folder / kind.replace(" ", "_") / SYSTEM
             shutil.copytree(ROOT / "lambdas" / SYSTEM, package, ignore=shutil.ignore_patterns("__pycache__"))
-            settings = {"allowed_origin": "*", "dependencies": dependencies, "drain_urls": {}}
+            settings = {"allowed_origins": ["*"], "dependencies": dependencies, "drain_urls": {}}
             (package / "settings.json").write_text(json.dumps(settings))
             handler = "hello" if kind == "hello" else "healthcheck"
             measurements[kind] = partial(seconds, package.parent, f"{SYSTEM}.{handler}")

@@ -16,13 +16,13 @@ from .ministack.cloudformation import resource_handlers
 from .ministack.requests import get_account_id, get_region
 from .process import ACCOUNT
 
-USER_NAME = "sandbox-user"
+USER = f"arn:aws:iam::{ACCOUNT}:user/sandbox-user"
 
 
 def install() -> None:
     """Assign the sandbox's access key to an IAM user, and add the trail resource."""
     sts.sessions[os.environ["AWS_ACCESS_KEY_ID"]] = {
-        "Arn": f"arn:aws:iam::{ACCOUNT}:user/{USER_NAME}",
+        "Arn": USER,
         "UserId": "AIDACKCEVSQ6C2EXAMPLE",
         "SecretAccessKey": os.environ["AWS_SECRET_ACCESS_KEY"],
     }

@@ -155,6 +155,7 @@ EVERYTHING: dict[str, Any] = {
     "multi_region_api:email": "ops@example.com",
     "multi_region_api:waf": True,
     "multi_region_api:cloudwatch_role": True,
+    "multi_region_api:allowed_origins": ["https://www.example.com", "https://example.com"],
     "static_site:domain_name": "www.example.com",
     "static_site:hosted_zone_id": "Z0123456789ABCDEFGHIJ",
     "static_site:hosted_zone_name": "example.com",

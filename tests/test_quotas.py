@@ -151,7 +151,7 @@ def test_document_is_below_its_quota(resources: list[tuple[str, str, dict[str, A
     "security_group_revert",
     "System-specific",
     fault="more groups than fit into one policy",
-    expected="the role's permissions are divided among several policies; more than 500 groups are rejected",
+    expected="permissions are divided among several policies; more than 500 groups are rejected",
     observed="500 groups: each document is below its quota",
 )
 def test_role_policies_are_below_their_quotas(resources: list[tuple[str, str, dict[str, Any]]]) -> None:

@@ -205,7 +205,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "multi_region_api:dependencies.partition_key": (api("dynamodb", "KeySchemaAttributeName"),),
     "multi_region_api:dependencies.url": "is requested by the function, not by AWS",
     "multi_region_api:dependencies.timeout_seconds": "a timeout of the function's client",
-    "multi_region_api:allowed_origin": (printable_ascii, without_quote),
+    "multi_region_api:allowed_origins": (printable_ascii, without_quote),
     "multi_region_api:throttling_rate_limit": (cfn("AWS::ApiGateway::Stage", "ThrottlingRateLimit", "MethodSetting"),),
     "multi_region_api:email": EMAIL,
     "multi_region_api:cloudwatch_role": CHOICE,

@@ -1,14 +1,14 @@
 """Maps each system to its walkthrough."""
 
 from .analytics_host import AnalyticsHostWalkthrough
-from .deploy_pipeline_approvals import ApprovalsWalkthrough
+from .deploy_pipeline_drift import DriftWalkthrough
 from .multi_region_api import MultiRegionApiWalkthrough
 from .security_group_revert import SecurityGroupRevertWalkthrough
 from .static_site import StaticSiteWalkthrough
 from .walkthrough import Walkthrough
 
 WALKTHROUGHS: dict[str, type[Walkthrough]] = {
-    "deploy_pipeline": ApprovalsWalkthrough,
+    "deploy_pipeline": DriftWalkthrough,
     "static_site": StaticSiteWalkthrough,
     "multi_region_api": MultiRegionApiWalkthrough,
     "security_group_revert": SecurityGroupRevertWalkthrough,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidInputError
-from .inspection import ALWAYS_SAFE_TYPES, Policy
+from .inspection import ALWAYS_SAFE_TYPES, DRIFT, Policy
 from .nesting import is_too_deeply_nested
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -20,6 +20,10 @@ ARTIFACT_FIELDS = ("revisionS3Bucket", "revisionS3Key")  # added by the trigger
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
 ON_UNSAFE = ("fail", "ask", "blue_green")
+NESTED_CHANGE_SETS = ("create", "omit")
+# CloudFormation's limits for a RollbackConfiguration.
+MAX_ROLLBACK_ALARMS, MAX_MONITORING_MINUTES = 5, 180
+ALARM_ARN = re.compile(r"arn:aws[\w-]*:cloudwatch:[a-z0-9-]+:\d{12}:alarm:.{1,255}")
 # CodePipeline fails an action after 24 hours, of which the update needs some.
 MIN_APPROVAL_TIMEOUT_MINUTES, DEFAULT_APPROVAL_TIMEOUT_MINUTES, MAX_APPROVAL_TIMEOUT_MINUTES = 5, 480, 720
 # As a string within JSON. Step Functions omits an input of more than 248 KiB from the event about the
@@ -37,6 +41,15 @@ MAX_SHOWN_ERRORS, MAX_SHOWN_CHARACTERS = 20, 60
 
 
 @dataclass(frozen=True)
+class Rollback:
+    """ARNs of alarms that roll back an operation on the stack, during it and for `monitoring_minutes` afterwards."""
+
+    alarms: tuple[str, ...]
+    composite_alarms: tuple[str, ...]
+    monitoring_minutes: int
+
+
+@dataclass(frozen=True)
 class DeploymentRequest:
     """The validated input of an execution.
 
@@ -44,6 +57,7 @@ class DeploymentRequest:
     recreate: what to do with a stack whose creation failed, one of `RECREATE`.
     on_unsafe: what to do if a change is unsafe, one of `ON_UNSAFE`.
     approval_timeout_minutes: the time for a decision, with `on_unsafe` ``ask``.
+    rollback: None if the stack keeps its alarms. nested_change_sets: one of `NESTED_CHANGE_SETS`.
     """
 
     environment_name: str
@@ -58,6 +72,8 @@ class DeploymentRequest:
     recreate: str
     on_unsafe: str
     approval_timeout_minutes: int
+    rollback: Rollback | None
+    nested_change_sets: str
 
     def exemptions(self) -> str:
         """Describe the exemptions in force; empty with the default policy."""
@@ -87,24 +103,27 @@ def parse_request(value: Any) -> DeploymentRequest:
     )
     key_description = "1 to 128 letters, digits, spaces and characters of _.:/=+@-, not beginning with aws:"
     fields.check_keys("tags", TAG_KEY, key_description, MAX_TAGS)
-    tags = fields.mapping("tags", _is_tag_value, f"a text of 1 to {MAX_TAG_CHARACTERS} characters")
+    tags = fields.mapping("tags", _is_tag_value, f"text of 1 to {MAX_TAG_CHARACTERS} characters")
     capabilities = fields.optional("capabilities", [], _is_list_of(CAPABILITIES), f"a list of {_join_or(CAPABILITIES)}")
     policy = fields.optional("policy", {}, _is_object, "an object")
     on_unsafe = fields.choice("onUnsafe", ON_UNSAFE)
     approval_timeout = fields.optional(
         "approvalTimeoutMinutes",
         DEFAULT_APPROVAL_TIMEOUT_MINUTES,
-        _is_approval_timeout,
+        _is_whole_number(MIN_APPROVAL_TIMEOUT_MINUTES, MAX_APPROVAL_TIMEOUT_MINUTES),
         f"a whole number from {MIN_APPROVAL_TIMEOUT_MINUTES} to {MAX_APPROVAL_TIMEOUT_MINUTES}",
     )
+    nested_change_sets = fields.choice("nestedChangeSets", NESTED_CHANGE_SETS)
+    rollback = fields.optional("rollback", {}, _is_object, "an object")
     fields.reject_unknown_fields()
-    policy_fields = _FieldReader(policy, "policy.")
+    policy_fields, rollback_fields = _FieldReader(policy, "policy."), _FieldReader(rollback, "rollback.")
     inspection_policy, recreate = _parse_policy(policy_fields)
+    rollback_alarms = _parse_rollback(rollback_fields)
     full_name = f"{environment_name}-{stack_name}"
-    errors = fields.errors + policy_fields.errors
+    errors = fields.errors + policy_fields.errors + rollback_fields.errors
     if not errors and len(full_name) > MAX_STACK_NAME_CHARACTERS:
         errors.append(
-            f"stackName: together with environmentName {len(full_name)} characters;"
+            f"stackName: with environmentName, {len(full_name)} characters;"
             f" accepted: at most {MAX_STACK_NAME_CHARACTERS}"
         )
     _raise_errors(errors)
@@ -121,6 +140,8 @@ def parse_request(value: Any) -> DeploymentRequest:
         recreate=recreate,
         on_unsafe=on_unsafe,
         approval_timeout_minutes=int(approval_timeout),
+        rollback=rollback_alarms if "rollback" in value else None,
+        nested_change_sets=nested_change_sets,
     )
 
 
@@ -153,10 +174,36 @@ def _parse_policy(fields: "_FieldReader") -> tuple[Policy, str]:
     conditional = fields.choice("conditional", ("reject", "allow"))
     dynamic = fields.choice("dynamic", ("reject", "allow"))
     revisions = fields.choice("revisions", ("allow", "reject"))
+    drift = fields.choice("drift", DRIFT)
     recreate = fields.choice("recreate", RECREATE)
     fields.reject_unknown_fields()
-    allowed = (choice == "allow" for choice in (conditional, dynamic, revisions))
-    return Policy(ALWAYS_SAFE_TYPES | frozenset(types), frozenset(ids), *allowed), recreate
+    policy = Policy(
+        exempt_types=ALWAYS_SAFE_TYPES | frozenset(types),
+        exempt_logical_ids=frozenset(ids),
+        conditional=conditional == "allow",
+        dynamic=dynamic == "allow",
+        revisions=revisions == "allow",
+        drift=drift,
+    )
+    return policy, recreate
+
+
+def _parse_rollback(fields: "_FieldReader") -> Rollback:
+    accepted = "a list of ARNs of alarms, such as arn:aws:cloudwatch:us-east-1:111111111111:alarm:Errors"
+    alarms, composite_alarms = (
+        tuple(fields.optional(name, [], _is_alarms, accepted)) for name in ("alarms", "compositeAlarms")
+    )
+    minutes = fields.optional(
+        "monitoringMinutes",
+        0,
+        _is_whole_number(0, MAX_MONITORING_MINUTES),
+        f"a whole number from 0 to {MAX_MONITORING_MINUTES}",
+    )
+    fields.reject_unknown_fields()
+    count = len(alarms) + len(composite_alarms)
+    if count > MAX_ROLLBACK_ALARMS:
+        fields.errors.append(f"rollback: given {count} alarms; accepted: at most {MAX_ROLLBACK_ALARMS}")
+    return Rollback(alarms, composite_alarms, int(minutes))
 
 
 def _raise_errors(errors: list[str]) -> None:
@@ -187,15 +234,17 @@ def refuse_other_bucket(request: DeploymentRequest, artifacts: str) -> None:
         InvalidInputError: the input names another bucket, whose policy can allow the function's role to read it.
     """
     if request.bucket != artifacts:
-        raise InvalidInputError(f"revisionS3Bucket: given {request.bucket}; accepted is only {artifacts}")
+        raise InvalidInputError(f"revisionS3Bucket: given {request.bucket}; accepted: only {artifacts}")
 
 
 def fingerprint(value: Mapping[str, Any]) -> str:
     """Return a hash of a valid input, independent of its layout and of the artifact that the trigger adds.
 
-    Parameters are compared by the text that the stack gets. No other field has numbers.
+    Parameters are compared by the text that the stack gets, and numbers by their value: Step Functions can write 60.0.
     """
     fields = {name: item for name, item in value.items() if name not in ARTIFACT_FIELDS}
+    if isinstance(timeout := fields.get("approvalTimeoutMinutes"), float):
+        fields["approvalTimeoutMinutes"] = int(timeout)
     fields["parameters"] = {name: _to_parameter(item) for name, item in value.get("parameters", {}).items()}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
@@ -247,9 +296,10 @@ class _FieldReader:
         return dict(value)
 
     def reject_unknown_fields(self) -> None:
-        for name in sorted(set(self.fields) - self.known):
-            shown, valid = name[:MAX_SHOWN_CHARACTERS], ", ".join(sorted(self.known))
-            self.errors.append(f"{self.prefix}{shown}: unknown field (valid: {valid})")
+        unknown = sorted(set(self.fields) - self.known)
+        for name in unknown:
+            valid = f" (valid: {', '.join(sorted(self.known))})" if name == unknown[0] else ""
+            self.errors.append(f"{self.prefix}{name[:MAX_SHOWN_CHARACTERS]}: unknown field{valid}")
 
     def _read(self, name: str, default: Any = None) -> Any:
         self.known.add(name)
@@ -282,10 +332,18 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _is_approval_timeout(value: Any) -> bool:
-    # Step Functions can write 60 as 60.0.
-    is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
-    return is_whole and MIN_APPROVAL_TIMEOUT_MINUTES <= value <= MAX_APPROVAL_TIMEOUT_MINUTES
+def _is_alarms(value: Any) -> bool:
+    return _is_texts(value) and all(map(ALARM_ARN.fullmatch, value))
+
+
+def _is_whole_number(minimum: int, maximum: int) -> Callable[[Any], bool]:
+    """Return a check of a number in a range. Step Functions can write 60 as 60.0."""
+
+    def is_whole_number(value: Any) -> bool:
+        is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
+        return is_whole and minimum <= value <= maximum
+
+    return is_whole_number
 
 
 def _is_list_of(accepted: tuple[str, ...]) -> Callable[[Any], bool]:

@@ -48,6 +48,7 @@ class Plan(TypedDict):
     """What the state machine has to do.
 
     action: ``create``, ``recreate`` or ``update``. stackId: empty if there is no stack.
+    stackOptions, changeSetOptions: further arguments of CreateStack and CreateChangeSet.
     note: the exemptions in force, for the result of the execution.
     """
 
@@ -57,6 +58,8 @@ class Plan(TypedDict):
     blueGreenName: str
     changeSetName: str
     changeSetType: str
+    stackOptions: dict[str, Any]
+    changeSetOptions: dict[str, Any]
     templateUrl: str
     parameters: list[Parameter]
     tags: list[Tag]
@@ -82,7 +85,7 @@ def plan(
     Raises:
         StackNotReadyError: the stack's status does not allow a deployment.
         InvalidArtifactError: the artifact does not contain a valid template.
-        InvalidTemplateError: CloudFormation rejects the template, or it does not declare a given parameter.
+        InvalidTemplateError: CloudFormation rejects the template, or it does not declare a parameter in the input.
     """
     stack = _find_stack(cloudformation, request.stack_name)
     action, change_set_type = _action(cloudformation, stack, request)
@@ -99,6 +102,8 @@ def plan(
         "blueGreenName": f"{request.stack_name}{GREEN}{_digest(execution_name)}",
         "changeSetName": name,
         "changeSetType": change_set_type,
+        "stackOptions": _stack_options(request),
+        "changeSetOptions": _change_set_options(request, change_set_type),
         "templateUrl": template_url,
         "parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         "tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
@@ -107,6 +112,27 @@ def plan(
         "note": truncate(request.exemptions(), MAX_NOTE_CHARACTERS),
         "onUnsafe": request.on_unsafe,
         "approvalTimeoutSeconds": request.approval_timeout_minutes * 60,
+    }
+
+
+def _stack_options(request: DeploymentRequest) -> dict[str, Any]:
+    """Return the alarms that roll back the stack; without this argument, a stack keeps those that it has."""
+    rollback = request.rollback
+    if not rollback:
+        return {}
+    triggers = [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in rollback.alarms]
+    triggers += [{"Arn": arn, "Type": "AWS::CloudWatch::CompositeAlarm"} for arn in rollback.composite_alarms]
+    configuration = {"RollbackTriggers": triggers, "MonitoringTimeInMinutes": rollback.monitoring_minutes}
+    return {"RollbackConfiguration": configuration}
+
+
+def _change_set_options(request: DeploymentRequest, change_set_type: str) -> dict[str, Any]:
+    """Return the options of a change set; a new stack has no drift."""
+    is_drift_aware = change_set_type == "UPDATE" and request.policy.drift != "ignore"
+    return {
+        **_stack_options(request),
+        "IncludeNestedStacks": request.nested_change_sets == "create",
+        **({"DeploymentMode": "REVERT_DRIFT"} if is_drift_aware else {}),
     }
 
 

@@ -139,7 +139,7 @@ def dispatch(alarm: dict[str, Any], old_state: str, new_state: str, reason: str)
     subject = f'{new_state}: "{alarm["AlarmName"]}" in {_region_name(get_region())}'[:100]
     for action in alarm.get(ACTIONS[new_state]) or [] if alarm.get("ActionsEnabled", True) else []:
         if action.split(":")[2] == "sns":
-            sns.publish_to_subscriptions(action, str(uuid.uuid4()), message, subject)
+            sns.fan_out(action, str(uuid.uuid4()), message, subject)
 
 
 def _message(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from walkthroughs.multi_region_api import CLIENT, CLIENT_ADDRESSES
 from walkthroughs.walkthrough import LocalEndpoints, Target
 
-from ..process import Sandbox
+from ..process import MAILBOX_HOST, Sandbox
 
 VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
 TEMPLATE = "assets/deploy_pipeline/app/template.yaml"
@@ -20,6 +20,7 @@ def usage(sandbox: Sandbox, target: Target, endpoints: LocalEndpoints, systems: 
         yield f"  export {name}={shlex.quote(sandbox.environment[name])}"
     yield "List the requests and actions of services that policies denied, with the reasons:"
     yield f"  sed -n '/is not authorized to perform/p' {sandbox.log}"
+    yield f"Read the notifications by e-mail, after confirming the subscriptions: http://{MAILBOX_HOST}:{endpoints.http}/"
     for system in filter(SYSTEM_USAGE.__contains__, systems):  # the outputs of other systems are sufficient
         yield from SYSTEM_USAGE[system](target, endpoints, sandbox.directory)
 

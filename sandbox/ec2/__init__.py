@@ -1,4 +1,4 @@
-"""EC2: security group rules, and instances as processes (`instances`).
+"""EC2: security group rules, instances as processes (`instances`), and their states (`instance_states`).
 
 Implements: rules with one source and a permanent id; the calls that change rules, with AWS's errors for duplicates,
 unknown rules and groups, malformed ranges, the quota of 60 rules for each direction, and dry runs. Revoking a missing
@@ -19,7 +19,7 @@ from .. import cloudtrail
 from ..ministack import ec2
 from ..ministack.cloudformation import extend_resource_type, resource_handlers
 from ..ministack.requests import access_key_of
-from . import instances
+from . import instance_states, instances
 from .ec2_protocol import (
     cloudtrail_parameters,
     cloudtrail_request,
@@ -48,6 +48,7 @@ def install() -> None:
     for name in ("SecurityGroupIngress", "SecurityGroupEgress"):
         resource_handlers[f"AWS::EC2::{name}"] = {"create": partial(_create_rule, name), "delete": _delete_rule}
     instances.install()
+    instance_states.install()
 
 
 def _handle_rules(original_handle_request: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Calls that services make: they need permissions too, as a service principal or with a role.
+"""Permissions for calls that services make, as a service principal or with a role.
 
 Implemented: targets of EventBridge rules and schedules, and dead-letter queues for denied targets; deliveries of SNS;
 alarm actions; destinations, logs and traces of Lambda; integrations of API Gateway; tasks, logs and traces of state

@@ -28,6 +28,7 @@ invoke_with_callback = Replaceable(
     "resource input_data token state_def",
 )
 wait_scale = Replaceable("services.stepfunctions._SFN_WAIT_SCALE", "accelerated waits")
+start_execution = Replaceable("services.stepfunctions._start_execution", "repeated starts of an execution", "data")
 run_execution = Replaceable("services.stepfunctions._run_execution", "timeouts of executions", "exec_arn")
 invoke_resource = Replaceable(
     "services.stepfunctions._invoke_resource", "tests of the state machine", "resource input_data"

@@ -23,6 +23,7 @@ from .states_language import (
     choice,
     jsonata,
     lambda_task,
+    merged,
     rule,
     sdk_task,
     wait,
@@ -79,7 +80,7 @@ def _beginning() -> dict[str, State]:
                 "statusReason": "",
                 "polls": 0,
                 "outcome": "created",
-                "unsafe": {"count": 0, "violations": [], "report": ""},
+                "unsafe": {"count": 0, "violations": [], "notices": "", "report": ""},
                 "approval": {},
                 "failure": {"error": "", "cause": ""},
             },
@@ -133,7 +134,7 @@ def _creation() -> dict[str, State]:
     return {
         "Create Stack": sdk_task(
             "createStack",
-            arguments,
+            merged(arguments, "$plan.stackOptions"),
             {"stackId": jsonata("$states.result.StackId"), "polls": 0},
             catch_all("Create Stack", "Deployment Failed"),
             "Wait Stack Creation",
@@ -148,14 +149,13 @@ def _change_set() -> dict[str, State]:
         "ChangeSetName": jsonata("$plan.changeSetName"),
         "ChangeSetType": jsonata("$plan.changeSetType"),
         "ClientToken": jsonata("$plan.changeSetName"),
-        "IncludeNestedStacks": True,
         **template_arguments(),
     }
     poll = {"status": jsonata("$states.result.Payload.status"), "polls": jsonata("$polls + 1")}
     return {
         "Create Change Set": sdk_task(
             "createChangeSet",
-            arguments,
+            merged(arguments, "$plan.changeSetOptions"),
             {"changeSetId": jsonata("$states.result.Id"), "stackId": jsonata("$states.result.StackId"), "polls": 0},
             catch_all("Create Change Set"),
             "Wait Change Set Creation",
@@ -238,7 +238,7 @@ def _decision() -> dict[str, State]:
 
 
 def _approval() -> dict[str, State]:
-    """Return the states that wait until somebody decides whether this change set is executed."""
+    """Return the states that wait for a decision about this change set."""
     changes = "'\\n' & $unsafe.cause"
     request = {
         "taskToken": jsonata("$states.context.Task.Token"),
@@ -332,7 +332,8 @@ def _ends() -> dict[str, State]:
                     "$stackName & ' is ' & ($outcome = 'blue_green'"
                     " ? 'created as a blue/green stack of ' & $plan.stackName : $outcome)"
                     " & ($note = '' ? '' : '. ' & $note) & ($outcome = 'blue_green' ? '. ' & $unsafe.cause"
-                    " : $unsafe.report = '' ? '' : '. All changes: ' & $unsafe.report)"
+                    " : ($unsafe.report = '' ? '' : '. All changes: ' & $unsafe.report)"
+                    " & ($unsafe.notices = '' ? '' : '\\n' & $unsafe.notices))"
                 ),
             },
         },

@@ -63,13 +63,16 @@ EGRESS_EVENTS = [
 ACCESS_CHANGE_EVENTS = [
     "AttachNetworkInterface",
     "ApplySecurityGroupsToClientVpnTargetNetwork",
+    "CreateApplicationStatusCheck",
     "CreateClientVpnEndpoint",
     "CreateInstanceConnectEndpoint",
     "CreateIpamPrefixListResolverTarget",
     "CreateNetworkInterface",
+    "CreateNetworkInterfacePermission",
     "CreateVerifiedAccessEndpoint",
     "CreateVpcEndpoint",
     "ImportInstance",
+    "ModifyApplicationStatusCheck",
     "ModifyClientVpnEndpoint",
     "ModifyInstanceAttribute",
     "ModifyInstanceConnectEndpoint",
@@ -108,7 +111,7 @@ class SecurityGroupRevert(Stack):
         self._grant_table(function, table)
         self._grant_groups(function)
         changes, sweep = self._create_rules(function, dead_letters)
-        report_tampering(topic, dead_letters, rules=[changes, sweep], function=function, table=table)
+        report_tampering(topic, dead_letters, function=function, table=table)
         self._add_alarms(function, dead_letters, topic, sweep)
         self._add_outputs(topic, function, dead_letters, table, changes, sweep)
         if settings.create_trail:  # without a trail EventBridge receives no API calls
@@ -169,7 +172,7 @@ class SecurityGroupRevert(Stack):
             on_failure=destinations.SqsDestination(dead_letters),
         )
         topic.grant_publish(function)
-        reason = "KMS names this family of actions with a suffix; the resource is one key."
+        reason = "The wildcard covers variants of one action on one key."
         acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": reason})
         return function
 
@@ -354,10 +357,7 @@ class SecurityGroupRevert(Stack):
         return groups
 
     def _optional_rules(self, group: GuardedGroup | None) -> dict[str, Any]:
-        """Return the egress rule that is optional: EC2 adds it only in VPCs with IPv6.
-
-        If the settings define egress rules, there is none.
-        """
+        """Return the egress rule that EC2 adds only in VPCs with IPv6, or none if the settings define egress rules."""
         default_egress = self.settings.guard_egress and (group is None or "egress" not in group.model_fields_set)
         return {"optional_egress": [rule.as_api() for rule in ALL_EGRESS_IPV6] if default_egress else []}
 

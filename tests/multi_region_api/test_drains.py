@@ -60,8 +60,8 @@ def test_drain_of_own_or_unknown_region_is_rejected(request_: dict[str, Any], me
     "multi_region_api",
     "System-specific",
     fault="two Regions drain each other",
-    expected="the second command is rejected, so one Region stays in service",
-    observed="an error that names the Region that drains this one",
+    expected="the second command is rejected; one Region stays in service",
+    observed="an error that names the other Region",
 )
 def test_drained_region_cannot_drain_others_but_can_undrain() -> None:
     with pytest.raises(DrainError, match="this Region is drained by us-west-2"):

@@ -56,8 +56,11 @@ def test_strings_from_the_command_line_are_converted() -> None:
             {"domain_name": "api.example.com"},
             "needs multi_region_api:hosted_zone_id and multi_region_api:hosted_zone_name",
         ),
-        ({"allowed_origin": "https://www.example.com/"}, "allowed_origin"),
-        ({"allowed_origin": "*'; x"}, "allowed_origin"),
+        ({"allowed_origins": ["https://www.example.com/"]}, "allowed_origins"),
+        ({"allowed_origins": ["*'; x"]}, "allowed_origins"),
+        ({"allowed_origins": []}, "allowed_origins"),
+        ({"allowed_origins": ["*", "https://www.example.com"]}, "allowed_origins"),
+        ({"allowed_origins": ["https://www.example.com"] * 2}, "allowed_origins"),
         (
             {"dependencies": [{"name": "both", "table": "Orders", "url": "https://example.com/"}]},
             "table or url; given both",

@@ -165,7 +165,7 @@ def test_head_returns_headers_without_body(site: Site) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Throttling",
-    fault="more requests than the function or the bucket can serve",
+    fault="more requests than the function or bucket can serve",
     expected="cached pages need neither; a web ACL is optional",
     observed="a cache hit with any query string",
 )
@@ -178,7 +178,7 @@ def test_cache_key_is_the_path(site: Site) -> None:
     "static_site",
     "Delayed or out of order",
     fault="a cached page is older than the published one",
-    expected="it is served until it is invalidated, for at most a day",
+    expected="served until it is invalidated, for at most a day",
     observed="the old page, then the new page after the invalidation",
 )
 def test_response_is_cached_until_its_path_is_invalidated(site: Site) -> None:

@@ -9,7 +9,7 @@ FAULTS = {
             "Partial failure",
             fault="a resource of an update fails",
             expected="CloudFormation rolls back; fails with the first resource that failed",
-            observed="its name, type and reason, not the resources that were canceled because of it",
+            observed="its name, type and reason, but not the resources canceled because of it",
         ),
     ],
     "deploy_pipeline-duplicate_job_starts_one_execution": [
@@ -123,7 +123,7 @@ FAULTS = {
         pytest.mark.reliability(
             "multi_region_api",
             "System-specific",
-            fault="the control plane of a Region fails, and its health check does not detect it",
+            fault="a Region's control plane fails, and its health check does not detect it",
             expected="another Region drains it; the last Region cannot be drained",
             observed="its traffic moves, and no call failed",
         ),
