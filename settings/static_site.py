@@ -82,7 +82,7 @@ class StaticSiteSettings(CustomDomainSettings):
         return str(folder)
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Find a redirect status on a site that never redirects, and further names without a first one or a zone."""
+        """Yield a redirect status on a site that never redirects, and further names that lack a first one or a zone."""
         yield from super().conflicts()
         yield from self._conflicts_of_names()
         never_redirects = self.trailing_slash == "rewrite" and not self.redirect_index_html
