@@ -73,14 +73,16 @@ function kindByName(path) {
 }
 
 function keyPath(path) {
-  return path.replace(/%[0-9A-Fa-f]{2}|%|[^A-Za-z0-9\-._~\/%]+/g, encode);
+  // Browsers escape each byte of non-ASCII letters; a call for each byte would take too much compute time.
+  return path.replace(/(%[89A-F][0-9A-F])+|%[0-9A-Fa-f]{2}|%|[^A-Za-z0-9\-._~\/%]+/g, encode);
 }
 
 function encode(text) {
   if (text === '%') return '%25';
   if (text[0] !== '%') {
-    return encodeURIComponent(text).replace(/[!'()*]/g, (c) => '%' + c.charCodeAt(0).toString(16).toUpperCase());
+    return encodeURIComponent(text).replace(/[!'()*]/g, (c) => '%' + c.codePointAt(0).toString(16).toUpperCase());
   }
+  if (text.length > 3) return text;
   const character = String.fromCharCode(parseInt(text.slice(1), 16));
   return /[A-Za-z0-9\-_~]/.test(character) ? character : text.toUpperCase();
 }

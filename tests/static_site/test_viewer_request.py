@@ -4,6 +4,7 @@ Node.js runs it. CloudFront's runtime has fewer features; the code uses those of
 """
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -187,6 +188,15 @@ def test_redirect_of_alternate_name_stays_on_the_domain_name(
 @pytest.mark.parametrize("host", ["www.example.com", "d111111abcdef8.cloudfront.net", "example.com.evil.com"])
 def test_other_names_are_not_redirected(run: Run, host: str) -> None:
     assert run("/docs", "", None, host=host)["uri"] == "/docs", "a Lambda@Edge function rewrites it"
+
+
+# Of strings, arrays and regular expressions: CloudFront Developer Guide, "JavaScript runtime features".
+METHODS = {"codePointAt", "endsWith", "fromCharCode", "includes", "lastIndexOf", "replace", "slice", "split"}
+METHODS |= {"startsWith", "test", "toLowerCase", "toString", "toUpperCase", "rawQueryString"}
+
+
+def test_function_calls_only_documented_methods() -> None:
+    assert set(re.findall(r"\.(\w+)\(", VIEWER_REQUEST_CODE.read_text())) <= METHODS
 
 
 @pytest.mark.parametrize("name", ["eval", "Function(", "require", "import", "setTimeout", "console", "fetch", "await"])
