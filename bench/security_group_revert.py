@@ -1,4 +1,4 @@
-"""security_group_revert: time to revert, AWS calls, cold start and package size."""
+"""security_group_revert: time to revert, AWS calls, and cold start."""
 
 import contextlib
 import io
@@ -27,7 +27,6 @@ PAUSE = 0.05  # seconds before a change, so that the function is idle
 POLL = 0.002  # seconds between calls
 TIMEOUT_SECONDS = 60  # seconds
 CALLS_LIMIT = 5
-UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes; Lambda quotas: deployment package, zipped, direct upload
 CLIENTS = """import boto3
 from botocore.config import Config
 config = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
@@ -38,9 +37,8 @@ NOTES = (
     "Time to revert: from the call that adds the rule until DescribeSecurityGroupRules, repeated after "
     f"{POLL * 1000:.0f} ms, no longer returns it. The sandbox delivers CloudTrail's record to EventBridge at once. "
     "**CloudTrail's delivery time is not included, and on AWS it dominates**: seconds, sometimes minutes.",
-    "AWS calls: counted in boto3 (`before-call`) while the function's code runs locally against the sandbox, with the "
-    "approved rules of the stack. They include the notification. The deployed function's event rule and sweep are "
-    "disabled.",
+    "AWS calls: counted in boto3 (`before-call`), including the notification, while the function's code runs locally "
+    "against the sandbox with the stack's approved rules. The deployed function's event rule and sweep are disabled.",
     cold_start.NOTE,
 )
 
@@ -110,7 +108,6 @@ def measure(progress: Progress) -> Section:
                 "LOG_LEVEL": "INFO",
             },
         )
-        rows.append(_size_row(deployed))
     return Section("security_group_revert", tuple(rows), NOTES)
 
 
@@ -194,17 +191,3 @@ def _call_rows(progress: Progress, deployed: Deployed) -> list[Row]:
             conditions += f"; {at_most(CALLS_LIMIT, len(calls))}"
         rows.append(Row(f"AWS calls for {what}", str(len(calls)), conditions=conditions))
     return rows
-
-
-def _size_row(deployed: Deployed) -> Row:
-    function = deployed.session.client("lambda").get_function_configuration(
-        FunctionName=deployed.outputs["FunctionName"]
-    )
-    size = function["CodeSize"]
-    return Row(
-        "Size of the function's package",
-        f"{size:,} bytes",
-        compared_with=f"Lambda's quota for a direct upload: {UPLOAD_LIMIT:,} bytes",
-        ratio=size / UPLOAD_LIMIT,
-        conditions="zip, as the CDK CLI uploads it",
-    )

@@ -1,7 +1,7 @@
 """Auto Scaling: groups with instances, filters of groups, and the rules of their capacity.
 
 Instances of groups are EC2 instances that are running at once and have the tags of the group that propagate. A group
-replaces an instance that is stopped, because it is unhealthy. Auto Scaling API reference and user guide. Not
+replaces an instance that is stopped, because it is unhealthy. Sources: Auto Scaling API reference and user guide. Not
 implemented: scaling policies, schedules, health checks other than that of the state, suspended processes, instance
 types and subnets other than the first, load balancers, pagination.
 """

@@ -2,8 +2,8 @@
 
 The sandbox has no costs. `Sandbox.SetCost` with ``{"budget": NAME, "actual": NUMBER, "forecast": NUMBER or null}`` sets
 those of a budget in its unit, and Budgets publishes each notification whose threshold is newly exceeded. A lower cost,
-as in a new period, resets the notifications. Budgets API reference; cost management user guide, "Creating an Amazon
-SNS topic for budget notifications".
+as in a new period, resets the notifications. Sources: Budgets API reference; cost management user guide, "Creating an
+Amazon SNS topic for budget notifications".
 
 Not implemented: budget actions, comparisons other than GREATER_THAN, email, planned limits, automatic adjustment, the
 comparison of filters with the tags and services of the account.

@@ -1,6 +1,6 @@
-"""SNS: messages to e-mail addresses arrive in a mailbox, which a web page shows.
+"""SNS: messages to email addresses arrive in a mailbox, which a web page shows.
 
-The page is ``http://mailbox.localhost:<HTTP port>/``, and ``/messages.json`` is the same for programs. An e-mail
+The page is ``http://mailbox.localhost:<HTTP port>/``, and ``/messages.json`` is the same for programs. An email
 subscription gets notifications only after somebody has opened the link in its first message, as on AWS.
 
 Not implemented: `email-json`, filter policies, links to unsubscribe, and the expiry of confirmation links.
@@ -45,7 +45,7 @@ MESSAGES: list[Message] = []  # oldest first
 
 
 def install() -> None:
-    """Deliver to e-mail subscriptions, and request their confirmation."""
+    """Deliver to email subscriptions, and request their confirmation."""
     sns.fan_out.wrap(_with_messages)
     sns.subscribe.wrap(_with_confirmation)
     for resource_type in SUBSCRIBING_TYPES:

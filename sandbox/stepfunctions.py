@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import cloudwatch
 from .awslambda import role_credentials
+from .awslambda.aliases import executed_versions
 from .iam.services import ROLE
 from .ministack import stepfunctions
 from .ministack.requests import get_region, json_response
@@ -40,6 +41,7 @@ STATE_EXECUTORS = {
     "Choice": stepfunctions.execute_choice,
     "Wait": stepfunctions.execute_wait,
 }
+THROTTLED = "TooManyRequestsException"
 METRICS = {
     "RUNNING": "Started",
     "SUCCEEDED": "Succeeded",
@@ -59,6 +61,7 @@ def install(speed: float = 1.0) -> None:
     stepfunctions.run_execution.replace(run)
     stepfunctions.start_execution.wrap(_repeatable)
     stepfunctions.invoke_resource.wrap(_with_limited_result)
+    stepfunctions.invoke_resource.wrap(_with_version)
     stepfunctions.invoke_sdk.wrap(_sdk_integration)
     stepfunctions.invoke_with_callback.replace(_invoke_with_callback)
     stepfunctions.send_status_event.wrap(_with_metric)
@@ -86,6 +89,25 @@ def _repeatable(start: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
         return start(request)
 
     return start_execution
+
+
+def _with_version(invoke: Any) -> Any:
+    """Invoke the alias or version in `Qualifier`, report the version that ran, and name throttling errors."""
+
+    def invoke_resource(resource: str, data: Any) -> Any:
+        if not resource.endswith("states:::lambda:invoke"):
+            return invoke(resource, data)
+        qualifier = f":{data['Qualifier']}" if data.get("Qualifier") else ""
+        try:
+            with executed_versions() as executed:
+                response = invoke(resource, data | {"FunctionName": f"{data['FunctionName']}{qualifier}"})
+        except stepfunctions.ExecutionError as error:
+            if error.error == "Lambda.Unknown" and THROTTLED in error.cause:
+                raise stepfunctions.ExecutionError(f"Lambda.{THROTTLED}", error.cause) from error
+            raise
+        return response | {"ExecutedVersion": executed[0]}
+
+    return invoke_resource
 
 
 def run(execution_arn: str) -> None:

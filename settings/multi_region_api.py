@@ -26,6 +26,7 @@ HealthCheckRegion = Literal[
 MIN_HEALTH_CHECK_REGIONS = 3  # Route 53's limit
 # With a domain name, each of n Regions has n + 1 health checks; Route 53's default quota is 200 for an account.
 MAX_REGIONS_WITH_DOMAIN_NAME = 13
+MAX_ORIGINS = 20  # each is in the template that answers preflight requests
 MAX_DEPENDENCIES = 20  # one policy of the health function's role names each table
 # With preflight requests and health checks below 2,500, API Gateway's lowest default quota of an account and Region:
 # requests above the quota would be throttled on the health path too.
@@ -98,9 +99,9 @@ class MultiRegionApiSettings(CustomDomainSettings):
     dependencies: Annotated[tuple[Dependency, ...], Field(max_length=MAX_DEPENDENCIES)] = Field(
         (), description="Tables and URLs that must be available for a Region to be healthy."
     )
-    allowed_origins: Annotated[tuple[Origin, ...], Field(min_length=1), AfterValidator(_check_origins)] = Field(
-        ("*",), description="Origins whose pages may call the API from a browser; `*` for any."
-    )
+    allowed_origins: Annotated[
+        tuple[Origin, ...], Field(min_length=1, max_length=MAX_ORIGINS), AfterValidator(_check_origins)
+    ] = Field(("*",), description="Origins whose pages may call the API from a browser; `*` for any.")
     throttling_rate_limit: Annotated[int, whole_number(1, MAX_RATE_LIMIT)] = Field(
         100, description="Steady-state requests per second in each Region; bursts can be twice as large, up to 1,000."
     )

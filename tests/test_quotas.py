@@ -16,7 +16,7 @@ from audit.deployment_policies import WITH_MANAGED_POLICIES
 from settings import Settings, SettingsError
 from settings.cost_control import MAX_EXEMPT, MAX_PRINCIPALS, MAX_RUNGS
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
-from settings.multi_region_api import MAX_DEPENDENCIES
+from settings.multi_region_api import MAX_DEPENDENCIES, MAX_ORIGINS
 from settings.security_group_revert import MAX_GROUPS
 
 from .conftest import EVERYTHING, Assembly, synthesize
@@ -84,6 +84,7 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:ssm_parameters": [f"/{number:0>199}" for number in range(MAX_SSM_PARAMETERS)],
     "multi_region_api:regions": ["us-east-1"],  # a stack for each Region, so no stack grows
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES)],
+    "multi_region_api:allowed_origins": [f"https://{number:a>63}.example.com" for number in range(MAX_ORIGINS)],
     "static_site:content_security_policy": "x" * 1783,
     "static_site:permissions_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
@@ -99,6 +100,7 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
 OVER_MAXIMUM = {
     "deploy_pipeline:permissions": [permission(name, MAX_PERMISSIONS_CHARACTERS // 2) for name in "abc"],
     "deploy_pipeline:ssm_parameters": [f"/{number}" for number in range(MAX_SSM_PARAMETERS + 1)],
+    "multi_region_api:allowed_origins": [f"https://{number}.example.com" for number in range(MAX_ORIGINS + 1)],
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES + 1)],
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS + 1)],
     "cost_control:rungs": [{"percent": number} for number in range(1, MAX_RUNGS + 2)],

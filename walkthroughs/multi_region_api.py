@@ -290,13 +290,13 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
 
     steps = (
         Step("Call each Region by its Regional URL", each_region_responds),
-        Step("Call the name as clients near two Regions", name_resolves_to_the_nearest_region),
+        Step("Call the domain name as clients near two Regions", name_resolves_to_the_nearest_region),
         Step("Set STATUS to fail in one Region", traffic_leaves_the_unhealthy_region),
         Step("Set STATUS to check again", traffic_returns),
         Step("Read the email about the alarm", alarm_arrives_by_email),
         Step("Drain a Region whose control plane fails, from another Region", another_region_drains_the_impaired_one),
         Step("Drain the last Region", last_region_cannot_be_drained),
-        Step("Undrain the Region, from the same Region", traffic_returns_after_undraining),
+        Step("Undrain it from the Region that drains it", traffic_returns_after_undraining),
         Step("Break the health function", broken_health_function_is_unhealthy),
         Step("Set STATUS to fail in every Region, one after the other", name_resolves_when_every_region_is_unhealthy),
         Step("Open the page in a browser, and repeat the failover test", page_shows_the_failover),

@@ -7,7 +7,8 @@ UpdateAlias. The wording for different dead-letter queues is not documented.
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -104,14 +105,21 @@ def weights(alias: dict[str, Any]) -> dict[str, float]:
     return found
 
 
+@contextmanager
+def executed_versions() -> Iterator[list[str]]:
+    """Yield a list to which the versions that run during the block are added."""
+    executed: list[str] = []
+    token = _executed.set(executed)
+    try:
+        yield executed
+    finally:
+        _executed.reset(token)
+
+
 def _with_executed_version(invoke: Function) -> Function:
     async def invoke_function(*arguments: Any, **options: Any) -> Any:
-        executed: list[str] = []
-        token = _executed.set(executed)
-        try:
+        with executed_versions() as executed:
             status, headers, body = await invoke(*arguments, **options)
-        finally:
-            _executed.reset(token)
         if executed and status == 200:
             headers["X-Amz-Executed-Version"] = executed[0]
         return status, headers, body

@@ -73,7 +73,8 @@ def _publishing(publish: Function) -> Function:
         response = publish(name, data)
         version = function["versions"][json.loads(response[2])["Version"]]
         version.setdefault("content", _content(config))
-        return response
+        version["config"]["LastUpdateStatus"] = "Successful"
+        return json_response(version["config"], response[0])
 
     return publish_version
 
@@ -121,7 +122,7 @@ def _staying_active(update: Function) -> Function:
 
 def _protecting_aliases(delete: Function) -> Function:
     def delete_function(name: str, query: dict[str, Any], qualifier: str | None = None) -> Any:
-        version = qualifier or next(iter(query.get("Qualifier") or []), None)
+        version = qualifier or _qualifier(query)
         aliases = (lambda_functions.functions.get(name) or {}).get("aliases") or {}
         names = [key for key, alias in aliases.items() if version in (alias["FunctionVersion"], *weights(alias))]
         if version and names:
@@ -133,12 +134,12 @@ def _protecting_aliases(delete: Function) -> Function:
 
 
 def _recording(handle: Function) -> Function:
-    """Reject updates during an update, and record calls in CloudTrail."""
+    """Reject calls for which a function is not ready, and record calls in CloudTrail."""
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         parsed = parse(method, path, "", headers, body)
         operation = parsed[1] if parsed else Operation("lambda", "", "")
-        response = _update_in_progress(operation) or await handle(method, path, headers, body, query)
+        response = _not_ready(operation, _qualifier(query)) or await handle(method, path, headers, body, query)
         if operation.name in EVENT_NAMES:
             _record(operation, headers, response)
         return response
@@ -146,13 +147,24 @@ def _recording(handle: Function) -> Function:
     return handle_request
 
 
-def _update_in_progress(operation: Operation) -> Any:
-    name = operation.get("FunctionName").rpartition(":function:")[2].partition(":")[0]
-    config = (lambda_functions.functions.get(name) or {}).get("config") or {}
-    if operation.name not in UPDATES or config.get("LastUpdateStatus") != "InProgress":
+def _qualifier(query: dict[str, Any]) -> str:
+    value = query.get("Qualifier") or ""
+    return str(value[0] if isinstance(value, list) else value)
+
+
+def _not_ready(operation: Operation, qualifier: str) -> Any:
+    """Return an error for an update during another one, and for a function or version that is being created."""
+    if operation.name not in UPDATES | {"Invoke"}:
         return None
-    message = "The operation cannot be performed at this time. An update is in progress for resource: "
-    return json_error("ResourceConflictException", f"{message}{config['FunctionArn']}", 409)
+    _, config, _ = lambda_functions.find_function(":".join(filter(None, (operation.get("FunctionName"), qualifier))))
+    message = ""
+    if config and config.get("State") == "Pending":
+        message = "The function is currently in the following state: Pending"
+    elif config and config.get("LastUpdateStatus") == "InProgress" and operation.name in UPDATES:
+        message = f"An update is in progress for resource: {config['FunctionArn']}"
+    if not message:
+        return None
+    return json_error("ResourceConflictException", f"The operation cannot be performed at this time. {message}", 409)
 
 
 def _record(operation: Operation, headers: Any, response: tuple[int, Any, bytes]) -> None:

@@ -20,7 +20,7 @@ def usage(sandbox: Sandbox, target: Target, endpoints: LocalEndpoints, systems: 
         yield f"  export {name}={shlex.quote(sandbox.environment[name])}"
     yield "List the requests and actions of services that policies denied, with the reasons:"
     yield f"  sed -n '/is not authorized to perform/p' {sandbox.log}"
-    yield f"Read the notifications by e-mail, after confirming the subscriptions: http://{MAILBOX_HOST}:{endpoints.http}/"
+    yield f"Read email notifications, after confirming the subscriptions: http://{MAILBOX_HOST}:{endpoints.http}/"
     for system in filter(SYSTEM_USAGE.__contains__, systems):  # the outputs of other systems are sufficient
         yield from SYSTEM_USAGE[system](target, endpoints, sandbox.directory)
 

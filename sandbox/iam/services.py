@@ -43,7 +43,7 @@ def install() -> None:
 def _checking_task(invoke: Function) -> Function:
     def invoke_resource(resource: str, data: Any) -> Any:
         if "lambda:invoke" in resource and ROLE.get():
-            name = str(data["FunctionName"])
+            name = ":".join(filter(None, (data["FunctionName"], data.get("Qualifier"))))
             arn = name if name.startswith("arn:") else f"arn:aws:lambda:{get_region()}:{ACCOUNT}:function:{name}"
             try:
                 require(ROLE.get(), Permission("lambda:InvokeFunction", arn, {}, "a task"))

@@ -3,12 +3,12 @@
 from .names import Replaceable, need
 
 topics = need("services.sns._topics", "policies of topics")
-find_topic = need("services.sns._topic_by_arn_any_scope", "messages to e-mail addresses", "topic_arn")
-confirm_subscription = need("services.sns._confirm_subscription", "confirmation of e-mail subscriptions", "params")
-subscribe = Replaceable("services.sns._subscribe", "confirmation of e-mail subscriptions", "params")
+find_topic = need("services.sns._topic_by_arn_any_scope", "messages to email addresses", "topic_arn")
+confirm_subscription = need("services.sns._confirm_subscription", "confirmation of email subscriptions", "params")
+subscribe = Replaceable("services.sns._subscribe", "confirmation of email subscriptions", "params")
 fan_out = Replaceable(
     "services.sns._fanout",
-    "messages to e-mail addresses",
+    "messages to email addresses",
     "topic_arn msg_id message subject message_structure message_attributes message_group_id message_dedup_id",
 )
 deliver_to_queue = Replaceable(

@@ -71,7 +71,7 @@ def test_clean_up_ignores_invalid_input(fake: FakeCloudFormation) -> None:
     "Hostile input",
     fault="the input names another stack, even one with the same prefix",
 )
-def test_clean_up_ignores_input_that_check_stack_refuses(fake: FakeCloudFormation, field: dict[str, str]) -> None:
+def test_clean_up_ignores_input_that_check_stack_rejects(fake: FakeCloudFormation, field: dict[str, str]) -> None:
     """The refusal fails the execution, which starts the clean-up with the same input."""
     stack = f"prod-{field.get('stackName', 'app')}"
     fake.add_stack(stack, "CREATE_COMPLETE")

@@ -163,7 +163,7 @@ def test_no_role_reaches_stack_with_same_prefix(template: dict[str, Any]) -> Non
     "deploy_pipeline",
     "Hostile input",
     fault="another stack is named like a nested or blue/green stack",
-    expected="the functions reject its name, and no role can create or delete it",
+    expected="the functions reject its name, and no role can create or delete it as a nested stack",
     observed="only calls for nested stacks match",
 )
 def test_stack_named_like_nested_stack_is_not_deletable(template: dict[str, Any]) -> None:

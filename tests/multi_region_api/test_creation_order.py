@@ -39,7 +39,7 @@ def dependency_types_of(template: dict[str, Any], logical_id: str) -> set[str]:
     "Partial failure",
     fault="a first deployment",
     expected="no alarm: the health check is created after the API, alarms after the topic's policy",
-    observed="from the template",
+    observed="in the template",
 )
 def test_health_check_is_created_after_the_api(full_template: dict[str, Any]) -> None:
     (check,) = (

@@ -108,7 +108,7 @@ def checks(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     return {name: config for name, config in found.items() if config["Type"] == kind}
 
 
-def test_records_use_a_check_that_needs_own_health_and_no_drain(full_assembly: Assembly) -> None:
+def test_records_use_check_of_endpoint_and_drains(full_assembly: Assembly) -> None:
     """Route 53 developer guide: a calculated check counts its healthy children, and an inverted one is unhealthy
     only while its endpoint passes."""
     for region in THREE_REGIONS:

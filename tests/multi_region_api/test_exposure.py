@@ -49,7 +49,7 @@ def test_endpoint_requires_tls_1_2_and_accepts_it(full_template: dict[str, Any],
         "the health path has a separate throttling limit and is not public; the web ACL "
         "limits each address and allows health checkers"
     ),
-    observed="from the template",
+    observed="in the template",
 )
 def test_health_path_contains_the_guid_of_the_stack(template: dict[str, Any]) -> None:
     paths = [resource["PathPart"] for resource in resources_of_type(template, "AWS::ApiGateway::Resource")]

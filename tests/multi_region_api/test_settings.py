@@ -98,7 +98,7 @@ def test_domain_name_outside_its_zone_raises() -> None:
     assert read(domain_name="example.com", hosted_zone_id="Z1", hosted_zone_name="example.com").domain_name
 
 
-def test_more_regions_than_health_checks_are_rejected_with_a_domain_name() -> None:
+def test_regions_above_health_check_quota_are_rejected() -> None:
     """Each Region has a health check of every Region and a calculated one; Route 53's default quota is 200."""
     regions = sorted(supported_regions())[: MAX_REGIONS_WITH_DOMAIN_NAME + 1]
     assert MAX_REGIONS_WITH_DOMAIN_NAME * (MAX_REGIONS_WITH_DOMAIN_NAME + 1) <= 200 < len(regions) * (len(regions) + 1)

@@ -362,7 +362,7 @@ def test_health_check_alarm_is_only_in_us_east_1(domain_assembly: Assembly) -> N
 
 
 @pytest.mark.reliability("multi_region_api", "Throttling", fault="requests on the health path are throttled")
-def test_every_region_has_alarms_of_its_own_metrics(template_without_domain: dict[str, Any]) -> None:
+def test_each_region_has_alarms_on_local_metrics(template_without_domain: dict[str, Any]) -> None:
     alarms = resources_of_type(template_without_domain, "AWS::CloudWatch::Alarm")
     (topic,) = (name for name, r in template_without_domain["Resources"].items() if r["Type"] == "AWS::SNS::Topic")
     metrics = set()

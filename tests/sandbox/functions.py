@@ -10,11 +10,6 @@ from sandbox import Sandbox
 from sandbox.process import ACCOUNT
 from sandbox.target import session
 
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-}
-LOGS = {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": "*"}
 SOURCE = """
 def handler(event, context):
     if event == "fail":
@@ -30,6 +25,14 @@ def archive(source: str) -> bytes:
     return buffer.getvalue()
 
 
+def allow(action: str, **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, **more}
+
+
+def document(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
 class Functions:
     """Functions in a sandbox."""
 
@@ -37,15 +40,19 @@ class Functions:
         clients = session(sandbox)
         self.lambda_, self.iam, self.logs = map(clients.client, ("lambda", "iam", "logs"))
 
-    def role(self) -> str:
+    def role(self, *services: str) -> str:
+        """Create a role that services (default: Lambda) can assume, with permission for logs, and return its ARN."""
         name = f"role-{uuid.uuid4().hex[:8]}"
-        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
-        self.iam.put_role_policy(
-            RoleName=name,
-            PolicyName="logs",
-            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [LOGS]}),
-        )
-        return str(arn)
+        trust = allow("sts:AssumeRole", Principal={"Service": list(services) or ["lambda.amazonaws.com"]})
+        role = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))["Role"]
+        self.allow(role["Arn"], "logs:*", "*")
+        return str(role["Arn"])
+
+    def allow(self, role: str, action: str, resource: str) -> None:
+        """Replace the policy of a role for the service of the action."""
+        statement = allow(action, Resource=resource)
+        name, policy = role.rpartition("/")[2], action.partition(":")[0]
+        self.iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document(statement))
 
     def create(self, *, role: str = "", **options: Any) -> str:
         """Create a function without versions and return its name."""

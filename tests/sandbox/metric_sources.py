@@ -15,6 +15,7 @@ from sandbox.process import ACCOUNT
 from sandbox.target import session
 
 from .functions import Functions, archive
+from .stacks import Stacks
 
 EMBEDDED = """
 import json, time
@@ -24,7 +25,7 @@ def handler(event, context):
     metric = {"Namespace": namespace, "Dimensions": [[]], "Metrics": [{"Name": name, "Unit": "Count"}]}
     print(json.dumps({"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]}, name: value}))
 """
-STATES = {
+STATES: dict[str, dict[str, Any]] = {
     "ExecutionsFailed": {"Type": "Fail"},
     "ExecutionsTimedOut": {"Type": "Wait", "Seconds": 36000, "End": True},
     "ExecutionsAborted": {"Type": "Wait", "Seconds": 36000, "End": True},
@@ -44,13 +45,14 @@ class MetricSources:
     """Creates the resource for a metric of a template."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.functions, self.http_port = Functions(sandbox), sandbox.ports["http"]
-        self.client = session(sandbox).client
+        self.functions, self.stacks, self.client = Functions(sandbox), Stacks(sandbox), session(sandbox).client
+        self.http_port = sandbox.ports["http"]
         self.name = f"source-{uuid.uuid4().hex[:8]}"
 
     def create(self, namespace: str, metric: str) -> Source:
         creators: dict[str, Callable[[str], Source]] = {
             "AWS/ApiGateway": self._api,
+            "AWS/CloudFront": lambda _metric: self._distribution(),
             "AWS/Events": lambda _metric: self._rule(),
             "AWS/Lambda": self._function,
             "AWS/Route53": lambda _metric: self._health_check(),
@@ -78,11 +80,8 @@ class MetricSources:
         return Source({}, lambda: self.functions.lambda_.invoke(FunctionName=name, Payload=payload))
 
     def _state_machine(self, metric: str) -> Source:
-        iam, states = self.client("iam"), self.client("stepfunctions")
-        principal = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        trust = json.dumps({"Version": "2012-10-17", "Statement": [principal]})
-        role = iam.create_role(RoleName=self.name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-        definition = {"StartAt": "State", "States": {"State": STATES[metric]}}
+        states, role = self.client("stepfunctions"), self.functions.role("states.amazonaws.com")
+        definition: dict[str, Any] = {"StartAt": "State", "States": {"State": STATES[metric]}}
         if metric == "ExecutionsTimedOut":
             definition["TimeoutSeconds"] = 1
         arn = states.create_state_machine(name=self.name, definition=json.dumps(definition), roleArn=role)[
@@ -132,12 +131,34 @@ class MetricSources:
         detailed = {"op": "replace", "path": "/*/*/metrics/enabled", "value": "true"}
         api.update_stage(restApiId=api_id, stageName="prod", patchOperations=[detailed])
         host = f"{api_id}.execute-api.us-east-1.amazonaws.com"
+        dimensions = {"ApiName": self.name, "Stage": "prod", "Method": "GET", "Resource": "/"}
+        return Source(dimensions, lambda: self._request(host, "/prod/", int(status)))
 
-        def breach() -> None:
-            response = urllib3.request("GET", f"http://127.0.0.1:{self.http_port}/prod/", headers={"Host": host})
-            assert response.status == int(status), response.data
+    def _request(self, host: str, path: str, status: int) -> None:
+        response = urllib3.request("GET", f"http://127.0.0.1:{self.http_port}{path}", headers={"Host": host})
+        assert response.status == status, response.data
 
-        return Source({"ApiName": self.name, "Stage": "prod", "Method": "GET", "Resource": "/"}, breach)
+    def _distribution(self) -> Source:
+        """Return a distribution whose Lambda@Edge function always fails."""
+        name = self.functions.create(role=self.functions.role("lambda.amazonaws.com", "edgelambda.amazonaws.com"))
+        self.functions.lambda_.update_function_code(FunctionName=name, ZipFile=archive("handler = None"))
+        self.functions.wait(name)
+        version = self.functions.lambda_.publish_version(FunctionName=name)["FunctionArn"]
+        behavior = {
+            "TargetOriginId": "bucket",
+            "ViewerProtocolPolicy": "allow-all",
+            "CachePolicyId": "4135ea2d-6df8-44a3-9df3-4b5a84be39ad",
+            "LambdaFunctionAssociations": [{"EventType": "origin-request", "LambdaFunctionARN": version}],
+        }
+        origin = {"Id": "bucket", "DomainName": "bucket.s3.us-east-1.amazonaws.com", "S3OriginConfig": {}}
+        config = {"Enabled": True, "Origins": [origin], "DefaultCacheBehavior": behavior}
+        resource = {"Type": "AWS::CloudFront::Distribution", "Properties": {"DistributionConfig": config}}
+        output = {"Value": {"Fn::GetAtt": ["Distribution", "DomainName"]}}
+        stack = self.stacks.create(self.name, Resources={"Distribution": resource}, Outputs={"Domain": output})
+        assert stack["StackStatus"] == "CREATE_COMPLETE", self.stacks.events(self.name)
+        distribution = self.stacks.physical_ids(self.name)["Distribution"]
+        domain = stack["Outputs"][0]["OutputValue"]
+        return Source({"DistributionId": distribution, "Region": "Global"}, lambda: self._request(domain, "/", 503))
 
     def _health_check(self) -> Source:
         route53 = self.client("route53")

@@ -74,6 +74,7 @@ def test_distribution_with_invalid_edge_function_fails(deployed: Sandbox) -> Non
     timeout = lambda_.get_function_configuration(FunctionName=name)["Timeout"]
     try:
         lambda_.update_function_configuration(FunctionName=name, Timeout=60, Environment={"Variables": {"A": "b"}})
+        lambda_.get_waiter("function_updated_v2").wait(FunctionName=name)
         version = lambda_.publish_version(FunctionName=name)["FunctionArn"]
     finally:
         lambda_.update_function_configuration(FunctionName=name, Timeout=timeout, Environment={"Variables": {}})

@@ -105,6 +105,38 @@ def test_rule_with_alias_as_target_is_routed(sandbox: Sandbox, client: Any, func
     assert executed == {"2"}
 
 
+def test_task_with_qualifier_is_routed_with_permission_for_the_alias(
+    sandbox: Sandbox, functions: Functions, client: Any, name: str
+) -> None:
+    routing = {"AdditionalVersionWeights": {"2": 1.0}}
+    client.create_alias(FunctionName=name, Name="task", FunctionVersion="1", RoutingConfig=routing)
+    role, states = functions.role("states.amazonaws.com"), session(sandbox).client("stepfunctions")
+    task = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": True}
+    arguments = {"FunctionName": name, "Qualifier": "task", "Payload": {}}
+    definition = {"StartAt": "Invoke", "States": {"Invoke": task | {"Parameters": arguments}}}
+    machine = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)
+
+    def execute() -> dict[str, Any]:
+        execution = states.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]
+
+        def ended() -> dict[str, Any] | None:
+            described = states.describe_execution(executionArn=execution)
+            return None if described["status"] == "RUNNING" else dict(described)
+
+        return target_of(sandbox).wait_until(ended, "the execution has ended")
+
+    functions.allow(role, "lambda:InvokeFunction", arn(name))
+    denied = execute()
+    assert denied["error"] == "Lambda.AWSLambdaException"
+    assert f"lambda:InvokeFunction on resource: {arn(name)}:task" in denied["cause"]
+    functions.allow(role, "lambda:InvokeFunction", f"{arn(name)}:task")
+    output = json.loads(execute()["output"])
+    assert (output["ExecutedVersion"], output["Payload"]) == ("2", f"code 1 2 {name}:task")
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    assert execute()["error"] == "Lambda.TooManyRequestsException"
+    client.delete_function_concurrency(FunctionName=name)
+
+
 @pytest.mark.parametrize(
     ("version", "weights", "code", "message"),
     [
@@ -204,6 +236,10 @@ def test_update_of_code_publishes_and_rejects_other_updates_until_it_ends(client
     name = functions.create()
     published = client.update_function_code(FunctionName=name, ZipFile=archive(SOURCE % "code 2"), Publish=True)
     assert (published["Version"], published["FunctionArn"]) == ("1", f"{arn(name)}:1")
+    assert rejection(client.invoke, FunctionName=name, Qualifier="1") == (
+        "ResourceConflictException",
+        "The operation cannot be performed at this time. The function is currently in the following state: Pending",
+    )
     updating = client.get_function_configuration(FunctionName=name)
     assert (updating["State"], updating["LastUpdateStatus"]) == ("Active", "InProgress")
     assert rejection(client.publish_version, FunctionName=name) == (

@@ -94,8 +94,11 @@ def test_throttled_invocation_of_alias_is_a_throttle(sandbox: Sandbox, functions
     functions.lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     metrics = Metrics(sandbox, name)
     functions.lambda_.invoke(FunctionName=f"{name}:live", InvocationType="Event")
-    throttled = lambda: metrics.values("Throttles", Resource=f"{name}:live")  # noqa: E731
-    target_of(sandbox).wait_until(lambda: sum(throttled()) >= 1, "the invocation is throttled")
+
+    def throttles() -> float:
+        return sum(metrics.values("Throttles", Resource=f"{name}:live"))
+
+    target_of(sandbox).wait_until(throttles, "the invocation is throttled")
     assert metrics.values("Invocations", Resource=f"{name}:live") == []
 
 

@@ -41,7 +41,7 @@ def test_other_layer_is_unpacked_elsewhere(layer: Path, tmp_path: Path) -> None:
     assert (unpack(other, tmp_path / "second") / "python/answer.py").read_text() == "VALUE = 43"
 
 
-def test_function_code_is_unpacked_into_its_own_folder(layer: Path, tmp_path: Path) -> None:
+def test_function_code_is_unpacked_into_separate_folder(layer: Path, tmp_path: Path) -> None:
     with awslambda.Package(layer) as archive:
         archive.extractall(tmp_path / "code")
     assert (tmp_path / "code/python/answer.py").exists()

@@ -1,4 +1,4 @@
-"""Tests of e-mail subscriptions and of the mailbox page."""
+"""Tests of email subscriptions and of the mailbox page."""
 
 import json
 from typing import Any

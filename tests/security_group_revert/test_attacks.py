@@ -309,7 +309,7 @@ def test_rules_not_in_the_record_are_attributed_to_no_caller() -> None:
         assert "rules not named in the CloudTrail event" in notification["Message"]
 
 
-def test_rules_left_after_max_calls_have_the_reason_of_the_refusal() -> None:
+def test_rules_left_after_max_calls_have_the_last_reason() -> None:
     def refuse_batches(_ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         if operation.startswith("Revoke") and len(parameters["SecurityGroupRuleIds"]) > 1:
             raise ec2_error("UnauthorizedOperation")
