@@ -2,14 +2,14 @@
 
 from .analytics_host import AnalyticsHostWalkthrough
 from .cost_control import CostControlWalkthrough
-from .deploy_pipeline_drift import DriftWalkthrough
+from .deploy_pipeline_assembly import AssemblyWalkthrough
 from .multi_region_api import MultiRegionApiWalkthrough
 from .security_group_revert import SecurityGroupRevertWalkthrough
 from .static_site import StaticSiteWalkthrough
 from .walkthrough import Walkthrough
 
 WALKTHROUGHS: dict[str, type[Walkthrough]] = {
-    "deploy_pipeline": DriftWalkthrough,
+    "deploy_pipeline": AssemblyWalkthrough,
     "static_site": StaticSiteWalkthrough,
     "multi_region_api": MultiRegionApiWalkthrough,
     "security_group_revert": SecurityGroupRevertWalkthrough,

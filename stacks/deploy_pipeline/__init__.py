@@ -71,6 +71,9 @@ class DeployPipeline(Stack):
             s3.LifecycleRule(prefix=APPROVALS, expiration=month),
             s3.LifecycleRule(prefix=PREFIX, expiration=Duration.days(365)),
         )
+        # Without a customer managed key, so that what the app creates can read its assets. They do not expire, because
+        # a rollback needs the assets of the previous deployment.
+        self.assets = self._bucket("Assets", encryption=s3.BucketEncryption.S3_MANAGED)
         self.dead_letters = DeadLetterQueue(self, "DeadLetters")
         self.service_role = self._service_role()
         self.topic = AlarmTopic(self, "Topic", display_name="Deployments", email=settings.email)
@@ -92,6 +95,7 @@ class DeployPipeline(Stack):
             settings=settings,
             artifacts=artifacts,
             inputs=self.inputs,
+            assets=self.assets,
             key=self.key,
             service_role=self.service_role,
             dead_letters=self.dead_letters,
@@ -112,13 +116,16 @@ class DeployPipeline(Stack):
         self._add_alarms()
         self._outputs()
 
-    def _bucket(self, name: str, *rules: s3.LifecycleRule) -> s3.Bucket:
+    def _bucket(
+        self, name: str, *rules: s3.LifecycleRule, encryption: s3.BucketEncryption = s3.BucketEncryption.KMS
+    ) -> s3.Bucket:
+        has_key = encryption == s3.BucketEncryption.KMS
         bucket = PrivateBucket(
             self,
             name,
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=self.key,
-            bucket_key_enabled=True,
+            encryption=encryption,
+            encryption_key=self.key if has_key else None,
+            bucket_key_enabled=has_key or None,
             versioned=True,
             lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30)), *rules],
         )
@@ -260,6 +267,7 @@ class DeployPipeline(Stack):
             "TriggerName": (self.trigger.function_name, "Function that the pipeline invokes"),
             "InputBucketName": (self.inputs.bucket_name, "Bucket with the state machine's input and templates"),
             "InputKey": (INPUT_KEY, "Key of the state machine's input in that bucket"),
+            "AssetBucketName": (self.assets.bucket_name, "Bucket with the file assets of CDK apps"),
             "ServiceRoleArn": (self.service_role.role_arn, "Role that CloudFormation uses to create the app"),
             "AppStackName": (self.settings.stack_name, "The app's stack"),
             "TopicArn": (self.topic.topic_arn, "Topic for alarms and requests for approval"),

@@ -2,7 +2,8 @@
 
     CloudTrail record of an EC2 call --> EventBridge rule --+
                                                             +--> Lambda --> EC2: revert
-    schedule (sweep) --------------> EventBridge rule ------+          +--> SNS: notification
+    schedule (sweep) --------------> EventBridge rule ------+          +--> SNS: notification, by email or chat
+                                                                       +--> EventBridge: event of the check
                                                                        +--> DynamoDB: state
     CloudTrail record of a call that changes this stack --> EventBridge rule --> SNS
 
@@ -29,7 +30,13 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from lambdas.security_group_revert.logs import METRIC_NAMESPACE, NOT_REVERTED, REVERTS_SUSPENDED
+from lambdas.security_group_revert.logs import (
+    METRIC_NAMESPACE,
+    MISSED_EVENTS,
+    NOT_REVERTED,
+    REVERTS_SUSPENDED,
+    SECONDS_TO_REVERT,
+)
 from settings.security_group_revert import (
     ALL_EGRESS,
     ALL_EGRESS_IPV6,
@@ -87,6 +94,7 @@ ACCESS_CHANGE_EVENTS = [
     "RunScheduledInstances",
 ]
 GROUPS_PER_STATEMENT = 60  # with seven actions, at most 5,700 of the 6,144 characters of a managed policy
+MAX_SECONDS_TO_REVERT = 300  # with CloudTrail's delivery, usually within seconds
 SAMPLE_GROUP_NAME = "Web Server"
 SAMPLE_INGRESS = (
     ApprovedRule(
@@ -109,6 +117,7 @@ class SecurityGroupRevert(Stack):
         table = self._create_state_table()
         function = self._create_function(topic, dead_letters, table)
         self._grant_table(function, table)
+        grant(function, ["events:PutEvents"], self._default_bus())
         self._grant_groups(function)
         changes, sweep = self._create_rules(function, dead_letters)
         report_tampering(topic, dead_letters, function=function, table=table)
@@ -177,10 +186,13 @@ class SecurityGroupRevert(Stack):
         return function
 
     def _grant_table(self, function: StandardFunction, table: dynamodb.Table) -> None:
-        actions = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"]
-        if self.settings.mode == "revert":
-            actions.append("dynamodb:UpdateItem")
+        actions = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
         grant(function, actions, table.table_arn)
+
+    def _default_bus(self) -> str:
+        return self.format_arn(
+            service="events", resource="event-bus", resource_name="default", arn_format=ArnFormat.SLASH_RESOURCE_NAME
+        )
 
     def _grant_groups(self, function: StandardFunction) -> None:
         """Grant read access to all groups, and write access to guarded groups only."""
@@ -274,9 +286,9 @@ class SecurityGroupRevert(Stack):
     ) -> None:
         five_minutes = Duration.minutes(5)
         sweep_period = Duration.minutes(max(5, self.settings.sweep_minutes))
-        not_reverted, suspended = (
+        not_reverted, suspended, missed_events, seconds = (
             cloudwatch.Metric(namespace=METRIC_NAMESPACE, metric_name=name, statistic="Maximum", period=sweep_period)
-            for name in (NOT_REVERTED, REVERTS_SUSPENDED)
+            for name in (NOT_REVERTED, REVERTS_SUSPENDED, MISSED_EVENTS, SECONDS_TO_REVERT)
         )
         alarms = {
             "Errors": (function.metric_errors(period=five_minutes), "The function failed"),
@@ -293,9 +305,20 @@ class SecurityGroupRevert(Stack):
                 suspended,
                 "A change recurred after max_reverts reverts and is left in place; see the log",
             ),
+            "MissedEvents": (
+                missed_events,
+                "A sweep reverted a change whose event has not arrived; check the trail and the rule for API calls",
+            ),
         }
         for name, (metric, description) in alarms.items():
             topic.add_alarm(name, metric, description)
+        topic.add_alarm(
+            "SlowRevert",
+            seconds,
+            f"A change was reverted more than {MAX_SECONDS_TO_REVERT} seconds after its call",
+            threshold=MAX_SECONDS_TO_REVERT,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+        )
         self._add_sweep_alarm(topic, sweep, sweep_period)
 
     def _add_sweep_alarm(self, topic: AlarmTopic, sweep: events.Rule, period: Duration) -> None:

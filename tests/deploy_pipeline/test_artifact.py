@@ -134,7 +134,7 @@ class SparseS3(FakeS3):
 
     size = 3 * 2**30
 
-    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+    def head_object(self, Bucket: str, Key: str, **_: str) -> dict[str, Any]:
         assert f"{Bucket}/{Key}" in self.objects
         return {"ContentLength": self.size}
 

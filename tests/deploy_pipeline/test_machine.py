@@ -20,6 +20,8 @@ from stacks.deploy_pipeline import definition
 
 from ..conftest import need
 from . import approval_scenarios
+from .assemblies import assembly
+from .assembly_scenarios import with_assembly
 from .changes import change
 from .failure_scenarios import SCENARIOS
 from .fake_cloudformation import DENIED
@@ -127,7 +129,10 @@ def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.Mon
     fake.statuses["update"] = [status.replace("CREATE", "UPDATE") for status in waiting]
     assert len(approval_scenarios.ask(approving, approval_scenarios.APPROVE).states) == 9 + 6 * polls
     assert len(approving.invoked) == 3 + polls, "and the function that passes the decision on"
+    packaged = with_assembly(Machine(monkeypatch), assembly())
+    packaged.cloudformation.statuses["create"] = list(waiting)
     for machine, transitions, functions in (
+        (packaged, 6 + 3 * polls, 2),
         (creating, 4 + 3 * polls, 1),
         (updating, 7 + 6 * polls, 2 + polls),
         (rejecting, 8 + 3 * polls, 2 + polls),

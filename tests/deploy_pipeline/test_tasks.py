@@ -38,6 +38,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
     monkeypatch.setenv("BUCKET", "inputs")
+    monkeypatch.setenv("ASSET_BUCKET", "assets")
+    monkeypatch.setenv("ENVIRONMENT", "aws://111111111111/us-east-1")
     monkeypatch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
     return fake_s3
 

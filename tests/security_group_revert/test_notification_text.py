@@ -47,6 +47,8 @@ def test_check_logs_call_action_and_metrics(
     assert directive["Metrics"] == [
         {"Name": "NotReverted", "Unit": "Count"},
         {"Name": "RevertsSuspended", "Unit": "Count"},
+        {"Name": "MissedEvents", "Unit": "Count"},
+        {"Name": "SecondsToRevert", "Unit": "Seconds"},
     ]
     assert (record["NotReverted"], record["RevertsSuspended"]) == (0, 0)
 

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from lambdas.security_group_revert.revert import CONFLICT_CODES, TRANSIENT_CODES, GuardedGroup, Outcome, reconcile
+from lambdas.security_group_revert.revert import (
+    CONFLICT_CODES,
+    TRANSIENT_CODES,
+    GuardedGroup,
+    Outcome,
+    read_rules,
+    reconcile,
+)
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
@@ -19,7 +26,8 @@ READ, REVOKE, MODIFY = "DescribeSecurityGroupRules", "RevokeSecurityGroupIngress
 
 
 def run(ec2: Any, *approved: Rule, egress: tuple[Rule, ...] | None = None) -> Outcome:
-    return reconcile(ec2, GuardedGroup(records.GROUP, "Web", approved or (HTTPS,), egress), restore=True)
+    rules = read_rules(ec2, [records.GROUP])[records.GROUP]
+    return reconcile(ec2, GuardedGroup(records.GROUP, "Web", approved or (HTTPS,), egress), rules, restore=True)
 
 
 def raising(code: str, operation: str) -> Fault:

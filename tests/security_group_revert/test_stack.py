@@ -191,18 +191,19 @@ def test_failed_events_are_retried_and_sent_to_the_dlq(template: dict[str, Any])
 )
 def test_alarms_notify_the_topic(template: dict[str, Any]) -> None:
     alarms = {alarm["MetricName"]: alarm for alarm in resources_of_type(template, "AWS::CloudWatch::Alarm")}
-    no_sweep = alarms.pop("Invocations")
+    no_sweep, slow = alarms.pop("Invocations"), alarms.pop("SecondsToRevert")
     standard = {"Errors", "Throttles", "ApproximateNumberOfMessagesVisible"}
-    assert set(alarms) == standard | {"NotReverted", "RevertsSuspended"}
+    assert set(alarms) == standard | {"MissedEvents", "NotReverted", "RevertsSuspended"}
     (topic_id,) = (k for k, r in template["Resources"].items() if r["Type"] == "AWS::SNS::Topic")
     for alarm in alarms.values():
         assert alarm["AlarmActions"] == [{"Ref": topic_id}]
         assert (alarm["Threshold"], alarm["TreatMissingData"]) == (1, "notBreaching")
-    for name in ("NotReverted", "RevertsSuspended"):
+    for name in ("MissedEvents", "NotReverted", "RevertsSuspended"):
         assert alarms[name]["Statistic"] == "Maximum"
         assert alarms[name]["Namespace"] == METRIC_NAMESPACE
         assert not alarms[name].get("Dimensions")
-    assert no_sweep["AlarmActions"] == [{"Ref": topic_id}]
+    assert no_sweep["AlarmActions"] == slow["AlarmActions"] == [{"Ref": topic_id}]
+    assert (slow["Threshold"], slow["ComparisonOperator"]) == (300, "GreaterThanThreshold")
 
 
 @pytest.mark.reliability(
