@@ -53,12 +53,12 @@ def test_release_undoes_exactly_the_record(month: Month) -> None:
     month.account.add_instance("i-stopped-before", "stopped", Project="Beta")
     month.account.set_cost(101)
     month.guard()
-    month.account.attached["group", "projectBeta"].append("arn:aws:iam::aws:policy/added-meanwhile")
+    month.account.attached["group", "projectBeta"].append("arn:aws:iam::aws:policy/added-since")
     released = month.release(DECEMBER)
     assert released["open"] == 0
     assert month.account.attached["group", "projectBeta"] == [
         "arn:aws:iam::aws:policy/0",
-        "arn:aws:iam::aws:policy/added-meanwhile",
+        "arn:aws:iam::aws:policy/added-since",
     ]
     states = month.account.states()
     assert (states["i-1"], states["i-2"], states["i-stopped-before"]) == ("running", "running", "stopped")
@@ -132,7 +132,7 @@ def test_crash_before_action_is_repeated_by_later_check(month: Month) -> None:
     "cost_control",
     "Timeout",
     fault="EC2 stops an instance, but its answer is lost",
-    expected="the action is not taken for failed, and undone by the release",
+    expected="the action is not treated as failed, and undone by the release",
     observed="stays planned; started by the release",
 )
 def test_lost_answer_stays_planned_and_is_undone(month: Month) -> None:
