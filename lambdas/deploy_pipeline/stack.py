@@ -69,6 +69,7 @@ class Plan(TypedDict):
     policy: PolicyFields
     note: str
     onUnsafe: str
+    inspectOnly: bool
     approvalTimeoutSeconds: int
 
 
@@ -121,6 +122,7 @@ def plan(
         "policy": request.policy.as_json(),
         "note": truncate(request.exemptions(), MAX_NOTE_CHARACTERS),
         "onUnsafe": request.on_unsafe,
+        "inspectOnly": request.inspect_only,
         "approvalTimeoutSeconds": request.approval_timeout_minutes * 60,
     }
 

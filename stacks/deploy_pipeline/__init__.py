@@ -269,7 +269,7 @@ class DeployPipeline(Stack):
             "InputKey": (INPUT_KEY, "The state machine's input in that bucket"),
             "AssetBucketName": (self.assets.bucket_name, "File assets of CDK apps"),
             "ServiceRoleArn": (self.service_role.role_arn, "Role with which CloudFormation creates the app"),
-            "AppStackName": (self.settings.stack_name, "The app's stack"),
+            "AppStackName": (",".join(self.settings.stack_names), "The app's stack, or its stacks"),
             "TopicArn": (self.topic.topic_arn, "Topic of the alarms and of the requests for approval"),
             "DecisionQueueArn": (self.approval.queue.queue_arn, "Queue of the decisions about unsafe changes"),
             "DeadLetterQueueUrl": (

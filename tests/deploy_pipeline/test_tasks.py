@@ -34,7 +34,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
 def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     fake_s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
     monkeypatch.setattr(task_handler, "S3", fake_s3)
-    monkeypatch.setenv("STACK_NAME", APP)
+    monkeypatch.setenv("STACK_NAMES", APP)
     monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
     monkeypatch.setenv("BUCKET", "inputs")
