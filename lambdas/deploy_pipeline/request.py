@@ -66,7 +66,7 @@ class DeploymentRequest:
 
     stack_name: the complete name, which starts with the environment's name and, if the assembly has several `stacks`,
         ends with the selected one.
-    template_path: empty with an `assembly`.
+    template_path: empty with an `assembly`. stacks: all stacks of which the assembly's stack is selected, if several.
     recreate: what to do with a stack whose creation failed, one of `RECREATE`.
     on_unsafe: what to do if a change is unsafe, one of `ON_UNSAFE`.
     approval_timeout_minutes: the time for a decision, with `on_unsafe` ``ask``.
@@ -78,6 +78,7 @@ class DeploymentRequest:
     stack_name: str
     template_path: str
     assembly: AssemblyLocation | None
+    stacks: tuple[str, ...]
     bucket: str
     key: str
     parameters: Mapping[str, str]
@@ -152,6 +153,7 @@ def parse_request(value: Any) -> DeploymentRequest:
         stack_name=full_name,
         template_path=template_path,
         assembly=assembly,
+        stacks=tuple(stacks),
         bucket=bucket,
         key=key,
         parameters={name: _to_parameter(item) for name, item in parameters.items()},
