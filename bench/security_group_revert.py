@@ -1,9 +1,10 @@
-"""security_group_revert: time to revert, AWS calls, cold start and package size."""
+"""security_group_revert: time to revert, AWS calls, and cold start."""
 
 import contextlib
 import io
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -12,6 +13,8 @@ from typing import Any
 from rich.progress import Progress
 
 from lambdas.security_group_revert.respond import Responder, guarded_groups
+from lambdas.security_group_revert.revert import GuardedGroup
+from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
 from sandbox.process import ACCOUNT, REGION, Sandbox
 from sandbox.target import session, settings_for, target_of
@@ -26,21 +29,23 @@ CHANGES = 100
 PAUSE = 0.05  # seconds before a change, so that the function is idle
 POLL = 0.002  # seconds between calls
 TIMEOUT_SECONDS = 60  # seconds
-CALLS_LIMIT = 5
-UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes; Lambda quotas: deployment package, zipped, direct upload
+CALLS_LIMIT = 6
+SWEEP_GROUPS, SWEEP_RULES = (50, 200, 500), 40  # 500 groups of 40 rules are the limits of the settings
 CLIENTS = """import boto3
 from botocore.config import Config
 config = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
 boto3.client("ec2", config=config)
 boto3.client("dynamodb", config=config)
-boto3.client("sns", config=config)"""
+boto3.client("sns", config=config)
+boto3.client("events", config=config)"""
 NOTES = (
     "Time to revert: from the call that adds the rule until DescribeSecurityGroupRules, repeated after "
     f"{POLL * 1000:.0f} ms, no longer returns it. The sandbox delivers CloudTrail's record to EventBridge at once. "
     "**CloudTrail's delivery time is not included, and on AWS it dominates**: seconds, sometimes minutes.",
-    "AWS calls: counted in boto3 (`before-call`) while the function's code runs locally against the sandbox, with the "
-    "approved rules of the stack. They include the notification. The deployed function's event rule and sweep are "
-    "disabled.",
+    "AWS calls: counted in boto3 (`before-call`), including the notification, while the function's code runs locally "
+    "against the sandbox with the stack's approved rules. The deployed function's event rule and sweep are disabled.",
+    "Sweeps: every group has its approved rules. The time includes the sandbox's responses; the memory is the peak of "
+    "Python's objects during the sweep (`tracemalloc`), without boto3.",
     cold_start.NOTE,
 )
 
@@ -62,18 +67,24 @@ class Deployed:
         switch(Name=self.outputs["ChangesRuleName"])
         time.sleep(PAUSE)
 
-    def responder(self) -> tuple[Callable[[Any], None], list[str]]:
-        """Return the deployed function's logic, and the list that records its AWS calls."""
+    def responder(self, guarded: list[GuardedGroup] | None = None) -> tuple[Callable[[Any], None], list[str]]:
+        """Return the deployed function's logic, by default for its groups, and the list that records its AWS calls."""
         calls: list[str] = []
-        ec2, sns, dynamodb = (self.session.client(name) for name in ("ec2", "sns", "dynamodb"))
-        for client in (ec2, sns, dynamodb):
+        ec2, sns, events, dynamodb = (self.session.client(name) for name in ("ec2", "sns", "events", "dynamodb"))
+        for client in (ec2, sns, events, dynamodb):
             client.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
         table = StateTable(dynamodb, self.outputs["StateTableName"], 24 * 3600)
         responder = Responder(
-            ec2=ec2, sns=sns, table=table, topic_arn=self.outputs["TopicArn"], account=ACCOUNT, max_reverts=1000
+            ec2=ec2,
+            sns=sns,
+            events=events,
+            table=table,
+            topic_arn=self.outputs["TopicArn"],
+            account=ACCOUNT,
+            max_reverts=1000,
         )
         approved = json.loads((self.package / "approved.json").read_text())
-        groups = guarded_groups(approved, {"SAMPLE_GROUP_ID": self.group.group_id})
+        groups = guarded or guarded_groups(approved, {"SAMPLE_GROUP_ID": self.group.group_id})
 
         def respond(event: Any) -> None:
             with contextlib.redirect_stdout(io.StringIO()):  # the function's log
@@ -92,7 +103,7 @@ def measure(progress: Progress) -> Section:
         for perform in progress.track(steps, description="Bootstrap and deploy in the sandbox"):
             perform()
         deployed = Deployed(sandbox)
-        rows = [*_time_rows(progress, deployed), *_call_rows(progress, deployed)]
+        rows = [*_time_rows(progress, deployed), *_call_rows(progress, deployed), *_sweep_rows(progress, deployed)]
         rows += cold_start.cold_start(
             progress,
             deployed.package,
@@ -110,7 +121,6 @@ def measure(progress: Progress) -> Section:
                 "LOG_LEVEL": "INFO",
             },
         )
-        rows.append(_size_row(deployed))
     return Section("security_group_revert", tuple(rows), NOTES)
 
 
@@ -196,15 +206,29 @@ def _call_rows(progress: Progress, deployed: Deployed) -> list[Row]:
     return rows
 
 
-def _size_row(deployed: Deployed) -> Row:
-    function = deployed.session.client("lambda").get_function_configuration(
-        FunctionName=deployed.outputs["FunctionName"]
-    )
-    size = function["CodeSize"]
-    return Row(
-        "Size of the function's package",
-        f"{size:,} bytes",
-        compared_with=f"Lambda's quota for a direct upload: {UPLOAD_LIMIT:,} bytes",
-        ratio=size / UPLOAD_LIMIT,
-        conditions="zip, as the CDK CLI uploads it",
-    )
+def _sweep_rows(progress: Progress, deployed: Deployed) -> list[Row]:
+    """Measure sweeps of groups with their approved rules."""
+    ec2 = deployed.session.client("ec2")
+    permissions: list[Any] = [
+        {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+        for port in range(1, SWEEP_RULES + 1)
+    ]
+    rules = tuple(Rule(False, "tcp", port, port, "CidrIpv4", "10.0.0.0/8") for port in range(1, SWEEP_RULES + 1))
+    groups = []
+    for number in progress.track(range(max(SWEEP_GROUPS)), description="Create groups"):
+        created = ec2.create_security_group(GroupName=f"sweep-{number}", Description="of a benchmark")
+        ec2.authorize_security_group_ingress(GroupId=created["GroupId"], IpPermissions=permissions)
+        groups.append(GuardedGroup(created["GroupId"], f"sweep-{number}", rules, None))
+    rows = []
+    for size in progress.track(SWEEP_GROUPS, description="Sweeps"):
+        respond, calls = deployed.responder(groups[:size])
+        started = time.perf_counter()
+        respond(SWEEP)
+        seconds, reads = time.perf_counter() - started, calls.count("DescribeSecurityGroupRules")
+        tracemalloc.start()
+        respond(SWEEP)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        conditions = f"{size * SWEEP_RULES:,} rules; {seconds:.1f} s, {peak / 1024**2:.0f} MB"
+        rows.append(Row(f"EC2 calls for a sweep of {size} groups", str(reads), conditions=conditions))
+    return rows

@@ -68,7 +68,7 @@ def _only_known_placeholders(value: str) -> str:
 
 
 class Permission(SettingsModel):
-    """Actions that CloudFormation may take to create and update the app's resources: one statement of a policy.
+    """Actions that CloudFormation can perform to create and update the app's resources: one policy statement.
 
     `resources` are ARNs. In them and in the values of `conditions` the placeholders ``{partition}``, ``{region}``,
     ``{account}`` and ``{stack}``, the name of the app's stack, are replaced.
@@ -100,10 +100,14 @@ class Permission(SettingsModel):
     def is_service_wide(self) -> bool:
         """Return whether it allows every action of a service, or any of IAM or STS, on every resource (of a type).
 
-        Identities of IAM whose names have fewer than three characters before a wildcard count as every resource.
+        Identities of IAM whose names have fewer than three characters before a wildcard count as every resource, and so
+        do EC2's generated IDs with only their prefix, such as ``i-*``.
         """
         # The part before the slash is a resource type, except in ARNs of S3, where it is a bucket.
-        everything = r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}[a-z-]+[/:][*?:/-]*\*[*?:/-]*"
+        everything = (
+            r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}/?[a-z][a-zA-Z-]*[/:][*?:/-]*\*[*?:/-]*"
+        )
+        everything += r"|arn:[^:]*:ec2:([^:]*:){2}(?!key-pair|placement-group)[a-z-]+/[a-z-]+-[*?]*\*[*?]*"
         if any(re.match("(iam|sts):", action) for action in self.actions):
             # Wildcards in the account, in the type, or soon after it.
             everything += r"|arn:[^:]*:(iam|sts):[^:]*:([^:]*[*?].*|[^/]*[*?].*|[^/]*/.{0,2}[*?].*)"
@@ -119,7 +123,7 @@ class Permission(SettingsModel):
     @classmethod
     def _check_placeholders_in_conditions(cls, value: Conditions) -> Conditions:
         """Reject unknown placeholders, except policy variables of IAM, which start with a dollar sign."""
-        if set(re.findall(r"(?<!\$)\{(.*?)\}", str([list(keys.values()) for keys in value.values()]))) - FILLED_IN:
+        if set(re.findall(r"(?<!\$)\{([^{}]*)\}", str([list(keys.values()) for keys in value.values()]))) - FILLED_IN:
             raise ValueError(f"values in which only {{{'}, {'.join(sorted(FILLED_IN))}}} are filled in")
         return value
 
@@ -192,7 +196,7 @@ class DeployPipelineSettings(SettingsModel):
     ] = Field("app.zip", description="Key of the object with source `s3`, in a bucket of the stack.")
     input: str = Field(f"{SAMPLE}/state_machine_input.json", description="File with the state machine's input.")
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1)] = Field(
-        SAMPLE_PERMISSIONS, description="Permissions of CloudFormation for the app; by default those of the sample."
+        SAMPLE_PERMISSIONS, description="Permissions of CloudFormation for the app; default: those of the sample."
     )
     permissions_boundary: Annotated[str, matches(BOUNDARY_ARN, "the ARN of a managed policy of IAM")] | None = Field(
         None, description="Managed policy that limits `permissions`."
@@ -204,7 +208,7 @@ class DeployPipelineSettings(SettingsModel):
     ssm_parameters: tuple[Annotated[str, matches(SSM_PARAMETER, SSM_PARAMETER_DESCRIPTION, max_length=200)], ...] = (
         Field(
             ("/cdk-bootstrap/*/version",),
-            description="SSM parameters that templates can use as `AWS::SSM::Parameter::Value<...>`; CDK's by default.",
+            description="SSM parameters that templates can use as `AWS::SSM::Parameter::Value<...>`; default: CDK's.",
         )
     )
     email: Email | None = Field(
@@ -270,7 +274,7 @@ class DeployPipelineSettings(SettingsModel):
         return value
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Return missing settings of the source, settings of other sources, and permissions that are too long."""
+        """Yield missing settings of the source, settings of other sources, and permissions that are too long."""
         if self.source == "codeconnections":
             for name in ("connection_arn", "repository"):
                 if getattr(self, name) is None:
@@ -294,8 +298,8 @@ class DeployPipelineSettings(SettingsModel):
             yield Conflict("permissions", f"{', '.join(wide)} on every resource needs {needed}")
         sizes = [self._size(permission) for permission in self.permissions]
         if max(sizes) > MAX_PERMISSION_CHARACTERS or sum(sizes) > MAX_PERMISSIONS_CHARACTERS:
-            limits = f"at most {MAX_PERMISSION_CHARACTERS} characters each and {MAX_PERMISSIONS_CHARACTERS} in all"
-            yield Conflict("permissions", f"has up to {max(sizes)} characters each and {sum(sizes)} in all; {limits}")
+            limits = f"at most {MAX_PERMISSION_CHARACTERS} characters each and {MAX_PERMISSIONS_CHARACTERS} in total"
+            yield Conflict("permissions", f"has up to {max(sizes)} characters each and {sum(sizes)} in total; {limits}")
 
     def _size(self, permission: Permission) -> int:
         """Return the number of characters in a policy, with the longest names of partitions and Regions."""

@@ -38,8 +38,8 @@ def site(tmp_path: Path) -> Path:
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="a folder with keys, database dumps, hidden files or links to files outside it",
-    expected="hidden files are skipped; the others stop the synthesis",
+    fault="a folder with keys, dumps, hidden files or links to files outside it",
+    expected="hidden files are skipped; the others fail synthesis",
     observed="the error lists each file",
 )
 def test_hidden_files_are_skipped_except_well_known(site: Path) -> None:
@@ -67,13 +67,16 @@ def test_hidden_files_are_skipped_except_well_known(site: Path) -> None:
         ),
         *("private-key.txt", "private_key.der", "ssh_host_rsa_key", "http.keytab", "local.settings.json"),
         *("apikey.txt", "my-api-key.json", "api_keys.csv", "app.bacpac", "backup/a.txt", "backups/a.txt"),
+        *("site-backup-2026-11-26.tar.gz", "backup_2026.zip", "db-dump-2026.gz", "access.log.1", "app.log.gz"),
+        *("#index.html#", "index.html.swo", "heap.hprof", "prod.tfplan", "tfplan", "token.json", "token.pickle"),
+        *("gha-creds-0a1b2c3d.json", "sftp-config.json", "app.accdb", "app.mdf", "key.pkcs12", "key.pk8"),
         *("users.db.gz", "users.dump.xz", "server.pem.txt", "app.db-wal", "app.sqlite-shm", "app.sqlite3-journal"),
     ],
 )
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="a folder with keys, database dumps, hidden files or links to files outside it",
+    fault="a folder with keys, dumps, hidden files or links to files outside it",
 )
 def test_suspicious_name_stops_synthesis(site: Path, name: str) -> None:
     _write(site, name)
@@ -116,7 +119,7 @@ def test_allowed_folder_does_not_allow_files_in_it(site: Path) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Malformed input",
-    fault="a folder with keys, database dumps, hidden files or links to files outside it",
+    fault="a folder with keys, dumps, hidden files or links to files outside it",
 )
 def test_link_outside_the_folder_stops_synthesis(site: Path, target: str) -> None:
     _write(site.parent, "outside.txt", "outside/secret.txt")

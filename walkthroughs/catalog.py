@@ -1,6 +1,7 @@
 """Maps each system to its walkthrough."""
 
 from .analytics_host import AnalyticsHostWalkthrough
+from .cost_control import CostControlWalkthrough
 from .deploy_pipeline_assembly import AssemblyWalkthrough
 from .multi_region_api import MultiRegionApiWalkthrough
 from .security_group_revert import SecurityGroupRevertWalkthrough
@@ -13,4 +14,5 @@ WALKTHROUGHS: dict[str, type[Walkthrough]] = {
     "multi_region_api": MultiRegionApiWalkthrough,
     "security_group_revert": SecurityGroupRevertWalkthrough,
     "analytics_host": AnalyticsHostWalkthrough,
+    "cost_control": CostControlWalkthrough,
 }

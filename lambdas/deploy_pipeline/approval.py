@@ -18,7 +18,9 @@ from botocore.exceptions import ClientError
 
 from .errors import InvalidInputError
 from .events import ApprovalEvent, DecisionRecord
+from .nesting import is_too_deeply_nested
 from .objects import DENIED, MISSING
+from .request import MAX_NESTING_LEVELS
 from .stack import change_set_name
 
 DECISIONS = {"approve": "Approved", "decline": "Declined"}
@@ -152,8 +154,8 @@ def parse_decision(body: str) -> dict[str, str]:
         value = json.loads(body)
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict):
-        raise InvalidInputError(f"the body is not a JSON object with {', '.join(FIELDS)}.")
+    if not isinstance(value, dict) or is_too_deeply_nested(value, MAX_NESTING_LEVELS):
+        raise InvalidInputError(f"the body is not a JSON object with the texts {', '.join(FIELDS)}.")
     accepted = {
         "execution": (_is_name, "the name of an execution"),
         "decision": (DECISIONS.__contains__, " or ".join(DECISIONS)),

@@ -26,7 +26,7 @@ from .objects import explain_read_error
 MAX_TEMPLATE_BYTES = 1024 * 1024  # CloudFormation's limit for templates in S3
 MAX_DIRECTORY_BYTES = 8 * 1024 * 1024  # of the zip file's central directory
 MAX_READ_BYTES = MAX_DIRECTORY_BYTES + 2 * MAX_TEMPLATE_BYTES
-MAX_NAME_LENGTH = 1024  # characters, as of a templatePath; the time to normalize some names is quadratic
+MAX_NAME_LENGTH = 1024  # characters, as in templatePath; normalizing some names takes quadratic time
 CHUNK_BYTES = 64 * 1024
 UTF8_FLAG = 0x800
 # zipfile decompresses files of the other methods, such as bzip2 and LZMA, completely, even for a short read.
@@ -170,7 +170,7 @@ class _BoundedReader(io.BufferedReader):
 
 @contextmanager
 def _translate_s3_errors(bucket: str, key: str) -> Iterator[None]:
-    """Report errors of S3 as such: some errors of botocore are an OSError, which would look like a damaged file."""
+    """Report S3 errors as such: some botocore errors are OSErrors, which would look like a damaged file."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

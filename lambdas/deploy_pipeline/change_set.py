@@ -171,7 +171,7 @@ def _bulleted(sections: dict[str, list[str]]) -> Iterator[str]:
 
 
 def _records(unsafe: list[Violation]) -> list[ViolationFields]:
-    """Return as many violations as an output has room for."""
+    """Return the first violations, as many as fit into a state's output."""
     records: list[ViolationFields] = []
     size = 0
     for violation in unsafe:

@@ -290,7 +290,7 @@ def _retained_ids(inspected: list[_Inspected]) -> set[str]:
 
 
 def _required(resource: ResourceChangeWithValues, origins: list[str | None]) -> frozenset[str] | None:
-    """Return the resources on which it depends whether this one is retained; None if it may be replaced in any case."""
+    """Return the resources that must be retained for this one to be retained; None if it may be replaced anyway."""
     if resource.get("Action") != "Modify" or resource.get("PolicyAction", "Retain") != "Retain":
         return None
     details = resource.get("Details") or []

@@ -214,6 +214,8 @@ LOSSY_CHANGES = (
     LossyChange("AWS::SQS::QueueInlinePolicy", "PolicyDocument", DENY, UNDENIED),
     LossyChange("AWS::SQS::QueuePolicy", "PolicyDocument", DENY, UNDENIED),
     LossyChange("AWS::SecretsManager::ResourcePolicy", "ResourcePolicy", DENY, UNDENIED),
+    LossyChange("AWS::SecretsManager::Secret", "GenerateSecretString", CHANGED,
+                "a generated value replaces the current one"),
     LossyChange("AWS::SecurityLake::DataLake", "LifecycleConfiguration.Expiration.Days", LOWERED,
                 OLD_DATA, UNLIMITED, "days"),
     LossyChange("AWS::Synthetics::Canary", "FailureRetentionPeriod", LOWERED, OLD_DATA, 31, "days"),

@@ -14,6 +14,7 @@ from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
 
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 UNLIMITED = math.inf
+DEFAULT_VERSION = "2008-10-17"  # of a policy
 ON = ("true", "enabled", "active")
 OFF = ("false", "disabled", "inactive", "suspended")
 # The filter of a lifecycle rule of S3; on Outposts it is an object.
@@ -146,9 +147,12 @@ def _drops_deny(before: Any, after: Any) -> bool:
 
 
 def _denials(policy: Any) -> list[dict[str, Any]]:
-    statements = _document(policy).get("Statement") or []
+    """Return the Deny statements; those with policy variables also have the version, which decides what these mean."""
+    document = _document(policy)
+    statements, version = document.get("Statement") or [], {"Version": document.get("Version", DEFAULT_VERSION)}
     statements = statements if isinstance(statements, list) else [statements]
-    return [statement for statement in map(_object, statements) if statement.get("Effect") == "Deny"]
+    denials = [statement for statement in map(_object, statements) if statement.get("Effect") == "Deny"]
+    return [statement | version if "${" in json.dumps(statement) else statement for statement in denials]
 
 
 def _document(value: Any) -> dict[str, Any]:

@@ -6,22 +6,28 @@ from typing import Any
 from .api_types import Change, ResourceChangeWithValues
 from .lossy_conditions import KNOWN_AFTER_APPLY
 
-# The property that names the resource whose policy is set, or overwritten, and the type of that resource: the id
-# of another type, such as a parameter's name, can be chosen to equal its id. AWS::SSM::ResourcePolicy is not one of
-# them, because it adds a policy to those that its target has.
+SECRET = "AWS::SecretsManager::Secret"  # noqa: S105  # a type
+# The property that names the target, and the target's type: the ID of another resource, such as a parameter's name,
+# can be chosen to equal the target's ID. AWS::SSM::ResourcePolicy is not listed, because it does not overwrite the
+# target's existing policies.
 POLICY_TARGETS = {
     "AWS::Kinesis::ResourcePolicy": ("ResourceArn", "AWS::Kinesis::Stream"),
     "AWS::S3Express::BucketPolicy": ("Bucket", "AWS::S3Express::DirectoryBucket"),
+    "AWS::S3Outposts::BucketPolicy": ("Bucket", "AWS::S3Outposts::Bucket"),
     "AWS::S3Tables::TablePolicy": ("TableARN", "AWS::S3Tables::Table"),
     "AWS::S3Tables::TableBucketPolicy": ("TableBucketARN", "AWS::S3Tables::TableBucket"),
+    "AWS::S3Vectors::VectorBucketPolicy": ("VectorBucketArn", "AWS::S3Vectors::VectorBucket"),
     "AWS::S3::BucketPolicy": ("Bucket", "AWS::S3::Bucket"),
     "AWS::SNS::TopicInlinePolicy": ("TopicArn", "AWS::SNS::Topic"),
     "AWS::SNS::TopicPolicy": ("Topics", "AWS::SNS::Topic"),
     "AWS::SQS::QueueInlinePolicy": ("Queue", "AWS::SQS::Queue"),
     "AWS::SQS::QueuePolicy": ("Queues", "AWS::SQS::Queue"),
-    "AWS::SecretsManager::ResourcePolicy": ("SecretId", "AWS::SecretsManager::Secret"),
-    "AWS::SecretsManager::SecretTargetAttachment": ("SecretId", "AWS::SecretsManager::Secret"),
+    "AWS::SecretsManager::ResourcePolicy": ("SecretId", SECRET),
+    "AWS::SecretsManager::RotationSchedule": ("SecretId", SECRET),
+    "AWS::SecretsManager::SecretTargetAttachment": ("SecretId", SECRET),
 }
+# Types of other resources whose reference is the id of the target; their own target is inspected.
+INTERMEDIATE = {"AWS::SecretsManager::RotationSchedule": "AWS::SecretsManager::SecretTargetAttachment"}
 PhysicalIds = Callable[[], frozenset[tuple[str, str]]]
 
 
@@ -58,13 +64,14 @@ def outside_target(resource: ResourceChangeWithValues, physical_ids: PhysicalIds
 
 
 def _is_of_change_set(resource: ResourceChangeWithValues, name: str, kind: str, types: Mapping[str, str]) -> bool:
-    """Return whether a value known only during the update can be that of a resource that the change set has.
+    """Return whether a value known only during the update can name a resource in the change set.
 
     A detail names the resource. CloudFormation returns none for an added policy: any resource of the type is accepted.
     """
     details = [d for d in resource.get("Details") or [] if (d.get("Target") or {}).get("Name") == name]
+    kinds = {kind, INTERMEDIATE.get(str(resource.get("ResourceType")), kind)}
     causes = [str(detail["CausingEntity"]).partition(".")[0] for detail in details if detail.get("CausingEntity")]
-    return all(types.get(cause) == kind for cause in causes) if causes else kind in types.values()
+    return all(types.get(cause) in kinds for cause in causes) if causes else not kinds.isdisjoint(types.values())
 
 
 def _texts(shown: Mapping[str, Any] | None, name: str) -> list[str] | None:

@@ -120,7 +120,7 @@ def parse_request(value: Any) -> DeploymentRequest:
     )
     key_description = "1 to 128 letters, digits, spaces and characters of _.:/=+@-, not beginning with aws:"
     fields.check_keys("tags", TAG_KEY, key_description, MAX_TAGS)
-    tags = fields.mapping("tags", _is_tag_value, f"a text of 1 to {MAX_TAG_CHARACTERS} characters")
+    tags = fields.mapping("tags", _is_tag_value, f"text of 1 to {MAX_TAG_CHARACTERS} characters")
     capabilities = fields.optional("capabilities", [], _is_list_of(CAPABILITIES), f"a list of {join_or(CAPABILITIES)}")
     policy = fields.optional("policy", {}, is_object, "an object")
     on_unsafe = fields.choice("onUnsafe", ON_UNSAFE)
@@ -144,8 +144,7 @@ def parse_request(value: Any) -> DeploymentRequest:
     if not errors and len(full_name) > MAX_STACK_NAME_CHARACTERS:
         others = "environmentName and stack" if stacks else "environmentName"
         errors.append(
-            f"stackName: together with {others} {len(full_name)} characters;"
-            f" accepted: at most {MAX_STACK_NAME_CHARACTERS}"
+            f"stackName: with {others}, {len(full_name)} characters; accepted: at most {MAX_STACK_NAME_CHARACTERS}"
         )
     _raise_errors(errors)
     return DeploymentRequest(
@@ -291,17 +290,23 @@ def refuse_other_bucket(request: DeploymentRequest, artifacts: str) -> None:
         InvalidInputError: the input names another bucket, whose policy can allow the function's role to read it.
     """
     if request.bucket != artifacts:
-        raise InvalidInputError(f"revisionS3Bucket: given {request.bucket}; accepted is only {artifacts}")
+        raise InvalidInputError(f"revisionS3Bucket: given {request.bucket}; accepted: only {artifacts}")
 
 
 def fingerprint(value: Mapping[str, Any]) -> str:
     """Return a hash of a valid input, independent of its layout and of the fields that the trigger adds.
 
-    Parameters are compared by the text that the stack gets. No other field has numbers.
+    Parameters are compared by the text that the stack gets, and numbers by their value: Step Functions can write 60.0.
     """
-    fields = {name: item for name, item in value.items() if name not in ADDED_FIELDS}
+    fields = {name: _with_whole_numbers(item) for name, item in value.items() if name not in ADDED_FIELDS}
     fields["parameters"] = {name: _to_parameter(item) for name, item in value.get("parameters", {}).items()}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(item) for name, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_simple(value: Any) -> bool:

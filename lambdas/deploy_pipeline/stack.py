@@ -95,7 +95,7 @@ def plan(
     Raises:
         StackNotReadyError: the stack's status does not allow a deployment.
         InvalidArtifactError: the artifact does not contain a valid template.
-        InvalidTemplateError: CloudFormation rejects the template, or it does not declare a given parameter.
+        InvalidTemplateError: CloudFormation rejects the template, or it does not declare a parameter in the input.
     """
     stack = _find_stack(cloudformation, request.stack_name)
     action, change_set_type = _action(cloudformation, stack, request)

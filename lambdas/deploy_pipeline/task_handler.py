@@ -106,7 +106,7 @@ def clean_up(event: ExecutionStatusEvent, _context: object) -> None:
     detail = event["detail"]
     try:
         request = _accepted_request(json.loads(detail["input"]))
-    except (InvalidInputError, RecursionError):
+    except (InvalidInputError, RecursionError, ValueError):  # ValueError: a number with too many digits
         return  # with an invalid input, the execution created nothing
     result = delete_leftover(CLOUDFORMATION, detail["name"], request.stack_name)
     logger.info(

@@ -18,6 +18,8 @@ from .rules import Rule
 
 GROUP_ID = re.compile(r"sg-[0-9a-f]+")
 ENDPOINT_ID = re.compile(r"vpce-[0-9a-f]+")
+INSTANCE_ID = re.compile(r"\bi-[0-9a-f]+")
+INTERFACE_ID = re.compile(r"\beni-[0-9a-f]+")
 PREFIX_LIST_ID = re.compile(r"pl-[0-9a-f]+")
 # Calls that don't change rules, but change what existing rules apply to.
 PREFIX_LIST_EVENTS = frozenset(
@@ -36,11 +38,15 @@ INTERFACE_EVENTS = frozenset(
     {
         *("AttachNetworkInterface", "CreateNetworkInterface", "ModifyInstanceAttribute"),
         *("ModifyNetworkInterfaceAttribute", "RunInstances"),
+        # Another account can then attach the interface to its instance.
+        "CreateNetworkInterfacePermission",
         *("ImportInstance", "RequestSpotFleet", "RequestSpotInstances", "RunScheduledInstances"),
         # Endpoints, for which EC2 creates network interfaces. Some of them allow connections from outside the VPC.
         *("ApplySecurityGroupsToClientVpnTargetNetwork", "CreateClientVpnEndpoint", "ModifyClientVpnEndpoint"),
         *("CreateInstanceConnectEndpoint", "ModifyInstanceConnectEndpoint", "CreateVerifiedAccessEndpoint"),
         *("CreateVpcEndpoint", "ModifyVpcEndpoint"),
+        # EC2 creates interfaces that send health checks.
+        *("CreateApplicationStatusCheck", "ModifyApplicationStatusCheck"),
     }
 )
 
@@ -137,12 +143,15 @@ def modified_endpoint_ids(record: CloudTrailRecord) -> list[str]:
 
 
 def attachment_filters(record: CloudTrailRecord) -> list[tuple[str, str]]:
-    """Return filters, name and value, for the interfaces after AttachNetworkInterface, whose record has no groups."""
-    if record.get("eventName") != "AttachNetworkInterface":
+    """Return filters, name and value, for the interfaces that a call attaches, or lets another account attach.
+
+    The records of these calls have no groups.
+    """
+    if record.get("eventName") not in ("AttachNetworkInterface", "CreateNetworkInterfacePermission"):
         return []
-    request = _object(record.get("requestParameters") or {})
-    names = {"attachment.instance-id": "instanceId", "network-interface-id": "networkInterfaceId"}
-    return [(name, str(request[key])) for name, key in names.items() if request.get(key)]
+    text = json.dumps(record.get("requestParameters"))
+    patterns = {"attachment.instance-id": INSTANCE_ID, "network-interface-id": INTERFACE_ID}
+    return [(name, value) for name, pattern in patterns.items() for value in sorted(set(pattern.findall(text)))]
 
 
 def is_scaling(record: CloudTrailRecord) -> bool:

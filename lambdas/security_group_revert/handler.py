@@ -19,6 +19,7 @@ STATE_TIMEOUTS = Config(retries={"mode": "standard", "max_attempts": 2}, connect
 EC2 = boto3.client("ec2", config=RETRIES)
 DYNAMODB = boto3.client("dynamodb", config=STATE_TIMEOUTS)
 SNS = boto3.client("sns", config=RETRIES)
+EVENTS = boto3.client("events", config=RETRIES)
 
 
 class Context(Protocol):
@@ -34,6 +35,7 @@ def handler(event: Event, context: Context) -> None:
     responder = Responder(
         ec2=EC2,
         sns=SNS,
+        events=EVENTS,
         table=StateTable(DYNAMODB, os.environ["STATE_TABLE"], int(os.environ["REVERT_WINDOW_HOURS"]) * 3600),
         topic_arn=os.environ["TOPIC_ARN"],
         account=context.invoked_function_arn.split(":")[4],

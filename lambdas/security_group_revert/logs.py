@@ -14,25 +14,30 @@ from .report import Report
 from .revert import Action
 
 METRIC_NAMESPACE = "SecurityGroupRevert"
-NOT_REVERTED, REVERTS_SUSPENDED = "NotReverted", "RevertsSuspended"  # metric names
+# Metric names.
+NOT_REVERTED, REVERTS_SUSPENDED, MISSED_EVENTS = "NotReverted", "RevertsSuspended", "MissedEvents"
+SECONDS_TO_REVERT = "SecondsToRevert"
 MAX_LOGGED_RULES = 100  # per key
 logger = logging.getLogger(__name__)
 
 
 def emit_metrics(report: Report) -> None:
-    """Print the metrics `NotReverted` and `RevertsSuspended`.
+    """Print the metrics of a check.
 
     Without a "level" Lambda treats the line as INFO, so the function's application log level must not be higher.
     """
-    names = [{"Name": name, "Unit": "Count"} for name in (NOT_REVERTED, REVERTS_SUSPENDED)]
-    directive = {"Namespace": METRIC_NAMESPACE, "Dimensions": [[]], "Metrics": names}
-    record = {
-        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
+    values: dict[str, float] = {
         NOT_REVERTED: report.outcome.open_findings,
         REVERTS_SUSPENDED: len(report.outcome.suspended),
-        "group_id": report.outcome.group.group_id,
+        MISSED_EVENTS: report.missed_events,
     }
-    print(json.dumps(record))
+    metrics = [{"Name": name, "Unit": "Count"} for name in values]
+    if report.seconds_to_revert is not None:
+        values[SECONDS_TO_REVERT] = report.seconds_to_revert
+        metrics.append({"Name": SECONDS_TO_REVERT, "Unit": "Seconds"})
+    directive = {"Namespace": METRIC_NAMESPACE, "Dimensions": [[]], "Metrics": metrics}
+    metadata = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
+    print(json.dumps({"_aws": metadata, **values, "group_id": report.outcome.group.group_id}))
 
 
 def log_check(report: Report) -> None:

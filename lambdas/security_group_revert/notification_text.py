@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from .cloudtrail import Call
 from .report import Report
 from .revert import Action, GuardedGroup
+from .state import LateEvents
 
 MAX_SUBJECT_CHARACTERS = 100  # SNS API reference, Publish
 MAX_SECTION_LINES = 100  # two full sections stay far below the 256 KB of SNS
@@ -25,7 +26,7 @@ GROUP_NOT_FOUND = (
     "The group does not exist: it was deleted, or the settings have a wrong ID or the ID of a group in another Region "
     "or account. It is not guarded until you correct the settings and deploy them."
 )
-FAILED = "Actions marked FAILED are tried again at every sweep. Check the reason given."
+FAILED = "Actions marked FAILED are retried at every sweep. Check the reason."
 SUSPENDED = (
     "Changes marked SUSPENDED recurred after max_reverts reverts. They are left in place until "
     "revert_window_hours after the first revert. Find and stop the source of the change."
@@ -50,6 +51,10 @@ LINKS = (
     (re.compile("@"), "[@]"),
     (re.compile(r"\\\\"), r"[\\\\]"),  # network shares: Outlook
 )
+LATE_EVENTS = (
+    "{} calls since the last sweep changed the group, in addition to those in earlier notifications. An earlier check "
+    "had already reverted them. The log has each call and its changes."
+)
 ACCESS_CHANGE = (
     "The rules are as approved, but the call changes what they apply to: the entries of an approved prefix list, the "
     "members of an approved group, or the other groups of a guarded group's network interface. It was not reverted."
@@ -63,22 +68,18 @@ def subject(report: Report) -> str:
     count = len(outcome.actions)
     changes = f"change{'' if count == 1 else 's'} to security group {group}"
     reported = sum(action.status == "report_only" for action in outcome.actions)
-    if not outcome.group_exists:
-        return _subject(f"NOT GUARDED: security group {group} does not exist")
-    if outcome.suspended:
-        return _subject(f"REVERTING SUSPENDED: {len(outcome.suspended)} of {count} {changes}")
-    if outcome.failed:
-        return _subject(f"NOT REVERTED: {len(outcome.failed)} of {count} {changes}")
-    if reported:
-        share = f"{reported} of {count}" if reported < count else str(count)
-        return _subject(f"Unapproved: {share} {changes}")
-    if count:
-        return _subject(f"Reverted: {count} {changes}")
-    if report.not_visible:
-        return _subject(f"No longer present: unapproved change to security group {group}")
-    if report.already_reverted:
-        return _subject(f"Already reverted: unapproved change to security group {group}")
-    return _subject(f"Resolved: security group {group} has its approved rules")
+    share = f"{reported} of {count}" if reported < count else str(count)
+    lines = {
+        "group_missing": f"NOT GUARDED: security group {group} does not exist",
+        "suspended": f"REVERTING SUSPENDED: {len(outcome.suspended)} of {count} {changes}",
+        "not_reverted": f"NOT REVERTED: {len(outcome.failed)} of {count} {changes}",
+        "unapproved": f"Unapproved: {share} {changes}",
+        "reverted": f"Reverted: {count} {changes}",
+        "no_longer_present": f"No longer present: unapproved change to security group {group}",
+        "already_reverted": f"Already reverted: unapproved change to security group {group}",
+        "resolved": f"Resolved: security group {group} has its approved rules",
+    }
+    return _subject(lines[report.status])
 
 
 def text(report: Report, *, region: str, account: str) -> str:
@@ -116,6 +117,15 @@ def access_change_notification(
     lines += _section("IDs in the call", sorted(ids))
     lines += ["", ACCESS_CHANGE]
     return _subject(f"{call.event_name} may open security group {', '.join(names)}"), "\n".join(lines) + "\n"
+
+
+def late_events_notification(group: GuardedGroup, late: LateEvents, *, region: str, account: str) -> tuple[str, str]:
+    """Return subject and text for events about which no separate notifications were sent."""
+    lines = _facts(group, None, region=region, account=account)
+    lines += _section("Callers", late.callers)
+    lines += ["", LATE_EVENTS.format(late.count)]
+    name = group.name or group.group_id
+    return _subject(f"Already reverted: {late.count} more calls for security group {name}"), "\n".join(lines) + "\n"
 
 
 def _facts(group: GuardedGroup, call: Call | None, *, region: str, account: str) -> list[str]:

@@ -14,6 +14,8 @@ class Report:
     already_reverted: rules of the change that an earlier check reverted.
     not_visible: rules of the change that are already in their approved state, although no earlier check reverted them.
     resolved: whether all findings of the last report are resolved.
+    missed_events: changes that earlier sweeps reverted, and whose events have not arrived.
+    seconds_to_revert: the longest time from the call to the revert of one of its changes; None if there is none.
     """
 
     outcome: Outcome
@@ -21,6 +23,23 @@ class Report:
     already_reverted: tuple[Rule, ...] = ()
     not_visible: tuple[Rule, ...] = ()
     resolved: bool = False
+    missed_events: int = 0
+    seconds_to_revert: float | None = None
+
+    @property
+    def status(self) -> str:
+        """Return the result of the check, one of those in docs/security_group_check.schema.json."""
+        outcome = self.outcome
+        results = {
+            "group_missing": not outcome.group_exists,
+            "suspended": outcome.suspended,
+            "not_reverted": outcome.failed,
+            "unapproved": any(action.status == "report_only" for action in outcome.actions),
+            "reverted": outcome.actions,
+            "no_longer_present": self.not_visible,
+            "already_reverted": self.already_reverted,
+        }
+        return next((status for status, holds in results.items() if holds), "resolved")
 
     @property
     def named_in_event(self) -> list[Action]:

@@ -1,13 +1,17 @@
 """Process an event: revert the affected groups and send notifications."""
 
+import json
 import logging
+import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from . import check_event
+from .chat import chat_message
 from .cloudtrail import (
     INTERFACE_EVENTS,
     PREFIX_LIST_EVENTS,
@@ -22,9 +26,9 @@ from .cloudtrail import (
 )
 from .events import CloudTrailRecord, Event, JsonObject
 from .logs import emit_metrics, log_check
-from .notification_text import access_change_notification, subject, text
+from .notification_text import access_change_notification, late_events_notification, subject, text
 from .report import Report, rules_in_approved_state
-from .revert import GuardedGroup, Outcome, reconcile
+from .revert import MAX_FILTER_VALUES, GuardedGroup, Outcome, read_rules, reconcile
 from .rules import Rule
 from .state import State, StateTable, digest
 
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
 
 # Seconds to wait before reading a group again if the change is not visible: EC2 is eventually consistent.
 RETRY_DELAYS_SECONDS = (2, 4)
+# Between two sweeps, for each group, about changes that were already reverted. The next sweep reports the rest.
+MAX_LATE_NOTIFICATIONS = 5
 logger = logging.getLogger(__name__)
 
 
@@ -62,6 +68,7 @@ class Responder:
 
     ec2: "EC2Client"
     sns: "SNSClient"
+    events: Any  # an EventBridge client, whose type stubs are not installed
     table: StateTable
     topic_arn: str
     account: str
@@ -92,71 +99,125 @@ class Responder:
                 groups = [g for g in groups if not change.group_ids or g.group_id in change.group_ids]
             except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
                 logger.warning("Cannot read the event; checking all groups", extra={"reason": repr(error)})
-        problems: list[str] = []
+        run = _Run(change, is_sweep=event.get("detail-type") == "Scheduled Event")
+        for start in range(0, len(groups), MAX_FILTER_VALUES):
+            self._check_all(groups[start : start + MAX_FILTER_VALUES], run)
+        if run.problems:
+            raise RetryableError("; ".join(run.problems))
+
+    def _check_all(self, groups: Sequence[GuardedGroup], run: "_Run") -> None:
+        """Read the rules of the groups at once, and check each group."""
+        try:
+            rules = read_rules(self.ec2, [group.group_id for group in groups])
+        except (ClientError, BotoCoreError) as error:
+            run.problems.append(f"cannot read {', '.join(group.group_id for group in groups[:3])}...: {error}")
+            return
         for group in groups:
             try:
-                self._check(group, change, problems)
+                self._check(group, rules.pop(group.group_id), run)
             except Exception as error:  # so that one group does not block the others
-                problems.append(f"{group.group_id}: {error}")
-        if problems:
-            raise RetryableError("; ".join(problems))
+                run.problems.append(f"{group.group_id}: {error}")
 
-    def _check(self, group: GuardedGroup, change: Change | None, problems: list[str]) -> None:
+    def _check(self, group: GuardedGroup, rules: tuple[Rule, ...], run: "_Run") -> None:
         """Revert unapproved changes to one group, log them, and send a notification if the findings changed."""
-        outcome, state = self._reconcile_visible(group, change, problems)
+        change, problems = run.change, run.problems
+        outcome, state = self._reconcile_visible(group, rules, run)
         problems += [f"{a.action_type} {a.rule}: {a.reason}" for a in outcome.failed if a.transient]
         not_visible = _not_visible(change, outcome, state)
         in_approved_state = rules_in_approved_state(change, outcome) if change else []
         findings = digest([f"{a.key} {a.status}" for a in outcome.actions if a.is_unresolved] + _missing_group(outcome))
+        missed = state.without_event(time.time()) if run.is_sweep else []
         report = Report(
             outcome,
             change,
             already_reverted=tuple(rule for rule in in_approved_state if rule not in not_visible),
             not_visible=tuple(not_visible),
             resolved=bool(state.reported_digest and not findings),
+            missed_events=len(missed),
+            seconds_to_revert=_seconds_to_revert(change, outcome, state),
         )
         emit_metrics(report)
         log_check(report)
-        try:
-            self.table.count(group.group_id, state, (a.key for a in outcome.actions if a.status == "completed"))
-        except (ClientError, BotoCoreError) as error:
-            problems.append(f"cannot count the reverts of {group.group_id}: {error}")
+        self._write_state(group, state, outcome, [*missed, *_explained(change, state)], run)
         should_report = state.should_report(findings)
         to_notify = [a for a in outcome.actions if not a.is_unresolved or a in report.named_in_event]
+        if run.is_sweep and state.has_late_events:
+            self._report_late_events(group)
+        is_late = in_approved_state and not should_report and not to_notify
+        if is_late and change and self._is_repeated(group, change):
+            return
         if should_report or in_approved_state or to_notify:
-            self._publish(subject(report), text(report, region=self._region, account=self.account))
+            self._publish(group, subject(report), text(report, region=self._region, account=self.account))
+            self._put_event(report)
         if should_report:
             self.table.set_reported(group.group_id, findings)
 
-    def _reconcile_visible(
-        self, group: GuardedGroup, change: Change | None, problems: list[str]
-    ) -> tuple[Outcome, State]:
+    def _is_repeated(self, group: GuardedGroup, change: Change) -> bool:
+        """Count an event whose changes were already reverted; return whether the next sweep reports it.
+
+        An error does not suppress the notification.
+        """
+        try:
+            return self.table.count_late_event(group.group_id, change.call.caller) > MAX_LATE_NOTIFICATIONS
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("Cannot count an event of %s", group.group_id, extra={"reason": repr(error)})
+            return False
+
+    def _report_late_events(self, group: GuardedGroup) -> None:
+        """Report the events since the last sweep for which no notification was sent."""
+        late = self.table.take_late_events(group.group_id)
+        if late.count > MAX_LATE_NOTIFICATIONS:
+            suppressed = replace(late, count=late.count - MAX_LATE_NOTIFICATIONS)
+            notification = late_events_notification(group, suppressed, region=self._region, account=self.account)
+            self._publish(group, *notification)
+
+    def _reconcile_visible(self, group: GuardedGroup, rules: tuple[Rule, ...], run: "_Run") -> tuple[Outcome, State]:
         """Reconcile a group; repeat after a pause if the change in the event is not visible yet."""
-        state = self._read_state(group, problems)
-        outcome = self._reconcile(group, state)
+        change = run.change
+        state = self._read_state(group, run)
+        outcome = self._reconcile(group, rules, state)
         for pause in RETRY_DELAYS_SECONDS if change else ():
             if not _not_visible(change, outcome, state):
                 break
             time.sleep(pause)
-            state = self._read_state(group, problems)
-            outcome = outcome.merge(self._reconcile(group, state))
+            state = self._read_state(group, run)
+            rules = read_rules(self.ec2, [group.group_id])[group.group_id]
+            outcome = outcome.merge(self._reconcile(group, rules, state))
         return outcome, state
 
-    def _read_state(self, group: GuardedGroup, problems: list[str]) -> State:
+    def _read_state(self, group: GuardedGroup, run: "_Run") -> State:
         """Read the state of a group. If that fails, return an empty one, so that all findings are handled as new."""
+        if not run.table_is_available:
+            return State()
         try:
             return self.table.read(group.group_id)
         except (ClientError, BotoCoreError) as error:
-            problems.append(f"cannot read the state of {group.group_id}: {error}")
+            run.table_is_available = False
+            run.problems.append(f"cannot read the state of {group.group_id}: {error}")
             return State()
         except (LookupError, TypeError, ValueError) as error:  # a retry does not help
             logger.error("Ignoring the unreadable state of %s", group.group_id, extra={"reason": repr(error)})
             return State()
 
-    def _reconcile(self, group: GuardedGroup, state: State) -> Outcome:
+    def _write_state(
+        self, group: GuardedGroup, state: State, outcome: Outcome, explained: list[str], run: "_Run"
+    ) -> None:
+        """Count the reverts of a group, unless the table is not available."""
+        if not run.table_is_available:
+            return
+        reverted = [action.key for action in outcome.actions if action.status == "completed"]
+        try:
+            self.table.set_explained(group.group_id, explained)
+            self.table.count(group.group_id, state, reverted, by_sweep=run.is_sweep)
+        except (ClientError, BotoCoreError) as error:
+            run.table_is_available = False
+            run.problems.append(f"cannot count the reverts of {group.group_id}: {error}")
+
+    def _reconcile(self, group: GuardedGroup, rules: tuple[Rule, ...], state: State) -> Outcome:
         return reconcile(
             self.ec2,
             group,
+            rules,
             restore=self.restore,
             change_rules=self.change_rules,
             suspended=state.suspended(self.max_reverts),
@@ -178,7 +239,8 @@ class Responder:
             call = read_call(record)
             details = {"event_id": call.event_id, "group_ids": [group.group_id for group in affected]}
             logger.warning("%s may open guarded groups", name, extra=details | {"ids": sorted(ids)})
-            self._publish(*access_change_notification(call, affected, ids, region=self._region, account=self.account))
+            notification = access_change_notification(call, affected, ids, region=self._region, account=self.account)
+            self._publish(affected[0], *notification)
 
     def _endpoint_groups(self, record: CloudTrailRecord) -> frozenset[str]:
         """Return the current groups of the VPC endpoint that a call changed."""
@@ -206,8 +268,41 @@ class Responder:
     def _region(self) -> str:
         return self.ec2.meta.region_name
 
-    def _publish(self, subject_line: str, message: str) -> None:
-        self.sns.publish(TopicArn=self.topic_arn, Subject=subject_line, Message=message)
+    def _publish(self, group: GuardedGroup, subject_line: str, message: str) -> None:
+        """Publish a notification, which chat applications get in another form: they subscribe with HTTPS."""
+        forms = {"default": message, "https": chat_message(subject_line, message, thread=group.group_id)}
+        self.sns.publish(
+            TopicArn=self.topic_arn, Subject=subject_line, Message=json.dumps(forms), MessageStructure="json"
+        )
+
+    def _put_event(self, report: Report) -> None:
+        """Put an event on the default event bus.
+
+        Raises:
+            RetryableError: EventBridge rejected it.
+        """
+        group_id = report.outcome.group.group_id
+        partition = self.topic_arn.split(":")[1]
+        arn = f"arn:{partition}:ec2:{self._region}:{self.account}:security-group/{group_id}"
+        response = self.events.put_events(Entries=[check_event.entry(report, summary=subject(report), group_arn=arn)])
+        if response["FailedEntryCount"]:
+            failed = response["Entries"][0]
+            raise RetryableError(f"EventBridge: {failed.get('ErrorCode')}: {failed.get('ErrorMessage')}")
+
+
+@dataclass
+class _Run:
+    """The response to one event.
+
+    is_sweep: whether the scheduled sweep started it. problems: errors that a retry can resolve.
+    table_is_available: False after the first error, because an unavailable table would delay each group by the
+    timeouts of its calls.
+    """
+
+    change: Change | None
+    is_sweep: bool
+    problems: list[str] = field(default_factory=list)
+    table_is_available: bool = True
 
 
 def _not_visible(change: Change | None, outcome: Outcome, state: State) -> list[Rule]:
@@ -218,8 +313,35 @@ def _not_visible(change: Change | None, outcome: Outcome, state: State) -> list[
     return [
         rule
         for rule in rules_in_approved_state(change, outcome)
-        if not state.reverted_since(f"{'restore' if rule in approved else 'unapproved'}: {rule.identity}", timestamp)
+        if not state.reverted_since(_key(rule, approved), timestamp)
     ]
+
+
+def _key(rule: Rule, approved: Collection[Rule]) -> str:
+    """Return the key of the finding that a changed rule causes."""
+    return f"{'restore' if rule in approved else 'unapproved'}: {rule.identity}"
+
+
+def _explained(change: Change | None, state: State) -> list[str]:
+    """Return the findings that a sweep reverted, and that the event explains; all if it may not name each rule."""
+    by_sweep = [key for key, reverts in state.reverts.items() if reverts.by_sweep]
+    if change is None or not by_sweep:
+        return []
+    identities = {rule.identity for rule in change.added + change.removed}
+    if not identities or change.call.event_name == "ModifySecurityGroupRules":  # without the previous values
+        return by_sweep
+    return [key for key in by_sweep if key.partition(": ")[2] in identities]
+
+
+def _seconds_to_revert(change: Change | None, outcome: Outcome, state: State) -> float | None:
+    """Return the longest time from a call to the revert of one of its changes, by this check or an earlier one."""
+    if change is None or change.call.timestamp == math.inf:
+        return None
+    named = [a for a in outcome.actions if a.status == "completed" and change.refers_to(a.previous or a.rule)]
+    keys = [_key(rule, outcome.group.approved) for rule in rules_in_approved_state(change, outcome)]
+    times = [float(state.reverts[key].last) for key in keys if state.reverted_since(key, change.call.timestamp)]
+    times += [time.time()] if named else []
+    return max(0.0, max(times) - change.call.timestamp) if times else None
 
 
 def _missing_group(outcome: Outcome) -> list[str]:

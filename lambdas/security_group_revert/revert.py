@@ -1,6 +1,6 @@
 """Restore the approved rules of a guarded security group."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import SecurityGroupRuleDescriptionTypeDef, SecurityGroupRuleUpdateTypeDef
 
 MAX_ATTEMPTS = 3
+MAX_FILTER_VALUES = 200  # of one call (EC2 API: FilterLimitExceeded)
+MAX_PAGE_RULES = 1000  # EC2 API reference, DescribeSecurityGroupRules
 MAX_CALLS = 30  # per action and direction, if the batch call is rejected
 # Another caller changed the rule after it was read (EC2 API reference, error codes).
 CONFLICT_CODES = frozenset(
@@ -119,18 +121,23 @@ class Outcome:
 
 
 def reconcile(
-    ec2: "EC2Client", group: GuardedGroup, *, restore: bool, change_rules: bool = True, suspended: Collection[str] = ()
+    ec2: "EC2Client",
+    group: GuardedGroup,
+    rules: tuple[Rule, ...],
+    *,
+    restore: bool,
+    change_rules: bool = True,
+    suspended: Collection[str] = (),
 ) -> Outcome:
-    """Change the rules of `group` to match the approved ones.
+    """Change the `rules` of `group`, as read before, to match the approved ones.
 
-    The group is read, compared and changed, up to `MAX_ATTEMPTS` times while other callers change the same rules.
-    After the last attempt it is read once more, and what still differs has failed. Without `change_rules` findings
-    are only reported. Actions whose key is in `suspended` are not taken.
+    The rules are compared and changed, and read again, up to `MAX_ATTEMPTS` times while other callers change the same
+    rules. After the last attempt they are read once more, and what still differs has failed. Without `change_rules`
+    findings are only reported. Actions whose key is in `suspended` are not taken.
 
     Raises:
-        ClientError, BotoCoreError: the rules cannot be read.
+        ClientError, BotoCoreError: it is unknown whether the group exists.
     """
-    rules: tuple[Rule, ...] = ()
     completed: list[Action] = []
     conflicts: list[Action] = []  # of all attempts
     new_conflicts: list[Action] = []  # of the last attempt, like `failed` and `skipped`
@@ -138,10 +145,8 @@ def reconcile(
     skipped: list[Action] = []
     for attempt in range(1, MAX_ATTEMPTS + 2):
         try:
-            rules = _read_rules(ec2, group.group_id)
+            rules = rules if attempt == 1 else read_rules(ec2, [group.group_id])[group.group_id]
         except (ClientError, BotoCoreError) as error:
-            if attempt == 1:
-                raise
             failed += [_failed(action, error, transient=True) for action in new_conflicts]
             break
         if not rules and not _group_exists(ec2, group.group_id):
@@ -168,11 +173,20 @@ def reconcile(
     return Outcome(group, rules, tuple(completed + already_removed + failed + skipped))
 
 
-def _read_rules(ec2: "EC2Client", group_id: str) -> tuple[Rule, ...]:
+def read_rules(ec2: "EC2Client", group_ids: Sequence[str]) -> dict[str, tuple[Rule, ...]]:
+    """Return the rules of each group, at most `MAX_FILTER_VALUES` groups; none for a group that does not exist.
+
+    Raises:
+        ClientError, BotoCoreError: the rules cannot be read.
+    """
     pages = ec2.get_paginator("describe_security_group_rules").paginate(
-        Filters=[{"Name": "group-id", "Values": [group_id]}], PaginationConfig={"PageSize": 1000}
+        Filters=[{"Name": "group-id", "Values": list(group_ids)}], PaginationConfig={"PageSize": MAX_PAGE_RULES}
     )
-    return tuple(Rule.from_describe(item) for page in pages for item in page["SecurityGroupRules"])
+    rules: dict[str, list[Rule]] = {group_id: [] for group_id in group_ids}
+    for page in pages:
+        for item in page["SecurityGroupRules"]:
+            rules[item["GroupId"]].append(Rule.from_describe(item))
+    return {group_id: tuple(found) for group_id, found in rules.items()}
 
 
 def _group_exists(ec2: "EC2Client", group_id: str) -> bool:

@@ -4,6 +4,7 @@ Source of the field names and of how EC2 normalizes rules (canonical CIDRs, port
 without ports): EC2 API reference, SecurityGroupRule and SecurityGroupRuleRequest.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
@@ -169,13 +170,14 @@ def plan(existing: Iterable[Rule], approved: Iterable[Rule], optional: Iterable[
     accepted = approved_by_rule.keys() | set(optional)
     unapproved = [rule for rule in rules if rule not in accepted]
     modifications, restores = [], []
+    edits = _Edits(unapproved if restore else [])
     for missing in (rule for rule in approved_by_rule if rule not in existing_set):
-        edited = next((rule for rule in unapproved if restore and _is_edit_of(rule, missing)), None)
+        edited = edits.take(missing)
         if edited is None:
             restores.append(missing)
         else:
-            unapproved = [rule for rule in unapproved if rule is not edited]
             modifications.append((edited, replace(missing, description=missing.description or edited.description)))
+    unapproved = [rule for index, rule in enumerate(unapproved) if index not in edits.taken]
     descriptions = [
         (rule, approved_by_rule[rule])
         for rule in rules
@@ -184,18 +186,41 @@ def plan(existing: Iterable[Rule], approved: Iterable[Rule], optional: Iterable[
     return Plan(tuple(unapproved), tuple(modifications), tuple(descriptions), tuple(restores))
 
 
-def _is_edit_of(rule: Rule, approved: Rule) -> bool:
-    """Return whether `rule` has the approved rule's source type, as EC2 requires, and its source or traffic.
+class _Edits:
+    """The unapproved rules that look like an edited approved rule, each of which is found once.
 
-    Only for IP ranges: modifying a rule that refers to a group or a prefix list would need permissions on
-    those as well.
+    Only rules with IP ranges: modifying a rule that refers to a group or a prefix list would need permissions on
+    those as well. Two indexes keep the time linear.
     """
-    return (
-        rule.is_egress == approved.is_egress
-        and rule.source_type == approved.source_type
-        and rule.source_type.startswith("Cidr")
-        and (rule.source == approved.source or _traffic(rule) == _traffic(approved))
-    )
+
+    def __init__(self, unapproved: list[Rule]) -> None:
+        self.taken: set[int] = set()
+        self._rules = unapproved
+        self._indexes: dict[object, deque[int]] = {}
+        for index, rule in enumerate(unapproved):
+            for key in _edit_keys(rule):
+                self._indexes.setdefault(key, deque()).append(index)
+
+    def take(self, approved: Rule) -> Rule | None:
+        """Return the first rule with the approved rule's source type, as EC2 requires, and its source or traffic."""
+        found = [index for key in _edit_keys(approved) if (index := self._first(key)) is not None]
+        if not found:
+            return None
+        self.taken.add(min(found))
+        return self._rules[min(found)]
+
+    def _first(self, key: object) -> int | None:
+        indexes = self._indexes.get(key, deque())
+        while indexes and indexes[0] in self.taken:
+            indexes.popleft()
+        return indexes[0] if indexes else None
+
+
+def _edit_keys(rule: Rule) -> tuple[object, ...]:
+    if not rule.source_type.startswith("Cidr"):
+        return ()
+    direction_and_type = rule.is_egress, rule.source_type
+    return (*direction_and_type, rule.source), (*direction_and_type, _traffic(rule))
 
 
 def _traffic(rule: Rule) -> tuple[str, int, int]:

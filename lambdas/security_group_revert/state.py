@@ -1,8 +1,8 @@
-"""State between runs: how often each finding was reverted, and which open findings were reported.
+"""State between runs: how often each finding was reverted, which open findings were reported, and late events.
 
-The DynamoDB table has one item per reverted finding, counted atomically because runs overlap, and one
-item per group for the open findings that were last reported. Items expire. Source of the expressions:
-DynamoDB developer guide, update expressions and time to live.
+The DynamoDB table has one item per reverted finding, counted atomically because runs overlap, one item per group for
+the open findings that were last reported, and one for the events whose changes an earlier run had reverted. Items
+expire. Source of the expressions: DynamoDB developer guide, update expressions and time to live.
 """
 
 import hashlib
@@ -14,19 +14,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-REPORT_SORT_KEY = "report"  # sort key of the last report; sort keys of findings contain a colon
+# Sort keys of the last report and of late events; those of findings contain a colon.
+REPORT_SORT_KEY, LATE_SORT_KEY = "report", "late"
 REMINDER_SECONDS = 24 * 3600
 # Treat as expired: an update re-created the item, without an expiry, just after DynamoDB had deleted it.
 EXPIRED = {"N": "0"}
+EVENT_SECONDS = 15 * 60  # within which CloudTrail usually delivers an event
+LATE_TTL_SECONDS = 2 * REMINDER_SECONDS  # longer than the maximum interval of sweeps
 REPORT_TTL_SECONDS = 7 * REMINDER_SECONDS  # expiry of the last report; longer than the reminder interval
 
 
 @dataclass(frozen=True)
 class Reverts:
-    """How often a finding was reverted in the current window, and the last time in seconds since the epoch."""
+    """How often a finding was reverted in the current window, and the last time in seconds since the epoch.
+
+    by_sweep: the time when a sweep reverted it, and no event has explained it since; 0 if there is none.
+    """
 
     count: int
     last: int
+    by_sweep: int = 0
+
+
+@dataclass(frozen=True)
+class LateEvents:
+    """Events since the last sweep whose changes an earlier run had already reverted, and their callers."""
+
+    count: int = 0
+    callers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,7 @@ class State:
     reverts: Mapping[str, Reverts] = field(default_factory=dict)
     reported_digest: str = ""  # of the open findings
     reported_at: int = 0
+    has_late_events: bool = False
 
     def suspended(self, max_reverts: int) -> frozenset[str]:
         """Return the findings that were reverted at least `max_reverts` times in their window."""
@@ -44,6 +60,11 @@ class State:
     def reverted_since(self, key: str, timestamp: float) -> bool:
         """Return whether an earlier run reverted this finding at or after `timestamp`."""
         return key in self.reverts and self.reverts[key].last >= timestamp
+
+    def without_event(self, now: float) -> list[str]:
+        """Return the findings that a sweep reverted, and whose event has not arrived in time."""
+        limit = now - EVENT_SECONDS
+        return [key for key, reverts in self.reverts.items() if 0 < reverts.by_sweep <= limit]
 
     def should_report(self, findings: str) -> bool:
         """Return whether the digest of the open findings differs from the last report, or a reminder is due."""
@@ -77,24 +98,28 @@ class StateTable:
         items = {item["finding"]["S"]: item for page in pages for item in page["Items"]}
         now = time.time()
         live = {key: item for key, item in items.items() if int(item.get("expires_at", EXPIRED)["N"]) > now}
+        late = live.pop(LATE_SORT_KEY, None) is not None
         report = live.pop(REPORT_SORT_KEY, None)
-        reverts = {key: Reverts(int(item["reverts"]["N"]), int(item["last"]["N"])) for key, item in live.items()}
+        reverts = {
+            key: Reverts(int(item["reverts"]["N"]), int(item["last"]["N"]), int(item.get("by_sweep", EXPIRED)["N"]))
+            for key, item in live.items()
+        }
         if report is None:
-            return State(reverts)
-        return State(reverts, report["digest"]["S"], int(report["last"]["N"]))
+            return State(reverts, has_late_events=late)
+        return State(reverts, report["digest"]["S"], int(report["last"]["N"]), late)
 
-    def count(self, group_id: str, state: State, keys: Iterable[str]) -> None:
+    def count(self, group_id: str, state: State, keys: Iterable[str], *, by_sweep: bool) -> None:
         """Count one revert of each finding; a finding that is not in `state` starts a window.
 
         If two runs start a window at the same time, one revert is not counted, which is harmless.
         """
-        now = int(time.time())
+        now, sweep = int(time.time()), ", by_sweep = :now" if by_sweep else ""
         for key in dict.fromkeys(keys):
             values = {":one": {"N": "1"}, ":now": {"N": str(now)}}
             if key in state.reverts:
-                expression = "SET #last = :now ADD reverts :one"
+                expression = f"SET #last = :now{sweep} ADD reverts :one"
             else:
-                expression = "SET #last = :now, reverts = :one, expires_at = :end"
+                expression = f"SET #last = :now{sweep}, reverts = :one, expires_at = :end"
                 values[":end"] = {"N": str(now + self.window_seconds)}
             self.dynamodb.update_item(
                 TableName=self.name,
@@ -103,6 +128,37 @@ class StateTable:
                 ExpressionAttributeNames={"#last": "last"},
                 ExpressionAttributeValues=values,
             )
+
+    def set_explained(self, group_id: str, keys: Iterable[str]) -> None:
+        """Store that the events of findings that a sweep reverted have arrived, or are counted as missed."""
+        for key in keys:
+            self.dynamodb.update_item(
+                TableName=self.name,
+                Key={"group_id": {"S": group_id}, "finding": {"S": key}},
+                UpdateExpression="REMOVE by_sweep",
+            )
+
+    def count_late_event(self, group_id: str, caller: str) -> int:
+        """Count an event of a change that an earlier run reverted; return the number since the last sweep."""
+        response = self.dynamodb.update_item(
+            TableName=self.name,
+            Key={"group_id": {"S": group_id}, "finding": {"S": LATE_SORT_KEY}},
+            UpdateExpression="SET expires_at = :end ADD reverts :one, callers :callers",
+            ExpressionAttributeValues={
+                ":end": {"N": str(int(time.time()) + LATE_TTL_SECONDS)},
+                ":one": {"N": "1"},
+                ":callers": {"SS": [caller]},
+            },
+            ReturnValues="UPDATED_NEW",
+        )
+        return int(response["Attributes"]["reverts"]["N"])
+
+    def take_late_events(self, group_id: str) -> LateEvents:
+        """Return the late events of a group, and start to count from zero."""
+        key = {"group_id": {"S": group_id}, "finding": {"S": LATE_SORT_KEY}}
+        response = self.dynamodb.delete_item(TableName=self.name, Key=key, ReturnValues="ALL_OLD")
+        item = response.get("Attributes")
+        return LateEvents(int(item["reverts"]["N"]), tuple(sorted(item["callers"]["SS"]))) if item else LateEvents()
 
     def set_reported(self, group_id: str, findings: str) -> None:
         """Store the digest of the open findings that were just reported, or delete it if there are none."""

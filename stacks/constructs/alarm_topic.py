@@ -18,7 +18,7 @@ NOT_BREACHING = cloudwatch.TreatMissingData.NOT_BREACHING
 
 
 class AlarmTopic(sns.Topic):
-    """A topic encrypted with a customer managed key, to which alarms can publish. Subscribes `email`, if given."""
+    """A topic for alarms, encrypted with a customer managed key; `email` is subscribed to it."""
 
     def __init__(self, scope: Construct, construct_id: str, *, display_name: str, email: str | None) -> None:
         stack = Stack.of(scope)
@@ -44,18 +44,19 @@ class AlarmTopic(sns.Topic):
         metric: cloudwatch.IMetric,
         description: str,
         *,
+        threshold: float = 1,
         comparison_operator: cloudwatch.ComparisonOperator = AT_LEAST_THRESHOLD,
         evaluation_periods: int = 1,
         treat_missing_data: cloudwatch.TreatMissingData = NOT_BREACHING,
     ) -> cloudwatch.Alarm:
-        """Create an alarm that compares `metric` with the threshold 1 and notifies the topic."""
+        """Create an alarm that compares `metric` with the threshold and notifies the topic."""
         stack = Stack.of(self)
         alarm = cloudwatch.Alarm(
             stack,
             f"{name}Alarm",
             metric=metric,
             alarm_description=f"{stack.node.id}: {description}.",
-            threshold=1,
+            threshold=threshold,
             evaluation_periods=evaluation_periods,
             comparison_operator=comparison_operator,
             treat_missing_data=treat_missing_data,

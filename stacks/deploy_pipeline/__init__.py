@@ -131,7 +131,7 @@ class DeployPipeline(Stack):
         )
         acknowledge(
             bucket,
-            {"AwsSolutions-S1": "The histories of the pipeline and the executions record which objects were used."},
+            {"AwsSolutions-S1": "The histories of the pipeline and of executions record which objects were used."},
         )
         return bucket
 
@@ -152,13 +152,13 @@ class DeployPipeline(Stack):
         return upload
 
     def _service_role(self) -> iam.Role:
-        """Create the role with which CloudFormation creates the app."""
+        """Create the role that CloudFormation uses to create the app."""
         boundary = self.settings.permissions_boundary
         role = iam.Role(
             self,
             "ServiceRole",
             assumed_by=iam.ServicePrincipal("cloudformation.amazonaws.com"),
-            description="Role with which CloudFormation creates the app of the deployment pipeline",
+            description="Role that CloudFormation uses to create the app of the deployment pipeline",
             permissions_boundary=(
                 iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary) if boundary else None
             ),
@@ -202,7 +202,7 @@ class DeployPipeline(Stack):
             "Trigger",
             code=code,
             handler="deploy_pipeline.trigger_handler.handler",
-            description="Starts the state machine for a job of the pipeline, and reports how it ended",
+            description="Starts the state machine for a pipeline job, and reports the result",
             environment={
                 "STATE_MACHINE_ARN": self.state_machine.state_machine_arn,
                 "LOG_LEVEL": self.settings.log_level,
@@ -230,7 +230,7 @@ class DeployPipeline(Stack):
             trigger,
             ["codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult"],
             "*",
-            wildcard_reason="Jobs have no ARN, so there are no resource-level permissions.",
+            wildcard_reason="Jobs have no resource-level permissions.",
         )
         return trigger
 
@@ -262,16 +262,16 @@ class DeployPipeline(Stack):
             "PipelineName": (self.pipeline.pipeline.pipeline_name, "The pipeline"),
             "StateMachineArn": (
                 self.state_machine.state_machine_arn,
-                "The state machine, to start it without the pipeline",
+                "State machine, which can also be started without the pipeline",
             ),
-            "TriggerName": (self.trigger.function_name, "The function that the pipeline invokes"),
-            "InputBucketName": (self.inputs.bucket_name, "The state machine's input, and templates"),
-            "InputKey": (INPUT_KEY, "The state machine's input in that bucket"),
-            "AssetBucketName": (self.assets.bucket_name, "File assets of CDK apps"),
-            "ServiceRoleArn": (self.service_role.role_arn, "Role with which CloudFormation creates the app"),
+            "TriggerName": (self.trigger.function_name, "Function that the pipeline invokes"),
+            "InputBucketName": (self.inputs.bucket_name, "Bucket with the state machine's input and templates"),
+            "InputKey": (INPUT_KEY, "Key of the state machine's input in that bucket"),
+            "AssetBucketName": (self.assets.bucket_name, "Bucket with the file assets of CDK apps"),
+            "ServiceRoleArn": (self.service_role.role_arn, "Role that CloudFormation uses to create the app"),
             "AppStackName": (",".join(self.settings.stack_names), "The app's stack, or its stacks"),
-            "TopicArn": (self.topic.topic_arn, "Topic of the alarms and of the requests for approval"),
-            "DecisionQueueArn": (self.approval.queue.queue_arn, "Queue of the decisions about unsafe changes"),
+            "TopicArn": (self.topic.topic_arn, "Topic for alarms and requests for approval"),
+            "DecisionQueueArn": (self.approval.queue.queue_arn, "Queue for decisions about unsafe changes"),
             "DeadLetterQueueUrl": (
                 self.dead_letters.queue_url,
                 "Clean-up events and decisions that could not be processed",

@@ -105,7 +105,7 @@ class DeploymentStateMachine(Construct):
             function,
             ["cloudformation:GetTemplateSummary"],
             "*",
-            wildcard_reason="A template in S3 that no stack has yet has no ARN.",
+            wildcard_reason="GetTemplateSummary has no resource-level permissions for templates in S3.",
         )
         return function
 
@@ -161,7 +161,7 @@ class DeploymentStateMachine(Construct):
         return function
 
     def _reader(self, name: str, handler: str, calls: list[str], description: str) -> StandardFunction:
-        """Create a function that only needs some calls of CloudFormation's API."""
+        """Create a function that only calls CloudFormation's API."""
         function = StandardFunction(
             self,
             name,
@@ -174,11 +174,11 @@ class DeploymentStateMachine(Construct):
         return function
 
     def _state_machine(self, functions: dict[str, StandardFunction]) -> sfn.StateMachine:
-        """Create the state machine, which can pass the service role to CloudFormation, and no other role."""
+        """Create the state machine, which can pass only the service role to CloudFormation."""
         log_group = logs.LogGroup(
             self,
             "Log",
-            # Without this prefix each log group takes space in CloudWatch Logs' resource policy, until it is full.
+            # Without this prefix, each log group adds to CloudWatch Logs' resource policy, whose size is limited.
             log_group_name=unique_name(self, f"/aws/vendedlogs/states/{Stack.of(self).stack_name}"),
             retention=logs.RetentionDays.ONE_YEAR,
             removal_policy=RemovalPolicy.DESTROY,
@@ -191,17 +191,17 @@ class DeploymentStateMachine(Construct):
             definition_body=sfn.DefinitionBody.from_string(json.dumps(definition())),
             definition_substitutions=arns | {"ServiceRole": self.service_role.role_arn},
             tracing_enabled=True,
-            # Parameters of the app can be secret, so the data of executions is not logged.
+            # Parameters of the app can be secret, so execution data is not logged.
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
         grant(state_machine, ["lambda:InvokeFunction"], *arns.values())
         self._grant_stacks(state_machine, ["CreateStack", "DeleteStack", "DescribeStacks"])
-        # The tags of the input are put on the stack and on the change set.
+        # The input's tags are applied to the stack and the change set.
         tagging = ["TagResource", "UntagResource"]
         self._grant_stacks(
             state_machine, ["CreateChangeSet", "DeleteChangeSet", "ExecuteChangeSet", *tagging], nested=True
         )
-        transforms = "AWS's transforms, such as SAM's, which CloudFormation runs as a change set."
+        transforms = "CloudFormation authorizes the use of AWS's transforms, such as SAM's, as CreateChangeSet."
         self._grant_cloudformation(state_machine, ["CreateChangeSet"], ["transform/*"], transforms, account="aws")
         grant(
             state_machine,
@@ -217,7 +217,7 @@ class DeploymentStateMachine(Construct):
             grant(reader, ["s3:GetObject"], self.assets.arn_for_objects("*"), wildcard_reason=reason)
         self._grant_ssm_parameters(state_machine)
         grant(state_machine, ["kms:Decrypt"], self.key.key_arn)
-        no_arn = "X-Ray and the delivery of logs have no resource-level permissions."
+        no_arn = "X-Ray and log delivery have no resource-level permissions."
         acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
         return state_machine
 
@@ -257,19 +257,16 @@ class DeploymentStateMachine(Construct):
     def _grant_stacks(self, grantee: iam.IGrantable, calls: list[str], *, nested: bool = False) -> None:
         """Allow calls on the stacks and their change sets; with `nested` also on their nested stacks.
 
-        CloudFormation authorizes a call that names a change set only by its ARN on that ARN.
+        A call that names a change set only by its ARN is authorized on that ARN.
         """
         resources = self.stacks + (self.nested_stacks if nested else [])
         if any("ChangeSet" in call for call in calls):
             resources = [*resources, "changeSet/deploy-*/*"]
-        reason = (
-            "CloudFormation generates stack IDs and the names of nested stacks; "
-            "names of blue/green stacks end in 8 digits."
-        )
+        reason = "CloudFormation generates stack IDs and nested stack names; blue/green names end in 8 digits."
         self._grant_cloudformation(grantee, calls, resources, reason)
 
     def _grant_ssm_parameters(self, grantee: iam.IGrantable) -> None:
-        """Allow the SSM parameters of the settings, in this region; AWS's public ones belong to no account."""
+        """Allow reading the SSM parameters in the settings; AWS's public ones belong to no account."""
         for name in self.settings.ssm_parameters:
             arn = Stack.of(self).format_arn(
                 service="ssm",

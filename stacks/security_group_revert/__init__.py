@@ -2,7 +2,8 @@
 
     CloudTrail record of an EC2 call --> EventBridge rule --+
                                                             +--> Lambda --> EC2: revert
-    schedule (sweep) --------------> EventBridge rule ------+          +--> SNS: notification
+    schedule (sweep) --------------> EventBridge rule ------+          +--> SNS: notification, by email or chat
+                                                                       +--> EventBridge: event of the check
                                                                        +--> DynamoDB: state
     CloudTrail record of a call that changes this stack --> EventBridge rule --> SNS
 
@@ -29,7 +30,13 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from lambdas.security_group_revert.logs import METRIC_NAMESPACE, NOT_REVERTED, REVERTS_SUSPENDED
+from lambdas.security_group_revert.logs import (
+    METRIC_NAMESPACE,
+    MISSED_EVENTS,
+    NOT_REVERTED,
+    REVERTS_SUSPENDED,
+    SECONDS_TO_REVERT,
+)
 from settings.security_group_revert import (
     ALL_EGRESS,
     ALL_EGRESS_IPV6,
@@ -63,13 +70,16 @@ EGRESS_EVENTS = [
 ACCESS_CHANGE_EVENTS = [
     "AttachNetworkInterface",
     "ApplySecurityGroupsToClientVpnTargetNetwork",
+    "CreateApplicationStatusCheck",
     "CreateClientVpnEndpoint",
     "CreateInstanceConnectEndpoint",
     "CreateIpamPrefixListResolverTarget",
     "CreateNetworkInterface",
+    "CreateNetworkInterfacePermission",
     "CreateVerifiedAccessEndpoint",
     "CreateVpcEndpoint",
     "ImportInstance",
+    "ModifyApplicationStatusCheck",
     "ModifyClientVpnEndpoint",
     "ModifyInstanceAttribute",
     "ModifyInstanceConnectEndpoint",
@@ -84,6 +94,7 @@ ACCESS_CHANGE_EVENTS = [
     "RunScheduledInstances",
 ]
 GROUPS_PER_STATEMENT = 60  # with seven actions, at most 5,700 of the 6,144 characters of a managed policy
+MAX_SECONDS_TO_REVERT = 300  # with CloudTrail's delivery, usually within seconds
 SAMPLE_GROUP_NAME = "Web Server"
 SAMPLE_INGRESS = (
     ApprovedRule(
@@ -106,9 +117,10 @@ class SecurityGroupRevert(Stack):
         table = self._create_state_table()
         function = self._create_function(topic, dead_letters, table)
         self._grant_table(function, table)
+        grant(function, ["events:PutEvents"], self._default_bus())
         self._grant_groups(function)
         changes, sweep = self._create_rules(function, dead_letters)
-        report_tampering(topic, dead_letters, rules=[changes, sweep], function=function, table=table)
+        report_tampering(topic, dead_letters, function=function, table=table)
         self._add_alarms(function, dead_letters, topic, sweep)
         self._add_outputs(topic, function, dead_letters, table, changes, sweep)
         if settings.create_trail:  # without a trail EventBridge receives no API calls
@@ -169,15 +181,18 @@ class SecurityGroupRevert(Stack):
             on_failure=destinations.SqsDestination(dead_letters),
         )
         topic.grant_publish(function)
-        reason = "KMS names this family of actions with a suffix; the resource is one key."
+        reason = "The wildcard covers variants of one action on one key."
         acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": reason})
         return function
 
     def _grant_table(self, function: StandardFunction, table: dynamodb.Table) -> None:
-        actions = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"]
-        if self.settings.mode == "revert":
-            actions.append("dynamodb:UpdateItem")
+        actions = ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
         grant(function, actions, table.table_arn)
+
+    def _default_bus(self) -> str:
+        return self.format_arn(
+            service="events", resource="event-bus", resource_name="default", arn_format=ArnFormat.SLASH_RESOURCE_NAME
+        )
 
     def _grant_groups(self, function: StandardFunction) -> None:
         """Grant read access to all groups, and write access to guarded groups only."""
@@ -271,9 +286,9 @@ class SecurityGroupRevert(Stack):
     ) -> None:
         five_minutes = Duration.minutes(5)
         sweep_period = Duration.minutes(max(5, self.settings.sweep_minutes))
-        not_reverted, suspended = (
+        not_reverted, suspended, missed_events, seconds = (
             cloudwatch.Metric(namespace=METRIC_NAMESPACE, metric_name=name, statistic="Maximum", period=sweep_period)
-            for name in (NOT_REVERTED, REVERTS_SUSPENDED)
+            for name in (NOT_REVERTED, REVERTS_SUSPENDED, MISSED_EVENTS, SECONDS_TO_REVERT)
         )
         alarms = {
             "Errors": (function.metric_errors(period=five_minutes), "The function failed"),
@@ -290,9 +305,20 @@ class SecurityGroupRevert(Stack):
                 suspended,
                 "A change recurred after max_reverts reverts and is left in place; see the log",
             ),
+            "MissedEvents": (
+                missed_events,
+                "A sweep reverted a change whose event has not arrived; check the trail and the rule for API calls",
+            ),
         }
         for name, (metric, description) in alarms.items():
             topic.add_alarm(name, metric, description)
+        topic.add_alarm(
+            "SlowRevert",
+            seconds,
+            f"A change was reverted more than {MAX_SECONDS_TO_REVERT} seconds after its call",
+            threshold=MAX_SECONDS_TO_REVERT,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+        )
         self._add_sweep_alarm(topic, sweep, sweep_period)
 
     def _add_sweep_alarm(self, topic: AlarmTopic, sweep: events.Rule, period: Duration) -> None:
@@ -354,10 +380,7 @@ class SecurityGroupRevert(Stack):
         return groups
 
     def _optional_rules(self, group: GuardedGroup | None) -> dict[str, Any]:
-        """Return the egress rule that is optional: EC2 adds it only in VPCs with IPv6.
-
-        If the settings define egress rules, there is none.
-        """
+        """Return the egress rule that EC2 adds only in VPCs with IPv6, or none if the settings define egress rules."""
         default_egress = self.settings.guard_egress and (group is None or "egress" not in group.model_fields_set)
         return {"optional_egress": [rule.as_api() for rule in ALL_EGRESS_IPV6] if default_egress else []}
 

@@ -19,8 +19,9 @@ from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.standard_function import StandardFunction
 
 TRAIL_EVENTS = ["DeleteTrail", "PutEventSelectors", "StopLogging", "UpdateTrail"]
-# Without its log group the function publishes no metrics. Lambda's CreateLogStream contains the group's name too.
-LOG_GROUP_EVENTS = ["DeleteLogGroup"]
+# Without its log group, or with a key that it cannot use, the function publishes no metrics. Lambda's CreateLogStream
+# contains the group's name too.
+LOG_GROUP_EVENTS = ["AssociateKmsKey", "DeleteLogGroup"]
 # Calls with which any CloudFormation stack can change the policies of resources that this stack created.
 ATTACHMENT_EVENTS = ["SetTopicAttributes", {"prefix": "AddPermission"}]
 
@@ -29,28 +30,29 @@ def report_tampering(
     topic: AlarmTopic,
     dead_letters: DeadLetterQueue,
     *,
-    rules: list[events.Rule],
     function: StandardFunction,
     table: dynamodb.Table,
 ) -> None:
     """Report calls that stop a trail, or change one of these resources or the topic, to `topic`.
 
     Calls by CloudFormation are deployments and are excluded, except those that change the policy of the topic or the
-    function. The rules cannot report their own deactivation.
+    function. Each of the two rules reports changes to the other. CloudTrail delivers them after seconds or minutes, so
+    nobody is notified if both are disabled by then.
     """
-    rule_names = [rule.rule_name for rule in rules]
-    # Names of alarms and log groups start with the stack name. Listing them would exceed the maximum size of a pattern.
-    stack_names = [{"prefix": f"{Stack.of(topic).stack_name}-"}]
+    # Names of rules, alarms and log groups start with the stack name. Listing them would exceed the maximum size of a
+    # pattern.
+    stack_name = Stack.of(topic).stack_name
+    stack_names = [{"prefix": f"{stack_name}-"}]
     # As the caller wrote it: Lambda accepts names, and full and partial ARNs with or without a version.
     functions = [{"wildcard": f"*{function.function_name}*"}]
     watched_resources: dict[str, list[Any]] = {
-        "name": rule_names,
-        "rule": rule_names,
+        "name": stack_names,
+        "rule": stack_names,
         "functionName": functions,
         "alarmName": stack_names,
         "alarmNames": stack_names,
         "keyId": [{"suffix": topic.key.key_id}],  # an ARN ends in the ID
-        "resourceArn": [topic.topic_arn],
+        "resourceArn": [topic.topic_arn, table.table_arn],
         "subscriptionArn": [{"prefix": topic.topic_arn}],
         "tableName": [table.table_name, table.table_arn],
         "topicArn": [topic.topic_arn],
@@ -58,22 +60,28 @@ def report_tampering(
     by_others = [
         {"eventSource": ["cloudtrail.amazonaws.com"], "eventName": TRAIL_EVENTS},
         {"eventName": LOG_GROUP_EVENTS, "requestParameters": {"logGroupName": stack_names}},
+        # An ARN, which AssociateKmsKey accepts instead of the name.
+        {"requestParameters": {"resourceIdentifier": [{"wildcard": f"*:log-group:{stack_name}-*"}]}},
         *_parameters(watched_resources),
     ]
+    not_by_stacks = {"sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}]}
     # Two rules, because one pattern would exceed the maximum size.
     tampering = _rule(
         topic,
         "Tampering",
         "Calls that stop a trail or change this stack's rules, function, topic, table or alarms",
-        {"sourceIPAddress": [{"anything-but": ["cloudformation.amazonaws.com"]}], "$or": by_others},
+        {**not_by_stacks, "$or": by_others},
     )
+    other_rule = [tampering.rule_name]
     attachment = _rule(
         topic,
         "PolicyTampering",
-        "Calls, also by CloudFormation, that change the policy of this stack's topic or function",
+        "Calls, also by CloudFormation, that change the policy of this stack's topic or function, or the other rule",
         {
-            "eventName": ATTACHMENT_EVENTS,
-            "$or": _parameters({"functionName": functions, "topicArn": [topic.topic_arn]}),
+            "$or": [
+                *_parameters({"functionName": functions, "topicArn": [topic.topic_arn]}, eventName=ATTACHMENT_EVENTS),
+                *_parameters({"name": other_rule, "rule": other_rule}, **not_by_stacks),
+            ]
         },
     )
     message = events.RuleTargetInput.from_text(_text())
@@ -102,8 +110,9 @@ def _rule(topic: AlarmTopic, name: str, description: str, detail: dict[str, Any]
     )
 
 
-def _parameters(values: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    return [{"requestParameters": {parameter: allowed}} for parameter, allowed in values.items()]
+def _parameters(values: dict[str, list[Any]], **fields: list[Any]) -> list[dict[str, Any]]:
+    """Return one pattern for each parameter, which also requires `fields`."""
+    return [{**fields, "requestParameters": {parameter: allowed}} for parameter, allowed in values.items()]
 
 
 def _publisher(topic: AlarmTopic) -> iam.Role:
@@ -118,7 +127,7 @@ def _publisher(topic: AlarmTopic) -> iam.Role:
         description="Lets EventBridge publish to the topic",
         assumed_by=iam.ServicePrincipal("events.amazonaws.com"),
     )
-    reason = "KMS names this family of actions with a suffix; the resource is one key."
+    reason = "The wildcard covers variants of one action on one key."
     acknowledge_wildcards(role, {"Action::kms:GenerateDataKey*": reason})
     return role
 

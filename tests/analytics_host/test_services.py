@@ -26,6 +26,12 @@ def test_h2o_runs_as_dedicated_user_without_credentials() -> None:
     assert h2o["ReadWritePaths"] == ["/var/lib/h2o"], "H2O could not write its files"
 
 
+def test_h2o_cannot_start_services_without_its_limits() -> None:
+    """Every user may enable lingering for itself: systemd then starts the services in the user's home directory."""
+    h2o = settings_of("h2o.service")
+    assert h2o["InaccessiblePaths"] == ["/run/dbus"], "logind would start the services in /var/lib/h2o/.config/systemd"
+
+
 def test_jupyterlab_runs_as_user_on_loopback_port_8888() -> None:
     jupyterlab = settings_of("jupyterlab.service")
     assert jupyterlab["User"] == ["@USER@"]

@@ -37,6 +37,10 @@ def deny(**fields: Any) -> dict[str, Any]:
     return {"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "a", **fields}]}
 
 
+def versioned(version: str | None, resource: str) -> dict[str, Any]:
+    return denials("a", resource=resource) | ({"Version": version} if version else {})
+
+
 def replica(region: str, *, protected: str = "true", recovery: str = "true", policy: Any = None) -> dict[str, Any]:
     specification = {"PointInTimeRecoveryEnabled": recovery}
     protection = {"DeletionProtectionEnabled": protected, "PointInTimeRecoverySpecification": specification}
@@ -68,6 +72,11 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("condition", "before", "after", "expected"),
     [
+        # In the older version, which is the default, policy variables are text, so that they match nothing.
+        (DENY, versioned("2012-10-17", "b/${aws:username}/*"), versioned("2008-10-17", "b/${aws:username}/*"), True),
+        (DENY, versioned("2012-10-17", "b/${aws:username}/*"), versioned(None, "b/${aws:username}/*"), True),
+        (DENY, versioned(None, "b/${aws:username}/*"), versioned("2008-10-17", "b/${aws:username}/*"), False),
+        (DENY, versioned("2012-10-17", "b/*"), versioned("2008-10-17", "b/*"), False),
         (LOWERED, "7", "6", True),
         (LOWERED, "7", "7", False),
         (LOWERED, "7", "8", False),

@@ -79,7 +79,7 @@ IN_FORCE = (
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input is edited in the bucket, or an execution is started with another input",
+    fault="the input is edited in the bucket, or an execution uses another input",
 )
 def test_every_result_lists_exemptions_in_force(machine: Machine) -> None:
     with_app(machine, change())
@@ -168,7 +168,7 @@ def test_every_task_has_retry_catch_and_timeout() -> None:
         assert is_deadline != any("States.Timeout" in retry["ErrorEquals"] for retry in state["Retry"]), name
 
 
-@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="the operation on a stack or a change set never ends")
+@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="an operation on a stack or a change set never ends")
 def test_polling_ends_before_execution_limits() -> None:
     stack, deletion = definition.STACK_POLLS, definition.DELETION_POLLS
     seconds = definition.STACK_TIMEOUT + definition.DELETION_TIMEOUT + definition.CHANGE_SET_TIMEOUT

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from lambdas.deploy_pipeline.approval import parse_decision
+from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.inspection import Policy, violations
 from lambdas.deploy_pipeline.lookups import lookups
 from lambdas.deploy_pipeline.nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
@@ -89,3 +91,11 @@ def test_levels_of_objects_and_lists_are_counted(levels: int, too_deep: bool) ->
     for number in range(levels):
         value = {"key": value} if number % 2 else [value]
     assert is_too_deeply_nested(value, 3) is too_deep
+
+
+@pytest.mark.reliability("deploy_pipeline", "Hostile input", fault="JSON nested thousands deep")
+def test_deeply_nested_decision_is_invalid() -> None:
+    """At some depth just below the limit, Python can parse the value, but not show it."""
+    for levels in range(700, 1100):
+        with pytest.raises(InvalidInputError):
+            parse_decision(f'{{"execution": {nested(levels)}, "decision": "approve", "reason": "empty"}}')

@@ -13,6 +13,8 @@ from .changes import ALLOW, MARKER, change, detail, reasons, update
 POLICIES = [("AWS::SQS::QueuePolicy", "Queues", ["https://sqs/q"], "AWS::SQS::Queue"),
             ("AWS::SNS::TopicPolicy", "Topics", ["arn:t"], "AWS::SNS::Topic"),
             ("AWS::S3Tables::TablePolicy", "TableARN", "arn:t", "AWS::S3Tables::Table"),
+            ("AWS::S3Outposts::BucketPolicy", "Bucket", "arn:b", "AWS::S3Outposts::Bucket"),
+            ("AWS::SecretsManager::RotationSchedule", "SecretId", "arn:s", "AWS::SecretsManager::Secret"),
             ("AWS::SecretsManager::SecretTargetAttachment", "SecretId", "arn:s", "AWS::SecretsManager::Secret"),
             ("AWS::S3::BucketPolicy", "Bucket", "bucket", "AWS::S3::Bucket")]  # fmt: skip
 
@@ -55,7 +57,7 @@ def test_policy_target_with_id_of_another_type_is_unsafe() -> None:
     expected="rejected, unless the change set adds or changes a resource of the target's type",
     observed='"is known only during the update"',
 )
-def test_target_known_later_is_unsafe_without_resource_of_its_type(
+def test_target_known_only_during_update_is_unsafe_without_its_type(
     kind: str, name: str, target: Any, target_type: str
 ) -> None:
     known_later = [MARKER] if isinstance(target, list) else MARKER
@@ -78,6 +80,19 @@ def test_target_known_later_is_that_of_its_cause() -> None:
         policy = change("Modify", "Policy", "AWS::S3::BucketPolicy", Details=details, **contexts)
         found = reasons(policy, bucket, parameter)
         assert expected in found if expected else not found
+
+
+def test_rotation_of_secret_known_by_its_attachment_is_safe() -> None:
+    """CDK's rotation refers to the attachment, whose reference is the secret's ARN, and whose target is inspected."""
+    after = json.dumps({"Properties": {"SecretId": MARKER}})
+    rotation = change("Add", "Rotation", "AWS::SecretsManager::RotationSchedule", AfterContext=after)
+    known = json.dumps({"Properties": {"SecretId": "arn:s"}})
+    attachment = change("Add", "Attachment", "AWS::SecretsManager::SecretTargetAttachment", AfterContext=known)
+    inside = Lookups(physical_ids=lambda: frozenset({("AWS::SecretsManager::Secret", "arn:s")}))
+    assert not reasons(rotation, attachment, lookups=inside)
+    assert "outside the stack" in reasons(rotation, attachment, lookups=Lookups())
+    attachment["ResourceChange"]["AfterContext"] = after
+    assert "SecretId is known only" in reasons(rotation, attachment), "the attachment is not its own secret"
 
 
 def test_existing_policy_can_be_updated() -> None:

@@ -153,7 +153,7 @@ def test_passed_limit_is_named_with_size() -> None:
     assert "tags: given 51 items; accepted: an object of at most 50 items" in errors(
         tags={f"tag{number}": "" for number in range(51)}
     )
-    assert "together with environmentName 125 characters; accepted: at most 113" in errors(stackName="a" * 120)
+    assert "with environmentName, 125 characters; accepted: at most 113" in errors(stackName="a" * 120)
 
 
 @given(JSON)
@@ -183,5 +183,5 @@ def test_artifact_of_another_bucket_is_refused() -> None:
         }
     )
     refuse_other_bucket(request, "theirs")
-    with pytest.raises(InvalidInputError, match="revisionS3Bucket: given theirs; accepted is only artifacts"):
+    with pytest.raises(InvalidInputError, match="revisionS3Bucket: given theirs; accepted: only artifacts"):
         refuse_other_bucket(request, "artifacts")

@@ -1,6 +1,8 @@
 """Settings of deploy_pipeline: accepted values and error messages."""
 
 import json
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,21 @@ def test_service_wide_permission_needs_opt_in(action: str, resource: str) -> Non
     assert Settings.from_context(accepted).deploy_pipeline.permissions[0].is_service_wide()
 
 
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("states:*", "arn:aws:states:{region}:{account}:stateMachine:*"),
+        ("apigateway:*", "arn:aws:apigateway:{region}::/restapis/*"),
+        # AWS generates the IDs, which start with their type.
+        ("ec2:*", "arn:aws:ec2:{region}:{account}:instance/i-*"),
+        ("ec2:*", "arn:aws:ec2:{region}:{account}:elastic-ip/eipalloc-?*"),
+    ],
+)
+def test_service_wide_permission_for_every_resource_of_type_needs_opt_in(action: str, resource: str) -> None:
+    fields = [{"actions": [action], "resources": [resource]}]
+    assert f"{action} on every resource needs" in error_message(permissions=fields)
+
+
 @pytest.mark.parametrize("action", ["iam:*", "iam:PassRole", "sts:AssumeRole"])
 @pytest.mark.parametrize(
     "resource",
@@ -111,6 +128,15 @@ def test_service_wide_permission_needs_opt_in(action: str, resource: str) -> Non
 def test_permission_for_any_identity_needs_opt_in(action: str, resource: str) -> None:
     fields = [{"actions": [action], "resources": [resource]}]
     assert f"{action} on every resource needs" in error_message(permissions=fields)
+
+
+def test_condition_value_of_braces_is_checked_in_linear_time() -> None:
+    fields = {"actions": ["sqs:*"], "resources": ["arn:aws:sqs:::{stack}-*"]}
+    conditions = {"StringLike": {"aws:RequestTag/team": "{" * 40_000}}
+    started = time.process_time()
+    with suppress(SettingsError):
+        Settings.from_context({"deploy_pipeline:permissions": [{**fields, "conditions": conditions}]})
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("name", ["role/{stack}-*", "role/app/*", "role/app", "instance-profile/{stack}-*"])
@@ -237,6 +263,6 @@ def test_deeply_nested_input_file_is_a_settings_error(tmp_path: Path) -> None:
         ("secretsmanager:*", "arn:aws:secretsmanager:*:{account}:secret:*-*"),
     ],
 )
-def test_permission_that_gives_others_on_everything_is_refused(action: str, resource: str) -> None:
+def test_permission_to_grant_permissions_on_everything_is_rejected(action: str, resource: str) -> None:
     permission = {"actions": [action], "resources": [resource]}
     assert f"{action} on every resource needs" in error_message(permissions=[permission])

@@ -55,12 +55,12 @@ def plan(**fields: Any) -> dict[str, Any]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input names an artifact in another bucket, which allows the function to read it",
+    fault="the input names an artifact in another bucket that the function can read",
     expected="rejected before it is read",
-    observed='"accepted is only artifacts"',
+    observed='"accepted: only artifacts"',
 )
 def test_artifact_in_another_bucket_is_rejected() -> None:
-    with pytest.raises(InvalidInputError, match="given theirs; accepted is only artifacts"):
+    with pytest.raises(InvalidInputError, match="given theirs; accepted: only artifacts"):
         plan(revisionS3Bucket="theirs")
 
 
@@ -148,7 +148,7 @@ def metrics(printed: str) -> list[dict[str, Any]]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input is edited in the bucket, or an execution is started with another input",
+    fault="the input is edited in the bucket, or an execution uses another input",
     expected="an alarm; exemptions are listed in every result",
     observed="the metric `EditedInput` is 1; each result contains the list",
 )
@@ -161,6 +161,13 @@ def test_edited_input_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert directive["Namespace"] == "DeployPipeline"
     assert [line[metric["Name"]] for metric in directive["Metrics"]] == [1]
     assert line["execution"] == "run-1"
+
+
+def test_fingerprint_ignores_how_step_functions_writes_numbers() -> None:
+    assert fingerprint({"approvalTimeoutMinutes": 60.0}) == fingerprint({"approvalTimeoutMinutes": 60})
+    assert fingerprint({"approvalTimeoutMinutes": 61}) != fingerprint({"approvalTimeoutMinutes": 60})
+    minutes = [fingerprint({"rollback": {"monitoringMinutes": number}}) for number in (5.0, 5, 6)]
+    assert minutes[0] == minutes[1] != minutes[2]
 
 
 def test_fingerprint_ignores_layout() -> None:
@@ -344,9 +351,7 @@ def test_creation_status_lists_validations_of_all_stacks(fake: FakeCloudFormatio
 
 
 @pytest.mark.parametrize("client_error", [THROTTLED, DENIED, error("ChangeSetNotFound")])
-@pytest.mark.reliability(
-    "deploy_pipeline", "Access denied", fault="the function has no permission to read the reason of a failure"
-)
+@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="the reason for a failure cannot be read")
 def test_creation_status_unreadable_nested_keeps_outer(fake: FakeCloudFormation, client_error: ClientError) -> None:
     fake.failing["describe_change_set"] = [None, client_error]
     message = failed_change_set(fake)

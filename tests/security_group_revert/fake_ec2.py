@@ -5,6 +5,7 @@ error for an unknown rule ID. Parameters are validated against botocore's model 
 """
 
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from lambdas.security_group_revert.rules import Rule
 MODEL = Session().get_service_model("ec2")
 DYNAMODB = Session().get_service_model("dynamodb")
 PUBLISH = Session().get_service_model("sns").operation_model("Publish")
+PUT_EVENTS = Session().get_service_model("events").operation_model("PutEvents")
 SOURCES = {
     "IpRanges": ("CidrIpv4", "CidrIp"),
     "Ipv6Ranges": ("CidrIpv6", "CidrIpv6"),
@@ -87,9 +89,13 @@ class FakeEC2:
     def paginate(self, *, Filters: list[Any], PaginationConfig: dict[str, int]) -> Iterator[dict[str, Any]]:
         assert 5 <= PaginationConfig["PageSize"] <= 1000  # EC2 API reference, DescribeSecurityGroupRules
         self._record("DescribeSecurityGroupRules", {"Filters": Filters, "MaxResults": PaginationConfig["PageSize"]})
-        rules = list(self.rules.values())
-        yield {"SecurityGroupRules": rules[:2]}  # more than one page
-        yield {"SecurityGroupRules": rules[2:]}
+        ((_, group_ids),) = (item.values() for item in Filters)
+        assert len(group_ids) <= 200, "FilterLimitExceeded"
+        rules = [{**rule, "GroupId": group_id} for group_id in group_ids for rule in self.rules.values()]
+        size = PaginationConfig["PageSize"]
+        self.calls += ["DescribeSecurityGroupRules"] * ((len(rules) - 1) // size)
+        yield {"SecurityGroupRules": rules[:2]}  # a page can have fewer items than MaxResults
+        yield from ({"SecurityGroupRules": rules[start : start + size]} for start in range(2, len(rules) or 3, size))
 
     def describe_security_groups(self, **parameters: Any) -> dict[str, Any]:
         """Raise an error for an unknown group ID, as EC2 does; with a filter it would return an empty list."""
@@ -180,7 +186,27 @@ class FakeSNS:
         assert len(parameters["Subject"]) <= 100
         assert parameters["Subject"].isascii()
         assert parameters["Subject"].isprintable()
-        self.notifications.append(parameters)
+        assert parameters["MessageStructure"] == "json"
+        assert len(parameters["Message"].encode()) <= 256 * 1024
+        forms = json.loads(parameters["Message"])
+        self.notifications.append(parameters | {"Message": forms["default"], "Chat": forms["https"]})
+
+
+class FakeEventBridge:
+    """Stores the details of events on the default event bus. `failed`: the error of each entry."""
+
+    def __init__(self, failed: dict[str, str] | None = None) -> None:
+        self.details: list[dict[str, Any]] = []
+        self.failed = failed
+
+    def put_events(self, **parameters: Any) -> dict[str, Any]:
+        validate(parameters, PUT_EVENTS)
+        if self.failed:
+            return {"FailedEntryCount": 1, "Entries": [self.failed]}
+        (entry,) = parameters["Entries"]
+        assert len(json.dumps(entry)) <= 256 * 1024
+        self.details.append(json.loads(entry["Detail"]))
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
 
 
 class FakeDynamoDB:
@@ -210,30 +236,41 @@ class FakeDynamoDB:
         yield {"Items": items[:1]}  # more than one page
         yield {"Items": items[1:]}
 
-    def update_item(self, **parameters: Any) -> None:
+    def update_item(self, **parameters: Any) -> dict[str, Any]:
         self._record("UpdateItem", parameters)
-        names, values = parameters["ExpressionAttributeNames"], parameters["ExpressionAttributeValues"]
         item = self.items.setdefault(self._key(parameters["Key"]), dict(parameters["Key"]))
+        if parameters["UpdateExpression"].startswith("REMOVE "):
+            item.pop(parameters["UpdateExpression"].removeprefix("REMOVE "), None)
+            return {}
+        names, values = parameters.get("ExpressionAttributeNames", {}), parameters["ExpressionAttributeValues"]
         setting, _, adding = parameters["UpdateExpression"].removeprefix("SET ").partition(" ADD ")
         for assignment in setting.split(", "):
             name, value = assignment.split(" = ")
             item[names.get(name, name)] = values[value]
-        if adding:
-            name, value = adding.split(" ")
-            item[name] = {"N": str(int(item.get(name, {"N": "0"})["N"]) + int(values[value]["N"]))}
+        for addition in adding.split(", ") if adding else ():
+            name, value = addition.split(" ")
+            item[name] = self._sum(item.get(name), values[value])
+        return {"Attributes": item}
+
+    @staticmethod
+    def _sum(old: dict[str, Any] | None, added: dict[str, Any]) -> dict[str, Any]:
+        if "SS" in added:
+            return {"SS": sorted({*(old or {"SS": []})["SS"], *added["SS"]})}
+        return {"N": str(int((old or {"N": "0"})["N"]) + int(added["N"]))}
 
     def put_item(self, **parameters: Any) -> None:
         self._record("PutItem", parameters)
         self.items[self._key(parameters["Item"])] = parameters["Item"]
 
-    def delete_item(self, **parameters: Any) -> None:
+    def delete_item(self, **parameters: Any) -> dict[str, Any]:
         self._record("DeleteItem", parameters)
-        self.items.pop(self._key(parameters["Key"]), None)
+        item = self.items.pop(self._key(parameters["Key"]), None)
+        return {"Attributes": item} if item else {}
 
     def pass_time(self, seconds: int) -> None:
         """Move all timestamps in the table `seconds` into the past."""
         for item in self.items.values():
-            for name in ("last", "expires_at"):
+            for name in {"last", "expires_at", "by_sweep"} & item.keys():
                 item[name] = {"N": str(int(item[name]["N"]) - seconds)}
 
     @staticmethod

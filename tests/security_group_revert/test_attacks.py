@@ -309,7 +309,7 @@ def test_rules_not_in_the_record_are_attributed_to_no_caller() -> None:
         assert "rules not named in the CloudTrail event" in notification["Message"]
 
 
-def test_rules_left_after_max_calls_have_the_reason_of_the_refusal() -> None:
+def test_rules_left_after_max_calls_have_the_last_reason() -> None:
     def refuse_batches(_ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:
         if operation.startswith("Revoke") and len(parameters["SecurityGroupRuleIds"]) > 1:
             raise ec2_error("UnauthorizedOperation")
@@ -336,7 +336,7 @@ def test_call_through_a_service_is_reported(name: str, service: str) -> None:
     "Hostile input",
     fault="an interface with an open group is attached to an instance in a guarded group",
     expected="reported",
-    observed='"AttachNetworkInterface may open security group"; the groups are read with DescribeNetworkInterfaces',
+    observed='"AttachNetworkInterface may open security group"',
 )
 def test_interface_attached_to_guarded_instance_is_reported() -> None:
     """The record contains only the IDs of the interface and the instance."""
@@ -352,6 +352,18 @@ def test_interface_attached_to_guarded_instance_is_reported() -> None:
     for groups in ([], ["sg-0eeeeeeeeeeeeeeee"], [records.GROUP]):
         ec2.interface_groups = groups
         assert not respond(ec2, exposure("AttachNetworkInterface", attachment), *GROUPS)
+
+
+def test_interface_of_guarded_group_given_to_another_account_is_reported() -> None:
+    """Only the other account records the call that attaches the interface to its instance."""
+    permission = {"networkInterfaceId": "eni-0b", "awsAccountId": "222222222222", "permission": "INSTANCE-ATTACH"}
+    call = exposure("CreateNetworkInterfacePermission", {"CreateNetworkInterfacePermissionRequest": permission})
+    ec2 = FakeEC2([HTTPS])
+    ec2.interface_groups = [PEER]
+    (notification,) = respond(ec2, call, *GROUPS)
+    assert notification["Subject"].startswith("CreateNetworkInterfacePermission may open security group")
+    ec2.interface_groups = ["sg-0eeeeeeeeeeeeeeee"]
+    assert not respond(ec2, call, *GROUPS)
 
 
 ADDED_GROUP = {"tag": 1, "content": "sg-0eeeeeeeeeeeeeeee"}

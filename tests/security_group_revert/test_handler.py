@@ -57,7 +57,7 @@ def test_handler_passes_environment_to_responder(
 
 @pytest.mark.reliability("security_group_revert", "Throttling", fault="EC2 throttles calls")
 def test_clients_retry_throttling_within_timeouts(module: Any) -> None:
-    for client in (module.EC2, module.SNS):
+    for client in (module.EC2, module.SNS, module.EVENTS):
         assert client.meta.config.retries["mode"] == "standard"
         assert client.meta.config.retries["total_max_attempts"] >= 6
         assert client.meta.config.read_timeout <= 10

@@ -12,7 +12,7 @@ from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, Fault, ec2_error
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeEventBridge, FakeSNS, Fault, ec2_error
 
 SOURCES = [
     ("CidrIpv4", "0.0.0.0/0"),
@@ -96,6 +96,7 @@ def create_responder(ec2: Any, *, restore: bool = True) -> Responder:
     return Responder(
         ec2=ec2,
         sns=cast(Any, FakeSNS()),
+        events=FakeEventBridge(),
         table=table,
         topic_arn=topic,
         account="1" * 12,

@@ -7,12 +7,12 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lambdas.security_group_revert.respond import Responder, RetryableError
-from lambdas.security_group_revert.revert import GuardedGroup
+from lambdas.security_group_revert.revert import MAX_FILTER_VALUES, GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS, ec2_error
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeEventBridge, FakeSNS, ec2_error
 
 HTTPS = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0", description="HTTPS from anywhere")
 SSH = Rule(False, "tcp", 22, 22, "CidrIpv4", "203.0.113.7/32")
@@ -26,19 +26,26 @@ def guarded(*ingress: Rule, egress: tuple[Rule, ...] | None = None, group_id: st
     return GuardedGroup(group_id, "Web Server", ingress or (HTTPS,), egress)
 
 
+def groups_of_one_call() -> list[GuardedGroup]:
+    """As many groups as one call reads; the next group is read by another call."""
+    return [guarded(group_id=f"sg-{number:08x}") for number in range(MAX_FILTER_VALUES)]
+
+
 def respond(
     ec2: Any,
     event: Any,
     *groups: GuardedGroup,
     sns: FakeSNS | None = None,
     dynamodb: FakeDynamoDB | None = None,
+    events: FakeEventBridge | None = None,
     **options: Any,
 ) -> list[dict[str, str]]:
     """Respond to `event`; return the notifications."""
     sns = sns or FakeSNS()
     table = StateTable(cast(Any, dynamodb or FakeDynamoDB()), "state", 24 * 3600)
     topic = "arn:aws:sns:us-east-1:111111111111:notifications"
-    responder = Responder(ec2=ec2, sns=cast(Any, sns), table=table, topic_arn=topic, account="111111111111", **options)
+    clients: Any = {"ec2": ec2, "sns": sns, "events": events or FakeEventBridge()}
+    responder = Responder(**clients, table=table, topic_arn=topic, account="111111111111", **options)
     responder.respond(event, list(groups) or [guarded()])
     return sns.notifications
 
@@ -48,11 +55,12 @@ def metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_unapproved_rule_is_reverted_with_five_calls() -> None:
-    ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
-    notifications = respond(ec2, SSH_EVENT, dynamodb=dynamodb)
+def test_unapproved_rule_is_reverted_with_six_calls() -> None:
+    ec2, dynamodb, events = FakeEC2([HTTPS, SSH]), FakeDynamoDB(), FakeEventBridge()
+    notifications = respond(ec2, SSH_EVENT, dynamodb=dynamodb, events=events)
     assert ec2.current() == {HTTPS}
-    assert len(ec2.calls) + len(dynamodb.calls) + len(notifications) == 5, (ec2.calls, dynamodb.calls, notifications)
+    assert (len(ec2.calls), len(dynamodb.calls)) == (2, 2), (ec2.calls, dynamodb.calls)
+    assert len(notifications) == len(events.details) == 1
 
 
 @pytest.mark.parametrize("code", ["Client.UnauthorizedOperation", "Client.DryRunOperation"])
@@ -342,8 +350,8 @@ def test_unreadable_group_does_not_block_other_groups() -> None:
         raise ec2_error("UnauthorizedOperation")
 
     ec2 = FakeEC2([HTTPS, SSH], [refuse_reading])
-    with pytest.raises(RetryableError, match="sg-11111111"):
-        respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
+    with pytest.raises(RetryableError, match=r"cannot read sg-00000000, .*UnauthorizedOperation"):
+        respond(ec2, records.SWEEP, *groups_of_one_call(), guarded())
     assert ec2.current() == {HTTPS}
 
 
@@ -353,8 +361,8 @@ def test_connection_error_does_not_block_other_groups() -> None:
         raise EndpointConnectionError(endpoint_url="https://ec2.us-east-1.amazonaws.com")
 
     ec2 = FakeEC2([HTTPS, SSH], [fail_to_connect])
-    with pytest.raises(RetryableError, match="sg-11111111: Could not connect"):
-        respond(ec2, records.SWEEP, guarded(group_id="sg-11111111"), guarded())
+    with pytest.raises(RetryableError, match=r"cannot read sg-00000000, .*Could not connect"):
+        respond(ec2, records.SWEEP, *groups_of_one_call(), guarded())
     assert ec2.current() == {HTTPS}
 
 

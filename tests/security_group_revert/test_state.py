@@ -81,7 +81,7 @@ def test_resolved_finding_is_reported_once() -> None:
     "security_group_revert",
     "System-specific",
     fault="a controller adds its rule again after each revert",
-    expected="left in place after `max_reverts`, with an alarm; other changes are reverted; resumed after the window",
+    expected="left in place after `max_reverts`, with an alarm, until the window ends; other changes are reverted",
     observed='"REVERTING SUSPENDED", then "Resolved"',
 )
 def test_recurring_rule_is_suspended_after_max_reverts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,10 +177,10 @@ def test_failing_reverts_are_not_counted() -> None:
 def test_overlapping_runs_each_count() -> None:
     dynamodb = FakeDynamoDB()
     table = StateTable(cast(Any, dynamodb), "state", HOUR)
-    table.count("sg-1", table.read("sg-1"), ["a: b"])
+    table.count("sg-1", table.read("sg-1"), ["a: b"], by_sweep=False)
     state = table.read("sg-1")  # of both runs
-    table.count("sg-1", state, ["a: b"])
-    table.count("sg-1", state, ["a: b"])
+    table.count("sg-1", state, ["a: b"], by_sweep=False)
+    table.count("sg-1", state, ["a: b"], by_sweep=False)
     assert table.read("sg-1").reverts["a: b"].count == 3
     assert table.read("sg-2").reverts == {}
 
@@ -189,10 +189,10 @@ def test_count_of_expired_item_starts_again() -> None:
     """DynamoDB can delete the item between the read and the write: ADD then creates one without expiry."""
     dynamodb = FakeDynamoDB()
     table = StateTable(cast(Any, dynamodb), "state", HOUR)
-    table.count("sg-1", table.read("sg-1"), ["a: b"])
+    table.count("sg-1", table.read("sg-1"), ["a: b"], by_sweep=False)
     state = table.read("sg-1")
     dynamodb.items.clear()
-    table.count("sg-1", state, ["a: b"])
+    table.count("sg-1", state, ["a: b"], by_sweep=False)
     assert table.read("sg-1").reverts == {}
 
 
@@ -282,7 +282,7 @@ def test_revert_before_the_call_does_not_explain_it() -> None:
 def test_unreachable_dynamodb_is_an_error_after_the_revert() -> None:
     account = Account(SSH)
     account.dynamodb.error = EndpointConnectionError(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")
-    with pytest.raises(RetryableError, match="cannot count"):
+    with pytest.raises(RetryableError, match="cannot read the state"):
         account.sweep()
     assert account.ec2.current() == {HTTPS}
 

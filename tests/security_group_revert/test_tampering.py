@@ -16,30 +16,25 @@ from .test_stack import STACK, actions, tampering_rules
     "Hostile input",
     fault="the stack's resources or a trail are changed or disabled",
     expected="reported without the function",
-    observed="read from the template",
+    observed="in the template",
 )
 def test_tampering_is_reported_without_the_function(template: dict[str, Any]) -> None:
     rule, attachment_rule = tampering_rules(template)
     by_others, attached = (r["EventPattern"]["detail"] for r in (rule, attachment_rule))
     assert (by_others["managementEvent"], by_others["readOnly"]) == ([True], [False])
-    assert attached["eventName"][0] == "SetTopicAttributes"
+    assert attached["$or"][0]["eventName"][0] == "SetTopicAttributes"
     assert by_others["sourceIPAddress"] == [{"anything-but": ["cloudformation.amazonaws.com"]}]
     trail, log_group, *own = by_others["$or"]
-    assert log_group["eventName"] == ["DeleteLogGroup"]
+    assert log_group["eventName"] == ["AssociateKmsKey", "DeleteLogGroup"]
     assert "StopLogging" in trail["eventName"]
     watched = json.dumps(own)
     for kind in (
-        "AWS::Events::Rule",
         "AWS::Lambda::Function",
         "AWS::SNS::Topic",
         "AWS::DynamoDB::Table",
         "AWS::KMS::Key",
     ):
-        ids = [
-            k
-            for k, r in template["Resources"].items()
-            if r["Type"] == kind and r["Properties"] not in (rule, attachment_rule)
-        ]
+        ids = [k for k, r in template["Resources"].items() if r["Type"] == kind]
         assert ids
         assert all(f'"{logical_id}"' in watched for logical_id in ids), kind
     (target,) = rule["Targets"]
@@ -66,8 +61,9 @@ def resolved(value: Any) -> Any:
 @pytest.mark.parametrize(
     ("resource_type", "prefix", "parameter", "form"),
     [
-        ("AWS::Events::Rule", "Sweep", "name", "{}"),
-        ("AWS::Events::Rule", "Changes", "rule", "{}"),
+        ("AWS::Events::Rule", "Sweep", "name", f"{STACK}-{{}}-0A1B2C3D4E5F"),
+        ("AWS::Events::Rule", "Changes", "rule", f"{STACK}-{{}}-0A1B2C3D4E5F"),
+        ("AWS::Events::Rule", "PolicyTampering", "name", f"{STACK}-{{}}-0A1B2C3D4E5F"),
         ("AWS::Lambda::Function", "Function", "functionName", "{}"),
         ("AWS::Lambda::Function", "Function", "functionName", "arn:aws:lambda:us-east-1:111111111111:function:{}"),
         ("AWS::Lambda::Function", "Function", "functionName", "111111111111:function:{}"),
@@ -78,8 +74,15 @@ def resolved(value: Any) -> Any:
         ("AWS::SNS::Topic", "", "subscriptionArn", "{}:0a1b2c3d"),
         ("AWS::DynamoDB::Table", "State", "tableName", "{}"),
         ("AWS::DynamoDB::Table", "State", "tableName", "arn:{}"),
+        ("AWS::DynamoDB::Table", "State", "resourceArn", "arn:{}"),
         ("AWS::SNS::Topic", "", "resourceArn", "{}"),
         ("AWS::Logs::LogGroup", "FunctionLog", "logGroupName", f"{STACK}-{{}}-0A1B2C3D4E5F"),
+        (
+            "AWS::Logs::LogGroup",
+            "FunctionLog",
+            "resourceIdentifier",
+            f"arn:aws:logs:us-east-1:1:log-group:{STACK}-{{}}",
+        ),
         ("AWS::CloudWatch::Alarm", "NoSweep", "alarmNames", ["other", f"{STACK}-{{}}-0A1B2C3D4E5F"]),
         ("AWS::CloudWatch::Alarm", "NotReverted", "alarmName", f"{STACK}-{{}}-0A1B2C3D4E5F"),
     ],
@@ -119,9 +122,9 @@ def is_reported(template: dict[str, Any], event: dict[str, str]) -> bool:
 @pytest.mark.reliability(
     "security_group_revert",
     "Hostile input",
-    fault="somebody puts a forged CloudTrail event on the event bus",
+    fault="a forged CloudTrail event on the event bus",
     expected="no notification",
-    observed="read from the template",
+    observed="in the template",
 )
 def test_forged_event_is_not_reported(template: dict[str, Any]) -> None:
     """PutEvents accepts any source that does not start with `aws.`, and any text in the detail."""
@@ -142,6 +145,31 @@ def test_policy_attached_by_cloudformation_is_reported(template: dict[str, Any])
     assert is_reported(template, call("AddPermission20150331v2", {"functionName": function}, ip=by_stack))
     assert not is_reported(template, call("SetTopicAttributes", {"topicArn": "another"}, ip=by_stack))
     assert not is_reported(template, call("TagResource", {"resourceArn": topic}, ip=by_stack))
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="the rule that reports changes to the stack's resources is disabled",
+    expected="reported by another rule, unless both are disabled within seconds",
+    observed="in the template",
+)
+@pytest.mark.parametrize(("name", "parameter"), [("DisableRule", "name"), ("RemoveTargets", "rule")])
+def test_disabled_tampering_rule_is_reported_by_the_other_rule(
+    template: dict[str, Any], name: str, parameter: str
+) -> None:
+    tampering, other = tampering_rules(template)
+    (tampering_name,) = (k for k, r in template["Resources"].items() if r["Properties"] == tampering)
+    pattern = json.dumps(resolved(other["EventPattern"]))
+    assert eventbridge.matches_pattern(pattern, call(name, {parameter: tampering_name}))
+    assert not eventbridge.matches_pattern(pattern, call(name, {parameter: "another"}))
+    by_stack = call(name, {parameter: tampering_name}, ip="cloudformation.amazonaws.com")
+    assert not eventbridge.matches_pattern(pattern, by_stack)
+
+
+def test_key_of_log_group_is_reported(template: dict[str, Any]) -> None:
+    """CloudWatch Logs rejects log events, and so metrics, while it cannot use the key."""
+    assert is_reported(template, call("AssociateKmsKey", {"logGroupName": f"{STACK}-FunctionLog-0A1B2C3D4E5F"}))
 
 
 def test_pattern_is_within_the_limit_of_eventbridge(template: dict[str, Any], full_template: dict[str, Any]) -> None:

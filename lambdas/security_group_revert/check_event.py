@@ -1,0 +1,57 @@
+"""The EventBridge event of a check, whose schema is docs/security_group_check.schema.json.
+
+Values of the call and descriptions are untrusted: the caller chose them.
+"""
+
+import json
+from dataclasses import asdict
+
+from .report import Report
+from .revert import Action
+from .rules import Rule
+
+SOURCE, DETAIL_TYPE = "security_group_revert", "Security Group Check"
+VERSION = "1"  # increased if a field is removed or changes its meaning
+MAX_ACTIONS = 100  # far below EventBridge's limit of 256 KB
+
+
+def entry(report: Report, *, summary: str, group_arn: str) -> dict[str, str | list[str]]:
+    """Return an entry for PutEvents, for the default event bus."""
+    outcome, change = report.outcome, report.change
+    named = report.named_in_event
+    detail = {
+        "version": VERSION,
+        "status": report.status,
+        "summary": summary,
+        "group": {"id": outcome.group.group_id, "name": outcome.group.name},
+        "call": asdict(change.call) if change else None,
+        "seconds_to_revert": report.seconds_to_revert,
+        "action_count": len(outcome.actions),
+        "actions": [_action(action, is_named=action in named) for action in outcome.actions[:MAX_ACTIONS]],
+    }
+    return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "Resources": [group_arn], "Detail": json.dumps(detail)}
+
+
+def _action(action: Action, *, is_named: bool) -> dict[str, object]:
+    return {
+        "action": action.action_type,
+        "status": action.status,
+        "rule": _rule(action.rule),
+        "previous_rule": _rule(action.previous) if action.previous else None,
+        "rule_id": action.rule_id or None,
+        "reason": action.reason,
+        "named_in_call": is_named,
+    }
+
+
+def _rule(rule: Rule) -> dict[str, object]:
+    """Return a rule; its text is what notifications and logs show."""
+    return {
+        "direction": "egress" if rule.is_egress else "ingress",
+        "ip_protocol": rule.protocol,
+        "from_port": rule.from_port,
+        "to_port": rule.to_port,
+        "source": rule.source,
+        "description": rule.description,
+        "text": str(rule),
+    }

@@ -1,0 +1,141 @@
+"""Calls, time and memory of sweeps and bursts, by their size. The limits are those of the settings."""
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from lambdas.security_group_revert.respond import MAX_LATE_NOTIFICATIONS, RetryableError
+from lambdas.security_group_revert.rules import Rule, plan
+from settings.security_group_revert import MAX_GROUPS, MAX_TOTAL_RULES
+
+from . import records
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS
+from .test_respond import HTTPS, SSH, guarded, respond
+
+READ = "DescribeSecurityGroupRules"
+
+
+def approved_rules(count: int) -> list[Rule]:
+    return [Rule(False, "tcp", port, port, "CidrIpv4", "10.0.0.0/8") for port in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+    ("groups", "rules", "calls"), [(1, 60, 1), (200, 5, 1), (201, 4, 2), (200, 60, 12), (MAX_GROUPS, 40, 8 + 8 + 4)]
+)
+def test_sweep_reads_200_groups_with_one_call_per_page(groups: int, rules: int, calls: int) -> None:
+    """A call returns at most 1,000 rules of at most 200 groups."""
+    approved = approved_rules(rules)
+    ec2 = FakeEC2(approved)
+    guarded_groups = [guarded(*approved, group_id=f"sg-{number:08x}") for number in range(groups)]
+    assert not respond(ec2, records.SWEEP, *guarded_groups)
+    assert ec2.calls == [READ] * calls
+    assert groups * rules <= MAX_TOTAL_RULES
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Access denied",
+    fault="no access to the state table during a sweep of many groups",
+    expected="it does not wait for the table again for each group",
+    observed="one call of the table; the unapproved rule is reverted",
+)
+def test_sweep_calls_unavailable_table_once() -> None:
+    ec2, dynamodb = FakeEC2([HTTPS, SSH]), FakeDynamoDB()
+    dynamodb.error = EndpointConnectionError(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")
+    groups = [guarded(HTTPS, SSH, group_id=f"sg-{number:08x}") for number in range(100)]
+    with pytest.raises(RetryableError, match="cannot read the state of sg-00000000"):
+        respond(ec2, records.SWEEP, *groups, guarded(), dynamodb=dynamodb)
+    assert ec2.current() == {HTTPS}
+    assert dynamodb.calls == ["Query"]
+
+
+@pytest.mark.parametrize(("protocol", "modified"), [("udp", 0), ("tcp", 4000)])
+def test_plan_of_4000_replaced_rules_is_linear(protocol: str, modified: int) -> None:
+    ports = range(1, 4001)
+    existing = [Rule(False, "tcp", port, port, "CidrIpv4", f"10.1.{port % 250}.0/24") for port in ports]
+    approved = [Rule(False, protocol, port, port, "CidrIpv4", f"10.2.{port % 250}.0/24") for port in reversed(ports)]
+    started = time.process_time()
+    changes = plan(existing, approved, restore=True)
+    assert time.process_time() - started < 0.5
+    assert len(changes.modifications) == modified
+    assert len(changes.revokes) == len(changes.restores) == 4000 - modified
+
+
+def ssh_from(number: int) -> tuple[Rule, dict[str, Any]]:
+    """A rule, and the event of the call that added it."""
+    cidr = f"10.{number // 250}.{number % 250}.0/24"
+    caller = {"userIdentity": records.ALICE | {"arn": f"arn:aws:iam::111111111111:user/caller-{number % 7}"}}
+    detail = records.authorized(records.response_rule(f"sgr-{number:017x}", cidrIpv4=cidr))
+    return Rule(False, "tcp", 22, 22, "CidrIpv4", cidr), records.event(detail | caller)
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "System-specific",
+    fault="a burst of 1,000 changes, all of which are reverted when the first event arrives",
+    expected="one notification with all changes, one for each of the next five events, and one for all others",
+    observed="7 notifications; EC2 is called once for each event, and once to revoke",
+)
+def test_burst_of_1000_events_causes_seven_notifications() -> None:
+    burst = [ssh_from(number) for number in range(1000)]
+    ec2, dynamodb, sns = FakeEC2([HTTPS, *(rule for rule, _ in burst)]), FakeDynamoDB(), FakeSNS()
+    for _, event in burst:
+        respond(ec2, event, sns=sns, dynamodb=dynamodb)
+    assert ec2.calls.count(READ) == 1000 + 1  # the first read has two pages
+    assert ec2.changes == ["RevokeSecurityGroupIngress"]
+    respond(ec2, records.SWEEP, sns=sns, dynamodb=dynamodb)
+    assert len(sns.notifications) == 1 + MAX_LATE_NOTIFICATIONS + 1
+    rest = sns.notifications[-1]
+    assert rest["Subject"] == "Already reverted: 994 more calls for security group Web Server"
+    assert all(f"user/caller-{number}" in rest["Message"] for number in range(7))
+    respond(ec2, records.SWEEP, sns=sns, dynamodb=dynamodb)
+    assert len(sns.notifications) == 1 + MAX_LATE_NOTIFICATIONS + 1, "the rest is reported once"
+
+
+def test_few_late_events_are_reported_separately() -> None:
+    rules = [ssh_from(number) for number in range(1 + MAX_LATE_NOTIFICATIONS)]
+    ec2, dynamodb, sns = FakeEC2([HTTPS, *(rule for rule, _ in rules)]), FakeDynamoDB(), FakeSNS()
+    for _ in range(3):
+        for _, event in rules[: 1 + MAX_LATE_NOTIFICATIONS // 2]:
+            respond(ec2, event, sns=sns, dynamodb=dynamodb)
+        before = len(sns.notifications)
+        respond(ec2, records.SWEEP, sns=sns, dynamodb=dynamodb)
+        assert len(sns.notifications) == before, "all were reported"
+
+
+def test_late_event_is_reported_if_it_cannot_be_counted() -> None:
+    class NoUpdates(FakeDynamoDB):
+        def update_item(self, **_parameters: Any) -> dict[str, Any]:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")
+
+    ec2, dynamodb = FakeEC2([HTTPS]), NoUpdates()
+    for _ in range(2 * MAX_LATE_NOTIFICATIONS):
+        (notification,) = respond(ec2, ssh_from(1)[1], dynamodb=dynamodb)
+        assert notification["Subject"].startswith("No longer present")
+
+
+MEASURE = """
+import json, resource, sys, time
+from lambdas.security_group_revert.revert import read_rules
+from tests.security_group_revert.fake_ec2 import FakeEC2
+from tests.security_group_revert.test_growth import approved_rules
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+started = time.process_time()
+rules = read_rules(FakeEC2(approved_rules(60)), [f"sg-{number:08x}" for number in range(200)])
+assert sum(map(len, rules.values())) == 12_000
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([time.process_time() - started, (after - before) / 1024]))
+"""
+
+
+def test_200_groups_of_60_rules_take_seconds_and_little_memory() -> None:
+    """In a process of its own, because the peak of memory cannot be reset."""
+    output = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, check=True, text=True).stdout
+    seconds, megabytes = json.loads(output)
+    assert seconds < 5
+    assert megabytes < 100, "with boto3 the function uses about 100 MB"
