@@ -159,6 +159,8 @@ EVERYTHING: dict[str, Any] = {
     "static_site:domain_name": "www.example.com",
     "static_site:hosted_zone_id": "Z0123456789ABCDEFGHIJ",
     "static_site:hosted_zone_name": "example.com",
+    "static_site:alternate_domain_names": ["example.com", "docs.example.com"],
+    "static_site:edge": "function",
     "static_site:email": "ops@example.com",
     "static_site:waf": True,
     "analytics_host:allowed_cidr": "0.0.0.0/0",

@@ -95,6 +95,7 @@ def options_sandbox() -> Iterator[OptionsSandbox]:
             "static_site:domain_name": DOMAIN,
             "static_site:hosted_zone_id": zone["HostedZone"]["Id"].rsplit("/", 1)[-1],
             "static_site:hosted_zone_name": "example.com",
+            "static_site:alternate_domain_names": '["example.com"]',
             "static_site:waf": "true",
             "static_site:trailing_slash": "rewrite",
             "static_site:redirect_index_html": "true",
