@@ -138,4 +138,4 @@ def test_200_groups_of_60_rules_take_seconds_and_little_memory() -> None:
     output = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, check=True, text=True).stdout
     seconds, megabytes = json.loads(output)
     assert seconds < 5
-    assert megabytes < 100, "with boto3 the function uses about 100 MB"
+    assert megabytes < 50, "boto3 with its clients needs up to 200 MB, of the function's 512"
