@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
-# Node.js also trusts the system's certificates, as pip does, because some networks have their own authority.
+# Node.js also trusts the system's certificates, as pip does, because some networks use a private certificate authority.
 export NODE_USE_SYSTEM_CA := 1
 # Keep caches below this folder, and suppress advice to upgrade pinned programs.
 export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.cache/jsii
@@ -129,7 +129,7 @@ audit: setup .audit/done ## check all templates with Checkov (downloads 300 MB t
 	@.audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/audit.txt
 	@touch $@
 
-grants: $(NEEDED) ## run the walkthroughs in the sandbox; write their policies and the unused grants (ARGS=--remove: run without each grant)
+grants: $(NEEDED) ## run the walkthroughs in the sandbox, and document their policies and unused grants (ARGS=--remove: run them without each grant)
 	@python -m audit.grants $(ARGS) $(SYSTEM)
 
 bench: setup analysis ## run the benchmarks and write docs/benchmarks.md

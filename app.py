@@ -11,6 +11,7 @@ import aws_cdk as cdk
 from settings import Settings, SettingsError
 from stacks.analytics_host import AnalyticsHost
 from stacks.constructs.assets import AssetError
+from stacks.cost_control import CostControl
 from stacks.deploy_pipeline import DeployPipeline
 from stacks.multi_region_api import MultiRegionApi
 from stacks.security_group_revert import SecurityGroupRevert
@@ -49,6 +50,7 @@ def build_app(app: cdk.App, settings: Settings) -> cdk.App:
         ),
         "StaticSite": ("static_site", partial(StaticSite, settings=settings.static_site)),
         "AnalyticsHost": ("analytics_host", partial(AnalyticsHost, settings=settings.analytics_host)),
+        "CostControl": ("cost_control", partial(CostControl, settings=settings.cost_control)),
     }
     for region in settings.multi_region_api.regions:
         stacks[f"MultiRegionApi-{region}"] = (

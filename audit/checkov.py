@@ -86,6 +86,9 @@ def table(reasons: dict[Finding, str]) -> str:
     resources_of: dict[tuple[str, str, str], list[str]] = {}
     for finding, reason in reasons.items():
         resources_of.setdefault((finding.check, finding.title, reason), []).append(finding.resource)
+    titled = set()
     for (check, title, reason), resources in sorted(resources_of.items()):
-        lines.append(f"| {check}: {title} | {', '.join(resources)} | {reason} |")
+        name = check if check in titled else f"{check}: {title}"  # the title only once
+        lines.append(f"| {name} | {', '.join(resources)} | {reason} |")
+        titled.add(check)
     return "\n".join([*lines, ""])

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sandbox.cloudtrail import USER
 from sandbox.iam.authorization import AUTHORIZATION_LOG
 from sandbox.iam.conditions import as_list
 from sandbox.iam.policy import Request, applicable_statements
@@ -34,7 +35,6 @@ from .__main__ import DOCUMENT, write_tables
 
 POLICIES = DOCUMENT.parent / "walkthrough_policies"
 REASONS = Path(__file__).with_name("unused_grants.toml")
-CALLER = f"arn:aws:iam::{ACCOUNT}:user/"
 # A walkthrough succeeds without these: the service then writes no logs or traces, and a role that the trust policy of
 # another role names can assume it without a policy that allows it.
 NOT_NEEDED = {
@@ -198,7 +198,7 @@ def walkthrough_policy(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the smallest policy of the caller: the actions of the record by resource."""
     actions: dict[str, set[str]] = {}
     for record in records:
-        if record["principal"].startswith(CALLER) and record["decision"] == "ALLOWED":
+        if record["principal"] == USER and record["decision"] == "ALLOWED":
             actions.setdefault(generalize(record["resource"]), set()).add(record["action"])
     resources: dict[tuple[str, ...], list[str]] = {}
     for resource, names in sorted(actions.items()):

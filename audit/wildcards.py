@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks.constructs.grants import cdk_nag_name
+from stacks.cost_control.deny_policy import denied_actions
 
 from .assembly import Template
 
-IN_KEY_POLICY = "In a key policy `*` is the key itself."
 TLS_ONLY = "Denies requests without TLS."
 NO_LOG_GROUPS = "Lambda would create the log group again after the stack's deletion."
 AUTO_DELETE_ROLE = "Custom::S3AutoDeleteObjectsCustomResourceProvider/Role"
@@ -22,32 +22,36 @@ GENERATED_SUFFIX = re.compile(r"\.Arn(?=>)|[0-9A-F]{8}(?=[.>])")  # that CDK add
 RESOURCE_POLICY_REASONS = {
     "Deny everyone: s3:*": TLS_ONLY,
     "Deny everyone: sqs:*": TLS_ONLY,
-    "Allow the account: kms:*": (
-        f"KMS's default: IAM policies control access. Without it, a key can become unmanageable. {IN_KEY_POLICY}"
-    ),
+    "Allow the account: kms:*": "KMS's default, without which a key can become unmanageable.",
     "Allow cloudwatch.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
-        f"The actions that SNS's documentation lists for CloudWatch, from this account only. {IN_KEY_POLICY}"
+        "The actions that SNS's documentation lists for CloudWatch, from this account only."
+    ),
+    "Allow budgets.amazonaws.com: kms:Decrypt, kms:GenerateDataKey*": (
+        "The actions that SNS's documentation lists for Budgets, for budgets of this account only."
+    ),
+    f"Deny DenyPolicy: {', '.join(denied_actions())}": (
+        "Denies starting anything that costs more, whatever it is; attached only while the budget is exceeded."
     ),
     f"Allow {AUTO_DELETE_ROLE}: s3:DeleteObject*, s3:GetBucket*, s3:List*, s3:PutBucketPolicy": (
-        "aws-cdk-lib's function that empties the bucket before its deletion; with `production` there is none."
+        "aws-cdk-lib's function empties the bucket before its deletion (not with `production`)."
     ),
     f"Allow {AUTO_DELETE_ROLE}: AWSLambdaBasicExecutionRole": "aws-cdk-lib attaches the managed policy for logs.",
     "Allow logging.s3.amazonaws.com: s3:PutObject": (
-        "S3 chooses the names of its log files. The grant is limited to one prefix of one bucket."
+        "S3 chooses the names of its log files, in one prefix of one bucket."
     ),
     "Allow cloudtrail.amazonaws.com: s3:PutObject": (
-        "CloudTrail chooses the names of its log files. The grant is limited to this account's prefix and one trail."
+        "One trail chooses the names of its log files, in this account's prefix."
     ),
-    "Allow cloudtrail.amazonaws.com: kms:DescribeKey": f"Limited to one trail. {IN_KEY_POLICY}",
+    "Allow cloudtrail.amazonaws.com: kms:DescribeKey": "Limited to one trail.",
     "Allow cloudtrail.amazonaws.com: kms:GenerateDataKey*": (
-        f"The actions that CloudTrail's documentation lists, limited to one trail. {IN_KEY_POLICY}"
+        "The actions that CloudTrail's documentation lists, limited to one trail."
     ),
     "Deny Custom::CDKBucketDeployment/ServiceRole: cloudfront:CreateInvalidation, cloudfront:GetInvalidation": (
-        "Denies invalidations of all distributions except the site's, because aws-cdk-lib allows them."
+        "Denies invalidations of other distributions, which aws-cdk-lib allows."
     ),
     f"Deny {AUTO_DELETE_ROLE}: logs:CreateLogGroup": NO_LOG_GROUPS,
     "Deny Custom::CDKBucketDeployment/ServiceRole: logs:CreateLogGroup": NO_LOG_GROUPS,
-    "Allow cloudfront.amazonaws.com: s3:GetObject": "The files of the site, for this one distribution.",
+    "Allow cloudfront.amazonaws.com: s3:GetObject": "This distribution reads every file of the site.",
 }
 
 

@@ -53,8 +53,8 @@ def measure(progress: Progress) -> Section:
         rows += _scanned(progress, clients, outputs)
     notes = (
         "Training: the songs are in memory, as a frame in H2O and as an array in scikit-learn. Both can use two "
-        "threads. H2O's time includes REST calls and polling its job every 0.2 s, which dominates for models that "
-        "train in less than a second. Parameters are as similar as possible; the models are not identical.",
+        "threads. H2O's time includes REST calls and polling every 0.2 s, which dominate for training of less than a "
+        "second. Parameters are as similar as possible; the models are not identical.",
         "Bytes scanned are counted by the sandbox's Athena: whole objects of a CSV table, and the compressed chunks of "
         "the queried columns of a Parquet table. Athena bills at least 10 MB per query, so Parquet is not cheaper with "
         "this few songs; the ratio applies to larger tables.",

@@ -1,4 +1,4 @@
-"""security_group_revert: time to revert, AWS calls, cold start and package size."""
+"""security_group_revert: time to revert, AWS calls, and cold start."""
 
 import contextlib
 import io
@@ -31,7 +31,6 @@ POLL = 0.002  # seconds between calls
 TIMEOUT_SECONDS = 60  # seconds
 CALLS_LIMIT = 6
 SWEEP_GROUPS, SWEEP_RULES = (50, 200, 500), 40  # 500 groups of 40 rules are the limits of the settings
-UPLOAD_LIMIT = 50 * 1024 * 1024  # bytes; Lambda quotas: deployment package, zipped, direct upload
 CLIENTS = """import boto3
 from botocore.config import Config
 config = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
@@ -43,9 +42,8 @@ NOTES = (
     "Time to revert: from the call that adds the rule until DescribeSecurityGroupRules, repeated after "
     f"{POLL * 1000:.0f} ms, no longer returns it. The sandbox delivers CloudTrail's record to EventBridge at once. "
     "**CloudTrail's delivery time is not included, and on AWS it dominates**: seconds, sometimes minutes.",
-    "AWS calls: counted in boto3 (`before-call`) while the function's code runs locally against the sandbox, with the "
-    "approved rules of the stack. They include the notification. The deployed function's event rule and sweep are "
-    "disabled.",
+    "AWS calls: counted in boto3 (`before-call`), including the notification, while the function's code runs locally "
+    "against the sandbox with the stack's approved rules. The deployed function's event rule and sweep are disabled.",
     "Sweeps: every group has its approved rules. The time includes the sandbox's responses; the memory is the peak of "
     "Python's objects during the sweep (`tracemalloc`), without boto3.",
     cold_start.NOTE,
@@ -123,7 +121,6 @@ def measure(progress: Progress) -> Section:
                 "LOG_LEVEL": "INFO",
             },
         )
-        rows.append(_size_row(deployed))
     return Section("security_group_revert", tuple(rows), NOTES)
 
 
@@ -235,17 +232,3 @@ def _sweep_rows(progress: Progress, deployed: Deployed) -> list[Row]:
         conditions = f"{size * SWEEP_RULES:,} rules; {seconds:.1f} s, {peak / 1024**2:.0f} MB"
         rows.append(Row(f"EC2 calls for a sweep of {size} groups", str(reads), conditions=conditions))
     return rows
-
-
-def _size_row(deployed: Deployed) -> Row:
-    function = deployed.session.client("lambda").get_function_configuration(
-        FunctionName=deployed.outputs["FunctionName"]
-    )
-    size = function["CodeSize"]
-    return Row(
-        "Size of the function's package",
-        f"{size:,} bytes",
-        compared_with=f"Lambda's quota for a direct upload: {UPLOAD_LIMIT:,} bytes",
-        ratio=size / UPLOAD_LIMIT,
-        conditions="zip, as the CDK CLI uploads it",
-    )

@@ -1,11 +1,9 @@
 """The edge function, compared with the original post's one-line rewrite in Node.js."""
 
-import io
 import json
 import shutil
 import sys
 import tempfile
-import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -66,13 +64,12 @@ NOTES = (
 
 
 def measure(progress: Progress) -> Section:
-    """Time both handlers, interleaved, and measure the package."""
+    """Time both handlers, interleaved."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         package = folder / "static_site"
         shutil.copytree(HANDLERS, package, ignore=shutil.ignore_patterns("__pycache__"))
         (package / "settings.json").write_text(json.dumps(SETTINGS, indent=1))
-        size = _package_size(package)
         (folder / "post.js").write_text(POST)
         environment = child_environment(folder / "bytecode")
 
@@ -99,10 +96,10 @@ def measure(progress: Progress) -> Section:
                 "post": partial(seconds, [*node, NODE_START]),
             },
         )
-    return Section("static_site", _rows(calls, starts, size), NOTES)
+    return Section("static_site", _rows(calls, starts), NOTES)
 
 
-def _rows(calls: Rounds, starts: Rounds, size: int) -> tuple[Row, ...]:
+def _rows(calls: Rounds, starts: Rounds) -> tuple[Row, ...]:
     post = "the original post's rewrite in Node.js"
     return (
         Row(
@@ -119,19 +116,4 @@ def _rows(calls: Rounds, starts: Rounds, size: int) -> tuple[Row, ...]:
             ratio=starts.ratio("ours", "post"),
             conditions=f"medians of {ROUNDS} interleaved processes",
         ),
-        Row(
-            "Size of the function's package",
-            f"{size:,} bytes",
-            compared_with="Lambda@Edge's quota for origin requests: 52,428,800 bytes",
-            ratio=size / (50 * 1024 * 1024),
-            conditions="zip",
-        ),
     )
-
-
-def _package_size(package: Path) -> int:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(package.iterdir()):
-            archive.write(path, f"{package.name}/{path.name}")
-    return len(packed.getvalue())

@@ -13,10 +13,12 @@ Deployments, and changes of methods, take effect at once.
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from . import cloudwatch
 from .emulator.web import Request, Response
 from .ministack import apigateway
 from .ministack.cloudformation import extend_resource_type, resource_handlers
@@ -83,11 +85,30 @@ async def serve(request: Request) -> Response | None:
         if not route:
             return _forbidden()
         api_id, stage, path = route
+        started = time.time()
         status, headers, body = await apigateway.execute(
             api_id, stage, request.method, unquote(path), request.headers, request.body, parse_qs(request.query)
         )
+        _record(route, request.method, status, started)
         all_headers = _error_headers(api_id, status) | {name.lower(): str(value) for name, value in headers.items()}
     return Response(status, all_headers, body if isinstance(body, bytes) else str(body).encode())
+
+
+def _record(route: tuple[str, str, str], method: str, status: int, started: float) -> None:
+    """Record a request by API, by stage and, if the stage has detailed metrics, by method."""
+    api_id, stage_name, path = route
+    by_api = {"ApiName": apigateway.rest_apis[api_id]["name"]}
+    sets = [by_api, by_api | {"Stage": stage_name}]
+    resource, _ = apigateway.match_resource(api_id, [part for part in unquote(path).split("/") if part])
+    settings = apigateway.stages.get(api_id, {}).get(stage_name, {}).get("methodSettings") or {}
+    if resource:
+        key = f"/{resource['path'].replace('/', '~1')}/{method}"
+        if settings.get(key, settings.get("*/*", {})).get("metricsEnabled"):
+            sets.append(sets[1] | {"Resource": resource["path"], "Method": method})
+    counts = {"Count": 1, "4XXError": int(status // 100 == 4), "5XXError": int(status // 100 == 5)}
+    cloudwatch.record("AWS/ApiGateway", counts, sets, at=started)
+    milliseconds = (time.time() - started) * 1000
+    cloudwatch.record("AWS/ApiGateway", {"Latency": milliseconds}, sets, unit="Milliseconds", at=started)
 
 
 def _route(request: Request, api_id: str) -> tuple[str, str, str] | None:

@@ -1,6 +1,6 @@
-"""CloudTrail: events of mutating EC2 calls on EventBridge, and trails of templates.
+"""CloudTrail: events of mutating calls of EC2 and Lambda on EventBridge, and trails of templates.
 
-If a trail logs in the Region, each mutating EC2 call is sent to the default event bus as "AWS API Call via CloudTrail",
+If a trail logs in the Region, each such call is sent to the default event bus as "AWS API Call via CloudTrail",
 immediately (on AWS, after seconds or minutes). Source: CloudTrail user guide, record contents and userIdentity element.
 Trails are MiniStack's. Not implemented: filtering by event selectors, log files, read-only calls, other services.
 """
@@ -16,13 +16,13 @@ from .ministack.cloudformation import resource_handlers
 from .ministack.requests import get_account_id, get_region
 from .process import ACCOUNT
 
-USER_NAME = "sandbox-user"
+USER = f"arn:aws:iam::{ACCOUNT}:user/sandbox-user"
 
 
 def install() -> None:
     """Assign the sandbox's access key to an IAM user, and add the trail resource."""
     sts.sessions[os.environ["AWS_ACCESS_KEY_ID"]] = {
-        "Arn": f"arn:aws:iam::{ACCOUNT}:user/{USER_NAME}",
+        "Arn": USER,
         "UserId": "AIDACKCEVSQ6C2EXAMPLE",
         "SecretAccessKey": os.environ["AWS_SECRET_ACCESS_KEY"],
     }
@@ -70,23 +70,24 @@ def _content(response: tuple[int, Any, bytes]) -> dict[str, Any]:
 
 
 def record(
+    service: str,
     event_name: str,
     *,
-    access_key: str,
+    identity: dict[str, Any],
     user_agent: str,
     request: dict[str, Any],
     response: dict[str, Any] | None,
-    error: tuple[str, str] | None,
+    error: tuple[str, str] | None = None,
 ) -> None:
-    """Send the event of an EC2 call to the default event bus, if a trail logs."""
+    """Send the event of a call to the default event bus, if a trail logs."""
     if not any(trail.get("IsLogging") for _region, _name, trail in cloudtrail.visible_trails()):
         return
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = _now()
     detail: dict[str, Any] = {
         "eventVersion": "1.10",
-        "userIdentity": _user_identity(access_key, now),
+        "userIdentity": identity,
         "eventTime": now,
-        "eventSource": "ec2.amazonaws.com",
+        "eventSource": f"{service}.amazonaws.com",
         "eventName": event_name,
         "awsRegion": get_region(),
         "sourceIPAddress": "127.0.0.1",
@@ -102,11 +103,16 @@ def record(
         "eventCategory": "Management",
     }
     if error:
-        detail |= {"errorCode": f"Client.{error[0]}", "errorMessage": error[1]}
-    eventbridge.put_event("aws.ec2", "AWS API Call via CloudTrail", detail)
+        detail |= {"errorCode": error[0], "errorMessage": error[1]}
+    eventbridge.put_event(f"aws.{service}", "AWS API Call via CloudTrail", detail)
 
 
-def _user_identity(access_key: str, now: str) -> dict[str, Any]:
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def user_identity(access_key: str) -> dict[str, Any]:
+    """Return the identity that an access key belongs to."""
     account = get_account_id()
     session = sts.sessions.get(access_key)
     if session is None or "Arn" not in session:
@@ -133,5 +139,5 @@ def _user_identity(access_key: str, now: str) -> dict[str, Any]:
         "accountId": account,
         "userName": role_name,
     }
-    attributes = {"creationDate": now, "mfaAuthenticated": "false"}
+    attributes = {"creationDate": _now(), "mfaAuthenticated": "false"}
     return {"type": "AssumedRole", **identity, "sessionContext": {"sessionIssuer": issuer, "attributes": attributes}}

@@ -17,6 +17,7 @@ from typing import Self
 ROOT = Path(__file__).parents[1]
 ACCOUNT = "111111111111"
 REGION = "us-east-1"
+MAILBOX_HOST = "mailbox.localhost"  # host name of the page that shows email notifications
 STOP_SECONDS = 20
 # Environment variables that could direct requests to a real account or through a proxy.
 SCRUBBED_VARIABLES = re.compile("AWS_|CDK_|(HTTPS?|ALL|NO)_PROXY$", re.IGNORECASE)

@@ -1,17 +1,20 @@
 """Step Functions: executions of state machines.
 
 MiniStack's interpreter runs the states. Implemented here: JSONata outputs of Succeed states; timeouts of executions;
-tasks that wait for a task token; timeouts of tasks that are expressions; SDK integrations with CloudFormation, with the
-error names of the SDK for Java, as in Step Functions. Waits, timeouts of executions and of tasks that wait for a task
-token run `speed` times faster.
+repeated starts of a running execution; tasks that wait for a task token; task timeouts that are expressions; SDK
+integrations with CloudFormation, with the error names of the SDK for Java, as in Step Functions. Waits, timeouts of
+executions and of tasks that wait for a task token run `speed` times faster. A result or output above 256 KiB ends the
+execution with States.DataLimitExceeded, which no Catch handles.
 
-Not implemented: a separate task token for each retry; size limits; MaxDelaySeconds and jitter of retries; logs; traces.
+Not implemented: a separate task token for each retry; limits of inputs and histories; MaxDelaySeconds and jitter of
+retries; logs; traces.
 """
 
 import contextvars
 import json
 import os
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,11 +22,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from . import cloudwatch
 from .awslambda import role_credentials
+from .awslambda.aliases import executed_versions
 from .iam.services import ROLE
 from .ministack import stepfunctions
-from .ministack.requests import get_region
+from .ministack.requests import get_region, json_response
 
+MAX_DATA_BYTES = 262_144
 TASK_EXECUTORS = {
     "Map": stepfunctions.execute_map,
     "Parallel": stepfunctions.execute_parallel,
@@ -35,14 +41,73 @@ STATE_EXECUTORS = {
     "Choice": stepfunctions.execute_choice,
     "Wait": stepfunctions.execute_wait,
 }
+THROTTLED = "TooManyRequestsException"
+METRICS = {
+    "RUNNING": "Started",
+    "SUCCEEDED": "Succeeded",
+    "FAILED": "Failed",
+    "TIMED_OUT": "TimedOut",
+    "ABORTED": "Aborted",
+}
+
+
+class DataLimitError(Exception):
+    """A result or an output is above the limit."""
 
 
 def install(speed: float = 1.0) -> None:
     """Replace the execution of state machines."""
     stepfunctions.wait_scale.replace(1 / speed)
     stepfunctions.run_execution.replace(run)
+    stepfunctions.start_execution.wrap(_repeatable)
+    stepfunctions.invoke_resource.wrap(_with_limited_result)
+    stepfunctions.invoke_resource.wrap(_with_version)
     stepfunctions.invoke_sdk.wrap(_sdk_integration)
     stepfunctions.invoke_with_callback.replace(_invoke_with_callback)
+    stepfunctions.send_status_event.wrap(_with_metric)
+
+
+def _with_metric(send: Any) -> Any:
+    """Record the executions that start and end, by state machine."""
+
+    def send_status_event(execution: dict[str, Any]) -> None:
+        name = f"Executions{METRICS[execution['status']]}"
+        cloudwatch.record("AWS/States", {name: 1}, [{"StateMachineArn": execution["stateMachineArn"]}])
+        send(execution)
+
+    return send_status_event
+
+
+def _repeatable(start: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    """Return a running execution again if a request has its name and input, as the API reference describes."""
+
+    def start_execution(request: dict[str, Any]) -> Any:
+        same = (request.get("stateMachineArn"), request.get("name"), request.get("input", "{}"), "RUNNING")
+        for execution in stepfunctions.executions.values():
+            if tuple(execution[name] for name in ("stateMachineArn", "name", "input", "status")) == same:
+                return json_response({name: execution[name] for name in ("executionArn", "startDate")})
+        return start(request)
+
+    return start_execution
+
+
+def _with_version(invoke: Any) -> Any:
+    """Invoke the alias or version in `Qualifier`, report the version that ran, and name throttling errors."""
+
+    def invoke_resource(resource: str, data: Any) -> Any:
+        if not resource.endswith("states:::lambda:invoke"):
+            return invoke(resource, data)
+        qualifier = f":{data['Qualifier']}" if data.get("Qualifier") else ""
+        try:
+            with executed_versions() as executed:
+                response = invoke(resource, data | {"FunctionName": f"{data['FunctionName']}{qualifier}"})
+        except stepfunctions.ExecutionError as error:
+            if error.error == "Lambda.Unknown" and THROTTLED in error.cause:
+                raise stepfunctions.ExecutionError(f"Lambda.{THROTTLED}", error.cause) from error
+            raise
+        return response | {"ExecutedVersion": executed[0]}
+
+    return invoke_resource
 
 
 def run(execution_arn: str) -> None:
@@ -74,6 +139,8 @@ def run(execution_arn: str) -> None:
         _end(execution, "SUCCEEDED", output=output)
     except stepfunctions.ExecutionError as error:
         _end(execution, "FAILED", error.error, error.cause)
+    except DataLimitError as error:
+        _end(execution, "FAILED", "States.DataLimitExceeded", str(error))
     except Exception as error:  # an error of the interpreter
         _end(execution, "FAILED", "States.Runtime", str(error))
     finally:
@@ -98,12 +165,31 @@ def _run_states(definition: dict[str, Any], execution: dict[str, Any], context: 
             data, next_name = TASK_EXECUTORS[kind](state, data, execution, context)
         else:
             data, next_name = STATE_EXECUTORS[kind](state, data, context)
+        _limit(data, name)
         details = {"name": name, "output": json.dumps(data)}
         stepfunctions.add_event(execution, f"{kind}StateExited", {"stateExitedEventDetails": details})
         if next_name is None:
             return data
         name = next_name
     return data
+
+
+def _with_limited_result(invoke: Any) -> Any:
+    def invoke_resource(resource: str, data: Any) -> Any:
+        result = invoke(resource, data)
+        _limit(result, resource)
+        return result
+
+    return invoke_resource
+
+
+def _limit(data: Any, source: str) -> None:
+    """Raise DataLimitError if the JSON text of a state's or task's result is too long."""
+    if len(json.dumps(data, ensure_ascii=False).encode()) > MAX_DATA_BYTES:
+        raise DataLimitError(
+            f"The state/task '{source}' returned a result with a size exceeding the maximum number of bytes "
+            "service limit."
+        )
 
 
 def _now() -> str:

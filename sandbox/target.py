@@ -15,9 +15,9 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from walkthroughs.catalog import WALKTHROUGHS
-from walkthroughs.walkthrough import LocalEndpoints, Target
+from walkthroughs.walkthrough import EmailMessage, LocalEndpoints, Target
 
-from .process import REGION, Sandbox
+from .process import MAILBOX_HOST, REGION, Sandbox
 
 SPEED = 60  # a schedule of 5 minutes fires every 5 seconds
 TIMEOUT_SECONDS = 60
@@ -63,28 +63,53 @@ def target_of(sandbox: Sandbox) -> Target:
         file = sandbox.directory / "instances" / instance_id / "credentials.json"
         return SandboxSession(sandbox, json.loads(file.read_text()))
 
+    def session_with(access_key: str, secret: str, token: str | None) -> boto3.Session:
+        names = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret}
+        return SandboxSession(sandbox, names | ({"AWS_SESSION_TOKEN": token} if token else {}))
+
     return Target(
         session(sandbox),
         TIMEOUT_SECONDS,
         propagation_seconds=0,
+        poll_seconds=0.02,
+        mailbox=partial(read_mailbox, sandbox),
         endpoints=endpoints_of(sandbox),
         deploy=deploy,
         impair=partial(impair_region, sandbox),
         instances=sandbox.directory / "instances",
         environment=sandbox.environment,
         instance_session=instance_session,
+        set_cost=partial(set_cost, sandbox),
+        session_with=session_with,
     )
 
 
+def read_mailbox(sandbox: Sandbox) -> list[EmailMessage]:
+    """Return the messages that the sandbox delivered; see `sandbox/sns.py`."""
+    url = f"http://127.0.0.1:{sandbox.ports['http']}/messages.json"
+    messages: list[EmailMessage] = urllib3.request("GET", url, headers={"Host": MAILBOX_HOST}).json()
+    return messages
+
+
 def impair_region(sandbox: Sandbox, region: str | None) -> None:
-    """Make all AWS API calls in `region` fail, or in no Region; see `sandbox/fault_injection.py`."""
-    body = json.dumps({"impaired_regions": [region] if region else []})
-    request = AWSRequest("POST", f"{sandbox.url}/", data=body, headers={"X-Amz-Target": "Sandbox.Inject"})
+    """Make all AWS API calls in `region` fail, or in no Region; see `sandbox/emulator/fault_injection.py`."""
+    control(sandbox, "Inject", impaired_regions=[region] if region else [])
+
+
+def set_cost(sandbox: Sandbox, budget: str, actual: float, forecast: float | None = None) -> None:
+    """Set the cost of a budget; see `sandbox/budgets.py`."""
+    control(sandbox, "SetCost", budget=budget, actual=actual, forecast=forecast)
+
+
+def control(sandbox: Sandbox, operation: str, **parameters: Any) -> None:
+    """Call an operation that only the sandbox has."""
+    body = json.dumps(parameters)
+    request = AWSRequest("POST", f"{sandbox.url}/", data=body, headers={"X-Amz-Target": f"Sandbox.{operation}"})
     keys = sandbox.environment["AWS_ACCESS_KEY_ID"], sandbox.environment["AWS_SECRET_ACCESS_KEY"]
     SigV4Auth(Credentials(*keys), "sandbox", REGION).add_auth(request)
     response = urllib3.request("POST", f"{sandbox.url}/", body=body, headers=dict(request.headers.items()))
     if response.status != 200:
-        raise RuntimeError(f"fault injection returned {response.status}: {response.data!r}")
+        raise RuntimeError(f"Sandbox.{operation} returned {response.status}: {response.data!r}")
 
 
 def endpoints_of(sandbox: Sandbox) -> LocalEndpoints:

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from .analytics_host import AnalyticsHostSettings
+from .cost_control import CostControlSettings
 from .deploy_pipeline import DeployPipelineSettings
 from .multi_region_api import MultiRegionApiSettings
 from .security_group_revert import SecurityGroupRevertSettings
@@ -50,6 +51,7 @@ class Settings(SettingsModel):
     static_site: StaticSiteSettings = StaticSiteSettings()
     security_group_revert: SecurityGroupRevertSettings = SecurityGroupRevertSettings()
     analytics_host: AnalyticsHostSettings = AnalyticsHostSettings()
+    cost_control: CostControlSettings = CostControlSettings()
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:

@@ -68,7 +68,7 @@ def _only_known_placeholders(value: str) -> str:
 
 
 class Permission(SettingsModel):
-    """Actions that CloudFormation may take to create and update the app's resources: one statement of a policy.
+    """Actions that CloudFormation can perform to create and update the app's resources: one policy statement.
 
     `resources` are ARNs. In them and in the values of `conditions` the placeholders ``{partition}``, ``{region}``,
     ``{account}`` and ``{stack}``, the name of the app's stack, are replaced.
@@ -196,7 +196,7 @@ class DeployPipelineSettings(SettingsModel):
     ] = Field("app.zip", description="Key of the object with source `s3`, in a bucket of the stack.")
     input: str = Field(f"{SAMPLE}/state_machine_input.json", description="File with the state machine's input.")
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1)] = Field(
-        SAMPLE_PERMISSIONS, description="Permissions of CloudFormation for the app; by default those of the sample."
+        SAMPLE_PERMISSIONS, description="Permissions of CloudFormation for the app; default: those of the sample."
     )
     permissions_boundary: Annotated[str, matches(BOUNDARY_ARN, "the ARN of a managed policy of IAM")] | None = Field(
         None, description="Managed policy that limits `permissions`."
@@ -208,7 +208,7 @@ class DeployPipelineSettings(SettingsModel):
     ssm_parameters: tuple[Annotated[str, matches(SSM_PARAMETER, SSM_PARAMETER_DESCRIPTION, max_length=200)], ...] = (
         Field(
             ("/cdk-bootstrap/*/version",),
-            description="SSM parameters that templates can use as `AWS::SSM::Parameter::Value<...>`; CDK's by default.",
+            description="SSM parameters that templates can use as `AWS::SSM::Parameter::Value<...>`; default: CDK's.",
         )
     )
     email: Email | None = Field(
@@ -263,7 +263,7 @@ class DeployPipelineSettings(SettingsModel):
         return value
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Return missing settings of the source, settings of other sources, and permissions that are too long."""
+        """Yield missing settings of the source, settings of other sources, and permissions that are too long."""
         if self.source == "codeconnections":
             for name in ("connection_arn", "repository"):
                 if getattr(self, name) is None:
@@ -287,8 +287,8 @@ class DeployPipelineSettings(SettingsModel):
             yield Conflict("permissions", f"{', '.join(wide)} on every resource needs {needed}")
         sizes = [self._size(permission) for permission in self.permissions]
         if max(sizes) > MAX_PERMISSION_CHARACTERS or sum(sizes) > MAX_PERMISSIONS_CHARACTERS:
-            limits = f"at most {MAX_PERMISSION_CHARACTERS} characters each and {MAX_PERMISSIONS_CHARACTERS} in all"
-            yield Conflict("permissions", f"has up to {max(sizes)} characters each and {sum(sizes)} in all; {limits}")
+            limits = f"at most {MAX_PERMISSION_CHARACTERS} characters each and {MAX_PERMISSIONS_CHARACTERS} in total"
+            yield Conflict("permissions", f"has up to {max(sizes)} characters each and {sum(sizes)} in total; {limits}")
 
     def _size(self, permission: Permission) -> int:
         """Return the number of characters in a policy, with the longest names of partitions and Regions."""

@@ -26,6 +26,7 @@ HealthCheckRegion = Literal[
 MIN_HEALTH_CHECK_REGIONS = 3  # Route 53's limit
 # With a domain name, each of n Regions has n + 1 health checks; Route 53's default quota is 200 for an account.
 MAX_REGIONS_WITH_DOMAIN_NAME = 13
+MAX_ORIGINS = 20  # each is in the template that answers preflight requests
 MAX_DEPENDENCIES = 20  # one policy of the health function's role names each table
 # With preflight requests and health checks below 2,500, API Gateway's lowest default quota of an account and Region:
 # requests above the quota would be throttled on the health path too.
@@ -35,11 +36,19 @@ PORT = r"([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
 TABLE_DESCRIPTION = "the name of a DynamoDB table: 3 to 255 letters, digits, underscores, hyphens and periods"
 HOST = rf"({DOMAIN_LABEL}\.)*{DOMAIN_LABEL}(:{PORT})?"
 
+Origin = Annotated[str, matches(rf"\*|https?://{HOST}", "* or an origin, such as https://www.example.com")]
+
 
 def _check_regions(regions: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(regions)) < len(regions):
         raise ValueError("no duplicate Regions")
     return regions
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(origins)) < len(origins) or ("*" in origins and len(origins) > 1):
+        raise ValueError("* alone, or origins without duplicates")
+    return origins
 
 
 class Dependency(SettingsModel):
@@ -88,18 +97,18 @@ class MultiRegionApiSettings(CustomDomainSettings):
         description="Regions of the health checkers. More Regions send more requests, which are charged.",
     )
     dependencies: Annotated[tuple[Dependency, ...], Field(max_length=MAX_DEPENDENCIES)] = Field(
-        (), description="Tables and URLs that a Region needs to be healthy."
+        (), description="Tables and URLs that must be available for a Region to be healthy."
     )
-    allowed_origin: Annotated[
-        str, matches(rf"\*|https?://{HOST}", "* or an origin, such as https://www.example.com")
-    ] = Field("*", description="Origin whose pages may call the API from a browser; `*` for any.")
+    allowed_origins: Annotated[
+        tuple[Origin, ...], Field(min_length=1, max_length=MAX_ORIGINS), AfterValidator(_check_origins)
+    ] = Field(("*",), description="Origins whose pages may call the API from a browser; `*` for any.")
     throttling_rate_limit: Annotated[int, whole_number(1, MAX_RATE_LIMIT)] = Field(
         100, description="Steady-state requests per second in each Region; bursts can be twice as large, up to 1,000."
     )
     email: Email | None = Field(None, description="Recipient of the alarms; AWS first sends a confirmation request.")
     cloudwatch_role: bool = Field(
         False,
-        description="Create API Gateway's role for logs; replaces the one set for the account and Region.",
+        description="Create API Gateway's role for logs, replacing the role set for the account and Region.",
     )
     waf: bool = Field(False, description="Protect each API with a web ACL of AWS managed rules.")
     log_level: Literal["INFO", "WARNING", "ERROR"] = Field(

@@ -63,7 +63,7 @@ class StaticSiteSettings(CustomDomainSettings):
         return str(folder)
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Find a redirect status on a site that never redirects."""
+        """Yield a redirect status on a site that never redirects."""
         yield from super().conflicts()
         never_redirects = self.trailing_slash == "rewrite" and not self.redirect_index_html
         if never_redirects and "redirect_status" in self.model_fields_set:

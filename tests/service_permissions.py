@@ -120,6 +120,8 @@ def _rule(template: DeployedTemplate, rule: Resource) -> Needs:
                 yield Request(service, "lambda:InvokeFunction", target["Arn"], context)
             case "sns" if role:
                 yield from _publish(template, role, target["Arn"], {})
+            case "states" if role:
+                yield Request(role, "states:StartExecution", target["Arn"])
             case "codepipeline" if role:
                 yield Request(role, "codepipeline:StartPipelineExecution", target["Arn"])
             case _:
@@ -337,10 +339,28 @@ def _path(template: DeployedTemplate, resource_id: str) -> str:
 def _subscription(template: DeployedTemplate, subscription: Resource) -> Needs:
     """An email subscription needs no permission, only its recipient's confirmation."""
     properties = subscription.properties
-    if properties["Protocol"] not in ("email", "sqs") or "RedrivePolicy" in properties:
+    if properties["Protocol"] not in ("email", "lambda", "sqs"):
         raise NotCoveredError(f"{subscription.type} by {properties['Protocol']}")
+    if properties["Protocol"] == "email":
+        _only(subscription, properties, "Endpoint", "Protocol", "TopicArn")
+        return
+    context = _from(properties["TopicArn"])
     if properties["Protocol"] == "sqs":
-        yield from _send(template, "sns.amazonaws.com", properties["Endpoint"], _from(properties["TopicArn"]))
+        yield from _send(template, "sns.amazonaws.com", properties["Endpoint"], context)
+    if properties["Protocol"] == "lambda":
+        yield Request("sns.amazonaws.com", "lambda:InvokeFunction", properties["Endpoint"], context)
+    if "RedrivePolicy" in properties:
+        yield from _send(template, "sns.amazonaws.com", properties["RedrivePolicy"]["deadLetterTargetArn"], context)
+
+
+def _budget(template: DeployedTemplate, budget: Resource) -> Needs:
+    """Cost Management user guide, "Creating an Amazon SNS topic for budget notifications"."""
+    context = _from(f"arn:aws:budgets::{ACCOUNT}:budget/{budget.properties['Budget']['BudgetName']}")
+    for notification in budget.properties["NotificationsWithSubscribers"]:
+        for subscriber in notification["Subscribers"]:
+            if subscriber["SubscriptionType"] != "SNS":
+                raise NotCoveredError(f"{budget.type} with a subscriber by {subscriber['SubscriptionType']}")
+            yield from _publish(template, "budgets.amazonaws.com", subscriber["Address"], context)
 
 
 def _log_group(_: DeployedTemplate, group: Resource) -> Needs:
@@ -364,6 +384,7 @@ def _instance_profile(template: DeployedTemplate, profile: Resource) -> Needs:
 ACTIVE: dict[str, Callable[[DeployedTemplate, Resource], Needs]] = {
     "AWS::ApiGateway::Account": _api_account,
     "AWS::ApiGateway::Method": _method,
+    "AWS::Budgets::Budget": _budget,
     "AWS::CloudFront::Distribution": _distribution,
     "AWS::CloudTrail::Trail": _trail,
     "AWS::CloudWatch::Alarm": _alarm,

@@ -48,7 +48,7 @@ def destroy(folder: Path, stack: str, arguments: str = "") -> tuple[subprocess.C
 @pytest.mark.reliability(
     "multi_region_api",
     "Partial failure",
-    fault="a Region is no longer in the settings, or its certificate is in use when its stack is destroyed",
+    fault="a stack is destroyed whose Region is no longer in the settings, or whose certificate is in use",
     expected="`make destroy` fails and prints the command to run",
     observed="with a stub of the CDK CLI",
 )
@@ -84,7 +84,7 @@ def test_destroy_with_invalid_settings_destroys_nothing(tmp_path: Path) -> None:
 @pytest.mark.reliability(
     "multi_region_api",
     "Partial failure",
-    fault="a Region is no longer in the settings, or its certificate is in use when its stack is destroyed",
+    fault="a stack is destroyed whose Region is no longer in the settings, or whose certificate is in use",
 )
 def test_failed_destroy_recommends_running_it_again(tmp_path: Path) -> None:
     result, calls = destroy(tmp_path, "InUse")

@@ -1,12 +1,14 @@
 """Documentation: links, sections, settings, targets and emulated services agree with the code."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from settings import Settings
-from settings.types import nested_model
+from settings.types import Range, SettingsModel, nested_model
 from walkthroughs.catalog import WALKTHROUGHS
 
 from .conftest import ROOT
@@ -15,6 +17,7 @@ PAGES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*.md")), ROOT / "as
 SECTIONS = ["Deploy", "Settings", "Try", "Operate", "Remove", "Cost", "Differences from the original post"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAX_README_WORDS = 800
+DEFAULTS_IN_WORDS = {"content_security_policy", "permissions", "rungs"}  # too long for a table
 
 
 def headings(page: Path) -> list[str]:
@@ -27,10 +30,28 @@ def anchors(page: Path) -> set[str]:
     return {heading.replace(" ", "-") for heading in kept}
 
 
+def settings_model(system: str) -> type[SettingsModel]:
+    model = nested_model(Settings.model_fields[system].annotation)
+    assert model
+    return model
+
+
 def section_fields(system: str) -> set[str]:
-    section = nested_model(Settings.model_fields[system].annotation)
-    assert section
-    return set(section.model_fields)
+    return set(settings_model(system).model_fields)
+
+
+def settings_table(system: str) -> dict[str, tuple[str, str]]:
+    """The documented default and description of each setting, by its name."""
+    text = (ROOT / "docs" / f"{system}.md").read_text()
+    table = text.split("\n## Settings\n")[1].split("\n## ")[0].split("\n### ")[0]
+    rows = re.findall(r"^\|([^|]+)\|([^|]+)\|(.+)\|$", table, re.MULTILINE)
+    return {name: (default.strip(), text) for names, default, text in rows for name in re.findall(r"`(\w+)`", names)}
+
+
+def bounds(metadata: list[Any]) -> list[str]:
+    """The minimum and maximum of a number, from the validators of its type."""
+    arguments = (argument for item in metadata for argument in getattr(getattr(item, "func", None), "args", ()))
+    return [str(limit) for item in arguments if isinstance(item, Range) for limit in (item.minimum, item.maximum)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -85,12 +106,29 @@ def test_system_page_has_every_section_and_link(system: str) -> None:
 
 @pytest.mark.parametrize("system", WALKTHROUGHS)
 def test_system_page_lists_exactly_the_settings(system: str) -> None:
-    text = (ROOT / "docs" / f"{system}.md").read_text()
-    table = text.split("\n## Settings\n")[1].split("\n## ")[0].split("\n### ")[0]
-    first_cells = " ".join(re.findall(r"^\|([^|]+)\|", table, re.MULTILINE))
-    documented = set(re.findall(r"`(\w+)`", first_cells))
-    fields = section_fields(system)
+    documented, fields = set(settings_table(system)), section_fields(system)
     assert documented == fields, f"differ: {documented ^ fields}"
+
+
+@pytest.mark.parametrize("system", WALKTHROUGHS)
+def test_system_page_defaults_equal_those_of_the_settings(system: str) -> None:
+    fields = settings_model(system).model_fields
+    for name, (default, _) in settings_table(system).items():
+        value = fields[name].default
+        if value in (None, ()):
+            assert not default.startswith("`"), f"{name}: the page names {default}; there is no default"
+        elif name not in DEFAULTS_IN_WORDS:
+            expected = value if isinstance(value, str) else json.dumps(value)
+            assert default == f"`{expected}`", f"{name}: the page names {default}; the default is {expected}"
+
+
+@pytest.mark.parametrize("system", WALKTHROUGHS)
+def test_system_page_names_the_bounds_of_each_number(system: str) -> None:
+    fields = settings_model(system).model_fields
+    for name, cells in settings_table(system).items():
+        documented = re.findall(r"\d+", " ".join(cells).replace(",", ""))
+        missing = set(bounds(fields[name].metadata)) - set(documented)
+        assert not missing, f"{name}: the page does not name {', '.join(sorted(missing))}"
 
 
 @pytest.mark.parametrize("system", WALKTHROUGHS)

@@ -61,7 +61,7 @@ POLICIES = {
     "Partial failure",
     fault="a stack is deleted, and a bucket or queue is retained (any of the systems)",
     expected="its policy is retained too: it still rejects plain HTTP",
-    observed="checked in every template, with every set of options",
+    observed="in every template, with every set of options",
 )
 def test_retained_resource_keeps_its_policy(every_assembly: list[Assembly]) -> None:
     seen = set()
@@ -81,8 +81,8 @@ def test_retained_resource_keeps_its_policy(every_assembly: list[Assembly]) -> N
     "static_site",
     "Partial failure",
     fault="`production` is set for a deployed stack (any of the systems)",
-    expected="the function that empties buckets finds that it must not, and its removal does not fail",
-    observed="template: its role, not the removed statement of the bucket policy, allows `s3:GetBucketTagging`",
+    expected="the function that empties buckets keeps them, and its removal succeeds",
+    observed="template: its role (not the bucket policy) allows `s3:GetBucketTagging`",
 )
 def test_role_that_empties_buckets_can_read_their_tags(every_assembly: list[Assembly]) -> None:
     """It is called after the update has removed its statement from the bucket policy, and reads a tag first."""

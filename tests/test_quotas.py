@@ -14,8 +14,9 @@ import pytest
 from audit.assembly import Template
 from audit.deployment_policies import WITH_MANAGED_POLICIES
 from settings import Settings, SettingsError
+from settings.cost_control import MAX_EXEMPT, MAX_PRINCIPALS, MAX_RUNGS
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
-from settings.multi_region_api import MAX_DEPENDENCIES
+from settings.multi_region_api import MAX_DEPENDENCIES, MAX_ORIGINS
 from settings.security_group_revert import MAX_GROUPS
 
 from .conftest import EVERYTHING, Assembly, synthesize
@@ -65,6 +66,15 @@ def permission(name: str, size: int) -> dict[str, Any]:
     return {"actions": ["sqs:CreateQueue"], "resources": resources}
 
 
+def principals(count: int, prefix: str = "") -> list[str]:
+    """Names of IAM with their path, of maximum length."""
+    return [f"{prefix}{number:0>{135 - len(prefix)}}/{'n' * 64}" for number in range(count)]
+
+
+def volume_key(number: int) -> str:
+    return f"arn:aws:kms:us-east-1:111111111111:key/{number:0>128}"
+
+
 # Every list setting at its maximum length, and numbers and texts that make a document grow.
 MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:permissions": [
@@ -74,18 +84,30 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:ssm_parameters": [f"/{number:0>199}" for number in range(MAX_SSM_PARAMETERS)],
     "multi_region_api:regions": ["us-east-1"],  # a stack for each Region, so no stack grows
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES)],
+    "multi_region_api:allowed_origins": [f"https://{number:a>63}.example.com" for number in range(MAX_ORIGINS)],
     "static_site:content_security_policy": "x" * 1783,
     "static_site:permissions_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
     "analytics_host:h2o_nodes": 16,
     "analytics_host:user_name": "u" * 31,
     "analytics_host:data_location": f"s3://{'b' * 63}/{'p' * 900}/",
+    "cost_control:rungs": [{"percent": number, "actions": ["deny", "stop"]} for number in range(1, MAX_RUNGS + 1)],
+    "cost_control:groups": principals(MAX_PRINCIPALS),
+    "cost_control:roles": principals(MAX_PRINCIPALS),
+    "cost_control:exempt_principals": principals(MAX_EXEMPT, "user/"),
+    "cost_control:volume_keys": [volume_key(number) for number in range(MAX_PRINCIPALS)],
 }
 OVER_MAXIMUM = {
     "deploy_pipeline:permissions": [permission(name, MAX_PERMISSIONS_CHARACTERS // 2) for name in "abc"],
     "deploy_pipeline:ssm_parameters": [f"/{number}" for number in range(MAX_SSM_PARAMETERS + 1)],
+    "multi_region_api:allowed_origins": [f"https://{number}.example.com" for number in range(MAX_ORIGINS + 1)],
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES + 1)],
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS + 1)],
+    "cost_control:rungs": [{"percent": number} for number in range(1, MAX_RUNGS + 2)],
+    "cost_control:groups": principals(MAX_PRINCIPALS + 1),
+    "cost_control:roles": principals(MAX_PRINCIPALS + 1),
+    "cost_control:exempt_principals": principals(MAX_EXEMPT + 1, "user/"),
+    "cost_control:volume_keys": [volume_key(number) for number in range(MAX_PRINCIPALS + 1)],
 }
 
 
@@ -151,7 +173,7 @@ def test_document_is_below_its_quota(resources: list[tuple[str, str, dict[str, A
     "security_group_revert",
     "System-specific",
     fault="more groups than fit into one policy",
-    expected="the role's permissions are divided among several policies; more than 500 groups are rejected",
+    expected="permissions are divided among several policies; more than 500 groups are rejected",
     observed="500 groups: each document is below its quota",
 )
 def test_role_policies_are_below_their_quotas(resources: list[tuple[str, str, dict[str, Any]]]) -> None:

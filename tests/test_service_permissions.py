@@ -39,7 +39,7 @@ def only(kind: str, **properties: Any) -> DeployedTemplate:
     "security_group_revert",
     "Access denied",
     fault="an AWS service lacks permission to use a key, topic, queue, bucket or function (any of the systems)",
-    expected="every request of every service is allowed by the template",
+    expected="the template allows every request of every service",
     observed=(
         "evaluated against the policies of every template with every set of options; each request is denied when its "
         "grant is removed"

@@ -164,6 +164,29 @@ EC2_REGIONS = {
     for partition in boto3.Session().get_available_partitions()
     for region in boto3.Session().get_available_regions("ec2", partition)
 }
+IAM_PATH = r"(/[\w+=,.@-]+)*/"  # of the characters that IAM accepts in a path, those without a meaning in ARNs
+
+
+def iam_name(shape: str, kind: str) -> tuple[Grammar, ...]:
+    """A name of IAM after its path, if it has one; the characters are those of a resource in a policy."""
+    return (
+        api("iam", shape, lambda value: value.rpartition("/")[2]),
+        lambda value: bool(re.fullmatch(IAM_PATH, f"/{value}"[: -len(value.rpartition("/")[2])])),
+        lambda value: iam_arn(f"arn:aws:iam::111111111111:{kind}/{value}") and not set(value) & set("*?$"),
+    )
+
+
+def exempt_principal(value: str) -> bool:
+    kind, _, name = value.partition("/")
+    shapes = {"user": "existingUserNameType", "group": "groupNameType", "role": "roleNameType"}
+    return all(grammar(name) for grammar in iam_name(shapes[kind], kind))
+
+
+def cost_filter(value: str) -> bool:
+    """Budgets has ``user:<key>$<value>`` as text; IAM matches the tag with ``StringEquals``, which has no wildcards."""
+    return "$" not in value and printable_ascii(value)
+
+
 TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "production": CHOICE,
     "deploy_pipeline:source": CHOICE,
@@ -205,7 +228,7 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "multi_region_api:dependencies.partition_key": (api("dynamodb", "KeySchemaAttributeName"),),
     "multi_region_api:dependencies.url": "is requested by the function, not by AWS",
     "multi_region_api:dependencies.timeout_seconds": "a timeout of the function's client",
-    "multi_region_api:allowed_origin": (printable_ascii, without_quote),
+    "multi_region_api:allowed_origins": (printable_ascii, without_quote),
     "multi_region_api:throttling_rate_limit": (cfn("AWS::ApiGateway::Stage", "ThrottlingRateLimit", "MethodSetting"),),
     "multi_region_api:email": EMAIL,
     "multi_region_api:cloudwatch_role": CHOICE,
@@ -265,6 +288,33 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "analytics_host:results_retention_days": (lambda days: 1 <= days <= 2**31 - 1,),
     "analytics_host:bytes_scanned_cutoff_mb": (api("athena", "BytesScannedCutoffValue", lambda mb: mb * 1_000_000),),
     "analytics_host:parquet": CHOICE,
+    "cost_control:project": (api("resourcegroupstaggingapi", "TagValue"), cost_filter),
+    "cost_control:tag": (
+        api("resourcegroupstaggingapi", "TagKey"),
+        cost_filter,
+        lambda key: not key.startswith("aws:"),
+    ),
+    "cost_control:amount": (
+        lambda amount: amount >= 1,
+        api("budgets", "NumericValue", lambda amount: f"{amount:.2f}"),
+    ),
+    "cost_control:rungs.percent": (
+        api("budgets", "NotificationThreshold"),
+        cfn("AWS::Budgets::Budget", "Threshold", "Notification"),
+    ),
+    "cost_control:rungs.kind": CHOICE,
+    "cost_control:rungs.actions": CHOICE,
+    "cost_control:mode": CHOICE,
+    "cost_control:groups": iam_name("groupNameType", "group"),
+    "cost_control:roles": iam_name("roleNameType", "role"),
+    "cost_control:exempt_principals": (exempt_principal,),
+    "cost_control:stop_instances": CHOICE,
+    "cost_control:stop_databases": CHOICE,
+    "cost_control:exempt_tag": (api("resourcegroupstaggingapi", "TagKey"), lambda key: not key.startswith("aws:")),
+    "cost_control:volume_keys": (api("kms", "KeyIdType"), iam_arn),
+    "cost_control:release": CHOICE,
+    "cost_control:tripwire": (lambda amount: amount > 0,),
+    "cost_control:email": EMAIL,
 }
 
 

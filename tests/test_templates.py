@@ -98,7 +98,7 @@ ALWAYS_RETAINED = (
     "Partial failure",
     fault="the creation of a stack fails (any of the systems)",
     expected="resources that are otherwise retained are deleted; the next attempt starts empty",
-    observed="checked in every template; the trail is created last, so its bucket is still empty",
+    observed="in every template; the trail is created last, so its bucket is empty",
 )
 def test_retained_resources_are_deleted_after_failed_creation(every_assembly: list[Assembly]) -> None:
     """Otherwise each attempt would leave another bucket, key or function."""
@@ -149,7 +149,7 @@ def test_app_annotations_name_no_temporary_file(tmp_path: Path) -> None:
     environment = {**os.environ, "CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path)}
     subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, check=True, capture_output=True)
     annotations = (tmp_path / "MultiRegionApi-us-east-1.metadata.json").read_text()
-    assert "No domain name" in annotations
+    assert "Without a domain name" in annotations
     assert "program.js" not in annotations
 
 

@@ -140,7 +140,7 @@ def logical_id(template: dict[str, Any], resource_type: str, start: str) -> str:
     return name
 
 
-def test_only_the_trigger_may_start_executions(every_assembly: list[Assembly]) -> None:
+def test_only_the_trigger_can_start_executions(every_assembly: list[Assembly]) -> None:
     for template in (assembly.template(PIPELINE) for assembly in every_assembly):
         trigger = logical_id(template, "AWS::IAM::Role", "TriggerRole")
         for action in ("states:StartExecution", "states:StartSyncExecution", "states:RedriveExecution"):
@@ -161,7 +161,7 @@ def test_only_the_trigger_may_start_executions(every_assembly: list[Assembly]) -
         ("Artifacts", ("PipelineRole", "PipelineSource")),
     ],
 )
-def test_nobody_else_writes_inputs_or_artifacts(assembly: Assembly, bucket: str, writers: tuple[str, ...]) -> None:
+def test_no_other_role_writes_inputs_or_artifacts(assembly: Assembly, bucket: str, writers: tuple[str, ...]) -> None:
     template = assembly.template(PIPELINE)
     allowed_roles = roles_allowed(template, "s3:PutObject", logical_id(template, "AWS::S3::Bucket", bucket))
     assert len(allowed_roles) == len(writers)

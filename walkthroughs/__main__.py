@@ -7,6 +7,7 @@ import argparse
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -56,7 +57,14 @@ def _run(options: argparse.Namespace) -> int:
         f"It takes 10 to 30 minutes: some steps wait up to {options.propagation_seconds} s for a change to propagate.",
         flush=True,
     )
-    target = Target(session, TIMEOUT_SECONDS, options.propagation_seconds, POLL_SECONDS, songs_file=options.songs)
+    target = Target(
+        session,
+        TIMEOUT_SECONDS,
+        options.propagation_seconds,
+        POLL_SECONDS,
+        songs_file=options.songs,
+        session_with=partial(boto3.Session, region_name=session.region_name),
+    )
     with WALKTHROUGHS[options.system](target) as walkthrough:
         results = run(walkthrough, on_start=_print_title, on_result=_print_result)
     return 1 if any(result.error for result in results) else 0

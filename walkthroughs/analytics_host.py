@@ -158,7 +158,11 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         self.training, self.test = songs.split(self.songs)
         selected = models.ALL if self.target.songs_file else models.SMALL
         self.results = models.train(
-            selected, self.training, self.test, lambda name, progress: self.target.progress(f"{name}: {progress:.0%}")
+            selected,
+            self.training,
+            self.test,
+            lambda name, progress: self.target.progress(f"{name}: {progress:.0%}"),
+            self.target.reports / "models",
         )
         self.target.progress("")
         seconds = ", ".join(f"{trained.model.name.split(':')[0]} {trained.seconds:.1f} s" for trained in self.results)
@@ -192,6 +196,15 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
             f"cross-validation, {validated.model.name}: {len(expected)} predicted, {expected['hit'].sum()} right"
         )
 
+    def model_is_loaded_again(self) -> str:
+        from assets.analytics_host.billboard import models
+
+        best = models.best_on_test(self._trained())
+        again = models.predict(best.file or Path(), self.test)
+        largest = max(abs(first - second) for first, second in zip(best.probability, again, strict=True))
+        assert largest < 1e-6, f"a probability differs by {largest}"
+        return f"{best.file}: the same {len(again)} probabilities"
+
     def notebook_runs(self) -> str:
         import nbformat
         from jupyter_client.manager import AsyncKernelManager
@@ -209,9 +222,10 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         }
         if self.target.instance_session:
             environment |= _as_environment(self.user)
-        with TemporaryDirectory() as folder:  # for the kernel's sockets, instead of ports
+        with TemporaryDirectory() as folder:  # for its files, and sockets instead of ports
             kernel = AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel")
-            client = NotebookClient(notebook, km=kernel, timeout=NOTEBOOK_SECONDS)
+            cwd = {"metadata": {"path": folder}}
+            client = NotebookClient(notebook, km=kernel, timeout=NOTEBOOK_SECONDS, resources=cwd)
             client.execute(cleanup_kc=True, env=dict(self.target.environment) | environment)
         outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
         plots = sum("image/png" in output.get("data", {}) for output in outputs)
@@ -263,6 +277,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
             metrics_are_compared,
         ),
         Step("Predict the hits of 2010 with the best model", hits_are_predicted),
+        Step("Load that model from its file, and predict again", model_is_loaded_again),
         Step("Run the Python notebook with small models", notebook_runs),
         Step("Write results and plots to an HTML report", report_is_written),
         Step("Open the report in a browser", report_opens_in_browser),

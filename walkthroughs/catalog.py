@@ -1,16 +1,18 @@
 """Maps each system to its walkthrough."""
 
 from .analytics_host import AnalyticsHostWalkthrough
-from .deploy_pipeline_approvals import ApprovalsWalkthrough
+from .cost_control import CostControlWalkthrough
+from .deploy_pipeline_assembly import AssemblyWalkthrough
 from .multi_region_api import MultiRegionApiWalkthrough
 from .security_group_revert import SecurityGroupRevertWalkthrough
 from .static_site import StaticSiteWalkthrough
 from .walkthrough import Walkthrough
 
 WALKTHROUGHS: dict[str, type[Walkthrough]] = {
-    "deploy_pipeline": ApprovalsWalkthrough,
+    "deploy_pipeline": AssemblyWalkthrough,
     "static_site": StaticSiteWalkthrough,
     "multi_region_api": MultiRegionApiWalkthrough,
     "security_group_revert": SecurityGroupRevertWalkthrough,
     "analytics_host": AnalyticsHostWalkthrough,
+    "cost_control": CostControlWalkthrough,
 }

@@ -1,4 +1,4 @@
-"""Push the sample app, then changes of all kinds; only those that lose nothing are deployed.
+"""Push the sample app, then changes of all kinds; only safe ones are deployed.
 
 The walkthrough pushes to the stack's repository. At the end, it restores the files in the repository and the
 state machine's input, and deletes the blue/green stack.
@@ -54,7 +54,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
         """Check that everything is the sample's, so that no other app is overwritten.
 
         Raises:
-            PreconditionError: something is not. The message contains a command that mends it, if there is one.
+            PreconditionError: something is not. The message contains the command that corrects it, if there is one.
         """
         if self.input != json.loads((SAMPLE / "state_machine_input.json").read_text()):
             raise PreconditionError(

@@ -89,7 +89,7 @@ class ApprovalsWalkthrough(DeployPipelineWalkthrough):
         *DeployPipelineWalkthrough.steps[:4],
         Step("Shorten the retention period, request approval, and approve", approved_change_is_executed),
         Step("Remove the subscription, request approval, and decline", declined_change_is_not_executed),
-        Step("Retry it, and decide after the deadline", expired_request_is_not_executed),
+        Step("Retry the stage, and decide after the deadline", expired_request_is_not_executed),
         Step("Request approval, update the stack directly, and approve", approval_after_stack_has_changed_fails),
         *DeployPipelineWalkthrough.steps[4:],
     )

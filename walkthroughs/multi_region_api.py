@@ -22,12 +22,14 @@ from lambdas.multi_region_api.responses import HELLO_PATH
 from .browser import browser
 from .client_networks import CLIENT_NETWORKS
 from .dns_lookup import resolve
+from .mailbox import confirm_subscriptions, emails_from
 from .polling import poll_in_background
 from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
 
 SYSTEM, THIRD_REGION = "multi_region_api", "eu-west-1"
 CLIENT = Path(__file__).parents[1] / "assets" / SYSTEM / "client"
 CALL_INTERVAL = 0.1  # seconds
+ALARM_SENDER = "Multi-region API in "  # and the Region
 NO_RETRIES = Config(retries={"total_max_attempts": 1})
 STEADY_CALLS = 20  # in a row, because Route 53's servers do not all switch at the same moment
 # The address of a client near each Region.
@@ -55,7 +57,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         """Create the hosted zone of the domain name."""
         zone = target.client("route53").create_hosted_zone(Name="example.com", CallerReference=SYSTEM)["HostedZone"]
         values = {"domain_name": "api.example.com", "hosted_zone_name": "example.com"}
-        values["hosted_zone_id"] = zone["Id"].rpartition("/")[2]
+        values |= {"hosted_zone_id": zone["Id"].rpartition("/")[2], "email": "ops@example.com"}
         values["cloudwatch_role"] = "true"  # a new account has none
         return {f"{SYSTEM}:{name}": value for name, value in values.items()}
 
@@ -69,6 +71,8 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         self.outputs = {region: self.target.outputs(f"MultiRegionApi-{region}", region) for region in regions}
         self._check_name_servers(home)
         self._check_no_region_is_drained()
+        confirm_subscriptions(self.target)
+        self.emails_before = len(emails_from(self.target, ALARM_SENDER))
         for region in self.outputs:
             self.cleanup.callback(self._set_variables, region, self._variables(region))
 
@@ -116,6 +120,8 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             response = self.target.get(f"{outputs['RegionalUrl']}{HELLO_PATH}")
             assert (response.status, response.json()["message"]) == (200, f"Hello from {region}"), _summary(response)
             assert response.headers["access-control-allow-origin"] == "*", "a page in a browser could not read it"
+            head = self.target.get(f"{outputs['RegionalUrl']}{HELLO_PATH}", "HEAD")
+            assert (head.status, head.headers["x-region"], head.data) == (200, region, b""), _summary(head)
             health = self._health(region)
             assert health.status == 200 and TOKEN in health.data.decode(), _summary(health)  # noqa: PT018
         return ", ".join(f'"Hello from {region}"' for region in self.outputs)
@@ -205,6 +211,18 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         self._assert_none_failed(calls)
         return f"the health path returns {health.status}; {other} serves requests until the function is repaired"
 
+    def alarm_arrives_by_email(self) -> str:
+        region, _ = self._two_regions()
+        if not self.target.mailbox:
+            raise SkipStep(
+                f"if the stacks have an email address, look for the alarm Unhealthy in {region} in its mailbox"
+            )
+        emails = self.target.wait_until(
+            lambda: emails_from(self.target, ALARM_SENDER)[self.emails_before :], "an email about the alarm"
+        )
+        assert emails[0]["subject"].startswith(f'ALARM: "MultiRegionApi-{region}-Unhealthy'), emails
+        return emails[0]["subject"]
+
     def name_resolves_when_every_region_is_unhealthy(self) -> str:
         first, _ = self._two_regions()
         others = [region for region in self.outputs if region != first]
@@ -272,12 +290,13 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
 
     steps = (
         Step("Call each Region by its Regional URL", each_region_responds),
-        Step("Call the name as clients near two Regions", name_resolves_to_the_nearest_region),
+        Step("Call the domain name as clients near two Regions", name_resolves_to_the_nearest_region),
         Step("Set STATUS to fail in one Region", traffic_leaves_the_unhealthy_region),
         Step("Set STATUS to check again", traffic_returns),
+        Step("Read the email about the alarm", alarm_arrives_by_email),
         Step("Drain a Region whose control plane fails, from another Region", another_region_drains_the_impaired_one),
         Step("Drain the last Region", last_region_cannot_be_drained),
-        Step("Undrain the Region, from the same Region", traffic_returns_after_undraining),
+        Step("Undrain it from the Region that drains it", traffic_returns_after_undraining),
         Step("Break the health function", broken_health_function_is_unhealthy),
         Step("Set STATUS to fail in every Region, one after the other", name_resolves_when_every_region_is_unhealthy),
         Step("Open the page in a browser, and repeat the failover test", page_shows_the_failover),
@@ -319,7 +338,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
             except Exception as error:
                 return Call(time.monotonic(), repr(error), 0)
 
-        return poll_in_background(call, CALL_INTERVAL)
+        return poll_in_background(call, min(CALL_INTERVAL, self.target.poll_seconds))
 
     def _wait_for_responses_from(self, region: str, calls: list[Call]) -> float:
         """Wait until `region` responds to all calls; return when the first of them finished (monotonic clock)."""

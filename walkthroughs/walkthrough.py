@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -47,6 +47,16 @@ class LocalEndpoints:
         return f"MAP *:443 127.0.0.1:{self.https}, MAP *:80 127.0.0.1:{self.http}"
 
 
+class EmailMessage(TypedDict):
+    """An email of Amazon SNS. `confirmation`: URL that confirms the subscription, or empty."""
+
+    to: str
+    sender: str
+    subject: str
+    body: str
+    confirmation: str
+
+
 @dataclass(frozen=True)
 class Target:
     """The AWS account or sandbox that a walkthrough runs against.
@@ -73,6 +83,14 @@ class Target:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     # Returns a session with the role of an instance; None: only programs on the instance can have it.
     instance_session: Callable[[str], boto3.Session] | None = None
+    # Sets the actual and forecast cost of a budget, in its unit; Budgets then notifies its subscribers. None: only AWS
+    # knows the cost.
+    set_cost: Callable[[str, float, float | None], None] | None = None
+    # Returns the messages of every email address. None: only their recipient can read them.
+    mailbox: Callable[[], list[EmailMessage]] | None = None
+    # Returns a session with other credentials (as returned by CreateAccessKey or AssumeRole) for the same target:
+    # access key ID, secret access key and session token.
+    session_with: Callable[[str, str, str | None], boto3.Session] | None = None
 
     def client(self, service: str, region: str | None = None) -> Any:
         return self.session.client(service, region_name=region, config=RETRIES)

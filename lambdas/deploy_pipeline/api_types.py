@@ -3,12 +3,22 @@
 from typing import Any, NotRequired, TypedDict
 
 
+class LiveResourceDrift(TypedDict, total=False):
+    """The values of a property that was changed outside CloudFormation: as deployed, and now."""
+
+    PreviousValue: str
+    ActualValue: str
+
+
 class ResourceTargetDefinition(TypedDict, total=False):
-    """The attribute or property that changes."""
+    """The attribute or property that changes. `Drift` is only in drift-aware change sets."""
 
     Attribute: str
     Name: str
+    Path: str
     RequiresRecreation: str
+    AttributeChangeType: str
+    Drift: LiveResourceDrift
 
 
 class ResourceChangeDetail(TypedDict, total=False):
@@ -21,7 +31,10 @@ class ResourceChangeDetail(TypedDict, total=False):
 
 
 class ResourceChange(TypedDict, total=False):
-    """The change of a resource. The contexts are JSON strings of the resource before and after the change."""
+    """The change of a resource. The contexts are JSON strings of the resource before and after the change.
+
+    ResourceDriftStatus: only in drift-aware change sets. DetailsWithValues: added from the description with values.
+    """
 
     Action: str
     PolicyAction: str
@@ -32,6 +45,8 @@ class ResourceChange(TypedDict, total=False):
     ChangeSetId: str
     BeforeContext: str
     AfterContext: str
+    ResourceDriftStatus: str
+    DetailsWithValues: list[ResourceChangeDetail]
 
 
 class ResourceChangeWithValues(ResourceChange):
@@ -54,6 +69,7 @@ class ChangeSetDescription(TypedDict):
     Status: str
     StatusReason: NotRequired[str]
     ExecutionStatus: str
+    DeploymentMode: NotRequired[str]
     Changes: NotRequired[list[Change]]
     NextToken: NotRequired[str]
 

@@ -1,6 +1,6 @@
-"""Read one file from a zip file in S3, without downloading the whole object.
+"""Read files from a zip file in S3, without downloading the whole object.
 
-Only the central directory of the zip file and the requested file are fetched, and nothing is
+Only the central directory of the zip file and the requested files are fetched, and nothing is
 written to disk. Every limit is checked before memory is allocated.
 
 Tools write names in zip files differently: with a leading ``./`` (tar on Windows and macOS), with
@@ -26,7 +26,7 @@ from .objects import explain_read_error
 MAX_TEMPLATE_BYTES = 1024 * 1024  # CloudFormation's limit for templates in S3
 MAX_DIRECTORY_BYTES = 8 * 1024 * 1024  # of the zip file's central directory
 MAX_READ_BYTES = MAX_DIRECTORY_BYTES + 2 * MAX_TEMPLATE_BYTES
-MAX_NAME_LENGTH = 1024  # characters, as of a templatePath; the time to normalize some names is quadratic
+MAX_NAME_LENGTH = 1024  # characters, as in templatePath; normalizing some names takes quadratic time
 CHUNK_BYTES = 64 * 1024
 UTF8_FLAG = 0x800
 # zipfile decompresses files of the other methods, such as bzip2 and LZMA, completely, even for a short read.
@@ -42,46 +42,86 @@ def read_template(s3: Any, bucket: str, key: str, path: str) -> bytes:
     Raises:
         InvalidArtifactError: the file does not exist or cannot be used as a template.
     """
-    name = _normalize_member_path(path)
+    with open_artifact(s3, bucket, key) as archive:
+        return read_file(archive, path, "templatePath", MAX_TEMPLATE_BYTES)
+
+
+@contextmanager
+def open_artifact(
+    s3: Any, bucket: str, key: str, max_read_bytes: int = MAX_READ_BYTES, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[zipfile.ZipFile]:
+    """Open the zip file at `key`, of which at most `max_read_bytes` are read, in requests of `chunk_bytes`.
+
+    Raises:
+        InvalidArtifactError: it is not a valid zip file, or cannot be read.
+    """
+    reader = _S3RangeReader(s3, bucket, key, max_read_bytes)
     try:
-        with zipfile.ZipFile(_BoundedReader(_S3RangeReader(s3, bucket, key), CHUNK_BYTES)) as archive:
-            return _read_entry(archive, _find_entry(archive, name), name)
+        with zipfile.ZipFile(_BoundedReader(reader, chunk_bytes)) as archive:
+            yield archive
     except ZIP_ERRORS as error:
         raise InvalidArtifactError(f"The source artifact is not a valid zip file: {error}") from error
 
 
-def _normalize_member_path(path: str) -> str:
+def read_file(archive: zipfile.ZipFile, path: str, field: str, max_bytes: int) -> bytes:
+    """Return the content of the file `path`, which is the value of `field` of the input.
+
+    Raises:
+        InvalidArtifactError: the file does not exist, is empty, a link or too large, or has an unsupported compression.
+    """
+    name = normalize_path(path, field)
+    label = f"{field} {name!r}"
+    entry = _find_entry(archive, name, label)
+    check_entry(entry, label)
+    with archive.open(entry) as file:
+        content = file.read(max_bytes + 1)  # the size in the central directory can be wrong
+    if len(content) > max_bytes:
+        raise InvalidArtifactError(f"{label} has more than {max_bytes} bytes.")
+    if not content.strip():
+        raise InvalidArtifactError(f"{label} is empty.")
+    return content
+
+
+def normalize_path(path: str, field: str) -> str:
+    """Return a path in the artifact in its normal form; it is the value of `field`."""
     normal = unicodedata.normalize("NFC", posixpath.normpath(path))
     if "\\" in path:
-        raise InvalidArtifactError(f"templatePath {path!r} contains a backslash; separate folders with slashes.")
+        raise InvalidArtifactError(f"{field} {path!r} contains a backslash; separate folders with slashes.")
     if "\0" in path or normal.startswith(("/", "../")) or normal in (".", ".."):
-        raise InvalidArtifactError(f"templatePath {path!r} is outside the source artifact.")
+        raise InvalidArtifactError(f"{field} {path!r} is outside the source artifact.")
     return normal
 
 
-def _find_entry(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+def check_entry(entry: zipfile.ZipInfo, label: str) -> None:
+    """Accept only a file with a supported compression."""
+    if _is_link(entry):
+        raise InvalidArtifactError(f"{label} is a symbolic link; use the path of its target.")
+    if entry.filename.endswith(("/", "\\")):
+        raise InvalidArtifactError(f"{label} is a folder.")
+    if entry.compress_type not in SUPPORTED_METHODS:
+        method = UNSUPPORTED_METHODS.get(entry.compress_type, f"method {entry.compress_type}")
+        raise InvalidArtifactError(f"{label} is compressed with {method}; accepted: stored, deflated.")
+
+
+def _find_entry(archive: zipfile.ZipFile, name: str, label: str) -> zipfile.ZipInfo:
     """Return the only entry whose normalized name is `name`."""
     folders = {name[:end] for end, letter in enumerate(name) if letter == "/"}
     matches = []
     for entry in archive.infolist():
-        names = _normalized_names(entry)
+        names = normalized_names(entry)
         if name in names:
             matches.append(entry)
         elif _is_link(entry) and not folders.isdisjoint(names):
-            raise InvalidArtifactError(
-                f"templatePath {name!r} is not in the source artifact: {entry.filename!r} is a symbolic link."
-            )
+            raise InvalidArtifactError(f"{label} is not in the source artifact: {entry.filename!r} is a symbolic link.")
     if not matches:
-        raise InvalidArtifactError(f"templatePath {name!r} is not in the source artifact.{_suggestions(archive, name)}")
+        raise InvalidArtifactError(f"{label} is not in the source artifact.{_suggestions(archive, name)}")
     if len(matches) > 1:
         names_in_file = ", ".join(repr(entry.filename) for entry in matches[:5])
-        raise InvalidArtifactError(
-            f"templatePath {name!r} matches {len(matches)} files in the source artifact: {names_in_file}."
-        )
+        raise InvalidArtifactError(f"{label} matches {len(matches)} files in the source artifact: {names_in_file}.")
     return matches[0]
 
 
-def _normalized_names(entry: zipfile.ZipInfo) -> set[str]:
+def normalized_names(entry: zipfile.ZipInfo) -> set[str]:
     """Return the normalized name of an entry; two if its encoding is ambiguous, none if it is too long for a path."""
     if len(entry.filename) > MAX_NAME_LENGTH:
         return set()
@@ -96,7 +136,7 @@ def _normalized_names(entry: zipfile.ZipInfo) -> set[str]:
 def _suggestions(archive: zipfile.ZipFile, name: str) -> str:
     """List files of the same name in other folders, and mention names with an ambiguous encoding."""
     base = posixpath.basename(name).casefold()
-    paths = {path for entry in archive.infolist() for path in _normalized_names(entry)}
+    paths = {path for entry in archive.infolist() for path in normalized_names(entry)}
     similar = sorted(path for path in paths if posixpath.basename(path).casefold() == base)
     text = f" It contains {', '.join(map(repr, similar[:5]))}." if similar else ""
     if any(path.casefold() == name.casefold() for path in similar):
@@ -111,23 +151,6 @@ def _suggestions(archive: zipfile.ZipFile, name: str) -> str:
 
 def _is_link(entry: zipfile.ZipInfo) -> bool:
     return stat.S_ISLNK(entry.external_attr >> 16)
-
-
-def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> bytes:
-    if _is_link(entry):
-        raise InvalidArtifactError(f"templatePath {name!r} is a symbolic link; use the path of its target.")
-    if entry.filename.endswith(("/", "\\")):
-        raise InvalidArtifactError(f"templatePath {name!r} is a folder.")
-    if entry.compress_type not in SUPPORTED_METHODS:
-        method = UNSUPPORTED_METHODS.get(entry.compress_type, f"method {entry.compress_type}")
-        raise InvalidArtifactError(f"templatePath {name!r} is compressed with {method}; accepted: stored, deflated.")
-    with archive.open(entry) as file:
-        content = file.read(MAX_TEMPLATE_BYTES + 1)  # the size in the central directory can be wrong
-    if len(content) > MAX_TEMPLATE_BYTES:
-        raise InvalidArtifactError(f"templatePath {name!r} has more than {MAX_TEMPLATE_BYTES} bytes.")
-    if not content.strip():
-        raise InvalidArtifactError(f"templatePath {name!r} is empty.")
-    return content
 
 
 class _BoundedReader(io.BufferedReader):
@@ -147,7 +170,7 @@ class _BoundedReader(io.BufferedReader):
 
 @contextmanager
 def _translate_s3_errors(bucket: str, key: str) -> Iterator[None]:
-    """Report errors of S3 as such: some errors of botocore are an OSError, which would look like a damaged file."""
+    """Report S3 errors as such: some botocore errors are OSErrors, which would look like a damaged file."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:
@@ -157,8 +180,8 @@ def _translate_s3_errors(bucket: str, key: str) -> Iterator[None]:
 class _S3RangeReader(io.RawIOBase):
     """A seekable file that reads byte ranges of an object in S3."""
 
-    def __init__(self, s3: Any, bucket: str, key: str) -> None:
-        self._s3, self._bucket, self._key = s3, bucket, key
+    def __init__(self, s3: Any, bucket: str, key: str, max_read_bytes: int) -> None:
+        self._s3, self._bucket, self._key, self._max_read_bytes = s3, bucket, key, max_read_bytes
         with _translate_s3_errors(bucket, key):
             self._size = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
         self._position = 0
@@ -184,10 +207,10 @@ class _S3RangeReader(io.RawIOBase):
         if not requested:
             return 0
         self._fetched += requested
-        if self._fetched > MAX_READ_BYTES:
+        if self._fetched > self._max_read_bytes:
             raise InvalidArtifactError(
-                f"The source artifact has too many files, or a damaged template: the template was not found in"
-                f" {MAX_READ_BYTES:,} bytes."
+                f"The source artifact has too many or too large files, or a damaged one: more than"
+                f" {self._max_read_bytes:,} bytes would be read."
             )
         byte_range = f"bytes={self._position}-{self._position + requested - 1}"
         with _translate_s3_errors(self._bucket, self._key):

@@ -9,17 +9,28 @@ from botocore.exceptions import ClientError
 
 from .api_types import Change, ChangeSetDescription, ResourceChange
 from .errors import ChangeSetDeletedError
-from .inspection import Policy, Violation, findings
+from .inspection import Finding, Policy, Violation, findings
 from .lookups import lookups
-from .operation_events import refusals
+from .operation_events import refusals, warnings
 from .report import markdown
 from .stack import change_set_name, is_stack_missing
 from .truncation import MAX_CAUSE_CHARACTERS, truncate
 
+MAX_NOTICES_CHARACTERS = 800  # part of every result, which CodePipeline limits to 2,048 characters
 MAX_VIOLATIONS_CHARACTERS = 100_000  # the output of a state is limited to 262,144 bytes
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 CHANGE_SET_ARN = re.compile(r"arn:[\w-]+:cloudformation:[\w-]+:\d+:changeSet/[\w/-]+")
-VALUE_FIELDS: tuple[Literal["BeforeContext", "AfterContext"], ...] = ("BeforeContext", "AfterContext")
+VALUE_FIELDS: tuple[Literal["BeforeContext", "AfterContext", "ResourceDriftStatus"], ...] = (
+    "BeforeContext", "AfterContext", "ResourceDriftStatus"
+)  # fmt: skip
+DRIFTED = ("MODIFIED", "DELETED")
+VALIDATION = "Warnings of CloudFormation's validation"
+# Reasons of nested change sets that cannot be created although the update is possible.
+NOT_EVALUATED = re.compile("Fn::|TemplateURL must be")
+OMIT_NESTED = (
+    'If the template is correct, set "nestedChangeSets" to "omit": CloudFormation cannot evaluate some functions in'
+    " nested change sets. Nested stacks are then unsafe unless their logical ids are exempted."
+)
 STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
 
 
@@ -43,12 +54,14 @@ class Inspection(TypedDict):
     """The result of an inspection.
 
     count: the number of unsafe changes. violations: the first ones, within the maximum size of a state's output.
+    notices: what people should know although it is not unsafe, such as drift; part of the cause, too.
     cause: the violations as text. report: the URL of the report; empty if there is none.
     """
 
     safe: bool
     count: int
     violations: list[ViolationFields]
+    notices: str
     cause: str
     report: str
 
@@ -82,7 +95,7 @@ def _failure_details(cloudformation: Any, change_set_id: str, stack_name: str, r
     deleted. A detail that cannot be read does not hide the others.
     """
     yield from _refusal_lines(cloudformation, ChangeSetName=change_set_id, StackName=stack_name)
-    visited, queue = {change_set_id}, CHANGE_SET_ARN.findall(reason)
+    visited, queue, reasons = {change_set_id}, CHANGE_SET_ARN.findall(reason), []
     while queue:
         nested = queue.pop(0)
         if nested in visited:
@@ -93,9 +106,12 @@ def _failure_details(cloudformation: Any, change_set_id: str, stack_name: str, r
         except (ChangeSetDeletedError, ClientError) as error:
             yield f"{nested} could not be read: {error}"
             continue
+        reasons.append(reason)
         yield f"{nested}: {reason}"
         yield from _refusal_lines(cloudformation, ChangeSetName=nested)
         queue += CHANGE_SET_ARN.findall(reason)
+    if any(map(NOT_EVALUATED.search, reasons)):
+        yield OMIT_NESTED
 
 
 def _refusal_lines(cloudformation: Any, **change_set: str) -> Iterator[str]:
@@ -117,28 +133,45 @@ def inspect(
         ChangeSetDeletedError: somebody else deleted the change set.
     """
     stack_lookups = lookups(cloudformation, stack_name)
-    found = [
-        finding
-        for path, changes in _changes_by_stack(cloudformation, change_set_id, stack_name)
-        for finding in findings(changes, policy, path, stack_lookups)
-    ]
+    found: list[Finding] = []
+    validation: list[str] = []
+    for change_set, path, changes in _changes_by_stack(cloudformation, change_set_id, stack_name):
+        found += findings(changes, policy, path, stack_lookups)
+        validation += warnings(cloudformation, path, **change_set)
     unsafe = [violation for finding in found if (violation := finding.violation)]
     report = store_report(markdown(stack_name, found))
     noun = "change" if len(unsafe) == 1 else "changes"
     link = f" (all changes: {report} )" if report else ""
     heading = f"{len(unsafe)} unsafe {noun} to {stack_name}, which was not changed{link}:"
-    cause = "\n".join([heading, *(f"- {violation}" for violation in unsafe)]) if unsafe else ""
+    sections = {"Changed outside CloudFormation": _drift(found, policy), VALIDATION: validation}
+    notices = truncate("\n".join(_bulleted(sections)), MAX_NOTICES_CHARACTERS)
+    lines = [heading, *(f"- {violation}" for violation in unsafe), *([notices] if notices else [])]
+    cause = "\n".join(lines) if unsafe else ""
     return {
         "safe": not unsafe,
         "count": len(unsafe),
         "violations": _records(unsafe),
+        "notices": notices,
         "cause": truncate(cause, MAX_CAUSE_CHARACTERS),
         "report": report,
     }
 
 
+def _drift(found: list[Finding], policy: Policy) -> list[str]:
+    """Describe the drift that is overwritten, except what is already listed as unsafe."""
+    drifted = [item for item in found if item.drift and not (item.violation and policy.drift == "reject")]
+    return [f"{item.logical_id} ({item.type}): {item.drift}" for item in drifted]
+
+
+def _bulleted(sections: dict[str, list[str]]) -> Iterator[str]:
+    for heading, lines in sections.items():
+        if lines:
+            yield f"{heading}:"
+        yield from (f"- {line}" for line in lines)
+
+
 def _records(unsafe: list[Violation]) -> list[ViolationFields]:
-    """Return as many violations as an output has room for."""
+    """Return the first violations, as many as fit into a state's output."""
     records: list[ViolationFields] = []
     size = 0
     for violation in unsafe:
@@ -157,11 +190,11 @@ def _records(unsafe: list[Violation]) -> list[ViolationFields]:
 
 def _changes_by_stack(
     cloudformation: Any, change_set_id: str, stack_name: str | None, path: str = ""
-) -> Iterator[tuple[str, list[Change]]]:
-    """Return all pages of changes to the stack and to each of its nested stacks, with the path of the stack."""
+) -> Iterator[tuple[dict[str, str], str, list[Change]]]:
+    """Return all changes to the stack and to each of its nested stacks, with the change set and the stack's path."""
     changes = _changes(cloudformation, change_set_id, stack_name)
     _add_values(changes, _changes(cloudformation, change_set_id, stack_name, IncludePropertyValues=True))
-    yield path, changes
+    yield {"ChangeSetName": change_set_id, **({"StackName": stack_name} if stack_name else {})}, path, changes
     for change in changes:
         resource = change.get("ResourceChange") or {}
         if resource.get("ChangeSetId"):
@@ -181,19 +214,22 @@ def _changes(cloudformation: Any, change_set_id: str, stack_name: str | None, **
 
 
 def _add_values(changes: list[Change], with_values: list[Change]) -> None:
-    """Add only the values before and after the update to the resources.
+    """Add only values and drift to the resources, and the resources with drift that are not listed.
 
     A description with values omits some resources and lists replacements that do not happen, so it
     does not decide what is replaced.
     """
-    described = [change.get("ResourceChange") or {} for change in with_values]
-    resources = {resource.get("LogicalResourceId"): resource for resource in described}
+    by_id = {(change.get("ResourceChange") or {}).get("LogicalResourceId"): change for change in with_values}
     for change in changes:
         resource = change.get("ResourceChange") or {}
-        values: ResourceChange = resources.get(resource.get("LogicalResourceId"), {})
+        described: Change = by_id.pop(resource.get("LogicalResourceId"), {})
+        values: ResourceChange = described.get("ResourceChange") or {}
         for name in VALUE_FIELDS:
             if name in values:
                 resource[name] = values[name]
+        if resource.get("ResourceDriftStatus") in DRIFTED:
+            resource["DetailsWithValues"] = values.get("Details") or []
+    changes += [c for c in by_id.values() if (c.get("ResourceChange") or {}).get("ResourceDriftStatus") in DRIFTED]
 
 
 def delete_leftover(cloudformation: Any, execution_name: str, stack_name: str) -> str:

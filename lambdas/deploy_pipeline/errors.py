@@ -26,7 +26,7 @@ class InvalidArtifactError(DeploymentError):
 
 
 class InvalidTemplateError(DeploymentError):
-    """CloudFormation rejects the template, or the template does not declare a given parameter."""
+    """CloudFormation rejects the template, or the template does not declare a parameter in the input."""
 
 
 class StackNotReadyError(DeploymentError):

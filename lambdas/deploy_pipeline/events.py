@@ -27,6 +27,12 @@ class CheckStackEvent(TypedDict):
     execution: str
 
 
+class PublishAssetsEvent(TypedDict):
+    """Payload of the state Publish Assets: the input of the execution."""
+
+    input: Any
+
+
 class ChangeSetEvent(TypedDict):
     """Payload of the states that read a change set; only the inspection has a `policy`."""
 

@@ -79,8 +79,10 @@ def _inspect(client: Any, change_set: str, stack_name: str, policy: Policy, repo
     if status["status"] != "ready":
         print(status["reason"], file=sys.stderr)
         return FAILED
+    if policy.drift != "ignore":
+        _check_deployment_mode(client, change_set, policy.drift)
     result = inspect(client, change_set, stack_name, policy, lambda text: _append(report, text))
-    print(result["cause"] or f"{stack_name}: no unsafe changes")
+    print(result["cause"] or "\n".join(filter(None, [f"{stack_name}: no unsafe changes", result["notices"]])))
     return SAFE if result["safe"] else UNSAFE
 
 
@@ -92,6 +94,14 @@ def _wait(client: Any, change_set: str, stack_name: str) -> CreationStatus:
             break
         time.sleep(POLL_SECONDS)
     return status
+
+
+def _check_deployment_mode(client: Any, change_set: str, drift: str) -> None:
+    if "DeploymentMode" not in client.describe_change_set(ChangeSetName=change_set):
+        raise InvalidInputError(
+            f"policy.drift: given {drift}; the change set has no drift, because it was not created with"
+            " --deployment-mode REVERT_DRIFT"
+        )
 
 
 def _append(file: Path | None, text: str) -> str:

@@ -13,20 +13,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self, TypedDict
 
-from .api_types import Change, ResourceChange, ResourceChangeDetail, ResourceChangeWithValues
+from .api_types import Change, ResourceChangeDetail, ResourceChangeWithValues
+from .drift import drift
 from .dynamic_references import in_create_only, unversioned
-from .identifying_attributes import is_identifying
+from .identity_sources import Sources, identity_source, sources
 from .lossy_changes import losses, with_values
 from .policy_targets import outside_target, remaining_types
 from .property_values import shown_change
 from .revisions import is_superseded, new_revisions
 
 ALWAYS_SAFE_TYPES = frozenset({"AWS::CDK::Metadata"})  # describes the version of CDK; it is not an AWS resource
+DRIFT = ("ignore", "revert", "reject")
 SAFE_ACTIONS = ("Add", "Modify", "Import", "SyncWithActual")
+SYNCHRONIZED = "synchronized with actual state"  # only CloudFormation's record of the resource changes
 EFFECTS = (
-    "removed", "replaced", "may be replaced", "loses data or protection", "changed", "added", "imported"
+    "removed", "replaced", "may be replaced", "loses data or protection", "changed", "added", "imported", SYNCHRONIZED
 )  # fmt: skip
-ACTION_EFFECTS = {"Add": "added", "Import": "imported", "Remove": "removed"}
+ACTION_EFFECTS = {"Add": "added", "Import": "imported", "Remove": "removed", "SyncWithActual": SYNCHRONIZED}
 UPDATES = ("Modify", "Dynamic")
 # Attributes of a resource that are not properties; changing them never replaces it.
 NON_PROPERTY_ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
@@ -68,6 +71,7 @@ class PolicyFields(TypedDict):
     conditional: bool
     dynamic: bool
     revisions: bool
+    drift: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Policy:
     exempt_logical_ids: resources of nested stacks have a path, such as ``Child/Queue``.
     conditional, dynamic: accept changes whose effect CloudFormation cannot predict.
     revisions: accept that revisions are removed or replaced if a new one supersedes them.
+    drift: whether changes made outside CloudFormation are compared and reverted, one of `DRIFT`.
     """
 
     exempt_types: frozenset[str] = ALWAYS_SAFE_TYPES
@@ -84,6 +89,7 @@ class Policy:
     conditional: bool = False
     dynamic: bool = False
     revisions: bool = True
+    drift: str = DRIFT[0]
 
     def as_json(self) -> PolicyFields:
         """Return the policy in the form in which the state machine passes it."""
@@ -93,13 +99,14 @@ class Policy:
             "conditional": self.conditional,
             "dynamic": self.dynamic,
             "revisions": self.revisions,
+            "drift": self.drift,
         }
 
     @classmethod
     def from_json(cls, value: PolicyFields) -> Self:
         """Parse the result of `as_json`."""
         types, ids = frozenset(value["exempt_types"]), frozenset(value["exempt_logical_ids"])
-        return cls(types, ids, value["conditional"], value["dynamic"], value["revisions"])
+        return cls(types, ids, value["conditional"], value["dynamic"], value["revisions"], value["drift"])
 
     def exemptions(self) -> list[str]:
         """Describe each exemption; empty with the default policy."""
@@ -133,6 +140,7 @@ class Finding:
 
     effect: one of `EFFECTS`. accepted: why an unsafe change is accepted nevertheless; empty if it is not.
     properties: the properties that change, with their values.
+    drift: the changes outside CloudFormation that are overwritten.
     """
 
     logical_id: str
@@ -142,6 +150,7 @@ class Finding:
     why: str
     accepted: str
     properties: str
+    drift: str
 
     @property
     def violation(self) -> Violation | None:
@@ -166,8 +175,8 @@ def findings(
 ) -> Iterator[Finding]:
     """Return a finding for each of all changes to one stack."""
     changes = list(changes)
-    sources, types = _sources(changes), remaining_types(changes)
-    inspected = [_Inspected.of(change, lookups or Lookups(), sources, types) for change in changes]
+    value_sources, types = sources(changes), remaining_types(changes)
+    inspected = [_Inspected.of(change, lookups or Lookups(), value_sources, types) for change in changes]
     retained = _retained_ids(inspected)
     new = new_revisions(item.resource for item in inspected)
     for item in inspected:
@@ -178,9 +187,10 @@ def findings(
             accepted = "superseded revision" if superseded else "policy"
         if why and (kind in policy.exempt_types or logical_id in policy.exempt_logical_ids):
             accepted = "exempt type" if kind in policy.exempt_types else "exempt resource"
-        effect = _effect(item, retained, is_safe=not why)
-        action = item.resource.get("Action", "?")
-        yield Finding(logical_id, kind, action, effect, why, accepted, _changed_properties(item.resource))
+        drifted = _join(drift(item.resource))
+        effect = _effect(item, retained, is_safe=why in ("", drifted))
+        action, properties = item.resource.get("Action", "?"), _changed_properties(item.resource)
+        yield Finding(logical_id, kind, action, effect, why, accepted, properties, drifted)
 
 
 def _join(reasons: Iterable[str]) -> str:
@@ -204,29 +214,6 @@ def _changed_properties(resource: ResourceChangeWithValues) -> str:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A resource to which others refer: its type, and the properties that change; None if they are unknown."""
-
-    type: str
-    changed: frozenset[str] | None
-
-    @classmethod
-    def of(cls, resource: ResourceChange) -> Self:
-        targets = [detail.get("Target") or {} for detail in resource.get("Details") or []]
-        names = [target.get("Name") for target in targets if target.get("Attribute") == "Properties"]
-        known = frozenset(name for name in names if name)
-        return cls(str(resource.get("ResourceType")), known if targets and all(names) else None)
-
-
-Sources = Mapping[str, _Source]
-
-
-def _sources(changes: Iterable[Change]) -> dict[str, _Source]:
-    resources = [change.get("ResourceChange") or {} for change in changes]
-    return {str(resource.get("LogicalResourceId")): _Source.of(resource) for resource in resources}
-
-
-@dataclass(frozen=True)
 class _Inspected:
     """A change, and the facts that decide whether it is safe.
 
@@ -246,11 +233,11 @@ class _Inspected:
     outside_target: str
 
     @classmethod
-    def of(cls, change: Change, lookups: Lookups, sources: Sources, types: Mapping[str, str]) -> Self:
+    def of(cls, change: Change, lookups: Lookups, value_sources: Sources, types: Mapping[str, str]) -> Self:
         resource = with_values(change.get("ResourceChange") or {})
         names = _unversioned_references(resource, lookups)
         origins = [
-            None if _never_replaces(detail) else _identity_source(detail, sources)
+            None if _never_replaces(detail) else identity_source(detail, value_sources)
             for detail in resource.get("Details") or []
         ]
         required = None if names else _required(resource, origins)
@@ -274,6 +261,8 @@ def _reasons(item: _Inspected, policy: Policy, retained: set[str], *, superseded
     if item.resource.get("Action") in UPDATES:
         yield from losses(item.resource)
     yield item.outside_target
+    if policy.drift == "reject":
+        yield from drift(item.resource)
 
 
 def _retained_ids(inspected: list[_Inspected]) -> set[str]:
@@ -301,7 +290,7 @@ def _retained_ids(inspected: list[_Inspected]) -> set[str]:
 
 
 def _required(resource: ResourceChangeWithValues, origins: list[str | None]) -> frozenset[str] | None:
-    """Return the resources on which it depends whether this one is retained; None if it may be replaced in any case."""
+    """Return the resources that must be retained for this one to be retained; None if it may be replaced anyway."""
     if resource.get("Action") != "Modify" or resource.get("PolicyAction", "Retain") != "Retain":
         return None
     details = resource.get("Details") or []
@@ -367,18 +356,6 @@ def _never_replaces(detail: ResourceChangeDetail) -> bool:
     target = detail.get("Target") or {}
     recreation = target.get("RequiresRecreation")
     return recreation == "Never" or (recreation is None and target.get("Attribute") in NON_PROPERTY_ATTRIBUTES)
-
-
-def _identity_source(detail: ResourceChangeDetail, sources: Sources) -> str:
-    """Return the resource whose id, or an attribute that identifies it, is the value; otherwise an empty string."""
-    entity, _, attribute = str(detail.get("CausingEntity", "")).partition(".")
-    if detail.get("Evaluation") != "Dynamic":
-        return ""
-    if detail.get("ChangeSource") == "ResourceReference":
-        return "" if attribute else entity
-    source = sources.get(entity)
-    is_attribute = detail.get("ChangeSource") == "ResourceAttribute" and source
-    return entity if source and is_attribute and is_identifying(source.type, attribute, source.changed) else ""
 
 
 def _causes(item: _Inspected, retained: set[str]) -> str:

@@ -7,9 +7,9 @@ from .api_types import Change, ResourceChangeWithValues
 from .lossy_conditions import KNOWN_AFTER_APPLY
 
 SECRET = "AWS::SecretsManager::Secret"  # noqa: S105  # a type
-# The property that names the resource whose policy is set, or overwritten, and the type of that resource: the id
-# of another type, such as a parameter's name, can be chosen to equal its id. AWS::SSM::ResourcePolicy is not one of
-# them, because it adds a policy to those that its target has.
+# The property that names the target, and the target's type: the ID of another resource, such as a parameter's name,
+# can be chosen to equal the target's ID. AWS::SSM::ResourcePolicy is not listed, because it does not overwrite the
+# target's existing policies.
 POLICY_TARGETS = {
     "AWS::Kinesis::ResourcePolicy": ("ResourceArn", "AWS::Kinesis::Stream"),
     "AWS::S3Express::BucketPolicy": ("Bucket", "AWS::S3Express::DirectoryBucket"),
@@ -64,7 +64,7 @@ def outside_target(resource: ResourceChangeWithValues, physical_ids: PhysicalIds
 
 
 def _is_of_change_set(resource: ResourceChangeWithValues, name: str, kind: str, types: Mapping[str, str]) -> bool:
-    """Return whether a value known only during the update can be that of a resource that the change set has.
+    """Return whether a value known only during the update can name a resource in the change set.
 
     A detail names the resource. CloudFormation returns none for an added policy: any resource of the type is accepted.
     """

@@ -24,16 +24,17 @@ def shown_change(resource: ResourceChangeWithValues, name: str) -> str:
     """
     if None in (resource["Before"], resource["After"]) or SECRET_NAME.search(name):
         return ""
-    before, after = (_shown(_value(shown, name)) for shown in (resource["Before"], resource["After"]))
+    before, after = (shown_value(property_value(shown, name)) for shown in (resource["Before"], resource["After"]))
     return "" if None in (before, after) or before == after else f" ({before} -> {after})"
 
 
-def _value(shown: dict[str, Any] | None, name: str) -> Any:
+def property_value(shown: dict[str, Any] | None, name: str) -> Any:
+    """Return the value of a property of a resource; `ABSENT` if it is not set."""
     properties = (shown or {}).get("Properties")
     return properties.get(name, ABSENT) if isinstance(properties, dict) else ABSENT
 
 
-def _shown(value: Any) -> str | None:
+def shown_value(value: Any) -> str | None:
     """Return a simple value in one line; None if it must not be shown."""
     if value is ABSENT:
         return "not set"

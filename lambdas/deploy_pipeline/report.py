@@ -28,6 +28,8 @@ def markdown(stack_name: str, findings: Sequence[Finding]) -> str:
         "",
         f"{unsafe} unsafe, {accepted} accepted by the policy, {len(findings)} in total ({counts or 'no changes'}).",
     ]
+    if drifted := sum(1 for finding in findings if finding.drift):
+        lines.append(f"{drifted} {'was' if drifted == 1 else 'were'} changed outside CloudFormation.")
     for effect, found in by_effect.items():
         if found:
             lines += ["", f"## {effect.capitalize()}", "", *HEADER]
@@ -39,6 +41,8 @@ def markdown(stack_name: str, findings: Sequence[Finding]) -> str:
 def _row(finding: Finding) -> str:
     result = "unsafe" if finding.violation else f"accepted: {finding.accepted}" if finding.accepted else "safe"
     details = finding.why or finding.properties
+    if finding.drift not in details:
+        details = f"{details}; {finding.drift}".removeprefix("; ")
     cells = (finding.logical_id, finding.type, result, details)
     return f"| {' | '.join(cell.translate(ESCAPED) for cell in cells)} |"
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidInputError
-from .inspection import ALWAYS_SAFE_TYPES, Policy
+from .fields import FieldReader, is_object, join_or, shorten
+from .inspection import ALWAYS_SAFE_TYPES, DRIFT, Policy
 from .nesting import is_too_deeply_nested
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -20,6 +21,10 @@ ARTIFACT_FIELDS = ("revisionS3Bucket", "revisionS3Key")  # added by the trigger
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
 ON_UNSAFE = ("fail", "ask", "blue_green")
+NESTED_CHANGE_SETS = ("create", "omit")
+# CloudFormation's limits for a RollbackConfiguration.
+MAX_ROLLBACK_ALARMS, MAX_MONITORING_MINUTES = 5, 180
+ALARM_ARN = re.compile(r"arn:aws[\w-]*:cloudwatch:[a-z0-9-]+:\d{12}:alarm:.{1,255}")
 # CodePipeline fails an action after 24 hours, of which the update needs some.
 MIN_APPROVAL_TIMEOUT_MINUTES, DEFAULT_APPROVAL_TIMEOUT_MINUTES, MAX_APPROVAL_TIMEOUT_MINUTES = 5, 480, 720
 # As a string within JSON. Step Functions omits an input of more than 248 KiB from the event about the
@@ -27,13 +32,31 @@ MIN_APPROVAL_TIMEOUT_MINUTES, DEFAULT_APPROVAL_TIMEOUT_MINUTES, MAX_APPROVAL_TIM
 MAX_INPUT_CHARACTERS = 200_000
 MAX_PATH_CHARACTERS = 1024
 MAX_NESTING_LEVELS = 32  # three are enough; some thousands exceed Python's recursion limit
+STACK_ID = re.compile(r"[\w./ -]{1,255}")
 PATH = re.compile(rf".{{1,{MAX_PATH_CHARACTERS}}}", re.DOTALL)
 # CloudFormation's quotas and the lengths of its type Tag.
 MAX_PARAMETERS, MAX_PARAMETER_BYTES = 200, 4096
 MAX_TAGS, MAX_TAG_CHARACTERS = 50, 256
 PARAMETER_NAME = re.compile(r"[A-Za-z0-9]{1,255}")
 TAG_KEY = re.compile(r"(?!aws:)[\w\s.:/=+@-]{1,128}", re.IGNORECASE)
-MAX_SHOWN_ERRORS, MAX_SHOWN_CHARACTERS = 20, 60
+MAX_SHOWN_ERRORS = 20
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """ARNs of alarms that roll back an operation on the stack, during it and for `monitoring_minutes` afterwards."""
+
+    alarms: tuple[str, ...]
+    composite_alarms: tuple[str, ...]
+    monitoring_minutes: int
+
+
+@dataclass(frozen=True)
+class AssemblyLocation:
+    """The folder of a CDK cloud assembly in the artifact, and the name of one of its stacks."""
+
+    path: str
+    stack: str
 
 
 @dataclass(frozen=True)
@@ -41,14 +64,17 @@ class DeploymentRequest:
     """The validated input of an execution.
 
     stack_name: the complete name, which starts with the environment's name.
+    template_path: empty with an `assembly`.
     recreate: what to do with a stack whose creation failed, one of `RECREATE`.
     on_unsafe: what to do if a change is unsafe, one of `ON_UNSAFE`.
     approval_timeout_minutes: the time for a decision, with `on_unsafe` ``ask``.
+    rollback: None if the stack keeps its alarms. nested_change_sets: one of `NESTED_CHANGE_SETS`.
     """
 
     environment_name: str
     stack_name: str
     template_path: str
+    assembly: AssemblyLocation | None
     bucket: str
     key: str
     parameters: Mapping[str, str]
@@ -58,6 +84,8 @@ class DeploymentRequest:
     recreate: str
     on_unsafe: str
     approval_timeout_minutes: int
+    rollback: Rollback | None
+    nested_change_sets: str
 
     def exemptions(self) -> str:
         """Describe the exemptions in force; empty with the default policy."""
@@ -74,10 +102,10 @@ def parse_request(value: Any) -> DeploymentRequest:
         InvalidInputError: names every invalid field and the accepted values.
     """
     _check_form(value)
-    fields = _FieldReader(value)
+    fields = FieldReader(value)
     environment_name = fields.text("environmentName", NAME, NAME_DESCRIPTION)
     stack_name = fields.text("stackName", NAME, NAME_DESCRIPTION)
-    template_path = fields.text("templatePath", PATH, f"text of at most {MAX_PATH_CHARACTERS} characters")
+    template_path, assembly = _parse_source(fields)
     bucket, key = fields.text("revisionS3Bucket"), fields.text("revisionS3Key")
     fields.check_keys("parameters", PARAMETER_NAME, "1 to 255 letters and digits", MAX_PARAMETERS)
     parameters = fields.mapping(
@@ -87,24 +115,27 @@ def parse_request(value: Any) -> DeploymentRequest:
     )
     key_description = "1 to 128 letters, digits, spaces and characters of _.:/=+@-, not beginning with aws:"
     fields.check_keys("tags", TAG_KEY, key_description, MAX_TAGS)
-    tags = fields.mapping("tags", _is_tag_value, f"a text of 1 to {MAX_TAG_CHARACTERS} characters")
-    capabilities = fields.optional("capabilities", [], _is_list_of(CAPABILITIES), f"a list of {_join_or(CAPABILITIES)}")
-    policy = fields.optional("policy", {}, _is_object, "an object")
+    tags = fields.mapping("tags", _is_tag_value, f"text of 1 to {MAX_TAG_CHARACTERS} characters")
+    capabilities = fields.optional("capabilities", [], _is_list_of(CAPABILITIES), f"a list of {join_or(CAPABILITIES)}")
+    policy = fields.optional("policy", {}, is_object, "an object")
     on_unsafe = fields.choice("onUnsafe", ON_UNSAFE)
     approval_timeout = fields.optional(
         "approvalTimeoutMinutes",
         DEFAULT_APPROVAL_TIMEOUT_MINUTES,
-        _is_approval_timeout,
+        _is_whole_number(MIN_APPROVAL_TIMEOUT_MINUTES, MAX_APPROVAL_TIMEOUT_MINUTES),
         f"a whole number from {MIN_APPROVAL_TIMEOUT_MINUTES} to {MAX_APPROVAL_TIMEOUT_MINUTES}",
     )
+    nested_change_sets = fields.choice("nestedChangeSets", NESTED_CHANGE_SETS)
+    rollback = fields.optional("rollback", {}, is_object, "an object")
     fields.reject_unknown_fields()
-    policy_fields = _FieldReader(policy, "policy.")
+    policy_fields, rollback_fields = FieldReader(policy, "policy."), FieldReader(rollback, "rollback.")
     inspection_policy, recreate = _parse_policy(policy_fields)
+    rollback_alarms = _parse_rollback(rollback_fields)
     full_name = f"{environment_name}-{stack_name}"
-    errors = fields.errors + policy_fields.errors
+    errors = fields.errors + policy_fields.errors + rollback_fields.errors
     if not errors and len(full_name) > MAX_STACK_NAME_CHARACTERS:
         errors.append(
-            f"stackName: together with environmentName {len(full_name)} characters;"
+            f"stackName: with environmentName, {len(full_name)} characters;"
             f" accepted: at most {MAX_STACK_NAME_CHARACTERS}"
         )
     _raise_errors(errors)
@@ -112,6 +143,7 @@ def parse_request(value: Any) -> DeploymentRequest:
         environment_name=environment_name,
         stack_name=full_name,
         template_path=template_path,
+        assembly=assembly,
         bucket=bucket,
         key=key,
         parameters={name: _to_parameter(item) for name, item in parameters.items()},
@@ -121,7 +153,25 @@ def parse_request(value: Any) -> DeploymentRequest:
         recreate=recreate,
         on_unsafe=on_unsafe,
         approval_timeout_minutes=int(approval_timeout),
+        rollback=rollback_alarms if "rollback" in value else None,
+        nested_change_sets=nested_change_sets,
     )
+
+
+def _parse_source(fields: FieldReader) -> tuple[str, AssemblyLocation | None]:
+    """Read the path of a template, or an assembly instead."""
+    accepted = f"text of at most {MAX_PATH_CHARACTERS} characters"
+    location = fields.optional("assembly", {}, is_object, "an object with path and stack")
+    if "assembly" not in fields.fields:
+        return fields.text("templatePath", PATH, accepted), None
+    if "templatePath" in fields.fields:
+        fields.text("templatePath", PATH, accepted)
+        fields.errors.append("templatePath: not together with assembly")
+    inner = FieldReader(location, "assembly.")
+    path, stack = inner.text("path", PATH, accepted), inner.text("stack", STACK_ID, "the name of a stack, such as Shop")
+    inner.reject_unknown_fields()
+    fields.errors += inner.errors
+    return "", AssemblyLocation(path.rstrip("/"), stack)
 
 
 def _check_form(value: Any) -> None:
@@ -140,23 +190,49 @@ def parse_policy(value: Any) -> Policy:
         InvalidInputError: names every invalid field and the accepted values.
     """
     if not isinstance(value, dict):
-        raise InvalidInputError(f"policy: given {_shorten(value)}; accepted: an object")
-    fields = _FieldReader(value, "policy.")
+        raise InvalidInputError(f"policy: given {shorten(value)}; accepted: an object")
+    fields = FieldReader(value, "policy.")
     policy, _ = _parse_policy(fields)
     _raise_errors(fields.errors)
     return policy
 
 
-def _parse_policy(fields: "_FieldReader") -> tuple[Policy, str]:
+def _parse_policy(fields: FieldReader) -> tuple[Policy, str]:
     types = fields.optional("exemptTypes", [], _is_texts, "a list of resource types")
     ids = fields.optional("exemptLogicalIds", [], _is_texts, "a list of logical ids")
     conditional = fields.choice("conditional", ("reject", "allow"))
     dynamic = fields.choice("dynamic", ("reject", "allow"))
     revisions = fields.choice("revisions", ("allow", "reject"))
+    drift = fields.choice("drift", DRIFT)
     recreate = fields.choice("recreate", RECREATE)
     fields.reject_unknown_fields()
-    allowed = (choice == "allow" for choice in (conditional, dynamic, revisions))
-    return Policy(ALWAYS_SAFE_TYPES | frozenset(types), frozenset(ids), *allowed), recreate
+    policy = Policy(
+        exempt_types=ALWAYS_SAFE_TYPES | frozenset(types),
+        exempt_logical_ids=frozenset(ids),
+        conditional=conditional == "allow",
+        dynamic=dynamic == "allow",
+        revisions=revisions == "allow",
+        drift=drift,
+    )
+    return policy, recreate
+
+
+def _parse_rollback(fields: FieldReader) -> Rollback:
+    accepted = "a list of ARNs of alarms, such as arn:aws:cloudwatch:us-east-1:111111111111:alarm:Errors"
+    alarms, composite_alarms = (
+        tuple(fields.optional(name, [], _is_alarms, accepted)) for name in ("alarms", "compositeAlarms")
+    )
+    minutes = fields.optional(
+        "monitoringMinutes",
+        0,
+        _is_whole_number(0, MAX_MONITORING_MINUTES),
+        f"a whole number from 0 to {MAX_MONITORING_MINUTES}",
+    )
+    fields.reject_unknown_fields()
+    count = len(alarms) + len(composite_alarms)
+    if count > MAX_ROLLBACK_ALARMS:
+        fields.errors.append(f"rollback: given {count} alarms; accepted: at most {MAX_ROLLBACK_ALARMS}")
+    return Rollback(alarms, composite_alarms, int(minutes))
 
 
 def _raise_errors(errors: list[str]) -> None:
@@ -187,7 +263,7 @@ def refuse_other_bucket(request: DeploymentRequest, artifacts: str) -> None:
         InvalidInputError: the input names another bucket, whose policy can allow the function's role to read it.
     """
     if request.bucket != artifacts:
-        raise InvalidInputError(f"revisionS3Bucket: given {request.bucket}; accepted is only {artifacts}")
+        raise InvalidInputError(f"revisionS3Bucket: given {request.bucket}; accepted: only {artifacts}")
 
 
 def fingerprint(value: Mapping[str, Any]) -> str:
@@ -200,70 +276,6 @@ def fingerprint(value: Mapping[str, Any]) -> str:
         fields["approvalTimeoutMinutes"] = int(timeout)
     fields["parameters"] = {name: _to_parameter(item) for name, item in value.get("parameters", {}).items()}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-class _FieldReader:
-    """Reads the fields of an object and collects the errors."""
-
-    def __init__(self, fields: Mapping[str, Any], prefix: str = "") -> None:
-        self.fields = fields
-        self.prefix = prefix
-        self.known: set[str] = set()
-        self.errors: list[str] = []
-
-    def text(self, name: str, pattern: re.Pattern[str] | None = None, accepted: str = "text") -> str:
-        value = self._read(name)
-        if not isinstance(value, str) or not value or (pattern and not pattern.fullmatch(value)):
-            self._add_error(name, accepted)
-            return ""
-        return value
-
-    def optional(self, name: str, default: Any, is_valid: Callable[[Any], bool], accepted: str) -> Any:
-        value = self._read(name, default)
-        if not is_valid(value):
-            self._add_error(name, accepted)
-            return default
-        return value
-
-    def choice(self, name: str, accepted: tuple[str, ...]) -> str:
-        """Read one of the accepted values; the first one is the default."""
-        return str(self.optional(name, accepted[0], lambda value: value in accepted, _join_or(accepted)))
-
-    def check_keys(self, name: str, pattern: re.Pattern[str], accepted: str, max_items: int) -> None:
-        """Check the keys of an object; `mapping` checks that it is one, and its values."""
-        value = self.fields.get(name)
-        if not isinstance(value, dict):
-            return
-        if len(value) > max_items:
-            accepted_size = f"an object of at most {max_items} items"
-            self.errors.append(f"{self.prefix}{name}: given {len(value)} items; accepted: {accepted_size}")
-        for key in sorted(key for key in value if not pattern.fullmatch(key)):
-            self.errors.append(f"{self.prefix}{name}: given the key {_shorten(key)}; accepted: {accepted}")
-
-    def mapping(self, name: str, is_valid: Callable[[Any], bool], accepted: str) -> dict[str, Any]:
-        """Read an object and check each of its values separately."""
-        value = self.optional(name, {}, _is_object, f"an object of {accepted}")
-        for item in sorted(item for item in value if not is_valid(value[item])):
-            shown = item[:MAX_SHOWN_CHARACTERS]
-            self.errors.append(f"{self.prefix}{name}.{shown}: given {_shorten(value[item])}; accepted: {accepted}")
-        return dict(value)
-
-    def reject_unknown_fields(self) -> None:
-        for name in sorted(set(self.fields) - self.known):
-            shown, valid = name[:MAX_SHOWN_CHARACTERS], ", ".join(sorted(self.known))
-            self.errors.append(f"{self.prefix}{shown}: unknown field (valid: {valid})")
-
-    def _read(self, name: str, default: Any = None) -> Any:
-        self.known.add(name)
-        return self.fields.get(name, default)
-
-    def _add_error(self, name: str, accepted: str) -> None:
-        problem = f"given {_shorten(self.fields[name])}" if name in self.fields else "missing"
-        self.errors.append(f"{self.prefix}{name}: {problem}; accepted: {accepted}")
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
 
 
 def _is_simple(value: Any) -> bool:
@@ -284,23 +296,22 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _is_approval_timeout(value: Any) -> bool:
-    # Step Functions can write 60 as 60.0.
-    is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
-    return is_whole and MIN_APPROVAL_TIMEOUT_MINUTES <= value <= MAX_APPROVAL_TIMEOUT_MINUTES
+def _is_alarms(value: Any) -> bool:
+    return _is_texts(value) and all(map(ALARM_ARN.fullmatch, value))
+
+
+def _is_whole_number(minimum: int, maximum: int) -> Callable[[Any], bool]:
+    """Return a check of a number in a range. Step Functions can write 60 as 60.0."""
+
+    def is_whole_number(value: Any) -> bool:
+        is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
+        return is_whole and minimum <= value <= maximum
+
+    return is_whole_number
 
 
 def _is_list_of(accepted: tuple[str, ...]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(item in accepted for item in value)
-
-
-def _shorten(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
-
-
-def _join_or(accepted: tuple[str, ...]) -> str:
-    return " or ".join(filter(None, (", ".join(accepted[:-1]), accepted[-1])))
 
 
 def _to_parameter(value: Any) -> str:

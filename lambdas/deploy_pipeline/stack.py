@@ -7,10 +7,11 @@ from typing import Any, TypedDict
 from botocore.exceptions import ClientError
 
 from .api_types import Stack
-from .artifact import read_template
 from .errors import InvalidTemplateError, StackNotReadyError
+from .fields import MAX_SHOWN_CHARACTERS
 from .inspection import PolicyFields
-from .request import GREEN, MAX_SHOWN_CHARACTERS, MAX_SHOWN_ERRORS, DeploymentRequest
+from .request import GREEN, MAX_SHOWN_ERRORS, MAX_TAGS, DeploymentRequest
+from .source import AssetTarget, Source, read_source
 from .truncation import truncate
 
 MAX_NOTE_CHARACTERS = 1000  # part of every result, which CodePipeline limits to 2,048 characters
@@ -48,6 +49,7 @@ class Plan(TypedDict):
     """What the state machine has to do.
 
     action: ``create``, ``recreate`` or ``update``. stackId: empty if there is no stack.
+    stackOptions, changeSetOptions: further arguments of CreateStack and CreateChangeSet.
     note: the exemptions in force, for the result of the execution.
     """
 
@@ -57,7 +59,10 @@ class Plan(TypedDict):
     blueGreenName: str
     changeSetName: str
     changeSetType: str
+    stackOptions: dict[str, Any]
+    changeSetOptions: dict[str, Any]
     templateUrl: str
+    publishAssets: bool
     parameters: list[Parameter]
     tags: list[Tag]
     capabilities: list[str]
@@ -73,25 +78,32 @@ def change_set_name(execution_name: str) -> str:
 
 
 def plan(
-    s3: Any, cloudformation: Any, request: DeploymentRequest, *, execution_name: str, bucket: str, url: str
+    s3: Any,
+    cloudformation: Any,
+    request: DeploymentRequest,
+    *,
+    execution_name: str,
+    bucket: str,
+    url: str,
+    assets: AssetTarget,
 ) -> Plan:
     """Return what the state machine has to do, and upload the template for CloudFormation.
 
-    The template is uploaded to `bucket`, whose address is `url`.
+    The template is uploaded to `bucket`, whose address is `url`. Assets are published to `assets` later.
 
     Raises:
         StackNotReadyError: the stack's status does not allow a deployment.
         InvalidArtifactError: the artifact does not contain a valid template.
-        InvalidTemplateError: CloudFormation rejects the template, or it does not declare a given parameter.
+        InvalidTemplateError: CloudFormation rejects the template, or it does not declare a parameter in the input.
     """
     stack = _find_stack(cloudformation, request.stack_name)
     action, change_set_type = _action(cloudformation, stack, request)
     name = change_set_name(execution_name)
-    template = read_template(s3, request.bucket, request.key, request.template_path)
+    source = read_source(s3, request, assets)
     key = f"templates/{name}.template"  # one for each execution, because several can run at the same time
-    s3.put_object(Bucket=bucket, Key=key, Body=template)
+    s3.put_object(Bucket=bucket, Key=key, Body=source.template)
     template_url = f"{url}/{key}"
-    parameters = _parameters(cloudformation, template_url, request)
+    parameters = _parameters(cloudformation, template_url, request, source)
     return {
         "action": action,
         "stackName": request.stack_name,
@@ -99,14 +111,38 @@ def plan(
         "blueGreenName": f"{request.stack_name}{GREEN}{_digest(execution_name)}",
         "changeSetName": name,
         "changeSetType": change_set_type,
+        "stackOptions": _stack_options(request),
+        "changeSetOptions": _change_set_options(request, change_set_type),
         "templateUrl": template_url,
+        "publishAssets": source.has_assets,
         "parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        "tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
+        "tags": [{"Key": key, "Value": value} for key, value in _tags(request, source).items()],
         "capabilities": list(request.capabilities),
         "policy": request.policy.as_json(),
         "note": truncate(request.exemptions(), MAX_NOTE_CHARACTERS),
         "onUnsafe": request.on_unsafe,
         "approvalTimeoutSeconds": request.approval_timeout_minutes * 60,
+    }
+
+
+def _stack_options(request: DeploymentRequest) -> dict[str, Any]:
+    """Return the alarms that roll back the stack; without this argument, a stack keeps those that it has."""
+    rollback = request.rollback
+    if not rollback:
+        return {}
+    triggers = [{"Arn": arn, "Type": "AWS::CloudWatch::Alarm"} for arn in rollback.alarms]
+    triggers += [{"Arn": arn, "Type": "AWS::CloudWatch::CompositeAlarm"} for arn in rollback.composite_alarms]
+    configuration = {"RollbackTriggers": triggers, "MonitoringTimeInMinutes": rollback.monitoring_minutes}
+    return {"RollbackConfiguration": configuration}
+
+
+def _change_set_options(request: DeploymentRequest, change_set_type: str) -> dict[str, Any]:
+    """Return the options of a change set; a new stack has no drift."""
+    is_drift_aware = change_set_type == "UPDATE" and request.policy.drift != "ignore"
+    return {
+        **_stack_options(request),
+        "IncludeNestedStacks": request.nested_change_sets == "create",
+        **({"DeploymentMode": "REVERT_DRIFT"} if is_drift_aware else {}),
     }
 
 
@@ -165,14 +201,22 @@ def _has_worked(cloudformation: Any, stack_id: str) -> bool:
     )
 
 
-def _parameters(cloudformation: Any, template_url: str, request: DeploymentRequest) -> dict[str, str]:
-    """Return the parameters of the input, and ``environmentName`` if the template declares it."""
+def _tags(request: DeploymentRequest, source: Source) -> dict[str, str]:
+    """Return the tags of the assembly and of the input, which take precedence."""
+    tags = {**source.tags, **request.tags}
+    if len(tags) > MAX_TAGS:
+        raise InvalidTemplateError(f"tags: {len(tags)} in the input and the assembly; accepted: at most {MAX_TAGS}")
+    return tags
+
+
+def _parameters(cloudformation: Any, template_url: str, request: DeploymentRequest, source: Source) -> dict[str, str]:
+    """Return the parameters of the assembly and the input, and ``environmentName`` if the template declares it."""
     try:
         summary = cloudformation.get_template_summary(TemplateURL=template_url)
     except ClientError as error:
         reason = error.response["Error"]
         if reason["Code"] == "ValidationError":
-            raise InvalidTemplateError(f"{request.template_path}: {reason['Message']}") from error
+            raise InvalidTemplateError(f"{source.path}: {reason['Message']}") from error
         raise
     declared = {parameter["ParameterKey"] for parameter in summary.get("Parameters", [])}
     unknown = sorted(set(request.parameters) - declared)
@@ -181,11 +225,10 @@ def _parameters(cloudformation: Any, template_url: str, request: DeploymentReque
         more = f" and {len(unknown) - MAX_SHOWN_ERRORS} more" if len(unknown) > MAX_SHOWN_ERRORS else ""
         known = truncate(", ".join(sorted(declared)) or "none", MAX_NOTE_CHARACTERS)
         raise InvalidTemplateError(
-            f"{fields}{more}: {request.template_path} does not declare this parameter (declared: {known})."
+            f"{fields}{more}: {source.path} does not declare this parameter (declared: {known})."
         )
-    if "environmentName" in declared:
-        return {"environmentName": request.environment_name, **request.parameters}
-    return dict(request.parameters)
+    environment = {"environmentName": request.environment_name} if "environmentName" in declared else {}
+    return {**source.parameters, **environment, **request.parameters}
 
 
 def _digest(text: str) -> str:

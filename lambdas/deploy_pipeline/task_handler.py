@@ -1,6 +1,6 @@
 """Entry points of the state machine's functions, and of the function that cleans up after an execution.
 
-`check_stack`, `change_set` and `first_failure` receive the payload in the state machine's definition;
+`check_stack`, `publish_assets`, `change_set` and `first_failure` receive the payload in the state machine's definition;
 `clean_up` receives a "Step Functions Execution Status Change" event.
 """
 
@@ -12,14 +12,16 @@ from functools import partial
 import boto3
 from botocore.config import Config
 
+from .assets import publish
 from .change_set import CreationStatus, Inspection, creation_status, delete_leftover, inspect
 from .errors import InvalidInputError
-from .events import ChangeSetEvent, CheckStackEvent, ExecutionStatusEvent, FirstFailureEvent
+from .events import ChangeSetEvent, CheckStackEvent, ExecutionStatusEvent, FirstFailureEvent, PublishAssetsEvent
 from .failure import explain
 from .inspection import Policy
 from .metrics import put_edited_input
 from .report import put_report
 from .request import DeploymentRequest, fingerprint, parse_request, refuse_other_bucket, refuse_other_stack
+from .source import AssetTarget
 from .stack import Plan, plan
 
 # Throttled calls are retried here, with jitter, because that needs no state transitions.
@@ -43,6 +45,7 @@ def check_stack(event: CheckStackEvent, _context: object) -> Plan:
         execution_name=event["execution"],
         bucket=os.environ["BUCKET"],
         url=os.environ["BUCKET_URL"],
+        assets=AssetTarget(os.environ["ASSET_BUCKET"], os.environ["ENVIRONMENT"]),
     )
     logger.info(
         "Planned the deployment",
@@ -61,6 +64,17 @@ def _accepted_request(value: object) -> DeploymentRequest:
     refuse_other_stack(request, os.environ["STACK_NAME"])
     refuse_other_bucket(request, os.environ["ARTIFACT_BUCKET"])
     return request
+
+
+def publish_assets(event: PublishAssetsEvent, _context: object) -> dict[str, int]:
+    """Publish the file assets of the stack's cloud assembly."""
+    request = _accepted_request(event["input"])
+    published = publish(S3, request, os.environ["ASSET_BUCKET"], os.environ["ENVIRONMENT"])
+    logger.info(
+        "Published the assets",
+        extra={"stack_name": request.stack_name, "assets": published.assets, "uploaded": published.uploaded},
+    )
+    return {"assets": published.assets, "uploaded": published.uploaded}
 
 
 def change_set(event: ChangeSetEvent, _context: object) -> CreationStatus | Inspection:

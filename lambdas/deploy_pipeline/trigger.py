@@ -123,7 +123,9 @@ class Trigger:
         execution = self.step_functions.describe_execution(executionArn=token)
         execution_input = _parse_object(execution.get("input") or "{}", "The execution's input")
         if not _artifact_location(data).items() <= execution_input.items():
-            raise InvalidInputError(f"the execution {execution['name']} was started for another artifact than this job")
+            raise InvalidInputError(
+                f"the execution {execution['name']} was started for an artifact other than this job's"
+            )
         if execution["status"] == "RUNNING":
             return {"continuationToken": token}
         if execution["status"] == "SUCCEEDED":

@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHandler, HTTPSHandler
 
-import boto3
-from botocore.config import Config
-
 from .handler_settings import DependencySettings
-from .health import Dependency
+from .health import DependencyCheck
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -27,9 +24,9 @@ for handler_class in (HTTPHandler, HTTPSHandler, HTTPErrorProcessor, HTTPDefault
     OPENER.add_handler(handler_class())
 
 
-def load_dependencies(settings: list[DependencySettings]) -> tuple[Dependency, ...]:
+def load_dependencies(settings: list[DependencySettings]) -> tuple[DependencyCheck, ...]:
     """Create the checks in `settings.json` and the clients they need."""
-    return tuple(Dependency(item["name"], item["timeout_seconds"], _check(item)) for item in settings)
+    return tuple(DependencyCheck(item["name"], item["timeout_seconds"], _check(item)) for item in settings)
 
 
 def _check(dependency: DependencySettings) -> Callable[[], None]:
@@ -40,7 +37,13 @@ def _check(dependency: DependencySettings) -> Callable[[], None]:
 
 
 def _dynamodb(timeout: float) -> "DynamoDBClient":
-    """Create a client without retries, because a health checker would not wait for a second attempt."""
+    """Create a client without retries, because a health checker would not wait for a second attempt.
+
+    Imports boto3 here, because that takes much longer than the rest of the cold start, and URLs do not need it.
+    """
+    import boto3
+    from botocore.config import Config
+
     client: DynamoDBClient = boto3.client(
         "dynamodb", config=Config(connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1})
     )
@@ -65,5 +68,5 @@ def get_url(url: str, timeout: float) -> None:
     try:
         OPENER.open(url, timeout=timeout).close()
     except HTTPError as error:
-        error.close()  # it is the response, and holds a connection
+        error.close()  # the error is the response, which holds a connection
         raise

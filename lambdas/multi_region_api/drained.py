@@ -6,22 +6,21 @@ value is used again.
 
 import logging
 import os
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .drains import drained_token, read_drained, ssm_client
 from .handler_settings import read_settings
-from .responses import Response, json_response
+from .responses import ProxyEvent, Response, json_response
 
 REGION, PARAMETER = os.environ["AWS_REGION"], os.environ["DRAINED_PARAMETER"]
-ALLOWED_ORIGIN = read_settings()["allowed_origin"]
+ALLOWED_ORIGINS = read_settings()["allowed_origins"]
 LOGGER = logging.getLogger(__name__)
 SSM = ssm_client()
 last_value: set[str] | None = None
 
 
-def handler(event: dict[str, Any], _context: object) -> Response:
+def handler(event: ProxyEvent, _context: object) -> Response:
     """Return 200, with the token if this Region drains the one in the path; 503 if that is unknown."""
     global last_value
     try:
@@ -29,7 +28,8 @@ def handler(event: dict[str, Any], _context: object) -> Response:
     except (BotoCoreError, ClientError) as error:
         LOGGER.warning("Cannot read the drained Regions", extra={"status": "error", "reason": str(error)})
     if last_value is None:
-        return json_response(503, {"region": REGION, "state": "unknown"}, region=REGION, allowed_origin=ALLOWED_ORIGIN)
-    asked = event["pathParameters"]["region"]
-    state = drained_token(asked) if asked in last_value else "in service"
-    return json_response(200, {"region": REGION, "state": state}, region=REGION, allowed_origin=ALLOWED_ORIGIN)
+        body = {"region": REGION, "state": "unknown"}
+        return json_response(503, body, event, region=REGION, allowed_origins=ALLOWED_ORIGINS)
+    other = event["pathParameters"]["region"]
+    body = {"region": REGION, "state": drained_token(other) if other in last_value else "in service"}
+    return json_response(200, body, event, region=REGION, allowed_origins=ALLOWED_ORIGINS)

@@ -20,7 +20,7 @@ class DependencySettings(TypedDict):
 class HandlerSettings(TypedDict):
     """Settings of the functions. `drain_urls` are by Region; the name of another Region is appended."""
 
-    allowed_origin: str
+    allowed_origins: list[str]
     drain_urls: dict[str, str]
     dependencies: list[DependencySettings]
 

@@ -21,12 +21,12 @@ MAX_REASON_CHARACTERS = 200
 MAX_THREADS = 100  # a Lambda function can have 1,024
 
 
-class Dependency(NamedTuple):
-    """A dependency of the API; `check` raises an exception when it is unavailable."""
+class DependencyCheck(NamedTuple):
+    """The check of a dependency; `run` raises an exception when it is unavailable."""
 
     name: str
     timeout_seconds: float
-    check: Callable[[], None]
+    run: Callable[[], None]
 
 
 class HealthyBody(TypedDict):
@@ -42,7 +42,7 @@ class UnhealthyBody(HealthyBody):
     failed: list[str]
 
 
-def evaluate(status: str, dependencies: Sequence[Dependency]) -> dict[str, str]:
+def evaluate(status: str, dependencies: Sequence[DependencyCheck]) -> dict[str, str]:
     """Return the reason for each failure, by name; empty when the Region is healthy.
 
     status: the value of STATUS. ``check`` or an empty value checks the dependencies, ``ok`` means
@@ -56,7 +56,7 @@ def evaluate(status: str, dependencies: Sequence[Dependency]) -> dict[str, str]:
     return check_dependencies(dependencies)
 
 
-def check_dependencies(dependencies: Sequence[Dependency]) -> dict[str, str]:
+def check_dependencies(dependencies: Sequence[DependencyCheck]) -> dict[str, str]:
     """Check all dependencies in parallel and return the reason for each failure, by name.
 
     Returns within the longest timeout, even if a check never ends. A limit on threads keeps such
@@ -75,10 +75,10 @@ def check_dependencies(dependencies: Sequence[Dependency]) -> dict[str, str]:
     return dict(reasons)
 
 
-def _run_check(dependency: Dependency, reasons: dict[str, str]) -> None:
+def _run_check(dependency: DependencyCheck, reasons: dict[str, str]) -> None:
     started = time.monotonic()
     try:
-        dependency.check()
+        dependency.run()
     except Exception as error:
         reasons[dependency.name] = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
     else:

@@ -1,16 +1,15 @@
-"""Handler of `GET /helloworld`: returns the Region that handles the request."""
+"""Handler of `GET` and `HEAD /helloworld`: returns the Region that handles the request."""
 
 import os
 
 from .handler_settings import read_settings
-from .responses import Response, json_response
+from .responses import ProxyEvent, Response, json_response
 
 REGION = os.environ["AWS_REGION"]
-ALLOWED_ORIGIN = read_settings()["allowed_origin"]
+ALLOWED_ORIGINS = read_settings()["allowed_origins"]
 
 
-def handler(_event: object, _context: object) -> Response:
+def handler(event: ProxyEvent, _context: object) -> Response:
     """Return a greeting from this Region."""
-    return json_response(
-        200, {"message": f"Hello from {REGION}", "region": REGION}, region=REGION, allowed_origin=ALLOWED_ORIGIN
-    )
+    body = {"message": f"Hello from {REGION}", "region": REGION}
+    return json_response(200, body, event, region=REGION, allowed_origins=ALLOWED_ORIGINS)

@@ -26,7 +26,7 @@ GROUP_NOT_FOUND = (
     "The group does not exist: it was deleted, or the settings have a wrong ID or the ID of a group in another Region "
     "or account. It is not guarded until you correct the settings and deploy them."
 )
-FAILED = "Actions marked FAILED are tried again at every sweep. Check the reason given."
+FAILED = "Actions marked FAILED are retried at every sweep. Check the reason."
 SUSPENDED = (
     "Changes marked SUSPENDED recurred after max_reverts reverts. They are left in place until "
     "revert_window_hours after the first revert. Find and stop the source of the change."

@@ -1,11 +1,11 @@
 """Rewrite a viewer's URI to the S3 key of a page, or redirect it.
 
 CloudFront reaches a private bucket through S3's REST endpoint, which has keys and no directories. `/docs/` is
-rewritten to the key of its index page. `/docs` is redirected to `/docs/`, because relative links on a page at
-`/docs` would break, or is the page `docs.html`. Which of them is the site's *style*; paths that have another kind
-than their name and the style suggest are *exceptions*, which the stack computes from the names of the files.
-A path that a browser could treat as another host is never redirected. Paths are sent to S3 encoded as SDKs encode
-object keys, because S3 reads some characters differently from browsers (`+` as a space).
+rewritten to the key of its index page. `/docs` is redirected to `/docs/`, because relative links on a page at `/docs`
+would break, or is the page `docs.html`. Which of them is the site's *style*; paths whose kind differs from what their
+name and the style suggest are *exceptions*, which the stack computes from the names of the files. A path that a
+browser could treat as another host is never redirected. Paths are sent to S3 encoded as SDKs encode object keys,
+because S3 reads some characters differently from browsers (`+` as a space).
 
 Based on "Implementing Default Directory Indexes in Amazon S3-backed Amazon CloudFront Origins Using Lambda@Edge",
 AWS Compute Blog, 2017.

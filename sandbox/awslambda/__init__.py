@@ -2,7 +2,7 @@
 
 Implements: an access key for each function, which STS knows as a session of its role (MiniStack would use the
 account's credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js
-functions (the packages in package.json).
+functions (the packages in package.json). `aliases`, `versions` and `metrics` have those features.
 
 A function runs in at most `MAX_PROCESSES` processes, and further invocations wait. AWS starts an execution environment
 for each concurrent invocation, but a hundred processes that start at once occupy a computer for minutes.
@@ -13,9 +13,11 @@ Not implemented: the runtime's Python and Node.js (this computer's are used); me
 import hashlib
 import re
 import subprocess
+import tempfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Semaphore
 from types import SimpleNamespace
@@ -24,8 +26,10 @@ from typing import Any
 from ..emulator.authentication import secret_of
 from ..ministack import lambda_functions, sts
 from ..process import ROOT
+from . import aliases, metrics, versions
 
 MAX_PROCESSES = 4
+LAYERS = ROOT / ".cache/layers"
 _processes: defaultdict[str, Semaphore] = defaultdict(lambda: Semaphore(MAX_PROCESSES))  # by ARN
 _unpack_lock = Lock()
 
@@ -33,10 +37,13 @@ _unpack_lock = Lock()
 def install() -> None:
     """Start function processes with the credentials of their roles, and add the other features."""
     lambda_functions.subprocess_module.replace(SimpleNamespace(**{**vars(subprocess), "Popen": _popen}))
-    lambda_functions.zipfile_module.replace(SimpleNamespace(**{**vars(zipfile), "ZipFile": _Package}))
+    lambda_functions.zipfile_module.replace(SimpleNamespace(**{**vars(zipfile), "ZipFile": Package}))
     lambda_functions.logger.setLevel("WARNING")
     lambda_functions.execute.wrap(_with_class_name)
     lambda_functions.execute.wrap(_with_few_processes)
+    metrics.install()  # before the aliases, so that it gets the version that runs
+    aliases.install()
+    versions.install()
 
 
 def _with_few_processes(execute: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,22 +67,26 @@ def _with_class_name(execute: Callable[..., Any]) -> Callable[..., Any]:
     return execute_function
 
 
-class _Package(zipfile.ZipFile):
-    """A function's code or a layer. A layer is unpacked once and shared by its functions."""
+class Package(zipfile.ZipFile):
+    """A function's code or a layer. A layer is unpacked once, and kept with its bytecode for later sandboxes."""
 
     def extractall(self, path: Any = None, *arguments: Any) -> None:
         folder = Path(path)
         if not folder.name.startswith("layer_"):
             return super().extractall(path, *arguments)
-        content = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
-        unpacked = folder.parents[1] / f"layer-{content}"
+        unpacked = LAYERS / hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
         with _unpack_lock:
-            if unpacked.exists():
-                folder.rmdir()
-            else:
-                super().extractall(folder)
-                folder.rename(unpacked)  # only when it is complete
+            if not unpacked.exists():
+                self._unpack(unpacked)
+        folder.rmdir()
         folder.symlink_to(unpacked)
+
+    def _unpack(self, destination: Path) -> None:
+        LAYERS.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=LAYERS) as temporary:
+            super().extractall(Path(temporary, "layer"))
+            with suppress(OSError):  # another sandbox has unpacked it
+                Path(temporary, "layer").rename(destination)  # only when it is complete
 
 
 def _class_name(log: str, message: str) -> str:
@@ -91,7 +102,6 @@ def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subpro
     arn = env["_LAMBDA_FUNCTION_ARN"]
     _, config, _ = lambda_functions.find_function(arn)
     environment = {
-        "PYTHONDONTWRITEBYTECODE": "1",
         "NODE_PATH": str(ROOT / "node_modules"),
         "PYTHONPATH": str(Path(__file__).with_name("opt")),
     }

@@ -5,7 +5,7 @@ MiniStack executes stacks and change sets. Implemented here:
 - Templates, parameters and capabilities are refused as by CloudFormation (`validation`, `template_validation`,
   `parameters`), properties and names before deployment (`early_validation`), policies by IAM (`policy_quotas`).
 - Change sets report replacements by the create-only properties of the resource schemas (`diff`), errors that
-  validation finds, nested stacks, pages and property values (`change_sets`).
+  validation finds, nested stacks, pages and property values (`change_sets`), and revert drift (`drift`).
 - Stack operations fail, replace resources and clean up as in CloudFormation (`deployment`), and exports in use stay
   (`exports`, `deletion`).
 - Virtual-hosted S3 URLs of templates; events with increasing timestamps.
@@ -29,6 +29,7 @@ from . import (
     diff,
     early_validation,
     policy_quotas,
+    polling,
     roles,
     signals,
     validation,
@@ -49,6 +50,7 @@ def install() -> None:
     diff.install()
     early_validation.install()
     policy_quotas.install()
+    polling.install()
     roles.install(cloudformation.operations)
     signals.install()
     validation.install(cloudformation.operations)
@@ -58,7 +60,7 @@ def install() -> None:
 
 
 def _fail_creation(_logical_id: str, _properties: Any, _stack: str) -> None:
-    """Fail as a resource, because CloudFormation refuses only templates with types that it does not have."""
+    """Fail the resource, because CloudFormation itself would accept the template."""
     raise ValueError("The sandbox does not support this resource type")
 
 

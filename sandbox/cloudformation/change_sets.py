@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from ..ministack import cloudformation
 from ..ministack.requests import get_account_id, get_region
-from . import early_validation
+from . import drift, early_validation
 from .property_values import VALUE_KEYS, add_values, describe_type
 from .template_validation import changed_types
 
@@ -25,10 +25,11 @@ DESCRIBED_KEYS = ("ChangeSetId", "ChangeSetName", "StackId", "StackName", "Statu
 def install(operations: dict[str, Any]) -> None:
     """Replace MiniStack's operations on change sets."""
     original_create, original_delete = operations["CreateChangeSet"], operations["DeleteChangeSet"]
-    original_events = operations["DescribeEvents"]
+    original_events, original_execute = operations["DescribeEvents"], operations["ExecuteChangeSet"]
     operations |= {
         "CreateChangeSet": lambda parameters: _create(original_create, parameters),
         "DescribeChangeSet": _describe,
+        "ExecuteChangeSet": lambda parameters: _execute(original_execute, parameters),
         "DeleteChangeSet": lambda parameters: _delete(original_delete, parameters),
         "DescribeEvents": lambda parameters: _describe_events(original_events, parameters),
         "DescribeType": describe_type,
@@ -55,6 +56,9 @@ def _create(original_create: Operation, parameters: dict[str, Any]) -> Any:
             continue
         include_nested = cloudformation.parameter(parameters, "IncludeNestedStacks") == "true"
         _complete(change_set, old_template, old_values, include_nested)
+        mode = cloudformation.parameter(parameters, "DeploymentMode")
+        if mode == drift.REVERT_DRIFT and change_set["ChangeSetType"] == "UPDATE":
+            drift.compare(change_set)
         if change_set["Changes"] or change_set["_template"].get("Outputs") != old_outputs:
             change_set |= {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "StatusReason": ""}
             _validate(change_set)
@@ -68,6 +72,14 @@ def _validate(change_set: dict[str, Any]) -> None:
     errors = early_validation.find_errors(template["Resources"], values, conditions, existing)
     if errors and not change_set["_disable_validation"]:
         early_validation.fail(change_set, errors)
+
+
+def _execute(original_execute: Operation, parameters: dict[str, Any]) -> Any:
+    stack = cloudformation.parameter(parameters, "StackName")
+    _, change_set = cloudformation.find_change_set(cloudformation.parameter(parameters, "ChangeSetName"), stack)
+    if change_set and change_set["ExecutionStatus"] == "AVAILABLE":
+        drift.start_from_actual_state(change_set)
+    return original_execute(parameters)
 
 
 def _delete(original_delete: Operation, parameters: dict[str, Any]) -> Any:
@@ -182,6 +194,7 @@ def _describe(parameters: dict[str, Any]) -> Any:
         "Changes": page,
         "IncludeNestedStacks": "true",
     }
+    elements |= {key: change_set[key] for key in ("DeploymentMode", "StackDriftStatus") if key in change_set}
     if start + PAGE_SIZE < len(change_set["Changes"]):
         elements["NextToken"] = str(start + PAGE_SIZE)
     inner = "".join(_xml(key, value) for key, value in elements.items())

@@ -10,7 +10,10 @@ from .schemas import schema
 
 ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
-VALUE_KEYS = ("BeforeContext", "AfterContext", "BeforeValue", "AfterValue", "Path", "AttributeChangeType")
+VALUE_KEYS = (
+    "BeforeContext", "AfterContext", "BeforeValue", "AfterValue", "Path", "AttributeChangeType",
+    "BeforeValueFrom", "AfterValueFrom", "Drift",
+)  # fmt: skip
 
 
 def add_values(change: dict[str, Any], old: Any, new: Any, physical_ids: dict[str, str]) -> None:

@@ -26,10 +26,10 @@ class Signals:
             self._changed.notify_all()
 
     def wait(self, count: int, seconds: float) -> None:
-        """Wait for `count` signals of success.
+        """Wait for `count` success signals.
 
         Raises:
-            RuntimeError: on a signal of failure, or after `seconds`.
+            RuntimeError: on a failure signal, or after `seconds`.
         """
         with self._changed:
             is_complete = self._changed.wait_for(

@@ -1,4 +1,4 @@
-"""CloudFront: distributions of templates, and the responses of their data plane.
+"""CloudFront: distributions in templates, and the responses of their data plane.
 
 MiniStack implements the control plane. Requests reach a distribution by its domain name or an alias in the Host header
 (`emulator.web`). Implemented here: behaviors, viewer protocol policy, allowed methods, default root object,

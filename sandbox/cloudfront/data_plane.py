@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.parsers import create_parser
 
+from .. import cloudwatch
 from ..emulator.web import Request, Response
 from ..ministack import cloudfront, lambda_functions
 from ..ministack.requests import request_scope
@@ -61,7 +62,22 @@ async def serve(request: Request) -> Response | None:
     distribution = distribution_of(request.host)
     if distribution is None:
         return None
-    distribution_id, config = distribution
+    response = await _respond(*distribution, request)
+    _record(distribution[0], response.status // 100)
+    return response
+
+
+def _record(distribution_id: str, status_class: int) -> None:
+    """Record a request; CloudFront sends its metrics to us-east-1."""
+    rates = {name: 100 * (status_class == number) for number, name in ((4, "4xxErrorRate"), (5, "5xxErrorRate"))}
+    rates["TotalErrorRate"] = max(rates.values())
+    dimensions = [{"DistributionId": distribution_id, "Region": "Global"}]
+    with request_scope(ACCOUNT, REGION):
+        cloudwatch.record("AWS/CloudFront", {"Requests": 1}, dimensions, unit="None")
+        cloudwatch.record("AWS/CloudFront", rates, dimensions, unit="Percent")
+
+
+async def _respond(distribution_id: str, config: dict[str, Any], request: Request) -> Response:
     if not config["Enabled"]:
         return _error(403, "The distribution is disabled.")
     behavior = _behavior(config, request.path)

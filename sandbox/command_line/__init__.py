@@ -38,6 +38,7 @@ UP = (
     "Deploy the stacks, print their outputs and sample commands, and keep running until Ctrl-C. "
     "Type a system's name to run its walkthrough."
 )
+LONG_LINK = re.compile(r"(https://\S{44})\S+")
 HINT = "Type the name of a system to run its walkthrough. Press Ctrl-C to stop the sandbox."
 console = Console(highlight=False, soft_wrap=True)
 
@@ -203,6 +204,7 @@ def _save_picture(path: Path, title: str) -> None:
 
 
 def _table(results: dict[str, list[Result]]) -> Table:
+    """Return a table of the results, with long links shortened."""
     table = Table(title="Walkthrough steps and results", title_style="bold", show_lines=True)
     table.add_column("Step", ratio=2, overflow="fold")
     table.add_column("Observed", ratio=3, overflow="fold")
@@ -210,7 +212,8 @@ def _table(results: dict[str, list[Result]]) -> Table:
     for system, steps in results.items():
         table.add_row(f"[bold]{system}[/]", "", f"[bold]{sum(result.seconds for result in steps):.1f}[/]")
         for result in steps:
-            text = f"[red]FAILED[/] {escape(result.error)}" if result.error else escape(result.summary)
+            observed = result.error or LONG_LINK.sub(r"\1…", result.summary)
+            text = f"[red]FAILED[/] {escape(observed)}" if result.error else escape(observed)
             table.add_row(escape(result.title), text, f"{result.seconds:.1f}")
     return table
 

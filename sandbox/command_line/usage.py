@@ -7,7 +7,7 @@ from pathlib import Path
 from walkthroughs.multi_region_api import CLIENT, CLIENT_ADDRESSES
 from walkthroughs.walkthrough import LocalEndpoints, Target
 
-from ..process import Sandbox
+from ..process import MAILBOX_HOST, Sandbox
 
 VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
 TEMPLATE = "assets/deploy_pipeline/app/template.yaml"
@@ -20,6 +20,7 @@ def usage(sandbox: Sandbox, target: Target, endpoints: LocalEndpoints, systems: 
         yield f"  export {name}={shlex.quote(sandbox.environment[name])}"
     yield "List the requests and actions of services that policies denied, with the reasons:"
     yield f"  sed -n '/is not authorized to perform/p' {sandbox.log}"
+    yield f"Read email notifications, after confirming the subscriptions: http://{MAILBOX_HOST}:{endpoints.http}/"
     for system in filter(SYSTEM_USAGE.__contains__, systems):  # the outputs of other systems are sufficient
         yield from SYSTEM_USAGE[system](target, endpoints, sandbox.directory)
 
@@ -79,10 +80,19 @@ def _analytics_host(target: Target, _endpoints: LocalEndpoints, _folder: Path) -
     )
 
 
+def _cost_control(target: Target, _endpoints: LocalEndpoints, _folder: Path) -> Iterator[str]:
+    outputs = target.outputs("CostControl")
+    yield "Undo what cost_control has done, and read its record (its walkthrough spends more than the budget):"
+    yield f"  aws stepfunctions start-execution --state-machine-arn {outputs['ReleaseArn']}"
+    query = "Items[].[period.S,item.S,status.S]"
+    yield f"  aws dynamodb scan --table-name {outputs['RecordTableName']} --query '{query}' --output table"
+
+
 SYSTEM_USAGE: dict[str, Callable[[Target, LocalEndpoints, Path], Iterator[str]]] = {
     "static_site": _static_site,
     "multi_region_api": _multi_region_api,
     "deploy_pipeline": _deploy_pipeline,
     "security_group_revert": _security_group_revert,
     "analytics_host": _analytics_host,
+    "cost_control": _cost_control,
 }

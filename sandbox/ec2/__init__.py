@@ -1,4 +1,4 @@
-"""EC2: security group rules, and instances as processes (`instances`).
+"""EC2: security group rules, instances as processes (`instances`), and their states (`instance_states`).
 
 Implements: rules with one source and a permanent id; the calls that change rules, with AWS's errors for duplicates,
 unknown rules and groups, malformed ranges, the quota of 60 rules for each direction, and dry runs. Revoking a missing
@@ -19,7 +19,7 @@ from .. import cloudtrail
 from ..ministack import ec2
 from ..ministack.cloudformation import extend_resource_type, resource_handlers
 from ..ministack.requests import access_key_of
-from . import instances
+from . import instance_states, instances
 from .ec2_protocol import (
     cloudtrail_parameters,
     cloudtrail_request,
@@ -48,6 +48,7 @@ def install() -> None:
     for name in ("SecurityGroupIngress", "SecurityGroupEgress"):
         resource_handlers[f"AWS::EC2::{name}"] = {"create": partial(_create_rule, name), "delete": _delete_rule}
     instances.install()
+    instance_states.install()
 
 
 def _handle_rules(original_handle_request: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,12 +83,13 @@ def _execute(operation: Callable[[Any], Result], values: dict[str, str], headers
         response = ec2.error_response(problem.code, escape(str(problem)), problem.status)
     if not name.startswith("Describe"):
         cloudtrail.record(
+            "ec2",
             name,
-            access_key=access_key_of(headers),
+            identity=cloudtrail.user_identity(access_key_of(headers)),
             user_agent=headers.get("user-agent", ""),
             request=cloudtrail_request(name, request),
             response=cloudtrail_response(name, result.elements) if result else None,
-            error=(error.code, str(error)) if error else None,
+            error=(f"Client.{error.code}", str(error)) if error else None,
         )
     return response
 
@@ -102,10 +104,11 @@ def _record_original(values: dict[str, str], headers: dict[str, str], response: 
     error = None
     if status >= 400:
         problem = elements.get("errors", [{}])[0]
-        error = (problem.get("code", "InternalError"), problem.get("message", ""))
+        error = (f"Client.{problem.get('code', 'InternalError')}", problem.get("message", ""))
     cloudtrail.record(
+        "ec2",
         name,
-        access_key=access_key_of(headers),
+        identity=cloudtrail.user_identity(access_key_of(headers)),
         user_agent=headers.get("user-agent", ""),
         request=cloudtrail_parameters(parse_query({k: v for k, v in values.items() if k not in ("Action", "Version")})),
         response=None if error else cloudtrail_parameters(elements),

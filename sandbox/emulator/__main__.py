@@ -70,17 +70,22 @@ def _install(speed: float) -> None:
     from .. import (
         apigateway,
         athena,
+        autoscaling,
         awslambda,
+        budgets,
         cloudformation,
         cloudfront,
         cloudtrail,
+        cloudwatch,
         codecommit,
         codepipeline,
+        dynamodb,
         ec2,
         events,
         iam,
         route53,
         s3,
+        sns,
         stepfunctions,
         wafv2,
         xray,
@@ -90,21 +95,25 @@ def _install(speed: float) -> None:
     services = (
         apigateway,
         athena,
+        autoscaling,
         awslambda,
+        budgets,
         cloudformation,
         cloudfront,
         cloudtrail,
         codecommit,
+        dynamodb,
         ec2,
         fault_injection,
         route53,
         s3,
+        sns,
         wafv2,
         xray,
     )
     for service in services:
         service.install()
-    for accelerated_service in (codepipeline, events, stepfunctions):
+    for accelerated_service in (cloudwatch, codepipeline, events, stepfunctions):
         accelerated_service.install(speed)
     iam.install()
 
@@ -112,7 +121,7 @@ def _install(speed: float) -> None:
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
     from hypercorn.asyncio import serve
 
-    from .. import apigateway, cloudfront, route53
+    from .. import apigateway, cloudfront, cloudwatch, route53, sns
     from ..iam.authorization import require_permission
     from ..ministack import lambda_functions, requests
     from ..route53 import dns
@@ -135,8 +144,9 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     background_tasks = [
         asyncio.create_task(_print_ports_when_ready(ports)),
         asyncio.create_task(route53.health_checks.run(ports, options.speed)),
+        asyncio.create_task(cloudwatch.run()),
     ]
-    web_application = web.application([apigateway.serve, cloudfront.serve], route53.endpoint_at)
+    web_application = web.application([apigateway.serve, cloudfront.serve, sns.serve], route53.endpoint_at)
     try:
         await asyncio.gather(
             serve(

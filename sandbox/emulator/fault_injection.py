@@ -11,7 +11,9 @@ previous one, with the remaining ``times`` of each fault. A fault has:
 With ``{"impaired_regions": [...]}``, all AWS API calls in these Regions fail with status 503, also those of functions.
 Deployed APIs still respond, and global services are not impaired.
 
-AWS has no equivalent, so on AWS, walkthroughs run without faults.
+`Sandbox.SetCost` sets the cost of a budget: see `budgets`.
+
+AWS has no equivalents, so on AWS, walkthroughs run without faults and with the account's costs.
 """
 
 import asyncio
@@ -19,18 +21,19 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
+from .. import budgets
 from ..ministack import cloudformation, ec2
 from ..ministack.requests import get_region, service_handlers
 from .json_protocol import register
 
 FAULTS: list[dict[str, Any]] = []
 IMPAIRED_REGIONS: set[str] = set()
-GLOBAL_SERVICES = {"cloudfront", "iam", "route53", "sandbox-faults"}
+GLOBAL_SERVICES = {"budgets", "cloudfront", "iam", "route53", "sandbox-faults"}
 
 
 def install() -> None:
     """Accept faults, and apply them to CloudFormation and EC2, and impaired Regions to all services."""
-    register("sandbox-faults", "Sandbox.", {"Inject": _inject})
+    register("sandbox-faults", "Sandbox.", {"Inject": _inject, "SetCost": budgets.set_cost})
     _wrap("cloudformation", cloudformation.error_response)
     _wrap("ec2", lambda code, message: ec2.error_response(code, message, 400))
     for service in service_handlers.keys() - GLOBAL_SERVICES:

@@ -1,18 +1,19 @@
 """IAM: evaluation of policies, and their enforcement for every request of users, roles and services.
 
 `authorization` decides each request by the policies that `policies` finds. `operations`, `actions` and `implied`
-determine the permissions that an operation requires. `services` and `provisioning` do so for what services do by
-themselves, `resource_handlers` stores boundaries and secrets, and `errors` reports a denial in each protocol.
+determine the permissions that an operation requires. `services` and `provisioning` do so for calls that services
+make. `identities` has users and groups, `resource_handlers` stores boundaries and secrets, and `errors` reports
+denials in each protocol.
 
-Not implemented: session policies, service control policies, other accounts, permissions for tags, policies of VPC
-endpoints, resources of nested stacks, and permissions that CloudFormation needs in services other than that of the
-resource.
+Not implemented: session policies, service control policies, other accounts, tags of services other than EC2 and Auto
+Scaling, policies of VPC endpoints, resources of nested stacks, and permissions that CloudFormation needs in services
+other than that of the resource.
 """
 
 
 def install() -> None:
     """Enforce policies. Install the services first."""
-    from . import provisioning, resource_handlers, services
+    from . import identities, provisioning, resource_handlers, services
 
-    for module in (resource_handlers, provisioning, services):
+    for module in (resource_handlers, identities, provisioning, services):
         module.install()

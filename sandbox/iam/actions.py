@@ -15,7 +15,7 @@ from typing import Any
 import cfnlint
 
 from ..process import ACCOUNT
-from . import implied
+from . import ec2_resources, implied
 from .operations import Operation
 from .policy import Context, Permission
 
@@ -23,6 +23,19 @@ REFERENCE = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Polici
 NO_PERMISSION = {"sts:GetCallerIdentity", "sts:GetSessionToken"}  # AWS requires no permission for these
 # Actions whose names differ from their operations. Batches of operations require the action of the single one.
 ACTIONS = {
+    "budgets:CreateBudget": "ModifyBudget",
+    "budgets:CreateNotification": "ModifyBudget",
+    "budgets:CreateSubscriber": "ModifyBudget",
+    "budgets:DeleteBudget": "ModifyBudget",
+    "budgets:DeleteNotification": "ModifyBudget",
+    "budgets:DeleteSubscriber": "ModifyBudget",
+    "budgets:DescribeBudget": "ViewBudget",
+    "budgets:DescribeBudgets": "ViewBudget",
+    "budgets:DescribeNotificationsForBudget": "ViewBudget",
+    "budgets:DescribeSubscribersForNotification": "ViewBudget",
+    "budgets:UpdateBudget": "ModifyBudget",
+    "budgets:UpdateNotification": "ModifyBudget",
+    "budgets:UpdateSubscriber": "ModifyBudget",
     "lambda:Invoke": "InvokeFunction",
     "s3:CompleteMultipartUpload": "PutObject",
     "s3:CopyObject": "PutObject",
@@ -51,6 +64,7 @@ ACTIONS = {
 # Resources by service: ARNs whose fields are parameters. The first whose fields are all in the request applies.
 REGIONAL = {
     "athena": ["workgroup/{WorkGroup}"],
+    "autoscaling": ["autoScalingGroup:*:autoScalingGroupName/{AutoScalingGroupName}"],
     "cloudformation": ["stack/{StackName}/*", "{ChangeSetName}"],
     "cloudtrail": ["trail/{Name}", "trail/{TrailName}"],
     "cloudwatch": ["alarm:{AlarmName}", "alarm:{AlarmNames}"],
@@ -70,18 +84,20 @@ REGIONAL = {
     "states": ["{stateMachineArn}", "{executionArn}", "{resourceArn}"],
 }
 GLOBAL = {
+    "budgets": ["budget/{BudgetName}", "{ResourceARN}"],
     "cloudfront": ["distribution/{DistributionId}", "distribution/{Id}"],
-    "iam": ["role/{RoleName}", "instance-profile/{InstanceProfileName}", "{PolicyArn}", "policy/{PolicyName}"],
+    "iam": [
+        "role/{RoleName}",
+        "instance-profile/{InstanceProfileName}",
+        "group/{GroupName}",
+        "user/{UserName}",
+        "{PolicyArn}",
+        "policy/{PolicyName}",
+    ],
     "sts": ["{RoleArn}"],
 }
-EC2_RESOURCES = {
-    "GroupId": "security-group",
-    "InstanceId": "instance",
-    "PrefixListId": "prefix-list",
-    "SecurityGroupRuleId": "security-group-rule",
-    "SubnetId": "subnet",
-    "VpcId": "vpc",
-}
+# Operations with the condition key iam:PolicyARN.
+POLICY_ARN_KEY = {f"{verb}{kind}Policy" for verb in ("Attach", "Detach") for kind in ("Group", "Role", "User")}
 QUEUE_URL = re.compile(r"https?://[^/]+/\d{12}/(.+)")
 
 
@@ -123,7 +139,8 @@ def required_permissions(operation: Operation) -> Iterator[Permission]:
     if action in NO_PERMISSION:
         return
     for resource, more in _resources(operation, action):
-        yield Permission(f"{action}{more}", resource, _context(operation))
+        context = {**_context(operation), **ec2_resources.request_context(operation, resource)}
+        yield Permission(f"{action}{more}", resource, context)
     yield from implied.permissions(operation, action)
 
 
@@ -149,7 +166,8 @@ def _resources(operation: Operation, action: str) -> Iterator[tuple[str, str]]:
     elif service == "s3":
         yield from _s3_resources(operation)
     elif service == "ec2":
-        yield from ((arn, "") for arn in _ec2_resources(operation) or ["*"])
+        kinds = _reference()["ec2"]["Actions"][name.lower()]["Resources"]
+        yield from ((arn, "") for arn in ec2_resources.resources(operation, kinds) or ["*"])
     elif service == "glue":
         yield from ((arn, "") for arn in implied.glue_resources(operation.region, _glue_names(operation)))
     elif service == "route53":
@@ -171,17 +189,6 @@ def _s3_resources(operation: Operation) -> Iterator[tuple[str, str]]:
         versioned = ("GetObject", "HeadObject", "DeleteObject")
         suffix = "Version" if operation.get("VersionId") and operation.name in versioned else ""
         yield f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}", suffix
-
-
-def _ec2_resources(operation: Operation) -> list[str]:
-    kinds = _reference()["ec2"]["Actions"][operation.name.lower()]["Resources"]
-    prefix = f"arn:aws:ec2:{operation.region}:{ACCOUNT}"
-    return [
-        f"{prefix}:{kind}/{value}"
-        for parameter, kind in EC2_RESOURCES.items()
-        if kind in kinds
-        for value in operation.values(parameter)
-    ]
 
 
 def _glue_names(operation: Operation) -> list[tuple[str, ...]]:
@@ -247,7 +254,7 @@ def _adapt(operation: Operation, arn: str) -> str:
             stream = operation.get("logStreamName")
             with_stream = stream and operation.name in ("CreateLogStream", "DeleteLogStream", "PutLogEvents")
             return f"{':'.join(parts[:7])}:log-stream:{stream}" if with_stream else f"{':'.join(parts[:7])}:*"
-        case "cloudformation" | "secretsmanager" | "kms":
+        case "autoscaling" | "cloudformation" | "iam" | "secretsmanager" | "kms":
             return implied.existing_arn(operation.service, arn, operation.region)
     return arn
 
@@ -262,6 +269,7 @@ def _context(operation: Operation) -> Context:
             "cloudformation:TemplateUrl": operation.get("TemplateURL"),
         },
         "ec2": {"ec2:Region": operation.region},
+        "iam": {"iam:PolicyARN": operation.get("PolicyArn") if operation.name in POLICY_ARN_KEY else ""},
         "s3": {"s3:x-amz-acl": operation.get("ACL"), "s3:VersionId": operation.get("VersionId")},
         "secretsmanager": {"secretsmanager:SecretId": operation.get("SecretId")},
         "sns": {"sns:Protocol": operation.get("Protocol"), "sns:Endpoint": operation.get("Endpoint")},

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..process import ACCOUNT
-from . import errors, policies
+from . import ec2_resources, errors, policies
 from .actions import UnknownOperationError, required_permissions
 from .conditions import UnsupportedPolicyError
 from .operations import Operation, parse
@@ -103,7 +103,8 @@ def require(principal: str, permission: Permission, session: str = "") -> None:
     Raises:
         AccessDeniedError: it does not have the permission.
     """
-    context = {**_global_context(principal, permission.resource), **permission.context}
+    tags = ec2_resources.tag_context(permission.resource)
+    context = {**_global_context(principal, permission.resource), **tags, **permission.context}
     request = Request(principal, permission.action, permission.resource, context)
     applicable = _Policies(
         tuple(policies.identity_policies(principal)),

@@ -1,8 +1,8 @@
-"""Permissions that AWS checks in addition to those of the operation itself, and resources that only the state knows.
+"""Permissions that AWS checks in addition to those of the operation, and resources that only the state contains.
 
-Implemented: customer managed keys of buckets, topics, queues and secrets; roles that a request passes to a service;
-templates by URL; sources of copies; keys that do not exist in a bucket that may not be listed; Athena's use of Glue
-and S3 as its caller.
+Implemented: customer managed keys of buckets, topics, queues, secrets and tables; roles that a request passes to a
+service; templates by URL; sources of copies; keys that do not exist in a bucket that may not be listed; Athena's use of
+Glue and S3 as its caller.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..process import ACCOUNT
-from . import policies
+from . import ec2_resources, policies
 from .operations import Operation
 from .policy import Permission
 
@@ -25,6 +25,12 @@ def permissions(operation: Operation, action: str) -> Iterator[Permission]:
     if action != "sts:AssumeRole":
         yield from _pass_role(operation)
     match operation.service:
+        case "ec2" if action == "ec2:RunInstances":
+            yield from ec2_resources.implied(operation)
+        case "autoscaling" if any(name.startswith("LaunchTemplate.") for name in operation.parameters):
+            # Auto Scaling user guide, "Control Amazon EC2 launch template usage in Auto Scaling groups"
+            arn = f"arn:aws:ec2:{operation.region}:{ACCOUNT}:instance/*"
+            yield Permission("ec2:RunInstances", arn, {}, f"launch template of {operation.name}")
         case "s3":
             yield from _s3(operation, action)
         case "sns" if action == "sns:Publish":
@@ -35,6 +41,8 @@ def permissions(operation: Operation, action: str) -> Iterator[Permission]:
             yield from _secret_key(operation)
         case "cloudformation":
             yield from _template(operation)
+        case "dynamodb" if re.search("Item|^Query|^Scan", operation.name):
+            yield from _table_key(operation)
         case "cloudfront":
             for arn in set(re.findall("<LambdaFunctionARN>(.*?)<", operation.body)):
                 for name in ("lambda:GetFunction", "lambda:EnableReplication*"):
@@ -122,6 +130,16 @@ def _secret_key(operation: Operation) -> Iterator[Permission]:
         yield Permission("kms:Decrypt", key, context, "the key of the secret")
 
 
+def _table_key(operation: Operation) -> Iterator[Permission]:
+    """Yield the permission to use the customer managed key of a table; see the guide, "Encryption at rest"."""
+    table = operation.get("TableName").rpartition("/")[2] or operation.get("TableName")
+    declared = policies.properties(operation.region, "AWS::DynamoDB::Table", table)
+    key = policies.key_arn(declared.get("SSESpecification", {}).get("KMSMasterKeyId", ""), operation.region)
+    if key:
+        context = {"kms:ViaService": f"dynamodb.{operation.region}.amazonaws.com"}
+        yield Permission("kms:Decrypt", key, context, f"the key of table {table}")
+
+
 def _template(operation: Operation) -> Iterator[Permission]:
     url = urlsplit(operation.get("TemplateURL"))
     bucket, virtual_hosted, _ = (url.hostname or "").partition(".s3.")
@@ -205,6 +223,10 @@ def existing_arn(service: str, arn: str, region: str) -> str:
             return arn if is_id else policies.stack_arn(arn.split("/")[1] if "/" in arn else arn, region)
         case "secretsmanager":
             return policies.secret_arn(arn.partition(":secret:")[2] or arn, region)
+        case "iam":
+            return policies.entity_arn(arn)
+        case "autoscaling":
+            return ec2_resources.group_arn(arn, region)
         case _:
             return policies.key_arn(arn.rpartition(":key/")[2], region) or arn
 

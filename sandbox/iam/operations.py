@@ -41,7 +41,7 @@ class Operation:
         return value if isinstance(value, str) else ""
 
     def values(self, name: str) -> list[str]:
-        """Return all values of a parameter, also in lists and structures."""
+        """Return all values of a parameter, including those in lists and structures."""
         return list(dict.fromkeys(_values(self.parameters, name)))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from ..cloudtrail import USER
 from ..ministack import (
     athena,
     cloudformation,
@@ -51,15 +52,38 @@ def _role(name: str) -> dict[str, Any]:
 
 
 def identity_policies(principal: str) -> Iterator[Document]:
-    """Yield the policies of a role. Users have administrator access."""
-    if ":role/" not in principal:
-        yield from [ADMINISTRATOR] if principal.startswith("arn:") else []
+    """Yield the policies of a role, or of a user and its groups. The sandbox's user has administrator access."""
+    if principal == USER:
+        yield ADMINISTRATOR
         return
-    role = _role(principal)
-    for text in list(role.get("InlinePolicies", {}).values()):
-        yield _document(text)
-    for attached in role.get("AttachedPolicies", []):
-        yield managed_policy(attached if isinstance(attached, str) else attached["PolicyArn"])
+    for entity, inline in _entities(principal):
+        for text in list(inline.values()):
+            yield _document(text)
+        for attached in list(entity.get("AttachedPolicies", [])):
+            yield managed_policy(attached if isinstance(attached, str) else attached["PolicyArn"])
+
+
+def _entities(principal: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the role, or the user and its groups, each with its inline policies."""
+    if ":role/" in principal:
+        role = _role(principal)
+        return [(role, role.get("InlinePolicies", {}))]
+    if ":user/" not in principal:
+        return []
+    name = principal.rsplit("/", 1)[-1]
+    with request_scope(ACCOUNT, REGION):
+        user = (iam.users.get(name, {}), iam.user_policies.get(name, {}))
+        groups = [group for group in iam.groups.values() if name in group["Users"]]
+        return [user, *((group, iam.group_policies.get(group["GroupName"], {})) for group in groups)]
+
+
+def entity_arn(arn: str) -> str:
+    """Return the ARN of a role, user or group with its path; `arn` itself if it does not exist."""
+    kind, _, name = arn.rpartition(":")[2].partition("/")
+    stores = {"role": iam.roles, "user": iam.users, "group": iam.groups}
+    with request_scope(ACCOUNT, REGION):
+        existing: str = stores[kind].get(name, {}).get("Arn", arn) if kind in stores else arn
+    return existing
 
 
 def managed_policy(arn: str) -> Document:
@@ -75,8 +99,8 @@ def managed_policy(arn: str) -> Document:
 
 
 def boundary(principal: str) -> Document | None:
-    """Return the permissions boundary of a role, if it has one."""
-    arn = _role(principal).get("PermissionsBoundary") if ":role/" in principal else None
+    """Return the permissions boundary of a role or user, if it has one."""
+    arn = next((entity.get("PermissionsBoundary") for entity, _ in _entities(principal)), None)
     return managed_policy(arn) if arn else None
 
 
@@ -130,7 +154,7 @@ def bucket_key(bucket: str) -> str:
 
 
 def key_arn(key: str, region: str) -> str:
-    """Return the ARN of a customer managed key, of which resources have the id, the ARN or an alias."""
+    """Return the ARN of a customer managed key from its ID, ARN or alias."""
     if not key or "alias/aws/" in key:
         return ""
     with request_scope(ACCOUNT, region):

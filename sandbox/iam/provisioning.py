@@ -34,13 +34,18 @@ LOG_DELIVERY = (
 )
 # Types that change another resource, and the properties that name it.
 TARGETS = {
-    "AWS::IAM::Policy": "Roles",
     "AWS::Lambda::Permission": "FunctionName",
     "AWS::S3::BucketPolicy": "Bucket",
     "AWS::SNS::Subscription": "TopicArn",
     "AWS::SNS::TopicPolicy": "Topics",
     "AWS::SQS::QueuePolicy": "Queues",
 }
+
+
+# Actions on roles, users and groups among the properties of a policy, and on the groups of a user.
+ENTITIES = re.compile(
+    "iam:(?:Attach|Detach|Put|Delete|Get)(Role|User|Group)Policy|iam:(?:Add|Remove)User(?:To|From)(Group)"
+)
 
 
 def install() -> None:
@@ -115,7 +120,8 @@ def _permissions(operation: str, kind: str, name: str, properties: dict[str, Any
     for action in _actions(kind, operation):
         if ":Put" in action and any(property_name in action for property_name in absent):
             continue  # the handler calls it only for the property
-        yield Permission(action, _resource(action, kind, name, properties), {}, cause)
+        for resource in _resources(action, kind, name, properties):
+            yield Permission(action, resource, {}, cause)
     role_property, service, _ = ASSUMED.get(kind, ("", "", ""))
     if operation != "delete" and properties.get(role_property):
         yield Permission("iam:PassRole", properties[role_property], {"iam:PassedToService": service}, cause)
@@ -123,15 +129,25 @@ def _permissions(operation: str, kind: str, name: str, properties: dict[str, Any
 
 @cache
 def _actions(kind: str, operation: str) -> list[str]:
-    """Return the actions of the resource's own service that its handler uses; no template here has users or groups."""
+    """Return the actions of the resource's own service that its handler uses."""
     listed = schema(kind).get("handlers", {}).get(operation, {}).get("permissions", [])
     actions = dict.fromkeys(f"{service.lower()}:{name}" for service, _, name in (a.partition(":") for a in listed))
     own = kind.split("::")[1].lower() if "::" in kind else ""
-    return [a for a in actions if a.split(":")[0] == own and has_action(a) and not re.search("User|Group", a)]
+    return [a for a in actions if a.split(":")[0] == own and has_action(a)]
+
+
+def _resources(action: str, kind: str, name: str, properties: dict[str, Any]) -> list[str]:
+    """Return the ARNs that an action applies to."""
+    entity = ENTITIES.fullmatch(action)
+    if not entity or kind == f"AWS::IAM::{entity[1]}":
+        return [_resource(action, kind, name, properties)]
+    entity_kind = entity[1] or entity[2]
+    prefix = f"arn:aws:iam::{ACCOUNT}:{entity_kind.lower()}"
+    return [policies.entity_arn(f"{prefix}/{named}") for named in properties.get(f"{entity_kind}s", [])]
 
 
 def _resource(action: str, kind: str, name: str, properties: dict[str, Any]) -> str:
-    """Return the ARN that an action applies to: of the resource, or of the one whose policy or subscription it is."""
+    """Return the ARN of the resource, or of the one whose policy or subscription it is."""
     target = properties.get(TARGETS.get(kind, ""), name)
     text = str(target[0] if isinstance(target, list) else target)
     text = text.rsplit("/", 1)[-1] if text.startswith("http") else text

@@ -1,4 +1,4 @@
-"""Calls that services make: they need permissions too, as a service principal or with a role.
+"""Permissions for calls that services make, as a service principal or with a role.
 
 Implemented: targets of EventBridge rules and schedules, and dead-letter queues for denied targets; deliveries of SNS;
 alarm actions; destinations, logs and traces of Lambda; integrations of API Gateway; tasks, logs and traces of state
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from .. import cloudwatch as cloudwatch_metrics
 from ..ministack import apigateway, cloudwatch, eventbridge, lambda_functions, sns, stepfunctions
 from ..ministack.requests import get_region, parse_arn
 from ..process import ACCOUNT
@@ -42,7 +43,7 @@ def install() -> None:
 def _checking_task(invoke: Function) -> Function:
     def invoke_resource(resource: str, data: Any) -> Any:
         if "lambda:invoke" in resource and ROLE.get():
-            name = str(data["FunctionName"])
+            name = ":".join(filter(None, (data["FunctionName"], data.get("Qualifier"))))
             arn = name if name.startswith("arn:") else f"arn:aws:lambda:{get_region()}:{ACCOUNT}:function:{name}"
             try:
                 require(ROLE.get(), Permission("lambda:InvokeFunction", arn, {}, "a task"))
@@ -72,12 +73,22 @@ def deliver(principal: str, arn: str, context: Context, cause: str) -> bool:
 def _checking_target(invoke: Function) -> Function:
     def invoke_target(target: dict[str, Any], event: Any, rule: Any, *arguments: Any, **options: Any) -> None:
         arn = rule.get("Arn", "") if isinstance(rule, dict) else str(rule)
-        if _reaches_target(target, arn):
+        reached = _reaches_target(target, arn)
+        if _principal(arn) == EVENTS:
+            _record_invocation(arn, reached, "DeadLetterConfig" in target)
+        if reached:
             invoke(target, event, rule, *arguments, **options)
         elif "DeadLetterConfig" in target:
             _send_dead_letter(target, event, arn)
 
     return invoke_target
+
+
+def _record_invocation(rule: str, succeeded: bool, has_dead_letter_queue: bool) -> None:
+    names = ["Invocations"] if succeeded else ["Invocations", "FailedInvocations"]
+    if has_dead_letter_queue and not succeeded:
+        names.append("InvocationsSentToDlq")
+    cloudwatch_metrics.record("AWS/Events", dict.fromkeys(names, 1), [{"RuleName": rule.rsplit("/", 1)[-1]}])
 
 
 def _reaches_target(target: dict[str, Any], rule: str) -> bool:

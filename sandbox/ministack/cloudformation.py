@@ -17,6 +17,9 @@ find_stack = need(f"{PACKAGE}.handlers._resolve_stack", "stacks by name or id", 
 imported_export_names = need(f"{PACKAGE}.handlers._imported_export_names", "exports in use", "stack stack_name")
 operations = need(f"{PACKAGE}.handlers._ACTION_HANDLERS", "replacing and adding operations")
 resource_handlers: dict[str, dict[str, Any]] = need(f"{PACKAGE}.provisioners._RESOURCE_HANDLERS", "resource types")
+require_entities = need(
+    f"{PACKAGE}.provisioners._iam_policy_require_entities", "roles, users and groups of managed policies", "props"
+)
 
 parameter = need(f"{PACKAGE}.helpers._p", "parameters of requests", "params key default")
 xml_response = need(f"{PACKAGE}.helpers._xml", "responses", "status root_tag inner")
@@ -121,6 +124,11 @@ property_recreation = Replaceable(
     "replacements that change sets report",
     "resource_type name",
     also_in=(f"{PACKAGE}.stacks",),
+)
+
+supports_drift = need(f"{PACKAGE}.drift.supports_drift", "drift-aware change sets", "resource_type")
+detect_drift = need(
+    f"{PACKAGE}.drift.detect_resource_drift", "drift-aware change sets", "stack logical_id record timestamp"
 )
 
 delete_stack = need(f"{PACKAGE}.handlers._delete_stack", "deleting stacks", "params")

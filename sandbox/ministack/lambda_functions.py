@@ -5,10 +5,41 @@ from .names import Replaceable, need
 find_function = need("services.lambda_svc._get_func_record_for_ref", "invoking functions", "function_ref")
 version_of = need("services.lambda_svc._execution_record_for_config", "invoking published versions", "func config")
 invoke = need("services.lambda_svc._execute_function_with_config_scope", "Lambda@Edge", "func event")
-invoke_asynchronously = need("services.lambda_svc.invoke_async_with_retry", "targets and pipelines", "func event")
+invoke_asynchronously = Replaceable(
+    "services.lambda_svc.invoke_async_with_retry", "targets, pipelines, and settings of aliases", "func event"
+)
+invoke_request = Replaceable(
+    "services.lambda_svc._invoke", "the version that ran for an alias", "name event headers path_qualifier query_params"
+)
+run = Replaceable("services.lambda_svc._execute_function", "weighted aliases", "func event")
+record_of_qualifier = Replaceable(
+    "services.lambda_svc._effective_func_record_for_qualifier", "ARNs of aliases", "func qualifier"
+)
+create_function = Replaceable("services.lambda_svc._create_function", "publishing at creation", "data")
+update_code = Replaceable("services.lambda_svc._update_code", "publishing with an update", "name data")
+update_configuration = Replaceable("services.lambda_svc._update_config", "states of functions", "name data")
+publish_version = Replaceable("services.lambda_svc._publish_version", "preconditions and unchanged code", "name data")
+delete_function = Replaceable(
+    "services.lambda_svc._delete_function", "versions in use", "name query_params path_qualifier"
+)
+create_alias = Replaceable("services.lambda_svc._create_alias", "validation of aliases", "func_name data")
+update_alias = Replaceable("services.lambda_svc._update_alias", "validation of aliases", "func_name alias_name data")
+check_revision = Replaceable("services.lambda_svc._check_revision", "AWS's message", "current data")
 retry_seconds = Replaceable("services.lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS", "accelerated retries")
 execute = Replaceable("services.lambda_svc._execute_function_warm", "names of errors", "func event request_id")
 logger = need("services.lambda_svc.logger", "less output")
+emit_metrics = Replaceable(
+    "services.lambda_svc._emit_lambda_metrics",
+    "metrics by alias and version",
+    "function_name duration_ms error throttle",
+)
+acquire_process = Replaceable(
+    "services.lambda_svc.acquire_worker",
+    "durations without initialization",
+    "func_name config code_zip qualifier max_concurrency",
+)
+start_process = need("core.lambda_runtime.ensure_spawned", "durations without initialization", "worker")
+executions_in_flight = need("services.lambda_svc.executions_in_flight", "concurrent executions", "")
 end_processes = need("core.lambda_runtime.reset", "stopping the sandbox", "")
 subprocess_module = Replaceable("core.lambda_runtime.subprocess", "credentials of functions")
 zipfile_module = Replaceable("core.lambda_runtime.zipfile", "layers that are unpacked once")

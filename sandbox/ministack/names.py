@@ -37,7 +37,7 @@ def need(name: str, purpose: str, parameters: str | None = None, *, exact: bool 
 
 
 class Replaceable:
-    """A function or setting of MiniStack that the sandbox replaces. A call runs what is in place now."""
+    """A function or setting of MiniStack that the sandbox replaces. Calling it runs the current one."""
 
     def __init__(self, name: str, purpose: str, parameters: str | None = None, also_in: tuple[str, ...] = ()) -> None:
         """Look `name` up. The modules `also_in` have imported it, so they are changed too.

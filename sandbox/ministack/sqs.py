@@ -3,3 +3,4 @@
 from .names import need
 
 queue_by_arn = need("services.sqs._queue_by_arn", "policies of queues", "arn")
+queues = need("services.sqs._queues", "metrics of queues")

@@ -6,7 +6,9 @@ state_machines = need("services.stepfunctions._state_machines", "executions")
 executions = need("services.stepfunctions._executions", "executions")
 ExecutionError = need("services.stepfunctions._ExecutionError", "errors of states", "error cause")
 add_event = need("services.stepfunctions._add_event", "the history of executions", "execution event_type details")
-send_status_event = need("services.stepfunctions._emit_execution_status_event", "status events", "execution")
+send_status_event = Replaceable(
+    "services.stepfunctions._emit_execution_status_event", "status events and metrics", "execution"
+)
 error_of_fail_state = need("services.stepfunctions._fail_state_error", "Fail states", "state_def raw_input ctx")
 execute_task = need("services.stepfunctions._execute_task", "Task states", "state_def raw_input execution ctx")
 execute_map = need("services.stepfunctions._execute_map", "Map states", "state_def raw_input execution ctx")
@@ -26,6 +28,7 @@ invoke_with_callback = Replaceable(
     "resource input_data token state_def",
 )
 wait_scale = Replaceable("services.stepfunctions._SFN_WAIT_SCALE", "accelerated waits")
+start_execution = Replaceable("services.stepfunctions._start_execution", "repeated starts of an execution", "data")
 run_execution = Replaceable("services.stepfunctions._run_execution", "timeouts of executions", "exec_arn")
 invoke_resource = Replaceable(
     "services.stepfunctions._invoke_resource", "tests of the state machine", "resource input_data"

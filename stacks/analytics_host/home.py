@@ -1,8 +1,8 @@
 """The analyst's home directory: an EFS file system, because its files must outlive the host.
 
-On a replacement, CloudFormation creates the new host before it deletes the old one. An EBS volume would still be
-attached to the old host then, and can only be attached in one Availability Zone. Several hosts can mount a file
-system at the same time, in any zone of the VPC.
+On a replacement, CloudFormation creates the new host before it deletes the old one. An EBS volume would
+then still be attached to the old host, and can only be attached in one Availability Zone. Several hosts can mount a
+file system at the same time, in any zone of the VPC.
 """
 
 from typing import Any

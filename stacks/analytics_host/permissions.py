@@ -6,7 +6,7 @@ from ..constructs.grants import grant
 from .host import Hosts
 from .songs import DATABASE, SongData
 
-OBJECT_NAMES = "Object names are not known in advance; the bucket or prefix limits the grant."
+OBJECT_NAMES = "Object names are not known in advance."
 
 
 def grant_permissions(hosts: Hosts, songs: SongData) -> None:
@@ -39,7 +39,7 @@ def _grant_queries(hosts: Hosts, songs: SongData) -> None:
         catalog,
         database,
         _arn(stack, "glue", "table", f"{DATABASE}/*"),
-        wildcard_reason="Listing the tables of the stack's database requires access to all of them.",
+        wildcard_reason="Listing the database's tables requires access to all of them.",
     )
     # Athena reads this database for every query, and rejects the query without this permission.
     grant(hosts.role, ["glue:GetDatabase"], _arn(stack, "glue", "database", "default"))

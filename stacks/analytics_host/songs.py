@@ -97,7 +97,7 @@ class SongData(Construct):
         return outputs
 
     def _create_bucket(self, name: str, expiration: Duration | None = None) -> s3.Bucket:
-        """Create a bucket whose query results expire or, without `expiration`, a versioned bucket that is retained.
+        """Create a bucket: with `expiration`, for query results that expire; otherwise versioned and retained.
 
         A host must not write to the retained bucket at boot: CloudFormation deletes it when stack creation
         fails, and can only delete an empty bucket.

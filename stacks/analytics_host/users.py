@@ -11,7 +11,7 @@ PORT_FORWARDING = "AWS-StartPortForwardingSession"
 USER_VARIABLES = ("userid", "username")
 OWN_SESSION_TAG = "ssm:resourceTag/aws:ssmmessages:session-id"
 
-SESSION_IDS = "Session IDs are not known in advance; the user name or the tag limits the grant."
+SESSION_IDS = "Session IDs are not known in advance; the user name or a tag limits the grant."
 
 
 def users_policy(hosts: Hosts) -> iam.ManagedPolicy:

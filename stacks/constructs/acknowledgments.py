@@ -35,14 +35,12 @@ def acknowledge_bucket_deployment(stack: Stack, bucket: s3.Bucket) -> None:
         f"AwsSolutions-IAM4[Policy::{logs_policy}]": "aws-cdk-lib attaches the managed policy for logs.",
     }
     wildcards = {
-        f"Resource::arn:{partition}:s3:::{assets}/*": "The function reads CDK assets, whose names are hashes.",
-        f"Resource::<{bucket_id}.Arn>/*": "The names of the uploaded files are not known in advance.",
+        f"Resource::arn:{partition}:s3:::{assets}/*": "Asset names are hashes.",
+        f"Resource::<{bucket_id}.Arn>/*": "File names are not known in advance.",
     }
     for action in ("s3:GetBucket", "s3:GetObject", "s3:List", "s3:Abort", "s3:DeleteObject"):
-        wildcards[f"Action::{action}*"] = (
-            "aws-cdk-lib grants groups of actions, restricted to CDK's assets and this bucket."
-        )
+        wildcards[f"Action::{action}*"] = "aws-cdk-lib grants groups of actions on CDK's assets and this bucket."
     for action in ("kms:GenerateDataKey", "kms:ReEncrypt"):
-        wildcards[f"Action::{action}*"] = "The wildcard covers variants of one KMS action; the resource is one key."
+        wildcards[f"Action::{action}*"] = "The wildcard covers variants of one action on one key."
     acknowledge(function, reasons)
     acknowledge_wildcards(function, wildcards)

@@ -18,7 +18,7 @@ NOT_BREACHING = cloudwatch.TreatMissingData.NOT_BREACHING
 
 
 class AlarmTopic(sns.Topic):
-    """A topic encrypted with a customer managed key, to which alarms can publish. Subscribes `email`, if given."""
+    """A topic for alarms, encrypted with a customer managed key; `email` is subscribed to it."""
 
     def __init__(self, scope: Construct, construct_id: str, *, display_name: str, email: str | None) -> None:
         stack = Stack.of(scope)

@@ -7,7 +7,7 @@ from settings.custom_domain import CustomDomainSettings
 
 
 class CustomDomain(Construct):
-    """The hosted zone of `settings`, and a certificate for the domain name that is validated through DNS."""
+    """The hosted zone of `settings`, and a DNS-validated certificate for the domain name."""
 
     def __init__(
         self,

@@ -46,8 +46,8 @@ class PrivateBucket(s3.Bucket):
 def _configure_auto_delete(stack: Stack) -> None:
     """Add a log group and permissions to aws-cdk-lib's function that empties the buckets of a stack.
 
-    When a bucket is retained from now on, the update removes the function's statement from the bucket policy, and then
-    calls the function. It leaves the bucket alone, because a tag is missing; its role must be able to read the tags.
+    When an update makes a bucket retained, it removes the function's statement from the bucket policy, and then calls
+    the function, which leaves the bucket alone, because a tag is missing. Its role must be able to read the tags.
     """
     provider = stack.node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
     if not stack.node.try_find_child("AutoDeleteLog"):

@@ -71,6 +71,9 @@ class DeployPipeline(Stack):
             s3.LifecycleRule(prefix=APPROVALS, expiration=month),
             s3.LifecycleRule(prefix=PREFIX, expiration=Duration.days(365)),
         )
+        # Without a customer managed key, so that what the app creates can read its assets. They do not expire, because
+        # a rollback needs the assets of the previous deployment.
+        self.assets = self._bucket("Assets", encryption=s3.BucketEncryption.S3_MANAGED)
         self.dead_letters = DeadLetterQueue(self, "DeadLetters")
         self.service_role = self._service_role()
         self.topic = AlarmTopic(self, "Topic", display_name="Deployments", email=settings.email)
@@ -92,6 +95,7 @@ class DeployPipeline(Stack):
             settings=settings,
             artifacts=artifacts,
             inputs=self.inputs,
+            assets=self.assets,
             key=self.key,
             service_role=self.service_role,
             dead_letters=self.dead_letters,
@@ -112,19 +116,22 @@ class DeployPipeline(Stack):
         self._add_alarms()
         self._outputs()
 
-    def _bucket(self, name: str, *rules: s3.LifecycleRule) -> s3.Bucket:
+    def _bucket(
+        self, name: str, *rules: s3.LifecycleRule, encryption: s3.BucketEncryption = s3.BucketEncryption.KMS
+    ) -> s3.Bucket:
+        has_key = encryption == s3.BucketEncryption.KMS
         bucket = PrivateBucket(
             self,
             name,
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=self.key,
-            bucket_key_enabled=True,
+            encryption=encryption,
+            encryption_key=self.key if has_key else None,
+            bucket_key_enabled=has_key or None,
             versioned=True,
             lifecycle_rules=[s3.LifecycleRule(noncurrent_version_expiration=Duration.days(30)), *rules],
         )
         acknowledge(
             bucket,
-            {"AwsSolutions-S1": "The histories of the pipeline and the executions record which objects were used."},
+            {"AwsSolutions-S1": "The histories of the pipeline and of executions record which objects were used."},
         )
         return bucket
 
@@ -145,13 +152,13 @@ class DeployPipeline(Stack):
         return upload
 
     def _service_role(self) -> iam.Role:
-        """Create the role with which CloudFormation creates the app."""
+        """Create the role that CloudFormation uses to create the app."""
         boundary = self.settings.permissions_boundary
         role = iam.Role(
             self,
             "ServiceRole",
             assumed_by=iam.ServicePrincipal("cloudformation.amazonaws.com"),
-            description="Role with which CloudFormation creates the app of the deployment pipeline",
+            description="Role that CloudFormation uses to create the app of the deployment pipeline",
             permissions_boundary=(
                 iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", boundary) if boundary else None
             ),
@@ -195,7 +202,7 @@ class DeployPipeline(Stack):
             "Trigger",
             code=code,
             handler="deploy_pipeline.trigger_handler.handler",
-            description="Starts the state machine for a job of the pipeline, and reports how it ended",
+            description="Starts the state machine for a pipeline job, and reports the result",
             environment={
                 "STATE_MACHINE_ARN": self.state_machine.state_machine_arn,
                 "LOG_LEVEL": self.settings.log_level,
@@ -223,7 +230,7 @@ class DeployPipeline(Stack):
             trigger,
             ["codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult"],
             "*",
-            wildcard_reason="Jobs have no ARN, so there are no resource-level permissions.",
+            wildcard_reason="Jobs have no resource-level permissions.",
         )
         return trigger
 
@@ -255,15 +262,16 @@ class DeployPipeline(Stack):
             "PipelineName": (self.pipeline.pipeline.pipeline_name, "The pipeline"),
             "StateMachineArn": (
                 self.state_machine.state_machine_arn,
-                "The state machine, to start it without the pipeline",
+                "State machine, which can also be started without the pipeline",
             ),
-            "TriggerName": (self.trigger.function_name, "The function that the pipeline invokes"),
-            "InputBucketName": (self.inputs.bucket_name, "The state machine's input, and templates"),
-            "InputKey": (INPUT_KEY, "The state machine's input in that bucket"),
-            "ServiceRoleArn": (self.service_role.role_arn, "Role with which CloudFormation creates the app"),
+            "TriggerName": (self.trigger.function_name, "Function that the pipeline invokes"),
+            "InputBucketName": (self.inputs.bucket_name, "Bucket with the state machine's input and templates"),
+            "InputKey": (INPUT_KEY, "Key of the state machine's input in that bucket"),
+            "AssetBucketName": (self.assets.bucket_name, "Bucket with the file assets of CDK apps"),
+            "ServiceRoleArn": (self.service_role.role_arn, "Role that CloudFormation uses to create the app"),
             "AppStackName": (self.settings.stack_name, "The app's stack"),
-            "TopicArn": (self.topic.topic_arn, "Topic of the alarms and of the requests for approval"),
-            "DecisionQueueArn": (self.approval.queue.queue_arn, "Queue of the decisions about unsafe changes"),
+            "TopicArn": (self.topic.topic_arn, "Topic for alarms and requests for approval"),
+            "DecisionQueueArn": (self.approval.queue.queue_arn, "Queue for decisions about unsafe changes"),
             "DeadLetterQueueUrl": (
                 self.dead_letters.queue_url,
                 "Clean-up events and decisions that could not be processed",

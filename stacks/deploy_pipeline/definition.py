@@ -12,10 +12,10 @@ variables, so that a state that fails can still report the stack. Once a change 
 executes or deletes it.
 """
 
+from .approval_states import approval_states
 from .states_language import (
     BUSY_RETRY,
     ERROR_MESSAGE,
-    FUNCTION_RETRY,
     State,
     assign_failure,
     catch_all,
@@ -23,16 +23,17 @@ from .states_language import (
     choice,
     jsonata,
     lambda_task,
+    merged,
     rule,
     sdk_task,
     wait,
-    without_timeout,
 )
 
 MINUTE = 60
 HOUR = 60 * MINUTE
 # Limits for the operation on a stack, the deletion of a failed stack and the creation of a change set.
 STACK_TIMEOUT, DELETION_TIMEOUT, CHANGE_SET_TIMEOUT = 6 * HOUR, 2 * HOUR, 10 * MINUTE
+ASSETS_TIMEOUT = 15 * MINUTE  # Lambda's limit
 STACK_INTERVAL, CHANGE_SET_INTERVAL = 15, 5  # seconds between polls
 # Each poll takes 9 of the 25,000 events that an execution can have.
 STACK_POLLS = STACK_TIMEOUT // STACK_INTERVAL
@@ -43,7 +44,7 @@ KNOWN_ERRORS = ["InvalidInputError", "InvalidArtifactError", "InvalidTemplateErr
 
 
 def definition() -> State:
-    """Return the definition; it has substitutions for four functions and ``${ServiceRole}``."""
+    """Return the definition; it has substitutions for five functions and ``${ServiceRole}``."""
     return {
         "Comment": "Creates a stack, or updates it if nothing is deleted or replaced",
         "QueryLanguage": "JSONata",
@@ -55,7 +56,7 @@ def definition() -> State:
             **_creation(),
             **_change_set(),
             **_decision(),
-            **_approval(),
+            **approval_states(),
             **_update(),
             **_ends(),
         },
@@ -79,7 +80,7 @@ def _beginning() -> dict[str, State]:
                 "statusReason": "",
                 "polls": 0,
                 "outcome": "created",
-                "unsafe": {"count": 0, "violations": [], "report": ""},
+                "unsafe": {"count": 0, "violations": [], "notices": "", "report": ""},
                 "approval": {},
                 "failure": {"error": "", "cause": ""},
             },
@@ -91,11 +92,21 @@ def _beginning() -> dict[str, State]:
         ),
         "Does Stack Exist?": choice(
             [
+                rule("$plan.publishAssets = true", "Publish Assets"),
                 rule("$plan.action = 'update'", "Create Change Set"),
                 rule("$plan.action = 'recreate'", "Delete Failed Stack"),
             ],
             default="Create Stack",
         ),
+        # Only for a cloud assembly, so other deployments need no further transition.
+        "Publish Assets": lambda_task(
+            "PublishAssets",
+            {"input": jsonata("$states.context.Execution.Input")},
+            assign={"plan": jsonata("$merge([$plan, {'publishAssets': false}])")},
+            catch=[catch_known(KNOWN_ERRORS, "Deployment Failed"), catch_all("Publish Assets", "Deployment Failed")],
+            next="Does Stack Exist?",
+        )
+        | {"TimeoutSeconds": ASSETS_TIMEOUT},
     }
 
 
@@ -133,7 +144,7 @@ def _creation() -> dict[str, State]:
     return {
         "Create Stack": sdk_task(
             "createStack",
-            arguments,
+            merged(arguments, "$plan.stackOptions"),
             {"stackId": jsonata("$states.result.StackId"), "polls": 0},
             catch_all("Create Stack", "Deployment Failed"),
             "Wait Stack Creation",
@@ -148,14 +159,13 @@ def _change_set() -> dict[str, State]:
         "ChangeSetName": jsonata("$plan.changeSetName"),
         "ChangeSetType": jsonata("$plan.changeSetType"),
         "ClientToken": jsonata("$plan.changeSetName"),
-        "IncludeNestedStacks": True,
         **template_arguments(),
     }
     poll = {"status": jsonata("$states.result.Payload.status"), "polls": jsonata("$polls + 1")}
     return {
         "Create Change Set": sdk_task(
             "createChangeSet",
-            arguments,
+            merged(arguments, "$plan.changeSetOptions"),
             {"changeSetId": jsonata("$states.result.Id"), "stackId": jsonata("$states.result.StackId"), "polls": 0},
             catch_all("Create Change Set"),
             "Wait Change Set Creation",
@@ -237,50 +247,6 @@ def _decision() -> dict[str, State]:
     }
 
 
-def _approval() -> dict[str, State]:
-    """Return the states that wait until somebody decides whether this change set is executed."""
-    changes = "'\\n' & $unsafe.cause"
-    request = {
-        "taskToken": jsonata("$states.context.Task.Token"),
-        "execution": jsonata("$states.context.Execution.Name"),
-        "executionArn": jsonata("$states.context.Execution.Id"),
-        "stackName": jsonata("$stackName"),
-        "stackId": jsonata("$stackId"),
-        "changeSetId": jsonata("$changeSetId"),
-        "cause": jsonata("$unsafe.cause"),
-        "timeoutSeconds": jsonata("$plan.approvalTimeoutSeconds"),
-    }
-    expired = "'Nobody approved or declined the changes in ' & ($plan.approvalTimeoutSeconds / 60) & ' minutes.'"
-    note = jsonata("($note = '' ? '' : $note & '. ') & $states.result.note")
-    return {
-        # A function error also ends the wait: no approval was requested.
-        "Request Approval": lambda_task(
-            "RequestApproval",
-            request,
-            assign={"approval": jsonata("$states.result"), "note": note},
-            catch=[
-                {
-                    "ErrorEquals": ["States.Timeout"],
-                    "Assign": assign_failure("'ApprovalTimedOut'", f"{expired} & {changes}") | {"outcome": "failed"},
-                    "Next": "Delete Change Set",
-                },
-                catch_all("Request Approval"),
-            ],
-            next="Approved?",
-        )
-        | {
-            "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
-            "TimeoutSeconds": jsonata("$plan.approvalTimeoutSeconds"),
-            "Retry": [without_timeout(FUNCTION_RETRY)],
-        },
-        "Approved?": choice(
-            [rule("$approval.approved = true", "Execute Change Set")],
-            default="Delete Change Set",
-            assign={"outcome": "failed"} | assign_failure("'ChangesDeclined'", "$unsafe.cause"),
-        ),
-    }
-
-
 def _update() -> dict[str, State]:
     return {
         "Execute Change Set": sdk_task(
@@ -332,7 +298,8 @@ def _ends() -> dict[str, State]:
                     "$stackName & ' is ' & ($outcome = 'blue_green'"
                     " ? 'created as a blue/green stack of ' & $plan.stackName : $outcome)"
                     " & ($note = '' ? '' : '. ' & $note) & ($outcome = 'blue_green' ? '. ' & $unsafe.cause"
-                    " : $unsafe.report = '' ? '' : '. All changes: ' & $unsafe.report)"
+                    " : ($unsafe.report = '' ? '' : '. All changes: ' & $unsafe.report)"
+                    " & ($unsafe.notices = '' ? '' : '\\n' & $unsafe.notices))"
                 ),
             },
         },

@@ -161,9 +161,9 @@ class Pipeline(Construct):
         )
 
     def _acknowledge_grants(self, artifacts: s3.Bucket) -> None:
-        """Acknowledge what aws-cdk-lib grants to the roles of the pipeline and of its actions."""
+        """Acknowledge what aws-cdk-lib grants to the roles of the pipeline and its actions."""
         stack = Stack.of(self)
-        reason = "aws-cdk-lib grants the pipeline access to its artifacts, their key, its source and its function."
+        reason = "aws-cdk-lib grants the pipeline these permissions."
         buckets = [artifacts, *([self.source_bucket] if self.settings.source == "s3" else [])]
         resources = [cfn_resource(bucket, s3.CfnBucket) for bucket in buckets]
         wildcards = [f"Resource::<{stack.get_logical_id(resource)}.Arn>/*" for resource in resources]

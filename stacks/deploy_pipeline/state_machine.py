@@ -26,7 +26,7 @@ from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
 from ..constructs.standard_function import StandardFunction
-from .definition import definition
+from .definition import ASSETS_TIMEOUT, definition
 from .unique_name import unique_name
 
 TEMPLATES = "templates/*"
@@ -35,8 +35,8 @@ TEMPLATES = "templates/*"
 class DeploymentStateMachine(Construct):
     """A state machine that deploys the stack of `settings`, its blue/green stacks, and their nested stacks.
 
-    It reads `artifacts`, and puts templates into `inputs`, where CloudFormation reads them. `request_approval` is the
-    function that notifies approvers.
+    It reads `artifacts`, and puts templates into `inputs` and assets into `assets`, where CloudFormation reads them.
+    `request_approval` is the function that notifies approvers.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class DeploymentStateMachine(Construct):
         settings: DeployPipelineSettings,
         artifacts: s3.Bucket,
         inputs: s3.Bucket,
+        assets: s3.Bucket,
         key: kms.Key,
         service_role: iam.Role,
         dead_letters: DeadLetterQueue,
@@ -55,7 +56,7 @@ class DeploymentStateMachine(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.code, self.artifacts, self.inputs, self.key = code, artifacts, inputs, key
-        self.service_role, self.dead_letters = service_role, dead_letters
+        self.service_role, self.dead_letters, self.assets = service_role, dead_letters, assets
         self.settings = settings
         name = settings.stack_name
         self.stacks = [f"stack/{name}/*", f"stack/{name}{GREEN}????????/*"]
@@ -64,6 +65,7 @@ class DeploymentStateMachine(Construct):
         self.state_machine = self._state_machine(
             {
                 "CheckStack": self._check_stack(),
+                "PublishAssets": self._publisher(),
                 "ChangeSet": self._inspector(),
                 "FirstFailure": self._reader(
                     "FirstFailure",
@@ -88,16 +90,12 @@ class DeploymentStateMachine(Construct):
                 "BUCKET": self.inputs.bucket_name,
                 "BUCKET_URL": f"https://{self.inputs.bucket_regional_domain_name}",
                 "STACK_NAME": self.settings.stack_name,
+                **self._asset_target(),
                 "DEPLOYED_INPUT": fingerprint(self.settings.state_machine_input),
                 "LOG_LEVEL": self.settings.log_level,
             },
         )
-        grant(
-            function,
-            ["s3:GetObject"],
-            self.artifacts.arn_for_objects("*"),
-            wildcard_reason="CodePipeline chooses the names of artifacts.",
-        )
+        self._grant_artifacts(function)
         self._grant_templates(function, ["s3:GetObject", "s3:PutObject"])
         grant(function, ["kms:Decrypt", "kms:GenerateDataKey"], self.key.key_arn)
         self._grant_stacks(function, ["DescribeStacks", "DescribeStackEvents"])
@@ -105,9 +103,45 @@ class DeploymentStateMachine(Construct):
             function,
             ["cloudformation:GetTemplateSummary"],
             "*",
-            wildcard_reason="A template in S3 that no stack has yet has no ARN.",
+            wildcard_reason="GetTemplateSummary has no resource-level permissions for templates in S3.",
         )
         return function
+
+    def _publisher(self) -> StandardFunction:
+        function = StandardFunction(
+            self,
+            "PublishAssets",
+            code=self.code,
+            handler="deploy_pipeline.task_handler.publish_assets",
+            description="Publishes the file assets of a CDK cloud assembly",
+            environment={
+                "ARTIFACT_BUCKET": self.artifacts.bucket_name,
+                "STACK_NAME": self.settings.stack_name,
+                **self._asset_target(),
+                "LOG_LEVEL": self.settings.log_level,
+            },
+            memory_size=1769,  # one vCPU, because compression takes most of the time
+            timeout_seconds=ASSETS_TIMEOUT,
+        )
+        self._grant_artifacts(function)
+        objects = self.assets.arn_for_objects("*")
+        grant(
+            function, ["s3:GetObject", "s3:PutObject"], objects, wildcard_reason="CDK names assets after their hashes."
+        )
+        grant(function, ["kms:Decrypt"], self.key.key_arn)
+        return function
+
+    def _asset_target(self) -> dict[str, str]:
+        stack = Stack.of(self)
+        return {"ASSET_BUCKET": self.assets.bucket_name, "ENVIRONMENT": f"aws://{stack.account}/{stack.region}"}
+
+    def _grant_artifacts(self, function: StandardFunction) -> None:
+        grant(
+            function,
+            ["s3:GetObject"],
+            self.artifacts.arn_for_objects("*"),
+            wildcard_reason="CodePipeline chooses the names of artifacts.",
+        )
 
     def _inspector(self) -> StandardFunction:
         calls = ["DescribeChangeSet", "DescribeEvents", "ListStackResources"]
@@ -125,7 +159,7 @@ class DeploymentStateMachine(Construct):
         return function
 
     def _reader(self, name: str, handler: str, calls: list[str], description: str) -> StandardFunction:
-        """Create a function that only needs some calls of CloudFormation's API."""
+        """Create a function that only calls CloudFormation's API."""
         function = StandardFunction(
             self,
             name,
@@ -138,11 +172,11 @@ class DeploymentStateMachine(Construct):
         return function
 
     def _state_machine(self, functions: dict[str, StandardFunction]) -> sfn.StateMachine:
-        """Create the state machine, which can pass the service role to CloudFormation, and no other role."""
+        """Create the state machine, which can pass only the service role to CloudFormation."""
         log_group = logs.LogGroup(
             self,
             "Log",
-            # Without this prefix each log group takes space in CloudWatch Logs' resource policy, until it is full.
+            # Without this prefix, each log group adds to CloudWatch Logs' resource policy, whose size is limited.
             log_group_name=unique_name(self, f"/aws/vendedlogs/states/{Stack.of(self).stack_name}"),
             retention=logs.RetentionDays.ONE_YEAR,
             removal_policy=RemovalPolicy.DESTROY,
@@ -155,17 +189,17 @@ class DeploymentStateMachine(Construct):
             definition_body=sfn.DefinitionBody.from_string(json.dumps(definition())),
             definition_substitutions=arns | {"ServiceRole": self.service_role.role_arn},
             tracing_enabled=True,
-            # Parameters of the app can be secret, so the data of executions is not logged.
+            # Parameters of the app can be secret, so execution data is not logged.
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
         grant(state_machine, ["lambda:InvokeFunction"], *arns.values())
         self._grant_stacks(state_machine, ["CreateStack", "DeleteStack", "DescribeStacks"])
-        # The tags of the input are put on the stack and on the change set.
+        # The input's tags are applied to the stack and the change set.
         tagging = ["TagResource", "UntagResource"]
         self._grant_stacks(
             state_machine, ["CreateChangeSet", "DeleteChangeSet", "ExecuteChangeSet", *tagging], nested=True
         )
-        transforms = "AWS's transforms, such as SAM's, which CloudFormation runs as a change set."
+        transforms = "CloudFormation authorizes the use of AWS's transforms, such as SAM's, as CreateChangeSet."
         self._grant_cloudformation(state_machine, ["CreateChangeSet"], ["transform/*"], transforms, account="aws")
         grant(
             state_machine,
@@ -173,11 +207,15 @@ class DeploymentStateMachine(Construct):
             self.service_role.role_arn,
             conditions={"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
         )
-        # CloudFormation reads the template and its SSM parameters with the permissions of its caller.
+        # CloudFormation reads the template and its SSM parameters with the permissions of its caller, and the templates
+        # of nested stacks and code with those of the service role.
         self._grant_templates(state_machine, ["s3:GetObject"])
+        reason = "CDK names assets after their hashes."
+        for reader in (state_machine, self.service_role):
+            grant(reader, ["s3:GetObject"], self.assets.arn_for_objects("*"), wildcard_reason=reason)
         self._grant_ssm_parameters(state_machine)
         grant(state_machine, ["kms:Decrypt"], self.key.key_arn)
-        no_arn = "X-Ray and the delivery of logs have no resource-level permissions."
+        no_arn = "X-Ray and log delivery have no resource-level permissions."
         acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
         return state_machine
 
@@ -217,19 +255,16 @@ class DeploymentStateMachine(Construct):
     def _grant_stacks(self, grantee: iam.IGrantable, calls: list[str], *, nested: bool = False) -> None:
         """Allow calls on the stacks and their change sets; with `nested` also on their nested stacks.
 
-        CloudFormation authorizes a call that names a change set only by its ARN on that ARN.
+        A call that names a change set only by its ARN is authorized on that ARN.
         """
         resources = self.stacks + (self.nested_stacks if nested else [])
         if any("ChangeSet" in call for call in calls):
             resources = [*resources, "changeSet/deploy-*/*"]
-        reason = (
-            "CloudFormation generates stack IDs and the names of nested stacks; "
-            "names of blue/green stacks end in 8 digits."
-        )
+        reason = "CloudFormation generates stack IDs and nested stack names; blue/green names end in 8 digits."
         self._grant_cloudformation(grantee, calls, resources, reason)
 
     def _grant_ssm_parameters(self, grantee: iam.IGrantable) -> None:
-        """Allow the SSM parameters of the settings, in this region; AWS's public ones belong to no account."""
+        """Allow reading the SSM parameters in the settings; AWS's public ones belong to no account."""
         for name in self.settings.ssm_parameters:
             arn = Stack.of(self).format_arn(
                 service="ssm",

@@ -1,5 +1,6 @@
 """States of the Amazon States Language, with JSONata."""
 
+import json
 from typing import Any
 
 State = dict[str, Any]
@@ -43,6 +44,17 @@ def jsonata(expression: str) -> str:
     return f"{{% {expression} %}}"
 
 
+def merged(arguments: State, options: str) -> str:
+    """Return arguments with the fields of an object, because an argument cannot be left out otherwise."""
+    fields = ", ".join(f'"{name}": {_expression(value)}' for name, value in arguments.items())
+    return jsonata(f"$merge([{{{fields}}}, {options}])")
+
+
+def _expression(value: Any) -> str:
+    is_jsonata = isinstance(value, str) and value.startswith("{%")
+    return value.removeprefix("{% ").removesuffix(" %}") if is_jsonata else json.dumps(value)
+
+
 def assign_failure(error: str, cause: str) -> State:
     """Assign the error with which the deployment fails, if it fails."""
     return {"failure": {"error": jsonata(error), "cause": jsonata(cause)}}
@@ -81,7 +93,7 @@ def without_timeout(retry: State) -> State:
 
 def sdk_task(
     action: str,
-    arguments: State,
+    arguments: State | str,
     assign: State,
     catch: State,
     next: str,

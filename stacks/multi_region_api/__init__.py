@@ -60,6 +60,7 @@ HEALTH_RATE_LIMIT = 20
 # All bursts together are below 1,250, API Gateway's lowest default quota of an account and Region: requests above
 # the quota would be throttled on the health path too.
 MAX_BURST = 1_000
+READ_METHODS = ("GET", "HEAD")  # API Gateway does not answer HEAD with the response to GET
 
 
 class MultiRegionApi(Stack):
@@ -80,7 +81,7 @@ class MultiRegionApi(Stack):
         # send credentials, so the path contains the GUID from the stack ID, which is not public.
         self.health_path = f"healthcheck-{Fn.select(2, Fn.split('/', self.stack_id))}"
         topic = AlarmTopic(self, "Topic", display_name=f"Multi-region API in {region}", email=settings.email)
-        fields = {"allowed_origin", "dependencies"}
+        fields = {"allowed_origins", "dependencies"}
         handler_settings = settings.model_dump(include=fields, mode="json", exclude_none=True)
         self.drain_urls = handler_settings["drain_urls"] = drain_urls(settings)
         code = lambda_asset("multi_region_api", settings=json.dumps(handler_settings, indent=1))
@@ -104,8 +105,8 @@ class MultiRegionApi(Stack):
             DomainNames(self, "DomainNames", settings=settings, api=api, health_check=routing_check)
         elif region == settings.regions[0]:  # print this once
             Annotations.of(self).add_info(
-                "No domain name: each Region has only a separate URL, without failover. For one domain name "
-                "with failover, set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
+                "Without a domain name, each Region has a separate URL, and there is no failover. For failover, "
+                "set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
             )
         self._add_alarms(topic, functions, check)
         self._add_outputs(api, check, routing_check, health, topic)
@@ -169,6 +170,10 @@ class MultiRegionApi(Stack):
         # domain name.
         resource.security_policy = f"SecurityPolicy_{SECURITY_POLICY.name}"
         resource.endpoint_access_mode = apigateway.EndpointAccessMode.STRICT.value
+        origins = self.settings.allowed_origins
+        # A gateway response cannot compare the request's origin with a list. It contains nothing about the caller, so
+        # pages of any origin may read it.
+        allowed_origin = "method.request.header.Origin" if len(origins) > 1 else f"'{origins[0]}'"
         error_body = {"region": self.region, "requestId": "$context.requestId"}
         for name in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
             # Without this header, browsers report a network error to the page instead of the status.
@@ -176,7 +181,7 @@ class MultiRegionApi(Stack):
                 name.title().replace("_", ""),
                 type=getattr(apigateway.ResponseType, name),
                 response_headers={
-                    "Access-Control-Allow-Origin": f"'{self.settings.allowed_origin}'",
+                    "Access-Control-Allow-Origin": allowed_origin,
                     "Access-Control-Expose-Headers": f"'{EXPOSED_HEADERS}'",
                     REGION_HEADER: f"'{self.region}'",
                 },
@@ -194,13 +199,14 @@ class MultiRegionApi(Stack):
             self, "AccessLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=RemovalPolicy.DESTROY
         )
         rate = self.settings.throttling_rate_limit
-        preflight_rate = max(1, rate // 10)  # browsers cache the response, so there are fewer preflights than requests
+        lower_rate = max(1, rate // 10)  # HEAD is rare, and browsers cache the responses to preflight requests
         method_defaults: dict[str, Any] = {
             "logging_level": apigateway.MethodLoggingLevel.ERROR,
             "data_trace_enabled": False,
             "metrics_enabled": True,
         }
-        limits = {f"/{self.health_path}/GET": HEALTH_RATE_LIMIT, f"/{HELLO_PATH}/OPTIONS": preflight_rate}
+        limits = {f"/{HELLO_PATH}/{method}": lower_rate for method in ("HEAD", "OPTIONS")}
+        limits[f"/{self.health_path}/GET"] = HEALTH_RATE_LIMIT
         drained = f"/{drained_path(self.settings)}/{{region}}/GET" if self.drain_urls else None
         if drained:
             limits[drained] = DRAINED_RATE_LIMIT
@@ -270,11 +276,13 @@ class MultiRegionApi(Stack):
     def _add_methods(self, api: apigateway.RestApi, hello: StandardFunction, health: StandardFunction) -> None:
         validator = api.add_request_validator("Validator", validate_request_body=True, validate_request_parameters=True)
         hello_path = api.root.add_resource(HELLO_PATH)
-        hello_path.add_method(
-            "GET", apigateway.LambdaIntegration(hello, allow_test_invoke=False), request_validator=validator
-        )
+        greeting = apigateway.LambdaIntegration(hello, allow_test_invoke=False)
+        for verb in READ_METHODS:
+            hello_path.add_method(verb, greeting, request_validator=validator)
         # Only for this resource, because no web page calls the root or the health path.
-        hello_path.add_cors_preflight(allow_origins=[self.settings.allowed_origin], allow_methods=["GET", "OPTIONS"])
+        hello_path.add_cors_preflight(
+            allow_origins=list(self.settings.allowed_origins), allow_methods=[*READ_METHODS, "OPTIONS"]
+        )
         # The L2 construct and its Lambda permission do not accept a path that is only known at deployment.
         health_path = api.root.add_resource("healthcheck")
         cfn_resource(health_path, apigateway.CfnResource).path_part = self.health_path
@@ -380,14 +388,14 @@ class MultiRegionApi(Stack):
         topic: AlarmTopic,
     ) -> None:
         outputs = {
-            "RegionalUrl": (api.url, "The API in this Region alone"),
+            "RegionalUrl": (api.url, "URL of the API in this Region"),
             "HealthUrl": (f"{api.url}{self.health_path}", "URL of the health check; do not publish it"),
             "HealthCheckId": (check.health_check_id, "Route 53 health check of this Region"),
             "HealthFunctionName": (health.function_name, "Health function; set its STATUS for a failover test"),
-            "TopicArn": (topic.topic_arn, "SNS topic of the alarms"),
+            "TopicArn": (topic.topic_arn, "SNS topic for alarms"),
         }
         if self.settings.domain_name:
-            outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "The API in all Regions")
+            outputs["Url"] = (f"https://{self.settings.domain_name}/{BASE_PATH}/", "URL of the API in all Regions")
             outputs["HostedZoneId"] = (str(self.settings.hosted_zone_id), "Hosted zone of the records")
         if self.drain_urls:
             outputs["RoutingHealthCheckId"] = (routing_check.health_check_id, "Health check of the records")

@@ -181,7 +181,7 @@ class SecurityGroupRevert(Stack):
             on_failure=destinations.SqsDestination(dead_letters),
         )
         topic.grant_publish(function)
-        reason = "KMS names this family of actions with a suffix; the resource is one key."
+        reason = "The wildcard covers variants of one action on one key."
         acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": reason})
         return function
 
@@ -380,10 +380,7 @@ class SecurityGroupRevert(Stack):
         return groups
 
     def _optional_rules(self, group: GuardedGroup | None) -> dict[str, Any]:
-        """Return the egress rule that is optional: EC2 adds it only in VPCs with IPv6.
-
-        If the settings define egress rules, there is none.
-        """
+        """Return the egress rule that EC2 adds only in VPCs with IPv6, or none if the settings define egress rules."""
         default_egress = self.settings.guard_egress and (group is None or "egress" not in group.model_fields_set)
         return {"optional_egress": [rule.as_api() for rule in ALL_EGRESS_IPV6] if default_egress else []}
 

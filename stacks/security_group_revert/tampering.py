@@ -127,7 +127,7 @@ def _publisher(topic: AlarmTopic) -> iam.Role:
         description="Lets EventBridge publish to the topic",
         assumed_by=iam.ServicePrincipal("events.amazonaws.com"),
     )
-    reason = "KMS names this family of actions with a suffix; the resource is one key."
+    reason = "The wildcard covers variants of one action on one key."
     acknowledge_wildcards(role, {"Action::kms:GenerateDataKey*": reason})
     return role
 

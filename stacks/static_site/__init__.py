@@ -276,7 +276,7 @@ class StaticSite(Stack):
         options: dict[str, Any] = {
             "destination_bucket": bucket,
             "memory_limit": 512,
-            # The construct's name contains the size, so without a need for more there is none.
+            # None for the default size, because the size becomes part of a construct's ID.
             "ephemeral_storage_size": Size.mebibytes(storage) if storage > SIZES_MIB[0] else None,
             "log_group": self._create_log_group("DeploymentLog"),
         }
@@ -339,7 +339,7 @@ class StaticSite(Stack):
                 not_resources=[distribution.distribution_arn],
             )
         )
-        reason = "aws-cdk-lib allows invalidations on all distributions; a Deny restricts them to this one."
+        reason = "aws-cdk-lib allows invalidations of all distributions; a Deny statement restricts them to this one."
         acknowledge_wildcards(site_deployment.handler_role, {"Resource::*": reason})
 
     def _add_alarm(self, distribution: cloudfront.Distribution, email: str) -> None:

@@ -37,8 +37,8 @@ TYPES = {
 }
 # Browsers read other text without a charset as windows-1252.
 TEXT_TYPES = {".txt": TEXT, ".md": "text/markdown; charset=utf-8", ".csv": "text/csv; charset=utf-8"}
-# As JSON. Each name is twice in the template, which can have 1,000,000 bytes, and twice in an event of the upload
-# function about an update, which can have at least 256 KB.
+# As JSON. Each name appears twice in the template (at most 1,000,000 bytes), and twice in the event with which
+# CloudFormation updates the upload function's resource (at least 256 KB).
 MAX_PATTERN_CHARACTERS = 100_000
 IMMUTABLE = "public, max-age=31536000, immutable"
 # Folders of Next.js, SvelteKit, Astro and Nuxt whose files have a hash of their contents in their paths.
@@ -88,7 +88,7 @@ def header_overrides(folder: Path) -> list[HeaderOverride]:
         raise AssetError(
             f"static_site:site: the names of {sum(map(any, headers.values()))} files without a known extension have "
             f"{characters:,} characters (valid: at most {MAX_PATTERN_CHARACTERS:,}). Give the files extensions, or "
-            "put files of one type into directories without others, each of which counts as one name."
+            "put files of one type into separate directories, each of which counts as one name."
         )
     # A browser that caches the 404 page would still show it after the missing page is published.
     return [HeaderOverride("NotFound", [NOT_FOUND], cache_control="max-age=0"), *overrides]

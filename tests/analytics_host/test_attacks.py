@@ -90,7 +90,7 @@ BOOT = "bash /opt/analytics-host/host/boot.sh"
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="the analyst creates links or Python files before root runs the boot script",
+    fault="the analyst plants links or Python files before root runs the boot script",
     expected="root follows no link and runs none of the files",
     observed="the target's files are unchanged",
 )
@@ -134,7 +134,7 @@ while True:
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="the analyst creates links or Python files before root runs the boot script",
+    fault="the analyst plants links or Python files before root runs the boot script",
 )
 def test_link_swapped_for_notebooks_is_not_followed_by_root(tmp_path: Path, endpoint: str) -> None:
     (tmp_path / "swap.py").write_text(SWAP)
@@ -169,7 +169,7 @@ def test_notebooks_belong_to_user_and_keep_changes(tmp_path: Path, endpoint: str
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="the analyst creates links or Python files before root runs the boot script",
+    fault="the analyst plants links or Python files before root runs the boot script",
 )
 def test_python_files_in_current_folder_are_not_run_by_root(tmp_path: Path, endpoint: str) -> None:
     """Root can run the script from the analyst's home directory in a Session Manager shell."""

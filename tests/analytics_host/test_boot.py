@@ -234,7 +234,7 @@ def test_python_packages_require_hashes(computer: Computer) -> None:
     "analytics_host",
     "Deleted externally",
     fault="the host is replaced or terminated",
-    expected="the home directory is on a retained file system that every host mounts",
+    expected="every host mounts the retained home file system",
     observed="one line in `fstab`; without the mount, the folder is not writable",
 )
 def test_home_step_mounts_file_system_once(computer: Computer) -> None:

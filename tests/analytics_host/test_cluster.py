@@ -142,7 +142,7 @@ print("result:", frame.nrows, frame["x"].sum(), len(frame.as_data_frame(use_pand
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="a web page sends requests to H2O with the password that the browser stores",
+    fault="a web page sends requests to H2O with the browser's stored password",
 )
 def test_proxy_serves_client_and_rejects_web_pages(tmp_path: Path) -> None:
     prefix = ("ip", "netns", "exec", f"{NETWORK}-first")

@@ -37,7 +37,7 @@ def test_failed_log_call_does_not_fail_the_boot(computer: Computer) -> None:
 @pytest.mark.reliability(
     "analytics_host",
     "Throttling",
-    fault="AWS throttles calls of the boot script",
+    fault="AWS throttles the boot script",
     expected="up to ten attempts with backoff",
     observed="the SDK's retry variables are set",
 )

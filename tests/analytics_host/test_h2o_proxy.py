@@ -159,7 +159,7 @@ def proxy(running: Proxy) -> Proxy:
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="a web page sends requests to H2O with the password that the browser stores",
+    fault="a web page sends requests to H2O with the browser's stored password",
     expected="rejected before they reach H2O",
     observed="403; H2O received nothing",
 )
@@ -174,7 +174,7 @@ def test_request_of_other_web_page_is_rejected(proxy: Proxy, headers: dict[str, 
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="a web page sends requests to H2O with the password that the browser stores",
+    fault="a web page sends requests to H2O with the browser's stored password",
 )
 def test_preflight_of_other_web_page_is_rejected(proxy: Proxy) -> None:
     origin = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}

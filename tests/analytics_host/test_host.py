@@ -201,7 +201,7 @@ def test_health_checks_pages_on_first_host_only(aws: FakeAws, monkeypatch: pytes
 @pytest.mark.reliability(
     "analytics_host",
     "Hostile input",
-    fault="a web page sends requests to H2O with the password that the browser stores",
+    fault="a web page sends requests to H2O with the browser's stored password",
 )
 def test_health_with_proxy_that_accepts_web_pages_fails(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     monkeypatch.delenv("CHECK")

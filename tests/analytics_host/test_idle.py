@@ -32,7 +32,7 @@ def test_connection_to_service_counts_as_use() -> None:
     "analytics_host",
     "Hostile input",
     fault="scanners connect to port 443",
-    expected="connections without a login do not keep the host running",
+    expected="connections without login do not keep the host running",
     observed="not counted as use until a browser has an R session",
 )
 def test_connection_to_nginx_or_login_page_is_not_use() -> None:

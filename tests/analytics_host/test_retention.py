@@ -22,7 +22,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     "Partial failure",
     fault="stack creation fails",
     expected="the boot log is retained; no bucket is left",
-    observed="template: `Retain` on the log group only; hosts write to the auto-emptied bucket",
+    observed="template: `Retain` only on the log group; hosts write to the auto-emptied bucket",
 )
 def test_boot_log_is_retained_after_failed_creation(name: str, request: pytest.FixtureRequest) -> None:
     """RetainExceptOnCreate would delete the log when it is needed."""

@@ -47,7 +47,7 @@ def declined_change_set_is_deleted(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Timeout",
-    fault="nobody decides about unsafe changes before the deadline",
+    fault="no decision about unsafe changes before the deadline",
     expected="the change set is deleted, and the deployment fails",
     observed="`ApprovalTimedOut`, no change set left",
 )
@@ -64,7 +64,7 @@ def expired_approval_deletes_change_set(machine: Machine) -> Ended:
     "deploy_pipeline",
     "Delayed or out of order",
     fault="the stack is updated or deleted after approval was requested",
-    expected="fails with AWS's reason, and who approved",
+    expected="fails with AWS's reason and the approver",
     observed="`[OBSOLETE]`; not executed; no change set left",
 )
 def approval_after_stack_has_moved_fails(machine: Machine) -> Ended:
@@ -87,9 +87,9 @@ def approval_after_stack_has_moved_fails(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Duplicate",
-    fault="a second decision about the same change set, or the same one delivered twice",
+    fault="two decisions about a change set, or one delivered twice",
     expected="the first one counts; the second one is reported",
-    observed="executed once; the notification names the sender of the second one",
+    observed="executed once; a notification names the second sender",
 )
 def second_decision_has_no_effect(machine: Machine) -> Ended:
     fake = with_app(machine, change("Remove"))
@@ -106,8 +106,8 @@ def second_decision_has_no_effect(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a decision that is not valid, or names another execution",
-    expected="reported; the execution still waits",
+    fault="an invalid decision, or one for another execution",
+    expected="reported; the execution keeps waiting",
     observed="a notification for each; the next valid decision counts",
 )
 def invalid_decision_is_reported(machine: Machine) -> Ended:
@@ -136,7 +136,7 @@ def invalid_decision_is_reported(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="people cannot be asked for approval",
+    fault="the request for approval fails",
     expected="fails immediately, and the change set is deleted",
     observed="AWS's reason, no change set left",
 )

@@ -27,7 +27,7 @@ def failed_change_set_gives_reason(machine: Machine) -> Ended:
 
 
 @scenario
-@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="the operation on a stack or a change set never ends")
+@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="an operation on a stack or a change set never ends")
 def endless_change_set_fails(machine: Machine) -> Ended:
     with_app(machine).change_set = [PENDING]
     ended = failed(machine.run(), "ChangeSetFailed", "still CREATE_PENDING")
@@ -156,7 +156,7 @@ def error_is_not_treated_as_missing_stack(machine: Machine) -> Ended:
     "deploy_pipeline",
     "Delayed or out of order",
     fault="another operation on the stack is in progress",
-    expected="fails immediately and describes what to do",
+    expected="fails immediately and recommends what to do",
     observed="advice for each status",
 )
 def busy_or_broken_stack_is_not_changed(machine: Machine) -> Ended:
@@ -177,7 +177,7 @@ def busy_or_broken_stack_is_not_changed(machine: Machine) -> Ended:
     "deploy_pipeline",
     "Timeout",
     fault="the connection to S3 is lost while the artifact is read",
-    expected="fails without any call that changes something",
+    expected="fails before anything is changed",
     observed="`7 read, but total bytes expected is 70`, `Read timeout on endpoint URL`",
 )
 def interrupted_artifact_read_is_reported(machine: Machine) -> Ended:

@@ -32,6 +32,7 @@ class FakeCloudFormation:
     resources: physical IDs in every stack. schemas: by resource type.
     change_set: fields of the next descriptions of change sets; the last one remains.
     status_reason: of every stack. executed: the changes of each executed change set.
+    created: the arguments of the last stack that was created.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class FakeCloudFormation:
         self.before: dict[str, Callable[[], None]] = {}
         self.calls: list[str] = []
         self.executed: list[list[dict[str, Any]]] = []
+        self.created: dict[str, Any] = {}
 
     def add_stack(self, name: str, status: str, events: tuple[str, ...] = ()) -> str:
         arn = f"{ARN}:stack/{name}/{len(self.stacks)}"
@@ -88,8 +90,9 @@ class FakeCloudFormation:
                 return {"Stacks": [{**stack, "StackStatus": status, **reason}]}
         raise error("ValidationError", f"Stack with id {StackName} does not exist")
 
-    def create_stack(self, StackName: str, **_: Any) -> dict[str, Any]:
+    def create_stack(self, StackName: str, **fields: Any) -> dict[str, Any]:
         self._called("create_stack")
+        self.created = fields
         stack_id = self.add_stack(StackName, "CREATE_IN_PROGRESS")
         self.stacks[StackName]["next_statuses"] = list(self.statuses["create"])
         return {"StackId": stack_id}
@@ -152,10 +155,16 @@ class FakeCloudFormation:
         assert TemplateURL.startswith("https://")
         return {"Parameters": [{"ParameterKey": name} for name in self.declared]}
 
-    def describe_events(self, Filters: dict[str, bool], NextToken: str = "0", **target: str) -> dict[str, Any]:
-        """Return the failed events of a change set, an operation or a stack, one on each page."""
+    def describe_events(
+        self, Filters: dict[str, bool] | None = None, NextToken: str = "0", **target: str
+    ) -> dict[str, Any]:
+        """Return the failed events of a change set, an operation or a stack, one on each page.
+
+        CloudFormation does not document whether a warning is a failed event, so only a call without a filter returns
+        all of them.
+        """
         self._called("describe_events")
-        assert Filters == {"FailedEvents": True}
+        assert Filters in (None, {"FailedEvents": True})
         number = int(NextToken)
         if "OperationId" in target:
             events = self.failed_events.get(target["OperationId"], [])

@@ -3,6 +3,8 @@
 The interpreter is that of the sandbox, in this process; waits take no time.
 """
 
+import base64
+import hashlib
 import io
 import json
 import re
@@ -37,6 +39,7 @@ APP = "prod-app"
 MODEL = boto3.client("cloudformation", region_name="us-east-1").meta.service_model
 FUNCTIONS: dict[str, Any] = {
     "${CheckStack}": task_handler.check_stack,
+    "${PublishAssets}": task_handler.publish_assets,
     "${ChangeSet}": task_handler.change_set,
     "${FirstFailure}": task_handler.first_failure,
     "${RequestApproval}": approval_handler.request,
@@ -55,8 +58,10 @@ class FakeS3:
     objects: dict[str, bytes] = field(default_factory=dict)
     meta = SimpleNamespace(region_name="us-east-1")
 
-    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        return {"ContentLength": len(self._at(Bucket, Key, "HeadObject", "403", "Forbidden"))}
+    def head_object(self, Bucket: str, Key: str, **_: str) -> dict[str, Any]:
+        content = self._at(Bucket, Key, "HeadObject", "403", "Forbidden")
+        checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
+        return {"ContentLength": len(content), "ChecksumSHA256": checksum}
 
     def get_object(self, Bucket: str, Key: str, Range: str = "") -> dict[str, Any]:
         content = self._at(Bucket, Key)
@@ -65,8 +70,11 @@ class FakeS3:
             content = content[first : last + 1]
         return {"Body": io.BytesIO(content)}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:
-        self.objects[f"{Bucket}/{Key}"] = Body
+    def put_object(self, Bucket: str, Key: str, Body: Any, **options: str) -> None:
+        content = Body if isinstance(Body, bytes) else Body.read()
+        checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
+        assert options.get("ChecksumSHA256", checksum) == checksum, "S3 rejects content with another checksum"
+        self.objects[f"{Bucket}/{Key}"] = content
 
     def _at(
         self,
@@ -158,6 +166,7 @@ class Machine:
         self.people = FakePeople(self._stepfunctions.task_tokens)
         self.failing: dict[str, list[str]] = {}
         self.invoked: list[str] = []
+        self.input: dict[str, Any] = dict(INPUT)
         self.definition = definition.definition()
         del self.definition["TimeoutSeconds"]  # the interpreter's time passes too fast for it
         self._patch = patch
@@ -176,6 +185,8 @@ class Machine:
         self._patch.setenv("ARTIFACT_BUCKET", "artifacts")
         self._patch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
         self._patch.setenv("BUCKET", "inputs")
+        self._patch.setenv("ASSET_BUCKET", "assets")
+        self._patch.setenv("ENVIRONMENT", "aws://111111111111/us-east-1")
         self._patch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
         name = str(uuid.uuid4())
         arn = f"arn:aws:states:us-east-1:111111111111:execution:machine:{name}"
@@ -189,7 +200,7 @@ class Machine:
             "name": name,
             "status": "RUNNING",
             "startDate": "2026-11-21T12:00:00.000Z",
-            "input": json.dumps(INPUT | fields),
+            "input": json.dumps(self.input | fields),
             "output": None,
             "events": [],
         }

@@ -105,8 +105,8 @@ def unreadable_creation_fails(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Timeout",
-    fault="the operation on a stack or a change set never ends",
-    expected="fails before the execution reaches its limits of time and history",
+    fault="an operation on a stack or a change set never ends",
+    expected="fails before the execution reaches its time or history limit",
     observed='"is still CREATE_IN_PROGRESS"',
 )
 def endless_creation_fails(machine: Machine) -> Ended:
@@ -120,9 +120,9 @@ def endless_creation_fails(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Access denied",
-    fault="the function has no permission to read the reason of a failure",
+    fault="the reason for a failure cannot be read",
     expected="the failure is still reported",
-    observed="its status and the error; for nested change sets, the reason of the parent",
+    observed="its status and the error; for nested change sets, the parent's reason",
 )
 def unexplained_failure_is_reported(machine: Machine) -> Ended:
     machine.cloudformation.statuses["create"] = ["ROLLBACK_COMPLETE"]

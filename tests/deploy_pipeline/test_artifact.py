@@ -134,7 +134,7 @@ class SparseS3(FakeS3):
 
     size = 3 * 2**30
 
-    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+    def head_object(self, Bucket: str, Key: str, **_: str) -> dict[str, Any]:
         assert f"{Bucket}/{Key}" in self.objects
         return {"ContentLength": self.size}
 
@@ -229,7 +229,7 @@ def test_damaged_member_is_reported() -> None:
     "deploy_pipeline",
     "Malformed input",
     fault="the artifact is damaged or encrypted",
-    expected="fails with that reason",
+    expected="fails with this reason",
     observed="any damage is reported or harmless",
 )
 def test_any_damage_is_reported_or_harmless(damage: list[tuple[int, int]], cut: int) -> None:

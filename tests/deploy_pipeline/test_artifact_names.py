@@ -60,7 +60,7 @@ def link(name: str) -> zipfile.ZipInfo:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the paths in the zip file have the form of Windows, macOS or .NET",
+    fault="paths in the zip file as Windows, macOS or .NET write them",
     expected="the template is found, or the reason is reported",
     observed="found in each form; symbolic links and ambiguous names are rejected",
 )
@@ -73,7 +73,7 @@ def test_template_with_other_path_form_is_found(written: str) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the paths in the zip file have the form of Windows, macOS or .NET",
+    fault="paths in the zip file as Windows, macOS or .NET write them",
 )
 def test_template_with_other_unicode_form_is_found(form: str, path_form: str) -> None:
     name = "größe/été.yaml"
@@ -85,7 +85,7 @@ def test_template_with_other_unicode_form_is_found(form: str, path_form: str) ->
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the paths in the zip file have the form of Windows, macOS or .NET",
+    fault="paths in the zip file as Windows, macOS or .NET write them",
 )
 def test_template_without_utf8_flag_is_found(encoding: str) -> None:
     assert read(with_raw_name("größe.yaml".encode(encoding)), "größe.yaml") == TEMPLATE
@@ -94,7 +94,7 @@ def test_template_without_utf8_flag_is_found(encoding: str) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the paths in the zip file have the form of Windows, macOS or .NET",
+    fault="paths in the zip file as Windows, macOS or .NET write them",
 )
 def test_name_in_other_encoding_is_explained() -> None:
     message = error_message(with_raw_name("größe.yaml".encode("cp1252")), "größe.yaml")
@@ -114,7 +114,7 @@ def test_name_in_other_encoding_is_explained() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the paths in the zip file have the form of Windows, macOS or .NET",
+    fault="paths in the zip file as Windows, macOS or .NET write them",
 )
 def test_ambiguous_names_are_rejected(names: tuple[str, ...]) -> None:
     message = error_message(archive_of(*names), names[0])
@@ -136,7 +136,7 @@ def test_long_names_are_truncated_in_message() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Malformed input",
-    fault="the paths in the zip file have the form of Windows, macOS or .NET",
+    fault="paths in the zip file as Windows, macOS or .NET write them",
 )
 def test_symbolic_link_error_names_link() -> None:
     assert "is a symbolic link; use the path" in error_message(archive_of(link("template.yaml"), "infra/template.yaml"))

@@ -44,8 +44,8 @@ def error_message(s3: FakeS3, path: str = "template.yaml") -> str:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a compressed file that is endless and has no content",
-    expected="rejected before it is read completely",
+    fault="an endless compressed file without content",
+    expected="rejected before it is read to the end",
     observed="at most 10 MiB are read",
 )
 def test_endless_file_without_content_is_not_read_completely() -> None:

@@ -32,7 +32,7 @@ def test_values_are_read_on_every_page_and_in_nested_stacks() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "System-specific",
-    fault="CloudFormation lists other changes in a description with property values",
+    fault="CloudFormation lists different changes when property values are requested",
     expected="they do not affect which replacements are detected",
     observed="each change set is described twice",
 )

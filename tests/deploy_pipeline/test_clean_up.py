@@ -48,7 +48,7 @@ def test_clean_up_deletes_change_set_of_execution(fake: FakeCloudFormation, capl
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Delayed or out of order",
-    fault="the clean-up runs while the change set is executed, or later",
+    fault="the clean-up runs during or after the execution of the change set",
     expected="the change set is kept",
     observed="not deleted in any execution status",
 )
@@ -71,7 +71,7 @@ def test_clean_up_ignores_invalid_input(fake: FakeCloudFormation) -> None:
     "Hostile input",
     fault="the input names another stack, even one with the same prefix",
 )
-def test_clean_up_ignores_input_that_check_stack_refuses(fake: FakeCloudFormation, field: dict[str, str]) -> None:
+def test_clean_up_ignores_input_that_check_stack_rejects(fake: FakeCloudFormation, field: dict[str, str]) -> None:
     """The refusal fails the execution, which starts the clean-up with the same input."""
     stack = f"prod-{field.get('stackName', 'app')}"
     fake.add_stack(stack, "CREATE_COMPLETE")
@@ -92,7 +92,7 @@ def test_clean_up_ignores_deeply_nested_input(fake: FakeCloudFormation) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Lost event or response",
-    fault="the event about an execution's end does not contain its input",
+    fault="the event about an execution's end lacks its input",
     expected="goes to the dead-letter queue",
     observed="an error, and no call",
 )
@@ -109,8 +109,8 @@ def test_clean_up_without_input_fails(fake: FakeCloudFormation) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Throttling",
-    fault="the change set that an execution left behind temporarily cannot be deleted",
-    expected="Lambda retries the event twice; then it goes to the dead-letter queue",
+    fault="a leftover change set temporarily cannot be deleted",
+    expected="Lambda retries the event twice, then sends it to the dead-letter queue",
     observed="the error is raised, and the change set still exists",
 )
 def test_clean_up_raises_error_for_lambda_retry(fake: FakeCloudFormation, refusal: ClientError) -> None:

@@ -27,7 +27,7 @@ from .changes import MARKER, change, detail, reasons, update
     "deploy_pipeline",
     "System-specific",
     fault="the value of a dynamic reference without a version changes",
-    expected="rejected if the property is create-only, or may be",
+    expected="rejected if the property is, or may be, create-only",
     observed="resources that depend on it are not treated as retained",
 )
 def test_unversioned_reference_in_create_only_is_unsafe(reference: str, safe: bool) -> None:

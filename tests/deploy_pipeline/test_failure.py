@@ -80,7 +80,7 @@ def test_explain_nested_stack_names_inner_resource(fake: FakeCloudFormation) -> 
     assert "Child/Queue (AWS::SQS::Queue) failed first: too long" in explain(fake, arn, APP, "ROLLBACK_COMPLETE")
 
 
-def test_explain_events_without_reason_says_so(fake: FakeCloudFormation) -> None:
+def test_explain_events_without_reason_reports_that(fake: FakeCloudFormation) -> None:
     arn = fake.add_stack(APP, "ROLLBACK_COMPLETE")
     fake.events[arn] = [fake.event(arn, APP, STACK, "CREATE_IN_PROGRESS", arn)]
     assert explain(fake, arn, APP, "ROLLBACK_COMPLETE").endswith("its events give no reason.")

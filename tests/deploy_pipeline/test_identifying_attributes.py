@@ -61,7 +61,7 @@ def test_reference_to_identifying_attribute_is_safe(kind: str, attribute: str, c
 @pytest.mark.reliability(
     "deploy_pipeline",
     "System-specific",
-    fault="a create-only property refers to an attribute of a resource that is updated in place",
+    fault="a create-only property uses an attribute of a resource that is updated in place",
     expected="safe only if the attribute identifies the resource; rejected if it may change",
     observed="`TopicArn` is safe; `StreamArn` is safe unless `StreamSpecification` changes",
 )

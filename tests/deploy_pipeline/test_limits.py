@@ -120,7 +120,7 @@ class GigabyteS3(SparseS3):
     "deploy_pipeline",
     "Hostile input",
     fault="an artifact of 1 GB",
-    expected="only the list of files and the template are read, in ranges, in less than 64 MB of memory",
+    expected="only the file list and the template are read, in ranges, within 64 MB of memory",
     observed="less than 1 MB of a sparse file",
 )
 def test_artifact_of_a_gigabyte_is_read_in_ranges() -> None:

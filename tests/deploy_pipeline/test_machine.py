@@ -20,6 +20,8 @@ from stacks.deploy_pipeline import definition
 
 from ..conftest import need
 from . import approval_scenarios
+from .assemblies import assembly
+from .assembly_scenarios import with_assembly
 from .changes import change
 from .failure_scenarios import SCENARIOS
 from .fake_cloudformation import DENIED
@@ -77,7 +79,7 @@ IN_FORCE = (
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input is edited in the bucket, or an execution is started with another input",
+    fault="the input is edited in the bucket, or an execution uses another input",
 )
 def test_every_result_lists_exemptions_in_force(machine: Machine) -> None:
     with_app(machine, change())
@@ -127,7 +129,10 @@ def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.Mon
     fake.statuses["update"] = [status.replace("CREATE", "UPDATE") for status in waiting]
     assert len(approval_scenarios.ask(approving, approval_scenarios.APPROVE).states) == 9 + 6 * polls
     assert len(approving.invoked) == 3 + polls, "and the function that passes the decision on"
+    packaged = with_assembly(Machine(monkeypatch), assembly())
+    packaged.cloudformation.statuses["create"] = list(waiting)
     for machine, transitions, functions in (
+        (packaged, 6 + 3 * polls, 2),
         (creating, 4 + 3 * polls, 1),
         (updating, 7 + 6 * polls, 2 + polls),
         (rejecting, 8 + 3 * polls, 2 + polls),
@@ -163,7 +168,7 @@ def test_every_task_has_retry_catch_and_timeout() -> None:
         assert is_deadline != any("States.Timeout" in retry["ErrorEquals"] for retry in state["Retry"]), name
 
 
-@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="the operation on a stack or a change set never ends")
+@pytest.mark.reliability("deploy_pipeline", "Timeout", fault="an operation on a stack or a change set never ends")
 def test_polling_ends_before_execution_limits() -> None:
     stack, deletion = definition.STACK_POLLS, definition.DELETION_POLLS
     seconds = definition.STACK_TIMEOUT + definition.DELETION_TIMEOUT + definition.CHANGE_SET_TIMEOUT
@@ -174,14 +179,28 @@ def test_polling_ends_before_execution_limits() -> None:
 
 def test_changing_calls_are_idempotent_with_service_role() -> None:
     states = definition.definition()["States"]
-    tokens = {"Create Stack", "Delete Failed Stack", "Execute Change Set"}
+    tokens = {"Delete Failed Stack", "Execute Change Set"}
     for name in tokens:
         assert "ClientRequestToken" in states[name]["Arguments"], name
-    arguments = states["Create Change Set"]["Arguments"]
-    assert arguments["ClientToken"] == arguments["ChangeSetName"]
-    assert arguments["IncludeNestedStacks"] is True, "otherwise changes of nested stacks are not visible"
-    for name in ("Create Stack", "Create Change Set", "Delete Failed Stack"):
-        assert states[name]["Arguments"]["RoleARN"] == "${ServiceRole}", f"{name} uses the role of the state machine"
+    assert states["Delete Failed Stack"]["Arguments"]["RoleARN"] == "${ServiceRole}", "the role of the state machine"
     assert states["Delete Failed Stack"]["Arguments"]["StackName"] == "{% $stackId %}", (
         "not a new stack of the same name"
     )
+
+
+def test_new_stack_has_token_and_service_role(machine: Machine) -> None:
+    machine.run()
+    arguments = machine.cloudformation.created
+    assert arguments["ClientRequestToken"].endswith("-create")
+    assert arguments["RoleARN"] == "${ServiceRole}", "otherwise it uses the role of the state machine"
+
+
+def test_change_set_has_token_service_role_and_nested_stacks(machine: Machine) -> None:
+    with_app(machine, change())
+    machine.run(capabilities=["CAPABILITY_IAM"], tags={"team": "orders"})
+    ((name, arguments),) = machine.cloudformation.change_sets.items()
+    assert arguments["ClientToken"] == name
+    assert arguments["IncludeNestedStacks"] is True, "otherwise changes of nested stacks are not visible"
+    assert arguments["RoleARN"] == "${ServiceRole}", "otherwise it uses the role of the state machine"
+    assert arguments["Capabilities"] == ["CAPABILITY_IAM"], "a list of one item stays a list"
+    assert arguments["Tags"] == [{"Key": "team", "Value": "orders"}]

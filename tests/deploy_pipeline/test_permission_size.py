@@ -16,5 +16,5 @@ def test_permissions_over_total_size_are_rejected() -> None:
     half = MAX_PERMISSIONS_CHARACTERS // 2
     assert half < MAX_PERMISSION_CHARACTERS
     assert Settings.from_context({"deploy_pipeline:permissions": [permission(half)] * 2})
-    with pytest.raises(SettingsError, match=f"and {MAX_PERMISSIONS_CHARACTERS} in all"):
+    with pytest.raises(SettingsError, match=f"and {MAX_PERMISSIONS_CHARACTERS} in total"):
         Settings.from_context({"deploy_pipeline:permissions": [permission(half)] * 3})

@@ -6,6 +6,7 @@ import pytest
 
 from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.request import MAX_STACK_NAME_CHARACTERS, parse_request
+from lambdas.deploy_pipeline.source import AssetTarget
 from lambdas.deploy_pipeline.stack import Plan, plan
 
 from .fake_cloudformation import FakeCloudFormation
@@ -18,7 +19,8 @@ def plan_of(status: str = "", **fields: Any) -> Plan:
     if status:
         fake.add_stack(APP, status)
     s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Resources: {}")})
-    return plan(s3, fake, parse_request(INPUT | fields), execution_name="run-1", bucket="inputs", url="https://inputs")
+    request, target = parse_request(INPUT | fields), AssetTarget("assets", "aws://111111111111/us-east-1")
+    return plan(s3, fake, request, execution_name="run-1", bucket="inputs", url="https://inputs", assets=target)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_policy_target_with_id_of_another_type_is_unsafe() -> None:
     expected="rejected, unless the change set adds or changes a resource of the target's type",
     observed='"is known only during the update"',
 )
-def test_target_known_later_is_unsafe_without_resource_of_its_type(
+def test_target_known_only_during_update_is_unsafe_without_its_type(
     kind: str, name: str, target: Any, target_type: str
 ) -> None:
     known_later = [MARKER] if isinstance(target, list) else MARKER

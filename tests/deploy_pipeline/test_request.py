@@ -41,6 +41,7 @@ def test_parse_request_reads_every_option() -> None:
                 "conditional": "allow",
                 "dynamic": "allow",
                 "revisions": "reject",
+                "drift": "revert",
                 "recreate": "never",
             },
             "onUnsafe": "blue_green",
@@ -48,7 +49,7 @@ def test_parse_request_reads_every_option() -> None:
     )
     assert request.parameters == {"Size": "3", "Ratio": "0.5", "On": "true", "Zones": "a,b", "Name": "x"}
     types = frozenset({"AWS::CDK::Metadata", "AWS::SQS::Queue"})  # exemptTypes adds to the default
-    assert request.policy == Policy(types, frozenset({"Child/Queue"}), True, True, False)
+    assert request.policy == Policy(types, frozenset({"Child/Queue"}), True, True, False, "revert")
     assert Policy.from_json(json.loads(json.dumps(request.policy.as_json()))) == request.policy
     assert (request.on_unsafe, request.recreate) == ("blue_green", "never")
 
@@ -84,6 +85,7 @@ def test_parse_request_reads_every_option() -> None:
         ("policy.dynamic", "maybe"),
         ("policy.revisions", "keep"),
         ("policy.recreate", "sometimes"),
+        ("policy.drift", "report"),
         ("policy.replace", "allow"),
         ("onUnsafe", "deploy"),
         ("stakName", "app"),
@@ -151,7 +153,7 @@ def test_passed_limit_is_named_with_size() -> None:
     assert "tags: given 51 items; accepted: an object of at most 50 items" in errors(
         tags={f"tag{number}": "" for number in range(51)}
     )
-    assert "together with environmentName 125 characters; accepted: at most 113" in errors(stackName="a" * 120)
+    assert "with environmentName, 125 characters; accepted: at most 113" in errors(stackName="a" * 120)
 
 
 @given(JSON)
@@ -181,5 +183,5 @@ def test_artifact_of_another_bucket_is_refused() -> None:
         }
     )
     refuse_other_bucket(request, "theirs")
-    with pytest.raises(InvalidInputError, match="revisionS3Bucket: given theirs; accepted is only artifacts"):
+    with pytest.raises(InvalidInputError, match="revisionS3Bucket: given theirs; accepted: only artifacts"):
         refuse_other_bucket(request, "artifacts")

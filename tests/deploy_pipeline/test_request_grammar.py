@@ -66,7 +66,7 @@ def test_tag_key_of_the_stack_set_schema_is_accepted(key: str) -> None:
         ({"tags": {"": "y"}}, 'tags: given the key ""'),
         ({"tags": {"a<b": "y"}}, 'tags: given the key "a<b"'),
         ({"tags": {"k" * 129: "y"}}, "tags: given the key"),
-        ({"tags": {"team": ""}}, 'tags.team: given ""; accepted: a text of 1 to 256 characters'),
+        ({"tags": {"team": ""}}, 'tags.team: given ""; accepted: text of 1 to 256 characters'),
         ({"tags": {"team": "v" * 257}}, "tags.team: given"),
         ({"tags": {f"tag{number}": "x" for number in range(51)}}, "accepted: an object of at most 50 items"),
         ({"parameters": {"a-b": "x"}}, 'parameters: given the key "a-b"; accepted: 1 to 255 letters and digits'),

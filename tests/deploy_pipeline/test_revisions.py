@@ -38,8 +38,8 @@ def test_every_revision_type_is_accepted(kind: str) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "System-specific",
-    fault="a revision (a Lambda version, a deployment of an API) is removed and no new one supersedes it",
-    expected="rejected, unlike the removal of one that is superseded",
+    fault="a revision (Lambda version, API deployment) is removed without a successor",
+    expected="rejected, unlike the removal of a superseded revision",
     observed='"it is deleted"',
 )
 def test_removal_of_last_revision_is_unsafe() -> None:

@@ -263,6 +263,6 @@ def test_deeply_nested_input_file_is_a_settings_error(tmp_path: Path) -> None:
         ("secretsmanager:*", "arn:aws:secretsmanager:*:{account}:secret:*-*"),
     ],
 )
-def test_permission_that_gives_others_on_everything_is_refused(action: str, resource: str) -> None:
+def test_permission_to_grant_permissions_on_everything_is_rejected(action: str, resource: str) -> None:
     permission = {"actions": [action], "resources": [resource]}
     assert f"{action} on every resource needs" in error_message(permissions=[permission])

@@ -81,7 +81,7 @@ def test_buckets_are_private_encrypted_and_require_tls(full_template: dict[str, 
         (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
     policies = resources_of_type(full_template, "AWS::S3::BucketPolicy")
-    assert len(policies) == 3
+    assert len(policies) == 4
     for policy in policies:
         refusals = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
         assert {"Bool": {"aws:SecureTransport": "false"}} in [refusal["Condition"] for refusal in refusals]
@@ -213,7 +213,7 @@ def test_functions_have_configured_log_level(template: dict[str, Any], full_temp
         functions = [
             f for f in resources_of_type(variant, "AWS::Lambda::Function") if "deploy_pipeline" in f["Handler"]
         ]
-        assert [f["Environment"]["Variables"]["LOG_LEVEL"] for f in functions] == [level] * 7
+        assert [f["Environment"]["Variables"]["LOG_LEVEL"] for f in functions] == [level] * 8
         for function in functions:
             assert function["LoggingConfig"]["LogFormat"] == "JSON"
             level_of_metrics = function["LoggingConfig"].get("ApplicationLogLevel", "INFO")

@@ -38,6 +38,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
     monkeypatch.setenv("BUCKET", "inputs")
+    monkeypatch.setenv("ASSET_BUCKET", "assets")
+    monkeypatch.setenv("ENVIRONMENT", "aws://111111111111/us-east-1")
     monkeypatch.setenv("BUCKET_URL", "https://inputs.s3.us-east-1.amazonaws.com")
     return fake_s3
 
@@ -53,12 +55,12 @@ def plan(**fields: Any) -> dict[str, Any]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input names an artifact in another bucket, which allows the function to read it",
+    fault="the input names an artifact in another bucket that the function can read",
     expected="rejected before it is read",
-    observed='"accepted is only artifacts"',
+    observed='"accepted: only artifacts"',
 )
 def test_artifact_in_another_bucket_is_rejected() -> None:
-    with pytest.raises(InvalidInputError, match="given theirs; accepted is only artifacts"):
+    with pytest.raises(InvalidInputError, match="given theirs; accepted: only artifacts"):
         plan(revisionS3Bucket="theirs")
 
 
@@ -146,7 +148,7 @@ def metrics(printed: str) -> list[dict[str, Any]]:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="the input is edited in the bucket, or an execution is started with another input",
+    fault="the input is edited in the bucket, or an execution uses another input",
     expected="an alarm; exemptions are listed in every result",
     observed="the metric `EditedInput` is 1; each result contains the list",
 )
@@ -347,9 +349,7 @@ def test_creation_status_lists_validations_of_all_stacks(fake: FakeCloudFormatio
 
 
 @pytest.mark.parametrize("client_error", [THROTTLED, DENIED, error("ChangeSetNotFound")])
-@pytest.mark.reliability(
-    "deploy_pipeline", "Access denied", fault="the function has no permission to read the reason of a failure"
-)
+@pytest.mark.reliability("deploy_pipeline", "Access denied", fault="the reason for a failure cannot be read")
 def test_creation_status_unreadable_nested_keeps_outer(fake: FakeCloudFormation, client_error: ClientError) -> None:
     fake.failing["describe_change_set"] = [None, client_error]
     message = failed_change_set(fake)

@@ -52,7 +52,7 @@ def test_duplicate_job_starts_one_execution(services: FakeServices) -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Partial failure",
-    fault="the trigger crashes after it has started the execution, before it has reported to CodePipeline",
+    fault="the trigger crashes between starting the execution and reporting to CodePipeline",
     expected="the retry finds that execution",
     observed="one execution, and its ARN is reported",
 )

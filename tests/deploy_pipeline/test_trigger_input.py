@@ -28,7 +28,7 @@ def test_invalid_input_file_fails_job(services: FakeServices, content: bytes) ->
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="an input file that is much too long",
+    fault="a much too long input file",
     expected="the job fails; at most one byte more than the limit is read",
     observed="200,001 of a million bytes",
 )
@@ -104,7 +104,7 @@ def test_invalid_user_parameter_is_named(services: FakeServices, parameters: dic
         ('"parameters": {"Size": NaN}', "parameters.Size: given NaN; accepted: text, finite numbers"),
         ('"parameters": {"Size": [1, -Infinity]}', "parameters.Size: given [1, -Infinity]"),
         ('"parameters": {"Size": 1e999}', "parameters.Size: given Infinity"),
-        ('"tags": {"team": NaN}', "tags.team: given NaN; accepted: a text of 1 to 256 characters"),
+        ('"tags": {"team": NaN}', "tags.team: given NaN; accepted: text of 1 to 256 characters"),
     ],
 )
 @pytest.mark.reliability(
@@ -123,7 +123,7 @@ def test_non_finite_number_fails_job_and_is_named(services: FakeServices, conten
     "deploy_pipeline",
     "Hostile input",
     fault="JSON nested thousands deep",
-    expected="fails with that reason",
+    expected="fails with this reason",
     observed='"more than 32 levels of nesting"',
 )
 def test_deeply_nested_json_fails_job(services: FakeServices, levels: int) -> None:
@@ -152,7 +152,7 @@ def test_event_without_job_is_explained() -> None:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a job of another pipeline contains the ARN of a successful execution",
+    fault="another pipeline's job contains the ARN of a successful execution",
     expected="the job fails",
     observed="never `PutJobSuccessResult`",
 )
@@ -165,7 +165,7 @@ def test_token_of_other_state_machine_fails_job(services: FakeServices, token: s
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Hostile input",
-    fault="a job of another pipeline contains the ARN of a successful execution",
+    fault="another pipeline's job contains the ARN of a successful execution",
 )
 def test_token_of_execution_with_other_artifact_fails_job(
     services: FakeServices, changes: dict[str, str] | None
@@ -173,4 +173,4 @@ def test_token_of_execution_with_other_artifact_fails_job(
     """An attack: a job of another pipeline contains the ARN of a successful execution."""
     services.execution = {"status": "SUCCEEDED", "output": "{}"}
     services.input = services.input | changes if changes else {}
-    assert "was started for another artifact" in failure_of(services, EXECUTION)
+    assert "was started for an artifact other than" in failure_of(services, EXECUTION)

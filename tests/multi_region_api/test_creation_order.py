@@ -38,8 +38,8 @@ def dependency_types_of(template: dict[str, Any], logical_id: str) -> set[str]:
     "multi_region_api",
     "Partial failure",
     fault="a first deployment",
-    expected="no alarm: the health check is created after the API, and alarms after the topic's policy",
-    observed="read from the template",
+    expected="no alarm: the health check is created after the API, alarms after the topic's policy",
+    observed="in the template",
 )
 def test_health_check_is_created_after_the_api(full_template: dict[str, Any]) -> None:
     (check,) = (

@@ -1,6 +1,8 @@
 """Dependency checks, with a stub of DynamoDB's API and a local web server."""
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from botocore.stub import Stubber
 
 from lambdas.multi_region_api.dependencies import get_url, load_dependencies, read_item
 from lambdas.multi_region_api.handler_settings import DependencySettings
-from lambdas.multi_region_api.health import Dependency, check_dependencies
+from lambdas.multi_region_api.health import DependencyCheck, check_dependencies
 
 KEY = {"order": {"S": "healthcheck"}}
 
@@ -84,8 +86,8 @@ def test_url_with_2xx_status_is_available(url: str) -> None:
 @pytest.mark.reliability(
     "multi_region_api",
     "Hostile input",
-    fault="a dependency that redirects, for example to the Lambda runtime API",
-    expected="not followed; unhealthy",
+    fault="a dependency redirects, for example to the Lambda runtime API",
+    expected="unhealthy; the redirect is not followed",
     observed="tested with 301, 302 and 308",
 )
 def test_url_with_error_or_redirect_raises(url: str, status: int) -> None:
@@ -114,7 +116,7 @@ def test_url_with_invalid_response_fails_at_once() -> None:
         threading.Thread(target=respond, daemon=True).start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}/"
         for _ in range(3):
-            (reason,) = check_dependencies([Dependency("payments", 2, partial(get_url, address, 1))]).values()
+            (reason,) = check_dependencies([DependencyCheck("payments", 2, partial(get_url, address, 1))]).values()
             assert "no response within" not in reason, "the check waited for the timeout"
 
 
@@ -138,7 +140,7 @@ def test_url_with_endless_response_fails_after_timeout() -> None:
         threading.Thread(target=drip, daemon=True).start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}/"
         started = time.monotonic()
-        failed = check_dependencies([Dependency("payments", 0.3, partial(get_url, address, 0.3))])
+        failed = check_dependencies([DependencyCheck("payments", 0.3, partial(get_url, address, 0.3))])
         assert time.monotonic() - started < 30, "the check did not end"
         stop.set()
     assert failed == {"payments": "no response within 0.3 s"}
@@ -148,7 +150,7 @@ def test_url_with_endless_response_fails_after_timeout() -> None:
 @pytest.mark.reliability(
     "multi_region_api",
     "Lost event or response",
-    fault="the address of a dependency or of a Region's endpoint rejects connections",
+    fault="a dependency or a Region's endpoint rejects connections",
     expected="unhealthy",
     observed="connection refused",
 )
@@ -172,6 +174,16 @@ def test_load_dependencies_sets_timeouts_and_one_attempt() -> None:
     }
     orders, payments = load_dependencies([table, page])
     assert (orders.name, orders.timeout_seconds) == ("orders", 0.7)
-    client = orders.check.args[0]  # type: ignore[attr-defined]
+    client = orders.run.args[0]  # type: ignore[attr-defined]
     assert (client.meta.config.read_timeout, client.meta.config.retries["total_max_attempts"]) == (0.7, 1)
-    assert payments.check.args == ("https://example.com/", 0.5)  # type: ignore[attr-defined]
+    assert payments.run.args == ("https://example.com/", 0.5)  # type: ignore[attr-defined]
+
+
+def test_url_dependency_does_not_import_boto3() -> None:
+    program = (
+        "import sys; from lambdas.multi_region_api.dependencies import load_dependencies;"
+        "load_dependencies([{'name': 'page', 'url': 'http://127.0.0.1/', 'timeout_seconds': 1}]);"
+        "print('boto3' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"

@@ -60,8 +60,8 @@ def test_drain_of_own_or_unknown_region_is_rejected(request_: dict[str, Any], me
     "multi_region_api",
     "System-specific",
     fault="two Regions drain each other",
-    expected="the second command is rejected, so one Region stays in service",
-    observed="an error that names the Region that drains this one",
+    expected="the second command is rejected; one Region stays in service",
+    observed="an error that names the other Region",
 )
 def test_drained_region_cannot_drain_others_but_can_undrain() -> None:
     with pytest.raises(DrainError, match="this Region is drained by us-west-2"):
@@ -108,7 +108,7 @@ def checks(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     return {name: config for name, config in found.items() if config["Type"] == kind}
 
 
-def test_records_use_a_check_that_needs_own_health_and_no_drain(full_assembly: Assembly) -> None:
+def test_records_use_check_of_endpoint_and_drains(full_assembly: Assembly) -> None:
     """Route 53 developer guide: a calculated check counts its healthy children, and an inverted one is unhealthy
     only while its endpoint passes."""
     for region in THREE_REGIONS:

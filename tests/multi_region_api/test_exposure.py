@@ -49,7 +49,7 @@ def test_endpoint_requires_tls_1_2_and_accepts_it(full_template: dict[str, Any],
         "the health path has a separate throttling limit and is not public; the web ACL "
         "limits each address and allows health checkers"
     ),
-    observed="read from the template",
+    observed="in the template",
 )
 def test_health_path_contains_the_guid_of_the_stack(template: dict[str, Any]) -> None:
     paths = [resource["PathPart"] for resource in resources_of_type(template, "AWS::ApiGateway::Resource")]
@@ -62,8 +62,8 @@ def test_health_path_contains_the_guid_of_the_stack(template: dict[str, Any]) ->
     "multi_region_api",
     "Throttling",
     fault="requests on the health path are throttled",
-    expected="the limit is far above the request rate of health checkers; an alarm reports it",
-    observed="read from the template: a separate limit, an alarm on 4xx",
+    expected="the limit is far above the health checkers' request rate; an alarm reports it",
+    observed="template: a separate limit, an alarm on 4xx",
 )
 def test_health_path_throttle_exceeds_health_checker_rate(template: dict[str, Any]) -> None:
     (health_limit,) = (limit for path, limit in limits(template).items() if "healthcheck-" in path)

@@ -4,7 +4,7 @@ import importlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,9 +14,11 @@ import pytest
 from botocore.stub import Stubber
 
 from lambdas.multi_region_api.health import TOKEN
+from lambdas.multi_region_api.responses import ProxyEvent
 
 from ..conftest import ROOT
 
+EVENT: ProxyEvent = {"headers": None, "pathParameters": {}, "requestContext": {"requestId": "r-1"}}
 TABLE = {"name": "orders", "table": "Orders", "partition_key": "id", "timeout_seconds": 0.2}
 
 
@@ -28,10 +30,12 @@ def load_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         for name in [name for name in sys.modules if name.split(".")[0] == "multi_region_api"]:
             del sys.modules[name]
 
-    def load(module: str, *dependencies: dict[str, Any], allowed_origin: str = "*", **more: Any) -> ModuleType:
+    def load(
+        module: str, *dependencies: dict[str, Any], allowed_origins: Sequence[str] = ("*",), **more: Any
+    ) -> ModuleType:
         package = tmp_path / "multi_region_api"
         shutil.copytree(ROOT / "lambdas" / "multi_region_api", package, dirs_exist_ok=True)
-        settings = {"allowed_origin": allowed_origin, "dependencies": dependencies, "drain_urls": {}, **more}
+        settings = {"allowed_origins": allowed_origins, "dependencies": dependencies, "drain_urls": {}, **more}
         (package / "settings.json").write_text(json.dumps(settings))
         remove_modules()
         return importlib.import_module(f"multi_region_api.{module}")
@@ -44,7 +48,7 @@ def load_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
 
 def test_hello_returns_its_region(load_handler: Callable[..., ModuleType]) -> None:
-    response = load_handler("hello").handler({}, None)
+    response = load_handler("hello").handler(EVENT, None)
     assert response["statusCode"] == 200
     assert json.loads(response["body"]) == {"message": "Hello from eu-west-1", "region": "eu-west-1"}
 
@@ -58,17 +62,34 @@ def test_hello_returns_its_region(load_handler: Callable[..., ModuleType]) -> No
     observed="`no-store` in every response",
 )
 def test_response_allows_the_origin_and_forbids_caching(load_handler: Callable[..., ModuleType], module: str) -> None:
-    headers = load_handler(module, allowed_origin="https://www.example.com").handler({}, None)["headers"]
+    headers = load_handler(module, allowed_origins=["https://www.example.com"]).handler(EVENT, None)["headers"]
     assert headers["Access-Control-Allow-Origin"] == "https://www.example.com"
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Region"] == "eu-west-1"
     assert "X-Region" in headers["Access-Control-Expose-Headers"], "a page's script could not read it"
 
 
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("https://b.example.com", "https://b.example.com"),
+        ("https://evil.example.com", "https://a.example.com"),
+        (None, "https://a.example.com"),
+    ],
+)
+@pytest.mark.parametrize("name", ["origin", "Origin"])
+def test_response_allows_origin_of_the_request_if_listed(
+    load_handler: Callable[..., ModuleType], name: str, origin: str | None, allowed: str
+) -> None:
+    module = load_handler("hello", allowed_origins=["https://a.example.com", "https://b.example.com"])
+    headers = module.handler(EVENT | {"headers": {name: origin} if origin else {}}, None)["headers"]
+    assert (headers["Access-Control-Allow-Origin"], headers["Vary"]) == (allowed, "Origin")
+
+
 def test_healthy_region_returns_200_with_token_without_log(
     load_handler: Callable[..., ModuleType], caplog: pytest.LogCaptureFixture
 ) -> None:
-    response = load_handler("healthcheck").handler({}, None)
+    response = load_handler("healthcheck").handler(EVENT, None)
     assert (response["statusCode"], json.loads(response["body"])) == (200, {"health": TOKEN, "region": "eu-west-1"})
     assert not caplog.records
 
@@ -77,8 +98,8 @@ def test_unhealthy_region_returns_503_and_logs_reason(
     load_handler: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("STATUS", "fail")
-    response = load_handler("healthcheck").handler({}, None)
-    body = {"health": "unhealthy", "region": "eu-west-1", "failed": ["STATUS"]}
+    response = load_handler("healthcheck").handler(EVENT, None)
+    body = {"health": "unhealthy", "region": "eu-west-1", "failed": ["STATUS"], "requestId": "r-1"}
     assert (response["statusCode"], json.loads(response["body"])) == (503, body)
     (record,) = caplog.records
     assert (
@@ -99,7 +120,7 @@ def test_status_is_read_on_every_invocation(
     statuses = []
     for status in ("ok", "fail", "check"):
         monkeypatch.setenv("STATUS", status)
-        statuses.append(handler({}, None)["statusCode"])
+        statuses.append(handler(EVENT, None)["statusCode"])
     assert statuses == [200, 503, 200]
 
 
@@ -107,7 +128,7 @@ def test_unreachable_dependency_makes_region_unhealthy(
     load_handler: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # pytest blocks connections, too
-    response = load_handler("healthcheck", TABLE).handler({}, None)
+    response = load_handler("healthcheck", TABLE).handler(EVENT, None)
     assert response["statusCode"] == 503
     assert "orders" in json.loads(response["body"])["failed"]
 
@@ -131,7 +152,7 @@ def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
 )
 def test_unreadable_list_does_not_undrain(load_handler: Callable[..., ModuleType], ssm: Stubber) -> None:
     handler = load_handler("drained").handler
-    asked = [{"pathParameters": {"region": region}} for region in ("us-west-2", "us-east-1")]
+    asked = [EVENT | {"pathParameters": {"region": region}} for region in ("us-west-2", "us-east-1")]
     ssm.add_client_error("get_parameter", "ThrottlingException")
     assert handler(asked[0], None)["statusCode"] == 503
     for response in ({"Parameter": {"Value": "us-west-2"}}, None):

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -12,16 +12,22 @@ from lambdas.multi_region_api.health import (
     MAX_REASON_CHARACTERS,
     MAX_THREADS,
     TOKEN,
-    Dependency,
+    DependencyCheck,
     check_dependencies,
     evaluate,
     healthy_body,
     unhealthy_body,
 )
-from lambdas.multi_region_api.responses import json_response
+from lambdas.multi_region_api.responses import ProxyEvent, json_response
 
 SEARCHED_BYTES = 5120  # by Route 53
 ANY_TEXT = st.text() | st.sampled_from([TOKEN, f"x{TOKEN}", TOKEN.upper(), "healthy", "=", "ok", '"', "\\u003d"])
+
+
+def respond(status: int, body: Mapping[str, object]) -> str:
+    """Return the body of the response of a Region."""
+    event: ProxyEvent = {"headers": None, "pathParameters": {}, "requestContext": {"requestId": "r-1"}}
+    return json_response(status, body, event, region="us-east-1", allowed_origins=["*"])["body"]
 
 
 def fails(message: str = "gone") -> Callable[[], None]:
@@ -50,7 +56,7 @@ def test_region_without_dependencies_is_healthy() -> None:
 
 
 def test_status_ok_overrides_failed_dependencies() -> None:
-    assert evaluate("ok", [Dependency("orders", 1, fails())]) == {}
+    assert evaluate("ok", [DependencyCheck("orders", 1, fails())]) == {}
 
 
 @pytest.mark.parametrize("status", ["fail", "not ok", "okay", "lookup", "healthy", TOKEN, "0"])
@@ -62,7 +68,7 @@ def test_status_ok_overrides_failed_dependencies() -> None:
     observed='"okay" is not "ok"',
 )
 def test_unknown_status_is_unhealthy_without_checks(status: str) -> None:
-    assert evaluate(status, [Dependency("orders", 1, passes)]) == {"STATUS": f"is {status}"}
+    assert evaluate(status, [DependencyCheck("orders", 1, passes)]) == {"STATUS": f"is {status}"}
 
 
 @pytest.mark.parametrize("status", ["check", "", " Check "])
@@ -74,7 +80,7 @@ def test_unknown_status_is_unhealthy_without_checks(status: str) -> None:
     observed="only the failed one is named",
 )
 def test_status_check_or_empty_checks_dependencies(status: str) -> None:
-    dependencies = [Dependency("orders", 1, passes), Dependency("payments", 1, fails("refused"))]
+    dependencies = [DependencyCheck("orders", 1, passes), DependencyCheck("payments", 1, fails("refused"))]
     assert evaluate(status, dependencies) == {"payments": "ConnectionError: refused"}
 
 
@@ -82,13 +88,17 @@ def test_status_check_or_empty_checks_dependencies(status: str) -> None:
     "multi_region_api",
     "Timeout",
     fault="a dependency never responds, or never ends its response",
-    expected="unhealthy after the timeout of this dependency",
+    expected="unhealthy after its timeout",
     observed="after 0.2 s; other checks are not delayed",
 )
 def test_endless_check_fails_after_its_timeout(endless: Callable[[], None]) -> None:
     started = time.monotonic()
     failed = check_dependencies(
-        [Dependency("slow", 0.2, endless), Dependency("fine", 60, passes), Dependency("gone", 60, fails())]
+        [
+            DependencyCheck("slow", 0.2, endless),
+            DependencyCheck("fine", 60, passes),
+            DependencyCheck("gone", 60, fails()),
+        ]
     )
     assert time.monotonic() - started < 30
     assert failed == {"slow": "no response within 0.2 s", "gone": "ConnectionError: gone"}
@@ -97,7 +107,7 @@ def test_endless_check_fails_after_its_timeout(endless: Callable[[], None]) -> N
 @pytest.mark.reliability("multi_region_api", "Delayed or out of order", fault="a dependency responds too late")
 def test_dependencies_are_checked_in_parallel(endless: Callable[[], None]) -> None:
     started = time.monotonic()
-    failed = check_dependencies([Dependency(str(number), 0.5, endless) for number in range(10)])
+    failed = check_dependencies([DependencyCheck(str(number), 0.5, endless) for number in range(10)])
     assert time.monotonic() - started < 4, "in sequence they take 5 s"
     assert len(failed) == 10
 
@@ -111,7 +121,10 @@ def test_dependencies_are_checked_in_parallel(endless: Callable[[], None]) -> No
 )
 def test_late_check_fails_while_others_run() -> None:
     """The timeout of a check applies even while another one takes longer."""
-    dependencies = [Dependency("late", 0.05, lambda: time.sleep(0.3)), Dependency("other", 30, lambda: time.sleep(0.6))]
+    dependencies = [
+        DependencyCheck("late", 0.05, lambda: time.sleep(0.3)),
+        DependencyCheck("other", 30, lambda: time.sleep(0.6)),
+    ]
     assert check_dependencies(dependencies) == {"late": "no response within 0.05 s"}
 
 
@@ -120,7 +133,7 @@ def test_late_check_fails_while_others_run() -> None:
 )
 def test_unhealthy_body_has_names_without_reasons() -> None:
     failed = check_dependencies(
-        [Dependency("orders", 1, fails("arn:aws:sts::111111111111:assumed-role/x is not authorized"))]
+        [DependencyCheck("orders", 1, fails("arn:aws:sts::111111111111:assumed-role/x is not authorized"))]
     )
     assert unhealthy_body("us-east-1", failed)["failed"] == ["orders"]
     assert "111111111111" in failed["orders"], "it is in the log"
@@ -130,23 +143,23 @@ def test_unhealthy_body_has_names_without_reasons() -> None:
     "multi_region_api",
     "Duplicate",
     fault="twenty health checkers call at once, repeatedly",
-    expected="checks of a dependency that never responds do not pile up",
+    expected="checks that never end do not pile up",
     observed="at most 100 threads",
 )
 def test_endless_checks_do_not_exceed_max_threads(endless: Callable[[], None]) -> None:
     for _ in range(MAX_THREADS):
-        failed = check_dependencies([Dependency("slow", 0.001, endless)])
+        failed = check_dependencies([DependencyCheck("slow", 0.001, endless)])
     assert failed == {"slow": "earlier checks have not ended"}
     assert threading.active_count() <= MAX_THREADS
 
 
 def test_long_reason_is_truncated() -> None:
-    (reason,) = check_dependencies([Dependency("orders", 1, fails("x" * 10_000))]).values()
+    (reason,) = check_dependencies([DependencyCheck("orders", 1, fails("x" * 10_000))]).values()
     assert len(reason) == MAX_REASON_CHARACTERS
 
 
 def test_healthy_body_has_token_in_searched_bytes() -> None:
-    body = json_response(200, healthy_body("us-east-1"), region="us-east-1", allowed_origin="*")["body"]
+    body = respond(200, healthy_body("us-east-1"))
     assert TOKEN.encode() in body.encode()[:SEARCHED_BYTES]
 
 
@@ -161,9 +174,7 @@ def test_healthy_body_has_token_in_searched_bytes() -> None:
     observed="with generated names and errors",
 )
 def test_unhealthy_body_never_contains_token(region: str, failed: list[str]) -> None:
-    body = json_response(503, unhealthy_body(region.replace("=", ""), failed), region="us-east-1", allowed_origin="*")[
-        "body"
-    ]
+    body = respond(503, unhealthy_body(region.replace("=", ""), failed))
     assert TOKEN not in body
     assert json.loads(body)["health"] == "unhealthy"
 
@@ -175,18 +186,13 @@ def test_unhealthy_body_never_contains_token(region: str, failed: list[str]) -> 
     fault="a dependency whose name or error contains the token",
 )
 def test_any_failure_with_any_error_is_unhealthy(status: str, errors: list[tuple[str, str]]) -> None:
-    dependencies = [Dependency(name, 1, fails(message)) for name, message in errors]
+    dependencies = [DependencyCheck(name, 1, fails(message)) for name, message in errors]
     failed = evaluate(status, dependencies)
     if status.strip().lower() == "ok":
         assert not failed
     elif dependencies or status.strip().lower() not in ("", "check"):
         assert failed
-        assert (
-            TOKEN
-            not in json_response(503, unhealthy_body("us-east-1", failed), region="us-east-1", allowed_origin="*")[
-                "body"
-            ]
-        )
+        assert TOKEN not in respond(503, unhealthy_body("us-east-1", failed))
 
 
 @pytest.mark.parametrize(

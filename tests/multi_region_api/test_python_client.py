@@ -61,7 +61,7 @@ def api() -> Iterator[tuple[str, list[int], set[Any]]]:
     "multi_region_api",
     "Lost event or response",
     fault="an unhealthy Region returns 5xx or 429, or closes the connection",
-    expected="the client repeats the call on a new connection, after a random delay",
+    expected="the client retries on a new connection, after a random delay",
     observed="the next response, one connection for each attempt",
 )
 def test_failed_call_is_retried_on_a_new_connection(client: ModuleType, api: tuple[str, list[int], set[Any]]) -> None:

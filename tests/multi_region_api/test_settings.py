@@ -56,8 +56,11 @@ def test_strings_from_the_command_line_are_converted() -> None:
             {"domain_name": "api.example.com"},
             "needs multi_region_api:hosted_zone_id and multi_region_api:hosted_zone_name",
         ),
-        ({"allowed_origin": "https://www.example.com/"}, "allowed_origin"),
-        ({"allowed_origin": "*'; x"}, "allowed_origin"),
+        ({"allowed_origins": ["https://www.example.com/"]}, "allowed_origins"),
+        ({"allowed_origins": ["*'; x"]}, "allowed_origins"),
+        ({"allowed_origins": []}, "allowed_origins"),
+        ({"allowed_origins": ["*", "https://www.example.com"]}, "allowed_origins"),
+        ({"allowed_origins": ["https://www.example.com"] * 2}, "allowed_origins"),
         (
             {"dependencies": [{"name": "both", "table": "Orders", "url": "https://example.com/"}]},
             "table or url; given both",
@@ -95,7 +98,7 @@ def test_domain_name_outside_its_zone_raises() -> None:
     assert read(domain_name="example.com", hosted_zone_id="Z1", hosted_zone_name="example.com").domain_name
 
 
-def test_more_regions_than_health_checks_are_rejected_with_a_domain_name() -> None:
+def test_regions_above_health_check_quota_are_rejected() -> None:
     """Each Region has a health check of every Region and a calculated one; Route 53's default quota is 200."""
     regions = sorted(supported_regions())[: MAX_REGIONS_WITH_DOMAIN_NAME + 1]
     assert MAX_REGIONS_WITH_DOMAIN_NAME * (MAX_REGIONS_WITH_DOMAIN_NAME + 1) <= 200 < len(regions) * (len(regions) + 1)

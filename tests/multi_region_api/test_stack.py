@@ -49,7 +49,7 @@ def single_region(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         "regions": '["ap-northeast-1"]',
         "request_interval": "10",
         "failure_threshold": "5",
-        "allowed_origin": "https://www.example.com",
+        "allowed_origins": '["https://www.example.com"]',
         "throttling_rate_limit": "7",
         "cloudwatch_role": "true",
         "log_level": "WARNING",
@@ -191,7 +191,7 @@ def test_records_are_latency_aliases_with_health_check(domain_assembly: Assembly
     "Partial failure",
     fault="a Region's stack is partly created or partly deleted",
     expected="no client is routed there",
-    observed="read from the template: records are created last and deleted first",
+    observed="template: records are created last and deleted first",
 )
 def test_records_depend_on_api_and_domain_name(domain_assembly: Assembly, region: str) -> None:
     resources = domain_assembly.template(f"MultiRegionApi-{region}")["Resources"]
@@ -259,7 +259,25 @@ def test_cors_allows_the_origin_for_responses_and_errors(single_region: Assembly
     options = [m for m in resources_of_type(template, "AWS::ApiGateway::Method") if m["HttpMethod"] == "OPTIONS"]
     (response,) = options[0]["Integration"]["IntegrationResponses"]
     assert response["ResponseParameters"]["method.response.header.Access-Control-Allow-Origin"] == origin
-    assert response["ResponseParameters"]["method.response.header.Access-Control-Allow-Methods"] == "'GET,OPTIONS'"
+    assert response["ResponseParameters"]["method.response.header.Access-Control-Allow-Methods"] == "'GET,HEAD,OPTIONS'"
+
+
+def test_cors_of_several_origins(full_template: dict[str, Any]) -> None:
+    for error in resources_of_type(full_template, "AWS::ApiGateway::GatewayResponse"):
+        origin = error["ResponseParameters"]["gatewayresponse.header.Access-Control-Allow-Origin"]
+        assert origin == "method.request.header.Origin", "a gateway response cannot compare it with a list"
+    options = [m for m in resources_of_type(full_template, "AWS::ApiGateway::Method") if m["HttpMethod"] == "OPTIONS"]
+    (response,) = options[0]["Integration"]["IntegrationResponses"]
+    template = response["ResponseTemplates"]["application/json"]
+    static = response["ResponseParameters"]["method.response.header.Access-Control-Allow-Origin"]
+    assert (static, '"https://example.com"' in template) == ("'https://www.example.com'", True)
+
+
+def test_head_and_get_invoke_the_same_function(template_without_domain: dict[str, Any]) -> None:
+    methods = resources_of_type(template_without_domain, "AWS::ApiGateway::Method")
+    (head,) = [method for method in methods if method["HttpMethod"] == "HEAD"]
+    gets = [m for m in methods if m["HttpMethod"] == "GET" and m["ResourceId"] == head["ResourceId"]]
+    assert [get["Integration"] for get in gets] == [head["Integration"]]
 
 
 def test_logs_have_retention_and_functions_are_traced(template_without_domain: dict[str, Any]) -> None:
@@ -344,7 +362,7 @@ def test_health_check_alarm_is_only_in_us_east_1(domain_assembly: Assembly) -> N
 
 
 @pytest.mark.reliability("multi_region_api", "Throttling", fault="requests on the health path are throttled")
-def test_every_region_has_alarms_of_its_own_metrics(template_without_domain: dict[str, Any]) -> None:
+def test_each_region_has_alarms_on_local_metrics(template_without_domain: dict[str, Any]) -> None:
     alarms = resources_of_type(template_without_domain, "AWS::CloudWatch::Alarm")
     (topic,) = (name for name, r in template_without_domain["Resources"].items() if r["Type"] == "AWS::SNS::Topic")
     metrics = set()

@@ -60,6 +60,11 @@ def deployed() -> Iterator[Sandbox]:
         yield sandbox
 
 
+SERVICES_OF_TEST_APPS = (
+    "cloudformation", "cloudwatch", "dynamodb", "ec2", "events", "iam", "kms", "lambda", "logs", "sns", "sqs", "ssm"
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class OptionsSandbox:
     """A sandbox whose stacks have optional settings, and a security group created before the stacks."""
@@ -97,7 +102,7 @@ def options_sandbox() -> Iterator[OptionsSandbox]:
             "static_site:caching": "false",
             # The tests deploy other resources than the sample app.
             "deploy_pipeline:permissions": json.dumps(
-                [{"actions": ["cloudformation:*", "sns:*", "sqs:*", "ssm:*"], "resources": ["*"]}]
+                [{"actions": [f"{service}:*" for service in SERVICES_OF_TEST_APPS], "resources": ["*"]}]
             ),
             "deploy_pipeline:allow_service_wide_permissions": "true",
             "multi_region_api:regions": '["us-east-1"]',

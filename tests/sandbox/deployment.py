@@ -40,8 +40,12 @@ class Deployment:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr("app.json", json.dumps({"Resources": resources}))
-        self.s3.put_object(Bucket=self.bucket, Key=f"{self.name}.zip", Body=buffer.getvalue())
-        names = {"environmentName": "prod", "stackName": self.name, "templatePath": "app.json"}
+        return self.start_artifact(buffer.getvalue(), templatePath="app.json", **fields)
+
+    def start_artifact(self, content: bytes, **fields: Any) -> str:
+        """Start an execution with this zip file as its artifact; `fields` are added to its input."""
+        self.s3.put_object(Bucket=self.bucket, Key=f"{self.name}.zip", Body=content)
+        names = {"environmentName": "prod", "stackName": self.name}
         artifact = {"revisionS3Bucket": self.bucket, "revisionS3Key": f"{self.name}.zip"}
         response = self.step_functions.start_execution(
             stateMachineArn=self.state_machine, input=json.dumps(names | artifact | fields)

@@ -200,7 +200,7 @@ def stack(admin: boto3.Session) -> Callable[..., dict[str, str]]:
     return create
 
 
-def test_service_role_must_be_passed_and_can_create_only_what_it_may(role: Role, admin: boto3.Session) -> None:
+def test_service_role_needs_pass_role_and_permissions(role: Role, admin: boto3.Session) -> None:
     template = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
     trust = ACCOUNT_MAY_ASSUME | {"Principal": {"Service": "cloudformation.amazonaws.com"}}
     service_role = create_role(admin, allow("sns:*"), trust=trust)
@@ -298,7 +298,7 @@ def service_may_send(service: str, **condition: str) -> str:
     return document(allow("sqs:SendMessage", Principal={"Service": service}, **limits))
 
 
-def test_rule_sends_to_queue_only_with_its_policy_and_else_to_dead_letters(admin: boto3.Session) -> None:
+def test_rule_denied_by_queue_policy_sends_to_dead_letter_queue(admin: boto3.Session) -> None:
     events = admin.client("events")
     rule = events.put_rule(Name="orders", EventPattern=json.dumps({"source": ["shop"]}))["RuleArn"]
     permitted, permitted_arn = create_queue(admin, service_may_send("events.amazonaws.com", **{"aws:SourceArn": rule}))

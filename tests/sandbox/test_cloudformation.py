@@ -95,7 +95,7 @@ def test_replacement_follows_schema(kind: str, name: str, replacement: str) -> N
         ("Custom::Thing", {"Name": "a"}, {"Name": "b"}, False),
     ],
 )
-def test_update_replaces_resource_if_schema_says_so(kind: str, old: Any, new: Any, is_replaced: bool) -> None:
+def test_update_of_create_only_property_replaces_resource(kind: str, old: Any, new: Any, is_replaced: bool) -> None:
     assert requires_replacement(kind, old, new) is is_replaced
 
 
@@ -176,7 +176,7 @@ def test_reference_to_existing_resource_is_resolved() -> None:
     assert "BeforeContext" not in change
 
 
-def test_values_in_change_sets_leave_out_conditions_and_mark_attributes() -> None:
+def test_change_set_values_omit_conditions_and_mark_attributes() -> None:
     resources = subscription_template() | {"Other": resource(QUEUE) | {"Condition": "IsLive"}}
     conditions = {"IsLive": {"Fn::Equals": ["a", "b"]}}
     effective = effective_values(cloudformation.resolve_for_diff.original)

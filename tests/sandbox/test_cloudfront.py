@@ -74,6 +74,7 @@ def test_distribution_with_invalid_edge_function_fails(deployed: Sandbox) -> Non
     timeout = lambda_.get_function_configuration(FunctionName=name)["Timeout"]
     try:
         lambda_.update_function_configuration(FunctionName=name, Timeout=60, Environment={"Variables": {"A": "b"}})
+        lambda_.get_waiter("function_updated_v2").wait(FunctionName=name)
         version = lambda_.publish_version(FunctionName=name)["FunctionArn"]
     finally:
         lambda_.update_function_configuration(FunctionName=name, Timeout=timeout, Environment={"Variables": {}})
@@ -164,7 +165,7 @@ def test_head_returns_headers_without_body(site: Site) -> None:
 @pytest.mark.reliability(
     "static_site",
     "Throttling",
-    fault="more requests than the function or the bucket can serve",
+    fault="more requests than the function or bucket can serve",
     expected="cached pages need neither; a web ACL is optional",
     observed="a cache hit with any query string",
 )
@@ -177,7 +178,7 @@ def test_cache_key_is_the_path(site: Site) -> None:
     "static_site",
     "Delayed or out of order",
     fault="a cached page is older than the published one",
-    expected="it is served until it is invalidated, for at most a day",
+    expected="served until it is invalidated, for at most a day",
     observed="the old page, then the new page after the invalidation",
 )
 def test_response_is_cached_until_its_path_is_invalidated(site: Site) -> None:

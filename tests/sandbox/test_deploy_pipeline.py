@@ -16,7 +16,7 @@ DENIED = {"code": "AccessDenied", "message": "not authorized to perform that"}
     "deploy_pipeline",
     "Throttling",
     fault="CloudFormation temporarily throttles calls",
-    expected="retried with backoff; calls that change something have a token, so they take effect once",
+    expected="retried with backoff; a token makes each change take effect only once",
     observed="created and updated after two throttled calls of each kind",
 )
 def test_throttled_calls_are_retried(app: Deployment) -> None:
@@ -88,7 +88,7 @@ def test_error_is_not_treated_as_missing_stack(app: Deployment) -> None:
     "deploy_pipeline",
     "Deleted externally",
     fault="the change set, before or after it is inspected",
-    expected="fails with that reason",
+    expected="fails with this reason",
     observed="`ChangeSetDeletedError`",
 )
 def test_deleted_change_set_is_reported(app: Deployment, skip: int) -> None:
@@ -104,7 +104,7 @@ def test_deleted_change_set_is_reported(app: Deployment, skip: int) -> None:
     "deploy_pipeline",
     "Deleted externally",
     fault="the stack, while it is created or updated",
-    expected="fails with that reason",
+    expected="fails with this reason",
     observed='"was deleted by somebody else"',
 )
 def test_stack_deleted_during_creation_is_reported(app: Deployment) -> None:

@@ -61,6 +61,43 @@ def test_removal_in_nested_stack_is_found(app: Deployment) -> None:
     assert not app.left()
 
 
+def test_drift_is_rejected_or_reverted(app: Deployment) -> None:
+    app.create({"Queue": QUEUE, "Topic": TOPIC})
+    sqs = app.target.client("sqs")
+    resources = app.cloudformation.describe_stack_resources(StackName=app.stack)["StackResources"]
+    queue, topic = (r["PhysicalResourceId"] for r in sorted(resources, key=lambda r: str(r["LogicalResourceId"])))
+
+    def timeout() -> str:
+        response = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])
+        return str(response["Attributes"]["VisibilityTimeout"])
+
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "120"})
+    app.target.client("sns").delete_topic(TopicArn=topic)
+    same = {"Queue": QUEUE, "Topic": TOPIC}
+    assert json.loads(app.deploy(same)["output"])["outcome"] == "unchanged", "by default, drift is ignored"
+    ended = app.deploy(same, policy={"drift": "reject"})
+    lines = [
+        "- Queue (AWS::SQS::Queue), Modify: VisibilityTimeout was changed from 30 to 120 outside CloudFormation,"
+        " and is set to 30",
+        "- Topic (AWS::SNS::Topic), Add: it was deleted outside CloudFormation, and is created again",
+    ]
+    assert ended["cause"].splitlines()[1:] == lines
+    assert timeout() == "120"
+    adapted = {"Queue": {**QUEUE, "Properties": {"VisibilityTimeout": 120}}, "Topic": TOPIC}
+    exempt = {"drift": "reject", "exemptLogicalIds": ["Topic"]}
+    output = json.loads(app.deploy(adapted, policy=exempt)["output"])
+    assert (output["outcome"], output["unsafe"]["notices"].splitlines()[1:]) == (
+        "updated",
+        ["- Topic (AWS::SNS::Topic): it was deleted outside CloudFormation, and is created again"],
+    )
+    assert timeout() == "120", "the template was brought in line with the queue"
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "5"})
+    output = json.loads(app.deploy(adapted, policy={"drift": "revert"})["output"])
+    assert "changed from 120 to 5 outside CloudFormation, and is set to 120" in output["summary"]
+    assert timeout() == "120"
+    assert not app.left()
+
+
 NAMES = st.sampled_from([None, None, None, "one", "two"])
 QUEUES = st.fixed_dictionaries({"kind": st.just("Queue"), "name": NAMES, "plain": st.integers(1, 3)})
 TOPICS = st.fixed_dictionaries({"kind": st.just("Topic"), "name": NAMES, "plain": st.integers(1, 3)})

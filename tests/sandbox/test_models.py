@@ -35,9 +35,10 @@ def h2o_of_the_host(sandbox_with_options: Sandbox) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def small_models() -> dict[str, models.TrainedModel]:
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, models.TrainedModel]:
     training, test = songs.split(songs.read(SYNTHETIC))
-    return {trained.model.name: trained for trained in models.train(models.SMALL, training, test)}
+    folder = tmp_path_factory.mktemp("models") / "new"
+    return {trained.model.name: trained for trained in models.train(models.SMALL, training, test, folder=folder)}
 
 
 def test_models_match_the_post() -> None:
@@ -56,6 +57,13 @@ def test_trained_model_rates_every_test_song_once(small_models: dict[str, models
         assert sum(trained.confusion[1]) == test["top10"].sum(), "the second row must have the hits"
         assert 0.5 < trained.auc <= 1
         assert set(trained.importance) <= set(trained.model.features)
+
+
+def test_kept_model_predicts_the_same(small_models: dict[str, models.TrainedModel]) -> None:
+    _, test = songs.split(songs.read(SYNTHETIC))
+    for trained in small_models.values():
+        assert trained.file
+        assert models.predict(trained.file, test) == pytest.approx(trained.probability, abs=1e-6), trained.file
 
 
 def test_linear_model_matches_scikit_learn(small_models: dict[str, models.TrainedModel]) -> None:

@@ -34,6 +34,26 @@ def signed(
             signed("route53", "GET", "/2013-04-01/hostedzone/Z1"),
             {("route53:GetHostedZone", "arn:aws:route53:::hostedzone/Z1")},
         ),
+        (
+            signed("lambda", "POST", "/2015-03-31/functions/f%3Alive/invocations"),
+            {("lambda:InvokeFunction", f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f:live")},
+        ),
+        (
+            signed("lambda", "PUT", "/2015-03-31/functions/f/aliases/live", body=b'{"FunctionVersion":"2"}'),
+            {("lambda:UpdateAlias", f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f")},
+        ),
+        (
+            signed("lambda", "GET", "/2015-03-31/functions/f/configuration", "Qualifier=2"),
+            {("lambda:GetFunctionConfiguration", f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f:2")},
+        ),
+        (
+            signed("lambda", "POST", "/2015-03-31/functions/f/versions", body=b"{}"),
+            {("lambda:PublishVersion", f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f")},
+        ),
+        (
+            signed("monitoring", "POST", "/", header=("x-amz-target", "GraniteServiceVersion20100801.GetMetricData")),
+            {("cloudwatch:GetMetricData", "*")},
+        ),
         (signed("apigateway", "GET", "/restapis/a"), {("apigateway:GET", "arn:aws:apigateway:us-east-1::/restapis/a")}),
         (
             signed("ec2", "POST", "/", body=b"Action=StopInstances&InstanceId.1=i-1&InstanceId.2=i-2"),

@@ -66,7 +66,7 @@ def test_probe_without_search_string_uses_the_status() -> None:
 @pytest.mark.reliability(
     "multi_region_api",
     "Lost event or response",
-    fault="the address of a dependency or of a Region's endpoint rejects connections",
+    fault="a dependency or a Region's endpoint rejects connections",
 )
 def test_health_check_with_refused_connection_fails() -> None:
     with socket.socket() as unused:
@@ -228,7 +228,7 @@ def test_api_responds_only_in_its_region_and_stage(target: Target) -> None:
     "multi_region_api",
     "Malformed input",
     fault="a path or host name that does not exist",
-    expected="rejected, with a response that a page's script can read",
+    expected="rejected, with a response that scripts can read",
     observed="403 with CORS headers",
 )
 def test_custom_domain_needs_base_path_and_errors_have_cors(target: Target) -> None:

@@ -67,7 +67,7 @@ def test_throttled_revoke_succeeds_without_a_sweep(sample: SampleGroup) -> None:
     "security_group_revert",
     "Access denied",
     fault="no permission to revoke a rule",
-    expected="the notification contains EC2's reason; an alarm while the rule exists; retried at every sweep",
+    expected="EC2's reason in the notification; an alarm while the rule exists; retried at every sweep",
     observed='"NOT REVERTED", metric 1; reverted by the first sweep with the permission',
 )
 def test_denied_revoke_is_completed_by_a_later_sweep(sample: SampleGroup) -> None:

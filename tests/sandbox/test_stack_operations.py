@@ -7,9 +7,10 @@ import zipfile
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from .stacks import QUEUE, TOPIC, Stacks
+from .stacks import QUEUE, TOPIC, Stacks, request
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.needs("ministack")]
 
@@ -241,3 +242,12 @@ def test_service_token_of_custom_resource_cannot_change(stacks: Stacks, provider
     stack = stacks.update(name, **custom_resource(providers[1]))
     assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     assert ("Thing", "UPDATE_FAILED", "Modifying service token is not allowed.") in stacks.events(name)
+
+
+def test_only_request_of_cdk_waits_for_end_of_operation(stacks: Stacks, providers: list[str]) -> None:
+    name = stacks.name()
+    cdk = stacks.clients.client("cloudformation", config=Config(user_agent="aws-cdk/2.0.0"))
+    stacks.cloudformation.create_stack(StackName=name, **request(custom_resource(providers[0])))
+    clients = (stacks.cloudformation, cdk)
+    statuses = [client.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] for client in clients]
+    assert statuses == ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"]

@@ -65,7 +65,7 @@ def test_unresolved_reference_is_refused_by_every_operation(stacks: Stacks) -> N
         ),
     ],
 )
-def test_template_beyond_quotas_maps_types_and_rules_is_refused(stacks: Stacks, sections: Any, message: str) -> None:
+def test_template_with_invalid_section_is_rejected(stacks: Stacks, sections: Any, message: str) -> None:
     with pytest.raises(ClientError) as refused:
         stacks.create(stacks.name(), **sections)
     assert message in str(refused.value)

@@ -11,8 +11,8 @@ from sandbox.cloudformation.early_validation import find_errors
 from sandbox.cloudformation.parameters import check_parameters
 from sandbox.cloudformation.template_validation import TemplateError, changed_types, unsupported_attribute
 from sandbox.cloudformation.validation import validate
+from sandbox.cloudtrail import USER
 from sandbox.iam.authorization import CALLER
-from sandbox.process import ACCOUNT
 
 QUEUE = {"Type": "AWS::SQS::Queue"}
 TOPIC = {"Type": "AWS::SNS::Topic"}
@@ -214,7 +214,7 @@ def test_previous_value_satisfies_parameter() -> None:
 @pytest.fixture
 def caller() -> Iterator[None]:
     """Validate as a user with administrator access."""
-    token = CALLER.set(f"arn:aws:iam::{ACCOUNT}:user/administrator")
+    token = CALLER.set(USER)
     yield
     CALLER.reset(token)
 

@@ -9,7 +9,7 @@ FAULTS = {
             "Partial failure",
             fault="a resource of an update fails",
             expected="CloudFormation rolls back; fails with the first resource that failed",
-            observed="its name, type and reason, not the resources that were canceled because of it",
+            observed="its name, type and reason, but not the resources canceled because of it",
         ),
     ],
     "deploy_pipeline-duplicate_job_starts_one_execution": [
@@ -123,7 +123,7 @@ FAULTS = {
         pytest.mark.reliability(
             "multi_region_api",
             "System-specific",
-            fault="the control plane of a Region fails, and its health check does not detect it",
+            fault="a Region's control plane fails, and its health check does not detect it",
             expected="another Region drains it; the last Region cannot be drained",
             observed="its traffic moves, and no call failed",
         ),
@@ -153,5 +153,25 @@ FAULTS = {
     ],
     "analytics_host-workgroup_overrides_client_settings": [
         pytest.mark.reliability("analytics_host", "Hostile input", fault="a query over the limit on scanned bytes"),
+    ],
+    "cost_control-forged_message_has_no_effect": [
+        pytest.mark.reliability(
+            "cost_control", "Hostile input", fault="somebody publishes a forged message to the topic"
+        ),
+    ],
+    "cost_control-protected_instance_is_reported": [
+        pytest.mark.reliability(
+            "cost_control", "Partial failure", fault="one of the instances is protected against stopping"
+        ),
+    ],
+    "cost_control-duplicate_message_changes_nothing": [
+        pytest.mark.reliability(
+            "cost_control", "Duplicate", fault="Budgets, or anybody else, sends the same message again"
+        ),
+    ],
+    "cost_control-late_message_of_last_month_has_no_effect": [
+        pytest.mark.reliability(
+            "cost_control", "Delayed or out of order", fault="a message of last month arrives after the release"
+        ),
     ],
 }

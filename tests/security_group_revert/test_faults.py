@@ -28,8 +28,8 @@ def fault(code: str, *operations: str) -> Fault:
     "security_group_revert",
     "Deleted externally",
     fault="the group, or its ID is wrong",
-    expected="reported as not guarded, even without `restore` and in `notify` mode; an alarm is raised",
-    observed='"NOT GUARDED", metric 1; one extra call, only for a group without rules',
+    expected="reported as not guarded in every mode; an alarm is raised",
+    observed='"NOT GUARDED", metric 1; an extra call only for groups without rules',
 )
 def test_missing_group_is_reported_and_counted(options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     """EC2 returns an empty list for a filter without a match, and an error for an unknown ID."""
@@ -59,7 +59,7 @@ def test_group_without_rules_is_not_reported_as_missing() -> None:
     "security_group_revert",
     "Timeout",
     fault="the function is interrupted between two calls",
-    expected="the next run completes it, and reports both parts",
+    expected="the next run completes the revert and reports both parts",
     observed='"restored" and "no longer present"',
 )
 def test_interrupted_run_is_completed_by_the_next_run() -> None:

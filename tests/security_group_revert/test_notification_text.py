@@ -95,7 +95,7 @@ def test_notification_of_failure_contains_next_step(caplog: pytest.LogCaptureFix
 
     caplog.set_level("ERROR", "lambdas.security_group_revert")
     (notification,) = respond(FakeEC2([HTTPS, SSH], [None, refuse_all, refuse_all]), SSH_EVENT)
-    assert "tried again at every sweep" in notification["Message"]
+    assert "retried at every sweep" in notification["Message"]
     (action,) = (vars(record) for record in caplog.records)
     assert action["levelname"] == "ERROR"
     assert action["reason"].startswith("UnauthorizedOperation")
@@ -115,7 +115,7 @@ def test_metrics_are_in_embedded_metric_format(capsys: pytest.CaptureFixture[str
     "security_group_revert",
     "Hostile input",
     fault="a thousand rules at once",
-    expected="all are reported; the notification and log lines stay within their size limits",
+    expected="all are reported, within the size limits of notifications and log lines",
     observed='"... and 900 more; see the log"',
 )
 def test_thousand_rules_fit_notification_and_log_lines(caplog: pytest.LogCaptureFixture) -> None:

@@ -91,8 +91,8 @@ def test_stale_rule_does_not_block_other_rules() -> None:
     "security_group_revert",
     "Hostile input",
     fault="a caller who replaces a rule with an equal one before each revoke",
-    expected="not reverted, and tried again",
-    observed="a failed action that is transient",
+    expected="not reverted; retried",
+    observed="a failed action that is retried",
 )
 def test_rule_added_again_before_each_revoke_is_not_reverted() -> None:
     def add_again(ec2: FakeEC2, operation: str, parameters: dict[str, Any]) -> None:

@@ -187,7 +187,7 @@ def test_failed_events_are_retried_and_sent_to_the_dlq(template: dict[str, Any])
     "Throttling",
     fault="Lambda throttles the function",
     expected="events wait; an alarm is raised",
-    observed="read from the template: an alarm on throttles",
+    observed="template: an alarm on throttles",
 )
 def test_alarms_notify_the_topic(template: dict[str, Any]) -> None:
     alarms = {alarm["MetricName"]: alarm for alarm in resources_of_type(template, "AWS::CloudWatch::Alarm")}
@@ -211,7 +211,7 @@ def test_alarms_notify_the_topic(template: dict[str, Any]) -> None:
     "Lost event or response",
     fault="the sweep, after its rule is disabled or deleted",
     expected="an alarm after three intervals",
-    observed="read from the template: missing data is breaching",
+    observed="template: missing data is breaching",
 )
 def test_missing_sweep_raises_alarm(template: dict[str, Any], tmp_path: Path) -> None:
     """Also with the longest interval: CloudWatch evaluates at most seven days with periods of an hour or more."""

@@ -81,7 +81,7 @@ def test_resolved_finding_is_reported_once() -> None:
     "security_group_revert",
     "System-specific",
     fault="a controller adds its rule again after each revert",
-    expected="left in place after `max_reverts`, with an alarm; other changes are reverted; resumed after the window",
+    expected="left in place after `max_reverts`, with an alarm, until the window ends; other changes are reverted",
     observed='"REVERTING SUSPENDED", then "Resolved"',
 )
 def test_recurring_rule_is_suspended_after_max_reverts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from .test_stack import STACK, actions, tampering_rules
     "Hostile input",
     fault="the stack's resources or a trail are changed or disabled",
     expected="reported without the function",
-    observed="read from the template",
+    observed="in the template",
 )
 def test_tampering_is_reported_without_the_function(template: dict[str, Any]) -> None:
     rule, attachment_rule = tampering_rules(template)
@@ -122,9 +122,9 @@ def is_reported(template: dict[str, Any], event: dict[str, str]) -> bool:
 @pytest.mark.reliability(
     "security_group_revert",
     "Hostile input",
-    fault="somebody puts a forged CloudTrail event on the event bus",
+    fault="a forged CloudTrail event on the event bus",
     expected="no notification",
-    observed="read from the template",
+    observed="in the template",
 )
 def test_forged_event_is_not_reported(template: dict[str, Any]) -> None:
     """PutEvents accepts any source that does not start with `aws.`, and any text in the detail."""
@@ -152,7 +152,7 @@ def test_policy_attached_by_cloudformation_is_reported(template: dict[str, Any])
     "Hostile input",
     fault="the rule that reports changes to the stack's resources is disabled",
     expected="reported by another rule, unless both are disabled within seconds",
-    observed="read from the template",
+    observed="in the template",
 )
 @pytest.mark.parametrize(("name", "parameter"), [("DisableRule", "name"), ("RemoveTargets", "rule")])
 def test_disabled_tampering_rule_is_reported_by_the_other_rule(

@@ -58,7 +58,7 @@ def test_other_files_need_no_header_override(tmp_path: Path, name: str, content:
 @pytest.mark.reliability(
     "static_site",
     "System-specific",
-    fault="a file whose type the uploader guesses wrongly, which browsers then refuse because of `nosniff`",
+    fault="a file with a wrongly guessed type, which browsers refuse because of `nosniff`",
     expected="a content type that browsers and phones accept",
     observed="template: the files' content types",
 )
@@ -192,9 +192,9 @@ def many_files(folder: Path, characters: int) -> None:
 @pytest.mark.reliability(
     "static_site",
     "System-specific",
-    fault="a site with thousands of files without an extension",
-    expected="the template and the upload function's events are below AWS's quotas, or the synthesis stops",
-    observed="at the maximum, the template and an event have about a quarter of what AWS accepts",
+    fault="thousands of files without an extension",
+    expected="the template and the upload function's events are below AWS's quotas, or synthesis fails",
+    observed="at the maximum, both use about a quarter of the quota",
 )
 def test_template_and_event_at_the_maximum_are_below_their_quotas(tmp_path: Path) -> None:
     many_files(tmp_path / "site", MAX_PATTERN_CHARACTERS - 20)

@@ -41,7 +41,7 @@ def test_site_without_inline_code_keeps_policy(tmp_path: Path) -> None:
     "static_site",
     "System-specific",
     fault="a site with inline scripts, which the default policy blocks",
-    expected="the policy has their hashes, or the synthesis warns",
+    expected="the policy has their hashes, or synthesis warns",
     observed="the header value that the distribution adds",
 )
 def test_inline_script_is_allowed_by_hash(tmp_path: Path, page: str, text: str) -> None:

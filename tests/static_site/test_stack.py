@@ -334,7 +334,7 @@ def test_custom_domain_has_certificate_tls_1_2_and_records(full_template: dict[s
     assert full_template["Outputs"]["Url"]["Value"] == "https://www.example.com/"
 
 
-@pytest.mark.reliability("static_site", "Throttling", fault="more requests than the function or the bucket can serve")
+@pytest.mark.reliability("static_site", "Throttling", fault="more requests than the function or bucket can serve")
 def test_web_acl_is_optional(template: dict[str, Any], full_template: dict[str, Any]) -> None:
     assert not resources_of_type(template, "AWS::WAFv2::WebACL")
     acl = only_resource(full_template, "AWS::WAFv2::WebACL")
@@ -349,9 +349,9 @@ def test_web_acl_is_optional(template: dict[str, Any], full_template: dict[str, 
 @pytest.mark.reliability(
     "static_site",
     "Partial failure",
-    fault="the edge function fails or is throttled, or S3 returns errors",
-    expected="an alarm, if an address for it is set",
-    observed="template: an alarm on CloudFront's rate of server errors",
+    fault="the edge function fails or is throttled, or S3 fails",
+    expected="an alarm, if `email` is set",
+    observed="template: an alarm on the rate of server errors",
 )
 def test_server_errors_raise_an_alarm_if_email_is_set(template: dict[str, Any], full_template: dict[str, Any]) -> None:
     assert not resources_of_type(template, "AWS::CloudWatch::Alarm"), "a key and an alarm cost more than an idle site"

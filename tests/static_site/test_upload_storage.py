@@ -44,8 +44,8 @@ def test_site_over_the_maximum_is_rejected_with_the_limit() -> None:
     "static_site",
     "System-specific",
     fault="a site of several hundred megabytes",
-    expected="the upload function has storage for the archive and its contents; too large a site stops the synthesis",
-    observed="template: `EphemeralStorage` by the size of the folder",
+    expected="the upload function has storage for the archive and its contents; a larger site fails synthesis",
+    observed="template: `EphemeralStorage` depends on the folder's size",
 )
 def test_upload_function_of_a_large_site_has_more_storage(tmp_path: Path) -> None:
     site = tmp_path / "site"

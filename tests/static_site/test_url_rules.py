@@ -54,9 +54,9 @@ def assert_every_path_leads_to_its_file(files: list[str], options: RewriteOption
 @pytest.mark.reliability(
     "static_site",
     "System-specific",
-    fault="a generator that writes `about.html` for `/about`, or names with dots and pluses",
+    fault="generators that write `about.html` for `/about`, or names with dots and pluses",
     expected="every link leads to its file",
-    observed="with files of the kinds that common generators write, and any names",
+    observed="with files as common generators write them, and any names",
 )
 def test_every_path_of_generated_site_leads_to_its_file(site: str, trailing_slash: str) -> None:
     files, most_exceptions = SITES[site]

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -98,6 +100,7 @@ class TrainedModel:
     roc: tuple[list[float], list[float]]  # false and true positive rates
     importance: dict[str, float]  # by feature, relative to the largest
     probability: list[float]  # of being a hit, for each song of the test year
+    file: Path | None = None  # the model, in H2O's binary format
 
 
 def login(secret_id: str | None = None, session: boto3.Session | None = None) -> tuple[str, str]:
@@ -123,11 +126,16 @@ def train(
     training: pd.DataFrame,
     test: pd.DataFrame,
     progress: Callable[[str, float], None] = lambda _name, _done: None,
+    folder: Path | None = None,
 ) -> list[TrainedModel]:
-    """Train `models` in turn; `progress` is called with a model's name and its progress from 0 to 1."""
+    """Train `models` in turn.
+
+    progress: is called with a model's name and its progress from 0 to 1.
+    folder: where to keep the models, for `predict`. Existing files of the same models are replaced.
+    """
     training_frame, test_frame = _frame(training), _frame(test)
     try:
-        return [_train(model, training_frame, test_frame, progress) for model in models]
+        return [_train(model, training_frame, test_frame, progress, folder) for model in models]
     finally:
         for frame in (training_frame, test_frame):
             h2o.remove(frame)
@@ -138,7 +146,11 @@ def _frame(songs: pd.DataFrame) -> h2o.H2OFrame:
 
 
 def _train(
-    model: Model, training: h2o.H2OFrame, test: h2o.H2OFrame, progress: Callable[[str, float], None]
+    model: Model,
+    training: h2o.H2OFrame,
+    test: h2o.H2OFrame,
+    progress: Callable[[str, float], None],
+    folder: Path | None,
 ) -> TrainedModel:
     estimator = KINDS[model.kind](**model.parameters, **_cross_validation(model))
     started = time.monotonic()
@@ -153,9 +165,31 @@ def _train(
     estimator.join()
     seconds = time.monotonic() - started
     trained = h2o.get_model(job["dest"]["name"])
-    result = _results(model, trained, test, seconds)
+    result = _results(model, trained, test, seconds, _save(model, trained, folder) if folder else None)
     h2o.remove(trained)
     return result
+
+
+def _save(model: Model, trained: Any, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / re.sub(r"[^a-z0-9]+", "_", model.name.lower())
+    return Path(h2o.download_model(trained, path=str(folder), filename=file.name))
+
+
+def predict(file: Path, songs: pd.DataFrame) -> list[float]:
+    """Return the probability of being a hit for each song, from a model that `train` kept.
+
+    The version of H2O must be the same. Only H2O's commercial releases export models (MOJO) for other versions.
+    """
+    # As `h2o.upload_model` does, which leaves the uploaded file in H2O's memory.
+    uploaded = h2o.api("POST /3/PostFile.bin", filename=str(file))["destination_frame"]
+    loaded = h2o.api("POST /99/Models.upload.bin/", data={"dir": uploaded})["models"]
+    model, frame = h2o.get_model(loaded[0]["model_id"]["name"]), h2o.H2OFrame(songs[FEATURES])
+    predicted = model.predict(frame)
+    probability = [float(row[0]) for row in h2o.as_list(predicted[2], use_pandas=False, header=False)]
+    for item in (predicted, frame, model, uploaded):
+        h2o.remove(item)
+    return probability
 
 
 def _cross_validation(model: Model) -> dict[str, Any]:
@@ -165,7 +199,7 @@ def _cross_validation(model: Model) -> dict[str, Any]:
     return {"nfolds": model.folds, "fold_assignment": "Modulo", "keep_cross_validation_models": False}
 
 
-def _results(model: Model, trained: Any, test: h2o.H2OFrame, seconds: float) -> TrainedModel:
+def _results(model: Model, trained: Any, test: h2o.H2OFrame, seconds: float, file: Path | None) -> TrainedModel:
     performance = trained.model_performance(test)
     matrix = performance.confusion_matrix().to_list()
     predicted = trained.predict(test)
@@ -187,6 +221,7 @@ def _results(model: Model, trained: Any, test: h2o.H2OFrame, seconds: float) -> 
         roc=([0.0, *performance.fprs], [0.0, *performance.tprs]),
         importance={row[0]: float(row[2]) for row in trained.varimp() or []},
         probability=probability,
+        file=file,
     )
 
 

@@ -1,0 +1,26 @@
+"""Ask Budgets for the cost of the month: the only source on which anything is decided."""
+
+from decimal import Decimal
+from typing import Any
+
+from .plan import Spend
+
+
+class BudgetError(Exception):
+    """Budgets returned no usable limit."""
+
+
+def read_spend(budgets: Any, account: str, name: str) -> Spend:
+    """Return the cost and the limit of a budget.
+
+    Raises:
+        BudgetError: the budget has no fixed limit above zero, for example because somebody made it adjust itself.
+    """
+    budget = budgets.describe_budget(AccountId=account, BudgetName=name)["Budget"]
+    limit = budget.get("BudgetLimit")
+    if not limit or Decimal(limit["Amount"]) <= 0:
+        raise BudgetError(f"budget {name} has no limit above zero: {limit}")
+    calculated = budget.get("CalculatedSpend")
+    actual = Decimal(calculated["ActualSpend"]["Amount"]) if calculated else Decimal(0)
+    forecast = calculated.get("ForecastedSpend") if calculated else None
+    return Spend(actual, Decimal(forecast["Amount"]) if forecast else None, Decimal(limit["Amount"]), limit["Unit"])

@@ -1,0 +1,163 @@
+"""What the functions do: check the budget, decide, write the record, notify and release."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from .budget import read_spend
+from .inventory import Inventory
+from .notification_text import guard_notification, release_notification
+from .options import Options
+from .plan import DONE, UNDONE, Action, Plan, Spend, period_of, plan, reached, rung_item, shows_last_month
+from .record import RecordTable, Result
+from .release import Releaser
+
+if TYPE_CHECKING:
+    from types_boto3_sns import SNSClient
+    from types_boto3_stepfunctions import SFNClient
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A budget and the record of its months."""
+
+    budgets: Any
+    account: str
+    name: str
+    table: RecordTable
+
+    def spend(self, now: datetime) -> Spend | None:
+        """Return the cost of this month, or None while Budgets still shows last month's."""
+        spend = read_spend(self.budgets, self.account, self.name)
+        last_month = period_of(now.replace(day=1) - timedelta(days=1))
+        if shows_last_month(spend, self.table.spend_of(last_month), now):
+            logger.info("Budgets still shows last month's cost", extra={"actual": str(spend.actual)})
+            return None
+        return spend
+
+
+def check(
+    budget: Budget, options: Options, stepfunctions: "SFNClient", guard_arn: str, now: datetime, *, is_scheduled: bool
+) -> str:
+    """Start the state machine if the cost has reached a rung; return the execution's name, or an empty text.
+
+    A message only causes a check; its text is not read. There is one execution for the same rungs, so a message that
+    comes twice starts one, and one more for each hour with a scheduled check, which finds what was started since.
+    """
+    spend, period = budget.spend(now), period_of(now)
+    if spend is None:
+        return ""
+    budget.table.put_spend(period, spend.actual, now)
+    keys = {"period": period, "actual": str(spend.actual), "limit": str(spend.limit)}
+    rungs = sorted(rung.name for rung in reached(options.rungs, spend))
+    if not rungs:
+        logger.info("The cost is below every rung", extra=keys)
+        return ""
+    # Executions have unique names for 90 days. After a release the same rungs can need another one.
+    digest = hashlib.sha256(" ".join(rungs).encode()).hexdigest()[:8]
+    name = f"{period}-{budget.table.releases_in(period)}-{digest}" + (f"-{now:%d-%H}" if is_scheduled else "")
+    keys |= {"rungs": " ".join(rungs), "execution": name}
+    try:
+        stepfunctions.start_execution(stateMachineArn=guard_arn, name=name, input="{}")
+    except stepfunctions.exceptions.ExecutionAlreadyExists:
+        logger.info("An execution for these rungs exists", extra=keys)
+        return ""
+    logger.info("The cost has reached a rung", extra=keys)
+    return name
+
+
+def decide(budget: Budget, options: Options, inventory: Inventory, now: datetime) -> dict[str, Any]:
+    """Ask Budgets again, and plan what has to be done."""
+    spend, period = budget.spend(now), period_of(now)
+    if spend is None or not reached(options.rungs, spend):
+        return {"news": False, "act": False}
+    record, principals, resources = budget.table.read(period), inventory.principals(), inventory.resources()
+    decided = plan(period, spend, options.rungs, principals, resources, record)
+    _log(decided)
+    return decided.to_json(options.mode)
+
+
+def _log(decided: Plan) -> None:
+    keys = {"period": decided.period, "actual": str(decided.spend.actual), "limit": str(decided.spend.limit)}
+    logger.info("Planned", extra=keys | {"rungs": " ".join(decided.new_rungs), "actions": len(decided.actions)})
+    for name, reason in decided.problems:
+        logger.warning("An action is not possible", extra={"item": name, "reason": reason})
+
+
+def claim(table: RecordTable, event: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Write the actions of a plan as planned, and return those to do."""
+    actions = [Action(**action) for action in event["actions"]]
+    claimed = table.claim(event["period"], actions, event["execution"], now)
+    return {"actions": [vars(action) for action in claimed]}
+
+
+def finish(table: RecordTable, event: Mapping[str, Any], now: datetime) -> None:
+    """Write the outcomes of actions."""
+    for result in event["results"]:
+        table.finish(event["period"], result, now)
+        logger.info("Acted", extra=dict(result))
+
+
+@dataclass(frozen=True)
+class Notifier:
+    """Publishes notifications, and records that they were published, so that a check without news is silent."""
+
+    sns: "SNSClient"
+    topic_arn: str
+    project: str
+    table: RecordTable
+
+    def notify_guard(
+        self, event: Mapping[str, Any], results: Iterable[Result], actions: Iterable[Action], now: datetime
+    ) -> bool:
+        """Report what a check has found and done; return whether there was anything new."""
+        plan, failure, results = event["plan"], event["failure"], list(results)
+        earlier = {action.item: action.earlier_reason for action in actions}
+        changed = [r for r in results if r["status"] == DONE or r["reason"] != earlier.get(r["item"])]
+        if not (plan["rungs"] or plan["problems"] or changed or failure):
+            return False
+        subject, text = guard_notification(self.project, plan, results, failure, event["releaseArn"])
+        self.sns.publish(TopicArn=self.topic_arn, Subject=subject, Message=text)
+        self.table.mark_rungs(plan["period"], plan["rungs"], DONE, now)
+        for problem in plan["problems"]:
+            self.table.mark_refused(plan["period"], problem["item"], problem["reason"], now)
+        return True
+
+    def notify_release(self, results: Iterable[Result]) -> bool:
+        """Report what a release has undone; return whether it was anything."""
+        results = list(results)
+        if not results:
+            return False
+        subject, text = release_notification(self.project, results)
+        self.sns.publish(TopicArn=self.topic_arn, Subject=subject, Message=text)
+        return True
+
+
+def release(table: RecordTable, releaser: Releaser, event: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Undo what the record shows: of earlier months if EventBridge's schedule is the cause, of all months otherwise.
+
+    `event` has the execution's ``input`` and the ``results`` of earlier attempts. A release by hand also ends the
+    rungs that were reached, so that the next check does not do the same again.
+    """
+    scheduled = event["input"].get("time")
+    current = period_of(datetime.fromisoformat(scheduled) if scheduled else now)
+    items = [item for item in table.open_items() if not scheduled or item.period < current]
+    periods = {item.period for item in items}
+    if not scheduled:
+        periods.add(current)
+        rungs = [name for name, recorded in table.read(current).items() if name.startswith(rung_item(""))]
+        table.mark_rungs(current, [name.removeprefix(rung_item("")) for name in rungs], UNDONE, now)
+    results = releaser.release(items)
+    for item, result in results:
+        table.finish(item.period, result, now)
+        logger.info("Released", extra={"period": item.period, **result})
+    for period in periods:
+        table.count_release(period, now)
+    still_open = [result for _, result in results if result["status"] == DONE]
+    closed = [result for result in event["results"] if result["status"] != DONE]
+    return {"results": closed + [result for _, result in results], "open": len(still_open)}

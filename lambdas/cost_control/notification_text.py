@@ -1,0 +1,108 @@
+"""Subjects and texts of notifications."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .plan import DENY_GROUP, DENY_ROLE, DONE, SCALE_TO_ZERO, STOP_CLUSTER, STOP_DATABASE, STOP_INSTANCE
+from .record import Result
+
+MAX_SUBJECT_CHARACTERS = 99  # SNS: less than 100
+MAX_LINES = 200  # in a list; a message is at most 256 KB
+DONE_TEXTS = {
+    DENY_GROUP: "group {}: denied to start anything new",
+    DENY_ROLE: "role {}: denied to start anything new",
+    STOP_INSTANCE: "instance {}: stopped",
+    SCALE_TO_ZERO: "Auto Scaling group {}: scaled to zero",
+    STOP_DATABASE: "database {}: stopped",
+    STOP_CLUSTER: "database cluster {}: stopped",
+}
+NOUNS = {kind: text.partition(" {}")[0] for kind, text in DONE_TEXTS.items()}
+RELEASED = {"undone": "as before", "kept": "left as it is: somebody has changed it", "gone": "nothing is left to undo"}
+HOST_DOT = re.compile(r"(?<=\w)\.(?=\w)")
+DELAY = (
+    "Budgets updates its figures only a few times a day, so the real cost is higher. This is not a spending cap:"
+    " what is not stopped continues to cost."
+)
+
+
+def describe(item: str) -> str:
+    """Describe an item of the record: ``instance i-0123456789abcdef0``."""
+    kind, _, name = item.partition("/")
+    return f"{NOUNS.get(kind, kind)} {name}"
+
+
+def guard_notification(
+    project: str, plan: Mapping[str, Any], results: Iterable[Result], failure: str, release_arn: str
+) -> tuple[str, str]:
+    """Return subject and text for what a check has found and done."""
+    results, spend = list(results), plan["spend"]
+    percent = float(spend["actual"]) / float(spend["limit"]) * 100
+    done = [result["item"] for result in results if result["status"] == DONE]
+    failed = [result for result in results if result["status"] != DONE]
+    forecast = f", forecast {_money(spend, 'forecast')}" if spend["forecast"] else ""
+    sections = [
+        f"Project {project}, {plan['period']}: {_money(spend, 'actual')} of {_money(spend, 'limit')}"
+        f" ({percent:.0f} %){forecast}.",
+        *(f"Reached: {_rung(name)}" for name in plan["rungs"]),
+    ]
+    if plan["mode"] == "report":
+        would = [_done(f"{action['kind']}/{action['name']}") for action in plan["actions"]]
+        sections += _list("With mode=enforce this would be done (nothing was changed)", would)
+    sections += _list("Done", map(_done, done))
+    sections += _list("Not done", [f"{describe(r['item'])}: {r['reason']}" for r in failed])
+    sections += _list("Cannot be done", [f"{describe(p['item'])}: {p['reason']}" for p in plan["problems"]])
+    if plan["leftOver"]:
+        sections.append(f"{plan['leftOver']} more follow in the next check.")
+    if failure:
+        sections.append(f"The execution failed, and the next check tries again: {failure}")
+    if done:
+        sections.append(
+            "All of it is recorded, and undone when the month ends or with:\n"
+            f"aws stepfunctions start-execution --state-machine-arn {release_arn}"
+        )
+    sections.append(DELAY)
+    outcome = f"{len(done)} done, {len(failed)} failed" if results else "reported"
+    return _subject(f"{project}: {percent:.0f} % of the budget, {outcome}"), "\n\n".join(sections)
+
+
+def release_notification(project: str, results: Iterable[Result]) -> tuple[str, str]:
+    """Return subject and text for what a release has undone."""
+    results = list(results)
+    closed = [r for r in results if r["status"] in RELEASED]
+    still_open = [r for r in results if r["status"] not in RELEASED]
+    sections = [f"Project {project} is released: {len(closed)} of {len(results)} recorded actions are closed."]
+    sections += _list("Undone", [f"{describe(r['item'])}: {RELEASED[r['status']]}" for r in closed])
+    sections += _list("Not undone", [f"{describe(r['item'])}: {r['reason']}" for r in still_open])
+    return _subject(f"{project}: released, {len(still_open)} not undone"), "\n\n".join(sections)
+
+
+def _money(spend: Mapping[str, str], name: str) -> str:
+    return f"{float(spend[name]):,.2f} {spend['unit']}"
+
+
+def _rung(name: str) -> str:
+    kind, _, percent = name.partition("-")
+    return f"{percent.replace('_', '.')} % of the budget ({kind.lower()})"
+
+
+def _done(item: str) -> str:
+    kind, _, name = item.partition("/")
+    return DONE_TEXTS[kind].format(name)
+
+
+def _list(title: str, lines: Iterable[str]) -> list[str]:
+    lines = list(lines)
+    if not lines:
+        return []
+    more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
+    return [f"{title}:\n" + "\n".join(f"  {without_links(line)}" for line in [*lines[:MAX_LINES], *more])]
+
+
+def without_links(text: str) -> str:
+    """Prevent mail programs from creating links: the users of a project choose the names of Auto Scaling groups."""
+    return HOST_DOT.sub("[.]", text)
+
+
+def _subject(text: str) -> str:
+    return text[:MAX_SUBJECT_CHARACTERS]

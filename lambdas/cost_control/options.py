@@ -1,0 +1,40 @@
+"""The settings that the functions need, from ``options.json`` in their package."""
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+
+from .plan import Rung
+
+FILE = Path(__file__).with_name("options.json")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of the stack. `groups` and `roles` include their path, `exempt_principals` also their type."""
+
+    project: str
+    tag: str
+    exempt_tag: str
+    mode: str
+    rungs: tuple[Rung, ...]
+    groups: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    exempt_principals: tuple[str, ...] = ()
+    stop_instances: bool = True
+    stop_databases: bool = False
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        rungs = tuple(
+            Rung(Decimal(str(rung["percent"])), rung["kind"], frozenset(rung["actions"])) for rung in values["rungs"]
+        )
+        lists = {name: tuple(values[name]) for name in ("groups", "roles", "exempt_principals")}
+        return cls(**values | lists | {"rungs": rungs})
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the options of the deployed package."""
+        return cls.from_json(json.loads(FILE.read_text()))

@@ -1,0 +1,220 @@
+"""Decide what to do: a pure function of the cost, the rungs, the resources and the record.
+
+Nothing here calls AWS or reads the clock, so planning twice with the same values returns the same plan, and planning
+after everything was done returns an empty one.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+DENY, STOP = "deny", "stop"  # actions of a rung, which always notifies
+# Kinds of actions.
+DENY_GROUP, DENY_ROLE = "deny_group", "deny_role"
+STOP_INSTANCE, SCALE_TO_ZERO = "stop_instance", "scale_to_zero"
+STOP_DATABASE, STOP_CLUSTER = "stop_database", "stop_cluster"
+# Statuses of the record. The first two have to be undone.
+PLANNED, DONE = "planned", "done"
+OPEN = frozenset({PLANNED, DONE})
+FAILED, REFUSED = "failed", "refused"  # nothing was changed
+UNDONE, KEPT, GONE = "undone", "kept", "gone"  # closed by a release
+MAX_ACTIONS = 400  # a state's input is at most 256 KiB; the next check does the rest
+# For so long after the start of a month, a cost as high as last month's is taken for last month's: AWS does not
+# document when Budgets starts over, and updates its figures only a few times a day.
+RENEWAL_HOURS = 36
+RENEWAL_SHARE = Decimal("0.9")  # of last month's cost
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A threshold in percent of the budget, for the ``ACTUAL`` or the ``FORECASTED`` cost, and its actions."""
+
+    percent: Decimal
+    kind: str
+    actions: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Return a name that is unique in a budget and valid in a state machine execution's name."""
+        return f"{self.kind}-{self.percent.normalize():f}".replace(".", "_")
+
+    def is_reached(self, spend: "Spend") -> bool:
+        """Return whether the cost is above the threshold, as Budgets compares with ``GREATER_THAN``."""
+        cost = spend.actual if self.kind == "ACTUAL" else spend.forecast
+        return cost is not None and cost * 100 > self.percent * spend.limit
+
+
+@dataclass(frozen=True)
+class Spend:
+    """The cost of a month so far, its forecast (None: too little data) and its limit."""
+
+    actual: Decimal
+    forecast: Decimal | None
+    limit: Decimal
+    unit: str = "USD"
+
+    @property
+    def percent(self) -> Decimal:
+        return (self.actual * 100 / self.limit).quantize(Decimal("0.1"))
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A group or role in the settings. problem: why the policy must not or cannot be attached."""
+
+    kind: str
+    name: str
+    denied: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A running resource with the project's tag. undo: what a release needs to know. problem: why it must not stop."""
+
+    kind: str
+    name: str
+    undo: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An item of the record."""
+
+    status: str
+    reason: str = ""
+    undo: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Action:
+    """One change, with what a release needs to undo it."""
+
+    kind: str
+    name: str
+    undo: Mapping[str, Any] = field(default_factory=dict)
+    earlier_reason: str = ""  # of the last attempt, if it failed
+
+    @property
+    def item(self) -> str:
+        return item(self.kind, self.name)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now.
+
+    new_rungs: reached, and not reported before. problems: what cannot be done, and was not reported before.
+    """
+
+    period: str
+    spend: Spend
+    new_rungs: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+    problems: tuple[tuple[str, str], ...] = ()  # item, reason
+    left_over: int = 0  # actions for the next check
+
+    def to_json(self, mode: str) -> dict[str, Any]:
+        """Return the plan as the state machine passes it on. `act`: whether to change anything."""
+        return {
+            "period": self.period,
+            "spend": {name: None if value is None else str(value) for name, value in asdict(self.spend).items()},
+            "rungs": list(self.new_rungs),
+            "actions": [asdict(action) for action in self.actions],
+            "problems": [{"item": name, "reason": reason} for name, reason in self.problems],
+            "leftOver": self.left_over,
+            "mode": mode,
+            "act": mode == "enforce" and bool(self.actions),
+            # Without permission to act, the same actions are planned in each check.
+            "news": bool(self.new_rungs or self.problems or (mode == "enforce" and self.actions)),
+        }
+
+
+def item(kind: str, name: str) -> str:
+    """Return the key of an action in the record."""
+    return f"{kind}/{name}"
+
+
+def rung_item(name: str) -> str:
+    """Return the key of a rung in the record."""
+    return f"rung/{name}"
+
+
+def period_of(time: datetime) -> str:
+    """Return the month of a time in UTC, as Budgets counts it: ``2026-11``."""
+    return f"{time:%Y-%m}"
+
+
+def shows_last_month(spend: Spend, last_month: Decimal | None, now: datetime) -> bool:
+    """Return whether the cost is probably still last month's. `last_month` is its last known cost, if any."""
+    start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    is_early = (now - start).total_seconds() < RENEWAL_HOURS * 3600
+    return last_month is not None and is_early and 0 < last_month * RENEWAL_SHARE <= spend.actual
+
+
+def reached(rungs: Iterable[Rung], spend: Spend) -> list[Rung]:
+    """Return the rungs that the cost has reached."""
+    return [rung for rung in rungs if rung.is_reached(spend)]
+
+
+def plan(
+    period: str,
+    spend: Spend,
+    rungs: Iterable[Rung],
+    principals: Iterable[Principal],
+    resources: Iterable[Resource],
+    record: Mapping[str, Recorded],
+) -> Plan:
+    """Plan what the reached rungs require and the record of this `period` does not show as done.
+
+    A rung that was released by hand requires nothing for the rest of the month.
+    """
+    rungs_reached = reached(rungs, spend)
+    new = tuple(rung.name for rung in rungs_reached if rung_item(rung.name) not in record)
+    active = [rung for rung in rungs_reached if _status(record, rung_item(rung.name)) != UNDONE]
+    required = frozenset[str]().union(*(rung.actions for rung in active))
+    # Problems of later rungs are reported as soon as any rung is reached.
+    ahead = frozenset[str]().union(*(rung.actions for rung in rungs)) if active else frozenset[str]()
+    principals, resources = list(principals), list(resources)
+    candidates: list[Principal | Resource] = []
+    if DENY in required:
+        candidates += [principal for principal in principals if not principal.denied]
+    if STOP in required:
+        candidates += resources
+    actions = [_action(c, record) for c in candidates if not c.problem]
+    concerned = [*(principals if DENY in ahead else ()), *(resources if STOP in ahead else ())]
+    return Plan(
+        period,
+        spend,
+        new,
+        tuple(actions[:MAX_ACTIONS]),
+        tuple(_new_problems(concerned, record)),
+        max(0, len(actions) - MAX_ACTIONS),
+    )
+
+
+def _status(record: Mapping[str, Recorded], name: str) -> str:
+    return record[name].status if name in record else ""
+
+
+def _action(candidate: Principal | Resource, record: Mapping[str, Recorded]) -> Action:
+    """Keep what an open record would undo: a resource that someone started again is stopped again, but only once."""
+    undo = candidate.undo if isinstance(candidate, Resource) else {}
+    earlier = record.get(item(candidate.kind, candidate.name))
+    if earlier and earlier.status in OPEN:
+        undo = earlier.undo
+    reason = earlier.reason if earlier and earlier.status == FAILED else ""
+    return Action(candidate.kind, candidate.name, undo, reason)
+
+
+def _new_problems(
+    candidates: Iterable[Principal | Resource], record: Mapping[str, Recorded]
+) -> Iterator[tuple[str, str]]:
+    for candidate in candidates:
+        name = item(candidate.kind, candidate.name)
+        earlier = record.get(name)
+        if candidate.problem and not (earlier and earlier.reason == candidate.problem):
+            yield name, candidate.problem

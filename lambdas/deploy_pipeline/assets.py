@@ -1,0 +1,148 @@
+"""Publish the file assets of a CDK cloud assembly: copy them from the source artifact into a bucket of the pipeline.
+
+Zip files are the same in each deployment of the same files, so only assets that have changed are uploaded.
+"""
+
+import base64
+import hashlib
+import stat
+import tempfile
+import zipfile
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+from botocore.exceptions import ClientError
+
+from .artifact import MAX_TEMPLATE_BYTES, check_entry, normalize_path, normalized_names, open_artifact, read_file
+from .assembly import FIELD, AssemblyStack, FileAsset, read_stack
+from .errors import InvalidArtifactError
+from .objects import DENIED, MISSING
+from .request import AssemblyLocation, DeploymentRequest
+
+MAX_ASSET_BYTES = 250 * 1024 * 1024  # uncompressed: Lambda's limit; a zip file of it fits into /tmp
+MAX_READ_BYTES = 1024 * 1024 * 1024  # CodePipeline's limit for most artifacts
+READ_BYTES = 1024 * 1024
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
+READABLE = 0o444  # Lambda reads the files as another user
+TEMPLATE_SUFFIX = ".template.json"  # of nested stacks
+
+
+@dataclass(frozen=True)
+class Published:
+    """How many assets the stack has, and how many objects were uploaded."""
+
+    assets: int
+    uploaded: int
+
+
+def publish(s3: Any, request: DeploymentRequest, bucket: str, environment: str) -> Published:
+    """Copy the file assets of the stack in `request` into `bucket`.
+
+    Raises:
+        InvalidArtifactError: an asset is missing, too large, or contains what cannot be published.
+    """
+    assert request.assembly
+    with open_artifact(s3, request.bucket, request.key, MAX_READ_BYTES, READ_BYTES) as archive:
+        return _Publisher(s3, archive, request.assembly, bucket).publish(environment)
+
+
+class _Publisher:
+    def __init__(self, s3: Any, archive: zipfile.ZipFile, location: AssemblyLocation, bucket: str) -> None:
+        self.s3, self.archive, self.location, self.bucket = s3, archive, location, bucket
+        # Sorted, so that the files of a folder are next to each other.
+        self.entries = sorted(
+            ((name, entry) for entry in archive.infolist() for name in normalized_names(entry)),
+            key=lambda item: item[0],
+        )
+        self.names = [name for name, _ in self.entries]
+
+    def publish(self, environment: str) -> Published:
+        stack = read_stack(self.archive, self.location, environment)
+        uploaded = 0
+        for asset in stack.assets:
+            with tempfile.TemporaryFile() as file:
+                self._write(asset, stack, file)
+                uploaded += sum(self._upload(file, key) for key in asset.keys)
+        return Published(len(stack.assets), uploaded)
+
+    def _write(self, asset: FileAsset, stack: AssemblyStack, target: IO[bytes]) -> None:
+        """Write the content of an asset to a file."""
+        if asset.is_folder:
+            self._write_zip(asset, target)
+        elif asset.path.endswith(TEMPLATE_SUFFIX):
+            template = read_file(self.archive, asset.path, FIELD, MAX_TEMPLATE_BYTES)
+            target.write(stack.with_bucket(template, asset.path, self.bucket))
+        else:
+            ((_, entry),) = self._only(normalize_path(asset.path, FIELD), asset)
+            self._copy(entry, target, asset, MAX_ASSET_BYTES)
+
+    def _write_zip(self, asset: FileAsset, target: IO[bytes]) -> None:
+        folder = normalize_path(asset.path, FIELD) + "/"
+        room, previous = MAX_ASSET_BYTES, ""
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, entry in self._below(folder):
+                if name == previous:
+                    raise InvalidArtifactError(f"The asset {asset.path!r} has several files {name!r}.")
+                info = zipfile.ZipInfo(name.removeprefix(folder), EPOCH)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                info.external_attr = (stat.S_IFREG | stat.S_IMODE(entry.external_attr >> 16) | READABLE) << 16
+                with archive.open(info, "w") as file:
+                    room -= self._copy(entry, file, asset, room)
+                previous = name
+        if not previous:
+            raise InvalidArtifactError(
+                f"The asset {asset.path!r} is not in the source artifact, or is an empty folder."
+            )
+
+    def _below(self, folder: str) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+        """Return the files in a folder, sorted by name."""
+        for name, entry in self.entries[bisect_left(self.names, folder) :]:
+            if not name.startswith(folder):
+                return
+            if not entry.filename.endswith(("/", "\\")):
+                yield name, entry
+
+    def _only(self, name: str, asset: FileAsset) -> list[tuple[str, zipfile.ZipInfo]]:
+        start = bisect_left(self.names, name)
+        found = [item for item in self.entries[start : start + 2] if item[0] == name]
+        if len(found) != 1:
+            problem = "matches several files" if found else "is not in the source artifact"
+            raise InvalidArtifactError(f"The asset {asset.path!r} {problem}.")
+        return found
+
+    def _copy(self, entry: zipfile.ZipInfo, target: IO[bytes], asset: FileAsset, room: int) -> int:
+        """Copy a file, and return its size, which must not exceed `room`."""
+        check_entry(entry, f"The asset {asset.path!r}: {entry.filename!r}")
+        size = 0
+        with self.archive.open(entry) as source:
+            while chunk := source.read(READ_BYTES):
+                size += len(chunk)
+                if size > room:  # the size in the central directory can be wrong
+                    raise InvalidArtifactError(f"The asset {asset.path!r} has more than {MAX_ASSET_BYTES:,} bytes.")
+                target.write(chunk)
+        return size
+
+    def _upload(self, file: IO[bytes], key: str) -> bool:
+        """Upload a file, and return True, unless the bucket already has the same content."""
+        file.seek(0)
+        digest = hashlib.sha256()
+        while chunk := file.read(READ_BYTES):
+            digest.update(chunk)
+        checksum = base64.b64encode(digest.digest()).decode()
+        if self._checksum(key) == checksum:
+            return False
+        file.seek(0)
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=file, ChecksumSHA256=checksum)
+        return True
+
+    def _checksum(self, key: str) -> str | None:
+        try:
+            found = self.s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            # Without s3:ListBucket, a missing object is a 403.
+            if error.response["Error"]["Code"] in (*DENIED, *MISSING):
+                return None
+            raise
+        return str(found.get("ChecksumSHA256"))

@@ -1,0 +1,43 @@
+"""The resources to which the new values of properties refer, and whether such a value identifies the resource."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from .api_types import Change, ResourceChange, ResourceChangeDetail
+from .identifying_attributes import is_identifying
+
+
+@dataclass(frozen=True)
+class Source:
+    """A resource to which others refer: its type, and the properties that change; None if they are unknown."""
+
+    type: str
+    changed: frozenset[str] | None
+
+    @classmethod
+    def of(cls, resource: ResourceChange) -> Self:
+        targets = [detail.get("Target") or {} for detail in resource.get("Details") or []]
+        names = [target.get("Name") for target in targets if target.get("Attribute") == "Properties"]
+        known = frozenset(name for name in names if name)
+        return cls(str(resource.get("ResourceType")), known if targets and all(names) else None)
+
+
+Sources = Mapping[str, Source]
+
+
+def sources(changes: Iterable[Change]) -> dict[str, Source]:
+    resources = [change.get("ResourceChange") or {} for change in changes]
+    return {str(resource.get("LogicalResourceId")): Source.of(resource) for resource in resources}
+
+
+def identity_source(detail: ResourceChangeDetail, sources: Sources) -> str:
+    """Return the resource whose id, or an attribute that identifies it, is the value; otherwise an empty string."""
+    entity, _, attribute = str(detail.get("CausingEntity", "")).partition(".")
+    if detail.get("Evaluation") != "Dynamic":
+        return ""
+    if detail.get("ChangeSource") == "ResourceReference":
+        return "" if attribute else entity
+    source = sources.get(entity)
+    is_attribute = detail.get("ChangeSource") == "ResourceAttribute" and source
+    return entity if source and is_attribute and is_identifying(source.type, attribute, source.changed) else ""

@@ -1,0 +1,77 @@
+"""Lambda's metrics: by function, by alias or version, and by the version that an alias ran.
+
+Each attempt has a data point at the time when it started. Duration excludes the initialization of the environment and
+the wait for a process. Throttled attempts have no executed version. Source: Lambda developer guide, "Using CloudWatch
+metrics with Lambda" and "Types of metrics for Lambda functions". Not implemented: the other metrics.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any
+
+from .. import cloudwatch
+from ..ministack import lambda_functions
+from ..ministack.requests import get_region
+from .aliases import name_and_qualifier
+
+Function = Callable[..., Any]
+_started: ContextVar[float] = ContextVar("STARTED", default=0.0)  # when the environment was ready
+
+
+def install() -> None:
+    """Record each attempt, instead of MiniStack."""
+    lambda_functions.emit_metrics.replace(lambda *_arguments, **_options: None)
+    lambda_functions.acquire_process.wrap(_with_initialization)
+    lambda_functions.run.wrap(_with_metrics)
+
+
+def _with_initialization(acquire: Function) -> Function:
+    """Start the process before the time is measured."""
+
+    def acquire_process(*arguments: Any, **options: Any) -> Any:
+        process, reason = acquire(*arguments, **options)
+        if process:
+            with suppress(Exception):  # the invocation starts it again and reports the error
+                lambda_functions.start_process(process)
+        _started.set(time.time())
+        return process, reason
+
+    return acquire_process
+
+
+def _with_metrics(run: Function) -> Function:
+    def run_version(record: dict[str, Any], event: Any) -> Any:
+        config = record.get("config") or record
+        if config["FunctionArn"].split(":")[3] != get_region():
+            return run(record, event)  # MiniStack calls this again in the function's Region
+        called = time.time()
+        running = lambda_functions.executions_in_flight()[1]
+        result = run(record, event)
+        _record(config, result, called)
+        if not result.get("throttle"):
+            name = config["FunctionName"]
+            of_function = sum(number for key, number in running.items() if key.endswith(f":{name}"))
+            for number, dimensions in ((sum(running.values()), {}), (of_function, {"FunctionName": name})):
+                cloudwatch.record("AWS/Lambda", {"ConcurrentExecutions": number + 1}, [dimensions], at=called)
+        return result
+
+    return run_version
+
+
+def _record(config: dict[str, Any], result: dict[str, Any], called: float) -> None:
+    name, qualifier = name_and_qualifier(config["FunctionArn"])
+    by_function = {"FunctionName": name}
+    by_resource = by_function | {"Resource": f"{name}:{qualifier}" if qualifier else name}
+    sets: list[dict[str, str]] = [{}, by_function, by_resource]
+    if result.get("throttle"):
+        cloudwatch.record("AWS/Lambda", {"Throttles": 1}, sets, at=called)
+        return
+    is_alias = qualifier and not qualifier.isdigit() and qualifier != "$LATEST"
+    if is_alias:
+        sets.append(by_resource | {"ExecutedVersion": config["Version"]})
+    counts = {"Invocations": 1, "Errors": 1 if result.get("error") else 0, "Throttles": 0}
+    cloudwatch.record("AWS/Lambda", counts, sets, at=called)
+    milliseconds = (time.time() - max(_started.get(), called)) * 1000
+    cloudwatch.record("AWS/Lambda", {"Duration": milliseconds}, sets, unit="Milliseconds", at=called)

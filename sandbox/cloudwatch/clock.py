@@ -1,0 +1,52 @@
+"""The clock of CloudWatch: each accelerated minute, it measures queues and health checks and evaluates alarms."""
+
+import asyncio
+import contextvars
+import logging
+import time
+from typing import Any
+
+from ..ministack import cloudwatch, route53, sqs
+from ..ministack.requests import request_scope
+from ..process import ACCOUNT, REGION
+from ..route53.health_checks import is_healthy
+from . import alarms, statistics
+
+logger = logging.getLogger("cloudwatch")
+
+
+async def run() -> None:
+    """Repeat until cancelled; if it is late, evaluate the missed minutes too."""
+    end = time.time()
+    while True:
+        end += statistics.SECONDS["minute"]
+        await asyncio.sleep(max(0, end - time.time()))
+        _measure_queues()
+        _measure_health_checks()
+        for (account, region, _), alarm in cloudwatch.alarms.all_items():
+            with request_scope(account, region):
+                _evaluate(alarm, end)
+
+
+def _evaluate(alarm: dict[str, Any], end: float) -> None:
+    try:
+        contextvars.copy_context().run(alarms.evaluate, alarm, end)
+    except Exception:  # the other alarms are evaluated
+        logger.exception("the alarm %s cannot be evaluated", alarm["AlarmName"])
+
+
+def _measure_queues() -> None:
+    now = time.time()
+    for (account, region, _), queue in sqs.queues.all_items():
+        visible = sum(message.get("visible_at", 0) <= now for message in queue["messages"])
+        values = {"ApproximateNumberOfMessagesVisible": visible}
+        with request_scope(account, region):
+            statistics.record("AWS/SQS", values, [{"QueueName": queue["name"]}])
+
+
+def _measure_health_checks() -> None:
+    """Route 53 sends its metrics to us-east-1."""
+    with request_scope(ACCOUNT, REGION):
+        for check_id in list(route53.health_checks):
+            values = {"HealthCheckStatus": int(is_healthy(check_id))}
+            statistics.record("AWS/Route53", values, [{"HealthCheckId": check_id}], unit="None")

@@ -1,0 +1,7 @@
+"""Budgets: budgets, and their notifications and subscribers."""
+
+from .names import need
+
+budgets = need("services.budgets._budgets", "the cost of budgets")
+notifications = need("services.budgets._notification_store", "notifications of budgets")
+operations = need("services.budgets._DISPATCH", "validation, and budgets of templates")

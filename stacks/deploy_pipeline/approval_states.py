@@ -1,0 +1,57 @@
+"""The states that request approval of unsafe changes, and wait for the decision."""
+
+from .states_language import (
+    FUNCTION_RETRY,
+    State,
+    assign_failure,
+    catch_all,
+    choice,
+    jsonata,
+    lambda_task,
+    rule,
+    without_timeout,
+)
+
+
+def approval_states() -> dict[str, State]:
+    """Return the states that wait until somebody decides whether this change set is executed."""
+    changes = "'\\n' & $unsafe.cause"
+    request = {
+        "taskToken": jsonata("$states.context.Task.Token"),
+        "execution": jsonata("$states.context.Execution.Name"),
+        "executionArn": jsonata("$states.context.Execution.Id"),
+        "stackName": jsonata("$stackName"),
+        "stackId": jsonata("$stackId"),
+        "changeSetId": jsonata("$changeSetId"),
+        "cause": jsonata("$unsafe.cause"),
+        "timeoutSeconds": jsonata("$plan.approvalTimeoutSeconds"),
+    }
+    expired = "'Nobody approved or declined the changes in ' & ($plan.approvalTimeoutSeconds / 60) & ' minutes.'"
+    note = jsonata("($note = '' ? '' : $note & '. ') & $states.result.note")
+    return {
+        # A function error also ends the wait: no approval was requested.
+        "Request Approval": lambda_task(
+            "RequestApproval",
+            request,
+            assign={"approval": jsonata("$states.result"), "note": note},
+            catch=[
+                {
+                    "ErrorEquals": ["States.Timeout"],
+                    "Assign": assign_failure("'ApprovalTimedOut'", f"{expired} & {changes}") | {"outcome": "failed"},
+                    "Next": "Delete Change Set",
+                },
+                catch_all("Request Approval"),
+            ],
+            next="Approved?",
+        )
+        | {
+            "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+            "TimeoutSeconds": jsonata("$plan.approvalTimeoutSeconds"),
+            "Retry": [without_timeout(FUNCTION_RETRY)],
+        },
+        "Approved?": choice(
+            [rule("$approval.approved = true", "Execute Change Set")],
+            default="Delete Change Set",
+            assign={"outcome": "failed"} | assign_failure("'ChangesDeclined'", "$unsafe.cause"),
+        ),
+    }

@@ -1,0 +1,102 @@
+"""Run the functions in the order of the state machines, against an account in memory."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from lambdas.cost_control import guard
+from lambdas.cost_control.enforce import Denier, Stopper
+from lambdas.cost_control.inventory import Inventory
+from lambdas.cost_control.options import Options
+from lambdas.cost_control.plan import DENY_GROUP, Action
+from lambdas.cost_control.principals import group_problem, role_problem
+from lambdas.cost_control.record import RecordTable
+from lambdas.cost_control.release import Releaser
+
+from .fake_aws import FakeAccount
+
+POLICY = "arn:aws:iam::111111111111:policy/deny"
+NOVEMBER = datetime(2026, 11, 26, 12, tzinfo=UTC)
+DECEMBER = datetime(2026, 12, 1, 0, 10, tzinfo=UTC)
+OPTIONS: dict[str, Any] = {
+    "project": "Beta",
+    "tag": "Project",
+    "exempt_tag": "KeepRunning",
+    "mode": "enforce",
+    "rungs": [
+        {"percent": 80, "kind": "ACTUAL", "actions": []},
+        {"percent": 100, "kind": "ACTUAL", "actions": ["deny", "stop"]},
+    ],
+    "groups": ["projectBeta"],
+    "roles": [],
+    "exempt_principals": [],
+    "stop_instances": True,
+    "stop_databases": False,
+}
+
+
+class Month:
+    """A project's account, and a clock."""
+
+    def __init__(self, **options: Any) -> None:
+        self.account = FakeAccount()
+        self.account.add_group("projectBeta", "alice")
+        self.options = Options.from_json(OPTIONS | options)
+        self.now = NOVEMBER
+        client = self.client = self.account.client
+        self.table = RecordTable(client, "record")
+        self.budget = guard.Budget(client, "111111111111", "budget", self.table)
+        self.inventory = Inventory(client, client, client, client, self.options, POLICY, "CostControl")
+        self.notifier = guard.Notifier(client, "topic", self.options.project, self.table)
+
+    def message(self) -> str:
+        """Receive a message; return the name of the execution that it starts."""
+        return guard.check(self.budget, self.options, self.client, "guard", self.now, is_scheduled=False)
+
+    def scheduled_check(self) -> str:
+        return guard.check(self.budget, self.options, self.client, "guard", self.now, is_scheduled=True)
+
+    def decide(self) -> dict[str, Any]:
+        return guard.decide(self.budget, self.options, self.inventory, self.now)
+
+    def claim(self, plan: dict[str, Any], execution: str) -> list[Action]:
+        event = {"period": plan["period"], "actions": plan["actions"], "execution": execution}
+        return [Action(**action) for action in guard.claim(self.table, event, self.now)["actions"]]
+
+    def guard(self, execution: str = "execution") -> dict[str, Any]:
+        """Run the state machine `Guard`; return its plan."""
+        plan = self.decide()
+        if not plan["news"]:
+            return plan
+        actions = self.claim(plan, execution) if plan["act"] else []
+        results = self.act(actions)
+        guard.finish(self.table, {"period": plan["period"], "results": results}, self.now)
+        event = {"plan": plan, "failure": "", "releaseArn": "release"}
+        self.notifier.notify_guard(event, results, actions, self.now)
+        return plan
+
+    def act(self, actions: list[Action]) -> list[Any]:
+        return Denier(self.client, POLICY, self.refuse).deny(actions) + Stopper(
+            self.client, self.client, self.client
+        ).stop(actions)
+
+    def refuse(self, action: Action) -> str:
+        if action.kind == DENY_GROUP:
+            members = self.account.groups[action.name]
+            return group_problem(action.name, self.options.exempt_principals, members)
+        return role_problem(action.name, "CostControl", self.options.exempt_principals)
+
+    def release(self, time: datetime | None = None) -> dict[str, Any]:
+        """Run the state machine `Release` once: by the schedule at `time`, or by hand."""
+        releaser = Releaser(self.client, self.client, self.client, self.client, POLICY)
+        event = {"input": {"time": time.isoformat()} if time else {}, "results": []}
+        released = guard.release(self.table, releaser, event, time or self.now)
+        self.notifier.notify_release(released["results"])
+        return released
+
+    @property
+    def texts(self) -> list[str]:
+        return [message["Message"] for message in self.account.messages]
+
+    @property
+    def is_denied(self) -> bool:
+        return POLICY in self.account.attached["group", "projectBeta"]

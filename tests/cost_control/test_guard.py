@@ -1,0 +1,484 @@
+"""A month of a project: what is done at each rung, and what a release undoes. The account is in memory."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from lambdas.cost_control.plan import MAX_ACTIONS, PLANNED
+
+from .fake_aws import QUOTA, error
+from .month import DECEMBER, NOVEMBER, POLICY, Month
+
+ROLES = {"groups": [], "roles": ["team/deployer"]}
+
+
+@pytest.fixture
+def month() -> Month:
+    month = Month()
+    month.account.add_instance("i-1", Project="Beta")
+    month.account.add_instance("i-2", Project="Beta")
+    month.account.add_instance("i-other", Project="Alpha")
+    month.account.add_instance("i-exempt", Project="Beta", KeepRunning="yes")
+    month.account.scaling["web"] = {
+        "MinSize": 1,
+        "MaxSize": 4,
+        "DesiredCapacity": 2,
+        "Tags": [{"Key": "Project", "Value": "Beta"}],
+    }
+    return month
+
+
+def test_cost_below_every_rung_starts_nothing(month: Month) -> None:
+    month.account.set_cost(80)  # not above 80 %
+    assert month.message() == ""
+    assert not month.account.executions
+
+
+def test_first_rung_only_notifies(month: Month) -> None:
+    month.account.set_cost(85)
+    assert month.message()
+    month.guard()
+    assert not month.is_denied
+    assert set(month.account.states().values()) == {"running"}
+    assert "85.00 USD of 100.00 USD (85 %)" in month.texts[0]
+
+
+def test_rung_at_100_percent_denies_and_stops_only_the_project(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    assert month.is_denied
+    assert month.account.states() == {"i-1": "stopped", "i-2": "stopped", "i-other": "running", "i-exempt": "running"}
+    assert month.account.scaling["web"]["DesiredCapacity"] == month.account.scaling["web"]["MaxSize"] == 0
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Duplicate",
+    fault="Budgets, or anybody else, sends the same message again",
+    expected="one execution; a second one finds nothing to do",
+    observed="no second execution; planned again: no actions, no notification",
+)
+def test_duplicate_message_changes_nothing(month: Month) -> None:
+    month.account.set_cost(101)
+    assert month.message()
+    month.guard()
+    before = len(month.account.calls), len(month.texts)
+    assert month.message() == ""
+    assert not month.guard("other")["news"]
+    writes = {name for name, _ in month.account.calls[before[0] :]} & {"attach_group_policy", "stop_instances"}
+    assert (writes, len(month.texts)) == (set(), before[1])
+
+
+@pytest.mark.reliability("cost_control", "Duplicate", fault="Budgets, or anybody else, sends the same message again")
+def test_concurrent_executions_share_the_actions(month: Month) -> None:
+    """Two executions decide at the same time: only one does each action."""
+    month.account.set_cost(101)
+    first, second = month.decide(), month.decide()
+    assert len(month.claim(first, "first")) == 4
+    assert month.claim(second, "second") == []
+    assert len(month.claim(first, "first")) == 4  # a retry of the function
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="somebody publishes a forged message to the topic",
+    expected="Budgets is asked, and nothing happens below the rungs",
+    observed="no execution",
+)
+def test_forged_message_has_no_effect(month: Month) -> None:
+    month.account.set_cost(3)
+    assert month.message() == ""
+    assert not month.decide()["act"]
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Delayed or out of order",
+    fault="a message of last month arrives after the release",
+    expected="nothing changes",
+    observed="no execution, no action",
+)
+def test_late_message_of_last_month_changes_nothing(month: Month) -> None:
+    month.account.set_cost(101)
+    month.message()
+    month.guard()
+    month.now = DECEMBER
+    month.release(DECEMBER)
+    month.account.set_cost(0.2)
+    assert month.message() == ""
+    assert not month.decide()["act"]
+    assert not month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Delayed or out of order",
+    fault="after the month has changed, Budgets still shows last month's cost",
+    expected="nothing is done in the new month until the cost starts over, for at most 36 hours",
+    observed="no execution at 00:10; one after 37 hours",
+)
+def test_last_months_cost_is_ignored_in_new_month(month: Month) -> None:
+    month.account.set_cost(101)
+    month.message()
+    month.guard()
+    month.release(DECEMBER)
+    month.now = DECEMBER
+    month.account.set_cost(103)  # the last hours of November
+    assert month.scheduled_check() == ""
+    assert not month.decide()["act"]
+    month.now = DECEMBER + timedelta(hours=37)
+    assert month.scheduled_check().startswith("2026-12")
+
+
+def test_release_undoes_exactly_the_record(month: Month) -> None:
+    month.account.add_instance("i-stopped-before", "stopped", Project="Beta")
+    month.account.set_cost(101)
+    month.guard()
+    month.account.attached["group", "projectBeta"].append("arn:aws:iam::aws:policy/added-meanwhile")
+    released = month.release(DECEMBER)
+    assert released["open"] == 0
+    assert month.account.attached["group", "projectBeta"] == [
+        "arn:aws:iam::aws:policy/0",
+        "arn:aws:iam::aws:policy/added-meanwhile",
+    ]
+    states = month.account.states()
+    assert (states["i-1"], states["i-2"], states["i-stopped-before"]) == ("running", "running", "stopped")
+    sizes = {name: month.account.scaling["web"][name] for name in ("MinSize", "MaxSize", "DesiredCapacity")}
+    assert sizes == {"MinSize": 1, "MaxSize": 4, "DesiredCapacity": 2}
+
+
+def test_schedule_keeps_current_month_denied(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    assert month.release(NOVEMBER)["results"] == []
+    assert month.is_denied
+
+
+def test_policy_that_others_attached_before_is_kept(month: Month) -> None:
+    month.account.attached["group", "projectBeta"].append(POLICY)
+    month.account.set_cost(101)
+    month.guard()
+    month.release(DECEMBER)
+    assert month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Deleted externally",
+    fault="a stopped instance was terminated, and a scaled group was changed by somebody",
+    expected="the record is closed; the change of others stays",
+    observed="gone, and kept with the size that somebody chose",
+)
+def test_release_keeps_what_others_changed(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.instances["i-1"]["State"]["Name"] = "terminated"
+    month.account.scaling["web"]["MaxSize"] = 1
+    statuses = {result["item"]: result["status"] for result in month.release(DECEMBER)["results"]}
+    assert statuses["stop_instance/i-1"] == "gone"
+    assert statuses["scale_to_zero/web"] == "kept"
+    assert month.account.scaling["web"]["MaxSize"] == 1
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Lost event or response",
+    fault="an execution ends between an action and its record",
+    expected="the action is undone too, because it was recorded before",
+    observed="policy detached, instances started",
+)
+def test_crash_after_action_is_undone(month: Month) -> None:
+    month.account.set_cost(101)
+    month.act(month.claim(month.decide(), "crashed"))  # and no results are written
+    assert month.is_denied
+    month.release(DECEMBER)
+    assert not month.is_denied
+    assert month.account.states()["i-1"] == "running"
+
+
+@pytest.mark.reliability(
+    "cost_control", "Lost event or response", fault="an execution ends between an action and its record"
+)
+def test_crash_before_action_is_repeated_by_later_check(month: Month) -> None:
+    month.account.set_cost(101)
+    month.claim(month.decide(), "crashed")
+    month.guard("too early")
+    assert not month.is_denied
+    month.now += timedelta(hours=1)
+    month.guard("next check")
+    assert month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Timeout",
+    fault="EC2 stops an instance, but its answer is lost",
+    expected="the action is not taken for failed, and undone by the release",
+    observed="stays planned; started by the release",
+)
+def test_lost_answer_stays_planned_and_is_undone(month: Month) -> None:
+    month.account.set_cost(101)
+    actions = [a for a in month.claim(month.decide(), "execution") if a.kind == "stop_instance"]
+    month.account.faults["stop_instances"] = [ReadTimeoutError(endpoint_url="ec2")]
+    assert {result["status"] for result in month.act(actions)} == {PLANNED}
+    month.account.instances["i-1"]["State"]["Name"] = "stopped"
+    month.release(DECEMBER)
+    assert month.account.states()["i-1"] == "running"
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Partial failure",
+    fault="one of the instances is protected against stopping",
+    expected="reported with EC2's reason, once; the others are stopped",
+    observed="i-1 stopped, i-2 reported; no notification of the same failure in the next check",
+)
+def test_protected_instance_is_reported_once(month: Month) -> None:
+    month.account.protected.add("i-2")
+    month.account.set_cost(101)
+    month.guard()
+    assert month.account.states()["i-1"] == "stopped"
+    assert "instance i-2: OperationNotPermitted: The instance 'i-2' may not be stopped" in month.texts[0]
+    month.guard("next check")
+    assert len(month.texts) == 1
+    month.account.protected.clear()
+    month.guard("after the protection")
+    assert "instance i-2: stopped" in month.texts[1]
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Access denied",
+    fault="IAM refuses to attach the policy",
+    expected="reported; instances are stopped anyway",
+    observed="the notification has the reason; i-1 stopped",
+)
+def test_refused_attachment_does_not_prevent_stopping(month: Month) -> None:
+    month.account.faults["attach_group_policy"] = [error("AccessDenied", "not authorized", 403)]
+    month.account.set_cost(101)
+    month.guard()
+    assert "group projectBeta: AccessDenied: not authorized" in month.texts[0]
+    assert month.account.states()["i-1"] == "stopped"
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "System-specific",
+    fault="a group already has as many managed policies as the account's quota",
+    expected="reported at the first rung, before the policy is needed, and not tried",
+    observed="in the notification at 85 %",
+)
+def test_full_quota_is_reported_at_first_rung(month: Month) -> None:
+    month.account.add_group("projectBeta", policies=QUOTA)
+    month.account.set_cost(85)
+    month.guard()
+    assert f"group projectBeta: it already has {QUOTA} managed policies" in month.texts[0]
+    month.account.set_cost(101)
+    month.guard()
+    assert not month.is_denied
+    assert "attach_group_policy" not in dict(month.account.calls)
+
+
+def test_exempt_member_keeps_group_from_being_denied() -> None:
+    month = Month(exempt_principals=["user/admins/alice"])
+    month.account.set_cost(101)
+    month.guard()
+    assert not month.is_denied
+    assert "exempt users are members: alice" in month.texts[0]
+
+
+def test_exempt_member_since_the_plan_is_refused_before_attaching() -> None:
+    month = Month(exempt_principals=["user/root-of-ops"])
+    month.account.set_cost(101)
+    actions = month.claim(month.decide(), "execution")
+    month.account.groups["projectBeta"].append("root-of-ops")
+    (result,) = month.act(actions)
+    assert (result["status"], month.is_denied) == ("failed", False)
+
+
+@pytest.mark.parametrize(
+    ("role", "problem"),
+    [
+        ("CostControl-DenyRole1A2B3C", "it belongs to the stack CostControl"),
+        ("cdk-hnb659fds-cfn-exec-role-111111111111-us-east-1", "the CDK deploys with it"),
+        ("aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_0123", "only AWS can attach policies to it"),
+        ("ops", "it is exempt"),
+    ],
+)
+def test_role_that_must_work_is_never_denied(role: str, problem: str) -> None:
+    month = Month(groups=[], roles=[role], exempt_principals=["role/ops"])
+    month.account.attached["role", role.rpartition("/")[2]] = []
+    month.account.set_cost(101)
+    month.guard()
+    assert "attach_role_policy" not in dict(month.account.calls)
+    assert problem in month.texts[0]
+
+
+def test_role_with_path_is_denied_and_released() -> None:
+    month = Month(**ROLES)
+    month.account.attached["role", "deployer"] = []
+    month.account.set_cost(101)
+    month.guard()
+    assert month.account.attached["role", "deployer"] == [POLICY]
+    month.release(DECEMBER)
+    assert month.account.attached["role", "deployer"] == []
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Deleted externally",
+    fault="a group of the settings does not exist",
+    expected="reported; the others are denied",
+    observed="NoSuchEntity in the notification; the role is denied",
+)
+def test_missing_group_is_reported_and_others_are_denied() -> None:
+    month = Month(groups=["missing"], roles=["deployer"])
+    month.account.attached["role", "deployer"] = []
+    month.account.set_cost(101)
+    month.guard()
+    assert "group missing: NoSuchEntity" in month.texts[0]
+    assert month.account.attached["role", "deployer"] == [POLICY]
+
+
+def test_report_mode_changes_nothing() -> None:
+    month = Month(mode="report")
+    month.account.add_instance("i-1", Project="Beta")
+    month.account.set_cost(101)
+    month.guard()
+    month.guard("next check")
+    assert not month.is_denied
+    assert month.account.states() == {"i-1": "running"}
+    assert len(month.texts) == 1
+    assert "this would be done (nothing was changed):\n  group projectBeta: denied" in month.texts[0]
+
+
+def test_release_by_hand_lasts_for_the_month_and_later_rungs_still_act() -> None:
+    rungs = [
+        {"percent": 100, "kind": "ACTUAL", "actions": ["deny"]},
+        {"percent": 120, "kind": "ACTUAL", "actions": ["deny"]},
+    ]
+    month = Month(rungs=rungs)
+    month.account.set_cost(101)
+    first = month.message()
+    month.guard()
+    month.release()
+    assert not month.is_denied
+    assert not month.guard("next check")["news"]
+    month.account.set_cost(121)
+    assert month.message() not in ("", first)
+    month.guard("later")
+    assert month.is_denied
+
+
+def test_instance_started_while_over_budget_is_stopped_again(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.instances["i-1"]["State"]["Name"] = "running"
+    month.account.scaling["web"].update(MaxSize=9, DesiredCapacity=9)
+    month.now += timedelta(hours=1)
+    month.guard("next check")
+    assert month.account.states()["i-1"] == "stopped"
+    month.release(DECEMBER)
+    assert month.account.scaling["web"]["MaxSize"] == 4  # as recorded first
+
+
+def test_instance_of_untagged_scaling_group_is_reported_and_runs_on() -> None:
+    month = Month()
+    month.account.add_instance("i-1", Project="Beta", aws__autoscaling__groupName="legacy")
+    month.account.set_cost(101)
+    month.guard()
+    assert month.account.states()["i-1"] == "running"
+    assert "its Auto Scaling group legacy does not have the project's tag" in month.texts[0]
+
+
+def test_still_stopping_instance_stays_recorded_for_next_attempt(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.instances["i-1"]["State"]["Name"] = "stopping"
+    assert month.release(DECEMBER)["open"] == 1
+    month.account.instances["i-1"]["State"]["Name"] = "stopped"
+    assert month.release(DECEMBER)["open"] == 0
+    assert month.account.states()["i-1"] == "running"
+
+
+def test_databases_are_stopped_only_as_an_option() -> None:
+    month = Month(stop_databases=True)
+    tags = [{"Key": "Project", "Value": "Beta"}]
+    month.account.databases["orders"] = {
+        "DBInstanceIdentifier": "orders",
+        "DBInstanceStatus": "available",
+        "TagList": tags,
+    }
+    month.account.set_cost(101)
+    month.guard()
+    assert month.account.databases["orders"]["DBInstanceStatus"] == "stopping"
+    month.account.databases["orders"]["DBInstanceStatus"] = "stopped"
+    month.release(DECEMBER)
+    assert month.account.databases["orders"]["DBInstanceStatus"] == "starting"
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Malformed input",
+    fault="the budget has no limit, for example because it adjusts itself",
+    expected="an error that names the budget, and no action",
+    observed="BudgetError",
+)
+def test_budget_without_limit_is_an_error(month: Month) -> None:
+    del month.account.budget["BudgetLimit"]
+    with pytest.raises(Exception, match="budget budget has no limit above zero"):
+        month.message()
+
+
+def test_spend_of_each_check_is_recorded(month: Month) -> None:
+    month.account.set_cost(3.5)
+    month.message()
+    assert month.table.spend_of("2026-11") == Decimal("3.5")
+
+
+def test_policy_that_somebody_detached_is_attached_again(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.attached["group", "projectBeta"].remove(POLICY)
+    month.guard("next check")
+    assert month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="a user names an Auto Scaling group like a web address",
+    expected="the notification contains no text that mail programs make a link of",
+    observed="evil[.]example/login",
+)
+def test_name_of_scaling_group_is_no_link(month: Month) -> None:
+    month.account.scaling["evil.example/login"] = month.account.scaling.pop("web")
+    month.account.set_cost(101)
+    month.guard()
+    assert "Auto Scaling group evil[.]example/login: scaled to zero" in month.texts[0]
+
+
+def test_release_does_not_start_what_already_runs(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.instances["i-1"]["State"]["Name"] = "running"
+    month.account.calls.clear()
+    statuses = {result["item"]: result["status"] for result in month.release(DECEMBER)["results"]}
+    assert (statuses["stop_instance/i-1"], statuses["stop_instance/i-2"]) == ("kept", "undone")
+    started = [parameters["InstanceIds"] for name, parameters in month.account.calls if name == "start_instances"]
+    assert started == [["i-2"]]
+
+
+def test_actions_over_the_maximum_follow_in_the_next_check() -> None:
+    month = Month()
+    for number in range(MAX_ACTIONS + 5):
+        month.account.add_instance(f"i-{number}", Project="Beta")
+    month.account.set_cost(101)
+    month.guard()
+    assert "6 more follow in the next check." in month.texts[0]  # the policy is an action too
+    assert list(month.account.states().values()).count("running") == 6
+    month.guard("next check")
+    assert set(month.account.states().values()) == {"stopped"}

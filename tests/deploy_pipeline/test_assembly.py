@@ -1,0 +1,225 @@
+"""CDK cloud assemblies: reading them, publishing their assets, and deploying one of their stacks."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lambdas.deploy_pipeline import assets
+from lambdas.deploy_pipeline.assets import Published, publish
+from lambdas.deploy_pipeline.errors import InvalidArtifactError, InvalidInputError
+from lambdas.deploy_pipeline.request import DeploymentRequest, parse_request
+from lambdas.deploy_pipeline.source import AssetTarget, Source, read_source
+
+from .assemblies import BOOTSTRAP, CODE, NESTED, assembly, file_asset, packed, stack, template
+from .assembly_scenarios import LOCATION, WITHOUT_PATH, with_assembly
+from .changes import change
+from .fake_cloudformation import DENIED
+from .machine_run import APP, FakeS3, Machine
+from .scenarios import failed, succeeded, with_app
+
+ENVIRONMENT = "aws://111111111111/us-east-1"
+
+
+def request(**fields: Any) -> DeploymentRequest:
+    return parse_request(WITHOUT_PATH | LOCATION | fields)
+
+
+def read(content: bytes, **fields: Any) -> Source:
+    s3 = FakeS3({"artifacts/App/1.zip": content})
+    return read_source(s3, request(**fields), AssetTarget("assets", ENVIRONMENT))
+
+
+def error_of(read_or_publish: Callable[[bytes], object], files: dict[str, Any], links: Any = None) -> str:
+    with pytest.raises(InvalidArtifactError) as caught:
+        read_or_publish(packed(files, links))
+    return str(caught.value)
+
+
+def published(content: bytes, s3: FakeS3 | None = None) -> FakeS3:
+    s3 = s3 or FakeS3()
+    s3.objects["artifacts/App/1.zip"] = content
+    publish(s3, request(), "assets", ENVIRONMENT)
+    return s3
+
+
+def test_template_of_stack_refers_to_bucket_of_pipeline() -> None:
+    source = read(packed(assembly()))
+    resources = json.loads(source.template)["Resources"]
+    assert resources["Function"]["Properties"]["Code"] == {"S3Bucket": {"Fn::Sub": "assets"}, "S3Key": f"{CODE}.zip"}
+    url = resources["Nested"]["Properties"]["TemplateURL"]["Fn::Sub"]
+    assert url == f"https://s3.${{AWS::Region}}.${{AWS::URLSuffix}}/assets/{NESTED}.json"
+    assert (source.path, source.tags, source.has_assets) == ("cdk.out/Shop.template.json", {"team": "orders"}, True)
+
+
+def test_hashes_that_are_not_assets_are_accepted() -> None:
+    url = {"Properties": {"UserData": f"curl https://example.com/{'d' * 64}.zip", "Path": f"asset.{'d' * 64}.zip"}}
+    assert read(packed(assembly(template=template(Host=url)))).has_assets
+    missing = f"https://s3.amazonaws.com/{BOOTSTRAP}/{'d' * 64}.json"
+    assert "does not list: ddd" in error_of(read, assembly(template=template(N={"TemplateURL": missing})))
+
+
+def test_assembly_at_root_of_artifact_is_read() -> None:
+    files = {name.removeprefix("cdk.out/"): content for name, content in assembly().items()}
+    content = packed(files)
+    assert read(content, assembly={"path": ".", "stack": "Shop"}).path == "./Shop.template.json"
+    s3 = FakeS3({"artifacts/App/1.zip": content})
+    assert publish(s3, request(assembly={"path": ".", "stack": "Shop"}), "assets", ENVIRONMENT) == Published(2, 2)
+
+
+def test_assets_are_published_without_other_folders() -> None:
+    s3 = published(packed(assembly()))
+    assert sorted(key for key in s3.objects if key.startswith("assets/")) == [
+        f"assets/{CODE}.zip",
+        f"assets/{NESTED}.json",
+    ]
+    with zipfile.ZipFile(io.BytesIO(s3.objects[f"assets/{CODE}.zip"])) as archive:
+        modes = {entry.filename: oct(entry.external_attr >> 16) for entry in archive.infolist()}
+        assert archive.read("index.py") == b"def handler(event, context): ...\n"
+    assert modes == {"bin/run": "0o100755", "index.py": "0o100644"}, "executable, and readable for Lambda"
+    nested = json.loads(s3.objects[f"assets/{NESTED}.json"])
+    assert nested["Resources"]["Function"]["Properties"]["Code"]["S3Bucket"] == {"Fn::Sub": "assets"}
+
+
+def test_unchanged_assets_are_not_uploaded_again() -> None:
+    s3 = published(packed(assembly()))
+    assert publish(s3, request(), "assets", ENVIRONMENT) == Published(2, 0)
+    changed = assembly() | {f"cdk.out/asset.{CODE}/index.py": "changed"}
+    s3.objects["artifacts/App/1.zip"] = packed(changed)
+    assert publish(s3, request(), "assets", ENVIRONMENT) == Published(2, 1), "whatever its name is"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"images": {"d" * 64: {"source": {"directory": "asset.d"}}}},
+            "Shop.assets.json has Docker images, which the pipeline does not build: dddd",
+        ),
+        ({"manifest": {"missing": [{"key": "vpc"}]}}, "lacks context values"),
+        ({"manifest": {"artifacts": []}}, "manifest.json: artifacts is not an object"),
+        (
+            {"stack": {"environment": "aws://222222222222/us-east-1"}},
+            "was synthesized for aws://222222222222/us-east-1",
+        ),
+        ({"stack": {"environment": "aws://111111111111/eu-west-1"}}, "this pipeline deploys to aws://111111111111/us"),
+        ({"stack": {"properties": {"templateFile": 1}}}, "templateFile is not text"),
+        ({"stack": {"properties": {"templateFile": "../../x"}}}, "is outside the source artifact"),
+        (
+            {"stack": {"properties": {"templateFile": "Other.json"}}},
+            "'cdk.out/Other.json' is not in the source artifact",
+        ),
+        ({"files": {"x": {"source": {"executable": ["build.sh"]}, "destinations": {}}}}, "is created by a command"),
+        ({"files": {"x": file_asset("asset.x", "x.zip", region="eu-west-1")}}, "was synthesized for aws:///eu-west-1"),
+        ({"files": {"x": {"source": "x"}}}, "source is not an object"),
+        (
+            {"template": template(New={"Properties": {"S3Key": f"{'d' * 64}.zip"}})},
+            f"cdk.out/Shop.template.json refers to assets that the assembly does not list: {'d' * 64}.zip",
+        ),
+    ],
+)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a cloud assembly that is incomplete, damaged, for another account, or has Docker images",
+    expected="rejected before anything is published or changed, with the reason",
+    observed='"has Docker images", "refers to assets that the assembly does not list"',
+)
+def test_unusable_assembly_is_rejected(changes: dict[str, Any], message: str) -> None:
+    assert message in error_of(read, assembly(**changes))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", b"\xff", "[" * 100_000])
+def test_damaged_manifest_is_rejected(content: str | bytes) -> None:
+    assert "cdk.out/manifest.json" in error_of(read, assembly() | {"cdk.out/manifest.json": content})
+
+
+def test_unknown_stack_error_lists_stacks_and_stages() -> None:
+    stage = {"type": "cdk:cloud-assembly", "properties": {"directoryName": "assembly-Prod"}}
+    files = assembly(artifacts={"assembly-Prod": stage, "Web": stack("Web.json", "x", displayName="Prod/Web")})
+    with pytest.raises(InvalidArtifactError) as caught:
+        read(packed(files), assembly={"path": "cdk.out", "stack": "Shopp"})
+    assert str(caught.value) == (
+        "assembly.stack: given Shopp; cdk.out has Prod/Web, Shop, Web; stacks of a stage are in another assembly:"
+        " assembly-Prod"
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "links", "message"),
+    [
+        ({f"cdk.out/asset.{CODE}/index.py": None, f"cdk.out/asset.{CODE}/bin/run": None}, {}, "is an empty folder"),
+        ({}, {f"cdk.out/asset.{CODE}/link": "/etc/passwd"}, "'cdk.out/asset.aaa"),
+        ({f"cdk.out//asset.{CODE}/index.py": "again"}, {}, "has several files"),
+        ({"cdk.out/ShopNested.nested.template.json": None}, {}, "is not in the source artifact"),
+        ({f"cdk.out/asset.{CODE}/big": b"\0" * 2000}, {}, "has more than 1,000 bytes"),
+    ],
+)
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="an asset is missing, too large, ambiguous, or contains a symbolic link",
+    expected="fails before a change set is created",
+    observed='"is a symbolic link", "has more than"',
+)
+def test_unusable_asset_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, files: dict[str, Any], links: dict[str, str], message: str
+) -> None:
+    monkeypatch.setattr(assets, "MAX_ASSET_BYTES", 1000)
+    content = {name: item for name, item in (assembly() | files).items() if item is not None}
+    text = error_of(published, content, links)
+    assert message in text
+    assert not links or "is a symbolic link" in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"assembly": {"path": "cdk.out"}}, "assembly.stack: missing"),
+        ({"assembly": {"path": "", "stack": "Shop"}}, "assembly.path: given"),
+        ({"assembly": {"path": "cdk.out", "stack": "Shop", "stacks": []}}, "assembly.stacks: unknown field"),
+        ({"assembly": "cdk.out"}, "assembly: given"),
+        ({**LOCATION, "templatePath": "a.yaml"}, "templatePath: not together with assembly"),
+        ({}, "templatePath: missing"),
+    ],
+)
+def test_invalid_location_is_named(fields: Any, message: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_request(WITHOUT_PATH | fields)
+    assert message in str(caught.value)
+
+
+def test_new_stack_of_assembly_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    succeeded(with_assembly(Machine(monkeypatch), assembly()).run(), "created")
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="an asset cannot be published",
+    expected="fails before a change set is created",
+    observed='"Publish Assets"',
+)
+def test_denied_upload_fails_before_change_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = with_assembly(Machine(monkeypatch), assembly())
+    fake, store = with_app(machine, change()), machine.s3.put_object
+
+    def deny_assets(Bucket: str, Key: str, Body: Any, **options: str) -> None:
+        if Bucket == "assets":
+            raise DENIED
+        store(Bucket, Key, Body, **options)
+
+    monkeypatch.setattr(machine.s3, "put_object", deny_assets)
+    ended = machine.run()
+    assert (ended.status, ended.error) == ("FAILED", "ClientError"), ended
+    assert "Publish Assets: " in ended.cause
+    assert "create_change_set" not in fake.calls
+
+
+def test_unsafe_change_of_assembly_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = with_assembly(Machine(monkeypatch), assembly())
+    with_app(machine, change("Remove"))
+    failed(machine.run(), "UnsafeChanges", f"1 unsafe change to {APP}")
