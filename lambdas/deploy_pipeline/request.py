@@ -272,10 +272,15 @@ def fingerprint(value: Mapping[str, Any]) -> str:
     Parameters are compared by the text that the stack gets, and numbers by their value: Step Functions can write 60.0.
     """
     fields = {name: item for name, item in value.items() if name not in ARTIFACT_FIELDS}
-    if isinstance(timeout := fields.get("approvalTimeoutMinutes"), float):
-        fields["approvalTimeoutMinutes"] = int(timeout)
     fields["parameters"] = {name: _to_parameter(item) for name, item in value.get("parameters", {}).items()}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_with_integers(fields), sort_keys=True).encode()).hexdigest()
+
+
+def _with_integers(value: Any) -> Any:
+    """Return a valid input with whole numbers as integers."""
+    if isinstance(value, dict):
+        return {name: _with_integers(item) for name, item in value.items()}
+    return int(value) if isinstance(value, float) else value
 
 
 def _is_simple(value: Any) -> bool:
