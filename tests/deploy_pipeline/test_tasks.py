@@ -165,6 +165,8 @@ def test_edited_input_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_fingerprint_ignores_how_step_functions_writes_numbers() -> None:
     assert fingerprint({"approvalTimeoutMinutes": 60.0}) == fingerprint({"approvalTimeoutMinutes": 60})
+    rollback = {"alarms": [], "monitoringMinutes": 10}
+    assert fingerprint({"rollback": rollback | {"monitoringMinutes": 10.0}}) == fingerprint({"rollback": rollback})
     assert fingerprint({"approvalTimeoutMinutes": 61}) != fingerprint({"approvalTimeoutMinutes": 60})
     minutes = [fingerprint({"rollback": {"monitoringMinutes": number}}) for number in (5.0, 5, 6)]
     assert minutes[0] == minutes[1] != minutes[2]
