@@ -13,6 +13,7 @@ from stacks.analytics_host import AnalyticsHost
 from stacks.constructs.assets import AssetError
 from stacks.cost_control import CostControl
 from stacks.deploy_pipeline import DeployPipeline
+from stacks.lambda_canary import LambdaCanary
 from stacks.multi_region_api import MultiRegionApi
 from stacks.security_group_revert import SecurityGroupRevert
 from stacks.static_site import StaticSite
@@ -54,6 +55,7 @@ def build_app(app: cdk.App, settings: Settings) -> cdk.App:
         ),
         "AnalyticsHost": ("analytics_host", partial(AnalyticsHost, settings=settings.analytics_host)),
         "CostControl": ("cost_control", partial(CostControl, settings=settings.cost_control)),
+        "LambdaCanary": ("lambda_canary", partial(LambdaCanary, settings=settings.lambda_canary)),
     }
     for region in settings.multi_region_api.regions:
         stacks[f"MultiRegionApi-{region}"] = (

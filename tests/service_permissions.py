@@ -124,6 +124,8 @@ def _rule(template: DeployedTemplate, rule: Resource) -> Needs:
                 yield Request(role, "states:StartExecution", target["Arn"])
             case "codepipeline" if role:
                 yield Request(role, "codepipeline:StartPipelineExecution", target["Arn"])
+            case "states" if role:
+                yield Request(role, "states:StartExecution", target["Arn"])
             case _:
                 raise NotCoveredError(f"{rule.type} with the target {target['Arn']}")
         if "DeadLetterConfig" in target:
@@ -428,7 +430,7 @@ PASSIVE = {
     "AWS::SSM::Parameter",
     *(f"AWS::IAM::{name}" for name in ("ManagedPolicy", "Policy", "Role")),
     "AWS::KMS::Key",
-    *(f"AWS::Lambda::{name}" for name in ("LayerVersion", "Permission", "Version")),
+    *(f"AWS::Lambda::{name}" for name in ("Alias", "LayerVersion", "Permission", "Version")),
     *(f"AWS::Logs::{name}" for name in ("DeliveryDestination", "DeliverySource")),
     *(f"AWS::Route53::{name}" for name in ("HealthCheck", "RecordSet")),
     "AWS::S3::BucketPolicy",
