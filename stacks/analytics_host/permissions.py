@@ -1,17 +1,19 @@
 """Permissions of the hosts: workgroup, buckets, tables, secret, log group and signal."""
 
-from aws_cdk import ArnFormat, Fn, Stack
+from aws_cdk import ArnFormat, Fn, Stack, aws_iam as iam
 
 from ..constructs.grants import grant
 from .host import Hosts
 from .songs import DATABASE, SongData
 
 OBJECT_NAMES = "Object names are not known in advance."
+NO_RESOURCES = "The action does not support resource-level permissions."
 
 
 def grant_permissions(hosts: Hosts, songs: SongData) -> None:
     """Grant the role of `hosts` its permissions."""
     _grant_queries(hosts, songs)
+    _grant_tables(hosts, songs)
     _grant_objects(hosts, songs)
     _grant_host(hosts)
 
@@ -28,21 +30,50 @@ def _grant_queries(hosts: Hosts, songs: SongData) -> None:
         "athena:StopQueryExecution",
     ]
     grant(hosts.role, actions, _arn(stack, "athena", "workgroup", songs.workgroup.ref))
-    # Glue authorizes a call on the catalog, the database and the table.
-    catalog = stack.format_arn(service="glue", resource="catalog", arn_format=ArnFormat.NO_RESOURCE_NAME)
-    database = _arn(stack, "glue", "database", DATABASE)
-    tables = [_arn(stack, "glue", "table", f"{DATABASE}/{table}") for table in songs.tables]
-    grant(hosts.role, ["glue:GetDatabase", "glue:GetTable", "glue:GetPartitions"], catalog, database, *tables)
-    grant(
-        hosts.role,
-        ["glue:GetTables"],
-        catalog,
-        database,
-        _arn(stack, "glue", "table", f"{DATABASE}/*"),
-        wildcard_reason="Listing the database's tables requires access to all of them.",
-    )
+    catalog_actions = [
+        "athena:GetDatabase",
+        "athena:GetTableMetadata",
+        "athena:ListDatabases",
+        "athena:ListTableMetadata",
+    ]
+    grant(hosts.role, catalog_actions, _arn(stack, "athena", "datacatalog", "AwsDataCatalog"))
+    grant(hosts.role, ["athena:ListDataCatalogs"], "*", wildcard_reason=NO_RESOURCES)
     # Athena reads this database for every query, and rejects the query without this permission.
     grant(hosts.role, ["glue:GetDatabase"], _arn(stack, "glue", "database", "default"))
+
+
+def _grant_tables(hosts: Hosts, songs: SongData) -> None:
+    """Grant read access to the catalog's databases, and the host's database, except dropping the stack's tables."""
+    stack = Stack.of(hosts)
+    # Glue authorizes a call on the catalog, the database and the table.
+    catalog = stack.format_arn(service="glue", resource="catalog", arn_format=ArnFormat.NO_RESOURCE_NAME)
+    actions = [
+        "glue:GetDatabase",
+        "glue:GetTable",
+        "glue:GetTables",
+        "glue:GetPartitions",
+        "glue:CreateTable",
+        "glue:DeleteTable",
+    ]
+    grant(
+        hosts.role,
+        actions,
+        catalog,
+        _arn(stack, "glue", "database", DATABASE),
+        _arn(stack, "glue", "table", f"{DATABASE}/*"),
+        wildcard_reason="Names of tables that analysts create are not known in advance.",
+    )
+    own_tables = [_arn(stack, "glue", "table", f"{DATABASE}/{table}") for table in songs.tables]
+    hosts.role.add_to_principal_policy(
+        iam.PolicyStatement(effect=iam.Effect.DENY, actions=["glue:DeleteTable"], resources=own_tables)
+    )
+    grant(
+        hosts.role,
+        ["glue:GetDatabases"],
+        catalog,
+        _arn(stack, "glue", "database", "*"),
+        wildcard_reason="Listing databases requires access to all of them.",
+    )
 
 
 def _grant_objects(hosts: Hosts, songs: SongData) -> None:
@@ -76,12 +107,7 @@ def _grant_host(hosts: Hosts) -> None:
     grant(hosts.role, ["secretsmanager:GetSecretValue"], hosts.password.secret_arn)
     grant(hosts.role, ["logs:CreateLogStream", "logs:PutLogEvents"], hosts.log_group.log_group_arn)
     grant(hosts.role, ["cloudformation:SignalResource"], stack.stack_id)
-    grant(
-        hosts.role,
-        channels,
-        "*",
-        wildcard_reason="Session Manager channels do not support resource-level permissions.",
-    )
+    grant(hosts.role, channels, "*", wildcard_reason=NO_RESOURCES)
     grant(
         hosts.role,
         ["ssm:UpdateInstanceInformation"],

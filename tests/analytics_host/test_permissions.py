@@ -22,11 +22,11 @@ def host_statements(template: dict[str, Any]) -> list[dict[str, Any]]:
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
-def resources_of(template: dict[str, Any], action: str) -> list[str]:
-    """Return the resources on which a host is allowed `action`."""
+def resources_of(template: dict[str, Any], action: str, effect: str = "Allow") -> list[str]:
+    """Return the resources on which a host is allowed, or denied, `action`."""
     resources: list[str] = []
     for statement in host_statements(template):
-        if action in as_list(statement["Action"]):
+        if action in as_list(statement["Action"]) and statement["Effect"] == effect:
             resources += [json.dumps(resource) for resource in as_list(statement["Resource"])]
     return resources
 
@@ -41,10 +41,8 @@ def test_host_permissions_are_limited_to_its_resources(template: dict[str, Any])
     assert "workgroup/" in workgroup
     assert "Ref" in workgroup
     assert resources_of(template, "cloudformation:SignalResource") == ['{"Ref": "AWS::StackId"}']
-    tables = resources_of(template, "glue:GetTable")
-    assert {r.split("analytics_host/")[-1].rstrip('"]}') for r in tables if "table/" in r} == {
-        "billboard", "billboard_parquet",
-    }  # fmt: skip
+    tables = [r for r in resources_of(template, "glue:GetTable") if "table/" in r]
+    assert [table.partition("table/")[2].rstrip('"]}') for table in tables] == ["analytics_host/*"]
     assert len(resources_of(template, "secretsmanager:GetSecretValue")) == 1
     for action in ("logs:PutLogEvents", "s3:PutObject", "secretsmanager:GetSecretValue"):
         assert '"*"' not in resources_of(template, action), f"{action} on every resource"
@@ -54,9 +52,11 @@ def test_host_has_every_action_it_needs(template: dict[str, Any]) -> None:
     """The actions that queries, the clients of both notebooks, and the boot script need."""
     actions = {action for s in host_statements(template) for action in as_list(s["Action"])}
     assert {action for action in actions if not action.startswith("ssmmessages:")} == {
-        "athena:BatchGetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
-        "athena:GetWorkGroup", "athena:ListNamedQueries", "athena:StartQueryExecution", "athena:StopQueryExecution",
-        "cloudformation:SignalResource", "glue:GetDatabase", "glue:GetPartitions", "glue:GetTable", "glue:GetTables",
+        "athena:BatchGetNamedQuery", "athena:GetDatabase", "athena:GetQueryExecution", "athena:GetQueryResults",
+        "athena:GetTableMetadata", "athena:GetWorkGroup", "athena:ListDataCatalogs", "athena:ListDatabases",
+        "athena:ListNamedQueries", "athena:ListTableMetadata", "athena:StartQueryExecution",
+        "athena:StopQueryExecution", "cloudformation:SignalResource", "glue:CreateTable", "glue:DeleteTable",
+        "glue:GetDatabase", "glue:GetDatabases", "glue:GetPartitions", "glue:GetTable", "glue:GetTables",
         "logs:CreateLogStream", "logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:DeleteObject",
         "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket", "s3:ListBucketMultipartUploads",
         "s3:ListMultipartUploadParts", "s3:PutObject", "secretsmanager:GetSecretValue", "ssm:UpdateInstanceInformation",
@@ -71,10 +71,18 @@ def test_host_has_every_action_it_needs(template: dict[str, Any]) -> None:
     assert resources_of(template, "ssm:UpdateInstanceInformation")[0].endswith(':instance/*"]]}')
 
 
-def test_only_session_manager_channels_use_any_resource(template: dict[str, Any]) -> None:
+def test_tables_of_the_stack_cannot_be_dropped(template: dict[str, Any]) -> None:
+    denied = resources_of(template, "glue:DeleteTable", "Deny")
+    assert [r.partition("table/")[2].rstrip('"]}') for r in denied] == [
+        "analytics_host/billboard", "analytics_host/billboard_parquet",
+    ]  # fmt: skip
+
+
+def test_only_actions_without_resources_use_any_resource(template: dict[str, Any]) -> None:
     wide = [s for s in host_statements(template) if s["Resource"] == "*"]
     assert {a for s in wide for a in as_list(s["Action"])} == {
-        f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")
+        "athena:ListDataCatalogs",
+        *(f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")),
     }
 
 
