@@ -117,16 +117,16 @@ class QueriesWalkthrough(RestoringWalkthrough):
         assert database in databases, f"ListDatabases returned {databases}"
         assert database in list(shown), f"SHOW DATABASES returned {list(shown)}"
         pages = client.get_paginator("list_table_metadata").paginate(CatalogName=CATALOG, DatabaseName=database)
-        listed = {table["Name"]: table for page in pages for table in page["TableMetadataList"]}
         tables = {
-            "ListTableMetadata": sorted(listed),
+            "ListTableMetadata": sorted(table["Name"] for page in pages for table in page["TableMetadataList"]),
             "SHOW TABLES": sorted(self.athena.query("SHOW TABLES").rows.iloc[:, 0]),
             "information_schema": sorted(self._describe("tables")["table_name"]),
         }
         assert all("billboard" in names for names in tables.values()), f"different tables: {tables}"
         columns = self._describe("columns", "AND table_name = 'billboard' ORDER BY ordinal_position")["column_name"]
         described = self.athena.query("DESCRIBE billboard").rows["col_name"]
-        expected = [column["Name"] for column in listed["billboard"]["Columns"]]
+        found = client.get_table_metadata(CatalogName=CATALOG, DatabaseName=database, TableName="billboard")
+        expected = [column["Name"] for column in found["TableMetadata"]["Columns"]]
         assert list(columns) == list(described) == expected, f"different columns: {list(columns)}, {list(described)}"
         return f"{len(tables['SHOW TABLES'])} tables; {len(columns)} columns of billboard"
 

@@ -2,11 +2,15 @@
 
 from aws_cdk import ArnFormat, Fn, Stack, aws_iam as iam
 
+from settings.analytics_host import DATABASE
+
+from ..constructs.acknowledgments import acknowledge
 from ..constructs.grants import grant
 from .host import Hosts
-from .songs import DATABASE, SongData
+from .songs import SongData
 
 OBJECT_NAMES = "Object names are not known in advance."
+TABLE_NAMES = "Table names are not known in advance."
 NO_RESOURCES = "The action does not support resource-level permissions."
 
 
@@ -16,6 +20,7 @@ def grant_permissions(hosts: Hosts, songs: SongData) -> None:
     _grant_tables(hosts, songs)
     _grant_objects(hosts, songs)
     _grant_host(hosts)
+    _attach_policies(hosts)
 
 
 def _grant_queries(hosts: Hosts, songs: SongData) -> None:
@@ -30,12 +35,7 @@ def _grant_queries(hosts: Hosts, songs: SongData) -> None:
         "athena:StopQueryExecution",
     ]
     grant(hosts.role, actions, _arn(stack, "athena", "workgroup", songs.workgroup.ref))
-    catalog_actions = [
-        "athena:GetDatabase",
-        "athena:GetTableMetadata",
-        "athena:ListDatabases",
-        "athena:ListTableMetadata",
-    ]
+    catalog_actions = ["athena:GetTableMetadata", "athena:ListDatabases", "athena:ListTableMetadata"]
     grant(hosts.role, catalog_actions, _arn(stack, "athena", "datacatalog", "AwsDataCatalog"))
     grant(hosts.role, ["athena:ListDataCatalogs"], "*", wildcard_reason=NO_RESOURCES)
     # Athena reads this database for every query, and rejects the query without this permission.
@@ -61,12 +61,28 @@ def _grant_tables(hosts: Hosts, songs: SongData) -> None:
         catalog,
         _arn(stack, "glue", "database", DATABASE),
         _arn(stack, "glue", "table", f"{DATABASE}/*"),
-        wildcard_reason="Names of tables that analysts create are not known in advance.",
+        wildcard_reason=TABLE_NAMES,
     )
     own_tables = [_arn(stack, "glue", "table", f"{DATABASE}/{table}") for table in songs.tables]
     hosts.role.add_to_principal_policy(
         iam.PolicyStatement(effect=iam.Effect.DENY, actions=["glue:DeleteTable"], resources=own_tables)
     )
+    for database in songs.settings.read_databases:
+        grant(
+            hosts.role,
+            [
+                "glue:GetDatabase",
+                "glue:GetTable",
+                "glue:GetTables",
+                "glue:GetPartition",
+                "glue:GetPartitions",
+                "glue:BatchGetPartition",
+            ],
+            catalog,
+            _arn(stack, "glue", "database", database),
+            _arn(stack, "glue", "table", f"{database}/*"),
+            wildcard_reason=TABLE_NAMES,
+        )
     grant(
         hosts.role,
         ["glue:GetDatabases"],
@@ -88,9 +104,9 @@ def _grant_objects(hosts: Hosts, songs: SongData) -> None:
     grant(hosts.role, ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"], *buckets)
     grant(hosts.role, actions, *(f"{bucket}/*" for bucket in buckets), wildcard_reason=OBJECT_NAMES)
     grant(hosts.role, ["s3:GetObject"], f"{hosts.package.bucket.bucket_arn}/{hosts.package.s3_object_key}")
-    if songs.settings.data_location:
-        bucket, _, prefix = songs.settings.data_location.removeprefix("s3://").partition("/")
-        stack = Stack.of(hosts)
+    stack, settings = Stack.of(hosts), songs.settings
+    for location in filter(None, (settings.data_location, *settings.read_locations)):
+        bucket, _, prefix = location.removeprefix("s3://").partition("/")
         grant(hosts.role, ["s3:GetBucketLocation", "s3:ListBucket"], _s3_arn(stack, bucket))
         grant(hosts.role, ["s3:GetObject"], _s3_arn(stack, f"{bucket}/{prefix}*"), wildcard_reason=OBJECT_NAMES)
 
@@ -114,6 +130,13 @@ def _grant_host(hosts: Hosts) -> None:
         _arn(stack, "ec2", "instance", "*"),
         wildcard_reason="The instance ID is not known before the instance has its role.",
     )
+
+
+def _attach_policies(hosts: Hosts) -> None:
+    """Attach the managed policies of the settings to the role."""
+    for number, arn in enumerate(hosts.settings.extra_policies, 1):
+        hosts.role.add_managed_policy(iam.ManagedPolicy.from_managed_policy_arn(hosts, f"ExtraPolicy{number}", arn))
+        acknowledge(hosts.role, {f"AwsSolutions-IAM4[Policy::{arn}]": "The setting extra_policies names it."})
 
 
 def _arn(stack: Stack, service: str, resource: str, name: str) -> str:

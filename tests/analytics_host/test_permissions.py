@@ -17,7 +17,6 @@ def host_statements(template: dict[str, Any]) -> list[dict[str, Any]]:
         if resource["Type"] == "AWS::IAM::Role"
         and "ec2.amazonaws.com" in json.dumps(resource["Properties"]["AssumeRolePolicyDocument"])
     )
-    assert "ManagedPolicyArns" not in template["Resources"][role]["Properties"]
     policies = [p for p in resources_of_type(template, "AWS::IAM::Policy") if {"Ref": role} in p["Roles"]]
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
@@ -52,7 +51,7 @@ def test_host_has_every_action_it_needs(template: dict[str, Any]) -> None:
     """The actions that queries, the clients of both notebooks, and the boot script need."""
     actions = {action for s in host_statements(template) for action in as_list(s["Action"])}
     assert {action for action in actions if not action.startswith("ssmmessages:")} == {
-        "athena:BatchGetNamedQuery", "athena:GetDatabase", "athena:GetQueryExecution", "athena:GetQueryResults",
+        "athena:BatchGetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
         "athena:GetTableMetadata", "athena:GetWorkGroup", "athena:ListDataCatalogs", "athena:ListDatabases",
         "athena:ListNamedQueries", "athena:ListTableMetadata", "athena:StartQueryExecution",
         "athena:StopQueryExecution", "cloudformation:SignalResource", "glue:CreateTable", "glue:DeleteTable",
@@ -93,6 +92,32 @@ def test_data_location_is_read_only(full_template: dict[str, Any]) -> None:
         t["TableInput"]["StorageDescriptor"]["Location"] for t in resources_of_type(full_template, "AWS::Glue::Table")
     ]
     assert "s3://example-songs/billboard/" in locations
+
+
+def test_extra_locations_and_databases_are_read_only(full_template: dict[str, Any]) -> None:
+    allowed = {
+        action: " ".join(resources_of(full_template, action))
+        for statement in host_statements(full_template)
+        for action in as_list(statement["Action"])
+    }
+    objects = {action for action, resources in allowed.items() if "example-orders/2026/*" in resources}
+    assert objects == {"s3:GetObject"}
+    assert {action for action, resources in allowed.items() if ':::example-orders"' in resources} == {
+        "s3:GetBucketLocation", "s3:ListBucket",
+    }  # fmt: skip
+    assert {action for action, resources in allowed.items() if "table/orders/*" in resources} == {
+        "glue:BatchGetPartition", "glue:GetDatabase", "glue:GetPartition", "glue:GetPartitions", "glue:GetTable",
+        "glue:GetTables",
+    }  # fmt: skip
+
+
+def test_only_extra_policies_are_attached(template: dict[str, Any], full_template: dict[str, Any]) -> None:
+    def attached(of: dict[str, Any]) -> list[Any]:
+        roles = [r for r in resources_of_type(of, "AWS::IAM::Role") if "ec2.amazonaws.com" in json.dumps(r)]
+        return [arn for role in roles for arn in role.get("ManagedPolicyArns", [])]
+
+    assert attached(template) == []
+    assert attached(full_template) == ["arn:aws:iam::111111111111:policy/ReadOrders"]
 
 
 def test_users_policy_allows_port_forwarding_without_shell(full_template: dict[str, Any]) -> None:
