@@ -70,6 +70,13 @@ def test_host_has_every_action_it_needs(template: dict[str, Any]) -> None:
     assert resources_of(template, "ssm:UpdateInstanceInformation")[0].endswith(':instance/*"]]}')
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Deleted externally",
+    fault="an analyst drops a table of the stack",
+    expected="denied; other tables of the database can be dropped",
+    observed="a `Deny` of `glue:DeleteTable` on the stack's tables; `AccessDeniedException` in the walkthrough",
+)
 def test_tables_of_the_stack_cannot_be_dropped(template: dict[str, Any]) -> None:
     denied = resources_of(template, "glue:DeleteTable", "Deny")
     assert [r.partition("table/")[2].rstrip('"]}') for r in denied] == [
