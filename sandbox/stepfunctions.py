@@ -60,8 +60,8 @@ def install(speed: float = 1.0) -> None:
     stepfunctions.wait_scale.replace(1 / speed)
     stepfunctions.run_execution.replace(run)
     stepfunctions.start_execution.wrap(_repeatable)
-    stepfunctions.invoke_resource.wrap(_with_limited_result)
     stepfunctions.invoke_resource.wrap(_with_version)
+    stepfunctions.invoke_resource.wrap(_with_limited_result)
     stepfunctions.invoke_sdk.wrap(_sdk_integration)
     stepfunctions.invoke_with_callback.replace(_invoke_with_callback)
     stepfunctions.send_status_event.wrap(_with_metric)
@@ -76,19 +76,6 @@ def _with_metric(send: Any) -> Any:
         send(execution)
 
     return send_status_event
-
-
-def _repeatable(start: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-    """Return a running execution again if a request has its name and input, as the API reference describes."""
-
-    def start_execution(request: dict[str, Any]) -> Any:
-        same = (request.get("stateMachineArn"), request.get("name"), request.get("input", "{}"), "RUNNING")
-        for execution in stepfunctions.executions.values():
-            if tuple(execution[name] for name in ("stateMachineArn", "name", "input", "status")) == same:
-                return json_response({name: execution[name] for name in ("executionArn", "startDate")})
-        return start(request)
-
-    return start_execution
 
 
 def _with_version(invoke: Any) -> Any:
@@ -108,6 +95,19 @@ def _with_version(invoke: Any) -> Any:
         return response | {"ExecutedVersion": executed[0]}
 
     return invoke_resource
+
+
+def _repeatable(start: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    """Return a running execution again if a request has its name and input, as the API reference describes."""
+
+    def start_execution(request: dict[str, Any]) -> Any:
+        same = (request.get("stateMachineArn"), request.get("name"), request.get("input", "{}"), "RUNNING")
+        for execution in stepfunctions.executions.values():
+            if tuple(execution[name] for name in ("stateMachineArn", "name", "input", "status")) == same:
+                return json_response({name: execution[name] for name in ("executionArn", "startDate")})
+        return start(request)
+
+    return start_execution
 
 
 def run(execution_arn: str) -> None:

@@ -103,7 +103,7 @@ class MultiRegionApiSettings(CustomDomainSettings):
         tuple[Origin, ...], Field(min_length=1, max_length=MAX_ORIGINS), AfterValidator(_check_origins)
     ] = Field(("*",), description="Origins whose pages may call the API from a browser; `*` for any.")
     throttling_rate_limit: Annotated[int, whole_number(1, MAX_RATE_LIMIT)] = Field(
-        100, description="Steady-state requests per second in each Region; bursts can be twice as large, up to 1,000."
+        100, description="Steady-state requests per second in each Region; bursts can be twice as large, up to 900."
     )
     email: Email | None = Field(None, description="Recipient of the alarms; AWS first sends a confirmation request.")
     cloudwatch_role: bool = Field(

@@ -106,6 +106,16 @@ class CostControlWalkthrough(RestoringWalkthrough):
         self.team.run_and_terminate()
         return f"Budgets was asked, at {percent:g} % nothing happened; the user still starts instances"
 
+    def tripwire_causes_a_check(self) -> str:
+        self._set_cost(4)
+        self.target.client("cloudwatch").set_alarm_state(
+            AlarmName=self.outputs["TripwireAlarmName"], StateValue="ALARM", StateReason="walkthrough"
+        )
+        self._until_checked(4)
+        self._notification("EstimatedCharges")
+        assert not self._executions(), "the alarm started the state machine at 4 % of the budget"
+        return "Budgets was asked at once, and the alarm is notified; at 4 % nothing else happened"
+
     def first_rung_notifies(self) -> str:
         self._set_cost(85)
         notification = self._notification("Reached: 80 % of the budget (actual)")
@@ -198,6 +208,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
     steps = (
         Step("Start instances as a user of the project", user_starts_instances),
         Step("Forge a message to the topic", forged_message_has_no_effect),
+        Step("Let the estimated charges of the account exceed the tripwire", tripwire_causes_a_check),
         Step("Set the cost to 85 % of the budget", first_rung_notifies),
         Step("Set the cost to 101 %, and start instances", over_budget_denies_user_and_role),
         Step("Look at what runs", tagged_instances_stop_and_others_run_on),

@@ -14,7 +14,7 @@ def read_spend(budgets: Any, account: str, name: str) -> Spend:
     """Return the cost and the limit of a budget.
 
     Raises:
-        BudgetError: the budget has no fixed limit above zero, for example because somebody made it adjust itself.
+        BudgetError: the budget has no fixed limit above zero, for example because it adjusts itself.
     """
     budget = budgets.describe_budget(AccountId=account, BudgetName=name)["Budget"]
     limit = budget.get("BudgetLimit")

@@ -21,7 +21,7 @@ OPEN = frozenset({PLANNED, DONE})
 FAILED, REFUSED = "failed", "refused"  # nothing was changed
 UNDONE, KEPT, GONE = "undone", "kept", "gone"  # closed by a release
 MAX_ACTIONS = 400  # a state's input is at most 256 KiB; the next check does the rest
-# For so long after the start of a month, a cost as high as last month's is taken for last month's: AWS does not
+# For so long after the start of a month, a cost as high as last month's is treated as last month's: AWS does not
 # document when Budgets starts over, and updates its figures only a few times a day.
 RENEWAL_HOURS = 36
 RENEWAL_SHARE = Decimal("0.9")  # of last month's cost

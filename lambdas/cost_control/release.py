@@ -1,6 +1,6 @@
 """Undo exactly what the record shows, and nothing that somebody else has done since.
 
-A resource that is no longer as this stack left it belongs to whoever changed it: it is kept as it is.
+A resource that is no longer as this stack left it was changed by somebody else, and is kept as it is.
 Source: API references of IAM, EC2, EC2 Auto Scaling and RDS.
 """
 

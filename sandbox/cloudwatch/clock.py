@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..ministack import cloudwatch, route53, sqs
@@ -21,18 +22,19 @@ async def run() -> None:
     while True:
         end += statistics.SECONDS["minute"]
         await asyncio.sleep(max(0, end - time.time()))
-        _measure_queues()
-        _measure_health_checks()
+        _guard(_measure_queues)
+        _guard(_measure_health_checks)
         for (account, region, _), alarm in cloudwatch.alarms.all_items():
             with request_scope(account, region):
-                _evaluate(alarm, end)
+                _guard(alarms.evaluate, alarm, end)
 
 
-def _evaluate(alarm: dict[str, Any], end: float) -> None:
+def _guard(task: Callable[..., None], *arguments: Any) -> None:
+    """Run a task in a separate context; an error is logged, so that the others run."""
     try:
-        contextvars.copy_context().run(alarms.evaluate, alarm, end)
-    except Exception:  # the other alarms are evaluated
-        logger.exception("the alarm %s cannot be evaluated", alarm["AlarmName"])
+        contextvars.copy_context().run(task, *arguments)
+    except Exception:
+        logger.exception("%s failed for %s", task.__name__, arguments)
 
 
 def _measure_queues() -> None:

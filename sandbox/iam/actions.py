@@ -174,6 +174,8 @@ def _resources(operation: Operation, action: str) -> Iterator[tuple[str, str]]:
         yield from ((arn, "") for arn in athena.glue_resources(operation.region, _glue_names(operation)))
     elif service == "route53":
         yield _route53_resource(operation), ""
+    elif action == "events:PutEvents":
+        yield from ((arn, "") for arn in _event_buses(operation))
     else:
         yield _resource(operation), ""
 
@@ -197,6 +199,13 @@ def _glue_names(operation: Operation) -> list[tuple[str, ...]]:
     if not database:
         return [(operation.get("Name") or ("*" if operation.name == "GetDatabases" else ""),)]
     return [(database, table or "*")]
+
+
+def _event_buses(operation: Operation) -> set[str]:
+    """Return the ARNs of the event buses of all entries; an entry without one is for the default bus."""
+    names = {entry.get("EventBusName") or "default" for entry in operation.parameters.get("Entries", [])}
+    prefix = f"arn:aws:events:{operation.region}:{ACCOUNT}:event-bus/"
+    return {name if name.startswith("arn:") else f"{prefix}{name}" for name in names}
 
 
 def _route53_resource(operation: Operation) -> str:

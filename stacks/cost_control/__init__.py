@@ -222,7 +222,8 @@ class CostControl(Stack):
         for name, (metric, description) in alarms.items():
             self.topic.add_alarm(name, metric, description)
         if self.settings.tripwire is not None:
-            self.signals.add_tripwire(self.settings.tripwire, self.topic)
+            tripwire = self.signals.add_tripwire(self.settings.tripwire, self.topic)
+            add_outputs(self, {"TripwireAlarmName": (tripwire.alarm_name, "Alarm on the account's estimated charges")})
 
     def _add_outputs(self, receiver: StandardFunction, check: events.Rule) -> None:
         outputs = {

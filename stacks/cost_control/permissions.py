@@ -1,6 +1,6 @@
 """Permissions of the functions.
 
-`Deny` and `Stop` have theirs only with the mode ``enforce``. `Release` always has its own: what was done before the
+`Deny` and `Stop` can change something only with the mode ``enforce``. `Release` always can: what was done before the
 settings changed has to be undone too.
 """
 

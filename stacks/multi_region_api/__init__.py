@@ -59,7 +59,7 @@ METRICS_REGION = "us-east-1"  # the only Region in which Route 53 publishes metr
 HEALTH_RATE_LIMIT = 20
 # All bursts together are below 1,250, API Gateway's lowest default quota of an account and Region: requests above
 # the quota would be throttled on the health path too.
-MAX_BURST = 1_000
+MAX_BURST = 900
 READ_METHODS = ("GET", "HEAD")  # API Gateway does not answer HEAD with the response to GET
 
 

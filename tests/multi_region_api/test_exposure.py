@@ -9,7 +9,7 @@ import pytest
 
 from settings.multi_region_api import MAX_RATE_LIMIT
 
-from ..conftest import only_resource, resources_of_type, synthesize
+from ..conftest import EVERYTHING, only_resource, resources_of_type, synthesize
 
 STACK = "MultiRegionApi-us-east-1"
 HEALTH_CHECKERS, MIN_INTERVAL_SECONDS = 24, 10  # of Route 53
@@ -89,7 +89,7 @@ def test_only_one_method_uses_the_default_limit(full_template: dict[str, Any]) -
 @pytest.mark.parametrize("rate", [1, 100, MAX_RATE_LIMIT])
 def test_limits_leave_room_for_health_checks_in_the_account_quota(tmp_path: Path, rate: int) -> None:
     """Requests above the account's quota are throttled on any path; some Regions have a quarter of the usual one."""
-    settings = {"multi_region_api:regions": ["us-east-1"], "multi_region_api:throttling_rate_limit": rate}
+    settings = EVERYTHING | {"multi_region_api:throttling_rate_limit": rate}
     found = limits(synthesize(tmp_path, settings, STACK).template(STACK)).values()
     assert sum(steady for steady, _ in found) <= ACCOUNT_RATE
     assert sum(burst for _, burst in found) <= ACCOUNT_BURST

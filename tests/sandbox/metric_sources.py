@@ -52,6 +52,7 @@ class MetricSources:
     def create(self, namespace: str, metric: str) -> Source:
         creators: dict[str, Callable[[str], Source]] = {
             "AWS/ApiGateway": self._api,
+            "AWS/Billing": lambda _metric: self._charges(),
             "AWS/CloudFront": lambda _metric: self._distribution(),
             "AWS/Events": lambda _metric: self._rule(),
             "AWS/Lambda": self._function,
@@ -76,8 +77,18 @@ class MetricSources:
         name = self.functions.create()
         self.functions.lambda_.update_function_code(FunctionName=name, ZipFile=archive(EMBEDDED))
         self.functions.wait(name)
-        payload = json.dumps([namespace, metric, 1])
+        payload = json.dumps([namespace, metric, 1000])  # above the threshold of each alarm
         return Source({}, lambda: self.functions.lambda_.invoke(FunctionName=name, Payload=payload))
+
+    def _charges(self) -> Source:
+        """Return the estimated charges, which only the test writes."""
+
+        def write(amount: float) -> None:
+            data = {"MetricName": "EstimatedCharges", "Value": amount}
+            data["Dimensions"] = [{"Name": "Currency", "Value": "USD"}]
+            self.client("cloudwatch").put_metric_data(Namespace="AWS/Billing", MetricData=[data])
+
+        return Source({"Currency": "USD"}, lambda: write(1_000_000), lambda: write(1))
 
     def _state_machine(self, metric: str) -> Source:
         states, role = self.client("stepfunctions"), self.functions.role("states.amazonaws.com")

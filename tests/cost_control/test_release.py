@@ -1,0 +1,212 @@
+"""What a release undoes, and what it keeps. The account is in memory."""
+
+from datetime import timedelta
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from lambdas.cost_control.plan import PLANNED
+
+from .month import DECEMBER, NOVEMBER, POLICY, Month
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Delayed or out of order",
+    fault="a message of last month arrives after the release",
+    expected="nothing changes",
+    observed="no execution, no action",
+)
+def test_late_message_of_last_month_changes_nothing(month: Month) -> None:
+    month.account.set_cost(101)
+    month.message()
+    month.guard()
+    month.now = DECEMBER
+    month.release(DECEMBER)
+    month.account.set_cost(0.2)
+    assert month.message() == ""
+    assert not month.decide()["act"]
+    assert not month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Delayed or out of order",
+    fault="after the month has changed, Budgets still shows last month's cost",
+    expected="nothing is done in the new month until the cost starts over, for at most 36 hours",
+    observed="no execution at 00:10; one after 37 hours",
+)
+def test_last_months_cost_is_ignored_in_new_month(month: Month) -> None:
+    month.account.set_cost(101)
+    month.message()
+    month.guard()
+    month.release(DECEMBER)
+    month.now = DECEMBER
+    month.account.set_cost(103)  # the last hours of November
+    assert month.scheduled_check() == ""
+    assert not month.decide()["act"]
+    month.now = DECEMBER + timedelta(hours=37)
+    assert month.scheduled_check().startswith("2026-12")
+
+
+def test_release_undoes_exactly_the_record(month: Month) -> None:
+    month.account.add_instance("i-stopped-before", "stopped", Project="Beta")
+    month.account.set_cost(101)
+    month.guard()
+    month.account.attached["group", "projectBeta"].append("arn:aws:iam::aws:policy/added-since")
+    released = month.release(DECEMBER)
+    assert released["open"] == 0
+    assert month.account.attached["group", "projectBeta"] == [
+        "arn:aws:iam::aws:policy/0",
+        "arn:aws:iam::aws:policy/added-since",
+    ]
+    states = month.account.states()
+    assert (states["i-1"], states["i-2"], states["i-stopped-before"]) == ("running", "running", "stopped")
+    sizes = {name: month.account.scaling["web"][name] for name in ("MinSize", "MaxSize", "DesiredCapacity")}
+    assert sizes == {"MinSize": 1, "MaxSize": 4, "DesiredCapacity": 2}
+
+
+def test_schedule_keeps_current_month_denied(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    assert month.release(NOVEMBER)["results"] == []
+    assert month.is_denied
+
+
+def test_policy_that_others_attached_before_is_kept(month: Month) -> None:
+    month.account.attached["group", "projectBeta"].append(POLICY)
+    month.account.set_cost(101)
+    month.guard()
+    month.release(DECEMBER)
+    assert month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Deleted externally",
+    fault="a stopped instance was terminated, and a scaled group was changed by somebody",
+    expected="the record is closed; the change of others stays",
+    observed="gone, and kept with the size that somebody chose",
+)
+def test_release_keeps_what_others_changed(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.instances["i-1"]["State"]["Name"] = "terminated"
+    month.account.scaling["web"]["MaxSize"] = 1
+    statuses = {result["item"]: result["status"] for result in month.release(DECEMBER)["results"]}
+    assert statuses["stop_instance/i-1"] == "gone"
+    assert statuses["scale_to_zero/web"] == "kept"
+    assert month.account.scaling["web"]["MaxSize"] == 1
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Lost event or response",
+    fault="an execution ends between an action and its record",
+    expected="the action is undone too, because it was recorded before",
+    observed="policy detached, instances started",
+)
+def test_crash_after_action_is_undone(month: Month) -> None:
+    month.account.set_cost(101)
+    month.act(month.claim(month.decide(), "crashed"))  # and no results are written
+    assert month.is_denied
+    month.release(DECEMBER)
+    assert not month.is_denied
+    assert month.account.states()["i-1"] == "running"
+
+
+@pytest.mark.reliability(
+    "cost_control", "Lost event or response", fault="an execution ends between an action and its record"
+)
+def test_crash_before_action_is_repeated_by_later_check(month: Month) -> None:
+    month.account.set_cost(101)
+    month.claim(month.decide(), "crashed")
+    month.guard("too early")
+    assert not month.is_denied
+    month.now += timedelta(hours=1)
+    month.guard("next check")
+    assert month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Timeout",
+    fault="EC2 stops an instance, but its answer is lost",
+    expected="the action is not treated as failed, and undone by the release",
+    observed="stays planned; started by the release",
+)
+def test_lost_answer_stays_planned_and_is_undone(month: Month) -> None:
+    month.account.set_cost(101)
+    actions = [a for a in month.claim(month.decide(), "execution") if a.kind == "stop_instance"]
+    month.account.faults["stop_instances"] = [ReadTimeoutError(endpoint_url="ec2")]
+    assert {result["status"] for result in month.act(actions)} == {PLANNED}
+    month.account.instances["i-1"]["State"]["Name"] = "stopped"
+    month.release(DECEMBER)
+    assert month.account.states()["i-1"] == "running"
+
+
+def test_release_by_hand_lasts_for_the_month_and_later_rungs_still_act() -> None:
+    rungs = [
+        {"percent": 100, "kind": "ACTUAL", "actions": ["deny"]},
+        {"percent": 120, "kind": "ACTUAL", "actions": ["deny"]},
+    ]
+    month = Month(rungs=rungs)
+    month.account.set_cost(101)
+    first = month.message()
+    month.guard()
+    month.release()
+    assert not month.is_denied
+    assert not month.guard("next check")["news"]
+    month.account.set_cost(121)
+    assert month.message() not in ("", first)
+    month.guard("later")
+    assert month.is_denied
+
+
+def test_instance_started_while_over_budget_is_stopped_again(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.instances["i-1"]["State"]["Name"] = "running"
+    month.account.scaling["web"].update(MaxSize=9, DesiredCapacity=9)
+    month.now += timedelta(hours=1)
+    month.guard("next check")
+    assert month.account.states()["i-1"] == "stopped"
+    month.release(DECEMBER)
+    assert month.account.scaling["web"]["MaxSize"] == 4  # as recorded first
+
+
+def test_still_stopping_instance_stays_recorded_for_next_attempt(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.instances["i-1"]["State"]["Name"] = "stopping"
+    assert month.release(DECEMBER)["open"] == 1
+    month.account.instances["i-1"]["State"]["Name"] = "stopped"
+    assert month.release(DECEMBER)["open"] == 0
+    assert month.account.states()["i-1"] == "running"
+
+
+def test_databases_are_stopped_only_as_an_option() -> None:
+    month = Month(stop_databases=True)
+    tags = [{"Key": "Project", "Value": "Beta"}]
+    month.account.databases["orders"] = {
+        "DBInstanceIdentifier": "orders",
+        "DBInstanceStatus": "available",
+        "TagList": tags,
+    }
+    month.account.set_cost(101)
+    month.guard()
+    assert month.account.databases["orders"]["DBInstanceStatus"] == "stopping"
+    month.account.databases["orders"]["DBInstanceStatus"] = "stopped"
+    month.release(DECEMBER)
+    assert month.account.databases["orders"]["DBInstanceStatus"] == "starting"
+
+
+def test_release_does_not_start_what_already_runs(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.account.instances["i-1"]["State"]["Name"] = "running"
+    month.account.calls.clear()
+    statuses = {result["item"]: result["status"] for result in month.release(DECEMBER)["results"]}
+    assert (statuses["stop_instance/i-1"], statuses["stop_instance/i-2"]) == ("kept", "undone")
+    started = [parameters["InstanceIds"] for name, parameters in month.account.calls if name == "start_instances"]
+    assert started == [["i-2"]]
