@@ -1,11 +1,12 @@
 """Tests of the permissions of hosts and their users."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..conftest import as_list, only_resource, resources_of_type
+from ..conftest import as_list, only_resource, resources_of_type, synthesize
 
 STACK = "AnalyticsHost"
 
@@ -125,6 +126,12 @@ def test_only_extra_policies_are_attached(template: dict[str, Any], full_templat
 
     assert attached(template) == []
     assert attached(full_template) == ["arn:aws:iam::111111111111:policy/ReadOrders"]
+
+
+def test_aws_managed_policy_of_the_settings_is_acknowledged(tmp_path: Path) -> None:
+    """cdk-nag reports AWS managed policies."""
+    settings = {"analytics_host:extra_policies": ["arn:aws:iam::aws:policy/AmazonAthenaFullAccess"]}
+    assert synthesize(tmp_path, settings, STACK).findings == []
 
 
 def test_users_policy_allows_port_forwarding_without_shell(full_template: dict[str, Any]) -> None:
