@@ -213,7 +213,9 @@ class CostControl(Stack):
         alarms = {
             "Errors": (receiver.metric_errors(period=period), "The budget could not be checked"),
             "GuardFailed": (self.guard.metric_failed(period=period), "Something could not be done; see the execution"),
+            "GuardTimedOut": (self.guard.metric_timed_out(period=period), "A check ended before it was complete"),
             "ReleaseFailed": (self.release.metric_failed(period=period), "Something could not be undone"),
+            "ReleaseTimedOut": (self.release.metric_timed_out(period=period), "A release ended before it was complete"),
             "DeadLetters": (
                 self.dead_letters.metric_messages(),
                 "Events could not be processed; they are in the dead-letter queue",

@@ -29,7 +29,7 @@ DENIED_ACTIONS: dict[str, tuple[str, ...]] = {
     "elasticache": ("CreateCacheCluster", "CreateReplicationGroup", "CreateServerlessCache"),
     "elasticloadbalancing": ("CreateLoadBalancer",),
     "elasticmapreduce": ("AddInstanceFleet", "AddInstanceGroups", "ModifyInstanceGroups", "RunJobFlow"),
-    "es": ("CreateDomain",),
+    "es": ("CreateDomain", "CreateElasticsearchDomain"),
     "glue": ("CreateSession", "StartJobRun"),
     "kafka": ("CreateCluster", "CreateClusterV2"),
     "lightsail": ("CreateInstances", "CreateRelationalDatabase", "StartInstance"),

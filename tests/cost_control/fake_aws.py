@@ -63,6 +63,7 @@ class FakeAccount:
         self.attached: dict[tuple[str, str], list[str]] = {}  # ("group", name): policies
         self.instances: dict[str, Json] = {}
         self.protected: set[str] = set()
+        self.refusal = ""  # message for protected instances, instead of EC2's
         self.scaling: dict[str, Json] = {}
         self.databases: dict[str, Json] = {}
         self.items: dict[tuple[str, str], Json] = {}
@@ -165,7 +166,7 @@ class FakeAccount:
                     f"The instance '{name}' may not be stopped. Modify its 'disableApiStop' instance attribute"
                     " and try again."
                 )
-                raise error("OperationNotPermitted", text)
+                raise error("OperationNotPermitted", self.refusal or text)
         for name in InstanceIds:
             self.instances[name]["State"]["Name"] = "stopped"
 

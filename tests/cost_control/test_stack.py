@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 
 from sandbox.iam.policy import Decision, Request
-from stacks.cost_control.deny_policy import DENIED_ACTIONS
+from stacks.cost_control.deny_policy import DENIED_ACTIONS, denied_actions
 
 from ..conftest import EVERYTHING, Assembly, as_list, only_resource, resources_of_type, synthesize
 from ..deployed_template import ACCOUNT, DeployedTemplate
@@ -126,6 +128,21 @@ def test_deny_policy_names_actions_that_neither_read_nor_reduce() -> None:
     assert not [name for name in names if reducing.match(name) or "*" in name]
 
 
+def test_every_denied_action_is_an_operation_of_its_service() -> None:
+    """Compared with botocore's models: IAM accepts a policy with a misspelled action, which then denies nothing."""
+    clients = {"elasticloadbalancing": ("elbv2",), "elasticmapreduce": ("emr",), "es": ("opensearch", "es")}
+    session = botocore.session.get_session()
+    for service, names in DENIED_ACTIONS.items():
+        models = [session.get_service_model(name) for name in clients.get(service, (service,))]
+        operations = {name for model in models for name in model.operation_names}
+        assert not set(names) - operations, service
+
+
+def test_page_states_the_number_of_denied_actions() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cost_control.md").read_text()
+    assert page.count(f"{len(denied_actions())} actions") == 2
+
+
 def test_budget_has_a_notification_for_each_rung(template: dict[str, Any]) -> None:
     properties = only_resource(template, "AWS::Budgets::Budget")
     assert properties["Budget"]["CostFilters"] == {"TagKeyValue": ["user:Project$Beta"]}
@@ -142,8 +159,34 @@ def test_other_rungs_give_the_budget_another_name(template: dict[str, Any], tmp_
     """CloudFormation creates the replacement, with the new notifications, before it deletes the old budget."""
     settings = {"cost_control:rungs": [{"percent": 50}]}
     other = synthesize(tmp_path_factory.mktemp("rungs"), settings, STACK).template(STACK)
-    names = {only_resource(t, "AWS::Budgets::Budget")["Budget"]["BudgetName"] for t in (template, other)}
-    assert len(names) == 2
+    names = [json.dumps(only_resource(t, "AWS::Budgets::Budget")["Budget"]["BudgetName"]) for t in (template, other)]
+    assert names[0] != names[1]
+    assert all("us-east-1" in name or "AWS::Region" in name for name in names)  # names are unique in an account
+
+
+@pytest.mark.parametrize("function", ["Decide", "Deny"])
+def test_members_of_exempt_groups_can_be_read(full_template: dict[str, Any], function: str) -> None:
+    (readable,) = (
+        json.dumps(statement["Resource"])
+        for policy in resources_of_type(full_template, "AWS::IAM::Policy")
+        if policy["Roles"][0]["Ref"].startswith(f"{function}Role")
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Action"] == "iam:GetGroup"
+    )
+    assert "group/projectBeta" in readable
+    assert "group/ops" in readable
+
+
+@pytest.mark.parametrize("state_machine", ["Guard", "Release"])
+@pytest.mark.parametrize("metric", ["ExecutionsFailed", "ExecutionsTimedOut"])
+def test_state_machine_that_ends_early_raises_an_alarm(
+    template: dict[str, Any], state_machine: str, metric: str
+) -> None:
+    alarms = resources_of_type(template, "AWS::CloudWatch::Alarm")
+    (alarm,) = (
+        a for a in alarms if a["MetricName"] == metric and state_machine in json.dumps(a["Dimensions"][0]["Value"])
+    )
+    assert alarm["AlarmActions"]
 
 
 def test_budget_is_created_after_the_topics_policy(template: dict[str, Any]) -> None:
