@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lambdas.cost_control.plan import Rung as PlannedRung
-from lambdas.cost_control.principals import group_problem, role_problem
+from lambdas.cost_control.principals import group_problem, names, role_problem
 
 from .types import Conflict, Email, SettingsModel, matches, number
 
@@ -106,13 +106,12 @@ class CostControlSettings(SettingsModel):
 
     def conflicts(self) -> Iterator[Conflict]:
         """Yield conflicts, among them every principal that must not be denied."""
-        names = [rung.name for rung in self.rungs]
-        if len(set(names)) < len(names):
+        if len({rung.name for rung in self.rungs}) < len(self.rungs):
             yield Conflict("rungs", "has a percent and kind more than once")
-        for field in ("groups", "roles", "exempt_principals", "volume_keys"):
-            values = getattr(self, field)
-            if len(set(values)) < len(values):
-                yield Conflict(field, "has a value more than once")
+        if len(set(self.volume_keys)) < len(self.volume_keys):
+            yield Conflict("volume_keys", "has a value more than once")
+        for field, prefix in {"groups": "group/", "roles": "role/", "exempt_principals": ""}.items():
+            yield from _name_conflicts(field, prefix, getattr(self, field))
         actions = {action for rung in self.rungs for action in rung.actions}
         if self.mode == "enforce" and not actions:
             yield Conflict("mode", "has no effect without an action in {rungs}")
@@ -129,3 +128,12 @@ class CostControlSettings(SettingsModel):
         for role in self.roles:
             if problem := role_problem(role, STACK, self.exempt_principals):
                 yield Conflict("roles", f"cannot have {role}: {problem}")
+
+
+def _name_conflicts(field: str, prefix: str, values: tuple[str, ...]) -> Iterator[Conflict]:
+    """Yield conflicts of names: IAM distinguishes them neither by path nor by case."""
+    if len(names(f"{prefix}{value}" for value in values)) < len(values):
+        yield Conflict(field, "has a value more than once, with another path or case")
+    for value in values:
+        if prefix and value.startswith(prefix):
+            yield Conflict(field, f'must have no type: write "{value.removeprefix(prefix)}" instead of "{value}"')

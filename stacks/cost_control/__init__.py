@@ -59,6 +59,8 @@ class CostControl(Stack):
         self.budget = ProjectBudget(self, "Budget", settings=settings, signals=self.signals)
         self.policy = DenyPolicy(self, "DenyPolicy", exempt_principals=settings.exempt_principals)
         self.table = self._create_record_table()
+        # CloudFormation cannot delete an attached policy. Then it must not have deleted the record either.
+        self.policy.node.add_dependency(self.table)
         self.code = lambda_asset("cost_control", options=json.dumps(self._options(), indent=1))
         self.permissions = Permissions(self, settings, self.policy)
         notify = self._create_notify()

@@ -130,6 +130,8 @@ class FakeAccount:
         self._attach("role", RoleName, PolicyArn)
 
     def _attach(self, kind: str, name: str, arn: str) -> None:
+        if (kind, name) not in self.attached:
+            raise error("NoSuchEntity", f"The {kind} with name {name} cannot be found.", 404)
         policies = self.attached[kind, name]
         if arn not in policies:
             if len(policies) >= QUOTA:

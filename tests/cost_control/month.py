@@ -40,13 +40,17 @@ class Month:
     def __init__(self, **options: Any) -> None:
         self.account = FakeAccount()
         self.account.add_group("projectBeta", "alice")
-        self.options = Options.from_json(OPTIONS | options)
         self.now = NOVEMBER
         client = self.client = self.account.client
         self.table = RecordTable(client, "record")
         self.budget = guard.Budget(client, "111111111111", "budget", self.table)
-        self.inventory = Inventory(client, client, client, client, self.options, POLICY, "CostControl")
+        self.set_options(**options)
         self.notifier = guard.Notifier(client, "topic", self.options.project, self.table)
+
+    def set_options(self, **options: Any) -> None:
+        self.options = Options.from_json(OPTIONS | options)
+        client = self.client
+        self.inventory = Inventory(client, client, client, client, self.options, POLICY, "CostControl")
 
     def message(self) -> str:
         """Receive a message; return the name of the execution that it starts."""

@@ -367,3 +367,43 @@ def test_error_of_a_function_is_no_link(month: Month) -> None:
     event = {"plan": plan, "failure": "group evil.example/login", "releaseArn": "release"}
     month.notifier.notify_guard(event, [], [], month.now)
     assert "evil[.]example/login" in month.texts[0]
+
+
+FORECAST = {"rungs": [{"percent": 100, "kind": "FORECASTED", "actions": ["deny"]}]}
+
+
+def test_forecast_above_its_rung_denies() -> None:
+    month = Month(**FORECAST)
+    month.account.set_cost(40, forecast=100.5)
+    month.guard()
+    assert month.is_denied
+    assert "forecast 100.50 USD" in month.texts[0]
+
+
+@pytest.mark.parametrize("spend", [{"ActualSpend": {"Amount": "400", "Unit": "USD"}}, None])
+def test_rung_without_forecast_is_not_reached(spend: dict[str, dict[str, str]] | None) -> None:
+    """A new account has no forecast, and a new budget no cost."""
+    month = Month(**FORECAST)
+    month.account.budget["CalculatedSpend"] = spend
+    if spend is None:
+        del month.account.budget["CalculatedSpend"]
+    assert month.message() == ""
+    assert not month.guard()["news"]
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Deleted externally",
+    fault="somebody deletes a role between the plan and the action",
+    expected="reported; the others are denied",
+    observed="NoSuchEntity is the result; the group is denied",
+)
+def test_role_deleted_since_the_plan_is_reported() -> None:
+    month = Month(roles=["deployer"])
+    month.account.attached["role", "deployer"] = []
+    month.account.set_cost(101)
+    actions = month.claim(month.decide(), "execution")
+    del month.account.attached["role", "deployer"]
+    reasons = {result["item"]: result["reason"] for result in month.act(actions)}
+    assert reasons["deny_role/deployer"].startswith("NoSuchEntity")
+    assert month.is_denied

@@ -289,3 +289,41 @@ def test_results_of_a_release_are_recorded_one_by_one(month: Month) -> None:
 def test_failed_release_is_notified(month: Month) -> None:
     month.notify({"results": [], "closed": 0, "open": 0}, "out of memory")
     assert "The release failed: out of memory" in month.texts[0]
+
+
+def test_second_release_finds_nothing_to_undo(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.release()
+    month.account.calls.clear()
+    assert month.release()["results"] == []
+    names = {name for name, _ in month.account.calls}
+    assert not names & {"detach_group_policy", "start_instances", "update_auto_scaling_group", "publish"}
+
+
+def test_change_to_report_mode_keeps_the_record_and_its_release(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.set_options(mode="report")
+    month.guard("next check")
+    assert month.is_denied
+    assert month.release(DECEMBER)["open"] == 0
+    assert not month.is_denied
+    assert month.account.states()["i-1"] == "running"
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Deleted externally",
+    fault="somebody deletes a denied group before the release",
+    expected="the record is closed; the rest is undone",
+    observed="gone; i-1 started",
+)
+def test_deleted_group_does_not_prevent_the_release(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    del month.account.attached["group", "projectBeta"]
+    released = month.release(DECEMBER)
+    statuses = {result["item"]: result["status"] for result in released["results"]}
+    assert (released["open"], statuses["deny_group/projectBeta"]) == (0, "gone")
+    assert month.account.states()["i-1"] == "running"

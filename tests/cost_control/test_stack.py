@@ -189,6 +189,12 @@ def test_state_machine_that_ends_early_raises_an_alarm(
     assert alarm["AlarmActions"]
 
 
+def test_record_is_not_deleted_before_the_policy(template: dict[str, Any]) -> None:
+    """CloudFormation cannot delete an attached policy. Then the record of what is denied must still exist."""
+    (policy,) = (r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::ManagedPolicy")
+    assert any(name.startswith("RecordTable") for name in policy["DependsOn"])
+
+
 def test_budget_is_created_after_the_topics_policy(template: dict[str, Any]) -> None:
     (budget,) = (r for r in template["Resources"].values() if r["Type"] == "AWS::Budgets::Budget")
     assert any(name.startswith("SignalsPolicy") for name in budget["DependsOn"])
