@@ -14,6 +14,7 @@ from .types import Conflict, Email, SettingsModel, matches, number
 STACK = "CostControl"
 MAX_RUNGS = 10  # Budgets: "A budget can have up to ten notifications"
 MAX_PRINCIPALS = 10  # groups, or roles: their ARNs are in the policies of a function
+MAX_PRINCIPAL_CHARACTERS = 180  # a role's inline policies can have 10,240 characters
 MAX_EXEMPT = 10  # their ARNs are in one managed policy, of at most 6,144 characters
 NAME = r"[\w+=,.@-]"  # IAM names and paths
 Principal = Annotated[
@@ -21,7 +22,7 @@ Principal = Annotated[
     matches(
         rf"({NAME}+/)*{NAME}{{1,64}}",
         "a name with its path, if it has one, such as developers or team/developers",
-        max_length=200,
+        max_length=MAX_PRINCIPAL_CHARACTERS,
     ),
 ]
 ExemptPrincipal = Annotated[
@@ -29,7 +30,7 @@ ExemptPrincipal = Annotated[
     matches(
         rf"(user|group|role)/({NAME}+/)*{NAME}{{1,64}}",
         "user/, group/ or role/ and a name with its path, if it has one, such as user/alice",
-        max_length=200,
+        max_length=MAX_PRINCIPAL_CHARACTERS,
     ),
 ]
 TagKey = Annotated[

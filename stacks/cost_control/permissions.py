@@ -35,8 +35,8 @@ class Permissions:
         if self.groups or self.roles:
             grant(function, ["iam:GetAccountSummary"], "*", wildcard_reason=NO_ARNS)
         if self.groups:
-            grant(function, ["iam:GetGroup"], *self.groups, *self.exempt_groups)
-            grant(function, ["iam:ListAttachedGroupPolicies"], *self.groups)
+            grant(function, ["iam:GetGroup", "iam:ListAttachedGroupPolicies"], *self.groups)
+            self._grant_members(function)
         if self.roles:
             grant(function, ["iam:ListAttachedRolePolicies"], *self.roles)
         if self.settings.stop_instances:
@@ -48,7 +48,8 @@ class Permissions:
         """Allow attaching the deny policy, and no other, to the groups and roles of the settings."""
         if self.groups:
             grant(function, ["iam:AttachGroupPolicy"], *self.groups, conditions=self.only_policy)
-            grant(function, ["iam:GetGroup"], *self.groups, *self.exempt_groups)
+            grant(function, ["iam:GetGroup"], *self.groups)
+            self._grant_members(function)
         if self.roles:
             grant(function, ["iam:AttachRolePolicy"], *self.roles, conditions=self.only_policy)
 
@@ -80,6 +81,10 @@ class Permissions:
                 "StringEquals": {"kms:ViaService": f"ec2.{self.stack.region}.amazonaws.com"},
             }
             grant(function, ["kms:CreateGrant"], *self.settings.volume_keys, conditions=conditions)
+
+    def _grant_members(self, function: iam.IGrantable) -> None:
+        if self.exempt_groups:
+            grant(function, ["iam:GetGroup"], *self.exempt_groups)
 
     def _grant_describe(self, function: iam.IGrantable) -> None:
         actions = ["autoscaling:DescribeAutoScalingGroups", "ec2:DescribeInstances"]
