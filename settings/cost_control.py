@@ -83,10 +83,10 @@ class CostControlSettings(SettingsModel):
     )
     mode: Literal["report", "enforce"] = Field("report", description="`report` changes nothing.")
     groups: Annotated[tuple[Principal, ...], Field(max_length=MAX_PRINCIPALS)] = Field(
-        (), description="IAM groups whose users are denied to start anything new."
+        (), description="IAM groups whose users are denied permission to start anything new."
     )
     roles: Annotated[tuple[Principal, ...], Field(max_length=MAX_PRINCIPALS)] = Field(
-        (), description="IAM roles that are denied to start anything new."
+        (), description="IAM roles that are denied permission to start anything new."
     )
     exempt_principals: Annotated[tuple[ExemptPrincipal, ...], Field(max_length=MAX_EXEMPT)] = Field(
         (), description="Users, groups and roles that are never denied, such as those who deploy."

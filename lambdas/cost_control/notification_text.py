@@ -10,8 +10,8 @@ from .record import Result
 MAX_SUBJECT_CHARACTERS = 99  # SNS: less than 100
 MAX_LINES = 200  # in a list; a message is at most 256 KB
 DONE_TEXTS = {
-    DENY_GROUP: "group {}: denied to start anything new",
-    DENY_ROLE: "role {}: denied to start anything new",
+    DENY_GROUP: "group {}: denied permission to start anything new",
+    DENY_ROLE: "role {}: denied permission to start anything new",
     STOP_INSTANCE: "instance {}: stopped",
     SCALE_TO_ZERO: "Auto Scaling group {}: scaled to zero",
     STOP_DATABASE: "database {}: stopped",

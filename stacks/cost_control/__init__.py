@@ -245,5 +245,5 @@ class CostControl(Stack):
         }
         for name, values in {"Groups": self.settings.groups, "Roles": self.settings.roles}.items():
             if values:
-                outputs[name] = (",".join(values), f"{name} that are denied to start anything new")
+                outputs[name] = (",".join(values), f"{name} that are denied permission to start anything new")
         add_outputs(self, outputs)
