@@ -15,6 +15,7 @@ from .plan import (
     DENY_GROUP,
     DENY_ROLE,
     SCALE_TO_ZERO,
+    SIZES,
     STOP_CLUSTER,
     STOP_DATABASE,
     STOP_INSTANCE,
@@ -103,38 +104,42 @@ class Inventory:
 
     def _groups_and_instances(self) -> Iterator[Resource]:
         groups = self._auto_scaling_groups()
-        yield from (group for group in groups if any(group.undo.values()))
-        yield from self._instances({group.name for group in groups})
+        kept = self._exempt_instances() if groups else {}
+        for group in groups:
+            name, sizes = group["AutoScalingGroupName"], {size: group[size] for size in SIZES}
+            if any(sizes.values()) and self.options.exempt_tag not in _tags(group["Tags"]):
+                has_tag = f"its instance {kept.get(name)} has the tag {self.options.exempt_tag}"
+                yield Resource(SCALE_TO_ZERO, name, sizes, problem=has_tag if name in kept else "")
+        yield from self._instances({group["AutoScalingGroupName"] for group in groups})
 
     def _instances(self, groups: set[str]) -> Iterator[Resource]:
         """Yield instances that run, except those of `groups`: Auto Scaling would replace them, so it scales to zero."""
-        filters: Any = [
-            {"Name": f"tag:{self.options.tag}", "Values": [self.options.project]},
-            {"Name": "instance-state-name", "Values": ["running"]},
-        ]
+        project = {"Name": f"tag:{self.options.tag}", "Values": [self.options.project]}
+        for instance_id, tags in self._describe_instances(project, "running"):
+            group = tags.get(AUTO_SCALING_TAG)
+            if self.options.exempt_tag in tags or group in groups:
+                continue
+            problem = f"its Auto Scaling group {group} does not have the project's tag" if group else ""
+            yield Resource(STOP_INSTANCE, instance_id, problem=problem)
+
+    def _exempt_instances(self) -> dict[str, str]:
+        """Return an instance with the exempt tag for each group that has one; scaling to zero would terminate it."""
+        exempt = {"Name": "tag-key", "Values": [self.options.exempt_tag]}
+        instances = self._describe_instances(exempt, "pending", "running")
+        return {tags[AUTO_SCALING_TAG]: instance_id for instance_id, tags in instances if AUTO_SCALING_TAG in tags}
+
+    def _describe_instances(self, condition: Any, *states: str) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield ID and tags of instances."""
+        filters = [condition, {"Name": "instance-state-name", "Values": list(states)}]
         for page in self.ec2.get_paginator("describe_instances").paginate(Filters=filters):
             for instance in (i for reservation in page["Reservations"] for i in reservation["Instances"]):
-                tags = _tags(instance.get("Tags", ()))
-                group = tags.get(AUTO_SCALING_TAG)
-                if self.options.exempt_tag in tags or group in groups:
-                    continue
-                problem = f"its Auto Scaling group {group} does not have the project's tag" if group else ""
-                yield Resource(STOP_INSTANCE, instance["InstanceId"], problem=problem)
+                yield instance["InstanceId"], _tags(instance.get("Tags", ()))
 
-    def _auto_scaling_groups(self) -> list[Resource]:
-        """Return the groups with the project's tag, also those that have no instances."""
+    def _auto_scaling_groups(self) -> list[Any]:
+        """Return the groups with the project's tag, including exempt and empty ones."""
         filters: Any = [{"Name": f"tag:{self.options.tag}", "Values": [self.options.project]}]
         pages = self.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(Filters=filters)
-        return [
-            Resource(
-                SCALE_TO_ZERO,
-                group["AutoScalingGroupName"],
-                {"MinSize": group["MinSize"], "MaxSize": group["MaxSize"], "DesiredCapacity": group["DesiredCapacity"]},
-            )
-            for page in pages
-            for group in page["AutoScalingGroups"]
-            if self.options.exempt_tag not in _tags(group["Tags"])
-        ]
+        return [group for page in pages for group in page["AutoScalingGroups"]]
 
     def _databases(self) -> Iterator[Resource]:
         for page in self.rds.get_paginator("describe_db_instances").paginate():

@@ -16,6 +16,7 @@ DENY, STOP = "deny", "stop"  # actions of a rung, which always notifies
 DENY_GROUP, DENY_ROLE = "deny_group", "deny_role"
 STOP_INSTANCE, SCALE_TO_ZERO = "stop_instance", "scale_to_zero"
 STOP_DATABASE, STOP_CLUSTER = "stop_database", "stop_cluster"
+SIZES = ("MinSize", "MaxSize", "DesiredCapacity")  # of an Auto Scaling group
 # Statuses of the record. The first two have to be undone.
 PLANNED, DONE = "planned", "done"
 OPEN = frozenset({PLANNED, DONE})

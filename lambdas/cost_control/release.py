@@ -18,6 +18,7 @@ from .plan import (
     GONE,
     KEPT,
     SCALE_TO_ZERO,
+    SIZES,
     STOP_CLUSTER,
     STOP_DATABASE,
     STOP_INSTANCE,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
 
 MAX_UNDONE = 100  # in an attempt, which has five minutes; the state machine repeats it
-SIZES = ("MinSize", "MaxSize", "DesiredCapacity")
 # Resources first: they start while their users are still denied.
 ORDER = (STOP_CLUSTER, STOP_DATABASE, SCALE_TO_ZERO, STOP_INSTANCE, DENY_ROLE, DENY_GROUP)
 MISSING = frozenset({"NoSuchEntity", "InvalidInstanceID.NotFound", "DBInstanceNotFound", "DBClusterNotFoundFault"})

@@ -247,5 +247,7 @@ class FakeAccount:
 def _matches(resource: Json, condition: Json) -> bool:
     if condition["Name"] == "instance-state-name":
         return resource["State"]["Name"] in condition["Values"]
+    if condition["Name"] == "tag-key":
+        return any(tag["Key"] in condition["Values"] for tag in resource["Tags"])
     key = condition["Name"].removeprefix("tag:")
     return any(tag["Key"] == key and tag["Value"] in condition["Values"] for tag in resource["Tags"])

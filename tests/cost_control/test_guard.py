@@ -407,3 +407,30 @@ def test_role_deleted_since_the_plan_is_reported() -> None:
     reasons = {result["item"]: result["reason"] for result in month.act(actions)}
     assert reasons["deny_role/deployer"].startswith("NoSuchEntity")
     assert month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "System-specific",
+    fault="an instance of an Auto Scaling group has the exempt tag, but its group does not",
+    expected="the group is reported, and not scaled to zero, which would terminate the instance",
+    observed="in the notification; sizes unchanged",
+)
+@pytest.mark.parametrize("project", ["Beta", "Alpha"])
+def test_group_with_exempt_instance_is_not_scaled_to_zero(month: Month, project: str) -> None:
+    month.account.add_instance("i-kept", Project=project, KeepRunning="yes", aws__autoscaling__groupName="web")
+    month.account.set_cost(101)
+    month.guard()
+    assert month.account.scaling["web"]["DesiredCapacity"] == 2
+    assert "Auto Scaling group web: its instance i-kept has the tag KeepRunning" in month.texts[0]
+
+
+def test_instances_of_exempt_group_run_on_and_are_not_reported(month: Month) -> None:
+    """The group's tag is not propagated to its instances."""
+    month.account.scaling["web"]["Tags"].append({"Key": "KeepRunning", "Value": ""})
+    month.account.add_instance("i-member", Project="Beta", aws__autoscaling__groupName="web")
+    month.account.set_cost(101)
+    month.guard()
+    assert month.account.states()["i-member"] == "running"
+    assert month.account.scaling["web"]["DesiredCapacity"] == 2
+    assert "i-member" not in month.texts[0]
