@@ -40,7 +40,12 @@ TagKey = Annotated[
     ),
 ]
 TagValue = Annotated[
-    str, matches(r"[A-Za-z0-9 _.:/=+@-]+", "1 to 256 letters, digits, spaces and _.:/=+@-", max_length=256)
+    str,
+    matches(
+        r"(?! )[A-Za-z0-9 _.:/=+@-]+(?<! )",
+        "1 to 256 letters, digits, spaces and _.:/=+@-, no space at either end",
+        max_length=256,
+    ),
 ]
 KeyArn = Annotated[
     str,

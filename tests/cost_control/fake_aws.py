@@ -66,6 +66,7 @@ class FakeAccount:
         self.refusal = ""  # message for protected instances, instead of EC2's
         self.scaling: dict[str, Json] = {}
         self.databases: dict[str, Json] = {}
+        self.clusters: dict[str, Json] = {}
         self.items: dict[tuple[str, str], Json] = {}
         self.messages: list[Json] = []
         self.executions: list[str] = []
@@ -194,8 +195,17 @@ class FakeAccount:
         found = [d for name, d in self.databases.items() if DBInstanceIdentifier in (None, name)]
         return {"DBInstances": found}
 
-    def describe_db_clusters(self) -> Json:
-        return {"DBClusters": []}
+    def describe_db_clusters(self, DBClusterIdentifier: str | None = None) -> Json:
+        found = [c for name, c in self.clusters.items() if DBClusterIdentifier in (None, name)]
+        if DBClusterIdentifier and not found:
+            raise error("DBClusterNotFoundFault", status=404)
+        return {"DBClusters": found}
+
+    def stop_db_cluster(self, DBClusterIdentifier: str) -> None:
+        self.clusters[DBClusterIdentifier]["Status"] = "stopping"
+
+    def start_db_cluster(self, DBClusterIdentifier: str) -> None:
+        self.clusters[DBClusterIdentifier]["Status"] = "starting"
 
     def stop_db_instance(self, DBInstanceIdentifier: str) -> None:
         self.databases[DBInstanceIdentifier]["DBInstanceStatus"] = "stopping"

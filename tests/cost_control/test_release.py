@@ -327,3 +327,43 @@ def test_deleted_group_does_not_prevent_the_release(month: Month) -> None:
     statuses = {result["item"]: result["status"] for result in released["results"]}
     assert (released["open"], statuses["deny_group/projectBeta"]) == (0, "gone")
     assert month.account.states()["i-1"] == "running"
+
+
+def test_cluster_is_stopped_and_started_instead_of_its_instances() -> None:
+    month = Month(stop_databases=True)
+    tags = [{"Key": "Project", "Value": "Beta"}]
+    month.account.clusters["orders"] = {"DBClusterIdentifier": "orders", "Status": "available", "TagList": tags}
+    month.account.clusters["kept"] = {
+        "DBClusterIdentifier": "kept",
+        "Status": "available",
+        "TagList": [*tags, {"Key": "KeepRunning", "Value": ""}],
+    }
+    month.account.databases["orders-1"] = {
+        "DBInstanceIdentifier": "orders-1",
+        "DBInstanceStatus": "available",
+        "DBClusterIdentifier": "orders",
+        "TagList": tags,
+    }
+    month.account.set_cost(101)
+    month.guard()
+    assert (month.account.clusters["orders"]["Status"], month.account.clusters["kept"]["Status"]) == (
+        "stopping",
+        "available",
+    )
+    assert "stop_db_instance" not in dict(month.account.calls)
+    assert month.release(DECEMBER)["open"] == 1  # still stopping
+    month.account.clusters["orders"]["Status"] = "stopped"
+    assert month.release(DECEMBER)["open"] == 0
+    assert month.account.clusters["orders"]["Status"] == "starting"
+    assert "database cluster orders: as before" in month.texts[-1]
+
+
+def test_deleted_cluster_is_closed() -> None:
+    month = Month(stop_databases=True)
+    tags = [{"Key": "Project", "Value": "Beta"}]
+    month.account.clusters["orders"] = {"DBClusterIdentifier": "orders", "Status": "available", "TagList": tags}
+    month.account.set_cost(101)
+    month.guard()
+    del month.account.clusters["orders"]
+    statuses = {result["item"]: result["status"] for result in month.release(DECEMBER)["results"]}
+    assert statuses["stop_cluster/orders"] == "gone"

@@ -47,6 +47,8 @@ def test_exempt_group_is_rejected() -> None:
         ({"groups": ["group/a"]}, 'write "a" instead of "group/a"'),
         ({"tag": "project", "exempt_tag": "Project"}, "must differ from cost_control:tag"),
         ({"tag": "aws:createdBy"}, "not starting with aws:"),
+        ({"project": " Beta"}, "no space at either end"),  # SNS rejects such a subject
+        ({"project": "Beta "}, "no space at either end"),
         ({"rungs": []}, "at least one item"),
         (
             {"rungs": [{"percent": 80, "kind": "Actual"}]},
