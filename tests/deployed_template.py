@@ -41,6 +41,7 @@ ARNS = {
     "AWS::KMS::Key": "kms:{region}:{account}:key/{name}",
     "AWS::Lambda::Function": "lambda:{region}:{account}:function:{name}",
     "AWS::Lambda::Version": "lambda:{region}:{account}:function:{function}:1",
+    "AWS::Logs::DeliveryDestination": "logs:{region}:{account}:delivery-destination:{name}",
     "AWS::Logs::LogGroup": "logs:{region}:{account}:log-group:{name}:*",
     "AWS::S3::Bucket": "s3:::{name}",
     "AWS::SNS::Topic": "sns:{region}:{account}:{name}",
@@ -130,7 +131,8 @@ class DeployedTemplate:
         for role in self.of_type("AWS::IAM::Role"):
             documents = [policy["PolicyDocument"] for policy in role.properties.get("Policies", [])]
             for arn in role.properties.get("ManagedPolicyArns", []):
-                documents.append(MANAGED_POLICIES[arn.split(":policy/")[1]])
+                owner, name = arn.split("::")[1].split(":policy/")
+                documents += [MANAGED_POLICIES[name]] if owner == "aws" else []  # others are not in the template
             policies[role.arn] = documents
         for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
             for policy in self.of_type(kind):

@@ -14,10 +14,13 @@ import pytest
 from audit.assembly import Template
 from audit.deployment_policies import WITH_MANAGED_POLICIES
 from settings import Settings, SettingsError
+from settings.analytics_host import MAX_POLICIES, MAX_READABLE, MAX_READABLE_CHARACTERS
 from settings.cost_control import MAX_EXEMPT, MAX_PRINCIPAL_CHARACTERS, MAX_PRINCIPALS, MAX_RUNGS
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
+from settings.lambda_canary import MAX_FUNCTIONS
 from settings.multi_region_api import MAX_DEPENDENCIES, MAX_ORIGINS
 from settings.security_group_revert import MAX_GROUPS
+from settings.static_site import MAX_ALTERNATE_NAMES
 
 from .conftest import EVERYTHING, Assembly, synthesize
 from .deployed_template import REF_IS_ARN
@@ -76,6 +79,26 @@ def volume_key(number: int) -> str:
     return f"arn:aws:kms:us-east-1:111111111111:key/{number:0>128}"
 
 
+def locations(count: int) -> list[str]:
+    return [f"s3://{number}{'b' * 62}/{'p' * 15}/" for number in range(count)]
+
+
+def databases(count: int) -> list[str]:
+    """As many characters as the locations leave."""
+    characters = MAX_READABLE_CHARACTERS - sum(map(len, locations(count)))
+    return [f"{number:d>{characters // count}}" for number in range(count)]
+
+
+def policies(count: int) -> list[str]:
+    return [f"arn:aws:iam::111111111111:policy/{number:p>128}" for number in range(count)]
+
+
+def canary_function(number: int) -> dict[str, Any]:
+    """A function with names of maximum length."""
+    arn = f"arn:aws:lambda:us-east-1:111111111111:function:{number:x>64}"
+    return {"arn": arn, "alias": "a" * 128, "alarms": [f"{number:x>255}"]}
+
+
 # Every list setting at its maximum length, and numbers and texts that make a document grow.
 MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:permissions": [
@@ -85,13 +108,18 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:ssm_parameters": [f"/{number:0>199}" for number in range(MAX_SSM_PARAMETERS)],
     "multi_region_api:regions": ["us-east-1"],  # a stack for each Region, so no stack grows
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES)],
+    "static_site:alternate_domain_names": [f"{number}.example.com" for number in range(MAX_ALTERNATE_NAMES)],
     "multi_region_api:allowed_origins": [f"https://{number:a>63}.example.com" for number in range(MAX_ORIGINS)],
     "static_site:content_security_policy": "x" * 1783,
     "static_site:permissions_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
+    "lambda_canary:functions": [canary_function(number) for number in range(MAX_FUNCTIONS)],
     "analytics_host:h2o_nodes": 16,
     "analytics_host:user_name": "u" * 31,
     "analytics_host:data_location": f"s3://{'b' * 63}/{'p' * 900}/",
+    "analytics_host:read_locations": locations(MAX_READABLE),
+    "analytics_host:read_databases": databases(MAX_READABLE),
+    "analytics_host:extra_policies": policies(MAX_POLICIES),
     "cost_control:rungs": [{"percent": number, "actions": ["deny", "stop"]} for number in range(1, MAX_RUNGS + 1)],
     "cost_control:groups": principals(MAX_PRINCIPALS),
     "cost_control:roles": principals(MAX_PRINCIPALS),
@@ -105,11 +133,16 @@ OVER_MAXIMUM = {
     "multi_region_api:allowed_origins": [f"https://{number}.example.com" for number in range(MAX_ORIGINS + 1)],
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES + 1)],
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS + 1)],
+    "analytics_host:read_locations": [f"s3://bucket/{number}/" for number in range(MAX_READABLE + 1)],
+    "analytics_host:read_databases": [f"d{number}" for number in range(MAX_READABLE + 1)],
+    "analytics_host:extra_policies": policies(MAX_POLICIES + 1),
     "cost_control:rungs": [{"percent": number} for number in range(1, MAX_RUNGS + 2)],
     "cost_control:groups": principals(MAX_PRINCIPALS + 1),
     "cost_control:roles": principals(MAX_PRINCIPALS + 1),
     "cost_control:exempt_principals": principals(MAX_EXEMPT + 1, "user/"),
     "cost_control:volume_keys": [volume_key(number) for number in range(MAX_PRINCIPALS + 1)],
+    "lambda_canary:functions": [canary_function(number) for number in range(MAX_FUNCTIONS + 1)],
+    "static_site:alternate_domain_names": [f"{number}.example.com" for number in range(MAX_ALTERNATE_NAMES + 1)],
 }
 
 
@@ -241,11 +274,14 @@ def test_cfn_lint_finds_no_error(max_assembly: Assembly) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_packages_are_below_the_lambda_edge_quota(max_assembly: Assembly) -> None:
-    """The smallest of Lambda's package quotas."""
-    folders = [folder for folder in max_assembly.directory.glob("asset.*") if (folder / "static_site").is_dir()]
-    folders += [
-        folder for folder in max_assembly.directory.glob("asset.*") if (folder / "security_group_revert").is_dir()
+def test_packages_are_below_the_lambda_edge_quota(assembly: Assembly, max_assembly: Assembly) -> None:
+    """The smallest of Lambda's package quotas. The largest site is without a Lambda@Edge function."""
+    packages = {"static_site": assembly, "security_group_revert": max_assembly}
+    folders = [
+        folder
+        for system, source in packages.items()
+        for folder in source.directory.glob("asset.*")
+        if (folder / system).is_dir()
     ]
     assert len(folders) == 2
     for folder in folders:

@@ -11,12 +11,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .notifications import subscribe_queue
+from .notifications import receive_events, subscribe_queue
 from .trails import require_trail
 from .walkthrough import PreconditionError, RestoringWalkthrough, Step, Target
 
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 HTTPS = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
+CHECKS = {"source": ["security_group_revert"], "detail-type": ["Security Group Check"]}
 BURST = 100
 MAX_SWEEP_MINUTES = 10  # in an account, steps wait up to 15 minutes
 MINUTES = {"minute": 1, "hour": 60, "day": 1440}  # units of EventBridge rate expressions
@@ -46,6 +47,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self.caller = target.client("sts").get_caller_identity()["Arn"]
         self.notifications: list[dict[str, str]] = []
         self.queue_url = subscribe_queue(self.target, outputs["TopicArn"], self.cleanup, name="notifications")
+        self.checks_url = receive_events(self.target, CHECKS, self.cleanup, name="security-group-checks")
         for rule in (self.changes_rule, self.sweep_rule):
             self.cleanup.callback(self.events.enable_rule, Name=rule)
         self._set_enabled(self.sweep_rule, enabled=False)  # so that only events cause reverts
@@ -99,7 +101,10 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         role, _, session = self.caller.rpartition("/") if ":assumed-role/" in self.caller else (self.caller, "", "")
         assert role in message, f"the notification does not name {role}:\n{message}"
         assert session in message, f"the notification does not name the session {session}:\n{message}"
-        return f'revoked after {seconds:.1f} s; "{notification["Subject"]}" names {self.caller.split(":")[-1]}'
+        check = self.target.wait_until(lambda: self._check_of("203.0.113.7/32"), "the event of the check")
+        assert check["status"] == "reverted", f"another result: {check}"
+        who, event = self.caller.split(":")[-1], f"event with the status {check['status']}"
+        return f'revoked after {seconds:.1f} s; "{notification["Subject"]}" names {who}; {event}'
 
     def modified_rule_is_restored(self) -> str:
         (before,) = self._ingress()
@@ -221,6 +226,16 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self.target.wait_until(lambda: not missing(), "notifications of all changes")
         self.target.wait_until(lambda: len(self._ingress()) == 1, "one rule")
         return f"all reverted {seconds:.1f} s after the first; each is named in a notification"
+
+    def _check_of(self, address: str) -> dict[str, Any] | None:
+        """Return the detail of the event of a check that reverted a rule with this address; discard others."""
+        response = self.sqs.receive_message(QueueUrl=self.checks_url, MaxNumberOfMessages=10)
+        for message in response.get("Messages", []):
+            self.sqs.delete_message(QueueUrl=self.checks_url, ReceiptHandle=message["ReceiptHandle"])
+            detail: dict[str, Any] = json.loads(message["Body"])["detail"]
+            if any(action["rule"]["source"] == address for action in detail["actions"]):
+                return detail
+        return None
 
     def _has_no_report(self) -> bool:
         key = {"group_id": {"S": self.group_id}, "finding": {"S": "report"}}

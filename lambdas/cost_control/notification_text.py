@@ -19,7 +19,14 @@ DONE_TEXTS = {
 }
 NOUNS = {kind: text.partition(" {}")[0] for kind, text in DONE_TEXTS.items()}
 RELEASED = {"undone": "as before", "kept": "left as it is: somebody has changed it", "gone": "nothing is left to undo"}
-HOST_DOT = re.compile(r"(?<=\w)\.(?=\w)")
+# Text that mail programs turn into links, and its replacement.
+LINKS = (
+    (re.compile(r"(?<=\w)\.(?=\w)"), "[.]"),  # names and addresses of hosts
+    (re.compile(r"(?<=[a-z0-9+.-]):(?=[/\\])", re.IGNORECASE), "[:]"),  # Outlook accepts one slash
+    (re.compile(r"\b(callto|facetime|mailto|maps|market|news|sip|skype|sms|tel):", re.IGNORECASE), r"\1[:]"),
+    (re.compile("@"), "[@]"),
+    (re.compile(r"\\\\"), r"[\\\\]"),  # network shares
+)
 DELAY = (
     "Budgets updates its figures only a few times a day, so the real cost is higher. This is not a spending cap:"
     " what is not stopped continues to cost."
@@ -105,7 +112,10 @@ def _list(title: str, lines: Iterable[str]) -> list[str]:
 
 def without_links(text: str) -> str:
     """Prevent mail programs from creating links: the users of a project choose the names of Auto Scaling groups."""
-    return HOST_DOT.sub("[.]", text)
+    line = "".join(character if character.isprintable() else "?" for character in text)
+    for pattern, replacement in LINKS:
+        line = pattern.sub(replacement, line)
+    return line
 
 
 def _subject(text: str) -> str:

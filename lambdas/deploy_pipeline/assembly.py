@@ -22,7 +22,8 @@ FIELD = "assembly.path"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_SHOWN_NAMES = 10
 STACK, ASSETS, NESTED_ASSEMBLY = "aws:cloudformation:stack", "cdk:asset-manifest", "cdk:cloud-assembly"
-ASSET_KEY = r"(?:[\w.-]+/)*[0-9a-f]{64}\.\w+"  # CDK names an asset in S3 after its hash
+# CDK names an asset in S3 after its hash. With limits, because the time is that of each start times the length.
+ASSET_KEY = r"(?:[\w.-]{1,100}/){0,8}[0-9a-f]{64}\.\w{1,20}"
 ANY_ENVIRONMENT = "aws://unknown-account/unknown-region"
 
 
@@ -49,10 +50,15 @@ class AssemblyStack:
         """Return the template at `path`, or that of a nested stack, with `bucket` instead of the bootstrap bucket.
 
         Raises:
-            InvalidArtifactError: it refers to an asset that the assembly does not list.
+            InvalidArtifactError: it becomes too large, or refers to an asset that the assembly does not list.
         """
-        for name in self.buckets:
-            template = template.replace(name.encode(), bucket.encode())
+        if self.buckets:
+            names = sorted(map(re.escape, self.buckets), key=len, reverse=True)  # a name can begin with another
+            template = re.sub("|".join(names).encode(), bucket.encode(), template)
+        if len(template) > MAX_TEMPLATE_BYTES:
+            raise InvalidArtifactError(
+                f"{path} has more than {MAX_TEMPLATE_BYTES} bytes with the name of the pipeline's bucket."
+            )
         keys = {key for asset in self.assets for key in asset.keys}
         # As a complete text, or in the URL of a nested template.
         references = re.findall(rf'(?:"|{re.escape(bucket)}/)({ASSET_KEY})"', template.decode(errors="replace"))

@@ -143,8 +143,9 @@ class Responder:
         to_notify = [a for a in outcome.actions if not a.is_unresolved or a in report.named_in_event]
         if run.is_sweep and state.has_late_events:
             self._report_late_events(group)
-        is_late = in_approved_state and not should_report and not to_notify
-        if is_late and change and self._is_repeated(group, change):
+        by_others = all(action.status == "conflict" for action in to_notify)  # or there is nothing to notify
+        is_late = by_others and bool(to_notify or in_approved_state) and not should_report
+        if change and is_late and self._is_repeated(group, change):
             return
         if should_report or in_approved_state or to_notify:
             self._publish(group, subject(report), text(report, region=self._region, account=self.account))
@@ -153,7 +154,7 @@ class Responder:
             self.table.set_reported(group.group_id, findings)
 
     def _is_repeated(self, group: GuardedGroup, change: Change) -> bool:
-        """Count an event whose changes were already reverted; return whether the next sweep reports it.
+        """Count an event whose changes someone else has reverted; return whether the next sweep reports it.
 
         An error does not suppress the notification.
         """

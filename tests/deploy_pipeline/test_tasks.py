@@ -34,7 +34,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
 def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     fake_s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
     monkeypatch.setattr(task_handler, "S3", fake_s3)
-    monkeypatch.setenv("STACK_NAME", APP)
+    monkeypatch.setenv("STACK_NAMES", APP)
     monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
     monkeypatch.setenv("BUCKET", "inputs")
@@ -165,7 +165,11 @@ def test_edited_input_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_fingerprint_ignores_how_step_functions_writes_numbers() -> None:
     assert fingerprint({"approvalTimeoutMinutes": 60.0}) == fingerprint({"approvalTimeoutMinutes": 60})
+    rollback = {"alarms": [], "monitoringMinutes": 10}
+    assert fingerprint({"rollback": rollback | {"monitoringMinutes": 10.0}}) == fingerprint({"rollback": rollback})
     assert fingerprint({"approvalTimeoutMinutes": 61}) != fingerprint({"approvalTimeoutMinutes": 60})
+    minutes = [fingerprint({"rollback": {"monitoringMinutes": number}}) for number in (5.0, 5, 6)]
+    assert minutes[0] == minutes[1] != minutes[2]
 
 
 def test_fingerprint_ignores_layout() -> None:

@@ -82,6 +82,19 @@ def signed(
             ),
             {("logs:FilterLogEvents", f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/g:*")},
         ),
+        (
+            signed(
+                "events",
+                "POST",
+                "/",
+                body=b'{"Entries":[{"Source":"a"},{"Source":"b","EventBusName":"custom"}]}',
+                header=("x-amz-target", "AWSEvents.PutEvents"),
+            ),
+            {
+                ("events:PutEvents", f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/{name}")
+                for name in ("custom", "default")
+            },
+        ),
         (signed("sts", "POST", "/", body=b"Action=GetCallerIdentity"), set()),
     ],
     ids=lambda value: f"{value.service}-{value.name}" if isinstance(value, Operation) else "",
