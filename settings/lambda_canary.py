@@ -143,9 +143,8 @@ class LambdaCanarySettings(SettingsModel):
         arns = [function.arn for function in self.functions]
         if repeated := sorted({arn for arn in arns if arns.count(arn) > 1}):
             yield Conflict("functions", f"has {', '.join(repeated)} more than once")
-        names = [arn.rpartition(":")[2] for arn in arns]
-        if len(set(names)) < len(set(arns)):
-            yield Conflict("functions", "has functions of the same name in several Regions or accounts")
+        if len({arn.rpartition(":")[0] for arn in arns}) > 1:
+            yield Conflict("functions", "has functions in several Regions or accounts")
         alarms = {alarm for function in self.functions for alarm in function.alarms}
         if len(alarms) > MAX_ALARMS:
             yield Conflict("functions", f"has {len(alarms)} alarms (valid: at most {MAX_ALARMS} in all functions)")

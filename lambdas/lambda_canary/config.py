@@ -1,6 +1,7 @@
 """The settings of rollouts, as the stack puts them into the package, and the functions that may be deployed."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +15,8 @@ from .weights import RolloutType, weights
 
 FILE = Path(__file__).with_name("rollout.json")
 INPUT_FIELDS = {"function", "version", "started_by"}
+VERSION = re.compile(r"[1-9][0-9]{0,18}")
+MAX_INPUT_CHARACTERS = 4096  # "Execution Status Change" events leave out input above 248 KiB
 # The trigger of deploy_pipeline adds the location of its artifact, which a version does not need.
 IGNORED_FIELDS = {"revisionS3Bucket", "revisionS3Key"}
 
@@ -80,8 +83,10 @@ class Config:
             raise InvalidInputError('the input must be {"function": "<name or ARN>", "version": "<number>"}')
         if unknown := sorted(rollout_input.keys() - INPUT_FIELDS - IGNORED_FIELDS):
             raise InvalidInputError(f"unknown field {unknown[0]} (valid: {', '.join(sorted(INPUT_FIELDS))})")
+        if len(json.dumps(rollout_input)) > MAX_INPUT_CHARACTERS:
+            raise InvalidInputError(f"the input has more than {MAX_INPUT_CHARACTERS} characters")
         version = rollout_input["version"]
-        if not (version.isascii() and version.isdecimal()):
+        if not VERSION.fullmatch(version):
             raise InvalidInputError(f"version={version}: must be the number of a published version")
         return self.named(rollout_input.get("function")), version
 

@@ -12,7 +12,7 @@ from botocore.config import Config as ClientConfig
 
 from . import alias, smoke_test
 from .check import Plan, plan, step_alias
-from .config import Config
+from .config import Config, Target
 from .errors import InvalidInputError
 from .look import Look, LookEvent, judge_step
 from .notification import message, subject
@@ -122,21 +122,28 @@ def _clean_up(detail: dict[str, Any]) -> tuple[alias.RollbackResult, alias.Alias
 
     A shift can be on its way when an execution is stopped; its function ends within `IN_FLIGHT_SECONDS`.
     """
-    config = Config.load(os.environ)
+    target = _target(detail)
+    if not target:
+        return None
     try:
-        target, _ = config.target(json.loads(detail["input"]))
         result = alias.roll_back(LAMBDA, target.arn, target.alias, detail["name"])
         if result[0] == "not shifted" and detail["status"] != "FAILED":
             time.sleep(IN_FLIGHT_SECONDS)
             result = alias.roll_back(LAMBDA, target.arn, target.alias, detail["name"])
-    except (InvalidInputError, ValueError, RecursionError):
+    except InvalidInputError:  # the alias does not exist
         return None
     return result
 
 
 def _name_in(detail: dict[str, Any]) -> str:
+    target = _target(detail)
+    return alias.function_name(target.arn) if target else "unknown function"
+
+
+def _target(detail: dict[str, Any]) -> Target | None:
+    """Return the function in the input of an execution; None if the input is invalid or missing."""
     try:
         target, _ = Config.load(os.environ).target(json.loads(detail["input"]))
-    except (InvalidInputError, ValueError, RecursionError):
-        return "unknown function"
-    return alias.function_name(target.arn)
+    except (InvalidInputError, KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return target

@@ -4,7 +4,8 @@ The versions serve the same callers in the same minutes, so a fault outside of t
 error rate, new minus old, is estimated with Newcombe's hybrid score interval for the difference between two proportions
 (R. G. Newcombe, Statistics in Medicine 17, 1998, method 10), which combines two Wilson score intervals:
 
-- the whole interval is above `error_margin`: the version is worse, and the rollout is rolled back;
+- the whole interval is above `error_margin`, and at least two calls failed: the version is worse, and the rollout is
+  rolled back;
 - the whole interval is at or below `error_margin`, with `minimum_calls`: the version has earned the next step;
 - the interval contains `error_margin`: the calls do not suffice yet. No failures among few calls prove nothing.
 
@@ -19,6 +20,7 @@ from statistics import NormalDist
 from typing import Literal
 
 ERROR_PROBABILITY = 0.05  # of promoting a version that is worse, and of rolling back one that is not
+MIN_ERRORS = 2  # for a rollback: with a handful of calls, the interval is too narrow for a single error
 Decision = Literal["pass", "fail", "wait"]
 
 
@@ -113,7 +115,7 @@ def judge(
     lower, upper = increase_bounds(new, old, lower_z=criteria.fail_deviations, upper_z=criteria.pass_deviations)
     margin = criteria.error_margin
     failures = []
-    if lower > margin:
+    if lower > margin and new.errors >= MIN_ERRORS:
         failures.append(f"the error rate rose by at least {lower:.1%} (error_margin: {margin:.1%})")
     failures += _slower(new, old, criteria)
     failures += _throttled(before or Throttling(), now or Throttling(), criteria)

@@ -5,7 +5,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from .alias import check_revision
 from .check import Plan, alarm_states
-from .config import Config, Target
+from .config import Config, Target, looks
 from .judgement import Figures, Throttling, Verdict, judge
 from .metrics import Window, read_figures
 
@@ -40,7 +40,9 @@ def judge_step(awslambda: Any, cloudwatch: Any, config: Config, event: LookEvent
     target = config.named(plan["function"])
     check_revision(awslambda, target.arn, target.alias, event["revision"])
     versions = (plan["new"], plan["old"])
-    new, old, throttling = read_figures(cloudwatch, target.arn, target.alias, versions, Window(event["shiftedAt"], now))
+    # Metrics have the time of the call's start, and arrive at its end: of later calls, only the fast ones are known.
+    window = Window(event["shiftedAt"], max(event["shiftedAt"], now - plan["timeout"]))
+    new, old, throttling = read_figures(cloudwatch, target.arn, target.alias, versions, window)
     synthetic = event.get("synthetic") or {}
     new, old = (_with(figures, synthetic.get(version)) for figures, version in zip((new, old), versions, strict=True))
     verdict = _alarmed(cloudwatch, target, plan) or judge(
@@ -66,7 +68,8 @@ def _alarmed(client: Any, target: Target, plan: Plan) -> Verdict | None:
 
 
 def _decision(verdict: Verdict, event: LookEvent, config: Config) -> Outcome:
-    regular_looks = config.criteria.looks - (1 if config.synthetic_calls else 0)
+    # The interval of a function with a long timeout is longer than that of the settings.
+    regular_looks = looks(event["plan"]["interval"], config.max_wait, 0)
     if verdict.decision != "wait":
         return verdict.decision
     if event.get("synthetic"):

@@ -60,7 +60,8 @@ class FakeLambda:
     def update_alias(self, **request: Any) -> dict[str, Any]:
         if self.before_update:
             self.before_update.pop(0)()
-        assert self.alias
+        if not self.alias:
+            raise error("ResourceNotFoundException", "UpdateAlias")
         if request["RevisionId"] != self.alias["RevisionId"]:
             raise error("PreconditionFailedException", "UpdateAlias")
         self.change(**{name: request[name] for name in ("FunctionVersion", "RoutingConfig", "Description")})
@@ -97,8 +98,10 @@ class FakeLambda:
             body, failed = answer(json.loads(Payload)), {}
         except RuntimeError as problem:
             body, failed = {"errorMessage": str(problem), "errorType": "RuntimeError"}, {"FunctionError": "Unhandled"}
-        text = body if isinstance(body, str) else json.dumps(body)
-        return {"Payload": io.BytesIO(text.encode()), "ExecutedVersion": Qualifier, **failed}
+        text = (
+            body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else json.dumps(body).encode()
+        )
+        return {"Payload": io.BytesIO(text), "ExecutedVersion": Qualifier, **failed}
 
 
 @dataclass

@@ -68,6 +68,23 @@ def test_too_few_calls_wait_and_then_end_as_set(number: int, synthetic_calls: in
     assert look(FakeCloudWatch(), config(synthetic_calls=synthetic_calls), look=number)["decision"] == decision
 
 
+@pytest.mark.parametrize(("number", "decision"), [(1, "wait"), (2, "undecided")])
+def test_max_wait_also_limits_functions_with_a_long_timeout(number: int, decision: str) -> None:
+    """With an interval of 360 seconds instead of 120, a `max_wait` of 400 seconds allows one more judgement."""
+    client = FakeLambda()
+    client.versions["2"]["Timeout"] = 300
+    assert look(FakeCloudWatch(), config(max_wait=400), client, look=number)["decision"] == decision
+
+
+def test_window_ends_a_timeout_ago() -> None:
+    """Metrics have the time of the call's start, and arrive at its end: later calls would only show the fast ones."""
+    client = FakeLambda()
+    client.versions["1"]["Timeout"], client.versions["2"]["Timeout"] = 60, 30
+    cloudwatch = FakeCloudWatch()
+    look(cloudwatch, client=client)
+    assert cloudwatch.requests[0]["EndTime"].timestamp() == START // 60 * 60 + 120
+
+
 @pytest.mark.parametrize(
     ("errors", "decision"), [((0, 0), "pass"), ((40, 0), "fail"), ((40, 40), "undecided"), ((4, 0), "undecided")]
 )
@@ -111,6 +128,20 @@ def test_figures_are_summed_over_minutes_and_pages() -> None:
     new, old, throttling = read_figures(cloudwatch, ARN, "live", ("2", "1"), Window(START, START + 125))
     assert (new.calls, new.errors, new.p95_ms) == (30, 1, 60.0)
     assert (old.calls, old.errors, old.p95_ms, throttling.throttles) == (0, 0, None, 0)
+
+
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Delayed or out of order",
+    fault="The errors of a minute arrive before its invocations",
+    expected="The figures stay valid",
+    observed="There are never fewer calls than errors",
+)
+def test_errors_without_invocations_count_as_calls() -> None:
+    cloudwatch = FakeCloudWatch()
+    cloudwatch.values = {("Errors", "Sum", "2"): [10.0], ("Invocations", "Sum", "2"): [4.0]}
+    new, _, _ = read_figures(cloudwatch, ARN, "live", ("2", "1"), Window(START, START + 125))
+    assert (new.calls, new.errors) == (10, 10)
 
 
 def test_figures_need_one_request_with_one_period_for_percentiles() -> None:

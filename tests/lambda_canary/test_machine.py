@@ -277,17 +277,29 @@ def test_rollback_that_fails_is_repeated_at_the_end(machine: Machine) -> None:
     "Deleted externally",
     fault="The alias is deleted during a rollout",
     expected="The rollout fails, and says so",
-    observed="`InvalidInputError` in the notification",
+    observed="`AliasChangedError` in the notification",
 )
-def test_deleted_alias_ends_the_rollout(machine: Machine) -> None:
+@pytest.mark.parametrize("function", ["Judge", "Shift"])
+def test_deleted_alias_ends_the_rollout(machine: Machine, function: str) -> None:
     def delete() -> None:
         machine.awslambda.alias = None
 
-    machine.actions["Judge"] = [delete]
+    machine.actions[function] = [delete]
     ended = machine.run()
-    assert ended.status == "FAILED"
-    assert "alias live of" in ended.message
-    assert "does not exist" in ended.message
+    assert (ended.status, ended.error) == ("FAILED", "AliasChangedError")
+    assert ended.subject == "Stopped, alias changed by somebody else: shop version 2"
+    assert "Somebody else deleted alias live of shop" in ended.message
+
+
+def test_version_that_is_deleted_before_the_first_shift_changes_nothing(machine: Machine) -> None:
+    def refuse() -> None:
+        raise error("ResourceNotFoundException", "UpdateAlias", "Function not found: shop:2")
+
+    machine.awslambda.before_update.append(refuse)
+    ended = machine.run()
+    assert (ended.status, ended.error) == ("FAILED", "ResourceNotFoundException")
+    assert "Function not found: shop:2" in ended.message
+    assert machine.awslambda.shares == {"1": 1}
 
 
 def test_every_task_catches_all_errors() -> None:

@@ -49,9 +49,17 @@ def test_smoke_test_has_payload_and_expectation(fields: dict[str, Any], test: di
         ({"functions": [{"arn": ARN, "alarms": ["a*"]}]}, "the name of a metric alarm"),
         ({"functions": [{"arn": ARN, "alarms": [f"a{number}" for number in range(11)]}]}, "has 11 alarms"),
         ({"functions": [{"arn": ARN}, {"arn": ARN}]}, f"has {ARN} more than once"),
-        ({"functions": [{"arn": ARN}, {"arn": ARN.replace("us-east", "eu-west")}]}, "of the same name in several"),
+        (
+            {"functions": [{"arn": ARN}, {"arn": ARN.replace("us-east", "eu-west")}]},
+            "has functions in several Regions or accounts",
+        ),
         ({"functions": [{"arn": ARN, "expected_answer": 1, "answer_schema": {}}]}, "has both"),
         ({"functions": [{"arn": ARN, "answer_schema": {"oneOf": []}}]}, "answer_schema: oneOf is not supported"),
+        (
+            {"functions": [{"arn": ARN, "answer_schema": {"pattern": "("}}]},
+            'answer_schema: pattern "(" is not supported',
+        ),
+        ({"functions": [{"arn": ARN}, {"arn": ARN.replace("1:function:shop", "2:function:cart")}]}, "or accounts"),
         ({"sample_function": False}, "needs at least one function in lambda_canary:functions"),
         ({"type": "canary", "steps": 4}, 'lambda_canary:steps=4 has no effect with lambda_canary:type="canary"'),
         ({"type": "linear", "first_weight": 0.1}, 'has no effect with lambda_canary:type="linear"'),
