@@ -131,8 +131,8 @@ def judge(
 
 
 def _slower(new: Figures, old: Figures, criteria: Criteria) -> list[str]:
-    """Compare the durations, of versions with enough calls for a percentile."""
-    if min(new.calls, old.calls) < criteria.minimum_calls or not new.p95_ms or not old.p95_ms:
+    """Compare the durations once the step could pass: percentiles of fewer calls vary too much."""
+    if new.calls < needed_calls(criteria) or old.calls < criteria.minimum_calls or not new.p95_ms or not old.p95_ms:
         return []
     ratio = new.p95_ms / old.p95_ms
     if ratio <= criteria.duration_ratio:
