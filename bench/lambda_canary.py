@@ -70,7 +70,7 @@ def _chance(metric: str, outcome: str, scenario: tuple[int, float, float]) -> Ro
 
 def visited_states(judged_steps: int) -> list[str]:
     """Return the states of a rollout that succeeds at the first judgement of each step, by following the definition."""
-    states: dict[str, Any] = definition(judged_steps=judged_steps, looks=1)["States"]
+    states: dict[str, Any] = definition(judged_steps=judged_steps, evaluations=1)["States"]
     name, visited, counts = "Check", [], Counter[str]()
     while True:
         visited.append(name)

@@ -98,7 +98,7 @@ def unmarked(description: str) -> str:
 def update(client: Any, desired: Alias, revision: str) -> str:
     """Update an alias that has `revision`, and return its new revision.
 
-    A retry of an update whose answer was lost finds the alias as desired, and succeeds.
+    A retry of an update whose response was lost finds the alias as desired, and succeeds.
 
     Raises:
         AliasChangedError: somebody else changed or deleted the alias.

@@ -23,7 +23,7 @@ IGNORED_FIELDS = {"revisionS3Bucket", "revisionS3Key"}
 
 @dataclass(frozen=True)
 class Target:
-    """A function that may be deployed. test: the payload of its smoke test, and the expected answer."""
+    """A function that may be deployed. test: the payload of its smoke test, and the expected response."""
 
     arn: str
     alias: str
@@ -69,7 +69,7 @@ class Config:
             minimum_calls=self.minimum_calls,
             error_margin=self.error_margin,
             duration_ratio=self.duration_ratio,
-            looks=looks(self.interval, self.max_wait, self.synthetic_calls),
+            evaluations=max_evaluations(self.interval, self.max_wait, self.synthetic_calls),
             steps=max(1, len(self.weights) - 1),
         )
 
@@ -101,6 +101,6 @@ class Config:
         raise InvalidInputError(f"function={name}: not among the functions of the settings ({', '.join(names)})")
 
 
-def looks(interval: int, max_wait: int, synthetic_calls: int) -> int:
+def max_evaluations(interval: int, max_wait: int, synthetic_calls: int) -> int:
     """Return how often a step is judged at most: after each interval, and after its synthetic calls."""
     return 1 + max_wait // interval + (1 if synthetic_calls else 0)

@@ -14,7 +14,7 @@ from . import alias, smoke_test
 from .check import Plan, plan, step_alias
 from .config import Config, Target
 from .errors import InvalidInputError
-from .look import Look, LookEvent, judge_step
+from .evaluation import Evaluation, EvaluationEvent, judge_step
 from .notification import message, subject
 
 # Throttled calls are retried here, with jitter, because that needs no state transitions.
@@ -91,11 +91,11 @@ def shift(event: ShiftEvent, _context: object) -> dict[str, str | float]:
     return {"revision": revision, "shiftedAt": time.time()}
 
 
-def judge(event: LookEvent, _context: object) -> Look:
+def judge(event: EvaluationEvent, _context: object) -> Evaluation:
     """Decide whether the new version is worse than the old one."""
-    look = judge_step(LAMBDA, CLOUDWATCH, Config.load(os.environ), event, time.time())
-    logger.info("Judged", extra={"decision": look["decision"], "reason": look["line"]})
-    return look
+    evaluation = judge_step(LAMBDA, CLOUDWATCH, Config.load(os.environ), event, time.time())
+    logger.info("Judged", extra={"decision": evaluation["decision"], "reason": evaluation["line"]})
+    return evaluation
 
 
 def roll_back(event: EndEvent, _context: object) -> dict[str, str]:

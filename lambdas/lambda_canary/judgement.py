@@ -9,9 +9,9 @@ error rate, new minus old, is estimated with Newcombe's hybrid score interval fo
 - the whole interval is at or below `error_margin`, with `minimum_calls`: the version has earned the next step;
 - the interval contains `error_margin`: the calls do not suffice yet. No failures among few calls prove nothing.
 
-Each look at growing figures is a chance to err. Therefore a rollout's chance of an error, `ERROR_PROBABILITY`, is
-divided by its number of looks (Bonferroni): by those of one step for a step that must not pass, and by those of all
-steps for a rollout that must not be rolled back. docs/lambda_canary.md shows the error rates by simulation.
+Each evaluation of growing figures is a chance to err. Therefore a rollout's chance of an error, `ERROR_PROBABILITY`, is
+divided by its number of evaluations (Bonferroni): by those of one step for a step that must not pass, and by those of
+all steps for a rollout that must not be rolled back. docs/lambda_canary.md shows the error rates by simulation.
 """
 
 import math
@@ -47,23 +47,23 @@ class Throttling:
 
 @dataclass(frozen=True)
 class Criteria:
-    """Limits of the judgement. looks: maximum per step. steps: judged steps of the rollout."""
+    """Limits of the judgement. evaluations: maximum per step. steps: judged steps of the rollout."""
 
     minimum_calls: int
     error_margin: float
     duration_ratio: float
-    looks: int
+    evaluations: int
     steps: int
 
     @property
     def pass_deviations(self) -> float:
         """Standard deviations of the one-sided bound that a version must stay below to pass."""
-        return deviations(ERROR_PROBABILITY / self.looks)
+        return deviations(ERROR_PROBABILITY / self.evaluations)
 
     @property
     def fail_deviations(self) -> float:
         """Standard deviations of the one-sided bound that a version must exceed to fail."""
-        return deviations(ERROR_PROBABILITY / (self.looks * self.steps))
+        return deviations(ERROR_PROBABILITY / (self.evaluations * self.steps))
 
 
 @dataclass(frozen=True)

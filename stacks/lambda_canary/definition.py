@@ -59,13 +59,13 @@ WEIGHT = jsonata("$plan.weights[$step]")
 PAYLOAD = "$states.result.Payload"
 
 
-def definition(*, judged_steps: int, looks: int) -> State:
+def definition(*, judged_steps: int, evaluations: int) -> State:
     """Return the definition, with substitutions for the functions."""
     return {
         "Comment": "Shifts the traffic of an alias to a new version, as long as it is not worse than the old one",
         "QueryLanguage": "JSONata",
         "StartAt": "Check",
-        "TimeoutSeconds": judged_steps * looks * MAX_INTERVAL + SLACK,
+        "TimeoutSeconds": judged_steps * evaluations * MAX_INTERVAL + SLACK,
         "States": {**_beginning(), **_step(), **_verdict(), **_ends()},
     }
 
@@ -124,7 +124,7 @@ def _step() -> dict[str, State]:
             assign={
                 "revision": jsonata(f"{PAYLOAD}.revision"),
                 "shiftedAt": jsonata(f"{PAYLOAD}.shiftedAt"),
-                "look": 1,
+                "evaluation": 1,
                 "synthetic": {},
             },
             catch=[_catch(FOREIGN, "Failed"), _catch_all("Shift")],
@@ -133,12 +133,12 @@ def _step() -> dict[str, State]:
         "Wait": {"Type": "Wait", "Seconds": jsonata("$plan.interval"), "Next": "Judge"},
         "Judge": _task(
             "Judge",
-            {name: jsonata(f"${name}") for name in ("plan", "revision", "shiftedAt", "look", "synthetic")}
+            {name: jsonata(f"${name}") for name in ("plan", "revision", "shiftedAt", "evaluation", "synthetic")}
             | {"weight": WEIGHT},
             assign={
                 "decision": jsonata(f"{PAYLOAD}.decision"),
                 "line": jsonata(f"{PAYLOAD}.line"),
-                "look": jsonata("$look + 1"),
+                "evaluation": jsonata("$evaluation + 1"),
             },
             catch=[_catch(FOREIGN, "Failed"), _catch_all("Judge")],
             next="Verdict?",

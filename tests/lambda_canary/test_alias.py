@@ -39,12 +39,12 @@ def test_last_shift_ends_on_the_new_version_alone_with_the_first_description() -
 @pytest.mark.reliability(
     "lambda_canary",
     "Lost event or response",
-    fault="The answer to UpdateAlias is lost",
+    fault="The response to UpdateAlias is lost",
     expected="The retry succeeds, and the rollout goes on",
     observed="A retry with the old revision finds the alias as desired, and returns its revision",
 )
 @pytest.mark.parametrize("weight", ["0.25", "1"])
-def test_retry_after_lost_answer_succeeds(weight: str) -> None:
+def test_retry_after_lost_response_succeeds(weight: str) -> None:
     client = FakeLambda()
     assert shift(client, weight) == shift(client, weight) == "r1"
     assert len(client.updates) == 1

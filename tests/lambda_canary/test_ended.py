@@ -156,4 +156,4 @@ def test_settings_are_read_from_the_package(monkeypatch: pytest.MonkeyPatch, tmp
     found = Config.load({"SAMPLE_FUNCTION_ARN": ARN})
     assert found.targets[0].arn == ARN
     assert (found.rollout_type, found.steps, found.first_weight) == ("linear", 10, Decimal("0.05"))
-    assert (found.criteria.looks, found.criteria.steps) == (16, 9)
+    assert (found.criteria.evaluations, found.criteria.steps) == (16, 9)

@@ -19,7 +19,7 @@ from lambdas.lambda_canary.judgement import (
     wilson,
 )
 
-CRITERIA = Criteria(minimum_calls=50, error_margin=0.02, duration_ratio=2.0, looks=16, steps=9)
+CRITERIA = Criteria(minimum_calls=50, error_margin=0.02, duration_ratio=2.0, evaluations=16, steps=9)
 LINEAR = tuple(step / 10 for step in range(1, 10))
 ROLLOUTS = 300
 
@@ -66,7 +66,8 @@ def test_versions_are_compared_by_the_increase_of_the_error_rate(new: Figures, o
     observed="A ratio of 95th percentiles above `duration_ratio` fails the step, when it has the calls to pass",
 )
 @pytest.mark.parametrize(
-    ("calls", "p95", "decision"), [(1000, 90.0, "fail"), (1000, 79.0, "pass"), (100, 90.0, "wait"), (1000, None, "pass")]
+    ("calls", "p95", "decision"),
+    [(1000, 90.0, "fail"), (1000, 79.0, "pass"), (100, 90.0, "wait"), (1000, None, "pass")],
 )
 def test_slower_version_fails(calls: int, p95: float | None, decision: str) -> None:
     assert judge(Figures(calls, 0, p95), Figures(9000, 0, 40.0), CRITERIA).decision == decision
