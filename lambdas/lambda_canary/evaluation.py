@@ -63,8 +63,13 @@ def _with(figures: Figures, synthetic: dict[str, int] | None) -> Figures:
 
 def _alarmed(client: Any, target: Target, plan: Plan) -> Verdict | None:
     states = alarm_states(client, target.alarms)
-    alarms = [name for name, state in states.items() if state == "ALARM" and name not in plan["ignoredAlarms"]]
-    return Verdict("fail", (f"in ALARM: {', '.join(sorted(alarms))}",)) if alarms else None
+    names = sorted(set(target.alarms) - set(plan["ignoredAlarms"]))
+    found = {
+        "in ALARM": [name for name in names if states.get(name) == "ALARM"],
+        "alarms deleted": [name for name in names if name not in states],
+    }
+    reasons = tuple(f"{reason}: {', '.join(alarms)}" for reason, alarms in found.items() if alarms)
+    return Verdict("fail", reasons) if reasons else None
 
 
 def _decision(verdict: Verdict, event: EvaluationEvent, config: Config) -> Outcome:

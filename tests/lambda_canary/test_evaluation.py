@@ -98,6 +98,19 @@ def test_synthetic_calls_are_added_to_the_figures(errors: tuple[int, int], decis
     assert "of 210 calls" in found["line"]
 
 
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Deleted externally",
+    fault="An alarm of the settings is deleted during a rollout",
+    expected="The rollout is rolled back, because nothing watches the version",
+    observed="The step fails with the name of the alarm",
+)
+def test_deleted_alarm_fails_the_step() -> None:
+    found = evaluate(calls((300, 0)), config("Orders"))
+    assert found["decision"] == "fail"
+    assert "alarms deleted: Orders" in found["line"]
+
+
 def test_alarm_that_goes_on_fails_the_step() -> None:
     cloudwatch = calls((300, 0))
     cloudwatch.alarms = {"Orders": "ALARM", "Latency": "INSUFFICIENT_DATA"}
