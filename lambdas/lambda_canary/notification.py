@@ -49,7 +49,7 @@ def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | Non
         result, alias = rollback
         parts += [RESULTS[result], f"The alias now: {alias}"]
     caller = _field(detail, "started_by")
-    parts.append(f"Execution: {detail['executionArn']}" + (f"\nStarted because of {caller}" if caller else ""))
+    parts.append(f"Execution: {detail['executionArn']}" + (f"\nStarted by: {caller}" if caller else ""))
     return "\n\n".join(parts)
 
 

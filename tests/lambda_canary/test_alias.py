@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from lambdas.lambda_canary.alias import Alias, read, roll_back, shifted, unmarked, update
+from lambdas.lambda_canary.alias import Alias, check_revision, read, roll_back, shifted, unmarked, update
 from lambdas.lambda_canary.errors import AliasChangedError, InvalidInputError
 
 from .fake_aws import ARN, FakeLambda, error
@@ -121,6 +121,24 @@ def test_rollback_wins_against_a_shift_on_its_way() -> None:
     )
     assert roll_back(client, ARN, "live", "run")[0] == "rolled back"
     assert client.shares == {"1": 1}
+    with pytest.raises(AliasChangedError):
+        shift(client, "0.5", revision=revision)
+    assert client.shares == {"1": 1}
+
+
+@pytest.mark.reliability(
+    "lambda_canary",
+    "System-specific",
+    fault="A stopped execution is redriven after its clean-up",
+    expected="It changes nothing",
+    observed="The alias has another revision, so the execution fails",
+)
+def test_redriven_execution_finds_another_revision() -> None:
+    client = FakeLambda()
+    revision = shift(client)
+    roll_back(client, ARN, "live", "run")
+    with pytest.raises(AliasChangedError):
+        check_revision(client, ARN, "live", revision)
     with pytest.raises(AliasChangedError):
         shift(client, "0.5", revision=revision)
     assert client.shares == {"1": 1}

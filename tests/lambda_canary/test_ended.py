@@ -134,7 +134,7 @@ def test_caller_who_published_the_version_is_named(topic: FakeTopic, monkeypatch
     monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
     caller = "arn:aws:iam::111111111111:user/alice"
     handler.ended(event("ABORTED", json.dumps({"version": "2", "started_by": caller})), None)
-    assert topic.messages[0]["Message"].endswith(f"Started because of {caller}")
+    assert topic.messages[0]["Message"].endswith(f"Started by: {caller}")
 
 
 def test_subject_is_short_enough_for_sns() -> None:
