@@ -18,7 +18,7 @@ from .weights import ALL
 MARK = re.compile(r" ?\[rollout (?P<execution>\S+): version (?P<version>\d+) at (?P<percent>\d+) %\]$")
 MAX_DESCRIPTION = 256  # of an alias (Lambda API)
 MAX_ROLLBACK_ATTEMPTS = 5
-RollbackResult = Literal["rolled back", "not shifted", "foreign"]
+RollbackResult = Literal["rolled back", "not shifted", "conflict"]
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,11 @@ def roll_back(client: Any, function: str, name: str, execution: str) -> tuple[Ro
         current = read(client, function, name)
         mark = MARK.search(current.description)
         if not mark:
-            return "foreign" if current.weights else "not shifted", current
+            return "conflict" if current.weights else "not shifted", current
         if mark["execution"] != execution:
             return "not shifted", current
         if current.weights != {mark["version"]: Decimal(mark["percent"]) / 100}:
-            return "foreign", current
+            return "conflict", current
         old = Alias(function, name, current.version, {}, unmarked(current.description))
         try:
             update(client, old, current.revision)

@@ -21,7 +21,7 @@ SUBJECTS = {
 RESULTS = {
     "rolled back": "The rollout had left weights on the alias; they are removed now.",
     "not shifted": "The rollout has left no weights on the alias.",
-    "foreign": "The alias is not as this rollout set it, so it is left alone.",
+    "conflict": "The alias is not as this rollout set it, so it is left alone.",
 }
 
 

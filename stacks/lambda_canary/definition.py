@@ -50,7 +50,7 @@ NOT_INVOKED_RETRY = API_RETRY | {
     "ErrorEquals": ["TooManyRequestsException", "ResourceConflictException", "ResourceNotReadyException"],
 }
 NOT_STARTED = ["InvalidInputError", "AliasBusyError", "SmokeTestError", "VersionPendingError"]
-FOREIGN = ["AliasChangedError"]
+CONFLICT = ["AliasChangedError"]
 TEST_TIMEOUT = 900  # seconds; the maximum of a function
 MAX_INTERVAL = 3600
 SLACK = 3600  # for retries, and for the calls of the smoke test
@@ -127,7 +127,7 @@ def _step() -> dict[str, State]:
                 "evaluation": 1,
                 "synthetic": {},
             },
-            catch=[_catch(FOREIGN, "Failed"), _catch_all("Shift")],
+            catch=[_catch(CONFLICT, "Failed"), _catch_all("Shift")],
             next="Wait",
         ),
         "Wait": {"Type": "Wait", "Seconds": jsonata("$plan.interval"), "Next": "Judge"},
@@ -140,14 +140,14 @@ def _step() -> dict[str, State]:
                 "line": jsonata(f"{PAYLOAD}.line"),
                 "evaluation": jsonata("$evaluation + 1"),
             },
-            catch=[_catch(FOREIGN, "Failed"), _catch_all("Judge")],
+            catch=[_catch(CONFLICT, "Failed"), _catch_all("Judge")],
             next="Verdict?",
         ),
         "Finish": _task(
             "Shift",
             shift,
             assign={},
-            catch=[_catch(FOREIGN, "Failed"), _catch_all("Finish")],
+            catch=[_catch(CONFLICT, "Failed"), _catch_all("Finish")],
             next="Rolled Out",
         ),
     }

@@ -73,7 +73,7 @@ def test_foreign_change_is_left_alone(change: dict[str, object]) -> None:
     with pytest.raises(AliasChangedError, match="Somebody else changed the alias"):
         shift(client, "0.5", revision=revision)
     result, _ = roll_back(client, ARN, "live", "run")
-    assert result == "foreign"
+    assert result == "conflict"
     assert client.alias == foreign
 
 
