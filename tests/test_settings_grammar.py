@@ -252,8 +252,8 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "lambda_canary:functions.arn": (api("lambda", "FunctionArn"), iam_arn),
     "lambda_canary:functions.alias": (api("lambda", "Alias"),),
     "lambda_canary:functions.payload": "JSON, which the functions send",
-    "lambda_canary:functions.expected_answer": "JSON, which the functions compare",
-    "lambda_canary:functions.answer_schema": "a schema, which the functions apply",
+    "lambda_canary:functions.expected_response": "JSON, which the functions compare",
+    "lambda_canary:functions.response_schema": "a schema, which the functions apply",
     "lambda_canary:functions.alarms": (
         api("cloudwatch", "AlarmName"),
         lambda name: iam_arn(f"arn:aws:cloudwatch:us-east-1:111111111111:alarm:{name}"),
