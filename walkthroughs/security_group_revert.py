@@ -4,12 +4,16 @@ It is safe to run in a real account: all addresses are from ranges reserved for 
 benchmarks, and no instance uses the group.
 """
 
+import io
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 from botocore.exceptions import ClientError
+
+from settings import export_security_groups
 
 from .notifications import receive_events, subscribe_queue
 from .trails import require_trail
@@ -90,6 +94,18 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         (rule,) = self._ingress()
         assert (rule["FromPort"], rule["CidrIpv4"]) == (443, "0.0.0.0/0"), f"not the approved rule: {rule}"
         return "one rule: tcp 443 from 0.0.0.0/0"
+
+    def exported_settings_are_the_approved_rules(self) -> str:
+        output = io.StringIO()
+        with redirect_stdout(output), redirect_stderr(io.StringIO()) as warnings:
+            status = export_security_groups.main([self.group_id], self.ec2)
+        assert status == 0, f"exit status {status}: {warnings.getvalue()}"
+        (group,) = json.loads(output.getvalue())
+        approved = {"from_port": 443, "to_port": 443, "cidr_ipv4": "0.0.0.0/0"}
+        (rule,) = group["ingress"]
+        assert approved.items() <= rule.items(), f"not the approved rule: {rule}"
+        assert "open to the internet" in warnings.getvalue(), f"no warning: {warnings.getvalue()}"
+        return f'tcp 443 of "{group["name"]}", with a warning: it is open to the internet'
 
     def added_rule_is_revoked(self) -> str:
         started = time.monotonic()
@@ -243,6 +259,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
 
     steps = (
         Step("Read the rules of the Web Server group", sample_group_allows_only_https),
+        Step("Write the group's rules as settings", exported_settings_are_the_approved_rules),
         Step("Allow SSH from one address", added_rule_is_revoked),
         Step("Change the HTTPS rule to SSH, as the console does", modified_rule_is_restored),
         Step("Delete the HTTPS rule", deleted_rule_is_restored),
