@@ -13,6 +13,7 @@ from stacks.analytics_host import AnalyticsHost
 from stacks.constructs.assets import AssetError
 from stacks.cost_control import CostControl
 from stacks.deploy_pipeline import DeployPipeline
+from stacks.lambda_canary import LambdaCanary
 from stacks.multi_region_api import MultiRegionApi
 from stacks.security_group_revert import SecurityGroupRevert
 from stacks.static_site import StaticSite
@@ -40,7 +41,11 @@ class UnknownStackError(Exception):
 
 
 def build_app(app: cdk.App, settings: Settings) -> cdk.App:
-    """Add every system's stacks to `app`, tagged with the project and the system."""
+    """Add every system's stacks to `app`, tagged with the project and the system.
+
+    Raises:
+        SettingsError: two stacks have the same name.
+    """
     # Stack ID: system, and the stack's class with its settings.
     stacks: dict[str, tuple[str, Callable[..., cdk.Stack]]] = {
         "DeployPipeline": ("deploy_pipeline", partial(DeployPipeline, settings=settings.deploy_pipeline)),
@@ -48,15 +53,19 @@ def build_app(app: cdk.App, settings: Settings) -> cdk.App:
             "security_group_revert",
             partial(SecurityGroupRevert, settings=settings.security_group_revert),
         ),
-        "StaticSite": ("static_site", partial(StaticSite, settings=settings.static_site)),
         "AnalyticsHost": ("analytics_host", partial(AnalyticsHost, settings=settings.analytics_host)),
         "CostControl": ("cost_control", partial(CostControl, settings=settings.cost_control)),
+        "LambdaCanary": ("lambda_canary", partial(LambdaCanary, settings=settings.lambda_canary)),
     }
     for region in settings.multi_region_api.regions:
         stacks[f"MultiRegionApi-{region}"] = (
             "multi_region_api",
             partial(MultiRegionApi, region=region, settings=settings.multi_region_api),
         )
+    site = settings.static_site.stack_name
+    if site in stacks:
+        raise SettingsError(f'Invalid settings:\n  static_site:stack_name="{site}": another stack has this name')
+    stacks[site] = ("static_site", partial(StaticSite, settings=settings.static_site))
     for stack_id in selected_stacks(app, stacks):
         system, stack_class = stacks[stack_id]
         stack = stack_class(app, stack_id, termination_protection=settings.production)

@@ -38,16 +38,15 @@ ALSO = {
         "ec2:DescribeSubnets",
         "ec2:ModifyNetworkInterfaceAttribute",
     },
-    # CloudFront developer guide, "Set up IAM permissions for Lambda@Edge"; "Permissions required to configure standard
-    # logging".
+    # CloudFront developer guide, "Set up IAM permissions for Lambda@Edge".
     "AWS::CloudFront::Distribution": {
         "iam:CreateServiceLinkedRole",
         "lambda:DisableReplication*",
         "lambda:EnableReplication*",
         "lambda:GetFunction",
-        "s3:GetBucketAcl",
-        "s3:PutBucketAcl",
     },
+    # CloudFront developer guide, "Configure standard logging (v2)": CloudWatch Logs checks the caller's permission.
+    "AWS::Logs::DeliverySource": {"cloudfront:AllowVendedLogDeliveryForResource"},
     # Developer Tools console user guide, "Permissions for CodeConnections": PassConnection.
     "AWS::CodePipeline::Pipeline": {"codeconnections:PassConnection"},
 }

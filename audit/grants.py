@@ -56,6 +56,7 @@ GENERATED = (
     (r"-[0-9A-F]{12,13}\b", "-*"),
     (r"((?:distribution|hostedzone|change|restapis|domainnames)/)[^/]+", r"\1*"),
     (r"\b(sg|sgr|pl|i|vpc|subnet)-[0-9a-f]{8,17}\b", r"\1-*"),
+    (r"(:function:[^:]+):\d+$", r"\1:*"),
     (r"-\d{10}\b", "-*"),
     (r"-[0-9a-f]{8}\b(?!-)", "-*"),
 )

@@ -39,6 +39,9 @@ RESOURCE_POLICY_REASONS = {
     "Allow logging.s3.amazonaws.com: s3:PutObject": (
         "S3 chooses the names of its log files, in one prefix of one bucket."
     ),
+    "Allow delivery.logs.amazonaws.com: s3:PutObject": (
+        "CloudFront chooses the names of its log files. The grant is limited to this account's prefix and deliveries."
+    ),
     "Allow cloudtrail.amazonaws.com: s3:PutObject": (
         "One trail chooses the names of its log files, in this account's prefix."
     ),

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from sandbox.process import ROOT, SandboxError
 
-from . import analytics_host, cost_control, multi_region_api, security_group_revert, static_site, synth
+from . import analytics_host, cost_control, lambda_canary, multi_region_api, security_group_revert, static_site, synth
 from .report import COLUMNS, Section, markdown
 from .timing import BenchError
 
@@ -28,6 +28,7 @@ SECTIONS: dict[str, Callable[[Progress], Section]] = {
     "security_group_revert": security_group_revert.measure,
     "analytics_host": analytics_host.measure,
     "cost_control": cost_control.measure,
+    "lambda_canary": lambda_canary.measure,
     "synth": synth.measure,
 }
 console = Console(highlight=False)

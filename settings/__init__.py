@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from .analytics_host import AnalyticsHostSettings
 from .cost_control import CostControlSettings
 from .deploy_pipeline import DeployPipelineSettings
+from .lambda_canary import LambdaCanarySettings
 from .multi_region_api import MultiRegionApiSettings
 from .security_group_revert import SecurityGroupRevertSettings
 from .static_site import StaticSiteSettings
@@ -52,6 +53,7 @@ class Settings(SettingsModel):
     security_group_revert: SecurityGroupRevertSettings = SecurityGroupRevertSettings()
     analytics_host: AnalyticsHostSettings = AnalyticsHostSettings()
     cost_control: CostControlSettings = CostControlSettings()
+    lambda_canary: LambdaCanarySettings = LambdaCanarySettings()
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from lambdas.deploy_pipeline.errors import InvalidInputError
-from lambdas.deploy_pipeline.request import DeploymentRequest, parse_request
+from lambdas.deploy_pipeline.request import parse_request, stacks_of
 
 from .types import Conflict, Email, SettingsModel, accepts, matches
 
@@ -226,8 +226,19 @@ class DeployPipelineSettings(SettingsModel):
 
     @property
     def stack_name(self) -> str:
-        """The name of the stack in the input file."""
-        return _request(self.input).stack_name
+        """The name of the stack in the input file, or the beginning of the names of several stacks."""
+        content = self.state_machine_input
+        return f"{content['environmentName']}-{content['stackName']}"
+
+    @property
+    def stacks(self) -> list[str]:
+        """The stacks of a cloud assembly, in the order of their deployment; empty if there is only one."""
+        return stacks_of(self.state_machine_input)
+
+    @property
+    def stack_names(self) -> list[str]:
+        """The complete names of all stacks."""
+        return [f"{self.stack_name}-{stack}" for stack in self.stacks] or [self.stack_name]
 
     @field_validator("ssm_parameters")
     @classmethod
@@ -253,7 +264,7 @@ class DeployPipelineSettings(SettingsModel):
     @classmethod
     def _check_input_file(cls, value: str) -> str:
         try:
-            _request(value)
+            _check_input(value)
         except FileNotFoundError:
             raise ValueError("a JSON file with environmentName, stackName and templatePath; file not found") from None
         except (OSError, ValueError, TypeError, RecursionError):
@@ -299,6 +310,12 @@ class DeployPipelineSettings(SettingsModel):
         return len(text)
 
 
-def _request(file: str) -> DeploymentRequest:
-    """Validate a file with the state machine's input as at run time, when the trigger has added the artifact."""
-    return parse_request(json.loads(Path(file).read_text()) | ADDED_BY_THE_TRIGGER)
+def _check_input(file: str) -> None:
+    """Validate a file with the state machine's input as at run time, when the trigger has added some fields."""
+    content = json.loads(Path(file).read_text()) | ADDED_BY_THE_TRIGGER
+    try:
+        selections: list[dict[str, str]] = [{"stack": stack} for stack in stacks_of(content)]
+    except (AttributeError, TypeError):  # an error that is reported with the others
+        selections = []
+    for selection in selections or [{}]:
+        parse_request(content | selection)

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from .custom_domain import CustomDomainSettings
+from .custom_domain import DOMAIN, MAX_DOMAIN, CustomDomainSettings
 from .types import Conflict, Email, matches, one_of
 
+MAX_ALTERNATE_NAMES = 9  # ACM's quota is ten names per certificate
 MAX_HEADER_VALUE = 1783  # characters, CloudFront's quota
 HeaderValue = Annotated[
     str,
@@ -23,10 +24,21 @@ HeaderValue = Annotated[
 class StaticSiteSettings(CustomDomainSettings):
     """Settings of `StaticSite`."""
 
+    stack_name: Annotated[
+        str,
+        matches(
+            r"[A-Za-z][A-Za-z0-9-]*",
+            "a stack name: a letter, then letters, digits and hyphens, at most 128 characters",
+            max_length=128,
+        ),
+    ] = Field("StaticSite", description="Name of the stack, to deploy several sites to one account.")
     site: str = Field("assets/static_site/site", description="Folder of the site to deploy.")
     allowed_files: tuple[
         Annotated[str, matches(r"[^/].*", "a path or pattern below the folder, without a leading /")], ...
     ] = Field((), description="Files to publish despite their suspicious names, such as `downloads/*.sql`.")
+    edge: Literal["lambda", "function"] = Field(
+        "lambda", description="What rewrites URIs: a Lambda@Edge function, or a CloudFront Function."
+    )
     trailing_slash: Literal["redirect", "rewrite"] = Field(
         "redirect", description="Response to a path with a missing or superfluous slash: a redirect, or the page."
     )
@@ -44,6 +56,13 @@ class StaticSiteSettings(CustomDomainSettings):
         "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
         description="Permissions-Policy header of every response.",
     )
+    alternate_domain_names: Annotated[
+        tuple[
+            Annotated[str, matches(DOMAIN, "a domain name in lowercase, such as example.com", max_length=MAX_DOMAIN)],
+            ...,
+        ],
+        Field(max_length=MAX_ALTERNATE_NAMES),
+    ] = Field((), description="Further names in the hosted zone, which redirect to domain_name.")
     email: Email | None = Field(
         None, description="Recipient of the alarm; AWS first sends a confirmation request. Without it, no alarm."
     )
@@ -63,8 +82,18 @@ class StaticSiteSettings(CustomDomainSettings):
         return str(folder)
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Yield a redirect status on a site that never redirects."""
+        """Yield a redirect status on a site that never redirects, and further names that lack a first one or a zone."""
         yield from super().conflicts()
+        yield from self._conflicts_of_names()
         never_redirects = self.trailing_slash == "rewrite" and not self.redirect_index_html
         if never_redirects and "redirect_status" in self.model_fields_set:
             yield Conflict("redirect_status", "has no effect with {trailing_slash} and {redirect_index_html}")
+
+    def _conflicts_of_names(self) -> Iterator[Conflict]:
+        names, zone = self.alternate_domain_names, self.hosted_zone_name
+        if names and not self.domain_name:
+            yield Conflict("alternate_domain_names", "needs {domain_name}")
+        if self.domain_name in names or len(set(names)) < len(names):
+            yield Conflict("alternate_domain_names", "must have each name once, and not {domain_name}")
+        if zone and not all(f".{name}".endswith(f".{zone}") for name in names):
+            yield Conflict("alternate_domain_names", "has names that are not in the zone {hosted_zone_name}")

@@ -159,6 +159,8 @@ EVERYTHING: dict[str, Any] = {
     "static_site:domain_name": "www.example.com",
     "static_site:hosted_zone_id": "Z0123456789ABCDEFGHIJ",
     "static_site:hosted_zone_name": "example.com",
+    "static_site:alternate_domain_names": ["example.com", "docs.example.com"],
+    "static_site:edge": "function",
     "static_site:email": "ops@example.com",
     "static_site:waf": True,
     "analytics_host:allowed_cidr": "0.0.0.0/0",
@@ -175,6 +177,11 @@ EVERYTHING: dict[str, Any] = {
     "cost_control:volume_keys": ["arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
     "cost_control:tripwire": 500,
     "cost_control:email": "ops@example.com",
+    "lambda_canary:email": "ops@example.com",
+    "lambda_canary:start_on_publish": True,
+    "lambda_canary:functions": [
+        {"arn": "arn:aws:lambda:us-east-1:111111111111:function:shop", "alarms": ["Orders failed"]}
+    ],
     "security_group_revert:email": "ops@example.com",
     "security_group_revert:guard_egress": True,
     "security_group_revert:create_trail": True,

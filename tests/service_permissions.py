@@ -124,6 +124,8 @@ def _rule(template: DeployedTemplate, rule: Resource) -> Needs:
                 yield Request(role, "states:StartExecution", target["Arn"])
             case "codepipeline" if role:
                 yield Request(role, "codepipeline:StartPipelineExecution", target["Arn"])
+            case "states" if role:
+                yield Request(role, "states:StartExecution", target["Arn"])
             case _:
                 raise NotCoveredError(f"{rule.type} with the target {target['Arn']}")
         if "DeadLetterConfig" in target:
@@ -201,7 +203,7 @@ def _distribution(template: DeployedTemplate, distribution: Resource) -> Needs:
         if key:
             yield Request("cloudfront.amazonaws.com", "kms:Decrypt", key, context)
     if config.get("Logging"):
-        _check_log_bucket(template, config["Logging"]["Bucket"].split(".")[0])
+        raise NotCoveredError(f"{distribution.type} with standard logging (legacy), which needs ACLs")
     behaviors = [config["DefaultCacheBehavior"], *config.get("CacheBehaviors", [])]
     for association in (a for b in behaviors for a in b.get("LambdaFunctionAssociations", [])):
         version = template.by_arn(association["LambdaFunctionARN"])
@@ -210,12 +212,18 @@ def _distribution(template: DeployedTemplate, distribution: Resource) -> Needs:
         yield Request("edgelambda.amazonaws.com", ASSUME, function.properties["Role"])
 
 
-def _check_log_bucket(template: DeployedTemplate, name: str) -> None:
-    """CloudFront's standard logging (legacy) grants itself access with an ACL, which a bucket can disable."""
-    bucket = template.named("AWS::S3::Bucket", name)
-    rules = bucket.properties.get("OwnershipControls", {}).get("Rules", [])
-    if {rule["ObjectOwnership"] for rule in rules} - {"BucketOwnerPreferred", "ObjectWriter"} or not rules:
-        raise NotCoveredError(f"{bucket.id} has ACLs disabled, so CloudFront cannot write its logs")
+def _log_delivery(template: DeployedTemplate, delivery: Resource) -> Needs:
+    """CloudWatch Logs user guide, "Logs sent to Amazon S3" (V2)."""
+    destination = template.by_arn(delivery.properties["DeliveryDestinationArn"])
+    assert destination, delivery
+    bucket = template.by_arn(destination.properties["DestinationResourceArn"])
+    assert bucket, destination
+    if template.bucket_key(bucket):
+        raise NotCoveredError(f"{delivery.type} to a bucket with a customer managed key")
+    source = f"arn:aws:logs:{template.region}:{ACCOUNT}:delivery-source:{delivery.properties['DeliverySourceName']}"
+    context = _from(source) | {"s3:x-amz-acl": "bucket-owner-full-control"}
+    log_file = f"{bucket.arn}/AWSLogs/{ACCOUNT}/CloudFront/E1.2026-11-26-00.01234567.gz"
+    yield Request("delivery.logs.amazonaws.com", "s3:PutObject", log_file, context)
 
 
 def _flow_log(template: DeployedTemplate, flow_log: Resource) -> Needs:
@@ -395,6 +403,7 @@ ACTIVE: dict[str, Callable[[DeployedTemplate, Resource], Needs]] = {
     "AWS::Lambda::EventInvokeConfig": _asynchronous,
     "AWS::Lambda::EventSourceMapping": _event_source,
     "AWS::Lambda::Function": _function,
+    "AWS::Logs::Delivery": _log_delivery,
     "AWS::Logs::LogGroup": _log_group,
     "AWS::S3::Bucket": _bucket,
     "AWS::SNS::Subscription": _subscription,
@@ -410,7 +419,7 @@ PASSIVE = {
     *(f"AWS::Athena::{name}" for name in ("NamedQuery", "WorkGroup")),
     "AWS::CertificateManager::Certificate",
     *(f"AWS::CloudFront::{name}" for name in ("CachePolicy", "OriginAccessControl", "OriginRequestPolicy")),
-    "AWS::CloudFront::ResponseHeadersPolicy",
+    *(f"AWS::CloudFront::{name}" for name in ("Function", "ResponseHeadersPolicy")),
     "AWS::CodeCommit::Repository",
     "AWS::DynamoDB::Table",
     *(f"AWS::EC2::{name}" for name in ("Instance", "InternetGateway", "LaunchTemplate", "Route", "RouteTable")),
@@ -421,7 +430,8 @@ PASSIVE = {
     "AWS::SSM::Parameter",
     *(f"AWS::IAM::{name}" for name in ("ManagedPolicy", "Policy", "Role")),
     "AWS::KMS::Key",
-    *(f"AWS::Lambda::{name}" for name in ("LayerVersion", "Permission", "Version")),
+    *(f"AWS::Lambda::{name}" for name in ("Alias", "LayerVersion", "Permission", "Version")),
+    *(f"AWS::Logs::{name}" for name in ("DeliveryDestination", "DeliverySource")),
     *(f"AWS::Route53::{name}" for name in ("HealthCheck", "RecordSet")),
     "AWS::S3::BucketPolicy",
     *(f"AWS::SNS::{name}" for name in ("Topic", "TopicPolicy")),

@@ -126,7 +126,7 @@ def test_system_page_defaults_equal_those_of_the_settings(system: str) -> None:
 def test_system_page_names_the_bounds_of_each_number(system: str) -> None:
     fields = settings_model(system).model_fields
     for name, cells in settings_table(system).items():
-        documented = re.findall(r"\d+", " ".join(cells).replace(",", ""))
+        documented = re.findall(r"\d+(?:\.\d+)?", " ".join(cells).replace(",", ""))
         missing = set(bounds(fields[name].metadata)) - set(documented)
         assert not missing, f"{name}: the page does not name {', '.join(sorted(missing))}"
 

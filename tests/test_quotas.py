@@ -16,8 +16,10 @@ from audit.deployment_policies import WITH_MANAGED_POLICIES
 from settings import Settings, SettingsError
 from settings.cost_control import MAX_EXEMPT, MAX_PRINCIPALS, MAX_RUNGS
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
+from settings.lambda_canary import MAX_FUNCTIONS
 from settings.multi_region_api import MAX_DEPENDENCIES, MAX_ORIGINS
 from settings.security_group_revert import MAX_GROUPS
+from settings.static_site import MAX_ALTERNATE_NAMES
 
 from .conftest import EVERYTHING, Assembly, synthesize
 from .deployed_template import REF_IS_ARN
@@ -75,6 +77,12 @@ def volume_key(number: int) -> str:
     return f"arn:aws:kms:us-east-1:111111111111:key/{number:0>128}"
 
 
+def canary_function(number: int) -> dict[str, Any]:
+    """A function with names of maximum length."""
+    arn = f"arn:aws:lambda:us-east-1:111111111111:function:{number:x>64}"
+    return {"arn": arn, "alias": "a" * 128, "alarms": [f"{number:x>255}"]}
+
+
 # Every list setting at its maximum length, and numbers and texts that make a document grow.
 MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:permissions": [
@@ -84,10 +92,12 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:ssm_parameters": [f"/{number:0>199}" for number in range(MAX_SSM_PARAMETERS)],
     "multi_region_api:regions": ["us-east-1"],  # a stack for each Region, so no stack grows
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES)],
+    "static_site:alternate_domain_names": [f"{number}.example.com" for number in range(MAX_ALTERNATE_NAMES)],
     "multi_region_api:allowed_origins": [f"https://{number:a>63}.example.com" for number in range(MAX_ORIGINS)],
     "static_site:content_security_policy": "x" * 1783,
     "static_site:permissions_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
+    "lambda_canary:functions": [canary_function(number) for number in range(MAX_FUNCTIONS)],
     "analytics_host:h2o_nodes": 16,
     "analytics_host:user_name": "u" * 31,
     "analytics_host:data_location": f"s3://{'b' * 63}/{'p' * 900}/",
@@ -108,6 +118,8 @@ OVER_MAXIMUM = {
     "cost_control:roles": principals(MAX_PRINCIPALS + 1),
     "cost_control:exempt_principals": principals(MAX_EXEMPT + 1, "user/"),
     "cost_control:volume_keys": [volume_key(number) for number in range(MAX_PRINCIPALS + 1)],
+    "lambda_canary:functions": [canary_function(number) for number in range(MAX_FUNCTIONS + 1)],
+    "static_site:alternate_domain_names": [f"{number}.example.com" for number in range(MAX_ALTERNATE_NAMES + 1)],
 }
 
 
@@ -239,11 +251,14 @@ def test_cfn_lint_finds_no_error(max_assembly: Assembly) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_packages_are_below_the_lambda_edge_quota(max_assembly: Assembly) -> None:
-    """The smallest of Lambda's package quotas."""
-    folders = [folder for folder in max_assembly.directory.glob("asset.*") if (folder / "static_site").is_dir()]
-    folders += [
-        folder for folder in max_assembly.directory.glob("asset.*") if (folder / "security_group_revert").is_dir()
+def test_packages_are_below_the_lambda_edge_quota(assembly: Assembly, max_assembly: Assembly) -> None:
+    """The smallest of Lambda's package quotas. The largest site is without a Lambda@Edge function."""
+    packages = {"static_site": assembly, "security_group_revert": max_assembly}
+    folders = [
+        folder
+        for system, source in packages.items()
+        for folder in source.directory.glob("asset.*")
+        if (folder / system).is_dir()
     ]
     assert len(folders) == 2
     for folder in folders:

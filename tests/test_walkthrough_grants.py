@@ -46,6 +46,8 @@ def test_construct_has_no_generated_parts() -> None:
         ("arn:aws:s3:::site-ccbcbdd46da70/a/b.html", "arn:aws:s3:::site-*/*"),
         (f"arn:aws:ec2:us-east-1:{ACCOUNT}:security-group/sg-4df244de89494b642", "arn:aws:ec2:*:*:security-group/sg-*"),
         (f"arn:aws:cloudfront::{ACCOUNT}:distribution/E123", "arn:aws:cloudfront::*:distribution/*"),
+        (f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f-1A1CCE58220CA:7", "arn:aws:lambda:*:*:function:f-*:*"),
+        (f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f-1A1CCE58220CA:live", "arn:aws:lambda:*:*:function:f-*:live"),
         ("*", "*"),
     ],
 )

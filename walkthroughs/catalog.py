@@ -3,6 +3,7 @@
 from .analytics_host import AnalyticsHostWalkthrough
 from .cost_control import CostControlWalkthrough
 from .deploy_pipeline_assembly import AssemblyWalkthrough
+from .lambda_canary import LambdaCanaryWalkthrough
 from .multi_region_api import MultiRegionApiWalkthrough
 from .security_group_revert import SecurityGroupRevertWalkthrough
 from .static_site import StaticSiteWalkthrough
@@ -15,4 +16,5 @@ WALKTHROUGHS: dict[str, type[Walkthrough]] = {
     "security_group_revert": SecurityGroupRevertWalkthrough,
     "analytics_host": AnalyticsHostWalkthrough,
     "cost_control": CostControlWalkthrough,
+    "lambda_canary": LambdaCanaryWalkthrough,
 }

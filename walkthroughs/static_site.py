@@ -38,10 +38,11 @@ class StaticSiteWalkthrough(Walkthrough):
         outputs = self.target.outputs("StaticSite", REGION)
         self.url = outputs["Url"]
         self.distribution_id, self.bucket = outputs["DistributionId"], outputs["BucketName"]
+        self.association = _association(outputs["RewriterArn"])
         self.cloudfront = self.target.client("cloudfront", REGION)
         self._check_site()
         if not self._associations():  # an earlier run was killed after it detached the function
-            self._associate([self._association_of_stack()])
+            self._associate([self.association])
         self._check_settings()
         self._invalidate()  # because the deployment does not wait for its own invalidation
         return self
@@ -237,34 +238,25 @@ class StaticSiteWalkthrough(Walkthrough):
         return f'{response.status} "{self._title(response)}"'
 
     def _associations(self) -> list[Any]:
-        """Return the distribution's function associations."""
+        """Return the distribution's associations of the kind of edge function that the stack has."""
         config = self.cloudfront.get_distribution_config(Id=self.distribution_id)["DistributionConfig"]
-        associations: list[Any] = config["DefaultCacheBehavior"].get("LambdaFunctionAssociations", {}).get("Items", [])
+        associations: list[Any] = config["DefaultCacheBehavior"].get(self._kind, {}).get("Items", [])
         return associations
 
-    def _association_of_stack(self) -> dict[str, Any]:
-        """Return the function association of the template."""
-        cloudformation = self.target.client("cloudformation", REGION)
-        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName="StaticSite")
-        resources = [resource for page in pages for resource in page["StackResourceSummaries"]]
-        (version,) = (
-            resource["PhysicalResourceId"]
-            for resource in resources
-            if resource["ResourceType"] == "AWS::Lambda::Version"
-            and not resource["ResourceStatus"].startswith("DELETE_")  # versions that updates retain
-        )
-        return {"EventType": "origin-request", "LambdaFunctionARN": version, "IncludeBody": False}
-
     def _associate(self, associations: list[Any]) -> None:
-        """Replace the distribution's function associations."""
+        """Replace these associations."""
         current = self.cloudfront.get_distribution_config(Id=self.distribution_id)
         config = current["DistributionConfig"]
-        config["DefaultCacheBehavior"]["LambdaFunctionAssociations"] = {"Quantity": len(associations)} | (
+        config["DefaultCacheBehavior"][self._kind] = {"Quantity": len(associations)} | (
             {"Items": associations} if associations else {}
         )
         self.cloudfront.update_distribution(Id=self.distribution_id, DistributionConfig=config, IfMatch=current["ETag"])
         self.cloudfront.get_waiter("distribution_deployed").wait(Id=self.distribution_id)
         self._invalidate()
+
+    @property
+    def _kind(self) -> str:
+        return "LambdaFunctionAssociations" if "LambdaFunctionARN" in self.association else "FunctionAssociations"
 
     def _invalidate(self) -> None:
         batch = {"Paths": {"Quantity": 1, "Items": ["/*"]}, "CallerReference": str(time.time_ns())}
@@ -273,3 +265,10 @@ class StaticSiteWalkthrough(Walkthrough):
         # Most invalidations take a minute or two, but some take longer than the waiter's default of ten minutes.
         waiter_config = {"Delay": 20, "MaxAttempts": 90}
         waiter.wait(DistributionId=self.distribution_id, Id=response["Invalidation"]["Id"], WaiterConfig=waiter_config)
+
+
+def _association(arn: str) -> dict[str, Any]:
+    """Return the association of the template with the edge function."""
+    if arn.startswith("arn:aws:lambda:"):
+        return {"EventType": "origin-request", "LambdaFunctionARN": arn, "IncludeBody": False}
+    return {"EventType": "viewer-request", "FunctionARN": arn}

@@ -17,10 +17,11 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 NAME_DESCRIPTION = "letters, digits and hyphens, starting with a letter"
 GREEN = "-green-"  # followed by 8 hexadecimal digits: the suffix of a blue/green stack
 MAX_STACK_NAME_CHARACTERS = 128 - len(GREEN) - 8  # CloudFormation's limit is 128
-ARTIFACT_FIELDS = ("revisionS3Bucket", "revisionS3Key")  # added by the trigger
+ADDED_FIELDS = ("revisionS3Bucket", "revisionS3Key", "stack", "inspectOnly")  # by the trigger
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
 ON_UNSAFE = ("fail", "ask", "blue_green")
+MAX_STACKS = 5  # of an assembly, so that the policies of the roles that name them do not become too long
 NESTED_CHANGE_SETS = ("create", "omit")
 # CloudFormation's limits for a RollbackConfiguration.
 MAX_ROLLBACK_ALARMS, MAX_MONITORING_MINUTES = 5, 180
@@ -63,18 +64,21 @@ class AssemblyLocation:
 class DeploymentRequest:
     """The validated input of an execution.
 
-    stack_name: the complete name, which starts with the environment's name.
-    template_path: empty with an `assembly`.
+    stack_name: the complete name, which starts with the environment's name and, if the assembly has several `stacks`,
+        ends with the selected one.
+    template_path: empty with an `assembly`. stacks: all stacks of which the assembly's stack is selected, if several.
     recreate: what to do with a stack whose creation failed, one of `RECREATE`.
     on_unsafe: what to do if a change is unsafe, one of `ON_UNSAFE`.
     approval_timeout_minutes: the time for a decision, with `on_unsafe` ``ask``.
     rollback: None if the stack keeps its alarms. nested_change_sets: one of `NESTED_CHANGE_SETS`.
+    inspect_only: whether the stack is not changed.
     """
 
     environment_name: str
     stack_name: str
     template_path: str
     assembly: AssemblyLocation | None
+    stacks: tuple[str, ...]
     bucket: str
     key: str
     parameters: Mapping[str, str]
@@ -86,6 +90,7 @@ class DeploymentRequest:
     approval_timeout_minutes: int
     rollback: Rollback | None
     nested_change_sets: str
+    inspect_only: bool
 
     def exemptions(self) -> str:
         """Describe the exemptions in force; empty with the default policy."""
@@ -105,7 +110,7 @@ def parse_request(value: Any) -> DeploymentRequest:
     fields = FieldReader(value)
     environment_name = fields.text("environmentName", NAME, NAME_DESCRIPTION)
     stack_name = fields.text("stackName", NAME, NAME_DESCRIPTION)
-    template_path, assembly = _parse_source(fields)
+    template_path, assembly, stacks = _parse_source(fields)
     bucket, key = fields.text("revisionS3Bucket"), fields.text("revisionS3Key")
     fields.check_keys("parameters", PARAMETER_NAME, "1 to 255 letters and digits", MAX_PARAMETERS)
     parameters = fields.mapping(
@@ -127,16 +132,19 @@ def parse_request(value: Any) -> DeploymentRequest:
     )
     nested_change_sets = fields.choice("nestedChangeSets", NESTED_CHANGE_SETS)
     rollback = fields.optional("rollback", {}, is_object, "an object")
+    inspect_only = fields.optional("inspectOnly", False, lambda item: isinstance(item, bool), "true or false")
+    if stacks and on_unsafe == "blue_green":
+        fields.errors.append("onUnsafe: given blue_green; accepted with several stacks: fail or ask")
     fields.reject_unknown_fields()
     policy_fields, rollback_fields = FieldReader(policy, "policy."), FieldReader(rollback, "rollback.")
     inspection_policy, recreate = _parse_policy(policy_fields)
     rollback_alarms = _parse_rollback(rollback_fields)
-    full_name = f"{environment_name}-{stack_name}"
+    full_name = f"{environment_name}-{stack_name}" + (f"-{assembly.stack}" if stacks and assembly else "")
     errors = fields.errors + policy_fields.errors + rollback_fields.errors
     if not errors and len(full_name) > MAX_STACK_NAME_CHARACTERS:
+        others = "environmentName and stack" if stacks else "environmentName"
         errors.append(
-            f"stackName: with environmentName, {len(full_name)} characters;"
-            f" accepted: at most {MAX_STACK_NAME_CHARACTERS}"
+            f"stackName: with {others}, {len(full_name)} characters; accepted: at most {MAX_STACK_NAME_CHARACTERS}"
         )
     _raise_errors(errors)
     return DeploymentRequest(
@@ -144,6 +152,7 @@ def parse_request(value: Any) -> DeploymentRequest:
         stack_name=full_name,
         template_path=template_path,
         assembly=assembly,
+        stacks=tuple(stacks),
         bucket=bucket,
         key=key,
         parameters={name: _to_parameter(item) for name, item in parameters.items()},
@@ -155,23 +164,41 @@ def parse_request(value: Any) -> DeploymentRequest:
         approval_timeout_minutes=int(approval_timeout),
         rollback=rollback_alarms if "rollback" in value else None,
         nested_change_sets=nested_change_sets,
+        inspect_only=inspect_only,
     )
 
 
-def _parse_source(fields: FieldReader) -> tuple[str, AssemblyLocation | None]:
-    """Read the path of a template, or an assembly instead."""
-    accepted = f"text of at most {MAX_PATH_CHARACTERS} characters"
-    location = fields.optional("assembly", {}, is_object, "an object with path and stack")
+def _parse_source(fields: FieldReader) -> tuple[str, AssemblyLocation | None, list[str]]:
+    """Read the path of a template, or an assembly instead, and the stacks among which `stack` selects one."""
+    path_accepted = f"text of at most {MAX_PATH_CHARACTERS} characters"
+    location = fields.optional("assembly", {}, is_object, "an object with path, and stack or stacks")
     if "assembly" not in fields.fields:
-        return fields.text("templatePath", PATH, accepted), None
+        return fields.text("templatePath", PATH, path_accepted), None, []
     if "templatePath" in fields.fields:
-        fields.text("templatePath", PATH, accepted)
+        fields.text("templatePath", PATH, path_accepted)
         fields.errors.append("templatePath: not together with assembly")
     inner = FieldReader(location, "assembly.")
-    path, stack = inner.text("path", PATH, accepted), inner.text("stack", STACK_ID, "the name of a stack, such as Shop")
+    path = inner.text("path", PATH, path_accepted)
+    stacks: list[str] = []
+    if "stacks" in location:
+        stacks = inner.optional("stacks", [], _are_stacks, f"a list of 2 to {MAX_STACKS} different names of stacks")
+        accepted = join_or(tuple(stacks)) if stacks else "a stack of assembly.stacks"
+        stack = str(fields.optional("stack", "", stacks.__contains__, accepted))
+    else:
+        stack = inner.text("stack", STACK_ID, "the name of a stack, such as Shop")
     inner.reject_unknown_fields()
     fields.errors += inner.errors
-    return "", AssemblyLocation(path.rstrip("/"), stack)
+    return "", AssemblyLocation(path.rstrip("/"), stack), stacks
+
+
+def _are_stacks(value: Any) -> bool:
+    is_list = _is_texts(value) and 2 <= len(value) <= MAX_STACKS and len(set(value)) == len(value)
+    return is_list and all(map(NAME.fullmatch, value))
+
+
+def stacks_of(value: Mapping[str, Any]) -> list[str]:
+    """Return the stacks of a valid input from which the trigger selects one; empty if there is only one."""
+    return list(value.get("assembly", {}).get("stacks", []))
 
 
 def _check_form(value: Any) -> None:
@@ -243,12 +270,12 @@ def _raise_errors(errors: list[str]) -> None:
 
 
 def refuse_other_stack(request: DeploymentRequest, configured: str) -> None:
-    """Accept only the configured stack and its blue/green stacks.
+    """Accept only the configured stacks, separated by commas, and their blue/green stacks.
 
     Raises:
         InvalidInputError: the input names another stack, even one whose name has the same prefix.
     """
-    if not re.fullmatch(f"{configured}({GREEN}[0-9a-f]{{8}})?", request.stack_name):
+    if not re.fullmatch(f"({configured.replace(',', '|')})({GREEN}[0-9a-f]{{8}})?", request.stack_name):
         raise InvalidInputError(
             f"environmentName and stackName: given {request.stack_name}; this pipeline deploys only {configured} and"
             f" its blue/green stacks ({configured}{GREEN}<8 digits>). To change this, deploy the pipeline with"
@@ -267,20 +294,19 @@ def refuse_other_bucket(request: DeploymentRequest, artifacts: str) -> None:
 
 
 def fingerprint(value: Mapping[str, Any]) -> str:
-    """Return a hash of a valid input, independent of its layout and of the artifact that the trigger adds.
+    """Return a hash of a valid input, independent of its layout and of the fields that the trigger adds.
 
     Parameters are compared by the text that the stack gets, and numbers by their value: Step Functions can write 60.0.
     """
-    fields = {name: item for name, item in value.items() if name not in ARTIFACT_FIELDS}
+    fields = {name: _with_whole_numbers(item) for name, item in value.items() if name not in ADDED_FIELDS}
     fields["parameters"] = {name: _to_parameter(item) for name, item in value.get("parameters", {}).items()}
-    return hashlib.sha256(json.dumps(_with_integers(fields), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def _with_integers(value: Any) -> Any:
-    """Return a valid input with whole numbers as integers."""
+def _with_whole_numbers(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _with_integers(item) for name, item in value.items()}
-    return int(value) if isinstance(value, float) else value
+        return {name: _with_whole_numbers(item) for name, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_simple(value: Any) -> bool:

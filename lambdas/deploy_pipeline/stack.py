@@ -69,6 +69,7 @@ class Plan(TypedDict):
     policy: PolicyFields
     note: str
     onUnsafe: str
+    inspectOnly: bool
     approvalTimeoutSeconds: int
 
 
@@ -121,6 +122,7 @@ def plan(
         "policy": request.policy.as_json(),
         "note": truncate(request.exemptions(), MAX_NOTE_CHARACTERS),
         "onUnsafe": request.on_unsafe,
+        "inspectOnly": request.inspect_only,
         "approvalTimeoutSeconds": request.approval_timeout_minutes * 60,
     }
 
@@ -220,7 +222,7 @@ def _parameters(cloudformation: Any, template_url: str, request: DeploymentReque
         raise
     declared = {parameter["ParameterKey"] for parameter in summary.get("Parameters", [])}
     unknown = sorted(set(request.parameters) - declared)
-    if unknown:
+    if unknown and not request.stacks:
         fields = ", ".join(f"parameters.{name[:MAX_SHOWN_CHARACTERS]}" for name in unknown[:MAX_SHOWN_ERRORS])
         more = f" and {len(unknown) - MAX_SHOWN_ERRORS} more" if len(unknown) > MAX_SHOWN_ERRORS else ""
         known = truncate(", ".join(sorted(declared)) or "none", MAX_NOTE_CHARACTERS)
@@ -228,7 +230,9 @@ def _parameters(cloudformation: Any, template_url: str, request: DeploymentReque
             f"{fields}{more}: {source.path} does not declare this parameter (declared: {known})."
         )
     environment = {"environmentName": request.environment_name} if "environmentName" in declared else {}
-    return {**source.parameters, **environment, **request.parameters}
+    parameters = {**source.parameters, **environment, **request.parameters}
+    # The parameters of the input are those of all stacks.
+    return {name: value for name, value in parameters.items() if name in declared or not request.stacks}
 
 
 def _digest(text: str) -> str:

@@ -61,7 +61,7 @@ def check_stack(event: CheckStackEvent, _context: object) -> Plan:
 def _accepted_request(value: object) -> DeploymentRequest:
     """Validate the input, and accept only this pipeline's stack and artifacts."""
     request = parse_request(value)
-    refuse_other_stack(request, os.environ["STACK_NAME"])
+    refuse_other_stack(request, os.environ["STACK_NAMES"])
     refuse_other_bucket(request, os.environ["ARTIFACT_BUCKET"])
     return request
 

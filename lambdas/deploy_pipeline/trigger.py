@@ -87,7 +87,8 @@ class Trigger:
         text = _object_at(data, "actionConfiguration", "configuration").get("UserParameters", "")
         parameters = _parse_object(text, "UserParameters")
         bucket, key = (_text_field(parameters, name, "UserParameters.") for name in ("s3Bucket", "stateMachineFile"))
-        execution_input = self._read_input_file(bucket, key) | _artifact_location(data)
+        selection = {name: parameters[name] for name in ("stack", "inspectOnly") if name in parameters}
+        execution_input = self._read_input_file(bucket, key) | selection | _artifact_location(data)
         try:
             self.step_functions.start_execution(
                 stateMachineArn=self.state_machine_arn, name=job_id, input=_to_json(execution_input)

@@ -19,7 +19,7 @@ from ..emulator.web import Request, Response
 from ..ministack import cloudfront, lambda_functions
 from ..ministack.requests import request_scope
 from ..process import ACCOUNT, REGION
-from . import origin
+from . import functions, origin
 from .resource_handlers import MODEL
 
 CONFIG_SHAPE: Any = MODEL.operation_model("GetDistributionConfig").output_shape
@@ -84,10 +84,15 @@ async def _respond(distribution_id: str, config: dict[str, Any], request: Reques
     rejection = _check_protocol(behavior, request) or _check_method(behavior, request)
     if rejection:
         return rejection
-    if request.path == "/" and config.get("DefaultRootObject"):
-        request = replace(request, path=f"/{config['DefaultRootObject']}")
-    response = await _from_cache_or_origin(distribution_id, config, behavior, request)
-    response = await _custom_error(distribution_id, config, behavior, request, response)
+    continued = await _viewer_request(distribution_id, behavior, request)
+    if isinstance(continued, Response):
+        response = continued
+    else:
+        request = continued
+        if request.path == "/" and config.get("DefaultRootObject"):
+            request = replace(request, path=f"/{config['DefaultRootObject']}")
+        response = await _from_cache_or_origin(distribution_id, config, behavior, request)
+        response = await _custom_error(distribution_id, config, behavior, request, response)
     response = _add_policy_headers(behavior, _compress(behavior, request, response))
     response = response.with_headers(via=f"2.0 {request.host} (CloudFront)", x_amz_cf_id=uuid.uuid4().hex)
     return replace(response, body=b"") if request.method == "HEAD" else response
@@ -114,6 +119,20 @@ def _check_protocol(behavior: dict[str, Any], request: Request) -> Response | No
 def _check_method(behavior: dict[str, Any], request: Request) -> Response | None:
     allowed = behavior["AllowedMethods"]["Items"]
     return None if request.method in allowed else _error(403, "This distribution does not allow this method.")
+
+
+async def _viewer_request(distribution_id: str, behavior: dict[str, Any], request: Request) -> Request | Response:
+    """Run the CloudFront Function of viewer requests, if there is one."""
+    associations = behavior.get("FunctionAssociations", {}).get("Items", [])
+    for association in associations:
+        if association["EventType"] == "viewer-request":
+            return await asyncio.to_thread(_run_function, association["FunctionARN"], distribution_id, request)
+    return request
+
+
+def _run_function(arn: str, distribution_id: str, request: Request) -> Request | Response:
+    with request_scope(ACCOUNT, REGION):
+        return functions.run(arn, distribution_id, request)
 
 
 async def _from_cache_or_origin(

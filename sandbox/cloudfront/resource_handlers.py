@@ -13,7 +13,7 @@ from botocore.session import Session
 
 from ..ministack import cloudfront
 from ..ministack.cloudformation import extend_resource_type, resource_handlers
-from . import lambda_edge
+from . import functions, lambda_edge
 
 MODEL = Session().get_service_model("cloudfront")
 SERIALIZER = create_serializer("rest-xml", include_validation=False)
@@ -28,6 +28,7 @@ def install() -> None:
         "ResponseHeadersPolicy": cloudfront.response_headers_policies,
     }.items():
         _refuse_taken_name(kind, existing)
+    _check_function_code()
     extend_resource_type("AWS::CloudFront::Distribution", create=_create_distribution, update=_update_distribution)
 
 
@@ -44,8 +45,24 @@ def _refuse_taken_name(kind: str, existing: Mapping[str, Any]) -> None:
     extend_resource_type(f"AWS::CloudFront::{kind}", create=create)
 
 
+def _check_function_code() -> None:
+    """Refuse functions above CloudFront's quota, which MiniStack does not check in templates."""
+    handlers = resource_handlers["AWS::CloudFront::Function"]
+    original_create, original_update = handlers["create"], handlers["update"]
+
+    def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+        functions.check_code(properties)
+        return original_create(logical_id, properties, stack)
+
+    def update(physical_id: str, old: Any, new: dict[str, Any], stack: str) -> Any:
+        functions.check_code(new)
+        return original_update(physical_id, old, new, stack)
+
+    extend_resource_type("AWS::CloudFront::Function", create=create, update=update)
+
+
 def _create_distribution(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-    lambda_edge.check(properties["DistributionConfig"])
+    _check_associations(properties["DistributionConfig"])
     reference = f"{stack}-{logical_id}-{len(cloudfront.distributions)}"
     body = _body("CreateDistribution", {"DistributionConfig": _config(properties, reference)})
     status, headers, response = cloudfront.create_distribution({}, body)
@@ -56,7 +73,7 @@ def _create_distribution(logical_id: str, properties: dict[str, Any], stack: str
 
 
 def _update_distribution(distribution_id: str, _old: Any, new: dict[str, Any], _stack: str) -> Any:
-    lambda_edge.check(new["DistributionConfig"])
+    _check_associations(new["DistributionConfig"])
     distribution = cloudfront.distributions[distribution_id]
     config = _config(new, distribution["CallerReference"])
     body = _body("UpdateDistribution", {"Id": distribution_id, "DistributionConfig": config})
@@ -64,6 +81,11 @@ def _update_distribution(distribution_id: str, _old: Any, new: dict[str, Any], _
     if status >= 300:
         raise ValueError(response.decode())
     return distribution_id, _attributes(distribution_id)
+
+
+def _check_associations(config: dict[str, Any]) -> None:
+    lambda_edge.check(config)
+    functions.check_associations(config)
 
 
 def _attributes(distribution_id: str) -> dict[str, str]:

@@ -8,6 +8,9 @@ origin_access_controls = need("services.cloudfront._oacs", "access to origins")
 cache_policies = need("services.cloudfront._cache_policies", "the cache")
 origin_request_policies = need("services.cloudfront._origin_request_policies", "requests to origins")
 response_headers_policies = need("services.cloudfront._response_headers_policies", "headers of responses")
+functions = need("services.cloudfront._functions", "CloudFront Functions")
+run_function = need("core.cloudfront_js.evaluate", "CloudFront Functions", "code event")
+FunctionError = need("core.cloudfront_js.CloudFrontFunctionError", "CloudFront Functions")
 create_distribution = need("services.cloudfront._create_distribution", "distributions of templates", "headers body")
 update_distribution = need(
     "services.cloudfront._update_distribution", "distributions of templates", "dist_id headers body"

@@ -93,6 +93,9 @@ def _beginning() -> dict[str, State]:
         "Does Stack Exist?": choice(
             [
                 rule("$plan.publishAssets = true", "Publish Assets"),
+                rule(
+                    "$plan.inspectOnly = true and $plan.action != 'update'", "Deployment Succeeded", {"outcome": "new"}
+                ),
                 rule("$plan.action = 'update'", "Create Change Set"),
                 rule("$plan.action = 'recreate'", "Delete Failed Stack"),
             ],
@@ -212,6 +215,12 @@ def _decision() -> dict[str, State]:
         ),
         "Safe to Update Infra?": choice(
             [
+                # With `ask`, approval is requested when the stack is deployed.
+                rule(
+                    "$plan.inspectOnly = true and ($unsafe.safe = true or $plan.onUnsafe = 'ask')",
+                    "Delete Change Set",
+                    {"outcome": "inspected"},
+                ),
                 rule("$unsafe.safe = true", "Execute Change Set"),
                 rule("$plan.onUnsafe = 'ask'", "Request Approval"),
                 rule("$plan.onUnsafe = 'blue_green'", "Delete Change Set", {"outcome": "blue_green"}),
@@ -238,7 +247,7 @@ def _decision() -> dict[str, State]:
         ),
         "Change Set Deleted": choice(
             [
-                rule("$outcome = 'unchanged'", "Deployment Succeeded"),
+                rule("$outcome in ['unchanged', 'inspected']", "Deployment Succeeded"),
                 # The first stack is not changed; the second one is created by the same states as any other stack.
                 rule("$outcome = 'blue_green'", "Create Stack", {"stackName": jsonata("$plan.blueGreenName")}),
             ],
@@ -297,7 +306,9 @@ def _ends() -> dict[str, State]:
                 "summary": jsonata(
                     "$stackName & ' is ' & ($outcome = 'blue_green'"
                     " ? 'created as a blue/green stack of ' & $plan.stackName : $outcome)"
-                    " & ($note = '' ? '' : '. ' & $note) & ($outcome = 'blue_green' ? '. ' & $unsafe.cause"
+                    " & ($note = '' ? '' : '. ' & $note)"
+                    " & ($outcome = 'blue_green' or ($outcome = 'inspected' and $unsafe.count > 0)"
+                    " ? '. ' & $unsafe.cause"
                     " : ($unsafe.report = '' ? '' : '. All changes: ' & $unsafe.report)"
                     " & ($unsafe.notices = '' ? '' : '\\n' & $unsafe.notices))"
                 ),

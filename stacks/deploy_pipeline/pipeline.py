@@ -46,7 +46,8 @@ class Pipeline(Construct):
         super().__init__(scope, construct_id)
         self.settings, self.trigger = settings, trigger
         self.outputs: Outputs = {}
-        app = codepipeline.Artifact("App")
+        self.app, self.user_parameters = codepipeline.Artifact("App"), user_parameters
+        stages = self._deploy_stages()
         self.pipeline = codepipeline.Pipeline(
             self,
             "Pipeline",
@@ -54,25 +55,42 @@ class Pipeline(Construct):
             artifact_bucket=artifacts,
             cross_account_keys=False,
             stages=[
-                codepipeline.StageProps(stage_name="Source", actions=[self._source(app)]),
-                codepipeline.StageProps(
-                    stage_name="Prod",
-                    actions=[
-                        actions.LambdaInvokeAction(
-                            action_name="Deploy", inputs=[app], lambda_=trigger, user_parameters=user_parameters
-                        )
-                    ],
-                ),
+                codepipeline.StageProps(stage_name="Source", actions=[self._source(self.app)]),
+                *(codepipeline.StageProps(stage_name=name, actions=list(items)) for name, items in stages.items()),
             ],
         )
         if settings.source == "codeconnections":
             self._use_connection()
         # The pipeline runs as soon as it exists, so the policies of its roles must be created first.
-        roles = [self._action_role("Source", "Source"), self._action_role("Prod", "Deploy")]
+        roles = [self._action_role("Source", "Source")]
+        for stage, items in stages.items():
+            roles += [self._action_role(stage, str(item.action_properties.action_name)) for item in items]
         cfn_resource(self.pipeline, codepipeline.CfnPipeline).node.add_dependency(*roles, *prerequisites)
         self._acknowledge_grants(artifacts)
         if settings.source == "s3":
             self._start_on_upload()
+
+    def _deploy_stages(self) -> dict[str, list[actions.LambdaInvokeAction]]:
+        """Return the actions that invoke the trigger, by stage.
+
+        Of several stacks, each is inspected before the first one is changed; they are deployed in order.
+        """
+        stacks = self.settings.stacks
+        if not stacks:
+            return {"Prod": [self._deploy("Deploy")]}
+        return {
+            "Inspect": [self._deploy(f"Inspect-{stack}", stack=stack, inspectOnly=True) for stack in stacks],
+            "Prod": [self._deploy(f"Deploy-{stack}", order + 1, stack=stack) for order, stack in enumerate(stacks)],
+        }
+
+    def _deploy(self, name: str, run_order: int = 1, **selection: str | bool) -> actions.LambdaInvokeAction:
+        return actions.LambdaInvokeAction(
+            action_name=name,
+            inputs=[self.app],
+            lambda_=self.trigger,
+            run_order=run_order,
+            user_parameters={**self.user_parameters, **selection},
+        )
 
     def _use_connection(self) -> None:
         """Grant the action with the service prefix of the ARN; the construct only grants the old prefix."""

@@ -58,10 +58,12 @@ class DeploymentStateMachine(Construct):
         self.code, self.artifacts, self.inputs, self.key = code, artifacts, inputs, key
         self.service_role, self.dead_letters, self.assets = service_role, dead_letters, assets
         self.settings = settings
-        name = settings.stack_name
-        self.stacks = [f"stack/{name}/*", f"stack/{name}{GREEN}????????/*"]
+        names = settings.stack_names
+        self.stacks = [f"stack/{name}/*" for name in names]
+        if not settings.stacks:  # several stacks have no blue/green deployment
+            self.stacks.append(f"stack/{settings.stack_name}{GREEN}????????/*")
         # CloudFormation names a nested stack after its parent and its logical id, with 12 or 13 random characters.
-        self.nested_stacks = [f"stack/{name}-*-{'?' * characters}/*" for characters in (12, 13)]
+        self.nested_stacks = [f"stack/{name}-*-{'?' * characters}/*" for name in names for characters in (12, 13)]
         self.state_machine = self._state_machine(
             {
                 "CheckStack": self._check_stack(),
@@ -89,7 +91,7 @@ class DeploymentStateMachine(Construct):
                 "ARTIFACT_BUCKET": self.artifacts.bucket_name,
                 "BUCKET": self.inputs.bucket_name,
                 "BUCKET_URL": f"https://{self.inputs.bucket_regional_domain_name}",
-                "STACK_NAME": self.settings.stack_name,
+                "STACK_NAMES": ",".join(self.settings.stack_names),
                 **self._asset_target(),
                 "DEPLOYED_INPUT": fingerprint(self.settings.state_machine_input),
                 "LOG_LEVEL": self.settings.log_level,
@@ -116,7 +118,7 @@ class DeploymentStateMachine(Construct):
             description="Publishes the file assets of a CDK cloud assembly",
             environment={
                 "ARTIFACT_BUCKET": self.artifacts.bucket_name,
-                "STACK_NAME": self.settings.stack_name,
+                "STACK_NAMES": ",".join(self.settings.stack_names),
                 **self._asset_target(),
                 "LOG_LEVEL": self.settings.log_level,
             },
@@ -229,7 +231,7 @@ class DeploymentStateMachine(Construct):
             description="Deletes the change set of an execution that ended before deleting it",
             environment={
                 "ARTIFACT_BUCKET": self.artifacts.bucket_name,
-                "STACK_NAME": self.settings.stack_name,
+                "STACK_NAMES": ",".join(self.settings.stack_names),
                 "LOG_LEVEL": self.settings.log_level,
             },
             retry_attempts=2,

@@ -1,13 +1,13 @@
 """A static site: CloudFront in front of a private bucket, with directory indexes at the edge.
 
     viewer --> CloudFront (cache) --> Lambda@Edge (origin request) --> private S3 bucket
+    viewer --> CloudFront Function (viewer request) --> CloudFront (cache) --> private S3 bucket
 
 The function rewrites `/docs/` to its index page and redirects `/docs` to `/docs/`. The stack is in us-east-1, where
-Lambda@Edge functions and CloudFront's certificates must be. Based on "Implementing Default Directory Indexes in
-Amazon S3-backed Amazon CloudFront Origins Using Lambda@Edge", AWS Compute Blog, 2017.
+Lambda@Edge functions and CloudFront's certificates, web ACLs and metrics must be. Based on "Implementing Default
+Directory Indexes in Amazon S3-backed Amazon CloudFront Origins Using Lambda@Edge", AWS Compute Blog, 2017.
 """
 
-import json
 from typing import Any
 
 from aws_cdk import (
@@ -23,7 +23,6 @@ from aws_cdk import (
     aws_cloudfront_origins as origins,
     aws_cloudwatch as cloudwatch,
     aws_iam as iam,
-    aws_lambda as lambda_,
     aws_logs as logs,
     aws_route53 as route53,
     aws_route53_targets as route53_targets,
@@ -38,13 +37,14 @@ from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deploym
 from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.cfn_resource import cfn_resource
 from ..constructs.custom_domain import CustomDomain
-from ..constructs.lambda_code import lambda_asset
 from ..constructs.log_groups import deny_create_log_group
 from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
+from .access_logs import deliver_access_logs
 from .folder import NOT_FOUND, files_of, stage_site
 from .header_overrides import HeaderOverride, hashed_directories, header_overrides
+from .rewriter import Rewriter, create_function_rewriter, create_lambda_rewriter, redirect_alternate_names
 from .security_policy import site_policy
 from .upload_storage import SIZES_MIB, required_mib
 from .url_rules import url_rules
@@ -66,18 +66,19 @@ class StaticSite(Stack):
         log_bucket = self._create_log_bucket()
         bucket = self._create_bucket(log_bucket)
         rewriter = self._create_rewriter()
-        distribution = self._create_distribution(bucket, log_bucket, rewriter)
+        distribution = self._create_distribution(bucket, rewriter)
+        deliver_access_logs(self, distribution, log_bucket)
         self._deploy(bucket, distribution, rewriter)
         if settings.email:
             self._add_alarm(distribution, settings.email)
         self._add_outputs(bucket, distribution, rewriter)
 
     def _create_log_bucket(self) -> s3.Bucket:
-        """Create the bucket for access logs. CloudFront's standard logging requires ACLs."""
+        """Create the bucket for access logs."""
         bucket = PrivateBucket(
             self,
             "Logs",
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_PREFERRED,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(90))],
         )
         acknowledge(bucket, {"AwsSolutions-S1": "This bucket stores the access logs."})
@@ -93,56 +94,31 @@ class StaticSite(Stack):
             server_access_logs_prefix="bucket/",
         )
 
-    def _create_rewriter(self) -> lambda_.Function:
-        """Create the edge function.
-
-        It is not a `StandardFunction`, because Lambda@Edge does not support arm64 and needs a second service
-        principal, and because its role must not write logs: Lambda@Edge would create a log group in every Region
-        where the function runs. Lambda can't delete the function until its replicas are removed, which takes hours,
-        so the stack retains it. If stack creation fails, the function is deleted.
-        """
-        role = iam.Role(
-            self,
-            "RewriterRole",
-            description="No permissions: the edge function calls no AWS API and must not log requests",
-            assumed_by=iam.CompositePrincipal(
-                iam.ServicePrincipal("lambda.amazonaws.com"), iam.ServicePrincipal("edgelambda.amazonaws.com")
-            ),
-        )
+    def _create_rewriter(self) -> Rewriter:
         rules = url_rules([file.relative_to(self.folder).as_posix() for file in files_of(self.folder)])
         options = rules._replace(
             trailing_slash=self.settings.trailing_slash,
             redirect_status=self.settings.redirect_status,
             redirect_index_html=self.settings.redirect_index_html,
         )
-        function = lambda_.Function(
-            self,
-            "Rewriter",
-            description=(
-                "Rewrites directory URIs to index pages. Retained when the stack is deleted, because replicas at the "
-                "edge block its deletion. Its log group stays empty."
-            ),
-            runtime=lambda_.Runtime.PYTHON_3_14,
-            handler="static_site.handler.handler",
-            code=lambda_asset("static_site", settings=json.dumps(options._asdict(), indent=1)),
-            role=role,
-            # Stays empty, but without it CDK would add a log group that is retained.
-            log_group=self._create_log_group("RewriterLog"),
-            memory_size=128,
-            timeout=Duration.seconds(5),
-            current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
-        )
-        function.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
-        return function
+        if self.settings.edge == "function":
+            return create_function_rewriter(self, options, self.settings)
+        rewriter = create_lambda_rewriter(self, options, self._create_log_group("RewriterLog"))
+        if self.settings.alternate_domain_names:
+            rewriter.behavior.update(redirect_alternate_names(self, self.settings))
+        return rewriter
 
     def _create_log_group(self, name: str) -> logs.LogGroup:
         return logs.LogGroup(self, name, retention=logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY)
 
-    def _create_distribution(
-        self, bucket: s3.Bucket, log_bucket: s3.Bucket, rewriter: lambda_.Function
-    ) -> cloudfront.Distribution:
-        name = self.settings.domain_name
-        domain = CustomDomain(self, "CustomDomain", settings=self.settings) if name else None
+    def _create_distribution(self, bucket: s3.Bucket, rewriter: Rewriter) -> cloudfront.Distribution:
+        alternates = list(self.settings.alternate_domain_names)
+        names = [self.settings.domain_name, *alternates] if self.settings.domain_name else []
+        domain = (
+            CustomDomain(self, "CustomDomain", settings=self.settings, alternative_names=alternates or None)
+            if names
+            else None
+        )
         distribution = cloudfront.Distribution(
             self,
             "Distribution",
@@ -152,41 +128,39 @@ class StaticSite(Stack):
                 viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
                 compress=True,
                 cache_policy=self._create_cache_policy(),
-                origin_request_policy=self._create_origin_request_policy(),
                 response_headers_policy=self._create_response_headers_policy(),
-                edge_lambdas=[
-                    cloudfront.EdgeLambda(
-                        event_type=cloudfront.LambdaEdgeEventType.ORIGIN_REQUEST,
-                        function_version=rewriter.current_version,
-                    )
-                ],
+                **rewriter.behavior,
             ),
             error_responses=self._error_responses(),
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021 if domain else None,
             enable_ipv6=True,
-            enable_logging=True,
-            log_bucket=log_bucket,
-            log_file_prefix="distribution/",
             certificate=domain.certificate if domain else None,
-            domain_names=[name] if name else None,
+            domain_names=names or None,
             web_acl_id=self._create_web_acl(),
         )
-        # On stack deletion, deletes the distribution first. Otherwise CloudFront could write logs to the bucket after
-        # it was emptied.
-        distribution.node.add_dependency(log_bucket)
         if domain:
-            target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
-            for record_type in (route53.ARecord, route53.AaaaRecord):
-                record_type(self, record_type.__name__, zone=domain.zone, record_name=name, target=target)
+            self._create_records(distribution, domain.zone, names)
         self._acknowledge_distribution(distribution)
         return distribution
+
+    def _create_records(
+        self, distribution: cloudfront.Distribution, zone: route53.IHostedZone, names: list[str]
+    ) -> None:
+        target = route53.RecordTarget.from_alias(route53_targets.CloudFrontTarget(distribution))
+        for name in names:
+            suffix = "" if name == self.settings.domain_name else f"-{name}"
+            for record_type in (route53.ARecord, route53.AaaaRecord):
+                record_type(self, f"{record_type.__name__}{suffix}", zone=zone, record_name=name, target=target)
 
     def _create_web_acl(self) -> str | None:
         return ManagedRulesWebAcl(self, "WebAcl", waf_scope="CLOUDFRONT").attr_arn if self.settings.waf else None
 
     def _acknowledge_distribution(self, distribution: cloudfront.Distribution) -> None:
-        reasons = {"AwsSolutions-CFR1": "The site is public."}
+        reasons = {
+            "AwsSolutions-CFR1": "The site is public.",
+            "AwsSolutions-CFR3": "Access logs are delivered with standard logging (v2), which the rule does not know.",
+        }
         if not self.settings.domain_name:
             reasons["AwsSolutions-CFR4"] = "CloudFront determines the TLS version of its default domain name."
         if not self.settings.waf:
@@ -219,15 +193,6 @@ class StaticSite(Stack):
             default_ttl=Duration.days(1),
             enable_accept_encoding_gzip=True,
             enable_accept_encoding_brotli=True,
-        )
-
-    def _create_origin_request_policy(self) -> cloudfront.OriginRequestPolicy:
-        """Forward query strings to the edge function, which keeps them in redirects and otherwise removes them."""
-        return cloudfront.OriginRequestPolicy(
-            self,
-            "QueryStrings",
-            comment="Forwards query strings to the edge function",
-            query_string_behavior=cloudfront.OriginRequestQueryStringBehavior.all(),
         )
 
     def _create_response_headers_policy(self) -> cloudfront.ResponseHeadersPolicy:
@@ -269,7 +234,7 @@ class StaticSite(Stack):
             Annotations.of(self).add_warning_v2(f"static_site:content_security_policy:{number}", message)
         return policy.header
 
-    def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function) -> None:
+    def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: Rewriter) -> None:
         """Upload the site, delete files that were removed from it, and invalidate the cache."""
         folder = str(self.folder)
         storage = required_mib(file.stat().st_size for file in files_of(self.folder))
@@ -299,8 +264,8 @@ class StaticSite(Stack):
         site_deployment.node.add_dependency(*override_deployments)  # so it invalidates the cache after all uploads
         (resource,) = (child for child in site_deployment.node.children if isinstance(child, CustomResource))
         properties = cfn_resource(resource, CfnResource)
-        # A new version of the function changes responses, so it must also invalidate the cache.
-        properties.add_property_override("Rewriter", rewriter.current_version.function_arn)
+        if rewriter.cached_version:  # a new version changes responses, so it must also invalidate the cache
+            properties.add_property_override("Rewriter", rewriter.cached_version)
         # Waiting for an invalidation of more than 13 minutes would fail the deployment. CloudFormation passes
         # `false` as text, which aws-cdk-lib's function treats as true, so only an empty string disables waiting.
         properties.add_property_override("WaitForDistributionInvalidation", "")
@@ -355,14 +320,16 @@ class StaticSite(Stack):
         description = "At least 1 percent of the requests in five minutes got a server error"
         topic.add_alarm("ServerErrors", errors, description)
 
-    def _add_outputs(
-        self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: lambda_.Function
-    ) -> None:
+    def _add_outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: Rewriter) -> None:
         name = self.settings.domain_name or distribution.distribution_domain_name
         outputs = {
             "Url": (f"https://{name}/", "URL of the site"),
             "DistributionId": (distribution.distribution_id, "ID of the CloudFront distribution"),
             "BucketName": (bucket.bucket_name, "Private bucket that stores the site"),
-            "RewriterName": (rewriter.function_name, "Edge function, retained when the stack is deleted"),
+            "RewriterName": (rewriter.name, "Edge function; if it is a Lambda function, the stack retains it"),
+            "RewriterArn": (
+                rewriter.arn,
+                "What the distribution runs: a version of the Lambda function, or the function",
+            ),
         }
         add_outputs(self, outputs)

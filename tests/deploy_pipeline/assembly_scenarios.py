@@ -6,7 +6,7 @@ import pytest
 
 from .assemblies import BOOTSTRAP, CODE, assembly, packed
 from .changes import change
-from .machine_run import INPUT, Ended, Machine
+from .machine_run import APP, INPUT, Ended, Machine
 from .scenarios import failed, scenario, succeeded, with_app
 
 WITHOUT_PATH = {name: value for name, value in INPUT.items() if name != "templatePath"}
@@ -48,4 +48,48 @@ def missing_asset_fails_before_change_set(machine: Machine) -> Ended:
         machine.run(), "InvalidArtifactError", f"The asset 'cdk.out/asset.{CODE}' is not in the source artifact"
     )
     assert "create_change_set" not in machine.cloudformation.calls
+    return ended
+
+
+SEVERAL = {"assembly": {"path": "cdk.out", "stacks": ["Shop", "Web"]}, "stack": "Shop"}
+SHOP = f"{APP}-Shop"
+
+
+def inspect_shop(machine: Machine, *changes: Any, **fields: Any) -> Ended:
+    """Inspect one of several stacks; it exists if there are changes."""
+    machine = with_assembly(machine, assembly())
+    machine.input = WITHOUT_PATH | SEVERAL | {"inspectOnly": True}
+    machine.stack_names = f"{SHOP},{APP}-Web"
+    if changes:
+        machine.cloudformation.add_stack(SHOP, "UPDATE_COMPLETE")
+        machine.cloudformation.changes = list(changes)
+    ended = machine.run(**fields)
+    assert not machine.cloudformation.executed
+    return ended
+
+
+@scenario
+def safe_stack_is_inspected_and_not_changed(machine: Machine) -> Ended:
+    ended = succeeded(inspect_shop(machine, change()), "inspected", SHOP)
+    assert ended.output["summary"].startswith(f"{SHOP} is inspected. All changes: ")
+    return ended
+
+
+@scenario
+def missing_stack_is_new_and_not_created(machine: Machine) -> Ended:
+    ended = succeeded(inspect_shop(machine), "new", SHOP)
+    assert "create_stack" not in machine.cloudformation.calls
+    return ended
+
+
+@scenario
+def unsafe_stack_fails_inspection(machine: Machine) -> Ended:
+    return failed(inspect_shop(machine, change("Remove")), "UnsafeChanges", f"1 unsafe change to {SHOP}")
+
+
+@scenario
+def unsafe_stack_that_will_be_asked_about_passes_inspection(machine: Machine) -> Ended:
+    ended = succeeded(inspect_shop(machine, change("Remove"), onUnsafe="ask"), "inspected", SHOP)
+    assert f"1 unsafe change to {SHOP}, which was not changed" in ended.output["summary"]
+    assert not machine.people.notifications
     return ended

@@ -167,6 +167,7 @@ class Machine:
         self.failing: dict[str, list[str]] = {}
         self.invoked: list[str] = []
         self.input: dict[str, Any] = dict(INPUT)
+        self.stack_names = APP
         self.definition = definition.definition()
         del self.definition["TimeoutSeconds"]  # the interpreter's time passes too fast for it
         self._patch = patch
@@ -181,7 +182,7 @@ class Machine:
         self._patch.setattr(approval_handler, "STEP_FUNCTIONS", self.people)
         self._patch.setenv("TOPIC_ARN", "arn:aws:sns:us-east-1:111111111111:notifications")
         self._patch.setenv("QUEUE_URL", QUEUE_URL)
-        self._patch.setenv("STACK_NAME", APP)
+        self._patch.setenv("STACK_NAMES", self.stack_names)
         self._patch.setenv("ARTIFACT_BUCKET", "artifacts")
         self._patch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
         self._patch.setenv("BUCKET", "inputs")

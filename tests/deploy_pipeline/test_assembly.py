@@ -180,7 +180,8 @@ def test_unusable_asset_is_rejected(
     [
         ({"assembly": {"path": "cdk.out"}}, "assembly.stack: missing"),
         ({"assembly": {"path": "", "stack": "Shop"}}, "assembly.path: given"),
-        ({"assembly": {"path": "cdk.out", "stack": "Shop", "stacks": []}}, "assembly.stacks: unknown field"),
+        ({"assembly": {"path": "cdk.out", "stack": "Shop", "region": 1}}, "assembly.region: unknown field"),
+        ({"assembly": {"path": "cdk.out", "stack": "Shop", "stacks": ["A", "B"]}}, "assembly.stack: unknown field"),
         ({"assembly": "cdk.out"}, "assembly: given"),
         ({**LOCATION, "templatePath": "a.yaml"}, "templatePath: not together with assembly"),
         ({}, "templatePath: missing"),

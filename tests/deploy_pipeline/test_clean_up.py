@@ -17,7 +17,7 @@ from .machine_run import APP, INPUT
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
     cloudformation = FakeCloudFormation()
     monkeypatch.setattr(task_handler, "CLOUDFORMATION", cloudformation)
-    monkeypatch.setenv("STACK_NAME", APP)
+    monkeypatch.setenv("STACK_NAMES", APP)
     monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     return cloudformation
 

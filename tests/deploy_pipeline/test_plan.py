@@ -9,8 +9,12 @@ from lambdas.deploy_pipeline.request import MAX_STACK_NAME_CHARACTERS, parse_req
 from lambdas.deploy_pipeline.source import AssetTarget
 from lambdas.deploy_pipeline.stack import Plan, plan
 
+from .assemblies import assembly, packed
+from .assembly_scenarios import SEVERAL, WITHOUT_PATH
 from .fake_cloudformation import FakeCloudFormation
 from .machine_run import APP, INPUT, FakeS3, zipped
+
+ENVIRONMENT = "aws://111111111111/us-east-1"
 
 
 def plan_of(status: str = "", **fields: Any) -> Plan:
@@ -19,7 +23,7 @@ def plan_of(status: str = "", **fields: Any) -> Plan:
     if status:
         fake.add_stack(APP, status)
     s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Resources: {}")})
-    request, target = parse_request(INPUT | fields), AssetTarget("assets", "aws://111111111111/us-east-1")
+    request, target = parse_request(INPUT | fields), AssetTarget("assets", ENVIRONMENT)
     return plan(s3, fake, request, execution_name="run-1", bucket="inputs", url="https://inputs", assets=target)
 
 
@@ -51,3 +55,12 @@ def test_longest_stack_name_is_accepted() -> None:
     assert plan_of(stackName=name)["stackName"] == f"prod-{name}"
     with pytest.raises(InvalidInputError):
         plan_of(stackName=f"{name}a")
+
+
+def test_each_of_several_stacks_gets_its_declared_parameters() -> None:
+    fake = FakeCloudFormation()
+    fake.declared = ["Size"]
+    s3, target = FakeS3({"artifacts/App/1.zip": packed(assembly())}), AssetTarget("assets", ENVIRONMENT)
+    request = parse_request(WITHOUT_PATH | SEVERAL | {"parameters": {"Size": 3, "Domain": "example.com"}})
+    result = plan(s3, fake, request, execution_name="run-1", bucket="inputs", url="https://inputs", assets=target)
+    assert result["parameters"] == [{"ParameterKey": "Size", "ParameterValue": "3"}]

@@ -92,7 +92,7 @@ def test_check_stack_gets_hash_of_deployed_input(template: dict[str, Any]) -> No
     function = template["Resources"][logical_id(template, "AWS::Lambda::Function", "CheckStack")]["Properties"]
     content = json.loads(Path("assets/deploy_pipeline/state_machine_input.json").read_text())
     variables = function["Environment"]["Variables"]
-    assert variables["STACK_NAME"] == "prod-sample-app"
+    assert variables["STACK_NAMES"] == "prod-sample-app"
     assert variables["ARTIFACT_BUCKET"] == {"Ref": logical_id(template, "AWS::S3::Bucket", "Artifacts")}
     assert variables["DEPLOYED_INPUT"] == fingerprint(content)
 
@@ -102,7 +102,7 @@ def test_clean_up_gets_stack_and_artifacts_that_check_stack_accepts(template: di
         template["Resources"][logical_id(template, "AWS::Lambda::Function", word)]["Properties"]["Environment"]
         for word in ("CheckStack", "CleanUp")
     )
-    for name in ("STACK_NAME", "ARTIFACT_BUCKET"):
+    for name in ("STACK_NAMES", "ARTIFACT_BUCKET"):
         assert first["Variables"][name] == second["Variables"][name]
 
 

@@ -273,3 +273,22 @@ def test_only_decisions_continue_executions(template: dict[str, Any]) -> None:
 def test_each_function_has_separate_role(template: dict[str, Any]) -> None:
     used = [json.dumps(function["Role"]) for function in resources_of_type(template, "AWS::Lambda::Function")]
     assert len(set(used)) == len(used)
+
+
+def test_assets_are_written_only_by_publisher_and_read_by_cloudformation(template: dict[str, Any]) -> None:
+    bucket = logical_id(template, "AWS::S3::Bucket", "Assets")
+    objects = json.dumps({"Fn::Join": ["", [{"Fn::GetAtt": [bucket, "Arn"]}, "/*"]]})
+    granted = {
+        role: {
+            action
+            for statement in statements(template, role)
+            if objects in json.dumps(statement["Resource"])
+            for action in as_list(statement["Action"])
+        }
+        for role in roles_by_id(template)
+    }
+    (publisher,) = (role for role in granted if "PublishAssetsRole" in role)
+    (machine,) = (role for role in granted if "StateMachineRole" in role)
+    assert granted[publisher] == {"s3:GetObject", "s3:PutObject"}
+    assert granted[machine] == granted[service_role(template)] == {"s3:GetObject"}
+    assert {role for role, actions in granted.items() if actions} == {publisher, machine, service_role(template)}

@@ -34,7 +34,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
 def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     fake_s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml="Parameters: {}")})
     monkeypatch.setattr(task_handler, "S3", fake_s3)
-    monkeypatch.setenv("STACK_NAME", APP)
+    monkeypatch.setenv("STACK_NAMES", APP)
     monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
     monkeypatch.setenv("BUCKET", "inputs")
@@ -168,6 +168,8 @@ def test_fingerprint_ignores_how_step_functions_writes_numbers() -> None:
     rollback = {"alarms": [], "monitoringMinutes": 10}
     assert fingerprint({"rollback": rollback | {"monitoringMinutes": 10.0}}) == fingerprint({"rollback": rollback})
     assert fingerprint({"approvalTimeoutMinutes": 61}) != fingerprint({"approvalTimeoutMinutes": 60})
+    minutes = [fingerprint({"rollback": {"monitoringMinutes": number}}) for number in (5.0, 5, 6)]
+    assert minutes[0] == minutes[1] != minutes[2]
 
 
 def test_fingerprint_ignores_layout() -> None:

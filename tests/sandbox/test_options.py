@@ -52,6 +52,12 @@ def test_site_with_custom_domain_is_served(options_sandbox: OptionsSandbox) -> N
     assert aliases.keys() == {"A", "AAAA"}
 
 
+def test_alternate_name_redirects_to_custom_domain(options_sandbox: OptionsSandbox) -> None:
+    response = options_sandbox.target.get("https://example.com/subdirectory/?a=%2F")
+    assert (response.status, response.headers["location"]) == (301, f"https://{DOMAIN}/subdirectory/?a=%2F")
+    assert response.headers["strict-transport-security"]
+
+
 def test_path_without_trailing_slash_is_rewritten(options_sandbox: OptionsSandbox) -> None:
     response = options_sandbox.target.get(f"https://{DOMAIN}/subdirectory")
     assert (response.status, b"<html" in response.data) == (200, True)

@@ -174,4 +174,26 @@ FAULTS = {
             "cost_control", "Delayed or out of order", fault="a message of last month arrives after the release"
         ),
     ],
+    "lambda_canary-broken_version_is_rolled_back": [
+        pytest.mark.reliability("lambda_canary", "Partial failure", fault="A version fails some of its calls"),
+    ],
+    "lambda_canary-version_that_fails_smoke_test_gets_no_traffic": [
+        pytest.mark.reliability("lambda_canary", "System-specific", fault="A version fails its smoke test"),
+    ],
+    "lambda_canary-rollout_without_calls_is_undecided": [
+        pytest.mark.reliability(
+            "lambda_canary", "Delayed or out of order", fault="Nobody calls the function, or its metrics are late"
+        ),
+    ],
+    "lambda_canary-foreign_change_is_left_alone": [
+        pytest.mark.reliability(
+            "lambda_canary", "System-specific", fault="Somebody else changes the alias during a rollout"
+        ),
+    ],
+    "lambda_canary-stopped_execution_is_cleaned_up": [
+        pytest.mark.reliability("lambda_canary", "Timeout", fault="An execution is stopped or times out at any point"),
+    ],
+    "lambda_canary-second_rollout_is_refused": [
+        pytest.mark.reliability("lambda_canary", "Duplicate", fault="Two rollouts of one alias start at once"),
+    ],
 }

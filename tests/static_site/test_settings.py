@@ -8,6 +8,8 @@ from settings import Settings, SettingsError
 
 from ..test_settings import error_message
 
+CUSTOM_DOMAIN = {"domain_name": "www.example.com", "hosted_zone_id": "Z1", "hosted_zone_name": "example.com"}
+
 
 @pytest.mark.parametrize(
     ("fields", "message"),
@@ -28,6 +30,11 @@ from ..test_settings import error_message
         ({"domain_name": "www.example.xn--"}, "a domain name"),
         ({"hosted_zone_id": "/hostedzone/Z1"}, "the ID of a hosted zone"),
         ({"domain_name": "www.example.com"}, "needs static_site:hosted_zone_id and static_site:hosted_zone_name"),
+        ({"alternate_domain_names": ["example.com"]}, "needs static_site:domain_name"),
+        ({"alternate_domain_names": ["*.example.com"]}, "a domain name in lowercase"),
+        (CUSTOM_DOMAIN | {"alternate_domain_names": ["www.example.com"]}, "each name once, and not static_site:domain"),
+        (CUSTOM_DOMAIN | {"alternate_domain_names": ["example.com", "example.com"]}, "each name once"),
+        (CUSTOM_DOMAIN | {"alternate_domain_names": ["example.org"]}, "not in the zone static_site:hosted_zone_name="),
         (
             {"domain_name": "evilexample.com", "hosted_zone_id": "Z1", "hosted_zone_name": "example.com"},
             '="evilexample.com" is not in the zone static_site:hosted_zone_name="example.com"',

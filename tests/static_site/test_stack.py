@@ -65,11 +65,21 @@ def test_origin_access_control_signs_requests(template: dict[str, Any]) -> None:
     assert origin["OriginAccessControlId"]
 
 
-def test_log_bucket_allows_acls_and_expires_logs_in_90_days(template: dict[str, Any]) -> None:
-    logs = template["Resources"][id_of(template, "Logs", "AWS::S3::Bucket")]["Properties"]
-    assert logs["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerPreferred"}]
+def test_access_logs_are_delivered_without_acls_and_expire_in_90_days(template: dict[str, Any]) -> None:
+    bucket_id = id_of(template, "Logs", "AWS::S3::Bucket")
+    logs = template["Resources"][bucket_id]["Properties"]
+    assert logs["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     assert [rule["ExpirationInDays"] for rule in logs["LifecycleConfiguration"]["Rules"]] == [90]
-    assert distribution(template)["Logging"]["Bucket"]
+    assert "Logging" not in distribution(template), "standard logging (legacy) needs ACLs"
+    source = only_resource(template, "AWS::Logs::DeliverySource")
+    assert source["LogType"] == "ACCESS_LOGS"
+    assert id_of(template, "Distribution", "AWS::CloudFront::Distribution") in json.dumps(source["ResourceArn"])
+    destination = only_resource(template, "AWS::Logs::DeliveryDestination")
+    assert destination["DestinationResourceArn"] == {"Fn::GetAtt": [bucket_id, "Arn"]}
+    delivery = only_resource(template, "AWS::Logs::Delivery")
+    assert delivery["DeliverySourceName"] == source["Name"]
+    assert "cs(Cookie)" not in delivery["RecordFields"], "cookies can contain sessions"
+    assert {"c-ip", "cs-uri-stem", "sc-status"} <= set(delivery["RecordFields"])
 
 
 def test_distribution_has_https_http3_ipv6_and_compression(template: dict[str, Any]) -> None:
@@ -107,7 +117,7 @@ def test_rewriter_meets_edge_limits_and_has_no_permissions(template: dict[str, A
     "Deleted externally",
     fault="the function, while its replicas exist at the edge",
     expected="Lambda cannot delete it, so the stack retains the function",
-    observed="only the function is left",
+    observed="only the function is left; with `edge=function`, nothing is",
 )
 def test_deletion_retains_the_rewriter_but_no_bucket(template: dict[str, Any]) -> None:
     for resource_type in ("AWS::Lambda::Function", "AWS::Lambda::Version"):
@@ -143,17 +153,17 @@ def test_failed_creation_retains_nothing(template: dict[str, Any], full_template
     "Delayed or out of order",
     fault="during stack deletion, an access log arrives after its bucket was emptied",
     expected="logging stops before the bucket is emptied",
-    observed="template: the distribution is deleted first",
+    observed="template: the delivery is deleted first",
 )
 def test_deletion_removes_log_groups_and_stops_logging_first(
     template: dict[str, Any],
 ) -> None:
     for group in (r for r in template["Resources"].values() if r["Type"] == "AWS::Logs::LogGroup"):
         assert group["DeletionPolicy"] == "Delete"
-    resource = template["Resources"][id_of(template, "Distribution", "AWS::CloudFront::Distribution")]
+    resource = template["Resources"][id_of(template, "AccessLogDelivery", "AWS::Logs::Delivery")]
     auto_delete = {name for name in template["Resources"] if name.startswith("LogsAutoDelete")}
     assert auto_delete
-    assert auto_delete <= set(resource["DependsOn"]), "CloudFront would write logs to the emptied bucket"
+    assert auto_delete <= set(resource["DependsOn"]), "logs would be delivered to the emptied bucket"
 
 
 def test_settings_are_written_into_the_function_package(assembly: Assembly) -> None:
@@ -324,13 +334,16 @@ def test_custom_domain_has_certificate_tls_1_2_and_records(full_template: dict[s
     certificate = only_resource(full_template, "AWS::CertificateManager::Certificate")
     assert (certificate["DomainName"], certificate["ValidationMethod"]) == ("www.example.com", "DNS")
     config = distribution(full_template)
-    assert config["Aliases"] == ["www.example.com"]
+    names = ["www.example.com", "example.com", "docs.example.com"]
+    assert config["Aliases"] == names
+    assert certificate["SubjectAlternativeNames"] == names[1:]
     assert config["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
     records = resources_of_type(full_template, "AWS::Route53::RecordSet")
-    assert {record["Type"] for record in records} == {"A", "AAAA"}
-    assert all(record["AliasTarget"] and record["Name"] == "www.example.com." for record in records)
-    (validation,) = certificate["DomainValidationOptions"]
-    assert validation["HostedZoneId"] == "Z0123456789ABCDEFGHIJ"
+    expected = sorted((f"{name}.", record_type) for name in names for record_type in ("A", "AAAA"))
+    assert sorted((record["Name"], record["Type"]) for record in records) == expected
+    assert all(record["AliasTarget"] for record in records)
+    zones = {option["DomainName"]: option["HostedZoneId"] for option in certificate["DomainValidationOptions"]}
+    assert zones == dict.fromkeys(names, "Z0123456789ABCDEFGHIJ")
     assert full_template["Outputs"]["Url"]["Value"] == "https://www.example.com/"
 
 

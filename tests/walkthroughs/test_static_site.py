@@ -14,6 +14,7 @@ from walkthroughs.static_site import CACHING_DISABLED, SAMPLE_SITE, StaticSiteWa
 from walkthroughs.walkthrough import PreconditionError, Target
 
 ATTACHED = {"EventType": "origin-request", "LambdaFunctionARN": "arn:aws:lambda:us-east-1:111111111111:function:f:1"}
+ATTACHED_FUNCTION = {"EventType": "viewer-request", "FunctionARN": "arn:aws:cloudfront::111111111111:function/f"}
 
 
 class Response:
@@ -33,6 +34,7 @@ class Account:
             p.relative_to(SAMPLE_SITE).as_posix(): p.read_bytes() for p in SAMPLE_SITE.rglob("*") if p.is_file()
         }
         self.behavior: dict[str, Any] = {"LambdaFunctionAssociations": {"Items": [ATTACHED]}}
+        self.rewriter = ATTACHED["LambdaFunctionARN"]
         self.redirect = Response(308, location="/subdirectory/")
         self.page = Response(200, **SECURITY_HEADERS)
         self.pages: Iterator[Response] = iter(())
@@ -48,21 +50,14 @@ class Account:
 
     def describe_stacks(self, **_: Any) -> dict[str, Any]:
         values = {"Url": "https://site.example.com/", "DistributionId": "E1", "BucketName": "site"}
+        values["RewriterArn"] = self.rewriter
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in values.items()]
         return {"Stacks": [{"StackStatus": "CREATE_COMPLETE", "Outputs": outputs}]}
 
-    def get_paginator(self, operation: str) -> Any:
-        self.operation = operation
+    def get_paginator(self, _operation: str) -> Any:
         return self
 
     def paginate(self, **_: Any) -> list[dict[str, Any]]:
-        if self.operation == "list_stack_resources":
-            kind, function = "AWS::Lambda::Version", ATTACHED["LambdaFunctionARN"]
-            versions = [(f"{function}0", "DELETE_SKIPPED"), (function, "UPDATE_COMPLETE")]
-            resources = [
-                {"ResourceType": kind, "PhysicalResourceId": arn, "ResourceStatus": status} for arn, status in versions
-            ]
-            return [{"StackResourceSummaries": resources}]
         digests = {name: hashlib.md5(body, usedforsecurity=False).hexdigest() for name, body in self.files.items()}
         return [{"Contents": [{"Key": name, "ETag": f'"{digest}"'} for name, digest in digests.items()]}]
 
@@ -99,7 +94,6 @@ def walkthrough(account: Account) -> StaticSiteWalkthrough:
 
 def test_walkthrough_uses_us_east_1_only(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
     walkthrough.__enter__()
-    walkthrough._association_of_stack()
     assert account.regions == {"us-east-1"}, "the session is in eu-west-1"
 
 
@@ -142,12 +136,21 @@ def test_walkthrough_refuses_changed_settings(
     assert account.invalidations == 0, "the check must come before any change"
 
 
-def test_walkthrough_attaches_a_detached_function(walkthrough: StaticSiteWalkthrough, account: Account) -> None:
+@pytest.mark.parametrize(
+    ("arn", "kind", "association"),
+    [
+        (ATTACHED["LambdaFunctionARN"], "LambdaFunctionAssociations", ATTACHED),
+        (ATTACHED_FUNCTION["FunctionARN"], "FunctionAssociations", ATTACHED_FUNCTION),
+    ],
+)
+def test_walkthrough_attaches_a_detached_function(
+    walkthrough: StaticSiteWalkthrough, account: Account, arn: str, kind: str, association: dict[str, str]
+) -> None:
     """An earlier run was killed, or its credentials expired."""
-    account.behavior["LambdaFunctionAssociations"] = {"Quantity": 0}
+    account.rewriter, account.behavior = arn, {kind: {"Quantity": 0}}
     walkthrough.__enter__()
-    associations = account.behavior["LambdaFunctionAssociations"]
-    assert (associations["Quantity"], associations["Items"][0] | ATTACHED) == (1, associations["Items"][0])
+    attached = account.behavior[kind]
+    assert (attached["Quantity"], attached["Items"][0] | association) == (1, attached["Items"][0])
 
 
 def test_cache_step_tolerates_several_edge_hosts(walkthrough: StaticSiteWalkthrough, account: Account) -> None:

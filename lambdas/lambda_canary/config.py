@@ -1,0 +1,101 @@
+"""The settings of rollouts, as the stack puts them into the package, and the functions that may be deployed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from .alias import function_name
+from .errors import InvalidInputError
+from .judgement import Criteria
+from .weights import RolloutType, weights
+
+FILE = Path(__file__).with_name("rollout.json")
+INPUT_FIELDS = {"function", "version", "started_by"}
+# The trigger of deploy_pipeline adds the location of its artifact, which a version does not need.
+IGNORED_FIELDS = {"revisionS3Bucket", "revisionS3Key"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function that may be deployed. test: the payload of its smoke test, and the expected answer."""
+
+    arn: str
+    alias: str
+    test: dict[str, Any]
+    alarms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of all rollouts. seconds: `interval` and `max_wait`."""
+
+    targets: tuple[Target, ...]
+    rollout_type: RolloutType
+    steps: int
+    first_weight: Decimal
+    interval: int
+    max_wait: int
+    minimum_calls: int
+    error_margin: float
+    duration_ratio: float
+    synthetic_calls: int
+    alarm_at_start: str
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str]) -> "Config":
+        """Read the file of the package. ARNs that are known only after deployment are in `environment`."""
+        data = json.loads(FILE.read_text())
+        targets = tuple(
+            Target(
+                item.get("arn") or environment[item["arn_variable"]], item["alias"], item["test"], tuple(item["alarms"])
+            )
+            for item in data.pop("functions")
+        )
+        return cls(targets, **data | {"first_weight": Decimal(data["first_weight"])})
+
+    @property
+    def weights(self) -> tuple[Decimal, ...]:
+        return weights(self.rollout_type, self.steps, self.first_weight)
+
+    @property
+    def criteria(self) -> Criteria:
+        return Criteria(
+            minimum_calls=self.minimum_calls,
+            error_margin=self.error_margin,
+            duration_ratio=self.duration_ratio,
+            looks=looks(self.interval, self.max_wait, self.synthetic_calls),
+            steps=max(1, len(self.weights) - 1),
+        )
+
+    def target(self, rollout_input: Any) -> tuple[Target, str]:
+        """Return the function and the version of an input.
+
+        Raises:
+            InvalidInputError: the input has another form, or names a function that may not be deployed.
+        """
+        if not isinstance(rollout_input, dict) or not isinstance(rollout_input.get("version"), str):
+            raise InvalidInputError('the input must be {"function": "<name or ARN>", "version": "<number>"}')
+        if unknown := sorted(rollout_input.keys() - INPUT_FIELDS - IGNORED_FIELDS):
+            raise InvalidInputError(f"unknown field {unknown[0]} (valid: {', '.join(sorted(INPUT_FIELDS))})")
+        version = rollout_input["version"]
+        if not (version.isascii() and version.isdecimal()):
+            raise InvalidInputError(f"version={version}: must be the number of a published version")
+        return self.named(rollout_input.get("function")), version
+
+    def named(self, name: Any) -> Target:
+        """Return the target with this name or ARN; without a name, the only one."""
+        if name is None and len(self.targets) == 1:
+            return self.targets[0]
+        names = [function_name(target.arn) for target in self.targets]
+        for target in self.targets:
+            if name in (target.arn, function_name(target.arn)):
+                return target
+        raise InvalidInputError(f"function={name}: not among the functions of the settings ({', '.join(names)})")
+
+
+def looks(interval: int, max_wait: int, synthetic_calls: int) -> int:
+    """Return how often a step is judged at most: after each interval, and after its synthetic calls."""
+    return 1 + max_wait // interval + (1 if synthetic_calls else 0)

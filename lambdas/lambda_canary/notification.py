@@ -1,0 +1,60 @@
+"""The notification about an ended execution, from its "Step Functions Execution Status Change" event."""
+
+import json
+from typing import Any
+
+from .alias import Alias, RollbackResult
+
+MAX_SUBJECT = 100  # characters (SNS API)
+SUBJECTS = {
+    "RolledBack": "Rolled back",
+    "Undecided": "Undecided, rolled back",
+    "SmokeTestError": "Smoke test failed",
+    "AliasChangedError": "Stopped, alias changed by somebody else",
+    "AliasBusyError": "Not started, alias busy",
+    "InvalidInputError": "Not started, invalid",
+    "VersionPendingError": "Not started, version pending",
+    "ABORTED": "Stopped",
+    "TIMED_OUT": "Timed out",
+}
+RESULTS = {
+    "rolled back": "The rollout had left weights on the alias; they are removed now.",
+    "not shifted": "The rollout has left no weights on the alias.",
+    "foreign": "Somebody else changed the alias during the rollout, so it is left alone.",
+}
+
+
+def subject(detail: dict[str, Any], name: str) -> str:
+    """Return the subject of the notification about an execution for the function `name`."""
+    if detail["status"] == "SUCCEEDED":
+        outcome = json.loads(detail["output"])["outcome"]
+        text = "Finished" if outcome == "finished" else "Nothing to do"
+    else:
+        keys = (detail.get("error"), detail["status"])
+        text = next((SUBJECTS[key] for key in keys if key in SUBJECTS), "Failed")
+    version = _field(detail, "version")
+    return f"{text}: {name}{f' version {version}' if version else ''}"[:MAX_SUBJECT]
+
+
+def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | None) -> str:
+    """Return the text: the reason, the figures of each step, and where the alias is now."""
+    parts = []
+    if detail["status"] == "SUCCEEDED":
+        parts.append(json.loads(detail["output"])["summary"])
+    else:
+        parts.append(detail.get("cause") or f"The execution is {detail['status']}.")
+    if rollback:
+        result, alias = rollback
+        parts += [RESULTS[result], f"The alias now: {alias}"]
+    caller = _field(detail, "started_by")
+    parts.append(f"Execution: {detail['executionArn']}" + (f"\nStarted because of {caller}" if caller else ""))
+    return "\n\n".join(parts)
+
+
+def _field(detail: dict[str, Any], name: str) -> str | None:
+    """Return a field of the input, if it is text; the input is not validated here."""
+    try:
+        value = json.loads(detail["input"])[name]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return value if isinstance(value, str) else None

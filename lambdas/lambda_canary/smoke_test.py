@@ -1,0 +1,114 @@
+"""Invoke a version by its number, and compare its answer.
+
+An answer is expected to equal a JSON value, or to match a schema. The validator supports the keywords of JSON Schema
+in `KEYWORDS`; settings with any other are rejected at synthesis.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+from .errors import SmokeTestError
+
+MAX_SHOWN_CHARACTERS = 200  # of an answer, in messages
+MAX_SHOWN_MISMATCHES = 5
+WORKERS = 8
+TYPES: dict[str, Callable[[Any], bool]] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "integer": lambda value: (
+        (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+    ),
+}
+KEYWORDS = frozenset({"type", "const", "enum", "required", "properties", "items", "minimum", "maximum", "pattern"})
+
+
+def unsupported_keywords(schema: Any) -> Iterator[str]:
+    """Yield what the validator does not support in a schema."""
+    if not isinstance(schema, dict):
+        yield f"{json.dumps(schema)} instead of an object"
+        return
+    yield from sorted(schema.keys() - KEYWORDS)
+    if "type" in schema and schema["type"] not in list(TYPES):
+        yield f"type {json.dumps(schema['type'])}"
+    for nested in (*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])):
+        yield from unsupported_keywords(nested)
+
+
+def mismatches(value: Any, schema: dict[str, Any], path: str = "answer") -> Iterator[str]:
+    """Yield where `value` does not match `schema`."""
+    if "type" in schema and not TYPES[schema["type"]](value):
+        yield f"{path} is {_shown(value)} instead of a value of type {schema['type']}"
+        return
+    if "const" in schema and not _equal(value, schema["const"]):
+        yield f"{path} is {_shown(value)} instead of {_shown(schema['const'])}"
+    if "enum" in schema and not any(_equal(value, choice) for choice in schema["enum"]):
+        yield f"{path} is {_shown(value)} instead of one of {_shown(schema['enum'])}"
+    if TYPES["number"](value):
+        yield from _out_of_range(value, schema, path)
+    if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
+        yield f"{path} is {_shown(value)}, which does not match {schema['pattern']}"
+    if isinstance(value, dict):
+        yield from (f"{path} has no {name}" for name in schema.get("required", []) if name not in value)
+        for name, nested in schema.get("properties", {}).items():
+            if name in value:
+                yield from mismatches(value[name], nested, f"{path}.{name}")
+    if isinstance(value, list) and "items" in schema:
+        for position, item in enumerate(value):
+            yield from mismatches(item, schema["items"], f"{path}[{position}]")
+
+
+def _out_of_range(value: float, schema: dict[str, Any], path: str) -> Iterator[str]:
+    if value < schema.get("minimum", value):
+        yield f"{path} is {value}, below {schema['minimum']}"
+    if value > schema.get("maximum", value):
+        yield f"{path} is {value}, above {schema['maximum']}"
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """Compare JSON values: unlike in Python, true is not 1."""
+    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "..."
+
+
+def smoke_test(client: Any, function: str, version: str, test: dict[str, Any]) -> None:
+    """Invoke `version` once. `test` has a ``payload``, and ``expected`` or ``schema`` for the answer.
+
+    Raises:
+        SmokeTestError: the version failed, or its answer is not the expected one.
+    """
+    problem = problem_of_call(client, function, version, test)
+    if problem:
+        raise SmokeTestError(f"Version {version} failed its smoke test and has received no traffic: {problem}")
+
+
+def problem_of_call(client: Any, function: str, version: str, test: dict[str, Any]) -> str | None:
+    """Invoke `version`; return what is wrong with its answer, or None."""
+    response = client.invoke(FunctionName=function, Qualifier=version, Payload=json.dumps(test["payload"]).encode())
+    text = response["Payload"].read().decode()
+    if response.get("FunctionError"):
+        return f"it failed with {text[:MAX_SHOWN_CHARACTERS]}"
+    try:
+        answer = json.loads(text) if text else None
+    except ValueError:
+        return f"its answer is not JSON: {text[:MAX_SHOWN_CHARACTERS]}"
+    schema = test["schema"] if "schema" in test else {"const": test["expected"]} if "expected" in test else {}
+    return "; ".join(islice(mismatches(answer, schema), MAX_SHOWN_MISMATCHES)) or None
+
+
+def synthetic_calls(client: Any, function: str, version: str, test: dict[str, Any], count: int) -> dict[str, int]:
+    """Invoke `version` `count` times, and return the number of calls and of errors."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        problems = list(pool.map(lambda _: problem_of_call(client, function, version, test), range(count)))
+    return {"calls": count, "errors": sum(problem is not None for problem in problems)}

@@ -1,0 +1,128 @@
+"""The state machine that rolls out a version, what starts it, and what follows its end."""
+
+import json
+from collections.abc import Sequence
+
+from aws_cdk import (
+    RemovalPolicy,
+    Stack,
+    aws_events as events,
+    aws_events_targets as targets,
+    aws_logs as logs,
+    aws_stepfunctions as sfn,
+)
+from constructs import Construct
+
+from settings.lambda_canary import LambdaCanarySettings
+
+from ..constructs.acknowledgments import acknowledge_wildcards
+from ..constructs.dead_letter_queue import DeadLetterQueue
+from ..constructs.grants import grant
+from ..deploy_pipeline.unique_name import unique_name
+from .definition import definition
+from .functions import RolloutFunctions
+
+# CloudTrail's names of the calls, with and without the version of the API. UpdateFunctionCode can publish a version.
+PUBLISHING_CALLS = [
+    "PublishVersion",
+    "PublishVersion20150331",
+    "UpdateFunctionCode",
+    "UpdateFunctionCode20150331v2",
+]
+
+
+class Rollout(Construct):
+    """A state machine, a rule that starts it when one of the functions `names` is published, and one for its end."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: LambdaCanarySettings,
+        functions: RolloutFunctions,
+        names: Sequence[str],
+        dead_letters: DeadLetterQueue,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.dead_letters = dead_letters
+        self.state_machine = self._create_state_machine(settings, functions)
+        self._create_end_rule(functions)
+        if settings.start_on_publish:
+            self._create_start_rule(names)
+
+    def _create_state_machine(self, settings: LambdaCanarySettings, functions: RolloutFunctions) -> sfn.StateMachine:
+        log_group = logs.LogGroup(
+            self,
+            "Log",
+            # Without this prefix each log group takes space in CloudWatch Logs' resource policy, until it is full.
+            log_group_name=unique_name(self, f"/aws/vendedlogs/states/{Stack.of(self).stack_name}"),
+            retention=logs.RetentionDays.ONE_YEAR,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        arns = functions.substitutions()
+        machine = definition(judged_steps=settings.judged_steps, looks=settings.looks)
+        state_machine = sfn.StateMachine(
+            self,
+            "StateMachine",
+            comment=machine["Comment"],
+            definition_body=sfn.DefinitionBody.from_string(json.dumps(machine)),
+            definition_substitutions=arns,
+            tracing_enabled=True,
+            # Answers of the functions can be in errors, so the data of executions is not logged.
+            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
+        )
+        grant(state_machine, ["lambda:InvokeFunction"], *arns.values())
+        no_arn = "X-Ray and the delivery of logs have no resource-level permissions."
+        acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
+        return state_machine
+
+    def _create_end_rule(self, functions: RolloutFunctions) -> None:
+        events.Rule(
+            self,
+            "Ended",
+            description="Rollouts that have ended, however they ended",
+            event_pattern=events.EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                detail={
+                    "stateMachineArn": [self.state_machine.state_machine_arn],
+                    "status": ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"],
+                },
+            ),
+            targets=[targets.LambdaFunction(functions.ended, dead_letter_queue=self.dead_letters, retry_attempts=3)],
+        )
+
+    def _create_start_rule(self, names: Sequence[str]) -> None:
+        field = events.EventField.from_path
+        rollout_input = {
+            "function": field("$.detail.responseElements.functionName"),
+            "version": field("$.detail.responseElements.version"),
+            "started_by": field("$.detail.userIdentity.arn"),
+        }
+        events.Rule(
+            self,
+            "Published",
+            description="Versions that were published of the functions that may be rolled out",
+            event_pattern=events.EventPattern(
+                source=["aws.lambda"],
+                detail_type=["AWS API Call via CloudTrail"],
+                detail={
+                    "eventSource": ["lambda.amazonaws.com"],
+                    "eventName": PUBLISHING_CALLS,
+                    "errorCode": [{"exists": False}],
+                    "responseElements": {
+                        "functionName": list(names),
+                        "version": [{"anything-but": ["$LATEST"]}],
+                    },
+                },
+            ),
+            targets=[
+                targets.SfnStateMachine(
+                    self.state_machine,
+                    input=events.RuleTargetInput.from_object(rollout_input),
+                    dead_letter_queue=self.dead_letters,
+                    retry_attempts=3,
+                )
+            ],
+        )

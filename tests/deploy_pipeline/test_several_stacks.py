@@ -1,0 +1,115 @@
+"""Several stacks of a cloud assembly: their names, actions and permissions. Their executions are scenarios."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdas.deploy_pipeline.errors import InvalidInputError
+from lambdas.deploy_pipeline.request import MAX_STACKS, parse_request, refuse_other_stack
+from settings import Settings, SettingsError
+
+from ..conftest import Assembly, resources_of_type, synthesize
+from .assembly_scenarios import SEVERAL, WITHOUT_PATH
+from .fake_services import FakeServices, failure_of, result_of
+from .machine_run import APP
+from .template_queries import logical_id, pipeline_actions, statements
+from .test_quotas import INLINE_POLICIES, resolved_length
+
+STACK = "DeployPipeline"
+INPUT = {
+    "environmentName": "prod",
+    "stackName": "shop",
+    "assembly": {"path": "cdk.out", "stacks": ["Network", "Data", "Api", "Web", "Jobs"]},
+}
+
+
+def test_name_of_stack_ends_with_selection() -> None:
+    request = parse_request(WITHOUT_PATH | SEVERAL)
+    assert (request.stack_name, request.assembly and request.assembly.stack) == (f"{APP}-Shop", "Shop")
+    refuse_other_stack(request, f"{APP}-Web,{APP}-Shop")
+    for configured in (f"{APP}-Web", APP, f"{APP}-Shop2"):
+        with pytest.raises(InvalidInputError):
+            refuse_other_stack(request, configured)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"stack": "Other"}, 'stack: given "Other"; accepted: Shop or Web'),
+        ({"assembly": {"path": "cdk.out", "stacks": ["Shop"]}}, "assembly.stacks: given"),
+        ({"assembly": {"path": "cdk.out", "stacks": ["Shop", "Shop"]}}, "assembly.stacks: given"),
+        ({"assembly": {"path": "cdk.out", "stacks": ["Shop", "Prod/Web"]}}, "assembly.stacks: given"),
+        ({"assembly": {"path": "cdk.out", "stacks": [f"S{n}" for n in range(MAX_STACKS + 1)]}}, "2 to 5 different"),
+        ({"onUnsafe": "blue_green"}, "onUnsafe: given blue_green; accepted with several stacks: fail or ask"),
+        ({"inspectOnly": "yes"}, "inspectOnly: given"),
+    ],
+)
+def test_invalid_selection_is_named(fields: Any, message: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse_request(WITHOUT_PATH | SEVERAL | fields)
+    assert message in str(caught.value)
+    assert "Invalid input" in str(caught.value)
+
+
+def test_selection_is_required() -> None:
+    without = {name: value for name, value in SEVERAL.items() if name != "stack"}
+    with pytest.raises(InvalidInputError, match="stack: missing; accepted: Shop or Web"):
+        parse_request(WITHOUT_PATH | without)
+
+
+def test_trigger_adds_selection_of_action() -> None:
+    services = FakeServices()
+    parameters = {"s3Bucket": "inputs", "stateMachineFile": "input.json", "stack": "Web", "inspectOnly": True}
+    result_of(services, UserParameters=json.dumps(parameters))
+    (started,) = services.started
+    content = json.loads(started["input"])
+    assert (content["stack"], content["inspectOnly"]) == ("Web", True)
+    assert "UserParameters" in failure_of(FakeServices(), UserParameters="{}")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    folder = tmp_path_factory.mktemp("several")
+    (folder / "input.json").write_text(json.dumps(INPUT))
+    return synthesize(folder / "out", {"deploy_pipeline:input": str(folder / "input.json")}, STACK)
+
+
+def test_every_stack_is_inspected_before_the_first_is_deployed(several: Assembly) -> None:
+    template = several.template(STACK)
+    names = ["Network", "Data", "Api", "Web", "Jobs"]
+    actions = pipeline_actions(template)
+    assert list(actions) == [
+        "Source/Source",
+        *(f"Inspect/Inspect-{name}" for name in names),
+        *(f"Prod/Deploy-{name}" for name in names),
+    ]
+    assert [actions[f"Prod/Deploy-{name}"]["RunOrder"] for name in names] == [1, 2, 3, 4, 5]
+    text = json.dumps(actions["Inspect/Inspect-Web"]["Configuration"]["UserParameters"])
+    assert '\\"stack\\":\\"Web\\"' in text
+    assert '\\"inspectOnly\\":true' in text
+    assert "inspectOnly" not in json.dumps(actions["Prod/Deploy-Web"])
+    assert not several.findings
+
+
+def test_roles_reach_only_these_stacks(several: Assembly) -> None:
+    template = several.template(STACK)
+    functions = [f for f in resources_of_type(template, "AWS::Lambda::Function") if "Environment" in f]
+    variables = [f["Environment"]["Variables"].get("STACK_NAMES") for f in functions]
+    complete = "prod-shop-Network,prod-shop-Data,prod-shop-Api,prod-shop-Web,prod-shop-Jobs"
+    assert set(variables) == {complete, None}
+    policy = statements(template, logical_id(template, "AWS::IAM::Role", "StateMachine"))
+    text = json.dumps(policy)
+    assert ":stack/prod-shop-Data/*" in text
+    assert "stack/prod-shop/*" not in text
+    assert "-green-" not in text
+    assert resolved_length(policy) < INLINE_POLICIES
+
+
+def test_settings_name_invalid_stacks(tmp_path: Path) -> None:
+    for stacks in (["Shop"], "Shop", [1, 2], {"a": 1}):
+        content = INPUT | {"assembly": {"path": "cdk.out", "stacks": stacks}}
+        (tmp_path / "input.json").write_text(json.dumps(content))
+        with pytest.raises(SettingsError, match=r"assembly\.stacks"):
+            Settings.from_context({"deploy_pipeline:input": str(tmp_path / "input.json")})

@@ -1,0 +1,124 @@
+"""Call a Lambda alias from several threads, watch its weights, and compare both."""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .walkthrough import Target
+
+THREADS = 4
+PAUSE = 0.02  # seconds between calls of a thread
+DEVIATIONS = 4.5  # a share is outside of this band with a probability below 1 in 100,000
+Weights = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A call of the alias: its start and end (monotonic), the version that answered, and whether it failed."""
+
+    started: float
+    ended: float
+    version: str
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The alias between two times (monotonic), before and after it was read: the share of each version."""
+
+    before: float
+    after: float
+    version: str
+    weights: Weights
+
+    def share(self, version: str) -> float:
+        shares = dict(self.weights)
+        return shares.get(version, 1 - sum(shares.values()) if version == self.version else 0.0)
+
+
+@dataclass
+class Traffic:
+    """Answers and observations, in the order of their time."""
+
+    answers: list[Answer] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+
+    def phases(self, version: str) -> list[tuple[float, float, float]]:
+        """Return share of `version`, start and end of each phase in which the weights were certainly the same."""
+        found: list[tuple[float, float, float]] = []
+        for observation in self.observations:
+            share = observation.share(version)
+            if found and found[-1][0] == share:
+                found[-1] = (share, found[-1][1], observation.before)
+            else:
+                found.append((share, observation.after, observation.before))
+        return found
+
+    def answers_between(self, start: float, end: float) -> list[Answer]:
+        """Return the answers whose calls were entirely in this time."""
+        return [answer for answer in self.answers if start <= answer.started and answer.ended <= end]
+
+    def check_shares(self, version: str, propagation_seconds: float) -> list[str]:
+        """Compare the share of `version` in the answers of each phase with its weight; describe each.
+
+        Raises:
+            AssertionError: a share is outside of the band that its weight allows.
+        """
+        described = []
+        for weight, start, end in self.phases(version):
+            answers = self.answers_between(start + propagation_seconds, end)
+            if not answers:
+                continue
+            count = sum(answer.version == version for answer in answers)
+            band = DEVIATIONS * math.sqrt(weight * (1 - weight) / len(answers))
+            share = count / len(answers)
+            text = f"{share:.1%} of {len(answers)} answers at {weight:.0%}"
+            assert abs(share - weight) <= band, f"{text}; accepted: {weight:.0%} ± {band:.1%}"
+            described.append(text)
+        return described
+
+
+@contextmanager
+def traffic_of(target: Target, function: str, alias: str) -> Iterator[Traffic]:
+    """Call the alias until the context is left, and watch its weights."""
+    traffic, stop = Traffic(), Event()
+    client = target.client("lambda")
+
+    def call() -> None:
+        payload = json.dumps({"name": "walkthrough"})
+        while not stop.wait(PAUSE):
+            started = time.monotonic()
+            try:
+                response = client.invoke(FunctionName=function, Qualifier=alias, Payload=payload)
+            except (BotoCoreError, ClientError):
+                continue  # throttled, for example
+            failed = "FunctionError" in response
+            traffic.answers.append(Answer(started, time.monotonic(), response["ExecutedVersion"], failed))
+
+    def watch() -> None:
+        while not stop.wait(min(target.poll_seconds, 1)):
+            traffic.observations.append(observe(client, function, alias))
+
+    threads = [*(Thread(target=call, daemon=True) for _ in range(THREADS)), Thread(target=watch, daemon=True)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield traffic
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def observe(client: Any, function: str, alias: str) -> Observation:
+    before = time.monotonic()
+    found = client.get_alias(FunctionName=function, Name=alias)
+    weights = (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    return Observation(before, time.monotonic(), found["FunctionVersion"], tuple(sorted(weights.items())))
