@@ -18,7 +18,7 @@ from settings.cost_control import MAX_EXEMPT, MAX_PRINCIPALS, MAX_RUNGS
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
 from settings.lambda_canary import MAX_FUNCTIONS
 from settings.multi_region_api import MAX_DEPENDENCIES, MAX_ORIGINS
-from settings.security_group_revert import MAX_GROUPS
+from settings.security_group_revert import MAX_BREAK_GLASS_PRINCIPALS, MAX_GROUPS
 from settings.static_site import MAX_ALTERNATE_NAMES
 
 from .conftest import EVERYTHING, Assembly, synthesize
@@ -98,6 +98,9 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "static_site:permissions_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
     "lambda_canary:functions": [canary_function(number) for number in range(MAX_FUNCTIONS)],
+    "security_group_revert:break_glass_principals": [
+        f"arn:aws:iam::111111111111:role/{number:0>481}/role" for number in range(MAX_BREAK_GLASS_PRINCIPALS)
+    ],
     "analytics_host:h2o_nodes": 16,
     "analytics_host:user_name": "u" * 31,
     "analytics_host:data_location": f"s3://{'b' * 63}/{'p' * 900}/",

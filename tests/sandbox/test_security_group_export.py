@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lambdas.security_group_revert.respond import guarded_groups
+from lambdas.security_group_revert.approved import guarded_groups
 from lambdas.security_group_revert.revert import read_rules, reconcile
 from settings import Settings
 from settings.export_security_groups import main

@@ -258,9 +258,11 @@ class FakeDynamoDB:
             return {"SS": sorted({*(old or {"SS": []})["SS"], *added["SS"]})}
         return {"N": str(int((old or {"N": "0"})["N"]) + int(added["N"]))}
 
-    def put_item(self, **parameters: Any) -> None:
+    def put_item(self, **parameters: Any) -> dict[str, Any]:
         self._record("PutItem", parameters)
+        old = self.items.get(self._key(parameters["Item"]))
         self.items[self._key(parameters["Item"])] = parameters["Item"]
+        return {"Attributes": dict(old)} if old and parameters.get("ReturnValues") == "ALL_OLD" else {}
 
     def delete_item(self, **parameters: Any) -> dict[str, Any]:
         self._record("DeleteItem", parameters)
@@ -270,7 +272,7 @@ class FakeDynamoDB:
     def pass_time(self, seconds: int) -> None:
         """Move all timestamps in the table `seconds` into the past."""
         for item in self.items.values():
-            for name in {"last", "expires_at", "by_sweep"} & item.keys():
+            for name in {"last", "expires_at", "by_sweep", "called_at", "until"} & item.keys():
                 item[name] = {"N": str(int(item[name]["N"]) - seconds)}
 
     @staticmethod
