@@ -113,9 +113,10 @@ class Responder:
     def _check(self, group: GuardedGroup, rules: tuple[Rule, ...], run: "_Run") -> None:
         """Revert unapproved changes to one group, log them, and send a notification if the findings changed."""
         change, problems = run.change, run.problems
-        new = self._permit(group, run)
+        permitted = self._permit(group, run)
         outcome, state = self._reconcile_visible(group, rules, run)
-        ended = without_active(state.permitted, self.break_glass.active(state.permitted, change, run.now), outcome)
+        active = self.break_glass.active(state.permitted, change, run.now)
+        ended = without_active(state.permitted, active, outcome)
         problems += [f"{a.action_type} {a.rule}: {a.reason}" for a in outcome.failed if a.transient]
         not_visible = _not_visible(change, outcome, state)
         in_approved_state = rules_in_approved_state(change, outcome) if change else []
@@ -129,7 +130,7 @@ class Responder:
             resolved=bool(state.reported_digest and not findings),
             missed_events=len(missed),
             seconds_to_revert=_seconds_to_revert(change, outcome, state),
-            permitted=in_effect(new, outcome.rules),
+            permitted=in_effect([item for item in permitted if item in active], outcome.rules),
             ended=tuple(item for item in ended if any(a.key == item.key for a in outcome.actions)),
             has_break_glass_caller=bool(change and change.principal in self.break_glass.principals),
         )
@@ -151,17 +152,19 @@ class Responder:
             self.table.set_reported(group.group_id, findings)
 
     def _permit(self, group: GuardedGroup, run: "_Run") -> list[PermittedChange]:
-        """Store the break-glass changes of the call, and return those that are new.
+        """Store the break-glass changes of the call, and return them.
 
-        Without the table, none is permitted, because nothing would end it.
+        Without the table, none is permitted, because nothing would end it. A retried or duplicate event is reported
+        again, because the notification may have failed.
         """
         permitted = self.break_glass.permit(run.change, group, run.now)
         try:
-            return [item for item in permitted if self.table.set_permitted(group.group_id, item)]
+            for item in permitted:
+                self.table.set_permitted(group.group_id, item)
         except (ClientError, BotoCoreError) as error:
             run.table_is_available = False
             run.problems.append(f"cannot store break-glass changes of {group.group_id}: {error}")
-            return []
+        return permitted
 
     def _is_repeated(self, group: GuardedGroup, change: Change) -> bool:
         """Count an event whose changes someone else has reverted; return whether the next sweep reports it.

@@ -157,8 +157,8 @@ class StateTable:
                 UpdateExpression="REMOVE by_sweep",
             )
 
-    def set_permitted(self, group_id: str, change: PermittedChange) -> bool:
-        """Store a permitted change; return whether it was not stored before."""
+    def set_permitted(self, group_id: str, change: PermittedChange) -> None:
+        """Store a permitted change."""
         item: dict[str, AttributeValueTypeDef] = {
             "group_id": {"S": group_id},
             "finding": {"S": BREAK_GLASS_PREFIX + change.key},
@@ -169,8 +169,7 @@ class StateTable:
             "until": {"N": str(change.until)},
             "expires_at": {"N": str(change.until + PERMITTED_TTL_SECONDS)},
         }
-        response = self.dynamodb.put_item(TableName=self.name, Item=item, ReturnValues="ALL_OLD")
-        return response.get("Attributes") != item
+        self.dynamodb.put_item(TableName=self.name, Item=item)
 
     def delete_permitted(self, group_id: str, change: PermittedChange) -> None:
         """Delete a permitted change whose time has ended."""

@@ -258,11 +258,9 @@ class FakeDynamoDB:
             return {"SS": sorted({*(old or {"SS": []})["SS"], *added["SS"]})}
         return {"N": str(int((old or {"N": "0"})["N"]) + int(added["N"]))}
 
-    def put_item(self, **parameters: Any) -> dict[str, Any]:
+    def put_item(self, **parameters: Any) -> None:
         self._record("PutItem", parameters)
-        old = self.items.get(self._key(parameters["Item"]))
         self.items[self._key(parameters["Item"])] = parameters["Item"]
-        return {"Attributes": dict(old)} if old and parameters.get("ReturnValues") == "ALL_OLD" else {}
 
     def delete_item(self, **parameters: Any) -> dict[str, Any]:
         self._record("DeleteItem", parameters)

@@ -143,6 +143,7 @@ def test_event_later_than_the_end_permits_nothing(age: float) -> None:
     assert account.ec2.current() == {HTTPS}
     assert text.startswith("Reverted: 1 change")
     assert "Break-glass changes that ended" in text
+    assert "Permitted" not in text
     assert account.items == []
 
 
@@ -258,11 +259,30 @@ def test_call_without_group_id_permits_nothing() -> None:
     assert account.ec2.current() == {HTTPS}
 
 
-def test_duplicate_event_is_not_reported_again() -> None:
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Throttling",
+    fault="SNS rejects the notification of a break-glass change",
+    expected="Lambda retries the event, and the change is reported",
+    observed="reported by the retry",
+)
+def test_change_is_reported_by_a_retry_if_the_notification_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def throttled(**_parameters: Any) -> None:
+        raise ec2_error("Throttling")
+
+    account, call = Account(HTTPS, VENDOR), added()
+    with monkeypatch.context() as patch:
+        patch.setattr(account.sns, "publish", throttled)
+        with pytest.raises(RetryableError):
+            account.respond(call)
+    assert account.respond(call).startswith("Break-glass: 1 change")
+
+
+def test_duplicate_event_does_not_extend_the_time() -> None:
     account = Account(HTTPS, VENDOR)
     call = added()
     account.respond(call)
-    assert account.respond(call) == ""
+    account.respond(call)
     account.pass_time(HOUR + 60)
     account.respond(records.SWEEP)
     assert account.ec2.current() == {HTTPS}
