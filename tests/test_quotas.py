@@ -19,7 +19,7 @@ from settings.cost_control import MAX_EXEMPT, MAX_PRINCIPAL_CHARACTERS, MAX_PRIN
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
 from settings.lambda_canary import MAX_FUNCTIONS
 from settings.multi_region_api import MAX_DEPENDENCIES, MAX_ORIGINS
-from settings.security_group_revert import MAX_GROUPS
+from settings.security_group_revert import MAX_BREAK_GLASS_PRINCIPALS, MAX_GROUPS
 from settings.static_site import MAX_ALTERNATE_NAMES
 
 from .conftest import EVERYTHING, Assembly, synthesize
@@ -100,6 +100,10 @@ def canary_function(number: int) -> dict[str, Any]:
 
 
 # Every list setting at its maximum length, and numbers and texts that make a document grow.
+def break_glass_role(number: int) -> str:
+    return f"arn:aws:iam::111111111111:role/{number:0>476}/role"  # 512 characters
+
+
 MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:permissions": [
         permission("a", MAX_PERMISSION_CHARACTERS),
@@ -114,6 +118,9 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "static_site:permissions_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
     "lambda_canary:functions": [canary_function(number) for number in range(MAX_FUNCTIONS)],
+    "security_group_revert:break_glass_principals": [
+        break_glass_role(number) for number in range(MAX_BREAK_GLASS_PRINCIPALS)
+    ],
     "analytics_host:h2o_nodes": 16,
     "analytics_host:user_name": "u" * 31,
     "analytics_host:data_location": f"s3://{'b' * 63}/{'p' * 900}/",
@@ -133,6 +140,9 @@ OVER_MAXIMUM = {
     "multi_region_api:allowed_origins": [f"https://{number}.example.com" for number in range(MAX_ORIGINS + 1)],
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES + 1)],
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS + 1)],
+    "security_group_revert:break_glass_principals": [
+        break_glass_role(number) for number in range(MAX_BREAK_GLASS_PRINCIPALS + 1)
+    ],
     "analytics_host:read_locations": [f"s3://bucket/{number}/" for number in range(MAX_READABLE + 1)],
     "analytics_host:read_databases": [f"d{number}" for number in range(MAX_READABLE + 1)],
     "analytics_host:extra_policies": policies(MAX_POLICIES + 1),

@@ -277,6 +277,8 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "security_group_revert:restore": "a setting of the function",
     "security_group_revert:max_reverts": "a setting of the function",
     "security_group_revert:revert_window_hours": "a setting of the function",
+    "security_group_revert:break_glass_principals": (iam_arn,),
+    "security_group_revert:break_glass_minutes": "a setting of the function",
     "security_group_revert:guard_egress": CHOICE,
     "security_group_revert:sweep_minutes": (
         api("events", "ScheduleExpression", lambda minutes: f"rate({minutes} minutes)"),
