@@ -57,7 +57,7 @@ LINKS = (
 )
 LATE_EVENTS = (
     "{} calls since the last sweep changed the group, in addition to those in earlier notifications. Another check had "
-    "already reverted them, or they were no longer present. The log has each call and its changes."
+    "already reverted their changes, or these were no longer present. The log has each call and its changes."
 )
 ACCESS_CHANGE = (
     "The rules are as approved, but the call changes what they apply to: the entries of an approved prefix list, the "

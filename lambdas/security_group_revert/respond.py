@@ -299,7 +299,7 @@ class Responder:
         )
 
     def _put_event(self, report: Report) -> None:
-        """Put an event on the default event bus.
+        """Send an event to the default event bus.
 
         Raises:
             RetryableError: EventBridge rejected it.

@@ -149,7 +149,7 @@ class StateTable:
             )
 
     def set_explained(self, group_id: str, keys: Iterable[str]) -> None:
-        """Store that the events of findings that a sweep reverted have arrived, or are counted as missed."""
+        """Record that the events of findings that a sweep reverted have arrived, or are counted as missed."""
         for key in keys:
             self.dynamodb.update_item(
                 TableName=self.name,
@@ -192,7 +192,7 @@ class StateTable:
         return int(response["Attributes"]["reverts"]["N"])
 
     def take_late_events(self, group_id: str) -> LateEvents:
-        """Return the late events of a group, and start to count from zero."""
+        """Return the late events of a group, and reset their count."""
         key = {"group_id": {"S": group_id}, "finding": {"S": LATE_SORT_KEY}}
         response = self.dynamodb.delete_item(TableName=self.name, Key=key, ReturnValues="ALL_OLD")
         item = response.get("Attributes")
