@@ -22,7 +22,7 @@ from lambdas.multi_region_api.responses import HELLO_PATH
 from .browser import browser
 from .client_networks import CLIENT_NETWORKS
 from .dns_lookup import resolve
-from .mailbox import confirm_subscriptions, emails_from
+from .emails import confirm_subscriptions, emails_from
 from .polling import poll_in_background
 from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
 

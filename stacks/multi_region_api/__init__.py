@@ -26,7 +26,6 @@ from aws_cdk import (
     aws_lambda as lambda_,
     aws_logs as logs,
     aws_route53 as route53,
-    aws_wafv2 as wafv2,
     aws_xray as xray,
 )
 from constructs import Construct
@@ -42,10 +41,10 @@ from ..constructs.grants import grant
 from ..constructs.lambda_code import lambda_asset
 from ..constructs.outputs import add_outputs
 from ..constructs.standard_function import StandardFunction
-from ..constructs.web_acl import ManagedRulesWebAcl, visibility_config
 from .access_log import ACCESS_LOG_FIELDS
 from .domain_names import BASE_PATH, SECURITY_POLICY, DomainNames
 from .drains import RATE_LIMIT as DRAINED_RATE_LIMIT, Drains, drain_function_name, drain_urls, drained_path
+from .web_acl import protect_stage
 
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 STAGE = "prod"
@@ -95,7 +94,9 @@ class MultiRegionApi(Stack):
         # If the health check were created first, it would find the Region unhealthy and raise the alarms.
         check.node.add_dependency(api, self._exclude_health_checks_from_tracing())
         if settings.waf:
-            check.node.add_dependency(self._create_web_acl(api))
+            check.node.add_dependency(
+                protect_stage(self, api.deployment_stage, allowed_path=f"/{STAGE}/{self.health_path}")
+            )
         functions, routing_check = {"Hello": hello, "Health": health}, check
         if settings.domain_name:
             if self.drain_urls:
@@ -314,26 +315,6 @@ class MultiRegionApi(Stack):
         )
         Tags.of(check).add("Name", self.node.id)
         return check
-
-    def _create_web_acl(self, api: apigateway.RestApi) -> wafv2.CfnWebACLAssociation:
-        """Protect the stage with a web ACL that always allows Route 53's health checkers."""
-        health_path = wafv2.CfnWebACL.ByteMatchStatementProperty(
-            field_to_match=wafv2.CfnWebACL.FieldToMatchProperty(uri_path={}),
-            positional_constraint="EXACTLY",
-            search_string=f"/{STAGE}/{self.health_path}",
-            text_transformations=[wafv2.CfnWebACL.TextTransformationProperty(priority=0, type="NONE")],
-        )
-        allow_health_path = wafv2.CfnWebACL.RuleProperty(
-            name="HealthPath",
-            priority=0,
-            action=wafv2.CfnWebACL.RuleActionProperty(allow={}),
-            statement=wafv2.CfnWebACL.StatementProperty(byte_match_statement=health_path),
-            visibility_config=visibility_config("HealthPath"),
-        )
-        acl = ManagedRulesWebAcl(self, "WebAcl", waf_scope="REGIONAL", leading_rules=[allow_health_path])
-        return wafv2.CfnWebACLAssociation(
-            self, "WebAclAssociation", resource_arn=api.deployment_stage.stage_arn, web_acl_arn=acl.attr_arn
-        )
 
     def _add_alarms(
         self, topic: AlarmTopic, functions: dict[str, StandardFunction], check: route53.HealthCheck

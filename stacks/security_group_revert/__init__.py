@@ -52,47 +52,10 @@ from ..constructs.grants import grant
 from ..constructs.lambda_code import lambda_asset
 from ..constructs.outputs import add_outputs
 from ..constructs.standard_function import StandardFunction
+from .event_names import ACCESS_CHANGE_EVENTS, EGRESS_EVENTS, INGRESS_EVENTS
 from .tampering import report_tampering
 from .trail import Trail
 
-INGRESS_EVENTS = [
-    "AuthorizeSecurityGroupIngress",
-    "ModifySecurityGroupRules",
-    "RevokeSecurityGroupIngress",
-    "UpdateSecurityGroupRuleDescriptionsIngress",
-]
-EGRESS_EVENTS = [
-    "AuthorizeSecurityGroupEgress",
-    "RevokeSecurityGroupEgress",
-    "UpdateSecurityGroupRuleDescriptionsEgress",
-]
-# Calls that change what the rules apply to: entries of a prefix list, groups of an interface or an endpoint.
-ACCESS_CHANGE_EVENTS = [
-    "AttachNetworkInterface",
-    "ApplySecurityGroupsToClientVpnTargetNetwork",
-    "CreateApplicationStatusCheck",
-    "CreateClientVpnEndpoint",
-    "CreateInstanceConnectEndpoint",
-    "CreateIpamPrefixListResolverTarget",
-    "CreateNetworkInterface",
-    "CreateNetworkInterfacePermission",
-    "CreateVerifiedAccessEndpoint",
-    "CreateVpcEndpoint",
-    "ImportInstance",
-    "ModifyApplicationStatusCheck",
-    "ModifyClientVpnEndpoint",
-    "ModifyInstanceAttribute",
-    "ModifyInstanceConnectEndpoint",
-    "ModifyIpamPrefixListResolverTarget",
-    "ModifyManagedPrefixList",
-    "ModifyNetworkInterfaceAttribute",
-    "ModifyVpcEndpoint",
-    "RequestSpotFleet",
-    "RequestSpotInstances",
-    "RestoreManagedPrefixListVersion",
-    "RunInstances",
-    "RunScheduledInstances",
-]
 GROUPS_PER_STATEMENT = 60  # with seven actions, at most 5,700 of the 6,144 characters of a managed policy
 MAX_SECONDS_TO_REVERT = 300  # with CloudTrail's delivery, usually within seconds
 SAMPLE_GROUP_NAME = "Web Server"

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from settings.analytics_host import AnalyticsHostSettings
+
 from ..conftest import only_resource, synthesize
 from .conftest import user_data
 
@@ -49,7 +51,9 @@ def test_tables_from_queries_expire_with_the_results(template: dict[str, Any]) -
     assert configuration["EnforceWorkGroupConfiguration"] is True
     _, (_, bucket, path) = configuration["ResultConfiguration"]["OutputLocation"]["Fn::Join"]
     rules = template["Resources"][bucket["Ref"]]["Properties"]["LifecycleConfiguration"]["Rules"]
-    assert [rule["ExpirationInDays"] for rule in rules if f"{path}tables/".startswith(f"/{rule['Prefix']}")] == [7]
+    assert [rule["ExpirationInDays"] for rule in rules if f"{path}tables/".startswith(f"/{rule['Prefix']}")] == [
+        AnalyticsHostSettings().results_retention_days
+    ]
 
 
 @pytest.mark.parametrize("name", ["template", "production"])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from settings import Settings, SettingsError
+from settings.analytics_host import AnalyticsHostSettings
 
 from ..conftest import ROOT, as_list, only_resource, resources_of_type, synthesize
 from .conftest import EXISTING_VPC, user_data
@@ -192,7 +193,9 @@ def test_buckets_are_private_encrypted_and_results_expire(template: dict[str, An
         assert all(bucket["PublicAccessBlockConfiguration"].values())
         assert bucket["BucketEncryption"]
     expiring = [b for b in buckets if "ExpirationInDays" in json.dumps(b["LifecycleConfiguration"])]
-    assert [b["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] for b in expiring] == [7]
+    assert [b["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] for b in expiring] == [
+        AnalyticsHostSettings().results_retention_days
+    ]
     assert len(resources_of_type(template, "AWS::S3::BucketPolicy")) == 2
     (data,) = (b for b in buckets if b not in expiring)
     assert data["VersioningConfiguration"] == {"Status": "Enabled"}, "overwritten objects would be lost"

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from lambdas.cost_control.notification_text import DONE_TEXTS
 from lambdas.cost_control.plan import PLANNED, Action
-from lambdas.cost_control.release import MAX_UNDONE
+from lambdas.cost_control.release import MAX_UNDONE, ORDER
 
 from .month import DECEMBER, NOVEMBER, POLICY, Month
 
@@ -367,3 +368,7 @@ def test_deleted_cluster_is_closed() -> None:
     del month.account.clusters["orders"]
     statuses = {result["item"]: result["status"] for result in month.release(DECEMBER)["results"]}
     assert statuses["stop_cluster/orders"] == "gone"
+
+
+def test_every_kind_of_action_has_a_text() -> None:
+    assert DONE_TEXTS.keys() == {*ORDER}
