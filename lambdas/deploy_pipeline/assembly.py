@@ -88,7 +88,9 @@ def read_stack(archive: zipfile.ZipFile, location: AssemblyLocation, environment
     files = [
         _text(_object(artifact, "properties", MANIFEST), "file", MANIFEST)
         for name in stack.get("dependencies") or []
-        if isinstance(artifact := artifacts.get(name), dict) and artifact.get("type") == ASSETS
+        if isinstance(name, str)
+        and isinstance(artifact := artifacts.get(name), dict)
+        and artifact.get("type") == ASSETS
     ]
     template = _text(properties, "templateFile", MANIFEST)
     destinations = [item for file in files for item in _destinations(archive, location.path, file, environment)]

@@ -22,6 +22,7 @@ from .objects import DENIED, MISSING
 from .request import AssemblyLocation, DeploymentRequest
 
 MAX_ASSET_BYTES = 250 * 1024 * 1024  # uncompressed: Lambda's limit; a zip file of it fits into /tmp
+MAX_TOTAL_BYTES = 2 * 1024 * 1024 * 1024  # uncompressed: what the function can compress within its timeout
 MAX_READ_BYTES = 1024 * 1024 * 1024  # CodePipeline's limit for most artifacts
 READ_BYTES = 1024 * 1024
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
@@ -51,6 +52,7 @@ def publish(s3: Any, request: DeploymentRequest, bucket: str, environment: str) 
 class _Publisher:
     def __init__(self, s3: Any, archive: zipfile.ZipFile, location: AssemblyLocation, bucket: str) -> None:
         self.s3, self.archive, self.location, self.bucket = s3, archive, location, bucket
+        self.size = 0  # of all assets
         # Sorted, so that the files of a folder are next to each other.
         self.entries = sorted(
             ((name, entry) for entry in archive.infolist() for name in normalized_names(entry)),
@@ -121,6 +123,9 @@ class _Publisher:
                 size += len(chunk)
                 if size > room:  # the size in the central directory can be wrong
                     raise InvalidArtifactError(f"The asset {asset.path!r} has more than {MAX_ASSET_BYTES:,} bytes.")
+                self.size += len(chunk)
+                if self.size > MAX_TOTAL_BYTES:
+                    raise InvalidArtifactError(f"The assets have more than {MAX_TOTAL_BYTES:,} bytes.")
                 target.write(chunk)
         return size
 
