@@ -87,7 +87,7 @@ def read_stack(archive: zipfile.ZipFile, location: AssemblyLocation, environment
     properties = _object(stack, "properties", MANIFEST)
     files = [
         _text(_object(artifact, "properties", MANIFEST), "file", MANIFEST)
-        for name in stack.get("dependencies") or []
+        for name in _list(stack, "dependencies")
         if isinstance(name, str)
         and isinstance(artifact := artifacts.get(name), dict)
         and artifact.get("type") == ASSETS
@@ -111,9 +111,10 @@ def _find_stack(artifacts: Mapping[str, Any], location: AssemblyLocation) -> dic
     if location.stack in stacks:
         return stacks[location.stack]
     stages = [
-        str((artifact.get("properties") or {}).get("directoryName", name))
+        str(properties.get("directoryName", name) if isinstance(properties, dict) else name)
         for name, artifact in artifacts.items()
         if isinstance(artifact, dict) and artifact.get("type") == NESTED_ASSEMBLY
+        for properties in (artifact.get("properties"),)
     ]
     nested = f"; stacks of a stage are in another assembly: {_listed(stages)}" if stages else ""
     known = _listed(sorted(stacks)) or "none"
@@ -176,6 +177,13 @@ def _object(value: Any, name: str, where: str, default: Any = None) -> dict[str,
     found = value.get(name, default) if isinstance(value, dict) else None
     if not isinstance(found, dict):
         raise InvalidArtifactError(f"{where}: {name} is not an object; the pipeline reads assemblies of CDK 2.")
+    return found
+
+
+def _list(value: Mapping[str, Any], name: str) -> list[Any]:
+    found = value.get(name, [])
+    if not isinstance(found, list):
+        raise InvalidArtifactError(f"{MANIFEST}: {name} is not a list; the pipeline reads assemblies of CDK 2.")
     return found
 
 
