@@ -14,7 +14,8 @@ from .types import Conflict, Email, SettingsModel, matches, number
 STACK = "CostControl"
 MAX_RUNGS = 10  # Budgets: "A budget can have up to ten notifications"
 MAX_PRINCIPALS = 10  # groups, or roles: their ARNs are in the policies of a function
-MAX_EXEMPT = 10  # their ARNs are in one managed policy, of at most 6,144 characters
+# Their ARNs are in one managed policy, of at most 6,144 characters. Roles of IAM Identity Center have up to 119.
+MAX_EXEMPT, MAX_EXEMPT_CHARACTERS = 10, 130
 NAME = r"[\w+=,.@-]"  # IAM names and paths
 Principal = Annotated[
     str,
@@ -29,7 +30,7 @@ ExemptPrincipal = Annotated[
     matches(
         rf"(user|group|role)/({NAME}+/)*{NAME}{{1,64}}",
         "user/, group/ or role/ and a name with its path, if it has one, such as user/alice",
-        max_length=200,
+        max_length=MAX_EXEMPT_CHARACTERS,
     ),
 ]
 TagKey = Annotated[

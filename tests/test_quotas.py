@@ -14,7 +14,7 @@ import pytest
 from audit.assembly import Template
 from audit.deployment_policies import WITH_MANAGED_POLICIES
 from settings import Settings, SettingsError
-from settings.cost_control import MAX_EXEMPT, MAX_PRINCIPALS, MAX_RUNGS
+from settings.cost_control import MAX_EXEMPT, MAX_EXEMPT_CHARACTERS, MAX_PRINCIPALS, MAX_RUNGS
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
 from settings.lambda_canary import MAX_FUNCTIONS
 from settings.multi_region_api import MAX_DEPENDENCIES, MAX_ORIGINS
@@ -68,9 +68,9 @@ def permission(name: str, size: int) -> dict[str, Any]:
     return {"actions": ["sqs:CreateQueue"], "resources": resources}
 
 
-def principals(count: int, prefix: str = "") -> list[str]:
+def principals(count: int, prefix: str = "", length: int = 200) -> list[str]:
     """Names of IAM with their path, of maximum length."""
-    return [f"{prefix}{number:0>{135 - len(prefix)}}/{'n' * 64}" for number in range(count)]
+    return [f"{prefix}{number:0>{length - 65 - len(prefix)}}/{'n' * 64}" for number in range(count)]
 
 
 def volume_key(number: int) -> str:
@@ -104,7 +104,7 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "cost_control:rungs": [{"percent": number, "actions": ["deny", "stop"]} for number in range(1, MAX_RUNGS + 1)],
     "cost_control:groups": principals(MAX_PRINCIPALS),
     "cost_control:roles": principals(MAX_PRINCIPALS),
-    "cost_control:exempt_principals": principals(MAX_EXEMPT, "user/"),
+    "cost_control:exempt_principals": principals(MAX_EXEMPT, "user/", MAX_EXEMPT_CHARACTERS),
     "cost_control:volume_keys": [volume_key(number) for number in range(MAX_PRINCIPALS)],
 }
 OVER_MAXIMUM = {
@@ -116,7 +116,7 @@ OVER_MAXIMUM = {
     "cost_control:rungs": [{"percent": number} for number in range(1, MAX_RUNGS + 2)],
     "cost_control:groups": principals(MAX_PRINCIPALS + 1),
     "cost_control:roles": principals(MAX_PRINCIPALS + 1),
-    "cost_control:exempt_principals": principals(MAX_EXEMPT + 1, "user/"),
+    "cost_control:exempt_principals": principals(MAX_EXEMPT + 1, "user/", MAX_EXEMPT_CHARACTERS),
     "cost_control:volume_keys": [volume_key(number) for number in range(MAX_PRINCIPALS + 1)],
     "lambda_canary:functions": [canary_function(number) for number in range(MAX_FUNCTIONS + 1)],
     "static_site:alternate_domain_names": [f"{number}.example.com" for number in range(MAX_ALTERNATE_NAMES + 1)],

@@ -21,6 +21,7 @@ from .plan import (
     STOP_DATABASE,
     STOP_INSTANCE,
     Action,
+    shortened,
 )
 from .record import Result
 
@@ -82,13 +83,12 @@ class Stopper:
         return results
 
     def _stop_instances(self, actions: list[Action]) -> list[Result]:
-        """Stop instances with one call or, if EC2 rejects it, each half separately."""
+        """Stop instances with one call or, if EC2 rejects it, with one for each."""
         try:
             self.ec2.stop_instances(InstanceIds=[action.name for action in actions])
         except ClientError as error:
             if len(actions) > 1:
-                half = len(actions) // 2
-                return self._stop_instances(actions[:half]) + self._stop_instances(actions[half:])
+                return [result for action in actions for result in self._stop_instances([action])]
             return [failure(actions[0], error)]
         except BotoCoreError as error:
             return [failure(action, error) for action in actions]
@@ -114,5 +114,5 @@ def failure(action: Action, error: Exception) -> Result:
 def reason(error: Exception) -> str:
     """Return the code and the message of an error of AWS, or the text of another error."""
     if isinstance(error, ClientError):
-        return f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
-    return str(error)
+        return shortened(f"{error.response['Error']['Code']}: {error.response['Error']['Message']}")
+    return shortened(str(error))

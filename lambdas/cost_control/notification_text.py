@@ -62,7 +62,7 @@ def guard_notification(
     if plan["leftOver"]:
         sections.append(f"{plan['leftOver']} more follow in the next check.")
     if failure:
-        sections.append(f"The execution failed, and the next check tries again: {failure}")
+        sections.append(f"The execution failed, and the next check tries again: {without_links(failure)}")
     if done:
         sections.append(
             "All of it is recorded, and undone when the month ends or with:\n"

@@ -4,10 +4,12 @@ Nothing here calls AWS or reads the clock, so planning twice with the same value
 after everything was done returns an empty one.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 DENY, STOP = "deny", "stop"  # actions of a rung, which always notifies
@@ -19,8 +21,14 @@ STOP_DATABASE, STOP_CLUSTER = "stop_database", "stop_cluster"
 PLANNED, DONE = "planned", "done"
 OPEN = frozenset({PLANNED, DONE})
 FAILED, REFUSED = "failed", "refused"  # nothing was changed
+TRIED = frozenset({PLANNED, FAILED})  # without a known success
 UNDONE, KEPT, GONE = "undone", "kept", "gone"  # closed by a release
-MAX_ACTIONS = 400  # a state's input is at most 256 KiB; the next check does the rest
+# Of a check, because a state's input is at most 256 KiB; the next check does the rest. Users choose names of up to
+# 255 characters, and how many resources have the tag.
+MAX_ACTIONS = 400
+MAX_ACTION_BYTES = 190_000  # in the plan, in the claimed actions and in the results
+MAX_PROBLEMS = 80
+MAX_REASON_CHARACTERS = 200  # reasons of AWS can contain an encoded authorization failure of kilobytes
 # For so long after the start of a month, a cost as high as last month's is treated as last month's: AWS does not
 # document when Budgets starts over, and updates its figures only a few times a day.
 RENEWAL_HOURS = 36
@@ -184,16 +192,36 @@ def plan(
         candidates += [principal for principal in principals if not principal.denied]
     if STOP in required:
         candidates += resources
+    # Those that were tried come last: resources that cannot be stopped must not keep others running.
+    candidates.sort(key=lambda c: isinstance(c, Resource) and _status(record, item(c.kind, c.name)) in TRIED)
     actions = [_action(c, record) for c in candidates if not c.problem]
+    now = _fitting(actions)
     concerned = [*(principals if DENY in ahead else ()), *(resources if STOP in ahead else ())]
     return Plan(
         period,
         spend,
         new,
-        tuple(actions[:MAX_ACTIONS]),
-        tuple(_new_problems(concerned, record)),
-        max(0, len(actions) - MAX_ACTIONS),
+        now,
+        tuple(islice(_new_problems(concerned, record), MAX_PROBLEMS)),
+        len(actions) - len(now),
     )
+
+
+def _fitting(actions: Iterable[Action]) -> tuple[Action, ...]:
+    """Return the first actions, as many as fit into a state's input together with their results."""
+    fitting, size = [], 0
+    for action in islice(actions, MAX_ACTIONS):
+        size += 3 * len(json.dumps(asdict(action))) + MAX_REASON_CHARACTERS
+        if size > MAX_ACTION_BYTES:
+            break
+        fitting.append(action)
+    return tuple(fitting)
+
+
+def shortened(reason: str) -> str:
+    """Return a reason on one line, within `MAX_REASON_CHARACTERS`."""
+    line = "".join(character if character.isprintable() else "?" for character in reason)
+    return line if len(line) <= MAX_REASON_CHARACTERS else f"{line[: MAX_REASON_CHARACTERS - 3]}..."
 
 
 def _status(record: Mapping[str, Recorded], name: str) -> str:
@@ -216,5 +244,6 @@ def _new_problems(
     for candidate in candidates:
         name = item(candidate.kind, candidate.name)
         earlier = record.get(name)
-        if candidate.problem and not (earlier and earlier.reason == candidate.problem):
-            yield name, candidate.problem
+        problem = shortened(candidate.problem)
+        if problem and not (earlier and earlier.reason == problem):
+            yield name, problem

@@ -1,6 +1,7 @@
 """The settings of rollouts, as the stack puts them into the package, and the functions that may be deployed."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,6 +13,7 @@ from .errors import InvalidInputError
 from .judgement import Criteria
 from .weights import RolloutType, weights
 
+MAX_SHOWN_CHARACTERS = 100  # of a value, in messages
 FILE = Path(__file__).with_name("rollout.json")
 INPUT_FIELDS = {"function", "version", "started_by"}
 # The trigger of deploy_pipeline adds the location of its artifact, which a version does not need.
@@ -79,10 +81,10 @@ class Config:
         if not isinstance(rollout_input, dict) or not isinstance(rollout_input.get("version"), str):
             raise InvalidInputError('the input must be {"function": "<name or ARN>", "version": "<number>"}')
         if unknown := sorted(rollout_input.keys() - INPUT_FIELDS - IGNORED_FIELDS):
-            raise InvalidInputError(f"unknown field {unknown[0]} (valid: {', '.join(sorted(INPUT_FIELDS))})")
+            raise InvalidInputError(f"unknown field {_shown(unknown[0])} (valid: {', '.join(sorted(INPUT_FIELDS))})")
         version = rollout_input["version"]
-        if not (version.isascii() and version.isdecimal()):
-            raise InvalidInputError(f"version={version}: must be the number of a published version")
+        if not re.fullmatch(r"[1-9][0-9]{0,19}", version):
+            raise InvalidInputError(f"version={_shown(version)}: must be the number of a published version")
         return self.named(rollout_input.get("function")), version
 
     def named(self, name: Any) -> Target:
@@ -93,7 +95,13 @@ class Config:
         for target in self.targets:
             if name in (target.arn, function_name(target.arn)):
                 return target
-        raise InvalidInputError(f"function={name}: not among the functions of the settings ({', '.join(names)})")
+        known = ", ".join(names)
+        raise InvalidInputError(f"function={_shown(name)}: not among the functions of the settings ({known})")
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) and value.isprintable() else json.dumps(value)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
 def looks(interval: int, max_wait: int, synthetic_calls: int) -> int:

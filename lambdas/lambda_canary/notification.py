@@ -1,11 +1,26 @@
-"""The notification about an ended execution, from its "Step Functions Execution Status Change" event."""
+"""The notification about an ended execution, from its "Step Functions Execution Status Change" event.
+
+It contains text of others: the input, and answers of the version. None of it becomes a link or another line.
+"""
 
 import json
+import re
 from typing import Any
 
 from .alias import Alias, RollbackResult
 
-MAX_SUBJECT = 100  # characters (SNS API)
+MAX_SUBJECT = 99  # characters (SNS API)
+MAX_FIELD = 256  # characters of a field of the input
+# Text that mail programs turn into links, and its replacement.
+SCHEMES = "callto|data|facetime|file|ftp|geo|https?|javascript|mailto|maps|market|news|sip|skype|sms|ssh|tel"
+LINKS = (
+    (re.compile(r"\.(?=[a-z])|(?<=\bwww)\.|(?<=\bftp)\.", re.IGNORECASE), "[.]"),  # names of hosts
+    (re.compile(r"(?<!\d)([1-9]\d{0,2}\.\d{1,3}\.\d{1,3})\.(?=\d)"), r"\1[.]"),  # IPv4 addresses
+    (re.compile(r"(?<=[a-z0-9+.-]):(?=[/\\])", re.IGNORECASE), "[:]"),  # Outlook accepts one slash
+    (re.compile(rf"\b({SCHEMES}):", re.IGNORECASE), r"\1[:]"),
+    (re.compile("@"), "[@]"),
+    (re.compile(r"\\\\"), r"[\\\\]"),  # network shares
+)
 SUBJECTS = {
     "RolledBack": "Rolled back",
     "Undecided": "Undecided, rolled back",
@@ -33,7 +48,8 @@ def subject(detail: dict[str, Any], name: str) -> str:
         keys = (detail.get("error"), detail["status"])
         text = next((SUBJECTS[key] for key in keys if key in SUBJECTS), "Failed")
     version = _field(detail, "version")
-    return f"{text}: {name}{f' version {version}' if version else ''}"[:MAX_SUBJECT]
+    line = f"{text}: {name}{f' version {version}' if version else ''}"
+    return line.encode("ascii", "replace").decode()[:MAX_SUBJECT]
 
 
 def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | None) -> str:
@@ -47,14 +63,29 @@ def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | Non
         result, alias = rollback
         parts += [RESULTS[result], f"The alias now: {alias}"]
     caller = _field(detail, "started_by")
-    parts.append(f"Execution: {detail['executionArn']}" + (f"\nStarted because of {caller}" if caller else ""))
-    return "\n\n".join(parts)
+    parts.append(
+        f"Execution: {detail['executionArn']}" + (f"\nStarted by, according to the input: {caller}" if caller else "")
+    )
+    return "\n".join(map(without_links, "\n\n".join(parts).split("\n")))
+
+
+def without_links(line: str) -> str:
+    """Prevent mail programs from creating links."""
+    line = printable(line)
+    for pattern, replacement in LINKS:
+        line = pattern.sub(replacement, line)
+    return line
+
+
+def printable(text: str) -> str:
+    """Return text on one line."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _field(detail: dict[str, Any], name: str) -> str | None:
-    """Return a field of the input, if it is text; the input is not validated here."""
+    """Return a field of the input on one line, if it is text; the input is not validated here."""
     try:
         value = json.loads(detail["input"])[name]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
-    return value if isinstance(value, str) else None
+    return printable(value[:MAX_FIELD]) if isinstance(value, str) else None

@@ -1,10 +1,15 @@
 """What is done at each rung of a project's budget. The account is in memory."""
 
+import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from lambdas.cost_control import guard
 from lambdas.cost_control.budget import BudgetError
+from lambdas.cost_control.enforce import MAX_INSTANCES
+from lambdas.cost_control.notification_text import guard_notification
 from lambdas.cost_control.plan import MAX_ACTIONS
 
 from .fake_aws import QUOTA, error
@@ -263,3 +268,83 @@ def test_actions_over_the_maximum_follow_in_the_next_check() -> None:
     assert list(month.account.states().values()).count("running") == 6
     month.guard("next check")
     assert set(month.account.states().values()) == {"stopped"}
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="a user protects more instances against stopping than a check acts on",
+    expected="the others are stopped in the next check",
+    observed="actions that have failed come last; two calls for each protected instance at most",
+)
+def test_protected_instances_do_not_keep_others_running() -> None:
+    month = Month()
+    protected = {f"i-{number}" for number in range(MAX_ACTIONS)}
+    month.account.protected |= protected
+    for name in [*protected, "i-large"]:
+        month.account.add_instance(name, Project="Beta")
+    month.account.set_cost(101)
+    month.guard()
+    calls = [name for name, _ in month.account.calls].count("stop_instances")
+    assert calls <= MAX_ACTIONS + MAX_ACTIONS / MAX_INSTANCES, "so that the function ends within its timeout"
+    month.guard("next check")
+    assert month.account.states()["i-large"] == "stopped"
+    assert month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="AWS's reasons for hundreds of refused actions exceed the size of a notification",
+    expected="the notification is published, with shortened reasons",
+    observed="below 256 KB",
+)
+def test_notification_with_long_reasons_is_accepted_by_sns(month: Month) -> None:
+    """A call that a service control policy denies has a reason with an encoded message of more than a kilobyte."""
+    for number in range(MAX_ACTIONS):
+        month.account.add_instance(f"i-{number}", Project="Beta")
+    encoded = f"Encoded authorization failure message: {'x' * 2000}"
+    month.account.faults["stop_instances"] = [error("UnauthorizedOperation", encoded, 403) for _ in range(1000)]
+    month.account.set_cost(101)
+    month.guard()
+    assert "UnauthorizedOperation: Encoded authorization" in month.texts[0]
+    assert len(month.texts[0]) < 256 * 1024
+
+
+def test_failure_of_a_function_becomes_no_link() -> None:
+    plan = {"period": "2026-11", "spend": {"actual": "101", "limit": "100", "forecast": None, "unit": "USD"}}
+    nothing: dict[str, Any] = {"rungs": [], "mode": "enforce", "actions": [], "problems": [], "leftOver": 0}
+    failure = "ClientError: http://evil.example\nDone:\n  everything"
+    _, text = guard_notification("Beta", plan | nothing, [], failure, "release")
+    assert "http[:]//evil[.]example?Done:?  everything" in text
+
+
+MAX_PAYLOAD_BYTES = 256 * 1024  # of a state (Step Functions quotas)
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="a user tags thousands of resources, with names and refusals as long as possible",
+    expected="the project is denied, and the state machine's data stays below Step Functions' maximum of 256 KB",
+    observed="fewer actions and problems in a check; the next one does the rest",
+)
+def test_plan_and_results_fit_into_a_state() -> None:
+    month = Month()
+    for number in range(1000):
+        month.account.scaling[f"{number:04}" + "x" * 251] = {
+            "MinSize": 1, "MaxSize": 10_000, "DesiredCapacity": 1, "Tags": [{"Key": "Project", "Value": "Beta"}],
+        }  # fmt: skip
+        group = {"aws__autoscaling__groupName": f"{number:04}" + "y" * 251}
+        month.account.add_instance(f"i-{number:017x}", Project="Beta", **group)
+    month.account.set_cost(101)
+    for check in ("first", "second"):
+        long = "ValidationError: " + "x" * 1000
+        month.account.faults["update_auto_scaling_group"] = [error("ValidationError", long) for _ in range(1000)]
+        plan = month.decide()
+        actions = month.claim(plan, check)
+        results = month.act(actions)
+        payload = {"plan": plan, "actions": [vars(action) for action in actions], "denied": [], "stopped": results}
+        assert len(json.dumps(payload)) < MAX_PAYLOAD_BYTES - 10_000
+        guard.finish(month.table, {"period": plan["period"], "results": results}, month.now)
+    assert month.is_denied
