@@ -78,7 +78,7 @@ def report_tampering(
     attachment = _rule(
         topic,
         "PolicyTampering",
-        "Calls, also by CloudFormation, that change the policy of the topic or function, the other rule, or an event bus",
+        "Calls, also by CloudFormation, that change the policy of the topic or function, the other rule, or a bus",
         {
             "$or": [
                 *_parameters({"functionName": functions, "topicArn": [topic.topic_arn]}, eventName=ATTACHMENT_EVENTS),
