@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 FIELD = "assembly.path"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_SHOWN_NAMES = 10
+MAX_DESTINATIONS = 10  # of an asset; CDK writes one for each environment
 STACK, ASSETS, NESTED_ASSEMBLY = "aws:cloudformation:stack", "cdk:asset-manifest", "cdk:cloud-assembly"
 # CDK names an asset in S3 after its hash. With limits, because the time is that of each start times the length.
 ASSET_KEY = r"(?:[\w.-]{1,100}/){0,8}[0-9a-f]{64}\.\w{1,20}"
@@ -147,6 +148,10 @@ def _destinations(
         destinations = [
             d for d in _object(asset, "destinations", f"{file}: {asset_id}").values() if isinstance(d, dict)
         ]
+        if len(destinations) > MAX_DESTINATIONS:
+            raise InvalidArtifactError(
+                f"{file}: {asset_id} has {len(destinations)} destinations; accepted: at most {MAX_DESTINATIONS}"
+            )
         for destination in destinations:
             _check_environment(
                 f"aws:///{destination.get('region') or 'unknown-region'}", f"aws:///{environment.split('/')[-1]}"

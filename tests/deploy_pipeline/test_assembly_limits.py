@@ -59,6 +59,14 @@ def test_sum_of_assets_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "The assets have more than 10,000 bytes" in error_of(published, content)
 
 
+def test_number_of_destinations_of_an_asset_is_limited() -> None:
+    """A large asset would be uploaded once for each."""
+    asset = file_asset(f"asset.{CODE}", f"{CODE}.zip", "zip")
+    (place,) = asset["destinations"].values()
+    asset["destinations"] = {str(number): place | {"objectKey": f"{number:064x}.zip"} for number in range(1000)}
+    assert "has 1000 destinations; accepted: at most 10" in error_of(published, assembly(files={CODE: asset}))
+
+
 @pytest.mark.parametrize("name", [["a"], {"a": 1}, 7, None])
 def test_dependency_that_is_no_name_is_ignored(name: object) -> None:
     assert published(packed(assembly(stack={"dependencies": ["Shop.assets", name]})))
