@@ -152,8 +152,9 @@ def release(table: RecordTable, releaser: Releaser, event: Mapping[str, Any], no
         periods.add(current)
         rungs = [name for name, recorded in table.read(current).items() if name.startswith(rung_item(""))]
         table.mark_rungs(current, [name.removeprefix(rung_item("")) for name in rungs], UNDONE, now)
-    results = releaser.release(items)
-    for item, result in results:
+    results = []
+    for item, result in releaser.release(items):  # each is recorded at once: the function can reach its timeout
+        results.append((item, result))
         table.finish(item.period, result, now)
         logger.info("Released", extra={"period": item.period, **result})
     for period in periods:

@@ -4,7 +4,7 @@ A resource that is no longer as this stack left it was changed by somebody else,
 Source: API references of IAM, EC2, EC2 Auto Scaling and RDS.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +47,10 @@ class Releaser:
     rds: Any
     policy_arn: str
 
-    def release(self, items: Iterable[OpenItem]) -> list[tuple[OpenItem, Result]]:
+    def release(self, items: Iterable[OpenItem]) -> Iterator[tuple[OpenItem, Result]]:
         """Undo `items`. A failure leaves its item open, with the reason, and the others are still undone."""
-        ordered = sorted(items, key=lambda item: ORDER.index(item.kind))
-        return [(item, self._undo(item)) for item in ordered]
+        for item in sorted(items, key=lambda item: ORDER.index(item.kind)):
+            yield item, self._undo(item)
 
     def _undo(self, item: OpenItem) -> Result:
         undo: Mapping[str, Callable[[OpenItem], str]] = {

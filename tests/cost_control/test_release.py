@@ -210,3 +210,25 @@ def test_release_does_not_start_what_already_runs(month: Month) -> None:
     assert (statuses["stop_instance/i-1"], statuses["stop_instance/i-2"]) == ("kept", "undone")
     started = [parameters["InstanceIds"] for name, parameters in month.account.calls if name == "start_instances"]
     assert started == [["i-2"]]
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Partial failure",
+    fault="the function that releases hundreds of resources reaches its timeout",
+    expected="what was undone is recorded, and the next attempt does the rest",
+    observed="i-1 undone before the timeout, i-3 afterwards",
+)
+def test_release_that_times_out_is_continued(month: Month) -> None:
+    for name in ("i-7", "i-8", "i-9"):
+        month.account.add_instance(name, Project="Beta")
+    month.account.set_cost(101)
+    month.guard()
+    month.account.faults["start_instances"] = [None, KeyboardInterrupt()]  # type: ignore[list-item]
+    with pytest.raises(KeyboardInterrupt):
+        month.release(DECEMBER)
+    statuses = [recorded.status for name, recorded in month.table.read("2026-11").items() if "stop_instance" in name]
+    assert statuses.count("undone") == 1
+    month.release(DECEMBER)
+    assert "stopped" not in month.account.states().values()
+    assert not month.is_denied
