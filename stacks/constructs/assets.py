@@ -42,7 +42,8 @@ SUSPICIOUS_PATTERNS = (
     *("backup", "backups", "*.bak", "*.bak.*", "*.backup", "*backup.*", "*.old", "*.orig", "*.swp", "*~"),
     *("*backup*.zip", "*backup*.tar", "*backup*.tgz", "*backup*.gz", "*backup*.7z", "*.swo", "#*#"),
     *("*.tfstate", "*.tfstate.*", "*.tfvars", "*.tfvars.json", "*.log", "*.pcap", "*.har"),
-    *("*.tfplan", "tfplan", "*.log.*", "*.hprof", "core.[0-9]*", "*.core", "*.stackdump", "*.mdmp", "*.save"),
+    *("*.tfplan", "tfplan", "*.log.*", "*.hprof", "*.core", "*.stackdump", "*.mdmp", "*.save"),
+    *(f"core.{'[0-9]' * digits}" for digits in range(1, 8)),  # not hashed files, such as core.1f.js
     *("www.tar*", "www.tgz", "www.zip", "htdocs*.zip", "htdocs*.tar*", "public_html*.zip", "public_html*.tar*"),
     *("*.git", "node_modules", "cdk.out", "venv"),
 )
