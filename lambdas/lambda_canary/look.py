@@ -62,7 +62,10 @@ def _with(figures: Figures, synthetic: dict[str, int] | None) -> Figures:
 def _alarmed(client: Any, target: Target, plan: Plan) -> Verdict | None:
     states = alarm_states(client, target.alarms)
     alarms = [name for name, state in states.items() if state == "ALARM" and name not in plan["ignoredAlarms"]]
-    return Verdict("fail", (f"in ALARM: {', '.join(sorted(alarms))}",)) if alarms else None
+    deleted = sorted(set(target.alarms) - states.keys())
+    found = {"in ALARM": sorted(alarms), "deleted": deleted}
+    reasons = tuple(f"{problem}: {', '.join(names)}" for problem, names in found.items() if names)
+    return Verdict("fail", reasons) if reasons else None
 
 
 def _decision(verdict: Verdict, event: LookEvent, config: Config) -> Outcome:
