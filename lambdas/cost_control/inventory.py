@@ -83,13 +83,16 @@ class Inventory:
         if self.options.stop_instances:
             groups = self._auto_scaling_groups()
             resources += [group for group in groups if any(group.undo.values())]
-            resources += self._instances({group.name for group in groups})
+            resources += self._instances({group.name: any(group.undo.values()) for group in groups})
         if self.options.stop_databases:
             resources += [*self._databases(), *self._clusters()]
         return resources
 
-    def _instances(self, groups: set[str]) -> Iterator[Resource]:
-        """Yield instances that run, except those of `groups`: Auto Scaling would replace them, so it scales to zero."""
+    def _instances(self, groups: Mapping[str, bool]) -> Iterator[Resource]:
+        """Yield instances that run, except those of `groups`: Auto Scaling would replace them, so it scales to zero.
+
+        groups: whether each still has a size above zero. Instances of the others are reported.
+        """
         filters: Any = [
             {"Name": f"tag:{self.options.tag}", "Values": [self.options.project]},
             {"Name": "instance-state-name", "Values": ["running"]},
@@ -98,9 +101,11 @@ class Inventory:
             for instance in (i for reservation in page["Reservations"] for i in reservation["Instances"]):
                 tags = _tags(instance.get("Tags", ()))
                 group = tags.get(AUTO_SCALING_TAG)
-                if self.options.exempt_tag in tags or group in groups:
+                if self.options.exempt_tag in tags or (group and groups.get(group)):
                     continue
                 problem = f"its Auto Scaling group {group} does not have the project's tag" if group else ""
+                if group in groups:
+                    problem = f"it runs on although its Auto Scaling group {group} is scaled to zero"
                 yield Resource(STOP_INSTANCE, instance["InstanceId"], problem=problem)
 
     def _auto_scaling_groups(self) -> list[Resource]:

@@ -348,3 +348,22 @@ def test_plan_and_results_fit_into_a_state() -> None:
         assert len(json.dumps(payload)) < MAX_PAYLOAD_BYTES - 10_000
         guard.finish(month.table, {"period": plan["period"], "results": results}, month.now)
     assert month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="a user keeps the instances of a group that is scaled to zero, such as with a suspended process",
+    expected="reported by the next check",
+    observed="in the notification",
+)
+def test_instance_that_survives_its_scaled_group_is_reported(month: Month) -> None:
+    """Scale-in protection, the state Standby or the suspended process Terminate keep an instance."""
+    month.account.add_instance("i-kept", Project="Beta", aws__autoscaling__groupName="web")
+    month.account.set_cost(101)
+    month.guard()
+    assert "i-kept" not in month.texts[0]
+    month.guard("next check")
+    assert "instance i-kept: it runs on although its Auto Scaling group web is scaled to zero" in month.texts[1]
+    month.guard("third check")
+    assert len(month.texts) == 2
