@@ -9,7 +9,7 @@ from sandbox.process import ROOT
 from settings.lambda_canary import LambdaCanarySettings
 from walkthroughs.line_chart import Axis, Series, line_chart
 
-from .canary_simulation import PROMOTED, ROLLED_BACK, Rule, Scenario, outcomes, post_rule, project_rule
+from .canary_simulation import PROMOTED, ROLLED_BACK, UNDECIDED, Rule, Scenario, outcomes, post_rule, project_rule
 
 FILE = ROOT / "docs" / "pictures" / "lambda_canary_rules.svg"
 CALLS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # of the alias, per interval of two minutes
@@ -21,14 +21,16 @@ CRITERIA = LambdaCanarySettings().criteria
 def picture() -> str:
     """Return the chart."""
     broken, good = (0.0, 0.05), (0.01, 0.01)
+    promoted = _chances(project_rule, LINEAR, broken, PROMOTED)
+    rejected = _chances(project_rule, LINEAR, good, ROLLED_BACK)
     series = (
         Series("post: broken promoted", _chances(post_rule, (*LINEAR, 1.0), broken, PROMOTED)),
         Series("post: good rejected", _chances(post_rule, (*LINEAR, 1.0), good, ROLLED_BACK)),
-        Series("here: broken promoted", _chances(project_rule, LINEAR, broken, PROMOTED)),
-        Series("here: good rejected", _chances(project_rule, LINEAR, good, ROLLED_BACK)),
+        Series("here: either of both", [max(pair) for pair in zip(promoted, rejected, strict=True)]),
+        Series("here: good undecided", _chances(project_rule, LINEAR, good, UNDECIDED)),
     )
     return line_chart(
-        "Chance of a wrong decision about a new version",
+        "Chances of a wrong decision, and of none",
         Axis("calls in two minutes", [(math.log10(calls), f"{calls:,}") for calls in CALLS]),
         Axis("chance", [(quarter / 4, f"{quarter * 25} %") for quarter in range(5)]),
         series,

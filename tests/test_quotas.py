@@ -14,6 +14,7 @@ import pytest
 from audit.assembly import Template
 from audit.deployment_policies import WITH_MANAGED_POLICIES
 from settings import Settings, SettingsError
+from settings.analytics_host import MAX_POLICIES, MAX_READABLE, MAX_READABLE_CHARACTERS
 from settings.cost_control import MAX_EXEMPT, MAX_EXEMPT_CHARACTERS, MAX_PRINCIPALS, MAX_RUNGS
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
 from settings.lambda_canary import MAX_FUNCTIONS
@@ -77,6 +78,20 @@ def volume_key(number: int) -> str:
     return f"arn:aws:kms:us-east-1:111111111111:key/{number:0>128}"
 
 
+def locations(count: int) -> list[str]:
+    return [f"s3://{number}{'b' * 62}/{'p' * 15}/" for number in range(count)]
+
+
+def databases(count: int) -> list[str]:
+    """As many characters as the locations leave."""
+    characters = MAX_READABLE_CHARACTERS - sum(map(len, locations(count)))
+    return [f"{number:d>{characters // count}}" for number in range(count)]
+
+
+def policies(count: int) -> list[str]:
+    return [f"arn:aws:iam::111111111111:policy/{number:p>128}" for number in range(count)]
+
+
 def canary_function(number: int) -> dict[str, Any]:
     """A function with names of maximum length."""
     arn = f"arn:aws:lambda:us-east-1:111111111111:function:{number:x>64}"
@@ -101,6 +116,9 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "analytics_host:h2o_nodes": 16,
     "analytics_host:user_name": "u" * 31,
     "analytics_host:data_location": f"s3://{'b' * 63}/{'p' * 900}/",
+    "analytics_host:read_locations": locations(MAX_READABLE),
+    "analytics_host:read_databases": databases(MAX_READABLE),
+    "analytics_host:extra_policies": policies(MAX_POLICIES),
     "cost_control:rungs": [{"percent": number, "actions": ["deny", "stop"]} for number in range(1, MAX_RUNGS + 1)],
     "cost_control:groups": principals(MAX_PRINCIPALS),
     "cost_control:roles": principals(MAX_PRINCIPALS),
@@ -113,6 +131,9 @@ OVER_MAXIMUM = {
     "multi_region_api:allowed_origins": [f"https://{number}.example.com" for number in range(MAX_ORIGINS + 1)],
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES + 1)],
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS + 1)],
+    "analytics_host:read_locations": [f"s3://bucket/{number}/" for number in range(MAX_READABLE + 1)],
+    "analytics_host:read_databases": [f"d{number}" for number in range(MAX_READABLE + 1)],
+    "analytics_host:extra_policies": policies(MAX_POLICIES + 1),
     "cost_control:rungs": [{"percent": number} for number in range(1, MAX_RUNGS + 2)],
     "cost_control:groups": principals(MAX_PRINCIPALS + 1),
     "cost_control:roles": principals(MAX_PRINCIPALS + 1),

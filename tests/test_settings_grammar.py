@@ -313,6 +313,16 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "analytics_host:h2o_nodes": CHOICE,
     "analytics_host:h2o_r_sha256": "a setting of the host",
     "analytics_host:data_location": (s3_bucket, lambda value: iam_arn(f"arn:aws:s3:::{value[5:]}*")),
+    "analytics_host:read_locations": (s3_bucket, lambda value: iam_arn(f"arn:aws:s3:::{value[5:]}*")),
+    "analytics_host:read_databases": (
+        at_most(255),  # NameString of Glue's model, whose pattern is not one of Python
+        lambda name: iam_arn(f"arn:aws:glue:us-east-1:111111111111:database/{name}") and not set(name) & set("*?$"),
+    ),
+    "analytics_host:extra_policies": (
+        api("iam", "arnType"),
+        api("iam", "policyNameType", lambda arn: arn.rpartition("/")[2]),
+        iam_arn,
+    ),
     "analytics_host:results_retention_days": (lambda days: 1 <= days <= 2**31 - 1,),
     "analytics_host:bytes_scanned_cutoff_mb": (api("athena", "BytesScannedCutoffValue", lambda mb: mb * 1_000_000),),
     "analytics_host:parquet": CHOICE,
