@@ -172,8 +172,8 @@ class AnalyticsHostSettings(SettingsModel):
             if len(set(values)) < len(values):
                 yield Conflict(field, "has a value more than once")
         if DATABASE in self.read_databases:
-            yield Conflict("read_databases", f"cannot have {DATABASE}, the stack's database, which the hosts can read")
+            yield Conflict("read_databases", f"cannot contain {DATABASE}, the stack's database, which hosts can read")
         characters = sum(map(len, self.read_locations + self.read_databases))
         if characters > MAX_READABLE_CHARACTERS:
-            limit = f"IAM's quota allows {MAX_READABLE_CHARACTERS} with {{read_databases}}"
+            limit = f"IAM's quota allows {MAX_READABLE_CHARACTERS}, including {{read_databases}}"
             yield Conflict("read_locations", f"has {characters} characters; {limit}")

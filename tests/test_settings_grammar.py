@@ -252,8 +252,8 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "lambda_canary:functions.arn": (api("lambda", "FunctionArn"), iam_arn),
     "lambda_canary:functions.alias": (api("lambda", "Alias"),),
     "lambda_canary:functions.payload": "JSON, which the functions send",
-    "lambda_canary:functions.expected_answer": "JSON, which the functions compare",
-    "lambda_canary:functions.answer_schema": "a schema, which the functions apply",
+    "lambda_canary:functions.expected_response": "JSON, which the functions compare",
+    "lambda_canary:functions.response_schema": "a schema, which the functions apply",
     "lambda_canary:functions.alarms": (
         api("cloudwatch", "AlarmName"),
         lambda name: iam_arn(f"arn:aws:cloudwatch:us-east-1:111111111111:alarm:{name}"),
@@ -277,6 +277,8 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "security_group_revert:restore": "a setting of the function",
     "security_group_revert:max_reverts": "a setting of the function",
     "security_group_revert:revert_window_hours": "a setting of the function",
+    "security_group_revert:break_glass_principals": (iam_arn,),
+    "security_group_revert:break_glass_minutes": "a setting of the function",
     "security_group_revert:guard_egress": CHOICE,
     "security_group_revert:sweep_minutes": (
         api("events", "ScheduleExpression", lambda minutes: f"rate({minutes} minutes)"),

@@ -36,8 +36,8 @@ def preconditions(target: Target, outputs: dict[str, str]) -> None:
     location = outputs["SongsLocation"]
     if not location.startswith(f"s3://{outputs['DataBucketName']}/") and not count_objects(target, location):
         raise PreconditionError(
-            f"no songs at {location} (analytics_host:data_location); upload songs there; the walkthrough only writes "
-            "to the stack's data bucket"
+            f"no songs at {location} (analytics_host:data_location); upload some, because the walkthrough writes "
+            "only to the stack's data bucket"
         )
 
 

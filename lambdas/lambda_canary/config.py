@@ -16,13 +16,15 @@ from .weights import RolloutType, weights
 MAX_SHOWN_CHARACTERS = 100  # of a value, in messages
 FILE = Path(__file__).with_name("rollout.json")
 INPUT_FIELDS = {"function", "version", "started_by"}
+VERSION = re.compile(r"[1-9][0-9]{0,18}")
+MAX_INPUT_CHARACTERS = 4096  # "Execution Status Change" events leave out input above 248 KiB
 # The trigger of deploy_pipeline adds the location of its artifact, which a version does not need.
 IGNORED_FIELDS = {"revisionS3Bucket", "revisionS3Key"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A function that may be deployed. test: the payload of its smoke test, and the expected answer."""
+    """A function that may be deployed. test: the payload of its smoke test, and the expected response."""
 
     arn: str
     alias: str
@@ -68,7 +70,7 @@ class Config:
             minimum_calls=self.minimum_calls,
             error_margin=self.error_margin,
             duration_ratio=self.duration_ratio,
-            looks=looks(self.interval, self.max_wait, self.synthetic_calls),
+            evaluations=max_evaluations(self.interval, self.max_wait, self.synthetic_calls),
             steps=max(1, len(self.weights) - 1),
         )
 
@@ -81,10 +83,12 @@ class Config:
         if not isinstance(rollout_input, dict) or not isinstance(rollout_input.get("version"), str):
             raise InvalidInputError('the input must be {"function": "<name or ARN>", "version": "<number>"}')
         if unknown := sorted(rollout_input.keys() - INPUT_FIELDS - IGNORED_FIELDS):
-            raise InvalidInputError(f"unknown field {_shown(unknown[0])} (valid: {', '.join(sorted(INPUT_FIELDS))})")
+            raise InvalidInputError(f"unknown field {unknown[0]} (valid: {', '.join(sorted(INPUT_FIELDS))})")
+        if len(json.dumps(rollout_input)) > MAX_INPUT_CHARACTERS:
+            raise InvalidInputError(f"the input has more than {MAX_INPUT_CHARACTERS} characters")
         version = rollout_input["version"]
-        if not re.fullmatch(r"[1-9][0-9]{0,19}", version):
-            raise InvalidInputError(f"version={_shown(version)}: must be the number of a published version")
+        if not VERSION.fullmatch(version):
+            raise InvalidInputError(f"version={version}: must be the number of a published version")
         return self.named(rollout_input.get("function")), version
 
     def named(self, name: Any) -> Target:
@@ -104,6 +108,6 @@ def _shown(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
-def looks(interval: int, max_wait: int, synthetic_calls: int) -> int:
+def max_evaluations(interval: int, max_wait: int, synthetic_calls: int) -> int:
     """Return how often a step is judged at most: after each interval, and after its synthetic calls."""
     return 1 + max_wait // interval + (1 if synthetic_calls else 0)

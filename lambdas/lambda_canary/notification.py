@@ -8,19 +8,9 @@ import re
 from typing import Any
 
 from .alias import Alias, RollbackResult
+from .config import VERSION
 
-MAX_SUBJECT = 99  # characters (SNS API)
-MAX_FIELD = 256  # characters of a field of the input
-# Text that mail programs turn into links, and its replacement.
-SCHEMES = "callto|data|facetime|file|ftp|geo|https?|javascript|mailto|maps|market|news|sip|skype|sms|ssh|tel"
-LINKS = (
-    (re.compile(r"\.(?=[a-z])|(?<=\bwww)\.|(?<=\bftp)\.", re.IGNORECASE), "[.]"),  # names of hosts
-    (re.compile(r"(?<!\d)([1-9]\d{0,2}\.\d{1,3}\.\d{1,3})\.(?=\d)"), r"\1[.]"),  # IPv4 addresses
-    (re.compile(r"(?<=[a-z0-9+.-]):(?=[/\\])", re.IGNORECASE), "[:]"),  # Outlook accepts one slash
-    (re.compile(rf"\b({SCHEMES}):", re.IGNORECASE), r"\1[:]"),
-    (re.compile("@"), "[@]"),
-    (re.compile(r"\\\\"), r"[\\\\]"),  # network shares
-)
+MAX_SUBJECT = 99  # characters: SNS requires fewer than 100
 SUBJECTS = {
     "RolledBack": "Rolled back",
     "Undecided": "Undecided, rolled back",
@@ -35,7 +25,7 @@ SUBJECTS = {
 RESULTS = {
     "rolled back": "The rollout had left weights on the alias; they are removed now.",
     "not shifted": "The rollout has left no weights on the alias.",
-    "foreign": "Somebody else changed the alias during the rollout, so it is left alone.",
+    "conflict": "The alias is not as this rollout set it, so it is left alone.",
 }
 
 
@@ -47,9 +37,9 @@ def subject(detail: dict[str, Any], name: str) -> str:
     else:
         keys = (detail.get("error"), detail["status"])
         text = next((SUBJECTS[key] for key in keys if key in SUBJECTS), "Failed")
-    version = _field(detail, "version")
-    line = f"{text}: {name}{f' version {version}' if version else ''}"
-    return line.encode("ascii", "replace").decode()[:MAX_SUBJECT]
+    version = _field(detail, "version") or ""
+    suffix = f" version {version}" if VERSION.fullmatch(version) else ""
+    return f"{text}: {name}"[: MAX_SUBJECT - len(suffix)] + suffix
 
 
 def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | None) -> str:
@@ -63,27 +53,12 @@ def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | Non
         result, alias = rollback
         parts += [RESULTS[result], f"The alias now: {alias}"]
     caller = _field(detail, "started_by")
-    parts.append(
-        f"Execution: {detail['executionArn']}" + (f"\nStarted by, according to the input: {caller}" if caller else "")
-    )
-    return "\n".join(map(without_links, "\n\n".join(parts).split("\n")))
-
-
-def without_links(line: str) -> str:
-    """Prevent mail programs from creating links."""
-    line = printable(line)
-    for pattern, replacement in LINKS:
-        line = pattern.sub(replacement, line)
-    return line
-
-
-def printable(text: str) -> str:
-    """Return text on one line."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    parts.append(f"Execution: {detail['executionArn']}" + (f"\nStarted by: {caller}" if caller else ""))
+    return "\n\n".join(parts)
 
 
 def _field(detail: dict[str, Any], name: str) -> str | None:
-    """Return a field of the input on one line, if it is text; the input is not validated here."""
+    """Return a field of the input, if it is text; the input is not validated here, and can be missing."""
     try:
         value = json.loads(detail["input"])[name]
     except (KeyError, TypeError, ValueError, RecursionError):

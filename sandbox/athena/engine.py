@@ -1,4 +1,4 @@
-"""Runs statements: DuckDB reads tables according to their SerDe and types, and writes Parquet.
+"""Run statements: DuckDB reads tables according to their SerDe and types, and writes Parquet.
 
 A query scans all objects of a CSV table, and the compressed chunks of the named columns of a Parquet table.
 CREATE TABLE AS stores the table where Athena does: in ``tables/<query ID>/`` below the workgroup's location.
@@ -34,7 +34,7 @@ def run(text: str, database: str, execution: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         LimitError: it scans more than the workgroup allows.
-        ValueError: Athena refuses the statement, or the sandbox does not implement it.
+        ValueError: Athena rejects the statement, or the sandbox does not implement it.
     """
     import duckdb
 

@@ -10,7 +10,7 @@ from ..ministack import glue
 from .statements import Statement
 
 DESCRIPTION = ("col_name", "data_type", "comment")
-WIDTH = 20  # of a field of a description
+WIDTH = 20  # of a field in a description
 
 
 def show(statement: Statement) -> tuple[Sequence[str], list[str]] | None:

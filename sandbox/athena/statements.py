@@ -53,7 +53,7 @@ class Statement:
 
 
 def parse(text: str, current: str) -> Statement:
-    """Parse a statement in the context of a database; what has no other kind is a SELECT."""
+    """Parse a statement in the context of a database; any other kind is a SELECT."""
     text = text.strip().rstrip(";")
     matches = ((kind, pattern.fullmatch(text)) for kind, pattern in _STATEMENTS.items())
     kind, found = next(((kind, found) for kind, found in matches if found), ("SELECT", None))

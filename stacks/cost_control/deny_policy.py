@@ -47,17 +47,12 @@ DENIED_ACTIONS: dict[str, tuple[str, ...]] = {
         "PurchaseReservedCacheNodesOffering",
     ),
     "elasticloadbalancing": ("CreateLoadBalancer",),
-    "elasticmapreduce": (
-        *("AddInstanceFleet", "AddInstanceGroups", "ModifyInstanceFleet", "ModifyInstanceGroups", "RunJobFlow"),
-    ),
+    "elasticmapreduce": ("AddInstanceFleet", "AddInstanceGroups", "ModifyInstanceGroups", "RunJobFlow"),
     "es": (
         *("CreateDomain", "CreateElasticsearchDomain", "PurchaseReservedElasticsearchInstanceOffering"),
         "PurchaseReservedInstanceOffering",
     ),
-    "glue": (
-        *("CreateDevEndpoint", "CreateSession", "ResumeWorkflowRun", "StartBlueprintRun", "StartJobRun"),
-        "StartWorkflowRun",
-    ),
+    "glue": ("CreateSession", "StartJobRun", "StartWorkflowRun"),
     "kafka": ("CreateCluster", "CreateClusterV2"),
     "lightsail": (
         *("CreateContainerService", "CreateInstances", "CreateInstancesFromSnapshot", "CreateRelationalDatabase"),

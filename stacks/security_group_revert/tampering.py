@@ -78,7 +78,7 @@ def report_tampering(
     attachment = _rule(
         topic,
         "PolicyTampering",
-        "Calls, also by CloudFormation, that change the policy of the topic or function, the other rule, or a bus",
+        "Calls, even by CloudFormation, that change the policy of this stack's topic or function, or the other rule",
         {
             "$or": [
                 *_parameters({"functionName": functions, "topicArn": [topic.topic_arn]}, eventName=ATTACHMENT_EVENTS),

@@ -74,6 +74,37 @@ def test_duplicate_event_changes_nothing_more(topic: FakeTopic, monkeypatch: pyt
     assert len(topic.messages) == 2
 
 
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Malformed input",
+    fault="An event has no input (Step Functions leaves out long ones), or one that SNS rejects in a subject",
+    expected="It is reported",
+    observed="The subject has no version, and the message is sent",
+)
+@pytest.mark.parametrize(
+    "rollout_input", [None, '{"version": "2\\n3"}', '{"version": "' + "2" * 200 + '"}', '{"version": "\\u0007"}']
+)
+def test_input_that_cannot_be_shown_is_reported(
+    topic: FakeTopic, monkeypatch: pytest.MonkeyPatch, rollout_input: str | None
+) -> None:
+    monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
+    ended = event("FAILED", error="InvalidInputError", cause="the input is too long")
+    ended["detail"]["input"] = rollout_input
+    handler.ended(ended, None)
+    assert topic.messages[0]["Subject"] in ("Not started, invalid: unknown function", "Not started, invalid: shop")
+
+
+def test_weights_without_mark_are_not_reported_as_removed(topic: FakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeLambda()
+    monkeypatch.setattr(handler, "LAMBDA", client)
+    update(client, shifted(Alias(ARN, "live", "1"), "2", Decimal("0.25"), "run"), "r0")
+    client.change(Description="edited in the console")
+    handler.ended(event("FAILED", error="AliasChangedError", cause="Somebody else changed the alias"), None)
+    assert "has left no weights" not in topic.messages[0]["Message"]
+    assert "so it is left alone" in topic.messages[0]["Message"]
+    assert client.shares == {"1": 0.75, "2": 0.25}
+
+
 @pytest.mark.parametrize("rollout_input", ["{", "null", '{"version": "2", "function": "other"}', None])
 def test_execution_with_invalid_input_is_reported(
     topic: FakeTopic, monkeypatch: pytest.MonkeyPatch, rollout_input: Any
@@ -103,56 +134,14 @@ def test_caller_who_published_the_version_is_named(topic: FakeTopic, monkeypatch
     monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
     caller = "arn:aws:iam::111111111111:user/alice"
     handler.ended(event("ABORTED", json.dumps({"version": "2", "started_by": caller})), None)
-    assert topic.messages[0]["Message"].endswith(f"Started by, according to the input: {caller}")
-
-
-@pytest.mark.reliability(
-    "lambda_canary",
-    "Hostile input",
-    fault="An input with links, line breaks, 250 KB of text, or deep nesting",
-    expected="The rollout is reported, and no text of others is a link or another part of the notification",
-    observed="The text is shortened, on one line, and has [.] and [:]",
-)
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"started_by": "arn:aws:sts::1:assumed-role/dev/evil.example"}, "assumed-role/dev/evil[.]example"),
-        ({"started_by": "http://16909060/login"}, "http[:]//16909060/login"),
-        ({"started_by": "alice\nThe alias now: fine"}, "alice?The alias now: fine"),
-        ({"started_by": "a" * 250_000}, "a" * 200),
-        ({"revisionS3Key": 0}, "Execution: "),
-    ],
-)
-def test_hostile_input_is_reported_without_links(
-    topic: FakeTopic, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str], expected: str
-) -> None:
-    monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
-    text = json.dumps({"version": "2"} | fields).replace('"revisionS3Key": 0', f'"revisionS3Key": {"[" * 9_000}')
-    handler.ended(event("ABORTED", text), None)
-    message = topic.messages[0]["Message"]
-    assert expected in message
-    assert len(message) < 2_000
-
-
-def test_answer_of_the_version_becomes_no_link(topic: FakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
-    cause = "Version 2 failed its smoke test and has received no traffic: its answer is not JSON: https://evil.example"
-    handler.ended(event("FAILED", error="SmokeTestError", cause=f"{cause}\n5%: version 2 failed 1.5 %"), None)
-    assert "https[:]//evil[.]example\n5%: version 2 failed 1.5 %" in topic.messages[0]["Message"]
-
-
-@pytest.mark.parametrize("version", ["2\n", "\u0663", "2\u202e", "2" * 200])
-def test_subject_of_invalid_version_is_accepted_by_sns(version: str) -> None:
-    """SNS accepts ASCII without control characters, of fewer than 100 characters (API reference, Publish)."""
-    text = subject(event("FAILED", json.dumps({"version": version}))["detail"], "shop")
-    assert text.isascii()
-    assert text.isprintable()
-    assert len(text) < 100
+    assert topic.messages[0]["Message"].endswith(f"Started by: {caller}")
 
 
 def test_subject_is_short_enough_for_sns() -> None:
+    """SNS accepts fewer than 100 characters. The version is kept."""
     detail = event("FAILED", error="AliasChangedError")["detail"]
-    assert len(subject(detail, "f" * 64)) <= MAX_SUBJECT
+    assert len(subject(detail, "f" * 64)) <= MAX_SUBJECT == 99
+    assert subject(detail, "f" * 64).endswith(" version 2")
     assert subject(detail, "shop").isascii()
 
 
@@ -167,4 +156,4 @@ def test_settings_are_read_from_the_package(monkeypatch: pytest.MonkeyPatch, tmp
     found = Config.load({"SAMPLE_FUNCTION_ARN": ARN})
     assert found.targets[0].arn == ARN
     assert (found.rollout_type, found.steps, found.first_weight) == ("linear", 10, Decimal("0.05"))
-    assert (found.criteria.looks, found.criteria.steps) == (16, 9)
+    assert (found.criteria.evaluations, found.criteria.steps) == (16, 9)
