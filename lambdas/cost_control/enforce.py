@@ -23,7 +23,6 @@ from .plan import (
     STOP_DATABASE,
     STOP_INSTANCE,
     Action,
-    shortened,
 )
 from .record import Result
 
@@ -86,12 +85,13 @@ class Stopper:
         return results
 
     def _stop_instances(self, actions: list[Action]) -> list[Result]:
-        """Stop instances with one call or, if EC2 rejects it, with one for each."""
+        """Stop instances with one call or, if EC2 rejects it, each half separately."""
         try:
             self.ec2.stop_instances(InstanceIds=[action.name for action in actions])
         except ClientError as error:
             if len(actions) > 1:
-                return [result for action in actions for result in self._stop_instances([action])]
+                half = len(actions) // 2
+                return self._stop_instances(actions[:half]) + self._stop_instances(actions[half:])
             return [failure(actions[0], error)]
         except BotoCoreError as error:
             return [failure(action, error) for action in actions]

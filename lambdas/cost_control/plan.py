@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from itertools import islice
 from typing import Any
 
 DENY, STOP = "deny", "stop"  # actions of a rung, which always notifies
@@ -22,7 +21,6 @@ SIZES = ("MinSize", "MaxSize", "DesiredCapacity")  # of an Auto Scaling group
 PLANNED, DONE = "planned", "done"
 OPEN = frozenset({PLANNED, DONE})
 FAILED, REFUSED = "failed", "refused"  # nothing was changed
-TRIED = frozenset({PLANNED, FAILED})  # without a known success
 UNDONE, KEPT, GONE = "undone", "kept", "gone"  # closed by a release
 MAX_ACTIONS = 400  # of a check; the next one does the rest
 # Step Functions ends an execution whose state's input or output exceeds 256 KiB, and no state can catch that. The
@@ -219,23 +217,6 @@ def _fitting_problems(problems: Iterable[tuple[str, str]]) -> Iterator[tuple[str
         yield problem
 
 
-def _fitting(actions: Iterable[Action]) -> tuple[Action, ...]:
-    """Return the first actions, as many as fit into a state's input together with their results."""
-    fitting, size = [], 0
-    for action in islice(actions, MAX_ACTIONS):
-        size += 3 * len(json.dumps(asdict(action))) + MAX_REASON_CHARACTERS
-        if size > MAX_ACTION_BYTES:
-            break
-        fitting.append(action)
-    return tuple(fitting)
-
-
-def shortened(reason: str) -> str:
-    """Return a reason on one line, within `MAX_REASON_CHARACTERS`."""
-    line = "".join(character if character.isprintable() else "?" for character in reason)
-    return line if len(line) <= MAX_REASON_CHARACTERS else f"{line[: MAX_REASON_CHARACTERS - 3]}..."
-
-
 def _status(record: Mapping[str, Recorded], name: str) -> str:
     return record[name].status if name in record else ""
 
@@ -256,6 +237,5 @@ def _new_problems(
     for candidate in candidates:
         name = item(candidate.kind, candidate.name)
         earlier = record.get(name)
-        problem = shortened(candidate.problem)
-        if problem and not (earlier and earlier.reason == problem):
-            yield name, problem
+        if candidate.problem and not (earlier and earlier.reason == candidate.problem):
+            yield name, candidate.problem

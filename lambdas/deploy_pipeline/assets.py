@@ -1,6 +1,7 @@
 """Publish the file assets of a CDK cloud assembly: copy them from the source artifact into a bucket of the pipeline.
 
-The same files always produce the same zip file, so only assets that have changed are uploaded.
+An object is never overwritten: CDK names assets after their hashes, which a manifest can misstate, and deployed stacks
+and those that wait for approval use the objects.
 """
 
 import hashlib

@@ -47,12 +47,17 @@ DENIED_ACTIONS: dict[str, tuple[str, ...]] = {
         "PurchaseReservedCacheNodesOffering",
     ),
     "elasticloadbalancing": ("CreateLoadBalancer",),
-    "elasticmapreduce": ("AddInstanceFleet", "AddInstanceGroups", "ModifyInstanceGroups", "RunJobFlow"),
+    "elasticmapreduce": (
+        *("AddInstanceFleet", "AddInstanceGroups", "ModifyInstanceFleet", "ModifyInstanceGroups", "RunJobFlow"),
+    ),
     "es": (
         *("CreateDomain", "CreateElasticsearchDomain", "PurchaseReservedElasticsearchInstanceOffering"),
         "PurchaseReservedInstanceOffering",
     ),
-    "glue": ("CreateSession", "StartJobRun", "StartWorkflowRun"),
+    "glue": (
+        *("CreateDevEndpoint", "CreateSession", "ResumeWorkflowRun", "StartBlueprintRun", "StartJobRun"),
+        "StartWorkflowRun",
+    ),
     "kafka": ("CreateCluster", "CreateClusterV2"),
     "lightsail": (
         *("CreateContainerService", "CreateInstances", "CreateInstancesFromSnapshot", "CreateRelationalDatabase"),

@@ -120,21 +120,6 @@ def test_alarm_that_goes_on_fails_the_step() -> None:
 
 
 @pytest.mark.reliability("lambda_canary", "System-specific", fault="Somebody else changes the alias during a rollout")
-@pytest.mark.reliability(
-    "lambda_canary",
-    "Hostile input",
-    fault="An alarm of the function is deleted during a rollout",
-    expected="The version is rolled back, because the alarm can no longer stop it",
-    observed="`fail`, with the name of the alarm",
-)
-def test_alarm_that_is_deleted_fails_the_step() -> None:
-    cloudwatch = calls((300, 0))
-    cloudwatch.alarms = {"Latency": "OK"}
-    found = look(cloudwatch, config("Orders", "Latency"))
-    assert found["decision"] == "fail"
-    assert "deleted: Orders" in found["line"]
-
-
 def test_foreign_change_is_found_by_the_next_judgement() -> None:
     with pytest.raises(AliasChangedError, match="Somebody else changed the alias"):
         evaluate(calls((300, 0)), revision="r7")
