@@ -15,7 +15,8 @@ STACK = "CostControl"
 MAX_RUNGS = 10  # Budgets: "A budget can have up to ten notifications"
 MAX_PRINCIPALS = 10  # groups, or roles: their ARNs are in the policies of a function
 MAX_PRINCIPAL_CHARACTERS = 180  # a role's inline policies can have 10,240 characters
-MAX_EXEMPT = 10  # their ARNs are in one managed policy, of at most 6,144 characters
+# Their ARNs are in one managed policy, of at most 6,144 characters. Roles of IAM Identity Center have up to 119.
+MAX_EXEMPT, MAX_EXEMPT_CHARACTERS = 10, 130
 NAME = r"[\w+=,.@-]"  # IAM names and paths
 Principal = Annotated[
     str,
@@ -30,7 +31,7 @@ ExemptPrincipal = Annotated[
     matches(
         rf"(user|group|role)/({NAME}+/)*{NAME}{{1,64}}",
         "user/, group/ or role/ and a name with its path, if it has one, such as user/alice",
-        max_length=MAX_PRINCIPAL_CHARACTERS,
+        max_length=MAX_EXEMPT_CHARACTERS,
     ),
 ]
 TagKey = Annotated[

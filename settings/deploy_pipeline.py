@@ -67,6 +67,9 @@ def _only_known_placeholders(value: str) -> str:
     return value
 
 
+UNTYPED = ("codecommit", "codepipeline", "s3", "sns", "sqs")  # services whose ARNs have a name in place of the type
+
+
 class Permission(SettingsModel):
     """Actions that CloudFormation can perform to create and update the app's resources: one policy statement.
 
@@ -101,13 +104,17 @@ class Permission(SettingsModel):
         """Return whether it allows every action of a service, or any of IAM or STS, on every resource (of a type).
 
         Identities of IAM whose names have fewer than three characters before a wildcard count as every resource, and so
-        do EC2's generated IDs with only their prefix, such as ``i-*``.
+        do generated IDs of EC2, EFS, FSx and Route 53 with only their prefix, such as ``i-*``.
         """
         # The part before the slash is a resource type, except in ARNs of S3, where it is a bucket.
         everything = (
             r"\*|arn(:[^:]*){4}:[*?/]*\*[*?/]*|arn:[^:]*:(?!s3:)([^:]*:){3}/?[a-z][a-zA-Z-]*[/:][*?:/-]*\*[*?:/-]*"
         )
-        everything += r"|arn:[^:]*:ec2:([^:]*:){2}(?!key-pair|placement-group)[a-z-]+/[a-z-]+-[*?]*\*[*?]*"
+        everything += r"|arn:[^:]*:(ec2|elasticfilesystem|fsx):([^:]*:){2}"
+        everything += r"(?!key-pair|placement-group)[a-z-]+/[a-z-]+-[*?]*\*[*?]*"
+        everything += r"|arn:[^:]*:route53:([^:]*:){2}[a-z]+/[A-Z][*?]*\*[*?]*"
+        # Wildcards in the type, except in ARNs without one, which begin with a name.
+        everything += rf"|arn:[^:]*:(?!({'|'.join(UNTYPED)}):)([^:]*:){{3}}/?(?=[^/:{{]*[*?])[^/:{{]*([/:][*?:/-]*)?"
         if any(re.match("(iam|sts):", action) for action in self.actions):
             # Wildcards in the account, in the type, or soon after it.
             everything += r"|arn:[^:]*:(iam|sts):[^:]*:([^:]*[*?].*|[^/]*[*?].*|[^/]*/.{0,2}[*?].*)"

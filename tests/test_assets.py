@@ -70,6 +70,9 @@ def test_hidden_files_are_skipped_except_well_known(site: Path) -> None:
         *("site-backup-2026-11-26.tar.gz", "backup_2026.zip", "db-dump-2026.gz", "access.log.1", "app.log.gz"),
         *("#index.html#", "index.html.swo", "heap.hprof", "prod.tfplan", "tfplan", "token.json", "token.pickle"),
         *("gha-creds-0a1b2c3d.json", "sftp-config.json", "app.accdb", "app.mdf", "key.pkcs12", "key.pk8"),
+        *("app.jceks", "trust.bcfks", "passwords.kdb", "wallet.dat", "aws.creds", "db.cred", "_netrc", "pgpass.conf"),
+        *("vault_pass.txt", "logins.json", "users.ibd", "users.frm", "users.myd", "core.1234", "app.core"),
+        *("app.stackdump", "crash.mdmp", "index.html.save", "site.psafe3", "www.tar.gz", "public_html.zip"),
         *("users.db.gz", "users.dump.xz", "server.pem.txt", "app.db-wal", "app.sqlite-shm", "app.sqlite3-journal"),
     ],
 )

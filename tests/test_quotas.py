@@ -15,7 +15,7 @@ from audit.assembly import Template
 from audit.deployment_policies import WITH_MANAGED_POLICIES
 from settings import Settings, SettingsError
 from settings.analytics_host import MAX_POLICIES, MAX_READABLE, MAX_READABLE_CHARACTERS
-from settings.cost_control import MAX_EXEMPT, MAX_PRINCIPAL_CHARACTERS, MAX_PRINCIPALS, MAX_RUNGS
+from settings.cost_control import MAX_EXEMPT, MAX_EXEMPT_CHARACTERS, MAX_PRINCIPAL_CHARACTERS, MAX_PRINCIPALS, MAX_RUNGS
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
 from settings.lambda_canary import MAX_FUNCTIONS
 from settings.multi_region_api import MAX_DEPENDENCIES, MAX_ORIGINS
@@ -69,9 +69,9 @@ def permission(name: str, size: int) -> dict[str, Any]:
     return {"actions": ["sqs:CreateQueue"], "resources": resources}
 
 
-def principals(count: int, prefix: str = "") -> list[str]:
+def principals(count: int, prefix: str = "", length: int = MAX_PRINCIPAL_CHARACTERS) -> list[str]:
     """Names of IAM with their path, of maximum length; those with a prefix are others."""
-    path = "p" * (MAX_PRINCIPAL_CHARACTERS - 65 - len(prefix))
+    path = "p" * (length - 65 - len(prefix))
     return [f"{prefix}{path}/{number:{prefix[:1] or 'n'}>64}" for number in range(count)]
 
 
@@ -131,7 +131,7 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "cost_control:groups": principals(MAX_PRINCIPALS),
     "cost_control:roles": principals(MAX_PRINCIPALS),
     # Groups: their ARNs are in the policies of functions. Those of users are in a managed policy, which has more space.
-    "cost_control:exempt_principals": principals(MAX_EXEMPT, "group/"),
+    "cost_control:exempt_principals": principals(MAX_EXEMPT, "group/", MAX_EXEMPT_CHARACTERS),
     "cost_control:volume_keys": [volume_key(number) for number in range(MAX_PRINCIPALS)],
 }
 OVER_MAXIMUM = {
@@ -149,7 +149,7 @@ OVER_MAXIMUM = {
     "cost_control:rungs": [{"percent": number} for number in range(1, MAX_RUNGS + 2)],
     "cost_control:groups": principals(MAX_PRINCIPALS + 1),
     "cost_control:roles": principals(MAX_PRINCIPALS + 1),
-    "cost_control:exempt_principals": principals(MAX_EXEMPT + 1, "user/"),
+    "cost_control:exempt_principals": principals(MAX_EXEMPT + 1, "user/", MAX_EXEMPT_CHARACTERS),
     "cost_control:volume_keys": [volume_key(number) for number in range(MAX_PRINCIPALS + 1)],
     "lambda_canary:functions": [canary_function(number) for number in range(MAX_FUNCTIONS + 1)],
     "static_site:alternate_domain_names": [f"{number}.example.com" for number in range(MAX_ALTERNATE_NAMES + 1)],

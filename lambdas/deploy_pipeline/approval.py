@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from .errors import InvalidInputError
 from .events import ApprovalEvent, DecisionRecord
+from .links import without_links
 from .nesting import is_too_deeply_nested
 from .objects import DENIED, MISSING
 from .request import MAX_NESTING_LEVELS
@@ -73,11 +74,13 @@ def _request_text(event: ApprovalEvent, queue_url: str, now: datetime) -> str:
     region = event["executionArn"].split(":")[3]
     console = f"https://{region}.console.aws.amazon.com"
     changes = f"{console}/cloudformation/home?region={region}#/stacks/changesets/changes"
+    heading, *unsafe = event["cause"].split("\n")  # the heading has the link to the report
     lines = [
         f"The deployment of {event['stackName']} waits for approval until {deadline}. Without a decision, the",
         "change set is deleted and the deployment fails.",
         "",
-        event["cause"],
+        heading,
+        *map(without_links, unsafe),
         "",
         f"Change set: {changes}?stackId={stack_id}&changeSetId={change_set_id}",
         f"Execution: {console}/states/home?region={region}#/v2/executions/details/{event['executionArn']}",
@@ -123,7 +126,7 @@ class Decisions:
             self._send(fields["execution"], output)
         except (InvalidInputError, DecisionRejectedError) as error:
             message = f"The message that {sender} sent at {time} has no effect: {error}"
-            self.notifications.publish("Decision without effect", message)
+            self.notifications.publish("Decision without effect", without_links(message))
             return None
         return output
 

@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 FIELD = "assembly.path"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_SHOWN_NAMES = 10
+MAX_DESTINATIONS = 10  # of an asset; CDK writes one for each environment
 STACK, ASSETS, NESTED_ASSEMBLY = "aws:cloudformation:stack", "cdk:asset-manifest", "cdk:cloud-assembly"
 # CDK names an asset in S3 after its hash. The lengths are limited, because the search time is proportional to them.
 ASSET_KEY = r"(?:[\w.-]{1,100}/){0,8}[0-9a-f]{64}\.\w{1,20}"
@@ -87,8 +88,10 @@ def read_stack(archive: zipfile.ZipFile, location: AssemblyLocation, environment
     properties = _object(stack, "properties", MANIFEST)
     files = [
         _text(_object(artifact, "properties", MANIFEST), "file", MANIFEST)
-        for name in stack.get("dependencies") or []
-        if isinstance(artifact := artifacts.get(name), dict) and artifact.get("type") == ASSETS
+        for name in _list(stack, "dependencies")
+        if isinstance(name, str)
+        and isinstance(artifact := artifacts.get(name), dict)
+        and artifact.get("type") == ASSETS
     ]
     template = _text(properties, "templateFile", MANIFEST)
     destinations = [item for file in files for item in _destinations(archive, location.path, file, environment)]
@@ -109,9 +112,10 @@ def _find_stack(artifacts: Mapping[str, Any], location: AssemblyLocation) -> dic
     if location.stack in stacks:
         return stacks[location.stack]
     stages = [
-        str((artifact.get("properties") or {}).get("directoryName", name))
+        str(properties.get("directoryName", name) if isinstance(properties, dict) else name)
         for name, artifact in artifacts.items()
         if isinstance(artifact, dict) and artifact.get("type") == NESTED_ASSEMBLY
+        for properties in (artifact.get("properties"),)
     ]
     nested = f"; stacks of a stage are in another assembly: {_listed(stages)}" if stages else ""
     known = _listed(sorted(stacks)) or "none"
@@ -144,6 +148,10 @@ def _destinations(
         destinations = [
             d for d in _object(asset, "destinations", f"{file}: {asset_id}").values() if isinstance(d, dict)
         ]
+        if len(destinations) > MAX_DESTINATIONS:
+            raise InvalidArtifactError(
+                f"{file}: {asset_id} has {len(destinations)} destinations; accepted: at most {MAX_DESTINATIONS}"
+            )
         for destination in destinations:
             _check_environment(
                 f"aws:///{destination.get('region') or 'unknown-region'}", f"aws:///{environment.split('/')[-1]}"
@@ -174,6 +182,13 @@ def _object(value: Any, name: str, where: str, default: Any = None) -> dict[str,
     found = value.get(name, default) if isinstance(value, dict) else None
     if not isinstance(found, dict):
         raise InvalidArtifactError(f"{where}: {name} is not an object; the pipeline reads assemblies of CDK 2.")
+    return found
+
+
+def _list(value: Mapping[str, Any], name: str) -> list[Any]:
+    found = value.get(name, [])
+    if not isinstance(found, list):
+        raise InvalidArtifactError(f"{MANIFEST}: {name} is not a list; the pipeline reads assemblies of CDK 2.")
     return found
 
 

@@ -1,9 +1,9 @@
 """Publish the file assets of a CDK cloud assembly: copy them from the source artifact into a bucket of the pipeline.
 
-The same files always produce the same zip file, so only assets that have changed are uploaded.
+An object is never overwritten: CDK names assets after their hashes, which a manifest can misstate, and deployed stacks
+and those that wait for approval use the objects.
 """
 
-import base64
 import hashlib
 import stat
 import tempfile
@@ -22,11 +22,15 @@ from .objects import DENIED, MISSING
 from .request import AssemblyLocation, DeploymentRequest
 
 MAX_ASSET_BYTES = 250 * 1024 * 1024  # uncompressed: Lambda's limit; a zip file of it fits into /tmp
+MAX_TOTAL_BYTES = 2 * 1024 * 1024 * 1024  # uncompressed: what the function can compress within its timeout
 MAX_READ_BYTES = 1024 * 1024 * 1024  # CodePipeline's limit for most artifacts
 READ_BYTES = 1024 * 1024
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file
 READABLE = 0o444  # Lambda reads the files as another user
 TEMPLATE_SUFFIX = ".template.json"  # of nested stacks
+# Metadata of an object: the hash of the asset's files. That of a zip file depends on the version of zlib, too.
+CONTENT_HASH = "content-sha256"
+EXISTS = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ def publish(s3: Any, request: DeploymentRequest, bucket: str, environment: str) 
     """Copy the file assets of the stack in `request` into `bucket`.
 
     Raises:
-        InvalidArtifactError: an asset is missing, too large, or contains what cannot be published.
+        InvalidArtifactError: an asset is missing, too large, contains what cannot be published, or differs from a
+            published asset of the same name.
     """
     assert request.assembly
     with open_artifact(s3, request.bucket, request.key, MAX_READ_BYTES, READ_BYTES) as archive:
@@ -51,6 +56,7 @@ def publish(s3: Any, request: DeploymentRequest, bucket: str, environment: str) 
 class _Publisher:
     def __init__(self, s3: Any, archive: zipfile.ZipFile, location: AssemblyLocation, bucket: str) -> None:
         self.s3, self.archive, self.location, self.bucket = s3, archive, location, bucket
+        self.size = 0  # of all assets
         # Sorted, so that the files of a folder are next to each other.
         self.entries = sorted(
             ((name, entry) for entry in archive.infolist() for name in normalized_names(entry)),
@@ -63,24 +69,27 @@ class _Publisher:
         uploaded = 0
         for asset in stack.assets:
             with tempfile.TemporaryFile() as file:
-                self._write(asset, stack, file)
-                uploaded += sum(self._upload(file, key) for key in asset.keys)
+                content_hash = self._write(asset, stack, file)
+                uploaded += sum(self._upload(file, key, content_hash) for key in asset.keys)
         return Published(len(stack.assets), uploaded)
 
-    def _write(self, asset: FileAsset, stack: AssemblyStack, target: IO[bytes]) -> None:
-        """Write the content of an asset to a file."""
+    def _write(self, asset: FileAsset, stack: AssemblyStack, target: IO[bytes]) -> str:
+        """Write the content of an asset to a file, and return its hash."""
         if asset.is_folder:
-            self._write_zip(asset, target)
-        elif asset.path.endswith(TEMPLATE_SUFFIX):
+            return self._write_zip(asset, target)
+        if asset.path.endswith(TEMPLATE_SUFFIX):
             template = read_file(self.archive, asset.path, FIELD, MAX_TEMPLATE_BYTES)
-            target.write(stack.with_bucket(template, asset.path, self.bucket))
-        else:
-            ((_, entry),) = self._only(normalize_path(asset.path, FIELD), asset)
-            self._copy(entry, target, asset, MAX_ASSET_BYTES)
+            content = stack.with_bucket(template, asset.path, self.bucket)
+            target.write(content)
+            return hashlib.sha256(content).hexdigest()
+        ((_, entry),) = self._only(normalize_path(asset.path, FIELD), asset)
+        _, content_hash = self._copy(entry, target, asset, MAX_ASSET_BYTES)
+        return content_hash
 
-    def _write_zip(self, asset: FileAsset, target: IO[bytes]) -> None:
+    def _write_zip(self, asset: FileAsset, target: IO[bytes]) -> str:
+        """Write a zip file, and return the hash of its files' names and contents."""
         folder = normalize_path(asset.path, FIELD) + "/"
-        room, previous = MAX_ASSET_BYTES, ""
+        room, previous, files = MAX_ASSET_BYTES, "", hashlib.sha256()
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, entry in self._below(folder):
                 if name == previous:
@@ -89,12 +98,15 @@ class _Publisher:
                 info.compress_type = zipfile.ZIP_DEFLATED
                 info.external_attr = (stat.S_IFREG | stat.S_IMODE(entry.external_attr >> 16) | READABLE) << 16
                 with archive.open(info, "w") as file:
-                    room -= self._copy(entry, file, asset, room)
+                    size, content_hash = self._copy(entry, file, asset, room)
+                room -= size
+                files.update(f"{info.filename!a} {content_hash}\n".encode())
                 previous = name
         if not previous:
             raise InvalidArtifactError(
                 f"The asset {asset.path!r} is not in the source artifact, or is an empty folder."
             )
+        return files.hexdigest()
 
     def _below(self, folder: str) -> Iterator[tuple[str, zipfile.ZipInfo]]:
         """Return the files in a folder, sorted by name."""
@@ -112,37 +124,49 @@ class _Publisher:
             raise InvalidArtifactError(f"The asset {asset.path!r} {problem}.")
         return found
 
-    def _copy(self, entry: zipfile.ZipInfo, target: IO[bytes], asset: FileAsset, room: int) -> int:
-        """Copy a file, and return its size, which must not exceed `room`."""
+    def _copy(self, entry: zipfile.ZipInfo, target: IO[bytes], asset: FileAsset, room: int) -> tuple[int, str]:
+        """Copy a file, and return its size, which must not exceed `room`, and its hash."""
         check_entry(entry, f"The asset {asset.path!r}: {entry.filename!r}")
-        size = 0
+        size, digest = 0, hashlib.sha256()
         with self.archive.open(entry) as source:
             while chunk := source.read(READ_BYTES):
                 size += len(chunk)
                 if size > room:  # the size in the central directory can be wrong
                     raise InvalidArtifactError(f"The asset {asset.path!r} has more than {MAX_ASSET_BYTES:,} bytes.")
+                self.size += len(chunk)
+                if self.size > MAX_TOTAL_BYTES:
+                    raise InvalidArtifactError(f"The assets have more than {MAX_TOTAL_BYTES:,} bytes.")
+                digest.update(chunk)
                 target.write(chunk)
-        return size
+        return size, digest.hexdigest()
 
-    def _upload(self, file: IO[bytes], key: str) -> bool:
+    def _upload(self, file: IO[bytes], key: str, content_hash: str) -> bool:
         """Upload a file, and return True, unless the bucket already has the same content."""
-        file.seek(0)
-        digest = hashlib.sha256()
-        while chunk := file.read(READ_BYTES):
-            digest.update(chunk)
-        checksum = base64.b64encode(digest.digest()).decode()
-        if self._checksum(key) == checksum:
+        if self._is_published(key, content_hash):
             return False
         file.seek(0)
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=file, ChecksumSHA256=checksum)
+        metadata = {CONTENT_HASH: content_hash}
+        try:
+            self.s3.put_object(Bucket=self.bucket, Key=key, Body=file, Metadata=metadata, IfNoneMatch="*")
+        except ClientError as error:
+            # Another execution was faster.
+            if error.response["Error"]["Code"] not in EXISTS or not self._is_published(key, content_hash):
+                raise
+            return False
         return True
 
-    def _checksum(self, key: str) -> str | None:
+    def _is_published(self, key: str, content_hash: str) -> bool:
+        """Return whether the bucket has the object; its content must be the same."""
         try:
-            found = self.s3.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+            found = self.s3.head_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             # Without s3:ListBucket, a missing object is a 403.
             if error.response["Error"]["Code"] in (*DENIED, *MISSING):
-                return None
+                return False
             raise
-        return str(found.get("ChecksumSHA256"))
+        if found["Metadata"].get(CONTENT_HASH) != content_hash:
+            raise InvalidArtifactError(
+                f"The asset {key} differs from the published one of the same name, which is not overwritten. If it"
+                " is created by a build that is not reproducible, set its asset_hash_type to OUTPUT."
+            )
+        return True

@@ -31,6 +31,7 @@ EFFECTS = (
 )  # fmt: skip
 ACTION_EFFECTS = {"Add": "added", "Import": "imported", "Remove": "removed", "SyncWithActual": SYNCHRONIZED}
 UPDATES = ("Modify", "Dynamic")
+NESTED_INSPECTED = ("Add", *UPDATES)  # an added nested stack can attach policies to resources outside the stack
 # Attributes of a resource that are not properties; changing them never replaces it.
 NON_PROPERTY_ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
 NESTED = "AWS::CloudFormation::Stack"
@@ -325,7 +326,7 @@ def _removed_or_replaced(item: _Inspected, policy: Policy, retained: set[str]) -
         return "its change is known only during the update"
     if action not in SAFE_ACTIONS and action != "Dynamic":
         return f"unknown action {action}"
-    if action == "Modify" and resource.get("ResourceType") == NESTED and not resource.get("ChangeSetId"):
+    if action in NESTED_INSPECTED and resource.get("ResourceType") == NESTED and not resource.get("ChangeSetId"):
         return "the changes of this nested stack are not visible"
     why = _replaced(resource, _causes(item, retained), accept_conditional=policy.conditional or is_retained)
     if consequence in REPLACEMENTS:

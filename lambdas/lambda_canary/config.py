@@ -13,6 +13,7 @@ from .errors import InvalidInputError
 from .judgement import Criteria
 from .weights import RolloutType, weights
 
+MAX_SHOWN_CHARACTERS = 100  # of a value, in messages
 FILE = Path(__file__).with_name("rollout.json")
 INPUT_FIELDS = {"function", "version", "started_by"}
 VERSION = re.compile(r"[1-9][0-9]{0,18}")
@@ -98,7 +99,13 @@ class Config:
         for target in self.targets:
             if name in (target.arn, function_name(target.arn)):
                 return target
-        raise InvalidInputError(f"function={name}: not among the functions of the settings ({', '.join(names)})")
+        known = ", ".join(names)
+        raise InvalidInputError(f"function={_shown(name)}: not among the functions of the settings ({known})")
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) and value.isprintable() else json.dumps(value)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
 def max_evaluations(interval: int, max_wait: int, synthetic_calls: int) -> int:

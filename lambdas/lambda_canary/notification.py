@@ -1,12 +1,27 @@
-"""The notification about an ended execution, from its "Step Functions Execution Status Change" event."""
+"""The notification about an ended execution, from its "Step Functions Execution Status Change" event.
+
+It contains text of others: the input, and answers of the version. None of it becomes a link or another line.
+"""
 
 import json
+import re
 from typing import Any
 
 from .alias import Alias, RollbackResult
 from .config import VERSION
 
 MAX_SUBJECT = 99  # characters: SNS requires fewer than 100
+MAX_FIELD = 256  # characters of a field of the input
+# Text that mail programs turn into links, and its replacement.
+SCHEMES = "callto|data|facetime|file|ftp|geo|https?|javascript|mailto|maps|market|news|sip|skype|sms|ssh|tel"
+LINKS = (
+    (re.compile(r"\.(?=[a-z])|(?<=\bwww)\.|(?<=\bftp)\.", re.IGNORECASE), "[.]"),  # names of hosts
+    (re.compile(r"(?<!\d)([1-9]\d{0,2}\.\d{1,3}\.\d{1,3})\.(?=\d)"), r"\1[.]"),  # IPv4 addresses
+    (re.compile(r"(?<=[a-z0-9+.-]):(?=[/\\])", re.IGNORECASE), "[:]"),  # Outlook accepts one slash
+    (re.compile(rf"\b({SCHEMES}):", re.IGNORECASE), r"\1[:]"),
+    (re.compile("@"), "[@]"),
+    (re.compile(r"\\\\"), r"[\\\\]"),  # network shares
+)
 SUBJECTS = {
     "RolledBack": "Rolled back",
     "Undecided": "Undecided, rolled back",
@@ -49,14 +64,28 @@ def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | Non
         result, alias = rollback
         parts += [RESULTS[result], f"The alias now: {alias}"]
     caller = _field(detail, "started_by")
-    parts.append(f"Execution: {detail['executionArn']}" + (f"\nStarted by: {caller}" if caller else ""))
-    return "\n\n".join(parts)
+    started_by = f"\nStarted by, according to the input: {caller}" if caller else ""
+    parts.append(f"Execution: {detail['executionArn']}{started_by}")
+    return "\n".join(map(without_links, "\n\n".join(parts).split("\n")))
+
+
+def without_links(line: str) -> str:
+    """Prevent mail programs from creating links."""
+    line = printable(line)
+    for pattern, replacement in LINKS:
+        line = pattern.sub(replacement, line)
+    return line
+
+
+def printable(text: str) -> str:
+    """Return text on one line."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _field(detail: dict[str, Any], name: str) -> str | None:
     """Return a field of the input, if it is text; the input is not validated here, and can be missing."""
     try:
         value = json.loads(detail["input"])[name]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
-    return value if isinstance(value, str) else None
+    return printable(value[:MAX_FIELD]) if isinstance(value, str) else None

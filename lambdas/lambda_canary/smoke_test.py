@@ -107,6 +107,10 @@ def _shown(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "..."
 
 
+def _line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:MAX_SHOWN_CHARACTERS])
+
+
 def smoke_test(client: Any, function: str, version: str, test: dict[str, Any]) -> None:
     """Invoke `version` once. `test` has a ``payload``, and ``expected`` or ``schema`` for the response.
 
@@ -123,11 +127,11 @@ def problem_of_call(client: Any, function: str, version: str, test: dict[str, An
     result = client.invoke(FunctionName=function, Qualifier=version, Payload=json.dumps(test["payload"]).encode())
     text = result["Payload"].read().decode(errors="replace")  # a custom runtime can return any bytes
     if result.get("FunctionError"):
-        return f"it failed with {text[:MAX_SHOWN_CHARACTERS]}"
+        return f"it failed with {_line(text)}"
     try:
         response = json.loads(text) if text else None
     except (ValueError, RecursionError):
-        return f"its response is not JSON: {text[:MAX_SHOWN_CHARACTERS]}"
+        return f"its response is not JSON: {_line(text)}"
     schema = test["schema"] if "schema" in test else {"const": test["expected"]} if "expected" in test else {}
     return "; ".join(islice(mismatches(response, schema), MAX_SHOWN_MISMATCHES)) or None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 SUSPICIOUS_PATTERNS = (
     # Private keys and key stores.
     *("*.pem", "*.pem.*", "*.key", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.keytab", "*.ppk", "*.kdbx"),
-    *("*.pkcs12", "*.pk8"),
+    *("*.pkcs12", "*.pk8", "*.jceks", "*.bcfks", "*.kdb", "*.psafe3", "wallet.dat"),
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "ssh_host_*", "private-key*", "private_key*"),
     *("*.gpg", "*.asc", "*.ovpn"),
     # Passwords and other secrets.
@@ -25,16 +25,26 @@ SUSPICIOUS_PATTERNS = (
     *("*apikey*", "*api-key.*", "*api-keys.*", "*api_key.*", "*api_keys.*", "*accesskeys.csv", "rootkey.csv"),
     *("client_secret*.json", "*service-account*.json", "*service_account*.json", "*serviceaccount*.json"),
     *("*adminsdk*.json", "*gcp-key*.json", "local.settings.json", "*kubeconfig*", "wp-config*"),
-    *("token.json", "token.pickle", "gha-creds-*.json", "sftp-config.json"),  # of tools that store logins
+    *(
+        "token.json",
+        "token.pickle",
+        "gha-creds-*.json",
+        "sftp-config.json",
+        "logins.json",
+    ),  # of tools that store logins
+    *("*.cred", "*.creds", "_netrc", "pgpass*", "vault_pass*"),
     # Databases.
     *("*.sql", "*.sql.*", "*.sqlite", "*.sqlite-*", "*.sqlite3", "*.sqlite3-*", "*.db", "*.db.*", "*.db-*", "*.mdb"),
+    *("*.ibd", "*.frm", "*.myd"),
     *("*.accdb", "*.mdf", "*dump*.zip", "*dump*.gz", "*dump*.tgz"),
     *("*.dump", "*.dump.*", "dump.*", "*.dmp", "*.rdb", "*.bson", "*.bacpac"),
     # Backups, and files of editors and tools.
     *("backup", "backups", "*.bak", "*.bak.*", "*.backup", "*backup.*", "*.old", "*.orig", "*.swp", "*~"),
     *("*backup*.zip", "*backup*.tar", "*backup*.tgz", "*backup*.gz", "*backup*.7z", "*.swo", "#*#"),
     *("*.tfstate", "*.tfstate.*", "*.tfvars", "*.tfvars.json", "*.log", "*.pcap", "*.har"),
-    *("*.tfplan", "tfplan", "*.log.*", "*.hprof"),
+    *("*.tfplan", "tfplan", "*.log.*", "*.hprof", "*.core", "*.stackdump", "*.mdmp", "*.save"),
+    *(f"core.{'[0-9]' * digits}" for digits in range(1, 8)),  # not hashed files, such as core.1f.js
+    *("www.tar*", "www.tgz", "www.zip", "htdocs*.zip", "htdocs*.tar*", "public_html*.zip", "public_html*.tar*"),
     *("*.git", "node_modules", "cdk.out", "venv"),
 )
 

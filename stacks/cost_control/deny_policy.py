@@ -10,43 +10,62 @@ from aws_cdk import Stack, aws_iam as iam
 from constructs import Construct
 
 DENIED_ACTIONS: dict[str, tuple[str, ...]] = {
+    "application-autoscaling": ("PutScalingPolicy", "PutScheduledAction", "RegisterScalableTarget"),
     "apprunner": ("CreateService", "ResumeService"),
     "autoscaling": (
         *("BatchPutScheduledUpdateGroupAction", "CreateAutoScalingGroup", "ExecutePolicy", "PutScalingPolicy"),
         *("LaunchInstances", "PutScheduledUpdateGroupAction", "PutWarmPool", "ResumeProcesses", "SetDesiredCapacity"),
         *("StartInstanceRefresh", "UpdateAutoScalingGroup"),
     ),
-    "batch": ("CreateComputeEnvironment", "SubmitJob", "UpdateComputeEnvironment"),
-    "bedrock": ("CreateProvisionedModelThroughput",),
+    "batch": ("CreateComputeEnvironment", "SubmitJob", "SubmitServiceJob", "UpdateComputeEnvironment"),
+    "bedrock": (
+        "CreateCustomModelDeployment",
+        "CreateMarketplaceModelEndpoint",
+        "CreateProvisionedModelThroughput",
+    ),
     "ec2": (
-        *("AcceptReservedInstancesExchangeQuote", "AllocateHosts", "CreateCapacityReservation", "CreateFleet"),
+        *("AcceptReservedInstancesExchangeQuote", "AllocateHosts", "CopyVolumes", "CreateCapacityReservation"),
+        *("CreateCapacityReservationFleet", "CreateFleet", "ImportInstance"),
         *("CreateNatGateway", "CreateVolume", "ModifyFleet", "ModifySpotFleetRequest", "PurchaseCapacityBlock"),
         *("PurchaseCapacityBlockExtension", "PurchaseHostReservation", "PurchaseReservedInstancesOffering"),
         *("PurchaseScheduledInstances", "RequestSpotFleet", "RequestSpotInstances", "RunInstances"),
         *("RunScheduledInstances", "StartInstances"),
     ),
-    "ecs": ("CreateService", "RunTask", "StartTask", "UpdateService"),
-    "eks": ("CreateCluster", "CreateFargateProfile", "CreateNodegroup", "UpdateNodegroupConfig"),
+    "ecs": (
+        *("CreateDaemon", "CreateExpressGatewayService", "CreateService", "CreateTaskSet", "RunTask", "StartTask"),
+        "UpdateService",
+    ),
+    "eks": (
+        *("CreateCluster", "CreateEksAnywhereSubscription", "CreateFargateProfile", "CreateNodegroup"),
+        "UpdateNodegroupConfig",
+    ),
     "elasticache": (
         "CreateCacheCluster",
         "CreateReplicationGroup",
         "CreateServerlessCache",
+        "IncreaseReplicaCount",
         "PurchaseReservedCacheNodesOffering",
     ),
     "elasticloadbalancing": ("CreateLoadBalancer",),
-    "elasticmapreduce": ("AddInstanceFleet", "AddInstanceGroups", "ModifyInstanceGroups", "RunJobFlow"),
+    "elasticmapreduce": (
+        *("AddInstanceFleet", "AddInstanceGroups", "ModifyInstanceFleet", "ModifyInstanceGroups", "RunJobFlow"),
+    ),
     "es": (
         *("CreateDomain", "CreateElasticsearchDomain", "PurchaseReservedElasticsearchInstanceOffering"),
         "PurchaseReservedInstanceOffering",
     ),
-    "glue": ("CreateSession", "StartJobRun", "StartWorkflowRun"),
+    "glue": (
+        *("CreateDevEndpoint", "CreateSession", "ResumeWorkflowRun", "StartBlueprintRun", "StartJobRun"),
+        "StartWorkflowRun",
+    ),
     "kafka": ("CreateCluster", "CreateClusterV2"),
     "lightsail": (
-        *("CreateInstances", "CreateInstancesFromSnapshot", "CreateRelationalDatabase"),
+        *("CreateContainerService", "CreateInstances", "CreateInstancesFromSnapshot", "CreateRelationalDatabase"),
         *("CreateRelationalDatabaseFromSnapshot", "StartInstance", "StartRelationalDatabase"),
     ),
     "rds": (
-        *("CreateDBCluster", "CreateDBInstance", "CreateDBInstanceReadReplica", "CreateDBShardGroup"),
+        *("CreateBlueGreenDeployment", "CreateDBCluster", "CreateDBInstance", "CreateDBInstanceReadReplica"),
+        "CreateDBShardGroup",
         *("PurchaseReservedDBInstancesOffering", "RestoreDBClusterFromS3"),
         *("RestoreDBClusterFromSnapshot", "RestoreDBClusterToPointInTime", "RestoreDBInstanceFromDBSnapshot"),
         *("RestoreDBInstanceFromS3", "RestoreDBInstanceToPointInTime", "StartDBCluster", "StartDBInstance"),
@@ -55,7 +74,7 @@ DENIED_ACTIONS: dict[str, tuple[str, ...]] = {
         *("AcceptReservedNodeExchange", "CreateCluster", "PurchaseReservedNodeOffering", "ResizeCluster"),
         *("RestoreFromClusterSnapshot", "ResumeCluster"),
     ),
-    "redshift-serverless": ("CreateWorkgroup",),
+    "redshift-serverless": ("CreateReservation", "CreateWorkgroup"),
     "sagemaker": (
         *(
             "CreateApp",
@@ -64,13 +83,22 @@ DENIED_ACTIONS: dict[str, tuple[str, ...]] = {
             "CreateCluster",
             "CreateEndpoint",
             "CreateHyperParameterTuningJob",
+            "CreateInferenceComponent",
+            "CreateInferenceRecommendationsJob",
+            "CreateLabelingJob",
+            "CreateMlflowTrackingServer",
             "CreateNotebookInstance",
+            "CreateOptimizationJob",
         ),
+        *("CreateReservedCapacity", "CreateTrainingPlan", "StartMlflowTrackingServer"),
         *("CreateProcessingJob", "CreateTrainingJob", "CreateTransformJob", "StartInferenceExperiment"),
         *("StartNotebookInstance", "StartPipelineExecution", "UpdateCluster", "UpdateEndpoint"),
     ),
     "savingsplans": ("CreateSavingsPlan",),
-    "workspaces": ("CreateWorkspaces", "CreateWorkspacesPool", "StartWorkspaces", "StartWorkspacesPool"),
+    "workspaces": (
+        *("CreateStandbyWorkspaces", "CreateWorkspaces", "CreateWorkspacesPool", "StartWorkspaces"),
+        "StartWorkspacesPool",
+    ),
 }
 
 

@@ -22,6 +22,8 @@ TRAIL_EVENTS = ["DeleteTrail", "PutEventSelectors", "StopLogging", "UpdateTrail"
 # Without its log group, or with a key that it cannot use, the function publishes no metrics. Lambda's CreateLogStream
 # contains the group's name too.
 LOG_GROUP_EVENTS = ["AssociateKmsKey", "DeleteLogGroup"]
+# The bus's key encrypts its rules, which stop when the key is disabled.
+EVENT_BUS_EVENTS = ["UpdateEventBus"]
 # Calls with which any CloudFormation stack can change the policies of resources that this stack created.
 ATTACHMENT_EVENTS = ["SetTopicAttributes", {"prefix": "AddPermission"}]
 
@@ -81,6 +83,7 @@ def report_tampering(
             "$or": [
                 *_parameters({"functionName": functions, "topicArn": [topic.topic_arn]}, eventName=ATTACHMENT_EVENTS),
                 *_parameters({"name": other_rule, "rule": other_rule}, **not_by_stacks),
+                {"eventName": EVENT_BUS_EVENTS},
             ]
         },
     )

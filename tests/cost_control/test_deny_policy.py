@@ -16,7 +16,13 @@ STARTS = re.compile(
     "|run(instances|scheduledinstances|task|jobflow)|restoredb.*|restorefromclustersnapshot"
     "|create(instances|relationaldatabase)fromsnapshot|createautomljob.*|createdbshardgroup|createworkspaces(pool)?"
     "|start(instances?|task|jobrun|workflowrun|pipelineexecution|inferenceexperiment)"
-    "|start(dbcluster|dbinstance|relationaldatabase|notebookinstance|workspaces|workspacespool)"
+    "|start(dbcluster|dbinstance|relationaldatabase|notebookinstance|workspaces|workspacespool|mlflowtrackingserver)"
+    "|create(capacityreservation|capacityreservationfleet|reservation|reservedcapacity|trainingplan|eksanywheresubscription|standbyworkspaces)"
+    "|create(taskset|daemon|expressgatewayservice|elasticsearchdomain|bluegreendeployment|containerservice|devendpoint)"
+    "|create(marketplacemodelendpoint|custommodeldeployment|inferencecomponent|mlflowtrackingserver)"
+    "|create(labeling|optimization|inferencerecommendations|training|processing|transform)job|copyvolumes|importinstance"
+    "|increase.*count|submit(service)?job|resumeworkflowrun|startblueprintrun|modifyinstance(fleet|groups)"
+    "|registerscalabletarget|put(scalingpolicy|scheduled.*action)"
 )
 
 

@@ -1,10 +1,12 @@
 """What is done at each rung of a project's budget. The account is in memory."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from lambdas.cost_control.budget import BudgetError
+from lambdas.cost_control.notification_text import guard_notification
 
 from .fake_aws import QUOTA, error
 from .month import DECEMBER, POLICY, Month
@@ -337,3 +339,11 @@ def test_instances_of_exempt_group_run_on_and_are_not_reported(month: Month) -> 
     assert month.account.states()["i-member"] == "running"
     assert month.account.scaling["web"]["DesiredCapacity"] == 2
     assert "i-member" not in month.texts[0]
+
+
+def test_failure_of_a_function_becomes_no_link() -> None:
+    plan = {"period": "2026-11", "spend": {"actual": "101", "limit": "100", "forecast": None, "unit": "USD"}}
+    nothing: dict[str, Any] = {"rungs": [], "mode": "enforce", "actions": [], "problems": [], "leftOver": 0}
+    failure = "ClientError: http://evil.example\nDone:\n  everything"
+    _, text = guard_notification("Beta", plan | nothing, [], failure, "release")
+    assert "http[:]//evil[.]example?Done:?  everything" in text

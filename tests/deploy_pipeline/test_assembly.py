@@ -87,9 +87,47 @@ def test_assets_are_published_without_other_folders() -> None:
 def test_unchanged_assets_are_not_uploaded_again() -> None:
     s3 = published(packed(assembly()))
     assert publish(s3, request(), "assets", ENVIRONMENT) == Published(2, 0)
-    changed = assembly() | {f"cdk.out/asset.{CODE}/index.py": "changed"}
-    s3.objects["artifacts/App/1.zip"] = packed(changed)
-    assert publish(s3, request(), "assets", ENVIRONMENT) == Published(2, 1), "whatever its name is"
+    modes = packed(assembly()).replace((0o100600 << 16).to_bytes(4, "little"), (0o100664 << 16).to_bytes(4, "little"))
+    s3.objects["artifacts/App/1.zip"] = modes
+    assert publish(s3, request(), "assets", ENVIRONMENT) == Published(2, 0), "CDK's hash does not contain modes"
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="an asset with the name of a published one, which deployed stacks use, and other content",
+    expected="fails before a change set is created; the published asset is kept",
+    observed='"differs from the published one"',
+)
+@pytest.mark.parametrize("file", [f"asset.{CODE}/index.py", "ShopNested.nested.template.json"])
+def test_published_asset_is_not_overwritten(file: str) -> None:
+    """The push that brings it may be rejected, and another push may wait for approval."""
+    s3 = published(packed(assembly()))
+    before = dict(s3.objects)
+    with pytest.raises(InvalidArtifactError, match="differs from the published one of the same name"):
+        published(packed(assembly() | {f"cdk.out/{file}": '{"Resources": {}}'}), s3)
+    assert {key: s3.objects[key] for key in before if key.startswith("assets/")} == {
+        key: content for key, content in before.items() if key.startswith("assets/")
+    }
+
+
+@pytest.mark.parametrize(("content", "is_same"), [("same", True), ("other", False)])
+def test_asset_of_concurrent_execution_is_not_overwritten(content: str, is_same: bool) -> None:
+    """Another execution publishes the asset between HeadObject and PutObject."""
+
+    class Concurrent(FakeS3):
+        def put_object(self, Bucket: str, Key: str, Body: Any, **options: Any) -> None:
+            theirs = options["Metadata"] if is_same else {"content-sha256": "other"}
+            super().put_object(Bucket, Key, content.encode(), Metadata=theirs)
+            super().put_object(Bucket, Key, Body, **options)
+
+    s3 = Concurrent({"artifacts/App/1.zip": packed(assembly())})
+    if is_same:
+        assert publish(s3, request(), "assets", ENVIRONMENT) == Published(2, 0)
+    else:
+        with pytest.raises(InvalidArtifactError, match="differs from the published one"):
+            publish(s3, request(), "assets", ENVIRONMENT)
+    assert s3.objects[f"assets/{CODE}.zip"] == content.encode()
 
 
 @pytest.mark.parametrize(
@@ -115,6 +153,18 @@ def test_unchanged_assets_are_not_uploaded_again() -> None:
         ({"files": {"x": {"source": {"executable": ["build.sh"]}, "destinations": {}}}}, "is created by a command"),
         ({"files": {"x": file_asset("asset.x", "x.zip", region="eu-west-1")}}, "was synthesized for aws:///eu-west-1"),
         ({"files": {"x": {"source": "x"}}}, "source is not an object"),
+        ({"stack": {"dependencies": 7}}, "manifest.json: dependencies is not a list"),
+        ({"stack": {"dependencies": True}}, "manifest.json: dependencies is not a list"),
+        ({"stack": {"displayName": "Other", "type": 1}}, "cdk.out has none"),
+        (
+            {
+                "stack": {"type": "x"},
+                "artifacts": {"a": {"type": "cdk:cloud-assembly", "properties": ["directoryName"]}},
+            },
+            "stacks of a stage are in another assembly: a",
+        ),
+        ({"images": ["image"]}, "dockerImages is not an object"),
+        ({"stack": {"properties": {"templateFile": "\ud800.json"}}}, "is not in the source artifact"),
         (
             {"template": template(New={"Properties": {"S3Key": f"{'d' * 64}.zip"}})},
             f"cdk.out/Shop.template.json refers to assets that the assembly does not list: {'d' * 64}.zip",
@@ -208,7 +258,7 @@ def test_denied_upload_fails_before_change_set(monkeypatch: pytest.MonkeyPatch) 
     machine = with_assembly(Machine(monkeypatch), assembly())
     fake, store = with_app(machine, change()), machine.s3.put_object
 
-    def deny_assets(Bucket: str, Key: str, Body: Any, **options: str) -> None:
+    def deny_assets(Bucket: str, Key: str, Body: Any, **options: Any) -> None:
         if Bucket == "assets":
             raise DENIED
         store(Bucket, Key, Body, **options)

@@ -4,9 +4,13 @@ import time
 
 import pytest
 
+from lambdas.deploy_pipeline import assets
 from lambdas.deploy_pipeline.artifact import MAX_TEMPLATE_BYTES
 from lambdas.deploy_pipeline.assembly import AssemblyStack
 from lambdas.deploy_pipeline.errors import InvalidArtifactError
+
+from .assemblies import CODE, assembly, file_asset, packed
+from .test_assembly import error_of, published
 
 
 def stack_with(*buckets: str) -> AssemblyStack:
@@ -37,3 +41,32 @@ def test_template_that_repeats_the_bucket_is_checked_in_linear_time() -> None:
     started = time.process_time()
     assert stack_with("cdk-assets").with_bucket(template, "template.json", bucket) == template
     assert time.process_time() - started < 2
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="an assembly with many assets of the same large folder",
+    expected="fails before a change set is created",
+    observed='"The assets have more than"',
+)
+def test_sum_of_assets_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each asset is below its limit, and the artifact is small, because they share their files."""
+    monkeypatch.setattr(assets, "MAX_TOTAL_BYTES", 10_000)
+    folder = f"asset.{CODE}"
+    files = {f"{number:064x}": file_asset(folder, f"{number:064x}.zip", "zip") for number in range(20)}
+    content = assembly(files=files) | {f"cdk.out/{folder}/big": "0" * 900}
+    assert "The assets have more than 10,000 bytes" in error_of(published, content)
+
+
+def test_number_of_destinations_of_an_asset_is_limited() -> None:
+    """A large asset would be uploaded once for each."""
+    asset = file_asset(f"asset.{CODE}", f"{CODE}.zip", "zip")
+    (place,) = asset["destinations"].values()
+    asset["destinations"] = {str(number): place | {"objectKey": f"{number:064x}.zip"} for number in range(1000)}
+    assert "has 1000 destinations; accepted: at most 10" in error_of(published, assembly(files={CODE: asset}))
+
+
+@pytest.mark.parametrize("name", [["a"], {"a": 1}, 7, None])
+def test_dependency_that_is_no_name_is_ignored(name: object) -> None:
+    assert published(packed(assembly(stack={"dependencies": ["Shop.assets", name]})))

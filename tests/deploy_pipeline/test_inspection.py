@@ -69,6 +69,7 @@ def test_harmless_change_is_safe(safe: Any) -> None:
         (change("Modify", Replacement="True", PolicyAction="ReplaceAndRetain"), "it is replaced; the old one is ret"),
         (change("Add", PolicyAction="Melt"), "unknown policy action Melt"),
         (change("Modify", kind="AWS::CloudFormation::Stack"), "are not visible"),
+        (change("Add", kind="AWS::CloudFormation::Stack"), "are not visible"),
         ({"Type": "Hook", "ResourceChange": {"LogicalResourceId": "Queue"}}, "unknown type of change Hook"),
     ],
 )

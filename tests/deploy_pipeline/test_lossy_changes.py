@@ -23,6 +23,12 @@ PITR = "PointInTimeRecoverySpecification"
 
 
 LOSSY = [
+    ("AWS::CustomerProfiles::Domain", {"DefaultExpirationDays": 366}, {"DefaultExpirationDays": 1}, "366 -> 1 days"),
+    ("AWS::BedrockAgentCore::Memory", {"EventExpiryDuration": 90}, {"EventExpiryDuration": 3}, "90 -> 3 days"),
+    ("AWS::Cassandra::Table", {}, {"DefaultTimeToLive": 60}, "rows expire earlier"),
+    ("AWS::Athena::WorkGroup", {}, {"RecursiveDeleteOption": True}, "a later removal deletes its queries"),
+    ("AWS::CodeBuild::ReportGroup", {}, {"DeleteReports": True}, "a later removal deletes its reports"),
+    ("AWS::Chime::Channel", {}, {"ExpirationSettings": {"ExpirationDays": 1}}, "deleted when it expires"),
     (
         "AWS::SQS::Queue",
         {"MessageRetentionPeriod": 1209600},
@@ -250,3 +256,34 @@ def test_state_machine_rejects_loss_unless_exempted(monkeypatch: pytest.MonkeyPa
     assert not fake.executed
     assert machine.run(policy={"exemptLogicalIds": ["Queue"]}).status == "SUCCEEDED"
     assert fake.executed
+
+
+STACKS_HIDDEN = "the changes of its stacks are not visible"
+PRODUCT = "AWS::ServiceCatalog::CloudFormationProvisionedProduct"
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "reason"),
+    [
+        ("AWS::CloudFormation::StackSet", {"TemplateBody": "a"}, {"TemplateBody": "b"}, STACKS_HIDDEN),
+        ("AWS::CloudFormation::StackSet", {"TemplateURL": "a"}, {"TemplateURL": "b"}, STACKS_HIDDEN),
+        ("AWS::CloudFormation::StackSet", {"StackInstancesGroup": [{"Regions": ["a"]}]}, {}, STACKS_HIDDEN),
+        (PRODUCT, {"ProvisioningArtifactId": "pa-1"}, {"ProvisioningArtifactId": "pa-2"}, STACKS_HIDDEN),
+        (
+            "AWS::DataSync::Task",
+            {},
+            {"Options": {"PreserveDeletedFiles": "REMOVE"}},
+            "the next run can delete files in the destination",
+        ),
+        (
+            "AWS::Backup::BackupPlan",
+            {"BackupPlan": {"BackupPlanRule": [{"RuleName": "daily"}]}},
+            {"BackupPlan": {"BackupPlanRule": []}},
+            "backups can stop",
+        ),
+    ],
+)
+def test_change_with_unknown_loss_is_unsafe(kind: str, before: Any, after: Any, reason: str) -> None:
+    assert reason in reasons(update(kind, before, after))
+    assert reason in reasons(update(kind, after, before))
+    assert not reasons(update(kind, before, before | {"Description": "new"}))

@@ -56,7 +56,8 @@ def test_documentation_contains_table() -> None:
 
 PROTECTION = re.compile(
     "(Deletion|Termination|Delete|FileSystem)Protection|DisableApi|Retention|Retain|AutomaticBackup|DeleteAutomated|PointInTime|ObjectLock|Lifecycle|Archive"
-    "|Backtrack|SnapshotManagement|Mutability"
+    "|Backtrack|SnapshotManagement|Mutability|Expir|DeletionPolicy|DeletionProtected|DeleteReports|RecursiveDelete"
+    "|TimeToLive"
 )
 NO_DATA = "holds no data, or is created again from the template"
 NEW_ONES = "applies to resources created later"
@@ -67,19 +68,28 @@ ACCEPTED = (
         ("AWS::AccessAnalyzer::Analyzer", "ArchiveRules"): "hides findings, which remain",
         ("AWS::AppConfig::ConfigurationProfile", "DeletionProtectionCheck"): NO_DATA,
         ("AWS::AppConfig::Environment", "DeletionProtectionCheck"): NO_DATA,
+        ("AWS::AppSync::ApiKey", "Expires"): "the lifetime of a key",
         ("AWS::AutoScaling::AutoScalingGroup", "DeletionProtection"): NO_DATA,
         ("AWS::AutoScaling::AutoScalingGroup", "InstanceLifecyclePolicy"): NOT_DELETION,
         ("AWS::AutoScaling::AutoScalingGroup", "LifecycleHookSpecificationList"): NOT_DELETION,
         ("AWS::AutoScaling::LifecycleHook", "LifecycleTransition"): NOT_DELETION,
         ("AWS::Batch::JobDefinition", "ResourceRetentionPolicy"): "old revisions of the definition",
+        ("AWS::BcmPricingCalculator::BillEstimate", "ExpiresAt"): "an estimate, whose lifetime the template states",
+        ("AWS::BcmPricingCalculator::BillScenario", "ExpiresAt"): "an estimate, whose lifetime the template states",
+        ("AWS::BcmPricingCalculator::WorkloadEstimate", "ExpiresAt"): "an estimate, whose lifetime the template states",
         ("AWS::BedrockAgentCore::Runtime", "LifecycleConfiguration"): "lifetime of sessions",
+        ("AWS::CertificateManager::Account", "ExpiryEventsConfiguration"): "when AWS reports an expiry",
         ("AWS::CloudTrail::Dashboard", "TerminationProtectionEnabled"): NO_DATA,
+        ("AWS::CloudWatch::AlarmMuteRule", "ExpireDate"): NO_DATA,
         ("AWS::ECR::RepositoryCreationTemplate", "ImageTagMutability"): NEW_ONES,
         ("AWS::ECR::RepositoryCreationTemplate", "ImageTagMutabilityExclusionFilters"): NEW_ONES,
         ("AWS::ECR::RepositoryCreationTemplate", "LifecyclePolicy"): NEW_ONES,
         ("AWS::ECS::Gateway", "DeletionProtection"): NO_DATA,
         ("AWS::EFS::FileSystem", "LifecyclePolicies"): MOVED,
         ("AWS::IoT::SecurityProfile", "AdditionalMetricsToRetainV2"): "metrics that are stored from now on",
+        ("AWS::LicenseManager::LicenseConfiguration", "LicenseExpiry"): NO_DATA,
+        ("AWS::Location::APIKey", "ExpireTime"): "the lifetime of a key",
+        ("AWS::Location::APIKey", "NoExpiry"): "the lifetime of a key",
         ("AWS::PCS::ComputeNodeGroup", "NodeLifecycleActions"): NOT_DELETION,
         ("AWS::RDS::DBCluster", "EngineLifecycleSupport"): "support after the end of an engine's version",
         ("AWS::RDS::DBInstance", "AutomaticBackupReplicationKmsKeyId"): "encrypts new copies; ends no backup",

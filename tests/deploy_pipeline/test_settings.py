@@ -109,6 +109,17 @@ def test_service_wide_permission_needs_opt_in(action: str, resource: str) -> Non
         # AWS generates the IDs, which start with their type.
         ("ec2:*", "arn:aws:ec2:{region}:{account}:instance/i-*"),
         ("ec2:*", "arn:aws:ec2:{region}:{account}:elastic-ip/eipalloc-?*"),
+        ("elasticfilesystem:*", "arn:aws:elasticfilesystem:{region}:{account}:file-system/fs-*"),
+        ("route53:*", "arn:aws:route53:::hostedzone/Z*"),
+        # A wildcard in the type.
+        ("rds:*", "arn:aws:rds:{region}:{account}:*:*"),
+        ("secretsmanager:*", "arn:aws:secretsmanager:*:*:*:*"),
+        ("dynamodb:*", "arn:aws:dynamodb:{region}:{account}:table*"),
+        ("dynamodb:*", "arn:aws:dynamodb:{region}:{account}:t*"),
+        ("dynamodb:*", "arn:aws:dynamodb:{region}:{account}:?able/*"),
+        ("lambda:*", "arn:aws:lambda:{region}:{account}:function*"),
+        ("ssm:*", "arn:aws:ssm:{region}:{account}:parameter*"),
+        ("apigateway:*", "arn:aws:apigateway:{region}::/restapis*"),
     ],
 )
 def test_service_wide_permission_for_every_resource_of_type_needs_opt_in(action: str, resource: str) -> None:

@@ -134,7 +134,7 @@ def test_caller_who_published_the_version_is_named(topic: FakeTopic, monkeypatch
     monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
     caller = "arn:aws:iam::111111111111:user/alice"
     handler.ended(event("ABORTED", json.dumps({"version": "2", "started_by": caller})), None)
-    assert topic.messages[0]["Message"].endswith(f"Started by: {caller}")
+    assert topic.messages[0]["Message"].endswith(f"Started by, according to the input: {caller}")
 
 
 def test_subject_is_short_enough_for_sns() -> None:
@@ -157,3 +157,49 @@ def test_settings_are_read_from_the_package(monkeypatch: pytest.MonkeyPatch, tmp
     assert found.targets[0].arn == ARN
     assert (found.rollout_type, found.steps, found.first_weight) == ("linear", 10, Decimal("0.05"))
     assert (found.criteria.evaluations, found.criteria.steps) == (16, 9)
+
+
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Hostile input",
+    fault="An input with links, line breaks, 250 KB of text, or deep nesting",
+    expected="The rollout is reported, and no text of others is a link or another part of the notification",
+    observed="The text is shortened, on one line, and has [.] and [:]",
+)
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"started_by": "arn:aws:sts::1:assumed-role/dev/evil.example"}, "assumed-role/dev/evil[.]example"),
+        ({"started_by": "http://16909060/login"}, "http[:]//16909060/login"),
+        ({"started_by": "alice\nThe alias now: fine"}, "alice?The alias now: fine"),
+        ({"started_by": "a" * 250_000}, "a" * 200),
+        ({"revisionS3Key": 0}, "Execution: "),
+    ],
+)
+def test_hostile_input_is_reported_without_links(
+    topic: FakeTopic, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str], expected: str
+) -> None:
+    monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
+    text = json.dumps({"version": "2"} | fields).replace('"revisionS3Key": 0', f'"revisionS3Key": {"[" * 9_000}')
+    handler.ended(event("ABORTED", text), None)
+    message = topic.messages[0]["Message"]
+    assert expected in message
+    assert len(message) < 2_000
+
+
+def test_response_of_the_version_becomes_no_link(topic: FakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
+    cause = (
+        "Version 2 failed its smoke test and has received no traffic: its response is not JSON: https://evil.example"
+    )
+    handler.ended(event("FAILED", error="SmokeTestError", cause=f"{cause}\n5%: version 2 failed 1.5 %"), None)
+    assert "https[:]//evil[.]example\n5%: version 2 failed 1.5 %" in topic.messages[0]["Message"]
+
+
+@pytest.mark.parametrize("version", ["2\n", "\u0663", "2\u202e", "2" * 200])
+def test_subject_of_invalid_version_is_accepted_by_sns(version: str) -> None:
+    """SNS accepts ASCII without control characters, of fewer than 100 characters (API reference, Publish)."""
+    text = subject(event("FAILED", json.dumps({"version": version}))["detail"], "shop")
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) < 100

@@ -172,6 +172,20 @@ def test_key_of_log_group_is_reported(template: dict[str, Any]) -> None:
     assert is_reported(template, call("AssociateKmsKey", {"logGroupName": f"{STACK}-FunctionLog-0A1B2C3D4E5F"}))
 
 
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="the key of the event bus is changed to one that is then disabled, which stops all rules",
+    expected="reported; afterwards the alarm NoSweep",
+    observed="in the template",
+)
+@pytest.mark.parametrize("ip", ["203.0.113.7", "cloudformation.amazonaws.com"])
+def test_key_of_event_bus_is_reported(template: dict[str, Any], ip: str) -> None:
+    """EventBridge encrypts the patterns and targets of a bus's rules with its key (user guide)."""
+    parameters = {"name": "default", "kmsKeyIdentifier": "arn:aws:kms:us-east-1:111111111111:key/theirs"}
+    assert is_reported(template, call("UpdateEventBus", parameters, ip=ip))
+
+
 def test_pattern_is_within_the_limit_of_eventbridge(template: dict[str, Any], full_template: dict[str, Any]) -> None:
     for current, rule in ((t, rule) for t in (template, full_template) for rule in tampering_rules(t)):
         pattern = json.dumps(resolved(rule["EventPattern"]), separators=(",", ":"))

@@ -1,0 +1,88 @@
+"""Text that people who push or send messages choose does not become a link in notifications about decisions."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from lambdas.deploy_pipeline.approval import Decisions, Notifications, request_approval
+from lambdas.deploy_pipeline.links import without_links
+
+from .changes import change, detail, reasons
+from .machine_run import FakeS3
+
+REPORT = "https://us-east-1.console.aws.amazon.com/s3/object/inputs?region=us-east-1&prefix=reports/a.md"
+ARN = "arn:aws:states:us-east-1:111111111111:execution:deploy:run"
+
+
+class FakeTopic:
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def publish(self, **message: Any) -> None:
+        self.texts.append(message["Message"])
+
+
+def requested(*violations: str) -> str:
+    topic = FakeTopic()
+    lines = [f"1 unsafe change to shop, which was not changed (all changes: {REPORT} ):", *violations]
+    event: Any = {
+        "taskToken": "token", "execution": "run", "executionArn": ARN, "stackName": "shop", "cause": "\n".join(lines),
+        "stackId": "arn:aws:cloudformation:us-east-1:111111111111:stack/shop/1", "timeoutSeconds": 60,
+        "changeSetId": "arn:aws:cloudformation:us-east-1:111111111111:changeSet/deploy-run/1",
+    }  # fmt: skip
+    notifications = Notifications(topic, "topic")
+    request_approval(FakeS3(), notifications, event, bucket="inputs", queue_url="https://sqs/q", now=datetime.now(UTC))
+    return topic.texts[0]
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a push with links in the values of an unsafe change, so that they appear in the request for approval",
+    expected="the request has no links except those to the report, the change set and the execution",
+    observed='"https[:]//approve[.]example"',
+)
+def test_values_of_a_push_become_no_link() -> None:
+    contexts = {
+        "BeforeContext": json.dumps({"Properties": {"QueueName": "jobs"}}),
+        "AfterContext": json.dumps({"Properties": {"QueueName": "https://approve.example/"}}),
+    }
+    replaced = change(Replacement="True", Details=[detail("Always")], **contexts)
+    reason = reasons(replaced)
+    assert "https://approve.example/" in reason, "the values are shown"
+    text = requested(f"- Queue (AWS::SQS::Queue), Modify: {reason}")
+    assert "https[:]//approve[.]example/" in text
+    assert REPORT in text
+    assert "AWS::SQS::Queue" in text
+    assert {word.partition("/")[0] for word in text.split("https://")[1:]} == {
+        "us-east-1.console.aws.amazon.com",
+        "sqs",
+    }
+
+
+def test_sender_of_invalid_decision_becomes_no_link() -> None:
+    """The caller chooses the session name, which is part of the sender, and the message."""
+    topic = FakeTopic()
+    decisions = Decisions(FakeS3(), None, Notifications(topic, "topic"), "inputs")
+    attributes = {"SenderId": "AROAEXAMPLE:evil.example", "SentTimestamp": "0"}
+    body = json.dumps({"execution": "run", "decision": "http://16909060", "reason": "ok"})
+    record: Any = {"body": body, "attributes": attributes}
+    assert decisions.handle(record) is None
+    assert "AROAEXAMPLE:evil[.]example" in topic.texts[0]
+    assert 'given "http[:]//16909060"' in topic.texts[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http:/evil", "http[:]/evil"),
+        ("mailto:a@evil", "mailto[:]a[@]evil"),
+        ("192.0.2.1", "192.0.2[.]1"),
+        (r"\\evil\share", r"[\\]evil\share"),
+        ("30 -> 1.5 seconds, Child/Queue: AWS::SQS::Queue", "30 -> 1.5 seconds, Child/Queue: AWS::SQS::Queue"),
+    ],
+)
+def test_text_that_mail_programs_link_is_changed(text: str, expected: str) -> None:
+    assert without_links(text) == expected
