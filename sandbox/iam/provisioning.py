@@ -34,7 +34,9 @@ LOG_DELIVERY = (
 )
 # Types that change another resource, and the properties that name it.
 TARGETS = {
+    "AWS::Lambda::Alias": "FunctionName",
     "AWS::Lambda::Permission": "FunctionName",
+    "AWS::Lambda::Version": "FunctionName",
     "AWS::S3::BucketPolicy": "Bucket",
     "AWS::SNS::Subscription": "TopicArn",
     "AWS::SNS::TopicPolicy": "Topics",
@@ -58,12 +60,21 @@ def install() -> None:
 
 def _checking_creation(provision: Callable[..., Any]) -> Callable[..., Any]:
     def provision_resource(kind: str, logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        _require("create", kind, f"{stack}-{logical_id}-XXXXXXXXXXXX", properties, stack)
+        _require(
+            "create", kind, _given_name(kind, properties) or f"{stack}-{logical_id}-XXXXXXXXXXXX", properties, stack
+        )
         created = provision(kind, logical_id, properties, stack)
         policies.PROPERTIES[get_region(), kind, created[0]] = properties
         return created
 
     return provision_resource
+
+
+def _given_name(kind: str, properties: dict[str, Any]) -> str:
+    """Return the name in the template; empty if CloudFormation generates it."""
+    identifiers = schema(kind).get("primaryIdentifier", ())
+    name = properties.get(identifiers[0].split("/")[-1]) if len(identifiers) == 1 else None
+    return name if isinstance(name, str) else ""
 
 
 def _checking_update(update: Callable[..., Any]) -> Callable[..., Any]:

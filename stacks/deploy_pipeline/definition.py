@@ -7,12 +7,15 @@
                                                             +--no--> Delete Change Set --> Deployment Failed
                                                             +--ask-> Request Approval --> Execute or Delete
 
+With a rollout in the input, an update is followed by: Publish Version --> New Version? --yes--> Roll Out --> ...
+
 The names of the states are those of the original post. The query language is JSONata, and results are kept in
 variables, so that a state that fails can still report the stack. Once a change set exists, every path either
 executes or deletes it.
 """
 
 from .approval_states import approval_states
+from .rollout_states import IS_CONFIGURED, rollout_states
 from .states_language import (
     BUSY_RETRY,
     ERROR_MESSAGE,
@@ -58,6 +61,7 @@ def definition() -> State:
             **_decision(),
             **approval_states(),
             **_update(),
+            **rollout_states(),
             **_ends(),
         },
     }
@@ -82,6 +86,7 @@ def _beginning() -> dict[str, State]:
                 "outcome": "created",
                 "unsafe": {"count": 0, "violations": [], "notices": "", "report": ""},
                 "approval": {},
+                "rollout": "",
                 "failure": {"error": "", "cause": ""},
             },
             catch=[
@@ -247,6 +252,7 @@ def _decision() -> dict[str, State]:
         ),
         "Change Set Deleted": choice(
             [
+                rule(f"$outcome = 'unchanged' and {IS_CONFIGURED}", "Publish Version"),
                 rule("$outcome in ['unchanged', 'inspected']", "Deployment Succeeded"),
                 # The first stack is not changed; the second one is created by the same states as any other stack.
                 rule("$outcome = 'blue_green'", "Create Stack", {"stackName": jsonata("$plan.blueGreenName")}),
@@ -274,6 +280,7 @@ def _update() -> dict[str, State]:
             "Stack Updated?",
             done="$plan.changeSetType = 'CREATE' ? 'CREATE_COMPLETE' : 'UPDATE_COMPLETE'",
             then="Deployment Succeeded",
+            first=rule(f"$status = 'UPDATE_COMPLETE' and {IS_CONFIGURED}", "Publish Version"),
         ),
     }
 
@@ -307,6 +314,7 @@ def _ends() -> dict[str, State]:
                     "$stackName & ' is ' & ($outcome = 'blue_green'"
                     " ? 'created as a blue/green stack of ' & $plan.stackName : $outcome)"
                     " & ($note = '' ? '' : '. ' & $note)"
+                    " & ($rollout = '' ? '' : '. ' & $rollout)"
                     " & ($outcome = 'blue_green' or ($outcome = 'inspected' and $unsafe.count > 0)"
                     " ? '. ' & $unsafe.cause"
                     " : ($unsafe.report = '' ? '' : '. All changes: ' & $unsafe.report)"
@@ -343,9 +351,9 @@ def without_note(catch: State) -> State:
 
 
 def wait_for_stack(
-    operation: str, choice_name: str, *, done: str, then: str, polls: int = STACK_POLLS
+    operation: str, choice_name: str, *, done: str, then: str, polls: int = STACK_POLLS, first: State | None = None
 ) -> dict[str, State]:
-    """Poll until the stack has the status `done`, or another final one."""
+    """Poll until the stack has the status `done`, or another final one. `first` is checked before the other rules."""
     poll = f"Get {operation} Status"
     reason = "$states.result.Stacks[0].StackStatusReason"
     return {
@@ -363,6 +371,7 @@ def wait_for_stack(
         ),
         choice_name: choice(
             [
+                *([first] if first else []),
                 rule(f"$status = ({done})", then),
                 rule(f"$contains($status, /_IN_PROGRESS$/) and $polls < {polls}", f"Wait {operation}"),
             ],

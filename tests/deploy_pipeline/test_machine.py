@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from lambdas.deploy_pipeline.request import MAX_APPROVAL_TIMEOUT_MINUTES
+from lambdas.deploy_pipeline.rollout import MAX_ROLLOUT_MINUTES
 from stacks.deploy_pipeline import definition
 
 from ..conftest import need
-from . import approval_scenarios
+from . import approval_scenarios, rollout_scenarios
 from .assemblies import assembly
 from .assembly_scenarios import with_assembly
 from .changes import change
@@ -131,6 +132,12 @@ def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.Mon
     assert len(approving.invoked) == 3 + polls, "and the function that passes the decision on"
     packaged = with_assembly(Machine(monkeypatch), assembly())
     packaged.cloudformation.statuses["create"] = list(waiting)
+    rolling_out = Machine(monkeypatch)
+    fake = with_app(rolling_out)
+    fake.change_set = [PENDING] * (polls - 1) + [READY]
+    fake.statuses["update"] = [status.replace("CREATE", "UPDATE") for status in waiting]
+    assert len(rollout_scenarios.roll_out(rolling_out).states) == 11 + 6 * polls
+    assert len(rolling_out.invoked) == 2 + polls
     for machine, transitions, functions in (
         (packaged, 6 + 3 * polls, 2),
         (creating, 4 + 3 * polls, 1),
@@ -164,7 +171,7 @@ def test_every_task_has_retry_catch_and_timeout() -> None:
         for retry in state["Retry"]:
             assert retry["BackoffRate"] > 1, name
             assert retry["JitterStrategy"] == "FULL", name
-        is_deadline = name == "Request Approval"
+        is_deadline = name in ("Request Approval", "Roll Out")
         assert is_deadline != any("States.Timeout" in retry["ErrorEquals"] for retry in state["Retry"]), name
 
 
@@ -174,6 +181,9 @@ def test_polling_ends_before_execution_limits() -> None:
     seconds = definition.STACK_TIMEOUT + definition.DELETION_TIMEOUT + definition.CHANGE_SET_TIMEOUT
     seconds += MAX_APPROVAL_TIMEOUT_MINUTES * definition.MINUTE
     assert seconds < definition.definition()["TimeoutSeconds"] < 24 * definition.HOUR
+    # A rollout has what an approval leaves, and follows an update, for which no stack is deleted.
+    updating = definition.STACK_TIMEOUT + definition.CHANGE_SET_TIMEOUT + MAX_ROLLOUT_MINUTES * definition.MINUTE
+    assert updating < definition.definition()["TimeoutSeconds"]
     assert 9 * (stack + deletion + definition.CHANGE_SET_POLLS) < 25_000, "events of one execution"
 
 
