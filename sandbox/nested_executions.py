@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .awslambda import role_credentials
 from .iam.authorization import AccessDeniedError, require
 from .iam.policy import Permission
+from .iam.provisioning import MANAGED_RULE, MANAGED_RULE_ACTIONS
 from .iam.services import ROLE
 from .ministack import stepfunctions
 from .ministack.requests import get_region
@@ -28,7 +29,6 @@ from .process import ACCOUNT
 
 RESOURCES = ("arn:aws:states:::states:startExecution.sync", "arn:aws:states:::states:startExecution.sync:2")
 POLL_SECONDS = 0.05
-RULE = "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
 EXECUTION: ContextVar[dict[str, Any]] = ContextVar("EXECUTION")  # the execution that is running
 # Fields that DescribeExecution returns, as a task's result or an error's cause has them.
 FIELDS = ("executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate", "input", "error", "cause")
@@ -56,9 +56,9 @@ def running(invoke: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
 def _require_permissions(state_machine: str) -> None:
     """Check what Step Functions needs to wait for an execution; the start is checked as any other call."""
     executions = f"{state_machine.replace(':stateMachine:', ':execution:')}:any"
-    rule = f"arn:aws:events:{get_region()}:{ACCOUNT}:{RULE}"
+    rule = f"arn:aws:events:{get_region()}:{ACCOUNT}:{MANAGED_RULE}"
     needed = dict.fromkeys(("states:DescribeExecution", "states:StopExecution"), executions)
-    needed |= dict.fromkeys(("events:PutRule", "events:PutTargets", "events:DescribeRule"), rule)
+    needed |= dict.fromkeys(MANAGED_RULE_ACTIONS, rule)
     for action, resource in needed.items():
         try:
             require(ROLE.get(), Permission(action, resource, {}, "a task"))

@@ -6,7 +6,7 @@ assume these roles.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -32,6 +32,9 @@ LOG_DELIVERY = (
     *(f"{verb}LogDelivery" for verb in ("Create", "Get", "Update", "Delete")),
     *("ListLogDeliveries", "PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
 )
+# What Step Functions needs to wait for another state machine, checked when the state machine is created.
+MANAGED_RULE = "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
+MANAGED_RULE_ACTIONS = ("events:PutRule", "events:PutTargets", "events:DescribeRule")
 # Types that change another resource, and the properties that name it.
 TARGETS = {
     "AWS::Lambda::Alias": "FunctionName",
@@ -117,12 +120,24 @@ def _require(operation: str, kind: str, name: str, properties: dict[str, Any], s
         context = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": _resource(action, kind, name, properties)}
         if not is_allowed(service, "sts:AssumeRole", properties[role_property], context, kind):
             raise ValueError(f"The role {properties[role_property]} cannot be assumed by {service}")
-        if kind == "AWS::StepFunctions::StateMachine" and properties.get("LoggingConfiguration", {}).get(
-            "Destinations"
-        ):
-            role = properties[role_property]
-            if not all(is_allowed(role, f"logs:{name}", "*", cause=kind) for name in LOG_DELIVERY):
-                raise ValueError("The state machine IAM Role is not authorized to access the Log Destination")
+        if kind == "AWS::StepFunctions::StateMachine":
+            _require_state_machine_role(properties)
+
+
+def _require_state_machine_role(properties: dict[str, Any]) -> None:
+    """Raise an error if the role of a state machine cannot write its logs, or wait for another state machine."""
+    role = properties["RoleArn"]
+    rule = f"arn:aws:events:{get_region()}:{ACCOUNT}:{MANAGED_RULE}"
+
+    def has(actions: Iterable[str], resource: str) -> bool:
+        return all(is_allowed(role, action, resource, cause="AWS::StepFunctions::StateMachine") for action in actions)
+
+    writes_logs = bool(properties.get("LoggingConfiguration", {}).get("Destinations"))
+    if writes_logs and not has((f"logs:{name}" for name in LOG_DELIVERY), "*"):
+        raise ValueError("The state machine IAM Role is not authorized to access the Log Destination")
+    waits = "states:::states:startExecution.sync" in str(properties.get("DefinitionString"))
+    if waits and not has(MANAGED_RULE_ACTIONS, rule):
+        raise ValueError(f"'{role}' is not authorized to create managed-rule.")
 
 
 def _permissions(operation: str, kind: str, name: str, properties: dict[str, Any]) -> Iterator[Permission]:

@@ -15,7 +15,7 @@ executes or deletes it.
 """
 
 from .approval_states import approval_states
-from .rollout_states import IS_CONFIGURED, rollout_states
+from .rollout_states import IN_INPUT, rollout_states
 from .states_language import (
     BUSY_RETRY,
     ERROR_MESSAGE,
@@ -46,8 +46,11 @@ TIMEOUT = 22 * HOUR  # more than all waits together, and less than CodePipeline'
 KNOWN_ERRORS = ["InvalidInputError", "InvalidArtifactError", "InvalidTemplateError", "StackNotReadyError"]
 
 
-def definition() -> State:
-    """Return the definition; it has substitutions for five functions and ``${ServiceRole}``."""
+def definition(*, rollout: bool) -> State:
+    """Return the definition, with or without rollouts; it has substitutions for five functions and ``${ServiceRole}``.
+
+    Step Functions rejects a task that waits for another state machine if the role may not create its rule.
+    """
     return {
         "Comment": "Creates a stack, or updates it if nothing is deleted or replaced",
         "QueryLanguage": "JSONata",
@@ -58,10 +61,10 @@ def definition() -> State:
             **_recreation(),
             **_creation(),
             **_change_set(),
-            **_decision(),
+            **_decision(rollout),
             **approval_states(),
-            **_update(),
-            **rollout_states(),
+            **_update(rollout),
+            **(rollout_states() if rollout else {}),
             **_ends(),
         },
     }
@@ -202,7 +205,7 @@ def _change_set() -> dict[str, State]:
     }
 
 
-def _decision() -> dict[str, State]:
+def _decision(rollout: bool) -> dict[str, State]:
     return {
         "Inspect Change Set Changes": lambda_task(
             "ChangeSet",
@@ -252,7 +255,7 @@ def _decision() -> dict[str, State]:
         ),
         "Change Set Deleted": choice(
             [
-                rule(f"$outcome = 'unchanged' and {IS_CONFIGURED}", "Publish Version"),
+                *([rule(f"$outcome = 'unchanged' and {IN_INPUT}", "Publish Version")] if rollout else []),
                 rule("$outcome in ['unchanged', 'inspected']", "Deployment Succeeded"),
                 # The first stack is not changed; the second one is created by the same states as any other stack.
                 rule("$outcome = 'blue_green'", "Create Stack", {"stackName": jsonata("$plan.blueGreenName")}),
@@ -262,7 +265,7 @@ def _decision() -> dict[str, State]:
     }
 
 
-def _update() -> dict[str, State]:
+def _update(rollout: bool) -> dict[str, State]:
     return {
         "Execute Change Set": sdk_task(
             "executeChangeSet",
@@ -280,7 +283,7 @@ def _update() -> dict[str, State]:
             "Stack Updated?",
             done="$plan.changeSetType = 'CREATE' ? 'CREATE_COMPLETE' : 'UPDATE_COMPLETE'",
             then="Deployment Succeeded",
-            first=rule(f"$status = 'UPDATE_COMPLETE' and {IS_CONFIGURED}", "Publish Version"),
+            first=rule(f"$status = 'UPDATE_COMPLETE' and {IN_INPUT}", "Publish Version") if rollout else None,
         ),
     }
 

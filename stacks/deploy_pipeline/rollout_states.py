@@ -11,7 +11,7 @@ from .states_language import (
     rule,
 )
 
-IS_CONFIGURED = "$plan.rollout.aliasArn != ''"
+IN_INPUT = "$plan.rollout.aliasArn != ''"
 LAMBDA_RETRY = CALL_RETRY | {
     "ErrorEquals": [
         "Lambda.TooManyRequestsException",

@@ -185,11 +185,12 @@ class DeploymentStateMachine(Construct):
             removal_policy=RemovalPolicy.DESTROY,
         )
         arns = {name: function.function_arn for name, function in functions.items()}
+        has_rollout = bool(self.settings.rollout.alias_arn)
         state_machine = sfn.StateMachine(
             self,
             "StateMachine",
             comment="Creates a stack, or updates it if nothing is deleted or replaced",
-            definition_body=sfn.DefinitionBody.from_string(json.dumps(definition())),
+            definition_body=sfn.DefinitionBody.from_string(json.dumps(definition(rollout=has_rollout))),
             definition_substitutions=arns | {"ServiceRole": self.service_role.role_arn},
             tracing_enabled=True,
             # Parameters of the app can be secret, so execution data is not logged.
@@ -218,7 +219,7 @@ class DeploymentStateMachine(Construct):
             grant(reader, ["s3:GetObject"], self.assets.arn_for_objects("*"), wildcard_reason=reason)
         self._grant_ssm_parameters(state_machine)
         grant(state_machine, ["kms:Decrypt"], self.key.key_arn)
-        if self.settings.rollout.alias_arn:
+        if has_rollout:
             self._grant_rollout(state_machine)
         no_arn = "X-Ray and log delivery have no resource-level permissions."
         acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})

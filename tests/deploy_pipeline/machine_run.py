@@ -170,7 +170,7 @@ class Machine:
         self.invoked: list[str] = []
         self.input: dict[str, Any] = dict(INPUT)
         self.stack_names = APP
-        self.definition = definition.definition()
+        self.definition = definition.definition(rollout=True)
         del self.definition["TimeoutSeconds"]  # the interpreter's time passes too fast for it
         self._patch = patch
 

@@ -100,7 +100,7 @@ def test_many_exemptions_are_truncated(machine: Machine) -> None:
 
 def edges() -> Iterator[tuple[str, str]]:
     """Return every transition of the definition."""
-    for name, state in definition.definition()["States"].items():
+    for name, state in definition.definition(rollout=True)["States"].items():
         transitions = [state, *state.get("Choices", []), *state.get("Catch", []), {"Next": state.get("Default")}]
         yield from {(name, transition["Next"]) for transition in transitions if transition.get("Next")}
 
@@ -147,10 +147,11 @@ def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.Mon
         assert (len(machine.run().states), len(machine.invoked)) == (transitions, functions)
 
 
-def test_cfn_lint_finds_no_error_in_definition(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rollout", [False, True])
+def test_cfn_lint_finds_no_error_in_definition(tmp_path: Path, rollout: bool) -> None:
     """cfn-lint 1 rejects expressions in TimeoutSeconds, which JSONata states can have, so a number replaces them."""
     need("cfnlint")
-    text = re.sub(r'("TimeoutSeconds": )"{%.*?%}"', r"\1300", json.dumps(definition.definition()))
+    text = re.sub(r'("TimeoutSeconds": )"{%.*?%}"', r"\1300", json.dumps(definition.definition(rollout=rollout)))
     arn = "arn:aws:iam::111111111111:role/machine"
     substitutions = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), arn)
     properties = {"DefinitionString": text, "DefinitionSubstitutions": substitutions, "RoleArn": arn}
@@ -162,8 +163,23 @@ def test_cfn_lint_finds_no_error_in_definition(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the role may not create the rule with which Step Functions waits for a rollout",
+    expected="without a rollout, the state machine does not need it",
+    observed="only a definition with a rollout has the task",
+)
+def test_definition_without_rollout_starts_no_state_machine() -> None:
+    states = definition.definition(rollout=False)["States"]
+    assert "Roll Out" in definition.definition(rollout=True)["States"]
+    assert "startExecution" not in json.dumps(states)
+    following = [*states.values(), *(t for s in states.values() for t in [*s.get("Choices", []), *s.get("Catch", [])])]
+    assert {target for t in following for key in ("Next", "Default") if (target := t.get(key))} <= states.keys()
+
+
 def test_every_task_has_retry_catch_and_timeout() -> None:
-    for name, state in definition.definition()["States"].items():
+    for name, state in definition.definition(rollout=True)["States"].items():
         if state["Type"] != "Task":
             continue
         assert state["TimeoutSeconds"], f"{name} has no timeout"
@@ -180,15 +196,15 @@ def test_polling_ends_before_execution_limits() -> None:
     stack, deletion = definition.STACK_POLLS, definition.DELETION_POLLS
     seconds = definition.STACK_TIMEOUT + definition.DELETION_TIMEOUT + definition.CHANGE_SET_TIMEOUT
     seconds += MAX_APPROVAL_TIMEOUT_MINUTES * definition.MINUTE
-    assert seconds < definition.definition()["TimeoutSeconds"] < 24 * definition.HOUR
+    assert seconds < definition.definition(rollout=True)["TimeoutSeconds"] < 24 * definition.HOUR
     # A rollout has what an approval leaves, and follows an update, for which no stack is deleted.
     updating = definition.STACK_TIMEOUT + definition.CHANGE_SET_TIMEOUT + MAX_ROLLOUT_MINUTES * definition.MINUTE
-    assert updating < definition.definition()["TimeoutSeconds"]
+    assert updating < definition.definition(rollout=True)["TimeoutSeconds"]
     assert 9 * (stack + deletion + definition.CHANGE_SET_POLLS) < 25_000, "events of one execution"
 
 
 def test_changing_calls_are_idempotent_with_service_role() -> None:
-    states = definition.definition()["States"]
+    states = definition.definition(rollout=True)["States"]
     tokens = {"Delete Failed Stack", "Execute Change Set"}
     for name in tokens:
         assert "ClientRequestToken" in states[name]["Arguments"], name

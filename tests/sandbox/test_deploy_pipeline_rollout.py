@@ -37,7 +37,7 @@ def handler(event, context):
     return {"version": context.function_version}
 """
 TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-ROLLOUT = {"steps": "4", "error_margin": "0.05", "max_wait": "600", "sample_function": "false"}
+ROLLOUT = {"steps": "4", "error_margin": "0.05", "max_wait": "1200", "sample_function": "false"}
 
 
 def template(code: str, timeout: int = 10) -> str:
@@ -134,6 +134,9 @@ class Pushes:
         return list(self.executions.list_executions(stateMachineArn=arn)["executions"])
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline", "Partial failure", fault="the new version of a function fails some of its calls"
+)
 def test_push_of_code_goes_through_canary(sandbox: Sandbox) -> None:
     pushes = Pushes(sandbox)
     target = pushes.target
@@ -177,6 +180,13 @@ def test_push_of_code_goes_through_canary(sandbox: Sandbox) -> None:
     assert len(pushes.rollouts()) == before + 1
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="the execution is stopped during a rollout",
+    expected="the rollout is stopped, and the alias returns to the old version",
+    observed="the alias on the old version alone",
+)
 def test_stopped_deployment_stops_rollout(sandbox: Sandbox) -> None:
     pushes = Pushes(sandbox)
     target = pushes.target
