@@ -36,6 +36,8 @@ def handler(event, context):
         raise RuntimeError("one call in five fails")
     return {"version": context.function_version}
 """
+# In the schema of AWS::Lambda::Function, for resources other than functions.
+OTHER_LAMBDA_ACTIONS = ("AssociateRuntimeAlias", "GetCodeSigningConfig", "GetLayerVersion", "PassCapacityProvider")
 TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 ROLLOUT = {"steps": "4", "error_margin": "0.05", "max_wait": "1200", "sample_function": "false"}
 
@@ -70,7 +72,12 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     functions = [{"arn": FUNCTION_ARN, "alias": "live"}]
     file = tmp_path_factory.mktemp("rollout") / "input.json"
     roles = ["arn:{partition}:iam::{account}:role/{stack}-*"]
-    permissions = [{"actions": ["lambda:*"], "resources": ["*"]}, {"actions": ["iam:*"], "resources": roles}]
+    own_functions = ["arn:{partition}:lambda:{region}:{account}:function:{stack}-*"]
+    permissions = [
+        {"actions": ["lambda:*"], "resources": own_functions},
+        {"actions": [f"lambda:{name}" for name in OTHER_LAMBDA_ACTIONS], "resources": ["*"]},
+        {"actions": ["iam:*"], "resources": roles},
+    ]
     with Sandbox(speed=SPEED) as started:
         started.bootstrap()
         canary = {f"lambda_canary:{name}": value for name, value in ROLLOUT.items()}
@@ -83,7 +90,6 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
             "deploy_pipeline:source": "s3",
             "deploy_pipeline:input": str(file),
             "deploy_pipeline:permissions": json.dumps(permissions),
-            "deploy_pipeline:allow_service_wide_permissions": "true",
         }
         started.deploy("DeployPipeline", settings=settings)
         yield started
