@@ -47,10 +47,10 @@ def _decision(new: Figures, old: Figures, criteria: Criteria) -> str:
 
 
 def project_rule(scenario: Scenario, criteria: Criteria, generator: random.Random) -> str:
-    """Judge each step up to `criteria.looks` times, by all of its calls until then."""
+    """Judge each step up to `criteria.evaluations` times, by all of its calls until then."""
     for weight in scenario.weights:
         new, old = Figures(), Figures()
-        for _ in range(criteria.looks):
+        for _ in range(criteria.evaluations):
             new_calls = binomial(generator, scenario.calls, weight)
             old_calls = scenario.calls - new_calls
             new = _add(new, new_calls, binomial(generator, new_calls, scenario.new_rate))

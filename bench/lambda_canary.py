@@ -1,4 +1,4 @@
-"""lambda_canary: chances of wrong decisions, beside the original post's rule; AWS calls and state transitions."""
+"""lambda_canary: chances of wrong decisions, and those of the original rule; AWS calls and state transitions."""
 
 from collections import Counter
 from typing import Any
@@ -34,8 +34,8 @@ CALLS = {
 NOTES = (
     f"Simulated: {ROLLOUTS:,} rollouts with the default settings, ten steps of ten percent, and independent calls. "
     "*Calls* are those of the alias in each interval of two minutes. The post's rule rolls back at the first error in "
-    "the last of the two minutes, and takes no data for health. This project's third outcome is *undecided*: the old "
-    "version stays, and a notification says that there were too few calls.",
+    "the last of the two minutes, and treats missing data as healthy. This project's third outcome is *undecided*: the "
+    "old version stays, and a notification says that there were too few calls.",
     "A version that is worse by more than `error_margin` (0.02) is broken. The ratio is that of the chances.",
     "AWS calls and state transitions: of a rollout that succeeds at the first judgement of each step, counted from the "
     "definition; the original's from its template. They include the notification, which the original does not send.",
@@ -70,7 +70,7 @@ def _chance(metric: str, outcome: str, scenario: tuple[int, float, float]) -> Ro
 
 def visited_states(judged_steps: int) -> list[str]:
     """Return the states of a rollout that succeeds at the first judgement of each step, by following the definition."""
-    states: dict[str, Any] = definition(judged_steps=judged_steps, looks=1)["States"]
+    states: dict[str, Any] = definition(judged_steps=judged_steps, evaluations=1)["States"]
     name, visited, counts = "Check", [], Counter[str]()
     while True:
         visited.append(name)

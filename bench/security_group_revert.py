@@ -12,7 +12,8 @@ from typing import Any
 
 from rich.progress import Progress
 
-from lambdas.security_group_revert.respond import Responder, guarded_groups
+from lambdas.security_group_revert.approved import guarded_groups
+from lambdas.security_group_revert.respond import Responder
 from lambdas.security_group_revert.revert import GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import StateTable
@@ -118,6 +119,8 @@ def measure(progress: Progress) -> Section:
                 "STATE_TABLE": "state",
                 "MAX_REVERTS": "10",
                 "REVERT_WINDOW_HOURS": "24",
+                "BREAK_GLASS_PRINCIPALS": "[]",
+                "BREAK_GLASS_MINUTES": "60",
                 "LOG_LEVEL": "INFO",
             },
         )

@@ -1,4 +1,4 @@
-"""Auto Scaling: groups with instances, filters of groups, and the rules of their capacity.
+"""Auto Scaling: groups with instances, filters of groups, and the rules for their capacity.
 
 Instances of groups are EC2 instances that are running at once and have the tags of the group that propagate. A group
 replaces an instance that is stopped, because it is unhealthy. Sources: Auto Scaling API reference and user guide. Not

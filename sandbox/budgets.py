@@ -51,7 +51,7 @@ def _checking(operation: Callable[[Record], Any]) -> Callable[[Record], Any]:
 
 
 def _check(request: Record) -> None:
-    """Raise an error for what Budgets refuses and MiniStack accepts."""
+    """Raise an error for requests that Budgets rejects and MiniStack accepts."""
     if request.get("AccountId") != get_account_id():
         raise ServiceError("AccessDeniedException", f"Account {request.get('AccountId')} is not that of the caller.")
     budget = request.get("Budget") or request.get("NewBudget")

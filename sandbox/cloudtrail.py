@@ -1,4 +1,4 @@
-"""CloudTrail: events of mutating calls of EC2 and Lambda on EventBridge, and trails of templates.
+"""CloudTrail: EventBridge events of mutating EC2 and Lambda calls, and trails in templates.
 
 If a trail logs in the Region, each such call is sent to the default event bus as "AWS API Call via CloudTrail",
 immediately (on AWS, after seconds or minutes). Source: CloudTrail user guide, record contents and userIdentity element.

@@ -1,4 +1,4 @@
-"""DynamoDB: encryption, expiry of items and point-in-time recovery of tables of templates, which MiniStack ignores."""
+"""DynamoDB: encryption, expiry of items and point-in-time recovery of tables in templates, which MiniStack ignores."""
 
 import json
 from collections.abc import Callable

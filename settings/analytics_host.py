@@ -42,6 +42,26 @@ S3Location = Annotated[
         "s3://<bucket>/<prefix>/, with a trailing slash and no wildcards",
     ),
 ]
+DatabaseName = Annotated[
+    str,
+    matches(
+        r"[a-z0-9_-]+",
+        "the name of a Glue database: up to 255 lowercase letters, digits, hyphens and underscores",
+        max_length=255,
+    ),
+]
+PolicyArn = Annotated[
+    str,
+    matches(
+        r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/([\w+=,.@-]+/){0,8}[\w+=,.@-]{1,128}",
+        "the ARN of a managed policy, such as arn:aws:iam::111111111111:policy/ReadOrders",
+        max_length=512,
+    ),
+]
+DATABASE = "analytics_host"  # lowercase, as Glue requires, so not the stack name
+MAX_POLICIES = 9  # of 10 on a role (IAM's quota); aws-cdk-lib can need one for the role's own permissions
+MAX_READABLE = 10  # locations, or databases
+MAX_READABLE_CHARACTERS = 1500  # of both; the role's policies contain each value twice
 # Users and groups that Ubuntu's server image, Session Manager, RStudio or the boot script creates.
 RESERVED_USER_NAMES = (
     "adm|admin|audio|backup|bin|cdrom|crontab|daemon|dhcpcd|dialout|dip|disk|ec2-instance-connect|fax|floppy"
@@ -115,6 +135,16 @@ class AnalyticsHostSettings(SettingsModel):
     data_location: S3Location | None = Field(
         None, description="S3 location of existing songs. Default: the stack's data bucket."
     )
+    read_locations: Annotated[tuple[S3Location, ...], Field(max_length=MAX_READABLE)] = Field(
+        (), description="More S3 locations that the hosts can read."
+    )
+    read_databases: Annotated[tuple[DatabaseName, ...], Field(max_length=MAX_READABLE)] = Field(
+        (),
+        description="More Glue databases that the hosts can query; requires the tables' locations in read_locations.",
+    )
+    extra_policies: Annotated[tuple[PolicyArn, ...], Field(max_length=MAX_POLICIES)] = Field(
+        (), description="ARNs of managed policies to attach to the hosts' role."
+    )
     results_retention_days: Annotated[int, whole_number(1, 365)] = Field(
         7, description="Days after which query results are deleted."
     )
@@ -137,3 +167,13 @@ class AnalyticsHostSettings(SettingsModel):
             yield Conflict("availability_zone", "has no effect with {subnet_id}")
         if self.email and not self.stop_schedule:
             yield Conflict("email", "needs {stop_schedule}")
+        for field in ("read_locations", "read_databases", "extra_policies"):
+            values = getattr(self, field)
+            if len(set(values)) < len(values):
+                yield Conflict(field, "has a value more than once")
+        if DATABASE in self.read_databases:
+            yield Conflict("read_databases", f"cannot contain {DATABASE}, the stack's database, which hosts can read")
+        characters = sum(map(len, self.read_locations + self.read_databases))
+        if characters > MAX_READABLE_CHARACTERS:
+            limit = f"IAM's quota allows {MAX_READABLE_CHARACTERS}, including {{read_databases}}"
+            yield Conflict("read_locations", f"has {characters} characters; {limit}")

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lambdas.cost_control.plan import Rung as PlannedRung
-from lambdas.cost_control.principals import group_problem, role_problem
+from lambdas.cost_control.principals import group_problem, names, role_problem
 
 from .types import Conflict, Email, SettingsModel, matches, number
 
 STACK = "CostControl"
 MAX_RUNGS = 10  # Budgets: "A budget can have up to ten notifications"
 MAX_PRINCIPALS = 10  # groups, or roles: their ARNs are in the policies of a function
+MAX_PRINCIPAL_CHARACTERS = 180  # a role's inline policies can have 10,240 characters
 MAX_EXEMPT = 10  # their ARNs are in one managed policy, of at most 6,144 characters
 NAME = r"[\w+=,.@-]"  # IAM names and paths
 Principal = Annotated[
@@ -21,7 +22,7 @@ Principal = Annotated[
     matches(
         rf"({NAME}+/)*{NAME}{{1,64}}",
         "a name with its path, if it has one, such as developers or team/developers",
-        max_length=200,
+        max_length=MAX_PRINCIPAL_CHARACTERS,
     ),
 ]
 ExemptPrincipal = Annotated[
@@ -29,7 +30,7 @@ ExemptPrincipal = Annotated[
     matches(
         rf"(user|group|role)/({NAME}+/)*{NAME}{{1,64}}",
         "user/, group/ or role/ and a name with its path, if it has one, such as user/alice",
-        max_length=200,
+        max_length=MAX_PRINCIPAL_CHARACTERS,
     ),
 ]
 TagKey = Annotated[
@@ -39,7 +40,12 @@ TagKey = Annotated[
     ),
 ]
 TagValue = Annotated[
-    str, matches(r"[A-Za-z0-9 _.:/=+@-]+", "1 to 256 letters, digits, spaces and _.:/=+@-", max_length=256)
+    str,
+    matches(
+        r"(?! )[A-Za-z0-9 _.:/=+@-]+(?<! )",
+        "1 to 256 letters, digits, spaces and _.:/=+@-, no space at either end",
+        max_length=256,
+    ),
 ]
 KeyArn = Annotated[
     str,
@@ -82,10 +88,10 @@ class CostControlSettings(SettingsModel):
     )
     mode: Literal["report", "enforce"] = Field("report", description="`report` changes nothing.")
     groups: Annotated[tuple[Principal, ...], Field(max_length=MAX_PRINCIPALS)] = Field(
-        (), description="IAM groups whose users are denied to start anything new."
+        (), description="IAM groups whose users are denied permission to start anything new."
     )
     roles: Annotated[tuple[Principal, ...], Field(max_length=MAX_PRINCIPALS)] = Field(
-        (), description="IAM roles that are denied to start anything new."
+        (), description="IAM roles that are denied permission to start anything new."
     )
     exempt_principals: Annotated[tuple[ExemptPrincipal, ...], Field(max_length=MAX_EXEMPT)] = Field(
         (), description="Users, groups and roles that are never denied, such as those who deploy."
@@ -106,13 +112,12 @@ class CostControlSettings(SettingsModel):
 
     def conflicts(self) -> Iterator[Conflict]:
         """Yield conflicts, among them every principal that must not be denied."""
-        names = [rung.name for rung in self.rungs]
-        if len(set(names)) < len(names):
+        if len({rung.name for rung in self.rungs}) < len(self.rungs):
             yield Conflict("rungs", "has a percent and kind more than once")
-        for field in ("groups", "roles", "exempt_principals", "volume_keys"):
-            values = getattr(self, field)
-            if len(set(values)) < len(values):
-                yield Conflict(field, "has a value more than once")
+        if len(set(self.volume_keys)) < len(self.volume_keys):
+            yield Conflict("volume_keys", "has a value more than once")
+        for field, prefix in {"groups": "group/", "roles": "role/", "exempt_principals": ""}.items():
+            yield from _name_conflicts(field, prefix, getattr(self, field))
         actions = {action for rung in self.rungs for action in rung.actions}
         if self.mode == "enforce" and not actions:
             yield Conflict("mode", "has no effect without an action in {rungs}")
@@ -129,3 +134,12 @@ class CostControlSettings(SettingsModel):
         for role in self.roles:
             if problem := role_problem(role, STACK, self.exempt_principals):
                 yield Conflict("roles", f"cannot have {role}: {problem}")
+
+
+def _name_conflicts(field: str, prefix: str, values: tuple[str, ...]) -> Iterator[Conflict]:
+    """Yield conflicts of names: IAM distinguishes them neither by path nor by case."""
+    if len(names(f"{prefix}{value}" for value in values)) < len(values):
+        yield Conflict(field, "has a value more than once, with another path or case")
+    for value in values:
+        if prefix and value.startswith(prefix):
+            yield Conflict(field, f'must have no type: write "{value.removeprefix(prefix)}" instead of "{value}"')

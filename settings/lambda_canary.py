@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lambdas.lambda_canary.config import looks
+from lambdas.lambda_canary.config import max_evaluations
 from lambdas.lambda_canary.judgement import Criteria, needed_calls
 from lambdas.lambda_canary.smoke_test import unsupported_keywords
 from lambdas.lambda_canary.weights import MAX_STEPS, weights
@@ -17,7 +17,7 @@ from .types import Conflict, Email, SettingsModel, conflicting_fields_error, mat
 # The functions' roles list each of them, in one inline policy.
 MAX_FUNCTIONS = 10
 MAX_ALARMS = 10  # of all functions
-MAX_LOOKS = 2000  # of a rollout: each takes about ten of the 25,000 events that an execution can have
+MAX_EVALUATIONS = 2000  # of a rollout: each takes about ten of the 25,000 events that an execution can have
 FunctionArn = Annotated[
     str,
     matches(
@@ -46,32 +46,32 @@ AlarmName = Annotated[
 class CanaryFunction(SettingsModel):
     """A function that rollouts may deploy, and how to test a version of it.
 
-    The answer to `payload` must equal `expected_answer` or match `answer_schema`, if one of them is set.
+    The response to `payload` must equal `expected_response` or match `response_schema`, if one of them is set.
     """
 
     arn: FunctionArn
     alias: AliasName = "live"
     payload: Any = Field({})
-    expected_answer: Any = None
-    answer_schema: dict[str, Any] | None = None
+    expected_response: Any = None
+    response_schema: dict[str, Any] | None = None
     alarms: tuple[AlarmName, ...] = ()
 
     @model_validator(mode="after")
-    def _check_answer(self) -> Self:
-        if self.answer_schema is not None:
-            if "expected_answer" in self.model_fields_set:
-                raise conflicting_fields_error("has both expected_answer and answer_schema")
-            if problem := next(unsupported_keywords(self.answer_schema), None):
-                raise conflicting_fields_error(f"answer_schema: {problem} is not supported")
+    def _check_response(self) -> Self:
+        if self.response_schema is not None:
+            if "expected_response" in self.model_fields_set:
+                raise conflicting_fields_error("has both expected_response and response_schema")
+            if problem := next(unsupported_keywords(self.response_schema), None):
+                raise conflicting_fields_error(f"response_schema: {problem} is not supported")
         return self
 
     def test(self) -> dict[str, Any]:
         """Return the smoke test, as the functions read it."""
         test: dict[str, Any] = {"payload": self.payload}
-        if "expected_answer" in self.model_fields_set:
-            test["expected"] = self.expected_answer
-        if self.answer_schema is not None:
-            test["schema"] = self.answer_schema
+        if "expected_response" in self.model_fields_set:
+            test["expected"] = self.expected_response
+        if self.response_schema is not None:
+            test["schema"] = self.response_schema
         return test
 
 
@@ -90,25 +90,23 @@ class LambdaCanarySettings(SettingsModel):
         0.05, description="First share of the new version with `exponential` and `canary`."
     )
     interval: Annotated[int, whole_number(60, 3600)] = Field(
-        120, description="Seconds until a step is judged, and until it is judged again."
+        120, description="Seconds before each evaluation of a step."
     )
     max_wait: Annotated[int, whole_number(0, 21_600)] = Field(
-        1800, description="Seconds after the first judgement of a step for which more calls are awaited."
+        1800, description="Maximum seconds to wait for more calls after the first evaluation of a step."
     )
     minimum_calls: Annotated[int, whole_number(1, 1_000_000)] = Field(
-        50, description="Calls that a version needs in a step."
+        50, description="Minimum calls of the new version in a step."
     )
-    error_margin: Annotated[float, number(0.001, 0.5)] = Field(
-        0.02, description="Increase of the error rate that is tolerated."
-    )
+    error_margin: Annotated[float, number(0.001, 0.5)] = Field(0.02, description="Maximum increase of the error rate.")
     duration_ratio: Annotated[float, number(1, 100)] = Field(
-        2.0, description="Ratio of the 95th percentiles of the durations, new to old, that is tolerated."
+        2.0, description="Maximum ratio of the 95th percentiles of the durations, new to old."
     )
     synthetic_calls: Annotated[int, whole_number(0, 5000)] = Field(
-        0, description="Calls of each version by number if there are too few; 0 rolls back."
+        0, description="Invocations of each version by number if there are too few calls; 0 rolls back."
     )
     alarm_at_start: Literal["ignore", "refuse"] = Field(
-        "ignore", description="What an alarm means that is on before the rollout."
+        "ignore", description="How to treat an alarm that is in ALARM before the rollout."
     )
     start_on_publish: bool = Field(False, description="Start a rollout when a version is published.")
     email: Email | None = Field(None, description="Recipient of the notifications, who must confirm the subscription.")
@@ -117,9 +115,9 @@ class LambdaCanarySettings(SettingsModel):
     )
 
     @property
-    def looks(self) -> int:
-        """How often a step is judged at most."""
-        return looks(self.interval, self.max_wait, self.synthetic_calls)
+    def evaluations(self) -> int:
+        """Maximum number of evaluations of a step."""
+        return max_evaluations(self.interval, self.max_wait, self.synthetic_calls)
 
     @property
     def judged_steps(self) -> int:
@@ -130,12 +128,12 @@ class LambdaCanarySettings(SettingsModel):
     def criteria(self) -> Criteria:
         """Limits of the judgement."""
         return Criteria(
-            self.minimum_calls, self.error_margin, self.duration_ratio, self.looks, max(1, self.judged_steps)
+            self.minimum_calls, self.error_margin, self.duration_ratio, self.evaluations, max(1, self.judged_steps)
         )
 
     @property
     def needed_calls(self) -> int:
-        """Calls, none of which fails, with which a step passes."""
+        """Calls without a failure with which a step passes."""
         return needed_calls(self.criteria)
 
     def conflicts(self) -> Iterator[Conflict]:
@@ -143,9 +141,8 @@ class LambdaCanarySettings(SettingsModel):
         arns = [function.arn for function in self.functions]
         if repeated := sorted({arn for arn in arns if arns.count(arn) > 1}):
             yield Conflict("functions", f"has {', '.join(repeated)} more than once")
-        names = [arn.rpartition(":")[2] for arn in arns]
-        if len(set(names)) < len(set(arns)):
-            yield Conflict("functions", "has functions of the same name in several Regions or accounts")
+        if len({arn.rpartition(":")[0] for arn in arns}) > 1:
+            yield Conflict("functions", "has functions in several Regions or accounts")
         alarms = {alarm for function in self.functions for alarm in function.alarms}
         if len(alarms) > MAX_ALARMS:
             yield Conflict("functions", f"has {len(alarms)} alarms (valid: at most {MAX_ALARMS} in all functions)")
@@ -154,10 +151,10 @@ class LambdaCanarySettings(SettingsModel):
         for name, types in (("steps", ("linear", "exponential")), ("first_weight", ("exponential", "canary"))):
             if name in self.model_fields_set and self.type not in types:
                 yield Conflict(name, "has no effect with {type}")
-        if self.looks * self.judged_steps > MAX_LOOKS:
+        if (total := self.evaluations * self.judged_steps) > MAX_EVALUATIONS:
             yield Conflict(
                 "max_wait",
-                f"with {{interval}} and {{steps}}: {self.looks * self.judged_steps} judgements (valid: {MAX_LOOKS})",
+                f"with {{interval}} and {{steps}}: {total} evaluations (valid: at most {MAX_EVALUATIONS})",
             )
         if 0 < self.synthetic_calls < self.needed_calls and self.judged_steps:
             yield Conflict(

@@ -24,6 +24,8 @@ MAX_TOTAL_RULES = 20_000  # the function reads them for each event
 NAMED_PROTOCOLS = PROTOCOL_NAMES | {"all": "-1"}
 ICMP_FAMILY = {"icmp": "cidr_ipv4", "icmpv6": "cidr_ipv6"}
 MAX_ICMP_VALUE = 255  # of a type or code
+MAX_BREAK_GLASS_PRINCIPALS = 5  # their ARNs are in an environment variable; all variables have 4 KB
+MAX_BREAK_GLASS_MINUTES = 720
 MAX_RULES_QUOTA = 1000  # rules per group and IP version; Amazon VPC quotas
 
 
@@ -44,6 +46,14 @@ Protocol = Annotated[
 ]
 GroupId = Annotated[
     str, matches(r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "the ID of a security group, such as sg-0123456789abcdef0")
+]
+PrincipalArn = Annotated[
+    str,
+    matches(
+        r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/([!-.0-~]+/)*[\w+=,.@-]{1,64}",
+        "the ARN of an IAM role or user with its path, such as arn:aws:iam::111111111111:role/BreakGlass",
+        max_length=512,
+    ),
 ]
 SOURCES = ("cidr_ipv4", "cidr_ipv6", "prefix_list_id", "referenced_group_id")
 
@@ -182,6 +192,12 @@ class SecurityGroupRevertSettings(SettingsModel):
     revert_window_hours: Annotated[int, whole_number(1, 168)] = Field(
         24, description="Hours for which reverts of a change are counted, from the first one."
     )
+    break_glass_principals: Annotated[tuple[PrincipalArn, ...], Field(max_length=MAX_BREAK_GLASS_PRINCIPALS)] = Field(
+        (), description="Roles and users whose added and removed rules are reverted only after `break_glass_minutes`."
+    )
+    break_glass_minutes: Annotated[int, whole_number(1, MAX_BREAK_GLASS_MINUTES)] = Field(
+        60, description="Minutes, from the call, until break-glass changes are reverted."
+    )
     sample_group: bool = Field(
         True, description="Create the original post's Web Server group (HTTPS from anywhere) and guard it."
     )
@@ -205,6 +221,8 @@ class SecurityGroupRevertSettings(SettingsModel):
         repeated = sorted({group_id for group_id in ids if ids.count(group_id) > 1})
         if repeated:
             yield Conflict("groups", f"has {', '.join(repeated)} more than once")
+        if "break_glass_minutes" in self.model_fields_set and not self.break_glass_principals:
+            yield Conflict("break_glass_minutes", "has no effect without {break_glass_principals}")
         if not self.groups and not self.sample_group:
             yield Conflict("sample_group", "needs at least one group in {groups}")
         if self.vpc_id and not self.sample_group:

@@ -82,7 +82,7 @@ class StaticSiteSettings(CustomDomainSettings):
         return str(folder)
 
     def conflicts(self) -> Iterator[Conflict]:
-        """Yield a redirect status on a site that never redirects, and further names that lack a first one or a zone."""
+        """Yield a redirect status without redirects, and alternate names without a domain name or outside its zone."""
         yield from super().conflicts()
         yield from self._conflicts_of_names()
         never_redirects = self.trailing_slash == "rewrite" and not self.redirect_index_html
@@ -94,6 +94,6 @@ class StaticSiteSettings(CustomDomainSettings):
         if names and not self.domain_name:
             yield Conflict("alternate_domain_names", "needs {domain_name}")
         if self.domain_name in names or len(set(names)) < len(names):
-            yield Conflict("alternate_domain_names", "must have each name once, and not {domain_name}")
+            yield Conflict("alternate_domain_names", "must contain each name once, and not {domain_name}")
         if zone and not all(f".{name}".endswith(f".{zone}") for name in names):
             yield Conflict("alternate_domain_names", "has names that are not in the zone {hosted_zone_name}")

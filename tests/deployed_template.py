@@ -131,7 +131,8 @@ class DeployedTemplate:
         for role in self.of_type("AWS::IAM::Role"):
             documents = [policy["PolicyDocument"] for policy in role.properties.get("Policies", [])]
             for arn in role.properties.get("ManagedPolicyArns", []):
-                documents.append(MANAGED_POLICIES[arn.split(":policy/")[1]])
+                owner, name = arn.split("::")[1].split(":policy/")
+                documents += [MANAGED_POLICIES[name]] if owner == "aws" else []  # others are not in the template
             policies[role.arn] = documents
         for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
             for policy in self.of_type(kind):

@@ -14,11 +14,12 @@ import pytest
 from audit.assembly import Template
 from audit.deployment_policies import WITH_MANAGED_POLICIES
 from settings import Settings, SettingsError
-from settings.cost_control import MAX_EXEMPT, MAX_PRINCIPALS, MAX_RUNGS
+from settings.analytics_host import MAX_POLICIES, MAX_READABLE, MAX_READABLE_CHARACTERS
+from settings.cost_control import MAX_EXEMPT, MAX_PRINCIPAL_CHARACTERS, MAX_PRINCIPALS, MAX_RUNGS
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
 from settings.lambda_canary import MAX_FUNCTIONS
 from settings.multi_region_api import MAX_DEPENDENCIES, MAX_ORIGINS
-from settings.security_group_revert import MAX_GROUPS
+from settings.security_group_revert import MAX_BREAK_GLASS_PRINCIPALS, MAX_GROUPS
 from settings.static_site import MAX_ALTERNATE_NAMES
 
 from .conftest import EVERYTHING, Assembly, synthesize
@@ -69,12 +70,27 @@ def permission(name: str, size: int) -> dict[str, Any]:
 
 
 def principals(count: int, prefix: str = "") -> list[str]:
-    """Names of IAM with their path, of maximum length."""
-    return [f"{prefix}{number:0>{135 - len(prefix)}}/{'n' * 64}" for number in range(count)]
+    """Names of IAM with their path, of maximum length; those with a prefix are others."""
+    path = "p" * (MAX_PRINCIPAL_CHARACTERS - 65 - len(prefix))
+    return [f"{prefix}{path}/{number:{prefix[:1] or 'n'}>64}" for number in range(count)]
 
 
 def volume_key(number: int) -> str:
     return f"arn:aws:kms:us-east-1:111111111111:key/{number:0>128}"
+
+
+def locations(count: int) -> list[str]:
+    return [f"s3://{number}{'b' * 62}/{'p' * 15}/" for number in range(count)]
+
+
+def databases(count: int) -> list[str]:
+    """As many characters as the locations leave."""
+    characters = MAX_READABLE_CHARACTERS - sum(map(len, locations(count)))
+    return [f"{number:d>{characters // count}}" for number in range(count)]
+
+
+def policies(count: int) -> list[str]:
+    return [f"arn:aws:iam::111111111111:policy/{number:p>128}" for number in range(count)]
 
 
 def canary_function(number: int) -> dict[str, Any]:
@@ -84,6 +100,10 @@ def canary_function(number: int) -> dict[str, Any]:
 
 
 # Every list setting at its maximum length, and numbers and texts that make a document grow.
+def break_glass_role(number: int) -> str:
+    return f"arn:aws:iam::111111111111:role/{number:0>476}/role"  # 512 characters
+
+
 MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "deploy_pipeline:permissions": [
         permission("a", MAX_PERMISSION_CHARACTERS),
@@ -98,13 +118,20 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "static_site:permissions_policy": "x" * 1783,
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS)],
     "lambda_canary:functions": [canary_function(number) for number in range(MAX_FUNCTIONS)],
+    "security_group_revert:break_glass_principals": [
+        break_glass_role(number) for number in range(MAX_BREAK_GLASS_PRINCIPALS)
+    ],
     "analytics_host:h2o_nodes": 16,
     "analytics_host:user_name": "u" * 31,
     "analytics_host:data_location": f"s3://{'b' * 63}/{'p' * 900}/",
+    "analytics_host:read_locations": locations(MAX_READABLE),
+    "analytics_host:read_databases": databases(MAX_READABLE),
+    "analytics_host:extra_policies": policies(MAX_POLICIES),
     "cost_control:rungs": [{"percent": number, "actions": ["deny", "stop"]} for number in range(1, MAX_RUNGS + 1)],
     "cost_control:groups": principals(MAX_PRINCIPALS),
     "cost_control:roles": principals(MAX_PRINCIPALS),
-    "cost_control:exempt_principals": principals(MAX_EXEMPT, "user/"),
+    # Groups: their ARNs are in the policies of functions. Those of users are in a managed policy, which has more space.
+    "cost_control:exempt_principals": principals(MAX_EXEMPT, "group/"),
     "cost_control:volume_keys": [volume_key(number) for number in range(MAX_PRINCIPALS)],
 }
 OVER_MAXIMUM = {
@@ -113,6 +140,12 @@ OVER_MAXIMUM = {
     "multi_region_api:allowed_origins": [f"https://{number}.example.com" for number in range(MAX_ORIGINS + 1)],
     "multi_region_api:dependencies": [dependency(number) for number in range(MAX_DEPENDENCIES + 1)],
     "security_group_revert:groups": [group(number) for number in range(MAX_GROUPS + 1)],
+    "security_group_revert:break_glass_principals": [
+        break_glass_role(number) for number in range(MAX_BREAK_GLASS_PRINCIPALS + 1)
+    ],
+    "analytics_host:read_locations": [f"s3://bucket/{number}/" for number in range(MAX_READABLE + 1)],
+    "analytics_host:read_databases": [f"d{number}" for number in range(MAX_READABLE + 1)],
+    "analytics_host:extra_policies": policies(MAX_POLICIES + 1),
     "cost_control:rungs": [{"percent": number} for number in range(1, MAX_RUNGS + 2)],
     "cost_control:groups": principals(MAX_PRINCIPALS + 1),
     "cost_control:roles": principals(MAX_PRINCIPALS + 1),

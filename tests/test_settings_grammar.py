@@ -252,8 +252,8 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "lambda_canary:functions.arn": (api("lambda", "FunctionArn"), iam_arn),
     "lambda_canary:functions.alias": (api("lambda", "Alias"),),
     "lambda_canary:functions.payload": "JSON, which the functions send",
-    "lambda_canary:functions.expected_answer": "JSON, which the functions compare",
-    "lambda_canary:functions.answer_schema": "a schema, which the functions apply",
+    "lambda_canary:functions.expected_response": "JSON, which the functions compare",
+    "lambda_canary:functions.response_schema": "a schema, which the functions apply",
     "lambda_canary:functions.alarms": (
         api("cloudwatch", "AlarmName"),
         lambda name: iam_arn(f"arn:aws:cloudwatch:us-east-1:111111111111:alarm:{name}"),
@@ -277,6 +277,8 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "security_group_revert:restore": "a setting of the function",
     "security_group_revert:max_reverts": "a setting of the function",
     "security_group_revert:revert_window_hours": "a setting of the function",
+    "security_group_revert:break_glass_principals": (iam_arn,),
+    "security_group_revert:break_glass_minutes": "a setting of the function",
     "security_group_revert:guard_egress": CHOICE,
     "security_group_revert:sweep_minutes": (
         api("events", "ScheduleExpression", lambda minutes: f"rate({minutes} minutes)"),
@@ -313,6 +315,16 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
     "analytics_host:h2o_nodes": CHOICE,
     "analytics_host:h2o_r_sha256": "a setting of the host",
     "analytics_host:data_location": (s3_bucket, lambda value: iam_arn(f"arn:aws:s3:::{value[5:]}*")),
+    "analytics_host:read_locations": (s3_bucket, lambda value: iam_arn(f"arn:aws:s3:::{value[5:]}*")),
+    "analytics_host:read_databases": (
+        at_most(255),  # NameString of Glue's model, whose pattern is not one of Python
+        lambda name: iam_arn(f"arn:aws:glue:us-east-1:111111111111:database/{name}") and not set(name) & set("*?$"),
+    ),
+    "analytics_host:extra_policies": (
+        api("iam", "arnType"),
+        api("iam", "policyNameType", lambda arn: arn.rpartition("/")[2]),
+        iam_arn,
+    ),
     "analytics_host:results_retention_days": (lambda days: 1 <= days <= 2**31 - 1,),
     "analytics_host:bytes_scanned_cutoff_mb": (api("athena", "BytesScannedCutoffValue", lambda mb: mb * 1_000_000),),
     "analytics_host:parquet": CHOICE,

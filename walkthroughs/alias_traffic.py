@@ -20,8 +20,8 @@ Weights = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A call of the alias: its start and end (monotonic), the version that answered, and whether it failed."""
+class Response:
+    """A call of the alias: its start and end (monotonic), the version that ran, and whether it failed."""
 
     started: float
     ended: float
@@ -45,9 +45,9 @@ class Observation:
 
 @dataclass
 class Traffic:
-    """Answers and observations, in the order of their time."""
+    """Responses and observations, in the order of their time."""
 
-    answers: list[Answer] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
 
     def phases(self, version: str) -> list[tuple[float, float, float]]:
@@ -61,25 +61,25 @@ class Traffic:
                 found.append((share, observation.after, observation.before))
         return found
 
-    def answers_between(self, start: float, end: float) -> list[Answer]:
-        """Return the answers whose calls were entirely in this time."""
-        return [answer for answer in self.answers if start <= answer.started and answer.ended <= end]
+    def responses_between(self, start: float, end: float) -> list[Response]:
+        """Return the responses whose calls were entirely in this time."""
+        return [response for response in self.responses if start <= response.started and response.ended <= end]
 
     def check_shares(self, version: str, propagation_seconds: float) -> list[str]:
-        """Compare the share of `version` in the answers of each phase with its weight; describe each.
+        """Compare the share of `version` in the responses of each phase with its weight; describe each.
 
         Raises:
             AssertionError: a share is outside of the band that its weight allows.
         """
         described = []
         for weight, start, end in self.phases(version):
-            answers = self.answers_between(start + propagation_seconds, end)
-            if not answers:
+            responses = self.responses_between(start + propagation_seconds, end)
+            if not responses:
                 continue
-            count = sum(answer.version == version for answer in answers)
-            band = DEVIATIONS * math.sqrt(weight * (1 - weight) / len(answers))
-            share = count / len(answers)
-            text = f"{share:.1%} of {len(answers)} answers at {weight:.0%}"
+            count = sum(response.version == version for response in responses)
+            band = DEVIATIONS * math.sqrt(weight * (1 - weight) / len(responses))
+            share = count / len(responses)
+            text = f"{share:.1%} of {len(responses)} responses at {weight:.0%}"
             assert abs(share - weight) <= band, f"{text}; accepted: {weight:.0%} ± {band:.1%}"
             described.append(text)
         return described
@@ -100,7 +100,7 @@ def traffic_of(target: Target, function: str, alias: str) -> Iterator[Traffic]:
             except (BotoCoreError, ClientError):
                 continue  # throttled, for example
             failed = "FunctionError" in response
-            traffic.answers.append(Answer(started, time.monotonic(), response["ExecutedVersion"], failed))
+            traffic.responses.append(Response(started, time.monotonic(), response["ExecutedVersion"], failed))
 
     def watch() -> None:
         while not stop.wait(min(target.poll_seconds, 1)):

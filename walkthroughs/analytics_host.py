@@ -7,7 +7,6 @@ In the sandbox, the queries and the notebook have the role of the host, where us
 the caller's permissions, because only programs on the host have its role.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
@@ -18,39 +17,23 @@ from typing import Any
 
 import boto3
 import urllib3
-from botocore.exceptions import ClientError
 
 from assets.analytics_host.host.idle import PORTS
 
+from .analytics_host_queries import ASSETS, QueriesWalkthrough
 from .browser import browser
-from .forwarding import forwarded_port, wait_for_session_manager
-from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
+from .forwarding import forwarded_port
+from .walkthrough import SkipStep, Step
 
-ASSETS = Path(__file__).parents[1] / "assets" / "analytics_host"
 NOTEBOOK_SECONDS = 1800
 
 
-class AnalyticsHostWalkthrough(RestoringWalkthrough):
+class AnalyticsHostWalkthrough(QueriesWalkthrough):
     """Run the original post's analysis, from upload to report."""
 
-    stacks = ("AnalyticsHost",)
-
     def _prepare(self) -> None:
-        from assets.analytics_host.billboard import songs
-        from assets.analytics_host.billboard.athena import Athena
-
-        if self.target.songs_file:
-            songs.verify(self.target.songs_file)
-        self.outputs = self.target.outputs("AnalyticsHost")
-        preconditions(self.target, self.outputs)
-        self.file: Path | None = self.target.songs_file or ASSETS / "songs.csv"  # None if songs exist already
-        self.kind = "original songs" if self.target.songs_file else "synthetic songs"
-        self.user = self.target.session  # in the place of a user of the host
-        if self.target.instance_session:
-            self.user = self.target.instance_session(self.outputs["InstanceId"])
-        self.athena = Athena(self.user, self.outputs["WorkGroupName"], self.outputs["DatabaseName"])
+        super()._prepare()
         self.results: list[Any] = []
-        self.query_results: dict[str, Any] = {}
 
     def boot_log_reports_healthy(self) -> str:
         paginator = self.target.client("logs").get_paginator("filter_log_events")
@@ -76,79 +59,6 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
         status = self.target.wait_until(self._status_without_password, "H2O responds")
         assert status == 401, f"H2O returned {status} without the password, expected 401"
         return f"{len(inbound)} inbound rules; H2O returns 401 without the password"
-
-    def songs_are_uploaded(self) -> str:
-        bucket, _, prefix = self.outputs["SongsLocation"].removeprefix("s3://").partition("/")
-        s3 = self.target.client("s3")
-        existing = count_objects(self.target, self.outputs["SongsLocation"])
-        if existing:
-            self.file = None
-            self.kind = self.kind if self.target.songs_file else "existing songs"
-            return f"using {existing} existing objects"
-        assert self.file
-        key = f"{prefix}songs.csv"
-        self.cleanup.callback(s3.delete_object, Bucket=bucket, Key=key)
-        s3.upload_file(str(self.file), bucket, key)
-        return f"{self.file.stat().st_size:,} bytes, {self.kind}"
-
-    def janet_jackson_hits_are_queried(self) -> str:
-        rows = self._query("top_10_of_janet_jackson")
-        self._compare(
-            sorted((int(row.year), row.songtitle) for row in rows.itertuples()),
-            lambda songs: sorted(
-                (int(song["year"]), song["songtitle"])
-                for song in songs
-                if song["artistname"].lower() == "janet jackson" and song["top10"] == "1"
-            ),
-        )
-        titles = ", ".join(rows["songtitle"][:3])
-        return f"{len(rows)}: {titles}, ..."
-
-    def songs_of_2010_are_counted(self) -> str:
-        counts = {int(row.top10): int(row.songs) for row in self._query("songs_in_2010").itertuples()}
-        self._compare(
-            counts, lambda songs: dict(Counter(int(song["top10"]) for song in songs if song["year"] == "2010"))
-        )
-        return f"{sum(counts.values())}: {counts[1]} in the Top 10, {counts[0]} not"
-
-    def time_signatures_are_counted(self) -> str:
-        counts = {int(row.timesignature): int(row.songs) for row in self._query("time_signatures").itertuples()}
-        self._compare(counts, lambda songs: dict(Counter(int(song["timesignature"]) for song in songs)))
-        return ", ".join(f"{signature}: {count:,}" for signature, count in counts.items())
-
-    def fastest_song_is_queried(self) -> str:
-        (fastest,) = self._query("fastest_song").itertuples()
-        self._compare(fastest.tempo, lambda songs: max(float(song["tempo"]) for song in songs))
-        return f"{fastest.artistname}: {fastest.songtitle} ({fastest.year}), {fastest.tempo}"
-
-    def workgroup_overrides_client_settings(self) -> str:
-        client, name = self.target.client("athena"), self.outputs["WorkGroupName"]
-        settings = client.get_work_group(WorkGroup=name)["WorkGroup"]["Configuration"]["ResultConfiguration"]
-        started = client.start_query_execution(
-            QueryString="SELECT 1",
-            WorkGroup=name,
-            ResultConfiguration={"OutputLocation": f"s3://{self.outputs['DataBucketName']}/other/"},
-        )
-        execution = client.get_query_execution(QueryExecutionId=started["QueryExecutionId"])["QueryExecution"]
-        location = execution["ResultConfiguration"]["OutputLocation"]
-        assert location.startswith(settings["OutputLocation"]), f"Athena used the client's location: {location}"
-        return "the result is stored in the workgroup's bucket"
-
-    def parquet_scans_fewer_bytes(self) -> str:
-        if "ParquetLocation" not in self.outputs:
-            raise SkipStep("analytics_host:parquet is false")
-        bucket, _, prefix = self.outputs["ParquetLocation"].removeprefix("s3://").partition("/")
-        objects = self.target.session.resource("s3").Bucket(bucket).objects.filter(Prefix=prefix)
-        if not list(objects.limit(1)):
-            self.cleanup.callback(objects.delete)
-        self.athena.convert()
-        before, after = 0, 0
-        for name, csv in self.query_results.items():
-            parquet = self.athena.named(name, "billboard_parquet")
-            assert parquet.rows.equals(csv.rows), f"{name}: different rows from Parquet:\n{parquet.rows}"
-            before, after = before + csv.scanned_bytes, after + parquet.scanned_bytes
-        assert after < before, f"{after:,} bytes instead of {before:,}"
-        return f"the same rows from {after:,} scanned bytes instead of {before:,}"
 
     def models_are_trained(self) -> str:
         from assets.analytics_host.billboard import models, songs
@@ -264,13 +174,7 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
     steps = (
         Step("Read the boot log in CloudWatch Logs", boot_log_reports_healthy),
         Step("Check the security group, and call H2O without the password", no_port_is_open),
-        Step("Upload the songs if the location is empty", songs_are_uploaded),
-        Step("Query Janet Jackson's Top 10 hits", janet_jackson_hits_are_queried),
-        Step("Count the songs of 2010", songs_of_2010_are_counted),
-        Step("Count songs by time signature", time_signatures_are_counted),
-        Step("Query the fastest song", fastest_song_is_queried),
-        Step("Request another result location from Athena", workgroup_overrides_client_settings),
-        Step("Convert the songs to Parquet, and repeat the queries", parquet_scans_fewer_bytes),
+        *QueriesWalkthrough.steps,
         Step("Train GLM 1 to 3, GBM and deep learning", models_are_trained),
         Step(
             "Compare the models with each other, and with the published metrics if the songs are the original ones",
@@ -304,19 +208,6 @@ class AnalyticsHostWalkthrough(RestoringWalkthrough):
             raise SkipStep("no models were trained")
         return self.results
 
-    def _query(self, name: str) -> Any:
-        self.query_results[name] = self.athena.named(name)
-        return self.query_results[name].rows
-
-    def _compare(self, actual: Any, expected: Any) -> None:
-        """Compare Athena's result with the uploaded file, if this walkthrough uploaded it."""
-        from assets.analytics_host.billboard import opencsv
-
-        if self.file:
-            names, rows = opencsv.read(self.file)
-            songs = [dict(zip(names, row, strict=True)) for row in rows]
-            assert actual == expected(songs), f"Athena returned {actual}, the file has {expected(songs)}"
-
     def _reports(self) -> Path:
         self.target.reports.mkdir(parents=True, exist_ok=True)
         return self.target.reports
@@ -330,58 +221,6 @@ def _as_environment(session: boto3.Session) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
         "AWS_SESSION_TOKEN": credentials.token or "",
     }
-
-
-def preconditions(target: Target, outputs: dict[str, str]) -> None:
-    """Check what the steps need, without changing anything.
-
-    Raises:
-        PreconditionError: the host is not running or not connected, the table does not exist, or `data_location` has
-            no songs.
-    """
-    instance_id = outputs["InstanceId"]
-    state = _instance_state(target, instance_id)
-    if state in ("shutting-down", "terminated"):
-        raise PreconditionError(
-            f"the host {instance_id} is {state}; delete the stack and deploy it again, or deploy it "
-            "with a setting that replaces the host"
-        )
-    if state != "running":
-        raise PreconditionError(f"the host {instance_id} is {state}; start it: {outputs['StartCommand']}")
-    if not target.instances:
-        wait_for_session_manager(target, instance_id)
-    database = outputs["DatabaseName"]
-    try:
-        target.client("glue").get_table(DatabaseName=database, Name="billboard")
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "EntityNotFoundException":
-            raise
-        raise PreconditionError(
-            f"Glue has no table {database}.billboard; delete the stack and deploy it again"
-        ) from None
-    location = outputs["SongsLocation"]
-    if not location.startswith(f"s3://{outputs['DataBucketName']}/") and not count_objects(target, location):
-        raise PreconditionError(
-            f"no songs at {location} (analytics_host:data_location); upload songs there; the walkthrough only writes "
-            "to the stack's data bucket"
-        )
-
-
-def _instance_state(target: Target, instance_id: str) -> str:
-    try:
-        (reservation,) = target.client("ec2").describe_instances(InstanceIds=[instance_id])["Reservations"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
-            raise
-        return "terminated"  # about an hour ago or earlier
-    state: str = reservation["Instances"][0]["State"]["Name"]
-    return state
-
-
-def count_objects(target: Target, location: str) -> int:
-    """Count the objects at an S3 location, up to 1,000."""
-    bucket, _, prefix = location.removeprefix("s3://").partition("/")
-    return len(target.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []))
 
 
 @contextmanager

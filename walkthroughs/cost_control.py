@@ -92,10 +92,11 @@ class CostControlWalkthrough(RestoringWalkthrough):
             "protected": team.run_instance(TAGS, DisableApiStop=True),
             "exempt": team.run_instance(TAGS | {"KeepRunning": "until the release"}),
             "other project": team.run_instance({"Project": "Alpha"}),
+            "untagged": team.run_instance({}),
         }
         team.create_scaling_group(TAGS, MinSize=1, MaxSize=4, DesiredCapacity=2)
         self._until_states(set(self.instances), "running")
-        return "five instances, and an Auto Scaling group with two, started by the project's user"
+        return "six instances, and an Auto Scaling group with two, started by the project's user"
 
     def forged_message_has_no_effect(self) -> str:
         if self.target.set_cost:
@@ -135,10 +136,10 @@ class CostControlWalkthrough(RestoringWalkthrough):
     def tagged_instances_stop_and_others_run_on(self) -> str:
         self._need_cost()
         self._until_states({"web", "database"}, "stopped")
-        self._until_states({"protected", "exempt", "other project"}, "running")
+        self._until_states({"protected", "exempt", "other project", "untagged"}, "running")
         sizes = self.team.scaling_sizes()
         assert sizes == {"MinSize": 0, "MaxSize": 0, "DesiredCapacity": 0}, f"the group has {sizes}"
-        return "two stopped, the group scaled to zero; the exempt one and another project's run on"
+        return "two stopped, the group scaled to zero; exempt, untagged and other projects' instances run on"
 
     def protected_instance_is_reported(self) -> str:
         self._need_cost()

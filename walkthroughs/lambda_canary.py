@@ -30,7 +30,7 @@ def handler(event, context):
         raise RuntimeError("the new version fails one call in five")
     return _greet(event, context)
 """
-OTHER_ANSWER = """
+OTHER_RESPONSE = """
 def handler(event, context):
     return {"greeting": "Bonjour", "version": context.function_version}
 """
@@ -77,10 +77,10 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
 
     def first_version_serves_all(self) -> str:
         with traffic_of(self.target, self.function, ALIAS) as traffic:
-            self.target.wait_until(lambda: len(traffic.answers) >= 50, "50 answers")
-        versions = {answer.version for answer in traffic.answers}
-        assert versions == {self.first}, f"answers of versions {versions}"
-        return f"version {self.first} served {len(traffic.answers)} of {len(traffic.answers)} calls"
+            self.target.wait_until(lambda: len(traffic.responses) >= 50, "50 responses")
+        versions = {response.version for response in traffic.responses}
+        assert versions == {self.first}, f"responses of versions {versions}"
+        return f"version {self.first} served {len(traffic.responses)} of {len(traffic.responses)} calls"
 
     def good_version_is_rolled_out(self) -> str:
         self.good = self._publish("# a new version\n")
@@ -93,7 +93,7 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
         weights = [weight for weight, _, _ in traffic.phases(self.good)]
         assert weights == sorted(weights), f"observed weights: {weights}"
         assert (weights[0], weights[-1]) == (0, 1), f"observed weights: {weights}"
-        failed = sum(answer.failed for answer in traffic.answers)
+        failed = sum(response.failed for response in traffic.responses)
         assert not failed, f"{failed} calls failed"
         message = self._message("Finished")
         assert "failed 0 of" in message, f"no figures in the notification:\n{message}"
@@ -107,11 +107,11 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
             time.sleep(self.target.propagation_seconds + 1)
         assert ended.get("error") == "RolledBack", f"{ended['status']}: {ended.get('error')} {ended.get('cause')}"
         traffic.check_shares(broken, self.target.propagation_seconds)
-        failures = [answer for answer in traffic.answers if answer.failed]
-        assert {answer.version for answer in failures} == {broken}
+        failures = [response for response in traffic.responses if response.failed]
+        assert {response.version for response in failures} == {broken}
         phases = traffic.phases(broken)
         assert phases[-1][0] == 0, f"observed: {phases}"
-        seconds = phases[-1][1] - min(answer.ended for answer in failures)
+        seconds = phases[-1][1] - min(response.ended for response in failures)
         message = self._message("Rolled back")
         assert f"version {broken} failed" in message, f"no figures in the notification:\n{message}"
         assert f"version {self.good} failed 0 of" in message, f"no figures in the notification:\n{message}"
@@ -122,14 +122,14 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
         )
 
     def version_that_fails_smoke_test_gets_no_traffic(self) -> str:
-        version = self._publish(OTHER_ANSWER)
+        version = self._publish(OTHER_RESPONSE)
         with traffic_of(self.target, self.function, ALIAS) as traffic:
             ended = self._until_ended(self._start(version))
         assert ended.get("error") == "SmokeTestError", f"{ended['status']}: {ended.get('cause')}"
-        assert all(answer.version == self.good for answer in traffic.answers), "it received traffic"
+        assert all(response.version == self.good for response in traffic.responses), "it received traffic"
         message = self._message("Smoke test failed")
         assert '"Bonjour" instead of "Hello, canary"' in message, message
-        return f"version {version} answered Bonjour, and none of {len(traffic.answers)} calls"
+        return f"version {version} responded with Bonjour, and received none of {len(traffic.responses)} calls"
 
     def rollout_without_calls_is_undecided(self) -> str:
         self.uncalled = self._publish("# a version that nobody calls\n")
@@ -186,7 +186,7 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
         Step("Call the sample function", first_version_serves_all),
         Step("Roll out a good version", good_version_is_rolled_out),
         Step("Roll out a version that fails one call in five", broken_version_is_rolled_back),
-        Step("Roll out a version with another answer", version_that_fails_smoke_test_gets_no_traffic),
+        Step("Roll out a version with another response", version_that_fails_smoke_test_gets_no_traffic),
         Step("Roll out a version that nobody calls", rollout_without_calls_is_undecided),
         Step("Change the alias during a rollout", foreign_change_is_left_alone),
         Step("Stop the execution during a rollout", stopped_execution_is_cleaned_up),
@@ -283,12 +283,12 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
         return text
 
     def _during(self, traffic: Traffic, version: str) -> list[Any]:
-        """Return the answers while `version` had a weight."""
+        """Return the responses while `version` had a weight."""
         shifted = [phase for phase in traffic.phases(version) if phase[0]]
-        return traffic.answers_between(shifted[0][1], shifted[-1][2])
+        return traffic.responses_between(shifted[0][1], shifted[-1][2])
 
     def _draw(self, traffic: Traffic) -> None:
-        """Draw the share of the new version in the answers over time, and its weight."""
+        """Draw the share of the new version in the responses over time, and its weight."""
         if not self.target.pictures_folder:
             return
         start = traffic.observations[0].before
@@ -296,16 +296,16 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
         length = (end - start) / 40
         shares = []
         for number in range(40):
-            answers = traffic.answers_between(start + number * length, start + (number + 1) * length)
-            if answers:
-                share = sum(answer.version == self.good for answer in answers) / len(answers)
+            responses = traffic.responses_between(start + number * length, start + (number + 1) * length)
+            if responses:
+                share = sum(response.version == self.good for response in responses) / len(responses)
                 shares.append(((number + 0.5) * length, share))
         weights = [(item.before - start, item.share(self.good)) for item in traffic.observations]
         marks = [
             (round(end - start) * tenth / INTERVALS, f"{(end - start) * tenth / INTERVALS:.0f}") for tenth in range(11)
         ]
         picture = line_chart(
-            "Share of the new version in the answers to clients",
+            "Share of the new version in the responses to clients",
             Axis("seconds (the sandbox's minutes take one second)", marks),
             Axis("share", [(quarter / 4, f"{quarter * 25} %") for quarter in range(5)]),
             [Series("weight of the alias", weights, stepped=True), Series("measured share", shares, dots=True)],

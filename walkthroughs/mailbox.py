@@ -1,4 +1,4 @@
-"""Emails of Amazon SNS, which only the sandbox lets a walkthrough read."""
+"""Emails from Amazon SNS, which a walkthrough can read only in the sandbox."""
 
 from .walkthrough import EmailMessage, Target
 

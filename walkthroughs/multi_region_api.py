@@ -214,9 +214,7 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
     def alarm_arrives_by_email(self) -> str:
         region, _ = self._two_regions()
         if not self.target.mailbox:
-            raise SkipStep(
-                f"if the stacks have an email address, look for the alarm Unhealthy in {region} in its mailbox"
-            )
+            raise SkipStep(f"if `email` is set, check its mailbox for the alarm Unhealthy in {region}")
         emails = self.target.wait_until(
             lambda: emails_from(self.target, ALARM_SENDER)[self.emails_before :], "an email about the alarm"
         )

@@ -1,4 +1,4 @@
-"""Receive the notifications of an SNS topic, and events of EventBridge."""
+"""Receive the notifications of an SNS topic, and EventBridge events."""
 
 import json
 import time
@@ -21,7 +21,7 @@ def subscribe_queue(target: Target, topic_arn: str, cleanup: ExitStack, *, name:
 
 
 def receive_events(target: Target, pattern: dict[str, Any], cleanup: ExitStack, *, name: str) -> str:
-    """Create a queue that receives events of the default event bus, and return its URL.
+    """Create a queue that receives events from the default event bus, and return its URL.
 
     The names of the queue and of the rule start with `name`. `cleanup` deletes both.
     """
@@ -35,7 +35,7 @@ def receive_events(target: Target, pattern: dict[str, Any], cleanup: ExitStack, 
 
 
 def _create_queue(target: Target, cleanup: ExitStack, name: str, *, service: str, source_arn: str) -> tuple[str, str]:
-    """Create a queue to which `service` can send messages of one source; return its URL and ARN."""
+    """Create a queue to which `service` can send messages from one source; return its URL and ARN."""
     sqs = target.client("sqs")
     queue_url: str = sqs.create_queue(QueueName=f"{name}-{int(time.time())}")["QueueUrl"]
     cleanup.callback(sqs.delete_queue, QueueUrl=queue_url)

@@ -4,16 +4,21 @@ It is safe to run in a real account: all addresses are from ranges reserved for 
 benchmarks, and no instance uses the group.
 """
 
+import io
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from settings import export_security_groups
+
+from . import security_group_break_glass as break_glass
 from .notifications import receive_events, subscribe_queue
 from .trails import require_trail
-from .walkthrough import PreconditionError, RestoringWalkthrough, Step, Target
+from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
 
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
 HTTPS = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
@@ -31,9 +36,12 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
     stacks = ("SecurityGroupRevert",)
 
     @classmethod
-    def settings(cls, _target: Target) -> dict[str, str]:
-        """Also create a trail, without which EventBridge receives no API calls."""
-        return {"security_group_revert:create_trail": "true"}
+    def settings(cls, target: Target) -> dict[str, str]:
+        """Also create a trail, without which EventBridge receives no API calls, and name the break-glass role."""
+        return {
+            "security_group_revert:create_trail": "true",
+            "security_group_revert:break_glass_principals": json.dumps([break_glass.role_arn(target)]),
+        }
 
     def _prepare(self) -> None:
         target, outputs = self.target, self.target.outputs("SecurityGroupRevert")
@@ -65,6 +73,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
                 setting = f"security_group_revert:{name}={variables[name.upper()]}"
                 raise PreconditionError(f"the stack is deployed with {setting}; the walkthrough needs {name}={needed}")
         self.max_reverts = int(variables["MAX_REVERTS"])
+        self.break_glass_principals = json.loads(variables["BREAK_GLASS_PRINCIPALS"])
         rule = self.target.client("events").describe_rule(Name=outputs["SweepRuleName"])
         value, unit = rule["ScheduleExpression"].removeprefix("rate(").removesuffix(")").split()
         minutes = int(value) * MINUTES[unit.removesuffix("s")]
@@ -90,6 +99,18 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         (rule,) = self._ingress()
         assert (rule["FromPort"], rule["CidrIpv4"]) == (443, "0.0.0.0/0"), f"not the approved rule: {rule}"
         return "one rule: tcp 443 from 0.0.0.0/0"
+
+    def exported_settings_are_the_approved_rules(self) -> str:
+        output = io.StringIO()
+        with redirect_stdout(output), redirect_stderr(io.StringIO()) as warnings:
+            status = export_security_groups.main([self.group_id], self.ec2)
+        assert status == 0, f"exit status {status}: {warnings.getvalue()}"
+        (group,) = json.loads(output.getvalue())
+        approved = {"from_port": 443, "to_port": 443, "cidr_ipv4": "0.0.0.0/0"}
+        (rule,) = group["ingress"]
+        assert approved.items() <= rule.items(), f"not the approved rule: {rule}"
+        assert "open to the internet" in warnings.getvalue(), f"no warning: {warnings.getvalue()}"
+        return f'tcp 443 of "{group["name"]}", with a warning: it is open to the internet'
 
     def added_rule_is_revoked(self) -> str:
         started = time.monotonic()
@@ -183,6 +204,27 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self._set_enabled(self.changes_rule, enabled=True)
         return "revoked by the next sweep, with a notification"
 
+    def break_glass_change_is_reverted_at_its_end(self) -> str:
+        if break_glass.role_arn(self.target) not in self.break_glass_principals:
+            raise SkipStep(f"needs break_glass_principals with {break_glass.role_arn(self.target)}")
+        role_ec2 = break_glass.create_role(self.target, self.group_id, self.cleanup)
+        address, other = "203.0.113.40/32", "203.0.113.41/32"
+        rule = SSH | {"IpRanges": [{"CidrIp": address, "Description": "INC-1234: vendor access"}]}
+        self.target.wait_until(lambda: break_glass.authorize(role_ec2, self.group_id, rule), "permission of the role")
+        message = self._notification("Permitted as break-glass")["Message"]
+        for part in (address, "INC-1234: vendor access", break_glass.ROLE):
+            assert part in message, f"the notification does not contain {part}:\n{message}"
+        self._authorize(SSH | {"IpRanges": [{"CidrIp": other}]})
+        self._notification(f"revoked: inbound TCP 22 from {other}")
+        sources = {rule["CidrIpv4"] for rule in self._ingress()}
+        assert sources == {"0.0.0.0/0", address}, f"other rules: {sources}"
+        break_glass.move_end_to_the_past(self.dynamodb, self.state_table, self.group_id)
+        self._set_enabled(self.sweep_rule, enabled=True)
+        self._until_as_approved()
+        self._notification("Break-glass changes that ended")
+        self._set_enabled(self.sweep_rule, enabled=False)
+        return "kept while another change was reverted; revoked by the first sweep after its end, with a notification"
+
     def recurring_rule_is_suspended(self) -> str:
         added = 0
 
@@ -243,6 +285,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
 
     steps = (
         Step("Read the rules of the Web Server group", sample_group_allows_only_https),
+        Step("Write the group's rules as settings", exported_settings_are_the_approved_rules),
         Step("Allow SSH from one address", added_rule_is_revoked),
         Step("Change the HTTPS rule to SSH, as the console does", modified_rule_is_restored),
         Step("Delete the HTTPS rule", deleted_rule_is_restored),
@@ -250,6 +293,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         Step("Add rules with IPv6 ranges, a prefix list, a group and all protocols", all_source_types_are_revoked),
         Step("Send an invalid call and a dry run", failed_call_has_no_effect),
         Step("Disable the event rule, and allow SSH again", sweep_reverts_missed_event),
+        Step("Allow SSH with the break-glass role, until its time ends", break_glass_change_is_reverted_at_its_end),
         Step("Add the same rule after each revert", recurring_rule_is_suspended),
         Step("Add 100 rules with concurrent calls", burst_is_reverted),
     )

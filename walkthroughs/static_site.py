@@ -238,7 +238,7 @@ class StaticSiteWalkthrough(Walkthrough):
         return f'{response.status} "{self._title(response)}"'
 
     def _associations(self) -> list[Any]:
-        """Return the distribution's associations of the kind of edge function that the stack has."""
+        """Return the distribution's associations with the stack's kind of edge function."""
         config = self.cloudfront.get_distribution_config(Id=self.distribution_id)["DistributionConfig"]
         associations: list[Any] = config["DefaultCacheBehavior"].get(self._kind, {}).get("Items", [])
         return associations
@@ -268,7 +268,7 @@ class StaticSiteWalkthrough(Walkthrough):
 
 
 def _association(arn: str) -> dict[str, Any]:
-    """Return the association of the template with the edge function."""
+    """Return the template's association with the edge function."""
     if arn.startswith("arn:aws:lambda:"):
         return {"EventType": "origin-request", "LambdaFunctionARN": arn, "IncludeBody": False}
     return {"EventType": "viewer-request", "FunctionARN": arn}

@@ -48,7 +48,7 @@ class LocalEndpoints:
 
 
 class EmailMessage(TypedDict):
-    """An email of Amazon SNS. `confirmation`: URL that confirms the subscription, or empty."""
+    """An email from Amazon SNS. `confirmation`: URL that confirms the subscription, or empty."""
 
     to: str
     sender: str

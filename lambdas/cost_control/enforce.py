@@ -4,6 +4,7 @@ Each action can be repeated. One that fails is returned with AWS's reason, and t
 Source: API references of IAM, EC2, EC2 Auto Scaling and RDS.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from .plan import (
     DENY_ROLE,
     DONE,
     FAILED,
+    MAX_REASON,
     PLANNED,
     SCALE_TO_ZERO,
     STOP_CLUSTER,
@@ -27,6 +29,7 @@ from .record import Result
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
 
+logger = logging.getLogger(__name__)
 SERVER_ERROR = 500  # HTTP status
 MAX_INSTANCES = 50  # per call; EC2 rejects the whole call for one instance
 
@@ -108,11 +111,16 @@ def failure(action: Action, error: Exception) -> Result:
     """Return the result of an action that failed. Without an answer of AWS it may have been done: it stays planned."""
     status = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else None
     is_unknown = isinstance(error, BotoCoreError) or (status is not None and status >= SERVER_ERROR)
-    return Result(item=action.item, status=PLANNED if is_unknown else FAILED, reason=reason(error))
+    return Result(item=action.item, status=PLANNED if is_unknown else FAILED, reason=reason(error, action.item))
 
 
-def reason(error: Exception) -> str:
-    """Return the code and the message of an error of AWS, or the text of another error."""
+def reason(error: Exception, item: str) -> str:
+    """Log an error whole, and return its text: for an error of AWS, code and message, at most `MAX_REASON` characters.
+
+    EC2's messages about permissions can have thousands of characters.
+    """
+    text = str(error)
     if isinstance(error, ClientError):
-        return f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
-    return str(error)
+        text = f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
+    logger.warning("AWS refused a call", extra={"item": item, "reason": text})
+    return text if len(text) <= MAX_REASON else f"{text[: MAX_REASON - 3]}..."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .budget import read_spend
 from .inventory import Inventory
-from .notification_text import guard_notification, release_notification
+from .notification_text import MAX_LINES, guard_notification, release_notification
 from .options import Options
 from .plan import DONE, UNDONE, Action, Plan, Spend, period_of, plan, reached, rung_item, shows_last_month
 from .record import RecordTable, Result
@@ -128,12 +128,11 @@ class Notifier:
             self.table.mark_refused(plan["period"], problem["item"], problem["reason"], now)
         return True
 
-    def notify_release(self, results: Iterable[Result]) -> bool:
-        """Report what a release has undone; return whether it was anything."""
-        results = list(results)
-        if not results:
+    def notify_release(self, event: Mapping[str, Any]) -> bool:
+        """Report what a release has undone, or that it failed; return whether there was anything to report."""
+        if not (event["released"] or event["failure"]):
             return False
-        subject, text = release_notification(self.project, results)
+        subject, text = release_notification(self.project, event)
         self.sns.publish(TopicArn=self.topic_arn, Subject=subject, Message=text)
         return True
 
@@ -141,8 +140,9 @@ class Notifier:
 def release(table: RecordTable, releaser: Releaser, event: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Undo what the record shows: of earlier months if EventBridge's schedule is the cause, of all months otherwise.
 
-    `event` has the execution's ``input`` and the ``results`` of earlier attempts. A release by hand also ends the
-    rungs that were reached, so that the next check does not do the same again.
+    `event` has the execution's ``input``, and the ``results`` and number of ``closed`` items of earlier attempts. A
+    release by hand also ends the rungs that were reached, so that the next check does not do the same again. Each
+    result is written at once: if the function ends early, the next attempt does not find it changed by somebody else.
     """
     scheduled = event["input"].get("time")
     current = period_of(datetime.fromisoformat(scheduled) if scheduled else now)
@@ -152,12 +152,14 @@ def release(table: RecordTable, releaser: Releaser, event: Mapping[str, Any], no
         periods.add(current)
         rungs = [name for name, recorded in table.read(current).items() if name.startswith(rung_item(""))]
         table.mark_rungs(current, [name.removeprefix(rung_item("")) for name in rungs], UNDONE, now)
-    results = releaser.release(items)
-    for item, result in results:
+    results = {result["item"]: result for result in event["results"]}
+    closed = 0
+    for item, result in releaser.release(items, [name for name, r in results.items() if r["status"] == DONE]):
         table.finish(item.period, result, now)
         logger.info("Released", extra={"period": item.period, **result})
+        results[item.item] = result
+        closed += result["status"] != DONE
     for period in periods:
         table.count_release(period, now)
-    still_open = [result for _, result in results if result["status"] == DONE]
-    closed = [result for result in event["results"] if result["status"] != DONE]
-    return {"results": closed + [result for _, result in results], "open": len(still_open)}
+    listed = sorted(results.values(), key=lambda result: result["status"] != DONE)[:MAX_LINES]
+    return {"results": listed, "closed": event["closed"] + closed, "open": len(items) - closed}

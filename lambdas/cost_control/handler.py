@@ -11,7 +11,7 @@ from botocore.config import Config
 
 from . import guard
 from .enforce import Denier, Stopper
-from .inventory import Inventory
+from .inventory import Inventory, group_members, with_members
 from .options import Options
 from .plan import DENY_GROUP, Action
 from .principals import group_problem, role_problem
@@ -72,9 +72,8 @@ def deny(event: Mapping[str, Any], _context: object) -> list[Result]:
     def refuse(action: Action) -> str:
         """Check the principal again: a group can have new members since the plan."""
         if action.kind == DENY_GROUP:
-            pages = IAM.get_paginator("get_group").paginate(GroupName=action.name)
-            members = [user["UserName"] for page in pages for user in page["Users"]]
-            return group_problem(action.name, options.exempt_principals, members)
+            exempt = with_members(IAM, options.exempt_principals)
+            return group_problem(action.name, exempt, group_members(IAM, action.name))
         return role_problem(action.name, os.environ["STACK_NAME"], options.exempt_principals)
 
     return Denier(IAM, os.environ["DENY_POLICY_ARN"], refuse).deny(_actions(event))
@@ -95,7 +94,7 @@ def notify(event: Mapping[str, Any], _context: object) -> bool:
     """Publish what a check or a release has done."""
     notifier = guard.Notifier(SNS, os.environ["TOPIC_ARN"], Options.load().project, _table())
     if "released" in event:
-        return notifier.notify_release(event["released"])
+        return notifier.notify_release(event)
     results = event["denied"] + event["stopped"]
     return notifier.notify_guard(event, results, _actions(event), datetime.now(UTC))
 

@@ -3,17 +3,19 @@
 Source: API references of IAM, EC2, EC2 Auto Scaling and RDS.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from .enforce import reason
 from .options import Options
 from .plan import (
     DENY_GROUP,
     DENY_ROLE,
     SCALE_TO_ZERO,
+    SIZES,
     STOP_CLUSTER,
     STOP_DATABASE,
     STOP_INSTANCE,
@@ -44,36 +46,43 @@ class Inventory:
         """Return the groups and roles of the settings, with the reason why one cannot be denied."""
         if not self.options.groups and not self.options.roles:
             return []
-        quotas = self.iam.get_account_summary()["SummaryMap"]
-        groups = [self._group(group, quotas["AttachedPoliciesPerGroupQuota"]) for group in self.options.groups]
-        roles = [self._role(role, quotas["AttachedPoliciesPerRoleQuota"]) for role in self.options.roles]
+        quotas = self._quotas()
+        groups = [self._group(group, quotas.get("AttachedPoliciesPerGroupQuota")) for group in self.options.groups]
+        roles = [self._role(role, quotas.get("AttachedPoliciesPerRoleQuota")) for role in self.options.roles]
         return groups + roles
 
-    def _group(self, group: str, quota: int) -> Principal:
+    def _quotas(self) -> Mapping[str, int]:
+        """Return the account's quotas. If they cannot be read, IAM reports a full one when the policy is attached."""
+        try:
+            return self.iam.get_account_summary()["SummaryMap"]
+        except (BotoCoreError, ClientError) as error:
+            reason(error, "quotas")
+            return {}
+
+    def _group(self, group: str, quota: int | None) -> Principal:
         name = group.rpartition("/")[2]
         try:
-            pages = self.iam.get_paginator("get_group").paginate(GroupName=name)
-            members = [user["UserName"] for page in pages for user in page["Users"]]
+            members, exempt = group_members(self.iam, name), with_members(self.iam, self.options.exempt_principals)
             policies = self.iam.get_paginator("list_attached_group_policies").paginate(GroupName=name)
             attached = [policy["PolicyArn"] for page in policies for policy in page["AttachedPolicies"]]
-        except ClientError as error:
-            return Principal(DENY_GROUP, name, problem=_reason(error))
-        problem = group_problem(group, self.options.exempt_principals, members)
+        except (BotoCoreError, ClientError) as error:
+            return Principal(DENY_GROUP, name, problem=reason(error, group))
+        problem = group_problem(group, exempt, members)
         return self._principal(DENY_GROUP, name, attached, quota, problem)
 
-    def _role(self, role: str, quota: int) -> Principal:
+    def _role(self, role: str, quota: int | None) -> Principal:
         name = role.rpartition("/")[2]
         problem = role_problem(role, self.stack_name, self.options.exempt_principals)
         try:
             policies = self.iam.get_paginator("list_attached_role_policies").paginate(RoleName=name)
             attached = [policy["PolicyArn"] for page in policies for policy in page["AttachedPolicies"]]
-        except ClientError as error:
-            return Principal(DENY_ROLE, name, problem=problem or _reason(error))
+        except (BotoCoreError, ClientError) as error:
+            return Principal(DENY_ROLE, name, problem=problem or reason(error, role))
         return self._principal(DENY_ROLE, name, attached, quota, problem)
 
-    def _principal(self, kind: str, name: str, attached: list[str], quota: int, problem: str) -> Principal:
+    def _principal(self, kind: str, name: str, attached: list[str], quota: int | None, problem: str) -> Principal:
         denied = self.policy_arn in attached
-        if not problem and not denied and len(attached) >= quota:
+        if not problem and not denied and quota is not None and len(attached) >= quota:
             problem = f"it already has {len(attached)} managed policies, and the account's quota is {quota}"
         return Principal(kind, name, denied, problem)
 
@@ -81,42 +90,56 @@ class Inventory:
         """Return the running resources with the project's tag and without the exempt tag."""
         resources: list[Resource] = []
         if self.options.stop_instances:
-            groups = self._auto_scaling_groups()
-            resources += [group for group in groups if any(group.undo.values())]
-            resources += self._instances({group.name for group in groups})
+            resources += self._read(STOP_INSTANCE, self._groups_and_instances)
         if self.options.stop_databases:
-            resources += [*self._databases(), *self._clusters()]
+            resources += self._read(STOP_DATABASE, self._databases) + self._read(STOP_CLUSTER, self._clusters)
         return resources
+
+    def _read(self, kind: str, read: Callable[[], Iterable[Resource]]) -> list[Resource]:
+        """Return resources or, if AWS refuses to list them, one with the reason: the rest must be done anyway."""
+        try:
+            return list(read())
+        except (BotoCoreError, ClientError) as error:
+            return [Resource(kind, "list", problem=f"cannot be read: {reason(error, kind)}")]
+
+    def _groups_and_instances(self) -> Iterator[Resource]:
+        groups = self._auto_scaling_groups()
+        kept = self._exempt_instances() if groups else {}
+        for group in groups:
+            name, sizes = group["AutoScalingGroupName"], {size: group[size] for size in SIZES}
+            if any(sizes.values()) and self.options.exempt_tag not in _tags(group["Tags"]):
+                has_tag = f"its instance {kept.get(name)} has the tag {self.options.exempt_tag}"
+                yield Resource(SCALE_TO_ZERO, name, sizes, problem=has_tag if name in kept else "")
+        yield from self._instances({group["AutoScalingGroupName"] for group in groups})
 
     def _instances(self, groups: set[str]) -> Iterator[Resource]:
         """Yield instances that run, except those of `groups`: Auto Scaling would replace them, so it scales to zero."""
-        filters: Any = [
-            {"Name": f"tag:{self.options.tag}", "Values": [self.options.project]},
-            {"Name": "instance-state-name", "Values": ["running"]},
-        ]
+        project = {"Name": f"tag:{self.options.tag}", "Values": [self.options.project]}
+        for instance_id, tags in self._describe_instances(project, "running"):
+            group = tags.get(AUTO_SCALING_TAG)
+            if self.options.exempt_tag in tags or group in groups:
+                continue
+            problem = f"its Auto Scaling group {group} does not have the project's tag" if group else ""
+            yield Resource(STOP_INSTANCE, instance_id, problem=problem)
+
+    def _exempt_instances(self) -> dict[str, str]:
+        """Return an instance with the exempt tag for each group that has one; scaling to zero would terminate it."""
+        exempt = {"Name": "tag-key", "Values": [self.options.exempt_tag]}
+        instances = self._describe_instances(exempt, "pending", "running")
+        return {tags[AUTO_SCALING_TAG]: instance_id for instance_id, tags in instances if AUTO_SCALING_TAG in tags}
+
+    def _describe_instances(self, condition: Any, *states: str) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield ID and tags of instances."""
+        filters = [condition, {"Name": "instance-state-name", "Values": list(states)}]
         for page in self.ec2.get_paginator("describe_instances").paginate(Filters=filters):
             for instance in (i for reservation in page["Reservations"] for i in reservation["Instances"]):
-                tags = _tags(instance.get("Tags", ()))
-                group = tags.get(AUTO_SCALING_TAG)
-                if self.options.exempt_tag in tags or group in groups:
-                    continue
-                problem = f"its Auto Scaling group {group} does not have the project's tag" if group else ""
-                yield Resource(STOP_INSTANCE, instance["InstanceId"], problem=problem)
+                yield instance["InstanceId"], _tags(instance.get("Tags", ()))
 
-    def _auto_scaling_groups(self) -> list[Resource]:
-        """Return the groups with the project's tag, also those that have no instances."""
+    def _auto_scaling_groups(self) -> list[Any]:
+        """Return the groups with the project's tag, including exempt and empty ones."""
         filters: Any = [{"Name": f"tag:{self.options.tag}", "Values": [self.options.project]}]
         pages = self.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(Filters=filters)
-        return [
-            Resource(
-                SCALE_TO_ZERO,
-                group["AutoScalingGroupName"],
-                {"MinSize": group["MinSize"], "MaxSize": group["MaxSize"], "DesiredCapacity": group["DesiredCapacity"]},
-            )
-            for page in pages
-            for group in page["AutoScalingGroups"]
-            if self.options.exempt_tag not in _tags(group["Tags"])
-        ]
+        return [group for page in pages for group in page["AutoScalingGroups"]]
 
     def _databases(self) -> Iterator[Resource]:
         for page in self.rds.get_paginator("describe_db_instances").paginate():
@@ -140,5 +163,14 @@ def _tags(tags: Iterable[Any]) -> dict[str, str]:
     return {tag["Key"]: tag.get("Value", "") for tag in tags}
 
 
-def _reason(error: ClientError) -> str:
-    return f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
+def group_members(iam: Any, group: str) -> list[str]:
+    """Return the names of a group's users."""
+    return [
+        user["UserName"] for page in iam.get_paginator("get_group").paginate(GroupName=group) for user in page["Users"]
+    ]
+
+
+def with_members(iam: Any, exempt: Collection[str]) -> list[str]:
+    """Return the exempt principals, and the members of exempt groups as exempt users."""
+    groups = [principal.rpartition("/")[2] for principal in exempt if principal.startswith("group/")]
+    return [*exempt, *(f"user/{member}" for group in groups for member in group_members(iam, group))]

@@ -10,8 +10,8 @@ from .record import Result
 MAX_SUBJECT_CHARACTERS = 99  # SNS: less than 100
 MAX_LINES = 200  # in a list; a message is at most 256 KB
 DONE_TEXTS = {
-    DENY_GROUP: "group {}: denied to start anything new",
-    DENY_ROLE: "role {}: denied to start anything new",
+    DENY_GROUP: "group {}: denied permission to start anything new",
+    DENY_ROLE: "role {}: denied permission to start anything new",
     STOP_INSTANCE: "instance {}: stopped",
     SCALE_TO_ZERO: "Auto Scaling group {}: scaled to zero",
     STOP_DATABASE: "database {}: stopped",
@@ -62,7 +62,7 @@ def guard_notification(
     if plan["leftOver"]:
         sections.append(f"{plan['leftOver']} more follow in the next check.")
     if failure:
-        sections.append(f"The execution failed, and the next check tries again: {failure}")
+        sections.append(f"The execution failed, and the next check tries again: {without_links(failure)}")
     if done:
         sections.append(
             "All of it is recorded, and undone when the month ends or with:\n"
@@ -73,15 +73,19 @@ def guard_notification(
     return _subject(f"{project}: {percent:.0f} % of the budget, {outcome}"), "\n\n".join(sections)
 
 
-def release_notification(project: str, results: Iterable[Result]) -> tuple[str, str]:
+def release_notification(project: str, event: Mapping[str, Any]) -> tuple[str, str]:
     """Return subject and text for what a release has undone."""
-    results = list(results)
+    results, total = event["released"], event["closed"] + event["open"]
     closed = [r for r in results if r["status"] in RELEASED]
     still_open = [r for r in results if r["status"] not in RELEASED]
-    sections = [f"Project {project} is released: {len(closed)} of {len(results)} recorded actions are closed."]
+    sections = [f"Project {project} is released: {event['closed']} of {total} recorded actions are closed."]
+    if event["failure"]:
+        sections.append(f"The release failed: {without_links(event['failure'])}")
     sections += _list("Undone", [f"{describe(r['item'])}: {RELEASED[r['status']]}" for r in closed])
     sections += _list("Not undone", [f"{describe(r['item'])}: {r['reason']}" for r in still_open])
-    return _subject(f"{project}: released, {len(still_open)} not undone"), "\n\n".join(sections)
+    if total > len(results):
+        sections.append("The log of the function Undo lists all results.")
+    return _subject(f"{project}: released, {event['open']} not undone"), "\n\n".join(sections)
 
 
 def _money(spend: Mapping[str, str], name: str) -> str:

@@ -4,6 +4,7 @@ Nothing here calls AWS or reads the clock, so planning twice with the same value
 after everything was done returns an empty one.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -15,12 +16,18 @@ DENY, STOP = "deny", "stop"  # actions of a rung, which always notifies
 DENY_GROUP, DENY_ROLE = "deny_group", "deny_role"
 STOP_INSTANCE, SCALE_TO_ZERO = "stop_instance", "scale_to_zero"
 STOP_DATABASE, STOP_CLUSTER = "stop_database", "stop_cluster"
+SIZES = ("MinSize", "MaxSize", "DesiredCapacity")  # of an Auto Scaling group
 # Statuses of the record. The first two have to be undone.
 PLANNED, DONE = "planned", "done"
 OPEN = frozenset({PLANNED, DONE})
 FAILED, REFUSED = "failed", "refused"  # nothing was changed
 UNDONE, KEPT, GONE = "undone", "kept", "gone"  # closed by a release
-MAX_ACTIONS = 400  # a state's input is at most 256 KiB; the next check does the rest
+MAX_ACTIONS = 400  # of a check; the next one does the rest
+# Step Functions ends an execution whose state's input or output exceeds 256 KiB, and no state can catch that. The
+# largest input is that of `Notify`: it has the actions, their results and the problems.
+MAX_ACTION_CHARACTERS, MAX_PROBLEM_CHARACTERS = 200_000, 40_000
+MAX_REASON = 300  # characters of a reason; the log has it whole
+RESULT_OVERHEAD = 60  # characters
 # For so long after the start of a month, a cost as high as last month's is treated as last month's: AWS does not
 # document when Budgets starts over, and updates its figures only a few times a day.
 RENEWAL_HOURS = 36
@@ -115,7 +122,7 @@ class Plan:
     new_rungs: tuple[str, ...] = ()
     actions: tuple[Action, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()  # item, reason
-    left_over: int = 0  # actions for the next check
+    left_over: int = 0  # actions and problems for the next check
 
     def to_json(self, mode: str) -> dict[str, Any]:
         """Return the plan as the state machine passes it on. `act`: whether to change anything."""
@@ -184,16 +191,30 @@ def plan(
         candidates += [principal for principal in principals if not principal.denied]
     if STOP in required:
         candidates += resources
-    actions = [_action(c, record) for c in candidates if not c.problem]
+    # Those that failed come last, so that they do not keep others from being tried.
+    actions = sorted((_action(c, record) for c in candidates if not c.problem), key=lambda a: bool(a.earlier_reason))
     concerned = [*(principals if DENY in ahead else ()), *(resources if STOP in ahead else ())]
-    return Plan(
-        period,
-        spend,
-        new,
-        tuple(actions[:MAX_ACTIONS]),
-        tuple(_new_problems(concerned, record)),
-        max(0, len(actions) - MAX_ACTIONS),
-    )
+    problems = list(_new_problems(concerned, record))
+    now, reported = tuple(_fitting_actions(actions)), tuple(_fitting_problems(problems))
+    return Plan(period, spend, new, now, reported, len(actions) + len(problems) - len(now) - len(reported))
+
+
+def _fitting_actions(actions: Iterable[Action]) -> Iterator[Action]:
+    characters = 0
+    for number, action in enumerate(actions):
+        characters += len(json.dumps(asdict(action))) + len(action.item) + MAX_REASON + RESULT_OVERHEAD
+        if number == MAX_ACTIONS or characters > MAX_ACTION_CHARACTERS:
+            return
+        yield action
+
+
+def _fitting_problems(problems: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    characters = 0
+    for problem in problems:
+        characters += len(json.dumps(problem)) + RESULT_OVERHEAD
+        if characters > MAX_PROBLEM_CHARACTERS:
+            return
+        yield problem
 
 
 def _status(record: Mapping[str, Recorded], name: str) -> str:

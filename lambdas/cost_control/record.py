@@ -166,16 +166,18 @@ class RecordTable:
         return sorted(items, key=lambda item: (item.period, item.item))
 
     def spend_of(self, period: str) -> Decimal | None:
-        """Return the last known cost of a month."""
+        """Return the highest known cost of a month."""
         found = self.dynamodb.get_item(
             TableName=self.name, Key={"period": {"S": period}, "item": {"S": SPEND}}, ConsistentRead=True
         ).get("Item")
-        return Decimal(found["actual"]["N"]) if found else None
+        return Decimal(found["highest"]["N"]) if found else None
 
     def put_spend(self, period: str, actual: Decimal, now: datetime) -> None:
-        """Write the cost of a month."""
-        item: dict[str, Any] = {"period": {"S": period}, "item": {"S": SPEND}, "actual": {"N": str(actual)}}
-        self.dynamodb.put_item(TableName=self.name, Item=item | {"expires_at": {"N": str(_expiry(now))}})
+        """Write the cost of a month, and its highest: after a change of the budget, Budgets shows none for hours."""
+        highest = max(actual, self.spend_of(period) or actual)
+        item: dict[str, Any] = {"period": {"S": period}, "item": {"S": SPEND}, "expires_at": {"N": str(_expiry(now))}}
+        item |= {"actual": {"N": str(actual)}, "highest": {"N": str(highest)}}
+        self.dynamodb.put_item(TableName=self.name, Item=item)
 
     def releases_in(self, period: str) -> int:
         """Return how many releases had an effect on a month."""

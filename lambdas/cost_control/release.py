@@ -4,7 +4,7 @@ A resource that is no longer as this stack left it was changed by somebody else,
 Source: API references of IAM, EC2, EC2 Auto Scaling and RDS.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from .plan import (
     GONE,
     KEPT,
     SCALE_TO_ZERO,
+    SIZES,
     STOP_CLUSTER,
     STOP_DATABASE,
     STOP_INSTANCE,
@@ -28,6 +29,7 @@ from .record import OpenItem, Result
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
 
+MAX_UNDONE = 100  # in an attempt, which has five minutes; the state machine repeats it
 # Resources first: they start while their users are still denied.
 ORDER = (STOP_CLUSTER, STOP_DATABASE, SCALE_TO_ZERO, STOP_INSTANCE, DENY_ROLE, DENY_GROUP)
 MISSING = frozenset({"NoSuchEntity", "InvalidInstanceID.NotFound", "DBInstanceNotFound", "DBClusterNotFoundFault"})
@@ -47,10 +49,14 @@ class Releaser:
     rds: Any
     policy_arn: str
 
-    def release(self, items: Iterable[OpenItem]) -> list[tuple[OpenItem, Result]]:
-        """Undo `items`. A failure leaves its item open, with the reason, and the others are still undone."""
-        ordered = sorted(items, key=lambda item: ORDER.index(item.kind))
-        return [(item, self._undo(item)) for item in ordered]
+    def release(self, items: Iterable[OpenItem], failed: Collection[str]) -> Iterator[tuple[OpenItem, Result]]:
+        """Undo at most `MAX_UNDONE` of `items`, those that `failed` before last, and yield each result at once.
+
+        A failure leaves its item open, with the reason, and the others are still undone.
+        """
+        ordered = sorted(items, key=lambda item: (item.item in failed, ORDER.index(item.kind)))
+        for item in ordered[:MAX_UNDONE]:
+            yield item, self._undo(item)
 
     def _undo(self, item: OpenItem) -> Result:
         undo: Mapping[str, Callable[[OpenItem], str]] = {
@@ -65,9 +71,8 @@ class Releaser:
             return Result(item=item.item, status=undo[item.kind](item), reason="")
         except (BotoCoreError, ClientError, NotYetError) as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-            if code in MISSING:
-                return Result(item=item.item, status=GONE, reason=reason(error))
-            return Result(item=item.item, status=DONE, reason=reason(error))
+            text = reason(error, item.item)
+            return Result(item=item.item, status=GONE if code in MISSING else DONE, reason=text)
 
     def _detach_from_group(self, item: OpenItem) -> str:
         self.iam.detach_group_policy(GroupName=item.name, PolicyArn=self.policy_arn)
@@ -94,9 +99,10 @@ class Releaser:
         groups = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[item.name])["AutoScalingGroups"]
         if not groups:
             return GONE
-        if any(groups[0][name] for name in ("MinSize", "MaxSize", "DesiredCapacity")):
+        if any(groups[0][name] for name in SIZES):
             return KEPT
-        self.autoscaling.update_auto_scaling_group(AutoScalingGroupName=item.name, **item.undo)
+        sizes = {name: item.undo[name] for name in SIZES}  # nothing else, whatever somebody has added to the record
+        self.autoscaling.update_auto_scaling_group(AutoScalingGroupName=item.name, **sizes)
         return UNDONE
 
     def _start_database(self, item: OpenItem) -> str:

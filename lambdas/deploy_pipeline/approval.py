@@ -155,7 +155,7 @@ def parse_decision(body: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict) or is_too_deeply_nested(value, MAX_NESTING_LEVELS):
-        raise InvalidInputError(f"the body is not a JSON object with the texts {', '.join(FIELDS)}.")
+        raise InvalidInputError(f"the body is not a JSON object with the text fields {', '.join(FIELDS)}.")
     accepted = {
         "execution": (_is_name, "the name of an execution"),
         "decision": (DECISIONS.__contains__, " or ".join(DECISIONS)),

@@ -83,7 +83,7 @@ def read_file(archive: zipfile.ZipFile, path: str, field: str, max_bytes: int) -
 
 
 def normalize_path(path: str, field: str) -> str:
-    """Return a path in the artifact in its normal form; it is the value of `field`."""
+    """Return the normal form of a path in the artifact, which is the value of `field`."""
     normal = unicodedata.normalize("NFC", posixpath.normpath(path))
     if "\\" in path:
         raise InvalidArtifactError(f"{field} {path!r} contains a backslash; separate folders with slashes.")
@@ -209,8 +209,8 @@ class _S3RangeReader(io.RawIOBase):
         self._fetched += requested
         if self._fetched > self._max_read_bytes:
             raise InvalidArtifactError(
-                f"The source artifact has too many or too large files, or a damaged one: more than"
-                f" {self._max_read_bytes:,} bytes would be read."
+                f"The source artifact is damaged, or has too many or too large files: reading it would take"
+                f" more than {self._max_read_bytes:,} bytes."
             )
         byte_range = f"bytes={self._position}-{self._position + requested - 1}"
         with _translate_s3_errors(self._bucket, self._key):

@@ -22,7 +22,7 @@ FIELD = "assembly.path"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_SHOWN_NAMES = 10
 STACK, ASSETS, NESTED_ASSEMBLY = "aws:cloudformation:stack", "cdk:asset-manifest", "cdk:cloud-assembly"
-# CDK names an asset in S3 after its hash. With limits, because the time is that of each start times the length.
+# CDK names an asset in S3 after its hash. The lengths are limited, because the search time is proportional to them.
 ASSET_KEY = r"(?:[\w.-]{1,100}/){0,8}[0-9a-f]{64}\.\w{1,20}"
 ANY_ENVIRONMENT = "aws://unknown-account/unknown-region"
 
@@ -119,7 +119,7 @@ def _find_stack(artifacts: Mapping[str, Any], location: AssemblyLocation) -> dic
 
 
 def _check_environment(given: str, environment: str) -> None:
-    """Accept a stack for any account or Region, and for those of the pipeline."""
+    """Accept a stack that specifies no account or Region, or those of the pipeline."""
     pairs = zip(given.split("/"), environment.split("/"), ANY_ENVIRONMENT.split("/"), strict=False)
     if any(part not in (expected, unknown) for part, expected, unknown in pairs):
         raise InvalidArtifactError(

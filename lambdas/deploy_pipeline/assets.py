@@ -1,6 +1,6 @@
 """Publish the file assets of a CDK cloud assembly: copy them from the source artifact into a bucket of the pipeline.
 
-Zip files are the same in each deployment of the same files, so only assets that have changed are uploaded.
+The same files always produce the same zip file, so only assets that have changed are uploaded.
 """
 
 import base64
@@ -84,7 +84,7 @@ class _Publisher:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, entry in self._below(folder):
                 if name == previous:
-                    raise InvalidArtifactError(f"The asset {asset.path!r} has several files {name!r}.")
+                    raise InvalidArtifactError(f"The asset {asset.path!r} has several files named {name!r}.")
                 info = zipfile.ZipInfo(name.removeprefix(folder), EPOCH)
                 info.compress_type = zipfile.ZIP_DEFLATED
                 info.external_attr = (stat.S_IFREG | stat.S_IMODE(entry.external_attr >> 16) | READABLE) << 16

@@ -29,7 +29,7 @@ VALIDATION = "Warnings of CloudFormation's validation"
 NOT_EVALUATED = re.compile("Fn::|TemplateURL must be")
 OMIT_NESTED = (
     'If the template is correct, set "nestedChangeSets" to "omit": CloudFormation cannot evaluate some functions in'
-    " nested change sets. Nested stacks are then unsafe unless their logical ids are exempted."
+    " nested change sets. Nested stacks are then unsafe unless their logical IDs are exempted."
 )
 STARTED = ("EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED")
 
@@ -54,7 +54,7 @@ class Inspection(TypedDict):
     """The result of an inspection.
 
     count: the number of unsafe changes. violations: the first ones, within the maximum size of a state's output.
-    notices: what people should know although it is not unsafe, such as drift; part of the cause, too.
+    notices: what people should know although it is safe, such as drift; also part of the cause.
     cause: the violations as text. report: the URL of the report; empty if there is none.
     """
 

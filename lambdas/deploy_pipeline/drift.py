@@ -54,7 +54,7 @@ def _values(resource: ResourceChangeWithValues, target: ResourceTargetDefinition
 
 
 def _decoded(value: Any) -> Any:
-    """Return an object or a list for its JSON text."""
+    """Return the object or list in a JSON text; other values unchanged."""
     try:
         decoded = json.loads(value) if value is not ABSENT else value
     except (ValueError, RecursionError):

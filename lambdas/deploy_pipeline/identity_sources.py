@@ -32,7 +32,7 @@ def sources(changes: Iterable[Change]) -> dict[str, Source]:
 
 
 def identity_source(detail: ResourceChangeDetail, sources: Sources) -> str:
-    """Return the resource whose id, or an attribute that identifies it, is the value; otherwise an empty string."""
+    """Return the resource whose ID, or an attribute that identifies it, is the value; otherwise an empty string."""
     entity, _, attribute = str(detail.get("CausingEntity", "")).partition(".")
     if detail.get("Evaluation") != "Dynamic":
         return ""

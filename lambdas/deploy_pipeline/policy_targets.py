@@ -26,7 +26,7 @@ POLICY_TARGETS = {
     "AWS::SecretsManager::RotationSchedule": ("SecretId", SECRET),
     "AWS::SecretsManager::SecretTargetAttachment": ("SecretId", SECRET),
 }
-# Types of other resources whose reference is the id of the target; their own target is inspected.
+# Types of other resources whose reference is the ID of the target; their own target is inspected.
 INTERMEDIATE = {"AWS::SecretsManager::RotationSchedule": "AWS::SecretsManager::SecretTargetAttachment"}
 PhysicalIds = Callable[[], frozenset[tuple[str, str]]]
 

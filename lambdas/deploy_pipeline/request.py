@@ -67,13 +67,13 @@ class DeploymentRequest:
 
     stack_name: the complete name, which starts with the environment's name and, if the assembly has several `stacks`,
         ends with the selected one.
-    template_path: empty with an `assembly`. stacks: all stacks of which the assembly's stack is selected, if several.
+    template_path: empty with an `assembly`. stacks: those from which the assembly's stack is selected, if several.
     recreate: what to do with a stack whose creation failed, one of `RECREATE`.
     on_unsafe: what to do if a change is unsafe, one of `ON_UNSAFE`.
     approval_timeout_minutes: the time for a decision, with `on_unsafe` ``ask``.
     rollback: None if the stack keeps its alarms. rollout: with empty ARNs if there is none.
     nested_change_sets: one of `NESTED_CHANGE_SETS`.
-    inspect_only: whether the stack is not changed.
+    inspect_only: whether changes are inspected, but not made.
     """
 
     environment_name: str
@@ -183,7 +183,7 @@ def _parse_source(fields: FieldReader) -> tuple[str, AssemblyLocation | None, li
         return fields.text("templatePath", PATH, path_accepted), None, []
     if "templatePath" in fields.fields:
         fields.text("templatePath", PATH, path_accepted)
-        fields.errors.append("templatePath: not together with assembly")
+        fields.errors.append("templatePath: cannot be combined with assembly")
     inner = FieldReader(location, "assembly.")
     path = inner.text("path", PATH, path_accepted)
     stacks: list[str] = []

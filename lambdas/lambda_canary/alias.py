@@ -18,7 +18,7 @@ from .weights import ALL
 MARK = re.compile(r" ?\[rollout (?P<execution>\S+): version (?P<version>\d+) at (?P<percent>\d+) %\]$")
 MAX_DESCRIPTION = 256  # of an alias (Lambda API)
 MAX_ROLLBACK_ATTEMPTS = 5
-RollbackResult = Literal["rolled back", "not shifted", "foreign"]
+RollbackResult = Literal["rolled back", "not shifted", "conflict"]
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ def unmarked(description: str) -> str:
 def update(client: Any, desired: Alias, revision: str) -> str:
     """Update an alias that has `revision`, and return its new revision.
 
-    A retry of an update whose answer was lost finds the alias as desired, and succeeds.
+    A retry of an update whose response was lost finds the alias as desired, and succeeds.
 
     Raises:
-        AliasChangedError: somebody else changed the alias.
+        AliasChangedError: somebody else changed or deleted the alias.
     """
     try:
         response = client.update_alias(
@@ -114,8 +114,11 @@ def update(client: Any, desired: Alias, revision: str) -> str:
             Description=desired.description,
             RevisionId=revision,
         )
+    except client.exceptions.ResourceNotFoundException:
+        _read_again(client, desired.function, desired.name)
+        raise  # a version does not exist
     except client.exceptions.PreconditionFailedException:
-        current = read(client, desired.function, desired.name)
+        current = _read_again(client, desired.function, desired.name)
         if current.same_routing(desired):
             return current.revision
         raise AliasChangedError(f"Somebody else changed the alias, and it is left alone: {current}") from None
@@ -127,11 +130,19 @@ def check_revision(client: Any, function: str, name: str, revision: str) -> None
     """Check that nobody changed the alias.
 
     Raises:
-        AliasChangedError: it has another revision.
+        AliasChangedError: it has another revision, or was deleted.
     """
-    current = read(client, function, name)
+    current = _read_again(client, function, name)
     if current.revision != revision:
         raise AliasChangedError(f"Somebody else changed the alias, and it is left alone: {current}")
+
+
+def _read_again(client: Any, function: str, name: str) -> Alias:
+    """Read an alias that existed when the rollout started."""
+    try:
+        return read(client, function, name)
+    except InvalidInputError:
+        raise AliasChangedError(f"Somebody else deleted alias {name} of {function_name(function)}") from None
 
 
 def roll_back(client: Any, function: str, name: str, execution: str) -> tuple[RollbackResult, Alias]:
@@ -139,10 +150,12 @@ def roll_back(client: Any, function: str, name: str, execution: str) -> tuple[Ro
     for _ in range(MAX_ROLLBACK_ATTEMPTS):
         current = read(client, function, name)
         mark = MARK.search(current.description)
-        if not mark or mark["execution"] != execution:
+        if not mark:
+            return "conflict" if current.weights else "not shifted", current
+        if mark["execution"] != execution:
             return "not shifted", current
         if current.weights != {mark["version"]: Decimal(mark["percent"]) / 100}:
-            return "foreign", current
+            return "conflict", current
         old = Alias(function, name, current.version, {}, unmarked(current.description))
         try:
             update(client, old, current.revision)

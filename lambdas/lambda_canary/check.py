@@ -24,6 +24,7 @@ class Plan(TypedDict):
     revision: str
     description: str
     interval: int
+    timeout: int
     ignoredAlarms: list[str]
     before: dict[str, int]
     notes: str
@@ -45,8 +46,11 @@ def plan(awslambda: Any, cloudwatch: Any, config: Config, rollout_input: Any, ex
         raise InvalidInputError(f"the {alias}. Point it to a published version: Lambda rejects weights on $LATEST")
     new_version = _version(awslambda, target, new)
     unchanged = alias.version == new
+    timeout = new_version["Timeout"]
     if not unchanged:
-        _compare(_version(awslambda, target, alias.version), new_version)
+        old_version = _version(awslambda, target, alias.version)
+        _compare(old_version, new_version)
+        timeout = max(timeout, old_version["Timeout"])
         shifted(alias, new, config.weights[0], execution)  # checks the description
     ignored = _alarms_on(cloudwatch, target, config.alarm_at_start)
     before = read_throttling(cloudwatch, target.arn, target.alias, max(config.interval, 300))
@@ -59,8 +63,9 @@ def plan(awslambda: Any, cloudwatch: Any, config: Config, rollout_input: Any, ex
         "weights": [] if unchanged else [float(weight) for weight in config.weights],
         "revision": alias.revision,
         "description": alias.description,
-        # An invocation that ends with a timeout is counted only then.
-        "interval": max(config.interval, new_version["Timeout"] + METRIC_DELAY),
+        # The metrics of a call arrive when it ends, at the latest with its timeout.
+        "interval": max(config.interval, timeout + METRIC_DELAY),
+        "timeout": timeout,
         "ignoredAlarms": ignored,
         "before": {"calls": before.calls, "throttles": before.throttles},
         "notes": f"In ALARM at the start, and ignored: {', '.join(ignored)}.\n" if ignored else "",
@@ -86,7 +91,7 @@ def _version(client: Any, target: Target, version: str) -> dict[str, Any]:
 
 def _compare(old: dict[str, Any], new: dict[str, Any]) -> None:
     """Check what both versions of a weighted alias must have in common."""
-    old_queue, new_queue = (found.get("DeadLetterConfig", {}).get("TargetArn") for found in (old, new))
+    old_queue, new_queue = (found.get("DeadLetterConfig", {}).get("TargetArn") or None for found in (old, new))
     for name, first, second in (
         ("execution role", old["Role"], new["Role"]),
         ("dead-letter queue", old_queue, new_queue),

@@ -1,6 +1,7 @@
 """The settings of rollouts, as the stack puts them into the package, and the functions that may be deployed."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,13 +15,15 @@ from .weights import RolloutType, weights
 
 FILE = Path(__file__).with_name("rollout.json")
 INPUT_FIELDS = {"function", "version", "started_by"}
+VERSION = re.compile(r"[1-9][0-9]{0,18}")
+MAX_INPUT_CHARACTERS = 4096  # "Execution Status Change" events leave out input above 248 KiB
 # The trigger of deploy_pipeline adds the location of its artifact, which a version does not need.
 IGNORED_FIELDS = {"revisionS3Bucket", "revisionS3Key"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A function that may be deployed. test: the payload of its smoke test, and the expected answer."""
+    """A function that may be deployed. test: the payload of its smoke test, and the expected response."""
 
     arn: str
     alias: str
@@ -66,7 +69,7 @@ class Config:
             minimum_calls=self.minimum_calls,
             error_margin=self.error_margin,
             duration_ratio=self.duration_ratio,
-            looks=looks(self.interval, self.max_wait, self.synthetic_calls),
+            evaluations=max_evaluations(self.interval, self.max_wait, self.synthetic_calls),
             steps=max(1, len(self.weights) - 1),
         )
 
@@ -80,8 +83,10 @@ class Config:
             raise InvalidInputError('the input must be {"function": "<name or ARN>", "version": "<number>"}')
         if unknown := sorted(rollout_input.keys() - INPUT_FIELDS - IGNORED_FIELDS):
             raise InvalidInputError(f"unknown field {unknown[0]} (valid: {', '.join(sorted(INPUT_FIELDS))})")
+        if len(json.dumps(rollout_input)) > MAX_INPUT_CHARACTERS:
+            raise InvalidInputError(f"the input has more than {MAX_INPUT_CHARACTERS} characters")
         version = rollout_input["version"]
-        if not (version.isascii() and version.isdecimal()):
+        if not VERSION.fullmatch(version):
             raise InvalidInputError(f"version={version}: must be the number of a published version")
         return self.named(rollout_input.get("function")), version
 
@@ -96,6 +101,6 @@ class Config:
         raise InvalidInputError(f"function={name}: not among the functions of the settings ({', '.join(names)})")
 
 
-def looks(interval: int, max_wait: int, synthetic_calls: int) -> int:
+def max_evaluations(interval: int, max_wait: int, synthetic_calls: int) -> int:
     """Return how often a step is judged at most: after each interval, and after its synthetic calls."""
     return 1 + max_wait // interval + (1 if synthetic_calls else 0)

@@ -12,9 +12,9 @@ from botocore.config import Config as ClientConfig
 
 from . import alias, smoke_test
 from .check import Plan, plan, step_alias
-from .config import Config
+from .config import Config, Target
 from .errors import InvalidInputError
-from .look import Look, LookEvent, judge_step
+from .evaluation import Evaluation, EvaluationEvent, judge_step
 from .notification import message, subject
 
 # Throttled calls are retried here, with jitter, because that needs no state transitions.
@@ -91,11 +91,11 @@ def shift(event: ShiftEvent, _context: object) -> dict[str, str | float]:
     return {"revision": revision, "shiftedAt": time.time()}
 
 
-def judge(event: LookEvent, _context: object) -> Look:
+def judge(event: EvaluationEvent, _context: object) -> Evaluation:
     """Decide whether the new version is worse than the old one."""
-    look = judge_step(LAMBDA, CLOUDWATCH, Config.load(os.environ), event, time.time())
-    logger.info("Judged", extra={"decision": look["decision"], "reason": look["line"]})
-    return look
+    evaluation = judge_step(LAMBDA, CLOUDWATCH, Config.load(os.environ), event, time.time())
+    logger.info("Judged", extra={"decision": evaluation["decision"], "reason": evaluation["line"]})
+    return evaluation
 
 
 def roll_back(event: EndEvent, _context: object) -> dict[str, str]:
@@ -122,21 +122,28 @@ def _clean_up(detail: dict[str, Any]) -> tuple[alias.RollbackResult, alias.Alias
 
     A shift can be on its way when an execution is stopped; its function ends within `IN_FLIGHT_SECONDS`.
     """
-    config = Config.load(os.environ)
+    target = _target(detail)
+    if not target:
+        return None
     try:
-        target, _ = config.target(json.loads(detail["input"]))
         result = alias.roll_back(LAMBDA, target.arn, target.alias, detail["name"])
         if result[0] == "not shifted" and detail["status"] != "FAILED":
             time.sleep(IN_FLIGHT_SECONDS)
             result = alias.roll_back(LAMBDA, target.arn, target.alias, detail["name"])
-    except (InvalidInputError, ValueError, RecursionError):
+    except InvalidInputError:  # the alias does not exist
         return None
     return result
 
 
 def _name_in(detail: dict[str, Any]) -> str:
+    target = _target(detail)
+    return alias.function_name(target.arn) if target else "unknown function"
+
+
+def _target(detail: dict[str, Any]) -> Target | None:
+    """Return the function in the input of an execution; None if the input is invalid or missing."""
     try:
         target, _ = Config.load(os.environ).target(json.loads(detail["input"]))
-    except (InvalidInputError, ValueError, RecursionError):
-        return "unknown function"
-    return alias.function_name(target.arn)
+    except (InvalidInputError, KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return target

@@ -4,13 +4,14 @@ The versions serve the same callers in the same minutes, so a fault outside of t
 error rate, new minus old, is estimated with Newcombe's hybrid score interval for the difference between two proportions
 (R. G. Newcombe, Statistics in Medicine 17, 1998, method 10), which combines two Wilson score intervals:
 
-- the whole interval is above `error_margin`: the version is worse, and the rollout is rolled back;
+- the whole interval is above `error_margin`, and at least two calls failed: the version is worse, and the rollout is
+  rolled back;
 - the whole interval is at or below `error_margin`, with `minimum_calls`: the version has earned the next step;
 - the interval contains `error_margin`: the calls do not suffice yet. No failures among few calls prove nothing.
 
-Each look at growing figures is a chance to err. Therefore a rollout's chance of an error, `ERROR_PROBABILITY`, is
-divided by its number of looks (Bonferroni): by those of one step for a step that must not pass, and by those of all
-steps for a rollout that must not be rolled back. docs/lambda_canary.md shows the error rates by simulation.
+Each evaluation of growing figures is a chance to err. Therefore a rollout's chance of an error, `ERROR_PROBABILITY`, is
+divided by its number of evaluations (Bonferroni): by those of one step for a step that must not pass, and by those of
+all steps for a rollout that must not be rolled back. docs/lambda_canary.md shows the error rates by simulation.
 """
 
 import math
@@ -19,6 +20,7 @@ from statistics import NormalDist
 from typing import Literal
 
 ERROR_PROBABILITY = 0.05  # of promoting a version that is worse, and of rolling back one that is not
+MIN_ERRORS = 2  # for a rollback: with a handful of calls, the interval is too narrow for a single error
 Decision = Literal["pass", "fail", "wait"]
 
 
@@ -45,23 +47,23 @@ class Throttling:
 
 @dataclass(frozen=True)
 class Criteria:
-    """Limits of the judgement. looks: maximum per step. steps: judged steps of the rollout."""
+    """Limits of the judgement. evaluations: maximum per step. steps: judged steps of the rollout."""
 
     minimum_calls: int
     error_margin: float
     duration_ratio: float
-    looks: int
+    evaluations: int
     steps: int
 
     @property
     def pass_deviations(self) -> float:
         """Standard deviations of the one-sided bound that a version must stay below to pass."""
-        return deviations(ERROR_PROBABILITY / self.looks)
+        return deviations(ERROR_PROBABILITY / self.evaluations)
 
     @property
     def fail_deviations(self) -> float:
         """Standard deviations of the one-sided bound that a version must exceed to fail."""
-        return deviations(ERROR_PROBABILITY / (self.looks * self.steps))
+        return deviations(ERROR_PROBABILITY / (self.evaluations * self.steps))
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def judge(
     lower, upper = increase_bounds(new, old, lower_z=criteria.fail_deviations, upper_z=criteria.pass_deviations)
     margin = criteria.error_margin
     failures = []
-    if lower > margin:
+    if lower > margin and new.errors >= MIN_ERRORS:
         failures.append(f"the error rate rose by at least {lower:.1%} (error_margin: {margin:.1%})")
     failures += _slower(new, old, criteria)
     failures += _throttled(before or Throttling(), now or Throttling(), criteria)
@@ -129,8 +131,8 @@ def judge(
 
 
 def _slower(new: Figures, old: Figures, criteria: Criteria) -> list[str]:
-    """Compare the durations, of versions with enough calls for a percentile."""
-    if min(new.calls, old.calls) < criteria.minimum_calls or not new.p95_ms or not old.p95_ms:
+    """Compare the durations once the step could pass: percentiles of fewer calls vary too much."""
+    if new.calls < needed_calls(criteria) or old.calls < criteria.minimum_calls or not new.p95_ms or not old.p95_ms:
         return []
     ratio = new.p95_ms / old.p95_ms
     if ratio <= criteria.duration_ratio:

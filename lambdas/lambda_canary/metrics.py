@@ -56,15 +56,14 @@ def read_figures(
             for name, statistic in DURATIONS.items()
         ]
     values = _values(client, queries, window)
-    new, old = (
-        Figures(
-            round(sum(values.get(f"invocations{index}", []))),
-            round(sum(values.get(f"errors{index}", []))),
-            _mean(values.get(f"p95{index}", []), values.get(f"samplecount{index}", [])),
-        )
-        for index in range(2)
-    )
+    new, old = (_figures(values, index) for index in range(len(versions)))
     return new, old, Throttling(round(sum(values["calls"])), round(sum(values["throttles"])))
+
+
+def _figures(values: dict[str, list[float]], index: int) -> Figures:
+    """Return the figures of a version. An error whose invocation has not arrived yet counts as a call."""
+    calls, errors = (round(sum(values[f"{name}{index}"])) for name in ("invocations", "errors"))
+    return Figures(max(calls, errors), errors, _mean(values[f"p95{index}"], values[f"samplecount{index}"]))
 
 
 def read_throttling(client: Any, function: str, alias: str, seconds: int) -> Throttling:

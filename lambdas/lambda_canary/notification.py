@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from .alias import Alias, RollbackResult
+from .config import VERSION
 
-MAX_SUBJECT = 100  # characters (SNS API)
+MAX_SUBJECT = 99  # characters: SNS requires fewer than 100
 SUBJECTS = {
     "RolledBack": "Rolled back",
     "Undecided": "Undecided, rolled back",
@@ -20,7 +21,7 @@ SUBJECTS = {
 RESULTS = {
     "rolled back": "The rollout had left weights on the alias; they are removed now.",
     "not shifted": "The rollout has left no weights on the alias.",
-    "foreign": "Somebody else changed the alias during the rollout, so it is left alone.",
+    "conflict": "The alias is not as this rollout set it, so it is left alone.",
 }
 
 
@@ -32,8 +33,9 @@ def subject(detail: dict[str, Any], name: str) -> str:
     else:
         keys = (detail.get("error"), detail["status"])
         text = next((SUBJECTS[key] for key in keys if key in SUBJECTS), "Failed")
-    version = _field(detail, "version")
-    return f"{text}: {name}{f' version {version}' if version else ''}"[:MAX_SUBJECT]
+    version = _field(detail, "version") or ""
+    suffix = f" version {version}" if VERSION.fullmatch(version) else ""
+    return f"{text}: {name}"[: MAX_SUBJECT - len(suffix)] + suffix
 
 
 def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | None) -> str:
@@ -47,12 +49,12 @@ def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | Non
         result, alias = rollback
         parts += [RESULTS[result], f"The alias now: {alias}"]
     caller = _field(detail, "started_by")
-    parts.append(f"Execution: {detail['executionArn']}" + (f"\nStarted because of {caller}" if caller else ""))
+    parts.append(f"Execution: {detail['executionArn']}" + (f"\nStarted by: {caller}" if caller else ""))
     return "\n\n".join(parts)
 
 
 def _field(detail: dict[str, Any], name: str) -> str | None:
-    """Return a field of the input, if it is text; the input is not validated here."""
+    """Return a field of the input, if it is text; the input is not validated here, and can be missing."""
     try:
         value = json.loads(detail["input"])[name]
     except (KeyError, TypeError, ValueError):

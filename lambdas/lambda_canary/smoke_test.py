@@ -1,6 +1,6 @@
-"""Invoke a version by its number, and compare its answer.
+"""Invoke a version by its number, and compare its response.
 
-An answer is expected to equal a JSON value, or to match a schema. The validator supports the keywords of JSON Schema
+A response is expected to equal a JSON value, or to match a schema. The validator supports the keywords of JSON Schema
 in `KEYWORDS`; settings with any other are rejected at synthesis.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import SmokeTestError
 
-MAX_SHOWN_CHARACTERS = 200  # of an answer, in messages
+MAX_SHOWN_CHARACTERS = 200  # of a response, in messages
 MAX_SHOWN_MISMATCHES = 5
 WORKERS = 8
 TYPES: dict[str, Callable[[Any], bool]] = {
@@ -36,13 +36,34 @@ def unsupported_keywords(schema: Any) -> Iterator[str]:
         yield f"{json.dumps(schema)} instead of an object"
         return
     yield from sorted(schema.keys() - KEYWORDS)
-    if "type" in schema and schema["type"] not in list(TYPES):
-        yield f"type {json.dumps(schema['type'])}"
-    for nested in (*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])):
+    unsupported = {name for name in VALUES.keys() & schema.keys() if not VALUES[name](schema[name])}
+    yield from (f"{name} {json.dumps(schema[name])}" for name in sorted(unsupported))
+    properties = {} if "properties" in unsupported else schema.get("properties", {})
+    for nested in (*properties.values(), *([schema["items"]] if "items" in schema else [])):
         yield from unsupported_keywords(nested)
 
 
-def mismatches(value: Any, schema: dict[str, Any], path: str = "answer") -> Iterator[str]:
+def _is_pattern(value: Any) -> bool:
+    try:
+        re.compile(value)
+    except (TypeError, re.error):
+        return False
+    return True
+
+
+# The values that a keyword can have.
+VALUES: dict[str, Callable[[Any], bool]] = {
+    "type": lambda value: value in list(TYPES),
+    "enum": TYPES["array"],
+    "required": TYPES["array"],
+    "properties": TYPES["object"],
+    "minimum": TYPES["number"],
+    "maximum": TYPES["number"],
+    "pattern": _is_pattern,
+}
+
+
+def mismatches(value: Any, schema: dict[str, Any], path: str = "response") -> Iterator[str]:
     """Yield where `value` does not match `schema`."""
     if "type" in schema and not TYPES[schema["type"]](value):
         yield f"{path} is {_shown(value)} instead of a value of type {schema['type']}"
@@ -73,8 +94,12 @@ def _out_of_range(value: float, schema: dict[str, Any], path: str) -> Iterator[s
 
 
 def _equal(first: Any, second: Any) -> bool:
-    """Compare JSON values: unlike in Python, true is not 1."""
-    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+    """Compare JSON values: 1.0 is 1, but unlike in Python, true is not."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_equal(first[name], second[name]) for name in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_equal, first, second))
+    return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
 
 
 def _shown(value: Any) -> str:
@@ -83,10 +108,10 @@ def _shown(value: Any) -> str:
 
 
 def smoke_test(client: Any, function: str, version: str, test: dict[str, Any]) -> None:
-    """Invoke `version` once. `test` has a ``payload``, and ``expected`` or ``schema`` for the answer.
+    """Invoke `version` once. `test` has a ``payload``, and ``expected`` or ``schema`` for the response.
 
     Raises:
-        SmokeTestError: the version failed, or its answer is not the expected one.
+        SmokeTestError: the version failed, or its response is not the expected one.
     """
     problem = problem_of_call(client, function, version, test)
     if problem:
@@ -94,17 +119,17 @@ def smoke_test(client: Any, function: str, version: str, test: dict[str, Any]) -
 
 
 def problem_of_call(client: Any, function: str, version: str, test: dict[str, Any]) -> str | None:
-    """Invoke `version`; return what is wrong with its answer, or None."""
-    response = client.invoke(FunctionName=function, Qualifier=version, Payload=json.dumps(test["payload"]).encode())
-    text = response["Payload"].read().decode()
-    if response.get("FunctionError"):
+    """Invoke `version`; return what is wrong with its response, or None."""
+    result = client.invoke(FunctionName=function, Qualifier=version, Payload=json.dumps(test["payload"]).encode())
+    text = result["Payload"].read().decode(errors="replace")  # a custom runtime can return any bytes
+    if result.get("FunctionError"):
         return f"it failed with {text[:MAX_SHOWN_CHARACTERS]}"
     try:
-        answer = json.loads(text) if text else None
-    except ValueError:
-        return f"its answer is not JSON: {text[:MAX_SHOWN_CHARACTERS]}"
+        response = json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return f"its response is not JSON: {text[:MAX_SHOWN_CHARACTERS]}"
     schema = test["schema"] if "schema" in test else {"const": test["expected"]} if "expected" in test else {}
-    return "; ".join(islice(mismatches(answer, schema), MAX_SHOWN_MISMATCHES)) or None
+    return "; ".join(islice(mismatches(response, schema), MAX_SHOWN_MISMATCHES)) or None
 
 
 def synthetic_calls(client: Any, function: str, version: str, test: dict[str, Any], count: int) -> dict[str, int]:

@@ -26,6 +26,10 @@ def entry(report: Report, *, summary: str, group_arn: str) -> dict[str, str | li
         "group": {"id": outcome.group.group_id, "name": outcome.group.name},
         "call": asdict(change.call) if change else None,
         "seconds_to_revert": report.seconds_to_revert,
+        "break_glass": [
+            {"change": "added" if item.rule_id else "removed", "rule": item.rule, "until": item.end}
+            for item in report.permitted[:MAX_ACTIONS]
+        ],
         "action_count": len(outcome.actions),
         "actions": [_action(action, is_named=action in named) for action in outcome.actions[:MAX_ACTIONS]],
     }

@@ -83,6 +83,7 @@ class Change:
     rule_ids: frozenset[str]
     added: tuple[Rule, ...]  # as the call added or changed them
     removed: tuple[Rule, ...]
+    principal: str = ""  # ARN of the role or user, with its path; empty for any other kind of caller
 
     def refers_to(self, rule: Rule) -> bool:
         """Return whether the record names the rule."""
@@ -109,6 +110,7 @@ def read_change(record: CloudTrailRecord) -> Change | None:
         rule_ids=frozenset(_rule_id(item) for item in response_rules + updates + ids) - {""},
         added=() if removes else rules,
         removed=rules if removes else (),
+        principal=_principal(record.get("userIdentity") or {}),
     )
 
 
@@ -220,6 +222,18 @@ def _rules(items: list[JsonObject], is_egress: bool) -> Iterator[Rule]:
             yield Rule.from_api({"IsEgress": is_egress, **item})
         except ValueError:
             continue  # an unknown format; the group itself is still compared
+
+
+def _principal(identity: UserIdentity) -> str:
+    """Return the ARN of the role or user. Federated users have neither: their names are chosen by others."""
+    match identity.get("type"):
+        case "AssumedRole":
+            issuer = (identity.get("sessionContext") or {}).get("sessionIssuer") or {}
+            return str(issuer.get("arn") or "")
+        case "IAMUser":
+            return str(identity.get("arn") or "")
+        case _:
+            return ""
 
 
 def _caller(identity: UserIdentity) -> tuple[str, str]:

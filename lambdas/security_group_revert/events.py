@@ -10,10 +10,17 @@ Json: TypeAlias = "JsonObject | list[Json] | str | int | float | bool | None"
 JsonObject: TypeAlias = dict[str, Json]
 
 
+class SessionIssuer(TypedDict, total=False):
+    """The role of a session."""
+
+    arn: str
+
+
 class SessionContext(TypedDict, total=False):
     """The role session of a caller."""
 
     sourceIdentity: str
+    sessionIssuer: SessionIssuer
 
 
 class UserIdentity(TypedDict, total=False):

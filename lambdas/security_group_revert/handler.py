@@ -9,8 +9,10 @@ from typing import Protocol
 import boto3
 from botocore.config import Config
 
+from .approved import guarded_groups
+from .break_glass import BreakGlass
 from .events import Event
-from .respond import Responder, guarded_groups
+from .respond import Responder
 from .state import StateTable
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
@@ -42,5 +44,8 @@ def handler(event: Event, context: Context) -> None:
         restore=os.environ["RESTORE"] == "true",
         change_rules=os.environ["MODE"] == "revert",
         max_reverts=int(os.environ["MAX_REVERTS"]),
+        break_glass=BreakGlass(
+            json.loads(os.environ["BREAK_GLASS_PRINCIPALS"]), int(os.environ["BREAK_GLASS_MINUTES"]) * 60
+        ),
     )
     responder.respond(event, guarded_groups(approved, os.environ))

@@ -50,6 +50,9 @@ def log_check(report: Report) -> None:
         "group_exists": outcome.group_exists,
         "action_count": len(outcome.actions),
     }
+    for name, items in (("break_glass", report.permitted), ("break_glass_ended", report.ended)):
+        if items:
+            details[name] = [str(item) for item in items[:MAX_LOGGED_RULES]]
     if change:
         details["call"] = asdict(change.call)
         details["already_reverted"] = [str(rule) for rule in report.already_reverted[:MAX_LOGGED_RULES]]

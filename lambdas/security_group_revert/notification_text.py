@@ -31,6 +31,10 @@ SUSPENDED = (
     "Changes marked SUSPENDED recurred after max_reverts reverts. They are left in place until "
     "revert_window_hours after the first revert. Find and stop the source of the change."
 )
+NOT_PERMITTED = (
+    "The caller may make break-glass changes, but a rule that is added needs a description, as the reason, and rules "
+    "cannot be modified: add and remove rules instead. If the change was reverted by an earlier check, repeat it."
+)
 OPEN_CONNECTIONS = (
     "Connections opened through a revoked rule may still be open, because security groups track connections and "
     "revoking a rule does not close them. To close them, use a network ACL or stop the instance."
@@ -53,7 +57,7 @@ LINKS = (
 )
 LATE_EVENTS = (
     "{} calls since the last sweep changed the group, in addition to those in earlier notifications. Another check had "
-    "already reverted them, or they were no longer present. The log has each call and its changes."
+    "already reverted their changes, or these were no longer present. The log has each call and its changes."
 )
 ACCESS_CHANGE = (
     "The rules are as approved, but the call changes what they apply to: the entries of an approved prefix list, the "
@@ -75,6 +79,8 @@ def subject(report: Report) -> str:
         "not_reverted": f"NOT REVERTED: {len(outcome.failed)} of {count} {changes}",
         "unapproved": f"Unapproved: {share} {changes}",
         "reverted": f"Reverted: {count} {changes}",
+        "break_glass": f"Break-glass: {len(report.permitted)} change{'' if len(report.permitted) == 1 else 's'} to"
+        f" security group {group}",
         "no_longer_present": f"No longer present: unapproved change to security group {group}",
         "already_reverted": f"Already reverted: unapproved change to security group {group}",
         "resolved": f"Resolved: security group {group} has its approved rules",
@@ -94,6 +100,10 @@ def text(report: Report, *, region: str, account: str) -> str:
     ]
     lines += _section("Outcome", [*map(_line, main), *reverted])
     lines += _section("Other findings in this check (rules not named in the CloudTrail event)", map(_line, others))
+    lines += _section("Permitted as break-glass, then reverted", map(str, report.permitted))
+    lines += _section("Break-glass changes that ended", map(str, report.ended))
+    if report.has_break_glass_caller and (main or report.already_reverted):
+        lines += ["", NOT_PERMITTED]
     if report.resolved:
         lines += ["", "All changes that were reported as not reverted are resolved."]
     if not outcome.group_exists:

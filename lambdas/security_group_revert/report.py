@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .break_glass import PermittedChange
 from .cloudtrail import Change
 from .revert import Action, Outcome
 from .rules import Rule
@@ -16,6 +17,9 @@ class Report:
     resolved: whether all findings of the last report are resolved.
     missed_events: changes that earlier sweeps reverted, and whose events have not arrived.
     seconds_to_revert: the longest time from the call to the revert of one of its changes; None if there is none.
+    permitted: break-glass changes of the call, which stay until their time ends.
+    ended: break-glass changes that this check reverted.
+    has_break_glass_caller: whether a break-glass principal made the call.
     """
 
     outcome: Outcome
@@ -25,6 +29,9 @@ class Report:
     resolved: bool = False
     missed_events: int = 0
     seconds_to_revert: float | None = None
+    permitted: tuple[PermittedChange, ...] = ()
+    ended: tuple[PermittedChange, ...] = ()
+    has_break_glass_caller: bool = False
 
     @property
     def status(self) -> str:
@@ -36,6 +43,7 @@ class Report:
             "not_reverted": outcome.failed,
             "unapproved": any(action.status == "report_only" for action in outcome.actions),
             "reverted": outcome.actions,
+            "break_glass": self.permitted,
             "no_longer_present": self.not_visible,
             "already_reverted": self.already_reverted,
         }

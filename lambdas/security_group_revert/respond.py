@@ -4,13 +4,14 @@ import json
 import logging
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import check_event
+from .break_glass import BreakGlass, PermittedChange, accept, in_effect, without_active
 from .chat import chat_message
 from .cloudtrail import (
     INTERFACE_EVENTS,
@@ -24,7 +25,7 @@ from .cloudtrail import (
     read_change,
     referenced_ids,
 )
-from .events import CloudTrailRecord, Event, JsonObject
+from .events import CloudTrailRecord, Event
 from .logs import emit_metrics, log_check
 from .notification_text import access_change_notification, late_events_notification, subject, text
 from .report import Report, rules_in_approved_state
@@ -43,17 +44,6 @@ MAX_LATE_NOTIFICATIONS = 5
 logger = logging.getLogger(__name__)
 
 
-class ApprovedGroup(TypedDict):
-    """A group in `approved.json`, with its ID or the environment variable that contains it."""
-
-    group_id: NotRequired[str]
-    group_id_variable: NotRequired[str]
-    name: str
-    ingress: list[JsonObject]
-    egress: list[JsonObject] | None
-    optional_egress: NotRequired[list[JsonObject]]
-
-
 class RetryableError(Exception):
     """An error that a retry can resolve; Lambda retries the event."""
 
@@ -63,7 +53,8 @@ class Responder:
     """The AWS clients and settings of every response.
 
     restore: whether missing approved rules are restored. change_rules: False only reports.
-    max_reverts: the number of times a change is reverted within the window of `table`.
+    max_reverts: the number of times a change is reverted within the window of `table`. break_glass: who may change
+    groups for a limited time.
     """
 
     ec2: "EC2Client"
@@ -75,6 +66,7 @@ class Responder:
     restore: bool = True
     change_rules: bool = True
     max_reverts: int = 10
+    break_glass: BreakGlass = field(default_factory=BreakGlass)
 
     def respond(self, event: Event, groups: list[GuardedGroup]) -> None:
         """Restore the approved rules of the groups in an event, and report the result.
@@ -121,7 +113,10 @@ class Responder:
     def _check(self, group: GuardedGroup, rules: tuple[Rule, ...], run: "_Run") -> None:
         """Revert unapproved changes to one group, log them, and send a notification if the findings changed."""
         change, problems = run.change, run.problems
+        permitted = self._permit(group, run)
         outcome, state = self._reconcile_visible(group, rules, run)
+        active = self.break_glass.active(state.permitted, change, run.now)
+        ended = without_active(state.permitted, active, outcome)
         problems += [f"{a.action_type} {a.rule}: {a.reason}" for a in outcome.failed if a.transient]
         not_visible = _not_visible(change, outcome, state)
         in_approved_state = rules_in_approved_state(change, outcome) if change else []
@@ -135,23 +130,41 @@ class Responder:
             resolved=bool(state.reported_digest and not findings),
             missed_events=len(missed),
             seconds_to_revert=_seconds_to_revert(change, outcome, state),
+            permitted=in_effect([item for item in permitted if item in active], outcome.rules),
+            ended=tuple(item for item in ended if any(a.key == item.key for a in outcome.actions)),
+            has_break_glass_caller=bool(change and change.principal in self.break_glass.principals),
         )
         emit_metrics(report)
         log_check(report)
-        self._write_state(group, state, outcome, [*missed, *_explained(change, state)], run)
+        self._write_state(group, state, outcome, [*missed, *_explained(change, state)], run, ended)
         should_report = state.should_report(findings)
         to_notify = [a for a in outcome.actions if not a.is_unresolved or a in report.named_in_event]
         if run.is_sweep and state.has_late_events:
             self._report_late_events(group)
         by_others = all(action.status == "conflict" for action in to_notify)  # or there is nothing to notify
         is_late = by_others and bool(to_notify or in_approved_state) and not should_report
-        if change and is_late and self._is_repeated(group, change):
+        if change and is_late and not report.permitted and self._is_repeated(group, change):
             return
-        if should_report or in_approved_state or to_notify:
+        if should_report or in_approved_state or to_notify or report.permitted:
             self._publish(group, subject(report), text(report, region=self._region, account=self.account))
             self._put_event(report)
         if should_report:
             self.table.set_reported(group.group_id, findings)
+
+    def _permit(self, group: GuardedGroup, run: "_Run") -> list[PermittedChange]:
+        """Store the break-glass changes of the call, and return them.
+
+        Without the table, none is permitted, because nothing would end it. A retried or duplicate event is reported
+        again, because the notification may have failed.
+        """
+        permitted = self.break_glass.permit(run.change, group, run.now)
+        try:
+            for item in permitted:
+                self.table.set_permitted(group.group_id, item)
+        except (ClientError, BotoCoreError) as error:
+            run.table_is_available = False
+            run.problems.append(f"cannot store break-glass changes of {group.group_id}: {error}")
+        return permitted
 
     def _is_repeated(self, group: GuardedGroup, change: Change) -> bool:
         """Count an event whose changes someone else has reverted; return whether the next sweep reports it.
@@ -176,14 +189,14 @@ class Responder:
         """Reconcile a group; repeat after a pause if the change in the event is not visible yet."""
         change = run.change
         state = self._read_state(group, run)
-        outcome = self._reconcile(group, rules, state)
+        outcome = self._reconcile(group, rules, state, run)
         for pause in RETRY_DELAYS_SECONDS if change else ():
             if not _not_visible(change, outcome, state):
                 break
             time.sleep(pause)
             state = self._read_state(group, run)
             rules = read_rules(self.ec2, [group.group_id])[group.group_id]
-            outcome = outcome.merge(self._reconcile(group, rules, state))
+            outcome = outcome.merge(self._reconcile(group, rules, state, run))
         return outcome, state
 
     def _read_state(self, group: GuardedGroup, run: "_Run") -> State:
@@ -201,23 +214,32 @@ class Responder:
             return State()
 
     def _write_state(
-        self, group: GuardedGroup, state: State, outcome: Outcome, explained: list[str], run: "_Run"
+        self,
+        group: GuardedGroup,
+        state: State,
+        outcome: Outcome,
+        explained: list[str],
+        run: "_Run",
+        ended: Collection[PermittedChange],
     ) -> None:
-        """Count the reverts of a group, unless the table is not available."""
+        """Count the reverts of a group, except of break-glass changes that ended, unless the table is not available."""
         if not run.table_is_available:
             return
-        reverted = [action.key for action in outcome.actions if action.status == "completed"]
+        ended_keys = {item.key for item in ended}
+        reverted = [a.key for a in outcome.actions if a.status == "completed" and a.key not in ended_keys]
         try:
+            for item in ended:
+                self.table.delete_permitted(group.group_id, item)
             self.table.set_explained(group.group_id, explained)
             self.table.count(group.group_id, state, reverted, by_sweep=run.is_sweep)
         except (ClientError, BotoCoreError) as error:
             run.table_is_available = False
             run.problems.append(f"cannot count the reverts of {group.group_id}: {error}")
 
-    def _reconcile(self, group: GuardedGroup, rules: tuple[Rule, ...], state: State) -> Outcome:
+    def _reconcile(self, group: GuardedGroup, rules: tuple[Rule, ...], state: State, run: "_Run") -> Outcome:
         return reconcile(
             self.ec2,
-            group,
+            accept(group, rules, self.break_glass.active(state.permitted, run.change, run.now)),
             rules,
             restore=self.restore,
             change_rules=self.change_rules,
@@ -277,7 +299,7 @@ class Responder:
         )
 
     def _put_event(self, report: Report) -> None:
-        """Put an event on the default event bus.
+        """Send an event to the default event bus.
 
         Raises:
             RetryableError: EventBridge rejected it.
@@ -297,11 +319,12 @@ class _Run:
 
     is_sweep: whether the scheduled sweep started it. problems: errors that a retry can resolve.
     table_is_available: False after the first error, because an unavailable table would delay each group by the
-    timeouts of its calls.
+    timeouts of its calls. now: when it started, so that break-glass changes end at one time in the whole response.
     """
 
     change: Change | None
     is_sweep: bool
+    now: float = field(default_factory=time.time)
     problems: list[str] = field(default_factory=list)
     table_is_available: bool = True
 
@@ -353,24 +376,3 @@ def _is_affected(group: GuardedGroup, ids: frozenset[str]) -> bool:
     """Return whether a call refers to a source of the group's approved rules, or to the group and another group."""
     sources = {rule.source for rule in group.approved if rule.source_type in ("PrefixListId", "ReferencedGroupId")}
     return bool(sources & ids) or (group.group_id in ids and len(ids) > 1)
-
-
-def guarded_groups(approved: list[ApprovedGroup], environment: Mapping[str, str]) -> list[GuardedGroup]:
-    """Read `approved.json`, which the stack adds to the package.
-
-    The ID of a group that the stack creates is known only in the environment.
-    """
-    return [
-        GuardedGroup(
-            group_id=group.get("group_id") or environment[group["group_id_variable"]],
-            name=group["name"],
-            ingress=_rules(group["ingress"], is_egress=False),
-            egress=None if group["egress"] is None else _rules(group["egress"], is_egress=True),
-            optional=_rules(group.get("optional_egress", []), is_egress=True),
-        )
-        for group in approved
-    ]
-
-
-def _rules(items: list[JsonObject], *, is_egress: bool) -> tuple[Rule, ...]:
-    return tuple(Rule.from_api(item, is_egress=is_egress) for item in items)

@@ -1,8 +1,9 @@
 """State between runs: how often each finding was reverted, which open findings were reported, and late events.
 
 The DynamoDB table has one item per reverted finding, counted atomically because runs overlap, one item per group for
-the open findings that were last reported, and one for the events whose changes an earlier run had reverted. Items
-expire. Source of the expressions: DynamoDB developer guide, update expressions and time to live.
+the open findings that were last reported, one for the events whose changes an earlier run had reverted, and one for
+each permitted break-glass change. Items expire.
+Source of the expressions: DynamoDB developer guide, update expressions and time to live.
 """
 
 import hashlib
@@ -11,15 +12,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .break_glass import PermittedChange
+
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 # Sort keys of the last report and of late events; those of findings contain a colon.
 REPORT_SORT_KEY, LATE_SORT_KEY = "report", "late"
+BREAK_GLASS_PREFIX = "break-glass: "  # of the sort keys of permitted changes, before the key of the finding
 REMINDER_SECONDS = 24 * 3600
 # Treat as expired: an update re-created the item, without an expiry, just after DynamoDB had deleted it.
 EXPIRED = {"N": "0"}
 EVENT_SECONDS = 15 * 60  # within which CloudTrail usually delivers an event
+PERMITTED_TTL_SECONDS = 7 * REMINDER_SECONDS  # after the end, so that its revert can be reported
 LATE_TTL_SECONDS = 2 * REMINDER_SECONDS  # longer than the maximum interval of sweeps
 REPORT_TTL_SECONDS = 7 * REMINDER_SECONDS  # expiry of the last report; longer than the reminder interval
 
@@ -52,6 +58,7 @@ class State:
     reported_digest: str = ""  # of the open findings
     reported_at: int = 0
     has_late_events: bool = False
+    permitted: tuple[PermittedChange, ...] = ()  # also those whose time has ended, until they are reverted
 
     def suspended(self, max_reverts: int) -> frozenset[str]:
         """Return the findings that were reverted at least `max_reverts` times in their window."""
@@ -79,6 +86,17 @@ def digest(findings: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
 
 
+def _permitted(sort_key: str, item: "Mapping[str, AttributeValueTypeDef]") -> PermittedChange:
+    return PermittedChange(
+        key=sort_key.removeprefix(BREAK_GLASS_PREFIX),
+        rule=item["rule"]["S"],
+        rule_id=item["rule_id"]["S"],
+        principal=item["principal"]["S"],
+        called_at=int(item["called_at"]["N"]),
+        until=int(item["until"]["N"]),
+    )
+
+
 @dataclass(frozen=True)
 class StateTable:
     """The state table; reverts are counted for `window_seconds` from the first one."""
@@ -100,13 +118,14 @@ class StateTable:
         live = {key: item for key, item in items.items() if int(item.get("expires_at", EXPIRED)["N"]) > now}
         late = live.pop(LATE_SORT_KEY, None) is not None
         report = live.pop(REPORT_SORT_KEY, None)
+        permitted = tuple(_permitted(key, live.pop(key)) for key in list(live) if key.startswith(BREAK_GLASS_PREFIX))
         reverts = {
             key: Reverts(int(item["reverts"]["N"]), int(item["last"]["N"]), int(item.get("by_sweep", EXPIRED)["N"]))
             for key, item in live.items()
         }
         if report is None:
-            return State(reverts, has_late_events=late)
-        return State(reverts, report["digest"]["S"], int(report["last"]["N"]), late)
+            return State(reverts, has_late_events=late, permitted=permitted)
+        return State(reverts, report["digest"]["S"], int(report["last"]["N"]), late, permitted)
 
     def count(self, group_id: str, state: State, keys: Iterable[str], *, by_sweep: bool) -> None:
         """Count one revert of each finding; a finding that is not in `state` starts a window.
@@ -130,13 +149,32 @@ class StateTable:
             )
 
     def set_explained(self, group_id: str, keys: Iterable[str]) -> None:
-        """Store that the events of findings that a sweep reverted have arrived, or are counted as missed."""
+        """Record that the events of findings that a sweep reverted have arrived, or are counted as missed."""
         for key in keys:
             self.dynamodb.update_item(
                 TableName=self.name,
                 Key={"group_id": {"S": group_id}, "finding": {"S": key}},
                 UpdateExpression="REMOVE by_sweep",
             )
+
+    def set_permitted(self, group_id: str, change: PermittedChange) -> None:
+        """Store a permitted change."""
+        item: dict[str, AttributeValueTypeDef] = {
+            "group_id": {"S": group_id},
+            "finding": {"S": BREAK_GLASS_PREFIX + change.key},
+            "rule": {"S": change.rule},
+            "rule_id": {"S": change.rule_id},
+            "principal": {"S": change.principal},
+            "called_at": {"N": str(change.called_at)},
+            "until": {"N": str(change.until)},
+            "expires_at": {"N": str(change.until + PERMITTED_TTL_SECONDS)},
+        }
+        self.dynamodb.put_item(TableName=self.name, Item=item)
+
+    def delete_permitted(self, group_id: str, change: PermittedChange) -> None:
+        """Delete a permitted change whose time has ended."""
+        key = {"group_id": {"S": group_id}, "finding": {"S": BREAK_GLASS_PREFIX + change.key}}
+        self.dynamodb.delete_item(TableName=self.name, Key=key)
 
     def count_late_event(self, group_id: str, caller: str) -> int:
         """Count an event of a change that an earlier run reverted; return the number since the last sweep."""
@@ -154,7 +192,7 @@ class StateTable:
         return int(response["Attributes"]["reverts"]["N"])
 
     def take_late_events(self, group_id: str) -> LateEvents:
-        """Return the late events of a group, and start to count from zero."""
+        """Return the late events of a group, and reset their count."""
         key = {"group_id": {"S": group_id}, "finding": {"S": LATE_SORT_KEY}}
         response = self.dynamodb.delete_item(TableName=self.name, Key=key, ReturnValues="ALL_OLD")
         item = response.get("Attributes")

@@ -1,32 +1,49 @@
-"""Athena's SHOW TABLES and SHOW CREATE TABLE, from Glue. Results have no row with the column name.
+"""Athena's SHOW and DESCRIBE, from Glue. Results have no row with the column names.
 
-Not implemented: patterns, other databases, views, partitions.
+Not implemented: patterns, views, partitions, extended descriptions.
 """
 
-import re
+from collections.abc import Sequence
 from typing import Any
 
 from ..ministack import glue
+from .statements import Statement
 
-SHOW_TABLES = re.compile(r"\s*SHOW\s+TABLES\s*;?\s*", re.IGNORECASE)
-SHOW_CREATE_TABLE = re.compile(r"\s*SHOW\s+CREATE\s+TABLE\s+`?(\w+)`?\s*;?\s*", re.IGNORECASE)
+DESCRIPTION = ("col_name", "data_type", "comment")
+WIDTH = 20  # of a field in a description
 
 
-def show(statement: str, database: str) -> tuple[str, list[str]] | None:
-    """Return the column and the lines of the result, or None for other statements.
+def show(statement: Statement) -> tuple[Sequence[str], list[str]] | None:
+    """Return the columns and the lines of the result, or None for other statements.
+
+    The result of DESCRIBE has three columns, but each row has one value with all fields, separated by tabs.
 
     Raises:
-        ValueError: the table does not exist.
+        ValueError: the database or table does not exist.
     """
-    if SHOW_TABLES.fullmatch(statement):
-        return "tab_name", sorted(key.split("/")[1] for key in glue.tables if key.startswith(f"{database}/"))
-    create = SHOW_CREATE_TABLE.fullmatch(statement)
-    if not create:
-        return None
-    table = glue.tables.get(f"{database}/{create[1].lower()}")
+    database, name = statement.database, statement.table
+    match statement.kind:
+        case "SHOW DATABASES":
+            return ["database_name"], sorted(glue.databases)
+        case "SHOW TABLES":
+            if database not in glue.databases:
+                raise ValueError(f"FAILED: SemanticException [Error 10072]: Database does not exist: {database}")
+            return ["tab_name"], sorted(key.split("/")[1] for key in glue.tables if key.startswith(f"{database}/"))
+        case "SHOW CREATE TABLE":
+            return ["createtab_stmt"], list(_lines(_table(database, name), database))
+        case "DESCRIBE":
+            columns = _table(database, name)["StorageDescriptor"]["Columns"]
+            fields = [(column["Name"], column["Type"], column.get("Comment", "")) for column in columns]
+            return DESCRIPTION, ["\t".join(value.ljust(WIDTH) for value in line) for line in fields]
+        case _:
+            return None
+
+
+def _table(database: str, name: str) -> dict[str, Any]:
+    table: dict[str, Any] | None = glue.tables.get(f"{database}/{name}")
     if not table:
-        raise ValueError(f"Table not found {create[1]}")
-    return "createtab_stmt", list(_lines(table, database))
+        raise ValueError(f"FAILED: SemanticException [Error 10001]: Table not found {name}")
+    return table
 
 
 def _lines(table: dict[str, Any], database: str) -> list[str]:

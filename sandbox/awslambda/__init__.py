@@ -41,7 +41,7 @@ def install() -> None:
     lambda_functions.logger.setLevel("WARNING")
     lambda_functions.execute.wrap(_with_class_name)
     lambda_functions.execute.wrap(_with_few_processes)
-    metrics.install()  # before the aliases, so that it gets the version that runs
+    metrics.install()  # before the aliases, so that metrics name the version that runs
     aliases.install()
     versions.install()
 

@@ -21,7 +21,7 @@ _started: ContextVar[float] = ContextVar("STARTED", default=0.0)  # when the env
 
 
 def install() -> None:
-    """Record each attempt, instead of MiniStack."""
+    """Record each attempt in place of MiniStack."""
     lambda_functions.emit_metrics.replace(lambda *_arguments, **_options: None)
     lambda_functions.acquire_process.wrap(_with_initialization)
     lambda_functions.run.wrap(_with_metrics)

@@ -19,7 +19,7 @@ from ..ministack.requests import access_key_of, get_account_id, json_error, json
 from .aliases import check_revision, weights
 
 Function = Callable[..., Any]
-# Properties of a function that can differ although code and configuration are equal.
+# Properties of a function that can differ even if code and configuration are equal.
 VOLATILE = ("Version", "FunctionArn", "RevisionId", "LastModified", "SnapStart")
 UPDATES = {"PublishVersion", "UpdateFunctionCode", "UpdateFunctionConfiguration"}
 EVENT_NAMES = {

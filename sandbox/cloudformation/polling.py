@@ -1,4 +1,4 @@
-"""Answers to the CDK CLI while a stack operation is in progress.
+"""Responses to the CDK CLI while a stack operation is in progress.
 
 The CDK CLI reads the status of a stack every five seconds, but operations on the sandbox take less than that. So its
 request waits until the operation has ended. Other clients receive the current status at once, as on AWS.

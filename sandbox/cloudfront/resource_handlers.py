@@ -46,7 +46,7 @@ def _refuse_taken_name(kind: str, existing: Mapping[str, Any]) -> None:
 
 
 def _check_function_code() -> None:
-    """Refuse functions above CloudFront's quota, which MiniStack does not check in templates."""
+    """Reject functions above CloudFront's quota, which MiniStack does not check in templates."""
     handlers = resource_handlers["AWS::CloudFront::Function"]
     original_create, original_update = handlers["create"], handlers["update"]
 

@@ -1,4 +1,4 @@
-"""Alarms: evaluation by time, actions, events and history.
+"""Alarms: periodic evaluation, actions, events and history.
 
 At each accelerated minute, an alarm evaluates the last `EvaluationPeriods` periods, with the data that arrived in them,
 because functions do not run faster and their data would be too old. It is in ALARM if at
@@ -36,7 +36,7 @@ _states: dict[str, dict[str, Any]] = {}  # by ARN of the alarm, as its last even
 
 
 def install() -> None:
-    """Evaluate alarms by time only, and replace what happens when their state changes."""
+    """Evaluate alarms only periodically, and replace what happens when their state changes."""
     cloudwatch.evaluate_alarm.replace(lambda _alarm: None)
     cloudwatch.dispatch_alarm_actions.replace(dispatch)
 

@@ -15,7 +15,7 @@ from typing import Any
 import cfnlint
 
 from ..process import ACCOUNT
-from . import ec2_resources, implied
+from . import athena, ec2_resources, implied
 from .operations import Operation
 from .policy import Context, Permission
 
@@ -63,7 +63,7 @@ ACTIONS = {
 }
 # Resources by service: ARNs whose fields are parameters. The first whose fields are all in the request applies.
 REGIONAL = {
-    "athena": ["workgroup/{WorkGroup}"],
+    "athena": ["datacatalog/{CatalogName}", "workgroup/{WorkGroup}"],
     "autoscaling": ["autoScalingGroup:*:autoScalingGroupName/{AutoScalingGroupName}"],
     "cloudformation": ["stack/{StackName}/*", "{ChangeSetName}"],
     "cloudtrail": ["trail/{Name}", "trail/{TrailName}"],
@@ -142,6 +142,8 @@ def required_permissions(operation: Operation) -> Iterator[Permission]:
         context = {**_context(operation), **ec2_resources.request_context(operation, resource)}
         yield Permission(f"{action}{more}", resource, context)
     yield from implied.permissions(operation, action)
+    if operation.service == "athena":
+        yield from athena.permissions(operation)
 
 
 def _action(operation: Operation) -> str:
@@ -169,7 +171,7 @@ def _resources(operation: Operation, action: str) -> Iterator[tuple[str, str]]:
         kinds = _reference()["ec2"]["Actions"][name.lower()]["Resources"]
         yield from ((arn, "") for arn in ec2_resources.resources(operation, kinds) or ["*"])
     elif service == "glue":
-        yield from ((arn, "") for arn in implied.glue_resources(operation.region, _glue_names(operation)))
+        yield from ((arn, "") for arn in athena.glue_resources(operation.region, _glue_names(operation)))
     elif service == "route53":
         yield _route53_resource(operation), ""
     elif action == "events:PutEvents":
@@ -195,7 +197,7 @@ def _glue_names(operation: Operation) -> list[tuple[str, ...]]:
     database = operation.get("DatabaseName")
     table = operation.get("Name") or operation.get("TableName")
     if not database:
-        return [(operation.get("Name"),)]
+        return [(operation.get("Name") or ("*" if operation.name == "GetDatabases" else ""),)]
     return [(database, table or "*")]
 
 
@@ -216,8 +218,8 @@ def _route53_resource(operation: Operation) -> str:
 def _resource(operation: Operation) -> str:
     """Return the ARN of the resource that the parameters name, or ``*``, which only policies for ``*`` allow."""
     service = operation.service
-    if service == "athena" and not operation.get("WorkGroup"):
-        return implied.workgroup(operation)
+    if service == "athena" and not (operation.get("WorkGroup") or operation.get("CatalogName")):
+        return athena.workgroup(operation)
     templates = [(f"arn:aws:{service}:{operation.region}:{ACCOUNT}:", t) for t in REGIONAL.get(service, [])]
     templates += [(f"arn:aws:{service}::{ACCOUNT}:", text) for text in GLOBAL.get(service, [])]
     for prefix, template in templates:

@@ -144,9 +144,13 @@ def _evaluate(request: Request, applicable: _Policies) -> Decision:
 
 def _global_context(principal: str, resource: str) -> Context:
     is_service = principal.endswith(".amazonaws.com")
-    context = {"aws:SecureTransport": "true", "aws:PrincipalIsAWSService": str(is_service).lower()}
+    context: dict[str, str | list[str]] = {
+        "aws:SecureTransport": "true",
+        "aws:PrincipalIsAWSService": str(is_service).lower(),
+    }
     if not is_service:
         context |= {"aws:PrincipalArn": principal, "aws:PrincipalAccount": ACCOUNT, "aws:SourceOwner": ACCOUNT}
+        context |= policies.user_variables(principal)
     return context | ({"aws:ResourceAccount": ACCOUNT} if resource.startswith("arn:") else {})
 
 

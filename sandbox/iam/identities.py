@@ -195,7 +195,7 @@ def _delete_group(name: str, properties: Properties) -> None:
 
 
 def _change_policies(name: str, old: Properties, new: Properties) -> None:
-    """Change the policies of the template only; others stay attached."""
+    """Change only the policies in the template; others stay attached."""
     before, after = (properties.get("ManagedPolicyArns", []) for properties in (old, new))
     for arn in _without(before, after):
         if arn in iam.groups[name]["AttachedPolicies"]:

@@ -1,8 +1,7 @@
 """Permissions that AWS checks in addition to those of the operation, and resources that only the state contains.
 
 Implemented: customer managed keys of buckets, topics, queues, secrets and tables; roles that a request passes to a
-service; templates by URL; sources of copies; keys that do not exist in a bucket that may not be listed; Athena's use of
-Glue and S3 as its caller.
+service; templates by URL; sources of copies; keys that do not exist in a bucket that may not be listed.
 """
 
 import re
@@ -47,8 +46,6 @@ def permissions(operation: Operation, action: str) -> Iterator[Permission]:
             for arn in set(re.findall("<LambdaFunctionARN>(.*?)<", operation.body)):
                 for name in ("lambda:GetFunction", "lambda:EnableReplication*"):
                     yield Permission(name, arn, {}, f"a function of {operation.name}")
-        case "athena":
-            yield from _athena(operation)
 
 
 def _pass_role(operation: Operation) -> Iterator[Permission]:
@@ -149,70 +146,11 @@ def _template(operation: Operation) -> Iterator[Permission]:
         yield from read(*((bucket, path) if virtual_hosted else (first, rest)), "TemplateURL")
 
 
-def workgroup(operation: Operation) -> str:
-    """Return the ARN of the workgroup of a query."""
-    name = operation.get("WorkGroup") or policies.workgroup_of(
-        operation.get("QueryExecutionId"),
-        operation.get("NamedQueryId") or next(iter(operation.values("NamedQueryIds")), ""),
-        operation.region,
-    )
-    return f"arn:aws:athena:{operation.region}:{ACCOUNT}:workgroup/{name}"
-
-
-def glue_resources(region: str, names: list[tuple[str, ...]]) -> list[str]:
-    """Return the ARNs that Glue checks for a database or a table: also those that contain it."""
-    found = [f"arn:aws:glue:{region}:{ACCOUNT}:catalog"]
-    for name in names:
-        found += [f"arn:aws:glue:{region}:{ACCOUNT}:database/{name[0]}"] if name[0] else []
-        found += [f"arn:aws:glue:{region}:{ACCOUNT}:table/{'/'.join(name)}"] if len(name) > 1 else []
-    return found
-
-
-def _athena(operation: Operation) -> Iterator[Permission]:
-    """Yield what Athena does with the caller's permissions: it reads tables, and writes and reads results."""
-    location = policies.result_location(workgroup(operation).rsplit("/", 1)[-1], operation.region)
-    bucket, _, prefix = location.removeprefix("s3://").partition("/")
-    if not bucket:
-        return
-    result = f"{prefix.rstrip('/')}/{operation.get('QueryExecutionId') or 'result'}.csv"
-    if operation.name == "GetQueryResults":
-        yield from read(bucket, result, "the result of the query")
-    if operation.name != "StartQueryExecution":
-        return
-    for action in ("GetBucketLocation", "ListBucket", "ListBucketMultipartUploads"):
-        yield Permission(f"s3:{action}", f"arn:aws:s3:::{bucket}", {"s3:prefix": prefix}, "the result of the query")
-    yield from _write(bucket, result, "the result of the query")
-    database = operation.parameters.get("QueryExecutionContext", {}).get("Database", "default")
-    for name in ("default", database):
-        yield from _glue(operation.region, "glue:GetDatabase", (name,))
-    for table_database, table, place in policies.tables(operation.region):
-        if table_database == database and re.search(rf"\b{table}\b", operation.get("QueryString"), re.IGNORECASE):
-            yield from _read_table(operation, (database, table), place)
-
-
-def _read_table(operation: Operation, name: tuple[str, str], place: str) -> Iterator[Permission]:
-    cause = f"table {name[1]}"
-    for action in ("glue:GetTable", "glue:GetPartitions"):
-        yield from _glue(operation.region, action, name)
-    bucket, _, prefix = place.removeprefix("s3://").partition("/")
-    yield Permission("s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": prefix}, cause)
-    insert = re.match(r"\s*INSERT\s+INTO\s+\W?(\w+)", operation.get("QueryString"), re.IGNORECASE)
-    if insert and insert[1].lower() == name[1].lower():
-        yield from _write(bucket, f"{prefix}part", cause)
-    else:
-        yield from read(bucket, f"{prefix}part", cause)
-
-
-def _write(bucket: str, key: str, cause: str) -> Iterator[Permission]:
+def write(bucket: str, key: str, cause: str) -> Iterator[Permission]:
     """Yield the permissions to write an object in parts."""
     yield Permission("s3:PutObject", f"arn:aws:s3:::{bucket}/{key}", {}, cause)
     yield from object_key(bucket, key, "kms:GenerateDataKey")
     yield from object_key(bucket, key, "kms:Decrypt")
-
-
-def _glue(region: str, action: str, name: tuple[str, ...]) -> Iterator[Permission]:
-    for arn in glue_resources(region, [name]):
-        yield Permission(action, arn, {}, "Athena reads the catalog")
 
 
 def existing_arn(service: str, arn: str, region: str) -> str:

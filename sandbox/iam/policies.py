@@ -77,6 +77,15 @@ def _entities(principal: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         return [user, *((group, iam.group_policies.get(group["GroupName"], {})) for group in groups)]
 
 
+def user_variables(principal: str) -> dict[str, str | list[str]]:
+    """Return the values of the policy variables of a user; other principals have none."""
+    if ":user/" not in principal or principal == USER:
+        return {}
+    name = principal.rsplit("/", 1)[-1]
+    with request_scope(ACCOUNT, REGION):
+        return {"aws:username": name, "aws:userid": iam.users[name]["UserId"]}
+
+
 def entity_arn(arn: str) -> str:
     """Return the ARN of a role, user or group with its path; `arn` itself if it does not exist."""
     kind, _, name = arn.rpartition(":")[2].partition("/")

@@ -1,9 +1,10 @@
 """Evaluation of IAM policies within one account, according to the IAM user guide.
 
-Not supported: service control policies, session policies, policy variables and principals of other accounts. They
-raise `UnsupportedPolicyError`, so that no decision depends on a statement that was not evaluated.
+Not supported: service control policies, session policies, principals of other accounts, and policy variables other than
+those of a user. They raise `UnsupportedPolicyError`, so that no decision depends on a statement that was not evaluated.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ Document = Mapping[str, Any]
 Statement = Mapping[str, Any]
 Context = Mapping[str, str | list[str]]  # condition keys and their values; a list for a multivalued key
 
+USER_VARIABLE = re.compile(r"\$\{(aws:userid|aws:username)\}")
 SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
 
 
@@ -98,13 +100,28 @@ def evaluate(
 
 def applicable_statements(document: Document | None, request: Request) -> Iterator[Statement]:
     """Yield the statements that match the action, the resource and the context."""
-    for statement in as_list((document or {})["Statement"]):
+    for original in as_list((document or {})["Statement"]):
+        if not _action_matches(original, request.action):
+            continue
+        statement = _with_variables(original, request.context)
         if (
-            _action_matches(statement, request.action)
+            statement
             and _resource_matches(statement, request.resource)
             and condition_holds(statement.get("Condition", {}), request.context)
         ):
             yield statement
+
+
+def _with_variables(statement: Statement, context: Context) -> Statement | None:
+    """Replace the variables of a user. Return None if one has no value: the statement then matches nothing."""
+    text = json.dumps(statement)
+    names = set(USER_VARIABLE.findall(text))
+    if not names:
+        return statement
+    if not names <= context.keys():
+        return None
+    replaced: Statement = json.loads(USER_VARIABLE.sub(lambda match: str(context[match[1]]), text))
+    return replaced
 
 
 def _action_matches(statement: Statement, action: str) -> bool:

@@ -16,6 +16,8 @@ duckdb_types = need("services.athena._DUCKDB_TYPE_MAP", "the types of results")
 type_precision_scale = need("services.athena._type_precision_scale", "the types of results", "athena_type")
 start_query_execution = Replaceable("services.athena._start_query_execution", "settings of workgroups", "data")
 execute_query = Replaceable("services.athena._execute_query", "running queries", "query_id query database ddl catalog")
+get_table_metadata = Replaceable("services.athena._get_table_metadata", "metadata of missing tables", "data")
+list_table_metadata = Replaceable("services.athena._list_table_metadata", "metadata of missing databases", "data")
 get_query_results = Replaceable("services.athena._get_query_results", "pages of results", "data")
 
 

@@ -26,7 +26,7 @@ get_metric_data = Replaceable(
 get_metric_statistics = Replaceable(
     "services.cloudwatch._get_metric_statistics", "dimensions and periods", "params cbor_data is_cbor is_json"
 )
-evaluate_alarm = Replaceable("services.cloudwatch._evaluate_alarm", "evaluating alarms by time", "alarm")
+evaluate_alarm = Replaceable("services.cloudwatch._evaluate_alarm", "periodic evaluation of alarms", "alarm")
 dispatch_alarm_actions = Replaceable(
     "services.cloudwatch._dispatch_alarm_actions",
     "messages, events and permissions of alarms",

@@ -21,7 +21,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from assets.analytics_host.host.idle import PORTS
-from settings.analytics_host import AnalyticsHostSettings
+from settings.analytics_host import DATABASE, AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
 from ..constructs.assets import stage_files
@@ -29,7 +29,7 @@ from ..constructs.cfn_resource import cfn_resource
 from ..constructs.outputs import Outputs
 from .home import Home
 from .network import Network
-from .songs import DATABASE, SongData
+from .songs import SongData
 
 ASSETS = Path(__file__).parents[2] / "assets" / "analytics_host"
 IMAGE = "resolve:ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"

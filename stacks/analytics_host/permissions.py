@@ -1,19 +1,26 @@
 """Permissions of the hosts: workgroup, buckets, tables, secret, log group and signal."""
 
-from aws_cdk import ArnFormat, Fn, Stack
+from aws_cdk import ArnFormat, Fn, Stack, aws_iam as iam
 
+from settings.analytics_host import DATABASE
+
+from ..constructs.acknowledgments import acknowledge
 from ..constructs.grants import grant
 from .host import Hosts
-from .songs import DATABASE, SongData
+from .songs import SongData
 
 OBJECT_NAMES = "Object names are not known in advance."
+TABLE_NAMES = "Table names are not known in advance."
+NO_RESOURCES = "The action does not support resource-level permissions."
 
 
 def grant_permissions(hosts: Hosts, songs: SongData) -> None:
     """Grant the role of `hosts` its permissions."""
     _grant_queries(hosts, songs)
+    _grant_tables(hosts, songs)
     _grant_objects(hosts, songs)
     _grant_host(hosts)
+    _attach_policies(hosts)
 
 
 def _grant_queries(hosts: Hosts, songs: SongData) -> None:
@@ -28,21 +35,61 @@ def _grant_queries(hosts: Hosts, songs: SongData) -> None:
         "athena:StopQueryExecution",
     ]
     grant(hosts.role, actions, _arn(stack, "athena", "workgroup", songs.workgroup.ref))
-    # Glue authorizes a call on the catalog, the database and the table.
-    catalog = stack.format_arn(service="glue", resource="catalog", arn_format=ArnFormat.NO_RESOURCE_NAME)
-    database = _arn(stack, "glue", "database", DATABASE)
-    tables = [_arn(stack, "glue", "table", f"{DATABASE}/{table}") for table in songs.tables]
-    grant(hosts.role, ["glue:GetDatabase", "glue:GetTable", "glue:GetPartitions"], catalog, database, *tables)
-    grant(
-        hosts.role,
-        ["glue:GetTables"],
-        catalog,
-        database,
-        _arn(stack, "glue", "table", f"{DATABASE}/*"),
-        wildcard_reason="Listing the database's tables requires access to all of them.",
-    )
+    catalog_actions = ["athena:GetTableMetadata", "athena:ListDatabases", "athena:ListTableMetadata"]
+    grant(hosts.role, catalog_actions, _arn(stack, "athena", "datacatalog", "AwsDataCatalog"))
+    grant(hosts.role, ["athena:ListDataCatalogs"], "*", wildcard_reason=NO_RESOURCES)
     # Athena reads this database for every query, and rejects the query without this permission.
     grant(hosts.role, ["glue:GetDatabase"], _arn(stack, "glue", "database", "default"))
+
+
+def _grant_tables(hosts: Hosts, songs: SongData) -> None:
+    """Grant read access to the catalog's databases, and the host's database, except dropping the stack's tables."""
+    stack = Stack.of(hosts)
+    # Glue authorizes a call on the catalog, the database and the table.
+    catalog = stack.format_arn(service="glue", resource="catalog", arn_format=ArnFormat.NO_RESOURCE_NAME)
+    actions = [
+        "glue:GetDatabase",
+        "glue:GetTable",
+        "glue:GetTables",
+        "glue:GetPartitions",
+        "glue:CreateTable",
+        "glue:DeleteTable",
+    ]
+    grant(
+        hosts.role,
+        actions,
+        catalog,
+        _arn(stack, "glue", "database", DATABASE),
+        _arn(stack, "glue", "table", f"{DATABASE}/*"),
+        wildcard_reason=TABLE_NAMES,
+    )
+    own_tables = [_arn(stack, "glue", "table", f"{DATABASE}/{table}") for table in songs.tables]
+    hosts.role.add_to_principal_policy(
+        iam.PolicyStatement(effect=iam.Effect.DENY, actions=["glue:DeleteTable"], resources=own_tables)
+    )
+    for database in songs.settings.read_databases:
+        grant(
+            hosts.role,
+            [
+                "glue:GetDatabase",
+                "glue:GetTable",
+                "glue:GetTables",
+                "glue:GetPartition",
+                "glue:GetPartitions",
+                "glue:BatchGetPartition",
+            ],
+            catalog,
+            _arn(stack, "glue", "database", database),
+            _arn(stack, "glue", "table", f"{database}/*"),
+            wildcard_reason=TABLE_NAMES,
+        )
+    grant(
+        hosts.role,
+        ["glue:GetDatabases"],
+        catalog,
+        _arn(stack, "glue", "database", "*"),
+        wildcard_reason="Listing databases requires access to all of them.",
+    )
 
 
 def _grant_objects(hosts: Hosts, songs: SongData) -> None:
@@ -57,9 +104,9 @@ def _grant_objects(hosts: Hosts, songs: SongData) -> None:
     grant(hosts.role, ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"], *buckets)
     grant(hosts.role, actions, *(f"{bucket}/*" for bucket in buckets), wildcard_reason=OBJECT_NAMES)
     grant(hosts.role, ["s3:GetObject"], f"{hosts.package.bucket.bucket_arn}/{hosts.package.s3_object_key}")
-    if songs.settings.data_location:
-        bucket, _, prefix = songs.settings.data_location.removeprefix("s3://").partition("/")
-        stack = Stack.of(hosts)
+    stack, settings = Stack.of(hosts), songs.settings
+    for location in filter(None, (settings.data_location, *settings.read_locations)):
+        bucket, _, prefix = location.removeprefix("s3://").partition("/")
         grant(hosts.role, ["s3:GetBucketLocation", "s3:ListBucket"], _s3_arn(stack, bucket))
         grant(hosts.role, ["s3:GetObject"], _s3_arn(stack, f"{bucket}/{prefix}*"), wildcard_reason=OBJECT_NAMES)
 
@@ -76,18 +123,20 @@ def _grant_host(hosts: Hosts) -> None:
     grant(hosts.role, ["secretsmanager:GetSecretValue"], hosts.password.secret_arn)
     grant(hosts.role, ["logs:CreateLogStream", "logs:PutLogEvents"], hosts.log_group.log_group_arn)
     grant(hosts.role, ["cloudformation:SignalResource"], stack.stack_id)
-    grant(
-        hosts.role,
-        channels,
-        "*",
-        wildcard_reason="Session Manager channels do not support resource-level permissions.",
-    )
+    grant(hosts.role, channels, "*", wildcard_reason=NO_RESOURCES)
     grant(
         hosts.role,
         ["ssm:UpdateInstanceInformation"],
         _arn(stack, "ec2", "instance", "*"),
         wildcard_reason="The instance ID is not known before the instance has its role.",
     )
+
+
+def _attach_policies(hosts: Hosts) -> None:
+    """Attach the managed policies of the settings to the role."""
+    for number, arn in enumerate(hosts.settings.extra_policies, 1):
+        hosts.role.add_managed_policy(iam.ManagedPolicy.from_managed_policy_arn(hosts, f"ExtraPolicy{number}", arn))
+        acknowledge(hosts.role, {f"AwsSolutions-IAM4[Policy::{arn}]": "The setting extra_policies names it."})
 
 
 def _arn(stack: Stack, service: str, resource: str, name: str) -> str:

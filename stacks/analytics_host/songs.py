@@ -14,14 +14,13 @@ from aws_cdk import (
 from constructs import Construct
 
 from assets.analytics_host.billboard import PARQUET_TABLE, TABLE
-from settings.analytics_host import AnalyticsHostSettings
+from settings.analytics_host import DATABASE, AnalyticsHostSettings
 
 from ..constructs.acknowledgments import acknowledge
 from ..constructs.outputs import Outputs
 from ..constructs.private_bucket import PrivateBucket
 
 BILLBOARD = Path(__file__).parents[2] / "assets" / "analytics_host" / "billboard"
-DATABASE = "analytics_host"  # lowercase, as Glue requires, so not the stack name
 QUERIES = "queries/"  # prefix in the results bucket; the bucket also stores the addresses of cluster hosts
 
 

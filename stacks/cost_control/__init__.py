@@ -59,6 +59,8 @@ class CostControl(Stack):
         self.budget = ProjectBudget(self, "Budget", settings=settings, signals=self.signals)
         self.policy = DenyPolicy(self, "DenyPolicy", exempt_principals=settings.exempt_principals)
         self.table = self._create_record_table()
+        # CloudFormation cannot delete an attached policy. Then it must not have deleted the record either.
+        self.policy.node.add_dependency(self.table)
         self.code = lambda_asset("cost_control", options=json.dumps(self._options(), indent=1))
         self.permissions = Permissions(self, settings, self.policy)
         notify = self._create_notify()
@@ -213,7 +215,9 @@ class CostControl(Stack):
         alarms = {
             "Errors": (receiver.metric_errors(period=period), "The budget could not be checked"),
             "GuardFailed": (self.guard.metric_failed(period=period), "Something could not be done; see the execution"),
+            "GuardTimedOut": (self.guard.metric_timed_out(period=period), "A check ended before it was complete"),
             "ReleaseFailed": (self.release.metric_failed(period=period), "Something could not be undone"),
+            "ReleaseTimedOut": (self.release.metric_timed_out(period=period), "A release ended before it was complete"),
             "DeadLetters": (
                 self.dead_letters.metric_messages(),
                 "Events could not be processed; they are in the dead-letter queue",
@@ -241,5 +245,5 @@ class CostControl(Stack):
         }
         for name, values in {"Groups": self.settings.groups, "Roles": self.settings.roles}.items():
             if values:
-                outputs[name] = (",".join(values), f"{name} that are denied to start anything new")
+                outputs[name] = (",".join(values), f"{name} that are denied permission to start anything new")
         add_outputs(self, outputs)

@@ -86,7 +86,8 @@ class ProjectBudget(budgets.CfnBudget):
     """A monthly budget for the resources with the project's tag, with a notification for each rung.
 
     Its name depends on the rungs, because CloudFormation replaces a budget whose notifications change, and a name
-    cannot be used twice. Credits and refunds are not counted: they would hide what the project costs.
+    cannot be used twice in an account. It has the Region, so that the stack can be deployed in several. Credits and
+    refunds are not counted: they would hide what the project costs.
     """
 
     def __init__(
@@ -94,7 +95,8 @@ class ProjectBudget(budgets.CfnBudget):
     ) -> None:
         rungs = [(rung.kind, rung.percent) for rung in settings.rungs]
         digest = hashlib.sha256(json.dumps(rungs).encode()).hexdigest()[:8]
-        self.budget_name = f"{Stack.of(scope).stack_name}-{digest}"
+        stack = Stack.of(scope)
+        self.budget_name = f"{stack.stack_name}-{stack.region}-{digest}"
         super().__init__(
             scope,
             construct_id,

@@ -4,7 +4,7 @@
                               +--no--> Nothing New                             |
                               +--report, or no action--> Notify                +-- an error of any: Guard Failed
     Release:  Undo --> Anything Open? --no--> Notify --> Released
-                  ^--- Wait ---yes--+
+                ^---- Wait ---yes--+            +-- an error, or something is still open: Release Failed
 
 What is planned is recorded before it is done. If a function fails, the others still run, and what has happened is
 notified, before the execution fails.
@@ -19,9 +19,11 @@ from ..deploy_pipeline.states_language import (
     lambda_task,
     rule,
     wait,
+    without_timeout,
 )
 
-TIMEOUT = 30 * 60  # seconds; the claims of an execution end with it (`CLAIM_MINUTES`)
+TIMEOUT = 30 * 60  # seconds of `Guard`; the claims of an execution end with it (`CLAIM_MINUTES`)
+RELEASE_TIMEOUT = 2 * 60 * 60  # seconds
 TASK_TIMEOUT = 300  # seconds, the timeout of the functions
 RELEASE_ATTEMPTS, RELEASE_INTERVAL = 10, 60  # an instance can take minutes to stop
 
@@ -36,13 +38,15 @@ def guard() -> State:
         "execution": jsonata("$states.context.Execution.Id"),
     }
     notification = {
-        "plan": jsonata("$plan"),
+        # The actions that are done are in `actions`, and an input is at most 256 KiB.
+        "plan": jsonata("$plan.act ? $merge([$plan, {'actions': []}]) : $plan"),
         "actions": actions,
         **results,
         "failure": jsonata("$failure"),
         "releaseArn": "${Release}",
     }
     return _machine(
+        TIMEOUT,
         "Decide",
         {
             "Decide": _task("Decide", {}, {"plan": _payload(), **initial}, "Anything New?", on_error="Guard Failed"),
@@ -68,23 +72,40 @@ def guard() -> State:
 
 def release() -> State:
     """Return the definition; it has substitutions for two functions."""
-    undo = {"input": jsonata("$states.context.Execution.Input"), "results": jsonata("$results")}
-    undone = {"results": _payload(".results"), "open": _payload(".open"), "attempts": jsonata("$attempts + 1")}
+    counts = {"closed": jsonata("$closed"), "open": jsonata("$open"), "failure": jsonata("$failure")}
+    undo = {
+        "input": jsonata("$states.context.Execution.Input"),
+        "results": jsonata("$results"),
+        "closed": jsonata("$closed"),
+    }
+    undone = {
+        "results": _payload(".results"),
+        "closed": _payload(".closed"),
+        "open": _payload(".open"),
+        "attempts": jsonata("$attempts + 1"),
+    }
+    initial = {"results": [], "closed": 0, "open": 0, "attempts": 0, "failure": ""}
+    incomplete = "Not everything could be undone; see the notification."
     still_open = f"$open > 0 and $attempts < {RELEASE_ATTEMPTS}"
     return _machine(
+        RELEASE_TIMEOUT,
         "Begin",
         {
-            "Begin": {"Type": "Pass", "Assign": {"results": [], "open": 0, "attempts": 0}, "Next": "Undo"},
-            "Undo": _task("Undo", undo, undone, "Anything Open?", on_error="Release Failed"),
+            "Begin": {"Type": "Pass", "Assign": initial, "Next": "Undo"},
+            "Undo": _task("Undo", undo, undone, "Anything Open?", on_error="Notify"),
             "Anything Open?": choice([rule(still_open, "Wait")], default="Notify"),
             "Wait": wait(RELEASE_INTERVAL, "Undo"),
             "Notify": _task(
-                "Notify", {"released": jsonata("$results")}, {}, "Everything Undone?", on_error="Release Failed"
+                "Notify",
+                {"released": jsonata("$results")} | counts,
+                {},
+                "Everything Undone?",
+                on_error="Release Failed",
             ),
             "Everything Undone?": choice(
-                [rule("$open = 0", "Released")],
+                [rule("$open = 0 and $failure = ''", "Released")],
                 default="Release Failed",
-                assign={"failure": "Not everything could be undone; see the notification."},
+                assign={"failure": jsonata(f"$failure = '' ? '{incomplete}' : $failure")},
             ),
             "Released": {"Type": "Succeed"},
             "Release Failed": {"Type": "Fail", "Error": "ReleaseFailed", "Cause": jsonata("$failure")},
@@ -92,8 +113,8 @@ def release() -> State:
     )
 
 
-def _machine(start: str, states: dict[str, State]) -> State:
-    return {"QueryLanguage": "JSONata", "StartAt": start, "TimeoutSeconds": TIMEOUT, "States": states}
+def _machine(timeout: int, start: str, states: dict[str, State]) -> State:
+    return {"QueryLanguage": "JSONata", "StartAt": start, "TimeoutSeconds": timeout, "States": states}
 
 
 def _payload(path: str = "") -> str:
@@ -105,5 +126,5 @@ def _task(function: str, payload: State, assign: State, next: str, *, on_error: 
     catch = {"ErrorEquals": ["States.ALL"], "Assign": {"failure": jsonata(ERROR_MESSAGE)}, "Next": on_error}
     task = lambda_task(function, payload, assign=assign, catch=[catch], next=next)
     task["TimeoutSeconds"] = TASK_TIMEOUT
-    task["Retry"] = [FUNCTION_RETRY]
+    task["Retry"] = [without_timeout(FUNCTION_RETRY)]  # the next check, or attempt, repeats what took too long
     return task if assign else {key: value for key, value in task.items() if key != "Assign"}

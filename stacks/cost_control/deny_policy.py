@@ -35,7 +35,10 @@ DENIED_ACTIONS: dict[str, tuple[str, ...]] = {
     ),
     "elasticloadbalancing": ("CreateLoadBalancer",),
     "elasticmapreduce": ("AddInstanceFleet", "AddInstanceGroups", "ModifyInstanceGroups", "RunJobFlow"),
-    "es": ("CreateDomain", "PurchaseReservedElasticsearchInstanceOffering", "PurchaseReservedInstanceOffering"),
+    "es": (
+        *("CreateDomain", "CreateElasticsearchDomain", "PurchaseReservedElasticsearchInstanceOffering"),
+        "PurchaseReservedInstanceOffering",
+    ),
     "glue": ("CreateSession", "StartJobRun", "StartWorkflowRun"),
     "kafka": ("CreateCluster", "CreateClusterV2"),
     "lightsail": (

@@ -9,11 +9,12 @@ from aws_cdk import ArnFormat, Stack, aws_iam as iam
 from settings.cost_control import CostControlSettings
 
 from ..constructs.grants import grant
-from .deny_policy import DenyPolicy, principal_arn, principal_arns
+from .deny_policy import DenyPolicy, is_caller, principal_arn, principal_arns
 
 NO_ARNS = "The action has no resource-level permissions."
 TAGGED = "The condition limits it to resources with the project's tag; their names are not known in advance."
-DATABASES = "RDS has no condition for lists; their names are not known in advance."
+# One text for lists and changes: cdk-nag has one acknowledgement for the same resource.
+DATABASES = "A condition limits changes to resources with the project's tag; RDS has none for lists."
 
 
 class Permissions:
@@ -23,6 +24,9 @@ class Permissions:
         self.stack, self.settings = stack, settings
         self.groups = principal_arns(stack, "group", settings.groups)
         self.roles = principal_arns(stack, "role", settings.roles)
+        self.exempt_groups = [
+            principal_arn(stack, principal) for principal in settings.exempt_principals if not is_caller(principal)
+        ]
         self.only_policy = {"ArnEquals": {"iam:PolicyARN": policy.managed_policy_arn}}
         self.tagged = {"StringEquals": {f"aws:ResourceTag/{settings.tag}": settings.project}}
 
@@ -32,6 +36,7 @@ class Permissions:
             grant(function, ["iam:GetAccountSummary"], "*", wildcard_reason=NO_ARNS)
         if self.groups:
             grant(function, ["iam:GetGroup", "iam:ListAttachedGroupPolicies"], *self.groups)
+            self._grant_members(function)
         if self.roles:
             grant(function, ["iam:ListAttachedRolePolicies"], *self.roles)
         if self.settings.stop_instances:
@@ -44,6 +49,7 @@ class Permissions:
         if self.groups:
             grant(function, ["iam:AttachGroupPolicy"], *self.groups, conditions=self.only_policy)
             grant(function, ["iam:GetGroup"], *self.groups)
+            self._grant_members(function)
         if self.roles:
             grant(function, ["iam:AttachRolePolicy"], *self.roles, conditions=self.only_policy)
 
@@ -54,8 +60,8 @@ class Permissions:
             self._grant(function, "ec2:StopInstances", conditions, self._instances())
             self._grant(function, "autoscaling:UpdateAutoScalingGroup", conditions, self._scaling_groups())
         if self.settings.stop_databases:
-            self._grant(function, "rds:StopDBInstance", conditions, self._databases("db"))
-            self._grant(function, "rds:StopDBCluster", conditions, self._databases("cluster"))
+            self._grant(function, "rds:StopDBInstance", conditions, self._databases("db"), DATABASES)
+            self._grant(function, "rds:StopDBCluster", conditions, self._databases("cluster"), DATABASES)
 
     def grant_release(self, function: iam.IGrantable) -> None:
         """Allow undoing everything, also for groups and roles that are no longer in the settings."""
@@ -67,14 +73,18 @@ class Permissions:
         self._grant_describe_databases(function)
         self._grant(function, "ec2:StartInstances", self.tagged, self._instances())
         self._grant(function, "autoscaling:UpdateAutoScalingGroup", self.tagged, self._scaling_groups())
-        self._grant(function, "rds:StartDBInstance", self.tagged, self._databases("db"))
-        self._grant(function, "rds:StartDBCluster", self.tagged, self._databases("cluster"))
+        self._grant(function, "rds:StartDBInstance", self.tagged, self._databases("db"), DATABASES)
+        self._grant(function, "rds:StartDBCluster", self.tagged, self._databases("cluster"), DATABASES)
         if self.settings.volume_keys:
             conditions = {
                 "Bool": {"kms:GrantIsForAWSResource": "true"},
                 "StringEquals": {"kms:ViaService": f"ec2.{self.stack.region}.amazonaws.com"},
             }
             grant(function, ["kms:CreateGrant"], *self.settings.volume_keys, conditions=conditions)
+
+    def _grant_members(self, function: iam.IGrantable) -> None:
+        if self.exempt_groups:
+            grant(function, ["iam:GetGroup"], *self.exempt_groups)
 
     def _grant_describe(self, function: iam.IGrantable) -> None:
         actions = ["autoscaling:DescribeAutoScalingGroups", "ec2:DescribeInstances"]
@@ -84,8 +94,15 @@ class Permissions:
         grant(function, ["rds:DescribeDBInstances"], self._databases("db"), wildcard_reason=DATABASES)
         grant(function, ["rds:DescribeDBClusters"], self._databases("cluster"), wildcard_reason=DATABASES)
 
-    def _grant(self, function: iam.IGrantable, action: str, conditions: dict[str, dict[str, str]], arn: str) -> None:
-        grant(function, [action], arn, conditions=conditions, wildcard_reason=TAGGED)
+    def _grant(
+        self,
+        function: iam.IGrantable,
+        action: str,
+        conditions: dict[str, dict[str, str]],
+        arn: str,
+        reason: str = TAGGED,
+    ) -> None:
+        grant(function, [action], arn, conditions=conditions, wildcard_reason=reason)
 
     def _instances(self) -> str:
         return self.stack.format_arn(service="ec2", resource="instance", resource_name="*")

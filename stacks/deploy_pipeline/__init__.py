@@ -269,7 +269,7 @@ class DeployPipeline(Stack):
             "InputKey": (INPUT_KEY, "Key of the state machine's input in that bucket"),
             "AssetBucketName": (self.assets.bucket_name, "Bucket with the file assets of CDK apps"),
             "ServiceRoleArn": (self.service_role.role_arn, "Role that CloudFormation uses to create the app"),
-            "AppStackName": (",".join(self.settings.stack_names), "The app's stack, or its stacks"),
+            "AppStackName": (",".join(self.settings.stack_names), "The app's stack or stacks"),
             "TopicArn": (self.topic.topic_arn, "Topic for alarms and requests for approval"),
             "DecisionQueueArn": (self.approval.queue.queue_arn, "Queue for decisions about unsafe changes"),
             "DeadLetterQueueUrl": (

@@ -26,7 +26,7 @@ def approval_states() -> dict[str, State]:
         "cause": jsonata("$unsafe.cause"),
         "timeoutSeconds": jsonata("$plan.approvalTimeoutSeconds"),
     }
-    expired = "'Nobody approved or declined the changes in ' & ($plan.approvalTimeoutSeconds / 60) & ' minutes.'"
+    expired = "'Nobody approved or declined the changes within ' & ($plan.approvalTimeoutSeconds / 60) & ' minutes.'"
     note = jsonata("($note = '' ? '' : $note & '. ') & $states.result.note")
     return {
         # A function error also ends the wait: no approval was requested.

@@ -109,7 +109,7 @@ def _beginning() -> dict[str, State]:
             ],
             default="Create Stack",
         ),
-        # Only for a cloud assembly, so other deployments need no further transition.
+        # Only for a cloud assembly, so other deployments need no additional transition.
         "Publish Assets": lambda_task(
             "PublishAssets",
             {"input": jsonata("$states.context.Execution.Input")},

@@ -45,7 +45,7 @@ def jsonata(expression: str) -> str:
 
 
 def merged(arguments: State, options: str) -> str:
-    """Return arguments with the fields of an object, because an argument cannot be left out otherwise."""
+    """Return arguments with the fields of an object, because an argument cannot be omitted otherwise."""
     fields = ", ".join(f'"{name}": {_expression(value)}' for name, value in arguments.items())
     return jsonata(f"$merge([{{{fields}}}, {options}])")
 

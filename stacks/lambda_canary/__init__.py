@@ -7,7 +7,15 @@ their metrics. When an execution has ended, however it ended, a function removes
 import json
 from typing import Any
 
-from aws_cdk import ArnFormat, Duration, Stack, aws_cloudwatch as cloudwatch, aws_stepfunctions as sfn
+from aws_cdk import (
+    Annotations,
+    ArnFormat,
+    Duration,
+    Stack,
+    Token,
+    aws_cloudwatch as cloudwatch,
+    aws_stepfunctions as sfn,
+)
 from constructs import Construct
 
 from settings.lambda_canary import LambdaCanarySettings
@@ -28,6 +36,7 @@ class LambdaCanary(Stack):
     def __init__(self, scope: Construct, construct_id: str, *, settings: LambdaCanarySettings, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, description="Rolls out Lambda versions in steps", **kwargs)
         self.settings = settings
+        self._check_location()
         self.sample = SampleFunction(self, "Sample") if settings.sample_function else None
         topic = AlarmTopic(self, "Topic", display_name="Lambda rollouts", email=settings.email)
         dead_letters = DeadLetterQueue(self, "DeadLetters")
@@ -45,6 +54,18 @@ class LambdaCanary(Stack):
         )
         self._add_alarms(topic, dead_letters, functions.ended)
         self._add_outputs(topic, dead_letters, rollout.state_machine)
+
+    def _check_location(self) -> None:
+        """Report functions in another Region or account than the stack, if its own are known."""
+        location = [self.region, self.account]
+        if any(Token.is_unresolved(part) for part in location):
+            return
+        for function in self.settings.functions:
+            if function.arn.split(":")[3:5] != location:
+                Annotations.of(self).add_error(
+                    f"lambda_canary:functions: {function.arn} is not in the stack's Region and account "
+                    f"({', '.join(location)})"
+                )
 
     def _rollout(self) -> dict[str, Any]:
         """Return the settings that the functions read from their package."""

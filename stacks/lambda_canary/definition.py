@@ -50,7 +50,7 @@ NOT_INVOKED_RETRY = API_RETRY | {
     "ErrorEquals": ["TooManyRequestsException", "ResourceConflictException", "ResourceNotReadyException"],
 }
 NOT_STARTED = ["InvalidInputError", "AliasBusyError", "SmokeTestError", "VersionPendingError"]
-FOREIGN = ["AliasChangedError"]
+CONFLICT = ["AliasChangedError"]
 TEST_TIMEOUT = 900  # seconds; the maximum of a function
 MAX_INTERVAL = 3600
 SLACK = 3600  # for retries, and for the calls of the smoke test
@@ -59,13 +59,13 @@ WEIGHT = jsonata("$plan.weights[$step]")
 PAYLOAD = "$states.result.Payload"
 
 
-def definition(*, judged_steps: int, looks: int) -> State:
+def definition(*, judged_steps: int, evaluations: int) -> State:
     """Return the definition, with substitutions for the functions."""
     return {
         "Comment": "Shifts the traffic of an alias to a new version, as long as it is not worse than the old one",
         "QueryLanguage": "JSONata",
         "StartAt": "Check",
-        "TimeoutSeconds": judged_steps * looks * MAX_INTERVAL + SLACK,
+        "TimeoutSeconds": judged_steps * evaluations * MAX_INTERVAL + SLACK,
         "States": {**_beginning(), **_step(), **_verdict(), **_ends()},
     }
 
@@ -124,30 +124,30 @@ def _step() -> dict[str, State]:
             assign={
                 "revision": jsonata(f"{PAYLOAD}.revision"),
                 "shiftedAt": jsonata(f"{PAYLOAD}.shiftedAt"),
-                "look": 1,
+                "evaluation": 1,
                 "synthetic": {},
             },
-            catch=[_catch(FOREIGN, "Failed"), _catch_all("Shift")],
+            catch=[_catch(CONFLICT, "Failed"), _catch_all("Shift")],
             next="Wait",
         ),
         "Wait": {"Type": "Wait", "Seconds": jsonata("$plan.interval"), "Next": "Judge"},
         "Judge": _task(
             "Judge",
-            {name: jsonata(f"${name}") for name in ("plan", "revision", "shiftedAt", "look", "synthetic")}
+            {name: jsonata(f"${name}") for name in ("plan", "revision", "shiftedAt", "evaluation", "synthetic")}
             | {"weight": WEIGHT},
             assign={
                 "decision": jsonata(f"{PAYLOAD}.decision"),
                 "line": jsonata(f"{PAYLOAD}.line"),
-                "look": jsonata("$look + 1"),
+                "evaluation": jsonata("$evaluation + 1"),
             },
-            catch=[_catch(FOREIGN, "Failed"), _catch_all("Judge")],
+            catch=[_catch(CONFLICT, "Failed"), _catch_all("Judge")],
             next="Verdict?",
         ),
         "Finish": _task(
             "Shift",
             shift,
             assign={},
-            catch=[_catch(FOREIGN, "Failed"), _catch_all("Finish")],
+            catch=[_catch(CONFLICT, "Failed"), _catch_all("Finish")],
             next="Rolled Out",
         ),
     }

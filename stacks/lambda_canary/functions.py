@@ -39,7 +39,7 @@ class RolloutFunctions:
         self.versions = [f"{arn}:*" for arn in self.functions]
         self.check = self._create("Check", "check", "Checks the alias and the version, and plans the rollout")
         self.call_version = self._create(
-            "CallVersion", "call_version", "Invokes a version by its number, and checks its answer", MAX_SECONDS
+            "CallVersion", "call_version", "Invokes a version by its number, and checks its response", MAX_SECONDS
         )
         self.shift = self._create("Shift", "shift", "Sets the weight of the new version", ALIAS_SECONDS)
         self.judge = self._create("Judge", "judge", "Compares the metrics of both versions")

@@ -61,7 +61,7 @@ class Rollout(Construct):
             removal_policy=RemovalPolicy.DESTROY,
         )
         arns = functions.substitutions()
-        machine = definition(judged_steps=settings.judged_steps, looks=settings.looks)
+        machine = definition(judged_steps=settings.judged_steps, evaluations=settings.evaluations)
         state_machine = sfn.StateMachine(
             self,
             "StateMachine",
@@ -69,7 +69,7 @@ class Rollout(Construct):
             definition_body=sfn.DefinitionBody.from_string(json.dumps(machine)),
             definition_substitutions=arns,
             tracing_enabled=True,
-            # Answers of the functions can be in errors, so the data of executions is not logged.
+            # Responses of the functions can be in errors, so the data of executions is not logged.
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
         grant(state_machine, ["lambda:InvokeFunction"], *arns.values())

@@ -140,7 +140,7 @@ class SecurityGroupRevert(Stack):
         return group
 
     def _create_state_table(self) -> dynamodb.Table:
-        """Create the table of revert counts and last reports."""
+        """Create the table of revert counts, last reports and break-glass changes."""
         table = dynamodb.Table(
             self,
             "State",
@@ -150,7 +150,7 @@ class SecurityGroupRevert(Stack):
             time_to_live_attribute="expires_at",
             removal_policy=RemovalPolicy.DESTROY,
         )
-        acknowledge(table, {"AwsSolutions-DDB3": "Items expire after days, and the function works without them."})
+        acknowledge(table, {"AwsSolutions-DDB3": "Items expire after days, and without them every change is reverted."})
         return table
 
     def _create_function(
@@ -163,6 +163,8 @@ class SecurityGroupRevert(Stack):
             "STATE_TABLE": table.table_name,
             "MAX_REVERTS": str(self.settings.max_reverts),
             "REVERT_WINDOW_HOURS": str(self.settings.revert_window_hours),
+            "BREAK_GLASS_PRINCIPALS": json.dumps(self.settings.break_glass_principals),
+            "BREAK_GLASS_MINUTES": str(self.settings.break_glass_minutes),
             # Not Lambda's application log level: WARN would drop metric lines, which Lambda treats as INFO.
             "LOG_LEVEL": self.settings.log_level,
         }
@@ -355,7 +357,7 @@ class SecurityGroupRevert(Stack):
             "TopicArn": (topic.topic_arn, "Notifications and alarms"),
             "FunctionName": (function.function_name, "Function that reverts changes"),
             "DeadLetterQueueUrl": (dead_letters.queue_url, "Events that could not be processed"),
-            "StateTableName": (table.table_name, "Revert counts and last reports"),
+            "StateTableName": (table.table_name, "Revert counts, last reports and break-glass changes"),
             "ChangesRuleName": (changes.rule_name, "EventBridge rule for API calls"),
             "SweepRuleName": (sweep.rule_name, "EventBridge rule for the scheduled sweep"),
         }

@@ -76,7 +76,7 @@ def report_tampering(
     attachment = _rule(
         topic,
         "PolicyTampering",
-        "Calls, also by CloudFormation, that change the policy of this stack's topic or function, or the other rule",
+        "Calls, even by CloudFormation, that change the policy of this stack's topic or function, or the other rule",
         {
             "$or": [
                 *_parameters({"functionName": functions, "topicArn": [topic.topic_arn]}, eventName=ATTACHMENT_EVENTS),

@@ -159,7 +159,7 @@ class StaticSite(Stack):
     def _acknowledge_distribution(self, distribution: cloudfront.Distribution) -> None:
         reasons = {
             "AwsSolutions-CFR1": "The site is public.",
-            "AwsSolutions-CFR3": "Access logs are delivered with standard logging (v2), which the rule does not know.",
+            "AwsSolutions-CFR3": "Access logs are delivered with standard logging (v2), which the rule ignores.",
         }
         if not self.settings.domain_name:
             reasons["AwsSolutions-CFR4"] = "CloudFront determines the TLS version of its default domain name."
@@ -329,7 +329,7 @@ class StaticSite(Stack):
             "RewriterName": (rewriter.name, "Edge function; if it is a Lambda function, the stack retains it"),
             "RewriterArn": (
                 rewriter.arn,
-                "What the distribution runs: a version of the Lambda function, or the function",
+                "Version of the Lambda function, or CloudFront Function, that the distribution runs",
             ),
         }
         add_outputs(self, outputs)

@@ -14,7 +14,7 @@ FIELDS = [
 
 
 def deliver_access_logs(stack: Stack, distribution: cloudfront.Distribution, bucket: s3.Bucket) -> None:
-    """Deliver the access logs of `distribution` to `bucket`. Deliveries of CloudFront must be in us-east-1."""
+    """Deliver the access logs of `distribution` to `bucket`. CloudFront's log deliveries must be in us-east-1."""
     bucket.add_to_resource_policy(
         iam.PolicyStatement(
             principals=[iam.ServicePrincipal("delivery.logs.amazonaws.com")],

@@ -93,7 +93,7 @@ def create_function_rewriter(stack: Stack, options: RewriteOptions, settings: St
 
 
 def redirect_alternate_names(stack: Stack, settings: StaticSiteSettings) -> dict[str, Any]:
-    """Create a CloudFront Function for it, because origin requests lack the name that the viewer requested.
+    """Redirect them with a CloudFront Function, because origin requests lack the name that the viewer requested.
 
     Returns the options of a cache behavior that uses it.
     """

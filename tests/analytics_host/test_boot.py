@@ -199,15 +199,15 @@ def test_services_start_after_their_files_are_written(computer: Computer) -> Non
 @pytest.mark.parametrize(
     ("settings", "installed"),
     [
-        ({}, ("r-base-core", "nginx", "")),
-        ({"TLS": "yes"}, ("r-base-core", "nginx", "openssl")),
-        ({"LOGICAL_ID": "Worker1"}, ("", "", "")),
+        ({}, ("r-base-core", "nginx", " git", "")),
+        ({"TLS": "yes"}, ("r-base-core", "nginx", " git", "openssl")),
+        ({"LOGICAL_ID": "Worker1"}, ("", "", "", "")),
     ],
 )
 def test_packages_depend_on_host_settings(computer: Computer, settings: Any, installed: Any) -> None:
     assert computer.boot("packages", **settings).returncode == 0
     calls = " ".join(computer.calls_of("apt-get"))
-    assert tuple(name if name in calls else "" for name in ("r-base-core", "nginx", "openssl")) == installed
+    assert tuple(name if name in calls else "" for name in ("r-base-core", "nginx", " git", "openssl")) == installed
     assert "openjdk-17-jre-headless" in calls
 
 

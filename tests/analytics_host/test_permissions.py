@@ -1,11 +1,12 @@
 """Tests of the permissions of hosts and their users."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..conftest import as_list, only_resource, resources_of_type
+from ..conftest import as_list, only_resource, resources_of_type, synthesize
 
 STACK = "AnalyticsHost"
 
@@ -17,16 +18,15 @@ def host_statements(template: dict[str, Any]) -> list[dict[str, Any]]:
         if resource["Type"] == "AWS::IAM::Role"
         and "ec2.amazonaws.com" in json.dumps(resource["Properties"]["AssumeRolePolicyDocument"])
     )
-    assert "ManagedPolicyArns" not in template["Resources"][role]["Properties"]
     policies = [p for p in resources_of_type(template, "AWS::IAM::Policy") if {"Ref": role} in p["Roles"]]
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
-def resources_of(template: dict[str, Any], action: str) -> list[str]:
-    """Return the resources on which a host is allowed `action`."""
+def resources_of(template: dict[str, Any], action: str, effect: str = "Allow") -> list[str]:
+    """Return the resources on which a host is allowed, or denied, `action`."""
     resources: list[str] = []
     for statement in host_statements(template):
-        if action in as_list(statement["Action"]):
+        if action in as_list(statement["Action"]) and statement["Effect"] == effect:
             resources += [json.dumps(resource) for resource in as_list(statement["Resource"])]
     return resources
 
@@ -41,10 +41,8 @@ def test_host_permissions_are_limited_to_its_resources(template: dict[str, Any])
     assert "workgroup/" in workgroup
     assert "Ref" in workgroup
     assert resources_of(template, "cloudformation:SignalResource") == ['{"Ref": "AWS::StackId"}']
-    tables = resources_of(template, "glue:GetTable")
-    assert {r.split("analytics_host/")[-1].rstrip('"]}') for r in tables if "table/" in r} == {
-        "billboard", "billboard_parquet",
-    }  # fmt: skip
+    tables = [r for r in resources_of(template, "glue:GetTable") if "table/" in r]
+    assert [table.partition("table/")[2].rstrip('"]}') for table in tables] == ["analytics_host/*"]
     assert len(resources_of(template, "secretsmanager:GetSecretValue")) == 1
     for action in ("logs:PutLogEvents", "s3:PutObject", "secretsmanager:GetSecretValue"):
         assert '"*"' not in resources_of(template, action), f"{action} on every resource"
@@ -55,8 +53,10 @@ def test_host_has_every_action_it_needs(template: dict[str, Any]) -> None:
     actions = {action for s in host_statements(template) for action in as_list(s["Action"])}
     assert {action for action in actions if not action.startswith("ssmmessages:")} == {
         "athena:BatchGetNamedQuery", "athena:GetQueryExecution", "athena:GetQueryResults",
-        "athena:GetWorkGroup", "athena:ListNamedQueries", "athena:StartQueryExecution", "athena:StopQueryExecution",
-        "cloudformation:SignalResource", "glue:GetDatabase", "glue:GetPartitions", "glue:GetTable", "glue:GetTables",
+        "athena:GetTableMetadata", "athena:GetWorkGroup", "athena:ListDataCatalogs", "athena:ListDatabases",
+        "athena:ListNamedQueries", "athena:ListTableMetadata", "athena:StartQueryExecution",
+        "athena:StopQueryExecution", "cloudformation:SignalResource", "glue:CreateTable", "glue:DeleteTable",
+        "glue:GetDatabase", "glue:GetDatabases", "glue:GetPartitions", "glue:GetTable", "glue:GetTables",
         "logs:CreateLogStream", "logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:DeleteObject",
         "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket", "s3:ListBucketMultipartUploads",
         "s3:ListMultipartUploadParts", "s3:PutObject", "secretsmanager:GetSecretValue", "ssm:UpdateInstanceInformation",
@@ -71,10 +71,25 @@ def test_host_has_every_action_it_needs(template: dict[str, Any]) -> None:
     assert resources_of(template, "ssm:UpdateInstanceInformation")[0].endswith(':instance/*"]]}')
 
 
-def test_only_session_manager_channels_use_any_resource(template: dict[str, Any]) -> None:
+@pytest.mark.reliability(
+    "analytics_host",
+    "Deleted externally",
+    fault="an analyst drops a table of the stack",
+    expected="denied; other tables of the database can be dropped",
+    observed="a `Deny` of `glue:DeleteTable` on the stack's tables; `AccessDeniedException` in the walkthrough",
+)
+def test_tables_of_the_stack_cannot_be_dropped(template: dict[str, Any]) -> None:
+    denied = resources_of(template, "glue:DeleteTable", "Deny")
+    assert [r.partition("table/")[2].rstrip('"]}') for r in denied] == [
+        "analytics_host/billboard", "analytics_host/billboard_parquet",
+    ]  # fmt: skip
+
+
+def test_only_actions_without_resources_use_any_resource(template: dict[str, Any]) -> None:
     wide = [s for s in host_statements(template) if s["Resource"] == "*"]
     assert {a for s in wide for a in as_list(s["Action"])} == {
-        f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")
+        "athena:ListDataCatalogs",
+        *(f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")),
     }
 
 
@@ -85,6 +100,38 @@ def test_data_location_is_read_only(full_template: dict[str, Any]) -> None:
         t["TableInput"]["StorageDescriptor"]["Location"] for t in resources_of_type(full_template, "AWS::Glue::Table")
     ]
     assert "s3://example-songs/billboard/" in locations
+
+
+def test_extra_locations_and_databases_are_read_only(full_template: dict[str, Any]) -> None:
+    allowed = {
+        action: " ".join(resources_of(full_template, action))
+        for statement in host_statements(full_template)
+        for action in as_list(statement["Action"])
+    }
+    objects = {action for action, resources in allowed.items() if "example-orders/2026/*" in resources}
+    assert objects == {"s3:GetObject"}
+    assert {action for action, resources in allowed.items() if ':::example-orders"' in resources} == {
+        "s3:GetBucketLocation", "s3:ListBucket",
+    }  # fmt: skip
+    assert {action for action, resources in allowed.items() if "table/orders/*" in resources} == {
+        "glue:BatchGetPartition", "glue:GetDatabase", "glue:GetPartition", "glue:GetPartitions", "glue:GetTable",
+        "glue:GetTables",
+    }  # fmt: skip
+
+
+def test_only_extra_policies_are_attached(template: dict[str, Any], full_template: dict[str, Any]) -> None:
+    def attached(of: dict[str, Any]) -> list[Any]:
+        roles = [r for r in resources_of_type(of, "AWS::IAM::Role") if "ec2.amazonaws.com" in json.dumps(r)]
+        return [arn for role in roles for arn in role.get("ManagedPolicyArns", [])]
+
+    assert attached(template) == []
+    assert attached(full_template) == ["arn:aws:iam::111111111111:policy/ReadOrders"]
+
+
+def test_aws_managed_policy_of_the_settings_is_acknowledged(tmp_path: Path) -> None:
+    """cdk-nag reports AWS managed policies."""
+    settings = {"analytics_host:extra_policies": ["arn:aws:iam::aws:policy/AmazonAthenaFullAccess"]}
+    assert synthesize(tmp_path, settings, STACK).findings == []
 
 
 def test_users_policy_allows_port_forwarding_without_shell(full_template: dict[str, Any]) -> None:

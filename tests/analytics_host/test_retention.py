@@ -43,6 +43,15 @@ def test_cluster_addresses_go_to_auto_emptied_bucket(full_template: dict[str, An
     assert [rule["Prefix"] for rule in rules] == ["queries/"], "if addresses expire, the cluster cannot start again"
 
 
+def test_tables_from_queries_expire_with_the_results(template: dict[str, Any]) -> None:
+    """Athena stores them in ``tables/`` below the workgroup's location."""
+    configuration = only_resource(template, "AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
+    assert configuration["EnforceWorkGroupConfiguration"] is True
+    _, (_, bucket, path) = configuration["ResultConfiguration"]["OutputLocation"]["Fn::Join"]
+    rules = template["Resources"][bucket["Ref"]]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert [rule["ExpirationInDays"] for rule in rules if f"{path}tables/".startswith(f"/{rule['Prefix']}")] == [7]
+
+
 @pytest.mark.parametrize("name", ["template", "production"])
 def test_home_directory_is_encrypted_backed_up_and_retained(name: str, request: pytest.FixtureRequest) -> None:
     template = request.getfixturevalue(name)

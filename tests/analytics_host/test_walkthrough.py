@@ -20,3 +20,11 @@ def test_step_without_trained_models_is_skipped(step: str) -> None:
     walkthrough.results = []
     with pytest.raises(SkipStep, match="no models were trained"):
         getattr(walkthrough, step)()
+
+
+@pytest.mark.needs("h2o", "pandas")
+def test_drop_of_a_table_is_skipped_without_the_hosts_role() -> None:
+    """With the caller's permissions, it would drop the table."""
+    target: Any = SimpleNamespace(instance_session=None)
+    with pytest.raises(SkipStep, match="instead of the host's"):
+        AnalyticsHostWalkthrough(target).table_of_the_stack_is_not_dropped()

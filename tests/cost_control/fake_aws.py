@@ -63,8 +63,10 @@ class FakeAccount:
         self.attached: dict[tuple[str, str], list[str]] = {}  # ("group", name): policies
         self.instances: dict[str, Json] = {}
         self.protected: set[str] = set()
+        self.refusal = ""  # message for protected instances, instead of EC2's
         self.scaling: dict[str, Json] = {}
         self.databases: dict[str, Json] = {}
+        self.clusters: dict[str, Json] = {}
         self.items: dict[tuple[str, str], Json] = {}
         self.messages: list[Json] = []
         self.executions: list[str] = []
@@ -129,6 +131,8 @@ class FakeAccount:
         self._attach("role", RoleName, PolicyArn)
 
     def _attach(self, kind: str, name: str, arn: str) -> None:
+        if (kind, name) not in self.attached:
+            raise error("NoSuchEntity", f"The {kind} with name {name} cannot be found.", 404)
         policies = self.attached[kind, name]
         if arn not in policies:
             if len(policies) >= QUOTA:
@@ -165,7 +169,7 @@ class FakeAccount:
                     f"The instance '{name}' may not be stopped. Modify its 'disableApiStop' instance attribute"
                     " and try again."
                 )
-                raise error("OperationNotPermitted", text)
+                raise error("OperationNotPermitted", self.refusal or text)
         for name in InstanceIds:
             self.instances[name]["State"]["Name"] = "stopped"
 
@@ -191,8 +195,17 @@ class FakeAccount:
         found = [d for name, d in self.databases.items() if DBInstanceIdentifier in (None, name)]
         return {"DBInstances": found}
 
-    def describe_db_clusters(self) -> Json:
-        return {"DBClusters": []}
+    def describe_db_clusters(self, DBClusterIdentifier: str | None = None) -> Json:
+        found = [c for name, c in self.clusters.items() if DBClusterIdentifier in (None, name)]
+        if DBClusterIdentifier and not found:
+            raise error("DBClusterNotFoundFault", status=404)
+        return {"DBClusters": found}
+
+    def stop_db_cluster(self, DBClusterIdentifier: str) -> None:
+        self.clusters[DBClusterIdentifier]["Status"] = "stopping"
+
+    def start_db_cluster(self, DBClusterIdentifier: str) -> None:
+        self.clusters[DBClusterIdentifier]["Status"] = "starting"
 
     def stop_db_instance(self, DBInstanceIdentifier: str) -> None:
         self.databases[DBInstanceIdentifier]["DBInstanceStatus"] = "stopping"
@@ -244,5 +257,7 @@ class FakeAccount:
 def _matches(resource: Json, condition: Json) -> bool:
     if condition["Name"] == "instance-state-name":
         return resource["State"]["Name"] in condition["Values"]
+    if condition["Name"] == "tag-key":
+        return any(tag["Key"] in condition["Values"] for tag in resource["Tags"])
     key = condition["Name"].removeprefix("tag:")
     return any(tag["Key"] == key and tag["Value"] in condition["Values"] for tag in resource["Tags"])

@@ -5,7 +5,7 @@ from typing import Any
 
 from lambdas.cost_control import guard
 from lambdas.cost_control.enforce import Denier, Stopper
-from lambdas.cost_control.inventory import Inventory
+from lambdas.cost_control.inventory import Inventory, with_members
 from lambdas.cost_control.options import Options
 from lambdas.cost_control.plan import DENY_GROUP, Action
 from lambdas.cost_control.principals import group_problem, role_problem
@@ -40,13 +40,17 @@ class Month:
     def __init__(self, **options: Any) -> None:
         self.account = FakeAccount()
         self.account.add_group("projectBeta", "alice")
-        self.options = Options.from_json(OPTIONS | options)
         self.now = NOVEMBER
         client = self.client = self.account.client
         self.table = RecordTable(client, "record")
         self.budget = guard.Budget(client, "111111111111", "budget", self.table)
-        self.inventory = Inventory(client, client, client, client, self.options, POLICY, "CostControl")
+        self.set_options(**options)
         self.notifier = guard.Notifier(client, "topic", self.options.project, self.table)
+
+    def set_options(self, **options: Any) -> None:
+        self.options = Options.from_json(OPTIONS | options)
+        client = self.client
+        self.inventory = Inventory(client, client, client, client, self.options, POLICY, "CostControl")
 
     def message(self) -> str:
         """Receive a message; return the name of the execution that it starts."""
@@ -68,11 +72,14 @@ class Month:
         if not plan["news"]:
             return plan
         actions = self.claim(plan, execution) if plan["act"] else []
-        results = self.act(actions)
+        self.finish(plan, self.act(actions), actions)
+        return plan
+
+    def finish(self, plan: dict[str, Any], results: list[Any], actions: list[Action]) -> None:
+        """Record and notify the results of a plan."""
         guard.finish(self.table, {"period": plan["period"], "results": results}, self.now)
         event = {"plan": plan, "failure": "", "releaseArn": "release"}
         self.notifier.notify_guard(event, results, actions, self.now)
-        return plan
 
     def act(self, actions: list[Action]) -> list[Any]:
         return Denier(self.client, POLICY, self.refuse).deny(actions) + Stopper(
@@ -81,17 +88,28 @@ class Month:
 
     def refuse(self, action: Action) -> str:
         if action.kind == DENY_GROUP:
-            members = self.account.groups[action.name]
-            return group_problem(action.name, self.options.exempt_principals, members)
+            exempt = with_members(self.client, self.options.exempt_principals)
+            return group_problem(action.name, exempt, self.account.groups[action.name])
         return role_problem(action.name, "CostControl", self.options.exempt_principals)
 
     def release(self, time: datetime | None = None) -> dict[str, Any]:
         """Run the state machine `Release` once: by the schedule at `time`, or by hand."""
-        releaser = Releaser(self.client, self.client, self.client, self.client, POLICY)
-        event = {"input": {"time": time.isoformat()} if time else {}, "results": []}
-        released = guard.release(self.table, releaser, event, time or self.now)
-        self.notifier.notify_release(released["results"])
+        released = self.undo(time, {"results": [], "closed": 0})
+        self.notify(released)
         return released
+
+    def undo(self, time: datetime | None, earlier: dict[str, Any]) -> dict[str, Any]:
+        releaser = Releaser(self.client, self.client, self.client, self.client, POLICY)
+        event = {"input": {"time": time.isoformat()} if time else {}, **earlier}
+        return guard.release(self.table, releaser, event, time or self.now)
+
+    def notify(self, released: dict[str, Any], failure: str = "") -> None:
+        event = {"released": released["results"], "failure": failure}
+        self.notifier.notify_release(released | event)
+
+    @staticmethod
+    def scaling_group() -> dict[str, Any]:
+        return {"MinSize": 1, "MaxSize": 4, "DesiredCapacity": 2, "Tags": [{"Key": "Project", "Value": "Beta"}]}
 
     @property
     def texts(self) -> list[str]:

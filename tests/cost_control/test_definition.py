@@ -56,5 +56,26 @@ def test_claims_outlive_the_execution() -> None:
 def test_release_waits_for_instances_that_are_stopping() -> None:
     states = MACHINES["release"]["States"]
     assert states["Wait"]["Next"] == "Undo"
-    attempts = definition.RELEASE_ATTEMPTS
-    assert attempts * definition.RELEASE_INTERVAL + 300 < MACHINES["release"]["TimeoutSeconds"]
+    attempt = definition.RELEASE_INTERVAL + definition.TASK_TIMEOUT
+    assert definition.RELEASE_ATTEMPTS * attempt + definition.TASK_TIMEOUT < MACHINES["release"]["TimeoutSeconds"]
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Timeout",
+    fault="the function that undoes runs out of time",
+    expected="what it has undone is recorded and notified, and the execution fails, which raises an alarm",
+    observed="Notify follows, then Release Failed",
+)
+def test_failed_release_is_notified_before_it_fails() -> None:
+    states = MACHINES["release"]["States"]
+    assert caught_by(states["Undo"]) == "Notify"
+    assert "$failure = ''" in states["Everything Undone?"]["Choices"][0]["Condition"]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_function_that_timed_out_is_not_repeated(machine: str) -> None:
+    """Five repetitions of five minutes would end the execution without a notification."""
+    retries = [retry for state in MACHINES[machine]["States"].values() for retry in state.get("Retry", ())]
+    assert retries
+    assert not any("States.Timeout" in retry["ErrorEquals"] for retry in retries)

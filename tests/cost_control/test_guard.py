@@ -1,8 +1,10 @@
 """What is done at each rung of a project's budget. The account is in memory."""
 
+import json
 from decimal import Decimal
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from lambdas.cost_control.budget import BudgetError
 from lambdas.cost_control.plan import MAX_ACTIONS
@@ -152,6 +154,9 @@ def test_exempt_member_since_the_plan_is_refused_before_attaching() -> None:
     [
         ("CostControl-DenyRole1A2B3C", "it belongs to the stack CostControl"),
         ("cdk-hnb659fds-cfn-exec-role-111111111111-us-east-1", "the CDK deploys with it"),
+        ("cdk-My_team-1-deploy-role-111111111111-us-east-1", "the CDK deploys with it"),
+        ("OPS", "it is exempt"),  # IAM does not distinguish names by case
+        ("costcontrol-DenyRole1A2B3C", "it belongs to the stack CostControl"),
         ("aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_0123", "only AWS can attach policies to it"),
         ("ops", "it is exempt"),
     ],
@@ -263,3 +268,169 @@ def test_actions_over_the_maximum_follow_in_the_next_check() -> None:
     assert list(month.account.states().values()).count("running") == 6
     month.guard("next check")
     assert set(month.account.states().values()) == {"stopped"}
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "System-specific",
+    fault="more instances are protected than a check can stop",
+    expected="the next check first stops those that it has not tried",
+    observed="the rest is stopped in the second check",
+)
+def test_failed_actions_do_not_delay_others() -> None:
+    month = Month()
+    for number in range(MAX_ACTIONS):
+        month.account.add_instance(f"i-{number}", Project="Beta")
+    month.account.protected = set(month.account.instances)
+    month.account.add_instance("i-last", Project="Beta")
+    month.account.set_cost(101)
+    month.guard()
+    assert month.account.states()["i-last"] == "running"
+    month.guard("next check")
+    assert month.account.states()["i-last"] == "stopped"
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "System-specific",
+    fault="EC2 refuses to stop hundreds of instances, each time with a message of 2,000 characters",
+    expected="what the state machine passes on stays below Step Functions' 256 KiB",
+    observed="the reasons are shortened; the plan is limited by its size",
+)
+def test_long_reasons_and_names_fit_into_a_state() -> None:
+    """Step Functions cannot catch States.DataLimitExceeded: nothing would be recorded or notified."""
+    month = Month()
+    for number in range(MAX_ACTIONS):
+        month.account.add_instance(f"i-{number}", Project="Beta")
+        month.account.scaling[f"{number}".ljust(255, "x")] = month.scaling_group()
+        month.account.add_instance(f"i-grouped-{number}", Project="Beta", aws__autoscaling__groupName="legacy")
+    month.account.protected = set(month.account.instances)
+    month.account.refusal = "UnauthorizedOperation " + "x" * 2000
+    month.account.set_cost(101)
+    for execution in ("first", "second", "third"):
+        plan = month.decide()
+        actions = month.claim(plan, execution)
+        results = month.act(actions)
+        event = {
+            "plan": plan | {"actions": []},  # as in the definition
+            "actions": [vars(action) for action in actions],
+            "stopped": results,
+        }
+        assert len(json.dumps(event)) < 250_000
+        assert plan["leftOver"] > 0
+        month.finish(plan, results, actions)
+        assert len(month.texts[-1]) < 250_000
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Access denied",
+    fault="a policy of the organization prevents the stack from reading RDS",
+    expected="reported; users are denied and instances stop anyway",
+    observed="the notification has the reason; policy attached, i-1 stopped",
+)
+@pytest.mark.parametrize(
+    ("operation", "fault", "still_done"),
+    [
+        ("describe_db_instances", error("AccessDenied", "explicit deny", 403), {"deny_group", "stop_instance"}),
+        ("describe_auto_scaling_groups", error("AccessDenied", "explicit deny", 403), {"deny_group"}),
+        ("describe_instances", ReadTimeoutError(endpoint_url="ec2"), {"deny_group"}),
+        ("get_account_summary", error("AccessDenied", "explicit deny", 403), {"deny_group", "stop_instance"}),
+    ],
+)
+def test_resources_that_cannot_be_read_do_not_prevent_the_rest(
+    operation: str, fault: Exception, still_done: set[str]
+) -> None:
+    month = Month(stop_databases=True)
+    month.account.add_instance("i-1", Project="Beta")
+    month.account.faults[operation] = [fault]
+    month.account.set_cost(101)
+    plan = month.guard()
+    assert {action["kind"] for action in plan["actions"]} == still_done
+    assert month.is_denied
+    if operation != "get_account_summary":  # then IAM itself reports a full quota
+        assert "cannot be read: " in month.texts[0]
+
+
+def test_member_of_exempt_group_keeps_group_from_being_denied() -> None:
+    month = Month(exempt_principals=["group/team/admins"])
+    month.account.add_group("admins", "bob", "alice")
+    month.account.set_cost(101)
+    month.guard()
+    assert not month.is_denied
+    assert "exempt users are members: alice" in month.texts[0]
+
+
+def test_error_of_a_function_is_no_link(month: Month) -> None:
+    month.account.set_cost(101)
+    plan = month.decide()
+    event = {"plan": plan, "failure": "group evil.example/login", "releaseArn": "release"}
+    month.notifier.notify_guard(event, [], [], month.now)
+    assert "evil[.]example/login" in month.texts[0]
+
+
+FORECAST = {"rungs": [{"percent": 100, "kind": "FORECASTED", "actions": ["deny"]}]}
+
+
+def test_forecast_above_its_rung_denies() -> None:
+    month = Month(**FORECAST)
+    month.account.set_cost(40, forecast=100.5)
+    month.guard()
+    assert month.is_denied
+    assert "forecast 100.50 USD" in month.texts[0]
+
+
+@pytest.mark.parametrize("spend", [{"ActualSpend": {"Amount": "400", "Unit": "USD"}}, None])
+def test_rung_without_forecast_is_not_reached(spend: dict[str, dict[str, str]] | None) -> None:
+    """A new account has no forecast, and a new budget no cost."""
+    month = Month(**FORECAST)
+    month.account.budget["CalculatedSpend"] = spend
+    if spend is None:
+        del month.account.budget["CalculatedSpend"]
+    assert month.message() == ""
+    assert not month.guard()["news"]
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Deleted externally",
+    fault="somebody deletes a role between the plan and the action",
+    expected="reported; the others are denied",
+    observed="NoSuchEntity is the result; the group is denied",
+)
+def test_role_deleted_since_the_plan_is_reported() -> None:
+    month = Month(roles=["deployer"])
+    month.account.attached["role", "deployer"] = []
+    month.account.set_cost(101)
+    actions = month.claim(month.decide(), "execution")
+    del month.account.attached["role", "deployer"]
+    reasons = {result["item"]: result["reason"] for result in month.act(actions)}
+    assert reasons["deny_role/deployer"].startswith("NoSuchEntity")
+    assert month.is_denied
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "System-specific",
+    fault="an instance of an Auto Scaling group has the exempt tag, but its group does not",
+    expected="the group is reported, and not scaled to zero, which would terminate the instance",
+    observed="in the notification; sizes unchanged",
+)
+@pytest.mark.parametrize("project", ["Beta", "Alpha"])
+def test_group_with_exempt_instance_is_not_scaled_to_zero(month: Month, project: str) -> None:
+    month.account.add_instance("i-kept", Project=project, KeepRunning="yes", aws__autoscaling__groupName="web")
+    month.account.set_cost(101)
+    month.guard()
+    assert month.account.scaling["web"]["DesiredCapacity"] == 2
+    assert "Auto Scaling group web: its instance i-kept has the tag KeepRunning" in month.texts[0]
+
+
+def test_instances_of_exempt_group_run_on_and_are_not_reported(month: Month) -> None:
+    """The group's tag is not propagated to its instances."""
+    month.account.scaling["web"]["Tags"].append({"Key": "KeepRunning", "Value": ""})
+    month.account.add_instance("i-member", Project="Beta", aws__autoscaling__groupName="web")
+    month.account.set_cost(101)
+    month.guard()
+    assert month.account.states()["i-member"] == "running"
+    assert month.account.scaling["web"]["DesiredCapacity"] == 2
+    assert "i-member" not in month.texts[0]

@@ -57,9 +57,9 @@ def test_handlers_in_the_order_of_the_state_machines(account: FakeAccount) -> No
     assert invoke(handler.notify, plan=plan, failure="", releaseArn="release", **results)
     assert POLICY in account.attached["group", "projectBeta"]
     assert account.states() == {"i-1": "stopped"}
-    released = invoke(handler.release, input={}, results=[])
-    assert released["open"] == 0
-    assert invoke(handler.notify, released=released["results"])
+    released = invoke(handler.release, input={}, results=[], closed=0)
+    assert (released["closed"], released["open"]) == (2, 0)
+    assert invoke(handler.notify, released=released["results"], closed=2, open=0, failure="")
     assert account.states() == {"i-1": "running"}
     assert POLICY not in account.attached["group", "projectBeta"]
 

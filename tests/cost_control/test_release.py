@@ -1,11 +1,13 @@
 """What a release undoes, and what it keeps. The account is in memory."""
 
+import json
 from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from lambdas.cost_control.plan import PLANNED
+from lambdas.cost_control.plan import PLANNED, Action
+from lambdas.cost_control.release import MAX_UNDONE
 
 from .month import DECEMBER, NOVEMBER, POLICY, Month
 
@@ -210,3 +212,158 @@ def test_release_does_not_start_what_already_runs(month: Month) -> None:
     assert (statuses["stop_instance/i-1"], statuses["stop_instance/i-2"]) == ("kept", "undone")
     started = [parameters["InstanceIds"] for name, parameters in month.account.calls if name == "start_instances"]
     assert started == [["i-2"]]
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Delayed or out of order",
+    fault="after the budget is changed on the last day, Budgets shows no cost until its next update",
+    expected="in the first 36 hours of the new month, last month's cost is still recognized",
+    observed="no execution",
+)
+def test_reset_cost_does_not_hide_last_months(month: Month) -> None:
+    month.account.set_cost(101)
+    month.message()
+    month.account.set_cost(0)  # UpdateBudget
+    month.message()
+    month.now = DECEMBER
+    month.account.set_cost(103)
+    assert month.scheduled_check() == ""
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="somebody adds a launch template to the record of a scaled group",
+    expected="only the sizes of the group are set",
+    observed="MinSize, MaxSize and DesiredCapacity",
+)
+def test_release_sets_only_sizes(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    item = month.account.items["2026-11", "scale_to_zero/web"]
+    undo = json.loads(item["undo"]["S"]) | {"LaunchTemplate": {"LaunchTemplateName": "evil"}}
+    item["undo"] = {"S": json.dumps(undo)}
+    month.release(DECEMBER)
+    (sizes,) = (p for name, p in month.account.calls[::-1][:20] if name == "update_auto_scaling_group")
+    assert sizes == {"AutoScalingGroupName": "web", "MinSize": 1, "MaxSize": 4, "DesiredCapacity": 2}
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "System-specific",
+    fault="a release has to undo more than its function can in five minutes",
+    expected="each attempt undoes and records a part; the state machine repeats it",
+    observed="all instances started after three attempts, results below 256 KiB",
+)
+def test_many_recorded_actions_are_undone_in_several_attempts() -> None:
+    month = Month()
+    for number in range(2 * MAX_UNDONE + 1):
+        month.account.add_instance(f"i-{number}", "stopped", Project="Beta")
+        action = Action("stop_instance", f"i-{number}")
+        month.table.claim("2026-11", [action], "execution", month.now)
+    released = {"results": [], "closed": 0, "open": 1}
+    attempts = 0
+    while released["open"]:
+        attempts += 1
+        released = month.undo(DECEMBER, released)
+        assert len(json.dumps(released)) < 100_000
+    assert attempts == 3
+    assert set(month.account.states().values()) == {"running"}
+    month.notify(released)
+    assert f"{2 * MAX_UNDONE + 1} of {2 * MAX_UNDONE + 1} recorded actions are closed" in month.texts[0]
+
+
+def test_results_of_a_release_are_recorded_one_by_one(month: Month) -> None:
+    """If the function ends early, what it has done is not undone again as somebody else's change."""
+    month.account.set_cost(101)
+    month.guard()
+    month.account.faults["start_instances"] = [None, RuntimeError("out of memory")]
+    with pytest.raises(RuntimeError):
+        month.release(DECEMBER)
+    statuses = {item.name for item in month.table.open_items()}
+    assert "i-1" not in statuses
+    assert "i-2" in statuses
+
+
+def test_failed_release_is_notified(month: Month) -> None:
+    month.notify({"results": [], "closed": 0, "open": 0}, "out of memory")
+    assert "The release failed: out of memory" in month.texts[0]
+
+
+def test_second_release_finds_nothing_to_undo(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.release()
+    month.account.calls.clear()
+    assert month.release()["results"] == []
+    names = {name for name, _ in month.account.calls}
+    assert not names & {"detach_group_policy", "start_instances", "update_auto_scaling_group", "publish"}
+
+
+def test_change_to_report_mode_keeps_the_record_and_its_release(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    month.set_options(mode="report")
+    month.guard("next check")
+    assert month.is_denied
+    assert month.release(DECEMBER)["open"] == 0
+    assert not month.is_denied
+    assert month.account.states()["i-1"] == "running"
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Deleted externally",
+    fault="somebody deletes a denied group before the release",
+    expected="the record is closed; the rest is undone",
+    observed="gone; i-1 started",
+)
+def test_deleted_group_does_not_prevent_the_release(month: Month) -> None:
+    month.account.set_cost(101)
+    month.guard()
+    del month.account.attached["group", "projectBeta"]
+    released = month.release(DECEMBER)
+    statuses = {result["item"]: result["status"] for result in released["results"]}
+    assert (released["open"], statuses["deny_group/projectBeta"]) == (0, "gone")
+    assert month.account.states()["i-1"] == "running"
+
+
+def test_cluster_is_stopped_and_started_instead_of_its_instances() -> None:
+    month = Month(stop_databases=True)
+    tags = [{"Key": "Project", "Value": "Beta"}]
+    month.account.clusters["orders"] = {"DBClusterIdentifier": "orders", "Status": "available", "TagList": tags}
+    month.account.clusters["kept"] = {
+        "DBClusterIdentifier": "kept",
+        "Status": "available",
+        "TagList": [*tags, {"Key": "KeepRunning", "Value": ""}],
+    }
+    month.account.databases["orders-1"] = {
+        "DBInstanceIdentifier": "orders-1",
+        "DBInstanceStatus": "available",
+        "DBClusterIdentifier": "orders",
+        "TagList": tags,
+    }
+    month.account.set_cost(101)
+    month.guard()
+    assert (month.account.clusters["orders"]["Status"], month.account.clusters["kept"]["Status"]) == (
+        "stopping",
+        "available",
+    )
+    assert "stop_db_instance" not in dict(month.account.calls)
+    assert month.release(DECEMBER)["open"] == 1  # still stopping
+    month.account.clusters["orders"]["Status"] = "stopped"
+    assert month.release(DECEMBER)["open"] == 0
+    assert month.account.clusters["orders"]["Status"] == "starting"
+    assert "database cluster orders: as before" in month.texts[-1]
+
+
+def test_deleted_cluster_is_closed() -> None:
+    month = Month(stop_databases=True)
+    tags = [{"Key": "Project", "Value": "Beta"}]
+    month.account.clusters["orders"] = {"DBClusterIdentifier": "orders", "Status": "available", "TagList": tags}
+    month.account.set_cost(101)
+    month.guard()
+    del month.account.clusters["orders"]
+    statuses = {result["item"]: result["status"] for result in month.release(DECEMBER)["results"]}
+    assert statuses["stop_cluster/orders"] == "gone"

@@ -41,8 +41,14 @@ def test_exempt_group_is_rejected() -> None:
         (ENFORCE | {"rungs": [{"percent": 80}]}, "has no effect without an action in cost_control:rungs"),
         ({"rungs": [{"percent": 80}, {"percent": 80.0, "actions": ["stop"]}]}, "has a percent and kind more than once"),
         ({"groups": ["a", "a"]}, "has a value more than once"),
+        ({"exempt_principals": ["role/a", "role/team/A"]}, "has a value more than once"),
+        ({"groups": ["a", "team/A"]}, "has a value more than once, with another path or case"),
+        ({"roles": ["role/deployer"]}, 'write "deployer" instead of "role/deployer"'),
+        ({"groups": ["group/a"]}, 'write "a" instead of "group/a"'),
         ({"tag": "project", "exempt_tag": "Project"}, "must differ from cost_control:tag"),
         ({"tag": "aws:createdBy"}, "not starting with aws:"),
+        ({"project": " Beta"}, "no space at either end"),  # SNS rejects such a subject
+        ({"project": "Beta "}, "no space at either end"),
         ({"rungs": []}, "at least one item"),
         (
             {"rungs": [{"percent": 80, "kind": "Actual"}]},

@@ -142,8 +142,40 @@ def test_other_rungs_give_the_budget_another_name(template: dict[str, Any], tmp_
     """CloudFormation creates the replacement, with the new notifications, before it deletes the old budget."""
     settings = {"cost_control:rungs": [{"percent": 50}]}
     other = synthesize(tmp_path_factory.mktemp("rungs"), settings, STACK).template(STACK)
-    names = {only_resource(t, "AWS::Budgets::Budget")["Budget"]["BudgetName"] for t in (template, other)}
-    assert len(names) == 2
+    names = [json.dumps(only_resource(t, "AWS::Budgets::Budget")["Budget"]["BudgetName"]) for t in (template, other)]
+    assert names[0] != names[1]
+    assert all("us-east-1" in name or "AWS::Region" in name for name in names)  # names are unique in an account
+
+
+@pytest.mark.parametrize("function", ["Decide", "Deny"])
+def test_members_of_exempt_groups_can_be_read(full_template: dict[str, Any], function: str) -> None:
+    readable = " ".join(
+        json.dumps(statement["Resource"])
+        for policy in resources_of_type(full_template, "AWS::IAM::Policy")
+        if policy["Roles"][0]["Ref"].startswith(f"{function}Role")
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "iam:GetGroup" in as_list(statement["Action"])
+    )
+    assert "group/projectBeta" in readable
+    assert "group/ops" in readable
+
+
+@pytest.mark.parametrize("state_machine", ["Guard", "Release"])
+@pytest.mark.parametrize("metric", ["ExecutionsFailed", "ExecutionsTimedOut"])
+def test_state_machine_that_ends_early_raises_an_alarm(
+    template: dict[str, Any], state_machine: str, metric: str
+) -> None:
+    alarms = resources_of_type(template, "AWS::CloudWatch::Alarm")
+    (alarm,) = (
+        a for a in alarms if a["MetricName"] == metric and state_machine in json.dumps(a["Dimensions"][0]["Value"])
+    )
+    assert alarm["AlarmActions"]
+
+
+def test_record_is_not_deleted_before_the_policy(template: dict[str, Any]) -> None:
+    """CloudFormation cannot delete an attached policy. Then the record of what is denied must still exist."""
+    (policy,) = (r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::ManagedPolicy")
+    assert any(name.startswith("RecordTable") for name in policy["DependsOn"])
 
 
 def test_budget_is_created_after_the_topics_policy(template: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def expired_approval_deletes_change_set(machine: Machine) -> Ended:
     ended = ask(machine)
     assert not fake.executed
     assert len(machine.people.notifications) == 1, "people are asked again after the deadline"
-    return failed(ended, "ApprovalTimedOut", "Nobody approved or declined the changes in 480 minutes", "1 unsafe")
+    return failed(ended, "ApprovalTimedOut", "Nobody approved or declined the changes within 480 minutes", "1 unsafe")
 
 
 @scenario

@@ -183,7 +183,7 @@ def test_unusable_asset_is_rejected(
         ({"assembly": {"path": "cdk.out", "stack": "Shop", "region": 1}}, "assembly.region: unknown field"),
         ({"assembly": {"path": "cdk.out", "stack": "Shop", "stacks": ["A", "B"]}}, "assembly.stack: unknown field"),
         ({"assembly": "cdk.out"}, "assembly: given"),
-        ({**LOCATION, "templatePath": "a.yaml"}, "templatePath: not together with assembly"),
+        ({**LOCATION, "templatePath": "a.yaml"}, "templatePath: cannot be combined with assembly"),
         ({}, "templatePath: missing"),
     ],
 )

@@ -1,6 +1,6 @@
 """Lambda and CloudWatch in memory: aliases with revisions, versions, invocations and metrics.
 
-They answer as the AWS APIs do: UpdateAlias rejects another revision, and every update creates a new one.
+They respond as the AWS APIs do: UpdateAlias rejects another revision, and every update creates a new one.
 """
 
 import io
@@ -25,7 +25,7 @@ def error(name: str, operation: str, message: str = "") -> ClientError:
     return raised
 
 
-def _answer(_payload: Any) -> dict[str, bool]:
+def _respond(_payload: Any) -> dict[str, bool]:
     return {"ok": True}
 
 
@@ -39,7 +39,7 @@ class FakeLambda:
 
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     alias: dict[str, Any] | None = None
-    answers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    responses: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     before_update: list[Callable[[], None]] = field(default_factory=list)
     after_update: list[Callable[[], None]] = field(default_factory=list)
     updates: list[dict[str, Any]] = field(default_factory=list)
@@ -60,7 +60,8 @@ class FakeLambda:
     def update_alias(self, **request: Any) -> dict[str, Any]:
         if self.before_update:
             self.before_update.pop(0)()
-        assert self.alias
+        if not self.alias:
+            raise error("ResourceNotFoundException", "UpdateAlias")
         if request["RevisionId"] != self.alias["RevisionId"]:
             raise error("PreconditionFailedException", "UpdateAlias")
         self.change(**{name: request[name] for name in ("FunctionVersion", "RoutingConfig", "Description")})
@@ -92,13 +93,15 @@ class FakeLambda:
     def invoke(self, FunctionName: str, Qualifier: str, Payload: bytes) -> dict[str, Any]:
         assert FunctionName == ARN
         self.invocations.append(Qualifier)
-        answer: Callable[[Any], Any] = self.answers.get(Qualifier, _answer)
+        response: Callable[[Any], Any] = self.responses.get(Qualifier, _respond)
         try:
-            body, failed = answer(json.loads(Payload)), {}
+            body, failed = response(json.loads(Payload)), {}
         except RuntimeError as problem:
             body, failed = {"errorMessage": str(problem), "errorType": "RuntimeError"}, {"FunctionError": "Unhandled"}
-        text = body if isinstance(body, str) else json.dumps(body)
-        return {"Payload": io.BytesIO(text.encode()), "ExecutedVersion": Qualifier, **failed}
+        text = (
+            body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else json.dumps(body).encode()
+        )
+        return {"Payload": io.BytesIO(text), "ExecutedVersion": Qualifier, **failed}
 
 
 @dataclass

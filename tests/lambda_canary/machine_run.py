@@ -82,7 +82,7 @@ class Machine:
         self._patch.setattr(handler, "SNS", self)
         self._patch.setattr(Config, "load", lambda _: self.settings)
         self._patch.setenv("TOPIC_ARN", f"arn:aws:sns:us-east-1:{ACCOUNT}:rollouts")
-        machine = definition(judged_steps=3, looks=3)
+        machine = definition(judged_steps=3, evaluations=3)
         del machine["TimeoutSeconds"]  # the interpreter's time passes too fast for it
         description = {"definition": json.dumps(machine), "name": "rollout", "stateMachineArn": MACHINE_ARN}
         self._stepfunctions.state_machines[MACHINE_ARN] = description | {"roleArn": ""}

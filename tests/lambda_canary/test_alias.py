@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from lambdas.lambda_canary.alias import Alias, read, roll_back, shifted, unmarked, update
+from lambdas.lambda_canary.alias import Alias, check_revision, read, roll_back, shifted, unmarked, update
 from lambdas.lambda_canary.errors import AliasChangedError, InvalidInputError
 
 from .fake_aws import ARN, FakeLambda, error
@@ -39,12 +39,12 @@ def test_last_shift_ends_on_the_new_version_alone_with_the_first_description() -
 @pytest.mark.reliability(
     "lambda_canary",
     "Lost event or response",
-    fault="The answer to UpdateAlias is lost",
+    fault="The response to UpdateAlias is lost",
     expected="The retry succeeds, and the rollout goes on",
     observed="A retry with the old revision finds the alias as desired, and returns its revision",
 )
 @pytest.mark.parametrize("weight", ["0.25", "1"])
-def test_retry_after_lost_answer_succeeds(weight: str) -> None:
+def test_retry_after_lost_response_succeeds(weight: str) -> None:
     client = FakeLambda()
     assert shift(client, weight) == shift(client, weight) == "r1"
     assert len(client.updates) == 1
@@ -73,7 +73,7 @@ def test_foreign_change_is_left_alone(change: dict[str, object]) -> None:
     with pytest.raises(AliasChangedError, match="Somebody else changed the alias"):
         shift(client, "0.5", revision=revision)
     result, _ = roll_back(client, ARN, "live", "run")
-    assert result == "foreign"
+    assert result == "conflict"
     assert client.alias == foreign
 
 
@@ -121,6 +121,24 @@ def test_rollback_wins_against_a_shift_on_its_way() -> None:
     )
     assert roll_back(client, ARN, "live", "run")[0] == "rolled back"
     assert client.shares == {"1": 1}
+    with pytest.raises(AliasChangedError):
+        shift(client, "0.5", revision=revision)
+    assert client.shares == {"1": 1}
+
+
+@pytest.mark.reliability(
+    "lambda_canary",
+    "System-specific",
+    fault="A stopped execution is redriven after its clean-up",
+    expected="It changes nothing",
+    observed="The alias has another revision, so the execution fails",
+)
+def test_redriven_execution_finds_another_revision() -> None:
+    client = FakeLambda()
+    revision = shift(client)
+    roll_back(client, ARN, "live", "run")
+    with pytest.raises(AliasChangedError):
+        check_revision(client, ARN, "live", revision)
     with pytest.raises(AliasChangedError):
         shift(client, "0.5", revision=revision)
     assert client.shares == {"1": 1}

@@ -62,6 +62,9 @@ def test_function_is_named_by_name_or_arn_or_is_the_only_one(rollout_input: Any)
         ({"function": "shop", "version": "live"}, "must be the number of a published version"),
         ({"function": "shop", "version": "²"}, "must be the number of a published version"),
         ({"function": "shop", "version": ""}, "must be the number of a published version"),
+        ({"function": "shop", "version": "02"}, "must be the number of a published version"),
+        ({"function": "shop", "version": "2" * 30}, "must be the number of a published version"),
+        ({"function": "shop", "version": "2", "started_by": "x" * 5000}, "the input has more than 4096 characters"),
         ({"function": "shop", "version": "9"}, "version 9 of shop does not exist"),
         ({"function": "other", "version": "2"}, r"function=other: not among the functions of the settings \(shop\)"),
         ({"function": ["shop"], "version": "2"}, "not among the functions"),
@@ -99,6 +102,12 @@ def test_version_that_lambda_would_reject_is_reported(version: dict[str, Any], p
     client.versions["2"] = client.versions["2"] | version
     with pytest.raises(InvalidInputError, match=problem):
         check(client)
+
+
+def test_removed_dead_letter_queue_equals_none() -> None:
+    client = FakeLambda()
+    client.versions["2"]["DeadLetterConfig"] = {"TargetArn": ""}
+    assert check(client)["new"] == "2"
 
 
 def test_alias_on_latest_is_reported() -> None:

@@ -74,6 +74,37 @@ def test_duplicate_event_changes_nothing_more(topic: FakeTopic, monkeypatch: pyt
     assert len(topic.messages) == 2
 
 
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Malformed input",
+    fault="An event has no input (Step Functions leaves out long ones), or one that SNS rejects in a subject",
+    expected="It is reported",
+    observed="The subject has no version, and the message is sent",
+)
+@pytest.mark.parametrize(
+    "rollout_input", [None, '{"version": "2\\n3"}', '{"version": "' + "2" * 200 + '"}', '{"version": "\\u0007"}']
+)
+def test_input_that_cannot_be_shown_is_reported(
+    topic: FakeTopic, monkeypatch: pytest.MonkeyPatch, rollout_input: str | None
+) -> None:
+    monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
+    ended = event("FAILED", error="InvalidInputError", cause="the input is too long")
+    ended["detail"]["input"] = rollout_input
+    handler.ended(ended, None)
+    assert topic.messages[0]["Subject"] in ("Not started, invalid: unknown function", "Not started, invalid: shop")
+
+
+def test_weights_without_mark_are_not_reported_as_removed(topic: FakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeLambda()
+    monkeypatch.setattr(handler, "LAMBDA", client)
+    update(client, shifted(Alias(ARN, "live", "1"), "2", Decimal("0.25"), "run"), "r0")
+    client.change(Description="edited in the console")
+    handler.ended(event("FAILED", error="AliasChangedError", cause="Somebody else changed the alias"), None)
+    assert "has left no weights" not in topic.messages[0]["Message"]
+    assert "so it is left alone" in topic.messages[0]["Message"]
+    assert client.shares == {"1": 0.75, "2": 0.25}
+
+
 @pytest.mark.parametrize("rollout_input", ["{", "null", '{"version": "2", "function": "other"}', None])
 def test_execution_with_invalid_input_is_reported(
     topic: FakeTopic, monkeypatch: pytest.MonkeyPatch, rollout_input: Any
@@ -103,12 +134,14 @@ def test_caller_who_published_the_version_is_named(topic: FakeTopic, monkeypatch
     monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
     caller = "arn:aws:iam::111111111111:user/alice"
     handler.ended(event("ABORTED", json.dumps({"version": "2", "started_by": caller})), None)
-    assert topic.messages[0]["Message"].endswith(f"Started because of {caller}")
+    assert topic.messages[0]["Message"].endswith(f"Started by: {caller}")
 
 
 def test_subject_is_short_enough_for_sns() -> None:
+    """SNS accepts fewer than 100 characters. The version is kept."""
     detail = event("FAILED", error="AliasChangedError")["detail"]
-    assert len(subject(detail, "f" * 64)) <= MAX_SUBJECT
+    assert len(subject(detail, "f" * 64)) <= MAX_SUBJECT == 99
+    assert subject(detail, "f" * 64).endswith(" version 2")
     assert subject(detail, "shop").isascii()
 
 
@@ -123,4 +156,4 @@ def test_settings_are_read_from_the_package(monkeypatch: pytest.MonkeyPatch, tmp
     found = Config.load({"SAMPLE_FUNCTION_ARN": ARN})
     assert found.targets[0].arn == ARN
     assert (found.rollout_type, found.steps, found.first_weight) == ("linear", 10, Decimal("0.05"))
-    assert (found.criteria.looks, found.criteria.steps) == (16, 9)
+    assert (found.criteria.evaluations, found.criteria.steps) == (16, 9)

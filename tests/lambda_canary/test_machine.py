@@ -66,7 +66,7 @@ def test_fault_that_shows_later_is_rolled_back(machine: Machine) -> None:
 
 
 def test_version_that_fails_its_smoke_test_receives_no_traffic(machine: Machine) -> None:
-    machine.awslambda.answers["2"] = fails
+    machine.awslambda.responses["2"] = fails
     ended = machine.run()
     assert (ended.error, ended.subject) == ("SmokeTestError", "Smoke test failed: shop version 2")
     assert machine.awslambda.updates == []
@@ -95,7 +95,7 @@ def test_synthetic_calls_decide_if_nobody_calls(machine: Machine, broken: bool, 
     machine.set_calls((0, 0), (0, 0))
     if broken:
         numbers = iter(range(1000))
-        machine.awslambda.answers["2"] = lambda _: {"ok": next(numbers) % 5 > 0 or next(numbers) < 2}
+        machine.awslambda.responses["2"] = lambda _: {"ok": next(numbers) % 5 > 0 or next(numbers) < 2}
     ended = machine.run()
     assert ended.status == status, ended
     assert "with synthetic calls" in ended.message
@@ -234,9 +234,9 @@ def test_finish_that_is_denied_rolls_back(machine: Machine) -> None:
     assert machine.awslambda.shares == {"1": 1}
 
 
-@pytest.mark.reliability("lambda_canary", "Lost event or response", fault="The answer to UpdateAlias is lost")
+@pytest.mark.reliability("lambda_canary", "Lost event or response", fault="The response to UpdateAlias is lost")
 @pytest.mark.parametrize("position", range(4))
-def test_lost_answer_of_any_update_does_not_stop_the_rollout(machine: Machine, position: int) -> None:
+def test_lost_response_of_any_update_does_not_stop_the_rollout(machine: Machine, position: int) -> None:
     def lose() -> None:
         raise error("ServiceException", "UpdateAlias")
 
@@ -277,21 +277,33 @@ def test_rollback_that_fails_is_repeated_at_the_end(machine: Machine) -> None:
     "Deleted externally",
     fault="The alias is deleted during a rollout",
     expected="The rollout fails, and says so",
-    observed="`InvalidInputError` in the notification",
+    observed="`AliasChangedError` in the notification",
 )
-def test_deleted_alias_ends_the_rollout(machine: Machine) -> None:
+@pytest.mark.parametrize("function", ["Judge", "Shift"])
+def test_deleted_alias_ends_the_rollout(machine: Machine, function: str) -> None:
     def delete() -> None:
         machine.awslambda.alias = None
 
-    machine.actions["Judge"] = [delete]
+    machine.actions[function] = [delete]
     ended = machine.run()
-    assert ended.status == "FAILED"
-    assert "alias live of" in ended.message
-    assert "does not exist" in ended.message
+    assert (ended.status, ended.error) == ("FAILED", "AliasChangedError")
+    assert ended.subject == "Stopped, alias changed by somebody else: shop version 2"
+    assert "Somebody else deleted alias live of shop" in ended.message
+
+
+def test_version_that_is_deleted_before_the_first_shift_changes_nothing(machine: Machine) -> None:
+    def refuse() -> None:
+        raise error("ResourceNotFoundException", "UpdateAlias", "Function not found: shop:2")
+
+    machine.awslambda.before_update.append(refuse)
+    ended = machine.run()
+    assert (ended.status, ended.error) == ("FAILED", "ResourceNotFoundException")
+    assert "Function not found: shop:2" in ended.message
+    assert machine.awslambda.shares == {"1": 1}
 
 
 def test_every_task_catches_all_errors() -> None:
-    states = definition(judged_steps=9, looks=16)["States"]
+    states = definition(judged_steps=9, evaluations=16)["States"]
     for name, state in states.items():
         if state["Type"] == "Task":
             assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
@@ -299,6 +311,6 @@ def test_every_task_catches_all_errors() -> None:
 
 
 def test_states_after_the_first_shift_lead_to_a_rollback() -> None:
-    states = definition(judged_steps=9, looks=16)["States"]
+    states = definition(judged_steps=9, evaluations=16)["States"]
     for name in ("Shift", "Judge", "Synthetic Calls", "Finish"):
         assert states[name]["Catch"][-1]["Next"] == "Roll Back"

@@ -7,7 +7,7 @@ import pytest
 
 from lambdas.lambda_canary.judgement import Figures, judge
 from settings import Settings, SettingsError
-from settings.lambda_canary import MAX_LOOKS, LambdaCanarySettings
+from settings.lambda_canary import MAX_EVALUATIONS, LambdaCanarySettings
 
 ARN = "arn:aws:lambda:us-east-1:111111111111:function:shop"
 
@@ -31,8 +31,8 @@ def test_functions_have_defaults() -> None:
 @pytest.mark.parametrize(
     ("fields", "test"),
     [
-        ({"payload": [1], "expected_answer": None}, {"payload": [1], "expected": None}),
-        ({"answer_schema": {"type": "object"}}, {"payload": {}, "schema": {"type": "object"}}),
+        ({"payload": [1], "expected_response": None}, {"payload": [1], "expected": None}),
+        ({"response_schema": {"type": "object"}}, {"payload": {}, "schema": {"type": "object"}}),
     ],
 )
 def test_smoke_test_has_payload_and_expectation(fields: dict[str, Any], test: dict[str, Any]) -> None:
@@ -49,14 +49,22 @@ def test_smoke_test_has_payload_and_expectation(fields: dict[str, Any], test: di
         ({"functions": [{"arn": ARN, "alarms": ["a*"]}]}, "the name of a metric alarm"),
         ({"functions": [{"arn": ARN, "alarms": [f"a{number}" for number in range(11)]}]}, "has 11 alarms"),
         ({"functions": [{"arn": ARN}, {"arn": ARN}]}, f"has {ARN} more than once"),
-        ({"functions": [{"arn": ARN}, {"arn": ARN.replace("us-east", "eu-west")}]}, "of the same name in several"),
-        ({"functions": [{"arn": ARN, "expected_answer": 1, "answer_schema": {}}]}, "has both"),
-        ({"functions": [{"arn": ARN, "answer_schema": {"oneOf": []}}]}, "answer_schema: oneOf is not supported"),
+        (
+            {"functions": [{"arn": ARN}, {"arn": ARN.replace("us-east", "eu-west")}]},
+            "has functions in several Regions or accounts",
+        ),
+        ({"functions": [{"arn": ARN, "expected_response": 1, "response_schema": {}}]}, "has both"),
+        ({"functions": [{"arn": ARN, "response_schema": {"oneOf": []}}]}, "response_schema: oneOf is not supported"),
+        (
+            {"functions": [{"arn": ARN, "response_schema": {"pattern": "("}}]},
+            'response_schema: pattern "(" is not supported',
+        ),
+        ({"functions": [{"arn": ARN}, {"arn": ARN.replace("1:function:shop", "2:function:cart")}]}, "or accounts"),
         ({"sample_function": False}, "needs at least one function in lambda_canary:functions"),
         ({"type": "canary", "steps": 4}, 'lambda_canary:steps=4 has no effect with lambda_canary:type="canary"'),
         ({"type": "linear", "first_weight": 0.1}, 'has no effect with lambda_canary:type="linear"'),
         ({"type": "all_at_once", "first_weight": 0.1}, "has no effect"),
-        ({"steps": 50, "interval": 60, "max_wait": 21600}, f"judgements (valid: {MAX_LOOKS})"),
+        ({"steps": 50, "interval": 60, "max_wait": 21600}, f"evaluations (valid: at most {MAX_EVALUATIONS})"),
         ({"synthetic_calls": 100}, "a step needs 372 calls without a failure"),
         ({"type": "quadratic"}, "'linear', 'exponential', 'canary' or 'all_at_once'"),
         ({"error_margin": 0}, "a number from 0.001 to 0.5"),
@@ -83,10 +91,10 @@ def test_rollout_is_json() -> None:
 
 
 def test_functions_and_settings_agree_on_the_criteria() -> None:
-    """The stack and the functions compute looks and steps from the same settings."""
+    """The stack and the functions compute evaluations and steps from the same settings."""
     from .rollouts import config
 
     settings = read(steps=4, interval=120, max_wait=240, error_margin=0.05)
     criteria = config().criteria
-    assert (criteria.looks, criteria.steps) == (settings.looks, settings.judged_steps)
+    assert (criteria.evaluations, criteria.steps) == (settings.evaluations, settings.judged_steps)
     assert judge(Figures(settings.needed_calls), Figures(1000), criteria).decision == "pass"

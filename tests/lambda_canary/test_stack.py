@@ -4,6 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from aws_cdk import App, Environment
+
+from settings.lambda_canary import LambdaCanarySettings
+from stacks.lambda_canary import LambdaCanary
 
 from ..conftest import as_list, only_resource, resources_of_type
 
@@ -81,6 +85,16 @@ def test_sample_function_has_a_version_and_an_alias(template: dict[str, Any]) ->
     (version,) = (key for key, found in template["Resources"].items() if found["Type"] == "AWS::Lambda::Version")
     assert alias["FunctionVersion"] == {"Fn::GetAtt": [version, "Version"]}
     assert "RoutingConfig" not in alias
+
+
+@pytest.mark.parametrize(("region", "errors"), [("us-east-1", 0), ("eu-west-1", 1)])
+def test_function_in_another_region_is_an_error(region: str, errors: int) -> None:
+    environment = Environment(account="111111111111", region=region)
+    settings = LambdaCanarySettings.model_validate({"functions": [{"arn": SHOP}]})
+    stack = LambdaCanary(App(), "Stack", settings=settings, env=environment)
+    messages = [entry.data for entry in stack.node.metadata if entry.type == "aws:cdk:error"]
+    assert len(messages) == errors
+    assert all(f"{SHOP} is not in the stack's Region and account" in str(message) for message in messages)
 
 
 def rules(template: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -90,6 +90,16 @@ def test_policies_of_user_and_group_allow(sandbox: Sandbox, iam: Any) -> None:
     client.client("ssm").describe_parameters()
 
 
+def test_policy_with_variable_applies_to_its_user(sandbox: Sandbox, iam: Any) -> None:
+    user = create_user(iam)
+    sqs = session_of(sandbox, iam, user).client("sqs")
+    text = document("Allow", "sqs:CreateQueue").replace('"*"', f'"arn:aws:sqs:us-east-1:{ACCOUNT}:${{aws:username}}"')
+    iam.put_user_policy(UserName=user, PolicyName="own", PolicyDocument=text)
+    sqs.create_queue(QueueName=user)
+    with refusal("AccessDenied", "sqs:CreateQueue"):
+        sqs.create_queue(QueueName="other")
+
+
 def test_deny_attached_to_group_takes_effect_until_it_is_detached(sandbox: Sandbox, iam: Any) -> None:
     group = create_group(iam)
     ec2 = session_of(sandbox, iam, create_user(iam, group)).client("ec2")

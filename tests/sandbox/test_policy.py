@@ -231,7 +231,7 @@ def test_condition_requires_every_operator_and_key() -> None:
         allow(Condition={"ForEachValue:StringEquals": {"aws:TagKeys": "a"}}),
         allow(Condition={"StringEquals": {"aws:PrincipalTag/team": "${aws:PrincipalTag/team}"}}),
         allow(Condition={"StringEquals": {"aws:TagKeys": "a"}}),
-        allow(resource="arn:aws:s3:::home/${aws:username}/*"),
+        allow(resource="arn:aws:s3:::home/${aws:PrincipalTag/team}/*"),
     ],
     ids=["operator", "set operator", "variable in a condition", "several values", "variable in a resource"],
 )
@@ -239,6 +239,19 @@ def test_unsupported_statement_raises(statement: dict[str, Any]) -> None:
     request = Request(ROLE, "sqs:SendMessage", QUEUE, {"aws:TagKeys": ["a", "b"], "aws:PrincipalTag/team": "x"})
     with pytest.raises(UnsupportedPolicyError):
         decide(request, statement)
+
+
+@pytest.mark.parametrize(
+    ("context", "allowed"), [({"aws:username": "a"}, True), ({"aws:username": "b"}, False), ({}, False)]
+)
+def test_variable_of_user_has_the_value_of_the_request(context: dict[str, str], allowed: bool) -> None:
+    request = Request(ROLE, "sqs:SendMessage", f"{QUEUE}-a", context)
+    in_resource = decide(request, allow(resource=f"{QUEUE}-${{aws:username}}"))
+    in_condition = decide(
+        Request(ROLE, "sqs:SendMessage", QUEUE, context | {"aws:ResourceTag/owner": "a"}),
+        allow(Condition={"StringEquals": {"aws:ResourceTag/owner": "${aws:username}"}}),
+    )
+    assert {in_resource, in_condition} == {Decision.ALLOWED if allowed else Decision.IMPLICITLY_DENIED}
 
 
 @pytest.mark.parametrize("principal", [{"NotPrincipal": "*"}, {"Principal": {"Group": "admins"}}])

@@ -154,6 +154,9 @@ FAULTS = {
     "analytics_host-workgroup_overrides_client_settings": [
         pytest.mark.reliability("analytics_host", "Hostile input", fault="a query over the limit on scanned bytes"),
     ],
+    "analytics_host-table_of_the_stack_is_not_dropped": [
+        pytest.mark.reliability("analytics_host", "Deleted externally", fault="an analyst drops a table of the stack"),
+    ],
     "cost_control-forged_message_has_no_effect": [
         pytest.mark.reliability(
             "cost_control", "Hostile input", fault="somebody publishes a forged message to the topic"

@@ -270,7 +270,7 @@ class FakeDynamoDB:
     def pass_time(self, seconds: int) -> None:
         """Move all timestamps in the table `seconds` into the past."""
         for item in self.items.values():
-            for name in {"last", "expires_at", "by_sweep"} & item.keys():
+            for name in {"last", "expires_at", "by_sweep", "called_at", "until"} & item.keys():
                 item[name] = {"N": str(int(item[name]["N"]) - seconds)}
 
     @staticmethod

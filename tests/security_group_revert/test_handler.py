@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from lambdas.security_group_revert import respond
+from lambdas.security_group_revert.approved import ApprovedGroup, guarded_groups
+from lambdas.security_group_revert.break_glass import BreakGlass
 from lambdas.security_group_revert.events import JsonObject
 from lambdas.security_group_revert.rules import Rule
 
@@ -44,12 +46,14 @@ def test_handler_passes_environment_to_responder(
     monkeypatch.setattr(respond.Responder, "respond", lambda *values: arguments.extend(values))
     environment = {"TOPIC_ARN": "arn:topic", "MODE": mode, "RESTORE": restore, "SAMPLE_GROUP_ID": records.GROUP}
     environment |= {"STATE_TABLE": "state", "MAX_REVERTS": "3", "REVERT_WINDOW_HOURS": "2", "LOG_LEVEL": "ERROR"}
+    environment |= {"BREAK_GLASS_PRINCIPALS": '["arn:role"]', "BREAK_GLASS_MINUTES": "30"}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     module.handler(records.SWEEP, CONTEXT)
     responder, event, (group,) = arguments
     assert (responder.change_rules, responder.restore) == expected
     assert (responder.max_reverts, responder.table.name, responder.table.window_seconds) == (3, "state", 7200)
+    assert responder.break_glass == BreakGlass(["arn:role"], 1800)
     assert (responder.topic_arn, responder.account, event) == ("arn:topic", "111111111111", records.SWEEP)
     assert logging.getLogger("lambdas.security_group_revert").level == logging.ERROR
     assert (group.group_id, group.name, len(group.ingress)) == (records.GROUP, "Web Server", 1)
@@ -71,20 +75,20 @@ def test_unavailable_state_table_delays_reverts_by_seconds(module: Any) -> None:
 
 def test_guarded_groups_reads_approved_file() -> None:
     rule: JsonObject = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIpv4": "0.0.0.0/0"}
-    sample: respond.ApprovedGroup = {
+    sample: ApprovedGroup = {
         "group_id_variable": "WEB",
         "name": "Web Server",
         "ingress": [rule],
         "egress": None,
     }
-    existing: respond.ApprovedGroup = {
+    existing: ApprovedGroup = {
         "group_id": "sg-2",
         "name": "",
         "ingress": [],
         "egress": [rule],
         "optional_egress": [{"IpProtocol": "-1", "CidrIpv6": "::/0"}],
     }
-    first, second = respond.guarded_groups([sample, existing], {"WEB": "sg-1"})
+    first, second = guarded_groups([sample, existing], {"WEB": "sg-1"})
     assert [r.is_egress for r in second.optional] == [True]
     assert (first.group_id, first.ingress, first.egress) == ("sg-1", (Rule.from_api(rule, is_egress=False),), None)
     assert second.egress is not None

@@ -186,6 +186,36 @@ def test_revert_limits_out_of_bounds_are_rejected(name: str, values: tuple[int, 
         assert str(value) in text
 
 
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "*",
+        "arn:aws:iam::111111111111:root",
+        "arn:aws:iam::111111111111:role/*",
+        "arn:aws:iam::*:role/BreakGlass",
+        "arn:aws:iam::111111111111:group/ops",
+        "arn:aws:sts::111111111111:assumed-role/BreakGlass/session",
+        "BreakGlass",
+    ],
+)
+def test_break_glass_principal_that_is_no_role_or_user_is_rejected(arn: str) -> None:
+    message = error_message({f"{SECTION}:break_glass_principals": [arn]})
+    assert f"{SECTION}:break_glass_principals[0]: invalid value" in message
+    assert "the ARN of an IAM role or user" in message
+
+
+def test_break_glass_principal_with_path_is_accepted() -> None:
+    path = "aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_BreakGlass_0123456789abcdef"
+    arns = [f"arn:aws:iam::111111111111:role/{path}", "arn:aws-us-gov:iam::111111111111:user/alice"]
+    assert read(break_glass_principals=arns).break_glass_minutes == 60
+
+
+def test_break_glass_minutes_are_limited_and_need_principals() -> None:
+    assert "from 1 to 720" in error_message({f"{SECTION}:break_glass_minutes": 721})
+    message = error_message({f"{SECTION}:break_glass_minutes": 30})
+    assert f"{SECTION}:break_glass_minutes=30 has no effect without {SECTION}:break_glass_principals=[]" in message
+
+
 def test_total_of_rules_counts_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("settings.security_group_revert.MAX_TOTAL_RULES", 4)
     tcp = rules(3, cidr_ipv4="10.0.0.0/8")

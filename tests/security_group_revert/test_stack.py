@@ -105,7 +105,9 @@ def test_function_environment_contains_settings(template: dict[str, Any], notify
         assert (variables["MODE"], variables["RESTORE"]) == (mode, restore)
         assert (variables["MAX_REVERTS"], variables["REVERT_WINDOW_HOURS"]) == ("10", "24")
         names = {"MODE", "RESTORE", "TOPIC_ARN", "SAMPLE_GROUP_ID", "STATE_TABLE", "LOG_LEVEL"}
-        assert set(variables) == names | {"MAX_REVERTS", "REVERT_WINDOW_HOURS"}
+        assert (variables["BREAK_GLASS_PRINCIPALS"], variables["BREAK_GLASS_MINUTES"]) == ("[]", "60")
+        names |= {"MAX_REVERTS", "REVERT_WINDOW_HOURS", "BREAK_GLASS_PRINCIPALS", "BREAK_GLASS_MINUTES"}
+        assert set(variables) == names
         # Calls are sequential: EC2 refills 20 filtered Describe calls per second, a response takes up to 0.3 s, and
         # throttled calls are retried. Groups at the end of a sweep that times out would never be checked.
         assert function["Timeout"] >= MAX_GROUPS * 0.3 + 120

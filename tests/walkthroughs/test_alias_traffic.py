@@ -1,18 +1,18 @@
-"""Shares of a version in the answers of an alias, and the chart of them."""
+"""Shares of a version in the responses of an alias, and the chart of them."""
 
 import random
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from walkthroughs.alias_traffic import Answer, Observation, Traffic
+from walkthroughs.alias_traffic import Observation, Response, Traffic
 from walkthroughs.line_chart import Axis, Series, line_chart
 
 WEIGHTS = ((), (("2", 0.25),), (("2", 0.5),), ())
 
 
 def traffic(share: float, seconds: int = 10) -> Traffic:
-    """Weights of 0, 25, 50 and 100 %, for `seconds` each, and 40 answers a second, `share` of them of version 2."""
+    """Weights of 0, 25, 50 and 100 %, for `seconds` each, and 40 responses a second, `share` of them of version 2."""
     generator = random.Random(1)  # noqa: S311  # not for cryptography
     found = Traffic()
     for number, weights in enumerate(WEIGHTS):
@@ -23,7 +23,7 @@ def traffic(share: float, seconds: int = 10) -> Traffic:
             for _ in range(4):
                 expected = found.observations[-1].share("2")
                 chosen = "2" if generator.random() < (expected if expected in (0, 1) else share) else "1"
-                found.answers.append(Answer(moment, moment + 0.01, chosen, failed=False))
+                found.responses.append(Response(moment, moment + 0.01, chosen, failed=False))
     return found
 
 
@@ -43,7 +43,7 @@ def test_phases_have_the_weights_as_observed() -> None:
 
 def test_share_within_the_band_is_described() -> None:
     found = traffic(0.25)
-    found.answers = [answer for answer in found.answers if not 20 <= answer.started < 30]
+    found.responses = [response for response in found.responses if not 20 <= response.started < 30]
     described = found.check_shares("2", 0)
     assert [text.split(" at ")[1] for text in described] == ["0%", "25%", "100%"]
 
@@ -54,17 +54,17 @@ def test_share_outside_of_the_band_is_an_error(share: float) -> None:
         traffic(share).check_shares("2", 0)
 
 
-def test_answers_while_a_change_propagates_do_not_count() -> None:
+def test_responses_while_a_change_propagates_do_not_count() -> None:
     found = traffic(0.25)
-    found.answers.append(Answer(30.5, 30.6, "1", failed=False))  # shortly after the last change
-    found.answers = [answer for answer in found.answers if not 20 <= answer.started < 30]
+    found.responses.append(Response(30.5, 30.6, "1", failed=False))  # shortly after the last change
+    found.responses = [response for response in found.responses if not 20 <= response.started < 30]
     with pytest.raises(AssertionError, match="at 100%"):
         found.check_shares("2", 0)
     found.check_shares("2", 2)
 
 
-def test_answers_while_the_alias_was_read_do_not_count() -> None:
-    """The weights can have changed before the answer to GetAlias."""
+def test_responses_while_the_alias_was_read_do_not_count() -> None:
+    """The weights can have changed before the response to GetAlias."""
     read = [
         Observation(0, 1, "1", ()),
         Observation(2, 3, "1", ()),

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from walkthroughs.analytics_host import preconditions
+from walkthroughs.analytics_host_preconditions import preconditions
 from walkthroughs.walkthrough import PreconditionError, Target
 
 OUTPUTS = {

@@ -91,7 +91,7 @@ def enter(
     clients = {name: boto3.client(name, region_name="eu-west-1") for name in ("lambda", "events")}
     monkeypatch.setattr(Target, "outputs", lambda *_: outputs)
     monkeypatch.setattr(Target, "client", lambda _, name: clients[name])
-    variables = {"MODE": "revert", "RESTORE": "true", "MAX_REVERTS": "10", **variables}
+    variables = {"MODE": "revert", "RESTORE": "true", "MAX_REVERTS": "10", "BREAK_GLASS_PRINCIPALS": "[]", **variables}
     with Stubber(clients["lambda"]) as functions, Stubber(clients["events"]) as rules:
         functions.add_response(
             "get_function_configuration", {"Environment": {"Variables": variables}}, {"FunctionName": ANY}

@@ -58,8 +58,10 @@ class Athena:
         with self._connection() as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             names = [column[0] for column in cursor.description or []]
-            rows = pd.DataFrame(cursor.fetchall() if names else [], columns=names)
-            return QueryResult(rows, cursor.data_scanned_in_bytes or 0)
+            rows = cursor.fetchall() if names else []
+            if len(names) > 1:  # each line of DESCRIBE is one value, with padded fields
+                rows = [[field.strip() for field in row[0].split("\t")] if len(row) == 1 else row for row in rows]
+            return QueryResult(pd.DataFrame(rows, columns=names), cursor.data_scanned_in_bytes or 0)
 
     def tables(self) -> list[str]:
         """Return the names of the database's tables."""

@@ -79,7 +79,7 @@ enable_site() {
 step_packages() {
   apt_get update
   apt_install ca-certificates curl "openjdk-$JAVA_VERSION-jre-headless" python3-venv python3-boto3
-  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev nginx nfs-common
+  is_worker || apt_install "r-base-core=$R_VERSION*" r-base-dev nginx nfs-common git
   [[ $TLS != yes ]] || is_worker || apt_install openssl
 }
 

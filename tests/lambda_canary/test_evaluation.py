@@ -7,7 +7,7 @@ import pytest
 from lambdas.lambda_canary.check import plan
 from lambdas.lambda_canary.config import Config
 from lambdas.lambda_canary.errors import AliasChangedError
-from lambdas.lambda_canary.look import Look, LookEvent, judge_step
+from lambdas.lambda_canary.evaluation import Evaluation, EvaluationEvent, judge_step
 from lambdas.lambda_canary.metrics import Window, read_figures
 
 from .fake_aws import ARN, FakeCloudWatch, FakeLambda
@@ -16,9 +16,9 @@ from .rollouts import CONFIG, config
 START = 1_795_000_030.5
 
 
-def look(
+def evaluate(
     cloudwatch: FakeCloudWatch, settings: Config = CONFIG, client: FakeLambda | None = None, **changes: Any
-) -> Look:
+) -> Evaluation:
     client = client or FakeLambda()
     found = plan(
         client,
@@ -27,7 +27,7 @@ def look(
         {"version": "2"},
         "run",
     )
-    event: LookEvent = {"plan": found, "weight": 0.25, "revision": "r0", "shiftedAt": START, "look": 1}
+    event: EvaluationEvent = {"plan": found, "weight": 0.25, "revision": "r0", "shiftedAt": START, "evaluation": 1}
     return judge_step(client, cloudwatch, settings, event | changes, START + 125)  # type: ignore[arg-type]
 
 
@@ -39,7 +39,7 @@ def calls(new: tuple[int, int], old: tuple[int, int] = (900, 0), new_p95: float 
 
 
 def test_line_has_the_figures_of_both_versions() -> None:
-    assert look(calls((300, 60)))["line"] == (
+    assert evaluate(calls((300, 60)))["line"] == (
         "25%: version 2 failed 60 of 300 calls (20.0%, p95 30 ms); version 1 failed 0 of 900 calls (0.0%, p95 30 ms). "
         "Fail: the error rate rose by at least 14.7% (error_margin: 5.0%)"
     )
@@ -50,7 +50,7 @@ def test_line_has_the_figures_of_both_versions() -> None:
     [(calls((300, 0)), "pass"), (calls((300, 60)), "fail"), (calls((300, 0), new_p95=99.0), "fail")],
 )
 def test_decision_follows_from_the_figures(cloudwatch: FakeCloudWatch, decision: str) -> None:
-    assert look(cloudwatch)["decision"] == decision
+    assert evaluate(cloudwatch)["decision"] == decision
 
 
 @pytest.mark.reliability(
@@ -65,7 +65,26 @@ def test_decision_follows_from_the_figures(cloudwatch: FakeCloudWatch, decision:
     [(1, 0, "wait"), (2, 0, "wait"), (3, 0, "undecided"), (3, 200, "synthetic"), (9, 200, "synthetic")],
 )
 def test_too_few_calls_wait_and_then_end_as_set(number: int, synthetic_calls: int, decision: str) -> None:
-    assert look(FakeCloudWatch(), config(synthetic_calls=synthetic_calls), look=number)["decision"] == decision
+    assert (
+        evaluate(FakeCloudWatch(), config(synthetic_calls=synthetic_calls), evaluation=number)["decision"] == decision
+    )
+
+
+@pytest.mark.parametrize(("number", "decision"), [(1, "wait"), (2, "undecided")])
+def test_max_wait_also_limits_functions_with_a_long_timeout(number: int, decision: str) -> None:
+    """With an interval of 360 seconds instead of 120, a `max_wait` of 400 seconds allows one more judgement."""
+    client = FakeLambda()
+    client.versions["2"]["Timeout"] = 300
+    assert evaluate(FakeCloudWatch(), config(max_wait=400), client, evaluation=number)["decision"] == decision
+
+
+def test_window_ends_a_timeout_ago() -> None:
+    """Metrics have the time of the call's start, and arrive at its end: later calls would only show the fast ones."""
+    client = FakeLambda()
+    client.versions["1"]["Timeout"], client.versions["2"]["Timeout"] = 60, 30
+    cloudwatch = FakeCloudWatch()
+    evaluate(cloudwatch, client=client)
+    assert cloudwatch.requests[0]["EndTime"].timestamp() == START // 60 * 60 + 120
 
 
 @pytest.mark.parametrize(
@@ -73,16 +92,29 @@ def test_too_few_calls_wait_and_then_end_as_set(number: int, synthetic_calls: in
 )
 def test_synthetic_calls_are_added_to_the_figures(errors: tuple[int, int], decision: str) -> None:
     results = {version: {"calls": 200, "errors": count} for version, count in zip(("2", "1"), errors, strict=True)}
-    found = look(calls((10, 0), (30, 0)), config(synthetic_calls=200), synthetic=results, look=4)
+    found = evaluate(calls((10, 0), (30, 0)), config(synthetic_calls=200), synthetic=results, evaluation=4)
     assert found["decision"] == decision
     assert "with synthetic calls: version 2 failed" in found["line"]
     assert "of 210 calls" in found["line"]
 
 
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Deleted externally",
+    fault="An alarm of the settings is deleted during a rollout",
+    expected="The rollout is rolled back, because nothing watches the version",
+    observed="The step fails with the name of the alarm",
+)
+def test_deleted_alarm_fails_the_step() -> None:
+    found = evaluate(calls((300, 0)), config("Orders"))
+    assert found["decision"] == "fail"
+    assert "alarms deleted: Orders" in found["line"]
+
+
 def test_alarm_that_goes_on_fails_the_step() -> None:
     cloudwatch = calls((300, 0))
     cloudwatch.alarms = {"Orders": "ALARM", "Latency": "INSUFFICIENT_DATA"}
-    found = look(cloudwatch, config("Orders", "Latency"))
+    found = evaluate(cloudwatch, config("Orders", "Latency"))
     assert found["decision"] == "fail"
     assert "in ALARM: Orders" in found["line"]
 
@@ -90,7 +122,7 @@ def test_alarm_that_goes_on_fails_the_step() -> None:
 @pytest.mark.reliability("lambda_canary", "System-specific", fault="Somebody else changes the alias during a rollout")
 def test_foreign_change_is_found_by_the_next_judgement() -> None:
     with pytest.raises(AliasChangedError, match="Somebody else changed the alias"):
-        look(calls((300, 0)), revision="r7")
+        evaluate(calls((300, 0)), revision="r7")
 
 
 def test_window_has_whole_minutes_that_contain_the_step() -> None:
@@ -111,6 +143,20 @@ def test_figures_are_summed_over_minutes_and_pages() -> None:
     new, old, throttling = read_figures(cloudwatch, ARN, "live", ("2", "1"), Window(START, START + 125))
     assert (new.calls, new.errors, new.p95_ms) == (30, 1, 60.0)
     assert (old.calls, old.errors, old.p95_ms, throttling.throttles) == (0, 0, None, 0)
+
+
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Delayed or out of order",
+    fault="The errors of a minute arrive before its invocations",
+    expected="The figures stay valid",
+    observed="There are never fewer calls than errors",
+)
+def test_errors_without_invocations_count_as_calls() -> None:
+    cloudwatch = FakeCloudWatch()
+    cloudwatch.values = {("Errors", "Sum", "2"): [10.0], ("Invocations", "Sum", "2"): [4.0]}
+    new, _, _ = read_figures(cloudwatch, ARN, "live", ("2", "1"), Window(START, START + 125))
+    assert (new.calls, new.errors) == (10, 10)
 
 
 def test_figures_need_one_request_with_one_period_for_percentiles() -> None:

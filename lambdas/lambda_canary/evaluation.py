@@ -5,32 +5,32 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from .alias import check_revision
 from .check import Plan, alarm_states
-from .config import Config, Target
+from .config import Config, Target, max_evaluations
 from .judgement import Figures, Throttling, Verdict, judge
 from .metrics import Window, read_figures
 
 Outcome = Literal["pass", "fail", "wait", "synthetic", "undecided"]
 
 
-class LookEvent(TypedDict):
-    """A step. shiftedAt: epoch seconds. look: 1 for the first. synthetic: results by version, if they were needed."""
+class EvaluationEvent(TypedDict):
+    """A step. shiftedAt: epoch seconds. evaluation: its number, from 1. synthetic: results by version, if any."""
 
     plan: Plan
     weight: float
     revision: str
     shiftedAt: float
-    look: int
+    evaluation: int
     synthetic: NotRequired[dict[str, dict[str, int]]]
 
 
-class Look(TypedDict):
+class Evaluation(TypedDict):
     """The decision, and a line with the figures for the notification."""
 
     decision: Outcome
     line: str
 
 
-def judge_step(awslambda: Any, cloudwatch: Any, config: Config, event: LookEvent, now: float) -> Look:
+def judge_step(awslambda: Any, cloudwatch: Any, config: Config, event: EvaluationEvent, now: float) -> Evaluation:
     """Compare the versions since the shift.
 
     Raises:
@@ -40,7 +40,9 @@ def judge_step(awslambda: Any, cloudwatch: Any, config: Config, event: LookEvent
     target = config.named(plan["function"])
     check_revision(awslambda, target.arn, target.alias, event["revision"])
     versions = (plan["new"], plan["old"])
-    new, old, throttling = read_figures(cloudwatch, target.arn, target.alias, versions, Window(event["shiftedAt"], now))
+    # Metrics have the time of the call's start, and arrive at its end: of later calls, only the fast ones are known.
+    window = Window(event["shiftedAt"], max(event["shiftedAt"], now - plan["timeout"]))
+    new, old, throttling = read_figures(cloudwatch, target.arn, target.alias, versions, window)
     synthetic = event.get("synthetic") or {}
     new, old = (_with(figures, synthetic.get(version)) for figures, version in zip((new, old), versions, strict=True))
     verdict = _alarmed(cloudwatch, target, plan) or judge(
@@ -61,22 +63,28 @@ def _with(figures: Figures, synthetic: dict[str, int] | None) -> Figures:
 
 def _alarmed(client: Any, target: Target, plan: Plan) -> Verdict | None:
     states = alarm_states(client, target.alarms)
-    alarms = [name for name, state in states.items() if state == "ALARM" and name not in plan["ignoredAlarms"]]
-    return Verdict("fail", (f"in ALARM: {', '.join(sorted(alarms))}",)) if alarms else None
+    names = sorted(set(target.alarms) - set(plan["ignoredAlarms"]))
+    found = {
+        "in ALARM": [name for name in names if states.get(name) == "ALARM"],
+        "alarms deleted": [name for name in names if name not in states],
+    }
+    reasons = tuple(f"{reason}: {', '.join(alarms)}" for reason, alarms in found.items() if alarms)
+    return Verdict("fail", reasons) if reasons else None
 
 
-def _decision(verdict: Verdict, event: LookEvent, config: Config) -> Outcome:
-    regular_looks = config.criteria.looks - (1 if config.synthetic_calls else 0)
+def _decision(verdict: Verdict, event: EvaluationEvent, config: Config) -> Outcome:
+    # The interval of a function with a long timeout is longer than that of the settings.
+    regular_evaluations = max_evaluations(event["plan"]["interval"], config.max_wait, 0)
     if verdict.decision != "wait":
         return verdict.decision
     if event.get("synthetic"):
         return "undecided"
-    if event["look"] < regular_looks:
+    if event["evaluation"] < regular_evaluations:
         return "wait"
     return "synthetic" if config.synthetic_calls else "undecided"
 
 
-def _line(event: LookEvent, decision: Outcome, verdict: Verdict, new: Figures, old: Figures) -> str:
+def _line(event: EvaluationEvent, decision: Outcome, verdict: Verdict, new: Figures, old: Figures) -> str:
     plan = event["plan"]
     versions = "; ".join(
         f"version {version} {_figures(figures)}" for version, figures in ((plan["new"], new), (plan["old"], old))

@@ -1,0 +1,105 @@
+"""Permissions that Athena needs from its caller: for the Glue catalog, tables and results."""
+
+from collections.abc import Iterator
+
+from ..athena.statements import INFORMATION_SCHEMA, Statement, parse
+from ..process import ACCOUNT
+from . import implied, policies
+from .operations import Operation
+from .policy import Permission
+
+METADATA = {
+    "ListDatabases": "glue:GetDatabases",
+    "GetDatabase": "glue:GetDatabase",
+    "ListTableMetadata": "glue:GetTables",
+    "GetTableMetadata": "glue:GetTable",
+}
+CATALOG_ACTIONS = {
+    "SHOW TABLES": ["GetTables"],
+    "SHOW CREATE TABLE": ["GetTable"],
+    "DESCRIBE": ["GetTable"],
+    "DROP TABLE": ["GetTable", "DeleteTable"],
+    "CREATE TABLE": ["GetTable", "CreateTable"],
+    "CREATE TABLE AS": ["GetTable", "CreateTable"],
+}
+
+
+def permissions(operation: Operation) -> Iterator[Permission]:
+    """Yield the permissions that an operation of Athena implies."""
+    if operation.name in METADATA:
+        database, table = operation.get("DatabaseName"), operation.get("TableName")
+        name = (database, table or "*") if "Table" in operation.name else (database or "*",)
+        yield from _glue(operation.region, METADATA[operation.name], name)
+    location = policies.result_location(workgroup(operation).rsplit("/", 1)[-1], operation.region)
+    bucket, _, prefix = location.removeprefix("s3://").partition("/")
+    if not bucket:
+        return
+    result = f"{prefix.rstrip('/')}/{operation.get('QueryExecutionId') or 'result'}.csv"
+    if operation.name == "GetQueryResults":
+        yield from implied.read(bucket, result, "the result of the query")
+    if operation.name == "StartQueryExecution":
+        for action in ("GetBucketLocation", "ListBucket", "ListBucketMultipartUploads"):
+            yield Permission(f"s3:{action}", f"arn:aws:s3:::{bucket}", {"s3:prefix": prefix}, "the result of the query")
+        yield from implied.write(bucket, result, "the result of the query")
+        yield from _query(operation)
+
+
+def workgroup(operation: Operation) -> str:
+    """Return the ARN of the workgroup of a query."""
+    name = operation.get("WorkGroup") or policies.workgroup_of(
+        operation.get("QueryExecutionId"),
+        operation.get("NamedQueryId") or next(iter(operation.values("NamedQueryIds")), ""),
+        operation.region,
+    )
+    return f"arn:aws:athena:{operation.region}:{ACCOUNT}:workgroup/{name}"
+
+
+def glue_resources(region: str, names: list[tuple[str, ...]]) -> list[str]:
+    """Return the ARNs that Glue checks for a database or a table: also those that contain it."""
+    found = [f"arn:aws:glue:{region}:{ACCOUNT}:catalog"]
+    for name in names:
+        found += [f"arn:aws:glue:{region}:{ACCOUNT}:database/{name[0]}"] if name[0] else []
+        found += [f"arn:aws:glue:{region}:{ACCOUNT}:table/{'/'.join(name)}"] if len(name) > 1 else []
+    return found
+
+
+def _query(operation: Operation) -> Iterator[Permission]:
+    """Yield what a statement requires; see the user guide, "Configure access to databases and tables"."""
+    region = operation.region
+    current = operation.parameters.get("QueryExecutionContext", {}).get("Database", "default")
+    statement = parse(operation.get("QueryString"), current)
+    for name in ("default", current):
+        yield from _glue(region, "glue:GetDatabase", (name,))
+    if statement.kind == "SHOW DATABASES":
+        yield from _glue(region, "glue:GetDatabases", ("*",))
+    for action in CATALOG_ACTIONS.get(statement.kind, []):
+        yield from _glue(region, f"glue:{action}", (statement.database, statement.table or "*"))
+    yield from _information_schema(region, statement)
+    written = (statement.database, statement.table)
+    for database, table, place in policies.tables(region):
+        if (database, table) in statement.sources:
+            yield from _table(region, (database, table), place, writes=False)
+        if (database, table) == written and statement.kind == "INSERT":
+            yield from _table(region, written, place, writes=True)
+
+
+def _information_schema(region: str, statement: Statement) -> Iterator[Permission]:
+    tables = {table for database, table in statement.sources if database == INFORMATION_SCHEMA}
+    if tables and statement.listed_database and "schemata" not in tables:
+        yield from _glue(region, "glue:GetTables", (statement.listed_database, "*"))
+    elif tables:
+        yield from _glue(region, "glue:GetDatabases", ("*",))
+
+
+def _table(region: str, name: tuple[str, str], place: str, *, writes: bool) -> Iterator[Permission]:
+    cause = f"table {name[1]}"
+    for action in ("glue:GetTable", "glue:GetPartitions"):
+        yield from _glue(region, action, name)
+    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    yield Permission("s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": prefix}, cause)
+    yield from (implied.write if writes else implied.read)(bucket, f"{prefix}part", cause)
+
+
+def _glue(region: str, action: str, name: tuple[str, ...]) -> Iterator[Permission]:
+    for arn in glue_resources(region, [name]):
+        yield Permission(action, arn, {}, "Athena uses the catalog")
