@@ -161,7 +161,7 @@ def test_push_of_code_goes_through_canary(sandbox: Sandbox) -> None:
     assert weights == sorted(weights), weights
     assert (weights[0], weights[-1]) == (0, 1), weights
     assert len(weights) > 2, f"it got all traffic at once: {weights}"
-    assert not any(answer.failed for answer in traffic.answers)
+    assert not any(response.failed for response in traffic.responses)
 
     with traffic_of(target, FUNCTION, "live") as traffic:
         broken = pushes.push(template(BROKEN))
@@ -171,7 +171,7 @@ def test_push_of_code_goes_through_canary(sandbox: Sandbox) -> None:
     assert "version 3 failed" in broken.message, broken.message
     assert "version 2 failed 0 of" in broken.message, broken.message
     assert pushes.live() == "2"
-    assert {answer.version for answer in traffic.answers if answer.failed} == {"3"}
+    assert {response.version for response in traffic.responses if response.failed} == {"3"}
 
     before = len(pushes.rollouts())
     fixed = template(f"{GOOD}# second version\n")
