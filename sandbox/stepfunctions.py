@@ -2,9 +2,10 @@
 
 MiniStack's interpreter runs the states. Implemented here: JSONata outputs of Succeed states; timeouts of executions;
 repeated starts of a running execution; tasks that wait for a task token; task timeouts that are expressions; SDK
-integrations with CloudFormation, with the error names of the SDK for Java, as in Step Functions. Waits, timeouts of
-executions and of tasks that wait for a task token run `speed` times faster. A result or output above 256 KiB ends the
-execution with States.DataLimitExceeded, which no Catch handles.
+integrations with CloudFormation and Lambda, with the error names of the SDK for Java, as in Step Functions. Waits,
+timeouts of executions and of tasks that wait for a task token run `speed` times faster. A result or output above 256
+KiB ends the execution with States.DataLimitExceeded, which no Catch handles. `nested_executions` has tasks that run
+another state machine.
 
 Not implemented: a separate task token for each retry; limits of inputs and histories; MaxDelaySeconds and jitter of
 retries; logs; traces.
@@ -22,7 +23,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import cloudwatch
+from . import cloudwatch, nested_executions
 from .awslambda import role_credentials
 from .awslambda.aliases import executed_versions
 from .iam.services import ROLE
@@ -30,6 +31,7 @@ from .ministack import stepfunctions
 from .ministack.requests import get_region, json_response
 
 MAX_DATA_BYTES = 262_144
+SDK_SERVICES = {"cloudformation": "CloudFormation", "lambda": "Lambda"}  # with the prefixes of their errors
 TASK_EXECUTORS = {
     "Map": stepfunctions.execute_map,
     "Parallel": stepfunctions.execute_parallel,
@@ -61,6 +63,7 @@ def install(speed: float = 1.0) -> None:
     stepfunctions.run_execution.replace(run)
     stepfunctions.start_execution.wrap(_repeatable)
     stepfunctions.invoke_resource.wrap(_with_version)
+    stepfunctions.invoke_resource.wrap(nested_executions.running)
     stepfunctions.invoke_resource.wrap(_with_limited_result)
     stepfunctions.invoke_sdk.wrap(_sdk_integration)
     stepfunctions.invoke_with_callback.replace(_invoke_with_callback)
@@ -116,6 +119,7 @@ def run(execution_arn: str) -> None:
     machine = stepfunctions.state_machines[execution["stateMachineArn"]]
     definition = json.loads(machine["definition"])
     ROLE.set(machine["roleArn"])
+    nested_executions.EXECUTION.set(execution)
     context = {
         "QueryLanguage": definition.get("QueryLanguage", "JSONPath"),
         "Execution": {
@@ -232,17 +236,17 @@ def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str,
 
 
 def _sdk_integration(original: Any) -> Any:
-    """Send calls to the CloudFormation API to this emulator, over HTTP."""
+    """Send calls to the APIs of `SDK_SERVICES` to this emulator, over HTTP."""
 
     def call(resource: str, data: Any) -> Any:
         service, action = resource.split(":")[-2:]
-        if service != "cloudformation":
+        if service not in SDK_SERVICES:
             return original(resource, data)
         credentials: dict[str, Any] = {
             name.lower(): value for name, value in role_credentials(ROLE.get(), "execution").items()
         }
         client = boto3.client(
-            "cloudformation",
+            service,
             endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
             region_name=get_region(),
             **credentials,
@@ -253,7 +257,7 @@ def _sdk_integration(original: Any) -> Any:
         except ClientError as error:
             raise execution_error(error, client.meta.service_model) from error
         except BotoCoreError as error:
-            raise stepfunctions.ExecutionError("CloudFormation.SdkClientException", str(error)) from error
+            raise stepfunctions.ExecutionError(f"{SDK_SERVICES[service]}.SdkClientException", str(error)) from error
         response.pop("ResponseMetadata", None)
         return json.loads(json.dumps(response, default=str))
 
@@ -261,12 +265,12 @@ def _sdk_integration(original: Any) -> Any:
 
 
 def execution_error(error: ClientError, model: Any) -> Exception:
-    """Name an error as the SDK for Java does: modeled errors by their class, all others CloudFormationException."""
-    reason = error.response["Error"]
-    name = "CloudFormationException"
+    """Name an error as the SDK for Java does: modeled errors by their class, others such as CloudFormationException."""
+    reason, service = error.response["Error"], model.service_id
+    name = f"{service}Exception"
     for shape in model.error_shapes:
         if reason["Code"] in (shape.metadata.get("error", {}).get("code"), shape.name):
             name = shape.name
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    text = f"{reason['Message']} (Service: CloudFormation, Status Code: {status}, Request ID: sandbox)"
-    return stepfunctions.ExecutionError(f"CloudFormation.{name}", text)
+    text = f"{reason['Message']} (Service: {service}, Status Code: {status}, Request ID: sandbox)"
+    return stepfunctions.ExecutionError(f"{service}.{name}", text)

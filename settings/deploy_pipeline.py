@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from lambdas.deploy_pipeline.errors import InvalidInputError
+from lambdas.deploy_pipeline.fields import FieldReader
 from lambdas.deploy_pipeline.request import parse_request, stacks_of
+from lambdas.deploy_pipeline.rollout import Rollout
 
 from .types import Conflict, Email, SettingsModel, accepts, matches
 
@@ -246,6 +248,11 @@ class DeployPipelineSettings(SettingsModel):
     def stack_names(self) -> list[str]:
         """The complete names of all stacks."""
         return [f"{self.stack_name}-{stack}" for stack in self.stacks] or [self.stack_name]
+
+    @property
+    def rollout(self) -> Rollout:
+        """The alias and the state machine in the input file; with empty ARNs if there is no rollout."""
+        return Rollout.parse(FieldReader(self.state_machine_input))
 
     @field_validator("ssm_parameters")
     @classmethod

@@ -126,6 +126,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
 # Every option that adds resources or permissions.
 EVERYTHING: dict[str, Any] = {
     "deploy_pipeline:source": "s3",
+    "deploy_pipeline:input": str(ROOT / "tests" / "deploy_pipeline" / "rollout_input.json"),
     "deploy_pipeline:email": "ops@example.com",
     "deploy_pipeline:log_level": "WARNING",
     "deploy_pipeline:ssm_parameters": ["/aws/service/ami-amazon-linux-latest/*", "/shop/vpc"],

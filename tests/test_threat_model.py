@@ -144,7 +144,8 @@ def test_only_the_trigger_can_start_executions(every_assembly: list[Assembly]) -
     for template in (assembly.template(PIPELINE) for assembly in every_assembly):
         trigger = logical_id(template, "AWS::IAM::Role", "TriggerRole")
         for action in ("states:StartExecution", "states:StartSyncExecution", "states:RedriveExecution"):
-            assert roles_allowed(template, action) == ({trigger} if action == "states:StartExecution" else set())
+            allowed = roles_allowed(template, action, logical_id(template, "AWS::StepFunctions::StateMachine", ""))
+            assert allowed == ({trigger} if action == "states:StartExecution" else set())
         targets = [target for rule in resources_of_type(template, "AWS::Events::Rule") for target in rule["Targets"]]
         machine = logical_id(template, "AWS::StepFunctions::StateMachine", "")
         assert machine not in json.dumps([target["Arn"] for target in targets])

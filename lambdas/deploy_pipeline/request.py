@@ -12,6 +12,7 @@ from .errors import InvalidInputError
 from .fields import FieldReader, is_object, join_or, shorten
 from .inspection import ALWAYS_SAFE_TYPES, DRIFT, Policy
 from .nesting import is_too_deeply_nested
+from .rollout import Rollout
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 NAME_DESCRIPTION = "letters, digits and hyphens, starting with a letter"
@@ -70,7 +71,8 @@ class DeploymentRequest:
     recreate: what to do with a stack whose creation failed, one of `RECREATE`.
     on_unsafe: what to do if a change is unsafe, one of `ON_UNSAFE`.
     approval_timeout_minutes: the time for a decision, with `on_unsafe` ``ask``.
-    rollback: None if the stack keeps its alarms. nested_change_sets: one of `NESTED_CHANGE_SETS`.
+    rollback: None if the stack keeps its alarms. rollout: with empty ARNs if there is none.
+    nested_change_sets: one of `NESTED_CHANGE_SETS`.
     inspect_only: whether changes are inspected, but not made.
     """
 
@@ -89,6 +91,7 @@ class DeploymentRequest:
     on_unsafe: str
     approval_timeout_minutes: int
     rollback: Rollback | None
+    rollout: Rollout
     nested_change_sets: str
     inspect_only: bool
 
@@ -132,9 +135,12 @@ def parse_request(value: Any) -> DeploymentRequest:
     )
     nested_change_sets = fields.choice("nestedChangeSets", NESTED_CHANGE_SETS)
     rollback = fields.optional("rollback", {}, is_object, "an object")
+    rollout = Rollout.parse(fields)
     inspect_only = fields.optional("inspectOnly", False, lambda item: isinstance(item, bool), "true or false")
     if stacks and on_unsafe == "blue_green":
         fields.errors.append("onUnsafe: given blue_green; accepted with several stacks: fail or ask")
+    if stacks and rollout.alias_arn:
+        fields.errors.append("rollout: not together with assembly.stacks")
     fields.reject_unknown_fields()
     policy_fields, rollback_fields = FieldReader(policy, "policy."), FieldReader(rollback, "rollback.")
     inspection_policy, recreate = _parse_policy(policy_fields)
@@ -163,6 +169,7 @@ def parse_request(value: Any) -> DeploymentRequest:
         on_unsafe=on_unsafe,
         approval_timeout_minutes=int(approval_timeout),
         rollback=rollback_alarms if "rollback" in value else None,
+        rollout=rollout,
         nested_change_sets=nested_change_sets,
         inspect_only=inspect_only,
     )

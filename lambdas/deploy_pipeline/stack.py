@@ -11,6 +11,7 @@ from .errors import InvalidTemplateError, StackNotReadyError
 from .fields import MAX_SHOWN_CHARACTERS
 from .inspection import PolicyFields
 from .request import GREEN, MAX_SHOWN_ERRORS, MAX_TAGS, DeploymentRequest
+from .rollout import NO_ROLLOUT, RolloutPlan
 from .source import AssetTarget, Source, read_source
 from .truncation import truncate
 
@@ -71,6 +72,7 @@ class Plan(TypedDict):
     onUnsafe: str
     inspectOnly: bool
     approvalTimeoutSeconds: int
+    rollout: RolloutPlan
 
 
 def change_set_name(execution_name: str) -> str:
@@ -105,6 +107,7 @@ def plan(
     s3.put_object(Bucket=bucket, Key=key, Body=source.template)
     template_url = f"{url}/{key}"
     parameters = _parameters(cloudformation, template_url, request, source)
+    rollout = NO_ROLLOUT if request.inspect_only else request.rollout
     return {
         "action": action,
         "stackName": request.stack_name,
@@ -124,6 +127,7 @@ def plan(
         "onUnsafe": request.on_unsafe,
         "inspectOnly": request.inspect_only,
         "approvalTimeoutSeconds": request.approval_timeout_minutes * 60,
+        "rollout": rollout.plan(request.approval_timeout_minutes if request.on_unsafe == "ask" else 0),
     }
 
 

@@ -35,6 +35,7 @@ logging.getLogger(__package__).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 def check_stack(event: CheckStackEvent, _context: object) -> Plan:
     """Validate the input and return the plan of the deployment."""
     request = _accepted_request(event["input"])
+    request.rollout.refuse_other(json.loads(os.environ["ROLLOUT"]))
     if fingerprint(event["input"]) != os.environ["DEPLOYED_INPUT"]:
         logger.warning("The input is not the deployed one", extra={"execution": event["execution"]})
         put_edited_input(event["execution"])

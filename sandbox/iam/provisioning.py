@@ -6,7 +6,7 @@ assume these roles.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -32,9 +32,14 @@ LOG_DELIVERY = (
     *(f"{verb}LogDelivery" for verb in ("Create", "Get", "Update", "Delete")),
     *("ListLogDeliveries", "PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
 )
+# What Step Functions needs to wait for another state machine, checked when the state machine is created.
+MANAGED_RULE = "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
+MANAGED_RULE_ACTIONS = ("events:PutRule", "events:PutTargets", "events:DescribeRule")
 # Types that change another resource, and the properties that name it.
 TARGETS = {
+    "AWS::Lambda::Alias": "FunctionName",
     "AWS::Lambda::Permission": "FunctionName",
+    "AWS::Lambda::Version": "FunctionName",
     "AWS::S3::BucketPolicy": "Bucket",
     "AWS::SNS::Subscription": "TopicArn",
     "AWS::SNS::TopicPolicy": "Topics",
@@ -58,12 +63,21 @@ def install() -> None:
 
 def _checking_creation(provision: Callable[..., Any]) -> Callable[..., Any]:
     def provision_resource(kind: str, logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        _require("create", kind, f"{stack}-{logical_id}-XXXXXXXXXXXX", properties, stack)
+        _require(
+            "create", kind, _given_name(kind, properties) or f"{stack}-{logical_id}-XXXXXXXXXXXX", properties, stack
+        )
         created = provision(kind, logical_id, properties, stack)
         policies.PROPERTIES[get_region(), kind, created[0]] = properties
         return created
 
     return provision_resource
+
+
+def _given_name(kind: str, properties: dict[str, Any]) -> str:
+    """Return the name in the template; empty if CloudFormation generates it."""
+    identifiers = schema(kind).get("primaryIdentifier", ())
+    name = properties.get(identifiers[0].split("/")[-1]) if len(identifiers) == 1 else None
+    return name if isinstance(name, str) else ""
 
 
 def _checking_update(update: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,12 +120,24 @@ def _require(operation: str, kind: str, name: str, properties: dict[str, Any], s
         context = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": _resource(action, kind, name, properties)}
         if not is_allowed(service, "sts:AssumeRole", properties[role_property], context, kind):
             raise ValueError(f"The role {properties[role_property]} cannot be assumed by {service}")
-        if kind == "AWS::StepFunctions::StateMachine" and properties.get("LoggingConfiguration", {}).get(
-            "Destinations"
-        ):
-            role = properties[role_property]
-            if not all(is_allowed(role, f"logs:{name}", "*", cause=kind) for name in LOG_DELIVERY):
-                raise ValueError("The state machine IAM Role is not authorized to access the Log Destination")
+        if kind == "AWS::StepFunctions::StateMachine":
+            _require_state_machine_role(properties)
+
+
+def _require_state_machine_role(properties: dict[str, Any]) -> None:
+    """Raise an error if the role of a state machine cannot write its logs, or wait for another state machine."""
+    role = properties["RoleArn"]
+    rule = f"arn:aws:events:{get_region()}:{ACCOUNT}:{MANAGED_RULE}"
+
+    def has(actions: Iterable[str], resource: str) -> bool:
+        return all(is_allowed(role, action, resource, cause="AWS::StepFunctions::StateMachine") for action in actions)
+
+    writes_logs = bool(properties.get("LoggingConfiguration", {}).get("Destinations"))
+    if writes_logs and not has((f"logs:{name}" for name in LOG_DELIVERY), "*"):
+        raise ValueError("The state machine IAM Role is not authorized to access the Log Destination")
+    waits = "states:::states:startExecution.sync" in str(properties.get("DefinitionString"))
+    if waits and not has(MANAGED_RULE_ACTIONS, rule):
+        raise ValueError(f"'{role}' is not authorized to create managed-rule.")
 
 
 def _permissions(operation: str, kind: str, name: str, properties: dict[str, Any]) -> Iterator[Permission]:

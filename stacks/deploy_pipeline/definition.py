@@ -7,12 +7,15 @@
                                                             +--no--> Delete Change Set --> Deployment Failed
                                                             +--ask-> Request Approval --> Execute or Delete
 
+With a rollout in the input, an update is followed by: Publish Version --> New Version? --yes--> Roll Out --> ...
+
 The names of the states are those of the original post. The query language is JSONata, and results are kept in
 variables, so that a state that fails can still report the stack. Once a change set exists, every path either
 executes or deletes it.
 """
 
 from .approval_states import approval_states
+from .rollout_states import IN_INPUT, rollout_states
 from .states_language import (
     BUSY_RETRY,
     ERROR_MESSAGE,
@@ -43,8 +46,11 @@ TIMEOUT = 22 * HOUR  # more than all waits together, and less than CodePipeline'
 KNOWN_ERRORS = ["InvalidInputError", "InvalidArtifactError", "InvalidTemplateError", "StackNotReadyError"]
 
 
-def definition() -> State:
-    """Return the definition; it has substitutions for five functions and ``${ServiceRole}``."""
+def definition(*, rollout: bool) -> State:
+    """Return the definition, with or without rollouts; it has substitutions for five functions and ``${ServiceRole}``.
+
+    Step Functions rejects a task that waits for another state machine if the role may not create its rule.
+    """
     return {
         "Comment": "Creates a stack, or updates it if nothing is deleted or replaced",
         "QueryLanguage": "JSONata",
@@ -55,9 +61,10 @@ def definition() -> State:
             **_recreation(),
             **_creation(),
             **_change_set(),
-            **_decision(),
+            **_decision(rollout),
             **approval_states(),
-            **_update(),
+            **_update(rollout),
+            **(rollout_states() if rollout else {}),
             **_ends(),
         },
     }
@@ -82,6 +89,7 @@ def _beginning() -> dict[str, State]:
                 "outcome": "created",
                 "unsafe": {"count": 0, "violations": [], "notices": "", "report": ""},
                 "approval": {},
+                "rollout": "",
                 "failure": {"error": "", "cause": ""},
             },
             catch=[
@@ -197,7 +205,7 @@ def _change_set() -> dict[str, State]:
     }
 
 
-def _decision() -> dict[str, State]:
+def _decision(rollout: bool) -> dict[str, State]:
     return {
         "Inspect Change Set Changes": lambda_task(
             "ChangeSet",
@@ -247,6 +255,7 @@ def _decision() -> dict[str, State]:
         ),
         "Change Set Deleted": choice(
             [
+                *([rule(f"$outcome = 'unchanged' and {IN_INPUT}", "Publish Version")] if rollout else []),
                 rule("$outcome in ['unchanged', 'inspected']", "Deployment Succeeded"),
                 # The first stack is not changed; the second one is created by the same states as any other stack.
                 rule("$outcome = 'blue_green'", "Create Stack", {"stackName": jsonata("$plan.blueGreenName")}),
@@ -256,7 +265,7 @@ def _decision() -> dict[str, State]:
     }
 
 
-def _update() -> dict[str, State]:
+def _update(rollout: bool) -> dict[str, State]:
     return {
         "Execute Change Set": sdk_task(
             "executeChangeSet",
@@ -274,6 +283,7 @@ def _update() -> dict[str, State]:
             "Stack Updated?",
             done="$plan.changeSetType = 'CREATE' ? 'CREATE_COMPLETE' : 'UPDATE_COMPLETE'",
             then="Deployment Succeeded",
+            first=rule(f"$status = 'UPDATE_COMPLETE' and {IN_INPUT}", "Publish Version") if rollout else None,
         ),
     }
 
@@ -307,6 +317,7 @@ def _ends() -> dict[str, State]:
                     "$stackName & ' is ' & ($outcome = 'blue_green'"
                     " ? 'created as a blue/green stack of ' & $plan.stackName : $outcome)"
                     " & ($note = '' ? '' : '. ' & $note)"
+                    " & ($rollout = '' ? '' : '. ' & $rollout)"
                     " & ($outcome = 'blue_green' or ($outcome = 'inspected' and $unsafe.count > 0)"
                     " ? '. ' & $unsafe.cause"
                     " : ($unsafe.report = '' ? '' : '. All changes: ' & $unsafe.report)"
@@ -343,9 +354,9 @@ def without_note(catch: State) -> State:
 
 
 def wait_for_stack(
-    operation: str, choice_name: str, *, done: str, then: str, polls: int = STACK_POLLS
+    operation: str, choice_name: str, *, done: str, then: str, polls: int = STACK_POLLS, first: State | None = None
 ) -> dict[str, State]:
-    """Poll until the stack has the status `done`, or another final one."""
+    """Poll until the stack has the status `done`, or another final one. `first` is checked before the other rules."""
     poll = f"Get {operation} Status"
     reason = "$states.result.Stacks[0].StackStatusReason"
     return {
@@ -363,6 +374,7 @@ def wait_for_stack(
         ),
         choice_name: choice(
             [
+                *([first] if first else []),
                 rule(f"$status = ({done})", then),
                 rule(f"$contains($status, /_IN_PROGRESS$/) and $polls < {polls}", f"Wait {operation}"),
             ],

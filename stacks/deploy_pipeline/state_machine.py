@@ -94,6 +94,7 @@ class DeploymentStateMachine(Construct):
                 "STACK_NAMES": ",".join(self.settings.stack_names),
                 **self._asset_target(),
                 "DEPLOYED_INPUT": fingerprint(self.settings.state_machine_input),
+                "ROLLOUT": json.dumps(self.settings.state_machine_input.get("rollout", {})),
                 "LOG_LEVEL": self.settings.log_level,
             },
         )
@@ -184,11 +185,12 @@ class DeploymentStateMachine(Construct):
             removal_policy=RemovalPolicy.DESTROY,
         )
         arns = {name: function.function_arn for name, function in functions.items()}
+        has_rollout = bool(self.settings.rollout.alias_arn)
         state_machine = sfn.StateMachine(
             self,
             "StateMachine",
             comment="Creates a stack, or updates it if nothing is deleted or replaced",
-            definition_body=sfn.DefinitionBody.from_string(json.dumps(definition())),
+            definition_body=sfn.DefinitionBody.from_string(json.dumps(definition(rollout=has_rollout))),
             definition_substitutions=arns | {"ServiceRole": self.service_role.role_arn},
             tracing_enabled=True,
             # Parameters of the app can be secret, so execution data is not logged.
@@ -217,6 +219,8 @@ class DeploymentStateMachine(Construct):
             grant(reader, ["s3:GetObject"], self.assets.arn_for_objects("*"), wildcard_reason=reason)
         self._grant_ssm_parameters(state_machine)
         grant(state_machine, ["kms:Decrypt"], self.key.key_arn)
+        if has_rollout:
+            self._grant_rollout(state_machine)
         no_arn = "X-Ray and log delivery have no resource-level permissions."
         acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
         return state_machine
@@ -276,6 +280,21 @@ class DeploymentStateMachine(Construct):
             )
             reason = "The settings define which parameters templates can use."
             grant(grantee, ["ssm:GetParameters"], arn, wildcard_reason=reason)
+
+    def _grant_rollout(self, state_machine: sfn.StateMachine) -> None:
+        """Allow publishing a version of the function in the input, and starting its rollout and waiting for the end."""
+        rollout = self.settings.rollout
+        grant(state_machine, ["lambda:PublishVersion"], rollout.function_arn)
+        grant(state_machine, ["lambda:GetAlias"], rollout.function_arn, rollout.alias_arn)
+        grant(state_machine, ["states:StartExecution"], rollout.state_machine_arn)
+        executions = f"{rollout.state_machine_arn.replace(':stateMachine:', ':execution:')}:*"
+        reason = "A rollout is named after the execution that starts it."
+        grant(state_machine, ["states:DescribeExecution", "states:StopExecution"], executions, wildcard_reason=reason)
+        # The rule of Step Functions that reports the end of executions.
+        rule = Stack.of(self).format_arn(
+            service="events", resource="rule", resource_name="StepFunctionsGetEventsForStepFunctionsExecutionRule"
+        )
+        grant(state_machine, ["events:PutRule", "events:PutTargets", "events:DescribeRule"], rule)
 
     def _grant_cloudformation(
         self,

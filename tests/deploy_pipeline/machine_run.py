@@ -24,6 +24,7 @@ from stacks.deploy_pipeline import definition
 
 from ..conftest import need
 from .fake_cloudformation import FakeCloudFormation, error
+from .fake_rollout import MODEL as LAMBDA_MODEL, ROLLOUT, FakeRollout
 
 TEMPLATE = "Resources: {}\n"
 INPUT = {
@@ -162,11 +163,12 @@ class Machine:
         self.cloudformation = FakeCloudFormation()
         self.s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml=TEMPLATE)})
         self.people = FakePeople(self._stepfunctions.task_tokens)
+        self.rollout = FakeRollout()
         self.failing: dict[str, list[str]] = {}
         self.invoked: list[str] = []
         self.input: dict[str, Any] = dict(INPUT)
         self.stack_names = APP
-        self.definition = definition.definition()
+        self.definition = definition.definition(rollout=True)
         del self.definition["TimeoutSeconds"]  # the interpreter's time passes too fast for it
         self._patch = patch
 
@@ -183,6 +185,7 @@ class Machine:
         self._patch.setenv("STACK_NAMES", self.stack_names)
         self._patch.setenv("ARTIFACT_BUCKET", "artifacts")
         self._patch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
+        self._patch.setenv("ROLLOUT", json.dumps(ROLLOUT))
         self._patch.setenv("BUCKET", "inputs")
         self._patch.setenv("ASSET_BUCKET", "assets")
         self._patch.setenv("ENVIRONMENT", "aws://111111111111/us-east-1")
@@ -220,13 +223,27 @@ class Machine:
         arguments = json.loads(json.dumps(arguments))
         if resource == "arn:aws:states:::lambda:invoke":
             return {"Payload": self._function(arguments["FunctionName"], arguments["Payload"])}
-        action = resource.removeprefix("arn:aws:states:::aws-sdk:cloudformation:")
-        assert action != resource, resource
-        MODEL.operation_model(action[0].upper() + action[1:])  # fails if the operation does not exist
+        if resource == "arn:aws:states:::states:startExecution.sync:2":
+            return self._roll_out(arguments)
+        service, action = resource.removeprefix("arn:aws:states:::aws-sdk:").split(":")
+        fakes: dict[str, Any] = {"cloudformation": (self.cloudformation, MODEL), "lambda": (self.rollout, LAMBDA_MODEL)}
+        client, model = fakes[service]
+        model.operation_model(action[0].upper() + action[1:])  # fails if the operation does not exist
         try:
-            return getattr(self.cloudformation, re.sub("([A-Z])", r"_\1", action).lower())(**arguments)
+            return getattr(client, re.sub("([A-Z])", r"_\1", action).lower())(**arguments)
         except ClientError as error:
-            raise self._sandbox.execution_error(error, MODEL) from error
+            raise self._sandbox.execution_error(error, model) from error
+
+    def _roll_out(self, arguments: dict[str, Any]) -> Any:
+        execution = self.rollout.start_execution(**arguments)
+        if execution["Status"] != "SUCCEEDED":
+            raise self.error("States.TaskFailed", self.rollout.described_failure(execution))
+        return execution
+
+    def error(self, name: str, cause: str) -> Exception:
+        """Return an error of a task."""
+        error: Exception = self._stepfunctions.ExecutionError(name, cause)
+        return error
 
     def _function(self, name: str, payload: dict[str, Any]) -> Any:
         self.invoked.append(name)

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from lambdas.deploy_pipeline.request import MAX_APPROVAL_TIMEOUT_MINUTES
+from lambdas.deploy_pipeline.rollout import MAX_ROLLOUT_MINUTES
 from stacks.deploy_pipeline import definition
 
 from ..conftest import need
-from . import approval_scenarios
+from . import approval_scenarios, rollout_scenarios
 from .assemblies import assembly
 from .assembly_scenarios import with_assembly
 from .changes import change
@@ -99,7 +100,7 @@ def test_many_exemptions_are_truncated(machine: Machine) -> None:
 
 def edges() -> Iterator[tuple[str, str]]:
     """Return every transition of the definition."""
-    for name, state in definition.definition()["States"].items():
+    for name, state in definition.definition(rollout=True)["States"].items():
         transitions = [state, *state.get("Choices", []), *state.get("Catch", []), {"Next": state.get("Default")}]
         yield from {(name, transition["Next"]) for transition in transitions if transition.get("Next")}
 
@@ -131,6 +132,12 @@ def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.Mon
     assert len(approving.invoked) == 3 + polls, "and the function that passes the decision on"
     packaged = with_assembly(Machine(monkeypatch), assembly())
     packaged.cloudformation.statuses["create"] = list(waiting)
+    rolling_out = Machine(monkeypatch)
+    fake = with_app(rolling_out)
+    fake.change_set = [PENDING] * (polls - 1) + [READY]
+    fake.statuses["update"] = [status.replace("CREATE", "UPDATE") for status in waiting]
+    assert len(rollout_scenarios.roll_out(rolling_out).states) == 11 + 6 * polls
+    assert len(rolling_out.invoked) == 2 + polls
     for machine, transitions, functions in (
         (packaged, 6 + 3 * polls, 2),
         (creating, 4 + 3 * polls, 1),
@@ -140,10 +147,11 @@ def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.Mon
         assert (len(machine.run().states), len(machine.invoked)) == (transitions, functions)
 
 
-def test_cfn_lint_finds_no_error_in_definition(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rollout", [False, True])
+def test_cfn_lint_finds_no_error_in_definition(tmp_path: Path, rollout: bool) -> None:
     """cfn-lint 1 rejects expressions in TimeoutSeconds, which JSONata states can have, so a number replaces them."""
     need("cfnlint")
-    text = re.sub(r'("TimeoutSeconds": )"{%.*?%}"', r"\1300", json.dumps(definition.definition()))
+    text = re.sub(r'("TimeoutSeconds": )"{%.*?%}"', r"\1300", json.dumps(definition.definition(rollout=rollout)))
     arn = "arn:aws:iam::111111111111:role/machine"
     substitutions = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), arn)
     properties = {"DefinitionString": text, "DefinitionSubstitutions": substitutions, "RoleArn": arn}
@@ -155,8 +163,23 @@ def test_cfn_lint_finds_no_error_in_definition(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Access denied",
+    fault="the role may not create the rule with which Step Functions waits for a rollout",
+    expected="without a rollout, the state machine does not need it",
+    observed="only a definition with a rollout has the task",
+)
+def test_definition_without_rollout_starts_no_state_machine() -> None:
+    states = definition.definition(rollout=False)["States"]
+    assert "Roll Out" in definition.definition(rollout=True)["States"]
+    assert "startExecution" not in json.dumps(states)
+    following = [*states.values(), *(t for s in states.values() for t in [*s.get("Choices", []), *s.get("Catch", [])])]
+    assert {target for t in following for key in ("Next", "Default") if (target := t.get(key))} <= states.keys()
+
+
 def test_every_task_has_retry_catch_and_timeout() -> None:
-    for name, state in definition.definition()["States"].items():
+    for name, state in definition.definition(rollout=True)["States"].items():
         if state["Type"] != "Task":
             continue
         assert state["TimeoutSeconds"], f"{name} has no timeout"
@@ -164,7 +187,7 @@ def test_every_task_has_retry_catch_and_timeout() -> None:
         for retry in state["Retry"]:
             assert retry["BackoffRate"] > 1, name
             assert retry["JitterStrategy"] == "FULL", name
-        is_deadline = name == "Request Approval"
+        is_deadline = name in ("Request Approval", "Roll Out")
         assert is_deadline != any("States.Timeout" in retry["ErrorEquals"] for retry in state["Retry"]), name
 
 
@@ -173,12 +196,15 @@ def test_polling_ends_before_execution_limits() -> None:
     stack, deletion = definition.STACK_POLLS, definition.DELETION_POLLS
     seconds = definition.STACK_TIMEOUT + definition.DELETION_TIMEOUT + definition.CHANGE_SET_TIMEOUT
     seconds += MAX_APPROVAL_TIMEOUT_MINUTES * definition.MINUTE
-    assert seconds < definition.definition()["TimeoutSeconds"] < 24 * definition.HOUR
+    assert seconds < definition.definition(rollout=True)["TimeoutSeconds"] < 24 * definition.HOUR
+    # A rollout has what an approval leaves, and follows an update, for which no stack is deleted.
+    updating = definition.STACK_TIMEOUT + definition.CHANGE_SET_TIMEOUT + MAX_ROLLOUT_MINUTES * definition.MINUTE
+    assert updating < definition.definition(rollout=True)["TimeoutSeconds"]
     assert 9 * (stack + deletion + definition.CHANGE_SET_POLLS) < 25_000, "events of one execution"
 
 
 def test_changing_calls_are_idempotent_with_service_role() -> None:
-    states = definition.definition()["States"]
+    states = definition.definition(rollout=True)["States"]
     tokens = {"Delete Failed Stack", "Execute Change Set"}
     for name in tokens:
         assert "ClientRequestToken" in states[name]["Arguments"], name

@@ -106,9 +106,10 @@ def test_clean_up_gets_stack_and_artifacts_that_check_stack_accepts(template: di
         assert first["Variables"][name] == second["Variables"][name]
 
 
-def test_deployed_definition_is_tested_definition(template: dict[str, Any]) -> None:
-    deployed = only_resource(template, "AWS::StepFunctions::StateMachine")
-    assert json.loads(deployed["DefinitionString"]) == definition.definition()
+def test_deployed_definition_is_tested_definition(template: dict[str, Any], full_template: dict[str, Any]) -> None:
+    for variant, rollout in ((full_template, True), (template, False)):
+        deployed = only_resource(variant, "AWS::StepFunctions::StateMachine")
+        assert json.loads(deployed["DefinitionString"]) == definition.definition(rollout=rollout)
     substitutions = deployed["DefinitionSubstitutions"]
     for name, word in {
         "CheckStack": "CheckStack",

@@ -37,6 +37,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     monkeypatch.setenv("STACK_NAMES", APP)
     monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     monkeypatch.setenv("DEPLOYED_INPUT", fingerprint(INPUT))
+    monkeypatch.setenv("ROLLOUT", "{}")
     monkeypatch.setenv("BUCKET", "inputs")
     monkeypatch.setenv("ASSET_BUCKET", "assets")
     monkeypatch.setenv("ENVIRONMENT", "aws://111111111111/us-east-1")
