@@ -37,7 +37,7 @@ from ..constructs.grants import grant
 from ..constructs.lambda_code import lambda_asset
 from ..constructs.outputs import add_outputs
 from ..constructs.standard_function import StandardFunction
-from ..deploy_pipeline.unique_name import unique_name
+from ..constructs.unique_name import unique_name
 from . import definition
 from .budget import ProjectBudget, SignalTopic
 from .definition import TASK_TIMEOUT

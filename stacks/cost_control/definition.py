@@ -10,7 +10,7 @@ What is planned is recorded before it is done. If a function fails, the others s
 notified, before the execution fails.
 """
 
-from ..deploy_pipeline.states_language import (
+from ..constructs.states_language import (
     ERROR_MESSAGE,
     FUNCTION_RETRY,
     State,

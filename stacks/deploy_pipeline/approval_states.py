@@ -1,6 +1,6 @@
 """The states that request approval of unsafe changes, and wait for the decision."""
 
-from .states_language import (
+from ..constructs.states_language import (
     FUNCTION_RETRY,
     State,
     assign_failure,

@@ -14,9 +14,7 @@ variables, so that a state that fails can still report the stack. Once a change 
 executes or deletes it.
 """
 
-from .approval_states import approval_states
-from .rollout_states import IN_INPUT, rollout_states
-from .states_language import (
+from ..constructs.states_language import (
     BUSY_RETRY,
     ERROR_MESSAGE,
     State,
@@ -31,6 +29,8 @@ from .states_language import (
     sdk_task,
     wait,
 )
+from .approval_states import approval_states
+from .rollout_states import IN_INPUT, rollout_states
 
 MINUTE = 60
 HOUR = 60 * MINUTE

@@ -26,7 +26,7 @@ from ..constructs.grants import grant
 from ..constructs.outputs import Outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.standard_function import StandardFunction
-from .unique_name import unique_name
+from ..constructs.unique_name import unique_name
 
 
 class Pipeline(Construct):

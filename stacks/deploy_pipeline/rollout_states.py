@@ -1,6 +1,6 @@
 """The states that publish a version of the app's function after an update, and roll it out with `lambda_canary`."""
 
-from .states_language import (
+from ..constructs.states_language import (
     CALL_RETRY,
     TASK_TIMEOUT,
     State,

@@ -26,8 +26,8 @@ from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
 from ..constructs.standard_function import StandardFunction
+from ..constructs.unique_name import unique_name
 from .definition import ASSETS_TIMEOUT, definition
-from .unique_name import unique_name
 
 TEMPLATES = "templates/*"
 

@@ -11,7 +11,7 @@ Once the alias has weights, every path leads through Finish or Roll Back, except
 query language is JSONata, and results are kept in variables.
 """
 
-from ..deploy_pipeline.states_language import (
+from ..constructs.states_language import (
     ERROR_MESSAGE,
     FUNCTION_RETRY,
     State,

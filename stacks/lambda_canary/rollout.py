@@ -18,7 +18,7 @@ from settings.lambda_canary import LambdaCanarySettings
 from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
-from ..deploy_pipeline.unique_name import unique_name
+from ..constructs.unique_name import unique_name
 from .definition import definition
 from .functions import RolloutFunctions
 

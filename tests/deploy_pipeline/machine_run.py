@@ -142,7 +142,7 @@ def zipped(**files: str | bytes) -> bytes:
 
 
 @cache
-def _emulator() -> tuple[ModuleType, ModuleType]:
+def emulator() -> tuple[ModuleType, ModuleType]:
     """Return the sandbox's and MiniStack's Step Functions; not every user of this module needs them."""
     need("ministack")
     from sandbox import stepfunctions
@@ -159,7 +159,7 @@ class Machine:
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self._sandbox, self._stepfunctions = _emulator()
+        self._sandbox, self._stepfunctions = emulator()
         self.cloudformation = FakeCloudFormation()
         self.s3 = FakeS3({"artifacts/App/1.zip": zipped(template_yaml=TEMPLATE)})
         self.people = FakePeople(self._stepfunctions.task_tokens)

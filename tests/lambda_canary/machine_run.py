@@ -16,7 +16,7 @@ from lambdas.lambda_canary import handler
 from lambdas.lambda_canary.config import Config
 from stacks.lambda_canary.definition import definition
 
-from ..deploy_pipeline.machine_run import _emulator as emulator
+from ..deploy_pipeline.machine_run import emulator
 from .fake_aws import FakeCloudWatch, FakeLambda
 from .rollouts import config
 
