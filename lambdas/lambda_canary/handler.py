@@ -15,6 +15,7 @@ from .check import Plan, plan, step_alias
 from .config import Config, Target
 from .errors import InvalidInputError
 from .evaluation import Evaluation, EvaluationEvent, judge_step
+from .history import evaluation_lines
 from .notification import message, subject
 
 # Throttled calls are retried here, with jitter, because that needs no state transitions.
@@ -28,6 +29,7 @@ LAMBDA = boto3.client("lambda", config=RETRIES)
 INVOKER = boto3.client("lambda", config=INVOCATIONS)
 CLOUDWATCH = boto3.client("cloudwatch", config=RETRIES)
 SNS = boto3.client("sns", config=RETRIES)
+STEP_FUNCTIONS = boto3.client("stepfunctions", config=RETRIES)
 logger = logging.getLogger(__name__)
 logging.getLogger(__package__).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
@@ -111,7 +113,9 @@ def ended(event: dict[str, Any], _context: object) -> None:
     detail = event["detail"]
     rollback = None if detail["status"] == "SUCCEEDED" else _clean_up(detail)
     name = alias.function_name(rollback[1].function) if rollback else _name_in(detail)
-    text = message(detail, rollback)
+    has_figures = detail["status"] in ("SUCCEEDED", "FAILED")
+    figures = [] if has_figures else evaluation_lines(STEP_FUNCTIONS, detail["executionArn"])
+    text = message(detail, rollback, figures)
     SNS.publish(TopicArn=os.environ["TOPIC_ARN"], Subject=subject(detail, name), Message=text)
     status = rollback[0] if rollback else "none"
     logger.info("Execution ended", extra={"execution": detail["name"], "status": detail["status"], "rollback": status})

@@ -5,6 +5,7 @@ It contains text of others: the input, and answers of the version. None of it be
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from .alias import Alias, RollbackResult
@@ -53,13 +54,17 @@ def subject(detail: dict[str, Any], name: str) -> str:
     return f"{text}: {name}"[: MAX_SUBJECT - len(suffix)] + suffix
 
 
-def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | None) -> str:
-    """Return the text: the reason, the figures of each step, and where the alias is now."""
+def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | None, figures: Sequence[str] = ()) -> str:
+    """Return the text: the reason, the figures of each step, and where the alias is now.
+
+    figures: those of an execution that was stopped or timed out; otherwise, they are in its output or cause.
+    """
     parts = []
     if detail["status"] == "SUCCEEDED":
         parts.append(json.loads(detail["output"])["summary"])
     else:
         parts.append(detail.get("cause") or f"The execution is {detail['status']}.")
+        parts += ["\n".join(figures)] if figures else []
     if rollback:
         result, alias = rollback
         parts += [RESULTS[result], f"The alias now: {alias}"]

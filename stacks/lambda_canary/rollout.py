@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from aws_cdk import (
+    ArnFormat,
     RemovalPolicy,
     Stack,
     aws_events as events,
@@ -78,6 +79,14 @@ class Rollout(Construct):
         return state_machine
 
     def _create_end_rule(self, functions: RolloutFunctions) -> None:
+        executions = Stack.of(self).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{self.state_machine.state_machine_name}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        reason = "Executions have names that are not known in advance; the state machine is."
+        grant(functions.ended, ["states:GetExecutionHistory"], executions, wildcard_reason=reason)
         events.Rule(
             self,
             "Ended",

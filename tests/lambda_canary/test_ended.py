@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lambdas.lambda_canary import handler
 from lambdas.lambda_canary.alias import Alias, shifted, update
@@ -23,6 +24,29 @@ class FakeTopic:
 
     def publish(self, **message: str) -> None:
         self.messages.append(message)
+
+
+class FakeHistory:
+    """A state machine's execution with one evaluation, as GetExecutionHistory returns it: the newest event first."""
+
+    error: Exception | None = None
+
+    def get_execution_history(self, **request: Any) -> dict[str, Any]:
+        if self.error:
+            raise self.error
+        assert request["reverseOrder"]
+        assert request["includeExecutionData"]
+        results = [{"revision": "r1"}, {"decision": "wait", "line": "25%: version 2 failed 1 of 9 calls"}, None]
+        outputs = [json.dumps({"Payload": result, "StatusCode": 200}) for result in results]
+        events = [{"type": "TaskSucceeded", "taskSucceededEventDetails": {"output": text}} for text in outputs]
+        return {"events": [{"type": "ExecutionAborted"}, *events, {"type": "ExecutionStarted"}]}
+
+
+@pytest.fixture(autouse=True)
+def history(monkeypatch: pytest.MonkeyPatch) -> FakeHistory:
+    found = FakeHistory()
+    monkeypatch.setattr(handler, "STEP_FUNCTIONS", found)
+    return found
 
 
 @pytest.fixture
@@ -203,3 +227,29 @@ def test_subject_of_invalid_version_is_accepted_by_sns(version: str) -> None:
     assert text.isascii()
     assert text.isprintable()
     assert len(text) < 100
+
+
+def test_stopped_execution_is_reported_with_figures(topic: FakeTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    handler.ended(event("ABORTED"), None)
+    assert "\n25%: version 2 failed 1 of 9 calls\n" in topic.messages[0]["Message"]
+
+
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Throttling",
+    fault="The history of a stopped execution cannot be read",
+    expected="The alias is cleaned up, and somebody is notified, without the figures",
+    observed="`ThrottlingException` from GetExecutionHistory",
+)
+def test_unreadable_history_does_not_prevent_clean_up(
+    topic: FakeTopic, history: FakeHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = FakeLambda()
+    monkeypatch.setattr(handler, "LAMBDA", client)
+    update(client, shifted(Alias(ARN, "live", "1"), "2", Decimal("0.25"), "run"), "r0")
+    history.error = ClientError({"Error": {"Code": "ThrottlingException"}}, "GetExecutionHistory")
+    handler.ended(event("ABORTED"), None)
+    assert client.shares == {"1": 1}
+    assert "they are removed now" in topic.messages[0]["Message"]

@@ -53,7 +53,9 @@ QUEUE = {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
         ("RollBackRole", {"lambda:GetAlias", "lambda:UpdateAlias"}),
         (
             "EndedRole",
-            {"lambda:GetAlias", "lambda:UpdateAlias", "sns:Publish", "kms:Decrypt", "kms:GenerateDataKey*"} | QUEUE,
+            {"lambda:GetAlias", "lambda:UpdateAlias", "states:GetExecutionHistory", "sns:Publish"}
+            | {"kms:Decrypt", "kms:GenerateDataKey*"}
+            | QUEUE,
         ),
         ("SampleFunctionRole", set()),
     ],
