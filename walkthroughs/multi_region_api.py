@@ -282,9 +282,12 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         self.cleanup.callback(self.target.client("cloudformation", THIRD_REGION).delete_stack, StackName=stack)
         self.target.deploy(stack, {f"{SYSTEM}:{name}": value for name, value in values.items()})
         self.outputs[THIRD_REGION] = self.target.outputs(stack, THIRD_REGION)
-        routed = {near: self._call(near).region for near in regions if near in CLIENT_ADDRESSES}
-        assert all(near == region for near, region in routed.items()), f"not the nearest: {routed}"
-        return f"clients near {', '.join(routed)} are each routed to their nearest Region"
+        # Until its new health checks have reported, the Region counts as drained.
+        self.target.wait_until(
+            lambda: all(self._call(near).region == near for near in regions if near in CLIENT_ADDRESSES),
+            f"that the clients near {', '.join(regions)} are each routed to their nearest Region",
+        )
+        return f"clients near {', '.join(regions)} are each routed to their nearest Region"
 
     steps = (
         Step("Call each Region by its Regional URL", each_region_responds),
