@@ -22,7 +22,6 @@ from aws_cdk import (
     aws_events_targets as targets,
     aws_lambda as lambda_,
     aws_lambda_destinations as destinations,
-    aws_logs as logs,
     aws_sns_subscriptions as subscriptions,
     aws_stepfunctions as sfn,
 )
@@ -37,7 +36,7 @@ from ..constructs.grants import grant
 from ..constructs.lambda_code import lambda_asset
 from ..constructs.outputs import add_outputs
 from ..constructs.standard_function import StandardFunction
-from ..constructs.unique_name import unique_name
+from ..constructs.state_machine_log import StateMachineLog
 from . import definition
 from .budget import ProjectBudget, SignalTopic
 from .definition import TASK_TIMEOUT
@@ -165,14 +164,7 @@ class CostControl(Stack):
         functions: dict[str, StandardFunction],
         substitutions: dict[str, str] | None = None,
     ) -> sfn.StateMachine:
-        log_group = logs.LogGroup(
-            self,
-            f"{name}Log",
-            # Without this prefix each log group takes space in CloudWatch Logs' resource policy, until it is full.
-            log_group_name=unique_name(self, f"/aws/vendedlogs/states/{self.stack_name}-{name}"),
-            retention=logs.RetentionDays.ONE_YEAR,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
+        log_group = StateMachineLog(self, f"{name}Log", suffix=f"-{name}")
         arns = {key: function.function_arn for key, function in functions.items()}
         state_machine = sfn.StateMachine(
             self,

@@ -4,15 +4,11 @@ import json
 from collections.abc import Sequence
 
 from aws_cdk import (
-    RemovalPolicy,
     Stack,
-    aws_events as events,
-    aws_events_targets as targets,
     aws_iam as iam,
     aws_kms as kms,
     aws_lambda as lambda_,
     aws_lambda_destinations as destinations,
-    aws_logs as logs,
     aws_s3 as s3,
     aws_stepfunctions as sfn,
 )
@@ -24,9 +20,10 @@ from settings.deploy_pipeline import DeployPipelineSettings
 
 from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.dead_letter_queue import DeadLetterQueue
+from ..constructs.execution_ended_rule import ExecutionEndedRule
 from ..constructs.grants import grant
 from ..constructs.standard_function import StandardFunction
-from ..constructs.unique_name import unique_name
+from ..constructs.state_machine_log import StateMachineLog
 from .definition import ASSETS_TIMEOUT, definition
 
 TEMPLATES = "templates/*"
@@ -176,14 +173,7 @@ class DeploymentStateMachine(Construct):
 
     def _state_machine(self, functions: dict[str, StandardFunction]) -> sfn.StateMachine:
         """Create the state machine, which can pass only the service role to CloudFormation."""
-        log_group = logs.LogGroup(
-            self,
-            "Log",
-            # Without this prefix, each log group adds to CloudWatch Logs' resource policy, whose size is limited.
-            log_group_name=unique_name(self, f"/aws/vendedlogs/states/{Stack.of(self).stack_name}"),
-            retention=logs.RetentionDays.ONE_YEAR,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
+        log_group = StateMachineLog(self, "Log")
         arns = {name: function.function_arn for name, function in functions.items()}
         has_rollout = bool(self.settings.rollout.alias_arn)
         state_machine = sfn.StateMachine(
@@ -243,19 +233,14 @@ class DeploymentStateMachine(Construct):
         )
         self._grant_stacks(function, ["DescribeChangeSet"])
         self._grant_stacks(function, ["DeleteChangeSet"], nested=True)  # also deletes nested change sets
-        events.Rule(
+        ExecutionEndedRule(
             self,
             "Ended",
             description="Executions that failed, timed out or were aborted",
-            event_pattern=events.EventPattern(
-                source=["aws.states"],
-                detail_type=["Step Functions Execution Status Change"],
-                detail={
-                    "stateMachineArn": [self.state_machine.state_machine_arn],
-                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
-                },
-            ),
-            targets=[targets.LambdaFunction(function, dead_letter_queue=self.dead_letters, retry_attempts=3)],
+            state_machine=self.state_machine,
+            statuses=["FAILED", "TIMED_OUT", "ABORTED"],
+            function=function,
+            dead_letters=self.dead_letters,
         )
 
     def _grant_stacks(self, grantee: iam.IGrantable, calls: list[str], *, nested: bool = False) -> None:

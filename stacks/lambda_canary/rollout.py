@@ -5,11 +5,9 @@ from collections.abc import Sequence
 
 from aws_cdk import (
     ArnFormat,
-    RemovalPolicy,
     Stack,
     aws_events as events,
     aws_events_targets as targets,
-    aws_logs as logs,
     aws_stepfunctions as sfn,
 )
 from constructs import Construct
@@ -18,8 +16,9 @@ from settings.lambda_canary import LambdaCanarySettings
 
 from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.dead_letter_queue import DeadLetterQueue
+from ..constructs.execution_ended_rule import ExecutionEndedRule
 from ..constructs.grants import grant
-from ..constructs.unique_name import unique_name
+from ..constructs.state_machine_log import StateMachineLog
 from .definition import definition
 from .functions import RolloutFunctions
 
@@ -53,14 +52,7 @@ class Rollout(Construct):
             self._create_start_rule(names)
 
     def _create_state_machine(self, settings: LambdaCanarySettings, functions: RolloutFunctions) -> sfn.StateMachine:
-        log_group = logs.LogGroup(
-            self,
-            "Log",
-            # Without this prefix each log group takes space in CloudWatch Logs' resource policy, until it is full.
-            log_group_name=unique_name(self, f"/aws/vendedlogs/states/{Stack.of(self).stack_name}"),
-            retention=logs.RetentionDays.ONE_YEAR,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
+        log_group = StateMachineLog(self, "Log")
         arns = functions.substitutions()
         machine = definition(judged_steps=settings.judged_steps, evaluations=settings.evaluations)
         state_machine = sfn.StateMachine(
@@ -87,19 +79,14 @@ class Rollout(Construct):
         )
         reason = "Executions have names that are not known in advance; the state machine is."
         grant(functions.ended, ["states:GetExecutionHistory"], executions, wildcard_reason=reason)
-        events.Rule(
+        ExecutionEndedRule(
             self,
             "Ended",
             description="Rollouts that have ended, however they ended",
-            event_pattern=events.EventPattern(
-                source=["aws.states"],
-                detail_type=["Step Functions Execution Status Change"],
-                detail={
-                    "stateMachineArn": [self.state_machine.state_machine_arn],
-                    "status": ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"],
-                },
-            ),
-            targets=[targets.LambdaFunction(functions.ended, dead_letter_queue=self.dead_letters, retry_attempts=3)],
+            state_machine=self.state_machine,
+            statuses=["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"],
+            function=functions.ended,
+            dead_letters=self.dead_letters,
         )
 
     def _create_start_rule(self, names: Sequence[str]) -> None:

@@ -150,7 +150,7 @@ print(json.dumps([time.process_time() - started, (after - before) / 1024]))
 
 
 def test_200_groups_of_60_rules_take_seconds_and_little_memory() -> None:
-    """In a process of its own, because the peak of memory cannot be reset."""
+    """In a separate process, because the peak of memory cannot be reset."""
     output = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, check=True, text=True).stdout
     seconds, megabytes = json.loads(output)
     assert seconds < 5
