@@ -60,7 +60,7 @@ class CostControl(Stack):
         self.table = self._create_record_table()
         # CloudFormation cannot delete an attached policy. Then it must not have deleted the record either.
         self.policy.node.add_dependency(self.table)
-        self.code = lambda_asset("cost_control", options=json.dumps(self._options(), indent=1))
+        self.code = lambda_asset("cost_control", shared=["mail_text"], options=json.dumps(self._options(), indent=1))
         self.permissions = Permissions(self, settings, self.policy)
         notify = self._create_notify()
         self.release = self._create_release(notify)
