@@ -253,3 +253,16 @@ def test_unreadable_history_does_not_prevent_clean_up(
     handler.ended(event("ABORTED"), None)
     assert client.shares == {"1": 1}
     assert "they are removed now" in topic.messages[0]["Message"]
+
+
+@pytest.mark.parametrize(("status", "rollback"), [("SUCCEEDED", "none"), ("FAILED", "not shifted")])
+def test_end_is_logged_with_its_status(
+    topic: FakeTopic, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: str, rollback: str
+) -> None:
+    monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
+    caplog.set_level("INFO", "lambdas.lambda_canary")
+    handler.ended(event(status, output=json.dumps({"outcome": "finished", "summary": "Done."})), None)
+    assert len(topic.messages) == 1
+    entry = vars(caplog.records[-1])
+    keys = ("message", "execution", "status", "rollback")
+    assert [entry[key] for key in keys] == ["Execution ended", "run", status, rollback]
