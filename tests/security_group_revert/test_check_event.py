@@ -133,6 +133,7 @@ def test_chat_gets_custom_notification_in_the_schema_of_aws() -> None:
 @pytest.mark.parametrize("text", ["<!channel>", "<http://evil|AWS>", "``` *bold*", "&lt;!here&gt;"])
 def test_chat_shows_untrusted_text_as_text(text: str) -> None:
     content = json.loads(chat_message(text, text, thread="sg-1"))["content"]
+    assert content["title"] == text.replace("<", "(").replace(">", ")").replace("`", "'").replace("&", "+")
     assert not set("<>&`") & set(content["title"])
     assert not set("<>&`") & set(content["description"].removeprefix("```").removesuffix("```"))
 
