@@ -92,8 +92,8 @@ def text(report: Report, *, region: str, account: str) -> str:
     """Return the notification in plain text: group, caller, time, call and outcome."""
     outcome, change = report.outcome, report.change
     lines = _facts(outcome.group, change.call if change else None, region=region, account=account)
-    main = report.named_in_event if change else list(outcome.actions)
-    others = [action for action in outcome.actions if action not in main]
+    main = [action for action in outcome.actions if change is None or report.is_named(action)]
+    others = [action for action in outcome.actions if change and not report.is_named(action)]
     reverted = [f"already reverted by an earlier check: {rule}" for rule in report.already_reverted]
     reverted += [
         f"no longer present (reverted by someone else, or not visible yet): {rule}" for rule in report.not_visible
