@@ -73,9 +73,10 @@ def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     stacks[site] = StackClass("static_site", "StaticSite")
     for stack_id in selected_stacks(app, stacks):
         stack = stacks[stack_id].create(app, stack_id, settings)
+        inherited, own = cdk.Tags.of(stack), stack.tags  # CloudFormation passes the stack's own on to its resources
         for key, value in {"project": PROJECT, "system": stacks[stack_id].system}.items():
-            cdk.Tags.of(stack).add(key, value)
-            stack.tags.set_tag(key, value)  # of the stack itself, which CloudFormation passes on to its resources
+            inherited.add(key, value)
+            own.set_tag(key, value)
     if settings.production:
         cdk.RemovalPolicies.of(app).retain_on_update_or_delete(apply_to_resource_types=STATEFUL_RESOURCE_TYPES)
     return app
