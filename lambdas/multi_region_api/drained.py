@@ -9,9 +9,10 @@ import os
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .drains import drained_token, read_drained, ssm_client
+from .drains import drained_token, read_drained
 from .handler_settings import read_settings
 from .responses import ProxyEvent, Response, json_response
+from .ssm_client import ssm_client
 
 REGION, PARAMETER = os.environ["AWS_REGION"], os.environ["DRAINED_PARAMETER"]
 ALLOWED_ORIGINS = read_settings()["allowed_origins"]

@@ -282,10 +282,10 @@ class DeploymentStateMachine(Construct):
         wildcard_reason: str,
         account: str | None = None,
     ) -> None:
-        arns = []
+        stack, arns = Stack.of(self), []
         for resource in resources:
             resource_type, _, name = resource.partition("/")
-            arn = Stack.of(self).format_arn(
+            arn = stack.format_arn(
                 service="cloudformation", account=account, resource=resource_type, resource_name=name
             )
             arns.append(arn)
