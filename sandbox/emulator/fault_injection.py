@@ -1,5 +1,7 @@
 """Fault injection for tests: a call to CloudFormation or EC2 fails, or another call is executed before it.
 
+EventBridge's attempts to invoke the target of a rule fail, too, with the action `InvokeTarget`.
+
 A POST with ``X-Amz-Target: Sandbox.Inject`` and ``{"faults": [...]}`` replaces the list of faults and returns the
 previous one, with the remaining ``times`` of each fault. A fault has:
 
@@ -56,7 +58,7 @@ def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         action = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
-        fault = _next_fault(action)
+        fault = next_fault(action)
         if fault and "code" in fault:
             return error_response(fault["code"], fault.get("message", ""))
         if fault:
@@ -77,7 +79,8 @@ def _inject(request: dict[str, Any]) -> dict[str, Any]:
     return {"replaced": replaced}
 
 
-def _next_fault(action: str) -> dict[str, Any] | None:
+def next_fault(action: str) -> dict[str, Any] | None:
+    """Return the fault that applies to a call of `action`, or None."""
     for fault in FAULTS:
         if fault["action"] != action:
             continue
