@@ -10,6 +10,8 @@ previous one, with the remaining ``times`` of each fault. A fault has:
 - ``times``: number of calls affected (default: 1)
 - ``code`` and ``message`` of an error, or ``before``: parameters of another call to the same API
 
+With ``{"stale_seconds": 2}``, EC2 is eventually consistent: it lists the security group rules of two seconds ago.
+
 With ``{"impaired_regions": [...]}``, all AWS API calls in these Regions fail with status 503, also those of functions.
 Deployed APIs still respond, and global services are not impaired.
 
@@ -24,12 +26,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from .. import budgets
+from ..ec2 import rules
 from ..ministack import cloudformation, ec2
 from ..ministack.requests import get_region, service_handlers
 from .json_protocol import register
 
 FAULTS: list[dict[str, Any]] = []
 IMPAIRED_REGIONS: set[str] = set()
+THROTTLED = "RequestLimitExceeded"
 GLOBAL_SERVICES = {"budgets", "cloudfront", "iam", "route53", "sandbox-faults"}
 
 
@@ -37,7 +41,7 @@ def install() -> None:
     """Accept faults, and apply them to CloudFormation and EC2, and impaired Regions to all services."""
     register("sandbox-faults", "Sandbox.", {"Inject": _inject, "SetCost": budgets.set_cost})
     _wrap("cloudformation", cloudformation.error_response)
-    _wrap("ec2", lambda code, message: ec2.error_response(code, message, 400))
+    _wrap("ec2", lambda code, message: ec2.error_response(code, message, 503 if code == THROTTLED else 400))
     for service in service_handlers.keys() - GLOBAL_SERVICES:
         _reject_in_impaired_regions(service)
 
@@ -73,6 +77,7 @@ def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
 def _inject(request: dict[str, Any]) -> dict[str, Any]:
     replaced = list(FAULTS)
     FAULTS[:] = request.get("faults", FAULTS)
+    rules.visibility["delay"] = request.get("stale_seconds", rules.visibility["delay"])
     if "impaired_regions" in request:
         IMPAIRED_REGIONS.clear()
         IMPAIRED_REGIONS.update(request["impaired_regions"])
