@@ -2,7 +2,7 @@
 
 Implements: an access key for each function, which STS knows as a session of its role (MiniStack would use the
 account's credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js
-functions (the packages in package.json). `aliases`, `versions` and `metrics` have those features.
+functions (the packages in package.json). `aliases`, `versions`, `metrics` and `quotas` have those features.
 
 A function runs in at most `MAX_PROCESSES` processes, and further invocations wait. AWS starts an execution environment
 for each concurrent invocation, but a hundred processes that start at once occupy a computer for minutes.
@@ -26,7 +26,7 @@ from typing import Any
 from ..emulator.authentication import secret_of
 from ..ministack import lambda_functions, sts
 from ..process import ROOT
-from . import aliases, metrics, versions
+from . import aliases, metrics, quotas, versions
 
 MAX_PROCESSES = 4
 LAYERS = ROOT / ".cache/layers"
@@ -41,6 +41,7 @@ def install() -> None:
     lambda_functions.logger.setLevel("WARNING")
     lambda_functions.execute.wrap(_with_class_name)
     lambda_functions.execute.wrap(_with_few_processes)
+    quotas.install()
     metrics.install()  # before the aliases, so that metrics name the version that runs
     aliases.install()
     versions.install()

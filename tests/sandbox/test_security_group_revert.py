@@ -73,9 +73,7 @@ def test_throttled_call_is_retried_without_a_sweep(sample: SampleGroup, action: 
 @pytest.mark.reliability(
     "security_group_revert",
     "Delayed or out of order",
-    fault="EC2 lists the rules before the change, because it is eventually consistent",
-    expected="the group is read again until the change is visible",
-    observed="reverted without a sweep",
+    fault="the change of an event is not visible in EC2 yet",
 )
 def test_change_that_is_not_yet_visible_is_reverted_without_a_sweep(sample: SampleGroup) -> None:
     sample.delay_reads(1.5)
