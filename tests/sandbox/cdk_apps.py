@@ -9,6 +9,7 @@ from aws_cdk import (
     aws_apigateway as apigateway,
     aws_lambda as lambda_,
     aws_sns as sns,
+    aws_sqs as sqs,
     aws_stepfunctions as sfn,
     aws_stepfunctions_tasks as tasks,
 )
@@ -61,6 +62,19 @@ def state_machine_app(out: Path, *, version: int, comment: str, name: str | None
         definition_body=sfn.DefinitionBody.from_chainable(task),
     )
     cdk.CfnOutput(stack, "MachineArn", value=machine.state_machine_arn)
+    app.synth()
+
+
+def two_stack_app(out: Path, *, topic: str, queue: str) -> None:
+    """Synthesize the stacks Events and Jobs, with a topic's display name and a queue's name.
+
+    Jobs imports the ARN of the topic.
+    """
+    app = cdk.App(outdir=str(out / "cdk.out"))
+    orders = sns.Topic(cdk.Stack(app, "Events"), "Orders", display_name=topic)
+    jobs = cdk.Stack(app, "Jobs")
+    cdk.CfnOutput(jobs, "Topic", value=orders.topic_arn)
+    sqs.Queue(jobs, "Queue", queue_name=queue)
     app.synth()
 
 
