@@ -19,7 +19,7 @@ class PullRequestWalkthrough(AssemblyWalkthrough):
     def pull_requests_are_checked(self) -> str:
         before = self._snapshot()
         longer = self._edited("VisibilityTimeout: 30", "VisibilityTimeout: 50")
-        safe, unsafe = (self._check(template) for template in (longer, self._without_subscription()))
+        safe, unsafe = self._check("safe", longer), self._check("unsafe", self._without_subscription())
         assert safe == (0, f"{self.app}: no unsafe changes"), safe
         assert unsafe[0] == 1, f"exit status {unsafe[0]} of an unsafe change: {unsafe[1]}"
         reason = "- Subscription (AWS::SNS::Subscription), Remove: it is deleted"
@@ -36,11 +36,11 @@ class PullRequestWalkthrough(AssemblyWalkthrough):
         AssemblyWalkthrough.steps[-1],
     )
 
-    def _check(self, template: str) -> tuple[int, str]:
+    def _check(self, name: str, template: str) -> tuple[int, str]:
         """Create a change set, run the command, and delete the change set; return the exit status and the output."""
         self.change_set = self.cloudformation.create_change_set(
             StackName=self.app,
-            ChangeSetName=f"pull-request-{time.time_ns()}",
+            ChangeSetName=f"pull-request-{name}-{int(time.time())}",
             IncludeNestedStacks=True,
             TemplateBody=template,
             Parameters=[{"ParameterKey": "environmentName", "ParameterValue": self.input["environmentName"]}],
