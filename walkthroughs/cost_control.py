@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .notifications import subscribe_queue
+from .notifications import NotificationQueue
 from .project_team import GROUP, ROLE, ProjectTeam
 from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
 
@@ -53,11 +53,10 @@ class CostControlWalkthrough(RestoringWalkthrough):
             raise PreconditionError(
                 f"the walkthrough needs cost_control:groups={json.dumps([GROUP])} and roles={json.dumps([ROLE])}"
             )
-        self.dynamodb, self.sns, self.sqs = map(target.client, ("dynamodb", "sns", "sqs"))
+        self.dynamodb, self.sns = map(target.client, ("dynamodb", "sns"))
         self.stepfunctions, self.iam, self.autoscaling = map(target.client, ("stepfunctions", "iam", "autoscaling"))
         self.month = f"{datetime.now(UTC):%Y-%m}"
-        self.notifications: list[dict[str, str]] = []
-        self.queue_url = subscribe_queue(target, self.outputs["TopicArn"], self.cleanup, name="cost")
+        self.notifications = NotificationQueue(target, self.outputs["TopicArn"], self.cleanup, name="cost")
         if target.set_cost:
             self._begin_month()
         self.earlier_executions: set[str] = set()
@@ -113,13 +112,13 @@ class CostControlWalkthrough(RestoringWalkthrough):
             AlarmName=self.outputs["TripwireAlarmName"], StateValue="ALARM", StateReason="walkthrough"
         )
         self._until_checked(4)
-        self._notification("EstimatedCharges")
+        self.notifications.wait_for("EstimatedCharges")
         assert not self._executions(), "the alarm started the state machine at 4 % of the budget"
         return "Budgets was asked at once, and the alarm is notified; at 4 % nothing else happened"
 
     def first_rung_notifies(self) -> str:
         self._set_cost(85)
-        notification = self._notification("Reached: 80 % of the budget (actual)")
+        notification = self.notifications.wait_for("Reached: 80 % of the budget (actual)")
         assert not self._is_denied(), "the policy is attached at 85 %"
         self.team.run_and_terminate()
         return f'"{notification["Subject"]}"; the user still starts instances'
@@ -127,7 +126,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
     def over_budget_denies_user_and_role(self) -> str:
         started = time.monotonic()
         self._set_cost(101)
-        self.report = self._notification("Reached: 100 % of the budget (actual)")
+        self.report = self.notifications.wait_for("Reached: 100 % of the budget (actual)")
         seconds = time.monotonic() - started
         refusals = [self.target.wait_until(refuse, "a refusal") for refuse in self._refusals()]
         assert all("explicit deny" in text for text in refusals), f"not denied by the policy: {refusals}"
@@ -171,7 +170,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         self.stepfunctions.start_execution(
             stateMachineArn=self.outputs["ReleaseArn"], input=json.dumps({"time": f"{next_month:%Y-%m-%dT%H:%M:%SZ}"})
         )
-        notification = self._notification("is released")
+        notification = self.notifications.wait_for("is released")
         attached = self.team.group_policies()
         assert attached == {*self.team.policies, OTHER_POLICY}, f"the group has {attached}"
         self._until_states({"web", "database"}, "running")
@@ -198,7 +197,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         deploy("CostControl", SETTINGS | {"cost_control:mode": "report"})
         self._forget_month()
         self._set_cost(101)
-        notification = self._notification("nothing was changed")
+        notification = self.notifications.wait_for("nothing was changed")
         for name in ("web", "database"):
             assert f"instance {self.instances[name]}: stopped" in notification["Message"], notification["Message"]
         self._until_states(set(self.instances), "running")
@@ -297,24 +296,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
             if item["item"]["S"] != "release":
                 self.dynamodb.delete_item(TableName=table, Key={"period": item["period"], "item": item["item"]})
 
-    def _receive(self) -> None:
-        while messages := self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                self.notifications.append(json.loads(message["Body"]))
-                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
-
-    def _notification(self, text: str) -> dict[str, str]:
-        """Wait for a notification that contains `text`, and discard all others received until then."""
-
-        def find() -> dict[str, str] | None:
-            self._receive()
-            return next((n for n in self.notifications if text in n["Message"]), None)
-
-        notification = self.target.wait_until(find, f"a notification with {text!r}")
-        self.notifications.clear()
-        return notification
-
     def _expect_silence(self) -> None:
         time.sleep(max(1.0, self.target.propagation_seconds))
-        self._receive()
-        assert not self.notifications, f"unexpected notification: {self.notifications[0]}"
+        unexpected = self.notifications.receive()
+        assert not unexpected, f"unexpected notification: {unexpected[0]}"

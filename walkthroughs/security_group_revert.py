@@ -19,7 +19,7 @@ from settings import export_security_groups
 
 from . import security_group_break_glass as break_glass
 from .check_security_group_events import check_events
-from .notifications import receive_events, subscribe_queue
+from .notifications import NotificationQueue, receive_events
 from .security_group_preconditions import require_settings
 from .walkthrough import RestoringWalkthrough, SkipStep, Step, Target
 
@@ -56,8 +56,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self.cleanup.callback(self._delete_state)
         self.changes_rule, self.sweep_rule = outputs["ChangesRuleName"], outputs["SweepRuleName"]
         self.caller = target.client("sts").get_caller_identity()["Arn"]
-        self.notifications: list[dict[str, str]] = []
-        self.queue_url = subscribe_queue(self.target, outputs["TopicArn"], self.cleanup, name="notifications")
+        self.notifications = NotificationQueue(self.target, outputs["TopicArn"], self.cleanup, name="notifications")
         self.checks_url = receive_events(self.target, CHECKS, self.cleanup, name="security-group-checks")
         for rule in (self.changes_rule, self.sweep_rule):
             self.cleanup.callback(self.events.enable_rule, Name=rule)
@@ -101,7 +100,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         seconds = time.monotonic() - started
         role, _, session = self.caller.rpartition("/") if ":assumed-role/" in self.caller else (self.caller, "", "")
         # Late events of an earlier walkthrough, perhaps by another caller, can cause the revert.
-        notification = self._notification("203.0.113.7/32", role, session)
+        notification = self.notifications.wait_for("203.0.113.7/32", role, session)
         check = self.target.wait_until(lambda: self._check_of("203.0.113.7/32"), "the event of the check")
         assert check["status"] == "reverted", f"another result: {check}"
         who, event = self.caller.split(":")[-1], f"event with the status {check['status']}"
@@ -114,13 +113,13 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self._until_as_approved()
         (after,) = self._ingress()
         assert after == before, f"before: {before}, after: {after}"
-        self._notification("modified: ")
+        self.notifications.wait_for("modified: ")
         return f"tcp 443 restored with the same ID, {after['SecurityGroupRuleId']}"
 
     def deleted_rule_is_restored(self) -> str:
         self._revoke_https()
         self._until_as_approved()
-        self._notification("restored")
+        self.notifications.wait_for("restored")
         return "tcp 443 from 0.0.0.0/0 restored"
 
     def approved_rule_of_mixed_call_remains(self) -> str:
@@ -141,7 +140,9 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self._until_as_approved()
         (remaining,) = self._ingress()
         assert remaining["SecurityGroupRuleId"] == added[443], "the approved rule was replaced"
-        assert "restored" not in self._notification("203.0.113.8/32")["Message"], "the approved rule was changed"
+        assert "restored" not in self.notifications.wait_for("203.0.113.8/32")["Message"], (
+            "the approved rule was changed"
+        )
         return f"tcp 22 revoked, tcp 443 unchanged ({remaining['SecurityGroupRuleId']})"
 
     def all_source_types_are_revoked(self) -> str:
@@ -155,7 +156,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
             {"IpProtocol": "icmp", "FromPort": 8, "ToPort": -1, "IpRanges": [{"CidrIp": "203.0.113.0/24"}]},
         )
         self._until_as_approved()
-        message = self._notification("2001:db8::/32")["Message"]
+        message = self.notifications.wait_for("2001:db8::/32")["Message"]
         for source in (prefix_list, self.group_id, "0.0.0.0/1", "128.0.0.0/1", "ICMP type 8"):
             assert source in message, f"the notification does not name {source}:\n{message}"
         return "six rules revoked, all named in one notification"
@@ -169,8 +170,8 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
                 errors.append(error.response["Error"]["Code"])
         assert len(errors) == 2, f"expected two errors: {errors}"
         time.sleep(max(QUIET_SECONDS, self.target.propagation_seconds))
-        self._receive()
-        unwanted = [n for n in self.notifications if "999.0.0.0" in n["Message"] or "203.0.113.9" in n["Message"]]
+        received = self.notifications.receive()
+        unwanted = [n for n in received if "999.0.0.0" in n["Message"] or "203.0.113.9" in n["Message"]]
         assert not unwanted, f"unexpected notification: {unwanted[0]}"
         return f"{' and '.join(errors)}; no notification"
 
@@ -179,7 +180,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         address = self._add_unnoticed_rule()
         self._set_enabled(self.sweep_rule, enabled=True)
         self._until_as_approved()
-        assert "scheduled sweep" in self._notification(address)["Message"], "not detected by a sweep"
+        assert "scheduled sweep" in self.notifications.wait_for(address)["Message"], "not detected by a sweep"
         self._set_enabled(self.sweep_rule, enabled=False)
         self._set_enabled(self.changes_rule, enabled=True)
         return "revoked by the next sweep, with a notification"
@@ -191,17 +192,17 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         address, other = "203.0.113.40/32", "203.0.113.41/32"
         rule = SSH | {"IpRanges": [{"CidrIp": address, "Description": "INC-1234: vendor access"}]}
         self.target.wait_until(lambda: break_glass.authorize(role_ec2, self.group_id, rule), "permission of the role")
-        message = self._notification("Permitted as break-glass")["Message"]
+        message = self.notifications.wait_for("Permitted as break-glass")["Message"]
         for part in (address, "INC-1234: vendor access", break_glass.ROLE):
             assert part in message, f"the notification does not contain {part}:\n{message}"
         self._authorize(SSH | {"IpRanges": [{"CidrIp": other}]})
-        self._notification(f"revoked: inbound TCP 22 from {other}")
+        self.notifications.wait_for(f"revoked: inbound TCP 22 from {other}")
         sources = {rule["CidrIpv4"] for rule in self._ingress()}
         assert sources == {"0.0.0.0/0", address}, f"other rules: {sources}"
         break_glass.move_end_to_the_past(self.dynamodb, self.state_table, self.group_id)
         self._set_enabled(self.sweep_rule, enabled=True)
         self._until_as_approved()
-        self._notification("Break-glass changes that ended")
+        self.notifications.wait_for("Break-glass changes that ended")
         self._set_enabled(self.sweep_rule, enabled=False)
         return "kept while another change was reverted; revoked by the first sweep after its end, with a notification"
 
@@ -217,17 +218,16 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
                 except ClientError as error:  # the read was stale
                     if error.response["Error"]["Code"] != "InvalidPermission.Duplicate":
                         raise
-            self._receive()
-            return next((n for n in self.notifications if "SUSPENDED" in n.get("Subject", "")), None)
+            return next((n for n in self.notifications.receive() if "SUSPENDED" in n.get("Subject", "")), None)
 
         seconds = self.target.timeout_seconds * (self.max_reverts + 1)
         notification = self.target.wait_until(add_until_suspended, "a notification of the suspension", seconds)
         assert added > self.max_reverts, f"suspended after {added - 1} reverts, not {self.max_reverts}"
-        self.notifications.clear()
+        self.notifications.received.clear()
         ids = [rule["SecurityGroupRuleId"] for rule in self._ingress() if rule["FromPort"] == 22]
         assert ids, "the rule was reverted after the suspension"
         self.ec2.revoke_security_group_ingress(GroupId=self.group_id, SecurityGroupRuleIds=ids)
-        self._notification("are resolved")
+        self.notifications.wait_for("are resolved")
         self.target.wait_until(self._has_no_report, "the deletion of the report from the state")
         self._delete_state()
         return f'left in place after {added - 1} reverts: "{notification["Subject"]}"; then removed manually'
@@ -241,8 +241,7 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         seconds = time.monotonic() - started
 
         def missing() -> set[str]:
-            self._receive()
-            text = "\n".join(n["Message"] for n in self.notifications)
+            text = "\n".join(n["Message"] for n in self.notifications.receive())
             return {address for address in addresses if address not in text}
 
         self.target.wait_until(lambda: not missing(), "notifications of all changes")
@@ -253,11 +252,10 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
 
     def _processed_events(self) -> int:
         """Return the number of calls that notifications name, or that are counted for the next sweep."""
-        self._receive()
         key = {"group_id": {"S": self.group_id}, "finding": {"S": LATE_SORT_KEY}}
         item = self.dynamodb.get_item(TableName=self.state_table, Key=key, ConsistentRead=True).get("Item")
         counted = int(item["reverts"]["N"]) - MAX_LATE_NOTIFICATIONS if item else 0
-        return sum("CloudTrail event" in n["Message"] for n in self.notifications) + max(0, counted)
+        return sum("CloudTrail event" in n["Message"] for n in self.notifications.receive()) + max(0, counted)
 
     def _check_of(self, address: str) -> dict[str, Any] | None:
         """Return the detail of the event of a check that reverted a rule with this address; discard others."""
@@ -349,27 +347,3 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
     def _set_enabled(self, rule: str, *, enabled: bool) -> None:
         (self.events.enable_rule if enabled else self.events.disable_rule)(Name=rule)
         time.sleep(self.target.propagation_seconds)
-
-    def _receive(self) -> None:
-        while True:
-            response = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
-            messages = response.get("Messages", [])
-            for message in messages:
-                body = message["Body"].replace("[.]", ".").replace("[@]", "@")  # undo what prevents links
-                self.notifications.append(json.loads(body))
-                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
-            if not messages:
-                return
-
-    def _notification(self, *texts: str) -> dict[str, str]:
-        """Wait for a notification that contains all `texts`, and discard all others received until then."""
-
-        def find() -> dict[str, str] | None:
-            self._receive()
-            return next((n for n in self.notifications if all(text in n["Message"] for text in texts)), None)
-
-        notification = self.target.wait_until(
-            find, f"a notification with {' and '.join(map(repr, filter(None, texts)))}"
-        )
-        self.notifications.clear()
-        return notification

@@ -52,7 +52,7 @@ class RolloutFunctions:
         for function in (self.shift, self.roll_back, self.ended):
             grant(function, ["lambda:GetAlias", "lambda:UpdateAlias"], *self.functions, *self.aliases)
 
-    def substitutions(self) -> dict[str, str]:
+    def arns(self) -> dict[str, str]:
         """Return the ARNs, by the names in the definition."""
         functions = {
             "Check": self.check,

@@ -139,7 +139,9 @@ class SecurityGroupRevert(Stack):
             "Function",
             description="Reverts unapproved security group changes",
             handler="security_group_revert.handler.handler",
-            code=lambda_asset("security_group_revert", approved=json.dumps(self._approved(), indent=1)),
+            code=lambda_asset(
+                "security_group_revert", shared=["mail_text"], approved=json.dumps(self._approved(), indent=1)
+            ),
             timeout_seconds=300,  # for a sweep of MAX_GROUPS
             environment=environment,
             retry_attempts=2,

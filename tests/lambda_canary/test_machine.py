@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from lambdas.lambda_canary.notification import without_links
+from lambdas.mail_text import without_links
 from stacks.lambda_canary.definition import definition
 
 from .fake_aws import denied, error
