@@ -84,7 +84,7 @@ def text(report: Report, *, region: str, account: str) -> str:
     ]
     lines += _section("Outcome", [*map(_line, main), *reverted])
     lines += _section("Other findings in this check (rules not named in the CloudTrail event)", map(_line, others))
-    lines += _section("Permitted as break-glass, then reverted", map(str, report.permitted))
+    lines += _section("Permitted as break-glass, to be reverted at the end", map(str, report.permitted))
     lines += _section("Break-glass changes that ended", map(str, report.ended))
     if report.has_break_glass_caller and (main or report.already_reverted):
         lines += ["", NOT_PERMITTED]

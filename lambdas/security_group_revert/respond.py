@@ -140,7 +140,7 @@ class Responder:
         self._write_state(group, state, outcome, [*missed, *_explained(change, state)], run, ended)
         should_report = state.should_report(findings)
         to_notify = [a for a in outcome.actions if not a.is_unresolved or report.is_named(a)]
-        if run.is_sweep and state.has_late_events:
+        if run.is_sweep and state.late_events:
             self._report_late_events(group)
         by_others = all(action.status == "conflict" for action in to_notify)  # or there is nothing to notify
         is_late = by_others and bool(to_notify or in_approved_state) and not should_report
@@ -187,11 +187,15 @@ class Responder:
             self._publish(group, *notification)
 
     def _reconcile_visible(self, group: GuardedGroup, rules: tuple[Rule, ...], run: "_Run") -> tuple[Outcome, State]:
-        """Reconcile a group; repeat after a pause if the change in the event is not visible yet."""
+        """Reconcile a group; repeat after a pause if the change in the event is not visible yet.
+
+        During a burst of changes that someone else reverts, there is no pause: the next event or sweep checks again.
+        """
         change = run.change
         state = self._read_state(group, run)
         outcome = self._reconcile(group, rules, state, run)
-        for pause in RETRY_DELAYS_SECONDS if change else ():
+        is_burst = state.late_events > MAX_LATE_NOTIFICATIONS
+        for pause in RETRY_DELAYS_SECONDS if change and not is_burst else ():
             if not _not_visible(change, outcome, state):
                 break
             time.sleep(pause)

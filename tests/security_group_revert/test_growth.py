@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from lambdas.security_group_revert.respond import MAX_LATE_NOTIFICATIONS, RetryableError
+from lambdas.security_group_revert.respond import MAX_LATE_NOTIFICATIONS, RETRY_DELAYS_SECONDS, RetryableError
 from lambdas.security_group_revert.rules import Plan, Rule, plan
 from settings.security_group_revert import MAX_GROUPS, MAX_TOTAL_RULES
 
@@ -133,6 +133,19 @@ def test_burst_of_1000_events_causes_seven_notifications() -> None:
     assert all(f"user/caller-{number}" in rest["Message"] for number in range(7))
     respond(ec2, records.SWEEP, sns=sns, dynamodb=dynamodb)
     assert len(sns.notifications) == 1 + MAX_LATE_NOTIFICATIONS + 1, "the rest is reported once"
+
+
+def test_burst_of_changes_that_someone_else_reverts_causes_one_call_each(pauses: list[float]) -> None:
+    """A change that is no longer present, or not visible yet, is waited for; not in a burst."""
+    ec2, dynamodb = FakeEC2([HTTPS]), FakeDynamoDB()
+    for number in range(100):
+        respond(ec2, ssh_from(number)[1], dynamodb=dynamodb)
+    waiting = 1 + MAX_LATE_NOTIFICATIONS
+    assert ec2.calls == [READ] * (100 + waiting * len(RETRY_DELAYS_SECONDS))
+    assert pauses == [*RETRY_DELAYS_SECONDS] * waiting
+    ec2.add(SSH)
+    respond(ec2, records.SWEEP, dynamodb=dynamodb)
+    assert ec2.current() == {HTTPS}, "the sweep reverts what was not visible"
 
 
 def test_concurrent_runs_that_revoke_the_same_rules_are_reported_together() -> None:
