@@ -14,7 +14,7 @@ from lambdas.security_group_revert.rules import Plan, Rule, plan
 from settings.security_group_revert import MAX_GROUPS, MAX_TOTAL_RULES
 
 from . import records
-from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeSNS
+from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeEventBridge, FakeSNS
 from .test_respond import HTTPS, SSH, guarded, respond
 
 READ = "DescribeSecurityGroupRules"
@@ -137,15 +137,15 @@ def test_burst_of_1000_events_causes_seven_notifications() -> None:
 
 def test_burst_of_changes_that_someone_else_reverts_causes_one_call_each(pauses: list[float]) -> None:
     """A change that is no longer present, or not visible yet, is waited for; not in a burst."""
-    ec2, dynamodb = FakeEC2([HTTPS]), FakeDynamoDB()
+    ec2, dynamodb, sns, events = FakeEC2([HTTPS]), FakeDynamoDB(), FakeSNS(), FakeEventBridge()
     for number in range(100):
-        respond(ec2, ssh_from(number)[1], dynamodb=dynamodb)
+        respond(ec2, ssh_from(number)[1], dynamodb=dynamodb, sns=sns, events=events)
     waiting = 1 + MAX_LATE_NOTIFICATIONS
     assert ec2.calls == [READ] * (100 + waiting * len(RETRY_DELAYS_SECONDS))
     assert pauses == [*RETRY_DELAYS_SECONDS] * waiting
-    ec2.add(SSH)
-    respond(ec2, records.SWEEP, dynamodb=dynamodb)
-    assert ec2.current() == {HTTPS}, "the sweep reverts what was not visible"
+    respond(ec2, records.SWEEP, dynamodb=dynamodb, sns=sns, events=events)
+    assert len(events.details) == MAX_LATE_NOTIFICATIONS
+    assert len(sns.notifications) == MAX_LATE_NOTIFICATIONS + 1
 
 
 def test_concurrent_runs_that_revoke_the_same_rules_are_reported_together() -> None:

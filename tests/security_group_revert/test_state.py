@@ -305,7 +305,7 @@ def test_reminder_is_due_after_a_day(hours: int, due: bool) -> None:
 def test_read_ends_at_the_maximum_of_items(monkeypatch: pytest.MonkeyPatch) -> None:
     """With botocore's paginator. The other items sort before those of unapproved rules, so they are read first."""
     monkeypatch.setattr("lambdas.security_group_revert.state.MAX_ITEMS", 2)
-    client = boto3.client("dynamodb", "us-east-1", aws_access_key_id="key", aws_secret_access_key="secret")
+    client = boto3.Session("key", "secret", region_name="us-east-1").client("dynamodb")
     far = {"N": str(int(time.time()) + HOUR)}
     report = {"finding": {"S": "report"}, "digest": {"S": "d"}, "last": {"N": "1"}, "expires_at": far}
     counts = [
