@@ -26,9 +26,10 @@ def message_picture(headings: Sequence[str], text: str) -> str:
     for number, heading in enumerate(headings, 1):
         weight = ' font-weight="bold"' if number == len(headings) else ""
         parts.append(f'<text x="{MARGIN}" y="{MARGIN + LINE_HEIGHT * number - 6}"{weight}>{escape(heading)}</text>')
-    parts.append('</g><g font-family="monospace" font-size="12" style="white-space: pre">')
+    parts.append('</g><g font-family="monospace" font-size="12">')
     for number, line in enumerate(lines, 1):
-        parts.append(f'<text x="{MARGIN + 10}" y="{top + LINE_HEIGHT * number + 2}">{escape(line)}</text>')
+        y = top + LINE_HEIGHT * number + 2
+        parts.append(f'<text x="{MARGIN + 10}" y="{y}" xml:space="preserve">{escape(line)}</text>')
     return "\n".join([*parts, "</g></svg>", ""])
 
 
