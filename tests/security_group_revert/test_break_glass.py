@@ -239,6 +239,15 @@ def test_rule_that_someone_else_changes_is_reverted() -> None:
     assert account.ec2.current() == {HTTPS}
 
 
+@pytest.mark.parametrize(("text", "stays"), [("another reason", True), ("", False)])
+def test_changed_description_stays_and_removed_one_does_not(text: str, stays: bool) -> None:
+    account = Account(HTTPS, VENDOR)
+    account.respond(added())
+    account.ec2.rules[SECOND_ID]["Description"] = text
+    account.respond(event(records.described(SECOND_ID, text), identity=records.ALICE))
+    assert (SSH in account.ec2.current()) == stays
+
+
 def test_removal_by_someone_else_after_break_glass_is_restored() -> None:
     account = Account()
     account.respond(removed(age=60))
