@@ -6,7 +6,8 @@ and continuation tokens, with which the function is invoked again as a new job; 
 the configuration of an action; one execution per stage at a time, superseded executions; retries of a failed stage.
 
 Not implemented: other actions, parallel actions, executions in different stages at the same time, transitions,
-approvals, triggers and pipeline-level variables of V2 pipelines, rollbacks, connections, events.
+approvals, triggers and pipeline-level variables of V2 pipelines, variables of source actions, rollbacks, connections,
+events.
 """
 
 import contextvars
