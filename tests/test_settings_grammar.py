@@ -341,12 +341,12 @@ TABLE: dict[str, tuple[Grammar, ...] | str] = {
         lambda amount: amount >= 1,
         api("budgets", "NumericValue", lambda amount: f"{amount:.2f}"),
     ),
-    "cost_control:rungs.percent": (
+    "cost_control:thresholds.percent": (
         api("budgets", "NotificationThreshold"),
         cfn("AWS::Budgets::Budget", "Threshold", "Notification"),
     ),
-    "cost_control:rungs.kind": CHOICE,
-    "cost_control:rungs.actions": CHOICE,
+    "cost_control:thresholds.kind": CHOICE,
+    "cost_control:thresholds.actions": CHOICE,
     "cost_control:mode": CHOICE,
     "cost_control:groups": iam_name("groupNameType", "group"),
     "cost_control:roles": iam_name("roleNameType", "role"),

@@ -47,7 +47,7 @@ ONE_KEY = "KMS names this family of actions with a suffix; the resource is one k
 
 
 class CostControl(Stack):
-    """The budget of one project, and what happens when its cost reaches a rung."""
+    """The budget of one project, and what happens when its cost reaches a threshold."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: CostControlSettings, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, description="Keeps a project within its budget", **kwargs)
@@ -87,7 +87,7 @@ class CostControl(Stack):
     def _options(self) -> dict[str, Any]:
         names = ("project", "tag", "exempt_tag", "mode", "groups", "roles", "exempt_principals")
         options = self.settings.model_dump(include={*names, "stop_instances", "stop_databases"})
-        return options | {"rungs": [rung.model_dump() for rung in self.settings.rungs]}
+        return options | {"thresholds": [threshold.model_dump() for threshold in self.settings.thresholds]}
 
     def _create_function(self, name: str, handler: str, description: str, **options: Any) -> StandardFunction:
         return StandardFunction(
@@ -178,7 +178,7 @@ class CostControl(Stack):
         function = self._create_function(
             "Receiver",
             "receive",
-            "Asks Budgets for the cost, and starts the state machine if it has reached a rung",
+            "Asks Budgets for the cost, and starts the state machine if it has reached a threshold",
             environment={"GUARD_ARN": self.guard.state_machine_arn},
             retry_attempts=2,
             on_failure=destinations.SqsDestination(self.dead_letters),
