@@ -7,8 +7,9 @@ import logging
 import os
 from typing import Any
 
-from .drains import change, read_drained, regions_reporting, ssm_client, write_drained
+from .drains import change, read_drained, regions_reporting, write_drained
 from .handler_settings import read_settings
+from .ssm_client import ssm_client
 
 REGION, PARAMETER = os.environ["AWS_REGION"], os.environ["DRAINED_PARAMETER"]
 SETTINGS = read_settings()

@@ -12,9 +12,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 NO_REGIONS = "none"  # a parameter cannot be empty
 TOKEN_PREFIX = "drained="  # noqa: S105  # no secret
 TIMEOUT_SECONDS = 1
@@ -23,14 +20,6 @@ MAX_BODY_BYTES = 5_120  # Route 53 searches no more
 
 class DrainError(Exception):
     """The request is invalid, or would leave no Region in service."""
-
-
-def ssm_client() -> Any:
-    """Create a client that fails before a health checker stops waiting."""
-    return boto3.client(
-        "ssm",
-        config=Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"total_max_attempts": 1}),
-    )
 
 
 def drained_token(region: str) -> str:

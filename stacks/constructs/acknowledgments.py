@@ -8,8 +8,8 @@ from .cfn_resource import cfn_resource
 
 def acknowledge(construct: IConstruct, reasons: dict[str, str]) -> None:
     """Acknowledge findings on `construct` and its children. `reasons` maps a rule (``AwsSolutions-L1``) to a reason."""
-    for finding, reason in reasons.items():
-        Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+    findings = [Acknowledgment(id=finding, reason=reason) for finding, reason in reasons.items()]
+    Validations.of(construct).acknowledge(*findings)
 
 
 def acknowledge_wildcards(construct: IConstruct, reasons: dict[str, str]) -> None:

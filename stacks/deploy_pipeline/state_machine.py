@@ -20,12 +20,11 @@ from lambdas.deploy_pipeline.report import PREFIX
 from lambdas.deploy_pipeline.request import GREEN, fingerprint
 from settings.deploy_pipeline import DeployPipelineSettings
 
-from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.execution_ended_rule import ExecutionEndedRule
 from ..constructs.grants import grant
 from ..constructs.standard_function import StandardFunction
-from ..constructs.state_machine_log import StateMachineLog
+from ..constructs.standard_state_machine import StandardStateMachine
 from .definition import ASSETS_TIMEOUT, definition
 
 TEMPLATES = "templates/*"
@@ -193,20 +192,16 @@ class DeploymentStateMachine(Construct):
 
     def _state_machine(self, functions: dict[str, StandardFunction]) -> sfn.StateMachine:
         """Create the state machine, which can pass only the service role to CloudFormation."""
-        log_group = StateMachineLog(self, "Log")
         arns = {name: function.function_arn for name, function in functions.items()}
         has_rollout = bool(self.settings.rollout.alias_arn)
-        state_machine = sfn.StateMachine(
+        state_machine = StandardStateMachine(
             self,
             "StateMachine",
-            comment="Creates a stack, or updates it if nothing is deleted or replaced",
-            definition_body=sfn.DefinitionBody.from_string(json.dumps(definition(rollout=has_rollout))),
-            definition_substitutions=arns | {"ServiceRole": self.service_role.role_arn},
-            tracing_enabled=True,
-            # Parameters of the app can be secret, so execution data is not logged.
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
+            definition=definition(rollout=has_rollout),
+            function_arns=arns,
+            substitutions={"ServiceRole": self.service_role.role_arn},
+            log_execution_data=False,  # parameters of the app can be secret
         )
-        grant(state_machine, ["lambda:InvokeFunction"], *arns.values())
         self._grant_stacks(state_machine, ["CreateStack", "DeleteStack", "DescribeStacks"])
         # The input's tags are applied to the stack and the change set.
         tagging = ["TagResource", "UntagResource"]
@@ -231,8 +226,6 @@ class DeploymentStateMachine(Construct):
         grant(state_machine, ["kms:Decrypt"], self.key.key_arn)
         if has_rollout:
             self._grant_rollout(state_machine)
-        no_arn = "X-Ray and log delivery have no resource-level permissions."
-        acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
         return state_machine
 
     def _clean_up(self) -> None:
@@ -309,10 +302,10 @@ class DeploymentStateMachine(Construct):
         wildcard_reason: str,
         account: str | None = None,
     ) -> None:
-        arns = []
+        stack, arns = Stack.of(self), []
         for resource in resources:
             resource_type, _, name = resource.partition("/")
-            arn = Stack.of(self).format_arn(
+            arn = stack.format_arn(
                 service="cloudformation", account=account, resource=resource_type, resource_name=name
             )
             arns.append(arn)
