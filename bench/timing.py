@@ -70,6 +70,12 @@ def seconds_inside(statements: str, *, cwd: Path, environment: dict[str, str]) -
     return float(output_of(program, cwd=cwd, environment=environment))
 
 
+def megabytes_after(statements: str, *, cwd: Path, environment: dict[str, str]) -> float:
+    """Run statements in a new Python process; return its peak resident memory on Linux."""
+    memory = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    return float(output_of([sys.executable, "-c", f"{statements}\n{memory}"], cwd=cwd, environment=environment))
+
+
 def output_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> str:
     """Run a program; return its standard output.
 
