@@ -13,22 +13,18 @@ retries; logs; traces.
 
 import contextvars
 import json
-import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import cloudwatch, nested_executions
-from .awslambda import role_credentials
 from .awslambda.aliases import executed_versions
 from .iam.services import ROLE
 from .ministack import stepfunctions
-from .ministack.requests import get_region, json_response
+from .ministack.requests import json_response
 
 MAX_DATA_BYTES = 262_144
 SDK_SERVICES = {"cloudformation": "CloudFormation", "lambda": "Lambda"}  # with the prefixes of their errors
@@ -242,16 +238,7 @@ def _sdk_integration(original: Any) -> Any:
         service, action = resource.split(":")[-2:]
         if service not in SDK_SERVICES:
             return original(resource, data)
-        credentials: dict[str, Any] = {
-            name.lower(): value for name, value in role_credentials(ROLE.get(), "execution").items()
-        }
-        client = boto3.client(
-            service,
-            endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
-            region_name=get_region(),
-            **credentials,
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        client = nested_executions.client(service)
         try:
             response = client._make_api_call(action[0].upper() + action[1:], data)
         except ClientError as error:
