@@ -7,7 +7,7 @@ timeouts of executions and of tasks that wait for a task token run `speed` times
 KiB ends the execution with States.DataLimitExceeded, which no Catch handles. `nested_executions` has tasks that run
 another state machine.
 
-Not implemented: a separate task token for each retry; limits of inputs and histories; MaxDelaySeconds and jitter of
+Not implemented: a separate task token for each retry; the limit of histories; MaxDelaySeconds and jitter of
 retries; logs; traces.
 """
 
@@ -24,7 +24,7 @@ from . import cloudwatch, nested_executions
 from .awslambda.aliases import executed_versions
 from .iam.services import ROLE
 from .ministack import stepfunctions
-from .ministack.requests import json_response
+from .ministack.requests import json_error, json_response
 
 MAX_DATA_BYTES = 262_144
 SDK_SERVICES = {"cloudformation": "CloudFormation", "lambda": "Lambda"}  # with the prefixes of their errors
@@ -100,6 +100,10 @@ def _repeatable(start: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
     """Return a running execution again if a request has its name and input, as the API reference describes."""
 
     def start_execution(request: dict[str, Any]) -> Any:
+        if len(request.get("input", "").encode()) > MAX_DATA_BYTES:
+            constraint = f"Member must have length less than or equal to {MAX_DATA_BYTES}"
+            text = f"1 validation error detected: Value at 'input' failed to satisfy constraint: {constraint}"
+            return json_error("ValidationException", text)
         same = (request.get("stateMachineArn"), request.get("name"), request.get("input", "{}"), "RUNNING")
         for execution in stepfunctions.executions.values():
             if tuple(execution[name] for name in ("stateMachineArn", "name", "input", "status")) == same:
