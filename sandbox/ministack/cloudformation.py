@@ -149,10 +149,10 @@ def extend_resource_type(resource_type: str, **functions: Any) -> dict[str, Any]
     return original
 
 
-Step = Callable[[str, dict[str, Any]], Any]
+_Step = Callable[[str, dict[str, Any]], Any]
 
 
-def add_steps(resource_type: str, *, check: Step | None = None, apply: Step | None = None) -> None:
+def add_steps(resource_type: str, *, check: _Step | None = None, apply: _Step | None = None) -> None:
     """Let a resource type's handlers call ``check(id, properties)`` first, and ``apply(physical_id, properties)`` last.
 
     The id is the logical one in `create`, and the physical one in `update`.
