@@ -17,19 +17,31 @@ from rich.table import Table
 
 from sandbox.process import ROOT, SandboxError
 
-from . import analytics_host, cost_control, lambda_canary, multi_region_api, security_group_revert, static_site, synth
+from . import (
+    analytics_host,
+    cost_control,
+    deploy_pipeline,
+    functions,
+    lambda_canary,
+    multi_region_api,
+    security_group_revert,
+    static_site,
+    synth,
+)
 from .report import COLUMNS, Section, markdown
 from .timing import BenchError
 
 OUTPUT = ROOT / "docs" / "benchmarks.md"
 SECTIONS: dict[str, Callable[[Progress], Section]] = {
+    "synth": synth.measure,
+    "functions": functions.measure,
     "static_site": static_site.measure,
+    "deploy_pipeline": deploy_pipeline.measure,
     "multi_region_api": multi_region_api.measure,
     "security_group_revert": security_group_revert.measure,
     "analytics_host": analytics_host.measure,
     "cost_control": cost_control.measure,
     "lambda_canary": lambda_canary.measure,
-    "synth": synth.measure,
 }
 console = Console(highlight=False)
 

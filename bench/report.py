@@ -10,9 +10,12 @@ from pathlib import Path
 
 from sandbox.process import ROOT
 
+from .bar_chart import Bar
 from .timing import PATH, output_of
 
 COLUMNS = ("Metric", "Value", "Compared with", "Ratio", "Conditions")
+PICTURE = "benchmarks.svg"
+PICTURE_TITLE = "CPU time and memory of a cold start, in addition to Lambda's runtime client"
 PACKAGES = ("aws-cdk-lib", "boto3", "ministack")
 
 
@@ -34,11 +37,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Results of one module; `notes` explain what they include."""
+    """Results of one module; `notes` explain what they include. `bars` are drawn as the picture of the page."""
 
     title: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    bars: tuple[Bar, ...] = ()
 
 
 def at_most(limit: float, value: float) -> str:
@@ -63,7 +67,10 @@ def markdown(sections: Iterable[Section]) -> str:
         *(f"- {condition}" for condition in _conditions()),
     ]
     for section in sections:
-        lines += ["", f"## {section.title}", "", _line(COLUMNS), _line("---" for _ in COLUMNS)]
+        lines += ["", f"## {section.title}", ""]
+        if section.bars:
+            lines += [f"![{PICTURE_TITLE}](pictures/{PICTURE})", ""]
+        lines += [_line(COLUMNS), _line("---" for _ in COLUMNS)]
         lines += [_line(row.cells()) for row in section.rows]
         lines += ["", *(f"- {note}" for note in section.notes)] if section.notes else []
     return "\n".join(lines) + "\n"
