@@ -66,9 +66,14 @@ def in_turn(
 
 def seconds_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> float:
     """Run a program; return its wall-clock seconds."""
+    return seconds_and_output(arguments, cwd=cwd, environment=environment)[0]
+
+
+def seconds_and_output(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> tuple[float, str]:
+    """Run a program; return its wall-clock seconds and standard output."""
     started = time.perf_counter()
-    output_of(arguments, cwd=cwd, environment=environment)
-    return time.perf_counter() - started
+    output = output_of(arguments, cwd=cwd, environment=environment)
+    return time.perf_counter() - started, output
 
 
 def seconds_inside(statements: str, *, cwd: Path, environment: dict[str, str]) -> float:
