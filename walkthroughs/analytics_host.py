@@ -143,6 +143,22 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
         nbformat.write(notebook, self._reports() / "billboard.ipynb")
         return f"{len(notebook.cells)} cells, {plots} plots; {self._reports() / 'billboard.ipynb'}"
 
+    def home_is_saved_and_restored(self) -> str:
+        from assets.analytics_host.billboard.home import SavedFiles
+
+        saved_files = SavedFiles(self.user, self.outputs["DataBucketName"])
+        with TemporaryDirectory() as folder:  # in the place of the home directories of two hosts
+            home, other_home = Path(folder, "home"), Path(folder, "other")
+            for path in (home / "notebooks", other_home):
+                path.mkdir(parents=True)
+            (home / "notebooks/mine.txt").write_text("work")
+            saved = saved_files.save(home)
+            bucket, _, key = saved.location.removeprefix("s3://").partition("/")
+            self.cleanup.callback(self.target.client("s3").delete_object, Bucket=bucket, Key=key)
+            text = (saved_files.restore(other_home, saved.location) / "notebooks/mine.txt").read_text()
+        assert text == "work", f"the restored file contains {text!r}"
+        return f"{saved.files} file: {saved.location}"
+
     def report_is_written(self) -> str:
         from assets.analytics_host.billboard import report
 
@@ -183,6 +199,7 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
         Step("Predict the hits of 2010 with the best model", hits_are_predicted),
         Step("Load that model from its file, and predict again", model_is_loaded_again),
         Step("Run the Python notebook with small models", notebook_runs),
+        Step("Save files to the data bucket, and restore them in another folder", home_is_saved_and_restored),
         Step("Write results and plots to an HTML report", report_is_written),
         Step("Open the report in a browser", report_opens_in_browser),
     )

@@ -56,6 +56,7 @@ class Call:
     """An API call and its caller. All values are copied from the record, so they are untrusted input."""
 
     event_id: str
+    request_id: str  # as in the response to the call
     event_name: str
     caller: str
     session_name: str  # chosen by the caller; empty without a role session
@@ -120,6 +121,7 @@ def read_call(record: CloudTrailRecord) -> Call:
     caller, session_name = _caller(identity)
     return Call(
         event_id=str(record.get("eventID", "")),
+        request_id=str(record.get("requestID", "")),
         event_name=str(record.get("eventName", "")),
         caller=caller,
         session_name=session_name,

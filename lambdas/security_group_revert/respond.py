@@ -349,8 +349,10 @@ def _key(rule: Rule, approved: Collection[Rule]) -> str:
 def _explained(change: Change | None, state: State) -> list[str]:
     """Return the findings that a sweep reverted, and that the event explains; all if it may not name each rule."""
     by_sweep = [key for key, reverts in state.reverts.items() if reverts.by_sweep]
-    if change is None or not by_sweep:
+    if change is None:
         return []
+    if change.call.event_name.startswith("UpdateSecurityGroupRuleDescriptions"):
+        return [key for key in by_sweep if key.startswith("update_description: ")]
     identities = {rule.identity for rule in change.added + change.removed}
     if not identities or change.call.event_name == "ModifySecurityGroupRules":  # without the previous values
         return by_sweep

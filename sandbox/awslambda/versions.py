@@ -16,6 +16,7 @@ from ..iam.operations import Operation, parse
 from ..ministack import lambda_functions
 from ..ministack.cloudformation import resource_handlers
 from ..ministack.requests import access_key_of, get_account_id, json_error, json_response, service_handlers
+from . import quotas
 from .aliases import check_revision, weights
 
 Function = Callable[..., Any]
@@ -134,12 +135,13 @@ def _protecting_aliases(delete: Function) -> Function:
 
 
 def _recording(handle: Function) -> Function:
-    """Reject calls for which a function is not ready, and record calls in CloudTrail."""
+    """Reject calls for which a function is not ready or that exceed a quota, and record calls in CloudTrail."""
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         parsed = parse(method, path, "", headers, body)
         operation = parsed[1] if parsed else Operation("lambda", "", "")
-        response = _not_ready(operation, _qualifier(query)) or await handle(method, path, headers, body, query)
+        error = _not_ready(operation, _qualifier(query)) or quotas.refusal(operation, headers, body)
+        response = error or await handle(method, path, headers, body, query)
         if operation.name in EVENT_NAMES:
             _record(operation, headers, response)
         return response
@@ -208,8 +210,10 @@ def _with_missing_properties(handler: Function, properties_at: int) -> Function:
     """Apply the properties of templates that MiniStack ignores; published versions keep the queue."""
 
     def handle(*arguments: Any) -> Any:
-        name, attributes = handler(*arguments)
         properties = arguments[properties_at]
+        if reason := quotas.configuration_error(arguments[0], properties):
+            raise ValueError(reason)
+        name, attributes = handler(*arguments)
         function = lambda_functions.functions[name]
         function["config"].pop("DeadLetterConfig", None)
         function["config"] |= {key: properties[key] for key in ("DeadLetterConfig",) if key in properties}

@@ -139,7 +139,9 @@ class SecurityGroupRevert(Stack):
             "Function",
             description="Reverts unapproved security group changes",
             handler="security_group_revert.handler.handler",
-            code=lambda_asset("security_group_revert", approved=json.dumps(self._approved(), indent=1)),
+            code=lambda_asset(
+                "security_group_revert", shared=["mail_text"], approved=json.dumps(self._approved(), indent=1)
+            ),
             timeout_seconds=300,  # for a sweep of MAX_GROUPS
             environment=environment,
             retry_attempts=2,
@@ -319,6 +321,7 @@ class SecurityGroupRevert(Stack):
         outputs = {
             "TopicArn": (topic.topic_arn, "Notifications and alarms"),
             "FunctionName": (function.function_name, "Function that reverts changes"),
+            "LogGroupName": (function.log_group.log_group_name, "Log of the function"),
             "DeadLetterQueueUrl": (dead_letters.queue_url, "Events that could not be processed"),
             "StateTableName": (table.table_name, "Revert counts, last reports and break-glass changes"),
             "ChangesRuleName": (changes.rule_name, "EventBridge rule for API calls"),

@@ -46,7 +46,8 @@ def settings(deployed: Sandbox) -> dict[str, str]:
     values = {
         "AWS_DEFAULT_REGION": "us-east-1", "STACK": "AnalyticsHost", "LOGICAL_ID": "Host", "CLUSTER_ID": "test",
         "LOG_GROUP": outputs["LogGroupName"], "SECRET": outputs["SecretArn"], "WORK_GROUP": outputs["WorkGroupName"],
-        "DATABASE": outputs["DatabaseName"], "CLUSTER_BUCKET": outputs["DataBucketName"], "USER_NAME": "analyst",
+        "DATABASE": outputs["DatabaseName"], "CLUSTER_BUCKET": outputs["DataBucketName"],
+        "DATA_BUCKET": outputs["DataBucketName"], "USER_NAME": "analyst",
         "IDLE_MINUTES": "60", "TLS": "yes", "H2O_NODES": "1", "H2O_R_SHA256": "",
     }  # fmt: skip
     configuration = DEBIAN / "etc/analytics-host"

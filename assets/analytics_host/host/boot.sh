@@ -193,6 +193,7 @@ step_notebooks() {
     echo "BILLBOARD_WORK_GROUP=$WORK_GROUP"
     echo "BILLBOARD_DATABASE=$DATABASE"
     echo "BILLBOARD_SECRET=$SECRET"
+    echo "BILLBOARD_DATA_BUCKET=$DATA_BUCKET"
     echo "H2O_URL=http://127.0.0.1:54321"
   } >"$CONFIGURATION/notebook.env"
   [[ -z $ROOT ]] || return 0
