@@ -132,8 +132,15 @@ audit: setup .audit/done ## check all templates with Checkov (downloads 300 MB t
 grants: $(NEEDED) ## run the walkthroughs in the sandbox, and document their policies and unused grants (ARGS=--remove: run them without each grant)
 	@python -m audit.grants $(ARGS) $(SYSTEM)
 
-bench: setup analysis ## run the benchmarks and write docs/benchmarks.md
-	@python -m bench
+bench: setup analysis .bench/done ## run the benchmarks and write docs/benchmarks.md (ARGS=--tests: with the duration of all tests)
+	@python -m bench $(ARGS)
+
+# A separate environment, because its pins conflict with the project's.
+.bench/done: locks/bench.txt .venv/done
+	@echo "Setting up cloud-custodian in .bench (about 100 MB)"
+	@$(PYTHON) -m venv .bench
+	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bench.txt
+	@touch $@
 
 pictures: setup analysis ## update the screenshots in docs/ (needs chromium and chromium-driver)
 	@mkdir -p docs/pictures && python -m sandbox demo --pictures docs/pictures
@@ -143,11 +150,11 @@ pictures: setup analysis ## update the screenshots in docs/ (needs chromium and 
 
 lock: .venv/done ## resolve requirements-*.txt into locks/, with the hashes of every package
 	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@for name in dev analysis audit; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	@for name in dev analysis audit bench; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate requirements-$$name.txt -o locks/$$name.txt; done
 
 clean: ## delete everything that was installed or written below this folder, including reports
-	@rm -rf .venv .audit node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .audit .bench node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## list the targets

@@ -21,7 +21,7 @@ def pins(file: Path) -> dict[str, str]:
     return {name: version for some in [*included, own] for name, version in some.items()}
 
 
-@pytest.mark.parametrize("name", ["dev", "analysis", "audit"])
+@pytest.mark.parametrize("name", ["dev", "analysis", "audit", "bench"])
 def test_lock_has_each_requirement_with_hashes(name: str) -> None:
     lock = ROOT / "locks" / f"{name}.txt"
     required = pins(ROOT / f"requirements-{name}.txt")
