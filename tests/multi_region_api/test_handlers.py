@@ -155,7 +155,7 @@ def test_unreadable_list_does_not_undrain(load_handler: Callable[..., ModuleType
     asked = [EVENT | {"pathParameters": {"region": region}} for region in ("us-west-2", "us-east-1")]
     ssm.add_client_error("get_parameter", "ThrottlingException")
     assert handler(asked[0], None)["statusCode"] == 503
-    for response in ({"Parameter": {"Value": "us-west-2"}}, None):
+    for response in ({"Parameter": {"Value": "us-west-2", "Version": 1}}, None):
         for event, expected in zip(asked, ((200, "drained=us-west-2/"), (404, "in service")), strict=True):
             if response:
                 ssm.add_response("get_parameter", response)
@@ -176,11 +176,11 @@ def test_drain_command_stores_and_returns_the_list(
         return []
 
     monkeypatch.setattr(module, "regions_reporting", report_nothing)
-    ssm.add_response("get_parameter", {"Parameter": {"Value": "none"}})
-    ssm.add_response("put_parameter", {}, {"Name": "drained", "Value": "us-west-2", "Overwrite": True})
+    ssm.add_response("get_parameter", {"Parameter": {"Value": "none", "Version": 1}})
+    ssm.add_response("put_parameter", {"Version": 2}, {"Name": "drained", "Value": "us-west-2", "Overwrite": True})
     assert module.handler({"drain": "us-west-2"}, None) == {"region": "eu-west-1", "drained": ["us-west-2"]}
     assert asked == [("eu-west-1", {"us-west-2": "https://us-west-2/eu-west-1"})], "asks the others about this Region"
-    ssm.add_response("get_parameter", {"Parameter": {"Value": "us-west-2"}})
+    ssm.add_response("get_parameter", {"Parameter": {"Value": "us-west-2", "Version": 2}})
     assert module.handler({}, None)["drained"] == ["us-west-2"]
     ssm.assert_no_pending_responses()
 
