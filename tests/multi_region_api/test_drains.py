@@ -93,13 +93,13 @@ def localhost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext
 
 
 class Reports(BaseHTTPRequestHandler):
-    """Responds with the token of us-east-1: the path is the status, and the number of bytes before the token."""
+    """Responds with the token of us-east-1: the path is the status, and the number of other bytes before the token."""
 
     def do_GET(self) -> None:
-        status, spaces = map(int, self.path.strip("/").split("/"))
+        status, others = map(int, self.path.strip("/").split("/"))
         self.send_response(status)
         self.end_headers()
-        self.wfile.write(b" " * spaces + drained_token("us-east-1").encode())
+        self.wfile.write(b"\xff" * others + drained_token("us-east-1").encode())
 
     def log_message(self, *_arguments: Any) -> None:
         pass
@@ -153,6 +153,17 @@ def test_invalid_or_endless_report_does_not_prevent_a_drain(
         assert regions_reporting("us-east-1", {"us-west-2": f"https://localhost:{server.getsockname()[1]}/"}) == []
         assert time.monotonic() - started < 5
         stop.set()
+
+
+@pytest.mark.enable_socket
+def test_request_for_a_silent_report_ends() -> None:
+    """Otherwise its thread would stay until the connection ends."""
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert regions_reporting("us-east-1", {"us-west-2": f"https://127.0.0.1:{server.getsockname()[1]}/"}) == []
+        for thread in set(threading.enumerate()) - before:
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 def test_client_gives_up_before_health_checkers_do() -> None:
