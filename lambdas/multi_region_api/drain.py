@@ -17,7 +17,7 @@ LOGGER = logging.getLogger(__name__)
 SSM = ssm_client()
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: object, _context: object) -> dict[str, Any]:
     """Apply the request and return the Regions that this Region drains."""
     urls = {region: f"{SETTINGS['drain_urls'][region]}{REGION}" for region in sorted(OTHERS)}
     drained = read_drained(SSM, PARAMETER)

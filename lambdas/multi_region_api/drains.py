@@ -66,9 +66,7 @@ def write_drained(ssm: Any, parameter: str, drained: DrainedList) -> None:
         )
 
 
-def change(
-    request: Mapping[str, object], drained: set[str], others: set[str], drained_by: Callable[[], list[str]]
-) -> set[str]:
+def change(request: object, drained: set[str], others: set[str], drained_by: Callable[[], list[str]]) -> set[str]:
     """Return the Regions to drain after `request`, which is ``{"drain": region}``, ``{"undrain": region}`` or empty.
 
     drained_by: returns the other Regions that report this Region as drained.
@@ -76,10 +74,9 @@ def change(
     Raises:
         DrainError: the request is invalid, or this Region is drained itself.
     """
-    unknown = sorted(set(request) - {"drain", "undrain"})
-    if unknown or len(request) > 1:
+    if not isinstance(request, Mapping) or set(request) - {"drain", "undrain"} or len(request) > 1:
         raise DrainError(
-            f'invalid request {dict(request)}: accepted are {{"drain": Region}}, {{"undrain": Region}} and {{}}'
+            f'invalid request {request!r}: accepted are {{"drain": Region}}, {{"undrain": Region}} and {{}}'
         )
     for action, region in request.items():
         if not isinstance(region, str) or region not in others:

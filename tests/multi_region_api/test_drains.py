@@ -46,6 +46,10 @@ def test_drain_and_undrain_change_only_the_named_region() -> None:
         ({"undrain": "us-weast-2"}, "is not another Region"),
         ({"Drain": "us-west-2"}, "invalid request"),
         ({"drain": "us-west-2", "undrain": "eu-west-1"}, "invalid request"),
+        ("drain", "invalid request 'drain': accepted are"),
+        (["drain"], "invalid request"),
+        ([], "invalid request"),
+        (None, "invalid request None"),
     ],
 )
 @pytest.mark.reliability(
@@ -55,7 +59,7 @@ def test_drain_and_undrain_change_only_the_named_region() -> None:
     expected="rejected with the accepted values; nothing is changed",
     observed="an error that names both",
 )
-def test_drain_of_own_or_unknown_region_is_rejected(request_: dict[str, Any], message: str) -> None:
+def test_drain_of_own_or_unknown_region_is_rejected(request_: Any, message: str) -> None:
     with pytest.raises(DrainError, match=message):
         change(request_, set(), OTHERS, nobody)
 
