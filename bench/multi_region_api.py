@@ -34,8 +34,8 @@ NOTES = (
     "request. The compared values follow from the settings: a drain is found by the next request, at the latest after "
     "the interval; the health check fails interval x (threshold - 1) after the first failed request.",
     f"The sandbox runs intervals {SPEED} times faster; the table shows the corresponding times on AWS. "
-    f"The starts of functions are not accelerated, so they count {SPEED} times: the maximum of the drains includes one. "
-    "Clients resolve the name for each call.",
+    f"The starts of functions are not accelerated, so they count {SPEED} times: the maximum of the drains includes "
+    "one. Clients resolve the name for each call.",
     "The plain client sends each call once. The sample client (`assets/multi_region_api/client/client.py`) retries at "
     "the Regions' own names; its delays are not accelerated.",
     "**Not included, but part of a failover on AWS**: an endpoint is unhealthy when 82% or more of the health "

@@ -14,7 +14,7 @@ import pytest
 from botocore.stub import Stubber
 
 from lambdas.multi_region_api.health import TOKEN
-from lambdas.multi_region_api.responses import ProxyEvent
+from lambdas.multi_region_api.responses import ProxyEvent, json_response
 
 from ..conftest import ROOT
 
@@ -66,7 +66,16 @@ def test_response_allows_the_origin_and_forbids_caching(load_handler: Callable[.
     assert headers["Access-Control-Allow-Origin"] == "https://www.example.com"
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Region"] == "eu-west-1"
-    assert "X-Region" in headers["Access-Control-Expose-Headers"], "a page's script could not read it"
+    assert headers["Access-Control-Expose-Headers"] == "X-Region,x-amzn-RequestId", (
+        "a page's script could not read them"
+    )
+    assert headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(("status", "keys"), [(399, set()), (400, {"requestId"})])
+def test_error_body_contains_the_request_id(status: int, keys: set[str]) -> None:
+    response = json_response(status, {}, EVENT, region="eu-west-1", allowed_origins=["*"])
+    assert json.loads(response["body"]).keys() == keys
 
 
 @pytest.mark.parametrize(
