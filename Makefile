@@ -145,6 +145,7 @@ bench: setup analysis .bench/done ## run the benchmarks and write docs/benchmark
 pictures: setup analysis ## update the screenshots in docs/ (needs chromium and chromium-driver)
 	@mkdir -p docs/pictures && python -m sandbox demo --pictures docs/pictures
 	@python -m bench.canary_picture
+	@python -m bench.failover_picture
 	@COLUMNS=100 python -m sandbox demo --record docs/pictures/demo.svg security_group_revert
 	@COLUMNS=100 python -m sandbox demo --record docs/pictures/cost_control.svg cost_control
 
