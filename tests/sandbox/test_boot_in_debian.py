@@ -91,15 +91,3 @@ def test_installed_versions_are_pinned_versions(settings: dict[str, str]) -> Non
     assert "R version 4.2.2" in run_in_chroot(settings, "/usr/bin/R", "--version").stdout
     imported = run_in_chroot(settings, VENV_PYTHON, "-c", "import billboard.report, h2o; print(h2o.__version__)")
     assert imported.stdout.strip() == version("h2o"), imported.stderr
-
-
-def test_r_notebook_parses(settings: dict[str, str]) -> None:
-    script = (
-        "lines <- readLines('/opt/analytics-host/notebooks/billboard.Rmd');"
-        "starts <- grep('^```[{]r', lines); ends <- grep('^```$', lines);"
-        "code <- unlist(Map(function(a, b) lines[(a + 1):(b - 1)], starts, ends));"
-        "cat(length(parse(text = code)))"
-    )
-    run = run_in_chroot(settings, "/usr/bin/Rscript", "-e", script)
-    assert run.returncode == 0, run.stderr
-    assert int(run.stdout) > 40

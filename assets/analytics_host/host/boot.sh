@@ -138,7 +138,7 @@ step_r() {
   # The libraries are for packages that have no binary in the snapshot.
   apt_install libcurl4-openssl-dev libssl-dev libxml2-dev pkg-config
   apt_install r-cran-dbi r-cran-data.table r-cran-curl r-cran-jsonlite r-cran-rcurl r-cran-openssl r-cran-xml2 \
-    r-cran-digest r-cran-ggplot2 r-cran-knitr r-cran-rmarkdown
+    r-cran-digest r-cran-bit64 r-cran-ggplot2 r-cran-knitr r-cran-rmarkdown
   install -d "$ROOT/etc/R"
   # Every R session installs packages from the snapshot. The user agent selects its binary packages.
   cat >"$ROOT/etc/R/Rprofile.site" <<PROFILE
