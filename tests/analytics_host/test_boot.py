@@ -339,6 +339,44 @@ def test_host_package_versions_match_the_project() -> None:
     assert f"H2O_VERSION={project['h2o']}" in (HOST / "versions.sh").read_text()
 
 
+def test_page_names_the_pinned_versions() -> None:
+    text, page = (HOST / "versions.sh").read_text(), (ROOT / "docs/analytics_host.md").read_text()
+    rstudio = re.search(r"^RSTUDIO=rstudio-server-([\d.]+)-(\d+)-amd64\.deb$", text, re.MULTILINE)
+    pins = dict(re.findall(r'^(?:: "\$\{)?(\w+):?=([^\s}"]+)', text, re.MULTILINE))
+    assert rstudio
+    assert f"RStudio Server {rstudio[1]}+{rstudio[2]} |" in page
+    assert f"H2O R package {pins['H2O_VERSION']} |" in page
+    assert f"snapshot of {pins['CRAN_SNAPSHOT'][-10:]}" in page
+    assert f"Java {pins['JAVA_VERSION']}, R {pins['R_VERSION']};" in page
+    assert f"_{pins['H2O_VERSION']}.tar.gz" in pins["H2O_R"]
+
+
+def test_interrupted_python_step_is_repeated(computer: Computer) -> None:
+    """A virtual environment whose creation was interrupted has the interpreter but not pip."""
+    has_pip = computer.root / "has_pip"
+    computer.program(
+        "venv-python", f"[[ $1 != -m || $2 != pip || -e {has_pip} ]] || exit 1; [[ $1 != -c ]] || echo {computer.root}"
+    )
+    computer.program("python", f"touch {has_pip}")
+    run = computer.boot("python", environment={"PYTHON": str(computer.programs / "venv-python")})
+    assert run.returncode == 0, run.stderr
+    (created,) = computer.calls_of("python")
+    assert created.startswith("python -m venv --clear ")
+
+
+def test_interrupted_tls_step_is_repeated(computer: Computer) -> None:
+    (computer.root / "etc/nginx/conf.d").mkdir(parents=True)
+    computer.program("nginx", "exit 0")
+    computer.program("python", "echo host.example.com")
+    computer.program("chmod", "exit 1")
+    assert computer.boot("tls", TLS="yes").returncode == 1
+    assert not (computer.root / "etc/analytics-host/tls.key").exists(), "the next run would keep an incomplete pair"
+    (computer.programs / "chmod").unlink()
+    run = computer.boot("tls", TLS="yes")
+    assert run.returncode == 0, run.stderr
+    assert (computer.root / "etc/analytics-host/tls.key").stat().st_mode & 0o777 == 0o600
+
+
 def test_notebook_is_stored_without_outputs() -> None:
     notebook = json.loads((HOST.parent / "notebooks/billboard.ipynb").read_text())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]

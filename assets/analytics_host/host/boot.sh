@@ -116,7 +116,8 @@ copy_to_home() {
 }
 
 step_python() {
-  [[ -x $PYTHON ]] || "$SYSTEM_PYTHON" -m venv "$SOFTWARE/venv"
+  # An interrupted installation can leave an environment without pip.
+  "$PYTHON" -m pip --version >/dev/null 2>&1 || "$SYSTEM_PYTHON" -m venv --clear "$SOFTWARE/venv"
   local pip=("$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes)
   # H2O is built from source, so its build requirements are pinned too.
   "${pip[@]}" -r "$HOST_FILES/requirements-build.txt"
@@ -212,8 +213,9 @@ step_tls() {
   name=$(host_py public-name)
   if [[ ! -e $CONFIGURATION/tls.key ]]; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=$name" \
-      -addext "subjectAltName=DNS:$name" -keyout "$CONFIGURATION/tls.key" -out "$CONFIGURATION/tls.pem"
-    chmod 600 "$CONFIGURATION/tls.key"
+      -addext "subjectAltName=DNS:$name" -keyout "$CONFIGURATION/tls.key.new" -out "$CONFIGURATION/tls.pem"
+    chmod 600 "$CONFIGURATION/tls.key.new"
+    mv "$CONFIGURATION/tls.key.new" "$CONFIGURATION/tls.key" # last, so that an interrupted step is repeated
   fi
   openssl x509 -in "$CONFIGURATION/tls.pem" -noout -fingerprint -sha256
   enable_site nginx_rstudio.conf
