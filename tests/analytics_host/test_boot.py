@@ -164,6 +164,7 @@ def test_h2o_listens_on_loopback_and_requires_password(computer: Computer) -> No
     assert computer.boot("h2o", H2O_NODES="3").returncode == 0
     unit = (computer.root / "etc/systemd/system/h2o.service").read_text()
     assert "-web_ip 127.0.0.1" in unit
+    assert "IPAddressDeny=169.254.169.254 10.90.0.9\n" in unit, "H2O could write to the home file system"
     assert "-hash_login -login_conf ${H2O_FILES}/h2o.realm" in unit
     settings = dict(line.split("=", 1) for line in computer.file("h2o.env").splitlines())
     named = set(re.findall(r"\$\{(\w+)\}", unit))

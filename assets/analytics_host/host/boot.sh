@@ -60,7 +60,8 @@ enable() {
   local unit
   install -d "$ROOT/etc/systemd/system"
   for unit in "$@"; do
-    sed "s|@USER@|$USER_NAME|g; s|@SOFTWARE@|$SOFTWARE|g" "$HOST_FILES/$unit" >"$ROOT/etc/systemd/system/$unit"
+    sed "s|@USER@|$USER_NAME|g; s|@SOFTWARE@|$SOFTWARE|g; s|@HOME_ADDRESS@|$HOME_ADDRESS|g" "$HOST_FILES/$unit" \
+      >"$ROOT/etc/systemd/system/$unit"
   done
   if [[ -d $ROOT/run/systemd/system ]]; then
     systemctl daemon-reload
