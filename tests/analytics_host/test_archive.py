@@ -215,6 +215,7 @@ HOSTILE = {
     "link after a link": (link("a/x", "b/../../.."), "a link out of the folder"),
     "hard link": (link("x", "/etc/passwd", tarfile.LNKTYPE), "neither a file, a folder nor a symbolic link"),
     "device": (("x", {"type": tarfile.CHRTYPE}, b""), "neither a file, a folder nor a symbolic link"),
+    "sparse file": (("x", {"type": tarfile.GNUTYPE_SPARSE}, b""), "neither a file, a folder nor a symbolic link"),
     "pipe": (("x", {"type": tarfile.FIFOTYPE}, b""), "neither a file, a folder nor a symbolic link"),
 }
 

@@ -146,7 +146,7 @@ def _check(members: list[tarfile.TarInfo]) -> None:
     seen: set[str] = set()
     for name, member in zip(names, members, strict=True):
         parents = {str(parent) for parent in PurePosixPath(name).parents}
-        if not (member.isreg() or member.isdir() or member.issym()):
+        if member.issparse() or not (member.isreg() or member.isdir() or member.issym()):
             reason = "neither a file, a folder nor a symbolic link"
         elif PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or name == ".":
             reason = "outside of the folder"
