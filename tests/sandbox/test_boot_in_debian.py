@@ -60,7 +60,8 @@ def settings(deployed: Sandbox) -> dict[str, str]:
     configuration = DEBIAN / "etc/analytics-host"
     configuration.mkdir(exist_ok=True)
     (configuration / "settings").write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-    variables = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "AWS_"))}
+    variables = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    variables |= {name: value for name, value in deployed.environment.items() if name.startswith("AWS_")}
     return variables | {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/root",
