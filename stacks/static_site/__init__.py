@@ -258,6 +258,8 @@ class StaticSite(Stack):
         }
         overrides = header_overrides(self.folder, self.settings.content_types)
         override_deployments = [self._create_override_deployment(override, folder, options) for override in overrides]
+        not_found, *others = override_deployments
+        not_found.node.add_dependency(*others)  # so its headers are the last ones
         site_deployment = deployment.BucketDeployment(
             self,
             "Deployment",

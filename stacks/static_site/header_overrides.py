@@ -35,15 +35,34 @@ TYPES = {
     ".woff": "font/woff",
     ".ttf": "font/ttf",
     ".otf": "font/otf",
+    ".xhtml": "application/xhtml+xml",
+    ".atom": "application/atom+xml",
+    ".rss": "application/rss+xml",
+    ".ics": "text/calendar; charset=utf-8",
+    ".m4a": "audio/mp4",
+    ".ogg": "audio/ogg",
+    ".oga": "audio/ogg",
+    ".flac": "audio/flac",
+    ".m4v": "video/mp4",
+    ".ogv": "video/ogg",
     ".webp": "image/webp",
     ".avif": "image/avif",
+    ".jxl": "image/jxl",
     ".gz": "application/gzip",
     ".tgz": "application/gzip",
     ".bz2": "application/x-bzip2",
     ".xz": "application/x-xz",
 }
 # Browsers read other text without a charset as windows-1252.
-TEXT_TYPES = {".txt": TEXT, ".md": "text/markdown; charset=utf-8", ".csv": "text/csv; charset=utf-8"}
+TEXT_TYPES = {
+    ".txt": TEXT,
+    ".md": "text/markdown; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".htm": "text/html; charset=utf-8",
+}
+# Browsers look for the charset of a page in its first 1,024 bytes.
+DECLARED_CHARSET = re.compile("\ufeff|.{0,1024}<meta[^>]+charset", re.DOTALL | re.IGNORECASE)
 # As JSON. Each name appears twice in the template (at most 1,000,000 bytes), and twice in the event with which
 # CloudFormation updates the upload function's resource (at least 256 KB).
 MAX_PATTERN_CHARACTERS = 100_000
@@ -87,13 +106,18 @@ class _Headers(NamedTuple):
 def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) -> list[HeaderOverride]:
     """Group the files of `folder` that need other headers by those headers.
 
+    The first group is the 404 page, which patterns of other groups can match too.
+
     Raises:
         AssetError: there are more files than the template and the upload function's events have room for.
     """
     names = [path.relative_to(folder) for path in files_of(folder)]
+    not_found = _content_type(folder, Path(NOT_FOUND), content_types) if Path(NOT_FOUND) in names else None
     directories = _hashed_directories(names)
     headers = {
-        name: _Headers(_content_type(folder, name, content_types), _caching(name, directories)) for name in names
+        name: _Headers(_content_type(folder, name, content_types), _caching(name, directories))
+        for name in names
+        if name != Path(NOT_FOUND)
     }
     groups = _patterns(headers)
     overrides = [
@@ -114,7 +138,7 @@ def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) 
             "extensions, or put files of one type into separate directories, each of which counts as one name."
         )
     # A browser that caches the 404 page would still show it after the missing page is published.
-    return [HeaderOverride("NotFound", [NOT_FOUND], cache_control="max-age=0"), *overrides]
+    return [HeaderOverride("NotFound", [NOT_FOUND], not_found, "max-age=0"), *overrides]
 
 
 def kept_patterns(folder: Path) -> list[str]:
@@ -207,9 +231,13 @@ def _content_type(folder: Path, name: Path, content_types: Collection[ContentTyp
     try:
         text = (folder / name).read_text(encoding="utf-8")
         if suffix:
-            return None if text.isascii() else TEXT_TYPES[suffix]
+            return None if text.isascii() or _declares_charset(text, suffix) else TEXT_TYPES[suffix]
         return JSON if isinstance(json.loads(text), (dict, list)) else TEXT
     except UnicodeDecodeError:
         return None
     except (ValueError, RecursionError):
         return TEXT
+
+
+def _declares_charset(text: str, suffix: str) -> bool:
+    return suffix in (".html", ".htm") and bool(DECLARED_CHARSET.match(text))

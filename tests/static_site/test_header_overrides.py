@@ -54,6 +54,10 @@ def test_other_files_need_no_header_override(tmp_path: Path, name: str, content:
         ("data/route.geojson", "application/geo+json"),
         ("sitemap.xml.gz", "application/gzip"),
         ("backup.tar.gz", "application/gzip"),
+        ("feed.atom", "application/atom+xml"),
+        ("events.ics", "text/calendar; charset=utf-8"),
+        ("talk.m4a", "audio/mp4"),
+        ("page.xhtml", "application/xhtml+xml"),
     ],
 )
 @pytest.mark.reliability(
@@ -71,7 +75,7 @@ def test_extension_that_the_cli_reads_wrongly_gets_content_type(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("name", "content_type"),
-    [("a.txt", "text/plain"), ("a.md", "text/markdown"), ("a.csv", "text/csv")],
+    [("a.txt", "text/plain"), ("a.md", "text/markdown"), ("a.csv", "text/csv"), ("a.html", "text/html")],
 )
 def test_text_outside_ascii_gets_charset(tmp_path: Path, name: str, content_type: str) -> None:
     write(tmp_path, name, content="Größe")
@@ -79,6 +83,33 @@ def test_text_outside_ascii_gets_charset(tmp_path: Path, name: str, content_type
     assert override.content_type == f"{content_type}; charset=utf-8"
     write(tmp_path, name, content="size")
     assert header_overrides(tmp_path) == [NOT_FOUND], "without other characters, every charset is right"
+
+
+@pytest.mark.parametrize("page", ["<meta charset=utf-8>Größe", '<meta content="text/html; charset=utf-8">é', "\ufeffé"])
+def test_page_that_declares_its_charset_needs_no_header(tmp_path: Path, page: str) -> None:
+    write(tmp_path, "index.html", content=page)
+    assert header_overrides(tmp_path) == [NOT_FOUND]
+
+
+def test_404_page_keeps_its_headers_if_other_pages_need_a_type(tmp_path: Path) -> None:
+    write(tmp_path, "index.html", "404.html", content="Größe")
+    not_found, pages = header_overrides(tmp_path)
+    assert not_found == NOT_FOUND._replace(content_type="text/html; charset=utf-8")
+    assert pages == HeaderOverride("TextHtml", ["*.html"], "text/html; charset=utf-8")
+
+
+def test_404_page_is_uploaded_after_patterns_that_match_it(tmp_path: Path) -> None:
+    write(tmp_path / "site", "index.html", "404.html", content="Größe")
+    template = synthesize(tmp_path / "out", {"static_site:site": str(tmp_path / "site")}, "StaticSite").template(
+        "StaticSite"
+    )
+    deployments = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "Custom::CDKBucketDeployment"
+    }
+    names = {tuple(r["Properties"].get("Include", ())): name for name, r in deployments.items()}
+    assert names["*.html",] in deployments[names["404.html",]]["DependsOn"]
 
 
 @pytest.mark.parametrize(
