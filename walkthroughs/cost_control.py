@@ -13,6 +13,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from lambdas.cost_control.plan import DONE, threshold_item
+
 from .notifications import NotificationQueue
 from .project_team import GROUP, ROLE, ProjectTeam
 from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
@@ -66,7 +68,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
             self.cleanup.callback(self._release_by_hand)
 
     def _begin_month(self) -> None:
-        """Set the cost to zero, forget the rungs of this month, and let only messages cause checks."""
+        """Set the cost to zero, forget the thresholds of this month, and let only messages cause checks."""
         for begin in (partial(self._set_cost, 0), self._forget_month):
             self.cleanup.callback(begin)
             begin()
@@ -75,7 +77,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         rules.disable_rule(Name=self.outputs["CheckRuleName"])
 
     def _release_by_hand(self) -> None:
-        """Undo what a step that failed has left, and let the same rungs start another execution."""
+        """Undo what a step that failed has left, and let the same thresholds start another execution."""
         release = self.stepfunctions.start_execution(stateMachineArn=self.outputs["ReleaseArn"])["executionArn"]
 
         def status() -> bool:
@@ -116,7 +118,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         assert not self._executions(), "the alarm started the state machine at 4 % of the budget"
         return "Budgets was asked at once, and the alarm is notified; at 4 % nothing else happened"
 
-    def first_rung_notifies(self) -> str:
+    def first_threshold_notifies(self) -> str:
         self._set_cost(85)
         notification = self.notifications.wait_for("Reached: 80 % of the budget (actual)")
         assert not self._is_denied(), "the policy is attached at 85 %"
@@ -150,13 +152,15 @@ class CostControlWalkthrough(RestoringWalkthrough):
         return "EC2's reason is in the notification, and everything else was done"
 
     def duplicate_message_changes_nothing(self) -> str:
-        self._set_cost(101.5)  # no further rung
+        self._set_cost(101.5)  # no further threshold
         before = self._executions()
         self._send(MESSAGE.format(budget=self.outputs["BudgetName"]))
         self._until_checked(101.5)
         assert self._executions() == before, "the message started another execution"
         self._expect_silence()
-        return "one more check, no execution, no notification"
+        reported = self._reported_thresholds()
+        assert len(reported) == 2, f"reported according to the record: {reported}"
+        return f"one more check, no execution, no notification; the record has {' and '.join(reported)} as reported"
 
     def others_attach_a_policy(self) -> str:
         self._need_cost()
@@ -209,7 +213,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         Step("Start instances as a user of the project", user_starts_instances),
         Step("Forge a message to the topic", forged_message_has_no_effect),
         Step("Let the estimated charges of the account exceed the tripwire", tripwire_causes_a_check),
-        Step("Set the cost to 85 % of the budget", first_rung_notifies),
+        Step("Set the cost to 85 % of the budget", first_threshold_notifies),
         Step("Set the cost to 101 %, and start instances", over_budget_denies_user_and_role),
         Step("Look at what runs", tagged_instances_stop_and_others_run_on),
         Step("Look for the protected instance in the notification", protected_instance_is_reported),
@@ -242,6 +246,20 @@ class CostControlWalkthrough(RestoringWalkthrough):
             return [cost for cost in ([float(item["actual"]["N"])] if item else []) if actual in (None, cost)]
 
         return self.target.wait_until(recorded, f"a check at a cost of {actual}")[0]
+
+    def _reported_thresholds(self) -> list[str]:
+        items = self.dynamodb.query(
+            TableName=self.outputs["RecordTableName"],
+            KeyConditionExpression="#period = :period and begins_with(#item, :threshold)",
+            FilterExpression="#status = :done",
+            ExpressionAttributeNames={"#period": "period", "#item": "item", "#status": "status"},
+            ExpressionAttributeValues={
+                ":period": {"S": self.month},
+                ":threshold": {"S": threshold_item("")},
+                ":done": {"S": DONE},
+            },
+        )["Items"]
+        return sorted(item["item"]["S"].removeprefix(threshold_item("")) for item in items)
 
     def _executions(self) -> set[str]:
         pages = self.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=self.outputs["GuardArn"])
@@ -281,7 +299,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         self.target.wait_until(lambda: self.team.states(ids) == {state}, f"{', '.join(sorted(names))}: {state}")
 
     def _forget_month(self) -> None:
-        """Delete the record of this month, so that its rungs are new; keep the number of its releases.
+        """Delete the record of this month, so that its thresholds are new; keep the number of its releases.
 
         In the sandbox, "a new month" is a release with a later time.
         """

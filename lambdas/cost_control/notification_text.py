@@ -43,7 +43,7 @@ def guard_notification(
     sections = [
         f"Project {project}, {plan['period']}: {_money(spend, 'actual')} of {_money(spend, 'limit')}"
         f" ({percent:.0f} %){forecast}.",
-        *(f"Reached: {_rung(name)}" for name in plan["rungs"]),
+        *(f"Reached: {_threshold(name)}" for name in plan["thresholds"]),
     ]
     if plan["mode"] == "report":
         would = [_done(f"{action['kind']}/{action['name']}") for action in plan["actions"]]
@@ -84,7 +84,7 @@ def _money(spend: Mapping[str, str], name: str) -> str:
     return f"{float(spend[name]):,.2f} {spend['unit']}"
 
 
-def _rung(name: str) -> str:
+def _threshold(name: str) -> str:
     kind, _, percent = name.partition("-")
     return f"{percent.replace('_', '.')} % of the budget ({kind.lower()})"
 

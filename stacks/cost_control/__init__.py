@@ -29,7 +29,6 @@ from constructs import Construct
 
 from settings.cost_control import CostControlSettings
 
-from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
@@ -43,11 +42,9 @@ from .definition import TASK_TIMEOUT
 from .deny_policy import DenyPolicy
 from .permissions import Permissions
 
-ONE_KEY = "KMS names this family of actions with a suffix; the resource is one key."
-
 
 class CostControl(Stack):
-    """The budget of one project, and what happens when its cost reaches a rung."""
+    """The budget of one project, and what happens when its cost reaches a threshold."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: CostControlSettings, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, description="Keeps a project within its budget", **kwargs)
@@ -87,7 +84,7 @@ class CostControl(Stack):
     def _options(self) -> dict[str, Any]:
         names = ("project", "tag", "exempt_tag", "mode", "groups", "roles", "exempt_principals")
         options = self.settings.model_dump(include={*names, "stop_instances", "stop_databases"})
-        return options | {"rungs": [rung.model_dump() for rung in self.settings.rungs]}
+        return options | {"thresholds": [threshold.model_dump() for threshold in self.settings.thresholds]}
 
     def _create_function(self, name: str, handler: str, description: str, **options: Any) -> StandardFunction:
         return StandardFunction(
@@ -112,8 +109,7 @@ class CostControl(Stack):
     def _create_notify(self) -> StandardFunction:
         function = self._create_function("Notify", "notify", "Publishes what a check or a release has done")
         function.add_environment("TOPIC_ARN", self.topic.topic_arn)
-        self.topic.grant_publish(function)
-        acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": ONE_KEY})
+        self.topic.grant_publishing(function.execution_role)
         self._grant_table(function, "PutItem")
         return function
 
@@ -178,7 +174,7 @@ class CostControl(Stack):
         function = self._create_function(
             "Receiver",
             "receive",
-            "Asks Budgets for the cost, and starts the state machine if it has reached a rung",
+            "Asks Budgets for the cost, and starts the state machine if it has reached a threshold",
             environment={"GUARD_ARN": self.guard.state_machine_arn},
             retry_attempts=2,
             on_failure=destinations.SqsDestination(self.dead_letters),

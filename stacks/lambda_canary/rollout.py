@@ -46,7 +46,7 @@ class Rollout(Construct):
         self.state_machine = StandardStateMachine(
             self,
             "StateMachine",
-            definition=definition(judged_steps=settings.judged_steps, evaluations=settings.evaluations),
+            definition=definition(evaluated_steps=settings.evaluated_steps, evaluations=settings.evaluations),
             function_arns=functions.arns(),
             log_execution_data=False,  # responses of the functions can be in errors
         )
