@@ -1,4 +1,4 @@
-"""Simulate rollouts of `lambda_canary`, judged by its rule and by that of the original post.
+"""Simulate rollouts of `lambda_canary`, by its rule and by that of the original post.
 
 The calls of each interval are divided between the versions by the weight, and fail independently. The post's rule
 reads the errors of the last 60 seconds of an interval of 120, and any error of the new version rolls it back.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from lambdas.lambda_canary.judgement import Criteria, Figures, judge
+from lambdas.lambda_canary.comparison import Criteria, Figures, compare
 
 ROLLED_BACK, UNDECIDED, PROMOTED = "rolled back", "undecided", "promoted"
 SEEN_SHARE = 0.5  # of an interval, by the post's rule
@@ -43,11 +43,11 @@ def binomial(generator: random.Random, count: int, probability: float) -> int:
 
 @cache
 def _decision(new: Figures, old: Figures, criteria: Criteria) -> str:
-    return judge(new, old, criteria).decision
+    return compare(new, old, criteria).decision
 
 
 def project_rule(scenario: Scenario, criteria: Criteria, generator: random.Random) -> str:
-    """Judge each step up to `criteria.evaluations` times, by all of its calls until then."""
+    """Evaluate each step up to `criteria.evaluations` times, by all of its calls until then."""
     for weight in scenario.weights:
         new, old = Figures(), Figures()
         for _ in range(criteria.evaluations):

@@ -12,7 +12,7 @@ from lambdas.cost_control import guard
 from lambdas.cost_control.enforce import Denier, Stopper
 from lambdas.cost_control.inventory import Inventory
 from lambdas.cost_control.options import Options
-from lambdas.cost_control.plan import Action, Rung
+from lambdas.cost_control.plan import Action, Threshold
 from lambdas.cost_control.record import RecordTable
 from sandbox.process import ACCOUNT, Sandbox
 from sandbox.target import session, set_cost
@@ -70,8 +70,8 @@ class Account:
         tags = [{"ResourceType": "instance", "Tags": [{"Key": "Project", "Value": name}]}]
         image = self.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
         self.ec2.run_instances(ImageId=image, MinCount=instances, MaxCount=instances, TagSpecifications=tags)
-        rung = Rung(Decimal(100), "ACTUAL", frozenset({"deny", "stop"}))
-        return Options(name, "Project", "KeepRunning", "enforce", (rung,), tuple(groups), tuple(roles))
+        threshold = Threshold(Decimal(100), "ACTUAL", frozenset({"deny", "stop"}))
+        return Options(name, "Project", "KeepRunning", "enforce", (threshold,), tuple(groups), tuple(roles))
 
     def running(self, project: str) -> int:
         """Return how many instances of a project run or will run."""

@@ -27,7 +27,7 @@ CALLS = {
     "Check": {"GetAlias": 1, "GetFunctionConfiguration": 2, "GetMetricData": 1},
     "Smoke Test": {"Invoke": 1},
     "Shift": {"UpdateAlias": 1},
-    "Judge": {"GetAlias": 1, "GetMetricData": 1},
+    "Evaluate": {"GetAlias": 1, "GetMetricData": 1},
     "Finish": {"UpdateAlias": 1},
     "Rolled Out": {"Publish": 1},
 }
@@ -37,7 +37,7 @@ NOTES = (
     "the last of the two minutes, and treats missing data as healthy. This project's third outcome is *undecided*: the "
     "old version stays, and a notification says that there were too few calls.",
     "A version that is worse by more than `error_margin` (0.02) is broken. The ratio is that of the chances.",
-    "AWS calls and state transitions: of a rollout that succeeds at the first judgement of each step, counted from the "
+    "AWS calls and state transitions: of a rollout that passes at the first evaluation of each step, counted from the "
     "definition; the original's from its template. They include the notification, which the original does not send.",
 )
 
@@ -46,7 +46,7 @@ def measure(_progress: Progress) -> Section:
     """Simulate rollouts, and count calls and transitions."""
     rows = [_chance("promotes a broken version", PROMOTED, scenario) for scenario in BROKEN]
     rows += [_chance("rolls back a good version", ROLLED_BACK, scenario) for scenario in GOOD]
-    states = visited_states(LambdaCanarySettings().judged_steps)
+    states = visited_states(LambdaCanarySettings().evaluated_steps)
     calls = sum(count for state in states for count in CALLS.get(state, {}).values())
     rows.append(
         Row("state transitions", f"{len(states)}", f"the original: {POST_TRANSITIONS}", len(states) / POST_TRANSITIONS)
@@ -68,9 +68,9 @@ def _chance(metric: str, outcome: str, scenario: tuple[int, float, float]) -> Ro
     return Row(metric, value, f"the post's rule: {posts[outcome]:.1%}", ratio, conditions)
 
 
-def visited_states(judged_steps: int) -> list[str]:
-    """Return the states of a rollout that succeeds at the first judgement of each step, by following the definition."""
-    states: dict[str, Any] = definition(judged_steps=judged_steps, evaluations=1)["States"]
+def visited_states(evaluated_steps: int) -> list[str]:
+    """Return the states of a rollout that passes at the first evaluation of each step, by following the definition."""
+    states: dict[str, Any] = definition(evaluated_steps=evaluated_steps, evaluations=1)["States"]
     name, visited, counts = "Check", [], Counter[str]()
     while True:
         visited.append(name)
@@ -79,8 +79,8 @@ def visited_states(judged_steps: int) -> list[str]:
         if state["Type"] == "Succeed":
             return visited
         if name == "Last Step?":
-            name = "Finish" if counts[name] > judged_steps else "Shift"
-        elif name == "Verdict?":
+            name = "Finish" if counts[name] > evaluated_steps else "Shift"
+        elif name == "Decision?":
             name = "Last Step?"
         else:
             name = state.get("Next") or state["Default"]

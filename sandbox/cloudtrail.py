@@ -70,8 +70,9 @@ def record(
     request: dict[str, Any],
     response: dict[str, Any] | None,
     error: tuple[str, str] | None = None,
+    request_id: str = "",
 ) -> None:
-    """Send the event of a call to the default event bus, if a trail logs."""
+    """Send the event of a call to the default event bus, if a trail logs. `request_id`: of the response, if known."""
     if not any(trail.get("IsLogging") for _region, _name, trail in cloudtrail.visible_trails()):
         return
     now = _now()
@@ -86,7 +87,7 @@ def record(
         "userAgent": user_agent,
         "requestParameters": request,
         "responseElements": response,
-        "requestID": str(uuid.uuid4()),
+        "requestID": request_id or str(uuid.uuid4()),
         "eventID": str(uuid.uuid4()),
         "readOnly": False,
         "eventType": "AwsApiCall",

@@ -14,6 +14,7 @@ retries; logs; traces.
 import contextvars
 import json
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -220,14 +221,20 @@ def _end(
 
 
 def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str, Any]) -> Any:
-    """Invoke a resource, and wait until the token is sent back. An error of the resource fails the task immediately."""
+    """Invoke a resource, and wait until the token is sent back, or the execution is stopped.
+
+    An error of the resource fails the task immediately.
+    """
     task: dict[str, Any] = {"event": threading.Event(), "result": None, "error": None, "heartbeat": None}
     stepfunctions.task_tokens[token] = task
     try:
         stepfunctions.invoke_resource.current(resource.removesuffix(".waitForTaskToken"), data)
-        timeout = state["TimeoutSeconds"] * stepfunctions.wait_scale.current
-        if not task["event"].wait(timeout):
-            raise stepfunctions.ExecutionError("States.Timeout", "")
+        deadline = time.monotonic() + state["TimeoutSeconds"] * stepfunctions.wait_scale.current
+        while not task["event"].wait(max(0.0, min(nested_executions.POLL_SECONDS, deadline - time.monotonic()))):
+            if nested_executions.EXECUTION.get()["status"] != "RUNNING":
+                raise stepfunctions.ExecutionError("States.TaskFailed", "The execution has ended.")
+            if time.monotonic() >= deadline:
+                raise stepfunctions.ExecutionError("States.Timeout", "")
     finally:
         stepfunctions.task_tokens.pop(token, None)
     if task["error"]:

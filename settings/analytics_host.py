@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from typing import Annotated
 
-from botocore.loaders import Loader
 from pydantic import Field
 
 from .regions import AvailabilityZone
@@ -76,6 +75,8 @@ UNSUPPORTED_FAMILY = r"mac|a1\.|c1\.|m1\.|m2\.|t1\.|[a-z]+\d+[a-z]*g|[a-z0-9]+-g
 
 
 def _is_x86_type(name: str) -> bool:
+    from botocore.loaders import Loader  # only where it is needed, because this import takes 0.1 s
+
     known = Loader().load_service_model("ec2", "service-2")["shapes"]["InstanceType"]["enum"]
     return name in known and not re.match(UNSUPPORTED_FAMILY, name)
 

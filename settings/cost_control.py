@@ -1,4 +1,4 @@
-"""Settings of `CostControl`, and the model of its rungs."""
+"""Settings of `CostControl`, and the model of its thresholds."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lambdas.cost_control.plan import Rung as PlannedRung
+from lambdas.cost_control.plan import Threshold as PlannedThreshold
 from lambdas.cost_control.principals import group_problem, names, role_problem
 
 from .types import Conflict, Email, SettingsModel, matches, number
 
 STACK = "CostControl"
-MAX_RUNGS = 10  # Budgets: "A budget can have up to ten notifications"
+MAX_THRESHOLDS = 10  # Budgets: "A budget can have up to ten notifications"
 MAX_PRINCIPALS = 10  # groups, or roles: their ARNs are in the policies of a function
 MAX_PRINCIPAL_CHARACTERS = 180  # a role's inline policies can have 10,240 characters
 # Their ARNs are in one managed policy, of at most 6,144 characters. Roles of IAM Identity Center have up to 119.
@@ -58,8 +58,8 @@ KeyArn = Annotated[
 Usd = Annotated[float, number(1, 1_000_000_000)]
 
 
-class Rung(SettingsModel):
-    """A threshold in percent of the budget. Each rung notifies; `actions` are done in addition."""
+class Threshold(SettingsModel):
+    """A percentage of the budget. Each threshold notifies; `actions` are done in addition."""
 
     percent: Annotated[float, number(0.1, 1000)]
     kind: Literal["ACTUAL", "FORECASTED"] = "ACTUAL"
@@ -68,13 +68,13 @@ class Rung(SettingsModel):
     @property
     def name(self) -> str:
         """Return the name in the record."""
-        return PlannedRung(Decimal(str(self.percent)), self.kind).name
+        return PlannedThreshold(Decimal(str(self.percent)), self.kind).name
 
 
-DEFAULT_RUNGS = (
-    Rung(percent=80),
-    Rung(percent=100, kind="FORECASTED"),
-    Rung(percent=100, actions=("deny", "stop")),
+DEFAULT_THRESHOLDS = (
+    Threshold(percent=80),
+    Threshold(percent=100, kind="FORECASTED"),
+    Threshold(percent=100, actions=("deny", "stop")),
 )
 
 
@@ -84,8 +84,8 @@ class CostControlSettings(SettingsModel):
     project: TagValue = Field("Beta", description="Value of the tag that all resources of the project have.")
     tag: TagKey = Field("Project", description="Key of that tag, activated as a cost allocation tag.")
     amount: Usd = Field(100, description="Budget of a month, in USD.")
-    rungs: Annotated[tuple[Rung, ...], Field(min_length=1, max_length=MAX_RUNGS)] = Field(
-        DEFAULT_RUNGS, description="Thresholds: `percent`, `kind` and `actions`."
+    thresholds: Annotated[tuple[Threshold, ...], Field(min_length=1, max_length=MAX_THRESHOLDS)] = Field(
+        DEFAULT_THRESHOLDS, description="Thresholds: `percent`, `kind` and `actions`."
     )
     mode: Literal["report", "enforce"] = Field("report", description="`report` changes nothing.")
     groups: Annotated[tuple[Principal, ...], Field(max_length=MAX_PRINCIPALS)] = Field(
@@ -113,17 +113,17 @@ class CostControlSettings(SettingsModel):
 
     def conflicts(self) -> Iterator[Conflict]:
         """Yield conflicts, among them every principal that must not be denied."""
-        if len({rung.name for rung in self.rungs}) < len(self.rungs):
-            yield Conflict("rungs", "has a percent and kind more than once")
+        if len({threshold.name for threshold in self.thresholds}) < len(self.thresholds):
+            yield Conflict("thresholds", "has a percent and kind more than once")
         if len(set(self.volume_keys)) < len(self.volume_keys):
             yield Conflict("volume_keys", "has a value more than once")
         for field, prefix in {"groups": "group/", "roles": "role/", "exempt_principals": ""}.items():
             yield from _name_conflicts(field, prefix, getattr(self, field))
-        actions = {action for rung in self.rungs for action in rung.actions}
+        actions = {action for threshold in self.thresholds for action in threshold.actions}
         if self.mode == "enforce" and not actions:
-            yield Conflict("mode", "has no effect without an action in {rungs}")
+            yield Conflict("mode", "has no effect without an action in {thresholds}")
         if self.mode == "enforce" and "deny" in actions and not (self.groups or self.roles):
-            yield Conflict("mode", "needs {groups} or {roles} for the action deny in {rungs}")
+            yield Conflict("mode", "needs {groups} or {roles} for the action deny in {thresholds}")
         if self.tag.lower() == self.exempt_tag.lower():
             yield Conflict("exempt_tag", "must differ from {tag}; IAM ignores the case of tag keys")
         yield from self._protected()

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lambdas.lambda_canary.comparison import Criteria, needed_calls
 from lambdas.lambda_canary.config import max_evaluations
-from lambdas.lambda_canary.judgement import Criteria, needed_calls
 from lambdas.lambda_canary.smoke_test import unsupported_keywords
 from lambdas.lambda_canary.weights import MAX_STEPS, weights
 
@@ -120,15 +120,15 @@ class LambdaCanarySettings(SettingsModel):
         return max_evaluations(self.interval, self.max_wait, self.synthetic_calls)
 
     @property
-    def judged_steps(self) -> int:
+    def evaluated_steps(self) -> int:
         """Steps in which both versions have traffic."""
         return len(weights(self.type, self.steps, Decimal(str(self.first_weight)))) - 1
 
     @property
     def criteria(self) -> Criteria:
-        """Limits of the judgement."""
+        """Limits of a comparison."""
         return Criteria(
-            self.minimum_calls, self.error_margin, self.duration_ratio, self.evaluations, max(1, self.judged_steps)
+            self.minimum_calls, self.error_margin, self.duration_ratio, self.evaluations, max(1, self.evaluated_steps)
         )
 
     @property
@@ -151,12 +151,12 @@ class LambdaCanarySettings(SettingsModel):
         for name, types in (("steps", ("linear", "exponential")), ("first_weight", ("exponential", "canary"))):
             if name in self.model_fields_set and self.type not in types:
                 yield Conflict(name, "has no effect with {type}")
-        if (total := self.evaluations * self.judged_steps) > MAX_EVALUATIONS:
+        if (total := self.evaluations * self.evaluated_steps) > MAX_EVALUATIONS:
             yield Conflict(
                 "max_wait",
                 f"with {{interval}} and {{steps}}: {total} evaluations (valid: at most {MAX_EVALUATIONS})",
             )
-        if 0 < self.synthetic_calls < self.needed_calls and self.judged_steps:
+        if 0 < self.synthetic_calls < self.needed_calls and self.evaluated_steps:
             yield Conflict(
                 "synthetic_calls",
                 f"cannot decide with {{error_margin}}: a step needs {self.needed_calls} calls without a failure",

@@ -17,7 +17,7 @@ PAGES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*.md")), ROOT / "as
 SECTIONS = ["Deploy", "Settings", "Try", "Operate", "Remove", "Cost", "Differences from the original post"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAX_README_WORDS = 800
-DEFAULTS_IN_WORDS = {"content_security_policy", "permissions", "rungs"}  # too long for a table
+DEFAULTS_IN_WORDS = {"content_security_policy", "permissions", "thresholds"}  # too long for a table
 
 
 def headings(page: Path) -> list[str]:

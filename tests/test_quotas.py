@@ -15,7 +15,13 @@ from audit.assembly import Template
 from audit.deployment_policies import WITH_MANAGED_POLICIES
 from settings import Settings, SettingsError
 from settings.analytics_host import MAX_POLICIES, MAX_READABLE, MAX_READABLE_CHARACTERS
-from settings.cost_control import MAX_EXEMPT, MAX_EXEMPT_CHARACTERS, MAX_PRINCIPAL_CHARACTERS, MAX_PRINCIPALS, MAX_RUNGS
+from settings.cost_control import (
+    MAX_EXEMPT,
+    MAX_EXEMPT_CHARACTERS,
+    MAX_PRINCIPAL_CHARACTERS,
+    MAX_PRINCIPALS,
+    MAX_THRESHOLDS,
+)
 from settings.deploy_pipeline import MAX_PERMISSION_CHARACTERS, MAX_PERMISSIONS_CHARACTERS, MAX_SSM_PARAMETERS
 from settings.lambda_canary import MAX_FUNCTIONS
 from settings.multi_region_api import MAX_DEPENDENCIES, MAX_ORIGINS
@@ -127,7 +133,9 @@ MAX_SETTINGS: dict[str, Any] = EVERYTHING | {
     "analytics_host:read_locations": locations(MAX_READABLE),
     "analytics_host:read_databases": databases(MAX_READABLE),
     "analytics_host:extra_policies": policies(MAX_POLICIES),
-    "cost_control:rungs": [{"percent": number, "actions": ["deny", "stop"]} for number in range(1, MAX_RUNGS + 1)],
+    "cost_control:thresholds": [
+        {"percent": number, "actions": ["deny", "stop"]} for number in range(1, MAX_THRESHOLDS + 1)
+    ],
     "cost_control:groups": principals(MAX_PRINCIPALS),
     "cost_control:roles": principals(MAX_PRINCIPALS),
     # Groups: their ARNs are in the policies of functions. Those of users are in a managed policy, which has more space.
@@ -146,7 +154,7 @@ OVER_MAXIMUM = {
     "analytics_host:read_locations": [f"s3://bucket/{number}/" for number in range(MAX_READABLE + 1)],
     "analytics_host:read_databases": [f"d{number}" for number in range(MAX_READABLE + 1)],
     "analytics_host:extra_policies": policies(MAX_POLICIES + 1),
-    "cost_control:rungs": [{"percent": number} for number in range(1, MAX_RUNGS + 2)],
+    "cost_control:thresholds": [{"percent": number} for number in range(1, MAX_THRESHOLDS + 2)],
     "cost_control:groups": principals(MAX_PRINCIPALS + 1),
     "cost_control:roles": principals(MAX_PRINCIPALS + 1),
     "cost_control:exempt_principals": principals(MAX_EXEMPT + 1, "user/", MAX_EXEMPT_CHARACTERS),
@@ -307,12 +315,14 @@ def lists() -> Iterator[str]:
                 yield f"{system}:{name}"
 
 
-# Lists that make no document grow: each Region has its stack, and the others are used at synthesis only.
+# Lists that make no document grow: each Region has its stack, and the others are used at synthesis only. The
+# patterns of content types have a maximum in `stacks/static_site/header_overrides.py`.
 WITHOUT_QUOTA = {
     "multi_region_api:regions",
     "multi_region_api:health_check_regions",
     "deploy_pipeline:allowed_files",
     "static_site:allowed_files",
+    "static_site:content_types",
 }
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .notifications import subscribe_queue
+from lambdas.cost_control.plan import DONE, threshold_item
+
+from .notifications import NotificationQueue
 from .project_team import GROUP, ROLE, ProjectTeam
 from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
 
@@ -53,11 +55,10 @@ class CostControlWalkthrough(RestoringWalkthrough):
             raise PreconditionError(
                 f"the walkthrough needs cost_control:groups={json.dumps([GROUP])} and roles={json.dumps([ROLE])}"
             )
-        self.dynamodb, self.sns, self.sqs = map(target.client, ("dynamodb", "sns", "sqs"))
+        self.dynamodb, self.sns = map(target.client, ("dynamodb", "sns"))
         self.stepfunctions, self.iam, self.autoscaling = map(target.client, ("stepfunctions", "iam", "autoscaling"))
         self.month = f"{datetime.now(UTC):%Y-%m}"
-        self.notifications: list[dict[str, str]] = []
-        self.queue_url = subscribe_queue(target, self.outputs["TopicArn"], self.cleanup, name="cost")
+        self.notifications = NotificationQueue(target, self.outputs["TopicArn"], self.cleanup, name="cost")
         if target.set_cost:
             self._begin_month()
         self.earlier_executions: set[str] = set()
@@ -67,7 +68,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
             self.cleanup.callback(self._release_by_hand)
 
     def _begin_month(self) -> None:
-        """Set the cost to zero, forget the rungs of this month, and let only messages cause checks."""
+        """Set the cost to zero, forget the thresholds of this month, and let only messages cause checks."""
         for begin in (partial(self._set_cost, 0), self._forget_month):
             self.cleanup.callback(begin)
             begin()
@@ -76,7 +77,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         rules.disable_rule(Name=self.outputs["CheckRuleName"])
 
     def _release_by_hand(self) -> None:
-        """Undo what a step that failed has left, and let the same rungs start another execution."""
+        """Undo what a step that failed has left, and let the same thresholds start another execution."""
         release = self.stepfunctions.start_execution(stateMachineArn=self.outputs["ReleaseArn"])["executionArn"]
 
         def status() -> bool:
@@ -113,13 +114,13 @@ class CostControlWalkthrough(RestoringWalkthrough):
             AlarmName=self.outputs["TripwireAlarmName"], StateValue="ALARM", StateReason="walkthrough"
         )
         self._until_checked(4)
-        self._notification("EstimatedCharges")
+        self.notifications.wait_for("EstimatedCharges")
         assert not self._executions(), "the alarm started the state machine at 4 % of the budget"
         return "Budgets was asked at once, and the alarm is notified; at 4 % nothing else happened"
 
-    def first_rung_notifies(self) -> str:
+    def first_threshold_notifies(self) -> str:
         self._set_cost(85)
-        notification = self._notification("Reached: 80 % of the budget (actual)")
+        notification = self.notifications.wait_for("Reached: 80 % of the budget (actual)")
         assert not self._is_denied(), "the policy is attached at 85 %"
         self.team.run_and_terminate()
         return f'"{notification["Subject"]}"; the user still starts instances'
@@ -127,7 +128,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
     def over_budget_denies_user_and_role(self) -> str:
         started = time.monotonic()
         self._set_cost(101)
-        self.report = self._notification("Reached: 100 % of the budget (actual)")
+        self.report = self.notifications.wait_for("Reached: 100 % of the budget (actual)")
         seconds = time.monotonic() - started
         refusals = [self.target.wait_until(refuse, "a refusal") for refuse in self._refusals()]
         assert all("explicit deny" in text for text in refusals), f"not denied by the policy: {refusals}"
@@ -151,13 +152,15 @@ class CostControlWalkthrough(RestoringWalkthrough):
         return "EC2's reason is in the notification, and everything else was done"
 
     def duplicate_message_changes_nothing(self) -> str:
-        self._set_cost(101.5)  # no further rung
+        self._set_cost(101.5)  # no further threshold
         before = self._executions()
         self._send(MESSAGE.format(budget=self.outputs["BudgetName"]))
         self._until_checked(101.5)
         assert self._executions() == before, "the message started another execution"
         self._expect_silence()
-        return "one more check, no execution, no notification"
+        reported = self._reported_thresholds()
+        assert len(reported) == 2, f"reported according to the record: {reported}"
+        return f"one more check, no execution, no notification; the record has {' and '.join(reported)} as reported"
 
     def others_attach_a_policy(self) -> str:
         self._need_cost()
@@ -171,7 +174,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         self.stepfunctions.start_execution(
             stateMachineArn=self.outputs["ReleaseArn"], input=json.dumps({"time": f"{next_month:%Y-%m-%dT%H:%M:%SZ}"})
         )
-        notification = self._notification("is released")
+        notification = self.notifications.wait_for("is released")
         attached = self.team.group_policies()
         assert attached == {*self.team.policies, OTHER_POLICY}, f"the group has {attached}"
         self._until_states({"web", "database"}, "running")
@@ -198,7 +201,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         deploy("CostControl", SETTINGS | {"cost_control:mode": "report"})
         self._forget_month()
         self._set_cost(101)
-        notification = self._notification("nothing was changed")
+        notification = self.notifications.wait_for("nothing was changed")
         for name in ("web", "database"):
             assert f"instance {self.instances[name]}: stopped" in notification["Message"], notification["Message"]
         self._until_states(set(self.instances), "running")
@@ -210,7 +213,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         Step("Start instances as a user of the project", user_starts_instances),
         Step("Forge a message to the topic", forged_message_has_no_effect),
         Step("Let the estimated charges of the account exceed the tripwire", tripwire_causes_a_check),
-        Step("Set the cost to 85 % of the budget", first_rung_notifies),
+        Step("Set the cost to 85 % of the budget", first_threshold_notifies),
         Step("Set the cost to 101 %, and start instances", over_budget_denies_user_and_role),
         Step("Look at what runs", tagged_instances_stop_and_others_run_on),
         Step("Look for the protected instance in the notification", protected_instance_is_reported),
@@ -243,6 +246,20 @@ class CostControlWalkthrough(RestoringWalkthrough):
             return [cost for cost in ([float(item["actual"]["N"])] if item else []) if actual in (None, cost)]
 
         return self.target.wait_until(recorded, f"a check at a cost of {actual}")[0]
+
+    def _reported_thresholds(self) -> list[str]:
+        items = self.dynamodb.query(
+            TableName=self.outputs["RecordTableName"],
+            KeyConditionExpression="#period = :period and begins_with(#item, :threshold)",
+            FilterExpression="#status = :done",
+            ExpressionAttributeNames={"#period": "period", "#item": "item", "#status": "status"},
+            ExpressionAttributeValues={
+                ":period": {"S": self.month},
+                ":threshold": {"S": threshold_item("")},
+                ":done": {"S": DONE},
+            },
+        )["Items"]
+        return sorted(item["item"]["S"].removeprefix(threshold_item("")) for item in items)
 
     def _executions(self) -> set[str]:
         pages = self.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=self.outputs["GuardArn"])
@@ -282,7 +299,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         self.target.wait_until(lambda: self.team.states(ids) == {state}, f"{', '.join(sorted(names))}: {state}")
 
     def _forget_month(self) -> None:
-        """Delete the record of this month, so that its rungs are new; keep the number of its releases.
+        """Delete the record of this month, so that its thresholds are new; keep the number of its releases.
 
         In the sandbox, "a new month" is a release with a later time.
         """
@@ -297,24 +314,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
             if item["item"]["S"] != "release":
                 self.dynamodb.delete_item(TableName=table, Key={"period": item["period"], "item": item["item"]})
 
-    def _receive(self) -> None:
-        while messages := self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                self.notifications.append(json.loads(message["Body"]))
-                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
-
-    def _notification(self, text: str) -> dict[str, str]:
-        """Wait for a notification that contains `text`, and discard all others received until then."""
-
-        def find() -> dict[str, str] | None:
-            self._receive()
-            return next((n for n in self.notifications if text in n["Message"]), None)
-
-        notification = self.target.wait_until(find, f"a notification with {text!r}")
-        self.notifications.clear()
-        return notification
-
     def _expect_silence(self) -> None:
         time.sleep(max(1.0, self.target.propagation_seconds))
-        self._receive()
-        assert not self.notifications, f"unexpected notification: {self.notifications[0]}"
+        unexpected = self.notifications.receive()
+        assert not unexpected, f"unexpected notification: {unexpected[0]}"

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from .alias_traffic import Traffic, observe, traffic_of
 from .line_chart import Axis, Series, line_chart
-from .notifications import subscribe_queue
+from .notifications import NotificationQueue
 from .walkthrough import ROOT, PreconditionError, RestoringWalkthrough, Step, Target
 
 ALIAS = "live"
@@ -54,12 +54,11 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
                 "the sample function is not deployed; deploy with lambda_canary:sample_function=true"
             )
         self.function, self.machine = outputs["SampleFunctionName"], outputs["StateMachineArn"]
-        self.awslambda, self.stepfunctions, self.sqs = map(target.client, ("lambda", "stepfunctions", "sqs"))
+        self.awslambda, self.stepfunctions = map(target.client, ("lambda", "stepfunctions"))
         self._check_idle()
         self.started: list[str] = []
         self.versions: list[str] = []
-        self.messages: list[dict[str, str]] = []
-        self.queue_url = subscribe_queue(target, outputs["TopicArn"], self.cleanup, name="rollouts")
+        self.notifications = NotificationQueue(target, outputs["TopicArn"], self.cleanup, name="rollouts")
         self.first = self.awslambda.get_alias(FunctionName=self.function, Name=ALIAS)["FunctionVersion"]
         self.cleanup.callback(self._publish, "", publish=False)
         self.cleanup.callback(self._delete_versions)
@@ -270,17 +269,7 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
 
     def _message(self, subject: str) -> str:
         """Wait for a notification with this subject, and return its text."""
-
-        def find() -> str | None:
-            response = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
-            for message in response.get("Messages", []):
-                self.messages.append(json.loads(message["Body"]))
-                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
-            return next((item["Message"] for item in self.messages if subject in item["Subject"]), None)
-
-        text = self.target.wait_until(find, f"a notification with the subject {subject!r}")
-        self.messages.clear()
-        return text
+        return self.notifications.wait_for(subject, field="Subject")["Message"]
 
     def _during(self, traffic: Traffic, version: str) -> list[Any]:
         """Return the responses while `version` had a weight."""

@@ -8,6 +8,37 @@ from typing import Any
 from .walkthrough import Target
 
 
+class NotificationQueue:
+    """A queue that is subscribed to a topic, and the notifications that it has received.
+
+    Host names and addresses are as before `lambdas/mail_text.py` prevented links. `cleanup` deletes the queue.
+    """
+
+    def __init__(self, target: Target, topic_arn: str, cleanup: ExitStack, *, name: str) -> None:
+        self.target, self.sqs = target, target.client("sqs")
+        self.url = subscribe_queue(target, topic_arn, cleanup, name=name)
+        self.received: list[dict[str, str]] = []
+
+    def receive(self) -> list[dict[str, str]]:
+        """Receive all notifications in the queue, and return all since the last `wait_for`."""
+        while messages := self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                self.received.append(json.loads(message["Body"].replace("[.]", ".").replace("[@]", "@")))
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+        return self.received
+
+    def wait_for(self, *texts: str, field: str = "Message") -> dict[str, str]:
+        """Wait for a notification with all `texts` in a field, and discard all others received until then."""
+
+        def find() -> dict[str, str] | None:
+            return next((n for n in self.receive() if all(text in n.get(field, "") for text in texts)), None)
+
+        wanted = " and ".join(map(repr, filter(None, texts)))
+        notification = self.target.wait_until(find, f"a notification with {wanted}")
+        self.received.clear()
+        return notification
+
+
 def subscribe_queue(target: Target, topic_arn: str, cleanup: ExitStack, *, name: str) -> str:
     """Create a queue whose name starts with `name`, subscribe it to the topic, and return its URL.
 

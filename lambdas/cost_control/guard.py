@@ -11,7 +11,7 @@ from .budget import read_spend
 from .inventory import Inventory
 from .notification_text import MAX_LINES, guard_notification, release_notification
 from .options import Options
-from .plan import DONE, UNDONE, Action, Plan, Spend, period_of, plan, reached, rung_item, shows_last_month
+from .plan import DONE, UNDONE, Action, Plan, Spend, period_of, plan, reached, shows_last_month, threshold_item
 from .record import RecordTable, Result
 from .release import Releaser
 
@@ -44,47 +44,49 @@ class Budget:
 def check(
     budget: Budget, options: Options, stepfunctions: "SFNClient", guard_arn: str, now: datetime, *, is_scheduled: bool
 ) -> str:
-    """Start the state machine if the cost has reached a rung; return the execution's name, or an empty text.
+    """Start the state machine if the cost has reached a threshold; return the execution's name, or an empty text.
 
-    A message only causes a check; its text is not read. There is one execution for the same rungs, so a message that
-    comes twice starts one, and one more for each hour with a scheduled check, which finds what was started since.
+    A message only causes a check; its text is not read. There is one execution for the same thresholds, so a message
+    that comes twice starts one, and one more for each hour with a scheduled check, which finds what was started since.
     """
     spend, period = budget.spend(now), period_of(now)
     if spend is None:
         return ""
     budget.table.put_spend(period, spend.actual, now)
     keys = {"period": period, "actual": str(spend.actual), "limit": str(spend.limit)}
-    rungs = sorted(rung.name for rung in reached(options.rungs, spend))
-    if not rungs:
-        logger.info("The cost is below every rung", extra=keys)
+    thresholds = sorted(threshold.name for threshold in reached(options.thresholds, spend))
+    if not thresholds:
+        logger.info("The cost is below every threshold", extra=keys)
         return ""
-    # Executions have unique names for 90 days. After a release the same rungs can need another one.
-    digest = hashlib.sha256(" ".join(rungs).encode()).hexdigest()[:8]
+    # Executions have unique names for 90 days. After a release the same thresholds can need another one.
+    digest = hashlib.sha256(" ".join(thresholds).encode()).hexdigest()[:8]
     name = f"{period}-{budget.table.releases_in(period)}-{digest}" + (f"-{now:%d-%H}" if is_scheduled else "")
-    keys |= {"rungs": " ".join(rungs), "execution": name}
+    keys |= {"thresholds": " ".join(thresholds), "execution": name}
     try:
         stepfunctions.start_execution(stateMachineArn=guard_arn, name=name, input="{}")
     except stepfunctions.exceptions.ExecutionAlreadyExists:
-        logger.info("An execution for these rungs exists", extra=keys)
+        logger.info("An execution for these thresholds exists", extra=keys)
         return ""
-    logger.info("The cost has reached a rung", extra=keys)
+    logger.info("The cost has reached a threshold", extra=keys)
     return name
 
 
 def decide(budget: Budget, options: Options, inventory: Inventory, now: datetime) -> dict[str, Any]:
     """Ask Budgets again, and plan what has to be done."""
     spend, period = budget.spend(now), period_of(now)
-    if spend is None or not reached(options.rungs, spend):
+    if spend is None or not reached(options.thresholds, spend):
         return {"news": False, "act": False}
     record, principals, resources = budget.table.read(period), inventory.principals(), inventory.resources()
-    decided = plan(period, spend, options.rungs, principals, resources, record)
+    decided = plan(period, spend, options.thresholds, principals, resources, record)
     _log(decided)
     return decided.to_json(options.mode)
 
 
 def _log(decided: Plan) -> None:
     keys = {"period": decided.period, "actual": str(decided.spend.actual), "limit": str(decided.spend.limit)}
-    logger.info("Planned", extra=keys | {"rungs": " ".join(decided.new_rungs), "actions": len(decided.actions)})
+    logger.info(
+        "Planned", extra=keys | {"thresholds": " ".join(decided.new_thresholds), "actions": len(decided.actions)}
+    )
     for name, reason in decided.problems:
         logger.warning("An action is not possible", extra={"item": name, "reason": reason})
 
@@ -119,11 +121,11 @@ class Notifier:
         plan, failure, results = event["plan"], event["failure"], list(results)
         earlier = {action.item: action.earlier_reason for action in actions}
         changed = [r for r in results if r["status"] == DONE or r["reason"] != earlier.get(r["item"])]
-        if not (plan["rungs"] or plan["problems"] or changed or failure):
+        if not (plan["thresholds"] or plan["problems"] or changed or failure):
             return False
         subject, text = guard_notification(self.project, plan, results, failure, event["releaseArn"])
         self.sns.publish(TopicArn=self.topic_arn, Subject=subject, Message=text)
-        self.table.mark_rungs(plan["period"], plan["rungs"], DONE, now)
+        self.table.mark_thresholds(plan["period"], plan["thresholds"], DONE, now)
         for problem in plan["problems"]:
             self.table.mark_refused(plan["period"], problem["item"], problem["reason"], now)
         return True
@@ -141,7 +143,7 @@ def release(table: RecordTable, releaser: Releaser, event: Mapping[str, Any], no
     """Undo what the record shows: of earlier months if EventBridge's schedule is the cause, of all months otherwise.
 
     `event` has the execution's ``input``, and the ``results`` and number of ``closed`` items of earlier attempts. A
-    release by hand also ends the rungs that were reached, so that the next check does not do the same again. Each
+    release by hand also ends the thresholds that were reached, so that the next check does not do the same again. Each
     result is written at once: if the function ends early, the next attempt does not find it changed by somebody else.
     """
     scheduled = event["input"].get("time")
@@ -150,8 +152,8 @@ def release(table: RecordTable, releaser: Releaser, event: Mapping[str, Any], no
     periods = {item.period for item in items}
     if not scheduled:
         periods.add(current)
-        rungs = [name for name, recorded in table.read(current).items() if name.startswith(rung_item(""))]
-        table.mark_rungs(current, [name.removeprefix(rung_item("")) for name in rungs], UNDONE, now)
+        thresholds = [name for name, recorded in table.read(current).items() if name.startswith(threshold_item(""))]
+        table.mark_thresholds(current, [name.removeprefix(threshold_item("")) for name in thresholds], UNDONE, now)
     results = {result["item"]: result for result in event["results"]}
     closed = 0
     for item, result in releaser.release(items, [name for name, r in results.items() if r["status"] == DONE]):

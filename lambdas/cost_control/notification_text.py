@@ -1,13 +1,13 @@
 """Subjects and texts of notifications."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from lambdas.mail_text import subject, without_links
 
 from .plan import DENY_GROUP, DENY_ROLE, DONE, SCALE_TO_ZERO, STOP_CLUSTER, STOP_DATABASE, STOP_INSTANCE
 from .record import Result
 
-MAX_SUBJECT_CHARACTERS = 99  # SNS: less than 100
 MAX_LINES = 200  # in a list; a message is at most 256 KB
 DONE_TEXTS = {
     DENY_GROUP: "group {}: denied permission to start anything new",
@@ -19,14 +19,6 @@ DONE_TEXTS = {
 }
 NOUNS = {kind: text.partition(" {}")[0] for kind, text in DONE_TEXTS.items()}
 RELEASED = {"undone": "as before", "kept": "left as it is: somebody has changed it", "gone": "nothing is left to undo"}
-# Text that mail programs turn into links, and its replacement.
-LINKS = (
-    (re.compile(r"(?<=\w)\.(?=\w)"), "[.]"),  # names and addresses of hosts
-    (re.compile(r"(?<=[a-z0-9+.-]):(?=[/\\])", re.IGNORECASE), "[:]"),  # Outlook accepts one slash
-    (re.compile(r"\b(callto|facetime|mailto|maps|market|news|sip|skype|sms|tel):", re.IGNORECASE), r"\1[:]"),
-    (re.compile("@"), "[@]"),
-    (re.compile(r"\\\\"), r"[\\\\]"),  # network shares
-)
 DELAY = (
     "Budgets updates its figures only a few times a day, so the real cost is higher. This is not a spending cap:"
     " what is not stopped continues to cost."
@@ -51,7 +43,7 @@ def guard_notification(
     sections = [
         f"Project {project}, {plan['period']}: {_money(spend, 'actual')} of {_money(spend, 'limit')}"
         f" ({percent:.0f} %){forecast}.",
-        *(f"Reached: {_rung(name)}" for name in plan["rungs"]),
+        *(f"Reached: {_threshold(name)}" for name in plan["thresholds"]),
     ]
     if plan["mode"] == "report":
         would = [_done(f"{action['kind']}/{action['name']}") for action in plan["actions"]]
@@ -70,7 +62,7 @@ def guard_notification(
         )
     sections.append(DELAY)
     outcome = f"{len(done)} done, {len(failed)} failed" if results else "reported"
-    return _subject(f"{project}: {percent:.0f} % of the budget, {outcome}"), "\n\n".join(sections)
+    return subject(f"{project}: {percent:.0f} % of the budget, {outcome}"), "\n\n".join(sections)
 
 
 def release_notification(project: str, event: Mapping[str, Any]) -> tuple[str, str]:
@@ -85,14 +77,14 @@ def release_notification(project: str, event: Mapping[str, Any]) -> tuple[str, s
     sections += _list("Not undone", [f"{describe(r['item'])}: {r['reason']}" for r in still_open])
     if total > len(results):
         sections.append("The log of the function Undo lists all results.")
-    return _subject(f"{project}: released, {event['open']} not undone"), "\n\n".join(sections)
+    return subject(f"{project}: released, {event['open']} not undone"), "\n\n".join(sections)
 
 
 def _money(spend: Mapping[str, str], name: str) -> str:
     return f"{float(spend[name]):,.2f} {spend['unit']}"
 
 
-def _rung(name: str) -> str:
+def _threshold(name: str) -> str:
     kind, _, percent = name.partition("-")
     return f"{percent.replace('_', '.')} % of the budget ({kind.lower()})"
 
@@ -108,15 +100,3 @@ def _list(title: str, lines: Iterable[str]) -> list[str]:
         return []
     more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
     return [f"{title}:\n" + "\n".join(f"  {without_links(line)}" for line in [*lines[:MAX_LINES], *more])]
-
-
-def without_links(text: str) -> str:
-    """Prevent mail programs from creating links: the users of a project choose the names of Auto Scaling groups."""
-    line = "".join(character if character.isprintable() else "?" for character in text)
-    for pattern, replacement in LINKS:
-        line = pattern.sub(replacement, line)
-    return line
-
-
-def _subject(text: str) -> str:
-    return text[:MAX_SUBJECT_CHARACTERS]

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
-from .plan import Rung
+from .plan import Threshold
 
 FILE = Path(__file__).with_name("options.json")
 
@@ -19,7 +19,7 @@ class Options:
     tag: str
     exempt_tag: str
     mode: str
-    rungs: tuple[Rung, ...]
+    thresholds: tuple[Threshold, ...]
     groups: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     exempt_principals: tuple[str, ...] = ()
@@ -28,11 +28,12 @@ class Options:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        rungs = tuple(
-            Rung(Decimal(str(rung["percent"])), rung["kind"], frozenset(rung["actions"])) for rung in values["rungs"]
+        thresholds = tuple(
+            Threshold(Decimal(str(threshold["percent"])), threshold["kind"], frozenset(threshold["actions"]))
+            for threshold in values["thresholds"]
         )
         lists = {name: tuple(values[name]) for name in ("groups", "roles", "exempt_principals")}
-        return cls(**values | lists | {"rungs": rungs})
+        return cls(**values | lists | {"thresholds": thresholds})
 
     @classmethod
     def load(cls) -> Self:

@@ -1,4 +1,4 @@
-"""Decide what to do: a pure function of the cost, the rungs, the resources and the record.
+"""Decide what to do: a pure function of the cost, the thresholds, the resources and the record.
 
 Nothing here calls AWS or reads the clock, so planning twice with the same values returns the same plan, and planning
 after everything was done returns an empty one.
@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-DENY, STOP = "deny", "stop"  # actions of a rung, which always notifies
+DENY, STOP = "deny", "stop"  # actions of a threshold, which always notifies
 # Kinds of actions.
 DENY_GROUP, DENY_ROLE = "deny_group", "deny_role"
 STOP_INSTANCE, SCALE_TO_ZERO = "stop_instance", "scale_to_zero"
@@ -35,8 +35,8 @@ RENEWAL_SHARE = Decimal("0.9")  # of last month's cost
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A threshold in percent of the budget, for the ``ACTUAL`` or the ``FORECASTED`` cost, and its actions."""
+class Threshold:
+    """A percentage of the budget, for the ``ACTUAL`` or the ``FORECASTED`` cost, and its actions."""
 
     percent: Decimal
     kind: str
@@ -114,12 +114,12 @@ class Action:
 class Plan:
     """What to do now.
 
-    new_rungs: reached, and not reported before. problems: what cannot be done, and was not reported before.
+    new_thresholds: reached, and not reported before. problems: what cannot be done, and was not reported before.
     """
 
     period: str
     spend: Spend
-    new_rungs: tuple[str, ...] = ()
+    new_thresholds: tuple[str, ...] = ()
     actions: tuple[Action, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()  # item, reason
     left_over: int = 0  # actions and problems for the next check
@@ -129,14 +129,14 @@ class Plan:
         return {
             "period": self.period,
             "spend": {name: None if value is None else str(value) for name, value in asdict(self.spend).items()},
-            "rungs": list(self.new_rungs),
+            "thresholds": list(self.new_thresholds),
             "actions": [asdict(action) for action in self.actions],
             "problems": [{"item": name, "reason": reason} for name, reason in self.problems],
             "leftOver": self.left_over,
             "mode": mode,
             "act": mode == "enforce" and bool(self.actions),
             # Without permission to act, the same actions are planned in each check.
-            "news": bool(self.new_rungs or self.problems or (mode == "enforce" and self.actions)),
+            "news": bool(self.new_thresholds or self.problems or (mode == "enforce" and self.actions)),
         }
 
 
@@ -145,9 +145,9 @@ def item(kind: str, name: str) -> str:
     return f"{kind}/{name}"
 
 
-def rung_item(name: str) -> str:
-    """Return the key of a rung in the record."""
-    return f"rung/{name}"
+def threshold_item(name: str) -> str:
+    """Return the key of a threshold in the record."""
+    return f"threshold/{name}"
 
 
 def period_of(time: datetime) -> str:
@@ -162,29 +162,31 @@ def shows_last_month(spend: Spend, last_month: Decimal | None, now: datetime) ->
     return last_month is not None and is_early and 0 < last_month * RENEWAL_SHARE <= spend.actual
 
 
-def reached(rungs: Iterable[Rung], spend: Spend) -> list[Rung]:
-    """Return the rungs that the cost has reached."""
-    return [rung for rung in rungs if rung.is_reached(spend)]
+def reached(thresholds: Iterable[Threshold], spend: Spend) -> list[Threshold]:
+    """Return the thresholds that the cost has reached."""
+    return [threshold for threshold in thresholds if threshold.is_reached(spend)]
 
 
 def plan(
     period: str,
     spend: Spend,
-    rungs: Iterable[Rung],
+    thresholds: Iterable[Threshold],
     principals: Iterable[Principal],
     resources: Iterable[Resource],
     record: Mapping[str, Recorded],
 ) -> Plan:
-    """Plan what the reached rungs require and the record of this `period` does not show as done.
+    """Plan what the reached thresholds require and the record of this `period` does not show as done.
 
-    A rung that was released by hand requires nothing for the rest of the month.
+    A threshold that was released by hand requires nothing for the rest of the month.
     """
-    rungs_reached = reached(rungs, spend)
-    new = tuple(rung.name for rung in rungs_reached if rung_item(rung.name) not in record)
-    active = [rung for rung in rungs_reached if _status(record, rung_item(rung.name)) != UNDONE]
-    required = frozenset[str]().union(*(rung.actions for rung in active))
-    # Problems of later rungs are reported as soon as any rung is reached.
-    ahead = frozenset[str]().union(*(rung.actions for rung in rungs)) if active else frozenset[str]()
+    thresholds_reached = reached(thresholds, spend)
+    new = tuple(threshold.name for threshold in thresholds_reached if threshold_item(threshold.name) not in record)
+    active = [
+        threshold for threshold in thresholds_reached if _status(record, threshold_item(threshold.name)) != UNDONE
+    ]
+    required = frozenset[str]().union(*(threshold.actions for threshold in active))
+    # Problems of later thresholds are reported as soon as any threshold is reached.
+    ahead = frozenset[str]().union(*(threshold.actions for threshold in thresholds)) if active else frozenset[str]()
     principals, resources = list(principals), list(resources)
     candidates: list[Principal | Resource] = []
     if DENY in required:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import ClientError
 
-from .plan import OPEN, PLANNED, REFUSED, Action, Recorded, rung_item
+from .plan import OPEN, PLANNED, REFUSED, Action, Recorded, threshold_item
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -128,10 +128,10 @@ class RecordTable:
             ExpressionAttributeValues=values,
         )
 
-    def mark_rungs(self, period: str, names: Iterable[str], status: str, now: datetime) -> None:
-        """Write that rungs were reported (`DONE`) or released by hand (`UNDONE`)."""
+    def mark_thresholds(self, period: str, names: Iterable[str], status: str, now: datetime) -> None:
+        """Write that thresholds were reported (`DONE`) or released by hand (`UNDONE`)."""
         for name in names:
-            item = self._item(period, rung_item(name), status, "", {}, now)
+            item = self._item(period, threshold_item(name), status, "", {}, now)
             self.dynamodb.put_item(TableName=self.name, Item=item | {"expires_at": {"N": str(_expiry(now))}})
 
     def mark_refused(self, period: str, name: str, reason: str, now: datetime) -> None:

@@ -16,9 +16,10 @@ from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
+from lambdas.mail_text import subject, without_links
+
 from .errors import InvalidInputError
 from .events import ApprovalEvent, DecisionRecord
-from .links import without_links
 from .nesting import is_too_deeply_nested
 from .objects import DENIED, MISSING
 from .request import MAX_NESTING_LEVELS
@@ -27,9 +28,10 @@ from .stack import change_set_name
 DECISIONS = {"approve": "Approved", "decline": "Declined"}
 FIELDS = ("execution", "decision", "reason")
 MAX_REASON_CHARACTERS = 500
-MAX_SUBJECT_CHARACTERS = 99  # SNS requires fewer than 100
 MAX_SHOWN_CHARACTERS = 60
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S UTC"
+APPROVE = "To execute exactly this change set"
+APPROVE_INSPECTED = "To accept exactly these unsafe changes when all stacks have been inspected"
 CLOSED = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 
 
@@ -54,9 +56,8 @@ class Notifications:
     sns: Any
     topic_arn: str
 
-    def publish(self, subject: str, message: str) -> None:
-        subject = subject.encode("ascii", "replace").decode()[:MAX_SUBJECT_CHARACTERS]
-        self.sns.publish(TopicArn=self.topic_arn, Subject=subject, Message=message)
+    def publish(self, title: str, message: str) -> None:
+        self.sns.publish(TopicArn=self.topic_arn, Subject=subject(title), Message=message)
 
 
 def request_approval(
@@ -85,10 +86,10 @@ def _request_text(event: ApprovalEvent, queue_url: str, now: datetime) -> str:
         f"Change set: {changes}?stackId={stack_id}&changeSetId={change_set_id}",
         f"Execution: {console}/states/home?region={region}#/v2/executions/details/{event['executionArn']}",
         "",
-        "To execute exactly this change set, replace ... with your reason:",
+        f"{APPROVE_INSPECTED if event['inspectOnly'] else APPROVE}, replace ... with your reason:",
         _command(event["execution"], "approve", queue_url, region),
         "",
-        "To delete it:",
+        "To decline:",
         _command(event["execution"], "decline", queue_url, region),
     ]
     return "\n".join(lines)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .alias import function_name
+from .comparison import Criteria
 from .errors import InvalidInputError
-from .judgement import Criteria
 from .weights import RolloutType, weights
 
 MAX_SHOWN_CHARACTERS = 100  # of a value, in messages
@@ -109,5 +109,5 @@ def _shown(value: Any) -> str:
 
 
 def max_evaluations(interval: int, max_wait: int, synthetic_calls: int) -> int:
-    """Return how often a step is judged at most: after each interval, and after its synthetic calls."""
+    """Return how often a step is evaluated at most: after each interval, and after its synthetic calls."""
     return 1 + max_wait // interval + (1 if synthetic_calls else 0)

@@ -1,12 +1,12 @@
-"""Judge a step of a rollout at one point in time."""
+"""Evaluate a step of a rollout at one point in time."""
 
 from dataclasses import replace
 from typing import Any, Literal, NotRequired, TypedDict
 
 from .alias import check_revision
 from .check import Plan, alarm_states
+from .comparison import Comparison, Figures, Throttling, compare
 from .config import Config, Target, max_evaluations
-from .judgement import Figures, Throttling, Verdict, judge
 from .metrics import Window, read_figures
 
 Outcome = Literal["pass", "fail", "wait", "synthetic", "undecided"]
@@ -30,7 +30,7 @@ class Evaluation(TypedDict):
     line: str
 
 
-def judge_step(awslambda: Any, cloudwatch: Any, config: Config, event: EvaluationEvent, now: float) -> Evaluation:
+def evaluate_step(awslambda: Any, cloudwatch: Any, config: Config, event: EvaluationEvent, now: float) -> Evaluation:
     """Compare the versions since the shift.
 
     Raises:
@@ -45,11 +45,11 @@ def judge_step(awslambda: Any, cloudwatch: Any, config: Config, event: Evaluatio
     new, old, throttling = read_figures(cloudwatch, target.arn, target.alias, versions, window)
     synthetic = event.get("synthetic") or {}
     new, old = (_with(figures, synthetic.get(version)) for figures, version in zip((new, old), versions, strict=True))
-    verdict = _alarmed(cloudwatch, target, plan) or judge(
+    comparison = _alarmed(cloudwatch, target, plan) or compare(
         new, old, config.criteria, Throttling(**plan["before"]), throttling
     )
-    decision = _decision(verdict, event, config)
-    return {"decision": decision, "line": _line(event, decision, verdict, new, old)}
+    decision = _decision(comparison, event, config)
+    return {"decision": decision, "line": _line(event, decision, comparison, new, old)}
 
 
 def _with(figures: Figures, synthetic: dict[str, int] | None) -> Figures:
@@ -61,7 +61,7 @@ def _with(figures: Figures, synthetic: dict[str, int] | None) -> Figures:
     )
 
 
-def _alarmed(client: Any, target: Target, plan: Plan) -> Verdict | None:
+def _alarmed(client: Any, target: Target, plan: Plan) -> Comparison | None:
     states = alarm_states(client, target.alarms)
     names = sorted(set(target.alarms) - set(plan["ignoredAlarms"]))
     found = {
@@ -69,14 +69,14 @@ def _alarmed(client: Any, target: Target, plan: Plan) -> Verdict | None:
         "alarms deleted": [name for name in names if name not in states],
     }
     reasons = tuple(f"{reason}: {', '.join(alarms)}" for reason, alarms in found.items() if alarms)
-    return Verdict("fail", reasons) if reasons else None
+    return Comparison("fail", reasons) if reasons else None
 
 
-def _decision(verdict: Verdict, event: EvaluationEvent, config: Config) -> Outcome:
+def _decision(comparison: Comparison, event: EvaluationEvent, config: Config) -> Outcome:
     # The interval of a function with a long timeout is longer than that of the settings.
     regular_evaluations = max_evaluations(event["plan"]["interval"], config.max_wait, 0)
-    if verdict.decision != "wait":
-        return verdict.decision
+    if comparison.decision != "wait":
+        return comparison.decision
     if event.get("synthetic"):
         return "undecided"
     if event["evaluation"] < regular_evaluations:
@@ -84,13 +84,13 @@ def _decision(verdict: Verdict, event: EvaluationEvent, config: Config) -> Outco
     return "synthetic" if config.synthetic_calls else "undecided"
 
 
-def _line(event: EvaluationEvent, decision: Outcome, verdict: Verdict, new: Figures, old: Figures) -> str:
+def _line(event: EvaluationEvent, decision: Outcome, comparison: Comparison, new: Figures, old: Figures) -> str:
     plan = event["plan"]
     versions = "; ".join(
         f"version {version} {_figures(figures)}" for version, figures in ((plan["new"], new), (plan["old"], old))
     )
     synthetic = ", with synthetic calls" if event.get("synthetic") else ""
-    return f"{event['weight']:.0%}{synthetic}: {versions}. {decision.capitalize()}: {'; '.join(verdict.reasons)}"
+    return f"{event['weight']:.0%}{synthetic}: {versions}. {decision.capitalize()}: {'; '.join(comparison.reasons)}"
 
 
 def _figures(figures: Figures) -> str:

@@ -14,7 +14,7 @@ from . import alias, smoke_test
 from .check import Plan, plan, step_alias
 from .config import Config, Target
 from .errors import InvalidInputError
-from .evaluation import Evaluation, EvaluationEvent, judge_step
+from .evaluation import Evaluation, EvaluationEvent, evaluate_step
 from .history import evaluation_lines
 from .notification import message, subject
 
@@ -93,10 +93,10 @@ def shift(event: ShiftEvent, _context: object) -> dict[str, str | float]:
     return {"revision": revision, "shiftedAt": time.time()}
 
 
-def judge(event: EvaluationEvent, _context: object) -> Evaluation:
+def evaluate(event: EvaluationEvent, _context: object) -> Evaluation:
     """Decide whether the new version is worse than the old one."""
-    evaluation = judge_step(LAMBDA, CLOUDWATCH, Config.load(os.environ), event, time.time())
-    logger.info("Judged", extra={"decision": evaluation["decision"], "reason": evaluation["line"]})
+    evaluation = evaluate_step(LAMBDA, CLOUDWATCH, Config.load(os.environ), event, time.time())
+    logger.info("Evaluated", extra={"decision": evaluation["decision"], "reason": evaluation["line"]})
     return evaluation
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .alias import function_name
-from .judgement import Figures, Throttling
+from .comparison import Figures, Throttling
 
 MINUTE = 60  # Lambda sends metrics in intervals of one minute
 SUMS = {"Invocations": "Sum", "Errors": "Sum"}

@@ -4,25 +4,15 @@ It contains text of others: the input, and answers of the version. None of it be
 """
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
+
+from lambdas import mail_text
 
 from .alias import Alias, RollbackResult
 from .config import VERSION
 
-MAX_SUBJECT = 99  # characters: SNS requires fewer than 100
 MAX_FIELD = 256  # characters of a field of the input
-# Text that mail programs turn into links, and its replacement.
-SCHEMES = "callto|data|facetime|file|ftp|geo|https?|javascript|mailto|maps|market|news|sip|skype|sms|ssh|tel"
-LINKS = (
-    (re.compile(r"\.(?=[a-z])|(?<=\bwww)\.|(?<=\bftp)\.", re.IGNORECASE), "[.]"),  # names of hosts
-    (re.compile(r"(?<!\d)([1-9]\d{0,2}\.\d{1,3}\.\d{1,3})\.(?=\d)"), r"\1[.]"),  # IPv4 addresses
-    (re.compile(r"(?<=[a-z0-9+.-]):(?=[/\\])", re.IGNORECASE), "[:]"),  # Outlook accepts one slash
-    (re.compile(rf"\b({SCHEMES}):", re.IGNORECASE), r"\1[:]"),
-    (re.compile("@"), "[@]"),
-    (re.compile(r"\\\\"), r"[\\\\]"),  # network shares
-)
 SUBJECTS = {
     "RolledBack": "Rolled back",
     "Undecided": "Undecided, rolled back",
@@ -51,7 +41,7 @@ def subject(detail: dict[str, Any], name: str) -> str:
         text = next((SUBJECTS[key] for key in keys if key in SUBJECTS), "Failed")
     version = _field(detail, "version") or ""
     suffix = f" version {version}" if VERSION.fullmatch(version) else ""
-    return f"{text}: {name}"[: MAX_SUBJECT - len(suffix)] + suffix
+    return mail_text.subject(f"{text}: {name}", suffix)
 
 
 def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | None, figures: Sequence[str] = ()) -> str:
@@ -71,20 +61,7 @@ def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | Non
     caller = _field(detail, "started_by")
     started_by = f"\nStarted by, according to the input: {caller}" if caller else ""
     parts.append(f"Execution: {detail['executionArn']}{started_by}")
-    return "\n".join(map(without_links, "\n\n".join(parts).split("\n")))
-
-
-def without_links(line: str) -> str:
-    """Prevent mail programs from creating links."""
-    line = printable(line)
-    for pattern, replacement in LINKS:
-        line = pattern.sub(replacement, line)
-    return line
-
-
-def printable(text: str) -> str:
-    """Return text on one line."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return "\n".join(map(mail_text.without_links, "\n\n".join(parts).split("\n")))
 
 
 def _field(detail: dict[str, Any], name: str) -> str | None:
@@ -93,4 +70,4 @@ def _field(detail: dict[str, Any], name: str) -> str | None:
         value = json.loads(detail["input"])[name]
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
-    return printable(value[:MAX_FIELD]) if isinstance(value, str) else None
+    return mail_text.one_line(value[:MAX_FIELD]) if isinstance(value, str) else None

@@ -1,7 +1,7 @@
 """The share of traffic of the new version in each step.
 
 Weights are whole percents, in `Decimal`: each is larger than the previous one, and the last is 1, with which the
-rollout finishes. All others are below 1, because a rollout is judged while both versions receive calls.
+rollout finishes. All others are below 1, because the versions are compared while both versions receive calls.
 """
 
 from decimal import ROUND_HALF_UP, Decimal

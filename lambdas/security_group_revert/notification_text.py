@@ -1,14 +1,14 @@
 """Subject and text of notifications; `Responder` in `respond.py` publishes them."""
 
-import re
 from collections.abc import Iterable
+
+from lambdas import mail_text
 
 from .cloudtrail import Call
 from .report import Report
 from .revert import Action, GuardedGroup
 from .state import LateEvents
 
-MAX_SUBJECT_CHARACTERS = 100  # SNS API reference, Publish
 MAX_SECTION_LINES = 100  # two full sections stay far below the 256 KB of SNS
 BASE_FORM = {
     "revoke": "revoke",
@@ -39,22 +39,6 @@ OPEN_CONNECTIONS = (
     "Connections opened through a revoked rule may still be open, because security groups track connections and "
     "revoking a rule does not close them. To close them, use a network ACL or stop the instance."
 )
-# Text that mail clients turn into links, and its replacement. Each client recognizes some of these forms.
-SCHEMES = (
-    "callto|cid|data|facetime|file|ftp|geo|gopher|https?|imap|javascript|ldap|mailto|maps|market|mid|news|nntp|onenote"
-    "|outlook|sip|skype|sms|smsto|snews|ssh|tel|telnet|wais|xmpp"
-)
-LINKS = (
-    # Names of hosts; Outlook accepts any text after www. or ftp.
-    (re.compile(r"\.(?=[a-z])|(?<=\bwww)\.|(?<=\bftp)\.", re.IGNORECASE), "[.]"),
-    # IPv4 addresses, except 0.0.0.0: Android needs four numbers, the first above 0.
-    (re.compile(r"(?<!\d)([1-9]\d{0,2}\.\d{1,3}\.\d{1,3})\.(?=\d)"), r"\1[.]"),
-    # Addresses with any scheme, or with one that needs no slashes; Outlook accepts one slash.
-    (re.compile(r"(?<=[a-z0-9+.-]):(?=[/\\])", re.IGNORECASE), "[:]"),
-    (re.compile(rf"\b({SCHEMES}):", re.IGNORECASE), r"\1[:]"),
-    (re.compile("@"), "[@]"),
-    (re.compile(r"\\\\"), r"[\\\\]"),  # network shares: Outlook
-)
 LATE_EVENTS = (
     "{} calls since the last sweep changed the group, in addition to those in earlier notifications. Another check had "
     "already reverted their changes, or these were no longer present. The log has each call and its changes."
@@ -66,7 +50,7 @@ ACCESS_CHANGE = (
 
 
 def subject(report: Report) -> str:
-    """Return one line of ASCII within SNS's limit."""
+    """Return a subject that SNS accepts."""
     outcome = report.outcome
     group = outcome.group.name or outcome.group.group_id
     count = len(outcome.actions)
@@ -85,22 +69,22 @@ def subject(report: Report) -> str:
         "already_reverted": f"Already reverted: unapproved change to security group {group}",
         "resolved": f"Resolved: security group {group} has its approved rules",
     }
-    return _subject(lines[report.status])
+    return mail_text.subject(lines[report.status])
 
 
 def text(report: Report, *, region: str, account: str) -> str:
     """Return the notification in plain text: group, caller, time, call and outcome."""
     outcome, change = report.outcome, report.change
     lines = _facts(outcome.group, change.call if change else None, region=region, account=account)
-    main = report.named_in_event if change else list(outcome.actions)
-    others = [action for action in outcome.actions if action not in main]
+    main = [action for action in outcome.actions if change is None or report.is_named(action)]
+    others = [action for action in outcome.actions if change and not report.is_named(action)]
     reverted = [f"already reverted by an earlier check: {rule}" for rule in report.already_reverted]
     reverted += [
         f"no longer present (reverted by someone else, or not visible yet): {rule}" for rule in report.not_visible
     ]
     lines += _section("Outcome", [*map(_line, main), *reverted])
     lines += _section("Other findings in this check (rules not named in the CloudTrail event)", map(_line, others))
-    lines += _section("Permitted as break-glass, then reverted", map(str, report.permitted))
+    lines += _section("Permitted as break-glass, to be reverted at the end", map(str, report.permitted))
     lines += _section("Break-glass changes that ended", map(str, report.ended))
     if report.has_break_glass_caller and (main or report.already_reverted):
         lines += ["", NOT_PERMITTED]
@@ -126,7 +110,7 @@ def access_change_notification(
     lines += _section("Guarded groups", (f"{group.name} ({group.group_id})".strip() for group in groups))
     lines += _section("IDs in the call", sorted(ids))
     lines += ["", ACCESS_CHANGE]
-    return _subject(f"{call.event_name} may open security group {', '.join(names)}"), "\n".join(lines) + "\n"
+    return mail_text.subject(f"{call.event_name} may open security group {', '.join(names)}"), "\n".join(lines) + "\n"
 
 
 def late_events_notification(group: GuardedGroup, late: LateEvents, *, region: str, account: str) -> tuple[str, str]:
@@ -135,7 +119,9 @@ def late_events_notification(group: GuardedGroup, late: LateEvents, *, region: s
     lines += _section("Callers", late.callers)
     lines += ["", LATE_EVENTS.format(late.count)]
     name = group.name or group.group_id
-    return _subject(f"Already reverted: {late.count} more calls for security group {name}"), "\n".join(lines) + "\n"
+    return mail_text.subject(f"Already reverted: {late.count} more calls for security group {name}"), "\n".join(
+        lines
+    ) + "\n"
 
 
 def _facts(group: GuardedGroup, call: Call | None, *, region: str, account: str) -> list[str]:
@@ -154,7 +140,7 @@ def _facts(group: GuardedGroup, call: Call | None, *, region: str, account: str)
             ("Time", call.time),
             ("Call", f"{call.event_name}, CloudTrail event {call.event_id}"),
         ]
-    return [f"{label + ':':<13}{neutralize_links(value)}" for label, value in facts if value]
+    return [f"{label + ':':<13}{mail_text.without_links(value)}" for label, value in facts if value]
 
 
 def _line(action: Action) -> str:
@@ -175,27 +161,8 @@ def _line(action: Action) -> str:
 
 
 def _section(title: str, lines: Iterable[str]) -> list[str]:
-    shown = [f"  {neutralize_links(line)}" for line in lines]
+    shown = [f"  {mail_text.without_links(line)}" for line in lines]
     if not shown:
         return []
     more = len(shown) - MAX_SECTION_LINES
     return ["", title, *shown[:MAX_SECTION_LINES], *([f"  ... and {more} more; see the log"] if more > 0 else [])]
-
-
-def _subject(line: str) -> str:
-    return _printable(line).encode("ascii", "replace").decode()[:MAX_SUBJECT_CHARACTERS]
-
-
-def neutralize_links(value: str) -> str:
-    """Convert untrusted text to a single line of ASCII that mail clients do not turn into links.
-
-    They can still recognize phone numbers and dates, which look like account IDs and times.
-    """
-    line = _printable(value).encode("ascii", "replace").decode()
-    for pattern, replacement in LINKS:
-        line = pattern.sub(replacement, line)
-    return line
-
-
-def _printable(value: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in value)

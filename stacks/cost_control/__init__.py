@@ -29,25 +29,22 @@ from constructs import Construct
 
 from settings.cost_control import CostControlSettings
 
-from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
 from ..constructs.lambda_code import lambda_asset
 from ..constructs.outputs import add_outputs
 from ..constructs.standard_function import StandardFunction
-from ..constructs.state_machine_log import StateMachineLog
+from ..constructs.standard_state_machine import StandardStateMachine
 from . import definition
 from .budget import ProjectBudget, SignalTopic
 from .definition import TASK_TIMEOUT
 from .deny_policy import DenyPolicy
 from .permissions import Permissions
 
-ONE_KEY = "KMS names this family of actions with a suffix; the resource is one key."
-
 
 class CostControl(Stack):
-    """The budget of one project, and what happens when its cost reaches a rung."""
+    """The budget of one project, and what happens when its cost reaches a threshold."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: CostControlSettings, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, description="Keeps a project within its budget", **kwargs)
@@ -60,7 +57,7 @@ class CostControl(Stack):
         self.table = self._create_record_table()
         # CloudFormation cannot delete an attached policy. Then it must not have deleted the record either.
         self.policy.node.add_dependency(self.table)
-        self.code = lambda_asset("cost_control", options=json.dumps(self._options(), indent=1))
+        self.code = lambda_asset("cost_control", shared=["mail_text"], options=json.dumps(self._options(), indent=1))
         self.permissions = Permissions(self, settings, self.policy)
         notify = self._create_notify()
         self.release = self._create_release(notify)
@@ -87,7 +84,7 @@ class CostControl(Stack):
     def _options(self) -> dict[str, Any]:
         names = ("project", "tag", "exempt_tag", "mode", "groups", "roles", "exempt_principals")
         options = self.settings.model_dump(include={*names, "stop_instances", "stop_databases"})
-        return options | {"rungs": [rung.model_dump() for rung in self.settings.rungs]}
+        return options | {"thresholds": [threshold.model_dump() for threshold in self.settings.thresholds]}
 
     def _create_function(self, name: str, handler: str, description: str, **options: Any) -> StandardFunction:
         return StandardFunction(
@@ -112,8 +109,7 @@ class CostControl(Stack):
     def _create_notify(self) -> StandardFunction:
         function = self._create_function("Notify", "notify", "Publishes what a check or a release has done")
         function.add_environment("TOPIC_ARN", self.topic.topic_arn)
-        self.topic.grant_publish(function)
-        acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": ONE_KEY})
+        self.topic.grant_publishing(function.execution_role)
         self._grant_table(function, "PutItem")
         return function
 
@@ -164,27 +160,21 @@ class CostControl(Stack):
         functions: dict[str, StandardFunction],
         substitutions: dict[str, str] | None = None,
     ) -> sfn.StateMachine:
-        log_group = StateMachineLog(self, f"{name}Log", suffix=f"-{name}")
-        arns = {key: function.function_arn for key, function in functions.items()}
-        state_machine = sfn.StateMachine(
+        return StandardStateMachine(
             self,
             name,
-            definition_body=sfn.DefinitionBody.from_string(json.dumps(states)),
-            definition_substitutions=arns | (substitutions or {}),
-            tracing_enabled=True,
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+            definition=states,
+            function_arns={key: function.function_arn for key, function in functions.items()},
+            substitutions=substitutions,
+            log_execution_data=True,
         )
-        grant(state_machine, ["lambda:InvokeFunction"], *arns.values())
-        no_arn = "X-Ray and the delivery of logs have no resource-level permissions."
-        acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
-        return state_machine
 
     def _create_receiver(self) -> tuple[StandardFunction, events.Rule]:
         """Create the function that a message, an alarm or the schedule invokes, and the schedule."""
         function = self._create_function(
             "Receiver",
             "receive",
-            "Asks Budgets for the cost, and starts the state machine if it has reached a rung",
+            "Asks Budgets for the cost, and starts the state machine if it has reached a threshold",
             environment={"GUARD_ARN": self.guard.state_machine_arn},
             retry_attempts=2,
             on_failure=destinations.SqsDestination(self.dead_letters),

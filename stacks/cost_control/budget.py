@@ -83,9 +83,9 @@ def _allow_budgets(stack: Stack, allowed: list[str], resource: str) -> iam.Polic
 
 
 class ProjectBudget(budgets.CfnBudget):
-    """A monthly budget for the resources with the project's tag, with a notification for each rung.
+    """A monthly budget for the resources with the project's tag, with a notification for each threshold.
 
-    Its name depends on the rungs, because CloudFormation replaces a budget whose notifications change, and a name
+    Its name depends on the thresholds, because CloudFormation replaces a budget whose notifications change, and a name
     cannot be used twice in an account. It has the Region, so that the stack can be deployed in several. Credits and
     refunds are not counted: they would hide what the project costs.
     """
@@ -93,8 +93,8 @@ class ProjectBudget(budgets.CfnBudget):
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: CostControlSettings, signals: sns.Topic
     ) -> None:
-        rungs = [(rung.kind, rung.percent) for rung in settings.rungs]
-        digest = hashlib.sha256(json.dumps(rungs).encode()).hexdigest()[:8]
+        thresholds = [(threshold.kind, threshold.percent) for threshold in settings.thresholds]
+        digest = hashlib.sha256(json.dumps(thresholds).encode()).hexdigest()[:8]
         stack = Stack.of(scope)
         self.budget_name = f"{stack.stack_name}-{stack.region}-{digest}"
         super().__init__(
@@ -121,7 +121,7 @@ class ProjectBudget(budgets.CfnBudget):
                         budgets.CfnBudget.SubscriberProperty(subscription_type="SNS", address=signals.topic_arn)
                     ],
                 )
-                for kind, percent in rungs
+                for kind, percent in thresholds
             ],
         )
         self.node.add_dependency(signals)  # also its policy: Budgets checks that it can publish

@@ -77,7 +77,7 @@ class DeployPipeline(Stack):
         self.dead_letters = DeadLetterQueue(self, "DeadLetters")
         self.service_role = self._service_role()
         self.topic = AlarmTopic(self, "Topic", display_name="Deployments", email=settings.email)
-        code = lambda_asset("deploy_pipeline")
+        code = lambda_asset("deploy_pipeline", shared=["mail_text"])
         self.approval = Approval(
             self,
             "Approval",

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from typing import cast
 
 from aws_cdk import (
+    ArnFormat,
     Stack,
     aws_iam as iam,
     aws_kms as kms,
@@ -18,12 +20,11 @@ from lambdas.deploy_pipeline.report import PREFIX
 from lambdas.deploy_pipeline.request import GREEN, fingerprint
 from settings.deploy_pipeline import DeployPipelineSettings
 
-from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.execution_ended_rule import ExecutionEndedRule
 from ..constructs.grants import grant
 from ..constructs.standard_function import StandardFunction
-from ..constructs.state_machine_log import StateMachineLog
+from ..constructs.standard_state_machine import StandardStateMachine
 from .definition import ASSETS_TIMEOUT, definition
 
 TEMPLATES = "templates/*"
@@ -61,9 +62,10 @@ class DeploymentStateMachine(Construct):
             self.stacks.append(f"stack/{settings.stack_name}{GREEN}????????/*")
         # CloudFormation names a nested stack after its parent and its logical id, with 12 or 13 random characters.
         self.nested_stacks = [f"stack/{name}-*-{'?' * characters}/*" for name in names for characters in (12, 13)]
+        check_stack = self._check_stack()
         self.state_machine = self._state_machine(
             {
-                "CheckStack": self._check_stack(),
+                "CheckStack": check_stack,
                 "PublishAssets": self._publisher(),
                 "ChangeSet": self._inspector(),
                 "FirstFailure": self._reader(
@@ -75,6 +77,8 @@ class DeploymentStateMachine(Construct):
                 "RequestApproval": request_approval,
             }
         )
+        if settings.stacks:
+            self._grant_inspections(check_stack)
         self._clean_up()
 
     def _check_stack(self) -> StandardFunction:
@@ -106,6 +110,21 @@ class DeploymentStateMachine(Construct):
             wildcard_reason="GetTemplateSummary has no resource-level permissions for templates in S3.",
         )
         return function
+
+    def _grant_inspections(self, check_stack: StandardFunction) -> None:
+        """Allow reading the execution that inspected a stack before the first one was changed.
+
+        In a separate policy, because the state machine depends on the function and on the policy of its role.
+        """
+        policy = iam.Policy(self, "Inspections", roles=[cast(iam.IRole, check_stack.role)])
+        executions = Stack.of(self).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{self.state_machine.state_machine_name}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        reason = "An execution is named after the first job of its action."
+        grant(policy, ["states:DescribeExecution"], executions, wildcard_reason=reason)
 
     def _publisher(self) -> StandardFunction:
         function = StandardFunction(
@@ -173,20 +192,16 @@ class DeploymentStateMachine(Construct):
 
     def _state_machine(self, functions: dict[str, StandardFunction]) -> sfn.StateMachine:
         """Create the state machine, which can pass only the service role to CloudFormation."""
-        log_group = StateMachineLog(self, "Log")
         arns = {name: function.function_arn for name, function in functions.items()}
         has_rollout = bool(self.settings.rollout.alias_arn)
-        state_machine = sfn.StateMachine(
+        state_machine = StandardStateMachine(
             self,
             "StateMachine",
-            comment="Creates a stack, or updates it if nothing is deleted or replaced",
-            definition_body=sfn.DefinitionBody.from_string(json.dumps(definition(rollout=has_rollout))),
-            definition_substitutions=arns | {"ServiceRole": self.service_role.role_arn},
-            tracing_enabled=True,
-            # Parameters of the app can be secret, so execution data is not logged.
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
+            definition=definition(rollout=has_rollout),
+            function_arns=arns,
+            substitutions={"ServiceRole": self.service_role.role_arn},
+            log_execution_data=False,  # parameters of the app can be secret
         )
-        grant(state_machine, ["lambda:InvokeFunction"], *arns.values())
         self._grant_stacks(state_machine, ["CreateStack", "DeleteStack", "DescribeStacks"])
         # The input's tags are applied to the stack and the change set.
         tagging = ["TagResource", "UntagResource"]
@@ -211,8 +226,6 @@ class DeploymentStateMachine(Construct):
         grant(state_machine, ["kms:Decrypt"], self.key.key_arn)
         if has_rollout:
             self._grant_rollout(state_machine)
-        no_arn = "X-Ray and log delivery have no resource-level permissions."
-        acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
         return state_machine
 
     def _clean_up(self) -> None:
@@ -289,10 +302,10 @@ class DeploymentStateMachine(Construct):
         wildcard_reason: str,
         account: str | None = None,
     ) -> None:
-        arns = []
+        stack, arns = Stack.of(self), []
         for resource in resources:
             resource_type, _, name = resource.partition("/")
-            arn = Stack.of(self).format_arn(
+            arn = stack.format_arn(
                 service="cloudformation", account=account, resource=resource_type, resource_name=name
             )
             arns.append(arn)

@@ -42,7 +42,7 @@ class LambdaCanary(Stack):
         dead_letters = DeadLetterQueue(self, "DeadLetters")
         functions = RolloutFunctions(
             self,
-            code=lambda_asset("lambda_canary", rollout=json.dumps(self._rollout(), indent=1)),
+            code=lambda_asset("lambda_canary", shared=["mail_text"], rollout=json.dumps(self._rollout(), indent=1)),
             targets=self._targets(),
             alarms=[self._alarm_arn(name) for name in self._alarm_names()],
             environment=self._environment(),

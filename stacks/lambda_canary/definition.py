@@ -1,6 +1,6 @@
 """The definition of the state machine that rolls out a version, in Amazon States Language.
 
-    Check --> Smoke Test --> Last Step? --no--> Shift --> Wait --> Judge --> Verdict?
+    Check --> Smoke Test --> Last Step? --no--> Shift --> Wait --> Evaluate --> Decision?
                                  ^ |                        ^                 | | | |
                                  | +--yes--> Finish         +---more calls----+ | | |
                                  +---------next step----------------------------+ | |
@@ -59,14 +59,14 @@ WEIGHT = jsonata("$plan.weights[$step]")
 PAYLOAD = "$states.result.Payload"
 
 
-def definition(*, judged_steps: int, evaluations: int) -> State:
+def definition(*, evaluated_steps: int, evaluations: int) -> State:
     """Return the definition, with substitutions for the functions."""
     return {
         "Comment": "Shifts the traffic of an alias to a new version, as long as it is not worse than the old one",
         "QueryLanguage": "JSONata",
         "StartAt": "Check",
-        "TimeoutSeconds": judged_steps * evaluations * MAX_INTERVAL + SLACK,
-        "States": {**_beginning(), **_step(), **_verdict(), **_ends()},
+        "TimeoutSeconds": evaluated_steps * evaluations * MAX_INTERVAL + SLACK,
+        "States": {**_beginning(), **_step(), **_decision(), **_ends()},
     }
 
 
@@ -130,9 +130,9 @@ def _step() -> dict[str, State]:
             catch=[_catch(CONFLICT, "Failed"), _catch_all("Shift")],
             next="Wait",
         ),
-        "Wait": {"Type": "Wait", "Seconds": jsonata("$plan.interval"), "Next": "Judge"},
-        "Judge": _task(
-            "Judge",
+        "Wait": {"Type": "Wait", "Seconds": jsonata("$plan.interval"), "Next": "Evaluate"},
+        "Evaluate": _task(
+            "Evaluate",
             {name: jsonata(f"${name}") for name in ("plan", "revision", "shiftedAt", "evaluation", "synthetic")}
             | {"weight": WEIGHT},
             assign={
@@ -140,8 +140,8 @@ def _step() -> dict[str, State]:
                 "line": jsonata(f"{PAYLOAD}.line"),
                 "evaluation": jsonata("$evaluation + 1"),
             },
-            catch=[_catch(CONFLICT, "Failed"), _catch_all("Judge")],
-            next="Verdict?",
+            catch=[_catch(CONFLICT, "Failed"), _catch_all("Evaluate")],
+            next="Decision?",
         ),
         "Finish": _task(
             "Shift",
@@ -153,15 +153,15 @@ def _step() -> dict[str, State]:
     }
 
 
-def _verdict() -> dict[str, State]:
+def _decision() -> dict[str, State]:
     history = {"history": jsonata("$history & '\\n' & $line")}
     failed = (
         "'Version ' & $plan.new & ' of ' & $plan.functionName & ' was rolled back at '"
         " & $round($plan.weights[$step] * 100) & ' %.'"
     )
-    undecided = f"{failed} & ' There were too few calls to judge it.'"
+    undecided = f"{failed} & ' There were too few calls to decide.'"
     return {
-        "Verdict?": choice(
+        "Decision?": choice(
             [
                 rule("$decision = 'pass'", "Last Step?", history | {"step": jsonata("$step + 1")}),
                 rule("$decision = 'wait'", "Wait"),
@@ -175,7 +175,7 @@ def _verdict() -> dict[str, State]:
             True,
             assign={"synthetic": jsonata(PAYLOAD)},
             catch=[_catch_all("Synthetic Calls")],
-            next="Judge",
+            next="Evaluate",
         ),
     }
 

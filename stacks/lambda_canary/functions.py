@@ -6,7 +6,6 @@ from typing import Any
 from aws_cdk import aws_lambda as lambda_, aws_lambda_destinations as destinations
 from constructs import Construct
 
-from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
@@ -19,7 +18,7 @@ METRICS = "The metrics of AWS services have no ARN."
 
 
 class RolloutFunctions:
-    """Functions that check, test, shift, judge and roll back, and one that runs when an execution has ended."""
+    """Functions that check, test, shift, evaluate and roll back, and one that runs when an execution has ended."""
 
     def __init__(
         self,
@@ -42,23 +41,23 @@ class RolloutFunctions:
             "CallVersion", "call_version", "Invokes a version by its number, and checks its response", MAX_SECONDS
         )
         self.shift = self._create("Shift", "shift", "Sets the weight of the new version", ALIAS_SECONDS)
-        self.judge = self._create("Judge", "judge", "Compares the metrics of both versions")
+        self.evaluate = self._create("Evaluate", "evaluate", "Compares the metrics of both versions")
         self.roll_back = self._create("RollBack", "roll_back", "Routes all calls to the old version", ALIAS_SECONDS)
         self.ended = self._create_ended(topic, dead_letters)
         grant(self.call_version, ["lambda:InvokeFunction"], *self.versions, wildcard_reason=VERSIONS)
         grant(self.check, ["lambda:GetFunctionConfiguration"], *self.versions, wildcard_reason=VERSIONS)
-        for function in (self.check, self.judge):
+        for function in (self.check, self.evaluate):
             self._grant_reads(function, alarms)
         for function in (self.shift, self.roll_back, self.ended):
             grant(function, ["lambda:GetAlias", "lambda:UpdateAlias"], *self.functions, *self.aliases)
 
-    def substitutions(self) -> dict[str, str]:
+    def arns(self) -> dict[str, str]:
         """Return the ARNs, by the names in the definition."""
         functions = {
             "Check": self.check,
             "CallVersion": self.call_version,
             "Shift": self.shift,
-            "Judge": self.judge,
+            "Evaluate": self.evaluate,
             "RollBack": self.roll_back,
         }
         return {name: function.function_arn for name, function in functions.items()}
@@ -94,9 +93,7 @@ class RolloutFunctions:
         )
         function.add_environment("TOPIC_ARN", topic.topic_arn)
         function.add_environment("IN_FLIGHT_SECONDS", str(ALIAS_SECONDS))
-        topic.grant_publish(function)
-        reason = "KMS names this family of actions with a suffix; the resource is one key."
-        acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": reason})
+        topic.grant_publishing(function.execution_role)
         return function
 
     def _grant_reads(self, function: StandardFunction, alarms: Sequence[str]) -> None:

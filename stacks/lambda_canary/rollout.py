@@ -1,6 +1,5 @@
 """The state machine that rolls out a version, what starts it, and what follows its end."""
 
-import json
 from collections.abc import Sequence
 
 from aws_cdk import (
@@ -8,17 +7,15 @@ from aws_cdk import (
     Stack,
     aws_events as events,
     aws_events_targets as targets,
-    aws_stepfunctions as sfn,
 )
 from constructs import Construct
 
 from settings.lambda_canary import LambdaCanarySettings
 
-from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.execution_ended_rule import ExecutionEndedRule
 from ..constructs.grants import grant
-from ..constructs.state_machine_log import StateMachineLog
+from ..constructs.standard_state_machine import StandardStateMachine
 from .definition import definition
 from .functions import RolloutFunctions
 
@@ -46,29 +43,16 @@ class Rollout(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = dead_letters
-        self.state_machine = self._create_state_machine(settings, functions)
+        self.state_machine = StandardStateMachine(
+            self,
+            "StateMachine",
+            definition=definition(evaluated_steps=settings.evaluated_steps, evaluations=settings.evaluations),
+            function_arns=functions.arns(),
+            log_execution_data=False,  # responses of the functions can be in errors
+        )
         self._create_end_rule(functions)
         if settings.start_on_publish:
             self._create_start_rule(names)
-
-    def _create_state_machine(self, settings: LambdaCanarySettings, functions: RolloutFunctions) -> sfn.StateMachine:
-        log_group = StateMachineLog(self, "Log")
-        arns = functions.substitutions()
-        machine = definition(judged_steps=settings.judged_steps, evaluations=settings.evaluations)
-        state_machine = sfn.StateMachine(
-            self,
-            "StateMachine",
-            comment=machine["Comment"],
-            definition_body=sfn.DefinitionBody.from_string(json.dumps(machine)),
-            definition_substitutions=arns,
-            tracing_enabled=True,
-            # Responses of the functions can be in errors, so the data of executions is not logged.
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
-        )
-        grant(state_machine, ["lambda:InvokeFunction"], *arns.values())
-        no_arn = "X-Ray and the delivery of logs have no resource-level permissions."
-        acknowledge_wildcards(state_machine.role, {"Resource::*": no_arn})
-        return state_machine
 
     def _create_end_rule(self, functions: RolloutFunctions) -> None:
         executions = Stack.of(self).format_arn(

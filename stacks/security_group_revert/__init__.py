@@ -45,7 +45,7 @@ from settings.security_group_revert import (
     SecurityGroupRevertSettings,
 )
 
-from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
+from ..constructs.acknowledgments import acknowledge
 from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
@@ -139,15 +139,15 @@ class SecurityGroupRevert(Stack):
             "Function",
             description="Reverts unapproved security group changes",
             handler="security_group_revert.handler.handler",
-            code=lambda_asset("security_group_revert", approved=json.dumps(self._approved(), indent=1)),
+            code=lambda_asset(
+                "security_group_revert", shared=["mail_text"], approved=json.dumps(self._approved(), indent=1)
+            ),
             timeout_seconds=300,  # for a sweep of MAX_GROUPS
             environment=environment,
             retry_attempts=2,
             on_failure=destinations.SqsDestination(dead_letters),
         )
-        topic.grant_publish(function)
-        reason = "The wildcard covers variants of one action on one key."
-        acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": reason})
+        topic.grant_publishing(function.execution_role)
         return function
 
     def _grant_table(self, function: StandardFunction, table: dynamodb.Table) -> None:
@@ -319,6 +319,7 @@ class SecurityGroupRevert(Stack):
         outputs = {
             "TopicArn": (topic.topic_arn, "Notifications and alarms"),
             "FunctionName": (function.function_name, "Function that reverts changes"),
+            "LogGroupName": (function.log_group.log_group_name, "Log of the function"),
             "DeadLetterQueueUrl": (dead_letters.queue_url, "Events that could not be processed"),
             "StateTableName": (table.table_name, "Revert counts, last reports and break-glass changes"),
             "ChangesRuleName": (changes.rule_name, "EventBridge rule for API calls"),

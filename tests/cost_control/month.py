@@ -22,7 +22,7 @@ OPTIONS: dict[str, Any] = {
     "tag": "Project",
     "exempt_tag": "KeepRunning",
     "mode": "enforce",
-    "rungs": [
+    "thresholds": [
         {"percent": 80, "kind": "ACTUAL", "actions": []},
         {"percent": 100, "kind": "ACTUAL", "actions": ["deny", "stop"]},
     ],

@@ -1,4 +1,4 @@
-"""What is done at each rung of a project's budget. The account is in memory."""
+"""What is done at each threshold of a project's budget. The account is in memory."""
 
 from decimal import Decimal
 from typing import Any
@@ -14,13 +14,13 @@ from .month import DECEMBER, POLICY, Month
 ROLES = {"groups": [], "roles": ["team/deployer"]}
 
 
-def test_cost_below_every_rung_starts_nothing(month: Month) -> None:
+def test_cost_below_every_threshold_starts_nothing(month: Month) -> None:
     month.account.set_cost(80)  # not above 80 %
     assert month.message() == ""
     assert not month.account.executions
 
 
-def test_first_rung_only_notifies(month: Month) -> None:
+def test_first_threshold_only_notifies(month: Month) -> None:
     month.account.set_cost(85)
     assert month.message()
     month.guard()
@@ -29,7 +29,7 @@ def test_first_rung_only_notifies(month: Month) -> None:
     assert "85.00 USD of 100.00 USD (85 %)" in month.texts[0]
 
 
-def test_rung_at_100_percent_denies_and_stops_only_the_project(month: Month) -> None:
+def test_threshold_at_100_percent_denies_and_stops_only_the_project(month: Month) -> None:
     month.account.set_cost(101)
     month.guard()
     assert month.is_denied
@@ -69,7 +69,7 @@ def test_concurrent_executions_share_the_actions(month: Month) -> None:
     "cost_control",
     "Hostile input",
     fault="somebody publishes a forged message to the topic",
-    expected="Budgets is asked, and nothing happens below the rungs",
+    expected="Budgets is asked, and nothing happens below the thresholds",
     observed="no execution",
 )
 def test_forged_message_has_no_effect(month: Month) -> None:
@@ -117,10 +117,10 @@ def test_refused_attachment_does_not_prevent_stopping(month: Month) -> None:
     "cost_control",
     "System-specific",
     fault="a group already has as many managed policies as the account's quota",
-    expected="reported at the first rung, before the policy is needed, and not tried",
+    expected="reported at the first threshold, before the policy is needed, and not tried",
     observed="in the notification at 85 %",
 )
-def test_full_quota_is_reported_at_first_rung(month: Month) -> None:
+def test_full_quota_is_reported_at_first_threshold(month: Month) -> None:
     month.account.add_group("projectBeta", policies=QUOTA)
     month.account.set_cost(85)
     month.guard()
@@ -223,8 +223,9 @@ def test_instance_of_untagged_scaling_group_is_reported_and_runs_on() -> None:
     expected="an error that names the budget, and no action",
     observed="BudgetError",
 )
-def test_budget_without_limit_is_an_error(month: Month) -> None:
-    del month.account.budget["BudgetLimit"]
+@pytest.mark.parametrize("limit", [None, {"Amount": "0.0", "Unit": "USD"}, {"Amount": "-1", "Unit": "USD"}])
+def test_budget_without_limit_is_an_error(month: Month, limit: dict[str, str] | None) -> None:
+    month.account.budget["BudgetLimit"] = limit
     with pytest.raises(BudgetError, match="budget budget has no limit above zero"):
         month.message()
 
@@ -274,10 +275,10 @@ def test_error_of_a_function_is_no_link(month: Month) -> None:
     assert "evil[.]example/login" in month.texts[0]
 
 
-FORECAST = {"rungs": [{"percent": 100, "kind": "FORECASTED", "actions": ["deny"]}]}
+FORECAST = {"thresholds": [{"percent": 100, "kind": "FORECASTED", "actions": ["deny"]}]}
 
 
-def test_forecast_above_its_rung_denies() -> None:
+def test_forecast_above_its_threshold_denies() -> None:
     month = Month(**FORECAST)
     month.account.set_cost(40, forecast=100.5)
     month.guard()
@@ -286,7 +287,7 @@ def test_forecast_above_its_rung_denies() -> None:
 
 
 @pytest.mark.parametrize("spend", [{"ActualSpend": {"Amount": "400", "Unit": "USD"}}, None])
-def test_rung_without_forecast_is_not_reached(spend: dict[str, dict[str, str]] | None) -> None:
+def test_threshold_without_forecast_is_not_reached(spend: dict[str, dict[str, str]] | None) -> None:
     """A new account has no forecast, and a new budget no cost."""
     month = Month(**FORECAST)
     month.account.budget["CalculatedSpend"] = spend
@@ -343,7 +344,7 @@ def test_instances_of_exempt_group_run_on_and_are_not_reported(month: Month) -> 
 
 def test_failure_of_a_function_becomes_no_link() -> None:
     plan = {"period": "2026-11", "spend": {"actual": "101", "limit": "100", "forecast": None, "unit": "USD"}}
-    nothing: dict[str, Any] = {"rungs": [], "mode": "enforce", "actions": [], "problems": [], "leftOver": 0}
+    nothing: dict[str, Any] = {"thresholds": [], "mode": "enforce", "actions": [], "problems": [], "leftOver": 0}
     failure = "ClientError: http://evil.example\nDone:\n  everything"
     _, text = guard_notification("Beta", plan | nothing, [], failure, "release")
     assert "http[:]//evil[.]example?Done:?  everything" in text

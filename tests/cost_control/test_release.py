@@ -148,12 +148,12 @@ def test_lost_answer_stays_planned_and_is_undone(month: Month) -> None:
     assert month.account.states()["i-1"] == "running"
 
 
-def test_release_by_hand_lasts_for_the_month_and_later_rungs_still_act() -> None:
-    rungs = [
+def test_release_by_hand_lasts_for_the_month_and_later_thresholds_still_act() -> None:
+    thresholds = [
         {"percent": 100, "kind": "ACTUAL", "actions": ["deny"]},
         {"percent": 120, "kind": "ACTUAL", "actions": ["deny"]},
     ]
-    month = Month(rungs=rungs)
+    month = Month(thresholds=thresholds)
     month.account.set_cost(101)
     first = month.message()
     month.guard()

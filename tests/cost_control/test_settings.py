@@ -38,8 +38,11 @@ def test_exempt_group_is_rejected() -> None:
     ("values", "message"),
     [
         ({"mode": "enforce"}, "needs cost_control:groups=.* or cost_control:roles=.* for the action deny"),
-        (ENFORCE | {"rungs": [{"percent": 80}]}, "has no effect without an action in cost_control:rungs"),
-        ({"rungs": [{"percent": 80}, {"percent": 80.0, "actions": ["stop"]}]}, "has a percent and kind more than once"),
+        (ENFORCE | {"thresholds": [{"percent": 80}]}, "has no effect without an action in cost_control:thresholds"),
+        (
+            {"thresholds": [{"percent": 80}, {"percent": 80.0, "actions": ["stop"]}]},
+            "a percent and kind more than once",
+        ),
         ({"groups": ["a", "a"]}, "has a value more than once"),
         ({"exempt_principals": ["role/a", "role/team/A"]}, "has a value more than once"),
         ({"groups": ["a", "team/A"]}, "has a value more than once, with another path or case"),
@@ -49,12 +52,12 @@ def test_exempt_group_is_rejected() -> None:
         ({"tag": "aws:createdBy"}, "not starting with aws:"),
         ({"project": " Beta"}, "no space at either end"),  # SNS rejects such a subject
         ({"project": "Beta "}, "no space at either end"),
-        ({"rungs": []}, "at least one item"),
+        ({"thresholds": []}, "at least one item"),
         (
-            {"rungs": [{"percent": 80, "kind": "Actual"}]},
-            r"rungs\[0\].kind: invalid value \"Actual\" \(valid: 'ACTUAL'",
+            {"thresholds": [{"percent": 80, "kind": "Actual"}]},
+            r"thresholds\[0\].kind: invalid value \"Actual\" \(valid: 'ACTUAL'",
         ),
-        ({"rungs": [{"percent": 0}]}, "a number from 0.1 to 1000"),
+        ({"thresholds": [{"percent": 0}]}, "a number from 0.1 to 1000"),
         ({"groups": ["arn:aws:iam::111111111111:group/a"]}, "a name with its path"),
         ({"exempt_principals": ["alice"]}, "such as user/alice"),
         ({"amount": 0}, "a number from 1 to"),

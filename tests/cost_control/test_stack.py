@@ -126,7 +126,7 @@ def test_deny_policy_names_actions_that_neither_read_nor_reduce() -> None:
     assert not [name for name in names if reducing.match(name) or "*" in name]
 
 
-def test_budget_has_a_notification_for_each_rung(template: dict[str, Any]) -> None:
+def test_budget_has_a_notification_for_each_threshold(template: dict[str, Any]) -> None:
     properties = only_resource(template, "AWS::Budgets::Budget")
     assert properties["Budget"]["CostFilters"] == {"TagKeyValue": ["user:Project$Beta"]}
     assert properties["Budget"]["CostTypes"] == {"IncludeCredit": False, "IncludeRefund": False}
@@ -138,10 +138,10 @@ def test_budget_has_a_notification_for_each_rung(template: dict[str, Any]) -> No
     assert all(len(n["Subscribers"]) == 1 for n in properties["NotificationsWithSubscribers"])
 
 
-def test_other_rungs_give_the_budget_another_name(template: dict[str, Any], tmp_path_factory: Any) -> None:
+def test_other_thresholds_give_the_budget_another_name(template: dict[str, Any], tmp_path_factory: Any) -> None:
     """CloudFormation creates the replacement, with the new notifications, before it deletes the old budget."""
-    settings = {"cost_control:rungs": [{"percent": 50}]}
-    other = synthesize(tmp_path_factory.mktemp("rungs"), settings, STACK).template(STACK)
+    settings = {"cost_control:thresholds": [{"percent": 50}]}
+    other = synthesize(tmp_path_factory.mktemp("thresholds"), settings, STACK).template(STACK)
     names = [json.dumps(only_resource(t, "AWS::Budgets::Budget")["Budget"]["BudgetName"]) for t in (template, other)]
     assert names[0] != names[1]
     assert all("us-east-1" in name or "AWS::Region" in name for name in names)  # names are unique in an account
@@ -228,4 +228,4 @@ def test_options_of_the_functions_are_the_settings(full_assembly: Assembly) -> N
     options = json.loads(file.read_text())
     for name in ("mode", "groups", "roles", "exempt_principals", "stop_databases"):
         assert options[name] == EVERYTHING[f"cost_control:{name}"]
-    assert options["rungs"][2] == {"percent": 100, "kind": "ACTUAL", "actions": ["deny", "stop"]}
+    assert options["thresholds"][2] == {"percent": 100, "kind": "ACTUAL", "actions": ["deny", "stop"]}

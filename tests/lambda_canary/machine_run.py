@@ -24,7 +24,7 @@ FUNCTIONS: dict[str, Callable[[Any, object], Any]] = {
     "${Check}": handler.check,
     "${CallVersion}": handler.call_version,
     "${Shift}": handler.shift,
-    "${Judge}": handler.judge,
+    "${Evaluate}": handler.evaluate,
     "${RollBack}": handler.roll_back,
 }
 ACCOUNT = "111111111111"
@@ -57,7 +57,7 @@ class Machine:
         self.settings = config()
         self.failing: dict[str, list[str]] = {}
         self.actions: dict[str, list[Callable[[], None]]] = {}
-        self.shares: list[dict[str, float]] = []  # before each judgement
+        self.shares: list[dict[str, float]] = []  # before each evaluation
         self.notifications: list[dict[str, str]] = []
         self._patch = patch
         self.execution: dict[str, Any] = {}
@@ -70,6 +70,10 @@ class Machine:
     def publish(self, **notification: str) -> None:
         self.notifications.append(notification)
 
+    def get_execution_history(self, **_: Any) -> dict[str, Any]:
+        """Return the events of the execution, the latest first."""
+        return {"events": self.execution["events"][::-1]}
+
     def stop(self) -> None:
         """Stop the execution, as StopExecution does."""
         self.execution.update(status="ABORTED", error=None, cause=None)
@@ -80,9 +84,10 @@ class Machine:
             self._patch.setattr(handler, name, self.awslambda)
         self._patch.setattr(handler, "CLOUDWATCH", self.cloudwatch)
         self._patch.setattr(handler, "SNS", self)
+        self._patch.setattr(handler, "STEP_FUNCTIONS", self)
         self._patch.setattr(Config, "load", lambda _: self.settings)
         self._patch.setenv("TOPIC_ARN", f"arn:aws:sns:us-east-1:{ACCOUNT}:rollouts")
-        machine = definition(judged_steps=3, evaluations=3)
+        machine = definition(evaluated_steps=3, evaluations=3)
         del machine["TimeoutSeconds"]  # the interpreter's time passes too fast for it
         description = {"definition": json.dumps(machine), "name": "rollout", "stateMachineArn": MACHINE_ARN}
         self._stepfunctions.state_machines[MACHINE_ARN] = description | {"roleArn": ""}
@@ -123,7 +128,7 @@ class Machine:
         assert resource == "arn:aws:states:::lambda:invoke"
         name, payload = arguments["FunctionName"], json.loads(json.dumps(arguments["Payload"]))
         key = name.strip("${}")
-        if key == "Judge":
+        if key == "Evaluate":
             self.shares.append(self.awslambda.shares)
         if self.actions.get(key):
             self.actions[key].pop(0)()

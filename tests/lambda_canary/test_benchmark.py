@@ -14,6 +14,6 @@ def test_successful_rollout_follows_the_definition() -> None:
     need("rich")
     states = visited_states(9)
     assert states[:4] == ["Check", "New Version?", "Smoke Test", "Last Step?"]
-    assert states.count("Shift") == states.count("Judge") == 9
+    assert states.count("Shift") == states.count("Evaluate") == 9
     assert states[-3:] == ["Last Step?", "Finish", "Rolled Out"]
     assert CALLS.keys() <= set(states)

@@ -1,4 +1,4 @@
-"""A judgement of a step: the figures it reads, and what follows from them."""
+"""The evaluation of a step: the figures it reads, and what follows from them."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from lambdas.lambda_canary.check import plan
 from lambdas.lambda_canary.config import Config
 from lambdas.lambda_canary.errors import AliasChangedError
-from lambdas.lambda_canary.evaluation import Evaluation, EvaluationEvent, judge_step
+from lambdas.lambda_canary.evaluation import Evaluation, EvaluationEvent, evaluate_step
 from lambdas.lambda_canary.metrics import Window, read_figures
 
 from .fake_aws import ARN, FakeCloudWatch, FakeLambda
@@ -28,7 +28,7 @@ def evaluate(
         "run",
     )
     event: EvaluationEvent = {"plan": found, "weight": 0.25, "revision": "r0", "shiftedAt": START, "evaluation": 1}
-    return judge_step(client, cloudwatch, settings, event | changes, START + 125)  # type: ignore[arg-type]
+    return evaluate_step(client, cloudwatch, settings, event | changes, START + 125)  # type: ignore[arg-type]
 
 
 def calls(new: tuple[int, int], old: tuple[int, int] = (900, 0), new_p95: float = 30.0) -> FakeCloudWatch:
@@ -72,7 +72,7 @@ def test_too_few_calls_wait_and_then_end_as_set(number: int, synthetic_calls: in
 
 @pytest.mark.parametrize(("number", "decision"), [(1, "wait"), (2, "undecided")])
 def test_max_wait_also_limits_functions_with_a_long_timeout(number: int, decision: str) -> None:
-    """With an interval of 360 seconds instead of 120, a `max_wait` of 400 seconds allows one more judgement."""
+    """With an interval of 360 seconds instead of 120, a `max_wait` of 400 seconds allows one more evaluation."""
     client = FakeLambda()
     client.versions["2"]["Timeout"] = 300
     assert evaluate(FakeCloudWatch(), config(max_wait=400), client, evaluation=number)["decision"] == decision
@@ -120,7 +120,7 @@ def test_alarm_that_goes_on_fails_the_step() -> None:
 
 
 @pytest.mark.reliability("lambda_canary", "System-specific", fault="Somebody else changes the alias during a rollout")
-def test_foreign_change_is_found_by_the_next_judgement() -> None:
+def test_foreign_change_is_found_by_the_next_evaluation() -> None:
     with pytest.raises(AliasChangedError, match="Somebody else changed the alias"):
         evaluate(calls((300, 0)), revision="r7")
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from lambdas.lambda_canary.notification import without_links
+from lambdas.mail_text import without_links
 from stacks.lambda_canary.definition import definition
 
 from .fake_aws import denied, error
@@ -59,7 +59,7 @@ def test_broken_version_is_rolled_back(machine: Machine) -> None:
 
 
 def test_fault_that_shows_later_is_rolled_back(machine: Machine) -> None:
-    machine.actions["Judge"] = [lambda: None, partial(machine.set_calls, BROKEN)]
+    machine.actions["Evaluate"] = [lambda: None, partial(machine.set_calls, BROKEN)]
     ended = machine.run()
     assert ended.error == "RolledBack"
     assert "at 50 %" in ended.cause
@@ -79,14 +79,14 @@ def test_too_few_calls_are_awaited_and_then_undecided(machine: Machine, calls: t
     machine.set_calls(calls, (0, 0))
     ended = machine.run()
     assert (ended.error, ended.subject) == ("Undecided", "Undecided, rolled back: shop version 2")
-    assert ended.states.count("Judge") == 3
+    assert ended.states.count("Evaluate") == 3
     assert machine.awslambda.shares == {"1": 1}
     assert f"{calls[0]} calls of the new version (minimum_calls: 50)" in ended.message
 
 
 def test_late_calls_let_the_step_pass(machine: Machine) -> None:
     machine.set_calls(FEW)
-    machine.actions["Judge"] = [lambda: None, partial(machine.set_calls, GOOD)]
+    machine.actions["Evaluate"] = [lambda: None, partial(machine.set_calls, GOOD)]
     assert machine.run().status == "SUCCEEDED"
 
 
@@ -152,7 +152,7 @@ def test_invalid_input_fails_and_is_reported(machine: Machine, rollout_input: ob
 
 
 @pytest.mark.reliability("lambda_canary", "System-specific", fault="Somebody else changes the alias during a rollout")
-@pytest.mark.parametrize("function", ["Judge", "Shift"])
+@pytest.mark.parametrize("function", ["Evaluate", "Shift"])
 def test_foreign_change_stops_the_rollout_and_is_left_alone(machine: Machine, function: str) -> None:
     change = partial(machine.awslambda.change, FunctionVersion="3", RoutingConfig={})
     machine.actions[function] = [lambda: None, change]
@@ -193,7 +193,7 @@ def test_rollout_that_shifts_second_changes_nothing(machine: Machine) -> None:
     expected="They are retried",
     observed="The rollout succeeds",
 )
-@pytest.mark.parametrize("function", ["Check", "Shift", "Judge"])
+@pytest.mark.parametrize("function", ["Check", "Shift", "Evaluate"])
 @pytest.mark.parametrize("name", ["TooManyRequestsException", "Lambda.TooManyRequestsException", "ReadTimeoutError"])
 def test_throttled_call_is_retried(machine: Machine, function: str, name: str) -> None:
     machine.failing[function] = [name] * 3
@@ -207,7 +207,7 @@ def test_throttled_call_is_retried(machine: Machine, function: str, name: str) -
     expected="The alias ends on the old version alone",
     observed="Every state after the first shift leads to Roll Back; the notification has the error",
 )
-@pytest.mark.parametrize("function", ["Shift", "Judge"])
+@pytest.mark.parametrize("function", ["Shift", "Evaluate"])
 @pytest.mark.parametrize("name", ["ClientError", "Lambda.ServiceException", "States.Timeout", "KeyError"])
 def test_failed_state_after_the_first_shift_rolls_back(machine: Machine, function: str, name: str) -> None:
     machine.actions[function] = [lambda: None, lambda: machine.failing.update({function: [name] * 20})]
@@ -253,7 +253,7 @@ def test_lost_response_of_any_update_does_not_stop_the_rollout(machine: Machine,
     expected="The alias ends on the old version alone, and somebody is notified",
     observed="The function that runs at the end removes the weights of this execution",
 )
-@pytest.mark.parametrize("function", ["Shift", "Judge"])
+@pytest.mark.parametrize("function", ["Shift", "Evaluate"])
 @pytest.mark.parametrize("position", range(3))
 def test_stopped_execution_is_cleaned_up(machine: Machine, function: str, position: int) -> None:
     machine.actions[function] = [lambda: None] * position + [machine.stop]
@@ -280,7 +280,7 @@ def test_rollback_that_fails_is_repeated_at_the_end(machine: Machine) -> None:
     expected="The rollout fails, and says so",
     observed="`AliasChangedError` in the notification",
 )
-@pytest.mark.parametrize("function", ["Judge", "Shift"])
+@pytest.mark.parametrize("function", ["Evaluate", "Shift"])
 def test_deleted_alias_ends_the_rollout(machine: Machine, function: str) -> None:
     def delete() -> None:
         machine.awslambda.alias = None
@@ -304,7 +304,7 @@ def test_version_that_is_deleted_before_the_first_shift_changes_nothing(machine:
 
 
 def test_every_task_catches_all_errors() -> None:
-    states = definition(judged_steps=9, evaluations=16)["States"]
+    states = definition(evaluated_steps=9, evaluations=16)["States"]
     for name, state in states.items():
         if state["Type"] == "Task":
             assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
@@ -312,6 +312,6 @@ def test_every_task_catches_all_errors() -> None:
 
 
 def test_states_after_the_first_shift_lead_to_a_rollback() -> None:
-    states = definition(judged_steps=9, evaluations=16)["States"]
-    for name in ("Shift", "Judge", "Synthetic Calls", "Finish"):
+    states = definition(evaluated_steps=9, evaluations=16)["States"]
+    for name in ("Shift", "Evaluate", "Synthetic Calls", "Finish"):
         assert states[name]["Catch"][-1]["Next"] == "Roll Back"

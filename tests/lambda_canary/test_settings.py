@@ -1,13 +1,16 @@
 """Settings of `LambdaCanary`: functions, smoke tests, and conflicts."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from lambdas.lambda_canary.judgement import Figures, judge
+from lambdas.lambda_canary.comparison import Figures, compare
 from settings import Settings, SettingsError
 from settings.lambda_canary import MAX_EVALUATIONS, LambdaCanarySettings
+
+from ..conftest import ROOT
 
 ARN = "arn:aws:lambda:us-east-1:111111111111:function:shop"
 
@@ -82,8 +85,8 @@ def test_enough_synthetic_calls_can_decide() -> None:
     ("fields", "steps"),
     [({}, 9), ({"steps": 4}, 3), ({"type": "canary"}, 1), ({"type": "all_at_once"}, 0), ({"type": "exponential"}, 9)],
 )
-def test_steps_with_both_versions_are_judged(fields: dict[str, Any], steps: int) -> None:
-    assert read(**fields).judged_steps == steps
+def test_steps_with_both_versions_are_evaluated(fields: dict[str, Any], steps: int) -> None:
+    assert read(**fields).evaluated_steps == steps
 
 
 def test_rollout_is_json() -> None:
@@ -96,5 +99,14 @@ def test_functions_and_settings_agree_on_the_criteria() -> None:
 
     settings = read(steps=4, interval=120, max_wait=240, error_margin=0.05)
     criteria = config().criteria
-    assert (criteria.evaluations, criteria.steps) == (settings.evaluations, settings.judged_steps)
-    assert judge(Figures(settings.needed_calls), Figures(1000), criteria).decision == "pass"
+    assert (criteria.evaluations, criteria.steps) == (settings.evaluations, settings.evaluated_steps)
+    assert compare(Figures(settings.needed_calls), Figures(1000), criteria).decision == "pass"
+
+
+def test_page_has_the_needed_calls() -> None:
+    page = " ".join((ROOT / "docs" / "lambda_canary.md").read_text().split())
+    sentence = (
+        r"With the default settings, a step passes after (\d+) calls .+; with `error_margin=([\d.]+)`, after (\d+)\."
+    )
+    (found,) = re.findall(sentence, page)
+    assert found == (str(read().needed_calls), "0.05", str(read(error_margin=0.05).needed_calls))

@@ -49,7 +49,7 @@ QUEUE = {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
         ("CheckRole", READS | {"lambda:GetFunctionConfiguration", "cloudwatch:DescribeAlarms"}),
         ("CallVersionRole", {"lambda:InvokeFunction"}),
         ("ShiftRole", {"lambda:GetAlias", "lambda:UpdateAlias"}),
-        ("JudgeRole", READS | {"cloudwatch:DescribeAlarms"}),
+        ("EvaluateRole", READS | {"cloudwatch:DescribeAlarms"}),
         ("RollBackRole", {"lambda:GetAlias", "lambda:UpdateAlias"}),
         (
             "EndedRole",
@@ -71,7 +71,7 @@ def test_role_has_only_the_actions_of_its_function(
 )
 def test_lambda_permissions_name_the_functions_of_the_settings(full_template: dict[str, Any]) -> None:
     resources = set()
-    for role in ("CheckRole", "CallVersionRole", "ShiftRole", "JudgeRole", "RollBackRole", "EndedRole"):
+    for role in ("CheckRole", "CallVersionRole", "ShiftRole", "EvaluateRole", "RollBackRole", "EndedRole"):
         for statement in statements(full_template, role):
             if any(action.startswith("lambda:") for action in as_list(statement["Action"])):
                 resources |= {json.dumps(resource) for resource in as_list(statement["Resource"])}

@@ -1,4 +1,4 @@
-"""A rollout that starts when a version is published, and is judged by synthetic calls."""
+"""A rollout that starts when a version is published, and is decided by synthetic calls."""
 
 import pytest
 

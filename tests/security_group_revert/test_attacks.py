@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from lambdas.security_group_revert.notification_text import neutralize_links
 from lambdas.security_group_revert.respond import RetryableError
 from lambdas.security_group_revert.revert import MAX_CALLS, GuardedGroup
 from lambdas.security_group_revert.rules import Rule
@@ -26,62 +25,6 @@ LINK = re.compile(r"://|\w\.[a-zA-Z]|@\w|\d+\.\d+\.\d+\.\d")
     fault="links in user agents, session names and descriptions",
     expected="mail clients create no links",
     observed="`[.]`, `[:]` and `[@]`",
-)
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("https://evil.example/login", "https[:]//evil[.]example/login"),
-        ("HTTPS://EVIL.EXAMPLE", "HTTPS[:]//EVIL[.]EXAMPLE"),
-        ("http:/evil", "http[:]/evil"),  # Outlook
-        ("ms-word:ofe|u|https://x", "ms-word:ofe|u|https[:]//x"),
-        ("app+x://evil", "app+x[:]//evil"),  # any app's scheme
-        (r"file:\\evil\share", r"file[:][\\]evil\share"),
-        ("www.evil", "www[.]evil"),
-        ("www.1", "www[.]1"),  # Outlook
-        ("ftp.1", "ftp[.]1"),
-        ("evil.example", "evil[.]example"),  # Gmail
-        ("evil.xn--p1ai/login?a=b", "evil[.]xn--p1ai/login?a=b"),
-        ("1.2.3.4", "1.2.3[.]4"),  # Android
-        ("1.2.3.4:8080/login", "1.2.3[.]4:8080/login"),
-        (".1.2.3.4", ".1.2.3[.]4"),
-        ("http://1.2.3.4/", "http[:]//1.2.3[.]4/"),
-        ("http://16909060/", "http[:]//16909060/"),
-        ("http://[2001:db8::1]/", "http[:]//[2001:db8::1]/"),
-        ("mailto:evil", "mailto[:]evil"),
-        ("MAILTO:a@evil.example?subject=x", "MAILTO[:]a[@]evil[.]example?subject=x"),
-        ("a@evil.example", "a[@]evil[.]example"),
-        ("a@1.2.3.4", "a[@]1.2.3[.]4"),
-        ("tel:+18005550199", "tel[:]+18005550199"),
-        ("sms:12345 skype:evil?call", "sms[:]12345 skype[:]evil?call"),
-        (r"\\evil\share", r"[\\]evil\share"),
-        ("<https://evil.example>", "<https[:]//evil[.]example>"),
-        ("www\u3002evil\uff0eexample", "www?evil?example"),
-        ("ex\u00adample.com", "ex?ample[.]com"),
-        ("a\nhttps://b", "a?https[:]//b"),
-    ],
-)
-def test_form_of_link_is_neutralized(text: str, expected: str) -> None:
-    assert neutralize_links(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "arn:aws:iam::111111111111:user/alice",
-        "aws-cli/2.31.0 md/awscrt#0.28.4 ua/2.1 os/linux#6.1 lang/python#3.13.7",
-        "inbound TCP 443 from 0.0.0.0/0",
-        "inbound TCP 22 from 2001:db8::/32",
-        "2026-11-21T07:08:26Z",
-    ],
-)
-def test_text_without_links_is_unchanged(text: str) -> None:
-    assert neutralize_links(text) == text
-
-
-@pytest.mark.reliability(
-    "security_group_revert",
-    "Hostile input",
-    fault="links in user agents, session names and descriptions",
 )
 def test_untrusted_text_contains_no_links() -> None:
     session = {"sessionIssuer": {"arn": "arn:aws:iam::111111111111:role/Ops"}, "sourceIdentity": "www.evil.example"}

@@ -1,4 +1,4 @@
-"""The judgement of two versions: its bounds, its decisions, and its error rates by simulation."""
+"""The comparison of two versions: its bounds, its decisions, and its error rates by simulation."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, strategies as st
 
 from bench.canary_simulation import PROMOTED, ROLLED_BACK, Scenario, outcomes, post_rule, project_rule
-from lambdas.lambda_canary.judgement import (
+from lambdas.lambda_canary.comparison import (
     ERROR_PROBABILITY,
     Criteria,
     Figures,
     Throttling,
+    compare,
     deviations,
     increase_bounds,
-    judge,
     needed_calls,
     wilson,
 )
@@ -55,7 +55,7 @@ def test_increase_bounds_match_published_example() -> None:
     ],
 )
 def test_versions_are_compared_by_the_increase_of_the_error_rate(new: Figures, old: Figures, decision: str) -> None:
-    assert judge(new, old, CRITERIA).decision == decision
+    assert compare(new, old, CRITERIA).decision == decision
 
 
 @pytest.mark.reliability(
@@ -70,7 +70,7 @@ def test_versions_are_compared_by_the_increase_of_the_error_rate(new: Figures, o
     [(1000, 90.0, "fail"), (1000, 79.0, "pass"), (100, 90.0, "wait"), (1000, None, "pass")],
 )
 def test_slower_version_fails(calls: int, p95: float | None, decision: str) -> None:
-    assert judge(Figures(calls, 0, p95), Figures(9000, 0, 40.0), CRITERIA).decision == decision
+    assert compare(Figures(calls, 0, p95), Figures(9000, 0, 40.0), CRITERIA).decision == decision
 
 
 @pytest.mark.reliability(
@@ -90,13 +90,13 @@ def test_slower_version_fails(calls: int, p95: float | None, decision: str) -> N
     ],
 )
 def test_throttled_alias_fails(before: Throttling, now: Throttling, decision: str) -> None:
-    assert judge(Figures(1000), Figures(9000), CRITERIA, before, now).decision == decision
+    assert compare(Figures(1000), Figures(9000), CRITERIA, before, now).decision == decision
 
 
 def test_needed_calls_are_the_fewest_with_which_a_step_passes() -> None:
     calls = needed_calls(CRITERIA)
-    assert judge(Figures(calls), Figures(9 * calls), CRITERIA).decision == "pass"
-    assert judge(Figures(calls - 1), Figures(9 * calls), CRITERIA).decision == "wait"
+    assert compare(Figures(calls), Figures(9 * calls), CRITERIA).decision == "pass"
+    assert compare(Figures(calls - 1), Figures(9 * calls), CRITERIA).decision == "wait"
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 400), st.data())
@@ -106,7 +106,7 @@ def test_more_errors_never_improve_the_decision(
     old = Figures(old_calls, min(old_errors, old_calls))
     order = ["pass", "wait", "fail"]
     errors = sorted(data.draw(st.lists(st.integers(0, new_calls), min_size=2, max_size=5)))
-    found = [order.index(judge(Figures(new_calls, count), old, CRITERIA).decision) for count in errors]
+    found = [order.index(compare(Figures(new_calls, count), old, CRITERIA).decision) for count in errors]
     assert all(earlier <= later for earlier, later in pairwise(found))
 
 

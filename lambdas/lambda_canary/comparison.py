@@ -47,7 +47,7 @@ class Throttling:
 
 @dataclass(frozen=True)
 class Criteria:
-    """Limits of the judgement. evaluations: maximum per step. steps: judged steps of the rollout."""
+    """Limits of a comparison. evaluations: maximum per step. steps: evaluated steps of the rollout."""
 
     minimum_calls: int
     error_margin: float
@@ -67,7 +67,7 @@ class Criteria:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """The decision, and its reasons in words."""
 
     decision: Decision
@@ -108,9 +108,9 @@ def needed_calls(criteria: Criteria) -> int:
     return max(criteria.minimum_calls, bound)
 
 
-def judge(
+def compare(
     new: Figures, old: Figures, criteria: Criteria, before: Throttling | None = None, now: Throttling | None = None
-) -> Verdict:
+) -> Comparison:
     """Compare the versions. `before` and `now` are the alias's throttling before the rollout and in this step."""
     lower, upper = increase_bounds(new, old, lower_z=criteria.fail_deviations, upper_z=criteria.pass_deviations)
     margin = criteria.error_margin
@@ -120,14 +120,14 @@ def judge(
     failures += _slower(new, old, criteria)
     failures += _throttled(before or Throttling(), now or Throttling(), criteria)
     if failures:
-        return Verdict("fail", tuple(failures))
+        return Comparison("fail", tuple(failures))
     if new.calls < criteria.minimum_calls or not old.calls:
         few = "new" if new.calls < criteria.minimum_calls else "old"
         calls = new.calls if few == "new" else 0
-        return Verdict("wait", (f"{calls} calls of the {few} version (minimum_calls: {criteria.minimum_calls})",))
+        return Comparison("wait", (f"{calls} calls of the {few} version (minimum_calls: {criteria.minimum_calls})",))
     if upper > margin:
-        return Verdict("wait", (f"the error rate may have risen by up to {upper:.1%} (error_margin: {margin:.1%})",))
-    return Verdict("pass", (f"the error rate rose by at most {upper:.1%} (error_margin: {margin:.1%})",))
+        return Comparison("wait", (f"the error rate may have risen by up to {upper:.1%} (error_margin: {margin:.1%})",))
+    return Comparison("pass", (f"the error rate rose by at most {upper:.1%} (error_margin: {margin:.1%})",))
 
 
 def _slower(new: Figures, old: Figures, criteria: Criteria) -> list[str]:
