@@ -167,6 +167,7 @@ EC2_REGIONS = {
 IAM_PATH = r"(/[\w+=,.@-]+)*/"  # of the characters that IAM accepts in a path, those without a meaning in ARNs
 
 
+@cache
 def iam_name(shape: str, kind: str) -> tuple[Grammar, ...]:
     """A name of IAM after its path, if it has one; the characters are those of a resource in a policy."""
     return (
