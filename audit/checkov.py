@@ -15,6 +15,7 @@ from typing import Any
 from .assembly import Template
 
 SUPPRESSIONS = Path(__file__).with_name("suppressions.toml")
+MAX_RESOURCES = 4  # in a row of the table
 
 
 @dataclass(frozen=True, order=True)
@@ -89,6 +90,13 @@ def table(reasons: dict[Finding, str]) -> str:
     titled = set()
     for (check, title, reason), resources in sorted(resources_of.items()):
         name = check if check in titled else f"{check}: {title}"  # the title only once
-        lines.append(f"| {name} | {', '.join(resources)} | {reason} |")
+        lines.append(f"| {name} | {_listed(resources)} | {reason} |")
         titled.add(check)
     return "\n".join([*lines, ""])
+
+
+def _listed(resources: list[str]) -> str:
+    if len(resources) <= MAX_RESOURCES:
+        return ", ".join(resources)
+    stacks = sorted({resource.partition("/")[0] for resource in resources})
+    return f"{len(resources)} resources of {', '.join(stacks)}"

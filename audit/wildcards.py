@@ -162,20 +162,39 @@ def _code(texts: list[str]) -> str:
     return ", ".join(f"`{_short(text)}`" for text in texts)
 
 
+MAX_ACTIONS = 30  # in a row
+SEVERAL = "Several stacks"
+
+
 def table(rows: list[Statement]) -> str:
-    """Return the statements as Markdown, one table for each stack."""
+    """Return the statements as Markdown: a table of those that several stacks have, and one for each stack."""
+    stacks_of: dict[tuple[str, ...], set[str]] = {}
+    for row in rows:
+        stacks_of.setdefault(_cells(row), set()).add(row.stack)
+    holders: dict[str, dict[tuple[str, ...], list[str]]] = {}
+    for row in rows:
+        cells = _cells(row)
+        is_common = len(stacks_of[cells]) > 1
+        holder = f"{row.stack}/{row.construct}" if is_common else row.construct
+        holders.setdefault(SEVERAL if is_common else row.stack, {}).setdefault(cells, []).append(holder)
     lines: list[str] = []
-    for stack in sorted({statement.stack for statement in rows}):
+    for heading in sorted(holders, key=lambda name: (name != SEVERAL, name)):
         lines += [
-            f"### {stack}",
+            f"### {heading}",
             "",
             "| Policy of | Effect | Principal | Actions | Resources | Reason |",
             "|---" * 6 + "|",
         ]
-        lines += [
-            f"| {s.construct} | {s.effect} | {s.principals} | {s.actions} | {s.resources} | {s.reason} |"
-            for s in rows
-            if s.stack == stack
-        ]
+        lines += [f"| {', '.join(names)} | {' | '.join(cells)} |" for cells, names in holders[heading].items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def _cells(row: Statement) -> tuple[str, ...]:
+    """Return the columns that equal statements share. A resource policy's own resource has no name in them."""
+    own = f"<{row.construct.replace('/', '')}>"
+    resources = row.resources.replace(own, "itself") if row.principals else row.resources
+    actions = row.actions
+    if (count := len(actions.split(", "))) > MAX_ACTIONS:
+        actions = f"{count} actions"
+    return row.effect, row.principals, actions, resources, row.reason

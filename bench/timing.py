@@ -14,8 +14,8 @@ from rich.progress import Progress
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # `make setup` puts Node there
 
 
-# Modules that Lambda's runtime client imports, so a function's import does not take time for them.
-TIMED = """import http.client, importlib, json, logging, os, re, sys, time, traceback, warnings
+# Modules that Lambda's runtime client (awslambdaric 4.2.2) imports, so a function's import does not take time for them.
+TIMED = """import decimal, importlib, json, logging, os, re, sys, threading, time, traceback, warnings
 started = time.perf_counter()
 {statements}
 print(time.perf_counter() - started)
@@ -80,6 +80,12 @@ def seconds_inside(statements: str, *, cwd: Path, environment: dict[str, str]) -
     """Run statements in a new Python process; return their seconds, without the start of Python and of Lambda."""
     program = [sys.executable, "-c", TIMED.format(statements=statements)]
     return float(output_of(program, cwd=cwd, environment=environment))
+
+
+def megabytes_after(statements: str, *, cwd: Path, environment: dict[str, str]) -> float:
+    """Run statements in a new Python process; return its peak resident memory on Linux."""
+    memory = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    return float(output_of([sys.executable, "-c", f"{statements}\n{memory}"], cwd=cwd, environment=environment))
 
 
 def output_of(arguments: list[str], *, cwd: Path, environment: dict[str, str], stdin: str = "") -> str:

@@ -6,7 +6,7 @@ and continuation tokens, with which the function is invoked again as a new job; 
 the configuration of an action; one execution per stage at a time, superseded executions; retries of a failed stage.
 
 Not implemented: other actions, parallel actions, executions in different stages at the same time, transitions,
-approvals, triggers and pipeline-level variables of V2 pipelines, rollbacks, connections, events.
+approvals, triggers, variables of pipelines and source actions, rollbacks, connections, events.
 """
 
 import contextvars
@@ -91,9 +91,9 @@ class Pipeline:
     def retry(self, execution: Execution, stage_name: str, mode: str) -> None:
         """Run the failed actions of a stage, or all of them, and the following stages again."""
         execution.status = "InProgress"
-        succeeded = {a.name for a in execution.actions if (a.stage, a.status) == (stage_name, "Succeeded")}
         number = [stage["Name"] for stage in self.declaration["Stages"]].index(stage_name)
-        done = succeeded if mode == "FAILED_ACTIONS" else set()
+        kept = ("FAILED_ACTIONS", stage_name, "Succeeded")
+        done = {action.name for action in execution.actions if (mode, action.stage, action.status) == kept}
         self._start_thread(execution, self.declaration["Stages"][number:], done)
 
     def _start_thread(self, execution: Execution, stages: list[dict[str, Any]], done: Collection[str] = ()) -> None:

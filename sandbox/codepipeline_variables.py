@@ -1,7 +1,4 @@
-"""CodePipeline's variables: output variables of earlier actions in the configuration of an action.
-
-Not implemented: variables of the pipeline, and of source actions.
-"""
+"""CodePipeline's variables: output variables of earlier actions in the configuration of an action."""
 
 import re
 from typing import Any

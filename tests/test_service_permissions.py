@@ -11,7 +11,8 @@ from cfnlint.decode import decode as decode_yaml
 
 from .conftest import ROOT, Assembly
 from .deployed_template import DeployedTemplate, grants
-from .service_permissions import ACTIVE, PASSIVE, NotCoveredError, describe, needs, refused, requests
+from .service_permissions import ACTIVE, PASSIVE, describe, needs, refused, requests
+from .service_requests import NotCoveredError
 
 SAMPLE_APP = ROOT / "assets" / "deploy_pipeline" / "app" / "template.yaml"
 # Grants to a service that no resource of the template uses directly.

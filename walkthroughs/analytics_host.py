@@ -167,7 +167,9 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
         path = self._reports() / "report.html"
         published = bool(self.target.songs_file)
         source = self.kind.capitalize() + ("" if published else "; not comparable with the published metrics")
-        report.write(report.Analysis(source, self.songs, self.test, questions, results, published), path)
+        tables, statement = self.athena.tables(), self.athena.create_statement()
+        analysis = report.Analysis(source, tables, statement, self.songs, self.test, questions, results, published)
+        report.write(analysis, path)
         text = path.read_text()
         assert text.count("data:image/png") == 4
         assert "chosen by cross-validation" in text, "the predicted hits are not in the report"
@@ -183,7 +185,8 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
             assert broken == 0, f"{broken} plots are broken"
             rows = driver.find_elements("css selector", "tbody tr")
             if self.target.pictures_folder:
-                driver.execute_script("document.querySelectorAll('h2')[4].scrollIntoView()")
+                heading = driver.find_element("xpath", "//h2[. = 'Model comparison']")
+                driver.execute_script("arguments[0].scrollIntoView()", heading)
                 driver.save_screenshot(str(self.target.pictures_folder / "analytics_host.png"))
             return f'"{driver.title}" with all plots and {len(rows)} table rows'
 

@@ -192,7 +192,10 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         address, other = "203.0.113.40/32", "203.0.113.41/32"
         rule = SSH | {"IpRanges": [{"CidrIp": address, "Description": "INC-1234: vendor access"}]}
         self.target.wait_until(lambda: break_glass.authorize(role_ec2, self.group_id, rule), "permission of the role")
-        message = self.notifications.wait_for("Permitted as break-glass")["Message"]
+        notification = self.notifications.wait_for("Permitted as break-glass")
+        message = notification["Message"]
+        if self.target.pictures_folder:
+            break_glass.draw(notification, self.target.pictures_folder)
         for part in (address, "INC-1234: vendor access", break_glass.ROLE):
             assert part in message, f"the notification does not contain {part}:\n{message}"
         self._authorize(SSH | {"IpRanges": [{"CidrIp": other}]})

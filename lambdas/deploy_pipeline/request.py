@@ -24,6 +24,7 @@ RECREATE = ("never_worked", "always", "never")
 ON_UNSAFE = ("fail", "ask", "blue_green")
 EXECUTION_NAME = re.compile(r"[\w-]{1,80}", re.ASCII)
 MAX_STACKS = 5  # of an assembly, so that the policies of the roles that name them do not become too long
+MAX_STACK_CHARACTERS = 92  # with "Inspect-", CodePipeline's limit for the name of an action
 NESTED_CHANGE_SETS = ("create", "omit")
 # CloudFormation's limits for a RollbackConfiguration.
 MAX_ROLLBACK_ALARMS, MAX_MONITORING_MINUTES = 5, 180
@@ -195,7 +196,8 @@ def _parse_source(fields: FieldReader) -> tuple[str, AssemblyLocation | None, li
     path = inner.text("path", PATH, path_accepted)
     stacks: list[str] = []
     if "stacks" in location:
-        stacks = inner.optional("stacks", [], _are_stacks, f"a list of 2 to {MAX_STACKS} different names of stacks")
+        names = f"different names of stacks with at most {MAX_STACK_CHARACTERS} letters, digits and hyphens"
+        stacks = inner.optional("stacks", [], _are_stacks, f"a list of 2 to {MAX_STACKS} {names}")
         accepted = join_or(tuple(stacks)) if stacks else "a stack of assembly.stacks"
         stack = str(fields.optional("stack", "", stacks.__contains__, accepted))
     else:
@@ -207,7 +209,7 @@ def _parse_source(fields: FieldReader) -> tuple[str, AssemblyLocation | None, li
 
 def _are_stacks(value: Any) -> bool:
     is_list = _is_texts(value) and 2 <= len(value) <= MAX_STACKS and len(set(value)) == len(value)
-    return is_list and all(map(NAME.fullmatch, value))
+    return is_list and all(NAME.fullmatch(name) and len(name) <= MAX_STACK_CHARACTERS for name in value)
 
 
 def stacks_of(value: Mapping[str, Any]) -> list[str]:

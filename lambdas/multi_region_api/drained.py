@@ -25,7 +25,7 @@ def handler(event: ProxyEvent, _context: object) -> Response:
     """Return 200 with the token if this Region drains the one in the path, or else 404; 503 if that is unknown."""
     global last_value
     try:
-        last_value = read_drained(SSM, PARAMETER)
+        last_value = read_drained(SSM, PARAMETER).regions
     except (BotoCoreError, ClientError) as error:
         LOGGER.warning("Cannot read the drained Regions", extra={"status": "error", "reason": str(error)})
     if last_value is None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from .events import CloudTrailRecord, Json, JsonObject, UserIdentity
 from .rules import Rule
@@ -86,9 +87,13 @@ class Change:
     removed: tuple[Rule, ...]
     principal: str = ""  # ARN of the role or user, with its path; empty for any other kind of caller
 
+    @cached_property
+    def _rules(self) -> frozenset[Rule]:
+        return frozenset(self.added + self.removed)
+
     def refers_to(self, rule: Rule) -> bool:
         """Return whether the record names the rule."""
-        return rule.rule_id in self.rule_ids or rule in self.added or rule in self.removed
+        return rule.rule_id in self.rule_ids or rule in self._rules
 
 
 def read_change(record: CloudTrailRecord) -> Change | None:

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import botocore.session
 from botocore.config import Config
@@ -28,9 +28,9 @@ RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeou
 # Short, so that an unavailable table does not delay a revert.
 STATE_TIMEOUTS = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=1, read_timeout=2)
 SESSION = botocore.session.get_session()
-EC2: "EC2Client" = SESSION.create_client("ec2", config=RETRIES)
-DYNAMODB: "DynamoDBClient" = SESSION.create_client("dynamodb", config=STATE_TIMEOUTS)
-SNS: "SNSClient" = SESSION.create_client("sns", config=RETRIES)
+EC2 = cast("EC2Client", SESSION.create_client("ec2", config=RETRIES))
+DYNAMODB = cast("DynamoDBClient", SESSION.create_client("dynamodb", config=STATE_TIMEOUTS))
+SNS = cast("SNSClient", SESSION.create_client("sns", config=RETRIES))
 EVENTS = SESSION.create_client("events", config=RETRIES)
 
 

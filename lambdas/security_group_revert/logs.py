@@ -68,7 +68,7 @@ def log_check(report: Report) -> None:
             level = logging.ERROR
         data = {"group_id": group_id} | _data(action)
         if change:
-            data["named_in_event"] = action in report.named_in_event
+            data["named_in_event"] = report.is_named(action)
         logger.log(level, "%s: %s", action.action_type, action.status, extra=data)
 
 

@@ -5,6 +5,8 @@ from constructs import IConstruct
 
 from .cfn_resource import cfn_resource
 
+ONE_KEY = "The wildcard covers variants of one action on one key."
+
 
 def acknowledge(construct: IConstruct, reasons: dict[str, str]) -> None:
     """Acknowledge findings on `construct` and its children. `reasons` maps a rule (``AwsSolutions-L1``) to a reason."""
@@ -41,6 +43,6 @@ def acknowledge_bucket_deployment(stack: Stack, bucket: s3.Bucket) -> None:
     for action in ("s3:GetBucket", "s3:GetObject", "s3:List", "s3:Abort", "s3:DeleteObject"):
         wildcards[f"Action::{action}*"] = "aws-cdk-lib grants groups of actions on CDK's assets and this bucket."
     for action in ("kms:GenerateDataKey", "kms:ReEncrypt"):
-        wildcards[f"Action::{action}*"] = "The wildcard covers variants of one action on one key."
+        wildcards[f"Action::{action}*"] = ONE_KEY
     acknowledge(function, reasons)
     acknowledge_wildcards(function, wildcards)

@@ -13,6 +13,8 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from .acknowledgments import ONE_KEY, acknowledge_wildcards
+
 AT_LEAST_THRESHOLD = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 NOT_BREACHING = cloudwatch.TreatMissingData.NOT_BREACHING
 
@@ -39,6 +41,11 @@ class AlarmTopic(sns.Topic):
         self.alarm_action = actions.SnsAction(self)
         if email:
             self.add_subscription(subscriptions.EmailSubscription(email))
+
+    def grant_publishing(self, role: iam.Role) -> None:
+        """Allow a role to publish, and to use the key for that."""
+        self.grant_publish(role)
+        acknowledge_wildcards(role, {"Action::kms:GenerateDataKey*": ONE_KEY})
 
     def add_alarm(
         self,

@@ -29,7 +29,6 @@ from constructs import Construct
 
 from settings.cost_control import CostControlSettings
 
-from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
@@ -42,8 +41,6 @@ from .budget import ProjectBudget, SignalTopic
 from .definition import TASK_TIMEOUT
 from .deny_policy import DenyPolicy
 from .permissions import Permissions
-
-ONE_KEY = "KMS names this family of actions with a suffix; the resource is one key."
 
 
 class CostControl(Stack):
@@ -112,8 +109,7 @@ class CostControl(Stack):
     def _create_notify(self) -> StandardFunction:
         function = self._create_function("Notify", "notify", "Publishes what a check or a release has done")
         function.add_environment("TOPIC_ARN", self.topic.topic_arn)
-        self.topic.grant_publish(function)
-        acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": ONE_KEY})
+        self.topic.grant_publishing(function.execution_role)
         self._grant_table(function, "PutItem")
         return function
 

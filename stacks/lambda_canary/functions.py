@@ -6,7 +6,6 @@ from typing import Any
 from aws_cdk import aws_lambda as lambda_, aws_lambda_destinations as destinations
 from constructs import Construct
 
-from ..constructs.acknowledgments import acknowledge_wildcards
 from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
@@ -94,9 +93,7 @@ class RolloutFunctions:
         )
         function.add_environment("TOPIC_ARN", topic.topic_arn)
         function.add_environment("IN_FLIGHT_SECONDS", str(ALIAS_SECONDS))
-        topic.grant_publish(function)
-        reason = "KMS names this family of actions with a suffix; the resource is one key."
-        acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": reason})
+        topic.grant_publishing(function.execution_role)
         return function
 
     def _grant_reads(self, function: StandardFunction, alarms: Sequence[str]) -> None:

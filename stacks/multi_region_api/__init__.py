@@ -111,7 +111,7 @@ class MultiRegionApi(Stack):
                 "set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
             )
         self._add_alarms(topic, functions, check)
-        self._add_outputs(api, check, routing_check, health, topic)
+        self._add_outputs(api, check, routing_check, hello, health, topic)
 
     def create_function(
         self,
@@ -370,6 +370,7 @@ class MultiRegionApi(Stack):
         api: apigateway.RestApi,
         check: route53.HealthCheck,
         routing_check: route53.HealthCheck,
+        hello: StandardFunction,
         health: StandardFunction,
         topic: AlarmTopic,
     ) -> None:
@@ -377,6 +378,7 @@ class MultiRegionApi(Stack):
             "RegionalUrl": (api.url, "URL of the API in this Region"),
             "HealthUrl": (f"{api.url}{self.health_path}", "URL of the health check; do not publish it"),
             "HealthCheckId": (check.health_check_id, "Route 53 health check of this Region"),
+            "HelloFunctionName": (hello.function_name, "Function of /helloworld"),
             "HealthFunctionName": (health.function_name, "Health function; set its STATUS for a failover test"),
             "TopicArn": (topic.topic_arn, "SNS topic for alarms"),
         }

@@ -45,7 +45,7 @@ from settings.security_group_revert import (
     SecurityGroupRevertSettings,
 )
 
-from ..constructs.acknowledgments import acknowledge, acknowledge_wildcards
+from ..constructs.acknowledgments import acknowledge
 from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.grants import grant
@@ -147,9 +147,7 @@ class SecurityGroupRevert(Stack):
             retry_attempts=2,
             on_failure=destinations.SqsDestination(dead_letters),
         )
-        topic.grant_publish(function)
-        reason = "The wildcard covers variants of one action on one key."
-        acknowledge_wildcards(function.execution_role, {"Action::kms:GenerateDataKey*": reason})
+        topic.grant_publishing(function.execution_role)
         return function
 
     def _grant_table(self, function: StandardFunction, table: dynamodb.Table) -> None:

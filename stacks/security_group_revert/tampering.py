@@ -13,7 +13,7 @@ from aws_cdk import (
     aws_iam as iam,
 )
 
-from ..constructs.acknowledgments import acknowledge_wildcards
+from ..constructs.acknowledgments import ONE_KEY, acknowledge_wildcards
 from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.dead_letter_queue import DeadLetterQueue
 from ..constructs.standard_function import StandardFunction
@@ -130,8 +130,7 @@ def _publisher(topic: AlarmTopic) -> iam.Role:
         description="Lets EventBridge publish to the topic",
         assumed_by=iam.ServicePrincipal("events.amazonaws.com"),
     )
-    reason = "The wildcard covers variants of one action on one key."
-    acknowledge_wildcards(role, {"Action::kms:GenerateDataKey*": reason})
+    acknowledge_wildcards(role, {"Action::kms:GenerateDataKey*": ONE_KEY})  # the target grants it
     return role
 
 

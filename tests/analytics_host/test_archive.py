@@ -104,11 +104,12 @@ def test_pipe_and_socket_do_not_block(home: Path) -> None:
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../etc", "..", "folder/../../x"])
 def test_link_out_of_home_is_reported_and_not_followed(home: Path, target: str) -> None:
+    write(home, "a")
     (home / "link").symlink_to(target)
     file, files, problems = packed(home)
-    assert files == 0
+    assert files == 1
     assert problems == [f"{home}/link: a link out of the home directory"]
-    assert restored(home, file) == {}
+    assert restored(home, file) == {"a": "text"}
 
 
 @pytest.mark.parametrize("swapped", ["link", "pipe"])
@@ -116,9 +117,10 @@ def test_file_swapped_while_it_is_archived_is_not_followed(
     home: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
 ) -> None:
     secret, path = write(home.parent, "secret", "secret"), write(home, "a")
+    write(home, "b")
 
     def swap(name: Path, flags: int) -> int:
-        path.unlink()
+        path.unlink(missing_ok=True)
         if swapped == "link":
             path.symlink_to(secret)
         else:
@@ -130,6 +132,26 @@ def test_file_swapped_while_it_is_archived_is_not_followed(
     file, _, _ = packed(home)
     monkeypatch.undo()
     assert "secret" not in restored(home, file).values()
+
+
+@pytest.mark.reliability(
+    "analytics_host",
+    "Partial failure",
+    fault="the home directory is empty or not mounted when it is saved",
+    expected="no archive is stored, and none is deleted",
+    observed="`has no files to save`",
+)
+def test_home_without_files_is_not_archived(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "empty").mkdir()
+    with pytest.raises(ArchiveError, match="has no files to save"):
+        packed(home)
+
+    def deny(_folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(ArchiveError, match=f"has no files to save\n{home}: Permission denied"):
+        packed(home)
 
 
 def test_unreadable_file_is_reported(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +215,7 @@ HOSTILE = {
     "link after a link": (link("a/x", "b/../../.."), "a link out of the folder"),
     "hard link": (link("x", "/etc/passwd", tarfile.LNKTYPE), "neither a file, a folder nor a symbolic link"),
     "device": (("x", {"type": tarfile.CHRTYPE}, b""), "neither a file, a folder nor a symbolic link"),
+    "sparse file": (("x", {"type": tarfile.GNUTYPE_SPARSE}, b""), "neither a file, a folder nor a symbolic link"),
     "pipe": (("x", {"type": tarfile.FIFOTYPE}, b""), "neither a file, a folder nor a symbolic link"),
 }
 

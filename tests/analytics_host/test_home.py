@@ -149,6 +149,15 @@ def test_root_is_refused(s3: FakeS3, monkeypatch: pytest.MonkeyPatch, command: s
     assert not s3.objects
 
 
+@pytest.mark.parametrize("command", ["save", "restore", "convert"])
+@pytest.mark.usefixtures("user_home")
+def test_missing_variables_are_named(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    with pytest.raises(
+        SystemExit, match=r"^not set: BILLBOARD_\w+(, BILLBOARD_DATABASE)?; use a terminal of JupyterLab"
+    ):
+        run(monkeypatch, command)
+
+
 def test_commands_report_location_and_folder(
     s3: FakeS3, user_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -223,8 +223,9 @@ def test_instance_of_untagged_scaling_group_is_reported_and_runs_on() -> None:
     expected="an error that names the budget, and no action",
     observed="BudgetError",
 )
-def test_budget_without_limit_is_an_error(month: Month) -> None:
-    del month.account.budget["BudgetLimit"]
+@pytest.mark.parametrize("limit", [None, {"Amount": "0.0", "Unit": "USD"}, {"Amount": "-1", "Unit": "USD"}])
+def test_budget_without_limit_is_an_error(month: Month, limit: dict[str, str] | None) -> None:
+    month.account.budget["BudgetLimit"] = limit
     with pytest.raises(BudgetError, match="budget budget has no limit above zero"):
         month.message()
 

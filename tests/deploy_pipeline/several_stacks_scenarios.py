@@ -55,6 +55,24 @@ def approved_changes_are_deployed_without_another_request(machine: Machine) -> E
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="the approved update of one of several stacks is rolled back, and the stage is retried",
+    expected="the approval still counts for the same unsafe changes",
+    observed="updated without another request",
+)
+def retried_deployment_uses_same_approval(machine: Machine) -> Ended:
+    inspection = inspect(machine, APPROVE)
+    machine.cloudformation.statuses["update"] = ["UPDATE_ROLLBACK_COMPLETE"]
+    failed(deploy(machine, inspection, QUEUE, TOPIC), "StackFailed", APPROVED)
+    machine.cloudformation.statuses["update"] = ["UPDATE_COMPLETE"]
+    ended = succeeded(deploy(machine, inspection, QUEUE, TOPIC), "updated", SHOP)
+    assert len(requests(machine)) == 1
+    return ended
+
+
+@scenario
 def declined_inspection_fails(machine: Machine) -> Ended:
     return failed(inspect(machine, DECLINE), "ChangesDeclined", f"Declined by {SENDER}", f"2 unsafe changes to {SHOP}")
 

@@ -43,6 +43,7 @@ def test_name_of_stack_ends_with_selection() -> None:
         ({"assembly": {"path": "cdk.out", "stacks": ["Shop", "Shop"]}}, "assembly.stacks: given"),
         ({"assembly": {"path": "cdk.out", "stacks": ["Shop", "Prod/Web"]}}, "assembly.stacks: given"),
         ({"assembly": {"path": "cdk.out", "stacks": [f"S{n}" for n in range(MAX_STACKS + 1)]}}, "2 to 5 different"),
+        ({"assembly": {"path": "cdk.out", "stacks": ["Shop", "S" * 93]}}, "names of stacks with at most 92 letters"),
         ({"onUnsafe": "blue_green"}, "onUnsafe: given blue_green; accepted with several stacks: fail or ask"),
         ({"inspectOnly": "yes"}, "inspectOnly: given"),
         (

@@ -18,6 +18,12 @@ from .athena import Athena
 from .home import SavedFiles
 from .songs import SongsError
 
+VARIABLES = {
+    "convert": ("BILLBOARD_WORK_GROUP", "BILLBOARD_DATABASE"),
+    "save": ("BILLBOARD_DATA_BUCKET",),
+    "restore": ("BILLBOARD_DATA_BUCKET",),
+}
+
 
 def main() -> None:
     """Run the command given on the command line."""
@@ -29,6 +35,9 @@ def main() -> None:
     commands.add_parser("save")
     commands.add_parser("restore").add_argument("location", nargs="?")
     arguments = parser.parse_args()
+    missing = [name for name in VARIABLES[arguments.command] if name not in os.environ]
+    if missing:
+        sys.exit(f"not set: {', '.join(missing)}; use a terminal of JupyterLab or RStudio, where they are set")
     try:
         if arguments.command == "convert":
             Athena().convert()

@@ -29,13 +29,16 @@ def pack(home: Path, file: IO[bytes]) -> tuple[int, list[str]]:
     Returns the number of files, and a line for each file or link that is missing in the archive.
 
     Raises:
-        ArchiveError: the files are too many or too large, or a file became shorter while it was read.
+        ArchiveError: there are no files, too many or too large ones, or one became shorter while it was read.
     """
     problems: list[str] = []
     paths = list(_paths(home, problems))
     _check_size(home, paths)
     with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        return sum(_add(archive, path, path.relative_to(home), problems) for path in paths), problems
+        files = sum(_add(archive, path, path.relative_to(home), problems) for path in paths)
+    if not files:  # otherwise an empty archive would displace an earlier one
+        raise ArchiveError("\n".join([f"{home} has no files to save", *problems]))
+    return files, problems
 
 
 def _paths(folder: Path, problems: list[str]) -> Iterator[Path]:
@@ -143,7 +146,7 @@ def _check(members: list[tarfile.TarInfo]) -> None:
     seen: set[str] = set()
     for name, member in zip(names, members, strict=True):
         parents = {str(parent) for parent in PurePosixPath(name).parents}
-        if not (member.isreg() or member.isdir() or member.issym()):
+        if member.issparse() or not (member.isreg() or member.isdir() or member.issym()):
             reason = "neither a file, a folder nor a symbolic link"
         elif PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or name == ".":
             reason = "outside of the folder"

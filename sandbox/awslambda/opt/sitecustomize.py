@@ -39,7 +39,12 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ")
-        entry = {"timestamp": at, "level": record.levelname, "message": record.getMessage(), "logger": record.name}
+        entry: dict[str, Any] = {
+            "timestamp": at,
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+        }
         if record.exc_info and record.exc_info[0]:
             kind, error, trace = record.exc_info
             entry |= {"stackTrace": traceback.format_tb(trace), "errorType": kind.__name__, "errorMessage": str(error)}
@@ -49,7 +54,7 @@ class JsonFormatter(logging.Formatter):
 
 STANDARD_ATTRIBUTES = vars(logging.makeLogRecord({})).keys() | {"message"}
 if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
-    JsonFormatter.converter = time.gmtime  # type: ignore[assignment]
+    JsonFormatter.converter = time.gmtime
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=os.environ.get("AWS_LAMBDA_LOG_LEVEL", "INFO"))
