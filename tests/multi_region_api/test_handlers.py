@@ -175,7 +175,10 @@ def test_unreadable_list_does_not_undrain(load_handler: Callable[..., ModuleType
 
 
 def test_drain_command_stores_and_returns_the_list(
-    load_handler: Callable[..., ModuleType], ssm: Stubber, monkeypatch: pytest.MonkeyPatch
+    load_handler: Callable[..., ModuleType],
+    ssm: Stubber,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     module = load_handler("drain", drain_urls={name: f"https://{name}/" for name in ("eu-west-1", "us-west-2")})
     asked: list[Any] = []
@@ -192,6 +195,9 @@ def test_drain_command_stores_and_returns_the_list(
     ssm.add_response("get_parameter", {"Parameter": {"Value": "us-west-2", "Version": 2}})
     assert module.handler({}, None)["drained"] == ["us-west-2"]
     ssm.assert_no_pending_responses()
+    (record,) = caplog.records
+    expected = {"levelname": "WARNING", "status": "changed", "region": "eu-west-1", "drained": ["us-west-2"]}
+    assert vars(record).items() >= expected.items()
 
 
 def test_boto3_is_imported_only_with_dependencies(load_handler: Callable[..., ModuleType]) -> None:
