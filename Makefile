@@ -21,6 +21,8 @@ unexport PYTHONDONTWRITEBYTECODE
 SYSTEM ?= $(SYSTEMS)
 # Packages that the sandbox needs for these systems, or for all.
 NEEDED := setup $(if $(SYSTEM),$(if $(filter analytics_host,$(SYSTEM)),analysis),analysis)
+# And those that the end-to-end tests of static_site need.
+GENERATORS := $(if $(SYSTEM),$(if $(filter static_site,$(SYSTEM)),generators),generators)
 CDK := cdk
 # Two pytest workers, which take up to 1.5 GB each. tests/conftest.py orders and groups the tests.
 WORKERS ?= 2
@@ -29,7 +31,7 @@ PYTEST := pytest -n $(WORKERS)
 OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
 
 .DEFAULT_GOAL := help
-.PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis unit templates e2e lint types test docs audit grants bench pictures lock clean help
+.PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis generators unit templates e2e lint types test docs audit grants bench pictures lock clean help
 
 #@ Try it
 
@@ -44,7 +46,7 @@ sandbox: $(NEEDED) ## deploy every stack to the sandbox and keep it running (SYS
 bootstrap: setup ## run `cdk bootstrap` for your account and the Regions of all stacks, once (ARGS=aws://<account>/<region> for one)
 	@$(CDK) bootstrap $(ARGS)
 
-synth: setup ## write every template to cdk.out (STACK=... for one stack, ARGS="-c ...")
+synth: setup ## write every template to cdk.out (STACK=... for one stack, ARGS="-c ...", ARGS=--no-validation for quick loops)
 	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") $(ARGS) 2>&1 | sed -e '/^Successfully synthesized/d' -e '/^Supply a stack id/d'
 	@echo "The templates are in cdk.out."
 
@@ -93,13 +95,25 @@ analysis: setup .venv/analysis ## install H2O, Java and other packages for analy
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/analysis.txt
 	@touch $@
 
+generators: setup .cache/generators/done ## install MkDocs, Sphinx and SvelteKit, whose sites the tests of static_site build (about 180 MB)
+	@:
+
+# A separate environment, because these tests are skipped without it: a failure to install it is only reported.
+.cache/generators/done: locks/generators.txt tests/sandbox/generators/package-lock.json .venv/done
+	@echo "Setting up site generators in .cache/generators (about 180 MB, less than a minute)"
+	@mkdir -p .cache/generators && cp tests/sandbox/generators/package*.json .cache/generators
+	@{ $(PYTHON) -m venv .cache/generators/venv && \
+	  .cache/generators/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/generators.txt && \
+	  cd .cache/generators && npm ci --loglevel=error --no-audit --no-fund && touch done; } || \
+	  echo "The site generators could not be installed. Tests that need them will be skipped."
+
 unit: setup ## run the unit tests, without synthesis or the sandbox (SYSTEM=static_site for one system)
 	@$(PYTEST) -m unit $(OF_SYSTEM)
 
 templates: setup ## synthesize and test the templates, with cdk-nag and cfn-lint (SYSTEM=...)
 	@$(PYTEST) -m templates $(OF_SYSTEM)
 
-e2e: $(NEEDED) ## deploy to the sandbox and run the tests and walkthroughs there (SYSTEM=...)
+e2e: $(NEEDED) $(GENERATORS) ## deploy to the sandbox and run the tests and walkthroughs there (SYSTEM=...)
 	@ONLY="$(SYSTEM)" $(PYTEST) -m e2e $(OF_SYSTEM)
 
 lint: setup ## check style, types and shell scripts
@@ -110,7 +124,7 @@ lint: setup ## check style, types and shell scripts
 types: setup ## check the stacks against the types of aws-cdk-lib (a minute or two, later seconds)
 	@mypy --config-file mypy-aws-cdk.toml
 
-test: $(NEEDED) $(if $(SYSTEM),,lint) ## run lint, unit, templates and e2e (with SYSTEM=..., only that system's tests, without lint)
+test: $(NEEDED) $(GENERATORS) $(if $(SYSTEM),,lint) ## run lint, unit, templates and e2e (with SYSTEM=..., only that system's tests, without lint)
 	@ONLY="$(SYSTEM)" $(PYTEST) $(OF_SYSTEM)
 
 #@ Maintain
@@ -132,22 +146,30 @@ audit: setup .audit/done ## check all templates with Checkov (downloads 300 MB t
 grants: $(NEEDED) ## run the walkthroughs in the sandbox, and document their policies and unused grants (ARGS=--remove: run them without each grant)
 	@python -m audit.grants $(ARGS) $(SYSTEM)
 
-bench: setup analysis ## run the benchmarks and write docs/benchmarks.md
-	@python -m bench
+bench: setup analysis .bench/done ## run the benchmarks and write docs/benchmarks.md (ARGS=--tests: with the duration of all tests)
+	@python -m bench $(ARGS)
+
+# A separate environment, because its pins conflict with the project's.
+.bench/done: locks/bench.txt .venv/done
+	@echo "Setting up cloud-custodian in .bench (about 100 MB)"
+	@$(PYTHON) -m venv .bench
+	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bench.txt
+	@touch $@
 
 pictures: setup analysis ## update the screenshots in docs/ (needs chromium and chromium-driver)
 	@mkdir -p docs/pictures && python -m sandbox demo --pictures docs/pictures
 	@python -m bench.canary_picture
+	@python -m bench.failover_picture
 	@COLUMNS=100 python -m sandbox demo --record docs/pictures/demo.svg security_group_revert
 	@COLUMNS=100 python -m sandbox demo --record docs/pictures/cost_control.svg cost_control
 
 lock: .venv/done ## resolve requirements-*.txt into locks/, with the hashes of every package
 	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@for name in dev analysis audit; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	@for name in dev analysis audit bench generators; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate requirements-$$name.txt -o locks/$$name.txt; done
 
 clean: ## delete everything that was installed or written below this folder, including reports
-	@rm -rf .venv .audit node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .audit .bench node_modules cdk.out .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## list the targets

@@ -1,22 +1,18 @@
 """The CDK application: reads the settings and creates the stacks."""
 
 import fnmatch
+import gc
 import re
 import sys
-from collections.abc import Callable, Collection
-from functools import partial
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
 
 import aws_cdk as cdk
 
 from settings import Settings, SettingsError
-from stacks.analytics_host import AnalyticsHost
 from stacks.constructs.assets import AssetError
-from stacks.cost_control import CostControl
-from stacks.deploy_pipeline import DeployPipeline
-from stacks.lambda_canary import LambdaCanary
-from stacks.multi_region_api import MultiRegionApi
-from stacks.security_group_revert import SecurityGroupRevert
-from stacks.static_site import StaticSite
 
 PROJECT = "aws-reference-architectures"
 # Context key in which the CDK CLI passes the stacks selected with --exclusively (BUNDLING_STACKS in cx-api). CDK uses
@@ -40,38 +36,47 @@ class UnknownStackError(Exception):
     """The command line names a stack that does not exist with the current settings."""
 
 
+@dataclass(frozen=True)
+class StackClass:
+    """The class `name` in the package `stacks.<system>`, which is imported only if a stack of it is synthesized."""
+
+    system: str
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def create(self, app: cdk.App, stack_id: str, settings: Settings) -> cdk.Stack:
+        """Create a stack with the system's settings."""
+        stack_class = getattr(import_module(f"stacks.{self.system}"), self.name)
+        system_settings = getattr(settings, self.system)
+        protection = settings.production
+        return stack_class(app, stack_id, settings=system_settings, termination_protection=protection, **self.options)
+
+
 def build_app(app: cdk.App, settings: Settings) -> cdk.App:
     """Add every system's stacks to `app`, tagged with the project and the system.
 
     Raises:
         SettingsError: two stacks have the same name.
     """
-    # Stack ID: system, and the stack's class with its settings.
-    stacks: dict[str, tuple[str, Callable[..., cdk.Stack]]] = {
-        "DeployPipeline": ("deploy_pipeline", partial(DeployPipeline, settings=settings.deploy_pipeline)),
-        "SecurityGroupRevert": (
-            "security_group_revert",
-            partial(SecurityGroupRevert, settings=settings.security_group_revert),
-        ),
-        "AnalyticsHost": ("analytics_host", partial(AnalyticsHost, settings=settings.analytics_host)),
-        "CostControl": ("cost_control", partial(CostControl, settings=settings.cost_control)),
-        "LambdaCanary": ("lambda_canary", partial(LambdaCanary, settings=settings.lambda_canary)),
+    stacks = {
+        "DeployPipeline": StackClass("deploy_pipeline", "DeployPipeline"),
+        "SecurityGroupRevert": StackClass("security_group_revert", "SecurityGroupRevert"),
+        "AnalyticsHost": StackClass("analytics_host", "AnalyticsHost"),
+        "CostControl": StackClass("cost_control", "CostControl"),
+        "LambdaCanary": StackClass("lambda_canary", "LambdaCanary"),
     }
     for region in settings.multi_region_api.regions:
-        stacks[f"MultiRegionApi-{region}"] = (
-            "multi_region_api",
-            partial(MultiRegionApi, region=region, settings=settings.multi_region_api),
-        )
+        stacks[f"MultiRegionApi-{region}"] = StackClass("multi_region_api", "MultiRegionApi", {"region": region})
     site = settings.static_site.stack_name
     if site in stacks:
         raise SettingsError(f'Invalid settings:\n  static_site:stack_name="{site}": another stack has this name')
-    stacks[site] = ("static_site", partial(StaticSite, settings=settings.static_site))
+    stacks[site] = StackClass("static_site", "StaticSite")
     for stack_id in selected_stacks(app, stacks):
-        system, stack_class = stacks[stack_id]
-        stack = stack_class(app, stack_id, termination_protection=settings.production)
-        for key, value in {"project": PROJECT, "system": system}.items():
-            cdk.Tags.of(stack).add(key, value)
-            stack.tags.set_tag(key, value)  # of the stack itself, which CloudFormation passes on to its resources
+        stack = stacks[stack_id].create(app, stack_id, settings)
+        inherited, own = cdk.Tags.of(stack), stack.tags  # CloudFormation passes the stack's own on to its resources
+        for key, value in {"project": PROJECT, "system": stacks[stack_id].system}.items():
+            inherited.add(key, value)
+            own.set_tag(key, value)
     if settings.production:
         cdk.RemovalPolicies.of(app).retain_on_update_or_delete(apply_to_resource_types=STATEFUL_RESOURCE_TYPES)
     return app
@@ -96,6 +101,7 @@ def selected_stacks(app: cdk.App, stack_ids: Collection[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    gc.disable()  # the process is short; collections while aws_cdk's large modules are imported take 0.2 s
     app = cdk.App(context={"aws:cdk:disable-stack-trace": True})  # they only point into jsii's temporary folder
     try:
         build_app(app, Settings.from_context(app.node.get_all_context())).synth()

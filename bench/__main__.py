@@ -9,6 +9,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,20 +19,36 @@ from rich.table import Table
 
 from sandbox.process import ROOT, SandboxError
 
-from . import analytics_host, cost_control, lambda_canary, multi_region_api, security_group_revert, static_site, synth
-from .report import COLUMNS, Section, markdown
+from . import (
+    analytics_host,
+    cost_control,
+    deploy_pipeline,
+    functions,
+    lambda_canary,
+    multi_region_api,
+    project,
+    security_group_revert,
+    static_site,
+    synth,
+)
+from .report import COLUMNS, PICTURE, Section, markdown, picture
 from .timing import BenchError
 
 OUTPUT = ROOT / "docs" / "benchmarks.md"
 SECTIONS: dict[str, Callable[[Progress], Section]] = {
+    "project": project.measure,
+    "synth": synth.measure,
+    "functions": functions.measure,
     "static_site": static_site.measure,
+    "deploy_pipeline": deploy_pipeline.measure,
     "multi_region_api": multi_region_api.measure,
     "security_group_revert": security_group_revert.measure,
     "analytics_host": analytics_host.measure,
     "cost_control": cost_control.measure,
     "lambda_canary": lambda_canary.measure,
-    "synth": synth.measure,
 }
+EMULATED = ("multi_region_api", "security_group_revert", "cost_control", "project")
+PICTURES = ROOT / "docs" / "pictures"
 console = Console(highlight=False)
 
 
@@ -45,12 +63,14 @@ def main() -> int:
         metavar="section",
         help=f"{', '.join(SECTIONS)} (default: all). With section names, results are only printed.",
     )
-    names = parser.parse_args().sections
+    parser.add_argument("--tests", action="store_true", help="also run all tests for the section project")
+    arguments = parser.parse_args()
+    names = arguments.sections
     unknown = set(names) - set(SECTIONS)
     if unknown:
         parser.error(f"unknown section: {', '.join(sorted(unknown))} (valid: {', '.join(SECTIONS)})")
     try:
-        return _measure(names)
+        return _measure(names, tests=arguments.tests)
     except (BenchError, SandboxError) as error:
         console.print(str(error), style="red", markup=False)
         return 1
@@ -59,13 +79,16 @@ def main() -> int:
         return 130
 
 
-def _measure(names: list[str]) -> int:
+def _measure(names: list[str], *, tests: bool) -> int:
     started = time.monotonic()
     sections = []
-    for name in names or SECTIONS:
+    measurements = SECTIONS | {"project": partial(project.measure, tests=tests)}
+    for name in names or measurements:
         console.print(f"[bold]{name}[/]")
         with _progress() as progress:
-            section = SECTIONS[name](progress)
+            section = measurements[name](progress)
+        if name in EMULATED:
+            section = replace(section, title=f"{section.title} (in the emulator)")
         console.print(_table(section))
         sections.append(section)
     load, cpus = os.getloadavg()[0], os.cpu_count() or 1
@@ -73,6 +96,7 @@ def _measure(names: list[str]) -> int:
         console.print(f"[red]The computer is busy[/] (load {load:.1f}, {cpus} CPUs): measure again later.")
     if not names:
         OUTPUT.write_text(markdown(sections))
+        (PICTURES / PICTURE).write_text(picture(sections))
         console.print(f"Wrote {OUTPUT.relative_to(ROOT)} after {time.monotonic() - started:.0f} s.")
     return 0
 

@@ -1,15 +1,16 @@
-"""Compare H2O's training with the closest scikit-learn models, and the bytes that Athena scans.
+"""What a user of the analytics host waits for: boot steps, queries, training; and the bytes that Athena scans.
 
 H2O runs with two threads, started from the host's unit file. Uses the synthetic songs, or the original file with
-``SONGS=path``.
+``SONGS=path``. Boot steps are those of the sandbox's host, or of the boot log in ``BOOT_LOG=path``.
 """
 
-import json
 import os
+import re
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,37 @@ from sandbox.target import session, target_of
 from walkthroughs.analytics_host import h2o_connection
 from walkthroughs.forwarding import forwarded_port
 
+from . import h2o_training
 from .report import Row, Section
 from .timing import in_turn
 
 ASSETS = ROOT / "assets" / "analytics_host"
 ROUNDS = 3
 STACK = "AnalyticsHost"
-TREES, RATE, LAYERS, EPOCHS = 50, 0.1, (50, 50), 10
+BOOT_STEP = re.compile(r"(?P<time>\S+Z) == (?P<step>\w+)")
+NOTES = (
+    "Boot: seconds between the lines of the boot log. On AWS, an instance also needs time to start, and the steps `r` "
+    "and `rstudio` download from CRAN and Posit.",
+    "Queries: from the call until the rows are a data frame. Athena's own time is not included: the sandbox runs "
+    "queries with DuckDB, and polls every 0.2 s. PyAthena's default cursor calls GetQueryResults for every 1,000 rows; "
+    "`PandasCursor` reads the result file from S3.",
+    "Training: H2O has two threads; scikit-learn uses as many as it supports. Songs x10, x100: copies with noise. "
+    "H2O's time includes REST calls and polling every 0.2 s, which dominate for training of less than a second. "
+    "Parameters are as similar as possible; the models are not identical, and not cross-validated. **A ratio below 1 "
+    f"means that H2O is faster.** A training that took more than {h2o_training.LIMIT_SECONDS} s with a tenth of the "
+    "songs is not run.",
+    "Bytes scanned are counted by the sandbox's Athena: whole objects of a CSV table, and the compressed chunks of "
+    "the queried columns of a Parquet table. Athena bills at least 10 MB per query, so Parquet is not cheaper with "
+    "this few songs; the ratio applies to larger tables.",
+)
 
 
 def measure(progress: Progress) -> Section:
-    """Deploy the stack to a sandbox, train models and run queries."""
-    from assets.analytics_host.billboard import models
+    """Deploy the stack to a sandbox, run queries and train models."""
+    from assets.analytics_host.billboard import models, songs
 
-    songs = Path(os.environ.get("SONGS") or ASSETS / "songs.csv")
+    original = os.environ.get("SONGS")
+    path = Path(original or ASSETS / "songs.csv")
     with Sandbox() as sandbox:
         task = progress.add_task("deploying to the sandbox", total=1)
         sandbox.bootstrap()
@@ -43,101 +61,78 @@ def measure(progress: Progress) -> Section:
         progress.update(task, completed=1)
         clients = session(sandbox)
         bucket, _, prefix = outputs["SongsLocation"].removeprefix("s3://").partition("/")
-        clients.client("s3").upload_file(str(songs), bucket, f"{prefix}songs.csv")
+        clients.client("s3").upload_file(str(path), bucket, f"{prefix}songs.csv")
+        rows = [*_boot(clients, outputs["LogGroupName"]), *_queries(progress, clients, outputs)]
         login = models.login(outputs["SecretArn"], clients)
         with (
             forwarded_port(target_of(sandbox), outputs["InstanceId"], PORTS["H2O"]) as port,
             h2o_connection(port, login),
         ):
-            rows = [*_training(progress, songs), _memory(sandbox, outputs)]
+            training, test = songs.split(songs.read(path))
+            process = (sandbox.directory / "instances" / outputs["InstanceId"] / "run/h2o.service.pid").read_text()
+            rows += h2o_training.compare(progress, training, test, process)
+            if original:
+                rows += h2o_training.original_models(progress, training, test)
         rows += _scanned(progress, clients, outputs)
-    notes = (
-        "Training: the songs are in memory, as a frame in H2O and as an array in scikit-learn. Both can use two "
-        "threads. H2O's time includes REST calls and polling every 0.2 s, which dominate for training of less than a "
-        "second. Parameters are as similar as possible; the models are not identical.",
-        "Bytes scanned are counted by the sandbox's Athena: whole objects of a CSV table, and the compressed chunks of "
-        "the queried columns of a Parquet table. Athena bills at least 10 MB per query, so Parquet is not cheaper with "
-        "this few songs; the ratio applies to larger tables.",
+    return Section("analytics_host", tuple(rows), NOTES)
+
+
+def _boot(clients: Any, log_group: str) -> Iterator[Row]:
+    file = os.environ.get("BOOT_LOG")
+    if file:
+        lines, conditions = Path(file).read_text().splitlines(), f"boot log {Path(file).name}"
+    else:
+        pages = clients.client("logs").get_paginator("filter_log_events").paginate(logGroupName=log_group)
+        lines = [event["message"] for page in pages for event in page["events"]]
+        conditions = "the sandbox's host, which has no packages to install"
+    for step, seconds in boot_steps(lines):
+        yield Row(f"Boot: {step}", f"{seconds:.0f} s", "", None, conditions)
+
+
+def boot_steps(lines: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """Yield the steps of a boot log, with the seconds until the next step starts."""
+    starts = [
+        (match["step"], datetime.fromisoformat(match["time"])) for line in lines if (match := BOOT_STEP.fullmatch(line))
+    ]
+    for (step, started), (_, ended) in pairwise(starts):
+        if step != "end":  # between the steps of a log that was written step by step
+            yield step, (ended - started).total_seconds()
+
+
+def _queries(progress: Progress, clients: Any, outputs: dict[str, str]) -> Iterator[Row]:
+    """Measure a query that returns every song, with each of PyAthena's cursors that the host has."""
+    from pyathena.pandas.cursor import PandasCursor
+
+    from assets.analytics_host.billboard.athena import POLL_SECONDS, Athena
+
+    athena = Athena(clients, outputs["WorkGroupName"], outputs["DatabaseName"])
+    statement = athena.statements()["all_songs"]
+    sizes: list[int] = []
+
+    def run(read: Any) -> float:
+        started = time.perf_counter()
+        sizes.append(len(read()))
+        return time.perf_counter() - started
+
+    def with_pandas() -> Any:
+        from pyathena import connect
+
+        options = {"work_group": athena.work_group, "schema_name": athena.database, "session": clients}
+        with connect(**options, poll_interval=POLL_SECONDS, cursor_class=PandasCursor) as connection:
+            return connection.cursor().execute(statement).as_pandas()
+
+    reads = {"Cursor": lambda: athena.query(statement).rows, "PandasCursor": with_pandas}
+    rounds = in_turn(
+        progress, "query to data frame", ROUNDS, {name: partial(run, read) for name, read in reads.items()}
     )
-    return Section("analytics_host", tuple(rows), notes)
-
-
-def _training(progress: Progress, path: Path) -> Iterator[Row]:
-    from assets.analytics_host.billboard import songs
-
-    training, test = songs.split(songs.read(path))
-    for model, peer in _pairs():
-        name = type(peer).__name__
-        measurements = {
-            "H2O": partial(_train, model, training, test),
-            name: partial(_fit, peer, training[model.features].to_numpy(), training[songs.LABEL].to_numpy()),
-        }
-        rounds = in_turn(progress, f"{model.kind}, {name}", ROUNDS, measurements)
-        yield Row(
-            f"Training: {model.kind}",
-            f"{rounds.median('H2O'):.2f} s",
-            f"scikit-learn's {name}: {rounds.median(name):.2f} s",
-            rounds.ratio("H2O", name),
-            f"{len(training):,} songs, {len(model.features)} features; {_parameters(model)}; {ROUNDS} rounds",
-        )
-
-
-def _pairs() -> Iterator[tuple[Any, Any]]:
-    """Yield H2O models with the closest scikit-learn model."""
-    from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neural_network import MLPClassifier
-
-    from assets.analytics_host.billboard.models import LINEAR, Model
-
-    excluded, seed, options = ("energy",), 1122, {"max_depth": 4, "learning_rate": RATE, "random_state": 1122}
-    boosted = {"ntrees": TREES, "max_depth": 4, "learn_rate": RATE, "seed": seed}
-    deep = {"hidden": list(LAYERS), "epochs": EPOCHS, "seed": seed}
-    network = MLPClassifier(LAYERS, max_iter=EPOCHS, n_iter_no_change=EPOCHS, random_state=seed)
-    yield LINEAR[0], LogisticRegression(max_iter=1000)
-    yield Model("GBM", "GBM", excluded, boosted), GradientBoostingClassifier(n_estimators=TREES, **options)
-    yield Model("GBM", "GBM", excluded, boosted), HistGradientBoostingClassifier(max_iter=TREES, **options)
-    yield Model("deep learning", "deep learning", excluded, deep), network
-
-
-def _train(model: Any, training: Any, test: Any) -> float:
-    from assets.analytics_host.billboard import models
-
-    (trained,) = models.train([model], training, test)
-    return trained.seconds
-
-
-def _fit(peer: Any, values: Any, labels: Any) -> float:
-    """Return the seconds to fit scikit-learn's model, including the scaling that H2O does itself."""
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    started = time.monotonic()
-    with warnings.catch_warnings(action="ignore"):  # hides warnings that so few epochs do not converge
-        make_pipeline(StandardScaler(), peer).fit(values, labels)
-    return time.monotonic() - started
-
-
-def _parameters(model: Any) -> str:
-    return json.dumps({name: value for name, value in model.parameters.items() if name != "seed"}).strip("{}")
-
-
-def _memory(sandbox: Sandbox, outputs: dict[str, str]) -> Row:
-    """Measure the peak memory of H2O's process, which includes the JVM."""
-    process_id = (sandbox.directory / "instances" / outputs["InstanceId"] / "run/h2o.service.pid").read_text()
-    kilobytes, own = _peak_kilobytes(process_id), _peak_kilobytes("self")
-    return Row(
-        "Peak resident memory of H2O",
-        f"{kilobytes / 1024:.0f} MB",
-        f"the process with pandas and scikit-learn: {own / 1024:.0f} MB",
-        kilobytes / own,
-        "after all training runs; Linux only",
+    (songs,) = set(sizes)
+    yield Row(
+        "Query to data frame: all songs, PandasCursor",
+        f"{rounds.median('PandasCursor'):.2f} s",
+        f"PyAthena's default cursor, as in the notebook: {rounds.median('Cursor'):.2f} s",
+        rounds.ratio("PandasCursor", "Cursor"),
+        f"{songs:,} rows, 39 columns; {ROUNDS} rounds; sandbox",
     )
-
-
-def _peak_kilobytes(process_id: str) -> int:
-    lines = Path("/proc", process_id, "status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def _scanned(progress: Progress, clients: Any, outputs: dict[str, str]) -> Iterator[Row]:

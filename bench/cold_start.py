@@ -10,7 +10,7 @@ from rich.progress import Progress
 from sandbox.process import ACCOUNT, REGION
 
 from .report import Row, milliseconds
-from .timing import Rounds, child_environment, in_turn, seconds_inside
+from .timing import Rounds, child_environment, in_turn, megabytes_after, seconds_inside
 
 PROCESSES = 21
 CALL = """from {module} import handler
@@ -20,7 +20,8 @@ handler({event!r}, Context)"""
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "sandbox"}
 NOTE = (
     "Cold start: timed inside new processes, without interpreter startup. boto3's bytecode is compiled; the function's "
-    "code is compiled at each start, because its package contains only sources."
+    "code is compiled at each start, because its package contains only sources: bytecode would depend on the Python "
+    "version that packages it."
 )
 
 
@@ -46,7 +47,21 @@ def cold_start(
             name: partial(seconds_inside, statements, cwd=package.parent, environment=variables)
             for name, statements in programs.items()
         }
-        return _rows(in_turn(progress, "Cold starts", PROCESSES, measurements))
+        memory = {
+            name: megabytes_after(statements, cwd=package.parent, environment=variables)
+            for name, statements in programs.items()
+        }
+        return (*_rows(in_turn(progress, "Cold starts", PROCESSES, measurements)), _memory_row(memory))
+
+
+def _memory_row(megabytes: dict[str, float]) -> Row:
+    return Row(
+        "Peak resident memory after the first call",
+        f"{megabytes['handler']:.0f} MB",
+        compared_with=f"a handler that imports boto3 and creates the same clients: {megabytes['clients']:.0f} MB",
+        ratio=megabytes["handler"] / megabytes["clients"],
+        conditions="one process each; Linux only",
+    )
 
 
 def _rows(seconds: Rounds) -> tuple[Row, ...]:

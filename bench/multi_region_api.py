@@ -1,148 +1,160 @@
-"""Measure how long clients are still routed to an unhealthy Region, and cold imports of both handlers."""
+"""Measure failovers and drains with two, three and five Regions."""
 
 import json
-import shutil
-import tempfile
+import statistics
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.progress import Progress
 
-from sandbox.process import ROOT, Sandbox
-from sandbox.target import SPEED, regions_of, settings_for, target_of
-from walkthroughs.polling import poll_in_background
-from walkthroughs.walkthrough import Target
+from sandbox.process import Sandbox
+from sandbox.target import settings_for, target_of
 
+from .failover import REGION, SYSTEM, Call, Deployment
 from .report import Row, Section, at_most
-from .timing import BenchError, Rounds, child_environment, in_turn, seconds_inside
 
-SYSTEM, REGION = "multi_region_api", "us-east-1"  # local clients are near this Region
-SWITCHES = 10
-CALL_INTERVAL = 0.005  # seconds
-TIMEOUT_SECONDS = 30
-PROCESSES = 21
-IMPORT_LIMIT = 8  # milliseconds
+REGIONS = (REGION, "us-west-2", "eu-west-1", "ap-northeast-1", "sa-east-1")
+SIZES = (2, 3, 5)
+ROUNDS = 5
+SPEED = 20  # a busy computer would distort shorter intervals
+CALL_INTERVAL = 0.05  # seconds
+SAMPLE_CLIENTS = 2
+SETTLE_SECONDS = 2  # calls after a switch, of which none may fail
 NOTES = (
-    "Failover: one client repeatedly resolves and calls the domain name. The health check's status reports the time of "
-    "the first failed request, and changes on the last one, interval x (threshold - 1) later. The sandbox runs "
-    f"intervals {SPEED} times faster; the table shows the corresponding times on AWS.",
+    "Drain: another Region gets the command. Fault: the functions of the Region have no concurrency, so each call gets "
+    "a 429, until Route 53 routes clients to another Region. The health check reports the time of the first failed "
+    "request. The compared values follow from the settings: a drain is found by the next request, at the latest after "
+    "the interval; the health check fails interval x (threshold - 1) after the first failed request.",
+    f"The sandbox runs intervals {SPEED} times faster; the table shows the corresponding times on AWS. "
+    f"The starts of functions are not accelerated, so they count {SPEED} times: the maximum of the drains includes "
+    "one. Clients resolve the name for each call.",
+    "The plain client sends each call once. The sample client (`assets/multi_region_api/client/client.py`) retries at "
+    "the Regions' own names; its delays are not accelerated.",
     "**Not included, but part of a failover on AWS**: an endpoint is unhealthy when 82% or more of the health "
-    "checkers report it, and clients cache the address for its TTL of 60 s or keep their connection for longer.",
-    "With a table dependency, the health function also imports boto3.",
+    "checkers report it, and clients cache the address for its TTL of 60 s or keep their connection for longer. "
+    "[The picture](multi_region_api.md#clients) includes the TTL.",
 )
 
 
+@dataclass(frozen=True)
+class Switch:
+    """A switch to another Region: seconds to the last response of the first one, and the calls of both clients.
+
+    seconds: by the event from which they are measured.
+    """
+
+    seconds: dict[str, float]
+    plain: list[Call]
+    sample: list[Call]
+    last: float  # when the last response of the Region arrived
+
+
 def measure(progress: Progress) -> Section:
-    """Fail over to another Region and back, several times; then import the handlers."""
+    """Drain and break a Region several times, with each number of Regions."""
+    rows: list[Row] = []
     with Sandbox(speed=SPEED) as sandbox:
-        task = progress.add_task("Deploying", total=SWITCHES)
-        sandbox.bootstrap(*regions_of([SYSTEM]))
-        sandbox.deploy("MultiRegionApi-*", settings=settings_for(sandbox, [SYSTEM]))
-        test = FailoverTest(target_of(sandbox))
-        progress.update(task, description="Switches")
-        seconds = []
-        for _ in range(SWITCHES):
-            seconds.append(test.switch())
-            progress.advance(task)
-        minimum = test.interval * test.threshold
-        conditions = f"{SWITCHES} failovers; every {test.interval} s, threshold {test.threshold}; sandbox"
-    return Section(SYSTEM, (*_switch_rows(seconds, minimum, conditions), *_import_rows(_imports(progress))), NOTES)
+        task = progress.add_task("Deploying", total=len(SIZES) * ROUNDS)
+        sandbox.bootstrap(*REGIONS)
+        settings = settings_for(sandbox, [SYSTEM])
+        for size in SIZES:
+            progress.update(task, description=f"Deploying {size} Regions")
+            names = REGIONS[:size]
+            sandbox.deploy("MultiRegionApi-*", settings=settings | {f"{SYSTEM}:regions": json.dumps(names)})
+            deployment = Deployment(target_of(sandbox), names)
+            progress.update(task, description=f"Switches, {size} Regions")
+            drains, faults = [], []
+            for _ in range(ROUNDS):
+                drains.append(drain(deployment))
+                faults.append(break_region(deployment))
+                progress.advance(task)
+            rows += _switch_rows(size, deployment, drains, faults)
+    return Section(SYSTEM, tuple(rows), NOTES)
 
 
-def _switch_rows(seconds: list[tuple[float, float]], minimum: float, conditions: str) -> Iterator[Row]:
-    titles = (
-        "Failover time, from the first failed health check",
-        "Failover time, from setting STATUS",
-    )
-    for title, values in zip(titles, zip(*seconds, strict=True), strict=True):
-        for statistic, value in (("median", sorted(values)[len(values) // 2]), ("maximum", max(values))):
-            yield Row(
-                f"{title}, {statistic}",
-                f"{value * SPEED:.0f} s",
-                compared_with=f"interval x threshold: {minimum} s",
-                ratio=value * SPEED / minimum,
-                conditions=conditions,
-            )
+def drain(deployment: Deployment) -> Switch:
+    """Drain the Region from another one, and undrain it."""
+    with deployment.calls(CALL_INTERVAL, SAMPLE_CLIENTS) as (plain, sample):
+        deployment.wait_for(plain, _from_region, f"a response from {REGION}")
+        started = time.time()
+        deployment.drain("drain")
+        deployment.wait_for(plain, _from_other_region, "a response from another Region")
+        time.sleep(SETTLE_SECONDS)
+        switch = _switch(plain, sample, {"command": started})
+        deployment.drain("undrain")
+        deployment.wait_for(plain, _from_region, f"a response from {REGION} again")
+    return switch
 
 
-class FailoverTest:
-    """The deployed Regions, one of which becomes unhealthy."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        outputs = target.outputs(f"MultiRegionApi-{REGION}", REGION)
-        self.url, self.check_id = f"{outputs['Url']}helloworld", outputs["HealthCheckId"]
-        self.function = outputs["HealthFunctionName"]
-        self.route53, self.lambda_ = target.client("route53"), target.client("lambda", REGION)
-        config = self.route53.get_health_check(HealthCheckId=self.check_id)["HealthCheck"]["HealthCheckConfig"]
-        self.interval, self.threshold = config["RequestInterval"], config["FailureThreshold"]
-
-    def switch(self) -> tuple[float, float]:
-        """Return the seconds to the last response of the Region, from the first failed check and from STATUS."""
-        with poll_in_background(self._call, CALL_INTERVAL) as calls:
-            self.target.wait_until(
-                lambda: calls and calls[-1][1] == REGION, f"a response from {REGION}", TIMEOUT_SECONDS
-            )
-            started = time.time()
-            self._set("fail")
-            first_failed = self.target.wait_until(self._failed_at, "a failed health check", TIMEOUT_SECONDS)
-            self.target.wait_until(lambda: calls[-1][1] != REGION, "a response from another Region", TIMEOUT_SECONDS)
-            last = max(at for at, region in calls if region == REGION)
-            self._set("check")
-            self.target.wait_until(lambda: calls[-1][1] == REGION, f"a response from {REGION} again", TIMEOUT_SECONDS)
-        if any(region == "none" for _, region in calls):
-            raise BenchError("a call failed")
-        return last - first_failed, last - started
-
-    def _set(self, status: str) -> None:
-        variables = {"Variables": {"STATUS": status}}
-        self.lambda_.update_function_configuration(FunctionName=self.function, Environment=variables)
-
-    def _failed_at(self) -> float | None:
-        (observation,) = self.route53.get_health_check_status(HealthCheckId=self.check_id)["HealthCheckObservations"]
-        report = observation["StatusReport"]
-        at: datetime = report["CheckedTime"]
-        return at.astimezone(UTC).timestamp() if report["Status"].startswith("Failure") else None
-
-    def _call(self) -> tuple[float, str]:
-        """Return when a response arrived, and from which Region."""
-        response: Any = self.target.get(self.url)
-        return time.time(), response.json()["region"] if response.status == 200 else "none"
+def break_region(deployment: Deployment) -> Switch:
+    """Break the Region, and repair it."""
+    with deployment.calls(CALL_INTERVAL, SAMPLE_CLIENTS) as (plain, sample):
+        deployment.wait_for(plain, _from_region, f"a response from {REGION}")
+        started = time.time()
+        with deployment.broken_region():
+            first_failed = deployment.first_failure()
+            deployment.wait_for(plain, _from_other_region, "a response from another Region")
+            time.sleep(SETTLE_SECONDS)
+            switch = _switch(plain, sample, {"first failed check": first_failed, "fault": started})
+        deployment.wait_for(plain, _from_region, f"a response from {REGION} again")
+    return switch
 
 
-def _imports(progress: Progress) -> Rounds:
-    table = {"name": "orders", "table": "Orders", "partition_key": "id", "timeout_seconds": 1}
-    modules = {"hello": [], "healthcheck": [], "with a table": [table]}
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
-        environment = child_environment(folder / "bytecode") | {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
-
-        def seconds(cwd: Path, module: str) -> float:
-            return seconds_inside(f"from {module} import handler", cwd=cwd, environment=environment)
-
-        measurements = {}
-        for kind, dependencies in modules.items():
-            package = folder / kind.replace(" ", "_") / SYSTEM
-            shutil.copytree(ROOT / "lambdas" / SYSTEM, package, ignore=shutil.ignore_patterns("__pycache__"))
-            settings = {"allowed_origins": ["*"], "dependencies": dependencies, "drain_urls": {}}
-            (package / "settings.json").write_text(json.dumps(settings))
-            handler = "hello" if kind == "hello" else "healthcheck"
-            measurements[kind] = partial(seconds, package.parent, f"{SYSTEM}.{handler}")
-        return in_turn(progress, "Cold imports", PROCESSES, measurements)
+def _from_region(call: Call) -> bool:
+    return call.region == REGION and not call.failed
 
 
-def _import_rows(seconds: Rounds) -> Iterator[Row]:
-    titles = {
-        "hello": "Cold import of GET /helloworld",
-        "healthcheck": "Cold import of GET /healthcheck",
-        "with a table": "Cold import of GET /healthcheck with a table dependency",
+def _from_other_region(call: Call) -> bool:
+    return call.region not in (REGION, "none") and not call.failed
+
+
+def _switch(plain: Sequence[Call], sample: Sequence[list[Call]], started: dict[str, float]) -> Switch:
+    calls = list(plain)
+    last = max(call.ended for call in calls if call.region == REGION)
+    seconds = {event: last - at for event, at in started.items()}
+    return Switch(seconds, calls, [call for client in sample for call in client], last)
+
+
+def _switch_rows(
+    size: int, deployment: Deployment, drains: Sequence[Switch], faults: Sequence[Switch]
+) -> Iterator[Row]:
+    interval, threshold = deployment.interval, deployment.threshold
+    floors = {
+        "command": (drains, interval, f"interval: {interval} s"),
+        "first failed check": (faults, interval * (threshold - 1), f"interval x (threshold - 1): {interval} s"),
+        "fault": (faults, interval * threshold, f"interval x threshold: {interval * threshold} s"),
     }
-    for kind, title in titles.items():
-        milliseconds = seconds.median(kind) * 1000
-        goal = "" if kind == "with a table" else f"; {at_most(IMPORT_LIMIT, milliseconds)} ms"
-        conditions = f"median of {PROCESSES} interleaved processes{goal}"
-        yield Row(title, f"{milliseconds:.1f} ms", conditions=conditions)
+    conditions = f"{ROUNDS} times; every {interval} s, threshold {threshold}; sandbox"
+    for event, (switches, floor, text) in floors.items():
+        values = [switch.seconds[event] * SPEED for switch in switches]
+        kind = "Drain" if switches is drains else "Fault"
+        yield Row(
+            f"{kind}, {size} Regions: from the {event} to the last response, median (maximum)",
+            f"{statistics.median(values):.0f} s ({max(values):.0f} s)",
+            compared_with=text,
+            ratio=statistics.median(values) / floor,
+            conditions=conditions,
+        )
+    yield Row(
+        f"Drain, {size} Regions: failed calls",
+        _failed([call for switch in drains for call in switch.plain + switch.sample]),
+        conditions="both clients",
+    )
+    after = [call for switch in faults for call in switch.plain if call.started > switch.last]
+    before = [call for switch in faults for call in switch.plain if call.started <= switch.last]
+    yield Row(
+        f"Fault, {size} Regions: failed calls of the plain client after the last response of the Region",
+        _failed(after),
+        compared_with=f"before: {sum(call.failed for call in before)}",
+        conditions="one client",
+    )
+    yield Row(
+        f"Fault, {size} Regions: failed calls of the sample client",
+        _failed([call for switch in faults for call in switch.sample]),
+        conditions=f"{SAMPLE_CLIENTS} clients at the same time",
+    )
+
+
+def _failed(calls: Sequence[Call]) -> str:
+    failed = sum(call.failed for call in calls)
+    return f"{failed} of {len(calls):,}; {at_most(0, failed)}"

@@ -7,7 +7,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from functools import partial
-from itertools import count
+from itertools import count, cycle, islice
 from typing import Any
 
 from rich.progress import Progress
@@ -15,7 +15,7 @@ from rich.progress import Progress
 from lambdas.security_group_revert.approved import guarded_groups
 from lambdas.security_group_revert.respond import Responder
 from lambdas.security_group_revert.revert import GuardedGroup
-from lambdas.security_group_revert.rules import Rule
+from lambdas.security_group_revert.rules import Rule, plan
 from lambdas.security_group_revert.state import StateTable
 from sandbox.process import ACCOUNT, REGION, Sandbox
 from sandbox.target import session, settings_for, target_of
@@ -32,6 +32,8 @@ POLL = 0.002  # seconds between calls
 TIMEOUT_SECONDS = 60  # seconds
 CALLS_LIMIT = 6
 SWEEP_GROUPS, SWEEP_RULES = (50, 200, 500), 40  # 500 groups of 40 rules are the limits of the settings
+BURSTS, BURST_RULES = (10, 100, 1000), 50  # a group has at most 60 rules
+PLANS, PLAN_ROUNDS = (60, 250, 1000), 5  # the default and the largest quota of rules per group
 CLIENTS = """import boto3
 from botocore.config import Config
 config = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
@@ -47,6 +49,9 @@ NOTES = (
     "against the sandbox with the stack's approved rules. The deployed function's event rule and sweep are disabled.",
     "Sweeps: every group has its approved rules. The time includes the sandbox's responses; the memory is the peak of "
     "Python's objects during the sweep (`tracemalloc`), without boto3.",
+    f"Bursts: the calls have added at most {BURST_RULES} different rules, all of which exist when the first event is "
+    "processed. A sweep follows, which reports what is left.",
+    "Comparisons: no existing rule is approved, and no approved rule exists. The largest size is EC2's maximum.",
     cold_start.NOTE,
 )
 
@@ -104,7 +109,8 @@ def measure(progress: Progress) -> Section:
         for perform in progress.track(steps, description="Bootstrap and deploy in the sandbox"):
             perform()
         deployed = Deployed(sandbox)
-        rows = [*_time_rows(progress, deployed), *_call_rows(progress, deployed), *_sweep_rows(progress, deployed)]
+        rows = [*_time_rows(progress, deployed), *_call_rows(progress, deployed)]
+        rows += [*_burst_rows(progress, deployed), *_plan_rows(), *_sweep_rows(progress, deployed)]
         rows += cold_start.cold_start(
             progress,
             deployed.package,
@@ -206,6 +212,46 @@ def _call_rows(progress: Progress, deployed: Deployed) -> list[Row]:
         if what == "one forbidden rule":
             conditions += f"; {at_most(CALLS_LIMIT, len(calls))}"
         rows.append(Row(f"AWS calls for {what}", str(len(calls)), conditions=conditions))
+    return rows
+
+
+def _burst_rows(progress: Progress, deployed: Deployed) -> list[Row]:
+    """Count the calls for many events about one group; the events of the deployed stack must be off."""
+    rows = []
+    for size in progress.track(BURSTS, description="Bursts"):
+        addresses = [f"198.18.3.{number}/32" for number in range(min(size, BURST_RULES))]
+        events = [deployed.group.open_ssh(address) for address in addresses]
+        respond, calls = deployed.responder()
+        for event in islice(cycle(events), size):
+            respond(event)
+        respond(SWEEP)
+        counts = {name: calls.count(name) for name in ("DescribeSecurityGroupRules", "RevokeSecurityGroupIngress")}
+        details = ", ".join(f"{number:,} {name}" for name, number in counts.items())
+        notifications = f"{calls.count('Publish')} notifications, {calls.count('PutEvents')} EventBridge events"
+        rows.append(
+            Row(
+                f"EC2 calls for a burst of {size:,} changes",
+                f"{sum(counts.values()):,}",
+                conditions=f"{details}; {notifications}",
+            )
+        )
+    return rows
+
+
+def _plan_rows() -> list[Row]:
+    rows = []
+    for size in PLANS:
+        existing, approved = (
+            [Rule(False, protocol, port, port, "CidrIpv4", "10.0.0.0/8") for port in range(size)]
+            for protocol in ("tcp", "udp")
+        )
+        taken = []
+        for _ in range(PLAN_ROUNDS):
+            started = time.perf_counter()
+            plan(existing, approved, restore=True)
+            taken.append(time.perf_counter() - started)
+        conditions = f"{1e6 * min(taken) / size:.0f} µs per rule; shortest of {PLAN_ROUNDS} runs"
+        rows.append(Row(f"Comparison of {size:,} rules", f"{1000 * min(taken):.1f} ms", conditions=conditions))
     return rows
 
 

@@ -14,8 +14,8 @@ from rich.progress import Progress
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # `make setup` puts Node there
 
 
-# Modules that Lambda's runtime client imports, so a function's import does not take time for them.
-TIMED = """import http.client, importlib, json, logging, os, re, sys, time, traceback, warnings
+# Modules that Lambda's runtime client (awslambdaric 4.2.2) imports, so a function's import does not take time for them.
+TIMED = """import decimal, importlib, json, logging, os, re, sys, threading, time, traceback, warnings
 started = time.perf_counter()
 {statements}
 print(time.perf_counter() - started)
@@ -41,14 +41,21 @@ class Rounds:
         return statistics.median(figure / compared for figure, compared in pairs)
 
 
-def in_turn(progress: Progress, what: str, rounds: int, measurements: Mapping[str, Callable[[], float]]) -> Rounds:
+def in_turn(
+    progress: Progress,
+    what: str,
+    rounds: int,
+    measurements: Mapping[str, Callable[[], float]],
+    *,
+    warm_up: bool = True,
+) -> Rounds:
     """Run every measurement once in each round, in alternating order.
 
-    A first round, which is not counted, fills caches.
+    warm_up: whether to run a first round that is not counted, and fills caches.
     """
     figures: dict[str, list[float]] = {name: [] for name in measurements}
     names = list(measurements)
-    for number in progress.track(range(rounds + 1), description=what):
+    for number in progress.track(range(0 if warm_up else 1, rounds + 1), description=what):
         for name in names:
             figure = measurements[name]()
             if number:
@@ -59,9 +66,14 @@ def in_turn(progress: Progress, what: str, rounds: int, measurements: Mapping[st
 
 def seconds_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> float:
     """Run a program; return its wall-clock seconds."""
+    return seconds_and_output(arguments, cwd=cwd, environment=environment)[0]
+
+
+def seconds_and_output(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> tuple[float, str]:
+    """Run a program; return its wall-clock seconds and standard output."""
     started = time.perf_counter()
-    output_of(arguments, cwd=cwd, environment=environment)
-    return time.perf_counter() - started
+    output = output_of(arguments, cwd=cwd, environment=environment)
+    return time.perf_counter() - started, output
 
 
 def seconds_inside(statements: str, *, cwd: Path, environment: dict[str, str]) -> float:
@@ -70,13 +82,19 @@ def seconds_inside(statements: str, *, cwd: Path, environment: dict[str, str]) -
     return float(output_of(program, cwd=cwd, environment=environment))
 
 
-def output_of(arguments: list[str], *, cwd: Path, environment: dict[str, str]) -> str:
-    """Run a program; return its standard output.
+def megabytes_after(statements: str, *, cwd: Path, environment: dict[str, str]) -> float:
+    """Run statements in a new Python process; return its peak resident memory on Linux."""
+    memory = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    return float(output_of([sys.executable, "-c", f"{statements}\n{memory}"], cwd=cwd, environment=environment))
+
+
+def output_of(arguments: list[str], *, cwd: Path, environment: dict[str, str], stdin: str = "") -> str:
+    """Run a program with the text `stdin`; return its standard output.
 
     Raises:
         BenchError: the program failed; the message contains its standard error.
     """
-    done = subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(arguments, cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchError(f"{' '.join(arguments)} failed:\n{done.stderr}")
     return done.stdout

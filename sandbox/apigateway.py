@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote
 from . import cloudwatch
 from .emulator.web import Request, Response
 from .ministack import apigateway
-from .ministack.cloudformation import extend_resource_type, resource_handlers
+from .ministack.cloudformation import add_steps, extend_resource_type
 from .ministack.requests import get_region, request_scope
 from .process import ACCOUNT
 
@@ -31,9 +31,9 @@ ENDPOINT = re.compile(r"([a-z0-9-]+)\.execute-api\.([a-z0-9-]+)\.amazonaws\.com"
 def install() -> None:
     """Create Regional domain names as AWS does, and reject configurations that AWS rejects."""
     apigateway.create_domain_name.wrap(_with_regional_name)
-    _check_before_create("AWS::ApiGateway::Stage", check_logs)
+    add_steps("AWS::ApiGateway::Stage", check=lambda _id, stage: check_logs(stage))
     for kind in ("RestApi", "DomainName"):
-        _check_before_create(f"AWS::ApiGateway::{kind}", check_security_policy)
+        add_steps(f"AWS::ApiGateway::{kind}", check=lambda _id, endpoint: check_security_policy(endpoint))
     # Deleting the resource does not change the account's role for logs.
     extend_resource_type("AWS::ApiGateway::Account", delete=lambda _physical_id, _properties: None)
 
@@ -49,16 +49,6 @@ def _with_regional_name(create: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return status, headers, json.dumps(domain).encode()
 
     return create_domain_name
-
-
-def _check_before_create(resource_type: str, check: Callable[[dict[str, Any]], None]) -> None:
-    original_create = resource_handlers[resource_type]["create"]
-
-    def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        check(properties)
-        return original_create(logical_id, properties, stack)
-
-    extend_resource_type(resource_type, create=create)
 
 
 def check_logs(stage: dict[str, Any]) -> None:

@@ -2,11 +2,11 @@
 
 Implements: executions at creation, by an EventBridge rule and by StartPipelineExecution; CodeCommit and S3 sources,
 whose revision is stored as a zip file in the artifact bucket; Lambda invoke actions with success and failure results,
-and continuation tokens, with which the function is invoked again as a new job; one execution per stage at a time,
-superseded executions; retries of a failed stage.
+and continuation tokens, with which the function is invoked again as a new job; output variables of earlier actions in
+the configuration of an action; one execution per stage at a time, superseded executions; retries of a failed stage.
 
 Not implemented: other actions, parallel actions, executions in different stages at the same time, transitions,
-approvals, triggers and variables of V2 pipelines, rollbacks, connections, events.
+approvals, triggers, variables of pipelines and source actions, rollbacks, connections, events.
 """
 
 import contextvars
@@ -14,11 +14,12 @@ import hashlib
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import codecommit
+from .codepipeline_variables import check_namespaces, run_order, with_variables
 from .emulator.json_protocol import ServiceError, register
 from .iam.services import require_action
 from .ministack import eventbridge, lambda_functions, s3
@@ -56,6 +57,7 @@ class Execution:
     revisions: list[dict[str, Any]] = field(default_factory=list)
     artifacts: dict[str, dict[str, str]] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
+    variables: dict[str, dict[str, str]] = field(default_factory=dict)  # by namespace
 
 
 @dataclass
@@ -86,23 +88,27 @@ class Pipeline:
         self._start_thread(execution, self.declaration["Stages"])
         return execution
 
-    def retry(self, execution: Execution, stage_name: str) -> None:
-        """Run a failed stage and the following ones again."""
-        names = [stage["Name"] for stage in self.declaration["Stages"]]
+    def retry(self, execution: Execution, stage_name: str, mode: str) -> None:
+        """Run the failed actions of a stage, or all of them, and the following stages again."""
         execution.status = "InProgress"
-        self._start_thread(execution, self.declaration["Stages"][names.index(stage_name) :])
+        number = [stage["Name"] for stage in self.declaration["Stages"]].index(stage_name)
+        kept = ("FAILED_ACTIONS", stage_name, "Succeeded")
+        done = {action.name for action in execution.actions if (mode, action.stage, action.status) == kept}
+        self._start_thread(execution, self.declaration["Stages"][number:], done)
 
-    def _start_thread(self, execution: Execution, stages: list[dict[str, Any]]) -> None:
-        context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(self._run, execution, stages), daemon=True).start()
+    def _start_thread(self, execution: Execution, stages: list[dict[str, Any]], done: Collection[str] = ()) -> None:
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self._run, execution, stages, done), daemon=True).start()
 
-    def _run(self, execution: Execution, stages: list[dict[str, Any]]) -> None:
+    def _run(self, execution: Execution, stages: list[dict[str, Any]], done: Collection[str]) -> None:
+        """Run stages, of which the first one does not repeat the actions `done`."""
         for stage in stages:
             with self._stage_lock:
                 if execution is not self.executions[-1] and stage["Name"] != stages[0]["Name"]:
                     execution.status = "Superseded"
                     return
-                for declared in sorted(stage["Actions"], key=lambda action: int(action.get("RunOrder", 1))):
+                remaining = [a for a in stage["Actions"] if stage is not stages[0] or a["Name"] not in done]
+                for declared in sorted(remaining, key=run_order):
                     action = Action(stage["Name"], declared["Name"], declared.get("Configuration", {}))
                     execution.actions.append(action)
                     self._run_action(execution, action, declared)
@@ -115,6 +121,7 @@ class Pipeline:
         provider = declared["ActionTypeId"]["Provider"]
         try:
             require_action(self.declaration["RoleArn"], declared, self.declaration["ArtifactStore"]["Location"])
+            action.configuration = with_variables(action.configuration, execution.variables)
             if provider == "Lambda":
                 _invoke(execution, action, [artifact["Name"] for artifact in declared.get("InputArtifacts", [])])
             else:
@@ -124,6 +131,7 @@ class Pipeline:
                     execution.revisions[0]["name"] = artifact["Name"]
                     execution.artifacts[artifact["Name"]] = self._store(artifact["Name"], revision, data)
             action.status = action.status if action.status == "Failed" else "Succeeded"
+            execution.variables[declared.get("Namespace", "")] = action.variables
         except Exception as error:  # any error fails the action
             action.status, action.error = "Failed", str(error)
 
@@ -177,6 +185,7 @@ def _or_start_pipeline(invoke_target: Callable[..., None]) -> Callable[..., None
 
 
 def _create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
+    check_namespaces(properties["Stages"])
     name = properties.get("Name") or f"{stack}-{logical_id}-{uuid.uuid4().hex[:12].upper()}"
     pipeline = PIPELINES[name] = Pipeline(name, properties)
     pipeline.start()
@@ -184,6 +193,7 @@ def _create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
 
 
 def _update(name: str, _old: Any, new: dict[str, Any], _stack: str) -> Any:
+    check_namespaces(new["Stages"])
     PIPELINES[name].declaration = new
     return name, {"Version": "2"}
 
@@ -298,7 +308,7 @@ def _retry_stage_execution(request: dict[str, Any]) -> Any:
         raise ServiceError("NotLatestPipelineExecutionException", "there is a newer execution")
     if execution.status != "Failed" or execution.actions[-1].stage != request["stageName"]:
         raise ServiceError("StageNotRetryableException", f"the stage {request['stageName']} has not failed")
-    pipeline.retry(execution, request["stageName"])
+    pipeline.retry(execution, request["stageName"], request["retryMode"])
     return {"pipelineExecutionId": execution.id}
 
 

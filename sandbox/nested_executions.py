@@ -45,7 +45,7 @@ def running(invoke: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
         inner = stepfunctions.executions[_start(data)]
         while inner["status"] == "RUNNING":
             if EXECUTION.get()["status"] != "RUNNING":
-                _client().stop_execution(executionArn=inner["executionArn"])
+                client("stepfunctions").stop_execution(executionArn=inner["executionArn"])
                 raise stepfunctions.ExecutionError("States.TaskFailed", "The outer execution has ended.")
             time.sleep(POLL_SECONDS)
         return _result(inner, parsed=resource.endswith(":2"))
@@ -66,12 +66,13 @@ def _require_permissions(state_machine: str) -> None:
             raise stepfunctions.ExecutionError(f"{SERVICE}.AWSStepFunctionsException", str(error)) from error
 
 
-def _client() -> Any:
+def client(service: str) -> Any:
+    """Return a client of this emulator with the role of the state machine whose execution is running."""
     credentials: dict[str, Any] = {
         name.lower(): value for name, value in role_credentials(ROLE.get(), "execution").items()
     }
     return boto3.client(
-        "stepfunctions",
+        service,
         endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
         region_name=get_region(),
         **credentials,
@@ -83,7 +84,7 @@ def _start(data: dict[str, Any]) -> str:
     """Start the execution, and return its ARN."""
     name = {"name": data["Name"]} if "Name" in data else {}
     try:
-        response = _client().start_execution(
+        response = client("stepfunctions").start_execution(
             stateMachineArn=data["StateMachineArn"], input=json.dumps(data.get("Input", {})), **name
         )
     except ClientError as error:

@@ -7,23 +7,13 @@ bucket policies or access control lists.
 from typing import Any
 
 from .ministack import s3
-from .ministack.cloudformation import extend_resource_type, resource_handlers
+from .ministack.cloudformation import add_steps
 
 
 def install() -> None:
     """Store the tags of buckets in templates."""
-    create, update = (resource_handlers["AWS::S3::Bucket"][name] for name in ("create", "update"))
-
-    def create_bucket(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        return _store_tags(properties, create(logical_id, properties, stack))
-
-    def update_bucket(name: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
-        return _store_tags(new, update(name, old, new, stack))
-
-    extend_resource_type("AWS::S3::Bucket", create=create_bucket, update=update_bucket)
+    add_steps("AWS::S3::Bucket", apply=_store_tags)
 
 
-def _store_tags(properties: dict[str, Any], result: Any) -> Any:
-    name, _ = result
+def _store_tags(name: str, properties: dict[str, Any]) -> None:
     s3.bucket_tags[name] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
-    return result

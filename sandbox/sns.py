@@ -74,13 +74,14 @@ def _request_confirmation(topic: dict[str, Any], subscription: dict[str, Any]) -
 
 def _with_messages(fan_out: Callable[..., None]) -> Callable[..., None]:
     def fan_out_and_mail(
-        topic_arn: str, message_id: str, message: str, subject: str, *options: Any, **more: Any
+        topic_arn: str, message_id: str, message: str, subject: str, structure: str = "", *options: Any, **more: Any
     ) -> None:
-        fan_out(topic_arn, message_id, message, subject, *options, **more)
+        fan_out(topic_arn, message_id, message, subject, structure, *options, **more)
+        text = sns.message_for_protocol(message, structure, "email")
         topic = sns.find_topic(topic_arn) or {"subscriptions": []}
         for subscription in topic["subscriptions"]:
             if subscription["protocol"] == "email" and subscription["confirmed"]:
-                _deliver(topic, subscription, subject or "AWS Notification Message", message)
+                _deliver(topic, subscription, subject or "AWS Notification Message", text)
 
     return fan_out_and_mail
 

@@ -7,28 +7,25 @@ timeouts of executions and of tasks that wait for a task token run `speed` times
 KiB ends the execution with States.DataLimitExceeded, which no Catch handles. `nested_executions` has tasks that run
 another state machine.
 
-Not implemented: a separate task token for each retry; limits of inputs and histories; MaxDelaySeconds and jitter of
+Not implemented: a separate task token for each retry; the limit of histories; MaxDelaySeconds and jitter of
 retries; logs; traces.
 """
 
 import contextvars
 import json
-import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import cloudwatch, nested_executions
-from .awslambda import role_credentials
 from .awslambda.aliases import executed_versions
 from .iam.services import ROLE
 from .ministack import stepfunctions
-from .ministack.requests import get_region, json_response
+from .ministack.requests import json_error, json_response
 
 MAX_DATA_BYTES = 262_144
 SDK_SERVICES = {"cloudformation": "CloudFormation", "lambda": "Lambda"}  # with the prefixes of their errors
@@ -104,6 +101,10 @@ def _repeatable(start: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, A
     """Return a running execution again if a request has its name and input, as the API reference describes."""
 
     def start_execution(request: dict[str, Any]) -> Any:
+        if len(request.get("input", "").encode()) > MAX_DATA_BYTES:
+            constraint = f"Member must have length less than or equal to {MAX_DATA_BYTES}"
+            text = f"1 validation error detected: Value at 'input' failed to satisfy constraint: {constraint}"
+            return json_error("ValidationException", text)
         same = (request.get("stateMachineArn"), request.get("name"), request.get("input", "{}"), "RUNNING")
         for execution in stepfunctions.executions.values():
             if tuple(execution[name] for name in ("stateMachineArn", "name", "input", "status")) == same:
@@ -220,14 +221,20 @@ def _end(
 
 
 def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str, Any]) -> Any:
-    """Invoke a resource, and wait until the token is sent back. An error of the resource fails the task immediately."""
+    """Invoke a resource, and wait until the token is sent back, or the execution is stopped.
+
+    An error of the resource fails the task immediately.
+    """
     task: dict[str, Any] = {"event": threading.Event(), "result": None, "error": None, "heartbeat": None}
     stepfunctions.task_tokens[token] = task
     try:
         stepfunctions.invoke_resource.current(resource.removesuffix(".waitForTaskToken"), data)
-        timeout = state["TimeoutSeconds"] * stepfunctions.wait_scale.current
-        if not task["event"].wait(timeout):
-            raise stepfunctions.ExecutionError("States.Timeout", "")
+        deadline = time.monotonic() + state["TimeoutSeconds"] * stepfunctions.wait_scale.current
+        while not task["event"].wait(max(0.0, min(nested_executions.POLL_SECONDS, deadline - time.monotonic()))):
+            if nested_executions.EXECUTION.get()["status"] != "RUNNING":
+                raise stepfunctions.ExecutionError("States.TaskFailed", "The execution has ended.")
+            if time.monotonic() >= deadline:
+                raise stepfunctions.ExecutionError("States.Timeout", "")
     finally:
         stepfunctions.task_tokens.pop(token, None)
     if task["error"]:
@@ -242,16 +249,7 @@ def _sdk_integration(original: Any) -> Any:
         service, action = resource.split(":")[-2:]
         if service not in SDK_SERVICES:
             return original(resource, data)
-        credentials: dict[str, Any] = {
-            name.lower(): value for name, value in role_credentials(ROLE.get(), "execution").items()
-        }
-        client = boto3.client(
-            service,
-            endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
-            region_name=get_region(),
-            **credentials,
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        client = nested_executions.client(service)
         try:
             response = client._make_api_call(action[0].upper() + action[1:], data)
         except ClientError as error:

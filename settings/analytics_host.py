@@ -3,9 +3,9 @@
 import ipaddress
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated
 
-from botocore.loaders import Loader
 from pydantic import Field
 
 from .regions import AvailabilityZone
@@ -75,9 +75,15 @@ RESERVED_USER_NAMES = (
 UNSUPPORTED_FAMILY = r"mac|a1\.|c1\.|m1\.|m2\.|t1\.|[a-z]+\d+[a-z]*g|[a-z0-9]+-gb\d"
 
 
+@cache
+def _instance_types() -> frozenset[str]:
+    from botocore.loaders import Loader  # only where it is needed, because this import takes 0.1 s
+
+    return frozenset(Loader().load_service_model("ec2", "service-2")["shapes"]["InstanceType"]["enum"])
+
+
 def _is_x86_type(name: str) -> bool:
-    known = Loader().load_service_model("ec2", "service-2")["shapes"]["InstanceType"]["enum"]
-    return name in known and not re.match(UNSUPPORTED_FAMILY, name)
+    return name in _instance_types() and not re.match(UNSUPPORTED_FAMILY, name)
 
 
 class AnalyticsHostSettings(SettingsModel):

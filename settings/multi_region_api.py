@@ -24,7 +24,7 @@ HealthCheckRegion = Literal[
     "ap-southeast-1", "ap-southeast-2", "ap-northeast-1", "sa-east-1",
 ]  # fmt: skip
 MIN_HEALTH_CHECK_REGIONS = 3  # Route 53's limit
-# With a domain name, each of n Regions has n + 1 health checks; Route 53's default quota is 200 for an account.
+# With drains, each of n Regions has n + 1 health checks; Route 53's default quota is 200 for an account.
 MAX_REGIONS_WITH_DOMAIN_NAME = 13
 MAX_ORIGINS = 20  # each is in the template that answers preflight requests
 MAX_DEPENDENCIES = 20  # one policy of the health function's role names each table
@@ -96,6 +96,16 @@ class MultiRegionApiSettings(CustomDomainSettings):
         ("us-west-2", "eu-west-1", "ap-southeast-1"),
         description="Regions of the health checkers. More Regions send more requests, which are charged.",
     )
+    string_matching: bool = Field(
+        True, description="Health checks also compare the response's text, which is charged; `false`: only its status."
+    )
+    drains: bool = Field(
+        True, description="With a domain name, each Region can drain the others; `false` saves their health checks."
+    )
+    detailed_metrics: bool = Field(
+        True,
+        description="Metrics of each method, which are charged, and alarms for the health path; `false`: one alarm.",
+    )
     dependencies: Annotated[tuple[Dependency, ...], Field(max_length=MAX_DEPENDENCIES)] = Field(
         (), description="Tables and URLs that must be available for a Region to be healthy."
     )
@@ -126,5 +136,7 @@ class MultiRegionApiSettings(CustomDomainSettings):
     def conflicts(self) -> Iterator[Conflict]:
         """Yield conflicts between the domain name, the hosted zone and the number of Regions."""
         yield from super().conflicts()
-        if self.domain_name and len(self.regions) > MAX_REGIONS_WITH_DOMAIN_NAME:
-            yield Conflict("regions", f"has more than {MAX_REGIONS_WITH_DOMAIN_NAME} Regions with {{domain_name}}")
+        if self.domain_name and self.drains and len(self.regions) > MAX_REGIONS_WITH_DOMAIN_NAME:
+            yield Conflict(
+                "regions", f"has more than {MAX_REGIONS_WITH_DOMAIN_NAME} Regions with {{domain_name}} and drains"
+            )

@@ -3,8 +3,6 @@
 from functools import cache
 from typing import Annotated
 
-from botocore.loaders import Loader
-
 from .types import accepts
 
 
@@ -14,6 +12,8 @@ def supported_regions() -> frozenset[str]:
 
     Other partitions lack Lambda@Edge, or publish Route 53's metrics elsewhere.
     """
+    from botocore.loaders import Loader  # only where it is needed, because this import takes 0.1 s
+
     loader = Loader()
     regions = loader.load_service_model("route53", "service-2")["shapes"]["ResourceRecordSetRegion"]["enum"]
     (partition,) = (p for p in loader.load_data("partitions")["partitions"] if p["id"] == "aws")

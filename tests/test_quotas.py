@@ -315,12 +315,14 @@ def lists() -> Iterator[str]:
                 yield f"{system}:{name}"
 
 
-# Lists that make no document grow: each Region has its stack, and the others are used at synthesis only.
+# Lists that make no document grow: each Region has its stack, and the others are used at synthesis only. The
+# patterns of content types have a maximum in `stacks/static_site/header_overrides.py`.
 WITHOUT_QUOTA = {
     "multi_region_api:regions",
     "multi_region_api:health_check_regions",
     "deploy_pipeline:allowed_files",
     "static_site:allowed_files",
+    "static_site:content_types",
 }
 
 

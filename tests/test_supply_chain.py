@@ -21,7 +21,7 @@ def pins(file: Path) -> dict[str, str]:
     return {name: version for some in [*included, own] for name, version in some.items()}
 
 
-@pytest.mark.parametrize("name", ["dev", "analysis", "audit"])
+@pytest.mark.parametrize("name", ["dev", "analysis", "audit", "bench", "generators"])
 def test_lock_has_each_requirement_with_hashes(name: str) -> None:
     lock = ROOT / "locks" / f"{name}.txt"
     required = pins(ROOT / f"requirements-{name}.txt")
@@ -64,8 +64,9 @@ def test_make_installs_nothing_from_pypi_without_hashes() -> None:
     assert [command for command in unhashed if "uv==" not in command] == []
 
 
-def test_every_npm_package_has_integrity_and_no_address() -> None:
-    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+@pytest.mark.parametrize("folder", [".", "tests/sandbox/generators"])
+def test_every_npm_package_has_integrity_and_no_address(folder: str) -> None:
+    packages = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
     installed = {name: package for name, package in packages.items() if name and not package.get("link")}
     assert installed
     assert [name for name, package in installed.items() if not package.get("integrity", "").startswith("sha512-")] == []

@@ -128,6 +128,23 @@ def test_exclusive_stacks_are_the_only_ones_synthesized(selection: list[str] | N
     assert selected_stacks(app, ["A", "B", "Region-1", "Region-2"]) == synthesized
 
 
+def test_selected_stack_imports_neither_other_systems_nor_boto3() -> None:
+    """Importing all of them takes longer than synthesizing one stack."""
+    program = """
+import sys
+import aws_cdk as cdk
+from app import build_app
+from settings import Settings
+build_app(cdk.App(context={"aws:cdk:bundling-stacks": ["MultiRegionApi-us-east-1"]}), Settings())
+print(*sys.modules)
+"""
+    command = [sys.executable, "-O", "-c", program]
+    modules = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    systems = {module for module in modules if re.fullmatch(r"stacks\.(?!constructs)\w+", module)}
+    assert systems == {"stacks.multi_region_api"}
+    assert not {"boto3", "botocore.loaders"} & set(modules)
+
+
 def test_unknown_stack_is_rejected_with_the_valid_ones() -> None:
     app = cdk.App(context={"aws:cdk:bundling-stacks": ["static_site"]})
     with pytest.raises(UnknownStackError, match=r"^static_site: unknown stack \(valid: A, B\)$"):

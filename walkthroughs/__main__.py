@@ -4,7 +4,6 @@ It changes resources and restores them at the end. Deploy the stack first: make 
 """
 
 import argparse
-import os
 import signal
 import sys
 from functools import partial
@@ -14,7 +13,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .catalog import WALKTHROUGHS
-from .walkthrough import PreconditionError, Result, Target, run
+from .walkthrough import PreconditionError, Result, Target, run, session_for
 
 TIMEOUT_SECONDS = 900  # CloudTrail delivers most events within seconds, some within minutes
 POLL_SECONDS = 2  # Route 53 allows five requests per second and account
@@ -68,11 +67,6 @@ def _run(options: argparse.Namespace) -> int:
     with WALKTHROUGHS[options.system](target) as walkthrough:
         results = run(walkthrough, on_start=_print_title, on_result=_print_result)
     return 1 if any(result.error for result in results) else 0
-
-
-def session_for(profile: str | None, region: str | None) -> boto3.Session:
-    """Return a session in the Region that the CDK CLI deploys to; boto3 does not read AWS_REGION."""
-    return boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None)
 
 
 def _print_title(title: str) -> None:

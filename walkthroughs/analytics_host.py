@@ -143,6 +143,24 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
         nbformat.write(notebook, self._reports() / "billboard.ipynb")
         return f"{len(notebook.cells)} cells, {plots} plots; {self._reports() / 'billboard.ipynb'}"
 
+    def home_is_saved_and_restored(self) -> str:
+        from assets.analytics_host.billboard.home import KEPT_ARCHIVES, SavedFiles
+
+        saved_files = SavedFiles(self.user, self.outputs["DataBucketName"])
+        if len(saved_files.archives()) >= KEPT_ARCHIVES:
+            raise SkipStep("saving would delete the oldest archive in the data bucket")
+        with TemporaryDirectory() as folder:  # in the place of the home directories of two hosts
+            home, other_home = Path(folder, "home"), Path(folder, "other")
+            for path in (home / "notebooks", other_home):
+                path.mkdir(parents=True)
+            (home / "notebooks/mine.txt").write_text("work")
+            saved = saved_files.save(home)
+            bucket, _, key = saved.location.removeprefix("s3://").partition("/")
+            self.cleanup.callback(self.target.client("s3").delete_object, Bucket=bucket, Key=key)
+            text = (saved_files.restore(other_home, saved.location) / "notebooks/mine.txt").read_text()
+        assert text == "work", f"the restored file contains {text!r}"
+        return f"{saved.files} file: {saved.location}"
+
     def report_is_written(self) -> str:
         from assets.analytics_host.billboard import report
 
@@ -151,7 +169,9 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
         path = self._reports() / "report.html"
         published = bool(self.target.songs_file)
         source = self.kind.capitalize() + ("" if published else "; not comparable with the published metrics")
-        report.write(report.Analysis(source, self.songs, self.test, questions, results, published), path)
+        tables, statement = self.athena.tables(), self.athena.create_statement()
+        analysis = report.Analysis(source, tables, statement, self.songs, self.test, questions, results, published)
+        report.write(analysis, path)
         text = path.read_text()
         assert text.count("data:image/png") == 4
         assert "chosen by cross-validation" in text, "the predicted hits are not in the report"
@@ -167,7 +187,8 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
             assert broken == 0, f"{broken} plots are broken"
             rows = driver.find_elements("css selector", "tbody tr")
             if self.target.pictures_folder:
-                driver.execute_script("document.querySelectorAll('h2')[4].scrollIntoView()")
+                heading = driver.find_element("xpath", "//h2[. = 'Model comparison']")
+                driver.execute_script("arguments[0].scrollIntoView()", heading)
                 driver.save_screenshot(str(self.target.pictures_folder / "analytics_host.png"))
             return f'"{driver.title}" with all plots and {len(rows)} table rows'
 
@@ -183,6 +204,7 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
         Step("Predict the hits of 2010 with the best model", hits_are_predicted),
         Step("Load that model from its file, and predict again", model_is_loaded_again),
         Step("Run the Python notebook with small models", notebook_runs),
+        Step("Save files to the data bucket, and restore them in another folder", home_is_saved_and_restored),
         Step("Write results and plots to an HTML report", report_is_written),
         Step("Open the report in a browser", report_opens_in_browser),
     )

@@ -13,6 +13,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from lambdas.cost_control.plan import DONE, threshold_item
+
 from .notifications import NotificationQueue
 from .project_team import GROUP, ROLE, ProjectTeam
 from .walkthrough import PreconditionError, RestoringWalkthrough, SkipStep, Step, Target
@@ -156,7 +158,9 @@ class CostControlWalkthrough(RestoringWalkthrough):
         self._until_checked(101.5)
         assert self._executions() == before, "the message started another execution"
         self._expect_silence()
-        return "one more check, no execution, no notification"
+        reported = self._reported_thresholds()
+        assert len(reported) == 2, f"reported according to the record: {reported}"
+        return f"one more check, no execution, no notification; the record has {' and '.join(reported)} as reported"
 
     def others_attach_a_policy(self) -> str:
         self._need_cost()
@@ -242,6 +246,20 @@ class CostControlWalkthrough(RestoringWalkthrough):
             return [cost for cost in ([float(item["actual"]["N"])] if item else []) if actual in (None, cost)]
 
         return self.target.wait_until(recorded, f"a check at a cost of {actual}")[0]
+
+    def _reported_thresholds(self) -> list[str]:
+        items = self.dynamodb.query(
+            TableName=self.outputs["RecordTableName"],
+            KeyConditionExpression="#period = :period and begins_with(#item, :threshold)",
+            FilterExpression="#status = :done",
+            ExpressionAttributeNames={"#period": "period", "#item": "item", "#status": "status"},
+            ExpressionAttributeValues={
+                ":period": {"S": self.month},
+                ":threshold": {"S": threshold_item("")},
+                ":done": {"S": DONE},
+            },
+        )["Items"]
+        return sorted(item["item"]["S"].removeprefix(threshold_item("")) for item in items)
 
     def _executions(self) -> set[str]:
         pages = self.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=self.outputs["GuardArn"])

@@ -50,6 +50,14 @@ def line_chart(title: str, x_axis: Axis, y_axis: Axis, series: Sequence[Series])
     return "\n".join([*parts, "</svg>", ""])
 
 
+def stack_charts(title: str, charts: Sequence[str]) -> str:
+    """Return one SVG document with several charts, one below the other."""
+    height = HEIGHT * len(charts)
+    parts = [chart.replace("<svg ", f'<svg y="{HEIGHT * number}" ', 1) for number, chart in enumerate(charts)]
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">'
+    return "\n".join([head, f"<title>{escape(title)}</title>", *parts, "</svg>", ""])
+
+
 def _x(axis: Axis, value: float) -> float:
     return axis.scale(value, LEFT, WIDTH - RIGHT)
 

@@ -27,13 +27,14 @@ class NotificationQueue:
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
         return self.received
 
-    def wait_for(self, text: str, *, field: str = "Message") -> dict[str, str]:
-        """Wait for a notification with `text` in a field, and discard all others received until then."""
+    def wait_for(self, *texts: str, field: str = "Message") -> dict[str, str]:
+        """Wait for a notification with all `texts` in a field, and discard all others received until then."""
 
         def find() -> dict[str, str] | None:
-            return next((n for n in self.receive() if text in n.get(field, "")), None)
+            return next((n for n in self.receive() if all(text in n.get(field, "") for text in texts)), None)
 
-        notification = self.target.wait_until(find, f"a notification with {text!r}")
+        wanted = " and ".join(map(repr, filter(None, texts)))
+        notification = self.target.wait_until(find, f"a notification with {wanted}")
         self.received.clear()
         return notification
 

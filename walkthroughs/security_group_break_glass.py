@@ -3,10 +3,16 @@
 import json
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from lambdas.mail_text import without_links
+from lambdas.security_group_revert.chat import chat_message
+
+from .message_picture import message_picture
 from .walkthrough import PreconditionError, Target
 
 ROLE, POLICY, SESSION = "SecurityGroupBreakGlass", "rules", "INC-1234"
@@ -34,7 +40,8 @@ def create_role(target: Target, group_id: str, cleanup: ExitStack) -> Any:
     sts = target.client("sts")
     credentials = target.wait_until(lambda: _assume(sts, arn), "the role")
     keys = (credentials[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
-    return target.session_with(*keys).client("ec2")
+    # Notifications show the user agent.
+    return target.session_with(*keys).client("ec2", config=Config(user_agent="security_group_revert walkthrough"))
 
 
 def authorize(ec2: Any, group_id: str, permission: dict[str, Any]) -> bool:
@@ -64,6 +71,20 @@ def move_end_to_the_past(dynamodb: Any, table: str, group_id: str) -> None:
             ExpressionAttributeNames={"#until": "until"},
             ExpressionAttributeValues={":now": {"N": str(int(time.time()))}},
         )
+
+
+def draw(notification: dict[str, str], folder: Path) -> None:
+    """Draw the notification of a break-glass change, as an email and in a chat application."""
+    subject, lines = notification["Subject"], notification["Message"].splitlines()
+    text = "\n".join(map(without_links, lines))  # `NotificationQueue` has undone it
+    content = json.loads(chat_message(subject, text, thread=""))["content"]
+    headings = ["From: Security group changes <no-reply@sns.amazonaws.com>", f"Subject: {subject}"]
+    pictures = {
+        "email": message_picture(headings, text),
+        "chat": message_picture(["Amazon Q", content["title"]], content["description"].strip("`\n")),
+    }
+    for name, picture in pictures.items():
+        (folder / f"security_group_revert_{name}.svg").write_text(picture)
 
 
 def _assume(sts: Any, arn: str) -> dict[str, str] | None:

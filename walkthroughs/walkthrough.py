@@ -32,6 +32,11 @@ class SkipStep(Exception):  # noqa: N818  # not an error
     """Raised when a step cannot run on this target. The message gives the reason."""
 
 
+def session_for(profile: str | None, region: str | None) -> boto3.Session:
+    """Return a session in the Region that the CDK CLI deploys to; boto3 does not read AWS_REGION."""
+    return boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None)
+
+
 @dataclass(frozen=True)
 class LocalEndpoints:
     """Ports on this computer that serve every host name, and the CA certificate to trust."""

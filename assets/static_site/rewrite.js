@@ -3,7 +3,7 @@
 // compares both. The stack prepends the constant OPTIONS. The runtime's regular expressions are PCRE, so none uses the
 // flag i, anchors before a newline, or surrogates.
 
-const EXTENSION = /\.([a-z][a-z0-9]{1,14}|7z|3g[p2]|[chmrz])$/;
+const EXTENSION = /\.([a-z][a-z0-9]{1,14}|7z|3g[p2]|[chmrz]|pf_(meta|index|filter|fragment))$/;
 const UNSAFE = /[^A-Za-z0-9\-._~!$&'()*+,;=:@%\/]|\/\/|%(2[Ff]|5[Cc]|[01][0-9A-Fa-f]|7[Ff])|%(?![0-9A-Fa-f]{2})|\/(\.|%2[Ee]){1,2}(\/|$)/;
 const MAX_KEY_BYTES = 1024;
 

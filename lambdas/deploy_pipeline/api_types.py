@@ -39,6 +39,7 @@ class ResourceChange(TypedDict, total=False):
     Action: str
     PolicyAction: str
     LogicalResourceId: str
+    PhysicalResourceId: str
     ResourceType: str
     Replacement: str
     Details: list[ResourceChangeDetail]

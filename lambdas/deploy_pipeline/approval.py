@@ -30,6 +30,8 @@ FIELDS = ("execution", "decision", "reason")
 MAX_REASON_CHARACTERS = 500
 MAX_SHOWN_CHARACTERS = 60
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S UTC"
+APPROVE = "To execute exactly this change set"
+APPROVE_INSPECTED = "To accept exactly these unsafe changes when all stacks have been inspected"
 CLOSED = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
 
 
@@ -84,10 +86,10 @@ def _request_text(event: ApprovalEvent, queue_url: str, now: datetime) -> str:
         f"Change set: {changes}?stackId={stack_id}&changeSetId={change_set_id}",
         f"Execution: {console}/states/home?region={region}#/v2/executions/details/{event['executionArn']}",
         "",
-        "To execute exactly this change set, replace ... with your reason:",
+        f"{APPROVE_INSPECTED if event['inspectOnly'] else APPROVE}, replace ... with your reason:",
         _command(event["execution"], "approve", queue_url, region),
         "",
-        "To delete it:",
+        "To decline:",
         _command(event["execution"], "decline", queue_url, region),
     ]
     return "\n".join(lines)

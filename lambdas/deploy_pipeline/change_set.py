@@ -1,8 +1,10 @@
 """Read a change set: the status of its creation, and all its changes."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from typing import Any, Literal, TypedDict
 
 from botocore.exceptions import ClientError
@@ -54,12 +56,14 @@ class Inspection(TypedDict):
     """The result of an inspection.
 
     count: the number of unsafe changes. violations: the first ones, within the maximum size of a state's output.
+    digest: a hash of all unsafe changes and of the resources that they affect.
     notices: what people should know although it is safe, such as drift; also part of the cause.
     cause: the violations as text. report: the URL of the report; empty if there is none.
     """
 
     safe: bool
     count: int
+    digest: str
     violations: list[ViolationFields]
     notices: str
     cause: str
@@ -150,6 +154,7 @@ def inspect(
     return {
         "safe": not unsafe,
         "count": len(unsafe),
+        "digest": _digest(unsafe),
         "violations": _records(unsafe),
         "notices": notices,
         "cause": truncate(cause, MAX_CAUSE_CHARACTERS),
@@ -186,6 +191,11 @@ def _records(unsafe: list[Violation]) -> list[ViolationFields]:
             break
         records.append(record)
     return records
+
+
+def _digest(unsafe: list[Violation]) -> str:
+    """Return a hash that is the same for another change set with these unsafe changes, in any order."""
+    return hashlib.sha256(json.dumps(sorted(map(astuple, unsafe))).encode()).hexdigest()
 
 
 def _changes_by_stack(

@@ -21,10 +21,11 @@ CodePipelineEvent = TypedDict("CodePipelineEvent", {"CodePipeline.job": Job}, to
 
 
 class CheckStackEvent(TypedDict):
-    """Payload of the state Check Stack Existence: the input of the execution, and the name of the execution."""
+    """Payload of the state Check Stack Existence: the input of the execution, its name and its ARN."""
 
     input: Any
     execution: str
+    executionArn: str
 
 
 class PublishAssetsEvent(TypedDict):
@@ -51,7 +52,10 @@ class FirstFailureEvent(TypedDict):
 
 
 class ApprovalEvent(TypedDict):
-    """Payload of the state Request Approval; `cause` describes the unsafe changes."""
+    """Payload of the state Request Approval; `cause` describes the unsafe changes.
+
+    inspectOnly: whether the changes are only approved now, and made after the inspection of other stacks.
+    """
 
     taskToken: str
     execution: str
@@ -60,6 +64,7 @@ class ApprovalEvent(TypedDict):
     stackId: str
     changeSetId: str
     cause: str
+    inspectOnly: bool
     timeoutSeconds: int
 
 

@@ -127,6 +127,7 @@ class Violation:
     """An unsafe change and its reason. `logical_id` starts with the path of the nested stack."""
 
     logical_id: str
+    physical_id: str
     type: str
     action: str
     why: str
@@ -145,6 +146,7 @@ class Finding:
     """
 
     logical_id: str
+    physical_id: str
     type: str
     action: str
     effect: str
@@ -157,7 +159,7 @@ class Finding:
     def violation(self) -> Violation | None:
         if not self.why or self.accepted:
             return None
-        return Violation(self.logical_id, self.type, self.action, self.why)
+        return Violation(self.logical_id, self.physical_id, self.type, self.action, self.why)
 
 
 def violations(
@@ -191,7 +193,8 @@ def findings(
         drifted = _join(drift(item.resource))
         effect = _effect(item, retained, is_safe=why in ("", drifted))
         action, properties = item.resource.get("Action", "?"), _changed_properties(item.resource)
-        yield Finding(logical_id, kind, action, effect, why, accepted, properties, drifted)
+        physical_id = item.resource.get("PhysicalResourceId", "")
+        yield Finding(logical_id, physical_id, kind, action, effect, why, accepted, properties, drifted)
 
 
 def _join(reasons: Iterable[str]) -> str:

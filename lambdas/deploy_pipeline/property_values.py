@@ -45,5 +45,5 @@ def shown_value(value: Any) -> str | None:
         return None
     if KNOWN_AFTER_APPLY in text:
         return "known after the update"
-    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    line = text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
     return line if len(line) <= MAX_SHOWN_CHARACTERS else f"{line[:MAX_SHOWN_CHARACTERS]}..."

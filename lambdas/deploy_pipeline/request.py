@@ -18,11 +18,13 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 NAME_DESCRIPTION = "letters, digits and hyphens, starting with a letter"
 GREEN = "-green-"  # followed by 8 hexadecimal digits: the suffix of a blue/green stack
 MAX_STACK_NAME_CHARACTERS = 128 - len(GREEN) - 8  # CloudFormation's limit is 128
-ADDED_FIELDS = ("revisionS3Bucket", "revisionS3Key", "stack", "inspectOnly")  # by the trigger
+ADDED_FIELDS = ("revisionS3Bucket", "revisionS3Key", "stack", "inspectOnly", "inspection")  # by the trigger
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
 ON_UNSAFE = ("fail", "ask", "blue_green")
+EXECUTION_NAME = re.compile(r"[\w-]{1,80}", re.ASCII)
 MAX_STACKS = 5  # of an assembly, so that the policies of the roles that name them do not become too long
+MAX_STACK_CHARACTERS = 92  # with "Inspect-", CodePipeline's limit for the name of an action
 NESTED_CHANGE_SETS = ("create", "omit")
 # CloudFormation's limits for a RollbackConfiguration.
 MAX_ROLLBACK_ALARMS, MAX_MONITORING_MINUTES = 5, 180
@@ -74,6 +76,7 @@ class DeploymentRequest:
     rollback: None if the stack keeps its alarms. rollout: with empty ARNs if there is none.
     nested_change_sets: one of `NESTED_CHANGE_SETS`.
     inspect_only: whether changes are inspected, but not made.
+    inspection: name of the execution that has inspected the stack; empty if there is none.
     """
 
     environment_name: str
@@ -94,6 +97,7 @@ class DeploymentRequest:
     rollout: Rollout
     nested_change_sets: str
     inspect_only: bool
+    inspection: str
 
     def exemptions(self) -> str:
         """Describe the exemptions in force; empty with the default policy."""
@@ -137,6 +141,9 @@ def parse_request(value: Any) -> DeploymentRequest:
     rollback = fields.optional("rollback", {}, is_object, "an object")
     rollout = Rollout.parse(fields)
     inspect_only = fields.optional("inspectOnly", False, lambda item: isinstance(item, bool), "true or false")
+    inspection = fields.text("inspection", EXECUTION_NAME, "the name of an execution") if "inspection" in value else ""
+    if inspection and not stacks:
+        fields.errors.append("inspection: only together with assembly.stacks")
     if stacks and on_unsafe == "blue_green":
         fields.errors.append("onUnsafe: given blue_green; accepted with several stacks: fail or ask")
     if stacks and rollout.alias_arn:
@@ -172,6 +179,7 @@ def parse_request(value: Any) -> DeploymentRequest:
         rollout=rollout,
         nested_change_sets=nested_change_sets,
         inspect_only=inspect_only,
+        inspection=inspection,
     )
 
 
@@ -188,7 +196,8 @@ def _parse_source(fields: FieldReader) -> tuple[str, AssemblyLocation | None, li
     path = inner.text("path", PATH, path_accepted)
     stacks: list[str] = []
     if "stacks" in location:
-        stacks = inner.optional("stacks", [], _are_stacks, f"a list of 2 to {MAX_STACKS} different names of stacks")
+        names = f"different names of stacks with at most {MAX_STACK_CHARACTERS} letters, digits and hyphens"
+        stacks = inner.optional("stacks", [], _are_stacks, f"a list of 2 to {MAX_STACKS} {names}")
         accepted = join_or(tuple(stacks)) if stacks else "a stack of assembly.stacks"
         stack = str(fields.optional("stack", "", stacks.__contains__, accepted))
     else:
@@ -200,7 +209,7 @@ def _parse_source(fields: FieldReader) -> tuple[str, AssemblyLocation | None, li
 
 def _are_stacks(value: Any) -> bool:
     is_list = _is_texts(value) and 2 <= len(value) <= MAX_STACKS and len(set(value)) == len(value)
-    return is_list and all(map(NAME.fullmatch, value))
+    return is_list and all(NAME.fullmatch(name) and len(name) <= MAX_STACK_CHARACTERS for name in value)
 
 
 def stacks_of(value: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 from botocore.exceptions import ClientError
 
 from .api_types import Stack
+from .approved_changes import NOT_APPROVED, ApprovedChanges
 from .errors import InvalidTemplateError, StackNotReadyError
 from .fields import MAX_SHOWN_CHARACTERS
 from .inspection import PolicyFields
@@ -52,6 +53,7 @@ class Plan(TypedDict):
     action: ``create``, ``recreate`` or ``update``. stackId: empty if there is no stack.
     stackOptions, changeSetOptions: further arguments of CreateStack and CreateChangeSet.
     note: the exemptions in force, for the result of the execution.
+    approved: the unsafe changes that were approved before the first of several stacks was changed.
     """
 
     action: str
@@ -71,6 +73,7 @@ class Plan(TypedDict):
     note: str
     onUnsafe: str
     inspectOnly: bool
+    approved: ApprovedChanges
     approvalTimeoutSeconds: int
     rollout: RolloutPlan
 
@@ -89,6 +92,7 @@ def plan(
     bucket: str,
     url: str,
     assets: AssetTarget,
+    approved: ApprovedChanges = NOT_APPROVED,
 ) -> Plan:
     """Return what the state machine has to do, and upload the template for CloudFormation.
 
@@ -126,6 +130,7 @@ def plan(
         "note": truncate(request.exemptions(), MAX_NOTE_CHARACTERS),
         "onUnsafe": request.on_unsafe,
         "inspectOnly": request.inspect_only,
+        "approved": approved,
         "approvalTimeoutSeconds": request.approval_timeout_minutes * 60,
         "rollout": rollout.plan(request.approval_timeout_minutes if request.on_unsafe == "ask" else 0),
     }

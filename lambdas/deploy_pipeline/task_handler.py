@@ -12,6 +12,7 @@ from functools import partial
 import boto3
 from botocore.config import Config
 
+from .approved_changes import NOT_APPROVED, approved_changes
 from .assets import publish
 from .change_set import CreationStatus, Inspection, creation_status, delete_leftover, inspect
 from .errors import InvalidInputError
@@ -28,6 +29,7 @@ from .stack import Plan, plan
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=3, read_timeout=20)
 CLOUDFORMATION = boto3.client("cloudformation", config=RETRIES)
 S3 = boto3.client("s3", config=RETRIES)
+STEP_FUNCTIONS = boto3.client("stepfunctions", config=RETRIES)
 logger = logging.getLogger(__name__)
 logging.getLogger(__package__).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
@@ -39,6 +41,7 @@ def check_stack(event: CheckStackEvent, _context: object) -> Plan:
     if fingerprint(event["input"]) != os.environ["DEPLOYED_INPUT"]:
         logger.warning("The input is not the deployed one", extra={"execution": event["execution"]})
         put_edited_input(event["execution"])
+    is_inspected = request.inspection and request.on_unsafe == "ask"
     deployment = plan(
         S3,
         CLOUDFORMATION,
@@ -47,6 +50,7 @@ def check_stack(event: CheckStackEvent, _context: object) -> Plan:
         bucket=os.environ["BUCKET"],
         url=os.environ["BUCKET_URL"],
         assets=AssetTarget(os.environ["ASSET_BUCKET"], os.environ["ENVIRONMENT"]),
+        approved=approved_changes(STEP_FUNCTIONS, event) if is_inspected else NOT_APPROVED,
     )
     logger.info(
         "Planned the deployment",

@@ -87,7 +87,7 @@ class Trigger:
         text = _object_at(data, "actionConfiguration", "configuration").get("UserParameters", "")
         parameters = _parse_object(text, "UserParameters")
         bucket, key = (_text_field(parameters, name, "UserParameters.") for name in ("s3Bucket", "stateMachineFile"))
-        selection = {name: parameters[name] for name in ("stack", "inspectOnly") if name in parameters}
+        selection = {name: parameters[name] for name in ("stack", "inspectOnly", "inspection") if name in parameters}
         execution_input = self._read_input_file(bucket, key) | selection | _artifact_location(data)
         try:
             self.step_functions.start_execution(
@@ -137,7 +137,7 @@ class Trigger:
                     "externalExecutionId": execution["name"],
                 },
                 "outputVariables": {name: str(output.get(name, "")) for name in ("stackName", "outcome")}
-                | {"report": str(output.get("unsafe", {}).get("report", ""))},
+                | {"report": str(output.get("unsafe", {}).get("report", "")), "execution": execution["name"]},
             }
         cause = execution.get("cause") or "no cause given"
         return FailedExecution(execution["name"], f"{execution.get('error') or execution['status']}: {cause}")

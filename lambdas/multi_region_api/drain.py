@@ -7,8 +7,9 @@ import logging
 import os
 from typing import Any
 
-from .drains import change, read_drained, regions_reporting, ssm_client, write_drained
+from .drains import DrainedList, change, read_drained, regions_reporting, write_drained
 from .handler_settings import read_settings
+from .ssm_client import ssm_client
 
 REGION, PARAMETER = os.environ["AWS_REGION"], os.environ["DRAINED_PARAMETER"]
 SETTINGS = read_settings()
@@ -17,13 +18,13 @@ LOGGER = logging.getLogger(__name__)
 SSM = ssm_client()
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: object, _context: object) -> dict[str, Any]:
     """Apply the request and return the Regions that this Region drains."""
     urls = {region: f"{SETTINGS['drain_urls'][region]}{REGION}" for region in sorted(OTHERS)}
     drained = read_drained(SSM, PARAMETER)
-    changed = change(event, drained, OTHERS, lambda: regions_reporting(REGION, urls))
-    if changed != drained:
-        write_drained(SSM, PARAMETER, changed)
+    changed = change(event, drained.regions, OTHERS, lambda: regions_reporting(REGION, urls))
+    if changed != drained.regions:
+        write_drained(SSM, PARAMETER, DrainedList(changed, drained.version))
         LOGGER.warning(
             "Drained Regions changed", extra={"status": "changed", "region": REGION, "drained": sorted(changed)}
         )

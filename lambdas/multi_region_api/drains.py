@@ -5,15 +5,12 @@ The list can name only other Regions, and a drained Region cannot drain others, 
 service cannot be drained.
 """
 
-import re
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-import boto3
-from botocore.config import Config
+from .health import DependencyCheck, check_dependencies
 
 NO_REGIONS = "none"  # a parameter cannot be empty
 TOKEN_PREFIX = "drained="  # noqa: S105  # no secret
@@ -22,15 +19,14 @@ MAX_BODY_BYTES = 5_120  # Route 53 searches no more
 
 
 class DrainError(Exception):
-    """The request is invalid, or would leave no Region in service."""
+    """The request is invalid, would leave no Region in service, or conflicts with another one."""
 
 
-def ssm_client() -> Any:
-    """Create a client that fails before a health checker stops waiting."""
-    return boto3.client(
-        "ssm",
-        config=Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"total_max_attempts": 1}),
-    )
+class DrainedList(NamedTuple):
+    """The Regions that this Region drains, and the version of the parameter that stores them."""
+
+    regions: set[str]
+    version: int
 
 
 def drained_token(region: str) -> str:
@@ -38,20 +34,28 @@ def drained_token(region: str) -> str:
     return f"{TOKEN_PREFIX}{region}/"
 
 
-def read_drained(ssm: Any, parameter: str) -> set[str]:
-    """Return the Regions that this Region drains."""
-    value = ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
-    return set(value.split(",")) - {NO_REGIONS}
+def read_drained(ssm: Any, parameter: str) -> DrainedList:
+    """Return the stored list."""
+    stored = ssm.get_parameter(Name=parameter)["Parameter"]
+    return DrainedList(set(stored["Value"].split(",")) - {NO_REGIONS}, stored["Version"])
 
 
-def write_drained(ssm: Any, parameter: str, regions: set[str]) -> None:
-    """Store the Regions that this Region drains."""
-    ssm.put_parameter(Name=parameter, Value=",".join(sorted(regions)) or NO_REGIONS, Overwrite=True)
+def write_drained(ssm: Any, parameter: str, drained: DrainedList) -> None:
+    """Store the list; `drained.version` is the version that was read before.
+
+    Raises:
+        DrainError: another command wrote the list after it was read, and its change is lost.
+    """
+    value = ",".join(sorted(drained.regions)) or NO_REGIONS
+    version = ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)["Version"]
+    if version != drained.version + 1:
+        raise DrainError(
+            f"another command changed the list at the same time, and its change is lost; the list is now {value}: "
+            "send the other command again"
+        )
 
 
-def change(
-    request: Mapping[str, object], drained: set[str], others: set[str], drained_by: Callable[[], list[str]]
-) -> set[str]:
+def change(request: object, drained: set[str], others: set[str], drained_by: Callable[[], list[str]]) -> set[str]:
     """Return the Regions to drain after `request`, which is ``{"drain": region}``, ``{"undrain": region}`` or empty.
 
     drained_by: returns the other Regions that report this Region as drained.
@@ -59,10 +63,9 @@ def change(
     Raises:
         DrainError: the request is invalid, or this Region is drained itself.
     """
-    unknown = sorted(set(request) - {"drain", "undrain"})
-    if unknown or len(request) > 1:
+    if not isinstance(request, Mapping) or set(request) - {"drain", "undrain"} or len(request) > 1:
         raise DrainError(
-            f'invalid request {dict(request)}: accepted are {{"drain": Region}}, {{"undrain": Region}} and {{}}'
+            f'invalid request {request!r}: accepted are {{"drain": Region}}, {{"undrain": Region}} and {{}}'
         )
     for action, region in request.items():
         if not isinstance(region, str) or region not in others:
@@ -82,17 +85,14 @@ def change(
 
 
 def regions_reporting(region: str, urls: Mapping[str, str]) -> list[str]:
-    """Return the Regions that report `region` as drained. A Region that does not respond is ignored."""
-    with ThreadPoolExecutor(max(1, len(urls))) as executor:
-        bodies = dict(zip(urls, executor.map(_get, urls.values()), strict=True))
-    return [source for source, body in bodies.items() if drained_token(region) in body]
+    """Return the Regions that report `region` as drained, without those that do not respond in time."""
+    bodies: dict[str, str] = {}
+    failed = check_dependencies(
+        [DependencyCheck(source, TIMEOUT_SECONDS, partial(_read, source, url, bodies)) for source, url in urls.items()]
+    )
+    return [source for source in urls if source not in failed and drained_token(region) in bodies[source]]
 
 
-def _get(url: str) -> str:
-    if not re.match("https://", url):
-        raise ValueError(f"not an HTTPS URL: {url}")
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # checked above
-            return str(response.read(MAX_BODY_BYTES).decode(errors="replace"))
-    except (OSError, urllib.error.HTTPError):
-        return ""
+def _read(source: str, url: str, bodies: dict[str, str]) -> None:
+    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # a setting of the stack
+        bodies[source] = response.read(MAX_BODY_BYTES).decode(errors="replace")

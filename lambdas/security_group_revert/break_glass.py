@@ -66,18 +66,11 @@ class BreakGlass:
             return []
         called_at = int(min(called_at, now))
         added = [r for r in change.added if r.rule_id and group.covers(r) and not group.accepts(r)]
-        removed = [rule for rule in change.removed if rule in group.approved]
-        keys = [(_added_key(rule), rule) for rule in added] + [(_removed_key(rule), rule) for rule in removed]
+        removed = [rule for rule in change.removed if group.approves(rule)]
+        times = called_at, called_at + self.seconds
         return [
-            PermittedChange(
-                key,
-                str(rule),
-                (rule.rule_id or "") if rule in added else "",
-                change.principal,
-                called_at,
-                called_at + self.seconds,
-            )
-            for key, rule in keys
+            *(PermittedChange(_added_key(r), str(r), r.rule_id or "", change.principal, *times) for r in added),
+            *(PermittedChange(_removed_key(rule), str(rule), "", change.principal, *times) for rule in removed),
         ]
 
     def active(
@@ -87,12 +80,13 @@ class BreakGlass:
 
         The settings decide again, so that a principal that was removed from them, or a shorter time, has effect.
         """
+        changed_keys = _keys(change)
         return tuple(
             item
             for item in permitted
             if item.principal in self.principals
             and now < item.until <= min(item.called_at, now) + self.seconds
-            and not _is_overridden(item, change)
+            and not (item.key in changed_keys and change and _is_overridden(item, change))
         )
 
 
@@ -101,12 +95,14 @@ def accept(group: GuardedGroup, rules: Iterable[Rule], permitted: Collection[Per
     if not permitted:
         return group
     keys = {item.key for item in permitted}
-    added = tuple(rule for rule in rules if any(item.matches(rule) for item in permitted))
+    by_id = _by_rule_id(permitted)
+    added = tuple(rule for rule in rules if rule.rule_id in by_id and by_id[rule.rule_id].matches(rule))
     removed = tuple(rule for rule in group.approved if _removed_key(rule) in keys)
+    kept = set(group.approved).difference(removed)
     return replace(
         group,
-        ingress=tuple(rule for rule in group.ingress if rule not in removed),
-        egress=None if group.egress is None else tuple(rule for rule in group.egress if rule not in removed),
+        ingress=tuple(rule for rule in group.ingress if rule in kept),
+        egress=None if group.egress is None else tuple(rule for rule in group.egress if rule in kept),
         optional=group.optional + added + removed,
     )
 
@@ -114,7 +110,9 @@ def accept(group: GuardedGroup, rules: Iterable[Rule], permitted: Collection[Per
 def in_effect(permitted: Iterable[PermittedChange], rules: Collection[Rule]) -> tuple[PermittedChange, ...]:
     """Return the permitted changes that the rules of the group show, with the descriptions of added rules."""
     existing = {_removed_key(rule) for rule in rules}
-    added = tuple(replace(item, rule=str(rule)) for item in permitted for rule in rules if item.matches(rule))
+    by_id = _by_rule_id(permitted)
+    pairs = [(by_id[rule.rule_id], rule) for rule in rules if rule.rule_id in by_id]
+    added = tuple(replace(item, rule=str(rule)) for item, rule in pairs if item.matches(rule))
     return added + tuple(item for item in permitted if not item.rule_id and item.key not in existing)
 
 
@@ -122,16 +120,25 @@ def without_active(
     permitted: Iterable[PermittedChange], active: Collection[PermittedChange], outcome: Outcome
 ) -> list[PermittedChange]:
     """Return the changes that ended, except those that could not be reverted yet."""
+    still_active = set(active)
     open_keys = {action.key for action in outcome.actions if action.is_unresolved}
-    return [item for item in permitted if item not in active and item.key not in open_keys]
+    return [item for item in permitted if item not in still_active and item.key not in open_keys]
 
 
-def _is_overridden(item: PermittedChange, change: Change | None) -> bool:
-    """Return whether the call is by someone else, not earlier, and adds or removes the same rule."""
-    if change is None or change.principal == item.principal or not change.call.event_name.startswith(CALLS):
-        return False
-    rules = change.added + change.removed
-    return change.call.timestamp >= item.called_at and any(item.key in (_added_key(r), _removed_key(r)) for r in rules)
+def _is_overridden(item: PermittedChange, change: Change) -> bool:
+    """Return whether a call that adds or removes the same rule is by someone else, and not earlier."""
+    return change.principal != item.principal and change.call.timestamp >= item.called_at
+
+
+def _keys(change: Change | None) -> set[str]:
+    """Return the keys of the findings that a call can cause by adding or removing rules."""
+    if change is None or not change.call.event_name.startswith(CALLS):
+        return set()
+    return {key(rule) for rule in change.added + change.removed for key in (_added_key, _removed_key)}
+
+
+def _by_rule_id(permitted: Iterable[PermittedChange]) -> dict[str | None, PermittedChange]:
+    return {item.rule_id: item for item in permitted if item.rule_id}
 
 
 def _added_key(rule: Rule) -> str:

@@ -18,7 +18,6 @@ MAX_ACTIONS = 100  # far below EventBridge's limit of 256 KB
 def entry(report: Report, *, summary: str, group_arn: str) -> dict[str, str | list[str]]:
     """Return an entry for PutEvents, for the default event bus."""
     outcome, change = report.outcome, report.change
-    named = report.named_in_event
     detail = {
         "version": VERSION,
         "status": report.status,
@@ -31,7 +30,7 @@ def entry(report: Report, *, summary: str, group_arn: str) -> dict[str, str | li
             for item in report.permitted[:MAX_ACTIONS]
         ],
         "action_count": len(outcome.actions),
-        "actions": [_action(action, is_named=action in named) for action in outcome.actions[:MAX_ACTIONS]],
+        "actions": [_action(action, is_named=report.is_named(action)) for action in outcome.actions[:MAX_ACTIONS]],
     }
     return {"Source": SOURCE, "DetailType": DETAIL_TYPE, "Resources": [group_arn], "Detail": json.dumps(detail)}
 

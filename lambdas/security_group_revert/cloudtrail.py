@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from .events import CloudTrailRecord, Json, JsonObject, UserIdentity
 from .rules import Rule
@@ -56,6 +57,7 @@ class Call:
     """An API call and its caller. All values are copied from the record, so they are untrusted input."""
 
     event_id: str
+    request_id: str  # as in the response to the call
     event_name: str
     caller: str
     session_name: str  # chosen by the caller; empty without a role session
@@ -85,9 +87,13 @@ class Change:
     removed: tuple[Rule, ...]
     principal: str = ""  # ARN of the role or user, with its path; empty for any other kind of caller
 
+    @cached_property
+    def _rules(self) -> frozenset[Rule]:
+        return frozenset(self.added + self.removed)
+
     def refers_to(self, rule: Rule) -> bool:
         """Return whether the record names the rule."""
-        return rule.rule_id in self.rule_ids or rule in self.added or rule in self.removed
+        return rule.rule_id in self.rule_ids or rule in self._rules
 
 
 def read_change(record: CloudTrailRecord) -> Change | None:
@@ -120,6 +126,7 @@ def read_call(record: CloudTrailRecord) -> Call:
     caller, session_name = _caller(identity)
     return Call(
         event_id=str(record.get("eventID", "")),
+        request_id=str(record.get("requestID", "")),
         event_name=str(record.get("eventName", "")),
         caller=caller,
         session_name=session_name,

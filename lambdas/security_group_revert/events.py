@@ -39,6 +39,7 @@ class CloudTrailRecord(TypedDict, total=False):
     """The keys of a record that are read here. Each API call has its own parameters and response."""
 
     eventID: str
+    requestID: str
     eventName: str
     eventTime: str
     errorCode: str

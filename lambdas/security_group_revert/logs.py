@@ -25,6 +25,7 @@ def emit_metrics(report: Report) -> None:
     """Print the metrics of a check.
 
     Without a "level" Lambda treats the line as INFO, so the function's application log level must not be higher.
+    The ID of the request that caused the check shows that its event arrived, at any LOG_LEVEL.
     """
     values: dict[str, float] = {
         NOT_REVERTED: report.outcome.open_findings,
@@ -37,7 +38,10 @@ def emit_metrics(report: Report) -> None:
         metrics.append({"Name": SECONDS_TO_REVERT, "Unit": "Seconds"})
     directive = {"Namespace": METRIC_NAMESPACE, "Dimensions": [[]], "Metrics": metrics}
     metadata = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
-    print(json.dumps({"_aws": metadata, **values, "group_id": report.outcome.group.group_id}))
+    properties = {"group_id": report.outcome.group.group_id}
+    if report.change:
+        properties["request_id"] = report.change.call.request_id
+    print(json.dumps({"_aws": metadata, **values, **properties}))
 
 
 def log_check(report: Report) -> None:
@@ -64,7 +68,7 @@ def log_check(report: Report) -> None:
             level = logging.ERROR
         data = {"group_id": group_id} | _data(action)
         if change:
-            data["named_in_event"] = action in report.named_in_event
+            data["named_in_event"] = report.is_named(action)
         logger.log(level, "%s: %s", action.action_type, action.status, extra=data)
 
 

@@ -76,15 +76,15 @@ def text(report: Report, *, region: str, account: str) -> str:
     """Return the notification in plain text: group, caller, time, call and outcome."""
     outcome, change = report.outcome, report.change
     lines = _facts(outcome.group, change.call if change else None, region=region, account=account)
-    main = report.named_in_event if change else list(outcome.actions)
-    others = [action for action in outcome.actions if action not in main]
+    main = [action for action in outcome.actions if change is None or report.is_named(action)]
+    others = [action for action in outcome.actions if change and not report.is_named(action)]
     reverted = [f"already reverted by an earlier check: {rule}" for rule in report.already_reverted]
     reverted += [
         f"no longer present (reverted by someone else, or not visible yet): {rule}" for rule in report.not_visible
     ]
     lines += _section("Outcome", [*map(_line, main), *reverted])
     lines += _section("Other findings in this check (rules not named in the CloudTrail event)", map(_line, others))
-    lines += _section("Permitted as break-glass, then reverted", map(str, report.permitted))
+    lines += _section("Permitted as break-glass, to be reverted at the end", map(str, report.permitted))
     lines += _section("Break-glass changes that ended", map(str, report.ended))
     if report.has_break_glass_caller and (main or report.already_reverted):
         lines += ["", NOT_PERMITTED]

@@ -49,10 +49,9 @@ class Report:
         }
         return next((status for status, holds in results.items() if holds), "resolved")
 
-    @property
-    def named_in_event(self) -> list[Action]:
-        """Return the actions on rules that the CloudTrail event names."""
-        return [a for a in self.outcome.actions if self.change and self.change.refers_to(a.previous or a.rule)]
+    def is_named(self, action: Action) -> bool:
+        """Return whether the CloudTrail event names the rule of an action."""
+        return self.change is not None and self.change.refers_to(action.previous or action.rule)
 
 
 def rules_in_approved_state(change: Change, outcome: Outcome) -> list[Rule]:
@@ -67,7 +66,8 @@ def rules_in_approved_state(change: Change, outcome: Outcome) -> list[Rule]:
     egress_ids = {rule.rule_id for rule in outcome.rules if rule.is_egress}
     added = [rule for rule in change.added if rule.rule_id not in egress_ids]
     unapproved = [rule for rule in added if group.covers(rule) and not group.accepts(rule)]
-    approved = [rule for rule in change.removed if rule in group.approved]
-    revoked = [rule for rule in unapproved if rule not in outcome.rules]
-    restored = [rule for rule in approved if rule in outcome.rules]
+    approved = [rule for rule in change.removed if group.approves(rule)]
+    existing = set(outcome.rules)
+    revoked = [rule for rule in unapproved if rule not in existing]
+    restored = [rule for rule in approved if rule in existing]
     return [rule for rule in revoked + restored if rule not in handled]

@@ -118,7 +118,8 @@ class Responder:
         active = self.break_glass.active(state.permitted, change, run.now)
         ended = without_active(state.permitted, active, outcome)
         problems += [f"{a.action_type} {a.rule}: {a.reason}" for a in outcome.failed if a.transient]
-        not_visible = _not_visible(change, outcome, state)
+        not_visible = dict.fromkeys(_not_visible(change, outcome, state))
+        reverted_keys = {action.key for action in outcome.actions}
         in_approved_state = rules_in_approved_state(change, outcome) if change else []
         findings = digest([f"{a.key} {a.status}" for a in outcome.actions if a.is_unresolved] + _missing_group(outcome))
         missed = state.without_event(time.time()) if run.is_sweep else []
@@ -131,15 +132,15 @@ class Responder:
             missed_events=len(missed),
             seconds_to_revert=_seconds_to_revert(change, outcome, state),
             permitted=in_effect([item for item in permitted if item in active], outcome.rules),
-            ended=tuple(item for item in ended if any(a.key == item.key for a in outcome.actions)),
+            ended=tuple(item for item in ended if item.key in reverted_keys),
             has_break_glass_caller=bool(change and change.principal in self.break_glass.principals),
         )
         emit_metrics(report)
         log_check(report)
         self._write_state(group, state, outcome, [*missed, *_explained(change, state)], run, ended)
         should_report = state.should_report(findings)
-        to_notify = [a for a in outcome.actions if not a.is_unresolved or a in report.named_in_event]
-        if run.is_sweep and state.has_late_events:
+        to_notify = [a for a in outcome.actions if not a.is_unresolved or report.is_named(a)]
+        if run.is_sweep and state.late_events:
             self._report_late_events(group)
         by_others = all(action.status == "conflict" for action in to_notify)  # or there is nothing to notify
         is_late = by_others and bool(to_notify or in_approved_state) and not should_report
@@ -186,11 +187,15 @@ class Responder:
             self._publish(group, *notification)
 
     def _reconcile_visible(self, group: GuardedGroup, rules: tuple[Rule, ...], run: "_Run") -> tuple[Outcome, State]:
-        """Reconcile a group; repeat after a pause if the change in the event is not visible yet."""
+        """Reconcile a group; repeat after a pause if the change in the event is not visible yet.
+
+        During a burst of changes that someone else reverts, there is no pause: the next event or sweep checks again.
+        """
         change = run.change
         state = self._read_state(group, run)
         outcome = self._reconcile(group, rules, state, run)
-        for pause in RETRY_DELAYS_SECONDS if change else ():
+        is_burst = state.late_events > MAX_LATE_NOTIFICATIONS
+        for pause in RETRY_DELAYS_SECONDS if change and not is_burst else ():
             if not _not_visible(change, outcome, state):
                 break
             time.sleep(pause)
@@ -333,24 +338,26 @@ def _not_visible(change: Change | None, outcome: Outcome, state: State) -> list[
     """Return the rules of the change that are in their approved state, although no earlier check reverted them."""
     if change is None:
         return []
-    timestamp, approved = change.call.timestamp, outcome.group.approved
+    timestamp, group = change.call.timestamp, outcome.group
     return [
         rule
         for rule in rules_in_approved_state(change, outcome)
-        if not state.reverted_since(_key(rule, approved), timestamp)
+        if not state.reverted_since(_key(rule, group), timestamp)
     ]
 
 
-def _key(rule: Rule, approved: Collection[Rule]) -> str:
+def _key(rule: Rule, group: GuardedGroup) -> str:
     """Return the key of the finding that a changed rule causes."""
-    return f"{'restore' if rule in approved else 'unapproved'}: {rule.identity}"
+    return f"{'restore' if group.approves(rule) else 'unapproved'}: {rule.identity}"
 
 
 def _explained(change: Change | None, state: State) -> list[str]:
     """Return the findings that a sweep reverted, and that the event explains; all if it may not name each rule."""
     by_sweep = [key for key, reverts in state.reverts.items() if reverts.by_sweep]
-    if change is None or not by_sweep:
+    if change is None:
         return []
+    if change.call.event_name.startswith("UpdateSecurityGroupRuleDescriptions"):
+        return [key for key in by_sweep if key.startswith("update_description: ")]
     identities = {rule.identity for rule in change.added + change.removed}
     if not identities or change.call.event_name == "ModifySecurityGroupRules":  # without the previous values
         return by_sweep
@@ -362,7 +369,7 @@ def _seconds_to_revert(change: Change | None, outcome: Outcome, state: State) ->
     if change is None or change.call.timestamp == math.inf:
         return None
     named = [a for a in outcome.actions if a.status == "completed" and change.refers_to(a.previous or a.rule)]
-    keys = [_key(rule, outcome.group.approved) for rule in rules_in_approved_state(change, outcome)]
+    keys = [_key(rule, outcome.group) for rule in rules_in_approved_state(change, outcome)]
     times = [float(state.reverts[key].last) for key in keys if state.reverted_since(key, change.call.timestamp)]
     times += [time.time()] if named else []
     return max(0.0, max(times) - change.call.timestamp) if times else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -41,14 +41,26 @@ class GuardedGroup:
     egress: tuple[Rule, ...] | None
     optional: tuple[Rule, ...] = ()
 
-    @property
+    @cached_property
     def approved(self) -> tuple[Rule, ...]:
         """Return the approved rules of both directions."""
         return self.ingress + (self.egress or ())
 
+    @cached_property
+    def _approved_set(self) -> frozenset[Rule]:
+        return frozenset(self.approved)
+
+    @cached_property
+    def _optional_set(self) -> frozenset[Rule]:
+        return frozenset(self.optional)
+
+    def approves(self, rule: Rule) -> bool:
+        """Return whether the rule is approved."""
+        return rule in self._approved_set
+
     def accepts(self, rule: Rule) -> bool:
         """Return whether the rule is approved or optional."""
-        return rule in self.approved or rule in self.optional
+        return self.approves(rule) or rule in self._optional_set
 
     def covers(self, rule: Rule) -> bool:
         """Return whether rules of this direction are guarded."""
@@ -169,7 +181,8 @@ def reconcile(
         if not new_conflicts:
             break
         conflicts += new_conflicts
-    already_removed = [a for a in dict.fromkeys(conflicts) if a.action_type == "revoke" and a.rule not in rules]
+    existing = set(rules)
+    already_removed = [a for a in dict.fromkeys(conflicts) if a.action_type == "revoke" and a.rule not in existing]
     return Outcome(group, rules, tuple(completed + already_removed + failed + skipped))
 
 
@@ -219,9 +232,12 @@ def _set_status(action: Action, *, may_restore: bool, may_revoke: bool, suspende
 def _apply_or_replace(ec2: "EC2Client", group_id: str, actions: list[Action], *, last: bool) -> list[Action]:
     """Apply the actions; if a rule cannot be modified, revoke it and restore the approved one instead."""
     results = _apply(ec2, group_id, actions, last=last)
-    rejected = [a for a in results if a.action_type == "modify" and a.status == "failed" and not a.transient]
-    replaced = _apply(ec2, group_id, list(_replacements(rejected)), last=last)
-    return [action for action in results if action not in rejected] + replaced
+    accepted: list[Action] = []
+    rejected: list[Action] = []
+    for action in results:
+        is_rejected = action.action_type == "modify" and action.status == "failed" and not action.transient
+        (rejected if is_rejected else accepted).append(action)
+    return accepted + _apply(ec2, group_id, list(_replacements(rejected)), last=last)
 
 
 def _replacements(modifications: list[Action]) -> Iterable[Action]:

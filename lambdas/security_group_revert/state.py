@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Sort keys of the last report and of late events; those of findings contain a colon.
 REPORT_SORT_KEY, LATE_SORT_KEY = "report", "late"
 BREAK_GLASS_PREFIX = "break-glass: "  # of the sort keys of permitted changes, before the key of the finding
+# Read for each event of a group. Someone who adds different rules all day causes more items than the function's memory
+# can hold. Those that are not read are revert counts, because all other items sort before them; reverting starts again.
+MAX_ITEMS = 20_000
 REMINDER_SECONDS = 24 * 3600
 # Treat as expired: an update re-created the item, without an expiry, just after DynamoDB had deleted it.
 EXPIRED = {"N": "0"}
@@ -57,7 +60,7 @@ class State:
     reverts: Mapping[str, Reverts] = field(default_factory=dict)
     reported_digest: str = ""  # of the open findings
     reported_at: int = 0
-    has_late_events: bool = False
+    late_events: int = 0  # since the last sweep, whose changes an earlier run had reverted
     permitted: tuple[PermittedChange, ...] = ()  # also those whose time has ended, until they are reverted
 
     def suspended(self, max_reverts: int) -> frozenset[str]:
@@ -112,11 +115,12 @@ class StateTable:
             KeyConditionExpression="group_id = :group",
             ExpressionAttributeValues={":group": {"S": group_id}},
             ConsistentRead=True,
+            PaginationConfig={"MaxItems": MAX_ITEMS},
         )
         items = {item["finding"]["S"]: item for page in pages for item in page["Items"]}
         now = time.time()
         live = {key: item for key, item in items.items() if int(item.get("expires_at", EXPIRED)["N"]) > now}
-        late = live.pop(LATE_SORT_KEY, None) is not None
+        late = int(live.pop(LATE_SORT_KEY, {"reverts": {"N": "0"}})["reverts"]["N"])
         report = live.pop(REPORT_SORT_KEY, None)
         permitted = tuple(_permitted(key, live.pop(key)) for key in list(live) if key.startswith(BREAK_GLASS_PREFIX))
         reverts = {
@@ -124,7 +128,7 @@ class StateTable:
             for key, item in live.items()
         }
         if report is None:
-            return State(reverts, has_late_events=late, permitted=permitted)
+            return State(reverts, late_events=late, permitted=permitted)
         return State(reverts, report["digest"]["S"], int(report["last"]["N"]), late, permitted)
 
     def count(self, group_id: str, state: State, keys: Iterable[str], *, by_sweep: bool) -> None:

@@ -18,9 +18,11 @@ from typing import NamedTuple
 INDEX, HTML = "index.html", ".html"
 FILE, DIRECTORY, PAGE = "file", "directory", "page"
 # A last path segment with an extension is a file. An extension starts with a letter, so that release-1.2 is a
-# directory, and has at least two characters, so that v1.x is one too. Shorter known extensions are listed.
+# directory, and has at least two characters, so that v1.x is one too. Other known extensions are listed.
 EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{1,14})\Z")
-KNOWN_EXTENSIONS = frozenset({"7z", "3gp", "3g2", "c", "h", "m", "r", "z"})
+KNOWN_EXTENSIONS = frozenset(
+    {"7z", "3gp", "3g2", "c", "h", "m", "r", "z", "pf_meta", "pf_index", "pf_filter", "pf_fragment"}  # pf_: of Pagefind
+)
 # A path that even lenient clients cannot interpret as another host or as a header: printable ASCII of RFC 3986,
 # without empty segments, backslashes, dot segments, or encoded slashes, backslashes and control characters.
 SAFE_PATH = re.compile(r"(/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)+\Z")

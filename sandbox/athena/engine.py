@@ -43,6 +43,9 @@ def run(text: str, database: str, execution: dict[str, Any]) -> dict[str, Any]:
     if shown:
         columns, lines = shown
         rows: list[list[Any]] = [[line] for line in lines]
+        results = execution["ResultConfiguration"]
+        results["OutputLocation"] = f"{results['OutputLocation'].removesuffix('.csv')}.txt"
+        _save(execution, "".join(f"{line}\n" for line in lines))
         return {"columns": list(columns), "rows": rows, "types": ["string"] * len(columns), "has_header": False}
     if statement.kind == "CREATE TABLE AS" and not _check_new_table(statement, execution):
         return {"columns": [], "rows": [], "types": []}
@@ -58,7 +61,7 @@ def run(text: str, database: str, execution: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"HIVE_BAD_DATA: {error}") from error
         columns = [column[0] for column in cursor.description]
         kinds = [str(column[1]).upper().split("(")[0] for column in cursor.description]
-    _save(execution, list(columns), rows)
+    _save(execution, "".join(f"{_csv(row)}\n" for row in [columns, *rows]))
     return {"columns": columns, "rows": rows, "types": [athena.duckdb_types.get(kind, "varchar") for kind in kinds]}
 
 
@@ -197,8 +200,7 @@ def _create_table(statement: Statement, columns: list[tuple[str, str]], executio
         raise ValueError(json.loads(body)["message"])
 
 
-def _save(execution: dict[str, Any], columns: list[str], rows: list[list[Any]]) -> None:
-    text = "".join(f"{_csv(row)}\n" for row in [columns, *rows])
+def _save(execution: dict[str, Any], text: str) -> None:
     location = urlparse(execution["ResultConfiguration"]["OutputLocation"])
     headers = {"content-type": "application/octet-stream"}
     s3.put_object(location.netloc, location.path.lstrip("/"), text.encode(), headers)

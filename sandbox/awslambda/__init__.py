@@ -2,7 +2,8 @@
 
 Implements: an access key for each function, which STS knows as a session of its role (MiniStack would use the
 account's credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js
-functions (the packages in package.json). `aliases`, `versions` and `metrics` have those features.
+functions (the packages in package.json). `aliases`, `versions`, `metrics`, `quotas` and `logs`
+have those features.
 
 A function runs in at most `MAX_PROCESSES` processes, and further invocations wait. AWS starts an execution environment
 for each concurrent invocation, but a hundred processes that start at once occupy a computer for minutes.
@@ -26,7 +27,7 @@ from typing import Any
 from ..emulator.authentication import secret_of
 from ..ministack import lambda_functions, sts
 from ..process import ROOT
-from . import aliases, metrics, versions
+from . import aliases, logs, metrics, quotas, versions
 
 MAX_PROCESSES = 4
 LAYERS = ROOT / ".cache/layers"
@@ -41,9 +42,11 @@ def install() -> None:
     lambda_functions.logger.setLevel("WARNING")
     lambda_functions.execute.wrap(_with_class_name)
     lambda_functions.execute.wrap(_with_few_processes)
+    logs.install()
     metrics.install()  # before the aliases, so that metrics name the version that runs
     aliases.install()
     versions.install()
+    quotas.install()  # after the metrics, which count each throttled attempt
 
 
 def _with_few_processes(execute: Callable[..., Any]) -> Callable[..., Any]:
@@ -104,7 +107,7 @@ def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subpro
     environment = {
         "NODE_PATH": str(ROOT / "node_modules"),
         "PYTHONPATH": str(Path(__file__).with_name("opt")),
-    }
+    } | logs.environment(config)
     credentials = role_credentials(config["Role"], session=arn.split(":")[6])
     return subprocess.Popen(command, env=env | credentials | environment, **options)
 

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..ministack import lambda_functions
-from ..ministack.cloudformation import resource_handlers
+from ..ministack.cloudformation import add_steps
 from ..ministack.requests import get_region, json_error
 
 Function = Callable[..., Any]
@@ -42,8 +42,7 @@ def install() -> None:
     lambda_functions.check_revision.replace(check_revision)
     lambda_functions.create_alias.wrap(_validating_creation)
     lambda_functions.update_alias.wrap(_validating_update)
-    handlers = resource_handlers["AWS::Lambda::Alias"]
-    handlers["create"] = _validating_resource(handlers["create"])
+    add_steps("AWS::Lambda::Alias", check=_check_resource)
 
 
 def name_and_qualifier(arn: str) -> tuple[str, str]:
@@ -159,22 +158,17 @@ def _validating_update(update: Function) -> Function:
     return update_alias
 
 
-def _validating_resource(create: Function) -> Function:
-    """Validate aliases of templates, which MiniStack creates without CreateAlias."""
-
-    def create_resource(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        name = properties["FunctionName"]
-        name = name_and_qualifier(name)[0] if name.startswith("arn:") else name
-        listed = (properties.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or []
-        routing = {str(entry["FunctionVersion"]): float(entry["FunctionWeight"]) for entry in listed}
-        data = properties | {"RoutingConfig": {"AdditionalVersionWeights": routing}}
-        function = lambda_functions.functions.get(name)
-        error = _constraint_error(data) or (_alias_error(function, data) if function else None)
-        if error:
-            raise ValueError(error[2].decode())
-        return create(logical_id, properties, stack)
-
-    return create_resource
+def _check_resource(_id: str, properties: dict[str, Any]) -> None:
+    """Validate an alias of a template, which MiniStack creates without CreateAlias."""
+    name = properties["FunctionName"]
+    name = name_and_qualifier(name)[0] if name.startswith("arn:") else name
+    listed = (properties.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or []
+    routing = {str(entry["FunctionVersion"]): float(entry["FunctionWeight"]) for entry in listed}
+    data = properties | {"RoutingConfig": {"AdditionalVersionWeights": routing}}
+    function = lambda_functions.functions.get(name)
+    error = _constraint_error(data) or (_alias_error(function, data) if function else None)
+    if error:
+        raise ValueError(error[2].decode())
 
 
 def _constraint_error(data: dict[str, Any]) -> Any:

@@ -14,8 +14,9 @@ from .. import cloudtrail
 from ..iam.authorization import CALLER
 from ..iam.operations import Operation, parse
 from ..ministack import lambda_functions
-from ..ministack.cloudformation import resource_handlers
+from ..ministack.cloudformation import add_steps, resource_handlers
 from ..ministack.requests import access_key_of, get_account_id, json_error, json_response, service_handlers
+from . import quotas
 from .aliases import check_revision, weights
 
 Function = Callable[..., Any]
@@ -43,9 +44,7 @@ def install() -> None:
     service_handlers["lambda"] = _recording(service_handlers["lambda"])
     handlers = resource_handlers["AWS::Lambda::Version"]
     handlers["create"] = _recording_publication(handlers["create"])
-    handlers = resource_handlers["AWS::Lambda::Function"]
-    handlers["create"] = _with_missing_properties(handlers["create"], properties_at=1)
-    handlers["update"] = _with_missing_properties(handlers["update"], properties_at=2)
+    add_steps("AWS::Lambda::Function", check=_check_quotas, apply=_apply_missing_properties)
 
 
 def _content(config: dict[str, Any]) -> str:
@@ -134,12 +133,13 @@ def _protecting_aliases(delete: Function) -> Function:
 
 
 def _recording(handle: Function) -> Function:
-    """Reject calls for which a function is not ready, and record calls in CloudTrail."""
+    """Reject calls for which a function is not ready or that exceed a quota, and record calls in CloudTrail."""
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         parsed = parse(method, path, "", headers, body)
         operation = parsed[1] if parsed else Operation("lambda", "", "")
-        response = _not_ready(operation, _qualifier(query)) or await handle(method, path, headers, body, query)
+        error = _not_ready(operation, _qualifier(query)) or quotas.refusal(operation, headers, body)
+        response = error or await handle(method, path, headers, body, query)
         if operation.name in EVENT_NAMES:
             _record(operation, headers, response)
         return response
@@ -204,17 +204,15 @@ def _recording_publication(create: Function) -> Function:
     return create_version
 
 
-def _with_missing_properties(handler: Function, properties_at: int) -> Function:
+def _check_quotas(name: str, properties: dict[str, Any]) -> None:
+    if reason := quotas.configuration_error(name, properties):
+        raise ValueError(reason)
+
+
+def _apply_missing_properties(name: str, properties: dict[str, Any]) -> None:
     """Apply the properties of templates that MiniStack ignores; published versions keep the queue."""
-
-    def handle(*arguments: Any) -> Any:
-        name, attributes = handler(*arguments)
-        properties = arguments[properties_at]
-        function = lambda_functions.functions[name]
-        function["config"].pop("DeadLetterConfig", None)
-        function["config"] |= {key: properties[key] for key in ("DeadLetterConfig",) if key in properties}
-        reserved = properties.get("ReservedConcurrentExecutions")
-        function["concurrency"] = None if reserved is None else int(reserved)
-        return name, attributes
-
-    return handle
+    function = lambda_functions.functions[name]
+    function["config"].pop("DeadLetterConfig", None)
+    function["config"] |= {key: properties[key] for key in ("DeadLetterConfig",) if key in properties}
+    reserved = properties.get("ReservedConcurrentExecutions")
+    function["concurrency"] = None if reserved is None else int(reserved)

@@ -11,8 +11,9 @@ MiniStack executes stacks and change sets. Implemented here:
 - Virtual-hosted S3 URLs of templates; events with increasing timestamps.
 - Service roles (`roles`), signals (`signals`).
 
-Not implemented: replacement that depends on more than the schema, effects of stack policies, hooks, validation of
-AWS-specific parameter types.
+Not implemented: replacement that depends on more than the schema, effects of stack policies, hooks, signals of updates,
+types and formats of property values, validation of AWS-specific parameter types. In change sets, attributes of existing
+resources are known only after the update.
 """
 
 from collections.abc import Callable

@@ -1,10 +1,13 @@
 """Creation policies: resources that wait for SignalResource.
 
 MiniStack creates the resources of a stack one after the other, on its event loop. `SIGNALED_TYPES` are created in a
-thread, so that they can wait for a signal through the API. Not implemented: signals of updates.
+thread, so that they can wait for a signal through the API. CloudFormation creates them in parallel, and hosts of a
+cluster wait for each other, so the last one waits for all. If another one fails, the last one's event has the reason.
+Not implemented: signals of updates.
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ..ministack import cloudformation
@@ -43,6 +46,7 @@ class Signals:
 
 
 _signals: dict[tuple[str, str], Signals] = {}
+_waits: dict[str, list[Callable[[], None]]] = {}  # of the resources of a stack that have not waited yet, by its id
 
 
 def install() -> None:
@@ -62,6 +66,19 @@ def signals_of(stack_name: str, logical_id: str) -> Signals:
     """Return the signals of a resource that is being created; earlier signals are discarded."""
     _signals[stack_name, logical_id] = signals = Signals()
     return signals
+
+
+def wait_in_parallel(stack_name: str, logical_id: str, wait: Callable[[], None]) -> None:
+    """Wait for the signals of a resource and of those before it, unless another such resource is to be created."""
+    stack = cloudformation.stacks[stack_name]
+    waits = _waits.setdefault(stack["StackId"], [])
+    waits.append(wait)
+    resources = cloudformation.parse_template(stack["_template_body"])["Resources"]
+    following = [resources[name] for name in resources.keys() - stack["_resources"].keys() - {logical_id}]
+    if any(r["Type"] in SIGNALED_TYPES and r.get("CreationPolicy") and not r.get("Condition") for r in following):
+        return
+    for wait_for_signals in _waits.pop(stack["StackId"]):
+        wait_for_signals()
 
 
 def creation_policy(stack_name: str, logical_id: str) -> dict[str, Any]:

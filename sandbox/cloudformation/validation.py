@@ -31,17 +31,7 @@ def install(operations: dict[str, Operation]) -> None:
         operations[name] = _validated(operations[name], has_parameters=True)
     for name in ("ValidateTemplate", "GetTemplateSummary"):
         operations[name] = _validated(operations[name], has_parameters=False)
-    original = cloudformation.resource_handlers[NESTED_STACK]
-
-    def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        _validate_nested(properties)
-        return original["create"](logical_id, properties, stack)
-
-    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> Any:
-        _validate_nested(new)
-        return original["update"](physical_id, old, new, stack)
-
-    cloudformation.extend_resource_type(NESTED_STACK, create=create, update=update)
+    cloudformation.add_steps(NESTED_STACK, check=_validate_nested)
 
 
 def stack_of(name: str) -> dict[str, Any]:
@@ -99,7 +89,7 @@ def validate(body: str, values: list[dict[str, Any]] | None, previous: dict[str,
     return template
 
 
-def _validate_nested(properties: dict[str, Any]) -> None:
+def _validate_nested(_id: str, properties: dict[str, Any]) -> None:
     body, error = cloudformation.resolve_template({"TemplateURL": [properties.get("TemplateURL", "")]})
     if body and not error:
         given = properties.get("Parameters") or {}

@@ -8,9 +8,8 @@ policies, gzip compression, caching (`x-cache`, `age`) and invalidations. Functi
 are rejected.
 
 Not implemented: non-S3 origins; other events of functions; error caching TTLs; stale responses; request collapsing;
-range requests; cookies; geographic restrictions; signed URLs; web ACLs; CORS, Server-Timing and X-XSS-Protection
-headers of policies; access logs; KMS keys of the bucket. There is one edge location, and
-changes are effective immediately.
+range requests; cookies; geographic restrictions; signed URLs; web ACLs; Server-Timing headers of policies;
+access logs; KMS keys of the bucket. There is one edge location, and changes are effective immediately.
 """
 
 from . import access_logs, resource_handlers

@@ -93,7 +93,7 @@ async def _respond(distribution_id: str, config: dict[str, Any], request: Reques
             request = replace(request, path=f"/{config['DefaultRootObject']}")
         response = await _from_cache_or_origin(distribution_id, config, behavior, request)
         response = await _custom_error(distribution_id, config, behavior, request, response)
-    response = _add_policy_headers(behavior, _compress(behavior, request, response))
+    response = _add_policy_headers(behavior, request, _compress(behavior, request, response))
     response = response.with_headers(via=f"2.0 {request.host} (CloudFront)", x_amz_cf_id=uuid.uuid4().hex)
     return replace(response, body=b"") if request.method == "HEAD" else response
 
@@ -118,7 +118,8 @@ def _check_protocol(behavior: dict[str, Any], request: Request) -> Response | No
 
 def _check_method(behavior: dict[str, Any], request: Request) -> Response | None:
     allowed = behavior["AllowedMethods"]["Items"]
-    return None if request.method in allowed else _error(403, "This distribution does not allow this method.")
+    reason = "This distribution is not configured to allow the HTTP request method that was used for this request."
+    return None if request.method in allowed else _error(403, reason)
 
 
 async def _viewer_request(distribution_id: str, behavior: dict[str, Any], request: Request) -> Request | Response:
@@ -307,36 +308,17 @@ def _compress(behavior: dict[str, Any], request: Request, response: Response) ->
     )
 
 
-def _add_policy_headers(behavior: dict[str, Any], response: Response) -> Response:
+def _add_policy_headers(behavior: dict[str, Any], request: Request, response: Response) -> Response:
     with request_scope(ACCOUNT, REGION):
         policy = cloudfront.response_headers_policies.get(behavior.get("ResponseHeadersPolicyId"))
-    return apply_headers_policy(policy["Config"], response) if policy else response
+    return apply_headers_policy(policy["Config"], request, response) if policy else response
 
 
-def apply_headers_policy(config: dict[str, Any], response: Response) -> Response:
-    """Add the security and custom headers of a response headers policy, and remove the headers that it removes."""
-    security = config.get("Security") or {}
-    headers = {}
-    if hsts := security.get("StrictTransportSecurity"):
-        parts = [f"max-age={hsts['AccessControlMaxAgeSec']}"]
-        parts += ["includeSubDomains"] if hsts.get("IncludeSubdomains") else []
-        parts += ["preload"] if hsts.get("Preload") else []
-        headers["strict-transport-security"] = "; ".join(parts)
-    if csp := security.get("ContentSecurityPolicy"):
-        headers["content-security-policy"] = csp["ContentSecurityPolicy"]
-    if "ContentTypeOptions" in security:
-        headers["x-content-type-options"] = "nosniff"
-    if frame := security.get("FrameOptions"):
-        headers["x-frame-options"] = frame["FrameOption"]
-    if referrer := security.get("ReferrerPolicy"):
-        headers["referrer-policy"] = referrer["ReferrerPolicy"]
-    for custom in config.get("CustomHeaders", []):
-        name = custom["Header"].lower()
-        if custom["Override"] or name not in response.headers:
-            headers[name] = custom["Value"]
-    removed = {item["Header"].lower() for item in config.get("RemoveHeaders", [])}
-    kept = {name: value for name, value in response.headers.items() if name not in removed}
-    return replace(response, headers=kept | headers)
+def apply_headers_policy(config: dict[str, Any], request: Request, response: Response) -> Response:
+    """Apply a response headers policy."""
+    origin_header = request.headers.get("origin", "")
+    headers = cloudfront.apply_headers_policy(response.headers, config, origin_header, request.method)
+    return replace(response, headers=headers)
 
 
 def _error(status: int, message: str) -> Response:

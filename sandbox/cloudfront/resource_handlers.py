@@ -12,7 +12,7 @@ from botocore.serialize import create_serializer
 from botocore.session import Session
 
 from ..ministack import cloudfront
-from ..ministack.cloudformation import extend_resource_type, resource_handlers
+from ..ministack.cloudformation import add_steps, extend_resource_type, resource_handlers
 from . import functions, lambda_edge
 
 MODEL = Session().get_service_model("cloudfront")
@@ -28,7 +28,8 @@ def install() -> None:
         "ResponseHeadersPolicy": cloudfront.response_headers_policies,
     }.items():
         _refuse_taken_name(kind, existing)
-    _check_function_code()
+    # MiniStack does not check CloudFront's quota of a function's code in templates.
+    add_steps("AWS::CloudFront::Function", check=lambda _id, properties: functions.check_code(properties))
     extend_resource_type("AWS::CloudFront::Distribution", create=_create_distribution, update=_update_distribution)
 
 
@@ -43,22 +44,6 @@ def _refuse_taken_name(kind: str, existing: Mapping[str, Any]) -> None:
         return original_create(logical_id, properties, stack)
 
     extend_resource_type(f"AWS::CloudFront::{kind}", create=create)
-
-
-def _check_function_code() -> None:
-    """Reject functions above CloudFront's quota, which MiniStack does not check in templates."""
-    handlers = resource_handlers["AWS::CloudFront::Function"]
-    original_create, original_update = handlers["create"], handlers["update"]
-
-    def create(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        functions.check_code(properties)
-        return original_create(logical_id, properties, stack)
-
-    def update(physical_id: str, old: Any, new: dict[str, Any], stack: str) -> Any:
-        functions.check_code(new)
-        return original_update(physical_id, old, new, stack)
-
-    extend_resource_type("AWS::CloudFront::Function", create=create, update=update)
 
 
 def _create_distribution(logical_id: str, properties: dict[str, Any], stack: str) -> Any:

@@ -3,8 +3,8 @@
 At each accelerated minute, an alarm evaluates the last `EvaluationPeriods` periods, with the data that arrived in them,
 because functions do not run faster and their data would be too old. It is in ALARM if at
 least `DatapointsToAlarm` of them breach the threshold; `TreatMissingData` decides about periods without data. Topics
-get AWS's message, and the default event bus "CloudWatch Alarm State Change". Sources: CloudWatch user guide, "Using
-Amazon CloudWatch alarms" and "Alarm events and EventBridge".
+get AWS's message, whose text for `emails` differs, and the default event bus "CloudWatch Alarm State Change". Sources:
+CloudWatch user guide, "Using Amazon CloudWatch alarms" and "Alarm events and EventBridge".
 
 Not implemented: data of more periods than evaluated, which CloudWatch uses if some are missing; actions other than
 topics; suppression of composite alarms.
@@ -22,7 +22,7 @@ import botocore.session
 
 from ..ministack import cloudwatch, eventbridge, sns
 from ..ministack.requests import get_account_id, get_region
-from . import statistics
+from . import emails, statistics
 
 COMPARISONS = {
     "GreaterThanOrEqualToThreshold": (ge, "greater than or equal to"),
@@ -135,11 +135,13 @@ def _time(seconds: float) -> str:
 def dispatch(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) -> None:
     """Send the event of a changed state, and notify the topics of the alarm."""
     _send_event(alarm, old_state, new_state, reason)
-    message = json.dumps(_message(alarm, old_state, new_state, reason))
+    content = _message(alarm, old_state, new_state, reason)
+    email = emails.text_of(content, f"{datetime.now(UTC):%A %d %B, %Y %H:%M:%S} UTC")
+    message = json.dumps({"default": json.dumps(content), "email": email})
     subject = f'{new_state}: "{alarm["AlarmName"]}" in {_region_name(get_region())}'[:100]
     for action in alarm.get(ACTIONS[new_state]) or [] if alarm.get("ActionsEnabled", True) else []:
         if action.split(":")[2] == "sns":
-            sns.fan_out(action, str(uuid.uuid4()), message, subject)
+            sns.fan_out(action, str(uuid.uuid4()), message, subject, "json")
 
 
 def _message(alarm: dict[str, Any], old_state: str, new_state: str, reason: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from walkthroughs.multi_region_api import CLIENT, CLIENT_ADDRESSES
+from walkthroughs.failover_page import CLIENT
+from walkthroughs.multi_region_api import CLIENT_ADDRESSES
 from walkthroughs.walkthrough import LocalEndpoints, Target
 
 from ..process import MAILBOX_HOST, Sandbox

@@ -89,6 +89,7 @@ def _execute(operation: Callable[[Any], Result], values: dict[str, str], headers
             user_agent=headers.get("user-agent", ""),
             request=cloudtrail_request(name, request),
             response=cloudtrail_response(name, result.elements) if result else None,
+            request_id=_request_id(response),
             error=(f"Client.{error.code}", str(error)) if error else None,
         )
     return response
@@ -112,8 +113,14 @@ def _record_original(values: dict[str, str], headers: dict[str, str], response: 
         user_agent=headers.get("user-agent", ""),
         request=cloudtrail_parameters(parse_query({k: v for k, v in values.items() if k not in ("Action", "Version")})),
         response=None if error else cloudtrail_parameters(elements),
+        request_id=_request_id(response),
         error=error,
     )
+
+
+def _request_id(response: tuple[int, Any, bytes]) -> str:
+    elements = parse_xml(response[2])
+    return str(elements.get("requestId") or elements.get("requestID") or "")  # the latter in errors
 
 
 def _with_rules(create: Callable[..., Any]) -> Callable[..., Any]:

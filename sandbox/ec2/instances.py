@@ -6,10 +6,10 @@ this computer. ROOT is the folder of its file system. Creation ends when the ins
 and Python of this computer.
 
 The module sets H2O's port, memory and threads, because several instances run on one computer. A file in the folder
-has the port, for port forwarding.
+has the port, for port forwarding. `metadata` is the metadata service, without credentials.
 
-Not implemented: updates, volumes, tags of launch templates, the metadata service, the network, user data without a
-signal, and user data that is not a shell script or does not use ROOT.
+Not implemented: updates, volumes, tags of launch templates, the network, user data without a signal, and user data that
+is not a shell script or does not use ROOT.
 """
 
 import base64
@@ -25,16 +25,17 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from assets.analytics_host.host.idle import PORTS
 
 from ..awslambda import role_credentials
-from ..cloudformation.signals import creation_policy, signals_of
+from ..cloudformation.signals import Signals, creation_policy, signals_of, wait_in_parallel
 from ..ministack import ec2, iam
 from ..ministack.cloudformation import resource_handlers
-from . import systemd
+from . import metadata, systemd
 
 H2O_PORT = PORTS["H2O"]
 CREDENTIALS = "credentials.json"  # of the instance's role; the metadata service has them on AWS
@@ -76,12 +77,16 @@ def _create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tup
     if resource_signal:
         signals = signals_of(stack_name, logical_id)
         _boot(instance, profile)
-        try:
-            signals.wait(int(resource_signal.get("Count", 1)), _seconds(resource_signal.get("Timeout", "PT5M")))
-        except RuntimeError:
-            _report_logs(instance_id)  # before they are deleted with the instance
-            raise
+        wait_in_parallel(stack_name, logical_id, partial(_wait, signals, resource_signal, instance_id))
     return instance_id, _attributes(instance_id)
+
+
+def _wait(signals: Signals, expected: dict[str, str], instance_id: str) -> None:
+    try:
+        signals.wait(int(expected.get("Count", 1)), _seconds(expected.get("Timeout", "PT5M")))
+    except RuntimeError:
+        _report_logs(instance_id)  # before they are deleted with the instance
+        raise
 
 
 def _report_logs(instance_id: str) -> None:
@@ -129,13 +134,15 @@ def _boot(instance: dict[str, Any], profile: dict[str, Any] | None) -> None:
     user_data.write_bytes(base64.b64decode(instance["UserData"]))
     port = _two_free_ports()
     (root / f"port-{H2O_PORT}").write_text(str(port))
+    (root.parent / systemd.PORTS).mkdir(exist_ok=True)
+    (root.parent / systemd.PORTS / instance["PrivateIpAddress"]).write_text(str(port))
     environment = (
         {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         | {
             "ROOT": str(root),
             "PATH": f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
-            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint(instance["InstanceId"]),
         }
         | credentials
         | _software()

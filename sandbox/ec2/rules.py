@@ -1,6 +1,10 @@
-"""Security group rules, and the operations that describe and change them."""
+"""Security group rules, and the operations that describe and change them.
+
+On request of `fault_injection`, DescribeSecurityGroupRules is eventually consistent.
+"""
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -12,6 +16,8 @@ from ..ministack.requests import get_account_id
 MAX_RULES = 60  # for each direction
 PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
 Rule = dict[str, Any]  # as returned by DescribeSecurityGroupRules
+visibility = {"delay": 0.0}  # seconds until changes are listed; set by fault injection
+_history: dict[str, list[tuple[float, list[Rule]]]] = {}  # by group: the times of its changes, and its rules before
 # The list of an IpPermission that contains a type of source, and the source's key in it.
 RANGES = {
     "CidrIpv4": ("IpRanges", "CidrIp"),
@@ -57,7 +63,15 @@ def stored_rules(group: dict[str, Any]) -> list[Rule]:
     return rules
 
 
+def _listed_rules(group: dict[str, Any]) -> list[Rule]:
+    """Return the rules before the changes that are not yet visible."""
+    since = time.time() - visibility["delay"]
+    return next((rules for at, rules in _history.get(group["GroupId"], []) if at > since), stored_rules(group))
+
+
 def store_rules(group: dict[str, Any], rules: list[Rule]) -> None:
+    if visibility["delay"]:
+        _history.setdefault(group["GroupId"], []).append((time.time(), stored_rules(group)))
     for is_egress, key in ((False, "IpPermissions"), (True, "IpPermissionsEgress")):
         group[key] = [_permission(rule) for rule in rules if rule["IsEgress"] == is_egress]
 
@@ -233,7 +247,7 @@ def _update_descriptions(request: dict[str, Any], is_egress: bool) -> Result:
 def _describe(request: dict[str, Any]) -> Result:
     filters = {f["Name"]: f.get("Value", []) for f in request.get("Filter", [])}
     ids = request.get("SecurityGroupRuleId") or filters.get("security-group-rule-id")
-    rules = [rule for group in ec2.security_groups.values() for rule in stored_rules(group)]
+    rules = [rule for group in ec2.security_groups.values() for rule in _listed_rules(group)]
     if ids:
         _check_ids(ids, rules)
     matching = [

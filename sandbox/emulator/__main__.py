@@ -34,10 +34,12 @@ def main() -> None:
     listeners["dns"] = _listen(0, socket.SOCK_DGRAM)
     os.environ.update(
         GATEWAY_PORT=str(_port(listeners["aws"])),
+        WEB_PORT=str(_port(listeners["http"])),
         MINISTACK_HOST="127.0.0.1",
         MINISTACK_ACCOUNT_ID=ACCOUNT,
         MINISTACK_REGION=REGION,
         LAMBDA_EXECUTOR="local",
+        LAMBDA_ACCOUNT_CONCURRENCY="1000",
         SFTP_ENABLED="0",
         IOT_MTLS_ENABLED="0",
         LOG_LEVEL="WARNING",
@@ -122,6 +124,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     from hypercorn.asyncio import serve
 
     from .. import apigateway, cloudfront, cloudwatch, route53, sns
+    from ..ec2 import metadata
     from ..iam.authorization import require_permission
     from ..ministack import lambda_functions, requests
     from ..route53 import dns
@@ -146,7 +149,9 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
         asyncio.create_task(route53.health_checks.run(ports, options.speed)),
         asyncio.create_task(cloudwatch.run()),
     ]
-    web_application = web.application([apigateway.serve, cloudfront.serve, sns.serve], route53.endpoint_at)
+    web_application = web.application(
+        [apigateway.serve, cloudfront.serve, sns.serve, metadata.serve], route53.endpoint_at
+    )
     try:
         await asyncio.gather(
             serve(

@@ -1,5 +1,7 @@
 """Fault injection for tests: a call to CloudFormation or EC2 fails, or another call is executed before it.
 
+EventBridge's attempts to invoke the target of a rule fail, too, with the action `InvokeTarget`.
+
 A POST with ``X-Amz-Target: Sandbox.Inject`` and ``{"faults": [...]}`` replaces the list of faults and returns the
 previous one, with the remaining ``times`` of each fault. A fault has:
 
@@ -7,6 +9,8 @@ previous one, with the remaining ``times`` of each fault. A fault has:
 - ``skip``: number of calls that succeed first (default: 0)
 - ``times``: number of calls affected (default: 1)
 - ``code`` and ``message`` of an error, or ``before``: parameters of another call to the same API
+
+With ``{"stale_seconds": 2}``, EC2 is eventually consistent: it lists the security group rules of two seconds ago.
 
 With ``{"impaired_regions": [...]}``, all AWS API calls in these Regions fail with status 503, also those of functions.
 Deployed APIs still respond, and global services are not impaired.
@@ -22,12 +26,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from .. import budgets
+from ..ec2 import rules
 from ..ministack import cloudformation, ec2
 from ..ministack.requests import get_region, service_handlers
 from .json_protocol import register
 
 FAULTS: list[dict[str, Any]] = []
 IMPAIRED_REGIONS: set[str] = set()
+THROTTLED = "RequestLimitExceeded"
 GLOBAL_SERVICES = {"budgets", "cloudfront", "iam", "route53", "sandbox-faults"}
 
 
@@ -35,7 +41,7 @@ def install() -> None:
     """Accept faults, and apply them to CloudFormation and EC2, and impaired Regions to all services."""
     register("sandbox-faults", "Sandbox.", {"Inject": _inject, "SetCost": budgets.set_cost})
     _wrap("cloudformation", cloudformation.error_response)
-    _wrap("ec2", lambda code, message: ec2.error_response(code, message, 400))
+    _wrap("ec2", lambda code, message: ec2.error_response(code, message, 503 if code == THROTTLED else 400))
     for service in service_handlers.keys() - GLOBAL_SERVICES:
         _reject_in_impaired_regions(service)
 
@@ -56,7 +62,7 @@ def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         action = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
-        fault = _next_fault(action)
+        fault = next_fault(action)
         if fault and "code" in fault:
             return error_response(fault["code"], fault.get("message", ""))
         if fault:
@@ -71,13 +77,15 @@ def _wrap(service: str, error_response: Callable[[str, str], Any]) -> None:
 def _inject(request: dict[str, Any]) -> dict[str, Any]:
     replaced = list(FAULTS)
     FAULTS[:] = request.get("faults", FAULTS)
+    rules.visibility["delay"] = request.get("stale_seconds", rules.visibility["delay"])
     if "impaired_regions" in request:
         IMPAIRED_REGIONS.clear()
         IMPAIRED_REGIONS.update(request["impaired_regions"])
     return {"replaced": replaced}
 
 
-def _next_fault(action: str) -> dict[str, Any] | None:
+def next_fault(action: str) -> dict[str, Any] | None:
+    """Return the fault that applies to a call of `action`, or None."""
     for fault in FAULTS:
         if fault["action"] != action:
             continue

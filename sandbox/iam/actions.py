@@ -23,19 +23,6 @@ REFERENCE = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Polici
 NO_PERMISSION = {"sts:GetCallerIdentity", "sts:GetSessionToken"}  # AWS requires no permission for these
 # Actions whose names differ from their operations. Batches of operations require the action of the single one.
 ACTIONS = {
-    "budgets:CreateBudget": "ModifyBudget",
-    "budgets:CreateNotification": "ModifyBudget",
-    "budgets:CreateSubscriber": "ModifyBudget",
-    "budgets:DeleteBudget": "ModifyBudget",
-    "budgets:DeleteNotification": "ModifyBudget",
-    "budgets:DeleteSubscriber": "ModifyBudget",
-    "budgets:DescribeBudget": "ViewBudget",
-    "budgets:DescribeBudgets": "ViewBudget",
-    "budgets:DescribeNotificationsForBudget": "ViewBudget",
-    "budgets:DescribeSubscribersForNotification": "ViewBudget",
-    "budgets:UpdateBudget": "ModifyBudget",
-    "budgets:UpdateNotification": "ModifyBudget",
-    "budgets:UpdateSubscriber": "ModifyBudget",
     "lambda:Invoke": "InvokeFunction",
     "s3:CompleteMultipartUpload": "PutObject",
     "s3:CopyObject": "PutObject",
@@ -151,6 +138,8 @@ def _action(operation: Operation) -> str:
     if service == "apigateway" and name:
         return f"apigateway:{operation.method}"
     name = ACTIONS.get(f"{service}:{name}", name)
+    if service == "budgets" and not has_action(f"budgets:{name}"):
+        name = "ViewBudget" if name.startswith("Describe") else "ModifyBudget"
     single = name.removesuffix("Batch")
     found = next((candidate for candidate in (name, single) if has_action(f"{service}:{candidate}")), None)
     if found is None:

@@ -8,7 +8,7 @@ import secrets
 from typing import Any
 
 from ..ministack import iam
-from ..ministack.cloudformation import resource_handlers
+from ..ministack.cloudformation import add_steps, resource_handlers
 
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
@@ -16,19 +16,13 @@ Created = tuple[str, dict[str, Any]]
 
 def install() -> None:
     """Extend MiniStack's handlers."""
-    role, secret = resource_handlers["AWS::IAM::Role"], resource_handlers["AWS::SecretsManager::Secret"]
-    parameter = resource_handlers["AWS::SSM::Parameter"]
+    add_steps("AWS::IAM::Role", apply=_store_boundary)
+    secret, parameter = resource_handlers["AWS::SecretsManager::Secret"], resource_handlers["AWS::SSM::Parameter"]
 
     def create_parameter(logical_id: str, properties: Properties, stack: str) -> Created:
         name = {"Name": f"CFN-{logical_id}-{secrets.token_hex(6)}"}
         created: Created = parameter["create"](logical_id, name | properties, stack)
         return created
-
-    def create_role(logical_id: str, properties: Properties, stack: str) -> Created:
-        return _bounded(role["create"](logical_id, properties, stack), properties)
-
-    def update_role(name: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
-        return _bounded(role["update"](name, old, new, stack, logical_id), new)
 
     def create_secret(logical_id: str, properties: Properties, stack: str) -> Created:
         return _with_arn(secret["create"](logical_id, properties, stack))
@@ -40,14 +34,12 @@ def install() -> None:
         secret["delete"](_name(arn), properties)
 
     resource_handlers["AWS::SSM::Parameter"] = parameter | {"create": create_parameter}
-    resource_handlers["AWS::IAM::Role"] = role | {"create": create_role, "update": update_role}
     replaced = {"create": create_secret, "update": update_secret, "delete": delete_secret}
     resource_handlers["AWS::SecretsManager::Secret"] = secret | replaced
 
 
-def _bounded(role: Created, properties: Properties) -> Created:
-    iam.roles[role[0]]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
-    return role
+def _store_boundary(name: str, properties: Properties) -> None:
+    iam.roles[name]["PermissionsBoundary"] = properties.get("PermissionsBoundary")
 
 
 def _with_arn(secret: Created) -> Created:

@@ -1,6 +1,6 @@
 """Permissions for calls that services make, as a service principal or with a role.
 
-Implemented: targets of EventBridge rules and schedules, and dead-letter queues for denied targets; deliveries of SNS;
+Implemented: targets of EventBridge rules and schedules, and their dead-letter queues; deliveries of SNS;
 alarm actions; destinations, logs and traces of Lambda; integrations of API Gateway; tasks, logs and traces of state
 machines; actions of CodePipeline. `cloudfront.origin` and `provisioning` have those of CloudFront and CloudFormation.
 """
@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from .. import cloudwatch as cloudwatch_metrics
-from ..ministack import apigateway, cloudwatch, eventbridge, lambda_functions, sns, stepfunctions
-from ..ministack.requests import get_region, parse_arn
+from ..ministack import apigateway, cloudwatch, lambda_functions, sns, stepfunctions
+from ..ministack.requests import get_region
 from ..process import ACCOUNT
 from . import implied, policies
 from .authorization import AccessDeniedError, is_allowed, require
@@ -30,7 +29,6 @@ TRACING = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
 
 def install() -> None:
     """Check the permissions of services before they act."""
-    eventbridge.invoke_target.wrap(_checking_target)
     sns.deliver_to_queue.wrap(_checking_queue)
     sns.deliver_to_function.wrap(_checking_function)
     cloudwatch.dispatch_alarm_actions.wrap(_checking_alarm)
@@ -70,28 +68,7 @@ def deliver(principal: str, arn: str, context: Context, cause: str) -> bool:
     return all(is_allowed(principal, p.action, p.resource, {**p.context, **context}, cause) for p in permissions)
 
 
-def _checking_target(invoke: Function) -> Function:
-    def invoke_target(target: dict[str, Any], event: Any, rule: Any, *arguments: Any, **options: Any) -> None:
-        arn = rule.get("Arn", "") if isinstance(rule, dict) else str(rule)
-        reached = _reaches_target(target, arn)
-        if _principal(arn) == EVENTS:
-            _record_invocation(arn, reached, "DeadLetterConfig" in target)
-        if reached:
-            invoke(target, event, rule, *arguments, **options)
-        elif "DeadLetterConfig" in target:
-            _send_dead_letter(target, event, arn)
-
-    return invoke_target
-
-
-def _record_invocation(rule: str, succeeded: bool, has_dead_letter_queue: bool) -> None:
-    names = ["Invocations"] if succeeded else ["Invocations", "FailedInvocations"]
-    if has_dead_letter_queue and not succeeded:
-        names.append("InvocationsSentToDlq")
-    cloudwatch_metrics.record("AWS/Events", dict.fromkeys(names, 1), [{"RuleName": rule.rsplit("/", 1)[-1]}])
-
-
-def _reaches_target(target: dict[str, Any], rule: str) -> bool:
+def reaches_target(target: dict[str, Any], rule: str) -> bool:
     """Return whether EventBridge may invoke a target of a rule or schedule, itself or with the target's role."""
     arn, role, service = target["Arn"], target.get("RoleArn"), target["Arn"].split(":")[2]
     cause = f"a target of {rule.rsplit(':', 1)[-1]}"
@@ -120,12 +97,11 @@ def _sdk_call(target: dict[str, Any]) -> list[tuple[str, str]]:
     return [(f"{service}:{call[0].upper()}{call[1:]}", resource) for resource in resources]
 
 
-def _send_dead_letter(target: dict[str, Any], event: Any, rule: str) -> None:
+def may_send_dead_letter(target: dict[str, Any], rule: str) -> bool:
+    """Return whether an event that could not be delivered may be sent to the target's dead-letter queue."""
     queue, cause = target["DeadLetterConfig"]["Arn"], f"the dead-letter queue of {rule.rsplit(':', 1)[-1]}"
     sender, context = (EVENTS, source(rule)) if _principal(rule) == EVENTS else (target["RoleArn"], {})
-    if deliver(sender, queue, context, cause):
-        payload = json.dumps(eventbridge.event_view(event).event_with_detail())
-        eventbridge.send_to_queue(parse_arn(queue), payload, {})
+    return deliver(sender, queue, context, cause)
 
 
 def _checking_queue(deliver_to: Function) -> Function:

@@ -4,6 +4,7 @@ A handler is ``{"create": f(logical_id, properties, stack), "update": f(physical
 "delete": f(physical_id, properties)}``. With ``"update_with_logical_id"``, `update` also gets the logical id.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from .names import Replaceable, need
@@ -146,3 +147,29 @@ def extend_resource_type(resource_type: str, **functions: Any) -> dict[str, Any]
         extended.pop("update_with_logical_id", None)
     resource_handlers[resource_type] = extended
     return original
+
+
+_Step = Callable[[str, dict[str, Any]], Any]
+
+
+def add_steps(resource_type: str, *, check: _Step | None = None, apply: _Step | None = None) -> None:
+    """Let a resource type's handlers call ``check(id, properties)`` first, and ``apply(physical_id, properties)`` last.
+
+    The id is the logical one in `create`, and the physical one in `update`.
+    """
+    original = resource_handlers[resource_type]
+
+    def with_steps(handler: Callable[..., Any], position: int) -> Callable[..., Any]:
+        def handle(*arguments: Any) -> Any:
+            if check:
+                check(arguments[0], arguments[position])
+            result = handler(*arguments)
+            if apply:
+                apply(result[0], arguments[position])
+            return result
+
+        return handle
+
+    positions = {"create": 1, "update": 2}  # of the properties
+    steps = {name: with_steps(original[name], at) for name, at in positions.items() if name in original}
+    resource_handlers[resource_type] = original | steps

@@ -8,6 +8,11 @@ origin_access_controls = need("services.cloudfront._oacs", "access to origins")
 cache_policies = need("services.cloudfront._cache_policies", "the cache")
 origin_request_policies = need("services.cloudfront._origin_request_policies", "requests to origins")
 response_headers_policies = need("services.cloudfront._response_headers_policies", "headers of responses")
+apply_headers_policy = need(
+    "services.cloudfront._apply_response_headers_policy",
+    "headers of responses",
+    "headers policy_cfg viewer_origin method",
+)
 functions = need("services.cloudfront._functions", "CloudFront Functions")
 run_function = need("core.cloudfront_js.evaluate", "CloudFront Functions", "code event")
 FunctionError = need("core.cloudfront_js.CloudFrontFunctionError", "CloudFront Functions")

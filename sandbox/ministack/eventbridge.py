@@ -7,9 +7,10 @@ from .names import Replaceable, need
 
 _put_events = need("services.eventbridge._put_events", "events of services", "data allow_aws_source")
 matches_pattern = need("services.eventbridge._matches_pattern", "tests of event patterns", "pattern_str event")
-invoke_target = Replaceable("services.eventbridge._invoke_target", "pipelines as targets", "target event rule view")
+invoke_target = Replaceable(
+    "services.eventbridge._invoke_target", "retries, pipelines as targets", "target event rule view"
+)
 event_view = need("services.eventbridge._pattern_event_view", "dead-letter queues of rules", "event")
-send_to_queue = need("services.eventbridge._dispatch_to_sqs", "dead-letter queues of rules", "spec payload")
 invoke_function = Replaceable("services.eventbridge._dispatch_to_lambda", "retries of function targets", "arn payload")
 rate_seconds = Replaceable("services.eventbridge._parse_rate_seconds", "accelerated schedules", "expr")
 scheduler_interval = Replaceable("services.eventbridge._SCHEDULER_TICK_INTERVAL", "accelerated schedules")

@@ -27,6 +27,9 @@ update_alias = Replaceable("services.lambda_svc._update_alias", "validation of a
 check_revision = Replaceable("services.lambda_svc._check_revision", "AWS's message", "current data")
 retry_seconds = Replaceable("services.lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS", "accelerated retries")
 execute = Replaceable("services.lambda_svc._execute_function_warm", "names of errors", "func event request_id")
+throttle_response = Replaceable(
+    "services.lambda_svc._throttle_response", "AWS's message", "reason_code msg retry_after"
+)
 logger = need("services.lambda_svc.logger", "less output")
 emit_metrics = Replaceable(
     "services.lambda_svc._emit_lambda_metrics",

@@ -11,6 +11,9 @@ fan_out = Replaceable(
     "messages to email addresses",
     "topic_arn msg_id message subject message_structure message_attributes message_group_id message_dedup_id",
 )
+message_for_protocol = need(
+    "services.sns._resolve_message_for_protocol", "messages to email addresses", "message message_structure protocol"
+)
 deliver_to_queue = Replaceable(
     "services.sns._deliver_to_sqs",
     "permissions of topics",

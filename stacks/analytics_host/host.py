@@ -213,6 +213,7 @@ class Hosts(Construct):
             "DATABASE": DATABASE,
             "HOME_ADDRESS": self.home.address,
             "CLUSTER_BUCKET": self.songs.results_bucket.bucket_name,
+            "DATA_BUCKET": self.songs.data_bucket.bucket_name,
             **options,
             "CLUSTER_ID": self._cluster_id(options),
         }

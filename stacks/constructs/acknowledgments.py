@@ -10,8 +10,8 @@ ONE_KEY = "The wildcard covers variants of one action on one key."
 
 def acknowledge(construct: IConstruct, reasons: dict[str, str]) -> None:
     """Acknowledge findings on `construct` and its children. `reasons` maps a rule (``AwsSolutions-L1``) to a reason."""
-    for finding, reason in reasons.items():
-        Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+    findings = [Acknowledgment(id=finding, reason=reason) for finding, reason in reasons.items()]
+    Validations.of(construct).acknowledge(*findings)
 
 
 def acknowledge_wildcards(construct: IConstruct, reasons: dict[str, str]) -> None:

@@ -23,11 +23,12 @@ class AlarmTopic(sns.Topic):
     """A topic for alarms, encrypted with a customer managed key; `email` is subscribed to it."""
 
     def __init__(self, scope: Construct, construct_id: str, *, display_name: str, email: str | None) -> None:
-        stack = Stack.of(scope)
+        self.alarm_scope = stack = Stack.of(scope)
+        self.alarm_prefix = stack.node.id
         self.key = kms.Key(
             scope,
             f"{construct_id}Key",
-            description=f"Notifications of {stack.node.id}",
+            description=f"Notifications of {self.alarm_prefix}",
             enable_key_rotation=True,
             pending_window=Duration.days(7),
             removal_policy=RemovalPolicy.DESTROY,
@@ -37,6 +38,7 @@ class AlarmTopic(sns.Topic):
         # allow them to publish.
         self.key.add_to_resource_policy(_allow_alarms(stack, ["kms:Decrypt", "kms:GenerateDataKey*"], "*"))
         self.add_to_resource_policy(_allow_alarms(stack, ["sns:Publish"], self.topic_arn))
+        self.alarm_action = actions.SnsAction(self)
         if email:
             self.add_subscription(subscriptions.EmailSubscription(email))
 
@@ -57,18 +59,17 @@ class AlarmTopic(sns.Topic):
         treat_missing_data: cloudwatch.TreatMissingData = NOT_BREACHING,
     ) -> cloudwatch.Alarm:
         """Create an alarm that compares `metric` with the threshold and notifies the topic."""
-        stack = Stack.of(self)
         alarm = cloudwatch.Alarm(
-            stack,
+            self.alarm_scope,
             f"{name}Alarm",
             metric=metric,
-            alarm_description=f"{stack.node.id}: {description}.",
+            alarm_description=f"{self.alarm_prefix}: {description}.",
             threshold=threshold,
             evaluation_periods=evaluation_periods,
             comparison_operator=comparison_operator,
             treat_missing_data=treat_missing_data,
         )
-        alarm.add_alarm_action(actions.SnsAction(self))
+        alarm.add_alarm_action(self.alarm_action)
         # Also waits for the topic's policy and subscription; otherwise an early alarm's notification would be lost.
         alarm.node.add_dependency(self)
         return alarm

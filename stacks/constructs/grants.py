@@ -36,7 +36,7 @@ def grant(
     )
     policy_holder = next(c for c in (principal, grantee) if isinstance(c, Construct))  # or a managed policy
     wildcards = [f"Action::{action}" for action in actions if WILDCARD.search(action)]
-    names = [cdk_nag_name(Stack.of(policy_holder).resolve(resource)) for resource in resources]
+    names = map(cdk_nag_name, Stack.of(policy_holder).resolve(list(resources)))
     wildcards += [f"Resource::{name}" for name in names if WILDCARD.search(name)]
     if not wildcards:
         return

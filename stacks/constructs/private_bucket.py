@@ -26,6 +26,7 @@ class PrivateBucket(s3.Bucket):
     ) -> None:
         """Pass `options` to `s3.Bucket`."""
         retain = retain or Stack.of(scope).termination_protection
+        self.emptied = not retain  # before it is deleted
         super().__init__(
             scope,
             construct_id,
@@ -56,7 +57,6 @@ def _configure_auto_delete(stack: Stack) -> None:
         )
         handler = cast(CfnResource, provider.node.find_child("Handler"))
         handler.add_property_override("LoggingConfig.LogGroup", log_group.log_group_name)
-    buckets = [item for item in stack.node.find_all() if item.node.try_find_child("AutoDeleteObjectsCustomResource")]
-    arns = [cast(s3.Bucket, bucket).bucket_arn for bucket in buckets]
+    arns = [item.bucket_arn for item in stack.node.find_all() if isinstance(item, PrivateBucket) and item.emptied]
     read_tags = {"Effect": "Allow", "Action": "s3:GetBucketTagging", "Resource": arns}
     deny_create_log_group(cast(CfnResource, provider.node.find_child("Role")), read_tags)

@@ -13,6 +13,11 @@ from ..constructs.states_language import (
 )
 
 
+def with_note(expression: str) -> str:
+    """Add a decision to what every result of the execution contains."""
+    return jsonata(f"($note = '' ? '' : $note & '. ') & {expression}")
+
+
 def approval_states() -> dict[str, State]:
     """Return the states that wait until somebody decides whether this change set is executed."""
     changes = "'\\n' & $unsafe.cause"
@@ -24,16 +29,16 @@ def approval_states() -> dict[str, State]:
         "stackId": jsonata("$stackId"),
         "changeSetId": jsonata("$changeSetId"),
         "cause": jsonata("$unsafe.cause"),
+        "inspectOnly": jsonata("$plan.inspectOnly"),
         "timeoutSeconds": jsonata("$plan.approvalTimeoutSeconds"),
     }
     expired = "'Nobody approved or declined the changes within ' & ($plan.approvalTimeoutSeconds / 60) & ' minutes.'"
-    note = jsonata("($note = '' ? '' : $note & '. ') & $states.result.note")
     return {
         # A function error also ends the wait: no approval was requested.
         "Request Approval": lambda_task(
             "RequestApproval",
             request,
-            assign={"approval": jsonata("$states.result"), "note": note},
+            assign={"approval": jsonata("$states.result"), "note": with_note("$states.result.note")},
             catch=[
                 {
                     "ErrorEquals": ["States.Timeout"],
@@ -50,7 +55,15 @@ def approval_states() -> dict[str, State]:
             "Retry": [without_timeout(FUNCTION_RETRY)],
         },
         "Approved?": choice(
-            [rule("$approval.approved = true", "Execute Change Set")],
+            [
+                # The other stacks are inspected, too, before this change is made by another execution.
+                rule(
+                    "$approval.approved = true and $plan.inspectOnly = true",
+                    "Delete Change Set",
+                    {"outcome": "inspected"},
+                ),
+                rule("$approval.approved = true", "Execute Change Set"),
+            ],
             default="Delete Change Set",
             assign={"outcome": "failed"} | assign_failure("'ChangesDeclined'", "$unsafe.cause"),
         ),

@@ -29,7 +29,7 @@ from ..constructs.states_language import (
     sdk_task,
     wait,
 )
-from .approval_states import approval_states
+from .approval_states import approval_states, with_note
 from .rollout_states import IN_INPUT, rollout_states
 
 MINUTE = 60
@@ -77,6 +77,7 @@ def _beginning() -> dict[str, State]:
             {
                 "input": jsonata("$states.context.Execution.Input"),
                 "execution": jsonata("$states.context.Execution.Name"),
+                "executionArn": jsonata("$states.context.Execution.Id"),
             },
             assign={
                 "plan": jsonata("$states.result.Payload"),
@@ -87,7 +88,7 @@ def _beginning() -> dict[str, State]:
                 "statusReason": "",
                 "polls": 0,
                 "outcome": "created",
-                "unsafe": {"count": 0, "violations": [], "notices": "", "report": ""},
+                "unsafe": {"count": 0, "digest": "", "violations": [], "notices": "", "report": ""},
                 "approval": {},
                 "rollout": "",
                 "failure": {"error": "", "cause": ""},
@@ -223,13 +224,13 @@ def _decision(rollout: bool) -> dict[str, State]:
         ),
         "Safe to Update Infra?": choice(
             [
-                # With `ask`, approval is requested when the stack is deployed.
-                rule(
-                    "$plan.inspectOnly = true and ($unsafe.safe = true or $plan.onUnsafe = 'ask')",
-                    "Delete Change Set",
-                    {"outcome": "inspected"},
-                ),
+                rule("$plan.inspectOnly = true and $unsafe.safe = true", "Delete Change Set", {"outcome": "inspected"}),
                 rule("$unsafe.safe = true", "Execute Change Set"),
+                rule(
+                    "$unsafe.digest = $plan.approved.digest",
+                    "Execute Change Set",
+                    {"approval": jsonata("$plan.approved.approval"), "note": with_note("$plan.approved.approval.note")},
+                ),
                 rule("$plan.onUnsafe = 'ask'", "Request Approval"),
                 rule("$plan.onUnsafe = 'blue_green'", "Delete Change Set", {"outcome": "blue_green"}),
             ],

@@ -28,6 +28,8 @@ from ..constructs.private_bucket import PrivateBucket
 from ..constructs.standard_function import StandardFunction
 from ..constructs.unique_name import unique_name
 
+STAGE = "Prod"
+
 
 class Pipeline(Construct):
     """A pipeline that passes the app's source to the function `trigger`; it is created after `prerequisites`."""
@@ -47,7 +49,7 @@ class Pipeline(Construct):
         self.settings, self.trigger = settings, trigger
         self.outputs: Outputs = {}
         self.app, self.user_parameters = codepipeline.Artifact("App"), user_parameters
-        stages = self._deploy_stages()
+        deployments = self._deployments()
         self.pipeline = codepipeline.Pipeline(
             self,
             "Pipeline",
@@ -56,32 +58,34 @@ class Pipeline(Construct):
             cross_account_keys=False,
             stages=[
                 codepipeline.StageProps(stage_name="Source", actions=[self._source(self.app)]),
-                *(codepipeline.StageProps(stage_name=name, actions=list(items)) for name, items in stages.items()),
+                codepipeline.StageProps(stage_name=STAGE, actions=list(deployments)),
             ],
         )
         if settings.source == "codeconnections":
             self._use_connection()
         # The pipeline runs as soon as it exists, so the policies of its roles must be created first.
         roles = [self._action_role("Source", "Source")]
-        for stage, items in stages.items():
-            roles += [self._action_role(stage, str(item.action_properties.action_name)) for item in items]
+        roles += [self._action_role(STAGE, str(item.action_properties.action_name)) for item in deployments]
         cfn_resource(self.pipeline, codepipeline.CfnPipeline).node.add_dependency(*roles, *prerequisites)
         self._acknowledge_grants(artifacts)
         if settings.source == "s3":
             self._start_on_upload()
 
-    def _deploy_stages(self) -> dict[str, list[actions.LambdaInvokeAction]]:
-        """Return the actions that invoke the trigger, by stage.
+    def _deployments(self) -> list[actions.LambdaInvokeAction]:
+        """Return the actions that invoke the trigger.
 
-        Of several stacks, each is inspected before the first one is changed; they are deployed in order.
+        Of several stacks, each is inspected before the first one is changed; they are deployed in order. All actions
+        are in one stage, because another pipeline execution could run in a separate stage at the same time.
         """
         stacks = self.settings.stacks
         if not stacks:
-            return {"Prod": [self._deploy("Deploy")]}
-        return {
-            "Inspect": [self._deploy(f"Inspect-{stack}", stack=stack, inspectOnly=True) for stack in stacks],
-            "Prod": [self._deploy(f"Deploy-{stack}", order + 1, stack=stack) for order, stack in enumerate(stacks)],
-        }
+            return [self._deploy("Deploy")]
+        inspections = [self._deploy(f"Inspect-{stack}", stack=stack, inspectOnly=True) for stack in stacks]
+        deployments = [
+            self._deploy(f"Deploy-{stack}", order, stack=stack, inspection=inspection.variable("execution"))
+            for order, (stack, inspection) in enumerate(zip(stacks, inspections, strict=True), start=2)
+        ]
+        return inspections + deployments
 
     def _deploy(self, name: str, run_order: int = 1, **selection: str | bool) -> actions.LambdaInvokeAction:
         return actions.LambdaInvokeAction(
@@ -89,6 +93,7 @@ class Pipeline(Construct):
             inputs=[self.app],
             lambda_=self.trigger,
             run_order=run_order,
+            variables_namespace=name if selection.get("inspectOnly") else None,
             user_parameters={**self.user_parameters, **selection},
         )
 

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from typing import cast
 
 from aws_cdk import (
+    ArnFormat,
     Stack,
     aws_iam as iam,
     aws_kms as kms,
@@ -60,9 +62,10 @@ class DeploymentStateMachine(Construct):
             self.stacks.append(f"stack/{settings.stack_name}{GREEN}????????/*")
         # CloudFormation names a nested stack after its parent and its logical id, with 12 or 13 random characters.
         self.nested_stacks = [f"stack/{name}-*-{'?' * characters}/*" for name in names for characters in (12, 13)]
+        check_stack = self._check_stack()
         self.state_machine = self._state_machine(
             {
-                "CheckStack": self._check_stack(),
+                "CheckStack": check_stack,
                 "PublishAssets": self._publisher(),
                 "ChangeSet": self._inspector(),
                 "FirstFailure": self._reader(
@@ -74,6 +77,8 @@ class DeploymentStateMachine(Construct):
                 "RequestApproval": request_approval,
             }
         )
+        if settings.stacks:
+            self._grant_inspections(check_stack)
         self._clean_up()
 
     def _check_stack(self) -> StandardFunction:
@@ -105,6 +110,21 @@ class DeploymentStateMachine(Construct):
             wildcard_reason="GetTemplateSummary has no resource-level permissions for templates in S3.",
         )
         return function
+
+    def _grant_inspections(self, check_stack: StandardFunction) -> None:
+        """Allow reading the execution that inspected a stack before the first one was changed.
+
+        In a separate policy, because the state machine depends on the function and on the policy of its role.
+        """
+        policy = iam.Policy(self, "Inspections", roles=[cast(iam.IRole, check_stack.role)])
+        executions = Stack.of(self).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{self.state_machine.state_machine_name}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        reason = "An execution is named after the first job of its action."
+        grant(policy, ["states:DescribeExecution"], executions, wildcard_reason=reason)
 
     def _publisher(self) -> StandardFunction:
         function = StandardFunction(
@@ -282,10 +302,10 @@ class DeploymentStateMachine(Construct):
         wildcard_reason: str,
         account: str | None = None,
     ) -> None:
-        arns = []
+        stack, arns = Stack.of(self), []
         for resource in resources:
             resource_type, _, name = resource.partition("/")
-            arn = Stack.of(self).format_arn(
+            arn = stack.format_arn(
                 service="cloudformation", account=account, resource=resource_type, resource_name=name
             )
             arns.append(arn)

@@ -44,6 +44,7 @@ from ..constructs.standard_function import StandardFunction
 from .access_log import ACCESS_LOG_FIELDS
 from .domain_names import BASE_PATH, SECURITY_POLICY, DomainNames
 from .drains import RATE_LIMIT as DRAINED_RATE_LIMIT, Drains, drain_function_name, drain_urls, drained_path
+from .health_checks import create_endpoint_check
 from .web_acl import protect_stage
 
 LOGS_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
@@ -110,7 +111,7 @@ class MultiRegionApi(Stack):
                 "set multi_region_api:domain_name, hosted_zone_id and hosted_zone_name."
             )
         self._add_alarms(topic, functions, check)
-        self._add_outputs(api, check, routing_check, health, topic)
+        self._add_outputs(api, check, routing_check, hello, health, topic)
 
     def create_function(
         self,
@@ -204,7 +205,7 @@ class MultiRegionApi(Stack):
         method_defaults: dict[str, Any] = {
             "logging_level": apigateway.MethodLoggingLevel.ERROR,
             "data_trace_enabled": False,
-            "metrics_enabled": True,
+            "metrics_enabled": self.settings.detailed_metrics,
         }
         limits = {f"/{HELLO_PATH}/{method}": lower_rate for method in ("HEAD", "OPTIONS")}
         limits[f"/{self.health_path}/GET"] = HEALTH_RATE_LIMIT
@@ -223,7 +224,7 @@ class MultiRegionApi(Stack):
                     throttling_rate_limit=limit,
                     throttling_burst_limit=_burst(limit, MAX_BURST // 10),
                     # Metrics are charged; no alarm needs those of the drained Regions.
-                    **method_defaults | {"metrics_enabled": method != drained},
+                    **method_defaults | {"metrics_enabled": self.settings.detailed_metrics and method != drained},
                 )
                 for method, limit in limits.items()
             },
@@ -300,17 +301,13 @@ class MultiRegionApi(Stack):
 
     def _create_health_check(self, api: apigateway.RestApi) -> route53.HealthCheck:
         """Check the Regional endpoint, because the domain name can resolve to another Region."""
-        check = route53.HealthCheck(
+        check = create_endpoint_check(
             self,
             "HealthCheck",
-            type=route53.HealthCheckType.HTTPS_STR_MATCH,
+            settings=self.settings,
             fqdn=f"{api.rest_api_id}.execute-api.{self.region}.{self.url_suffix}",
-            port=443,
-            enable_sni=True,
             resource_path=f"/{STAGE}/{self.health_path}",
-            search_string=TOKEN,
-            regions=list(self.settings.health_check_regions),
-            request_interval=Duration.seconds(self.settings.request_interval),
+            token=TOKEN,
             failure_threshold=self.settings.failure_threshold,
         )
         Tags.of(check).add("Name", self.node.id)
@@ -334,6 +331,11 @@ class MultiRegionApi(Stack):
                 f"{self.region} has returned a server error",
             ),
         }
+        if not self.settings.detailed_metrics:
+            description = (
+                f"{self.region} is unhealthy, or has returned a server error; the access log contains the path"
+            )
+            alarms = {"ServerErrors": (self._metric("5XXError"), description)}
         for name, function in functions.items():
             alarms[f"{name}Errors"] = (function.metric_errors(period=minute), f"The function {name} failed")
         for name, (metric, description) in alarms.items():
@@ -350,8 +352,11 @@ class MultiRegionApi(Stack):
             operator = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
             topic.add_alarm("HealthCheck", status, description, comparison_operator=operator)
 
-    def _metric(self, name: str, path: str) -> cloudwatch.Metric:
-        dimensions = {"ApiName": self.node.id, "Stage": STAGE, "Resource": f"/{path}", "Method": "GET"}
+    def _metric(self, name: str, path: str | None = None) -> cloudwatch.Metric:
+        """Return a metric of GET requests to `path`, or of all requests, which is free of charge."""
+        dimensions = {"ApiName": self.node.id, "Stage": STAGE}
+        if path:
+            dimensions |= {"Resource": f"/{path}", "Method": "GET"}
         return cloudwatch.Metric(
             namespace="AWS/ApiGateway",
             metric_name=name,
@@ -365,6 +370,7 @@ class MultiRegionApi(Stack):
         api: apigateway.RestApi,
         check: route53.HealthCheck,
         routing_check: route53.HealthCheck,
+        hello: StandardFunction,
         health: StandardFunction,
         topic: AlarmTopic,
     ) -> None:
@@ -372,6 +378,7 @@ class MultiRegionApi(Stack):
             "RegionalUrl": (api.url, "URL of the API in this Region"),
             "HealthUrl": (f"{api.url}{self.health_path}", "URL of the health check; do not publish it"),
             "HealthCheckId": (check.health_check_id, "Route 53 health check of this Region"),
+            "HelloFunctionName": (hello.function_name, "Function of /helloworld"),
             "HealthFunctionName": (health.function_name, "Health function; set its STATUS for a failover test"),
             "TopicArn": (topic.topic_arn, "SNS topic for alarms"),
         }

@@ -1,14 +1,14 @@
 """Drains: each Region reports which other Regions it drains, and Route 53 reads all reports.
 
-Each Region has a health check for each other Region, which searches for the text that only a Region that drains it
-sends. The result is inverted, so a Region that does not respond, or sends anything else, drains nothing.
+Each Region has a health check for each other Region, which passes only if that one reports it as drained: with status
+200 and, unless `string_matching` is off, the exact text. The result is inverted, so a Region that does not respond, or
+sends anything else, drains nothing.
 A calculated health check is healthy if the Region's own health check and all of these are.
 """
 
 from typing import TYPE_CHECKING
 
 from aws_cdk import (
-    Duration,
     Stack,
     Tags,
     aws_apigateway as apigateway,
@@ -23,6 +23,7 @@ from settings.multi_region_api import MultiRegionApiSettings
 
 from ..constructs.grants import grant
 from .domain_names import BASE_PATH, other_regions, regional_name
+from .health_checks import create_endpoint_check
 
 if TYPE_CHECKING:
     from . import MultiRegionApi
@@ -36,8 +37,8 @@ def drained_path(settings: MultiRegionApiSettings) -> str:
 
 
 def drain_urls(settings: MultiRegionApiSettings) -> dict[str, str]:
-    """Return the URL of each Region, to which the name of another Region is appended; {} without failover."""
-    if not settings.domain_name or len(settings.regions) < 2:
+    """Return the URL of each Region, to which the name of another Region is appended; {} without drains."""
+    if not settings.drains or not settings.domain_name or len(settings.regions) < 2:
         return {}
     return {
         region: f"https://{regional_name(settings, region)}/{BASE_PATH}/{drained_path(settings)}/"
@@ -93,19 +94,15 @@ class Drains(Construct):
         return check
 
     def _create_drain_check(self, other: str) -> route53.HealthCheck:
-        check = route53.HealthCheck(
+        check = create_endpoint_check(
             self,
             f"DrainedBy{other}",
-            type=route53.HealthCheckType.HTTPS_STR_MATCH,
+            settings=self.settings,
             fqdn=regional_name(self.settings, other),
-            port=443,
-            enable_sni=True,
             resource_path=f"/{BASE_PATH}/{drained_path(self.settings)}/{self.region}",
-            search_string=drained_token(self.region),
+            token=drained_token(self.region),
+            failure_threshold=1,  # the response is unambiguous, so one is enough
             inverted=True,
-            regions=list(self.settings.health_check_regions),
-            request_interval=Duration.seconds(self.settings.request_interval),
-            failure_threshold=1,  # the text is exact, so a single response is enough
         )
         Tags.of(check).add("Name", f"{Stack.of(self).node.id} drained by {other}")
         return check

@@ -319,6 +319,7 @@ class SecurityGroupRevert(Stack):
         outputs = {
             "TopicArn": (topic.topic_arn, "Notifications and alarms"),
             "FunctionName": (function.function_name, "Function that reverts changes"),
+            "LogGroupName": (function.log_group.log_group_name, "Log of the function"),
             "DeadLetterQueueUrl": (dead_letters.queue_url, "Events that could not be processed"),
             "StateTableName": (table.table_name, "Revert counts, last reports and break-glass changes"),
             "ChangesRuleName": (changes.rule_name, "EventBridge rule for API calls"),

@@ -21,7 +21,6 @@ from aws_cdk import (
     Stack,
     aws_cloudfront as cloudfront,
     aws_cloudfront_origins as origins,
-    aws_cloudwatch as cloudwatch,
     aws_iam as iam,
     aws_logs as logs,
     aws_route53 as route53,
@@ -34,7 +33,6 @@ from constructs import Construct
 from settings.static_site import StaticSiteSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
-from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.cfn_resource import cfn_resource
 from ..constructs.custom_domain import CustomDomain
 from ..constructs.log_groups import deny_create_log_group
@@ -42,10 +40,11 @@ from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
 from .access_logs import deliver_access_logs
+from .alarms import add_alarms
 from .folder import NOT_FOUND, files_of, stage_site
-from .header_overrides import HeaderOverride, hashed_directories, header_overrides
+from .header_overrides import HeaderOverride, header_overrides, kept_patterns
 from .rewriter import Rewriter, create_function_rewriter, create_lambda_rewriter, redirect_alternate_names
-from .security_policy import site_policy
+from .security_policy import SitePolicy, site_policy
 from .upload_storage import SIZES_MIB, required_mib
 from .url_rules import url_rules
 
@@ -70,7 +69,7 @@ class StaticSite(Stack):
         deliver_access_logs(self, distribution, log_bucket)
         self._deploy(bucket, distribution, rewriter)
         if settings.email:
-            self._add_alarm(distribution, settings.email)
+            add_alarms(self, distribution, rewriter, settings.email)
         self._add_outputs(bucket, distribution, rewriter)
 
     def _create_log_bucket(self) -> s3.Bucket:
@@ -196,6 +195,10 @@ class StaticSite(Stack):
         )
 
     def _create_response_headers_policy(self) -> cloudfront.ResponseHeadersPolicy:
+        policy = self._security_policy()
+        frame_option = (
+            cloudfront.HeadersFrameOption.SAMEORIGIN if policy.embeds_itself else cloudfront.HeadersFrameOption.DENY
+        )
         return cloudfront.ResponseHeadersPolicy(
             self,
             "SecurityHeaders",
@@ -204,12 +207,10 @@ class StaticSite(Stack):
                     access_control_max_age=Duration.days(365), override=True
                 ),
                 content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
-                    content_security_policy=self._content_security_policy(), override=True
+                    content_security_policy=policy.header, override=True
                 ),
                 content_type_options=cloudfront.ResponseHeadersContentTypeOptions(override=True),
-                frame_options=cloudfront.ResponseHeadersFrameOptions(
-                    frame_option=cloudfront.HeadersFrameOption.DENY, override=True
-                ),
+                frame_options=cloudfront.ResponseHeadersFrameOptions(frame_option=frame_option, override=True),
                 referrer_policy=cloudfront.ResponseHeadersReferrerPolicy(
                     referrer_policy=cloudfront.HeadersReferrerPolicy.STRICT_ORIGIN_WHEN_CROSS_ORIGIN, override=True
                 ),
@@ -223,16 +224,25 @@ class StaticSite(Stack):
             ),
         )
 
-    def _content_security_policy(self) -> str:
-        """Return the configured policy, or the default one with what the site's pages need."""
+    def _security_policy(self) -> SitePolicy:
+        """Return the configured policy, or the default one with what the site's files need."""
         configured = self.settings.content_security_policy
         if "content_security_policy" in self.settings.model_fields_set:
-            return configured
-        policy = site_policy(self.folder, configured, domain_name=self.settings.domain_name)
-        for number, warning in enumerate(policy.warnings):
-            message = f"static_site:site: with its Content-Security-Policy, {warning}."
-            Annotations.of(self).add_warning_v2(f"static_site:content_security_policy:{number}", message)
-        return policy.header
+            return SitePolicy(configured, [])
+        policy = site_policy(
+            self.folder,
+            configured,
+            additional_sources=self.settings.additional_sources or "",
+            domain_name=self.settings.domain_name,
+        )
+        if policy.blocked:
+            message = (
+                f"static_site:site: with the site's Content-Security-Policy, browsers will block "
+                f"{'; '.join(policy.blocked)}. To allow it, use "
+                f'-c "static_site:additional_sources={policy.additional_sources}"'
+            )
+            Annotations.of(self).add_warning_v2("static_site:content_security_policy", message)
+        return policy
 
     def _deploy(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: Rewriter) -> None:
         """Upload the site, delete files that were removed from it, and invalidate the cache."""
@@ -245,16 +255,18 @@ class StaticSite(Stack):
             "ephemeral_storage_size": Size.mebibytes(storage) if storage > SIZES_MIB[0] else None,
             "log_group": self._create_log_group("DeploymentLog"),
         }
-        overrides = header_overrides(self.folder)
+        overrides = header_overrides(self.folder, self.settings.content_types)
         override_deployments = [self._create_override_deployment(override, folder, options) for override in overrides]
+        not_found, *others = override_deployments
+        not_found.node.add_dependency(*others)  # so its headers are the last ones
         site_deployment = deployment.BucketDeployment(
             self,
             "Deployment",
             sources=[deployment.Source.asset(folder)],
-            # Open pages still load hashed files of earlier deployments, so their directories are not pruned.
+            # Open pages still load hashed files of earlier deployments, so they are not deleted.
             exclude=[
                 *(pattern for override in overrides for pattern in override.patterns),
-                *hashed_directories(self.folder),
+                *kept_patterns(self.folder),
             ],
             distribution=distribution,
             distribution_paths=["/*"],
@@ -287,7 +299,7 @@ class StaticSite(Stack):
             exclude=["*"],
             include=override.patterns,  # also limits what is deleted
             content_type=override.content_type,
-            prune=not override.is_immutable,
+            prune=not override.is_kept,
             cache_control=[deployment.CacheControl.from_string(cached or self._cache_control)],
             **options,
         )
@@ -306,19 +318,6 @@ class StaticSite(Stack):
         )
         reason = "aws-cdk-lib allows invalidations of all distributions; a Deny statement restricts them to this one."
         acknowledge_wildcards(site_deployment.handler_role, {"Resource::*": reason})
-
-    def _add_alarm(self, distribution: cloudfront.Distribution, email: str) -> None:
-        """Report server errors. Viewers also get 502 or 503 when the edge function fails or is throttled."""
-        errors = cloudwatch.Metric(
-            namespace="AWS/CloudFront",
-            metric_name="5xxErrorRate",
-            dimensions_map={"DistributionId": distribution.distribution_id, "Region": "Global"},
-            statistic="Average",  # the only one that CloudFront supports
-            period=Duration.minutes(5),
-        )
-        topic = AlarmTopic(self, "Topic", display_name="Static site", email=email)
-        description = "At least 1 percent of the requests in five minutes got a server error"
-        topic.add_alarm("ServerErrors", errors, description)
 
     def _add_outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: Rewriter) -> None:
         name = self.settings.domain_name or distribution.distribution_domain_name

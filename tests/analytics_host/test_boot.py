@@ -164,6 +164,7 @@ def test_h2o_listens_on_loopback_and_requires_password(computer: Computer) -> No
     assert computer.boot("h2o", H2O_NODES="3").returncode == 0
     unit = (computer.root / "etc/systemd/system/h2o.service").read_text()
     assert "-web_ip 127.0.0.1" in unit
+    assert "IPAddressDeny=169.254.169.254 10.90.0.9\n" in unit, "H2O could write to the home file system"
     assert "-hash_login -login_conf ${H2O_FILES}/h2o.realm" in unit
     settings = dict(line.split("=", 1) for line in computer.file("h2o.env").splitlines())
     named = set(re.findall(r"\$\{(\w+)\}", unit))
@@ -337,6 +338,44 @@ def test_host_package_versions_match_the_project() -> None:
     with_hashes = re.findall(r"^[a-z0-9.-]+==.*\n    --hash=sha256:", text, re.MULTILINE)
     assert len(with_hashes) == len(locked), "some packages have no hash"
     assert f"H2O_VERSION={project['h2o']}" in (HOST / "versions.sh").read_text()
+
+
+def test_page_names_the_pinned_versions() -> None:
+    text, page = (HOST / "versions.sh").read_text(), (ROOT / "docs/analytics_host.md").read_text()
+    rstudio = re.search(r"^RSTUDIO=rstudio-server-([\d.]+)-(\d+)-amd64\.deb$", text, re.MULTILINE)
+    pins = dict(re.findall(r'^(?:: "\$\{)?(\w+):?=([^\s}"]+)', text, re.MULTILINE))
+    assert rstudio
+    assert f"RStudio Server {rstudio[1]}+{rstudio[2]} |" in page
+    assert f"H2O R package {pins['H2O_VERSION']} |" in page
+    assert f"snapshot of {pins['CRAN_SNAPSHOT'][-10:]}" in page
+    assert f"Java {pins['JAVA_VERSION']}, R {pins['R_VERSION']};" in page
+    assert f"_{pins['H2O_VERSION']}.tar.gz" in pins["H2O_R"]
+
+
+def test_interrupted_python_step_is_repeated(computer: Computer) -> None:
+    """A virtual environment whose creation was interrupted has the interpreter but not pip."""
+    has_pip = computer.root / "has_pip"
+    computer.program(
+        "venv-python", f"[[ $1 != -m || $2 != pip || -e {has_pip} ]] || exit 1; [[ $1 != -c ]] || echo {computer.root}"
+    )
+    computer.program("python", f"touch {has_pip}")
+    run = computer.boot("python", environment={"PYTHON": str(computer.programs / "venv-python")})
+    assert run.returncode == 0, run.stderr
+    (created,) = computer.calls_of("python")
+    assert created.startswith("python -m venv --clear ")
+
+
+def test_interrupted_tls_step_is_repeated(computer: Computer) -> None:
+    (computer.root / "etc/nginx/conf.d").mkdir(parents=True)
+    computer.program("nginx", "exit 0")
+    computer.program("python", "echo host.example.com")
+    computer.program("chmod", "exit 1")
+    assert computer.boot("tls", TLS="yes").returncode == 1
+    assert not (computer.root / "etc/analytics-host/tls.key").exists(), "the next run would keep an incomplete pair"
+    (computer.programs / "chmod").unlink()
+    run = computer.boot("tls", TLS="yes")
+    assert run.returncode == 0, run.stderr
+    assert (computer.root / "etc/analytics-host/tls.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_notebook_is_stored_without_outputs() -> None:

@@ -100,13 +100,18 @@ def test_conclusion_states_optimistic_and_validated_counts() -> None:
 
 def test_report_lists_predictions_and_fields(tmp_path: Any) -> None:
     songs = pd.DataFrame({name: [0.0, 1.0] * 3 for name in FIELDS} | {"year": [1990] * 5 + [2010]})
-    report.write(report.Analysis("source", songs, TEST, {}, [trained()], published=False), tmp_path / "report.html")
+    result = trained(measures={"MSE": 0.1, "AIC": float("nan")}, coefficients={"Intercept": -2.0, "loudness": -0.1})
+    analysis = report.Analysis("source", ["billboard"], "CREATE TABLE x", songs, TEST, {}, [result], published=False)
+    report.write(analysis, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert "threshold 0.200, chosen with the test songs: 4 predicted, 2 right" in text
     assert "threshold 0.600, chosen by cross-validation: 2 predicted, 1 right" in text
     assert "<td class=number>0.650</td>" in text, "a probability has three digits"
     assert FIELDS["loudness"]["comment"] in text
-    assert "nan" not in text
+    assert "<td class=number>-0.1000</td>" in text, "a coefficient has four digits"
+    assert "<p>billboard</p>" in text
+    assert "<pre>CREATE TABLE x</pre>" in text
+    assert ">nan<" not in text.lower()
 
 
 def headings(text: str) -> list[str]:

@@ -93,3 +93,22 @@ def test_data_bucket_is_retained_and_results_deleted(template: dict[str, Any]) -
         (False, "Delete"),
         (True, "RetainExceptOnCreate"),
     ]
+
+
+def test_saved_files_go_to_retained_versioned_bucket(template: dict[str, Any]) -> None:
+    (script,) = user_data(template)
+    reference = json.loads(script.split("DATA_BUCKET=<")[1].split(">\n")[0])
+    bucket = template["Resources"][reference["Ref"]]
+    assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert "ExpirationInDays" not in rule, "archives would expire"
+
+
+@pytest.mark.parametrize("name", ["template", "production"])
+def test_instance_that_is_replaced_can_be_terminated(name: str, request: pytest.FixtureRequest) -> None:
+    """With DisableApiTermination, the old host would keep running after the update, outside of the stack."""
+    template = request.getfixturevalue(name)
+    assert "DisableApiTermination" not in json.dumps(template["Resources"])
+    assert template["Resources"]["Host"].get("DeletionPolicy", "Delete") == "Delete"

@@ -18,10 +18,17 @@ def settings_of(unit: str) -> dict[str, list[str]]:
     return settings
 
 
+@pytest.mark.reliability(
+    "analytics_host",
+    "Hostile input",
+    fault="code in H2O connects to the file system with the analyst's user ID",
+    expected="the service cannot connect to it, or to the metadata service",
+    observed="unit: `IPAddressDeny` with both addresses",
+)
 def test_h2o_runs_as_dedicated_user_without_credentials() -> None:
     h2o = settings_of("h2o.service")
     assert h2o["User"] == ["h2o"]
-    assert h2o["IPAddressDeny"] == ["169.254.169.254"], "H2O's users could get the host's credentials"
+    assert h2o["IPAddressDeny"] == ["169.254.169.254 @HOME_ADDRESS@"], "H2O could get credentials, or mount home"
     assert (h2o["ProtectSystem"], h2o["ProtectHome"], h2o["NoNewPrivileges"]) == (["strict"], ["yes"], ["yes"])
     assert h2o["ReadWritePaths"] == ["/var/lib/h2o"], "H2O could not write its files"
 

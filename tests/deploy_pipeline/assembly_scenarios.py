@@ -85,11 +85,3 @@ def missing_stack_is_new_and_not_created(machine: Machine) -> Ended:
 @scenario
 def unsafe_stack_fails_inspection(machine: Machine) -> Ended:
     return failed(inspect_shop(machine, change("Remove")), "UnsafeChanges", f"1 unsafe change to {SHOP}")
-
-
-@scenario
-def unsafe_stack_that_will_be_asked_about_passes_inspection(machine: Machine) -> Ended:
-    ended = succeeded(inspect_shop(machine, change("Remove"), onUnsafe="ask"), "inspected", SHOP)
-    assert f"1 unsafe change to {SHOP}, which was not changed" in ended.output["summary"]
-    assert not machine.people.notifications
-    return ended

@@ -121,11 +121,26 @@ class FakePeople:
         task["event"].set()
 
 
+@dataclass
+class FakeExecutions:
+    """Step Functions' DescribeExecution, with the executions of the interpreter."""
+
+    executions: dict[str, Any]
+    exceptions = SimpleNamespace(ExecutionDoesNotExist=LookupError)
+
+    def describe_execution(self, executionArn: str) -> dict[str, Any]:
+        if executionArn not in self.executions:
+            raise self.exceptions.ExecutionDoesNotExist
+        execution = self.executions[executionArn]
+        return {name: execution[name] for name in ("status", "input", "output") if execution[name] is not None}
+
+
 @dataclass(frozen=True)
 class Ended:
     """The result of an execution, and the states that it entered."""
 
     status: str
+    name: str
     output: dict[str, Any]
     error: str
     cause: str
@@ -177,6 +192,7 @@ class Machine:
         self._stepfunctions.invoke_resource.replace(self._invoke)
         self._patch.setattr(task_handler, "CLOUDFORMATION", self.cloudformation)
         self._patch.setattr(task_handler, "S3", self.s3)
+        self._patch.setattr(task_handler, "STEP_FUNCTIONS", FakeExecutions(self._stepfunctions.executions))
         self._patch.setattr(approval_handler, "S3", self.s3)
         self._patch.setattr(approval_handler, "SNS", self.people)
         self._patch.setattr(approval_handler, "STEP_FUNCTIONS", self.people)
@@ -213,6 +229,7 @@ class Machine:
         ]
         return Ended(
             execution["status"],
+            name,
             json.loads(execution["output"] or "{}"),
             execution["error"] or "",
             execution["cause"] or "",

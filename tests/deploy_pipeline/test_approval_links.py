@@ -29,7 +29,7 @@ def requested(*violations: str) -> str:
     event: Any = {
         "taskToken": "token", "execution": "run", "executionArn": ARN, "stackName": "shop", "cause": "\n".join(lines),
         "stackId": "arn:aws:cloudformation:us-east-1:111111111111:stack/shop/1", "timeoutSeconds": 60,
-        "changeSetId": "arn:aws:cloudformation:us-east-1:111111111111:changeSet/deploy-run/1",
+        "changeSetId": "arn:aws:cloudformation:us-east-1:111111111111:changeSet/deploy-run/1", "inspectOnly": False,
     }  # fmt: skip
     notifications = Notifications(topic, "topic")
     request_approval(FakeS3(), notifications, event, bucket="inputs", queue_url="https://sqs/q", now=datetime.now(UTC))

@@ -20,7 +20,7 @@ from lambdas.deploy_pipeline.rollout import MAX_ROLLOUT_MINUTES
 from stacks.deploy_pipeline import definition
 
 from ..conftest import need
-from . import approval_scenarios, rollout_scenarios
+from . import approval_scenarios, rollout_scenarios, several_stacks_scenarios
 from .assemblies import assembly
 from .assembly_scenarios import with_assembly
 from .changes import change
@@ -145,6 +145,12 @@ def test_transitions_and_invocations_match_documentation(monkeypatch: pytest.Mon
         (rejecting, 8 + 3 * polls, 2 + polls),
     ):
         assert (len(machine.run().states), len(machine.invoked)) == (transitions, functions)
+
+
+def test_approved_stack_costs_as_safe_update(machine: Machine) -> None:
+    """With one poll each, and two transitions for the assets."""
+    ended = several_stacks_scenarios.approved_changes_are_deployed_without_another_request(machine)
+    assert len(ended.states) == 7 + 3 + 3 + 2
 
 
 @pytest.mark.parametrize("rollout", [False, True])

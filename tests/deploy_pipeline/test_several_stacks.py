@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
+from lambdas.deploy_pipeline.approved_changes import NOT_APPROVED, approved_changes
 from lambdas.deploy_pipeline.errors import InvalidInputError
-from lambdas.deploy_pipeline.request import MAX_STACKS, parse_request, refuse_other_stack
+from lambdas.deploy_pipeline.request import MAX_STACKS, fingerprint, parse_request, refuse_other_stack
 from settings import Settings, SettingsError
 
 from ..conftest import Assembly, resources_of_type, synthesize
 from .assembly_scenarios import SEVERAL, WITHOUT_PATH
 from .fake_services import FakeServices, failure_of, result_of
-from .machine_run import APP
+from .machine_run import APP, INPUT as INPUT_OF_ONE_STACK, FakeExecutions
 from .template_queries import logical_id, pipeline_actions, statements
 from .test_quotas import INLINE_POLICIES, resolved_length
 
@@ -42,8 +43,14 @@ def test_name_of_stack_ends_with_selection() -> None:
         ({"assembly": {"path": "cdk.out", "stacks": ["Shop", "Shop"]}}, "assembly.stacks: given"),
         ({"assembly": {"path": "cdk.out", "stacks": ["Shop", "Prod/Web"]}}, "assembly.stacks: given"),
         ({"assembly": {"path": "cdk.out", "stacks": [f"S{n}" for n in range(MAX_STACKS + 1)]}}, "2 to 5 different"),
+        ({"assembly": {"path": "cdk.out", "stacks": ["Shop", "S" * 93]}}, "names of stacks with at most 92 letters"),
         ({"onUnsafe": "blue_green"}, "onUnsafe: given blue_green; accepted with several stacks: fail or ask"),
         ({"inspectOnly": "yes"}, "inspectOnly: given"),
+        (
+            {"inspection": "arn:aws:states:1"},
+            'inspection: given "arn:aws:states:1"; accepted: the name of an execution',
+        ),
+        ({"inspection": ""}, "inspection: given"),
     ],
 )
 def test_invalid_selection_is_named(fields: Any, message: str) -> None:
@@ -59,13 +66,34 @@ def test_selection_is_required() -> None:
         parse_request(WITHOUT_PATH | without)
 
 
+def test_inspection_needs_several_stacks() -> None:
+    with pytest.raises(InvalidInputError, match=r"inspection: only together with assembly\.stacks"):
+        parse_request(INPUT_OF_ONE_STACK | {"inspection": "run-1"})
+
+
+def test_inspection_is_not_part_of_fingerprint() -> None:
+    assert fingerprint(INPUT_OF_ONE_STACK | {"inspection": "run-1"}) == fingerprint(INPUT_OF_ONE_STACK)
+
+
+@pytest.mark.parametrize("approval", [{}, {"approved": False}])
+def test_inspection_without_approval_approves_nothing(approval: Any) -> None:
+    execution_input = {**WITHOUT_PATH, **SEVERAL}
+    inspected = {
+        "status": "SUCCEEDED",
+        "input": json.dumps({**execution_input, "inspectOnly": True}),
+        "output": json.dumps({"unsafe": {"digest": "0"}, "approval": approval}),
+    }
+    event: Any = {"input": {**execution_input, "inspection": "run-1"}, "executionArn": "arn:run-2"}
+    assert approved_changes(FakeExecutions({"arn:run-1": inspected | {"name": "run-1"}}), event) == NOT_APPROVED
+
+
 def test_trigger_adds_selection_of_action() -> None:
     services = FakeServices()
-    parameters = {"s3Bucket": "inputs", "stateMachineFile": "input.json", "stack": "Web", "inspectOnly": True}
+    selection = {"stack": "Web", "inspectOnly": True, "inspection": "run-1"}
+    parameters = {"s3Bucket": "inputs", "stateMachineFile": "input.json", **selection}
     result_of(services, UserParameters=json.dumps(parameters))
     (started,) = services.started
-    content = json.loads(started["input"])
-    assert (content["stack"], content["inspectOnly"]) == ("Web", True)
+    assert selection.items() <= json.loads(started["input"]).items()
     assert "UserParameters" in failure_of(FakeServices(), UserParameters="{}")
 
 
@@ -82,14 +110,17 @@ def test_every_stack_is_inspected_before_the_first_is_deployed(several: Assembly
     actions = pipeline_actions(template)
     assert list(actions) == [
         "Source/Source",
-        *(f"Inspect/Inspect-{name}" for name in names),
+        *(f"Prod/Inspect-{name}" for name in names),
         *(f"Prod/Deploy-{name}" for name in names),
     ]
-    assert [actions[f"Prod/Deploy-{name}"]["RunOrder"] for name in names] == [1, 2, 3, 4, 5]
-    text = json.dumps(actions["Inspect/Inspect-Web"]["Configuration"]["UserParameters"])
+    assert {actions[f"Prod/Inspect-{name}"]["RunOrder"] for name in names} == {1}
+    assert [actions[f"Prod/Deploy-{name}"]["RunOrder"] for name in names] == [2, 3, 4, 5, 6]
+    text = json.dumps(actions["Prod/Inspect-Web"]["Configuration"]["UserParameters"])
     assert '\\"stack\\":\\"Web\\"' in text
     assert '\\"inspectOnly\\":true' in text
     assert "inspectOnly" not in json.dumps(actions["Prod/Deploy-Web"])
+    assert actions["Prod/Inspect-Web"]["Namespace"] == "Inspect-Web"
+    assert '\\"inspection\\":\\"#{Inspect-Web.execution}\\"' in json.dumps(actions["Prod/Deploy-Web"])
     assert not several.findings
 
 
@@ -107,9 +138,31 @@ def test_roles_reach_only_these_stacks(several: Assembly) -> None:
     assert resolved_length(policy) < INLINE_POLICIES
 
 
+def test_function_reads_only_executions_of_state_machine(several: Assembly) -> None:
+    """In a separate policy, because the state machine depends on the role's default policy."""
+    template = several.template(STACK)
+    policies = [
+        (name, policy)
+        for name, policy in template["Resources"].items()
+        if policy["Type"] == "AWS::IAM::Policy" and "states:DescribeExecution" in json.dumps(policy)
+    ]
+    ((name, policy),) = [(name, policy) for name, policy in policies if "CheckStack" in json.dumps(policy)]
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "states:DescribeExecution"
+    machine = logical_id(template, "AWS::StepFunctions::StateMachine", "StateMachine")
+    assert [machine, "Name"] in [part.get("Fn::GetAtt") for part in parts(statement["Resource"])]
+    pipeline = template["Resources"][logical_id(template, "AWS::CodePipeline::Pipeline", "Pipeline")]
+    assert name in pipeline["DependsOn"], "the pipeline can run before the function has this permission"
+
+
 def test_settings_name_invalid_stacks(tmp_path: Path) -> None:
     for stacks in (["Shop"], "Shop", [1, 2], {"a": 1}):
         content = INPUT | {"assembly": {"path": "cdk.out", "stacks": stacks}}
         (tmp_path / "input.json").write_text(json.dumps(content))
         with pytest.raises(SettingsError, match=r"assembly\.stacks"):
             Settings.from_context({"deploy_pipeline:input": str(tmp_path / "input.json")})
+
+
+def parts(arn: Any) -> list[dict[str, Any]]:
+    """Return the references in an ARN that a template joins."""
+    return [part for part in arn["Fn::Join"][1] if isinstance(part, dict)]

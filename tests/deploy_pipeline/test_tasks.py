@@ -47,7 +47,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
 
 def plan(**fields: Any) -> dict[str, Any]:
     """Return the plan of an execution; `fields` are added to its input."""
-    event: Any = {"input": INPUT | fields, "execution": "run-1"}
+    event: Any = {"input": INPUT | fields, "execution": "run-1", "executionArn": "arn:run-1"}
     result: dict[str, Any] = json.loads(json.dumps(task_handler.check_stack(event, None)))
     return result
 

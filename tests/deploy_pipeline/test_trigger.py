@@ -92,7 +92,7 @@ def test_success_reports_summary_and_variables(services: FakeServices) -> None:
     assert result_of(services, EXECUTION) == {
         "jobId": JOB,
         "executionDetails": {"summary": "prod-app is updated", "externalExecutionId": JOB},
-        "outputVariables": {"stackName": "prod-app", "outcome": "updated", "report": ""},
+        "outputVariables": {"stackName": "prod-app", "outcome": "updated", "report": "", "execution": JOB},
     }
 
 

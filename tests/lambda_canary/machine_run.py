@@ -70,6 +70,10 @@ class Machine:
     def publish(self, **notification: str) -> None:
         self.notifications.append(notification)
 
+    def get_execution_history(self, **_: Any) -> dict[str, Any]:
+        """Return the events of the execution, the latest first."""
+        return {"events": self.execution["events"][::-1]}
+
     def stop(self) -> None:
         """Stop the execution, as StopExecution does."""
         self.execution.update(status="ABORTED", error=None, cause=None)
@@ -80,6 +84,7 @@ class Machine:
             self._patch.setattr(handler, name, self.awslambda)
         self._patch.setattr(handler, "CLOUDWATCH", self.cloudwatch)
         self._patch.setattr(handler, "SNS", self)
+        self._patch.setattr(handler, "STEP_FUNCTIONS", self)
         self._patch.setattr(Config, "load", lambda _: self.settings)
         self._patch.setenv("TOPIC_ARN", f"arn:aws:sns:us-east-1:{ACCOUNT}:rollouts")
         machine = definition(evaluated_steps=3, evaluations=3)

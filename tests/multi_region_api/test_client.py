@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -30,24 +31,31 @@ class Api:
 
     responses: list[tuple[int, Any] | None] = field(default_factory=list)
     url: str = ""
+    connections: list[Any] = field(default_factory=list)  # the client's address of each request
 
     def next(self) -> tuple[int, Any] | None:
         return self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
 
 
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # keeps connections
+
     def __init__(self, api: Api, *arguments: Any) -> None:
         self.api = api
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
+        self.api.connections.append(self.client_address)
         response = self.api.next()
         if response is None:
+            self.close_connection = True
             return
+        body = response[1] if isinstance(response[1], bytes) else json.dumps(response[1]).encode()
         self.send_response(response[0])
         self.send_header("Access-Control-Allow-Origin", "*")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(response[1] if isinstance(response[1], bytes) else json.dumps(response[1]).encode())
+        self.wfile.write(body)
 
     def log_message(self, *_arguments: Any) -> None:
         pass
@@ -75,8 +83,8 @@ def start_server(handler: Callable[..., Any]) -> ThreadingHTTPServer:
     return server
 
 
-@pytest.fixture
-def api() -> Iterator[Api]:
+@contextmanager
+def running_api() -> Iterator[Api]:
     api = Api()
     server = start_server(partial(Handler, api))
     api.url = f"http://127.0.0.1:{server.server_port}/v1/helloworld"
@@ -86,10 +94,38 @@ def api() -> Iterator[Api]:
 
 
 @pytest.fixture
-def page(api: Api, tmp_path: Path) -> Path:
-    folder = copytree(CLIENT, tmp_path / "client")
-    (folder / "settings.js").write_text(f'const SETTINGS = {{ url: "{api.url}", intervalMs: 20 }};\n')
+def api() -> Iterator[Api]:
+    """The API at the name that all Regions share."""
+    with running_api() as api:
+        yield api
+
+
+@pytest.fixture
+def other_region() -> Iterator[Api]:
+    """The API at the name of another Region."""
+    with running_api() as api:
+        yield api
+
+
+def write_page(folder: Path, api: Api, *regional: Api, return_ms: int = 60_000) -> Path:
+    """Copy the page, with short delays, and return its path."""
+    copytree(CLIENT, folder)
+    settings = {
+        "url": api.url,
+        "regionalUrls": [other.url for other in regional],
+        "intervalMs": 20,
+        "returnMs": return_ms,
+    }
+    (folder / "settings.js").write_text(f"const SETTINGS = {json.dumps(settings)};\n")
+    script = (folder / "client.js").read_text()
+    assert "DELAY_MS = 500;" in script
+    (folder / "client.js").write_text(script.replace("DELAY_MS = 500;", "DELAY_MS = 2;"))
     return folder / "index.html"
+
+
+@pytest.fixture
+def page(api: Api, tmp_path: Path) -> Path:
+    return write_page(tmp_path / "client", api)
 
 
 def hello(region: str) -> tuple[int, Any]:
@@ -148,6 +184,8 @@ def test_switch_is_shown_with_time_and_kept_in_history(driver: Any, api: Api, pa
         ((503, {"health": "unhealthy"}), "HTTP 503"),
         ((200, b"<html>"), "JSON"),
         ((200, b"null"), "response without a Region"),
+        ((200, {"region": ""}), "response without a Region"),
+        ((404, {}), "HTTP 404"),
         (None, "unreachable, or this page's origin is not allowed"),
     ],
 )
@@ -156,7 +194,7 @@ def test_switch_is_shown_with_time_and_kept_in_history(driver: Any, api: Api, pa
     "Lost event or response",
     fault="a request of the browser client",
     expected="the page shows the error and continues",
-    observed='"no response", then the Region again',
+    observed='"no response" after the last attempt, then the Region again',
 )
 def test_failed_call_is_shown_and_page_continues(
     driver: Any, api: Api, page: Path, response: tuple[int, Any] | None, message: str
@@ -210,3 +248,42 @@ def test_page_fits_phone_and_follows_color_scheme(driver: Any, api: Api, page: P
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         backgrounds.append(driver.find_element("tag name", "body").value_of_css_property("background-color"))
     assert backgrounds[0] != backgrounds[1]
+
+
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Lost event or response",
+    fault="an unhealthy Region returns 5xx or 429, or closes the connection",
+)
+@pytest.mark.parametrize("response", [(502, {}), (429, {}), None])
+def test_page_leaves_a_failing_region_without_a_failed_call(
+    driver: Any, api: Api, other_region: Api, tmp_path: Path, response: tuple[int, Any] | None
+) -> None:
+    api.responses, other_region.responses = [hello("us-east-1"), response], [hello("us-west-2")]
+    driver.get(write_page(tmp_path / "client", api, other_region).as_uri())
+    wait_for(driver, "region", "us-west-2")
+    wait_for(driver, "counts", "0 failed")
+    assert "us-east-1 \u2192 us-west-2" in text(driver, "switches")
+    called = len(api.connections)
+    assert called <= 3, (
+        "the first call, the failed attempt, and its repetition by the browser after a closed connection"
+    )
+    already = len(other_region.connections)
+    while len(other_region.connections) < already + 3:
+        time.sleep(0.02)
+    assert len(api.connections) == called, "the page does not return to the Region at once"
+    assert text(driver, "counts").endswith(", 1 retried, 0 failed")
+
+
+def test_page_returns_to_the_shared_name(driver: Any, api: Api, other_region: Api, tmp_path: Path) -> None:
+    api.responses, other_region.responses = [(502, {}), hello("us-east-1")], [hello("us-west-2")]
+    driver.get(write_page(tmp_path / "client", api, other_region, return_ms=200).as_uri())
+    wait_for(driver, "switches", "us-west-2 \u2192 us-east-1")
+    assert len(set(api.connections)) == 1, "the browser keeps the connection of a name"
+
+
+def test_page_does_not_retry_a_client_error(driver: Any, api: Api, other_region: Api, tmp_path: Path) -> None:
+    api.responses, other_region.responses = [(404, {})], [hello("us-west-2")]
+    driver.get(write_page(tmp_path / "client", api, other_region).as_uri())
+    wait_for(driver, "detail", "HTTP 404")
+    assert not other_region.connections

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from urllib.error import HTTPError
 
 import boto3
 import pytest
@@ -91,8 +92,9 @@ def test_url_with_2xx_status_is_available(url: str) -> None:
     observed="tested with 301, 302 and 308",
 )
 def test_url_with_error_or_redirect_raises(url: str, status: int) -> None:
-    with pytest.raises(OSError, match=str(status)):
+    with pytest.raises(HTTPError, match=str(status)) as error:
         get_url(f"{url}/{status}", 1)
+    assert error.value.fp.closed, "the connection of the response"
 
 
 @pytest.mark.enable_socket
@@ -159,6 +161,18 @@ def test_url_with_refused_connection_raises() -> None:
         get_url("http://127.0.0.1:9/", 1)
 
 
+@pytest.mark.enable_socket
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Timeout",
+    fault="a dependency never responds, or never ends its response",
+)
+def test_url_without_response_raises_after_timeout() -> None:
+    """Otherwise the thread of each check would stay until the connection ends."""
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(TimeoutError):
+        get_url(f"http://127.0.0.1:{server.getsockname()[1]}/", 0.1)
+
+
 def test_load_dependencies_sets_timeouts_and_one_attempt() -> None:
     table: DependencySettings = {
         "name": "orders",
@@ -175,7 +189,8 @@ def test_load_dependencies_sets_timeouts_and_one_attempt() -> None:
     orders, payments = load_dependencies([table, page])
     assert (orders.name, orders.timeout_seconds) == ("orders", 0.7)
     client = orders.run.args[0]  # type: ignore[attr-defined]
-    assert (client.meta.config.read_timeout, client.meta.config.retries["total_max_attempts"]) == (0.7, 1)
+    config = client.meta.config
+    assert (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"]) == (0.7, 0.7, 1)
     assert payments.run.args == ("https://example.com/", 0.5)  # type: ignore[attr-defined]
 
 

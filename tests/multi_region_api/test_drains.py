@@ -1,7 +1,12 @@
-"""Draining a Region from another one: decisions, handlers with botocore's stub of SSM, and templates."""
+"""Draining a Region from another one: decisions, and the stored list with botocore's stub of SSM."""
 
-import json
-import re
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -9,6 +14,7 @@ import pytest
 from botocore.stub import Stubber
 
 from lambdas.multi_region_api.drains import (
+    DrainedList,
     DrainError,
     change,
     drained_token,
@@ -16,9 +22,7 @@ from lambdas.multi_region_api.drains import (
     regions_reporting,
     write_drained,
 )
-
-from ..conftest import Assembly, only_resource, resources_of_type
-from .test_stack import THREE_REGIONS
+from lambdas.multi_region_api.ssm_client import ssm_client
 
 OTHERS = {"us-west-2", "eu-west-1"}
 VALUES = [("none", set()), ("us-west-2", {"us-west-2"}), ("eu-west-1,us-west-2", OTHERS)]
@@ -42,6 +46,10 @@ def test_drain_and_undrain_change_only_the_named_region() -> None:
         ({"undrain": "us-weast-2"}, "is not another Region"),
         ({"Drain": "us-west-2"}, "invalid request"),
         ({"drain": "us-west-2", "undrain": "eu-west-1"}, "invalid request"),
+        ("drain", "invalid request 'drain': accepted are"),
+        (["drain"], "invalid request"),
+        ([], "invalid request"),
+        (None, "invalid request None"),
     ],
 )
 @pytest.mark.reliability(
@@ -51,7 +59,7 @@ def test_drain_and_undrain_change_only_the_named_region() -> None:
     expected="rejected with the accepted values; nothing is changed",
     observed="an error that names both",
 )
-def test_drain_of_own_or_unknown_region_is_rejected(request_: dict[str, Any], message: str) -> None:
+def test_drain_of_own_or_unknown_region_is_rejected(request_: Any, message: str) -> None:
     with pytest.raises(DrainError, match=message):
         change(request_, set(), OTHERS, nobody)
 
@@ -69,86 +77,131 @@ def test_drained_region_cannot_drain_others_but_can_undrain() -> None:
     assert change({"undrain": "eu-west-1"}, {"eu-west-1"}, OTHERS, lambda: ["us-west-2"]) == set()
 
 
-def test_region_that_does_not_respond_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    bodies = {
-        "https://a/": json.dumps({"state": drained_token("us-east-1")}),
-        "https://b/": "",
-        "https://c/": "us-east-1",
-    }
-    monkeypatch.setattr("lambdas.multi_region_api.drains._get", bodies.get)
-    urls = {"us-west-2": "https://a/", "eu-west-1": "https://b/", "sa-east-1": "https://c/"}
-    assert regions_reporting("us-east-1", urls) == ["us-west-2"]
-
-
 @pytest.mark.enable_socket
 def test_unreachable_url_has_an_empty_body() -> None:
     assert regions_reporting("us-east-1", {"us-west-2": "https://127.0.0.1:9/"}) == []
+
+
+@pytest.fixture
+def localhost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
+    """The certificate of a server at localhost, which `urllib` trusts."""
+    import trustme
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    monkeypatch.setattr("urllib.request._opener", None)  # would have loaded other certificates
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+class Reports(BaseHTTPRequestHandler):
+    """Responds with the token of us-east-1: the path is the status, and the number of other bytes before the token."""
+
+    def do_GET(self) -> None:
+        status, others = map(int, self.path.strip("/").split("/"))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(b"\xff" * others + drained_token("us-east-1").encode())
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+@pytest.mark.enable_socket
+@pytest.mark.needs("trustme")
+@pytest.mark.parametrize(
+    ("path", "reported"),
+    [("200/0", True), ("200/5102", True), ("200/5103", False), ("503/0", False), ("404/0", False)],
+)
+def test_only_a_response_that_route_53_would_accept_is_a_report(
+    localhost: ssl.SSLContext, path: str, reported: bool
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), Reports) as server:
+        server.socket = localhost.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        urls = {"us-west-2": f"https://localhost:{server.server_port}/{path}"}
+        assert regions_reporting("us-east-1", urls) == ["us-west-2"] * reported
+        server.shutdown()
+
+
+@pytest.mark.enable_socket
+@pytest.mark.needs("trustme")
+@pytest.mark.parametrize("response", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b""])
+@pytest.mark.parametrize("drips", [False, True])
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Lost event or response",
+    fault="an impaired Region's report is invalid, or never ends",
+    expected="another Region can still drain it",
+    observed="it is ignored after a second",
+)
+def test_invalid_or_endless_report_does_not_prevent_a_drain(
+    localhost: ssl.SSLContext, response: bytes, drips: bool
+) -> None:
+    """Each byte arrives in time, so the timeout of the socket does not apply."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def respond() -> None:
+            client, _ = server.accept()
+            with suppress(OSError), localhost.wrap_socket(client, server_side=True) as connection:
+                connection.recv(1000)
+                connection.sendall(response)
+                while drips and not stop.wait(0.05):
+                    connection.sendall(b"H")
+
+        threading.Thread(target=respond, daemon=True).start()
+        started = time.monotonic()
+        assert regions_reporting("us-east-1", {"us-west-2": f"https://localhost:{server.getsockname()[1]}/"}) == []
+        assert time.monotonic() - started < 5
+        stop.set()
+
+
+@pytest.mark.enable_socket
+def test_request_for_a_silent_report_ends() -> None:
+    """Otherwise its thread would stay until the connection ends."""
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert regions_reporting("us-east-1", {"us-west-2": f"https://127.0.0.1:{server.getsockname()[1]}/"}) == []
+        for thread in set(threading.enumerate()) - before:
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def test_client_gives_up_before_health_checkers_do() -> None:
+    config = ssm_client().meta.config
+    attempts = config.retries["total_max_attempts"]
+    assert attempts * (config.connect_timeout + config.read_timeout) <= 2, "Route 53 waits 2 s for the status"
 
 
 @pytest.mark.parametrize(("value", "regions"), VALUES)
 def test_parameter_stores_the_drained_regions(value: str, regions: set[str]) -> None:
     client = boto3.client("ssm")
     with Stubber(client) as stub:
-        stub.add_response("get_parameter", {"Parameter": {"Value": value}}, {"Name": "drained"})
-        assert read_drained(client, "drained") == regions
-        stub.add_response("put_parameter", {}, {"Name": "drained", "Value": value, "Overwrite": True})
-        write_drained(client, "drained", regions)
+        stub.add_response("get_parameter", {"Parameter": {"Value": value, "Version": 7}}, {"Name": "drained"})
+        assert read_drained(client, "drained") == (regions, 7)
+        stored = {"Name": "drained", "Value": value, "Overwrite": True}
+        stub.add_response("put_parameter", {"Version": 8}, stored)
+        write_drained(client, "drained", DrainedList(regions, 7))
+
+
+@pytest.mark.reliability(
+    "multi_region_api",
+    "System-specific",
+    fault="two commands change the list of one Region at the same time",
+    expected="no change is lost unnoticed",
+    observed="the later command fails, and its error has the list",
+)
+def test_overwritten_change_of_another_command_is_reported() -> None:
+    """SSM has no conditional write, but numbers the versions of a parameter without gaps."""
+    client = boto3.client("ssm")
+    with Stubber(client) as stub:
+        stub.add_response("put_parameter", {"Version": 9})
+        with pytest.raises(DrainError, match="its change is lost; the list is now us-west-2: send the other command"):
+            write_drained(client, "drained", DrainedList({"us-west-2"}, 7))
 
 
 def test_token_of_one_region_is_not_in_that_of_another() -> None:
     assert drained_token("us-east-1") not in drained_token("us-east-11")
-
-
-def checks(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    found = {
-        n: r["Properties"]["HealthCheckConfig"]
-        for n, r in template["Resources"].items()
-        if r["Type"] == "AWS::Route53::HealthCheck"
-    }
-    return {name: config for name, config in found.items() if config["Type"] == kind}
-
-
-def test_records_use_check_of_endpoint_and_drains(full_assembly: Assembly) -> None:
-    """Route 53 developer guide: a calculated check counts its healthy children, and an inverted one is unhealthy
-    only while its endpoint passes."""
-    for region in THREE_REGIONS:
-        template = full_assembly.template(f"MultiRegionApi-{region}")
-        ((name, calculated),) = checks(template, "CALCULATED").items()
-        endpoints = checks(template, "HTTPS_STR_MATCH")
-        assert {child["Ref"] for child in calculated["ChildHealthChecks"]} == set(endpoints)
-        assert calculated["HealthThreshold"] == len(endpoints) == len(THREE_REGIONS)
-        drains = [config for config in endpoints.values() if config["Inverted"]]
-        expected = {f"{other}.api.example.com" for other in THREE_REGIONS if other != region}
-        assert {config["FullyQualifiedDomainName"] for config in drains} == expected
-        assert {config["SearchString"] for config in drains} == {drained_token(region)}
-        records = resources_of_type(template, "AWS::Route53::RecordSet")
-        assert {json.dumps(r.get("HealthCheckId")) for r in records if "Region" in r} == {json.dumps({"Ref": name})}
-        assert {r["Name"] for r in records if "Region" not in r} == {f"{region}.api.example.com."}
-
-
-def test_parameter_is_independent_of_the_regions(full_assembly: Assembly) -> None:
-    """CloudFormation writes the value again, and so undrains Regions, whenever a property of the parameter changes."""
-    stacks = ("MultiRegionApi-us-east-1", "MultiRegionApi-us-west-2")
-    one, other = (only_resource(full_assembly.template(stack), "AWS::SSM::Parameter") for stack in stacks)
-    assert one == other
-    pattern = re.compile(one["AllowedPattern"])
-    assert pattern.match(one["Value"])
-    assert all(pattern.match(value) for value, _ in VALUES)
-    assert not any(map(pattern.match, ("", "us-west-2,", "a b")))
-
-
-def test_draining_a_region_raises_no_alarm(full_assembly: Assembly) -> None:
-    """The alarm watches the Region's own health check, and not the calculated one, which also depends on drains."""
-    template = full_assembly.template("MultiRegionApi-us-east-1")
-    alarms = [a for a in resources_of_type(template, "AWS::CloudWatch::Alarm") if a["Namespace"] == "AWS/Route53"]
-    (watched,) = (d["Value"]["Ref"] for alarm in alarms for d in alarm["Dimensions"])
-    assert template["Resources"][watched]["Properties"]["HealthCheckConfig"]["Type"] != "CALCULATED"
-
-
-def test_only_the_drain_function_can_write_the_parameter(full_assembly: Assembly) -> None:
-    template = full_assembly.template("MultiRegionApi-us-east-1")
-    statements = [s for p in resources_of_type(template, "AWS::IAM::Policy") for s in p["PolicyDocument"]["Statement"]]
-    ssm = [s["Action"] for s in statements if "ssm:" in json.dumps(s["Action"])]
-    assert sorted(map(str, ssm)) == ["['ssm:GetParameter', 'ssm:PutParameter']", "ssm:GetParameter"]
-    (name,) = (f["FunctionName"] for f in resources_of_type(template, "AWS::Lambda::Function") if "FunctionName" in f)
-    assert name == "MultiRegionApi-us-east-1-drain", "a person must know it during an outage"

@@ -14,7 +14,7 @@ import pytest
 from botocore.stub import Stubber
 
 from lambdas.multi_region_api.health import TOKEN
-from lambdas.multi_region_api.responses import ProxyEvent
+from lambdas.multi_region_api.responses import ProxyEvent, json_response
 
 from ..conftest import ROOT
 
@@ -66,7 +66,16 @@ def test_response_allows_the_origin_and_forbids_caching(load_handler: Callable[.
     assert headers["Access-Control-Allow-Origin"] == "https://www.example.com"
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Region"] == "eu-west-1"
-    assert "X-Region" in headers["Access-Control-Expose-Headers"], "a page's script could not read it"
+    assert headers["Access-Control-Expose-Headers"] == "X-Region,x-amzn-RequestId", (
+        "a page's script could not read them"
+    )
+    assert headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(("status", "keys"), [(399, set()), (400, {"requestId"})])
+def test_error_body_contains_the_request_id(status: int, keys: set[str]) -> None:
+    response = json_response(status, {}, EVENT, region="eu-west-1", allowed_origins=["*"])
+    assert json.loads(response["body"]).keys() == keys
 
 
 @pytest.mark.parametrize(
@@ -150,22 +159,35 @@ def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     expected="the Region stays drained",
     observed="the last value is reported; without one, 503, which drains nothing",
 )
-def test_unreadable_list_does_not_undrain(load_handler: Callable[..., ModuleType], ssm: Stubber) -> None:
+def test_unreadable_list_does_not_undrain(
+    load_handler: Callable[..., ModuleType], ssm: Stubber, caplog: pytest.LogCaptureFixture
+) -> None:
     handler = load_handler("drained").handler
     asked = [EVENT | {"pathParameters": {"region": region}} for region in ("us-west-2", "us-east-1")]
     ssm.add_client_error("get_parameter", "ThrottlingException")
-    assert handler(asked[0], None)["statusCode"] == 503
-    for response in ({"Parameter": {"Value": "us-west-2"}}, None):
-        for event, state in zip(asked, ("drained=us-west-2/", "in service"), strict=True):
+    unknown = handler(asked[0], None)
+    body = {"region": "eu-west-1", "state": "unknown", "requestId": "r-1"}
+    assert (unknown["statusCode"], json.loads(unknown["body"])) == (503, body)
+    (record,) = caplog.records
+    assert vars(record).items() >= {"levelname": "WARNING", "status": "error"}.items()
+    assert "ThrottlingException" in vars(record)["reason"]
+    for response in ({"Parameter": {"Value": "us-west-2", "Version": 1}}, None):
+        for event, expected in zip(asked, ((200, "drained=us-west-2/"), (404, "in service")), strict=True):
             if response:
                 ssm.add_response("get_parameter", response)
             else:
                 ssm.add_client_error("get_parameter", "ThrottlingException")
-            assert json.loads(handler(event, None)["body"]) == {"region": "eu-west-1", "state": state}
+            found = handler(event, None)
+            body = json.loads(found["body"])
+            assert (found["statusCode"], body["state"]) == expected, "a status alone is enough"
+            assert body["region"] == "eu-west-1"
 
 
 def test_drain_command_stores_and_returns_the_list(
-    load_handler: Callable[..., ModuleType], ssm: Stubber, monkeypatch: pytest.MonkeyPatch
+    load_handler: Callable[..., ModuleType],
+    ssm: Stubber,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     module = load_handler("drain", drain_urls={name: f"https://{name}/" for name in ("eu-west-1", "us-west-2")})
     asked: list[Any] = []
@@ -175,13 +197,16 @@ def test_drain_command_stores_and_returns_the_list(
         return []
 
     monkeypatch.setattr(module, "regions_reporting", report_nothing)
-    ssm.add_response("get_parameter", {"Parameter": {"Value": "none"}})
-    ssm.add_response("put_parameter", {}, {"Name": "drained", "Value": "us-west-2", "Overwrite": True})
+    ssm.add_response("get_parameter", {"Parameter": {"Value": "none", "Version": 1}})
+    ssm.add_response("put_parameter", {"Version": 2}, {"Name": "drained", "Value": "us-west-2", "Overwrite": True})
     assert module.handler({"drain": "us-west-2"}, None) == {"region": "eu-west-1", "drained": ["us-west-2"]}
     assert asked == [("eu-west-1", {"us-west-2": "https://us-west-2/eu-west-1"})], "asks the others about this Region"
-    ssm.add_response("get_parameter", {"Parameter": {"Value": "us-west-2"}})
+    ssm.add_response("get_parameter", {"Parameter": {"Value": "us-west-2", "Version": 2}})
     assert module.handler({}, None)["drained"] == ["us-west-2"]
     ssm.assert_no_pending_responses()
+    (record,) = caplog.records
+    expected = {"levelname": "WARNING", "status": "changed", "region": "eu-west-1", "drained": ["us-west-2"]}
+    assert vars(record).items() >= expected.items()
 
 
 def test_boto3_is_imported_only_with_dependencies(load_handler: Callable[..., ModuleType]) -> None:

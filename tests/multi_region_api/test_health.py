@@ -153,6 +153,22 @@ def test_endless_checks_do_not_exceed_max_threads(endless: Callable[[], None]) -
     assert threading.active_count() <= MAX_THREADS
 
 
+@pytest.mark.parametrize(("running", "failed"), [(MAX_THREADS - 1, {}), (MAX_THREADS, {"orders"})])
+def test_checks_use_up_to_max_threads(monkeypatch: pytest.MonkeyPatch, running: int, failed: set[str]) -> None:
+    monkeypatch.setattr("lambdas.multi_region_api.health.active_count", lambda: running)
+    assert check_dependencies([DependencyCheck("orders", 5, passes)]).keys() == set(failed)
+
+
+def test_endless_check_does_not_keep_the_process(endless: Callable[[], None]) -> None:
+    before = set(threading.enumerate())
+    check_dependencies([DependencyCheck("slow", 0.001, endless)])
+    assert all(thread.daemon for thread in set(threading.enumerate()) - before)
+
+
+def test_token_marker_is_removed_from_names() -> None:
+    assert unhealthy_body("us-east-1", ["a=b"])["failed"] == ["a b"]
+
+
 def test_long_reason_is_truncated() -> None:
     (reason,) = check_dependencies([DependencyCheck("orders", 1, fails("x" * 10_000))]).values()
     assert len(reason) == MAX_REASON_CHARACTERS

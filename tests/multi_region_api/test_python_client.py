@@ -13,6 +13,7 @@ import pytest
 from ..conftest import ROOT
 
 pytestmark = pytest.mark.enable_socket
+TRUNCATED = 1  # status 200, and a connection that closes within the body
 PATH = ROOT / "assets" / "multi_region_api" / "client" / "client.py"
 
 
@@ -42,8 +43,9 @@ def api() -> Iterator[tuple[str, list[int], set[Any]]]:
             if not status:
                 self.close_connection = True
                 return
-            self.send_response(status)
-            self.send_header("Content-Length", "16")
+            self.send_response(200 if status == TRUNCATED else status)
+            self.close_connection = status == TRUNCATED
+            self.send_header("Content-Length", "99" if status == TRUNCATED else "16")
             self.end_headers()
             self.wfile.write(b'{"region": "us"}')
 
@@ -66,9 +68,33 @@ def api() -> Iterator[tuple[str, list[int], set[Any]]]:
 )
 def test_failed_call_is_retried_on_a_new_connection(client: ModuleType, api: tuple[str, list[int], set[Any]]) -> None:
     url, statuses, connections = api
-    statuses += [503, 0, 429, 200]
+    statuses += [503, 0, 429, TRUNCATED, 200]
     assert client.get(url) == {"region": "us"}
-    assert len(connections) == 4
+    assert len(connections) == 5
+
+
+@pytest.mark.reliability(
+    "multi_region_api",
+    "Lost event or response",
+    fault="an unhealthy Region returns 5xx or 429, or closes the connection",
+)
+def test_retry_calls_the_regions_by_their_own_names(
+    client: ModuleType, api: tuple[str, list[int], set[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS responses are valid for 60 s, so the shared name leads to the same Region for a while."""
+    url, statuses, _ = api
+    statuses += [502, 502, 200, 200]
+    called: list[str] = []
+    urlopen = client.urllib.request.urlopen
+
+    def record(target: str, **options: Any) -> Any:
+        called.append(target)
+        return urlopen(target, **options)
+
+    monkeypatch.setattr(client.urllib.request, "urlopen", record)
+    assert client.get(f"{url}shared", f"{url}a", f"{url}b") == {"region": "us"}
+    assert called[0] == f"{url}shared"
+    assert sorted(called[1:]) == [f"{url}a", f"{url}b"]
 
 
 @pytest.mark.parametrize(("returned", "raised"), [([404, 200], 404), ([500] * 6, 500)])

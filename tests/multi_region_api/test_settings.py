@@ -104,5 +104,6 @@ def test_regions_above_health_check_quota_are_rejected() -> None:
     assert MAX_REGIONS_WITH_DOMAIN_NAME * (MAX_REGIONS_WITH_DOMAIN_NAME + 1) <= 200 < len(regions) * (len(regions) + 1)
     zone = {"hosted_zone_id": "Z0123456789ABCDEFGHIJ", "hosted_zone_name": "example.com"}
     read(regions=json.dumps(regions))
+    read(regions=json.dumps(regions), drains="false", domain_name="api.example.com", **zone)
     message = errors(regions=json.dumps(regions), domain_name="api.example.com", **zone)
     assert "has more than 13 Regions with" in message

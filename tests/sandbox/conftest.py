@@ -61,7 +61,8 @@ def deployed() -> Iterator[Sandbox]:
 
 
 SERVICES_OF_TEST_APPS = (
-    "cloudformation", "cloudwatch", "dynamodb", "ec2", "events", "iam", "kms", "lambda", "logs", "sns", "sqs", "ssm"
+    "apigateway", "cloudformation", "cloudwatch", "dynamodb", "ec2", "events", "iam", "kms", "lambda", "logs", "sns",
+    "sqs", "ssm", "states"
 )  # fmt: skip
 
 

@@ -88,6 +88,21 @@ def test_databases_and_tables_are_shown(analyst: Athena) -> None:
     assert analyst.query("SHOW TABLES IN work").rows["tab_name"].tolist() == ["songs"]
 
 
+def test_shown_lines_are_stored_as_text_file(analyst: Athena, sandbox: Sandbox) -> None:
+    """R's noctua reads results from this file.
+
+    https://docs.aws.amazon.com/athena/latest/ug/querying-finding-output-files.html
+    """
+    client = session(sandbox).client("athena")
+    earlier = client.list_query_executions(WorkGroup="analysts")["QueryExecutionIds"]
+    analyst.query("SHOW TABLES IN work")
+    (query_id,) = set(client.list_query_executions(WorkGroup="analysts")["QueryExecutionIds"]) - set(earlier)
+    execution = client.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+    assert execution["ResultConfiguration"]["OutputLocation"] == f"s3://results/queries/{query_id}.txt"
+    stored = session(sandbox).client("s3").get_object(Bucket="results", Key=f"queries/{query_id}.txt")
+    assert stored["Body"].read() == b"songs\n"
+
+
 def test_description_has_name_type_and_comment(analyst: Athena) -> None:
     """Athena returns each line of a description as one value."""
     rows = analyst.query("DESCRIBE songs").rows

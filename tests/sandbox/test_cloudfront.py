@@ -12,7 +12,7 @@ import urllib3
 
 from sandbox import Sandbox
 from sandbox.cloudfront import data_plane, origin
-from sandbox.emulator.web import Response
+from sandbox.emulator.web import Request, Response
 from sandbox.target import session, target_of
 
 pytestmark = pytest.mark.enable_socket
@@ -153,7 +153,8 @@ def test_unknown_host_returns_403(site: Site) -> None:
 
 
 def test_method_not_allowed_returns_403(site: Site) -> None:
-    assert site.get("", "DELETE").status == 403
+    response = site.get("", "DELETE")
+    assert (response.status, b"is not configured to allow the HTTP request method" in response.data) == (403, True)
 
 
 def test_head_returns_headers_without_body(site: Site) -> None:
@@ -354,6 +355,9 @@ def test_disabled_distribution_returns_403(site: Site) -> None:
     assert site.get("").status == 200
 
 
+REQUEST = Request("https", "site", "site", "GET", "/", "", {"origin": "https://app.example.com"})
+
+
 def test_custom_headers_override_the_origin_only_if_set() -> None:
     custom = [
         {"Header": "X-Team", "Value": "web", "Override": False},
@@ -362,5 +366,29 @@ def test_custom_headers_override_the_origin_only_if_set() -> None:
     ]
     response = Response(200, {"etag": "origin", "server": "origin", "x-powered-by": "origin"})
     config = {"CustomHeaders": custom, "RemoveHeaders": [{"Header": "X-Powered-By"}]}
-    headers = data_plane.apply_headers_policy(config, response).headers
+    headers = data_plane.apply_headers_policy(config, REQUEST, response).headers
     assert headers == {"x-team": "web", "etag": "origin", "server": "policy"}
+
+
+def test_security_headers_override_the_origin_only_if_set() -> None:
+    security = {
+        "FrameOptions": {"FrameOption": "DENY", "Override": False},
+        "ReferrerPolicy": {"ReferrerPolicy": "no-referrer", "Override": True},
+        "XSSProtection": {"Protection": True, "ModeBlock": True, "Override": True},
+    }
+    response = Response(200, {"x-frame-options": "SAMEORIGIN", "referrer-policy": "origin"})
+    headers = data_plane.apply_headers_policy({"Security": security}, REQUEST, response).headers
+    assert headers == {
+        "x-frame-options": "SAMEORIGIN",
+        "referrer-policy": "no-referrer",
+        "x-xss-protection": "1; mode=block",
+    }
+
+
+def test_cors_headers_are_for_allowed_origins() -> None:
+    def headers(*origins: str) -> dict[str, str]:
+        cors = {"AllowOrigins": list(origins), "AllowCredentials": False, "OriginOverride": True}
+        return data_plane.apply_headers_policy({"Cors": cors}, REQUEST, Response(200)).headers
+
+    assert headers("https://*.example.com") == {"access-control-allow-origin": "https://app.example.com"}
+    assert headers("https://example.org") == {}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
+from sandbox.codepipeline_variables import check_namespaces
 from sandbox.target import session
 
 pytestmark = pytest.mark.enable_socket
@@ -54,8 +55,9 @@ class Pipeline:
     def put(self, key: str, body: bytes) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
 
-    def create(self, *steps: dict[str, Any]) -> None:
-        """Create the pipeline, which starts an execution."""
+    def create(self, *steps: dict[str, Any], then: str = "") -> None:
+        """Create the pipeline, which starts an execution; `then`: a parameter of a second action."""
+        self.then = then
         self.put("steps", json.dumps(steps).encode())
         self.cloudformation.create_stack(
             StackName=self.stack, TemplateBody=json.dumps(self._template()), Capabilities=["CAPABILITY_IAM"]
@@ -93,7 +95,7 @@ class Pipeline:
             "Configuration": {"S3Bucket": self.bucket, "S3ObjectKey": "source.zip"},
             "OutputArtifacts": [{"Name": "App"}],
         }
-        invoke = {
+        invoke: dict[str, Any] = {
             "Name": "Do",
             "ActionTypeId": {"Category": "Invoke", "Owner": "AWS", "Provider": "Lambda", "Version": "1"},
             "Configuration": {
@@ -101,7 +103,11 @@ class Pipeline:
                 "UserParameters": json.dumps({"bucket": self.bucket}),
             },
             "InputArtifacts": [{"Name": "App"}],
+            "Namespace": "First",
         }
+        parameters = {"UserParameters": json.dumps({"bucket": self.bucket, "then": self.then})}
+        second = {"Name": "Then", "RunOrder": 2, "Configuration": invoke["Configuration"] | parameters}
+        actions = [invoke, {**invoke, **second, "Namespace": "Second"}] if self.then else [invoke]
         function = {
             "Runtime": "python3.14",
             "Handler": "index.handler",
@@ -112,7 +118,7 @@ class Pipeline:
         pipeline = {
             "RoleArn": role,
             "ArtifactStore": {"Type": "S3", "Location": self.bucket},
-            "Stages": [{"Name": "Source", "Actions": [source]}, {"Name": "Work", "Actions": [invoke]}],
+            "Stages": [{"Name": "Source", "Actions": [source]}, {"Name": "Work", "Actions": actions}],
         }
         return {
             "Resources": {
@@ -187,6 +193,33 @@ def test_retried_stage_uses_same_artifact(pipeline: Pipeline) -> None:
             pipelineExecutionId=failed["pipelineExecutionId"],
             retryMode="FAILED_ACTIONS",
         )
+
+
+def test_variable_of_earlier_action_is_kept_when_failed_action_is_retried(pipeline: Pipeline) -> None:
+    pipeline.create({"outputVariables": {"key": "value"}}, {"failure": "not today"}, {}, then="#{First.key}")
+    assert pipeline.ended()["status"] == "Failed"
+    retry = {"pipelineName": pipeline.name, "stageName": "Work"}
+    retry["pipelineExecutionId"] = pipeline.ended()["pipelineExecutionId"]
+    pipeline.pipelines.retry_stage_execution(**retry, retryMode="FAILED_ACTIONS")
+    assert pipeline.ended()["status"] == "Succeeded"
+    jobs = [json.loads(j["data"]["actionConfiguration"]["configuration"]["UserParameters"]) for j in pipeline.events()]
+    assert [job.get("then") for job in jobs] == [None, "value", "value"]
+
+
+def test_missing_variable_fails_action(pipeline: Pipeline) -> None:
+    pipeline.create({}, then="#{First.key}")
+    assert pipeline.ended()["status"] == "Failed"
+    assert len(pipeline.events()) == 1
+
+
+def test_variable_of_later_action_is_rejected() -> None:
+    actions: list[dict[str, Any]] = [
+        {"Name": "A", "Configuration": {"UserParameters": "#{B.key}"}},
+        {"Name": "B", "Namespace": "B"},
+    ]
+    with pytest.raises(ValueError, match=r"namespace that does not exist.*ActionName=\[A\]"):
+        check_namespaces([{"Name": "Work", "Actions": actions}])
+    check_namespaces([{"Name": "Work", "Actions": [actions[0] | {"RunOrder": 2}, actions[1]]}])
 
 
 def test_crashed_function_is_retried_with_same_job(pipeline: Pipeline) -> None:

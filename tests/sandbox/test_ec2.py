@@ -80,6 +80,18 @@ def test_call_without_active_trail_is_not_recorded(group: Group, deployed: Sandb
     assert group.last_record()["eventName"] == "AuthorizeSecurityGroupIngress"
 
 
+def test_record_has_request_id_of_response(group: Group) -> None:
+    permission = SSH | {"IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
+    response = group.ec2.authorize_security_group_ingress(GroupId=group.id, IpPermissions=[permission])
+    assert group.last_record()["requestID"] == response["ResponseMetadata"]["RequestId"]
+    # MiniStack handles this call.
+    response = group.ec2.create_tags(Resources=[group.id], Tags=[{"Key": "Name", "Value": "test"}])
+    assert group.last_record()["requestID"] == response["ResponseMetadata"]["RequestId"]
+    with pytest.raises(ClientError) as error:
+        group.authorize("10.0.0.0/8", DryRun=True)
+    assert group.last_record()["requestID"] == error.value.response["ResponseMetadata"]["RequestId"]
+
+
 def test_each_source_becomes_a_rule_with_an_id(group: Group) -> None:
     ids = group.authorize("10.1.2.3/8", "192.0.2.0/24")
     assert len(set(ids)) == 2

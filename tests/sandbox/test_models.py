@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assets.analytics_host.billboard import metrics, models, report, songs
+from assets.analytics_host.billboard import evaluation, metrics, models, report, songs
 from assets.analytics_host.host.idle import PORTS
 from sandbox import Sandbox
 from sandbox.target import target_of
@@ -57,6 +57,19 @@ def test_trained_model_rates_every_test_song_once(small_models: dict[str, models
         assert sum(trained.confusion[1]) == test["top10"].sum(), "the second row must have the hits"
         assert 0.5 < trained.auc <= 1
         assert set(trained.importance) <= set(trained.model.features)
+
+
+def test_measures_are_numbers(small_models: dict[str, models.TrainedModel]) -> None:
+    """H2O returns the AIC of models without deviance as the text NaN."""
+    for trained in small_models.values():
+        assert all(type(value) is float for value in trained.measures.values()), trained.measures
+
+
+def test_songs_from_the_threshold_match_confusion_matrix(small_models: dict[str, models.TrainedModel]) -> None:
+    """A difference in the last digit of a probability would lose the song at the threshold."""
+    _, test = songs.split(songs.read(SYNTHETIC))
+    for trained in small_models.values():
+        assert evaluation.confusion_at(trained, test, trained.threshold) == trained.confusion, trained.model.name
 
 
 def test_kept_model_predicts_the_same(small_models: dict[str, models.TrainedModel]) -> None:
@@ -118,9 +131,8 @@ def test_report_escapes_song_titles(small_models: dict[str, models.TrainedModel]
     all_songs = songs.read(SYNTHETIC)
     training, test = songs.split(all_songs.assign(songtitle="<script>alert(1)</script>"))
     assert len(training)
-    analysis = report.Analysis(
-        "<b>", all_songs, test, {"Is 1 < 2?": test.head(1)}, list(small_models.values()), published=False
-    )
+    results, questions = list(small_models.values()), {"Is 1 < 2?": test.head(1)}
+    analysis = report.Analysis("<b>", ["<i>"], "CREATE <u>", all_songs, test, questions, results, published=False)
     report.write(analysis, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert "<script>" not in text

@@ -9,7 +9,7 @@ import pytest
 from sandbox import Sandbox
 from sandbox.target import session, target_of
 
-from .fault_injection import inject
+from .fault_injection import call, inject
 
 pytestmark = pytest.mark.enable_socket
 
@@ -27,6 +27,10 @@ class SampleGroup:
 
     def inject(self, *faults: dict[str, Any]) -> list[dict[str, Any]]:
         return inject(self.sandbox, *faults)
+
+    def delay_reads(self, seconds: float) -> None:
+        """Let EC2 list the rules of `seconds` ago."""
+        call(self.sandbox, stale_seconds=seconds)
 
     def open_ssh(self) -> None:
         self.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=[SSH])
@@ -46,6 +50,7 @@ def sample(deployed: Sandbox) -> Iterator[SampleGroup]:
     group.events.disable_rule(Name=group.sweep)
     yield group
     group.inject()
+    group.delay_reads(0)
     group.events.enable_rule(Name=group.sweep)
     group.until_as_approved()
 
@@ -57,10 +62,27 @@ def sample(deployed: Sandbox) -> Iterator[SampleGroup]:
     expected="retried; if that fails, it is reported and Lambda retries the event",
     observed='reverted after three throttled calls; "NOT REVERTED", then reverted',
 )
-def test_throttled_revoke_succeeds_without_a_sweep(sample: SampleGroup) -> None:
-    sample.inject({"action": "RevokeSecurityGroupIngress", "code": "RequestLimitExceeded", "times": 3})
+@pytest.mark.parametrize("action", ["DescribeSecurityGroupRules", "RevokeSecurityGroupIngress"])
+def test_throttled_call_is_retried_without_a_sweep(sample: SampleGroup, action: str) -> None:
+    sample.inject({"action": action, "code": "RequestLimitExceeded", "times": 3})
     sample.open_ssh()
+    sample.target.wait_until(lambda: not call(sample.sandbox), "the function has been throttled three times")
     sample.until_as_approved()
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Delayed or out of order",
+    fault="the change of an event is not visible in EC2 yet",
+)
+def test_change_that_is_not_yet_visible_is_reverted_without_a_sweep(sample: SampleGroup) -> None:
+    sample.delay_reads(1.5)
+    sample.open_ssh()
+    assert sample.ports() == [443], "EC2 does not list the rule yet"
+    sample.target.wait_until(lambda: sample.ports() == [22, 443], "EC2 lists the rule")
+    sample.until_as_approved()
+    sample.delay_reads(0)
+    assert sample.ports() == [443]
 
 
 @pytest.mark.reliability(

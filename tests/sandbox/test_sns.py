@@ -73,6 +73,51 @@ def test_invalid_token_does_not_confirm(stacks: Stacks, mailbox: Mailbox) -> Non
     assert len(mailbox.messages("Guessed")) == 1
 
 
+def test_email_has_the_text_for_its_protocol(stacks: Stacks, mailbox: Mailbox) -> None:
+    client, arn = stacks.clients.client("sns"), create_topic(stacks, "Structured")
+    mailbox.get(mailbox.messages("Structured")[0]["confirmation"])
+    client.publish(TopicArn=arn, Message='{"default": "for programs", "email": "for people"}', MessageStructure="json")
+    client.publish(TopicArn=arn, Message='{"default": "for all"}', MessageStructure="json")
+    assert [message["body"] for message in mailbox.messages("Structured")[1:]] == ["for people", "for all"]
+
+
+def test_email_about_alarm_is_readable(stacks: Stacks, mailbox: Mailbox) -> None:
+    cloudwatch, arn = stacks.clients.client("cloudwatch"), create_topic(stacks, "Readable alarms")
+    mailbox.get(mailbox.messages("Readable alarms")[0]["confirmation"])
+    cloudwatch.put_metric_alarm(
+        AlarmName="Failures & more",
+        AlarmDescription="Something failed.",
+        AlarmActions=[arn],
+        Namespace="AWS/Lambda",
+        MetricName="Errors",
+        Dimensions=[{"Name": "FunctionName", "Value": "worker"}],
+        Statistic="Sum",
+        Period=300,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+    )
+    cloudwatch.set_alarm_state(AlarmName="Failures & more", StateValue="ALARM", StateReason="Tested")
+    (email,) = mailbox.messages("Readable alarms")[1:]
+    assert email["subject"] == 'ALARM: "Failures & more" in US East (N. Virginia)'
+    lines = [" ".join(line.split()) for line in email["body"].splitlines()]
+    assert lines[0].startswith(
+        'You are receiving this email because your Amazon CloudWatch Alarm "Failures & more" in the US East '
+        '(N. Virginia) region has entered the ALARM state, because "Tested" at "'
+    )
+    for line in (
+        "Alarm Details:",
+        "- Description: Something failed.",
+        "- State Change: INSUFFICIENT_DATA -> ALARM",
+        "- The alarm is in the ALARM state when the metric is GreaterThanOrEqualToThreshold 1.0 for at least 1 of the "
+        "last 1 period(s) of 300 seconds.",
+        "- Dimensions: [FunctionName = worker]",
+        "- Statistic: Sum",
+        f"- ALARM: [{arn}]",
+    ):
+        assert line in lines, email["body"]
+
+
 def test_page_escapes_messages(stacks: Stacks, mailbox: Mailbox) -> None:
     client, arn = stacks.clients.client("sns"), create_topic(stacks, "Hostile")
     mailbox.get(mailbox.messages("Hostile")[0]["confirmation"])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from sandbox.target import target_of
 
@@ -71,6 +72,16 @@ def test_output_above_the_limit_ends_the_execution(run: Run) -> None:
     execution = run(LIMIT)
     assert (execution["status"], execution["error"]) == ("FAILED", "States.DataLimitExceeded")
     assert "'Produce' returned a result with a size exceeding" in execution["cause"]
+
+
+def test_input_above_the_limit_is_refused(stacks: Stacks) -> None:
+    client = stacks.clients.client("stepfunctions")
+    definition = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    role = create_role(stacks, "inputs")
+    machine = client.create_state_machine(name="inputs", definition=definition, roleArn=role)["stateMachineArn"]
+    client.start_execution(stateMachineArn=machine, input=json.dumps("x" * (LIMIT - 2)))
+    with pytest.raises(ClientError, match=r"ValidationException.*'input'.*less than or equal to 262144"):
+        client.start_execution(stateMachineArn=machine, input=json.dumps("x" * LIMIT))
 
 
 @pytest.mark.parametrize(

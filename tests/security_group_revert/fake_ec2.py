@@ -16,6 +16,7 @@ from botocore.session import Session
 from botocore.validate import validate_parameters
 
 from lambdas.security_group_revert.rules import Rule
+from lambdas.security_group_revert.state import MAX_ITEMS
 
 MODEL = Session().get_service_model("ec2")
 DYNAMODB = Session().get_service_model("dynamodb")
@@ -227,8 +228,9 @@ class FakeDynamoDB:
         assert name == "query"
         return self
 
-    def paginate(self, **parameters: Any) -> Iterator[dict[str, Any]]:
+    def paginate(self, *, PaginationConfig: dict[str, int], **parameters: Any) -> Iterator[dict[str, Any]]:
         self._record("Query", parameters)
+        assert PaginationConfig == {"MaxItems": MAX_ITEMS}
         assert parameters["ConsistentRead"], "a run must read the counts of the previous run"
         assert parameters["KeyConditionExpression"] == "group_id = :group"
         group_id = parameters["ExpressionAttributeValues"][":group"]["S"]

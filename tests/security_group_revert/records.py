@@ -27,6 +27,7 @@ def record(name: str, request: Any, response: Any = None, **more: Any) -> Any:
         "userAgent": "aws-cli/2.31.0",
         "requestParameters": request,
         "responseElements": response,
+        "requestID": "59dbff89-35bd-4eac-99ed-be587EXAMPLE",
         "eventID": "9fd68588-ecbf-4528-a345-199fa6bb0821",
         "readOnly": False,
         "recipientAccountId": ROOT_ID,
@@ -71,6 +72,14 @@ def modified(*updates: dict[str, Any]) -> Any:
     rules = tagged[0] if len(tagged) == 1 else tagged
     request = {"ModifySecurityGroupRulesRequest": {"GroupId": GROUP, "SecurityGroupRule": rules}}
     return record("ModifySecurityGroupRules", request, {"ModifySecurityGroupRulesResponse": {"return": True}})
+
+
+def described(rule_id: str = "sgr-1", text: str = "HTTPS") -> Any:
+    """A call that sets a description. CloudTrail does not record the previous one."""
+    name = "UpdateSecurityGroupRuleDescriptionsIngress"
+    item = {"SecurityGroupRuleId": rule_id, "Description": text, "tag": 1}
+    request = {f"{name}Request": {"GroupId": GROUP, "SecurityGroupRuleDescription": item}}
+    return record(name, request, {f"{name}Response": {"return": True}})
 
 
 def update(rule_id: str, port: int = 22, cidr: str = "0.0.0.0/0") -> dict[str, Any]:

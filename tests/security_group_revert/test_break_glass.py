@@ -14,7 +14,8 @@ from lambdas.security_group_revert.rules import Rule
 
 from . import records
 from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeEventBridge, FakeSNS, ec2_error
-from .test_check_event import SCHEMA
+from .test_check_event import STRICT_SCHEMA
+from .test_growth import operations
 from .test_respond import HTTPS, RDP, SSH, guarded, metrics, respond
 
 ROLE = "arn:aws:iam::111111111111:role/incidents/BreakGlass"
@@ -86,7 +87,7 @@ def test_added_rule_stays_and_notification_says_who_until_when_and_why() -> None
     for part in ("role/BreakGlass", "INC-1234 (chosen", '"INC-1234: vendor"', f"until {at(5 - HOUR)[:-4]}"):
         assert part in text, text
     (detail,) = account.events.details
-    pytest.importorskip("jsonschema").Draft202012Validator(SCHEMA).validate(detail)
+    pytest.importorskip("jsonschema").Draft202012Validator(STRICT_SCHEMA).validate(detail)
     assert (detail["status"], detail["actions"]) == ("break_glass", [])
     (change,) = detail["break_glass"]
     assert change["rule"].startswith("inbound TCP 22")
@@ -109,6 +110,23 @@ def test_sweep_keeps_rule_until_the_end_then_reverts_and_reports(capsys: pytest.
     account.pass_time(HOUR)
     assert account.respond(records.SWEEP) == ""
     assert all(line["MissedEvents"] == 0 for line in metrics(capsys)), "no event is missing"
+
+
+def test_many_changes_are_checked_in_linear_time() -> None:
+    def incident(count: int) -> None:
+        rules = [replace(VENDOR, source=f"10.{number // 250}.{number % 250}.0/24") for number in range(count)]
+        account = Account(HTTPS, *rules)
+        items = [records.response_rule(f"sgr-{n + 1:017x}", cidrIpv4=rule.source) for n, rule in enumerate(rules)]
+        account.respond(event(records.authorized(*items)))
+        account.respond(event(records.authorized(*items), identity=records.ALICE, age=10))
+        account.respond(records.SWEEP)
+        assert len(account.ec2.current()) == 1 + count
+        account.pass_time(HOUR)
+        account.respond(records.SWEEP)
+        assert account.ec2.current() == {HTTPS}
+
+    incident(1)  # imports, for example
+    assert operations(lambda: incident(200)) < 4.5 * operations(lambda: incident(50))
 
 
 def test_end_does_not_count_towards_max_reverts() -> None:
@@ -224,6 +242,15 @@ def test_rule_that_someone_else_changes_is_reverted() -> None:
     account.ec2.rules[SECOND_ID] |= {"CidrIpv4": "0.0.0.0/0"}
     account.respond(records.SWEEP)
     assert account.ec2.current() == {HTTPS}
+
+
+@pytest.mark.parametrize(("text", "stays"), [("another reason", True), ("", False)])
+def test_changed_description_stays_and_removed_one_does_not(text: str, stays: bool) -> None:
+    account = Account(HTTPS, VENDOR)
+    account.respond(added())
+    account.ec2.rules[SECOND_ID]["Description"] = text
+    account.respond(event(records.described(SECOND_ID, text), identity=records.ALICE))
+    assert (SSH in account.ec2.current()) == stays
 
 
 @pytest.mark.parametrize("identity", [records.ALICE, ANOTHER_ROLE])

@@ -20,6 +20,19 @@ from .test_respond import HTTPS, RDP, SMTP_OUT, SSH, SSH_EVENT, guarded, respond
 SCHEMA = json.loads(Path("docs/security_group_check.schema.json").read_text())
 
 
+def strict(schema: Any) -> Any:
+    """Return the schema without further fields. It permits them, because new fields do not change the version."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {"additionalProperties": False} if "properties" in schema else {}
+    return {key: strict(value) for key, value in schema.items()} | closed
+
+
+STRICT_SCHEMA = strict(SCHEMA)
+
+
 def details(ec2: FakeEC2, *events: Any, groups: Sequence[GuardedGroup] = (), **options: Any) -> list[dict[str, Any]]:
     """Return the details of the events that the checks put; each has the form of the schema."""
     jsonschema = pytest.importorskip("jsonschema")
@@ -27,8 +40,17 @@ def details(ec2: FakeEC2, *events: Any, groups: Sequence[GuardedGroup] = (), **o
     for event in events:
         respond(ec2, event, *groups, events=bus, dynamodb=dynamodb, **options)
     for detail in bus.details:
-        jsonschema.Draft202012Validator(SCHEMA).validate(detail)
+        jsonschema.Draft202012Validator(STRICT_SCHEMA).validate(detail)
     return bus.details
+
+
+def test_schema_permits_new_fields_and_test_does_not() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    (detail,) = details(FakeEC2([HTTPS, SSH]), SSH_EVENT)
+    detail["call"]["new"] = "field"
+    jsonschema.Draft202012Validator(SCHEMA).validate(detail)
+    with pytest.raises(jsonschema.ValidationError, match="new"):
+        jsonschema.Draft202012Validator(STRICT_SCHEMA).validate(detail)
 
 
 def test_revert_puts_event_with_caller_and_rule() -> None:

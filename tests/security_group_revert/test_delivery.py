@@ -73,6 +73,30 @@ def test_event_of_another_rule_does_not_explain_a_revert(group: Group) -> None:
     assert group.missed_after(EVENT_SECONDS) == 1
 
 
+def test_changed_description_does_not_explain_a_revoked_rule(group: Group) -> None:
+    group.ec2.add(SSH)
+    group.react()
+    group.react(records.event(records.described()))
+    assert group.missed_after(EVENT_SECONDS) == 1
+
+
+def test_description_restored_by_sweep_is_explained_by_its_event(group: Group) -> None:
+    edited = Rule(False, "tcp", 443, 443, "CidrIpv4", "0.0.0.0/0", description="edited")
+    group.ec2 = FakeEC2([edited])
+    group.react()
+    group.react(records.event(records.described()))
+    assert group.missed_after(EVENT_SECONDS) == 0
+
+
+def test_call_without_effect_is_found_in_the_log_and_sends_nothing(group: Group) -> None:
+    """As `walkthroughs.check_security_group_events` does; the metrics are printed at any LOG_LEVEL."""
+    event = records.event(records.described())
+    assert not respond(group.ec2, event, dynamodb=group.dynamodb)
+    assert metrics(group.capsys)[0]["request_id"] == event["detail"]["requestID"]
+    assert not group.ec2.changes
+    assert group.dynamodb.calls == ["Query"]
+
+
 def test_missing_rule_restored_by_sweep_is_explained_by_its_event(group: Group) -> None:
     group.ec2.rules.clear()
     group.react()

@@ -3,8 +3,10 @@
 import time
 from typing import Any, cast
 
+import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from botocore.stub import Stubber
 
 from lambdas.security_group_revert.respond import RetryableError
 from lambdas.security_group_revert.rules import Rule
@@ -298,6 +300,23 @@ def test_revert_in_the_second_of_the_call_explains_it(seconds: int, reverted: bo
 def test_reminder_is_due_after_a_day(hours: int, due: bool) -> None:
     state = State(reported_digest="a", reported_at=int(time.time()) - hours * HOUR)
     assert state.should_report("a") == due
+
+
+def test_read_ends_at_the_maximum_of_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With botocore's paginator. The other items sort before those of unapproved rules, so they are read first."""
+    monkeypatch.setattr("lambdas.security_group_revert.state.MAX_ITEMS", 2)
+    client = boto3.Session("key", "secret", region_name="us-east-1").client("dynamodb")
+    far = {"N": str(int(time.time()) + HOUR)}
+    report = {"finding": {"S": "report"}, "digest": {"S": "d"}, "last": {"N": "1"}, "expires_at": far}
+    counts = [
+        {"finding": {"S": f"unapproved: {name}"}, "reverts": {"N": "1"}, "last": {"N": "1"}, "expires_at": far}
+        for name in "ab"
+    ]
+    with Stubber(client) as stub:
+        page = {"Items": [report, counts[0]], "LastEvaluatedKey": {"finding": {"S": "unapproved: a"}}}
+        stub.add_response("query", page)
+        state = StateTable(client, "state", HOUR).read("sg-1")
+    assert (state.reported_digest, list(state.reverts)) == ("d", ["unapproved: a"])
 
 
 def test_report_is_stored_for_a_week() -> None:

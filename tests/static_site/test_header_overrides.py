@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from settings.static_site import ContentType
 from stacks.constructs.assets import AssetError
 from stacks.static_site.header_overrides import (
     MAX_PATTERN_CHARACTERS,
     HeaderOverride,
-    hashed_directories,
     header_overrides,
+    kept_patterns,
 )
 
 from ..conftest import resources_of_type, synthesize
@@ -53,6 +54,10 @@ def test_other_files_need_no_header_override(tmp_path: Path, name: str, content:
         ("data/route.geojson", "application/geo+json"),
         ("sitemap.xml.gz", "application/gzip"),
         ("backup.tar.gz", "application/gzip"),
+        ("feed.atom", "application/atom+xml"),
+        ("events.ics", "text/calendar; charset=utf-8"),
+        ("talk.m4a", "audio/mp4"),
+        ("page.xhtml", "application/xhtml+xml"),
     ],
 )
 @pytest.mark.reliability(
@@ -70,7 +75,7 @@ def test_extension_that_the_cli_reads_wrongly_gets_content_type(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("name", "content_type"),
-    [("a.txt", "text/plain"), ("a.md", "text/markdown"), ("a.csv", "text/csv")],
+    [("a.txt", "text/plain"), ("a.md", "text/markdown"), ("a.csv", "text/csv"), ("a.html", "text/html")],
 )
 def test_text_outside_ascii_gets_charset(tmp_path: Path, name: str, content_type: str) -> None:
     write(tmp_path, name, content="Größe")
@@ -78,6 +83,33 @@ def test_text_outside_ascii_gets_charset(tmp_path: Path, name: str, content_type
     assert override.content_type == f"{content_type}; charset=utf-8"
     write(tmp_path, name, content="size")
     assert header_overrides(tmp_path) == [NOT_FOUND], "without other characters, every charset is right"
+
+
+@pytest.mark.parametrize("page", ["<meta charset=utf-8>Größe", '<meta content="text/html; charset=utf-8">é', "\ufeffé"])
+def test_page_that_declares_its_charset_needs_no_header(tmp_path: Path, page: str) -> None:
+    write(tmp_path, "index.html", content=page)
+    assert header_overrides(tmp_path) == [NOT_FOUND]
+
+
+def test_404_page_keeps_its_headers_if_other_pages_need_a_type(tmp_path: Path) -> None:
+    write(tmp_path, "index.html", "404.html", content="Größe")
+    not_found, pages = header_overrides(tmp_path)
+    assert not_found == NOT_FOUND._replace(content_type="text/html; charset=utf-8")
+    assert pages == HeaderOverride("TextHtml", ["*.html"], "text/html; charset=utf-8")
+
+
+def test_404_page_is_uploaded_after_patterns_that_match_it(tmp_path: Path) -> None:
+    write(tmp_path / "site", "index.html", "404.html", content="Größe")
+    template = synthesize(tmp_path / "out", {"static_site:site": str(tmp_path / "site")}, "StaticSite").template(
+        "StaticSite"
+    )
+    deployments = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "Custom::CDKBucketDeployment"
+    }
+    names = {tuple(r["Properties"].get("Include", ())): name for name, r in deployments.items()}
+    assert names["*.html",] in deployments[names["404.html",]]["DependsOn"]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +123,8 @@ def test_text_outside_ascii_gets_charset(tmp_path: Path, name: str, content_type
         "search-01ab89cdef23.css",
         "assets/js/main.4f6b21c9.js.map",
         "img/0123456789abcdef0123.png",
+        "assets/javascripts/bundle.a5f9d56c.min.js",
+        "assets/guide_index.md.DRZ_tbC8.lean.js",
     ],
 )
 def test_hashed_file_is_immutable(tmp_path: Path, name: str) -> None:
@@ -124,7 +158,50 @@ def test_file_that_can_change_is_not_immutable(tmp_path: Path, name: str) -> Non
 def test_directories_of_hashed_files_have_patterns_for_earlier_files(tmp_path: Path) -> None:
     write(tmp_path, "assets/js/a.4f6b21c9.js", "assets/img/b.5f6b21c9.webp", "assets/img/c.6f6b21c9.png")
     write(tmp_path, "_astro/one.4f6b21c9.css", "mixed/a.4f6b21c9.js", "mixed/b.js", "index.html")
-    assert hashed_directories(tmp_path) == ["_astro/*", "assets/*"]
+    assert kept_patterns(tmp_path) == ["_astro/*", "assets/*", f"mixed/a.{'[0-9a-f]' * 8}.js"]
+
+
+def test_hashed_file_whose_pattern_matches_another_file_is_not_kept(tmp_path: Path) -> None:
+    """The other file would not be uploaded."""
+    write(tmp_path, "app.4f6b21c9.js", "app.deadbeef.js", "lib.4f6b21c9.min.js")
+    assert kept_patterns(tmp_path) == [f"lib.{'[0-9a-f]' * 8}.min.js"]
+
+
+def test_directory_with_a_hash_that_looks_like_a_word_is_kept(tmp_path: Path) -> None:
+    """Of Vite's hashes, one in a hundred does. Browsers still revalidate the file, in case it is a word."""
+    write(tmp_path, "assets/index-DiwrgTda.js", "assets/chunks/app-settings.js")
+    assert kept_patterns(tmp_path) == ["assets/*"]
+    kept = HeaderOverride("KeptFiles", ["assets/chunks/app-settings.js"], is_kept=True)
+    assert kept in header_overrides(tmp_path)
+    write(tmp_path, "assets/logo.png")
+    assert kept_patterns(tmp_path) == []
+
+
+def test_content_type_of_the_settings_overrides_others(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "index.html",
+        "a.glb",
+        "x/b.glb",
+        "events.ics",
+        "x/LICENSE",
+        "assets/js/a.4f6b21c9.glb",
+        "a.md",
+        "b.MD",
+    )
+    types = [
+        ContentType(files="x/*", content_type="application/x-test"),
+        ContentType(files="*.glb", content_type="model/gltf-binary"),
+        ContentType(files="*.ics", content_type="text/calendar; charset=utf-8"),
+        ContentType(files="[ab].[mM][dD]", content_type="Text/Plain"),
+    ]
+    overrides = {override.name: override for override in header_overrides(tmp_path, types)}
+    assert overrides["ApplicationXTest"].patterns == ["x/*"]
+    assert overrides["ModelGltfBinary"].patterns == ["a.glb", "assets/js/a.4f6b21c9.glb"]
+    assert overrides["TextCalendar"].content_type == "text/calendar; charset=utf-8"
+    (markdown,) = (override for override in overrides.values() if override.content_type == "Text/Plain")
+    assert markdown.patterns == ["*.md", "*.MD"]
+    assert len(overrides) == len(header_overrides(tmp_path, types)), "names must differ"
 
 
 @pytest.mark.reliability(

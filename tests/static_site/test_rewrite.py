@@ -28,6 +28,7 @@ CASES = [
     ("/plot.R", "/plot.R"),
     ("/backup.tar.z", "/backup.tar.z"),
     ("/call.3gp", "/call.3gp"),
+    ("/pagefind/fragment/en_1f2e3d4.pf_fragment", "/pagefind/fragment/en_1f2e3d4.pf_fragment"),
     ("/call.3g2", "/call.3g2"),
     ("/site.webmanifest", "/site.webmanifest"),
     ("/profile.mobileconfig", "/profile.mobileconfig"),

@@ -7,7 +7,7 @@ from botocore.stub import Stubber
 
 from walkthroughs import multi_region_api
 from walkthroughs.multi_region_api import STEADY_CALLS, Call, MultiRegionApiWalkthrough
-from walkthroughs.walkthrough import PreconditionError, Target
+from walkthroughs.walkthrough import PreconditionError, SkipStep, Target
 
 
 @pytest.fixture
@@ -50,6 +50,18 @@ def test_blocked_name_servers_are_a_missing_precondition(
     )
     with pytest.raises(PreconditionError, match="UDP port 53"):
         walkthrough._check_name_servers("eu-west-1")
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["another_region_drains_the_impaired_one", "last_region_cannot_be_drained", "traffic_returns_after_undraining"],
+)
+def test_steps_with_drains_are_skipped_without_drains(walkthrough: MultiRegionApiWalkthrough, step: str) -> None:
+    walkthrough.url = "https://api.example.com/v1/"
+    walkthrough.outputs = {"us-east-1": {}, "us-west-2": {}}
+    walkthrough._check_no_region_is_drained()
+    with pytest.raises(SkipStep, match="multi_region_api:drains is false"):
+        getattr(walkthrough, step)()
 
 
 class GrowingCalls(list[Call]):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from walkthroughs.__main__ import session_for
+from walkthroughs.walkthrough import session_for
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,14 @@
 """Preconditions of the walkthrough of security_group_revert, with botocore's stub in place of AWS."""
 
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
+from walkthroughs import security_group_break_glass
 from walkthroughs.security_group_revert import SecurityGroupRevertWalkthrough
 from walkthroughs.trails import require_trail
 from walkthroughs.walkthrough import PreconditionError, Target
@@ -83,6 +86,22 @@ def test_organization_trail_denied_to_member_is_accepted() -> None:
         stub.add_response("describe_trails", {"trailList": [trail]})
         stub.add_client_error("get_trail_status", "AccessDeniedException")
         require_trail(client)
+
+
+def test_pictures_show_notification_without_links(tmp_path: Path) -> None:
+    line = '  added: inbound TCP 22 from 203.0.113.40/32 "<INC-1234>: https://vendor.example.com", by ' + 60 * "x"
+    security_group_break_glass.draw(
+        {"Subject": "Break-glass: 1 change", "Message": f"Caller:  alice\n{line}\n"}, tmp_path
+    )
+    email, chat = (
+        ElementTree.parse(tmp_path / f"security_group_revert_{name}.svg").getroot()  # noqa: S314  # just written
+        for name in ("email", "chat")
+    )
+    assert [text for text in email.itertext() if "Caller" in text] == ["Caller:  alice"]
+    assert "203.0.113[.]40" in "".join(email.itertext())
+    assert "<INC-1234>: https[:]//vendor[.]example[.]com" in "".join(email.itertext())
+    assert "(INC-1234): https[:]//" in "".join(chat.itertext()), "chat programs read < as a link"
+    assert max(len(text) for text in email.itertext()) <= 100
 
 
 def enter(

@@ -211,7 +211,11 @@ def _results(model: Model, trained: Any, test: h2o.H2OFrame, seconds: float, fil
         auc=performance.auc(),
         threshold=performance.find_threshold_by_max_metric("f1"),
         confusion=tuple(tuple(int(count) for count in row) for row in matrix),  # type: ignore[arg-type]
-        measures={name: performance._metric_json[key] for name, key in MEASURES if key in performance._metric_json},
+        measures={
+            name: float(performance._metric_json[key])  # "NaN" is a text
+            for name, key in MEASURES
+            if key in performance._metric_json
+        },
         maximum={
             row[0].removeprefix("max "): (float(row[1]), float(row[2]))
             for row in performance._metric_json["max_criteria_and_metric_scores"].cell_values

@@ -15,14 +15,15 @@ from .models import TrainedModel, best_on_test, chosen, first_probabilities, pre
 from .songs import FIELDS
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .8rem; text-align: left }
-tr { border-bottom: 1px solid #d0d7de } td.number { text-align: right; font-variant-numeric: tabular-nums }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
+table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .6rem; text-align: left }
+tr { border-bottom: 1px solid #d0d7de } td:first-child { white-space: nowrap }
+.number { text-align: right; font-variant-numeric: tabular-nums } pre { overflow-x: auto; font-size: .8rem }
 img { max-width: 100% } .note { color: #57606a } .scroll { overflow-x: auto }
 """
 
 
-PROBABILITIES = ("probability", "p0", "p1")  # columns with three digits
+DIGITS = {"probability": 3, "p0": 3, "p1": 3, "AUC": 7, "published AUC": 7, "seconds": 1}
 COEFFICIENTS = (
     "Features are standardized, so the sizes are comparable. A positive coefficient means that a larger value makes a "
     "hit more likely. GLM 1 gives energy a coefficient that depends on loudness, because the two are correlated. GLM 2 "
@@ -40,6 +41,8 @@ class Analysis:
     """The contents of a report."""
 
     source: str  # where the songs come from
+    tables: Sequence[str]
+    create_statement: str  # of the table with the songs
     songs: pd.DataFrame
     test: pd.DataFrame
     queries: dict[str, pd.DataFrame]  # rows by question
@@ -53,7 +56,7 @@ def write(analysis: Analysis, path: Path) -> None:
     parts = [
         f"<p class=note>{html.escape(analysis.source)}: {len(analysis.songs):,} songs, "
         f"of which {len(analysis.test):,} from {year} are the test set.</p>",
-        *_fields(analysis.songs),
+        *_fields(analysis),
         "<h2>Athena queries</h2>",
         *(f"<h3>{html.escape(question)}</h3>{_table(rows)}" for question, rows in analysis.queries.items()),
         *_correlation(analysis.songs[analysis.songs["year"] < year]),
@@ -67,10 +70,11 @@ def write(analysis: Analysis, path: Path) -> None:
     path.write_text(_page("Predicted Top 10 hits", parts), encoding="utf-8")
 
 
-def _fields(songs: pd.DataFrame) -> Iterator[str]:
-    yield "<h2>All songs</h2>"
+def _fields(analysis: Analysis) -> Iterator[str]:
+    yield f"<h2>Tables</h2><p>{html.escape(', '.join(analysis.tables))}</p>"
     yield _table(pd.DataFrame({"field": name, **field} for name, field in FIELDS.items()))
-    yield f"<h3>First songs</h3>{_table(songs.head())}"
+    yield f"<h3>Statement that creates the table</h3><pre>{html.escape(analysis.create_statement)}</pre>"
+    yield f"<h2>All songs</h2>{_table(analysis.songs.head(), digits=3)}"
 
 
 def _correlation(training: pd.DataFrame) -> Iterator[str]:
@@ -80,7 +84,7 @@ def _correlation(training: pd.DataFrame) -> Iterator[str]:
 
 def _linear(results: Sequence[TrainedModel]) -> Iterator[str]:
     yield f"<h2>Coefficients of the linear models</h2><p>{COEFFICIENTS}</p>"
-    yield _table(evaluation.coefficients(results))
+    yield _table(evaluation.coefficients(results), digits=4)
 
 
 def _comparison(analysis: Analysis) -> Iterator[str]:
@@ -89,7 +93,7 @@ def _comparison(analysis: Analysis) -> Iterator[str]:
     yield _table(metrics.table(results, analysis.published))
     yield _image(plots.roc(results), "ROC curves of all models")
     yield _image(plots.confusion(results), "Confusion matrices of all models")
-    yield f"<h3>Performance on the test songs</h3>{_table(evaluation.measures(results))}"
+    yield f"<h3>Performance on the test songs</h3>{_table(evaluation.measures(results), digits=4)}"
     yield f"<h3>Maximum metrics of {html.escape(best.model.name)}</h3>{_table(evaluation.maximum(best))}"
     yield f"<h2>Feature importance in {html.escape(best.model.name)}</h2>"
     yield _image(plots.importance(best), f"Feature importance in {best.model.name}")
@@ -97,8 +101,8 @@ def _comparison(analysis: Analysis) -> Iterator[str]:
 
 def _evaluation(analysis: Analysis) -> Iterator[str]:
     yield f"<h2>Thresholds and cross-validation</h2><p>{THRESHOLDS}</p>"
-    yield _table(evaluation.table(analysis.results, analysis.test))
-    yield _table(evaluation.validation(analysis.results))
+    yield _table(evaluation.table(analysis.results, analysis.test), digits=4)
+    yield _table(evaluation.validation(analysis.results), digits=4)
 
 
 def _predictions(analysis: Analysis, year: int) -> Iterator[str]:
@@ -133,18 +137,27 @@ def _page(title: str, parts: Iterable[str]) -> str:
     return f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>\n"
 
 
-def _table(rows: pd.DataFrame) -> str:
-    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in rows.columns)
-    body = "".join(f"<tr>{''.join(map(_cell, rows.columns, row))}</tr>" for row in rows.itertuples(index=False))
+def _table(rows: pd.DataFrame, digits: int | None = None) -> str:
+    """Return an HTML table. Numbers that are not integers have `digits` decimal places, or seven significant digits."""
+    head = "".join(f"<th{_alignment(rows[name])}>{html.escape(str(name))}</th>" for name in rows.columns)
+    decimals = [DIGITS.get(str(name), digits) for name in rows.columns]
+    body = "".join(f"<tr>{''.join(map(_cell, row, decimals))}</tr>" for row in rows.itertuples(index=False))
     return f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _cell(name: str, value: object) -> str:
+def _alignment(column: pd.Series) -> str:
+    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return " class=number" if is_number else ""
+
+
+def _cell(value: object, decimals: int | None) -> str:
     if isinstance(value, bool):
         return f"<td>{'yes' if value else 'no'}</td>"
-    if isinstance(value, int | float):
-        text = f"{value:.3f}" if name in PROBABILITIES else f"{value:.7g}"
+    if isinstance(value, float):
+        text = f"{value:.7g}" if decimals is None else f"{value:.{decimals}f}"
         return f"<td class=number>{'' if pd.isna(value) else text}</td>"
+    if isinstance(value, int):
+        return f"<td class=number>{value}</td>"
     return f"<td>{html.escape(str(value))}</td>"
 
 

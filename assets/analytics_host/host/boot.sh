@@ -60,7 +60,8 @@ enable() {
   local unit
   install -d "$ROOT/etc/systemd/system"
   for unit in "$@"; do
-    sed "s|@USER@|$USER_NAME|g; s|@SOFTWARE@|$SOFTWARE|g" "$HOST_FILES/$unit" >"$ROOT/etc/systemd/system/$unit"
+    sed "s|@USER@|$USER_NAME|g; s|@SOFTWARE@|$SOFTWARE|g; s|@HOME_ADDRESS@|$HOME_ADDRESS|g" "$HOST_FILES/$unit" \
+      >"$ROOT/etc/systemd/system/$unit"
   done
   if [[ -d $ROOT/run/systemd/system ]]; then
     systemctl daemon-reload
@@ -116,7 +117,8 @@ copy_to_home() {
 }
 
 step_python() {
-  [[ -x $PYTHON ]] || "$SYSTEM_PYTHON" -m venv "$SOFTWARE/venv"
+  # An interrupted installation can leave an environment without pip.
+  "$PYTHON" -m pip --version >/dev/null 2>&1 || "$SYSTEM_PYTHON" -m venv --clear "$SOFTWARE/venv"
   local pip=("$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes)
   # H2O is built from source, so its build requirements are pinned too.
   "${pip[@]}" -r "$HOST_FILES/requirements-build.txt"
@@ -138,7 +140,7 @@ step_r() {
   # The libraries are for packages that have no binary in the snapshot.
   apt_install libcurl4-openssl-dev libssl-dev libxml2-dev pkg-config
   apt_install r-cran-dbi r-cran-data.table r-cran-curl r-cran-jsonlite r-cran-rcurl r-cran-openssl r-cran-xml2 \
-    r-cran-digest r-cran-ggplot2 r-cran-knitr r-cran-rmarkdown
+    r-cran-digest r-cran-bit64 r-cran-ggplot2 r-cran-knitr r-cran-rmarkdown
   install -d "$ROOT/etc/R"
   # Every R session installs packages from the snapshot. The user agent selects its binary packages.
   cat >"$ROOT/etc/R/Rprofile.site" <<PROFILE
@@ -193,6 +195,7 @@ step_notebooks() {
     echo "BILLBOARD_WORK_GROUP=$WORK_GROUP"
     echo "BILLBOARD_DATABASE=$DATABASE"
     echo "BILLBOARD_SECRET=$SECRET"
+    echo "BILLBOARD_DATA_BUCKET=$DATA_BUCKET"
     echo "H2O_URL=http://127.0.0.1:54321"
   } >"$CONFIGURATION/notebook.env"
   [[ -z $ROOT ]] || return 0
@@ -211,8 +214,9 @@ step_tls() {
   name=$(host_py public-name)
   if [[ ! -e $CONFIGURATION/tls.key ]]; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj "/CN=$name" \
-      -addext "subjectAltName=DNS:$name" -keyout "$CONFIGURATION/tls.key" -out "$CONFIGURATION/tls.pem"
-    chmod 600 "$CONFIGURATION/tls.key"
+      -addext "subjectAltName=DNS:$name" -keyout "$CONFIGURATION/tls.key.new" -out "$CONFIGURATION/tls.pem"
+    chmod 600 "$CONFIGURATION/tls.key.new"
+    mv "$CONFIGURATION/tls.key.new" "$CONFIGURATION/tls.key" # last, so that an interrupted step is repeated
   fi
   openssl x509 -in "$CONFIGURATION/tls.pem" -noout -fingerprint -sha256
   enable_site nginx_rstudio.conf

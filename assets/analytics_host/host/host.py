@@ -37,7 +37,7 @@ import boto3
 
 T = TypeVar("T")
 H2O_PORT = "54323"  # the users' port is nginx's, which forwards requests to H2O
-METADATA = "http://169.254.169.254/latest"
+METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254") + "/latest"  # as in AWS SDKs
 CLUSTER_SECONDS = 1500  # until all hosts have joined; boot times differ
 HEALTH_SECONDS = 300
 # A call accepts 1 MB. Each byte that is not valid UTF-8 becomes three.

@@ -1,4 +1,5 @@
-# Versions and checksums of software that the boot script installs. Python packages are in requirements.txt.
+# Versions and checksums of software that the boot script installs, except Python packages, which are in
+# requirements.txt. To raise them, see "Raise the versions" in docs/analytics_host.md.
 # shellcheck shell=bash disable=SC2034  # used by boot.sh
 
 # Ubuntu's archive; apt verifies its signature. Within a release only security updates change these.

@@ -1,13 +1,17 @@
-"""Lambda: start programs that layers install under /opt.
+"""Lambda: start programs that layers install under /opt, and format logs as JSON.
 
 Python imports this module when a function starts, because its folder is on the function's PYTHONPATH. A program
 ``/opt/...`` is looked up in the folders to which MiniStack has unpacked the layers. If its interpreter is Lambda's,
 ``/var/lang/bin/python``, it runs with this one.
 """
 
+import json
+import logging
 import os
 import subprocess
 import sys
+import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +32,29 @@ def start_from_layers(self: Any, args: Any, *more: Any, **options: Any) -> None:
 
 
 subprocess.Popen.__init__ = start_from_layers  # type: ignore[method-assign]
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record with the keys that Lambda's Python runtime uses, and the extra attributes of the record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ")
+        entry: dict[str, Any] = {
+            "timestamp": at,
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "logger": record.name,
+        }
+        if record.exc_info and record.exc_info[0]:
+            kind, error, trace = record.exc_info
+            entry |= {"stackTrace": traceback.format_tb(trace), "errorType": kind.__name__, "errorMessage": str(error)}
+        extra = vars(record).keys() - STANDARD_ATTRIBUTES - entry.keys()
+        return json.dumps(entry | {name: getattr(record, name) for name in sorted(extra)}, default=str)
+
+
+STANDARD_ATTRIBUTES = vars(logging.makeLogRecord({})).keys() | {"message"}
+if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
+    JsonFormatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=os.environ.get("AWS_LAMBDA_LOG_LEVEL", "INFO"))

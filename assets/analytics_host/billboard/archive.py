@@ -1,0 +1,185 @@
+"""Write the files of a home directory to an archive, and extract an archive, which others could have written."""
+
+import gzip
+import os
+import shutil
+import stat
+import tarfile
+import zlib
+from collections.abc import Iterator
+from itertools import dropwhile
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
+from typing import IO
+
+MEGABYTE = 1024**2
+MAX_BYTES = 1024 * MEGABYTE  # of the files
+MAX_ENTRIES = 100_000
+CREDENTIALS = {".aws", ".git-credentials", ".gnupg", ".netrc", ".ssh"}
+GENERATED = {".cache", ".ipynb_checkpoints", "__pycache__", "node_modules", "x86_64-pc-linux-gnu-library"}
+
+
+class ArchiveError(Exception):
+    """Nothing was archived, or nothing was extracted; the message names the reason."""
+
+
+def pack(home: Path, file: IO[bytes]) -> tuple[int, list[str]]:
+    """Archive the files of `home`, except credentials and what programs generate again.
+
+    Returns the number of files, and a line for each file or link that is missing in the archive.
+
+    Raises:
+        ArchiveError: there are no files, too many or too large ones, or one became shorter while it was read.
+    """
+    problems: list[str] = []
+    paths = list(_paths(home, problems))
+    _check_size(home, paths)
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        files = sum(_add(archive, path, path.relative_to(home), problems) for path in paths)
+    if not files:  # otherwise an empty archive would displace an earlier one
+        raise ArchiveError("\n".join([f"{home} has no files to save", *problems]))
+    return files, problems
+
+
+def _paths(folder: Path, problems: list[str]) -> Iterator[Path]:
+    """Yield what is below `folder`, without following links; folders before their contents."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        problems.append(f"{folder}: {error.strerror}")
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if entry.name in CREDENTIALS | GENERATED or (is_folder and (path / "pyvenv.cfg").exists()):
+            continue
+        yield path
+        if is_folder:
+            yield from _paths(path, problems)
+
+
+def _check_size(home: Path, paths: list[Path]) -> None:
+    sizes: dict[str, int] = {}
+    for path in paths:
+        top = path.relative_to(home).parts[0]
+        sizes[top] = sizes.get(top, 0) + path.lstat().st_size
+    total = sum(sizes.values())
+    if total > MAX_BYTES or len(paths) > MAX_ENTRIES:
+        largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+        raise ArchiveError(
+            f"{len(paths):,} files with {total / MEGABYTE:,.0f} MB; accepted: {MAX_ENTRIES:,} files with "
+            f"{MAX_BYTES // MEGABYTE:,} MB. Largest: "
+            + ", ".join(f"{name} ({sizes[name] / MEGABYTE:,.0f} MB)" for name in largest)
+        )
+
+
+def _add(archive: tarfile.TarFile, path: Path, name: Path, problems: list[str]) -> int:
+    """Add a folder, link or file, and return the number of files: 0 or 1. Sockets and pipes are omitted."""
+    member, file = tarfile.TarInfo(str(name)), None
+    try:
+        status = path.lstat()
+        member.mode, member.mtime = stat.S_IMODE(status.st_mode), int(status.st_mtime)
+        if stat.S_ISREG(status.st_mode):
+            # Between the two calls, another process of the user can have replaced the file.
+            file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+        elif stat.S_ISLNK(status.st_mode):
+            member.type, member.linkname = tarfile.SYMTYPE, str(path.readlink())
+        elif stat.S_ISDIR(status.st_mode):
+            member.type = tarfile.DIRTYPE
+        else:
+            return 0
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror}")
+        return 0
+    if file:
+        _add_file(archive, member, file, path)
+        return 1
+    if member.issym() and _leads_out(member):
+        problems.append(f"{path}: a link out of the home directory")
+    else:
+        archive.addfile(member)
+    return 0
+
+
+def _add_file(archive: tarfile.TarFile, member: tarfile.TarInfo, file: IO[bytes], path: Path) -> None:
+    with file:
+        member.size = os.fstat(file.fileno()).st_size
+        try:
+            archive.addfile(member, file)
+        except OSError as error:
+            if error.errno:  # such as a full disk
+                raise
+            raise ArchiveError(f"{path} became shorter while it was read; repeat the command") from None
+
+
+def unpack(file: IO[bytes], folder: Path) -> None:
+    """Extract an archive into `folder`, which must not exist. Nothing is extracted from an invalid archive.
+
+    Raises:
+        ArchiveError: the folder exists, or the archive is too large or has entries that `pack` does not write.
+    """
+    with TemporaryFile() as tar:
+        try:
+            _decompress(file, tar)
+            with tarfile.open(fileobj=tar, mode="r:") as archive:
+                members = archive.getmembers()
+                _check(members)
+                _extract(archive, members, folder)
+        except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
+            raise ArchiveError(f"not an archive of a home directory: {error}") from None
+
+
+def _decompress(file: IO[bytes], tar: IO[bytes]) -> None:
+    limit = MAX_BYTES + MAX_ENTRIES * 2048  # each entry has a header, and can be padded
+    with gzip.open(file) as source:
+        while chunk := source.read(MEGABYTE):
+            tar.write(chunk)
+            if tar.tell() > limit:
+                raise ArchiveError(f"the archive has more than {limit // MEGABYTE:,} MB")
+    tar.seek(0)
+
+
+def _check(members: list[tarfile.TarInfo]) -> None:
+    """Check that no entry is, or is written through, a link out of the folder, and that each name occurs once."""
+    names = [str(PurePosixPath(member.name)) for member in members]
+    links = {name for name, member in zip(names, members, strict=True) if member.issym()}
+    seen: set[str] = set()
+    for name, member in zip(names, members, strict=True):
+        parents = {str(parent) for parent in PurePosixPath(name).parents}
+        if member.issparse() or not (member.isreg() or member.isdir() or member.issym()):
+            reason = "neither a file, a folder nor a symbolic link"
+        elif PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or name == ".":
+            reason = "outside of the folder"
+        elif member.issym() and _leads_out(member):
+            reason = "a link out of the folder"
+        elif parents & links:
+            reason = "below a link"
+        elif name in seen:
+            reason = "more than once in the archive"
+        else:
+            seen.add(name)
+            continue
+        raise ArchiveError(f"nothing was extracted: {name!r} is {reason}")
+
+
+def _leads_out(link: tarfile.TarInfo) -> bool:
+    """Return whether a link leads out of the folder. Its parent folders are not links, so `..` leads to their parents.
+
+    After the name of another link, `..` could lead anywhere.
+    """
+    target = PurePosixPath(link.linkname).parts
+    below = list(dropwhile(lambda part: part == "..", target))
+    levels = len(PurePosixPath(link.name).parts) - 1
+    return link.linkname.startswith("/") or ".." in below or len(target) - len(below) > levels
+
+
+def _extract(archive: tarfile.TarFile, members: list[tarfile.TarInfo], folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        raise ArchiveError(f"{folder} exists already; move or delete it first") from None
+    try:
+        archive.extractall(folder, members, filter="data")
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
