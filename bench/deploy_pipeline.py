@@ -72,7 +72,7 @@ def measure(progress: Progress) -> Section:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         rows = [*_inspection_rows(progress, Path(name))]
     rows += [_artifact_row(files) for files in progress.track(FILES, description="Artifacts")]
-    return Section("deploy_pipeline", (*rows, limit_row()), NOTES)
+    return Section("deploy_pipeline", (*rows, _limit_row()), NOTES)
 
 
 def _inspection_rows(progress: Progress, folder: Path) -> Iterator[Row]:
@@ -159,8 +159,7 @@ def _artifact_row(files: int) -> Row:
     return Row(f"A template from an artifact of {files:,} files", f"{seconds:.2f} s, {megabytes:.0f} MB")
 
 
-def limit_row() -> Row:
-    """Return the row of an artifact beyond the limit."""
+def _limit_row() -> Row:
     try:
         read_template(Archive(TOO_MANY_FILES), "artifacts", "source.zip", "template.json")
     except InvalidArtifactError as error:
