@@ -86,7 +86,7 @@ def _inspection_rows(progress: Progress, folder: Path) -> Iterator[Row]:
         program = [sys.executable, "-O", "-c", STACK, str(folder / str(timeout)), str(CHANGES[-1]), str(timeout)]
         seconds_of(program, cwd=ROOT, environment=environment)
     cli, old = str(ROOT / "node_modules" / ".bin" / "cdk"), str(folder / "30" / "Many.template.json")
-    command = [cli, "diff", "--app", str(folder / "60"), "--template", old, "Many"]
+    command = [cli, "diff", "--no-notices", "--app", str(folder / "60"), "--template", old, "Many"]
     measurements["diff"] = partial(seconds_of, command, cwd=folder, environment=environment)
     seconds = in_turn(progress, "Inspections", ROUNDS, measurements)
     conditions = f"medians of {ROUNDS} interleaved runs"
