@@ -42,7 +42,7 @@ app.synth()"""
 NOTES = (
     f"Both are new processes without AWS: the inspection reads {CHANGES[-1]} changes from a file, and `cdk diff "
     "--template` compares two templates of as many resources, all of which change. The diff shows what changes; it "
-    "does not judge which data is lost.",
+    "does not show which data is lost.",
     "Half of the changes are of subscriptions to the queues, whose effect CloudFormation cannot predict. Artifacts: a "
     "zip file in memory, in place of S3; the memory is the peak of Python's objects.",
 )

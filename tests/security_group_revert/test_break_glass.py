@@ -14,7 +14,7 @@ from lambdas.security_group_revert.rules import Rule
 
 from . import records
 from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeEventBridge, FakeSNS, ec2_error
-from .test_check_event import SCHEMA
+from .test_check_event import STRICT_SCHEMA
 from .test_growth import operations
 from .test_respond import HTTPS, RDP, SSH, guarded, metrics, respond
 
@@ -23,6 +23,11 @@ RESPONDER = {
     "type": "AssumedRole",
     "arn": "arn:aws:sts::111111111111:assumed-role/BreakGlass/INC-1234",
     "sessionContext": {"sessionIssuer": {"type": "Role", "arn": ROLE}},
+}
+ANOTHER_ROLE = {
+    "type": "AssumedRole",
+    "arn": "arn:aws:sts::111111111111:assumed-role/another/session",
+    "sessionContext": {"sessionIssuer": {"type": "Role", "arn": "arn:aws:iam::111111111111:role/another"}},
 }
 VENDOR = replace(SSH, description="INC-1234: vendor")
 HOUR = 3600
@@ -82,7 +87,7 @@ def test_added_rule_stays_and_notification_says_who_until_when_and_why() -> None
     for part in ("role/BreakGlass", "INC-1234 (chosen", '"INC-1234: vendor"', f"until {at(5 - HOUR)[:-4]}"):
         assert part in text, text
     (detail,) = account.events.details
-    pytest.importorskip("jsonschema").Draft202012Validator(SCHEMA).validate(detail)
+    pytest.importorskip("jsonschema").Draft202012Validator(STRICT_SCHEMA).validate(detail)
     assert (detail["status"], detail["actions"]) == ("break_glass", [])
     (change,) = detail["break_glass"]
     assert change["rule"].startswith("inbound TCP 22")
@@ -239,12 +244,22 @@ def test_rule_that_someone_else_changes_is_reverted() -> None:
     assert account.ec2.current() == {HTTPS}
 
 
-def test_removal_by_someone_else_after_break_glass_is_restored() -> None:
+@pytest.mark.parametrize(("text", "stays"), [("another reason", True), ("", False)])
+def test_changed_description_stays_and_removed_one_does_not(text: str, stays: bool) -> None:
+    account = Account(HTTPS, VENDOR)
+    account.respond(added())
+    account.ec2.rules[SECOND_ID]["Description"] = text
+    account.respond(event(records.described(SECOND_ID, text), identity=records.ALICE))
+    assert (SSH in account.ec2.current()) == stays
+
+
+@pytest.mark.parametrize("identity", [records.ALICE, ANOTHER_ROLE])
+def test_removal_by_someone_else_after_break_glass_is_restored(identity: Any) -> None:
     account = Account()
     account.respond(removed(age=60))
     account.ec2.add(HTTPS)
     account.ec2.rules.clear()
-    account.respond(removed(age=5, identity=records.ALICE))
+    account.respond(removed(age=5, identity=identity))
     assert account.ec2.current() == {HTTPS}
     assert account.items == []
 
