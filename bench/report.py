@@ -45,9 +45,9 @@ class Section:
     bars: tuple[Bar, ...] = ()
 
 
-def at_most(limit: float, value: float) -> str:
+def at_most(limit: float, value: float, unit: str = "") -> str:
     """Describe a goal, and whether `value` meets it."""
-    return f"goal: at most {limit:g} ({'met' if value <= limit else 'missed'})"
+    return f"goal: at most {limit:g}{unit} ({'met' if value <= limit else 'missed'})"
 
 
 def milliseconds(seconds: float) -> str:
