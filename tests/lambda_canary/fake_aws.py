@@ -34,7 +34,7 @@ def denied(operation: str) -> ClientError:
 
 
 @dataclass
-class FakeLambda:
+class FakeLambda(Any):
     """One function with versions and an alias. `before_update` and `after_update` run at each UpdateAlias."""
 
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class FakeLambda:
 
 
 @dataclass
-class FakeCloudWatch:
+class FakeCloudWatch(Any):
     """Metric values by (metric, statistic, version), the version being None for the alias, and alarms by name."""
 
     values: dict[tuple[str, str, str | None], list[float]] = field(default_factory=dict)

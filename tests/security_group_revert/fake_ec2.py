@@ -193,7 +193,7 @@ class FakeSNS:
         self.notifications.append(parameters | {"Message": forms["default"], "Chat": forms["https"]})
 
 
-class FakeEventBridge:
+class FakeEventBridge(Any):
     """Stores the details of events on the default event bus. `failed`: the error of each entry."""
 
     def __init__(self, failed: dict[str, str] | None = None) -> None:
