@@ -60,7 +60,7 @@ class FieldReader:
             valid = f" (valid: {', '.join(sorted(self.known))})" if name == unknown[0] else ""
             self.errors.append(f"{self.prefix}{name[:MAX_SHOWN_CHARACTERS]}: unknown field{valid}")
 
-    def _read(self, name: str, default: object = None) -> Any:
+    def _read(self, name: str, default: object = None) -> object:
         self.known.add(name)
         return self.fields.get(name, default)
 
