@@ -202,7 +202,7 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
             metrics_are_compared,
         ),
         Step("Predict the hits of 2010 with the best model", hits_are_predicted),
-        Step("Load that model from its file, and predict again", model_is_loaded_again),
+        Step("Load the best model from its file, and predict again", model_is_loaded_again),
         Step("Run the Python notebook with small models", notebook_runs),
         Step("Save files to the data bucket, and restore them in another folder", home_is_saved_and_restored),
         Step("Write results and plots to an HTML report", report_is_written),
