@@ -110,6 +110,8 @@ def test_404_page_is_uploaded_after_patterns_that_match_it(tmp_path: Path) -> No
     }
     names = {tuple(r["Properties"].get("Include", ())): name for name, r in deployments.items()}
     assert names["*.html",] in deployments[names["404.html",]]["DependsOn"]
+    layer = next(r for r in template["Resources"].values() if r["Type"] == "AWS::Lambda::LayerVersion")
+    assert "DependsOn" not in layer, "circular: every deployment uses the layer"
 
 
 @pytest.mark.parametrize(
