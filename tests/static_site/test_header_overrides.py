@@ -169,6 +169,17 @@ def test_hashed_file_whose_pattern_matches_another_file_is_not_kept(tmp_path: Pa
     assert kept_patterns(tmp_path) == [f"lib.{'[0-9a-f]' * 8}.min.js"]
 
 
+def test_hashed_images_are_revalidated_if_their_names_are_too_many(tmp_path: Path) -> None:
+    """A site of thousands of images must deploy; elsewhere than in their directories, each is listed."""
+    write(tmp_path, "index.html", "css/a.4f6b21c9.css", "css/b.css")
+    write(tmp_path, *(f"posts/{number}/photo_{number:04}4f6b21c9abcd.jpg" for number in range(10)))
+    write(tmp_path, *(f"posts/{number}/index.html" for number in range(3000)))
+    assert len(patterns(tmp_path)["HashedFiles"]) == 11
+    write(tmp_path, *(f"posts/{number}/photo_{number:04}4f6b21c9abcd.jpg" for number in range(3000)))
+    assert patterns(tmp_path)["HashedFiles"] == ["css/a.4f6b21c9.css"]
+    assert kept_patterns(tmp_path) == [f"css/a.{'[0-9a-f]' * 8}.css"]
+
+
 def test_directory_with_a_hash_that_looks_like_a_word_is_kept(tmp_path: Path) -> None:
     """Of Vite's hashes, one in a hundred does. Browsers still revalidate the file, in case it is a word."""
     write(tmp_path, "assets/index-DiwrgTda.js", "assets/chunks/app-settings.js")
