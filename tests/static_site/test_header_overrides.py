@@ -111,6 +111,8 @@ def test_404_page_is_uploaded_after_patterns_that_match_it(tmp_path: Path) -> No
     }
     names = {tuple(r["Properties"].get("Include", ())): name for name, r in deployments.items()}
     assert names["*.html",] in deployments[names["404.html",]]["DependsOn"]
+    layer = next(r for r in template["Resources"].values() if r["Type"] == "AWS::Lambda::LayerVersion")
+    assert "DependsOn" not in layer, "circular: every deployment uses the layer"
 
 
 @pytest.mark.parametrize(
@@ -168,6 +170,17 @@ def test_hashed_file_whose_pattern_matches_another_file_is_not_kept(tmp_path: Pa
     assert kept_patterns(tmp_path) == [f"lib.{'[0-9a-f]' * 8}.min.js"]
 
 
+def test_hashed_images_are_revalidated_if_their_names_are_too_many(tmp_path: Path) -> None:
+    """A site of thousands of images must deploy; elsewhere than in their directories, each is listed."""
+    write(tmp_path, "index.html", "css/a.4f6b21c9.css", "css/b.css")
+    write(tmp_path, *(f"posts/{number}/photo_{number:04}4f6b21c9abcd.jpg" for number in range(10)))
+    write(tmp_path, *(f"posts/{number}/index.html" for number in range(3000)))
+    assert len(patterns(tmp_path)["HashedFiles"]) == 11
+    write(tmp_path, *(f"posts/{number}/photo_{number:04}4f6b21c9abcd.jpg" for number in range(3000)))
+    assert patterns(tmp_path)["HashedFiles"] == ["css/a.4f6b21c9.css"]
+    assert kept_patterns(tmp_path) == [f"css/a.{'[0-9a-f]' * 8}.css"]
+
+
 def test_directory_with_a_hash_that_looks_like_a_word_is_kept(tmp_path: Path) -> None:
     """Of Vite's hashes, one in a hundred does. Browsers still revalidate the file, in case it is a word."""
     write(tmp_path, "assets/index-DiwrgTda.js", "assets/chunks/app-settings.js")
@@ -216,7 +229,9 @@ def test_deployment_keeps_hashed_files_and_browsers_cache_them(tmp_path: Path) -
     write(tmp_path / "site", "index.html", "js/a.4f6b21c9.js", "js/b.5f6b21c9.webp")
     for caching, expected in (("true", "public, max-age=31536000, immutable"), ("false", "no-cache")):
         settings = {"static_site:site": str(tmp_path / "site"), "static_site:caching": caching}
-        template = synthesize(tmp_path / caching, settings, "StaticSite").template("StaticSite")
+        assembly = synthesize(tmp_path / caching, settings, "StaticSite")
+        assert not assembly.findings, "CDK's validation: circular dependencies, for example"
+        template = assembly.template("StaticSite")
         deployments = resources_of_type(template, "Custom::CDKBucketDeployment")
         scripts, images = (d for d in deployments if d.get("Include") in (["js/a.4f6b21c9.js"], ["*.webp"]))
         assert (scripts["Prune"], scripts["SystemMetadata"]) == (False, {"cache-control": expected})
