@@ -149,8 +149,7 @@ def test_upload_is_repeated_after_a_conflict(conflicts: int) -> None:
             if self.left:
                 self.left -= 1
                 Body.read()
-                reason = {"Code": "ConditionalRequestConflict", "Message": "A conflicting operation occurred."}
-                raise ClientError({"Error": reason}, "PutObject")
+                raise ClientError({"Error": {"Code": "ConditionalRequestConflict", "Message": "Busy"}}, "PutObject")
             super().put_object(Bucket, Key, Body, **options)
 
     s3 = Busy({"artifacts/App/1.zip": packed(assembly())})
