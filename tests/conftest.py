@@ -162,6 +162,7 @@ EVERYTHING: dict[str, Any] = {
     "static_site:hosted_zone_name": "example.com",
     "static_site:alternate_domain_names": ["example.com", "docs.example.com"],
     "static_site:edge": "function",
+    "static_site:content_types": [{"files": "*.css", "content_type": "text/css; charset=utf-8"}],
     "static_site:email": "ops@example.com",
     "static_site:waf": True,
     "analytics_host:allowed_cidr": "0.0.0.0/0",
