@@ -68,6 +68,7 @@ DECLARED_CHARSET = re.compile("\ufeff|.{0,1024}<meta[^>]+charset", re.DOTALL | r
 MAX_PATTERN_CHARACTERS = 100_000
 IMMUTABLE = "public, max-age=31536000, immutable"
 HASHED, KEPT = "Hashed", "Kept"
+CODE = (".js", ".mjs", ".css")  # what open pages load later
 # Folders of Next.js, SvelteKit, Astro and Nuxt whose files have a hash of their contents in their paths.
 HASHED_FOLDER = re.compile(r"(.*/)?(_next/static|_app/immutable|_astro|_nuxt)/.+")
 ASSET = r"\.(js|mjs|css|map|woff2?|ttf|png|jpe?g|gif|svg|webp|avif|ico|mp4|webm)(\.map)?"
@@ -119,18 +120,15 @@ def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) 
         for name in names
         if name != Path(NOT_FOUND)
     }
-    groups = _patterns(headers)
-    overrides = [
-        HeaderOverride(
-            _name(group, groups),
-            patterns,
-            group.content_type,
-            IMMUTABLE if group.caching == HASHED else None,
-            is_kept=bool(group.caching),
+    overrides = _overrides(headers)
+    if _characters(overrides, folder) > MAX_PATTERN_CHARACTERS:  # browsers then revalidate hashed images and media
+        revalidated = {
+            name for name in headers if name.suffix not in CODE and not directories.intersection(name.parents)
+        }
+        overrides = _overrides(
+            {name: group._replace(caching="") if name in revalidated else group for name, group in headers.items()}
         )
-        for group, patterns in sorted(groups.items(), key=lambda item: _name(item[0], groups))
-    ]
-    characters = len(json.dumps([*(override.patterns for override in overrides), kept_patterns(folder)]))
+    characters = _characters(overrides, folder)
     if characters > MAX_PATTERN_CHARACTERS:
         raise AssetError(
             f"static_site:site: the names of {sum(map(any, headers.values()))} files without a known extension, or "
@@ -141,6 +139,24 @@ def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) 
     return [HeaderOverride("NotFound", [NOT_FOUND], not_found, "max-age=0"), *overrides]
 
 
+def _overrides(headers: Mapping[Path, _Headers]) -> list[HeaderOverride]:
+    groups = _patterns(headers)
+    return [
+        HeaderOverride(
+            _name(group, groups),
+            patterns,
+            group.content_type,
+            IMMUTABLE if group.caching == HASHED else None,
+            is_kept=bool(group.caching),
+        )
+        for group, patterns in sorted(groups.items(), key=lambda item: _name(item[0], groups))
+    ]
+
+
+def _characters(overrides: list[HeaderOverride], folder: Path) -> int:
+    return len(json.dumps([*(override.patterns for override in overrides), kept_patterns(folder)]))
+
+
 def kept_patterns(folder: Path) -> list[str]:
     """Return patterns for the site's hashed files that also match those of earlier deployments."""
     names = [path.relative_to(folder) for path in files_of(folder)]
@@ -148,7 +164,7 @@ def kept_patterns(folder: Path) -> list[str]:
     patterns = {f"{escape(directory.as_posix())}/*" for directory in directories if directory.parent not in directories}
     other = [name.as_posix() for name in names if not directories.intersection(name.parents)]
     unhashed = [name for name in other if HASH_LIKE_NAME.fullmatch(name) and not HASHED_NAME.fullmatch(name)]
-    for match in filter(None, map(HASHED_NAME.fullmatch, other)):
+    for match in filter(None, map(HASHED_NAME.fullmatch, (name for name in other if name.endswith(CODE)))):
         pattern = f"{escape(match['prefix'])}{'[0-9a-f]' * len(match['hash'])}{match['suffix']}"
         if not any(fnmatchcase(name, pattern) for name in unhashed):  # which would not be uploaded
             patterns.add(pattern)
