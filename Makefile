@@ -19,6 +19,12 @@ export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 unexport PYTHONDONTWRITEBYTECODE
 # Also accepted: SYSTEMS.
 SYSTEM ?= $(SYSTEMS)
+# Each system has a module or package in stacks/. Checked here, because setup and tests take minutes.
+KNOWN_SYSTEMS := $(filter-out constructs __init__ __pycache__,$(sort $(basename $(notdir $(wildcard stacks/*)))))
+UNKNOWN_SYSTEMS := $(filter-out $(KNOWN_SYSTEMS),$(SYSTEM))
+ifneq ($(UNKNOWN_SYSTEMS),)
+$(error Unknown system: $(UNKNOWN_SYSTEMS) (valid: $(KNOWN_SYSTEMS)))
+endif
 # Packages that the sandbox needs for these systems, or for all.
 NEEDED := setup $(if $(SYSTEM),$(if $(filter analytics_host,$(SYSTEM)),analysis),analysis)
 # And those that the end-to-end tests of static_site need.

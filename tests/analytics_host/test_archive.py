@@ -83,6 +83,16 @@ def test_files_folders_and_links_are_restored(home: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Python 3.12 and 3.13 without a filter
+def test_python_without_extraction_filters_restores(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in Debian 12."""
+    extractall = tarfile.TarFile.extractall
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    monkeypatch.setattr(tarfile.TarFile, "extractall", lambda tar, path, members: extractall(tar, path, members))
+    write(home, "notebooks/mine.txt")
+    assert restored(home, packed(home)[0]) == {"notebooks/mine.txt": "text"}
+
+
 def test_credentials_and_generated_files_are_excluded(home: Path) -> None:
     for name in (".ssh/id", ".aws/credentials", ".netrc", "app/.git-credentials", ".gnupg/key"):
         write(home, name, "secret")
@@ -257,7 +267,11 @@ def test_archive_that_expands_beyond_the_limit_is_rejected(home: Path, monkeypat
         restored(home, hostile(("zeros", {}, bytes(20_000_000))))
 
 
-@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"text" * 500), gzip.compress(b"x" * 9999)[:-20]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", gzip.compress(b"text" * 500, mtime=0), gzip.compress(b"x" * 9999, mtime=0)[:-20]],
+    ids=["empty", "text", "compressed text", "truncated"],
+)
 def test_file_that_is_no_archive_is_rejected(home: Path, content: bytes) -> None:
     with pytest.raises(ArchiveError, match="not an archive of a home directory"):
         restored(home, io.BytesIO(content))
