@@ -257,6 +257,20 @@ def test_archive_that_expands_beyond_the_limit_is_rejected(home: Path, monkeypat
         restored(home, hostile(("zeros", {}, bytes(20_000_000))))
 
 
+def test_archive_with_too_many_entries_is_rejected(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two million empty entries fit into the limit of bytes, and into some megabytes of an archive."""
+    monkeypatch.setattr(archive, "MAX_ENTRIES", 2)
+    with pytest.raises(ArchiveError, match="the archive has more than 2 entries"):
+        restored(home, hostile(*((name, {}, b"") for name in "abc")))
+    assert list(home.parent.iterdir()) == [home]
+
+
+def test_large_header_of_an_entry_is_not_read(home: Path) -> None:
+    member = ("a", {"pax_headers": {"comment": "x" * 5_000_000}}, b"")
+    with pytest.raises(ArchiveError, match="not an archive of a home directory: a header of an entry has more than"):
+        restored(home, hostile(member))
+
+
 @pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"text" * 500), gzip.compress(b"x" * 9999)[:-20]])
 def test_file_that_is_no_archive_is_rejected(home: Path, content: bytes) -> None:
     with pytest.raises(ArchiveError, match="not an archive of a home directory"):

@@ -7,10 +7,10 @@ import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
-from itertools import dropwhile
+from itertools import dropwhile, islice
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 
 MEGABYTE = 1024**2
 MAX_BYTES = 1024 * MEGABYTE  # of the files
@@ -119,18 +119,35 @@ def unpack(file: IO[bytes], folder: Path) -> None:
         ArchiveError: the folder exists, or the archive is too large or has entries that `pack` does not write.
     """
     with TemporaryFile() as tar:
+        reader: Any = _SmallReads(tar)  # with the methods that tarfile uses
         try:
             _decompress(file, tar)
-            with tarfile.open(fileobj=tar, mode="r:") as archive:
-                members = archive.getmembers()
+            with tarfile.open(fileobj=reader, mode="r:") as archive:
+                members = list(islice(archive, MAX_ENTRIES + 1))
                 _check(members)
                 _extract(archive, members, folder)
         except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
             raise ArchiveError(f"not an archive of a home directory: {error}") from None
 
 
+def max_archive_bytes() -> int:
+    return MAX_BYTES + MAX_ENTRIES * 2048  # each entry has a header, and can be padded
+
+
+class _SmallReads:
+    """A file of which `tarfile` reads no large parts into memory: it reads whole headers, but files in small parts."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.seek, self.tell = file, file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MEGABYTE:
+            raise tarfile.ReadError(f"a header of an entry has more than {MEGABYTE:,} bytes")
+        return self.file.read(size)
+
+
 def _decompress(file: IO[bytes], tar: IO[bytes]) -> None:
-    limit = MAX_BYTES + MAX_ENTRIES * 2048  # each entry has a header, and can be padded
+    limit = max_archive_bytes()
     with gzip.open(file) as source:
         while chunk := source.read(MEGABYTE):
             tar.write(chunk)
@@ -141,6 +158,8 @@ def _decompress(file: IO[bytes], tar: IO[bytes]) -> None:
 
 def _check(members: list[tarfile.TarInfo]) -> None:
     """Check that no entry is, or is written through, a link out of the folder, and that each name occurs once."""
+    if len(members) > MAX_ENTRIES:
+        raise ArchiveError(f"nothing was extracted: the archive has more than {MAX_ENTRIES:,} entries")
     names = [str(PurePosixPath(member.name)) for member in members]
     links = {name for name, member in zip(names, members, strict=True) if member.issym()}
     seen: set[str] = set()
