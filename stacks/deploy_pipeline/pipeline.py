@@ -82,7 +82,9 @@ class Pipeline(Construct):
             return [self._deploy("Deploy")]
         inspections = [self._deploy(f"Inspect-{stack}", stack=stack, inspectOnly=True) for stack in stacks]
         deployments = [
-            self._deploy(f"Deploy-{stack}", order, stack=stack, inspection=inspection.variable("execution"))
+            self._deploy(
+                f"Deploy-{stack}", order, stack=stack, inspectOnly=False, inspection=inspection.variable("execution")
+            )
             for order, (stack, inspection) in enumerate(zip(stacks, inspections, strict=True), start=2)
         ]
         return inspections + deployments
