@@ -108,6 +108,9 @@ def _references(tag: str, attributes: dict[str, str]) -> Iterator[Reference]:
 def style_sheet_references(css: str) -> Iterable[Reference]:
     """Yield what a style sheet loads from other origins."""
     for keyword, url in STYLE_SHEET_URL.findall(css):
-        path = urlsplit(url).path.lower()
+        try:
+            path = urlsplit(url).path.lower()
+        except ValueError:  # such as an unfilled template
+            continue
         is_style = keyword.startswith("@") or path.endswith((".css", "/css", "/css2"))
         yield Reference("style-src" if is_style else "font-src" if FONT.search(path) else "img-src", url)

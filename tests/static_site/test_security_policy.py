@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 import time
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,31 @@ def test_links_to_other_sites_are_not_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["http://[x", "//a\u2100b/", "{{ url }}", "https://", "?", ""])
 def test_invalid_url_is_ignored(tmp_path: Path, url: str) -> None:
     assert policy(tmp_path, f'<img src="{url}">').blocked == []
+
+
+@pytest.mark.parametrize(
+    "host", ["$(touch${IFS}x)", "`id`", "a.example;script-src *", 'a"example', "a.example'", "a.example,x", "*.example"]
+)
+@pytest.mark.reliability(
+    "static_site",
+    "Hostile input",
+    fault="a page loads an image from a host with characters of a shell or of a policy, as in a reader's comment",
+    expected="neither is part of the suggested command",
+    observed="the host is ignored",
+)
+def test_suggested_command_has_no_code_of_the_page(tmp_path: Path, host: str) -> None:
+    page = f"<img alt='' src=\"https://{escape(host)}/a.png\"><img alt='' src='https://User@Img.Example:8443/a.png'>"
+    assert policy(tmp_path, page).additional_sources == "img-src https://img.example:8443"
+
+
+def test_internationalized_host_is_suggested_in_ascii(tmp_path: Path) -> None:
+    page = "<img alt='' src='https://bücher.example/a.png'>"
+    assert policy(tmp_path, page).additional_sources == "img-src https://xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("url", ["//[x", "https://a]b"])
+def test_invalid_url_in_style_sheet_is_ignored(tmp_path: Path, url: str) -> None:
+    assert policy(tmp_path, "", f'p {{ background: url("{url}") }}').blocked == []
 
 
 def test_event_handler_attributes_are_reported_and_can_be_allowed(tmp_path: Path) -> None:
