@@ -27,7 +27,7 @@ WEB_ASSEMBLY = re.compile(r"\bWebAssembly\.(instantiate|compile|Module|Instance)
 STYLE_IN_SCRIPT = re.compile(r"\sstyle=(\\?[\"'])([^\"'\\<>{}$`]+)\1")
 # Style sheets that load fonts from another origin.
 FONT_ORIGINS = {"https://fonts.googleapis.com": "https://fonts.gstatic.com"}
-# Other hosts do not exist. Their names would be in a suggested command, and could contain commands of the page's author.
+# Other hosts do not exist. Names are part of a suggested command, so they must not contain commands of a page.
 HOST = re.compile(r"(?![.-])[a-z0-9._-]+(:[0-9]+)?|\[[0-9a-f:.]+\](:[0-9]+)?")
 MAX_IMAGE_ORIGINS = 10  # with more, `https:` is shorter
 UNSAFE_INLINE, UNSAFE_HASHES = "'unsafe-inline'", "'unsafe-hashes'"
