@@ -46,7 +46,7 @@ sandbox: $(NEEDED) ## deploy every stack to the sandbox and keep it running (SYS
 bootstrap: setup ## run `cdk bootstrap` for your account and the Regions of all stacks, once (ARGS=aws://<account>/<region> for one)
 	@$(CDK) bootstrap $(ARGS)
 
-synth: setup ## write every template to cdk.out (STACK=... for one stack, ARGS="-c ...")
+synth: setup ## write every template to cdk.out (STACK=... for one stack, ARGS="-c ...", ARGS=--no-validation for quick loops)
 	@$(CDK) synth --quiet $(if $(STACK),--exclusively "$(STACK)") $(ARGS) 2>&1 | sed -e '/^Successfully synthesized/d' -e '/^Supply a stack id/d'
 	@echo "The templates are in cdk.out."
 

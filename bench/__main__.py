@@ -36,6 +36,7 @@ from .timing import BenchError
 
 OUTPUT = ROOT / "docs" / "benchmarks.md"
 SECTIONS: dict[str, Callable[[Progress], Section]] = {
+    "project": project.measure,
     "synth": synth.measure,
     "functions": functions.measure,
     "static_site": static_site.measure,
@@ -45,7 +46,6 @@ SECTIONS: dict[str, Callable[[Progress], Section]] = {
     "analytics_host": analytics_host.measure,
     "cost_control": cost_control.measure,
     "lambda_canary": lambda_canary.measure,
-    "project": project.measure,
 }
 EMULATED = ("multi_region_api", "security_group_revert", "cost_control", "project")
 PICTURES = ROOT / "docs" / "pictures"

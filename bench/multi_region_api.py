@@ -1,23 +1,18 @@
-"""Measure failovers and drains with two, three and five Regions, and cold imports of the handlers."""
+"""Measure failovers and drains with two, three and five Regions."""
 
 import json
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 from rich.progress import Progress
 
-from sandbox.process import ROOT, Sandbox
+from sandbox.process import Sandbox
 from sandbox.target import settings_for, target_of
 
 from .failover import REGION, SYSTEM, Call, Deployment
 from .report import Row, Section, at_most
-from .timing import Rounds, child_environment, in_turn, seconds_inside
 
 REGIONS = (REGION, "us-west-2", "eu-west-1", "ap-northeast-1", "sa-east-1")
 SIZES = (2, 3, 5)
@@ -26,8 +21,6 @@ SPEED = 20  # a busy computer would distort shorter intervals
 CALL_INTERVAL = 0.05  # seconds
 SAMPLE_CLIENTS = 2
 SETTLE_SECONDS = 2  # calls after a switch, of which none may fail
-PROCESSES = 21
-IMPORT_LIMIT = 8  # milliseconds
 NOTES = (
     "Drain: another Region gets the command. Fault: the functions of the Region have no concurrency, so each call gets "
     "a 429, until Route 53 routes clients to another Region. The health check reports the time of the first failed "
@@ -41,7 +34,6 @@ NOTES = (
     "**Not included, but part of a failover on AWS**: an endpoint is unhealthy when 82% or more of the health "
     "checkers report it, and clients cache the address for its TTL of 60 s or keep their connection for longer. "
     "[The picture](multi_region_api.md#clients) includes the TTL.",
-    "With a table dependency, the health function also imports boto3.",
 )
 
 
@@ -59,7 +51,7 @@ class Switch:
 
 
 def measure(progress: Progress) -> Section:
-    """Drain and break a Region several times, with each number of Regions; then import the handlers."""
+    """Drain and break a Region several times, with each number of Regions."""
     rows: list[Row] = []
     with Sandbox(speed=SPEED) as sandbox:
         task = progress.add_task("Deploying", total=len(SIZES) * ROUNDS)
@@ -77,7 +69,7 @@ def measure(progress: Progress) -> Section:
                 faults.append(break_region(deployment))
                 progress.advance(task)
             rows += _switch_rows(size, deployment, drains, faults)
-    return Section(SYSTEM, (*rows, *_import_rows(_imports(progress))), NOTES)
+    return Section(SYSTEM, tuple(rows), NOTES)
 
 
 def drain(deployment: Deployment) -> Switch:
@@ -166,37 +158,3 @@ def _switch_rows(
 def _failed(calls: Sequence[Call]) -> str:
     failed = sum(call.failed for call in calls)
     return f"{failed} of {len(calls):,}; {at_most(0, failed)}"
-
-
-def _imports(progress: Progress) -> Rounds:
-    table = {"name": "orders", "table": "Orders", "partition_key": "id", "timeout_seconds": 1}
-    modules = {"hello": [], "healthcheck": [], "with a table": [table]}
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
-        environment = child_environment(folder / "bytecode") | {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
-
-        def seconds(cwd: Path, module: str) -> float:
-            return seconds_inside(f"from {module} import handler", cwd=cwd, environment=environment)
-
-        measurements = {}
-        for kind, dependencies in modules.items():
-            package = folder / kind.replace(" ", "_") / SYSTEM
-            shutil.copytree(ROOT / "lambdas" / SYSTEM, package, ignore=shutil.ignore_patterns("__pycache__"))
-            settings = {"allowed_origins": ["*"], "dependencies": dependencies, "drain_urls": {}}
-            (package / "settings.json").write_text(json.dumps(settings))
-            handler = "hello" if kind == "hello" else "healthcheck"
-            measurements[kind] = partial(seconds, package.parent, f"{SYSTEM}.{handler}")
-        return in_turn(progress, "Cold imports", PROCESSES, measurements)
-
-
-def _import_rows(seconds: Rounds) -> Iterator[Row]:
-    titles = {
-        "hello": "Cold import of GET /helloworld",
-        "healthcheck": "Cold import of GET /healthcheck",
-        "with a table": "Cold import of GET /healthcheck with a table dependency",
-    }
-    for kind, title in titles.items():
-        milliseconds = seconds.median(kind) * 1000
-        goal = "" if kind == "with a table" else f"; {at_most(IMPORT_LIMIT, milliseconds)} ms"
-        conditions = f"median of {PROCESSES} interleaved processes{goal}"
-        yield Row(title, f"{milliseconds:.1f} ms", conditions=conditions)

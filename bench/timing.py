@@ -14,8 +14,8 @@ from rich.progress import Progress
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # `make setup` puts Node there
 
 
-# Modules that Lambda's runtime client imports, so a function's import does not take time for them.
-TIMED = """import http.client, importlib, json, logging, os, re, sys, time, traceback, warnings
+# Modules that Lambda's runtime client (awslambdaric 4.2.2) imports, so a function's import does not take time for them.
+TIMED = """import decimal, importlib, json, logging, os, re, sys, threading, time, traceback, warnings
 started = time.perf_counter()
 {statements}
 print(time.perf_counter() - started)

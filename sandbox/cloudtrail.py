@@ -5,12 +5,12 @@ immediately (on AWS, after seconds or minutes). Source: CloudTrail user guide, r
 Trails are MiniStack's. Not implemented: filtering by event selectors, log files, read-only calls, other services.
 """
 
-import json
 import os
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from .emulator.json_protocol import content
 from .ministack import cloudtrail, eventbridge, sts
 from .ministack.cloudformation import resource_handlers
 from .ministack.requests import get_account_id, get_region
@@ -30,19 +30,19 @@ def install() -> None:
     resource_handlers["AWS::CloudTrail::Trail"] = {
         "create": _create_trail,
         "update": _update_trail,
-        "delete": lambda name, _properties: _content(cloudtrail.delete_trail({"Name": name})),
+        "delete": lambda name, _properties: content(cloudtrail.delete_trail({"Name": name})),
     }
 
 
 def _create_trail(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
     name = properties.get("TrailName") or f"{stack}-{logical_id}"
-    trail = _content(cloudtrail.create_trail(_to_request(properties) | {"Name": name}))
+    trail = content(cloudtrail.create_trail(_to_request(properties) | {"Name": name}))
     _configure(name, properties)
     return name, {"Arn": trail["TrailARN"]}
 
 
 def _update_trail(name: str, _old: Any, new: dict[str, Any], _stack: str) -> tuple[str, dict[str, Any]]:
-    trail = _content(cloudtrail.update_trail(_to_request(new) | {"Name": name}))
+    trail = content(cloudtrail.update_trail(_to_request(new) | {"Name": name}))
     _configure(name, new)
     return name, {"Arn": trail["TrailARN"]}
 
@@ -56,17 +56,9 @@ def _to_request(properties: dict[str, Any]) -> dict[str, Any]:
 def _configure(name: str, properties: dict[str, Any]) -> None:
     """Set the event selectors, and start or stop logging, which are separate API calls."""
     if selectors := properties.get("EventSelectors"):
-        _content(cloudtrail.put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
+        content(cloudtrail.put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
     is_logging = str(properties["IsLogging"]).lower() == "true"
-    _content((cloudtrail.start_logging if is_logging else cloudtrail.stop_logging)({"Name": name}))
-
-
-def _content(response: tuple[int, Any, bytes]) -> dict[str, Any]:
-    status, _, body = response
-    content: dict[str, Any] = json.loads(body)
-    if status >= 400:
-        raise ValueError(f"{content['__type']}: {content['message']}")
-    return content
+    content((cloudtrail.start_logging if is_logging else cloudtrail.stop_logging)({"Name": name}))
 
 
 def record(

@@ -1,9 +1,8 @@
 """DynamoDB: encryption, expiry of items and point-in-time recovery of tables in templates, which MiniStack ignores."""
 
-import json
-from collections.abc import Callable
 from typing import Any
 
+from .emulator.json_protocol import content
 from .ministack import dynamodb
 from .ministack.cloudformation import add_steps
 
@@ -22,10 +21,4 @@ def _apply_settings(name: str, properties: dict[str, Any]) -> None:
         ("PointInTimeRecoverySpecification", dynamodb.update_continuous_backups),
     ):
         if setting in properties:
-            _call(change, {"TableName": name, setting: properties[setting]})
-
-
-def _call(change: Callable[[dict[str, Any]], Any], request: dict[str, Any]) -> None:
-    status, _, body = change(request)
-    if status >= 300:
-        raise ValueError(json.loads(body)["message"])
+            content(change({"TableName": name, setting: properties[setting]}))

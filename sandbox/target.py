@@ -101,8 +101,8 @@ def set_cost(sandbox: Sandbox, budget: str, actual: float, forecast: float | Non
     control(sandbox, "SetCost", budget=budget, actual=actual, forecast=forecast)
 
 
-def control(sandbox: Sandbox, operation: str, **parameters: Any) -> None:
-    """Call an operation that only the sandbox has."""
+def control(sandbox: Sandbox, operation: str, **parameters: Any) -> Any:
+    """Call an operation that only the sandbox has, and return the response."""
     body = json.dumps(parameters)
     request = AWSRequest("POST", f"{sandbox.url}/", data=body, headers={"X-Amz-Target": f"Sandbox.{operation}"})
     keys = sandbox.environment["AWS_ACCESS_KEY_ID"], sandbox.environment["AWS_SECRET_ACCESS_KEY"]
@@ -110,6 +110,7 @@ def control(sandbox: Sandbox, operation: str, **parameters: Any) -> None:
     response = urllib3.request("POST", f"{sandbox.url}/", body=body, headers=dict(request.headers.items()))
     if response.status != 200:
         raise RuntimeError(f"Sandbox.{operation} returned {response.status}: {response.data!r}")
+    return response.json()
 
 
 def endpoints_of(sandbox: Sandbox) -> LocalEndpoints:

@@ -1,9 +1,9 @@
 """WAF: web ACL associations of templates. They are stored, but requests are not inspected."""
 
 import base64
-import json
 from typing import Any
 
+from .emulator.json_protocol import content
 from .ministack import waf
 from .ministack.cloudformation import extend_resource_type, resource_handlers
 
@@ -35,7 +35,5 @@ def encoded(value: Any) -> Any:
 
 
 def _associate(properties: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    status, _, body = waf.associate_web_acl(properties)
-    if status >= 300:
-        raise ValueError(json.loads(body)["message"])
+    content(waf.associate_web_acl(properties))
     return f"{properties['ResourceArn']}|{properties['WebACLArn']}", {}

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated
 
 from pydantic import Field
@@ -74,11 +75,15 @@ RESERVED_USER_NAMES = (
 UNSUPPORTED_FAMILY = r"mac|a1\.|c1\.|m1\.|m2\.|t1\.|[a-z]+\d+[a-z]*g|[a-z0-9]+-gb\d"
 
 
-def _is_x86_type(name: str) -> bool:
+@cache
+def _instance_types() -> frozenset[str]:
     from botocore.loaders import Loader  # only where it is needed, because this import takes 0.1 s
 
-    known = Loader().load_service_model("ec2", "service-2")["shapes"]["InstanceType"]["enum"]
-    return name in known and not re.match(UNSUPPORTED_FAMILY, name)
+    return frozenset(Loader().load_service_model("ec2", "service-2")["shapes"]["InstanceType"]["enum"])
+
+
+def _is_x86_type(name: str) -> bool:
+    return name in _instance_types() and not re.match(UNSUPPORTED_FAMILY, name)
 
 
 class AnalyticsHostSettings(SettingsModel):

@@ -28,6 +28,7 @@ PAGE_SIZE = 1000  # EC2 API reference, DescribeSecurityGroups
 MAX_NAME_CHARACTERS = 60  # of a guarded group
 # A larger range is open to the internet, also if it is split into parts, as 0.0.0.0/1 and 128.0.0.0/1.
 MIN_PREFIX_LENGTHS = {4: 8, 6: 16}
+UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")  # private IPv6 addresses
 SOURCE_FIELDS = {
     "CidrIpv4": "cidr_ipv4",
     "CidrIpv6": "cidr_ipv6",
@@ -175,6 +176,8 @@ def _is_open(rule: Rule) -> bool:
     if rule.is_egress or not rule.source_type.startswith("Cidr"):
         return False
     network = ipaddress.ip_network(rule.source)
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(UNIQUE_LOCAL):
+        return False
     return network.prefixlen < MIN_PREFIX_LENGTHS[network.version]
 
 

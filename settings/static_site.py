@@ -99,7 +99,7 @@ class StaticSiteSettings(CustomDomainSettings):
         Field(max_length=MAX_ALTERNATE_NAMES),
     ] = Field((), description="Further names in the hosted zone, which redirect to domain_name.")
     email: Email | None = Field(
-        None, description="Recipient of the alarm; AWS first sends a confirmation request. Without it, no alarm."
+        None, description="Recipient of the alarms; AWS first sends a confirmation request. Without it, no alarms."
     )
     waf: bool = Field(False, description="Protect the site with a web ACL that uses AWS managed rules.")
 

@@ -129,6 +129,7 @@ def new_unix_user(value: str) -> bool:
     return bool(re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value)) and value not in existing
 
 
+@cache
 def iam_name(shape: str, kind: str) -> tuple[Grammar, ...]:
     """A name of IAM after its path, if it has one; the characters are those of a resource in a policy."""
     return (

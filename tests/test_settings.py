@@ -1,6 +1,5 @@
 """Settings: which context keys and values are accepted, and how invalid ones are reported."""
 
-import contextlib
 import json
 import os
 import re
@@ -239,10 +238,9 @@ def test_long_text_is_rejected_quickly(start: str, part: str) -> None:
     text = start + part * 20_000 + " @"  # matches no pattern, so one that backtracks tries every part
     keys = [f"{system}:{name}" for system in SYSTEMS for name in fields_of(system)]
     began = time.process_time()
-    for key in keys:
-        for value in (text, [text], [{"name": text, "table": text, "url": text, "group_id": text}]):
-            with contextlib.suppress(SettingsError):
-                Settings.from_context({key: value})
+    for value in (text, [text], [{"name": text, "table": text, "url": text, "group_id": text}]):
+        with pytest.raises(SettingsError):
+            Settings.from_context(dict.fromkeys(keys, value))
     assert time.process_time() - began < 5  # a quadratic pattern takes minutes
 
 

@@ -144,9 +144,11 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
         return f"{len(notebook.cells)} cells, {plots} plots; {self._reports() / 'billboard.ipynb'}"
 
     def home_is_saved_and_restored(self) -> str:
-        from assets.analytics_host.billboard.home import SavedFiles
+        from assets.analytics_host.billboard.home import KEPT_ARCHIVES, SavedFiles
 
         saved_files = SavedFiles(self.user, self.outputs["DataBucketName"])
+        if len(saved_files.archives()) >= KEPT_ARCHIVES:
+            raise SkipStep("saving would delete the oldest archive in the data bucket")
         with TemporaryDirectory() as folder:  # in the place of the home directories of two hosts
             home, other_home = Path(folder, "home"), Path(folder, "other")
             for path in (home / "notebooks", other_home):

@@ -103,7 +103,8 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         notification = self.notifications.wait_for("203.0.113.7/32", role, session)
         check = self.target.wait_until(lambda: self._check_of("203.0.113.7/32"), "the event of the check")
         assert check["status"] == "reverted", f"another result: {check}"
-        who, event = self.caller.split(":")[-1], f"event with the status {check['status']}"
+        who = self.caller.split(":")[-1]
+        event = f"event: {check['status']}, {check['seconds_to_revert'] or seconds:.1f} s after the call"
         return f'revoked after {seconds:.1f} s; "{notification["Subject"]}" names {who}; {event}'
 
     def modified_rule_is_restored(self) -> str:
@@ -251,14 +252,26 @@ class SecurityGroupRevertWalkthrough(RestoringWalkthrough):
         self.target.wait_until(lambda: len(self._ingress()) == 1, "one rule")
         # Otherwise, the remaining events would be late events of the next walkthrough.
         self.target.wait_until(lambda: self._processed_events() >= BURST, "the events of all calls")
-        return f"all reverted {seconds:.1f} s after the first; each is named in a notification"
+        counted = self._calls_for_next_sweep()
+        if counted:
+            self._set_enabled(self.sweep_rule, enabled=True)
+            self.notifications.wait_for("calls since the last sweep changed the group")
+            self._set_enabled(self.sweep_rule, enabled=False)
+        return (
+            f"all reverted {seconds:.1f} s after the first; each is named in a notification; the sweep reported"
+            f" {counted} calls together"
+        )
 
     def _processed_events(self) -> int:
-        """Return the number of calls that notifications name, or that are counted for the next sweep."""
+        """Return the number of calls that notifications name, or that the next sweep reports."""
+        reported = sum("CloudTrail event" in n["Message"] for n in self.notifications.receive())
+        return reported + self._calls_for_next_sweep()
+
+    def _calls_for_next_sweep(self) -> int:
+        """Return the number of calls about which the next sweep sends one notification."""
         key = {"group_id": {"S": self.group_id}, "finding": {"S": LATE_SORT_KEY}}
         item = self.dynamodb.get_item(TableName=self.state_table, Key=key, ConsistentRead=True).get("Item")
-        counted = int(item["reverts"]["N"]) - MAX_LATE_NOTIFICATIONS if item else 0
-        return sum("CloudTrail event" in n["Message"] for n in self.notifications.receive()) + max(0, counted)
+        return max(0, int(item["reverts"]["N"]) - MAX_LATE_NOTIFICATIONS) if item else 0
 
     def _check_of(self, address: str) -> dict[str, Any] | None:
         """Return the detail of the event of a check that reverted a rule with this address; discard others."""

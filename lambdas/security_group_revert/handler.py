@@ -32,6 +32,8 @@ EC2 = cast("EC2Client", SESSION.create_client("ec2", config=RETRIES))
 DYNAMODB = cast("DynamoDBClient", SESSION.create_client("dynamodb", config=STATE_TIMEOUTS))
 SNS = cast("SNSClient", SESSION.create_client("sns", config=RETRIES))
 EVENTS = SESSION.create_client("events", config=RETRIES)
+# Read once, not for each event. A deployment of other rules replaces the package.
+GROUPS = guarded_groups(json.loads(Path(__file__).with_name("approved.json").read_text()), os.environ)
 
 
 class Context(Protocol):
@@ -43,7 +45,6 @@ class Context(Protocol):
 def handler(event: Event, context: Context) -> None:
     """Revert the change in the event or, for a scheduled event, check all guarded groups."""
     logging.getLogger(__package__).setLevel(os.environ["LOG_LEVEL"])
-    approved = json.loads(Path(__file__).with_name("approved.json").read_text())
     responder = Responder(
         ec2=EC2,
         sns=SNS,
@@ -58,4 +59,4 @@ def handler(event: Event, context: Context) -> None:
             json.loads(os.environ["BREAK_GLASS_PRINCIPALS"]), int(os.environ["BREAK_GLASS_MINUTES"]) * 60
         ),
     )
-    responder.respond(event, guarded_groups(approved, os.environ))
+    responder.respond(event, GROUPS)

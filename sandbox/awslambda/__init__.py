@@ -42,11 +42,11 @@ def install() -> None:
     lambda_functions.logger.setLevel("WARNING")
     lambda_functions.execute.wrap(_with_class_name)
     lambda_functions.execute.wrap(_with_few_processes)
-    quotas.install()
     logs.install()
     metrics.install()  # before the aliases, so that metrics name the version that runs
     aliases.install()
     versions.install()
+    quotas.install()  # after the metrics, which count each throttled attempt
 
 
 def _with_few_processes(execute: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,15 +1,18 @@
-"""Quotas of payloads, environment variables and concurrency, with AWS's messages.
+"""Quotas of payloads, environment variables and concurrency, with AWS's messages; throttled events wait.
 
 Sources: API reference of Invoke; Lambda developer guide, "Lambda quotas" and "Troubleshoot deployment issues".
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from ..iam.operations import Operation
 from ..ministack import lambda_functions
 from ..ministack.requests import json_error
+from .aliases import name_and_qualifier
 
 Function = Callable[..., Any]
 MAX_EVENT_BYTES = 1024**2  # of an asynchronous invocation
@@ -18,16 +21,47 @@ MAX_RESPONSE_BYTES = 6 * 1024**2 + 100
 MAX_ENVIRONMENT_BYTES = 4096
 ACCOUNT_CONCURRENCY = 1000
 MIN_UNRESERVED = 100
+MAX_EVENT_AGE, MAX_WAIT = 6 * 3600, 300  # seconds; of a throttled event, and between its attempts
+_deadline: ContextVar[float] = ContextVar("DEADLINE", default=0.0)  # of the asynchronous invocation
 
 
 def install() -> None:
     """Limit responses, and use AWS's message for throttled invocations."""
     lambda_functions.execute.wrap(_with_limited_response)
     lambda_functions.throttle_response.replace(_throttle)
+    lambda_functions.invoke_asynchronously.wrap(_with_deadline)
+    lambda_functions.run.wrap(_with_wait_for_concurrency)
 
 
 def _throttle(reason_code: str, retry_after: int = 1, **_message: str) -> Any:
     return lambda_functions.throttle_response.original(reason_code, "Rate Exceeded.", retry_after)
+
+
+def _with_deadline(invoke: Function) -> Function:
+    def invoke_asynchronously(record: dict[str, Any], event: Any) -> None:
+        age = (record.get("event_invoke_config") or {}).get("MaximumEventAgeInSeconds") or MAX_EVENT_AGE
+        token = _deadline.set(time.time() + age)
+        try:
+            invoke(record, event)  # its thread has a copy of the context
+        finally:
+            _deadline.reset(token)
+
+    return invoke_asynchronously
+
+
+def _with_wait_for_concurrency(run: Function) -> Function:
+    """Run throttled events again until they are too old, except those of functions without any concurrency."""
+
+    def run_function(record: dict[str, Any], event: Any) -> Any:
+        result, seconds = run(record, event), 1.0
+        name, _ = name_and_qualifier((record.get("config") or record)["FunctionArn"])
+        is_disabled = lambda_functions.functions.get(name, {}).get("concurrency") == 0
+        while result.get("throttle") and not is_disabled and time.time() + seconds < _deadline.get():
+            time.sleep(seconds * lambda_functions.retry_seconds.current / 60)
+            result, seconds = run(record, event), min(2 * seconds, MAX_WAIT)
+        return result
+
+    return run_function
 
 
 def _with_limited_response(execute: Function) -> Function:

@@ -118,7 +118,8 @@ def _check_protocol(behavior: dict[str, Any], request: Request) -> Response | No
 
 def _check_method(behavior: dict[str, Any], request: Request) -> Response | None:
     allowed = behavior["AllowedMethods"]["Items"]
-    return None if request.method in allowed else _error(403, "This distribution does not allow this method.")
+    reason = "This distribution is not configured to allow the HTTP request method that was used for this request."
+    return None if request.method in allowed else _error(403, reason)
 
 
 async def _viewer_request(distribution_id: str, behavior: dict[str, Any], request: Request) -> Request | Response:

@@ -70,7 +70,7 @@ def require_signature(application: Application, port: int) -> Application:
             except RejectedRequestError as error:
                 await _send_error(send, headers, error)
             else:
-                await application(scope, _replay(body, receive), _without_cors(send))
+                await application(scope, replay(body, receive), _without_cors(send))
 
     return serve
 
@@ -201,14 +201,14 @@ async def _read(receive: Any, limit: int | None) -> bytes:
             return bytes(body)
 
 
-def _replay(body: bytes, receive: Any) -> Any:
+def replay(body: bytes, receive: Any) -> Any:
     """Return a `receive` that replays the body, then continues."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def replay() -> Any:
+    async def receive_again() -> Any:
         return messages.pop() if messages else await receive()
 
-    return replay
+    return receive_again
 
 
 def _without_cors(send: Any) -> Any:

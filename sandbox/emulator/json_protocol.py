@@ -32,3 +32,16 @@ def register(service: str, target_prefix: str, operations: Mapping[str, Operatio
 
     service_handlers[service] = handle_request
     service_patterns[service] = {"target_prefixes": [target_prefix]}
+
+
+def content(response: tuple[int, Any, bytes]) -> dict[str, Any]:
+    """Return the content of a response.
+
+    Raises:
+        ValueError: with the code and the message of an error.
+    """
+    status, _, body = response
+    parsed: dict[str, Any] = json.loads(body or "{}")
+    if status >= 300:
+        raise ValueError(f"{parsed['__type']}: {parsed['message']}")
+    return parsed

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..emulator.authentication import replay
 from ..process import ACCOUNT
 from . import ec2_resources, errors, policies
 from .actions import UnknownOperationError, required_permissions
@@ -52,24 +53,15 @@ def require_permission(application: Any) -> Any:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
-        message = await receive()  # authentication has read the whole body
+        body = (await receive()).get("body", b"")  # authentication has read the whole body
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        denied = _denied(scope, headers, message.get("body", b""))
+        denied = _denied(scope, headers, body)
         if denied is None:
-            await application(scope, _replay(message, receive), send)
+            await application(scope, replay(body, receive), send)
         else:
             await errors.send(send, scope["method"], *denied)
 
     return serve
-
-
-def _replay(message: Any, receive: Any) -> Any:
-    messages = [message]
-
-    async def replay() -> Any:
-        return messages.pop() if messages else await receive()
-
-    return replay
 
 
 def _denied(scope: Any, headers: Mapping[str, str], body: bytes) -> tuple[Operation, AccessDeniedError] | None:

@@ -21,7 +21,6 @@ from aws_cdk import (
     Stack,
     aws_cloudfront as cloudfront,
     aws_cloudfront_origins as origins,
-    aws_cloudwatch as cloudwatch,
     aws_iam as iam,
     aws_logs as logs,
     aws_route53 as route53,
@@ -34,7 +33,6 @@ from constructs import Construct
 from settings.static_site import StaticSiteSettings
 
 from ..constructs.acknowledgments import acknowledge, acknowledge_bucket_deployment, acknowledge_wildcards
-from ..constructs.alarm_topic import AlarmTopic
 from ..constructs.cfn_resource import cfn_resource
 from ..constructs.custom_domain import CustomDomain
 from ..constructs.log_groups import deny_create_log_group
@@ -42,6 +40,7 @@ from ..constructs.outputs import add_outputs
 from ..constructs.private_bucket import PrivateBucket
 from ..constructs.web_acl import ManagedRulesWebAcl
 from .access_logs import deliver_access_logs
+from .alarms import add_alarms
 from .folder import NOT_FOUND, files_of, stage_site
 from .header_overrides import HeaderOverride, header_overrides, kept_patterns
 from .rewriter import Rewriter, create_function_rewriter, create_lambda_rewriter, redirect_alternate_names
@@ -70,7 +69,7 @@ class StaticSite(Stack):
         deliver_access_logs(self, distribution, log_bucket)
         self._deploy(bucket, distribution, rewriter)
         if settings.email:
-            self._add_alarm(distribution, settings.email)
+            add_alarms(self, distribution, rewriter, settings.email)
         self._add_outputs(bucket, distribution, rewriter)
 
     def _create_log_bucket(self) -> s3.Bucket:
@@ -319,19 +318,6 @@ class StaticSite(Stack):
         )
         reason = "aws-cdk-lib allows invalidations of all distributions; a Deny statement restricts them to this one."
         acknowledge_wildcards(site_deployment.handler_role, {"Resource::*": reason})
-
-    def _add_alarm(self, distribution: cloudfront.Distribution, email: str) -> None:
-        """Report server errors. Viewers also get 502 or 503 when the edge function fails or is throttled."""
-        errors = cloudwatch.Metric(
-            namespace="AWS/CloudFront",
-            metric_name="5xxErrorRate",
-            dimensions_map={"DistributionId": distribution.distribution_id, "Region": "Global"},
-            statistic="Average",  # the only one that CloudFront supports
-            period=Duration.minutes(5),
-        )
-        topic = AlarmTopic(self, "Topic", display_name="Static site", email=email)
-        description = "At least 1 percent of the requests in five minutes got a server error"
-        topic.add_alarm("ServerErrors", errors, description)
 
     def _add_outputs(self, bucket: s3.Bucket, distribution: cloudfront.Distribution, rewriter: Rewriter) -> None:
         name = self.settings.domain_name or distribution.distribution_domain_name

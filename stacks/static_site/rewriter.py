@@ -24,6 +24,15 @@ VIEWER_REQUEST_CODE = Path(__file__).parents[2] / "assets" / "static_site" / "re
 MAX_FUNCTION_BYTES = 10_000  # CloudFront's quota is 10 KB
 
 
+class EdgeMetrics(NamedTuple):
+    """Names of an edge function's metrics. dimensions: empty if they are those of the distribution."""
+
+    execution_errors: str
+    validation_errors: str
+    throttles: str
+    dimensions: dict[str, str]
+
+
 class Rewriter(NamedTuple):
     """An edge function.
 
@@ -34,6 +43,7 @@ class Rewriter(NamedTuple):
     name: str
     arn: str
     behavior: dict[str, Any]
+    metrics: EdgeMetrics
     cached_version: str | None = None
 
 
@@ -83,13 +93,21 @@ def create_lambda_rewriter(stack: Stack, options: RewriteOptions, log_group: log
         query_string_behavior=cloudfront.OriginRequestQueryStringBehavior.all(),
     )
     behavior = {"edge_lambdas": [association], "origin_request_policy": query_strings}
-    return Rewriter(function.function_name, version.function_arn, behavior, version.function_arn)
+    # Those of Lambda itself are in each Region where the function runs.
+    metrics = EdgeMetrics("LambdaExecutionError", "LambdaValidationError", "LambdaLimitExceededErrors", {})
+    return Rewriter(function.function_name, version.function_arn, behavior, metrics, version.function_arn)
 
 
 def create_function_rewriter(stack: Stack, options: RewriteOptions, settings: StaticSiteSettings) -> Rewriter:
     """Create a CloudFront Function. Query strings need no policy: they are not sent to the bucket."""
     function = _create_viewer_request_function(stack, viewer_request_code(options, settings))
-    return Rewriter(function.function_name, function.function_arn, _associate(function))
+    metrics = EdgeMetrics(
+        "FunctionExecutionErrors",
+        "FunctionValidationErrors",
+        "FunctionThrottles",
+        {"FunctionName": function.function_name},
+    )
+    return Rewriter(function.function_name, function.function_arn, _associate(function), metrics)
 
 
 def redirect_alternate_names(stack: Stack, settings: StaticSiteSettings) -> dict[str, Any]:

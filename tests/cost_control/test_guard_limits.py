@@ -75,6 +75,13 @@ def test_long_reasons_and_names_fit_into_a_state() -> None:
         assert len(month.texts[-1]) < 250_000
 
 
+def test_nothing_is_left_over_after_actions_and_problems_that_fit() -> None:
+    month = Month(groups=["projectBeta", "missing", "unknown"])
+    month.account.set_cost(101)
+    plan = month.decide()
+    assert (len(plan["actions"]), len(plan["problems"]), plan["leftOver"]) == (1, 2, 0)
+
+
 @pytest.mark.reliability(
     "cost_control",
     "Access denied",

@@ -64,6 +64,15 @@ def test_handlers_in_the_order_of_the_state_machines(account: FakeAccount) -> No
     assert POLICY not in account.attached["group", "projectBeta"]
 
 
+def test_deny_checks_groups_and_roles_again(account: FakeAccount) -> None:
+    """The members and the settings can have changed since the plan."""
+    options.FILE.write_text(json.dumps(OPTIONS | {"exempt_principals": ["user/alice", "role/deployer"]}))
+    actions = [{"kind": "deny_group", "name": "projectBeta"}, {"kind": "deny_role", "name": "team/deployer"}]
+    results = invoke(handler.deny, actions=actions)
+    assert [result["reason"] for result in results] == ["exempt users are members: alice", "it is exempt"]
+    assert POLICY not in account.attached["group", "projectBeta"]
+
+
 def test_scheduled_check_starts_one_execution_an_hour(account: FakeAccount) -> None:
     event = {"detail-type": "Scheduled Event"}
     first, second = invoke(handler.receive, **event), invoke(handler.receive, **event)

@@ -10,6 +10,7 @@ from lambdas.cost_control.notification_text import DONE_TEXTS
 from lambdas.cost_control.plan import PLANNED, Action
 from lambdas.cost_control.release import MAX_UNDONE, ORDER
 
+from .fake_aws import error
 from .month import DECEMBER, NOVEMBER, POLICY, Month
 
 
@@ -138,10 +139,15 @@ def test_crash_before_action_is_repeated_by_later_check(month: Month) -> None:
     expected="the action is not treated as failed, and undone by the release",
     observed="stays planned; started by the release",
 )
-def test_lost_answer_stays_planned_and_is_undone(month: Month) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [ReadTimeoutError(endpoint_url="ec2"), error("InternalError", status=500), error("Unavailable", status=503)],
+    ids=["no response", "500", "503"],
+)
+def test_lost_answer_stays_planned_and_is_undone(month: Month, fault: Exception) -> None:
     month.account.set_cost(101)
     actions = [a for a in month.claim(month.decide(), "execution") if a.kind == "stop_instance"]
-    month.account.faults["stop_instances"] = [ReadTimeoutError(endpoint_url="ec2")]
+    month.account.faults["stop_instances"] = [fault] * 3  # after an error, each instance is stopped separately
     assert {result["status"] for result in month.act(actions)} == {PLANNED}
     month.account.instances["i-1"]["State"]["Name"] = "stopped"
     month.release(DECEMBER)

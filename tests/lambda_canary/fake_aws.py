@@ -138,6 +138,7 @@ class FakeCloudWatch:
 
     def _result(self, query: dict[str, Any]) -> dict[str, Any]:
         metric, statistic = query["MetricStat"]["Metric"], query["MetricStat"]["Stat"]
+        assert metric["Namespace"] == "AWS/Lambda"
         dimensions = {item["Name"]: item["Value"] for item in metric["Dimensions"]}
         assert (dimensions["FunctionName"], dimensions["Resource"]) == ("shop", "shop:live")
         key = (metric["MetricName"], statistic, dimensions.get("ExecutedVersion"))

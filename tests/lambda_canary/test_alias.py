@@ -169,8 +169,11 @@ def test_other_errors_of_the_api_are_raised() -> None:
 
 
 def test_description_that_leaves_no_space_is_rejected() -> None:
-    alias = Alias(ARN, "live", "1", description="x" * 250)
-    with pytest.raises(InvalidInputError, match="leaves space for"):
+    """Lambda API reference, UpdateAlias: a description has at most 256 characters."""
+    maximum = 256 - len(" [rollout run: version 2 at 25 %]")
+    assert len(shifted(Alias(ARN, "live", "1", description="x" * maximum), "2", QUARTER, "run").description) == 256
+    alias = Alias(ARN, "live", "1", description="x" * (maximum + 1))
+    with pytest.raises(InvalidInputError, match=f"has {maximum + 1} characters; .+ leaves space for {maximum}$"):
         shifted(alias, "2", QUARTER, "run")
 
 

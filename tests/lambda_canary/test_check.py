@@ -9,7 +9,7 @@ from lambdas.lambda_canary.config import Config
 from lambdas.lambda_canary.errors import AliasBusyError, InvalidInputError
 
 from .fake_aws import ARN, FakeCloudWatch, FakeLambda
-from .rollouts import CONFIG, config
+from .rollouts import CONFIG, TARGET, config
 
 INPUT = {"function": "shop", "version": "2"}
 
@@ -105,6 +105,20 @@ def test_version_that_lambda_would_reject_is_reported(version: dict[str, Any], p
     client.versions["2"] = client.versions["2"] | version
     with pytest.raises(InvalidInputError, match=problem):
         check(client)
+
+
+def test_rollout_without_a_function_needs_exactly_one_target() -> None:
+    for targets in ((), (TARGET, TARGET)):
+        with pytest.raises(InvalidInputError, match="function=null: not among the functions of the settings"):
+            check(settings=config(targets=targets), rollout_input={"version": "2"})
+
+
+def test_throttling_before_the_rollout_is_that_of_five_minutes_or_an_interval() -> None:
+    for interval, seconds in ((120, 300), (600, 600)):
+        cloudwatch = FakeCloudWatch()
+        check(cloudwatch=cloudwatch, settings=config(interval=interval))
+        (request,) = cloudwatch.requests
+        assert seconds <= (request["EndTime"] - request["StartTime"]).total_seconds() <= seconds + 60, "whole minutes"
 
 
 def test_removed_dead_letter_queue_equals_none() -> None:

@@ -27,6 +27,7 @@ ROLLOUTS = 300
 def test_wilson_interval_matches_published_example() -> None:
     # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3: 81 of 263 is 0.2553 to 0.3662; 1 of 29.
     assert wilson(81, 263, deviations(0.025)) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 0, deviations(0.025)) == (0.0, 1.0), "without calls, nothing is known"
     assert wilson(1, 29, deviations(0.025)) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 

@@ -36,6 +36,7 @@ class FakeHistory:
             raise self.error
         assert request["reverseOrder"]
         assert request["includeExecutionData"]
+        assert request["maxResults"] == 1000, "the most that the API returns"
         results = [{"revision": "r1"}, {"decision": "wait", "line": "25%: version 2 failed 1 of 9 calls"}, None]
         outputs = [json.dumps({"Payload": result, "StatusCode": 200}) for result in results]
         events = [{"type": "TaskSucceeded", "taskSucceededEventDetails": {"output": text}} for text in outputs]
@@ -244,7 +245,7 @@ def test_stopped_execution_is_reported_with_figures(topic: FakeTopic, monkeypatc
     observed="`ThrottlingException` from GetExecutionHistory",
 )
 def test_unreadable_history_does_not_prevent_clean_up(
-    topic: FakeTopic, history: FakeHistory, monkeypatch: pytest.MonkeyPatch
+    topic: FakeTopic, history: FakeHistory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = FakeLambda()
     monkeypatch.setattr(handler, "LAMBDA", client)
@@ -253,3 +254,18 @@ def test_unreadable_history_does_not_prevent_clean_up(
     handler.ended(event("ABORTED"), None)
     assert client.shares == {"1": 1}
     assert "they are removed now" in topic.messages[0]["Message"]
+    reasons = {record.message: vars(record).get("reason", "") for record in caplog.records}
+    assert "ThrottlingException" in reasons["Cannot read the history"]
+
+
+@pytest.mark.parametrize(("status", "rollback"), [("SUCCEEDED", "none"), ("FAILED", "not shifted")])
+def test_end_is_logged_with_its_status(
+    topic: FakeTopic, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: str, rollback: str
+) -> None:
+    monkeypatch.setattr(handler, "LAMBDA", FakeLambda())
+    caplog.set_level("INFO", "lambdas.lambda_canary")
+    handler.ended(event(status, output=json.dumps({"outcome": "finished", "summary": "Done."})), None)
+    assert len(topic.messages) == 1
+    entry = vars(caplog.records[-1])
+    keys = ("message", "execution", "status", "rollback")
+    assert [entry[key] for key in keys] == ["Execution ended", "run", status, rollback]

@@ -106,6 +106,23 @@ def test_expected_response_passes() -> None:
     smoke_test(client, ARN, "2", {"payload": {"a": [1, 2]}, "expected": [1, 2]})
 
 
+@pytest.mark.parametrize(
+    ("expected", "response"),
+    [
+        ([1], 1),
+        (1, [1]),
+        ([1, 2], [1]),
+        ([], {}),
+        ({"a": [1]}, {"a": 1}),
+        ({"a": 1}, {"a": 1, "b": 2}),
+        ([[1]], [[True]]),
+    ],
+)
+def test_response_of_another_form_fails(expected: Any, response: Any) -> None:
+    with pytest.raises(SmokeTestError, match="instead of"):
+        smoke_test(FakeLambda(responses={"2": lambda _: response}), ARN, "2", {"payload": {}, "expected": expected})
+
+
 @pytest.mark.parametrize("test", [{"payload": {}}, {"payload": {}, "schema": {"type": "object"}}])
 def test_response_without_expectation_only_must_not_fail(test: dict[str, Any]) -> None:
     smoke_test(FakeLambda(), ARN, "2", test)

@@ -159,11 +159,18 @@ def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     expected="the Region stays drained",
     observed="the last value is reported; without one, 503, which drains nothing",
 )
-def test_unreadable_list_does_not_undrain(load_handler: Callable[..., ModuleType], ssm: Stubber) -> None:
+def test_unreadable_list_does_not_undrain(
+    load_handler: Callable[..., ModuleType], ssm: Stubber, caplog: pytest.LogCaptureFixture
+) -> None:
     handler = load_handler("drained").handler
     asked = [EVENT | {"pathParameters": {"region": region}} for region in ("us-west-2", "us-east-1")]
     ssm.add_client_error("get_parameter", "ThrottlingException")
-    assert handler(asked[0], None)["statusCode"] == 503
+    unknown = handler(asked[0], None)
+    body = {"region": "eu-west-1", "state": "unknown", "requestId": "r-1"}
+    assert (unknown["statusCode"], json.loads(unknown["body"])) == (503, body)
+    (record,) = caplog.records
+    assert vars(record).items() >= {"levelname": "WARNING", "status": "error"}.items()
+    assert "ThrottlingException" in vars(record)["reason"]
     for response in ({"Parameter": {"Value": "us-west-2", "Version": 1}}, None):
         for event, expected in zip(asked, ((200, "drained=us-west-2/"), (404, "in service")), strict=True):
             if response:
@@ -171,11 +178,16 @@ def test_unreadable_list_does_not_undrain(load_handler: Callable[..., ModuleType
             else:
                 ssm.add_client_error("get_parameter", "ThrottlingException")
             found = handler(event, None)
-            assert (found["statusCode"], json.loads(found["body"])["state"]) == expected, "a status alone is enough"
+            body = json.loads(found["body"])
+            assert (found["statusCode"], body["state"]) == expected, "a status alone is enough"
+            assert body["region"] == "eu-west-1"
 
 
 def test_drain_command_stores_and_returns_the_list(
-    load_handler: Callable[..., ModuleType], ssm: Stubber, monkeypatch: pytest.MonkeyPatch
+    load_handler: Callable[..., ModuleType],
+    ssm: Stubber,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     module = load_handler("drain", drain_urls={name: f"https://{name}/" for name in ("eu-west-1", "us-west-2")})
     asked: list[Any] = []
@@ -192,6 +204,9 @@ def test_drain_command_stores_and_returns_the_list(
     ssm.add_response("get_parameter", {"Parameter": {"Value": "us-west-2", "Version": 2}})
     assert module.handler({}, None)["drained"] == ["us-west-2"]
     ssm.assert_no_pending_responses()
+    (record,) = caplog.records
+    expected = {"levelname": "WARNING", "status": "changed", "region": "eu-west-1", "drained": ["us-west-2"]}
+    assert vars(record).items() >= expected.items()
 
 
 def test_boto3_is_imported_only_with_dependencies(load_handler: Callable[..., ModuleType]) -> None:

@@ -53,7 +53,9 @@ class MetricSources:
         creators: dict[str, Callable[[str], Source]] = {
             "AWS/ApiGateway": self._api,
             "AWS/Billing": lambda _metric: self._charges(),
-            "AWS/CloudFront": lambda _metric: self._distribution(),
+            "AWS/CloudFront": lambda name: (
+                self._distribution() if name == "5xxErrorRate" else self._edge_function(name)
+            ),
             "AWS/Events": lambda _metric: self._rule(),
             "AWS/Lambda": self._function,
             "AWS/Route53": lambda _metric: self._health_check(),
@@ -148,6 +150,14 @@ class MetricSources:
     def _request(self, host: str, path: str, status: int) -> None:
         response = urllib3.request("GET", f"http://127.0.0.1:{self.http_port}{path}", headers={"Host": host})
         assert response.status == status, response.data
+
+    def _edge_function(self, metric: str) -> Source:
+        """Return a metric of an edge function, which only the test writes: the sandbox records none."""
+        dimensions = {"FunctionName": self.name, "Region": "Global"}
+        data = {"MetricName": metric, "Value": 1000}
+        data["Dimensions"] = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+        write = self.client("cloudwatch").put_metric_data
+        return Source(dimensions, lambda: write(Namespace="AWS/CloudFront", MetricData=[data]))
 
     def _distribution(self) -> Source:
         """Return a distribution whose Lambda@Edge function always fails."""

@@ -1,10 +1,14 @@
 """Lambda's quotas of payloads, environment variables and concurrency in the sandbox."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from sandbox import Sandbox
+from sandbox.target import target_of
 
 from .functions import Functions, archive
 from .stacks import Stacks
@@ -12,6 +16,12 @@ from .stacks import Stacks
 pytestmark = [pytest.mark.enable_socket, pytest.mark.needs("ministack")]
 REPEAT = "def handler(event, context):\n    return 'x' * event if isinstance(event, int) else len(event)\n"
 MEGABYTE = 1024**2
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(speed=60) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +84,27 @@ def test_environment_above_four_kilobytes_is_refused(stacks: Stacks, functions: 
     created = stacks.create(stack, Resources={"F": {"Type": "AWS::Lambda::Function", "Properties": properties}})
     assert created["StackStatus"] == "ROLLBACK_COMPLETE"
     assert [event for event in stacks.events(stack) if event[1] == "CREATE_FAILED" and message in event[2]]
+
+
+def test_throttled_events_wait_for_concurrency(sandbox: Sandbox) -> None:
+    """Throttles are no errors of the function, so they do not count as retries."""
+    functions = Functions(sandbox)
+    name = functions.create()
+    source = "import time\ndef handler(event, context):\n    time.sleep(0.5)\n    print('event', event)\n"
+    functions.lambda_.update_function_code(FunctionName=name, ZipFile=archive(source))
+    functions.wait(name)
+    functions.lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    functions.lambda_.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    for number in range(3):
+        functions.lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=str(number))
+
+    functions.logs.create_log_group(logGroupName=f"/aws/lambda/{name}")
+
+    def handled() -> bool:
+        events = functions.logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+        return {e["message"] for e in events} >= {"event 0", "event 1", "event 2"}
+
+    target_of(sandbox).wait_until(handled, "the three events are handled", seconds=15)
 
 
 def test_reserved_concurrency_leaves_a_hundred_unreserved(functions: Functions) -> None:

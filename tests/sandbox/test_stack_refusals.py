@@ -40,6 +40,10 @@ def test_unresolved_reference_is_refused_by_every_operation(stacks: Stacks) -> N
             "Number of resources, 501, is greater than maximum allowed, 500",
         ),
         (
+            {"Resources": {"Jobs": QUEUE}, "Outputs": {f"Name{number}": {"Value": "a"} for number in range(201)}},
+            "Number of outputs, 201, is greater than maximum allowed, 200",
+        ),
+        (
             {
                 "Resources": {"Jobs": QUEUE | {"Properties": {"QueueName": {"Fn::FindInMap": ["Names", "a", "b"]}}}},
                 "Mappings": {"Names": {"a": {"c": "d"}}},

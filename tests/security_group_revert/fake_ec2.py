@@ -184,7 +184,7 @@ class FakeSNS:
 
     def publish(self, **parameters: str) -> None:
         validate(parameters, PUBLISH)
-        assert len(parameters["Subject"]) <= 100
+        assert len(parameters["Subject"]) < 100
         assert parameters["Subject"].isascii()
         assert parameters["Subject"].isprintable()
         assert parameters["MessageStructure"] == "json"

@@ -1,5 +1,6 @@
 """CloudTrail records in the forms that AWS uses, and their EventBridge events."""
 
+import json
 from typing import Any
 
 GROUP = "sg-0123456789abcdef0"
@@ -11,7 +12,7 @@ ALICE = {
     "accountId": ROOT_ID,
     "userName": "alice",
 }
-SWEEP: Any = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+SWEEP: Any = json.loads('{"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}')
 
 
 def record(name: str, request: Any, response: Any = None, **more: Any) -> Any:

@@ -14,7 +14,7 @@ from lambdas.security_group_revert.rules import Rule
 
 from . import records
 from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeEventBridge, FakeSNS, ec2_error
-from .test_check_event import SCHEMA
+from .test_check_event import STRICT_SCHEMA
 from .test_growth import operations
 from .test_respond import HTTPS, RDP, SSH, guarded, metrics, respond
 
@@ -82,7 +82,7 @@ def test_added_rule_stays_and_notification_says_who_until_when_and_why() -> None
     for part in ("role/BreakGlass", "INC-1234 (chosen", '"INC-1234: vendor"', f"until {at(5 - HOUR)[:-4]}"):
         assert part in text, text
     (detail,) = account.events.details
-    pytest.importorskip("jsonschema").Draft202012Validator(SCHEMA).validate(detail)
+    pytest.importorskip("jsonschema").Draft202012Validator(STRICT_SCHEMA).validate(detail)
     assert (detail["status"], detail["actions"]) == ("break_glass", [])
     (change,) = detail["break_glass"]
     assert change["rule"].startswith("inbound TCP 22")
@@ -237,6 +237,15 @@ def test_rule_that_someone_else_changes_is_reverted() -> None:
     account.ec2.rules[SECOND_ID] |= {"CidrIpv4": "0.0.0.0/0"}
     account.respond(records.SWEEP)
     assert account.ec2.current() == {HTTPS}
+
+
+@pytest.mark.parametrize(("text", "stays"), [("another reason", True), ("", False)])
+def test_changed_description_stays_and_removed_one_does_not(text: str, stays: bool) -> None:
+    account = Account(HTTPS, VENDOR)
+    account.respond(added())
+    account.ec2.rules[SECOND_ID]["Description"] = text
+    account.respond(event(records.described(SECOND_ID, text), identity=records.ALICE))
+    assert (SSH in account.ec2.current()) == stays
 
 
 def test_removal_by_someone_else_after_break_glass_is_restored() -> None:

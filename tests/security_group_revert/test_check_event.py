@@ -1,6 +1,7 @@
 """The EventBridge event of a check, and the notification for chat applications."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,47 @@ import pytest
 from lambdas.security_group_revert.chat import MAX_DESCRIPTION_CHARACTERS, chat_message
 from lambdas.security_group_revert.check_event import MAX_ACTIONS
 from lambdas.security_group_revert.respond import RetryableError
+from lambdas.security_group_revert.revert import GuardedGroup
 from lambdas.security_group_revert.rules import Rule
 
 from . import records
 from .fake_ec2 import FakeDynamoDB, FakeEC2, FakeEventBridge, FakeSNS, ec2_error
-from .test_respond import HTTPS, RDP, SSH, SSH_EVENT, respond
+from .test_respond import HTTPS, RDP, SMTP_OUT, SSH, SSH_EVENT, guarded, respond
 
 SCHEMA = json.loads(Path("docs/security_group_check.schema.json").read_text())
 
 
-def details(ec2: FakeEC2, *events: Any, **options: Any) -> list[dict[str, Any]]:
+def strict(schema: Any) -> Any:
+    """Return the schema without further fields. It permits them, because new fields do not change the version."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {"additionalProperties": False} if "properties" in schema else {}
+    return {key: strict(value) for key, value in schema.items()} | closed
+
+
+STRICT_SCHEMA = strict(SCHEMA)
+
+
+def details(ec2: FakeEC2, *events: Any, groups: Sequence[GuardedGroup] = (), **options: Any) -> list[dict[str, Any]]:
     """Return the details of the events that the checks put; each has the form of the schema."""
     jsonschema = pytest.importorskip("jsonschema")
     bus, dynamodb = FakeEventBridge(), FakeDynamoDB()
     for event in events:
-        respond(ec2, event, events=bus, dynamodb=dynamodb, **options)
+        respond(ec2, event, *groups, events=bus, dynamodb=dynamodb, **options)
     for detail in bus.details:
-        jsonschema.Draft202012Validator(SCHEMA).validate(detail)
+        jsonschema.Draft202012Validator(STRICT_SCHEMA).validate(detail)
     return bus.details
+
+
+def test_schema_permits_new_fields_and_test_does_not() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    (detail,) = details(FakeEC2([HTTPS, SSH]), SSH_EVENT)
+    detail["call"]["new"] = "field"
+    jsonschema.Draft202012Validator(SCHEMA).validate(detail)
+    with pytest.raises(jsonschema.ValidationError, match="new"):
+        jsonschema.Draft202012Validator(STRICT_SCHEMA).validate(detail)
 
 
 def test_revert_puts_event_with_caller_and_rule() -> None:
@@ -37,8 +61,14 @@ def test_revert_puts_event_with_caller_and_rule() -> None:
     assert detail["call"]["caller"] == "arn:aws:iam::111111111111:user/alice"
     assert detail["seconds_to_revert"] > 0
     first, second = detail["actions"]
+    assert (first["rule"]["direction"], first["rule"]["source"], first["action"]) == ("ingress", SSH.source, "revoke")
     assert (first["rule"]["text"], first["named_in_call"]) == ("inbound TCP 22 from 203.0.113.7/32", True)
     assert (second["rule"]["from_port"], second["named_in_call"]) == (3389, False)
+
+
+def test_outbound_rule_is_an_egress_rule_in_the_event() -> None:
+    (detail,) = details(FakeEC2([HTTPS, SMTP_OUT]), records.SWEEP, groups=[guarded(egress=())])
+    assert [action["rule"]["direction"] for action in detail["actions"]] == ["egress"]
 
 
 def refuse_revokes(_ec2: FakeEC2, operation: str, _parameters: dict[str, Any]) -> None:
@@ -125,6 +155,7 @@ def test_chat_gets_custom_notification_in_the_schema_of_aws() -> None:
 @pytest.mark.parametrize("text", ["<!channel>", "<http://evil|AWS>", "``` *bold*", "&lt;!here&gt;"])
 def test_chat_shows_untrusted_text_as_text(text: str) -> None:
     content = json.loads(chat_message(text, text, thread="sg-1"))["content"]
+    assert content["title"] == text.replace("<", "(").replace(">", ")").replace("`", "'").replace("&", "+")
     assert not set("<>&`") & set(content["title"])
     assert not set("<>&`") & set(content["description"].removeprefix("```").removesuffix("```"))
 

@@ -126,8 +126,9 @@ def test_rule_to_review_causes_a_warning(
     assert f"{GROUP} (web): {warning}" in warnings
 
 
-def test_described_private_rule_causes_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
-    assert export(Account([SSH]), capsys)[2] == ""
+@pytest.mark.parametrize("source", [{}, {"CidrIpv4": None, "CidrIpv6": "fc00::/7"}, {"CidrIpv4": "172.16.0.0/12"}])
+def test_described_private_rule_causes_no_warning(source: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert export(Account([SSH | source]), capsys)[2] == ""
 
 
 def test_group_of_a_kubernetes_controller_causes_a_warning(capsys: pytest.CaptureFixture[str]) -> None:

@@ -268,6 +268,7 @@ def test_notify_mode_reports_without_changes() -> None:
     assert not ec2.changes
     assert notification["Subject"] == "Unapproved: 1 change to security group Web Server"
     assert "unapproved, would revoke: inbound TCP 22" in notification["Message"]
+    assert "Connections opened through a revoked rule" not in notification["Message"]
 
 
 def test_notify_mode_sweep_reports_finding_once(capsys: pytest.CaptureFixture[str]) -> None:

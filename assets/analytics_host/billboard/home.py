@@ -46,7 +46,7 @@ class SavedFiles:
             files, problems = pack(home, file)
             file.seek(0)
             self.s3.upload_fileobj(file, self.bucket, key)
-        for old in [archive for archive in self._archives() if archive != key][: 1 - KEPT_ARCHIVES]:
+        for old in [archive for archive in self.archives() if archive != key][: 1 - KEPT_ARCHIVES]:
             self.s3.delete_object(Bucket=self.bucket, Key=old)
         return SavedHome(f"s3://{self.bucket}/{key}", files, problems)
 
@@ -73,12 +73,12 @@ class SavedFiles:
             if not location.startswith("s3://") or not key.endswith(SUFFIX):
                 raise ArchiveError(f"not an archive: {location!r}; accepted: s3://<bucket>/<name>{SUFFIX}")
             return bucket, key
-        archives = self._archives()
+        archives = self.archives()
         if not archives:
             raise ArchiveError(f"s3://{self.bucket}/{PREFIX} has no archive; save files first")
         return self.bucket, archives[-1]
 
-    def _archives(self) -> list[str]:
+    def archives(self) -> list[str]:
         """Return the keys of the archives, the newest last, without those to which somebody gave another name."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=PREFIX)
         keys = (item["Key"] for page in pages for item in page.get("Contents", []))
