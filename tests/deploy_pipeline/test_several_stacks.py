@@ -168,6 +168,14 @@ def test_settings_name_invalid_stacks(tmp_path: Path) -> None:
             Settings.from_context({"deploy_pipeline:input": str(tmp_path / "input.json")})
 
 
+def test_settings_refuse_what_the_pipeline_sets(tmp_path: Path) -> None:
+    """With `inspectOnly` in the file, somebody would expect a pipeline that changes nothing."""
+    for name, value in (("inspectOnly", True), ("stack", "Web"), ("inspection", "run-1")):
+        (tmp_path / "input.json").write_text(json.dumps(INPUT | {name: value}))
+        with pytest.raises(SettingsError, match=f"{name}: set by the pipeline with assembly.stacks"):
+            Settings.from_context({"deploy_pipeline:input": str(tmp_path / "input.json")})
+
+
 def parts(arn: Any) -> list[dict[str, Any]]:
     """Return the references in an ARN that a template joins."""
     return [part for part in arn["Fn::Join"][1] if isinstance(part, dict)]
