@@ -129,6 +129,18 @@ def test_every_stack_is_inspected_before_the_first_is_deployed(several: Assembly
     assert not several.findings
 
 
+def test_variable_of_the_pipeline_cannot_replace_other_parameters(several: Assembly) -> None:
+    """Who may end the job of an inspection chooses the variable; of two fields of JSON with one name, the last counts."""
+    action = pipeline_actions(several.template(STACK))["Prod/Deploy-Web"]
+    text = "".join(
+        p if isinstance(p, str) else "inputs" for p in action["Configuration"]["UserParameters"]["Fn::Join"][1]
+    )
+    others = {"stack": "Api", "inspectOnly": True, "s3Bucket": "mine", "stateMachineFile": "mine.json"}
+    hostile = f'run-1", {json.dumps(others)[1:-1]}, "x": "'
+    parameters = json.loads(text.replace("#{Inspect-Web.execution}", hostile))
+    assert others.items() & parameters.items() == set()
+
+
 def test_roles_reach_only_these_stacks(several: Assembly) -> None:
     template = several.template(STACK)
     functions = [f for f in resources_of_type(template, "AWS::Lambda::Function") if "Environment" in f]
