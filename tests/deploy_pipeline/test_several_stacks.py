@@ -130,7 +130,7 @@ def test_every_stack_is_inspected_before_the_first_is_deployed(several: Assembly
 
 
 def test_variable_of_the_pipeline_cannot_replace_other_parameters(several: Assembly) -> None:
-    """Who may end the job of an inspection chooses the variable; of two fields of JSON with one name, the last counts."""
+    """Who may end the job of an inspection chooses the variable. Of two fields with the same name, the last counts."""
     action = pipeline_actions(several.template(STACK))["Prod/Deploy-Web"]
     text = "".join(
         p if isinstance(p, str) else "inputs" for p in action["Configuration"]["UserParameters"]["Fn::Join"][1]
