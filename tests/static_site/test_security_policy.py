@@ -234,6 +234,13 @@ def test_page_with_unclosed_elements_is_read_in_linear_time(part: str) -> None:
     assert time.process_time() - started < 5, "not linear: minutes"
 
 
+@pytest.mark.parametrize("part", ["x", "'", " x", " style"])
+def test_element_with_long_attribute_names_is_read_in_linear_time(part: str) -> None:
+    started = time.process_time()
+    page_contents(f"<img {part * (100_000 // len(part))} style=a>")
+    assert time.process_time() - started < 2, "not linear"
+
+
 def test_distribution_adds_derived_policy_unless_set(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "index.html").write_text("<script>start()</script>")
