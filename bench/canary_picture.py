@@ -21,13 +21,13 @@ CRITERIA = LambdaCanarySettings().criteria
 def picture() -> str:
     """Return the chart."""
     broken, good = (0.0, 0.05), (0.01, 0.01)
-    promoted = _chances(project_rule, LINEAR, broken, PROMOTED)
-    rejected = _chances(project_rule, LINEAR, good, ROLLED_BACK)
+    promoted = _chances(project_rule, LINEAR, broken)[PROMOTED]
+    of_good = _chances(project_rule, LINEAR, good)
     series = (
-        Series("post: broken promoted", _chances(post_rule, (*LINEAR, 1.0), broken, PROMOTED)),
-        Series("post: good rejected", _chances(post_rule, (*LINEAR, 1.0), good, ROLLED_BACK)),
-        Series("here: either of both", [max(pair) for pair in zip(promoted, rejected, strict=True)]),
-        Series("here: good undecided", _chances(project_rule, LINEAR, good, UNDECIDED)),
+        Series("post: broken promoted", _chances(post_rule, (*LINEAR, 1.0), broken)[PROMOTED]),
+        Series("post: good rejected", _chances(post_rule, (*LINEAR, 1.0), good)[ROLLED_BACK]),
+        Series("here: either of both", [max(pair) for pair in zip(promoted, of_good[ROLLED_BACK], strict=True)]),
+        Series("here: good undecided", of_good[UNDECIDED]),
     )
     return line_chart(
         "Chances of a wrong decision, and of none",
@@ -38,16 +38,18 @@ def picture() -> str:
 
 
 def _chances(
-    rule: Rule, weights: tuple[float, ...], rates: tuple[float, float], outcome: str
-) -> list[tuple[float, float]]:
+    rule: Rule, weights: tuple[float, ...], rates: tuple[float, float]
+) -> dict[str, list[tuple[float, float]]]:
+    """Return the points of each outcome."""
     old_rate, new_rate = rates
-    return [
-        (
-            math.log10(calls),
-            outcomes(rule, Scenario(calls, old_rate, new_rate, weights), CRITERIA, ROLLOUTS)[outcome],
-        )
+    found = {
+        math.log10(calls): outcomes(rule, Scenario(calls, old_rate, new_rate, weights), CRITERIA, ROLLOUTS)
         for calls in CALLS
-    ]
+    }
+    return {
+        outcome: [(position, shares[outcome]) for position, shares in found.items()]
+        for outcome in (PROMOTED, ROLLED_BACK, UNDECIDED)
+    }
 
 
 if __name__ == "__main__":

@@ -34,8 +34,9 @@ def binomial(generator: random.Random, count: int, probability: float) -> int:
     if probability >= 1:
         return count
     events, position = 0, 0
+    scale, uniform, log = math.log1p(-probability), generator.random, math.log
     while True:
-        position += 1 + int(math.log(1 - generator.random()) / math.log1p(-probability))
+        position += 1 + int(log(1 - uniform()) / scale)
         if position > count:
             return events
         events += 1

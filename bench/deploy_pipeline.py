@@ -42,7 +42,7 @@ app.synth()"""
 NOTES = (
     f"Both are new processes without AWS: the inspection reads {CHANGES[-1]} changes from a file, and `cdk diff "
     "--template` compares two templates of as many resources, all of which change. The diff shows what changes; it "
-    "does not judge which data is lost.",
+    "does not show which data is lost.",
     "Half of the changes are of subscriptions to the queues, whose effect CloudFormation cannot predict. Artifacts: a "
     "zip file in memory, in place of S3; the memory is the peak of Python's objects.",
 )
@@ -72,7 +72,7 @@ def measure(progress: Progress) -> Section:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         rows = [*_inspection_rows(progress, Path(name))]
     rows += [_artifact_row(files) for files in progress.track(FILES, description="Artifacts")]
-    return Section("deploy_pipeline", (*rows, limit_row()), NOTES)
+    return Section("deploy_pipeline", (*rows, _limit_row()), NOTES)
 
 
 def _inspection_rows(progress: Progress, folder: Path) -> Iterator[Row]:
@@ -86,7 +86,7 @@ def _inspection_rows(progress: Progress, folder: Path) -> Iterator[Row]:
         program = [sys.executable, "-O", "-c", STACK, str(folder / str(timeout)), str(CHANGES[-1]), str(timeout)]
         seconds_of(program, cwd=ROOT, environment=environment)
     cli, old = str(ROOT / "node_modules" / ".bin" / "cdk"), str(folder / "30" / "Many.template.json")
-    command = [cli, "diff", "--app", str(folder / "60"), "--template", old, "Many"]
+    command = [cli, "diff", "--no-notices", "--app", str(folder / "60"), "--template", old, "Many"]
     measurements["diff"] = partial(seconds_of, command, cwd=folder, environment=environment)
     seconds = in_turn(progress, "Inspections", ROUNDS, measurements)
     conditions = f"medians of {ROUNDS} interleaved runs"
@@ -159,8 +159,7 @@ def _artifact_row(files: int) -> Row:
     return Row(f"A template from an artifact of {files:,} files", f"{seconds:.2f} s, {megabytes:.0f} MB")
 
 
-def limit_row() -> Row:
-    """Return the row of an artifact beyond the limit."""
+def _limit_row() -> Row:
     try:
         read_template(Archive(TOO_MANY_FILES), "artifacts", "source.zip", "template.json")
     except InvalidArtifactError as error:

@@ -133,7 +133,7 @@ def _rows(usages: Mapping[str, Usage]) -> Iterator[Row]:
         usage, base = usages[name], "boto3"
         if name == "security_group_revert.handler" and "cloud-custodian" in usages:
             base = "cloud-custodian"
-        goal = f"; {at_most(CPU_LIMIT, usage.milliseconds)} ms" if name in VISITED else ""
+        goal = f"; {at_most(CPU_LIMIT, usage.milliseconds, ' ms')}" if name in VISITED else ""
         yield Row(
             f"`{name}`",
             str(usage),

@@ -31,8 +31,13 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """Texts in the order of `COLUMNS`."""
-        ratio = "" if self.ratio is None else f"{self.ratio:.2f}" if self.ratio >= 0.1 else f"{100 * self.ratio:.1g}%"
-        return self.metric, self.value, self.compared_with, ratio, self.conditions
+        return self.metric, self.value, self.compared_with, _format_ratio(self.ratio), self.conditions
+
+
+def _format_ratio(ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    return f"{ratio:.2f}" if ratio >= 0.095 else f"{float(f'{100 * ratio:.1g}'):g}%"
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,9 @@ class Section:
     bars: tuple[Bar, ...] = ()
 
 
-def at_most(limit: float, value: float) -> str:
+def at_most(limit: float, value: float, unit: str = "") -> str:
     """Describe a goal, and whether `value` meets it."""
-    return f"goal: at most {limit:g} ({'met' if value <= limit else 'missed'})"
+    return f"goal: at most {limit:g}{unit} ({'met' if value <= limit else 'missed'})"
 
 
 def milliseconds(seconds: float) -> str:

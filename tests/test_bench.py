@@ -36,10 +36,3 @@ def test_benchmarked_functions_are_those_of_the_project(tmp_path: Path) -> None:
     assert module == "system.handler"
     assert found.package == tmp_path / "asset.abc"
     assert found.variables == {"MODE": "report", "TOPIC": ARN}
-
-
-def test_artifact_of_too_many_files_is_rejected_in_the_benchmark() -> None:
-    need("rich")
-    from bench.deploy_pipeline import limit_row
-
-    assert "too many files" in limit_row().conditions

@@ -163,7 +163,8 @@ def test_documented_bootstrap_regions_are_those_of_the_stacks(assembly: Assembly
 def test_app_annotations_name_no_temporary_file(tmp_path: Path) -> None:
     """The CLI prints where an annotation was added, which in Python is a temporary file of jsii."""
     context = {"aws:cdk:bundling-stacks": ["MultiRegionApi-us-east-1"]}
-    environment = {**os.environ, "CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path)}
+    variables = {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path), "CDK_VALIDATION": "false"}
+    environment = {**os.environ, **variables}
     subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, check=True, capture_output=True)
     annotations = (tmp_path / "MultiRegionApi-us-east-1.metadata.json").read_text()
     assert "Without a domain name" in annotations

@@ -20,14 +20,14 @@ from .walkthrough import ROOT, PreconditionError, RestoringWalkthrough, Step, Ta
 
 ALIAS = "live"
 CODE = ROOT / "assets" / "lambda_canary" / "greeting.py"
-SETTINGS = {"steps": "4", "error_margin": "0.05", "max_wait": "600"}
+SETTINGS = {"steps": "4", "error_margin": "0.1", "max_wait": "600"}
 BROKEN = """
 import random
 _greet = handler
 
 def handler(event, context):
-    if event.get("name") != "canary" and random.random() < 0.2:
-        raise RuntimeError("the new version fails one call in five")
+    if event.get("name") != "canary" and random.random() < 0.33:
+        raise RuntimeError("the new version fails one call in three")
     return _greet(event, context)
 """
 OTHER_RESPONSE = """
@@ -184,7 +184,7 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
     steps = (
         Step("Call the sample function", first_version_serves_all),
         Step("Roll out a good version", good_version_is_rolled_out),
-        Step("Roll out a version that fails one call in five", broken_version_is_rolled_back),
+        Step("Roll out a version that fails one call in three", broken_version_is_rolled_back),
         Step("Roll out a version with another response", version_that_fails_smoke_test_gets_no_traffic),
         Step("Roll out a version that nobody calls", rollout_without_calls_is_undecided),
         Step("Change the alias during a rollout", foreign_change_is_left_alone),

@@ -68,6 +68,7 @@ DECLARED_CHARSET = re.compile("\ufeff|.{0,1024}<meta[^>]+charset", re.DOTALL | r
 MAX_PATTERN_CHARACTERS = 100_000
 IMMUTABLE = "public, max-age=31536000, immutable"
 HASHED, KEPT = "Hashed", "Kept"
+CODE = (".js", ".mjs", ".css")  # what open pages load later
 # Folders of Next.js, SvelteKit, Astro and Nuxt whose files have a hash of their contents in their paths.
 HASHED_FOLDER = re.compile(r"(.*/)?(_next/static|_app/immutable|_astro|_nuxt)/.+")
 ASSET = r"\.(js|mjs|css|map|woff2?|ttf|png|jpe?g|gif|svg|webp|avif|ico|mp4|webm)(\.map)?"
@@ -119,8 +120,28 @@ def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) 
         for name in names
         if name != Path(NOT_FOUND)
     }
+    overrides = _overrides(headers)
+    if _characters(overrides, folder) > MAX_PATTERN_CHARACTERS:  # browsers then revalidate hashed images and media
+        revalidated = {
+            name for name in headers if name.suffix not in CODE and not directories.intersection(name.parents)
+        }
+        overrides = _overrides(
+            {name: group._replace(caching="") if name in revalidated else group for name, group in headers.items()}
+        )
+    characters = _characters(overrides, folder)
+    if characters > MAX_PATTERN_CHARACTERS:
+        raise AssetError(
+            f"static_site:site: the names of {sum(map(any, headers.values()))} files without a known extension, or "
+            f"with a hash, have {characters:,} characters (valid: at most {MAX_PATTERN_CHARACTERS:,}). Give the files "
+            "extensions, or put files of one type into separate directories, each of which counts as one name."
+        )
+    # A browser that caches the 404 page would still show it after the missing page is published.
+    return [HeaderOverride("NotFound", [NOT_FOUND], not_found, "max-age=0"), *overrides]
+
+
+def _overrides(headers: Mapping[Path, _Headers]) -> list[HeaderOverride]:
     groups = _patterns(headers)
-    overrides = [
+    return [
         HeaderOverride(
             _name(group, groups),
             patterns,
@@ -130,15 +151,10 @@ def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) 
         )
         for group, patterns in sorted(groups.items(), key=lambda item: _name(item[0], groups))
     ]
-    characters = len(json.dumps([*(override.patterns for override in overrides), kept_patterns(folder)]))
-    if characters > MAX_PATTERN_CHARACTERS:
-        raise AssetError(
-            f"static_site:site: the names of {sum(map(any, headers.values()))} files without a known extension, or "
-            f"with a hash, have {characters:,} characters (valid: at most {MAX_PATTERN_CHARACTERS:,}). Give the files "
-            "extensions, or put files of one type into separate directories, each of which counts as one name."
-        )
-    # A browser that caches the 404 page would still show it after the missing page is published.
-    return [HeaderOverride("NotFound", [NOT_FOUND], not_found, "max-age=0"), *overrides]
+
+
+def _characters(overrides: list[HeaderOverride], folder: Path) -> int:
+    return len(json.dumps([*(override.patterns for override in overrides), kept_patterns(folder)]))
 
 
 def kept_patterns(folder: Path) -> list[str]:
@@ -150,7 +166,7 @@ def kept_patterns(folder: Path) -> list[str]:
     }
     other = [name.as_posix() for name in names if not directories.intersection(name.parents)]
     unhashed = [name for name in other if HASH_LIKE_NAME.fullmatch(name) and not HASHED_NAME.fullmatch(name)]
-    for match in filter(None, map(HASHED_NAME.fullmatch, other)):
+    for match in filter(None, map(HASHED_NAME.fullmatch, (name for name in other if name.endswith(CODE)))):
         pattern = f"{_escape(match['prefix'])}{'[0-9a-f]' * len(match['hash'])}{match['suffix']}"
         if not any(fnmatchcase(name, pattern) for name in unhashed):  # which would not be uploaded
             patterns.add(pattern)

@@ -1,4 +1,4 @@
-"""Text that people who push or send messages choose does not become a link in notifications about decisions."""
+"""Text that people who push or send messages choose: no link in notifications about decisions, and its limits."""
 
 import json
 from datetime import UTC, datetime
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lambdas.deploy_pipeline.approval import Decisions, Notifications, request_approval
+from lambdas.deploy_pipeline.approval import Decisions, Notifications, parse_decision, request_approval
+from lambdas.deploy_pipeline.errors import InvalidInputError
 
 from .changes import change, detail, reasons
 from .machine_run import FakeS3
@@ -71,3 +72,11 @@ def test_sender_of_invalid_decision_becomes_no_link() -> None:
     assert decisions.handle(record) is None
     assert "AROAEXAMPLE:evil[.]example" in topic.texts[0]
     assert 'given "http[:]//16909060"' in topic.texts[0]
+
+
+def test_execution_name_has_at_most_80_characters() -> None:
+    """Step Functions API reference, StartExecution."""
+    decision = {"decision": "approve", "reason": "ok"}
+    assert parse_decision(json.dumps(decision | {"execution": "x" * 80}))["execution"] == "x" * 80
+    with pytest.raises(InvalidInputError, match="accepted: the name of an execution"):
+        parse_decision(json.dumps(decision | {"execution": "x" * 81}))

@@ -1,6 +1,7 @@
 """Idle cost of a Region: prices times the resources of the template are the figures on the system's page."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,3 +69,11 @@ def test_documented_cost_is_price_times_resources(priced: tuple[list[float], lis
 def test_lowest_settings_meet_the_goal() -> None:
     *_, (*_, total, beyond_free_checks) = documented()
     assert total + beyond_free_checks <= GOAL
+
+
+def test_documented_cost_without_domain_name(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "multi_region_api.md").read_text()
+    (default, lowest) = map(float, re.findall(r"Without a domain name, it costs (\d+\.\d\d), or (\d+\.\d\d)", page)[0])
+    for folder, settings, documented_cost in (("default", {}, default), ("lowest", LOWEST, lowest)):
+        *costs, _ = items(synthesize(tmp_path / folder, settings, WEST).template(WEST))
+        assert documented_cost == pytest.approx(sum(costs), rel=0.02), folder

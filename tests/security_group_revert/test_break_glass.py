@@ -24,6 +24,11 @@ RESPONDER = {
     "arn": "arn:aws:sts::111111111111:assumed-role/BreakGlass/INC-1234",
     "sessionContext": {"sessionIssuer": {"type": "Role", "arn": ROLE}},
 }
+ANOTHER_ROLE = {
+    "type": "AssumedRole",
+    "arn": "arn:aws:sts::111111111111:assumed-role/another/session",
+    "sessionContext": {"sessionIssuer": {"type": "Role", "arn": "arn:aws:iam::111111111111:role/another"}},
+}
 VENDOR = replace(SSH, description="INC-1234: vendor")
 HOUR = 3600
 BREAK_GLASS = BreakGlass((ROLE,), HOUR)
@@ -248,12 +253,13 @@ def test_changed_description_stays_and_removed_one_does_not(text: str, stays: bo
     assert (SSH in account.ec2.current()) == stays
 
 
-def test_removal_by_someone_else_after_break_glass_is_restored() -> None:
+@pytest.mark.parametrize("identity", [records.ALICE, ANOTHER_ROLE])
+def test_removal_by_someone_else_after_break_glass_is_restored(identity: Any) -> None:
     account = Account()
     account.respond(removed(age=60))
     account.ec2.add(HTTPS)
     account.ec2.rules.clear()
-    account.respond(removed(age=5, identity=records.ALICE))
+    account.respond(removed(age=5, identity=identity))
     assert account.ec2.current() == {HTTPS}
     assert account.items == []
 

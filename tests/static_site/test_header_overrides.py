@@ -122,6 +122,8 @@ def test_404_page_is_uploaded_after_patterns_that_match_it(tmp_path: Path) -> No
     }
     names = {tuple(r["Properties"].get("Include", ())): name for name, r in deployments.items()}
     assert names["*.html",] in deployments[names["404.html",]]["DependsOn"]
+    layer = next(r for r in template["Resources"].values() if r["Type"] == "AWS::Lambda::LayerVersion")
+    assert "DependsOn" not in layer, "circular: every deployment uses the layer"
 
 
 @pytest.mark.parametrize(
@@ -177,6 +179,17 @@ def test_hashed_file_whose_pattern_matches_another_file_is_not_kept(tmp_path: Pa
     """The other file would not be uploaded."""
     write(tmp_path, "app.4f6b21c9.js", "app.deadbeef.js", "lib.4f6b21c9.min.js")
     assert kept_patterns(tmp_path) == [f"lib.{'[0-9a-f]' * 8}.min.js"]
+
+
+def test_hashed_images_are_revalidated_if_their_names_are_too_many(tmp_path: Path) -> None:
+    """A site of thousands of images must deploy; elsewhere than in their directories, each is listed."""
+    write(tmp_path, "index.html", "css/a.4f6b21c9.css", "css/b.css")
+    write(tmp_path, *(f"posts/{number}/photo_{number:04}4f6b21c9abcd.jpg" for number in range(10)))
+    write(tmp_path, *(f"posts/{number}/index.html" for number in range(3000)))
+    assert len(patterns(tmp_path)["HashedFiles"]) == 11
+    write(tmp_path, *(f"posts/{number}/photo_{number:04}4f6b21c9abcd.jpg" for number in range(3000)))
+    assert patterns(tmp_path)["HashedFiles"] == ["css/a.4f6b21c9.css"]
+    assert kept_patterns(tmp_path) == [f"css/a.{'[0-9a-f]' * 8}.css"]
 
 
 def test_directory_with_a_hash_that_looks_like_a_word_is_kept(tmp_path: Path) -> None:
