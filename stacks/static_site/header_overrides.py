@@ -66,6 +66,9 @@ DECLARED_CHARSET = re.compile("\ufeff|.{0,1024}<meta[^>]+charset", re.DOTALL | r
 # As JSON. Each name appears twice in the template (at most 1,000,000 bytes), and twice in the event with which
 # CloudFormation updates the upload function's resource (at least 256 KB).
 MAX_PATTERN_CHARACTERS = 100_000
+# A deployment uploads each group, and adds a tag to the bucket, which can have 50. Other tags are for the 404 page, the
+# rest of the site and the removal of the bucket, or those of the stack.
+MAX_GROUPS = 40
 IMMUTABLE = "public, max-age=31536000, immutable"
 HASHED, KEPT = "Hashed", "Kept"
 CODE = (".js", ".mjs", ".css")  # what open pages load later
@@ -110,7 +113,8 @@ def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) 
     The first group is the 404 page, which patterns of other groups can match too.
 
     Raises:
-        AssetError: there are more files than the template and the upload function's events have room for.
+        AssetError: there are more files than the template and the upload function's events have room for, or more types
+            than the bucket has room for.
     """
     names = [path.relative_to(folder) for path in files_of(folder)]
     not_found = _content_type(folder, Path(NOT_FOUND), content_types) if Path(NOT_FOUND) in names else None
@@ -128,13 +132,7 @@ def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) 
         overrides = _overrides(
             {name: group._replace(caching="") if name in revalidated else group for name, group in headers.items()}
         )
-    characters = _characters(overrides, folder)
-    if characters > MAX_PATTERN_CHARACTERS:
-        raise AssetError(
-            f"static_site:site: the names of {sum(map(any, headers.values()))} files without a known extension, or "
-            f"with a hash, have {characters:,} characters (valid: at most {MAX_PATTERN_CHARACTERS:,}). Give the files "
-            "extensions, or put files of one type into separate directories, each of which counts as one name."
-        )
+    _check_quotas(overrides, _characters(overrides, folder), files=sum(map(any, headers.values())))
     # A browser that caches the 404 page would still show it after the missing page is published.
     return [HeaderOverride("NotFound", [NOT_FOUND], not_found, "max-age=0"), *overrides]
 
@@ -155,6 +153,20 @@ def _overrides(headers: Mapping[Path, _Headers]) -> list[HeaderOverride]:
 
 def _characters(overrides: list[HeaderOverride], folder: Path) -> int:
     return len(json.dumps([*(override.patterns for override in overrides), kept_patterns(folder)]))
+
+
+def _check_quotas(overrides: list[HeaderOverride], characters: int, *, files: int) -> None:
+    if len(overrides) > MAX_GROUPS:
+        raise AssetError(
+            f"static_site:content_types: the files need {len(overrides)} different headers (valid: at most "
+            f"{MAX_GROUPS}). Use fewer content types, or do not mix hashed and other files of one type."
+        )
+    if characters > MAX_PATTERN_CHARACTERS:
+        raise AssetError(
+            f"static_site:site: the names of {files} files without a known extension, or with a hash, have "
+            f"{characters:,} characters (valid: at most {MAX_PATTERN_CHARACTERS:,}). Give the files extensions, or put "
+            "files of one type into separate directories, each of which counts as one name."
+        )
 
 
 def kept_patterns(folder: Path) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from settings.static_site import ContentType
 from stacks.constructs.assets import AssetError
 from stacks.static_site.header_overrides import (
+    MAX_GROUPS,
     MAX_PATTERN_CHARACTERS,
     HeaderOverride,
     header_overrides,
@@ -228,14 +229,28 @@ def test_deployment_keeps_hashed_files_and_browsers_cache_them(tmp_path: Path) -
     write(tmp_path / "site", "index.html", "js/a.4f6b21c9.js", "js/b.5f6b21c9.webp")
     for caching, expected in (("true", "public, max-age=31536000, immutable"), ("false", "no-cache")):
         settings = {"static_site:site": str(tmp_path / "site"), "static_site:caching": caching}
-        template = synthesize(tmp_path / caching, settings, "StaticSite").template("StaticSite")
+        assembly = synthesize(tmp_path / caching, settings, "StaticSite")
+        assert not assembly.findings, "CDK's validation: circular dependencies, for example"
+        template = assembly.template("StaticSite")
         deployments = resources_of_type(template, "Custom::CDKBucketDeployment")
         scripts, images = (d for d in deployments if d.get("Include") in (["js/a.4f6b21c9.js"], ["*.webp"]))
         assert (scripts["Prune"], scripts["SystemMetadata"]) == (False, {"cache-control": expected})
         image_headers = {"cache-control": expected, "content-type": "image/webp"}
         assert (images["Prune"], images["SystemMetadata"]) == (False, image_headers)
         (site,) = (d for d in deployments if "DistributionId" in d)
+        (tags,) = (b["Tags"] for b in resources_of_type(template, "AWS::S3::Bucket") if "VersioningConfiguration" in b)
+        other_tags = len(tags) - len(deployments)
+        assert other_tags + MAX_GROUPS + 2 <= 50, "S3's quota, with the deployments of the 404 page and of the site"
         assert "js/*" in site["Exclude"], "it would delete hashed files of earlier deployments"
+
+
+def test_site_with_too_many_content_types_is_rejected(tmp_path: Path) -> None:
+    """Each deployment of a group adds a tag to the bucket, which can have 50 (S3 user guide, bucket tags)."""
+    write(tmp_path, "index.html", *(f"{number}.x{number}" for number in range(MAX_GROUPS + 1)))
+    types = [ContentType(files=f"*.x{number}", content_type=f"model/x{number}") for number in range(MAX_GROUPS + 1)]
+    assert len(header_overrides(tmp_path, types[1:])) == MAX_GROUPS + 1, "the 404 page is not one of them"
+    with pytest.raises(AssetError, match=rf"need {MAX_GROUPS + 1} .* \(valid: at most {MAX_GROUPS}\)"):
+        header_overrides(tmp_path, types)
 
 
 def test_pattern_characters_in_name_are_escaped(tmp_path: Path) -> None:
