@@ -90,7 +90,7 @@ setup: .venv/done node_modules/done ## install Python packages, Node.js 24 and t
 
 node_modules/done: package.json package-lock.json .venv/done
 	@echo "Installing the CDK CLI in node_modules"
-	@npm ci --loglevel=error --no-audit --no-fund
+	@npm ci --ignore-scripts --loglevel=error --no-audit --no-fund
 	@touch $@
 
 analysis: setup .venv/analysis ## install H2O, Java and other packages for analytics_host (about 450 MB)
@@ -110,7 +110,7 @@ generators: setup .cache/generators/done ## install MkDocs, Sphinx and SvelteKit
 	@mkdir -p .cache/generators && cp tests/sandbox/generators/package*.json .cache/generators
 	@{ $(PYTHON) -m venv .cache/generators/venv && \
 	  .cache/generators/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/generators.txt && \
-	  cd .cache/generators && npm ci --loglevel=error --no-audit --no-fund && touch done; } || \
+	  cd .cache/generators && npm ci --ignore-scripts --loglevel=error --no-audit --no-fund && touch done; } || \
 	  echo "The site generators could not be installed. Tests that need them will be skipped."
 
 unit: setup ## run the unit tests, without synthesis or the sandbox (SYSTEM=static_site for one system)

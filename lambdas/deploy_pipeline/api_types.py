@@ -1,5 +1,6 @@
 """Responses of CloudFormation's API, with the fields that the functions read."""
 
+from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
 
@@ -89,6 +90,7 @@ class StackEvent(TypedDict):
     PhysicalResourceId: NotRequired[str]
     ResourceType: str
     ResourceStatus: str
+    Timestamp: datetime
     ResourceStatusReason: NotRequired[str]
     OperationId: NotRequired[str]
 

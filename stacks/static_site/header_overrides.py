@@ -3,13 +3,13 @@
 Deployments keep the hashed files of earlier ones, because open pages still load them.
 """
 
+import glob
 import hashlib
 import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
-from glob import escape
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -173,14 +173,22 @@ def kept_patterns(folder: Path) -> list[str]:
     """Return patterns for the site's hashed files that also match those of earlier deployments."""
     names = [path.relative_to(folder) for path in files_of(folder)]
     directories = _hashed_directories(names)
-    patterns = {f"{escape(directory.as_posix())}/*" for directory in directories if directory.parent not in directories}
+    patterns = {
+        f"{_escape(directory.as_posix())}/*" for directory in directories if directory.parent not in directories
+    }
     other = [name.as_posix() for name in names if not directories.intersection(name.parents)]
     unhashed = [name for name in other if HASH_LIKE_NAME.fullmatch(name) and not HASHED_NAME.fullmatch(name)]
     for match in filter(None, map(HASHED_NAME.fullmatch, (name for name in other if name.endswith(CODE)))):
-        pattern = f"{escape(match['prefix'])}{'[0-9a-f]' * len(match['hash'])}{match['suffix']}"
+        pattern = f"{_escape(match['prefix'])}{'[0-9a-f]' * len(match['hash'])}{match['suffix']}"
         if not any(fnmatchcase(name, pattern) for name in unhashed):  # which would not be uploaded
             patterns.add(pattern)
     return sorted(patterns)
+
+
+def _escape(name: str) -> str:
+    """Return a pattern that matches only `name`, and does not look like an option of the AWS CLI."""
+    pattern = glob.escape(name)
+    return f"[-]{pattern[1:]}" if pattern.startswith("-") else pattern
 
 
 def _hashed_directories(names: Collection[Path]) -> set[PurePath]:
@@ -232,7 +240,7 @@ def _patterns(headers: Mapping[Path, _Headers]) -> dict[_Headers, list[str]]:
     patterns: defaultdict[_Headers, dict[str, None]] = defaultdict(dict)
     for path, group in headers.items():
         if path.suffix and group.content_type and by_suffix[path.suffix, group] == suffixes[path.suffix]:
-            patterns[group][f"*{escape(path.suffix)}"] = None
+            patterns[group][f"*{_escape(path.suffix)}"] = None
         elif any(group):
             patterns[group][_pattern(path, below)] = None
     return {group: [*names] for group, names in patterns.items()}
@@ -242,8 +250,8 @@ def _pattern(path: Path, below: Mapping[PurePath, list[_Headers]]) -> str:
     """Return a pattern for the largest directory around `path` whose files have the same headers, or for the file."""
     for parent in reversed(path.parents[:-1]):
         if len(below[parent]) > 1 and len(set(below[parent])) == 1:
-            return f"{escape(parent.as_posix())}/*"
-    return escape(path.as_posix())
+            return f"{_escape(parent.as_posix())}/*"
+    return _escape(path.as_posix())
 
 
 def _content_type(folder: Path, name: Path, content_types: Collection[ContentType]) -> str | None:

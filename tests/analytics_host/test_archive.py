@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import tarfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,41 @@ def test_archive_that_expands_beyond_the_limit_is_rejected(home: Path, monkeypat
     monkeypatch.setattr(archive, "MAX_ENTRIES", 1)
     with pytest.raises(ArchiveError, match="the archive has more than"):
         restored(home, hostile(("zeros", {}, bytes(20_000_000))))
+
+
+def test_archive_with_too_many_entries_is_rejected(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two million empty entries fit into the limit of bytes, and into some megabytes of an archive."""
+    monkeypatch.setattr(archive, "MAX_ENTRIES", 2)
+    with pytest.raises(ArchiveError, match="the archive has more than 2 entries"):
+        restored(home, hostile(*((name, {}, b"") for name in "abc")))
+    assert list(home.parent.iterdir()) == [home]
+
+
+def test_entry_below_many_folders_is_rejected_with_little_memory(home: Path) -> None:
+    """The names of all parents of a name of 400 KB have 40 GB."""
+    file = hostile(("a/" * 10_000 + "a", {}, b""))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match=r"'a/.{98}\.\.\.' is below more than 500 folders"):
+            restored(home, file)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert list(home.parent.iterdir()) == [home]
+
+
+def test_file_below_many_folders_is_reported_and_not_archived(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home, "a")
+    write(home, "deep/er/b")
+    monkeypatch.setattr(archive, "MAX_LEVELS", len(home.parts) + 2)
+    _, files, problems = packed(home)
+    assert (files, problems) == (1, [f"{home}/deep/er/b: below more than {len(home.parts) + 2} folders"])
+
+
+def test_large_header_of_an_entry_is_not_read(home: Path) -> None:
+    member = ("a", {"pax_headers": {"comment": "x" * 5_000_000}}, b"")
+    with pytest.raises(ArchiveError, match="not an archive of a home directory: a header of an entry has more than"):
+        restored(home, hostile(member))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Files that need other headers than the AWS CLI would set."""
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_file_of_unknown_type_gets_content_type(
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(content)
     assert header_overrides(tmp_path) == [NOT_FOUND, HeaderOverride(name_of_upload, [name], content_type)]
+
+
+def test_name_with_leading_hyphen_is_not_an_option_of_the_upload(tmp_path: Path) -> None:
+    """The upload function passes each pattern to the AWS CLI, which exits if it looks like an option."""
+    for name in ("--delete", "-assets/app.0123456f.js", "-assets/app.0123456e.js", "-app.0123456f.js"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("text")
+    patterns = [p for override in header_overrides(tmp_path) for p in override.patterns] + kept_patterns(tmp_path)
+    assert "[-]-delete" in patterns
+    assert any(fnmatchcase("-assets/app.0123456f.js", pattern) for pattern in patterns)
+    assert [pattern for pattern in patterns if pattern.startswith("-")] == []
 
 
 @pytest.mark.parametrize(("name", "content"), [("page.html", b"x"), ("photo", b"\xff\xd8\xff"), ("a.json", b"{}")])
