@@ -180,4 +180,5 @@ clean: ## delete everything that was installed or written below this folder, inc
 
 help: ## list the targets
 	@echo "Start with: make demo"
+	@echo "Names for SYSTEM: $(KNOWN_SYSTEMS)"
 	@sed -En -e 's/^#@ (.*)/\n\1:/p' -e 's/^([a-z0-9]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
