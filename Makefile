@@ -19,6 +19,12 @@ export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 unexport PYTHONDONTWRITEBYTECODE
 # Also accepted: SYSTEMS.
 SYSTEM ?= $(SYSTEMS)
+# Each system has a module or package in stacks/. Checked here, because setup and tests take minutes.
+KNOWN_SYSTEMS := $(filter-out constructs __init__ __pycache__,$(sort $(basename $(notdir $(wildcard stacks/*)))))
+UNKNOWN_SYSTEMS := $(filter-out $(KNOWN_SYSTEMS),$(SYSTEM))
+ifneq ($(UNKNOWN_SYSTEMS),)
+$(error Unknown system: $(UNKNOWN_SYSTEMS) (valid: $(KNOWN_SYSTEMS)))
+endif
 # Packages that the sandbox needs for these systems, or for all.
 NEEDED := setup $(if $(SYSTEM),$(if $(filter analytics_host,$(SYSTEM)),analysis),analysis)
 # And those that the end-to-end tests of static_site need.
@@ -27,8 +33,9 @@ CDK := cdk
 # Two pytest workers, which take up to 1.5 GB each. tests/conftest.py orders and groups the tests.
 WORKERS ?= 2
 PYTEST := pytest -n $(WORKERS)
-# With SYSTEM, only tests with its name in their path or name.
-OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
+# With SYSTEM, only tests with one of its names in their path or name.
+SPACE := $(subst ,, )
+OF_SYSTEM = $(if $(SYSTEM),-k "$(subst $(SPACE), or ,$(strip $(SYSTEM)))")
 
 .DEFAULT_GOAL := help
 .PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis generators unit templates e2e lint types test docs audit grants bench pictures lock clean help
@@ -84,7 +91,7 @@ setup: .venv/done node_modules/done ## install Python packages, Node.js 24 and t
 
 node_modules/done: package.json package-lock.json .venv/done
 	@echo "Installing the CDK CLI in node_modules"
-	@npm ci --loglevel=error --no-audit --no-fund
+	@npm ci --ignore-scripts --loglevel=error --no-audit --no-fund
 	@touch $@
 
 analysis: setup .venv/analysis ## install H2O, Java and other packages for analytics_host (about 450 MB)
@@ -104,7 +111,7 @@ generators: setup .cache/generators/done ## install MkDocs, Sphinx and SvelteKit
 	@mkdir -p .cache/generators && cp tests/sandbox/generators/package*.json .cache/generators
 	@{ $(PYTHON) -m venv .cache/generators/venv && \
 	  .cache/generators/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/generators.txt && \
-	  cd .cache/generators && npm ci --loglevel=error --no-audit --no-fund && touch done; } || \
+	  cd .cache/generators && npm ci --ignore-scripts --loglevel=error --no-audit --no-fund && touch done; } || \
 	  echo "The site generators could not be installed. Tests that need them will be skipped."
 
 unit: setup ## run the unit tests, without synthesis or the sandbox (SYSTEM=static_site for one system)
@@ -174,4 +181,5 @@ clean: ## delete everything that was installed or written below this folder, inc
 
 help: ## list the targets
 	@echo "Start with: make demo"
+	@echo "Names for SYSTEM: $(KNOWN_SYSTEMS)"
 	@sed -En -e 's/^#@ (.*)/\n\1:/p' -e 's/^([a-z0-9]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15

@@ -31,8 +31,13 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """Texts in the order of `COLUMNS`."""
-        ratio = "" if self.ratio is None else f"{self.ratio:.2f}" if self.ratio >= 0.1 else f"{100 * self.ratio:.1g}%"
-        return self.metric, self.value, self.compared_with, ratio, self.conditions
+        return self.metric, self.value, self.compared_with, _format_ratio(self.ratio), self.conditions
+
+
+def _format_ratio(ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    return f"{ratio:.2f}" if ratio >= 0.095 else f"{float(f'{100 * ratio:.1g}'):g}%"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import re
 MAX_SUBJECT_CHARACTERS = 99  # SNS API reference, Publish: less than 100
 # Thunderbird links every scheme for which a program is installed; these are common, or start a program without asking.
 SCHEMES = (
-    "callto|cid|data|facetime|feed|file|ftp|geo|gopher|https?|imap|irc|javascript|ldap|magnet|mailto|maps|market|mid"
-    "|ms-[a-z-]{1,30}|news|nntp|onenote|outlook|search-ms|sip|skype|sms|smsto|snews|ssh|tel|telnet|vnc|wais|webcal|xmpp"
+    "bitcoin|callto|cid|data|facetime|feed|file|ftp|geo|git|gopher|https?|imap|intent|irc|itms-[a-z]{1,20}|javascript"
+    "|ldap|magnet|mailto|maps|market|mid|ms-[a-z-]{1,30}|msteams|news|nntp|onenote|outlook|search-ms|sftp|sip|skype"
+    "|slack|smb|sms|smsto|snews|ssh|steam|tel|telnet|vnc|vscode|wais|webcal|whatsapp|xmpp|zoommtg"
 )
 LINKS = (
     # Names of hosts; Outlook accepts any text after www. or ftp.
@@ -19,7 +20,7 @@ LINKS = (
     (re.compile(r"(?<!\d)(?!0\.0\.0\.0(?!\d))(\d+\.\d+\.\d+)\.(?=\d)"), r"\1[.]"),
     # Addresses with any scheme, or with one that needs no slashes; Outlook accepts one slash.
     (re.compile(r"(?<=[a-z0-9+.-]):(?=[/\\])", re.IGNORECASE), "[:]"),
-    (re.compile(rf"\b({SCHEMES}):", re.IGNORECASE), r"\1[:]"),
+    (re.compile(rf"(?<![a-z0-9])({SCHEMES}):", re.IGNORECASE), r"\1[:]"),
     (re.compile("@"), "[@]"),
     (re.compile(r"\\\\"), r"[\\\\]"),  # network shares: Outlook, and Windows sends the user's login there
 )
@@ -33,7 +34,7 @@ def subject(text: str, suffix: str = "") -> str:
 def without_links(text: str) -> str:
     """Return text as one line that mail programs do not turn into links.
 
-    They can still recognize phone numbers and dates, which look like account IDs and times.
+    They can still recognize phone numbers and dates, which look like account IDs and times, and postal addresses.
     """
     line = one_line(text)
     for pattern, replacement in LINKS:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from lambdas.deploy_pipeline.errors import InvalidInputError
 from lambdas.deploy_pipeline.fields import FieldReader
-from lambdas.deploy_pipeline.request import parse_request, stacks_of
+from lambdas.deploy_pipeline.request import SELECTION_FIELDS, parse_request, stacks_of
 from lambdas.deploy_pipeline.rollout import Rollout
 
 from .types import Conflict, Email, SettingsModel, accepts, matches
@@ -331,5 +331,7 @@ def _check_input(file: str) -> None:
         selections: list[dict[str, str]] = [{"stack": stack} for stack in stacks_of(content)]
     except (AttributeError, TypeError):  # an error that is reported with the others
         selections = []
+    if selections and (found := [name for name in SELECTION_FIELDS if name in content]):
+        raise InvalidInputError(f"{', '.join(found)}: set by the pipeline with assembly.stacks")
     for selection in selections or [{}]:
         parse_request(content | selection)

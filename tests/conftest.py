@@ -41,7 +41,7 @@ hypothesis.settings.load_profile("project")
 
 @dataclass(frozen=True)
 class Assembly:
-    """A synthesized application, with the findings of cdk-nag and of CDK's validation."""
+    """A synthesized application, with the findings of cdk-nag."""
 
     directory: Path
     all_findings: list[str]
@@ -89,7 +89,11 @@ def only_resource(template: dict[str, Any], resource_type: str) -> dict[str, Any
 
 
 def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assembly:
-    """Synthesize `stacks`, or all, with `context`, checked with cdk-nag (AwsSolutions) if that is installed."""
+    """Synthesize `stacks`, or all, with `context`, checked with cdk-nag (AwsSolutions) if that is installed.
+
+    Raises:
+        AssertionError: CDK's own validation finds that CloudFormation would reject a template.
+    """
     import aws_cdk as cdk
 
     from app import build_app
@@ -107,14 +111,20 @@ def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assemb
     except RuntimeError:  # there are findings, which the report contains
         if not (directory / "validation-report.json").exists():
             raise
-    report = json.loads((directory / "validation-report.json").read_text())
-    findings = [
+    reports = json.loads((directory / "validation-report.json").read_text())["pluginReports"]
+    invalid = [report for report in reports if report["pluginName"] == "CloudFormation Validate"]
+    assert not invalid, "\n".join(descriptions(invalid))
+    return Assembly(directory, descriptions(reports))
+
+
+def descriptions(reports: list[dict[str, Any]]) -> list[str]:
+    """Describe each violation of the reports of CDK's validation plugins."""
+    return [
         f"{violation['ruleName']} at {construct['constructPath']}: {violation['description']}"
-        for plugin in report["pluginReports"]
-        for violation in plugin["violations"]
+        for report in reports
+        for violation in report["violations"]
         for construct in violation["violatingConstructs"]
     ]
-    return Assembly(directory, findings)
 
 
 @pytest.fixture(scope="session")
@@ -162,6 +172,7 @@ EVERYTHING: dict[str, Any] = {
     "static_site:hosted_zone_name": "example.com",
     "static_site:alternate_domain_names": ["example.com", "docs.example.com"],
     "static_site:edge": "function",
+    "static_site:content_types": [{"files": "*.css", "content_type": "text/css; charset=utf-8"}],
     "static_site:email": "ops@example.com",
     "static_site:waf": True,
     "analytics_host:allowed_cidr": "0.0.0.0/0",

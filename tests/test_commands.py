@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from settings import Settings
+
 from .conftest import ROOT, need
 
 COMMANDS = {"audit": "cfnlint", "bench": "rich", "sandbox": "rich", "walkthroughs": "dns"}
@@ -34,6 +36,21 @@ def test_command_unknown_name_lists_known_ones(arguments: list[str]) -> None:
     assert done.returncode == 2
     assert "nonsense" in done.stderr
     assert "static_site" in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+@pytest.mark.parametrize("target", ["demo", "unit", "walkthrough"])
+def test_make_unknown_system_lists_known_ones(target: str) -> None:
+    done = run("make", "--dry-run", target, "SYSTEM=statc_site")
+    assert done.returncode == 2
+    systems = sorted(name for name in Settings.model_fields if (ROOT / "stacks" / name).exists())
+    assert f"Unknown system: statc_site (valid: {' '.join(systems)})" in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_with_two_systems_selects_tests_of_both() -> None:
+    done = run("make", "--dry-run", "unit", "SYSTEM=static_site lambda_canary")
+    assert '-k "static_site or lambda_canary"' in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")

@@ -51,6 +51,8 @@ from lambdas.mail_text import one_line, subject, without_links
         ("ms-word:ofe|u|https://x", "ms-word[:]ofe|u|https[:]//x"),
         ("search-ms:query=x", "search-ms[:]query=x"),
         ("mailto:evil", "mailto[:]evil"),
+        ("_mailto:evil", "_mailto[:]evil"),  # Thunderbird: an underscore is not part of a scheme
+        ("slack:x zoommtg:x bitcoin:x vscode:x", "slack[:]x zoommtg[:]x bitcoin[:]x vscode[:]x"),
         ("MAILTO:a@evil.example?subject=x", "MAILTO[:]a[@]evil[.]example?subject=x"),
         ("tel:+18005550199", "tel[:]+18005550199"),
         ("sms:12345 skype:evil?call", "sms[:]12345 skype[:]evil?call"),
@@ -85,6 +87,7 @@ def test_form_of_link_is_neutralized(text: str, expected: str) -> None:
         "2026-11-21T07:08:26Z",
         "30 -> 1.5 seconds, Child/Queue: AWS::SQS::Queue",
         "i-0123456789abcdef0: 1.5 times",
+        "metadata: hotel: profile: x",
         "User is not authorized to perform: s3:GetObject.",
     ],
 )

@@ -73,6 +73,12 @@ def test_every_npm_package_has_integrity_and_no_address(folder: str) -> None:
     assert [name for name, package in installed.items() if "resolved" in package] == []
 
 
+def test_npm_packages_run_no_code_when_they_are_installed() -> None:
+    installs = re.findall(r"npm (?:ci|install).*", (ROOT / "Makefile").read_text())
+    assert installs
+    assert [command for command in installs if "--ignore-scripts" not in command] == []
+
+
 def test_every_action_is_pinned_by_commit() -> None:
     workflows = list((ROOT / ".github" / "workflows").glob("*.y*ml"))
     uses = [line for file in workflows for line in re.findall(r"uses: (\S+)", file.read_text())]

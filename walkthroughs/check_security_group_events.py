@@ -73,7 +73,8 @@ def _call(ec2: Any, group_id: str) -> str:
         raise PreconditionError(
             f"{group_id} does not exist or has no inbound rule; give the ID of another guarded group"
         )
-    rule = {key: rules[0][key] for key in ("SecurityGroupRuleId", "Description") if rules[0].get(key)}
+    chosen = next((rule for rule in rules if rule.get("Description")), rules[0])
+    rule = {key: chosen[key] for key in ("SecurityGroupRuleId", "Description") if chosen.get(key)}
     response = ec2.update_security_group_rule_descriptions_ingress(
         GroupId=group_id, SecurityGroupRuleDescriptions=[rule]
     )

@@ -114,10 +114,11 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
         message = self._message("Rolled back")
         assert f"version {broken} failed" in message, f"no figures in the notification:\n{message}"
         assert f"version {self.good} failed 0 of" in message, f"no figures in the notification:\n{message}"
-        rate = len(failures) / len(self._during(traffic, broken))
+        calls = self._during(traffic, broken)
+        failed = sum(response.failed for response in calls)
         return (
             f"back on version {self.good} alone {seconds:.1f} s after the first failure; "
-            f"{len(failures)} calls failed, {rate:.1%} of those during the rollout"
+            f"{failed} of {len(calls)} calls during the rollout failed ({failed / len(calls):.1%})"
         )
 
     def version_that_fails_smoke_test_gets_no_traffic(self) -> str:
@@ -128,7 +129,9 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
         assert all(response.version == self.good for response in traffic.responses), "it received traffic"
         message = self._message("Smoke test failed")
         assert '"Bonjour" instead of "Hello, canary"' in message, message
-        return f"version {version} responded with Bonjour, and received none of {len(traffic.responses)} calls"
+        return (
+            f"smoke test failed: Bonjour from version {version}, which received none of {len(traffic.responses)} calls"
+        )
 
     def rollout_without_calls_is_undecided(self) -> str:
         self.uncalled = self._publish("# a version that nobody calls\n")
@@ -179,7 +182,7 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
         self.stepfunctions.stop_execution(executionArn=other)
         self.target.wait_until(self._is_alone(self.good), f"version {self.good} alone")
         self._message("Stopped: ")
-        return f"{ended['error']}; the other went on, and was then stopped"
+        return f"one failed with {ended['error']}; the other continued, and was then stopped"
 
     steps = (
         Step("Call the sample function", first_version_serves_all),

@@ -128,6 +128,20 @@ class StaticSiteWalkthrough(Walkthrough):
                 assert response.headers.get(name, "").startswith(start), f"/{path}: {name} is missing"
         return ", ".join(HEADERS)
 
+    def files_have_types_and_cache_lifetimes(self) -> str:
+        page = "public, max-age=0, s-maxage=86400"
+        for path, status, content_type, caching in (
+            ("", 200, "text/html", page),
+            ("assets/site.css", 200, "text/css", page),
+            ("assets/mark.svg", 200, "image/svg+xml", page),
+            ("no/such/page.html", 404, "text/html", "max-age=0"),
+        ):
+            response = self._get(path)
+            found = response.status, response.headers["content-type"].partition(";")[0]
+            assert found == (status, content_type), f"/{path}: {found}"
+            assert response.headers["cache-control"] == caching, f"/{path}: {response.headers['cache-control']}"
+        return f"{page}; 404: max-age=0"
+
     def page_is_cached_until_invalidation(self) -> str:
         results: list[str] = []
 
@@ -173,6 +187,7 @@ class StaticSiteWalkthrough(Walkthrough):
         Step("Request a page and a list of objects directly from the bucket", bucket_denies_direct_access),
         Step("curl -i http://.../subdirectory/ redirects to HTTPS", http_redirects_to_https),
         Step("Check the headers of a page, a redirect and a 404", responses_have_security_headers),
+        Step("Check the types and caching of a page, files and a 404", files_have_types_and_cache_lifetimes),
         Step(
             "Request a page until it is a cache hit, invalidate the cache, and request it again",
             page_is_cached_until_invalidation,

@@ -2,7 +2,8 @@
 
 The execution that inspects one of several stacks requests approval, and deletes its change set. The execution that
 deploys the stack creates another one, because earlier stacks may have changed what it depends on. It executes the
-change set without another approval if its unsafe changes are the approved ones.
+change set without another approval if its unsafe changes are the approved ones. The approval counts until an update of
+the stack has been completed: who starts an execution with the same input later cannot make the changes again.
 """
 
 import json
@@ -18,13 +19,17 @@ DIFFERENT_FIELDS = ("inspectOnly", "inspection")
 
 
 class ApprovedChanges(TypedDict):
-    """The digest of an inspection, and the decision; both are empty if nothing was approved."""
+    """The digest of an inspection, and the decision; both are empty if nothing was approved.
+
+    inspectedAt: epoch seconds of the end of the inspection.
+    """
 
     digest: str
     approval: dict[str, object]
+    inspectedAt: float
 
 
-NOT_APPROVED: ApprovedChanges = {"digest": "", "approval": {}}
+NOT_APPROVED: ApprovedChanges = {"digest": "", "approval": {}, "inspectedAt": 0.0}
 
 
 def approved_changes(step_functions: "SFNClient", event: CheckStackEvent) -> ApprovedChanges:
@@ -44,7 +49,8 @@ def approved_changes(step_functions: "SFNClient", event: CheckStackEvent) -> App
     output = json.loads(execution["output"])
     if inspected.get("inspectOnly") is not True or output["approval"].get("approved") is not True:
         return NOT_APPROVED
-    return {"digest": output["unsafe"]["digest"], "approval": output["approval"]}
+    inspected_at = execution["stopDate"].timestamp()
+    return {"digest": output["unsafe"]["digest"], "approval": output["approval"], "inspectedAt": inspected_at}
 
 
 def _common(execution_input: Mapping[str, object]) -> dict[str, object]:

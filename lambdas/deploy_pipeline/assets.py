@@ -33,7 +33,9 @@ READABLE = 0o444  # Lambda reads the files as another user
 TEMPLATE_SUFFIX = ".template.json"  # of nested stacks
 # Metadata of an object: the hash of the asset's files. That of a zip file depends on the version of zlib, too.
 CONTENT_HASH = "content-sha256"
-EXISTS = ("PreconditionFailed", "ConditionalRequestConflict")
+# Another execution was faster, or uploads the object at the same time.
+CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict")
+MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class _Publisher:
                 target.write(chunk)
         return size, digest.hexdigest()
 
-    def _upload(self, file: IO[bytes], key: str, content_hash: str) -> bool:
+    def _upload(self, file: IO[bytes], key: str, content_hash: str, attempts: int = MAX_ATTEMPTS) -> bool:
         """Upload a file, and return True, unless the bucket already has the same content."""
         if self._is_published(key, content_hash):
             return False
@@ -152,10 +154,9 @@ class _Publisher:
         try:
             self.s3.put_object(Bucket=self.bucket, Key=key, Body=file, Metadata=metadata, IfNoneMatch="*")
         except ClientError as error:
-            # Another execution was faster.
-            if error.response["Error"]["Code"] not in EXISTS or not self._is_published(key, content_hash):
+            if error.response["Error"]["Code"] not in CONFLICTS or attempts == 1:
                 raise
-            return False
+            return self._upload(file, key, content_hash, attempts - 1)
         return True
 
     def _is_published(self, key: str, content_hash: str) -> bool:

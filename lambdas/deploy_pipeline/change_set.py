@@ -157,7 +157,7 @@ def inspect(
     heading = f"{len(unsafe)} unsafe {noun} to {stack_name}, which was not changed{link}:"
     sections = {"Changed outside CloudFormation": _drift(found, policy), VALIDATION: validation}
     notices = truncate("\n".join(_bulleted(sections)), MAX_NOTICES_CHARACTERS)
-    lines = [heading, *(f"- {violation}" for violation in unsafe), *([notices] if notices else [])]
+    lines = [heading, *map(_bullet, unsafe), *([notices] if notices else [])]
     cause = "\n".join(lines) if unsafe else ""
     return {
         "safe": not unsafe,
@@ -180,7 +180,12 @@ def _bulleted(sections: dict[str, list[str]]) -> Iterator[str]:
     for heading, lines in sections.items():
         if lines:
             yield f"{heading}:"
-        yield from (f"- {line}" for line in lines)
+        yield from map(_bullet, lines)
+
+
+def _bullet(text: object) -> str:
+    """Return a list item of one line, because text from a template could look like another part of a message."""
+    return f"- {' '.join(str(text).splitlines())}"
 
 
 def _records(unsafe: list[Violation]) -> list[ViolationFields]:

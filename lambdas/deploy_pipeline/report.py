@@ -16,7 +16,7 @@ PREFIX = "reports/"
 CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}  # by prefix of the Region
 logger = logging.getLogger(__name__)
 
-ESCAPED = str.maketrans({"|": "\\|", "<": "&lt;", "`": "'", "\n": " ", "[": "\\["})
+ESCAPED = str.maketrans({"\\": "\\\\", "|": "\\|", "<": "&lt;", "`": "'", "\n": " ", "[": "\\["})
 HEADER = ("| resource | type | result | details |", "|---|---|---|---|")
 
 

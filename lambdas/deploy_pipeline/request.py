@@ -18,7 +18,8 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 NAME_DESCRIPTION = "letters, digits and hyphens, starting with a letter"
 GREEN = "-green-"  # followed by 8 hexadecimal digits: the suffix of a blue/green stack
 MAX_STACK_NAME_CHARACTERS = 128 - len(GREEN) - 8  # CloudFormation's limit is 128
-ADDED_FIELDS = ("revisionS3Bucket", "revisionS3Key", "stack", "inspectOnly", "inspection")  # by the trigger
+ADDED_FIELDS = ("revisionS3Bucket", "revisionS3Key")  # by the trigger
+SELECTION_FIELDS = ("stack", "inspectOnly", "inspection")  # that the trigger adds, too, if there are several stacks
 CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 RECREATE = ("never_worked", "always", "never")
 ON_UNSAFE = ("fail", "ask", "blue_green")
@@ -142,6 +143,8 @@ def parse_request(value: object) -> DeploymentRequest:
     rollout = Rollout.parse(fields)
     inspect_only = fields.optional("inspectOnly", False, lambda item: isinstance(item, bool), "true or false")
     inspection = fields.text("inspection", EXECUTION_NAME, "the name of an execution") if "inspection" in form else ""
+    if inspection and inspect_only:  # otherwise the approved changes would be made
+        fields.errors.append("inspection: not together with inspectOnly")
     if inspection and not stacks:
         fields.errors.append("inspection: only together with assembly.stacks")
     if stacks and on_unsafe == "blue_green":
@@ -316,7 +319,8 @@ def fingerprint(value: Mapping[str, Any]) -> str:
 
     Parameters are compared by the text that the stack gets, and numbers by their value: Step Functions can write 60.0.
     """
-    fields = {name: _with_whole_numbers(item) for name, item in value.items() if name not in ADDED_FIELDS}
+    added = ADDED_FIELDS + (SELECTION_FIELDS if stacks_of(value) else ())
+    fields = {name: _with_whole_numbers(item) for name, item in value.items() if name not in added}
     fields["parameters"] = {name: _to_parameter(item) for name, item in value.get("parameters", {}).items()}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 

@@ -28,6 +28,7 @@ UPDATABLE = (
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
 )
+COMPLETED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 # A stack whose creation failed cannot be updated; it has to be deleted and created again.
 CREATION_FAILED = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 ADVICE = {
@@ -116,6 +117,8 @@ def plan(
     template_url = f"{url}/{key}"
     parameters = _parameters(cloudformation, template_url, request, source)
     rollout = NO_ROLLOUT if request.inspect_only else request.rollout
+    if approved["digest"] and (not stack or _was_updated_since(cloudformation, stack, approved["inspectedAt"])):
+        approved = NOT_APPROVED
     return {
         "action": action,
         "stackName": request.stack_name,
@@ -216,6 +219,17 @@ def _has_worked(cloudformation: "CloudFormationClient", stack_id: str) -> bool:
         for event in page["StackEvents"]
         if event.get("PhysicalResourceId") == stack_id
     )
+
+
+def _was_updated_since(cloudformation: "CloudFormationClient", stack: "StackTypeDef", time: float) -> bool:
+    """Return whether an operation on the stack has been completed, and not rolled back, since `time`."""
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"])
+    for event in (event for page in pages for event in page["StackEvents"]):  # newest first
+        if event["Timestamp"].timestamp() <= time:
+            return False
+        if event.get("PhysicalResourceId") == stack["StackId"] and event["ResourceStatus"] in COMPLETED:
+            return True
+    return False
 
 
 def _tags(request: DeploymentRequest, source: Source) -> dict[str, str]:

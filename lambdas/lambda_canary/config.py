@@ -86,12 +86,12 @@ class Config:
         if not isinstance(rollout_input, dict) or not isinstance(rollout_input.get("version"), str):
             raise InvalidInputError('the input must be {"function": "<name or ARN>", "version": "<number>"}')
         if unknown := sorted(rollout_input.keys() - INPUT_FIELDS - IGNORED_FIELDS):
-            raise InvalidInputError(f"unknown field {unknown[0]} (valid: {', '.join(sorted(INPUT_FIELDS))})")
+            raise InvalidInputError(f"unknown field {_shown(unknown[0])} (valid: {', '.join(sorted(INPUT_FIELDS))})")
         if len(json.dumps(rollout_input)) > MAX_INPUT_CHARACTERS:
             raise InvalidInputError(f"the input has more than {MAX_INPUT_CHARACTERS} characters")
         version = rollout_input["version"]
         if not VERSION.fullmatch(version):
-            raise InvalidInputError(f"version={version}: must be the number of a published version")
+            raise InvalidInputError(f"version={_shown(version)}: must be the number of a published version")
         return self.named(rollout_input.get("function")), version
 
     def named(self, name: object) -> Target:

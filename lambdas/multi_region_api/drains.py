@@ -53,7 +53,7 @@ def write_drained(ssm: "SSMClient", parameter: str, drained: DrainedList) -> Non
     version = ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)["Version"]
     if version != drained.version + 1:
         raise DrainError(
-            f"another command changed the list at the same time, and its change is lost; the list is now {value}: "
+            f"this command overwrote the change of another one at the same time; the list is now {value}: "
             "send the other command again"
         )
 

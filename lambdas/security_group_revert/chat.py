@@ -6,6 +6,8 @@ other messages. Source: its administrator guide, custom notifications.
 
 import json
 
+from lambdas.mail_text import without_links
+
 MAX_DESCRIPTION_CHARACTERS = 2500
 # Chat programs read these as links, mentions, formatting or the end of a code block.
 REPLACED = str.maketrans({"<": "(", ">": ")", "`": "'", "&": "+"})
@@ -21,7 +23,7 @@ def chat_message(subject: str, text: str, *, thread: str) -> str:
         description = description[:MAX_DESCRIPTION_CHARACTERS] + "\n... The email has the rest."
     content = {
         "textType": "client-markdown",
-        "title": subject.translate(REPLACED),
+        "title": without_links(subject).translate(REPLACED),  # the lines of the text have no links
         "description": f"```\n{description}```",
     }
     return json.dumps({"version": "1.0", "source": "custom", "content": content, "metadata": {"threadId": thread}})

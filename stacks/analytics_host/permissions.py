@@ -1,5 +1,8 @@
 """Permissions of the hosts: workgroup, buckets, tables, secret, log group and signal."""
 
+import re
+from itertools import product
+
 from aws_cdk import ArnFormat, Fn, Stack, aws_iam as iam
 
 from settings.analytics_host import DATABASE
@@ -63,7 +66,8 @@ def _grant_tables(hosts: Hosts, songs: SongData) -> None:
         _arn(stack, "glue", "table", f"{DATABASE}/*"),
         wildcard_reason=TABLE_NAMES,
     )
-    own_tables = [_arn(stack, "glue", "table", f"{DATABASE}/{table}") for table in songs.tables]
+    names = [pattern for table in songs.tables for pattern in _in_any_case(table)]
+    own_tables = [_arn(stack, "glue", "table", f"{DATABASE}/{name}") for name in names]
     hosts.role.add_to_principal_policy(
         iam.PolicyStatement(effect=iam.Effect.DENY, actions=["glue:DeleteTable"], resources=own_tables)
     )
@@ -90,6 +94,15 @@ def _grant_tables(hosts: Hosts, songs: SongData) -> None:
         _arn(stack, "glue", "database", "*"),
         wildcard_reason="Listing databases requires access to all of them.",
     )
+
+
+def _in_any_case(table: str) -> list[str]:
+    """Return patterns for a table's name in upper and lower case, which also match a few other names.
+
+    Glue finds a table by a name in any case. IAM distinguishes case, and AWS does not document which name it compares.
+    """
+    start, rest = table[:3], re.sub("[a-z]", "?", table[3:])
+    return [f"{''.join(letters)}{rest}" for letters in product(*zip(start, start.upper(), strict=True))]
 
 
 def _grant_objects(hosts: Hosts, songs: SongData) -> None:

@@ -17,6 +17,7 @@ from aws_cdk import (
     Duration,
     RemovalPolicy,
     Stack,
+    aws_cloudwatch as cloudwatch,
     aws_dynamodb as dynamodb,
     aws_events as events,
     aws_events_targets as targets,
@@ -63,7 +64,7 @@ class CostControl(Stack):
         self.release = self._create_release(notify)
         self.guard = self._create_guard(notify)
         receiver, check = self._create_receiver()
-        self._add_alarms(receiver)
+        self._add_alarms(receiver, check)
         self._add_outputs(receiver, check)
 
     def _create_record_table(self) -> dynamodb.Table:
@@ -147,7 +148,7 @@ class CostControl(Stack):
                 self,
                 "MonthlyRelease",
                 # Every day, so that what could not be undone on the first day is tried again.
-                description="Undoes what was done in earlier months",
+                description="Undoes the actions of earlier months",
                 schedule=events.Schedule.cron(minute="10", hour="0"),
                 targets=[targets.SfnStateMachine(state_machine, dead_letter_queue=self.dead_letters, retry_attempts=3)],
             )
@@ -174,7 +175,7 @@ class CostControl(Stack):
         function = self._create_function(
             "Receiver",
             "receive",
-            "Asks Budgets for the cost, and starts the state machine if it has reached a threshold",
+            "Reads the cost from AWS Budgets, and starts the state machine if it has reached a threshold",
             environment={"GUARD_ARN": self.guard.state_machine_arn},
             retry_attempts=2,
             on_failure=destinations.SqsDestination(self.dead_letters),
@@ -186,19 +187,19 @@ class CostControl(Stack):
         check = events.Rule(
             self,
             "Check",
-            description="Asks for the cost, in case a message was lost, and finds what was started since",
+            description="Checks the budget every hour, in case a message was lost or resources were started since",
             schedule=events.Schedule.rate(Duration.hours(1)),
             targets=[targets.LambdaFunction(function, dead_letter_queue=self.dead_letters, retry_attempts=3)],
         )
         return function, check
 
-    def _add_alarms(self, receiver: lambda_.Function) -> None:
+    def _add_alarms(self, receiver: lambda_.Function, check: events.Rule) -> None:
         period = Duration.minutes(5)
         alarms = {
             "Errors": (receiver.metric_errors(period=period), "The budget could not be checked"),
-            "GuardFailed": (self.guard.metric_failed(period=period), "Something could not be done; see the execution"),
+            "GuardFailed": (self.guard.metric_failed(period=period), "A function of Guard failed; see its execution"),
             "GuardTimedOut": (self.guard.metric_timed_out(period=period), "A check ended before it was complete"),
-            "ReleaseFailed": (self.release.metric_failed(period=period), "Something could not be undone"),
+            "ReleaseFailed": (self.release.metric_failed(period=period), "An action could not be undone"),
             "ReleaseTimedOut": (self.release.metric_timed_out(period=period), "A release ended before it was complete"),
             "DeadLetters": (
                 self.dead_letters.metric_messages(),
@@ -207,6 +208,21 @@ class CostControl(Stack):
         }
         for name, (metric, description) in alarms.items():
             self.topic.add_alarm(name, metric, description)
+        invocations = cloudwatch.Metric(
+            namespace="AWS/Events",
+            metric_name="Invocations",
+            dimensions_map={"RuleName": check.rule_name},
+            statistic="Sum",
+            period=Duration.hours(1),
+        )
+        self.topic.add_alarm(
+            "NoCheck",
+            invocations,
+            "No hourly check ran: the rule is disabled, changed or deleted",
+            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+            evaluation_periods=3,  # because the schedule is not aligned with them
+            treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+        )
         if self.settings.tripwire is not None:
             tripwire = self.signals.add_tripwire(self.settings.tripwire, self.topic)
             add_outputs(self, {"TripwireAlarmName": (tripwire.alarm_name, "Alarm on the account's estimated charges")})
@@ -219,9 +235,9 @@ class CostControl(Stack):
             "ReceiverName": (receiver.function_name, "Function that checks the budget"),
             "CheckRuleName": (check.rule_name, "EventBridge rule for the hourly check"),
             "GuardArn": (self.guard.state_machine_arn, "State machine that denies and stops"),
-            "ReleaseArn": (self.release.state_machine_arn, "State machine that undoes it; start it without input"),
+            "ReleaseArn": (self.release.state_machine_arn, "State machine that undoes actions; start it without input"),
             "DenyPolicyArn": (self.policy.managed_policy_arn, "Policy that denies starting anything new"),
-            "RecordTableName": (self.table.table_name, "What was done, and how to undo it"),
+            "RecordTableName": (self.table.table_name, "Actions, and how to undo them"),
             "DeadLetterQueueUrl": (self.dead_letters.queue_url, "Events that could not be processed"),
             "Mode": (self.settings.mode, "report or enforce"),
         }

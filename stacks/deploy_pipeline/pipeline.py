@@ -81,8 +81,11 @@ class Pipeline(Construct):
         if not stacks:
             return [self._deploy("Deploy")]
         inspections = [self._deploy(f"Inspect-{stack}", stack=stack, inspectOnly=True) for stack in stacks]
+        # The variable is the first parameter: of two fields of JSON with the same name, the last one counts.
         deployments = [
-            self._deploy(f"Deploy-{stack}", order, stack=stack, inspection=inspection.variable("execution"))
+            self._deploy(
+                f"Deploy-{stack}", order, inspection=inspection.variable("execution"), stack=stack, inspectOnly=False
+            )
             for order, (stack, inspection) in enumerate(zip(stacks, inspections, strict=True), start=2)
         ]
         return inspections + deployments
@@ -94,7 +97,7 @@ class Pipeline(Construct):
             lambda_=self.trigger,
             run_order=run_order,
             variables_namespace=name if selection.get("inspectOnly") else None,
-            user_parameters={**self.user_parameters, **selection},
+            user_parameters={**selection, **self.user_parameters},
         )
 
     def _use_connection(self) -> None:

@@ -258,7 +258,8 @@ class StaticSite(Stack):
         overrides = header_overrides(self.folder, self.settings.content_types)
         override_deployments = [self._create_override_deployment(override, folder, options) for override in overrides]
         not_found, *others = override_deployments
-        not_found.node.add_dependency(*others)  # so its headers are the last ones
+        # So its headers are the last ones. Not the whole construct, which contains the layer that all of them use.
+        _custom_resource(not_found).node.add_dependency(*others)
         site_deployment = deployment.BucketDeployment(
             self,
             "Deployment",
@@ -274,8 +275,7 @@ class StaticSite(Stack):
             **options,
         )
         site_deployment.node.add_dependency(*override_deployments)  # so it invalidates the cache after all uploads
-        (resource,) = (child for child in site_deployment.node.children if isinstance(child, CustomResource))
-        properties = cfn_resource(resource, CfnResource)
+        properties = cfn_resource(_custom_resource(site_deployment), CfnResource)
         if rewriter.cached_version:  # a new version changes responses, so it must also invalidate the cache
             properties.add_property_override("Rewriter", rewriter.cached_version)
         # Waiting for an invalidation of more than 13 minutes would fail the deployment. CloudFormation passes
@@ -332,3 +332,8 @@ class StaticSite(Stack):
             ),
         }
         add_outputs(self, outputs)
+
+
+def _custom_resource(bucket_deployment: deployment.BucketDeployment) -> CustomResource:
+    (resource,) = (child for child in bucket_deployment.node.children if isinstance(child, CustomResource))
+    return resource

@@ -3,13 +3,13 @@
 Deployments keep the hashed files of earlier ones, because open pages still load them.
 """
 
+import glob
 import hashlib
 import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
-from glob import escape
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -66,8 +66,12 @@ DECLARED_CHARSET = re.compile("\ufeff|.{0,1024}<meta[^>]+charset", re.DOTALL | r
 # As JSON. Each name appears twice in the template (at most 1,000,000 bytes), and twice in the event with which
 # CloudFormation updates the upload function's resource (at least 256 KB).
 MAX_PATTERN_CHARACTERS = 100_000
+# A deployment uploads each group, and adds a tag to the bucket, which can have 50. Other tags are for the 404 page, the
+# rest of the site and the removal of the bucket, or those of the stack.
+MAX_GROUPS = 40
 IMMUTABLE = "public, max-age=31536000, immutable"
 HASHED, KEPT = "Hashed", "Kept"
+CODE = (".js", ".mjs", ".css")  # what open pages load later
 # Folders of Next.js, SvelteKit, Astro and Nuxt whose files have a hash of their contents in their paths.
 HASHED_FOLDER = re.compile(r"(.*/)?(_next/static|_app/immutable|_astro|_nuxt)/.+")
 ASSET = r"\.(js|mjs|css|map|woff2?|ttf|png|jpe?g|gif|svg|webp|avif|ico|mp4|webm)(\.map)?"
@@ -109,7 +113,8 @@ def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) 
     The first group is the 404 page, which patterns of other groups can match too.
 
     Raises:
-        AssetError: there are more files than the template and the upload function's events have room for.
+        AssetError: there are more files than the template and the upload function's events have room for, or more types
+            than the bucket has room for.
     """
     names = [path.relative_to(folder) for path in files_of(folder)]
     not_found = _content_type(folder, Path(NOT_FOUND), content_types) if Path(NOT_FOUND) in names else None
@@ -119,8 +124,22 @@ def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) 
         for name in names
         if name != Path(NOT_FOUND)
     }
+    overrides = _overrides(headers)
+    if _characters(overrides, folder) > MAX_PATTERN_CHARACTERS:  # browsers then revalidate hashed images and media
+        revalidated = {
+            name for name in headers if name.suffix not in CODE and not directories.intersection(name.parents)
+        }
+        overrides = _overrides(
+            {name: group._replace(caching="") if name in revalidated else group for name, group in headers.items()}
+        )
+    _check_quotas(overrides, _characters(overrides, folder), files=sum(map(any, headers.values())))
+    # A browser that caches the 404 page would still show it after the missing page is published.
+    return [HeaderOverride("NotFound", [NOT_FOUND], not_found, "max-age=0"), *overrides]
+
+
+def _overrides(headers: Mapping[Path, _Headers]) -> list[HeaderOverride]:
     groups = _patterns(headers)
-    overrides = [
+    return [
         HeaderOverride(
             _name(group, groups),
             patterns,
@@ -130,29 +149,46 @@ def header_overrides(folder: Path, content_types: Collection[ContentType] = ()) 
         )
         for group, patterns in sorted(groups.items(), key=lambda item: _name(item[0], groups))
     ]
-    characters = len(json.dumps([*(override.patterns for override in overrides), kept_patterns(folder)]))
+
+
+def _characters(overrides: list[HeaderOverride], folder: Path) -> int:
+    return len(json.dumps([*(override.patterns for override in overrides), kept_patterns(folder)]))
+
+
+def _check_quotas(overrides: list[HeaderOverride], characters: int, *, files: int) -> None:
+    if len(overrides) > MAX_GROUPS:
+        raise AssetError(
+            f"static_site:content_types: the files need {len(overrides)} different headers (valid: at most "
+            f"{MAX_GROUPS}). Use fewer content types, or do not mix hashed and other files of one type."
+        )
     if characters > MAX_PATTERN_CHARACTERS:
         raise AssetError(
-            f"static_site:site: the names of {sum(map(any, headers.values()))} files without a known extension, or "
-            f"with a hash, have {characters:,} characters (valid: at most {MAX_PATTERN_CHARACTERS:,}). Give the files "
-            "extensions, or put files of one type into separate directories, each of which counts as one name."
+            f"static_site:site: the names of {files} files without a known extension, or with a hash, have "
+            f"{characters:,} characters (valid: at most {MAX_PATTERN_CHARACTERS:,}). Give the files extensions, or put "
+            "files of one type into separate directories, each of which counts as one name."
         )
-    # A browser that caches the 404 page would still show it after the missing page is published.
-    return [HeaderOverride("NotFound", [NOT_FOUND], not_found, "max-age=0"), *overrides]
 
 
 def kept_patterns(folder: Path) -> list[str]:
     """Return patterns for the site's hashed files that also match those of earlier deployments."""
     names = [path.relative_to(folder) for path in files_of(folder)]
     directories = _hashed_directories(names)
-    patterns = {f"{escape(directory.as_posix())}/*" for directory in directories if directory.parent not in directories}
+    patterns = {
+        f"{_escape(directory.as_posix())}/*" for directory in directories if directory.parent not in directories
+    }
     other = [name.as_posix() for name in names if not directories.intersection(name.parents)]
     unhashed = [name for name in other if HASH_LIKE_NAME.fullmatch(name) and not HASHED_NAME.fullmatch(name)]
-    for match in filter(None, map(HASHED_NAME.fullmatch, other)):
-        pattern = f"{escape(match['prefix'])}{'[0-9a-f]' * len(match['hash'])}{match['suffix']}"
+    for match in filter(None, map(HASHED_NAME.fullmatch, (name for name in other if name.endswith(CODE)))):
+        pattern = f"{_escape(match['prefix'])}{'[0-9a-f]' * len(match['hash'])}{match['suffix']}"
         if not any(fnmatchcase(name, pattern) for name in unhashed):  # which would not be uploaded
             patterns.add(pattern)
     return sorted(patterns)
+
+
+def _escape(name: str) -> str:
+    """Return a pattern that matches only `name`, and does not look like an option of the AWS CLI."""
+    pattern = glob.escape(name)
+    return f"[-]{pattern[1:]}" if pattern.startswith("-") else pattern
 
 
 def _hashed_directories(names: Collection[Path]) -> set[PurePath]:
@@ -204,7 +240,7 @@ def _patterns(headers: Mapping[Path, _Headers]) -> dict[_Headers, list[str]]:
     patterns: defaultdict[_Headers, dict[str, None]] = defaultdict(dict)
     for path, group in headers.items():
         if path.suffix and group.content_type and by_suffix[path.suffix, group] == suffixes[path.suffix]:
-            patterns[group][f"*{escape(path.suffix)}"] = None
+            patterns[group][f"*{_escape(path.suffix)}"] = None
         elif any(group):
             patterns[group][_pattern(path, below)] = None
     return {group: [*names] for group, names in patterns.items()}
@@ -214,8 +250,8 @@ def _pattern(path: Path, below: Mapping[PurePath, list[_Headers]]) -> str:
     """Return a pattern for the largest directory around `path` whose files have the same headers, or for the file."""
     for parent in reversed(path.parents[:-1]):
         if len(below[parent]) > 1 and len(set(below[parent])) == 1:
-            return f"{escape(parent.as_posix())}/*"
-    return escape(path.as_posix())
+            return f"{_escape(parent.as_posix())}/*"
+    return _escape(path.as_posix())
 
 
 def _content_type(folder: Path, name: Path, content_types: Collection[ContentType]) -> str | None:

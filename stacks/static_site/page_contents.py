@@ -14,7 +14,8 @@ ELEMENT = re.compile(
     rf"|<(?P<tag>[a-z][^\s/>]*+)(?P<attributes>{ATTRIBUTES})(?:>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
-ATTRIBUTE = re.compile(r"([^\s/>=]++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\s\"'>][^\s>]*+))")
+# A name without a value matches too, so that it is read only once.
+ATTRIBUTE = re.compile(r"([^\s/>=]++)(?:\s*+(=)\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\s\"'>][^\s>]*+)))?")
 INLINE_ATTRIBUTE = re.compile(r"[\s\"'/](style|on[a-z]+)\s*=", re.IGNORECASE)
 EVENT_HANDLER = re.compile(r"on[a-z]{3,}")
 # Types of script elements that a policy covers; others, such as application/json, are data.
@@ -88,8 +89,8 @@ def _is_code(script_type: str) -> bool:
 
 def _attributes(source: str) -> dict[str, str]:
     """Return the attributes that have a value; of two with the same name, the first counts."""
-    found = ((name.lower(), unescape("".join(values))) for name, *values in reversed(ATTRIBUTE.findall(source)))
-    return dict(found)
+    found = reversed(ATTRIBUTE.findall(source))
+    return {name.lower(): unescape("".join(values)) for name, equals, *values in found if equals}
 
 
 def _references(tag: str, attributes: dict[str, str]) -> Iterator[Reference]:
@@ -108,6 +109,9 @@ def _references(tag: str, attributes: dict[str, str]) -> Iterator[Reference]:
 def style_sheet_references(css: str) -> Iterable[Reference]:
     """Yield what a style sheet loads from other origins."""
     for keyword, url in STYLE_SHEET_URL.findall(css):
-        path = urlsplit(url).path.lower()
+        try:
+            path = urlsplit(url).path.lower()
+        except ValueError:  # such as an unfilled template
+            continue
         is_style = keyword.startswith("@") or path.endswith((".css", "/css", "/css2"))
         yield Reference("style-src" if is_style else "font-src" if FONT.search(path) else "img-src", url)

@@ -27,6 +27,8 @@ WEB_ASSEMBLY = re.compile(r"\bWebAssembly\.(instantiate|compile|Module|Instance)
 STYLE_IN_SCRIPT = re.compile(r"\sstyle=(\\?[\"'])([^\"'\\<>{}$`]+)\1")
 # Style sheets that load fonts from another origin.
 FONT_ORIGINS = {"https://fonts.googleapis.com": "https://fonts.gstatic.com"}
+# Other hosts do not exist. Names are part of a suggested command, so they must not contain commands of a page.
+HOST = re.compile(r"(?![.-])[a-z0-9._-]+(:[0-9]+)?|\[[0-9a-f:.]+\](:[0-9]+)?")
 MAX_IMAGE_ORIGINS = 10  # with more, `https:` is shorter
 UNSAFE_INLINE, UNSAFE_HASHES = "'unsafe-inline'", "'unsafe-hashes'"
 NAMES = {"script-src": "scripts", "style-src": "styles"}
@@ -131,12 +133,14 @@ def _classify(references: Collection[Reference], domain_name: str | None) -> tup
     for directive, url in references:
         try:
             scheme, host, path, *_ = urlsplit(url.strip())
+            name = host.rpartition("@")[2].lower().encode("idna").decode()
         except ValueError:  # not a URL, such as an unfilled template
             continue
         if scheme not in ("", "http", "https"):
             continue
-        if host and host.lower() != domain_name:
-            origins[directive].add(f"https://{host.lower()}")
+        if host and name != domain_name:
+            if HOST.fullmatch(name):
+                origins[directive].add(f"https://{name}")
         elif path and directive in ("frame-src", "object-src"):
             embeds.add(directive)
     for origin in origins["style-src"] & FONT_ORIGINS.keys():

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import tarfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,16 @@ def test_files_folders_and_links_are_restored(home: Path) -> None:
     assert (folder / "empty").is_dir()
     assert (folder / "run.sh").stat().st_mode & 0o777 == 0o755
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Python 3.12 and 3.13 without a filter
+def test_python_without_extraction_filters_restores(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in Debian 12."""
+    extractall = tarfile.TarFile.extractall
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    monkeypatch.setattr(tarfile.TarFile, "extractall", lambda tar, path, members: extractall(tar, path, members))
+    write(home, "notebooks/mine.txt")
+    assert restored(home, packed(home)[0]) == {"notebooks/mine.txt": "text"}
 
 
 def test_credentials_and_generated_files_are_excluded(home: Path) -> None:
@@ -240,8 +251,8 @@ def test_hostile_archive_is_rejected_before_extraction(home: Path, name: str) ->
     [
         ([link("a", "b"), ("a/x", {}, b"x")], "'a/x' is below a link"),
         ([("a/x", {}, b"x"), link("a", "b")], "'a/x' is below a link"),
-        ([link("a", "b"), ("a", {}, b"x")], "'a' is more than once"),
-        ([("a", {}, b"x"), ("./a", {}, b"y")], "'a' is more than once"),
+        ([link("a", "b"), ("a", {}, b"x")], "'a' is a duplicate entry"),
+        ([("a", {}, b"x"), ("./a", {}, b"y")], "'a' is a duplicate entry"),
     ],
 )
 def test_entry_that_writes_through_another_is_rejected(home: Path, members: Any, reason: str) -> None:
@@ -257,7 +268,46 @@ def test_archive_that_expands_beyond_the_limit_is_rejected(home: Path, monkeypat
         restored(home, hostile(("zeros", {}, bytes(20_000_000))))
 
 
-@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"text" * 500), gzip.compress(b"x" * 9999)[:-20]])
+def test_archive_with_too_many_entries_is_rejected(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two million empty entries fit into the limit of bytes, and into some megabytes of an archive."""
+    monkeypatch.setattr(archive, "MAX_ENTRIES", 2)
+    with pytest.raises(ArchiveError, match="the archive has more than 2 entries"):
+        restored(home, hostile(*((name, {}, b"") for name in "abc")))
+    assert list(home.parent.iterdir()) == [home]
+
+
+def test_entry_below_many_folders_is_rejected_with_little_memory(home: Path) -> None:
+    """The names of all parents of a name of 400 KB have 40 GB."""
+    file = hostile(("a/" * 10_000 + "a", {}, b""))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match=r"'a/.{98}\.\.\.' is below more than 500 folders"):
+            restored(home, file)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert list(home.parent.iterdir()) == [home]
+
+
+def test_file_below_many_folders_is_reported_and_not_archived(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home, "a")
+    write(home, "deep/er/b")
+    monkeypatch.setattr(archive, "MAX_LEVELS", len(home.parts) + 2)
+    _, files, problems = packed(home)
+    assert (files, problems) == (1, [f"{home}/deep/er/b: below more than {len(home.parts) + 2} folders"])
+
+
+def test_large_header_of_an_entry_is_not_read(home: Path) -> None:
+    member = ("a", {"pax_headers": {"comment": "x" * 5_000_000}}, b"")
+    with pytest.raises(ArchiveError, match="not an archive of a home directory: a header of an entry has more than"):
+        restored(home, hostile(member))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", gzip.compress(b"text" * 500, mtime=0), gzip.compress(b"x" * 9999, mtime=0)[:-20]],
+    ids=["empty", "text", "compressed text", "truncated"],
+)
 def test_file_that_is_no_archive_is_rejected(home: Path, content: bytes) -> None:
     with pytest.raises(ArchiveError, match="not an archive of a home directory"):
         restored(home, io.BytesIO(content))

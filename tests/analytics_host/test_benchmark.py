@@ -6,6 +6,7 @@ import pytest
 
 from bench import h2o_training
 from bench.analytics_host import boot_steps
+from bench.report import Row
 
 
 def test_boot_steps_have_seconds_until_the_next_step() -> None:
@@ -43,3 +44,10 @@ def test_slow_trainings_are_not_repeated_with_more_songs(monkeypatch: pytest.Mon
     assert "MLPClassifier: not run" in by_metric["Songs x100: deep learning"].compared_with
     assert by_metric["Songs x100: deep learning"].ratio is None
     assert ("MLPClassifier", 1000) not in peers
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(None, ""), (68.951, "68.95"), (0.0973, "0.10"), (0.024, "2%"), (0.0008, "0.08%")]
+)
+def test_ratio_has_no_exponent(ratio: float | None, text: str) -> None:
+    assert Row("metric", "value", ratio=ratio).cells()[3] == text

@@ -23,6 +23,9 @@ class FakeS3:
     def upload_fileobj(self, file: IO[bytes], bucket: str, key: str) -> None:
         self.objects[f"{bucket}/{key}"] = file.read()
 
+    def head_object(self, *, Bucket: str, Key: str) -> dict[str, int]:
+        return {"ContentLength": len(self.objects[f"{Bucket}/{Key}"])}
+
     def download_fileobj(self, bucket: str, key: str, file: IO[bytes]) -> None:
         file.write(self.objects[f"{bucket}/{key}"])
 
@@ -110,6 +113,24 @@ def test_only_the_newest_archives_are_kept(s3: FakeS3, user_home: Path) -> None:
     assert len(archives) == KEPT_ARCHIVES
     assert archives[:-1] == old[-KEPT_ARCHIVES + 1 :]
     assert "data/songs/songs.csv" in s3.objects
+
+
+def test_archives_with_later_names_do_not_displace_the_saved_one(s3: FakeS3, user_home: Path) -> None:
+    named = {f"data/saved/{name}{day:02}.tar.gz": b"" for day in range(12) for name in ("mine", "9999-01-")}
+    future = {f"data/saved/9999-01-{day:02}T00-00-00Z.tar.gz": b"" for day in range(12)}
+    s3.objects = named | future
+    saved = SavedFiles().save(user_home)
+    assert saved.location.removeprefix("s3://") in s3.objects
+    assert named.keys() <= s3.objects.keys()
+    assert len(s3.objects) == len(named) + KEPT_ARCHIVES
+
+
+def test_object_that_is_too_large_is_not_downloaded(
+    s3: FakeS3, user_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "head_object", lambda **_: {"ContentLength": 5_000_000_000})
+    with pytest.raises(ArchiveError, match=r"the archive has 4,768 MB; accepted: 1,219 MB"):
+        SavedFiles().restore(user_home, "s3://old/saved/a.tar.gz")
 
 
 @pytest.mark.reliability(

@@ -69,7 +69,7 @@ def test_concurrent_executions_share_the_actions(month: Month) -> None:
     "cost_control",
     "Hostile input",
     fault="somebody publishes a forged message to the topic",
-    expected="Budgets is asked, and nothing happens below the thresholds",
+    expected="the cost is requested from Budgets; below the thresholds, nothing happens",
     observed="no execution",
 )
 def test_forged_message_has_no_effect(month: Month) -> None:

@@ -172,6 +172,25 @@ def test_state_machine_that_ends_early_raises_an_alarm(
     assert alarm["AlarmActions"]
 
 
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="somebody disables or deletes the rule for the hourly check",
+    expected="an alarm",
+    observed="NoCheck treats missing data as breaching; three periods, because the schedule is not aligned with them",
+)
+def test_missing_check_raises_alarm(template: dict[str, Any]) -> None:
+    alarms = [a for a in resources_of_type(template, "AWS::CloudWatch::Alarm") if a.get("Namespace") == "AWS/Events"]
+    (alarm,) = alarms
+    (rule,) = (n for n, r in template["Resources"].items() if "ScheduleExpression" in r.get("Properties", {})
+               and "rate(1 hour)" in r["Properties"]["ScheduleExpression"])  # fmt: skip
+    assert alarm["Dimensions"] == [{"Name": "RuleName", "Value": {"Ref": rule}}]
+    assert (alarm["MetricName"], alarm["TreatMissingData"]) == ("Invocations", "breaching")
+    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["Threshold"]) == (3600, 3, 1)
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    assert alarm["AlarmActions"]
+
+
 def test_record_is_not_deleted_before_the_policy(template: dict[str, Any]) -> None:
     """CloudFormation cannot delete an attached policy. Then the record of what is denied must still exist."""
     (policy,) = (r for r in template["Resources"].values() if r["Type"] == "AWS::IAM::ManagedPolicy")

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -73,6 +74,7 @@ class FakeCloudFormation(FakeClient):
             "ResourceType": kind,
             "PhysicalResourceId": physical_id,
             "ResourceStatus": status,
+            "Timestamp": datetime.now(UTC),
         } | ({"ResourceStatusReason": reason} if reason else {})
 
     def left(self) -> list[str]:
@@ -142,7 +144,10 @@ class FakeCloudFormation(FakeClient):
         change_set["executed"] = True
         self.executed.append(self.changes)
         verb = "create" if change_set.get("ChangeSetType") == "CREATE" else "update"
-        self.stacks[change_set["stack"]]["next_statuses"] = list(self.statuses[verb])
+        stack = self.stacks[change_set["stack"]]
+        stack["next_statuses"] = list(self.statuses[verb])
+        arn, final = stack["StackId"], stack["next_statuses"][-1]
+        self.events[arn].append(self.event(arn, stack["StackName"], "AWS::CloudFormation::Stack", final, arn))
         return {}
 
     def delete_change_set(self, ChangeSetName: str, StackName: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ import uuid
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -133,7 +134,8 @@ class FakeExecutions(FakeClient):
         if executionArn not in self.executions:
             raise self.exceptions.ExecutionDoesNotExist
         execution = self.executions[executionArn]
-        return {name: execution[name] for name in ("status", "input", "output") if execution[name] is not None}
+        described = {name: execution[name] for name in ("status", "input", "output") if execution[name] is not None}
+        return described | {"stopDate": datetime.fromisoformat(execution["stopDate"])}
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,25 @@ def retried_deployment_uses_same_approval(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="someone starts an execution with the input and the inspection of changes that were approved and made before",
+    expected="approval is requested again",
+    observed="for the next execution, and after an update that was rolled back in between",
+)
+def approval_counts_for_one_update(machine: Machine) -> Ended:
+    inspection = inspect(machine, APPROVE)
+    succeeded(deploy(machine, inspection, QUEUE, TOPIC), "updated", SHOP)
+    ended = failed(deploy(machine, inspection, QUEUE, TOPIC), "ApprovalTimedOut")
+    machine.cloudformation.statuses["update"] = ["UPDATE_ROLLBACK_COMPLETE"]
+    failed(deploy(machine, inspection, change(logical_id="Safe")), "StackFailed")
+    failed(deploy(machine, inspection, QUEUE, TOPIC), "ApprovalTimedOut")
+    assert len(requests(machine)) == 3
+    return ended
+
+
+@scenario
 def declined_inspection_fails(machine: Machine) -> Ended:
     return failed(inspect(machine, DECLINE), "ChangesDeclined", f"Declined by {SENDER}", f"2 unsafe changes to {SHOP}")
 
@@ -86,7 +105,7 @@ def expired_inspection_fails(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Delayed or out of order",
-    fault="after approval of one of several stacks, its unsafe changes become others",
+    fault="one of several stacks is deployed with other unsafe changes than were approved",
     expected="approval is requested again",
     observed="for a change of another resource, an additional change, and another reason",
 )
@@ -110,7 +129,7 @@ def other_changes_than_approved_are_requested_again(machine: Machine) -> Ended:
     "Hostile input",
     fault="the input names an inspection that did not approve these changes",
     expected="approval is requested",
-    observed="for a missing execution, another input, and executions that were declined or were no inspection",
+    observed="for a missing execution, another input, and executions that were declined or did not inspect",
 )
 def forged_inspection_approves_nothing(machine: Machine) -> Ended:
     approved = inspect(machine, APPROVE)

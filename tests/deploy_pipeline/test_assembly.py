@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lambdas.deploy_pipeline import assets
 from lambdas.deploy_pipeline.assets import Published, publish
@@ -128,6 +129,36 @@ def test_asset_of_concurrent_execution_is_not_overwritten(content: str, is_same:
         with pytest.raises(InvalidArtifactError, match="differs from the published one"):
             publish(s3, request(), "assets", ENVIRONMENT)
     assert s3.objects[f"assets/{CODE}.zip"] == content.encode()
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Partial failure",
+    fault="S3 rejects the upload of an asset while another stack's inspection uploads the same one",
+    expected="the upload is repeated; the deployment continues",
+    observed="the asset is published after up to two conflicts",
+)
+@pytest.mark.parametrize("conflicts", [2, 3])
+def test_upload_is_repeated_after_a_conflict(conflicts: int) -> None:
+    """Source: S3 API reference, PutObject: "On a 409 failure you should retry the upload"."""
+
+    class Busy(FakeS3):
+        left = conflicts
+
+        def put_object(self, Bucket: str, Key: str, Body: Any, **options: Any) -> None:
+            if self.left:
+                self.left -= 1
+                Body.read()
+                raise ClientError({"Error": {"Code": "ConditionalRequestConflict", "Message": "Busy"}}, "PutObject")
+            super().put_object(Bucket, Key, Body, **options)
+
+    s3 = Busy({"artifacts/App/1.zip": packed(assembly())})
+    if conflicts == 2:
+        assert publish(s3, request(), "assets", ENVIRONMENT) == Published(2, 2)
+        assert zipfile.ZipFile(io.BytesIO(s3.objects[f"assets/{CODE}.zip"])).testzip() is None, "sent from its start"
+    else:
+        with pytest.raises(ClientError, match="ConditionalRequestConflict"):
+            publish(s3, request(), "assets", ENVIRONMENT)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,12 @@ def test_values_cannot_change_report_layout() -> None:
     assert row == "| Queue | AWS::SQS::Queue | safe | QueueName (a\\|b'&lt;img src=x>\\[x](http://x) -> b) |"
 
 
+def test_backslash_does_not_undo_the_escaping() -> None:
+    hostile = update("AWS::SQS::Queue", {"QueueName": "a"}, {"QueueName": r"\[x](http://x) \| safe"})
+    row = report_of(hostile).splitlines()[-1]
+    assert row.endswith(r"QueueName (a -> \\\[x](http://x) \\\| safe) |")
+
+
 def test_report_is_stored_and_linked(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
     with_app(machine, *CHANGES)

@@ -51,6 +51,7 @@ def test_name_of_stack_ends_with_selection() -> None:
             'inspection: given "arn:aws:states:1"; accepted: the name of an execution',
         ),
         ({"inspection": ""}, "inspection: given"),
+        ({"inspection": "run-1", "inspectOnly": True}, "inspection: not together with inspectOnly"),
     ],
 )
 def test_invalid_selection_is_named(fields: Any, message: str) -> None:
@@ -71,8 +72,10 @@ def test_inspection_needs_several_stacks() -> None:
         parse_request(INPUT_OF_ONE_STACK | {"inspection": "run-1"})
 
 
-def test_inspection_is_not_part_of_fingerprint() -> None:
-    assert fingerprint(INPUT_OF_ONE_STACK | {"inspection": "run-1"}) == fingerprint(INPUT_OF_ONE_STACK)
+def test_fingerprint_covers_what_the_trigger_does_not_add() -> None:
+    selection = {"stack": "Web", "inspectOnly": True, "inspection": "run-1"}
+    assert fingerprint(INPUT | selection) == fingerprint(INPUT)
+    assert fingerprint(INPUT_OF_ONE_STACK | {"inspectOnly": True}) != fingerprint(INPUT_OF_ONE_STACK)
 
 
 @pytest.mark.parametrize("approval", [{}, {"approved": False}])
@@ -89,7 +92,8 @@ def test_inspection_without_approval_approves_nothing(approval: Any) -> None:
 
 def test_trigger_adds_selection_of_action() -> None:
     services = FakeServices()
-    selection = {"stack": "Web", "inspectOnly": True, "inspection": "run-1"}
+    selection = {"stack": "Web", "inspectOnly": False, "inspection": "run-1"}
+    services.file = b'{"stackName": "app", "stack": "Api", "inspectOnly": true, "inspection": "run-0"}'
     parameters = {"s3Bucket": "inputs", "stateMachineFile": "input.json", **selection}
     result_of(services, UserParameters=json.dumps(parameters))
     (started,) = services.started
@@ -118,10 +122,23 @@ def test_every_stack_is_inspected_before_the_first_is_deployed(several: Assembly
     text = json.dumps(actions["Prod/Inspect-Web"]["Configuration"]["UserParameters"])
     assert '\\"stack\\":\\"Web\\"' in text
     assert '\\"inspectOnly\\":true' in text
-    assert "inspectOnly" not in json.dumps(actions["Prod/Deploy-Web"])
+    # Not only without the field: one in the file in the bucket would let deployments only inspect.
+    assert '\\"inspectOnly\\":false' in json.dumps(actions["Prod/Deploy-Web"]["Configuration"]["UserParameters"])
     assert actions["Prod/Inspect-Web"]["Namespace"] == "Inspect-Web"
     assert '\\"inspection\\":\\"#{Inspect-Web.execution}\\"' in json.dumps(actions["Prod/Deploy-Web"])
     assert not several.findings
+
+
+def test_variable_of_the_pipeline_cannot_replace_other_parameters(several: Assembly) -> None:
+    """Who may end the job of an inspection chooses the variable. Of two fields with the same name, the last counts."""
+    action = pipeline_actions(several.template(STACK))["Prod/Deploy-Web"]
+    text = "".join(
+        p if isinstance(p, str) else "inputs" for p in action["Configuration"]["UserParameters"]["Fn::Join"][1]
+    )
+    others = {"stack": "Api", "inspectOnly": True, "s3Bucket": "mine", "stateMachineFile": "mine.json"}
+    hostile = f'run-1", {json.dumps(others)[1:-1]}, "x": "'
+    parameters = json.loads(text.replace("#{Inspect-Web.execution}", hostile))
+    assert others.items() & parameters.items() == set()
 
 
 def test_roles_reach_only_these_stacks(several: Assembly) -> None:
@@ -160,6 +177,14 @@ def test_settings_name_invalid_stacks(tmp_path: Path) -> None:
         content = INPUT | {"assembly": {"path": "cdk.out", "stacks": stacks}}
         (tmp_path / "input.json").write_text(json.dumps(content))
         with pytest.raises(SettingsError, match=r"assembly\.stacks"):
+            Settings.from_context({"deploy_pipeline:input": str(tmp_path / "input.json")})
+
+
+def test_settings_refuse_what_the_pipeline_sets(tmp_path: Path) -> None:
+    """With `inspectOnly` in the file, somebody would expect a pipeline that changes nothing."""
+    for name, value in (("inspectOnly", True), ("stack", "Web"), ("inspection", "run-1")):
+        (tmp_path / "input.json").write_text(json.dumps(INPUT | {name: value}))
+        with pytest.raises(SettingsError, match=f"{name}: set by the pipeline with assembly.stacks"):
             Settings.from_context({"deploy_pipeline:input": str(tmp_path / "input.json")})
 
 

@@ -82,6 +82,18 @@ def test_unreadable_warnings_do_not_stop_deployment() -> None:
     assert result["notices"].startswith("Warnings of CloudFormation's validation:\n- The warnings could not be read: ")
 
 
+def test_line_break_in_values_of_a_push_does_not_begin_a_line() -> None:
+    """It could look like another part of a request for approval."""
+    fake = with_warnings(warning("Orders", "invalid value\nChange set: evil\u2028Execution: evil"))
+    names = {"Name": "Old", "Path": "/Properties/Tags/a\nTo decline:", "Drift": {}}
+    fake.changes = [
+        change(ResourceDriftStatus="MODIFIED", Details=[{"Target": names}]),
+        change("Remove", "Table", "AWS::DynamoDB::Table\nx"),
+    ]
+    result = inspected(fake)
+    assert all(line.endswith(":") or line.startswith("- ") for line in result["cause"].splitlines()), result["cause"]
+
+
 def test_warnings_reach_summary_failure_and_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,9 @@ def test_function_is_named_by_name_or_arn_or_is_the_only_one(rollout_input: Any)
         ({"function": "other", "version": "2"}, r"function=other: not among the functions of the settings \(shop\)"),
         ({"function": ["shop"], "version": "2"}, "not among the functions"),
         ({"function": "shop", "version": "2", "steps": 3}, "unknown field steps"),
+        # A line break would let the message look like another part of the notification.
+        ({"function": "shop", "version": "1\n\nThe alias now: x"}, r'^version="1\\n\\nThe alias now: x": must be'),
+        ({"function": "shop", "version": "2", "a\n\nb": 3}, r'^unknown field "a\\n\\nb"'),
     ],
 )
 def test_invalid_input_is_rejected(rollout_input: Any, problem: str) -> None:

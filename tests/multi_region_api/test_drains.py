@@ -199,7 +199,9 @@ def test_overwritten_change_of_another_command_is_reported() -> None:
     client = boto3.client("ssm")
     with Stubber(client) as stub:
         stub.add_response("put_parameter", {"Version": 9})
-        with pytest.raises(DrainError, match="its change is lost; the list is now us-west-2: send the other command"):
+        with pytest.raises(
+            DrainError, match="overwrote the change of another one at the same time; the list is now us-west-2: send"
+        ):
             write_drained(client, "drained", DrainedList({"us-west-2"}, 7))
 
 

@@ -152,7 +152,7 @@ def test_chat_gets_custom_notification_in_the_schema_of_aws() -> None:
     expected="shown as text",
     observed="in a code block, which it cannot end",
 )
-@pytest.mark.parametrize("text", ["<!channel>", "<http://evil|AWS>", "``` *bold*", "&lt;!here&gt;"])
+@pytest.mark.parametrize("text", ["<!channel>", "<evil|AWS>", "``` *bold*", "&lt;!here&gt;"])
 def test_chat_shows_untrusted_text_as_text(text: str) -> None:
     content = json.loads(chat_message(text, text, thread="sg-1"))["content"]
     assert content["title"] == text.replace("<", "(").replace(">", ")").replace("`", "'").replace("&", "+")
@@ -164,3 +164,9 @@ def test_long_notification_is_shortened_for_chat() -> None:
     content = json.loads(chat_message("s", "x" * 100_000, thread="sg-1"))["content"]
     assert len(content["description"]) < MAX_DESCRIPTION_CHARACTERS + 100
     assert content["description"].endswith("The email has the rest.```")
+
+
+def test_name_of_a_group_becomes_no_link_in_a_chat() -> None:
+    """Chat applications create links in titles. `export_security_groups` takes names from tags, which others set."""
+    content = json.loads(chat_message("Reverted: 1 change to https://evil.example", "text", thread="sg-1"))["content"]
+    assert content["title"] == "Reverted: 1 change to https[:]//evil[.]example"

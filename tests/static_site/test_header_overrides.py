@@ -1,6 +1,7 @@
 """Files that need other headers than the AWS CLI would set."""
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from settings.static_site import ContentType
 from stacks.constructs.assets import AssetError
 from stacks.static_site.header_overrides import (
+    MAX_GROUPS,
     MAX_PATTERN_CHARACTERS,
     HeaderOverride,
     header_overrides,
@@ -35,6 +37,17 @@ def test_file_of_unknown_type_gets_content_type(
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(content)
     assert header_overrides(tmp_path) == [NOT_FOUND, HeaderOverride(name_of_upload, [name], content_type)]
+
+
+def test_name_with_leading_hyphen_is_not_an_option_of_the_upload(tmp_path: Path) -> None:
+    """The upload function passes each pattern to the AWS CLI, which exits if it looks like an option."""
+    for name in ("--delete", "-assets/app.0123456f.js", "-assets/app.0123456e.js", "-app.0123456f.js"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("text")
+    patterns = [p for override in header_overrides(tmp_path) for p in override.patterns] + kept_patterns(tmp_path)
+    assert "[-]-delete" in patterns
+    assert any(fnmatchcase("-assets/app.0123456f.js", pattern) for pattern in patterns)
+    assert [pattern for pattern in patterns if pattern.startswith("-")] == []
 
 
 @pytest.mark.parametrize(("name", "content"), [("page.html", b"x"), ("photo", b"\xff\xd8\xff"), ("a.json", b"{}")])
@@ -110,6 +123,8 @@ def test_404_page_is_uploaded_after_patterns_that_match_it(tmp_path: Path) -> No
     }
     names = {tuple(r["Properties"].get("Include", ())): name for name, r in deployments.items()}
     assert names["*.html",] in deployments[names["404.html",]]["DependsOn"]
+    layer = next(r for r in template["Resources"].values() if r["Type"] == "AWS::Lambda::LayerVersion")
+    assert "DependsOn" not in layer, "circular: every deployment uses the layer"
 
 
 @pytest.mark.parametrize(
@@ -167,6 +182,17 @@ def test_hashed_file_whose_pattern_matches_another_file_is_not_kept(tmp_path: Pa
     assert kept_patterns(tmp_path) == [f"lib.{'[0-9a-f]' * 8}.min.js"]
 
 
+def test_hashed_images_are_revalidated_if_their_names_are_too_many(tmp_path: Path) -> None:
+    """A site of thousands of images must deploy; elsewhere than in their directories, each is listed."""
+    write(tmp_path, "index.html", "css/a.4f6b21c9.css", "css/b.css")
+    write(tmp_path, *(f"posts/{number}/photo_{number:04}4f6b21c9abcd.jpg" for number in range(10)))
+    write(tmp_path, *(f"posts/{number}/index.html" for number in range(3000)))
+    assert len(patterns(tmp_path)["HashedFiles"]) == 11
+    write(tmp_path, *(f"posts/{number}/photo_{number:04}4f6b21c9abcd.jpg" for number in range(3000)))
+    assert patterns(tmp_path)["HashedFiles"] == ["css/a.4f6b21c9.css"]
+    assert kept_patterns(tmp_path) == [f"css/a.{'[0-9a-f]' * 8}.css"]
+
+
 def test_directory_with_a_hash_that_looks_like_a_word_is_kept(tmp_path: Path) -> None:
     """Of Vite's hashes, one in a hundred does. Browsers still revalidate the file, in case it is a word."""
     write(tmp_path, "assets/index-DiwrgTda.js", "assets/chunks/app-settings.js")
@@ -215,14 +241,28 @@ def test_deployment_keeps_hashed_files_and_browsers_cache_them(tmp_path: Path) -
     write(tmp_path / "site", "index.html", "js/a.4f6b21c9.js", "js/b.5f6b21c9.webp")
     for caching, expected in (("true", "public, max-age=31536000, immutable"), ("false", "no-cache")):
         settings = {"static_site:site": str(tmp_path / "site"), "static_site:caching": caching}
-        template = synthesize(tmp_path / caching, settings, "StaticSite").template("StaticSite")
+        assembly = synthesize(tmp_path / caching, settings, "StaticSite")
+        assert not assembly.findings, "CDK's validation: circular dependencies, for example"
+        template = assembly.template("StaticSite")
         deployments = resources_of_type(template, "Custom::CDKBucketDeployment")
         scripts, images = (d for d in deployments if d.get("Include") in (["js/a.4f6b21c9.js"], ["*.webp"]))
         assert (scripts["Prune"], scripts["SystemMetadata"]) == (False, {"cache-control": expected})
         image_headers = {"cache-control": expected, "content-type": "image/webp"}
         assert (images["Prune"], images["SystemMetadata"]) == (False, image_headers)
         (site,) = (d for d in deployments if "DistributionId" in d)
+        (tags,) = (b["Tags"] for b in resources_of_type(template, "AWS::S3::Bucket") if "VersioningConfiguration" in b)
+        other_tags = len(tags) - len(deployments)
+        assert other_tags + MAX_GROUPS + 2 <= 50, "S3's quota, with the deployments of the 404 page and of the site"
         assert "js/*" in site["Exclude"], "it would delete hashed files of earlier deployments"
+
+
+def test_site_with_too_many_content_types_is_rejected(tmp_path: Path) -> None:
+    """Each deployment of a group adds a tag to the bucket, which can have 50 (S3 user guide, bucket tags)."""
+    write(tmp_path, "index.html", *(f"{number}.x{number}" for number in range(MAX_GROUPS + 1)))
+    types = [ContentType(files=f"*.x{number}", content_type=f"model/x{number}") for number in range(MAX_GROUPS + 1)]
+    assert len(header_overrides(tmp_path, types[1:])) == MAX_GROUPS + 1, "the 404 page is not one of them"
+    with pytest.raises(AssetError, match=rf"need {MAX_GROUPS + 1} .* \(valid: at most {MAX_GROUPS}\)"):
+        header_overrides(tmp_path, types)
 
 
 def test_pattern_characters_in_name_are_escaped(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 import time
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,31 @@ def test_invalid_url_is_ignored(tmp_path: Path, url: str) -> None:
     assert policy(tmp_path, f'<img src="{url}">').blocked == []
 
 
+@pytest.mark.parametrize(
+    "host", ["$(touch${IFS}x)", "`id`", "a.example;script-src *", 'a"example', "a.example'", "a.example,x", "*.example"]
+)
+@pytest.mark.reliability(
+    "static_site",
+    "Hostile input",
+    fault="a page loads an image from a host with characters of a shell or of a policy, as in a reader's comment",
+    expected="neither is part of the suggested command",
+    observed="the host is ignored",
+)
+def test_suggested_command_has_no_code_of_the_page(tmp_path: Path, host: str) -> None:
+    page = f"<img alt='' src=\"https://{escape(host)}/a.png\"><img alt='' src='https://User@Img.Example:8443/a.png'>"
+    assert policy(tmp_path, page).additional_sources == "img-src https://img.example:8443"
+
+
+def test_internationalized_host_is_suggested_in_ascii(tmp_path: Path) -> None:
+    page = "<img alt='' src='https://bücher.example/a.png'>"
+    assert policy(tmp_path, page).additional_sources == "img-src https://xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("url", ["//[x", "https://a]b"])
+def test_invalid_url_in_style_sheet_is_ignored(tmp_path: Path, url: str) -> None:
+    assert policy(tmp_path, "", f'p {{ background: url("{url}") }}').blocked == []
+
+
 def test_event_handler_attributes_are_reported_and_can_be_allowed(tmp_path: Path) -> None:
     result = policy(tmp_path, '<button type="button" onclick="go()">x</button>')
     assert "event handler attributes, such as onclick, on 1 page(s)" in result.blocked[0]
@@ -206,6 +232,13 @@ def test_page_with_unclosed_elements_is_read_in_linear_time(part: str) -> None:
     started = time.process_time()
     page_contents(part * (500_000 // len(part)))
     assert time.process_time() - started < 5, "not linear: minutes"
+
+
+@pytest.mark.parametrize("part", ["x", "'", " x", " style"])
+def test_element_with_long_attribute_names_is_read_in_linear_time(part: str) -> None:
+    started = time.process_time()
+    page_contents(f"<img {part * (100_000 // len(part))} style=a>")
+    assert time.process_time() - started < 2, "not linear"
 
 
 def test_distribution_adds_derived_policy_unless_set(tmp_path: Path) -> None:

@@ -78,6 +78,15 @@ def test_call_keeps_description_and_is_found_in_the_log(account: Account) -> Non
     assert command.check_events(account.target).startswith(f"the event of a call for {GROUP} arrived after ")
 
 
+def test_rule_with_a_description_is_preferred(account: Account) -> None:
+    """EC2 documents the removal of descriptions for IP permissions, but not whether a rule ID alone is enough."""
+    account.is_ready()
+    account.has_rules({"SecurityGroupRuleId": "sgr-2", "IsEgress": False}, HTTPS)
+    account.accepts_call({"SecurityGroupRuleId": "sgr-1", "Description": "HTTPS"})
+    account.logs("a line of the function")
+    assert command.check_events(account.target)
+
+
 def test_rule_without_description_of_another_group_gets_none(account: Account) -> None:
     """EC2 API reference: a request without the description removes it."""
     account.outputs.pop("SampleGroupId")

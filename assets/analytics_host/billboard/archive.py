@@ -6,16 +6,19 @@ import shutil
 import stat
 import tarfile
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import dropwhile
+from itertools import dropwhile, islice
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 
 MEGABYTE = 1024**2
 MAX_BYTES = 1024 * MEGABYTE  # of the files
 MAX_ENTRIES = 100_000
+MAX_LEVELS = 500  # of folders; Python creates and lists them recursively
 CREDENTIALS = {".aws", ".git-credentials", ".gnupg", ".netrc", ".ssh"}
+MAX_SHOWN_CHARACTERS = 100  # of the name of an entry
 GENERATED = {".cache", ".ipynb_checkpoints", "__pycache__", "node_modules", "x86_64-pc-linux-gnu-library"}
 
 
@@ -52,6 +55,9 @@ def _paths(folder: Path, problems: list[str]) -> Iterator[Path]:
         path = Path(entry.path)
         is_folder = entry.is_dir(follow_symlinks=False)
         if entry.name in CREDENTIALS | GENERATED or (is_folder and (path / "pyvenv.cfg").exists()):
+            continue
+        if len(path.parts) > MAX_LEVELS:
+            problems.append(f"{path}: below more than {MAX_LEVELS} folders")
             continue
         yield path
         if is_folder:
@@ -119,18 +125,35 @@ def unpack(file: IO[bytes], folder: Path) -> None:
         ArchiveError: the folder exists, or the archive is too large or has entries that `pack` does not write.
     """
     with TemporaryFile() as tar:
+        reader: Any = _SmallReads(tar)  # with the methods that tarfile uses
         try:
             _decompress(file, tar)
-            with tarfile.open(fileobj=tar, mode="r:") as archive:
-                members = archive.getmembers()
+            with tarfile.open(fileobj=reader, mode="r:") as archive:
+                members = list(islice(archive, MAX_ENTRIES + 1))
                 _check(members)
                 _extract(archive, members, folder)
         except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
             raise ArchiveError(f"not an archive of a home directory: {error}") from None
 
 
+def max_archive_bytes() -> int:
+    return MAX_BYTES + MAX_ENTRIES * 2048  # each entry has a header, and can be padded
+
+
+class _SmallReads:
+    """A file of which `tarfile` reads no large parts into memory: it reads whole headers, but files in small parts."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.seek, self.tell = file, file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MEGABYTE:
+            raise tarfile.ReadError(f"a header of an entry has more than {MEGABYTE:,} bytes")
+        return self.file.read(size)
+
+
 def _decompress(file: IO[bytes], tar: IO[bytes]) -> None:
-    limit = MAX_BYTES + MAX_ENTRIES * 2048  # each entry has a header, and can be padded
+    limit = max_archive_bytes()
     with gzip.open(file) as source:
         while chunk := source.read(MEGABYTE):
             tar.write(chunk)
@@ -141,25 +164,34 @@ def _decompress(file: IO[bytes], tar: IO[bytes]) -> None:
 
 def _check(members: list[tarfile.TarInfo]) -> None:
     """Check that no entry is, or is written through, a link out of the folder, and that each name occurs once."""
+    if len(members) > MAX_ENTRIES:
+        raise ArchiveError(f"nothing was extracted: the archive has more than {MAX_ENTRIES:,} entries")
     names = [str(PurePosixPath(member.name)) for member in members]
-    links = {name for name, member in zip(names, members, strict=True) if member.issym()}
+    below_links = _first_below(sorted(names), (n for n, member in zip(names, members, strict=True) if member.issym()))
     seen: set[str] = set()
     for name, member in zip(names, members, strict=True):
-        parents = {str(parent) for parent in PurePosixPath(name).parents}
         if member.issparse() or not (member.isreg() or member.isdir() or member.issym()):
             reason = "neither a file, a folder nor a symbolic link"
+        elif name.count("/") > MAX_LEVELS:
+            name, reason = f"{name[:MAX_SHOWN_CHARACTERS]}...", f"below more than {MAX_LEVELS} folders"
         elif PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or name == ".":
             reason = "outside of the folder"
         elif member.issym() and _leads_out(member):
             reason = "a link out of the folder"
-        elif parents & links:
+        elif name in below_links:
             reason = "below a link"
         elif name in seen:
-            reason = "more than once in the archive"
+            reason = "a duplicate entry"
         else:
             seen.add(name)
             continue
         raise ArchiveError(f"nothing was extracted: {name!r} is {reason}")
+
+
+def _first_below(ordered: list[str], links: Iterator[str]) -> set[str]:
+    """Return for each link the first of the sorted names below it, if any."""
+    first = ((link, bisect_left(ordered, f"{link}/")) for link in links)
+    return {ordered[i] for link, i in first if i < len(ordered) and ordered[i].startswith(f"{link}/")}
 
 
 def _leads_out(link: tarfile.TarInfo) -> bool:
@@ -178,8 +210,10 @@ def _extract(archive: tarfile.TarFile, members: list[tarfile.TarInfo], folder: P
         folder.mkdir(mode=0o700)
     except FileExistsError:
         raise ArchiveError(f"{folder} exists already; move or delete it first") from None
+    # In addition to `_check`. Python 3.11.2 of Debian 12, on which the sandbox can run, has no filters; the host has.
+    archive.extraction_filter = getattr(tarfile, "data_filter", None)
     try:
-        archive.extractall(folder, members, filter="data")
+        archive.extractall(folder, members)  # noqa: S202  # `_check` has checked them
     except BaseException:
         shutil.rmtree(folder)
         raise

@@ -4,6 +4,7 @@ home directory --> saved/<time>.tar.gz in the data bucket --> new folder restore
 """
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -11,9 +12,10 @@ from tempfile import TemporaryFile
 
 import boto3
 
-from .archive import ArchiveError, pack, unpack
+from .archive import MEGABYTE, ArchiveError, max_archive_bytes, pack, unpack
 
 PREFIX, SUFFIX = "saved/", ".tar.gz"
+NAME = re.compile(rf"{PREFIX}\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\dZ{re.escape(SUFFIX)}", re.ASCII)
 KEPT_ARCHIVES = 10
 
 
@@ -44,7 +46,7 @@ class SavedFiles:
             files, problems = pack(home, file)
             file.seek(0)
             self.s3.upload_fileobj(file, self.bucket, key)
-        for old in self.archives()[:-KEPT_ARCHIVES]:
+        for old in [archive for archive in self.archives() if archive != key][: 1 - KEPT_ARCHIVES]:
             self.s3.delete_object(Bucket=self.bucket, Key=old)
         return SavedHome(f"s3://{self.bucket}/{key}", files, problems)
 
@@ -56,6 +58,9 @@ class SavedFiles:
         """
         bucket, key = self._source(location)
         folder = home / f"restored-{PurePosixPath(key).name.removesuffix(SUFFIX)}"
+        size, limit = self.s3.head_object(Bucket=bucket, Key=key)["ContentLength"], max_archive_bytes()
+        if size > limit:
+            raise ArchiveError(f"the archive has {size / MEGABYTE:,.0f} MB; accepted: {limit // MEGABYTE:,} MB")
         with TemporaryFile() as file:
             self.s3.download_fileobj(bucket, key, file)
             file.seek(0)
@@ -74,7 +79,7 @@ class SavedFiles:
         return self.bucket, archives[-1]
 
     def archives(self) -> list[str]:
-        """Return the keys of the archives, the newest last."""
+        """Return the keys of the archives, the newest last, without those to which somebody gave another name."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=PREFIX)
         keys = (item["Key"] for page in pages for item in page.get("Contents", []))
-        return sorted(key for key in keys if key.endswith(SUFFIX))
+        return sorted(key for key in keys if NAME.fullmatch(key))
