@@ -28,8 +28,7 @@ TRUST = f'{{"Statement": [{{"Effect": "Allow", "Principal": {{"AWS": "{ACCOUNT}"
 SERVICES = ("autoscaling", "budgets", "dynamodb", "ec2", "iam", "rds", "sns")
 NOTES = (
     "The functions run one after another in this process, against the sandbox, as the state machine invokes them. The "
-    "time of Lambda and Step Functions is not included, and neither is the delay of Budgets, which is hours: it "
-    "dominates.",
+    "time of Lambda and Step Functions is not included, nor is the delay of Budgets, which dominates: hours.",
     "AWS calls: counted in boto3 (`before-call`), from `DescribeBudget` in the function that receives the message "
     "until the results are recorded and published.",
 )
@@ -124,7 +123,7 @@ def measure(progress: Progress) -> Section:
             after = account.running(name)
         rows.append(
             Row(
-                "Instances of the project that run on, over budget",
+                "Instances of the project that keep running over budget",
                 f"{after} of {before}",
                 compared_with=f"the original post, which stops none: {before} of {before}",
                 ratio=after / before,
