@@ -181,7 +181,7 @@ class CostControlWalkthrough(RestoringWalkthrough):
         sizes = self.team.scaling_sizes()
         assert sizes == {"MinSize": 1, "MaxSize": 4, "DesiredCapacity": 2}, f"the group has {sizes}"
         self.target.wait_until(self._allowed, "an allowed RunInstances")
-        return f'"{notification["Subject"]}": the user starts instances again; the policy of others is still there'
+        return f'"{notification["Subject"]}": user and role start instances again; the policy of others is still there'
 
     def late_message_of_last_month_has_no_effect(self) -> str:
         self._set_cost(0.75)
@@ -282,9 +282,10 @@ class CostControlWalkthrough(RestoringWalkthrough):
             yield refused
 
     def _allowed(self) -> bool:
-        """Return whether the user can start an instance; a detached policy can take effect after seconds."""
+        """Return whether user and role can start an instance; a detached policy can take effect after seconds."""
         try:
-            self.team.run_and_terminate()
+            for ec2 in (self.team.ec2, self.team.role_ec2()):
+                self.team.run_and_terminate(ec2)
         except ClientError as error:
             if error.response["Error"]["Code"] != "UnauthorizedOperation":
                 raise
