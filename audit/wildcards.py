@@ -37,13 +37,13 @@ RESOURCE_POLICY_REASONS = {
     ),
     f"Allow {AUTO_DELETE_ROLE}: AWSLambdaBasicExecutionRole": "aws-cdk-lib attaches the managed policy for logs.",
     "Allow logging.s3.amazonaws.com: s3:PutObject": (
-        "S3 chooses the names of its log files, in one prefix of one bucket."
+        "S3 chooses the names of its log files. The grant is limited to one prefix of one bucket."
     ),
     "Allow delivery.logs.amazonaws.com: s3:PutObject": (
         "CloudFront chooses the names of its log files. The grant is limited to this account's prefix and deliveries."
     ),
     "Allow cloudtrail.amazonaws.com: s3:PutObject": (
-        "One trail chooses the names of its log files, in this account's prefix."
+        "CloudTrail chooses the names of its log files. The grant is limited to one trail and this account's prefix."
     ),
     "Allow cloudtrail.amazonaws.com: kms:DescribeKey": "Limited to one trail.",
     "Allow cloudtrail.amazonaws.com: kms:GenerateDataKey*": (

@@ -40,8 +40,8 @@ NOTES = (
     "Training: H2O has two threads; scikit-learn uses as many as it supports. Songs x10, x100: copies with noise. "
     "H2O's time includes REST calls and polling every 0.2 s, which dominate for training of less than a second. "
     "Parameters are as similar as possible; the models are not identical, and not cross-validated. **A ratio below 1 "
-    f"means that H2O is faster.** A training that took more than {h2o_training.LIMIT_SECONDS} s with a tenth of the "
-    "songs is not run.",
+    f"means that H2O is faster.** A model whose training took more than {h2o_training.LIMIT_SECONDS} s with a tenth "
+    "of the songs is not trained.",
     "Bytes scanned are counted by the sandbox's Athena: whole objects of a CSV table, and the compressed chunks of "
     "the queried columns of a Parquet table. Athena bills at least 10 MB per query, so Parquet is not cheaper with "
     "this few songs; the ratio applies to larger tables.",

@@ -28,8 +28,7 @@ TRUST = f'{{"Statement": [{{"Effect": "Allow", "Principal": {{"AWS": "{ACCOUNT}"
 SERVICES = ("autoscaling", "budgets", "dynamodb", "ec2", "iam", "rds", "sns")
 NOTES = (
     "The functions run one after another in this process, against the sandbox, as the state machine invokes them. The "
-    "time of Lambda and Step Functions is not included, and neither is the delay of Budgets, which is hours: it "
-    "dominates.",
+    "time of Lambda and Step Functions is not included, nor is the delay of Budgets, which dominates: hours.",
     "AWS calls: counted in boto3 (`before-call`), from `DescribeBudget` in the function that receives the message "
     "until the results are recorded and published.",
 )
@@ -95,13 +94,14 @@ class Account:
         self.calls.clear()
         started = time.perf_counter()
         budget.spend(now)  # of the function that receives the message
-        plan = guard.decide(budget, options, inventory, now)
-        event = {"period": plan["period"], "actions": plan["actions"], "execution": options.project}
+        plan: Any = guard.decide(budget, options, inventory, now)
+        event: guard.ClaimEvent = {"period": plan["period"], "actions": plan["actions"], "execution": options.project}
         actions = [Action(**action) for action in guard.claim(table, event, now)["actions"]]
         results = denier.deny(actions) + stopper.stop(actions)
-        guard.finish(table, {"period": plan["period"], "results": results}, now)
+        guard.finish(table, plan["period"], results, now)
         notifier = guard.Notifier(clients["sns"], self.topic, options.project, table)
-        notifier.notify_guard({"plan": plan, "failure": "", "releaseArn": ""}, results, actions, now)
+        notification: Any = {"plan": plan, "failure": "", "releaseArn": ""}
+        notifier.notify_guard(notification, results, actions, now)
         taken = time.perf_counter() - started
         failed = [result for result in results if result["status"] != "done"]
         if failed:
@@ -123,7 +123,7 @@ def measure(progress: Progress) -> Section:
             after = account.running(name)
         rows.append(
             Row(
-                "Instances of the project that run on, over budget",
+                "Instances of the project that keep running over budget",
                 f"{after} of {before}",
                 compared_with=f"the original post, which stops none: {before} of {before}",
                 ratio=after / before,

@@ -22,13 +22,14 @@ CALL_INTERVAL = 0.05  # seconds
 SAMPLE_CLIENTS = 2
 SETTLE_SECONDS = 2  # calls after a switch, of which none may fail
 NOTES = (
-    "Drain: another Region gets the command. Fault: the functions of the Region have no concurrency, so each call gets "
-    "a 429, until Route 53 routes clients to another Region. The health check reports the time of the first failed "
-    "request. The compared values follow from the settings: a drain is found by the next request, at the latest after "
-    "the interval; the health check fails interval x (threshold - 1) after the first failed request.",
+    "Drain: the drain function of another Region is invoked. Fault: the functions of the Region get a reserved "
+    "concurrency of 0, so each call gets a 429 until Route 53 routes clients to another Region. The health check "
+    "reports the time of the first failed request. The values in *Compared with* follow from the settings: the next "
+    "health check request, at most one interval later, detects a drain; the health check fails "
+    "interval x (threshold - 1) after the first failed request.",
     f"The sandbox runs intervals {SPEED} times faster; the table shows the corresponding times on AWS. "
-    f"The starts of functions are not accelerated, so they count {SPEED} times: the maximum of the drains includes "
-    "one. Clients resolve the name for each call.",
+    f"Cold starts are not accelerated, so they count {SPEED} times; the maximum drain time includes one. Clients "
+    "resolve the name for each call.",
     "The plain client sends each call once. The sample client (`assets/multi_region_api/client/client.py`) retries at "
     "the Regions' own names; its delays are not accelerated.",
     "**Not included, but part of a failover on AWS**: an endpoint is unhealthy when 82% or more of the health "

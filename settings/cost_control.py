@@ -85,7 +85,7 @@ class CostControlSettings(SettingsModel):
     tag: TagKey = Field("Project", description="Key of that tag, activated as a cost allocation tag.")
     amount: Usd = Field(100, description="Budget of a month, in USD.")
     thresholds: Annotated[tuple[Threshold, ...], Field(min_length=1, max_length=MAX_THRESHOLDS)] = Field(
-        DEFAULT_THRESHOLDS, description="Thresholds: `percent`, `kind` and `actions`."
+        DEFAULT_THRESHOLDS, description="Shares of the budget (`percent` and `kind`) and the `actions` to take at them."
     )
     mode: Literal["report", "enforce"] = Field("report", description="`report` changes nothing.")
     groups: Annotated[tuple[Principal, ...], Field(max_length=MAX_PRINCIPALS)] = Field(
@@ -99,7 +99,7 @@ class CostControlSettings(SettingsModel):
     )
     stop_instances: bool = Field(True, description="Stop EC2 instances, and scale Auto Scaling groups to zero.")
     stop_databases: bool = Field(False, description="Stop RDS instances and Aurora clusters.")
-    exempt_tag: TagKey = Field("KeepRunning", description="Resources with this tag, whatever its value, run on.")
+    exempt_tag: TagKey = Field("KeepRunning", description="Resources with this tag, whatever its value, keep running.")
     volume_keys: Annotated[tuple[KeyArn, ...], Field(max_length=MAX_PRINCIPALS)] = Field(
         (), description="Customer managed KMS keys of the instances' volumes, needed to start them again."
     )
@@ -114,7 +114,7 @@ class CostControlSettings(SettingsModel):
     def conflicts(self) -> Iterator[Conflict]:
         """Yield conflicts, among them every principal that must not be denied."""
         if len({threshold.name for threshold in self.thresholds}) < len(self.thresholds):
-            yield Conflict("thresholds", "has a percent and kind more than once")
+            yield Conflict("thresholds", "contains a percent and kind more than once")
         if len(set(self.volume_keys)) < len(self.volume_keys):
             yield Conflict("volume_keys", "has a value more than once")
         for field, prefix in {"groups": "group/", "roles": "role/", "exempt_principals": ""}.items():

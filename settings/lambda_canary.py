@@ -103,7 +103,7 @@ class LambdaCanarySettings(SettingsModel):
         2.0, description="Maximum ratio of the 95th percentiles of the durations, new to old."
     )
     synthetic_calls: Annotated[int, whole_number(0, 5000)] = Field(
-        0, description="Invocations of each version by number if there are too few calls; 0 rolls back."
+        0, description="Synthetic invocations of each version if there are too few calls; 0 rolls back."
     )
     alarm_at_start: Literal["ignore", "refuse"] = Field(
         "ignore", description="How to treat an alarm that is in ALARM before the rollout."

@@ -97,7 +97,7 @@ class MultiRegionApiSettings(CustomDomainSettings):
         description="Regions of the health checkers. More Regions send more requests, which are charged.",
     )
     string_matching: bool = Field(
-        True, description="Health checks also compare the response's text, which is charged; `false`: only its status."
+        True, description="Health checks also search the response's text, which is charged; `false`: only the status."
     )
     drains: bool = Field(
         True, description="With a domain name, each Region can drain the others; `false` saves their health checks."

@@ -1,4 +1,4 @@
-"""Run a system's walkthrough against its deployed stack in your AWS account (10 to 30 minutes).
+"""Run a system's walkthrough against its deployed stack in your AWS account (10 minutes to an hour).
 
 It changes resources and restores them at the end. Deploy the stack first: make deploy STACK=...
 """

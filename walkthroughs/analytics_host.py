@@ -23,7 +23,7 @@ from assets.analytics_host.host.idle import PORTS
 from .analytics_host_queries import ASSETS, QueriesWalkthrough
 from .browser import browser
 from .forwarding import forwarded_port
-from .walkthrough import SkipStep, Step
+from .walkthrough import ROOT, SkipStep, Step
 
 NOTEBOOK_SECONDS = 1800
 
@@ -113,7 +113,7 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
         again = models.predict(best.file or Path(), self.test)
         largest = max(abs(first - second) for first, second in zip(best.probability, again, strict=True))
         assert largest < 1e-6, f"a probability differs by {largest}"
-        return f"{best.file}: the same {len(again)} probabilities"
+        return f"{short_path(best.file or Path())}: the same {len(again)} probabilities"
 
     def notebook_runs(self) -> str:
         import nbformat
@@ -141,7 +141,7 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
         plots = sum("image/png" in output.get("data", {}) for output in outputs)
         assert plots == 4, f"{plots} plots, expected 4"
         nbformat.write(notebook, self._reports() / "billboard.ipynb")
-        return f"{len(notebook.cells)} cells, {plots} plots; {self._reports() / 'billboard.ipynb'}"
+        return f"{len(notebook.cells)} cells, {plots} plots; {short_path(self._reports() / 'billboard.ipynb')}"
 
     def home_is_saved_and_restored(self) -> str:
         from assets.analytics_host.billboard.home import KEPT_ARCHIVES, SavedFiles
@@ -177,7 +177,7 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
         assert "chosen by cross-validation" in text, "the predicted hits are not in the report"
         for trained in results:
             assert trained.model.name in text, f"{trained.model.name} is not in the report"
-        return f"{path.stat().st_size:,} bytes: {path}"
+        return f"{path.stat().st_size:,} bytes: {short_path(path)}"
 
     def report_opens_in_browser(self) -> str:
         self._trained()  # otherwise the report could be from an earlier walkthrough
@@ -202,7 +202,7 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
             metrics_are_compared,
         ),
         Step("Predict the hits of 2010 with the best model", hits_are_predicted),
-        Step("Load that model from its file, and predict again", model_is_loaded_again),
+        Step("Load the best model from its file, and predict again", model_is_loaded_again),
         Step("Run the Python notebook with small models", notebook_runs),
         Step("Save files to the data bucket, and restore them in another folder", home_is_saved_and_restored),
         Step("Write results and plots to an HTML report", report_is_written),
@@ -233,6 +233,11 @@ class AnalyticsHostWalkthrough(QueriesWalkthrough):
     def _reports(self) -> Path:
         self.target.reports.mkdir(parents=True, exist_ok=True)
         return self.target.reports
+
+
+def short_path(path: Path) -> Path:
+    """Return a path below the project's folder relative to it, because the table would break the whole path."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def _as_environment(session: boto3.Session) -> dict[str, str]:

@@ -212,15 +212,15 @@ class CostControlWalkthrough(RestoringWalkthrough):
     steps = (
         Step("Start instances as a user of the project", user_starts_instances),
         Step("Forge a message to the topic", forged_message_has_no_effect),
-        Step("Let the estimated charges of the account exceed the tripwire", tripwire_causes_a_check),
+        Step("Raise the account's estimated charges above the tripwire", tripwire_causes_a_check),
         Step("Set the cost to 85 % of the budget", first_threshold_notifies),
         Step("Set the cost to 101 %, and start instances", over_budget_denies_user_and_role),
-        Step("Look at what runs", tagged_instances_stop_and_others_run_on),
+        Step("List what is still running", tagged_instances_stop_and_others_run_on),
         Step("Look for the protected instance in the notification", protected_instance_is_reported),
         Step("Send the message a second time", duplicate_message_changes_nothing),
         Step("Attach another policy to the group", others_attach_a_policy),
-        Step("Let a new month begin", new_month_undoes_exactly_the_record),
-        Step("Send a message of last month", late_message_of_last_month_has_no_effect),
+        Step("Start a new month", new_month_undoes_exactly_the_record),
+        Step("Send last month's message", late_message_of_last_month_has_no_effect),
         Step("Deploy with mode=report, and spend 101 % again", report_mode_changes_nothing),
     )
 

@@ -179,7 +179,11 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         impaired, other = self._two_regions_with_drains()
         error = self._change_drains(other, {"drain": other}).get("errorMessage", "")
         assert "is not another Region" in error, error
-        return f"{other} serves the clients of {impaired}, and rejects the command: {error}"
+        if self.target.impair:  # the drained Region's control plane works again
+            self.target.impair(None)
+        refusal = self._change_drains(impaired, {"drain": other}).get("errorMessage", "")
+        assert f"is drained by {other}" in refusal, refusal
+        return f"{other} rejects the command ({error}), and so does {impaired}: {refusal.partition(',')[0]}"
 
     def traffic_returns_after_undraining(self) -> str:
         impaired, other = self._two_regions_with_drains()
@@ -281,9 +285,9 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         Step("Set STATUS to fail in one Region", traffic_leaves_the_unhealthy_region),
         Step("Set STATUS to check again", traffic_returns),
         Step("Read the email about the alarm", alarm_arrives_by_email),
-        Step("Drain a Region whose control plane fails, from another Region", another_region_drains_the_impaired_one),
+        Step("From another Region, drain one whose control plane is impaired", another_region_drains_the_impaired_one),
         Step("Drain the last Region", last_region_cannot_be_drained),
-        Step("Undrain it from the Region that drains it", traffic_returns_after_undraining),
+        Step("Undrain the Region from the one that drains it", traffic_returns_after_undraining),
         Step("Break the health function", broken_health_function_is_unhealthy),
         Step("Set STATUS to fail in every Region, one after the other", name_resolves_when_every_region_is_unhealthy),
         Step("Open the page in a browser, and break one Region", page_shows_the_failover),

@@ -9,9 +9,12 @@ changes again.
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from .events import CheckStackEvent
+
+if TYPE_CHECKING:
+    from types_boto3_stepfunctions import SFNClient
 
 DIFFERENT_FIELDS = ("inspectOnly", "inspection")
 
@@ -23,14 +26,14 @@ class ApprovedChanges(TypedDict):
     """
 
     digest: str
-    approval: dict[str, Any]
+    approval: dict[str, object]
     inspectedAt: float
 
 
 NOT_APPROVED: ApprovedChanges = {"digest": "", "approval": {}, "inspectedAt": 0.0}
 
 
-def approved_changes(step_functions: Any, event: CheckStackEvent) -> ApprovedChanges:
+def approved_changes(step_functions: "SFNClient", event: CheckStackEvent) -> ApprovedChanges:
     """Return what was approved during the inspection that the input names.
 
     The inspection has to be an execution of the same state machine that has succeeded with the same input, so that the
@@ -53,5 +56,5 @@ def approved_changes(step_functions: Any, event: CheckStackEvent) -> ApprovedCha
     return {"digest": output["unsafe"]["digest"], "approval": output["approval"], "inspectedAt": inspected_at}
 
 
-def _common(execution_input: Mapping[str, Any]) -> dict[str, Any]:
+def _common(execution_input: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in execution_input.items() if name not in DIFFERENT_FIELDS}

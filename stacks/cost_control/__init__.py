@@ -92,7 +92,7 @@ class CostControl(Stack):
             self,
             name,
             code=self.code,
-            handler=f"cost_control.handler.{handler}",
+            handler=f"cost_control.handlers.{handler}.handler",
             description=description,
             timeout_seconds=TASK_TIMEOUT,
             **options,
@@ -148,7 +148,7 @@ class CostControl(Stack):
                 self,
                 "MonthlyRelease",
                 # Every day, so that what could not be undone on the first day is tried again.
-                description="Undoes what was done in earlier months",
+                description="Undoes the actions of earlier months",
                 schedule=events.Schedule.cron(minute="10", hour="0"),
                 targets=[targets.SfnStateMachine(state_machine, dead_letter_queue=self.dead_letters, retry_attempts=3)],
             )
@@ -175,7 +175,7 @@ class CostControl(Stack):
         function = self._create_function(
             "Receiver",
             "receive",
-            "Asks Budgets for the cost, and starts the state machine if it has reached a threshold",
+            "Reads the cost from AWS Budgets, and starts the state machine if it has reached a threshold",
             environment={"GUARD_ARN": self.guard.state_machine_arn},
             retry_attempts=2,
             on_failure=destinations.SqsDestination(self.dead_letters),
@@ -187,7 +187,7 @@ class CostControl(Stack):
         check = events.Rule(
             self,
             "Check",
-            description="Asks for the cost, in case a message was lost, and finds what was started since",
+            description="Checks the budget every hour, in case a message was lost or resources were started since",
             schedule=events.Schedule.rate(Duration.hours(1)),
             targets=[targets.LambdaFunction(function, dead_letter_queue=self.dead_letters, retry_attempts=3)],
         )
@@ -197,9 +197,9 @@ class CostControl(Stack):
         period = Duration.minutes(5)
         alarms = {
             "Errors": (receiver.metric_errors(period=period), "The budget could not be checked"),
-            "GuardFailed": (self.guard.metric_failed(period=period), "Something could not be done; see the execution"),
+            "GuardFailed": (self.guard.metric_failed(period=period), "A function of Guard failed; see its execution"),
             "GuardTimedOut": (self.guard.metric_timed_out(period=period), "A check ended before it was complete"),
-            "ReleaseFailed": (self.release.metric_failed(period=period), "Something could not be undone"),
+            "ReleaseFailed": (self.release.metric_failed(period=period), "An action could not be undone"),
             "ReleaseTimedOut": (self.release.metric_timed_out(period=period), "A release ended before it was complete"),
             "DeadLetters": (
                 self.dead_letters.metric_messages(),
@@ -229,9 +229,9 @@ class CostControl(Stack):
             "ReceiverName": (receiver.function_name, "Function that checks the budget"),
             "CheckRuleName": (check.rule_name, "EventBridge rule for the hourly check"),
             "GuardArn": (self.guard.state_machine_arn, "State machine that denies and stops"),
-            "ReleaseArn": (self.release.state_machine_arn, "State machine that undoes it; start it without input"),
+            "ReleaseArn": (self.release.state_machine_arn, "State machine that undoes actions; start it without input"),
             "DenyPolicyArn": (self.policy.managed_policy_arn, "Policy that denies starting anything new"),
-            "RecordTableName": (self.table.table_name, "What was done, and how to undo it"),
+            "RecordTableName": (self.table.table_name, "Actions, and how to undo them"),
             "DeadLetterQueueUrl": (self.dead_letters.queue_url, "Events that could not be processed"),
             "Mode": (self.settings.mode, "report or enforce"),
         }

@@ -66,7 +66,7 @@ class Rollout(Construct):
         ExecutionEndedRule(
             self,
             "Ended",
-            description="Rollouts that have ended, however they ended",
+            description="Rollouts that succeeded, failed, timed out or were aborted",
             state_machine=self.state_machine,
             statuses=["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"],
             function=functions.ended,
@@ -83,7 +83,7 @@ class Rollout(Construct):
         events.Rule(
             self,
             "Published",
-            description="Versions that were published of the functions that may be rolled out",
+            description="New versions of the functions in the settings",
             event_pattern=events.EventPattern(
                 source=["aws.lambda"],
                 detail_type=["AWS API Call via CloudTrail"],

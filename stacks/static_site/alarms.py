@@ -19,14 +19,14 @@ def add_alarms(stack: Stack, distribution: cloudfront.Distribution, rewriter: Re
         "At least 1 percent of the requests in five minutes got a server error",
     )
     for name, metric, problem in (
-        ("FunctionErrors", rewriter.metrics.execution_errors, "in which the edge function failed"),
-        ("InvalidResponses", rewriter.metrics.validation_errors, "in which the edge function's result was invalid"),
-        ("Throttles", rewriter.metrics.throttles, "in which the edge function was throttled"),
+        ("FunctionErrors", rewriter.metrics.execution_errors, "The edge function failed"),
+        ("InvalidResponses", rewriter.metrics.validation_errors, "The edge function returned an invalid result"),
+        ("Throttles", rewriter.metrics.throttles, "The edge function was throttled"),
     ):
         topic.add_alarm(
             name,
             _metric(metric, rewriter.metrics.dimensions or of_distribution, "Sum"),
-            f"At least {MIN_FAILURES} requests in five minutes {problem}",
+            f"{problem} for at least {MIN_FAILURES} requests in five minutes",
             threshold=MIN_FAILURES,
         )
 

@@ -251,8 +251,8 @@ def test_hostile_archive_is_rejected_before_extraction(home: Path, name: str) ->
     [
         ([link("a", "b"), ("a/x", {}, b"x")], "'a/x' is below a link"),
         ([("a/x", {}, b"x"), link("a", "b")], "'a/x' is below a link"),
-        ([link("a", "b"), ("a", {}, b"x")], "'a' is more than once"),
-        ([("a", {}, b"x"), ("./a", {}, b"y")], "'a' is more than once"),
+        ([link("a", "b"), ("a", {}, b"x")], "'a' is a duplicate entry"),
+        ([("a", {}, b"x"), ("./a", {}, b"y")], "'a' is a duplicate entry"),
     ],
 )
 def test_entry_that_writes_through_another_is_rejected(home: Path, members: Any, reason: str) -> None:

@@ -124,7 +124,7 @@ def expired_inspection_fails(machine: Machine) -> Ended:
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Delayed or out of order",
-    fault="after approval of one of several stacks, its unsafe changes become others",
+    fault="one of several stacks is deployed with other unsafe changes than were approved",
     expected="approval is requested again",
     observed="for a change of another resource, an additional change, and another reason",
 )
@@ -148,7 +148,7 @@ def other_changes_than_approved_are_requested_again(machine: Machine) -> Ended:
     "Hostile input",
     fault="the input names an inspection that did not approve these changes",
     expected="approval is requested",
-    observed="for a missing execution, another input, and executions that were declined or were no inspection",
+    observed="for a missing execution, another input, and executions that were declined or did not inspect",
 )
 def forged_inspection_approves_nothing(machine: Machine) -> Ended:
     approved = inspect(machine, APPROVE)

@@ -192,7 +192,7 @@ def test_switch_is_shown_with_time_and_kept_in_history(driver: Any, api: Api, pa
 @pytest.mark.reliability(
     "multi_region_api",
     "Lost event or response",
-    fault="a request of the browser client",
+    fault="a request of the browser client fails",
     expected="the page shows the error and continues",
     observed='"no response" after the last attempt, then the Region again',
 )

@@ -171,7 +171,7 @@ def test_request_for_a_silent_report_ends() -> None:
 
 
 def test_client_gives_up_before_health_checkers_do() -> None:
-    config = ssm_client().meta.config
+    config: Any = ssm_client().meta.config
     attempts = config.retries["total_max_attempts"]
     assert attempts * (config.connect_timeout + config.read_timeout) <= 2, "Route 53 waits 2 s for the status"
 
@@ -199,7 +199,9 @@ def test_overwritten_change_of_another_command_is_reported() -> None:
     client = boto3.client("ssm")
     with Stubber(client) as stub:
         stub.add_response("put_parameter", {"Version": 9})
-        with pytest.raises(DrainError, match="its change is lost; the list is now us-west-2: send the other command"):
+        with pytest.raises(
+            DrainError, match="overwrote the change of another one at the same time; the list is now us-west-2: send"
+        ):
             write_drained(client, "drained", DrainedList({"us-west-2"}, 7))
 
 

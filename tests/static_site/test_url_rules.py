@@ -56,7 +56,7 @@ def assert_every_path_leads_to_its_file(files: list[str], options: RewriteOption
     "System-specific",
     fault="generators that write `about.html` for `/about`, or names with dots and pluses",
     expected="every link leads to its file",
-    observed="with files as common generators write them, and any names",
+    observed="for the files of common generators, and for generated names",
 )
 def test_every_path_of_generated_site_leads_to_its_file(site: str, trailing_slash: str) -> None:
     files, most_exceptions = SITES[site]

@@ -1,4 +1,4 @@
-"""Tests of the analytics_host walkthrough's preconditions, with botocore's stubs for AWS."""
+"""Tests of the analytics_host walkthrough: its preconditions, with botocore's stubs for AWS, and printed paths."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,9 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from walkthroughs.analytics_host import short_path
 from walkthroughs.analytics_host_preconditions import preconditions
-from walkthroughs.walkthrough import PreconditionError, Target
+from walkthroughs.walkthrough import ROOT, PreconditionError, Target
 
 OUTPUTS = {
     "InstanceId": "i-0123456789abcdef0",
@@ -96,3 +97,8 @@ def test_preconditions_report_empty_data_location(account: Account) -> None:
     account.songs = 0
     with pytest.raises(PreconditionError, match=r"no songs at s3://example-songs/billboard/.*data_location"):
         check()
+
+
+@pytest.mark.parametrize("path", [".cache/reports/report.html", "/elsewhere/report.html"])
+def test_short_path_is_relative_only_below_the_project(path: str) -> None:
+    assert short_path(ROOT / path) == Path(path)

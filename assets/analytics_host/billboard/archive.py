@@ -196,7 +196,7 @@ def _check(members: list[tarfile.TarInfo]) -> None:
         elif name in below_links:
             reason = "below a link"
         elif name in seen:
-            reason = "more than once in the archive"
+            reason = "a duplicate entry"
         else:
             seen.add(name)
             continue
