@@ -128,6 +128,7 @@ def run(execution_arn: str) -> None:
             "Input": json.loads(execution["input"]),
             "Name": execution["name"],
             "StartTime": execution["startDate"],
+            "RedriveCount": execution.get("redriveCount", 0),
         },
         "StateMachine": {"Id": machine["stateMachineArn"], "Name": machine["name"]},
         "variables": {},

@@ -3,7 +3,8 @@
 The execution that inspects one of several stacks requests approval, and deletes its change set. The execution that
 deploys the stack creates another one, because earlier stacks may have changed what it depends on. It executes the
 change set without another approval if its unsafe changes are the approved ones. The approval counts until an update of
-the stack has been completed: who starts an execution with the same input later cannot make the changes again.
+the stack has been completed: who starts an execution with the same input later, or redrives one, cannot make the
+changes again.
 """
 
 import json
@@ -36,7 +37,8 @@ def approved_changes(step_functions: "SFNClient", event: CheckStackEvent) -> App
     """Return what was approved during the inspection that the input names.
 
     The inspection has to be an execution of the same state machine that has succeeded with the same input, so that the
-    input alone, which its author chooses, cannot approve anything.
+    input alone, which its author chooses, cannot approve anything. It must not have been redriven: its end could
+    then be later than an update with the approved changes.
     """
     arn = f"{event['executionArn'].rpartition(':')[0]}:{event['input']['inspection']}"
     try:
@@ -44,7 +46,8 @@ def approved_changes(step_functions: "SFNClient", event: CheckStackEvent) -> App
     except step_functions.exceptions.ExecutionDoesNotExist:
         return NOT_APPROVED
     inspected = json.loads(execution["input"])
-    if execution["status"] != "SUCCEEDED" or _common(inspected) != _common(event["input"]):
+    has_ended = execution["status"] == "SUCCEEDED" and not execution.get("redriveCount")
+    if not has_ended or _common(inspected) != _common(event["input"]):
         return NOT_APPROVED
     output = json.loads(execution["output"])
     if inspected.get("inspectOnly") is not True or output["approval"].get("approved") is not True:

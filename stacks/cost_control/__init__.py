@@ -64,7 +64,7 @@ class CostControl(Stack):
         self.release = self._create_release(notify)
         self.guard = self._create_guard(notify)
         receiver, check = self._create_receiver()
-        self._add_alarms(receiver, check)
+        self._add_alarms(receiver)
         self._add_outputs(receiver, check)
 
     def _create_record_table(self) -> dynamodb.Table:
@@ -193,7 +193,7 @@ class CostControl(Stack):
         )
         return function, check
 
-    def _add_alarms(self, receiver: lambda_.Function, check: events.Rule) -> None:
+    def _add_alarms(self, receiver: lambda_.Function) -> None:
         period = Duration.minutes(5)
         alarms = {
             "Errors": (receiver.metric_errors(period=period), "The budget could not be checked"),
@@ -208,17 +208,11 @@ class CostControl(Stack):
         }
         for name, (metric, description) in alarms.items():
             self.topic.add_alarm(name, metric, description)
-        invocations = cloudwatch.Metric(
-            namespace="AWS/Events",
-            metric_name="Invocations",
-            dimensions_map={"RuleName": check.rule_name},
-            statistic="Sum",
-            period=Duration.hours(1),
-        )
         self.topic.add_alarm(
             "NoCheck",
-            invocations,
-            "No hourly check ran: the rule is disabled, changed or deleted",
+            # Not the rule's, which counts calls of any target, also of a function that is throttled.
+            receiver.metric_invocations(period=Duration.hours(1)),
+            "No hourly check ran: the rule or the function is disabled, changed or deleted",
             comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             evaluation_periods=3,  # because the schedule is not aligned with them
             treat_missing_data=cloudwatch.TreatMissingData.BREACHING,

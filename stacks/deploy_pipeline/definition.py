@@ -227,7 +227,8 @@ def _decision(rollout: bool) -> dict[str, State]:
                 rule("$plan.inspectOnly = true and $unsafe.safe = true", "Delete Change Set", {"outcome": "inspected"}),
                 rule("$unsafe.safe = true", "Execute Change Set"),
                 rule(
-                    "$unsafe.digest = $plan.approved.digest",
+                    # A redriven execution has a plan from before, and the changes may have been made since.
+                    "$unsafe.digest = $plan.approved.digest and $states.context.Execution.RedriveCount = 0",
                     "Execute Change Set",
                     {"approval": jsonata("$plan.approved.approval"), "note": with_note("$plan.approved.approval.note")},
                 ),

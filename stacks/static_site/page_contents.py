@@ -16,6 +16,8 @@ ELEMENT = re.compile(
 )
 # A name without a value matches too, so that it is read only once.
 ATTRIBUTE = re.compile(r"([^\s/>=]++)(?:\s*+(=)\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\s\"'>][^\s>]*+)))?")
+# Numbers of more than seven digits are not characters. Python converts none of more than 4,300 digits.
+CHARACTER_REFERENCE = re.compile(r"&#0*([0-9]{1,8})[0-9]*")
 INLINE_ATTRIBUTE = re.compile(r"[\s\"'/](style|on[a-z]+)\s*=", re.IGNORECASE)
 EVENT_HANDLER = re.compile(r"on[a-z]{3,}")
 # Types of script elements that a policy covers; others, such as application/json, are data.
@@ -90,7 +92,12 @@ def _is_code(script_type: str) -> bool:
 def _attributes(source: str) -> dict[str, str]:
     """Return the attributes that have a value; of two with the same name, the first counts."""
     found = reversed(ATTRIBUTE.findall(source))
-    return {name.lower(): unescape("".join(values)) for name, equals, *values in found if equals}
+    return {name.lower(): unescape_references("".join(values)) for name, equals, *values in found if equals}
+
+
+def unescape_references(text: str) -> str:
+    """Replace character references by their characters."""
+    return unescape(CHARACTER_REFERENCE.sub(r"&#\1", text))
 
 
 def _references(tag: str, attributes: dict[str, str]) -> Iterator[Reference]:

@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
-from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from settings.static_site import MAX_HEADER_VALUE
 
 from .folder import files_of
-from .page_contents import PageContents, Reference, page_contents, style_sheet_references
+from .page_contents import PageContents, Reference, page_contents, style_sheet_references, unescape_references
 
 PAGES, STYLE_SHEETS, SCRIPTS = (".html", ".htm"), (".css",), (".js", ".mjs")
 DATA_URLS = {
@@ -158,7 +157,7 @@ def _add_hashes(directives: _Directives, site: _Site) -> tuple[list[str], defaul
     blocked: list[str] = []
     missing: defaultdict[str, list[str]] = defaultdict(list)
     handlers, attributes = site.code("event_handlers"), site.code("style_attributes")
-    created = {unescape(style) for text in site.scripts for _, style in STYLE_IN_SCRIPT.findall(text)}
+    created = {unescape_references(style) for text in site.scripts for _, style in STYLE_IN_SCRIPT.findall(text)}
     allows_handlers = UNSAFE_HASHES in directives.get("script-src", [])
     for name, choices in {
         "script-src": [_hashes(site.code("scripts"), handlers if allows_handlers else ())],

@@ -303,6 +303,28 @@ def test_large_header_of_an_entry_is_not_read(home: Path) -> None:
         restored(home, hostile(member))
 
 
+def test_many_large_headers_are_not_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of 1 MB each fit into the limit of bytes, and into some megabytes of an archive."""
+    monkeypatch.setattr(archive, "MAX_ENTRIES", 1000)
+    file = hostile(*((f"{i}/{'x' * 900_000}", {}, b"") for i in range(30)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match="the headers of the entries have more than 2,048,000 bytes"):
+            restored(home, file)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert list(home.parent.iterdir()) == [home]
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "é" * 128, f"folder/{'x' * 256}/file"])
+def test_name_that_no_file_can_have_is_rejected(home: Path, name: str) -> None:
+    with pytest.raises(ArchiveError, match="is longer than 255 bytes") as caught:
+        restored(home, hostile((name, {}, b"")))
+    assert len(str(caught.value)) < 250
+    assert list(home.parent.iterdir()) == [home]
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"text", gzip.compress(b"text" * 500, mtime=0), gzip.compress(b"x" * 9999, mtime=0)[:-20]],

@@ -175,19 +175,20 @@ def test_state_machine_that_ends_early_raises_an_alarm(
 @pytest.mark.reliability(
     "cost_control",
     "Hostile input",
-    fault="somebody disables or deletes the rule for the hourly check",
+    fault="somebody disables, deletes or redirects the rule for the hourly check, or throttles the function",
     expected="an alarm",
-    observed="NoCheck treats missing data as breaching; three periods, because the schedule is not aligned with them",
+    observed="NoCheck counts the calls of the function; three periods, because the schedule is not aligned with them",
 )
 def test_missing_check_raises_alarm(template: dict[str, Any]) -> None:
-    alarms = [a for a in resources_of_type(template, "AWS::CloudWatch::Alarm") if a.get("Namespace") == "AWS/Events"]
-    (alarm,) = alarms
-    (rule,) = (n for n, r in template["Resources"].items() if "ScheduleExpression" in r.get("Properties", {})
-               and "rate(1 hour)" in r["Properties"]["ScheduleExpression"])  # fmt: skip
-    assert alarm["Dimensions"] == [{"Name": "RuleName", "Value": {"Ref": rule}}]
-    assert (alarm["MetricName"], alarm["TreatMissingData"]) == ("Invocations", "breaching")
+    """The rule counts an invocation even if its target is another function, or if the function is throttled."""
+    alarms = resources_of_type(template, "AWS::CloudWatch::Alarm")
+    (alarm,) = (a for a in alarms if a["ComparisonOperator"] == "LessThanThreshold")
+    (receiver,) = (n for n, r in template["Resources"].items() if r["Type"] == "AWS::Lambda::Function"
+                   and n.startswith("Receiver"))  # fmt: skip
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/Lambda", "Invocations", "Sum")
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": receiver}}]
     assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["Threshold"]) == (3600, 3, 1)
-    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    assert alarm["TreatMissingData"] == "breaching"
     assert alarm["AlarmActions"]
 
 

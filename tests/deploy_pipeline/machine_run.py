@@ -134,7 +134,8 @@ class FakeExecutions(FakeClient):
         if executionArn not in self.executions:
             raise self.exceptions.ExecutionDoesNotExist
         execution = self.executions[executionArn]
-        described = {name: execution[name] for name in ("status", "input", "output") if execution[name] is not None}
+        names = ("status", "input", "output", "redriveCount")
+        described = {name: execution[name] for name in names if execution[name] is not None}
         return described | {"stopDate": datetime.fromisoformat(execution["stopDate"])}
 
 
@@ -173,7 +174,8 @@ def emulator() -> tuple[ModuleType, ModuleType]:
 class Machine:
     """The state machine, which uses `cloudformation` and `s3`.
 
-    `failing`: errors that invoking a function raises, by its name in the definition.
+    `failing`: errors that invoking a function raises, by its name in the definition. `redrives`: how often the next
+    executions were redriven; they run from the start, unlike on AWS.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
@@ -184,6 +186,7 @@ class Machine:
         self.rollout = FakeRollout()
         self.failing: dict[str, list[str]] = {}
         self.invoked: list[str] = []
+        self.redrives = 0
         self.input: dict[str, Any] = dict(INPUT)
         self.stack_names = APP
         self.definition = definition.definition(rollout=True)
@@ -224,6 +227,7 @@ class Machine:
             "input": json.dumps(self.input | fields),
             "output": None,
             "events": [],
+            "redriveCount": self.redrives,
         }
         self._stepfunctions.executions[arn] = execution
         self._sandbox.run(arn)

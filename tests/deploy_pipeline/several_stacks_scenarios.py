@@ -92,6 +92,25 @@ def approval_counts_for_one_update(machine: Machine) -> Ended:
 
 
 @scenario
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="someone stops an inspection or a deployment after approval, and redrives it after the changes were made",
+    expected="approval is requested again",
+    observed="a redriven execution neither gives nor uses an approval of several stacks",
+)
+def redriven_execution_neither_gives_nor_uses_approval(machine: Machine) -> Ended:
+    inspection = inspect(machine, APPROVE)
+    machine.redrives = 1
+    failed(deploy(machine, inspection, QUEUE, TOPIC), "ApprovalTimedOut")
+    inspection = inspect(machine, APPROVE)
+    machine.redrives = 0
+    ended = failed(deploy(machine, inspection, QUEUE, TOPIC), "ApprovalTimedOut")
+    assert len(requests(machine)) == 4
+    return ended
+
+
+@scenario
 def declined_inspection_fails(machine: Machine) -> Ended:
     return failed(inspect(machine, DECLINE), "ChangesDeclined", f"Declined by {SENDER}", f"2 unsafe changes to {SHOP}")
 

@@ -220,6 +220,14 @@ def test_invalid_url_in_style_sheet_is_ignored(tmp_path: Path, url: str) -> None
     assert policy(tmp_path, "", f'p {{ background: url("{url}") }}').blocked == []
 
 
+@pytest.mark.parametrize(
+    ("reference", "character"), [("1" * 5000, "\ufffd"), ("0" * 5000 + "65", "A"), ("x" + "1" * 5000, "\ufffd")]
+)
+def test_character_reference_with_many_digits_is_read(reference: str, character: str) -> None:
+    """Python converts no text of more than 4,300 digits to a number."""
+    assert page_contents(f'<p style="a&#{reference};b">').style_attributes == {f"a{character}b"}
+
+
 def test_event_handler_attributes_are_reported_and_can_be_allowed(tmp_path: Path) -> None:
     result = policy(tmp_path, '<button type="button" onclick="go()">x</button>')
     assert "event handler attributes, such as onclick, on 1 page(s)" in result.blocked[0]

@@ -17,6 +17,7 @@ MEGABYTE = 1024**2
 MAX_BYTES = 1024 * MEGABYTE  # of the files
 MAX_ENTRIES = 100_000
 MAX_LEVELS = 500  # of folders; Python creates and lists them recursively
+MAX_NAME_BYTES = 255  # of a file or folder, on Linux
 CREDENTIALS = {".aws", ".git-credentials", ".gnupg", ".netrc", ".ssh"}
 MAX_SHOWN_CHARACTERS = 100  # of the name of an entry
 GENERATED = {".cache", ".ipynb_checkpoints", "__pycache__", "node_modules", "x86_64-pc-linux-gnu-library"}
@@ -125,30 +126,42 @@ def unpack(file: IO[bytes], folder: Path) -> None:
         ArchiveError: the folder exists, or the archive is too large or has entries that `pack` does not write.
     """
     with TemporaryFile() as tar:
-        reader: Any = _SmallReads(tar)  # with the methods that tarfile uses
+        reader: Any = _SmallReads(tar, max_header_bytes())  # with the methods that tarfile uses
         try:
             _decompress(file, tar)
             with tarfile.open(fileobj=reader, mode="r:") as archive:
                 members = list(islice(archive, MAX_ENTRIES + 1))
                 _check(members)
+                reader.remaining = max_archive_bytes()
                 _extract(archive, members, folder)
         except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
             raise ArchiveError(f"not an archive of a home directory: {error}") from None
 
 
 def max_archive_bytes() -> int:
-    return MAX_BYTES + MAX_ENTRIES * 2048  # each entry has a header, and can be padded
+    return MAX_BYTES + max_header_bytes()
+
+
+def max_header_bytes() -> int:
+    return MAX_ENTRIES * 2048  # each entry has a header, and can be padded
 
 
 class _SmallReads:
-    """A file of which `tarfile` reads no large parts into memory: it reads whole headers, but files in small parts."""
+    """A file of which `tarfile` reads no large parts into memory: it reads whole headers, but files in small parts.
 
-    def __init__(self, file: IO[bytes]) -> None:
+    It keeps the headers, so all of them together are limited too. remaining: the bytes that can still be read.
+    """
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
         self.file, self.seek, self.tell = file, file.seek, file.tell
+        self.limit = self.remaining = limit
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MEGABYTE:
             raise tarfile.ReadError(f"a header of an entry has more than {MEGABYTE:,} bytes")
+        self.remaining -= size
+        if self.remaining < 0:
+            raise tarfile.ReadError(f"the headers of the entries have more than {self.limit:,} bytes")
         return self.file.read(size)
 
 
@@ -173,7 +186,9 @@ def _check(members: list[tarfile.TarInfo]) -> None:
         if member.issparse() or not (member.isreg() or member.isdir() or member.issym()):
             reason = "neither a file, a folder nor a symbolic link"
         elif name.count("/") > MAX_LEVELS:
-            name, reason = f"{name[:MAX_SHOWN_CHARACTERS]}...", f"below more than {MAX_LEVELS} folders"
+            reason = f"below more than {MAX_LEVELS} folders"
+        elif any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in name.split("/")):
+            reason = f"longer than {MAX_NAME_BYTES} bytes"
         elif PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or name == ".":
             reason = "outside of the folder"
         elif member.issym() and _leads_out(member):
@@ -185,7 +200,8 @@ def _check(members: list[tarfile.TarInfo]) -> None:
         else:
             seen.add(name)
             continue
-        raise ArchiveError(f"nothing was extracted: {name!r} is {reason}")
+        shown = f"{name[:MAX_SHOWN_CHARACTERS]}..." if len(name) > MAX_SHOWN_CHARACTERS else name
+        raise ArchiveError(f"nothing was extracted: {shown!r} is {reason}")
 
 
 def _first_below(ordered: list[str], links: Iterator[str]) -> set[str]:
