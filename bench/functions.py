@@ -1,4 +1,4 @@
-"""CPU time and memory that each function adds to Lambda's runtime client, beside boto3 and cloud-custodian."""
+"""CPU time and memory that each function adds to Lambda's runtime client, compared with boto3 and cloud-custodian."""
 
 import json
 import shutil
