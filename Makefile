@@ -33,8 +33,9 @@ CDK := cdk
 # Two pytest workers, which take up to 1.5 GB each. tests/conftest.py orders and groups the tests.
 WORKERS ?= 2
 PYTEST := pytest -n $(WORKERS)
-# With SYSTEM, only tests with its name in their path or name.
-OF_SYSTEM = $(if $(SYSTEM),-k "$(SYSTEM)")
+# With SYSTEM, only tests with one of its names in their path or name.
+SPACE := $(subst ,, )
+OF_SYSTEM = $(if $(SYSTEM),-k "$(subst $(SPACE), or ,$(strip $(SYSTEM)))")
 
 .DEFAULT_GOAL := help
 .PHONY: demo sandbox bootstrap synth deploy walkthrough destroy setup analysis generators unit templates e2e lint types test docs audit grants bench pictures lock clean help

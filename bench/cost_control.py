@@ -94,13 +94,14 @@ class Account:
         self.calls.clear()
         started = time.perf_counter()
         budget.spend(now)  # of the function that receives the message
-        plan = guard.decide(budget, options, inventory, now)
-        event = {"period": plan["period"], "actions": plan["actions"], "execution": options.project}
+        plan: Any = guard.decide(budget, options, inventory, now)
+        event: guard.ClaimEvent = {"period": plan["period"], "actions": plan["actions"], "execution": options.project}
         actions = [Action(**action) for action in guard.claim(table, event, now)["actions"]]
         results = denier.deny(actions) + stopper.stop(actions)
-        guard.finish(table, {"period": plan["period"], "results": results}, now)
+        guard.finish(table, plan["period"], results, now)
         notifier = guard.Notifier(clients["sns"], self.topic, options.project, table)
-        notifier.notify_guard({"plan": plan, "failure": "", "releaseArn": ""}, results, actions, now)
+        notification: Any = {"plan": plan, "failure": "", "releaseArn": ""}
+        notifier.notify_guard(notification, results, actions, now)
         seconds = time.perf_counter() - started
         failed = [result for result in results if result["status"] != "done"]
         if failed:

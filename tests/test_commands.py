@@ -48,6 +48,12 @@ def test_make_unknown_system_lists_known_ones(target: str) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_with_two_systems_selects_tests_of_both() -> None:
+    done = run("make", "--dry-run", "unit", "SYSTEM=static_site lambda_canary")
+    assert '-k "static_site or lambda_canary"' in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_make_without_target_lists_every_target() -> None:
     listed = {line.split()[0] for line in run("make").stdout.splitlines() if line.startswith("  ")}
     makefile = (ROOT / "Makefile").read_text()

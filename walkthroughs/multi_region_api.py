@@ -179,7 +179,11 @@ class MultiRegionApiWalkthrough(RestoringWalkthrough):
         impaired, other = self._two_regions_with_drains()
         error = self._change_drains(other, {"drain": other}).get("errorMessage", "")
         assert "is not another Region" in error, error
-        return f"{other} serves the clients of {impaired}, and rejects the command: {error}"
+        if self.target.impair:  # the drained Region's control plane works again
+            self.target.impair(None)
+        refusal = self._change_drains(impaired, {"drain": other}).get("errorMessage", "")
+        assert f"is drained by {other}" in refusal, refusal
+        return f"{other} rejects the command ({error}), and so does {impaired}: {refusal.partition(',')[0]}"
 
     def traffic_returns_after_undraining(self) -> str:
         impaired, other = self._two_regions_with_drains()

@@ -1,16 +1,19 @@
 """Read the cost of the month from Budgets, the only source for every decision."""
 
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .plan import Spend
+
+if TYPE_CHECKING:
+    from types_boto3_budgets import BudgetsClient
 
 
 class BudgetError(Exception):
     """Budgets returned no usable limit."""
 
 
-def read_spend(budgets: Any, account: str, name: str) -> Spend:
+def read_spend(budgets: "BudgetsClient", account: str, name: str) -> Spend:
     """Return the cost and the limit of a budget.
 
     Raises:

@@ -7,7 +7,7 @@ Source: API references of IAM, EC2, EC2 Auto Scaling and RDS.
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -27,7 +27,10 @@ from .plan import (
 from .record import Result
 
 if TYPE_CHECKING:
+    from types_boto3_autoscaling import AutoScalingClient
     from types_boto3_ec2 import EC2Client
+    from types_boto3_iam import IAMClient
+    from types_boto3_rds import RDSClient
 
 logger = logging.getLogger(__name__)
 SERVER_ERROR = 500  # HTTP status
@@ -38,7 +41,7 @@ MAX_INSTANCES = 50  # per call; EC2 rejects the whole call for one instance
 class Denier:
     """Attaches one policy. `refuse` returns why a principal must not be denied, or an empty text."""
 
-    iam: Any
+    iam: "IAMClient"
     policy_arn: str
     refuse: Callable[[Action], str]
 
@@ -65,8 +68,8 @@ class Stopper:
     """Stops resources."""
 
     ec2: "EC2Client"
-    autoscaling: Any
-    rds: Any
+    autoscaling: "AutoScalingClient"
+    rds: "RDSClient"
 
     def stop(self, actions: Iterable[Action]) -> list[Result]:
         """Scale groups to zero, and stop instances and databases."""

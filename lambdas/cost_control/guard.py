@@ -2,31 +2,90 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, final
 
 from .budget import read_spend
 from .inventory import Inventory
-from .notification_text import MAX_LINES, guard_notification, release_notification
+from .notification_text import MAX_LINES, ReleaseResults, guard_notification, release_notification
 from .options import Options
-from .plan import DONE, UNDONE, Action, Plan, Spend, period_of, plan, reached, shows_last_month, threshold_item
+from .plan import (
+    DONE,
+    UNDONE,
+    Action,
+    ActionJson,
+    ActionsEvent,
+    EmptyPlan,
+    Plan,
+    PlanJson,
+    Spend,
+    period_of,
+    plan,
+    reached,
+    shows_last_month,
+    threshold_item,
+)
 from .record import RecordTable, Result
 from .release import Releaser
 
 if TYPE_CHECKING:
+    from types_boto3_budgets import BudgetsClient
     from types_boto3_sns import SNSClient
     from types_boto3_stepfunctions import SFNClient
 
 logger = logging.getLogger(__name__)
 
 
+@final
+class ClaimEvent(TypedDict):
+    """The actions of a plan."""
+
+    period: str
+    actions: list[ActionJson]
+    execution: str
+
+
+@final
+class GuardResults(TypedDict):
+    """What a check has found and done. failure: why the execution failed, if it did."""
+
+    plan: PlanJson
+    actions: list[ActionJson]
+    denied: list[Result]
+    stopped: list[Result]
+    failure: str
+    releaseArn: str
+
+
+class ReleaseInput(TypedDict, total=False):
+    """The input of an execution of the release; only EventBridge's schedule gives a time."""
+
+    time: str
+
+
+class ReleaseEvent(TypedDict):
+    """An attempt. results: those of earlier attempts, which closed `closed` items."""
+
+    input: ReleaseInput
+    results: list[Result]
+    closed: int
+
+
+class Released(TypedDict):
+    """The results of all attempts, and how many items are closed and open."""
+
+    results: list[Result]
+    closed: int
+    open: int
+
+
 @dataclass(frozen=True)
 class Budget:
     """A budget and the record of its months."""
 
-    budgets: Any
+    budgets: "BudgetsClient"
     account: str
     name: str
     table: RecordTable
@@ -71,7 +130,7 @@ def check(
     return name
 
 
-def decide(budget: Budget, options: Options, inventory: Inventory, now: datetime) -> dict[str, Any]:
+def decide(budget: Budget, options: Options, inventory: Inventory, now: datetime) -> PlanJson | EmptyPlan:
     """Read the cost again, and plan what has to be done."""
     spend, period = budget.spend(now), period_of(now)
     if spend is None or not reached(options.thresholds, spend):
@@ -91,17 +150,17 @@ def _log(decided: Plan) -> None:
         logger.warning("An action is not possible", extra={"item": name, "reason": reason})
 
 
-def claim(table: RecordTable, event: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def claim(table: RecordTable, event: ClaimEvent, now: datetime) -> ActionsEvent:
     """Write the actions of a plan as planned, and return those to do."""
     actions = [Action(**action) for action in event["actions"]]
     claimed = table.claim(event["period"], actions, event["execution"], now)
-    return {"actions": [vars(action) for action in claimed]}
+    return {"actions": [action.to_json() for action in claimed]}
 
 
-def finish(table: RecordTable, event: Mapping[str, Any], now: datetime) -> None:
+def finish(table: RecordTable, period: str, results: Iterable[Result], now: datetime) -> None:
     """Write the outcomes of actions."""
-    for result in event["results"]:
-        table.finish(event["period"], result, now)
+    for result in results:
+        table.finish(period, result, now)
         logger.info("Acted", extra=dict(result))
 
 
@@ -115,7 +174,7 @@ class Notifier:
     table: RecordTable
 
     def notify_guard(
-        self, event: Mapping[str, Any], results: Iterable[Result], actions: Iterable[Action], now: datetime
+        self, event: GuardResults, results: Iterable[Result], actions: Iterable[Action], now: datetime
     ) -> bool:
         """Report what a check has found and done; return whether there was anything new."""
         plan, failure, results = event["plan"], event["failure"], list(results)
@@ -130,7 +189,7 @@ class Notifier:
             self.table.mark_refused(plan["period"], problem["item"], problem["reason"], now)
         return True
 
-    def notify_release(self, event: Mapping[str, Any]) -> bool:
+    def notify_release(self, event: ReleaseResults) -> bool:
         """Report what a release has undone, or that it failed; return whether there was anything to report."""
         if not (event["released"] or event["failure"]):
             return False
@@ -139,7 +198,7 @@ class Notifier:
         return True
 
 
-def release(table: RecordTable, releaser: Releaser, event: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def release(table: RecordTable, releaser: Releaser, event: ReleaseEvent, now: datetime) -> Released:
     """Undo what the record shows: of earlier months if EventBridge's schedule is the cause, of all months otherwise.
 
     `event` has the execution's ``input``, and the ``results`` and number of ``closed`` items of earlier attempts. A

@@ -5,7 +5,7 @@ Source: API references of IAM, EC2, EC2 Auto Scaling and RDS.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -25,7 +25,14 @@ from .plan import (
 from .principals import group_problem, role_problem
 
 if TYPE_CHECKING:
+    from types_boto3_autoscaling import AutoScalingClient
+    from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef, TagDescriptionTypeDef
     from types_boto3_ec2 import EC2Client
+    from types_boto3_ec2.type_defs import FilterTypeDef, TagTypeDef as Ec2TagTypeDef
+    from types_boto3_iam import IAMClient
+    from types_boto3_iam.literals import SummaryKeyTypeType
+    from types_boto3_rds import RDSClient
+    from types_boto3_rds.type_defs import DBClusterTypeDef, DBInstanceTypeDef, TagTypeDef as RdsTagTypeDef
 
 AUTO_SCALING_TAG = "aws:autoscaling:groupName"  # Auto Scaling sets it on its instances
 
@@ -34,10 +41,10 @@ AUTO_SCALING_TAG = "aws:autoscaling:groupName"  # Auto Scaling sets it on its in
 class Inventory:
     """The clients and options with which resources are read."""
 
-    iam: Any
+    iam: "IAMClient"
     ec2: "EC2Client"
-    autoscaling: Any
-    rds: Any
+    autoscaling: "AutoScalingClient"
+    rds: "RDSClient"
     options: Options
     policy_arn: str
     stack_name: str
@@ -51,7 +58,7 @@ class Inventory:
         roles = [self._role(role, quotas.get("AttachedPoliciesPerRoleQuota")) for role in self.options.roles]
         return groups + roles
 
-    def _quotas(self) -> Mapping[str, int]:
+    def _quotas(self) -> "Mapping[SummaryKeyTypeType, int]":
         """Return the account's quotas. If they cannot be read, IAM reports a full one when the policy is attached."""
         try:
             return self.iam.get_account_summary()["SummaryMap"]
@@ -106,7 +113,8 @@ class Inventory:
         groups = self._auto_scaling_groups()
         exempt_instances = self._exempt_instances() if groups else {}
         for group in groups:
-            name, sizes = group["AutoScalingGroupName"], {size: group[size] for size in SIZES}
+            name = group["AutoScalingGroupName"]
+            sizes: dict[str, int] = {size: group[size] for size in SIZES}
             if any(sizes.values()) and self.options.exempt_tag not in _tags(group["Tags"]):
                 has_tag = f"its instance {exempt_instances.get(name)} has the tag {self.options.exempt_tag}"
                 yield Resource(SCALE_TO_ZERO, name, sizes, problem=has_tag if name in exempt_instances else "")
@@ -114,7 +122,7 @@ class Inventory:
 
     def _instances(self, groups: set[str]) -> Iterator[Resource]:
         """Yield instances that run, except those of `groups`: Auto Scaling would replace them, so it scales to zero."""
-        project = {"Name": f"tag:{self.options.tag}", "Values": [self.options.project]}
+        project: FilterTypeDef = {"Name": f"tag:{self.options.tag}", "Values": [self.options.project]}
         for instance_id, tags in self._describe_instances(project, "running"):
             group = tags.get(AUTO_SCALING_TAG)
             if self.options.exempt_tag in tags or group in groups:
@@ -124,21 +132,22 @@ class Inventory:
 
     def _exempt_instances(self) -> dict[str, str]:
         """Return an instance with the exempt tag for each group that has one; scaling to zero would terminate it."""
-        exempt = {"Name": "tag-key", "Values": [self.options.exempt_tag]}
+        exempt: FilterTypeDef = {"Name": "tag-key", "Values": [self.options.exempt_tag]}
         instances = self._describe_instances(exempt, "pending", "running")
         return {tags[AUTO_SCALING_TAG]: instance_id for instance_id, tags in instances if AUTO_SCALING_TAG in tags}
 
-    def _describe_instances(self, condition: Any, *states: str) -> Iterator[tuple[str, dict[str, str]]]:
+    def _describe_instances(self, condition: "FilterTypeDef", *states: str) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield ID and tags of instances."""
-        filters = [condition, {"Name": "instance-state-name", "Values": list(states)}]
+        filters: list[FilterTypeDef] = [condition, {"Name": "instance-state-name", "Values": list(states)}]
         for page in self.ec2.get_paginator("describe_instances").paginate(Filters=filters):
             for instance in (i for reservation in page["Reservations"] for i in reservation["Instances"]):
                 yield instance["InstanceId"], _tags(instance.get("Tags", ()))
 
-    def _auto_scaling_groups(self) -> list[Any]:
+    def _auto_scaling_groups(self) -> "list[AutoScalingGroupTypeDef]":
         """Return the groups with the project's tag, including exempt and empty ones."""
-        filters: Any = [{"Name": f"tag:{self.options.tag}", "Values": [self.options.project]}]
-        pages = self.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(Filters=filters)
+        pages = self.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(
+            Filters=[{"Name": f"tag:{self.options.tag}", "Values": [self.options.project]}]
+        )
         return [group for page in pages for group in page["AutoScalingGroups"]]
 
     def _databases(self) -> Iterator[Resource]:
@@ -154,23 +163,23 @@ class Inventory:
                 if self._matches(cluster) and cluster["Status"] == "available":
                     yield Resource(STOP_CLUSTER, cluster["DBClusterIdentifier"])
 
-    def _matches(self, resource: Mapping[str, Any]) -> bool:
+    def _matches(self, resource: "DBInstanceTypeDef | DBClusterTypeDef") -> bool:
         tags = _tags(resource.get("TagList", ()))
         return tags.get(self.options.tag) == self.options.project and self.options.exempt_tag not in tags
 
 
-def _tags(tags: Iterable[Any]) -> dict[str, str]:
+def _tags(tags: "Iterable[TagDescriptionTypeDef | Ec2TagTypeDef | RdsTagTypeDef]") -> dict[str, str]:
     return {tag["Key"]: tag.get("Value", "") for tag in tags}
 
 
-def group_members(iam: Any, group: str) -> list[str]:
+def group_members(iam: "IAMClient", group: str) -> list[str]:
     """Return the names of a group's users."""
     return [
         user["UserName"] for page in iam.get_paginator("get_group").paginate(GroupName=group) for user in page["Users"]
     ]
 
 
-def with_members(iam: Any, exempt: Collection[str]) -> list[str]:
+def with_members(iam: "IAMClient", exempt: Collection[str]) -> list[str]:
     """Return the exempt principals, and the members of exempt groups as exempt users."""
     groups = [principal.rpartition("/")[2] for principal in exempt if principal.startswith("group/")]
     return [*exempt, *(f"user/{member}" for group in groups for member in group_members(iam, group))]

@@ -1,11 +1,11 @@
 """Subjects and texts of notifications."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import TypedDict, final
 
 from lambdas.mail_text import subject, without_links
 
-from .plan import DENY_GROUP, DENY_ROLE, DONE, SCALE_TO_ZERO, STOP_CLUSTER, STOP_DATABASE, STOP_INSTANCE
+from .plan import DENY_GROUP, DENY_ROLE, DONE, SCALE_TO_ZERO, STOP_CLUSTER, STOP_DATABASE, STOP_INSTANCE, PlanJson
 from .record import Result
 
 MAX_LINES = 200  # in a list; a message is at most 256 KB
@@ -25,6 +25,16 @@ DELAY = (
 )
 
 
+@final
+class ReleaseResults(TypedDict):
+    """What a release has undone. failure: why it failed, if it did."""
+
+    released: list[Result]
+    closed: int
+    open: int
+    failure: str
+
+
 def describe(item: str) -> str:
     """Describe an item of the record: ``instance i-0123456789abcdef0``."""
     kind, _, name = item.partition("/")
@@ -32,16 +42,16 @@ def describe(item: str) -> str:
 
 
 def guard_notification(
-    project: str, plan: Mapping[str, Any], results: Iterable[Result], failure: str, release_arn: str
+    project: str, plan: PlanJson, results: Iterable[Result], failure: str, release_arn: str
 ) -> tuple[str, str]:
     """Return subject and text for what a check has found and done."""
-    results, spend = list(results), plan["spend"]
+    results, spend, unit = list(results), plan["spend"], plan["spend"]["unit"]
     percent = float(spend["actual"]) / float(spend["limit"]) * 100
     done = [result["item"] for result in results if result["status"] == DONE]
     failed = [result for result in results if result["status"] != DONE]
-    forecast = f", forecast {_money(spend, 'forecast')}" if spend["forecast"] else ""
+    forecast = f", forecast {_money(spend['forecast'], unit)}" if spend["forecast"] else ""
     sections = [
-        f"Project {project}, {plan['period']}: {_money(spend, 'actual')} of {_money(spend, 'limit')}"
+        f"Project {project}, {plan['period']}: {_money(spend['actual'], unit)} of {_money(spend['limit'], unit)}"
         f" ({percent:.0f} %){forecast}.",
         *(f"Reached: {_threshold(name)}" for name in plan["thresholds"]),
     ]
@@ -65,7 +75,7 @@ def guard_notification(
     return subject(f"{project}: {percent:.0f} % of the budget, {outcome}"), "\n\n".join(sections)
 
 
-def release_notification(project: str, event: Mapping[str, Any]) -> tuple[str, str]:
+def release_notification(project: str, event: ReleaseResults) -> tuple[str, str]:
     """Return subject and text for what a release has undone."""
     results, total = event["released"], event["closed"] + event["open"]
     closed = [r for r in results if r["status"] in RELEASED]
@@ -80,8 +90,8 @@ def release_notification(project: str, event: Mapping[str, Any]) -> tuple[str, s
     return subject(f"{project}: released, {event['open']} not undone"), "\n\n".join(sections)
 
 
-def _money(spend: Mapping[str, str], name: str) -> str:
-    return f"{float(spend[name]):,.2f} {spend['unit']}"
+def _money(amount: str, unit: str) -> str:
+    return f"{float(amount):,.2f} {unit}"
 
 
 def _threshold(name: str) -> str:

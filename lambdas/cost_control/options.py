@@ -27,7 +27,7 @@ class Options:
     stop_databases: bool = False
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
+    def from_json(cls, values: Any) -> Self:
         thresholds = tuple(
             Threshold(Decimal(str(threshold["percent"])), threshold["kind"], frozenset(threshold["actions"]))
             for threshold in values["thresholds"]

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Literal, NotRequired, TypedDict, get_args
 
 DENY, STOP = "deny", "stop"  # actions of a threshold, which always notifies
 # Kinds of actions.
 DENY_GROUP, DENY_ROLE = "deny_group", "deny_role"
 STOP_INSTANCE, SCALE_TO_ZERO = "stop_instance", "scale_to_zero"
 STOP_DATABASE, STOP_CLUSTER = "stop_database", "stop_cluster"
-SIZES = ("MinSize", "MaxSize", "DesiredCapacity")  # of an Auto Scaling group
+SizeName = Literal["MinSize", "MaxSize", "DesiredCapacity"]  # of an Auto Scaling group
+SIZES: tuple[SizeName, ...] = get_args(SizeName)
 # Statuses of the record. The first two have to be undone.
 PLANNED, DONE = "planned", "done"
 OPEN = frozenset({PLANNED, DONE})
@@ -66,6 +67,10 @@ class Spend:
     def percent(self) -> Decimal:
         return (self.actual * 100 / self.limit).quantize(Decimal("0.1"))
 
+    def to_json(self) -> "SpendJson":
+        forecast = None if self.forecast is None else str(self.forecast)
+        return {"actual": str(self.actual), "forecast": forecast, "limit": str(self.limit), "unit": self.unit}
+
 
 @dataclass(frozen=True)
 class Principal:
@@ -83,7 +88,7 @@ class Resource:
 
     kind: str
     name: str
-    undo: Mapping[str, Any] = field(default_factory=dict)
+    undo: Mapping[str, int] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -93,7 +98,16 @@ class Recorded:
 
     status: str
     reason: str = ""
-    undo: Mapping[str, Any] = field(default_factory=dict)
+    undo: Mapping[str, int] = field(default_factory=dict)
+
+
+class ActionJson(TypedDict):
+    """An action as the state machine passes it on."""
+
+    kind: str
+    name: str
+    undo: NotRequired[Mapping[str, int]]
+    earlier_reason: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -102,12 +116,58 @@ class Action:
 
     kind: str
     name: str
-    undo: Mapping[str, Any] = field(default_factory=dict)
+    undo: Mapping[str, int] = field(default_factory=dict)
     earlier_reason: str = ""  # of the last attempt, if it failed
 
     @property
     def item(self) -> str:
         return item(self.kind, self.name)
+
+    def to_json(self) -> ActionJson:
+        return {"kind": self.kind, "name": self.name, "undo": self.undo, "earlier_reason": self.earlier_reason}
+
+
+class ActionsEvent(TypedDict):
+    """The actions to do."""
+
+    actions: list[ActionJson]
+
+
+class SpendJson(TypedDict):
+    """A `Spend`, with amounts as text."""
+
+    actual: str
+    forecast: str | None
+    limit: str
+    unit: str
+
+
+class Problem(TypedDict):
+    """What cannot be done: its key in the record, and the reason."""
+
+    item: str
+    reason: str
+
+
+class PlanJson(TypedDict):
+    """A plan as the state machine passes it on. act: whether to change anything. news: whether there is anything."""
+
+    period: str
+    spend: SpendJson
+    thresholds: list[str]
+    actions: list[ActionJson]
+    problems: list[Problem]
+    leftOver: int
+    mode: str
+    act: bool
+    news: bool
+
+
+class EmptyPlan(TypedDict):
+    """A plan of a check that found nothing: both are false."""
+
+    act: bool
+    news: bool
 
 
 @dataclass(frozen=True)
@@ -124,13 +184,13 @@ class Plan:
     problems: tuple[tuple[str, str], ...] = ()  # item, reason
     left_over: int = 0  # actions and problems for the next check
 
-    def to_json(self, mode: str) -> dict[str, Any]:
-        """Return the plan as the state machine passes it on. `act`: whether to change anything."""
+    def to_json(self, mode: str) -> PlanJson:
+        """Return the plan as the state machine passes it on."""
         return {
             "period": self.period,
-            "spend": {name: None if value is None else str(value) for name, value in asdict(self.spend).items()},
+            "spend": self.spend.to_json(),
             "thresholds": list(self.new_thresholds),
-            "actions": [asdict(action) for action in self.actions],
+            "actions": [action.to_json() for action in self.actions],
             "problems": [{"item": name, "reason": reason} for name, reason in self.problems],
             "leftOver": self.left_over,
             "mode": mode,

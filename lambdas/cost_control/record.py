@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -18,6 +18,7 @@ from .plan import OPEN, PLANNED, REFUSED, Action, Recorded, threshold_item
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 CLAIM_MINUTES = 30  # then the execution that claimed an action has ended: each of its functions runs for at most 5
 RETENTION_DAYS = 400  # of closed items
@@ -44,7 +45,7 @@ class OpenItem:
     period: str
     kind: str
     name: str
-    undo: Mapping[str, Any]
+    undo: Mapping[str, int]
 
     @property
     def item(self) -> str:
@@ -175,14 +176,19 @@ class RecordTable:
     def put_spend(self, period: str, actual: Decimal, now: datetime) -> None:
         """Write the cost of a month, and its highest: after a change of the budget, Budgets shows none for hours."""
         highest = max(actual, self.spend_of(period) or actual)
-        item: dict[str, Any] = {"period": {"S": period}, "item": {"S": SPEND}, "expires_at": {"N": str(_expiry(now))}}
+        item: dict[str, AttributeValueTypeDef] = {
+            "period": {"S": period},
+            "item": {"S": SPEND},
+            "expires_at": {"N": str(_expiry(now))},
+        }
         item |= {"actual": {"N": str(actual)}, "highest": {"N": str(highest)}}
         self.dynamodb.put_item(TableName=self.name, Item=item)
 
     def releases_in(self, period: str) -> int:
         """Return how many releases had an effect on a month."""
-        key: Any = {"period": {"S": period}, "item": {"S": RELEASE}}
-        item = self.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=True).get("Item")
+        item = self.dynamodb.get_item(
+            TableName=self.name, Key={"period": {"S": period}, "item": {"S": RELEASE}}, ConsistentRead=True
+        ).get("Item")
         return int(item["count"]["N"]) if item else 0
 
     def count_release(self, period: str, now: datetime) -> None:
@@ -196,8 +202,8 @@ class RecordTable:
         )
 
     def _item(
-        self, period: str, name: str, status: str, reason: str, undo: Mapping[str, Any], now: datetime
-    ) -> dict[str, Any]:
+        self, period: str, name: str, status: str, reason: str, undo: Mapping[str, int], now: datetime
+    ) -> "dict[str, AttributeValueTypeDef]":
         texts = {"period": period, "item": name, "status": status, "undo": json.dumps(undo), "at": now.isoformat()}
         return {key: {"S": value} for key, value in {**texts, "reason": reason}.items()}
 

@@ -6,7 +6,7 @@ Source: API references of IAM, EC2, EC2 Auto Scaling and RDS.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -27,7 +27,10 @@ from .plan import (
 from .record import OpenItem, Result
 
 if TYPE_CHECKING:
+    from types_boto3_autoscaling import AutoScalingClient
     from types_boto3_ec2 import EC2Client
+    from types_boto3_iam import IAMClient
+    from types_boto3_rds import RDSClient
 
 MAX_UNDONE = 100  # in an attempt, which has five minutes; the state machine repeats it
 # Resources first: they start while their users are still denied.
@@ -43,10 +46,10 @@ class NotYetError(Exception):
 class Releaser:
     """Undoes recorded actions."""
 
-    iam: Any
+    iam: "IAMClient"
     ec2: "EC2Client"
-    autoscaling: Any
-    rds: Any
+    autoscaling: "AutoScalingClient"
+    rds: "RDSClient"
     policy_arn: str
 
     def release(self, items: Iterable[OpenItem], failed: Collection[str]) -> Iterator[tuple[OpenItem, Result]]:
@@ -101,8 +104,10 @@ class Releaser:
             return GONE
         if any(groups[0][name] for name in SIZES):
             return KEPT
-        sizes = {name: item.undo[name] for name in SIZES}  # nothing else, whatever somebody has added to the record
-        self.autoscaling.update_auto_scaling_group(AutoScalingGroupName=item.name, **sizes)
+        minimum, maximum, desired = (item.undo[name] for name in SIZES)  # nothing else of the record
+        self.autoscaling.update_auto_scaling_group(
+            AutoScalingGroupName=item.name, MinSize=minimum, MaxSize=maximum, DesiredCapacity=desired
+        )
         return UNDONE
 
     def _start_database(self, item: OpenItem) -> str:

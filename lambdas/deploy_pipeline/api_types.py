@@ -1,7 +1,6 @@
 """Responses of CloudFormation's API, with the fields that the functions read."""
 
-from datetime import datetime
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 
 class LiveResourceDrift(TypedDict, total=False):
@@ -54,8 +53,8 @@ class ResourceChange(TypedDict, total=False):
 class ResourceChangeWithValues(ResourceChange):
     """The change of a resource, with the resource before and after the change; None if it is not visible."""
 
-    Before: dict[str, Any] | None
-    After: dict[str, Any] | None
+    Before: dict[str, object] | None
+    After: dict[str, object] | None
 
 
 class Change(TypedDict, total=False):
@@ -74,40 +73,3 @@ class ChangeSetDescription(TypedDict):
     DeploymentMode: NotRequired[str]
     Changes: NotRequired[list[Change]]
     NextToken: NotRequired[str]
-
-
-class Stack(TypedDict):
-    """A stack of DescribeStacks."""
-
-    StackId: str
-    StackStatus: str
-
-
-class StackEvent(TypedDict):
-    """An event of DescribeStackEvents."""
-
-    LogicalResourceId: str
-    PhysicalResourceId: NotRequired[str]
-    ResourceType: str
-    ResourceStatus: str
-    Timestamp: datetime
-    ResourceStatusReason: NotRequired[str]
-    OperationId: NotRequired[str]
-
-
-class OperationEvent(TypedDict, total=False):
-    """An event of DescribeEvents: a failed validation, hook or resource."""
-
-    OperationId: str
-    EventType: str
-    LogicalResourceId: str
-    ResourceType: str
-    ResourceStatusReason: str
-    ValidationName: str
-    ValidationPath: str
-    ValidationStatus: str
-    ValidationStatusReason: str
-    ValidationFailureMode: str
-    HookType: str
-    HookStatusReason: str
-    HookFailureMode: str

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError
@@ -24,6 +24,11 @@ from .nesting import is_too_deeply_nested
 from .objects import DENIED, MISSING
 from .request import MAX_NESTING_LEVELS
 from .stack import change_set_name
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+    from types_boto3_sns import SNSClient
+    from types_boto3_stepfunctions import SFNClient
 
 DECISIONS = {"approve": "Approved", "decline": "Declined"}
 FIELDS = ("execution", "decision", "reason")
@@ -53,7 +58,7 @@ class DecisionRejectedError(Exception):
 class Notifications:
     """An SNS topic."""
 
-    sns: Any
+    sns: "SNSClient"
     topic_arn: str
 
     def publish(self, title: str, message: str) -> None:
@@ -61,7 +66,7 @@ class Notifications:
 
 
 def request_approval(
-    s3: Any, notifications: Notifications, event: ApprovalEvent, *, bucket: str, queue_url: str, now: datetime
+    s3: "S3Client", notifications: Notifications, event: ApprovalEvent, *, bucket: str, queue_url: str, now: datetime
 ) -> None:
     """Store the task token in `bucket`, and send a notification with the commands that send a decision."""
     token = json.dumps({"taskToken": event["taskToken"]}).encode()
@@ -108,8 +113,8 @@ def _token_key(execution: str) -> str:
 class Decisions:
     """Passes decisions to the executions that wait for them."""
 
-    s3: Any
-    step_functions: Any
+    s3: "S3Client"
+    step_functions: "SFNClient"
     notifications: Notifications
     bucket: str
 
@@ -185,7 +190,7 @@ def _is_reason(text: str) -> bool:
     return 0 < len(text.strip(" .")) <= len(text) <= MAX_REASON_CHARACTERS and text.isprintable()
 
 
-def _shown(fields: Mapping[str, Any], name: str) -> str:
+def _shown(fields: Mapping[str, object], name: str) -> str:
     return f"given {json.dumps(fields[name])[:MAX_SHOWN_CHARACTERS]}" if name in fields else "missing"
 
 

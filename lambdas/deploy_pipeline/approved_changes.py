@@ -8,9 +8,12 @@ the stack has been completed: who starts an execution with the same input later 
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from .events import CheckStackEvent
+
+if TYPE_CHECKING:
+    from types_boto3_stepfunctions import SFNClient
 
 DIFFERENT_FIELDS = ("inspectOnly", "inspection")
 
@@ -22,14 +25,14 @@ class ApprovedChanges(TypedDict):
     """
 
     digest: str
-    approval: dict[str, Any]
+    approval: dict[str, object]
     inspectedAt: float
 
 
 NOT_APPROVED: ApprovedChanges = {"digest": "", "approval": {}, "inspectedAt": 0.0}
 
 
-def approved_changes(step_functions: Any, event: CheckStackEvent) -> ApprovedChanges:
+def approved_changes(step_functions: "SFNClient", event: CheckStackEvent) -> ApprovedChanges:
     """Return what was approved during the inspection that the input names.
 
     The inspection has to be an execution of the same state machine that has succeeded with the same input, so that the
@@ -50,5 +53,5 @@ def approved_changes(step_functions: Any, event: CheckStackEvent) -> ApprovedCha
     return {"digest": output["unsafe"]["digest"], "approval": output["approval"], "inspectedAt": inspected_at}
 
 
-def _common(execution_input: Mapping[str, Any]) -> dict[str, Any]:
+def _common(execution_input: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in execution_input.items() if name not in DIFFERENT_FIELDS}

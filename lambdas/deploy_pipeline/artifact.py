@@ -16,12 +16,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import InvalidArtifactError
 from .objects import explain_read_error
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 MAX_TEMPLATE_BYTES = 1024 * 1024  # CloudFormation's limit for templates in S3
 MAX_DIRECTORY_BYTES = 8 * 1024 * 1024  # of the zip file's central directory
@@ -36,7 +39,7 @@ UNSUPPORTED_METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard"}
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
 
 
-def read_template(s3: Any, bucket: str, key: str, path: str) -> bytes:
+def read_template(s3: "S3Client", bucket: str, key: str, path: str) -> bytes:
     """Return the content of the file `path` in the zip file at `key`.
 
     Raises:
@@ -48,7 +51,7 @@ def read_template(s3: Any, bucket: str, key: str, path: str) -> bytes:
 
 @contextmanager
 def open_artifact(
-    s3: Any, bucket: str, key: str, max_read_bytes: int = MAX_READ_BYTES, chunk_bytes: int = CHUNK_BYTES
+    s3: "S3Client", bucket: str, key: str, max_read_bytes: int = MAX_READ_BYTES, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[zipfile.ZipFile]:
     """Open the zip file at `key`, of which at most `max_read_bytes` are read, in requests of `chunk_bytes`.
 
@@ -180,7 +183,7 @@ def _translate_s3_errors(bucket: str, key: str) -> Iterator[None]:
 class _S3RangeReader(io.RawIOBase):
     """A seekable file that reads byte ranges of an object in S3."""
 
-    def __init__(self, s3: Any, bucket: str, key: str, max_read_bytes: int) -> None:
+    def __init__(self, s3: "S3Client", bucket: str, key: str, max_read_bytes: int) -> None:
         self._s3, self._bucket, self._key, self._max_read_bytes = s3, bucket, key, max_read_bytes
         with _translate_s3_errors(bucket, key):
             self._size = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]

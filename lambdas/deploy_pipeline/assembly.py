@@ -10,7 +10,6 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .artifact import MAX_TEMPLATE_BYTES, read_file
 from .errors import InvalidArtifactError
@@ -104,8 +103,8 @@ def read_stack(archive: zipfile.ZipFile, location: AssemblyLocation, environment
     )
 
 
-def _find_stack(artifacts: Mapping[str, Any], location: AssemblyLocation) -> dict[str, Any]:
-    stacks: dict[str, dict[str, Any]] = {}
+def _find_stack(artifacts: Mapping[str, object], location: AssemblyLocation) -> dict[str, object]:
+    stacks: dict[str, dict[str, object]] = {}
     for name, artifact in artifacts.items():
         if isinstance(artifact, dict) and artifact.get("type") == STACK:
             stacks |= {name: artifact, str(artifact.get("displayName", name)): artifact}
@@ -162,7 +161,7 @@ def _destinations(
         yield FileAsset(source_path, source.get("packaging") == "zip", keys), buckets
 
 
-def _read_json(archive: zipfile.ZipFile, path: str, file: str) -> dict[str, Any]:
+def _read_json(archive: zipfile.ZipFile, path: str, file: str) -> dict[str, object]:
     content = read_file(archive, f"{path}/{file}", FIELD, MAX_MANIFEST_BYTES)
     try:
         value = json.loads(content)
@@ -178,28 +177,28 @@ def read_template(archive: zipfile.ZipFile, stack: AssemblyStack) -> bytes:
     return read_file(archive, stack.template_path, FIELD, MAX_TEMPLATE_BYTES)
 
 
-def _object(value: Any, name: str, where: str, default: Any = None) -> dict[str, Any]:
+def _object(value: object, name: str, where: str, default: object = None) -> dict[str, object]:
     content = value.get(name, default) if isinstance(value, dict) else None
     if not isinstance(content, dict):
         raise InvalidArtifactError(f"{where}: {name} is not an object; the pipeline reads assemblies of CDK 2.")
     return content
 
 
-def _list(value: Mapping[str, Any], name: str) -> list[Any]:
+def _list(value: Mapping[str, object], name: str) -> list[object]:
     content = value.get(name, [])
     if not isinstance(content, list):
         raise InvalidArtifactError(f"{MANIFEST}: {name} is not a list; the pipeline reads assemblies of CDK 2.")
     return content
 
 
-def _text(value: Mapping[str, Any], name: str, where: str) -> str:
+def _text(value: Mapping[str, object], name: str, where: str) -> str:
     content = value.get(name)
     if not isinstance(content, str) or not content:
         raise InvalidArtifactError(f"{where}: {name} is not text; the pipeline reads assemblies of CDK 2.")
     return content
 
 
-def _texts(value: Mapping[str, Any], name: str, where: str) -> dict[str, str]:
+def _texts(value: Mapping[str, object], name: str, where: str) -> dict[str, str]:
     items = _object(value, name, where, {})
     return {key: _text(items, key, f"{where}: {name}") for key in items}
 

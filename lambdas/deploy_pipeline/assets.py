@@ -11,7 +11,7 @@ import zipfile
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -20,6 +20,9 @@ from .assembly import FIELD, AssemblyStack, FileAsset, read_stack
 from .errors import InvalidArtifactError
 from .objects import DENIED, MISSING
 from .request import AssemblyLocation, DeploymentRequest
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 MAX_ASSET_BYTES = 250 * 1024 * 1024  # uncompressed: Lambda's limit; a zip file of it fits into /tmp
 MAX_TOTAL_BYTES = 2 * 1024 * 1024 * 1024  # uncompressed: what the function can compress within its timeout
@@ -43,7 +46,7 @@ class Published:
     uploaded: int
 
 
-def publish(s3: Any, request: DeploymentRequest, bucket: str, environment: str) -> Published:
+def publish(s3: "S3Client", request: DeploymentRequest, bucket: str, environment: str) -> Published:
     """Copy the file assets of the stack in `request` into `bucket`.
 
     Raises:
@@ -56,7 +59,7 @@ def publish(s3: Any, request: DeploymentRequest, bucket: str, environment: str) 
 
 
 class _Publisher:
-    def __init__(self, s3: Any, archive: zipfile.ZipFile, location: AssemblyLocation, bucket: str) -> None:
+    def __init__(self, s3: "S3Client", archive: zipfile.ZipFile, location: AssemblyLocation, bucket: str) -> None:
         self.s3, self.archive, self.location, self.bucket = s3, archive, location, bucket
         self.size = 0  # of all assets
         # Sorted, so that the files of a folder are next to each other.

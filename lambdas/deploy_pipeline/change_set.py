@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast
 
 from botocore.exceptions import ClientError
 
@@ -17,6 +17,10 @@ from .operation_events import refusals, warnings
 from .report import markdown
 from .stack import change_set_name, is_stack_missing
 from .truncation import MAX_CAUSE_CHARACTERS, truncate
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_cloudformation.type_defs import DescribeChangeSetInputTypeDef, DescribeEventsInputTypeDef
 
 MAX_NOTICES_CHARACTERS = 800  # part of every result, which CodePipeline limits to 2,048 characters
 MAX_VIOLATIONS_CHARACTERS = 100_000  # the output of a state is limited to 262,144 bytes
@@ -70,7 +74,7 @@ class Inspection(TypedDict):
     report: str
 
 
-def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) -> CreationStatus:
+def creation_status(cloudformation: "CloudFormationClient", change_set_id: str, stack_name: str) -> CreationStatus:
     """Return the status of a change set's creation.
 
     Raises:
@@ -92,7 +96,9 @@ def creation_status(cloudformation: Any, change_set_id: str, stack_name: str) ->
     return {"status": "failed", "reason": truncate("\n".join(lines), MAX_CAUSE_CHARACTERS)}
 
 
-def _failure_details(cloudformation: Any, change_set_id: str, stack_name: str, reason: str) -> Iterator[str]:
+def _failure_details(
+    cloudformation: "CloudFormationClient", change_set_id: str, stack_name: str, reason: str
+) -> Iterator[str]:
     """List the failed validations and hooks of a change set, and the reasons of its nested change sets.
 
     `reason` contains only the ARNs of nested change sets. Details have to be read before the change set is
@@ -118,12 +124,14 @@ def _failure_details(cloudformation: Any, change_set_id: str, stack_name: str, r
         yield OMIT_NESTED
 
 
-def _refusal_lines(cloudformation: Any, **change_set: str) -> Iterator[str]:
+def _refusal_lines(
+    cloudformation: "CloudFormationClient", **change_set: "Unpack[DescribeEventsInputTypeDef]"
+) -> Iterator[str]:
     return (f"- {line}" for line in refusals(cloudformation, **change_set))
 
 
 def inspect(
-    cloudformation: Any,
+    cloudformation: "CloudFormationClient",
     change_set_id: str,
     stack_name: str,
     policy: Policy,
@@ -204,12 +212,15 @@ def _digest(unsafe: list[Violation]) -> str:
 
 
 def _changes_by_stack(
-    cloudformation: Any, change_set_id: str, stack_name: str | None, path: str = ""
-) -> Iterator[tuple[dict[str, str], str, list[Change]]]:
+    cloudformation: "CloudFormationClient", change_set_id: str, stack_name: str | None, path: str = ""
+) -> "Iterator[tuple[DescribeEventsInputTypeDef, str, list[Change]]]":
     """Return all changes to the stack and to each of its nested stacks, with the change set and the stack's path."""
     changes = _changes(cloudformation, change_set_id, stack_name)
-    _add_values(changes, _changes(cloudformation, change_set_id, stack_name, IncludePropertyValues=True))
-    yield {"ChangeSetName": change_set_id, **({"StackName": stack_name} if stack_name else {})}, path, changes
+    _add_values(changes, _changes(cloudformation, change_set_id, stack_name, values=True))
+    names: DescribeEventsInputTypeDef = {"ChangeSetName": change_set_id}
+    if stack_name:
+        names["StackName"] = stack_name
+    yield names, path, changes
     for change in changes:
         resource = change.get("ResourceChange") or {}
         if resource.get("ChangeSetId"):
@@ -217,11 +228,13 @@ def _changes_by_stack(
             yield from _changes_by_stack(cloudformation, resource["ChangeSetId"], None, child)
 
 
-def _changes(cloudformation: Any, change_set_id: str, stack_name: str | None, **options: bool) -> list[Change]:
+def _changes(
+    cloudformation: "CloudFormationClient", change_set_id: str, stack_name: str | None, *, values: bool = False
+) -> list[Change]:
     changes: list[Change] = []
     token = None
     while True:
-        page = _describe(cloudformation, change_set_id, stack_name, token, **options)
+        page = _describe(cloudformation, change_set_id, stack_name, token, values=values)
         changes += page.get("Changes", [])
         token = page.get("NextToken")
         if not token:
@@ -247,7 +260,7 @@ def _add_values(changes: list[Change], with_values: list[Change]) -> None:
     changes += [c for c in by_id.values() if (c.get("ResourceChange") or {}).get("ResourceDriftStatus") in DRIFTED]
 
 
-def delete_leftover(cloudformation: Any, execution_name: str, stack_name: str) -> str:
+def delete_leftover(cloudformation: "CloudFormationClient", execution_name: str, stack_name: str) -> str:
     """Delete the change set of an execution that has ended, unless it was executed.
 
     Returns ``none``, ``executed`` or ``deleted``. CloudFormation refuses to delete a change set while it is
@@ -267,17 +280,25 @@ def delete_leftover(cloudformation: Any, execution_name: str, stack_name: str) -
 
 
 def _describe(
-    cloudformation: Any, change_set_id: str, stack_name: str | None, token: str | None = None, **options: bool
+    cloudformation: "CloudFormationClient",
+    change_set_id: str,
+    stack_name: str | None,
+    token: str | None = None,
+    *,
+    values: bool = False,
 ) -> ChangeSetDescription:
     """Return one page of a description; `stack_name` is None for nested change sets."""
-    optional = {"StackName": stack_name, "NextToken": token}
-    arguments = {name: value for name, value in optional.items() if value}
+    arguments: DescribeChangeSetInputTypeDef = {"ChangeSetName": change_set_id}
+    if stack_name:
+        arguments["StackName"] = stack_name
+    if token:
+        arguments["NextToken"] = token
+    if values:
+        arguments["IncludePropertyValues"] = True
     try:
-        page: ChangeSetDescription = cloudformation.describe_change_set(
-            ChangeSetName=change_set_id, **arguments, **options
-        )
+        page = cloudformation.describe_change_set(**arguments)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ChangeSetNotFound":
             raise ChangeSetDeletedError("Somebody else deleted the change set before it was executed.") from error
         raise
-    return page
+    return cast("ChangeSetDescription", page)

@@ -6,7 +6,6 @@ all of them in line with the template, including those that the template does no
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from .api_types import ResourceChangeWithValues, ResourceTargetDefinition
 from .property_values import ABSENT, SECRET_NAME, property_value, shown_value
@@ -53,10 +52,10 @@ def _values(resource: ResourceChangeWithValues, target: ResourceTargetDefinition
     return [*shown, "its default" if new is ABSENT else shown_value(new)]
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: object) -> object:
     """Return the object or list in a JSON text; other values unchanged."""
     try:
-        decoded = json.loads(value) if value is not ABSENT else value
+        decoded = json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         return value
     return decoded if isinstance(decoded, dict | list) else value

@@ -6,12 +6,11 @@ resource for another reason. A new value of a create-only property replaces the 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 START = "{{resolve:"
 
 
-def unversioned(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def unversioned(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Return the paths of texts with such a reference; elements of a list have the path of the list."""
     if isinstance(value, Mapping):
         for name, item in value.items():

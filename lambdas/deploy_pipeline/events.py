@@ -13,7 +13,7 @@ class Job(TypedDict):
     """A job of CodePipeline's invoke action. `data` is validated field by field."""
 
     id: str
-    data: NotRequired[Any]
+    data: NotRequired[object]
 
 
 # The functional syntax, because the name of the field is not an identifier.
@@ -31,7 +31,7 @@ class CheckStackEvent(TypedDict):
 class PublishAssetsEvent(TypedDict):
     """Payload of the state Publish Assets: the input of the execution."""
 
-    input: Any
+    input: object
 
 
 class ChangeSetEvent(TypedDict):

@@ -9,13 +9,16 @@ failed, the reason is in the events of the stack itself, such as a failed transf
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from .api_types import StackEvent
 from .operation_events import refusals
 from .truncation import MAX_CAUSE_CHARACTERS, truncate
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_cloudformation.type_defs import StackEventTypeDef
 
 STACK = "AWS::CloudFormation::Stack"
 CONSEQUENCE = re.compile(r"Resource \w+ cancelled")  # because of the failure of another resource
@@ -38,7 +41,9 @@ class Failure:
         return f"{self.path} ({self.type})"
 
 
-def explain(cloudformation: Any, stack_id: str, stack_name: str, status: str, status_reason: str = "") -> str:
+def explain(
+    cloudformation: "CloudFormationClient", stack_id: str, stack_name: str, status: str, status_reason: str = ""
+) -> str:
     """Describe the failure of the last operation on a stack, with every reason that CloudFormation returns.
 
     `status_reason`, from the stack's description, is used if the events have no reason or cannot be read.
@@ -75,9 +80,11 @@ def _state(stack_name: str, status: str) -> str:
     return f"{stack_name} is {status}"
 
 
-def _operation(cloudformation: Any, stack_id: str, verbs: Collection[str]) -> list[StackEvent]:
+def _operation(
+    cloudformation: "CloudFormationClient", stack_id: str, verbs: Collection[str]
+) -> "list[StackEventTypeDef]":
     """Return the events of the last operation that is one of `verbs`, oldest first."""
-    events: list[StackEvent] = []
+    events: list[StackEventTypeDef] = []
     for page in cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id):
         for event in page["StackEvents"]:  # newest first
             events.append(event)
@@ -89,7 +96,9 @@ def _operation(cloudformation: Any, stack_id: str, verbs: Collection[str]) -> li
     return events[::-1]
 
 
-def _failures(cloudformation: Any, stack_id: str, events: list[StackEvent]) -> list[Failure]:
+def _failures(
+    cloudformation: "CloudFormationClient", stack_id: str, events: "list[StackEventTypeDef]"
+) -> list[Failure]:
     """Return the failures before the rollback or, if no resource failed, the reason of the stack itself."""
     before, _ = _split_at_rollback(events, stack_id)
     failures = [f for event in before if _failed(event, stack_id) for f in _resolve_nested(cloudformation, event)]
@@ -106,14 +115,18 @@ def _failures(cloudformation: Any, stack_id: str, events: list[StackEvent]) -> l
     return [Failure("", STACK, reason + _details(cloudformation, stack_id, events, reason))]
 
 
-def _failures_of_rollback(cloudformation: Any, stack_id: str, events: list[StackEvent]) -> list[Failure]:
+def _failures_of_rollback(
+    cloudformation: "CloudFormationClient", stack_id: str, events: "list[StackEventTypeDef]"
+) -> list[Failure]:
     _, after = _split_at_rollback(events, stack_id)
     return [
         f for event in after if _failed(event, stack_id) for f in _resolve_nested(cloudformation, event, rollback=True)
     ]
 
 
-def _resolve_nested(cloudformation: Any, event: StackEvent, rollback: bool = False) -> Iterator[Failure]:
+def _resolve_nested(
+    cloudformation: "CloudFormationClient", event: "StackEventTypeDef", rollback: bool = False
+) -> Iterator[Failure]:
     """Return the failures inside a nested stack, or the failure of the resource itself."""
     name, child = event["LogicalResourceId"], event.get("PhysicalResourceId", "")
     itself = Failure(name, event["ResourceType"], _reason(event))
@@ -136,20 +149,24 @@ def _resolve_nested(cloudformation: Any, event: StackEvent, rollback: bool = Fal
         yield itself
 
 
-def _split_at_rollback(events: list[StackEvent], stack_id: str) -> tuple[list[StackEvent], list[StackEvent]]:
+def _split_at_rollback(
+    events: "list[StackEventTypeDef]", stack_id: str
+) -> "tuple[list[StackEventTypeDef], list[StackEventTypeDef]]":
     for index, event in enumerate(events):
         if _is_stack(event, stack_id) and event["ResourceStatus"].endswith("ROLLBACK_IN_PROGRESS"):
             return events[:index], events[index:]
     return events, []
 
 
-def _failed(event: StackEvent, stack_id: str) -> bool:
+def _failed(event: "StackEventTypeDef", stack_id: str) -> bool:
     """Return whether a resource failed, and not because of the failure of another one."""
     failed = event["ResourceStatus"].endswith("_FAILED") and not _is_stack(event, stack_id)
     return failed and not CONSEQUENCE.match(_reason(event))
 
 
-def _details(cloudformation: Any, stack_id: str, events: list[StackEvent], reason: str) -> str:
+def _details(
+    cloudformation: "CloudFormationClient", stack_id: str, events: "list[StackEventTypeDef]", reason: str
+) -> str:
     """List the failed validations and hooks, one per line.
 
     If `reason` mentions them and the stack's events do not contain them, the events of each operation are read:
@@ -162,9 +179,9 @@ def _details(cloudformation: Any, stack_id: str, events: list[StackEvent], reaso
     return "".join(f"\n- {line}" for line in lines)
 
 
-def _is_stack(event: StackEvent, stack_id: str) -> bool:
+def _is_stack(event: "StackEventTypeDef", stack_id: str) -> bool:
     return bool(event.get("PhysicalResourceId") == stack_id)
 
 
-def _reason(event: StackEvent) -> str:
+def _reason(event: "StackEventTypeDef") -> str:
     return str(event.get("ResourceStatusReason") or "no reason given")

@@ -11,7 +11,7 @@ MAX_SHOWN_CHARACTERS = 60
 class FieldReader:
     """The fields of an object. `errors`: each names a field, the value given, and what is accepted."""
 
-    def __init__(self, fields: Mapping[str, Any], prefix: str = "") -> None:
+    def __init__(self, fields: Mapping[str, object], prefix: str = "") -> None:
         self.fields = fields
         self.prefix = prefix
         self.known: set[str] = set()
@@ -24,7 +24,7 @@ class FieldReader:
             return ""
         return value
 
-    def optional(self, name: str, default: Any, is_valid: Callable[[Any], bool], accepted: str) -> Any:
+    def optional(self, name: str, default: object, is_valid: Callable[[object], bool], accepted: str) -> Any:
         value = self._read(name, default)
         if not is_valid(value):
             self._add_error(name, accepted)
@@ -46,7 +46,7 @@ class FieldReader:
         for key in sorted(key for key in value if not pattern.fullmatch(key)):
             self.errors.append(f"{self.prefix}{name}: given the key {shorten(key)}; accepted: {accepted}")
 
-    def mapping(self, name: str, is_valid: Callable[[Any], bool], accepted: str) -> dict[str, Any]:
+    def mapping(self, name: str, is_valid: Callable[[object], bool], accepted: str) -> dict[str, object]:
         """Read an object and check each of its values separately."""
         value = self.optional(name, {}, is_object, f"an object of {accepted}")
         for item in sorted(item for item in value if not is_valid(value[item])):
@@ -60,7 +60,7 @@ class FieldReader:
             valid = f" (valid: {', '.join(sorted(self.known))})" if name == unknown[0] else ""
             self.errors.append(f"{self.prefix}{name[:MAX_SHOWN_CHARACTERS]}: unknown field{valid}")
 
-    def _read(self, name: str, default: Any = None) -> Any:
+    def _read(self, name: str, default: object = None) -> object:
         self.known.add(name)
         return self.fields.get(name, default)
 
@@ -69,11 +69,11 @@ class FieldReader:
         self.errors.append(f"{self.prefix}{name}: {problem}; accepted: {accepted}")
 
 
-def is_object(value: Any) -> bool:
+def is_object(value: object) -> bool:
     return isinstance(value, dict)
 
 
-def shorten(value: Any) -> str:
+def shorten(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 

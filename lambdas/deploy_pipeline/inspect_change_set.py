@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,11 +21,14 @@ from .errors import DeploymentError, InvalidInputError
 from .inspection import Policy
 from .request import parse_policy
 
+if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
+
 POLL_SECONDS, MAX_POLLS = 5, 120  # 10 minutes, as in the state machine
 SAFE, UNSAFE, FAILED = 0, 1, 2
 
 
-def main(arguments: Sequence[str] | None = None, cloudformation: Any = None) -> int:
+def main(arguments: Sequence[str] | None = None, cloudformation: "CloudFormationClient | None" = None) -> int:
     """Inspect the change set that the arguments name, and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
@@ -62,7 +65,7 @@ def _policy(file: Path | None) -> Policy:
     return parse_policy(content.get("policy", {}))
 
 
-def _find(client: Any, options: argparse.Namespace) -> tuple[str, str]:
+def _find(client: "CloudFormationClient", options: argparse.Namespace) -> tuple[str, str]:
     """Return the ARN of the change set, and the name of its stack."""
     stack = {"StackName": options.stack_name} if options.stack_name else {}
     if not stack and not options.change_set.startswith("arn:"):
@@ -71,7 +74,9 @@ def _find(client: Any, options: argparse.Namespace) -> tuple[str, str]:
     return described["ChangeSetId"], options.stack_name or described["StackName"]
 
 
-def _inspect(client: Any, change_set: str, stack_name: str, policy: Policy, report: Path | None) -> int:
+def _inspect(
+    client: "CloudFormationClient", change_set: str, stack_name: str, policy: Policy, report: Path | None
+) -> int:
     status = _wait(client, change_set, stack_name)
     if status["status"] == "empty":
         print(f"{stack_name}: no changes")
@@ -86,7 +91,7 @@ def _inspect(client: Any, change_set: str, stack_name: str, policy: Policy, repo
     return SAFE if result["safe"] else UNSAFE
 
 
-def _wait(client: Any, change_set: str, stack_name: str) -> CreationStatus:
+def _wait(client: "CloudFormationClient", change_set: str, stack_name: str) -> CreationStatus:
     """Return the status of the change set once it has been created."""
     for _ in range(MAX_POLLS):
         status = creation_status(client, change_set, stack_name)
@@ -96,7 +101,7 @@ def _wait(client: Any, change_set: str, stack_name: str) -> CreationStatus:
     return status
 
 
-def _check_deployment_mode(client: Any, change_set: str, drift: str) -> None:
+def _check_deployment_mode(client: "CloudFormationClient", change_set: str, drift: str) -> None:
     if "DeploymentMode" not in client.describe_change_set(ChangeSetName=change_set):
         raise InvalidInputError(
             f"policy.drift: given {drift}; the change set has no drift, because it was not created with"

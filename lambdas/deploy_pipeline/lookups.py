@@ -2,14 +2,17 @@
 
 import json
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from .inspection import NESTED, Lookups
 
+if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
 
-def lookups(cloudformation: Any, stack_name: str) -> Lookups:
+
+def lookups(cloudformation: "CloudFormationClient", stack_name: str) -> Lookups:
     """Create the lookups for a stack and its nested stacks."""
 
     @cache
@@ -23,7 +26,7 @@ def lookups(cloudformation: Any, stack_name: str) -> Lookups:
     return Lookups(physical_ids, create_only)
 
 
-def _physical_ids(cloudformation: Any, stack_name: str) -> set[tuple[str, str]]:
+def _physical_ids(cloudformation: "CloudFormationClient", stack_name: str) -> set[tuple[str, str]]:
     physical_ids: set[tuple[str, str]] = set()
     stacks = [stack_name]
     while stacks:
@@ -36,7 +39,7 @@ def _physical_ids(cloudformation: Any, stack_name: str) -> set[tuple[str, str]]:
     return {(kind, physical_id) for kind, physical_id in physical_ids if physical_id}
 
 
-def _create_only(cloudformation: Any, resource_type: str) -> tuple[str, ...] | None:
+def _create_only(cloudformation: "CloudFormationClient", resource_type: str) -> tuple[str, ...] | None:
     """Return JSON pointers to the create-only properties of a type; None if it has no readable schema."""
     try:
         described = cloudformation.describe_type(Type="RESOURCE", TypeName=resource_type)

@@ -8,7 +8,6 @@ Reasons contain only numbers and names of policies, because other values can be 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from .api_types import ResourceChange, ResourceChangeWithValues, ResourceTargetDefinition
 from .lossy_conditions import (
@@ -69,7 +68,7 @@ class LossyChange:
     path: str
     condition: Condition
     reason: str
-    default: Any = None
+    default: object = None
     unit: str = ""
     guide: str = ""
 
@@ -293,7 +292,7 @@ def with_values(resource: ResourceChange) -> ResourceChangeWithValues:
     return {**resource, "Before": before, "After": after}
 
 
-def _parsed(context: str | None) -> dict[str, Any] | None:
+def _parsed(context: str | None) -> dict[str, object] | None:
     try:
         shown = json.loads(context or "")
     except (ValueError, RecursionError):  # missing, truncated or too deeply nested
@@ -315,7 +314,7 @@ def _names(target: ResourceTargetDefinition) -> Iterator[str]:
     yield str(target.get("Name"))
 
 
-def _value(shown: Any, steps: list[str], default: Any) -> Any:
+def _value(shown: object, steps: list[str], default: object) -> object:
     for step in steps:
         if not isinstance(shown, dict):
             return HIDDEN
@@ -325,7 +324,7 @@ def _value(shown: Any, steps: list[str], default: Any) -> Any:
     return shown
 
 
-def _evaluate(row: LossyChange, before: Any, after: Any, *, listed: bool) -> Iterator[str]:
+def _evaluate(row: LossyChange, before: object, after: object, *, listed: bool) -> Iterator[str]:
     """Return the reason, if the change is unsafe. `listed`: the change set has a detail for the property."""
     hidden = HIDDEN in (before, after)
     if before == after and not (listed and (hidden or MASK in json.dumps(before))):
@@ -342,7 +341,7 @@ def _evaluate(row: LossyChange, before: Any, after: Any, *, listed: bool) -> Ite
         yield f"{row.path}{values or ' ' + row.condition.text}: {row.reason}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return "unlimited" if value == UNLIMITED else str(value)
 
 

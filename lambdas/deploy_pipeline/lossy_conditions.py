@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
 
@@ -30,46 +29,56 @@ class Condition:
     """A condition on the values before and after an update. `shown`: the values are not secret."""
 
     text: str
-    holds: Callable[[Any, Any], bool]
+    holds: Callable[[object, object], bool]
     shown: bool = False
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
+    if not isinstance(value, str | int | float):
+        raise HiddenValueError
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except ValueError:
         raise HiddenValueError from None
     if math.isnan(number):
         raise HiddenValueError
     return number
 
 
-def _days(value: Any) -> float:
+def _days(value: object) -> float:
     """Return a number of days; 0 means unlimited."""
     return _number(value) or UNLIMITED
 
 
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value or {}, dict):
+def _object(value: object) -> dict[str, object]:
+    value = value or {}
+    if not isinstance(value, dict):
         raise HiddenValueError
-    return value or {}
+    return value
 
 
-def _is_on(value: Any) -> bool:
+def _list(value: object) -> list[object]:
+    value = value or []
+    if not isinstance(value, list):
+        raise HiddenValueError
+    return value
+
+
+def _is_on(value: object) -> bool:
     text = str(value).lower()
     if text not in ON + OFF:
         raise HiddenValueError
     return text in ON
 
 
-def _expires_by_time(before: Any, after: Any) -> bool:
+def _expires_by_time(before: object, after: object) -> bool:
     """Return whether items of a table start to expire, or expire by another attribute."""
     before, after = _object(before), _object(after)
     unchanged = _is_on(before.get("Enabled", "false")) and before.get("AttributeName") == after.get("AttributeName")
     return _is_on(after.get("Enabled", "false")) and not unchanged
 
 
-def _expires_more_objects(before: Any, after: Any) -> bool:
+def _expires_more_objects(before: object, after: object) -> bool:
     """Return whether a lifecycle rule expires objects that no previous rule with the same filter expired as early."""
     previous = _expirations(before)
     return any(
@@ -79,15 +88,13 @@ def _expires_more_objects(before: Any, after: Any) -> bool:
     )
 
 
-def _expirations(rules: Any) -> dict[tuple[str, str], list[tuple[float, float]]]:
+def _expirations(rules: object) -> dict[tuple[str, str], list[tuple[float, float]]]:
     """Return the limits of all rules, by filter and kind of expiration: days, and newer versions to keep.
 
     A version expires if it exceeds both limits of one rule, so the limits of several rules cannot be combined.
     """
     limits: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    if not isinstance(rules or [], list):
-        raise HiddenValueError
-    for rule in map(_object, rules or []):
+    for rule in map(_object, _list(rules)):
         if not _is_on(rule.get("Status")):
             continue
         scope = json.dumps([rule.get(name) for name in SCOPE], sort_keys=True)
@@ -96,7 +103,7 @@ def _expirations(rules: Any) -> dict[tuple[str, str], list[tuple[float, float]]]
     return limits
 
 
-def _limits(rule: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
+def _limits(rule: Mapping[str, object]) -> Iterator[tuple[str, float, float]]:
     if "ExpirationInDays" in rule:
         yield "days", _number(rule["ExpirationInDays"]), 0
     if "ExpirationDate" in rule:
@@ -109,23 +116,21 @@ def _limits(rule: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
         yield "noncurrent", _number(noncurrent.get("NoncurrentDays", 0)), kept
 
 
-def _loses_replicas(before: Any, after: Any) -> bool:
+def _loses_replicas(before: object, after: object) -> bool:
     """Return whether a replica of a table is removed, or loses a protection."""
-    if not isinstance(before or [], list) or not isinstance(after or [], list):
-        raise HiddenValueError
-    remaining = {replica.get("Region"): replica for replica in map(_object, after or [])}
+    remaining = {replica.get("Region"): replica for replica in map(_object, _list(after))}
     return any(
         replica.get("Region") not in remaining or _loses_protection(replica, remaining[replica.get("Region")])
-        for replica in map(_object, before or [])
+        for replica in map(_object, _list(before))
     )
 
 
-def _loses_protection(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+def _loses_protection(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
     policies = (_object(replica.get("ResourcePolicy")).get("PolicyDocument") for replica in (before, after))
     return not _protections(before) <= _protections(after) or _drops_deny(*policies)
 
 
-def _protections(replica: Mapping[str, Any]) -> set[str]:
+def _protections(replica: Mapping[str, object]) -> set[str]:
     recovery = _object(replica.get("PointInTimeRecoverySpecification"))
     values = {
         "deletion": replica.get("DeletionProtectionEnabled", "false"),
@@ -134,7 +139,7 @@ def _protections(replica: Mapping[str, Any]) -> set[str]:
     return {name for name, value in values.items() if _is_on(value)}
 
 
-def _drops_deny(before: Any, after: Any) -> bool:
+def _drops_deny(before: object, after: object) -> bool:
     """Return whether a Deny statement is removed or changed.
 
     Statements with values that are known only after the update are compared in order. Only their resources can have
@@ -146,7 +151,7 @@ def _drops_deny(before: Any, after: Any) -> bool:
     return len(missing) > len(later) or not all(map(_alike, missing, later))
 
 
-def _denials(policy: Any) -> list[dict[str, Any]]:
+def _denials(policy: object) -> list[dict[str, object]]:
     """Return the Deny statements; those with policy variables also have the version, which decides what these mean."""
     document = _document(policy)
     statements, version = document.get("Statement") or [], {"Version": document.get("Version", DEFAULT_VERSION)}
@@ -155,7 +160,7 @@ def _denials(policy: Any) -> list[dict[str, Any]]:
     return [statement | version if "${" in json.dumps(statement) else statement for statement in denials]
 
 
-def _document(value: Any) -> dict[str, Any]:
+def _document(value: object) -> dict[str, object]:
     """Return an object that can also be written as a JSON text."""
     if isinstance(value, str):
         try:
@@ -167,7 +172,7 @@ def _document(value: Any) -> dict[str, Any]:
     return _object(value)
 
 
-def _alike(before: Any, after: Any) -> bool:
+def _alike(before: object, after: object) -> bool:
     if isinstance(before, dict) and isinstance(after, dict):
         return before.keys() == after.keys() and all(
             _alike(before[key], after[key]) if key in ("Resource", "NotResource") else before[key] == after[key]
@@ -178,46 +183,44 @@ def _alike(before: Any, after: Any) -> bool:
     return bool(before == after) or (isinstance(after, str) and KNOWN_AFTER_APPLY in after)
 
 
-def _retains_less(before: Any, after: Any) -> bool:
+def _retains_less(before: object, after: object) -> bool:
     strength = {"Retain": 2, "RetainExceptOnCreate": 2, "Snapshot": 1, "Delete": 0}
     if before not in strength or after not in strength:
         raise HiddenValueError
     return strength[after] < strength[before]
 
 
-def _archives_less(before: Any, after: Any) -> bool:
+def _archives_less(before: object, after: object) -> bool:
     """Return whether a topic's archive is removed, or keeps messages for fewer days."""
     first, second = (_number(_document(value).get("MessageRetentionPeriod", 0)) for value in (before, after))
     return second < first
 
 
-def _locks_less(before: Any, after: Any) -> bool:
+def _locks_less(before: object, after: object) -> bool:
     """Return whether new objects are locked for fewer days, or in a mode that allows more callers to delete them."""
     (mode, days), (new_mode, new_days) = _lock(before), _lock(after)
     return new_mode < mode or new_days < days
 
 
-def _lock(value: Any) -> tuple[int, float]:
+def _lock(value: object) -> tuple[int, float]:
     retention = _object(_object(_object(value).get("Rule")).get("DefaultRetention"))
-    modes = {None: 0, "GOVERNANCE": 1, "COMPLIANCE": 2}
+    modes: dict[object, int] = {None: 0, "GOVERNANCE": 1, "COMPLIANCE": 2}
     if retention.get("Mode") not in modes:
         raise HiddenValueError
     return modes[retention.get("Mode")], _number(retention.get("Days", 0)) + 365 * _number(retention.get("Years", 0))
 
 
-def _turns_off_protection(before: Any, after: Any) -> bool:
+def _turns_off_protection(before: object, after: object) -> bool:
     return _is_protected(before) and not _is_protected(after)
 
 
-def _is_protected(attributes: Any) -> bool:
+def _is_protected(attributes: object) -> bool:
     """Return whether a load balancer has the attribute ``deletion_protection.enabled``."""
-    if not isinstance(attributes or [], list):
-        raise HiddenValueError
-    values = {item.get("Key"): item.get("Value") for item in map(_object, attributes or [])}
+    values = {item.get("Key"): item.get("Value") for item in map(_object, _list(attributes))}
     return _is_on(values.get("deletion_protection.enabled", "false"))
 
 
-def _is_more_mutable(before: Any, after: Any) -> bool:
+def _is_more_mutable(before: object, after: object) -> bool:
     strength = {"IMMUTABLE": 3, "IMMUTABLE_WITH_EXCLUSION": 2, "MUTABLE_WITH_EXCLUSION": 1, "MUTABLE": 0}
     if before not in strength or after not in strength:
         raise HiddenValueError

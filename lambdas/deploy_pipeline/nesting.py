@@ -1,11 +1,9 @@
 """The nesting of JSON from outside, which can exceed Python's recursion limit."""
 
-from typing import Any
-
 MAX_VALUE_LEVELS = 100  # of a resource's values and policies; recursive functions inspect them
 
 
-def is_too_deeply_nested(value: Any, max_levels: int) -> bool:
+def is_too_deeply_nested(value: object, max_levels: int) -> bool:
     """Return whether objects and lists have more than `max_levels` levels, without recursion."""
     level = [value]
     for _ in range(max_levels):

@@ -5,16 +5,22 @@ the validation that failed, but neither the resource nor the reason.
 """
 
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .api_types import OperationEvent
+if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_cloudformation.type_defs import DescribeEventsInputTypeDef, OperationEventTypeDef
 
 ERRORS = ("VALIDATION_ERROR", "HOOK_INVOCATION_ERROR", "PROVISIONING_ERROR")
 
 
-def refusals(cloudformation: Any, operation_ids: Collection[str] = (), **target: str) -> Iterator[str]:
+def refusals(
+    cloudformation: "CloudFormationClient",
+    operation_ids: Collection[str] = (),
+    **target: "Unpack[DescribeEventsInputTypeDef]",
+) -> Iterator[str]:
     """Return a line for each failed validation or hook, and another one if not all of them can be read.
 
     `target` are the arguments of DescribeEvents that name a change set, an operation or a stack. With
@@ -31,7 +37,9 @@ def refusals(cloudformation: Any, operation_ids: Collection[str] = (), **target:
         yield f"The details could not be read: {error}"
 
 
-def warnings(cloudformation: Any, path: str = "", **change_set: str) -> Iterator[str]:
+def warnings(
+    cloudformation: "CloudFormationClient", path: str = "", **change_set: "Unpack[DescribeEventsInputTypeDef]"
+) -> Iterator[str]:
     """Return a line for each warning of validations and hooks, and another one if not all of them can be read.
 
     `change_set` are the arguments of DescribeEvents, and `path` is the path of its nested stack.
@@ -44,35 +52,36 @@ def warnings(cloudformation: Any, path: str = "", **change_set: str) -> Iterator
         yield f"The warnings could not be read: {error}"
 
 
-def _events(cloudformation: Any, arguments: dict[str, Any]) -> Iterator[OperationEvent]:
+def _events(
+    cloudformation: "CloudFormationClient", arguments: "DescribeEventsInputTypeDef"
+) -> "Iterator[OperationEventTypeDef]":
     """Return the events on all pages."""
-    token: dict[str, str] = {}
     while True:
-        page = cloudformation.describe_events(**arguments, **token)
+        page = cloudformation.describe_events(**arguments)
         yield from page.get("OperationEvents", [])
         if not page.get("NextToken"):
             return
-        token = {"NextToken": page["NextToken"]}
+        arguments = {**arguments, "NextToken": page["NextToken"]}
 
 
-def _refuses(event: OperationEvent) -> bool:
+def _refuses(event: "OperationEventTypeDef") -> bool:
     """Return whether the event stopped the operation; validations and hooks can also only warn."""
     return _is_failure(event) and not _only_warns(event)
 
 
-def _warns(event: OperationEvent) -> bool:
+def _warns(event: "OperationEventTypeDef") -> bool:
     return _is_failure(event) and _only_warns(event)
 
 
-def _is_failure(event: OperationEvent) -> bool:
+def _is_failure(event: "OperationEventTypeDef") -> bool:
     return event.get("EventType") in ERRORS and event.get("ValidationStatus") != "SKIPPED"
 
 
-def _only_warns(event: OperationEvent) -> bool:
+def _only_warns(event: "OperationEventTypeDef") -> bool:
     return "WARN" in (event.get("ValidationFailureMode"), event.get("HookFailureMode"))
 
 
-def _line(event: OperationEvent) -> str:
+def _line(event: "OperationEventTypeDef") -> str:
     reason = (
         event.get("ValidationStatusReason")
         or event.get("HookStatusReason")

@@ -1,10 +1,10 @@
 """Policies of buckets, queues, topics and secrets, which overwrite the policy (or value) that their target has."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from .api_types import Change, ResourceChangeWithValues
 from .lossy_conditions import KNOWN_AFTER_APPLY
+from .property_values import ABSENT, property_value
 
 SECRET = "AWS::SecretsManager::Secret"  # noqa: S105  # a type
 # The property that names the target, and the target's type: the ID of another resource, such as a parameter's name,
@@ -74,8 +74,8 @@ def _is_of_change_set(resource: ResourceChangeWithValues, name: str, kind: str, 
     return all(types.get(cause) in kinds for cause in causes) if causes else not kinds.isdisjoint(types.values())
 
 
-def _texts(shown: Mapping[str, Any] | None, name: str) -> list[str] | None:
-    value = ((shown or {}).get("Properties") or {}).get(name)
-    if value is None:
+def _texts(shown: Mapping[str, object] | None, name: str) -> list[str] | None:
+    value = property_value(shown, name)
+    if value is None or value is ABSENT:
         return None
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]

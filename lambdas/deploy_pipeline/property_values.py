@@ -1,7 +1,7 @@
 """Show the values of a property before and after an update, unless they may be secret."""
 
 import re
-from typing import Any
+from collections.abc import Mapping
 
 from .api_types import ResourceChangeWithValues
 from .dynamic_references import START
@@ -28,13 +28,13 @@ def shown_change(resource: ResourceChangeWithValues, name: str) -> str:
     return "" if None in (before, after) or before == after else f" ({before} -> {after})"
 
 
-def property_value(shown: dict[str, Any] | None, name: str) -> Any:
+def property_value(shown: Mapping[str, object] | None, name: str) -> object:
     """Return the value of a property of a resource; `ABSENT` if it is not set."""
     properties = (shown or {}).get("Properties")
     return properties.get(name, ABSENT) if isinstance(properties, dict) else ABSENT
 
 
-def shown_value(value: Any) -> str | None:
+def shown_value(value: object) -> str | None:
     """Return a simple value in one line; None if it must not be shown."""
     if value is ABSENT:
         return "not set"

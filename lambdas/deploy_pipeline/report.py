@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .inspection import EFFECTS, Finding
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 PREFIX = "reports/"
 CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}  # by prefix of the Region
@@ -47,7 +50,7 @@ def _row(finding: Finding) -> str:
     return f"| {' | '.join(cell.translate(ESCAPED) for cell in cells)} |"
 
 
-def put_report(s3: Any, bucket: str, change_set_id: str, text: str) -> str:
+def put_report(s3: "S3Client", bucket: str, change_set_id: str, text: str) -> str:
     """Store the report of a change set, and return its URL in the console; empty if it cannot be stored.
 
     Without it, a safe change set is still executed, and the violations of an unsafe one are still reported.

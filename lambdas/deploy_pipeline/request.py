@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from .errors import InvalidInputError
 from .fields import FieldReader, is_object, join_or, shorten
@@ -108,14 +108,14 @@ class DeploymentRequest:
         return f"Exemptions in force: {'; '.join(exemptions)}" if exemptions else ""
 
 
-def parse_request(value: Any) -> DeploymentRequest:
+def parse_request(value: object) -> DeploymentRequest:
     """Validate the input of an execution.
 
     Raises:
         InvalidInputError: names every invalid field and the accepted values.
     """
-    _check_form(value)
-    fields = FieldReader(value)
+    form = _checked_form(value)
+    fields = FieldReader(form)
     environment_name = fields.text("environmentName", NAME, NAME_DESCRIPTION)
     stack_name = fields.text("stackName", NAME, NAME_DESCRIPTION)
     template_path, assembly, stacks = _parse_source(fields)
@@ -142,7 +142,7 @@ def parse_request(value: Any) -> DeploymentRequest:
     rollback = fields.optional("rollback", {}, is_object, "an object")
     rollout = Rollout.parse(fields)
     inspect_only = fields.optional("inspectOnly", False, lambda item: isinstance(item, bool), "true or false")
-    inspection = fields.text("inspection", EXECUTION_NAME, "the name of an execution") if "inspection" in value else ""
+    inspection = fields.text("inspection", EXECUTION_NAME, "the name of an execution") if "inspection" in form else ""
     if inspection and inspect_only:  # otherwise the approved changes would be made
         fields.errors.append("inspection: not together with inspectOnly")
     if inspection and not stacks:
@@ -172,13 +172,13 @@ def parse_request(value: Any) -> DeploymentRequest:
         bucket=bucket,
         key=key,
         parameters={name: _to_parameter(item) for name, item in parameters.items()},
-        tags=tags,
+        tags={name: str(item) for name, item in tags.items()},
         capabilities=tuple(capabilities),
         policy=inspection_policy,
         recreate=recreate,
         on_unsafe=on_unsafe,
         approval_timeout_minutes=int(approval_timeout),
-        rollback=rollback_alarms if "rollback" in value else None,
+        rollback=rollback_alarms if "rollback" in form else None,
         rollout=rollout,
         nested_change_sets=nested_change_sets,
         inspect_only=inspect_only,
@@ -210,9 +210,10 @@ def _parse_source(fields: FieldReader) -> tuple[str, AssemblyLocation | None, li
     return "", AssemblyLocation(path.rstrip("/"), stack), stacks
 
 
-def _are_stacks(value: Any) -> bool:
-    is_list = _is_texts(value) and 2 <= len(value) <= MAX_STACKS and len(set(value)) == len(value)
-    return is_list and all(NAME.fullmatch(name) and len(name) <= MAX_STACK_CHARACTERS for name in value)
+def _are_stacks(value: object) -> bool:
+    if not _is_texts(value) or not 2 <= len(value) <= MAX_STACKS or len(set(value)) != len(value):
+        return False
+    return all(NAME.fullmatch(name) and len(name) <= MAX_STACK_CHARACTERS for name in value)
 
 
 def stacks_of(value: Mapping[str, Any]) -> list[str]:
@@ -220,16 +221,17 @@ def stacks_of(value: Mapping[str, Any]) -> list[str]:
     return list(value.get("assembly", {}).get("stacks", []))
 
 
-def _check_form(value: Any) -> None:
+def _checked_form(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise InvalidInputError("The input must be a JSON object.")
     if is_too_deeply_nested(value, MAX_NESTING_LEVELS):
         raise InvalidInputError(f"The input has more than {MAX_NESTING_LEVELS} levels of nesting.")
     if len(json.dumps(json.dumps(value))) > MAX_INPUT_CHARACTERS:
         raise InvalidInputError(f"The input has more than {MAX_INPUT_CHARACTERS:,} characters as an escaped string.")
+    return value
 
 
-def parse_policy(value: Any) -> Policy:
+def parse_policy(value: object) -> Policy:
     """Validate a `policy` alone.
 
     Raises:
@@ -323,49 +325,50 @@ def fingerprint(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def _with_whole_numbers(value: Any) -> Any:
+def _with_whole_numbers(value: object) -> object:
     if isinstance(value, dict):
         return {name: _with_whole_numbers(item) for name, item in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _is_simple(value: Any) -> bool:
+def _is_simple(value: object) -> bool:
     return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _is_parameter(value: Any) -> bool:
+def _is_parameter(value: object) -> bool:
     if not _is_simple(value) and not (isinstance(value, list) and all(map(_is_simple, value))):
         return False
     return len(_to_parameter(value).encode(errors="surrogatepass")) <= MAX_PARAMETER_BYTES
 
 
-def _is_tag_value(value: Any) -> bool:
+def _is_tag_value(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MAX_TAG_CHARACTERS
 
 
-def _is_texts(value: Any) -> bool:
+def _is_texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _is_alarms(value: Any) -> bool:
+def _is_alarms(value: object) -> bool:
     return _is_texts(value) and all(map(ALARM_ARN.fullmatch, value))
 
 
-def _is_whole_number(minimum: int, maximum: int) -> Callable[[Any], bool]:
+def _is_whole_number(minimum: int, maximum: int) -> Callable[[object], bool]:
     """Return a check of a number in a range. Step Functions can write 60 as 60.0."""
 
-    def is_whole_number(value: Any) -> bool:
-        is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1
-        return is_whole and minimum <= value <= maximum
+    def is_whole_number(value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return value == value // 1 and minimum <= value <= maximum
 
     return is_whole_number
 
 
-def _is_list_of(accepted: tuple[str, ...]) -> Callable[[Any], bool]:
+def _is_list_of(accepted: tuple[str, ...]) -> Callable[[object], bool]:
     return lambda value: isinstance(value, list) and all(item in accepted for item in value)
 
 
-def _to_parameter(value: Any) -> str:
+def _to_parameter(value: object) -> str:
     """Convert a value to text, as CloudFormation requires: a list with commas, ``true`` and ``false``.
 
     Step Functions can write 1.0 as 1, so both are ``1``.

@@ -5,10 +5,10 @@ the old one, after everything in the stack refers to the new one. Revisions of o
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from .api_types import ResourceChangeWithValues
 from .lossy_conditions import KNOWN_AFTER_APPLY
+from .property_values import property_value
 
 NewRevisions = Mapping[str, set[str | None]]
 # The property that names what the resource is a revision of.
@@ -45,6 +45,6 @@ def is_superseded(resource: ResourceChangeWithValues, new: NewRevisions) -> bool
     return bool(successors) and (old is None or not successors.isdisjoint({old, None}))
 
 
-def _parent(kind: str, shown: dict[str, Any] | None) -> str | None:
-    value = ((shown or {}).get("Properties") or {}).get(REVISION_TYPES[kind])
+def _parent(kind: str, shown: dict[str, object] | None) -> str | None:
+    value = property_value(shown, REVISION_TYPES[kind])
     return value if isinstance(value, str) and value != KNOWN_AFTER_APPLY else None

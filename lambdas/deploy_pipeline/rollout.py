@@ -1,8 +1,9 @@
 """The input's `rollout`: an alias of the app, and the state machine of `lambda_canary` that shifts its traffic."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypedDict
+from typing import Self, TypedDict
 
 from .errors import InvalidInputError
 from .fields import FieldReader, is_object
@@ -60,7 +61,7 @@ class Rollout:
         fields.errors += inner.errors
         return rollout
 
-    def refuse_other(self, configured: dict[str, Any]) -> None:
+    def refuse_other(self, configured: Mapping[str, object]) -> None:
         """Accept only the configured rollout, or none.
 
         Raises:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import assembly
 from .artifact import MAX_READ_BYTES, open_artifact, read_template
 from .request import DeploymentRequest
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Source:
     has_assets: bool = False
 
 
-def read_source(s3: Any, request: DeploymentRequest, target: AssetTarget) -> Source:
+def read_source(s3: "S3Client", request: DeploymentRequest, target: AssetTarget) -> Source:
     """Read the template of a deployment.
 
     Raises:

@@ -2,11 +2,10 @@
 
 import hashlib
 import re
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from botocore.exceptions import ClientError
 
-from .api_types import Stack
 from .approved_changes import NOT_APPROVED, ApprovedChanges
 from .errors import InvalidTemplateError, StackNotReadyError
 from .fields import MAX_SHOWN_CHARACTERS
@@ -15,6 +14,11 @@ from .request import GREEN, MAX_SHOWN_ERRORS, MAX_TAGS, DeploymentRequest
 from .rollout import NO_ROLLOUT, RolloutPlan
 from .source import AssetTarget, Source, read_source
 from .truncation import truncate
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_cloudformation.type_defs import StackTypeDef
+    from types_boto3_s3 import S3Client
 
 MAX_NOTE_CHARACTERS = 1000  # part of every result, which CodePipeline limits to 2,048 characters
 UPDATABLE = (
@@ -63,8 +67,8 @@ class Plan(TypedDict):
     blueGreenName: str
     changeSetName: str
     changeSetType: str
-    stackOptions: dict[str, Any]
-    changeSetOptions: dict[str, Any]
+    stackOptions: dict[str, object]
+    changeSetOptions: dict[str, object]
     templateUrl: str
     publishAssets: bool
     parameters: list[Parameter]
@@ -85,8 +89,8 @@ def change_set_name(execution_name: str) -> str:
 
 
 def plan(
-    s3: Any,
-    cloudformation: Any,
+    s3: "S3Client",
+    cloudformation: "CloudFormationClient",
     request: DeploymentRequest,
     *,
     execution_name: str,
@@ -139,7 +143,7 @@ def plan(
     }
 
 
-def _stack_options(request: DeploymentRequest) -> dict[str, Any]:
+def _stack_options(request: DeploymentRequest) -> dict[str, object]:
     """Return the alarms that roll back the stack; without this argument, a stack keeps those that it has."""
     rollback = request.rollback
     if not rollback:
@@ -150,7 +154,7 @@ def _stack_options(request: DeploymentRequest) -> dict[str, Any]:
     return {"RollbackConfiguration": configuration}
 
 
-def _change_set_options(request: DeploymentRequest, change_set_type: str) -> dict[str, Any]:
+def _change_set_options(request: DeploymentRequest, change_set_type: str) -> dict[str, object]:
     """Return the options of a change set; a new stack has no drift."""
     is_drift_aware = change_set_type == "UPDATE" and request.policy.drift != "ignore"
     return {
@@ -160,10 +164,10 @@ def _change_set_options(request: DeploymentRequest, change_set_type: str) -> dic
     }
 
 
-def _find_stack(cloudformation: Any, name: str) -> Stack | None:
+def _find_stack(cloudformation: "CloudFormationClient", name: str) -> "StackTypeDef | None":
     """Describe a stack; None only if CloudFormation reports that it does not exist."""
     try:
-        stacks: list[Stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        stacks = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if is_stack_missing(error):
             return None
@@ -177,7 +181,9 @@ def is_stack_missing(error: ClientError) -> bool:
     return reason["Code"] == "ValidationError" and "does not exist" in reason["Message"]
 
 
-def _action(cloudformation: Any, stack: Stack | None, request: DeploymentRequest) -> tuple[str, str]:
+def _action(
+    cloudformation: "CloudFormationClient", stack: "StackTypeDef | None", request: DeploymentRequest
+) -> tuple[str, str]:
     """Return the action and the type of the change set."""
     if not stack or stack["StackStatus"] == "DELETE_COMPLETE":
         return "create", "CREATE"
@@ -204,7 +210,7 @@ def _action(cloudformation: Any, stack: Stack | None, request: DeploymentRequest
     )
 
 
-def _has_worked(cloudformation: Any, stack_id: str) -> bool:
+def _has_worked(cloudformation: "CloudFormationClient", stack_id: str) -> bool:
     """Return whether the stack has ever been in a status in which it could be used."""
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
     return any(
@@ -215,7 +221,7 @@ def _has_worked(cloudformation: Any, stack_id: str) -> bool:
     )
 
 
-def _was_updated_since(cloudformation: Any, stack: Stack, time: float) -> bool:
+def _was_updated_since(cloudformation: "CloudFormationClient", stack: "StackTypeDef", time: float) -> bool:
     """Return whether an operation on the stack has been completed, and not rolled back, since `time`."""
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"])
     for event in (event for page in pages for event in page["StackEvents"]):  # newest first
@@ -234,7 +240,9 @@ def _tags(request: DeploymentRequest, source: Source) -> dict[str, str]:
     return tags
 
 
-def _parameters(cloudformation: Any, template_url: str, request: DeploymentRequest, source: Source) -> dict[str, str]:
+def _parameters(
+    cloudformation: "CloudFormationClient", template_url: str, request: DeploymentRequest, source: Source
+) -> dict[str, str]:
     """Return the parameters of the assembly and the input, and ``environmentName`` if the template declares it."""
     try:
         summary = cloudformation.get_template_summary(TemplateURL=template_url)

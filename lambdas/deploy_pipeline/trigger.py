@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,6 +18,11 @@ from .nesting import is_too_deeply_nested
 from .objects import explain_read_error
 from .request import MAX_INPUT_CHARACTERS, MAX_NESTING_LEVELS, parse_request
 from .truncation import truncate
+
+if TYPE_CHECKING:
+    from types_boto3_codepipeline import CodePipelineClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_stepfunctions import SFNClient
 
 MAX_FAILURE_CHARACTERS = 5000  # CodePipeline's limit for a failure message
 MAX_SUMMARY_CHARACTERS = 2048  # CodePipeline's limit for a summary
@@ -52,9 +57,9 @@ class FailedExecution:
 class Trigger:
     """The AWS clients that a job needs, and the state machine to start."""
 
-    codepipeline: Any
-    s3: Any
-    step_functions: Any
+    codepipeline: "CodePipelineClient"
+    s3: "S3Client"
+    step_functions: "SFNClient"
     state_machine_arn: str
 
     def handle_job(self, job: Job) -> None:
@@ -173,7 +178,7 @@ def _object_at(value: object, *path: str) -> dict[str, Any]:
     return value
 
 
-def _text_field(fields: dict[str, Any], name: str, prefix: str) -> str:
+def _text_field(fields: dict[str, object], name: str, prefix: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
         problem = f"given {json.dumps(value)[:MAX_SHOWN_CHARACTERS]}" if name in fields else "missing"
@@ -195,7 +200,7 @@ def _artifact_location(data: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _to_json(execution_input: dict[str, Any]) -> str:
+def _to_json(execution_input: dict[str, object]) -> str:
     """Serialize the input of the execution; Step Functions rejects NaN and infinity, which JSON does not have."""
     try:
         return json.dumps(execution_input, allow_nan=False)

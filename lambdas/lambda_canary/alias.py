@@ -10,10 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from .errors import AliasChangedError, InvalidInputError
 from .weights import ALL
+
+if TYPE_CHECKING:
+    from types_boto3_lambda import LambdaClient
 
 MARK = re.compile(r" ?\[rollout (?P<execution>\S+): version (?P<version>\d+) at (?P<percent>\d+) %\]$")
 MAX_DESCRIPTION = 256  # of an alias (Lambda API)
@@ -48,7 +51,7 @@ def function_name(arn: str) -> str:
     return arn.split(":")[6]
 
 
-def read(client: Any, function: str, name: str) -> Alias:
+def read(client: "LambdaClient", function: str, name: str) -> Alias:
     """Read an alias.
 
     Raises:
@@ -95,7 +98,7 @@ def unmarked(description: str) -> str:
     return MARK.sub("", description)
 
 
-def update(client: Any, desired: Alias, revision: str) -> str:
+def update(client: "LambdaClient", desired: Alias, revision: str) -> str:
     """Update an alias that has `revision`, and return its new revision.
 
     A retry of an update whose response was lost finds the alias as desired, and succeeds.
@@ -126,7 +129,7 @@ def update(client: Any, desired: Alias, revision: str) -> str:
     return revision_id
 
 
-def check_revision(client: Any, function: str, name: str, revision: str) -> None:
+def check_revision(client: "LambdaClient", function: str, name: str, revision: str) -> None:
     """Check that nobody changed the alias.
 
     Raises:
@@ -137,7 +140,7 @@ def check_revision(client: Any, function: str, name: str, revision: str) -> None
         raise AliasChangedError(f"Somebody else changed the alias, and it is left alone: {current}")
 
 
-def _read_again(client: Any, function: str, name: str) -> Alias:
+def _read_again(client: "LambdaClient", function: str, name: str) -> Alias:
     """Read an alias that existed when the rollout started."""
     try:
         return read(client, function, name)
@@ -145,7 +148,7 @@ def _read_again(client: Any, function: str, name: str) -> Alias:
         raise AliasChangedError(f"Somebody else deleted alias {name} of {function_name(function)}") from None
 
 
-def roll_back(client: Any, function: str, name: str, execution: str) -> tuple[RollbackResult, Alias]:
+def roll_back(client: "LambdaClient", function: str, name: str, execution: str) -> tuple[RollbackResult, Alias]:
     """Route all calls to the old version again, if `execution` shifted the alias. Return the alias afterwards."""
     for _ in range(MAX_ROLLBACK_ATTEMPTS):
         current = read(client, function, name)

@@ -1,11 +1,16 @@
 """Check that a rollout is possible, before anything is changed, and plan it."""
 
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from .alias import Alias, function_name, read, shifted
 from .config import Config, Target
 from .errors import AliasBusyError, InvalidInputError, VersionPendingError
 from .metrics import read_throttling
+
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_lambda import LambdaClient
+    from types_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
 
 METRIC_DELAY = 60  # seconds until the metrics of an ended invocation arrive: Lambda sends them once a minute
 READY, PENDING = "Active", "Pending"  # states of a version
@@ -30,7 +35,9 @@ class Plan(TypedDict):
     notes: str
 
 
-def plan(awslambda: Any, cloudwatch: Any, config: Config, rollout_input: Any, execution: str) -> Plan:
+def plan(
+    awslambda: "LambdaClient", cloudwatch: "CloudWatchClient", config: Config, rollout_input: object, execution: str
+) -> Plan:
     """Check function, alias, version and alarms, and return the plan. No weights: the alias has this version already.
 
     Raises:
@@ -77,9 +84,9 @@ def step_alias(plan: Plan) -> Alias:
     return Alias(plan["function"], plan["alias"], plan["old"], {}, plan["description"])
 
 
-def _version(client: Any, target: Target, version: str) -> dict[str, Any]:
+def _version(client: "LambdaClient", target: Target, version: str) -> "FunctionConfigurationResponseTypeDef":
     try:
-        configuration: dict[str, Any] = client.get_function_configuration(FunctionName=target.arn, Qualifier=version)
+        configuration = client.get_function_configuration(FunctionName=target.arn, Qualifier=version)
     except client.exceptions.ResourceNotFoundException:
         raise InvalidInputError(f"version {version} of {function_name(target.arn)} does not exist") from None
     if configuration.get("State") == PENDING:
@@ -93,7 +100,7 @@ def _version(client: Any, target: Target, version: str) -> dict[str, Any]:
     return configuration
 
 
-def _compare(old: dict[str, Any], new: dict[str, Any]) -> None:
+def _compare(old: "FunctionConfigurationResponseTypeDef", new: "FunctionConfigurationResponseTypeDef") -> None:
     """Check what both versions of a weighted alias must have in common."""
     old_queue, new_queue = (version.get("DeadLetterConfig", {}).get("TargetArn") or None for version in (old, new))
     for name, first, second in (
@@ -107,7 +114,7 @@ def _compare(old: dict[str, Any], new: dict[str, Any]) -> None:
             )
 
 
-def _alarms_on(client: Any, target: Target, alarm_at_start: str) -> list[str]:
+def _alarms_on(client: "CloudWatchClient", target: Target, alarm_at_start: str) -> list[str]:
     """Return the alarms that are on already, so the new version is not the cause."""
     states = alarm_states(client, target.alarms)
     if missing := sorted(set(target.alarms) - states.keys()):
@@ -118,7 +125,7 @@ def _alarms_on(client: Any, target: Target, alarm_at_start: str) -> list[str]:
     return alarms
 
 
-def alarm_states(client: Any, names: tuple[str, ...]) -> dict[str, str]:
+def alarm_states(client: "CloudWatchClient", names: tuple[str, ...]) -> dict[str, str]:
     """Return the state of each metric alarm that exists."""
     if not names:
         return {}

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .alias import function_name
 from .comparison import Criteria
 from .errors import InvalidInputError
 from .weights import RolloutType, weights
+
+if TYPE_CHECKING:
+    from .smoke_test import SmokeTest
 
 MAX_SHOWN_CHARACTERS = 100  # of a value, in messages
 FILE = Path(__file__).with_name("rollout.json")
@@ -28,7 +31,7 @@ class Target:
 
     arn: str
     alias: str
-    test: dict[str, Any]
+    test: "SmokeTest"
     alarms: tuple[str, ...]
 
 
@@ -74,7 +77,7 @@ class Config:
             steps=max(1, len(self.weights) - 1),
         )
 
-    def target(self, rollout_input: Any) -> tuple[Target, str]:
+    def target(self, rollout_input: object) -> tuple[Target, str]:
         """Return the function and the version of an input.
 
         Raises:
@@ -91,7 +94,7 @@ class Config:
             raise InvalidInputError(f"version={_shown(version)}: must be the number of a published version")
         return self.named(rollout_input.get("function")), version
 
-    def named(self, name: Any) -> Target:
+    def named(self, name: object) -> Target:
         """Return the target with this name or ARN; without a name, the only one."""
         if name is None and len(self.targets) == 1:
             return self.targets[0]
@@ -103,7 +106,7 @@ class Config:
         raise InvalidInputError(f"function={_shown(name)}: not among the functions of the settings ({known})")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = value if isinstance(value, str) and value.isprintable() else json.dumps(value)
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 

@@ -1,13 +1,17 @@
 """Evaluate a step of a rollout at one point in time."""
 
 from dataclasses import replace
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from .alias import check_revision
 from .check import Plan, alarm_states
 from .comparison import Comparison, Figures, Throttling, compare
 from .config import Config, Target, max_evaluations
 from .metrics import Window, read_figures
+
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_lambda import LambdaClient
 
 Outcome = Literal["pass", "fail", "wait", "synthetic", "undecided"]
 
@@ -30,7 +34,9 @@ class Evaluation(TypedDict):
     line: str
 
 
-def evaluate_step(awslambda: Any, cloudwatch: Any, config: Config, event: EvaluationEvent, now: float) -> Evaluation:
+def evaluate_step(
+    awslambda: "LambdaClient", cloudwatch: "CloudWatchClient", config: Config, event: EvaluationEvent, now: float
+) -> Evaluation:
     """Compare the versions since the shift.
 
     Raises:
@@ -61,7 +67,7 @@ def _with(figures: Figures, synthetic: dict[str, int] | None) -> Figures:
     )
 
 
-def _alarmed(client: Any, target: Target, plan: Plan) -> Comparison | None:
+def _alarmed(client: "CloudWatchClient", target: Target, plan: Plan) -> Comparison | None:
     states = alarm_states(client, target.alarms)
     names = sorted(set(target.alarms) - set(plan["ignoredAlarms"]))
     alarms_by_reason = {

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from decimal import Decimal
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import boto3
 from botocore.config import Config as ClientConfig
@@ -16,7 +16,7 @@ from .config import Config, Target
 from .errors import InvalidInputError
 from .evaluation import Evaluation, EvaluationEvent, evaluate_step
 from .history import evaluation_lines
-from .notification import message, subject
+from .notification import ExecutionDetail, message, subject
 
 # Throttled calls are retried here, with jitter, because that needs no state transitions.
 RETRIES = ClientConfig(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=2, read_timeout=5)
@@ -37,7 +37,7 @@ logging.getLogger(__package__).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 class CheckEvent(TypedDict):
     """The input of an execution, and its name."""
 
-    input: Any
+    input: object
     execution: str
 
 
@@ -48,6 +48,12 @@ class ShiftEvent(TypedDict):
     weight: float
     revision: str
     execution: str
+
+
+class StatusChangeEvent(TypedDict):
+    """An "Execution Status Change" event of Step Functions."""
+
+    detail: ExecutionDetail
 
 
 class EndEvent(TypedDict):
@@ -108,7 +114,7 @@ def roll_back(event: EndEvent, _context: object) -> dict[str, str]:
     return {"result": result, "alias": str(current)}
 
 
-def ended(event: dict[str, Any], _context: object) -> None:
+def ended(event: StatusChangeEvent, _context: object) -> None:
     """Remove weights that an execution left behind, and notify about its result."""
     detail = event["detail"]
     rollback = None if detail["status"] == "SUCCEEDED" else _clean_up(detail)
@@ -121,7 +127,7 @@ def ended(event: dict[str, Any], _context: object) -> None:
     logger.info("Execution ended", extra={"execution": detail["name"], "status": detail["status"], "rollback": status})
 
 
-def _clean_up(detail: dict[str, Any]) -> tuple[alias.RollbackResult, alias.Alias] | None:
+def _clean_up(detail: ExecutionDetail) -> tuple[alias.RollbackResult, alias.Alias] | None:
     """Roll back, if needed. With an invalid input, the execution changed nothing.
 
     A shift can be on its way when an execution is stopped; its function ends within `IN_FLIGHT_SECONDS`.
@@ -139,15 +145,15 @@ def _clean_up(detail: dict[str, Any]) -> tuple[alias.RollbackResult, alias.Alias
     return result
 
 
-def _name_in(detail: dict[str, Any]) -> str:
+def _name_in(detail: ExecutionDetail) -> str:
     target = _target(detail)
     return alias.function_name(target.arn) if target else "unknown function"
 
 
-def _target(detail: dict[str, Any]) -> Target | None:
+def _target(detail: ExecutionDetail) -> Target | None:
     """Return the function in the input of an execution; None if the input is invalid or missing."""
     try:
-        target, _ = Config.load(os.environ).target(json.loads(detail["input"]))
+        target, _ = Config.load(os.environ).target(json.loads(detail["input"] or ""))
     except (InvalidInputError, KeyError, TypeError, ValueError, RecursionError):
         return None
     return target

@@ -2,15 +2,18 @@
 
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from types_boto3_stepfunctions import SFNClient
 
 MAX_EVENTS = 1000  # the latest ones, in one request
 logger = logging.getLogger(__name__)
 
 
-def evaluation_lines(step_functions: Any, execution_arn: str) -> list[str]:
+def evaluation_lines(step_functions: "SFNClient", execution_arn: str) -> list[str]:
     """Return the line of each evaluation, the oldest first; none if the history cannot be read.
 
     Source: Step Functions API reference, GetExecutionHistory.

@@ -8,10 +8,14 @@ guide, viewing metrics for Lambda functions.
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .alias import function_name
 from .comparison import Figures, Throttling
+
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef, MetricTypeDef
 
 MINUTE = 60  # Lambda sends metrics in intervals of one minute
 SUMS = {"Invocations": "Sum", "Errors": "Sum"}
@@ -42,7 +46,7 @@ class Window:
 
 
 def read_figures(
-    client: Any, function: str, alias: str, versions: tuple[str, str], window: Window
+    client: "CloudWatchClient", function: str, alias: str, versions: tuple[str, str], window: Window
 ) -> tuple[Figures, Figures, Throttling]:
     """Return the figures of both versions, and the throttling of the alias."""
     queries = [_query("calls", "Invocations", "Sum", MINUTE, _dimensions(function, alias))]
@@ -66,7 +70,7 @@ def _figures(values: dict[str, list[float]], index: int) -> Figures:
     return Figures(max(calls, errors), errors, _mean(values[f"p95{index}"], values[f"samplecount{index}"]))
 
 
-def read_throttling(client: Any, function: str, alias: str, seconds: int) -> Throttling:
+def read_throttling(client: "CloudWatchClient", function: str, alias: str, seconds: int) -> Throttling:
     """Return the throttling of the alias in the last `seconds`."""
     now = time.time()
     queries = [
@@ -84,22 +88,30 @@ def _mean(values: list[float], counts: list[float]) -> float | None:
     return sum(value * count for value, count in zip(values, counts, strict=True)) / sum(counts)
 
 
-def _dimensions(function: str, alias: str, version: str | None = None) -> list[dict[str, str]]:
+def _dimensions(function: str, alias: str, version: str | None = None) -> "list[DimensionTypeDef]":
     name = function_name(function)
     values = {"FunctionName": name, "Resource": f"{name}:{alias}"} | ({"ExecutedVersion": version} if version else {})
     return [{"Name": key, "Value": value} for key, value in values.items()]
 
 
-def _query(identifier: str, name: str, statistic: str, period: int, dimensions: list[dict[str, str]]) -> dict[str, Any]:
-    metric = {"Namespace": "AWS/Lambda", "MetricName": name, "Dimensions": dimensions}
+def _query(
+    identifier: str, name: str, statistic: str, period: int, dimensions: "list[DimensionTypeDef]"
+) -> "MetricDataQueryTypeDef":
+    metric: MetricTypeDef = {"Namespace": "AWS/Lambda", "MetricName": name, "Dimensions": dimensions}
     return {"Id": identifier, "MetricStat": {"Metric": metric, "Period": period, "Stat": statistic}}
 
 
-def _values(client: Any, queries: list[dict[str, Any]], window: Window) -> dict[str, list[float]]:
+def _values(
+    client: "CloudWatchClient", queries: "list[MetricDataQueryTypeDef]", window: Window
+) -> dict[str, list[float]]:
     """Return the values of each query, of all pages, in the order of their times."""
     values: dict[str, list[float]] = {query["Id"]: [] for query in queries}
+    times = window.times
     pages = client.get_paginator("get_metric_data").paginate(
-        MetricDataQueries=queries, ScanBy="TimestampAscending", **window.times
+        MetricDataQueries=queries,
+        ScanBy="TimestampAscending",
+        StartTime=times["StartTime"],
+        EndTime=times["EndTime"],
     )
     for page in pages:
         for result in page["MetricDataResults"]:

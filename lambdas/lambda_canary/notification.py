@@ -5,7 +5,7 @@ It contains text of others: the input, and answers of the version. None of it be
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from lambdas import mail_text
 
@@ -31,7 +31,19 @@ RESULTS = {
 }
 
 
-def subject(detail: dict[str, Any], name: str) -> str:
+class ExecutionDetail(TypedDict):
+    """The detail of an "Execution Status Change" event. A long input is missing or null."""
+
+    executionArn: str
+    name: str
+    status: str
+    input: NotRequired[str | None]
+    output: NotRequired[str]
+    error: NotRequired[str | None]
+    cause: NotRequired[str | None]
+
+
+def subject(detail: ExecutionDetail, name: str) -> str:
     """Return the subject of the notification about an execution for the function `name`."""
     if detail["status"] == "SUCCEEDED":
         outcome = json.loads(detail["output"])["outcome"]
@@ -44,7 +56,7 @@ def subject(detail: dict[str, Any], name: str) -> str:
     return mail_text.subject(f"{text}: {name}", suffix)
 
 
-def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | None, figures: Sequence[str] = ()) -> str:
+def message(detail: ExecutionDetail, rollback: tuple[RollbackResult, Alias] | None, figures: Sequence[str] = ()) -> str:
     """Return the text: the reason, the figures of each step, and where the alias is now.
 
     figures: those of an execution that was stopped or timed out; otherwise, they are in its output or cause.
@@ -64,10 +76,10 @@ def message(detail: dict[str, Any], rollback: tuple[RollbackResult, Alias] | Non
     return "\n".join(map(mail_text.without_links, "\n\n".join(parts).split("\n")))
 
 
-def _field(detail: dict[str, Any], name: str) -> str | None:
+def _field(detail: ExecutionDetail, name: str) -> str | None:
     """Return a field of the input, if it is text; the input is not validated here, and can be missing."""
     try:
-        value = json.loads(detail["input"])[name]
+        value = json.loads(detail["input"] or "")[name]
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return mail_text.one_line(value[:MAX_FIELD]) if isinstance(value, str) else None

@@ -9,14 +9,17 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from .errors import SmokeTestError
+
+if TYPE_CHECKING:
+    from types_boto3_lambda import LambdaClient
 
 MAX_SHOWN_CHARACTERS = 200  # of a response, in messages
 MAX_SHOWN_MISMATCHES = 5
 WORKERS = 8
-TYPES: dict[str, Callable[[Any], bool]] = {
+TYPES: dict[str, Callable[[object], bool]] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
@@ -30,7 +33,29 @@ TYPES: dict[str, Callable[[Any], bool]] = {
 KEYWORDS = frozenset({"type", "const", "enum", "required", "properties", "items", "minimum", "maximum", "pattern"})
 
 
-def unsupported_keywords(schema: Any) -> Iterator[str]:
+class Schema(TypedDict, total=False):
+    """A JSON Schema with the keywords in `KEYWORDS`."""
+
+    type: str
+    const: object
+    enum: list[object]
+    required: list[str]
+    properties: "dict[str, Schema]"
+    items: "Schema"
+    minimum: float
+    maximum: float
+    pattern: str
+
+
+class SmokeTest(TypedDict):
+    """The payload of an invocation, and the expected response or its schema."""
+
+    payload: object
+    expected: NotRequired[object]
+    schema: NotRequired[Schema]
+
+
+def unsupported_keywords(schema: object) -> Iterator[str]:
     """Yield what the validator does not support in a schema."""
     if not isinstance(schema, dict):
         yield f"{json.dumps(schema)} instead of an object"
@@ -43,16 +68,15 @@ def unsupported_keywords(schema: Any) -> Iterator[str]:
         yield from unsupported_keywords(nested)
 
 
-def _is_pattern(value: Any) -> bool:
+def _is_pattern(value: object) -> bool:
     try:
-        re.compile(value)
-    except (TypeError, re.error):
+        return isinstance(value, str) and bool(re.compile(value))
+    except re.error:
         return False
-    return True
 
 
 # The values that a keyword can have.
-VALUES: dict[str, Callable[[Any], bool]] = {
+VALUES: dict[str, Callable[[object], bool]] = {
     "type": lambda value: value in list(TYPES),
     "enum": TYPES["array"],
     "required": TYPES["array"],
@@ -63,7 +87,7 @@ VALUES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def mismatches(value: Any, schema: dict[str, Any], path: str = "response") -> Iterator[str]:
+def mismatches(value: object, schema: Schema, path: str = "response") -> Iterator[str]:
     """Yield where `value` does not match `schema`."""
     if "type" in schema and not TYPES[schema["type"]](value):
         yield f"{path} is {_shown(value)} instead of a value of type {schema['type']}"
@@ -72,7 +96,7 @@ def mismatches(value: Any, schema: dict[str, Any], path: str = "response") -> It
         yield f"{path} is {_shown(value)} instead of {_shown(schema['const'])}"
     if "enum" in schema and not any(_equal(value, choice) for choice in schema["enum"]):
         yield f"{path} is {_shown(value)} instead of one of {_shown(schema['enum'])}"
-    if TYPES["number"](value):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         yield from _out_of_range(value, schema, path)
     if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
         yield f"{path} is {_shown(value)}, which does not match {schema['pattern']}"
@@ -86,14 +110,14 @@ def mismatches(value: Any, schema: dict[str, Any], path: str = "response") -> It
             yield from mismatches(item, schema["items"], f"{path}[{position}]")
 
 
-def _out_of_range(value: float, schema: dict[str, Any], path: str) -> Iterator[str]:
+def _out_of_range(value: float, schema: Schema, path: str) -> Iterator[str]:
     if value < schema.get("minimum", value):
         yield f"{path} is {value}, below {schema['minimum']}"
     if value > schema.get("maximum", value):
         yield f"{path} is {value}, above {schema['maximum']}"
 
 
-def _equal(first: Any, second: Any) -> bool:
+def _equal(first: object, second: object) -> bool:
     """Compare JSON values: 1.0 is 1, but unlike in Python, true is not."""
     if isinstance(first, dict) and isinstance(second, dict):
         return first.keys() == second.keys() and all(_equal(first[name], second[name]) for name in first)
@@ -102,7 +126,7 @@ def _equal(first: Any, second: Any) -> bool:
     return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "..."
 
@@ -111,7 +135,7 @@ def _line(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text[:MAX_SHOWN_CHARACTERS])
 
 
-def smoke_test(client: Any, function: str, version: str, test: dict[str, Any]) -> None:
+def smoke_test(client: "LambdaClient", function: str, version: str, test: SmokeTest) -> None:
     """Invoke `version` once. `test` has a ``payload``, and ``expected`` or ``schema`` for the response.
 
     Raises:
@@ -122,7 +146,7 @@ def smoke_test(client: Any, function: str, version: str, test: dict[str, Any]) -
         raise SmokeTestError(f"Version {version} failed its smoke test and has received no traffic: {problem}")
 
 
-def problem_of_call(client: Any, function: str, version: str, test: dict[str, Any]) -> str | None:
+def problem_of_call(client: "LambdaClient", function: str, version: str, test: SmokeTest) -> str | None:
     """Invoke `version`; return what is wrong with its response, or None."""
     result = client.invoke(FunctionName=function, Qualifier=version, Payload=json.dumps(test["payload"]).encode())
     text = result["Payload"].read().decode(errors="replace")  # a custom runtime can return any bytes
@@ -132,11 +156,11 @@ def problem_of_call(client: Any, function: str, version: str, test: dict[str, An
         response = json.loads(text) if text else None
     except (ValueError, RecursionError):
         return f"its response is not JSON: {_line(text)}"
-    schema = test["schema"] if "schema" in test else {"const": test["expected"]} if "expected" in test else {}
+    schema: Schema = test["schema"] if "schema" in test else {"const": test["expected"]} if "expected" in test else {}
     return "; ".join(islice(mismatches(response, schema), MAX_SHOWN_MISMATCHES)) or None
 
 
-def synthetic_calls(client: Any, function: str, version: str, test: dict[str, Any], count: int) -> dict[str, int]:
+def synthetic_calls(client: "LambdaClient", function: str, version: str, test: SmokeTest, count: int) -> dict[str, int]:
     """Invoke `version` `count` times, and return the number of calls and of errors."""
     with ThreadPoolExecutor(WORKERS) as pool:
         problems = list(pool.map(lambda _: problem_of_call(client, function, version, test), range(count)))

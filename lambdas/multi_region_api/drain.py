@@ -5,7 +5,7 @@ It does not depend on the drained Region: the list of drained Regions is in this
 
 import logging
 import os
-from typing import Any
+from typing import TypedDict
 
 from .drains import DrainedList, change, read_drained, regions_reporting, write_drained
 from .handler_settings import read_settings
@@ -18,7 +18,14 @@ LOGGER = logging.getLogger(__name__)
 SSM = ssm_client()
 
 
-def handler(event: object, _context: object) -> dict[str, Any]:
+class Drained(TypedDict):
+    """The Regions that `region` drains."""
+
+    region: str
+    drained: list[str]
+
+
+def handler(event: object, _context: object) -> Drained:
     """Apply the request and return the Regions that this Region drains."""
     urls = {region: f"{SETTINGS['drain_urls'][region]}{REGION}" for region in sorted(OTHERS)}
     drained = read_drained(SSM, PARAMETER)

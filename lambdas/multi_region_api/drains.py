@@ -8,9 +8,12 @@ service cannot be drained.
 import urllib.request
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .health import DependencyCheck, check_dependencies
+
+if TYPE_CHECKING:
+    from types_boto3_ssm import SSMClient
 
 NO_REGIONS = "none"  # a parameter cannot be empty
 TOKEN_PREFIX = "drained="  # noqa: S105  # no secret
@@ -34,13 +37,13 @@ def drained_token(region: str) -> str:
     return f"{TOKEN_PREFIX}{region}/"
 
 
-def read_drained(ssm: Any, parameter: str) -> DrainedList:
+def read_drained(ssm: "SSMClient", parameter: str) -> DrainedList:
     """Return the stored list."""
     stored = ssm.get_parameter(Name=parameter)["Parameter"]
     return DrainedList(set(stored["Value"].split(",")) - {NO_REGIONS}, stored["Version"])
 
 
-def write_drained(ssm: Any, parameter: str, drained: DrainedList) -> None:
+def write_drained(ssm: "SSMClient", parameter: str, drained: DrainedList) -> None:
     """Store the list; `drained.version` is the version that was read before.
 
     Raises:

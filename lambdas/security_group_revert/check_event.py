@@ -5,17 +5,21 @@ Values of the call and descriptions are untrusted: the caller chose them.
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from .report import Report
 from .revert import Action
 from .rules import Rule
+
+if TYPE_CHECKING:
+    from types_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 SOURCE, DETAIL_TYPE = "security_group_revert", "Security Group Check"
 VERSION = "1"  # increased if a field is removed or changes its meaning
 MAX_ACTIONS = 100  # far below EventBridge's limit of 256 KB
 
 
-def entry(report: Report, *, summary: str, group_arn: str) -> dict[str, str | list[str]]:
+def entry(report: Report, *, summary: str, group_arn: str) -> "PutEventsRequestEntryTypeDef":
     """Return an entry for PutEvents, for the default event bus."""
     outcome, change = report.outcome, report.change
     detail = {

@@ -22,6 +22,7 @@ from .state import StateTable
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_ec2 import EC2Client
+    from types_boto3_events import EventBridgeClient
     from types_boto3_sns import SNSClient
 
 RETRIES = Config(retries={"mode": "standard", "max_attempts": 6}, connect_timeout=3, read_timeout=10)
@@ -31,7 +32,7 @@ SESSION = botocore.session.get_session()
 EC2 = cast("EC2Client", SESSION.create_client("ec2", config=RETRIES))
 DYNAMODB = cast("DynamoDBClient", SESSION.create_client("dynamodb", config=STATE_TIMEOUTS))
 SNS = cast("SNSClient", SESSION.create_client("sns", config=RETRIES))
-EVENTS = SESSION.create_client("events", config=RETRIES)
+EVENTS = cast("EventBridgeClient", SESSION.create_client("events", config=RETRIES))
 # Read once, not for each event. A deployment of other rules replaces the package.
 GROUPS = guarded_groups(json.loads(Path(__file__).with_name("approved.json").read_text()), os.environ)
 

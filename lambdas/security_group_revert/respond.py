@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -35,6 +35,7 @@ from .state import State, StateTable, digest
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
+    from types_boto3_events import EventBridgeClient
     from types_boto3_sns import SNSClient
 
 # Seconds to wait before reading a group again if the change is not visible: EC2 is eventually consistent.
@@ -59,7 +60,7 @@ class Responder:
 
     ec2: "EC2Client"
     sns: "SNSClient"
-    events: Any  # an EventBridge client, whose type stubs are not installed
+    events: "EventBridgeClient"
     table: StateTable
     topic_arn: str
     account: str

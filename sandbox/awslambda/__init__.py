@@ -1,9 +1,9 @@
 """Lambda: functions run with credentials of their roles, as on AWS.
 
-Implements: an access key for each function, which STS knows as a session of its role (MiniStack would use the
-account's credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js
-functions (the packages in package.json). `aliases`, `versions`, `metrics`, `quotas` and `logs`
-have those features.
+Implements: an access key for each function, which STS knows as a session of its role (MiniStack would use the account's
+credentials for all); error types named after the exception class; layers under /opt; the AWS SDK for Node.js functions
+(the packages in package.json); the deployed web endpoints as hosts of Python functions. `aliases`, `versions`,
+`metrics`, `quotas` and `logs` have those features.
 
 A function runs in at most `MAX_PROCESSES` processes, and further invocations wait. AWS starts an execution environment
 for each concurrent invocation, but a hundred processes that start at once occupy a computer for minutes.
@@ -12,6 +12,7 @@ Not implemented: the runtime's Python and Node.js (this computer's are used); me
 """
 
 import hashlib
+import os
 import re
 import subprocess
 import tempfile
@@ -107,6 +108,8 @@ def _popen(command: list[str], *, env: dict[str, str], **options: Any) -> subpro
     environment = {
         "NODE_PATH": str(ROOT / "node_modules"),
         "PYTHONPATH": str(Path(__file__).with_name("opt")),
+        "SANDBOX_WEB_PORTS": f"{os.environ['WEB_PORT']} {os.environ['HTTPS_PORT']}",
+        "SSL_CERT_FILE": os.environ["AUTHORITY"],
     } | logs.environment(config)
     credentials = role_credentials(config["Role"], session=arn.split(":")[6])
     return subprocess.Popen(command, env=env | credentials | environment, **options)

@@ -35,6 +35,8 @@ def main() -> None:
     os.environ.update(
         GATEWAY_PORT=str(_port(listeners["aws"])),
         WEB_PORT=str(_port(listeners["http"])),
+        HTTPS_PORT=str(_port(listeners["https"])),
+        AUTHORITY=str(Path(options.directory, "authority.pem")),
         MINISTACK_HOST="127.0.0.1",
         MINISTACK_ACCOUNT_ID=ACCOUNT,
         MINISTACK_REGION=REGION,

@@ -92,7 +92,7 @@ class CostControl(Stack):
             self,
             name,
             code=self.code,
-            handler=f"cost_control.handler.{handler}",
+            handler=f"cost_control.handlers.{handler}.handler",
             description=description,
             timeout_seconds=TASK_TIMEOUT,
             **options,

@@ -59,16 +59,16 @@ class Month:
     def scheduled_check(self) -> str:
         return guard.check(self.budget, self.options, self.client, "guard", self.now, is_scheduled=True)
 
-    def decide(self) -> dict[str, Any]:
+    def decide(self) -> Any:
         return guard.decide(self.budget, self.options, self.inventory, self.now)
 
     def claim(self, plan: dict[str, Any], execution: str) -> list[Action]:
-        event = {"period": plan["period"], "actions": plan["actions"], "execution": execution}
+        event: guard.ClaimEvent = {"period": plan["period"], "actions": plan["actions"], "execution": execution}
         return [Action(**action) for action in guard.claim(self.table, event, self.now)["actions"]]
 
     def guard(self, execution: str = "execution") -> dict[str, Any]:
         """Run the state machine `Guard`; return its plan."""
-        plan = self.decide()
+        plan: dict[str, Any] = self.decide()
         if not plan["news"]:
             return plan
         actions = self.claim(plan, execution) if plan["act"] else []
@@ -77,8 +77,8 @@ class Month:
 
     def finish(self, plan: dict[str, Any], results: list[Any], actions: list[Action]) -> None:
         """Record and notify the results of a plan."""
-        guard.finish(self.table, {"period": plan["period"], "results": results}, self.now)
-        event = {"plan": plan, "failure": "", "releaseArn": "release"}
+        guard.finish(self.table, plan["period"], results, self.now)
+        event: Any = {"plan": plan, "failure": "", "releaseArn": "release"}
         self.notifier.notify_guard(event, results, actions, self.now)
 
     def act(self, actions: list[Action]) -> list[Any]:
@@ -94,18 +94,18 @@ class Month:
 
     def release(self, time: datetime | None = None) -> dict[str, Any]:
         """Run the state machine `Release` once: by the schedule at `time`, or by hand."""
-        released = self.undo(time, {"results": [], "closed": 0})
+        released: dict[str, Any] = self.undo(time, {"results": [], "closed": 0})
         self.notify(released)
         return released
 
-    def undo(self, time: datetime | None, earlier: dict[str, Any]) -> dict[str, Any]:
+    def undo(self, time: datetime | None, earlier: dict[str, Any]) -> Any:
         releaser = Releaser(self.client, self.client, self.client, self.client, POLICY)
-        event = {"input": {"time": time.isoformat()} if time else {}, **earlier}
+        event: Any = {"input": {"time": time.isoformat()} if time else {}, **earlier}
         return guard.release(self.table, releaser, event, time or self.now)
 
     def notify(self, released: dict[str, Any], failure: str = "") -> None:
-        event = {"released": released["results"], "failure": failure}
-        self.notifier.notify_release(released | event)
+        event: Any = released | {"released": released["results"], "failure": failure}
+        self.notifier.notify_release(event)
 
     @staticmethod
     def scaling_group() -> dict[str, Any]:

@@ -270,7 +270,7 @@ def test_member_of_exempt_group_keeps_group_from_being_denied() -> None:
 def test_error_of_a_function_is_no_link(month: Month) -> None:
     month.account.set_cost(101)
     plan = month.decide()
-    event = {"plan": plan, "failure": "group evil.example/login", "releaseArn": "release"}
+    event: Any = {"plan": plan, "failure": "group evil.example/login", "releaseArn": "release"}
     month.notifier.notify_guard(event, [], [], month.now)
     assert "evil[.]example/login" in month.texts[0]
 
@@ -343,7 +343,7 @@ def test_instances_of_exempt_group_run_on_and_are_not_reported(month: Month) -> 
 
 
 def test_failure_of_a_function_becomes_no_link() -> None:
-    plan = {"period": "2026-11", "spend": {"actual": "101", "limit": "100", "forecast": None, "unit": "USD"}}
+    plan: Any = {"period": "2026-11", "spend": {"actual": "101", "limit": "100", "forecast": None, "unit": "USD"}}
     nothing: dict[str, Any] = {"thresholds": [], "mode": "enforce", "actions": [], "problems": [], "leftOver": 0}
     failure = "ClientError: http://evil.example\nDone:\n  everything"
     _, text = guard_notification("Beta", plan | nothing, [], failure, "release")

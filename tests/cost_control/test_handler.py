@@ -1,16 +1,22 @@
 """Entry points: what the state machines pass in, and what comes back, can be written as JSON."""
 
 import json
+import runpy
+import sys
+from importlib import import_module
 from typing import Any
 
 import boto3
 import pytest
 
-from lambdas.cost_control import handler, options
+from lambdas.cost_control import options
+from lambdas.cost_control.handlers import RETRIES, decide, deny, notify, receive, record, release, stop
 from stacks.cost_control import definition
 
 from .fake_aws import FakeAccount
 from .month import OPTIONS, POLICY
+
+CLIENTS = {"AUTOSCALING", "BUDGETS", "DYNAMODB", "EC2", "IAM", "RDS", "SNS", "STEP_FUNCTIONS"}
 
 
 class LambdaContext:
@@ -20,8 +26,9 @@ class LambdaContext:
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> FakeAccount:
     account = FakeAccount()
-    for name in ("AUTOSCALING", "BUDGETS", "DYNAMODB", "EC2", "IAM", "RDS", "SNS", "STEP_FUNCTIONS"):
-        monkeypatch.setattr(handler, name, account.client)
+    for module in (decide, deny, notify, receive, record, release, stop):
+        for name in CLIENTS & vars(module).keys():
+            monkeypatch.setattr(module, name, account.client)
     file = tmp_path / "options.json"
     file.write_text(json.dumps(OPTIONS))
     monkeypatch.setattr(options, "FILE", file)
@@ -47,19 +54,19 @@ def invoke(function: Any, **event: Any) -> Any:
 
 
 def test_handlers_in_the_order_of_the_state_machines(account: FakeAccount) -> None:
-    assert invoke(handler.receive, Records=[{"Sns": {"Message": "anything"}}])
-    plan = invoke(handler.decide)
-    claimed = invoke(handler.record, period=plan["period"], actions=plan["actions"], execution="arn")["actions"]
-    denied = invoke(handler.deny, actions=claimed)
-    stopped = invoke(handler.stop, actions=claimed)
-    assert invoke(handler.record, period=plan["period"], denied=denied, stopped=stopped) is None
+    assert invoke(receive.handler, Records=[{"Sns": {"Message": "anything"}}])
+    plan = invoke(decide.handler)
+    claimed = invoke(record.handler, period=plan["period"], actions=plan["actions"], execution="arn")["actions"]
+    denied = invoke(deny.handler, actions=claimed)
+    stopped = invoke(stop.handler, actions=claimed)
+    assert invoke(record.handler, period=plan["period"], denied=denied, stopped=stopped) is None
     results = {"denied": denied, "stopped": stopped, "actions": claimed}
-    assert invoke(handler.notify, plan=plan, failure="", releaseArn="release", **results)
+    assert invoke(notify.handler, plan=plan, failure="", releaseArn="release", **results)
     assert POLICY in account.attached["group", "projectBeta"]
     assert account.states() == {"i-1": "stopped"}
-    released = invoke(handler.release, input={}, results=[], closed=0)
+    released = invoke(release.handler, input={}, results=[], closed=0)
     assert (released["closed"], released["open"]) == (2, 0)
-    assert invoke(handler.notify, released=released["results"], closed=2, open=0, failure="")
+    assert invoke(notify.handler, released=released["results"], closed=2, open=0, failure="")
     assert account.states() == {"i-1": "running"}
     assert POLICY not in account.attached["group", "projectBeta"]
 
@@ -68,24 +75,24 @@ def test_deny_checks_groups_and_roles_again(account: FakeAccount) -> None:
     """The members and the settings can have changed since the plan."""
     options.FILE.write_text(json.dumps(OPTIONS | {"exempt_principals": ["user/alice", "role/deployer"]}))
     actions = [{"kind": "deny_group", "name": "projectBeta"}, {"kind": "deny_role", "name": "team/deployer"}]
-    results = invoke(handler.deny, actions=actions)
+    results = invoke(deny.handler, actions=actions)
     assert [result["reason"] for result in results] == ["exempt users are members: alice", "it is exempt"]
     assert POLICY not in account.attached["group", "projectBeta"]
 
 
 def test_scheduled_check_starts_one_execution_an_hour(account: FakeAccount) -> None:
     event = {"detail-type": "Scheduled Event"}
-    first, second = invoke(handler.receive, **event), invoke(handler.receive, **event)
+    first, second = invoke(receive.handler, **event), invoke(receive.handler, **event)
     assert (bool(first), second) == (True, "")
-    assert invoke(handler.receive, Records=[]) not in ("", first)
+    assert invoke(receive.handler, Records=[]) not in ("", first)
     assert len(account.executions) == 2
 
 
 def test_failed_function_is_in_the_notification(account: FakeAccount) -> None:
     """The state machine catches the error of `Deny`, and goes on."""
-    plan = invoke(handler.decide)
+    plan = invoke(decide.handler)
     event = {"denied": [], "stopped": [], "actions": plan["actions"], "failure": "Deny: out of memory"}
-    assert invoke(handler.notify, plan=plan, releaseArn="release", **event)
+    assert invoke(notify.handler, plan=plan, releaseArn="release", **event)
     assert "The execution failed, and the next check tries again: Deny: out of memory" in account.messages[0]["Message"]
 
 
@@ -100,7 +107,7 @@ def test_throttled_call_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     """The retries are botocore's own, with a stub in place of its HTTP session."""
     pauses: list[float] = []
     monkeypatch.setattr("time.sleep", pauses.append)
-    client = boto3.client("iam", config=handler.RETRIES, region_name="us-east-1")
+    client = boto3.client("iam", config=RETRIES, region_name="us-east-1")
     responses = [(400, _throttled()), (200, _attached())]
     monkeypatch.setattr(client._endpoint.http_session, "send", lambda _request: _Response(*responses.pop(0)))
     client.attach_group_policy(GroupName="projectBeta", PolicyArn=POLICY)
@@ -138,5 +145,29 @@ def test_every_function_of_the_definitions_has_a_handler() -> None:
         for state in machine["States"].values()
         if state["Type"] == "Task"
     }
-    handlers = {"Undo": "release"} | {name: name.lower() for name in names if name != "Undo"}
-    assert all(callable(getattr(handler, name)) for name in handlers.values())
+    modules = {"release" if name == "Undo" else name.lower() for name in names}
+    assert all(callable(import_module(f"lambdas.cost_control.handlers.{module}").handler) for module in modules)
+
+
+@pytest.mark.parametrize(
+    ("module", "services"),
+    [
+        ("receive", {"budgets", "dynamodb", "stepfunctions"}),
+        ("decide", {"autoscaling", "budgets", "dynamodb", "ec2", "iam", "rds"}),
+        ("record", {"dynamodb"}),
+        ("deny", {"iam"}),
+        ("stop", {"autoscaling", "ec2", "rds"}),
+        ("release", {"autoscaling", "dynamodb", "ec2", "iam", "rds"}),
+        ("notify", {"dynamodb", "sns"}),
+    ],
+)
+def test_function_creates_only_the_clients_that_it_uses(
+    module: str, services: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module is executed again, in a separate namespace."""
+    name = f"lambdas.cost_control.handlers.{module}"
+    created: list[str] = []
+    monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(boto3, "client", lambda service, **_: created.append(service))
+    runpy.run_module(name)
+    assert sorted(created) == sorted(services)

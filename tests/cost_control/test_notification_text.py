@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lambdas.cost_control.notification_text import DELAY, MAX_LINES, guard_notification, release_notification
+from lambdas.cost_control.record import Result
 
 PLAN: dict[str, Any] = {
     "period": "2026-11",
@@ -97,7 +98,7 @@ def test_release_notification_has_what_was_undone_and_what_was_not() -> None:
 
 
 def test_release_notification_with_all_results_names_no_log() -> None:
-    released = [{"item": "deny_group/projectBeta", "status": "undone", "reason": ""}]
+    released = [Result(item="deny_group/projectBeta", status="undone", reason="")]
     _, text = release_notification("Beta", {"released": released, "closed": 1, "open": 0, "failure": ""})
     assert text.split("\n\n") == [
         "Project Beta is released: 1 of 1 recorded actions are closed.",

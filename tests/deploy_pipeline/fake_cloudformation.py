@@ -8,6 +8,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests.fake_client import FakeClient
+
 ARN = "arn:aws:cloudformation:us-east-1:111111111111"
 PAGE = 2  # changes on a page, so few that there are several pages
 FINAL = {"create": "CREATE_COMPLETE", "update": "UPDATE_COMPLETE", "delete": "DELETE_COMPLETE"}
@@ -22,7 +24,7 @@ THROTTLED = error("Throttling", "Rate exceeded")
 DENIED = error("AccessDenied", "User: somebody is not authorized to perform: cloudformation:SoAndSo")
 
 
-class FakeCloudFormation:
+class FakeCloudFormation(FakeClient):
     """The operations that the state machine uses.
 
     failing: errors by operation, one for each of the next calls; None for a call that succeeds.

@@ -9,6 +9,7 @@ from botocore.session import Session
 from botocore.validate import validate_parameters
 
 from lambdas.deploy_pipeline.trigger import Trigger
+from tests.fake_client import FakeClient
 
 STATE_MACHINE = "arn:aws:states:us-east-1:111111111111:stateMachine:machine"
 JOB = "11111111-aaaa-4bbb-8ccc-000000000001"
@@ -26,7 +27,7 @@ def server_error(status: int) -> ClientError:
     return ClientError(response, "Operation")
 
 
-class FakeServices:
+class FakeServices(FakeClient):
     """CodePipeline, S3 and Step Functions in one.
 
     results: arguments of PutJobSuccessResult and PutJobFailureResult. errors: by operation, raised once each.

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 from lambdas.deploy_pipeline import approval_handler, task_handler
 from lambdas.deploy_pipeline.request import fingerprint
 from stacks.deploy_pipeline import definition
+from tests.fake_client import FakeClient
 
 from ..conftest import need
 from .fake_cloudformation import FakeCloudFormation, error
@@ -49,7 +50,7 @@ SENDER = "AROAEXAMPLE1234567890:alice"
 
 
 @dataclass
-class FakeS3:
+class FakeS3(FakeClient):
     """Objects in memory, which can be read in ranges.
 
     A missing object is a 403, as in S3 for a caller without ``s3:ListBucket``; HeadObject returns no message.
@@ -123,7 +124,7 @@ class FakePeople:
 
 
 @dataclass
-class FakeExecutions:
+class FakeExecutions(FakeClient):
     """Step Functions' DescribeExecution, with the executions of the interpreter."""
 
     executions: dict[str, Any]

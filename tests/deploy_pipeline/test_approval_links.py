@@ -2,12 +2,13 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from lambdas.deploy_pipeline.approval import Decisions, Notifications, parse_decision, request_approval
 from lambdas.deploy_pipeline.errors import InvalidInputError
+from tests.fake_client import FakeClient
 
 from .changes import change, detail, reasons
 from .machine_run import FakeS3
@@ -16,7 +17,7 @@ REPORT = "https://us-east-1.console.aws.amazon.com/s3/object/inputs?region=us-ea
 ARN = "arn:aws:states:us-east-1:111111111111:execution:deploy:run"
 
 
-class FakeTopic:
+class FakeTopic(FakeClient):
     def __init__(self) -> None:
         self.texts: list[str] = []
 
@@ -65,7 +66,7 @@ def test_values_of_a_push_become_no_link() -> None:
 def test_sender_of_invalid_decision_becomes_no_link() -> None:
     """The caller chooses the session name, which is part of the sender, and the message."""
     topic = FakeTopic()
-    decisions = Decisions(FakeS3(), None, Notifications(topic, "topic"), "inputs")
+    decisions = Decisions(FakeS3(), cast(Any, None), Notifications(topic, "topic"), "inputs")
     attributes = {"SenderId": "AROAEXAMPLE:evil.example", "SentTimestamp": "0"}
     body = json.dumps({"execution": "run", "decision": "http://16909060", "reason": "ok"})
     record: Any = {"body": body, "attributes": attributes}

@@ -2,7 +2,7 @@
 
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -62,7 +62,7 @@ def test_deeply_nested_policy_as_text_is_unsafe(levels: int) -> None:
 def test_deeply_nested_schema_is_treated_as_missing() -> None:
     """Without a schema, every property counts as create-only."""
     schemas = {"Deep": nested(90_000), "Shallow": '{"createOnlyProperties": ["/properties/Name"]}'}
-    cloudformation = SimpleNamespace(describe_type=lambda **request: {"Schema": schemas[request["TypeName"]]})
+    cloudformation: Any = SimpleNamespace(describe_type=lambda **request: {"Schema": schemas[request["TypeName"]]})
     create_only = lookups(cloudformation, "app").create_only
     assert create_only("Deep") is None
     assert create_only("Shallow") == ("/properties/Name",)
@@ -77,10 +77,10 @@ def test_deeply_nested_output_of_execution_fails_job() -> None:
         "input": '{"revisionS3Bucket": "artifacts", "revisionS3Key": "App/1.zip"}',
     }  # fmt: skip
     results: list[Any] = []
-    step_functions = SimpleNamespace(describe_execution=lambda **_request: described)
-    codepipeline = SimpleNamespace(put_job_failure_result=lambda **result: results.append(result))
+    step_functions: Any = SimpleNamespace(describe_execution=lambda **_request: described)
+    codepipeline: Any = SimpleNamespace(put_job_failure_result=lambda **result: results.append(result))
     data = {"continuationToken": execution, "inputArtifacts": [{"location": {"s3Location": location}}]}
-    Trigger(codepipeline, None, step_functions, MACHINE).handle_job({"id": "job", "data": data})
+    Trigger(codepipeline, cast(Any, None), step_functions, MACHINE).handle_job({"id": "job", "data": data})
     (result,) = results
     assert "The execution's output has more than 32 levels of nesting" in result["failureDetails"]["message"]
 

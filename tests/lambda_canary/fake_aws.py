@@ -13,6 +13,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from tests.fake_client import FakeClient
+
 ARN = "arn:aws:lambda:us-east-1:111111111111:function:shop"
 ROLE = "arn:aws:iam::111111111111:role/shop"
 REAL = boto3.client("lambda", region_name="us-east-1")
@@ -34,7 +36,7 @@ def denied(operation: str) -> ClientError:
 
 
 @dataclass
-class FakeLambda:
+class FakeLambda(FakeClient):
     """One function with versions and an alias. `before_update` and `after_update` run at each UpdateAlias."""
 
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -105,7 +107,7 @@ class FakeLambda:
 
 
 @dataclass
-class FakeCloudWatch:
+class FakeCloudWatch(FakeClient):
     """Metric values by (metric, statistic, version), the version being None for the alias, and alarms by name."""
 
     values: dict[tuple[str, str, str | None], list[float]] = field(default_factory=dict)

@@ -111,7 +111,8 @@ class Machine:
 
     def _ended(self) -> Ended:
         keys = ("executionArn", "stateMachineArn", "name", "status", "input", "output", "error", "cause")
-        handler.ended({"detail": {key: self.execution[key] for key in keys}}, None)
+        detail: Any = {key: self.execution[key] for key in keys}
+        handler.ended({"detail": detail}, None)
         notification = self.notifications[-1]
         events = [e["stateEnteredEventDetails"] for e in self.execution["events"] if "stateEnteredEventDetails" in e]
         return Ended(

@@ -59,7 +59,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> FakeTopic:
     return found
 
 
-def event(status: str, rollout_input: Any = '{"function": "shop", "version": "2"}', **detail: Any) -> dict[str, Any]:
+def event(status: str, rollout_input: Any = '{"function": "shop", "version": "2"}', **detail: Any) -> Any:
     known = {"executionArn": "arn:aws:states:::execution:rollout:run", "name": "run", "status": status}
     return {"detail": known | {"input": rollout_input, "output": None} | detail}
 

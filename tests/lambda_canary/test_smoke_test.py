@@ -6,11 +6,18 @@ from typing import Any
 import pytest
 
 from lambdas.lambda_canary.errors import SmokeTestError
-from lambdas.lambda_canary.smoke_test import mismatches, smoke_test, synthetic_calls, unsupported_keywords
+from lambdas.lambda_canary.smoke_test import (
+    Schema,
+    SmokeTest,
+    mismatches,
+    smoke_test,
+    synthetic_calls,
+    unsupported_keywords,
+)
 
 from .fake_aws import ARN, FakeLambda
 
-SCHEMA = {
+SCHEMA: Schema = {
     "type": "object",
     "required": ["status", "items"],
     "properties": {
@@ -124,7 +131,7 @@ def test_response_of_another_form_fails(expected: Any, response: Any) -> None:
 
 
 @pytest.mark.parametrize("test", [{"payload": {}}, {"payload": {}, "schema": {"type": "object"}}])
-def test_response_without_expectation_only_must_not_fail(test: dict[str, Any]) -> None:
+def test_response_without_expectation_only_must_not_fail(test: Any) -> None:
     smoke_test(FakeLambda(), ARN, "2", test)
     with pytest.raises(SmokeTestError):
         smoke_test(FakeLambda(responses={"2": fails}), ARN, "2", test)
@@ -133,6 +140,6 @@ def test_response_without_expectation_only_must_not_fail(test: dict[str, Any]) -
 def test_synthetic_calls_are_counted() -> None:
     numbers = count()
     client = FakeLambda(responses={"2": lambda _: {"ok": next(numbers) % 5 > 0}})
-    test = {"payload": {}, "expected": {"ok": True}}
+    test: SmokeTest = {"payload": {}, "expected": {"ok": True}}
     assert synthetic_calls(client, ARN, "2", test, 20) == {"calls": 20, "errors": 4}
     assert client.invocations == ["2"] * 20

@@ -171,7 +171,7 @@ def test_request_for_a_silent_report_ends() -> None:
 
 
 def test_client_gives_up_before_health_checkers_do() -> None:
-    config = ssm_client().meta.config
+    config: Any = ssm_client().meta.config
     attempts = config.retries["total_max_attempts"]
     assert attempts * (config.connect_timeout + config.read_timeout) <= 2, "Route 53 waits 2 s for the status"
 

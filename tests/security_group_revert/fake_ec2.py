@@ -17,6 +17,7 @@ from botocore.validate import validate_parameters
 
 from lambdas.security_group_revert.rules import Rule
 from lambdas.security_group_revert.state import MAX_ITEMS
+from tests.fake_client import FakeClient
 
 MODEL = Session().get_service_model("ec2")
 DYNAMODB = Session().get_service_model("dynamodb")
@@ -193,7 +194,7 @@ class FakeSNS:
         self.notifications.append(parameters | {"Message": forms["default"], "Chat": forms["https"]})
 
 
-class FakeEventBridge:
+class FakeEventBridge(FakeClient):
     """Stores the details of events on the default event bus. `failed`: the error of each entry."""
 
     def __init__(self, failed: dict[str, str] | None = None) -> None:

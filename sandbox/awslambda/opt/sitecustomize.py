@@ -1,13 +1,15 @@
-"""Lambda: start programs that layers install under /opt, and format logs as JSON.
+"""Lambda: start programs that layers install under /opt, reach deployed web endpoints, and format logs as JSON.
 
 Python imports this module when a function starts, because its folder is on the function's PYTHONPATH. A program
 ``/opt/...`` is looked up in the folders to which MiniStack has unpacked the layers. If its interpreter is Lambda's,
-``/var/lang/bin/python``, it runs with this one.
+``/var/lang/bin/python``, it runs with this one. The host names of deployed web endpoints are the sandbox's web ports.
 """
 
 import json
 import logging
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -32,6 +34,21 @@ def start_from_layers(self: Any, args: Any, *more: Any, **options: Any) -> None:
 
 
 subprocess.Popen.__init__ = start_from_layers  # type: ignore[method-assign]
+
+
+WEB_HOST = re.compile(r"(.+\.)?example\.com|.+\.cloudfront\.net|.+\.execute-api\.[a-z0-9-]+\.amazonaws\.com")
+HTTP_PORT, HTTPS_PORT = os.environ["SANDBOX_WEB_PORTS"].split()
+getaddrinfo = socket.getaddrinfo
+
+
+def resolve(host: Any, port: Any, *more: Any, **options: Any) -> Any:
+    """Return the address of a host; for a web endpoint, that of the sandbox's web port."""
+    if WEB_HOST.fullmatch(str(host)):
+        return getaddrinfo("127.0.0.1", HTTPS_PORT if str(port) == "443" else HTTP_PORT, *more, **options)
+    return getaddrinfo(host, port, *more, **options)
+
+
+socket.getaddrinfo = resolve
 
 
 class JsonFormatter(logging.Formatter):
