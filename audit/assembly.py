@@ -27,8 +27,8 @@ class Template:
     @property
     def resources(self) -> dict[str, Any]:
         """Logical ID to resource."""
-        found: dict[str, Any] = json.loads(self.path.read_text())["Resources"]
-        return found
+        resources: dict[str, Any] = json.loads(self.path.read_text())["Resources"]
+        return resources
 
     def construct(self, logical_id: str) -> str:
         """Return the readable path, below the stack, of the construct that a resource belongs to."""
@@ -38,13 +38,13 @@ class Template:
     def reasons(self, logical_id: str) -> dict[str, str]:
         """Return the acknowledgments of cdk-nag's findings at the resource and above it: rule to reason."""
         path = self._paths.get(logical_id, "")
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         for place, entries in self._metadata.items():
             if f"{path}/".startswith(f"{place}/"):
                 for entry in entries:
                     if entry["type"] == ACKNOWLEDGED:
-                        found |= {rule.removeprefix("Annotation::"): reason for rule, reason in entry["data"].items()}
-        return found
+                        reasons |= {rule.removeprefix("Annotation::"): reason for rule, reason in entry["data"].items()}
+        return reasons
 
     @property
     def _name(self) -> str:
@@ -53,8 +53,8 @@ class Template:
     @cached_property
     def _metadata(self) -> dict[str, Any]:
         file = self.path.with_name(f"{self._name}.metadata.json")
-        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-        return found
+        metadata: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        return metadata
 
     @cached_property
     def _paths(self) -> dict[str, str]:

@@ -95,14 +95,14 @@ def _exists(action: str) -> bool:
 @cache
 def _service_authorization_reference() -> dict[str, Any]:
     path = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    reference: dict[str, Any] = json.loads(path.read_text())
+    return reference
 
 
 @cache
 def _schemas() -> dict[str, str]:
-    found: dict[str, str] = json.loads((SCHEMAS / "providers" / "us-east-1.json").read_text())
-    return found
+    schemas: dict[str, str] = json.loads((SCHEMAS / "providers" / "us-east-1.json").read_text())
+    return schemas
 
 
 def _documents(stack: str, actions: list[str]) -> Iterator[dict[str, Any]]:

@@ -186,10 +186,12 @@ def _write_unused(unused: set[tuple[str, str, str]]) -> list[str]:
     lines = ["| role | actions | reason |", "|---|---|---|"]
     lines += [f"| {role} | {', '.join(names)} | {reason} |" for (role, reason), names in sorted(actions.items())]
     write_tables({"unused grants": "\n".join([*lines, ""])})
-    found = {(role, action) for role, action, _ in unused}
-    errors = [f"unused, without a reason: {action} of {role}" for role, action in sorted(found - reason_of.keys())]
-    roles = {role for role, _ in found}  # a reason may name several roles with different actions
-    actions_of_all = {action for _, action in found}
+    unused_actions = {(role, action) for role, action, _ in unused}
+    errors = [
+        f"unused, without a reason: {action} of {role}" for role, action in sorted(unused_actions - reason_of.keys())
+    ]
+    roles = {role for role, _ in unused_actions}  # a reason may name several roles with different actions
+    actions_of_all = {action for _, action in unused_actions}
     return errors + [
         f"used, or not granted: {action} of {role}"
         for role, action in sorted(reason_of)
@@ -246,9 +248,9 @@ def remove_each(system: str) -> int:
         if error:
             raise SystemExit(f"{system} fails with all grants: {error}")
         records = take_record(sandbox)
-        found = sorted(grants(target_of(sandbox).client("iam"), WALKTHROUGHS[system].stacks))
+        granted = sorted(grants(target_of(sandbox).client("iam"), WALKTHROUGHS[system].stacks))
     # Names contain parts that are generated from the stack and the logical id, so they are the same in every sandbox.
-    needed = [grant for grant in found if any(map(grant.uses, records)) and grant.action not in NOT_NEEDED]
+    needed = [grant for grant in granted if any(map(grant.uses, records)) and grant.action not in NOT_NEEDED]
     unproven = _play_without_each(system, needed)
     # A failure can leave something behind that makes the next walkthrough fail for another reason.
     return sum(len(_play_without_each(system, [grant])) for grant in unproven)

@@ -34,14 +34,14 @@ def all_types() -> Iterator[tuple[str, list[str]]]:
     """Return the types that have such attributes, with the attributes."""
     for name in sorted(PROVIDER_SCHEMA_MANAGER.get_resource_types(REGION)):
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, name)
-        found = identifying(schema.schema, list(schema.get_atts))
-        if found and not name.startswith(LEFT_OUT):
-            yield name, found
+        attributes = identifying(schema.schema, list(schema.get_atts))
+        if attributes and not name.startswith(LEFT_OUT):
+            yield name, attributes
 
 
 def main() -> None:
     """Write the file, with a line for each type."""
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in all_types())
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(attributes)}" for name, attributes in all_types())
     FILE.write_text(f"{{\n{lines}\n}}\n")
 
 

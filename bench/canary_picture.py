@@ -42,12 +42,12 @@ def _chances(
 ) -> dict[str, list[tuple[float, float]]]:
     """Return the points of each outcome."""
     old_rate, new_rate = rates
-    found = {
+    shares_by_position = {
         math.log10(calls): outcomes(rule, Scenario(calls, old_rate, new_rate, weights), CRITERIA, ROLLOUTS)
         for calls in CALLS
     }
     return {
-        outcome: [(position, shares[outcome]) for position, shares in found.items()]
+        outcome: [(position, shares[outcome]) for position, shares in shares_by_position.items()]
         for outcome in (PROMOTED, ROLLED_BACK, UNDECIDED)
     }
 

@@ -102,11 +102,11 @@ class Account:
         notifier = guard.Notifier(clients["sns"], self.topic, options.project, table)
         notification: Any = {"plan": plan, "failure": "", "releaseArn": ""}
         notifier.notify_guard(notification, results, actions, now)
-        taken = time.perf_counter() - started
+        seconds = time.perf_counter() - started
         failed = [result for result in results if result["status"] != "done"]
         if failed:
             raise BenchError(f"not everything was done: {failed[0]}")
-        return taken, list(self.calls)
+        return seconds, list(self.calls)
 
 
 def measure(progress: Progress) -> Section:
@@ -118,8 +118,8 @@ def measure(progress: Progress) -> Section:
             name = f"Project{principals}"
             options = account.project(name, principals, instances)
             before = account.running(name)
-            taken, calls = account.check(options)
-            rows += _rows(principals, instances, taken, calls)
+            seconds, calls = account.check(options)
+            rows += _rows(principals, instances, seconds, calls)
             after = account.running(name)
         rows.append(
             Row(
@@ -134,7 +134,7 @@ def measure(progress: Progress) -> Section:
     return Section("cost_control", tuple(rows), NOTES)
 
 
-def _rows(principals: int, instances: int, taken: float, calls: list[str]) -> Iterator[Row]:
+def _rows(principals: int, instances: int, seconds: float, calls: list[str]) -> Iterator[Row]:
     size = f"principals: {principals}, instances: {instances}"
     writes = sum(name in ("PutItem", "UpdateItem") for name in calls)
     yield Row(
@@ -142,13 +142,13 @@ def _rows(principals: int, instances: int, taken: float, calls: list[str]) -> It
         str(len(calls)),
         conditions=f"{writes} writes of the record, {calls.count('StopInstances')} StopInstances",
     )
-    yield Row(f"Time from a message to the denial, {size}", f"{taken:.2f} s", conditions="sandbox")
+    yield Row(f"Time from a message to the denial, {size}", f"{seconds:.2f} s", conditions="sandbox")
 
 
 def _repeated(check: Callable[[Options], tuple[float, list[str]]], options: Any) -> Row:
-    taken, calls = check(options)
+    seconds, calls = check(options)
     return Row(
         "AWS calls of the next check, with nothing to do",
         str(len(calls)),
-        conditions=f"{taken:.2f} s; one or two reads for each principal",
+        conditions=f"{seconds:.2f} s; one or two reads for each principal",
     )

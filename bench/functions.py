@@ -1,4 +1,4 @@
-"""CPU time and memory that each function adds to Lambda's runtime client, beside boto3 and cloud-custodian."""
+"""CPU time and memory that each function adds to Lambda's runtime client, compared with boto3 and cloud-custodian."""
 
 import json
 import shutil
@@ -100,8 +100,8 @@ def functions_of(assembly: Path) -> Iterator[tuple[str, Function]]:
             if resource["Type"] != "AWS::Lambda::Function" or "." not in module:
                 continue  # of aws-cdk-lib
             package = assembly / f"asset.{properties['Code']['S3Key'].removesuffix('.zip')}"
-            given = properties.get("Environment", {}).get("Variables", {})
-            variables = {name: value if isinstance(value, str) else ARN for name, value in given.items()}
+            configured = properties.get("Environment", {}).get("Variables", {})
+            variables = {name: value if isinstance(value, str) else ARN for name, value in configured.items()}
             yield module, Function(package, variables, f"importlib.import_module({module!r})")
 
 

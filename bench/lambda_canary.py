@@ -35,7 +35,7 @@ NOTES = (
     f"Simulated: {ROLLOUTS:,} rollouts with the default settings, ten steps of ten percent, and independent calls. "
     "*Calls* are those of the alias in each interval of two minutes. The post's rule rolls back at the first error in "
     "the last of the two minutes, and treats missing data as healthy. This project's third outcome is *undecided*: the "
-    "old version stays, and a notification says that there were too few calls.",
+    "old version stays, and a notification reports that there were too few calls.",
     "A version that is worse by more than `error_margin` (0.02) is broken. The ratio compares the two probabilities.",
     "AWS calls and state transitions: counted in the definitions of both state machines, for a rollout in which each "
     "step passes at its first evaluation. This project's include the notification, which the original does not send.",

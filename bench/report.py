@@ -97,7 +97,7 @@ def _conditions() -> tuple[str, ...]:
     return (
         f"Computer: {os.cpu_count()} CPUs, {_cpu_model()}, {_system()}.",
         f"Python {platform.python_version()}, Node.js {node.strip().lstrip('v')}, CDK CLI {cli}, {packages}.",
-        "Nothing was measured on AWS. Headings say what was measured in the emulator.",
+        "Nothing was measured on AWS. Headings mark what was measured in the emulator.",
     )
 
 

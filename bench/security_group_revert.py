@@ -147,16 +147,16 @@ def _time_rows(progress: Progress, deployed: Deployed) -> tuple[Row, ...]:
     first = seconds(_until_gone, events=True)
     by_stack = partial(seconds, _until_gone, events=True)
     by_hand = partial(seconds, _open_and_close, events=False)
-    taken = in_turn(progress, "Single changes", CHANGES, {"stack": by_stack, "hand": by_hand})
+    times = in_turn(progress, "Single changes", CHANGES, {"stack": by_stack, "hand": by_hand})
     deployed.switch_events(on=False)
-    median, worst, alone = taken.median("stack"), max(taken.figures["stack"]), taken.median("hand")
+    median, worst, alone = times.median("stack"), max(times.figures["stack"]), times.median("hand")
     without = "sandbox, without CloudTrail's delivery time"
     return (
         Row(
             "Time to revert, median",
             milliseconds(median),
             compared_with=f"the calls alone (authorize, describe, revoke, describe): {milliseconds(alone)}",
-            ratio=taken.ratio("stack", "hand"),
+            ratio=times.ratio("stack", "hand"),
             conditions=f"{CHANGES} single changes, interleaved; {without}",
         ),
         Row(
@@ -245,13 +245,13 @@ def _plan_rows() -> list[Row]:
             [Rule(False, protocol, port, port, "CidrIpv4", "10.0.0.0/8") for port in range(size)]
             for protocol in ("tcp", "udp")
         )
-        taken = []
+        times = []
         for _ in range(PLAN_ROUNDS):
             started = time.perf_counter()
             plan(existing, approved, restore=True)
-            taken.append(time.perf_counter() - started)
-        conditions = f"{1e6 * min(taken) / size:.0f} µs per rule; shortest of {PLAN_ROUNDS} runs"
-        rows.append(Row(f"Comparison of {size:,} rules", f"{1000 * min(taken):.1f} ms", conditions=conditions))
+            times.append(time.perf_counter() - started)
+        conditions = f"{1e6 * min(times) / size:.0f} µs per rule; shortest of {PLAN_ROUNDS} runs"
+        rows.append(Row(f"Comparison of {size:,} rules", f"{1000 * min(times):.1f} ms", conditions=conditions))
     return rows
 
 

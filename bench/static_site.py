@@ -26,12 +26,12 @@ EVENT = {
 }
 URIS = ("/subdirectory/", "/subdirectory", "/release-1.2/", "/style.css")
 # Each as long as CloudFront's limit for a URI, or as S3's for a key.
-LONGEST_URI = 8192  # characters, with the domain name
+MAX_URI_CHARACTERS = 8192  # characters, with the domain name
 HOSTILE = (
-    "/" * LONGEST_URI,
-    "/" + "%2e" * (LONGEST_URI // 3),
-    "/" + "/.." * (LONGEST_URI // 3),
-    "/" + "%" * LONGEST_URI,
+    "/" * MAX_URI_CHARACTERS,
+    "/" + "%2e" * (MAX_URI_CHARACTERS // 3),
+    "/" + "/.." * (MAX_URI_CHARACTERS // 3),
+    "/" + "%" * MAX_URI_CHARACTERS,
     "/" + "+" * (MAX_KEY_BYTES - 1),
     "/" + "a/" * (MAX_KEY_BYTES // 2 - 1) + "b",
     "/" + "." * (MAX_KEY_BYTES - 1),
@@ -69,7 +69,7 @@ console.log(JSON.stringify(uris.map((uri) => measure(uri, calls))));
 NOTES = (
     "Time per request, without the runtimes of Lambda and CloudFront. Node.js, which has a just-in-time compiler, runs "
     "the JavaScript here; CloudFront's runtime is another one. All take far less time than the network.",
-    f"Hostile URIs are up to {LONGEST_URI:,} characters long: slashes, dots, escapes, characters to escape.",
+    f"Hostile URIs are up to {MAX_URI_CHARACTERS:,} characters long: slashes, dots, escapes, characters to escape.",
 )
 
 

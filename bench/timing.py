@@ -106,8 +106,8 @@ def child_environment(bytecode: Path) -> dict[str, str]:
     Compiling aws_cdk takes longer than anything measured here, so results must not depend on whether this
     computer caches compiled modules.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_", "PYTHON"))}
-    return kept | {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_", "PYTHON"))}
+    return inherited | {
         "PATH": PATH,
         "PYTHONPYCACHEPREFIX": str(bytecode),
         "CDK_DISABLE_CLI_TELEMETRY": "true",

@@ -331,7 +331,7 @@ def _check_input(file: str) -> None:
         selections: list[dict[str, str]] = [{"stack": stack} for stack in stacks_of(content)]
     except (AttributeError, TypeError):  # an error that is reported with the others
         selections = []
-    if selections and (found := [name for name in SELECTION_FIELDS if name in content]):
-        raise InvalidInputError(f"{', '.join(found)}: set by the pipeline with assembly.stacks")
+    if selections and (fields := [name for name in SELECTION_FIELDS if name in content]):
+        raise InvalidInputError(f"{', '.join(fields)}: set by the pipeline with assembly.stacks")
     for selection in selections or [{}]:
         parse_request(content | selection)

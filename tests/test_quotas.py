@@ -53,8 +53,8 @@ USER_DATA = 16_384  # before Base64
 TEMPLATE, RESOURCES, OUTPUTS = 1_000_000, 500, 200  # of CloudFormation
 EDGE_PACKAGE = 50_000_000  # compressed; the test measures it uncompressed
 
-LONGEST_VALUES = {"AWS::Partition": "aws-us-gov", "AWS::Region": "ap-southeast-2", "AWS::AccountId": "1" * 12}
-LONGEST_VALUES |= {"AWS::URLSuffix": "amazonaws.com.cn"}
+PSEUDO_PARAMETERS = {"AWS::Partition": "aws-us-gov", "AWS::Region": "ap-southeast-2", "AWS::AccountId": "1" * 12}
+PSEUDO_PARAMETERS |= {"AWS::URLSuffix": "amazonaws.com.cn"}
 MAX_NAME, MAX_ARN = 64, 128
 
 
@@ -190,7 +190,7 @@ def with_longest_values(value: Any, template: dict[str, Any]) -> Any:
         case {"Ref": str(name)} if name in template:
             return f"{name:x<{MAX_ARN if template[name]['Type'] in REF_IS_ARN else MAX_NAME}}"
         case {"Ref": str(name)}:
-            return LONGEST_VALUES.get(name, "x" * MAX_ARN)
+            return PSEUDO_PARAMETERS.get(name, "x" * MAX_ARN)
         case {"Fn::GetAtt": [str(name), _]}:
             return f"{name:x<{MAX_ARN}}"
         case {"Fn::Join": [separator, parts]}:

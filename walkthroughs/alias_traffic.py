@@ -52,14 +52,14 @@ class Traffic:
 
     def phases(self, version: str) -> list[tuple[float, float, float]]:
         """Return share of `version`, start and end of each phase in which the weights were certainly the same."""
-        found: list[tuple[float, float, float]] = []
+        periods: list[tuple[float, float, float]] = []
         for observation in self.observations:
             share = observation.share(version)
-            if found and found[-1][0] == share:
-                found[-1] = (share, found[-1][1], observation.before)
+            if periods and periods[-1][0] == share:
+                periods[-1] = (share, periods[-1][1], observation.before)
             else:
-                found.append((share, observation.after, observation.before))
-        return found
+                periods.append((share, observation.after, observation.before))
+        return periods
 
     def responses_between(self, start: float, end: float) -> list[Response]:
         """Return the responses whose calls were entirely in this time."""
@@ -119,6 +119,6 @@ def traffic_of(target: Target, function: str, alias: str) -> Iterator[Traffic]:
 
 def observe(client: Any, function: str, alias: str) -> Observation:
     before = time.monotonic()
-    found = client.get_alias(FunctionName=function, Name=alias)
-    weights = (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
-    return Observation(before, time.monotonic(), found["FunctionVersion"], tuple(sorted(weights.items())))
+    response = client.get_alias(FunctionName=function, Name=alias)
+    weights = (response.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    return Observation(before, time.monotonic(), response["FunctionVersion"], tuple(sorted(weights.items())))

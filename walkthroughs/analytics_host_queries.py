@@ -112,7 +112,7 @@ class QueriesWalkthrough(RestoringWalkthrough):
         database = self.outputs["DatabaseName"]
         client = self.user.client("athena")
         pages = client.get_paginator("list_databases").paginate(CatalogName=CATALOG)
-        databases = [found["Name"] for page in pages for found in page["DatabaseList"]]
+        databases = [entry["Name"] for page in pages for entry in page["DatabaseList"]]
         shown = self.athena.query("SHOW DATABASES").rows.iloc[:, 0]
         assert database in databases, f"ListDatabases returned {databases}"
         assert database in list(shown), f"SHOW DATABASES returned {list(shown)}"
@@ -125,8 +125,8 @@ class QueriesWalkthrough(RestoringWalkthrough):
         assert all("billboard" in names for names in tables.values()), f"different tables: {tables}"
         columns = self._describe("columns", "AND table_name = 'billboard' ORDER BY ordinal_position")["column_name"]
         described = self.athena.query("DESCRIBE billboard").rows["col_name"]
-        found = client.get_table_metadata(CatalogName=CATALOG, DatabaseName=database, TableName="billboard")
-        expected = [column["Name"] for column in found["TableMetadata"]["Columns"]]
+        response = client.get_table_metadata(CatalogName=CATALOG, DatabaseName=database, TableName="billboard")
+        expected = [column["Name"] for column in response["TableMetadata"]["Columns"]]
         assert list(columns) == list(described) == expected, f"different columns: {list(columns)}, {list(described)}"
         return f"{len(tables['SHOW TABLES'])} tables; {len(columns)} columns of billboard"
 
@@ -184,8 +184,8 @@ class QueriesWalkthrough(RestoringWalkthrough):
         ).rows
 
     def _location(self) -> str:
-        found = self.user.client("glue").get_table(DatabaseName=self.outputs["DatabaseName"], Name=NEW_TABLE)
-        location: str = found["Table"]["StorageDescriptor"]["Location"]
+        response = self.user.client("glue").get_table(DatabaseName=self.outputs["DatabaseName"], Name=NEW_TABLE)
+        location: str = response["Table"]["StorageDescriptor"]["Location"]
         return location.rstrip("/") + "/"
 
     def _delete_table(self, drop: str) -> None:

@@ -32,13 +32,13 @@ class FailoverPage:
 
     def wait_for_region(self, regions: Iterable[str]) -> str:
         """Wait until the page shows one of `regions`, and return it."""
-        wanted = set(regions)
+        expected = set(regions)
 
         def shown() -> str | None:
             text = self.text("region")
-            return text if text in wanted else None
+            return text if text in expected else None
 
-        return self.target.wait_until(shown, f"one of {sorted(wanted)} on the page")
+        return self.target.wait_until(shown, f"one of {sorted(expected)} on the page")
 
     def wait_for_retry(self) -> None:
         self.target.wait_until(lambda: self.count("retried"), "a retried call on the page")
@@ -47,8 +47,8 @@ class FailoverPage:
         """Save a screenshot after `calls` more calls."""
         if not self.target.pictures_folder:
             return
-        wanted = self.count("calls") + calls
-        self.target.wait_until(lambda: self.count("calls") >= wanted, f"{calls} more calls on the page")
+        expected = self.count("calls") + calls
+        self.target.wait_until(lambda: self.count("calls") >= expected, f"{calls} more calls on the page")
         self.driver.save_screenshot(str(self.target.pictures_folder / f"multi_region_api_{name}.png"))
 
 

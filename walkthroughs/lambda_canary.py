@@ -151,8 +151,8 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
         assert ended.get("error") == "AliasChangedError", f"{ended['status']}: {ended.get('cause')}"
         message = self._message("alias changed by somebody else")
         assert "left alone" in message, message
-        found = observe(self.awslambda, self.function, ALIAS)
-        assert found.share(self.uncalled) == 0.01, f"the change was not left alone: {found}"
+        observation = observe(self.awslambda, self.function, ALIAS)
+        assert observation.share(self.uncalled) == 0.01, f"the change was not left alone: {observation}"
         self._route_to(self.good)
         return "the rollout stopped, and the weight of 1% stayed until it was removed by hand"
 
@@ -244,8 +244,8 @@ class LambdaCanaryWalkthrough(RestoringWalkthrough):
         return lambda: observe(self.awslambda, self.function, ALIAS).share(version) == 1
 
     def _assert_alone(self, version: str) -> None:
-        found = observe(self.awslambda, self.function, ALIAS)
-        assert found.share(version) == 1, f"the alias is half way: {found}"
+        observation = observe(self.awslambda, self.function, ALIAS)
+        assert observation.share(version) == 1, f"the alias is half way: {observation}"
 
     def _route_to(self, version: str) -> None:
         self.awslambda.update_alias(

@@ -33,8 +33,8 @@ class NotificationQueue:
         def find() -> dict[str, str] | None:
             return next((n for n in self.receive() if all(text in n.get(field, "") for text in texts)), None)
 
-        wanted = " and ".join(map(repr, filter(None, texts)))
-        notification = self.target.wait_until(find, f"a notification with {wanted}")
+        description = " and ".join(map(repr, filter(None, texts)))
+        notification = self.target.wait_until(find, f"a notification with {description}")
         self.received.clear()
         return notification
 

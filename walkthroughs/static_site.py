@@ -137,8 +137,8 @@ class StaticSiteWalkthrough(Walkthrough):
             ("no/such/page.html", 404, "text/html", "max-age=0"),
         ):
             response = self._get(path)
-            found = response.status, response.headers["content-type"].partition(";")[0]
-            assert found == (status, content_type), f"/{path}: {found}"
+            actual = response.status, response.headers["content-type"].partition(";")[0]
+            assert actual == (status, content_type), f"/{path}: {actual}"
             assert response.headers["cache-control"] == caching, f"/{path}: {response.headers['cache-control']}"
         return f"{page}; 404: max-age=0"
 

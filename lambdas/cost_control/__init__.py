@@ -1,1 +1,1 @@
-"""Keep a project within its budget: ask Budgets for the cost, then notify, deny, stop, and later undo exactly that."""
+"""Keep a project within its budget: read its cost, then notify, deny, stop, and later undo exactly that."""

@@ -1,4 +1,4 @@
-"""Ask Budgets for the cost of the month: the only source on which anything is decided."""
+"""Read the cost of the month from Budgets, the only source for every decision."""
 
 from decimal import Decimal
 from typing import TYPE_CHECKING

@@ -131,7 +131,7 @@ def check(
 
 
 def decide(budget: Budget, options: Options, inventory: Inventory, now: datetime) -> PlanJson | EmptyPlan:
-    """Ask Budgets again, and plan what has to be done."""
+    """Read the cost again, and plan what has to be done."""
     spend, period = budget.spend(now), period_of(now)
     if spend is None or not reached(options.thresholds, spend):
         return {"news": False, "act": False}

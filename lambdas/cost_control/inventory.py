@@ -111,13 +111,13 @@ class Inventory:
 
     def _groups_and_instances(self) -> Iterator[Resource]:
         groups = self._auto_scaling_groups()
-        kept = self._exempt_instances() if groups else {}
+        exempt_instances = self._exempt_instances() if groups else {}
         for group in groups:
             name = group["AutoScalingGroupName"]
             sizes: dict[str, int] = {size: group[size] for size in SIZES}
             if any(sizes.values()) and self.options.exempt_tag not in _tags(group["Tags"]):
-                has_tag = f"its instance {kept.get(name)} has the tag {self.options.exempt_tag}"
-                yield Resource(SCALE_TO_ZERO, name, sizes, problem=has_tag if name in kept else "")
+                has_tag = f"its instance {exempt_instances.get(name)} has the tag {self.options.exempt_tag}"
+                yield Resource(SCALE_TO_ZERO, name, sizes, problem=has_tag if name in exempt_instances else "")
         yield from self._instances({group["AutoScalingGroupName"] for group in groups})
 
     def _instances(self, groups: set[str]) -> Iterator[Resource]:

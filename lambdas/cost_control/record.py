@@ -168,10 +168,10 @@ class RecordTable:
 
     def spend_of(self, period: str) -> Decimal | None:
         """Return the highest known cost of a month."""
-        found = self.dynamodb.get_item(
+        item = self.dynamodb.get_item(
             TableName=self.name, Key={"period": {"S": period}, "item": {"S": SPEND}}, ConsistentRead=True
         ).get("Item")
-        return Decimal(found["highest"]["N"]) if found else None
+        return Decimal(item["highest"]["N"]) if item else None
 
     def put_spend(self, period: str, actual: Decimal, now: datetime) -> None:
         """Write the cost of a month, and its highest: after a change of the budget, Budgets shows none for hours."""
@@ -186,10 +186,10 @@ class RecordTable:
 
     def releases_in(self, period: str) -> int:
         """Return how many releases had an effect on a month."""
-        found = self.dynamodb.get_item(
+        item = self.dynamodb.get_item(
             TableName=self.name, Key={"period": {"S": period}, "item": {"S": RELEASE}}, ConsistentRead=True
         ).get("Item")
-        return int(found["count"]["N"]) if found else 0
+        return int(item["count"]["N"]) if item else 0
 
     def count_release(self, period: str, now: datetime) -> None:
         """Count a release of a month."""

@@ -178,24 +178,24 @@ def read_template(archive: zipfile.ZipFile, stack: AssemblyStack) -> bytes:
 
 
 def _object(value: object, name: str, where: str, default: object = None) -> dict[str, object]:
-    found = value.get(name, default) if isinstance(value, dict) else None
-    if not isinstance(found, dict):
+    content = value.get(name, default) if isinstance(value, dict) else None
+    if not isinstance(content, dict):
         raise InvalidArtifactError(f"{where}: {name} is not an object; the pipeline reads assemblies of CDK 2.")
-    return found
+    return content
 
 
 def _list(value: Mapping[str, object], name: str) -> list[object]:
-    found = value.get(name, [])
-    if not isinstance(found, list):
+    content = value.get(name, [])
+    if not isinstance(content, list):
         raise InvalidArtifactError(f"{MANIFEST}: {name} is not a list; the pipeline reads assemblies of CDK 2.")
-    return found
+    return content
 
 
 def _text(value: Mapping[str, object], name: str, where: str) -> str:
-    found = value.get(name)
-    if not isinstance(found, str) or not found:
+    content = value.get(name)
+    if not isinstance(content, str) or not content:
         raise InvalidArtifactError(f"{where}: {name} is not text; the pipeline reads assemblies of CDK 2.")
-    return found
+    return content
 
 
 def _texts(value: Mapping[str, object], name: str, where: str) -> dict[str, str]:

@@ -123,11 +123,11 @@ class _Publisher:
 
     def _only(self, name: str, asset: FileAsset) -> list[tuple[str, zipfile.ZipInfo]]:
         start = bisect_left(self.names, name)
-        found = [item for item in self.entries[start : start + 2] if item[0] == name]
-        if len(found) != 1:
-            problem = "matches several files" if found else "is not in the source artifact"
+        matches = [item for item in self.entries[start : start + 2] if item[0] == name]
+        if len(matches) != 1:
+            problem = "matches several files" if matches else "is not in the source artifact"
             raise InvalidArtifactError(f"The asset {asset.path!r} {problem}.")
-        return found
+        return matches
 
     def _copy(self, entry: zipfile.ZipInfo, target: IO[bytes], asset: FileAsset, room: int) -> tuple[int, str]:
         """Copy a file, and return its size, which must not exceed `room`, and its hash."""
@@ -162,13 +162,13 @@ class _Publisher:
     def _is_published(self, key: str, content_hash: str) -> bool:
         """Return whether the bucket has the object; its content must be the same."""
         try:
-            found = self.s3.head_object(Bucket=self.bucket, Key=key)
+            stored = self.s3.head_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             # Without s3:ListBucket, a missing object is a 403.
             if error.response["Error"]["Code"] in (*DENIED, *MISSING):
                 return False
             raise
-        if found["Metadata"].get(CONTENT_HASH) != content_hash:
+        if stored["Metadata"].get(CONTENT_HASH) != content_hash:
             raise InvalidArtifactError(
                 f"The asset {key} differs from the published one of the same name, which is not overwritten. If it"
                 " is created by a build that is not reproducible, set its asset_hash_type to OUTPUT."

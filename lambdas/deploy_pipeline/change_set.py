@@ -145,17 +145,17 @@ def inspect(
         ChangeSetDeletedError: somebody else deleted the change set.
     """
     stack_lookups = lookups(cloudformation, stack_name)
-    found: list[Finding] = []
+    all_findings: list[Finding] = []
     validation: list[str] = []
     for change_set, path, changes in _changes_by_stack(cloudformation, change_set_id, stack_name):
-        found += findings(changes, policy, path, stack_lookups)
+        all_findings += findings(changes, policy, path, stack_lookups)
         validation += warnings(cloudformation, path, **change_set)
-    unsafe = [violation for finding in found if (violation := finding.violation)]
-    report = store_report(markdown(stack_name, found))
+    unsafe = [violation for finding in all_findings if (violation := finding.violation)]
+    report = store_report(markdown(stack_name, all_findings))
     noun = "change" if len(unsafe) == 1 else "changes"
     link = f" (all changes: {report} )" if report else ""
     heading = f"{len(unsafe)} unsafe {noun} to {stack_name}, which was not changed{link}:"
-    sections = {"Changed outside CloudFormation": _drift(found, policy), VALIDATION: validation}
+    sections = {"Changed outside CloudFormation": _drift(all_findings, policy), VALIDATION: validation}
     notices = truncate("\n".join(_bulleted(sections)), MAX_NOTICES_CHARACTERS)
     lines = [heading, *map(_bullet, unsafe), *([notices] if notices else [])]
     cause = "\n".join(lines) if unsafe else ""
@@ -170,9 +170,9 @@ def inspect(
     }
 
 
-def _drift(found: list[Finding], policy: Policy) -> list[str]:
+def _drift(all_findings: list[Finding], policy: Policy) -> list[str]:
     """Describe the drift that is overwritten, except what is already listed as unsafe."""
-    drifted = [item for item in found if item.drift and not (item.violation and policy.drift == "reject")]
+    drifted = [item for item in all_findings if item.drift and not (item.violation and policy.drift == "reject")]
     return [f"{item.logical_id} ({item.type}): {item.drift}" for item in drifted]
 
 

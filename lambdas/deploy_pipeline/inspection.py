@@ -169,8 +169,8 @@ def violations(
 
     `path` is the path of a nested stack, which ends with a slash.
     """
-    found = (finding.violation for finding in findings(changes, policy, path, lookups))
-    return (violation for violation in found if violation)
+    violations = (finding.violation for finding in findings(changes, policy, path, lookups))
+    return (violation for violation in violations if violation)
 
 
 def findings(

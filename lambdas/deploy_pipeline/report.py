@@ -25,7 +25,7 @@ def markdown(stack_name: str, findings: Sequence[Finding]) -> str:
     unsafe = sum(1 for finding in findings if finding.violation)
     accepted = sum(1 for finding in findings if finding.accepted)
     by_effect = {effect: [finding for finding in findings if finding.effect == effect] for effect in EFFECTS}
-    counts = ", ".join(f"{len(found)} {effect}" for effect, found in by_effect.items() if found)
+    counts = ", ".join(f"{len(group)} {effect}" for effect, group in by_effect.items() if group)
     lines = [
         f"# Changes to {stack_name.translate(ESCAPED)}",
         "",
@@ -33,11 +33,11 @@ def markdown(stack_name: str, findings: Sequence[Finding]) -> str:
     ]
     if drifted := sum(1 for finding in findings if finding.drift):
         lines.append(f"{drifted} {'was' if drifted == 1 else 'were'} changed outside CloudFormation.")
-    for effect, found in by_effect.items():
-        if found:
+    for effect, group in by_effect.items():
+        if group:
             lines += ["", f"## {effect.capitalize()}", "", *HEADER]
             # Unsafe changes first.
-            lines += map(_row, sorted(found, key=lambda finding: (not finding.violation, not finding.why)))
+            lines += map(_row, sorted(group, key=lambda finding: (not finding.violation, not finding.why)))
     return "\n".join(lines) + "\n"
 
 

@@ -86,19 +86,23 @@ def step_alias(plan: Plan) -> Alias:
 
 def _version(client: "LambdaClient", target: Target, version: str) -> "FunctionConfigurationResponseTypeDef":
     try:
-        found = client.get_function_configuration(FunctionName=target.arn, Qualifier=version)
+        configuration = client.get_function_configuration(FunctionName=target.arn, Qualifier=version)
     except client.exceptions.ResourceNotFoundException:
         raise InvalidInputError(f"version {version} of {function_name(target.arn)} does not exist") from None
-    if found.get("State") == PENDING:
-        raise VersionPendingError(f"version {version} is pending: {found.get('StateReason', 'no reason given')}")
-    if found.get("State", READY) not in USABLE_STATES:
-        raise InvalidInputError(f"version {version} is {found['State']}: {found.get('StateReason', 'no reason given')}")
-    return found
+    if configuration.get("State") == PENDING:
+        raise VersionPendingError(
+            f"version {version} is pending: {configuration.get('StateReason', 'no reason given')}"
+        )
+    if configuration.get("State", READY) not in USABLE_STATES:
+        raise InvalidInputError(
+            f"version {version} is {configuration['State']}: {configuration.get('StateReason', 'no reason given')}"
+        )
+    return configuration
 
 
 def _compare(old: "FunctionConfigurationResponseTypeDef", new: "FunctionConfigurationResponseTypeDef") -> None:
     """Check what both versions of a weighted alias must have in common."""
-    old_queue, new_queue = (found.get("DeadLetterConfig", {}).get("TargetArn") or None for found in (old, new))
+    old_queue, new_queue = (version.get("DeadLetterConfig", {}).get("TargetArn") or None for version in (old, new))
     for name, first, second in (
         ("execution role", old["Role"], new["Role"]),
         ("dead-letter queue", old_queue, new_queue),
@@ -111,7 +115,7 @@ def _compare(old: "FunctionConfigurationResponseTypeDef", new: "FunctionConfigur
 
 
 def _alarms_on(client: "CloudWatchClient", target: Target, alarm_at_start: str) -> list[str]:
-    """Return the alarms that are on already, which say nothing about the new version."""
+    """Return the alarms that are on already, so the new version is not the cause."""
     states = alarm_states(client, target.alarms)
     if missing := sorted(set(target.alarms) - states.keys()):
         raise InvalidInputError(f"alarm {missing[0]} does not exist")

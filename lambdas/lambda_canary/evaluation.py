@@ -70,11 +70,11 @@ def _with(figures: Figures, synthetic: dict[str, int] | None) -> Figures:
 def _alarmed(client: "CloudWatchClient", target: Target, plan: Plan) -> Comparison | None:
     states = alarm_states(client, target.alarms)
     names = sorted(set(target.alarms) - set(plan["ignoredAlarms"]))
-    found = {
+    alarms_by_reason = {
         "in ALARM": [name for name in names if states.get(name) == "ALARM"],
         "alarms deleted": [name for name in names if name not in states],
     }
-    reasons = tuple(f"{reason}: {', '.join(alarms)}" for reason, alarms in found.items() if alarms)
+    reasons = tuple(f"{reason}: {', '.join(alarms)}" for reason, alarms in alarms_by_reason.items() if alarms)
     return Comparison("fail", reasons) if reasons else None
 
 

@@ -72,28 +72,28 @@ class SmokeTestEvent(TypedDict):
 
 def check(event: CheckEvent, _context: object) -> Plan:
     """Return the plan of the rollout."""
-    found = plan(LAMBDA, CLOUDWATCH, Config.load(os.environ), event["input"], event["execution"])
-    logger.info("Planned the rollout", extra={"execution": event["execution"], "plan": found})
-    return found
+    rollout = plan(LAMBDA, CLOUDWATCH, Config.load(os.environ), event["input"], event["execution"])
+    logger.info("Planned the rollout", extra={"execution": event["execution"], "plan": rollout})
+    return rollout
 
 
 def call_version(event: SmokeTestEvent, _context: object) -> dict[str, dict[str, int]]:
     """Run the smoke test, or the synthetic calls of both versions; return the figures of these calls by version."""
-    config, found = Config.load(os.environ), event["plan"]
-    target = config.named(found["function"])
+    config, rollout = Config.load(os.environ), event["plan"]
+    target = config.named(rollout["function"])
     if not event["synthetic"]:
-        smoke_test.smoke_test(INVOKER, target.arn, found["new"], target.test)
+        smoke_test.smoke_test(INVOKER, target.arn, rollout["new"], target.test)
         return {}
     return {
         version: smoke_test.synthetic_calls(INVOKER, target.arn, version, target.test, config.synthetic_calls)
-        for version in (found["old"], found["new"])
+        for version in (rollout["old"], rollout["new"])
     }
 
 
 def shift(event: ShiftEvent, _context: object) -> dict[str, str | float]:
     """Set the weight of the new version, and return the alias's new revision."""
-    found, weight = event["plan"], Decimal(str(event["weight"]))
-    desired = alias.shifted(step_alias(found), found["new"], weight, event["execution"])
+    rollout, weight = event["plan"], Decimal(str(event["weight"]))
+    desired = alias.shifted(step_alias(rollout), rollout["new"], weight, event["execution"])
     revision = alias.update(LAMBDA, desired, event["revision"])
     logger.info("Shifted", extra={"execution": event["execution"], "weight": event["weight"], "alias": str(desired)})
     return {"revision": revision, "shiftedAt": time.time()}
@@ -108,8 +108,8 @@ def evaluate(event: EvaluationEvent, _context: object) -> Evaluation:
 
 def roll_back(event: EndEvent, _context: object) -> dict[str, str]:
     """Route all calls to the old version."""
-    found = event["plan"]
-    result, current = alias.roll_back(LAMBDA, found["function"], found["alias"], event["execution"])
+    rollout = event["plan"]
+    result, current = alias.roll_back(LAMBDA, rollout["function"], rollout["alias"], event["execution"])
     logger.warning("Rolled back", extra={"execution": event["execution"], "status": result, "alias": str(current)})
     return {"result": result, "alias": str(current)}
 

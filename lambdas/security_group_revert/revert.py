@@ -199,7 +199,7 @@ def read_rules(ec2: "EC2Client", group_ids: Sequence[str]) -> dict[str, tuple[Ru
     for page in pages:
         for item in page["SecurityGroupRules"]:
             rules[item["GroupId"]].append(Rule.from_describe(item))
-    return {group_id: tuple(found) for group_id, found in rules.items()}
+    return {group_id: tuple(group_rules) for group_id, group_rules in rules.items()}
 
 
 def _group_exists(ec2: "EC2Client", group_id: str) -> bool:

@@ -203,11 +203,11 @@ class _Edits:
 
     def take(self, approved: Rule) -> Rule | None:
         """Return the first rule with the approved rule's source type, as EC2 requires, and its source or traffic."""
-        found = [index for key in _edit_keys(approved) if (index := self._first(key)) is not None]
-        if not found:
+        indexes = [index for key in _edit_keys(approved) if (index := self._first(key)) is not None]
+        if not indexes:
             return None
-        self.taken.add(min(found))
-        return self._rules[min(found)]
+        self.taken.add(min(indexes))
+        return self._rules[min(indexes)]
 
     def _first(self, key: object) -> int | None:
         indexes = self._indexes.get(key, deque())

@@ -19,7 +19,7 @@ def install() -> None:
 
 
 def environment(config: dict[str, Any]) -> dict[str, str]:
-    """Return the variables with which Lambda tells the runtime how to log."""
+    """Return the environment variables with which Lambda configures the runtime's logs."""
     logging = config.get("LoggingConfig") or {}
     names = {"LogFormat": "AWS_LAMBDA_LOG_FORMAT", "ApplicationLogLevel": "AWS_LAMBDA_LOG_LEVEL"}
     return {variable: logging[name] for name, variable in names.items() if name in logging}

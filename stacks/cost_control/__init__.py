@@ -1,12 +1,12 @@
-"""Keeps a project within its budget: notifies, denies its users to start more, stops what runs, and undoes it all.
+"""Keeps a project within its budget: notifies, denies new resources, stops running ones, and undoes it all.
 
     Budgets --> SNS: signals --+
     alarm: Tripwire ---------- +--> Lambda: receive --> Step Functions: Guard --> IAM: deny policy
-    schedule: every hour ------+       asks Budgets          |               --> EC2, Auto Scaling, RDS: stop
+    schedule: every hour ------+       reads the cost        |               --> EC2, Auto Scaling, RDS: stop
                                                              +--> DynamoDB: record   --> SNS: notification
     schedule, or by hand --> Step Functions: Release --> undoes what the record shows
 
-A message only causes a check: Budgets is asked for the cost. Based on "Serverless Automated Cost Controls, Part 1",
+A message only causes a check: the cost is read from Budgets. Based on "Serverless Automated Cost Controls, Part 1",
 AWS Compute Blog, 2017.
 """
 
@@ -115,7 +115,7 @@ class CostControl(Stack):
         return function
 
     def _create_guard(self, notify: StandardFunction) -> sfn.StateMachine:
-        decide = self._create_function("Decide", "decide", "Asks Budgets, and plans what has to be done")
+        decide = self._create_function("Decide", "decide", "Reads the cost from Budgets, and plans what has to be done")
         self._grant_budget(decide)
         self._grant_table(decide, "GetItem", "Query")
         self.permissions.grant_read(decide)

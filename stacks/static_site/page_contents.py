@@ -91,8 +91,8 @@ def _is_code(script_type: str) -> bool:
 
 def _attributes(source: str) -> dict[str, str]:
     """Return the attributes that have a value; of two with the same name, the first counts."""
-    found = reversed(ATTRIBUTE.findall(source))
-    return {name.lower(): unescape_references("".join(values)) for name, equals, *values in found if equals}
+    attributes = reversed(ATTRIBUTE.findall(source))
+    return {name.lower(): unescape_references("".join(values)) for name, equals, *values in attributes if equals}
 
 
 def unescape_references(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The site's Content-Security-Policy: same origin, and what the site's files need besides."""
+"""The site's Content-Security-Policy: same origin, and what else the site's files need."""
 
 import base64
 import hashlib

@@ -277,7 +277,7 @@ def test_rollback_that_fails_is_repeated_at_the_end(machine: Machine) -> None:
     "lambda_canary",
     "Deleted externally",
     fault="The alias is deleted during a rollout",
-    expected="The rollout fails, and says so",
+    expected="The rollout fails and reports the reason",
     observed="`AliasChangedError` in the notification",
 )
 @pytest.mark.parametrize("function", ["Evaluate", "Shift"])

@@ -1,6 +1,6 @@
 """The code of a function changes with a push, and the new version goes through a canary while clients call it.
 
-The sandbox has both stacks, with settings of their own: the pipeline may roll out this app only. So this is not a
+The sandbox has both stacks, with settings for this test: the pipeline may roll out this app only. So this is not a
 walkthrough, which plays the sample app.
 """
 

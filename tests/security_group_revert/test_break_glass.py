@@ -79,7 +79,7 @@ class Account:
         return [key for _, key in self.dynamodb.items if key.startswith("break-glass: ")]
 
 
-def test_added_rule_stays_and_notification_says_who_until_when_and_why() -> None:
+def test_added_rule_stays_and_notification_has_caller_end_and_reason() -> None:
     account = Account(HTTPS, VENDOR)
     text = account.respond(added())
     assert account.ec2.current() == {HTTPS, SSH}

@@ -16,7 +16,7 @@ NOT_MATCHED = {
     # Nothing is in the group or the list because of the call.
     *("AssociateSecurityGroupVpc", "DisassociateSecurityGroupVpc", "CreateSecurityGroup", "DeleteSecurityGroup"),
     *("DeleteManagedPrefixList", "ValidateSecurityGroupQuotasForInterface", "GetSecurityGroupsForVpc"),
-    # The page says so: instances of launch templates.
+    # A documented limitation: instances of launch templates.
     *("CreateLaunchTemplate", "CreateLaunchTemplateVersion"),
     # Routes, which do not change what a security group allows.
     *("CreateTransitGatewayPrefixListReference", "DeleteTransitGatewayPrefixListReference"),
