@@ -101,12 +101,18 @@ class Budget:
 
 
 def check(
-    budget: Budget, options: Options, stepfunctions: "SFNClient", guard_arn: str, now: datetime, *, is_scheduled: bool
+    budget: Budget,
+    options: Options,
+    stepfunctions: "SFNClient",
+    guard_arn: str,
+    now: datetime,
+    scheduled_event: str = "",
 ) -> str:
     """Start the state machine if the cost has reached a threshold; return the execution's name, or an empty text.
 
     A message only causes a check; its text is not read. There is one execution for the same thresholds, so a message
-    that comes twice starts one, and one more for each hour with a scheduled check, which finds what was started since.
+    that comes twice starts one, and one more for each scheduled check, which finds what was started since. The name of
+    the latter has the ID of the event: nobody can prevent it with an execution that already has this name.
     """
     spend, period = budget.spend(now), period_of(now)
     if spend is None:
@@ -119,7 +125,7 @@ def check(
         return ""
     # Executions have unique names for 90 days. After a release the same thresholds can need another one.
     digest = hashlib.sha256(" ".join(thresholds).encode()).hexdigest()[:8]
-    name = f"{period}-{budget.table.releases_in(period)}-{digest}" + (f"-{now:%d-%H}" if is_scheduled else "")
+    name = f"{period}-{budget.table.releases_in(period)}-{digest}" + (f"-{scheduled_event}" if scheduled_event else "")
     keys |= {"thresholds": " ".join(thresholds), "execution": name}
     try:
         stepfunctions.start_execution(stateMachineArn=guard_arn, name=name, input="{}")

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from lambdas.cost_control import guard
 from lambdas.cost_control.enforce import Denier, Stopper
@@ -54,10 +55,10 @@ class Month:
 
     def message(self) -> str:
         """Receive a message; return the name of the execution that it starts."""
-        return guard.check(self.budget, self.options, self.client, "guard", self.now, is_scheduled=False)
+        return guard.check(self.budget, self.options, self.client, "guard", self.now)
 
     def scheduled_check(self) -> str:
-        return guard.check(self.budget, self.options, self.client, "guard", self.now, is_scheduled=True)
+        return guard.check(self.budget, self.options, self.client, "guard", self.now, str(uuid4()))
 
     def decide(self) -> Any:
         return guard.decide(self.budget, self.options, self.inventory, self.now)

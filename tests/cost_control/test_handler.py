@@ -5,6 +5,7 @@ import runpy
 import sys
 from importlib import import_module
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -80,12 +81,27 @@ def test_deny_checks_groups_and_roles_again(account: FakeAccount) -> None:
     assert POLICY not in account.attached["group", "projectBeta"]
 
 
-def test_scheduled_check_starts_one_execution_an_hour(account: FakeAccount) -> None:
-    event = {"detail-type": "Scheduled Event"}
-    first, second = invoke(receive.handler, **event), invoke(receive.handler, **event)
+def test_scheduled_check_starts_one_execution_for_each_event(account: FakeAccount) -> None:
+    event, later = ({"detail-type": "Scheduled Event", "id": str(uuid4())} for _ in range(2))
+    first, second, third = (invoke(receive.handler, **item) for item in (event, event, later))
     assert (bool(first), second) == (True, "")
-    assert invoke(receive.handler, Records=[]) not in ("", first)
-    assert len(account.executions) == 2
+    assert third not in ("", first)
+    assert invoke(receive.handler, Records=[]) not in ("", first, third)
+    assert len(account.executions) == 3
+
+
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="below the thresholds, somebody starts executions of `Guard` with the names of later checks",
+    expected="the hourly check starts an execution nevertheless",
+    observed="its name contains the ID of the event, which nobody knows in advance",
+)
+def test_executions_started_in_advance_do_not_prevent_scheduled_check(account: FakeAccount) -> None:
+    """Step Functions rejects the name of a closed execution for 90 days."""
+    known = invoke(receive.handler, Records=[])
+    account.executions += [f"{known}-{day:02}-{hour:02}" for day in range(1, 32) for hour in range(24)]
+    assert invoke(receive.handler, **{"detail-type": "Scheduled Event", "id": str(uuid4())})
 
 
 def test_failed_function_is_in_the_notification(account: FakeAccount) -> None:

@@ -25,11 +25,12 @@ STEP_FUNCTIONS: "SFNClient" = boto3.client("stepfunctions", config=RETRIES)
 def handler(event: Mapping[str, object], context: Context) -> str:
     """Return the name of the execution that is started, or an empty text."""
     table = RecordTable(DYNAMODB, os.environ["RECORD_TABLE"])
+    is_scheduled = event.get("detail-type") == "Scheduled Event"
     return guard.check(
         guard.Budget(BUDGETS, account_of(context), os.environ["BUDGET_NAME"], table),
         Options.load(),
         STEP_FUNCTIONS,
         os.environ["GUARD_ARN"],
         datetime.now(UTC),
-        is_scheduled=event.get("detail-type") == "Scheduled Event",
+        str(event["id"]) if is_scheduled else "",
     )
