@@ -197,6 +197,10 @@ class CostControl(Stack):
         period = Duration.minutes(5)
         alarms = {
             "Errors": (receiver.metric_errors(period=period), "The budget could not be checked"),
+            "GuardAborted": (
+                self.guard.metric_aborted(period=period),
+                "Somebody stopped a check before it was complete",
+            ),
             "GuardFailed": (self.guard.metric_failed(period=period), "A function of Guard failed; see its execution"),
             "GuardTimedOut": (self.guard.metric_timed_out(period=period), "A check ended before it was complete"),
             "ReleaseFailed": (self.release.metric_failed(period=period), "An action could not be undone"),

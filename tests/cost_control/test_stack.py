@@ -160,8 +160,23 @@ def test_members_of_exempt_groups_can_be_read(full_template: dict[str, Any], fun
     assert "group/ops" in readable
 
 
-@pytest.mark.parametrize("state_machine", ["Guard", "Release"])
-@pytest.mark.parametrize("metric", ["ExecutionsFailed", "ExecutionsTimedOut"])
+@pytest.mark.reliability(
+    "cost_control",
+    "Hostile input",
+    fault="somebody stops the executions of `Guard`",
+    expected="an alarm",
+    observed="GuardAborted counts them",
+)
+@pytest.mark.parametrize(
+    ("state_machine", "metric"),
+    [
+        ("Guard", "ExecutionsAborted"),
+        ("Guard", "ExecutionsFailed"),
+        ("Guard", "ExecutionsTimedOut"),
+        ("Release", "ExecutionsFailed"),
+        ("Release", "ExecutionsTimedOut"),
+    ],
+)
 def test_state_machine_that_ends_early_raises_an_alarm(
     template: dict[str, Any], state_machine: str, metric: str
 ) -> None:
