@@ -3,8 +3,8 @@
     Request Approval --> task token in S3
                      --> notification --> person --> queue --> `Decisions` --SendTaskSuccess--> state machine
 
-The decision arrives through a queue, because SQS adds the sender and the time, so the sender cannot choose them. The
-notification does not contain the task token, so it is not sufficient for a decision.
+The decision arrives through a queue, because SQS adds the sender and the time, so the sender cannot choose them, except
+the session name of a role. The notification does not contain the task token, so it is not sufficient for a decision.
 """
 
 import json

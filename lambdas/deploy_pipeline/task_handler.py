@@ -18,10 +18,18 @@ from .change_set import CreationStatus, Inspection, creation_status, delete_left
 from .errors import InvalidInputError
 from .events import ChangeSetEvent, CheckStackEvent, ExecutionStatusEvent, FirstFailureEvent, PublishAssetsEvent
 from .failure import explain
+from .fields import shorten
 from .inspection import Policy
 from .metrics import put_edited_input
 from .report import put_report
-from .request import DeploymentRequest, fingerprint, parse_request, refuse_other_bucket, refuse_other_stack
+from .request import (
+    EXECUTION_NAME,
+    DeploymentRequest,
+    fingerprint,
+    parse_request,
+    refuse_other_bucket,
+    refuse_other_stack,
+)
 from .source import AssetTarget
 from .stack import Plan, plan
 
@@ -36,6 +44,7 @@ logging.getLogger(__package__).setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 
 def check_stack(event: CheckStackEvent, _context: object) -> Plan:
     """Validate the input and return the plan of the deployment."""
+    _refuse_other_names(event["execution"])
     request = _accepted_request(event["input"])
     request.rollout.refuse_other(json.loads(os.environ["ROLLOUT"]))
     if fingerprint(event["input"]) != os.environ["DEPLOYED_INPUT"]:
@@ -61,6 +70,15 @@ def check_stack(event: CheckStackEvent, _context: object) -> Plan:
         },
     )
     return deployment
+
+
+def _refuse_other_names(execution: str) -> None:
+    """Accept only names that are no link and end no quoted text: requests for approval contain the name in commands."""
+    if not EXECUTION_NAME.fullmatch(execution):
+        raise InvalidInputError(
+            f"The name of the execution: given {shorten(execution)}; accepted: 1 to 80 letters, digits, hyphens and"
+            " underscores."
+        )
 
 
 def _accepted_request(value: object) -> DeploymentRequest:

@@ -45,9 +45,9 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     return fake_s3
 
 
-def plan(**fields: Any) -> dict[str, Any]:
+def plan(execution: str = "run-1", **fields: Any) -> dict[str, Any]:
     """Return the plan of an execution; `fields` are added to its input."""
-    event: Any = {"input": INPUT | fields, "execution": "run-1", "executionArn": "arn:run-1"}
+    event: Any = {"input": INPUT | fields, "execution": execution, "executionArn": f"arn:{execution}"}
     result: dict[str, Any] = json.loads(json.dumps(task_handler.check_stack(event, None)))
     return result
 
@@ -63,6 +63,22 @@ def plan(**fields: Any) -> dict[str, Any]:
 def test_artifact_in_another_bucket_is_rejected() -> None:
     with pytest.raises(InvalidInputError, match="given theirs; accepted: only artifacts"):
         plan(revisionS3Bucket="theirs")
+
+
+@pytest.mark.parametrize("name", ["approve.example", "run(www.approve.example)", "a'!curl'", "run@example"])
+@pytest.mark.usefixtures("s3")
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="somebody starts an execution whose name is an address, or has a quote",
+    expected="rejected: requests for approval contain the name in a command and in a link",
+    observed='"accepted: 1 to 80 letters, digits, hyphens and underscores"',
+)
+def test_check_stack_rejects_name_that_becomes_link_or_command(fake: FakeCloudFormation, name: str) -> None:
+    """Step Functions accepts these names."""
+    with pytest.raises(InvalidInputError, match="accepted: 1 to 80 letters, digits, hyphens and underscores"):
+        plan(name)
+    assert not fake.calls
 
 
 @pytest.mark.parametrize("name", ["app-payments", "app-green-payments", "app-green-0123ABCD", "application", "ap"])
