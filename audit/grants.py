@@ -250,24 +250,34 @@ def remove_each(system: str) -> int:
         records = take_record(sandbox)
         granted = sorted(grants(target_of(sandbox).client("iam"), WALKTHROUGHS[system].stacks))
     # Names contain parts that are generated from the stack and the logical id, so they are the same in every sandbox.
-    needed = [grant for grant in granted if any(map(grant.uses, records)) and grant.action not in NOT_NEEDED]
-    unproven = _play_without_each(system, needed)
-    # A failure can leave something behind that makes the next walkthrough fail for another reason.
-    return sum(len(_play_without_each(system, [grant])) for grant in unproven)
-
-
-def _play_without_each(system: str, waiting: list[Grant]) -> list[Grant]:
-    """Run the walkthrough without each grant, and return those without which it did not fail with AWS's message."""
-    unproven: list[Grant] = []
+    waiting = [grant for grant in granted if any(map(grant.uses, records)) and grant.action not in NOT_NEEDED]
+    unproven = 0
     while waiting:
         with deployed(system) as sandbox:
-            try:
-                while waiting:
-                    unproven += [] if _play_without(system, sandbox, waiting[0]) else [waiting[0]]
-                    waiting = waiting[1:]
-            except PreconditionError as error:  # the previous failure left something behind
-                print(f"  a new sandbox: {error}", flush=True)
+            unproven += _play_without_each(system, sandbox, waiting)
     return unproven
+
+
+def _play_without_each(system: str, sandbox: Sandbox, waiting: list[Grant]) -> int:
+    """Run the walkthrough without each grant until a new sandbox is needed, and remove those grants from `waiting`.
+
+    A failure can leave something behind that makes the next walkthrough fail for another reason. Return for how many
+    grants even the walkthrough in the new sandbox did not fail as it should.
+    """
+    is_new = True
+    while waiting:
+        try:
+            is_proven = _play_without(system, sandbox, waiting[0])
+        except PreconditionError:
+            is_proven = False
+        if not is_proven and not is_new:
+            print("      (again, in a new sandbox)", flush=True)
+            return 0
+        waiting.pop(0)
+        if not is_proven:
+            return 1
+        is_new = False
+    return 0
 
 
 def _play_without(system: str, sandbox: Sandbox, grant: Grant) -> bool:

@@ -112,8 +112,8 @@ def synthesize(directory: Path, context: dict[str, Any], *stacks: str) -> Assemb
         if not (directory / "validation-report.json").exists():
             raise
     reports = json.loads((directory / "validation-report.json").read_text())["pluginReports"]
-    invalid = [report for report in reports if report["pluginName"] == "CloudFormation Validate"]
-    assert not invalid, "\n".join(descriptions(invalid))
+    invalid = descriptions([report for report in reports if report["pluginName"] == "CloudFormation Validate"])
+    assert not invalid, "\n".join(invalid)
     return Assembly(directory, descriptions(reports))
 
 

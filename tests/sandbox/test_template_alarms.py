@@ -26,6 +26,7 @@ METRICS = [
     ("AWS/CloudFront", "FunctionValidationErrors"),
     ("AWS/Events", "Invocations"),
     ("AWS/Lambda", "Errors"),
+    ("AWS/Lambda", "Invocations"),
     ("AWS/Lambda", "Throttles"),
     ("AWS/Route53", "HealthCheckStatus"),
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
