@@ -71,6 +71,11 @@ def test_assembly_at_root_of_artifact_is_read() -> None:
     assert publish(s3, request(assembly={"path": ".", "stack": "Shop"}), "assets", ENVIRONMENT) == Published(2, 2)
 
 
+def test_template_without_assembly_has_no_assets() -> None:
+    without_assembly = parse_request(WITHOUT_PATH | {"templatePath": "template.yaml"})
+    assert publish(FakeS3(), without_assembly, "assets", ENVIRONMENT) == Published(0, 0)
+
+
 def test_assets_are_published_without_other_folders() -> None:
     s3 = published(packed(assembly()))
     assert sorted(key for key in s3.objects if key.startswith("assets/")) == [
