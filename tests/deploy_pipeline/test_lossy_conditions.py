@@ -176,6 +176,7 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (DENY, denials("A", resource=["a", "b"]), denials("A", resource=["c", KNOWN_AFTER_APPLY]), True),
         (DENY, denials("A", resource=["a", "b"]), denials("A", resource=[KNOWN_AFTER_APPLY]), True),
         (DENY, denials("A", resource=["a", "b"]), denials("A", resource=KNOWN_AFTER_APPLY), False),
+        (DENY, denials("A", resource="a"), denials("A", resource=[KNOWN_AFTER_APPLY]), True),
         (DENY, denials("A", resource={"b": "c"}), denials("A", resource={"b": KNOWN_AFTER_APPLY, "d": "e"}), True),
     ],
 )
