@@ -218,6 +218,12 @@ def test_unusable_assembly_is_rejected(changes: dict[str, Any], message: str) ->
     assert message in error_of(read, assembly(**changes))
 
 
+def test_assembly_for_the_environment_of_the_pipeline_is_accepted() -> None:
+    """CDK writes the Region if the app sets `env`."""
+    asset = file_asset(f"asset.{CODE}", f"{CODE}.zip", "zip", region="us-east-1")
+    assert read(packed(assembly(stack={"environment": ENVIRONMENT}, files={CODE: asset}))).has_assets
+
+
 @pytest.mark.parametrize("content", ["{", "[]", b"\xff", "[" * 100_000])
 def test_damaged_manifest_is_rejected(content: str | bytes) -> None:
     assert "cdk.out/manifest.json" in error_of(read, assembly() | {"cdk.out/manifest.json": content})

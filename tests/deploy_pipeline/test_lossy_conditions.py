@@ -151,6 +151,7 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (OBJECT_LOCK, lock("GOVERNANCE", Days=1), None, True),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=1), {"ObjectLockEnabled": "Enabled"}, True),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=365), lock("COMPLIANCE", Years=1), False),
+        (OBJECT_LOCK, lock("GOVERNANCE", Years=1), lock("GOVERNANCE", Days=365), False),
         (OBJECT_LOCK, None, lock("GOVERNANCE", Days=1), False),
         (ATTRIBUTE_OFF, attribute("true"), attribute("false"), True),
         (ATTRIBUTE_OFF, attribute("true"), None, True),
