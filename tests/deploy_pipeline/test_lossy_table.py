@@ -9,7 +9,8 @@ from typing import Any
 import cfnlint
 import pytest
 
-from lambdas.deploy_pipeline.lossy_changes import ANY_TYPE, LOSSY_CHANGES, UNLIMITED, LossyChange, markdown_table
+from lambdas.deploy_pipeline.lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange, markdown_table
+from lambdas.deploy_pipeline.lossy_conditions import UNLIMITED
 from lambdas.deploy_pipeline.policy_targets import POLICY_TARGETS
 
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
