@@ -47,13 +47,14 @@ class Published:
 
 
 def publish(s3: "S3Client", request: DeploymentRequest, bucket: str, environment: str) -> Published:
-    """Copy the file assets of the stack in `request` into `bucket`.
+    """Copy the file assets of the stack in `request` into `bucket`. A template without a cloud assembly has none.
 
     Raises:
         InvalidArtifactError: an asset is missing, too large, contains what cannot be published, or differs from a
             published asset of the same name.
     """
-    assert request.assembly
+    if not request.assembly:
+        return Published(0, 0)
     with open_artifact(s3, request.bucket, request.key, MAX_READ_BYTES, READ_BYTES) as archive:
         return _Publisher(s3, archive, request.assembly, bucket).publish(environment)
 

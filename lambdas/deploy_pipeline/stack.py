@@ -185,7 +185,7 @@ def _action(
     cloudformation: "CloudFormationClient", stack: "StackTypeDef | None", request: DeploymentRequest
 ) -> tuple[str, str]:
     """Return the action and the type of the change set."""
-    if not stack or stack["StackStatus"] == "DELETE_COMPLETE":
+    if not stack:
         return "create", "CREATE"
     status = stack["StackStatus"]
     if status in UPDATABLE:

@@ -135,7 +135,8 @@ class FakeCloudFormation(FakeClient):
             }
         change_set = self._find(ChangeSetName)
         state = self.change_set.pop(0) if len(self.change_set) > 1 else self.change_set[0]
-        return self._page(self.changes, NextToken) | {"ChangeSetId": change_set["arn"], **state}
+        names = {"ChangeSetId": change_set["arn"], "StackName": change_set["stack"]}
+        return self._page(self.changes, NextToken) | names | state
 
     def execute_change_set(self, ChangeSetName: str, StackName: str, **_: Any) -> dict[str, Any]:
         self._called("execute_change_set")

@@ -160,3 +160,7 @@ def test_backslash_in_template_path_is_explained() -> None:
 def test_missing_template_error_suggests_other_path() -> None:
     message = error_message(archive_of("My-App/Template.YAML", "b/template.yaml", "other.txt"))
     assert message.endswith("is not in the source artifact. It contains 'My-App/Template.YAML', 'b/template.yaml'.")
+
+
+def test_folder_and_link_elsewhere_do_not_hide_template() -> None:
+    assert read(archive_of("infra/", link("latest"), "infra/template.yaml"), "infra/template.yaml") == TEMPLATE

@@ -71,6 +71,11 @@ def test_assembly_at_root_of_artifact_is_read() -> None:
     assert publish(s3, request(assembly={"path": ".", "stack": "Shop"}), "assets", ENVIRONMENT) == Published(2, 2)
 
 
+def test_template_without_assembly_has_no_assets() -> None:
+    without_assembly = parse_request(WITHOUT_PATH | {"templatePath": "template.yaml"})
+    assert publish(FakeS3(), without_assembly, "assets", ENVIRONMENT) == Published(0, 0)
+
+
 def test_assets_are_published_without_other_folders() -> None:
     s3 = published(packed(assembly()))
     assert sorted(key for key in s3.objects if key.startswith("assets/")) == [
@@ -211,6 +216,12 @@ def test_upload_is_repeated_after_a_conflict(conflicts: int) -> None:
 )
 def test_unusable_assembly_is_rejected(changes: dict[str, Any], message: str) -> None:
     assert message in error_of(read, assembly(**changes))
+
+
+def test_assembly_for_the_environment_of_the_pipeline_is_accepted() -> None:
+    """CDK writes the Region if the app sets `env`."""
+    asset = file_asset(f"asset.{CODE}", f"{CODE}.zip", "zip", region="us-east-1")
+    assert read(packed(assembly(stack={"environment": ENVIRONMENT}, files={CODE: asset}))).has_assets
 
 
 @pytest.mark.parametrize("content", ["{", "[]", b"\xff", "[" * 100_000])

@@ -27,6 +27,11 @@ def ended(status: str = "ABORTED", **fields: Any) -> Any:
     return {"detail": {"name": "run-1", "status": status, "input": json.dumps(INPUT | fields)}}
 
 
+def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the log says was done with the change set, for each event."""
+    return [vars(record)["change_set"] for record in caplog.records]
+
+
 @pytest.mark.reliability(
     "deploy_pipeline",
     "Duplicate",
@@ -40,8 +45,9 @@ def test_clean_up_deletes_change_set_of_execution(fake: FakeCloudFormation, capl
     fake.create_change_set(StackName=APP, ChangeSetName="somebody-elses")
     task_handler.clean_up(ended(), None)
     assert fake.left() == ["somebody-elses"]
-    assert [vars(record)["change_set"] for record in caplog.records] == ["deleted"]
     task_handler.clean_up(ended(), None)  # the same event again
+    assert fake.left() == ["somebody-elses"]
+    assert outcomes(caplog) == ["deleted", "none"]
 
 
 @pytest.mark.parametrize("status", ["EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE", "EXECUTE_FAILED"])
@@ -52,12 +58,15 @@ def test_clean_up_deletes_change_set_of_execution(fake: FakeCloudFormation, capl
     expected="the change set is kept",
     observed="not deleted in any execution status",
 )
-def test_clean_up_keeps_started_change_set(fake: FakeCloudFormation, status: str) -> None:
+def test_clean_up_keeps_started_change_set(
+    fake: FakeCloudFormation, caplog: pytest.LogCaptureFixture, status: str
+) -> None:
     fake.add_stack(APP, "UPDATE_IN_PROGRESS")
     fake.create_change_set(StackName=APP, ChangeSetName=change_set_name("run-1"))
     fake.change_set = [{"Status": "CREATE_COMPLETE", "ExecutionStatus": status}]
     task_handler.clean_up(ended(), None)
     assert "delete_change_set" not in fake.calls, "CloudFormation rejects this while the change set is executed"
+    assert outcomes(caplog) == ["executed"]
 
 
 def test_clean_up_ignores_invalid_input(fake: FakeCloudFormation) -> None:

@@ -266,6 +266,7 @@ def test_explain_failed_validation_names_resource_and_reason(fake: FakeCloudForm
     fake.failed_events[events.arn] = [
         failed_event("before", ValidationStatusReason="of an earlier operation"),
         failed_event(ValidationFailureMode="WARN", ValidationStatusReason="only a warning"),
+        failed_event(ValidationFailureMode=None, HookFailureMode="WARN", ValidationStatusReason="of a hook"),
         failed_event(ValidationStatus="SKIPPED", ValidationStatusReason="skipped"),
         failed_event(EventType="STACK_EVENT", ValidationStatusReason="no client_error"),
         failed_event(),

@@ -151,6 +151,7 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (OBJECT_LOCK, lock("GOVERNANCE", Days=1), None, True),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=1), {"ObjectLockEnabled": "Enabled"}, True),
         (OBJECT_LOCK, lock("GOVERNANCE", Days=365), lock("COMPLIANCE", Years=1), False),
+        (OBJECT_LOCK, lock("GOVERNANCE", Years=1), lock("GOVERNANCE", Days=365), False),
         (OBJECT_LOCK, None, lock("GOVERNANCE", Days=1), False),
         (ATTRIBUTE_OFF, attribute("true"), attribute("false"), True),
         (ATTRIBUTE_OFF, attribute("true"), None, True),
@@ -176,6 +177,7 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (DENY, denials("A", resource=["a", "b"]), denials("A", resource=["c", KNOWN_AFTER_APPLY]), True),
         (DENY, denials("A", resource=["a", "b"]), denials("A", resource=[KNOWN_AFTER_APPLY]), True),
         (DENY, denials("A", resource=["a", "b"]), denials("A", resource=KNOWN_AFTER_APPLY), False),
+        (DENY, denials("A", resource="a"), denials("A", resource=[KNOWN_AFTER_APPLY]), True),
         (DENY, denials("A", resource={"b": "c"}), denials("A", resource={"b": KNOWN_AFTER_APPLY, "d": "e"}), True),
     ],
 )

@@ -10,6 +10,7 @@ import cfnlint
 import pytest
 
 from lambdas.deploy_pipeline.lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange, markdown_table
+from lambdas.deploy_pipeline.lossy_conditions import UNLIMITED
 from lambdas.deploy_pipeline.policy_targets import POLICY_TARGETS
 
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
@@ -38,6 +39,18 @@ def test_row_names_existing_property(row: LossyChange) -> None:
         definition = property_definition(row.type, row.path)
         if "default" in definition and row.default is not None:
             assert str(definition["default"]).lower() == str(row.default).lower()
+
+
+ROWS_WITH_DEFAULT = [row for row in LOSSY_CHANGES if row.type != ANY_TYPE and row.default not in (None, UNLIMITED)]
+
+
+@pytest.mark.parametrize("row", ROWS_WITH_DEFAULT, ids=lambda row: f"{row.type}-{row.path}")
+def test_default_of_row_is_value_of_its_property(row: LossyChange) -> None:
+    definition = property_definition(row.type, row.path)
+    values = ["true", "false"] if definition["type"] == "boolean" else definition.get("enum", [])
+    if definition["type"] == "string" and not values:  # the schema of DLM does not list them
+        values = ["ENABLED", "DISABLED"]
+    assert row.default in values or isinstance(row.default, int)
 
 
 def test_policy_target_is_existing_property() -> None:

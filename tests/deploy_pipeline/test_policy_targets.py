@@ -49,6 +49,11 @@ def test_policy_target_with_id_of_another_type_is_unsafe() -> None:
         assert "outside the stack" in reasons(added, lookups=Lookups(physical_ids=partial(frozenset, named)))
 
 
+def test_imported_policy_overwrites_nothing() -> None:
+    policy = change("Import", "P", "AWS::S3::BucketPolicy", AfterContext='{"Properties": {"Bucket": "theirs"}}')
+    assert not reasons(policy, lookups=Lookups(physical_ids=frozenset))
+
+
 @pytest.mark.parametrize(("kind", "name", "target", "target_type"), POLICIES)
 @pytest.mark.reliability(
     "deploy_pipeline",

@@ -139,14 +139,26 @@ def test_command_exit_status_is_result(fake: FakeCloudFormation, capsys: pytest.
     assert capsys.readouterr().out == f"{APP}: no unsafe changes\n"
     fake.changes = [change("Remove")]
     assert inspect_change_set.main(arguments, fake) == 1
-    assert "- Queue (AWS::SQS::Queue), Remove: it is deleted" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        f"1 unsafe change to {APP}, which was not changed:\n- Queue (AWS::SQS::Queue), Remove: it is deleted\n"
+    )
     empty = "The submitted information didn't contain changes."
     fake.change_set = [{"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": empty}]
     assert inspect_change_set.main(arguments, fake) == 0
+    assert capsys.readouterr().out == f"{APP}: no changes\n"
     fake.change_set = [{"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": "No such bucket"}]
     assert inspect_change_set.main(arguments, fake) == 2
     assert "No such bucket" in capsys.readouterr().err
     assert not fake.executed
+
+
+def test_command_needs_no_stack_name_with_arn(fake: FakeCloudFormation, capsys: pytest.CaptureFixture[str]) -> None:
+    arn = fake.describe_change_set(ChangeSetName="pr", StackName=APP)["ChangeSetId"]
+    fake.changes = [change("Add")]
+    assert inspect_change_set.main([arn], fake) == 0
+    assert capsys.readouterr().out == f"{APP}: no unsafe changes\n"
+    assert inspect_change_set.main(["pr"], fake) == 2
+    assert "--stack-name: missing" in capsys.readouterr().err
 
 
 def test_command_waits_for_change_set(fake: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch) -> None:

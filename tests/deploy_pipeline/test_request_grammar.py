@@ -42,6 +42,11 @@ def repeated(texts: st.SearchStrategy[str], lengths: st.SearchStrategy[int]) -> 
     return st.builds(lambda text, length: (text * length)[:length] if text else "", texts, lengths)
 
 
+def test_every_capability_of_the_api_is_accepted() -> None:
+    capabilities: Any = botocore.session.get_session().get_service_model("cloudformation").shape_for("Capability")
+    assert refusal(capabilities=capabilities.enum) is None
+
+
 @given(repeated(st.text(max_size=5), around_tag_lengths), repeated(st.text(max_size=3), around_tag_lengths))
 def test_accepted_tag_has_the_lengths_of_the_api(key: str, value: str) -> None:
     if refusal(tags={key: value}) is None:

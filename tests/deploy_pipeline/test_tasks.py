@@ -134,13 +134,15 @@ def test_tasks_log_standard_keys(fake: FakeCloudFormation, caplog: pytest.LogCap
     task_handler.first_failure(
         {"stackId": stack_id, "stackName": APP, "status": "CREATE_FAILED", "statusReason": "x"}, None
     )
+    assert task_handler.publish_assets({"input": INPUT}, None) == {"assets": 0, "uploaded": 0}, "no assembly"
     records = [vars(record) for record in caplog.records]
-    assert [record["stack_name"] for record in records] == [APP] * 4
+    assert [record["stack_name"] for record in records] == [APP] * 5
     assert (records[0]["execution"], records[0]["action"]) == ("run-1", "update")
     assert records[1]["status"] == "ready"
     assert records[2]["unsafe_change_count"] == 0
     assert (records[3]["levelname"], records[3]["status"]) == ("WARNING", "CREATE_FAILED")
     assert records[3]["reason"].startswith(f"{APP} is CREATE_FAILED")
+    assert (records[4]["assets"], records[4]["uploaded"]) == (0, 0)
 
 
 @pytest.mark.parametrize("module", ["task_handler", "trigger_handler"])

@@ -31,12 +31,13 @@ def test_defaults_are_those_of_the_original_post() -> None:
 
 
 def test_strings_from_the_command_line_are_converted() -> None:
-    dependencies = json.dumps([{"name": "orders", "table": "Orders", "timeout_seconds": 0.5}])
+    orders = {"name": "orders", "table": "Orders", "partition_key": "order", "timeout_seconds": 0.5}
+    dependencies = json.dumps([orders])
     settings = read(
         regions='["eu-west-1"]', request_interval="10", failure_threshold="3", dependencies=dependencies, waf="true"
     )
     assert (settings.regions, settings.request_interval, settings.failure_threshold) == (("eu-west-1",), 10, 3)
-    assert settings.dependencies[0].table == "Orders"
+    assert settings.dependencies[0].model_dump(exclude_unset=True) == orders
     assert settings.waf
 
 

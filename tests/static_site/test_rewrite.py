@@ -236,7 +236,9 @@ any_options = st.builds(
     trailing_slash=st.sampled_from(["redirect", "rewrite"]),
     redirect_index_html=st.booleans(),
     style=st.sampled_from(["directory", "page"]),
-    exceptions=st.dictionaries(uris.map(key_path), st.sampled_from(["directory", "page", "file"]), max_size=2),
+    exceptions=st.dictionaries(uris.map(key_path), st.sampled_from(["directory", "page", "file"]), max_size=2).filter(
+        lambda exceptions: exceptions.get("/") != "page"  # the root is never one
+    ),
 )
 
 

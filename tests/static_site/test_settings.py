@@ -20,6 +20,10 @@ CUSTOM_DOMAIN = {"domain_name": "www.example.com", "hosted_zone_id": "Z1", "host
         ({"site": "x" * 5000}, "the path of a folder"),
         ({"redirect_status": "302"}, "301 or 308"),
         ({"redirect_status": "301", "trailing_slash": "rewrite"}, "has no effect with static_site:trailing_slash="),
+        (
+            {"additional_sources": "img-src https:", "content_security_policy": "x"},
+            "has no effect with static_site:con",
+        ),
         ({"content_security_policy": ""}, "a header value"),
         ({"content_security_policy": "default-src 'self'\nX: y"}, "a header value"),
         ({"content_security_policy": "x" * 1784}, "at most 1783"),
@@ -64,6 +68,25 @@ CUSTOM_DOMAIN = {"domain_name": "www.example.com", "hosted_zone_id": "Z1", "host
 def test_invalid_setting_error_names_accepted_values(fields: dict[str, Any], message: str) -> None:
     text = error_message({f"static_site:{name}": value for name, value in fields.items()})
     assert message in text, text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"additional_sources": "img-src https:"},
+        {"content_security_policy": "default-src 'self'"},
+        {"redirect_status": "301", "trailing_slash": "rewrite", "redirect_index_html": "true"},
+        CUSTOM_DOMAIN | {"alternate_domain_names": ["example.com", "shop.example.com"]},
+    ],
+)
+def test_settings_that_have_an_effect_together_are_accepted(fields: dict[str, Any]) -> None:
+    settings = Settings.from_context({f"static_site:{name}": value for name, value in fields.items()})
+    assert settings.static_site.model_fields_set == fields.keys()
+
+
+def test_alternate_names_without_domain_name_cause_one_error() -> None:
+    text = error_message({"static_site:alternate_domain_names": ["example.com"]})
+    assert len(text.splitlines()) == 2, "a heading, and the error"
 
 
 def test_redirect_status_from_command_line_is_converted() -> None:
