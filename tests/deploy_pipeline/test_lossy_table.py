@@ -12,6 +12,7 @@ import pytest
 from lambdas.deploy_pipeline.lossy_changes import ANY_TYPE, LOSSY_CHANGES, LossyChange, markdown_table
 from lambdas.deploy_pipeline.lossy_conditions import UNLIMITED
 from lambdas.deploy_pipeline.policy_targets import POLICY_TARGETS
+from lambdas.deploy_pipeline.revisions import REVISION_TYPES
 
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
 PAGE = Path("docs/deploy_pipeline.md")
@@ -55,6 +56,11 @@ def test_default_of_row_is_value_of_its_property(row: LossyChange) -> None:
 
 def test_policy_target_is_existing_property() -> None:
     for kind, (name, _) in POLICY_TARGETS.items():
+        assert property_definition(kind, name)
+
+
+def test_property_of_revision_exists() -> None:
+    for kind, name in REVISION_TYPES.items():
         assert property_definition(kind, name)
 
 
