@@ -82,12 +82,23 @@ class Grant:
         stack = re.sub(r"-[a-z]{2}-[a-z]+-\d$", "", self.stack)
         return f"{stack}/{re.sub('[0-9A-F]{8,}$', '', logical_id)}"
 
+    @property
+    def in_every_region(self) -> tuple[str, int, str]:
+        """What identifies the same grant in the stacks of all Regions."""
+        return self.construct, self.statement, self.action
+
     def uses(self, record: dict[str, Any]) -> bool:
         """Return whether a decision of the record is due to this grant; conditions are not considered."""
         document = {"Statement": [{"Effect": "Allow", "Action": self.action, "Resource": list(self.resources)}]}
         request = Request(record["principal"], record["action"], record["resource"])
         is_own = record["principal"].endswith(f":role/{self.role}") and record["decision"] == "ALLOWED"
         return is_own and any(applicable_statements(document, request))
+
+
+def stack_names(system: str) -> tuple[str, ...]:
+    """Return the names of a system's stacks; one with ``*`` is deployed in every Region of the system."""
+    regions = regions_of([system])
+    return tuple({stack.replace("*", region): None for stack in WALKTHROUGHS[system].stacks for region in regions})
 
 
 def grants(iam: Any, stacks: tuple[str, ...]) -> Iterator[Grant]:
@@ -158,9 +169,11 @@ def report(systems: list[str]) -> int:
             error = play(system, restricted(sandbox, target, policy))
             problems += [f"{system} with its policy: {error}"] if error else []
             take_record(sandbox)
-        stacks = tuple(stack for system in systems for stack in WALKTHROUGHS[system].stacks)
-        for grant in sorted(grants(target.client("iam"), stacks)):
-            if not any(map(grant.uses, records)):
+        stacks = tuple(stack for system in systems for stack in stack_names(system))
+        granted = sorted(grants(target.client("iam"), stacks))
+        used = {grant.in_every_region for grant in granted if any(map(grant.uses, records))}
+        for grant in granted:
+            if grant.in_every_region not in used:
                 unused |= {(grant.construct, grant.action, generalize(resource)) for resource in grant.resources}
     problems += _write_unused(unused) if set(systems) == set(WALKTHROUGHS) else []
     print("\n".join([*problems, *map(str, sorted(unused)), f"{len(unused)} unused grants"]))
@@ -248,7 +261,7 @@ def remove_each(system: str) -> int:
         if error:
             raise SystemExit(f"{system} fails with all grants: {error}")
         records = take_record(sandbox)
-        granted = sorted(grants(target_of(sandbox).client("iam"), WALKTHROUGHS[system].stacks))
+        granted = sorted(grants(target_of(sandbox).client("iam"), stack_names(system)))
     # Names contain parts that are generated from the stack and the logical id, so they are the same in every sandbox.
     waiting = [grant for grant in granted if any(map(grant.uses, records)) and grant.action not in NOT_NEEDED]
     unproven = 0

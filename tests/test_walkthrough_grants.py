@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audit.grants import Grant, generalize, reasons, stack_of, walkthrough_policy
+from audit.grants import Grant, generalize, reasons, stack_names, stack_of, walkthrough_policy
 from sandbox.iam.actions import has_action
 from walkthroughs.catalog import WALKTHROUGHS
 
@@ -86,3 +86,10 @@ def test_documented_unused_grants_have_reasons() -> None:
     for role, actions, reason in rows:
         for action in actions.replace("`", "").split(", "):
             assert reasons()[role.removeprefix("| "), action] == reason.removesuffix(" |")
+
+
+def test_stack_names_have_the_regions_of_the_walkthrough() -> None:
+    names = stack_names("multi_region_api")
+    assert {"MultiRegionApi-us-east-1", "MultiRegionApi-us-west-2"} <= {*names}
+    assert stack_of("MultiRegionApi-us-west-2-DrainRole1234ABCD", names) == "MultiRegionApi-us-west-2"
+    assert stack_names("static_site") == ("StaticSite",)
