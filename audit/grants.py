@@ -264,33 +264,36 @@ def remove_each(system: str) -> int:
         granted = sorted(grants(target_of(sandbox).client("iam"), stack_names(system)))
     # Names contain parts that are generated from the stack and the logical id, so they are the same in every sandbox.
     waiting = [grant for grant in granted if any(map(grant.uses, records)) and grant.action not in NOT_NEEDED]
-    unproven = 0
+    proven: dict[tuple[str, int, str], bool] = {}  # by grant; in several Regions, one is enough
     while waiting:
         with deployed(system) as sandbox:
-            unproven += _play_without_each(system, sandbox, waiting)
-    return unproven
+            _play_without_each(system, sandbox, waiting, proven)
+    return sum(not is_proven for is_proven in proven.values())
 
 
-def _play_without_each(system: str, sandbox: Sandbox, waiting: list[Grant]) -> int:
-    """Run the walkthrough without each grant until a new sandbox is needed, and remove those grants from `waiting`.
+def _play_without_each(
+    system: str, sandbox: Sandbox, waiting: list[Grant], proven: dict[tuple[str, int, str], bool]
+) -> None:
+    """Run the walkthrough without each grant until a new sandbox is needed, and move those grants to `proven`.
 
-    A failure can leave something behind that makes the next walkthrough fail for another reason. Return for how many
-    grants even the walkthrough in the new sandbox did not fail as it should.
+    A failure can leave something behind that makes the next walkthrough fail for another reason. Only the result in
+    a new sandbox counts then.
     """
     is_new = True
     while waiting:
+        grant = waiting[0]
         try:
-            is_proven = _play_without(system, sandbox, waiting[0])
+            is_proven = _play_without(system, sandbox, grant)
         except PreconditionError:
             is_proven = False
         if not is_proven and not is_new:
             print("      (again, in a new sandbox)", flush=True)
-            return 0
+            return
         waiting.pop(0)
+        proven[grant.in_every_region] = is_proven or proven.get(grant.in_every_region, False)
         if not is_proven:
-            return 1
+            return
         is_new = False
-    return 0
 
 
 def _play_without(system: str, sandbox: Sandbox, grant: Grant) -> bool:
