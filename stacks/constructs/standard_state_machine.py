@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aws_cdk import RemovalPolicy, Stack, aws_logs as logs, aws_stepfunctions as sfn
+from aws_cdk import ArnFormat, RemovalPolicy, Stack, aws_logs as logs, aws_stepfunctions as sfn
 from constructs import Construct
 
 from .acknowledgments import acknowledge_wildcards
@@ -48,3 +48,13 @@ class StandardStateMachine(sfn.StateMachine):
         )
         grant(self, ["lambda:InvokeFunction"], *function_arns.values())
         acknowledge_wildcards(self.role, {"Resource::*": "X-Ray and log delivery have no resource-level permissions."})
+
+    @property
+    def executions_arn(self) -> str:
+        """The ARNs of all executions, with a wildcard."""
+        return Stack.of(self).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{self.state_machine_name}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )

@@ -13,7 +13,6 @@ import json
 from typing import Any
 
 from aws_cdk import (
-    ArnFormat,
     Duration,
     RemovalPolicy,
     Stack,
@@ -211,12 +210,7 @@ class DeployPipeline(Stack):
             # processed again. CodePipeline times out, and an alarm reports the error.
             retry_attempts=2,
         )
-        executions = self.format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{self.state_machine.state_machine_name}:*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
+        executions = self.state_machine.executions_arn
         grant(trigger, ["states:StartExecution"], self.state_machine.state_machine_arn)
         grant(
             trigger,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import cast
 
 from aws_cdk import (
-    ArnFormat,
     Stack,
     aws_iam as iam,
     aws_kms as kms,
@@ -117,14 +116,8 @@ class DeploymentStateMachine(Construct):
         In a separate policy, because the state machine depends on the function and on the policy of its role.
         """
         policy = iam.Policy(self, "Inspections", roles=[cast(iam.IRole, check_stack.role)])
-        executions = Stack.of(self).format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{self.state_machine.state_machine_name}:*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
         reason = "An execution is named after the first job of its action."
-        grant(policy, ["states:DescribeExecution"], executions, wildcard_reason=reason)
+        grant(policy, ["states:DescribeExecution"], self.state_machine.executions_arn, wildcard_reason=reason)
 
     def _publisher(self) -> StandardFunction:
         function = StandardFunction(
@@ -190,7 +183,7 @@ class DeploymentStateMachine(Construct):
         self._grant_stacks(function, calls, nested=True)
         return function
 
-    def _state_machine(self, functions: dict[str, StandardFunction]) -> sfn.StateMachine:
+    def _state_machine(self, functions: dict[str, StandardFunction]) -> StandardStateMachine:
         """Create the state machine, which can pass only the service role to CloudFormation."""
         arns = {name: function.function_arn for name, function in functions.items()}
         has_rollout = bool(self.settings.rollout.alias_arn)

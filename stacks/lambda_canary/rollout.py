@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 from aws_cdk import (
-    ArnFormat,
-    Stack,
     aws_events as events,
     aws_events_targets as targets,
 )
@@ -55,14 +53,10 @@ class Rollout(Construct):
             self._create_start_rule(names)
 
     def _create_end_rule(self, functions: RolloutFunctions) -> None:
-        executions = Stack.of(self).format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{self.state_machine.state_machine_name}:*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
         reason = "Executions have names that are not known in advance; the state machine is."
-        grant(functions.ended, ["states:GetExecutionHistory"], executions, wildcard_reason=reason)
+        grant(
+            functions.ended, ["states:GetExecutionHistory"], self.state_machine.executions_arn, wildcard_reason=reason
+        )
         ExecutionEndedRule(
             self,
             "Ended",
