@@ -151,6 +151,23 @@ def test_invalid_input_fails_and_is_reported(machine: Machine, rollout_input: ob
     assert machine.awslambda.updates == []
 
 
+@pytest.mark.reliability(
+    "lambda_canary",
+    "Malformed input",
+    fault="The execution has a name with characters that Step Functions does not log, such as a no-break space",
+    expected="The rollout fails before it changes anything",
+    observed="`InvalidInputError`; the mark with the name could not be found again, so the weights would stay",
+)
+@pytest.mark.parametrize("name", ["a\u00a0b", "a\u2007b", "www.evil.example"])
+def test_execution_name_with_other_characters_is_rejected(machine: Machine, name: str) -> None:
+    """Step Functions rejects white space; whether it counts no-break spaces is not documented."""
+    machine.set_calls(BROKEN)
+    ended = machine.run(name=name)
+    assert machine.awslambda.shares == {"1": 1}, "the broken version keeps its weight"
+    assert (ended.error, machine.awslambda.updates) == ("InvalidInputError", [])
+    assert "the name of the execution is " in ended.message
+
+
 @pytest.mark.reliability("lambda_canary", "System-specific", fault="Somebody else changes the alias during a rollout")
 @pytest.mark.parametrize("function", ["Evaluate", "Shift"])
 def test_foreign_change_stops_the_rollout_and_is_left_alone(machine: Machine, function: str) -> None:
