@@ -24,6 +24,7 @@ MAX_DESTINATIONS = 10  # of an asset; CDK writes one for each environment
 STACK, ASSETS, NESTED_ASSEMBLY = "aws:cloudformation:stack", "cdk:asset-manifest", "cdk:cloud-assembly"
 # CDK names an asset in S3 after its hash. The lengths are limited, because the search time is proportional to them.
 ASSET_KEY = r"(?:[\w.-]{1,100}/){0,8}[0-9a-f]{64}\.\w{1,20}"
+SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can contain half a character, which UTF-8 cannot
 ANY_ENVIRONMENT = "aws://unknown-account/unknown-region"
 
 
@@ -193,7 +194,7 @@ def _list(value: Mapping[str, object], name: str) -> list[object]:
 
 def _text(value: Mapping[str, object], name: str, where: str) -> str:
     content = value.get(name)
-    if not isinstance(content, str) or not content:
+    if not isinstance(content, str) or not content or SURROGATE.search(content):
         raise InvalidArtifactError(f"{where}: {name} is not text; the pipeline reads assemblies of CDK 2.")
     return content
 

@@ -1,6 +1,10 @@
 """Templates of cloud assemblies that would take much time or memory."""
 
+import json
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -10,7 +14,7 @@ from lambdas.deploy_pipeline.assembly import AssemblyStack
 from lambdas.deploy_pipeline.errors import InvalidArtifactError
 
 from .assemblies import CODE, assembly, file_asset, packed
-from .test_assembly import error_of, published
+from .test_assembly import error_of, published, read
 
 
 def stack_with(*buckets: str) -> AssemblyStack:
@@ -65,6 +69,62 @@ def test_number_of_destinations_of_an_asset_is_limited() -> None:
     (place,) = asset["destinations"].values()
     asset["destinations"] = {str(number): place | {"objectKey": f"{number:064x}.zip"} for number in range(1000)}
     assert "has 1000 destinations; accepted: at most 10" in error_of(published, assembly(files={CODE: asset}))
+
+
+VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    1.5,
+    "",
+    "x" * 5000,
+    "../x",
+    "a\0b",
+    "\ud800",
+    [],
+    ["a"],
+    [[]],
+    {},
+    {"a": 1},
+    {"a": None},
+]
+
+
+def paths_in(value: object) -> Iterator[tuple[str, ...]]:
+    yield ()
+    for name, item in value.items() if isinstance(value, dict) else ():
+        yield from ((name, *path) for path in paths_in(item))
+
+
+def with_value(manifest: Any, path: tuple[str, ...], value: object) -> Any:
+    if not path:
+        return value
+    return manifest | {path[0]: with_value(manifest[path[0]], path[1:], value)}
+
+
+@pytest.mark.parametrize("file", ["cdk.out/manifest.json", "cdk.out/Shop.assets.json"])
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a field of a cloud assembly's manifest has another type, or text that is not Unicode",
+    expected="rejected with the name of the field, or ignored",
+    observed="no other error, for each field and 15 values",
+)
+def test_unexpected_value_in_manifest_is_invalid_or_ignored(file: str) -> None:
+    content = assembly(stack={"displayName": "Shop"})
+    content[file] = json.loads(json.dumps(content[file]))
+    for path in paths_in(content[file]):
+        for value in VALUES:
+            changed = json.dumps(with_value(content[file], path, value))
+            for use in (read, published):
+                with suppress(InvalidArtifactError):
+                    use(packed(content | {file: changed}))
+
+
+@pytest.mark.parametrize("field", ["bucketName", "objectKey"])
+def test_text_that_is_not_unicode_is_named(field: str) -> None:
+    asset = file_asset(f"asset.{CODE}", f"{CODE}.zip", "zip", **{field: "\ud800"})
+    assert f"Shop.assets.json: {CODE}: {field} is not text" in error_of(published, assembly(files={CODE: asset}))
 
 
 @pytest.mark.parametrize("name", [["a"], {"a": 1}, 7, None])
