@@ -219,6 +219,24 @@ def test_throttled_call_is_retried(machine: Machine, function: str, name: str) -
 
 @pytest.mark.reliability(
     "lambda_canary",
+    "Partial failure",
+    fault="CloudWatch returns only some of the metrics, because of an internal error",
+    expected="Missing errors are not taken for none: the evaluation is repeated, and then the version is rolled back",
+    observed="A broken version is not promoted; one incomplete response does not stop a good one",
+)
+@pytest.mark.parametrize("metric", ["Errors", "Invocations", "Throttles", "Duration"])
+def test_incomplete_metrics_decide_nothing(machine: Machine, metric: str) -> None:
+    machine.set_calls(BROKEN)
+    machine.cloudwatch.incomplete = ["", metric]  # the first request is that of the check
+    ended = machine.run()
+    assert (ended.error, machine.awslambda.shares) == ("MetricsIncompleteError", {"1": 1})
+    machine.set_calls(GOOD)
+    machine.cloudwatch.incomplete = ["Throttles", "", metric, ""]
+    assert machine.run().status == "SUCCEEDED"
+
+
+@pytest.mark.reliability(
+    "lambda_canary",
     "Access denied",
     fault="A call is denied, or fails until its retries end",
     expected="The alias ends on the old version alone",
