@@ -13,7 +13,7 @@ from lambdas.deploy_pipeline.artifact import MAX_TEMPLATE_BYTES
 from lambdas.deploy_pipeline.assembly import AssemblyStack
 from lambdas.deploy_pipeline.errors import InvalidArtifactError
 
-from .assemblies import CODE, assembly, file_asset, packed
+from .assemblies import CODE, assembly, file_asset, packed, template
 from .test_assembly import error_of, published, read
 
 
@@ -23,8 +23,8 @@ def stack_with(*buckets: str) -> AssemblyStack:
 
 def test_bucket_names_are_replaced_once() -> None:
     """The name of the pipeline's bucket can contain a name in the manifest."""
-    template = stack_with("e", "s", "set").with_bucket(b'{"a": "e", "b": "s", "c": "set"}', "t", "assets-e-s")
-    assert template == b'{"a": "assets-e-s", "b": "assets-e-s", "c": "assets-e-s"}'
+    changed = stack_with("e", "s", "set").with_bucket(b'{"a": "e", "b": "s", "c": "set"}', "t", "assets-e-s")
+    assert changed == b'{"a": "assets-e-s", "b": "assets-e-s", "c": "assets-e-s"}'
 
 
 @pytest.mark.reliability(
@@ -41,9 +41,9 @@ def test_template_that_grows_above_the_limit_is_invalid() -> None:
 
 def test_template_that_repeats_the_bucket_is_checked_in_linear_time() -> None:
     bucket = "assets"
-    template = f'{{"a": "{(bucket + "/") * 100_000}"}}'.encode()
+    content = f'{{"a": "{(bucket + "/") * 100_000}"}}'.encode()
     started = time.process_time()
-    assert stack_with("cdk-assets").with_bucket(template, "template.json", bucket) == template
+    assert stack_with("cdk-assets").with_bucket(content, "template.json", bucket) == content
     assert time.process_time() - started < 2
 
 
@@ -69,6 +69,38 @@ def test_number_of_destinations_of_an_asset_is_limited() -> None:
     (place,) = asset["destinations"].values()
     asset["destinations"] = {str(number): place | {"objectKey": f"{number:064x}.zip"} for number in range(1000)}
     assert "has 1000 destinations; accepted: at most 10" in error_of(published, assembly(files={CODE: asset}))
+
+
+def test_number_of_buckets_is_limited() -> None:
+    """The time to replace them is proportional to their number, and to the size of the template."""
+    files = {
+        f"{number:064x}": file_asset(f"asset.{CODE}", f"{number:064x}.zip", "zip", bucketName=f"bucket-{number}")
+        for number in range(9_000)
+    }
+    started = time.process_time()
+    content = assembly(files=files, template=template(Large="bucket-" * 140_000))
+    assert "The stack has assets in 9001 buckets; accepted: at most 10" in error_of(read, content)
+    assert time.process_time() - started < 5
+
+
+def test_number_of_asset_manifests_is_limited() -> None:
+    manifest = {"type": "cdk:asset-manifest", "properties": {"file": "Shop.assets.json"}}
+    artifacts = {f"{number}.assets": manifest for number in range(6)}
+    content = assembly(artifacts=artifacts, stack={"dependencies": list(artifacts)})
+    assert "The stack has 6 asset manifests; accepted: at most 5" in error_of(read, content)
+
+
+@pytest.mark.reliability(
+    "deploy_pipeline",
+    "Hostile input",
+    fault="a stack of a cloud assembly that names one manifest of assets, or many buckets, very often",
+    expected="read once, or rejected, in seconds",
+    observed="200,000 references to one manifest, and 9,001 buckets",
+)
+def test_manifest_that_a_stack_names_often_is_read_once() -> None:
+    started = time.process_time()
+    assert read(packed(assembly(stack={"dependencies": ["Shop.assets"] * 200_000}))).has_assets
+    assert time.process_time() - started < 5
 
 
 VALUES: list[Any] = [
