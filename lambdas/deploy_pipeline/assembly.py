@@ -21,7 +21,8 @@ FIELD = "assembly.path"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MAX_SHOWN_NAMES = 10
 MAX_DESTINATIONS = 10  # of an asset; CDK writes one for each environment
-MAX_BUCKETS, MAX_ASSET_MANIFESTS = 10, 5  # of a stack; CDK has one for each environment, and one manifest
+# Of a stack. CDK has one bucket for each environment, and one manifest.
+MAX_ASSETS, MAX_BUCKETS, MAX_ASSET_MANIFESTS = 1000, 10, 5
 STACK, ASSETS, NESTED_ASSEMBLY = "aws:cloudformation:stack", "cdk:asset-manifest", "cdk:cloud-assembly"
 # CDK names an asset in S3 after its hash. The lengths are limited, because the search time is proportional to them.
 ASSET_KEY = r"(?:[\w.-]{1,100}/){0,8}[0-9a-f]{64}\.\w{1,20}"
@@ -93,6 +94,8 @@ def read_stack(archive: zipfile.ZipFile, location: AssemblyLocation, environment
         for file in _asset_manifests(artifacts, stack)
         for destination in _destinations(archive, location.path, file, environment)
     ]
+    if len(destinations) > MAX_ASSETS:
+        raise InvalidArtifactError(f"The stack has {len(destinations):,} assets; accepted: at most {MAX_ASSETS:,}")
     buckets = frozenset(bucket for _, used in destinations for bucket in used)
     if len(buckets) > MAX_BUCKETS:
         raise InvalidArtifactError(f"The stack has assets in {len(buckets)} buckets; accepted: at most {MAX_BUCKETS}")
