@@ -63,5 +63,10 @@ def put_report(s3: "S3Client", bucket: str, change_set_id: str, text: str) -> st
         logger.warning("The report could not be stored", extra={"change_set_id": change_set_id, "reason": str(error)})
         return ""
     region = s3.meta.region_name
-    console = next((host for prefix, host in CONSOLES.items() if region.startswith(prefix)), "console.aws.amazon.com")
-    return f"https://{region}.{console}/s3/object/{bucket}?region={region}&prefix={quote(key)}"
+    return f"{console_address(region)}/s3/object/{bucket}?region={region}&prefix={quote(key)}"
+
+
+def console_address(region: str) -> str:
+    """Return the address of the console in the partition of a Region."""
+    host = next((host for prefix, host in CONSOLES.items() if region.startswith(prefix)), "console.aws.amazon.com")
+    return f"https://{region}.{host}"
