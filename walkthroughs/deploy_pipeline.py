@@ -105,6 +105,7 @@ class DeployPipelineWalkthrough(RestoringWalkthrough):
 
         self.target.wait_until(has_new_timeout, "the queue's new visibility timeout")  # SQS takes up to a minute
         self._check_no_leftover()
+        assert deployment.variables["report"], "the report was not stored"
         (key,) = parse_qs(urlsplit(deployment.variables["report"]).query)["prefix"]
         report = self.s3.get_object(Bucket=self.input_object["Bucket"], Key=key)["Body"].read().decode()
         assert "| Waiting | AWS::SQS::Queue |" in report, f"the queue is not in the report: {report}"
