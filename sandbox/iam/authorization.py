@@ -66,9 +66,9 @@ def require_permission(application: Any) -> Any:
 
 def _denied(scope: Any, headers: Mapping[str, str], body: bytes) -> tuple[Operation, AccessDeniedError] | None:
     """Return the operation and the error of a request that is denied."""
-    if headers.get("x-amz-target", "").startswith(TEST_TARGET):
-        return None
     path = scope.get("raw_path", quote(scope["path"]).encode()).partition(b"?")[0].decode("latin-1")
+    if headers.get("x-amz-target", "").startswith(TEST_TARGET) and path == "/":
+        return None
     parsed = parse(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
     if parsed is None:
         return None  # the response to a custom resource, the only request that needs no signature

@@ -1,0 +1,86 @@
+"""Attacks of a principal with few permissions: requests that MiniStack would read in another way than authorization."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from sandbox import Sandbox
+from sandbox.process import ACCOUNT
+from sandbox.target import session
+
+pytestmark = pytest.mark.enable_socket
+ADMIN = f"arn:aws:iam::{ACCOUNT}:role/Admin"
+FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+JSON = {"Content-Type": "application/x-amz-json-1.1"}
+ALLOWED = "Action=GetCallerIdentity&Version=2011-06-15"  # everyone may call it
+ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={ADMIN}"
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """A user who may only tag log groups."""
+
+    url: str
+    credentials: Credentials
+
+    def send(self, service: str, headers: dict[str, str], body: str = "", path: str = "/") -> tuple[int, str]:
+        """Send a POST request that is signed for `service`; return the status and the body of the response."""
+        request = AWSRequest("POST", f"{self.url}{path}", data=body.encode(), headers=headers)
+        SigV4Auth(self.credentials, service, "us-east-1").add_auth(request)
+        signed = dict(request.headers.items())
+        response = urllib3.request("POST", f"{self.url}{path}", body=body.encode(), headers=signed, retries=False)
+        return response.status, response.data.decode()
+
+
+@pytest.fixture(scope="module")
+def attacker() -> Iterator[Attacker]:
+    with Sandbox() as sandbox:
+        iam = session(sandbox).client("iam")
+        statement = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
+        iam.create_role(RoleName="Admin", AssumeRolePolicyDocument=json.dumps({"Statement": [statement]}))
+        session(sandbox).client("secretsmanager").create_secret(Name="secret", SecretString="value")
+        iam.create_user(UserName="low")
+        tagging = {"Effect": "Allow", "Action": "logs:TagResource", "Resource": "*"}
+        iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": [tagging]}))
+        key = iam.create_access_key(UserName="low")["AccessKey"]
+        yield Attacker(sandbox.url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
+
+
+def test_allowed_request_succeeds(attacker: Attacker) -> None:
+    assert attacker.send("sts", FORM, ALLOWED)[0] == 200
+    status, text = attacker.send("sts", FORM, ASSUME)
+    assert status == 403, text
+
+
+@pytest.mark.parametrize(
+    ("service", "headers", "body", "path"),
+    [
+        ("sts", FORM, f"{ASSUME}&{ALLOWED}", "/"),
+        ("sts", FORM, f"{ASSUME}&Action=GetCallerIdentity", "/"),
+        ("sts", FORM, ASSUME, f"/?{ALLOWED}"),
+        ("sts", FORM | {"X-Amz-Target": "AWSSecurityTokenService.GetCallerIdentity"}, ASSUME, "/"),
+        ("sts", FORM | {"X-Amz-Target": "Unknown.GetCallerIdentity"}, ASSUME, "/"),
+        (
+            "logs",
+            JSON | {"X-Amz-Target": "secretsmanager.TagResource"},
+            '{"SecretId": "secret", "resourceArn": "*", "Tags": []}',
+            "/",
+        ),
+        ("sts", JSON, "{}", f"/_ministack/config?{ALLOWED}"),
+        ("sts", JSON, "{}", f"/%5Fministack/config?{ALLOWED}"),
+        ("s3", JSON | {"X-Amz-Target": "Sandbox.Inject"}, "{}", "/_ministack/config"),
+    ],
+    ids=["two forms", "two actions", "query", "target", "unknown target", "service", "control", "escaped", "sandbox"],
+)
+def test_ambiguous_request_is_denied(
+    attacker: Attacker, service: str, headers: dict[str, str], body: str, path: str
+) -> None:
+    status, text = attacker.send(service, headers, body, path)
+    assert status in (400, 403), text
+    assert "does not know the permissions" in text
