@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..emulator.authentication import replay
+from ..emulator.authentication import headers_of, replay
 from ..process import ACCOUNT
 from . import ec2_resources, errors, policies
 from .actions import UnknownOperationError, required_permissions
@@ -54,7 +54,7 @@ def require_permission(application: Any) -> Any:
             await application(scope, receive, send)
             return
         body = (await receive()).get("body", b"")  # authentication has read the whole body
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope)
         denied = _denied(scope, headers, body)
         if denied is None:
             await application(scope, replay(body, receive), send)

@@ -84,3 +84,18 @@ def test_ambiguous_request_is_denied(
     status, text = attacker.send(service, headers, body, path)
     assert status in (400, 403), text
     assert "does not know the permissions" in text
+
+
+def test_second_target_does_not_decide(attacker: Attacker) -> None:
+    """MiniStack and the signature join the values of a repeated header, so the first one selects the service."""
+    targets = ["secretsmanager.TagResource", "Logs_20140328.TagResource"]
+    body = '{"SecretId": "secret", "resourceArn": "*", "Tags": []}'
+    request = AWSRequest(
+        "POST", attacker.url + "/", data=body.encode(), headers=JSON | {"X-Amz-Target": ",".join(targets)}
+    )
+    SigV4Auth(attacker.credentials, "logs", "us-east-1").add_auth(request)
+    headers = urllib3.HTTPHeaderDict((name, value) for name, value in request.headers.items() if name != "X-Amz-Target")
+    for target in targets:
+        headers.add("X-Amz-Target", target)
+    response = urllib3.request("POST", attacker.url + "/", body=body.encode(), headers=headers, retries=False)
+    assert response.status == 403, response.data
