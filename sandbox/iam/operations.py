@@ -136,6 +136,8 @@ def _rest(
         return Operation(service, "", region, method=method, path=path)
     route, match = max(matches, key=lambda found: found[0].rank)
     parameters: dict[str, Any] = {name: unquote(value) for name, value in match.groupdict().items()}
+    if any("%2f" in value.lower() and not name.lower().endswith("arn") for name, value in match.groupdict().items()):
+        return Operation(service, "", region, method=method, path=path)  # MiniStack reads it as a slash
     shape = route.model.input_shape
     for member, member_shape in (shape.members if shape else {}).items():
         location = member_shape.serialization

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import urllib3
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -24,17 +24,20 @@ ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={
 
 @dataclass(frozen=True)
 class Attacker:
-    """A user who may only tag log groups."""
+    """A user who may only tag log groups and list objects."""
 
     url: str
     credentials: Credentials
 
-    def send(self, service: str, headers: dict[str, str], body: str = "", path: str = "/") -> tuple[int, str]:
-        """Send a POST request that is signed for `service`; return the status and the body of the response."""
-        request = AWSRequest("POST", f"{self.url}{path}", data=body.encode(), headers=headers)
-        SigV4Auth(self.credentials, service, "us-east-1").add_auth(request)
+    def send(
+        self, service: str, headers: dict[str, str], body: str = "", path: str = "/", method: str = "POST"
+    ) -> tuple[int, str]:
+        """Send a request that is signed for `service`; return the status and the body of the response."""
+        request = AWSRequest(method, f"{self.url}{path}", data=body.encode(), headers=headers)
+        signer = S3SigV4Auth if service == "s3" else SigV4Auth
+        signer(self.credentials, service, "us-east-1").add_auth(request)
         signed = dict(request.headers.items())
-        response = urllib3.request("POST", f"{self.url}{path}", body=body.encode(), headers=signed, retries=False)
+        response = urllib3.request(method, f"{self.url}{path}", body=body.encode(), headers=signed, retries=False)
         return response.status, response.data.decode()
 
 
@@ -46,8 +49,11 @@ def attacker() -> Iterator[Attacker]:
         iam.create_role(RoleName="Admin", AssumeRolePolicyDocument=json.dumps({"Statement": [statement]}))
         session(sandbox).client("secretsmanager").create_secret(Name="secret", SecretString="value")
         iam.create_user(UserName="low")
-        tagging = {"Effect": "Allow", "Action": "logs:TagResource", "Resource": "*"}
-        iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": [tagging]}))
+        s3 = session(sandbox).client("s3")
+        s3.create_bucket(Bucket="bucket")
+        s3.put_object(Bucket="bucket", Key="key", Body=b"value")
+        allowed = {"Effect": "Allow", "Action": ["logs:TagResource", "s3:ListBucket"], "Resource": "*"}
+        iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": [allowed]}))
         key = iam.create_access_key(UserName="low")["AccessKey"]
         yield Attacker(sandbox.url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
 
@@ -99,3 +105,10 @@ def test_second_target_does_not_decide(attacker: Attacker) -> None:
         headers.add("X-Amz-Target", target)
     response = urllib3.request("POST", attacker.url + "/", body=body.encode(), headers=headers, retries=False)
     assert response.status == 403, response.data
+
+
+@pytest.mark.parametrize("path", ["/bucket%2Fkey", "/bucket%2fkey", "/bucket/key"])
+def test_encoded_slash_does_not_hide_the_key(attacker: Attacker, path: str) -> None:
+    assert attacker.send("s3", {}, path="/bucket", method="GET")[0] == 200
+    status, text = attacker.send("s3", {}, path=path, method="GET")
+    assert status == 403, text
