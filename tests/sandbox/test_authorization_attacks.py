@@ -24,7 +24,7 @@ ASSUME = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=attack&RoleArn={
 
 @dataclass(frozen=True)
 class Attacker:
-    """A user who may only tag log groups and list objects."""
+    """A user who may only tag log groups, list objects, and delete one alarm and one object."""
 
     url: str
     credentials: Credentials
@@ -53,7 +53,13 @@ def attacker() -> Iterator[Attacker]:
         s3.create_bucket(Bucket="bucket")
         s3.put_object(Bucket="bucket", Key="key", Body=b"value")
         allowed = {"Effect": "Allow", "Action": ["logs:TagResource", "s3:ListBucket"], "Resource": "*"}
-        iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": [allowed]}))
+        alarm = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:own"
+        statements = [
+            allowed,
+            {"Effect": "Allow", "Action": "cloudwatch:DeleteAlarms", "Resource": alarm},
+            {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::bucket/own"},
+        ]
+        iam.put_user_policy(UserName="low", PolicyName="own", PolicyDocument=json.dumps({"Statement": statements}))
         key = iam.create_access_key(UserName="low")["AccessKey"]
         yield Attacker(sandbox.url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
 
@@ -112,3 +118,27 @@ def test_encoded_slash_does_not_hide_the_key(attacker: Attacker, path: str) -> N
     assert attacker.send("s3", {}, path="/bucket", method="GET")[0] == 200
     status, text = attacker.send("s3", {}, path=path, method="GET")
     assert status == 403, text
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("<Object><Key>own</Key></Object>", 200),
+        ("<Object><Key>key</Key></Object>", 403),
+        ('<Object x=""><Key>key</Key></Object>', 403),
+        ("<Object><Key >key</Key></Object>", 403),
+        ("<Object><Key>own</Key></Object><Object><Key>key</Key></Object>", 403),
+        ("<Object>", 403),
+    ],
+)
+def test_each_deleted_object_needs_permission(attacker: Attacker, entry: str, expected: int) -> None:
+    for namespace in ("", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'):
+        status, text = attacker.send("s3", {}, f"<Delete{namespace}>{entry}</Delete>", "/bucket?delete")
+        assert status == expected, text
+
+
+def test_each_alarm_of_a_list_needs_permission(attacker: Attacker) -> None:
+    target = JSON | {"X-Amz-Target": "GraniteServiceVersion20100801.DeleteAlarms"}
+    for names, expected in ((["own"], 200), (["own", "other"], 400)):
+        status, text = attacker.send("monitoring", target, json.dumps({"AlarmNames": names}))
+        assert status == expected, text
