@@ -60,7 +60,7 @@ def require_signature(application: Application, port: int) -> Application:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         else:
-            headers = _headers(scope)
+            headers = headers_of(scope)
             try:
                 _reject_web_pages(headers, hosts)
                 authorization = _authorization(scope, headers)
@@ -75,7 +75,7 @@ def require_signature(application: Application, port: int) -> Application:
     return serve
 
 
-def _headers(scope: Any) -> dict[str, str]:
+def headers_of(scope: Any) -> dict[str, str]:
     """Return the headers with names in lower case. Values of repeated ones are joined, so that none is ignored."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element, ParseError, fromstring
 
 import cfnlint
 
@@ -82,6 +83,11 @@ GLOBAL = {
         "policy/{PolicyName}",
     ],
     "sts": ["{RoleArn}"],
+}
+# Actions on several resources: their type, and the parameter with their names.
+LISTS = {
+    f"cloudwatch:{name}Alarm{'s' if name == 'Delete' else 'Actions'}": ("alarm", "AlarmNames")
+    for name in ("Delete", "Disable", "Enable")
 }
 # Operations with the condition key iam:PolicyARN.
 POLICY_ARN_KEY = {f"{verb}{kind}Policy" for verb in ("Attach", "Detach") for kind in ("Group", "Role", "User")}
@@ -163,6 +169,9 @@ def _resources(operation: Operation, action: str) -> Iterator[tuple[str, str]]:
         yield from ((arn, "") for arn in athena.glue_resources(operation.region, _glue_names(operation)))
     elif service == "route53":
         yield _route53_resource(operation), ""
+    elif action in LISTS:
+        kind, names = LISTS[action]
+        yield from ((f"arn:aws:{service}:{operation.region}:{ACCOUNT}:{kind}:{n}", "") for n in operation.values(names))
     elif action == "events:PutEvents":
         yield from ((arn, "") for arn in _event_buses(operation))
     else:
@@ -172,14 +181,22 @@ def _resources(operation: Operation, action: str) -> Iterator[tuple[str, str]]:
 def _s3_resources(operation: Operation) -> Iterator[tuple[str, str]]:
     bucket, key = operation.get("Bucket"), operation.get("Key")
     if operation.name == "DeleteObjects":
-        for entry in re.findall("<Object>(.*?)</Object>", operation.body, re.DOTALL):
-            name = re.search("<Key>(.*?)</Key>", entry, re.DOTALL)
-            if name:
-                yield f"arn:aws:s3:::{bucket}/{name[1]}", "Version" if "<VersionId>" in entry else ""
+        for entry in _elements(operation, "Object"):
+            suffix = "Version" if entry.findtext("{*}VersionId") else ""
+            yield f"arn:aws:s3:::{bucket}/{entry.findtext('{*}Key')}", suffix
     else:
         versioned = ("GetObject", "HeadObject", "DeleteObject")
         suffix = "Version" if operation.get("VersionId") and operation.name in versioned else ""
         yield f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}", suffix
+
+
+def _elements(operation: Operation, name: str) -> Iterator[Element]:
+    """Yield the elements with this name in the body, in any namespace."""
+    try:
+        root = fromstring(operation.body)  # noqa: S314  # the developer's own request; expat limits entities
+    except ParseError:
+        raise UnknownOperationError(f"{operation.service}:{operation.name} without valid XML") from None
+    yield from root.iterfind(f".//{{*}}{name}")
 
 
 def _glue_names(operation: Operation) -> list[tuple[str, ...]]:

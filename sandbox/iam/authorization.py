@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..emulator.authentication import replay
+from ..emulator.authentication import headers_of, replay
 from ..process import ACCOUNT
 from . import ec2_resources, errors, policies
 from .actions import UnknownOperationError, required_permissions
@@ -54,7 +54,7 @@ def require_permission(application: Any) -> Any:
             await application(scope, receive, send)
             return
         body = (await receive()).get("body", b"")  # authentication has read the whole body
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope)
         denied = _denied(scope, headers, body)
         if denied is None:
             await application(scope, replay(body, receive), send)
@@ -66,9 +66,9 @@ def require_permission(application: Any) -> Any:
 
 def _denied(scope: Any, headers: Mapping[str, str], body: bytes) -> tuple[Operation, AccessDeniedError] | None:
     """Return the operation and the error of a request that is denied."""
-    if headers.get("x-amz-target", "").startswith(TEST_TARGET):
-        return None
     path = scope.get("raw_path", quote(scope["path"]).encode()).partition(b"?")[0].decode("latin-1")
+    if headers.get("x-amz-target", "").startswith(TEST_TARGET) and path == "/":
+        return None
     parsed = parse(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
     if parsed is None:
         return None  # the response to a custom resource, the only request that needs no signature
