@@ -1,7 +1,8 @@
 """Dynamic references without a version, whose values can change although the template does not.
 
 CloudFormation compares only the text of a reference, but uses its current value when it updates the
-resource for another reason. A new value of a create-only property replaces the resource.
+resource for another reason. A new value of a create-only property replaces the resource; that of another property can
+lose data.
 """
 
 import re
@@ -20,6 +21,19 @@ def unversioned(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str
             yield from unversioned(item, path)
     elif isinstance(value, str) and not all(map(_has_version, value.split(START)[1:])):
         yield path
+
+
+def has_unversioned(value: object) -> bool:
+    return any(True for _ in unversioned(value))
+
+
+def with_unknown_values(value: object) -> object:
+    """Replace the texts with such a reference by texts that differ from every value in the template."""
+    if isinstance(value, Mapping):
+        return {name: with_unknown_values(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_unknown_values(item) for item in value]
+    return value.replace(START, f"{START}?:") if isinstance(value, str) and has_unversioned(value) else value
 
 
 def _has_version(text: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .api_types import ResourceChange, ResourceChangeWithValues, ResourceTargetDefinition
+from .dynamic_references import with_unknown_values
 from .lossy_conditions import (
     ARCHIVE,
     ATTRIBUTE_OFF,
@@ -326,19 +327,24 @@ def _value(shown: object, steps: list[str], default: object) -> object:
 
 def _evaluate(row: LossyChange, before: object, after: object, *, listed: bool) -> Iterator[str]:
     """Return the reason, if the change is unsafe. `listed`: the change set has a detail for the property."""
+    if reason := _lost(row, before, after, listed=listed):
+        yield reason
+    elif (unknown := with_unknown_values(after)) != after and _lost(row, before, unknown, listed=listed):
+        yield f"{row.path} has a dynamic reference without a version, so its new value is not visible"
+
+
+def _lost(row: LossyChange, before: object, after: object, *, listed: bool) -> str:
     hidden = HIDDEN in (before, after)
     if before == after and not (listed and (hidden or MASK in json.dumps(before))):
-        return
+        return ""
     try:
         if hidden or MASK in json.dumps([before, after]):
             raise HiddenValueError
         lossy = row.condition.holds(before, after)
     except HiddenValueError:
-        yield f"{row.path} changes, but its values are not visible"
-        return
-    if lossy:
-        values = f" {_shown(before)} -> {_shown(after)} {row.unit}".rstrip() if row.condition.shown else ""
-        yield f"{row.path}{values or ' ' + row.condition.text}: {row.reason}"
+        return f"{row.path} changes, but its values are not visible"
+    values = f" {_shown(before)} -> {_shown(after)} {row.unit}".rstrip() if row.condition.shown else ""
+    return f"{row.path}{values or ' ' + row.condition.text}: {row.reason}" if lossy else ""
 
 
 def _shown(value: object) -> str:
