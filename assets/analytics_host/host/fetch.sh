@@ -4,6 +4,9 @@
 set -euo pipefail
 export ROOT=${ROOT:-}
 SYSTEM_PYTHON=${SYSTEM_PYTHON:-/usr/bin/python3}
+# Users can forward any port, and Ubuntu's image accepts keys that ec2-instance-connect:SendSSHPublicKey sends, for a user
+# with sudo. First, because a connection would outlast this. Masked, so that an update does not start SSH again.
+[[ ! -d $ROOT/run/systemd/system ]] || systemctl mask --now ssh.socket ssh.service
 install -d -m 755 "$ROOT/etc/analytics-host" "$ROOT/opt/analytics-host"
 cat >"$ROOT/etc/analytics-host/settings" <<'SETTINGS'
 @SETTINGS@
