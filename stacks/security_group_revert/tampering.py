@@ -24,6 +24,8 @@ TRAIL_EVENTS = ["DeleteTrail", "PutEventSelectors", "StopLogging", "UpdateTrail"
 LOG_GROUP_EVENTS = ["AssociateKmsKey", "DeleteLogGroup"]
 # The bus's key encrypts its rules, which stop when the key is disabled.
 EVENT_BUS_EVENTS = ["UpdateEventBus"]
+# Of PutAccountPolicy: CloudWatch Logs can stop extracting metrics from the function's log.
+METRICS_POLICY = ["METRIC_EXTRACTION_POLICY"]
 # Calls with which any CloudFormation stack can change the policies of resources that this stack created.
 ATTACHMENT_EVENTS = ["SetTopicAttributes", {"prefix": "AddPermission"}]
 
@@ -38,8 +40,8 @@ def report_tampering(
     """Report calls that stop a trail, or change one of these resources or the topic, to `topic`.
 
     Calls by CloudFormation are deployments and are excluded, except those that change the policy of the topic or the
-    function. Each of the two rules reports changes to the other. CloudTrail delivers them after seconds or minutes, so
-    nobody is notified if both are disabled by then.
+    function, the event bus, or the extraction of metrics from logs. Each of the two rules reports changes to the other.
+    CloudTrail delivers them after seconds or minutes, so nobody is notified if both are disabled by then.
     """
     # Names of rules, alarms and log groups start with the stack name. Listing them would exceed the maximum size of a
     # pattern.
@@ -78,12 +80,14 @@ def report_tampering(
     attachment = _rule(
         topic,
         "PolicyTampering",
-        "Calls, even by CloudFormation, that change the policy of this stack's topic or function, or the other rule",
+        "Calls, even by CloudFormation, that change the other rule, metrics, or the policy of the topic or function",
         {
             "$or": [
                 *_parameters({"functionName": functions, "topicArn": [topic.topic_arn]}, eventName=ATTACHMENT_EVENTS),
                 *_parameters({"name": other_rule, "rule": other_rule}, **not_by_stacks),
                 {"eventName": EVENT_BUS_EVENTS},
+                # Lambda's PutResourcePolicy overwrites the permissions of EventBridge.
+                *_parameters({"resourceArn": functions, "policyType": METRICS_POLICY}),
             ]
         },
     )

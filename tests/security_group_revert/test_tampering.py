@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import boto3
 import pytest
 
 from sandbox.ministack import eventbridge
@@ -143,6 +144,9 @@ def test_policy_attached_by_cloudformation_is_reported(template: dict[str, Any])
     assert is_reported(template, call("SetTopicAttributes", {"topicArn": topic}, ip=by_stack))
     assert is_reported(template, call("AddPermission", {"topicArn": topic}, ip=by_stack))
     assert is_reported(template, call("AddPermission20150331v2", {"functionName": function}, ip=by_stack))
+    function_arn = f"arn:aws:lambda:us-east-1:111111111111:function:{function}"
+    assert is_reported(template, call("PutResourcePolicy20260709", {"resourceArn": function_arn}, ip=by_stack))
+    assert not is_reported(template, call("PutResourcePolicy20260709", {"resourceArn": "another"}, ip=by_stack))
     assert not is_reported(template, call("SetTopicAttributes", {"topicArn": "another"}, ip=by_stack))
     assert not is_reported(template, call("TagResource", {"resourceArn": topic}, ip=by_stack))
 
@@ -184,6 +188,39 @@ def test_key_of_event_bus_is_reported(template: dict[str, Any], ip: str) -> None
     """EventBridge encrypts the patterns and targets of a bus's rules with its key (user guide)."""
     parameters = {"name": "default", "kmsKeyIdentifier": "arn:aws:kms:us-east-1:111111111111:key/theirs"}
     assert is_reported(template, call("UpdateEventBus", parameters, ip=ip))
+
+
+def test_every_call_that_changes_the_function_is_reported(template: dict[str, Any]) -> None:
+    """PutResourcePolicy, for example, overwrites the permissions of EventBridge, and names the function by its ARN."""
+    (name,) = (
+        k for k, r in template["Resources"].items() if r["Type"] == "AWS::Lambda::Function" and k.startswith("Function")
+    )
+    arn = f"arn:aws:lambda:us-east-1:111111111111:function:{name}:$LATEST"
+    model = boto3.client("lambda", "us-east-1").meta.service_model
+    found = set()
+    for operation in map(model.operation_model, model.operation_names):
+        members = operation.input_shape.members if operation.input_shape else {}
+        parameter = next((name for name in ("FunctionName", "ResourceArn") if name in members), None)
+        if parameter and not operation.name.startswith(("Get", "List", "Invoke")):
+            found.add(operation.name)
+            record = call(operation.name, {f"{parameter[0].lower()}{parameter[1:]}": arn})
+            assert is_reported(template, record), operation.name
+    assert found > {"DeleteResourcePolicy", "PutFunctionConcurrency", "PutResourcePolicy", "RemovePermission"}
+
+
+@pytest.mark.reliability(
+    "security_group_revert",
+    "Hostile input",
+    fault="CloudWatch Logs no longer extracts metrics, so that the alarms on them are never raised",
+    expected="reported",
+    observed="in the template",
+)
+@pytest.mark.parametrize("ip", ["203.0.113.7", "cloudformation.amazonaws.com"])
+def test_end_of_metric_extraction_is_reported(template: dict[str, Any], ip: str) -> None:
+    parameters = {"policyName": "any", "policyType": "METRIC_EXTRACTION_POLICY", "policyDocument": "{}"}
+    assert is_reported(template, call("PutAccountPolicy", parameters, ip=ip))
+    other = parameters | {"policyType": "FIELD_INDEX_POLICY"}
+    assert not is_reported(template, call("PutAccountPolicy", other, ip=ip))
 
 
 def test_pattern_is_within_the_limit_of_eventbridge(template: dict[str, Any], full_template: dict[str, Any]) -> None:
