@@ -177,7 +177,9 @@ class MultiRegionApi(Stack):
         # pages of any origin may read it.
         allowed_origin = "method.request.header.Origin" if len(origins) > 1 else f"'{origins[0]}'"
         error_body = {"region": self.region, "requestId": "$context.requestId"}
-        for name in ("DEFAULT_4_XX", "DEFAULT_5_XX"):
+        # Messages of client errors can contain what the caller sent. A message string has quotes already.
+        messages = {"DEFAULT_4_XX": '"$context.error.responseType"', "DEFAULT_5_XX": "$context.error.messageString"}
+        for name, message in messages.items():
             # Without this header, browsers report a network error to the page instead of the status.
             api.add_gateway_response(
                 name.title().replace("_", ""),
@@ -187,9 +189,7 @@ class MultiRegionApi(Stack):
                     "Access-Control-Expose-Headers": f"'{EXPOSED_HEADERS}'",
                     REGION_HEADER: f"'{self.region}'",
                 },
-                templates={
-                    "application/json": json.dumps(error_body)[:-1] + ', "message": $context.error.messageString}'
-                },
+                templates={"application/json": f'{json.dumps(error_body)[:-1]}, "message": {message}}}'},
             )
         api.node.try_remove_child("Endpoint")  # its output has no description
         self._add_execution_log(api)

@@ -253,9 +253,11 @@ def test_cors_allows_the_origin_for_responses_and_errors(single_region: Assembly
             "gatewayresponse.header.Access-Control-Expose-Headers": "'X-Region,x-amzn-RequestId'",
             "gatewayresponse.header.X-Region": "'ap-northeast-1'",
         }
-        body = error["ResponseTemplates"]["application/json"].replace("$context.error.messageString", '"Forbidden"')
-        expected = {"region": "ap-northeast-1", "requestId": "$context.requestId", "message": "Forbidden"}
-        assert json.loads(body) == expected, "the message string has quotes already"
+        template_body = error["ResponseTemplates"]["application/json"]
+        body = json.loads(template_body.replace("$context.error.messageString", '"Internal server error"'))
+        message = {"DEFAULT_4XX": "$context.error.responseType", "DEFAULT_5XX": "Internal server error"}
+        assert body.pop("message") == message[error["ResponseType"]], "the message string has quotes already"
+        assert body == {"region": "ap-northeast-1", "requestId": "$context.requestId"}
     options = [m for m in resources_of_type(template, "AWS::ApiGateway::Method") if m["HttpMethod"] == "OPTIONS"]
     (response,) = options[0]["Integration"]["IntegrationResponses"]
     assert response["ResponseParameters"]["method.response.header.Access-Control-Allow-Origin"] == origin
@@ -273,8 +275,11 @@ def test_logs_have_retention_and_functions_are_traced(template_without_domain: d
     assert fields["ip"] == "$context.identity.sourceIp", "to find the source of a flood"
     # API Gateway developer guide: a REST API's access log needs a request ID.
     assert fields["requestId"] == "$context.requestId"
-    names = {"status", "error.message", "responseLatency", "integrationLatency", "wafResponseCode", "tlsVersion"}
+    names = {"status", "error.responseType", "responseLatency", "integrationLatency", "wafResponseCode", "tlsVersion"}
     assert {f"$context.{name}" for name in names} <= set(fields.values())
+    # For an unknown path, API Gateway reads the header Authorization, and its error message contains parts of it.
+    chosen_by_callers = {"error.message", "error.messageString", "identity.userAgent", "path"}
+    assert not {f"$context.{name}" for name in chosen_by_callers} & set(fields.values())
     (execution,) = (g["LogGroupName"]["Fn::Join"][1] for g in groups if "LogGroupName" in g)
     assert (execution[0], execution[2]) == ("API-Gateway-Execution-Logs_", "/prod"), "the name that API Gateway uses"
     for function in resources_of_type(template_without_domain, "AWS::Lambda::Function"):
