@@ -53,8 +53,9 @@ class ProjectTeam:
         return ec2
 
     def _create_role(self) -> None:
-        account = self.target.client("sts").get_caller_identity()["Account"]
-        statement = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"}
+        # Not the account, all of whose principals that may assume any role would then have full access to EC2.
+        caller = self.target.client("sts").get_caller_identity()["Arn"]
+        statement = {"Effect": "Allow", "Principal": {"AWS": caller}, "Action": "sts:AssumeRole"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self.iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=document)
         self.cleanup.callback(self._delete_role)

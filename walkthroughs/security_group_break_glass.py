@@ -31,7 +31,9 @@ def create_role(target: Target, group_id: str, cleanup: ExitStack) -> Any:
     iam, arn = target.client("iam"), role_arn(target)
     partition, account = arn.split(":")[1], arn.split(":")[4]
     region = target.client("ec2").meta.region_name
-    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_document("sts:AssumeRole", Principal={"AWS": account}))
+    # Not the account, all of whose principals that may assume any role could then open the group.
+    caller = target.client("sts").get_caller_identity()["Arn"]
+    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_document("sts:AssumeRole", Principal={"AWS": caller}))
     cleanup.callback(iam.delete_role, RoleName=ROLE)
     group_arn = f"arn:{partition}:ec2:{region}:{account}:security-group/{group_id}"
     document = _document("ec2:AuthorizeSecurityGroupIngress", Resource=group_arn)
