@@ -14,6 +14,7 @@ from .nesting import MAX_VALUE_LEVELS, is_too_deeply_nested
 KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 UNLIMITED = math.inf
 DEFAULT_VERSION = "2008-10-17"  # of a policy
+MAX_RECOVERY_DAYS = 35  # of a table in DynamoDB, which is also the default
 ON = ("true", "enabled", "active")
 OFF = ("false", "disabled", "inactive", "suspended")
 # The filter of a lifecycle rule of S3; on Outposts it is an object.
@@ -129,16 +130,16 @@ def _loses_replicas(before: object, after: object) -> bool:
 
 def _loses_protection(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
     policies = (_object(replica.get("ResourcePolicy")).get("PolicyDocument") for replica in (before, after))
-    return not _protections(before) <= _protections(after) or _drops_deny(*policies)
+    is_protected, remains_protected = (_is_on(r.get("DeletionProtectionEnabled", "false")) for r in (before, after))
+    less_recoverable = _recovery_days(after) < _recovery_days(before)
+    return less_recoverable or (is_protected and not remains_protected) or _drops_deny(*policies)
 
 
-def _protections(replica: Mapping[str, object]) -> set[str]:
+def _recovery_days(replica: Mapping[str, object]) -> float:
+    """Return the days to any point of which a replica can be restored."""
     recovery = _object(replica.get("PointInTimeRecoverySpecification"))
-    values = {
-        "deletion": replica.get("DeletionProtectionEnabled", "false"),
-        "recovery": recovery.get("PointInTimeRecoveryEnabled", "false"),
-    }
-    return {name for name, value in values.items() if _is_on(value)}
+    is_on = _is_on(recovery.get("PointInTimeRecoveryEnabled", "false"))
+    return _number(recovery.get("RecoveryPeriodInDays", MAX_RECOVERY_DAYS)) if is_on else 0
 
 
 def _drops_deny(before: object, after: object) -> bool:

@@ -41,8 +41,10 @@ def versioned(version: str | None, resource: str) -> dict[str, Any]:
     return denials("a", resource=resource) | ({"Version": version} if version else {})
 
 
-def replica(region: str, *, protected: str = "true", recovery: str = "true", policy: Any = None) -> dict[str, Any]:
-    specification = {"PointInTimeRecoveryEnabled": recovery}
+def replica(
+    region: str, *, protected: str = "true", recovery: str = "true", days: str = "", policy: Any = None
+) -> dict[str, Any]:
+    specification = {"PointInTimeRecoveryEnabled": recovery} | ({"RecoveryPeriodInDays": days} if days else {})
     protection = {"DeletionProtectionEnabled": protected, "PointInTimeRecoverySpecification": specification}
     return {"Region": region, **protection, "ResourcePolicy": {"PolicyDocument": policy}}
 
@@ -130,6 +132,10 @@ def expiration(days: int, **more: Any) -> list[dict[str, Any]]:
         (REPLICAS, [replica("a"), replica("b")], [replica("a")], True),
         (REPLICAS, [replica("a")], [replica("a", protected="false")], True),
         (REPLICAS, [replica("a")], [replica("a", recovery="false")], True),
+        (REPLICAS, [replica("a")], [replica("a", days="7")], True),
+        (REPLICAS, [replica("a", days="7")], [replica("a", days="1")], True),
+        (REPLICAS, [replica("a", days="7")], [replica("a")], False),
+        (REPLICAS, [replica("a", recovery="false")], [replica("a", days="7")], False),
         (REPLICAS, [{"Region": "a"}], [], True),
         (REPLICAS, [replica("a", policy=deny())], [replica("a")], True),
         (REPLICAS, [replica("a", policy=deny())], [replica("a", policy=deny(Action="s3:Get*"))], True),
