@@ -1,8 +1,8 @@
 """CodeCommit: repositories of templates, and commits through the API.
 
 A new repository contains the zip file that its template names. A commit updates its branch and sends "CodeCommit
-Repository State Change" to the event bus. Not implemented: git, merges, pull requests, file modes, lists of branches
-and commits, parents of commits.
+Repository State Change" to the event bus. Not implemented: git, merges, pull requests, file modes, descriptions, lists$
+of branches and commits.
 """
 
 import base64
@@ -24,7 +24,6 @@ class Repository:
     """A repository: files and message of each commit, and the head of each branch."""
 
     name: str
-    description: str = ""
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
@@ -61,9 +60,7 @@ REPOSITORIES: dict[str, Repository] = {}
 def install() -> None:
     """Add the operations and the repository resource."""
     operations = {
-        "GetRepository": _get_repository,
         "GetBranch": _get_branch,
-        "GetCommit": _get_commit,
         "GetFile": _get_file,
         "CreateCommit": _create_commit,
         "PutFile": _put_file,
@@ -71,7 +68,7 @@ def install() -> None:
     register("codecommit", "CodeCommit_20150413.", operations)
     resource_handlers["AWS::CodeCommit::Repository"] = {
         "create": _create,
-        "update": _update,
+        "update": lambda name, _old, _new, _stack: (name, _attributes(REPOSITORIES[name])),  # the code is initial
         "delete": lambda name, _properties: REPOSITORIES.pop(name.rpartition("/")[2], None),
     }
 
@@ -91,7 +88,7 @@ def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
     name = properties["RepositoryName"]
     if name in REPOSITORIES:
         raise ValueError(f"Repository named {name} already exists")
-    repository = REPOSITORIES[name] = Repository(name, properties.get("RepositoryDescription", ""))
+    repository = REPOSITORIES[name] = Repository(name)
     code = properties.get("Code")
     if code:
         data = s3.get_object(code["S3"]["Bucket"], code["S3"]["Key"])
@@ -99,12 +96,6 @@ def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> Any:
             files = {entry: archive.read(entry) for entry in archive.namelist() if not entry.endswith("/")}
         repository.commit(code.get("BranchName", "main"), files, "Initial commit by AWS CloudFormation")
     return name, _attributes(repository)
-
-
-def _update(name: str, _old: Any, new: dict[str, Any], _stack: str) -> Any:
-    """Update the description; CodeCommit uses the template's code only at creation."""
-    REPOSITORIES[name].description = new.get("RepositoryDescription", "")
-    return name, _attributes(REPOSITORIES[name])
 
 
 def _attributes(repository: Repository) -> dict[str, str]:
@@ -131,30 +122,11 @@ def _commit_id(repository: Repository, specifier: str) -> str:
     return commit_id
 
 
-def _get_repository(request: dict[str, Any]) -> Any:
-    repository = _repository(request)
-    return {
-        "repositoryMetadata": {
-            "accountId": get_account_id(),
-            "repositoryName": repository.name,
-            "repositoryDescription": repository.description,
-            "defaultBranch": next(iter(repository.branches), ""),
-            "Arn": repository.arn,
-        }
-    }
-
-
 def _get_branch(request: dict[str, Any]) -> Any:
     repository, name = _repository(request), request["branchName"]
     if name not in repository.branches:
         raise ServiceError("BranchDoesNotExistException", f"{name} does not exist")
     return {"branch": {"branchName": name, "commitId": repository.branches[name]}}
-
-
-def _get_commit(request: dict[str, Any]) -> Any:
-    repository = _repository(request)
-    commit_id = _commit_id(repository, request["commitId"])
-    return {"commit": {"commitId": commit_id, "message": repository.messages[commit_id], "parents": []}}
 
 
 def _get_file(request: dict[str, Any]) -> Any:

@@ -7,9 +7,9 @@ MiniStack executes stacks and change sets. Implemented here:
 - Change sets report replacements by the create-only properties of the resource schemas (`diff`), errors that
   validation finds, nested stacks, pages and property values (`change_sets`), and revert drift (`drift`).
 - Stack operations fail, replace resources and clean up as in CloudFormation (`deployment`), and exports in use stay
-  (`exports`, `deletion`).
+  (`exports`).
 - Virtual-hosted S3 URLs of templates; events with increasing timestamps.
-- Service roles (`roles`), signals (`signals`).
+- Service roles, and waiting requests of the CDK CLI (`stack_requests`), signals (`signals`).
 
 Not implemented: replacement that depends on more than the schema, effects of stack policies, hooks, signals of updates,
 types and formats of property values, validation of AWS-specific parameter types. In change sets, attributes of existing
@@ -24,15 +24,13 @@ from urllib.parse import unquote, urlsplit
 from ..ministack import cloudformation
 from . import (
     change_sets,
-    conditions,
-    deletion,
     deployment,
     diff,
     early_validation,
+    exports,
     policy_quotas,
-    polling,
-    roles,
     signals,
+    stack_requests,
     validation,
 )
 from .schemas import resource_types
@@ -45,15 +43,13 @@ def install() -> None:
     """Replace and extend MiniStack's operations."""
     cloudformation.resolve_template.wrap(_with_virtual_hosted_urls)
     change_sets.install(cloudformation.operations)
-    conditions.install()
-    deletion.install()
     deployment.install()
     diff.install()
     early_validation.install()
+    exports.install()
     policy_quotas.install()
-    polling.install()
-    roles.install(cloudformation.operations)
     signals.install()
+    stack_requests.install(cloudformation.operations)
     validation.install(cloudformation.operations)
     cloudformation.event_timestamp.replace(_unique_timestamp)
     for resource_type in resource_types() - cloudformation.resource_handlers.keys():

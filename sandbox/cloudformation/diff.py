@@ -1,4 +1,4 @@
-"""The effective values of properties in change sets, and which changes replace a resource.
+"""The effective values of conditions and of properties in change sets, and which changes replace a resource.
 
 The create-only properties of the resource schemas (bundled with cfn-lint) decide about replacement.
 """
@@ -10,7 +10,6 @@ from ..ministack import cloudformation
 from .schemas import schema
 
 CREATE_ONLY = {"createOnlyProperties": "Always", "conditionalCreateOnlyProperties": "Conditionally"}
-Resources = dict[str, dict[str, Any]]
 
 
 def install() -> None:
@@ -18,6 +17,7 @@ def install() -> None:
     cloudformation.property_recreation.replace(property_recreation)
     cloudformation.requires_replacement.replace(requires_replacement)
     cloudformation.resolve_for_diff.wrap(effective_values)
+    cloudformation.evaluate_conditions.wrap(_resolving)
 
 
 def property_recreation(kind: str, name: str) -> str:
@@ -79,3 +79,22 @@ def _mark_attributes(value: Any) -> Any:
             return f"${{{target if isinstance(target, str) else '.'.join(map(str, target))}}}"
         return {key: _mark_attributes(item) for key, item in value.items()}
     return value
+
+
+def _resolving(evaluate: Callable[..., dict[str, bool]]) -> Callable[..., dict[str, bool]]:
+    """Resolve the functions in conditions, which MiniStack would compare unresolved; the logical ones are its own."""
+
+    def evaluate_conditions(template: dict[str, Any], parameters: dict[str, Any]) -> dict[str, bool]:
+        def resolve(value: Any) -> Any:
+            if isinstance(value, list):
+                return [resolve(item) for item in value]
+            if not isinstance(value, dict):
+                return value
+            if {"Fn::FindInMap", "Fn::Join", "Fn::Select", "Fn::Sub"} & value.keys():
+                return cloudformation.resolve_references(value, {}, parameters, {}, mappings, "", "")
+            return {key: resolve(item) for key, item in value.items()}
+
+        mappings = template.get("Mappings", {})
+        return evaluate({**template, "Conditions": resolve(template.get("Conditions", {}))}, parameters)
+
+    return evaluate_conditions

@@ -83,16 +83,13 @@ def _install(speed: float) -> None:
         cloudwatch,
         codecommit,
         codepipeline,
-        dynamodb,
         ec2,
         events,
         iam,
+        resource_types,
         route53,
-        s3,
         sns,
         stepfunctions,
-        wafv2,
-        xray,
     )
     from . import fault_injection
 
@@ -106,14 +103,11 @@ def _install(speed: float) -> None:
         cloudfront,
         cloudtrail,
         codecommit,
-        dynamodb,
         ec2,
         fault_injection,
+        resource_types,
         route53,
-        s3,
         sns,
-        wafv2,
-        xray,
     )
     for service in services:
         service.install()

@@ -43,6 +43,8 @@ evaluate_conditions = Replaceable(
     also_in=(f"{PACKAGE}.handlers", f"{PACKAGE}.changesets", f"{PACKAGE}.stacks"),
 )
 
+references = need(f"{PACKAGE}.engine._intrinsic_references", "references in templates", "value")
+dependencies = need(f"{PACKAGE}.engine._extract_deps", "circular dependencies", "resource_def all_resource_names")
 extract_members = need(f"{PACKAGE}.helpers._extract_members", "validation", "params prefix")
 TemplateLoader = need(f"{PACKAGE}.engine.CfnLoader", "short forms of functions")
 short_form = need(f"{PACKAGE}.engine._construct_cfn_tag", "short forms of functions", "tag_name")
