@@ -70,56 +70,15 @@ def _port(listener: socket.socket) -> int:
 
 
 def _install(speed: float) -> None:
-    """Replace and extend MiniStack's services by those of this package."""
-    from .. import (
-        apigateway,
-        athena,
-        autoscaling,
-        awslambda,
-        budgets,
-        cloudformation,
-        cloudfront,
-        cloudtrail,
-        cloudwatch,
-        codecommit,
-        codepipeline,
-        dynamodb,
-        ec2,
-        events,
-        iam,
-        route53,
-        s3,
-        sns,
-        stepfunctions,
-        wafv2,
-        xray,
-    )
-    from . import fault_injection
-
-    services = (
-        apigateway,
-        athena,
-        autoscaling,
-        awslambda,
-        budgets,
-        cloudformation,
-        cloudfront,
-        cloudtrail,
-        codecommit,
-        dynamodb,
-        ec2,
-        fault_injection,
-        route53,
-        s3,
-        sns,
-        wafv2,
-        xray,
-    )
-    for service in services:
-        service.install()
-    for accelerated_service in (cloudwatch, codepipeline, events, stepfunctions):
-        accelerated_service.install(speed)
-    iam.install()
+    """Replace and extend MiniStack's services by those of this package; IAM last, because it checks their calls."""
+    for name in (
+        "apigateway", "athena", "autoscaling", "awslambda", "budgets", "cloudformation", "cloudfront", "cloudtrail",
+        "codecommit", "dynamodb", "ec2", "emulator.fault_injection", "route53", "s3", "sns", "wafv2", "xray",
+    ):  # fmt: skip
+        importlib.import_module(f"sandbox.{name}").install()
+    for name in ("cloudwatch", "codepipeline", "events", "stepfunctions"):
+        importlib.import_module(f"sandbox.{name}").install(speed)
+    importlib.import_module("sandbox.iam").install()
 
 
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
