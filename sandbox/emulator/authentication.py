@@ -19,16 +19,12 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-
 from ..ministack import sts
 
 Application = Callable[..., Awaitable[None]]
-HEADER = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/,]+)/\d{8}/(?P<region>[^/,]+)/(?P<service>[^/,]+)/aws4_request, ?"
-    r"SignedHeaders=(?P<signed>[^,]+), ?Signature=(?P<signature>[0-9a-f]{64})"
+HEADER = re.compile(  # access key, date, Region and service; signed headers; signature
+    r"AWS4-HMAC-SHA256 Credential=([^/,]+)/(\d{8})/([^/,]+)/([^/,]+)/aws4_request, ?"
+    r"SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})"
 )
 NO_PAYLOAD_HASH = ("UNSIGNED-PAYLOAD", "STREAMING-")  # values of x-amz-content-sha256 that are not hashes
 # Custom resources respond here without a signature. The path ends with a random token, like a presigned URL.
@@ -63,10 +59,10 @@ def require_signature(application: Application, port: int) -> Application:
             headers = _headers(scope)
             try:
                 _reject_web_pages(headers, hosts)
-                authorization = _authorization(scope, headers)
-                body = await _read(receive, None if authorization else MAX_CUSTOM_RESOURCE_BYTES)
-                if authorization:
-                    _authenticate(scope, headers, body, authorization)
+                signature = _signature(scope, headers)
+                body = await _read(receive, None if signature else MAX_CUSTOM_RESOURCE_BYTES)
+                if signature:
+                    _authenticate(scope, headers, body, signature)
             except RejectedRequestError as error:
                 await _send_error(send, headers, error)
             else:
@@ -94,7 +90,7 @@ def _reject_web_pages(headers: dict[str, str], hosts: set[str]) -> None:
         raise RejectedRequestError("AccessDenied", "cross-origin requests are not allowed")
 
 
-def _authorization(scope: Any, headers: dict[str, str]) -> re.Match[str] | None:
+def _signature(scope: Any, headers: dict[str, str]) -> Any:
     """Return the parts of the signature, before the body is read; None if the request needs no signature."""
     if not scope["raw_path"].startswith(b"/"):
         raise RejectedRequestError("AccessDenied", "the request target must be a path")
@@ -103,89 +99,49 @@ def _authorization(scope: Any, headers: dict[str, str]) -> re.Match[str] | None:
         return None
     query = _query(scope)
     presigned = "X-Amz-Signature" in query
-    header = _as_header(query) if presigned else headers.get("authorization", "")
-    authorization = HEADER.fullmatch(header)
-    if authorization is None:
+    header, date = _as_header(query) if presigned else (headers.get("authorization", ""), headers.get("x-amz-date", ""))
+    match = HEADER.fullmatch(header)
+    if match is None:
         raise RejectedRequestError("AccessDenied", "Access Denied: the request is not signed")
-    if presigned and (authorization["service"] != "s3" or _selects_service(headers)):
+    signature = sts.Signature(*match.groups(), date)
+    if presigned and (signature.service != "s3" or _selects_service(headers)):
         message = "presigned URLs are valid for S3 only, without headers that select another service"
         raise RejectedRequestError("AccessDenied", message)
-    _secret_of_session(authorization["key"])
-    return authorization
+    if sts.credential(signature.access_key_id) is None:
+        message = "The security token included in the request is invalid: this sandbox did not issue the access key."
+        raise RejectedRequestError("InvalidClientTokenId", message)
+    return signature
 
 
-def _query(scope: Any) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+def _query(scope: Any) -> dict[str, list[str]]:
+    return parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
 
 
-def _authenticate(scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str]) -> None:
+def _as_header(query: dict[str, list[str]]) -> tuple[str, str]:
+    """Convert the signature parameters of a presigned request to an Authorization header and a date."""
+    credential, signed, signature, date = (
+        query.get(f"X-Amz-{name}", [""])[0] for name in ("Credential", "SignedHeaders", "Signature", "Date")
+    )
+    return f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature={signature}", date
+
+
+def _authenticate(scope: Any, headers: dict[str, str], body: bytes, signature: Any) -> None:
+    """Compare the signature with the expected one. MiniStack's S3 checks the expiry of presigned URLs."""
     payload_hash = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
     if not payload_hash.startswith(NO_PAYLOAD_HASH) and payload_hash != hashlib.sha256(body).hexdigest():
         raise RejectedRequestError("XAmzContentSHA256Mismatch", "x-amz-content-sha256 does not match the body")
-    query = _query(scope)
-    if "X-Amz-Signature" in query:
-        expected = _presigned_signature(scope, headers, query, authorization)
-    else:
-        expected = _signature(scope, headers, body, authorization)
-    if not hmac.compare_digest(expected, authorization["signature"]):
-        message = "The request signature we calculated does not match the signature you provided."
-        raise RejectedRequestError("SignatureDoesNotMatch", message)
+    secret = sts.credential(signature.access_key_id).secret_access_key
+    query, path = _query(scope), scope["raw_path"].partition(b"?")[0].decode("latin-1")
+    presigned = "X-Amz-Signature" in query
+    failure = sts.signature_failure(signature, secret, scope["method"], path, query, headers, body, presigned=presigned)
+    if failure:
+        raise RejectedRequestError(*failure)
 
 
 def _selects_service(headers: dict[str, str]) -> bool:
     """Return whether MiniStack would select the service by headers, which a presigned URL does not sign."""
     is_form = "x-www-form-urlencoded" in headers.get("content-type", "").lower()
     return is_form or "authorization" in headers or "x-amz-target" in headers
-
-
-def _secret_of_session(access_key: str) -> str:
-    session = sts.sessions.get(access_key)
-    if session is None:
-        message = f"The security token included in the request is invalid: this sandbox did not issue {access_key}."
-        raise RejectedRequestError("InvalidClientTokenId", message)
-    secret: str = session["SecretAccessKey"]
-    return secret
-
-
-def _as_header(query: dict[str, str]) -> str:
-    """Convert the signature parameters of a presigned request to an Authorization header."""
-    parts = (f"{name}={query.get(f'X-Amz-{name}', '')}" for name in ("Credential", "SignedHeaders", "Signature"))
-    return f"AWS4-HMAC-SHA256 {', '.join(parts)}"
-
-
-def _signature(scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str]) -> str:
-    """Compute the expected signature of a request."""
-    signer = S3SigV4Auth if authorization["service"] == "s3" else SigV4Auth
-    request = _request(scope, headers, body, authorization, scope["query_string"].decode("latin-1"))
-    return _sign(signer, request, headers.get("x-amz-date", ""), authorization)
-
-
-def _presigned_signature(
-    scope: Any, headers: dict[str, str], query: dict[str, str], authorization: re.Match[str]
-) -> str:
-    """Compute the expected signature of a presigned request; MiniStack's S3 checks its expiry."""
-    parameters = scope["query_string"].decode("latin-1").split("&")
-    unsigned = "&".join(parameter for parameter in parameters if not parameter.startswith("X-Amz-Signature="))
-    request = _request(scope, headers, b"", authorization, unsigned)
-    return _sign(S3SigV4QueryAuth, request, query.get("X-Amz-Date", ""), authorization)
-
-
-def _request(
-    scope: Any, headers: dict[str, str], body: bytes, authorization: re.Match[str], query_string: str
-) -> AWSRequest:
-    url = f"http://{headers['host']}{scope['raw_path'].split(b'?')[0].decode('latin-1')}"
-    if query_string:
-        url += f"?{query_string}"
-    signed = {name: headers.get(name, "") for name in authorization["signed"].split(";")}
-    return AWSRequest(scope["method"], url, headers=signed, data=body)
-
-
-def _sign(signer: type[SigV4Auth], request: AWSRequest, timestamp: str, authorization: re.Match[str]) -> str:
-    request.context["timestamp"] = timestamp
-    credentials = Credentials(authorization["key"], _secret_of_session(authorization["key"]))
-    auth = signer(credentials, authorization["service"], authorization["region"])
-    signature: str = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
-    return signature
 
 
 async def _read(receive: Any, limit: int | None) -> bytes:
