@@ -86,7 +86,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
 
     from .. import apigateway, cloudfront, cloudwatch, route53, sns
     from ..ec2 import metadata
-    from ..iam.authorization import require_permission
+    from ..iam import authorization
     from ..ministack import lambda_functions, requests
     from ..route53 import dns
     from . import web
@@ -116,7 +116,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     try:
         await asyncio.gather(
             serve(
-                require_signature(require_permission(requests.application), ports["aws"]),
+                require_signature(requests.application, ports["aws"], authorization.denial),
                 api_config,
                 shutdown_trigger=stopping.wait,
             ),
