@@ -107,8 +107,8 @@ def _now() -> str:
 def user_identity(access_key: str) -> dict[str, Any]:
     """Return the identity that an access key belongs to."""
     account = get_account_id()
-    session = sts.sessions.get(access_key)
-    if session is None or "Arn" not in session:
+    credential = sts.credential(access_key)
+    if credential is None:
         return {
             "type": "Root",
             "principalId": account,
@@ -117,18 +117,18 @@ def user_identity(access_key: str) -> dict[str, Any]:
             "accessKeyId": access_key,
         }
     identity = {
-        "principalId": session["UserId"],
-        "arn": session["Arn"],
+        "principalId": credential.principal_id,
+        "arn": credential.principal_arn,
         "accountId": account,
         "accessKeyId": access_key,
     }
-    if ":assumed-role/" not in session["Arn"]:
-        return {"type": "IAMUser", **identity, "userName": session["Arn"].rsplit("/", 1)[-1]}
-    role_name = session["Arn"].split("/")[1]
+    if credential.principal_type == "User":
+        return {"type": "IAMUser", **identity, "userName": credential.principal_name}
+    role_name = credential.principal_arn.split("/")[1]
     issuer = {
         "type": "Role",
-        "principalId": session["UserId"].split(":")[0],
-        "arn": session.get("RoleArn", f"arn:aws:iam::{account}:role/{role_name}"),
+        "principalId": credential.principal_id.split(":")[0],
+        "arn": sts.sessions[access_key].get("RoleArn", f"arn:aws:iam::{account}:role/{role_name}"),
         "accountId": account,
         "userName": role_name,
     }

@@ -15,7 +15,7 @@ from ..iam.authorization import CALLER
 from ..iam.operations import Operation, parse
 from ..ministack import lambda_functions
 from ..ministack.cloudformation import add_steps, resource_handlers
-from ..ministack.requests import access_key_of, get_account_id, json_error, json_response, service_handlers
+from ..ministack.requests import access_key_of, get_account_id, get_region, json_error, json_response, service_handlers
 from . import quotas
 from .aliases import check_revision, weights
 
@@ -136,8 +136,7 @@ def _recording(handle: Function) -> Function:
     """Reject calls for which a function is not ready or that exceed a quota, and record calls in CloudTrail."""
 
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        parsed = parse(method, path, "", headers, body)
-        operation = parsed[1] if parsed else Operation("lambda", "", "")
+        operation = parse("lambda", get_region(), method, path, "", headers, body)
         error = _not_ready(operation, _qualifier(query)) or quotas.refusal(operation, headers, body)
         response = error or await handle(method, path, headers, body, query)
         if operation.name in EVENT_NAMES:

@@ -70,50 +70,15 @@ def _port(listener: socket.socket) -> int:
 
 
 def _install(speed: float) -> None:
-    """Replace and extend MiniStack's services by those of this package."""
-    from .. import (
-        apigateway,
-        athena,
-        autoscaling,
-        awslambda,
-        budgets,
-        cloudformation,
-        cloudfront,
-        cloudtrail,
-        cloudwatch,
-        codecommit,
-        codepipeline,
-        ec2,
-        events,
-        iam,
-        resource_types,
-        route53,
-        sns,
-        stepfunctions,
-    )
-    from . import fault_injection
-
-    services = (
-        apigateway,
-        athena,
-        autoscaling,
-        awslambda,
-        budgets,
-        cloudformation,
-        cloudfront,
-        cloudtrail,
-        codecommit,
-        ec2,
-        fault_injection,
-        resource_types,
-        route53,
-        sns,
-    )
-    for service in services:
-        service.install()
-    for accelerated_service in (cloudwatch, codepipeline, events, stepfunctions):
-        accelerated_service.install(speed)
-    iam.install()
+    """Replace and extend MiniStack's services by those of this package; IAM last, because it checks their calls."""
+    for name in (
+        "apigateway", "athena", "autoscaling", "awslambda", "budgets", "cloudformation", "cloudfront", "cloudtrail",
+        "codecommit", "ec2", "emulator.fault_injection", "resource_types", "route53", "sns",
+    ):  # fmt: skip
+        importlib.import_module(f"sandbox.{name}").install()
+    for name in ("cloudwatch", "codepipeline", "events", "stepfunctions"):
+        importlib.import_module(f"sandbox.{name}").install(speed)
+    importlib.import_module("sandbox.iam").install()
 
 
 async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespace) -> None:
@@ -121,7 +86,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
 
     from .. import apigateway, cloudfront, cloudwatch, route53, sns
     from ..ec2 import metadata
-    from ..iam.authorization import require_permission
+    from ..iam import authorization
     from ..ministack import lambda_functions, requests
     from ..route53 import dns
     from . import web
@@ -151,7 +116,7 @@ async def _serve(listeners: dict[str, socket.socket], options: argparse.Namespac
     try:
         await asyncio.gather(
             serve(
-                require_signature(require_permission(requests.application), ports["aws"]),
+                require_signature(requests.application, ports["aws"], authorization.denial),
                 api_config,
                 shutdown_trigger=stopping.wait,
             ),

@@ -12,11 +12,10 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from ..emulator.authentication import replay
+from ..ministack import requests
 from ..process import ACCOUNT
-from . import ec2_resources, errors, policies
+from . import ec2_resources, policies
 from .actions import UnknownOperationError, required_permissions
 from .conditions import UnsupportedPolicyError
 from .operations import Operation, parse
@@ -46,34 +45,13 @@ class _Policies:
     boundary: Document | None
 
 
-def require_permission(application: Any) -> Any:
-    """Wrap MiniStack's ASGI application, behind authentication, with authorization."""
-
-    async def serve(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await application(scope, receive, send)
-            return
-        body = (await receive()).get("body", b"")  # authentication has read the whole body
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        denied = _denied(scope, headers, body)
-        if denied is None:
-            await application(scope, replay(body, receive), send)
-        else:
-            await errors.send(send, scope["method"], *denied)
-
-    return serve
-
-
-def _denied(scope: Any, headers: Mapping[str, str], body: bytes) -> tuple[Operation, AccessDeniedError] | None:
-    """Return the operation and the error of a request that is denied."""
+def denial(scope: Any, headers: Mapping[str, str], body: bytes, signature: Any) -> tuple[int, Any, bytes] | None:
+    """Return the response to a request with a valid signature that policies deny."""
     if headers.get("x-amz-target", "").startswith(TEST_TARGET):
         return None
-    path = scope.get("raw_path", quote(scope["path"]).encode()).partition(b"?")[0].decode("latin-1")
-    parsed = parse(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
-    if parsed is None:
-        return None  # the response to a custom resource, the only request that needs no signature
-    access_key, operation = parsed
-    principal, session = policies.principal_of(access_key)
+    path, query = scope["raw_path"].partition(b"?")[0].decode("latin-1"), scope["query_string"].decode("latin-1")
+    operation = parse(signature.service, signature.region, scope["method"], path, query, headers, body)
+    principal, session = policies.principal_of(signature.access_key_id)
     CALLER.set(principal)
     try:
         for permission in required_permissions(operation):
@@ -81,10 +59,25 @@ def _denied(scope: Any, headers: Mapping[str, str], body: bytes) -> tuple[Operat
     except UnknownOperationError as error:
         message = f"the sandbox does not know the permissions of the operation {error}; see sandbox/iam/actions.py"
         logger.warning("%s called an unknown operation: %s", session, message)
-        return operation, AccessDeniedError(message)
+        return _response(operation, AccessDeniedError(message), headers)
     except AccessDeniedError as error:
-        return operation, error
+        return _response(operation, error, headers)
     return None
+
+
+def _response(operation: Operation, error: AccessDeniedError, headers: Mapping[str, str]) -> tuple[int, Any, bytes]:
+    """Return status, headers and body of a denied operation, as its service and protocol report it."""
+    service, message, code = operation.service, str(error), "AccessDenied"
+    if service == "ec2":
+        message = f"You are not authorized to perform this operation. {message}"
+    elif service == "sns":
+        is_key = error.permission is not None and error.permission.action.startswith("kms:")
+        code = "KMSAccessDenied" if is_key else "AuthorizationError"
+    name = "monitoring" if service == "cloudwatch" else service
+    status, fields, body = requests.access_denied(
+        name, "", "", "sandbox", error_code=code, message=message, headers=headers
+    )
+    return 400 if operation.is_json else status, fields | {"x-amzn-requestid": "sandbox"}, body
 
 
 def require(principal: str, permission: Permission, session: str = "") -> None:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..ministack import cloudformation, iam, sts
+from ..ministack import cloudformation, iam
 from ..ministack.requests import get_account_id
 from .policies import MANAGED
 
@@ -31,8 +31,6 @@ def install() -> None:
         attach[kind].wrap(_checking_attachment(kind, store))
         iam.operations[f"Attach{kind}Policy"] = attach[kind].current
     iam.attach_policy.wrap(_checking_quota)
-    for name in ("CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"):
-        iam.operations[name] = _synchronizing_sessions(iam.operations[name])
     iam.operations["CreateAccessKey"] = _checking_access_keys(iam.operations["CreateAccessKey"])
     iam.operations["DeleteGroup"] = _checking_deletion(iam.operations["DeleteGroup"], _group_conflict)
     iam.operations["DeleteUser"] = _checking_deletion(iam.operations["DeleteUser"], _user_conflict)
@@ -94,22 +92,6 @@ def _checking_access_keys(create: Handler) -> Handler:
         return create(request)
 
     return create_access_key
-
-
-def _synchronizing_sessions(change: Handler) -> Handler:
-    """Accept requests that are signed with active keys of users only."""
-
-    def change_access_key(request: Any) -> Any:
-        response = change(request)
-        sts.sessions.pop(_parameter(request, "AccessKeyId"), None)
-        for key, record in iam.access_keys.items():
-            user = iam.users.get(record["UserName"])
-            if user and record["Status"] == "Active":
-                identity = {name: user[name] for name in ("Arn", "UserId")}
-                sts.sessions[key] = identity | {"SecretAccessKey": record["SecretAccessKey"]}
-        return response
-
-    return change_access_key
 
 
 def _checking_deletion(delete: Handler, conflict: Callable[[Any], str]) -> Handler:

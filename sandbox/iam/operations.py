@@ -12,7 +12,6 @@ import botocore.session
 from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationModel, ServiceModel, StructureShape
 
-CREDENTIAL = re.compile(r"(?P<key>[^/=]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 # IAM's prefixes of actions that differ from the names in signatures.
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
 QUERY_SERVICES = {"autoscaling", "cloudformation", "cloudwatch", "ec2", "iam", "ses", "sns", "sts"}
@@ -71,23 +70,18 @@ class _Route:
         return len(self.query) + len(self.required), len(re.sub(r"\(\?P.*?\)", "", self.path.pattern))
 
 
-def parse(method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Operation] | None:
-    """Return the access key and the operation of a signed request, or None for an unsigned one."""
-    presigned = dict(parse_qsl(query)).get("X-Amz-Credential", "")
-    credential = CREDENTIAL.search(headers.get("authorization", "")) or CREDENTIAL.search(presigned)
-    if not credential:
-        return None
-    service, region = PREFIXES.get(credential["service"], credential["service"]), credential["region"]
-    access_key = credential["key"].rpartition("Credential=")[2]
-    target = headers.get("x-amz-target", "")
+def parse(
+    service: str, region: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+) -> Operation:
+    """Return the operation of a request. `service` is the name in its signature."""
+    service, target = PREFIXES.get(service, service), headers.get("x-amz-target", "")
     if target:
-        parameters = _json(body)
-        return access_key, Operation(service, target.rpartition(".")[2], region, parameters, is_json=True)
+        return Operation(service, target.rpartition(".")[2], region, _json(body), is_json=True)
     if service in QUERY_SERVICES:
         form = dict(parse_qsl(query, keep_blank_values=True))
         form |= dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
-        return access_key, Operation(service, form.pop("Action", ""), region, form)
-    return access_key, _rest(service, region, method, path, query, headers, body)
+        return Operation(service, form.pop("Action", ""), region, form)
+    return _rest(service, region, method, path, query, headers, body)
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -38,7 +38,7 @@ PROPERTIES: dict[tuple[str, str, str], dict[str, Any]] = {}
 
 def principal_of(access_key: str) -> tuple[str, str]:
     """Return the ARN that policies name, and the ARN of the session that messages name."""
-    session = sts.sessions.get(access_key, {}).get("Arn", "")
+    session = sts.credential(access_key).principal_arn
     if ":assumed-role/" not in session:
         return session, session
     role = session.split("/")[1]

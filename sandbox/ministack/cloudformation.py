@@ -25,22 +25,14 @@ require_entities = need(
 parameter = need(f"{PACKAGE}.helpers._p", "parameters of requests", "params key default")
 xml_response = need(f"{PACKAGE}.helpers._xml", "responses", "status root_tag inner")
 error_response = need(f"{PACKAGE}.helpers._error", "error responses", "code message status")
-resolve_template = Replaceable(
-    f"{PACKAGE}.helpers._resolve_template",
-    "virtual-hosted template URLs",
-    "params",
-    also_in=(f"{PACKAGE}.handlers", f"{PACKAGE}.changesets"),
-)
+resolve_template = Replaceable(f"{PACKAGE}.helpers._resolve_template", "virtual-hosted template URLs", "params")
 
 parse_template = need(f"{PACKAGE}.engine._parse_template", "templates", "template_body")
 resolve_parameters = need(
     f"{PACKAGE}.engine._resolve_parameters", "nested change sets", "template provided_params previous_params"
 )
 evaluate_conditions = Replaceable(
-    f"{PACKAGE}.engine._evaluate_conditions",
-    "functions in conditions",
-    "template params",
-    also_in=(f"{PACKAGE}.handlers", f"{PACKAGE}.changesets", f"{PACKAGE}.stacks"),
+    f"{PACKAGE}.engine._evaluate_conditions", "functions in conditions", "template params"
 )
 
 references = need(f"{PACKAGE}.engine._intrinsic_references", "references in templates", "value")
@@ -65,13 +57,11 @@ deploy_stack = Replaceable(
     "failures before resources change",
     "stack_name stack_id template param_values disable_rollback tags is_update previous_stack retain_except_on_create "
     "imports",
-    also_in=(f"{PACKAGE}.handlers", f"{PACKAGE}.changesets"),
 )
 roll_back = Replaceable(
     f"{PACKAGE}.stacks._roll_back_operation",
     "reasons of rollbacks",
     "stack_name stack_id stack operation reason_override",
-    also_in=(f"{PACKAGE}.handlers",),
 )
 failed_operation = need(f"{PACKAGE}.stacks._failed_operation", "failures before resources change")
 add_event = need(f"{PACKAGE}.stacks._add_event", "events", "stack_id stack_name logical_id resource_type status")
@@ -95,13 +85,11 @@ requires_replacement = Replaceable(
     f"{PACKAGE}.provisioners._replacing_change",
     "replacement by the resource schemas",
     "resource_type old_props new_props",
-    also_in=(f"{PACKAGE}.stacks",),
 )
 update_refusal = Replaceable(
     f"{PACKAGE}.provisioners._custom_named_replacement_error",
     "updates that are refused",
     "resource_type old_props new_props physical_id",
-    also_in=(f"{PACKAGE}.stacks",),
 )
 invoke_custom_resource = Replaceable(
     f"{PACKAGE}.custom_resource.invoke_custom_resource",
@@ -123,10 +111,7 @@ diff_resources = need(
     "old_template new_template resources template changed_params retag",
 )
 property_recreation = Replaceable(
-    f"{PACKAGE}.provisioners._property_recreation",
-    "replacements that change sets report",
-    "resource_type name",
-    also_in=(f"{PACKAGE}.stacks",),
+    f"{PACKAGE}.provisioners._property_recreation", "replacements that change sets report", "resource_type name"
 )
 
 supports_drift = need(f"{PACKAGE}.drift.supports_drift", "drift-aware change sets", "resource_type")
