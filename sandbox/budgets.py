@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from .emulator.json_protocol import ServiceError
@@ -35,19 +36,16 @@ CONSOLE = "https://console.aws.amazon.com/billing/home#/budgets"
 def install() -> None:
     """Add the checks and the resource type."""
     for name in ("CreateBudget", "UpdateBudget", "CreateNotification", "CreateSubscriber"):
-        budgets.operations[name] = _checking(budgets.operations[name])
+        budgets.operations[name] = partial(_checking, budgets.operations[name])
     resource_handlers["AWS::Budgets::Budget"] = {"create": _create, "update": _update, "delete": _delete}
 
 
-def _checking(operation: Callable[[Record], Any]) -> Callable[[Record], Any]:
-    def check_and_call(request: Record) -> Any:
-        try:
-            _check(request)
-        except ServiceError as error:
-            return json_error(error.code, str(error))
-        return operation(request)
-
-    return check_and_call
+def _checking(operation: Callable[[Record], Any], request: Record) -> Any:
+    try:
+        _check(request)
+    except ServiceError as error:
+        return json_error(error.code, str(error))
+    return operation(request)
 
 
 def _check(request: Record) -> None:

@@ -156,18 +156,15 @@ def install(speed: float) -> None:
         "update": _update,
         "delete": lambda name, _properties: PIPELINES.pop(name, None),
     }
-    eventbridge.invoke_target.wrap(_or_start_pipeline)
+    eventbridge.invoke_target.extend(_or_start_pipeline)
 
 
-def _or_start_pipeline(invoke_target: Callable[..., None]) -> Callable[..., None]:
-    def start_pipeline(target: Record, *arguments: Any, **options: Any) -> None:
-        arn = target.get("Arn", "").split(":")
-        if len(arn) > 5 and arn[2] == "codepipeline":
-            PIPELINES[arn[5]].start()
-        else:
-            invoke_target(target, *arguments, **options)
-
-    return start_pipeline
+def _or_start_pipeline(invoke_target: Callable[..., None], target: Record, *arguments: Any, **options: Any) -> None:
+    arn = target.get("Arn", "").split(":")
+    if len(arn) > 5 and arn[2] == "codepipeline":
+        PIPELINES[arn[5]].start()
+    else:
+        invoke_target(target, *arguments, **options)
 
 
 def _create(logical_id: str, properties: Record, stack: str) -> Any:

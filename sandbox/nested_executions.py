@@ -35,22 +35,18 @@ FIELDS = ("executionArn", "stateMachineArn", "name", "status", "startDate", "sto
 SERVICE = "StepFunctions"
 
 
-def running(invoke: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+def running(invoke: Callable[[str, Any], Any], resource: str, data: Any) -> Any:
     """Run a state machine if the resource of a task is one of `RESOURCES`."""
-
-    def invoke_resource(resource: str, data: Any) -> Any:
-        if resource not in RESOURCES:
-            return invoke(resource, data)
-        _require_permissions(data["StateMachineArn"])
-        inner = stepfunctions.executions[_start(data)]
-        while inner["status"] == "RUNNING":
-            if EXECUTION.get()["status"] != "RUNNING":
-                client("stepfunctions").stop_execution(executionArn=inner["executionArn"])
-                raise stepfunctions.ExecutionError("States.TaskFailed", "The outer execution has ended.")
-            time.sleep(POLL_SECONDS)
-        return _result(inner, parsed=resource.endswith(":2"))
-
-    return invoke_resource
+    if resource not in RESOURCES:
+        return invoke(resource, data)
+    _require_permissions(data["StateMachineArn"])
+    inner = stepfunctions.executions[_start(data)]
+    while inner["status"] == "RUNNING":
+        if EXECUTION.get()["status"] != "RUNNING":
+            client("stepfunctions").stop_execution(executionArn=inner["executionArn"])
+            raise stepfunctions.ExecutionError("States.TaskFailed", "The outer execution has ended.")
+        time.sleep(POLL_SECONDS)
+    return _result(inner, parsed=resource.endswith(":2"))
 
 
 def _require_permissions(state_machine: str) -> None:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -46,22 +47,21 @@ MESSAGES: list[Message] = []  # oldest first
 
 def install() -> None:
     """Deliver to email subscriptions, and request their confirmation."""
-    sns.fan_out.wrap(_with_messages)
-    sns.subscribe.wrap(_with_confirmation)
+    sns.fan_out.extend(_with_messages)
+    sns.subscribe.extend(_with_confirmation)
     for resource_type in SUBSCRIBING_TYPES:
-        extend_resource_type(resource_type, create=_with_confirmation(resource_handlers[resource_type]["create"]))
+        extend_resource_type(
+            resource_type, create=partial(_with_confirmation, resource_handlers[resource_type]["create"])
+        )
 
 
-def _with_confirmation(subscribe: Callable[..., Any]) -> Callable[..., Any]:
-    def call_and_request(*arguments: Any) -> Any:
-        result = subscribe(*arguments)
-        for topic in list(sns.topics.values()):
-            for subscription in topic["subscriptions"]:
-                if subscription["protocol"] == "email" and not subscription.get("requested"):
-                    _request_confirmation(topic, subscription)
-        return result
-
-    return call_and_request
+def _with_confirmation(subscribe: Callable[..., Any], *arguments: Any) -> Any:
+    result = subscribe(*arguments)
+    for topic in list(sns.topics.values()):
+        for subscription in topic["subscriptions"]:
+            if subscription["protocol"] == "email" and not subscription.get("requested"):
+                _request_confirmation(topic, subscription)
+    return result
 
 
 def _request_confirmation(topic: dict[str, Any], subscription: dict[str, Any]) -> None:
@@ -72,18 +72,22 @@ def _request_confirmation(topic: dict[str, Any], subscription: dict[str, Any]) -
     _deliver(topic, subscription, "AWS Notification - Subscription Confirmation", text, url)
 
 
-def _with_messages(fan_out: Callable[..., None]) -> Callable[..., None]:
-    def fan_out_and_mail(
-        topic_arn: str, message_id: str, message: str, subject: str, structure: str = "", *options: Any, **more: Any
-    ) -> None:
-        fan_out(topic_arn, message_id, message, subject, structure, *options, **more)
-        text = sns.message_for_protocol(message, structure, "email")
-        topic = sns.find_topic(topic_arn) or {"subscriptions": []}
-        for subscription in topic["subscriptions"]:
-            if subscription["protocol"] == "email" and subscription["confirmed"]:
-                _deliver(topic, subscription, subject or "AWS Notification Message", text)
-
-    return fan_out_and_mail
+def _with_messages(
+    fan_out: Callable[..., None],
+    topic_arn: str,
+    message_id: str,
+    message: str,
+    subject: str,
+    structure: str = "",
+    *options: Any,
+    **more: Any,
+) -> None:
+    fan_out(topic_arn, message_id, message, subject, structure, *options, **more)
+    text = sns.message_for_protocol(message, structure, "email")
+    topic = sns.find_topic(topic_arn) or {"subscriptions": []}
+    for subscription in topic["subscriptions"]:
+        if subscription["protocol"] == "email" and subscription["confirmed"]:
+            _deliver(topic, subscription, subject or "AWS Notification Message", text)
 
 
 def _deliver(topic: dict[str, Any], subscription: dict[str, Any], subject: str, body: str, url: str = "") -> None:

@@ -58,60 +58,48 @@ def install(speed: float = 1.0) -> None:
     """Replace the execution of state machines."""
     stepfunctions.wait_scale.replace(1 / speed)
     stepfunctions.run_execution.replace(run)
-    stepfunctions.start_execution.wrap(_repeatable)
-    stepfunctions.invoke_resource.wrap(_with_version)
-    stepfunctions.invoke_resource.wrap(nested_executions.running)
-    stepfunctions.invoke_resource.wrap(_with_limited_result)
-    stepfunctions.invoke_sdk.wrap(_sdk_integration)
+    stepfunctions.start_execution.extend(_repeatable)
+    stepfunctions.invoke_resource.extend(_with_version)
+    stepfunctions.invoke_resource.extend(nested_executions.running)
+    stepfunctions.invoke_resource.extend(_with_limited_result)
+    stepfunctions.invoke_sdk.extend(_sdk_integration)
     stepfunctions.invoke_with_callback.replace(_invoke_with_callback)
-    stepfunctions.send_status_event.wrap(_with_metric)
+    stepfunctions.send_status_event.extend(_with_metric)
 
 
-def _with_metric(send: Any) -> Any:
+def _with_metric(send: Any, execution: dict[str, Any]) -> None:
     """Record the executions that start and end, by state machine."""
-
-    def send_status_event(execution: dict[str, Any]) -> None:
-        name = f"Executions{METRICS[execution['status']]}"
-        cloudwatch.record("AWS/States", {name: 1}, [{"StateMachineArn": execution["stateMachineArn"]}])
-        send(execution)
-
-    return send_status_event
+    name = f"Executions{METRICS[execution['status']]}"
+    cloudwatch.record("AWS/States", {name: 1}, [{"StateMachineArn": execution["stateMachineArn"]}])
+    send(execution)
 
 
-def _with_version(invoke: Any) -> Any:
+def _with_version(invoke: Any, resource: str, data: Any) -> Any:
     """Invoke the alias or version in `Qualifier`, report the version that ran, and name throttling errors."""
-
-    def invoke_resource(resource: str, data: Any) -> Any:
-        if not resource.endswith("states:::lambda:invoke"):
-            return invoke(resource, data)
-        qualifier = f":{data['Qualifier']}" if data.get("Qualifier") else ""
-        try:
-            with executed_versions() as executed:
-                response = invoke(resource, data | {"FunctionName": f"{data['FunctionName']}{qualifier}"})
-        except stepfunctions.ExecutionError as error:
-            if error.error == "Lambda.Unknown" and THROTTLED in error.cause:
-                raise stepfunctions.ExecutionError(f"Lambda.{THROTTLED}", error.cause) from error
-            raise
-        return response | {"ExecutedVersion": executed[0]}
-
-    return invoke_resource
+    if not resource.endswith("states:::lambda:invoke"):
+        return invoke(resource, data)
+    qualifier = f":{data['Qualifier']}" if data.get("Qualifier") else ""
+    try:
+        with executed_versions() as executed:
+            response = invoke(resource, data | {"FunctionName": f"{data['FunctionName']}{qualifier}"})
+    except stepfunctions.ExecutionError as error:
+        if error.error == "Lambda.Unknown" and THROTTLED in error.cause:
+            raise stepfunctions.ExecutionError(f"Lambda.{THROTTLED}", error.cause) from error
+        raise
+    return response | {"ExecutedVersion": executed[0]}
 
 
-def _repeatable(start: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+def _repeatable(start: Callable[[dict[str, Any]], Any], request: dict[str, Any]) -> Any:
     """Return a running execution again if a request has its name and input, as the API reference describes."""
-
-    def start_execution(request: dict[str, Any]) -> Any:
-        if len(request.get("input", "").encode()) > MAX_DATA_BYTES:
-            constraint = f"Member must have length less than or equal to {MAX_DATA_BYTES}"
-            text = f"1 validation error detected: Value at 'input' failed to satisfy constraint: {constraint}"
-            return json_error("ValidationException", text)
-        same = (request.get("stateMachineArn"), request.get("name"), request.get("input", "{}"), "RUNNING")
-        for execution in stepfunctions.executions.values():
-            if tuple(execution[name] for name in ("stateMachineArn", "name", "input", "status")) == same:
-                return json_response({name: execution[name] for name in ("executionArn", "startDate")})
-        return start(request)
-
-    return start_execution
+    if len(request.get("input", "").encode()) > MAX_DATA_BYTES:
+        constraint = f"Member must have length less than or equal to {MAX_DATA_BYTES}"
+        text = f"1 validation error detected: Value at 'input' failed to satisfy constraint: {constraint}"
+        return json_error("ValidationException", text)
+    same = (request.get("stateMachineArn"), request.get("name"), request.get("input", "{}"), "RUNNING")
+    for execution in stepfunctions.executions.values():
+        if tuple(execution[name] for name in ("stateMachineArn", "name", "input", "status")) == same:
+            return json_response({name: execution[name] for name in ("executionArn", "startDate")})
+    return start(request)
 
 
 def run(execution_arn: str) -> None:
@@ -180,13 +168,10 @@ def _run_states(definition: dict[str, Any], execution: dict[str, Any], context: 
     return data
 
 
-def _with_limited_result(invoke: Any) -> Any:
-    def invoke_resource(resource: str, data: Any) -> Any:
-        result = invoke(resource, data)
-        _limit(result, resource)
-        return result
-
-    return invoke_resource
+def _with_limited_result(invoke: Any, resource: str, data: Any) -> Any:
+    result = invoke(resource, data)
+    _limit(result, resource)
+    return result
 
 
 def _limit(data: Any, source: str) -> None:
@@ -243,24 +228,20 @@ def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str,
     return json.loads(task["result"])
 
 
-def _sdk_integration(original: Any) -> Any:
+def _sdk_integration(original: Any, resource: str, data: Any) -> Any:
     """Send calls to the APIs of `SDK_SERVICES` to this emulator, over HTTP."""
-
-    def call(resource: str, data: Any) -> Any:
-        service, action = resource.split(":")[-2:]
-        if service not in SDK_SERVICES:
-            return original(resource, data)
-        client = nested_executions.client(service)
-        try:
-            response = client._make_api_call(action[0].upper() + action[1:], data)
-        except ClientError as error:
-            raise execution_error(error, client.meta.service_model) from error
-        except BotoCoreError as error:
-            raise stepfunctions.ExecutionError(f"{SDK_SERVICES[service]}.SdkClientException", str(error)) from error
-        response.pop("ResponseMetadata", None)
-        return json.loads(json.dumps(response, default=str))
-
-    return call
+    service, action = resource.split(":")[-2:]
+    if service not in SDK_SERVICES:
+        return original(resource, data)
+    client = nested_executions.client(service)
+    try:
+        response = client._make_api_call(action[0].upper() + action[1:], data)
+    except ClientError as error:
+        raise execution_error(error, client.meta.service_model) from error
+    except BotoCoreError as error:
+        raise stepfunctions.ExecutionError(f"{SDK_SERVICES[service]}.SdkClientException", str(error)) from error
+    response.pop("ResponseMetadata", None)
+    return json.loads(json.dumps(response, default=str))
 
 
 def execution_error(error: ClientError, model: Any) -> Exception:

@@ -41,8 +41,8 @@ def install() -> None:
     lambda_functions.subprocess_module.replace(SimpleNamespace(**{**vars(subprocess), "Popen": _popen}))
     lambda_functions.zipfile_module.replace(SimpleNamespace(**{**vars(zipfile), "ZipFile": Package}))
     lambda_functions.logger.setLevel("WARNING")
-    lambda_functions.execute.wrap(_with_class_name)
-    lambda_functions.execute.wrap(_with_few_processes)
+    lambda_functions.execute.extend(_with_class_name)
+    lambda_functions.execute.extend(_with_few_processes)
     logs.install()
     metrics.install()  # before the aliases, so that metrics name the version that runs
     aliases.install()
@@ -50,25 +50,18 @@ def install() -> None:
     quotas.install()  # after the metrics, which count each throttled attempt
 
 
-def _with_few_processes(execute: Callable[..., Any]) -> Callable[..., Any]:
-    def execute_function(function: dict[str, Any], *arguments: Any, **options: Any) -> Any:
-        with _processes[(function.get("config") or function)["FunctionArn"]]:
-            return execute(function, *arguments, **options)
-
-    return execute_function
+def _with_few_processes(execute: Callable[..., Any], function: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+    with _processes[(function.get("config") or function)["FunctionArn"]]:
+        return execute(function, *arguments, **options)
 
 
-def _with_class_name(execute: Callable[..., Any]) -> Callable[..., Any]:
+def _with_class_name(execute: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Report the name of the exception class as the error type."""
-
-    def execute_function(*arguments: Any, **options: Any) -> Any:
-        result = execute(*arguments, **options)
-        body = result.get("body")
-        if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
-            body["errorType"] = _class_name(result.get("log", ""), body["errorMessage"])
-        return result
-
-    return execute_function
+    result = execute(*arguments, **options)
+    body = result.get("body")
+    if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
+        body["errorType"] = _class_name(result.get("log", ""), body["errorMessage"])
+    return result
 
 
 class Package(zipfile.ZipFile):

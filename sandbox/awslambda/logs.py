@@ -15,7 +15,7 @@ Function = Callable[..., Any]
 
 def install() -> None:
     """Add the request ID to the lines of logs."""
-    lambda_functions.emit_logs.wrap(_with_request_id)
+    lambda_functions.emit_logs.extend(_with_request_id)
 
 
 def environment(config: dict[str, Any]) -> dict[str, str]:
@@ -25,12 +25,11 @@ def environment(config: dict[str, Any]) -> dict[str, str]:
     return {variable: logging[name] for name, variable in names.items() if name in logging}
 
 
-def _with_request_id(emit: Function) -> Function:
-    def emit_logs(record: dict[str, Any], request_id: str, text: str, *arguments: Any, **options: Any) -> None:
-        lines = (_add_request_id(line, request_id) for line in text.splitlines())
-        emit(record, request_id, "\n".join(lines), *arguments, **options)
-
-    return emit_logs
+def _with_request_id(
+    emit: Function, record: dict[str, Any], request_id: str, text: str, *arguments: Any, **options: Any
+) -> None:
+    lines = (_add_request_id(line, request_id) for line in text.splitlines())
+    emit(record, request_id, "\n".join(lines), *arguments, **options)
 
 
 def _add_request_id(line: str, request_id: str) -> str:

@@ -41,7 +41,7 @@ _last_timestamp = datetime.min.replace(tzinfo=UTC)
 
 def install() -> None:
     """Replace and extend MiniStack's operations."""
-    cloudformation.resolve_template.wrap(_with_virtual_hosted_urls)
+    cloudformation.resolve_template.extend(_with_virtual_hosted_urls)
     change_sets.install(cloudformation.operations)
     deployment.install()
     diff.install()
@@ -61,15 +61,12 @@ def _fail_creation(_logical_id: str, _properties: Any, _stack: str) -> None:
     raise ValueError("The sandbox does not support this resource type")
 
 
-def _with_virtual_hosted_urls(original_resolve: Operation) -> Operation:
-    def resolve_template(parameters: dict[str, Any]) -> Any:
-        url = urlsplit(cloudformation.parameter(parameters, "TemplateURL"))
-        bucket, is_virtual_hosted, _ = (url.hostname or "").partition(".s3.")
-        if is_virtual_hosted:
-            parameters = {**parameters, "TemplateURL": [f"https://s3.amazonaws.com/{bucket}{unquote(url.path)}"]}
-        return original_resolve(parameters)
-
-    return resolve_template
+def _with_virtual_hosted_urls(original_resolve: Operation, parameters: dict[str, Any]) -> Any:
+    url = urlsplit(cloudformation.parameter(parameters, "TemplateURL"))
+    bucket, is_virtual_hosted, _ = (url.hostname or "").partition(".s3.")
+    if is_virtual_hosted:
+        parameters = {**parameters, "TemplateURL": [f"https://s3.amazonaws.com/{bucket}{unquote(url.path)}"]}
+    return original_resolve(parameters)
 
 
 def _unique_timestamp() -> str:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -24,14 +25,12 @@ DESCRIBED_KEYS = ("ChangeSetId", "ChangeSetName", "StackId", "StackName", "Statu
 
 def install(operations: dict[str, Any]) -> None:
     """Replace MiniStack's operations on change sets."""
-    original_create, original_delete = operations["CreateChangeSet"], operations["DeleteChangeSet"]
-    original_events, original_execute = operations["DescribeEvents"], operations["ExecuteChangeSet"]
     operations |= {
-        "CreateChangeSet": lambda parameters: _create(original_create, parameters),
+        "CreateChangeSet": partial(_create, operations["CreateChangeSet"]),
         "DescribeChangeSet": _describe,
-        "ExecuteChangeSet": lambda parameters: _execute(original_execute, parameters),
-        "DeleteChangeSet": lambda parameters: _delete(original_delete, parameters),
-        "DescribeEvents": lambda parameters: _describe_events(original_events, parameters),
+        "ExecuteChangeSet": partial(_execute, operations["ExecuteChangeSet"]),
+        "DeleteChangeSet": partial(_delete, operations["DeleteChangeSet"]),
+        "DescribeEvents": partial(_describe_events, operations["DescribeEvents"]),
         "DescribeType": describe_type,
     }
 

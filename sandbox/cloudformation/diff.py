@@ -16,8 +16,8 @@ def install() -> None:
     """Replace MiniStack's tables and resolution of values."""
     cloudformation.property_recreation.replace(property_recreation)
     cloudformation.requires_replacement.replace(requires_replacement)
-    cloudformation.resolve_for_diff.wrap(effective_values)
-    cloudformation.evaluate_conditions.wrap(_resolving)
+    cloudformation.resolve_for_diff.extend(effective_values)
+    cloudformation.evaluate_conditions.extend(_resolving)
 
 
 def property_recreation(kind: str, name: str) -> str:
@@ -52,22 +52,20 @@ def _at(value: Any, path: list[str]) -> Any:
     return value
 
 
-def effective_values(resolve: Callable[..., Any]) -> Callable[..., Any]:
+def effective_values(
+    resolve: Callable[..., Any], template: dict[str, Any], values: Any, name: str, stack_id: str
+) -> dict[str, Any]:
     """Leave out resources whose condition does not hold, and keep attributes as ``${Resource.Attribute}``."""
-
-    def resolve_for_diff(template: dict[str, Any], values: Any, name: str, stack_id: str) -> dict[str, Any]:
-        if not template:
-            return {}
-        conditions = cloudformation.evaluate_conditions(template, values)
-        resources = {
-            key: resource | {"Properties": _mark_attributes(resource.get("Properties") or {})}
-            for key, resource in template["Resources"].items()
-            if conditions.get(resource.get("Condition"), True)
-        }
-        resolved: dict[str, Any] = resolve(template | {"Resources": resources}, values, name, stack_id)
-        return resolved
-
-    return resolve_for_diff
+    if not template:
+        return {}
+    conditions = cloudformation.evaluate_conditions(template, values)
+    resources = {
+        key: resource | {"Properties": _mark_attributes(resource.get("Properties") or {})}
+        for key, resource in template["Resources"].items()
+        if conditions.get(resource.get("Condition"), True)
+    }
+    resolved: dict[str, Any] = resolve(template | {"Resources": resources}, values, name, stack_id)
+    return resolved
 
 
 def _mark_attributes(value: Any) -> Any:
@@ -81,20 +79,19 @@ def _mark_attributes(value: Any) -> Any:
     return value
 
 
-def _resolving(evaluate: Callable[..., dict[str, bool]]) -> Callable[..., dict[str, bool]]:
+def _resolving(
+    evaluate: Callable[..., dict[str, bool]], template: dict[str, Any], parameters: dict[str, Any]
+) -> dict[str, bool]:
     """Resolve the functions in conditions, which MiniStack would compare unresolved; the logical ones are its own."""
 
-    def evaluate_conditions(template: dict[str, Any], parameters: dict[str, Any]) -> dict[str, bool]:
-        def resolve(value: Any) -> Any:
-            if isinstance(value, list):
-                return [resolve(item) for item in value]
-            if not isinstance(value, dict):
-                return value
-            if {"Fn::FindInMap", "Fn::Join", "Fn::Select", "Fn::Sub"} & value.keys():
-                return cloudformation.resolve_references(value, {}, parameters, {}, mappings, "", "")
-            return {key: resolve(item) for key, item in value.items()}
+    def resolve(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolve(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if {"Fn::FindInMap", "Fn::Join", "Fn::Select", "Fn::Sub"} & value.keys():
+            return cloudformation.resolve_references(value, {}, parameters, {}, mappings, "", "")
+        return {key: resolve(item) for key, item in value.items()}
 
-        mappings = template.get("Mappings", {})
-        return evaluate({**template, "Conditions": resolve(template.get("Conditions", {}))}, parameters)
-
-    return evaluate_conditions
+    mappings = template.get("Mappings", {})
+    return evaluate({**template, "Conditions": resolve(template.get("Conditions", {}))}, parameters)

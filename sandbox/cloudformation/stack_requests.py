@@ -10,6 +10,7 @@ permissions of the role.
 import asyncio
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -25,41 +26,32 @@ Operation = Callable[[dict[str, Any]], tuple[int, Any, bytes]]
 def install(operations: dict[str, Operation]) -> None:
     """Store the role of a request and report it, and let requests of the CDK CLI wait for operations in progress."""
     for name in ("CreateStack", "UpdateStack", "CreateChangeSet"):
-        operations[name] = _storing_role(operations[name])
-    operations["DescribeStacks"] = _with_roles(operations["DescribeStacks"])
-    service_handlers["cloudformation"] = _waiting(service_handlers["cloudformation"])
+        operations[name] = partial(_storing_role, operations[name])
+    operations["DescribeStacks"] = partial(_with_roles, operations["DescribeStacks"])
+    service_handlers["cloudformation"] = partial(_waiting, service_handlers["cloudformation"])
 
 
-def _storing_role(operation: Operation) -> Operation:
-    def call_and_store(parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
-        response = operation(parameters)
-        role = cloudformation.parameter(parameters, "RoleARN")
-        if response[0] == 200 and role:
-            cloudformation.find_stack(cloudformation.parameter(parameters, "StackName"))["RoleARN"] = role
-        return response
-
-    return call_and_store
+def _storing_role(operation: Operation, parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
+    response = operation(parameters)
+    role = cloudformation.parameter(parameters, "RoleARN")
+    if response[0] == 200 and role:
+        cloudformation.find_stack(cloudformation.parameter(parameters, "StackName"))["RoleARN"] = role
+    return response
 
 
-def _with_roles(describe: Operation) -> Operation:
+def _with_roles(describe: Operation, parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
     def with_role(name: re.Match[str]) -> str:
         role = cloudformation.stacks[name[1]].get("RoleARN")
         return f"{name[0]}<RoleARN>{role}</RoleARN>" if role else name[0]
 
-    def describe_stacks(parameters: dict[str, Any]) -> tuple[int, Any, bytes]:
-        status, headers, body = describe(parameters)
-        return status, headers, re.sub("<StackName>(.+?)</StackName>", with_role, body.decode()).encode()
-
-    return describe_stacks
+    status, headers, body = describe(parameters)
+    return status, headers, re.sub("<StackName>(.+?)</StackName>", with_role, body.decode()).encode()
 
 
-def _waiting(handle: Callable[..., Any]) -> Callable[..., Any]:
-    async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        if USER_AGENT in headers.get("user-agent", ""):
-            await _wait(parse_qs(body.decode(errors="replace")))
-        return await handle(method, path, headers, body, query)
-
-    return handle_request
+async def _waiting(handle: Callable[..., Any], method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+    if USER_AGENT in headers.get("user-agent", ""):
+        await _wait(parse_qs(body.decode(errors="replace")))
+    return await handle(method, path, headers, body, query)
 
 
 async def _wait(parameters: dict[str, list[str]]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..ministack import cloudformation
@@ -27,10 +28,8 @@ def install(operations: dict[str, Operation]) -> None:
     cloudformation.capabilities_enforced.replace(lambda: True)
     for name in SHORT_FORMS:
         cloudformation.TemplateLoader.add_constructor(f"!{name}", cloudformation.short_form(f"Fn::{name}"))
-    for name in ("CreateStack", "UpdateStack", "CreateChangeSet"):
-        operations[name] = _validated(operations[name], has_parameters=True)
-    for name in ("ValidateTemplate", "GetTemplateSummary"):
-        operations[name] = _validated(operations[name], has_parameters=False)
+    for name in ("CreateStack", "UpdateStack", "CreateChangeSet", "ValidateTemplate", "GetTemplateSummary"):
+        operations[name] = partial(_validated, operations[name])
     cloudformation.add_steps(NESTED_STACK, check=_validate_nested)
 
 
@@ -40,26 +39,25 @@ def stack_of(name: str) -> dict[str, Any]:
     return stack if stack and stack["StackStatus"] != "DELETE_COMPLETE" else {}
 
 
-def _validated(operation: Operation, *, has_parameters: bool) -> Operation:
-    def validate_and_call(request: dict[str, Any]) -> Any:
-        body, error = cloudformation.resolve_template(request)
-        stack = stack_of(cloudformation.parameter(request, "StackName"))
-        body = body or (stack.get("_template_body") if has_parameters else None)
-        if body and not error:
-            values = cloudformation.extract_members(request, "Parameters") if has_parameters else None
-            try:
-                template = validate(body, values, stack.get("_resolved_params", {}))
-                reason = changed_types(stack.get("_template") or {}, template)
-                if reason and cloudformation.parameter(request, "Action") == "UpdateStack":
-                    raise TemplateError(reason)
-            except ValueError as refusal:
-                return cloudformation.error_response("ValidationError", str(refusal))
-            except (AttributeError, IndexError, KeyError, TypeError):  # a part of the template has the wrong type
-                logging.exception("The validation of a template failed")
-                return cloudformation.error_response("ValidationError", f"{FORMAT_ERROR}unsupported structure.")
-        return operation(request)
-
-    return validate_and_call
+def _validated(operation: Operation, request: dict[str, Any]) -> Any:
+    body, error = cloudformation.resolve_template(request)
+    action = cloudformation.parameter(request, "Action")
+    stack = stack_of(cloudformation.parameter(request, "StackName"))
+    has_parameters = action not in ("ValidateTemplate", "GetTemplateSummary")
+    body = body or (stack.get("_template_body") if has_parameters else None)
+    if body and not error:
+        values = cloudformation.extract_members(request, "Parameters") if has_parameters else None
+        try:
+            template = validate(body, values, stack.get("_resolved_params", {}))
+            reason = changed_types(stack.get("_template") or {}, template)
+            if reason and action == "UpdateStack":
+                raise TemplateError(reason)
+        except ValueError as refusal:
+            return cloudformation.error_response("ValidationError", str(refusal))
+        except (AttributeError, IndexError, KeyError, TypeError):  # a part of the template has the wrong type
+            logging.exception("The validation of a template failed")
+            return cloudformation.error_response("ValidationError", f"{FORMAT_ERROR}unsupported structure.")
+    return operation(request)
 
 
 def validate(body: str, values: list[dict[str, Any]] | None, previous: dict[str, Any]) -> Template:

@@ -12,17 +12,16 @@ Function = Callable[..., Any]
 
 def install() -> None:
     """Extract the metrics of functions from their logs."""
-    lambda_functions.emit_logs.wrap(_with_metrics)
+    lambda_functions.emit_logs.extend(_with_metrics)
 
 
-def _with_metrics(emit: Function) -> Function:
-    def emit_logs(record: dict[str, Any], request_id: str, text: str, *arguments: Any, **options: Any) -> None:
-        emit(record, request_id, text, *arguments, **options)
-        for document in _documents(text):
-            for directive in document["_aws"]["CloudWatchMetrics"]:
-                _store(document, directive)
-
-    return emit_logs
+def _with_metrics(
+    emit: Function, record: dict[str, Any], request_id: str, text: str, *arguments: Any, **options: Any
+) -> None:
+    emit(record, request_id, text, *arguments, **options)
+    for document in _documents(text):
+        for directive in document["_aws"]["CloudWatchMetrics"]:
+            _store(document, directive)
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:

@@ -19,8 +19,8 @@ SECONDS = {"minute": MINUTE}  # the duration of an accelerated minute
 def install(speed: float) -> None:
     """Replace the operations."""
     SECONDS["minute"] = MINUTE / speed
-    cloudwatch.get_metric_data.wrap(_with_metric_data)
-    cloudwatch.get_metric_statistics.wrap(_with_statistics)
+    cloudwatch.get_metric_data.extend(_with_metric_data)
+    cloudwatch.get_metric_statistics.extend(_with_statistics)
 
 
 def record(
@@ -73,16 +73,15 @@ def _periods(points: Points, request: dict[str, Any], period: int) -> Iterator[t
     yield from sorted(by_start.items())
 
 
-def _with_metric_data(original: Function) -> Function:
-    def get_metric_data(parameters: Any, request: dict[str, Any], is_cbor: bool, is_json: bool = False) -> Any:
-        queries = request.get("MetricDataQueries", [])
-        if not is_json or any("Expression" in query for query in queries):
-            return original(parameters, request, is_cbor, is_json)
-        descending = request.get("ScanBy", "TimestampDescending") == "TimestampDescending"
-        results = [_result(query, request, descending) for query in queries if query.get("ReturnData", True)]
-        return cloudwatch.json_response({"MetricDataResults": results, "Messages": []})
-
-    return get_metric_data
+def _with_metric_data(
+    original: Function, parameters: Any, request: dict[str, Any], is_cbor: bool, is_json: bool = False
+) -> Any:
+    queries = request.get("MetricDataQueries", [])
+    if not is_json or any("Expression" in query for query in queries):
+        return original(parameters, request, is_cbor, is_json)
+    descending = request.get("ScanBy", "TimestampDescending") == "TimestampDescending"
+    results = [_result(query, request, descending) for query in queries if query.get("ReturnData", True)]
+    return cloudwatch.json_response({"MetricDataResults": results, "Messages": []})
 
 
 def _result(query: dict[str, Any], request: dict[str, Any], descending: bool) -> dict[str, Any]:
@@ -100,17 +99,16 @@ def _result(query: dict[str, Any], request: dict[str, Any], descending: bool) ->
     }
 
 
-def _with_statistics(original: Function) -> Function:
-    def get_metric_statistics(parameters: Any, request: dict[str, Any], is_cbor: bool, is_json: bool = False) -> Any:
-        if not is_json:
-            return original(parameters, request, is_cbor, is_json)
-        points = points_of(request["Namespace"], request["MetricName"], request.get("Dimensions") or [])
-        datapoints = []
-        for start, found in _periods(points, request, request["Period"]):
-            values = {name: value_of(found, name) for name in request.get("Statistics") or []}
-            extended = {name: value_of(found, name) for name in request.get("ExtendedStatistics") or []}
-            datapoint = {"Timestamp": start, "Unit": found[0]["Unit"], **values}
-            datapoints.append(datapoint | ({"ExtendedStatistics": extended} if extended else {}))
-        return cloudwatch.json_response({"Label": request["MetricName"], "Datapoints": datapoints})
-
-    return get_metric_statistics
+def _with_statistics(
+    original: Function, parameters: Any, request: dict[str, Any], is_cbor: bool, is_json: bool = False
+) -> Any:
+    if not is_json:
+        return original(parameters, request, is_cbor, is_json)
+    points = points_of(request["Namespace"], request["MetricName"], request.get("Dimensions") or [])
+    datapoints = []
+    for start, found in _periods(points, request, request["Period"]):
+        values = {name: value_of(found, name) for name in request.get("Statistics") or []}
+        extended = {name: value_of(found, name) for name in request.get("ExtendedStatistics") or []}
+        datapoint = {"Timestamp": start, "Unit": found[0]["Unit"], **values}
+        datapoints.append(datapoint | ({"ExtendedStatistics": extended} if extended else {}))
+    return cloudwatch.json_response({"Label": request["MetricName"], "Datapoints": datapoints})

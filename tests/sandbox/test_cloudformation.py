@@ -179,8 +179,8 @@ def test_reference_to_existing_resource_is_resolved() -> None:
 def test_change_set_values_omit_conditions_and_mark_attributes() -> None:
     resources = subscription_template() | {"Other": resource(QUEUE) | {"Condition": "IsLive"}}
     conditions = {"IsLive": {"Fn::Equals": ["a", "b"]}}
-    effective = effective_values(cloudformation.resolve_for_diff.original)
-    resolved = effective({"Conditions": conditions, "Resources": resources}, {}, "stack", "id")["Resources"]
+    template = {"Conditions": conditions, "Resources": resources}
+    resolved = effective_values(cloudformation.resolve_for_diff.original, template, {}, "stack", "id")["Resources"]
     assert "Other" not in resolved
     assert resolved["Subscription"]["Properties"]["Endpoint"] == "${Queue.Arn}"
 
