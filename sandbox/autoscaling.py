@@ -13,8 +13,9 @@ from typing import Any
 
 from .ec2 import instance_states
 from .ministack import autoscaling, ec2
-from .ministack.cloudformation import resource_handlers
+from .ministack.cloudformation import add_steps, extend_resource_type, resource_handlers
 
+GROUP = "AWS::AutoScaling::AutoScalingGroup"
 Request = dict[str, Any]
 Handler = Callable[[Request], Any]
 FILTER = re.compile(r"Filters\.member\.(\d+)\.Name")
@@ -31,7 +32,8 @@ def install() -> None:
     }.items():
         autoscaling.operations[name] = partial(extension, autoscaling.operations[name])
     autoscaling.reconcile.extend(_launching)
-    _extend_resource_type()
+    add_steps(GROUP, apply=lambda name, _properties: autoscaling.reconcile(autoscaling.groups[name]))
+    extend_resource_type(GROUP, delete=partial(_terminating, resource_handlers[GROUP]["delete"]))
     instance_states.WHEN_STOPPED.append(_replace)
 
 
@@ -108,24 +110,10 @@ def _launching(reconcile: Callable[[dict[str, Any]], None], group: dict[str, Any
     _terminate(before - {member["InstanceId"] for member in group["Instances"]})
 
 
-def _extend_resource_type() -> None:
-    original = resource_handlers["AWS::AutoScaling::AutoScalingGroup"]
-
-    def launching(change: Callable[..., Any]) -> Callable[..., Any]:
-        def change_group(*arguments: Any) -> Any:
-            changed = change(*arguments)
-            autoscaling.reconcile(autoscaling.groups[changed[0]])
-            return changed
-
-        return change_group
-
-    def delete(name: str, properties: dict[str, Any]) -> None:
-        if name in autoscaling.groups:
-            _terminate({member["InstanceId"] for member in autoscaling.groups[name]["Instances"]})
-        original["delete"](name, properties)
-
-    handlers = {name: launching(original[name]) for name in ("create", "update")}
-    resource_handlers["AWS::AutoScaling::AutoScalingGroup"] = original | handlers | {"delete": delete}
+def _terminating(delete: Callable[..., None], name: str, properties: dict[str, Any]) -> None:
+    if name in autoscaling.groups:
+        _terminate({member["InstanceId"] for member in autoscaling.groups[name]["Instances"]})
+    delete(name, properties)
 
 
 def _terminate(instances: set[str]) -> None:

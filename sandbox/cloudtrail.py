@@ -105,17 +105,9 @@ def _now() -> str:
 
 
 def user_identity(access_key: str) -> dict[str, Any]:
-    """Return the identity that an access key belongs to."""
+    """Return the identity that an access key of a user or role session belongs to."""
     account = get_account_id()
     credential = sts.credential(access_key)
-    if credential is None:
-        return {
-            "type": "Root",
-            "principalId": account,
-            "arn": f"arn:aws:iam::{account}:root",
-            "accountId": account,
-            "accessKeyId": access_key,
-        }
     identity = {
         "principalId": credential.principal_id,
         "arn": credential.principal_arn,

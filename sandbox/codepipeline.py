@@ -3,7 +3,7 @@
 Implements: executions at creation, by an EventBridge rule and by StartPipelineExecution; CodeCommit and S3 sources,
 whose revision is stored as a zip file in the artifact bucket; Lambda invoke actions with success and failure results,
 and continuation tokens, with which the function is invoked again as a new job; output variables of earlier actions in
-the configuration of an action (`codepipeline_variables`); one execution per stage at a time, superseded executions;
+the configuration of an action; one execution per stage at a time, superseded executions;
 retries of a failed stage. Executions are kept as ListPipelineExecutions returns them, and actions as
 ListActionExecutions does.
 
@@ -13,6 +13,7 @@ approvals, triggers, variables of pipelines and source actions, rollbacks, conne
 
 import contextvars
 import hashlib
+import re
 import threading
 import time
 import uuid
@@ -22,7 +23,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import codecommit
-from .codepipeline_variables import check_namespaces, run_order, with_variables
 from .emulator.json_protocol import ServiceError, register
 from .iam.services import require_action
 from .ministack import eventbridge, lambda_functions, s3
@@ -32,6 +32,11 @@ from .ministack.requests import get_account_id
 Record = dict[str, Any]
 RESULT_TIMEOUT_SECONDS = 20 * 60  # for the result of a Lambda function
 CONTINUATION_SECONDS = 30  # until a function is invoked again with its continuation token
+VARIABLE = re.compile(r"#\{([\w@-]+)\.([\w@-]+)\}")
+INVALID = (
+    "Valid format for a pipeline execution variable reference is a namespace and a key separated by a period (.). The"
+    " following pipeline execution variables are referencing a namespace that does not exist."
+)
 
 
 @dataclass
@@ -81,7 +86,7 @@ class Pipeline:
                     execution.summary["status"] = "Superseded"
                     return
                 remaining = [a for a in stage["Actions"] if stage is not stages[0] or a["Name"] not in done]
-                for declared in sorted(remaining, key=run_order):
+                for declared in sorted(remaining, key=_run_order):
                     if not self._run_action(execution, stage["Name"], declared):
                         execution.summary["status"] = "Failed"
                         return
@@ -101,7 +106,7 @@ class Pipeline:
         execution.actions.append(action)
         try:
             require_action(self.declaration["RoleArn"], declared, self.declaration["ArtifactStore"]["Location"])
-            configuration = with_variables(declared.get("Configuration", {}), execution.variables)
+            configuration = _with_variables(declared.get("Configuration", {}), execution.variables)
             if declared["ActionTypeId"]["Provider"] == "Lambda":
                 inputs = [execution.artifacts[artifact["Name"]] for artifact in declared.get("InputArtifacts", [])]
                 _invoke(action, configuration, inputs)
@@ -179,6 +184,42 @@ def _update(name: str, _old: Any, new: Record, _stack: str) -> Any:
     check_namespaces(new["Stages"])
     PIPELINES[name].declaration = new
     return name, {"Version": "2"}
+
+
+def _run_order(action: Record) -> int:
+    return int(action.get("RunOrder", 1))
+
+
+def check_namespaces(stages: list[Record]) -> None:
+    """Reject references to variables of actions that do not run before.
+
+    Raises:
+        ValueError: names the action and the reference.
+    """
+    actions = [(number, stage["Name"], action) for number, stage in enumerate(stages) for action in stage["Actions"]]
+    producers = {a["Namespace"]: (number, _run_order(a)) for number, _, a in actions if "Namespace" in a}
+    for number, stage, action in actions:
+        position = (number, _run_order(action))
+        for key, text in action.get("Configuration", {}).items():
+            for namespace, variable in VARIABLE.findall(str(text)):
+                if producers.get(namespace, position) >= position:
+                    place = f"StageName=[{stage}], ActionName=[{action['Name']}], ActionConfigurationKey=[{key}]"
+                    raise ValueError(f"{INVALID} {place}, VariableReferenceText=[{namespace}.{variable}]")
+
+
+def _with_variables(configuration: Record, variables: dict[str, dict[str, str]]) -> Record:
+    """Return a configuration with the values of the variables.
+
+    Raises:
+        ValueError: an earlier action has not produced a variable.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[2] not in variables.get(match[1], {}):
+            raise ValueError(f"The variable {match[0]} could not be resolved.")
+        return variables[match[1]][match[2]]
+
+    return {k: VARIABLE.sub(value, v) if isinstance(v, str) else v for k, v in configuration.items()}
 
 
 def _revision(provider: str, configuration: Record) -> tuple[str, str, bytes]:

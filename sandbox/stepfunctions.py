@@ -2,33 +2,55 @@
 
 MiniStack's interpreter runs the states. Implemented here: JSONata outputs of Succeed states; timeouts of executions;
 repeated starts of a running execution; tasks that wait for a task token; task timeouts that are expressions; SDK
-integrations with CloudFormation and Lambda, with the error names of the SDK for Java, as in Step Functions. Waits,
-timeouts of executions and of tasks that wait for a task token run `speed` times faster. A result or output above 256
-KiB ends the execution with States.DataLimitExceeded, which no Catch handles. `nested_executions` has tasks that run
-another state machine.
+integrations with CloudFormation and Lambda, with the error names of the SDK for Java, as in Step Functions; tasks that
+run another state machine (``states:startExecution.sync`` and ``.sync:2``). Waits, timeouts of executions and of tasks
+that wait for a task token run `speed` times faster. A result or output above 256 KiB ends the execution with
+States.DataLimitExceeded, which no Catch handles.
+
+Another state machine is started with the role of the first one, which also needs the permissions to wait for its end
+and to stop it. If the outer execution ends first, the inner one is stopped. An execution that does not succeed is the
+error States.TaskFailed, and its description is the cause.
 
 Not implemented: a separate task token for each retry; the limit of histories; MaxDelaySeconds and jitter of
-retries; logs; traces.
+retries; timeouts of tasks that run another state machine; logs; traces.
 """
 
 import contextvars
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import cloudwatch, nested_executions
+from . import cloudwatch
+from .awslambda import role_credentials
 from .awslambda.aliases import executed_versions
+from .iam.authorization import AccessDeniedError, require
+from .iam.policy import Permission
+from .iam.provisioning import MANAGED_RULE, MANAGED_RULE_ACTIONS
 from .iam.services import ROLE
 from .ministack import stepfunctions
-from .ministack.requests import json_error, json_response
+from .ministack.requests import get_region, json_error, json_response
+from .process import ACCOUNT
 
 MAX_DATA_BYTES = 262_144
-SDK_SERVICES = {"cloudformation": "CloudFormation", "lambda": "Lambda"}  # with the prefixes of their errors
+# Services of SDK integrations and of nested executions: the prefix of their errors, and the name of other errors.
+SDK_SERVICES = {
+    "cloudformation": ("CloudFormation", "CloudFormationException"),
+    "lambda": ("Lambda", "LambdaException"),
+    "stepfunctions": ("StepFunctions", "AWSStepFunctionsException"),
+}
+NESTED = ("arn:aws:states:::states:startExecution.sync", "arn:aws:states:::states:startExecution.sync:2")
+# Fields that DescribeExecution returns, as a task's result or an error's cause has them.
+FIELDS = ("executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate", "input", "error", "cause")
+POLL_SECONDS = 0.05
 TASK_EXECUTORS = {
     "Map": stepfunctions.execute_map,
     "Parallel": stepfunctions.execute_parallel,
@@ -41,13 +63,7 @@ STATE_EXECUTORS = {
     "Wait": stepfunctions.execute_wait,
 }
 THROTTLED = "TooManyRequestsException"
-METRICS = {
-    "RUNNING": "Started",
-    "SUCCEEDED": "Succeeded",
-    "FAILED": "Failed",
-    "TIMED_OUT": "TimedOut",
-    "ABORTED": "Aborted",
-}
+EXECUTION: ContextVar[dict[str, Any]] = ContextVar("EXECUTION")  # the execution that is running
 
 
 class DataLimitError(Exception):
@@ -60,7 +76,7 @@ def install(speed: float = 1.0) -> None:
     stepfunctions.run_execution.replace(run)
     stepfunctions.start_execution.extend(_repeatable)
     stepfunctions.invoke_resource.extend(_with_version)
-    stepfunctions.invoke_resource.extend(nested_executions.running)
+    stepfunctions.invoke_resource.extend(_with_nested_executions)
     stepfunctions.invoke_resource.extend(_with_limited_result)
     stepfunctions.invoke_sdk.extend(_sdk_integration)
     stepfunctions.invoke_with_callback.replace(_invoke_with_callback)
@@ -69,8 +85,8 @@ def install(speed: float = 1.0) -> None:
 
 def _with_metric(send: Any, execution: dict[str, Any]) -> None:
     """Record the executions that start and end, by state machine."""
-    name = f"Executions{METRICS[execution['status']]}"
-    cloudwatch.record("AWS/States", {name: 1}, [{"StateMachineArn": execution["stateMachineArn"]}])
+    status = "Started" if execution["status"] == "RUNNING" else execution["status"].title().replace("_", "")
+    cloudwatch.record("AWS/States", {f"Executions{status}": 1}, [{"StateMachineArn": execution["stateMachineArn"]}])
     send(execution)
 
 
@@ -108,7 +124,7 @@ def run(execution_arn: str) -> None:
     machine = stepfunctions.state_machines[execution["stateMachineArn"]]
     definition = json.loads(machine["definition"])
     ROLE.set(machine["roleArn"])
-    nested_executions.EXECUTION.set(execution)
+    EXECUTION.set(execution)
     context = {
         "QueryLanguage": definition.get("QueryLanguage", "JSONPath"),
         "Execution": {
@@ -216,8 +232,8 @@ def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str,
     try:
         stepfunctions.invoke_resource.current(resource.removesuffix(".waitForTaskToken"), data)
         deadline = time.monotonic() + state["TimeoutSeconds"] * stepfunctions.wait_scale.current
-        while not task["event"].wait(max(0.0, min(nested_executions.POLL_SECONDS, deadline - time.monotonic()))):
-            if nested_executions.EXECUTION.get()["status"] != "RUNNING":
+        while not task["event"].wait(max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))):
+            if EXECUTION.get()["status"] != "RUNNING":
                 raise stepfunctions.ExecutionError("States.TaskFailed", "The execution has ended.")
             if time.monotonic() >= deadline:
                 raise stepfunctions.ExecutionError("States.Timeout", "")
@@ -229,28 +245,81 @@ def _invoke_with_callback(resource: str, data: Any, token: str, state: dict[str,
 
 
 def _sdk_integration(original: Any, resource: str, data: Any) -> Any:
-    """Send calls to the APIs of `SDK_SERVICES` to this emulator, over HTTP."""
     service, action = resource.split(":")[-2:]
     if service not in SDK_SERVICES:
         return original(resource, data)
-    client = nested_executions.client(service)
-    try:
-        response = client._make_api_call(action[0].upper() + action[1:], data)
-    except ClientError as error:
-        raise execution_error(error, client.meta.service_model) from error
-    except BotoCoreError as error:
-        raise stepfunctions.ExecutionError(f"{SDK_SERVICES[service]}.SdkClientException", str(error)) from error
+    response = _call(service, action[0].upper() + action[1:], data)
     response.pop("ResponseMetadata", None)
     return json.loads(json.dumps(response, default=str))
 
 
+def _call(service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Call an API of this emulator, over HTTP, with the role of the state machine whose execution is running."""
+    credentials: dict[str, Any] = {key.lower(): v for key, v in role_credentials(ROLE.get(), "execution").items()}
+    client = boto3.client(
+        service,
+        endpoint_url=f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
+        region_name=get_region(),
+        **credentials,
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    try:
+        response: dict[str, Any] = client._make_api_call(operation, parameters)
+    except ClientError as error:
+        raise execution_error(error, client.meta.service_model) from error
+    except BotoCoreError as error:
+        raise stepfunctions.ExecutionError(f"{SDK_SERVICES[service][0]}.SdkClientException", str(error)) from error
+    return response
+
+
 def execution_error(error: ClientError, model: Any) -> Exception:
     """Name an error as the SDK for Java does: modeled errors by their class, others such as CloudFormationException."""
-    reason, service = error.response["Error"], model.service_id
-    name = f"{service}Exception"
+    reason = error.response["Error"]
+    service, name = SDK_SERVICES[model.service_name]
     for shape in model.error_shapes:
         if reason["Code"] in (shape.metadata.get("error", {}).get("code"), shape.name):
-            name = shape.name
+            name = f"{shape.name.removesuffix('Exception')}Exception"
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     text = f"{reason['Message']} (Service: {service}, Status Code: {status}, Request ID: sandbox)"
     return stepfunctions.ExecutionError(f"{service}.{name}", text)
+
+
+def _with_nested_executions(invoke: Any, resource: str, data: Any) -> Any:
+    """Run a state machine if the resource of a task is one of `NESTED`."""
+    if resource not in NESTED:
+        return invoke(resource, data)
+    machine = data["StateMachineArn"]
+    _require_permissions(machine)
+    name = {"name": data["Name"]} if "Name" in data else {}
+    request = {"stateMachineArn": machine, "input": json.dumps(data.get("Input", {})), **name}
+    inner = stepfunctions.executions[_call("stepfunctions", "StartExecution", request)["executionArn"]]
+    while inner["status"] == "RUNNING":
+        if EXECUTION.get()["status"] != "RUNNING":
+            _call("stepfunctions", "StopExecution", {"executionArn": inner["executionArn"]})
+            raise stepfunctions.ExecutionError("States.TaskFailed", "The outer execution has ended.")
+        time.sleep(POLL_SECONDS)
+    return _described(inner, parsed=resource.endswith(":2"))
+
+
+def _require_permissions(state_machine: str) -> None:
+    """Check what Step Functions needs to wait for an execution; the start is checked as any other call."""
+    executions = f"{state_machine.replace(':stateMachine:', ':execution:')}:any"
+    rule = f"arn:aws:events:{get_region()}:{ACCOUNT}:{MANAGED_RULE}"
+    needed = dict.fromkeys(("states:DescribeExecution", "states:StopExecution"), executions)
+    needed |= dict.fromkeys(MANAGED_RULE_ACTIONS, rule)
+    for action, resource in needed.items():
+        try:
+            require(ROLE.get(), Permission(action, resource, {}, "a task"))
+        except AccessDeniedError as error:
+            raise stepfunctions.ExecutionError(".".join(SDK_SERVICES["stepfunctions"]), str(error)) from error
+
+
+def _described(execution: dict[str, Any], *, parsed: bool) -> dict[str, Any]:
+    """Describe an ended execution; with `parsed`, its input and output are JSON values instead of texts."""
+    found = {name[0].upper() + name[1:]: execution[name] for name in FIELDS if execution.get(name)}
+    if execution["status"] != "SUCCEEDED":
+        raise stepfunctions.ExecutionError("States.TaskFailed", json.dumps(found))
+    found["Output"] = execution["output"]
+    if parsed:
+        found |= {name: json.loads(found[name]) for name in ("Input", "Output")}
+    return found

@@ -25,10 +25,6 @@ WEIGHT = (
     "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value "
     "greater than or equal to 0.0, Member must not be null]"
 )
-REVISION_MISMATCH = (
-    "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the "
-    "latest Revision Id"
-)
 # The versions that ran for the request that is being served.
 _executed: ContextVar[list[str] | None] = ContextVar("EXECUTED_VERSIONS", default=None)
 
@@ -39,7 +35,6 @@ def install() -> None:
     lambda_functions.run.extend(_with_routing)
     lambda_functions.invoke_request.extend(_with_executed_version)
     lambda_functions.invoke_asynchronously.extend(_with_retry_settings)
-    lambda_functions.check_revision.replace(check_revision)
     lambda_functions.create_alias.extend(_validating_creation)
     lambda_functions.update_alias.extend(_validating_update)
     add_steps("AWS::Lambda::Alias", check=_check_resource)
@@ -49,13 +44,6 @@ def name_and_qualifier(arn: str) -> tuple[str, str]:
     """Return the function name and the alias or version of an ARN; the latter is empty for an unqualified ARN."""
     name, _, qualifier = arn.split(":function:")[1].partition(":")
     return name, qualifier
-
-
-def check_revision(current: dict[str, Any], data: dict[str, Any]) -> Any:
-    """Return an error if a request has another RevisionId than the function or alias."""
-    if data.get("RevisionId") in (None, current.get("RevisionId")):
-        return None
-    return json_error("PreconditionFailedException", REVISION_MISMATCH, 412)
 
 
 def _with_alias_arn(find: Function, function: dict[str, Any] | None, qualifier: str | None) -> tuple[Any, Any]:
@@ -134,7 +122,7 @@ def _validating_update(update: Function, name: str, alias_name: str, data: dict[
     alias = function["aliases"].get(alias_name) if function else None
     error = _constraint_error(data)
     if not error and alias:
-        error = check_revision(alias, data) or _alias_error(function, alias | data)
+        error = lambda_functions.check_revision(alias, data) or _alias_error(function, alias | data)
     return error or update(name, alias_name, data)
 
 

@@ -1,4 +1,4 @@
-"""Versions: PublishVersion and its preconditions, versions in use, and states of updates.
+"""Versions: PublishVersion and its preconditions, and states of updates.
 
 Implements: PublishVersion of unchanged code returns the existing version; CreateFunction and UpdateFunctionCode with
 ``Publish``; an update rejects further updates until it has ended. Mutating calls are recorded in CloudTrail, also the
@@ -18,20 +18,12 @@ from ..ministack import lambda_functions
 from ..ministack.cloudformation import add_steps, resource_handlers
 from ..ministack.requests import access_key_of, get_account_id, get_region, json_error, json_response, service_handlers
 from . import quotas
-from .aliases import check_revision, weights
 
 Function = Callable[..., Any]
-# Properties of a function that can differ even if code and configuration are equal.
-VOLATILE = ("Version", "FunctionArn", "RevisionId", "LastModified", "SnapStart")
+# First parts of the names of properties that can differ even if code and configuration are equal.
+VOLATILE = ("FunctionArn", "LastModified", "LastUpdate", "RevisionId", "SnapStart", "State", "Version")
 UPDATES = {"PublishVersion", "UpdateFunctionCode", "UpdateFunctionConfiguration"}
-EVENT_NAMES = {
-    "CreateAlias": "CreateAlias20150331",
-    "DeleteAlias": "DeleteAlias20150331",
-    "PublishVersion": "PublishVersion20150331",
-    "UpdateAlias": "UpdateAlias20150331",
-    "UpdateFunctionCode": "UpdateFunctionCode20150331v2",
-    "UpdateFunctionConfiguration": "UpdateFunctionConfiguration20150331v2",
-}
+RECORDED = UPDATES | {"CreateAlias", "DeleteAlias", "UpdateAlias"}
 SENSITIVE = {"ZipFile", "Environment"}  # CloudTrail omits these
 
 
@@ -41,7 +33,6 @@ def install() -> None:
     lambda_functions.create_function.extend(_publishing_at_creation)
     lambda_functions.update_code.extend(_publishing_with_update)
     lambda_functions.update_configuration.extend(_staying_active)
-    lambda_functions.delete_function.extend(_protecting_aliases)
     service_handlers["lambda"] = partial(_recording, service_handlers["lambda"])
     handlers = resource_handlers["AWS::Lambda::Version"]
     handlers["create"] = partial(_recording_publication, handlers["create"])
@@ -50,8 +41,7 @@ def install() -> None:
 
 def _content(config: dict[str, Any]) -> str:
     """Return the code and configuration of a function, comparable with those of its versions."""
-    stable = {key: value for key, value in config.items() if key not in VOLATILE}
-    return json.dumps({key: value for key, value in stable.items() if not key.startswith(("State", "LastUpdate"))})
+    return json.dumps({key: value for key, value in config.items() if not key.startswith(VOLATILE)})
 
 
 def _publishing(publish: Function, name: str, data: dict[str, Any]) -> Any:
@@ -64,7 +54,7 @@ def _publishing(publish: Function, name: str, data: dict[str, Any]) -> Any:
         message = f"CodeSHA256 ({given}) is different from current CodeSHA256 in $LATEST ({current}). "
         message += "Please try again with the CodeSHA256 in $LATEST."
         return json_error("InvalidParameterValueException", message, 400)
-    if error := check_revision(config, data):
+    if error := lambda_functions.check_revision(config, data):
         return error
     latest = function["versions"].get(max(function["versions"], key=int, default=""))
     if latest and latest.get("content") == _content(config):
@@ -105,22 +95,12 @@ def _staying_active(update: Function, name: str, data: dict[str, Any]) -> Any:
     return json_response(config)
 
 
-def _protecting_aliases(delete: Function, name: str, query: dict[str, Any], qualifier: str | None = None) -> Any:
-    version = qualifier or _qualifier(query)
-    aliases = (lambda_functions.functions.get(name) or {}).get("aliases") or {}
-    names = [key for key, alias in aliases.items() if version in (alias["FunctionVersion"], *weights(alias))]
-    if version and names:
-        message = f"Unable to delete version because the following aliases reference it: [{', '.join(names)}]"
-        return json_error("ResourceConflictException", message, 409)
-    return delete(name, query, qualifier)
-
-
 async def _recording(handle: Function, method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
     """Reject calls for which a function is not ready or that exceed a quota, and record calls in CloudTrail."""
     operation = parse("lambda", get_region(), method, path, "", headers, body)
     error = _not_ready(operation, _qualifier(query)) or quotas.refusal(operation, headers, body)
     response = error or await handle(method, path, headers, body, query)
-    if operation.name in EVENT_NAMES:
+    if operation.name in RECORDED:
         _record(operation, headers, response)
     return response
 
@@ -150,13 +130,18 @@ def _record(operation: Operation, headers: Any, response: tuple[int, Any, bytes]
     content = json.loads(body or b"null")
     cloudtrail.record(
         "lambda",
-        EVENT_NAMES[operation.name],
+        _event_name(operation.name),
         identity=cloudtrail.user_identity(access_key_of(headers)),
         user_agent=headers.get("user-agent", ""),
         request=_elements(dict(operation.parameters)),
         response=_elements(content) if status < 400 and content else None,
         error=(content["__type"], content["message"]) if status >= 400 else None,
     )
+
+
+def _event_name(operation: str) -> str:
+    """Return the name of an operation with the version of the API, as CloudTrail records it."""
+    return f"{operation}20150331{'v2' if operation.startswith('UpdateFunction') else ''}"
 
 
 def _elements(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +155,7 @@ def _recording_publication(create: Function, logical_id: str, properties: dict[s
     identity = {"type": "AssumedRole", "arn": CALLER.get(), "accountId": get_account_id()}
     cloudtrail.record(
         "lambda",
-        EVENT_NAMES["PublishVersion"],
+        _event_name("PublishVersion"),
         identity=identity | {"invokedBy": "cloudformation.amazonaws.com"},
         user_agent="cloudformation.amazonaws.com",
         request={"functionName": name},

@@ -2,10 +2,10 @@
 
 MiniStack executes stacks and change sets. Implemented here:
 
-- Templates, parameters and capabilities are refused as by CloudFormation (`validation`, `template_validation`,
-  `parameters`), properties and names before deployment (`early_validation`), policies by IAM (`policy_quotas`).
-- Change sets report replacements by the create-only properties of the resource schemas (`diff`), errors that
-  validation finds, nested stacks, pages and property values (`change_sets`), and revert drift (`drift`).
+- Templates, parameters and capabilities are refused as by CloudFormation (`validation`, `template_validation`),
+  properties and names before deployment (`early_validation`), policies by IAM (`policy_quotas`).
+- Change sets report replacements by the create-only properties of the resource schemas and property values (`diff`),
+  errors that validation finds, nested stacks and pages (`change_sets`), and revert drift (`drift`).
 - Stack operations fail, replace resources and clean up as in CloudFormation (`deployment`), and exports in use stay
   (`exports`).
 - Virtual-hosted S3 URLs of templates; events with increasing timestamps.

@@ -1,8 +1,11 @@
 """The effective values of conditions and of properties in change sets, and which changes replace a resource.
 
-The create-only properties of the resource schemas (bundled with cfn-lint) decide about replacement.
+The create-only properties of the resource schemas (bundled with cfn-lint) decide about replacement. DescribeChangeSet
+returns the values of properties with IncludePropertyValues.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +13,14 @@ from ..ministack import cloudformation
 from .schemas import schema
 
 CREATE_ONLY = {"createOnlyProperties": "Always", "conditionalCreateOnlyProperties": "Conditionally"}
+
+
+ATTRIBUTES = ("Metadata", "CreationPolicy", "UpdatePolicy", "DeletionPolicy", "UpdateReplacePolicy")
+KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
+VALUE_KEYS = (
+    "BeforeContext", "AfterContext", "BeforeValue", "AfterValue", "Path", "AttributeChangeType",
+    "BeforeValueFrom", "AfterValueFrom", "Drift",
+)  # fmt: skip
 
 
 def install() -> None:
@@ -95,3 +106,39 @@ def _resolving(
 
     mappings = template.get("Mappings", {})
     return evaluate({**template, "Conditions": resolve(template.get("Conditions", {}))}, parameters)
+
+
+def add_values(change: dict[str, Any], old: Any, new: Any, physical_ids: dict[str, str]) -> None:
+    """Add the old and new resource to a change, and the old and new value to each detail.
+
+    References to resources in `physical_ids`, the existing resources, are resolved.
+    """
+    contexts = {}
+    for when, resource in (("Before", old), ("After", new)):
+        if resource:
+            content = {name: resource[name] for name in ("Properties", *ATTRIBUTES) if name in resource}
+            contexts[when] = _as_text(content, physical_ids)
+            change[f"{when}Context"] = json.dumps(contexts[when])
+    for detail in change.get("Details", []):
+        target = detail["Target"]
+        path = ["Properties", target["Name"]] if "Name" in target else [target["Attribute"]]
+        values = {when: _at(context, path) for when, context in contexts.items()}
+        for when, value in values.items():
+            if value is not None:
+                target[f"{when}Value"] = value if isinstance(value, str) else json.dumps(value)
+        kinds = {(True, False): "Remove", (False, True): "Add"}
+        present = values.get("Before") is not None, values.get("After") is not None
+        target |= {"Path": "/" + "/".join(path), "AttributeChangeType": kinds.get(present, "Modify")}
+
+
+def _as_text(value: Any, physical_ids: dict[str, str]) -> Any:
+    """Convert scalars to text, resolve references to existing resources, and mark other functions as unknown."""
+    if isinstance(value, list):
+        return [_as_text(item, physical_ids) for item in value]
+    if isinstance(value, dict):
+        ((name, argument),) = value.items() if len(value) == 1 else ((None, None),)
+        if name == "Ref" or str(name).startswith("Fn::"):
+            return physical_ids.get(str(argument), KNOWN_AFTER_APPLY) if name == "Ref" else KNOWN_AFTER_APPLY
+        return {key: _as_text(item, physical_ids) for key, item in value.items()}
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return re.sub(r"\$\{\w+(\.\w+)+\}", KNOWN_AFTER_APPLY, text)

@@ -7,7 +7,6 @@ properties and existing names are not known from AWS.
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from ..ministack import cloudformation
@@ -63,22 +62,21 @@ def fail(change_set: dict[str, Any], errors: list[Error]) -> None:
         "StatusReason": f"The following hook(s)/validation failed: [{checks}]. To troubleshoot Early Validation "
         "errors, use the DescribeEvents API for detailed failure information.",
     }
-    operation = {"OperationId": str(uuid.uuid4()), "OperationType": "CREATE_CHANGESET", "OperationStatus": "FAILED"}
+    operation_id = str(uuid.uuid4())
     change_set["_events"] = [
-        {
-            "EventId": str(uuid.uuid4()),
-            "StackId": change_set["StackId"],
-            **operation,
-            "EventType": "VALIDATION_ERROR",
-            "LogicalResourceId": logical_id,
-            "ResourceType": kind,
-            "Timestamp": datetime.now(UTC).isoformat(),
-            "ValidationFailureMode": "FAIL",
-            "ValidationName": check,
-            "ValidationStatus": "FAILED",
-            "ValidationStatusReason": reason,
-            "ValidationPath": path,
-        }
+        cloudformation.operation_event(
+            change_set["StackId"],
+            operation_id,
+            "VALIDATION_ERROR",
+            "CREATE_CHANGESET",
+            LogicalResourceId=logical_id,
+            ResourceType=kind,
+            ValidationFailureMode="FAIL",
+            ValidationName=check,
+            ValidationStatus="FAILED",
+            ValidationStatusReason=reason,
+            ValidationPath=path,
+        )
         for logical_id, kind, check, path, reason in errors
     ]
 

@@ -1,14 +1,17 @@
-"""Metrics: storing values, GetMetricStatistics and GetMetricData.
+"""Metrics: storing values, also those in the logs of functions, GetMetricStatistics and GetMetricData.
 
-`StartTime` is rounded down to a minute of accelerated time, and the periods start there. Source: API reference of
-these operations. Not implemented: expressions, tokens of pages, and the query protocol, which MiniStack serves.
+`StartTime` is rounded down to a minute of accelerated time, and the periods start there. Sources: API reference of
+these operations; CloudWatch user guide, embedded metric format specification. Not implemented: expressions, tokens of
+pages, and the query protocol, which MiniStack serves.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from ..ministack import cloudwatch
+from ..ministack import cloudwatch, lambda_functions
 
 Function = Callable[..., Any]
 Points = list[dict[str, Any]]
@@ -17,10 +20,11 @@ SECONDS = {"minute": MINUTE}  # the duration of an accelerated minute
 
 
 def install(speed: float) -> None:
-    """Replace the operations."""
+    """Replace the operations, and extract the metrics of functions from their logs."""
     SECONDS["minute"] = MINUTE / speed
     cloudwatch.get_metric_data.extend(_with_metric_data)
     cloudwatch.get_metric_statistics.extend(_with_statistics)
+    lambda_functions.emit_logs.extend(_with_embedded_metrics)
 
 
 def record(
@@ -41,6 +45,27 @@ def record(
             key = (namespace, name, cloudwatch.dimensions_key(dict(dimensions)))
             cloudwatch.store_datum(namespace, name, dict(dimensions), at or now, unit, value, None, None, None)
             cloudwatch.metrics[key][-1]["Arrived"] = now
+
+
+def _with_embedded_metrics(
+    emit: Function, function: dict[str, Any], request_id: str, text: str, *arguments: Any, **options: Any
+) -> None:
+    emit(function, request_id, text, *arguments, **options)
+    for line in text.splitlines():
+        with suppress(ValueError):  # other output
+            document = json.loads(line) if '"_aws"' in line else None
+            if isinstance(document, dict):
+                _store(document)
+
+
+def _store(document: dict[str, Any]) -> None:
+    timestamp = document["_aws"]["Timestamp"] / 1000
+    for directive in document["_aws"].get("CloudWatchMetrics", []):
+        sets = [{name: str(document[name]) for name in names} for names in directive.get("Dimensions") or [[]]]
+        for metric in directive["Metrics"]:
+            name, unit = metric["Name"], metric.get("Unit", "None")
+            for value in document[name] if isinstance(document[name], list) else [document[name]]:
+                record(directive["Namespace"], {name: value}, sets, unit=unit, at=timestamp)
 
 
 def arrival(point: dict[str, Any]) -> float:

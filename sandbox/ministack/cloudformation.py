@@ -29,7 +29,7 @@ resolve_template = Replaceable(f"{PACKAGE}.helpers._resolve_template", "virtual-
 
 parse_template = need(f"{PACKAGE}.engine._parse_template", "templates", "template_body")
 resolve_parameters = need(
-    f"{PACKAGE}.engine._resolve_parameters", "nested change sets", "template provided_params previous_params"
+    f"{PACKAGE}.engine._resolve_parameters", "validation", "template provided_params previous_params"
 )
 evaluate_conditions = Replaceable(
     f"{PACKAGE}.engine._evaluate_conditions", "functions in conditions", "template params"
@@ -48,6 +48,9 @@ validation_errors = Replaceable(
     f"{PACKAGE}.stacks._validation_errors",
     "validation before deployment",
     "resources_defs ordered param_values conditions mappings stack_name stack_id owned_buckets",
+)
+operation_event = need(
+    f"{PACKAGE}.stacks._operation_event", "errors of change sets", "stack_id operation_id event_type operation_type"
 )
 import_lookups = need(f"{PACKAGE}.changesets._IMPORT_LOOKUPS", "names that exist")
 import_not_found = need(f"{PACKAGE}.changesets._import_not_found", "names that exist", "resources_to_import")
@@ -99,6 +102,7 @@ invoke_custom_resource = Replaceable(
 custom_resource_properties = need(
     f"{PACKAGE}.custom_resource._normalise_resource_properties", "changes of custom resources", "value"
 )
+create_change_set = need(f"{PACKAGE}.changesets._create_change_set", "change sets", "params")
 find_change_set = need(f"{PACKAGE}.changesets._find_change_set", "change sets", "cs_name stack_name")
 resolve_for_diff = Replaceable(
     f"{PACKAGE}.changesets._resolve_props_for_diff",
@@ -107,7 +111,7 @@ resolve_for_diff = Replaceable(
 )
 diff_resources = need(
     f"{PACKAGE}.changesets._diff_resources",
-    "nested change sets",
+    "tests of replacements",
     "old_template new_template resources template changed_params retag",
 )
 property_recreation = Replaceable(

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.cloudformation.diff import effective_values, property_recreation, requires_replacement
-from sandbox.cloudformation.property_values import add_values
+from sandbox.cloudformation.diff import add_values, effective_values, property_recreation, requires_replacement
 from sandbox.cloudformation.schemas import schema
 from sandbox.ministack import cloudformation
 from sandbox.target import session, settings_for, target_of
