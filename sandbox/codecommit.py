@@ -146,36 +146,28 @@ def _get_file(request: dict[str, Any]) -> Any:
 
 
 def _create_commit(request: dict[str, Any]) -> Any:
-    """Create a commit that puts and deletes files."""
-    repository, branch = _repository(request), request["branchName"]
-    files = _files_before(repository, branch, request)
-    for file in request.get("putFiles", []):
-        files[file["filePath"]] = base64.b64decode(file["fileContent"])
-    for file in request.get("deleteFiles", []):
-        files.pop(file["filePath"], None)
-    if branch in repository.branches and files == repository.commits[repository.branches[branch]]:
-        raise ServiceError("NoChangeException", "The commit does not change any file")
-    commit_id = repository.commit(branch, files, request.get("commitMessage", ""))
-    return {"commitId": commit_id, "treeId": commit_id, "filesAdded": [], "filesUpdated": [], "filesDeleted": []}
+    return _commit(request, request.get("putFiles", []), request.get("deleteFiles", []), "NoChangeException")
 
 
 def _put_file(request: dict[str, Any]) -> Any:
-    """Create a commit that puts one file."""
-    repository, branch, path = _repository(request), request["branchName"], request["filePath"]
-    files, content = _files_before(repository, branch, request), base64.b64decode(request["fileContent"])
-    if files.get(path) == content:
-        raise ServiceError("SameFileContentException", f"{path} already has this content")
-    commit_id = repository.commit(branch, files | {path: content}, request.get("commitMessage", ""))
-    return {"commitId": commit_id, "treeId": commit_id, "blobId": hashlib.sha1(content).hexdigest()}  # noqa: S324
+    return _commit(request, [request], [], "SameFileContentException")
 
 
-def _files_before(repository: Repository, branch: str, request: dict[str, Any]) -> dict[str, bytes]:
-    """Return the files of the branch, if the request has the ID of its last commit."""
-    before = repository.branches.get(branch)
-    if before is None:
-        return {}
-    if "parentCommitId" not in request:
-        raise ServiceError("ParentCommitIdRequiredException", f"The last commit of {branch} is {before}")
-    if request["parentCommitId"] != before:
-        raise ServiceError("ParentCommitIdOutdatedException", f"The last commit of {branch} is {before}")
-    return dict(repository.commits[before])
+def _commit(request: dict[str, Any], put: list[Any], delete: list[Any], unchanged: str) -> Any:
+    """Create a commit that puts and deletes files, if the request has the ID of the branch's last commit.
+
+    unchanged: the error if no file changes.
+    """
+    repository, branch = _repository(request), request["branchName"]
+    last, parent = repository.branches.get(branch), request.get("parentCommitId")
+    if last and parent != last:
+        code = "ParentCommitIdOutdatedException" if parent else "ParentCommitIdRequiredException"
+        raise ServiceError(code, f"The last commit of {branch} is {last}")
+    before = repository.commits[last] if last else {}
+    files = before | {file["filePath"]: base64.b64decode(file["fileContent"]) for file in put}
+    for file in delete:
+        files.pop(file["filePath"], None)
+    if last and files == before:
+        raise ServiceError(unchanged, "The commit does not change any file")
+    commit_id = repository.commit(branch, files, request.get("commitMessage", ""))
+    return {"commitId": commit_id, "treeId": commit_id}

@@ -42,14 +42,8 @@ def _with_metrics(run: Function, record: dict[str, Any], event: Any) -> Any:
     if config["FunctionArn"].split(":")[3] != get_region():
         return run(record, event)  # MiniStack calls this again in the function's Region
     called = time.time()
-    running = lambda_functions.executions_in_flight()[1]
     result = run(record, event)
     _record(config, result, called)
-    if not result.get("throttle"):
-        name = config["FunctionName"]
-        of_function = sum(number for key, number in running.items() if key.endswith(f":{name}"))
-        for number, dimensions in ((sum(running.values()), {}), (of_function, {"FunctionName": name})):
-            cloudwatch.record("AWS/Lambda", {"ConcurrentExecutions": number + 1}, [dimensions], at=called)
     return result
 
 

@@ -8,7 +8,7 @@ MiniStack executes stacks and change sets. Implemented here:
   errors that validation finds, nested stacks and pages (`change_sets`), and revert drift (`drift`).
 - Stack operations fail, replace resources and clean up as in CloudFormation (`deployment`), and exports in use stay
   (`exports`).
-- Virtual-hosted S3 URLs of templates; events with increasing timestamps.
+- Virtual-hosted S3 URLs of templates.
 - Service roles, and waiting requests of the CDK CLI (`stack_requests`), signals (`signals`).
 
 Not implemented: replacement that depends on more than the schema, effects of stack policies, hooks, signals of updates,
@@ -17,7 +17,6 @@ resources are known only after the update.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -36,7 +35,6 @@ from . import (
 from .schemas import resource_types
 
 Operation = Callable[[dict[str, Any]], Any]
-_last_timestamp = datetime.min.replace(tzinfo=UTC)
 
 
 def install() -> None:
@@ -51,7 +49,6 @@ def install() -> None:
     signals.install()
     stack_requests.install(cloudformation.operations)
     validation.install(cloudformation.operations)
-    cloudformation.event_timestamp.replace(_unique_timestamp)
     for resource_type in resource_types() - cloudformation.resource_handlers.keys():
         cloudformation.resource_handlers[resource_type] = {"create": _fail_creation}
 
@@ -67,10 +64,3 @@ def _with_virtual_hosted_urls(original_resolve: Operation, parameters: dict[str,
     if is_virtual_hosted:
         parameters = {**parameters, "TemplateURL": [f"https://s3.amazonaws.com/{bucket}{unquote(url.path)}"]}
     return original_resolve(parameters)
-
-
-def _unique_timestamp() -> str:
-    """Return the time in milliseconds, later than at the previous call, because events are sorted by it."""
-    global _last_timestamp
-    _last_timestamp = max(datetime.now(UTC), _last_timestamp + timedelta(milliseconds=1))
-    return f"{_last_timestamp:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"

@@ -127,7 +127,6 @@ delete_stack = need(f"{PACKAGE}.handlers._delete_stack", "deleting stacks", "par
 runs_on_worker_thread = Replaceable(
     f"{PACKAGE}.stacks._runs_on_worker_thread", "resources that wait for signals", "resource_type"
 )
-event_timestamp = Replaceable(f"{PACKAGE}.stacks.now_iso", "timestamps of events, in their order", "")
 
 
 def extend_resource_type(resource_type: str, **functions: Any) -> dict[str, Any]:

@@ -39,7 +39,6 @@ acquire_process = Replaceable(
     "func_name config code_zip qualifier max_concurrency",
 )
 start_process = need("core.lambda_runtime.ensure_spawned", "durations without initialization", "worker")
-executions_in_flight = need("services.lambda_svc.executions_in_flight", "concurrent executions", "")
 end_processes = need("core.lambda_runtime.reset", "stopping the sandbox", "")
 subprocess_module = Replaceable("core.lambda_runtime.subprocess", "credentials of functions")
 zipfile_module = Replaceable("core.lambda_runtime.zipfile", "layers that are unpacked once")
