@@ -25,7 +25,6 @@ def install() -> None:
     """Extend MiniStack's operations, and give groups instances."""
     for name, extension in {
         "DescribeAutoScalingGroups": _filtering,
-        "CreateAutoScalingGroup": _checking_creation,
         "UpdateAutoScalingGroup": _checking_capacity,
         "SetDesiredCapacity": _checking_capacity,
         "DeleteAutoScalingGroup": _checking_deletion,
@@ -60,21 +59,6 @@ def _matches(group: dict[str, Any], name: str, values: list[str]) -> bool:
     return any(tag[field] in values for tag in tags)
 
 
-def _checking_creation(create: Handler, request: Request) -> Any:
-    minimum, maximum = int(request["MinSize"]), int(request["MaxSize"])
-    message = _outside(minimum, maximum, int(request.get("DesiredCapacity", minimum)))
-    if not message and not _launch_data(request):
-        message = "Valid requests must contain an existing launch template or launch configuration."
-    return autoscaling.error_response("ValidationError", message) if message else create(request)
-
-
-def _outside(minimum: int, maximum: int, desired: int) -> str:
-    if minimum > maximum:
-        return f"Max bound, {maximum}, must be greater than or equal to min bound, {minimum}"
-    message = f"Desired capacity:{desired} must be between the specified min size:{minimum} and max size:{maximum}"
-    return "" if minimum <= desired <= maximum else message
-
-
 def _checking_capacity(update: Handler, request: Request) -> Any:
     """Apply the rules of UpdateAutoScalingGroup: without a desired capacity, it moves within new bounds."""
     group = autoscaling.groups.get(request["AutoScalingGroupName"])
@@ -83,7 +67,11 @@ def _checking_capacity(update: Handler, request: Request) -> Any:
     minimum, maximum = (int(request.get(name, group[name])) for name in ("MinSize", "MaxSize"))
     moved = max(minimum, min(maximum, group["DesiredCapacity"]))
     desired = int(request.get("DesiredCapacity", moved))
-    message = _outside(minimum, maximum, desired)
+    message = ""
+    if minimum > maximum:
+        message = f"Max bound, {maximum}, must be greater than or equal to min bound, {minimum}"
+    elif not minimum <= desired <= maximum:
+        message = f"Desired capacity:{desired} must be between the specified min size:{minimum} and max size:{maximum}"
     if message:
         return autoscaling.error_response("ValidationError", message)
     return update(request | {"DesiredCapacity": str(desired)})

@@ -40,12 +40,12 @@ def install(speed: float) -> None:
     eventbridge.invoke_function.replace(_invoke)
     eventbridge.invoke_target.extend(_delivering)
     eventbridge.scheduler_interval.replace(min(10, 60 / speed / 4))
-    eventbridge.rate_seconds.replace(lambda expression: _accelerated(expression, speed))
+    eventbridge.rate_seconds.extend(_accelerated)
 
 
-def _accelerated(expression: str, speed: float) -> float | None:
-    seconds: float | None = eventbridge.rate_seconds.original(expression)
-    return seconds / speed if seconds else None
+def _accelerated(parse: Callable[[str], float | None], expression: str) -> float | None:
+    seconds = parse(expression)
+    return seconds / SPEED if seconds else None
 
 
 def _invoke(arn: str, payload: str) -> None:
