@@ -28,37 +28,29 @@ def install() -> None:
     }
     sts.is_root_key.replace(lambda _key: False)  # MiniStack treats the configured key as the root user's
     resource_handlers["AWS::CloudTrail::Trail"] = {
-        "create": _create_trail,
-        "update": _update_trail,
-        "delete": lambda name, _properties: content(cloudtrail.delete_trail({"Name": name})),
+        "create": lambda logical_id, properties, stack: _put_trail(
+            "CreateTrail", properties.get("TrailName") or f"{stack}-{logical_id}", properties
+        ),
+        "update": lambda name, _old, new, _stack: _put_trail("UpdateTrail", name, new),
+        "delete": lambda name, _properties: _call("DeleteTrail", Name=name),
     }
 
 
-def _create_trail(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
-    name = properties.get("TrailName") or f"{stack}-{logical_id}"
-    trail = content(cloudtrail.create_trail(_to_request(properties) | {"Name": name}))
-    _configure(name, properties)
-    return name, {"Arn": trail["TrailARN"]}
+def _put_trail(operation: str, name: str, properties: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Create or update a trail, set its event selectors, and start or stop logging.
 
-
-def _update_trail(name: str, _old: Any, new: dict[str, Any], _stack: str) -> tuple[str, dict[str, Any]]:
-    trail = content(cloudtrail.update_trail(_to_request(new) | {"Name": name}))
-    _configure(name, new)
-    return name, {"Arn": trail["TrailARN"]}
-
-
-def _to_request(properties: dict[str, Any]) -> dict[str, Any]:
-    """Convert properties to API parameters: booleans can be text in a template, and ``KMSKeyId`` is ``KmsKeyId``."""
+    In a template, booleans can be text, and ``KmsKeyId`` is ``KMSKeyId``.
+    """
     parameters = {key: value == "true" if value in ("true", "false") else value for key, value in properties.items()}
-    return parameters | {"KmsKeyId": properties.get("KMSKeyId", "")}
+    trail = _call(operation, **parameters | {"Name": name, "KmsKeyId": properties.get("KMSKeyId", "")})
+    if "EventSelectors" in properties:
+        _call("PutEventSelectors", TrailName=name, EventSelectors=properties["EventSelectors"])
+    _call("StartLogging" if str(properties["IsLogging"]).lower() == "true" else "StopLogging", Name=name)
+    return name, {"Arn": trail["TrailARN"]}
 
 
-def _configure(name: str, properties: dict[str, Any]) -> None:
-    """Set the event selectors, and start or stop logging, which are separate API calls."""
-    if selectors := properties.get("EventSelectors"):
-        content(cloudtrail.put_event_selectors({"TrailName": name, "EventSelectors": selectors}))
-    is_logging = str(properties["IsLogging"]).lower() == "true"
-    content((cloudtrail.start_logging if is_logging else cloudtrail.stop_logging)({"Name": name}))
+def _call(operation: str, **parameters: Any) -> dict[str, Any]:
+    return content(cloudtrail.operations[operation](parameters))
 
 
 def record(

@@ -51,17 +51,6 @@ NESTED = ("arn:aws:states:::states:startExecution.sync", "arn:aws:states:::state
 # Fields that DescribeExecution returns, as a task's result or an error's cause has them.
 FIELDS = ("executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate", "input", "error", "cause")
 POLL_SECONDS = 0.05
-TASK_EXECUTORS = {
-    "Map": stepfunctions.execute_map,
-    "Parallel": stepfunctions.execute_parallel,
-    "Task": stepfunctions.execute_task,
-}
-STATE_EXECUTORS = {
-    "Pass": stepfunctions.execute_pass,
-    "Succeed": stepfunctions.execute_pass,  # MiniStack ignores the Output of Succeed states
-    "Choice": stepfunctions.execute_choice,
-    "Wait": stepfunctions.execute_wait,
-}
 THROTTLED = "TooManyRequestsException"
 EXECUTION: ContextVar[dict[str, Any]] = ContextVar("EXECUTION")  # the execution that is running
 
@@ -171,10 +160,9 @@ def _run_states(definition: dict[str, Any], execution: dict[str, Any], context: 
         if isinstance(state.get("TimeoutSeconds"), str):
             expression = {"Arguments": state["TimeoutSeconds"]}
             state = state | {"TimeoutSeconds": stepfunctions.evaluate_arguments(expression, data, context)}
-        if kind in TASK_EXECUTORS:
-            data, next_name = TASK_EXECUTORS[kind](state, data, execution, context)
-        else:
-            data, next_name = STATE_EXECUTORS[kind](state, data, context)
+        execute = stepfunctions.executors[kind if kind != "Succeed" else "Pass"]  # MiniStack ignores Output of Succeed
+        with_execution = (execution,) if kind in ("Map", "Parallel", "Task") else ()
+        data, next_name = execute(state, data, *with_execution, context)
         _limit(data, name)
         details = {"name": name, "output": json.dumps(data)}
         stepfunctions.add_event(execution, f"{kind}StateExited", {"stateExitedEventDetails": details})
