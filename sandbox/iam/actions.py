@@ -15,7 +15,7 @@ from typing import Any
 import cfnlint
 
 from ..process import ACCOUNT
-from . import athena, ec2_resources, implied
+from . import athena, ec2_resources, implied, policies
 from .operations import Operation
 from .policy import Context, Permission
 
@@ -125,10 +125,11 @@ def required_permissions(operation: Operation) -> Iterator[Permission]:
     action = _action(operation)
     if action in NO_PERMISSION:
         return
+    resource = "*"
     for resource, more in _resources(operation, action):
         context = {**_context(operation), **ec2_resources.request_context(operation, resource)}
         yield Permission(f"{action}{more}", resource, context)
-    yield from implied.permissions(operation, action)
+    yield from implied.permissions(operation, action, resource)
     if operation.service == "athena":
         yield from athena.permissions(operation)
 
@@ -246,7 +247,7 @@ def _adapt(operation: Operation, arn: str) -> str:
             with_stream = stream and operation.name in ("CreateLogStream", "DeleteLogStream", "PutLogEvents")
             return f"{':'.join(parts[:7])}:log-stream:{stream}" if with_stream else f"{':'.join(parts[:7])}:*"
         case "autoscaling" | "cloudformation" | "iam" | "secretsmanager" | "kms":
-            return implied.existing_arn(operation.service, arn, operation.region)
+            return policies.existing_arn(arn)
     return arn
 
 

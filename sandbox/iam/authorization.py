@@ -54,8 +54,9 @@ def denial(scope: Any, headers: Mapping[str, str], body: bytes, signature: Any) 
     principal, session = policies.principal_of(signature.access_key_id)
     CALLER.set(principal)
     try:
-        for permission in required_permissions(operation):
-            require(principal, permission, session)
+        with requests.request_scope(ACCOUNT, operation.region):
+            for permission in required_permissions(operation):
+                require(principal, permission, session)
     except UnknownOperationError as error:
         message = f"the sandbox does not know the permissions of the operation {error}; see sandbox/iam/actions.py"
         logger.warning("%s called an unknown operation: %s", session, message)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ..ministack import autoscaling, ec2, iam
-from ..ministack.requests import request_scope
 from ..process import ACCOUNT
 from .operations import Operation
 from .policy import Context, Permission
@@ -70,12 +69,9 @@ def implied(operation: Operation) -> Iterator[Permission]:
             context = {"ec2:CreateAction": operation.name, **_tag_keys("aws:RequestTag", tags)}
             yield Permission("ec2:CreateTags", arn, context, f"tags of {operation.name}")
     profile = operation.get("IamInstanceProfile.Name") or operation.get("IamInstanceProfile.Arn").rpartition("/")[2]
-    with request_scope(ACCOUNT, operation.region):
-        names = iam.instance_profiles.get(profile, {}).get("Roles", []) if profile else []
-        roles = [iam.roles[name]["Arn"] for name in names]
-    for role in roles:
+    for name in iam.instance_profiles.get(profile, {}).get("Roles", []):
         context = {"iam:PassedToService": "ec2.amazonaws.com"}
-        yield Permission("iam:PassRole", role, context, f"instance profile of {operation.name}")
+        yield Permission("iam:PassRole", iam.roles[name]["Arn"], context, f"instance profile of {operation.name}")
 
 
 def _request_tags(operation: Operation) -> dict[str, dict[str, str]]:
@@ -113,15 +109,6 @@ def tag_context(arn: str) -> Context:
     if service not in ("ec2", "autoscaling"):
         return {}
     name = parts[5].rpartition("/")[2]
-    with request_scope(ACCOUNT, parts[3]):
-        found = ec2.tags.get(name, []) if service == "ec2" else autoscaling.groups.get(name, {}).get("Tags", [])
+    found = ec2.tags.get(name, []) if service == "ec2" else autoscaling.groups.get(name, {}).get("Tags", [])
     tags = {tag["Key"]: tag["Value"] for tag in found}
     return _tag_keys("aws:ResourceTag", tags) | _tag_keys(f"{service}:ResourceTag", tags)
-
-
-def group_arn(arn: str, region: str) -> str:
-    """Return the ARN of an Auto Scaling group, which contains its ID; `arn` itself if it does not exist."""
-    with request_scope(ACCOUNT, region):
-        group = autoscaling.groups.get(arn.rpartition("/")[2], {})
-    existing: str = group.get("AutoScalingGroupARN", arn)
-    return existing

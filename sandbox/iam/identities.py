@@ -14,7 +14,6 @@ from typing import Any
 
 from ..ministack import cloudformation, iam
 from ..ministack.requests import get_account_id
-from .policies import MANAGED
 
 MAX_MANAGED_POLICIES = 10  # of a user, group or role
 MAX_ACCESS_KEYS = 2  # of a user
@@ -49,7 +48,7 @@ def _checking_attachment(kind: str, store: Any) -> Callable[[Handler], Handler]:
     def wrap(attach: Handler) -> Handler:
         def check_and_attach(request: Any) -> Any:
             arn, entity = _parameter(request, "PolicyArn"), store.get(_parameter(request, f"{kind}Name"))
-            if entity is not None and not _exists(arn):
+            if entity is not None and not iam.find_policy(arn):
                 return iam.error_response(404, "NoSuchEntity", f"Policy {arn} does not exist or is not attachable.")
             exceeded = _quota_exceeded(entity or {}, arn)
             return iam.error_response(409, "LimitExceeded", exceeded) if exceeded else attach(request)
@@ -57,11 +56,6 @@ def _checking_attachment(kind: str, store: Any) -> Callable[[Handler], Handler]:
         return check_and_attach
 
     return wrap
-
-
-def _exists(policy: str) -> bool:
-    aws_managed = policy in iam.aws_managed_policies or policy.partition(":policy/")[2] in MANAGED
-    return policy in iam.policies or (policy.startswith("arn:aws:iam::aws:") and aws_managed)
 
 
 def _quota_exceeded(entity: dict[str, Any], policy: str) -> str:

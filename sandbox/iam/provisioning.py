@@ -14,7 +14,7 @@ from ..cloudformation.schemas import schema
 from ..ministack import cloudformation
 from ..ministack.requests import get_region
 from ..process import ACCOUNT
-from . import policies
+from . import implied, policies
 from .actions import has_action, resource_format
 from .authorization import CALLER, AccessDeniedError, is_allowed, require
 from .policy import Permission
@@ -67,7 +67,7 @@ def _checking_creation(provision: Callable[..., Any]) -> Callable[..., Any]:
             "create", kind, _given_name(kind, properties) or f"{stack}-{logical_id}-XXXXXXXXXXXX", properties, stack
         )
         created = provision(kind, logical_id, properties, stack)
-        policies.PROPERTIES[get_region(), kind, created[0]] = properties
+        implied.remember_key(kind, created[0], properties)
         return created
 
     return provision_resource
@@ -85,7 +85,7 @@ def _checking_update(update: Callable[..., Any]) -> Callable[..., Any]:
         if old != new:
             _require("update", kind, physical_id, new, stack)
         updated = update(kind, physical_id, old, new, stack, *more)
-        policies.PROPERTIES[get_region(), kind, updated[0]] = new
+        implied.remember_key(kind, updated[0], new)
         return updated
 
     return update_resource
@@ -169,7 +169,7 @@ def _resources(action: str, kind: str, name: str, properties: dict[str, Any]) ->
         return [_resource(action, kind, name, properties)]
     entity_kind = entity[1] or entity[2]
     prefix = f"arn:aws:iam::{ACCOUNT}:{entity_kind.lower()}"
-    return [policies.entity_arn(f"{prefix}/{named}") for named in properties.get(f"{entity_kind}s", [])]
+    return [policies.existing_arn(f"{prefix}/{named}") for named in properties.get(f"{entity_kind}s", [])]
 
 
 def _resource(action: str, kind: str, name: str, properties: dict[str, Any]) -> str:

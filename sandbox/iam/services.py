@@ -62,7 +62,7 @@ def deliver(principal: str, arn: str, context: Context, cause: str) -> bool:
     service = arn.split(":")[2]
     keys = {
         "sns": lambda: implied.topic_key(arn),
-        "sqs": lambda: implied.queue_key(arn.rsplit(":", 1)[-1], get_region(), ("kms:Decrypt", "kms:GenerateDataKey")),
+        "sqs": lambda: implied.queue_key(arn),
     }
     permissions = [Permission(SERVICE_ACTIONS[service], arn, context, cause), *keys.get(service, lambda: iter(()))()]
     return all(is_allowed(principal, p.action, p.resource, {**p.context, **context}, cause) for p in permissions)
@@ -138,7 +138,7 @@ def _checking_alarm(dispatch: Function) -> Function:
 
 def _checking_destination(route: Function) -> Function:
     def route_failure(target: str, function: str, *arguments: Any) -> None:
-        if deliver(policies.function_role(function, get_region()), target, {}, f"the destination of {function}"):
+        if deliver(policies.function_role(function), target, {}, f"the destination of {function}"):
             route(target, function, *arguments)
 
     return route_failure
