@@ -9,7 +9,7 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from . import ec2_resources, policies
 from .actions import UnknownOperationError, required_permissions
 from .conditions import UnsupportedPolicyError
 from .operations import Operation, parse
-from .policy import Context, Decision, Document, Permission, Request, evaluate
+from .policy import Context, Decision, Permission, Request, decide
 
 AUTHORIZATION_LOG = "authorization.jsonl"  # below the sandbox's folder
 TEST_TARGET = "Sandbox."  # operations that only the sandbox has
@@ -34,15 +34,6 @@ class AccessDeniedError(Exception):
     def __init__(self, message: str, permission: Permission | None = None) -> None:
         super().__init__(message)
         self.permission = permission
-
-
-@dataclass(frozen=True)
-class _Policies:
-    """The policies that apply to a request."""
-
-    identity: tuple[Document, ...]
-    resource: Document | None
-    boundary: Document | None
 
 
 def denial(scope: Any, headers: Mapping[str, str], body: bytes, signature: Any) -> tuple[int, Any, bytes] | None:
@@ -92,20 +83,20 @@ def require(principal: str, permission: Permission, session: str = "") -> None:
     tags = ec2_resources.tag_context(permission.resource)
     context = {**_global_context(principal, permission.resource), **tags, **permission.context}
     request = Request(principal, permission.action, permission.resource, context)
-    applicable = _Policies(
-        tuple(policies.identity_policies(principal)),
-        policies.resource_policy(permission.action, permission.resource),
-        policies.boundary(principal),
-    )
     try:
-        decision = _evaluate(request, applicable)
+        decision, policy = decide(
+            request,
+            policies.identity_policies(principal),
+            policies.resource_policy(permission.action, permission.resource),
+            policies.boundary(principal),
+        )
     except UnsupportedPolicyError as error:
         message = f"the sandbox cannot evaluate a policy for {principal} and {permission.action}: {error}"
         logger.warning(message)
         raise AccessDeniedError(message, permission) from error
     _record(principal, permission, decision)
     if decision is not Decision.ALLOWED:
-        message = _message(session or principal, request, decision, applicable)
+        message = _message(session or principal, permission, decision, policy)
         logger.warning("%s%s", message, f" (required for: {permission.cause})" if permission.cause else "")
         raise AccessDeniedError(message, permission)
 
@@ -117,15 +108,6 @@ def is_allowed(principal: str, action: str, resource: str, context: Context | No
     except AccessDeniedError:
         return False
     return True
-
-
-def _evaluate(request: Request, applicable: _Policies) -> Decision:
-    return evaluate(
-        request,
-        identity_policies=applicable.identity,
-        resource_policy=applicable.resource,
-        boundary=applicable.boundary,
-    )
 
 
 def _global_context(principal: str, resource: str) -> Context:
@@ -140,35 +122,13 @@ def _global_context(principal: str, resource: str) -> Context:
     return context | ({"aws:ResourceAccount": ACCOUNT} if resource.startswith("arn:") else {})
 
 
-def _message(session: str, request: Request, decision: Decision, applicable: _Policies) -> str:
+def _message(session: str, permission: Permission, decision: Decision, policy: str) -> str:
     """Describe a denied request in the words of the IAM user guide, "Troubleshoot access denied error messages"."""
-    text = f"User: {session} is not authorized to perform: {request.action} on resource: {request.resource}"
+    action = permission.action
+    text = f"User: {session} is not authorized to perform: {action} on resource: {permission.resource}"
     if decision is Decision.EXPLICITLY_DENIED:
-        return f"{text} with an explicit deny in {_denying(request, applicable)}"
-    return f"{text} because no {_missing(request, applicable)} allows the {request.action} action"
-
-
-def _denying(request: Request, applicable: _Policies) -> str:
-    kinds = {
-        "an identity-based policy": _Policies(applicable.identity, None, None),
-        "a permissions boundary": _Policies((), None, applicable.boundary),
-    }
-    explicit = Decision.EXPLICITLY_DENIED
-    return next((k for k, some in kinds.items() if _evaluate(request, some) is explicit), "a resource-based policy")
-
-
-def _missing(request: Request, applicable: _Policies) -> str:
-    unbounded = _Policies(applicable.identity, applicable.resource, None)
-    if applicable.boundary is not None and _evaluate(request, unbounded) is Decision.ALLOWED:
-        return "permissions boundary"
-    everything = {"Statement": {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "*"}}
-    by_identity = any(
-        evaluate(request, identity_policies=[document], resource_policy=everything) is Decision.ALLOWED
-        for document in applicable.identity
-    )
-    if request.by_service or (request.needs_resource_policy and by_identity):
-        return "resource-based policy"
-    return "identity-based policy"
+        return f"{text} with an explicit deny in {'an' if policy.startswith('i') else 'a'} {policy}"
+    return f"{text} because no {policy} allows the {action} action"
 
 
 def _record(principal: str, permission: Permission, decision: Decision) -> None:

@@ -24,12 +24,11 @@ Handler = Callable[[Any], Any]
 
 def install() -> None:
     """Extend MiniStack's operations and resource types."""
-    stores = {"Role": iam.roles, "User": iam.users, "Group": iam.groups}
-    attach = {"Role": iam.attach_to_role, "User": iam.attach_to_user, "Group": iam.attach_to_group}
-    for kind, store in stores.items():
-        attach[kind].wrap(_checking_attachment(kind, store))
-        iam.operations[f"Attach{kind}Policy"] = attach[kind].current
-    iam.attach_policy.wrap(_checking_quota)
+    iam.attach_policy.wrap(_checking_policy)  # of roles and policies in templates
+    for kind, store in {"Role": iam.roles, "User": iam.users, "Group": iam.groups}.items():
+        operation = f"Attach{kind}Policy"
+        iam.operations[operation] = _checking_attachment(kind, store, iam.operations[operation])
+    iam.attach_to_user.replace(iam.operations["AttachUserPolicy"])  # of users in templates
     iam.operations["CreateAccessKey"] = _checking_access_keys(iam.operations["CreateAccessKey"])
     iam.operations["DeleteGroup"] = _checking_deletion(iam.operations["DeleteGroup"], _group_conflict)
     iam.operations["DeleteUser"] = _checking_deletion(iam.operations["DeleteUser"], _user_conflict)
@@ -44,37 +43,44 @@ def _parameter(request: Any, name: str) -> str:
     return str(value[0] if isinstance(value, list) else value)
 
 
-def _checking_attachment(kind: str, store: Any) -> Callable[[Handler], Handler]:
-    def wrap(attach: Handler) -> Handler:
-        def check_and_attach(request: Any) -> Any:
-            arn, entity = _parameter(request, "PolicyArn"), store.get(_parameter(request, f"{kind}Name"))
-            if entity is not None and not iam.find_policy(arn):
-                return iam.error_response(404, "NoSuchEntity", f"Policy {arn} does not exist or is not attachable.")
-            exceeded = _quota_exceeded(entity or {}, arn)
-            return iam.error_response(409, "LimitExceeded", exceeded) if exceeded else attach(request)
+class _RefusedError(ValueError):
+    """A policy that cannot be attached, with IAM's status and error code."""
 
-        return check_and_attach
-
-    return wrap
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
-def _quota_exceeded(entity: dict[str, Any], policy: str) -> str:
-    """Return IAM's message if `policy` would be one attached policy too many."""
+def _require_attachable(entity: dict[str, Any], policy: str) -> None:
     attached = entity.get("AttachedPolicies", [])
-    if policy in attached or len(attached) < MAX_MANAGED_POLICIES:
-        return ""
-    kind = next(kind for kind in ("Group", "Role", "User") if f"{kind}Name" in entity)
-    return f"Cannot exceed quota for PoliciesPer{kind}: {MAX_MANAGED_POLICIES}"
+    if not iam.find_policy(policy):
+        raise _RefusedError(404, "NoSuchEntity", f"Policy {policy} does not exist or is not attachable.")
+    if policy not in attached and len(attached) >= MAX_MANAGED_POLICIES:
+        kind = next(kind for kind in ("Group", "Role", "User") if f"{kind}Name" in entity)
+        message = f"Cannot exceed quota for PoliciesPer{kind}: {MAX_MANAGED_POLICIES}"
+        raise _RefusedError(409, "LimitExceeded", message)
 
 
-def _checking_quota(attach: Callable[..., Any]) -> Callable[..., Any]:
+def _checking_policy(attach: Callable[..., Any]) -> Callable[..., Any]:
     def attach_managed_policy(entity: dict[str, Any], policy_arn: str) -> None:
-        exceeded = _quota_exceeded(entity, policy_arn)
-        if exceeded:
-            raise ValueError(exceeded)
+        _require_attachable(entity, policy_arn)
         attach(entity, policy_arn)
 
     return attach_managed_policy
+
+
+def _checking_attachment(kind: str, store: Any, attach: Handler) -> Handler:
+    def check_and_attach(request: Any) -> Any:
+        entity = store.get(_parameter(request, f"{kind}Name"))
+        try:
+            if entity is not None:
+                _require_attachable(entity, _parameter(request, "PolicyArn"))
+        except _RefusedError as error:
+            return iam.error_response(error.status, error.code, str(error))
+        return attach(request)
+
+    return check_and_attach
 
 
 def _checking_access_keys(create: Handler) -> Handler:

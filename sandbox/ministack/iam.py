@@ -12,9 +12,7 @@ instance_profiles = need("services.iam._instance_profiles", "roles of instances"
 find_policy = need("services.iam._lookup_policy", "managed policies", "arn")
 operations = need("services.iam._IAM_HANDLERS", "quotas, conflicts and access keys")
 error_response = need("services.iam._error", "error responses", "status code message")
-attach_to_role = Replaceable("services.iam._attach_role_policy", "the quota of attached policies", "p")
 attach_to_user = Replaceable("services.iam._attach_user_policy", "the quota of attached policies", "p")
-attach_to_group = Replaceable("services.iam._attach_group_policy", "the quota of attached policies", "p")
 attach_policy = Replaceable(
     "services.iam.attach_managed_policy", "the quota of policies that templates attach", "entity policy_arn"
 )
