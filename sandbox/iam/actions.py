@@ -205,9 +205,7 @@ def _resource(operation: Operation) -> str:
         if not all(fields.values()):
             continue
         arn = next((value for value in fields.values() if value.startswith("arn:")), "")
-        names = {
-            name: value.rsplit("/", 1)[-1] if value.startswith("http") else value for name, value in fields.items()
-        }
+        names = {name: URL.sub("", value) for name, value in fields.items()}
         return _adapt(operation, arn or f"{prefix}{template.format_map(names)}".replace("parameter//", "parameter/"))
     return "*"
 
