@@ -82,7 +82,7 @@ RESOURCES = {
     ],
     "sts": ["{RoleArn}"],
 }
-URL = re.compile("https?://.*/")  # of a queue, before its name
+URL = re.compile("^https?://.*/")  # of a queue, before its name
 GLOBAL_SERVICES = ("budgets", "cloudfront", "iam", "sts")
 
 

@@ -11,24 +11,7 @@ from ..process import ACCOUNT
 from .operations import Operation
 from .policy import Context, Permission
 
-PARAMETERS = {
-    "GroupId": "security-group",
-    "InstanceId": "instance",
-    "PrefixListId": "prefix-list",
-    "SecurityGroupRuleId": "security-group-rule",
-    "SubnetId": "subnet",
-    "VpcId": "vpc",
-}
-# Resource types by the prefix of the IDs that CreateTags and DeleteTags have.
-TAGGED = {
-    "i": "instance",
-    "lt": "launch-template",
-    "sg": "security-group",
-    "sgr": "security-group-rule",
-    "subnet": "subnet",
-    "vol": "volume",
-    "vpc": "vpc",
-}
+ID = re.compile(r"Id(\.\d+)?$")
 TAG = re.compile(r"(?:TagSpecification\.(\d+)\.)?Tag\.\d+\.Key")
 
 
@@ -36,15 +19,9 @@ def resources(operation: Operation, kinds: list[str]) -> list[str]:
     """Return the ARNs of the resources among the parameters; `kinds` are the types that the action supports."""
     if operation.name == "RunInstances":
         return list(_launched(operation))
-    prefix = f"arn:aws:ec2:{operation.region}:{ACCOUNT}"
-    found = [
-        f"{prefix}:{kind}/{value}"
-        for parameter, kind in PARAMETERS.items()
-        if kind in kinds
-        for value in operation.values(parameter)
-    ]
-    tagged = operation.values("ResourceId") if operation.name in ("CreateTags", "DeleteTags") else []
-    return [*found, *(f"{prefix}:{TAGGED.get(name.split('-')[0], '*')}/{name}" for name in tagged)]
+    ids = dict.fromkeys(value for name, value in operation.parameters.items() if ID.search(name))
+    typed = ((ec2.resource_type(value).removeprefix("managed-"), value) for value in ids)
+    return [f"arn:aws:ec2:{operation.region}:{ACCOUNT}:{kind}/{value}" for kind, value in typed if kind in kinds]
 
 
 def _launched(operation: Operation) -> Iterator[str]:

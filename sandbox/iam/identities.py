@@ -10,32 +10,37 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ..ministack import cloudformation, iam
+from ..ministack.cloudformation import add_steps
 from ..ministack.requests import get_account_id
 
 MAX_MANAGED_POLICIES = 10  # of a user, group or role
 MAX_ACCESS_KEYS = 2  # of a user
 MEMBERS = "Cannot delete entity, must remove users from group first."
 Properties = dict[str, Any]
-Handler = Callable[[Any], Any]
+Function = Callable[..., Any]
 
 
 def install() -> None:
     """Extend MiniStack's operations and resource types."""
-    iam.attach_policy.wrap(_checking_policy)  # of roles and policies in templates
+    iam.attach_policy.extend(_attach_policy)  # of roles and policies in templates
     for kind, store in {"Role": iam.roles, "User": iam.users, "Group": iam.groups}.items():
         operation = f"Attach{kind}Policy"
-        iam.operations[operation] = _checking_attachment(kind, store, iam.operations[operation])
+        iam.operations[operation] = partial(_attach, kind, store, iam.operations[operation])
     iam.attach_to_user.replace(iam.operations["AttachUserPolicy"])  # of users in templates
-    iam.operations["CreateAccessKey"] = _checking_access_keys(iam.operations["CreateAccessKey"])
-    iam.operations["DeleteGroup"] = _checking_deletion(iam.operations["DeleteGroup"], _group_conflict)
-    iam.operations["DeleteUser"] = _checking_deletion(iam.operations["DeleteUser"], _user_conflict)
-    handlers = cloudformation.resource_handlers
-    handlers["AWS::IAM::Group"] = {"create": _create_group, "update": _update_group, "delete": _delete_group}
-    handlers["AWS::IAM::ManagedPolicy"] = _managed_policy(handlers["AWS::IAM::ManagedPolicy"])
-    handlers["AWS::IAM::Role"] = _role(handlers["AWS::IAM::Role"])
+    iam.operations["CreateAccessKey"] = partial(_create_access_key, iam.operations["CreateAccessKey"])
+    iam.operations["DeleteGroup"] = partial(_delete, iam.operations["DeleteGroup"], _group_conflict)
+    iam.operations["DeleteUser"] = partial(_delete, iam.operations["DeleteUser"], _user_conflict)
+    cloudformation.resource_handlers["AWS::IAM::Group"] = {
+        "create": _create_group,
+        "update": _update_group,
+        "delete": _delete_group,
+    }
+    add_steps("AWS::IAM::ManagedPolicy", check=_check_entities, check_deletion=_check_policy_deletion)
+    add_steps("AWS::IAM::Role", check_deletion=_check_role_deletion)
 
 
 def _parameter(request: Any, name: str) -> str:
@@ -62,52 +67,38 @@ def _require_attachable(entity: dict[str, Any], policy: str) -> None:
         raise _RefusedError(409, "LimitExceeded", message)
 
 
-def _checking_policy(attach: Callable[..., Any]) -> Callable[..., Any]:
-    def attach_managed_policy(entity: dict[str, Any], policy_arn: str) -> None:
-        _require_attachable(entity, policy_arn)
-        attach(entity, policy_arn)
-
-    return attach_managed_policy
+def _attach_policy(attach: Function, entity: dict[str, Any], policy_arn: str) -> None:
+    _require_attachable(entity, policy_arn)
+    attach(entity, policy_arn)
 
 
-def _checking_attachment(kind: str, store: Any, attach: Handler) -> Handler:
-    def check_and_attach(request: Any) -> Any:
-        entity = store.get(_parameter(request, f"{kind}Name"))
-        try:
-            if entity is not None:
-                _require_attachable(entity, _parameter(request, "PolicyArn"))
-        except _RefusedError as error:
-            return iam.error_response(error.status, error.code, str(error))
-        return attach(request)
-
-    return check_and_attach
+def _attach(kind: str, store: Any, attach: Function, request: Any) -> Any:
+    entity = store.get(_parameter(request, f"{kind}Name"))
+    try:
+        if entity is not None:
+            _require_attachable(entity, _parameter(request, "PolicyArn"))
+    except _RefusedError as error:
+        return iam.error_response(error.status, error.code, str(error))
+    return attach(request)
 
 
-def _checking_access_keys(create: Handler) -> Handler:
-    def create_access_key(request: Any) -> Any:
-        user = _parameter(request, "UserName")
-        if sum(key["UserName"] == user for key in iam.access_keys.values()) >= MAX_ACCESS_KEYS:
-            message = f"Cannot exceed quota for AccessKeysPerUser: {MAX_ACCESS_KEYS}"
-            return iam.error_response(409, "LimitExceeded", message)
-        return create(request)
-
-    return create_access_key
+def _create_access_key(create: Function, request: Any) -> Any:
+    user = _parameter(request, "UserName")
+    if sum(key["UserName"] == user for key in iam.access_keys.values()) >= MAX_ACCESS_KEYS:
+        return iam.error_response(409, "LimitExceeded", f"Cannot exceed quota for AccessKeysPerUser: {MAX_ACCESS_KEYS}")
+    return create(request)
 
 
-def _checking_deletion(delete: Handler, conflict: Callable[[Any], str]) -> Handler:
-    def check_and_delete(request: Any) -> Any:
-        reason = conflict(request)
-        return iam.error_response(409, "DeleteConflict", reason) if reason else delete(request)
-
-    return check_and_delete
+def _delete(delete: Function, conflict: Callable[[Any], str], request: Any) -> Any:
+    reason = conflict(request)
+    return iam.error_response(409, "DeleteConflict", reason) if reason else delete(request)
 
 
 def _group_conflict(request: Any) -> str:
     name = _parameter(request, "GroupName")
     group = iam.groups.get(name, {})
-    return (
-        MEMBERS if group.get("Users") else _policy_conflict(group.get("AttachedPolicies"), iam.group_policies.get(name))
-    )
+    attached, inline = group.get("AttachedPolicies"), iam.group_policies.get(name)
+    return MEMBERS if group.get("Users") else _policy_conflict(attached, inline)
 
 
 def _user_conflict(request: Any) -> str:
@@ -124,36 +115,24 @@ def _policy_conflict(attached: Any, inline: Any) -> str:
     return "Cannot delete entity, must delete policies first." if inline else ""
 
 
-def _managed_policy(original: dict[str, Any]) -> dict[str, Any]:
-    def create(logical_id: str, properties: Properties, stack: str) -> Any:
-        cloudformation.require_entities(properties)
-        return original["create"](logical_id, properties, stack)
-
-    def update(arn: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Any:
-        cloudformation.require_entities(new)
-        return original["update"](arn, old, new, stack, logical_id)
-
-    def delete(arn: str, properties: Properties) -> None:
-        names = {name for kind in ("Roles", "Users", "Groups") for name in properties.get(kind, [])}
-        for store in (iam.roles, iam.users, iam.groups):
-            if any(arn in entity["AttachedPolicies"] for name, entity in store.items() if name not in names):
-                raise ValueError("Cannot delete a policy attached to entities.")
-        original["delete"](arn, properties)
-
-    return original | {"create": create, "update": update, "delete": delete}
+def _check_entities(_id: str, properties: Properties) -> None:
+    cloudformation.require_entities(properties)
 
 
-def _role(original: dict[str, Any]) -> dict[str, Any]:
-    def delete(name: str, properties: Properties) -> None:
-        role = iam.roles.get(name, {})
-        inline = [policy["PolicyName"] for policy in properties.get("Policies", [])]
-        attached = _without(role.get("AttachedPolicies", []), properties.get("ManagedPolicyArns", []))
-        conflict = _policy_conflict(attached, _without(role.get("InlinePolicies", {}), inline))
-        if conflict:
-            raise ValueError(conflict)
-        original["delete"](name, properties)
+def _check_policy_deletion(arn: str, properties: Properties) -> None:
+    names = {name for kind in ("Roles", "Users", "Groups") for name in properties.get(kind, [])}
+    for store in (iam.roles, iam.users, iam.groups):
+        if any(arn in entity["AttachedPolicies"] for name, entity in store.items() if name not in names):
+            raise ValueError("Cannot delete a policy attached to entities.")
 
-    return original | {"delete": delete}
+
+def _check_role_deletion(name: str, properties: Properties) -> None:
+    role = iam.roles.get(name, {})
+    inline = [policy["PolicyName"] for policy in properties.get("Policies", [])]
+    attached = _without(role.get("AttachedPolicies", []), properties.get("ManagedPolicyArns", []))
+    conflict = _policy_conflict(attached, _without(role.get("InlinePolicies", {}), inline))
+    if conflict:
+        raise ValueError(conflict)
 
 
 def _create_group(logical_id: str, properties: Properties, stack: str) -> tuple[str, dict[str, str]]:

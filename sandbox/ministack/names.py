@@ -4,6 +4,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -64,6 +65,10 @@ class Replaceable:
     def wrap(self, wrapper: Callable[[Any], Any]) -> None:
         """Replace the function by ``wrapper(function)``."""
         self.replace(wrapper(self.current))
+
+    def extend(self, function: Callable[..., Any]) -> None:
+        """Replace the function by one that calls ``function(current function, *arguments)``."""
+        self.replace(partial(function, self.current))
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return self.current(*arguments, **options)
