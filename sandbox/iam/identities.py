@@ -1,21 +1,17 @@
-"""Users and groups: access keys, quotas, conflicts of deletions, and the resource type AWS::IAM::Group.
+"""Users, groups and roles: quotas, and conflicts of deletions.
 
-CloudFormation deletes a role, group or managed policy only if nothing outside the stack is attached to it.
+CloudFormation deletes a role or managed policy only if nothing outside the stack is attached to it.
 
 IAM user guide, "IAM and AWS STS quotas"; IAM API reference, error DeleteConflict. Not implemented: MFA devices, login
-profiles, signing certificates.
+profiles, signing certificates, and the resource type AWS::IAM::Group.
 """
 
-import json
-import re
-import secrets
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from ..ministack import cloudformation, iam
 from ..ministack.cloudformation import add_steps
-from ..ministack.requests import get_account_id
 
 MAX_MANAGED_POLICIES = 10  # of a user, group or role
 MAX_ACCESS_KEYS = 2  # of a user
@@ -34,11 +30,6 @@ def install() -> None:
     iam.operations["CreateAccessKey"] = partial(_create_access_key, iam.operations["CreateAccessKey"])
     iam.operations["DeleteGroup"] = partial(_delete, iam.operations["DeleteGroup"], _group_conflict)
     iam.operations["DeleteUser"] = partial(_delete, iam.operations["DeleteUser"], _user_conflict)
-    cloudformation.resource_handlers["AWS::IAM::Group"] = {
-        "create": _create_group,
-        "update": _update_group,
-        "delete": _delete_group,
-    }
     add_steps("AWS::IAM::ManagedPolicy", check=_check_entities, check_deletion=_check_policy_deletion)
     add_steps("AWS::IAM::Role", check_deletion=_check_role_deletion)
 
@@ -135,47 +126,5 @@ def _check_role_deletion(name: str, properties: Properties) -> None:
         raise ValueError(conflict)
 
 
-def _create_group(logical_id: str, properties: Properties, stack: str) -> tuple[str, dict[str, str]]:
-    name = properties.get("GroupName") or f"{stack[:80]}-{logical_id[:30]}-{secrets.token_hex(6).upper()}"
-    _call("CreateGroup", GroupName=name, Path=properties.get("Path", "/"))
-    _change_policies(name, {}, properties)
-    return name, {"Arn": iam.groups[name]["Arn"]}
-
-
-def _update_group(name: str, old: Properties, new: Properties, _stack: str) -> tuple[str, dict[str, str]]:
-    path = new.get("Path", "/")
-    iam.groups[name] |= {"Path": path, "Arn": f"arn:aws:iam::{get_account_id()}:group{path}{name}"}
-    _change_policies(name, old, new)
-    return name, {"Arn": iam.groups[name]["Arn"]}
-
-
-def _delete_group(name: str, properties: Properties) -> None:
-    if name in iam.groups:
-        _change_policies(name, properties, {})
-        _call("DeleteGroup", GroupName=name)
-
-
-def _change_policies(name: str, old: Properties, new: Properties) -> None:
-    """Change only the policies in the template; others stay attached."""
-    before, after = (properties.get("ManagedPolicyArns", []) for properties in (old, new))
-    for arn in _without(before, after):
-        if arn in iam.groups[name]["AttachedPolicies"]:
-            _call("DetachGroupPolicy", GroupName=name, PolicyArn=arn)
-    for arn in _without(after, before):
-        _call("AttachGroupPolicy", GroupName=name, PolicyArn=arn)
-    documents = {policy["PolicyName"]: policy["PolicyDocument"] for policy in new.get("Policies", [])}
-    for policy in _without([policy["PolicyName"] for policy in old.get("Policies", [])], documents):
-        _call("DeleteGroupPolicy", GroupName=name, PolicyName=policy)
-    for policy, document in documents.items():
-        _call("PutGroupPolicy", GroupName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
-
-
 def _without(items: Iterable[str], others: Iterable[str]) -> list[str]:
     return [item for item in items if item not in others]
-
-
-def _call(operation: str, **parameters: Any) -> None:
-    status, _, body = iam.operations[operation](parameters)
-    if status >= 300:
-        message = re.search("<Message>(.*?)</Message>", body.decode())
-        raise ValueError(message[1] if message else body.decode())
