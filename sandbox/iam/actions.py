@@ -169,7 +169,7 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
         case "ec2":
             return ec2_resources.resources(operation, kinds) or ["*"]
         case "glue":
-            return athena.glue_resources(operation.region, _glue_names(operation))
+            return athena.glue_resources(_glue_name(operation))
         case "route53":
             zone_or_check = operation.get("HostedZoneId") or operation.get("HealthCheckId") or operation.get("Id")
             return [f"arn:aws:route53:::{kinds[0]}/{zone_or_check}" if zone_or_check else "*"]
@@ -179,12 +179,11 @@ def _resources(operation: Operation, action: str) -> Iterable[str]:
             return [_resource(operation)]
 
 
-def _glue_names(operation: Operation) -> list[tuple[str, ...]]:
+def _glue_name(operation: Operation) -> tuple[str, ...]:
     database = operation.get("DatabaseName")
-    table = operation.get("Name") or operation.get("TableName")
-    if not database:
-        return [(operation.get("Name") or ("*" if operation.name == "GetDatabases" else ""),)]
-    return [(database, table or "*")]
+    if database:
+        return database, operation.get("Name") or operation.get("TableName") or "*"
+    return (operation.get("Name") or ("*" if operation.name == "GetDatabases" else ""),)
 
 
 def _event_buses(operation: Operation) -> set[str]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from ..athena.statements import INFORMATION_SCHEMA, Statement, parse
+from ..ministack import athena, glue
 from ..ministack.requests import get_region
 from ..process import ACCOUNT
-from . import implied, policies
+from . import implied
 from .operations import Operation
 from .policy import Permission
 
@@ -31,7 +32,8 @@ def permissions(operation: Operation) -> Iterator[Permission]:
         database, table = operation.get("DatabaseName"), operation.get("TableName")
         name = (database, table or "*") if "Table" in operation.name else (database or "*",)
         yield from _glue(METADATA[operation.name], name)
-    location = policies.result_location(workgroup(operation).rsplit("/", 1)[-1])
+    configuration = athena.workgroups.get(workgroup(operation).rsplit("/", 1)[-1], {}).get("Configuration", {})
+    location = configuration.get("ResultConfiguration", {}).get("OutputLocation", "")
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
     if not bucket:
         return
@@ -47,20 +49,18 @@ def permissions(operation: Operation) -> Iterator[Permission]:
 
 def workgroup(operation: Operation) -> str:
     """Return the ARN of the workgroup of a query."""
-    name = operation.get("WorkGroup") or policies.workgroup_of(
-        operation.get("QueryExecutionId"),
-        operation.get("NamedQueryId") or next(iter(operation.values("NamedQueryIds")), ""),
-    )
+    named = operation.get("NamedQueryId") or next(iter(operation.values("NamedQueryIds")), "")
+    query = athena.executions.get(operation.get("QueryExecutionId")) or athena.named_queries.get(named) or {}
+    name = operation.get("WorkGroup") or query.get("WorkGroup", "primary")
     return f"arn:aws:athena:{operation.region}:{ACCOUNT}:workgroup/{name}"
 
 
-def glue_resources(region: str, names: list[tuple[str, ...]]) -> list[str]:
+def glue_resources(name: tuple[str, ...]) -> list[str]:
     """Return the ARNs that Glue checks for a database or a table: also those that contain it."""
-    found = [f"arn:aws:glue:{region}:{ACCOUNT}:catalog"]
-    for name in names:
-        found += [f"arn:aws:glue:{region}:{ACCOUNT}:database/{name[0]}"] if name[0] else []
-        found += [f"arn:aws:glue:{region}:{ACCOUNT}:table/{'/'.join(name)}"] if len(name) > 1 else []
-    return found
+    prefix = f"arn:aws:glue:{get_region()}:{ACCOUNT}"
+    databases = [f"{prefix}:database/{name[0]}"] if name[0] else []
+    tables = [f"{prefix}:table/{'/'.join(name)}"] if len(name) > 1 else []
+    return [f"{prefix}:catalog", *databases, *tables]
 
 
 def _query(operation: Operation) -> Iterator[Permission]:
@@ -75,11 +75,12 @@ def _query(operation: Operation) -> Iterator[Permission]:
         yield from _glue(f"glue:{action}", (statement.database, statement.table or "*"))
     yield from _information_schema(statement)
     written = (statement.database, statement.table)
-    for database, table, place in policies.tables():
-        if (database, table) in statement.sources:
-            yield from _table((database, table), place, writes=False)
-        if (database, table) == written and statement.kind == "INSERT":
-            yield from _table(written, place, writes=True)
+    for key, table in list(glue.tables.items()):
+        name, place = tuple(key.split("/", 1)), table["StorageDescriptor"]["Location"]
+        if name in statement.sources:
+            yield from _table(name, place, writes=False)
+        if name == written and statement.kind == "INSERT":
+            yield from _table(name, place, writes=True)
 
 
 def _information_schema(statement: Statement) -> Iterator[Permission]:
@@ -90,7 +91,7 @@ def _information_schema(statement: Statement) -> Iterator[Permission]:
         yield from _glue("glue:GetDatabases", ("*",))
 
 
-def _table(name: tuple[str, str], place: str, *, writes: bool) -> Iterator[Permission]:
+def _table(name: tuple[str, ...], place: str, *, writes: bool) -> Iterator[Permission]:
     cause = f"table {name[1]}"
     for action in ("glue:GetTable", "glue:GetPartitions"):
         yield from _glue(action, name)
@@ -100,5 +101,5 @@ def _table(name: tuple[str, str], place: str, *, writes: bool) -> Iterator[Permi
 
 
 def _glue(action: str, name: tuple[str, ...]) -> Iterator[Permission]:
-    for arn in glue_resources(get_region(), [name]):
+    for arn in glue_resources(name):
         yield Permission(action, arn, {}, "Athena uses the catalog")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ..ministack import s3
 from ..ministack.requests import get_region, request_scope
 from ..process import ACCOUNT, REGION
 from . import ec2_resources, policies
@@ -85,7 +86,7 @@ def _s3(operation: Operation, action: str) -> Iterator[Permission]:
                 yield Permission(f"s3:{extra}", f"arn:aws:s3:::{bucket}/{key}", {}, f"{parameter} of {operation.name}")
     if name in S3_READS:
         yield from object_key(bucket, key, DECRYPT)
-        if not operation.get("VersionId") and not policies.has_object(bucket, key):
+        if not operation.get("VersionId") and key not in s3.buckets.get(bucket, {}).get("objects", {key: None}):
             # Otherwise, S3 does not reveal that the key does not exist.
             yield Permission("s3:ListBucket", f"arn:aws:s3:::{bucket}", {}, "a key that does not exist")
     if name == "PutObject":

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..cloudtrail import USER
-from ..ministack import athena, autoscaling, cloudformation, glue, iam, kms, lambda_functions, s3, secretsmanager, sts
+from ..ministack import autoscaling, cloudformation, iam, kms, secretsmanager, sts
 from ..ministack.requests import get_region, request_scope, resource_policy_of
 from ..process import ACCOUNT, REGION
 from .policy import Document
@@ -131,32 +131,3 @@ def existing_arn(arn: str) -> str:
         case _:
             found = None
     return found or arn
-
-
-def has_object(bucket: str, key: str) -> bool:
-    """Return whether an object exists."""
-    return key in s3.buckets.get(bucket, {}).get("objects", {key: None})
-
-
-def workgroup_of(query_id: str, named_query_id: str) -> str:
-    """Return the workgroup of a query."""
-    record = athena.executions.get(query_id) or athena.named_queries.get(named_query_id) or {}
-    return str(record.get("WorkGroup", "primary"))
-
-
-def result_location(workgroup: str) -> str:
-    """Return the S3 URI of a workgroup's results."""
-    configuration = athena.workgroups.get(workgroup, {}).get("Configuration", {})
-    return str(configuration.get("ResultConfiguration", {}).get("OutputLocation", ""))
-
-
-def tables() -> list[tuple[str, str, str]]:
-    """Return database, name and location of the Glue tables."""
-    found = [(key.split("/", 1), table["StorageDescriptor"]["Location"]) for key, table in glue.tables.items()]
-    return [(database, name, location) for (database, name), location in found]
-
-
-def function_role(name: str) -> str:
-    """Return the role of a function, by name or ARN."""
-    _, configuration, _ = lambda_functions.find_function(name)
-    return str(configuration["Role"]) if configuration else ""

@@ -14,7 +14,7 @@ from typing import Any
 from ..ministack import apigateway, cloudwatch, lambda_functions, sns, stepfunctions
 from ..ministack.requests import get_region
 from ..process import ACCOUNT
-from . import implied, policies
+from . import implied
 from .authorization import AccessDeniedError, is_allowed, require
 from .policy import Context, Permission
 
@@ -119,7 +119,8 @@ def _dispatch_alarm_actions(dispatch: Function, alarm: dict[str, Any], *argument
 
 
 def _route_failure(route: Function, target: str, function: str, *arguments: Any) -> None:
-    if deliver(policies.function_role(function), target, {}, f"the destination of {function}"):
+    _, configuration, _ = lambda_functions.find_function(function)
+    if deliver(configuration["Role"], target, {}, f"the destination of {function}"):
         route(target, function, *arguments)
 
 
