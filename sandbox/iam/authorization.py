@@ -9,7 +9,7 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from . import ec2_resources, policies
 from .actions import UnknownOperationError, required_permissions
 from .conditions import UnsupportedPolicyError
 from .operations import Operation, parse
-from .policy import Context, Decision, Document, Permission, Request, evaluate
+from .policy import Context, Decision, Permission, Request, decide
 
 AUTHORIZATION_LOG = "authorization.jsonl"  # below the sandbox's folder
 TEST_TARGET = "Sandbox."  # operations that only the sandbox has
@@ -36,15 +36,6 @@ class AccessDeniedError(Exception):
         self.permission = permission
 
 
-@dataclass(frozen=True)
-class _Policies:
-    """The policies that apply to a request."""
-
-    identity: tuple[Document, ...]
-    resource: Document | None
-    boundary: Document | None
-
-
 def denial(scope: Any, headers: Mapping[str, str], body: bytes, signature: Any) -> tuple[int, Any, bytes] | None:
     """Return the response to a request with a valid signature that policies deny."""
     if headers.get("x-amz-target", "").startswith(TEST_TARGET):
@@ -54,8 +45,9 @@ def denial(scope: Any, headers: Mapping[str, str], body: bytes, signature: Any) 
     principal, session = policies.principal_of(signature.access_key_id)
     CALLER.set(principal)
     try:
-        for permission in required_permissions(operation):
-            require(principal, permission, session)
+        with requests.request_scope(ACCOUNT, operation.region):
+            for permission in required_permissions(operation):
+                require(principal, permission, session)
     except UnknownOperationError as error:
         message = f"the sandbox does not know the permissions of the operation {error}; see sandbox/iam/actions.py"
         logger.warning("%s called an unknown operation: %s", session, message)
@@ -91,20 +83,20 @@ def require(principal: str, permission: Permission, session: str = "") -> None:
     tags = ec2_resources.tag_context(permission.resource)
     context = {**_global_context(principal, permission.resource), **tags, **permission.context}
     request = Request(principal, permission.action, permission.resource, context)
-    applicable = _Policies(
-        tuple(policies.identity_policies(principal)),
-        policies.resource_policy(permission.action, permission.resource),
-        policies.boundary(principal),
-    )
     try:
-        decision = _evaluate(request, applicable)
+        decision, policy = decide(
+            request,
+            policies.identity_policies(principal),
+            policies.resource_policy(permission.action, permission.resource),
+            policies.boundary(principal),
+        )
     except UnsupportedPolicyError as error:
         message = f"the sandbox cannot evaluate a policy for {principal} and {permission.action}: {error}"
         logger.warning(message)
         raise AccessDeniedError(message, permission) from error
     _record(principal, permission, decision)
     if decision is not Decision.ALLOWED:
-        message = _message(session or principal, request, decision, applicable)
+        message = _message(session or principal, permission, decision, policy)
         logger.warning("%s%s", message, f" (required for: {permission.cause})" if permission.cause else "")
         raise AccessDeniedError(message, permission)
 
@@ -116,15 +108,6 @@ def is_allowed(principal: str, action: str, resource: str, context: Context | No
     except AccessDeniedError:
         return False
     return True
-
-
-def _evaluate(request: Request, applicable: _Policies) -> Decision:
-    return evaluate(
-        request,
-        identity_policies=applicable.identity,
-        resource_policy=applicable.resource,
-        boundary=applicable.boundary,
-    )
 
 
 def _global_context(principal: str, resource: str) -> Context:
@@ -139,35 +122,13 @@ def _global_context(principal: str, resource: str) -> Context:
     return context | ({"aws:ResourceAccount": ACCOUNT} if resource.startswith("arn:") else {})
 
 
-def _message(session: str, request: Request, decision: Decision, applicable: _Policies) -> str:
+def _message(session: str, permission: Permission, decision: Decision, policy: str) -> str:
     """Describe a denied request in the words of the IAM user guide, "Troubleshoot access denied error messages"."""
-    text = f"User: {session} is not authorized to perform: {request.action} on resource: {request.resource}"
+    action = permission.action
+    text = f"User: {session} is not authorized to perform: {action} on resource: {permission.resource}"
     if decision is Decision.EXPLICITLY_DENIED:
-        return f"{text} with an explicit deny in {_denying(request, applicable)}"
-    return f"{text} because no {_missing(request, applicable)} allows the {request.action} action"
-
-
-def _denying(request: Request, applicable: _Policies) -> str:
-    kinds = {
-        "an identity-based policy": _Policies(applicable.identity, None, None),
-        "a permissions boundary": _Policies((), None, applicable.boundary),
-    }
-    explicit = Decision.EXPLICITLY_DENIED
-    return next((k for k, some in kinds.items() if _evaluate(request, some) is explicit), "a resource-based policy")
-
-
-def _missing(request: Request, applicable: _Policies) -> str:
-    unbounded = _Policies(applicable.identity, applicable.resource, None)
-    if applicable.boundary is not None and _evaluate(request, unbounded) is Decision.ALLOWED:
-        return "permissions boundary"
-    everything = {"Statement": {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "*"}}
-    by_identity = any(
-        evaluate(request, identity_policies=[document], resource_policy=everything) is Decision.ALLOWED
-        for document in applicable.identity
-    )
-    if request.by_service or (request.needs_resource_policy and by_identity):
-        return "resource-based policy"
-    return "identity-based policy"
+        return f"{text} with an explicit deny in {'an' if policy.startswith('i') else 'a'} {policy}"
+    return f"{text} because no {policy} allows the {action} action"
 
 
 def _record(principal: str, permission: Permission, decision: Decision) -> None:

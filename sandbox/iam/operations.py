@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote
 
 import botocore.session
 from botocore.exceptions import UnknownServiceError
-from botocore.model import OperationModel, ServiceModel, StructureShape
+from botocore.model import OperationModel, StructureShape
 
 # IAM's prefixes of actions that differ from the names in signatures.
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
@@ -22,7 +22,7 @@ SESSION = botocore.session.Session()
 class Operation:
     """An operation that a request calls.
 
-    service: the prefix of its actions in policies. path: URL path of a REST operation. target: of the JSON protocol.
+    service: the prefix of its actions in policies. path: URL path of a REST operation.
     """
 
     service: str
@@ -122,21 +122,15 @@ def _rest(
 
 
 @cache
-def model(service: str) -> ServiceModel | None:
-    """Return botocore's model of a service, if it knows the name."""
-    try:
-        return SESSION.get_service_model(service)
-    except UnknownServiceError:
-        return None
-
-
-@cache
 def _routes(service: str) -> dict[str, list[_Route]]:
     """Return the routes of a service's REST operations by method."""
     routes: dict[str, list[_Route]] = {}
-    found = model(service)
-    for name in found.operation_names if found else []:
-        operation = found.operation_model(name)  # type: ignore[union-attr]
+    try:
+        model = SESSION.get_service_model(service)
+    except UnknownServiceError:
+        return routes
+    for name in model.operation_names:
+        operation = model.operation_model(name)
         path, _, query = operation.http["requestUri"].partition("?")
         required = _required(operation.input_shape) if operation.input_shape else frozenset()
         constants = {key: value for key, value in parse_qsl(query, keep_blank_values=True) if key != "x-id"}

@@ -18,6 +18,7 @@ Document = Mapping[str, Any]
 Statement = Mapping[str, Any]
 Context = Mapping[str, str | list[str]]  # condition keys and their values; a list for a multivalued key
 
+IDENTITY, BOUNDARY, RESOURCE = "identity-based policy", "permissions boundary", "resource-based policy"
 USER_VARIABLE = re.compile(r"\$\{(aws:userid|aws:username)\}")
 SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
 
@@ -80,12 +81,21 @@ def evaluate(
     A service needs a resource policy. A role or user needs an identity policy, or a resource policy with it as the
     principal. For KMS keys and sts:AssumeRole, the resource policy must have it or its account as a principal.
     """
+    return decide(request, identity_policies, resource_policy, boundary)[0]
+
+
+def decide(
+    request: Request, identity_policies: Iterable[Document], resource_policy: Document | None, boundary: Document | None
+) -> tuple[Decision, str]:
+    """Evaluate a request, and return also the kind of policy that denies it, or does not allow it."""
     identity = [s for document in identity_policies for s in applicable_statements(document, request)]
     limits = list(applicable_statements(boundary, request)) if boundary is not None else []
     resource = list(applicable_statements(resource_policy, request)) if resource_policy is not None else []
     addressed = [(s, match) for s in resource if (match := _principal_match(s, request))]
-    if any(s["Effect"] == "Deny" for s in [*identity, *limits, *(s for s, _ in addressed)]):
-        return Decision.EXPLICITLY_DENIED
+    kinds = {IDENTITY: identity, BOUNDARY: limits, RESOURCE: [s for s, _ in addressed]}
+    for kind, statements in kinds.items():
+        if any(s["Effect"] == "Deny" for s in statements):
+            return Decision.EXPLICITLY_DENIED, kind
     by_name = any(match == "principal" for _, match in addressed)
     by_account = any(match == "account" for _, match in addressed)
     if request.by_service:
@@ -94,8 +104,12 @@ def evaluate(
         allowed = by_name or (by_account and bool(identity))
     else:
         allowed = by_name or bool(identity)
-    within_boundary = boundary is None or bool(limits)
-    return Decision.ALLOWED if allowed and within_boundary else Decision.IMPLICITLY_DENIED
+    if not allowed:
+        missing = request.by_service or (request.needs_resource_policy and identity)
+        return Decision.IMPLICITLY_DENIED, RESOURCE if missing else IDENTITY
+    if boundary is not None and not limits:
+        return Decision.IMPLICITLY_DENIED, BOUNDARY
+    return Decision.ALLOWED, ""
 
 
 def applicable_statements(document: Document | None, request: Request) -> Iterator[Statement]:

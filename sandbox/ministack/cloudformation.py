@@ -142,10 +142,12 @@ def extend_resource_type(resource_type: str, **functions: Any) -> dict[str, Any]
 _Step = Callable[[str, dict[str, Any]], Any]
 
 
-def add_steps(resource_type: str, *, check: _Step | None = None, apply: _Step | None = None) -> None:
+def add_steps(
+    resource_type: str, *, check: _Step | None = None, apply: _Step | None = None, check_deletion: _Step | None = None
+) -> None:
     """Let a resource type's handlers call ``check(id, properties)`` first, and ``apply(physical_id, properties)`` last.
 
-    The id is the logical one in `create`, and the physical one in `update`.
+    The id is the logical one in `create`, and the physical one in `update` and ``check_deletion(id, properties)``.
     """
     original = resource_handlers[resource_type]
 
@@ -160,6 +162,13 @@ def add_steps(resource_type: str, *, check: _Step | None = None, apply: _Step | 
 
         return handle
 
+    def check_and_delete(physical_id: str, properties: dict[str, Any]) -> None:
+        if check_deletion:
+            check_deletion(physical_id, properties)
+        original["delete"](physical_id, properties)
+
     positions = {"create": 1, "update": 2}  # of the properties
     steps = {name: with_steps(original[name], at) for name, at in positions.items() if name in original}
+    if check_deletion:
+        steps["delete"] = check_and_delete
     resource_handlers[resource_type] = original | steps

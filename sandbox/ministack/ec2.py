@@ -23,3 +23,4 @@ launch_instances = need(
 )
 terminate_instances = need("services.ec2._terminate_instances", "instances of templates", "p")
 flow_logs = need("services.ec2._flow_logs", "flow logs of templates")
+resource_type = need("services.ec2._guess_resource_type", "resources of operations", "resource_id")

@@ -67,7 +67,7 @@ class Replaceable:
         self.replace(wrapper(self.current))
 
     def extend(self, function: Callable[..., Any]) -> None:
-        """Replace the function by `function`, whose first argument is the function as it was."""
+        """Replace the function by one that calls ``function(current function, *arguments)``."""
         self.replace(partial(function, self.current))
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:

@@ -14,3 +14,6 @@ json_error = need("core.responses.error_response_json", "operations of the JSON 
 access_denied = need(
     "core.iam_actions.access_denied_response", "denied requests", "service action principal_arn request_id"
 )
+resource_policy_of = need(
+    "core.iam_evaluator._resource_policy", "policies of buckets, keys, topics and more", "service resource_arn"
+)
