@@ -34,18 +34,16 @@ def install(operations: dict[str, Any]) -> None:
 
 def _create(parameters: dict[str, Any]) -> Any:
     """Let MiniStack create the change set, then add to its changes and correct its status."""
-    stack = cloudformation.find_stack(cloudformation.parameter(parameters, "StackName")) or {}
-    # MiniStack replaces the template of a new stack, so read it first.
+    stack: dict[str, Any] = {}
+    if cloudformation.parameter(parameters, "ChangeSetType") != "CREATE":
+        stack = cloudformation.find_stack(cloudformation.parameter(parameters, "StackName")) or {}
     old_template, old_values = stack.get("_template") or {}, stack.get("_resolved_params") or {}
-    old_outputs = old_template.get("Outputs")
     existing_ids = set(cloudformation.change_sets)
     response = cloudformation.create_change_set(parameters)
     for change_set_id in set(cloudformation.change_sets) - existing_ids:
         change_set = cloudformation.change_sets[change_set_id]
         if change_set["ChangeSetType"] == "IMPORT" or change_set["StatusReason"] not in ("", NO_CHANGES):
             continue
-        if change_set["ChangeSetType"] == "CREATE":
-            old_template, old_values, old_outputs = {}, {}, None
         reason = changed_types(old_template, change_set["_template"])
         if reason:
             change_set |= {"Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": reason, "Changes": []}
@@ -55,7 +53,7 @@ def _create(parameters: dict[str, Any]) -> Any:
         mode = cloudformation.parameter(parameters, "DeploymentMode")
         if mode == drift.REVERT_DRIFT and change_set["ChangeSetType"] == "UPDATE":
             drift.compare(change_set)
-        if change_set["Changes"] or change_set["_template"].get("Outputs") != old_outputs:
+        if change_set["Changes"] or change_set["_template"].get("Outputs") != old_template.get("Outputs"):
             change_set |= {"Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "StatusReason": ""}
             _validate(change_set)
     return response
@@ -70,17 +68,21 @@ def _validate(change_set: dict[str, Any]) -> None:
         early_validation.fail(change_set, errors)
 
 
+def _find(parameters: dict[str, Any]) -> dict[str, Any] | None:
+    name, stack = (cloudformation.parameter(parameters, key) for key in ("ChangeSetName", "StackName"))
+    change_set: dict[str, Any] | None = cloudformation.find_change_set(name, stack)[1]
+    return change_set
+
+
 def _execute(original_execute: Operation, parameters: dict[str, Any]) -> Any:
-    stack = cloudformation.parameter(parameters, "StackName")
-    _, change_set = cloudformation.find_change_set(cloudformation.parameter(parameters, "ChangeSetName"), stack)
+    change_set = _find(parameters)
     if change_set and change_set["ExecutionStatus"] == "AVAILABLE":
         drift.start_from_actual_state(change_set)
     return original_execute(parameters)
 
 
 def _delete(original_delete: Operation, parameters: dict[str, Any]) -> Any:
-    stack = cloudformation.parameter(parameters, "StackName")
-    _, change_set = cloudformation.find_change_set(cloudformation.parameter(parameters, "ChangeSetName"), stack)
+    change_set = _find(parameters)
     if change_set and change_set["ExecutionStatus"] == EXECUTING:
         return cloudformation.error_response("InvalidChangeSetStatus", f"The change set is {EXECUTING}")
     for nested_id in change_set.get("_nested", []) if change_set else []:
@@ -92,9 +94,8 @@ def _complete(change_set: dict[str, Any], old_template: Any, old_values: Any, in
     """Add values and nested change sets to a change set's changes from `old_template` with parameters `old_values`."""
     name, stack_id = change_set["StackName"], change_set["StackId"]
     old = cloudformation.resolve_for_diff(old_template, old_values, name, stack_id).get("Resources", {})
-    new = cloudformation.resolve_for_diff(change_set["_template"], change_set["_resolved_params"], name, stack_id)[
-        "Resources"
-    ]
+    new_template, new_values = change_set["_template"], change_set["_resolved_params"]
+    new = cloudformation.resolve_for_diff(new_template, new_values, name, stack_id)["Resources"]
     changes = {c["ResourceChange"]["LogicalResourceId"]: c["ResourceChange"] for c in change_set["Changes"]}
     existing = cloudformation.stacks[name].get("_resources", {})
     physical_ids = {key: item.get("PhysicalResourceId", "") for key, item in existing.items()}
@@ -150,8 +151,7 @@ def _add_nested_change_set(parent: dict[str, Any], logical_id: str, resource: An
 
 
 def _describe(parameters: dict[str, Any]) -> Any:
-    name = cloudformation.parameter(parameters, "ChangeSetName")
-    _, change_set = cloudformation.find_change_set(name, cloudformation.parameter(parameters, "StackName"))
+    name, change_set = cloudformation.parameter(parameters, "ChangeSetName"), _find(parameters)
     if not change_set:
         return cloudformation.error_response("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
     start = int(cloudformation.parameter(parameters, "NextToken") or 0)
@@ -186,10 +186,9 @@ def _without_values(resource_change: dict[str, Any]) -> dict[str, Any]:
 
 def _describe_events(original_describe: Operation, parameters: dict[str, Any]) -> Any:
     """Return the errors that validation found in a change set, or the events of a stack."""
-    name = cloudformation.parameter(parameters, "ChangeSetName")
+    name, change_set = cloudformation.parameter(parameters, "ChangeSetName"), _find(parameters)
     if not name:
         return original_describe(parameters)
-    _, change_set = cloudformation.find_change_set(name, cloudformation.parameter(parameters, "StackName"))
     if not change_set:
         return cloudformation.error_response("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
     inner = f"<DescribeEventsResult>{_xml('OperationEvents', change_set.get('_events', []))}</DescribeEventsResult>"

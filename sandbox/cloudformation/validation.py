@@ -152,10 +152,17 @@ def _check_value(name: str, definition: dict[str, Any], value: str) -> None:
 
 
 def _check_stored_values(names: list[str]) -> None:
-    """Check that Parameter Store has the parameters with these names, which can end with a version."""
+    """Check that Parameter Store has the parameters with these names, which can end with a version.
+
+    CloudFormation reads them with the permissions of the caller.
+    """
     stored = {name: re.sub(r":\d+$", "", name) for name in names}
     for name in stored.values():
-        _require_read(name)
+        arn = f"arn:aws:ssm:{get_region()}:{ACCOUNT}:parameter/{name.lstrip('/')}"
+        try:
+            require(CALLER.get(), Permission("ssm:GetParameters", arn, {}, "a parameter of the template"))
+        except AccessDeniedError as error:
+            raise TemplateError(str(error)) from error
     missing = [name for name in names if ssm.parameter_value(stored[name]) is None]
     if missing:
         raise TemplateError(f"Unable to fetch parameters [{','.join(missing)}] from parameter store for this account.")
@@ -163,12 +170,3 @@ def _check_stored_values(names: list[str]) -> None:
     if secure:
         reason = "referenced by template have types not supported by CloudFormation."
         raise TemplateError(f"Parameters [{', '.join(secure)}] {reason}")
-
-
-def _require_read(name: str) -> None:
-    """Check that the caller may read a parameter, as CloudFormation does on its behalf."""
-    arn = f"arn:aws:ssm:{get_region()}:{ACCOUNT}:parameter/{name.lstrip('/')}"
-    try:
-        require(CALLER.get(), Permission("ssm:GetParameters", arn, {}, "a parameter of the template"))
-    except AccessDeniedError as error:
-        raise TemplateError(str(error)) from error
