@@ -1,9 +1,9 @@
 """API Gateway: REST APIs at Regional endpoints and custom domain names.
 
-The control plane and the integrations are MiniStack's. This module routes requests to an API (regional endpoint, custom
-domain name, base path mapping, stage), creates regional domain names as AWS does (``d-...``), and adds the headers of
-the default gateway responses. It rejects configurations that AWS rejects: logging without the account's CloudWatch
-role, and enhanced security policies without an endpoint access mode.
+The control plane, the integrations and the gateway responses are MiniStack's. This module routes requests to an API
+(regional endpoint, custom domain name, stage), and creates regional domain names as AWS does (``d-...``). It rejects
+configurations that AWS rejects: logging without the account's CloudWatch role, and enhanced security policies without
+an endpoint access mode.
 
 Not implemented: throttling, access logs, caching, request validation, usage plans, TLS versions, edge-optimized and
 private endpoints, the CORS headers of preflights. Plain HTTP requests get the same response as HTTPS requests.
@@ -73,15 +73,15 @@ async def serve(request: Request) -> Response | None:
     with request_scope(ACCOUNT, endpoint[2]):
         route = _route(request, endpoint[1])
         if not route:
-            return _forbidden()
+            return Response(403, {"content-type": "application/json"}, b'{"message":"Forbidden"}')
         api_id, stage, path = route
         started = time.time()
         status, headers, body = await apigateway.execute(
             api_id, stage, request.method, unquote(path), request.headers, request.body, parse_qs(request.query)
         )
         _record(route, request.method, status, started)
-        all_headers = _error_headers(api_id, status) | {name.lower(): str(value) for name, value in headers.items()}
-    return Response(status, all_headers, body if isinstance(body, bytes) else str(body).encode())
+    lower_case = {name.lower(): str(value) for name, value in headers.items()}
+    return Response(status, lower_case, body if isinstance(body, bytes) else str(body).encode())
 
 
 def _record(route: tuple[str, str, str], method: str, status: int, started: float) -> None:
@@ -104,32 +104,11 @@ def _record(route: tuple[str, str, str], method: str, status: int, started: floa
 def _route(request: Request, api_id: str) -> tuple[str, str, str] | None:
     """Return the API ID, the stage and the path of a request; None if there is no such API."""
     host = request.host.lower()
-    first, _, rest = request.path.lstrip("/").partition("/")
     if host == request.endpoint:
+        first, _, rest = request.path.lstrip("/").partition("/")
         return (api_id, first, f"/{rest}") if api_id in apigateway.rest_apis else None
     domain = apigateway.domain_names.get(host)
     if not domain or domain["regionalDomainName"] != request.endpoint:
         return None
-    mappings = apigateway.base_path_mappings.get(host, {})
-    if first in mappings:
-        return mappings[first]["restApiId"], mappings[first]["stage"], f"/{rest}"
-    if "(none)" in mappings:
-        return mappings["(none)"]["restApiId"], mappings["(none)"]["stage"], request.path
-    return None
-
-
-def _error_headers(api_id: str, status: int) -> dict[str, str]:
-    """Return the headers of the default gateway response; the integration's headers override them."""
-    response_type = {4: "DEFAULT_4XX", 5: "DEFAULT_5XX"}.get(status // 100)
-    response = apigateway.gateway_responses.get(api_id, {}).get(response_type, {})
-    prefix = "gatewayresponse.header."
-    parameters = response.get("responseParameters") or {}
-    return {
-        name.removeprefix(prefix).lower(): value.strip("'")
-        for name, value in parameters.items()
-        if name.startswith(prefix)
-    }
-
-
-def _forbidden() -> Response:
-    return Response(403, {"content-type": "application/json"}, b'{"message":"Forbidden"}')
+    mapping: tuple[str, str, str] | None = apigateway.resolve_base_path_mapping(host, request.path)
+    return mapping
