@@ -29,10 +29,6 @@ def install() -> None:
     athena.add_workgroup_type()
     resource_handlers["AWS::Athena::NamedQuery"] = {
         "create": _create_named_query,
-        "update": lambda query_id, _old, new, _stack: (
-            athena.delete_named_query({"NamedQueryId": query_id}),
-            _create_named_query("", new, ""),
-        )[1],
         "delete": lambda query_id, _properties: athena.delete_named_query({"NamedQueryId": query_id}),
     }
 

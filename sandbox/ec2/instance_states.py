@@ -8,9 +8,8 @@ import contextvars
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..ministack import ec2
 from .ec2_protocol import ApiError, Request, implement, lower_first
@@ -21,11 +20,10 @@ PROTECTIONS = {"DisableApiStop": "stopped", "DisableApiTermination": "terminated
 WHEN_STOPPED: list[Callable[[str], None]] = []  # called with the ID of an instance that has stopped
 
 
-@dataclass(frozen=True)
-class Transition:
-    """A change of state. accepted: the states in which a call succeeds. protection: what prevents it."""
+class Transition(NamedTuple):
+    """A change of state. A call succeeds in each of the three states, unless the instance has the protection."""
 
-    accepted: tuple[str, ...]
+    initial: str
     intermediate: str
     final: str
     participle: str
@@ -33,8 +31,8 @@ class Transition:
 
 
 TRANSITIONS = {
-    "StopInstances": Transition(("running", "stopping", "stopped"), "stopping", "stopped", "stopped", "DisableApiStop"),
-    "StartInstances": Transition(("stopped", "pending", "running"), "pending", "running", "started"),
+    "StopInstances": Transition("running", "stopping", "stopped", "stopped", "DisableApiStop"),
+    "StartInstances": Transition("stopped", "pending", "running", "started"),
 }
 
 
@@ -61,7 +59,7 @@ def _change(transition: Transition, request: Request) -> dict[str, Any]:
     instances = list(_instances(request))
     for instance in instances:
         _check_protection(instance, transition.protection)
-        if instance["State"]["Name"] not in transition.accepted:
+        if instance["State"]["Name"] not in transition[:3]:
             message = f"is not in a state from which it can be {transition.participle}."
             raise ApiError("IncorrectInstanceState", f"This instance '{instance['InstanceId']}' {message}")
     changes = []

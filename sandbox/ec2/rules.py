@@ -62,13 +62,10 @@ def _delete_rule(rule_id: str, properties: dict[str, Any]) -> None:
         store_rules(group, [rule for rule in stored_rules(group) if rule["SecurityGroupRuleId"] != rule_id])
 
 
-def find_group(group_id: str | None, group_name: str | None = None) -> dict[str, Any]:
-    if group_name and not group_id:  # names are valid in the default VPC only
-        matching = [g for g in ec2.security_groups.values() if g["GroupName"] == group_name]
-        group_id = matching[0]["GroupId"] if matching else None
+def find_group(group_id: str | None) -> dict[str, Any]:
     group: dict[str, Any] | None = ec2.security_groups.get(group_id)
     if group is None:
-        raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id or group_name}' does not exist")
+        raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
     return group
 
 
@@ -175,7 +172,7 @@ def _new_rule_id() -> str:
 
 
 def _authorize(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
-    group = find_group(request.get("GroupId"), request.get("GroupName"))
+    group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     new = [rule for permission in _permissions(request) for rule in rules_in(permission, group, is_egress)]
     if not new:
@@ -189,7 +186,7 @@ def _authorize(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
 
 
 def _revoke(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
-    group = find_group(request.get("GroupId"), request.get("GroupName"))
+    group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     ids = request.get("SecurityGroupRuleId")
     unknown: list[Any] = []
@@ -240,7 +237,7 @@ def _modify_rule(rule: Rule, update: dict[str, Any], group: dict[str, Any]) -> R
 
 
 def _update_descriptions(request: dict[str, Any], is_egress: bool) -> dict[str, Any]:
-    group = find_group(request.get("GroupId"), request.get("GroupName"))
+    group = find_group(request.get("GroupId"))
     stored = stored_rules(group)
     by_id = {
         d["SecurityGroupRuleId"]: d.get("Description", "") for d in request.get("SecurityGroupRuleDescription", [])
@@ -270,9 +267,7 @@ def _describe(request: dict[str, Any]) -> dict[str, Any]:
         if rule["GroupId"] in filters.get("group-id", [rule["GroupId"]])
         and rule["SecurityGroupRuleId"] in (ids or [rule["SecurityGroupRuleId"]])
     ]
-    start, size = int(request.get("NextToken", 0)), int(request.get("MaxResults", 1000))
-    more = {"nextToken": str(start + size)} if start + size < len(matching) else {}
-    return {"securityGroupRuleSet": matching[start : start + size], **more}
+    return {"securityGroupRuleSet": matching}
 
 
 def _permissions(request: Request) -> list[dict[str, Any]]:
@@ -280,9 +275,6 @@ def _permissions(request: Request) -> list[dict[str, Any]]:
     permissions = [{**item, "UserIdGroupPairs": item.get("Groups")} for item in request.get("IpPermissions", [])]
     if request.get("CidrIp"):
         permissions.append({**request, "IpRanges": [{"CidrIp": request["CidrIp"]}]})
-    elif request.get("SourceSecurityGroupName"):
-        source = find_group(None, request["SourceSecurityGroupName"])["GroupId"]
-        permissions.append({"IpProtocol": "-1", **request, "UserIdGroupPairs": [{"GroupId": source}]})
     return permissions
 
 

@@ -4,9 +4,7 @@ from .names import Replaceable, need
 
 rest_apis = need("services.apigateway_v1._rest_apis", "routing requests to an API")
 domain_names = need("services.apigateway_v1._domain_names", "routing requests to a custom domain name")
-resolve_base_path_mapping = need(
-    "services.apigateway_v1.resolve_base_path_mapping", "routing requests to a custom domain name", "domain_name path"
-)
+base_path_mappings = need("services.apigateway_v1._base_path_mappings", "routing requests to a custom domain name")
 account_settings = need("services.apigateway_v1._account_settings", "the account's role for logs")
 stages = need("services.apigateway_v1._stages_v1", "metrics of methods")
 match_resource = need("services.apigateway_v1._match_resource_tree", "metrics of methods", "api_id segments")
@@ -15,7 +13,6 @@ execute = need(
     "responses of an API",
     "api_id stage_name method path headers body query_params",
 )
-create_domain_name = Replaceable("services.apigateway_v1._create_domain_name", "regional domain names", "data")
 invoke_function = Replaceable(
     "services.apigateway_v1._call_lambda_raw", "permissions of integrations", "function_ref event account_id region"
 )

@@ -1,10 +1,10 @@
 """Health checks in templates, and over HTTP and HTTPS, as Route 53's health checkers send them.
 
-There is one health checker, whose result is the status of the health check (on AWS an endpoint is healthy if
-more than 18% of the checkers report it as healthy). The sandbox's speed shortens the intervals, but not
-the time limits: 4 s to connect, and 2 s without data of the response, whose first 5,120 bytes must contain the search
-string (on AWS 2 s for the status, and 2 s for the body). Source: Route 53 developer guide, how Amazon Route 53 determines whether a health
-check is healthy.
+There is one health checker, whose result is the status of the health check (on AWS an endpoint is healthy if more than
+18% of the checkers report it as healthy). The sandbox's speed shortens the intervals, but not the time limits: 4 s to
+connect, and 2 s without data of the response, whose first 5,120 bytes must contain the search string (on AWS 2 s for
+the status, and 2 s for the body). Source: Route 53 developer guide, how Amazon Route 53 determines whether a health
+check is healthy. Not implemented: GetHealthCheckLastFailureReason.
 """
 
 import asyncio
@@ -39,14 +39,11 @@ class State:
     healthy: bool = True  # until there is enough data
     consecutive: int = 0
     report: str = ""
-    failure: str = ""
     checked: str = ""
 
     def record_result(self, passed: bool, report: str, threshold: int) -> None:
         """Update the status with the result of one request."""
         self.report, self.checked = report, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        if not passed:
-            self.failure = report
         self.consecutive = 0 if passed == self.healthy else self.consecutive + 1
         if self.consecutive >= threshold:
             self.healthy, self.consecutive = passed, 0
@@ -123,7 +120,7 @@ def _get(config: dict[str, Any], ports: dict[str, int]) -> tuple[int, bytes]:
 
 
 def install() -> None:
-    """Add health checks to CloudFormation, and GetHealthCheckStatus and GetHealthCheckLastFailureReason to the API."""
+    """Add health checks to CloudFormation, and GetHealthCheckStatus to the API."""
     route53.handle_request.wrap(_with_status)
     resource_handlers["AWS::Route53::HealthCheck"] = {
         "create": _create,
@@ -150,23 +147,20 @@ def _update(check_id: str, _old: dict[str, Any], new: dict[str, Any], _stack: st
 
 def _with_status(handle_other_request: Callable[..., Any]) -> Callable[..., Any]:
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
-        check_id, _, suffix = path.partition("/healthcheck/")[2].partition("/")
-        operation = {"status": "GetHealthCheckStatus", "lastfailurereason": "GetHealthCheckLastFailureReason"}.get(
-            suffix
-        )
-        if method == "GET" and operation and check_id in route53.health_checks:
-            return 200, {"Content-Type": "text/xml"}, _observations(operation, STATES.get(check_id, State()))
+        check_id, _, operation = path.partition("/healthcheck/")[2].partition("/")
+        if (method, operation) == ("GET", "status") and check_id in route53.health_checks:
+            return 200, {"Content-Type": "text/xml"}, _status(STATES.get(check_id, State()))
         return await handle_other_request(method, path, headers, body, query)
 
     return handle_request
 
 
-def _observations(operation: str, state: State) -> bytes:
-    report = state.report if operation == "GetHealthCheckStatus" else state.failure
+def _status(state: State) -> bytes:
     observation = (
         f"<HealthCheckObservation><Region>{CHECKER[1]}</Region><IPAddress>{CHECKER[0]}</IPAddress><StatusReport>"
-        f"<Status>{escape(report)}</Status><CheckedTime>{state.checked}</CheckedTime>"
+        f"<Status>{escape(state.report)}</Status><CheckedTime>{state.checked}</CheckedTime>"
         "</StatusReport></HealthCheckObservation>"
     )
-    observations = f"<HealthCheckObservations>{observation if report else ''}</HealthCheckObservations>"
-    return f'<{operation}Response xmlns="{route53.xml_namespace}">{observations}</{operation}Response>'.encode()
+    observations = f"<HealthCheckObservations>{observation if state.report else ''}</HealthCheckObservations>"
+    name = "GetHealthCheckStatusResponse"
+    return f'<{name} xmlns="{route53.xml_namespace}">{observations}</{name}>'.encode()
