@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ..ministack import cloudformation, iam
-from ..ministack.cloudformation import add_steps
+from ..ministack.cloudformation import add_steps, parameter
 
 MAX_MANAGED_POLICIES = 10  # of a user, group or role
 MAX_ACCESS_KEYS = 2  # of a user
@@ -34,47 +34,32 @@ def install() -> None:
     add_steps("AWS::IAM::Role", check_deletion=_check_role_deletion)
 
 
-def _parameter(request: Any, name: str) -> str:
-    value = request.get(name, "")
-    return str(value[0] if isinstance(value, list) else value)
-
-
-class _RefusedError(ValueError):
-    """A policy that cannot be attached, with IAM's status and error code."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-
-def _require_attachable(entity: dict[str, Any], policy: str) -> None:
-    attached = entity.get("AttachedPolicies", [])
-    if not iam.find_policy(policy):
-        raise _RefusedError(404, "NoSuchEntity", f"Policy {policy} does not exist or is not attachable.")
-    if policy not in attached and len(attached) >= MAX_MANAGED_POLICIES:
-        kind = next(kind for kind in ("Group", "Role", "User") if f"{kind}Name" in entity)
-        message = f"Cannot exceed quota for PoliciesPer{kind}: {MAX_MANAGED_POLICIES}"
-        raise _RefusedError(409, "LimitExceeded", message)
-
-
 def _attach_policy(attach: Function, entity: dict[str, Any], policy_arn: str) -> None:
-    _require_attachable(entity, policy_arn)
+    exceeded = _quota_exceeded(entity, policy_arn)
+    if exceeded:
+        raise ValueError(exceeded)
     attach(entity, policy_arn)
 
 
 def _attach(kind: str, store: Any, attach: Function, request: Any) -> Any:
-    entity = store.get(_parameter(request, f"{kind}Name"))
-    try:
-        if entity is not None:
-            _require_attachable(entity, _parameter(request, "PolicyArn"))
-    except _RefusedError as error:
-        return iam.error_response(error.status, error.code, str(error))
-    return attach(request)
+    arn, entity = parameter(request, "PolicyArn", ""), store.get(parameter(request, f"{kind}Name", ""))
+    if entity is not None and not iam.find_policy(arn):
+        return iam.error_response(404, "NoSuchEntity", f"Policy {arn} does not exist or is not attachable.")
+    exceeded = _quota_exceeded(entity or {}, arn)
+    return iam.error_response(409, "LimitExceeded", exceeded) if exceeded else attach(request)
+
+
+def _quota_exceeded(entity: dict[str, Any], policy: str) -> str:
+    """Return IAM's message if `policy` would be one attached policy too many."""
+    attached = entity.get("AttachedPolicies", [])
+    if policy in attached or len(attached) < MAX_MANAGED_POLICIES:
+        return ""
+    kind = next(kind for kind in ("Group", "Role", "User") if f"{kind}Name" in entity)
+    return f"Cannot exceed quota for PoliciesPer{kind}: {MAX_MANAGED_POLICIES}"
 
 
 def _create_access_key(create: Function, request: Any) -> Any:
-    user = _parameter(request, "UserName")
+    user = parameter(request, "UserName", "")
     if sum(key["UserName"] == user for key in iam.access_keys.values()) >= MAX_ACCESS_KEYS:
         return iam.error_response(409, "LimitExceeded", f"Cannot exceed quota for AccessKeysPerUser: {MAX_ACCESS_KEYS}")
     return create(request)
@@ -86,14 +71,14 @@ def _delete(delete: Function, conflict: Callable[[Any], str], request: Any) -> A
 
 
 def _group_conflict(request: Any) -> str:
-    name = _parameter(request, "GroupName")
+    name = parameter(request, "GroupName", "")
     group = iam.groups.get(name, {})
     attached, inline = group.get("AttachedPolicies"), iam.group_policies.get(name)
     return MEMBERS if group.get("Users") else _policy_conflict(attached, inline)
 
 
 def _user_conflict(request: Any) -> str:
-    name = _parameter(request, "UserName")
+    name = parameter(request, "UserName", "")
     is_member = any(name in group["Users"] for group in iam.groups.values())
     attached = iam.users.get(name, {}).get("AttachedPolicies")
     return MEMBERS if is_member else _policy_conflict(attached, iam.user_policies.get(name))

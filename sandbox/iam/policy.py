@@ -64,9 +64,9 @@ class Request:
         return is_key or self.action == "sts:AssumeRole"
 
     @property
-    def account(self) -> str:
-        """The account of the principal; empty for a service."""
-        return "" if self.by_service else self.principal.split(":")[4]
+    def account_names(self) -> set[str]:
+        """The names of the principal's account in policies; none for a service."""
+        return set() if self.by_service else {self.principal.split(":")[4], f"{self.principal.rpartition(':')[0]}:root"}
 
 
 def evaluate(
@@ -166,26 +166,12 @@ def _principal_match(statement: Statement, request: Request) -> str:
     """Return how a statement of a resource policy names the principal: ``principal``, ``account`` or empty."""
     if "NotPrincipal" in statement:
         raise UnsupportedPolicyError("NotPrincipal")
-    principals = statement["Principal"]
-    if principals == "*":
+    principals = {"AWS": "*"} if statement["Principal"] == "*" else statement["Principal"]
+    unsupported = principals.keys() - {"AWS", "Service", "Federated", "CanonicalUser"}
+    if unsupported:
+        raise UnsupportedPolicyError(f"principal type {unsupported.pop()}")
+    names = {name for values in principals.values() for name in as_list(values)}
+    if request.principal in names or "*" in as_list(principals.get("AWS")):
         return "principal"
-    matches = {_one_principal(kind, v, request) for kind, values in principals.items() for v in as_list(values)}
-    return next((match for match in ("principal", "account") if match in matches), "")
-
-
-def _one_principal(kind: str, value: str, request: Request) -> str:
-    match kind:
-        case "AWS" if value == "*":
-            return "principal"
-        case "AWS" if not request.by_service and value in (request.account, _root(request)):
-            # A deny of the account applies to every principal in it.
-            return "account"
-        case "AWS" | "Service" | "Federated" | "CanonicalUser":
-            return "principal" if value == request.principal else ""
-        case _:
-            raise UnsupportedPolicyError(f"principal type {kind}")
-
-
-def _root(request: Request) -> str:
-    partition = request.principal.split(":")[1]
-    return f"arn:{partition}:iam::{request.account}:root"
+    # A deny of the account applies to every principal in it.
+    return "account" if names & request.account_names else ""
