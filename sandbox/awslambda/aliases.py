@@ -112,18 +112,14 @@ def _with_retry_settings(invoke: Function, record: dict[str, Any], event: Any) -
 
 
 def _validating_creation(create: Function, name: str, data: dict[str, Any]) -> Any:
-    function = lambda_functions.functions.get(name)
-    error = _constraint_error(data) or (_alias_error(function, data) if function else None)
-    return error or create(name, data)
+    return _alias_error(lambda_functions.functions.get(name), data) or create(name, data)
 
 
 def _validating_update(update: Function, name: str, alias_name: str, data: dict[str, Any]) -> Any:
     function = lambda_functions.functions.get(name)
     alias = function["aliases"].get(alias_name) if function else None
-    error = _constraint_error(data)
-    if not error and alias:
-        error = lambda_functions.check_revision(alias, data) or _alias_error(function, alias | data)
-    return error or update(name, alias_name, data)
+    error = lambda_functions.check_revision(alias, data) if alias else None
+    return error or _alias_error(function, (alias or {}) | data) or update(name, alias_name, data)
 
 
 def _check_resource(_id: str, properties: dict[str, Any]) -> None:
@@ -133,8 +129,7 @@ def _check_resource(_id: str, properties: dict[str, Any]) -> None:
     listed = (properties.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or []
     routing = {str(entry["FunctionVersion"]): float(entry["FunctionWeight"]) for entry in listed}
     data = properties | {"RoutingConfig": {"AdditionalVersionWeights": routing}}
-    function = lambda_functions.functions.get(name)
-    error = _constraint_error(data) or (_alias_error(function, data) if function else None)
+    error = _alias_error(lambda_functions.functions.get(name), data)
     if error:
         raise ValueError(error[2].decode())
 
@@ -151,8 +146,10 @@ def _constraint_error(data: dict[str, Any]) -> Any:
 
 
 def _alias_error(function: dict[str, Any] | None, alias: dict[str, Any]) -> Any:
-    """Return an error if a function cannot have an alias with these versions."""
-    assert function
+    """Return an error if a function cannot have an alias with these versions; MiniStack reports a missing function."""
+    error = _constraint_error(alias)
+    if error or function is None:
+        return error
     primary, additional = str(alias.get("FunctionVersion", "$LATEST")), list(weights(alias))
     message = ""
     if len(additional) > 1:

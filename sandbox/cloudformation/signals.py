@@ -8,6 +8,7 @@ Not implemented: signals of updates.
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..ministack import cloudformation
@@ -52,21 +53,19 @@ def install() -> None:
     """Deliver signals to resources that wait, which are created in a thread."""
     in_thread = cloudformation.runs_on_worker_thread
     in_thread.replace(lambda resource_type: resource_type in SIGNALED_TYPES or in_thread.original(resource_type))
-    signal_resource = cloudformation.operations["SignalResource"]
+    cloudformation.operations["SignalResource"] = partial(_signal, cloudformation.operations["SignalResource"])
 
-    def signal(parameters: dict[str, Any]) -> Any:
-        name, logical_id, unique_id, status = (
-            cloudformation.parameter(parameters, key)
-            for key in ("StackName", "LogicalResourceId", "UniqueId", "Status")
-        )
-        stack = cloudformation.find_stack(name) or {}
-        signals = _signals.get((stack.get("StackName", ""), logical_id))
-        if signals is None:
-            return signal_resource(parameters)
-        signals.add(unique_id, status)
-        return cloudformation.xml_response(200, "SignalResourceResponse", "<SignalResourceResult/>")
 
-    cloudformation.operations["SignalResource"] = signal
+def _signal(signal_resource: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    name, logical_id, unique_id, status = (
+        cloudformation.parameter(parameters, key) for key in ("StackName", "LogicalResourceId", "UniqueId", "Status")
+    )
+    stack = cloudformation.find_stack(name) or {}
+    signals = _signals.get((stack.get("StackName", ""), logical_id))
+    if signals is None:
+        return signal_resource(parameters)
+    signals.add(unique_id, status)
+    return cloudformation.xml_response(200, "SignalResourceResponse", "<SignalResourceResult/>")
 
 
 def signals_of(stack_name: str, logical_id: str) -> Signals:
