@@ -76,12 +76,15 @@ def _datapoints_to_alarm(alarm: dict[str, Any]) -> int:
 
 
 def _values(alarm: dict[str, Any], end: float) -> list[tuple[float, float | None]]:
-    """Return the start and the value of each evaluated period, the newest first."""
+    """Return the start and the value of each evaluated period, the newest first.
+
+    A function's data can be older than the accelerated period in which it arrived.
+    """
     points = statistics.points_of(alarm["Namespace"], alarm["MetricName"], alarm.get("Dimensions") or [])
     seconds = alarm["Period"] / statistics.MINUTE * statistics.SECONDS["minute"]
     starts = [end - seconds * (number + 1) for number in range(alarm["EvaluationPeriods"])]
     statistic = alarm.get("ExtendedStatistic") or alarm["Statistic"]
-    arrived = [(statistics.arrival(point), point) for point in points]
+    arrived = [(point.get("Arrived", point["Timestamp"]), point) for point in points]
     return [
         (start, statistics.value_of([p for at, p in arrived if start < at <= start + seconds], statistic))
         for start in starts

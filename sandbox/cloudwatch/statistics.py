@@ -68,12 +68,6 @@ def _store(document: dict[str, Any]) -> None:
                 record(directive["Namespace"], {name: value}, sets, unit=unit, at=timestamp)
 
 
-def arrival(point: dict[str, Any]) -> float:
-    """Return when a data point arrived: a function's can be older than the accelerated period of an alarm."""
-    arrived: float = point.get("Arrived", point["Timestamp"])
-    return arrived
-
-
 def points_of(namespace: str, name: str, dimensions: list[dict[str, str]]) -> Points:
     """Return the data points of exactly this metric."""
     key = cloudwatch.dimensions_key({dimension["Name"]: dimension["Value"] for dimension in dimensions})
